@@ -1,0 +1,44 @@
+# `make demo` and `make test` set everything up by themselves; Python 3.11 is all they need.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+DEMO := data/local/demo
+
+.PHONY: demo test lint fast wheel setup clean
+
+demo: .venv/ready
+	$(BIN)/expansion simulate --accounts 400 --months 30 --seed 7 --out $(DEMO)
+	$(BIN)/expansion -c $(DEMO)/expansion.toml train
+	$(BIN)/expansion -c $(DEMO)/expansion.toml score
+	$(BIN)/expansion -c $(DEMO)/expansion.toml show
+
+test: lint fast wheel
+
+setup: .venv/ready
+
+.venv/ready: requirements-dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fast: .venv/ready
+	$(BIN)/pytest -n 2
+
+# A green editable install can hide a package that the wheel forgot.
+wheel: .venv/ready
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist > /dev/null
+	$(PYTHON) -m venv --clear dist/venv
+	dist/venv/bin/python -m pip install --quiet --requirement requirements.txt
+	dist/venv/bin/python -m pip install --quiet --no-deps dist/*.whl
+	cd dist && venv/bin/expansion --help > /dev/null && venv/bin/python -m pip check
+	@echo "the wheel installs in a clean environment"
+
+clean:
+	rm -rf .venv dist data/local

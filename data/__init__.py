@@ -1,0 +1,3 @@
+"""What do we know, and when did we come to know it?"""
+
+__all__ = ["contracts", "errors", "settings", "simulator", "sources"]

@@ -1,0 +1,12 @@
+"""What does that say about the next 60 days?"""
+
+__all__ = [
+    "baselines",
+    "evaluate",
+    "model",
+    "outcomes",
+    "pipeline",
+    "registry",
+    "signals",
+    "splits",
+]
