@@ -13,13 +13,13 @@ import polars as pl
 
 __all__ = [
     "CHANGES",
+    "REQUIRED",
     "STATUSES",
     "TABLES",
     "Accounts",
     "Checked",
     "Events",
     "Subscriptions",
-    "REQUIRED",
     "Users",
 ]
 
