@@ -5,22 +5,32 @@ it never disappears. Times are instants in UTC; a time without a zone is refused
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 import dataframely as dy
 import polars as pl
 
+from data.errors import ContractError
+
 __all__ = [
     "CHANGES",
+    "CONFLICTING",
+    "FUTURE",
+    "REPEATED",
     "REQUIRED",
+    "SEAT_TYPES",
     "STATUSES",
     "TABLES",
+    "UNKNOWN_ACCOUNT",
     "Accounts",
     "Checked",
     "Events",
     "Subscriptions",
     "Users",
+    "faults",
+    "refuse_if_too_dirty",
 ]
 
 STATUSES: Final = ("trial", "paid", "lapsed", "churned")
@@ -39,10 +49,17 @@ CHANGES: Final = (
 SEAT_TYPES: Final = ("paid", "free", "trial")
 # Quantities are summed in thousandths as 64-bit integers; the cap keeps a sum from overflowing.
 LARGEST_QUANTITY: Final = 1e12
+# Clocks that were never set write 1970; such a row would stretch the log's span by decades.
+EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
+
+REPEATED: Final = "repeated row"
+CONFLICTING: Final = "conflicting rows for one"
+FUTURE: Final = "timestamp is in the future"
+UNKNOWN_ACCOUNT: Final = "account_id is not in the accounts table"
 
 
-def _instant(*, nullable: bool) -> dy.Datetime:
-    return dy.Datetime(nullable=nullable, time_unit="us", time_zone="UTC")
+def _instant(*, nullable: bool, earliest: datetime | None = None) -> dy.Datetime:
+    return dy.Datetime(nullable=nullable, time_unit="us", time_zone="UTC", min=earliest)
 
 
 class Events(dy.Schema):
@@ -50,7 +67,7 @@ class Events(dy.Schema):
 
     account_id = dy.String(nullable=False, min_length=1)
     user_id = dy.String(nullable=True)
-    timestamp = _instant(nullable=False)
+    timestamp = _instant(nullable=False, earliest=EARLIEST)
     event = dy.String(nullable=True)
     feature = dy.String(nullable=True)
     quantity = dy.Float64(nullable=True, min=0.0, max=LARGEST_QUANTITY)
@@ -62,7 +79,7 @@ class Subscriptions(dy.Schema):
     """The contract history: from this date, so many seats, this plan, this limit, this MRR."""
 
     account_id = dy.String(nullable=False, min_length=1)
-    effective_date = _instant(nullable=False)
+    effective_date = _instant(nullable=False, earliest=EARLIEST)
     licensed_seats = dy.Float64(nullable=True, min=0.0, max=1e9)
     plan = dy.String(nullable=True)
     usage_limit = dy.Float64(nullable=True, min=0.0, max=LARGEST_QUANTITY)
@@ -111,10 +128,93 @@ REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
+_ALLOWED: Final = {"status": STATUSES, "change": CHANGES, "seat_type": SEAT_TYPES}
+
+
 @dataclass(frozen=True)
 class Checked:
-    """A table's valid rows, and how many rows each rule put into quarantine."""
+    """A table's valid rows, how many rows each rule put into quarantine, and what was amended.
+
+    Every row is in one place: ``seen == rows.height + sum(quarantine.values())``. Rows under
+    ``notes`` were kept.
+    """
 
     rows: pl.DataFrame
     quarantine: Mapping[str, int]
     seen: int
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+def faults(table: str) -> list[tuple[str, pl.Expr]]:
+    """Tell in words what can be wrong with a typed row of a table.
+
+    Parameters
+    ----------
+    table : str
+        One of ``TABLES``.
+
+    Returns
+    -------
+    list of (str, polars.Expr)
+        The reason, and whether a row gives it; null counts as no. Keys that must be unique are
+        not among them, for they are not a matter of one row.
+    """
+    return [
+        (_reason(name, column, rule), ~holds)
+        for name, column in TABLES[table].columns().items()
+        for rule, holds in column.validation_rules(pl.col(name)).items()
+    ]
+
+
+def _reason(name: str, column: dy.Column, rule: str) -> str:
+    """One of dataframely's rule names in the words of the person who has to mend the row."""
+    if rule == "check":
+        return f"{name} is not one of {', '.join(_ALLOWED[name])}"
+    words = {
+        "nullability": "is missing",
+        "min_length": "is empty",
+        "min": f"is below {_bound(column, 'min')}",
+        "max": f"is above {_bound(column, 'max')}",
+        "inf": "is infinite",
+        "nan": "is not a number",
+    }
+    return f"{name} {words[rule]}"
+
+
+def _bound(column: dy.Column, which: str) -> str:
+    bound = getattr(column, which, None)
+    return f"{bound:%Y-%m-%d}" if isinstance(bound, datetime) else f"{bound or 0:,.0f}"
+
+
+def refuse_if_too_dirty(
+    table: str, seen: int, quarantine: Mapping[str, int], max_share: float
+) -> None:
+    """Stop a run whose table lost so many rows that its figures would mislead.
+
+    Parameters
+    ----------
+    table : str
+        The table's name, for the message.
+    seen : int
+        Rows read.
+    quarantine : mapping of str to int
+        Reason → rows. Repeated rows lose nothing and do not count.
+    max_share : float
+        Largest share of quarantined rows that is still accepted, in [0, 1].
+
+    Raises
+    ------
+    ContractError
+        If the share is larger, or no row is left at all.
+    """
+    bad = {reason: rows for reason, rows in quarantine.items() if reason != REPEATED}
+    lost = sum(bad.values())
+    if lost <= max_share * seen and (lost < seen or not seen):
+        return
+    worst = sorted(bad.items(), key=lambda item: (-item[1], item[0]))[:3]
+    reasons = "; ".join(f"{reason}: {rows:,}" for reason, rows in worst)
+    raise ContractError(
+        f"{table}: {lost:,} of {seen:,} rows ({lost / seen:.1%}) break the contract, above the"
+        f" {max_share:.1%} allowed ({reasons}). Mend the rows, or raise [tables]"
+        " max_quarantine_share in expansion.toml if they may be left out."
+    )

@@ -1,0 +1,170 @@
+"""From a raw frame to rows under contract: our names, our types, and a reason for every other row.
+
+Everything here is lazy and row by row, so that a log larger than memory streams through it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import polars as pl
+
+from data import contracts, instants, values
+from data.errors import ContractError
+from data.values import Column, Faults
+
+__all__ = ["Arrival", "Raw", "arrive", "check_names"]
+
+_REASON: Final = "reason"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One file, query result or frame as it came, before we know what it is worth."""
+
+    name: str
+    content: str
+    frame: pl.LazyFrame
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A frame under our names and types, and what may be wrong with its rows."""
+
+    frame: pl.LazyFrame
+    columns: tuple[str, ...]
+    faults: tuple[tuple[str, pl.Expr], ...]
+
+    def also(self, reason: str, broken: pl.Expr) -> "Arrival":
+        """Judge the rows by one more rule, after the others."""
+        return replace(self, faults=(*self.faults, (reason, broken)))
+
+    def head(self, rows: int) -> "Arrival":
+        """The first rows only."""
+        return replace(self, frame=self.frame.head(rows))
+
+    def valid(self) -> pl.LazyFrame:
+        """The rows without fault."""
+        broken = [fault.fill_null(value=False) for _, fault in self.faults]
+        return self.frame.filter(~pl.any_horizontal(broken)).select(self.columns)
+
+    def reasons(self) -> pl.LazyFrame:
+        """Reason → rows, one row of the frame under its first reason only."""
+        first = pl.coalesce(pl.when(fault).then(pl.lit(why)) for why, fault in self.faults)
+        return self.frame.select(first.alias(_REASON)).drop_nulls().group_by(_REASON).agg(pl.len())
+
+
+def arrive(
+    table: str, frame: pl.LazyFrame, mapping: Mapping[str, str], zone: str | None
+) -> Arrival:
+    """Put a raw frame under our names and types.
+
+    Parameters
+    ----------
+    table : str
+        One of ``contracts.TABLES``.
+    frame : polars.LazyFrame
+        As it came; the required columns must be there.
+    mapping : mapping of str to str
+        Our column name → theirs.
+    zone : str or None
+        Zone of times stored without one.
+
+    Returns
+    -------
+    Arrival
+        The contract's columns, null where the frame has none, then for accounts its further
+        columns.
+
+    Raises
+    ------
+    ContractError
+        If a column is of a type that cannot hold what its name promises.
+    """
+    schema = frame.collect_schema()
+    typed: list[pl.Expr] = []
+    flags: Faults = []
+    for name, promised in contracts.TABLES[table].columns().items():
+        kind, source = promised.dtype, _source(table, name, mapping, schema)
+        if source is None:
+            typed.append(pl.lit(None, dtype=kind).alias(name))
+            continue
+        column = Column(table, name, pl.col(source), schema[source])
+        value, unreadable = _read(column, kind, zone)
+        typed.append(value.alias(name))
+        flags += unreadable
+    further = _further(mapping, schema) if table == "accounts" else []
+    columns = (
+        *contracts.TABLES[table].column_names(),
+        *(item.meta.output_name() for item in further),
+    )
+    return Arrival(
+        frame.select(*typed, *further, *(flag.alias(why) for why, flag in flags)),
+        columns,
+        (*((why, pl.col(why)) for why, _ in flags), *contracts.faults(table)),
+    )
+
+
+def check_names(table: str, schemas: Sequence[pl.Schema], mapping: Mapping[str, str]) -> None:
+    """Refuse a table that lacks a column it must have.
+
+    Parameters
+    ----------
+    table : str
+        One of ``contracts.TABLES``.
+    schemas : sequence of polars.Schema
+        Of its files; a required column must be in each, a mapped one in any.
+    mapping : mapping of str to str
+        Our column name → theirs.
+
+    Raises
+    ------
+    ContractError
+        If one is missing.
+    """
+    for schema in schemas:
+        missing = [
+            name for name in contracts.REQUIRED[table] if mapping.get(name, name) not in schema
+        ]
+        missing += [
+            name
+            for name, source in mapping.items()
+            if name not in missing and not any(source in other for other in schemas)
+        ]
+        if missing:
+            named = (f"{n} (mapped to {mapping[n]})" if n in mapping else n for n in missing)
+            raise ContractError(
+                f"{table}: missing column(s) {', '.join(named)}; found {', '.join(schema)}."
+                f" Map the warehouse's names under [columns.{table}] in expansion.toml."
+            )
+
+
+def _source(table: str, name: str, mapping: Mapping[str, str], schema: pl.Schema) -> str | None:
+    if name in mapping or name in schema:
+        source = mapping.get(name, name)
+        return source if source in schema else None
+    return "email" if (table, name) == ("users", "email_domain") and "email" in schema else None
+
+
+def _read(column: Column, kind: pl.DataType, zone: str | None) -> tuple[pl.Expr, Faults]:
+    if isinstance(kind, pl.Datetime):
+        return instants.parse(column, zone)
+    if isinstance(kind, pl.Float64):
+        return values.number(column)
+    return values.text(column), []
+
+
+def _further(mapping: Mapping[str, str], schema: pl.Schema) -> list[pl.Expr]:
+    """Accounts' own columns, kept for display; an address among them keeps its domain only."""
+    ours = contracts.Accounts.column_names()
+    taken = {mapping.get(name, name) for name in ours} | set(ours)
+    named = {source: name for name, source in mapping.items()}
+    return [
+        (
+            values.hide_addresses(pl.col(column))
+            if isinstance(dtype, pl.String)
+            else pl.col(column)
+        ).alias(named.get(column, column))
+        for column, dtype in schema.items()
+        if column not in taken
+    ]

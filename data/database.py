@@ -1,0 +1,216 @@
+"""Tables that live in a SQL database, fetched in batches so that memory stays bounded.
+
+A database's answer is written down as text, the way a CSV would hold it, and read by the same
+rules: one path for text in a number, for times with and without a zone, and for columns that
+change their type halfway.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from data.arrival import Raw
+from data.errors import SourceError
+from data.settings import Query
+
+__all__ = ["fetch", "spool"]
+
+BATCH_ROWS: Final = 50_000
+PART_ROWS: Final = 2_000_000
+
+
+def fetch(table: str, query: Query, folder: Path) -> Raw:
+    """Read a small table.
+
+    Parameters
+    ----------
+    table : str
+        The table's name, for messages.
+    query : Query
+        Where to ask, and what.
+    folder : pathlib.Path
+        Where the path of a SQLite file starts.
+
+    Returns
+    -------
+    Raw
+        All rows, every column as text.
+
+    Raises
+    ------
+    SourceError
+        If the database or its driver is missing, or refuses the query.
+    """
+    frame = pl.concat(_batches(table, query, folder))
+    return Raw(f"{table} query", "", frame.lazy())
+
+
+def spool(table: str, query: Query, folder: Path, into: Path) -> list[Raw]:
+    """Copy a large table into Parquet files of bounded size.
+
+    A part's identity is its content, so that parts which come out the same as last time need no
+    new work.
+
+    Parameters
+    ----------
+    table : str
+        The table's name, for messages and file names.
+    query : Query
+        Where to ask, and what; an ORDER BY keeps earlier parts as they were.
+    folder : pathlib.Path
+        Where the path of a SQLite file starts.
+    into : pathlib.Path
+        Folder for the parts; what it held before is replaced once the query has succeeded.
+
+    Returns
+    -------
+    list of Raw
+        One per part, every column as text.
+
+    Raises
+    ------
+    SourceError
+        If the database or its driver is missing, or refuses the query.
+    """
+    fresh = into.with_name(into.name + ".partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    _write_parts(_batches(table, query, folder), fresh, table)
+    shutil.rmtree(into, ignore_errors=True)
+    fresh.rename(into)
+    return [_part(file) for file in sorted(into.iterdir())]
+
+
+def _write_parts(batches: Iterator[pl.DataFrame], into: Path, table: str) -> None:
+    from pyarrow import parquet  # noqa: PLC0415 - only a log from SQL needs it
+
+    writer, rows, parts = None, 0, 0
+    try:
+        for batch in batches:
+            if writer is None or rows >= PART_ROWS:
+                if writer is not None:
+                    writer.close()
+                path, rows, parts = into / f"{table}-{parts:05d}.parquet", 0, parts + 1
+                writer = parquet.ParquetWriter(path, batch.to_arrow().schema, compression="zstd")
+            writer.write_table(batch.to_arrow())
+            rows += batch.height
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _part(file: Path) -> Raw:
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "blake2b").hexdigest()
+    return Raw(file.name, digest, pl.scan_parquet(file))
+
+
+def _batches(table: str, query: Query, folder: Path) -> Iterator[pl.DataFrame]:
+    """Text frames of the same columns; at least one, which may be empty."""
+    url = _address(table, query.url, folder)
+    engine = _engine(table, url)
+    try:
+        with _connected(table, engine, url) as connection:
+            yield from _stream(table, connection, query.query)
+    finally:
+        engine.dispose()
+
+
+def _stream(table: str, connection: sa.Connection, query: str) -> Iterator[pl.DataFrame]:
+    options = connection.execution_options(
+        stream_results=True, no_parameters=True, max_row_buffer=BATCH_ROWS
+    )
+    try:
+        result = options.exec_driver_sql(query)
+        names = list(result.keys())
+        yield _as_text([], names)
+        for rows in result.partitions(BATCH_ROWS):
+            yield _as_text(rows, names)
+    except sa.exc.SQLAlchemyError as error:
+        raise SourceError(
+            f"{table}: the database refused the query: {_plain(error)}. Correct [tables.{table}]"
+            " query in expansion.toml."
+        ) from None
+
+
+def _as_text(rows: Any, names: list[str]) -> pl.DataFrame:  # noqa: ANN401 - sequences of rows
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return pl.DataFrame(
+        {
+            name: pl.Series([_text(value) for value in column], dtype=pl.String)
+            for name, column in zip(names, columns, strict=True)
+        }
+    )
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).decode(errors="replace")
+    return str(value)
+
+
+def _address(table: str, text: str, folder: Path) -> sa.URL:
+    try:
+        url = sa.make_url(text)
+    except sa.exc.ArgumentError:
+        raise SourceError(
+            f"{table}: the database's address is not a URL such as"
+            f" postgresql://user:${{PASSWORD}}@host/name. Correct [tables.{table}] url in"
+            " expansion.toml."
+        ) from None
+    if url.drivername in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return url
+    file = folder / str(url.database)
+    if not file.is_file():  # SQLite itself would make an empty one
+        raise SourceError(
+            f"{table}: no database at {file}. Put it there, or correct [tables.{table}] url in"
+            " expansion.toml."
+        )
+    return url.set(database=str(file))
+
+
+def _engine(table: str, url: sa.URL) -> sa.Engine:
+    try:
+        return sa.create_engine(url, poolclass=sa.NullPool)
+    except (sa.exc.NoSuchModuleError, ModuleNotFoundError):
+        kind = url.get_backend_name()
+        install = (
+            "pip install 'expansion-propensity[postgres]'"
+            if kind == "postgresql"
+            else f"pip install SQLAlchemy's driver for {kind}"
+        )
+        raise SourceError(
+            f"{table}: the driver for {url.drivername} is not installed, expected one that"
+            f" SQLAlchemy knows. Run: {install}."
+        ) from None
+
+
+def _connected(table: str, engine: sa.Engine, url: sa.URL) -> sa.Connection:
+    try:
+        return engine.connect()
+    except sa.exc.SQLAlchemyError as error:
+        port = f":{url.port}" if url.port else ""
+        raise SourceError(
+            f"{table}: the database {url.database} at {url.host}{port} cannot be reached:"
+            f" {_plain(error)}. Check the address, the credentials and that it is running."
+        ) from None
+
+
+def _plain(error: sa.exc.SQLAlchemyError) -> str:
+    """The driver's first line; SQLAlchemy's own would repeat the query and its values."""
+    told = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return told[0].rstrip(".")[:200] if told else type(error).__name__

@@ -1,0 +1,128 @@
+"""Turning one raw column into the numbers or the text that its contract promises.
+
+People's addresses stop here: an e-mail column becomes its domain, and a person known by an address
+becomes the hash of it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from data.errors import ContractError
+
+__all__ = ["TEXT", "Column", "Faults", "hide_addresses", "number", "text"]
+
+# Reasons for which a row cannot be read, and which rows they hold for.
+Faults = list[tuple[str, pl.Expr]]
+
+TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
+_ALSO_NUMBERS: Final = (pl.Boolean, pl.Decimal, pl.Null)
+_ALSO_TEXT: Final = (*TEXT, pl.Boolean, pl.Decimal, pl.Date, pl.Null)
+_LOWER_CASE: Final = frozenset({"status", "change", "seat_type"})
+
+
+@dataclass(frozen=True)
+class Column:
+    """A raw column on its way to be ours: which table's, our name, its values and their type."""
+
+    table: str
+    name: str
+    value: pl.Expr
+    dtype: pl.DataType
+
+    def refusal(self, expected: str) -> ContractError:
+        """What to say when no row of the column can be meant."""
+        return ContractError(
+            f"{self.table}: {self.name} holds {self.dtype}, expected {expected}. Map another column"
+            f" to it under [columns.{self.table}] in expansion.toml, or cast it in the warehouse."
+        )
+
+
+def number(column: Column) -> tuple[pl.Expr, Faults]:
+    """Read a column of numbers; NaN is missing.
+
+    Parameters
+    ----------
+    column : Column
+        Numbers, or text that holds them.
+
+    Returns
+    -------
+    polars.Expr
+        64-bit floats; null where the value is missing or unreadable.
+    list of (str, polars.Expr)
+        Reasons for which a row cannot be read.
+
+    Raises
+    ------
+    ContractError
+        If the column is of a type that is no number.
+    """
+    if column.dtype.is_numeric() or isinstance(column.dtype, _ALSO_NUMBERS):
+        return column.value.cast(pl.Float64).fill_nan(None), []
+    if not isinstance(column.dtype, TEXT):
+        raise column.refusal("numbers")
+    written = column.value.cast(pl.String).str.strip_chars()
+    read = written.cast(pl.Float64, strict=False)
+    unreadable = (written.str.len_bytes() > 0) & read.is_null()
+    return read.fill_nan(None), [(f"{column.name} is not a number", unreadable)]
+
+
+def text(column: Column) -> pl.Expr:
+    """Read a column of names and keys.
+
+    Parameters
+    ----------
+    column : Column
+        Text, or numbers that serve as keys.
+
+    Returns
+    -------
+    polars.Expr
+        Text without anybody's address.
+
+    Raises
+    ------
+    ContractError
+        If the column is of a type that is no text.
+    """
+    words = _words(column)
+    if column.name == "user_id":
+        return words.map_batches(_anonymous, return_dtype=pl.String, is_elementwise=True)
+    if column.name == "email_domain":
+        return words.str.replace(r"^.*@", "").str.strip_chars(" >").str.to_lowercase()
+    if column.name in _LOWER_CASE:
+        return words.str.strip_chars().str.to_lowercase()
+    return words
+
+
+def hide_addresses(words: pl.Expr) -> pl.Expr:
+    """Leave of every e-mail address in a text its domain."""
+    return words.str.replace_all(r"[^\s<>,;]+@", "")
+
+
+def _words(column: Column) -> pl.Expr:
+    value, dtype = column.value, column.dtype
+    if dtype.is_float():  # pandas turns whole-number keys with gaps into floats: 12.0 means "12"
+        whole = value.cast(pl.Int64, strict=False)
+        words = pl.when(whole == value).then(whole.cast(pl.String)).otherwise(value.cast(pl.String))
+        return pl.when(value.is_not_nan()).then(words)
+    if dtype.is_integer() or isinstance(dtype, _ALSO_TEXT):
+        return value.cast(pl.String)
+    raise column.refusal("text")
+
+
+def _anonymous(people: pl.Series) -> pl.Series:
+    """The same person, without a name: addresses as hashes, other keys as they are."""
+    addresses = people.filter(people.str.contains("@", literal=True).fill_null(value=False))
+    if addresses.is_empty():
+        return people
+    distinct = addresses.unique()
+    return people.replace(distinct, pl.Series([_hash(address) for address in distinct]))
+
+
+def _hash(address: str) -> str:
+    plain = address.strip().lower().encode()
+    return "user-" + hashlib.blake2b(plain, digest_size=12).hexdigest()
