@@ -69,6 +69,9 @@ class Tables(_Section):
     known_at_reliable_from: date | None = Field(
         None, description="Earlier known_at stamps are a first bulk load and are not believed."
     )
+    stable: tuple[Literal["department", "email_domain", "seat_type"], ...] = Field(
+        (), description="User attributes that never change; undated ones are else not features."
+    )
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Share of a table's rows above which the run stops."
     )
@@ -141,7 +144,9 @@ class Outcome(_Section):
 class Eligibility(_Section):
     """Which accounts are trained on and scored; the others are counted by reason."""
 
-    silent_days: int = Field(90, ge=30, le=360, description="No event for so long: not eligible.")
+    silent_days: int = Field(
+        90, ge=30, le=360, multiple_of=MONTH_DAYS, description="No event for so long: not eligible."
+    )
     burn_in_days: int = Field(
         180, ge=0, le=720, description="First days of the log that are not trained on."
     )

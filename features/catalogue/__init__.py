@@ -1,0 +1,23 @@
+"""Every feature, one module per family, in reading order; and the sentence of each signal."""
+
+from features.catalogue import (
+    adoption,
+    calendar,
+    contract,
+    controls,
+    depth,
+    integrations,
+    lateral,
+    seats,
+    usage,
+)
+from features.feature import Feature
+
+__all__ = ["FEATURES", "NAMES", "SIGNALS", "by_name"]
+
+_MODULES = (seats, adoption, depth, usage, integrations, lateral, contract, calendar, controls)
+
+FEATURES: tuple[Feature, ...] = tuple(f for module in _MODULES for f in module.FEATURES)
+NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+SIGNALS: dict[str, str] = {key: says for module in _MODULES for key, says in module.SIGNALS.items()}
+by_name: dict[str, Feature] = {feature.name: feature for feature in FEATURES}

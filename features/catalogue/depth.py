@@ -1,0 +1,81 @@
+"""Depth: engagement that deepens compounds seat growth."""
+
+import polars as pl
+
+from features.feature import Feature
+
+SIGNALS = {
+    "active_users": (
+        "{{ people(active_users_30d) }} active in the last 30 days"
+        "{{ trend(active_users_30d, active_users_90d_ago, 'three months ago') }}"
+    ),
+    "events": (
+        "{{ n(events_30d) }} actions in the last 30 days"
+        "{{ trend(events_30d, events_90d_ago, 'three months ago') }}"
+    ),
+    "active_days": "an active user works in it on {{ n(active_days_per_user_30d) }} days of 30",
+    "power_users": (
+        "{{ people(power_users_30d) }} on it at least 12 days of 30"
+        "{{ trend(power_users_30d, power_users_90d_ago, 'three months ago') }}"
+    ),
+}
+
+
+def _depth(name: str, unit: str, value: pl.Expr, signal: str, window_days: int) -> Feature:
+    return Feature(
+        name=name,
+        family="depth",
+        unit=unit,
+        value=value,
+        signal=signal,
+        window_days=window_days,
+        silence=0,
+    )
+
+
+def _per_user(month: int) -> pl.Expr:
+    users = pl.col(f"active_users_m{month}")
+    return pl.when(users > 0).then(pl.col(f"active_days_m{month}") / users)
+
+
+def _growth(now: str, before: str) -> pl.Expr:
+    """Log ratio, one added to each side so that silence is a number."""
+    return (pl.col(now) + 1).log() - (pl.col(before) + 1).log()
+
+
+FEATURES = (
+    _depth("active_users_30d", "people", pl.col("active_users_m0"), "active_users", 30),
+    _depth("active_users_90d_ago", "people", pl.col("active_users_m3"), "active_users", 120),
+    _depth(
+        "active_users_growth_30d",
+        "log ratio",
+        _growth("active_users_m0", "active_users_m1"),
+        "active_users",
+        60,
+    ),
+    _depth(
+        "active_users_growth_90d",
+        "log ratio",
+        _growth("active_users_m0", "active_users_m3"),
+        "active_users",
+        120,
+    ),
+    _depth(
+        "active_users_growth_180d",
+        "log ratio",
+        _growth("active_users_m0", "active_users_m6"),
+        "active_users",
+        210,
+    ),
+    _depth("events_30d", "events", pl.col("events_m0"), "events", 30),
+    _depth("events_90d_ago", "events", pl.col("events_m3"), "events", 120),
+    _depth("events_growth_30d", "log ratio", _growth("events_m0", "events_m1"), "events", 60),
+    _depth("events_growth_90d", "log ratio", _growth("events_m0", "events_m3"), "events", 120),
+    _depth("events_growth_360d", "log ratio", _growth("events_m0", "events_m12"), "events", 390),
+    _depth("active_days_per_user_30d", "days", _per_user(0), "active_days", 30),
+    _depth(
+        "active_days_per_user_change_90d", "days", _per_user(0) - _per_user(3), "active_days", 120
+    ),
+    _depth("power_users_30d", "people", pl.col("power_users_m0"), "power_users", 30),
+    _depth("power_users_90d_ago", "people", pl.col("power_users_m3"), "power_users", 120),
+)

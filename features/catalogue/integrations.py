@@ -1,0 +1,40 @@
+"""Integrations: embedding into the customer's own workflow."""
+
+import polars as pl
+
+from features.feature import Feature
+
+SIGNALS = {
+    "integrations": (
+        "{{ people(integrations_30d, 'integration') }} in use"
+        "{{ trend(integrations_30d, integrations_90d_ago, 'three months ago') }}"
+    ),
+}
+
+
+def _integrations(name: str, value: pl.Expr, window_days: int) -> Feature:
+    return Feature(
+        name=name,
+        family="integrations",
+        unit="integrations",
+        value=value,
+        signal="integrations",
+        window_days=window_days,
+        silence=0,
+    )
+
+
+FEATURES = (
+    _integrations("integrations_30d", pl.col("integrations_m0"), 30),
+    _integrations("integrations_90d_ago", pl.col("integrations_m3"), 120),
+    _integrations(
+        "integrations_new_90d",
+        pl.col("integrations_ever").cast(pl.Int64) - pl.col("integrations_before_90d"),
+        90,
+    ),
+    _integrations(
+        "integrations_growth_90d",
+        pl.col("integrations_m0").cast(pl.Int64) - pl.col("integrations_m3"),
+        120,
+    ),
+)

@@ -1,0 +1,296 @@
+"""Seats: the most direct signal, but only when trended.
+
+60 → 90 % in three months is growth, 85–90 % for a year is a plateau.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from features.feature import Feature
+
+SIGNALS = {
+    "seat_utilization": (
+        "{{ n(active_seats) }} of {{ people(licensed_seats, 'seat') }} active"
+        "{{ trend(active_seats, active_seats_90d_ago, 'three months ago') }}"
+    ),
+    "headroom": (
+        "{% if seat_headroom is not none and seat_headroom <= 0 %}no seat is free"
+        "{% else %}{{ people(seat_headroom, 'seat') }} free{% endif %}"
+        "{% if new_users_90d %}, and {{ people(new_users_90d) }} joined in three months{% endif %}"
+    ),
+    "new_users": (
+        "{{ people(new_users_30d) }} active for the first time in the last 30 days"
+        "{% if new_users_previous_30d is not none %}"
+        ", {{ n(new_users_previous_30d) }} in the 30 before{% endif %}"
+    ),
+    "new_user_recency": (
+        "the last new user came {{ days_ago(days_since_new_user) }}"
+        "{% if new_users_months_6m %}, in {{ n(new_users_months_6m) }} of the last six months"
+        " somebody joined{% endif %}"
+    ),
+    "people": (
+        "{{ people(people_90d) }} used the product in the last 90 days"
+        "{% if licensed_seats %}, for {{ people(licensed_seats, 'seat') }}{% endif %}"
+    ),
+    "rolling_off": "{{ people(users_rolling_off) }} about to count as inactive",
+    "plateau": "seat use has stayed within a tenth for {{ n(plateau_months) }} months",
+    "licensed_seats": "{{ people(licensed_seats, 'seat') }} licensed",
+    "provisioned": "{{ people(provisioned_users) }} set up as users",
+}
+
+_seats_feature: Callable[..., Feature] = partial(Feature, family="seats", needs="seats")
+_person_feature: Callable[..., Feature] = partial(Feature, family="seats", unit="people", silence=0)
+
+
+def _utilization(back: int) -> pl.Expr:
+    # Null and zero seats alike: no ceiling, so no utilisation.
+    licensed = pl.col(f"seats_m{back}")
+    return pl.when(licensed > 0).then(pl.col(f"active_seats_m{back}") / licensed)
+
+
+_NOW = _utilization(0)
+_LICENSED = pl.when(pl.col("seats") > 0).then("seats")
+_HEADROOM = _LICENSED - pl.col("active_seats_m0")
+_HALF_YEAR = pl.concat_list([_utilization(back) for back in range(6)])
+# People per 30 days; half a person keeps an account without arrivals finite.
+_ARRIVALS = (pl.col("new_users_90d") + 0.5) / 3
+
+
+def _change(months: int, **rest: Any) -> Feature:  # noqa: ANN401 - passed on to Feature
+    return _seats_feature(
+        name=f"seat_utilization_change_{months * 30}d",
+        unit="share of seats",
+        value=_NOW - _utilization(months),
+        signal="seat_utilization",
+        window_days=months * 30,
+        seat_window=True,
+        **rest,
+    )
+
+
+def _plateau_months() -> pl.Expr:
+    """Months back to which utilisation stayed within a tenth of today's, as one run."""
+    run = pl.lit(0)
+    holds: pl.Expr = pl.lit(value=True)
+    for back in range(1, 13):
+        near = ((_utilization(back) - _NOW).abs() <= 0.1).fill_null(value=False)
+        holds = holds & near
+        run = run + holds.cast(pl.Int32)
+    return pl.when(_NOW.is_not_null()).then(run)
+
+
+FEATURES = (
+    _seats_feature(name="licensed_seats", unit="seats", value=_LICENSED, signal="licensed_seats"),
+    Feature(
+        name="active_seats",
+        family="seats",
+        unit="seats",
+        value=pl.col("active_seats_m0"),
+        signal="seat_utilization",
+        seat_window=True,
+        silence=0,
+    ),
+    Feature(
+        name="active_seats_90d_ago",
+        family="seats",
+        unit="seats",
+        value=pl.col("active_seats_m3"),
+        signal="seat_utilization",
+        window_days=90,
+        seat_window=True,
+        silence=0,
+    ),
+    _seats_feature(
+        name="seat_utilization",
+        unit="share of seats",
+        value=_NOW,
+        signal="seat_utilization",
+        seat_window=True,
+        direction=1,
+    ),
+    *(_change(months) for months in (1, 2, 3, 6, 12)),
+    _seats_feature(
+        name="seat_utilization_slope_180d",
+        unit="share of seats per month",
+        # Least-squares slope over six equal steps; the newest month is the first of the list.
+        value=sum((_utilization(back) * (2.5 - back) for back in range(6)), start=pl.lit(0.0))
+        / 17.5,
+        signal="seat_utilization",
+        window_days=150,
+        seat_window=True,
+    ),
+    _seats_feature(
+        name="seat_utilization_volatility_180d",
+        unit="share of seats",
+        value=_HALF_YEAR.list.std(),
+        signal="plateau",
+        window_days=150,
+        seat_window=True,
+    ),
+    _seats_feature(
+        name="seat_utilization_peak_360d",
+        unit="share of seats",
+        value=pl.max_horizontal([pl.col(f"active_seats_m{back}") for back in range(12)])
+        / _LICENSED,
+        signal="seat_utilization",
+        window_days=330,
+        seat_window=True,
+    ),
+    _seats_feature(
+        name="plateau_months",
+        unit="months",
+        value=_plateau_months(),
+        signal="plateau",
+        window_days=60,
+        seat_window=True,
+    ),
+    _seats_feature(
+        name="seat_headroom",
+        unit="seats",
+        value=_HEADROOM,
+        signal="headroom",
+        seat_window=True,
+    ),
+    _seats_feature(
+        name="seat_headroom_months",
+        unit="months of arrivals",
+        value=_HEADROOM / _ARRIVALS,
+        signal="headroom",
+        window_days=90,
+        seat_window=True,
+        direction=-1,
+    ),
+    _seats_feature(
+        name="seat_days_to_ceiling",
+        unit="days",
+        # Linear: at the pace of the last three months, capped at two years.
+        value=pl.when(_HEADROOM <= 0)
+        .then(0.0)
+        .when(pl.col("active_seats_m0") > pl.col("active_seats_m3"))
+        .then(
+            (_HEADROOM * 90 / (pl.col("active_seats_m0") - pl.col("active_seats_m3"))).clip(0, 720)
+        )
+        .otherwise(pl.when(_HEADROOM.is_not_null()).then(720.0)),
+        signal="headroom",
+        window_days=90,
+        seat_window=True,
+    ),
+    _seats_feature(
+        name="seat_growth_90d",
+        unit="active seats per licensed seat",
+        value=(pl.col("active_seats_m0") - pl.col("active_seats_m3")) / _LICENSED,
+        signal="seat_utilization",
+        window_days=90,
+        seat_window=True,
+    ),
+    _person_feature(
+        name="new_users_30d", value=pl.col("new_users_30d"), signal="new_users", window_days=30
+    ),
+    _person_feature(
+        name="new_users_previous_30d",
+        value=pl.col("new_users_previous_30d"),
+        signal="new_users",
+        window_days=60,
+    ),
+    _person_feature(
+        name="new_users_60d", value=pl.col("new_users_60d"), signal="new_users", window_days=60
+    ),
+    _person_feature(
+        name="new_users_90d", value=pl.col("new_users_90d"), signal="new_users", window_days=90
+    ),
+    _person_feature(
+        name="new_users_180d", value=pl.col("new_users_180d"), signal="new_users", window_days=180
+    ),
+    _person_feature(
+        name="new_users_acceleration_90d",
+        value=pl.col("new_users_90d").cast(pl.Int64) - pl.col("new_users_previous_90d"),
+        signal="new_users",
+        window_days=180,
+    ),
+    _seats_feature(
+        name="new_users_per_seat_90d",
+        unit="people per licensed seat",
+        value=pl.col("new_users_90d") / _LICENSED,
+        signal="new_users",
+        window_days=90,
+        direction=1,
+    ),
+    Feature(
+        name="days_since_new_user",
+        family="seats",
+        unit="days",
+        value=pl.col("since_new_user_days"),
+        signal="new_user_recency",
+        direction=-1,
+    ),
+    _person_feature(
+        name="new_users_months_6m",
+        value=pl.col("months_with_new_users_6m"),
+        signal="new_user_recency",
+        window_days=180,
+    ),
+    _person_feature(name="people_90d", value=pl.col("people_90d"), signal="people", window_days=90),
+    *(
+        _seats_feature(
+            name=f"people_{days}d_over_seats",
+            unit="people beyond the licensed seats",
+            value=pl.col(f"people_{days}d").cast(pl.Int64) - _LICENSED,
+            signal="people",
+            window_days=days,
+        )
+        for days in (90, 180, 360)
+    ),
+    _seats_feature(
+        name="people_180d_per_seat",
+        unit="people per licensed seat",
+        value=pl.col("people_180d") / _LICENSED,
+        signal="people",
+        window_days=180,
+    ),
+    _person_feature(
+        name="users_rolling_off",
+        value=pl.col("rolling_off"),
+        signal="rolling_off",
+        seat_window=True,
+    ),
+    _seats_feature(
+        name="rolling_off_per_seat",
+        unit="share of seats",
+        value=pl.col("rolling_off") / _LICENSED,
+        signal="rolling_off",
+        seat_window=True,
+    ),
+    _person_feature(
+        name="lost_users",
+        value=pl.col("lost_users"),
+        signal="rolling_off",
+        window_days=30,
+        seat_window=True,
+    ),
+    _person_feature(
+        name="returned_users",
+        value=pl.col("returned_users"),
+        signal="people",
+        window_days=30,
+        seat_window=True,
+    ),
+    Feature(
+        name="provisioned_users",
+        family="seats",
+        unit="people",
+        value=pl.col("provisioned"),
+        signal="provisioned",
+        needs="users.created_at",
+    ),
+    Feature(
+        name="provisioned_per_seat",
+        family="seats",
+        unit="people per licensed seat",
+        value=pl.col("provisioned") / _LICENSED,
+        signal="provisioned",
+        needs="users.created_at",
+    ),
+)

@@ -1,0 +1,118 @@
+"""Usage: API volume that grows with flat seats meets a volume limit, and another buyer."""
+
+import polars as pl
+
+from features.feature import Feature
+
+SIGNALS = {
+    "usage_ratio": (
+        "{{ percent(usage_ratio) }} of the monthly usage limit used"
+        "{{ trend_percent(usage_ratio, usage_ratio_90d_ago, 'three months ago') }}"
+    ),
+    "api_volume": (
+        "{{ n(api_calls_30d) }} API calls in the last 30 days"
+        "{{ trend(api_calls_30d, api_calls_previous_30d, 'the month before') }}"
+    ),
+    "usage_days_to_limit": (
+        "{% if usage_days_to_limit is not none and usage_days_to_limit < 720 %}"
+        "at this pace the usage limit is reached in {{ people(usage_days_to_limit, 'day') }}"
+        "{% else %}usage is not heading for its limit{% endif %}"
+    ),
+    "api_early": "the API was in use within 90 days of joining",
+}
+
+_LIMIT = pl.when(pl.col("usage_limit") > 0).then("usage_limit")
+_FREE = _LIMIT - pl.col("api_calls_m0")
+
+
+def _api(
+    name: str, unit: str, value: pl.Expr, signal: str, window_days: int, **rest: object
+) -> Feature:
+    silence = rest.pop("silence", 0)
+    return Feature(
+        name=name,
+        family="usage",
+        unit=unit,
+        value=value,
+        signal=signal,
+        window_days=window_days,
+        silence=silence,  # type: ignore[arg-type]
+        **rest,  # type: ignore[arg-type]
+    )
+
+
+def _growth(back: int) -> pl.Expr:
+    """Share by which a month's volume exceeds the one before; null without volume before."""
+    before = pl.col(f"api_calls_m{back + 1}")
+    return pl.when(before > 0).then(pl.col(f"api_calls_m{back}") / before - 1)
+
+
+def _months_above(share: float) -> pl.Expr:
+    run, holds = pl.lit(0), pl.lit(value=True)
+    for back in range(6):
+        holds = holds & (_growth(back) > share).fill_null(value=False)
+        run = run + holds.cast(pl.Int32)
+    return run
+
+
+FEATURES = (
+    _api("api_calls_30d", "calls", pl.col("api_calls_m0"), "api_volume", 30),
+    _api("api_calls_previous_30d", "calls", pl.col("api_calls_m1"), "api_volume", 60),
+    _api(
+        "api_growth_30d",
+        "share",
+        _growth(0).clip(-1, 10),
+        "api_volume",
+        60,
+        silence=None,
+        direction=1,
+    ),
+    _api(
+        "api_growth_90d",
+        "log ratio",
+        (pl.col("api_calls_m0") + 1).log() - (pl.col("api_calls_m3") + 1).log(),
+        "api_volume",
+        120,
+    ),
+    _api("api_months_above_20_percent", "months", _months_above(0.2), "api_volume", 210),
+    _api(
+        "usage_ratio",
+        "share of the limit",
+        pl.col("api_calls_m0") / _LIMIT,
+        "usage_ratio",
+        30,
+        silence=None,
+        direction=1,
+        needs="usage_limit",
+    ),
+    _api(
+        "usage_ratio_90d_ago",
+        "share of today's limit",
+        pl.col("api_calls_m3") / _LIMIT,
+        "usage_ratio",
+        120,
+        silence=None,
+        needs="usage_limit",
+    ),
+    _api(
+        "usage_days_to_limit",
+        "days",
+        # Linear: at the pace of the last three months, capped at two years.
+        pl.when(_FREE <= 0)
+        .then(0.0)
+        .when(pl.col("api_calls_m0") > pl.col("api_calls_m3"))
+        .then((_FREE * 90 / (pl.col("api_calls_m0") - pl.col("api_calls_m3"))).clip(0, 720))
+        .otherwise(pl.when(_FREE.is_not_null()).then(720.0)),
+        "usage_days_to_limit",
+        120,
+        silence=None,
+        needs="usage_limit",
+    ),
+    _api(
+        "api_in_first_90_days",
+        "yes or no",
+        (pl.col("tenure_days") - pl.col("since_first_api_months") * 30 <= 90).cast(pl.Float64),
+        "api_early",
+        0,
+    ),
+)

@@ -1,0 +1,304 @@
+"""What can be counted of each account at one as-of: the columns that features are made of.
+
+Everything here passes :func:`features.grid.known_before` first. A suffix ``_mK`` is the 30-day
+month K months before the as-of: ``_m0`` is the last one.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from data.settings import MONTH_DAYS
+from features import contract
+from features.grid import Grid, known_before
+
+__all__ = ["LOOK_BACK_MONTHS", "at"]
+
+LOOK_BACK_MONTHS: Final = 12
+POWER_DAYS: Final = 12  # active days in a month that make a user a power user
+_MONTHS: Final = range(LOOK_BACK_MONTHS + 1)
+
+
+def at(
+    grid: Grid,
+    contracts: pl.DataFrame,
+    users: pl.DataFrame,
+    as_of: datetime,
+    *,
+    seat_months: int,
+) -> pl.DataFrame:
+    """Count everything the catalogue needs of every account under contract, at one as-of.
+
+    Parameters
+    ----------
+    grid : features.grid.Grid
+        The folded log of the as-of's anchor.
+    contracts : polars.DataFrame
+        :func:`features.contract.timeline`.
+    users : polars.DataFrame
+        Rows under :class:`data.contracts.Users`; only their dates, and the attributes declared
+        stable, are used.
+    as_of : datetime.datetime
+        A grid line, 00:00 UTC; only what was known before it is seen.
+    seat_months : int
+        Length of the seat window, in 30-day months.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per account with a contract known before the as-of, ordered by account. Counts of
+        an account without events are zero; what a contract does not say is null.
+    """
+    signed = known_before(contracts, as_of)
+    parts = [
+        _seats(grid, as_of, seat_months),
+        _people(grid, as_of),
+        _features_in_use(grid, as_of),
+        _roles(grid, as_of),
+        _provisioned(users, as_of),
+        _spread(grid, users, as_of),
+    ]
+    wide = _terms(signed, as_of)
+    for part in parts:
+        wide = wide.join(part, on="account_id", how="left", validate="1:1")
+    counts = [name for part in parts for name in part.columns if not name.startswith("since_")]
+    counted = pl.col([name for name in counts if name != "account_id"])
+    first_day = known_before(grid.starts, as_of)["first_day"].min()
+    return (
+        wide.with_columns(
+            counted.fill_null(0),
+            log_days=pl.lit(as_of.date()) - pl.lit(first_day, pl.Date),
+        )
+        .with_columns(pl.col("log_days").dt.total_days(), as_of=pl.lit(as_of.date()))
+        .sort("account_id")
+    )
+
+
+def _relative(rows: pl.DataFrame, grid: Grid, as_of: datetime) -> pl.DataFrame:
+    """Count months back from the as-of instead of the anchor."""
+    return known_before(rows, as_of).with_columns(pl.col("month") - grid.back(as_of))
+
+
+def _days_ago(day: str, as_of: datetime) -> pl.Expr:
+    return (pl.lit(as_of.date()) - pl.col(day)).dt.total_days()
+
+
+def _seats(grid: Grid, as_of: datetime, seat_months: int) -> pl.DataFrame:
+    """Active seats in trailing windows, and people who became active for the first time."""
+    rows = _relative(grid.seats, grid, as_of)
+    person = (
+        rows.lazy()
+        .group_by("account_id", "user_id")
+        .agg(
+            pl.col("first_day").min(),
+            pl.col("last_day").max(),
+            *(
+                pl.col("month").is_between(lag, lag + seat_months - 1).any().alias(f"seat_m{lag}")
+                for lag in _MONTHS
+            ),
+        )
+        .with_columns(since_first=_days_ago("first_day", as_of), idle=_days_ago("last_day", as_of))
+    )
+    window = seat_months * MONTH_DAYS
+    return (
+        person.group_by("account_id")
+        .agg(
+            *(pl.col(f"seat_m{lag}").sum().alias(f"active_seats_m{lag}") for lag in _MONTHS),
+            *(
+                pl.col("since_first").le(days).sum().alias(f"new_users_{days}d")
+                for days in (30, 60, 90, 180, 360)
+            ),
+            new_users_previous_30d=pl.col("since_first").is_between(31, 60).sum(),
+            new_users_previous_90d=pl.col("since_first").is_between(91, 180).sum(),
+            months_with_new_users_6m=(pl.col("since_first").sub(1) // MONTH_DAYS)
+            .filter(pl.col("since_first") <= 6 * MONTH_DAYS)
+            .n_unique(),
+            since_new_user_days=pl.col("since_first").min(),
+            # Nobody can leave the window before its oldest third has passed.
+            rolling_off=pl.col("idle").is_between(window * 2 // 3 + 1, window).sum(),
+            lost_users=(pl.col(f"seat_m{seat_months}") & ~pl.col("seat_m0")).sum(),
+            returned_users=(
+                pl.col("seat_m0") & ~pl.col("seat_m1") & pl.col("since_first").gt(MONTH_DAYS)
+            ).sum(),
+        )
+        .collect()
+    )
+
+
+def _people(grid: Grid, as_of: datetime) -> pl.DataFrame:
+    """People by any feature use: how many, how deep, how concentrated."""
+    rows = _relative(grid.people, grid, as_of).lazy()
+    months = (0, 1, 2, 3)
+    person = rows.group_by("account_id", "user_id").agg(
+        pl.col("month").min().alias("latest"),
+        pl.col("events").filter(pl.col("month") < 3).sum().alias("events_90d"),
+        *(
+            pl.col("active_days").filter(pl.col("month") == month).sum().alias(f"days_m{month}")
+            for month in months
+        ),
+        *(pl.col("month").eq(month).any().alias(f"used_m{month}") for month in _MONTHS),
+    )
+    return (
+        person.group_by("account_id")
+        .agg(
+            *(pl.col(f"used_m{month}").sum().alias(f"active_users_m{month}") for month in _MONTHS),
+            *(pl.col(f"days_m{month}").sum().alias(f"active_days_m{month}") for month in months),
+            *(
+                pl.col(f"days_m{month}").ge(POWER_DAYS).sum().alias(f"power_users_m{month}")
+                for month in months
+            ),
+            *(
+                pl.col("latest").lt(months_back).sum().alias(f"people_{months_back * 30}d")
+                for months_back in (3, 6, 12)
+            ),
+            people_ever=pl.len(),
+            champion_events_90d=pl.col("events_90d").max(),
+            events_90d=pl.col("events_90d").sum(),
+        )
+        .collect()
+    )
+
+
+def _features_in_use(grid: Grid, as_of: datetime) -> pl.DataFrame:
+    """Features by the month they were first used, and those in use."""
+    rows = _relative(grid.volume, grid, as_of).lazy().filter(pl.col("role") == "use")
+    feature = rows.group_by("account_id", "feature").agg(
+        pl.col("month").max().alias("first"),
+        *(pl.col("month").eq(month).any().alias(f"used_m{month}") for month in (0, 1, 2, 3)),
+    )
+    first = pl.col("first")
+    return (
+        feature.group_by("account_id")
+        .agg(
+            *(pl.col(f"used_m{month}").sum().alias(f"features_m{month}") for month in (0, 1, 2, 3)),
+            features_ever=pl.len(),
+            features_new_60d=first.lt(2).sum(),
+            features_new_previous_60d=first.is_between(2, 3).sum(),
+            features_new_180d=first.lt(6).sum(),
+        )
+        .collect()
+    )
+
+
+def _roles(grid: Grid, as_of: datetime) -> pl.DataFrame:
+    """Volume by role: use, API calls, integrations, and the controls."""
+    rows = _relative(grid.volume, grid, as_of).lazy()
+    role, month = pl.col("role"), pl.col("month")
+
+    def count(name: str, months: Iterable[int]) -> pl.Expr:
+        return pl.col("count").filter(role == name, month.is_in(list(months))).sum()
+
+    def quantity(name: str, months: Iterable[int]) -> pl.Expr:
+        rows = pl.col("quantity_milli").filter(role == name, month.is_in(list(months)))
+        return rows.sum() / 1000
+
+    def distinct(name: str, months: Sequence[int]) -> pl.Expr:
+        return pl.col("feature").filter(role == name, month.is_in(list(months))).n_unique()
+
+    return (
+        rows.group_by("account_id")
+        .agg(
+            *(count("use", [back]).alias(f"events_m{back}") for back in _MONTHS),
+            *(quantity("api_call", [back]).alias(f"api_calls_m{back}") for back in _MONTHS),
+            *(distinct("integration", [b]).alias(f"integrations_m{b}") for b in (0, 1, 2, 3)),
+            since_first_api_months=month.filter(role == "api_call").max(),
+            since_event_months=month.min(),
+            integrations_ever=pl.col("feature").filter(role == "integration").n_unique(),
+            integrations_before_90d=pl.col("feature")
+            .filter(role == "integration", month >= 3)
+            .n_unique(),
+            logins_m0=count("login", [0]),
+            logins_m1=count("login", [1]),
+            logins_m2=count("login", [2]),
+            tickets_90d=count("support_ticket", range(3)),
+            tickets_previous_90d=count("support_ticket", range(3, 6)),
+            nps_answers_180d=count("nps", range(6)),
+            nps_sum_180d=quantity("nps", range(6)),
+        )
+        .collect()
+    )
+
+
+def _provisioned(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """People with a login, by the dates in the users table."""
+    gone = pl.col("deactivated_at") < as_of
+    return (
+        users.filter(pl.col("created_at") < as_of, ~gone.fill_null(value=False))
+        .group_by("account_id")
+        .agg(provisioned=pl.len())
+    )
+
+
+def _spread(grid: Grid, users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Departments and e-mail domains active now, and those new in the last 90 days."""
+    where = users.select("user_id", "department", "email_domain")
+    rows = _relative(grid.people, grid, as_of).lazy().join(where.lazy(), on="user_id")
+    counts = []
+    for name in ("department", "email_domain"):
+        group = (
+            rows.filter(pl.col(name).is_not_null())
+            .group_by("account_id", name)
+            .agg(pl.col("month").min().alias("latest"), pl.col("month").max().alias("first"))
+        )
+        counts.append(
+            group.group_by("account_id").agg(
+                pl.col("latest").lt(3).sum().alias(f"{name}s_90d"),
+                pl.col("first").lt(3).sum().alias(f"{name}s_new_90d"),
+            )
+        )
+    return counts[0].join(counts[1], on="account_id", how="full", coalesce=True).collect()
+
+
+def _terms(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """The contract in force now and in past months, and what is signed ahead."""
+    now = contract.in_force(signed, as_of).select(
+        "account_id",
+        *contract.LEVELS,
+        "renewal",
+        "paid",
+        "trial",
+        "ended",
+        in_force_days=(pl.lit(as_of) - pl.col("effective")).dt.total_days(),
+    )
+    past = [
+        contract.in_force(signed, as_of - timedelta(days=back * MONTH_DAYS)).select(
+            "account_id",
+            pl.col("seats").alias(f"seats_m{back}"),
+            pl.col("mrr").alias(f"mrr_m{back}"),
+        )
+        for back in _MONTHS
+    ]
+    for table in (*past, _history(signed, as_of), _ahead(signed, as_of)):
+        now = now.join(table, on="account_id", how="left", validate="1:1")
+    return now.with_columns(
+        renewal_days=(pl.col("renewal") - pl.lit(as_of)).dt.total_days(),
+        year_end_days=pl.lit((date(as_of.year + 1, 1, 1) - as_of.date()).days),
+    )
+
+
+def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Tenure and past expansions, from what was in force one row after the other."""
+    steps = signed.filter(pl.col("effective") <= as_of).with_columns(
+        pl.col(*contract.LEVELS).shift(1).over("account_id").name.suffix("_before"),
+        pl.col("paid").shift(1).over("account_id").alias("was_paid"),
+    )
+    kind = contract.rise_kind()
+    rose = kind.is_not_null() & kind.ne("unclear") & pl.col("was_paid") & pl.col("paid")
+    since = (pl.lit(as_of) - pl.col("effective")).dt.total_days()
+    return steps.group_by("account_id", maintain_order=True).agg(
+        tenure_days=since.filter("paid").max(),
+        expansions=rose.sum(),
+        expansions_360d=(rose & since.le(360)).sum(),
+        expansion_days_ago=since.filter(rose).min(),
+    )
+
+
+def _ahead(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Steps that are signed but not yet in force."""
+    return (
+        signed.filter(pl.col("effective") > as_of)
+        .group_by("account_id", maintain_order=True)
+        .agg(seats_ahead=pl.col("seats").max(), mrr_ahead=pl.col("mrr").max())
+    )

@@ -1,0 +1,154 @@
+"""Account × as-of: the table that training and the weekly job both read.
+
+A weekly run is the same function with one as-of, so that training and serving cannot differ.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from data.settings import MONTH_DAYS, Settings
+from data.sources import Tables
+from features import contract, measures
+from features.catalogue import FEATURES, NAMES
+from features.feature import Feature
+from features.grid import fold
+
+__all__ = ["Panel", "build"]
+
+KEYS: Final = ("account_id", "as_of")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Snapshots and the accounts that have none.
+
+    Attributes
+    ----------
+    snapshots : polars.DataFrame
+        One row per eligible account and as-of, ordered by as-of and account: ``account_id``,
+        ``as_of`` (Date, 00:00 UTC), and a Float64 column per feature of the catalogue.
+    excluded : polars.DataFrame
+        ``account_id``, ``as_of``, ``reason`` of every account that existed and is not eligible.
+    """
+
+    snapshots: pl.DataFrame
+    excluded: pl.DataFrame
+
+    def __repr__(self) -> str:
+        as_ofs = self.snapshots["as_of"]
+        span = "none" if as_ofs.is_empty() else f"{as_ofs[0]} to {as_ofs[-1]}"
+        return (
+            f"Panel({self.snapshots.height:,} snapshots of"
+            f" {self.snapshots['account_id'].n_unique():,} accounts at {as_ofs.n_unique()} as-ofs,"
+            f" {span}; {len(NAMES)} features;"
+            f" {self.excluded.height:,} excluded)"
+        )
+
+
+def build(
+    daily: pl.LazyFrame,
+    tables: Tables,
+    as_ofs: Sequence[datetime],
+    settings: Settings,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Panel:
+    """Compute every feature of every eligible account at each as-of.
+
+    Parameters
+    ----------
+    daily : polars.LazyFrame
+        The activity tables (:class:`features.activity.Activity`).
+    tables : data.sources.Tables
+        The tables under contract; the log itself comes in as ``daily``.
+    as_ofs : sequence of datetime.datetime
+        00:00 UTC; those a multiple of 30 days apart share one fold of the log.
+    settings : data.settings.Settings
+        Seat window, eligibility, order of plans, reliability of ``known_at``, stable attributes.
+    progress : callable, optional
+        Told as-ofs done and as-ofs in all.
+
+    Returns
+    -------
+    Panel
+        The snapshots, and who was excluded and why.
+    """
+    contracts = contract.timeline(
+        tables.subscriptions.rows,
+        plans=settings.outcome.plans,
+        reliable_from=settings.tables.known_at_reliable_from,
+    )
+    seat_days = settings.seats.window_days
+    people = _dated_only(tables.users.rows, settings.tables.stable)
+    snapshots, excluded = [], []
+    for phase in _by_phase(as_ofs):
+        grid = fold(daily, max(phase))
+        for as_of in phase:
+            counted = measures.at(
+                grid, contracts, people, as_of, seat_months=seat_days // MONTH_DAYS
+            )
+            verdict = _verdicts(
+                tables.accounts.rows, counted, as_of, settings.eligibility.silent_days
+            )
+            excluded.append(verdict.filter(pl.col("reason").is_not_null()))
+            fit = verdict.filter(pl.col("reason").is_null()).select("account_id")
+            snapshots.append(_valued(counted.join(fit, on="account_id", how="semi"), seat_days))
+            if progress:
+                progress(len(snapshots), len(as_ofs))
+    order = ["as_of", "account_id"]
+    return Panel(pl.concat(snapshots).sort(order), pl.concat(excluded).sort(order))
+
+
+def _by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:
+    """Group as-ofs that lie whole months apart, each group in rising order."""
+    phases: dict[int, list[datetime]] = {}
+    for as_of in sorted(set(as_ofs)):
+        phases.setdefault(as_of.toordinal() % MONTH_DAYS, []).append(as_of)
+    return list(phases.values())
+
+
+def _dated_only(users: pl.DataFrame, stable: Sequence[str]) -> pl.DataFrame:
+    """Blank the attributes that hold today's value, unless the settings call them stable."""
+    undated = [n for n in ("department", "email_domain", "seat_type") if n not in stable]
+    return users.with_columns(pl.lit(None, pl.String).alias(name) for name in undated)
+
+
+def _verdicts(
+    accounts: pl.DataFrame, counted: pl.DataFrame, as_of: datetime, silent_days: int
+) -> pl.DataFrame:
+    """Say of every account that exists why it is not eligible, or null."""
+    silent = pl.col("since_event_months").fill_null(10**6) >= silent_days // MONTH_DAYS
+    return (
+        accounts.filter(pl.col("created_date") < as_of)
+        .select("account_id")
+        .join(counted, on="account_id", how="left")
+        .select(
+            "account_id",
+            as_of=pl.lit(as_of.date()),
+            reason=pl.when(pl.col("paid").is_null())
+            .then(pl.lit("no contract in force"))
+            .when(pl.col("trial"))
+            .then(pl.lit("on trial"))
+            .when(~pl.col("paid"))
+            .then(pl.lit("contract ended"))
+            .when(silent)
+            .then(pl.lit(f"no event in {silent_days} days")),
+        )
+    )
+
+
+def _valued(counted: pl.DataFrame, seat_days: int) -> pl.DataFrame:
+    """Turn counts into features; a window that starts before the log does is missing."""
+    return counted.select(*KEYS, *(_value(feature, seat_days) for feature in FEATURES))
+
+
+def _value(feature: Feature, seat_days: int) -> pl.Expr:
+    value = feature.value.cast(pl.Float64)
+    if feature.silence is not None:
+        value = value.fill_null(feature.silence)
+    whole = pl.col("log_days") >= feature.reach_days(seat_days)
+    return pl.when(whole & value.is_finite()).then(value).alias(feature.name)

@@ -1,0 +1,81 @@
+"""Events delivered more than once count once, wherever their copies lie.
+
+Of the copies of one ``event_id`` the one that was known first stays: a copy that arrives later must
+not change what an earlier as-of saw. Copies share their timestamp, so files are compared only where
+their time ranges overlap.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from data.sources import Partition
+
+__all__ = ["Span", "first_copies", "overlapping"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A partition and the time range of its valid events, both ends included."""
+
+    partition: Partition
+    first: datetime
+    last: datetime
+
+
+def overlapping(span: Span, spans: Sequence[Span]) -> list[Span]:
+    """Return the other partitions whose time ranges meet this one's."""
+    return [
+        other
+        for other in spans
+        if other is not span and other.first <= span.last and other.last >= span.first
+    ]
+
+
+def first_copies(span: Span, others: Sequence[Span]) -> tuple[pl.LazyFrame, int]:
+    """Return a partition's events without the copies, and how many copies it held.
+
+    Parameters
+    ----------
+    span : Span
+        The partition to read.
+    others : sequence of Span
+        Those that :func:`overlapping` found.
+
+    Returns
+    -------
+    polars.LazyFrame
+        The partition's valid events; of an event that also lies elsewhere, only where it was
+        known first.
+    int
+        Copies left out.
+    """
+    mine = span.partition.valid()
+    near = [
+        other.partition.valid().filter(pl.col("timestamp").is_between(span.first, span.last))
+        for other in others
+    ]
+    ids = pl.concat([rows.select("event_id") for rows in (mine, *near)]).drop_nulls()
+    repeated = (
+        ids.group_by("event_id").len().filter(pl.col("len") > 1).select("event_id")
+    ).collect(engine="streaming")
+    if repeated.is_empty():
+        return mine, 0
+    # Ordered by content and only then by file, so neither row nor file order decides.
+    names = [span.partition.name, *(other.partition.name for other in others)]
+    copies = pl.concat(
+        [
+            rows.join(repeated.lazy(), on="event_id", how="semi").with_columns(file=pl.lit(name))
+            for rows, name in zip((mine, *near), names, strict=True)
+        ]
+    ).collect(engine="streaming")
+    visible = pl.max_horizontal("timestamp", "known_at")
+    kept = copies.sort(visible, pl.exclude("event_id")).unique(
+        "event_id", keep="first", maintain_order=True
+    )
+    here = pl.col("file") == span.partition.name
+    stay = kept.filter(here).drop("file")
+    rest = mine.join(repeated.lazy(), on="event_id", how="anti")
+    return pl.concat([rest, stay.lazy()]), copies.filter(here).height - stay.height
