@@ -3,14 +3,15 @@
 Everything here is lazy and row by row, so that a log larger than memory streams through it.
 """
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
 
 from data import contracts, instants, values
-from data.errors import ContractError
+from data.errors import ContractError, SettingsError
 from data.values import Column, Faults
 
 __all__ = ["Arrival", "Raw", "arrive", "check_names"]
@@ -84,15 +85,17 @@ def arrive(
     schema = frame.collect_schema()
     typed: list[pl.Expr] = []
     flags: Faults = []
+    unreadable: Faults = []
     for name, promised in contracts.TABLES[table].columns().items():
         kind, source = promised.dtype, _source(table, name, mapping, schema)
         if source is None:
             typed.append(pl.lit(None, dtype=kind).alias(name))
             continue
         column = Column(table, name, pl.col(source), schema[source])
-        value, unreadable = _read(column, kind, zone)
+        value, doubts = _read(column, kind, zone)
         typed.append(value.alias(name))
-        flags += unreadable
+        flags += doubts
+        unreadable += [(why, pl.col(why) & pl.col(name).is_null()) for why, _ in doubts]
     further = _further(mapping, schema) if table == "accounts" else []
     columns = (
         *contracts.TABLES[table].column_names(),
@@ -101,18 +104,18 @@ def arrive(
     return Arrival(
         frame.select(*typed, *further, *(flag.alias(why) for why, flag in flags)),
         columns,
-        (*((why, pl.col(why)) for why, _ in flags), *contracts.faults(table)),
+        (*unreadable, *contracts.faults(table)),
     )
 
 
-def check_names(table: str, schemas: Sequence[pl.Schema], mapping: Mapping[str, str]) -> None:
-    """Refuse a table that lacks a column it must have.
+def check_names(table: str, schemas: Mapping[str, pl.Schema], mapping: Mapping[str, str]) -> None:
+    """Refuse a table that lacks a column it must have, or a mapping that leads nowhere.
 
     Parameters
     ----------
     table : str
         One of ``contracts.TABLES``.
-    schemas : sequence of polars.Schema
+    schemas : mapping of str to polars.Schema
         Of its files; a required column must be in each, a mapped one in any.
     mapping : mapping of str to str
         Our column name → theirs.
@@ -120,22 +123,37 @@ def check_names(table: str, schemas: Sequence[pl.Schema], mapping: Mapping[str, 
     Raises
     ------
     ContractError
-        If one is missing.
+        If a column is missing.
+    SettingsError
+        If the mapping names a column that the table does not have in our words.
     """
-    for schema in schemas:
-        missing = [
-            name for name in contracts.REQUIRED[table] if mapping.get(name, name) not in schema
-        ]
-        missing += [
-            name
-            for name, source in mapping.items()
-            if name not in missing and not any(source in other for other in schemas)
-        ]
+    _refuse_unknown(table, mapping)
+    nowhere = [
+        name
+        for name, source in mapping.items()
+        if not any(source in schema for schema in schemas.values())
+    ]
+    for file, schema in schemas.items():
+        required = contracts.REQUIRED[table]
+        missing = [name for name in required if mapping.get(name, name) not in schema]
+        missing += [name for name in nowhere if name not in missing]
         if missing:
             named = (f"{n} (mapped to {mapping[n]})" if n in mapping else n for n in missing)
+            where = f" in {file}" if len(schemas) > 1 else ""
             raise ContractError(
-                f"{table}: missing column(s) {', '.join(named)}; found {', '.join(schema)}."
+                f"{table}: missing column(s) {', '.join(named)}{where}; found {', '.join(schema)}."
                 f" Map the warehouse's names under [columns.{table}] in expansion.toml."
+            )
+
+
+def _refuse_unknown(table: str, mapping: Mapping[str, str]) -> None:
+    ours = contracts.TABLES[table].column_names()
+    for name in mapping:
+        if name not in ours and table != "accounts":  # accounts keep any attribute
+            near = difflib.get_close_matches(name, ours, n=1, cutoff=0.0)[0]
+            raise SettingsError(
+                f"[columns.{table}] maps {name}, which is no column of ours. Did you mean {near}?"
+                " Our name goes on the left, the warehouse's on the right."
             )
 
 

@@ -4,21 +4,24 @@ An instant needs a zone. A time stored without one is refused unless the setting
 it was written in; a bare date means midnight UTC in the columns that name a day.
 """
 
+import difflib
+import zoneinfo
 from typing import Final
 
 import polars as pl
 
-from data.errors import ContractError
+from data.errors import ContractError, SettingsError
 from data.values import TEXT, Column, Faults
 
-__all__ = ["DAYS", "NO_ZONE", "parse"]
+__all__ = ["DAYS", "NO_ZONE", "check_zone", "parse", "zoneless"]
 
 DAYS: Final = frozenset(
     {"effective_date", "renewal_date", "created_date", "created_at", "deactivated_at", "known_at"}
 )
 NO_ZONE: Final = "has no time zone"
 _INSTANT: Final = pl.Datetime("us", "UTC")
-_WITH_SECONDS, _WITHOUT_SECONDS = "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"
+_LOCAL: Final = "%Y-%m-%dT%H:%M:%S%.f"
+_ZONELESS: Final = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$"
 
 
 def parse(column: Column, zone: str | None) -> tuple[pl.Expr, Faults]:
@@ -36,7 +39,7 @@ def parse(column: Column, zone: str | None) -> tuple[pl.Expr, Faults]:
     polars.Expr
         Instants in UTC, microseconds; null where the value is missing or unreadable.
     list of (str, polars.Expr)
-        Reasons for which a row cannot be read.
+        What to say of a null, and for which of the values.
 
     Raises
     ------
@@ -68,40 +71,45 @@ def zoneless(table: str, name: str) -> ContractError:
     )
 
 
+def check_zone(zone: str | None) -> None:
+    """Refuse a declared time zone that does not exist.
+
+    Parameters
+    ----------
+    zone : str or None
+        A name such as Europe/Berlin.
+
+    Raises
+    ------
+    SettingsError
+        If the IANA database does not know it.
+    """
+    known = zoneinfo.available_timezones() if zone else set()
+    if zone and zone not in known:
+        near = difflib.get_close_matches(zone, sorted(known), n=1, cutoff=0.0)[0]
+        raise SettingsError(
+            f"[tables] time_zone = {zone!r} is no time zone. Did you mean {near}? Expected a name"
+            " from the IANA list, such as UTC or Europe/Berlin."
+        )
+
+
 def _from_text(name: str, value: pl.Expr, zone: str | None) -> tuple[pl.Expr, Faults]:
     text = value.str.strip_chars()
-    given = text.str.len_bytes() > 0
     iso = (
         text.str.replace(r" ?UTC$", "Z")
-        .str.replace(r" ([+-]\d{2})", "$1")
+        .str.replace(r" ([+-]\d\d)", "$1")
         .str.replace(" ", "T", literal=True)
+        .str.replace(r"T(\d\d:\d\d)($|[Z+-])", "T$1:00$2")
     )
-    aware = pl.coalesce(_try(iso, f"{_WITH_SECONDS}%#z"), _try(iso, f"{_WITHOUT_SECONDS}%#z"))
-    local = pl.coalesce(
-        iso.str.strptime(pl.Datetime("us"), form, strict=False)
-        for form in (_WITH_SECONDS, _WITHOUT_SECONDS)
-    )
-    day = text.str.strptime(pl.Date, "%Y-%m-%d", strict=False)
-    instants, zoneless_rows = [aware], []
+    readings = [iso.str.strptime(_INSTANT, f"{_LOCAL}%#z", strict=False)]
     if zone:
-        instants.append(_in_zone(local, zone))
-    else:
-        zoneless_rows.append(local.is_not_null())
-    if name in DAYS or zone:
-        instants.append(_midnight(name, day, zone))
-    else:
-        zoneless_rows.append(day.is_not_null())
-    instant = pl.coalesce(instants)
-    unread = given & instant.is_null()
-    without_zone = pl.any_horizontal(zoneless_rows) if zoneless_rows else pl.lit(value=False)
-    return instant, [
-        (f"{name} {NO_ZONE}", unread & without_zone),
-        (f"{name} is not a time", unread & ~without_zone),
-    ]
-
-
-def _try(text: pl.Expr, form: str) -> pl.Expr:
-    return text.str.strptime(_INSTANT, form, strict=False)
+        readings.append(_in_zone(iso.str.strptime(pl.Datetime("us"), _LOCAL, strict=False), zone))
+    if zone or name in DAYS:
+        day = text.str.strptime(pl.Date, "%Y-%m-%d", strict=False)
+        readings.append(_midnight(name, day, zone))
+    unread = (f"{name} is not a time", text.str.len_bytes() > 0)
+    zoneless = (f"{name} {NO_ZONE}", text.str.contains(_ZONELESS))
+    return pl.coalesce(readings), [unread] if zone else [zoneless, unread]
 
 
 def _midnight(name: str, day: pl.Expr, zone: str | None) -> pl.Expr:

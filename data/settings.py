@@ -12,7 +12,8 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -37,7 +38,12 @@ __all__ = [
 ]
 
 MONTH_DAYS: Final = 30
-_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:(?!\$\{)[^/\s@]+@")
+_PASSWORD_IN_URL = re.compile(
+    r"://[^/\s:@]*:(?!\$\{\w+\}@|\d+/)[^\s@]+@|[?&;](password|pwd)=(?!\$\{)", re.IGNORECASE
+)
+_SOURCES = ("tables.events", "tables.subscriptions", "tables.accounts", "tables.users")
+# How pydantic names the branches of a union, between the names that a user wrote.
+_BRANCHES = {"str", "tuple[str, ...]", "Query", "date", "literal['today','data end']"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -303,17 +309,32 @@ def _fill(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - 
             f"the settings name the environment variable(s) {', '.join(missing)}, which are not"
             " set; export them and run again."
         )
-    return _VARIABLE.sub(lambda match: environment[match[1]], value)
+    return _VARIABLE.sub(lambda match: _secret(environment[match[1]], value[match.end() :]), value)
+
+
+def _secret(text: str, followed_by: str) -> str:
+    """In a URL's password place, the characters that would part the URL are escaped."""
+    return quote(text, safe="") if followed_by.startswith("@") else text
 
 
 def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in fault["loc"]) or "settings"
-    if fault["type"] != "extra_forbidden":
-        return f"{where}: {fault['msg']}; found {fault['input']!r}."
-    known = _known(Settings)
-    near = difflib.get_close_matches(where, known, n=1, cutoff=0.0)
-    return f"unknown setting {where}. Did you mean {near[0]}?"
+    """The most telling fault: a name we do not know, else the one furthest inside."""
+    faults = error.errors(include_url=False)
+    fault = max(faults, key=lambda item: (item["type"] == "extra_forbidden", len(item["loc"])))
+    where = ".".join(str(part) for part in fault["loc"] if part not in _BRANCHES) or "settings"
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(where, _known(Settings), n=1, cutoff=0.0)
+        return f"unknown setting {where}. Did you mean {near[0]}?"
+    told = fault["msg"].removeprefix("Value error, ")
+    if where in _SOURCES:
+        told = "expected a path, a list of paths, or url and query"
+    return f"{where}: {told}{_found(fault['input'])}."
+
+
+def _found(value: object) -> str:
+    """What was written, unless a secret may have been filled into it."""
+    is_open = not isinstance(value, Mapping) and "://" not in str(value)
+    return f"; found {value!r}" if is_open else ""
 
 
 def _known(section: type[BaseModel], prefix: str = "") -> list[str]:
@@ -321,8 +342,8 @@ def _known(section: type[BaseModel], prefix: str = "") -> list[str]:
     for name, field in section.model_fields.items():
         if field.exclude:
             continue
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += _known(kind, f"{prefix}{name}.")
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                names += _known(kind, f"{prefix}{name}.")
         names.append(f"{prefix}{name}")
     return names

@@ -18,6 +18,7 @@ from data.arrival import Arrival, Raw, arrive, check_names
 from data.checking import among, check, counts, refuse_zoneless
 from data.errors import ContractError, SourceError
 from data.files import reading
+from data.instants import check_zone
 
 __all__ = ["Partition", "Tables", "from_frames", "read", "reading"]
 
@@ -171,6 +172,7 @@ def _tables(
     columns: settings.Columns,
     now: datetime | None,
 ) -> Tables:
+    check_zone(tables.time_zone)
     arrived = {
         table: _arrivals(table, found, getattr(columns, table), tables.time_zone)
         for table, found in raws.items()
@@ -196,7 +198,7 @@ def _arrivals(
             f"{table}: no rows, expected at least one; looked in {len(raws)} place(s). Export the"
             f" table again, or correct [tables] {table} in expansion.toml."
         )
-    check_names(table, [raw.frame.collect_schema() for raw in full], mapping)
+    check_names(table, {raw.name: raw.frame.collect_schema() for raw in full}, mapping)
     return [(raw.name, arrive(table, raw.frame, mapping, zone)) for raw in full]
 
 

@@ -14,7 +14,7 @@ from data.errors import ContractError
 
 __all__ = ["TEXT", "Column", "Faults", "hide_addresses", "number", "text"]
 
-# Reasons for which a row cannot be read, and which rows they hold for.
+# What to say of a value that came out null, and which values it may be said of.
 Faults = list[tuple[str, pl.Expr]]
 
 TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
@@ -53,7 +53,7 @@ def number(column: Column) -> tuple[pl.Expr, Faults]:
     polars.Expr
         64-bit floats; null where the value is missing or unreadable.
     list of (str, polars.Expr)
-        Reasons for which a row cannot be read.
+        What to say of a null, and for which of the values.
 
     Raises
     ------
@@ -65,9 +65,9 @@ def number(column: Column) -> tuple[pl.Expr, Faults]:
     if not isinstance(column.dtype, TEXT):
         raise column.refusal("numbers")
     written = column.value.cast(pl.String).str.strip_chars()
-    read = written.cast(pl.Float64, strict=False)
-    unreadable = (written.str.len_bytes() > 0) & read.is_null()
-    return read.fill_nan(None), [(f"{column.name} is not a number", unreadable)]
+    given = (written.str.len_bytes() > 0) & (written.str.to_lowercase() != "nan")
+    read = written.cast(pl.Float64, strict=False).fill_nan(None)
+    return read, [(f"{column.name} is not a number", given)]
 
 
 def text(column: Column) -> pl.Expr:
