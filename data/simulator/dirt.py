@@ -1,0 +1,60 @@
+"""Malformed rows, added to sound tables: what is left after quarantine is the sound table again."""
+
+from typing import Final
+
+import polars as pl
+
+from data.simulator.state import Generator
+
+__all__ = ["SPOILERS", "spoil"]
+
+_FUTURE: Final = pl.duration(days=400)
+
+# What can be wrong with a row, by table: each way spoils one column of a copy of a sound row.
+SPOILERS: Final[dict[str, tuple[pl.Expr, ...]]] = {
+    "events": (
+        pl.lit(None, pl.String).alias("account_id"),
+        pl.lit("").alias("account_id"),
+        pl.lit("acc_unknown").alias("account_id"),
+        pl.lit(None, pl.Datetime("us", "UTC")).alias("timestamp"),
+        (pl.col("timestamp") + _FUTURE).alias("timestamp"),
+        (-pl.col("quantity") - 1).alias("quantity"),
+    ),
+    "subscriptions": (
+        pl.lit(None, pl.String).alias("account_id"),
+        pl.lit("acc_unknown").alias("account_id"),
+        pl.lit(-5.0).alias("licensed_seats"),
+        pl.lit("active").alias("status"),
+        pl.lit(None, pl.Datetime("us", "UTC")).alias("effective_date"),
+    ),
+    "accounts": (pl.lit(None, pl.String).alias("account_id"),),
+    "users": (
+        pl.lit(None, pl.String).alias("user_id"),
+        pl.lit("").alias("account_id"),
+    ),
+}
+
+
+def spoil(table: str, frame: pl.DataFrame, share: float, rng: Generator) -> pl.DataFrame:
+    """Add malformed copies of a share of the rows, at the end.
+
+    Parameters
+    ----------
+    table : str
+        Which contract to break: a key of ``SPOILERS``.
+    frame : polars.DataFrame
+        The sound rows.
+    share : float
+        Malformed rows per sound row; 0 adds none.
+    rng : numpy.random.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    polars.DataFrame
+        The sound rows in their order, then the malformed ones, way by way.
+    """
+    ways = SPOILERS[table]
+    copies = [frame[rng.integers(0, len(frame), rng.poisson(share * len(frame) / len(ways)))]
+              for _ in ways]  # fmt: skip
+    return pl.concat([frame, *(c.with_columns(way) for c, way in zip(copies, ways, strict=True))])

@@ -1,0 +1,90 @@
+"""The people behind the counts: who joined which account, when, and for how long they stay."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.simulator.company import History
+from data.simulator.state import NEVER, STEP_DAYS, Generator, Integers, Vector
+
+__all__ = ["Roster", "enrol"]
+
+# People of the newest department are invited a little more often than the others.
+_NEWEST: Final = 0.35
+
+
+@dataclass(frozen=True)
+class Roster:
+    """One value per person, sorted by the day they joined."""
+
+    account: Integers
+    department: Integers  # 0 is the champion's
+    joined: Integers  # day
+    left: Integers  # day; far away while they stay
+    champion: NDArray[np.bool_]
+    sessions: Vector  # of use, per month
+    breadth: Vector  # share of the account's features they come to use
+    removed: NDArray[np.bool_]  # whether their seat was taken back when they stopped
+
+    def __len__(self) -> int:
+        """Count the people."""
+        return len(self.account)
+
+
+def enrol(history: History, rng: Generator) -> Roster:
+    """Turn the history's counts of joiners and leavers into people.
+
+    Parameters
+    ----------
+    history : History
+        The company's life.
+    rng : numpy.random.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    Roster
+        Everyone who ever used the product, those from before the log included.
+    """
+    steps, account = np.nonzero(history.joined)
+    count = history.joined[steps, account]
+    step, account = np.repeat(steps, count), np.repeat(account, count)
+    size = len(account)
+    joined = history.span.origin + step * STEP_DAYS + rng.integers(0, STEP_DAYS, size)
+    joined = np.maximum(joined, history.traits.joined[account].astype(int))
+    champion = np.zeros(size, dtype=bool)
+    champion[np.unique(account, return_index=True)[1]] = True
+    reached = np.maximum(history.departments[step, account], 1)
+    newest = rng.random(size) < _NEWEST
+    department = np.where(newest, reached - 1, rng.integers(0, reached))
+    return Roster(
+        account=account,
+        department=np.where(champion, 0, department),
+        joined=joined,
+        left=_leave(history, account, step, champion, rng),
+        champion=champion,
+        sessions=np.where(champion, 9.0, 2.0 + rng.gamma(1.5, 3.0, size)),
+        breadth=np.where(champion, 1.0, rng.beta(2.0, 2.5, size)),
+        removed=rng.random(size) < 0.7,  # most companies tidy up, not all
+    )
+
+
+def _leave(
+    history: History, account: Integers, step: Integers, champion: NDArray[np.bool_], rng: Generator
+) -> Integers:
+    """Pick the leavers of every step at random; the champion goes last."""
+    left = np.full(len(account), int(NEVER))
+    loyalty = rng.random(len(account)) + champion
+    first = np.searchsorted(step, np.arange(len(history.left) + 1))
+    for now in np.flatnonzero(history.left.sum(axis=1)):
+        leaving = history.left[now]
+        here = np.arange(first[now + 1])
+        here = here[(left[here] == int(NEVER)) & (leaving[account[here]] > 0)]
+        here = here[np.lexsort((loyalty[here], account[here]))]
+        whose = account[here]
+        rank = np.arange(len(here)) - np.searchsorted(whose, whose)
+        gone = here[rank < leaving[whose]]
+        left[gone] = history.span.origin + (now + 1) * STEP_DAYS
+    return left

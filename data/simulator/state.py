@@ -1,0 +1,172 @@
+"""What an account of the made-up company is (traits) and how it stands (state).
+
+Every field is a vector with one value per account, so that a thousand accounts, or a thousand
+possible futures of one, move in the same few array operations. Days count from 1970-01-01.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "FEATURES_IN_PLAN",
+    "MONTH",
+    "NEVER",
+    "PLANS",
+    "STEP_DAYS",
+    "Generator",
+    "Integers",
+    "State",
+    "Status",
+    "Traits",
+    "Vector",
+    "blank",
+    "found",
+    "take",
+]
+
+Vector = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Generator = np.random.Generator
+
+# Five days divide the 30 days between as-ofs, so every as-of falls on the edge of a step.
+STEP_DAYS: Final = 5
+MONTH: Final = STEP_DAYS / 30
+NEVER: Final = 1e9
+PLANS: Final = ("free", "team", "business", "enterprise")
+FEATURES_IN_PLAN: Final = np.array([10.0, 14.0, 24.0, 36.0])
+
+
+class Status:
+    """Where an account stands in its contract's life."""
+
+    BEFORE, TRIAL, PAID, LAPSED, CHURNED = range(5)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What an account is and stays."""
+
+    joined: Vector  # day of the first sign-up
+    trial_days: Vector
+    departments: Vector  # that could ever use the product
+    department_size: Vector  # people in each of them who could
+    growth: Vector  # invitations per person and month in an empty department
+    turnover: Vector  # share of people who stop per month
+    spread: Vector  # new departments per month, once the present ones are full
+    foresight: Vector  # seat utilisation it buys for at the outset; 0: it buys as it goes
+    pace: Vector  # features tried per month
+    curiosity: Vector  # features it would ever use
+    building: Vector  # API automations built per month; 0: no developers
+    automations: Vector  # that it would ever build
+    calls: Vector  # API calls per automation and month
+    connecting: Vector  # integrations connected per month
+
+
+@dataclass(frozen=True)
+class State:
+    """How an account stands at the start of a step."""
+
+    status: Vector
+    people: Vector  # who use the product
+    departments: Vector  # reached so far
+    features: Vector  # adopted so far
+    automations: Vector
+    integrations: Vector
+    usage: Vector  # API calls per month
+    people_trend: Vector  # net new people per month, smoothed
+    department_trend: Vector  # new departments per month, smoothed
+    feature_trend: Vector  # new features per month, smoothed
+    usage_trend: Vector  # relative growth of API calls per month, smoothed
+    plan: Vector  # index into PLANS
+    seats: Vector
+    limit: Vector  # API calls per month; infinite: not sold
+    price: Vector  # index of the account's prices, 1 at first
+    renewal: Vector  # day on which the trial or the contract year ends
+    rests: Vector  # day of the last purchase, from which the urge to buy builds up again
+    pending: Vector  # day on which signed seats come into force
+    pending_seats: Vector
+
+    @property
+    def paid(self) -> NDArray[np.bool_]:
+        """Under a paid contract."""
+        return np.asarray(self.status == Status.PAID)
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """On trial or under a paid contract."""
+        return np.asarray((self.status == Status.TRIAL) | (self.status == Status.PAID))
+
+    @property
+    def utilization(self) -> Vector:
+        """People over licensed seats, not clipped."""
+        return np.asarray(self.people / np.maximum(self.seats, 1))
+
+
+Fields = TypeVar("Fields", Traits, State)
+
+
+def take(vectors: Fields, index: Integers) -> Fields:
+    """Give the chosen accounts, in the order of the index; repeats make copies."""
+    return type(vectors)(**{f.name: getattr(vectors, f.name)[index] for f in fields(vectors)})
+
+
+def blank(accounts: int) -> State:
+    """Give the state of accounts that have not signed up yet."""
+    zeros: dict[str, Vector] = {f.name: np.zeros(accounts) for f in fields(State)}
+    full = {"limit": np.inf, "price": 1.0, "renewal": NEVER, "pending": NEVER, "rests": -NEVER}
+    return State(**{**zeros, **{name: np.full(accounts, value) for name, value in full.items()}})
+
+
+def found(accounts: int, days: tuple[float, float, float], rng: Generator) -> Traits:
+    """Draw the accounts of a company.
+
+    Parameters
+    ----------
+    accounts : int
+        How many ever sign up.
+    days : tuple of three floats
+        The first day an account may join, the log's first day, the log's end. A good half has
+        joined by the log's first day.
+    rng : numpy.random.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    Traits
+        Sorted by the day of joining, so that account numbers rise with time.
+    """
+    first, log_start, end = days
+    founder = rng.random(accounts) < FOUNDERS
+    early = rng.uniform(first, log_start, accounts)
+    late = rng.uniform(log_start, end - 30, accounts)
+    planner = rng.random(accounts) < PLANNERS
+    developer = ~planner & (rng.random(accounts) < DEVELOPERS)
+    return Traits(
+        joined=np.sort(np.floor(np.where(founder, early, late))),
+        trial_days=rng.choice([14.0, 21.0, 30.0], accounts),
+        departments=_draw(rng, accounts, [0.3, 0.25, 0.2, 0.15, 0.1]),
+        department_size=np.clip(rng.lognormal(np.log(11), 0.7, accounts), 3, 90),
+        growth=rng.lognormal(np.log(0.33), 0.4, accounts),
+        turnover=rng.uniform(0.005, 0.025, accounts),
+        spread=rng.lognormal(np.log(0.028), 0.6, accounts),
+        foresight=np.where(planner, rng.uniform(0.84, 0.91, accounts), 0.0),
+        pace=rng.lognormal(np.log(0.6), 0.6, accounts),
+        curiosity=np.where(planner, 9.0, rng.uniform(7, 36, accounts)),
+        building=np.where(developer, rng.lognormal(np.log(0.3), 0.5, accounts), 0.0),
+        automations=rng.integers(2, 16, accounts).astype(float),
+        calls=rng.lognormal(np.log(5_000), 0.8, accounts),
+        connecting=rng.lognormal(np.log(0.15), 0.6, accounts),
+    )
+
+
+FOUNDERS: Final = 0.62  # share that joins before the log starts
+PLANNERS: Final = 0.34  # share that buys for its ceiling at the outset, and then sits there
+DEVELOPERS: Final = 0.36  # share of the others that builds on the API
+
+
+def _draw(rng: Generator, size: int, odds: Sequence[float]) -> Vector:
+    return rng.choice(np.arange(1.0, len(odds) + 1), size, p=odds)
