@@ -52,7 +52,7 @@ def fit(margin: Array, expanded: Array, groups: Sequence[object]) -> Calibration
         The identity where expansions are too few, the slope is not positive, or it does not help.
     """
     cuts = np.asarray(groups, dtype=str)
-    if expanded.sum() < _FEWEST_EXPANSIONS or len(set(cuts)) < 2:  # noqa: PLR2004 - held-out cut
+    if expanded.sum() < _FEWEST_EXPANSIONS or len(set(cuts)) < 2:
         return Calibration()
     held_out = np.empty_like(margin)
     for cut in sorted(set(cuts)):

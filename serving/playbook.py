@@ -1,0 +1,81 @@
+"""What an account is running into, and what follows: limit, tier, motion."""
+
+from typing import Final
+
+import polars as pl
+
+__all__ = ["LIMITS", "MOTIONS", "judged"]
+
+LIMITS: Final = ("seats", "usage", "plan", "none")
+MOTIONS: Final = {
+    "seat add": "add seats: logistics, not persuasion; within two weeks",
+    "volume upgrade": "plan or volume upgrade, with the developer who built the integration",
+    "capabilities": "QBR or capabilities conversation, with the champion and the new team",
+    "consolidate": "no ask: consolidate and look for new use cases",
+    "watch": "nothing to do yet",
+}
+
+
+def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
+    """Name the limit, the tier and the motion of each snapshot.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        Rows of a :class:`features.panel.Panel`.
+    plateau_days : int
+        High and flat seat use for so long gets no ask.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``limit``, ``tier`` (1, 2 or null) and ``motion``, in the order of the snapshots.
+    """
+    seats, volume, leading = (
+        rule.fill_null(value=False) for rule in (_seats_now(), _volume_now(), _leading())
+    )
+    plateau = (
+        (pl.col("seat_utilization") >= 0.8)
+        & (pl.col("plateau_months") * 30 >= plateau_days)
+        & (pl.col("new_users_90d") == 0)
+    ).fill_null(value=False)
+    seat_pressure = pl.col("seat_utilization").fill_null(0.0)
+    usage_pressure = pl.col("usage_ratio").fill_null(0.0)
+    limit = (
+        pl.when(seats)
+        .then(pl.lit("seats"))
+        .when(volume)
+        .then(pl.lit("usage"))
+        .when(pl.max_horizontal(seat_pressure, usage_pressure) < 0.8)
+        .then(pl.when(leading).then(pl.lit("plan")).otherwise(pl.lit("none")))
+        .when(seat_pressure >= usage_pressure)
+        .then(pl.lit("seats"))
+        .otherwise(pl.lit("usage"))
+    )
+    tier = pl.when(seats | volume).then(1).when(leading).then(2)
+    motion = (
+        pl.when(plateau)
+        .then(pl.lit("consolidate"))
+        .when(seats)
+        .then(pl.lit("seat add"))
+        .when(volume)
+        .then(pl.lit("volume upgrade"))
+        .when(leading)
+        .then(pl.lit("capabilities"))
+        .otherwise(pl.lit("watch"))
+    )
+    return snapshots.select(limit=limit, tier=tier.cast(pl.Int32), motion=motion)
+
+
+def _seats_now() -> pl.Expr:
+    return (pl.col("seat_utilization") > 0.88) & (pl.col("new_users_30d") > 0)
+
+
+def _volume_now() -> pl.Expr:
+    return (pl.col("api_growth_30d") > 0.2) & pl.col("usage_ratio").is_not_null()
+
+
+def _leading() -> pl.Expr:
+    adopting = (pl.col("adoption_acceleration_60d") > 0) & (pl.col("features_new_60d") > 1)
+    spreading = (pl.col("departments_90d") >= 2) & (pl.col("departments_new_90d") > 0)
+    return adopting | spreading | (pl.col("integrations_growth_90d") > 0)

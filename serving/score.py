@@ -1,0 +1,165 @@
+"""The weekly list: every eligible account with probability, date, signals and rank."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from data import sources
+from data.errors import HistoryError
+from data.settings import Scoring, Settings
+from features import panel
+from features.activity import Activity
+from features.panel import Panel
+from serving import playbook
+from training import readiness, signals
+from training.registry import Registered
+
+__all__ = ["Scored", "score"]
+
+_TIER_1_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The list of one as-of.
+
+    Attributes
+    ----------
+    accounts : polars.DataFrame
+        One row per eligible account, by rank: ``rank``, ``account_id``, ``name``, ``csm``,
+        ``probability``, ``low``, ``high``, ``readiness_date``, ``expected_date``,
+        ``expected_early``, ``expected_late``, ``probability_180d``, ``limit``, ``tier``,
+        ``motion``, ``signals``, ``active_seats``, ``licensed_seats``, ``seat_utilization``,
+        ``margin``, ``base``, ``contributions`` (signal → part of the margin).
+    excluded : polars.DataFrame
+        ``reason``, ``accounts``: who is not on the list, by reason.
+    """
+
+    accounts: pl.DataFrame
+    excluded: pl.DataFrame
+
+
+def score(
+    model: Registered,
+    tables: sources.Tables,
+    log: Activity,
+    as_of: datetime,
+    settings: Settings,
+) -> Scored:
+    """Rank every eligible account as it stood at the as-of.
+
+    Parameters
+    ----------
+    model : training.registry.Registered
+        The champion.
+    tables, log
+        The tables under contract, and the daily activity of the log.
+    as_of : datetime.datetime
+        00:00 UTC; only what was known before it is used.
+    settings : data.settings.Settings
+        Eligibility, scoring, seats.
+
+    Returns
+    -------
+    Scored
+        Ranked by the raw margin, ties by account.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If the log ended too long before the as-of, or nobody is eligible.
+    """
+    _refuse_stale(log, as_of, settings.scoring.max_log_age_days)
+    built = panel.build(log.daily, tables, [as_of], settings)
+    excluded = built.excluded.group_by("reason").agg(accounts=pl.len()).sort("reason")
+    if built.snapshots.is_empty():
+        told = ", ".join(f"{count:,} {reason}" for reason, count in excluded.iter_rows())
+        raise HistoryError(
+            f"no account is eligible on {as_of:%Y-%m-%d} ({told or 'no account exists yet'});"
+            " check the contract history with `expansion check`."
+        )
+    listed = _listed(model, built, as_of, settings.scoring)
+    names = tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
+    ranked = (
+        listed.join(names, on="account_id", how="left")
+        .sort("margin", "account_id", descending=[True, False])
+        .with_row_index("rank", offset=1)
+        .with_columns(pl.col("rank").cast(pl.Int64))
+    )
+    return Scored(ranked, excluded)
+
+
+def _refuse_stale(log: Activity, as_of: datetime, max_days: int) -> None:
+    if log.last_day is None:
+        raise HistoryError("the log holds no valid event; see its quarantine.")
+    age_days = (as_of.date() - log.last_day).days - 1
+    if age_days > max_days:
+        raise HistoryError(
+            f"the log ends on {log.last_day}, {age_days} days before {as_of:%Y-%m-%d}; at most"
+            f" {max_days} (scoring.max_log_age_days) are allowed. Bring the log up to date, or"
+            " score an earlier --as-of."
+        )
+
+
+def _listed(
+    model: Registered, built: Panel, as_of: datetime, rules: Scoring
+) -> pl.DataFrame:
+    snapshots = built.snapshots
+    estimate = model.model.estimate(snapshots)
+    why = signals.explain(model.model, snapshots)
+    advice = playbook.judged(snapshots, plateau_days=rules.plateau_days)
+    expected = readiness.dates(model.model.curve(snapshots), model.model.horizons_days)
+    frame = snapshots.select(
+        "account_id", "as_of", "active_seats", "licensed_seats", "seat_utilization"
+    ).with_columns(
+        probability=pl.Series(estimate.probability),
+        low=pl.Series(estimate.low),
+        high=pl.Series(estimate.high),
+        probability_180d=pl.Series(expected.within),
+        margin=pl.Series(estimate.margin),
+        base=pl.Series(why.base),
+        signals=pl.Series(why.sentences, dtype=pl.List(pl.String)),
+        contributions=pl.Series(why.contributions, dtype=pl.Object),
+        model=pl.lit(model.version),
+        **_days(expected, as_of),
+        **{name: advice[name] for name in advice.columns},
+    )
+    return frame.with_columns(
+        readiness_date=_readiness_date(expected, as_of, frame["tier"], rules)
+    )
+
+
+def _days(expected: readiness.Dates, as_of: datetime) -> dict[str, pl.Series]:
+    """Days from the as-of as dates."""
+    named = {
+        "expected_early": expected.early,
+        "expected_date": expected.median,
+        "expected_late": expected.late,
+    }
+    return {
+        name: pl.Series([as_of.date() + timedelta(days=int(day)) for day in np.floor(days)])
+        for name, days in named.items()
+    }
+
+
+def _readiness_date(
+    expected: readiness.Dates, as_of: datetime, tier: pl.Series, rules: Scoring
+) -> pl.Series:
+    """The day from which to talk; null where the expected date is too uncertain to name one.
+
+    The expected date less the lead time, never before the as-of; at tier 1 within two weeks,
+    however wide the interval.
+    """
+    first = tier.eq(1).fill_null(value=False).to_numpy()
+    lead = np.maximum(np.floor(expected.median) - rules.lead_days, 0)
+    days = np.where(first, np.minimum(lead, _TIER_1_DAYS), lead)
+    told = first | (expected.width <= rules.date_width_days)
+    return pl.Series(
+        [
+            as_of.date() + timedelta(days=int(day)) if said else None
+            for day, said in zip(days, told, strict=True)
+        ],
+        dtype=pl.Date,
+    )

@@ -1,0 +1,213 @@
+"""What the model would have been worth: a walk through history beside the simple rankings.
+
+Every cut trains on what was known then and judges what came after it. The calibration of a cut is
+fitted on the predictions of earlier cuts whose outcome the cut already knew.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+import polars as pl
+
+from data.errors import HistoryError
+from data.settings import Settings
+from training import baselines, calibration, metrics, model, outcomes, splits
+from training.calibration import Calibration
+
+__all__ = ["MODEL", "Evaluation", "figures", "walk"]
+
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Walk-forward predictions and what they are worth.
+
+    Attributes
+    ----------
+    predictions : polars.DataFrame
+        One row per eligible account and judged as-of: ``account_id``, ``as_of``, ``cut``,
+        ``expanded`` (null while unknown), ``probability``, ``low``, ``high``, ``margin``,
+        ``base_rate`` (of the cut's training rows), and a column per simple ranking.
+    figures : mapping
+        Ranking → figure name → value with interval; over all judged snapshots.
+    skipped : mapping of datetime.date to str
+        Cuts at which no model could be trained, with the reason.
+    calibration : training.calibration.Calibration
+        Fitted on all matured predictions: what a model trained at the end uses.
+    """
+
+    predictions: pl.DataFrame
+    figures: Mapping[str, Mapping[str, metrics.Figure]]
+    skipped: Mapping[date, str]
+    calibration: Calibration
+
+    def __repr__(self) -> str:
+        known = self.predictions["expanded"].drop_nulls()
+        return (
+            f"Evaluation({self.predictions.height:,} predictions from"
+            f" {self.predictions['cut'].n_unique()} cuts; {known.len():,} with a known outcome,"
+            f" {known.sum():,} expanded)"
+        )
+
+    def best_simple(self) -> str:
+        """Name of the simple ranking with the highest precision at capacity."""
+        rankings = [name for name in self.figures if name != MODEL]
+        return max(rankings, key=lambda name: _value(self.figures[name], "precision_at_capacity"))
+
+    def verdict(self) -> str:
+        """Say in one sentence whether the model knows more than chance and the best rule."""
+        mine = self.figures[MODEL]
+        skill = mine["log_loss_skill"]
+        if skill.low is None or skill.value is None:
+            return "Too little is known of the outcomes to judge the model."
+        if skill.low <= 0:
+            return (
+                "Next to no usable signal was found: the model does not beat the base rate beyond"
+                f" noise (log-loss skill {skill}, AUROC {mine['auroc']})."
+            )
+        best = self.best_simple()
+        rule = self.figures[best]["precision_at_capacity"]
+        return (
+            f"The model beats the base rate (log-loss skill {skill}); of the accounts a team can"
+            f" work, {mine['precision_at_capacity'].value:.1%} expanded, against {rule.value:.1%}"
+            f" by the best simple ranking ({best})."
+        )
+
+
+def walk(
+    snapshots: pl.DataFrame,
+    contracts: pl.DataFrame,
+    settings: Settings,
+    *,
+    end: datetime,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Walk forward through the history and judge every cut's model on what came after.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        Rows of a :class:`features.panel.Panel`.
+    contracts : polars.DataFrame
+        :func:`features.contract.timeline`.
+    settings : data.settings.Settings
+        Outcome, model and evaluation.
+    end : datetime.datetime
+        What is known before this moment, UTC, judges.
+    progress : callable, optional
+        Told cuts done and cuts in all.
+
+    Returns
+    -------
+    Evaluation
+        Predictions, figures with intervals, and the calibration they support.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If no cut could be trained and judged.
+    """
+    rules = settings.evaluation
+    plan = splits.walk_forward(
+        snapshots["as_of"].unique().to_list(),
+        first=rules.first_as_of,
+        refit_months=rules.refit_months,
+    )
+    parts: list[pl.DataFrame] = []
+    skipped: dict[date, str] = {}
+    for done, split in enumerate(plan):
+        try:
+            parts.append(_judge(split, parts, snapshots, contracts, settings))
+        except HistoryError as error:
+            skipped[split.cut.date()] = str(error)
+        if progress:
+            progress(done + 1, len(plan))
+    if not parts:
+        reason = next(iter(skipped.values()), "the history has no as-of to judge.")
+        raise HistoryError(f"the history is too short for a walk forward: {reason}")
+    found = outcomes.build(snapshots, contracts, cut=end, rules=settings.outcome)
+    happened = found.select(
+        "account_id", "as_of", expanded=outcomes.expanded(settings.outcome.horizon_days)
+    )
+    keys = ["account_id", "as_of"]
+    predictions = (
+        pl.concat(parts)
+        .join(happened, on=keys, how="left")
+        .join(baselines.scores(snapshots), on=keys, how="left")
+        .sort("as_of", "account_id")
+    )
+    return Evaluation(predictions, figures(predictions, settings), skipped, _calibrate(predictions))
+
+
+def figures(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str, metrics.Figure]]:
+    """Compute the figures of the model and of every simple ranking on known outcomes."""
+    known = predictions.filter(pl.col("expanded").is_not_null())
+    judged = metrics.Judged(
+        known["expanded"].to_numpy(),
+        known["account_id"].rank("dense").cast(pl.Int64).to_numpy(),
+        known["as_of"].rank("dense").cast(pl.Int64).to_numpy(),
+    )
+    rules = settings.evaluation
+
+    def of(score: str, **probability: np.ndarray) -> dict[str, metrics.Figure]:
+        return metrics.figures(
+            known[score].to_numpy(),
+            judged,
+            capacity=rules.capacity,
+            resamples=rules.resamples,
+            seed=settings.model.seed,
+            **probability,
+        )
+
+    stated = {
+        "probability": known["probability"].to_numpy(),
+        "reference": known["base_rate"].to_numpy(),
+    }
+    # Probabilities of different cuts carry different calibrations; they rank as they are served.
+    return {MODEL: of("probability", **stated)} | {name: of(name) for name in baselines.RANKINGS}
+
+
+def _judge(
+    split: splits.Split,
+    earlier: list[pl.DataFrame],
+    snapshots: pl.DataFrame,
+    contracts: pl.DataFrame,
+    settings: Settings,
+) -> pl.DataFrame:
+    """Train at a cut, calibrate on matured predictions of earlier cuts, predict up to the next."""
+    horizon = settings.outcome.horizon_days
+    known = splits.known_at(snapshots, contracts, split.cut, settings.outcome)
+    fitted = model.fit(known.snapshots, known.outcomes, settings.model, horizon_days=horizon)
+    label = known.outcomes.select("account_id", "as_of", expanded=outcomes.expanded(horizon))
+    if earlier:
+        matured = pl.concat(earlier).join(label, on=["account_id", "as_of"])
+        fitted = fitted.calibrated(_calibrate(matured))
+    judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
+    estimate = fitted.estimate(judged)
+    return judged.select(
+        "account_id",
+        "as_of",
+        cut=pl.lit(split.cut.date()),
+        probability=pl.Series(estimate.probability),
+        low=pl.Series(estimate.low),
+        high=pl.Series(estimate.high),
+        margin=pl.Series(estimate.margin),
+        base_rate=pl.lit(label["expanded"].mean(), pl.Float64),
+    )
+
+
+def _calibrate(predictions: pl.DataFrame) -> Calibration:
+    known = predictions.filter(pl.col("expanded").is_not_null())
+    return calibration.fit(
+        known["margin"].to_numpy(),
+        known["expanded"].to_numpy().astype(np.float64),
+        known["cut"].to_list(),
+    )
+
+
+def _value(figures: Mapping[str, metrics.Figure], name: str) -> float:
+    value = figures[name].value
+    return -1.0 if value is None else value

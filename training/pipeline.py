@@ -1,0 +1,215 @@
+"""The whole story of a model on one screen: history, walk forward, fit, calibrate, register."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from data import contracts, sources
+from data.errors import HistoryError
+from data.settings import MONTH_DAYS, Settings
+from features import activity, contract, panel
+from features.activity import Activity
+from features.panel import Panel
+from training import evaluate, model, splits
+from training.evaluate import Evaluation
+from training.model import Propensity
+
+__all__ = ["History", "Trained", "as_of_from", "evaluation", "history", "read", "train"]
+
+Progress = Callable[[str, int, int], None]
+_WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class History:
+    """The tables, the daily activity, and every snapshot up to an as-of."""
+
+    as_of: datetime
+    tables: sources.Tables
+    activity: Activity
+    panel: Panel
+    contracts: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, what it was worth in the walk through history, and what it was made from."""
+
+    model: Propensity
+    evaluation: Evaluation | None
+    about: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Trained({self.model!r}, {self.evaluation!r})"
+
+
+def read(
+    settings: Settings, *, now: datetime, progress: Progress | None = None
+) -> tuple[sources.Tables, Activity]:
+    """Read the configured tables and make the daily activity of the log.
+
+    Raises
+    ------
+    data.errors.ExpansionError
+        If a table cannot be read, or breaks its contract in too many rows.
+    """
+    tables = sources.read(settings, now)
+    made = activity.build(
+        tables.events,
+        folder=settings.state_folder / "activity",
+        roles=settings.roles,
+        seats=settings.seats,
+        known_at_reliable_from=settings.tables.known_at_reliable_from,
+        progress=_named(progress, "log"),
+    )
+    contracts.refuse_if_too_dirty(
+        "events", made.events, made.quarantine, settings.tables.max_quarantine_share
+    )
+    return tables, made
+
+
+def as_of_from(
+    settings: Settings, log: Activity, *, now: datetime, given: datetime | None = None
+) -> datetime:
+    """Decide the as-of: the one given, else the setting's day, today, or the end of the data.
+
+    Returns
+    -------
+    datetime.datetime
+        00:00 UTC.
+    """
+    if given is not None:
+        return splits.midnight(given.date())
+    if settings.as_of == "today":
+        return splits.midnight(now.astimezone(UTC).date())
+    if settings.as_of == "data end":
+        if log.last_day is None:
+            raise HistoryError("the log holds no valid event; see its quarantine.")
+        return splits.midnight(log.last_day + timedelta(days=1))
+    return splits.midnight(settings.as_of)
+
+
+def history(
+    settings: Settings,
+    tables: sources.Tables,
+    log: Activity,
+    as_of: datetime,
+    *,
+    progress: Progress | None = None,
+) -> History:
+    """Build every snapshot that may be trained on at an as-of.
+
+    As-ofs stand 30 days apart, back from the as-of; further weekly anchors are pooled where the
+    settings say so. The first days of the log are left out: everyone looks new in them.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If the log is too short to hold any.
+    """
+    if log.first_day is None:
+        raise HistoryError("the log holds no valid event; see its quarantine.")
+    first = splits.midnight(log.first_day) + timedelta(days=settings.eligibility.burn_in_days)
+    as_ofs = [
+        moment
+        for anchor in range(settings.model.weekly_anchors)
+        for moment in _monthly(as_of - anchor * _WEEK, first)
+    ]
+    if not as_ofs:
+        raise HistoryError(
+            f"the log starts on {log.first_day}, and the first"
+            f" {settings.eligibility.burn_in_days} days (eligibility.burn_in_days) are not trained"
+            f" on: nothing is left before {as_of:%Y-%m-%d}."
+        )
+    built = panel.build(log.daily, tables, as_ofs, settings, progress=_named(progress, "features"))
+    terms = contract.timeline(
+        tables.subscriptions.rows,
+        plans=settings.outcome.plans,
+        reliable_from=settings.tables.known_at_reliable_from,
+    )
+    return History(as_of, tables, log, built, terms)
+
+
+def evaluation(
+    past: History, settings: Settings, *, progress: Progress | None = None
+) -> Evaluation:
+    """Walk forward through a history; see :func:`training.evaluate.walk`."""
+    return evaluate.walk(
+        past.panel.snapshots,
+        past.contracts,
+        settings,
+        end=past.as_of,
+        progress=_named(progress, "walk forward"),
+    )
+
+
+def train(past: History, settings: Settings, *, progress: Progress | None = None) -> Trained:
+    """Train on everything known at the as-of, with figures and calibration from the walk forward.
+
+    Parameters
+    ----------
+    past : History
+        From :func:`history`.
+    settings : data.settings.Settings
+        Outcome, model and evaluation.
+    progress : callable, optional
+        Told the stage, steps done, and steps in all.
+
+    Returns
+    -------
+    Trained
+        Where the history is too short for a walk forward the model is uncalibrated, its evaluation
+        is None, and its card says so.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If there is too little to learn from.
+    """
+    known = splits.known_at(past.panel.snapshots, past.contracts, past.as_of, settings.outcome)
+    fitted = model.fit(
+        known.snapshots,
+        known.outcomes,
+        settings.model,
+        horizon_days=settings.outcome.horizon_days,
+    )
+    try:
+        walked = evaluation(past, settings, progress=progress)
+    except HistoryError as error:
+        return Trained(fitted, None, _about(past, known) | {"verdict": f"Not judged: {error}"})
+    about = _about(past, known) | {
+        "verdict": walked.verdict(),
+        "figures": {
+            ranking: {name: figure.value for name, figure in figures.items()}
+            for ranking, figures in walked.figures.items()
+        },
+        "cuts_skipped": {str(cut): reason for cut, reason in walked.skipped.items()},
+    }
+    return Trained(fitted.calibrated(walked.calibration), walked, about)
+
+
+def _about(past: History, known: splits.Known) -> dict[str, Any]:
+    as_ofs = known.snapshots["as_of"]
+    return {
+        "as_of": f"{past.as_of:%Y-%m-%d}",
+        "log": {"first_day": str(past.activity.first_day), "last_day": str(past.activity.last_day)},
+        "events": past.activity.events,
+        "snapshots": known.snapshots.height,
+        "accounts": known.snapshots["account_id"].n_unique(),
+        "as_ofs": {"first": str(as_ofs.min()), "last": str(as_ofs.max())},
+        "expansions_by_kind": dict(
+            known.outcomes["kind"].drop_nulls().value_counts().sort("kind").iter_rows()
+        ),
+    }
+
+
+def _monthly(anchor: datetime, first: datetime) -> list[datetime]:
+    months = (anchor - first).days // MONTH_DAYS
+    return [anchor - timedelta(days=MONTH_DAYS * back) for back in range(months + 1)]
+
+
+def _named(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(stage, done, total)

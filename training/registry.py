@@ -1,0 +1,216 @@
+"""Where runs and models are kept: the only module that imports MLflow.
+
+A model is LightGBM's own text format and a JSON card. Nothing is pickled, so loading executes no
+code, and what is loaded is checked against the card's digests before it is parsed.
+"""
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import lightgbm as lgb
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from data.errors import ModelError
+from data.settings import Settings
+from features.catalogue import by_name
+from training.calibration import Calibration
+from training.model import INPUTS, Propensity
+
+__all__ = ["CHAMPION", "Registered", "load", "register"]
+
+CHAMPION: Final = "champion"
+_PREVIOUS: Final = "previous"
+_CARD: Final = "card.json"
+_FOLDER: Final = "model"
+_FORMAT: Final = 1
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A model as the registry holds it: the model, its version there, and its card."""
+
+    model: Propensity
+    version: str
+    card: Mapping[str, Any]
+
+
+def register(
+    model: Propensity,
+    settings: Settings,
+    *,
+    about: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    plots: Mapping[str, Any] | None = None,
+) -> str:
+    """Log a run, keep the model, and make it the champion.
+
+    Parameters
+    ----------
+    model : Propensity
+        The fitted, calibrated model.
+    settings : data.settings.Settings
+        Where the registry is, and the parameters to log.
+    about : mapping
+        JSON values for the card: data window, figures, verdict.
+    metrics : mapping of str to float
+        Figures to log on the run.
+    plots : mapping of str to matplotlib figure, optional
+        Plots to keep, by file name.
+
+    Returns
+    -------
+    str
+        The version in the registry.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If the registry cannot be reached or written to.
+    """
+    try:
+        client, experiment = _connect(settings)
+        run = client.create_run(experiment)
+        for name, value in settings.model.model_dump().items():
+            client.log_param(run.info.run_id, name, value)
+        for name, value in metrics.items():
+            client.log_metric(run.info.run_id, name, value)
+        for name, figure in (plots or {}).items():
+            client.log_figure(run.info.run_id, figure, f"plots/{name}")
+        with tempfile.TemporaryDirectory() as folder:
+            _write(model, Path(folder), about)
+            client.log_artifacts(run.info.run_id, folder, _FOLDER)
+        client.set_terminated(run.info.run_id)
+        return _promote(client, settings.registry.model, run)
+    except (MlflowException, OSError) as error:
+        raise ModelError(f"the model could not be registered: {_first_line(error)}.") from error
+
+
+def load(settings: Settings, alias: str = CHAMPION) -> Registered:
+    """Load a registered model, after checking that it is whole and fits this catalogue.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If there is none, a file of it is missing or altered, or its features are not those that
+        this version computes.
+    """
+    client, _ = _connect(settings)
+    name = settings.registry.model
+    try:
+        found = client.get_model_version_by_alias(name, alias)
+    except MlflowException:
+        raise ModelError(
+            f"no {alias} model is registered as {name!r}; run `expansion train` first."
+        ) from None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            where = client.download_artifacts(found.run_id, _FOLDER, folder)
+        except (MlflowException, OSError) as error:
+            raise _altered(found.version, _first_line(error)) from None
+        model, card = _read(Path(where), found.version)
+    return Registered(model, str(found.version), card)
+
+
+def _connect(settings: Settings) -> tuple[Any, str]:
+    """Open the tracking store, with MLflow's own start-up chatter kept off the terminal."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    state = settings.state_folder
+    uri = settings.registry.tracking_uri
+    if uri is None:
+        state.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{state / 'mlflow.db'}"
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    name = settings.registry.experiment
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return client, experiment.experiment_id
+    local = settings.registry.tracking_uri is None
+    artifacts = (state / "mlartifacts").as_uri() if local else None
+    return client, client.create_experiment(name, artifact_location=artifacts)
+
+
+def _promote(client: Any, name: str, run: Any) -> str:  # noqa: ANN401 - MLflow's own types
+    try:
+        client.create_registered_model(name)
+    except MlflowException:
+        client.get_registered_model(name)  # it is there already, or the registry is not
+    source = f"{run.info.artifact_uri}/{_FOLDER}"
+    version = client.create_model_version(name, source, run.info.run_id).version
+    aliases = client.get_registered_model(name).aliases
+    if CHAMPION in aliases:
+        client.set_registered_model_alias(name, _PREVIOUS, aliases[CHAMPION])
+    client.set_registered_model_alias(name, CHAMPION, version)
+    return str(version)
+
+
+def _write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> None:
+    digests = {}
+    for number, booster in enumerate(model.boosters):
+        text = booster.model_to_string()
+        (folder / f"booster_{number}.txt").write_text(text, encoding="utf-8")
+        digests[f"booster_{number}.txt"] = hashlib.sha256(text.encode()).hexdigest()
+    card = {
+        "format": _FORMAT,
+        "lightgbm": lgb.__version__,
+        "features": {name: by_name[name].unit for name in model.inputs},
+        "horizons_days": model.horizons_days,
+        "horizon_days": model.horizon_days,
+        "calibration": {
+            "slope": model.calibration.slope,
+            "intercept": model.calibration.intercept,
+        },
+        "boosters": digests,
+        **about,
+    }
+    (folder / _CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
+
+
+def _read(folder: Path, version: str) -> tuple[Propensity, dict[str, Any]]:
+    try:
+        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        texts = {name: (folder / name).read_text(encoding="utf-8") for name in card["boosters"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise _altered(version, _first_line(error)) from None
+    for name, text in texts.items():
+        # LightGBM's parser trusts its input: nothing unverified may reach it.
+        if hashlib.sha256(text.encode()).hexdigest() != card["boosters"][name]:
+            raise _altered(version, f"{name} does not match its digest")
+    _refuse_other_features(card["features"], version)
+    model = Propensity(
+        boosters=tuple(lgb.Booster(model_str=text) for text in texts.values()),
+        inputs=tuple(card["features"]),
+        horizons_days=tuple(card["horizons_days"]),
+        horizon_days=card["horizon_days"],
+        calibration=Calibration(**card["calibration"]),
+    )
+    return model, card
+
+
+def _refuse_other_features(features: Mapping[str, str], version: str) -> None:
+    present = {name: by_name[name].unit for name in INPUTS}
+    differing = sorted({name for name, _ in features.items() ^ present.items()})
+    if differing:
+        raise ModelError(
+            f"model version {version} was trained on other features than this catalogue has"
+            f" ({', '.join(differing[:3])}{', …' if len(differing) > 3 else ''} differ); run"
+            " `expansion train` again."
+        )
+
+
+def _altered(version: str, why: str) -> ModelError:
+    return ModelError(
+        f"model version {version} is incomplete or was altered in the store ({why}); run"
+        " `expansion train` again, or restore its artifacts."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

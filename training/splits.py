@@ -1,0 +1,95 @@
+"""Walk forward through the history: train on what a cut knew, judge on what came after it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import polars as pl
+
+from data.settings import Outcome
+from training import outcomes
+
+__all__ = ["Known", "Split", "known_at", "midnight", "walk_forward"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A cut, and the as-ofs that are judged by the model trained at it."""
+
+    cut: datetime
+    judged: tuple[date, ...]
+
+
+@dataclass(frozen=True)
+class Known:
+    """Snapshots from before a cut, with the outcomes that the cut knew; rows correspond."""
+
+    snapshots: pl.DataFrame
+    outcomes: pl.DataFrame
+
+
+def midnight(day: date) -> datetime:
+    """Return the start of a day, UTC."""
+    return datetime.combine(day, time(), UTC)
+
+
+def walk_forward(as_ofs: Sequence[date], *, first: date | None, refit_months: int) -> list[Split]:
+    """Cut the history where a model would have been retrained.
+
+    Parameters
+    ----------
+    as_ofs : sequence of datetime.date
+        All as-ofs of the panel, in any order.
+    first : datetime.date or None
+        First as-of to judge; by default the last third of the as-ofs is judged.
+    refit_months : int
+        30-day months from one cut to the next.
+
+    Returns
+    -------
+    list of Split
+        In rising order; each judges the as-ofs from its cut up to the next.
+
+    Examples
+    --------
+    >>> days = [date(2025, 1, 1) + timedelta(days=30 * k) for k in range(6)]
+    >>> [len(split.judged) for split in walk_forward(days, first=days[2], refit_months=3)]
+    [3, 1]
+    """
+    days = sorted(set(as_ofs))
+    if first is None:
+        first = days[len(days) * 2 // 3] if days else date.max
+    judged = [day for day in days if day >= first]
+    splits: list[Split] = []
+    while judged:
+        until = judged[0] + timedelta(days=30 * refit_months)
+        block = tuple(day for day in judged if day < until)
+        splits.append(Split(midnight(block[0]), block))
+        judged = judged[len(block) :]
+    return splits
+
+
+def known_at(
+    snapshots: pl.DataFrame, contracts: pl.DataFrame, cut: datetime, rules: Outcome
+) -> Known:
+    """Return what may be trained on at a cut: earlier snapshots, labelled as the cut knew them.
+
+    Raises
+    ------
+    AssertionError
+        If a label reaches past the cut; this is the check of the split on what it returns.
+    """
+    earlier = snapshots.filter(pl.col("as_of") < cut.date())
+    labelled = outcomes.build(earlier, contracts, cut=cut, rules=rules)
+    known = Known(earlier, labelled)
+    _refuse_peeking(known, cut)
+    return known
+
+
+def _refuse_peeking(known: Known, cut: datetime) -> None:
+    for horizon in (14, 60, outcomes.LONGEST_DAYS):
+        ends = known.outcomes.filter(outcomes.expanded(horizon).is_not_null()).select(
+            (pl.col("as_of") + pl.duration(days=horizon)).max()
+        )
+        if (last := ends.item()) is not None and last > cut.date():
+            raise AssertionError(f"a window of {horizon} days ends on {last}, after {cut:%Y-%m-%d}")
