@@ -2,7 +2,7 @@
 
 import errno
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,9 @@ from data.arrival import Raw
 from data.errors import SourceError
 
 __all__ = ["find", "reading"]
+
+# From a URL to a pyarrow file system and the path inside it.
+Connect = Callable[[str], tuple[Any, str]]
 
 _PARQUET: Final = (".parquet", ".pq")
 _CSV: Final = (".csv", ".csv.gz")
@@ -51,7 +54,9 @@ def reading(name: str) -> Iterator[None]:
         ) from None
 
 
-def find(table: str, source: str | Iterable[str], folder: Path) -> list[Raw]:
+def find(
+    table: str, source: str | Iterable[str], folder: Path, connect: Connect | None = None
+) -> list[Raw]:
     """Find a table's files.
 
     Parameters
@@ -62,6 +67,8 @@ def find(table: str, source: str | Iterable[str], folder: Path) -> list[Raw]:
         Paths, globs, folders or URLs.
     folder : pathlib.Path
         Where relative paths start.
+    connect : callable, optional
+        Opens the store of a URL; by default with the credentials in the environment.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def find(table: str, source: str | Iterable[str], folder: Path) -> list[Raw]:
     parts = [source] if isinstance(source, str) else list(source)
     files: dict[str, Raw] = {}
     for part in parts:
-        found = _remote(table, part) if "://" in part else _local(table, part, folder)
+        found = _remote(table, part, connect) if "://" in part else _local(table, part, folder)
         files.update({raw.name: raw for raw in found})
     return [files[name] for name in sorted(files)]
 
@@ -112,7 +119,7 @@ def _local_file(table: str, file: Path, folder: Path) -> Raw:
     return Raw(name.as_posix(), content, _scan(table, str(file)))
 
 
-def _remote(table: str, url: str) -> list[Raw]:
+def _remote(table: str, url: str, connect: Connect | None) -> list[Raw]:
     """Objects in a store, with the store's own word for when each was last written."""
     from pyarrow import fs  # noqa: PLC0415 - opens a network library
 
@@ -120,7 +127,7 @@ def _remote(table: str, url: str) -> list[Raw]:
     magic = _MAGIC.search(pattern)
     fixed = pattern[: magic.start()].rpartition("/")[0] if magic else pattern
     try:
-        store, path = fs.FileSystem.from_uri(f"{scheme}://{fixed}")
+        store, path = (connect or fs.FileSystem.from_uri)(f"{scheme}://{fixed}")
         place = fs.FileSelector(path, recursive=True) if magic else [path]
         objects = [info for info in store.get_file_info(place) if info.type == fs.FileType.File]
     except (OSError, ValueError) as error:

@@ -21,7 +21,8 @@ DAYS: Final = frozenset(
 NO_ZONE: Final = "has no time zone"
 _INSTANT: Final = pl.Datetime("us", "UTC")
 _LOCAL: Final = "%Y-%m-%dT%H:%M:%S%.f"
-_ZONELESS: Final = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$"
+_DAY: Final = r"\d{4}-\d\d-\d\d"
+_CLOCK: Final = r"[T ]\d\d:\d\d(:\d\d(\.\d+)?)?"
 
 
 def parse(column: Column, zone: str | None) -> tuple[pl.Expr, Faults]:
@@ -108,7 +109,8 @@ def _from_text(name: str, value: pl.Expr, zone: str | None) -> tuple[pl.Expr, Fa
         day = text.str.strptime(pl.Date, "%Y-%m-%d", strict=False)
         readings.append(_midnight(name, day, zone))
     unread = (f"{name} is not a time", text.str.len_bytes() > 0)
-    zoneless = (f"{name} {NO_ZONE}", text.str.contains(_ZONELESS))
+    local = f"^{_DAY}{_CLOCK}$" if name in DAYS else f"^{_DAY}({_CLOCK})?$"
+    zoneless = (f"{name} {NO_ZONE}", text.str.contains(local))
     return pl.coalesce(readings), [unread] if zone else [zoneless, unread]
 
 

@@ -1,0 +1,304 @@
+"""The tables under contract: which rows stay, under which names and types."""
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from data import contracts, settings, sources
+from data.errors import ContractError, SettingsError, SourceError
+
+ALL_PASSES = settings.Tables(max_quarantine_share=1)
+
+
+def at(text):
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def valid(tables):
+    return pl.concat(partition.valid().collect() for partition in tables.events)
+
+
+def test_a_log_in_csv_arrives_typed_and_complete(company):
+    log = company.log()
+
+    assert log.schema == contracts.Events.create_empty().schema
+    assert log["timestamp"].to_list() == [
+        at("2024-03-01T09:30:00+00:00"),
+        at("2024-03-01T09:30:00+00:00"),
+        at("2024-03-02T00:00:00.250+00:00"),
+    ]
+    assert log["user_id"].to_list() == ["u1", "u2", None]
+    assert log["quantity"].to_list() == [1.0, 2.5, None]
+    assert log["known_at"].null_count() == 3
+
+
+def test_small_tables_arrive_sorted_by_their_keys(company):
+    tables = company.read()
+
+    assert tables.subscriptions.rows.select("account_id", "licensed_seats", "status").rows() == [
+        ("acme", 10.0, "trial"),
+        ("acme", 12.0, "paid"),
+        ("beta", 5.0, "paid"),
+    ]
+    assert tables.accounts.rows["account_id"].to_list() == ["acme", "beta"]
+    assert tables.users.rows["user_id"].to_list() == ["u1", "u2"]
+
+
+def test_accounts_keep_their_further_columns_and_other_tables_do_not(company):
+    company.put("users.csv", "user_id,account_id,phone\nu1,acme,555-0100\n")
+
+    tables = company.read()
+
+    assert tables.accounts.rows["industry"].to_list() == ["retail", "steel"]
+    assert "phone" not in tables.users.rows.columns
+
+
+def test_without_a_users_table_its_frame_is_empty_under_contract(company):
+    tables = company.read(users=None)
+
+    assert_frame_equal(tables.users.rows, contracts.Users.create_empty())
+
+
+def as_pandas(company):
+    return {table: company.frame(table).to_pandas() for table in contracts.TABLES}
+
+
+def as_lazy(company):
+    return {table: company.frame(table).lazy() for table in contracts.TABLES}
+
+
+@pytest.mark.parametrize("frames", [as_pandas, as_lazy])
+def test_frames_in_memory_give_the_same_tables_as_files(company, frames):
+    tables = sources.from_frames(**frames(company))
+
+    expected = company.read()
+    assert_frame_equal(valid(tables), valid(expected))
+    for table in ("subscriptions", "accounts", "users"):
+        assert_frame_equal(getattr(tables, table).rows, getattr(expected, table).rows)
+
+
+def test_parquet_gives_the_same_tables_as_csv(company):
+    expected = company.read()
+    for table in contracts.TABLES:
+        company.put(f"{table}.parquet", company.frame(table))
+
+    tables = company.read(**{table: f"{table}.parquet" for table in contracts.TABLES})
+
+    assert_frame_equal(valid(tables), valid(expected))
+    assert_frame_equal(tables.users.rows, expected.users.rows)
+
+
+def test_what_is_no_frame_is_refused_in_one_sentence(company):
+    frames = company.frames() | {"accounts": {"account_id": ["acme"]}}
+
+    with pytest.raises(SourceError, match=r"accounts: expected a Polars or pandas frame.*dict"):
+        sources.from_frames(**frames)
+
+
+def test_several_frames_of_one_log_are_its_partitions(company):
+    log = company.frame("events")
+    frames = company.frames() | {"events": [log.head(1), log.tail(2)]}
+
+    tables = sources.from_frames(**frames)
+
+    assert [partition.seen() for partition in tables.events] == [1, 2]
+
+
+# Names
+
+
+def test_a_missing_column_is_named_beside_those_that_were_found(company):
+    company.put("events.csv", "account_id,user_id,event,occurred_at\nacme,u1,view,2024-03-01\n")
+
+    with pytest.raises(ContractError) as refusal:
+        company.read()
+
+    assert str(refusal.value) == (
+        "events: missing column(s) timestamp; found account_id, user_id, event, occurred_at."
+        " Map the warehouse's names under [columns.events] in expansion.toml."
+    )
+
+
+def test_a_column_missing_in_one_file_of_several_names_the_file(company):
+    company.put("log/1.csv", "account_id,user_id,timestamp\nacme,u1,2024-03-01T00:00:00Z\n")
+    company.put("log/2.csv", "account_id,timestamp\nacme,2024-03-01T00:00:00Z\n")
+
+    with pytest.raises(ContractError, match=r"missing column\(s\) user_id in log/2\.csv;"):
+        company.read(events="log/*.csv")
+
+
+def test_a_mapped_column_that_is_not_there_is_missing(company):
+    with pytest.raises(ContractError, match=r"missing column\(s\) plan \(mapped to tariff\); foun"):
+        company.read(columns={"subscriptions": {"plan": "tariff"}})
+
+
+def test_a_mapping_of_an_unknown_column_names_the_nearest(company):
+    with pytest.raises(SettingsError, match=r"maps time_stamp.*Did you mean timestamp"):
+        company.read(columns={"events": {"time_stamp": "occurred_at"}})
+
+
+def test_an_attribute_of_accounts_can_be_renamed(company):
+    tables = company.read(columns={"accounts": {"branch": "industry", "csm": "name"}})
+
+    assert tables.accounts.rows.select("csm", "branch").rows() == [
+        ("Acme", "retail"),
+        ("Beta", "steel"),
+    ]
+
+
+@given(names=st.permutations(contracts.Events.column_names()))
+def test_renamed_columns_mapped_back_give_the_same_log(names):
+    ours = contracts.Events.column_names()
+    log = (
+        contracts.Events.create_empty()
+        .clear(2)
+        .with_columns(account_id=pl.lit("acme"), timestamp=pl.lit(at("2024-03-01T00:00:00+00:00")))
+    )
+    log = log.cast(contracts.Events.create_empty().schema)
+    theirs = {name: f"their_{other}" for name, other in zip(ours, names, strict=True)}
+
+    mapped = sources.from_frames(
+        log.rename(theirs), CONTRACTS, ACCOUNTS, columns=settings.Columns(events=theirs)
+    )
+
+    assert_frame_equal(valid(mapped), log)
+
+
+# Repeats, conflicts and clocks
+
+
+def test_equal_rows_collapse_to_one_and_are_counted(company):
+    text = company.frame("subscriptions")
+    tables = sources.from_frames(**company.frames() | {"subscriptions": pl.concat([text, text])})
+
+    assert tables.subscriptions.rows.height == 3
+    assert tables.subscriptions.quarantine == {contracts.REPEATED: 3}
+    assert tables.subscriptions.seen == 6
+
+
+def test_a_user_in_two_accounts_is_in_neither(company):
+    text = "user_id,account_id\nu1,acme\nu1,beta\nu2,acme\nu2,acme\n"
+    company.put("users.csv", text)
+
+    users = company.read(max_quarantine_share=0.5).users
+
+    assert users.rows["user_id"].to_list() == ["u2"]
+    assert users.quarantine == {"repeated row": 1, "conflicting rows for one user_id": 2}
+
+
+def test_an_event_ahead_of_the_clock_by_a_day_is_left_out(company):
+    header = "account_id,user_id,timestamp\n"
+    rows = "acme,u1,2024-06-01T23:59:59Z\nacme,u1,2024-06-02T00:00:01Z\n"
+
+    assert company.quarantine("events", header + rows) == {contracts.FUTURE: 1}
+
+
+def test_contracts_and_events_of_unknown_accounts_are_counted(company):
+    company.put("accounts.csv", "account_id,created_date\nacme,2024-01-01\n")
+
+    tables = company.read(max_quarantine_share=0.5)
+
+    assert tables.subscriptions.quarantine == {contracts.UNKNOWN_ACCOUNT: 1}
+    assert tables.events[0].faults() == {contracts.UNKNOWN_ACCOUNT: 1}
+    assert valid(tables)["account_id"].unique().to_list() == ["acme"]
+
+
+# Laws
+
+ACCOUNTS = pl.DataFrame({"account_id": ["acme", "beta"], "created_date": [date(2023, 1, 1)] * 2})
+CONTRACTS = pl.DataFrame({"account_id": ["acme"], "effective_date": [date(2023, 1, 1)]})
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+events = st.fixed_dictionaries(
+    {
+        "account_id": st.sampled_from(["acme", "beta", "who", "", None]),
+        "user_id": st.sampled_from(["u1", "a@x.com", None]),
+        "timestamp": st.sampled_from(["2024-03-01T00:00:00Z", "2030-01-01T00:00:00Z", "?", None]),
+        "quantity": st.sampled_from(["1", "-1", "1e99", "nan", "x", "", None]),
+    }
+)
+changes = st.fixed_dictionaries(
+    {
+        "account_id": st.sampled_from(["acme", "beta", "who", "", None]),
+        "effective_date": st.sampled_from(["2024-01-01", "2024-02-01", "1970-01-01", "?", None]),
+        "licensed_seats": st.sampled_from(["0", "5", "-1", "x", None]),
+        "status": st.sampled_from(["paid", "Trial", "gone", None]),
+    }
+)
+
+
+def frame(rows):
+    return pl.DataFrame(rows, schema=dict.fromkeys(rows[0], pl.String))
+
+
+@given(rows=st.lists(events, min_size=1, max_size=12))
+def test_every_event_is_valid_or_counted_once(rows):
+    tables = sources.from_frames(frame(rows), CONTRACTS, ACCOUNTS, tables=ALL_PASSES, now=NOW)
+
+    part = tables.events[0]
+    assert part.seen() == len(rows)
+    assert part.valid().collect().height + sum(part.faults().values()) == len(rows)
+
+
+@given(rows=st.lists(changes, min_size=1, max_size=12), data=st.data())
+def test_every_change_is_valid_or_counted_and_the_order_of_rows_is_immaterial(rows, data):
+    good = {"account_id": "acme", "effective_date": "2023-01-01"}
+    rows = [*rows, good | {"licensed_seats": "1", "status": "paid"}]
+    log = frame([{"account_id": "acme", "user_id": "u1", "timestamp": "2024-03-01T00:00:00Z"}])
+
+    one, other = (
+        sources.from_frames(log, frame(order), ACCOUNTS, tables=ALL_PASSES).subscriptions
+        for order in (rows, data.draw(st.permutations(rows)))
+    )
+
+    assert one.seen == len(rows) == one.rows.height + sum(one.quarantine.values())
+    assert_frame_equal(one.rows, other.rows)
+    assert one.quarantine == other.quarantine
+
+
+# Identity
+
+
+def identity(company, **tables):
+    return company.read(**tables).events[0].identity
+
+
+def test_a_partition_left_alone_keeps_its_identity(company):
+    assert identity(company) == identity(company)
+
+
+def test_a_partition_written_again_changes_its_identity(company):
+    before = identity(company)
+    company.put("events.csv", company.frame("events").write_csv() + "\n")
+
+    assert identity(company) != before
+
+
+@pytest.mark.parametrize(
+    "reading", [{"time_zone": "UTC"}, {"columns": {"events": {"feature": "event"}}}]
+)
+def test_reading_a_partition_by_other_rules_changes_its_identity(company, reading):
+    assert identity(company, **reading) != identity(company)
+
+
+def test_a_new_account_changes_what_is_valid_and_so_the_identity(company):
+    before = identity(company)
+    text = (company.folder / "accounts.csv").read_text()
+    company.put("accounts.csv", text + "core,2024-01-01,Core,it\n")
+
+    assert identity(company) != before
+
+
+def test_the_identity_of_a_frame_is_its_rows_in_any_order(company):
+    frames = company.frames()
+    log = frames["events"]
+
+    def of(events):
+        return sources.from_frames(**frames | {"events": events}).events[0].identity
+
+    assert of(log) == of(log.reverse())
+    assert of(log) != of(log.with_columns(event=pl.lit("other")))
