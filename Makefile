@@ -7,9 +7,9 @@ DEMO := data/local/demo
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 400 --months 30 --seed 7 --out $(DEMO)
-	$(BIN)/expansion -c $(DEMO)/expansion.toml train
-	$(BIN)/expansion -c $(DEMO)/expansion.toml score
-	$(BIN)/expansion -c $(DEMO)/expansion.toml show
+	$(BIN)/expansion check -c $(DEMO)/expansion.toml
+	$(BIN)/expansion train -c $(DEMO)/expansion.toml
+	$(BIN)/expansion score -c $(DEMO)/expansion.toml
 
 test: lint fast wheel
 

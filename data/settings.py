@@ -252,6 +252,11 @@ class Settings(_Section):
         """Where everything we write goes, resolved."""
         return (self.base / self.state).resolve()
 
+    @property
+    def crm_url(self) -> str:
+        """The embedded CRM's database: the one named, else a file in the state folder."""
+        return self.crm.url or f"sqlite:///{self.state_folder / 'crm.db'}"
+
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Read a settings file and fill in the environment's variables.
@@ -323,12 +328,18 @@ def _first_fault(error: ValidationError) -> str:
     fault = max(faults, key=lambda item: (item["type"] == "extra_forbidden", len(item["loc"])))
     where = ".".join(str(part) for part in fault["loc"] if part not in _BRANCHES) or "settings"
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where, _known(Settings), n=1, cutoff=0.0)
-        return f"unknown setting {where}. Did you mean {near[0]}?"
+        return f"unknown setting {where}. Did you mean {_nearest(where)}?"
     told = fault["msg"].removeprefix("Value error, ")
     if where in _SOURCES:
         told = "expected a path, a list of paths, or url and query"
     return f"{where}: {told}{_found(fault['input'])}."
+
+
+def _nearest(where: str) -> str:
+    """The setting of that name in another section, else the one written most alike."""
+    known = _known(Settings)
+    same = [name for name in known if name.rpartition(".")[2] == where.rpartition(".")[2]]
+    return (same or difflib.get_close_matches(where, known, n=1, cutoff=0.0))[0]
 
 
 def _found(value: object) -> str:

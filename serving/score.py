@@ -1,7 +1,9 @@
 """The weekly list: every eligible account with probability, date, signals and rank."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +18,7 @@ from serving import playbook
 from training import readiness, signals
 from training.registry import Registered
 
-__all__ = ["Scored", "score"]
+__all__ = ["Scored", "record", "score"]
 
 _TIER_1_DAYS = 14
 
@@ -29,16 +31,22 @@ class Scored:
     ----------
     accounts : polars.DataFrame
         One row per eligible account, by rank: ``rank``, ``account_id``, ``name``, ``csm``,
+        ``expansion_signal`` (limit and tier, where a tier fires),
         ``probability``, ``low``, ``high``, ``readiness_date``, ``expected_date``,
         ``expected_early``, ``expected_late``, ``probability_180d``, ``limit``, ``tier``,
         ``motion``, ``signals``, ``active_seats``, ``licensed_seats``, ``seat_utilization``,
-        ``margin``, ``base``, ``contributions`` (signal → part of the margin).
-    excluded : polars.DataFrame
-        ``reason``, ``accounts``: who is not on the list, by reason.
+        ``margin``, ``base``, ``contributions`` (JSON: signal → part of the margin).
+    left : polars.DataFrame
+        ``account_id``, ``reason`` of every account that exists and is not on the list.
     """
 
     accounts: pl.DataFrame
-    excluded: pl.DataFrame
+    left: pl.DataFrame
+
+    def excluded(self) -> dict[str, int]:
+        """Reason → accounts that are not on the list."""
+        counts = self.left.group_by("reason").agg(pl.len()).sort("reason")
+        return dict(counts.iter_rows())
 
 
 def score(
@@ -73,9 +81,9 @@ def score(
     """
     _refuse_stale(log, as_of, settings.scoring.max_log_age_days)
     built = panel.build(log.daily, tables, [as_of], settings)
-    excluded = built.excluded.group_by("reason").agg(accounts=pl.len()).sort("reason")
     if built.snapshots.is_empty():
-        told = ", ".join(f"{count:,} {reason}" for reason, count in excluded.iter_rows())
+        reasons = built.excluded["reason"].value_counts().sort("reason")
+        told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.iter_rows())
         raise HistoryError(
             f"no account is eligible on {as_of:%Y-%m-%d} ({told or 'no account exists yet'});"
             " check the contract history with `expansion check`."
@@ -86,9 +94,36 @@ def score(
         listed.join(names, on="account_id", how="left")
         .sort("margin", "account_id", descending=[True, False])
         .with_row_index("rank", offset=1)
-        .with_columns(pl.col("rank").cast(pl.Int64))
+        .with_columns(
+            pl.col("rank").cast(pl.Int64),
+            expansion_signal=pl.when(pl.col("tier").is_not_null()).then(
+                pl.format("{}: tier {}", "limit", "tier")
+            ),
+        )
     )
-    return Scored(ranked, excluded)
+    return Scored(ranked, built.excluded)
+
+
+def record(
+    scored: Scored, model: Registered, tables: sources.Tables, log: Activity
+) -> dict[str, Any]:
+    """Say how a list came about: model, data window, counts, quarantine; JSON values."""
+    small = {name: getattr(tables, name) for name in ("subscriptions", "accounts", "users")}
+    return {
+        "model": model.version,
+        "verdict": model.card.get("verdict", "Not judged."),
+        "log": {
+            "first_day": str(log.first_day),
+            "last_day": str(log.last_day),
+            "events": log.events,
+        },
+        "listed": scored.accounts.height,
+        "excluded": scored.excluded(),
+        "quarantine": {
+            "events": dict(log.quarantine),
+            **{name: dict(table.quarantine) for name, table in small.items()},
+        },
+    }
 
 
 def _refuse_stale(log: Activity, as_of: datetime, max_days: int) -> None:
@@ -103,16 +138,17 @@ def _refuse_stale(log: Activity, as_of: datetime, max_days: int) -> None:
         )
 
 
-def _listed(
-    model: Registered, built: Panel, as_of: datetime, rules: Scoring
-) -> pl.DataFrame:
+def _listed(model: Registered, built: Panel, as_of: datetime, rules: Scoring) -> pl.DataFrame:
     snapshots = built.snapshots
     estimate = model.model.estimate(snapshots)
     why = signals.explain(model.model, snapshots)
     advice = playbook.judged(snapshots, plateau_days=rules.plateau_days)
     expected = readiness.dates(model.model.curve(snapshots), model.model.horizons_days)
     frame = snapshots.select(
-        "account_id", "as_of", "active_seats", "licensed_seats", "seat_utilization"
+        "account_id",
+        "as_of",
+        pl.col("active_seats", "licensed_seats").cast(pl.Int64),
+        "seat_utilization",
     ).with_columns(
         probability=pl.Series(estimate.probability),
         low=pl.Series(estimate.low),
@@ -121,14 +157,12 @@ def _listed(
         margin=pl.Series(estimate.margin),
         base=pl.Series(why.base),
         signals=pl.Series(why.sentences, dtype=pl.List(pl.String)),
-        contributions=pl.Series(why.contributions, dtype=pl.Object),
+        contributions=pl.Series([json.dumps(parts) for parts in why.contributions]),
         model=pl.lit(model.version),
         **_days(expected, as_of),
         **{name: advice[name] for name in advice.columns},
     )
-    return frame.with_columns(
-        readiness_date=_readiness_date(expected, as_of, frame["tier"], rules)
-    )
+    return frame.with_columns(readiness_date=_readiness_date(expected, as_of, frame["tier"], rules))
 
 
 def _days(expected: readiness.Dates, as_of: datetime) -> dict[str, pl.Series]:

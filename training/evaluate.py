@@ -57,6 +57,14 @@ class Evaluation:
         rankings = [name for name in self.figures if name != MODEL]
         return max(rankings, key=lambda name: _value(self.figures[name], "precision_at_capacity"))
 
+    def numbers(self) -> dict[str, float]:
+        """Every figure of the model as a plain number."""
+        return {
+            name: figure.value
+            for name, figure in self.figures[MODEL].items()
+            if figure.value is not None
+        }
+
     def verdict(self) -> str:
         """Say in one sentence whether the model knows more than chance and the best rule."""
         mine = self.figures[MODEL]

@@ -6,7 +6,7 @@ it already shows an expansion: keeping early positives of unfinished windows wou
 recent rate upwards.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -20,6 +20,7 @@ __all__ = ["LONGEST_DAYS", "build", "expanded"]
 LONGEST_DAYS: Final = 180
 _SNAPSHOT: Final = ["account_id", "as_of"]
 _AMOUNTS: Final = ("seats", "usage_limit", "plan_rank", "mrr")
+_MIDNIGHT: Final = pl.col("as_of").cast(contract.INSTANT)
 
 
 def build(
@@ -91,14 +92,22 @@ def _after(days_from: str) -> pl.Expr:
 
 
 def _ends(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Days until a contract row that ends the account comes into force."""
-    ended = known.filter("ended").select("account_id", "effective")
+    """Days until a contract row that ends the account comes into force.
+
+    Zero for an end that lay before the as-of and was only heard of later. Of several rows from one
+    effective date the one known last speaks: an end that was taken back is none.
+    """
+    spoken = known.group_by("account_id", "effective", maintain_order=True).last()
+    ended = spoken.with_columns(
+        until=pl.col("effective").shift(-1).over("account_id", order_by="effective")
+    ).filter("ended")
+    still = pl.col("until").is_null() | (pl.col("until").dt.date() > pl.col("as_of"))
     return (
-        keys.join(ended, on="account_id")
+        keys.join(ended.select("account_id", "effective", "until"), on="account_id")
         .with_columns(days=_after("effective"))
-        .filter(pl.col("days").is_between(0, LONGEST_DAYS - 1))
+        .filter(pl.col("days") < LONGEST_DAYS, (pl.col("days") >= 0) | still)
         .group_by(_SNAPSHOT)
-        .agg(days_to_churn=pl.col("days").min())
+        .agg(days_to_churn=pl.col("days").min().clip(lower_bound=0))
     )
 
 
@@ -115,14 +124,13 @@ def _steps(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         .with_columns(days=_after("known"))
         .filter(pl.col("days").is_between(0, LONGEST_DAYS - 1))
     )
-    levels = [_level_at_as_of(keys, known), _scheduled(rows, numbered)]
-    joined = rows.join(levels[0], on=_SNAPSHOT, how="left").join(
-        levels[1], on=[*_SNAPSHOT, "row"], how="left"
-    )
-    inorganic = pl.col("change").is_in(list(contract.NOT_ORGANIC)).fill_null(value=False)
-    joined = joined.sort(*_SNAPSHOT, "known", "effective", "row").with_columns(
-        pl.when(inorganic).then(name).cum_max().forward_fill().over(_SNAPSHOT).alias(f"{name}_else")
-        for name in _AMOUNTS
+    at = _standing(keys.with_columns(due=_MIDNIGHT), numbered, "_at")
+    due = pl.max_horizontal("effective", _MIDNIGHT)
+    scheduled = _standing(rows.select(*_SNAPSHOT, "row", due=due), numbered, "_scheduled")
+    joined = (
+        rows.join(at, on=_SNAPSHOT, how="left")
+        .join(scheduled, on=[*_SNAPSHOT, "row"], how="left")
+        .join(_brought(rows), on=[*_SNAPSHOT, "row"], how="left")
     )
     before = [
         # A first purchase has no level before it, whatever came in the meantime.
@@ -131,39 +139,46 @@ def _steps(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         .alias(f"{name}_before")
         for name in _AMOUNTS
     ]
-    return joined.filter("paid_at").with_columns(
+    return joined.filter("paid_at", "paid").with_columns(
         *before, plan_before=pl.coalesce("plan_scheduled", "plan_at")
     )
 
 
-def _level_at_as_of(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """The contract in force at the as-of, as it was known then."""
-    levels = []
-    for (day,) in keys.select("as_of").unique(maintain_order=True).iter_rows():
-        as_of = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        now = contract.in_force(known_before(known, as_of), as_of)
-        levels.append(
-            now.select(
-                "account_id",
-                pl.lit(day).alias("as_of"),
-                pl.col(*_AMOUNTS, "plan", "paid").name.suffix("_at"),
-            )
-        )
-    return pl.concat(levels)
-
-
-def _scheduled(rows: pl.DataFrame, numbered: pl.DataFrame) -> pl.DataFrame:
-    """The level that rows known before the as-of had already set for a row's effective date."""
-    earlier = numbered.select("account_id", "known", "effective", *_AMOUNTS, "plan")
-    as_of = pl.col("as_of").cast(contract.INSTANT)
+def _standing(asked: pl.DataFrame, numbered: pl.DataFrame, suffix: str) -> pl.DataFrame:
+    """The contract that is in force at the moment ``due``, as it was known at the as-of."""
+    by = [name for name in asked.columns if name != "due"]
+    rows = numbered.select(
+        "account_id", "known", "effective", *_AMOUNTS, "plan", "paid", place="row"
+    )
     return (
-        rows.select(*_SNAPSHOT, "row", due="effective")
-        .join(earlier, on="account_id")
-        .filter(pl.col("known") < as_of, pl.col("effective") <= pl.max_horizontal("due", as_of))
-        .sort(*_SNAPSHOT, "row", "effective", "known")
-        .group_by(*_SNAPSHOT, "row", maintain_order=True)
+        asked.join(rows, on="account_id")
+        .filter(pl.col("known") < _MIDNIGHT, pl.col("effective") <= pl.col("due"))
+        .sort(*by, "place")
+        .group_by(by, maintain_order=True)
         .last()
-        .select(*_SNAPSHOT, "row", pl.col(*_AMOUNTS, "plan").name.suffix("_scheduled"))
+        .select(*by, pl.col(*_AMOUNTS, "plan", "paid").name.suffix(suffix))
+    )
+
+
+def _brought(rows: pl.DataFrame) -> pl.DataFrame:
+    """The highest levels that came between the as-of and a row without a decision to buy more.
+
+    A change of price and a renewal bring money only.
+    """
+    inorganic = pl.col("change").is_in(list(contract.NOT_ORGANIC))
+    levels = [pl.when(inorganic).then(name).alias(name) for name in _AMOUNTS if name != "mrr"]
+    brought = rows.filter(inorganic | pl.col("change").is_in(["price", "renewal"])).select(
+        *_SNAPSHOT, *levels, "mrr", came="known", since="effective", place="row"
+    )
+    told_before = (pl.col("came") < pl.col("known")) | (
+        pl.col("came").eq(pl.col("known")) & pl.col("place").lt(pl.col("row"))
+    )
+    return (
+        rows.select(*_SNAPSHOT, "row", "known", "effective")
+        .join(brought, on=_SNAPSHOT)
+        .filter(told_before, pl.col("since") <= pl.col("effective"))
+        .group_by(*_SNAPSHOT, "row")
+        .agg(pl.col(_AMOUNTS).max().name.suffix("_else"))
     )
 
 
@@ -173,16 +188,15 @@ def _judged(steps: pl.DataFrame, known: pl.DataFrame, rules: Outcome) -> pl.Data
     typed = steps.with_columns(kind=kind, rise=contract.rise_share()).filter(
         pl.col("kind").is_not_null()
     )
-    if not rules.revert_days:
-        return typed
-    later = known.select(
-        "account_id", pl.col("effective", "known", *_AMOUNTS, "plan").name.prefix("later_")
+    later = known.with_row_index("later").select(
+        "account_id", "later", pl.col("effective", *_AMOUNTS, "plan").name.prefix("later_")
     )
-    settles = pl.col("effective") + pl.duration(days=rules.revert_days)
+    # A rise booked late can be undone only once it is booked.
+    settles = pl.max_horizontal("effective", "known") + pl.duration(days=rules.revert_days)
     return (
         typed.join(later, on="account_id")
         .filter(pl.col("later_effective").is_between("effective", settles))
-        .sort(*_SNAPSHOT, "row", "later_effective", "later_known")
+        .sort(*_SNAPSHOT, "row", "later")
         .group_by(*_SNAPSHOT, "row", maintain_order=True)
         .last()
         .filter(_held())
@@ -190,14 +204,18 @@ def _judged(steps: pl.DataFrame, known: pl.DataFrame, rules: Outcome) -> pl.Data
 
 
 def _held() -> pl.Expr:
-    """Whether what rose still stands above the level before it."""
-    held = {
-        "seats": pl.col("later_seats") > pl.col("seats_before"),
-        "usage": pl.col("later_usage_limit") > pl.col("usage_limit_before"),
-        "plan": pl.col("later_plan") != pl.col("plan_before"),
-        "revenue": pl.col("later_mrr") > pl.col("mrr_before"),
-        "unclear": pl.lit(value=True),
-    }
-    return pl.any_horizontal(
-        pl.col("kind").eq(kind) & still.fill_null(value=False) for kind, still in held.items()
+    """Whether anything that rose still stands above the level before it."""
+    cheaper = pl.col("later_mrr") <= pl.col("mrr_before")
+    lower = (pl.col("later_plan_rank") <= pl.col("plan_rank_before")).fill_null(cheaper)
+    plan = pl.col("later_plan").ne(pl.col("plan_before")) & ~lower.fill_null(value=False)
+    seats = pl.col("later_seats") > pl.col("seats_before")
+    usage = pl.col("later_usage_limit") > pl.col("usage_limit_before")
+    revenue = pl.col("later_mrr") > pl.col("mrr_before")
+    any_quantity = pl.any_horizontal(held.fill_null(value=False) for held in (plan, seats, usage))
+    return (
+        pl.when(pl.col("kind") == "unclear")
+        .then(pl.lit(value=True))
+        .when(pl.col("kind") == "revenue")
+        .then(revenue.fill_null(value=False))
+        .otherwise(any_quantity)
     )

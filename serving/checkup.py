@@ -1,0 +1,182 @@
+"""Is the configured data fit for the purpose: what was read, what was refused, what is missing."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from data.settings import MONTH_DAYS, Roles, Settings
+from data.sources import Tables
+from features import contract, panel
+from features.activity import Activity
+from features.catalogue import FEATURES
+from training import outcomes
+
+__all__ = ["Checkup", "check"]
+
+FEWEST_ACCOUNTS: Final = 50
+_STALE_DAYS: Final = 180
+_MACHINE_SHARE: Final = 0.9
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What ``expansion check`` reports; every field is a plain JSON value."""
+
+    tables: list[dict[str, Any]]
+    span: dict[str, Any]
+    events: list[dict[str, Any]]
+    missing: list[dict[str, Any]]
+    eligible: int
+    excluded: dict[str, int]
+    history: dict[str, Any]
+    checklist: list[dict[str, Any]]
+
+
+def check(tables: Tables, log: Activity, as_of: datetime, settings: Settings) -> Checkup:
+    """Read everything once and say what it is good for.
+
+    Parameters
+    ----------
+    tables, log
+        The tables under contract, and the daily activity of the log.
+    as_of : datetime.datetime
+        00:00 UTC; features and eligibility are judged there.
+    settings : data.settings.Settings
+        Roles, outcome and eligibility.
+
+    Returns
+    -------
+    Checkup
+        Rows and quarantine by table, roles of event names, features without input, eligibility,
+        expansions in the history, and the trade's checklist.
+    """
+    built = panel.build(log.daily, tables, [as_of], settings)
+    terms = contract.timeline(
+        tables.subscriptions.rows,
+        plans=settings.outcome.plans,
+        reliable_from=settings.tables.known_at_reliable_from,
+    )
+    return Checkup(
+        tables=_tables(tables, log),
+        span={"first_day": str(log.first_day), "last_day": str(log.last_day)},
+        events=_events(tables, settings.roles),
+        missing=_missing(built.snapshots),
+        eligible=built.snapshots.height,
+        excluded=dict(built.excluded["reason"].value_counts().sort("reason").iter_rows()),
+        history=_history(tables, log, terms, as_of, settings),
+        checklist=_checklist(tables, log, terms, as_of),
+    )
+
+
+def _tables(tables: Tables, log: Activity) -> list[dict[str, Any]]:
+    report = [
+        {"table": "events", "rows": log.events, "quarantine": dict(log.quarantine), "notes": {}}
+    ]
+    for name in ("subscriptions", "accounts", "users"):
+        checked = getattr(tables, name)
+        report.append(
+            {
+                "table": name,
+                "rows": checked.seen,
+                "quarantine": dict(checked.quarantine),
+                "notes": dict(checked.notes),
+            }
+        )
+    return report
+
+
+def _events(tables: Tables, roles: Roles) -> list[dict[str, Any]]:
+    """Each event name, what it was taken for, and how often it occurs."""
+    taken = roles.of()
+    counted = pl.concat(
+        [part.valid().group_by("event").agg(rows=pl.len()) for part in tables.events]
+    )
+    rows = (
+        counted.group_by("event")
+        .agg(pl.col("rows").sum())
+        .sort("rows", "event", descending=[True, False])
+        .collect(engine="streaming")
+    )
+    return [
+        {"event": name or "(none)", "role": taken.get(name or "", "feature use"), "rows": count}
+        for name, count in rows.iter_rows()
+    ]
+
+
+def _missing(snapshots: pl.DataFrame) -> list[dict[str, Any]]:
+    """Features that no account has a value of, with the input they lack."""
+    empty = [f for f in FEATURES if snapshots[f.name].null_count() == snapshots.height]
+    causes: dict[str, list[str]] = {}
+    for feature in empty:
+        causes.setdefault(feature.needs or "a longer log, or its events", []).append(feature.name)
+    return [{"lacks": cause, "features": names} for cause, names in causes.items()]
+
+
+def _history(
+    tables: Tables, log: Activity, terms: pl.DataFrame, as_of: datetime, settings: Settings
+) -> dict[str, Any]:
+    """Expansions and ends of contract in the months of the log, from the contracts alone."""
+    if log.first_day is None:
+        return {}
+    months = (as_of.date() - log.first_day).days // MONTH_DAYS
+    days = [as_of.date() - timedelta(days=MONTH_DAYS * back) for back in range(1, months + 1)]
+    horizon = settings.outcome.horizon_days
+    snapshots = tables.accounts.rows.select("account_id").join(
+        pl.DataFrame({"as_of": days}, schema={"as_of": pl.Date}), how="cross"
+    )
+    found = outcomes.build(snapshots, terms, cut=as_of, rules=settings.outcome)
+    # A month's own outcomes: every expansion is then counted once.
+    soon = found.filter(pl.col("days_to_expansion") < MONTH_DAYS)
+    unclear = found.filter(pl.col("days_to_unclear") < MONTH_DAYS).height
+    return {
+        "months": months,
+        "expansions": dict(soon["kind"].value_counts().sort("kind").iter_rows()),
+        "unclear": unclear,
+        "ended": found.filter(pl.col("days_to_churn") < MONTH_DAYS).height,
+        "horizon_days": horizon,
+    }
+
+
+def _checklist(
+    tables: Tables, log: Activity, terms: pl.DataFrame, as_of: datetime
+) -> list[dict[str, Any]]:
+    """The trade's own questions before anything is modelled."""
+    accounts = tables.accounts.rows.height
+    volume = log.daily.select(
+        machine=pl.col("count").filter(pl.col("user_id").is_null()).sum() / pl.col("count").sum()
+    )
+    machine = volume.collect().item() if log.first_day else None
+    paid = terms.filter("paid")
+    ages = terms.select((pl.lit(as_of) - pl.col("known")).dt.total_days())["literal"]
+    age_days = ages.filter(ages >= 0).min()
+    return [
+        _asked(
+            f"at least {FEWEST_ACCOUNTS} accounts",
+            accounts >= FEWEST_ACCOUNTS,
+            f"{accounts:,} accounts; below {FEWEST_ACCOUNTS} a person reads them all",
+        ),
+        _asked(
+            "activity of single users",
+            machine is not None and machine < _MACHINE_SHARE,
+            "no valid event" if machine is None else f"{1 - machine:.0%} of events name a user",
+        ),
+        _asked(
+            "seats or usage limits in the contracts",
+            bool(paid["seats"].is_not_null().any() or paid["usage_limit"].is_not_null().any()),
+            f"{paid['seats'].is_not_null().sum():,} of {paid.height:,} paid rows have seats,"
+            f" {paid['usage_limit'].is_not_null().sum():,} a usage limit",
+        ),
+        _asked(
+            "a contract history that is kept up to date",
+            isinstance(age_days, int) and age_days <= _STALE_DAYS,
+            "no contract row before the as-of"
+            if age_days is None
+            else f"the newest row is {age_days} days old; {_STALE_DAYS} would be stale",
+        ),
+    ]
+
+
+def _asked(question: str, holds: bool, found: str) -> dict[str, Any]:
+    return {"question": question, "holds": holds, "found": found}

@@ -1,0 +1,344 @@
+"""One command per job. Each opens only the doors it needs, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from data.errors import DeliveryError, ExpansionError
+
+if TYPE_CHECKING:
+    from data.settings import Settings
+
+__all__ = ["main"]
+
+Command = Callable[..., Any]
+
+
+class _OneLineErrors(click.Group):
+    """An error that a user can put right is one line and exit code 1, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            return super().invoke(ctx)
+        except ExpansionError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _config(command: Command) -> Command:
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        default=Path("expansion.toml"),
+        show_default=True,
+        help="The settings file.",
+    )(command)
+
+
+def _json(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(
+        command
+    )
+
+
+def _as_of(command: Command) -> Command:
+    return click.option(
+        "--as-of",
+        type=click.DateTime(["%Y-%m-%d"]),
+        default=None,
+        help="Start of this day, UTC; by default what the settings say, else today.",
+    )(command)
+
+
+@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="expansion-propensity")
+def main() -> None:
+    """Which accounts will expand within 60 days, why, and from which date to talk."""
+
+
+@main.command()
+@click.option("--accounts", type=click.IntRange(1), default=400, show_default=True)
+@click.option("--months", type=click.IntRange(1), default=30, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option(
+    "--dirt", type=click.FloatRange(0, 1), default=0.0, help="Share of malformed rows to add."
+)
+@_json
+def simulate(accounts: int, months: int, seed: int, out: Path, dirt: float, as_json: bool) -> None:
+    """Make up a company whose true drivers of expansion are known.
+
+    Example: expansion simulate --accounts 400 --months 30 --seed 7 --out data/local/demo
+    """
+    from data import simulator
+    from serving import console
+
+    with console.stages() as stage:
+        made = simulator.write(
+            out,
+            accounts=accounts,
+            months=months,
+            seed=seed,
+            dirt=dirt,
+            progress=lambda done, total: stage("simulate", done, total),
+        )
+    if as_json:
+        console.emit(asdict(made))
+        return
+    console.out.print(
+        f"{made.accounts:,} accounts, {made.events:,} events from {made.first_day} to"
+        f" {made.last_day}, {made.expansions:,} expansions; settings in {out / 'expansion.toml'}",
+        highlight=False,
+    )
+
+
+@main.command()
+@_config
+@_as_of
+@_json
+def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
+    """Read the configured tables and say what they are fit for.
+
+    Example: expansion check -c data/local/demo/expansion.toml
+    """
+    from serving import checkup, console
+    from training import pipeline
+
+    settings, now = _opened(config)
+    with console.stages() as stage:
+        tables, log = pipeline.read(settings, now=now, progress=stage)
+    moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
+    report = checkup.check(tables, log, moment, settings)
+    if as_json:
+        console.emit(asdict(report))
+    else:
+        console.checkup(report)
+
+
+@main.command()
+@_config
+@_as_of
+@click.option(
+    "--months", type=click.IntRange(1), default=1, show_default=True, help="30-day as-ofs back."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write, .parquet or .csv.",
+)
+@_json
+def features(config: Path, as_of: datetime | None, months: int, out: Path, as_json: bool) -> None:
+    """Write the features of every eligible account.
+
+    Example: expansion features --as-of 2026-06-01 --months 12 --out panel.parquet
+    """
+    from datetime import timedelta
+
+    from data import writing
+    from data.settings import MONTH_DAYS
+    from features import panel
+    from serving import console
+    from training import pipeline
+
+    settings, now = _opened(config)
+    with console.stages() as stage:
+        tables, log = pipeline.read(settings, now=now, progress=stage)
+        moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
+        as_ofs = [moment - timedelta(days=MONTH_DAYS * back) for back in range(months)]
+        built = panel.build(
+            log.daily,
+            tables,
+            as_ofs,
+            settings,
+            progress=lambda done, total: stage("features", done, total),
+        )
+    writing.table(built.snapshots, out)
+    excluded = dict(built.excluded["reason"].value_counts().sort("reason").iter_rows())
+    if as_json:
+        console.emit({"out": str(out), "snapshots": built.snapshots.height, "excluded": excluded})
+    else:
+        console.out.print(f"{built!r}\nwritten to {out}", highlight=False)
+
+
+@main.command()
+@_config
+@_as_of
+@_json
+def train(config: Path, as_of: datetime | None, as_json: bool) -> None:
+    """Train a model, judge it on the company's own past, and register it.
+
+    Example: expansion train -c data/local/demo/expansion.toml
+    """
+    from serving import console
+    from training import pipeline, plots, registry
+
+    settings, now = _opened(config)
+    with console.stages() as stage:
+        past = _history(settings, now, as_of, stage)
+        trained = pipeline.train(past, settings, progress=stage)
+    walked = trained.evaluation
+    metrics = {} if walked is None else walked.numbers()
+    drawn = {} if walked is None else plots.plots(walked.predictions)
+    version = registry.register(
+        trained.model, settings, about=trained.about, metrics=metrics, plots=drawn
+    )
+    if as_json:
+        console.emit({"version": version, **trained.about})
+        return
+    if walked is None:
+        console.out.print(trained.about["verdict"], highlight=False)
+    else:
+        console.evaluated(walked)
+    console.out.print(
+        f"Registered as version {version} of {settings.registry.model!r}: {trained.model!r}",
+        highlight=False,
+    )
+
+
+@main.command()
+@_config
+@_as_of
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="Write every prediction beside every simple ranking, .parquet or .csv.",
+)
+@_json
+def evaluate(config: Path, as_of: datetime | None, predictions: Path | None, as_json: bool) -> None:
+    """Walk forward through the history: the model beside the simple rankings.
+
+    Example: expansion evaluate --predictions predictions.parquet
+    """
+    from data import writing
+    from serving import console
+    from training import pipeline
+
+    settings, now = _opened(config)
+    with console.stages() as stage:
+        past = _history(settings, now, as_of, stage)
+        walked = pipeline.evaluation(past, settings, progress=stage)
+    if predictions is not None:
+        writing.table(walked.predictions, predictions)
+    if as_json:
+        figures = {
+            ranking: {name: asdict(figure) for name, figure in found.items()}
+            for ranking, found in walked.figures.items()
+        }
+        console.emit({"verdict": walked.verdict(), "figures": figures, "skipped": walked.skipped})
+    else:
+        console.evaluated(walked)
+
+
+@main.command()
+@_config
+@_as_of
+@click.option("--crm", help="Which CRM to write to; by default what the settings say.")
+@click.option("--dry-run", is_flag=True, help="Print the list and leave the CRM untouched.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Also write the list, .parquet or .csv."
+)
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Rows to print.")
+@_json
+def score(
+    config: Path,
+    as_of: datetime | None,
+    crm: str | None,
+    dry_run: bool,
+    out: Path | None,
+    top: int,
+    as_json: bool,
+) -> None:
+    """Rank every account and write the list to the CRM.
+
+    Safe to repeat: a second run for the same day replaces the first.
+
+    Example: expansion score --as-of 2026-06-01 --dry-run
+    """
+    from data import writing
+    from serving import console
+    from serving import score as scoring
+    from serving.crm import sql
+    from training import pipeline, registry
+
+    settings, now = _opened(config)
+    if crm not in {None, settings.crm.name}:
+        raise DeliveryError(f"no CRM named {crm!r}; this version writes to: {settings.crm.name}.")
+    champion = registry.load(settings)
+    with console.stages() as stage:
+        tables, log = pipeline.read(settings, now=now, progress=stage)
+        moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
+        scored = scoring.score(champion, tables, log, moment, settings)
+    if out is not None:
+        writing.table(scored.accounts, out)
+    record = scoring.record(scored, champion, tables, log)
+    if not dry_run:
+        target = sql.connect(settings.crm_url)
+        written = target.write(scored, moment.date(), record=record, finished_at=now)
+        record = {**record, "written": asdict(written)}
+    if as_json:
+        console.emit({"as_of": str(moment.date()), "dry_run": dry_run, **record})
+        return
+    console.monday_list(scored.accounts.rows(named=True), moment.date(), top)
+    console.scored(record, dry_run=dry_run, where=settings.crm_url)
+
+
+@main.command()
+@click.argument("account", required=False)
+@_config
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Rows to print.")
+@_json
+def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
+    """Print the list, or one account in full, from the embedded CRM.
+
+    Example: expansion show acc_00042
+    """
+    from serving import console
+    from serving.crm import sql
+
+    settings, _ = _opened(config)
+    crm = sql.connect(settings.crm_url)
+    if account is None:
+        _show_list(console, crm, top, as_json)
+        return
+    found = crm.account(account)
+    if found is None:
+        raise DeliveryError(
+            f"the CRM holds no account {account!r}; `expansion show` lists those it holds."
+        )
+    past = crm.past(found["account_id"])
+    if as_json:
+        console.emit({**found, "past": past})
+    else:
+        console.one_account(found, past)
+
+
+def _show_list(console: Any, crm: Any, top: int, as_json: bool) -> None:  # noqa: ANN401
+    rows, as_of = crm.listed(), crm.newest()
+    if as_of is None:
+        raise DeliveryError("the CRM holds no list yet; run `expansion score` first.")
+    if as_json:
+        console.emit({"as_of": as_of, "accounts": rows[:top]})
+        return
+    console.monday_list(rows, as_of, top)
+
+
+def _opened(config: Path) -> tuple[Settings, datetime]:
+    """Read the settings and, once, the clock."""
+    from data import settings
+
+    return settings.load(config), datetime.now(UTC)
+
+
+def _history(settings: Settings, now: datetime, as_of: datetime | None, stage: Any) -> Any:  # noqa: ANN401
+    from training import pipeline
+
+    tables, log = pipeline.read(settings, now=now, progress=stage)
+    moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
+    return pipeline.history(settings, tables, log, moment, progress=stage)

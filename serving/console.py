@@ -1,0 +1,224 @@
+"""What a person sees in the terminal: tables, bars, one line per error."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from serving.checkup import Checkup
+from training.evaluate import Evaluation
+
+__all__ = ["checkup", "emit", "evaluated", "monday_list", "one_account", "scored", "stages"]
+
+out = Console()
+logs = Console(stderr=True)
+
+_FIGURES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "precision_at_capacity": "precision at capacity",
+    "log_loss_skill": "log-loss skill",
+    "log_loss": "log loss",
+    "brier": "Brier",
+    "calibration_error": "calibration error",
+    "observed_to_expected": "observed ÷ expected",
+}
+
+
+def emit(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print one JSON object on stdout."""
+    sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def stages() -> Iterator[Any]:
+    """Show a bar per stage while a person watches, else a line when a stage ends; on stderr."""
+    if not logs.is_terminal:
+        yield _said
+        return
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=logs) as bars:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield advance
+
+
+def _said(stage: str, done: int, total: int) -> None:
+    if done == total:
+        logs.print(f"{stage}: {total} done", highlight=False)
+
+
+def monday_list(rows: Sequence[Mapping[str, Any]], as_of: date | None, top: int) -> None:
+    """Print the list as a CSM reads it."""
+    table = Table(title=f"Accounts by chance of expanding within 60 days, as of {as_of}")
+    for name, justify in (
+        ("#", "right"),
+        ("account", "left"),
+        ("chance", "right"),
+        ("80 % interval", "right"),
+        ("talk from", "left"),
+        ("limit", "left"),
+        ("why", "left"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=name != "why")  # type: ignore[arg-type]
+    for row in rows[:top]:
+        table.add_row(
+            str(row["rank"]),
+            row["name"] or row["account_id"],
+            f"{row['probability']:.0%}",
+            f"{row['low']:.0%} – {row['high']:.0%}",
+            talk_from(row),
+            row["limit"],
+            "\n".join(row["signals"]) or "nothing stands out",
+        )
+    out.print(table)
+
+
+def scored(record: Mapping[str, Any], *, dry_run: bool, where: str) -> None:
+    """Print the counts of a run, and where its result went."""
+    excluded = ", ".join(f"{count:,} {reason}" for reason, count in record["excluded"].items())
+    out.print(
+        f"{record['listed']:,} accounts ranked by model version {record['model']}; not on the"
+        f" list: {excluded or 'none'}.",
+        highlight=False,
+    )
+    out.print(record["verdict"], highlight=False)
+    if dry_run:
+        out.print("Dry run: the CRM is untouched.", highlight=False)
+        return
+    written = record["written"]
+    out.print(
+        f"Written to {where}: {written['listed']:,} accounts, {written['blanked']:,} blanked that"
+        f" left the list, {written['newer']:,} left alone that carry a newer as-of.",
+        highlight=False,
+    )
+
+
+def talk_from(row: Mapping[str, Any]) -> str:
+    """Say the readiness date as a CSM would: a day, now, or none."""
+    day = row["readiness_date"]
+    if day is None:
+        return "no specific date"
+    return "now" if day <= row["as_of"] else f"{day.day} {day:%B}"
+
+
+def one_account(row: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> None:
+    """Print one account in full."""
+    out.print(f"[bold]{row['name'] or row['account_id']}[/bold] ({row['account_id']})")
+    if row["rank"] is None:
+        out.print(f"not on the list of {row['as_of']}: {row['note']}")
+        return
+    used, sold = row["active_seats"], row["licensed_seats"]
+    facts = {
+        "rank": f"{row['rank']}, as of {row['as_of']}, by model version {row['model']}",
+        "chance in 60 days": f"{row['probability']:.1%} ({row['low']:.1%} – {row['high']:.1%})",
+        "chance in 180 days": f"{row['probability_180d']:.1%}",
+        "talk from": talk_from(row),
+        "if it expands": f"{row['expected_date']}, most likely between"
+        f" {row['expected_early']} and {row['expected_late']}",
+        "seats": f"{used} active" + (f" of {sold}" if sold is not None else "; none are sold"),
+        "limit": row["limit"],
+        "tier": "none" if row["tier"] is None else row["tier"],
+        "motion": row["motion"],
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        table.add_row(name, str(value))
+    out.print(table)
+    out.print("\nWhy")
+    for sentence in row["signals"] or ["nothing stands out"]:
+        out.print(f"  • {sentence}", highlight=False)
+    _contributions(row)
+    if len(past) > 1:
+        steps = ", ".join(f"{p['as_of']}: {p['probability']:.0%} (#{p['rank']})" for p in past[-6:])
+        out.print(f"\nBefore: {steps}", highlight=False)
+
+
+def _contributions(row: Mapping[str, Any]) -> None:
+    parts = sorted(row["contributions"].items(), key=lambda part: -abs(part[1]))
+    table = Table("signal", "log-odds", title="What moved the number", title_justify="left")
+    table.add_row("an account nothing is known of", f"{row['base']:+.2f}")
+    for name, value in parts[:8]:
+        table.add_row(name.replace("_", " "), f"{value:+.2f}")
+    table.add_row("all other signals", f"{sum(value for _, value in parts[8:]):+.2f}")
+    table.add_row("[bold]sum, before calibration", f"[bold]{row['margin']:+.2f}")
+    out.print(table)
+
+
+def evaluated(walked: Evaluation) -> None:
+    """Print the figures of the model beside those of the simple rankings."""
+    figures = walked.figures
+    table = Table(title="Walk forward, with 90 % intervals over accounts")
+    table.add_column("ranking")
+    shown = ("auroc", "average_precision", "precision_at_capacity")
+    for name in shown:
+        table.add_column(_FIGURES[name], justify="right")
+    for ranking, found in figures.items():
+        style = "bold" if ranking == "model" else ""
+        table.add_row(ranking, *(str(found[name]) for name in shown), style=style)
+    out.print(table)
+    for name, title in _FIGURES.items():
+        if name in figures["model"] and name not in shown:
+            out.print(f"{title}: {figures['model'][name]}", highlight=False)
+    known = walked.predictions["expanded"].drop_nulls()
+    out.print(
+        f"{walked.predictions.height:,} predictions from {walked.predictions['cut'].n_unique()}"
+        f" cuts; {len(known):,} with a known outcome, {known.sum():,} expanded.",
+        highlight=False,
+    )
+    for cut, reason in walked.skipped.items():
+        out.print(f"cut {cut} skipped: {reason}", highlight=False)
+    out.print(walked.verdict(), highlight=False, style="bold")
+
+
+def checkup(report: Checkup) -> None:
+    """Print what the data is fit for."""
+    table = Table("table", "rows", "left out, by reason", title="What was read")
+    for read in report.tables:
+        reasons = {**read["quarantine"], **read["notes"]}
+        told = "\n".join(f"{count:,} {reason}" for reason, count in reasons.items()) or "none"
+        table.add_row(read["table"], f"{read['rows']:,}", told)
+    out.print(table)
+    out.print(f"The log spans {report.span['first_day']} to {report.span['last_day']}.")
+    names = Table("event", "taken for", "rows", title="Event names")
+    for event in report.events[:30]:
+        names.add_row(event["event"], event["role"], f"{event['rows']:,}")
+    out.print(names)
+    if len(report.events) > 30:
+        out.print(f"… and {len(report.events) - 30} more names")
+    for lack in report.missing:
+        out.print(f"Without {lack['lacks']}: {', '.join(lack['features'])}", highlight=False)
+    told = ", ".join(f"{count:,} {reason}" for reason, count in report.excluded.items())
+    out.print(f"{report.eligible:,} accounts are eligible now; not eligible: {told or 'none'}.")
+    _history(report.history)
+    for item in report.checklist:
+        mark = "[green]✓[/green]" if item["holds"] else "[red]✗[/red]"
+        out.print(f"{mark} {item['question']}: {item['found']}", highlight=False)
+
+
+def _history(history: Mapping[str, Any]) -> None:
+    if not history:
+        return
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in history["expansions"].items())
+    out.print(
+        f"In {history['months']} months: expansions: {kinds or 'none'};"
+        f" {history['unclear']:,} rises that cannot be told from a price change;"
+        f" {history['ended']:,} contracts ended.",
+        highlight=False,
+    )

@@ -1,0 +1,3 @@
+"""Where the list goes: one module per target."""
+
+__all__ = ["sql"]
