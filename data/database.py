@@ -76,14 +76,22 @@ def spool(table: str, query: Query, folder: Path, into: Path) -> list[Raw]:
     Raises
     ------
     SourceError
-        If the database or its driver is missing, or refuses the query.
+        If the database or its driver is missing, refuses the query, or the disk is full.
     """
     fresh = into.with_name(into.name + ".partial")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    _write_parts(_batches(table, query, folder), fresh, table)
-    shutil.rmtree(into, ignore_errors=True)
-    fresh.rename(into)
+    try:
+        fresh.mkdir(parents=True)
+        _write_parts(_batches(table, query, folder), fresh, table)
+        shutil.rmtree(into, ignore_errors=True)
+        fresh.rename(into)
+    except OSError as error:
+        raise SourceError(
+            f"{table}: the query's answer could not be kept in {into}: {error.strerror}. Make room,"
+            " or name another folder as state in expansion.toml."
+        ) from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return [_part(file) for file in sorted(into.iterdir())]
 
 
@@ -129,6 +137,7 @@ def _stream(table: str, connection: sa.Connection, query: str) -> Iterator[pl.Da
     try:
         result = options.exec_driver_sql(query)
         names = list(result.keys())
+        _refuse_twins(table, names)
         yield _as_text([], names)
         for rows in result.partitions(BATCH_ROWS):
             yield _as_text(rows, names)
@@ -137,6 +146,15 @@ def _stream(table: str, connection: sa.Connection, query: str) -> Iterator[pl.Da
             f"{table}: the database refused the query: {_plain(error)}. Correct [tables.{table}]"
             " query in expansion.toml."
         ) from None
+
+
+def _refuse_twins(table: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise SourceError(
+                f"{table}: the query names {name} twice, expected each column once. List the"
+                f" columns one by one in [tables.{table}] query in expansion.toml."
+            )
 
 
 def _as_text(rows: Any, names: list[str]) -> pl.DataFrame:  # noqa: ANN401 - sequences of rows

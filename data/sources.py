@@ -5,6 +5,7 @@ partition, checked as it streams by, because it may be larger than memory.
 """
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,7 +28,7 @@ CLOCK_SKEW: Final = timedelta(days=1)
 _SAMPLE_ROWS: Final = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Partition:
     """One file of the product log, or one part of a query's answer, or one frame."""
 
@@ -146,17 +147,31 @@ def from_frames(
 
 
 def _frame(table: str, frame: Any, number: int = 0) -> Raw:  # noqa: ANN401
-    if isinstance(frame, pl.DataFrame | pl.LazyFrame):
-        lazy = frame.lazy()
-    else:
-        try:
-            lazy = nw.from_native(frame).lazy().collect("polars").to_native().lazy()
-        except (TypeError, ValueError) as error:
-            raise SourceError(
-                f"{table}: expected a Polars or pandas frame whose columns each have one type,"
-                f" found {type(frame).__name__}: {error}."
-            ) from None
+    lazy = (
+        frame.lazy() if isinstance(frame, pl.DataFrame | pl.LazyFrame) else _foreign(table, frame)
+    )
     return Raw(f"{table}-{number:05d}", _content(lazy), lazy)
+
+
+def _foreign(table: str, frame: Any) -> pl.LazyFrame:  # noqa: ANN401
+    try:
+        known = nw.from_native(frame).lazy()
+    except TypeError:
+        raise SourceError(
+            f"{table}: expected a Polars or pandas frame, found {type(frame).__name__}. Pass the"
+            " table itself, or name its file in expansion.toml."
+        ) from None
+    try:
+        with warnings.catch_warnings():
+            # Arrow asks pandas for times in a way pandas means to change; the values are right.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found: pl.DataFrame = known.collect("polars").to_native()
+    except (TypeError, ValueError):  # its message would quote a cell
+        raise SourceError(
+            f"{table}: a column of the {type(frame).__module__.split('.')[0]} frame mixes types,"
+            " expected one type each. Turn such columns into text; what does not fit is counted."
+        ) from None
+    return found.lazy()
 
 
 def _content(frame: pl.LazyFrame) -> str:

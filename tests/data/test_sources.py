@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given
@@ -97,6 +98,24 @@ def test_what_is_no_frame_is_refused_in_one_sentence(company):
 
     with pytest.raises(SourceError, match=r"accounts: expected a Polars or pandas frame.*dict"):
         sources.from_frames(**frames)
+
+
+def test_a_pandas_column_of_mixed_types_is_refused_without_quoting_it(company):
+    mixed = company.frame("subscriptions").to_pandas().astype({"mrr": "object"})
+    mixed["mrr"] = [1, "secret", 2.5]
+
+    with pytest.raises(SourceError, match="subscriptions: a column of the pandas frame mixes typ"):
+        sources.from_frames(**company.frames() | {"subscriptions": mixed})
+
+
+def test_pandas_times_with_a_zone_are_instants(company):
+    log = company.frame("events").to_pandas()
+    log["timestamp"] = pd.to_datetime(log["timestamp"], format="ISO8601", utc=True)
+    log["timestamp"] = log["timestamp"].dt.tz_convert("Asia/Tokyo")
+
+    tables = sources.from_frames(**company.frames() | {"events": log})
+
+    assert valid(tables)["timestamp"].to_list() == company.log()["timestamp"].to_list()
 
 
 def test_several_frames_of_one_log_are_its_partitions(company):

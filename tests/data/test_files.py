@@ -1,0 +1,227 @@
+"""Files wherever they lie, and one clear sentence when they cannot be read."""
+
+import errno
+import gzip
+import os
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from pyarrow import fs
+
+from data import files
+from data.errors import ContractError, SourceError
+
+DAY = "account_id,user_id,timestamp\nacme,u1,2024-03-{:02d}T00:00:00Z\n"
+
+
+def names(tables):
+    return [partition.name for partition in tables.events]
+
+
+@pytest.fixture
+def logs(company):
+    """Three days of log in a folder of their own, written in no order."""
+    for day in (2, 1, 3):
+        company.put(f"log/{day}.csv", DAY.format(day))
+    return company
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["log/*.csv", "log", "lo?/[123].csv", "**/[123].csv", ["log/3.csv", "log/1.csv", "log/*.csv"]],
+)
+def test_globs_folders_and_lists_give_each_file_once_in_order(logs, source):
+    assert names(logs.read(events=source)) == ["log/1.csv", "log/2.csv", "log/3.csv"]
+
+
+def test_an_absolute_path_is_taken_as_it_is(logs):
+    assert names(logs.read(events=str(logs.folder / "log" / "1.csv"))) == ["log/1.csv"]
+
+
+def test_paths_start_at_the_folder_which_starts_at_the_settings(logs):
+    where = {"accounts": "../accounts.csv", "subscriptions": "../subscriptions.csv", "users": None}
+
+    tables = logs.read(folder="log", events="*.csv", **where)
+
+    assert names(tables) == ["1.csv", "2.csv", "3.csv"]
+
+
+def test_a_small_table_may_lie_in_several_files(company):
+    header, acme, beta = company.frame("accounts").sort("account_id").write_csv().splitlines()
+    company.put("accounts/1.csv", f"{header}\n{acme}\n")
+    company.put("accounts/2.csv", f"{header}\n{beta}\n")
+
+    found = company.read(accounts="accounts/*.csv").accounts
+
+    assert_frame_equal(found.rows, company.read().accounts.rows)
+
+
+def test_a_compressed_csv_is_read(company):
+    text = (company.folder / "events.csv").read_bytes()
+    company.put("packed.csv.gz", gzip.compress(text))
+
+    assert_frame_equal(company.log(events="packed.csv.gz"), company.log())
+
+
+def test_a_name_full_of_signs_is_a_name(company):
+    company.put("my [log] 2024*.csv", DAY.format(1))
+
+    assert company.log(events="my [log] 2024*.csv").height == 1
+
+
+def test_files_without_rows_among_others_are_passed_over(logs):
+    logs.put("log/4.csv", "account_id,user_id,timestamp\n")
+    logs.put("log/5.csv", "")
+    logs.put("log/6.parquet", pl.DataFrame({"index": []}))
+
+    assert names(logs.read(events="log/*")) == ["log/1.csv", "log/2.csv", "log/3.csv"]
+
+
+def test_files_may_differ_in_their_further_columns_and_types(logs):
+    logs.put(
+        "log/4.parquet",
+        pl.read_csv(DAY.format(4).encode()).with_columns(
+            pl.col("timestamp").str.to_datetime(time_zone="UTC"), quantity=pl.lit(2), page=pl.lit(1)
+        ),
+    )
+
+    assert logs.log(events="log/*")["quantity"].to_list() == [None, None, None, 2.0]
+
+
+@pytest.mark.parametrize("table", ["events", "subscriptions", "accounts", "users"])
+def test_a_missing_file_is_named_with_its_setting(company, table):
+    with pytest.raises(SourceError, match=rf"{table}: no file at .*gone.csv.*\[tables\] {table}"):
+        company.read(**{table: "gone.csv"})
+
+
+def test_a_glob_without_match_is_named(company):
+    with pytest.raises(SourceError, match=r"events: no file matches .*log/\*\.parquet"):
+        company.read(events="log/*.parquet")
+
+
+def test_an_unknown_ending_is_refused(company):
+    company.put("events.xlsx", b"PK")
+
+    with pytest.raises(SourceError, match=r"events\.xlsx.*expected \.parquet, \.csv or \.csv\.gz"):
+        company.read(events="events.xlsx")
+
+
+@pytest.mark.parametrize("table", ["events", "subscriptions", "accounts", "users"])
+@pytest.mark.parametrize("text", ["", "account_id,user_id,timestamp,effective_date,created_date\n"])
+def test_a_table_without_rows_is_refused(company, table, text):
+    company.put(f"{table}.csv", text)
+
+    with pytest.raises(ContractError, match=f"{table}: no rows, expected at least one"):
+        company.read()
+
+
+@pytest.mark.parametrize("table", ["events", "subscriptions"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_half_written_parquet_file_is_named(company, table, share):
+    path = company.put("whole.parquet", company.frame(table))
+    whole = path.read_bytes()
+    company.put("part.parquet", whole[: int(len(whole) * share)])
+
+    with pytest.raises(SourceError, match=rf"{table}: part\.parquet cannot be read.*write it agai"):
+        company.read(**{table: "part.parquet"})
+
+
+def test_a_file_damaged_in_the_middle_is_named_when_its_rows_are_read(company):
+    log = pl.concat([company.frame("events")] * 5000)
+    path = company.put("events.parquet", log)
+    whole = bytearray(path.read_bytes())
+    whole[4:-2000] = b"\xff" * (len(whole) - 2004)
+    company.put("events.parquet", bytes(whole))
+
+    with pytest.raises(SourceError, match=r"events: events\.parquet cannot be read"):
+        company.read(events="events.parquet").events[0].faults()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"account_id,created_date\n\xff\xfe,1\n",
+        b"account_id,created_date\n1,2,3\n",
+        b'account_id,created_date\n"1,2\n3,4',
+    ],
+)
+def test_garbage_in_a_csv_is_named_and_not_quoted(company, garbage):
+    company.put("accounts.csv", garbage)
+
+    with pytest.raises(SourceError, match=r"accounts: accounts\.csv cannot be read") as refusal:
+        company.read()
+
+    assert "1,2" not in str(refusal.value)
+
+
+def test_a_full_disk_is_not_mistaken_for_a_bad_file():
+    with pytest.raises(OSError, match="No space"), files.reading("events"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_mistake_of_ours_is_not_mistaken_for_a_bad_file():
+    with pytest.raises(pl.exceptions.ColumnNotFoundError), files.reading("events"):
+        pl.DataFrame({"a": [1]}).select("b")
+
+
+# Object stores
+
+
+def test_a_url_is_read_like_a_path(logs):
+    tables = logs.read(events=f"file://{logs.folder}/log/[12].csv")
+
+    assert names(tables) == [f"file://{logs.folder}/log/{day}.csv" for day in (1, 2)]
+    assert tables.events[0].valid().collect().height == 1
+
+
+def bucket(folder):
+    """A store like S3, whose paths start with the bucket's name."""
+
+    def connect(url):
+        return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), url.partition("://")[2]
+
+    return connect
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_objects_of_a_store_are_listed_with_their_full_address(logs, scheme):
+    logs.put("log/old/1.csv", DAY.format(1))
+
+    found = files.find("events", f"{scheme}://log/*.csv", logs.folder, bucket(logs.folder))
+
+    assert [raw.name for raw in found] == [f"{scheme}://log/{day}.csv" for day in (1, 2, 3)]
+
+
+def test_two_stars_reach_into_folders_of_a_store(logs):
+    logs.put("log/old/0.csv", DAY.format(1))
+
+    found = files.find("events", "s3://log/**/*.csv", logs.folder, bucket(logs.folder))
+
+    assert [raw.name for raw in found] == [
+        f"s3://log/{name}.csv" for name in ("1", "2", "3", "old/0")
+    ]
+
+
+def test_an_object_written_again_is_new_content(logs):
+    def contents():
+        found = files.find("events", "s3://log/1.csv", logs.folder, bucket(logs.folder))
+        return [raw.content for raw in found]
+
+    before = contents()
+    os.utime(logs.folder / "log/1.csv", ns=(1, 1))
+
+    assert contents() != before
+
+
+def test_a_store_without_the_object_is_named(logs):
+    with pytest.raises(SourceError, match=r"no object matches s3://log/9\.csv"):
+        files.find("events", "s3://log/9.csv", logs.folder, bucket(logs.folder))
+
+
+def test_a_store_out_of_reach_is_named(logs):
+    def connect(url):
+        raise OSError("When resolving region: network is unreachable")
+
+    with pytest.raises(SourceError, match=r"s3://log/\*\.csv cannot be reached: When resolving"):
+        files.find("events", "s3://log/*.csv", logs.folder, connect)
