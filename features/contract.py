@@ -16,6 +16,8 @@ LEVELS: Final = ("seats", "usage_limit", "plan_rank", "plan", "mrr")
 # A rise that none of these explains is the customer's own decision to buy more.
 NOT_ORGANIC: Final = ("new", "ramp", "merger", "correction", "contraction", "churn")
 _ENDED: Final = ("lapsed", "churned")
+# Of rows that differ in nothing but these the largest speaks, whatever order they came in.
+_TIES: Final = (*LEVELS[:3], "mrr", "plan", "change", "renewal", "ended", "trial", "paid", "booked")
 INSTANT: Final = pl.Datetime("us", "UTC")
 
 
@@ -70,7 +72,7 @@ def timeline(
         trial=status.eq("trial"),
         ended=ended,
         paid=status.eq("paid") & ~ended,
-    ).sort("account_id", "effective", "known", *LEVELS[:3], "mrr", "change", nulls_last=False)
+    ).sort("account_id", "effective", "known", *_TIES, nulls_last=False)
 
 
 def in_force(known: pl.DataFrame, moment: datetime) -> pl.DataFrame:
@@ -100,8 +102,11 @@ def rise_kind(*, min_rise: float = 0.0) -> pl.Expr:
     organic = pl.col("change").is_null() | ~pl.col("change").is_in(NOT_ORGANIC)
 
     def rose(level: str) -> pl.Expr:
+        now, before = pl.col(level), pl.col(f"{level}_before")
+        # The last factor forgives the rounding of floats where the rise is exactly the least.
+        enough = now >= before * (1 + min_rise) * (1 - 1e-12)
         # A null before is a first purchase, not a rise.
-        return (pl.col(level) > pl.col(f"{level}_before") * (1 + min_rise)).fill_null(value=False)
+        return (now.gt(before) & enough).fill_null(value=False)
 
     changed_plan = pl.col("plan").ne(pl.col("plan_before")).fill_null(value=False)
     by_order = pl.col("plan_rank") > pl.col("plan_rank_before")
@@ -141,6 +146,7 @@ def rise_kind(*, min_rise: float = 0.0) -> pl.Expr:
 def rise_share() -> pl.Expr:
     """Return the largest relative rise among seats, usage limit and MRR, as a share."""
     shares = (
-        pl.col(level) / pl.col(f"{level}_before") - 1 for level in ("seats", "usage_limit", "mrr")
+        pl.when(pl.col(f"{level}_before") > 0).then(pl.col(level) / pl.col(f"{level}_before") - 1)
+        for level in ("seats", "usage_limit", "mrr")
     )
     return pl.max_horizontal(*shares)

@@ -1,0 +1,657 @@
+"""What counts as an expansion: hand-worked contract stories, and a slow second opinion."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from data.contracts import CHANGES, Subscriptions
+from data.settings import Outcome
+from features import contract
+from training import outcomes
+
+AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
+LONG_AFTER = AS_OF + timedelta(days=500)
+ORDER = ("free", "team", "business", "enterprise")
+RULES = Outcome(revert_days=7, plans=ORDER)
+
+Row = dict[str, Any]
+
+
+def row(day: float, signed: float | None = None, /, **levels: Any) -> Row:
+    """A contract row in force from a day after the as-of, signed on another where given."""
+    terms = {"licensed_seats": 10.0, "plan": "team", "usage_limit": 1000.0, "mrr": 100.0}
+    names = {"seats": "licensed_seats", "limit": "usage_limit"}
+    return {
+        "account_id": "acme",
+        "effective_date": AS_OF + timedelta(days=day),
+        "known_at": None if signed is None else AS_OF + timedelta(days=signed),
+        **terms,
+        **{names.get(name, name): value for name, value in levels.items()},
+    }
+
+
+LAPSED = {"seats": None, "plan": None, "limit": None, "mrr": None, "status": "lapsed"}
+BASE = row(-200, -210)
+
+
+def timeline(
+    rows: Sequence[Row], plans: Sequence[str] = (), reliable_from: date | None = None
+) -> pl.DataFrame:
+    schema = Subscriptions.create_empty().schema
+    table = pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
+    return contract.timeline(table, plans=plans, reliable_from=reliable_from)
+
+
+def outcome(
+    rows: Sequence[Row],
+    *,
+    cut: datetime = LONG_AFTER,
+    rules: Outcome = RULES,
+    reliable_from: date | None = None,
+    horizon: int = 60,
+) -> dict[str, Any]:
+    """The outcome of one account's snapshot, and whether it expanded within the horizon."""
+    snapshot = pl.DataFrame({"account_id": ["acme"], "as_of": [AS_OF.date()]})
+    contracts = timeline(rows, rules.plans, reliable_from)
+    found = outcomes.build(snapshot, contracts, cut=cut, rules=rules)
+    return found.with_columns(expanded=outcomes.expanded(horizon)).row(0, named=True)
+
+
+NO = (False, None, None)
+UNCLEAR = (None, None, None)
+
+
+def yes(day: int, kind: str) -> tuple[bool, int, str]:
+    return (True, day, kind)
+
+
+# What happens after ten seats on the team plan: the rows, and (expanded, day, kind).
+STORIES = {
+    "nothing happens": ([], NO),
+    "seats are added": ([row(20, 20, seats=12, mrr=120)], yes(20, "seats")),
+    "seats are added at a lower total price": ([row(20, 20, seats=12, mrr=90)], yes(20, "seats")),
+    "the plan rises in the order of plans": (
+        [row(20, 20, plan="business", mrr=90)],
+        yes(20, "plan"),
+    ),
+    "the plan falls in the order of plans at a higher price": (
+        [row(20, 20, plan="free", mrr=150)],
+        NO,
+    ),
+    "a plan outside the order costs more": (
+        [row(20, 20, plan="custom", mrr=150)],
+        yes(20, "plan"),
+    ),
+    "a plan outside the order costs less": ([row(20, 20, plan="custom", mrr=90)], NO),
+    "plan and seats rise at once": (
+        [row(20, 20, plan="business", seats=12, mrr=150)],
+        yes(20, "plan"),
+    ),
+    "the usage limit is raised": ([row(20, 20, limit=5000, mrr=180)], yes(20, "usage")),
+    "the price rises and says so": ([row(20, 20, mrr=120, change="price")], NO),
+    "the price rises and does not say so": ([row(20, 20, mrr=120)], NO),
+    "the customer buys an add-on that no quantity shows": (
+        [row(20, 20, mrr=120, change="organic")],
+        yes(20, "revenue"),
+    ),
+    "a price change comes with more seats": (
+        [row(20, 20, seats=12, mrr=150, change="price")],
+        UNCLEAR,
+    ),
+    "the price rises and the seats are no longer told": (
+        [row(20, 20, seats=None, mrr=120)],
+        UNCLEAR,
+    ),
+    "what is unclear is followed by a clear rise": (
+        [row(20, 20, seats=None, mrr=120), row(30, 30, seats=12, mrr=140)],
+        yes(30, "seats"),
+    ),
+    "the contract renews flat": (
+        [row(20, 20, change="renewal", renewal_date=AS_OF + timedelta(days=385))],
+        NO,
+    ),
+    "the contract renews at a higher price": ([row(20, 20, mrr=110, change="renewal")], NO),
+    "the contract renews with more seats": (
+        [row(20, 20, seats=15, mrr=150, change="renewal")],
+        yes(20, "seats"),
+    ),
+    "a ramp signed before takes its step": ([row(20, -100, seats=20, mrr=200)], NO),
+    "a ramp signed before takes its step and renews flat": (
+        [row(20, -100, seats=20, mrr=200), row(30, 30, seats=20, mrr=200)],
+        NO,
+    ),
+    "seats are added on top of a ramp signed before": (
+        [row(20, -100, seats=20, mrr=200), row(30, 30, seats=25, mrr=250)],
+        yes(30, "seats"),
+    ),
+    "a ramp's step is booked only when it comes": (
+        [row(20, 20, seats=20, mrr=200, change="ramp")],
+        NO,
+    ),
+    "one signature schedules several steps": (
+        [row(25, 10, seats=12), row(90, 10, seats=14), row(200, 10, seats=16)],
+        yes(10, "seats"),
+    ),
+    "seats are added while a signed ramp is still ahead": (
+        [row(150, 5, seats=40, change="ramp"), row(20, 20, seats=12)],
+        yes(20, "seats"),
+    ),
+    "seats in use are trued up": (
+        [row(-30, 20, seats=14, mrr=140, change="true_up")],
+        yes(20, "seats"),
+    ),
+    "a rise is reverted within days": ([row(20, 20, seats=20), row(26, 26, seats=10)], NO),
+    "a rise is reverted on the last revert day": ([row(20, 20, seats=20), row(27, 27)], NO),
+    "a rise is reverted a day too late": (
+        [row(20, 20, seats=20), row(28, 28)],
+        yes(20, "seats"),
+    ),
+    "a rise is reverted in part": (
+        [row(20, 20, seats=20), row(24, 24, seats=12)],
+        yes(20, "seats"),
+    ),
+    "a rise booked late is reverted within days of its booking": (
+        [row(-40, 20, seats=20), row(23, 23)],
+        NO,
+    ),
+    "a plan is reverted and the seats stay": (
+        [row(20, 20, plan="business", seats=20), row(24, 24, seats=20)],
+        yes(20, "plan"),
+    ),
+    "a plan rises and falls below where it was": (
+        [row(20, 20, plan="business", mrr=150), row(24, 24, plan="free", mrr=0.01)],
+        NO,
+    ),
+    "an account is merged in": ([row(20, 20, seats=18, mrr=180, change="merger")], NO),
+    "seats rise after a merger": (
+        [row(20, 20, seats=18, mrr=180, change="merger"), row(40, 40, seats=20, mrr=200)],
+        yes(40, "seats"),
+    ),
+    "seats fall after a merger": (
+        [row(20, 20, seats=18, mrr=180, change="merger"), row(40, 40, seats=15, mrr=150)],
+        NO,
+    ),
+    "the past is corrected": ([row(-100, 20, seats=14, change="correction")], NO),
+    "a rise is corrected away": (
+        [row(20, 20, seats=20), row(20, 30, seats=10, change="correction")],
+        NO,
+    ),
+    "a downgrade is followed by the return": (
+        [row(10, 10, seats=5, plan="free"), row(30, 30)],
+        NO,
+    ),
+    "a downgrade is followed by more than the return": (
+        [row(10, 10, seats=5), row(30, 30, seats=11)],
+        yes(30, "seats"),
+    ),
+    "the account lapses": ([row(20, 20, **LAPSED)], NO),
+    "the account lapses and returns larger": (
+        [row(20, 20, **LAPSED), row(30, 30, seats=20)],
+        NO,
+    ),
+    "the account churns before it would expand": (
+        [row(20, 10, status="churned", mrr=0), row(40, 40, seats=20)],
+        NO,
+    ),
+    "the account expands before it churns": (
+        [row(20, 20, seats=20), row(50, 50, status="churned")],
+        yes(20, "seats"),
+    ),
+    "a lapse is taken back before an expansion": (
+        [row(20, 15, **LAPSED), row(20, 18, change="correction"), row(40, 40, seats=20)],
+        yes(40, "seats"),
+    ),
+    "a lapse before the as-of is heard of after it": (
+        [row(-5, 3, **LAPSED), row(40, 40, seats=20)],
+        NO,
+    ),
+    "a lapse is told with more seats than were sold": (
+        [row(30, 20, seats=20, status="lapsed")],
+        NO,
+    ),
+    "more seats are tried and not bought": ([row(20, 20, seats=20, status="trial")], NO),
+    "signed on day 50 and in force on day 120": ([row(120, 50, seats=20)], yes(50, "seats")),
+    "signed on day 50, cancelled before it was in force": (
+        [row(120, 50, seats=20), row(120, 55)],
+        NO,
+    ),
+    "in force before the as-of and booked after it": (
+        [row(-15, 25, seats=20)],
+        yes(25, "seats"),
+    ),
+    "in force and booked exactly at the as-of": ([row(0, 0, seats=20)], yes(0, "seats")),
+    "booked a moment before the as-of": ([row(0, -1e-9, seats=20)], NO),
+    "booked in the last moment of the horizon": (
+        [row(60, 60 - 1e-9, seats=20)],
+        yes(59, "seats"),
+    ),
+    "booked exactly at the end of the horizon": ([row(60, 60, seats=20)], (False, 60, "seats")),
+    "without a booking time the effective date stands in": (
+        [row(120, seats=20)],
+        (False, 120, "seats"),
+    ),
+    "the price rises twice, once saying so": (
+        [row(10, 10, mrr=120, change="price"), row(30, 30, mrr=120, change="organic")],
+        NO,
+    ),
+    "two rows of one moment agree on a rise": (
+        [row(20, 20, seats=12), row(20, 20, seats=14)],
+        yes(20, "seats"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "expected"), STORIES.values(), ids=STORIES)
+def test_a_contract_story_has_the_outcome_worked_out_by_hand(
+    rows: list[Row], expected: tuple[bool | None, int | None, str | None]
+) -> None:
+    found = outcome([BASE, *rows])
+
+    assert (found["expanded"], found["days_to_expansion"], found["kind"]) == expected
+
+
+UNORDERED = {
+    "the plan changes at a higher price": ([row(20, 20, plan="x", mrr=150)], yes(20, "plan")),
+    "the plan changes at a lower price": ([row(20, 20, plan="x", mrr=80)], NO),
+    "the plan changes at the same price": ([row(20, 20, plan="x")], NO),
+    "the plan changes after a price rise to the same price": (
+        [row(10, 10, mrr=120, change="price"), row(20, 20, plan="x", mrr=120)],
+        NO,
+    ),
+    "the plan changes and returns within days": (
+        [row(20, 20, plan="x", mrr=150), row(23, 23)],
+        NO,
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "expected"), UNORDERED.values(), ids=UNORDERED)
+def test_without_an_order_of_plans_a_change_of_plan_counts_by_its_mrr(
+    rows: list[Row], expected: tuple[bool | None, int | None, str | None]
+) -> None:
+    found = outcome([BASE, *rows], rules=Outcome())
+
+    assert (found["expanded"], found["days_to_expansion"], found["kind"]) == expected
+
+
+MONEY = {"seats": None, "plan": None, "limit": None}
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([row(20, 20, **MONEY, mrr=130)], yes(20, "revenue")),
+        ([row(20, 20, **MONEY, mrr=130, change="price")], NO),
+        ([row(20, 20, **MONEY, mrr=130, change="renewal")], NO),
+        (
+            [row(10, 10, **MONEY, mrr=130, change="price"), row(30, 30, **MONEY, mrr=130)],
+            NO,
+        ),
+        (
+            [row(10, 10, **MONEY, mrr=130, change="price"), row(30, 30, **MONEY, mrr=140)],
+            yes(30, "revenue"),
+        ),
+    ],
+    ids=["more", "price", "renewal", "price then flat", "price then more"],
+)
+def test_where_only_money_is_known_a_rise_that_is_no_price_change_is_revenue(
+    rows: list[Row], expected: tuple[bool | None, int | None, str | None]
+) -> None:
+    found = outcome([row(-200, -210, **MONEY), *rows])
+
+    assert (found["expanded"], found["days_to_expansion"], found["kind"]) == expected
+
+
+def test_a_first_purchase_is_no_expansion() -> None:
+    trial = row(-20, -20, status="trial", mrr=0)
+
+    found = outcome([trial, row(10, 10, seats=15, mrr=150)])
+
+    assert found["expanded"] is False
+
+
+def test_seats_sold_for_the_first_time_are_no_rise_of_seats() -> None:
+    found = outcome([row(-200, seats=None), row(20, 20, seats=15, mrr=150)])
+
+    assert (found["expanded"], found["days_to_unclear"]) == (None, 20)
+
+
+def test_an_account_without_a_contract_at_the_as_of_cannot_expand() -> None:
+    found = outcome([row(20, 20, seats=15)])
+
+    assert found["expanded"] is False
+
+
+def test_a_lapse_is_dated_by_the_day_it_comes_into_force() -> None:
+    found = outcome([BASE, row(30, 10, **LAPSED)])
+
+    assert found["days_to_churn"] == 30
+
+
+def test_a_lapse_that_was_heard_of_late_is_dated_at_the_as_of() -> None:
+    found = outcome([BASE, row(-5, 3, **LAPSED)])
+
+    assert found["days_to_churn"] == 0
+
+
+def test_a_lapse_of_long_ago_that_was_made_good_does_not_end_the_account() -> None:
+    found = outcome([row(-400, 30, **LAPSED), BASE])
+
+    assert found["days_to_churn"] is None
+
+
+@pytest.mark.parametrize("reliable_from", [None, (AS_OF + timedelta(days=40)).date()])
+def test_a_booking_time_is_believed_only_once_booking_times_are_reliable(
+    reliable_from: date | None,
+) -> None:
+    rows = [BASE, row(55, 30, seats=20)]
+
+    found = outcome(rows, reliable_from=reliable_from)
+
+    assert found["days_to_expansion"] == (30 if reliable_from is None else 55)
+
+
+def test_a_bulk_load_makes_no_expansions() -> None:
+    loaded = [row(-200, 5), row(-100, 5, seats=20)]
+
+    found = outcome(loaded, reliable_from=(AS_OF + timedelta(days=6)).date())
+
+    assert found["expanded"] is False
+
+
+@pytest.mark.parametrize(
+    ("seats", "expanded"), [(11, False), (12, True), (13, True)], ids=["less", "exactly", "more"]
+)
+def test_a_rise_counts_from_the_least_share_on(seats: float, expanded: bool) -> None:
+    found = outcome([BASE, row(20, 20, seats=seats)], rules=Outcome(min_rise=0.2))
+
+    assert found["expanded"] is expanded
+
+
+def test_small_rises_count_once_together_they_reach_the_least_share() -> None:
+    rows = [BASE, *(row(day, day, seats=10 + day / 10) for day in (10, 20, 30, 40))]
+
+    found = outcome(rows, rules=Outcome(min_rise=0.3))
+
+    assert found["days_to_expansion"] == 30
+
+
+@pytest.mark.parametrize(("days", "expanded"), [(69, None), (70, True)])
+def test_an_unfinished_window_is_unknown_even_when_it_already_shows_an_expansion(
+    days: int, expanded: bool | None
+) -> None:
+    rules = Outcome(revert_days=7, booking_lag_days=3)
+
+    found = outcome([BASE, row(5, 5, seats=20)], rules=rules, cut=AS_OF + timedelta(days=days))
+
+    assert found["days_to_expansion"] == 5
+    assert found["expanded"] is expanded
+
+
+def test_a_window_is_complete_when_horizon_lag_and_revert_days_have_passed() -> None:
+    rules = Outcome(revert_days=7, booking_lag_days=3)
+
+    found = outcome([BASE], rules=rules, cut=AS_OF + timedelta(days=100, hours=23))
+
+    assert found["known_days"] == 90
+
+
+def test_the_rise_is_the_largest_share_among_seats_limit_and_revenue() -> None:
+    found = outcome([BASE, row(20, 20, seats=12, mrr=150)])
+
+    assert found["rise"] == pytest.approx(0.5)
+
+
+def test_no_snapshots_have_no_outcomes() -> None:
+    none = pl.DataFrame(schema={"account_id": pl.String, "as_of": pl.Date})
+
+    found = outcomes.build(none, timeline([BASE]), cut=LONG_AFTER, rules=RULES)
+
+    assert found.is_empty()
+    assert "days_to_expansion" in found.columns
+
+
+def test_every_snapshot_is_answered_in_the_order_given() -> None:
+    keys = pl.DataFrame(
+        {
+            "account_id": ["zeta", "acme", "acme"],
+            "as_of": [AS_OF.date(), AS_OF.date() + timedelta(days=30), AS_OF.date()],
+        }
+    )
+
+    found = outcomes.build(
+        keys, timeline([BASE, row(40, 40, seats=20)]), cut=LONG_AFTER, rules=RULES
+    )
+
+    assert_frame_equal(found.select(keys.columns), keys)
+    assert found["days_to_expansion"].to_list() == [None, 10, 40]
+
+
+# ---- Histories as hypothesis draws them, with days on every edge of the rules.
+
+EDGES = [-1, 0, 1, 6, 7, 8, 29, 30, 59, 60, 61, 66, 67, 68, 119, 120, 179, 180, 181]
+days = st.sampled_from(EDGES) | st.integers(-60, 200)
+moments = st.builds(lambda day, tick: day + tick / 86_400e6, days, st.sampled_from([-1, 0, 0, 1]))
+levels = st.fixed_dictionaries(
+    {},  # what is not drawn stays as it was sold first
+    optional={
+        "seats": st.sampled_from([None, 8, 12, 12, 14, 20]),
+        "plan": st.sampled_from([None, "free", "business", "custom"]),
+        "limit": st.sampled_from([None, 500, 2000]),
+        "mrr": st.sampled_from([None, 90, 100, 120, 120, 200]),
+        "status": st.sampled_from([None, *["paid"] * 9, "trial", "lapsed", "churned"]),
+        "change": st.sampled_from([*["organic"] * 3, *CHANGES]),
+    },
+)
+changes = st.builds(
+    lambda day, signed, terms: row(day, signed, **terms), moments, st.none() | moments, levels
+)
+histories = st.lists(changes, max_size=5).map(lambda rows: [BASE, *rows])
+rules = st.builds(
+    Outcome,
+    min_rise=st.sampled_from([0.0, 0.2]),
+    revert_days=st.sampled_from([0, 7, 30]),
+    plans=st.sampled_from([(), ORDER]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories, histories, rules, st.sampled_from([0, 40, 60, 90, 150]), st.data())
+def test_rows_known_at_or_after_the_cut_change_no_label(
+    rows: list[Row], others: list[Row], rules: Outcome, days: int, data: st.DataObject
+) -> None:
+    cut = AS_OF + timedelta(days=days)
+    late = [
+        other | {"known_at": cut + data.draw(st.sampled_from([timedelta(0), timedelta(days=9)]))}
+        for other in others
+    ]
+
+    assert outcome([*rows, *late], rules=rules, cut=cut) == outcome(rows, rules=rules, cut=cut)
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories, rules, st.randoms(use_true_random=False))
+def test_the_order_of_contract_rows_changes_no_label(
+    rows: list[Row], rules: Outcome, random: Any
+) -> None:
+    shuffled = random.sample(rows, len(rows))
+
+    assert outcome(shuffled, rules=rules) == outcome(rows, rules=rules)
+
+
+# ---- The same question, answered slowly: loops over rows, one rule after the other.
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories, rules)
+def test_the_first_expansion_agrees_with_a_slow_reading_of_the_rules(
+    rows: list[Row], rules: Outcome
+) -> None:
+    found = outcome(rows, rules=rules)
+
+    slow = SlowReading(rows, rules)
+
+    assert found["days_to_churn"] == slow.days_to_churn()
+    assert (found["days_to_expansion"], found["kind"]) == slow.first_expansion()
+    assert found["days_to_unclear"] == slow.days_to_unclear()
+
+
+class SlowReading:
+    """One account's history, read as a person would: row by row, in plain Python."""
+
+    def __init__(self, rows: Sequence[Row], rules: Outcome) -> None:
+        self.rules = rules
+        self.rows = [self._read(row) for row in rows]
+        self.rows.sort(key=lambda r: (r["effective"], r["known"], r["tie"]))
+
+    def _read(self, row: Row) -> Row:
+        terms = {name: row.get(name) for name in ("licensed_seats", "usage_limit", "plan", "mrr")}
+        status = row.get("status") or "paid"
+        sold = any(value is not None for value in terms.values()) and row.get("mrr") != 0
+        ended = status in ("lapsed", "churned") or (not sold and status != "trial")
+        rank = None
+        if row["plan"] in self.rules.plans:
+            rank = self.rules.plans.index(row["plan"])
+        seats, limit, plan, mrr = row["licensed_seats"], row["usage_limit"], row["plan"], row["mrr"]
+        paid = status == "paid" and not ended
+        tie = [seats, limit, rank, mrr, plan, row.get("change"), ended, status == "trial", paid]
+        return {
+            "effective": row["effective_date"],
+            "known": row["known_at"] or row["effective_date"],
+            "seats": seats,
+            "limit": limit,
+            "plan": plan,
+            "rank": rank,
+            "mrr": mrr,
+            "change": row.get("change"),
+            "ended": ended,
+            "paid": paid,
+            "tie": [(value is not None, value) for value in tie],
+        }
+
+    def in_force(self, moment: datetime, *, known_before: datetime = LONG_AFTER) -> Row | None:
+        found = None
+        for row in self.rows:
+            if row["known"] < known_before and row["effective"] <= moment:
+                found = row
+        return found
+
+    def days_to_churn(self) -> int | None:
+        now = self.in_force(AS_OF + timedelta(days=1, microseconds=-1))
+        if now is not None and now["ended"] and now["effective"] < AS_OF:
+            return 0
+        for day in range(180):
+            for row in self.rows:
+                speaks = self.in_force(row["effective"]) is row
+                if (row["effective"] - AS_OF).days == day and row["ended"] and speaks:
+                    return day
+        return None
+
+    def first_expansion(self) -> tuple[int | None, str | None]:
+        clear = [(day, kind) for day, kind in self.rises() if kind != "unclear"]
+        return clear[0] if clear else (None, None)
+
+    def days_to_unclear(self) -> int | None:
+        return next((day for day, kind in self.rises() if kind == "unclear"), None)
+
+    def rises(self) -> list[tuple[int, str]]:
+        """Day and kind of every rise between the as-of and the end of the contract."""
+        at = self.in_force(AS_OF, known_before=AS_OF)
+        if at is None or not at["paid"]:
+            return []
+        churn = self.days_to_churn()
+        in_order = sorted(self.rows, key=lambda r: (r["known"], r["effective"], r["tie"]))
+        found = []
+        for place, row in enumerate(in_order):
+            day = (row["known"] - AS_OF).days
+            if not 0 <= day < 180 or not row["paid"] or (churn is not None and day >= churn):
+                continue
+            kind = self.kind(row, self.before(row, at, in_order[:place]))
+            if kind is not None:
+                found.append((day, kind))
+        return found
+
+    def before(self, row: Row, at: Row, earlier: Sequence[Row]) -> Row:
+        """The levels that a row has to exceed."""
+        planned = self.in_force(max(row["effective"], AS_OF), known_before=AS_OF) or at
+        highest = {}
+        for name in ("seats", "limit", "rank", "mrr"):
+            values = [at[name], planned[name]]
+            for other in earlier:
+                brings = other["change"] in INORGANIC
+                if name == "mrr":
+                    brings = brings or other["change"] in ("price", "renewal")
+                if brings and other["known"] >= AS_OF and other["effective"] <= row["effective"]:
+                    values.append(other[name])
+            told = [value for value in values if value is not None]
+            highest[name] = None if at[name] is None else max(told)
+        plan = at["plan"] if planned["plan"] is None else planned["plan"]
+        return highest | {"plan": plan}
+
+    def kind(self, row: Row, before: Row) -> str | None:
+        """What a row raises; nothing when it is undone within the revert days."""
+        word = self.raised(row, before)
+        if word in (None, "unclear"):
+            return word
+        settled = max(row["effective"], row["known"]) + timedelta(days=self.rules.revert_days)
+        end = self.in_force(settled)
+        assert end is not None
+        if word == "revenue":
+            return word if more(end["mrr"], before["mrr"], 0) else None
+        quantities = any(more(end[name], before[name], 0) for name in ("seats", "limit"))
+        return word if quantities or still_above(end, before) else None
+
+    def raised(self, row: Row, before: Row) -> str | None:
+        if row["change"] in INORGANIC:
+            return None
+        share = self.rules.min_rise
+        quantities = [
+            ("plan", higher_plan(row, before)),
+            ("seats", more(row["seats"], before["seats"], share)),
+            ("usage", more(row["limit"], before["limit"], share)),
+        ]
+        rises = [word for word, rose in quantities if rose]
+        if rises:
+            return "unclear" if row["change"] == "price" else rises[0]
+        if not more(row["mrr"], before["mrr"], share) or row["change"] in ("price", "renewal"):
+            return None
+        if row["change"] in ("organic", "true_up"):
+            return "revenue"
+        told = [(row[name] is None, before[name] is None) for name in ("seats", "limit", "plan")]
+        if all(now and then for now, then in told):
+            return "revenue"
+        return "unclear" if any(now != then for now, then in told) else None
+
+
+INORGANIC = ("new", "ramp", "merger", "correction", "contraction", "churn")
+
+
+def more(now: float | None, before: float | None, share: float) -> bool:
+    if now is None or before is None:
+        return False
+    return now > before and (now >= before * (1 + share) or now / before - 1 >= share - 1e-9)
+
+
+def higher_plan(row: Row, before: Row) -> bool:
+    if row["plan"] is None or before["plan"] is None or row["plan"] == before["plan"]:
+        return False
+    if row["rank"] is not None and before["rank"] is not None:
+        return bool(row["rank"] > before["rank"])
+    return more(row["mrr"], before["mrr"], 0)
+
+
+def still_above(end: Row, before: Row) -> bool:
+    """Whether the plan in the end is another one, and not one known to be lower."""
+    if end["plan"] is None or before["plan"] is None or end["plan"] == before["plan"]:
+        return False
+    if end["rank"] is not None and before["rank"] is not None:
+        return bool(end["rank"] > before["rank"])
+    if end["mrr"] is None or before["mrr"] is None:
+        return True
+    return bool(end["mrr"] > before["mrr"])
