@@ -207,13 +207,13 @@ def _engine(table: str, url: sa.URL) -> sa.Engine:
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError):
         kind = url.get_backend_name()
         install = (
-            "pip install 'expansion-propensity[postgres]'"
+            "Run: pip install 'expansion-propensity[postgres]'"
             if kind == "postgresql"
-            else f"pip install SQLAlchemy's driver for {kind}"
+            else f"Install SQLAlchemy's driver for {kind}"
         )
         raise SourceError(
             f"{table}: the driver for {url.drivername} is not installed, expected one that"
-            f" SQLAlchemy knows. Run: {install}."
+            f" SQLAlchemy knows. {install}."
         ) from None
 
 
