@@ -202,7 +202,7 @@ class Scoring(_Section):
         21, ge=0, le=180, description="An expansion conversation starts so long before it."
     )
     date_width_days: int = Field(
-        120, ge=1, le=180, description="Widest 80 % interval for which a date is still shown."
+        130, ge=1, le=180, description="Widest 80 % interval for which a date is still shown."
     )
     plateau_days: int = Field(180, ge=60, le=720, description="High and flat for so long: no ask.")
 

@@ -118,11 +118,10 @@ def _history(
     tables: Tables, log: Activity, terms: pl.DataFrame, as_of: datetime, settings: Settings
 ) -> dict[str, Any]:
     """Expansions and ends of contract in the months of the log, from the contracts alone."""
-    if log.first_day is None:
+    months = 0 if log.first_day is None else (as_of.date() - log.first_day).days // MONTH_DAYS
+    if months < 1:
         return {}
-    months = (as_of.date() - log.first_day).days // MONTH_DAYS
     days = [as_of.date() - timedelta(days=MONTH_DAYS * back) for back in range(1, months + 1)]
-    horizon = settings.outcome.horizon_days
     snapshots = tables.accounts.rows.select("account_id").join(
         pl.DataFrame({"as_of": days}, schema={"as_of": pl.Date}), how="cross"
     )
@@ -130,12 +129,12 @@ def _history(
     # A month's own outcomes: every expansion is then counted once.
     soon = found.filter(pl.col("days_to_expansion") < MONTH_DAYS)
     unclear = found.filter(pl.col("days_to_unclear") < MONTH_DAYS).height
+    ended = terms.filter("ended", pl.col("effective").dt.date().is_between(days[-1], as_of.date()))
     return {
         "months": months,
         "expansions": dict(soon["kind"].value_counts().sort("kind").iter_rows()),
         "unclear": unclear,
-        "ended": found.filter(pl.col("days_to_churn") < MONTH_DAYS).height,
-        "horizon_days": horizon,
+        "ended": ended["account_id"].n_unique(),
     }
 
 
@@ -150,7 +149,7 @@ def _checklist(
     machine = volume.collect().item() if log.first_day else None
     paid = terms.filter("paid")
     ages = terms.select((pl.lit(as_of) - pl.col("known")).dt.total_days())["literal"]
-    age_days = ages.filter(ages >= 0).min()
+    age_days = int(ages.filter(ages >= 0).min() or 0) if (ages >= 0).any() else None  # type: ignore[arg-type]
     return [
         _asked(
             f"at least {FEWEST_ACCOUNTS} accounts",
@@ -170,7 +169,7 @@ def _checklist(
         ),
         _asked(
             "a contract history that is kept up to date",
-            isinstance(age_days, int) and age_days <= _STALE_DAYS,
+            age_days is not None and age_days <= _STALE_DAYS,
             "no contract row before the as-of"
             if age_days is None
             else f"the newest row is {age_days} days old; {_STALE_DAYS} would be stale",

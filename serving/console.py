@@ -13,6 +13,7 @@ from rich.table import Table
 
 from serving.checkup import Checkup
 from training.evaluate import Evaluation
+from training.metrics import Figure
 
 __all__ = ["checkup", "emit", "evaluated", "monday_list", "one_account", "scored", "stages"]
 
@@ -65,29 +66,25 @@ def _said(stage: str, done: int, total: int) -> None:
 
 
 def monday_list(rows: Sequence[Mapping[str, Any]], as_of: date | None, top: int) -> None:
-    """Print the list as a CSM reads it."""
-    table = Table(title=f"Accounts by chance of expanding within 60 days, as of {as_of}")
-    for name, justify in (
-        ("#", "right"),
-        ("account", "left"),
-        ("chance", "right"),
-        ("80 % interval", "right"),
-        ("talk from", "left"),
-        ("limit", "left"),
-        ("why", "left"),
-    ):
-        table.add_column(name, justify=justify, no_wrap=name != "why")  # type: ignore[arg-type]
+    """Print the list as a CSM reads it: a line per account, and why beneath it."""
+    out.print(f"\n[bold]Who will expand within 60 days, as of {as_of}[/bold]\n")
+    head = (
+        f"{'#':>3}  {'account':<24} {'chance':>6}  {'80 % interval':<13}  {'talk from':<16}  limit"
+    )
+    out.print(head, style="dim", highlight=False)
     for row in rows[:top]:
-        table.add_row(
-            str(row["rank"]),
-            row["name"] or row["account_id"],
-            f"{row['probability']:.0%}",
-            f"{row['low']:.0%} – {row['high']:.0%}",
-            talk_from(row),
-            row["limit"],
-            "\n".join(row["signals"]) or "nothing stands out",
+        name = (row["name"] or row["account_id"])[:24]
+        interval = f"{row['low']:.0%} to {row['high']:.0%}"
+        line = (
+            f"{row['rank']:>3}  {name:<24} {row['probability']:>6.0%}  {interval:<13} "
+            f" {talk_from(row):<16}  {row['limit']}"
         )
-    out.print(table)
+        out.print(line, style="bold", highlight=False, markup=False)
+        for sentence in row["signals"] or ["Nothing stands out"]:
+            out.print(f"     {sentence}", highlight=False, markup=False)
+    if len(rows) > top:
+        out.print(f"     … and {len(rows) - top:,} more", style="dim", highlight=False)
+    out.print()
 
 
 def scored(record: Mapping[str, Any], *, dry_run: bool, where: str) -> None:
@@ -120,7 +117,8 @@ def talk_from(row: Mapping[str, Any]) -> str:
 
 def one_account(row: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> None:
     """Print one account in full."""
-    out.print(f"[bold]{row['name'] or row['account_id']}[/bold] ({row['account_id']})")
+    title = f"{row['name'] or row['account_id']} ({row['account_id']})"
+    out.print(title, style="bold", markup=False, highlight=False)
     if row["rank"] is None:
         out.print(f"not on the list of {row['as_of']}: {row['note']}")
         return
@@ -142,8 +140,8 @@ def one_account(row: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> No
         table.add_row(name, str(value))
     out.print(table)
     out.print("\nWhy")
-    for sentence in row["signals"] or ["nothing stands out"]:
-        out.print(f"  • {sentence}", highlight=False)
+    for sentence in row["signals"] or ["Nothing stands out"]:
+        out.print(f"  • {sentence}", highlight=False, markup=False)
     _contributions(row)
     if len(past) > 1:
         steps = ", ".join(f"{p['as_of']}: {p['probability']:.0%} (#{p['rank']})" for p in past[-6:])
@@ -165,13 +163,13 @@ def evaluated(walked: Evaluation) -> None:
     """Print the figures of the model beside those of the simple rankings."""
     figures = walked.figures
     table = Table(title="Walk forward, with 90 % intervals over accounts")
-    table.add_column("ranking")
+    table.add_column("ranking", max_width=20)
     shown = ("auroc", "average_precision", "precision_at_capacity")
     for name in shown:
-        table.add_column(_FIGURES[name], justify="right")
+        table.add_column(_FIGURES[name], no_wrap=False)
     for ranking, found in figures.items():
         style = "bold" if ranking == "model" else ""
-        table.add_row(ranking, *(str(found[name]) for name in shown), style=style)
+        table.add_row(ranking, *(_cell(found[name]) for name in shown), style=style)
     out.print(table)
     for name, title in _FIGURES.items():
         if name in figures["model"] and name not in shown:
@@ -185,6 +183,12 @@ def evaluated(walked: Evaluation) -> None:
     for cut, reason in walked.skipped.items():
         out.print(f"cut {cut} skipped: {reason}", highlight=False)
     out.print(walked.verdict(), highlight=False, style="bold")
+
+
+def _cell(figure: Figure) -> str:
+    if figure.value is None or figure.low is None:
+        return str(figure)
+    return f"{figure.value:.3f}  {figure.low:.2f}–{figure.high:.2f}"
 
 
 def checkup(report: Checkup) -> None:

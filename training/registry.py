@@ -7,6 +7,7 @@ code, and what is loaded is checked against the card's digests before it is pars
 import hashlib
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -119,7 +120,8 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
 
 
 def _connect(settings: Settings) -> tuple[Any, str]:
-    """Open the tracking store, with MLflow's own start-up chatter kept off the terminal."""
+    """Open the tracking store, with MLflow's own chatter kept off the terminal."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     state = settings.state_folder

@@ -14,7 +14,8 @@ SIGNALS = {
         "{{ trend(api_calls_30d, api_calls_previous_30d, 'the month before') }}"
     ),
     "usage_days_to_limit": (
-        "{% if usage_days_to_limit is not none and usage_days_to_limit < 720 %}"
+        "{% if usage_days_to_limit == 0 %}the monthly usage limit is reached"
+        "{% elif usage_days_to_limit is not none and usage_days_to_limit < 720 %}"
         "at this pace the usage limit is reached in {{ people(usage_days_to_limit, 'day') }}"
         "{% else %}usage is not heading for its limit{% endif %}"
     ),
