@@ -19,11 +19,12 @@ from data.simulator import events, noise, people, tables, truth
 from data.simulator.company import History, Span, day_number, live, random
 from data.simulator.dirt import spoil
 from data.simulator.state import PLANS
+from data.writing import atomically
 
 __all__ = ["Summary", "write"]
 
 END: Final = date(2026, 6, 1)
-_ROWS_PER_GROUP: Final = 250_000  # fixed, so that bytes do not hang on the number of threads
+_ROWS_PER_GROUP: Final = 500_000  # fixed, so that bytes do not hang on the number of threads
 _SETTINGS: Final = f"""\
 # A made-up company, written by `expansion simulate`.
 as_of = "data end"
@@ -115,7 +116,7 @@ def write(
     for number, (name, table) in enumerate(_contracts(world, seed)):
         dirty = spoil(name, table, dirt, random(seed, "dirt", months + number))
         _save(out / f"{name}.parquet", dirty)
-    _replace(out / "expansion.toml", lambda path: path.write_text(_SETTINGS, encoding="utf-8"))
+    atomically(out / "expansion.toml", lambda draft: draft.write_text(_SETTINGS, encoding="utf-8"))
     report(months + 1, months + 1)
     return Summary(out, accounts, len(world.users) - 1, count, len(true), len(driven),
                    firsts[0], end - timedelta(days=1))  # fmt: skip
@@ -189,21 +190,15 @@ def _truth(history: History, seed: int) -> pl.DataFrame:
     )
 
 
-def _save(path: Path, frame: pl.DataFrame) -> int:
-    _replace(path, lambda part: frame.write_parquet(
-        part, compression="zstd", compression_level=1, row_group_size=_ROWS_PER_GROUP
-    ))  # fmt: skip
+def _save(file: Path, frame: pl.DataFrame) -> int:
+    atomically(
+        file,
+        lambda draft: frame.write_parquet(
+            draft,
+            compression="zstd",
+            compression_level=1,
+            statistics=False,
+            row_group_size=_ROWS_PER_GROUP,
+        ),
+    )
     return len(frame)
-
-
-def _replace(path: Path, write_to: Callable[[Path], object]) -> None:
-    """Write beside the file, then take its place: a kill leaves the old file or the new one."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        write_to(part)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DeliveryError(
-            f"{path} cannot be written: {error}. Make room or name another folder, and run again."
-        ) from None

@@ -33,6 +33,8 @@ _OVERUSE = 1.12  # the product slows people and scripts down beyond this share o
 def sign_up(traits: Traits, state: State, day: float, rng: Generator) -> State:
     """Let the accounts whose day has come start their trial with a champion and some colleagues."""
     comes = (state.status == Status.BEFORE) & (traits.joined < day + STEP_DAYS)
+    if not comes.any():
+        return state
     people = 1.0 + rng.poisson(2.0, len(comes))
     return replace(
         state,

@@ -125,7 +125,8 @@ def _choose(pushes: Vector, rng: Generator) -> Integers:
 
 def _apply(traits: Traits, state: State, deals: Deals, rng: Generator) -> State:
     change = deals.change
-    state = _buy_first(traits, state, change == Change.NEW, rng)
+    if (change == Change.NEW).any():
+        state = _buy_first(traits, state, change == Change.NEW, rng)
     renewed = np.isin(change, (Change.NEW, Change.RENEWAL, Change.PRICE, Change.CONTRACTION))
     rise = np.where(change == Change.PRICE, rng.uniform(1.03, 1.08, len(change)), 1.0)
     cut = np.ceil(1.15 * state.people)
@@ -156,7 +157,7 @@ def _buy_first(traits: Traits, state: State, buys: Flags, rng: Generator) -> Sta
     size = len(buys)
     ceiling = traits.department_size * traits.departments * (1 - traits.turnover / traits.growth)
     planned = ceiling / np.maximum(traits.foresight, 0.1)
-    ahead = np.maximum(traits.department_size * rng.uniform(1.05, 1.8, size), state.people + 2)
+    ahead = np.maximum(traits.department_size * rng.uniform(1.1, 1.8, size), state.people + 2)
     seats = np.ceil(np.where(traits.foresight > 0, np.maximum(planned, state.people), ahead))
     plan = rng.choice([1.0, 2.0, 3.0], size, p=[0.65, 0.27, 0.08])
     expected = traits.calls * rng.uniform(1.0, 6.0, size)
@@ -177,13 +178,14 @@ def _expand(state: State, deals: Deals, rng: Generator) -> State:
     """Raise what the account ran into; seats now, in two steps, or from a later day."""
     size = len(deals.source)
     kind = np.where(deals.source >= 0, np.array(pressure.KINDS)[deals.source], "")
-    more = np.ceil(state.people * rng.uniform(1.4, 2.2, size))
+    more = np.ceil(state.people * rng.uniform(1.5, 2.4, size))
     more = np.maximum(more, state.seats + np.maximum(2, np.ceil(0.1 * state.seats)))
     true_up = deals.change == Change.TRUE_UP
     dice, early = rng.random(size), state.renewal > deals.day + RAMP_DAYS + STEP_DAYS
     seats = (kind == "seats") & ~true_up
     deferred = seats & early & (dice < DEFERRED)
     ramps = seats & early & ~deferred & (dice < DEFERRED + RAMPS)
+    later = deferred | ramps
     start = deals.day + np.where(ramps, RAMP_DAYS, np.floor(rng.uniform(10, 45, size)))
     now = np.where(true_up, np.ceil(state.people), np.where(seats & ~deferred, more, state.seats))
     return replace(
@@ -191,8 +193,8 @@ def _expand(state: State, deals: Deals, rng: Generator) -> State:
         seats=now,
         limit=np.where(kind == "usage", _limit_above(1.5 * state.usage, state.limit), state.limit),
         plan=np.where(kind == "plan", state.plan + 1, state.plan),
-        pending=np.where(deferred | ramps, start, state.pending),
-        pending_seats=np.where(ramps, np.ceil(1.25 * now), more),
+        pending=np.where(later, start, state.pending),
+        pending_seats=np.where(later, np.maximum(more, np.ceil(1.25 * now)), state.pending_seats),
     )
 
 

@@ -8,28 +8,33 @@ from data.simulator.state import Generator
 
 __all__ = ["SPOILERS", "spoil"]
 
-_FUTURE: Final = pl.duration(days=400)
+_INSTANT: Final = pl.Datetime("us", "UTC")
+_NO_TIME: Final = pl.lit(None, _INSTANT)
+_NO_TEXT: Final = pl.lit(None, pl.String)
+_NEVER_SET: Final = pl.lit(0).cast(_INSTANT)  # what a clock shows that was never set: 1970
+_CENTURY: Final = pl.duration(days=36_525)  # a future that is one whenever the log is read
 
 # What can be wrong with a row, by table: each way spoils one column of a copy of a sound row.
 SPOILERS: Final[dict[str, tuple[pl.Expr, ...]]] = {
     "events": (
-        pl.lit(None, pl.String).alias("account_id"),
+        _NO_TEXT.alias("account_id"),
         pl.lit("").alias("account_id"),
         pl.lit("acc_unknown").alias("account_id"),
-        pl.lit(None, pl.Datetime("us", "UTC")).alias("timestamp"),
-        (pl.col("timestamp") + _FUTURE).alias("timestamp"),
+        _NO_TIME.alias("timestamp"),
+        _NEVER_SET.alias("timestamp"),
+        pl.col("timestamp") + _CENTURY,
         (-pl.col("quantity") - 1).alias("quantity"),
     ),
     "subscriptions": (
-        pl.lit(None, pl.String).alias("account_id"),
+        _NO_TEXT.alias("account_id"),
         pl.lit("acc_unknown").alias("account_id"),
         pl.lit(-5.0).alias("licensed_seats"),
         pl.lit("active").alias("status"),
-        pl.lit(None, pl.Datetime("us", "UTC")).alias("effective_date"),
+        _NO_TIME.alias("effective_date"),
     ),
-    "accounts": (pl.lit(None, pl.String).alias("account_id"),),
+    "accounts": (_NO_TEXT.alias("account_id"),),
     "users": (
-        pl.lit(None, pl.String).alias("user_id"),
+        _NO_TEXT.alias("user_id"),
         pl.lit("").alias("account_id"),
     ),
 }

@@ -31,6 +31,10 @@ VERY_LATE: Final = 0.003  # share that arrives days after
 REPEATED: Final = 0.005  # share delivered twice
 _SECOND: Final = 1_000_000  # microseconds
 _DAY: Final = 86_400 * _SECOND
+_INSTANT: Final = pl.Datetime("us", "UTC")
+_FIRST_ID: Final = 1_000_000_000  # ids of one length sort as they were given
+_EVENTS: Final = pl.Series(NAMES)
+_FEATURES: Final = pl.Series([*names.FEATURES, *names.INTEGRATIONS, None])  # the last is nothing
 
 
 @dataclass(frozen=True)
@@ -116,28 +120,31 @@ def month(world: World, start: int, end: int, seed: int, first_id: int) -> pl.Da
 def _frame(
     world: World, parts: list[Log], order: Integers, first_id: int, rng: Generator
 ) -> pl.DataFrame:
+    """Let the events arrive, some twice, and put words in the place of numbers."""
+    time = np.concatenate([part.time for part in parts])[order]
+    known = time + _delay(len(time), rng)
+    again = np.repeat(np.arange(len(time)), 1 + (rng.random(len(time)) < REPEATED))
+    arrived = again[known[again] < world.history.span.end * _DAY]
+    order = order[arrived]
+
     def column(name: str) -> Integers:
         return np.concatenate([getattr(part, name) for part in parts])[order]
 
-    time = column("time")
-    known = time + _delay(len(time), rng)
-    words = pl.Series([*names.FEATURES, *names.INTEGRATIONS, None], dtype=pl.String)
-    number = pl.Series(np.arange(first_id, first_id + len(time)))
-    frame = pl.DataFrame(
+    def words(dictionary: pl.Series, code: Integers) -> pl.Series:
+        return dictionary.gather(np.where(code < 0, len(dictionary) - 1, code))
+
+    return pl.DataFrame(
         {
-            "account_id": world.accounts.gather(column("account")),
-            "user_id": world.users.gather(_last_if_none(column("user"), world.users)),
-            "timestamp": pl.Series(time).cast(pl.Datetime("us", "UTC")),
-            "event": pl.Series(NAMES).gather(column("event")),
-            "feature": words.gather(_last_if_none(column("feature"), words)),
+            "account_id": words(world.accounts, column("account")),
+            "user_id": words(world.users, column("user")),
+            "timestamp": pl.Series(time[arrived]).cast(_INSTANT),
+            "event": words(_EVENTS, column("event")),
+            "feature": words(_FEATURES, column("feature")),
             "quantity": column("quantity"),
-            "event_id": "evt_" + number.cast(pl.String).str.zfill(10),
-            "known_at": pl.Series(known).cast(pl.Datetime("us", "UTC")),
+            "event_id": "e" + pl.Series(_FIRST_ID + first_id + arrived).cast(pl.String),
+            "known_at": pl.Series(known[arrived]).cast(_INSTANT),
         }
     )
-    again = np.repeat(np.arange(len(time)), 1 + (rng.random(len(time)) < REPEATED))
-    arrived = again[known[again] < world.history.span.end * _DAY]
-    return frame[arrived]
 
 
 def _delay(size: int, rng: Generator) -> Integers:
@@ -290,7 +297,3 @@ def _clock(world: World, account: Integers, day: Integers, rng: Generator) -> In
     """Draw a time within office hours where the account is."""
     hour = (rng.triangular(7, 13, 21, len(day)) - world.zone[account]) % 24
     return np.asarray(day * _DAY + (hour * 3600 * _SECOND).astype(np.int64))
-
-
-def _last_if_none(code: Integers, words: pl.Series) -> Integers:
-    return np.where(code < 0, len(words) - 1, code)

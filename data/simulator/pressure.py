@@ -26,13 +26,13 @@ SOURCES: Final[Mapping[str, str]] = {
 KINDS: Final = tuple(SOURCES.values())
 
 # Monthly rates under full pressure.
-FILLING: Final = 0.28
+FILLING: Final = 0.33
 TRUE_UP: Final = 2.0  # within the last days of a quarter only
-CALLS: Final = 0.4
-DEPTH: Final = 0.25
-LATERAL: Final = 0.5
+CALLS: Final = 0.34
+DEPTH: Final = 0.22
+LATERAL: Final = 0.55
 CHANCE: Final = 0.003
-FLAT: Final = 0.02  # what is left of the pressure of a limit when nothing grows
+FLAT: Final = 0.01  # what is left of the pressure of a limit when nothing grows
 REST_DAYS: Final = 90  # an account that has just bought does not buy again at once
 
 
@@ -54,12 +54,12 @@ def rates(state: State, day: float) -> Vector:
     room = state.plan < len(PLANS) - 1
     depth = state.features / FEATURES_IN_PLAN[state.plan.astype(int)]
     load = state.usage / state.limit
-    gaining = _rise(state.people_trend / np.maximum(state.seats, 1), 0.03, 0.007)
+    gaining = _rise(state.people_trend / np.maximum(state.seats, 1), 0.037, 0.007)
     adopting = np.maximum(_rise(state.feature_trend, 0.5, 0.12), 0.5 * (depth >= 1))
     waiting = 0.5 * _rise(state.utilization, 1.03, 0.02)  # held back by the licence, not content
     throttled = 0.7 * _rise(load, 1.03, 0.02)
     sources = [
-        FILLING * _rise(state.utilization, 0.87, 0.04) * _floor(np.maximum(gaining, waiting)),
+        FILLING * _rise(state.utilization, 0.84, 0.04) * _floor(np.maximum(gaining, waiting)),
         TRUE_UP * (state.utilization > 1) * _ends_quarter(day),
         CALLS
         * _rise(load, 0.82, 0.05)

@@ -142,7 +142,7 @@ def found(accounts: int, days: tuple[float, float, float], rng: Generator) -> Tr
     first, log_start, end = days
     founder = rng.random(accounts) < FOUNDERS
     early = rng.uniform(first, log_start, accounts)
-    late = rng.uniform(log_start, end - 30, accounts)
+    late = rng.uniform(log_start, end - 10, accounts)
     planner = rng.random(accounts) < PLANNERS
     developer = ~planner & (rng.random(accounts) < DEVELOPERS)
     return Traits(
@@ -152,7 +152,7 @@ def found(accounts: int, days: tuple[float, float, float], rng: Generator) -> Tr
         department_size=np.clip(rng.lognormal(np.log(11), 0.7, accounts), 3, 90),
         growth=rng.lognormal(np.log(0.33), 0.4, accounts),
         turnover=rng.uniform(0.005, 0.025, accounts),
-        spread=rng.lognormal(np.log(0.028), 0.6, accounts),
+        spread=rng.lognormal(np.log(0.022), 0.6, accounts),
         foresight=np.where(planner, rng.uniform(0.84, 0.91, accounts), 0.0),
         pace=rng.lognormal(np.log(0.6), 0.6, accounts),
         curiosity=np.where(planner, 9.0, rng.uniform(7, 36, accounts)),
@@ -165,7 +165,7 @@ def found(accounts: int, days: tuple[float, float, float], rng: Generator) -> Tr
 
 FOUNDERS: Final = 0.62  # share that joins before the log starts
 PLANNERS: Final = 0.34  # share that buys for its ceiling at the outset, and then sits there
-DEVELOPERS: Final = 0.36  # share of the others that builds on the API
+DEVELOPERS: Final = 0.42  # share of the others that builds on the API
 
 
 def _draw(rng: Generator, size: int, odds: Sequence[float]) -> Vector:
