@@ -1,0 +1,77 @@
+"""The architecture, held by tests: floors, doors, and the folder called mlflow."""
+
+import ast
+import importlib.metadata
+import importlib.util
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = ("data", "features", "training", "serving")
+# Each heavy library has one door.
+DOORS = {
+    "narwhals": {"features/activity.py", "data/sources.py"},
+    "mlflow": {"training/registry.py"},
+    "lightgbm": {"training/model.py", "training/registry.py"},
+    "sqlalchemy": {"serving/crm/sql.py", "data/database.py"},
+    "matplotlib": {"training/plots.py"},
+}
+
+
+def _modules() -> list[Path]:
+    return [path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))]
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_floor_imports_itself_and_the_floors_before_it(path: Path) -> None:
+    floor = path.relative_to(ROOT).parts[0]
+    above = set(FLOORS[FLOORS.index(floor) + 1 :])
+
+    assert not _imports(path) & (above | {"tests", "notebooks"})
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_heavy_library_has_one_door(library: str) -> None:
+    users = {str(path.relative_to(ROOT)) for path in _modules() if library in _imports(path)}
+
+    assert users <= DOORS[library]
+
+
+def test_the_folder_called_mlflow_does_not_shadow_the_library() -> None:
+    spec = importlib.util.find_spec("mlflow")
+
+    assert spec is not None
+    assert spec.origin is not None
+    assert not list((ROOT / "mlflow").rglob("*.py"))
+
+
+def test_the_four_packages_are_ours_alone() -> None:
+    owners = importlib.metadata.packages_distributions()
+
+    for floor in FLOORS:
+        assert set(owners.get(floor, [])) <= {"expansion-propensity"}
+
+
+def test_the_data_package_is_not_ignored_by_git() -> None:
+    ignored = subprocess.run(
+        ["git", "check-ignore", "data/sources.py"], cwd=ROOT, capture_output=True, check=False
+    )
+
+    assert ignored.returncode == 1
+
+
+def test_pins_name_no_registry() -> None:
+    for pins in ROOT.glob("requirements*.txt"):
+        assert "://" not in pins.read_text(encoding="utf-8")
