@@ -10,6 +10,12 @@ demo: .venv/ready
 	$(BIN)/expansion check -c $(DEMO)/expansion.toml
 	$(BIN)/expansion train -c $(DEMO)/expansion.toml
 	$(BIN)/expansion score -c $(DEMO)/expansion.toml
+	@echo
+	@echo "Look closer:"
+	@echo "  one account    $(BIN)/expansion show -c $(DEMO)/expansion.toml ACCOUNT"
+	@echo "  the whole list $(BIN)/expansion show -c $(DEMO)/expansion.toml --top 400"
+	@echo "  runs, models   $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db"
+	@echo "  your own data  README.md, \"Point it at your own tables\""
 
 test: lint fast wheel
 
@@ -28,7 +34,7 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 fast: .venv/ready
-	$(BIN)/pytest -n 2
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 # one thread a worker: two workers fill two cores
 
 # A green editable install can hide a package that the wheel forgot.
 wheel: .venv/ready

@@ -53,7 +53,7 @@ def at(
     """
     signed = known_before(contracts, as_of)
     parts = [
-        _seats(grid, as_of, seat_months),
+        _seats(grid, users, as_of, seat_months),
         _people(grid, as_of),
         _features_in_use(grid, as_of),
         _roles(grid, as_of),
@@ -85,9 +85,13 @@ def _days_ago(day: str, as_of: datetime) -> pl.Expr:
     return (pl.lit(as_of.date()) - pl.col(day)).dt.total_days()
 
 
-def _seats(grid: Grid, as_of: datetime, seat_months: int) -> pl.DataFrame:
-    """Active seats in trailing windows, and people who became active for the first time."""
-    rows = _relative(grid.seats, grid, as_of)
+def _seats(grid: Grid, users: pl.DataFrame, as_of: datetime, seat_months: int) -> pl.DataFrame:
+    """Active seats in trailing windows, and people who became active for the first time.
+
+    Only paid seats count against licensed seats; a seat of unknown type counts as paid.
+    """
+    unpaid = users.filter(pl.col("seat_type").is_in(["free", "trial"])).select("user_id")
+    rows = _relative(grid.seats, grid, as_of).join(unpaid, on="user_id", how="anti")
     person = (
         rows.lazy()
         .group_by("account_id", "user_id")
