@@ -3,6 +3,15 @@
 Nothing in it is a random row: accounts adopt the product and sign contracts by stated mechanisms,
 people leave events behind, and the chance to expand follows from the pressure on each account's
 limits. So every figure of the product can be held against the truth.
+
+Read ``state`` (what an account is), ``adoption`` (how the product spreads in it), ``pressure`` (why
+it expands), ``deals`` (what it signs), ``company`` (one step of all that, and the history of many);
+then ``people``, ``noise``, ``traces``, ``events``, ``tables`` and ``dirt`` (what is left on file),
+and ``truth`` (what was to be expected).
+
+Tuned on 1,000 to 1,500 accounts over 36 months: 6 to 7.5 % of the snapshots expand within 60 days;
+ranking them by the true probability gives an AUROC of .86 to .89, by seat utilisation from the
+events .70 to .74, by logins, tickets or NPS .5.
 """
 
 import itertools
@@ -15,7 +24,7 @@ from typing import Final
 import polars as pl
 
 from data.errors import DeliveryError, SettingsError
-from data.simulator import events, noise, people, tables, truth
+from data.simulator import events, noise, people, tables, traces, truth
 from data.simulator.company import History, Span, day_number, live, random
 from data.simulator.dirt import spoil
 from data.simulator.state import PLANS
@@ -157,7 +166,7 @@ def _clear(out: Path, paths: list[Path]) -> None:
         raise DeliveryError(f"{out} cannot be written to: {error}. Name another folder.") from None
 
 
-def _world(history: History, seed: int) -> events.World:
+def _world(history: History, seed: int) -> traces.World:
     roster = people.enrol(history, random(seed, "roster"))
     rng = random(seed, "noise")
     habits = noise.habits(len(history.traits.joined), rng)
@@ -165,7 +174,7 @@ def _world(history: History, seed: int) -> events.World:
     return events.build(history, roster, habits, guests, random(seed, "events"))
 
 
-def _logs(world: events.World, firsts: list[date], seed: int) -> Iterator[pl.DataFrame]:
+def _logs(world: traces.World, firsts: list[date], seed: int) -> Iterator[pl.DataFrame]:
     first_id = 0
     for start, end in itertools.pairwise(firsts):
         log = events.month(world, day_number(start), day_number(end), seed, first_id)
@@ -173,7 +182,7 @@ def _logs(world: events.World, firsts: list[date], seed: int) -> Iterator[pl.Dat
         yield log
 
 
-def _contracts(world: events.World, seed: int) -> Iterator[tuple[str, pl.DataFrame]]:
+def _contracts(world: traces.World, seed: int) -> Iterator[tuple[str, pl.DataFrame]]:
     rng = random(seed, "names")
     yield "accounts", tables.accounts(world.history, rng)
     yield "subscriptions", tables.subscriptions(world.history, rng)

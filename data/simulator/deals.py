@@ -78,29 +78,33 @@ def sign(
         The contracts at the end of the step, and what was signed.
     """
     due = state.renewal < day + STEP_DAYS
-    delivered = state.pending < day + STEP_DAYS
-    pending = (state.pending < NEVER) & ~delivered
-    state = replace(
-        state,
-        seats=np.where(delivered, state.pending_seats, state.seats),
-        pending=np.where(delivered, NEVER, state.pending),
-    )
-    open_to = state.paid & ~due & ~pending & ~delivered
-    lapses = open_to & _happens(rng, -np.expm1(-MONTH * LAPSES), state)
+    waiting = state.pending < NEVER
+    state = _deliver(state, day)
+    free = state.paid & ~due & ~waiting
+    lapses = free & _happens(rng, -np.expm1(-MONTH * LAPSES), state)
     change = np.where(lapses, Change.LAPSE, Change.NONE)
     change = np.where(state.paid & due, _renewal(state, rng), change)
     change = np.where((state.status == Status.TRIAL) & due, _trial(state, rng), change)
-    open_to &= ~lapses
-    pushes = pressure.rates(state, day) * open_to
+    pushes = pressure.rates(state, day) * (free & ~lapses)
     chance = -np.expm1(-MONTH * pushes.sum(axis=0))
     source = np.full(len(change), -1)
     if expand:
         source = np.where(_happens(rng, chance, state), _choose(pushes, rng), -1)
-        organic = np.where(source == 1, Change.TRUE_UP, Change.ORGANIC)
-        change = np.where(source >= 0, organic, change)
-    when = np.where(due & (source < 0), state.renewal, _workday(day, len(change), rng))
-    deals = Deals(change, np.maximum(when, day), source, chance)
+        booked = np.where(source == pressure.OVERRUN, Change.TRUE_UP, Change.ORGANIC)
+        change = np.where(source >= 0, booked, change)
+    when = np.where(due, np.maximum(state.renewal, day), _workday(day, len(change), rng))
+    deals = Deals(change, when, source, chance)
     return _apply(traits, state, deals, rng), deals
+
+
+def _deliver(state: State, day: float) -> State:
+    """Let seats signed earlier come into force."""
+    due = state.pending < day + STEP_DAYS
+    return replace(
+        state,
+        seats=np.where(due, state.pending_seats, state.seats),
+        pending=np.where(due, NEVER, state.pending),
+    )
 
 
 def _trial(state: State, rng: Generator) -> Integers:

@@ -3,73 +3,37 @@
 A month is made, written and forgotten before the next, from its own stream of random numbers.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from data.simulator import names
-from data.simulator.adoption import INTEGRATIONS
+from data.simulator import names, traces
 from data.simulator.company import History, random
 from data.simulator.noise import Guests, Habits
 from data.simulator.people import Roster
-from data.simulator.state import Generator, Integers, Vector
+from data.simulator.state import Generator, Integers
 from data.simulator.tables import account_ids, user_ids
+from data.simulator.traces import DAY, SECOND
 
-__all__ = ["Log", "World", "build", "month"]
+__all__ = ["build", "month"]
 
-NAMES: Final = (
-    "use", "api_call", "integration", "user_added", "user_removed", "login", "support_ticket", "nps"
-)  # fmt: skip
-USE, API, SYNC, ADDED, REMOVED, LOGIN, TICKET, NPS = range(8)
-WEEKEND: Final = 0.12  # activity of a Saturday or Sunday beside a workday's
-WORKDAYS: Final = 30 * (5 + 2 * WEEKEND) / 7  # in a month
-USES_PER_SESSION: Final = 2.4
 LATE: Final = 0.03  # share that arrives hours after it happened
 VERY_LATE: Final = 0.003  # share that arrives days after
 REPEATED: Final = 0.005  # share delivered twice
-_SECOND: Final = 1_000_000  # microseconds
-_DAY: Final = 86_400 * _SECOND
 _INSTANT: Final = pl.Datetime("us", "UTC")
 _FIRST_ID: Final = 1_000_000_000  # ids of one length sort as they were given
-_EVENTS: Final = pl.Series(NAMES)
+_EVENTS: Final = pl.Series(traces.EVENTS)
 _FEATURES: Final = pl.Series([*names.FEATURES, *names.INTEGRATIONS, None])  # the last is nothing
-
-
-@dataclass(frozen=True)
-class World:
-    """All that a month of events is made of."""
-
-    history: History
-    roster: Roster
-    habits: Habits
-    guests: Guests
-    features: Integers  # per account, the order in which it adopts them
-    zone: Integers  # per account, hours from UTC
-    accounts: pl.Series
-    users: pl.Series
-
-
-@dataclass(frozen=True)
-class Log:
-    """Events as numbers, one value each; -1 is nothing."""
-
-    account: Integers
-    user: Integers
-    time: Integers  # microseconds
-    event: Integers
-    feature: Integers
-    quantity: Vector
 
 
 def build(
     history: History, roster: Roster, habits: Habits, guests: Guests, rng: Generator
-) -> World:
+) -> traces.World:
     """Bring together what the months share."""
     size = len(history.traits.joined)
     advanced = np.arange(len(names.FEATURES)) + rng.normal(0, 3, (size, len(names.FEATURES)))
-    return World(
+    return traces.World(
         history=history,
         roster=roster,
         habits=habits,
@@ -81,12 +45,12 @@ def build(
     )
 
 
-def month(world: World, start: int, end: int, seed: int, first_id: int) -> pl.DataFrame:
+def month(world: traces.World, start: int, end: int, seed: int, first_id: int) -> pl.DataFrame:
     """Give the events of the days from start to end, end excluded.
 
     Parameters
     ----------
-    world : World
+    world : traces.World
         What the months share.
     start, end : int
         Day numbers.
@@ -104,27 +68,30 @@ def month(world: World, start: int, end: int, seed: int, first_id: int) -> pl.Da
     rng = random(seed, "events", start)
     quiet = random(seed, "noise", start)
     parts = [
-        _use(world, start, end, rng),
-        _api(world, start, end, rng),
-        _syncs(world, start, end, rng),
-        _seats(world, start, end, rng),
-        *(_noise(world, start, end, event, quiet) for event in (LOGIN, TICKET, NPS)),
-        _visits(world, start, end, quiet),
+        traces.use(world, start, end, rng),
+        traces.calls(world, start, end, rng),
+        traces.syncs(world, start, end, rng),
+        traces.seats(world, start, end, rng),
+        *(
+            traces.noise(world, start, end, event, quiet)
+            for event in (traces.LOGIN, traces.TICKET, traces.NPS)
+        ),
+        traces.visits(world, start, end, quiet),
     ]
     time = np.concatenate([part.time for part in parts])
     order = np.argsort(time, kind="stable")
-    order = order[slice(*np.searchsorted(time[order], [start * _DAY, end * _DAY]))]
+    order = order[slice(*np.searchsorted(time[order], [start * DAY, end * DAY]))]
     return _frame(world, parts, order, first_id, random(seed, "arrival", start))
 
 
 def _frame(
-    world: World, parts: list[Log], order: Integers, first_id: int, rng: Generator
+    world: traces.World, parts: list[traces.Traces], order: Integers, first_id: int, rng: Generator
 ) -> pl.DataFrame:
     """Let the events arrive, some twice, and put words in the place of numbers."""
     time = np.concatenate([part.time for part in parts])[order]
     known = time + _delay(len(time), rng)
     again = np.repeat(np.arange(len(time)), 1 + (rng.random(len(time)) < REPEATED))
-    arrived = again[known[again] < world.history.span.end * _DAY]
+    arrived = again[known[again] < world.history.span.end * DAY]
     order = order[arrived]
 
     def column(name: str) -> Integers:
@@ -149,151 +116,9 @@ def _frame(
 
 def _delay(size: int, rng: Generator) -> Integers:
     """Seconds as a rule, hours for some, days for a few."""
-    delay = rng.integers(_SECOND, 60 * _SECOND, size)
+    delay = rng.integers(SECOND, 60 * SECOND, size)
     late = rng.integers(0, size, int(LATE * size))
-    delay[late] += (rng.exponential(6 * 3600, len(late)) * _SECOND).astype(np.int64)
+    delay[late] += (rng.exponential(6 * 3600, len(late)) * SECOND).astype(np.int64)
     very = rng.integers(0, size, int(VERY_LATE * size))
-    delay[very] += rng.integers(_DAY, 7 * _DAY, len(very))
+    delay[very] += rng.integers(DAY, 7 * DAY, len(very))
     return delay
-
-
-def _use(world: World, start: int, end: int, rng: Generator) -> Log:
-    """Sessions on the days people work, each a few uses of features they know."""
-    roster, history = world.roster, world.history
-    here = np.flatnonzero((roster.joined < end) & (roster.left > start))
-    work = np.concatenate([[0.0], np.cumsum(_work(np.arange(start, end)))])
-    opens = work[np.maximum(roster.joined[here], start) - start]
-    closes = work[np.minimum(roster.left[here], end) - start]
-    sessions = rng.poisson(roster.sessions[here] * (closes - opens) / WORKDAYS)
-    stay = np.repeat(closes - opens, sessions)
-    moment = np.repeat(opens, sessions) + rng.random(len(stay)) * stay
-    day = start + np.searchsorted(work, moment, side="right") - 1
-    who = np.repeat(here, sessions)
-    account = roster.account[who]
-    adopted = history.features[history.step_of(day), account]
-    settled = np.minimum(0.3 + (day - roster.joined[who]) / 120, 1.0)
-    reach = 1 + (adopted - 1) * np.where(roster.champion[who], 1.0, roster.breadth[who] * settled)
-    begins = _clock(world, account, day, rng)
-
-    uses = rng.geometric(1 / USES_PER_SESSION, len(who))
-    session = np.repeat(np.arange(len(who)), uses)
-    place = np.arange(len(session)) - np.repeat(np.cumsum(uses) - uses, uses)
-    dice = rng.random(len(session))
-    known = (reach[session] * dice * (0.4 + 0.6 * dice)).astype(np.int64)
-    gap = rng.integers(20 * _SECOND, 400 * _SECOND, len(session))
-    whose = account[session]
-    return Log(
-        account=whose,
-        user=who[session],
-        time=begins[session] + place * gap,
-        event=np.full(len(session), USE),
-        feature=world.features[whose, known],
-        quantity=np.ones(len(session)),
-    )
-
-
-def _api(world: World, start: int, end: int, rng: Generator) -> Log:
-    """Twice a day, how many calls an account's scripts have made since the last count."""
-    history = world.history
-    days = np.arange(start, end)
-    usage = history.usage[history.step_of(days)] * history.alive[history.step_of(days)]
-    at, account = np.nonzero(usage > 1)
-    share = np.where(_work(days) < 1, 0.75, 1.1)[at] / 60
-    calls = np.repeat(usage[at, account] * share, 2)
-    calls *= np.exp(0.15 * rng.standard_normal(len(calls)))
-    account, day = np.repeat(account, 2), np.repeat(days[at], 2)
-    half = np.tile([0, 1], len(at)) * (_DAY // 2)
-    # One account in three calls with its champion's key, the others with a machine's.
-    champions = np.flatnonzero(world.roster.champion)
-    owner = np.full(len(world.zone), -1)
-    owner[world.roster.account[champions]] = champions
-    user = np.where(account % 3 == 0, owner[account], -1)
-    time = day * _DAY + half + rng.integers(0, _DAY // 2, len(day))
-    return _log(account, user, time, API, quantity=np.ceil(calls))
-
-
-def _syncs(world: World, start: int, end: int, rng: Generator) -> Log:
-    """Connected integrations exchange data every few days."""
-    history = world.history
-    days = np.arange(start, end)
-    steps = history.step_of(days)
-    connected = history.integrations[steps] * history.alive[steps]
-    runs = rng.random((*connected.shape, INTEGRATIONS)) < 0.3  # a day
-    at, account, slot = np.nonzero(runs & (np.arange(INTEGRATIONS) < connected[..., None]))
-    time = days[at] * _DAY + rng.integers(0, _DAY, len(at))
-    feature = len(names.FEATURES) + (account * 5 + slot) % len(names.INTEGRATIONS)
-    return _log(account, np.full(len(at), -1), time, SYNC, feature=feature)
-
-
-def _seats(world: World, start: int, end: int, rng: Generator) -> Log:
-    """Seats given to those who join, and taken back from those who stopped."""
-    roster = world.roster
-    added = np.flatnonzero((roster.joined >= start) & (roster.joined < end))
-    gone = roster.removed & (roster.left >= start) & (roster.left < end)
-    removed = np.flatnonzero(gone)
-    user = np.concatenate([added, removed])
-    day = np.concatenate([roster.joined[added], roster.left[removed]])
-    event = np.repeat([ADDED, REMOVED], [len(added), len(removed)])
-    account = roster.account[user]
-    return _log(account, user, _clock(world, account, day, rng), event)
-
-
-def _noise(world: World, start: int, end: int, event: int, rng: Generator) -> Log:
-    """Logins, tickets or NPS answers of members picked at random."""
-    roster, history, habits = world.roster, world.history, world.habits
-    rate = {LOGIN: habits.logins, TICKET: habits.tickets, NPS: habits.answers}[event]
-    days = np.arange(start, end)
-    here = np.flatnonzero((roster.joined < end) & (roster.left > start))
-    here = here[np.argsort(roster.account[here], kind="stable")]
-    first = np.searchsorted(roster.account[here], np.arange(len(rate) + 1))
-    open_to = history.alive[history.step_of(days)] & (np.diff(first) > 0)
-    open_to &= history.traits.joined <= days[:, None]
-    count = rng.poisson(open_to * rate * (_work(days) / WORKDAYS)[:, None])
-    at, account = np.nonzero(count)
-    at, account = np.repeat(at, count[at, account]), np.repeat(account, count[at, account])
-    members = np.diff(first)[account]
-    user = here[first[account] + (rng.random(len(account)) * members).astype(np.int64)]
-    day = np.clip(days[at], roster.joined[user], roster.left[user])
-    score = np.clip(np.round(rng.normal(habits.happiness[account], 1.5)), 0, 10)
-    quantity = score if event == NPS else np.ones(len(account))
-    return _log(account, user, _clock(world, account, day, rng), event, quantity=quantity)
-
-
-def _visits(world: World, start: int, end: int, rng: Generator) -> Log:
-    guests = world.guests
-    now = np.flatnonzero((guests.day >= start) & (guests.day < end))
-    account = guests.account[now]
-    time = _clock(world, account, guests.day[now], rng)
-    return _log(account, guests.first_user + now, time, LOGIN)
-
-
-def _log(
-    account: Integers,
-    user: Integers,
-    time: Integers,
-    event: Integers | int,
-    *,
-    feature: Integers | int = -1,
-    quantity: Vector | float = 1.0,
-) -> Log:
-    """Fill up what all the events of a kind share."""
-    size = len(account)
-    return Log(
-        account,
-        user,
-        time,
-        np.broadcast_to(event, size),
-        np.broadcast_to(feature, size),
-        np.broadcast_to(quantity, size),
-    )
-
-
-def _work(days: Integers) -> Vector:
-    """Give each day's share of a workday's activity; 1970-01-01 was a Thursday."""
-    return np.where((days + 3) % 7 < 5, 1.0, WEEKEND)
-
-
-def _clock(world: World, account: Integers, day: Integers, rng: Generator) -> Integers:
-    """Draw a time within office hours where the account is."""
-    hour = (rng.triangular(7, 13, 21, len(day)) - world.zone[account]) % 24
-    return np.asarray(day * _DAY + (hour * 3600 * _SECOND).astype(np.int64))

@@ -13,7 +13,7 @@ import numpy as np
 
 from data.simulator.state import FEATURES_IN_PLAN, PLANS, STEP_DAYS, State, Vector
 
-__all__ = ["KINDS", "SOURCES", "rates"]
+__all__ = ["KINDS", "OVERRUN", "SOURCES", "rates"]
 
 SOURCES: Final[Mapping[str, str]] = {
     "seats filling up": "seats",
@@ -24,6 +24,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "chance": "seats",
 }
 KINDS: Final = tuple(SOURCES.values())
+OVERRUN: Final = 1  # place of the second source, which is settled by a true-up
 
 # Monthly rates under full pressure.
 FILLING: Final = 0.33

@@ -38,6 +38,9 @@ MONTH: Final = STEP_DAYS / 30
 NEVER: Final = 1e9
 PLANS: Final = ("free", "team", "business", "enterprise")
 FEATURES_IN_PLAN: Final = np.array([10.0, 14.0, 24.0, 36.0])
+FOUNDERS: Final = 0.62  # share that joins before the log starts
+PLANNERS: Final = 0.34  # share that buys for its ceiling at the outset, and then sits there
+DEVELOPERS: Final = 0.42  # share of the others that builds on the API
 
 
 class Status:
@@ -161,11 +164,6 @@ def found(accounts: int, days: tuple[float, float, float], rng: Generator) -> Tr
         calls=rng.lognormal(np.log(5_000), 0.8, accounts),
         connecting=rng.lognormal(np.log(0.15), 0.6, accounts),
     )
-
-
-FOUNDERS: Final = 0.62  # share that joins before the log starts
-PLANNERS: Final = 0.34  # share that buys for its ceiling at the outset, and then sits there
-DEVELOPERS: Final = 0.42  # share of the others that builds on the API
 
 
 def _draw(rng: Generator, size: int, odds: Sequence[float]) -> Vector:

@@ -59,7 +59,8 @@ def probabilities(traits: Traits, state: State, day: int, rng: Generator, future
     rng : numpy.random.Generator
         Source of all randomness.
     futures : int
-        Per account. With 48 the standard error is below .01 at 60 days for nearly all accounts.
+        Per account. With 48 the standard error at 60 days is .005 on average and below .016 for
+        19 accounts in 20, where accounts differ by .12; counting expansions it would be .027.
 
     Returns
     -------
