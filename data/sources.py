@@ -16,7 +16,7 @@ import polars as pl
 
 from data import contracts, database, files, settings
 from data.arrival import Arrival, Raw, arrive, check_names
-from data.checking import among, check, counts, refuse_zoneless
+from data.checking import check, counts, refuse_zoneless
 from data.errors import ContractError, SourceError
 from data.files import reading
 from data.instants import check_zone
@@ -195,9 +195,9 @@ def _tables(
     share = tables.max_quarantine_share
     accounts = check("accounts", arrived["accounts"], None, share)
     known = accounts.rows["account_id"]
-    rules = f"{sorted(columns.events.items())}{tables.time_zone}{_digest(*known)}"
+    rules = f"{sorted(columns.events.items())}{tables.time_zone}"
     return Tables(
-        events=_partitions(raws["events"], dict(arrived["events"]), rules, known, now),
+        events=_partitions(raws["events"], dict(arrived["events"]), rules, now),
         subscriptions=check("subscriptions", arrived["subscriptions"], known, share),
         accounts=accounts,
         users=check("users", arrived.get("users", []), known, share),
@@ -229,14 +229,13 @@ def _partitions(
     raws: Sequence[Raw],
     arrivals: Mapping[str, Arrival],
     rules: str,
-    known: pl.Series,
     now: datetime | None,
 ) -> tuple[Partition, ...]:
     made = []
     for raw in raws:
         if raw.name not in arrivals:
             continue
-        arrival = among(arrivals[raw.name], known)
+        arrival = arrivals[raw.name]
         if now is not None:
             arrival = arrival.also(contracts.FUTURE, pl.col("timestamp") > now + CLOCK_SKEW)
         with reading(f"events: {raw.name}"):

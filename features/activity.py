@@ -6,7 +6,6 @@ makes of it. Written on Narwhals, so that the same function runs where the log l
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from typing import Any, Final
 import narwhals as nw
 import polars as pl
 
+from data import contracts
 from data.settings import Roles, Seats
 from data.sources import Partition, reading
+from data.writing import atomically
 from features import repeats
 
 __all__ = ["Activity", "build", "daily"]
@@ -124,6 +125,7 @@ def build(
     roles: Roles,
     seats: Seats,
     known_at_reliable_from: date | None = None,
+    accounts: pl.Series | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Activity:
     """Make, or take from the cache, the daily table of each partition.
@@ -136,6 +138,9 @@ def build(
         Where the tables are kept.
     roles, seats, known_at_reliable_from
         As for :func:`daily`.
+    accounts : polars.Series, optional
+        The accounts that exist; events of others are left out and counted. The kept tables hold
+        them all, so that a new account does not make the log be read again.
     progress : callable, optional
         Told partitions done and partitions in all.
 
@@ -148,18 +153,21 @@ def build(
     ------
     data.errors.SourceError
         If a partition cannot be read.
+    data.errors.DeliveryError
+        If a table cannot be kept, for want of space or rights.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     rules = json.dumps(
         [VERSION, roles.model_dump(), seats.model_dump(), str(known_at_reliable_from)]
     )
     surveys = [_surveyed(partition, folder) for partition in partitions]
-    spans = [survey.span for survey in surveys if survey.span is not None]
+    surveyed = [(survey.span, survey) for survey in surveys if survey.span is not None]
+    spans = [span for span, _ in surveyed]
     files, rebuilt = [], 0
-    for done, span in enumerate(spans):
+    for done, (span, survey) in enumerate(surveyed):
         others = repeats.overlapping(span, spans) if any(s.has_ids for s in surveys) else []
         identities = sorted(other.partition.identity for other in others)
-        key = _digest(span.partition.identity, rules, *identities)
+        faults = json.dumps(survey.faults)
+        key = _digest(span.partition.identity, rules, faults, *identities)
         file = folder / f"{_digest(span.partition.name)}-{key}.parquet"
         if not file.exists():
             with reading(span.partition.name):
@@ -175,7 +183,7 @@ def build(
         files.append(file)
         if progress:
             progress(done + 1, len(spans))
-    return _activity(files, surveys, rebuilt)
+    return _activity(files, surveys, rebuilt, accounts)
 
 
 @dataclass(frozen=True)
@@ -191,12 +199,14 @@ class _Survey:
 def _surveyed(partition: Partition, folder: Path) -> _Survey:
     """Take the survey of a partition from the cache, or make it."""
     file = folder / f"{_digest(partition.name)}-{_digest(partition.identity)}.json"
-    if not file.exists():
+    found = json.loads(file.read_text()) if file.exists() else None
+    # What lies in the future depends on the day of reading, so such a survey is made anew.
+    if found is None or contracts.FUTURE in found["faults"]:
         with reading(partition.name):
-            survey = _survey(partition)
+            found = _survey(partition)
+        told = json.dumps(found)
         _superseded(file)
-        _atomically(file, lambda path: path.write_text(json.dumps(survey)))
-    found = json.loads(file.read_text())
+        atomically(file, lambda path: path.write_text(told))
     first, last = (found[end] and datetime.fromisoformat(found[end]) for end in ("first", "last"))
     span = repeats.Span(partition, first, last) if first else None
     return _Survey(found["seen"], found["faults"], span, found["has_ids"])
@@ -224,16 +234,23 @@ def _survey(partition: Partition) -> dict[str, Any]:
     }
 
 
-def _activity(files: list[Path], surveys: Sequence[_Survey], rebuilt: int) -> Activity:
+def _activity(
+    files: list[Path], surveys: Sequence[_Survey], rebuilt: int, accounts: pl.Series | None
+) -> Activity:
     quarantine: Counter[str] = Counter()
     for survey in surveys:
         quarantine.update(survey.faults)
     for file in files:
         quarantine["event_id seen before"] += int(pl.read_parquet_metadata(file)["copies"])
     spans = [survey.span for survey in surveys if survey.span is not None]
-    empty = pl.LazyFrame(schema=_SCHEMA)
+    table = pl.scan_parquet(files) if files else pl.LazyFrame(schema=_SCHEMA)
+    if accounts is not None:
+        ours = pl.col("account_id").is_in(accounts.implode())
+        foreign = table.filter(~ours).select(pl.col("count").sum()).collect(engine="streaming")
+        quarantine[contracts.UNKNOWN_ACCOUNT] += foreign.item()
+        table = table.filter(ours)
     return Activity(
-        daily=pl.scan_parquet(files) if files else empty,
+        daily=table,
         events=sum(survey.seen for survey in surveys),
         quarantine=dict(sorted((+quarantine).items())),
         first_day=min((span.first.date() for span in spans), default=None),
@@ -245,23 +262,13 @@ def _activity(files: list[Path], surveys: Sequence[_Survey], rebuilt: int) -> Ac
 def _replace(table: pl.LazyFrame, file: Path, copies: int) -> None:
     frame = table.collect(engine="streaming")
     _superseded(file)
-    _atomically(file, lambda path: frame.write_parquet(path, metadata={"copies": str(copies)}))
+    atomically(file, lambda path: frame.write_parquet(path, metadata={"copies": str(copies)}))
 
 
 def _superseded(file: Path) -> None:
     """Drop what an earlier state of the same partition left, so that the cache stays bounded."""
     for old in file.parent.glob(f"{file.name.split('-')[0]}-*{file.suffix}"):
         old.unlink(missing_ok=True)
-
-
-def _atomically(file: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file and move it into place, so that nothing half-written is ever read."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}.draft")
-    try:
-        write(draft)
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _digest(*parts: str) -> str:

@@ -49,21 +49,27 @@ def fit(margin: Array, expanded: Array, groups: Sequence[object]) -> Calibration
     Returns
     -------
     Calibration
-        The identity where expansions are too few, the slope is not positive, or it does not help.
+        The identity where either outcome is too rare, the slope is not positive, or it does not
+        help.
     """
     cuts = np.asarray(groups, dtype=str)
-    if expanded.sum() < _FEWEST_EXPANSIONS or len(set(cuts)) < 2:
+    if _rarer(expanded) < _FEWEST_EXPANSIONS or len(set(cuts)) < 2:
         return Calibration()
     held_out = np.empty_like(margin)
     for cut in sorted(set(cuts)):
         inside = cuts == cut
-        if expanded[~inside].sum() < _FEWEST_EXPANSIONS // 2:
+        if _rarer(expanded[~inside]) < _FEWEST_EXPANSIONS // 2:
             return Calibration()
         held_out[inside] = _affine(margin[~inside], expanded[~inside]).probability(margin[inside])
     plain = log_loss(expanded, Calibration().probability(margin), labels=[0, 1])
     if log_loss(expanded, held_out, labels=[0, 1]) >= plain:
         return Calibration()
     return _affine(margin, expanded)
+
+
+def _rarer(expanded: Array) -> float:
+    """How many accounts had the rarer of the two outcomes."""
+    return float(min(expanded.sum(), len(expanded) - expanded.sum()))
 
 
 def _affine(margin: Array, expanded: Array) -> Calibration:

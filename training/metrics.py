@@ -152,10 +152,16 @@ def precision_at_capacity(score: Array, expanded: NDArray[np.bool_], capacity: i
 def expected_calibration_error(
     probability: Array, expanded: NDArray[np.bool_], bins: int = 10
 ) -> float:
-    """Mean absolute gap between stated and observed rate, over bins of equal size."""
+    """Mean absolute gap between stated and observed rate, over bins of equal size.
+
+    Accounts of equal probability count by their average, so the figure does not depend on the
+    order of the rows.
+    """
+    _, code, ties = np.unique(probability, return_inverse=True, return_counts=True)
+    observed = (np.bincount(code, weights=expanded) / ties)[code]
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
-    gaps = [abs(probability[part].mean() - expanded[part].mean()) * len(part) for part in parts]
+    gaps = [abs(probability[part].mean() - observed[part].mean()) * len(part) for part in parts]
     return float(sum(gaps) / len(probability))
 
 

@@ -174,13 +174,13 @@ def fit(
     Raises
     ------
     data.errors.HistoryError
-        If no window is complete, or expansions are too few to learn from.
+        If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
     """
     horizons = tuple(sorted({*settings.horizons_days, horizon_days}))
     if len(settings.horizons_days) == 1:
         horizons = (horizon_days,)
+    _refuse_too_few(outcomes, horizon_days)
     rows, matrix, label = _stack(snapshots, outcomes, horizons, list(inputs))
-    _refuse_too_few(label, len(rows), horizon_days)
     names = [*inputs, *(["horizon_days"] if len(horizons) > 1 else [])]
     parameters = _parameters(settings, names, stacked=len(horizons))
     whole = lgb.Dataset(matrix, label, feature_name=names, params=parameters, free_raw_data=False)
@@ -220,18 +220,19 @@ def _stack(
     return kept, stacked, np.concatenate(labels)
 
 
-def _refuse_too_few(label: Array, rows: int, horizon_days: int) -> None:
-    if rows == 0:
+def _refuse_too_few(outcomes: pl.DataFrame, horizon_days: int) -> None:
+    label = outcomes.select(expanded(horizon_days).alias("y"))["y"].drop_nulls()
+    if label.is_empty():
         raise HistoryError(
             f"no snapshot has a complete window of {horizon_days} days yet; a longer history is"
             " needed before a model can be trained."
         )
-    expansions = int(label.sum())
-    if expansions < _FEWEST_EXPANSIONS or expansions > rows - _FEWEST_EXPANSIONS:
+    found = int(label.sum())
+    if not _FEWEST_EXPANSIONS <= found <= len(label) - _FEWEST_EXPANSIONS:
         raise HistoryError(
-            f"{expansions} expansions in {rows:,} complete windows; at least {_FEWEST_EXPANSIONS}"
-            " windows with and without one are needed. Check how expansions are recorded with"
-            " `expansion check`."
+            f"{found:,} of {len(label):,} complete windows of {horizon_days} days hold an"
+            f" expansion; at least {_FEWEST_EXPANSIONS} with and {_FEWEST_EXPANSIONS} without one"
+            " are needed. See how expansions are recorded with `expansion check`."
         )
 
 

@@ -63,6 +63,7 @@ def read(
         roles=settings.roles,
         seats=settings.seats,
         known_at_reliable_from=settings.tables.known_at_reliable_from,
+        accounts=tables.accounts.rows["account_id"],
         progress=_named(progress, "log"),
     )
     contracts.refuse_if_too_dirty(

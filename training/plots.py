@@ -23,9 +23,11 @@ def plots(predictions: pl.DataFrame) -> dict[str, Figure]:
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        By file name.
+        By file name; none where only one outcome is known, for there is nothing to compare.
     """
     known = predictions.filter(pl.col("expanded").is_not_null())
+    if known["expanded"].n_unique() < 2:
+        return {}
     return {
         "reliability.png": _reliability(known),
         "precision_recall.png": _precision_recall(known),

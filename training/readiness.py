@@ -91,4 +91,12 @@ def _at(hazard: Array, days: Array, day: float) -> Array:
 def _crossing(hazard: Array, days: Array, level: Array) -> Array:
     """First day on which each row's hazard reaches its level; where flat, the earliest such day."""
     pairs = zip(hazard, level, strict=True)
-    return np.array([np.interp(wanted, row, days) if wanted > 0 else 0.0 for row, wanted in pairs])
+    return np.array([_first_day(row, days, wanted) for row, wanted in pairs])
+
+
+def _first_day(hazard: Array, days: Array, wanted: float) -> float:
+    step = int(np.searchsorted(hazard, wanted).clip(0, len(days) - 1))
+    if step == 0:
+        return 0.0
+    share = (wanted - hazard[step - 1]) / (hazard[step] - hazard[step - 1])
+    return float(days[step - 1] + share * (days[step] - days[step - 1]))

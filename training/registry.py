@@ -1,7 +1,8 @@
 """Where runs and models are kept: the only module that imports MLflow.
 
 A model is LightGBM's own text format and a JSON card. Nothing is pickled, so loading executes no
-code, and what is loaded is checked against the card's digests before it is parsed.
+code; the registry keeps the card's digest and the card those of the boosters, and both are checked
+before anything is parsed.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ __all__ = ["CHAMPION", "Registered", "load", "register"]
 CHAMPION: Final = "champion"
 _PREVIOUS: Final = "previous"
 _CARD: Final = "card.json"
+_DIGEST: Final = "card_sha256"
 _FOLDER: Final = "model"
 _FORMAT: Final = 1
 
@@ -85,10 +87,10 @@ def register(
         for name, figure in (plots or {}).items():
             client.log_figure(run.info.run_id, figure, f"plots/{name}")
         with tempfile.TemporaryDirectory() as folder:
-            _write(model, Path(folder), about)
+            digest = _write(model, Path(folder), about)
             client.log_artifacts(run.info.run_id, folder, _FOLDER)
         client.set_terminated(run.info.run_id)
-        return _promote(client, settings.registry.model, run)
+        return _promote(client, settings.registry.model, run, digest)
     except (MlflowException, OSError) as error:
         raise ModelError(f"the model could not be registered: {_first_line(error)}.") from error
 
@@ -115,7 +117,7 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
             where = client.download_artifacts(found.run_id, _FOLDER, folder)
         except (MlflowException, OSError) as error:
             raise _altered(found.version, _first_line(error)) from None
-        model, card = _read(Path(where), found.version)
+        model, card = _read(Path(where), found.version, found.tags.get(_DIGEST))
     return Registered(model, str(found.version), card)
 
 
@@ -139,13 +141,14 @@ def _connect(settings: Settings) -> tuple[Any, str]:
     return client, client.create_experiment(name, artifact_location=artifacts)
 
 
-def _promote(client: Any, name: str, run: Any) -> str:  # noqa: ANN401 - MLflow's own types
+def _promote(client: Any, name: str, run: Any, digest: str) -> str:  # noqa: ANN401 - MLflow's own
     try:
         client.create_registered_model(name)
     except MlflowException:
         client.get_registered_model(name)  # it is there already, or the registry is not
     source = f"{run.info.artifact_uri}/{_FOLDER}"
-    version = client.create_model_version(name, source, run.info.run_id).version
+    tags = {_DIGEST: digest}
+    version = client.create_model_version(name, source, run.info.run_id, tags=tags).version
     aliases = client.get_registered_model(name).aliases
     if CHAMPION in aliases:
         client.set_registered_model_alias(name, _PREVIOUS, aliases[CHAMPION])
@@ -153,12 +156,13 @@ def _promote(client: Any, name: str, run: Any) -> str:  # noqa: ANN401 - MLflow'
     return str(version)
 
 
-def _write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> None:
+def _write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> str:
+    """Write the boosters and the card, and return the card's digest."""
     digests = {}
     for number, booster in enumerate(model.boosters):
         text = booster.model_to_string()
         (folder / f"booster_{number}.txt").write_text(text, encoding="utf-8")
-        digests[f"booster_{number}.txt"] = hashlib.sha256(text.encode()).hexdigest()
+        digests[f"booster_{number}.txt"] = _digest(text)
     card = {
         "format": _FORMAT,
         "lightgbm": lgb.__version__,
@@ -172,20 +176,18 @@ def _write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> None:
         "boosters": digests,
         **about,
     }
-    (folder / _CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
+    text = json.dumps(card, indent=2)
+    (folder / _CARD).write_text(text, encoding="utf-8")
+    return _digest(text)
 
 
-def _read(folder: Path, version: str) -> tuple[Propensity, dict[str, Any]]:
-    try:
-        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-        texts = {name: (folder / name).read_text(encoding="utf-8") for name in card["boosters"]}
-    except (OSError, ValueError, KeyError) as error:
-        raise _altered(version, _first_line(error)) from None
-    for name, text in texts.items():
-        # LightGBM's parser trusts its input: nothing unverified may reach it.
-        if hashlib.sha256(text.encode()).hexdigest() != card["boosters"][name]:
-            raise _altered(version, f"{name} does not match its digest")
+def _read(folder: Path, version: str, digest: str | None) -> tuple[Propensity, dict[str, Any]]:
+    card = json.loads(_verified(folder / _CARD, digest, version))
     _refuse_other_features(card["features"], version)
+    # LightGBM's parser trusts its input: nothing unverified may reach it.
+    texts = {
+        name: _verified(folder / name, digest, version) for name, digest in card["boosters"].items()
+    }
     model = Propensity(
         boosters=tuple(lgb.Booster(model_str=text) for text in texts.values()),
         inputs=tuple(card["features"]),
@@ -194,6 +196,20 @@ def _read(folder: Path, version: str) -> tuple[Propensity, dict[str, Any]]:
         calibration=Calibration(**card["calibration"]),
     )
     return model, card
+
+
+def _verified(file: Path, digest: str | None, version: str) -> str:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise _altered(version, f"{file.name} is missing or damaged") from None
+    if _digest(text) != digest:
+        raise _altered(version, f"{file.name} does not match its digest")
+    return text
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _refuse_other_features(features: Mapping[str, str], version: str) -> None:

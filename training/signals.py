@@ -34,7 +34,8 @@ class Explanation:
     contributions : list of dict of str to float
         Signal → contribution to the margin, largest first; with the base they add up to the margin.
     sentences : list of list of str
-        The signals that pushed the number up most, as sentences, most important first.
+        The signals that pushed the number up most, as sentences, most important first. A signal of
+        which nothing is known is not told, though its absence may have counted.
     """
 
     base: Array
@@ -67,8 +68,9 @@ def explain(model: Propensity, snapshots: pl.DataFrame, *, most: int = 3) -> Exp
     contributions, sentences = [], []
     for row, ranked, facts in zip(grouped, order, values, strict=True):
         contributions.append({names[i]: float(row[i]) for i in ranked})
-        rising = [names[i] for i in ranked[:most] if row[i] > 0]
-        sentences.append([sentence(name, facts) for name in rising])
+        known = {by_name[name].signal for name, value in facts.items() if value is not None}
+        rising = [names[i] for i in ranked if row[i] > 0 and names[i] in known]
+        sentences.append([sentence(name, facts) for name in rising[:most]])
     return Explanation(base, contributions, sentences)
 
 
@@ -80,7 +82,7 @@ def sentence(signal: str, facts: Mapping[str, float | None]) -> str:
     signal : str
         A key of :data:`features.catalogue.SIGNALS`.
     facts : mapping of str to float or None
-        Feature name → value of the snapshot.
+        Feature name → value of the snapshot; of those the signal tells, one at least is known.
 
     Examples
     --------
@@ -103,7 +105,7 @@ def _membership(inputs: Sequence[str], signals: Sequence[str]) -> Array:
 def _number(value: float | None) -> str:
     if value is None:
         return "an unknown number"
-    return f"{round(value):,}" if abs(value) >= 10 or float(value).is_integer() else f"{value:.1f}"
+    return f"{value:,.0f}" if abs(value) >= 9.95 else f"{value:.1f}".removesuffix(".0")
 
 
 def _count(value: float | None, noun: str = "person") -> str:
