@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,8 +102,8 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
     Raises
     ------
     data.errors.ModelError
-        If there is none, a file of it is missing or altered, or its features are not those that
-        this version computes.
+        If the registry cannot be reached, holds no such model, a file of it is missing or altered,
+        or its features are not those that this version computes.
     """
     client, _ = _connect(settings)
     name = settings.registry.model
@@ -122,6 +123,16 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
 
 
 def _connect(settings: Settings) -> tuple[Any, str]:
+    try:
+        return _open(settings)
+    except Exception as error:  # every kind of store brings its own family of errors
+        raise ModelError(
+            f"the model registry cannot be reached: {_first_line(error)}. Check [registry]"
+            " tracking_uri in expansion.toml."
+        ) from error
+
+
+def _open(settings: Settings) -> tuple[Any, str]:
     """Open the tracking store, with MLflow's own chatter kept off the terminal."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
@@ -231,4 +242,6 @@ def _altered(version: str, why: str) -> ModelError:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    """The first line of a message, without the password a URL in it may hold."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"//[^/@\s]*@", "//", first)[:200].rstrip(".")
