@@ -6,7 +6,7 @@ the month they happened in, the moment they became known: the cut asks for that 
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import polars as pl
 
@@ -15,7 +15,7 @@ from features.contract import INSTANT
 
 __all__ = ["Grid", "fold", "known_before"]
 
-
+_PERSON_MONTH: Final = ["account_id", "user_id", "month", "known"]
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
@@ -32,9 +32,10 @@ class Grid:
     anchor : datetime.datetime
         The last as-of, 00:00 UTC.
     people : polars.DataFrame
-        Feature use per account, user, month and ``known``: active days, events, first, last day.
+        Feature use per account, user, month and ``known``: active days, first and last of them,
+        events. A day counts once, from when it was first known; an event from when it was known.
     seats : polars.DataFrame
-        The same, of the events that make a seat active.
+        Active days of the events that make a seat active, likewise.
     volume : polars.DataFrame
         Count and quantity (thousandths) per account, role, feature, month and ``known``.
     starts : polars.DataFrame
@@ -83,7 +84,7 @@ def fold(daily: pl.LazyFrame, anchor: datetime) -> Grid:
     uses = rows.filter(pl.col("role") == "use", pl.col("user_id").is_not_null())
     people, seats, volume, starts = pl.collect_all(
         [
-            _per_user(uses, month, known),
+            _with_events(_per_user(uses, month, known), uses, month, known),
             _per_user(rows.filter("seat", pl.col("user_id").is_not_null()), month, known),
             rows.group_by("account_id", "role", "feature", month.alias("month"), known)
             .agg(pl.col("count").sum(), pl.col("quantity_milli").sum())
@@ -97,16 +98,27 @@ def fold(daily: pl.LazyFrame, anchor: datetime) -> Grid:
 
 def _per_user(rows: pl.LazyFrame, month: pl.Expr, known: pl.Expr) -> pl.LazyFrame:
     # A day counts once, from the day it was first known to be active.
-    days = rows.group_by("account_id", "user_id", "day").agg(
-        pl.col("known_day").min(), pl.col("count").sum()
-    )
+    days = rows.group_by("account_id", "user_id", "day").agg(pl.col("known_day").min())
     return (
         days.group_by("account_id", "user_id", month.alias("month"), known)
         .agg(
             active_days=pl.len().cast(pl.Int32),
-            events=pl.col("count").sum(),
             first_day=pl.col("day").min(),
             last_day=pl.col("day").max(),
         )
-        .sort("account_id", "user_id", "month", "known")
+        .sort(_PERSON_MONTH)
+    )
+
+
+def _with_events(
+    days: pl.LazyFrame, rows: pl.LazyFrame, month: pl.Expr, known: pl.Expr
+) -> pl.LazyFrame:
+    # Counted apart: more of a day may become known after the day itself did.
+    events = rows.group_by("account_id", "user_id", month.alias("month"), known).agg(
+        events=pl.col("count").sum()
+    )
+    return (
+        events.join(days, on=_PERSON_MONTH, how="left")
+        .with_columns(pl.col("active_days").fill_null(0))
+        .sort(_PERSON_MONTH)
     )

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 import polars as pl
+from polars import selectors as cs
 
 from data.settings import MONTH_DAYS
 from features import contract
@@ -71,7 +72,12 @@ def at(
             counted.fill_null(0),
             log_days=pl.lit(as_of.date()) - pl.lit(first_day, pl.Date),
         )
-        .with_columns(pl.col("log_days").dt.total_days(), as_of=pl.lit(as_of.date()))
+        .with_columns(
+            # Polars counts without a sign: three seats fewer would be four billion more.
+            cs.unsigned_integer().cast(pl.Int64),
+            pl.col("log_days").dt.total_days(),
+            as_of=pl.lit(as_of.date()),
+        )
         .sort("account_id")
     )
 
@@ -122,7 +128,7 @@ def _seats(grid: Grid, users: pl.DataFrame, as_of: datetime, seat_months: int) -
             since_new_user_days=pl.col("since_first").min(),
             # Nobody can leave the window before its oldest third has passed.
             rolling_off=pl.col("idle").is_between(window * 2 // 3 + 1, window).sum(),
-            lost_users=(pl.col(f"seat_m{seat_months}") & ~pl.col("seat_m0")).sum(),
+            lost_users=(pl.col("seat_m1") & ~pl.col("seat_m0")).sum(),
             returned_users=(
                 pl.col("seat_m0") & ~pl.col("seat_m1") & pl.col("since_first").gt(MONTH_DAYS)
             ).sum(),

@@ -1,0 +1,658 @@
+"""A second derivation of the features: slow, in plain Python, from timestamps instead of days.
+
+It shares no code with the panel. Each value comes with the days of log it needs, so that a window
+that starts before the log does is missing here as there.
+"""
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+import polars as pl
+import pytest
+
+from data import settings, sources
+from features import activity, panel
+from features.catalogue import NAMES
+
+END = datetime(2024, 6, 1, tzinfo=UTC)
+ROOT = Path(__file__).resolve().parents[2]
+OPENSTACK = ROOT / "data/examples/openstack.toml"
+
+Value = tuple[float | None, int]  # and the days of log it needs
+
+
+@dataclass(frozen=True)
+class Event:
+    account: str
+    user: str | None
+    at: datetime
+    known: datetime
+    role: str
+    feature: str
+    quantity: float
+    seat: bool
+
+
+@dataclass(frozen=True)
+class Terms:
+    account: str
+    effective: datetime
+    known: datetime
+    seats: float | None
+    limit: float | None
+    mrr: float | None
+    renewal: datetime | None
+    paid: bool
+
+
+@dataclass(frozen=True)
+class Person:
+    user: str
+    account: str
+    created: datetime | None
+    gone: datetime | None
+    department: str | None
+    domain: str | None
+
+
+NOTHING = Terms("", END, END, seats=None, limit=None, mrr=None, renewal=None, paid=False)
+EARLIER = END - timedelta(days=1)
+ALWAYS = replace(NOTHING, effective=EARLIER, known=EARLIER, paid=True)
+
+
+class Account:
+    """One account at one as-of, seen event by event."""
+
+    def __init__(
+        self,
+        as_of: datetime,
+        seat_days: int,
+        events: Iterable[Event],
+        terms: Iterable[Terms],
+        people: Sequence[Person],
+    ) -> None:
+        self.as_of, self.seat_days = as_of, seat_days
+        self.events = [e for e in events if max(e.at, e.known) < as_of]
+        self.terms = sorted(
+            (t for t in terms if t.known < as_of), key=lambda t: (t.effective, t.known)
+        )
+        self.people = people
+        self.use = [e for e in self.events if e.role == "use"]
+        self.by_people = [e for e in self.use if e.user is not None]
+        self.seated = [e for e in self.events if e.seat and e.user is not None]
+
+    def during(self, events: Sequence[Event], oldest: int, newest: int = 0) -> list[Event]:
+        start, end = (self.as_of - timedelta(days=days) for days in (oldest, newest))
+        return [e for e in events if start <= e.at < end]
+
+    def month(self, events: Sequence[Event], back: int) -> list[Event]:
+        return self.during(events, 30 * back + 30, 30 * back)
+
+    def of(self, role: str) -> list[Event]:
+        return [e for e in self.events if e.role == role]
+
+    def standing(self, days_ago: int = 0) -> Terms | None:
+        moment = self.as_of - timedelta(days=days_ago)
+        return next((t for t in reversed(self.terms) if t.effective <= moment), None)
+
+    def seats(self, back: int = 0) -> float | None:
+        terms = self.standing(30 * back)
+        return terms.seats or None if terms else None
+
+    def active(self, back: int = 0) -> set[str]:
+        return users(self.during(self.seated, 30 * back + self.seat_days, 30 * back))
+
+    def utilization(self, back: int = 0) -> float | None:
+        return ratio(len(self.active(back)), self.seats(back))
+
+    def newcomers(self, oldest: int, newest: int = 0) -> set[str]:
+        """People whose first seat event ever lies in the window."""
+        return users(self.during(self.seated, oldest, newest)) - users(
+            e for e in self.seated if e.at < self.as_of - timedelta(days=oldest)
+        )
+
+    def debuts(self, oldest: int, newest: int = 0) -> set[str]:
+        """Features first used in the window."""
+        return names(self.during(self.use, oldest, newest)) - names(
+            e for e in self.use if e.at < self.as_of - timedelta(days=oldest)
+        )
+
+    def days_since(self, moment: datetime | None) -> int | None:
+        return None if moment is None else (self.as_of.date() - moment.date()).days
+
+    # ---- families
+
+    def features(self) -> dict[str, Value]:
+        return {
+            **self.seat_levels(),
+            **self.seat_trends(),
+            **self.arrivals(),
+            **self.departures(),
+            **self.adoption(),
+            **self.depth(),
+            **self.usage(),
+            **self.integrations(),
+            **self.lateral(),
+            **self.contract(),
+            **self.controls(),
+            **self.calendar(),
+        }
+
+    def seat_levels(self) -> dict[str, Value]:
+        window, seats = self.seat_days, self.seats()
+        free = None if seats is None else seats - len(self.active())
+        pace = (len(self.newcomers(90)) + 0.5) / 3
+        growth = len(self.active()) - len(self.active(3))
+        return {
+            "licensed_seats": (seats, 0),
+            "active_seats": (len(self.active()), window),
+            "active_seats_90d_ago": (len(self.active(3)), window + 90),
+            "seat_utilization": (self.utilization(), window),
+            "seat_headroom": (free, window),
+            "seat_headroom_months": (ratio(free, pace), window + 90),
+            "seat_days_to_ceiling": (days_to_limit(free, growth), window + 90),
+            "seat_growth_90d": (ratio(growth, seats), window + 90),
+        }
+
+    def seat_trends(self) -> dict[str, Value]:
+        window, now = self.seat_days, self.utilization()
+        half_year = [self.utilization(back) for back in range(6)]
+        told = [level for level in half_year if level is not None]
+        mean_month = sum(range(6)) / 6
+        slope = None
+        if len(told) == 6:
+            rise = sum(
+                (mean_month - month) * (level - sum(told) / 6) for month, level in enumerate(told)
+            )
+            slope = rise / sum((month - mean_month) ** 2 for month in range(6))
+        flat = 0
+        while flat < 12 and (step := less(self.utilization(flat + 1), now)) is not None:
+            if abs(step) > 0.1:
+                break
+            flat += 1
+        peak = max(len(self.active(back)) for back in range(12))
+        return {
+            **{
+                f"seat_utilization_change_{30 * back}d": (
+                    less(now, self.utilization(back)),
+                    window + 30 * back,
+                )
+                for back in (1, 2, 3, 6, 12)
+            },
+            "seat_utilization_slope_180d": (slope, window + 150),
+            "seat_utilization_volatility_180d": (
+                stdev(told) if len(told) > 1 else None,
+                window + 150,
+            ),
+            "plateau_months": (None if now is None else flat, window + 60),
+            "seat_utilization_peak_360d": (ratio(peak, self.seats()), window + 330),
+        }
+
+    def arrivals(self) -> dict[str, Value]:
+        seats = self.seats()
+        firsts: dict[str, datetime] = {}
+        for event in self.seated:
+            user = str(event.user)
+            firsts[user] = min(firsts.get(user, event.at), event.at)
+        met = {days: len(users(self.during(self.by_people, days))) for days in (90, 180, 360)}
+        return {
+            **{
+                f"new_users_{days}d": (len(self.newcomers(days)), days)
+                for days in (30, 60, 90, 180)
+            },
+            "new_users_previous_30d": (len(self.newcomers(60, 30)), 60),
+            "new_users_acceleration_90d": (
+                len(self.newcomers(90)) - len(self.newcomers(180, 90)),
+                180,
+            ),
+            "new_users_per_seat_90d": (ratio(len(self.newcomers(90)), seats), 90),
+            "new_users_months_6m": (
+                sum(bool(self.newcomers(30 * back + 30, 30 * back)) for back in range(6)),
+                180,
+            ),
+            "days_since_new_user": (self.days_since(max(firsts.values(), default=None)), 0),
+            "people_90d": (met[90], 90),
+            **{f"people_{days}d_over_seats": (less(met[days], seats), days) for days in met},
+            "people_180d_per_seat": (ratio(met[180], seats), 180),
+        }
+
+    def departures(self) -> dict[str, Value]:
+        window = self.seat_days
+        leaving = self.active() - users(self.during(self.seated, window * 2 // 3))
+        lost = self.active(1) - self.active()
+        old = {e.user for e in self.seated if e.at < self.as_of - timedelta(days=30)}
+        back = {user for user in self.active() - self.active(1) if user in old}
+        there = [
+            person
+            for person in self.people
+            if person.created is not None
+            and person.created < self.as_of
+            and not (person.gone is not None and person.gone < self.as_of)
+        ]
+        return {
+            "users_rolling_off": (len(leaving), window),
+            "rolling_off_per_seat": (ratio(len(leaving), self.seats()), window),
+            "lost_users": (len(lost), window + 30),
+            "returned_users": (len(back), window + 30),
+            "provisioned_users": (len(there), 0),
+            "provisioned_per_seat": (ratio(len(there), self.seats()), 0),
+        }
+
+    def adoption(self) -> dict[str, Value]:
+        late, early = len(self.debuts(60)), len(self.debuts(120, 60))
+        ever = len(names(self.use))
+        shares = Counter(e.user for e in self.during(self.by_people, 90))
+        return {
+            "features_30d": (len(names(self.month(self.use, 0))), 30),
+            "features_90d_ago": (len(names(self.month(self.use, 3))), 120),
+            "features_ever": (ever, 0),
+            "features_new_60d": (late, 60),
+            "features_new_previous_60d": (early, 120),
+            "features_new_180d": (len(self.debuts(180)), 180),
+            "adoption_acceleration_60d": (late - early, 120),
+            "features_new_share_60d": (ratio(late, ever), 60),
+            "champion_share_90d": (
+                ratio(max(shares.values(), default=0), shares.total()),
+                90,
+            ),
+        }
+
+    def depth(self) -> dict[str, Value]:
+        active = {back: len(users(self.month(self.by_people, back))) for back in (0, 1, 3, 6)}
+        done = {back: len(self.month(self.use, back)) for back in (0, 1, 3, 12)}
+        days = {back: days_of_each(self.month(self.by_people, back)) for back in (0, 3)}
+        per_user = {back: ratio(sum(d.values()), len(d)) for back, d in days.items()}
+        power = {back: sum(n >= 12 for n in d.values()) for back, d in days.items()}
+        return {
+            "active_users_30d": (active[0], 30),
+            "active_users_90d_ago": (active[3], 120),
+            "active_users_growth_30d": (growth(active[0], active[1]), 60),
+            "active_users_growth_90d": (growth(active[0], active[3]), 120),
+            "active_users_growth_180d": (growth(active[0], active[6]), 210),
+            "events_30d": (done[0], 30),
+            "events_90d_ago": (done[3], 120),
+            "events_growth_30d": (growth(done[0], done[1]), 60),
+            "events_growth_90d": (growth(done[0], done[3]), 120),
+            "events_growth_360d": (growth(done[0], done[12]), 390),
+            "active_days_per_user_30d": (per_user[0] or 0, 30),
+            "active_days_per_user_change_90d": (less(per_user[0], per_user[3]) or 0, 120),
+            "power_users_30d": (power[0], 30),
+            "power_users_90d_ago": (power[3], 120),
+        }
+
+    def usage(self) -> dict[str, Value]:
+        terms = self.standing()
+        limit = terms.limit if terms else None
+        calls = [sum(e.quantity for e in self.month(self.of("api_call"), m)) for m in range(7)]
+        pace = less(ratio(calls[0], calls[1]), 1)
+        run = 0
+        while run < 6 and calls[run + 1] and calls[run] / calls[run + 1] > 1.2:
+            run += 1
+        return {
+            "api_calls_30d": (calls[0], 30),
+            "api_calls_previous_30d": (calls[1], 60),
+            "api_growth_30d": (None if pace is None else min(pace, 10), 60),
+            "api_growth_90d": (growth(calls[0], calls[3]), 120),
+            "api_months_above_20_percent": (run, 210),
+            "usage_ratio": (ratio(calls[0], limit), 30),
+            "usage_ratio_90d_ago": (ratio(calls[3], limit), 120),
+            "usage_days_to_limit": (
+                days_to_limit(less(limit, calls[0]), calls[0] - calls[3]),
+                120,
+            ),
+        }
+
+    def integrations(self) -> dict[str, Value]:
+        found = self.of("integration")
+        before = names(e for e in found if e.at < self.as_of - timedelta(days=90))
+        now, then = (len(names(self.month(found, back))) for back in (0, 3))
+        return {
+            "integrations_30d": (now, 30),
+            "integrations_90d_ago": (then, 120),
+            "integrations_new_90d": (len(names(found) - before), 90),
+            "integrations_growth_90d": (now - then, 120),
+        }
+
+    def lateral(self) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        for plural, attribute in (("departments", "department"), ("email_domains", "domain")):
+            group = {person.user: getattr(person, attribute) for person in self.people}
+            seen = [(e.at, group.get(str(e.user))) for e in self.by_people]
+            start = self.as_of - timedelta(days=90)
+            now = {name for at, name in seen if name is not None and at >= start}
+            before = {name for at, name in seen if name is not None and at < start}
+            values[f"{plural}_90d"] = (len(now), 90)
+            values[f"{plural}_new_90d"] = (len(now - before), 90)
+        return values
+
+    def contract(self) -> dict[str, Value]:
+        now, before = self.standing() or NOTHING, self.standing(360) or NOTHING
+        past = [terms for terms in self.terms if terms.effective <= self.as_of]
+        ahead = [terms.seats for terms in self.terms if terms.effective > self.as_of]
+        rises = [
+            self.days_since(new.effective)
+            for old, new in pairwise(past)
+            if old.paid and new.paid and bought_more(old, new)
+        ]
+        since = [days for days in rises if days is not None]
+        return {
+            "tenure_days": (self.days_since(min(t.effective for t in past if t.paid)), 0),
+            "contract_days": (self.days_since(now.effective), 0),
+            "mrr": (now.mrr, 0),
+            "mrr_per_seat": (ratio(now.mrr, now.seats), 0),
+            "mrr_growth_360d": (less(ratio(now.mrr, before.mrr), 1), 0),
+            "seats_growth_360d": (less(ratio(now.seats, before.seats), 1), 0),
+            "expansions_so_far": (len(since), 0),
+            "expansions_360d": (sum(days <= 360 for days in since), 0),
+            "days_since_expansion": (min(since, default=None), 0),
+            "days_to_renewal": (whole_days(now.renewal, self.as_of), 0),
+            "seats_ahead_share": (
+                ratio(max((s for s in ahead if s is not None), default=None), now.seats),
+                0,
+            ),
+        }
+
+    def controls(self) -> dict[str, Value]:
+        logins = [len(self.month(self.of("login"), back)) for back in (0, 1)]
+        tickets = self.of("support_ticket")
+        answers = [e.quantity for e in self.during(self.of("nps"), 180)]
+        return {
+            "logins_30d": (logins[0], 30),
+            "logins_growth_30d": (growth(*logins), 60),
+            "tickets_90d": (len(self.during(tickets, 90)), 90),
+            "tickets_change_90d": (
+                len(self.during(tickets, 90)) - len(self.during(tickets, 180, 90)),
+                180,
+            ),
+            "nps_180d": (ratio(sum(answers), len(answers)), 180),
+        }
+
+    def calendar(self) -> dict[str, Value]:
+        day = today = self.as_of.date()
+        while day == today or day.day != 1 or day.month not in (1, 4, 7, 10):
+            day += timedelta(days=1)
+        new_year = date(today.year + 1, 1, 1)
+        return {
+            "days_to_quarter_end": ((day - today).days, 0),
+            "days_to_year_end": ((new_year - today).days, 0),
+        }
+
+
+def users(events: Iterable[Event]) -> set[str]:
+    return {e.user for e in events if e.user is not None}
+
+
+def names(events: Iterable[Event]) -> set[str]:
+    return {e.feature for e in events}
+
+
+def days_of_each(events: Iterable[Event]) -> Counter[str | None]:
+    return Counter(user for user, _ in {(e.user, e.at.date()) for e in events})
+
+
+def ratio(over: float | None, under: float | None) -> float | None:
+    return None if over is None or not under else over / under
+
+
+def less(level: float | None, by: float | None) -> float | None:
+    return None if level is None or by is None else level - by
+
+
+def growth(now: float, before: float) -> float:
+    return math.log((now + 1) / (before + 1))
+
+
+def days_to_limit(free: float | None, rise_90d: float) -> float | None:
+    """At the pace of the last three months; two years stand for never."""
+    if free is None or free <= 0:
+        return None if free is None else 0.0
+    return min(free / (rise_90d / 90), 720.0) if rise_90d > 0 else 720.0
+
+
+def whole_days(moment: datetime | None, since: datetime) -> int | None:
+    return None if moment is None else (moment - since).days
+
+
+def bought_more(before: Terms, after: Terms) -> bool:
+    pairs = [(before.seats, after.seats), (before.limit, after.limit)]
+    return any(old is not None and new is not None and new > old for old, new in pairs)
+
+
+# ---- Comparing
+
+
+@dataclass(frozen=True)
+class Company:
+    """Everything the tables hold, by account."""
+
+    seat_days: int
+    events: Mapping[str, Sequence[Event]]
+    terms: Mapping[str, Sequence[Terms]]
+    people: Mapping[str, Sequence[Person]]
+    known: Sequence[tuple[datetime, date]]  # when an event became visible, and its day
+
+    def features(self, name: str, as_of: datetime) -> dict[str, float | None]:
+        """Every feature of an account; null where it needs more days of log than there are."""
+        account = Account(
+            as_of, self.seat_days, self.events[name], self.terms[name], self.people.get(name, ())
+        )
+        log_days = (as_of.date() - min(day for seen, day in self.known if seen < as_of)).days
+        return {
+            feature: value if log_days >= reach else None
+            for feature, (value, reach) in account.features().items()
+        }
+
+
+def disagreements(found: pl.DataFrame, company: Company) -> Counter[tuple[str, date]]:
+    """Feature and as-of → snapshots in which the two derivations differ."""
+    wrong: Counter[tuple[str, date]] = Counter()
+    for row in found.iter_rows(named=True):
+        day = row["as_of"]
+        as_of = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        for name, expected in company.features(row["account_id"], as_of).items():
+            wrong[name, day] += not equal(row[name], expected)
+    return +wrong
+
+
+def equal(left: float | None, right: float | None) -> bool:
+    if left is None or right is None:
+        return left is right
+    return math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-9)
+
+
+# ---- A small random company
+
+DAYS = 520
+EVENTS = ["view", "edit", "share", "chart", "api_call", "integration_sync", "login", "ticket"]
+ACCOUNTS = ("acme", "beta", "coop", "dyne")
+
+
+def random_events(dice: random.Random) -> list[dict[str, Any]]:
+    """Uneven use over the days before the end, some of it known late, some on window edges."""
+    rows = []
+    for number in range(4000):
+        account = dice.choice(ACCOUNTS)
+        person = min(int(dice.expovariate(0.25)), 12)
+        age = timedelta(days=DAYS * dice.random() ** (1 + 0.1 * person))
+        if dice.random() < 0.2:
+            age = timedelta(days=30 * dice.randint(0, 14), microseconds=dice.choice([-1, 0, 1]))
+        event = dice.choice([*EVENTS, *EVENTS[:4], "nps"])
+        rows.append(
+            {
+                "account_id": account,
+                "user_id": None if dice.random() < 0.1 else f"{account}-{person}",
+                "timestamp": END - age,
+                "event": event,
+                "feature": dice.choice(["slack", "mail", None]) if event[0] == "i" else None,
+                "quantity": dice.choice([None, 1.5, 3.0, 0.125]),
+                "event_id": f"e{number}",
+                "known_at": END - age + timedelta(days=dice.choice([0, 0, 0, 0, 1, 30, 75])),
+            }
+        )
+    return rows
+
+
+def random_contracts(dice: random.Random) -> list[dict[str, Any]]:
+    rows = []
+    for account in ACCOUNTS:
+        seats, limit = 4.0, 100.0
+        for days in sorted(dice.sample(range(-100, 1500), 12), reverse=True):
+            seats = max(1.0, seats + dice.choice([-2, 0, 1, 3]))
+            limit *= dice.choice([1, 1, 1, 2, 0.5])
+            rows.append(
+                {
+                    "account_id": account,
+                    "effective_date": END - timedelta(days=days),
+                    "licensed_seats": seats,
+                    "usage_limit": limit,
+                    "mrr": seats * dice.choice([9.0, 10.0]),
+                    "renewal_date": END - timedelta(days=days - 365),
+                    "known_at": END - timedelta(days=days + dice.choice([-40, 0, 0, 0, 60])),
+                }
+            )
+    return rows
+
+
+def random_people(dice: random.Random) -> list[dict[str, Any]]:
+    return [
+        {
+            "user_id": f"{account}-{person}",
+            "account_id": account,
+            "created_at": END - timedelta(days=dice.randint(-30, 500)),
+            "deactivated_at": dice.choice([None, END - timedelta(days=dice.randint(-30, 200))]),
+            "department": dice.choice([None, "sales", "law", "labs"]),
+            "email_domain": dice.choice([None, f"{account}.example", "mail.example"]),
+        }
+        for account in ACCOUNTS
+        for person in range(13)
+    ]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seat_days", [30, 60])
+def test_every_feature_agrees_with_a_slow_derivation_on_a_random_company(
+    tmp_path: Path, seed: int, seat_days: int
+) -> None:
+    dice = random.Random(seed)  # noqa: S311 - not for secrets
+    log, deals, people = random_events(dice), random_contracts(dice), random_people(dice)
+    as_ofs = [END - timedelta(days=back) for back in (0, 30, 45, 150, 300, 430)]
+    config = settings.Settings(
+        seats=settings.Seats(window_days=seat_days),
+        tables=settings.Tables(stable=("department", "email_domain")),
+    )
+    tables = sources.from_frames(
+        pl.DataFrame(log, infer_schema_length=None),
+        pl.DataFrame(deals),
+        pl.DataFrame({"account_id": ACCOUNTS, "created_date": [END - timedelta(days=2000)] * 4}),
+        pl.DataFrame(people, infer_schema_length=None),
+        tables=config.tables,
+    )
+
+    found = snapshots(tables, as_ofs, config, tmp_path)
+
+    company = company_of(log, deals, people, config)
+    assert found.height > 15
+    assert not disagreements(found, company)
+
+
+def test_all_but_the_coarsest_features_are_derived_twice() -> None:
+    derived = Account(END, 30, [], [ALWAYS], []).features()
+
+    assert set(NAMES) - set(derived) == {"plan_rank", "api_in_first_90_days"}
+    assert set(derived) <= set(NAMES)
+
+
+@pytest.mark.slow
+def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
+    tmp_path: Path,
+) -> None:
+    config = settings.load(OPENSTACK)
+    folder = config.base / config.tables.folder
+    if not folder.exists():
+        pytest.skip(f"the OpenStack log is not on this machine: no folder {folder.resolve()}")
+    tables = sources.read(config)
+    as_ofs = [datetime(year, 3, 1, tzinfo=UTC) for year in (2011, 2013, 2016, 2020, 2026)]
+
+    found = snapshots(tables, as_ofs, config, tmp_path)
+
+    sample = found.sample(60, seed=7)
+    ours = pl.col("account_id").is_in(sample["account_id"].unique().implode())
+    log = pl.concat(part.valid() for part in tables.events).collect()
+    company = company_of(
+        log.filter(ours | (pl.col("timestamp") == log["timestamp"].min())).to_dicts(),
+        tables.subscriptions.rows.filter(ours).to_dicts(),
+        tables.users.rows.filter(ours).to_dicts(),
+        config,
+    )
+    assert not disagreements(sample, company)
+
+
+def snapshots(
+    tables: sources.Tables, as_ofs: list[datetime], config: settings.Settings, folder: Path
+) -> pl.DataFrame:
+    made = activity.build(tables.events, folder=folder, roles=config.roles, seats=config.seats)
+    return panel.build(made.daily, tables, as_ofs, config).snapshots
+
+
+def company_of(
+    log: Iterable[Mapping[str, Any]],
+    deals: Iterable[Mapping[str, Any]],
+    people: Iterable[Mapping[str, Any]],
+    config: settings.Settings,
+) -> Company:
+    roles, seats = config.roles.of(), config.seats.events
+    events, terms, persons = defaultdict(list), defaultdict(list), defaultdict(list)
+    for row in log:
+        events[row["account_id"]].append(event(row, roles, seats))
+    for row in deals:
+        terms[row["account_id"]].append(terms_of(row))
+    for row in people:
+        persons[row["account_id"]].append(person_of(row))
+    known = [(max(e.at, e.known), e.at.date()) for each in events.values() for e in each]
+    return Company(config.seats.window_days, events, terms, persons, known)
+
+
+def event(row: Mapping[str, Any], roles: Mapping[str, str], seats: Sequence[str]) -> Event:
+    role = roles.get(row["event"], "use")
+    return Event(
+        account=row["account_id"],
+        user=row["user_id"],
+        at=row["timestamp"],
+        known=row["known_at"] or row["timestamp"],
+        role=role,
+        feature=row["feature"] or row["event"],
+        quantity=1.0 if row["quantity"] is None else row["quantity"],
+        seat=row["event"] in seats if seats else role == "use",
+    )
+
+
+def terms_of(row: Mapping[str, Any]) -> Terms:
+    return Terms(
+        account=row["account_id"],
+        effective=row["effective_date"],
+        known=row["known_at"] or row["effective_date"],
+        seats=row["licensed_seats"],
+        limit=row["usage_limit"],
+        mrr=row["mrr"],
+        renewal=row.get("renewal_date"),
+        paid=row.get("status") in (None, "paid") and row["licensed_seats"] is not None,
+    )
+
+
+def person_of(row: Mapping[str, Any]) -> Person:
+    return Person(
+        user=row["user_id"],
+        account=row["account_id"],
+        created=row["created_at"],
+        gone=row["deactivated_at"],
+        department=row["department"],
+        domain=row["email_domain"],
+    )

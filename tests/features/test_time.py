@@ -1,0 +1,324 @@
+"""The law of time: a snapshot holds what was known before its as-of, and nothing else.
+
+Worlds are tiny and drawn on the edges: windows that open and shut on the microsecond, rows known
+exactly at an as-of, copies of events, contracts signed ahead and corrected later.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from data import contracts, sources
+from data.settings import Eligibility, Settings, Tables
+from features import activity, panel
+from features.catalogue import FEATURES
+
+ANCHOR = datetime(2024, 6, 1, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+LAWS = settings(max_examples=10, deadline=None)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class World:
+    """The four tables of a company as rows, and from when its booking times are believed."""
+
+    events: Sequence[Row]
+    subscriptions: Sequence[Row]
+    users: Sequence[Row] = ()
+    accounts: Sequence[str] = ("acme", "beta", "coop", "dyne")
+    reliable_from: date | None = None
+
+    def known_before(self, as_of: datetime) -> "World":
+        """What the tables held at the as-of, had they been read a moment before it."""
+        dates = ("created_at", "deactivated_at")
+        users = [user | {name: before(user[name], as_of) for name in dates} for user in self.users]
+        return replace(
+            self,
+            events=[row for row in self.events if self.visible(row) < as_of],
+            subscriptions=[row for row in self.subscriptions if self.signed(row) < as_of],
+            users=users,
+        )
+
+    def visible(self, row: Row) -> datetime:
+        happened: datetime = row["timestamp"]
+        return max(happened, self._believed(row) or happened)
+
+    def signed(self, row: Row) -> datetime:
+        in_force: datetime = row["effective_date"]
+        return self._believed(row) or in_force
+
+    def _believed(self, row: Row) -> datetime | None:
+        stamp: datetime | None = row["known_at"]
+        if stamp is None or (self.reliable_from and stamp.date() < self.reliable_from):
+            return None
+        return stamp
+
+    def shifted(self, by: timedelta) -> "World":
+        return replace(
+            self,
+            events=[moved(row, by) for row in self.events],
+            subscriptions=[moved(row, by) for row in self.subscriptions],
+            users=[moved(row, by) for row in self.users],
+            reliable_from=self.reliable_from and self.reliable_from + by,
+        )
+
+
+def before(moment: datetime | None, as_of: datetime) -> datetime | None:
+    return moment if moment is not None and moment < as_of else None
+
+
+def moved(row: Row, by: timedelta) -> Row:
+    return {
+        name: value + by if isinstance(value, datetime) else value for name, value in row.items()
+    }
+
+
+def frame(table: str, rows: Sequence[Row]) -> pl.DataFrame:
+    schema = contracts.TABLES[table].create_empty().schema
+    return pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
+
+
+def build(
+    world: World,
+    as_ofs: Sequence[datetime],
+    *,
+    files: Sequence[Sequence[Row]] | None = None,
+    folder: Path | None = None,
+) -> panel.Panel:
+    """The panel of a world whose log lies in the given files, else in one."""
+    if folder is None:
+        with TemporaryDirectory() as made:
+            return collected(world, as_ofs, files or [world.events], Path(made))
+    return collected(world, as_ofs, files or [world.events], folder)
+
+
+def collected(
+    world: World, as_ofs: Sequence[datetime], files: Sequence[Sequence[Row]], folder: Path
+) -> panel.Panel:
+    config = Settings(
+        tables=Tables(
+            known_at_reliable_from=world.reliable_from,
+            stable=("department", "email_domain"),
+            max_quarantine_share=1,
+        ),
+        eligibility=Eligibility(silent_days=360),
+    )
+    created = ANCHOR - timedelta(days=2000)
+    tables = sources.from_frames(
+        [frame("events", rows) for rows in files],
+        frame("subscriptions", world.subscriptions),
+        frame(
+            "accounts", [{"account_id": name, "created_date": created} for name in world.accounts]
+        ),
+        frame("users", world.users) if world.users else None,
+        tables=config.tables,
+    )
+    made = activity.build(
+        tables.events,
+        folder=folder,
+        roles=config.roles,
+        seats=config.seats,
+        known_at_reliable_from=world.reliable_from,
+    )
+    return panel.build(made.daily, tables, as_ofs, config)
+
+
+def assert_same(left: panel.Panel, right: panel.Panel) -> None:
+    """Equal to the bit, the order of rows included."""
+    assert_frame_equal(left.snapshots, right.snapshots, check_exact=True)
+    assert_frame_equal(left.excluded, right.excluded, check_exact=True)
+
+
+# ---- Worlds
+
+WINDOWS = (0, 1, 2, 29, 30, 31, 60, 61, 89, 90, 91, 120, 150, 180, 181, 210, 360, 361, 390)
+ticks = st.sampled_from([-TICK, timedelta(0), timedelta(0), TICK, timedelta(hours=9)])
+ages = st.builds(
+    lambda days, tick: timedelta(days=days) + tick, st.sampled_from(WINDOWS), ticks
+) | st.integers(-24 * 40, 24 * 420).map(lambda hours: timedelta(hours=hours))
+moments = ages.map(lambda age: ANCHOR - age)
+delays = st.sampled_from([0, 1, 30, 31, 59, 60, 90, 400]).map(lambda days: timedelta(days=days))
+accounts = st.sampled_from(["acme", "acme", "acme", "beta", "coop"])
+happenings = st.fixed_dictionaries(
+    {
+        "account_id": accounts,
+        "user_id": st.sampled_from(["ann", "ann", "bob", "bob", "cem", None]),
+        "timestamp": moments,
+        "event": st.sampled_from(
+            [*["view"] * 4, "edit", "share", "api_call", "integration_sync", "login", "ticket"]
+        ),
+        "feature": st.sampled_from([None, None, "slack", "reports"]),
+        "quantity": st.sampled_from([None, None, 0.0, 0.0004, 2.5, 1e6]),
+    }
+)
+
+
+def happening(account: str, at: datetime, known: datetime | None = None, **more: Any) -> Row:
+    usual = {"user_id": "eve", "event": "view"}
+    return {"account_id": account, "timestamp": at, "known_at": known} | usual | more
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Row:
+    row: Row = draw(happenings)
+    seen = st.one_of(
+        st.none(),
+        delays.map(lambda delay: row["timestamp"] + delay),
+        moments,  # may lie before the event: clocks differ
+        st.sampled_from([ANCHOR - timedelta(days=30 * back) - TICK for back in range(4)]),
+        st.sampled_from([ANCHOR - timedelta(days=30 * back) for back in range(4)]),
+    )
+    return row | {"known_at": draw(seen)}
+
+
+signatures = st.fixed_dictionaries(
+    {
+        "account_id": accounts,
+        "effective_date": moments,
+        "known_at": st.none() | moments,
+        "licensed_seats": st.sampled_from([None, 1.0, 2.0, 3.0, 8.0]),
+        "plan": st.sampled_from([None, "team", "business"]),
+        "usage_limit": st.sampled_from([None, 2.0, 1000.0]),
+        "mrr": st.sampled_from([None, 50.0, 80.0]),
+        "renewal_date": st.none() | moments,
+        "status": st.sampled_from([None, "paid", "paid", "paid", "trial", "lapsed"]),
+        "change": st.sampled_from([None, None, None, "correction", "ramp", "price"]),
+    }
+)
+people = st.fixed_dictionaries(
+    {
+        "account_id": accounts,
+        "created_at": st.none() | moments,
+        "deactivated_at": st.none() | moments,
+        "department": st.sampled_from([None, "sales", "law"]),
+        "email_domain": st.sampled_from([None, "acme.example"]),
+    }
+)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Four accounts, one of them silent; a log of some 400 days, older in most worlds."""
+    rows: list[Row] = draw(st.lists(events(), min_size=5, max_size=30))
+    oldest = draw(st.sampled_from([900, 900, 391, 390, 389, 100]))
+    first = ANCHOR - timedelta(days=oldest)
+    rows = [happening("dyne", first), *rows]
+    # More of the same person on the same day, heard of at another time.
+    for row in draw(st.lists(st.sampled_from(rows), max_size=6)):
+        rows.append(row | {"known_at": row["timestamp"] + draw(delays)})
+    sold = [
+        {
+            "account_id": account,
+            "effective_date": ANCHOR - timedelta(days=700),
+            "known_at": None,
+            "licensed_seats": 2.0,
+            "plan": "team",
+            "mrr": 50.0,
+        }
+        for account in ("acme", "beta", "coop", "dyne")
+    ]
+    users = [
+        draw(people) | {"user_id": name}
+        for name in draw(st.sampled_from([[], ["ann"], ["ann", "bob", "cem"]]))
+    ]
+    return World(
+        events=[row | {"event_id": f"e{number}"} for number, row in enumerate(rows)],
+        subscriptions=sold + draw(st.lists(signatures, max_size=5)),
+        users=users,
+        reliable_from=draw(st.sampled_from([None, (ANCHOR - timedelta(days=100)).date()])),
+    )
+
+
+grid_lines = st.sampled_from([0, 30, 60, 90]).map(lambda days: ANCHOR - timedelta(days=days))
+
+
+# ---- Laws
+
+
+@LAWS
+@given(worlds(), grid_lines)
+def test_what_is_known_at_or_after_the_as_of_changes_nothing(world: World, as_of: datetime) -> None:
+    told = build(world.known_before(as_of), [as_of])
+
+    assert_same(build(world, [as_of]), told)
+
+
+@LAWS
+@given(worlds(), st.sampled_from([0, 7, 30, 60, 90]))
+def test_a_snapshot_alone_is_the_same_snapshot_in_a_batch(world: World, days: int) -> None:
+    as_of = ANCHOR - timedelta(days=days)
+    batch = build(world, [ANCHOR, ANCHOR - timedelta(days=30), as_of])
+
+    alone = build(world, [as_of])
+
+    assert_frame_equal(of(batch.snapshots, as_of), alone.snapshots, check_exact=True)
+    assert_frame_equal(of(batch.excluded, as_of), alone.excluded, check_exact=True)
+
+
+@LAWS
+@given(worlds(), grid_lines, st.data())
+def test_a_replay_after_late_rows_and_corrections_gives_the_same_bytes(
+    world: World, as_of: datetime, data: st.DataObject
+) -> None:
+    then = world.known_before(as_of)
+    copies = data.draw(st.lists(st.sampled_from(then.events), max_size=4))
+    redelivered = [row | {"known_at": as_of + timedelta(days=3)} for row in copies]
+    late = [row for row in world.events if row not in then.events]
+    with TemporaryDirectory() as folder:
+        first = build(then, [as_of], folder=Path(folder))
+
+        replay = build(
+            world, [as_of], files=[then.events, [*late, *redelivered]], folder=Path(folder)
+        )
+
+    assert replay.snapshots.write_csv().encode() == first.snapshots.write_csv().encode()
+    assert_same(replay, first)
+
+
+@LAWS
+@given(worlds(), grid_lines, st.data())
+def test_row_order_files_their_order_and_copies_change_nothing(
+    world: World, as_of: datetime, data: st.DataObject
+) -> None:
+    rows = data.draw(st.permutations(world.events))
+    rows += data.draw(st.lists(st.sampled_from(rows), max_size=5))
+    cuts = sorted(data.draw(st.lists(st.integers(1, len(rows) - 1), max_size=3, unique=True)))
+    files = [rows[start:end] for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
+    shuffled = replace(
+        world,
+        subscriptions=data.draw(st.permutations(world.subscriptions)),
+        users=world.users[::-1],
+    )
+
+    assert_same(build(shuffled, [as_of], files=files), build(world, [as_of]))
+
+
+@LAWS
+@given(worlds(), grid_lines, st.sampled_from([1, 7, 29, 30, 365, 1461]))
+def test_moving_the_whole_world_by_days_changes_only_the_calendar(
+    world: World, as_of: datetime, days: int
+) -> None:
+    by = timedelta(days=days)
+    timeless = [feature.name for feature in FEATURES if feature.family != "calendar"]
+
+    here, there = build(world, [as_of]), build(world.shifted(by), [as_of + by])
+
+    assert_frame_equal(
+        here.snapshots.select("account_id", pl.col("as_of") + by, *timeless),
+        there.snapshots.select("account_id", "as_of", *timeless),
+        check_exact=True,
+    )
+
+
+def of(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    return rows.filter(pl.col("as_of") == as_of.date())
