@@ -1,14 +1,16 @@
 """Writing a file so that nobody ever reads half of it."""
 
 import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 
 from data.errors import DeliveryError
 
-__all__ = ["atomically", "table"]
+__all__ = ["atomically", "check_ending", "table"]
 
 
 def atomically(file: Path, write: Callable[[Path], object]) -> None:
@@ -31,13 +33,26 @@ def atomically(file: Path, write: Callable[[Path], object]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write(draft)
         draft.replace(file)
-    except OSError as error:
+    except (OSError, pl.exceptions.ComputeError) as error:
         raise DeliveryError(
-            f"{file} could not be written: {error.strerror or error}; free some space or name"
-            " another place. What stood there before is unchanged."
+            f"{file} could not be written: {_plain(error)}; free some space or name another place."
+            " What stood there before is unchanged."
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
+
+
+def check_ending(file: Path) -> None:
+    """Refuse a name that :func:`table` could not write, before the work is done.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If it ends neither in .parquet nor in .csv.
+    """
+    if file.suffix not in {".parquet", ".csv"}:
+        raise DeliveryError(f"{file.name} ends neither in .parquet nor in .csv; name it so.")
 
 
 def table(frame: pl.DataFrame, file: Path) -> None:
@@ -48,11 +63,16 @@ def table(frame: pl.DataFrame, file: Path) -> None:
     data.errors.DeliveryError
         If the ending is another, or the file cannot be written.
     """
+    check_ending(file)
     if file.suffix == ".parquet":
         atomically(file, frame.write_parquet)
-    elif file.suffix == ".csv":
-        lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
-        flat = frame.with_columns(pl.col(name).list.join("; ") for name in lists)
-        atomically(file, flat.write_csv)
-    else:
-        raise DeliveryError(f"{file.name} ends neither in .parquet nor in .csv; name it so.")
+        return
+    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
+    flat = frame.with_columns(pl.col(name).list.join("; ") for name in lists)
+    atomically(file, flat.write_csv)
+
+
+def _plain(error: OSError | pl.exceptions.ComputeError) -> str:
+    """What the system said, without what Polars puts around it."""
+    told = getattr(error, "strerror", None) or str(error).rpartition("IO error: ")[2]
+    return re.split(r" \(os error|\n", told)[0]

@@ -26,8 +26,10 @@ class _OneLineErrors(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         try:
             return super().invoke(ctx)
-        except ExpansionError as error:
-            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise  # the reader of a pipe has seen enough; click leaves in silence
+        except (ExpansionError, OSError) as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
 
 
 def _config(command: Command) -> Command:
@@ -39,6 +41,15 @@ def _config(command: Command) -> Command:
         show_default=True,
         help="The settings file.",
     )(command)
+
+
+def _table_file(ctx: click.Context, param: click.Parameter, file: Path | None) -> Path | None:  # noqa: ARG001
+    """Refuse a file we could not write before the work, not after it."""
+    from data import writing
+
+    if file is not None:
+        writing.check_ending(file)
+    return file
 
 
 def _json(command: Command) -> Command:
@@ -95,6 +106,7 @@ def simulate(accounts: int, months: int, seed: int, out: Path, dirt: float, as_j
         f"{made.accounts:,} accounts, {made.events:,} events from {made.first_day} to"
         f" {made.last_day}, {made.expansions:,} expansions; settings in {out / 'expansion.toml'}",
         highlight=False,
+        markup=False,
     )
 
 
@@ -131,6 +143,7 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
     "--out",
     type=click.Path(path_type=Path),
     required=True,
+    callback=_table_file,
     help="File to write, .parquet or .csv.",
 )
 @_json
@@ -164,7 +177,7 @@ def features(config: Path, as_of: datetime | None, months: int, out: Path, as_js
     if as_json:
         console.emit({"out": str(out), "snapshots": built.snapshots.height, "excluded": excluded})
     else:
-        console.out.print(f"{built!r}\nwritten to {out}", highlight=False)
+        console.out.print(f"{built!r}\nwritten to {out}", highlight=False, markup=False)
 
 
 @main.command()
@@ -208,6 +221,7 @@ def train(config: Path, as_of: datetime | None, as_json: bool) -> None:
 @click.option(
     "--predictions",
     type=click.Path(path_type=Path),
+    callback=_table_file,
     help="Write every prediction beside every simple ranking, .parquet or .csv.",
 )
 @_json
@@ -231,7 +245,8 @@ def evaluate(config: Path, as_of: datetime | None, predictions: Path | None, as_
             ranking: {name: asdict(figure) for name, figure in found.items()}
             for ranking, found in walked.figures.items()
         }
-        console.emit({"verdict": walked.verdict(), "figures": figures, "skipped": walked.skipped})
+        skipped = {str(cut): reason for cut, reason in walked.skipped.items()}
+        console.emit({"verdict": walked.verdict(), "figures": figures, "skipped": skipped})
     else:
         console.evaluated(walked)
 
@@ -242,7 +257,10 @@ def evaluate(config: Path, as_of: datetime | None, predictions: Path | None, as_
 @click.option("--crm", help="Which CRM to write to; by default what the settings say.")
 @click.option("--dry-run", is_flag=True, help="Print the list and leave the CRM untouched.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Also write the list, .parquet or .csv."
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=_table_file,
+    help="Also write the list, .parquet or .csv.",
 )
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Rows to print.")
 @_json
@@ -286,7 +304,7 @@ def score(
         console.emit({"as_of": str(moment.date()), "dry_run": dry_run, **record})
         return
     console.monday_list(scored.accounts.rows(named=True), moment.date(), top)
-    console.scored(record, dry_run=dry_run, where=settings.crm_url)
+    console.scored(record, dry_run=dry_run, where=sql.place(settings.crm_url))
 
 
 @main.command()
@@ -304,8 +322,11 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
 
     settings, _ = _opened(config)
     crm = sql.connect(settings.crm_url)
+    as_of = crm.newest()
+    if as_of is None:
+        raise DeliveryError("the CRM holds no list yet; run `expansion score` first.")
     if account is None:
-        _show_list(console, crm, top, as_json)
+        _show_list(console, crm.listed(), as_of, top, as_json)
         return
     found = crm.account(account)
     if found is None:
@@ -319,10 +340,7 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
         console.one_account(found, past)
 
 
-def _show_list(console: Any, crm: Any, top: int, as_json: bool) -> None:  # noqa: ANN401
-    rows, as_of = crm.listed(), crm.newest()
-    if as_of is None:
-        raise DeliveryError("the CRM holds no list yet; run `expansion score` first.")
+def _show_list(console: Any, rows: Any, as_of: Any, top: int, as_json: bool) -> None:  # noqa: ANN401
     if as_json:
         console.emit({"as_of": as_of, "accounts": rows[:top]})
         return

@@ -1,19 +1,23 @@
 """What a person sees in the terminal: tables, bars, one line per error."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from serving.checkup import Checkup
-from training.evaluate import Evaluation
-from training.metrics import Figure
+if TYPE_CHECKING:
+    from serving.checkup import Checkup
+    from training.evaluate import Evaluation
+    from training.metrics import Figure
 
 __all__ = ["checkup", "emit", "evaluated", "monday_list", "one_account", "scored", "stages"]
 
@@ -104,6 +108,7 @@ def scored(record: Mapping[str, Any], *, dry_run: bool, where: str) -> None:
         f"Written to {where}: {written['listed']:,} accounts, {written['blanked']:,} blanked that"
         f" left the list, {written['newer']:,} left alone that carry a newer as-of.",
         highlight=False,
+        markup=False,
     )
 
 
@@ -202,7 +207,7 @@ def checkup(report: Checkup) -> None:
     out.print(f"The log spans {report.span['first_day']} to {report.span['last_day']}.")
     names = Table("event", "taken for", "rows", title="Event names")
     for event in report.events[:30]:
-        names.add_row(event["event"], event["role"], f"{event['rows']:,}")
+        names.add_row(escape(event["event"]), event["role"], f"{event['rows']:,}")
     out.print(names)
     if len(report.events) > 30:
         out.print(f"… and {len(report.events) - 30} more names")

@@ -4,20 +4,25 @@
 ``runs`` how each came about. One run is one transaction: all of it is there, or none.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from data.errors import DeliveryError
-from serving.score import Scored
 
-__all__ = ["FIELDS", "Crm", "Written", "connect"]
+if TYPE_CHECKING:
+    from serving.score import Scored
+
+__all__ = ["FIELDS", "Crm", "Written", "connect", "place"]
 
 _METADATA: Final = sa.MetaData()
 # What a CSM can see on the account; the README describes them.
@@ -77,12 +82,12 @@ _SCORES = sa.Table(
     sa.Column("as_of", sa.Date, primary_key=True),
     *_columns(),
 )
-_ids = sa.select(_ACCOUNTS.c.account_id)
+_NEWEST: Final = sa.select(sa.func.max(_ACCOUNTS.c.as_of))
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a run changed: accounts listed, blanked, and left alone because newer is there."""
+    """What a run changed: accounts listed, blanked, and left alone beside a newer list."""
 
     listed: int
     blanked: int
@@ -100,8 +105,9 @@ class Crm:
     ) -> Written:
         """Write a list and its run record, in one transaction.
 
-        Safe to repeat: a second run for one as-of replaces the first, and an account that carries
-        a newer as-of keeps it. An account that left the list is blanked, with the reason.
+        Safe to repeat: a second run for one as-of replaces the first, and beside a newer list an
+        older one is kept among the scores only. An account that left the list is blanked, with the
+        reason.
 
         Parameters
         ----------
@@ -129,15 +135,16 @@ class Crm:
             # The deletes come first: they take the write lock before anything is compared.
             connection.execute(sa.delete(_SCORES).where(_SCORES.c.as_of == as_of))
             _insert(connection, _SCORES, rows)
-            blanked = self._blank(connection, scored, as_of)
-            listed = [row["account_id"] for row in rows]
-            _delete_older(connection, listed, as_of)
-            newer = set(
-                connection.scalars(
-                    sa.select(_ACCOUNTS.c.account_id).where(_ACCOUNTS.c.as_of > as_of)
-                )
-            )
-            _insert(connection, _ACCOUNTS, [r for r in rows if r["account_id"] not in newer])
+            newest = connection.scalar(_NEWEST)
+            if newest is None or newest <= as_of:
+                gone = _gone(connection, scored, as_of)
+                # Should a newer list have come this moment, its rows stay and ours are refused.
+                connection.execute(sa.delete(_ACCOUNTS).where(_ACCOUNTS.c.as_of <= as_of))
+                _insert(connection, _ACCOUNTS, rows)
+                _insert(connection, _ACCOUNTS, gone)
+                written = Written(len(rows), len(gone), 0)
+            else:
+                written = Written(0, 0, len(rows))
             connection.execute(
                 sa.insert(_RUNS).values(
                     as_of=as_of,
@@ -146,13 +153,12 @@ class Crm:
                     record=dict(record),
                 )
             )
-        kept = len(newer.intersection(listed))
-        return Written(len(rows) - kept, blanked, kept)
+        return written
 
     def newest(self) -> date | None:
         """As-of of the list that is in force, or None before the first run."""
         with _told(), self._engine.connect() as connection:
-            newest: date | None = connection.scalar(sa.select(sa.func.max(_ACCOUNTS.c.as_of)))
+            newest: date | None = connection.scalar(_NEWEST)
         return newest
 
     def listed(self) -> list[dict[str, Any]]:
@@ -163,17 +169,17 @@ class Crm:
 
     def account(self, name: str) -> dict[str, Any] | None:
         """One account in full, by its id or its name, or None."""
-        either = sa.or_(
-            _ACCOUNTS.c.account_id == name, sa.func.lower(_ACCOUNTS.c.name) == name.lower()
+        by_id, by_name = _ACCOUNTS.c.account_id == name, _ACCOUNTS.c.name == name
+        any_case = sa.func.lower(_ACCOUNTS.c.name) == name.lower()
+        # A name may be another account's id, and SQLite lowers A to Z only.
+        closest = sa.case((by_id, 0), (by_name, 1), else_=2)
+        query = (
+            sa.select(_ACCOUNTS)
+            .where(sa.or_(by_id, by_name, any_case))
+            .order_by(closest, _ACCOUNTS.c.account_id)
         )
         with _told(), self._engine.connect() as connection:
-            found = (
-                connection.execute(
-                    sa.select(_ACCOUNTS).where(either).order_by(_ACCOUNTS.c.account_id)
-                )
-                .mappings()
-                .first()
-            )
+            found = connection.execute(query).mappings().first()
         return dict(found) if found else None
 
     def past(self, account_id: str) -> list[dict[str, Any]]:
@@ -193,19 +199,6 @@ class Crm:
             found = connection.execute(query).mappings().first()
         return dict(found) if found else None
 
-    def _blank(self, connection: sa.Connection, scored: Scored, as_of: date) -> int:
-        """Blank the accounts that are no longer on the list, so that no old number stands."""
-        reasons = dict(scored.left.select("account_id", "reason").iter_rows())
-        standing = connection.scalars(_ids.where(_ACCOUNTS.c.as_of <= as_of))
-        gone = sorted(set(standing).difference(scored.accounts["account_id"]))
-        _delete_older(connection, gone, as_of)
-        blank = [
-            {"account_id": account, "as_of": as_of, "note": reasons.get(account, "unknown account")}
-            for account in gone
-        ]
-        _insert(connection, _ACCOUNTS, blank)
-        return len(gone)
-
 
 def connect(url: str) -> Crm:
     """Open the embedded CRM, making its tables where they are missing.
@@ -217,8 +210,20 @@ def connect(url: str) -> Crm:
     """
     with _told():
         engine = sa.create_engine(url)
+        _make_folder(engine.url)
         _METADATA.create_all(engine)
     return Crm(engine)
+
+
+def place(url: str) -> str:
+    """Say where the embedded CRM is, without the password."""
+    return sa.make_url(url).render_as_string(hide_password=True)
+
+
+def _make_folder(url: sa.URL) -> None:
+    """SQLite makes its file, but not the folder of it."""
+    if url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}:
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
 
 
 class _told:  # noqa: N801 - reads as a verb: ``with _told():``
@@ -229,7 +234,7 @@ class _told:  # noqa: N801 - reads as a verb: ``with _told():``
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, DBAPIError):
-            first = str(error.orig).splitlines()[0]
+            first = str(error.orig).strip().partition("\n")[0]
             raise DeliveryError(
                 f"the CRM database refused: {first}; nothing of this run was written. Mend it and"
                 " run again."
@@ -250,12 +255,16 @@ def _rows(scored: Scored, as_of: date) -> list[dict[str, Any]]:
     return listed
 
 
-def _delete_older(connection: sa.Connection, accounts: list[str], as_of: date) -> None:
-    older = sa.delete(_ACCOUNTS).where(
-        _ACCOUNTS.c.as_of <= as_of, _ACCOUNTS.c.account_id == sa.bindparam("account")
-    )
-    if accounts:
-        connection.execute(older, [{"account": account} for account in accounts])
+def _gone(connection: sa.Connection, scored: Scored, as_of: date) -> list[dict[str, Any]]:
+    """The accounts that are no longer on the list, blank, so that no old number stands."""
+    listed = set(scored.accounts["account_id"])
+    reasons = dict(scored.left.select("account_id", "reason").iter_rows())
+    standing = sa.select(_ACCOUNTS.c.account_id, _ACCOUNTS.c.name, _ACCOUNTS.c.csm)
+    return [
+        {**row, "as_of": as_of, "note": reasons.get(row["account_id"], "unknown account")}
+        for row in connection.execute(standing.order_by(_ACCOUNTS.c.account_id)).mappings()
+        if row["account_id"] not in listed
+    ]
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
