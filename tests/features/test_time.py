@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -23,7 +24,7 @@ from features.catalogue import FEATURES
 
 ANCHOR = datetime(2024, 6, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
-LAWS = settings(max_examples=10, deadline=None)
+LAWS = settings(max_examples=8, deadline=None)
 
 Row = dict[str, Any]
 
@@ -141,6 +142,18 @@ def assert_same(left: panel.Panel, right: panel.Panel) -> None:
 
 # ---- Worlds
 
+SOLD: list[Row] = [
+    {
+        "account_id": account,
+        "effective_date": ANCHOR - timedelta(days=700),
+        "known_at": None,
+        "licensed_seats": 2.0,
+        "plan": "team",
+        "mrr": 50.0,
+    }
+    for account in World.accounts
+]
+
 WINDOWS = (0, 1, 2, 29, 30, 31, 60, 61, 89, 90, 91, 120, 150, 180, 181, 210, 360, 361, 390)
 ticks = st.sampled_from([-TICK, timedelta(0), timedelta(0), TICK, timedelta(hours=9)])
 ages = st.builds(
@@ -181,6 +194,7 @@ def events(draw: st.DrawFn) -> Row:
     return row | {"known_at": draw(seen)}
 
 
+statuses = st.sampled_from([None, "paid", "paid", "paid", "trial", "lapsed"])
 signatures = st.fixed_dictionaries(
     {
         "account_id": accounts,
@@ -191,7 +205,7 @@ signatures = st.fixed_dictionaries(
         "usage_limit": st.sampled_from([None, 2.0, 1000.0]),
         "mrr": st.sampled_from([None, 50.0, 80.0]),
         "renewal_date": st.none() | moments,
-        "status": st.sampled_from([None, "paid", "paid", "paid", "trial", "lapsed"]),
+        "status": statuses,
         "change": st.sampled_from([None, None, None, "correction", "ramp", "price"]),
     }
 )
@@ -216,24 +230,17 @@ def worlds(draw: st.DrawFn) -> World:
     # More of the same person on the same day, heard of at another time.
     for row in draw(st.lists(st.sampled_from(rows), max_size=6)):
         rows.append(row | {"known_at": row["timestamp"] + draw(delays)})
-    sold = [
-        {
-            "account_id": account,
-            "effective_date": ANCHOR - timedelta(days=700),
-            "known_at": None,
-            "licensed_seats": 2.0,
-            "plan": "team",
-            "mrr": 50.0,
-        }
-        for account in ("acme", "beta", "coop", "dyne")
-    ]
+    sold = [*SOLD, *draw(st.lists(signatures, max_size=5))]
+    # The same signature with another renewal or status: a tie in everything that orders rows.
+    for row in draw(st.lists(st.sampled_from(sold), max_size=2)):
+        sold.append(row | {"renewal_date": draw(moments), "status": draw(statuses)})
     users = [
         draw(people) | {"user_id": name}
         for name in draw(st.sampled_from([[], ["ann"], ["ann", "bob", "cem"]]))
     ]
     return World(
         events=[row | {"event_id": f"e{number}"} for number, row in enumerate(rows)],
-        subscriptions=sold + draw(st.lists(signatures, max_size=5)),
+        subscriptions=sold,
         users=users,
         reliable_from=draw(st.sampled_from([None, (ANCHOR - timedelta(days=100)).date()])),
     )
@@ -318,6 +325,80 @@ def test_moving_the_whole_world_by_days_changes_only_the_calendar(
         there.snapshots.select("account_id", "as_of", *timeless),
         check_exact=True,
     )
+
+
+# ---- Edges, by hand
+
+
+def told(feature: str, *happenings: Row) -> dict[str, float | None]:
+    """A feature of each account at the anchor, the log being three years old."""
+    old = [happening("dyne", ANCHOR - timedelta(days=1000), user_id="old")]
+    world = World(events=[*old, *happenings], subscriptions=SOLD)
+    rows = build(world, [ANCHOR]).snapshots.select("account_id", feature).iter_rows()
+    return dict(rows)
+
+
+@pytest.mark.parametrize(
+    ("feature", "days"),
+    [("events_30d", 30), ("new_users_60d", 60), ("people_90d", 90), ("new_users_180d", 180)],
+)
+def test_a_window_holds_its_first_moment_and_not_the_as_of(feature: str, days: int) -> None:
+    opens = ANCHOR - timedelta(days=days)
+
+    found = told(
+        feature,
+        happening("acme", opens, user_id="first moment"),
+        happening("beta", opens - TICK, user_id="a moment too early"),
+        happening("coop", ANCHOR - TICK, user_id="last moment"),
+        happening("dyne", ANCHOR, user_id="a moment too late"),
+        # Keeps the two that are empty eligible, without being use by a person.
+        happening("beta", ANCHOR - TICK, event="login"),
+        happening("dyne", ANCHOR - TICK, event="login"),
+    )
+
+    assert found == {"acme": 1, "beta": 0, "coop": 1, "dyne": 0}
+
+
+def test_an_event_counts_once_it_is_known_in_the_window_in_which_it_happened() -> None:
+    long_ago = ANCHOR - timedelta(days=100)
+    rows = [
+        happening("acme", long_ago, ANCHOR - TICK),
+        happening("beta", long_ago, ANCHOR),
+        happening("coop", long_ago, long_ago - timedelta(days=5)),
+        *(happening(name, ANCHOR - TICK, event="login") for name in World.accounts),
+    ]
+
+    assert told("events_90d_ago", *rows) == {"acme": 1, "beta": 0, "coop": 1, "dyne": 0}
+    assert told("events_30d", *rows) == {"acme": 0, "beta": 0, "coop": 0, "dyne": 0}
+
+
+def test_what_becomes_known_of_a_day_later_does_not_count_with_the_day() -> None:
+    day, as_of = ANCHOR - timedelta(days=40), ANCHOR - timedelta(days=30)
+    known_then = [happening("acme", day), happening("acme", day, user_id="bob")]
+    late = [happening("acme", day, ANCHOR - timedelta(days=5)) for _ in range(8)]
+    old = happening("acme", ANCHOR - timedelta(days=1000))
+    world = World(events=[old, *known_then, *late], subscriptions=SOLD)
+
+    found = build(world, [as_of, ANCHOR]).snapshots.select("as_of", "champion_share_90d")
+
+    assert found.rows() == [(as_of.date(), 0.5), (ANCHOR.date(), 0.9)]
+
+
+def test_a_log_of_machines_alone_has_no_people() -> None:
+    robot = happening("acme", ANCHOR - TICK, user_id=None, event="api_call")
+
+    assert told("people_90d", robot) == {"acme": 0}
+    assert told("api_calls_30d", robot) == {"acme": 1}
+
+
+def test_before_the_first_event_nobody_is_eligible() -> None:
+    as_of = ANCHOR - timedelta(days=690)
+    world = World(events=[happening("acme", ANCHOR - TICK)], subscriptions=SOLD)
+
+    found = build(world, [as_of])
+
+    assert found.snapshots.is_empty()
+    assert found.excluded["reason"].unique().to_list() == ["no event in 360 days"]
 
 
 def of(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
