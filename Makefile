@@ -6,7 +6,7 @@ DEMO := data/local/demo
 .PHONY: demo test lint fast wheel setup clean
 
 demo: .venv/ready
-	$(BIN)/expansion simulate --accounts 400 --months 30 --seed 7 --out $(DEMO)
+	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
 	$(BIN)/expansion check -c $(DEMO)/expansion.toml
 	$(BIN)/expansion train -c $(DEMO)/expansion.toml
 	$(BIN)/expansion score -c $(DEMO)/expansion.toml
