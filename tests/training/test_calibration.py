@@ -1,0 +1,97 @@
+"""The map from margin to probability keeps the order, and is there only where it helps."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from training import calibration
+from training.calibration import Calibration
+
+IDENTITY = Calibration()
+
+
+def drawn(
+    rows: int, slope: float, intercept: float, seed: int = 5
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Margins, outcomes whose true log-odds are affine in them, and four cuts."""
+    rng = np.random.default_rng(seed)
+    margin = rng.normal(-1, 1.5, size=rows)
+    expanded = rng.uniform(size=rows) < expit(intercept + slope * margin)
+    return margin, expanded.astype(np.float64), [row % 4 for row in range(rows)]
+
+
+def test_a_known_affine_map_is_recovered() -> None:
+    found = calibration.fit(*drawn(20_000, slope=0.6, intercept=-0.8))
+
+    assert found.slope == pytest.approx(0.6, abs=0.05)
+    assert found.intercept == pytest.approx(-0.8, abs=0.05)
+    assert str(found).startswith("calibrated with slope 0.")
+
+
+@given(
+    st.floats(0.1, 3),
+    st.floats(-2, 2),
+    st.integers(50, 400),
+    st.integers(0, 99),
+    st.lists(st.integers(-600, 600), min_size=2, max_size=20, unique=True),
+)
+@settings(max_examples=15)
+def test_a_higher_margin_is_always_a_higher_probability(
+    slope: float, intercept: float, rows: int, seed: int, hundredths: list[int]
+) -> None:
+    found = calibration.fit(*drawn(rows, slope, intercept, seed))
+
+    probability = found.probability(np.sort(np.array(hundredths) / 100))
+
+    assert (np.diff(probability) > 0).all()
+    assert ((probability > 0) & (probability < 1)).all()
+
+
+def test_true_probabilities_are_left_nearly_as_they_are() -> None:
+    margin, expanded, cuts = drawn(400, slope=1.0, intercept=0.0)
+
+    found = calibration.fit(margin, expanded, cuts).probability(margin)
+
+    assert np.abs(found - expit(margin)).max() < 0.1
+
+
+def test_where_margins_say_nothing_and_are_on_level_the_identity_stays() -> None:
+    rng = np.random.default_rng(8)
+    expanded = (rng.uniform(size=2_000) < 0.5).astype(np.float64)
+
+    found = calibration.fit(np.zeros(2_000), expanded, ["a", "b"] * 1_000)
+
+    assert found == IDENTITY
+
+
+def test_margins_that_point_the_wrong_way_are_not_turned_round() -> None:
+    found = calibration.fit(*drawn(2_000, slope=-1.0, intercept=0.0))
+
+    assert found == IDENTITY
+    assert str(found) == "uncalibrated"
+
+
+@pytest.mark.parametrize("rare", [0.0, 1.0])
+@pytest.mark.parametrize("count", [0, 19])
+def test_too_few_of_either_outcome_leave_the_identity(rare: float, count: int) -> None:
+    expanded = np.full(300, 1 - rare)
+    expanded[:count] = rare
+
+    found = calibration.fit(np.linspace(-9, 9, 300), expanded, [row % 4 for row in range(300)])
+
+    assert found == IDENTITY
+
+
+def test_a_single_cut_leaves_the_identity() -> None:
+    margin, expanded, _ = drawn(5_000, slope=0.5, intercept=-1.0)
+
+    assert calibration.fit(margin, expanded, ["only"] * 5_000) == IDENTITY
+
+
+def test_a_cut_that_holds_nearly_all_expansions_leaves_the_identity() -> None:
+    margin, expanded, _ = drawn(2_000, slope=0.5, intercept=-1.0)
+    cuts = ["rich" if happened else "poor" for happened in expanded]
+
+    assert calibration.fit(margin, expanded, cuts) == IDENTITY

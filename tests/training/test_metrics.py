@@ -1,0 +1,213 @@
+"""Figures agree with scikit-learn, with hand-worked numbers, and with slow definitions."""
+
+from itertools import pairwise, permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn import metrics as reference
+
+from training import metrics
+from training.metrics import Figure, Judged
+
+Array = NDArray[np.float64]
+# Few values, so that ties are the rule.
+scored = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9]), st.booleans()), min_size=1, max_size=6
+)
+
+
+def judged(expanded: NDArray[np.bool_], accounts: int = 10) -> Judged:
+    rows = np.arange(len(expanded))
+    return Judged(expanded, rows % accounts, rows // accounts)
+
+
+def figures(score: Array, known: Judged, **changes: object) -> dict[str, Figure]:
+    given = {"capacity": 3, "resamples": 50, "seed": 1} | changes
+    return metrics.figures(score, known, **given)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=8)
+def test_figures_agree_with_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    probability = rng.integers(1, 20, size=60) / 20
+    expanded = rng.uniform(size=60) < probability
+    expanded[:2] = [True, False]
+
+    found = figures(
+        probability,
+        judged(expanded),
+        resamples=20,
+        probability=probability,
+        reference=np.full(60, 0.3),
+    )
+
+    theirs = {
+        "auroc": reference.roc_auc_score(expanded, probability),
+        "average_precision": reference.average_precision_score(expanded, probability),
+        "log_loss": reference.log_loss(expanded, probability),
+        "brier": reference.brier_score_loss(expanded, probability),
+    }
+    assert {name: found[name].value for name in theirs} == pytest.approx(theirs, abs=1e-12)
+
+
+@given(scored, st.data())
+def test_precision_at_capacity_is_the_mean_over_every_order_of_tied_accounts(
+    rows: list[tuple[float, bool]], data: st.DataObject
+) -> None:
+    capacity = data.draw(st.integers(1, len(rows)))
+    score, expanded = (np.array(column) for column in zip(*rows, strict=True))
+
+    found = metrics.precision_at_capacity(score, expanded, capacity)
+
+    ranked = [
+        [hit for _, hit in order[:capacity]]
+        for order in permutations(rows)
+        if all(a[0] >= b[0] for a, b in pairwise(order))
+    ]
+    assert found == pytest.approx(np.mean(ranked))
+
+
+@pytest.mark.parametrize(
+    ("score", "expanded", "capacity", "precision"),
+    [
+        ([3, 2, 1], [1, 0, 0], 1, 1.0),
+        ([3, 2, 1], [1, 0, 0], 3, 1 / 3),
+        # One above the cut expanded; two of the four tied at it did, and one of them is contacted.
+        ([9, 5, 5, 5, 5], [1, 1, 1, 0, 0], 2, (1 + 0.5) / 2),
+        ([5, 5, 5, 5], [0, 0, 0, 1], 2, 0.25),
+    ],
+)
+def test_precision_at_capacity_is_as_worked_out_by_hand(
+    score: list[int], expanded: list[int], capacity: int, precision: float
+) -> None:
+    found = metrics.precision_at_capacity(
+        np.array(score, dtype=float), np.array(expanded, dtype=bool), capacity
+    )
+
+    assert found == pytest.approx(precision)
+
+
+@pytest.mark.parametrize("capacity", [0, 4])
+def test_a_capacity_beyond_the_accounts_is_refused(capacity: int) -> None:
+    with pytest.raises(ValueError, match="between 1 and the 3"):
+        metrics.precision_at_capacity(np.zeros(3), np.zeros(3, dtype=bool), capacity)
+
+
+def test_precision_at_capacity_is_the_mean_over_as_ofs() -> None:
+    score = np.array([3.0, 2.0, 1.0, 3.0])
+    expanded = np.array([True, True, False, False])
+    known = Judged(expanded, np.array([0, 1, 2, 0]), np.array([0, 0, 0, 1]))
+
+    found = figures(score, known, capacity=2)
+
+    # The first as-of finds 2 of 2; the second has one account only, which did not expand.
+    assert found["precision_at_capacity"].value == pytest.approx((1.0 + 0.0) / 2)
+
+
+def test_the_calibration_error_is_as_worked_out_by_hand() -> None:
+    probability = np.array([0.1, 0.3, 0.6, 0.8])
+    expanded = np.array([False, True, False, True])
+
+    found = metrics.expected_calibration_error(probability, expanded, bins=2)
+
+    # Bins {.1, .3} and {.6, .8}: stated .2 and .7, observed .5 and .5.
+    assert found == pytest.approx((0.3 + 0.2) / 2)
+
+
+def test_a_constant_and_true_probability_has_no_calibration_error() -> None:
+    expanded = np.repeat([True, False], [10, 90])
+
+    found = metrics.expected_calibration_error(np.full(100, 0.1), expanded)
+
+    assert found == pytest.approx(0.0)
+
+
+@given(scored, st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_change_the_calibration_error(
+    rows: list[tuple[float, bool]], random: object
+) -> None:
+    shuffled = rows.copy()
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    before, after = (
+        metrics.expected_calibration_error(*(np.array(c) for c in zip(*order, strict=True)), bins=3)
+        for order in (rows, shuffled)
+    )
+
+    assert before == pytest.approx(after)
+
+
+def test_the_running_base_rate_has_no_skill_over_itself() -> None:
+    expanded = np.array([True, False, False, False] * 5)
+    base = np.full(20, 0.25)
+
+    found = figures(base, judged(expanded), probability=base, reference=base)
+
+    assert found["log_loss_skill"].value == pytest.approx(0.0)
+    assert found["observed_to_expected"].value == pytest.approx(1.0)
+
+
+def test_an_interval_encloses_its_value_and_repeats_with_its_seed(
+    rng: np.random.Generator,
+) -> None:
+    score = rng.normal(size=200)
+    known = judged(rng.uniform(size=200) < 1 / (1 + np.exp(-score)), accounts=40)
+
+    found, again = figures(score, known), figures(score, known)
+
+    auroc = found["auroc"]
+    assert auroc.low < auroc.value < auroc.high  # type: ignore[operator]
+    assert found == again
+
+
+def test_more_rows_of_the_same_accounts_do_not_narrow_an_interval(
+    rng: np.random.Generator,
+) -> None:
+    score = rng.normal(size=60)
+    expanded = rng.uniform(size=60) < 0.4
+    once = Judged(expanded, np.arange(60), np.zeros(60, dtype=np.int64))
+    same = Judged(*(np.repeat(column, 9) for column in (expanded, once.account, once.as_of)))
+    other = Judged(same.expanded, np.arange(540), same.as_of)
+
+    few = figures(score, once)["auroc"]
+    repeated = figures(np.repeat(score, 9), same)["auroc"]
+    independent = figures(np.repeat(score, 9), other)["auroc"]
+
+    assert (repeated.low, repeated.high) == pytest.approx((few.low, few.high))
+    assert independent.high - independent.low < (few.high - few.low) / 2  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("outcome", [True, False])
+def test_where_only_one_outcome_occurred_no_figure_is_made_up(outcome: bool) -> None:
+    half = np.full(20, 0.5)
+
+    found = figures(half, judged(np.full(20, outcome)), probability=half, reference=half)
+
+    assert set(found.values()) == {Figure(None, None, None)}
+    assert str(found["auroc"]) == "n/a"
+
+
+def test_without_any_known_outcome_no_figure_is_made_up() -> None:
+    none = np.array([])
+
+    found = figures(none, judged(none.astype(bool)), probability=none, reference=none)
+
+    assert set(found.values()) == {Figure(None, None, None)}
+
+
+def test_a_sure_and_wrong_probability_costs_much_and_not_infinitely_much() -> None:
+    sure = np.array([1.0, 0.0, 0.0, 1.0])
+    expanded = np.array([False, True, False, True])
+
+    found = figures(sure, judged(expanded), probability=sure, reference=np.full(4, 0.5))
+
+    assert 5 < found["log_loss"].value < 10  # type: ignore[operator]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(3)
