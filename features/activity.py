@@ -17,6 +17,7 @@ import narwhals as nw
 import polars as pl
 
 from data import contracts
+from data.errors import SourceError
 from data.settings import Roles, Seats
 from data.sources import Partition, reading
 from data.writing import atomically
@@ -25,7 +26,7 @@ from features import repeats
 __all__ = ["Activity", "build", "daily"]
 
 # Part of every cache key: raise it when this module reads a partition differently.
-VERSION: Final = 1
+VERSION: Final = 2
 _SCHEMA: Final = {
     "account_id": pl.String,
     "user_id": pl.String,
@@ -38,6 +39,7 @@ _SCHEMA: Final = {
     "quantity_milli": pl.Int64,
 }
 _KEYS: Final = tuple(_SCHEMA)[:7]
+_UTC: Final = ("UTC", "Etc/UTC")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,13 @@ def daily(
     narwhals.LazyFrame
         One row per key, with ``count`` and ``quantity_milli``: the quantity in whole thousandths,
         since sums of floats depend on their order.
+
+    Raises
+    ------
+    data.errors.SourceError
+        If the engine's session runs in another zone than UTC, and so would count other days.
     """
+    _refuse_other_zone(events)
     names = nw.col("event").fill_null("use")
     role = nw.lit("use")
     for name in type(roles).model_fields:
@@ -109,13 +117,25 @@ def daily(
         .group_by(*_KEYS)
         .agg(
             nw.len().cast(nw.Int64).alias("count"),
-            (nw.col("quantity").fill_null(1.0) * 1000)
-            .round(0)
+            # Halves go up: engines differ in how they round, and in how wide they sum.
+            (nw.col("quantity").fill_null(1.0) * 1000 + 0.5)
+            .floor()
             .cast(nw.Int64)
             .sum()
+            .cast(nw.Int64)
             .alias("quantity_milli"),
         )
     )
+
+
+def _refuse_other_zone(events: nw.LazyFrame[pl.LazyFrame]) -> None:
+    kind = events.collect_schema()["timestamp"]
+    zone = kind.time_zone if isinstance(kind, nw.Datetime) else None
+    if zone not in _UTC:
+        raise SourceError(
+            f"events: days are counted in UTC, but the engine's session runs in {zone}. Set its"
+            " time zone to UTC."
+        )
 
 
 def build(
@@ -205,8 +225,8 @@ def _surveyed(partition: Partition, folder: Path) -> _Survey:
         with reading(partition.name):
             found = _survey(partition)
         told = json.dumps(found)
-        _superseded(file)
         atomically(file, lambda path: path.write_text(told))
+        _drop_superseded(file)
     first, last = (found[end] and datetime.fromisoformat(found[end]) for end in ("first", "last"))
     span = repeats.Span(partition, first, last) if first else None
     return _Survey(found["seen"], found["faults"], span, found["has_ids"])
@@ -261,14 +281,15 @@ def _activity(
 
 def _replace(table: pl.LazyFrame, file: Path, copies: int) -> None:
     frame = table.collect(engine="streaming")
-    _superseded(file)
     atomically(file, lambda path: frame.write_parquet(path, metadata={"copies": str(copies)}))
+    _drop_superseded(file)
 
 
-def _superseded(file: Path) -> None:
+def _drop_superseded(file: Path) -> None:
     """Drop what an earlier state of the same partition left, so that the cache stays bounded."""
     for old in file.parent.glob(f"{file.name.split('-')[0]}-*{file.suffix}"):
-        old.unlink(missing_ok=True)
+        if old != file:
+            old.unlink(missing_ok=True)
 
 
 def _digest(*parts: str) -> str:

@@ -1,0 +1,312 @@
+"""The kept daily tables: each file read once, nothing half-written, nothing counted twice."""
+
+import errno
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import narwhals as nw
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from data import sources
+from data.contracts import Events
+from data.errors import DeliveryError, SourceError
+from data.settings import Roles, Seats, Settings
+from features import activity
+
+DAY = datetime(2024, 3, 1, tzinfo=UTC)
+SCHEMA = Events.create_empty().schema
+
+Row = dict[str, Any]
+
+
+def happening(number: int, at: datetime, known: datetime | None = None, **more: Any) -> Row:
+    """An event with its own id."""
+    usual = {"account_id": "acme", "user_id": "ann", "event": "view", "event_id": f"e{number}"}
+    return dict.fromkeys(SCHEMA) | usual | {"timestamp": at, "known_at": known} | more
+
+
+JANUARY, FEBRUARY, MARCH = (
+    [happening(100 * month + day, datetime(2024, month, day, 9, tzinfo=UTC)) for day in (1, 9, 20)]
+    for month in (1, 2, 3)
+)
+
+
+class Log:
+    """A log in monthly files, and the folder where its daily tables are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.kept = folder, folder / "kept"
+        accounts = pl.DataFrame({"account_id": ["acme"], "created_date": [DAY]})
+        accounts.write_parquet(folder / "accounts.parquet")
+        sold = pl.DataFrame({"account_id": ["acme"], "effective_date": [DAY]})
+        sold.write_parquet(folder / "subscriptions.parquet")
+        self.put("2024-01", JANUARY)
+        self.put("2024-02", FEBRUARY)
+        self.put("2024-03", MARCH)
+
+    def put(self, name: str, rows: Sequence[Row]) -> None:
+        file = self.folder / "events" / f"{name}.parquet"
+        file.parent.mkdir(exist_ok=True)
+        pl.DataFrame(rows, schema=SCHEMA).write_parquet(file)
+
+    def build(self, **rules: Any) -> activity.Activity:
+        tables = sources.read(Settings(base=self.folder))
+        usual = {"roles": Roles(), "seats": Seats()}
+        return activity.build(tables.events, folder=self.kept, **{**usual, **rules})
+
+    def days(self) -> list[int]:
+        """Events per day, in the order of days."""
+        counts = self.build().daily.group_by("day").agg(pl.col("count").sum()).sort("day")
+        return counts.collect()["count"].to_list()
+
+    def files(self, ending: str = "") -> set[str]:
+        return {path.name for path in self.kept.iterdir() if path.name.endswith(ending)}
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path)
+
+
+def test_a_log_is_read_once(log: Log) -> None:
+    first = log.build()
+
+    again = log.build()
+
+    assert (first.rebuilt, again.rebuilt) == (3, 0)
+    assert_frame_equal(again.daily.collect(), first.daily.collect())
+
+
+def test_a_new_file_leaves_the_others_kept(log: Log) -> None:
+    log.build()
+    log.put("2024-04", [happening(400, datetime(2024, 4, 3, tzinfo=UTC))])
+
+    made = log.build()
+
+    assert made.rebuilt == 1
+    assert made.events == 10
+
+
+def test_a_changed_file_alone_is_read_again_and_replaces_its_table(log: Log) -> None:
+    log.build()
+    before = log.files()
+    log.put("2024-02", [*FEBRUARY, happening(299, datetime(2024, 2, 28, tzinfo=UTC))])
+
+    made = log.build()
+
+    assert made.rebuilt == 1
+    assert made.events == 10
+    assert len(log.files()) == len(before)
+    assert len(log.files() - before) == 2  # the table and the survey of February
+
+
+def test_a_changed_file_makes_those_that_overlap_it_be_read_again(log: Log) -> None:
+    log.build()
+    log.put("2024-02", [*FEBRUARY, happening(99, datetime(2024, 1, 20, 9, tzinfo=UTC))])
+
+    assert log.build().rebuilt == 2
+
+
+def test_files_that_only_touch_in_one_moment_overlap(log: Log) -> None:
+    log.build()
+    log.put("2024-02", [*FEBRUARY, JANUARY[-1]])
+
+    made = log.build()
+
+    assert made.rebuilt == 2
+    assert made.quarantine == {"event_id seen before": 1}
+
+
+def test_without_event_ids_no_file_depends_on_another(log: Log) -> None:
+    nameless = [row | {"event_id": None} for row in (*JANUARY, *FEBRUARY)]
+    for name in ("2024-01", "2024-02", "2024-03"):
+        log.put(name, nameless)
+    log.build()
+    log.put("2024-02", nameless[:-1])
+
+    assert log.build().rebuilt == 1
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"roles": Roles(login=("view",))},
+        {"seats": Seats(events=("edit",))},
+        {"known_at_reliable_from": DAY.date()},
+    ],
+    ids=["roles", "seats", "reliability"],
+)
+def test_other_rules_make_the_whole_log_be_read_again(log: Log, rules: dict[str, Any]) -> None:
+    log.build()
+
+    assert log.build(**rules).rebuilt == 3
+
+
+def test_a_touched_file_is_read_again(log: Log) -> None:
+    log.build()
+    os.utime(log.folder / "events" / "2024-01.parquet", ns=(1, 1))
+
+    assert log.build().rebuilt == 1
+
+
+def test_copies_across_files_count_once_and_are_counted_as_copies(log: Log) -> None:
+    log.put("redelivered", [*JANUARY, *FEBRUARY, MARCH[0]])
+
+    made = log.build()
+
+    assert made.quarantine == {"event_id seen before": 7}
+    assert log.days() == [1] * 9
+
+
+def test_of_two_copies_the_one_known_first_counts_in_whichever_file_it_lies(log: Log) -> None:
+    late = JANUARY[0] | {"known_at": DAY, "quantity": 5.0}
+    log.put("2024-01", [late, *JANUARY[1:]])
+    log.put("redelivered", [JANUARY[0]])
+
+    kept = log.build().daily.filter(pl.col("day") == JANUARY[0]["timestamp"].date()).collect()
+
+    assert kept.select("known_day", "quantity_milli").rows() == [
+        (JANUARY[0]["timestamp"].date(), 1000)
+    ]
+
+
+def test_a_copy_that_is_known_later_changes_not_a_byte(log: Log) -> None:
+    first = log.build().daily.collect()
+    log.put("redelivered", [row | {"known_at": DAY} for row in JANUARY])
+
+    again = log.build().daily.collect()
+
+    assert again.write_csv() == first.write_csv()
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing_half_written(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.build()
+    before = log.files(".parquet")
+    log.put("2024-02", FEBRUARY[:2])
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.DataFrame, "write_parquet", half_written)
+
+        with pytest.raises(DeliveryError, match="No space left on device") as raised:
+            log.build()
+
+    assert str(log.kept) in str(raised.value)
+    assert log.files(".parquet") == before
+    assert log.files() == log.files(".parquet") | log.files(".json")
+    assert log.build().rebuilt == 1
+    assert log.days() == [1] * 8
+
+
+def half_written(_: pl.DataFrame, file: Path, **rest: object) -> None:
+    file.write_bytes(b"PAR1")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_that_cannot_be_read_is_named(log: Log) -> None:
+    whole = (log.folder / "events" / "2024-02.parquet").read_bytes()
+    (log.folder / "events" / "2024-02.parquet").write_bytes(whole[:-20])
+
+    with pytest.raises(SourceError, match=r"2024-02\.parquet"):
+        log.build()
+
+
+def test_a_log_without_valid_events_is_an_empty_activity(log: Log) -> None:
+    for name in ("2024-01", "2024-02", "2024-03"):
+        log.put(name, [happening(1, datetime(1970, 1, 1, tzinfo=UTC))])
+
+    made = log.build()
+
+    assert made.daily.collect().is_empty()
+    assert (made.first_day, made.last_day, made.events) == (None, None, 3)
+    assert sum(made.quarantine.values()) == 3
+
+
+def test_the_span_of_the_log_is_that_of_its_valid_events(log: Log) -> None:
+    log.put("old", [happening(1, datetime(1970, 1, 1, tzinfo=UTC))])
+
+    made = log.build()
+
+    assert (made.first_day, made.last_day) == (
+        JANUARY[0]["timestamp"].date(),
+        MARCH[-1]["timestamp"].date(),
+    )
+
+
+# ---- One function, several engines
+
+instants = st.sampled_from(
+    [
+        DAY + timedelta(days=days, microseconds=tick)
+        for days in (0, 1, 45)
+        for tick in (-1, 0, 1, 43_200_000_000)
+    ]
+)
+happenings = st.builds(
+    happening,
+    st.integers(0, 9),
+    instants,
+    st.none() | instants,
+    account_id=st.sampled_from(["acme", "beta"]),
+    user_id=st.sampled_from(["ann", "bob", None]),
+    event=st.sampled_from(["view", "edit", "api_call", "login", "nps", None]),
+    feature=st.sampled_from([None, "slack"]),
+    quantity=st.sampled_from([None, 0.0, 0.0005, 0.0015, 2.5, 1e12]),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(happenings, max_size=12),
+    st.sampled_from([Seats(), Seats(events=("view", "login"))]),
+    st.sampled_from([None, DAY.date()]),
+)
+def test_duckdb_and_polars_give_the_same_daily_table(
+    rows: list[Row], seats: Seats, reliable_from: Any
+) -> None:
+    frame = pl.DataFrame(rows, schema=SCHEMA)
+    rules: dict[str, Any] = {"roles": Roles(), "seats": seats}
+    rules["known_at_reliable_from"] = reliable_from
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        relation: Any = nw.from_native(connection.from_arrow(frame.to_arrow()))
+        made: Any = activity.daily(relation, **rules)
+
+        there = made.to_native().pl()
+        here = activity.daily(nw.from_native(frame.lazy()), **rules).to_native().collect()
+
+    assert_frame_equal(there, here, check_row_order=False)
+
+
+def test_an_engine_that_counts_days_in_another_zone_is_refused() -> None:
+    frame = pl.DataFrame(JANUARY, schema=SCHEMA)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'America/New_York'")
+        relation: Any = nw.from_native(connection.from_arrow(frame.to_arrow()))
+
+        with pytest.raises(SourceError, match="America/New_York"):
+            activity.daily(relation, roles=Roles(), seats=Seats())
+
+
+def test_a_role_is_played_by_the_names_the_settings_give_it() -> None:
+    rows = [happening(n, DAY, event=name) for n, name in enumerate(["signin", "login", None])]
+    frame = pl.DataFrame(rows, schema=SCHEMA)
+
+    made = activity.daily(
+        nw.from_native(frame.lazy()), roles=Roles(login=("signin",)), seats=Seats()
+    )
+
+    found = made.to_native().sort("feature").select("feature", "role", "seat").collect()
+    assert found.rows() == [
+        ("login", "use", True),
+        ("signin", "login", False),
+        ("use", "use", True),
+    ]
