@@ -1,0 +1,174 @@
+"""The catalogue keeps its word: every feature is declared once, told in words, and computed."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.meta
+import polars as pl
+import pytest
+
+from data import sources
+from data.settings import Settings, Tables
+from features import activity, panel
+from features.catalogue import FEATURES, NAMES, SIGNALS, by_name
+from features.feature import FAMILIES, Feature
+
+START = datetime(2023, 1, 1, tzinfo=UTC)
+SHOWN_BY = {"n", "people", "percent", "trend", "trend_percent", "months", "days_ago", "times"}
+TOLD = [feature for feature in FEATURES if feature.family != "controls"]
+# Days of log, on both sides of every reach in the catalogue.
+REACHES = sorted({feature.reach_days(30) for feature in FEATURES})
+LENGTHS = sorted({reach - early for reach in REACHES if reach for early in (0, 1)})
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
+    """Snapshots at every length of log: ordinary, silent, fading, limitless and huge accounts."""
+    company: dict[str, dict[str, Any]] = {
+        "usual": {"licensed_seats": 5.0, "usage_limit": 100.0, "mrr": 50.0, "plan": "team"},
+        "silent": {"licensed_seats": 5.0, "usage_limit": 100.0, "mrr": 50.0, "plan": "team"},
+        "fading": {"licensed_seats": 5.0, "usage_limit": 100.0, "mrr": 50.0, "plan": "team"},
+        "limitless": {"licensed_seats": None, "usage_limit": None, "mrr": None, "plan": "team"},
+        "nothing": {"licensed_seats": 0.0, "usage_limit": 0.0, "mrr": None, "plan": None},
+        "huge": {"licensed_seats": 1e9, "usage_limit": 1e-3, "mrr": 1e12, "plan": "other"},
+    }
+    busy = ["usual", "limitless", "nothing", "huge"]
+    events: list[dict[str, Any]] = [
+        {"account_id": name, "user_id": f"{name} {day % 7}", "timestamp": moment, "event": event}
+        for day in range(0, max(LENGTHS), 3)
+        for moment in [START + timedelta(days=day)]
+        for name in (busy if day > 150 else [*busy, "fading"])
+        for event in ("view", f"part {day // 40}", "api_call", "integration_sync", "nps")
+    ]
+    events += [
+        {"account_id": "silent", "user_id": None, "timestamp": START + timedelta(days=day)}
+        | {"event": "login"}
+        for day in range(0, max(LENGTHS), 20)
+    ]
+    for row in events:
+        row["quantity"] = 1e12 if row["account_id"] == "huge" else 0.001
+    sold = START - timedelta(days=800)
+    config = Settings(tables=Tables(stable=("department", "email_domain")))
+    tables = sources.from_frames(
+        pl.DataFrame(events),
+        pl.DataFrame(
+            [{"account_id": name, "effective_date": sold, **has} for name, has in company.items()]
+        ),
+        pl.DataFrame({"account_id": list(company), "created_date": [sold] * len(company)}),
+        tables=config.tables,
+    )
+    folder: Path = tmp_path_factory.mktemp("activity")
+    made = activity.build(tables.events, folder=folder, roles=config.roles, seats=config.seats)
+    as_ofs = [START + timedelta(days=days) for days in LENGTHS]
+    return panel.build(made.daily, tables, as_ofs, config).snapshots
+
+
+def test_a_name_is_declared_once() -> None:
+    assert len(NAMES) == len(set(NAMES)) == len(by_name)
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
+def test_a_feature_says_what_it_is(feature: Feature) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", feature.name)
+    assert feature.family in FAMILIES
+    assert feature.unit
+
+
+@pytest.mark.parametrize("feature", TOLD, ids=[feature.name for feature in TOLD])
+def test_a_feature_has_a_sentence(feature: Feature) -> None:
+    assert feature.signal in SIGNALS
+
+
+def test_a_sentence_speaks_of_features_and_nothing_else() -> None:
+    language = jinja2.Environment(autoescape=True)
+    spoken = {
+        signal: jinja2.meta.find_undeclared_variables(language.parse(says)) - SHOWN_BY
+        for signal, says in SIGNALS.items()
+    }
+
+    unknown = {signal: names - set(NAMES) for signal, names in spoken.items()}
+
+    assert not {signal: names for signal, names in unknown.items() if names}
+
+
+def test_every_sentence_is_some_features_own() -> None:
+    assert set(SIGNALS) == {feature.signal for feature in TOLD}
+
+
+def test_a_control_has_no_sentence() -> None:
+    assert not {f.signal for f in FEATURES if f.family == "controls"} & set(SIGNALS)
+
+
+WINDOWED = [f for f in FEATURES if re.search(r"_\d+d", f.name) and f.family != "contract"]
+
+
+@pytest.mark.parametrize("feature", WINDOWED, ids=[feature.name for feature in WINDOWED])
+def test_a_name_carries_the_window_that_is_looked_at(feature: Feature) -> None:
+    named = [int(days) for days in re.findall(r"_(\d+)d(?=_|$)", feature.name)]
+
+    # A level looks back so far; a lag or a change one month further; two windows twice as far.
+    assert len(named) == 1
+    assert feature.reach_days(30) in {named[0], named[0] + 30, 2 * named[0]}
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
+def test_a_window_is_made_of_whole_months(feature: Feature) -> None:
+    assert feature.window_days % 30 == 0
+
+
+def test_every_feature_is_computed(built: pl.DataFrame) -> None:
+    assert tuple(built.columns) == ("account_id", "as_of", *NAMES)
+    assert set(built.select(NAMES).dtypes) == {pl.Float64}
+
+
+def test_every_value_is_finite_or_missing(built: pl.DataFrame) -> None:
+    values = built.select(NAMES).unpivot().drop_nulls()
+
+    wrong = values.filter(~pl.col("value").is_finite())
+
+    assert wrong["variable"].unique().to_list() == []
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
+def test_a_window_that_starts_before_the_log_is_missing(
+    built: pl.DataFrame, feature: Feature
+) -> None:
+    log_days = (pl.col("as_of") - START.date()).dt.total_days()
+
+    early = built.filter(log_days < feature.reach_days(30))
+
+    assert early[feature.name].null_count() == early.height
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
+def test_silence_is_what_the_feature_says_it_is(built: pl.DataFrame, feature: Feature) -> None:
+    log_days = (pl.col("as_of") - START.date()).dt.total_days()
+    whole = built.filter(log_days >= feature.reach_days(30))
+
+    silent = whole.filter(account_id="silent")[feature.name]
+
+    if feature.silence is not None:
+        assert whole[feature.name].null_count() == 0
+    if feature.family in {"seats", "adoption", "depth", "usage", "integrations"} and (
+        feature.needs is None and feature.silence is not None
+    ):
+        assert set(silent) == {feature.silence}
+
+
+def test_a_ratio_to_nothing_is_missing_and_not_infinite(built: pl.DataFrame) -> None:
+    ratios = [f.name for f in FEATURES if f.needs in {"seats", "usage_limit"}]
+
+    without = built.filter(pl.col("account_id").is_in(["limitless", "nothing"])).select(ratios)
+
+    assert [name for name in ratios if without[name].null_count() < without.height] == []
+
+
+def test_use_that_fades_is_a_fall(built: pl.DataFrame) -> None:
+    fallen = built.filter(account_id="fading", as_of=(START + timedelta(days=210)).date())
+
+    assert fallen["seat_growth_90d"].item() == -7 / 5
+    assert fallen["events_growth_90d"].item() < 0
+    assert fallen["new_users_acceleration_90d"].item() <= 0
