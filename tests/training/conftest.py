@@ -25,7 +25,7 @@ SETTINGS = Settings(
         min_leaf_rows=10,
         horizons_days=(14, 30, 60, 90, 180),
     ),
-    evaluation=Evaluation(refit_months=3, capacity=5, resamples=50),
+    evaluation=Evaluation(refit_months=3, capacity=5, resamples=20),
 )
 
 

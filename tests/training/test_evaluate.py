@@ -1,0 +1,213 @@
+"""A walk through history judges with what each cut knew, and says so when that is nothing."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from scipy.special import expit
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+
+from data.errors import HistoryError
+from data.settings import Settings
+from training import baselines, evaluate, outcomes, plots, splits
+from training.evaluate import Evaluation
+
+FIRST = date(2024, 1, 1) + timedelta(days=30 * 7)
+SAID = ["account_id", "as_of", "cut", "probability", "low", "high", "margin", "base_rate"]
+
+
+def judging_from(settings: Settings, first: date | None) -> Settings:
+    rules = settings.evaluation.model_copy(update={"first_as_of": first})
+    return settings.model_copy(update={"evaluation": rules})
+
+
+@pytest.fixture(scope="module")
+def chosen(settings: Settings) -> Settings:
+    return judging_from(settings, FIRST)
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[int, int]]:
+    """What the walk told of its progress."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def walked(history: Any, chosen: Settings, told: list[tuple[int, int]]) -> Evaluation:
+    return evaluate.walk(
+        history.snapshots,
+        history.contracts,
+        chosen,
+        end=history.end,
+        progress=lambda done, total: told.append((done, total)),
+    )
+
+
+def test_every_snapshot_from_the_first_on_is_judged_once(walked: Evaluation, history: Any) -> None:
+    keys = ["as_of", "account_id"]
+
+    judged = history.snapshots.filter(pl.col("as_of") >= FIRST).select(keys)
+
+    assert_frame_equal(walked.predictions.select(keys), judged.sort(keys))
+    assert walked.predictions["cut"].n_unique() == 3
+    assert walked.predictions.select((pl.col("cut") <= pl.col("as_of")).all()).item()
+    assert "3 cuts" in repr(walked)
+
+
+def test_what_comes_after_a_cut_changes_none_of_its_predictions(
+    walked: Evaluation, history: Any, chosen: Settings
+) -> None:
+    cuts = walked.predictions["cut"].unique().sort()
+    cut, until = cuts[1], cuts[2]
+    earlier = history.snapshots.filter(pl.col("as_of") < until)
+    known = history.contracts.filter(pl.col("known") < splits.midnight(cut))
+
+    without = evaluate.walk(earlier, known, chosen, end=splits.midnight(cut))
+
+    assert_frame_equal(
+        without.predictions.select(SAID),
+        walked.predictions.filter(pl.col("cut") <= cut).select(SAID),
+    )
+
+
+def test_the_first_cut_has_nothing_to_be_calibrated_on(walked: Evaluation) -> None:
+    first = walked.predictions.filter(pl.col("cut") == pl.col("cut").min())
+
+    assert first["probability"].to_numpy() == pytest.approx(expit(first["margin"].to_numpy()))
+
+
+def test_a_cut_is_calibrated_on_matured_predictions_of_earlier_cuts_only(
+    history: Any, chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[str], int]] = []
+    honest = evaluate.calibration.fit
+
+    def recording(margin: Any, expanded: Any, groups: list[date]) -> Any:
+        seen.append((sorted({str(cut) for cut in groups}), len(margin)))
+        return honest(margin, expanded, groups)
+
+    monkeypatch.setattr(evaluate.calibration, "fit", recording)
+    found = evaluate.walk(history.snapshots, history.contracts, chosen, end=history.end)
+
+    cuts = [str(cut) for cut in found.predictions["cut"].unique().sort()]
+    assert [earlier for earlier, _ in seen[:-1]] == [cuts[:1], cuts[:2]]
+    # At the second cut, of its three as-ofs the last has a window that is not complete yet.
+    assert seen[0][1] == 60 * 2
+    assert seen[-1] == (cuts, found.predictions["expanded"].count())
+
+
+def test_outcomes_are_those_of_the_contracts_and_null_while_unknown(
+    walked: Evaluation, history: Any, chosen: Settings
+) -> None:
+    truth = outcomes.build(
+        walked.predictions.select("account_id", "as_of"),
+        history.contracts,
+        cut=history.end,
+        rules=chosen.outcome,
+    ).select(expanded=outcomes.expanded(60))
+
+    assert_frame_equal(walked.predictions.select("expanded"), truth)
+    unfinished = pl.col("as_of") > history.end.date() - timedelta(days=60)
+    assert walked.predictions.filter(pl.col("expanded").is_null()).select(unfinished.all()).item()
+
+
+def test_figures_agree_with_scikit_learn_on_the_predictions(walked: Evaluation) -> None:
+    known = walked.predictions.drop_nulls("expanded")
+    happened, base = known["expanded"].to_numpy(), known["base_rate"].to_numpy()
+
+    figures = {name: {n: f.value for n, f in of.items()} for name, of in walked.figures.items()}
+
+    assert set(figures) == {"model", *baselines.RANKINGS}
+    for name, found in figures.items():
+        score = known["probability" if name == "model" else name].to_numpy()
+        assert found["auroc"] == pytest.approx(roc_auc_score(happened, score))
+        assert found["average_precision"] == pytest.approx(average_precision_score(happened, score))
+    loss = log_loss(happened, known["probability"].to_numpy())
+    assert figures["model"]["log_loss"] == pytest.approx(loss)
+    assert figures["model"]["log_loss_skill"] == pytest.approx(1 - loss / log_loss(happened, base))
+
+
+def test_a_signal_that_is_there_is_found(walked: Evaluation) -> None:
+    assert walked.verdict().startswith("The model beats the base rate (log-loss skill 0.")
+    assert "against" in walked.verdict()
+    assert walked.numbers()["auroc"] > 0.65
+    assert walked.best_simple() in baselines.RANKINGS
+
+
+def test_pure_noise_is_told_as_next_to_no_usable_signal(noise: Any, chosen: Settings) -> None:
+    found = evaluate.walk(noise.snapshots, noise.contracts, chosen, end=noise.end)
+
+    assert found.verdict().startswith("Next to no usable signal was found")
+
+
+def test_a_cut_that_cannot_be_trained_is_skipped_with_its_reason(
+    history: Any, settings: Settings
+) -> None:
+    early = judging_from(settings, date(2024, 1, 31))
+    short = history.snapshots.filter(pl.col("as_of") < date(2024, 8, 1))
+
+    found = evaluate.walk(short, history.contracts, early, end=history.end)
+
+    assert list(found.skipped) == [date(2024, 1, 31)]
+    assert "no snapshot has a complete window of 60 days yet" in found.skipped[date(2024, 1, 31)]
+    assert found.predictions["cut"].min() > date(2024, 1, 31)
+
+
+def test_a_history_without_a_cut_to_train_at_is_too_short(history: Any, settings: Settings) -> None:
+    short = history.snapshots.filter(pl.col("as_of") <= date(2024, 1, 31))
+
+    with pytest.raises(HistoryError, match=r"^the history is too short for a walk forward: no"):
+        evaluate.walk(short, history.contracts, settings, end=history.end)
+
+
+def test_an_empty_history_is_too_short(history: Any, settings: Settings) -> None:
+    with pytest.raises(HistoryError, match="the history has no as-of to judge"):
+        evaluate.walk(history.snapshots.clear(), history.contracts, settings, end=history.end)
+
+
+def test_where_nothing_has_matured_yet_nothing_is_judged_or_drawn(
+    history: Any, settings: Settings
+) -> None:
+    last = judging_from(settings, history.end.date())
+
+    found = evaluate.walk(history.snapshots, history.contracts, last, end=history.end)
+
+    assert found.predictions["expanded"].null_count() == found.predictions.height
+    assert found.verdict() == "Too little is known of the outcomes to judge the model."
+    assert found.numbers() == {}
+    assert plots.plots(found.predictions) == {}
+
+
+def test_progress_is_told_after_every_cut(walked: Evaluation, told: list[tuple[int, int]]) -> None:
+    assert walked.predictions["cut"].n_unique() == 3
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_reliability_and_precision_are_drawn(walked: Evaluation) -> None:
+    drawn = plots.plots(walked.predictions)
+
+    assert set(drawn) == {"reliability.png", "precision_recall.png"}
+    lines = drawn["precision_recall.png"].axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["model", *baselines.RANKINGS]
+
+
+def test_simple_rankings_put_the_unknown_last() -> None:
+    known = {
+        "seat_utilization": [0.85, None],
+        "active_users_30d": [3.0, None],
+        "events_30d": [9.0, None],
+        "seat_days_to_ceiling": [None, None],
+        "usage_days_to_limit": [40.0, None],
+    }
+    snapshots = pl.DataFrame(
+        {"account_id": ["a", "b"], "as_of": [FIRST] * 2} | known,
+        schema_overrides=dict.fromkeys(known, pl.Float64),
+    )
+
+    found = baselines.scores(snapshots)
+
+    assert found.row(0)[2:] == (0.85, 3.0, 1.0, 9.0, -40.0)
+    assert np.all(np.array(found.row(1)[2:]) < np.array(found.row(0)[2:]))

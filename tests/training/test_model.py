@@ -1,0 +1,257 @@
+"""The curve never crosses itself, contributions add up, and the same data gives the same bytes."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_series_equal
+
+from data.errors import HistoryError
+from data.settings import Settings
+from features.catalogue import FEATURES, NAMES, by_name
+from training import model, outcomes
+from training.calibration import Calibration
+from training.model import Propensity
+
+
+def texts(fitted: Propensity) -> list[str]:
+    return [booster.model_to_string() for booster in fitted.boosters]
+
+
+def test_the_curve_never_falls_with_the_horizon(fitted: Propensity, history: Any) -> None:
+    curve = fitted.curve(history.snapshots)
+
+    assert curve.shape == (history.snapshots.height, len(fitted.horizons_days))
+    assert (np.diff(curve, axis=1) >= 0).all()
+    assert (curve[:, -1] > curve[:, 0]).any()
+
+
+def test_the_probability_is_the_curve_at_its_horizon(fitted: Propensity, history: Any) -> None:
+    at_sixty = fitted.horizons_days.index(60)
+
+    estimate = fitted.estimate(history.snapshots)
+
+    assert (estimate.probability == fitted.curve(history.snapshots)[:, at_sixty]).all()
+    assert (estimate.low <= estimate.probability).all()
+    assert (estimate.probability <= estimate.high).all()
+
+
+def test_calibration_changes_probabilities_and_not_the_order(
+    fitted: Propensity, history: Any
+) -> None:
+    plain = fitted.estimate(history.snapshots)
+
+    mapped = fitted.calibrated(Calibration(slope=0.5, intercept=-1.0)).estimate(history.snapshots)
+
+    assert (mapped.margin == plain.margin).all()
+    assert (np.argsort(mapped.probability) == np.argsort(plain.probability)).all()
+    assert not np.allclose(mapped.probability, plain.probability)
+
+
+def test_contributions_and_base_add_up_to_the_margin(fitted: Propensity, history: Any) -> None:
+    contributions, base = fitted.contributions(history.snapshots)
+
+    margin = fitted.estimate(history.snapshots).margin
+    assert contributions.shape == (history.snapshots.height, len(fitted.inputs))
+    np.testing.assert_allclose(contributions.sum(axis=1) + base, margin, rtol=0, atol=1e-9)
+
+
+def test_contributions_agree_with_shap(fitted: Propensity, history: Any) -> None:
+    some = history.snapshots.sample(40, seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import shap  # noqa: PLC0415 - warns on import
+
+        matrix = np.column_stack([some.select(fitted.inputs).to_numpy(), np.full(40, 60.0)])
+        told = [shap.TreeExplainer(booster).shap_values(matrix) for booster in fitted.boosters]
+
+    contributions, _ = fitted.contributions(some)
+
+    theirs = np.mean(told, axis=0)[:, : len(fitted.inputs)]
+    np.testing.assert_allclose(contributions, theirs, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_same_seed_gives_the_same_bytes_whatever_the_threads(
+    fitted: Propensity, history: Any, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "cpu_count", lambda: threads)
+
+    again = history.fit()
+
+    assert texts(again) == texts(fitted)
+
+
+def test_another_seed_gives_another_model(fitted: Propensity, history: Any) -> None:
+    other = history.fit(seed=8)
+
+    assert texts(other) != texts(fitted)
+
+
+def test_members_differ_from_each_other(fitted: Propensity) -> None:
+    assert len(set(texts(fitted))) == len(fitted.boosters)
+
+
+def test_the_order_of_the_panel_columns_is_immaterial(fitted: Propensity, history: Any) -> None:
+    backwards = history.snapshots.select(*reversed(history.snapshots.columns))
+
+    assert (fitted.estimate(backwards).margin == fitted.estimate(history.snapshots).margin).all()
+
+
+DIRECTED = [feature.name for feature in FEATURES if feature.direction]
+
+
+@pytest.mark.parametrize("name", DIRECTED)
+def test_a_known_direction_is_honoured_even_against_the_data(history: Any, name: str) -> None:
+    direction = by_name[name].direction
+    # In this history the column acts the other way round.
+    against = (pl.col("seat_utilization") * -direction).alias(name)
+    known = history.known()
+    turned = known.snapshots.with_columns(against)
+    fitted = model.fit(
+        turned,
+        known.outcomes,
+        _small(),
+        horizon_days=60,
+        inputs=(name, "tenure_days", "mrr"),
+    )
+    some = turned.head(30)
+    steps = [some.with_columns(pl.lit(float(at)).alias(name)) for at in np.linspace(-1.5, 1.5, 13)]
+
+    margins = np.stack([fitted.estimate(step).margin for step in steps])
+
+    assert (np.diff(margins, axis=0) * direction >= 0).all()
+
+
+def _small() -> Any:
+    return Settings().model.model_copy(
+        update={"members": 2, "rounds": 15, "min_leaf_rows": 5, "horizons_days": (60,)}
+    )
+
+
+def test_what_the_data_says_in_the_known_direction_is_learned(
+    fitted: Propensity, history: Any
+) -> None:
+    some = history.snapshots.head(50)
+
+    low, high = (
+        fitted.estimate(some.with_columns(seat_utilization=pl.lit(use))).margin
+        for use in (0.2, 1.1)
+    )
+
+    assert (high > low).all()
+
+
+def test_controls_are_no_inputs(fitted: Propensity) -> None:
+    controls = {feature.name for feature in FEATURES if feature.family == "controls"}
+
+    assert controls
+    assert not controls & set(fitted.inputs)
+    assert set(fitted.inputs) == set(NAMES) - controls
+
+
+def test_controls_change_nothing(fitted: Propensity, history: Any) -> None:
+    without = history.snapshots.with_columns(
+        pl.lit(None, pl.Float64).alias(feature.name)
+        for feature in FEATURES
+        if feature.family == "controls"
+    )
+
+    assert (fitted.estimate(without).margin == fitted.estimate(history.snapshots).margin).all()
+
+
+def test_constant_and_missing_columns_are_no_obstacle(fitted: Propensity, history: Any) -> None:
+    contributions, _ = fitted.contributions(history.snapshots)
+
+    # The history's mrr is missing throughout and its plan_rank is constant.
+    useless = [fitted.inputs.index(name) for name in ("mrr", "plan_rank")]
+    assert (contributions[:, useless] == 0).all()
+
+
+def test_a_snapshot_of_which_nothing_is_known_is_still_estimated(
+    fitted: Propensity, history: Any
+) -> None:
+    nothing = history.snapshots.head(1).with_columns(
+        pl.lit(None, pl.Float64).alias(name) for name in NAMES
+    )
+
+    estimate = fitted.estimate(nothing)
+
+    assert 0 < estimate.probability[0] < 1
+
+
+def test_a_plain_model_knows_its_own_horizon_only(history: Any) -> None:
+    plain = history.fit(horizons_days=(60,))
+
+    assert plain.horizons_days == (60,)
+    assert plain.curve(history.snapshots).shape[1] == 1
+    with pytest.raises(ValueError, match="knows 60 days only, not 90"):
+        plain.estimate(history.snapshots, 90)
+
+
+def test_a_plain_model_explains_its_margin_too(history: Any) -> None:
+    plain = history.fit(horizons_days=(60,))
+
+    contributions, base = plain.contributions(history.snapshots)
+
+    margin = plain.estimate(history.snapshots).margin
+    np.testing.assert_allclose(contributions.sum(axis=1) + base, margin, rtol=0, atol=1e-9)
+
+
+def test_unfinished_windows_are_used_as_far_as_they_are_known(history: Any) -> None:
+    known = history.known()
+    rows = {
+        h: known.outcomes.select(outcomes.expanded(h).alias("y"))["y"].count() for h in (14, 180)
+    }
+
+    fitted = history.fit()
+
+    assert rows[14] > rows[180]
+    assert set(fitted.horizons_days) == {14, 30, 60, 90, 180}
+
+
+def test_a_history_without_expansions_is_refused_in_one_sentence(history: Any) -> None:
+    quiet = history.known().outcomes.with_columns(pl.lit(None, pl.Int64).alias("days_to_expansion"))
+
+    with pytest.raises(
+        HistoryError, match=r"^0 of \d+ complete windows of 60 days hold an"
+    ) as told:
+        _fit(history, quiet)
+
+    assert "\n" not in str(told.value)
+
+
+def test_a_history_of_nothing_but_expansions_is_refused(history: Any) -> None:
+    always = history.known().outcomes.with_columns(pl.lit(1, pl.Int64).alias("days_to_expansion"))
+
+    with pytest.raises(HistoryError, match="at least 10 with and 10 without one are needed"):
+        _fit(history, always)
+
+
+def test_a_handful_of_expansions_is_not_counted_once_per_horizon(history: Any) -> None:
+    outcome = history.known().outcomes.with_row_index("row")
+    nine = pl.when(pl.col("row") < 9).then(pl.lit(1, pl.Int64))
+    few = outcome.with_columns(days_to_expansion=nine).drop("row")
+
+    with pytest.raises(HistoryError, match=r"^9 of"):
+        _fit(history, few)
+
+
+def test_without_a_complete_window_the_history_is_called_too_short(history: Any) -> None:
+    open_ended = history.known().outcomes.with_columns(pl.lit(59).alias("known_days"))
+
+    with pytest.raises(HistoryError, match="no snapshot has a complete window of 60 days yet"):
+        _fit(history, open_ended)
+
+
+def _fit(history: Any, outcome: pl.DataFrame) -> Propensity:
+    return model.fit(history.known().snapshots, outcome, _small(), horizon_days=60)
+
+
+def test_the_same_data_gives_the_same_label_rows(history: Any) -> None:
+    first, second = history.known(), history.known()
+
+    assert_series_equal(first.outcomes["days_to_expansion"], second.outcomes["days_to_expansion"])
+    assert "3 boosters of 40 trees" in repr(history.fit())
