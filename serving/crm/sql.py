@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -221,9 +222,11 @@ def place(url: str) -> str:
 
 
 def _make_folder(url: sa.URL) -> None:
-    """SQLite makes its file, but not the folder of it."""
-    if url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}:
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    """SQLite makes its file, but not the folder of it; what cannot be made, it tells itself."""
+    file = url.database or ":memory:"
+    if url.get_backend_name() == "sqlite" and not file.startswith((":", "file:")):
+        with suppress(OSError):
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
 
 
 class _told:  # noqa: N801 - reads as a verb: ``with _told():``

@@ -1,0 +1,103 @@
+"""Tiers, limits and motions, worked out by hand on the edges of their rules."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from serving import playbook
+
+QUIET: dict[str, float | None] = {
+    "seat_utilization": 0.5,
+    "new_users_30d": 0.0,
+    "new_users_90d": 1.0,
+    "plateau_months": 0.0,
+    "usage_ratio": None,
+    "api_growth_30d": None,
+    "adoption_acceleration_60d": 0.0,
+    "features_new_60d": 0.0,
+    "departments_90d": 1.0,
+    "departments_new_90d": 0.0,
+    "integrations_growth_90d": 0.0,
+}
+FULL = {"seat_utilization": 0.95, "new_users_30d": 2.0}
+FLAT = {"seat_utilization": 0.9, "plateau_months": 6.0, "new_users_90d": 0.0}
+VOLUME = {"usage_ratio": 0.4, "api_growth_30d": 0.21}
+ADOPTING = {"adoption_acceleration_60d": 1.0, "features_new_60d": 2.0}
+SPREADING = {"departments_90d": 2.0, "departments_new_90d": 1.0}
+
+
+def judged(*accounts: dict[str, Any]) -> list[tuple[str, int | None, str]]:
+    rows = [QUIET | account for account in accounts]
+    schema = dict.fromkeys(QUIET, pl.Float64)
+    return playbook.judged(pl.DataFrame(rows, schema=schema), plateau_days=180).rows()
+
+
+@pytest.mark.parametrize(
+    ("account", "verdict"),
+    [
+        ({}, ("none", None, "watch")),
+        # Seats: above 88 % and somebody new in the last 30 days.
+        (FULL, ("seats", 1, "seat add")),
+        (FULL | {"seat_utilization": 0.88}, ("seats", None, "watch")),
+        (FULL | {"seat_utilization": 0.881}, ("seats", 1, "seat add")),
+        (FULL | {"new_users_30d": 0.0}, ("seats", None, "watch")),
+        (FULL | {"seat_utilization": 1.4}, ("seats", 1, "seat add")),
+        # Volume: more than a fifth above the month before, on a plan with a limit.
+        (VOLUME, ("usage", 1, "volume upgrade")),
+        (VOLUME | {"api_growth_30d": 0.2}, ("none", None, "watch")),
+        (VOLUME | {"usage_ratio": None}, ("none", None, "watch")),
+        (VOLUME | {"usage_ratio": 0.8, "api_growth_30d": None}, ("usage", None, "watch")),
+        (FULL | VOLUME, ("seats", 1, "seat add")),
+        # Leading: two new features and more than before; a new department; a new integration.
+        (ADOPTING, ("plan", 2, "capabilities")),
+        (ADOPTING | {"features_new_60d": 1.0}, ("none", None, "watch")),
+        (ADOPTING | {"adoption_acceleration_60d": 0.0}, ("none", None, "watch")),
+        (SPREADING, ("plan", 2, "capabilities")),
+        (SPREADING | {"departments_90d": 1.0}, ("none", None, "watch")),
+        (SPREADING | {"departments_new_90d": 0.0}, ("none", None, "watch")),
+        ({"integrations_growth_90d": 1.0}, ("plan", 2, "capabilities")),
+        ({"integrations_growth_90d": -1.0}, ("none", None, "watch")),
+        (ADOPTING | {"seat_utilization": 0.8}, ("seats", 2, "capabilities")),
+        (ADOPTING | FULL, ("seats", 1, "seat add")),
+        # High and flat for half a year, and nobody new: no ask.
+        (FLAT, ("seats", None, "consolidate")),
+        (FLAT | {"seat_utilization": 0.8}, ("seats", None, "consolidate")),
+        (FLAT | {"seat_utilization": 0.79}, ("none", None, "watch")),
+        (FLAT | {"plateau_months": 5.0}, ("seats", None, "watch")),
+        (FLAT | {"new_users_90d": 1.0}, ("seats", None, "watch")),
+        (FLAT | ADOPTING, ("seats", 2, "consolidate")),
+        # A volume limit that is being hit is an ask of its own, however flat the seats.
+        (FLAT | VOLUME, ("usage", 1, "volume upgrade")),
+        # The limit is the one nearer to being reached.
+        ({"seat_utilization": 0.81, "usage_ratio": 0.9}, ("usage", None, "watch")),
+        ({"seat_utilization": 0.9, "usage_ratio": 0.9}, ("seats", None, "watch")),
+    ],
+)
+def test_limit_tier_and_motion_are_as_worked_out_by_hand(
+    account: dict[str, Any], verdict: tuple[str, int | None, str]
+) -> None:
+    assert judged(account) == [verdict]
+
+
+def test_an_account_of_which_nothing_is_known_is_watched() -> None:
+    assert judged(dict.fromkeys(QUIET)) == [("none", None, "watch")]
+
+
+def test_accounts_are_judged_each_on_its_own_and_in_order() -> None:
+    alone = [judged(account)[0] for account in (FULL, {}, FLAT, VOLUME)]
+
+    assert judged(FULL, {}, FLAT, VOLUME) == alone
+
+
+def test_a_plateau_lasts_as_long_as_the_settings_say() -> None:
+    flat = pl.DataFrame([QUIET | FLAT], schema=dict.fromkeys(QUIET, pl.Float64))
+
+    assert playbook.judged(flat, plateau_days=210)["motion"].to_list() == ["watch"]
+
+
+def test_every_verdict_is_among_the_limits_and_motions_that_are_explained() -> None:
+    found = judged({}, FULL, VOLUME, ADOPTING, SPREADING, FLAT)
+
+    assert {limit for limit, _, _ in found} == set(playbook.LIMITS)
+    assert {motion for _, _, motion in found} == set(playbook.MOTIONS)
