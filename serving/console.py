@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from serving.checkup import Checkup
@@ -85,7 +87,8 @@ def monday_list(rows: Sequence[Mapping[str, Any]], as_of: date | None, top: int)
         )
         out.print(line, style="bold", highlight=False, markup=False)
         for sentence in row["signals"] or ["Nothing stands out"]:
-            out.print(f"     {sentence}", highlight=False, markup=False)
+            # Padding keeps the indent where a narrow terminal breaks the line.
+            out.print(Padding(Text(sentence), (0, 0, 0, 5)))
     if len(rows) > top:
         out.print(f"     … and {len(rows) - top:,} more", style="dim", highlight=False)
     out.print()

@@ -28,8 +28,8 @@ SIGNALS = {
     ),
     "new_user_recency": (
         "the last new user came {{ days_ago(days_since_new_user) }}"
-        "{% if new_users_months_6m %}, in {{ n(new_users_months_6m) }} of the last six months"
-        " somebody joined{% endif %}"
+        "{% if new_users_months_6m %}; somebody joined in {{ n(new_users_months_6m) }} of the last"
+        " six months{% endif %}"
     ),
     "people": (
         "{{ people(people_90d) }} used the product in the last 90 days"
