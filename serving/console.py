@@ -88,7 +88,7 @@ def monday_list(rows: Sequence[Mapping[str, Any]], as_of: date | None, top: int)
         out.print(line, style="bold", highlight=False, markup=False)
         for sentence in row["signals"] or ["Nothing stands out"]:
             # Padding keeps the indent where a narrow terminal breaks the line.
-            out.print(Padding(Text(sentence), (0, 0, 0, 5)))
+            out.print(Padding(Text(sentence), (0, 0, 0, 5), expand=False))
     if len(rows) > top:
         out.print(f"     … and {len(rows) - top:,} more", style="dim", highlight=False)
     out.print()
