@@ -167,14 +167,15 @@ def test_copies_across_files_count_once_and_are_counted_as_copies(log: Log) -> N
 
 
 def test_of_two_copies_the_one_known_first_counts_in_whichever_file_it_lies(log: Log) -> None:
-    late = JANUARY[0] | {"known_at": DAY, "quantity": 5.0}
+    first = JANUARY[0] | {"quantity": 3.0}
+    late = JANUARY[0] | {"known_at": DAY, "quantity": 1.0, "event": "amended"}
     log.put("2024-01", [late, *JANUARY[1:]])
-    log.put("redelivered", [JANUARY[0]])
+    log.put("redelivered", [first])
 
     kept = log.build().daily.filter(pl.col("day") == JANUARY[0]["timestamp"].date()).collect()
 
     assert kept.select("known_day", "quantity_milli").rows() == [
-        (JANUARY[0]["timestamp"].date(), 1000)
+        (JANUARY[0]["timestamp"].date(), 3000)
     ]
 
 

@@ -279,7 +279,8 @@ def test_a_replay_after_late_rows_and_corrections_gives_the_same_bytes(
 ) -> None:
     then = world.known_before(as_of)
     copies = data.draw(st.lists(st.sampled_from(then.events), max_size=4))
-    redelivered = [row | {"known_at": as_of + timedelta(days=3)} for row in copies]
+    amended = {"known_at": as_of + timedelta(days=3), "event": "amended", "quantity": 0.0}
+    redelivered = [row | amended for row in copies]
     late = [row for row in world.events if row not in then.events]
     with TemporaryDirectory() as folder:
         first = build(then, [as_of], folder=Path(folder))
@@ -382,6 +383,18 @@ def test_what_becomes_known_of_a_day_later_does_not_count_with_the_day() -> None
     found = build(world, [as_of, ANCHOR]).snapshots.select("as_of", "champion_share_90d")
 
     assert found.rows() == [(as_of.date(), 0.5), (ANCHOR.date(), 0.9)]
+
+
+@pytest.mark.parametrize(("tick", "seen"), [(-TICK, 1), (timedelta(0), 0)])
+def test_a_stamp_is_believed_from_the_first_reliable_day_on(tick: timedelta, seen: int) -> None:
+    reliable, as_of = ANCHOR - timedelta(days=5), ANCHOR - timedelta(days=10)
+    stamped = happening("acme", as_of - timedelta(days=1), reliable + tick)
+    alive = happening("acme", as_of - timedelta(days=100), event="login")
+    world = World(events=[alive, stamped], subscriptions=SOLD, reliable_from=reliable.date())
+
+    found = build(world, [as_of]).snapshots
+
+    assert found["events_30d"].to_list() == [seen]
 
 
 def test_a_log_of_machines_alone_has_no_people() -> None:

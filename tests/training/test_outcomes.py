@@ -346,15 +346,15 @@ def test_a_lapse_of_long_ago_that_was_made_good_does_not_end_the_account() -> No
     assert found["days_to_churn"] is None
 
 
-@pytest.mark.parametrize("reliable_from", [None, (AS_OF + timedelta(days=40)).date()])
-def test_a_booking_time_is_believed_only_once_booking_times_are_reliable(
-    reliable_from: date | None,
+@pytest.mark.parametrize(("first_reliable", "day"), [(29, 30), (30, 30), (31, 55)])
+def test_a_booking_time_is_believed_from_the_first_reliable_day_on(
+    first_reliable: int, day: int
 ) -> None:
-    rows = [BASE, row(55, 30, seats=20)]
+    reliable_from = (AS_OF + timedelta(days=first_reliable)).date()
 
-    found = outcome(rows, reliable_from=reliable_from)
+    found = outcome([BASE, row(55, 30, seats=20)], reliable_from=reliable_from)
 
-    assert found["days_to_expansion"] == (30 if reliable_from is None else 55)
+    assert found["days_to_expansion"] == day
 
 
 def test_a_bulk_load_makes_no_expansions() -> None:
