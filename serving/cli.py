@@ -74,9 +74,15 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--accounts", type=click.IntRange(1), default=400, show_default=True)
-@click.option("--months", type=click.IntRange(1), default=30, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=7, show_default=True)
+@click.option(
+    "--accounts", type=click.IntRange(1), default=400, show_default=True, help="Customers to have."
+)
+@click.option(
+    "--months", type=click.IntRange(1), default=30, show_default=True, help="Months of history."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=7, show_default=True, help="Same seed, same company."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option(
     "--dirt", type=click.FloatRange(0, 1), default=0.0, help="Share of malformed rows to add."

@@ -1,0 +1,166 @@
+"""Two companies at the command line: a simulated one that walks the whole road, and a tiny one."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from serving.cli import main
+
+# Enough to learn from in seconds.
+QUICK = """
+[model]
+members = 2
+rounds = 40
+min_leaf_rows = 10
+horizons_days = [30, 60, 180]
+
+[evaluation]
+resamples = 20
+capacity = 5
+"""
+
+
+@dataclass(frozen=True)
+class Company:
+    """A folder with tables and settings, and the commands that were run on it."""
+
+    folder: Path
+    said: dict[str, Result] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "expansion.toml"
+
+    def run(self, command: str, *arguments: object) -> Result:
+        """Run a command on this company's settings."""
+        return CliRunner().invoke(main, [command, "-c", *map(str, (self.config, *arguments))])
+
+    def ask(self, command: str, *arguments: object) -> dict[str, Any]:
+        """What a command says when asked for JSON."""
+        return answer(self.run(command, "--json", *arguments))
+
+    def told(self, label: str) -> dict[str, Any]:
+        """What was said on the way."""
+        return answer(self.said[label])
+
+    def shown(self) -> dict[str, Any]:
+        """The list that is in force, whole."""
+        return self.ask("show", "--top", 9999)
+
+
+def answer(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    told: dict[str, Any] = json.loads(result.stdout)
+    return told
+
+
+def refusal(result: Result) -> str:
+    """The one line in which a command refused, without its first word."""
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    (line,) = [line for line in result.stderr.splitlines() if not line.endswith(" done")]
+    assert line.startswith("Error: ")
+    assert result.stdout == ""
+    return line.removeprefix("Error: ")
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[[Result], str]:
+    return refusal
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """A simulated company, from its log to its list, and an older list after that."""
+    company = Company(tmp_path_factory.mktemp("road") / "company")
+    made = ["--accounts", "80", "--months", "20", "--seed", "7", "--json"]
+    company.said["simulate"] = CliRunner().invoke(
+        main, ["simulate", *made, "--out", str(company.folder)]
+    )
+    with company.config.open("a") as file:
+        file.write(QUICK)
+
+    def walk(label: str, command: str, *arguments: object) -> None:
+        company.said[label] = company.run(command, "--json", *arguments)
+
+    walk("check", "check")
+    walk("features", "features", "--months", 3, "--out", company.folder / "panel.parquet")
+    walk("train", "train")
+    walk("evaluate", "evaluate", "--predictions", company.folder / "predictions.parquet")
+    walk("score", "score", "--out", company.folder / "list.parquet")
+    walk("show", "show", "--top", 9999)
+    walk("score again", "score")
+    walk("show again", "show", "--top", 9999)
+    as_of = datetime.fromisoformat(company.told("score")["as_of"]).date()
+    walk("score older", "score", "--as-of", as_of - timedelta(days=28))
+    walk("show after older", "show", "--top", 9999)
+    walk("show account", "show", company.told("show")["accounts"][0]["account_id"])
+    return company
+
+
+TABLES = {
+    "events": "account_id,user_id,timestamp,event,feature",
+    "subscriptions": "account_id,effective_date,licensed_seats,plan,mrr,status",
+    "accounts": "account_id,created_date,name",
+}
+SETTINGS = """
+as_of = "data end"
+state = "state"
+[tables]
+events = "events.csv"
+subscriptions = "subscriptions.csv"
+accounts = "accounts.csv"
+max_quarantine_share = 1
+"""
+START = datetime(2024, 1, 1, 9, tzinfo=UTC)
+DAYS = 400
+
+
+@dataclass(frozen=True)
+class Tiny(Company):
+    """Four accounts of two people each, in CSV files that a test may spoil."""
+
+    def write(self, table: str, rows: list[str]) -> None:
+        (self.folder / f"{table}.csv").write_text("\n".join([TABLES[table], *rows]) + "\n")
+
+    def rows(self, table: str) -> list[str]:
+        return (self.folder / f"{table}.csv").read_text().splitlines()[1:]
+
+    def add(self, table: str, *rows: str) -> None:
+        self.write(table, [*self.rows(table), *rows])
+
+    def settings(self, text: str) -> None:
+        self.config.write_text(text)
+
+    def panel(self, *arguments: object) -> tuple[dict[str, Any], pl.DataFrame]:
+        """What ``features`` said, and what it wrote."""
+        out = self.folder / "panel.parquet"
+        return self.ask("features", "--out", out, *arguments), pl.read_parquet(out)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Tiny:
+    company = Tiny(tmp_path / "tiny")
+    company.folder.mkdir()
+    company.settings(SETTINGS)
+    accounts = ["acme", "beta", "core", "dune"]
+    company.write("accounts", [f"{name},2023-12-01,{name.title()}" for name in accounts])
+    company.write("subscriptions", [f"{name},2023-12-01,10,team,100,paid" for name in accounts])
+    days = [START + timedelta(days=day) for day in range(0, DAYS, 10)]
+    company.write(
+        "events",
+        [
+            f"{name},{name}-{user},{day:%Y-%m-%dT%H:%M:%SZ},view,reports"
+            for name in accounts
+            for user in (1, 2)
+            for day in days
+        ],
+    )
+    return company
