@@ -177,6 +177,7 @@ STORIES = {
         [row(20, 20, seats=18, mrr=180, change="merger"), row(40, 40, seats=15, mrr=150)],
         NO,
     ),
+    "more is booked late for a time that is long over": ([row(-250, 20, seats=14)], NO),
     "the past is corrected": ([row(-100, 20, seats=14, change="correction")], NO),
     "a rise is corrected away": (
         [row(20, 20, seats=20), row(20, 30, seats=10, change="correction")],
