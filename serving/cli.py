@@ -309,7 +309,8 @@ def score(
     if as_json:
         console.emit({"as_of": str(moment.date()), "dry_run": dry_run, **record})
         return
-    console.monday_list(scored.accounts.rows(named=True), moment.date(), top)
+    rows, horizon_days = scored.accounts.rows(named=True), champion.model.horizon_days
+    console.monday_list(rows, moment.date(), top, horizon_days=horizon_days)
     console.scored(record, dry_run=dry_run, where=sql.place(settings.crm_url))
 
 
@@ -332,7 +333,11 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     if as_of is None:
         raise DeliveryError("the CRM holds no list yet; run `expansion score` first.")
     if account is None:
-        _show_list(console, crm.listed(), as_of, top, as_json)
+        rows = crm.listed()
+        if as_json:
+            console.emit({"as_of": as_of, "accounts": rows[:top]})
+        else:
+            console.monday_list(rows, as_of, top, horizon_days=settings.outcome.horizon_days)
         return
     found = crm.account(account)
     if found is None:
@@ -343,14 +348,7 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     if as_json:
         console.emit({**found, "past": past})
     else:
-        console.one_account(found, past)
-
-
-def _show_list(console: Any, rows: Any, as_of: Any, top: int, as_json: bool) -> None:  # noqa: ANN401
-    if as_json:
-        console.emit({"as_of": as_of, "accounts": rows[:top]})
-        return
-    console.monday_list(rows, as_of, top)
+        console.one_account(found, past, horizon_days=settings.outcome.horizon_days)
 
 
 def _opened(config: Path) -> tuple[Settings, datetime]:

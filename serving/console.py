@@ -71,9 +71,11 @@ def _said(stage: str, done: int, total: int) -> None:
         logs.print(f"{stage}: {total} done", highlight=False)
 
 
-def monday_list(rows: Sequence[Mapping[str, Any]], as_of: date | None, top: int) -> None:
+def monday_list(
+    rows: Sequence[Mapping[str, Any]], as_of: date | None, top: int, *, horizon_days: int
+) -> None:
     """Print the list as a CSM reads it: a line per account, and why beneath it."""
-    out.print(f"\n[bold]Who will expand within 60 days, as of {as_of}[/bold]\n")
+    out.print(f"\n[bold]Who will expand within {horizon_days} days, as of {as_of}[/bold]\n")
     head = (
         f"{'#':>3}  {'account':<24} {'chance':>6}  {'80 % interval':<13}  {'talk from':<16}  limit"
     )
@@ -123,7 +125,9 @@ def talk_from(row: Mapping[str, Any]) -> str:
     return "now" if day <= row["as_of"] else f"{day.day} {day:%B}"
 
 
-def one_account(row: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> None:
+def one_account(
+    row: Mapping[str, Any], past: Sequence[Mapping[str, Any]], *, horizon_days: int
+) -> None:
     """Print one account in full."""
     title = f"{row['name'] or row['account_id']} ({row['account_id']})"
     out.print(title, style="bold", markup=False, highlight=False)
@@ -133,7 +137,9 @@ def one_account(row: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> No
     used, sold = row["active_seats"], row["licensed_seats"]
     facts = {
         "rank": f"{row['rank']}, as of {row['as_of']}, by model version {row['model']}",
-        "chance in 60 days": f"{row['probability']:.1%} ({row['low']:.1%} – {row['high']:.1%})",
+        f"chance in {horizon_days} days": (
+            f"{row['probability']:.1%} ({row['low']:.1%} – {row['high']:.1%})"
+        ),
         "chance in 180 days": f"{row['probability_180d']:.1%}",
         "talk from": talk_from(row),
         "if it expands": f"{row['expected_date']}, most likely between"

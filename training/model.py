@@ -186,7 +186,8 @@ def fit(
     whole = lgb.Dataset(matrix, label, feature_name=names, params=parameters, free_raw_data=False)
     whole.construct()
     codes = snapshots["account_id"].rank("dense").to_numpy().astype(np.int64)[rows] - 1
-    draws = _bootstraps(codes.max() + 1, settings.members, settings.seed)
+    expansions = np.bincount(codes, weights=label).astype(np.float64)
+    draws = _bootstraps(expansions, settings.members, settings.seed)
 
     def member(number: int) -> lgb.Booster:
         weight = draws[number][codes].astype(np.float64)
@@ -255,7 +256,13 @@ def _parameters(settings: Model, names: Sequence[str], stacked: int) -> dict[str
     }
 
 
-def _bootstraps(accounts: int, members: int, seed: int) -> NDArray[np.int64]:
-    """Draw accounts with replacement for each member: how often each account is in it."""
-    draws = np.random.default_rng(seed).integers(accounts, size=(members, accounts))
+def _bootstraps(expansions: Array, members: int, seed: int) -> NDArray[np.int64]:
+    """Draw accounts with replacement for each member: how often each account is in it.
+
+    A draw in which no account ever expanded teaches nothing and is drawn again.
+    """
+    rng, accounts = np.random.default_rng(seed), len(expansions)
+    draws = rng.integers(accounts, size=(members, accounts))
+    while (barren := ~expansions[draws].any(axis=1)).any():
+        draws[barren] = rng.integers(accounts, size=(barren.sum(), accounts))
     return np.stack([np.bincount(draw, minlength=accounts) for draw in draws])

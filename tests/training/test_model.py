@@ -239,6 +239,21 @@ def test_a_handful_of_expansions_is_not_counted_once_per_horizon(history: Any) -
         _fit(history, few)
 
 
+def test_expansions_of_one_account_alone_reach_every_member(history: Any) -> None:
+    mine = pl.when(pl.col("account_id") == "acc_007").then(pl.lit(1, pl.Int64))
+    alone = history.known().outcomes.with_columns(days_to_expansion=mine)
+
+    fitted = model.fit(
+        history.known().snapshots,
+        alone,
+        _small().model_copy(update={"members": 12}),
+        horizon_days=60,
+    )
+
+    # A member that never saw an expansion would be all but certain that there is none.
+    assert fitted.estimate(history.snapshots).margin.min() > -6
+
+
 def test_without_a_complete_window_the_history_is_called_too_short(history: Any) -> None:
     open_ended = history.known().outcomes.with_columns(pl.lit(59).alias("known_days"))
 

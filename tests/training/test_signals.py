@@ -27,7 +27,7 @@ NOUNS = "people|seats|features|integrations|departments|e-mail domains|years"
 
 
 @given(facts)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_every_sentence_reads_well_whatever_the_numbers(known: dict[str, float | None]) -> None:
     told = {
         signal: signals.sentence(signal, known)

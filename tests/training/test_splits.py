@@ -86,7 +86,7 @@ def _contract(effective: int, known: int, seats: float) -> dict[str, Any]:
 
 
 @given(worlds())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_no_label_reaches_past_the_cut(
     world: tuple[pl.DataFrame, pl.DataFrame, datetime, Outcome],
 ) -> None:
@@ -103,7 +103,7 @@ def test_no_label_reaches_past_the_cut(
 
 
 @given(worlds())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_what_comes_after_the_cut_changes_no_label(
     world: tuple[pl.DataFrame, pl.DataFrame, datetime, Outcome],
 ) -> None:
