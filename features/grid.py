@@ -37,7 +37,7 @@ class Grid:
     seats : polars.DataFrame
         Active days of the events that make a seat active, likewise.
     volume : polars.DataFrame
-        Count and quantity (thousandths) per account, role, feature, month and ``known``.
+        Count, quantity (thousandths) and first day per account, role, feature, month and ``known``.
     starts : polars.DataFrame
         First day of what became known in each month: where the log began, as seen from an as-of.
     """
@@ -87,7 +87,9 @@ def fold(daily: pl.LazyFrame, anchor: datetime) -> Grid:
             _with_events(_per_user(uses, month, known), uses, month, known),
             _per_user(rows.filter("seat", pl.col("user_id").is_not_null()), month, known),
             rows.group_by("account_id", "role", "feature", month.alias("month"), known)
-            .agg(pl.col("count").sum(), pl.col("quantity_milli").sum())
+            .agg(
+                pl.col("count").sum(), pl.col("quantity_milli").sum(), first_day=pl.col("day").min()
+            )
             .sort("account_id", "role", "feature", "month", "known"),
             rows.group_by(known).agg(first_day=pl.col("day").min()).sort("known"),
         ],

@@ -76,6 +76,7 @@ def at(
             # Polars counts without a sign: three seats fewer would be four billion more.
             cs.unsigned_integer().cast(pl.Int64),
             pl.col("log_days").dt.total_days(),
+            seat_window_days=pl.lit(seat_months * MONTH_DAYS),
             as_of=pl.lit(as_of.date()),
         )
         .sort("account_id")
@@ -213,7 +214,7 @@ def _roles(grid: Grid, as_of: datetime) -> pl.DataFrame:
             *(count("use", [back]).alias(f"events_m{back}") for back in _MONTHS),
             *(quantity("api_call", [back]).alias(f"api_calls_m{back}") for back in _MONTHS),
             *(distinct("integration", [b]).alias(f"integrations_m{b}") for b in (0, 1, 2, 3)),
-            since_first_api_months=month.filter(role == "api_call").max(),
+            since_first_api_days=_days_ago("first_day", as_of).filter(role == "api_call").max(),
             since_event_months=month.min(),
             integrations_ever=pl.col("feature").filter(role == "integration").n_unique(),
             integrations_before_90d=pl.col("feature")
@@ -290,7 +291,11 @@ def _terms(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
 
 def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Tenure and past expansions, from what was in force one row after the other."""
-    steps = signed.filter(pl.col("effective") <= as_of).with_columns(
+    # Of several rows from one effective date the one known last speaks, as in in_force.
+    spoken = signed.filter(pl.col("effective") <= as_of).unique(
+        ["account_id", "effective"], keep="last", maintain_order=True
+    )
+    steps = spoken.with_columns(
         pl.col(*contract.LEVELS).shift(1).over("account_id").name.suffix("_before"),
         pl.col("paid").shift(1).over("account_id").alias("was_paid"),
     )

@@ -84,7 +84,7 @@ def build(
     )
     seat_days = settings.seats.window_days
     people = _dated_only(tables.users.rows, settings.tables.stable)
-    snapshots, excluded = [], []
+    eligible, excluded = [], []
     for phase in _by_phase(as_ofs):
         grid = fold(daily, max(phase))
         for as_of in phase:
@@ -96,11 +96,12 @@ def build(
             )
             excluded.append(verdict.filter(pl.col("reason").is_not_null()))
             fit = verdict.filter(pl.col("reason").is_null()).select("account_id")
-            snapshots.append(_valued(counted.join(fit, on="account_id", how="semi"), seat_days))
+            eligible.append(counted.join(fit, on="account_id", how="semi"))
             if progress:
-                progress(len(snapshots), len(as_ofs))
+                progress(len(eligible), len(as_ofs))
     order = ["as_of", "account_id"]
-    return Panel(pl.concat(snapshots).sort(order), pl.concat(excluded).sort(order))
+    snapshots = _valued(pl.concat(eligible), seat_days)
+    return Panel(snapshots.sort(order), pl.concat(excluded).sort(order))
 
 
 def _by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:

@@ -77,7 +77,9 @@ def _plateau_months() -> pl.Expr:
     holds: pl.Expr = pl.lit(value=True)
     for back in range(1, 13):
         near = ((_utilization(back) - _NOW).abs() <= 0.1).fill_null(value=False)
-        holds = holds & near
+        # Before the log began nobody was active: that is not a plateau.
+        logged = pl.col("log_days") >= pl.col("seat_window_days") + back * 30
+        holds = holds & near & logged
         run = run + holds.cast(pl.Int32)
     return pl.when(_NOW.is_not_null()).then(run)
 

@@ -112,7 +112,7 @@ FEATURES = (
     _api(
         "api_in_first_90_days",
         "yes or no",
-        (pl.col("tenure_days") - pl.col("since_first_api_months") * 30 <= 90).cast(pl.Float64),
+        (pl.col("tenure_days") - pl.col("since_first_api_days") <= 90).cast(pl.Float64),
         "api_early",
         0,
     ),
