@@ -24,6 +24,8 @@ horizons_days = [30, 60, 180]
 [evaluation]
 resamples = 20
 capacity = 5
+first_as_of = 2000-01-01
+refit_months = 4
 """
 
 

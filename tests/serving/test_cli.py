@@ -152,6 +152,15 @@ def test_the_figures_can_be_computed_again_from_the_predictions(road: Any) -> No
         assert found["auroc"]["value"] == pytest.approx(roc_auc_score(known["expanded"], score))
 
 
+def test_a_cut_that_could_not_be_trained_is_told_with_its_reason(road: Any) -> None:
+    skipped = road.told("evaluate")["skipped"]
+
+    cuts = pl.read_parquet(road.folder / "predictions.parquet")["cut"].unique()
+    assert not {date.fromisoformat(cut) for cut in skipped} & set(cuts)
+    assert skipped[min(skipped)].startswith("no snapshot has a complete window of 60 days yet")
+    assert road.told("train")["cuts_skipped"] == skipped
+
+
 def test_the_list_is_ranked_by_margin_and_accounts_for_everyone(road: Any) -> None:
     rows, record = road.told("show")["accounts"], road.told("score")
 
