@@ -180,6 +180,8 @@ class Model(_Section):
     def _rising(self) -> "Model":
         if list(self.horizons_days) != sorted(set(self.horizons_days)) or not self.horizons_days:
             raise ValueError("horizons_days must be a rising list of days")
+        if not 1 <= self.horizons_days[0] <= self.horizons_days[-1] <= 180:
+            raise ValueError("horizons_days must lie between 1 and 180 days")
         return self
 
 
@@ -204,7 +206,7 @@ class Scoring(_Section):
     date_width_days: int = Field(
         130, ge=1, le=180, description="Widest 80 % interval for which a date is still shown."
     )
-    plateau_days: int = Field(180, ge=60, le=720, description="High and flat for so long: no ask.")
+    plateau_days: int = Field(180, ge=60, le=360, description="High and flat for so long: no ask.")
 
 
 class Crm(_Section):

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-__all__ = ["FAMILIES", "Family", "Feature"]
+__all__ = ["FAMILIES", "Family", "Feature", "Signal"]
 
 Family = Literal[
     "seats",
@@ -63,3 +63,19 @@ class Feature:
     def reach_days(self, seat_window_days: int) -> int:
         """Days of log the value needs, given the length of the seat window."""
         return self.window_days + (seat_window_days if self.seat_window else 0)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The sentence in which features are told to a CSM.
+
+    Attributes
+    ----------
+    says : str
+        A Jinja template over the features; the words it may use are in ``training.signals``.
+    facts : tuple of str
+        The features without whose value there is nothing to tell.
+    """
+
+    says: str
+    facts: tuple[str, ...]

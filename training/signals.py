@@ -8,6 +8,7 @@ a signal is shown only when it pushed the number up.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import jinja2
@@ -68,21 +69,20 @@ def explain(model: Propensity, snapshots: pl.DataFrame, *, most: int = 3) -> Exp
     contributions, sentences = [], []
     for row, ranked, facts in zip(grouped, order, values, strict=True):
         contributions.append({names[i]: float(row[i]) for i in ranked})
-        known = {by_name[name].signal for name, value in facts.items() if value is not None}
-        rising = [names[i] for i in ranked if row[i] > 0 and names[i] in known]
-        sentences.append([sentence(name, facts) for name in rising[:most]])
+        rising = (sentence(names[i], facts) for i in ranked if row[i] > 0)
+        sentences.append(list(islice(filter(None, rising), most)))
     return Explanation(base, contributions, sentences)
 
 
 def sentence(signal: str, facts: Mapping[str, float | None]) -> str:
-    """Tell a signal with its numbers.
+    """Tell a signal with its numbers; the empty string where its facts are not known.
 
     Parameters
     ----------
     signal : str
         A key of :data:`features.catalogue.SIGNALS`.
     facts : mapping of str to float or None
-        Feature name → value of the snapshot; of those the signal tells, one at least is known.
+        Feature name → value of the snapshot.
 
     Examples
     --------
@@ -90,6 +90,8 @@ def sentence(signal: str, facts: Mapping[str, float | None]) -> str:
     >>> sentence("seat_utilization", facts)
     '41 of 45 seats active, up from 27 three months ago'
     """
+    if any(facts[name] is None for name in SIGNALS[signal].facts):
+        return ""
     text = _template(signal).render(facts).strip()
     return text[0].upper() + text[1:] if text[:1].isalpha() else text
 
@@ -166,4 +168,4 @@ def _template(signal: str) -> jinja2.Template:
     # Plain text for a CRM field: a page that shows it escapes it there.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
     environment.globals.update(_WORDS)
-    return environment.from_string(SIGNALS[signal])
+    return environment.from_string(SIGNALS[signal].says)

@@ -11,7 +11,7 @@ from features.catalogue import (
     seats,
     usage,
 )
-from features.feature import Feature
+from features.feature import Feature, Signal
 
 __all__ = ["FEATURES", "NAMES", "SIGNALS", "by_name"]
 
@@ -19,5 +19,7 @@ _MODULES = (seats, adoption, depth, usage, integrations, lateral, contract, cale
 
 FEATURES: tuple[Feature, ...] = tuple(f for module in _MODULES for f in module.FEATURES)
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-SIGNALS: dict[str, str] = {key: says for module in _MODULES for key, says in module.SIGNALS.items()}
+SIGNALS: dict[str, Signal] = {
+    key: signal for module in _MODULES for key, signal in module.SIGNALS.items()
+}
 by_name: dict[str, Feature] = {feature.name: feature for feature in FEATURES}

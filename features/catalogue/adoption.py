@@ -2,19 +2,24 @@
 
 import polars as pl
 
-from features.feature import Feature
+from features.feature import Feature, Signal
 
 SIGNALS = {
-    "adoption": (
+    "adoption": Signal(
         "{{ people(features_new_60d, 'feature') }} used for the first time in the last 60 days"
         "{% if features_new_previous_60d is not none %}"
-        ", {{ n(features_new_previous_60d) }} in the 60 before{% endif %}"
+        ", {{ n(features_new_previous_60d) }} in the 60 before{% endif %}",
+        facts=("features_new_60d",),
     ),
-    "features_in_use": (
+    "features_in_use": Signal(
         "{{ people(features_30d, 'feature') }} in use"
-        "{{ trend(features_30d, features_90d_ago, 'three months ago') }}"
+        "{{ trend(features_30d, features_90d_ago, 'three months ago') }}",
+        facts=("features_30d",),
     ),
-    "champion": "the busiest user makes {{ percent(champion_share_90d) }} of the use",
+    "champion": Signal(
+        "the busiest user makes {{ percent(champion_share_90d) }} of the use",
+        facts=("champion_share_90d",),
+    ),
 }
 
 

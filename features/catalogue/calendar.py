@@ -2,11 +2,15 @@
 
 import polars as pl
 
-from features.feature import Feature
+from features.feature import Feature, Signal
 
 SIGNALS = {
-    "quarter_end": "the quarter ends in {{ people(days_to_quarter_end, 'day') }}",
-    "year_end": "the year ends in {{ people(days_to_year_end, 'day') }}",
+    "quarter_end": Signal(
+        "the quarter ends in {{ people(days_to_quarter_end, 'day') }}", ("days_to_quarter_end",)
+    ),
+    "year_end": Signal(
+        "the year ends in {{ people(days_to_year_end, 'day') }}", ("days_to_year_end",)
+    ),
 }
 
 FEATURES = (

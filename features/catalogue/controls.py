@@ -5,9 +5,9 @@ Kept so that anyone can see it; never given to the champion model, never shown a
 
 import polars as pl
 
-from features.feature import Feature
+from features.feature import Feature, Signal
 
-SIGNALS: dict[str, str] = {}
+SIGNALS: dict[str, Signal] = {}
 
 
 def _control(

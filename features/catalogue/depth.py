@@ -2,21 +2,27 @@
 
 import polars as pl
 
-from features.feature import Feature
+from features.feature import Feature, Signal
 
 SIGNALS = {
-    "active_users": (
+    "active_users": Signal(
         "{{ people(active_users_30d) }} active in the last 30 days"
-        "{{ trend(active_users_30d, active_users_90d_ago, 'three months ago') }}"
+        "{{ trend(active_users_30d, active_users_90d_ago, 'three months ago') }}",
+        facts=("active_users_30d",),
     ),
-    "events": (
-        "{{ n(events_30d) }} actions in the last 30 days"
-        "{{ trend(events_30d, events_90d_ago, 'three months ago') }}"
+    "events": Signal(
+        "{{ people(events_30d, 'action') }} in the last 30 days"
+        "{{ trend(events_30d, events_90d_ago, 'three months ago') }}",
+        facts=("events_30d",),
     ),
-    "active_days": "an active user works in it on {{ n(active_days_per_user_30d) }} days of 30",
-    "power_users": (
+    "active_days": Signal(
+        "an active user works in it on {{ people(active_days_per_user_30d, 'day') }} of 30",
+        facts=("active_days_per_user_30d",),
+    ),
+    "power_users": Signal(
         "{{ people(power_users_30d) }} on it at least 12 days of 30"
-        "{{ trend(power_users_30d, power_users_90d_ago, 'three months ago') }}"
+        "{{ trend(power_users_30d, power_users_90d_ago, 'three months ago') }}",
+        facts=("power_users_30d",),
     ),
 }
 

@@ -2,12 +2,13 @@
 
 import polars as pl
 
-from features.feature import Feature
+from features.feature import Feature, Signal
 
 SIGNALS = {
-    "integrations": (
+    "integrations": Signal(
         "{{ people(integrations_30d, 'integration') }} in use"
-        "{{ trend(integrations_30d, integrations_90d_ago, 'three months ago') }}"
+        "{{ trend(integrations_30d, integrations_90d_ago, 'three months ago') }}",
+        facts=("integrations_30d",),
     ),
 }
 

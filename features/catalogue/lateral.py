@@ -2,16 +2,18 @@
 
 import polars as pl
 
-from features.feature import Feature
+from features.feature import Feature, Signal
 
 SIGNALS = {
-    "departments": (
+    "departments": Signal(
         "{{ people(departments_90d, 'department') }} active"
-        "{% if departments_new_90d %}, {{ n(departments_new_90d) }} of them new{% endif %}"
+        "{% if departments_new_90d %}, {{ n(departments_new_90d) }} of them new{% endif %}",
+        facts=("departments_90d",),
     ),
-    "domains": (
+    "domains": Signal(
         "{{ people(email_domains_90d, 'e-mail domain') }} active"
-        "{% if email_domains_new_90d %}, {{ n(email_domains_new_90d) }} of them new{% endif %}"
+        "{% if email_domains_new_90d %}, {{ n(email_domains_new_90d) }} of them new{% endif %}",
+        facts=("email_domains_90d",),
     ),
 }
 

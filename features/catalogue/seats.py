@@ -9,36 +9,52 @@ from typing import Any
 
 import polars as pl
 
-from features.feature import Feature
+from features.feature import Feature, Signal
 
 SIGNALS = {
-    "seat_utilization": (
+    "seat_utilization": Signal(
         "{{ n(active_seats) }} of {{ people(licensed_seats, 'seat') }} active"
-        "{{ trend(active_seats, active_seats_90d_ago, 'three months ago') }}"
+        "{{ trend(active_seats, active_seats_90d_ago, 'three months ago') }}",
+        facts=("active_seats", "licensed_seats"),
     ),
-    "headroom": (
-        "{% if seat_headroom is not none and seat_headroom <= 0 %}no seat is free"
+    "headroom": Signal(
+        "{% if seat_headroom <= 0 %}no seat is free"
         "{% else %}{{ people(seat_headroom, 'seat') }} free{% endif %}"
-        "{% if new_users_90d %}, and {{ people(new_users_90d) }} joined in three months{% endif %}"
+        "{% if new_users_90d %}, and {{ people(new_users_90d) }} joined in three months{% endif %}",
+        facts=("seat_headroom",),
     ),
-    "new_users": (
+    "new_users": Signal(
         "{{ people(new_users_30d) }} active for the first time in the last 30 days"
         "{% if new_users_previous_30d is not none %}"
-        ", {{ n(new_users_previous_30d) }} in the 30 before{% endif %}"
+        ", {{ n(new_users_previous_30d) }} in the 30 before{% endif %}",
+        facts=("new_users_30d",),
     ),
-    "new_user_recency": (
+    "new_user_recency": Signal(
         "the last new user came {{ days_ago(days_since_new_user) }}"
         "{% if new_users_months_6m %}; somebody joined in {{ n(new_users_months_6m) }} of the last"
-        " six months{% endif %}"
+        " six months{% endif %}",
+        facts=("days_since_new_user",),
     ),
-    "people": (
+    "people": Signal(
         "{{ people(people_90d) }} used the product in the last 90 days"
-        "{% if licensed_seats %}, for {{ people(licensed_seats, 'seat') }}{% endif %}"
+        "{% if licensed_seats %}, for {{ people(licensed_seats, 'seat') }}{% endif %}",
+        facts=("people_90d",),
     ),
-    "rolling_off": "{{ people(users_rolling_off) }} about to count as inactive",
-    "plateau": "seat use has stayed within a tenth for {{ n(plateau_months) }} months",
-    "licensed_seats": "{{ people(licensed_seats, 'seat') }} licensed",
-    "provisioned": "{{ people(provisioned_users) }} set up as users",
+    "rolling_off": Signal(
+        "{{ people(users_rolling_off) }} about to count as inactive", facts=("users_rolling_off",)
+    ),
+    "plateau": Signal(
+        "{% if plateau_months >= 3 %}seat use has stayed within a tenth for"
+        " {{ people(plateau_months, 'month') }}"
+        "{% else %}seat use has moved within the last three months{% endif %}",
+        facts=("plateau_months",),
+    ),
+    "licensed_seats": Signal(
+        "{{ people(licensed_seats, 'seat') }} licensed", facts=("licensed_seats",)
+    ),
+    "provisioned": Signal(
+        "{{ people(provisioned_users) }} set up as users", ("provisioned_users",)
+    ),
 }
 
 _seats_feature: Callable[..., Feature] = partial(Feature, family="seats", needs="seats")

@@ -2,24 +2,31 @@
 
 import polars as pl
 
-from features.feature import Feature
+from features.feature import Feature, Signal
 
 SIGNALS = {
-    "usage_ratio": (
+    "usage_ratio": Signal(
         "{{ percent(usage_ratio) }} of the monthly usage limit used"
-        "{{ trend_percent(usage_ratio, usage_ratio_90d_ago, 'three months ago') }}"
+        "{{ trend_percent(usage_ratio, usage_ratio_90d_ago, 'three months ago') }}",
+        facts=("usage_ratio",),
     ),
-    "api_volume": (
-        "{{ n(api_calls_30d) }} API calls in the last 30 days"
-        "{{ trend(api_calls_30d, api_calls_previous_30d, 'the month before') }}"
+    "api_volume": Signal(
+        "{{ people(api_calls_30d, 'API call') }} in the last 30 days"
+        "{{ trend(api_calls_30d, api_calls_previous_30d, 'the month before') }}",
+        facts=("api_calls_30d",),
     ),
-    "usage_days_to_limit": (
+    "usage_days_to_limit": Signal(
         "{% if usage_days_to_limit == 0 %}the monthly usage limit is reached"
-        "{% elif usage_days_to_limit is not none and usage_days_to_limit < 720 %}"
+        "{% elif usage_days_to_limit < 720 %}"
         "at this pace the usage limit is reached in {{ people(usage_days_to_limit, 'day') }}"
-        "{% else %}usage is not heading for its limit{% endif %}"
+        "{% else %}usage is not heading for its limit{% endif %}",
+        facts=("usage_days_to_limit",),
     ),
-    "api_early": "the API was in use within 90 days of joining",
+    "api_early": Signal(
+        "{% if api_in_first_90_days %}the API was in use within 90 days of joining"
+        "{% else %}the API was not in use within 90 days of joining{% endif %}",
+        facts=("api_in_first_90_days",),
+    ),
 }
 
 _LIMIT = pl.when(pl.col("usage_limit") > 0).then("usage_limit")

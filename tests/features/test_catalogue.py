@@ -85,13 +85,17 @@ def test_a_feature_has_a_sentence(feature: Feature) -> None:
 def test_a_sentence_speaks_of_features_and_nothing_else() -> None:
     language = jinja2.Environment(autoescape=True)
     spoken = {
-        signal: jinja2.meta.find_undeclared_variables(language.parse(says)) - SHOWN_BY
-        for signal, says in SIGNALS.items()
+        name: jinja2.meta.find_undeclared_variables(language.parse(signal.says)) - SHOWN_BY
+        for name, signal in SIGNALS.items()
     }
 
     unknown = {signal: names - set(NAMES) for signal, names in spoken.items()}
 
     assert not {signal: names for signal, names in unknown.items() if names}
+
+
+def test_a_sentence_is_told_only_when_a_fact_of_it_is_known() -> None:
+    assert all(signal.facts and set(signal.facts) <= set(NAMES) for signal in SIGNALS.values())
 
 
 def test_every_sentence_is_some_features_own() -> None:
