@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 COMMANDS = ["check", "evaluate", "features", "score", "show", "simulate", "train"]
 MOST_SECONDS = 0.5
+GOLDEN = ("rank", "account_id", "limit", "tier", "motion", "readiness_date", "signals")
 
 
 def test_help_answers_in_less_than_half_a_second_and_lists_all_commands() -> None:
@@ -271,3 +272,15 @@ def test_names_with_brackets_are_printed_as_they_are(tiny: Any) -> None:
 
     assert result.exit_code == 0, result.output
     assert "[/red] [bold]open" in result.stdout
+
+
+def test_the_top_of_the_list_is_the_golden_one(road: Any) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "monday_list.json"
+
+    listed = road.told("show")["accounts"][:10]
+
+    found = [{name: row[name] for name in GOLDEN} for row in listed]
+    chances = [row["probability"] for row in listed]
+    expected = json.loads(golden.read_text(encoding="utf-8"))
+    assert found == [{name: row[name] for name in GOLDEN} for row in expected]
+    assert chances == pytest.approx([row["probability"] for row in expected], rel=1e-6)
