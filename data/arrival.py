@@ -49,6 +49,11 @@ class Arrival:
         broken = [fault.fill_null(value=False) for _, fault in self.faults]
         return self.frame.filter(~pl.any_horizontal(broken)).select(self.columns)
 
+    def judged(self) -> pl.LazyFrame:
+        """Every row under our names, with ``reason``: its first fault, or null."""
+        first = pl.coalesce(pl.when(fault).then(pl.lit(why)) for why, fault in self.faults)
+        return self.frame.select(*self.columns, first.alias(_REASON))
+
     def reasons(self) -> pl.LazyFrame:
         """Reason → rows, one row of the frame under its first reason only."""
         first = pl.coalesce(pl.when(fault).then(pl.lit(why)) for why, fault in self.faults)

@@ -41,6 +41,10 @@ class Partition:
         """Rows under contract: the columns of ``contracts.Events``, null where absent."""
         return self.arrival.valid()
 
+    def judged(self) -> pl.LazyFrame:
+        """Every row, with the ``reason`` for which it is in quarantine, or null."""
+        return self.arrival.judged()
+
     def faults(self) -> dict[str, int]:
         """Reason → rows in quarantine, each row under its first reason; one pass."""
         with reading(f"events: {self.name}"):

@@ -1,7 +1,8 @@
-"""The only step that touches every event: a log partition becomes one narrow daily table.
+"""The daily tables of a log: each partition is read once, and what it says is kept.
 
-Each partition is read once and its table kept, keyed by what the partition is and by what this code
-makes of it. Written on Narwhals, so that the same function runs where the log lives.
+A kept table is named by what the partition is and by what this code makes of it, so it is rebuilt
+only when one of them changes. It is written beside and moved into place: a killed run leaves no
+half of one.
 """
 
 import hashlib
@@ -17,29 +18,35 @@ import narwhals as nw
 import polars as pl
 
 from data import contracts
-from data.errors import SourceError
 from data.settings import Roles, Seats
 from data.sources import Partition, reading
 from data.writing import atomically
-from features import repeats
+from features import daily, repeats
 
-__all__ = ["Activity", "build", "daily"]
+__all__ = ["Activity", "build"]
 
-# Part of every cache key: raise it when this module reads a partition differently.
-VERSION: Final = 2
-_SCHEMA: Final = {
-    "account_id": pl.String,
-    "user_id": pl.String,
-    "day": pl.Date,
-    "known_day": pl.Date,
-    "role": pl.String,
-    "feature": pl.String,
-    "seat": pl.Boolean,
-    "count": pl.Int64,
-    "quantity_milli": pl.Int64,
+# Part of every cache key: raise it when a partition is read differently.
+VERSION: Final = 3
+# Names repeat by the million: as categories they are grouped as numbers, not as text.
+_NAMES: Final = ("account_id", "user_id", "role", "feature")
+_NAME: Final = pl.Categorical()
+_PEOPLE: Final = {
+    "account_id": _NAME,
+    "user_id": _NAME,
+    "day": pl.Date(),
+    "known_day": pl.Date(),
+    "uses": pl.Int64(),
+    "seat_uses": pl.Int64(),
 }
-_KEYS: Final = tuple(_SCHEMA)[:7]
-_UTC: Final = ("UTC", "Etc/UTC")
+_VOLUME: Final = {
+    "account_id": _NAME,
+    "day": pl.Date(),
+    "known_day": pl.Date(),
+    "role": _NAME,
+    "feature": _NAME,
+    "count": pl.Int64(),
+    "quantity_milli": pl.Int64(),
+}
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,15 @@ class Activity:
 
     Attributes
     ----------
-    daily : polars.LazyFrame
-        Account, user, day, known_day, role, feature, seat → count, quantity_milli.
+    people : polars.LazyFrame
+        Account, user, day, known_day → uses, seat_uses (:func:`features.daily.people`).
+    volume : polars.LazyFrame
+        Account, day, known_day, role, feature → count, quantity_milli
+        (:func:`features.daily.volume`).
     events : int
         Rows of the log.
+    machine_events : int
+        Valid rows that name no user.
     quarantine : mapping of str to int
         Rows left out, by reason.
     first_day, last_day : datetime.date or None
@@ -60,82 +72,27 @@ class Activity:
         Partitions that had to be read.
     """
 
-    daily: pl.LazyFrame
+    people: pl.LazyFrame
+    volume: pl.LazyFrame
     events: int
+    machine_events: int
     quarantine: Mapping[str, int]
     first_day: date | None
     last_day: date | None
     rebuilt: int
 
 
-def daily(
-    events: nw.LazyFrame[pl.LazyFrame],
-    *,
-    roles: Roles,
-    seats: Seats,
-    known_at_reliable_from: date | None = None,
-) -> nw.LazyFrame[pl.LazyFrame]:
-    """Count a partition's events per account, user, day, day known, role and feature.
+@dataclass(frozen=True)
+class _Rules:
+    """How events are read; part of every cache key."""
 
-    Parameters
-    ----------
-    events : narwhals.LazyFrame
-        Rows under :class:`data.contracts.Events`.
-    roles : data.settings.Roles
-        Which event names play which role; all others are feature use.
-    seats : data.settings.Seats
-        Which event names make a seat active.
-    known_at_reliable_from : datetime.date, optional
-        Earlier ``known_at`` stamps are not believed; the timestamp stands in.
+    roles: Roles
+    seats: Seats
+    known_at_reliable_from: date | None
 
-    Returns
-    -------
-    narwhals.LazyFrame
-        One row per key, with ``count`` and ``quantity_milli``: the quantity in whole thousandths,
-        since sums of floats depend on their order.
-
-    Raises
-    ------
-    data.errors.SourceError
-        If the engine's session runs in another zone than UTC, and so would count other days.
-    """
-    _refuse_other_zone(events)
-    names = nw.col("event").fill_null("use")
-    role = nw.lit("use")
-    for name in type(roles).model_fields:
-        role = nw.when(names.is_in(list(getattr(roles, name)))).then(nw.lit(name)).otherwise(role)
-    seat = names.is_in(list(seats.events)) if seats.events else nw.col("role") == "use"
-    believed = nw.col("known_at")
-    if known_at_reliable_from is not None:
-        floor = nw.lit(known_at_reliable_from)
-        believed = nw.when(believed.dt.date() >= floor).then(believed)
-    day = nw.col("timestamp").dt.date()
-    known_day = believed.dt.date().fill_null(day)
-    return (
-        events.with_columns(role=role, feature=nw.coalesce("feature", "event", nw.lit("use")))
-        .with_columns(seat=seat, day=day, known_day=nw.max_horizontal(day, known_day))
-        .group_by(*_KEYS)
-        .agg(
-            nw.len().cast(nw.Int64).alias("count"),
-            # Halves go up: engines differ in how they round, and in how wide they sum.
-            (nw.col("quantity").fill_null(1.0) * 1000 + 0.5)
-            .floor()
-            .cast(nw.Int64)
-            .sum()
-            .cast(nw.Int64)
-            .alias("quantity_milli"),
-        )
-    )
-
-
-def _refuse_other_zone(events: nw.LazyFrame[pl.LazyFrame]) -> None:
-    kind = events.collect_schema()["timestamp"]
-    zone = kind.time_zone if isinstance(kind, nw.Datetime) else None
-    if zone not in _UTC:
-        raise SourceError(
-            f"events: days are counted in UTC, but the engine's session runs in {zone}. Set its"
-            " time zone to UTC."
-        )
+    def key(self) -> str:
+        dumped = [self.roles.model_dump(), self.seats.model_dump()]
+        return json.dumps([VERSION, *dumped, str(self.known_at_reliable_from)])
 
 
 def build(
@@ -148,7 +105,7 @@ def build(
     accounts: pl.Series | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Activity:
-    """Make, or take from the cache, the daily table of each partition.
+    """Make, or take from the cache, the daily tables of each partition.
 
     Parameters
     ----------
@@ -157,7 +114,7 @@ def build(
     folder : pathlib.Path
         Where the tables are kept.
     roles, seats, known_at_reliable_from
-        As for :func:`daily`.
+        As for :func:`features.daily.named`.
     accounts : polars.Series, optional
         The accounts that exist; events of others are left out and counted. The kept tables hold
         them all, so that a new account does not make the log be read again.
@@ -176,34 +133,80 @@ def build(
     data.errors.DeliveryError
         If a table cannot be kept, for want of space or rights.
     """
-    rules = json.dumps(
-        [VERSION, roles.model_dump(), seats.model_dump(), str(known_at_reliable_from)]
-    )
+    rules = _Rules(roles, seats, known_at_reliable_from)
     surveys = [_surveyed(partition, folder) for partition in partitions]
-    surveyed = [(survey.span, survey) for survey in surveys if survey.span is not None]
-    spans = [span for span, _ in surveyed]
-    files, rebuilt = [], 0
-    for done, (span, survey) in enumerate(surveyed):
-        others = repeats.overlapping(span, spans) if any(s.has_ids for s in surveys) else []
-        identities = sorted(other.partition.identity for other in others)
-        faults = json.dumps(survey.faults)
-        key = _digest(span.partition.identity, rules, faults, *identities)
-        file = folder / f"{_digest(span.partition.name)}-{key}.parquet"
-        if not file.exists():
-            with reading(span.partition.name):
-                rows, copies = repeats.first_copies(span, others)
-                table = daily(
-                    nw.from_native(rows),
-                    roles=roles,
-                    seats=seats,
-                    known_at_reliable_from=known_at_reliable_from,
-                ).to_native()
-                _replace(table.sort(*_KEYS, nulls_last=False), file, copies)
+    whole = [survey for survey in surveys if survey.span is not None]
+    spans = [survey.span for survey in whole if survey.span is not None]
+    files: list[_Kept] = []
+    rebuilt = 0
+    for done, (span, survey) in enumerate(zip(spans, whole, strict=True)):
+        others = repeats.overlapping(span, spans) if any(s.has_ids for s in whole) else []
+        kept = _Kept.of(folder, span, survey, others, rules)
+        if not kept.exists():
+            _make(kept, span, others, rules, has_ids=survey.has_ids)
             rebuilt += 1
-        files.append(file)
+        files.append(kept)
         if progress:
             progress(done + 1, len(spans))
     return _activity(files, surveys, rebuilt, accounts)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Where the two tables of a partition are kept."""
+
+    people: Path
+    volume: Path
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        span: repeats.Span,
+        survey: "_Survey",
+        others: Sequence[repeats.Span],
+        rules: _Rules,
+    ) -> "_Kept":
+        identities = sorted(other.partition.identity for other in others)
+        faults = json.dumps(survey.faults)
+        key = _digest(span.partition.identity, rules.key(), faults, *identities)
+        name = f"{_digest(span.partition.name)}-{key}"
+        return cls(folder / f"{name}.people.parquet", folder / f"{name}.volume.parquet")
+
+    def exists(self) -> bool:
+        return self.people.exists() and self.volume.exists()
+
+
+def _make(
+    kept: _Kept, span: repeats.Span, others: Sequence[repeats.Span], rules: _Rules, *, has_ids: bool
+) -> None:
+    """Read a partition and keep its two tables."""
+    with reading(span.partition.name):
+        rows, copies = repeats.first_copies(span, others) if has_ids else (span.rows(), 0)
+        events = daily.named(
+            nw.from_native(rows),
+            roles=rules.roles,
+            seats=rules.seats,
+            known_at_reliable_from=rules.known_at_reliable_from,
+        )
+        made = pl.collect_all(
+            [daily.people(events).to_native(), daily.volume(events).to_native()],
+            engine="streaming",
+        )
+    # In order of the keys, so that equal logs are kept as equal bytes.
+    tables = [
+        table.sort(keys, nulls_last=False).with_columns(
+            pl.col(name).cast(_NAME) for name in _NAMES if name in table.columns
+        )
+        for table, keys in zip(made, (daily.PEOPLE_KEYS, daily.VOLUME_KEYS), strict=True)
+    ]
+    for file, table in zip((kept.people, kept.volume), tables, strict=True):
+        _keep(table, file, copies)
+
+
+def _keep(table: pl.DataFrame, file: Path, copies: int) -> None:
+    atomically(file, lambda path: table.write_parquet(path, metadata={"copies": str(copies)}))
+    _drop_superseded(file)
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ class _Survey:
     """What one pass over a partition tells before it is counted."""
 
     seen: int
+    machine: int
     faults: Mapping[str, int]
     span: repeats.Span | None
     has_ids: bool
@@ -218,7 +222,7 @@ class _Survey:
 
 def _surveyed(partition: Partition, folder: Path) -> _Survey:
     """Take the survey of a partition from the cache, or make it."""
-    file = folder / f"{_digest(partition.name)}-{_digest(partition.identity)}.json"
+    file = folder / f"{_digest(partition.name)}-{_digest(partition.identity)}.survey.json"
     found = json.loads(file.read_text()) if file.exists() else None
     # What lies in the future depends on the day of reading, so such a survey is made anew.
     if found is None or contracts.FUTURE in found["faults"]:
@@ -228,50 +232,59 @@ def _surveyed(partition: Partition, folder: Path) -> _Survey:
         atomically(file, lambda path: path.write_text(told))
         _drop_superseded(file)
     first, last = (found[end] and datetime.fromisoformat(found[end]) for end in ("first", "last"))
-    span = repeats.Span(partition, first, last) if first else None
-    return _Survey(found["seen"], found["faults"], span, found["has_ids"])
+    span = repeats.Span(partition, found["seen"], first, last) if first else None
+    return _Survey(found["seen"], found["machine"], found["faults"], span, found["has_ids"])
 
 
 def _survey(partition: Partition) -> dict[str, Any]:
-    found = (
-        partition.valid()
-        .select(
-            valid=pl.len(),
+    found = {
+        row["reason"]: row
+        for row in partition.judged()
+        .group_by("reason")
+        .agg(
+            rows=pl.len(),
+            machine=pl.col("user_id").is_null().sum(),
             first=pl.col("timestamp").min(),
             last=pl.col("timestamp").max(),
-            has_ids=pl.col("event_id").is_not_null().any(),
+            ids=pl.col("event_id").count(),
         )
         .collect(engine="streaming")
-        .row(0, named=True)
-    )
-    faults = partition.faults()
+        .rows(named=True)
+    }
+    valid = found.pop(None, None)
+    faults = {reason: row["rows"] for reason, row in sorted(found.items())}
+    rows = valid["rows"] if valid else 0
     return {
-        "seen": found["valid"] + sum(faults.values()),
+        "seen": rows + sum(faults.values()),
+        "machine": valid["machine"] if valid else 0,
         "faults": faults,
-        "first": found["first"] and found["first"].isoformat(),
-        "last": found["last"] and found["last"].isoformat(),
-        "has_ids": bool(found["has_ids"]),
+        "first": valid["first"].isoformat() if valid else None,
+        "last": valid["last"].isoformat() if valid else None,
+        "has_ids": bool(valid and valid["ids"]),
     }
 
 
 def _activity(
-    files: list[Path], surveys: Sequence[_Survey], rebuilt: int, accounts: pl.Series | None
+    files: Sequence[_Kept], surveys: Sequence[_Survey], rebuilt: int, accounts: pl.Series | None
 ) -> Activity:
     quarantine: Counter[str] = Counter()
     for survey in surveys:
         quarantine.update(survey.faults)
-    for file in files:
-        quarantine["event_id seen before"] += int(pl.read_parquet_metadata(file)["copies"])
-    spans = [survey.span for survey in surveys if survey.span is not None]
-    table = pl.scan_parquet(files) if files else pl.LazyFrame(schema=_SCHEMA)
+    for kept in files:
+        quarantine["event_id seen before"] += int(pl.read_parquet_metadata(kept.volume)["copies"])
+    people = _scan([kept.people for kept in files], _PEOPLE)
+    volume = _scan([kept.volume for kept in files], _VOLUME)
     if accounts is not None:
-        ours = pl.col("account_id").is_in(accounts.implode())
-        foreign = table.filter(~ours).select(pl.col("count").sum()).collect(engine="streaming")
+        ours = pl.col("account_id").is_in(accounts.cast(_NAME).implode())
+        foreign = volume.filter(~ours).select(pl.col("count").sum()).collect(engine="streaming")
         quarantine[contracts.UNKNOWN_ACCOUNT] += foreign.item()
-        table = table.filter(ours)
+        people, volume = people.filter(ours), volume.filter(ours)
+    spans = [survey.span for survey in surveys if survey.span is not None]
     return Activity(
-        daily=table,
+        people=people,
+        volume=volume,
         events=sum(survey.seen for survey in surveys),
+        machine_events=sum(survey.machine for survey in surveys),
         quarantine=dict(sorted((+quarantine).items())),
         first_day=min((span.first.date() for span in spans), default=None),
         last_day=max((span.last.date() for span in spans), default=None),
@@ -279,15 +292,14 @@ def _activity(
     )
 
 
-def _replace(table: pl.LazyFrame, file: Path, copies: int) -> None:
-    frame = table.collect(engine="streaming")
-    atomically(file, lambda path: frame.write_parquet(path, metadata={"copies": str(copies)}))
-    _drop_superseded(file)
+def _scan(files: list[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    return pl.scan_parquet(files) if files else pl.LazyFrame(schema=dict(schema))
 
 
 def _drop_superseded(file: Path) -> None:
     """Drop what an earlier state of the same partition left, so that the cache stays bounded."""
-    for old in file.parent.glob(f"{file.name.split('-')[0]}-*{file.suffix}"):
+    kind = ".".join(file.name.split(".")[1:])
+    for old in file.parent.glob(f"{file.name.split('-')[0]}-*.{kind}"):
         if old != file:
             old.unlink(missing_ok=True)
 

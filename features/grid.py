@@ -11,9 +11,10 @@ from typing import Final, TypeVar
 import polars as pl
 
 from data.settings import MONTH_DAYS
+from features.activity import Activity
 from features.contract import INSTANT
 
-__all__ = ["Grid", "fold", "known_before"]
+__all__ = ["Grid", "bit", "fold", "known_before"]
 
 _PERSON_MONTH: Final = ["account_id", "user_id", "month", "known"]
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
@@ -32,10 +33,10 @@ class Grid:
     anchor : datetime.datetime
         The last as-of, 00:00 UTC.
     people : polars.DataFrame
-        Feature use per account, user, month and ``known``: active days, first and last of them,
-        events. A day counts once, from when it was first known; an event from when it was known.
-    seats : polars.DataFrame
-        Active days of the events that make a seat active, likewise.
+        Per account, user, month and ``known``: ``events`` (feature uses); ``days``, the days of the
+        month with feature use as 30 bits, so that a day counts once however often it was heard of;
+        ``first_day`` and ``last_day`` of feature use, ``first_seat_day`` and ``last_seat_day`` of
+        events that make a seat active.
     volume : polars.DataFrame
         Count, quantity (thousandths) and first day per account, role, feature, month and ``known``.
     starts : polars.DataFrame
@@ -44,7 +45,6 @@ class Grid:
 
     anchor: datetime
     people: pl.DataFrame
-    seats: pl.DataFrame
     volume: pl.DataFrame
     starts: pl.DataFrame
 
@@ -61,66 +61,51 @@ def known_before(rows: Frame, as_of: datetime) -> Frame:
     return rows.filter(pl.col("known") < as_of)
 
 
-def fold(daily: pl.LazyFrame, anchor: datetime) -> Grid:
+def fold(log: Activity, anchor: datetime) -> Grid:
     """Fold the daily activity into months counted back from an anchor.
 
     Parameters
     ----------
-    daily : polars.LazyFrame
-        The activity tables of all partitions, as :func:`features.activity.daily` makes them.
+    log : features.activity.Activity
+        The daily tables of all partitions.
     anchor : datetime.datetime
         The last as-of, 00:00 UTC; what was known at or after it is left out.
 
     Returns
     -------
     Grid
-        Four tables in a stated order, as small as the months allow.
+        Three tables, in no order: all that is made of them is sums, extremes and counts.
     """
-    last_day = pl.lit(anchor).cast(pl.Date) - pl.duration(days=1)
-    month = ((last_day - pl.col("day")).dt.total_days() // MONTH_DAYS).cast(pl.Int32)
-    age = (last_day - pl.col("known_day")).dt.total_days() // MONTH_DAYS
-    known = (pl.lit(anchor).cast(INSTANT) - pl.duration(days=(age + 1) * MONTH_DAYS)).alias("known")
-    rows = daily.filter(pl.col("known_day") < pl.lit(anchor).cast(pl.Date))
-    uses = rows.filter(pl.col("role") == "use", pl.col("user_id").is_not_null())
-    people, seats, volume, starts = pl.collect_all(
-        [
-            _with_events(_per_user(uses, month, known), uses, month, known),
-            _per_user(rows.filter("seat", pl.col("user_id").is_not_null()), month, known),
-            rows.group_by("account_id", "role", "feature", month.alias("month"), known)
-            .agg(
-                pl.col("count").sum(), pl.col("quantity_milli").sum(), first_day=pl.col("day").min()
-            )
-            .sort("account_id", "role", "feature", "month", "known"),
-            rows.group_by(known).agg(first_day=pl.col("day").min()).sort("known"),
-        ],
-        engine="streaming",
+    people = _monthly(log.people, anchor)
+    volume = _monthly(log.volume, anchor)
+    used, seated = pl.col("uses") > 0, pl.col("seat_uses") > 0
+    person = people.group_by(_PERSON_MONTH).agg(
+        events=pl.col("uses").sum(),
+        days=pl.when(used).then(bit(pl.col("day_of_month"))).bitwise_or(),
+        first_day=pl.col("day").filter(used).min(),
+        last_day=pl.col("day").filter(used).max(),
+        first_seat_day=pl.col("day").filter(seated).min(),
+        last_seat_day=pl.col("day").filter(seated).max(),
     )
-    return Grid(anchor, people, seats, volume, starts)
-
-
-def _per_user(rows: pl.LazyFrame, month: pl.Expr, known: pl.Expr) -> pl.LazyFrame:
-    # A day counts once, from the day it was first known to be active.
-    days = rows.group_by("account_id", "user_id", "day").agg(pl.col("known_day").min())
-    return (
-        days.group_by("account_id", "user_id", month.alias("month"), known)
-        .agg(
-            active_days=pl.len().cast(pl.Int32),
-            first_day=pl.col("day").min(),
-            last_day=pl.col("day").max(),
-        )
-        .sort(_PERSON_MONTH)
+    role = volume.group_by("account_id", "role", "feature", "month", "known").agg(
+        pl.col("count", "quantity_milli").sum(), first_day=pl.col("day").min()
     )
+    starts = volume.group_by("known").agg(first_day=pl.col("day").min())
+    return Grid(anchor, *pl.collect_all([person, role, starts], engine="streaming"))
 
 
-def _with_events(
-    days: pl.LazyFrame, rows: pl.LazyFrame, month: pl.Expr, known: pl.Expr
-) -> pl.LazyFrame:
-    # Counted apart: more of a day may become known after the day itself did.
-    events = rows.group_by("account_id", "user_id", month.alias("month"), known).agg(
-        events=pl.col("count").sum()
-    )
-    return (
-        events.join(days, on=_PERSON_MONTH, how="left")
-        .with_columns(pl.col("active_days").fill_null(0))
-        .sort(_PERSON_MONTH)
+def bit(place: pl.Expr) -> pl.Expr:
+    """Return the number whose only set bit is at a place, from 0 to 31."""
+    return pl.lit(2, pl.UInt32).pow(place.cast(pl.UInt32)).cast(pl.UInt32)
+
+
+def _monthly(rows: pl.LazyFrame, anchor: datetime) -> pl.LazyFrame:
+    """Say in which month a row happened, and in which it became known."""
+    last_day = pl.lit(anchor.date()) - pl.duration(days=1)
+    ago = (last_day - pl.col("day")).dt.total_days()
+    heard = (last_day - pl.col("known_day")).dt.total_days() // MONTH_DAYS
+    return rows.filter(pl.col("known_day") < anchor.date()).with_columns(
+        month=(ago // MONTH_DAYS).cast(pl.Int32),
+        day_of_month=ago % MONTH_DAYS,
+        known=pl.lit(anchor).cast(INSTANT) - pl.duration(days=(heard + 1) * MONTH_DAYS),
     )

@@ -13,7 +13,7 @@ from polars import selectors as cs
 
 from data.settings import MONTH_DAYS
 from features import contract
-from features.grid import Grid, known_before
+from features.grid import Grid, bit, known_before
 
 __all__ = ["LOOK_BACK_MONTHS", "at"]
 
@@ -63,7 +63,8 @@ def at(
     ]
     wide = _terms(signed, as_of)
     for part in parts:
-        wide = wide.join(part, on="account_id", how="left", validate="1:1")
+        named = part.with_columns(pl.col("account_id").cast(pl.String))
+        wide = wide.join(named, on="account_id", how="left", validate="1:1")
     counts = [name for part in parts for name in part.columns if not name.startswith("since_")]
     counted = pl.col([name for name in counts if name != "account_id"])
     first_day = known_before(grid.starts, as_of)["first_day"].min()
@@ -97,42 +98,39 @@ def _seats(grid: Grid, users: pl.DataFrame, as_of: datetime, seat_months: int) -
 
     Only paid seats count against licensed seats; a seat of unknown type counts as paid.
     """
-    unpaid = users.filter(pl.col("seat_type").is_in(["free", "trial"])).select("user_id")
-    rows = _relative(grid.seats, grid, as_of).join(unpaid, on="user_id", how="anti")
+    unpaid = users.filter(pl.col("seat_type").is_in(["free", "trial"])).select(_name("user_id"))
+    rows = _relative(grid.people, grid, as_of).filter(pl.col("first_seat_day").is_not_null())
     person = (
-        rows.lazy()
+        rows.join(unpaid, on="user_id", how="anti")
+        .lazy()
         .group_by("account_id", "user_id")
-        .agg(
-            pl.col("first_day").min(),
-            pl.col("last_day").max(),
-            *(
-                pl.col("month").is_between(lag, lag + seat_months - 1).any().alias(f"seat_m{lag}")
-                for lag in _MONTHS
-            ),
+        .agg(_month_bits(), pl.col("first_seat_day").min(), pl.col("last_seat_day").max())
+        .with_columns(
+            since_first=_days_ago("first_seat_day", as_of),
+            idle=_days_ago("last_seat_day", as_of),
+            now=_active(0, seat_months),
+            before=_active(1, seat_months),
         )
-        .with_columns(since_first=_days_ago("first_day", as_of), idle=_days_ago("last_day", as_of))
     )
-    window = seat_months * MONTH_DAYS
+    since_first, window = pl.col("since_first"), seat_months * MONTH_DAYS
     return (
         person.group_by("account_id")
         .agg(
-            *(pl.col(f"seat_m{lag}").sum().alias(f"active_seats_m{lag}") for lag in _MONTHS),
+            *(_active(lag, seat_months).sum().alias(f"active_seats_m{lag}") for lag in _MONTHS),
             *(
-                pl.col("since_first").le(days).sum().alias(f"new_users_{days}d")
+                since_first.le(days).sum().alias(f"new_users_{days}d")
                 for days in (30, 60, 90, 180, 360)
             ),
-            new_users_previous_30d=pl.col("since_first").is_between(31, 60).sum(),
-            new_users_previous_90d=pl.col("since_first").is_between(91, 180).sum(),
-            months_with_new_users_6m=(pl.col("since_first").sub(1) // MONTH_DAYS)
-            .filter(pl.col("since_first") <= 6 * MONTH_DAYS)
+            new_users_previous_30d=since_first.is_between(31, 60).sum(),
+            new_users_previous_90d=since_first.is_between(91, 180).sum(),
+            months_with_new_users_6m=(since_first.sub(1) // MONTH_DAYS)
+            .filter(since_first <= 6 * MONTH_DAYS)
             .n_unique(),
-            since_new_user_days=pl.col("since_first").min(),
+            since_new_user_days=since_first.min(),
             # Nobody can leave the window before its oldest third has passed.
             rolling_off=pl.col("idle").is_between(window * 2 // 3 + 1, window).sum(),
-            lost_users=(pl.col("seat_m1") & ~pl.col("seat_m0")).sum(),
-            returned_users=(
-                pl.col("seat_m0") & ~pl.col("seat_m1") & pl.col("since_first").gt(MONTH_DAYS)
-            ).sum(),
+            lost_users=(pl.col("before") & ~pl.col("now")).sum(),
+            returned_users=(pl.col("now") & ~pl.col("before") & since_first.gt(MONTH_DAYS)).sum(),
         )
         .collect()
     )
@@ -140,36 +138,53 @@ def _seats(grid: Grid, users: pl.DataFrame, as_of: datetime, seat_months: int) -
 
 def _people(grid: Grid, as_of: datetime) -> pl.DataFrame:
     """People by any feature use: how many, how deep, how concentrated."""
-    rows = _relative(grid.people, grid, as_of).lazy()
-    months = (0, 1, 2, 3)
+    rows = _relative(grid.people, grid, as_of).filter(pl.col("events") > 0).lazy()
+    month, months = pl.col("month"), (0, 1, 2, 3)
     person = rows.group_by("account_id", "user_id").agg(
-        pl.col("month").min().alias("latest"),
-        pl.col("events").filter(pl.col("month") < 3).sum().alias("events_90d"),
+        _month_bits(),
+        pl.col("events").filter(month < 3).sum().alias("events_90d"),
         *(
-            pl.col("active_days").filter(pl.col("month") == month).sum().alias(f"days_m{month}")
-            for month in months
+            pl.when(month == back)
+            .then("days")
+            .bitwise_or()
+            .bitwise_count_ones()
+            .alias(f"days_m{back}")
+            for back in months
         ),
-        *(pl.col("month").eq(month).any().alias(f"used_m{month}") for month in _MONTHS),
     )
     return (
         person.group_by("account_id")
         .agg(
-            *(pl.col(f"used_m{month}").sum().alias(f"active_users_m{month}") for month in _MONTHS),
-            *(pl.col(f"days_m{month}").sum().alias(f"active_days_m{month}") for month in months),
+            *(_active(back, 1).sum().alias(f"active_users_m{back}") for back in _MONTHS),
+            *(pl.col(f"days_m{back}").sum().alias(f"active_days_m{back}") for back in months),
             *(
-                pl.col(f"days_m{month}").ge(POWER_DAYS).sum().alias(f"power_users_m{month}")
-                for month in months
+                pl.col(f"days_m{back}").ge(POWER_DAYS).sum().alias(f"power_users_m{back}")
+                for back in months
             ),
-            *(
-                pl.col("latest").lt(months_back).sum().alias(f"people_{months_back * 30}d")
-                for months_back in (3, 6, 12)
-            ),
+            *(_active(0, back).sum().alias(f"people_{back * 30}d") for back in (3, 6, 12)),
             people_ever=pl.len(),
             champion_events_90d=pl.col("events_90d").max(),
             events_90d=pl.col("events_90d").sum(),
         )
         .collect()
     )
+
+
+def _month_bits() -> pl.Expr:
+    """The months in which a person was active, as bits; beyond 32 nothing looks back."""
+    month = pl.col("month")
+    return pl.when(month < 32).then(bit(month)).bitwise_or().fill_null(0).alias("months")
+
+
+def _active(back: int, months: int) -> pl.Expr:
+    """Whether a person was active in the months that end so many months back."""
+    window = (2**months - 1) * 2**back
+    return (pl.col("months") & pl.lit(window, pl.UInt32)).ne(0)
+
+
+def _name(column: str) -> pl.Expr:
+    """A column of names as categories, to meet those of the log."""
+    return pl.col(column).cast(pl.Categorical)
 
 
 def _features_in_use(grid: Grid, as_of: datetime) -> pl.DataFrame:
@@ -244,8 +259,9 @@ def _provisioned(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
 
 def _spread(grid: Grid, users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Departments and e-mail domains active now, and those new in the last 90 days."""
-    where = users.select("user_id", "department", "email_domain")
-    rows = _relative(grid.people, grid, as_of).lazy().join(where.lazy(), on="user_id")
+    where = users.select(_name("user_id"), "department", "email_domain").lazy()
+    used = _relative(grid.people, grid, as_of).lazy().filter(pl.col("events") > 0)
+    rows = used.join(where, on="user_id")
     counts = []
     for name in ("department", "email_domain"):
         group = (

@@ -13,6 +13,7 @@ import polars as pl
 from data.settings import MONTH_DAYS, Settings
 from data.sources import Tables
 from features import contract, measures
+from features.activity import Activity
 from features.catalogue import FEATURES, NAMES
 from features.feature import Feature
 from features.grid import fold
@@ -50,7 +51,7 @@ class Panel:
 
 
 def build(
-    daily: pl.LazyFrame,
+    log: Activity,
     tables: Tables,
     as_ofs: Sequence[datetime],
     settings: Settings,
@@ -61,10 +62,10 @@ def build(
 
     Parameters
     ----------
-    daily : polars.LazyFrame
-        The activity tables (:class:`features.activity.Activity`).
+    log : features.activity.Activity
+        The daily tables of the log.
     tables : data.sources.Tables
-        The tables under contract; the log itself comes in as ``daily``.
+        The tables under contract; the log itself comes in as ``log``.
     as_ofs : sequence of datetime.datetime
         00:00 UTC; those a multiple of 30 days apart share one fold of the log.
     settings : data.settings.Settings
@@ -86,7 +87,7 @@ def build(
     people = _dated_only(tables.users.rows, settings.tables.stable)
     eligible, excluded = [], []
     for phase in _by_phase(as_ofs):
-        grid = fold(daily, max(phase))
+        grid = fold(log, max(phase))
         for as_of in phase:
             counted = measures.at(
                 grid, contracts, people, as_of, seat_months=seat_days // MONTH_DAYS

@@ -8,6 +8,7 @@ their time ranges overlap.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import polars as pl
 
@@ -15,14 +16,22 @@ from data.sources import Partition
 
 __all__ = ["Span", "first_copies", "overlapping"]
 
+_HELD_ROWS: Final = 8_000_000
+
 
 @dataclass(frozen=True)
 class Span:
-    """A partition and the time range of its valid events, both ends included."""
+    """A partition, its rows, and the time range of its valid events, both ends included."""
 
     partition: Partition
+    size: int
     first: datetime
     last: datetime
+
+    def rows(self) -> pl.LazyFrame:
+        """The valid events; held in memory where they are few enough, since they are read twice."""
+        valid = self.partition.valid()
+        return valid.collect(engine="streaming").lazy() if self.size <= _HELD_ROWS else valid
 
 
 def overlapping(span: Span, spans: Sequence[Span]) -> list[Span]:
@@ -52,30 +61,40 @@ def first_copies(span: Span, others: Sequence[Span]) -> tuple[pl.LazyFrame, int]
     int
         Copies left out.
     """
-    mine = span.partition.valid()
+    mine = span.rows()
     near = [
         other.partition.valid().filter(pl.col("timestamp").is_between(span.first, span.last))
         for other in others
     ]
-    ids = pl.concat([rows.select("event_id") for rows in (mine, *near)]).drop_nulls()
+    # Hashes find the candidates by numbers; whether they are copies, the ids themselves say.
+    hashed = pl.col("event_id").hash()
     repeated = (
-        ids.group_by("event_id").len().filter(pl.col("len") > 1).select("event_id")
-    ).collect(engine="streaming")
+        pl.concat([rows.select("event_id") for rows in (mine, *near)])
+        .drop_nulls()
+        .select(hashed.alias("hash"))
+        .group_by("hash")
+        .len()
+        .filter(pl.col("len") > 1)
+        .collect(engine="streaming")["hash"]
+    )
     if repeated.is_empty():
         return mine, 0
-    # Ordered by content and only then by file, so neither row nor file order decides.
+    twice = pl.col("event_id").is_not_null() & hashed.is_in(repeated.implode())
     names = [span.partition.name, *(other.partition.name for other in others)]
     copies = pl.concat(
         [
-            rows.join(repeated.lazy(), on="event_id", how="semi").with_columns(file=pl.lit(name))
+            rows.filter(twice).with_columns(file=pl.lit(name))
             for rows, name in zip((mine, *near), names, strict=True)
         ]
     ).collect(engine="streaming")
+    # Ordered by content and only then by file, so neither row nor file order decides.
     visible = pl.max_horizontal("timestamp", "known_at")
     kept = copies.sort(visible, pl.exclude("event_id")).unique(
         "event_id", keep="first", maintain_order=True
     )
     here = pl.col("file") == span.partition.name
     stay = kept.filter(here).drop("file")
-    rest = mine.join(repeated.lazy(), on="event_id", how="anti")
-    return pl.concat([rest, stay.lazy()]), copies.filter(here).height - stay.height
+    return (
+        pl.concat([mine.filter(~twice), stay.lazy()]),
+        copies.filter(here).height - stay.height,
+    )

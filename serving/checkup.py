@@ -52,7 +52,7 @@ def check(tables: Tables, log: Activity, as_of: datetime, settings: Settings) ->
         Rows and quarantine by table, roles of event names, features without input, eligibility,
         expansions in the history, and the trade's checklist.
     """
-    built = panel.build(log.daily, tables, [as_of], settings)
+    built = panel.build(log, tables, [as_of], settings)
     terms = contract.timeline(
         tables.subscriptions.rows,
         plans=settings.outcome.plans,
@@ -143,10 +143,8 @@ def _checklist(
 ) -> list[dict[str, Any]]:
     """The trade's own questions before anything is modelled."""
     accounts = tables.accounts.rows.height
-    volume = log.daily.select(
-        machine=pl.col("count").filter(pl.col("user_id").is_null()).sum() / pl.col("count").sum()
-    )
-    machine = volume.collect().item() if log.first_day else None
+    valid = log.events - sum(log.quarantine.values())
+    machine = log.machine_events / valid if valid else None
     paid = terms.filter("paid")
     ages = terms.select((pl.lit(as_of) - pl.col("known")).dt.total_days())["literal"]
     age_days = int(ages.filter(ages >= 0).min() or 0) if (ages >= 0).any() else None  # type: ignore[arg-type]

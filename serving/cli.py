@@ -172,7 +172,7 @@ def features(config: Path, as_of: datetime | None, months: int, out: Path, as_js
         moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
         as_ofs = [moment - timedelta(days=MONTH_DAYS * back) for back in range(months)]
         built = panel.build(
-            log.daily,
+            log,
             tables,
             as_ofs,
             settings,

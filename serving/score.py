@@ -80,7 +80,7 @@ def score(
         If the log ended too long before the as-of, or nobody is eligible.
     """
     _refuse_stale(log, as_of, settings.scoring.max_log_age_days)
-    built = panel.build(log.daily, tables, [as_of], settings)
+    built = panel.build(log, tables, [as_of], settings)
     if built.snapshots.is_empty():
         reasons = built.excluded["reason"].value_counts().sort("reason")
         told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.iter_rows())

@@ -125,7 +125,7 @@ def history(
             f" {settings.eligibility.burn_in_days} days (eligibility.burn_in_days) are not trained"
             f" on: nothing is left before {as_of:%Y-%m-%d}."
         )
-    built = panel.build(log.daily, tables, as_ofs, settings, progress=_named(progress, "features"))
+    built = panel.build(log, tables, as_ofs, settings, progress=_named(progress, "features"))
     terms = contract.timeline(
         tables.subscriptions.rows,
         plans=settings.outcome.plans,

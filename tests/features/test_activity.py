@@ -19,7 +19,7 @@ from data import sources
 from data.contracts import Events
 from data.errors import DeliveryError, SourceError
 from data.settings import Roles, Seats, Settings
-from features import activity
+from features import activity, daily
 
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
 SCHEMA = Events.create_empty().schema
@@ -62,9 +62,13 @@ class Log:
         usual = {"roles": Roles(), "seats": Seats()}
         return activity.build(tables.events, folder=self.kept, **{**usual, **rules})
 
+    def tables(self) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+        made = self.build()
+        return made.people, made.volume
+
     def days(self) -> list[int]:
         """Events per day, in the order of days."""
-        counts = self.build().daily.group_by("day").agg(pl.col("count").sum()).sort("day")
+        counts = self.build().volume.group_by("day").agg(pl.col("count").sum()).sort("day")
         return counts.collect()["count"].to_list()
 
     def files(self, ending: str = "") -> set[str]:
@@ -82,7 +86,8 @@ def test_a_log_is_read_once(log: Log) -> None:
     again = log.build()
 
     assert (first.rebuilt, again.rebuilt) == (3, 0)
-    assert_frame_equal(again.daily.collect(), first.daily.collect())
+    assert_frame_equal(again.people.collect(), first.people.collect())
+    assert_frame_equal(again.volume.collect(), first.volume.collect())
 
 
 def test_a_new_file_leaves_the_others_kept(log: Log) -> None:
@@ -105,7 +110,7 @@ def test_a_changed_file_alone_is_read_again_and_replaces_its_table(log: Log) -> 
     assert made.rebuilt == 1
     assert made.events == 10
     assert len(log.files()) == len(before)
-    assert len(log.files() - before) == 2  # the table and the survey of February
+    assert len(log.files() - before) == 3  # the tables and the survey of February
 
 
 def test_a_changed_file_makes_those_that_overlap_it_be_read_again(log: Log) -> None:
@@ -172,7 +177,7 @@ def test_of_two_copies_the_one_known_first_counts_in_whichever_file_it_lies(log:
     log.put("2024-01", [late, *JANUARY[1:]])
     log.put("redelivered", [first])
 
-    kept = log.build().daily.filter(pl.col("day") == JANUARY[0]["timestamp"].date()).collect()
+    kept = log.build().volume.filter(pl.col("day") == JANUARY[0]["timestamp"].date()).collect()
 
     assert kept.select("known_day", "quantity_milli").rows() == [
         (JANUARY[0]["timestamp"].date(), 3000)
@@ -180,12 +185,12 @@ def test_of_two_copies_the_one_known_first_counts_in_whichever_file_it_lies(log:
 
 
 def test_a_copy_that_is_known_later_changes_not_a_byte(log: Log) -> None:
-    first = log.build().daily.collect()
+    first = [table.collect() for table in log.tables()]
     log.put("redelivered", [row | {"known_at": DAY} for row in JANUARY])
 
-    again = log.build().daily.collect()
+    again = [table.collect() for table in log.tables()]
 
-    assert again.write_csv() == first.write_csv()
+    assert [table.write_csv() for table in again] == [table.write_csv() for table in first]
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_nothing_half_written(
@@ -226,7 +231,8 @@ def test_a_log_without_valid_events_is_an_empty_activity(log: Log) -> None:
 
     made = log.build()
 
-    assert made.daily.collect().is_empty()
+    assert made.people.collect().is_empty()
+    assert made.volume.collect().is_empty()
     assert (made.first_day, made.last_day, made.events) == (None, None, 3)
     assert sum(made.quarantine.values()) == 3
 
@@ -270,7 +276,7 @@ happenings = st.builds(
     st.sampled_from([Seats(), Seats(events=("view", "login"))]),
     st.sampled_from([None, DAY.date()]),
 )
-def test_duckdb_and_polars_give_the_same_daily_table(
+def test_duckdb_and_polars_give_the_same_daily_tables(
     rows: list[Row], seats: Seats, reliable_from: Any
 ) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA)
@@ -279,12 +285,15 @@ def test_duckdb_and_polars_give_the_same_daily_table(
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         relation: Any = nw.from_native(connection.from_arrow(frame.to_arrow()))
-        made: Any = activity.daily(relation, **rules)
+        there = daily.named(relation, **rules)
+        here = daily.named(nw.from_native(frame.lazy()), **rules)
+        made = [
+            (table(there).to_native().pl(), table(here).to_native().collect())
+            for table in (daily.people, daily.volume)
+        ]
 
-        there = made.to_native().pl()
-        here = activity.daily(nw.from_native(frame.lazy()), **rules).to_native().collect()
-
-    assert_frame_equal(there, here, check_row_order=False)
+    for left, right in made:
+        assert_frame_equal(left, right, check_row_order=False)
 
 
 def test_an_engine_that_counts_days_in_another_zone_is_refused() -> None:
@@ -294,16 +303,14 @@ def test_an_engine_that_counts_days_in_another_zone_is_refused() -> None:
         relation: Any = nw.from_native(connection.from_arrow(frame.to_arrow()))
 
         with pytest.raises(SourceError, match="America/New_York"):
-            activity.daily(relation, roles=Roles(), seats=Seats())
+            daily.named(relation, roles=Roles(), seats=Seats())
 
 
 def test_a_role_is_played_by_the_names_the_settings_give_it() -> None:
     rows = [happening(n, DAY, event=name) for n, name in enumerate(["signin", "login", None])]
     frame = pl.DataFrame(rows, schema=SCHEMA)
 
-    made = activity.daily(
-        nw.from_native(frame.lazy()), roles=Roles(login=("signin",)), seats=Seats()
-    )
+    made = daily.named(nw.from_native(frame.lazy()), roles=Roles(login=("signin",)), seats=Seats())
 
     found = made.to_native().sort("feature").select("feature", "role", "seat").collect()
     assert found.rows() == [

@@ -613,7 +613,7 @@ def snapshots(
     tables: sources.Tables, as_ofs: list[datetime], config: settings.Settings, folder: Path
 ) -> pl.DataFrame:
     made = activity.build(tables.events, folder=folder, roles=config.roles, seats=config.seats)
-    return panel.build(made.daily, tables, as_ofs, config).snapshots
+    return panel.build(made, tables, as_ofs, config).snapshots
 
 
 def company_of(

@@ -63,7 +63,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     folder: Path = tmp_path_factory.mktemp("activity")
     made = activity.build(tables.events, folder=folder, roles=config.roles, seats=config.seats)
     as_ofs = [START + timedelta(days=days) for days in LENGTHS]
-    return panel.build(made.daily, tables, as_ofs, config).snapshots
+    return panel.build(made, tables, as_ofs, config).snapshots
 
 
 def test_a_name_is_declared_once() -> None:

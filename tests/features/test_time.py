@@ -131,7 +131,7 @@ def collected(
         seats=config.seats,
         known_at_reliable_from=world.reliable_from,
     )
-    return panel.build(made.daily, tables, as_ofs, config)
+    return panel.build(made, tables, as_ofs, config)
 
 
 def assert_same(left: panel.Panel, right: panel.Panel) -> None:

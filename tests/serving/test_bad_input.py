@@ -261,7 +261,7 @@ def test_a_full_disk_leaves_no_half_table_in_the_cache_and_does_not_blame_the_lo
     kind: str, tiny: Any, refused: Refused
 ) -> None:
     _, before = tiny.panel()
-    (kept,) = (tiny.folder / "state" / "activity").glob(f"*.{kind}")
+    kept = next((tiny.folder / "state" / "activity").glob(f"*.{kind}"))
     kept.unlink()
     full_disk(kept)
 
