@@ -180,7 +180,11 @@ class _Kept:
 def _make(
     kept: _Kept, span: repeats.Span, others: Sequence[repeats.Span], rules: _Rules, *, has_ids: bool
 ) -> None:
-    """Read a partition and keep its two tables."""
+    """Read a partition and keep its two tables.
+
+    In no order: all that is made of them is sums, extremes and counts, and sorting names would
+    take longer than counting them.
+    """
     with reading(span.partition.name):
         rows, copies = repeats.first_copies(span, others) if has_ids else (span.rows(), 0)
         events = daily.named(
@@ -193,12 +197,9 @@ def _make(
             [daily.people(events).to_native(), daily.volume(events).to_native()],
             engine="streaming",
         )
-    # In order of the keys, so that equal logs are kept as equal bytes.
     tables = [
-        table.sort(keys, nulls_last=False).with_columns(
-            pl.col(name).cast(_NAME) for name in _NAMES if name in table.columns
-        )
-        for table, keys in zip(made, (daily.PEOPLE_KEYS, daily.VOLUME_KEYS), strict=True)
+        table.with_columns(pl.col(name).cast(_NAME) for name in _NAMES if name in table.columns)
+        for table in made
     ]
     for file, table in zip((kept.people, kept.volume), tables, strict=True):
         _keep(table, file, copies)
