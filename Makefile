@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast wheel setup clean
+.PHONY: demo test lint fast wheel docs setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -45,6 +45,10 @@ wheel: .venv/ready
 	dist/venv/bin/python -m pip install --quiet --no-deps dist/*.whl
 	cd dist && venv/bin/expansion --help > /dev/null && venv/bin/python -m pip check
 	@echo "the wheel installs in a clean environment"
+
+# Pages that are made from the code; a test tells when they are stale.
+docs: .venv/ready
+	$(BIN)/expansion features --describe > features/CATALOGUE.md
 
 clean:
 	rm -rf .venv dist data/local

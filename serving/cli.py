@@ -148,16 +148,44 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    required=True,
     callback=_table_file,
     help="File to write, .parquet or .csv.",
 )
+@click.option("--describe", is_flag=True, help="Print the catalogue instead; reads no data.")
 @_json
-def features(config: Path, as_of: datetime | None, months: int, out: Path, as_json: bool) -> None:
-    """Write the features of every eligible account.
+def features(
+    config: Path,
+    as_of: datetime | None,
+    months: int,
+    out: Path | None,
+    describe: bool,
+    as_json: bool,
+) -> None:
+    """Write the features of every eligible account, or describe them.
 
     Example: expansion features --as-of 2026-06-01 --months 12 --out panel.parquet
     """
+    if describe:
+        _describe(as_json)
+    elif out is None:
+        raise click.UsageError("name a file with --out, or ask for the catalogue with --describe.")
+    else:
+        _write_features(config, as_of, months, out, as_json)
+
+
+def _describe(as_json: bool) -> None:
+    from features.catalogue import page
+    from serving import console
+
+    if as_json:
+        console.emit({"features": page.rows()})
+    else:
+        click.echo(page.markdown(), nl=False)
+
+
+def _write_features(
+    config: Path, as_of: datetime | None, months: int, out: Path, as_json: bool
+) -> None:
     from datetime import timedelta
 
     from data import writing

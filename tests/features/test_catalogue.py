@@ -13,7 +13,7 @@ import pytest
 from data import sources
 from data.settings import Settings, Tables
 from features import activity, panel
-from features.catalogue import FEATURES, NAMES, SIGNALS, by_name
+from features.catalogue import FEATURES, NAMES, SIGNALS, by_name, page
 from features.feature import FAMILIES, Feature
 
 START = datetime(2023, 1, 1, tzinfo=UTC)
@@ -176,3 +176,16 @@ def test_use_that_fades_is_a_fall(built: pl.DataFrame) -> None:
     assert fallen["seat_growth_90d"].item() == -7 / 5
     assert fallen["events_growth_90d"].item() < 0
     assert fallen["new_users_acceleration_90d"].item() <= 0
+
+
+def test_the_page_of_the_catalogue_is_fresh() -> None:
+    kept = Path(page.__file__).parents[1] / "CATALOGUE.md"
+
+    assert kept.read_text(encoding="utf-8") == page.markdown(), "run `make docs`"
+
+
+def test_the_page_names_every_feature_once() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", page.markdown(), flags=re.MULTILINE)
+
+    assert told == list(NAMES)
+    assert [row["name"] for row in page.rows()] == list(NAMES)
