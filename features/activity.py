@@ -103,6 +103,7 @@ def build(
     seats: Seats,
     known_at_reliable_from: date | None = None,
     accounts: pl.Series | None = None,
+    rebuild: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Activity:
     """Make, or take from the cache, the daily tables of each partition.
@@ -118,6 +119,8 @@ def build(
     accounts : polars.Series, optional
         The accounts that exist; events of others are left out and counted. The kept tables hold
         them all, so that a new account does not make the log be read again.
+    rebuild : bool
+        Read every partition again, whatever is kept.
     progress : callable, optional
         Told partitions done and partitions in all.
 
@@ -134,7 +137,7 @@ def build(
         If a table cannot be kept, for want of space or rights.
     """
     rules = _Rules(roles, seats, known_at_reliable_from)
-    surveys = [_surveyed(partition, folder) for partition in partitions]
+    surveys = [_surveyed(partition, folder, rebuild=rebuild) for partition in partitions]
     whole = [survey for survey in surveys if survey.span is not None]
     spans = [survey.span for survey in whole if survey.span is not None]
     files: list[_Kept] = []
@@ -142,7 +145,7 @@ def build(
     for done, (span, survey) in enumerate(zip(spans, whole, strict=True)):
         others = repeats.overlapping(span, spans) if any(s.has_ids for s in whole) else []
         kept = _Kept.of(folder, span, survey, others, rules)
-        if not kept.exists():
+        if rebuild or not kept.exists():
             _make(kept, span, others, rules, has_ids=survey.has_ids)
             rebuilt += 1
         files.append(kept)
@@ -221,10 +224,10 @@ class _Survey:
     has_ids: bool
 
 
-def _surveyed(partition: Partition, folder: Path) -> _Survey:
+def _surveyed(partition: Partition, folder: Path, *, rebuild: bool) -> _Survey:
     """Take the survey of a partition from the cache, or make it."""
     file = folder / f"{_digest(partition.name)}-{_digest(partition.identity)}.survey.json"
-    found = json.loads(file.read_text()) if file.exists() else None
+    found = json.loads(file.read_text()) if file.exists() and not rebuild else None
     # What lies in the future depends on the day of reading, so such a survey is made anew.
     if found is None or contracts.FUTURE in found["faults"]:
         with reading(partition.name):

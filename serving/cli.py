@@ -151,6 +151,7 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
     callback=_table_file,
     help="File to write, .parquet or .csv.",
 )
+@click.option("--rebuild", is_flag=True, help="Read the whole log again, whatever is kept of it.")
 @click.option("--describe", is_flag=True, help="Print the catalogue instead; reads no data.")
 @_json
 def features(
@@ -158,6 +159,7 @@ def features(
     as_of: datetime | None,
     months: int,
     out: Path | None,
+    rebuild: bool,
     describe: bool,
     as_json: bool,
 ) -> None:
@@ -170,7 +172,7 @@ def features(
     elif out is None:
         raise click.UsageError("name a file with --out, or ask for the catalogue with --describe.")
     else:
-        _write_features(config, as_of, months, out, as_json)
+        _write_features(config, as_of, months, out, rebuild=rebuild, as_json=as_json)
 
 
 def _describe(as_json: bool) -> None:
@@ -184,7 +186,13 @@ def _describe(as_json: bool) -> None:
 
 
 def _write_features(
-    config: Path, as_of: datetime | None, months: int, out: Path, as_json: bool
+    config: Path,
+    as_of: datetime | None,
+    months: int,
+    out: Path,
+    *,
+    rebuild: bool,
+    as_json: bool,
 ) -> None:
     from datetime import timedelta
 
@@ -196,7 +204,7 @@ def _write_features(
 
     settings, now = _opened(config)
     with console.stages() as stage:
-        tables, log = pipeline.read(settings, now=now, progress=stage)
+        tables, log = pipeline.read(settings, now=now, rebuild=rebuild, progress=stage)
         moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
         as_ofs = [moment - timedelta(days=MONTH_DAYS * back) for back in range(months)]
         built = panel.build(

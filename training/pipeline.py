@@ -47,9 +47,9 @@ class Trained:
 
 
 def read(
-    settings: Settings, *, now: datetime, progress: Progress | None = None
+    settings: Settings, *, now: datetime, rebuild: bool = False, progress: Progress | None = None
 ) -> tuple[sources.Tables, Activity]:
-    """Read the configured tables and make the daily activity of the log.
+    """Read the configured tables and make the daily activity of the log, or take what is kept.
 
     Raises
     ------
@@ -64,6 +64,7 @@ def read(
         seats=settings.seats,
         known_at_reliable_from=settings.tables.known_at_reliable_from,
         accounts=tables.accounts.rows["account_id"],
+        rebuild=rebuild,
         progress=_named(progress, "log"),
     )
     contracts.refuse_if_too_dirty(

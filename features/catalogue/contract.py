@@ -53,7 +53,7 @@ FEATURES = (
         "currency per seat and month",
         pl.when(pl.col("seats") > 0).then(pl.col("mrr") / pl.col("seats")),
         "mrr",
-        needs="mrr",
+        needs="mrr and seats",
     ),
     _contract(
         "mrr_growth_360d",

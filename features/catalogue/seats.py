@@ -309,6 +309,6 @@ FEATURES = (
         unit="people per licensed seat",
         value=pl.col("provisioned") / _LICENSED,
         signal="provisioned",
-        needs="users.created_at",
+        needs="users.created_at and seats",
     ),
 )

@@ -91,6 +91,15 @@ def test_a_log_is_read_once(log: Log) -> None:
     assert_frame_equal(again.volume.collect(), first.volume.collect())
 
 
+def test_a_log_is_read_again_when_asked(log: Log) -> None:
+    log.build()
+
+    again = log.build(rebuild=True)
+
+    assert again.rebuilt == 3
+    assert log.build().rebuilt == 0
+
+
 def test_a_new_file_leaves_the_others_kept(log: Log) -> None:
     log.build()
     log.put("2024-04", [happening(400, datetime(2024, 4, 3, tzinfo=UTC))])
