@@ -5,14 +5,14 @@ month K months before the as-of: ``_m0`` is the last one.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import polars as pl
 from polars import selectors as cs
 
 from data.settings import MONTH_DAYS
-from features import contract
+from features import terms
 from features.grid import Grid, bit, known_before
 
 __all__ = ["LOOK_BACK_MONTHS", "at"]
@@ -61,7 +61,7 @@ def at(
         _provisioned(users, as_of),
         _spread(grid, users, as_of),
     ]
-    wide = _terms(signed, as_of)
+    wide = terms.at(signed, as_of, _MONTHS)
     for part in parts:
         named = part.with_columns(pl.col("account_id").cast(pl.String))
         wide = wide.join(named, on="account_id", how="left", validate="1:1")
@@ -276,60 +276,3 @@ def _spread(grid: Grid, users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
             )
         )
     return counts[0].join(counts[1], on="account_id", how="full", coalesce=True).collect()
-
-
-def _terms(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """The contract in force now and in past months, and what is signed ahead."""
-    now = contract.in_force(signed, as_of).select(
-        "account_id",
-        *contract.LEVELS,
-        "renewal",
-        "paid",
-        "trial",
-        "ended",
-        in_force_days=(pl.lit(as_of) - pl.col("effective")).dt.total_days(),
-    )
-    past = [
-        contract.in_force(signed, as_of - timedelta(days=back * MONTH_DAYS)).select(
-            "account_id",
-            pl.col("seats").alias(f"seats_m{back}"),
-            pl.col("mrr").alias(f"mrr_m{back}"),
-        )
-        for back in _MONTHS
-    ]
-    for table in (*past, _history(signed, as_of), _ahead(signed, as_of)):
-        now = now.join(table, on="account_id", how="left", validate="1:1")
-    return now.with_columns(
-        renewal_days=(pl.col("renewal") - pl.lit(as_of)).dt.total_days(),
-        year_end_days=pl.lit((date(as_of.year + 1, 1, 1) - as_of.date()).days),
-    )
-
-
-def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Tenure and past expansions, from what was in force one row after the other."""
-    # Of several rows from one effective date the one known last speaks, as in in_force.
-    spoken = signed.filter(pl.col("effective") <= as_of).unique(
-        ["account_id", "effective"], keep="last", maintain_order=True
-    )
-    steps = spoken.with_columns(
-        pl.col(*contract.LEVELS).shift(1).over("account_id").name.suffix("_before"),
-        pl.col("paid").shift(1).over("account_id").alias("was_paid"),
-    )
-    kind = contract.rise_kind()
-    rose = kind.is_not_null() & kind.ne("unclear") & pl.col("was_paid") & pl.col("paid")
-    since = (pl.lit(as_of) - pl.col("effective")).dt.total_days()
-    return steps.group_by("account_id", maintain_order=True).agg(
-        tenure_days=since.filter("paid").max(),
-        expansions=rose.sum(),
-        expansions_360d=(rose & since.le(360)).sum(),
-        expansion_days_ago=since.filter(rose).min(),
-    )
-
-
-def _ahead(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Steps that are signed but not yet in force."""
-    return (
-        signed.filter(pl.col("effective") > as_of)
-        .group_by("account_id", maintain_order=True)
-        .agg(seats_ahead=pl.col("seats").max(), mrr_ahead=pl.col("mrr").max())
-    )

@@ -1,0 +1,86 @@
+"""What the contract says of an account at one as-of: terms, past rises, steps signed ahead.
+
+Everything here is given rows that :func:`features.grid.known_before` let through.
+"""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+
+import polars as pl
+
+from data.settings import MONTH_DAYS
+from features import contract
+
+__all__ = ["at"]
+
+
+def at(signed: pl.DataFrame, as_of: datetime, months: Iterable[int]) -> pl.DataFrame:
+    """Tell the contract in force now and in past months, its history, and what is signed ahead.
+
+    Parameters
+    ----------
+    signed : polars.DataFrame
+        Rows of :func:`features.contract.timeline` that were known before the as-of.
+    as_of : datetime.datetime
+        00:00 UTC.
+    months : iterable of int
+        30-day months back for which seats and MRR are told, as ``seats_mK`` and ``mrr_mK``.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per account with a contract in force; what it does not say is null.
+    """
+    now = contract.in_force(signed, as_of).select(
+        "account_id",
+        *contract.LEVELS,
+        "renewal",
+        "paid",
+        "trial",
+        "ended",
+        in_force_days=(pl.lit(as_of) - pl.col("effective")).dt.total_days(),
+    )
+    past = [
+        contract.in_force(signed, as_of - timedelta(days=back * MONTH_DAYS)).select(
+            "account_id",
+            pl.col("seats").alias(f"seats_m{back}"),
+            pl.col("mrr").alias(f"mrr_m{back}"),
+        )
+        for back in months
+    ]
+    for table in (*past, _history(signed, as_of), _ahead(signed, as_of)):
+        now = now.join(table, on="account_id", how="left", validate="1:1")
+    return now.with_columns(
+        renewal_days=(pl.col("renewal") - pl.lit(as_of)).dt.total_days(),
+        year_end_days=pl.lit((date(as_of.year + 1, 1, 1) - as_of.date()).days),
+    )
+
+
+def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Tenure and past expansions, from what was in force one row after the other."""
+    # Of several rows from one effective date the one known last speaks, as in in_force.
+    spoken = signed.filter(pl.col("effective") <= as_of).unique(
+        ["account_id", "effective"], keep="last", maintain_order=True
+    )
+    steps = spoken.with_columns(
+        pl.col(*contract.LEVELS).shift(1).over("account_id").name.suffix("_before"),
+        pl.col("paid").shift(1).over("account_id").alias("was_paid"),
+    )
+    kind = contract.rise_kind()
+    rose = kind.is_not_null() & kind.ne("unclear") & pl.col("was_paid") & pl.col("paid")
+    since = (pl.lit(as_of) - pl.col("effective")).dt.total_days()
+    return steps.group_by("account_id", maintain_order=True).agg(
+        tenure_days=since.filter("paid").max(),
+        expansions=rose.sum(),
+        expansions_360d=(rose & since.le(360)).sum(),
+        expansion_days_ago=since.filter(rose).min(),
+    )
+
+
+def _ahead(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Steps that are signed but not yet in force."""
+    return (
+        signed.filter(pl.col("effective") > as_of)
+        .group_by("account_id", maintain_order=True)
+        .agg(seats_ahead=pl.col("seats").max(), mrr_ahead=pl.col("mrr").max())
+    )
