@@ -6,7 +6,9 @@ change their type halfway.
 """
 
 import hashlib
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -23,6 +25,7 @@ __all__ = ["fetch", "spool"]
 
 BATCH_ROWS: Final = 50_000
 PART_ROWS: Final = 2_000_000
+_KEPT_SECONDS: Final = 86_400
 
 
 def fetch(table: str, query: Query, folder: Path) -> Raw:
@@ -66,7 +69,7 @@ def spool(table: str, query: Query, folder: Path, into: Path) -> list[Raw]:
     folder : pathlib.Path
         Where the path of a SQLite file starts.
     into : pathlib.Path
-        Folder for the parts; what it held before is replaced once the query has succeeded.
+        Folder for the answers, each in a folder named by its content.
 
     Returns
     -------
@@ -78,13 +81,16 @@ def spool(table: str, query: Query, folder: Path, into: Path) -> list[Raw]:
     SourceError
         If the database or its driver is missing, refuses the query, or the disk is full.
     """
-    fresh = into.with_name(into.name + ".partial")
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh = into / f"{os.getpid()}.partial"
     try:
         fresh.mkdir(parents=True)
         _write_parts(_batches(table, query, folder), fresh, table)
-        shutil.rmtree(into, ignore_errors=True)
-        fresh.rename(into)
+        parts = [_part(file) for file in sorted(fresh.iterdir())]
+        answer = into / hashlib.blake2b("".join(p.content for p in parts).encode()).hexdigest()[:32]
+        # Another run may read what stands there: an answer is named by its content, never changed.
+        if not answer.exists():
+            fresh.rename(answer)
+        _drop_old(into, answer)
     except OSError as error:
         raise SourceError(
             f"{table}: the query's answer could not be kept in {into}: {error.strerror}. Make room,"
@@ -92,7 +98,14 @@ def spool(table: str, query: Query, folder: Path, into: Path) -> list[Raw]:
         ) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return [_part(file) for file in sorted(into.iterdir())]
+    return [Raw(part.name, part.content, pl.scan_parquet(answer / part.name)) for part in parts]
+
+
+def _drop_old(into: Path, answer: Path) -> None:
+    """Drop answers that no run can still be reading, so that the folder stays bounded."""
+    for other in into.iterdir():
+        if other != answer and time.time() - other.stat().st_mtime > _KEPT_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _write_parts(batches: Iterator[pl.DataFrame], into: Path, table: str) -> None:
@@ -207,7 +220,7 @@ def _engine(table: str, url: sa.URL) -> sa.Engine:
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError):
         kind = url.get_backend_name()
         install = (
-            "Run: pip install 'expansion-propensity[postgres]'"
+            "Run: pip install '.[postgres]'"
             if kind == "postgresql"
             else f"Install SQLAlchemy's driver for {kind}"
         )

@@ -206,6 +206,9 @@ class Scoring(_Section):
     date_width_days: int = Field(
         130, ge=1, le=180, description="Widest 80 % interval for which a date is still shown."
     )
+    date_min_probability: float = Field(
+        0.1, ge=0, le=1, description="Least chance within 180 days for which a date is shown."
+    )
     plateau_days: int = Field(180, ge=60, le=360, description="High and flat for so long: no ask.")
 
 

@@ -145,7 +145,7 @@ def build(
     for done, (span, survey) in enumerate(zip(spans, whole, strict=True)):
         others = repeats.overlapping(span, spans) if any(s.has_ids for s in whole) else []
         kept = _Kept.of(folder, span, survey, others, rules)
-        if rebuild or not kept.exists():
+        if rebuild or not kept.whole():
             _make(kept, span, others, rules, has_ids=survey.has_ids)
             rebuilt += 1
         files.append(kept)
@@ -176,8 +176,12 @@ class _Kept:
         name = f"{_digest(span.partition.name)}-{key}"
         return cls(folder / f"{name}.people.parquet", folder / f"{name}.volume.parquet")
 
-    def exists(self) -> bool:
-        return self.people.exists() and self.volume.exists()
+    def whole(self) -> bool:
+        """Whether both tables are there and readable; a damaged one is made again."""
+        try:
+            return all("copies" in pl.read_parquet_metadata(f) for f in (self.people, self.volume))
+        except (OSError, pl.exceptions.PolarsError):
+            return False
 
 
 def _make(
@@ -227,7 +231,7 @@ class _Survey:
 def _surveyed(partition: Partition, folder: Path, *, rebuild: bool) -> _Survey:
     """Take the survey of a partition from the cache, or make it."""
     file = folder / f"{_digest(partition.name)}-{_digest(partition.identity)}.survey.json"
-    found = json.loads(file.read_text()) if file.exists() and not rebuild else None
+    found = None if rebuild else _read_json(file)
     # What lies in the future depends on the day of reading, so such a survey is made anew.
     if found is None or contracts.FUTURE in found["faults"]:
         with reading(partition.name):
@@ -238,6 +242,14 @@ def _surveyed(partition: Partition, folder: Path, *, rebuild: bool) -> _Survey:
     first, last = (found[end] and datetime.fromisoformat(found[end]) for end in ("first", "last"))
     span = repeats.Span(partition, found["seen"], first, last) if first else None
     return _Survey(found["seen"], found["machine"], found["faults"], span, found["has_ids"])
+
+
+def _read_json(file: Path) -> dict[str, Any] | None:
+    """A kept survey, or None where there is none or it was damaged: it can be made again."""
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
 
 
 def _survey(partition: Partition) -> dict[str, Any]:

@@ -66,7 +66,10 @@ def check(tables: Tables, log: Activity, as_of: datetime, settings: Settings) ->
         eligible=built.snapshots.height,
         excluded=dict(built.excluded["reason"].value_counts().sort("reason").iter_rows()),
         history=_history(tables, log, terms, as_of, settings),
-        checklist=_checklist(tables, log, terms, as_of),
+        checklist=[
+            *_checklist(tables, log, terms, as_of),
+            *_readiness(tables, log, as_of, settings),
+        ],
     )
 
 
@@ -107,6 +110,8 @@ def _events(tables: Tables, roles: Roles) -> list[dict[str, Any]]:
 
 def _missing(snapshots: pl.DataFrame) -> list[dict[str, Any]]:
     """Features that no account has a value of, with the input they lack."""
+    if snapshots.is_empty():
+        return []
     empty = [f for f in FEATURES if snapshots[f.name].null_count() == snapshots.height]
     causes: dict[str, list[str]] = {}
     for feature in empty:
@@ -173,6 +178,35 @@ def _checklist(
             else f"the newest row is {age_days} days old; {_STALE_DAYS} would be stale",
         ),
     ]
+
+
+def _readiness(
+    tables: Tables, log: Activity, as_of: datetime, settings: Settings
+) -> list[dict[str, Any]]:
+    """What would make the weekly job refuse, or read the contracts wrongly."""
+    age_days = max((as_of.date() - log.last_day).days - 1, 0) if log.last_day else None
+    limit = settings.scoring.max_log_age_days
+    asked = [
+        _asked(
+            "a log that is up to date",
+            age_days is not None and age_days <= limit,
+            "no valid event"
+            if age_days is None
+            else f"it ends {age_days} days before the as-of; {limit} are allowed at scoring",
+        )
+    ]
+    order = settings.outcome.plans
+    if order:
+        plans = set(tables.subscriptions.rows["plan"].drop_nulls())
+        unknown = sorted(plans - set(order))
+        asked.append(
+            _asked(
+                "an order for every plan",
+                not unknown,
+                f"not in outcome.plans: {', '.join(unknown)}" if unknown else "all are in it",
+            )
+        )
+    return asked
 
 
 def _asked(question: str, holds: bool, found: str) -> dict[str, Any]:

@@ -235,6 +235,7 @@ def train(config: Path, as_of: datetime | None, as_json: bool) -> None:
     from training import pipeline, plots, registry
 
     settings, now = _opened(config)
+    registry.ready(settings)
     with console.stages() as stage:
         past = _history(settings, now, as_of, stage)
         trained = pipeline.train(past, settings, progress=stage)
@@ -337,7 +338,7 @@ def score(
         scored = scoring.score(champion, tables, log, moment, settings)
     if out is not None:
         writing.table(scored.accounts, out)
-    record = scoring.record(scored, champion, tables, log)
+    record = scoring.record(scored, champion, tables, log, moment)
     if not dry_run:
         target = sql.connect(settings.crm_url)
         written = target.write(scored, moment.date(), record=record, finished_at=now)

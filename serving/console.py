@@ -105,13 +105,21 @@ def scored(record: Mapping[str, Any], *, dry_run: bool, where: str) -> None:
         highlight=False,
     )
     out.print(record["verdict"], highlight=False)
+    if record["hindsight"]:
+        out.print(
+            "In hindsight: the model was trained later than this as-of, so this list flatters it.",
+            highlight=False,
+        )
+    if record["log"]["days_missing"]:
+        days = record["log"]["days_missing"]
+        out.print(f"The last {days} day(s) before the as-of are not in the log.", highlight=False)
     if dry_run:
         out.print("Dry run: the CRM is untouched.", highlight=False)
         return
     written = record["written"]
     out.print(
-        f"Written to {where}: {written['listed']:,} accounts, {written['blanked']:,} blanked that"
-        f" left the list, {written['newer']:,} left alone that carry a newer as-of.",
+        f"Written to {where}: {written['listed']:,} accounts, {written['blanked']:,} more with"
+        f" the reason why not, {written['newer']:,} left alone that carry a newer as-of.",
         highlight=False,
         markup=False,
     )
@@ -122,7 +130,8 @@ def talk_from(row: Mapping[str, Any]) -> str:
     day = row["readiness_date"]
     if day is None:
         return "no specific date"
-    return "now" if day <= row["as_of"] else f"{day.day} {day:%B}"
+    year = f" {day.year}" if day.year != row["as_of"].year else ""
+    return "now" if day <= row["as_of"] else f"{day.day} {day:%B}{year}"
 
 
 def one_account(

@@ -37,7 +37,7 @@ class Scored:
         ``motion``, ``signals``, ``active_seats``, ``licensed_seats``, ``seat_utilization``,
         ``margin``, ``base``, ``contributions`` (JSON: signal → part of the margin).
     left : polars.DataFrame
-        ``account_id``, ``reason`` of every account that exists and is not on the list.
+        ``account_id``, ``name``, ``csm``, ``reason`` of every account that is not on the list.
     """
 
     accounts: pl.DataFrame
@@ -101,21 +101,24 @@ def score(
             ),
         )
     )
-    return Scored(ranked, built.excluded)
+    return Scored(ranked, built.excluded.join(names, on="account_id", how="left"))
 
 
 def record(
-    scored: Scored, model: Registered, tables: sources.Tables, log: Activity
+    scored: Scored, model: Registered, tables: sources.Tables, log: Activity, as_of: datetime
 ) -> dict[str, Any]:
     """Say how a list came about: model, data window, counts, quarantine; JSON values."""
     small = {name: getattr(tables, name) for name in ("subscriptions", "accounts", "users")}
     return {
         "model": model.version,
         "verdict": model.card.get("verdict", "Not judged."),
+        # A model that was trained later than the as-of knows what came after it.
+        "hindsight": str(model.card.get("as_of", "")) > f"{as_of:%Y-%m-%d}",
         "log": {
             "first_day": str(log.first_day),
             "last_day": str(log.last_day),
             "events": log.events,
+            "days_missing": _age_days(log, as_of),
         },
         "listed": scored.accounts.height,
         "excluded": scored.excluded(),
@@ -126,10 +129,15 @@ def record(
     }
 
 
+def _age_days(log: Activity, as_of: datetime) -> int:
+    """Whole days before the as-of that the log does not cover."""
+    return max((as_of.date() - log.last_day).days - 1, 0) if log.last_day else 0
+
+
 def _refuse_stale(log: Activity, as_of: datetime, max_days: int) -> None:
     if log.last_day is None:
         raise HistoryError("the log holds no valid event; see its quarantine.")
-    age_days = (as_of.date() - log.last_day).days - 1
+    age_days = _age_days(log, as_of)
     if age_days > max_days:
         raise HistoryError(
             f"the log ends on {log.last_day}, {age_days} days before {as_of:%Y-%m-%d}; at most"
@@ -189,7 +197,8 @@ def _readiness_date(
     first = tier.eq(1).fill_null(value=False).to_numpy()
     lead = np.maximum(np.floor(expected.median) - rules.lead_days, 0)
     days = np.where(first, np.minimum(lead, _TIER_1_DAYS), lead)
-    told = first | (expected.width <= rules.date_width_days)
+    likely = expected.within >= rules.date_min_probability
+    told = first | (likely & (expected.width <= rules.date_width_days))
     return pl.Series(
         [
             as_of.date() + timedelta(days=int(day)) if said else None

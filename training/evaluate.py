@@ -19,6 +19,7 @@ from training.calibration import Calibration
 __all__ = ["MODEL", "Evaluation", "figures", "walk"]
 
 MODEL = "model"
+_PROMISING_SKILL = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Evaluation:
         ``base_rate`` (of the cut's training rows), and a column per simple ranking.
     figures : mapping
         Ranking → figure name → value with interval; over all judged snapshots.
+    over_best_simple : training.metrics.Figure
+        Precision at capacity less that of the best simple ranking, on the same draws of accounts.
     skipped : mapping of datetime.date to str
         Cuts at which no model could be trained, with the reason.
     calibration : training.calibration.Calibration
@@ -41,6 +44,7 @@ class Evaluation:
 
     predictions: pl.DataFrame
     figures: Mapping[str, Mapping[str, metrics.Figure]]
+    over_best_simple: metrics.Figure
     skipped: Mapping[date, str]
     calibration: Calibration
 
@@ -54,8 +58,7 @@ class Evaluation:
 
     def best_simple(self) -> str:
         """Name of the simple ranking with the highest precision at capacity."""
-        rankings = [name for name in self.figures if name != MODEL]
-        return max(rankings, key=lambda name: _value(self.figures[name], "precision_at_capacity"))
+        return _best(self.figures)
 
     def numbers(self) -> dict[str, float]:
         """Every figure of the model as a plain number."""
@@ -71,17 +74,31 @@ class Evaluation:
         skill = mine["log_loss_skill"]
         if skill.low is None or skill.value is None:
             return "Too little is known of the outcomes to judge the model."
-        if skill.low <= 0:
+        if skill.low <= 0 and skill.value < _PROMISING_SKILL:
             return (
                 "Next to no usable signal was found: the model does not beat the base rate beyond"
                 f" noise (log-loss skill {skill}, AUROC {mine['auroc']})."
             )
-        best = self.best_simple()
-        rule = self.figures[best]["precision_at_capacity"]
+        rule = self._against_the_best_rule()
+        if skill.low <= 0:
+            expanded = self.predictions["expanded"].sum()
+            return (
+                f"The model may know something, but {expanded} expansions are too few to be sure"
+                f" (log-loss skill {skill}, AUROC {mine['auroc']}); {rule}."
+            )
+        return f"The model beats the base rate (log-loss skill {skill}); {rule}."
+
+    def _against_the_best_rule(self) -> str:
+        """Say whether the model wins, loses, or is level with the best simple ranking."""
+        gain, best = self.over_best_simple, self.best_simple()
+        mine, rule = (self.figures[n]["precision_at_capacity"].value for n in (MODEL, best))
+        if gain.low is None or gain.high is None or mine is None or rule is None:
+            return "it cannot be compared with the simple rankings"
+        word = "beats" if gain.low > 0 else "loses to" if gain.high < 0 else "is level with"
         return (
-            f"The model beats the base rate (log-loss skill {skill}); of the accounts a team can"
-            f" work, {mine['precision_at_capacity'].value:.1%} expanded, against {rule.value:.1%}"
-            f" by the best simple ranking ({best})."
+            f"at the team's capacity it {word} the best simple ranking in hindsight, {best}: of the"
+            f" accounts worked {mine:.1%} expanded against {rule:.1%}, a difference of"
+            f" {gain.value:+.1%} ({gain.low:+.1%} to {gain.high:+.1%})"
         )
 
 
@@ -147,17 +164,19 @@ def walk(
         .join(baselines.scores(snapshots), on=keys, how="left")
         .sort("as_of", "account_id")
     )
-    return Evaluation(predictions, figures(predictions, settings), skipped, _calibrate(predictions))
+    found_figures = figures(predictions, settings)
+    return Evaluation(
+        predictions,
+        found_figures,
+        _over(predictions, _best(found_figures), settings),
+        skipped,
+        _calibrate(predictions),
+    )
 
 
 def figures(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str, metrics.Figure]]:
     """Compute the figures of the model and of every simple ranking on known outcomes."""
-    known = predictions.filter(pl.col("expanded").is_not_null())
-    judged = metrics.Judged(
-        known["expanded"].to_numpy(),
-        known["account_id"].rank("dense").cast(pl.Int64).to_numpy(),
-        known["as_of"].rank("dense").cast(pl.Int64).to_numpy(),
-    )
+    known, judged = _judged(predictions)
     rules = settings.evaluation
 
     def of(score: str, **probability: np.ndarray) -> dict[str, metrics.Figure]:
@@ -176,6 +195,32 @@ def figures(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str
     }
     # Probabilities of different cuts carry different calibrations; they rank as they are served.
     return {MODEL: of("probability", **stated)} | {name: of(name) for name in baselines.RANKINGS}
+
+
+def _over(predictions: pl.DataFrame, rival: str, settings: Settings) -> metrics.Figure:
+    known, judged = _judged(predictions)
+    return metrics.advantage(
+        known["probability"].to_numpy(),
+        known[rival].to_numpy(),
+        judged,
+        capacity=settings.evaluation.capacity,
+        resamples=settings.evaluation.resamples,
+        seed=settings.model.seed,
+    )
+
+
+def _judged(predictions: pl.DataFrame) -> tuple[pl.DataFrame, metrics.Judged]:
+    """Predictions whose outcome is known, and what became of them."""
+    known = predictions.filter(pl.col("expanded").is_not_null())
+    codes = (
+        known[name].rank("dense").cast(pl.Int64).to_numpy() for name in ("account_id", "as_of")
+    )
+    return known, metrics.Judged(known["expanded"].to_numpy(), *codes)
+
+
+def _best(figures: Mapping[str, Mapping[str, metrics.Figure]]) -> str:
+    rankings = [name for name in figures if name != MODEL]
+    return max(rankings, key=lambda name: _value(figures[name], "precision_at_capacity"))
 
 
 def _judge(

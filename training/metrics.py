@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-__all__ = ["Figure", "Judged", "expected_calibration_error", "figures", "precision_at_capacity"]
+__all__ = [
+    "Figure",
+    "Judged",
+    "advantage",
+    "expected_calibration_error",
+    "figures",
+    "precision_at_capacity",
+]
 
 Array = NDArray[np.float64]
 _LEAST_PROBABILITY = 1e-6
@@ -100,6 +107,20 @@ def figures(
             if value is not None:
                 spread[name].append(value)
     return {name: _figure(values[name], spread[name]) for name in wanted}
+
+
+def advantage(
+    score: Array, rival: Array, judged: Judged, *, capacity: int, resamples: int, seed: int
+) -> Figure:
+    """Precision at capacity of a score less that of a rival, on the same draws of accounts."""
+
+    def gain(rows: NDArray[np.int64]) -> float:
+        mine, theirs = (_per_as_of(s[rows], judged, rows, capacity) for s in (score, rival))
+        return mine - theirs
+
+    draws = _resampled(judged.account, resamples, seed)
+    spread = [value for rows in draws if (value := _or_none(gain, judged, rows)) is not None]
+    return _figure(_or_none(gain, judged, np.arange(len(score))), spread)
 
 
 def precision_at_capacity(score: Array, expanded: NDArray[np.bool_], capacity: int) -> float:

@@ -45,6 +45,17 @@ class Registered:
     card: Mapping[str, Any]
 
 
+def ready(settings: Settings) -> None:
+    """Make sure, before any work is done, that a model could be registered.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If the registry cannot be reached.
+    """
+    _connect(settings)
+
+
 def register(
     model: Propensity,
     settings: Settings,

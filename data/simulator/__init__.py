@@ -34,6 +34,7 @@ __all__ = ["Summary", "write"]
 
 END: Final = date(2026, 6, 1)
 _ROWS_PER_GROUP: Final = 500_000  # fixed, so that bytes do not hang on the number of threads
+_SIGNED: Final = "# A made-up company, written by `expansion simulate`."
 _SETTINGS: Final = f"""\
 # A made-up company, written by `expansion simulate`.
 as_of = "data end"
@@ -153,6 +154,12 @@ def _months_before(end: date, months: int) -> list[date]:
 
 def _clear(out: Path, paths: list[Path]) -> None:
     """Make the folder ready; another company's months would be read along with ours."""
+    settings_file = out / "expansion.toml"
+    if settings_file.exists() and not settings_file.read_text("utf-8").startswith(_SIGNED):
+        raise SettingsError(
+            f"{settings_file} was written by somebody else and would be replaced; name another"
+            " folder."
+        )
     others = sorted(set((out / "events").glob("*.parquet")) - set(paths))
     if others:
         raise SettingsError(

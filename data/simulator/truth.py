@@ -41,10 +41,12 @@ def snapshots(history: History, seed: int) -> pl.DataFrame:
               for b in history.bookings]  # fmt: skip
     account = np.concatenate([a for a, _ in signed])
     day = np.concatenate([d for _, d in signed])
-    return pl.concat(
+    tables = [
         _at(history, as_of, account[(day >= as_of) & (day < as_of + 60)], seed)
         for as_of in history.span.as_ofs
-    )
+    ]
+    # Of very few accounts none may be under contract: such a table has no types of its own.
+    return pl.concat(tables, how="vertical_relaxed")
 
 
 def probabilities(traits: Traits, state: State, day: int, rng: Generator, futures: int) -> Vector:

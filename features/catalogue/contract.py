@@ -82,6 +82,6 @@ FEATURES = (
         "share of today's seats",
         pl.when(pl.col("seats") > 0).then(pl.col("seats_ahead") / pl.col("seats")),
         "ramp",
-        needs="seats",
+        needs="steps signed ahead",
     ),
 )

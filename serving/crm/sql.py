@@ -245,7 +245,7 @@ class _told:  # noqa: N801 - reads as a verb: ``with _told():``
         if isinstance(error, NoSuchModuleError | ModuleNotFoundError | sa.exc.ArgumentError):
             raise DeliveryError(
                 f"crm.url names a database we have no driver for ({error}); for PostgreSQL:"
-                " pip install 'expansion-propensity[postgres]'."
+                " pip install '.[postgres]'."
             ) from error
 
 
@@ -259,15 +259,18 @@ def _rows(scored: Scored, as_of: date) -> list[dict[str, Any]]:
 
 
 def _gone(connection: sa.Connection, scored: Scored, as_of: date) -> list[dict[str, Any]]:
-    """The accounts that are no longer on the list, blank, so that no old number stands."""
+    """The accounts that are not on the list, blank, with the reason; no old number stands."""
     listed = set(scored.accounts["account_id"])
-    reasons = dict(scored.left.select("account_id", "reason").iter_rows())
     standing = sa.select(_ACCOUNTS.c.account_id, _ACCOUNTS.c.name, _ACCOUNTS.c.csm)
-    return [
-        {**row, "as_of": as_of, "note": reasons.get(row["account_id"], "unknown account")}
+    gone = {
+        row["account_id"]: {**row, "note": "unknown account"}
         for row in connection.execute(standing.order_by(_ACCOUNTS.c.account_id)).mappings()
         if row["account_id"] not in listed
-    ]
+    }
+    for row in scored.left.select("account_id", "name", "csm", "reason").iter_rows(named=True):
+        known = {name: row[name] for name in ("account_id", "name", "csm")}
+        gone[row["account_id"]] = {**known, "note": row["reason"]}
+    return [{**row, "as_of": as_of} for row in gone.values()]
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:

@@ -117,7 +117,7 @@ def test_a_long_log_is_spooled_in_parts_of_bounded_size(company, monkeypatch):
     tables = company.read(**queries(sqlite(company)))
 
     assert [partition.seen() for partition in tables.events] == [2, 1]
-    assert len(list((company.folder / "state/spool").iterdir())) == 2
+    assert len(list((company.folder / "state/spool").rglob("*.parquet"))) == 2
 
 
 def test_parts_that_come_out_the_same_keep_their_identity(company, monkeypatch):
@@ -167,7 +167,7 @@ def test_a_database_out_of_reach_is_named_without_its_password(company):
 def test_a_missing_postgresql_driver_says_what_to_install(company, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(SourceError, match=r"pip install 'expansion-propensity\[postgres\]'"):
+    with pytest.raises(SourceError, match=r"pip install '\.\[postgres\]'"):
         company.read(accounts={"url": "postgresql://h/d", "query": "select 1"})
 
 

@@ -107,7 +107,7 @@ def test_check_counts_what_was_read(road: Any) -> None:
     assert sum(event["rows"] for event in found["events"]) <= rows["events"]
     assert {event["role"] for event in found["events"]} >= {"feature use", "api_call", "login"}
     assert found["eligible"] + sum(found["excluded"].values()) == 80
-    assert [item["holds"] for item in found["checklist"]] == [True] * 4
+    assert [item["holds"] for item in found["checklist"]] == [True] * 6
 
 
 def test_features_writes_a_row_per_eligible_account_and_as_of(road: Any) -> None:

@@ -58,14 +58,13 @@ def listed(as_of: date = MONDAY, left: dict[str, str] | None = None, **chances: 
         }
         for rank, (account, chance) in enumerate(ranked, start=1)
     ]
-    gone = left or {}
-    return Scored(
-        pl.DataFrame(rows),
-        pl.DataFrame(
-            {"account_id": list(gone), "as_of": [as_of] * len(gone), "reason": list(gone.values())},
-            schema={"account_id": pl.String, "as_of": pl.Date, "reason": pl.String},
-        ),
-    )
+    gone = [
+        (account, as_of, reason, account.title(), ROW["csm"])
+        for account, reason in (left or {}).items()
+    ]
+    names = ["account_id", "as_of", "reason", "name", "csm"]
+    schema = dict.fromkeys(names, pl.String) | {"as_of": pl.Date}
+    return Scored(pl.DataFrame(rows), pl.DataFrame(gone, schema=schema, orient="row"))
 
 
 def write(crm: Crm, scored: Scored, as_of: date = MONDAY) -> Written:
