@@ -338,3 +338,18 @@ def _activity(folder: Path) -> pl.DataFrame:
         .with_columns(utilization=pl.col("active").fill_null(0) / pl.col("licensed_seats"))
         .collect()
     )
+
+
+def test_the_settings_of_somebody_else_are_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "expansion.toml").write_text("[tables]\n")
+
+    with pytest.raises(SettingsError, match="written by somebody else"):
+        simulator.write(tmp_path, accounts=3, months=1, seed=1)
+
+    assert (tmp_path / "expansion.toml").read_text() == "[tables]\n"
+
+
+def test_even_three_accounts_make_a_company(tmp_path: Path) -> None:
+    made = simulator.write(tmp_path, accounts=3, months=1, seed=7)
+
+    assert made.accounts == 3

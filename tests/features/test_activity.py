@@ -328,3 +328,14 @@ def test_a_role_is_played_by_the_names_the_settings_give_it() -> None:
         ("signin", "login", False),
         ("use", "use", True),
     ]
+
+
+@pytest.mark.parametrize("ending", [".survey.json", ".people.parquet", ".volume.parquet"])
+def test_a_damaged_table_is_made_again(log: Log, ending: str) -> None:
+    whole = log.tables()
+    (log.kept / sorted(log.files(ending))[0]).write_bytes(b"PAR1 {")
+
+    again = log.tables()
+
+    for left, right in zip(again, whole, strict=True):
+        assert_frame_equal(left, right)

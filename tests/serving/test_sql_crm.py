@@ -315,3 +315,12 @@ def test_the_place_is_told_without_its_password() -> None:
 
     assert "secret" not in told
     assert told.startswith("postgresql+psycopg://expansion:")
+
+
+def test_an_account_that_was_never_listed_says_why_not(crm: Crm) -> None:
+    write(crm, listed(acme=0.3, left={"beta": "on trial"}))
+
+    found = crm.account("beta")
+
+    assert found is not None
+    assert (found["name"], found["rank"], found["note"]) == ("Beta", None, "on trial")

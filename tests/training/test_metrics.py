@@ -211,3 +211,18 @@ def test_a_sure_and_wrong_probability_costs_much_and_not_infinitely_much() -> No
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(3)
+
+
+def test_the_advantage_over_a_rival_is_judged_on_the_same_draws() -> None:
+    rng = np.random.default_rng(3)
+    expanded = rng.random(600) < 0.2
+    judged = metrics.Judged(expanded, np.arange(600) % 60, np.arange(600) // 60)
+    good, noise = expanded + rng.normal(0, 0.3, 600), rng.random(600)
+    rules = {"capacity": 10, "resamples": 100, "seed": 1}
+
+    gain = metrics.advantage(good, noise, judged, **rules)
+    none = metrics.advantage(good, good, judged, **rules)
+
+    assert gain.low is not None
+    assert gain.low > 0
+    assert (none.value, none.low, none.high) == (0.0, 0.0, 0.0)
