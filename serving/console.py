@@ -174,7 +174,7 @@ def one_account(
 def _contributions(row: Mapping[str, Any]) -> None:
     parts = sorted(row["contributions"].items(), key=lambda part: -abs(part[1]))
     table = Table("signal", "log-odds", title="What moved the number", title_justify="left")
-    table.add_row("an account nothing is known of", f"{row['base']:+.2f}")
+    table.add_row("starting point, horizon included", f"{row['base']:+.2f}")
     for name, value in parts[:8]:
         table.add_row(name.replace("_", " "), f"{value:+.2f}")
     table.add_row("all other signals", f"{sum(value for _, value in parts[8:]):+.2f}")
