@@ -363,6 +363,7 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     """
     from serving import console
     from serving.crm import sql
+    from serving.playbook import MOTIONS
 
     settings, _ = _opened(config)
     crm = sql.connect(settings.crm_url)
@@ -385,7 +386,9 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     if as_json:
         console.emit({**found, "past": past})
     else:
-        console.one_account(found, past, horizon_days=settings.outcome.horizon_days)
+        horizon, motion = settings.outcome.horizon_days, found["motion"]
+        outreach = MOTIONS[motion] if motion else ""
+        console.one_account(found, past, horizon_days=horizon, outreach=outreach)
 
 
 def _opened(config: Path) -> tuple[Settings, datetime]:

@@ -118,7 +118,7 @@ def scored(record: Mapping[str, Any], *, dry_run: bool, where: str) -> None:
         return
     written = record["written"]
     out.print(
-        f"Written to {where}: {written['listed']:,} accounts, {written['blanked']:,} more with"
+        f"Written to {where}: {written['listed']:,} accounts, {written['unlisted']:,} more with"
         f" the reason why not, {written['newer']:,} left alone that carry a newer as-of.",
         highlight=False,
         markup=False,
@@ -135,9 +135,9 @@ def talk_from(row: Mapping[str, Any]) -> str:
 
 
 def one_account(
-    row: Mapping[str, Any], past: Sequence[Mapping[str, Any]], *, horizon_days: int
+    row: Mapping[str, Any], past: Sequence[Mapping[str, Any]], *, horizon_days: int, outreach: str
 ) -> None:
-    """Print one account in full."""
+    """Print one account in full; ``outreach`` says what its motion means."""
     title = f"{row['name'] or row['account_id']} ({row['account_id']})"
     out.print(title, style="bold", markup=False, highlight=False)
     if row["rank"] is None:
@@ -156,7 +156,7 @@ def one_account(
         "seats": f"{used} active" + (f" of {sold}" if sold is not None else "; none are sold"),
         "limit": row["limit"],
         "tier": "none" if row["tier"] is None else row["tier"],
-        "motion": row["motion"],
+        "motion": f"{row['motion']}: {outreach}",
     }
     table = Table(show_header=False, box=None)
     for name, value in facts.items():

@@ -12,7 +12,7 @@ MOTIONS: Final = {
     "volume upgrade": "plan or volume upgrade, with the developer who built the integration",
     "capabilities": "QBR or capabilities conversation, with the champion and the new team",
     "consolidate": "no ask: consolidate and look for new use cases",
-    "watch": "nothing to do yet",
+    "watch": "no rule of thumb fires; let the date and the reasons lead",
 }
 
 

@@ -27,8 +27,7 @@ __all__ = ["INPUTS", "Estimate", "Propensity", "fit"]
 
 # Logins, tickets and NPS look like expansion and are not: the model never sees them.
 INPUTS: tuple[str, ...] = tuple(f.name for f in FEATURES if f.family != "controls")
-INTERVAL = 0.8
-_SPREAD = 1.2815515655446004  # standard normal quantile of (1 + INTERVAL) / 2
+_SPREAD = 1.2815515655446004  # standard normal quantile of 0.9: an interval of 80 %
 _FEWEST_EXPANSIONS = 10
 
 Array = NDArray[np.float64]

@@ -88,10 +88,10 @@ _NEWEST: Final = sa.select(sa.func.max(_ACCOUNTS.c.as_of))
 
 @dataclass(frozen=True)
 class Written:
-    """What a run changed: accounts listed, blanked, and left alone beside a newer list."""
+    """Accounts on the list, accounts with the reason why not, and those beside a newer list."""
 
     listed: int
-    blanked: int
+    unlisted: int
     newer: int
 
 
@@ -107,8 +107,8 @@ class Crm:
         """Write a list and its run record, in one transaction.
 
         Safe to repeat: a second run for one as-of replaces the first, and beside a newer list an
-        older one is kept among the scores only. An account that left the list is blanked, with the
-        reason.
+        older one is kept among the scores only. An account that is not on the list has no
+        figures, but the reason why.
 
         Parameters
         ----------

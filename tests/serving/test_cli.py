@@ -217,7 +217,7 @@ def test_an_older_as_of_leaves_the_list_alone(road: Any) -> None:
     older = road.told("score older")
 
     assert older["as_of"] < road.told("score")["as_of"]
-    assert older["written"] == {"listed": 0, "blanked": 0, "newer": older["listed"]}
+    assert older["written"] == {"listed": 0, "unlisted": 0, "newer": older["listed"]}
     assert road.told("show after older") == road.told("show")
 
 

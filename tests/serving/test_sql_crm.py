@@ -115,7 +115,7 @@ def test_a_list_is_read_back_as_it_was_written(crm: Crm) -> None:
     written = write(crm, listed(acme=0.7, beta=0.2))
 
     first, second = crm.listed()
-    assert written == Written(listed=2, blanked=0, newer=0)
+    assert written == Written(listed=2, unlisted=0, newer=0)
     assert (first["rank"], first["account_id"], first["probability"]) == (1, "acme", 0.7)
     assert first["signals"] == ROW["signals"]
     assert first["contributions"] == {"seat_utilization": 1.5}
@@ -143,7 +143,7 @@ def test_the_same_run_twice_leaves_the_same_crm(crm: Crm) -> None:
     again = write(crm, scored)
 
     assert crm.listed() == before
-    assert again == Written(listed=2, blanked=0, newer=0)
+    assert again == Written(listed=2, unlisted=0, newer=0)
 
 
 def test_the_next_week_replaces_the_list_and_keeps_the_past(crm: Crm) -> None:
@@ -164,7 +164,7 @@ def test_an_older_as_of_never_overwrites_a_newer_one(crm: Crm) -> None:
 
     written = write(crm, listed(acme=0.9, beta=0.8))
 
-    assert written == Written(listed=0, blanked=0, newer=2)
+    assert written == Written(listed=0, unlisted=0, newer=2)
     assert crm.listed() == before
     assert [past["probability"] for past in crm.past("acme")] == [0.9, 0.5]
 
@@ -185,7 +185,7 @@ def test_an_account_that_left_the_list_is_blanked_with_its_reason(crm: Crm) -> N
     written = write(crm, listed(NEXT, core=0.1, left={"acme": "no event in 90 days"}), NEXT)
 
     acme, beta = crm.account("acme"), crm.account("beta")
-    assert written.blanked == 2
+    assert written.unlisted == 2
     assert acme is not None
     assert acme["note"] == "no event in 90 days"
     assert acme["as_of"] == NEXT
