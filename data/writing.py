@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import get_ident
 
 import polars as pl
 
@@ -28,7 +29,7 @@ def atomically(file: Path, write: Callable[[Path], object]) -> None:
     data.errors.DeliveryError
         If the file cannot be written; what stood there before stands there still.
     """
-    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
+    draft = file.with_name(f".{file.name}.{os.getpid()}-{get_ident()}.draft")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write(draft)

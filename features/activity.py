@@ -5,12 +5,12 @@ only when one of them changes. It is written beside and moved into place: a kill
 half of one.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,12 +21,12 @@ from data import contracts
 from data.settings import Roles, Seats
 from data.sources import Partition, reading
 from data.writing import atomically
-from features import daily, repeats
+from features import daily, kept, repeats
 
 __all__ = ["Activity", "build"]
 
 # Part of every cache key: raise it when a partition is read differently.
-VERSION: Final = 3
+VERSION: Final = 4
 # Names repeat by the million: as categories they are grouped as numbers, not as text.
 _NAMES: Final = ("account_id", "user_id", "role", "feature")
 _NAME: Final = pl.Categorical()
@@ -37,6 +37,7 @@ _PEOPLE: Final = {
     "known_day": pl.Date(),
     "uses": pl.Int64(),
     "seat_uses": pl.Int64(),
+    "hours": pl.Int32(),
 }
 _VOLUME: Final = {
     "account_id": _NAME,
@@ -47,6 +48,18 @@ _VOLUME: Final = {
     "count": pl.Int64(),
     "quantity_milli": pl.Int64(),
 }
+_FIRST_USES: Final = {
+    "account_id": _NAME,
+    "user_id": _NAME,
+    "feature": _NAME,
+    "day": pl.Date(),
+    "known_day": pl.Date(),
+}
+_TABLES: Final = {
+    "people.parquet": _PEOPLE,
+    "volume.parquet": _VOLUME,
+    "first_uses.parquet": _FIRST_USES,
+}
 
 
 @dataclass(frozen=True)
@@ -56,10 +69,12 @@ class Activity:
     Attributes
     ----------
     people : polars.LazyFrame
-        Account, user, day, known_day → uses, seat_uses (:func:`features.daily.people`).
+        Account, user, day, known_day → uses, seat_uses, hours (:func:`features.daily.people`).
     volume : polars.LazyFrame
         Account, day, known_day, role, feature → count, quantity_milli
         (:func:`features.daily.volume`).
+    first_uses : polars.LazyFrame
+        Account, user, feature, day, known_day (:func:`features.daily.first_uses`).
     events : int
         Rows of the log.
     machine_events : int
@@ -74,6 +89,7 @@ class Activity:
 
     people: pl.LazyFrame
     volume: pl.LazyFrame
+    first_uses: pl.LazyFrame
     events: int
     machine_events: int
     quarantine: Mapping[str, int]
@@ -140,87 +156,82 @@ def build(
     surveys = [_surveyed(partition, folder, rebuild=rebuild) for partition in partitions]
     whole = [survey for survey in surveys if survey.span is not None]
     spans = [survey.span for survey in whole if survey.span is not None]
-    files: list[_Kept] = []
+    tables: list[kept.Kept] = []
     rebuilt = 0
     for done, (span, survey) in enumerate(zip(spans, whole, strict=True)):
         others = repeats.overlapping(span, spans) if any(s.has_ids for s in whole) else []
-        kept = _Kept.of(folder, span, survey, others, rules)
-        if rebuild or not kept.whole():
-            _make(kept, span, others, rules, has_ids=survey.has_ids)
+        found = _kept(folder, span, survey, others, rules)
+        if rebuild or not found.whole(_TABLES):
+            _make(found, span, others, rules, has_ids=survey.has_ids)
             rebuilt += 1
-        files.append(kept)
+        tables.append(found)
         if progress:
             progress(done + 1, len(spans))
-    return _activity(files, surveys, rebuilt, accounts)
+    used = [survey.file for survey in surveys]
+    used += [found.file(table) for found in tables for table in _TABLES]
+    kept.use(used)
+    kept.sweep(folder, used)
+    return _activity(tables, surveys, rebuilt, accounts)
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """Where the two tables of a partition are kept."""
-
-    people: Path
-    volume: Path
-
-    @classmethod
-    def of(
-        cls,
-        folder: Path,
-        span: repeats.Span,
-        survey: "_Survey",
-        others: Sequence[repeats.Span],
-        rules: _Rules,
-    ) -> "_Kept":
-        identities = sorted(other.partition.identity for other in others)
-        faults = json.dumps(survey.faults)
-        key = _digest(span.partition.identity, rules.key(), faults, *identities)
-        name = f"{_digest(span.partition.name)}-{key}"
-        return cls(folder / f"{name}.people.parquet", folder / f"{name}.volume.parquet")
-
-    def whole(self) -> bool:
-        """Whether both tables are there and readable; a damaged one is made again."""
-        try:
-            return all("copies" in pl.read_parquet_metadata(f) for f in (self.people, self.volume))
-        except (OSError, pl.exceptions.PolarsError):
-            return False
+def _kept(
+    folder: Path,
+    span: repeats.Span,
+    survey: "_Survey",
+    others: Sequence[repeats.Span],
+    rules: _Rules,
+) -> kept.Kept:
+    """Name what is kept of a partition by everything that decides what is in it."""
+    identities = sorted(other.partition.identity for other in others)
+    state = kept.digest(span.partition.identity, json.dumps(survey.faults), *identities)
+    return kept.Kept(folder, kept.digest(span.partition.name), kept.digest(rules.key()), state)
 
 
 def _make(
-    kept: _Kept, span: repeats.Span, others: Sequence[repeats.Span], rules: _Rules, *, has_ids: bool
+    found: kept.Kept,
+    span: repeats.Span,
+    others: Sequence[repeats.Span],
+    rules: _Rules,
+    *,
+    has_ids: bool,
 ) -> None:
-    """Read a partition and keep its two tables.
+    """Read a partition and keep its tables.
 
     In no order: all that is made of them is sums, extremes and counts, and sorting names would
     take longer than counting them.
     """
     with reading(span.partition.name):
         rows, copies = repeats.first_copies(span, others) if has_ids else (span.rows(), 0)
-        events = daily.named(
-            nw.from_native(rows),
-            roles=rules.roles,
-            seats=rules.seats,
-            known_at_reliable_from=rules.known_at_reliable_from,
-        )
+        events = _named(rows, rules, held=span.is_small)
         made = pl.collect_all(
-            [daily.people(events).to_native(), daily.volume(events).to_native()],
+            [
+                table(nw.from_native(events)).to_native()
+                for table in (daily.people, daily.volume, daily.first_uses)
+            ],
             engine="streaming",
         )
-    tables = [
-        table.with_columns(pl.col(name).cast(_NAME) for name in _NAMES if name in table.columns)
-        for table in made
-    ]
-    for file, table in zip((kept.people, kept.volume), tables, strict=True):
-        _keep(table, file, copies)
+    for name, table in zip(_TABLES, made, strict=True):
+        write = partial(table.write_parquet, metadata={"copies": str(copies)})
+        atomically(found.file(name), write)
 
 
-def _keep(table: pl.DataFrame, file: Path, copies: int) -> None:
-    atomically(file, lambda path: table.write_parquet(path, metadata={"copies": str(copies)}))
-    _drop_superseded(file)
+def _named(rows: pl.LazyFrame, rules: _Rules, *, held: bool) -> pl.LazyFrame:
+    """Name the events once for all tables; a partition that fits in memory is held there."""
+    events: pl.LazyFrame = daily.named(
+        nw.from_native(rows),
+        roles=rules.roles,
+        seats=rules.seats,
+        known_at_reliable_from=rules.known_at_reliable_from,
+    ).to_native()
+    numbered = events.with_columns(pl.col(_NAMES).cast(_NAME))
+    return numbered.collect(engine="streaming").lazy() if held else numbered
 
 
 @dataclass(frozen=True)
 class _Survey:
     """What one pass over a partition tells before it is counted."""
 
+    file: Path
     seen: int
     machine: int
     faults: Mapping[str, int]
@@ -230,7 +241,8 @@ class _Survey:
 
 def _surveyed(partition: Partition, folder: Path, *, rebuild: bool) -> _Survey:
     """Take the survey of a partition from the cache, or make it."""
-    file = folder / f"{_digest(partition.name)}-{_digest(partition.identity)}.survey.json"
+    name, state = kept.digest(partition.name), kept.digest(partition.identity)
+    file = kept.Kept(folder, name, "any", state).file("survey.json")
     found = None if rebuild else _read_json(file)
     # What lies in the future depends on the day of reading, so such a survey is made anew.
     if found is None or contracts.FUTURE in found["faults"]:
@@ -238,10 +250,9 @@ def _surveyed(partition: Partition, folder: Path, *, rebuild: bool) -> _Survey:
             found = _survey(partition)
         told = json.dumps(found)
         atomically(file, lambda path: path.write_text(told))
-        _drop_superseded(file)
     first, last = (found[end] and datetime.fromisoformat(found[end]) for end in ("first", "last"))
     span = repeats.Span(partition, found["seen"], first, last) if first else None
-    return _Survey(found["seen"], found["machine"], found["faults"], span, found["has_ids"])
+    return _Survey(file, found["seen"], found["machine"], found["faults"], span, found["has_ids"])
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:
@@ -281,24 +292,30 @@ def _survey(partition: Partition) -> dict[str, Any]:
 
 
 def _activity(
-    files: Sequence[_Kept], surveys: Sequence[_Survey], rebuilt: int, accounts: pl.Series | None
+    tables: Sequence[kept.Kept],
+    surveys: Sequence[_Survey],
+    rebuilt: int,
+    accounts: pl.Series | None,
 ) -> Activity:
     quarantine: Counter[str] = Counter()
     for survey in surveys:
         quarantine.update(survey.faults)
-    for kept in files:
-        quarantine["event_id seen before"] += int(pl.read_parquet_metadata(kept.volume)["copies"])
-    people = _scan([kept.people for kept in files], _PEOPLE)
-    volume = _scan([kept.volume for kept in files], _VOLUME)
+    for found in tables:
+        copies = pl.read_parquet_metadata(found.file("volume.parquet"))["copies"]
+        quarantine["event_id seen before"] += int(copies)
+    people, volume, first_uses = (
+        _scan([found.file(name) for found in tables], schema) for name, schema in _TABLES.items()
+    )
     if accounts is not None:
         ours = pl.col("account_id").is_in(accounts.cast(_NAME).implode())
         foreign = volume.filter(~ours).select(pl.col("count").sum()).collect(engine="streaming")
         quarantine[contracts.UNKNOWN_ACCOUNT] += foreign.item()
-        people, volume = people.filter(ours), volume.filter(ours)
+        people, volume, first_uses = (rows.filter(ours) for rows in (people, volume, first_uses))
     spans = [survey.span for survey in surveys if survey.span is not None]
     return Activity(
         people=people,
         volume=volume,
+        first_uses=first_uses,
         events=sum(survey.seen for survey in surveys),
         machine_events=sum(survey.machine for survey in surveys),
         quarantine=dict(sorted((+quarantine).items())),
@@ -310,15 +327,3 @@ def _activity(
 
 def _scan(files: list[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
     return pl.scan_parquet(files) if files else pl.LazyFrame(schema=dict(schema))
-
-
-def _drop_superseded(file: Path) -> None:
-    """Drop what an earlier state of the same partition left, so that the cache stays bounded."""
-    kind = ".".join(file.name.split(".")[1:])
-    for old in file.parent.glob(f"{file.name.split('-')[0]}-*.{kind}"):
-        if old != file:
-            old.unlink(missing_ok=True)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

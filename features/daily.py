@@ -1,7 +1,7 @@
-"""What a log partition says per day: two narrow tables instead of every event.
+"""What a log partition says per day: three narrow tables instead of every event.
 
-The only step that touches every event, and the only one written on Narwhals, so that the same
-functions run where the log lives.
+The only step that touches every event, and written on Narwhals, so that the same functions run
+where the log lives.
 """
 
 from datetime import date
@@ -11,11 +11,21 @@ import narwhals as nw
 
 from data.errors import SourceError
 from data.settings import Roles, Seats
+from features import engines
 
-__all__ = ["PEOPLE_KEYS", "VOLUME_KEYS", "named", "people", "volume"]
+__all__ = [
+    "FIRST_USES_KEYS",
+    "PEOPLE_KEYS",
+    "VOLUME_KEYS",
+    "first_uses",
+    "named",
+    "people",
+    "volume",
+]
 
 PEOPLE_KEYS: Final = ("account_id", "user_id", "day", "known_day")
 VOLUME_KEYS: Final = ("account_id", "day", "known_day", "role", "feature")
+FIRST_USES_KEYS: Final = ("account_id", "user_id", "feature")
 _UTC: Final = ("UTC", "Etc/UTC")
 
 Lazy = nw.LazyFrame[Any]
@@ -40,8 +50,8 @@ def named(
     Returns
     -------
     narwhals.LazyFrame
-        ``account_id``, ``user_id``, ``day``, ``known_day``, ``role``, ``feature``, ``seat``,
-        ``quantity``.
+        ``account_id``, ``user_id``, ``day``, ``hour`` (UTC), ``known_day``, ``role``, ``feature``,
+        ``seat``, ``quantity``.
 
     Raises
     ------
@@ -70,6 +80,7 @@ def named(
         "quantity",
         seat=seat,
         day=day,
+        hour=nw.col("timestamp").dt.hour().cast(nw.Int32),
         known_day=nw.max_horizontal(day, known_day),
     )
 
@@ -85,15 +96,21 @@ def people(events: Lazy) -> Lazy:
     Returns
     -------
     narwhals.LazyFrame
-        ``PEOPLE_KEYS`` → ``uses`` (feature uses) and ``seat_uses`` (events that make a seat
-        active).
+        ``PEOPLE_KEYS`` → ``uses`` (feature uses), ``seat_uses`` (events that make a seat active)
+        and ``hours``: the clock hours with feature use as 24 bits, the first hour lowest.
     """
     used, seat = nw.col("role") == "use", nw.col("seat")
-    return (
-        events.filter(~nw.col("user_id").is_null(), used | seat)
-        .with_columns(uses=used.cast(nw.Int64), seat_uses=seat.cast(nw.Int64))
-        .group_by(*PEOPLE_KEYS)
-        .agg(nw.col("uses", "seat_uses").sum().cast(nw.Int64))
+    rows = events.filter(~nw.col("user_id").is_null(), used | seat).with_columns(
+        uses=used.cast(nw.Int64),
+        seat_uses=seat.cast(nw.Int64),
+        hours=nw.when(used).then(engines.bit("hour")).otherwise(nw.lit(0)).cast(nw.Int32),
+    )
+    return engines.grouped(
+        rows,
+        PEOPLE_KEYS,
+        uses=("sum", "uses"),
+        seat_uses=("sum", "seat_uses"),
+        hours=("or", "hours"),
     )
 
 
@@ -120,6 +137,33 @@ def volume(events: Lazy) -> Lazy:
         .sum()
         .cast(nw.Int64)
         .alias("quantity_milli"),
+    )
+
+
+def first_uses(events: Lazy) -> Lazy:
+    """Find the day of each person's first use of each feature, by how late it became known.
+
+    One row per lag is enough for any cut in time: of the uses that became known so many days
+    later, the earliest became known first.
+
+    Parameters
+    ----------
+    events : narwhals.LazyFrame
+        From :func:`named`.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``FIRST_USES_KEYS``, ``day`` and ``known_day``; several rows of the same keys where uses
+        became known after different numbers of days.
+    """
+    used = (nw.col("role") == "use") & ~nw.col("user_id").is_null()
+    return (
+        events.filter(used)
+        .with_columns(lag=nw.col("known_day") - nw.col("day"))
+        .group_by(*FIRST_USES_KEYS, "lag")
+        .agg(nw.col("day", "known_day").min())
+        .drop("lag")
     )
 
 

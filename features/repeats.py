@@ -28,10 +28,15 @@ class Span:
     first: datetime
     last: datetime
 
+    @property
+    def is_small(self) -> bool:
+        """Whether the events are few enough to be held in memory, since they are read twice."""
+        return self.size <= _HELD_ROWS
+
     def rows(self) -> pl.LazyFrame:
-        """The valid events; held in memory where they are few enough, since they are read twice."""
+        """The valid events, held in memory where they are few enough."""
         valid = self.partition.valid()
-        return valid.collect(engine="streaming").lazy() if self.size <= _HELD_ROWS else valid
+        return valid.collect(engine="streaming").lazy() if self.is_small else valid
 
 
 def overlapping(span: Span, spans: Sequence[Span]) -> list[Span]:
@@ -68,15 +73,14 @@ def first_copies(span: Span, others: Sequence[Span]) -> tuple[pl.LazyFrame, int]
     ]
     # Hashes find the candidates by numbers; whether they are copies, the ids themselves say.
     hashed = pl.col("event_id").hash()
-    repeated = (
+    hashes = (
         pl.concat([rows.select("event_id") for rows in (mine, *near)])
         .drop_nulls()
-        .select(hashed.alias("hash"))
-        .group_by("hash")
-        .len()
-        .filter(pl.col("len") > 1)
-        .collect(engine="streaming")["hash"]
+        .select(hashed)
+        .collect(engine="streaming")["event_id"]
+        .sort()  # five times faster than a group-by of numbers that hardly repeat
     )
+    repeated = hashes.filter(hashes == hashes.shift(1)).unique()
     if repeated.is_empty():
         return mine, 0
     twice = pl.col("event_id").is_not_null() & hashed.is_in(repeated.implode())

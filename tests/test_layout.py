@@ -12,7 +12,13 @@ ROOT = Path(__file__).parents[1]
 FLOORS = ("data", "features", "training", "serving")
 # Each heavy library has one door.
 DOORS = {
-    "narwhals": {"features/daily.py", "features/activity.py", "data/sources.py"},
+    "narwhals": {
+        "features/daily.py",
+        "features/engines.py",
+        "features/activity.py",
+        "data/sources.py",
+    },
+    "pyspark": {"features/engines.py"},
     "mlflow": {"training/registry.py"},
     "lightgbm": {"training/model.py", "training/registry.py"},
     "sqlalchemy": {"serving/crm/sql.py", "data/database.py"},

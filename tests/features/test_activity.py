@@ -63,9 +63,10 @@ class Log:
         return activity.build(tables.events, folder=self.kept, **{**usual, **rules})
 
     def tables(self) -> list[pl.DataFrame]:
-        """Both kept tables in a stated order."""
+        """The kept tables in a stated order."""
         made = self.build()
-        return [table.collect().sort(pl.all()) for table in (made.people, made.volume)]
+        tables = (made.people, made.volume, made.first_uses)
+        return [table.collect().sort(pl.all()) for table in tables]
 
     def days(self) -> list[int]:
         """Events per day, in the order of days."""
@@ -89,6 +90,7 @@ def test_a_log_is_read_once(log: Log) -> None:
     assert (first.rebuilt, again.rebuilt) == (3, 0)
     assert_frame_equal(again.people.collect(), first.people.collect())
     assert_frame_equal(again.volume.collect(), first.volume.collect())
+    assert_frame_equal(again.first_uses.collect(), first.first_uses.collect())
 
 
 def test_a_log_is_read_again_when_asked(log: Log) -> None:
@@ -119,8 +121,7 @@ def test_a_changed_file_alone_is_read_again_and_replaces_its_table(log: Log) -> 
 
     assert made.rebuilt == 1
     assert made.events == 10
-    assert len(log.files()) == len(before)
-    assert len(log.files() - before) == 3  # the tables and the survey of February
+    assert len(log.files() - before) == 4  # the tables and the survey of February
 
 
 def test_a_changed_file_makes_those_that_overlap_it_be_read_again(log: Log) -> None:
@@ -243,6 +244,7 @@ def test_a_log_without_valid_events_is_an_empty_activity(log: Log) -> None:
 
     assert made.people.collect().is_empty()
     assert made.volume.collect().is_empty()
+    assert made.first_uses.collect().is_empty()
     assert (made.first_day, made.last_day, made.events) == (None, None, 3)
     assert sum(made.quarantine.values()) == 3
 
@@ -283,27 +285,39 @@ happenings = st.builds(
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(happenings, max_size=12),
-    st.sampled_from([Seats(), Seats(events=("view", "login"))]),
     st.sampled_from([None, DAY.date()]),
+    st.sampled_from([DAY + timedelta(days=days) for days in (0, 1, 2, 45, 46)]),
 )
-def test_duckdb_and_polars_give_the_same_daily_tables(
-    rows: list[Row], seats: Seats, reliable_from: Any
+def test_first_uses_know_at_any_moment_whose_first_use_was_known_and_when(
+    rows: list[Row], reliable_from: Any, moment: datetime
 ) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA)
-    rules: dict[str, Any] = {"roles": Roles(), "seats": seats}
-    rules["known_at_reliable_from"] = reliable_from
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        relation: Any = nw.from_native(connection.from_arrow(frame.to_arrow()))
-        there = daily.named(relation, **rules)
-        here = daily.named(nw.from_native(frame.lazy()), **rules)
-        made = [
-            (table(there).to_native().pl(), table(here).to_native().collect())
-            for table in (daily.people, daily.volume)
-        ]
+    named = daily.named(
+        nw.from_native(frame.lazy()),
+        roles=Roles(),
+        seats=Seats(),
+        known_at_reliable_from=reliable_from,
+    )
 
-    for left, right in made:
-        assert_frame_equal(left, right, check_row_order=False)
+    made = daily.first_uses(named).to_native()
+
+    keys, known = daily.FIRST_USES_KEYS, pl.col("known_day") < moment.date()
+    used = named.to_native().filter(pl.col("role") == "use", pl.col("user_id").is_not_null())
+    found, expected = (
+        table.filter(known).group_by(keys).agg(pl.col("day").min()).collect()
+        for table in (made, used)
+    )
+    assert_frame_equal(found, expected, check_row_order=False)
+
+
+def test_hours_of_use_are_bits_and_an_hour_counts_once() -> None:
+    hours = [(0, "view"), (0, "view"), (9, "view"), (23, "edit"), (11, "login")]
+    rows = [happening(n, DAY + timedelta(hours=h), event=e) for n, (h, e) in enumerate(hours)]
+    frame = pl.DataFrame(rows, schema=SCHEMA)
+
+    named = daily.named(nw.from_native(frame.lazy()), roles=Roles(), seats=Seats())
+
+    assert daily.people(named).to_native().collect()["hours"].to_list() == [1 + 2**9 + 2**23]
 
 
 def test_an_engine_that_counts_days_in_another_zone_is_refused() -> None:
@@ -330,7 +344,9 @@ def test_a_role_is_played_by_the_names_the_settings_give_it() -> None:
     ]
 
 
-@pytest.mark.parametrize("ending", [".survey.json", ".people.parquet", ".volume.parquet"])
+@pytest.mark.parametrize(
+    "ending", [".survey.json", ".people.parquet", ".volume.parquet", ".first_uses.parquet"]
+)
 def test_a_damaged_table_is_made_again(log: Log, ending: str) -> None:
     whole = log.tables()
     (log.kept / sorted(log.files(ending))[0]).write_bytes(b"PAR1 {")
@@ -339,3 +355,83 @@ def test_a_damaged_table_is_made_again(log: Log, ending: str) -> None:
 
     for left, right in zip(again, whole, strict=True):
         assert_frame_equal(left, right)
+
+
+# ---- What is swept away, and what is not
+
+DAYS = 86_400
+
+
+def aged(log: Log, days: float) -> None:
+    """Let everything kept have been used last so many days ago."""
+    for file in log.kept.iterdir():
+        stamp = file.stat().st_mtime - days * DAYS
+        os.utime(file, (stamp, stamp))
+
+
+def test_a_replaced_table_stays_for_a_day_so_that_a_run_at_work_can_end(log: Log) -> None:
+    first = log.build()
+    log.put("2024-02", FEBRUARY[:2])
+
+    log.build()
+
+    assert first.volume.select(pl.col("count").sum()).collect().item() == 9
+
+
+def test_a_replaced_table_is_gone_after_a_day(log: Log) -> None:
+    log.build()
+    kept = len(log.files())
+    log.put("2024-02", FEBRUARY[:2])
+    aged(log, 1.1)
+
+    log.build()
+
+    assert len(log.files()) == kept
+
+
+@pytest.mark.parametrize(("days", "stay"), [(29, True), (31, False)])
+def test_the_tables_of_a_removed_file_are_gone_after_a_month(
+    log: Log, days: float, stay: bool
+) -> None:
+    log.build()
+    kept = len(log.files())
+    (log.folder / "events" / "2024-03.parquet").unlink()
+    aged(log, days)
+
+    log.build()
+
+    assert len(log.files()) == (kept if stay else kept * 2 // 3)
+
+
+def test_runs_with_other_rules_leave_each_other_their_tables(log: Log) -> None:
+    ours = log.build()
+    theirs = log.build(roles=Roles(login=("view",)))
+    aged(log, 2)
+
+    again = log.build()
+
+    assert again.rebuilt == 0
+    assert ours.people.collect().height == 9
+    assert theirs.people.collect().height == 0
+    assert log.build(roles=Roles(login=("view",))).rebuilt == 0
+
+
+def test_a_draft_that_a_killed_run_left_is_gone_after_a_day(log: Log) -> None:
+    log.build()
+    draft = log.kept / ".x-y-z.people.parquet.1-2.draft"
+    draft.write_bytes(b"PAR1")
+    log.build()
+    assert draft.exists()
+    os.utime(draft, (1, 1))
+
+    log.build()
+
+    assert not draft.exists()
+
+
+def test_what_is_in_use_is_never_swept_however_old(log: Log) -> None:
+    log.build()
+    aged(log, 400)
+
+    assert log.build().rebuilt == 0
+    assert log.build().rebuilt == 0
