@@ -21,6 +21,7 @@ from data.errors import SettingsError
 
 __all__ = [
     "MONTH_DAYS",
+    "Adoption",
     "Columns",
     "Crm",
     "Eligibility",
@@ -128,6 +129,17 @@ class Seats(_Section):
         le=360,
         multiple_of=MONTH_DAYS,
         description="A seat is active when used in the last so many days; whole 30-day months.",
+    )
+
+
+class Adoption(_Section):
+    """Which features are advanced: the ones that deepen the use."""
+
+    advanced: tuple[str, ...] = Field(
+        (), description="Names of the advanced features; empty: those that few accounts had used."
+    )
+    rare_share: float = Field(
+        0.25, ge=0, le=1, description="Few: at most this share of the accounts, as of the day."
     )
 
 
@@ -243,6 +255,7 @@ class Settings(_Section):
     columns: Columns = Columns()
     roles: Roles = Roles()
     seats: Seats = Seats()
+    adoption: Adoption = Adoption()
     outcome: Outcome = Outcome()
     eligibility: Eligibility = Eligibility()
     model: Model = Model()

@@ -4,6 +4,7 @@ Every as-of of an anchor is a grid line, so one fold of the log serves them all.
 the month they happened in, the moment they became known: the cut asks for that and nothing else.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final, TypeVar
@@ -16,7 +17,7 @@ from features.contract import INSTANT
 
 __all__ = ["Grid", "bit", "fold", "known_before"]
 
-_PAIR: Final = ["account_id", "user_id", "feature"]
+_NAMED: Final = ("use", "integration")  # roles whose features are told apart
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
@@ -24,9 +25,8 @@ Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 class Grid:
     """The log of one anchor, per 30-day month.
 
-    ``month`` counts back from the anchor: 0 is [anchor − 30 d, anchor). ``known`` is the start of
-    the month in which the row became known, so that ``known < as_of`` on every grid line says
-    whether the row was known before it.
+    ``month`` counts back from the anchor: 0 is [anchor − 30 d, anchor). ``known`` is a moment that
+    lies before an as-of on the grid exactly when the row was known before it.
 
     Attributes
     ----------
@@ -35,21 +35,25 @@ class Grid:
     people : polars.DataFrame
         Per account, user, month and ``known``: ``events`` (feature uses); ``days``, the days of the
         month with feature use as 30 bits, so that a day counts once however often it was heard of;
-        ``sessions``, stretches of clock hours of one day with feature use; ``first_day`` and
-        ``last_day`` of feature use, ``first_seat_day`` and ``last_seat_day`` of events that make a
-        seat active.
-    volume : polars.DataFrame
-        Count, quantity (thousandths) and first day per account, role, feature, month and ``known``.
-    first_uses : polars.DataFrame
-        Per account, user and feature the first ``day`` of use, and when that became ``known``;
-        another row for each earlier day that became known later.
+        ``sessions``, stretches of clock hours of one day with feature use; ``first_day`` of feature
+        use, ``first_seat_day`` and ``last_seat_day`` of events that make a seat active.
+    roles : polars.DataFrame
+        ``count``, ``quantity_milli`` and ``first_day`` per account, role, month and ``known``.
+    features : polars.DataFrame
+        One row per account, role, feature, month and ``known``: use and integrations only.
+    first_features, first_uses : polars.DataFrame
+        The first ``day`` per account, role and feature, and per account, user and feature, and when
+        that became ``known``; another row for each earlier day that became known later. ``several``
+        says whether there is more than one row.
     starts : polars.DataFrame
         First day of what became known in each month: where the log began, as seen from an as-of.
     """
 
     anchor: datetime
     people: pl.DataFrame
-    volume: pl.DataFrame
+    roles: pl.DataFrame
+    features: pl.DataFrame
+    first_features: pl.DataFrame
     first_uses: pl.DataFrame
     starts: pl.DataFrame
 
@@ -79,14 +83,26 @@ def fold(log: Activity, anchor: datetime) -> Grid:
     Returns
     -------
     Grid
-        Four tables, in no order: all that is made of them is sums, extremes and counts.
+        Its tables in no order: all that is made of them is sums, extremes and counts.
     """
     # Month by month, so that memory does not grow with the length of the log.
     months = [_month(log, anchor, month) for month in range(_months(log.first_day, anchor))]
-    people, volume, starts = (
+    people, roles, features, starts = (
         pl.concat(tables) for tables in zip(*(months or [_month(log, anchor, 0)]), strict=True)
     )
-    return Grid(anchor, people, volume, _first_uses(log.first_uses, anchor), starts)
+    uses = log.first_uses.filter(pl.col("known_day") < anchor.date())
+    return Grid(
+        anchor=anchor,
+        people=people,
+        roles=roles,
+        features=features.drop("day"),
+        first_features=_firsts(features.lazy(), ["account_id", "role", "feature"]),
+        first_uses=_firsts(
+            uses.with_columns(known=pl.col("known_day").cast(INSTANT)),
+            ["account_id", "user_id", "feature"],
+        ),
+        starts=starts,
+    )
 
 
 def bit(place: pl.Expr) -> pl.Expr:
@@ -99,21 +115,26 @@ def _months(first_day: date | None, anchor: datetime) -> int:
     return 0 if first_day is None else -((first_day - anchor.date()).days // MONTH_DAYS)
 
 
-def _month(
-    log: Activity, anchor: datetime, month: int
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    people, volume = (
-        _known(rows.filter(_during(anchor, month)), anchor) for rows in (log.people, log.volume)
-    )
-    back = pl.lit(month, pl.Int32).alias("month")
-    role = volume.group_by("account_id", "role", "feature", "known").agg(
-        pl.col("count", "quantity_milli").sum(), first_day=pl.col("day").min()
-    )
-    starts = volume.group_by("known").agg(first_day=pl.col("day").min())
+def _month(log: Activity, anchor: datetime, month: int) -> list[pl.DataFrame]:
+    """The people, roles, features and starts of one month."""
     end = anchor - timedelta(days=month * MONTH_DAYS)
-    plans = [_persons(people, end).with_columns(back), role.with_columns(back), starts]
-    person, role_month, start = pl.collect_all(plans, engine="streaming")
-    return person, role_month, start
+    people, volume = (_during(rows, end, anchor) for rows in (log.people, log.volume))
+    back, day = pl.lit(month, pl.Int32).alias("month"), pl.col("day").min()
+    feature = volume.group_by("account_id", "role", "feature", "known").agg(
+        pl.col("count", "quantity_milli").sum(), day
+    )
+    persons, features = pl.collect_all([_persons(people, end), feature], engine="streaming")
+    roles = features.group_by("account_id", "role", "known").agg(
+        pl.col("count", "quantity_milli").sum(), first_day=day
+    )
+    return [
+        persons.with_columns(back),
+        roles.with_columns(back),
+        features.filter(pl.col("role").is_in(_NAMED))
+        .drop("count", "quantity_milli")
+        .with_columns(back),
+        roles.group_by("known").agg(pl.col("first_day").min()),
+    ]
 
 
 def _persons(people: pl.LazyFrame, end: datetime) -> pl.LazyFrame:
@@ -138,50 +159,36 @@ def _persons(people: pl.LazyFrame, end: datetime) -> pl.LazyFrame:
         pl.col("days").bitwise_or(),
         pl.col("sessions").sum(),
         first_day=pl.col("use_day").min(),
-        last_day=pl.col("use_day").max(),
         first_seat_day=pl.col("seat_day").min(),
         last_seat_day=pl.col("seat_day").max(),
     )
 
 
-def _first_uses(rows: pl.LazyFrame, anchor: datetime) -> pl.DataFrame:
-    """First uses as known from each grid line on: nearly always one row, known at once."""
-    known = rows.filter(pl.col("known_day") < anchor.date()).collect(engine="streaming").lazy()
-    day, known_day = (pl.col(name).to_physical().cast(pl.Int64) for name in ("day", "known_day"))
-    pairs = (
-        known.group_by(_PAIR)
-        # What was known earliest, and of that the first day, as one number that a minimum finds.
-        .agg(pl.col("day").min(), earliest=(known_day * 2**20 + day).min())
-        .collect(engine="streaming")
-    )
+def _during(rows: pl.LazyFrame, end: datetime, anchor: datetime) -> pl.LazyFrame:
+    """The rows of the month before a moment, and in which month they became known.
+
+    What the anchor did not know is left out.
+    """
+    start, last_day = end - timedelta(days=MONTH_DAYS), anchor - timedelta(days=1)
+    heard = (pl.lit(last_day.date()) - pl.col("known_day")).dt.total_days() // MONTH_DAYS
+    return rows.filter(
+        pl.col("day").is_between(start.date(), end.date(), closed="left"),
+        pl.col("known_day") < anchor.date(),
+    ).with_columns(known=pl.lit(anchor).cast(INSTANT) - pl.duration(days=(heard + 1) * MONTH_DAYS))
+
+
+def _firsts(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
+    """The first day of each key as known from each moment on: nearly always one row."""
+    held = rows.select(*key, "day", "known").collect(engine="streaming").lazy()
+    day, known = pl.col("day").to_physical().cast(pl.Int64), pl.col("known").dt.date()
+    # What was known earliest, and of that the first day, as one number that a minimum finds.
+    earliest = known.to_physical().cast(pl.Int64) * 2**20 + day
+    found = held.group_by(key).agg(pl.col("day").min(), earliest=earliest.min())
     settled = day.eq(pl.col("earliest") % 2**20)
-    known_on = (pl.col("earliest") // 2**20).cast(pl.Int32).cast(pl.Date)
-    once = pairs.filter(settled).select(*_PAIR, "day", known_day=known_on)
-    many = pairs.lazy().filter(~settled).select(_PAIR)
-    late = _earlier_and_earlier(known.join(many, on=_PAIR, how="semi"))
-    return pl.concat(
-        [_known(rows, anchor).drop("known_day").collect() for rows in (once.lazy(), late)]
-    )
-
-
-def _earlier_and_earlier(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Of each person's first uses of a feature, those that precede all that was known before."""
-    before = pl.col("day").cum_min().shift(1).over(_PAIR, order_by=["known_day", "day"])
-    return rows.select(*_PAIR, "day", "known_day").filter(
-        (pl.col("day") < before).fill_null(value=True)
-    )
-
-
-def _known(rows: pl.LazyFrame, anchor: datetime) -> pl.LazyFrame:
-    """Say in which month a row became known; leave out what the anchor did not know."""
-    last_day = pl.lit(anchor.date()) - pl.duration(days=1)
-    heard = (last_day - pl.col("known_day")).dt.total_days() // MONTH_DAYS
-    return rows.filter(pl.col("known_day") < anchor.date()).with_columns(
-        known=pl.lit(anchor).cast(INSTANT) - pl.duration(days=(heard + 1) * MONTH_DAYS)
-    )
-
-
-def _during(anchor: datetime, month: int) -> pl.Expr:
-    end = anchor.date() - timedelta(days=month * MONTH_DAYS)
-    start = end - timedelta(days=MONTH_DAYS)
-    return pl.col("day").is_between(start, end, closed="left")
+    known_on = (pl.col("earliest") // 2**20).cast(pl.Int32).cast(pl.Date).cast(INSTANT)
+    pairs = found.collect(engine="streaming")
+    once = pairs.filter(settled).select(*key, "day", known=known_on, several=False)
+    late = held.join(pairs.filter(~settled).lazy(), on=list(key), how="semi")
+    before = pl.col("day").cum_min().shift(1).over(key, order_by=["known", "day"])
+    news = late.filter((pl.col("day") < before).fill_null(value=True))
+    return pl.concat([once, news.with_columns(several=pl.lit(value=True)).collect()])

@@ -4,22 +4,25 @@ Everything here passes :func:`features.grid.known_before` first. A suffix ``_mK`
 month K months before the as-of: ``_m0`` is the last one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 import polars as pl
 from polars import selectors as cs
 
-from data.settings import MONTH_DAYS
-from features import terms
-from features.grid import Grid, bit, known_before
+from data.settings import MONTH_DAYS, Adoption
+from features import persons, seat_days, spreading, terms
+from features.grid import Grid, known_before
+from features.persons import DEPTH_MONTHS, active, days_ago
 
 __all__ = ["LOOK_BACK_MONTHS", "at"]
 
 LOOK_BACK_MONTHS: Final = 12
 POWER_DAYS: Final = 12  # active days in a month that make a user a power user
 _MONTHS: Final = range(LOOK_BACK_MONTHS + 1)
+_ARRIVALS: Final = (30, 60, 90, 180, 360)  # days
+_DEPTHS: Final = {"days": "active_days", "weeks": "active_weeks", "sessions": "sessions"}
 
 
 def at(
@@ -29,6 +32,7 @@ def at(
     as_of: datetime,
     *,
     seat_months: int,
+    adoption: Adoption,
 ) -> pl.DataFrame:
     """Count everything the catalogue needs of every account under contract, at one as-of.
 
@@ -45,6 +49,8 @@ def at(
         A grid line, 00:00 UTC; only what was known before it is seen.
     seat_months : int
         Length of the seat window, in 30-day months.
+    adoption : data.settings.Adoption
+        Which features are advanced.
 
     Returns
     -------
@@ -53,13 +59,20 @@ def at(
         an account without events are zero; what a contract does not say is null.
     """
     signed = known_before(contracts, as_of)
+    days = known_before(grid.starts, as_of).select(days_ago("first_day", as_of).alias("days"))
+    log_days = int(days["days"].max() or 0)  # type: ignore[arg-type]
+    people = persons.at(grid, users, as_of, seat_months=seat_months)
     parts = [
-        _seats(grid, users, as_of, seat_months),
-        _people(grid, as_of),
+        _seats(people, seat_months),
+        _people(people),
         _features_in_use(grid, as_of),
         _roles(grid, as_of),
         _provisioned(users, as_of),
-        _spread(grid, users, as_of),
+        *(_groups(people, group) for group in ("department", "email_domain")),
+        spreading.at(
+            grid, people, as_of, advanced=adoption.advanced, rare_share=adoption.rare_share
+        ),
+        seat_days.above(people, signed, as_of, seat_months=seat_months, log_days=log_days),
     ]
     wide = terms.at(signed, as_of, _MONTHS)
     for part in parts:
@@ -67,150 +80,112 @@ def at(
         wide = wide.join(named, on="account_id", how="left", validate="1:1")
     counts = [name for part in parts for name in part.columns if not name.startswith("since_")]
     counted = pl.col([name for name in counts if name != "account_id"])
-    first_day = known_before(grid.starts, as_of)["first_day"].min()
     return (
         wide.with_columns(
             counted.fill_null(0),
-            log_days=pl.lit(as_of.date()) - pl.lit(first_day, pl.Date),
-        )
-        .with_columns(
-            # Polars counts without a sign: three seats fewer would be four billion more.
-            cs.unsigned_integer().cast(pl.Int64),
-            pl.col("log_days").dt.total_days(),
+            log_days=pl.lit(log_days),
             seat_window_days=pl.lit(seat_months * MONTH_DAYS),
             as_of=pl.lit(as_of.date()),
         )
+        # Polars counts without a sign: three seats fewer would be four billion more.
+        .with_columns(cs.unsigned_integer().cast(pl.Int64))
         .sort("account_id")
     )
 
 
-def _relative(rows: pl.DataFrame, grid: Grid, as_of: datetime) -> pl.DataFrame:
+def _relative(rows: pl.DataFrame, grid: Grid, as_of: datetime) -> pl.LazyFrame:
     """Count months back from the as-of instead of the anchor."""
-    return known_before(rows, as_of).with_columns(pl.col("month") - grid.back(as_of))
+    return known_before(rows, as_of).lazy().with_columns(pl.col("month") - grid.back(as_of))
 
 
-def _days_ago(day: str, as_of: datetime) -> pl.Expr:
-    return (pl.lit(as_of.date()) - pl.col(day)).dt.total_days()
-
-
-def _seats(grid: Grid, users: pl.DataFrame, as_of: datetime, seat_months: int) -> pl.DataFrame:
-    """Active seats in trailing windows, and people who became active for the first time.
-
-    Only paid seats count against licensed seats; a seat of unknown type counts as paid.
-    """
-    unpaid = users.filter(pl.col("seat_type").is_in(["free", "trial"])).select(_name("user_id"))
-    rows = _relative(grid.people, grid, as_of).filter(pl.col("first_seat_day").is_not_null())
-    person = (
-        rows.join(unpaid, on="user_id", how="anti")
-        .lazy()
-        .group_by("account_id", "user_id")
-        .agg(_month_bits(), pl.col("first_seat_day").min(), pl.col("last_seat_day").max())
-        .with_columns(
-            since_first=_days_ago("first_seat_day", as_of),
-            idle=_days_ago("last_seat_day", as_of),
-            now=_active(0, seat_months),
-            before=_active(1, seat_months),
-        )
-    )
-    since_first, window = pl.col("since_first"), seat_months * MONTH_DAYS
+def _seats(people: pl.DataFrame, seat_months: int) -> pl.DataFrame:
+    """Active seats in trailing windows, and people who became active for the first time."""
+    since_first, window = pl.col("since_first_seat"), seat_months * MONTH_DAYS
+    now, before = active("seat", 0, seat_months), active("seat", 1, seat_months)
     return (
-        person.group_by("account_id")
+        people.lazy()
+        .filter("paid", since_first.is_not_null())
+        .group_by("account_id")
         .agg(
-            *(_active(lag, seat_months).sum().alias(f"active_seats_m{lag}") for lag in _MONTHS),
             *(
-                since_first.le(days).sum().alias(f"new_users_{days}d")
-                for days in (30, 60, 90, 180, 360)
+                active("seat", lag, seat_months).sum().alias(f"active_seats_m{lag}")
+                for lag in _MONTHS
             ),
+            *(since_first.le(days).sum().alias(f"new_users_{days}d") for days in _ARRIVALS),
             new_users_previous_30d=since_first.is_between(31, 60).sum(),
+            new_users_previous_60d=since_first.is_between(61, 120).sum(),
             new_users_previous_90d=since_first.is_between(91, 180).sum(),
             months_with_new_users_6m=(since_first.sub(1) // MONTH_DAYS)
             .filter(since_first <= 6 * MONTH_DAYS)
             .n_unique(),
             since_new_user_days=since_first.min(),
             # Nobody can leave the window before its oldest third has passed.
-            rolling_off=pl.col("idle").is_between(window * 2 // 3 + 1, window).sum(),
-            lost_users=(pl.col("before") & ~pl.col("now")).sum(),
-            returned_users=(pl.col("now") & ~pl.col("before") & since_first.gt(MONTH_DAYS)).sum(),
+            rolling_off=pl.col("since_last_seat").is_between(window * 2 // 3 + 1, window).sum(),
+            lost_users=(before & ~now).sum(),
+            returned_users=(now & ~before & since_first.gt(MONTH_DAYS)).sum(),
         )
         .collect()
     )
 
 
-def _people(grid: Grid, as_of: datetime) -> pl.DataFrame:
+def _people(people: pl.DataFrame) -> pl.DataFrame:
     """People by any feature use: how many, how deep, how concentrated."""
-    rows = _relative(grid.people, grid, as_of).filter(pl.col("events") > 0).lazy()
-    month, months = pl.col("month"), (0, 1, 2, 3)
-    person = rows.group_by("account_id", "user_id").agg(
-        _month_bits(),
-        pl.col("events").filter(month < 3).sum().alias("events_90d"),
-        *(
-            pl.when(month == back)
-            .then("days")
-            .bitwise_or()
-            .bitwise_count_ones()
-            .alias(f"days_m{back}")
-            for back in months
-        ),
-    )
+    events = pl.col("events_90d")
     return (
-        person.group_by("account_id")
+        people.lazy()
+        .filter(pl.col("since_first_use").is_not_null())
+        .group_by("account_id")
         .agg(
-            *(_active(back, 1).sum().alias(f"active_users_m{back}") for back in _MONTHS),
-            *(pl.col(f"days_m{back}").sum().alias(f"active_days_m{back}") for back in months),
+            *(active("use", back, 1).sum().alias(f"active_users_m{back}") for back in _MONTHS),
+            *(
+                pl.col(f"{what}_m{back}").sum().alias(f"{told}_m{back}")
+                for what, told in _DEPTHS.items()
+                for back in DEPTH_MONTHS
+            ),
             *(
                 pl.col(f"days_m{back}").ge(POWER_DAYS).sum().alias(f"power_users_m{back}")
-                for back in months
+                for back in DEPTH_MONTHS
             ),
-            *(_active(0, back).sum().alias(f"people_{back * 30}d") for back in (3, 6, 12)),
-            people_ever=pl.len(),
-            champion_events_90d=pl.col("events_90d").max(),
-            events_90d=pl.col("events_90d").sum(),
+            *(active("use", 0, back).sum().alias(f"people_{back * 30}d") for back in (3, 6, 12)),
+            champion_events_90d=events.max(),
+            events_90d=events.sum(),
         )
         .collect()
     )
-
-
-def _month_bits() -> pl.Expr:
-    """The months in which a person was active, as bits; beyond 32 nothing looks back."""
-    month = pl.col("month")
-    return pl.when(month < 32).then(bit(month)).bitwise_or().fill_null(0).alias("months")
-
-
-def _active(back: int, months: int) -> pl.Expr:
-    """Whether a person was active in the months that end so many months back."""
-    window = (2**months - 1) * 2**back
-    return (pl.col("months") & pl.lit(window, pl.UInt32)).ne(0)
-
-
-def _name(column: str) -> pl.Expr:
-    """A column of names as categories, to meet those of the log."""
-    return pl.col(column).cast(pl.Categorical)
 
 
 def _features_in_use(grid: Grid, as_of: datetime) -> pl.DataFrame:
-    """Features by the month they were first used, and those in use."""
-    rows = _relative(grid.volume, grid, as_of).lazy().filter(pl.col("role") == "use")
-    feature = rows.group_by("account_id", "feature").agg(
-        pl.col("month").max().alias("first"),
-        *(pl.col("month").eq(month).any().alias(f"used_m{month}") for month in (0, 1, 2, 3)),
+    """Features and integrations: those in use in each month, and how long ago the first use was."""
+    month, use = pl.col("month"), pl.col("role") == "use"
+    recent = _relative(grid.features, grid, as_of).filter(month < len(DEPTH_MONTHS))
+    in_use = recent.group_by("account_id").agg(
+        pl.col("feature").filter(month == back, use == is_use).n_unique().alias(f"{what}_m{back}")
+        for what, is_use in (("features", True), ("integrations", False))
+        for back in DEPTH_MONTHS
     )
-    first = pl.col("first")
-    return (
-        feature.group_by("account_id")
+    # Of several rows the earliest day speaks.
+    first = known_before(grid.first_features, as_of).lazy()
+    since = pl.col("since").filter(use)
+    linked = pl.col("since").filter(~use)
+    ever = (
+        first.group_by("account_id", "role", "feature")
+        .agg(pl.col("day").min())
+        .with_columns(since=days_ago("day", as_of))
+        .group_by("account_id")
         .agg(
-            *(pl.col(f"used_m{month}").sum().alias(f"features_m{month}") for month in (0, 1, 2, 3)),
-            features_ever=pl.len(),
-            features_new_60d=first.lt(2).sum(),
-            features_new_previous_60d=first.is_between(2, 3).sum(),
-            features_new_180d=first.lt(6).sum(),
+            since.len().alias("features_ever"),
+            since.le(60).sum().alias("features_new_60d"),
+            since.is_between(61, 120).sum().alias("features_new_previous_60d"),
+            since.le(180).sum().alias("features_new_180d"),
+            linked.le(90).sum().alias("integrations_new_90d"),
         )
-        .collect()
     )
+    return ever.join(in_use, on="account_id", how="left").collect()
 
 
 def _roles(grid: Grid, as_of: datetime) -> pl.DataFrame:
-    """Volume by role: use, API calls, integrations, and the controls."""
-    rows = _relative(grid.volume, grid, as_of).lazy()
+    """Volume by role: use, API calls, and the controls."""
+    rows = _relative(grid.roles, grid, as_of)
     role, month = pl.col("role"), pl.col("month")
 
     def count(name: str, months: Iterable[int]) -> pl.Expr:
@@ -220,24 +195,15 @@ def _roles(grid: Grid, as_of: datetime) -> pl.DataFrame:
         rows = pl.col("quantity_milli").filter(role == name, month.is_in(list(months)))
         return rows.sum() / 1000
 
-    def distinct(name: str, months: Sequence[int]) -> pl.Expr:
-        return pl.col("feature").filter(role == name, month.is_in(list(months))).n_unique()
-
     return (
         rows.group_by("account_id")
         .agg(
             *(count("use", [back]).alias(f"events_m{back}") for back in _MONTHS),
             *(quantity("api_call", [back]).alias(f"api_calls_m{back}") for back in _MONTHS),
-            *(distinct("integration", [b]).alias(f"integrations_m{b}") for b in (0, 1, 2, 3)),
-            since_first_api_days=_days_ago("first_day", as_of).filter(role == "api_call").max(),
+            since_first_api_days=days_ago("first_day", as_of).filter(role == "api_call").max(),
             since_event_months=month.min(),
-            integrations_ever=pl.col("feature").filter(role == "integration").n_unique(),
-            integrations_before_90d=pl.col("feature")
-            .filter(role == "integration", month >= 3)
-            .n_unique(),
             logins_m0=count("login", [0]),
             logins_m1=count("login", [1]),
-            logins_m2=count("login", [2]),
             tickets_90d=count("support_ticket", range(3)),
             tickets_previous_90d=count("support_ticket", range(3, 6)),
             nps_answers_180d=count("nps", range(6)),
@@ -257,22 +223,19 @@ def _provisioned(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     )
 
 
-def _spread(grid: Grid, users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Departments and e-mail domains active now, and those new in the last 90 days."""
-    where = users.select(_name("user_id"), "department", "email_domain").lazy()
-    used = _relative(grid.people, grid, as_of).lazy().filter(pl.col("events") > 0)
-    rows = used.join(where, on="user_id")
-    counts = []
-    for name in ("department", "email_domain"):
-        group = (
-            rows.filter(pl.col(name).is_not_null())
-            .group_by("account_id", name)
-            .agg(pl.col("month").min().alias("latest"), pl.col("month").max().alias("first"))
+def _groups(people: pl.DataFrame, group: str) -> pl.DataFrame:
+    """Departments or e-mail domains active now, and those new in the last 90 days."""
+    used = people.lazy().filter(
+        pl.col(group).is_not_null(), pl.col("since_first_use").is_not_null()
+    )
+    found = used.group_by("account_id", group).agg(
+        now=pl.col("events_90d").gt(0).any(), since=pl.col("since_first_use").max()
+    )
+    return (
+        found.group_by("account_id")
+        .agg(
+            pl.col("now").sum().alias(f"{group}s_90d"),
+            pl.col("since").le(90).sum().alias(f"{group}s_new_90d"),
         )
-        counts.append(
-            group.group_by("account_id").agg(
-                pl.col("latest").lt(3).sum().alias(f"{name}s_90d"),
-                pl.col("first").lt(3).sum().alias(f"{name}s_new_90d"),
-            )
-        )
-    return counts[0].join(counts[1], on="account_id", how="full", coalesce=True).collect()
+        .collect()
+    )

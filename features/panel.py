@@ -90,7 +90,12 @@ def build(
         grid = fold(log, max(phase))
         for as_of in phase:
             counted = measures.at(
-                grid, contracts, people, as_of, seat_months=seat_days // MONTH_DAYS
+                grid,
+                contracts,
+                people,
+                as_of,
+                seat_months=seat_days // MONTH_DAYS,
+                adoption=settings.adoption,
             )
             verdict = _verdicts(
                 tables.accounts.rows, counted, as_of, settings.eligibility.silent_days

@@ -30,7 +30,7 @@ FEATURES = (
     _integrations("integrations_90d_ago", pl.col("integrations_m3"), 120),
     _integrations(
         "integrations_new_90d",
-        pl.col("integrations_ever").cast(pl.Int64) - pl.col("integrations_before_90d"),
+        pl.col("integrations_new_90d"),
         90,
     ),
     _integrations(

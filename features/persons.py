@@ -1,0 +1,135 @@
+"""What is known of each person at one as-of: the only group-by over people that an as-of costs."""
+
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from data.settings import MONTH_DAYS
+from features.grid import Grid, bit, known_before
+
+__all__ = ["DEPTH_MONTHS", "active", "at", "days_ago", "name"]
+
+# Months for which the depth of use is told, and for which each day's active seats are.
+DEPTH_MONTHS: Final = (0, 1, 2, 3)
+SEAT_DAY_MONTHS: Final = 3
+_WEEKS: Final = tuple((2**7 - 1) * 2 ** (7 * week) for week in range(4))
+
+
+def at(grid: Grid, users: pl.DataFrame, as_of: datetime, *, seat_months: int) -> pl.DataFrame:
+    """Tell of every person when and how much they used the product, as known at an as-of.
+
+    Parameters
+    ----------
+    grid : features.grid.Grid
+        The folded log of the as-of's anchor.
+    users : polars.DataFrame
+        Rows under :class:`data.contracts.Users`; undated attributes only where declared stable.
+    as_of : datetime.datetime
+        A grid line, 00:00 UTC.
+    seat_months : int
+        Length of the seat window, in 30-day months.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per account and user, in no order:
+
+        - ``use``, ``seat``: the months with feature use, and with an active seat, as bits; beyond
+          32 months nothing looks back;
+        - ``events_90d``, ``days_mK`` (active days), ``weeks_mK`` (active weeks of the four),
+          ``sessions_mK``;
+        - ``since_first_use``, ``since_first_seat``, ``since_last_seat``: days ago;
+        - ``newest_mK``, ``oldest_mK``: days with an active seat, counted back from the end of the
+          month, 0 to 29;
+        - ``paid``, ``department``, ``email_domain``.
+    """
+    month = pl.col("month") - grid.back(as_of)
+    used, seated = pl.col("first_day").is_not_null(), pl.col("first_seat_day").is_not_null()
+    rows = (
+        known_before(grid.people, as_of)
+        .lazy()
+        .with_columns(
+            month=month,
+            use=pl.when(used & (month < 32)).then(bit(month)),
+            seat=pl.when(seated & (month < 32)).then(bit(month)),
+        )
+    )
+    person = rows.group_by("account_id", "user_id").agg(
+        pl.col("use", "seat").bitwise_or(),
+        pl.col("events").filter(pl.col("month") < 3).sum().alias("events_90d"),
+        pl.col("first_day", "first_seat_day").min(),
+        pl.col("last_seat_day").max(),
+        *(_days(back) for back in DEPTH_MONTHS),
+        *(_of("sessions", back).sum().alias(f"sessions_m{back}") for back in DEPTH_MONTHS),
+        *(
+            expression
+            for back in range(SEAT_DAY_MONTHS + seat_months)
+            for expression in (
+                _of("last_seat_day", back).max().alias(f"newest_m{back}"),
+                _of("first_seat_day", back).min().alias(f"oldest_m{back}"),
+            )
+        ),
+    )
+    return (
+        _told(person, as_of, SEAT_DAY_MONTHS + seat_months)
+        .join(_attributes(users), on="user_id", how="left")
+        .with_columns(pl.col("paid").fill_null(value=True))
+        .collect()
+    )
+
+
+def active(bits: str, back: int, months: int) -> pl.Expr:
+    """Whether a person was active in the months that end so many months back."""
+    window = (2**months - 1) * 2**back
+    return (pl.col(bits) & pl.lit(window, pl.UInt32)).ne(0)
+
+
+def days_ago(day: str, as_of: datetime) -> pl.Expr:
+    """Days from a day to the as-of: 1 for the day before it."""
+    return (pl.lit(as_of.date()) - pl.col(day)).dt.total_days()
+
+
+def name(column: str) -> pl.Expr:
+    """A column of names as categories, to meet those of the log."""
+    return pl.col(column).cast(pl.Categorical)
+
+
+def _of(column: str, back: int) -> pl.Expr:
+    return pl.col(column).filter(pl.col("month") == back)
+
+
+def _days(back: int) -> pl.Expr:
+    return _of("days", back).bitwise_or().alias(f"days_m{back}")
+
+
+def _told(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFrame:
+    """Turn days into counts, and dates into days ago."""
+    places = [
+        (days_ago(f"{end}_m{back}", as_of) - 1 - back * MONTH_DAYS).alias(f"{end}_m{back}")
+        for end in ("newest", "oldest")
+        for back in range(seat_months)
+    ]
+    days = pl.col([f"days_m{back}" for back in DEPTH_MONTHS]).fill_null(0)
+    weeks = [
+        pl.sum_horizontal(
+            (pl.col(f"days_m{back}").fill_null(0) & pl.lit(week, pl.UInt32)).ne(0)
+            for week in _WEEKS
+        ).alias(f"weeks_m{back}")
+        for back in DEPTH_MONTHS
+    ]
+    return person.with_columns(
+        pl.col("use", "seat").fill_null(0),
+        days.bitwise_count_ones(),
+        *weeks,
+        *places,
+        since_first_use=days_ago("first_day", as_of),
+        since_first_seat=days_ago("first_seat_day", as_of),
+        since_last_seat=days_ago("last_seat_day", as_of),
+    ).drop("first_day", "first_seat_day", "last_seat_day")
+
+
+def _attributes(users: pl.DataFrame) -> pl.LazyFrame:
+    """Only paid seats count against licensed seats; a seat of unknown type counts as paid."""
+    unpaid = pl.col("seat_type").is_in(["free", "trial"]).fill_null(value=False)
+    return users.lazy().select(name("user_id"), "department", "email_domain", paid=~unpaid)

@@ -1,0 +1,157 @@
+"""How features spread among the people of an account: who came to what, and when."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from features.grid import Grid, known_before
+from features.persons import days_ago
+
+__all__ = ["at"]
+
+_RECENT, _BEFORE = 60, 120
+_PERSON: Final = ["account_id", "user_id"]
+
+
+def at(
+    grid: Grid,
+    persons: pl.DataFrame,
+    as_of: datetime,
+    *,
+    advanced: Sequence[str],
+    rare_share: float,
+) -> pl.DataFrame:
+    """Count first uses by established and by recent people, and what left the champion's hands.
+
+    Established in a window is who had used the product before it began; recent, who came in it.
+
+    Parameters
+    ----------
+    grid : features.grid.Grid
+        The folded log of the as-of's anchor.
+    persons : polars.DataFrame
+        :func:`features.persons.at`.
+    as_of : datetime.datetime
+        A grid line, 00:00 UTC.
+    advanced : sequence of str
+        Advanced features; where empty, those that at most a share of the accounts had used.
+    rare_share : float
+        That share.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per account with a person who used a feature.
+    """
+    first = _first(grid, as_of)
+    recent = first.filter(pl.col("since") <= _BEFORE).join(
+        persons.lazy().select(*_PERSON, "since_first_use"), on=_PERSON
+    )
+    feature = _by_feature(first, persons).collect()
+    rare = list(advanced) or _rare(feature, rare_share)
+    parts = [
+        recent.group_by("account_id").agg(_first_uses()),
+        feature.lazy().group_by("account_id").agg(_spread()),
+        _advanced(first, rare),
+    ]
+    wide = parts[1]
+    for part in (parts[0], parts[2]):
+        wide = wide.join(part, on="account_id", how="left")
+    return wide.collect()
+
+
+def _first(grid: Grid, as_of: datetime) -> pl.LazyFrame:
+    """Each person's first use of each feature, in days ago."""
+    rows = known_before(grid.first_uses, as_of).lazy()
+    key, several = [*_PERSON, "feature"], pl.col("several")
+    once = rows.filter(~several).select(*key, "day")
+    earliest = rows.filter(several).group_by(key).agg(pl.col("day").min())
+    return pl.concat([once, earliest]).select(*key, since=days_ago("day", as_of))
+
+
+def _first_uses() -> list[pl.Expr]:
+    """First uses in the last window and in the one before, by who had come before it."""
+    since, came = pl.col("since"), pl.col("since_first_use")
+    now, before = since <= _RECENT, since > _RECENT
+    newcomers = now & (came <= _RECENT)
+    return [
+        (now & (came > _RECENT)).sum().alias("first_uses_established"),
+        (before & (came > _BEFORE)).sum().alias("first_uses_established_previous"),
+        newcomers.sum().alias("first_uses_recent"),
+        before.and_(came <= _BEFORE).sum().alias("first_uses_recent_previous"),
+        pl.col("feature").filter(newcomers).n_unique().alias("features_of_recent"),
+    ]
+
+
+def _by_feature(first: pl.LazyFrame, persons: pl.DataFrame) -> pl.LazyFrame:
+    """When the champion and when others came to each feature of an account, in days ago."""
+    is_champion = (pl.col("user_id") == pl.col("champion")).fill_null(value=False)
+    rows = first.join(_champions(persons), on="account_id", how="left").select(
+        "account_id", "feature", "since", is_champion=is_champion
+    )
+    since = pl.col("since")
+    return rows.group_by("account_id", "feature").agg(
+        champion=since.filter("is_champion").max(),
+        others=since.filter(~pl.col("is_champion")).max(),
+    )
+
+
+def _champions(persons: pl.DataFrame) -> pl.LazyFrame:
+    """The person with most feature uses in 90 days; of several, the first by name."""
+    events = pl.col("events_90d")
+    return (
+        persons.lazy()
+        .filter(events > 0, events == events.max().over("account_id"))
+        .with_columns(pl.col("user_id").cast(pl.String))
+        .group_by("account_id")
+        .agg(pl.col("user_id").min().cast(pl.Categorical).alias("champion"))
+    )
+
+
+def _spread() -> list[pl.Expr]:
+    others, champion = pl.col("others"), pl.col("champion")
+    followed = (others < champion).fill_null(value=False)
+    return [
+        pl.len().alias("features_of_people"),
+        others.is_not_null().sum().alias("features_beyond_champion"),
+        (followed & (others <= _RECENT)).sum().alias("features_spread"),
+        (followed & others.is_between(_RECENT + 1, _BEFORE))
+        .sum()
+        .alias("features_spread_previous"),
+    ]
+
+
+def _rare(feature: pl.DataFrame, share: float) -> list[str]:
+    """Features that at most so large a share of the accounts with any had used."""
+    accounts = feature["account_id"].n_unique()
+    return (
+        feature.group_by("feature")
+        .len()
+        .filter(pl.col("len") <= share * accounts)["feature"]
+        .cast(pl.String)
+        .to_list()
+    )
+
+
+def _advanced(first: pl.LazyFrame, advanced: Sequence[str]) -> pl.LazyFrame:
+    """Advanced features in hand, and people who came to one for the first time."""
+    rows = first.filter(pl.col("feature").is_in(list(advanced)))
+    people = rows.group_by(_PERSON).agg(pl.col("since").max())
+    features = rows.group_by("account_id", "feature").agg(pl.col("since").max())
+    since = pl.col("since")
+    return (
+        features.group_by("account_id")
+        .agg(
+            pl.len().alias("advanced_features"),
+            since.le(_RECENT).sum().alias("advanced_features_new"),
+        )
+        .join(
+            people.group_by("account_id").agg(
+                since.le(_RECENT).sum().alias("advanced_people_new"),
+                pl.len().alias("advanced_people"),
+            ),
+            on="account_id",
+        )
+    )
