@@ -16,6 +16,7 @@ Family = Literal[
     "lateral",
     "contract",
     "calendar",
+    "peers",
     "controls",
 ]
 FAMILIES: Final[tuple[Family, ...]] = Family.__args__  # type: ignore[attr-defined]
@@ -34,7 +35,8 @@ class Feature:
     unit : str
         What one unit of the value is.
     value : polars.Expr
-        The value, over the columns of :func:`features.measures.at`.
+        The value, over the columns of :func:`features.measures.at`; for peers over the other
+        features and their quantiles (:func:`features.peers.quantiles`).
     signal : str
         Features that tell one story share a signal; their contributions are added and told once.
     window_days : int

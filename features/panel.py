@@ -12,9 +12,10 @@ import polars as pl
 
 from data.settings import MONTH_DAYS, Settings
 from data.sources import Tables
-from features import contract, measures
+from features import contract, measures, peers
 from features.activity import Activity
 from features.catalogue import FEATURES, NAMES
+from features.catalogue import peers as among_peers
 from features.feature import Feature
 from features.grid import fold
 
@@ -34,10 +35,14 @@ class Panel:
         ``as_of`` (Date, 00:00 UTC), and a Float64 column per feature of the catalogue.
     excluded : polars.DataFrame
         ``account_id``, ``as_of``, ``reason`` of every account that existed and is not eligible.
+    peers : polars.DataFrame
+        The quantiles by which accounts were placed among their peers, per as-of, plan and size
+        (:func:`features.peers.quantiles`): to place them by between two runs.
     """
 
     snapshots: pl.DataFrame
     excluded: pl.DataFrame
+    peers: pl.DataFrame
 
     def __repr__(self) -> str:
         as_ofs = self.snapshots["as_of"]
@@ -106,8 +111,10 @@ def build(
             if progress:
                 progress(len(eligible), len(as_ofs))
     order = ["as_of", "account_id"]
-    snapshots = _valued(pl.concat(eligible), seat_days)
-    return Panel(snapshots.sort(order), pl.concat(excluded).sort(order))
+    valued = _valued(pl.concat(eligible), seat_days)
+    quantiles = peers.quantiles(valued, among_peers.OF)
+    snapshots = _placed(valued, quantiles)
+    return Panel(snapshots.sort(order), pl.concat(excluded).sort(order), quantiles)
 
 
 def _by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:
@@ -149,13 +156,22 @@ def _verdicts(
 
 
 def _valued(counted: pl.DataFrame, seat_days: int) -> pl.DataFrame:
-    """Turn counts into features; a window that starts before the log does is missing."""
-    return counted.select(*KEYS, *(_value(feature, seat_days) for feature in FEATURES))
+    """Turn counts into features, all but the places among peers; beside them, what makes a peer."""
+    own = [_value(feature, seat_days) for feature in FEATURES if feature.family != "peers"]
+    people = pl.coalesce(pl.when(pl.col("seats") > 0).then("seats"), "people_90d")
+    return counted.select(*KEYS, "plan", peers.size(people), *own)
 
 
 def _value(feature: Feature, seat_days: int) -> pl.Expr:
+    """A feature's value; a window that starts before the log does is missing."""
     value = feature.value.cast(pl.Float64)
     if feature.silence is not None:
         value = value.fill_null(feature.silence)
     whole = pl.col("log_days") >= feature.reach_days(seat_days)
     return pl.when(whole & value.is_finite()).then(value).alias(feature.name)
+
+
+def _placed(valued: pl.DataFrame, quantiles: pl.DataFrame) -> pl.DataFrame:
+    """Place each snapshot among its peers."""
+    places = [f.value.alias(f.name) for f in FEATURES if f.family == "peers"]
+    return peers.join(valued, quantiles).with_columns(places).select(*KEYS, *NAMES)

@@ -8,6 +8,7 @@ from features.catalogue import (
     depth,
     integrations,
     lateral,
+    peers,
     seats,
     usage,
 )
@@ -15,7 +16,18 @@ from features.feature import Feature, Signal
 
 __all__ = ["FEATURES", "NAMES", "SIGNALS", "by_name"]
 
-_MODULES = (seats, adoption, depth, usage, integrations, lateral, contract, calendar, controls)
+_MODULES = (
+    seats,
+    adoption,
+    depth,
+    usage,
+    integrations,
+    lateral,
+    contract,
+    calendar,
+    peers,
+    controls,
+)
 
 FEATURES: tuple[Feature, ...] = tuple(f for module in _MODULES for f in module.FEATURES)
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)

@@ -1,5 +1,7 @@
 """Adoption: the rate of moving through the feature set leads expansion."""
 
+from dataclasses import replace
+
 import polars as pl
 
 from features.feature import Feature, Signal
@@ -16,9 +18,31 @@ SIGNALS = {
         "{{ trend(features_30d, features_90d_ago, 'three months ago') }}",
         facts=("features_30d",),
     ),
+    "first_uses": Signal(
+        "people who were there before tried {{ people(first_uses_established_60d, 'thing') }} for"
+        " the first time in the last 60 days"
+        "{% if first_uses_established_previous_60d is not none %}"
+        ", {{ n(first_uses_established_previous_60d) }} in the 60 before{% endif %}",
+        facts=("first_uses_established_60d",),
+    ),
+    "recent_people": Signal(
+        "people who joined in the last 60 days use {{ people(features_of_recent_users_60d,"
+        " 'feature') }}",
+        facts=("features_of_recent_users_60d",),
+    ),
     "champion": Signal(
         "the busiest user makes {{ percent(champion_share_90d) }} of the use",
         facts=("champion_share_90d",),
+    ),
+    "spread": Signal(
+        "{{ people(features_spread_60d, 'feature') }} spread from the champion to others in the"
+        " last 60 days",
+        facts=("features_spread_60d",),
+    ),
+    "advanced": Signal(
+        "{{ people(advanced_users_new_60d) }} came to an advanced feature for the first time in the"
+        " last 60 days",
+        facts=("advanced_users_new_60d",),
     ),
 }
 
@@ -34,6 +58,29 @@ def _count(name: str, value: pl.Expr, signal: str, window_days: int, direction: 
         silence=0,
         direction=1 if direction else 0,
     )
+
+
+def _people(name: str, value: pl.Expr, window_days: int, direction: int = 0) -> Feature:
+    return replace(_count(name, value, "advanced", window_days, direction), unit="people")
+
+
+def _first_uses(who: str, window_days: int, signal: str, direction: int = 0) -> Feature:
+    """People times features: in the last 60 days, or in the 60 before."""
+    previous = "_previous" if window_days > 60 else ""
+    feature = _count(
+        f"first_uses_{who}{previous}_60d",
+        pl.col(f"first_uses_{who}{previous}"),
+        signal,
+        window_days,
+        direction,
+    )
+    return replace(feature, unit="first uses of a feature by a person")
+
+
+def _change(who: str, signal: str) -> Feature:
+    change = pl.col(f"first_uses_{who}") - pl.col(f"first_uses_{who}_previous")
+    feature = _count(f"first_uses_{who}_change_60d", change, signal, 120)
+    return replace(feature, unit="first uses of a feature by a person")
 
 
 _NEW = pl.col("features_new_60d").cast(pl.Int64)
@@ -59,6 +106,29 @@ FEATURES = (
         signal="adoption",
         window_days=60,
     ),
+    _first_uses("established", 60, "first_uses", direction=1),
+    _first_uses("established", 120, "first_uses"),
+    _change("established", "first_uses"),
+    _first_uses("recent", 60, "recent_people"),
+    _first_uses("recent", 120, "recent_people"),
+    _change("recent", "recent_people"),
+    _count("features_of_recent_users_60d", pl.col("features_of_recent"), "recent_people", 60),
+    _count("features_spread_60d", pl.col("features_spread"), "spread", 60, direction=1),
+    _count("features_spread_previous_60d", pl.col("features_spread_previous"), "spread", 120),
+    Feature(
+        name="features_beyond_champion_share",
+        family="adoption",
+        unit="share of the features that people used",
+        value=pl.when(pl.col("features_of_people") > 0).then(
+            pl.col("features_beyond_champion") / pl.col("features_of_people")
+        ),
+        signal="spread",
+        window_days=90,
+    ),
+    _count("advanced_features_ever", pl.col("advanced_features"), "advanced", 0),
+    _count("advanced_features_new_60d", pl.col("advanced_features_new"), "advanced", 60),
+    _people("advanced_users_ever", pl.col("advanced_people"), 0),
+    _people("advanced_users_new_60d", pl.col("advanced_people_new"), 60, direction=1),
     Feature(
         name="champion_share_90d",
         family="adoption",

@@ -11,6 +11,7 @@ SIGNALS = {
     "year_end": Signal(
         "the year ends in {{ people(days_to_year_end, 'day') }}", ("days_to_year_end",)
     ),
+    "month": Signal("it is month {{ n(month_of_year) }} of the year", ("month_of_year",)),
 }
 
 FEATURES = (
@@ -29,5 +30,12 @@ FEATURES = (
         unit="days",
         value=pl.col("year_end_days"),
         signal="year_end",
+    ),
+    Feature(
+        name="month_of_year",
+        family="calendar",
+        unit="1 to 12",
+        value=pl.col("as_of").dt.month(),
+        signal="month",
     ),
 )

@@ -19,6 +19,15 @@ SIGNALS = {
         "an active user works in it on {{ people(active_days_per_user_30d, 'day') }} of 30",
         facts=("active_days_per_user_30d",),
     ),
+    "sessions": Signal(
+        "an active user opened it {{ times(sessions_per_user_30d) }} in the last 30 days"
+        "{{ trend(sessions_per_user_30d, sessions_per_user_90d_ago, 'three months ago') }}",
+        facts=("sessions_per_user_30d",),
+    ),
+    "stickiness": Signal(
+        "an active user came back in {{ percent(weekly_stickiness_30d) }} of the last four weeks",
+        facts=("weekly_stickiness_30d",),
+    ),
     "power_users": Signal(
         "{{ people(power_users_30d) }} on it at least 12 days of 30"
         "{{ trend(power_users_30d, power_users_90d_ago, 'three months ago') }}",
@@ -39,9 +48,9 @@ def _depth(name: str, unit: str, value: pl.Expr, signal: str, window_days: int) 
     )
 
 
-def _per_user(month: int) -> pl.Expr:
+def _per_user(month: int, what: str = "active_days") -> pl.Expr:
     users = pl.col(f"active_users_m{month}")
-    return pl.when(users > 0).then(pl.col(f"active_days_m{month}") / users)
+    return pl.when(users > 0).then(pl.col(f"{what}_m{month}") / users)
 
 
 def _growth(now: str, before: str) -> pl.Expr:
@@ -81,6 +90,22 @@ FEATURES = (
     _depth("active_days_per_user_30d", "days", _per_user(0), "active_days", 30),
     _depth(
         "active_days_per_user_change_90d", "days", _per_user(0) - _per_user(3), "active_days", 120
+    ),
+    _depth("sessions_per_user_30d", "sessions", _per_user(0, "sessions"), "sessions", 30),
+    _depth("sessions_per_user_90d_ago", "sessions", _per_user(3, "sessions"), "sessions", 120),
+    _depth(
+        "weekly_stickiness_30d",
+        "share of the last four weeks",
+        _per_user(0, "active_weeks") / 4,
+        "stickiness",
+        30,
+    ),
+    _depth(
+        "weekly_stickiness_change_90d",
+        "share of four weeks",
+        (_per_user(0, "active_weeks") - _per_user(3, "active_weeks")) / 4,
+        "stickiness",
+        120,
     ),
     _depth("power_users_30d", "people", pl.col("power_users_m0"), "power_users", 30),
     _depth("power_users_90d_ago", "people", pl.col("power_users_m3"), "power_users", 120),

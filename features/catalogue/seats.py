@@ -17,6 +17,19 @@ SIGNALS = {
         "{{ trend(active_seats, active_seats_90d_ago, 'three months ago') }}",
         facts=("active_seats", "licensed_seats"),
     ),
+    "seat_days_high": Signal(
+        "{% if seat_days_above_80_percent >= 90 %}above 80 % of the seats for at least 90 days"
+        "{% elif seat_days_above_80_percent %}above 80 % of the seats for"
+        " {{ people(seat_days_above_80_percent, 'day') }} in a row"
+        "{% else %}not above 80 % of the seats{% endif %}",
+        facts=("seat_days_above_80_percent",),
+    ),
+    "seat_agreement": Signal(
+        "{% if seat_agreement_60d > 0 %}seat use and new users are rising together"
+        "{% elif seat_agreement_60d < 0 %}seat use and new users are falling together"
+        "{% else %}seat use and new users do not move together{% endif %}",
+        facts=("seat_agreement_60d",),
+    ),
     "headroom": Signal(
         "{% if seat_headroom <= 0 %}no seat is free"
         "{% else %}{{ people(seat_headroom, 'seat') }} free{% endif %}"
@@ -73,6 +86,13 @@ _HEADROOM = _LICENSED - pl.col("active_seats_m0")
 _HALF_YEAR = pl.concat_list([_utilization(back) for back in range(6)])
 # People per 30 days; half a person keeps an account without arrivals finite.
 _ARRIVALS = (pl.col("new_users_90d") + 0.5) / 3
+
+_ARRIVALS_CHANGE = pl.col("new_users_60d") - pl.col("new_users_previous_60d")
+
+
+def _agreement(one: pl.Expr, other: pl.Expr) -> pl.Expr:
+    """Whether two changes go the same way; null where the first is not known."""
+    return pl.when(one.sign() == other.sign()).then(one.sign()).when(one.is_not_null()).then(0)
 
 
 def _change(months: int, **rest: Any) -> Feature:  # noqa: ANN401 - passed on to Feature
@@ -166,6 +186,24 @@ FEATURES = (
         seat_window=True,
     ),
     _seats_feature(
+        name="seat_days_above_80_percent",
+        unit="days in a row, at most 90",
+        # Lower bounds where the log is shorter: before it nobody is known to have been active.
+        value=pl.when(_LICENSED.is_not_null()).then("days_above"),
+        signal="seat_days_high",
+        seat_window=True,
+        direction=1,
+    ),
+    _seats_feature(
+        name="seat_agreement_60d",
+        unit="1 both rise, -1 both fall, 0 else",
+        value=_agreement(_NOW - _utilization(2), _ARRIVALS_CHANGE),
+        signal="seat_agreement",
+        window_days=90,
+        seat_window=True,
+        direction=1,
+    ),
+    _seats_feature(
         name="seat_headroom",
         unit="seats",
         value=_HEADROOM,
@@ -221,6 +259,12 @@ FEATURES = (
     ),
     _person_feature(
         name="new_users_180d", value=pl.col("new_users_180d"), signal="new_users", window_days=180
+    ),
+    _person_feature(
+        name="new_users_change_60d",
+        value=_ARRIVALS_CHANGE,
+        signal="new_users",
+        window_days=120,
     ),
     _person_feature(
         name="new_users_acceleration_90d",

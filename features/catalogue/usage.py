@@ -22,6 +22,24 @@ SIGNALS = {
         "{% else %}usage is not heading for its limit{% endif %}",
         facts=("usage_days_to_limit",),
     ),
+    "usage_plateau": Signal(
+        "{% if usage_months_above_80_percent %}above 80 % of the usage limit for"
+        " {{ people(usage_months_above_80_percent, 'month') }} in a row"
+        "{% else %}below 80 % of the usage limit in the last month{% endif %}",
+        facts=("usage_months_above_80_percent",),
+    ),
+    "usage_spend": Signal(
+        "usage for the money is {{ percent(usage_per_mrr_change_90d|abs) }}"
+        " {% if usage_per_mrr_change_90d >= 0 %}above{% else %}below{% endif %} that of three"
+        " months ago",
+        facts=("usage_per_mrr_change_90d",),
+    ),
+    "events_spend": Signal(
+        "use for the money is {{ percent(events_per_mrr_change_90d|abs) }}"
+        " {% if events_per_mrr_change_90d >= 0 %}above{% else %}below{% endif %} that of three"
+        " months ago",
+        facts=("events_per_mrr_change_90d",),
+    ),
     "api_early": Signal(
         "{% if api_in_first_90_days %}the API was in use within 90 days of joining"
         "{% else %}the API was not in use within 90 days of joining{% endif %}",
@@ -63,6 +81,55 @@ def _months_above(share: float) -> pl.Expr:
     return run
 
 
+def _ratio(back: int) -> pl.Expr:
+    """A past month's volume against today's limit, so that a raised limit is no fall."""
+    return pl.col(f"api_calls_m{back}") / _LIMIT
+
+
+def _months_high(share: float) -> pl.Expr:
+    run, holds = pl.lit(0), pl.lit(value=True)
+    for back in range(6):
+        holds = holds & (_ratio(back) > share).fill_null(value=False)
+        run = run + holds.cast(pl.Int32)
+    return pl.when(_LIMIT.is_not_null()).then(run)
+
+
+def _per_mrr(what: str, back: int) -> pl.Expr:
+    spend = pl.col(f"mrr_m{back}")
+    return pl.when(spend > 0).then(pl.col(f"{what}_m{back}") / spend)
+
+
+def _spend(name: str, what: str, signal: str) -> tuple[Feature, ...]:
+    """Volume per unit of recurring revenue, and its change in 90 and 180 days."""
+    now = _per_mrr(what, 0)
+    return (
+        _api(
+            f"{name}_30d",
+            "per unit of recurring revenue",
+            now,
+            signal,
+            30,
+            silence=None,
+            needs="mrr",
+        ),
+        *(
+            _api(
+                f"{name}_change_{back * 30}d",
+                "share",
+                # A tenfold rise is a rise from next to nothing: how far it went says no more.
+                pl.when(_per_mrr(what, back) > 0).then(
+                    (now / _per_mrr(what, back) - 1).clip(-1, 10)
+                ),
+                signal,
+                30 + back * 30,
+                silence=None,
+                needs="mrr",
+            )
+            for back in (3, 6)
+        ),
+    )
+
+
 FEATURES = (
     _api("api_calls_30d", "calls", pl.col("api_calls_m0"), "api_volume", 30),
     _api("api_calls_previous_30d", "calls", pl.col("api_calls_m1"), "api_volume", 60),
@@ -102,6 +169,67 @@ FEATURES = (
         silence=None,
         needs="usage_limit",
     ),
+    *(
+        _api(
+            f"usage_ratio_change_{back * 30}d",
+            "share of today's limit",
+            _ratio(0) - _ratio(back),
+            "usage_ratio",
+            30 + back * 30,
+            silence=None,
+            needs="usage_limit",
+        )
+        for back in (1, 2, 3, 6, 12)
+    ),
+    _api(
+        "usage_ratio_slope_180d",
+        "share of the limit per month",
+        # Least-squares slope over six equal steps; the newest month is the first of the list.
+        sum((_ratio(back) * (2.5 - back) for back in range(6)), start=pl.lit(0.0)) / 17.5,
+        "usage_ratio",
+        180,
+        silence=None,
+        needs="usage_limit",
+    ),
+    _api(
+        "usage_ratio_volatility_180d",
+        "share of the limit",
+        pl.concat_list([_ratio(back) for back in range(6)]).list.std(),
+        "usage_plateau",
+        180,
+        silence=None,
+        needs="usage_limit",
+    ),
+    _api(
+        "usage_ratio_peak_360d",
+        "share of the limit",
+        pl.max_horizontal([_ratio(back) for back in range(12)]),
+        "usage_ratio",
+        360,
+        silence=None,
+        needs="usage_limit",
+    ),
+    _api(
+        "usage_months_above_80_percent",
+        "months in a row, at most 6",
+        _months_high(0.8),
+        "usage_plateau",
+        30,
+        silence=None,
+        direction=1,
+        needs="usage_limit",
+    ),
+    _api(
+        "usage_headroom",
+        "calls a month",
+        _FREE,
+        "usage_days_to_limit",
+        30,
+        silence=None,
+        needs="usage_limit",
+    ),
+    *_spend("usage_per_mrr", "api_calls", "usage_spend"),
+    *_spend("events_per_mrr", "events", "events_spend"),
     _api(
         "usage_days_to_limit",
         "days",

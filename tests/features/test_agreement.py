@@ -7,7 +7,7 @@ that starts before the log does is missing here as there.
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -20,7 +20,7 @@ import pytest
 
 from data import settings, sources
 from features import activity, panel
-from features.catalogue import NAMES
+from features.catalogue import FEATURES, NAMES
 
 END = datetime(2024, 6, 1, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,8 +80,10 @@ class Account:
         people: Sequence[Person],
         *,
         log_days: int,
+        advanced: Collection[str] = (),
     ) -> None:
         self.as_of, self.seat_days, self.log_days = as_of, seat_days, log_days
+        self.advanced = advanced
         self.events = [e for e in events if max(e.at, e.known) < as_of]
         self.terms = sorted(
             (t for t in terms if t.known < as_of), key=lambda t: (t.effective, t.known)
@@ -139,8 +141,11 @@ class Account:
             **self.arrivals(),
             **self.departures(),
             **self.adoption(),
+            **self.first_uses(),
             **self.depth(),
             **self.usage(),
+            **self.usage_of_limit(),
+            **self.spend(),
             **self.integrations(),
             **self.lateral(),
             **self.contract(),
@@ -195,8 +200,28 @@ class Account:
                 window + 150,
             ),
             "plateau_months": (None if now is None else flat, window + 60),
+            "seat_days_above_80_percent": (self.days_high(), window),
             "seat_utilization_peak_360d": (ratio(peak, self.seats()), window + 330),
         }
+
+    def days_high(self) -> int | None:
+        """Go back day by day until a day on which utilisation was not high."""
+        if self.seats() is None:
+            return None
+        for days in range(90):
+            terms = self.standing(days)
+            active = len(users(self.during(self.seated, days + self.seat_days, days)))
+            high = terms is not None and terms.seats is not None and active > 0.8 * terms.seats
+            if not high or self.log_days < self.seat_days + days:
+                return days
+        return 90
+
+    def agreement(self) -> int | None:
+        use = less(self.utilization(), self.utilization(2))
+        if use is None:
+            return None
+        came = len(self.newcomers(60)) - len(self.newcomers(120, 60))
+        return (use > 0 and came > 0) - (use < 0 and came < 0)
 
     def arrivals(self) -> dict[str, Value]:
         seats = self.seats()
@@ -211,6 +236,8 @@ class Account:
                 for days in (30, 60, 90, 180)
             },
             "new_users_previous_30d": (len(self.newcomers(60, 30)), 60),
+            "new_users_change_60d": (len(self.newcomers(60)) - len(self.newcomers(120, 60)), 120),
+            "seat_agreement_60d": (self.agreement(), self.seat_days + 90),
             "new_users_acceleration_90d": (
                 len(self.newcomers(90)) - len(self.newcomers(180, 90)),
                 180,
@@ -267,6 +294,81 @@ class Account:
             ),
         }
 
+    def first_uses(self) -> dict[str, Value]:
+        first: dict[tuple[str, str], int] = {}
+        for e in self.by_people:
+            key, ago = (str(e.user), e.feature), (self.as_of.date() - e.at.date()).days
+            first[key] = max(first.get(key, 0), ago)
+        came = {
+            user: max(ago for (who, _), ago in first.items() if who == user) for user, _ in first
+        }
+        tried = {
+            (who, window): [
+                (user, feature)
+                for (user, feature), ago in first.items()
+                if window <= ago - 1 < window + 60 and (came[user] > window + 60) == (who == "old")
+            ]
+            for who in ("old", "new")
+            for window in (0, 60)
+        }
+        counts = {key: len(pairs) for key, pairs in tried.items()}
+        return {
+            "first_uses_established_60d": (counts["old", 0], 60),
+            "first_uses_established_previous_60d": (counts["old", 60], 120),
+            "first_uses_established_change_60d": (counts["old", 0] - counts["old", 60], 120),
+            "first_uses_recent_60d": (counts["new", 0], 60),
+            "first_uses_recent_previous_60d": (counts["new", 60], 120),
+            "first_uses_recent_change_60d": (counts["new", 0] - counts["new", 60], 120),
+            "features_of_recent_users_60d": (len({f for _, f in tried["new", 0]}), 60),
+            **self.spread(first),
+            **self.advanced_use(first),
+        }
+
+    def spread(self, first: Mapping[tuple[str, str], int]) -> dict[str, Value]:
+        done = Counter(str(e.user) for e in self.during(self.by_people, 90))
+        champion = min(done, key=lambda user: (-done[user], user), default=None)
+        features = {feature for _, feature in first}
+        beyond, spread = 0, []
+        for feature in features:
+            others = [ago for (u, f), ago in first.items() if f == feature and u != champion]
+            beyond += bool(others)
+            if others and champion and max(others) < first.get((champion, feature), 0):
+                spread.append(max(others))
+        return {
+            "features_spread_60d": (sum(ago <= 60 for ago in spread), 60),
+            "features_spread_previous_60d": (sum(60 < ago <= 120 for ago in spread), 120),
+            "features_beyond_champion_share": (ratio(beyond, len(features)), 90),
+        }
+
+    def advanced_use(self, first: Mapping[tuple[str, str], int]) -> dict[str, Value]:
+        features, people = defaultdict(list), defaultdict(list)
+        for (user, feature), ago in first.items():
+            if feature in self.advanced:
+                features[feature].append(ago)
+                people[user].append(ago)
+        return {
+            "advanced_features_ever": (len(features), 0),
+            "advanced_features_new_60d": (sum(max(a) <= 60 for a in features.values()), 60),
+            "advanced_users_ever": (len(people), 0),
+            "advanced_users_new_60d": (sum(max(a) <= 60 for a in people.values()), 60),
+        }
+
+    def sessions(self, back: int) -> int:
+        """Stretches of clock hours; what became known in another month is told apart."""
+        hours = defaultdict(set)
+        for e in self.month(self.by_people, back):
+            known = max(e.at, e.known).date()
+            heard = ((self.as_of.date() - known).days - 1) // 30
+            hours[e.user, e.at.date(), heard].add(e.at.hour)
+        return sum(hour - 1 not in found for found in hours.values() for hour in found)
+
+    def weeks(self, back: int) -> int:
+        end = self.as_of.date() - timedelta(days=30 * back)
+        used = {
+            (e.user, ((end - e.at.date()).days - 1) // 7) for e in self.month(self.by_people, back)
+        }
+        return sum(week < 4 for _, week in used)
+
     def depth(self) -> dict[str, Value]:
         active = {back: len(users(self.month(self.by_people, back))) for back in (0, 1, 3, 6)}
         done = {back: len(self.month(self.use, back)) for back in (0, 1, 3, 12)}
@@ -286,6 +388,13 @@ class Account:
             "events_growth_360d": (growth(done[0], done[12]), 390),
             "active_days_per_user_30d": (per_user[0] or 0, 30),
             "active_days_per_user_change_90d": (less(per_user[0], per_user[3]) or 0, 120),
+            "sessions_per_user_30d": (ratio(self.sessions(0), active[0]) or 0, 30),
+            "sessions_per_user_90d_ago": (ratio(self.sessions(3), active[3]) or 0, 120),
+            "weekly_stickiness_30d": ((ratio(self.weeks(0), active[0]) or 0) / 4, 30),
+            "weekly_stickiness_change_90d": (
+                (less(ratio(self.weeks(0), active[0]), ratio(self.weeks(3), active[3])) or 0) / 4,
+                120,
+            ),
             "power_users_30d": (power[0], 30),
             "power_users_90d_ago": (power[3], 120),
         }
@@ -312,6 +421,47 @@ class Account:
                 120,
             ),
         }
+
+    def usage_of_limit(self) -> dict[str, Value]:
+        terms = self.standing()
+        limit = terms.limit if terms else None
+        calls = [sum(e.quantity for e in self.month(self.of("api_call"), m)) for m in range(13)]
+        used = [ratio(volume, limit) for volume in calls]
+        half_year = [level for level in used[:6] if level is not None]
+        slope = peak = spread = high = None
+        if limit:
+            rises = [(2.5 - month) * level for month, level in enumerate(half_year)]
+            slope, spread = sum(rises) / 17.5, stdev(half_year)
+            peak = max(level or 0 for level in used[:12])
+            high = next((m for m in range(6) if half_year[m] <= 0.8), 6)
+        return {
+            **{
+                f"usage_ratio_change_{30 * m}d": (less(used[0], used[m]), 30 + 30 * m)
+                for m in (1, 2, 3, 6, 12)
+            },
+            "usage_ratio_slope_180d": (slope, 180),
+            "usage_ratio_volatility_180d": (spread, 180),
+            "usage_ratio_peak_360d": (peak, 360),
+            "usage_months_above_80_percent": (high, 30),
+            "usage_headroom": (less(limit, calls[0]), 30),
+        }
+
+    def spend(self) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        for told, volume in (
+            (
+                "usage_per_mrr",
+                lambda m: sum(e.quantity for e in self.month(self.of("api_call"), m)),
+            ),
+            ("events_per_mrr", lambda m: len(self.month(self.use, m))),
+        ):
+            paid = {m: ratio(volume(m), (self.standing(30 * m) or NOTHING).mrr) for m in (0, 3, 6)}
+            values[f"{told}_30d"] = (paid[0], 30)
+            for m in (3, 6):
+                change = less(ratio(paid[0], paid[m]), 1)
+                change = None if change is None else min(change, 10)
+                values[f"{told}_change_{30 * m}d"] = (change, 30 + 30 * m)
+        return values
 
     def early_api(self) -> int:
         first = min((e.at for e in self.of("api_call")), default=None)
@@ -394,6 +544,7 @@ class Account:
             day += timedelta(days=1)
         new_year = date(today.year + 1, 1, 1)
         return {
+            "month_of_year": (today.month, 0),
             "days_to_quarter_end": ((day - today).days, 0),
             "days_to_year_end": ((new_year - today).days, 0),
         }
@@ -451,13 +602,33 @@ class Company:
     terms: Mapping[str, Sequence[Terms]]
     people: Mapping[str, Sequence[Person]]
     known: Sequence[tuple[datetime, date]]  # when an event became visible, and its day
+    adoption: settings.Adoption
+
+    def advanced(self, as_of: datetime) -> Collection[str]:
+        """The features named as advanced, else those that few accounts' people had used."""
+        if self.adoption.advanced:
+            return self.adoption.advanced
+        used = {
+            (account, e.feature)
+            for account, events in self.events.items()
+            for e in events
+            if e.role == "use" and e.user is not None and max(e.at, e.known) < as_of
+        }
+        most = self.adoption.rare_share * len({account for account, _ in used})
+        return {f for f, n in Counter(feature for _, feature in used).items() if n <= most}
 
     def features(self, name: str, as_of: datetime) -> dict[str, float | None]:
         """Every feature of an account; null where it needs more days of log than there are."""
         log_days = (as_of.date() - min(day for seen, day in self.known if seen < as_of)).days
         people = self.people.get(name, ())
         account = Account(
-            as_of, self.seat_days, self.events[name], self.terms[name], people, log_days=log_days
+            as_of,
+            self.seat_days,
+            self.events[name],
+            self.terms[name],
+            people,
+            log_days=log_days,
+            advanced=self.advanced(as_of),
         )
         return {
             feature: value if log_days >= reach else None
@@ -485,6 +656,7 @@ def equal(left: float | None, right: float | None) -> bool:
 # ---- A small random company
 
 DAYS = 520
+RARE = {"acme": ["law", "ai"], "beta": ["ai"], "coop": ["ai", "maps"], "dyne": ["view"]}
 EVENTS = ["view", "edit", "share", "chart", "api_call", "integration_sync", "login", "ticket"]
 ACCOUNTS = ("acme", "beta", "coop", "dyne")
 
@@ -498,7 +670,7 @@ def random_events(dice: random.Random) -> list[dict[str, Any]]:
         age = timedelta(days=DAYS * dice.random() ** (1 + 0.1 * person))
         if dice.random() < 0.2:
             age = timedelta(days=30 * dice.randint(0, 14), microseconds=dice.choice([-1, 0, 1]))
-        event = dice.choice([*EVENTS, *EVENTS[:4], "nps"])
+        event = dice.choice([*EVENTS, *EVENTS[:4], *RARE[account], "nps"])
         rows.append(
             {
                 "account_id": account,
@@ -560,6 +732,7 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_random_company(
     as_ofs = [END - timedelta(days=back) for back in (0, 30, 45, 150, 300, 430)]
     config = settings.Settings(
         seats=settings.Seats(window_days=seat_days),
+        adoption=settings.Adoption(advanced=("chart", "ai") if seed == 2 else ()),
         tables=settings.Tables(stable=("department", "email_domain")),
     )
     tables = sources.from_frames(
@@ -577,10 +750,11 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_random_company(
     assert not disagreements(found, company)
 
 
-def test_all_but_the_rank_of_the_plan_are_derived_twice() -> None:
+def test_all_but_the_rank_of_the_plan_and_places_among_peers_are_derived_here() -> None:
     derived = Account(END, 30, [], [ALWAYS], [], log_days=0).features()
 
-    assert set(NAMES) - set(derived) == {"plan_rank"}
+    elsewhere = {feature.name for feature in FEATURES if feature.family == "peers"}
+    assert set(NAMES) - set(derived) == {"plan_rank", *elsewhere}
     assert set(derived) <= set(NAMES)
 
 
@@ -588,7 +762,10 @@ def test_all_but_the_rank_of_the_plan_are_derived_twice() -> None:
 def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
     tmp_path: Path,
 ) -> None:
-    config = settings.load(OPENSTACK)
+    found = settings.load(OPENSTACK)
+    # Named, because what is rare would have to be told from all accounts, and this is a sample.
+    adoption = settings.Adoption(advanced=("nova/api", "heat/cmd"))
+    config = found.model_copy(update={"adoption": adoption})
     folder = config.base / config.tables.folder
     if not folder.exists():
         pytest.skip(f"the OpenStack log is not on this machine: no folder {folder.resolve()}")
@@ -631,7 +808,7 @@ def company_of(
     for row in people:
         persons[row["account_id"]].append(person_of(row))
     known = [(max(e.at, e.known), e.at.date()) for each in events.values() for e in each]
-    return Company(config.seats.window_days, events, terms, persons, known)
+    return Company(config.seats.window_days, events, terms, persons, known, config.adoption)
 
 
 def event(row: Mapping[str, Any], roles: Mapping[str, str], seats: Sequence[str]) -> Event:

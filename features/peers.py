@@ -1,0 +1,88 @@
+"""Where an account stands among its peers: accounts of the same plan and size, as of the same day.
+
+The position is read off eleven quantiles, in batch as between batches: the quantiles of the last
+weekly run can be kept, and an account placed among them by today's numbers.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+__all__ = ["SIZE", "join", "position", "quantiles", "size"]
+
+FEWEST: Final = 20  # accounts with a value, for their quantiles to mean something
+SIZE: Final = "peer_size"
+_LEVELS: Final = tuple(range(11))
+_GROUP: Final = ["as_of", "plan", SIZE]
+
+
+def size(people: pl.Expr) -> pl.Expr:
+    """Band of size, each four times as wide as the one before: under 3, under 15, under 63, …"""
+    return ((people.fill_null(0) + 1).log(4) + 1e-9).floor().cast(pl.Int32).alias(SIZE)
+
+
+def quantiles(snapshots: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
+    """Take the quantiles of features among the peers of each as-of.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        ``as_of``, ``plan``, ``peer_size`` and the features.
+    features : sequence of str
+        What to take the quantiles of.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per as-of, plan and size, in that order; ``{feature}_q0`` to ``{feature}_q10``, each
+        a value that occurs. Too few peers of a plan and size are replaced by all of the size, and
+        these by all accounts; too few at all are null.
+    """
+    own, sized, everyone = (
+        _of(snapshots, features, key) for key in (_GROUP, ["as_of", SIZE], ["as_of"])
+    )
+    wide = own.join(sized, on=["as_of", SIZE], suffix="_sized").join(
+        everyone, on="as_of", suffix="_everyone"
+    )
+    names = [_name(feature, level) for feature in features for level in _LEVELS]
+    return wide.select(
+        *_GROUP, *(pl.coalesce(name, f"{name}_sized", f"{name}_everyone") for name in names)
+    ).sort(_GROUP)
+
+
+def join(snapshots: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Put the quantiles of its peers beside each snapshot.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        ``as_of``, ``plan`` and ``peer_size`` beside the features.
+    found : polars.DataFrame
+        From :func:`quantiles`, of the same as-of or of an earlier one stamped with it.
+    """
+    return snapshots.join(found, on=_GROUP, how="left", nulls_equal=True)
+
+
+def position(feature: str) -> pl.Expr:
+    """Share of the quantiles that lie below a value, those equal to it by half; 0 to 1."""
+    value = pl.col(feature)
+    marks = [pl.col(_name(feature, level)) for level in _LEVELS]
+    below = pl.sum_horizontal((mark < value).cast(pl.Float64) for mark in marks)
+    equal = pl.sum_horizontal((mark == value).cast(pl.Float64) for mark in marks)
+    known = value.is_not_null() & marks[0].is_not_null()
+    return pl.when(known).then((below + equal / 2) / len(_LEVELS))
+
+
+def _name(feature: str, level: int) -> str:
+    return f"{feature}_q{level}"
+
+
+def _of(snapshots: pl.DataFrame, features: Sequence[str], key: Sequence[str]) -> pl.DataFrame:
+    return snapshots.group_by(key).agg(
+        pl.when(pl.col(feature).count() >= FEWEST)
+        .then(pl.col(feature).quantile(level / 10, "nearest"))
+        .alias(_name(feature, level))
+        for feature in features
+        for level in _LEVELS
+    )

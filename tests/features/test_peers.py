@@ -1,0 +1,154 @@
+"""A place among peers: read off quantiles that can be kept, and the same in batch as alone."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from data import sources
+from data.settings import Settings
+from features import activity, panel, peers
+
+DAY = date(2024, 6, 1)
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+def snapshots(values: list[float | None], plan: str | None = "team", size: int = 1) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"as_of": DAY, "plan": plan, peers.SIZE: size, "x": values},
+        schema={"as_of": pl.Date, "plan": pl.String, peers.SIZE: pl.Int32, "x": pl.Float64},
+    )
+
+
+def places(rows: pl.DataFrame) -> list[float | None]:
+    found = peers.join(rows, peers.quantiles(rows, ["x"]))
+    return found.select(peers.position("x"))[:, 0].to_list()
+
+
+def test_places_worked_by_hand() -> None:
+    rows = snapshots([float(value) for value in range(21)])
+
+    found = places(rows)
+
+    # The quantiles are 0, 2, 4, … 20: below 7 lie four of eleven; at 8 four, and itself by half.
+    assert found[7] == pytest.approx(4 / 11)
+    assert found[8] == pytest.approx(4.5 / 11)
+    assert found[0] == pytest.approx(0.5 / 11)
+    assert found[20] == pytest.approx(10.5 / 11)
+
+
+def test_equals_share_the_middle() -> None:
+    assert places(snapshots([1.0] * 20)) == [0.5] * 20
+
+
+def test_the_unknown_have_no_place_and_take_none() -> None:
+    known = [float(value) for value in range(20)]
+
+    assert places(snapshots([*known, None])) == [*places(snapshots(known)), None]
+
+
+def test_too_few_peers_are_replaced_by_their_size_and_then_by_everyone() -> None:
+    many = snapshots([float(value) for value in range(20)])
+    same_size = snapshots([100.0], plan="other")
+    same_plan = snapshots([-100.0], size=5)
+
+    found = places(pl.concat([many, same_size, same_plan]))
+
+    assert found[20] == pytest.approx(10.5 / 11)  # the highest of its size, itself among them
+    assert found[21] == pytest.approx(0.5 / 11)  # the lowest of all
+
+
+def test_fewer_accounts_than_make_a_quantile_have_no_places() -> None:
+    assert places(snapshots([1.0, 2.0])) == [None, None]
+
+
+def test_a_missing_plan_is_a_plan() -> None:
+    assert places(snapshots([1.0] * 20, plan=None)) == [0.5] * 20
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.none() | st.integers(-5, 5).map(float), min_size=20, max_size=60))
+def test_places_rise_with_the_value_and_lie_between_zero_and_one(
+    values: list[float | None],
+) -> None:
+    placed = [
+        (v, p) for v, p in zip(values, places(snapshots(values)), strict=True) if p is not None
+    ]
+
+    assert all(0 <= place <= 1 for _, place in placed)
+    assert [place for _, place in sorted(placed)] == sorted(place for _, place in placed)
+
+
+@pytest.mark.parametrize(
+    ("people", "band"), [(None, 0), (2, 0), (3, 1), (14, 1), (15, 2), (63, 3), (255, 4)]
+)
+def test_a_band_is_four_times_as_wide_as_the_one_before(people: int | None, band: int) -> None:
+    rows = pl.DataFrame({"people": [people]}, schema={"people": pl.Int64})
+
+    assert rows.select(peers.size(pl.col("people"))).item() == band
+
+
+# ---- In the panel
+
+
+def company(folder: Path, as_ofs: list[datetime]) -> panel.Panel:
+    """Forty accounts on two plans, the account's number being the people it has."""
+    names = [f"a{number:02d}" for number in range(40)]
+    events: list[dict[str, Any]] = [
+        {"account_id": name, "user_id": f"{name}-{person}", "event": "view"}
+        | {"timestamp": NOW - timedelta(days=days)}
+        for number, name in enumerate(names)
+        for person in range(number // 4 + 1)
+        for days in (5, 35, 65, 395)
+    ]
+    deals = [
+        {"account_id": name, "effective_date": NOW - timedelta(days=500), "licensed_seats": 10.0}
+        | {"plan": "team" if number % 2 else "solo"}
+        for number, name in enumerate(names)
+    ]
+    accounts = pl.DataFrame({"account_id": names, "created_date": [NOW - timedelta(days=900)] * 40})
+    tables = sources.from_frames(pl.DataFrame(events), pl.DataFrame(deals), accounts)
+    config = Settings()
+    log = activity.build(tables.events, folder=folder, roles=config.roles, seats=config.seats)
+    return panel.build(log, tables, as_ofs, config)
+
+
+def test_accounts_are_placed_among_those_of_their_plan(tmp_path: Path) -> None:
+    built = company(tmp_path, [NOW])
+
+    rows = built.snapshots.select("account_id", "seat_utilization_among_peers").rows()
+    team = dict(rows[1::2])
+    # Twenty on a plan, two by two of equal use: eleven of them are the quantiles.
+    assert team["a39"] > team["a35"] > team["a21"] > team["a01"]
+    assert built.peers.height == 2
+
+
+def test_quantiles_of_the_last_run_place_an_account_as_the_run_did(tmp_path: Path) -> None:
+    built = company(tmp_path, [NOW])
+    today = built.snapshots.with_columns(
+        plan=pl.when(pl.col("account_id").str.slice(1).cast(pl.Int32) % 2 == 1)
+        .then(pl.lit("team"))
+        .otherwise(pl.lit("solo")),
+        **{peers.SIZE: peers.size(pl.col("licensed_seats"))},
+    ).drop("seat_utilization_among_peers")
+    kept = tmp_path / "peers.parquet"
+    built.peers.write_parquet(kept)
+
+    found = peers.join(today, pl.read_parquet(kept)).select(
+        seat_utilization_among_peers=peers.position("seat_utilization")
+    )
+
+    assert_frame_equal(found, built.snapshots.select("seat_utilization_among_peers"))
+
+
+def test_each_as_of_has_its_own_peers(tmp_path: Path) -> None:
+    earlier = NOW - timedelta(days=30)
+
+    batch, alone = company(tmp_path, [earlier, NOW]), company(tmp_path, [NOW])
+
+    assert_frame_equal(batch.peers.filter(as_of=NOW.date()), alone.peers)
