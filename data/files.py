@@ -2,10 +2,11 @@
 
 import errno
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import polars as pl
 
@@ -14,12 +15,11 @@ from data.errors import SourceError
 
 __all__ = ["find", "reading"]
 
-# From a URL to a pyarrow file system and the path inside it.
-Connect = Callable[[str], tuple[Any, str]]
-
 _PARQUET: Final = (".parquet", ".pq")
 _CSV: Final = (".csv", ".csv.gz")
 _MAGIC: Final = re.compile(r"[*?\[]")
+# Hadoop's name for the same store.
+_SCHEMES: Final = {"s3a": "s3"}
 
 
 @contextmanager
@@ -54,9 +54,7 @@ def reading(name: str) -> Iterator[None]:
         ) from None
 
 
-def find(
-    table: str, source: str | Iterable[str], folder: Path, connect: Connect | None = None
-) -> list[Raw]:
+def find(table: str, source: str | Iterable[str], folder: Path) -> list[Raw]:
     """Find a table's files.
 
     Parameters
@@ -66,9 +64,7 @@ def find(
     source : str or iterable of str
         Paths, globs, folders or URLs.
     folder : pathlib.Path
-        Where relative paths start.
-    connect : callable, optional
-        Opens the store of a URL; by default with the credentials in the environment.
+        Where relative paths start. A URL's store is opened with what the environment says of it.
 
     Returns
     -------
@@ -83,7 +79,7 @@ def find(
     parts = [source] if isinstance(source, str) else list(source)
     files: dict[str, Raw] = {}
     for part in parts:
-        found = _remote(table, part, connect) if "://" in part else _local(table, part, folder)
+        found = _remote(table, part) if "://" in part else _local(table, part, folder)
         files.update({raw.name: raw for raw in found})
     return [files[name] for name in sorted(files)]
 
@@ -119,29 +115,52 @@ def _local_file(table: str, file: Path, folder: Path) -> Raw:
     return Raw(name.as_posix(), content, _scan(table, str(file)))
 
 
-def _remote(table: str, url: str, connect: Connect | None) -> list[Raw]:
+def _remote(table: str, url: str) -> list[Raw]:
     """Objects in a store, with the store's own word for when each was last written."""
-    from pyarrow import fs  # noqa: PLC0415 - opens a network library
-
     scheme, _, pattern = url.partition("://")
+    scheme = _SCHEMES.get(scheme, scheme)
     magic = _MAGIC.search(pattern)
-    fixed = pattern[: magic.start()].rpartition("/")[0] if magic else pattern
+    fixed = pattern[: magic.start()].rpartition("/")[0] if magic else pattern.rstrip("/")
     try:
-        store, path = (connect or fs.FileSystem.from_uri)(f"{scheme}://{fixed}")
-        place = fs.FileSelector(path, recursive=True) if magic else [path]
-        objects = [info for info in store.get_file_info(place) if info.type == fs.FileType.File]
+        store, path = _connect(f"{scheme}://{fixed}")
+        found = _objects(store, path, _like(pattern) if magic else None)
     except (OSError, ValueError) as error:
         raise SourceError(
             f"{table}: {url} cannot be reached: {_plain(error)}. Check the address and the"
             " credentials in the environment."
         ) from None
-    found = [info for info in objects if _like(pattern).fullmatch(info.path)]
     if not found:
         raise SourceError(
             f"{table}: no object matches {url}. Put one there, or correct [tables] {table} in"
             " expansion.toml."
         )
     return [_remote_file(table, f"{scheme}://{info.path}", info) for info in found]
+
+
+def _connect(url: str) -> tuple[Any, str]:
+    """Open the store of a URL; its keys may hold signs that a URL may not."""
+    from pyarrow import fs  # noqa: PLC0415 - opens a network library
+
+    store, path = fs.FileSystem.from_uri(quote(url, safe=":/"))
+    return store, path
+
+
+def _objects(store: Any, path: str, like: re.Pattern[str] | None) -> list[Any]:  # noqa: ANN401
+    """One object, those under a folder, or those under it that are like a pattern."""
+    from pyarrow import fs  # noqa: PLC0415
+
+    if like is None:
+        (place,) = store.get_file_info([path])
+        if place.type != fs.FileType.Directory:
+            return [place] if place.type == fs.FileType.File else []
+    try:
+        below = store.get_file_info(fs.FileSelector(path, recursive=True))
+    except FileNotFoundError:  # the store is there, and has nothing of that name
+        return []
+    found = [info for info in below if info.type == fs.FileType.File]
+    if like is None:
+        return [info for info in found if info.path.endswith((*_PARQUET, *_CSV))]
+    return [info for info in found if like.fullmatch(info.path)]
 
 
 def _remote_file(table: str, url: str, info: Any) -> Raw:  # noqa: ANN401 - pyarrow is untyped
@@ -174,4 +193,9 @@ def _scan(table: str, where: str) -> pl.LazyFrame:
 def _plain(error: BaseException) -> str:
     """The first line of a library's message, without the cells it may quote."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return re.sub(r"`[^`]*`?", "…", first).rstrip(".")[:200]
+    told = re.sub(r"`[^`]*`?| ?\(Request ID: \w+\)", _unquoted, first)
+    return told.rstrip(".")[:200]
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    return "…" if found[0].startswith("`") else ""

@@ -2,12 +2,10 @@
 
 import errno
 import gzip
-import os
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from pyarrow import fs
 
 from data import files
 from data.errors import ContractError, SourceError
@@ -165,63 +163,8 @@ def test_a_mistake_of_ours_is_not_mistaken_for_a_bad_file():
         pl.DataFrame({"a": [1]}).select("b")
 
 
-# Object stores
-
-
 def test_a_url_is_read_like_a_path(logs):
     tables = logs.read(events=f"file://{logs.folder}/log/[12].csv")
 
     assert names(tables) == [f"file://{logs.folder}/log/{day}.csv" for day in (1, 2)]
     assert tables.events[0].valid().collect().height == 1
-
-
-def bucket(folder):
-    """A store like S3, whose paths start with the bucket's name."""
-
-    def connect(url):
-        return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), url.partition("://")[2]
-
-    return connect
-
-
-@pytest.mark.parametrize("scheme", ["s3", "gs"])
-def test_objects_of_a_store_are_listed_with_their_full_address(logs, scheme):
-    logs.put("log/old/1.csv", DAY.format(1))
-
-    found = files.find("events", f"{scheme}://log/*.csv", logs.folder, bucket(logs.folder))
-
-    assert [raw.name for raw in found] == [f"{scheme}://log/{day}.csv" for day in (1, 2, 3)]
-
-
-def test_two_stars_reach_into_folders_of_a_store(logs):
-    logs.put("log/old/0.csv", DAY.format(1))
-
-    found = files.find("events", "s3://log/**/*.csv", logs.folder, bucket(logs.folder))
-
-    assert [raw.name for raw in found] == [
-        f"s3://log/{name}.csv" for name in ("1", "2", "3", "old/0")
-    ]
-
-
-def test_an_object_written_again_is_new_content(logs):
-    def contents():
-        found = files.find("events", "s3://log/1.csv", logs.folder, bucket(logs.folder))
-        return [raw.content for raw in found]
-
-    before = contents()
-    os.utime(logs.folder / "log/1.csv", ns=(1, 1))
-
-    assert contents() != before
-
-
-def test_a_store_without_the_object_is_named(logs):
-    with pytest.raises(SourceError, match=r"no object matches s3://log/9\.csv"):
-        files.find("events", "s3://log/9.csv", logs.folder, bucket(logs.folder))
-
-
-def test_a_store_out_of_reach_is_named(logs):
-    def connect(url):
-        raise OSError("When resolving region: network is unreachable")
-
-    with pytest.raises(SourceError, match=r"s3://log/\*\.csv cannot be reached: When resolving"):
-        files.find("events", "s3://log/*.csv", logs.folder, connect)

@@ -1,0 +1,259 @@
+"""Tables in an object store, asked of a server that speaks S3."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from io import BytesIO
+from itertools import count
+from typing import Any
+
+import boto3
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+from moto.server import ThreadedMotoServer
+from polars.testing import assert_frame_equal
+
+from data.errors import SourceError
+from serving.cli import main
+
+NUMBERS = count()
+DAY = "account_id,user_id,timestamp\nacme,u1,2024-03-{:02d}T00:00:00Z\n"
+SETTINGS = """
+as_of = "data end"
+[tables]
+events = "{bucket}/events/*.parquet"
+subscriptions = "{bucket}/subscriptions.csv"
+accounts = "{bucket}/accounts.csv"
+"""
+
+
+class Bucket:
+    """A bucket of its own for each test."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint, self.name = endpoint, f"warehouse-{next(NUMBERS)}"
+        self.url = f"s3://{self.name}"
+        self.client = boto3.client("s3")
+        self.client.create_bucket(Bucket=self.name)
+
+    def put(self, key: str, content: str | pl.DataFrame) -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=written(content))
+
+
+def written(content: str | pl.DataFrame) -> bytes:
+    if isinstance(content, str):
+        return content.encode()
+    file = BytesIO()
+    content.write_parquet(file)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """What a user exports: where the store is, in which region, and who asks."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "reader")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    return Bucket(endpoint)
+
+
+@pytest.fixture
+def strict(logs: "Bucket") -> Iterator["Bucket"]:
+    """The same bucket, on a server that from here on asks who is there, and knows nobody."""
+    ask_from(logs.endpoint, "0")
+    yield logs
+    ask_from(logs.endpoint, "inf")
+
+
+def ask_from(endpoint: str, actions: str) -> None:
+    server = HTTPConnection(endpoint.removeprefix("http://"))
+    heads = {"Content-Type": "application/octet-stream"}
+    server.request("POST", "/moto-api/reset-auth", actions.encode(), heads)
+    assert server.getresponse().status == 200
+    server.close()
+
+
+def names(tables: Any) -> list[str]:
+    return [partition.name for partition in tables.events]
+
+
+def days(tables: Any) -> list[int]:
+    rows = pl.concat(partition.valid().collect() for partition in tables.events)
+    return rows["timestamp"].dt.day().to_list()
+
+
+@pytest.fixture
+def logs(bucket: Bucket) -> Bucket:
+    """Three days of log, one of them in a folder further down."""
+    for key, day in (("log/2.csv", 2), ("log/1.csv", 1), ("log/old/3.csv", 3)):
+        bucket.put(key, DAY.format(day))
+    return bucket
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("/log/*.csv", [1, 2]),
+        ("/log/**/*.csv", [1, 2, 3]),
+        ("/lo?/[13].csv", [1]),
+        ("/log", [1, 2, 3]),
+        ("/log/", [1, 2, 3]),
+        ("/log/2.csv", [2]),
+    ],
+)
+def test_objects_are_found_by_name_glob_and_folder(
+    logs: Bucket, company: Any, pattern: str, found: list[int]
+) -> None:
+    assert days(company.read(events=logs.url + pattern)) == found
+
+
+def test_a_url_as_hadoop_writes_it_is_the_same_store(logs: Bucket, company: Any) -> None:
+    tables = company.read(events=f"s3a://{logs.name}/log/*.csv")
+
+    assert names(tables) == [f"{logs.url}/log/1.csv", f"{logs.url}/log/2.csv"]
+
+
+@pytest.mark.parametrize(
+    "key", ["day=2024-03-01/part 0.csv", "50% + more.csv", "größe.csv", "a#b&c=d.csv"]
+)
+def test_a_key_may_hold_signs_that_a_url_may_not(bucket: Bucket, company: Any, key: str) -> None:
+    bucket.put(f"log/{key}", DAY.format(7))
+
+    by_name = company.read(events=f"{bucket.url}/log/{key}")
+    by_glob = company.read(events=f"{bucket.url}/log/**/*.csv")
+
+    assert names(by_name) == names(by_glob) == [f"{bucket.url}/log/{key}"]
+    assert days(by_name) == [7]
+
+
+@pytest.mark.parametrize("table", ["subscriptions", "accounts", "users"])
+def test_a_small_table_may_be_one_object(bucket: Bucket, company: Any, table: str) -> None:
+    bucket.put(f"export/{table}.parquet", company.frame(table))
+
+    tables = company.read(**{table: f"{bucket.url}/export/{table}.parquet"})
+
+    assert_frame_equal(getattr(tables, table).rows, getattr(company.read(), table).rows)
+
+
+def test_a_changed_object_is_new_content_and_the_others_are_not(logs: Bucket, company: Any) -> None:
+    def identities() -> dict[str, str]:
+        tables = company.read(events=f"{logs.url}/log/*.csv")
+        return {partition.name: partition.identity for partition in tables.events}
+
+    before, again = identities(), identities()
+    logs.put("log/2.csv", DAY.format(2) + DAY.format(3).splitlines()[1])
+    after = identities()
+
+    assert again == before
+    assert [name for name in before if before[name] != after[name]] == [f"{logs.url}/log/2.csv"]
+
+
+@pytest.mark.parametrize("key", ["gone.csv", "gone/*.csv", "gone"])
+def test_a_missing_object_is_named_with_its_setting(logs: Bucket, company: Any, key: str) -> None:
+    with pytest.raises(SourceError, match=r"^events: .*gone.*Put one there, or correct \[tables\]"):
+        company.read(events=f"{logs.url}/{key}")
+
+
+def test_a_missing_bucket_is_named(bucket: Bucket, company: Any) -> None:
+    with pytest.raises(
+        SourceError, match=r"s3://nobody-has-this/\*\.csv cannot be reached: .*bucke"
+    ):
+        company.read(events="s3://nobody-has-this/*.csv")
+
+
+def test_a_damaged_object_is_named(bucket: Bucket, company: Any) -> None:
+    bucket.put("log/1.parquet", "PAR1 and no more")
+
+    with pytest.raises(SourceError, match=rf"{bucket.url}/log/1.parquet cannot be read"):
+        company.read(events=f"{bucket.url}/log/1.parquet")
+
+
+@pytest.mark.parametrize("key", ["log/1.csv", "log/*.csv"])
+def test_refused_credentials_are_one_sentence(strict: Bucket, company: Any, key: str) -> None:
+    with pytest.raises(
+        SourceError, match=r"(DENIED|ACCESS_KEY).*Check the address and the credentials"
+    ):
+        company.read(events=f"{strict.url}/{key}")
+
+
+def test_no_credentials_at_all_are_one_sentence(
+    strict: Bucket, company: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+    with pytest.raises(SourceError, match=r"cannot be reached.*Check the address and the credent"):
+        company.read(events=f"{strict.url}/log/*.csv")
+
+
+# ---- At the command line
+
+
+@pytest.fixture
+def warehouse(bucket: Bucket, tmp_path: Any) -> Bucket:
+    """A company that lives in the bucket; only its settings are here."""
+    start = datetime(2024, 1, 1, 9, tzinfo=UTC)
+    for month in range(3):
+        at = [start + timedelta(days=30 * month + day) for day in range(28)]
+        events = pl.DataFrame({"account_id": "acme", "user_id": "ann", "timestamp": at})
+        bucket.put(f"events/{month}.parquet", events)
+    bucket.put("accounts.csv", "account_id,created_date\nacme,2023-12-01\n")
+    sold = "account_id,effective_date,licensed_seats\nacme,2023-12-01,5\n"
+    bucket.put("subscriptions.csv", sold)
+    (tmp_path / "expansion.toml").write_text(SETTINGS.format(bucket=bucket.url))
+    return bucket
+
+
+def check(folder: Any) -> Result:
+    return CliRunner().invoke(main, ["check", "-c", str(folder / "expansion.toml"), "--json"])
+
+
+def events(result: Result) -> int:
+    assert result.exit_code == 0, result.output
+    rows = {table["table"]: table["rows"] for table in json.loads(result.stdout)["tables"]}
+    return int(rows["events"])
+
+
+def test_check_reads_a_company_that_lives_in_a_bucket(warehouse: Bucket, tmp_path: Any) -> None:
+    first, again = check(tmp_path), check(tmp_path)
+
+    assert (events(first), events(again)) == (84, 84)
+
+
+def test_check_counts_an_object_that_was_changed(warehouse: Bucket, tmp_path: Any) -> None:
+    check(tmp_path)
+    late = datetime(2024, 3, 1, tzinfo=UTC)
+    rows = pl.DataFrame({"account_id": ["acme"] * 5, "user_id": "bob", "timestamp": late})
+
+    warehouse.put("events/2.parquet", rows)
+
+    assert events(check(tmp_path)) == 61
+
+
+def test_check_says_in_one_line_that_a_store_is_out_of_reach(
+    warehouse: Bucket, tmp_path: Any
+) -> None:
+    (tmp_path / "expansion.toml").write_text(SETTINGS.format(bucket="s3://nobody-has-this"))
+
+    result = check(tmp_path)
+
+    assert result.exit_code == 1
+    assert "cannot be reached" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
