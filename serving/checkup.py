@@ -11,7 +11,8 @@ from data.sources import Tables
 from features import contract, panel
 from features.activity import Activity
 from features.catalogue import FEATURES
-from training import outcomes
+from serving import suspicion
+from training import outcomes, splits
 
 __all__ = ["Checkup", "check"]
 
@@ -31,6 +32,7 @@ class Checkup:
     eligible: int
     excluded: dict[str, int]
     history: dict[str, Any]
+    suspicious: list[dict[str, Any]]
     checklist: list[dict[str, Any]]
 
 
@@ -50,9 +52,12 @@ def check(tables: Tables, log: Activity, as_of: datetime, settings: Settings) ->
     -------
     Checkup
         Rows and quarantine by table, roles of event names, features without input, eligibility,
-        expansions in the history, and the trade's checklist.
+        expansions in the history, columns that look like the outcome, and the trade's checklist.
     """
-    built = panel.build(log, tables, [as_of], settings)
+    past = suspicion.as_ofs(as_of, _trained_from(log, as_of, settings), settings)
+    built = panel.build(log, tables, [as_of, *past], settings)
+    today = pl.col("as_of") == as_of.date()
+    now, excluded = built.snapshots.filter(today), built.excluded.filter(today)
     terms = contract.timeline(
         tables.subscriptions.rows,
         plans=settings.outcome.plans,
@@ -62,15 +67,25 @@ def check(tables: Tables, log: Activity, as_of: datetime, settings: Settings) ->
         tables=_tables(tables, log),
         span={"first_day": str(log.first_day), "last_day": str(log.last_day)},
         events=_events(tables, settings.roles),
-        missing=_missing(built.snapshots),
-        eligible=built.snapshots.height,
-        excluded=dict(built.excluded["reason"].value_counts().sort("reason").iter_rows()),
+        missing=_missing(now),
+        eligible=now.height,
+        excluded=dict(excluded["reason"].value_counts().sort("reason").iter_rows()),
         history=_history(tables, log, terms, as_of, settings),
+        suspicious=suspicion.find(
+            built.snapshots.filter(~today), tables, log, terms, as_of, settings=settings
+        ),
         checklist=[
             *_checklist(tables, log, terms, as_of),
             *_readiness(tables, log, as_of, settings),
         ],
     )
+
+
+def _trained_from(log: Activity, as_of: datetime, settings: Settings) -> datetime:
+    """The first moment at which a snapshot may be trained on."""
+    if log.first_day is None:
+        return as_of
+    return splits.midnight(log.first_day) + timedelta(days=settings.eligibility.burn_in_days)
 
 
 def _tables(tables: Tables, log: Activity) -> list[dict[str, Any]]:

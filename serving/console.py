@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from training.evaluate import Evaluation
     from training.metrics import Figure
 
-__all__ = ["checkup", "emit", "evaluated", "monday_list", "one_account", "scored", "stages"]
+__all__ = [
+    "checkup",
+    "emit",
+    "evaluated",
+    "monday_list",
+    "one_account",
+    "scored",
+    "stages",
+    "suspicious",
+]
 
 out = Console()
 logs = Console(stderr=True)
@@ -234,9 +243,21 @@ def checkup(report: Checkup) -> None:
     told = ", ".join(f"{count:,} {reason}" for reason, count in report.excluded.items())
     out.print(f"{report.eligible:,} accounts are eligible now; not eligible: {told or 'none'}.")
     _history(report.history)
+    for column in report.suspicious:
+        suspicious(column)
     for item in report.checklist:
         mark = "[green]✓[/green]" if item["holds"] else "[red]✗[/red]"
         out.print(f"{mark} {item['question']}: {item['found']}", highlight=False)
+
+
+def suspicious(column: Mapping[str, Any]) -> None:
+    """Print of a column that it looks like the outcome, and what to do."""
+    out.print(
+        f"[red]![/red] {column['table']}.{escape(column['column'])} looks like the outcome: alone"
+        f" it tells {column['positives']:,} expansions from the rest with an AUROC of"
+        f" {column['auroc']:.2f}; {column['advice']}.",
+        highlight=False,
+    )
 
 
 def _history(history: Mapping[str, Any]) -> None:
