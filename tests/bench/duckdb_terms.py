@@ -1,0 +1,106 @@
+"""The contract of each account at one as-of: SQL."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from data.settings import Settings
+from features.measures import LOOK_BACK_MONTHS
+
+_NEVER = "0001-01-01"
+
+
+def timeline(settings: Settings) -> str:
+    """The statement that orders the contract rows and says what each amounts to."""
+    reliable = settings.tables.known_at_reliable_from or _NEVER
+    ranks = " ".join(f"when '{p}' then {n}.0" for n, p in enumerate(settings.outcome.plans))
+    rank = f"case plan {ranks} end::double" if ranks else "null::double"
+    return f"""
+        create or replace temp table contract as
+        select *, row_number() over (
+            order by account, effective, known, seats nulls first, usage_limit nulls first,
+                plan_rank nulls first, mrr nulls first, plan nulls first, change nulls first,
+                renewal nulls first, ended, trial, paid, booked) as place
+        from (
+            select account, effective_date as effective, plan, mrr, change, usage_limit,
+                licensed_seats as seats, renewal_date as renewal, {rank} as plan_rank,
+                coalesce(known_at >= '{reliable}', false) as booked,
+                if(booked, known_at, effective_date) as known,
+                coalesce(status, 'paid') = 'trial' as trial,
+                coalesce(status in ('lapsed', 'churned'), false) or (not trial and (
+                    coalesce(mrr = 0, false)
+                    or coalesce(licensed_seats, usage_limit, mrr) is null and plan is null
+                )) as ended,
+                coalesce(status, 'paid') = 'paid' and not ended as paid
+            from subscriptions join account using (account_id))"""
+
+
+def at(as_of: datetime) -> Iterator[str]:
+    """The statements that tell the terms in force, their past, and what is signed ahead."""
+    now = f"'{as_of:%Y-%m-%d}'::timestamptz"
+    yield f"""
+        create or replace temp table signed as
+        select *, effective > {now} as ahead,
+            {_days(f"epoch_us({now}) - epoch_us(effective)")} as since
+        from contract where known < {now}"""
+    yield f"create or replace temp table standing as {_standing(as_of, now)}"
+    yield f"create or replace temp table history as {_HISTORY}"
+    yield """
+        create or replace temp table signed_ahead as
+        select account, max(seats) as seats_ahead, max(mrr) as mrr_ahead
+        from signed where ahead group by account"""
+
+
+def _standing(as_of: datetime, now: str) -> str:
+    """The row in force now and in past months: the last of those in effect by then."""
+    past = []
+    for back in range(LOOK_BACK_MONTHS + 1):
+        moment = f"'{as_of - timedelta(days=30 * back):%Y-%m-%d}'::timestamptz"
+        last = "arg_max({{'value': {}}}, place) filter (effective <= {}).value as {}_m{}"
+        past += [last.format(level, moment, level, back) for level in ("seats", "mrr")]
+    return f"""
+        select account,
+            now.* exclude (account, place, effective, known, booked, change, since, ahead),
+            now.since as in_force_days, columns('_m[0-9]+$'),
+            {_days(f"epoch_us(now.renewal) - epoch_us({now})")} as renewal_days
+        from (select account, arg_max(signed, place) filter (not ahead) as now, {", ".join(past)}
+            from signed group by account)
+        where now is not null"""
+
+
+def _days(microseconds: str) -> str:
+    return f"({microseconds}) // 86400000000"
+
+
+# Of several rows from one effective date the one known last speaks. A rise is one of seats, limit
+# or plan; or of money, where the row says that it is no price rise, or nothing else is counted.
+_HISTORY = """
+    with spoken as (
+        from signed where not ahead
+        qualify row_number() over (partition by account, effective order by place desc) = 1
+    ), step as (
+        select account, since, paid, change,
+            coalesce(lag(paid) over past, false) and paid as stayed,
+            coalesce(seats > lag(seats) over past, false)
+                or coalesce(usage_limit > lag(usage_limit) over past, false)
+                or (coalesce(plan <> lag(plan) over past, false) and coalesce(
+                    plan_rank > lag(plan_rank) over past, mrr > lag(mrr) over past, false)
+                ) as more,
+            coalesce(mrr > lag(mrr) over past, false) as dearer,
+            coalesce(seats, usage_limit, lag(seats) over past, lag(usage_limit) over past) is null
+                and plan is null and lag(plan) over past is null as money_only
+        from spoken
+        window past as (partition by account order by place)
+    ), judged as (
+        select account, since, paid, stayed and coalesce(change, '') not in
+            ('new', 'ramp', 'merger', 'correction', 'contraction', 'churn')
+            and if(more, coalesce(change, '') <> 'price', dearer and (
+                coalesce(change, '') in ('organic', 'true_up')
+                or money_only and coalesce(change, '') not in ('price', 'renewal')
+            )) as rose
+        from step
+    )
+    select account, max(since) filter (paid) as tenure_days,
+        count(*) filter (rose) as expansions,
+        count(*) filter (rose and since <= 360) as expansions_360d,
+        min(since) filter (rose) as expansion_days_ago
+    from judged group by account"""

@@ -1,0 +1,166 @@
+"""A third derivation: what we count of each account is what SQL counts, and pandas.
+
+The SQL is the peer that our speed is measured against (``tests/bench``). Here it is a second
+opinion on every measure of every account.
+"""
+
+import importlib
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+import pytest
+from polars import selectors as cs
+from polars.testing import assert_frame_equal
+
+from data import settings, simulator, sources
+from data.settings import MONTH_DAYS, Settings
+from features import activity, contract, measures, panel
+from features.activity import Activity
+from features.grid import fold
+
+ROOT = Path(__file__).resolve().parents[2]
+OPENSTACK = ROOT / "data/examples/openstack.toml"
+AS_OFS = 3
+
+
+@pytest.fixture
+def duckdb_peer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return bench("duckdb_peer", monkeypatch)
+
+
+@pytest.fixture
+def pandas_peer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return bench("pandas_peer", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("company")
+    simulator.write(folder, accounts=60, months=14, seed=5)
+    config = settings.load(folder / "expansion.toml")
+    stable = ("department", "email_domain", "seat_type")
+    return config.model_copy(update={"tables": config.tables.model_copy(update={"stable": stable})})
+
+
+@pytest.mark.parametrize("seat_days", [30, 60])
+def test_sql_counts_the_same_on_a_simulated_log(
+    company: Settings, tmp_path: Path, duckdb_peer: ModuleType, seat_days: int
+) -> None:
+    config = company.model_copy(update={"seats": settings.Seats(window_days=seat_days)})
+
+    ours, theirs = both(config, tmp_path, duckdb_peer)
+
+    assert ours.height > 50 * AS_OFS
+    assert_same(ours, theirs)
+
+
+def test_sql_counts_the_same_where_seats_roles_and_late_rows_are_told_otherwise(
+    company: Settings, tmp_path: Path, duckdb_peer: ModuleType
+) -> None:
+    config = company.model_copy(
+        update={
+            "seats": settings.Seats(events=("login", "api_call"), window_days=90),
+            "roles": settings.Roles(login=(), nps=("nps", "support_ticket"), support_ticket=()),
+            "adoption": settings.Adoption(advanced=("goals", "rules", "reports")),
+        }
+    )
+
+    assert_same(*both(config, tmp_path, duckdb_peer))
+
+
+def test_pandas_counts_the_same_on_a_simulated_log(
+    company: Settings, tmp_path: Path, pandas_peer: ModuleType
+) -> None:
+    tables, log, as_ofs = read(company, tmp_path)
+
+    ours = measured(log, tables, as_ofs, company)
+    found = list(pandas_peer.measures(files(company), tables, as_ofs, company))
+
+    for as_of, frame in zip(as_ofs, found, strict=True):
+        theirs = pl.from_pandas(frame.reset_index())
+        expected = ours.filter(pl.col("as_of") == as_of.date())
+        assert theirs.width > 100
+        assert_same(expected.select(theirs.columns), theirs)
+
+
+@pytest.mark.slow
+def test_sql_counts_the_same_on_a_real_product_log(tmp_path: Path, duckdb_peer: ModuleType) -> None:
+    config = settings.load(OPENSTACK)
+    folder = config.base / config.tables.folder
+    if not folder.exists():
+        pytest.skip(f"the OpenStack log is not on this machine: no folder {folder.resolve()}")
+
+    ours, theirs = both(config, tmp_path, duckdb_peer, as_ofs=24)
+
+    assert ours.height > 10_000
+    assert_same(ours, theirs)
+
+
+def bench(name: str, patch: pytest.MonkeyPatch) -> ModuleType:
+    """The benchmark is run as a script, so its modules find each other by its folder."""
+    patch.syspath_prepend(ROOT / "tests/bench")
+    return importlib.import_module(name)
+
+
+def both(
+    config: Settings, folder: Path, peer: ModuleType, as_ofs: int = AS_OFS
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Ours and theirs, at as-ofs a month apart back from the end of the log."""
+    tables, log, moments = read(config, folder, as_ofs)
+    con = peer.connect()
+    peer.activity(con, files(config), tables, config)
+    theirs = pl.concat(peer.measures(con, moments, config))
+    return measured(log, tables, moments, config), theirs
+
+
+def read(
+    config: Settings, folder: Path, as_ofs: int = AS_OFS
+) -> tuple[sources.Tables, Activity, list[datetime]]:
+    tables = sources.read(config)
+    log = activity.build(
+        tables.events,
+        folder=folder,
+        roles=config.roles,
+        seats=config.seats,
+        accounts=tables.accounts.rows["account_id"],
+    )
+    assert log.last_day is not None
+    # Not on the last day: what becomes known after an as-of must not be seen.
+    last = datetime.fromisoformat(f"{log.last_day}T00:00Z") - timedelta(days=20)
+    return tables, log, [last - timedelta(days=MONTH_DAYS * back) for back in range(as_ofs)]
+
+
+def files(config: Settings) -> list[Path]:
+    return sorted((config.base / config.tables.folder).glob(str(config.tables.events)))
+
+
+def measured(
+    log: Activity, tables: sources.Tables, as_ofs: list[datetime], config: Settings
+) -> pl.DataFrame:
+    """Our measures, before they become features."""
+    grid = fold(log, max(as_ofs))
+    return pl.concat(
+        measures.at(
+            grid,
+            contract.timeline(tables.subscriptions.rows, plans=config.outcome.plans),
+            panel._dated_only(tables.users.rows, config.tables.stable),
+            as_of,
+            seat_months=config.seats.window_days // MONTH_DAYS,
+            adoption=config.adoption,
+        )
+        for as_of in as_ofs
+    )
+
+
+def assert_same(ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
+    """Equal in every row and column, floats to nine digits."""
+    assert set(theirs.columns) == set(ours.columns)
+    left, right = (
+        frame.select(ours.columns)
+        .cast({cs.numeric(): pl.Float64, cs.datetime(): pl.Datetime("us", "UTC")})
+        .sort([name for name in ("as_of", "account_id") if name in ours.columns])
+        for frame in (ours, theirs)
+    )
+    assert_frame_equal(left, right, rel_tol=1e-9, abs_tol=1e-9)
