@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast wheel docs setup clean
+.PHONY: demo test lint fast wheel docs bench-features setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -49,6 +49,10 @@ wheel: .venv/ready
 # Pages that are made from the code; a test tells when they are stale.
 docs: .venv/ready
 	$(BIN)/expansion features --describe > features/CATALOGUE.md
+
+# About half an hour on two cores, and 8 GB of disk; BENCH=--small tries it in minutes.
+bench-features: .venv/ready
+	$(BIN)/python tests/bench/run.py $(BENCH)
 
 clean:
 	rm -rf .venv dist data/local
