@@ -112,6 +112,7 @@ class Users(dy.Schema):
     email_domain = dy.String(nullable=True)
     department = dy.String(nullable=True)
     seat_type = dy.String(nullable=True, check=lambda s: s.is_in(SEAT_TYPES))
+    known_at = _instant(nullable=True)
 
 
 TABLES: Final[Mapping[str, type[dy.Schema]]] = {

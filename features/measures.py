@@ -43,8 +43,8 @@ def at(
     contracts : polars.DataFrame
         :func:`features.contract.timeline`.
     users : polars.DataFrame
-        Rows under :class:`data.contracts.Users`; only their dates, and the attributes declared
-        stable, are used.
+        Rows under :class:`data.contracts.Users` with the moment each was ``known``; only dates, and
+        the attributes declared stable, are used.
     as_of : datetime.datetime
         A grid line, 00:00 UTC; only what was known before it is seen.
     seat_months : int
@@ -217,7 +217,8 @@ def _provisioned(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """People with a login, by the dates in the users table."""
     gone = pl.col("deactivated_at") < as_of
     return (
-        users.filter(pl.col("created_at") < as_of, ~gone.fill_null(value=False))
+        known_before(users, as_of)
+        .filter(pl.col("created_at") < as_of, ~gone.fill_null(value=False))
         .group_by("account_id")
         .agg(provisioned=pl.len())
     )

@@ -5,7 +5,7 @@ A weekly run is the same function with one as-of, so that training and serving c
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 import polars as pl
@@ -89,7 +89,9 @@ def build(
         reliable_from=settings.tables.known_at_reliable_from,
     )
     seat_days = settings.seats.window_days
-    people = _dated_only(tables.users.rows, settings.tables.stable)
+    people = _dated_only(
+        tables.users.rows, settings.tables.stable, settings.tables.known_at_reliable_from
+    )
     eligible, excluded = [], []
     for phase in _by_phase(as_ofs):
         grid = fold(log, max(phase))
@@ -125,10 +127,20 @@ def _by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:
     return list(phases.values())
 
 
-def _dated_only(users: pl.DataFrame, stable: Sequence[str]) -> pl.DataFrame:
-    """Blank the attributes that hold today's value, unless the settings call them stable."""
+def _dated_only(
+    users: pl.DataFrame, stable: Sequence[str], reliable_from: date | None
+) -> pl.DataFrame:
+    """Say when each person was known, and keep of what they are what is true of any day.
+
+    An attribute holds today's value unless the settings call it stable.
+    """
     undated = [n for n in ("department", "email_domain", "seat_type") if n not in stable]
-    return users.with_columns(pl.lit(None, pl.String).alias(name) for name in undated)
+    floor = pl.lit(reliable_from or date(1, 1, 1)).cast(contract.INSTANT)
+    believed = pl.when(pl.col("known_at") >= floor).then("known_at")
+    return users.with_columns(
+        *(pl.lit(None, pl.String).alias(name) for name in undated),
+        known=pl.max_horizontal("created_at", believed),
+    )
 
 
 def _verdicts(

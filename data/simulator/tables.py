@@ -81,6 +81,7 @@ def users(history: History, roster: Roster, guests: pl.DataFrame) -> pl.DataFram
                              zip(roster.account.tolist(), domain.tolist(), strict=True)],
             "department": np.array(names.DEPARTMENTS)[roster.department],
             "seat_type": "paid",
+            "known_at": None,
         }
     )  # fmt: skip
     people = people.with_columns(pl.when(pl.Series(gone)).then("deactivated_at").name.keep())

@@ -58,6 +58,7 @@ class Person:
     user: str
     account: str
     created: datetime | None
+    known: datetime | None
     gone: datetime | None
     department: str | None
     domain: str | None
@@ -263,7 +264,7 @@ class Account:
             person
             for person in self.people
             if person.created is not None
-            and person.created < self.as_of
+            and max(person.created, person.known or person.created) < self.as_of
             and not (person.gone is not None and person.gone < self.as_of)
         ]
         return {
@@ -713,6 +714,7 @@ def random_people(dice: random.Random) -> list[dict[str, Any]]:
             "user_id": f"{account}-{person}",
             "account_id": account,
             "created_at": END - timedelta(days=dice.randint(-30, 500)),
+            "known_at": dice.choice([None, END - timedelta(days=dice.randint(0, 300))]),
             "deactivated_at": dice.choice([None, END - timedelta(days=dice.randint(-30, 200))]),
             "department": dice.choice([None, "sales", "law", "labs"]),
             "email_domain": dice.choice([None, f"{account}.example", "mail.example"]),
@@ -843,6 +845,7 @@ def person_of(row: Mapping[str, Any]) -> Person:
         user=row["user_id"],
         account=row["account_id"],
         created=row["created_at"],
+        known=row["known_at"],
         gone=row["deactivated_at"],
         department=row["department"],
         domain=row["email_domain"],

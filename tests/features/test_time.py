@@ -42,7 +42,12 @@ class World:
     def known_before(self, as_of: datetime) -> "World":
         """What the tables held at the as-of, had they been read a moment before it."""
         dates = ("created_at", "deactivated_at")
-        users = [user | {name: before(user[name], as_of) for name in dates} for user in self.users]
+        users = [
+            user
+            | {name: before(user[name], as_of) for name in dates}
+            | ({} if (self._believed(user) or as_of - TICK) < as_of else {"created_at": None})
+            for user in self.users
+        ]
         return replace(
             self,
             events=[row for row in self.events if self.visible(row) < as_of],
@@ -213,6 +218,7 @@ people = st.fixed_dictionaries(
     {
         "account_id": accounts,
         "created_at": st.none() | moments,
+        "known_at": st.none() | st.none() | moments,
         "deactivated_at": st.none() | moments,
         "department": st.sampled_from([None, "sales", "law"]),
         "email_domain": st.sampled_from([None, "acme.example"]),
