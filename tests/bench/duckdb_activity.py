@@ -159,6 +159,12 @@ def _firsts(anchor_day: int) -> str:
             join feature on name = improved.feature"""
 
 
+def believed(settings: Settings) -> str:
+    """When a row became known, null where its stamp is of a bulk load or missing."""
+    floor = settings.tables.known_at_reliable_from
+    return "known_at" if floor is None else f"if(known_at >= '{floor}', known_at, null)"
+
+
 def _log(files: Sequence[Path], mapping: Mapping[str, str], columns: Sequence[str]) -> str:
     chosen = ", ".join(
         f'"{source}"::{kind} as {name}' if source in columns else f"null::{kind} as {name}"
@@ -173,8 +179,6 @@ def _log(files: Sequence[Path], mapping: Mapping[str, str], columns: Sequence[st
 
 def _named(settings: Settings) -> str:
     """The view that gives each event its role, its day, and the day it was known."""
-    floor = settings.tables.known_at_reliable_from
-    known = "known_at" if floor is None else f"if(known_at >= '{floor}', known_at, null)"
     seats = settings.seats.events
     seat = f"coalesce(event, 'use') in ({quoted(seats)})" if seats else "used"
     return f"""
@@ -186,7 +190,8 @@ def _named(settings: Settings) -> str:
             coalesce(feature, event, 'use') as feature,
             (epoch_us(timestamp) // {_HOUR} % 24)::integer as hour,
             (epoch_us(timestamp) // {_DAY})::integer as day,
-            (greatest(epoch_us(timestamp), epoch_us({known})) // {_DAY})::integer as known_day
+            (greatest(epoch_us(timestamp), epoch_us({believed(settings)}))
+                // {_DAY})::integer as known_day
         from log where place not in (from copies) and timestamp is not null"""
 
 

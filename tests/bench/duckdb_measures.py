@@ -6,6 +6,7 @@ One pass over people per month, one over volume per month; everything else is sm
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 
+import duckdb_activity
 import duckdb_seat_days
 import duckdb_spreading
 
@@ -75,7 +76,7 @@ def at(as_of: datetime, back: int, settings: Settings) -> Iterator[str]:
     yield _table("feature_counts", _FEATURES)
     for name in ("department", "email_domain"):
         yield _table(f"{name}_counts", _groups(name))
-    yield _table("provisioned_counts", _provisioned(as_of))
+    yield _table("provisioned_counts", _provisioned(as_of, settings))
     yield from duckdb_spreading.at(day, settings.adoption)
     yield from duckdb_seat_days.at(as_of, seat_days // 30)
 
@@ -91,9 +92,30 @@ def _each(template: str, values: Iterable[int]) -> str:
 def _persons(day: int, back: int, seat_months: int) -> str:
     """Each person in one row: the months of seat use and of any use as bits, and what is told."""
     bit = f"1::bigint << least(month - {back}, 62)"  # nothing looks back so far
-    recent = [
-        f"""coalesce(bit_or(days) filter (month = {back + n}), 0) as days_m{n},
-            coalesce(sum(sessions) filter (month = {back + n}), 0)::bigint as sessions_m{n}"""
+    weeks = [
+        f"({' + '.join(f'(days_m{n} & {127 << 7 * week} <> 0)::integer' for week in range(4))})"
+        f" as weeks_m{n}"
+        for n in _RECENT
+    ]
+    return f"""
+        with ever as (
+            select account, person, min(first_use_day) as first_use_day,
+                min(first_seat_day) as first_seat_day, max(last_seat_day) as last_seat_day,
+                bit_or(if(first_seat_day is null, 0, {bit})) as seat_months,
+                bit_or(if(events > 0, {bit}, 0)) as months
+            from people where heard >= {back} group by account, person
+        ), lately as ({_lately(day, back, seat_months)})
+        select * replace ({_each("bit_count(days_m{n}) as days_m{n}", _RECENT)}),
+            {", ".join(weeks)}, {day} - first_use_day as since_first_use,
+            {day} - first_seat_day as since_first_seat, {day} - last_seat_day as since_last_seat
+        from ever left join lately using (account, person) join person using (person)"""
+
+
+def _lately(day: int, back: int, seat_months: int) -> str:
+    """What is told of the last months only, from their rows only."""
+    depths = [
+        f"""bit_or(days) filter (month = {back + n}) as days_m{n},
+            sum(sessions) filter (month = {back + n}) as sessions_m{n}"""
         for n in _RECENT
     ]
     # Days with an active seat, counted back from the end of their month.
@@ -102,25 +124,11 @@ def _persons(day: int, back: int, seat_months: int) -> str:
             max({day - 1 - 30 * n} - first_seat_day) filter (month = {back + n}) as oldest_m{n}"""
         for n in range(3 + seat_months)
     ]
-    weeks = [
-        f"({' + '.join(f'(days_m{n} & {127 << 7 * week} <> 0)::integer' for week in range(4))})"
-        f" as weeks_m{n}"
-        for n in _RECENT
-    ]
+    months = max(len(_RECENT), len(ends))
     return f"""
-        select * replace ({_each("bit_count(days_m{n}) as days_m{n}", _RECENT)}),
-            {", ".join(weeks)}, {day} - first_use_day as since_first_use,
-            {day} - first_seat_day as since_first_seat, {day} - last_seat_day as since_last_seat
-        from (
-            select account, person,
-                coalesce(bit_or({bit}) filter (first_seat_day is not null), 0) as seat_months,
-                coalesce(bit_or({bit}) filter (events > 0), 0) as months,
-                min(first_use_day) as first_use_day, min(first_seat_day) as first_seat_day,
-                max(last_seat_day) as last_seat_day,
-                coalesce(sum(events) filter (month < {back + 3}), 0)::bigint as events_90d,
-                {", ".join((*recent, *ends))}
-            from people where heard >= {back} group by account, person
-        ) join person using (person)"""
+        select account, person, sum(events) filter (month < {back + 3}) as events_90d,
+            {", ".join((*depths, *ends))}
+        from people where heard >= {back} and month < {back + months} group by account, person"""
 
 
 def _seats(seat_months: int) -> str:
@@ -161,7 +169,7 @@ def _people() -> str:
     return f"""
         select account, {_each(active, _MONTHS)}, {depths}, {met},
             {_each("count(*) filter (days_m{n} >= 12) as power_users_m{n}", _RECENT)},
-            max(events_90d) as champion_events_90d, sum(events_90d)::bigint as events_90d
+            max(events_90d)::bigint as champion_events_90d, sum(events_90d)::bigint as events_90d
         from person_now where since_first_use is not null group by account"""
 
 
@@ -218,10 +226,12 @@ def _groups(attribute: str) -> str:
         group by account"""
 
 
-def _provisioned(as_of: datetime) -> str:
+def _provisioned(as_of: datetime, settings: Settings) -> str:
     """People with a login, by the dates in the users table."""
     now = f"'{as_of:%Y-%m-%d}'::timestamptz"
+    known = duckdb_activity.believed(settings)
     return f"""
         select account, count(*) as provisioned from users join account using (account_id)
-        where created_at < {now} and not coalesce(deactivated_at < {now}, false)
+        where created_at < {now} and coalesce({known} < {now}, true)
+            and not coalesce(deactivated_at < {now}, false)
         group by account"""

@@ -35,7 +35,9 @@ def markdown(found: Found, events: int) -> str:
             *_table(("figure", "target", "measured", "", "log"), _targets(found)),
             _explained(found),
             "## Seconds and memory\n",
-            *_table(("step", "log", "seconds", "of them log", "peak GB"), _seconds(found)),
+            *_table(
+                ("step", "log", "seconds", "of them log", "CPU seconds", "peak GB"), _seconds(found)
+            ),
             "## The logs\n",
             *_table(
                 ("log", "events", "MB per M events", "cache, MB per M events", "daily rows"),
@@ -96,6 +98,7 @@ def _seconds(found: Found) -> Iterable[tuple[str, ...]]:
                 _LOGS[log],
                 f"{step['seconds']:.1f}",
                 "" if of_log is None else f"{of_log:.1f}",
+                f"{step['cpu_seconds']:.1f}",
                 f"{step['peak_bytes'] / 1e9:.2f}",
             )
 

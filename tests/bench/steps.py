@@ -4,6 +4,7 @@ import json
 import resource
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def pandas(folder: Path) -> dict[str, Any]:
 
 
 def run(step: str, folder: Path, events: int) -> dict[str, Any]:
-    """Run one step, and say what it found and how much memory this process has needed.
+    """Run one step, and say what it found, and what processor and memory it needed.
 
     Parameters
     ----------
@@ -68,10 +69,14 @@ def run(step: str, folder: Path, events: int) -> dict[str, Any]:
     if step in _MADE:
         _MADE[step](folder, events)
         return {}
+    started = time.process_time()
     found = _MEASURED[step](folder)
     # Linux tells kibibytes, macOS bytes.
     unit = 1 if sys.platform == "darwin" else 1024
-    return found | {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    return found | {
+        "cpu_seconds": time.process_time() - started,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+    }
 
 
 def main(step: str, folder: Path, events: int) -> None:

@@ -8,6 +8,7 @@ import importlib
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,9 +17,8 @@ from polars.testing import assert_frame_equal
 
 from data import settings, simulator, sources
 from data.settings import MONTH_DAYS, Settings
-from features import activity, contract, measures, panel
+from features import activity, measures, panel
 from features.activity import Activity
-from features.grid import fold
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENSTACK = ROOT / "data/examples/openstack.toml"
@@ -139,19 +139,18 @@ def files(config: Settings) -> list[Path]:
 def measured(
     log: Activity, tables: sources.Tables, as_ofs: list[datetime], config: Settings
 ) -> pl.DataFrame:
-    """Our measures, before they become features."""
-    grid = fold(log, max(as_ofs))
-    return pl.concat(
-        measures.at(
-            grid,
-            contract.timeline(tables.subscriptions.rows, plans=config.outcome.plans),
-            panel._dated_only(tables.users.rows, config.tables.stable),
-            as_of,
-            seat_months=config.seats.window_days // MONTH_DAYS,
-            adoption=config.adoption,
-        )
-        for as_of in as_ofs
-    )
+    """Our measures, as the panel takes them before they become features."""
+    taken: list[pl.DataFrame] = []
+    at = measures.at
+
+    def listening(*args: Any, **kwargs: Any) -> pl.DataFrame:
+        taken.append(at(*args, **kwargs))
+        return taken[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measures, "at", listening)
+        panel.build(log, tables, as_ofs, config)
+    return pl.concat(taken)
 
 
 def assert_same(ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
