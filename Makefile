@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast wheel docs bench-features setup clean
+.PHONY: demo test lint fast spark wheel docs bench-features setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -17,7 +17,7 @@ demo: .venv/ready
 	@echo "  runs, models   $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db"
 	@echo "  your own data  README.md, \"Point it at your own tables\""
 
-test: lint fast wheel
+test: lint fast wheel spark
 
 setup: .venv/ready
 
@@ -35,6 +35,20 @@ lint: .venv/ready
 
 fast: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 # one thread a worker: two workers fill two cores
+
+# The log on Spark, where there is a Java to run it.
+ifneq ($(or $(JAVA_HOME),$(shell command -v java)),)
+spark: .venv/spark
+	$(BIN)/pytest -m "spark and not slow" tests/features/test_spark.py
+else
+spark:
+	@echo "spark: skipped, for there is no Java here"
+endif
+
+.venv/spark: .venv/ready requirements-spark.txt
+	@echo "installing Spark, half a gigabyte"
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-spark.txt
+	touch $@
 
 # A green editable install can hide a package that the wheel forgot.
 wheel: .venv/ready

@@ -25,6 +25,7 @@ __all__ = [
     "Columns",
     "Crm",
     "Eligibility",
+    "Engine",
     "Evaluation",
     "Model",
     "Outcome",
@@ -231,6 +232,28 @@ class Crm(_Section):
     url: str | None = Field(None, description="SQLAlchemy URL; else crm.db in the state folder.")
 
 
+class Engine(_Section):
+    """Where the log is read: on this machine, or on a cluster."""
+
+    kind: Literal["polars", "spark"] = Field("polars", description="Who reads the log.")
+    master: str = Field(
+        "local[*]",
+        description="Spark's master, such as spark://host:7077 or yarn; spark-submit's own holds.",
+    )
+    options: Mapping[str, str] = Field(
+        {}, description="Spark's settings, e.g. 'spark.executor.memory' = '8g'."
+    )
+    task_rows: int = Field(
+        1_000_000, ge=100, description="Rows of a Parquet file that one Spark task reads."
+    )
+
+    @model_validator(mode="after")
+    def _classic(self) -> "Engine":
+        if self.master.startswith("sc://"):
+            raise ValueError("expected a master that runs the driver here, not Spark Connect")
+        return self
+
+
 class Registry(_Section):
     """Where experiments and models live."""
 
@@ -263,6 +286,7 @@ class Settings(_Section):
     scoring: Scoring = Scoring()
     crm: Crm = Crm()
     registry: Registry = Registry()
+    engine: Engine = Engine()
     base: Path = Field(Path(), exclude=True, description="Set by load(): the file's own folder.")
 
     @property

@@ -7,21 +7,22 @@ half of one.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import narwhals as nw
 import polars as pl
 
 from data import contracts
-from data.settings import Roles, Seats
+from data.settings import Engine, Roles, Seats
 from data.sources import Partition, reading
 from data.writing import atomically
-from features import daily, kept, repeats
+from features import daily, kept, repeats, survey
+from features.due import DailyTable, Due, Named
 
 __all__ = ["Activity", "build"]
 
@@ -56,10 +57,11 @@ _FIRST_USES: Final = {
     "known_day": pl.Date(),
 }
 _TABLES: Final = {
-    "people.parquet": _PEOPLE,
-    "volume.parquet": _VOLUME,
-    "first_uses.parquet": _FIRST_USES,
+    "people.parquet": DailyTable(daily.people, _PEOPLE),
+    "volume.parquet": DailyTable(daily.volume, _VOLUME),
+    "first_uses.parquet": DailyTable(daily.first_uses, _FIRST_USES),
 }
+_SURVEY: Final = "survey.json"
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,16 @@ class _Rules:
     seats: Seats
     known_at_reliable_from: date | None
 
+    def named(self, events: nw.LazyFrame[Any], also: Sequence[str] = ()) -> nw.LazyFrame[Any]:
+        """Say of each event what these rules make of it."""
+        return daily.named(
+            events,
+            roles=self.roles,
+            seats=self.seats,
+            known_at_reliable_from=self.known_at_reliable_from,
+            also=also,
+        )
+
     def key(self) -> str:
         dumped = [self.roles.model_dump(), self.seats.model_dump()]
         return json.dumps([VERSION, *dumped, str(self.known_at_reliable_from)])
@@ -119,6 +131,7 @@ def build(
     seats: Seats,
     known_at_reliable_from: date | None = None,
     accounts: pl.Series | None = None,
+    engine: Engine | None = None,
     rebuild: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Activity:
@@ -135,6 +148,8 @@ def build(
     accounts : polars.Series, optional
         The accounts that exist; events of others are left out and counted. The kept tables hold
         them all, so that a new account does not make the log be read again.
+    engine : data.settings.Engine, optional
+        Who reads the log; Polars by default. What is kept is the same.
     rebuild : bool
         Read every partition again, whatever is kept.
     progress : callable, optional
@@ -153,25 +168,27 @@ def build(
         If a table cannot be kept, for want of space or rights.
     """
     rules = _Rules(roles, seats, known_at_reliable_from)
-    surveys = [_surveyed(partition, folder, rebuild=rebuild) for partition in partitions]
-    whole = [survey for survey in surveys if survey.span is not None]
-    spans = [survey.span for survey in whole if survey.span is not None]
+    at_work = _opened(engine or Engine())
+    surveys = _surveyed(partitions, folder, at_work, rebuild=rebuild)
+    whole = [told for told in surveys if told.span is not None]
+    spans = [told.span for told in whole if told.span is not None]
+    any_ids = any(told.has_ids for told in whole)
     tables: list[kept.Kept] = []
-    rebuilt = 0
-    for done, (span, survey) in enumerate(zip(spans, whole, strict=True)):
-        others = repeats.overlapping(span, spans) if any(s.has_ids for s in whole) else []
-        found = _kept(folder, span, survey, others, rules)
+    due: list[Due] = []
+    for span, told in zip(spans, whole, strict=True):
+        others = repeats.overlapping(span, spans) if any_ids else []
+        found = _kept(folder, span, told, others, rules)
         if rebuild or not found.whole(_TABLES):
-            _make(found, span, others, rules, has_ids=survey.has_ids)
-            rebuilt += 1
+            due.append(Due(found, span, others, has_ids=told.has_ids))
         tables.append(found)
+    for done, _ in enumerate(at_work.make(due, rules.named), start=len(tables) - len(due)):
         if progress:
-            progress(done + 1, len(spans))
-    used = [survey.file for survey in surveys]
+            progress(done + 1, len(tables))
+    used = [told.file for told in surveys]
     used += [found.file(table) for found in tables for table in _TABLES]
     kept.use(used)
     kept.sweep(folder, used)
-    return _activity(tables, surveys, rebuilt, accounts)
+    return _activity(tables, surveys, len(due), accounts)
 
 
 def _kept(
@@ -187,42 +204,57 @@ def _kept(
     return kept.Kept(folder, kept.digest(span.partition.name), kept.digest(rules.key()), state)
 
 
-def _make(
-    found: kept.Kept,
-    span: repeats.Span,
-    others: Sequence[repeats.Span],
-    rules: _Rules,
-    *,
-    has_ids: bool,
-) -> None:
+class _Engine(Protocol):
+    """Who reads the log."""
+
+    def survey(self, partitions: Sequence[Partition]) -> Iterable[dict[str, Any]]:
+        """Tell of each partition, in order, what :func:`features.survey.told` says."""
+
+    def make(self, due: Sequence[Due], named: Named) -> Iterator[None]:
+        """Make the tables that are due; say so after each partition."""
+
+
+def _opened(engine: Engine) -> _Engine:
+    if engine.kind == "polars":
+        return _Polars()
+    from features import spark  # noqa: PLC0415 - an extra
+
+    return spark.Spark(engine, _TABLES)
+
+
+class _Polars:
+    """Reads here, one partition after another."""
+
+    def survey(self, partitions: Sequence[Partition]) -> Iterable[dict[str, Any]]:
+        return map(_survey, partitions)
+
+    def make(self, due: Sequence[Due], named: Named) -> Iterator[None]:
+        for one in due:
+            _make(one, named)
+            yield
+
+
+def _make(due: Due, named: Named) -> None:
     """Read a partition and keep its tables.
 
     In no order: all that is made of them is sums, extremes and counts, and sorting names would
     take longer than counting them.
     """
+    span = due.span
     with reading(span.partition.name):
-        rows, copies = repeats.first_copies(span, others) if has_ids else (span.rows(), 0)
-        events = _named(rows, rules, held=span.is_small)
+        rows, copies = repeats.first_copies(span, due.others) if due.has_ids else (span.rows(), 0)
+        events = _numbered(named(nw.from_native(rows)).to_native(), held=span.is_small)
         made = pl.collect_all(
-            [
-                table(nw.from_native(events)).to_native()
-                for table in (daily.people, daily.volume, daily.first_uses)
-            ],
+            [table.made(nw.from_native(events)).to_native() for table in _TABLES.values()],
             engine="streaming",
         )
     for name, table in zip(_TABLES, made, strict=True):
         write = partial(table.write_parquet, metadata={"copies": str(copies)})
-        atomically(found.file(name), write)
+        atomically(due.kept.file(name), write)
 
 
-def _named(rows: pl.LazyFrame, rules: _Rules, *, held: bool) -> pl.LazyFrame:
-    """Name the events once for all tables; a partition that fits in memory is held there."""
-    events: pl.LazyFrame = daily.named(
-        nw.from_native(rows),
-        roles=rules.roles,
-        seats=rules.seats,
-        known_at_reliable_from=rules.known_at_reliable_from,
-    ).to_native()
+def _numbered(events: pl.LazyFrame, *, held: bool) -> pl.LazyFrame:
+    """Number the names once for all tables; a partition that fits in memory is held there."""
     numbered = events.with_columns(pl.col(_NAMES).cast(_NAME))
     return numbered.collect(engine="streaming").lazy() if held else numbered
 
@@ -239,20 +271,34 @@ class _Survey:
     has_ids: bool
 
 
-def _surveyed(partition: Partition, folder: Path, *, rebuild: bool) -> _Survey:
-    """Take the survey of a partition from the cache, or make it."""
-    name, state = kept.digest(partition.name), kept.digest(partition.identity)
-    file = kept.Kept(folder, name, "any", state).file("survey.json")
-    found = None if rebuild else _read_json(file)
+def _surveyed(
+    partitions: Sequence[Partition], folder: Path, engine: "_Engine", *, rebuild: bool
+) -> list[_Survey]:
+    """Take the surveys of the partitions from the cache, or make them."""
+    files = [
+        kept.Kept(folder, kept.digest(part.name), "any", kept.digest(part.identity)).file(_SURVEY)
+        for part in partitions
+    ]
+    found = [None if rebuild else _read_json(file) for file in files]
     # What lies in the future depends on the day of reading, so such a survey is made anew.
-    if found is None or contracts.FUTURE in found["faults"]:
-        with reading(partition.name):
-            found = _survey(partition)
-        told = json.dumps(found)
-        atomically(file, lambda path: path.write_text(told))
-    first, last = (found[end] and datetime.fromisoformat(found[end]) for end in ("first", "last"))
-    span = repeats.Span(partition, found["seen"], first, last) if first else None
-    return _Survey(file, found["seen"], found["machine"], found["faults"], span, found["has_ids"])
+    unknown = [
+        place for place, told in enumerate(found) if not told or contracts.FUTURE in told["faults"]
+    ]
+    made = engine.survey([partitions[place] for place in unknown])
+    for place, told in zip(unknown, made, strict=True):
+        found[place] = told
+        atomically(files[place], partial(Path.write_text, data=json.dumps(told)))
+    return [
+        _read_survey(file, partition, told)
+        for file, partition, told in zip(files, partitions, found, strict=True)
+        if told
+    ]
+
+
+def _read_survey(file: Path, partition: Partition, told: Mapping[str, Any]) -> _Survey:
+    first, last = (told[end] and datetime.fromisoformat(told[end]) for end in ("first", "last"))
+    span = repeats.Span(partition, told["seen"], first, last) if first else None
+    return _Survey(file, told["seen"], told["machine"], told["faults"], span, told["has_ids"])
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:
@@ -264,31 +310,9 @@ def _read_json(file: Path) -> dict[str, Any] | None:
 
 
 def _survey(partition: Partition) -> dict[str, Any]:
-    found = {
-        row["reason"]: row
-        for row in partition.judged()
-        .group_by("reason")
-        .agg(
-            rows=pl.len(),
-            machine=pl.col("user_id").is_null().sum(),
-            first=pl.col("timestamp").min(),
-            last=pl.col("timestamp").max(),
-            ids=pl.col("event_id").count(),
-        )
-        .collect(engine="streaming")
-        .rows(named=True)
-    }
-    valid = found.pop(None, None)
-    faults = {reason: row["rows"] for reason, row in sorted(found.items())}
-    rows = valid["rows"] if valid else 0
-    return {
-        "seen": rows + sum(faults.values()),
-        "machine": valid["machine"] if valid else 0,
-        "faults": faults,
-        "first": valid["first"].isoformat() if valid else None,
-        "last": valid["last"].isoformat() if valid else None,
-        "has_ids": bool(valid and valid["ids"]),
-    }
+    with reading(partition.name):
+        found = survey.counted(partition.judged()).collect(engine="streaming")
+    return survey.told(found.rows(named=True))
 
 
 def _activity(
@@ -298,26 +322,27 @@ def _activity(
     accounts: pl.Series | None,
 ) -> Activity:
     quarantine: Counter[str] = Counter()
-    for survey in surveys:
-        quarantine.update(survey.faults)
+    for told in surveys:
+        quarantine.update(told.faults)
     for found in tables:
         copies = pl.read_parquet_metadata(found.file("volume.parquet"))["copies"]
         quarantine["event_id seen before"] += int(copies)
     people, volume, first_uses = (
-        _scan([found.file(name) for found in tables], schema) for name, schema in _TABLES.items()
+        _scan([found.file(name) for found in tables], table.schema)
+        for name, table in _TABLES.items()
     )
     if accounts is not None:
         ours = pl.col("account_id").is_in(accounts.cast(_NAME).implode())
         foreign = volume.filter(~ours).select(pl.col("count").sum()).collect(engine="streaming")
         quarantine[contracts.UNKNOWN_ACCOUNT] += foreign.item()
         people, volume, first_uses = (rows.filter(ours) for rows in (people, volume, first_uses))
-    spans = [survey.span for survey in surveys if survey.span is not None]
+    spans = [told.span for told in surveys if told.span is not None]
     return Activity(
         people=people,
         volume=volume,
         first_uses=first_uses,
-        events=sum(survey.seen for survey in surveys),
-        machine_events=sum(survey.machine for survey in surveys),
+        events=sum(told.seen for told in surveys),
+        machine_events=sum(told.machine for told in surveys),
         quarantine=dict(sorted((+quarantine).items())),
         first_day=min((span.first.date() for span in spans), default=None),
         last_day=max((span.last.date() for span in spans), default=None),

@@ -4,6 +4,7 @@ The only step that touches every event, and written on Narwhals, so that the sam
 where the log lives.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -32,7 +33,12 @@ Lazy = nw.LazyFrame[Any]
 
 
 def named(
-    events: Lazy, *, roles: Roles, seats: Seats, known_at_reliable_from: date | None = None
+    events: Lazy,
+    *,
+    roles: Roles,
+    seats: Seats,
+    known_at_reliable_from: date | None = None,
+    also: Sequence[str] = (),
 ) -> Lazy:
     """Say of each event its role, its feature, its day, and the day it was known.
 
@@ -46,6 +52,8 @@ def named(
         Which event names make a seat active.
     known_at_reliable_from : datetime.date, optional
         Earlier ``known_at`` stamps are not believed; the timestamp stands in.
+    also : sequence of str
+        Further columns to keep: the file, where several are read at once.
 
     Returns
     -------
@@ -73,6 +81,7 @@ def named(
     return events.with_columns(
         role=role, feature=nw.coalesce("feature", "event", nw.lit("use"))
     ).select(
+        *also,
         "account_id",
         "user_id",
         "role",
@@ -85,13 +94,15 @@ def named(
     )
 
 
-def people(events: Lazy) -> Lazy:
+def people(events: Lazy, also: Sequence[str] = ()) -> Lazy:
     """Count feature use per account, user, day and day known; say whether a seat was active.
 
     Parameters
     ----------
     events : narwhals.LazyFrame
         From :func:`named`. Machine traffic and the other roles are not people's use.
+    also : sequence of str
+        Further columns to group by.
 
     Returns
     -------
@@ -107,20 +118,22 @@ def people(events: Lazy) -> Lazy:
     )
     return engines.grouped(
         rows,
-        PEOPLE_KEYS,
+        (*also, *PEOPLE_KEYS),
         uses=("sum", "uses"),
         seat_uses=("sum", "seat_uses"),
         hours=("or", "hours"),
     )
 
 
-def volume(events: Lazy) -> Lazy:
+def volume(events: Lazy, also: Sequence[str] = ()) -> Lazy:
     """Count events and sum quantities per account, day, day known, role and feature.
 
     Parameters
     ----------
     events : narwhals.LazyFrame
         From :func:`named`.
+    also : sequence of str
+        Further columns to group by.
 
     Returns
     -------
@@ -128,7 +141,7 @@ def volume(events: Lazy) -> Lazy:
         ``VOLUME_KEYS`` → ``count`` and ``quantity_milli``: the quantity in whole thousandths,
         since sums of floats depend on their order.
     """
-    return events.group_by(*VOLUME_KEYS).agg(
+    return events.group_by(*also, *VOLUME_KEYS).agg(
         nw.len().cast(nw.Int64).alias("count"),
         # Halves go up: engines differ in how they round, and in how wide they sum.
         (nw.col("quantity").fill_null(1.0) * 1000 + 0.5)
@@ -140,7 +153,7 @@ def volume(events: Lazy) -> Lazy:
     )
 
 
-def first_uses(events: Lazy) -> Lazy:
+def first_uses(events: Lazy, also: Sequence[str] = ()) -> Lazy:
     """Find the day of each person's first use of each feature, by how late it became known.
 
     One row per lag is enough for any cut in time: of the uses that became known so many days
@@ -150,6 +163,8 @@ def first_uses(events: Lazy) -> Lazy:
     ----------
     events : narwhals.LazyFrame
         From :func:`named`.
+    also : sequence of str
+        Further columns to group by.
 
     Returns
     -------
@@ -161,7 +176,7 @@ def first_uses(events: Lazy) -> Lazy:
     return (
         events.filter(used)
         .with_columns(lag=nw.col("known_day") - nw.col("day"))
-        .group_by(*FIRST_USES_KEYS, "lag")
+        .group_by(*also, *FIRST_USES_KEYS, "lag")
         .agg(nw.col("day", "known_day").min())
         .drop("lag")
     )

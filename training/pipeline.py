@@ -64,6 +64,7 @@ def read(
         seats=settings.seats,
         known_at_reliable_from=settings.tables.known_at_reliable_from,
         accounts=tables.accounts.rows["account_id"],
+        engine=settings.engine,
         rebuild=rebuild,
         progress=_named(progress, "log"),
     )

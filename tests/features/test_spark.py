@@ -1,0 +1,441 @@
+"""The log on Spark says what it says here: row by row, copy by copy, fault by fault."""
+
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import boto3
+import narwhals as nw
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from moto.server import ThreadedMotoServer
+from polars.testing import assert_frame_equal
+from pyarrow import parquet
+
+from data import settings, simulator, sources
+from data.contracts import Events
+from data.errors import DeliveryError, SettingsError, SourceError
+from data.settings import Engine, Roles, Seats
+from features import activity, daily, panel, workers
+from features import spark as spark_engine
+from features.activity import Activity
+from serving.cli import main
+from training import pipeline
+
+ROOT = Path(__file__).resolve().parents[2]
+OPENSTACK = ROOT / "data/examples/openstack.toml"
+SCHEMA = Events.create_empty().schema
+DAY = datetime(2024, 3, 1, tzinfo=UTC)
+SPARK = Engine(
+    kind="spark",
+    master="local[2]",
+    task_rows=1_500,  # small files in several slices
+    options={"spark.sql.shuffle.partitions": "1", "spark.driver.memory": "2g"},
+)
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[str]:
+    """A server that speaks S3; what the environment says of it, Spark's workers inherit."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_REGION", "us-east-1")
+        patch.setenv("AWS_ACCESS_KEY_ID", "reader")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def spark(store: str) -> Iterator[Any]:
+    """One session for all tests, which ours join."""
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("no Java here")
+    pytest.importorskip("pyspark", reason="the extra spark is not installed")
+    session = spark_engine.session(SPARK)
+    yield session
+    session.stop()
+
+
+def built(log: sources.Tables, folder: Path, engine: Engine, **rules: Any) -> Activity:
+    usual = {"roles": Roles(), "seats": Seats()}
+    return activity.build(log.events, folder=folder, engine=engine, **{**usual, **rules})
+
+
+def both(log: sources.Tables, folder: Path, **rules: Any) -> tuple[Activity, Activity]:
+    """The activity of a log as made by Polars, and as made by Spark."""
+    return tuple(  # type: ignore[return-value]
+        built(log, folder / engine.kind, engine, **rules) for engine in (Engine(), SPARK)
+    )
+
+
+def assert_same(here: Activity, there: Activity) -> None:
+    for table in ("people", "volume", "first_uses"):
+        left, right = (getattr(made, table).collect() for made in (here, there))
+        assert left.schema == right.schema
+        assert_frame_equal(ordered(right), ordered(left))
+    for told in ("events", "machine_events", "quarantine", "first_day", "last_day", "rebuilt"):
+        assert getattr(there, told) == getattr(here, told), told
+
+
+def ordered(table: pl.DataFrame) -> pl.DataFrame:
+    names = [name for name, kind in table.schema.items() if kind == pl.Categorical]
+    return table.with_columns(pl.col(names).cast(pl.String)).sort(pl.all())
+
+
+# ---- Made-up rows
+
+
+def tricky() -> list[Row]:
+    """Every combination of what is treated differently, each at an edge of a day."""
+    ticks = [timedelta(days=days, microseconds=tick) for days in (0, 31) for tick in (-1, 0)]
+    combinations = product(
+        ("acme", "beta"),
+        ("ann", "bob@acme.test", "", None),
+        ("view", "api_call", "login", None),
+        (None, "slack"),
+        ticks,
+        (None, timedelta(0), timedelta(days=40)),
+    )
+    quantities = [None, 0.0, 0.0005, 0.0015, 0.3, 2.5, 1e12]
+    return [
+        {
+            "account_id": account,
+            "user_id": user,
+            "timestamp": DAY + tick,
+            "event": event,
+            "feature": feature,
+            "quantity": quantities[number % len(quantities)],
+            # Some ids twice, some three times, some null, some in another file.
+            "event_id": None if number % 11 == 0 else f"e{number * 7 % 700}",
+            "known_at": None if lag is None else DAY + tick + lag,
+        }
+        for number, (account, user, event, feature, tick, lag) in enumerate(combinations)
+    ]
+
+
+SMALL: dict[str, Any] = {
+    "subscriptions": pl.DataFrame({"account_id": ["acme"], "effective_date": [DAY]}),
+    "accounts": pl.DataFrame({"account_id": ["acme", "beta"], "created_date": [DAY, DAY]}),
+}
+
+
+@pytest.fixture
+def rows() -> pl.DataFrame:
+    return pl.DataFrame(tricky(), schema=SCHEMA)
+
+
+class Log:
+    """A log in files, and the company around it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name, table in SMALL.items():
+            table.write_parquet(folder / f"{name}.parquet")
+
+    def put(self, name: str, rows: pl.DataFrame) -> Path:
+        file = self.folder / "events" / name
+        file.parent.mkdir(exist_ok=True)
+        if name.endswith(".csv"):
+            rows.write_csv(file)
+        else:
+            rows.write_parquet(file, row_group_size=500)
+        return file
+
+    def tables(self, **more: Any) -> sources.Tables:
+        return sources.read(
+            settings.Settings(base=self.folder, tables={"events": "events", **more})
+        )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {
+            "roles": Roles(login=("view",)),
+            "seats": Seats(events=("view", "login")),
+            "known_at_reliable_from": DAY.date(),
+        },
+    ],
+    ids=["usual rules", "other rules"],
+)
+def test_tricky_rows_say_the_same(
+    spark: Any, rows: pl.DataFrame, tmp_path: Path, rules: dict[str, Any]
+) -> None:
+    early = rows.filter(rows["timestamp"] < DAY + timedelta(days=30))
+    tables = sources.from_frames([early, rows], **SMALL)
+
+    here, there = both(tables, tmp_path, **rules)
+
+    assert here.quarantine["event_id seen before"] > 300
+    assert_same(here, there)
+
+
+@pytest.mark.spark
+def test_files_of_every_kind_say_the_same(spark: Any, rows: pl.DataFrame, log: Log) -> None:
+    instant = pl.col("timestamp")
+    local = instant.dt.convert_time_zone("Europe/Berlin").dt.replace_time_zone(None)
+    log.put("categories.parquet", rows.cast({"account_id": pl.Categorical}))
+    log.put("nanoseconds.parquet", rows.with_columns(instant.cast(pl.Datetime("ns", "UTC"))))
+    log.put("another zone.parquet", rows.with_columns(instant.dt.convert_time_zone("Asia/Tokyo")))
+    log.put("no zone.parquet", rows.with_columns(local))
+    log.put("numbers.parquet", rows.with_columns(user_id=pl.int_range(pl.len()).cast(pl.UInt64)))
+    log.put(
+        "more columns.parquet", rows.with_columns(page=pl.struct(a=1), took=pl.duration(days=1))
+    )
+    log.put("text.csv", rows)
+    parquet.write_table(
+        rows.drop("known_at").to_arrow(),
+        log.put("96 bits.parquet", rows),
+        use_deprecated_int96_timestamps=True,
+        row_group_size=300,
+    )
+
+    here, there = both(log.tables(time_zone="Europe/Berlin"), log.folder)
+
+    assert here.events == 8 * rows.height
+    assert_same(here, there)
+
+
+@pytest.mark.spark
+def test_dirt_and_copies_across_files_are_counted_the_same(spark: Any, tmp_path: Path) -> None:
+    simulator.write(tmp_path, accounts=15, months=3, seed=5, dirt=0.04)
+    first, *_, last = sorted((tmp_path / "events").glob("*.parquet"))
+    again = pl.concat([pl.read_parquet(first).tail(400), pl.read_parquet(last).head(300)])
+    again.write_parquet(first.with_name("redelivered.parquet"))
+    tables = sources.read(settings.load(tmp_path / "expansion.toml"), datetime.now(UTC))
+
+    here, there = both(tables, tmp_path)
+
+    assert len(here.quarantine) > 5
+    assert here.quarantine["event_id seen before"] > 500
+    assert_same(here, there)
+
+
+@pytest.mark.spark
+def test_objects_of_a_store_are_read_by_the_workers(
+    spark: Any, store: str, rows: pl.DataFrame, log: Log
+) -> None:
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="warehouse")
+    for name in ("1.parquet", "2.parquet"):
+        client.upload_file(str(log.put(name, rows)), "warehouse", f"events/{name}")
+
+    here, there = both(log.tables(events="s3a://warehouse/events/*.parquet"), log.folder)
+
+    assert here.events == 2 * rows.height
+    assert_same(here, there)
+
+
+@pytest.mark.spark
+def test_a_second_run_rebuilds_nothing_and_does_not_start_spark(
+    spark: Any, rows: pl.DataFrame, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.put("1.parquet", rows)
+    first = built(log.tables(), log.folder / "kept", SPARK)
+    monkeypatch.setattr(spark_engine, "session", lambda _: pytest.fail("Spark was asked"))
+
+    again = built(log.tables(), log.folder / "kept", SPARK)
+
+    assert (first.rebuilt, again.rebuilt) == (1, 0)
+
+
+@pytest.mark.spark
+def test_what_one_engine_made_the_other_need_not_make_again(
+    spark: Any, rows: pl.DataFrame, log: Log
+) -> None:
+    log.put("1.parquet", rows)
+    built(log.tables(), log.folder / "kept", SPARK)
+
+    assert built(log.tables(), log.folder / "kept", Engine()).rebuilt == 0
+
+
+@pytest.mark.spark
+def test_a_log_without_valid_events_is_an_empty_activity(
+    spark: Any, rows: pl.DataFrame, log: Log
+) -> None:
+    log.put("1.parquet", rows.with_columns(timestamp=pl.lit(datetime(1970, 1, 1, tzinfo=UTC))))
+    log.put("2.parquet", rows.with_columns(user_id=pl.lit(None, pl.String)))
+
+    here, there = both(log.tables(), log.folder)
+
+    assert there.people.collect().is_empty()
+    assert_same(here, there)
+
+
+@pytest.mark.spark
+def test_a_damaged_file_is_named_in_one_sentence(spark: Any, rows: pl.DataFrame, log: Log) -> None:
+    damage(log.put("1.parquet", pl.concat([rows] * 4)))
+
+    with pytest.raises(SourceError, match=r"^events: events/1\.parquet cannot be read as"):
+        built(log.tables(), log.folder / "kept", SPARK)
+
+
+@pytest.mark.spark
+def test_a_job_that_fails_leaves_nothing_half_written(
+    spark: Any, rows: pl.DataFrame, log: Log
+) -> None:
+    log.put("1.parquet", rows.head(100))
+    broken, kept = log.put("2.parquet", pl.concat([rows] * 4)), log.folder / "kept"
+    built(log.tables(), kept, SPARK)
+    surveys, stamp = sorted(kept.glob("*.json")), broken.stat().st_mtime_ns
+    for table in kept.glob("*.parquet"):
+        table.unlink()
+    damage(broken)
+    os.utime(broken, ns=(stamp, stamp))  # the survey still holds, the rows are gone
+
+    with pytest.raises(SourceError, match=r"^events: events/2\.parquet cannot be read"):
+        built(log.tables(), kept, SPARK)
+
+    assert sorted(kept.iterdir()) == surveys
+
+
+def damage(file: Path) -> None:
+    """Spoil the last rows, and leave the end that says what they are."""
+    last = parquet.read_metadata(file)
+    group = last.row_group(last.num_row_groups - 1)
+    places = [group.column(number).dictionary_page_offset for number in range(8)]
+    start = min(place for place in places if place)
+    whole = bytearray(file.read_bytes())
+    whole[start : start + 500] = b"\xff" * 500
+    file.write_bytes(whole)
+
+
+@pytest.mark.spark
+def test_a_session_that_counts_days_in_another_zone_is_refused(
+    spark: Any, rows: pl.DataFrame
+) -> None:
+    elsewhere = spark.newSession()
+    elsewhere.conf.set("spark.sql.session.timeZone", "America/New_York")
+    frame = elsewhere.createDataFrame([(DAY,)], "timestamp timestamp")
+
+    with pytest.raises(SourceError, match="America/New_York"):
+        daily.named(nw.from_native(frame), roles=Roles(), seats=Seats())
+
+
+# ---- The whole road
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("company")
+    simulator.write(folder, accounts=30, months=9, seed=7, dirt=0.01)
+    return folder
+
+
+def panels(config: settings.Settings) -> list[panel.Panel]:
+    """The panel of the last three months, by Polars and by Spark."""
+    made = []
+    for engine in (Engine(), SPARK):
+        state = f"state-{engine.kind}"
+        chosen = config.model_copy(update={"engine": engine, "state": state})
+        tables, log = pipeline.read(chosen, now=datetime.now(UTC))
+        end = pipeline.as_of_from(chosen, log, now=datetime.now(UTC))
+        as_ofs = [end - timedelta(days=30 * back) for back in range(3)]
+        made.append(panel.build(log, tables, as_ofs, chosen))
+    return made
+
+
+@pytest.mark.spark
+def test_a_company_has_the_same_panel(spark: Any, company: Path) -> None:
+    here, there = panels(settings.load(company / "expansion.toml"))
+
+    assert here.snapshots.height > 50
+    assert_frame_equal(there.snapshots, here.snapshots, check_exact=True)
+    assert_frame_equal(there.excluded, here.excluded, check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_real_log_has_the_same_panel(spark: Any, tmp_path: Path) -> None:
+    config = settings.load(OPENSTACK)
+    folder = config.base / config.tables.folder
+    if not folder.exists():
+        pytest.skip(f"no data at {folder}")
+    tables = config.tables.model_copy(update={"folder": str(folder)})
+
+    here, there = panels(config.model_copy(update={"base": tmp_path, "tables": tables}))
+
+    assert here.snapshots.height > 500
+    assert_frame_equal(there.snapshots, here.snapshots, check_exact=True)
+
+
+@pytest.mark.spark
+def test_check_says_the_same_at_the_command_line(spark: Any, company: Path) -> None:
+    config = company / "expansion.toml"
+    asked = {"polars": config, "spark": company / "spark.toml"}
+    options = "options = {'spark.sql.shuffle.partitions' = '1'}"
+    more = f'[engine]\nkind = "spark"\nmaster = "local[2]"\n{options}\n'
+    told = config.read_text().replace('state = "."', 'state = "spark"')
+    asked["spark"].write_text(f"{told}\n{more}")
+
+    here, there = (
+        CliRunner().invoke(main, ["check", "-c", str(file), "--json"]) for file in asked.values()
+    )
+
+    assert here.exit_code == there.exit_code == 0, there.output
+    assert json.loads(there.stdout) == json.loads(here.stdout)
+
+
+# ---- Without Spark
+
+
+def test_without_java_one_sentence_says_what_to_install(
+    rows: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+
+    with pytest.raises(SettingsError, match=r"needs Java 17 or later.*or set kind = \"polars\""):
+        built(sources.from_frames(rows, **SMALL), tmp_path, SPARK)
+
+
+def test_without_pyspark_one_sentence_says_what_to_install(
+    rows: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+
+    with pytest.raises(SettingsError, match=r"needs PySpark.*pip install '\.\[spark\]'"):
+        built(sources.from_frames(rows, **SMALL), tmp_path, SPARK)
+
+
+def test_a_server_of_spark_connect_is_refused() -> None:
+    with pytest.raises(ValueError, match="not Spark Connect"):
+        Engine(kind="spark", master="sc://cluster:15002")
+
+
+def test_a_task_that_fails_takes_its_drafts_with_it(tmp_path: Path) -> None:
+    schema = pl.Schema({"account_id": pl.Categorical(), "count": pl.Int64()})
+    part = pl.DataFrame({"file": pl.Series([0, 1], dtype=pl.Int32), "account_id": "a", "count": 1})
+
+    def batches() -> Iterator[Any]:
+        yield from part.to_arrow().to_batches()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    files = [tmp_path / "1.people.parquet", tmp_path / "2.people.parquet"]
+
+    with pytest.raises(DeliveryError, match="No space left on device"):
+        list(workers.drafted(batches(), files=files, schema=schema, copies={}))
+
+    assert list(tmp_path.iterdir()) == []
