@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import polars as pl
@@ -30,7 +31,7 @@ ALWAYS_EXPANDING = [
 
 def full_disk(file: Path) -> Path:
     """Make the disk full for whoever writes a file: its draft is a device that takes nothing."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
+    draft = file.with_name(f".{file.name}.{os.getpid()}-{get_ident()}.draft")
     draft.symlink_to("/dev/full")
     return draft
 
