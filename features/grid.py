@@ -70,7 +70,7 @@ def known_before(rows: Frame, as_of: datetime) -> Frame:
     return rows.filter(pl.col("known") < as_of)
 
 
-def fold(log: Activity, anchor: datetime) -> Grid:
+def fold(log: Activity, anchor: datetime, *, depth_months: int | None = None) -> Grid:
     """Fold the daily activity into months counted back from an anchor.
 
     Parameters
@@ -79,6 +79,8 @@ def fold(log: Activity, anchor: datetime) -> Grid:
         The daily tables of all partitions.
     anchor : datetime.datetime
         The last as-of, 00:00 UTC; what was known at or after it is left out.
+    depth_months : int, optional
+        For how many months, back from the anchor, days and sessions are counted; by default all.
 
     Returns
     -------
@@ -86,9 +88,11 @@ def fold(log: Activity, anchor: datetime) -> Grid:
         Its tables in no order: all that is made of them is sums, extremes and counts.
     """
     # Month by month, so that memory does not grow with the length of the log.
-    months = [_month(log, anchor, month) for month in range(_months(log.first_day, anchor))]
+    count = max(_months(log.first_day, anchor), 1)
+    deep = count if depth_months is None else depth_months
+    months = [_month(log, anchor, month, deep=month < deep) for month in range(count)]
     people, roles, features, starts = (
-        pl.concat(tables) for tables in zip(*(months or [_month(log, anchor, 0)]), strict=True)
+        pl.concat(tables, how="diagonal") for tables in zip(*months, strict=True)
     )
     uses = log.first_uses.filter(pl.col("known_day") < anchor.date())
     return Grid(
@@ -115,7 +119,7 @@ def _months(first_day: date | None, anchor: datetime) -> int:
     return 0 if first_day is None else -((first_day - anchor.date()).days // MONTH_DAYS)
 
 
-def _month(log: Activity, anchor: datetime, month: int) -> list[pl.DataFrame]:
+def _month(log: Activity, anchor: datetime, month: int, *, deep: bool) -> list[pl.DataFrame]:
     """The people, roles, features and starts of one month."""
     end = anchor - timedelta(days=month * MONTH_DAYS)
     people, volume = (_during(rows, end, anchor) for rows in (log.people, log.volume))
@@ -123,7 +127,9 @@ def _month(log: Activity, anchor: datetime, month: int) -> list[pl.DataFrame]:
     feature = volume.group_by("account_id", "role", "feature", "known").agg(
         pl.col("count", "quantity_milli").sum(), day
     )
-    persons, features = pl.collect_all([_persons(people, end), feature], engine="streaming")
+    persons, features = pl.collect_all(
+        [_persons(people, end, deep=deep), feature], engine="streaming"
+    )
     roles = features.group_by("account_id", "role", "known").agg(
         pl.col("count", "quantity_milli").sum(), first_day=day
     )
@@ -137,27 +143,27 @@ def _month(log: Activity, anchor: datetime, month: int) -> list[pl.DataFrame]:
     ]
 
 
-def _persons(people: pl.LazyFrame, end: datetime) -> pl.LazyFrame:
+def _persons(people: pl.LazyFrame, end: datetime, *, deep: bool) -> pl.LazyFrame:
     """One month of each person; a day that several rows tell of counts once."""
-    key = ["account_id", "user_id", "known"]
-    day = people.group_by(*key, "day").agg(
-        pl.col("uses", "seat_uses").sum(), pl.col("hours").bitwise_or()
-    )
-    used = pl.when(pl.col("uses") > 0)
-    ago = (pl.lit(end.date()) - pl.col("day")).dt.total_days() - 1
-    hours = pl.col("hours")
-    # Hours in use, less those that go on from the hour before.
-    sessions = hours.bitwise_count_ones() - (hours & (hours * 2)).bitwise_count_ones()
-    told = day.with_columns(
-        sessions=sessions.cast(pl.Int64),
-        days=used.then(bit(ago)),
-        use_day=used.then("day"),
+    key, depth = ["account_id", "user_id", "known"], []
+    rows = people
+    if deep:
+        sums, hours = pl.col("uses", "seat_uses").sum(), pl.col("hours")
+        rows = people.group_by(*key, "day").agg(sums, hours.bitwise_or())
+        ago = (pl.lit(end.date()) - pl.col("day")).dt.total_days() - 1
+        # Hours in use, less those that go on from the hour before.
+        sessions = hours.bitwise_count_ones() - (hours & (hours * 2)).bitwise_count_ones()
+        rows = rows.with_columns(
+            days=pl.when(pl.col("uses") > 0).then(bit(ago)), sessions=sessions.cast(pl.Int64)
+        )
+        depth = [pl.col("days").bitwise_or(), pl.col("sessions").sum()]
+    told = rows.with_columns(
+        use_day=pl.when(pl.col("uses") > 0).then("day"),
         seat_day=pl.when(pl.col("seat_uses") > 0).then("day"),
     )
     return told.group_by(key).agg(
         pl.col("uses").sum().alias("events"),
-        pl.col("days").bitwise_or(),
-        pl.col("sessions").sum(),
+        *depth,
         first_day=pl.col("use_day").min(),
         first_seat_day=pl.col("seat_day").min(),
         last_seat_day=pl.col("seat_day").max(),

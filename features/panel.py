@@ -18,6 +18,7 @@ from features.catalogue import FEATURES, NAMES
 from features.catalogue import peers as among_peers
 from features.feature import Feature
 from features.grid import fold
+from features.persons import DEPTH_MONTHS
 
 __all__ = ["Panel", "build"]
 
@@ -94,7 +95,8 @@ def build(
     )
     eligible, excluded = [], []
     for phase in _by_phase(as_ofs):
-        grid = fold(log, max(phase))
+        reach = (phase[-1] - phase[0]).days // MONTH_DAYS + len(DEPTH_MONTHS)
+        grid = fold(log, phase[-1], depth_months=reach)
         for as_of in phase:
             counted = measures.at(
                 grid,

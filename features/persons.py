@@ -13,6 +13,7 @@ __all__ = ["DEPTH_MONTHS", "active", "at", "days_ago", "name"]
 # Months for which the depth of use is told, and for which each day's active seats are.
 DEPTH_MONTHS: Final = (0, 1, 2, 3)
 SEAT_DAY_MONTHS: Final = 3
+_PERSON: Final = ["account_id", "user_id"]
 _WEEKS: Final = tuple((2**7 - 1) * 2 ** (7 * week) for week in range(4))
 
 
@@ -44,38 +45,55 @@ def at(grid: Grid, users: pl.DataFrame, as_of: datetime, *, seat_months: int) ->
           month, 0 to 29;
         - ``paid``, ``department``, ``email_domain``.
     """
-    month = pl.col("month") - grid.back(as_of)
-    used, seated = pl.col("first_day").is_not_null(), pl.col("first_seat_day").is_not_null()
     rows = (
         known_before(grid.people, as_of)
         .lazy()
-        .with_columns(
-            month=month,
+        .with_columns(month=pl.col("month") - grid.back(as_of))
+    )
+    seat_day_months = SEAT_DAY_MONTHS + seat_months
+    person = _ever(rows).join(_lately(rows, seat_day_months), on=_PERSON, how="left")
+    told = _told(person, as_of, seat_day_months).join(_attributes(users), on="user_id", how="left")
+    return told.with_columns(pl.col("paid").fill_null(value=True)).collect()
+
+
+def _ever(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """What is told over the whole log."""
+    month = pl.col("month")
+    used, seated = pl.col("first_day").is_not_null(), pl.col("first_seat_day").is_not_null()
+    return (
+        rows.with_columns(
             use=pl.when(used & (month < 32)).then(bit(month)),
             seat=pl.when(seated & (month < 32)).then(bit(month)),
         )
+        .group_by(_PERSON)
+        .agg(
+            pl.col("use", "seat").bitwise_or(),
+            pl.col("first_day", "first_seat_day").min(),
+            pl.col("last_seat_day").max(),
+        )
     )
-    person = rows.group_by("account_id", "user_id").agg(
-        pl.col("use", "seat").bitwise_or(),
-        pl.col("events").filter(pl.col("month") < 3).sum().alias("events_90d"),
-        pl.col("first_day", "first_seat_day").min(),
-        pl.col("last_seat_day").max(),
-        *(_days(back) for back in DEPTH_MONTHS),
-        *(_of("sessions", back).sum().alias(f"sessions_m{back}") for back in DEPTH_MONTHS),
-        *(
-            expression
-            for back in range(SEAT_DAY_MONTHS + seat_months)
-            for expression in (
-                _of("last_seat_day", back).max().alias(f"newest_m{back}"),
-                _of("first_seat_day", back).min().alias(f"oldest_m{back}"),
-            )
-        ),
+
+
+def _lately(rows: pl.LazyFrame, seat_day_months: int) -> pl.LazyFrame:
+    """What is told month by month, which is told of the last few only."""
+    months = max(seat_day_months, len(DEPTH_MONTHS))
+    seat_days = (
+        expression
+        for back in range(seat_day_months)
+        for expression in (
+            _of("last_seat_day", back).max().alias(f"newest_m{back}"),
+            _of("first_seat_day", back).min().alias(f"oldest_m{back}"),
+        )
     )
     return (
-        _told(person, as_of, SEAT_DAY_MONTHS + seat_months)
-        .join(_attributes(users), on="user_id", how="left")
-        .with_columns(pl.col("paid").fill_null(value=True))
-        .collect()
+        rows.filter(pl.col("month") < months)
+        .group_by(_PERSON)
+        .agg(
+            pl.col("events").filter(pl.col("month") < 3).sum().alias("events_90d"),
+            *(_of("days", back).bitwise_or().alias(f"days_m{back}") for back in DEPTH_MONTHS),
+            *(_of("sessions", back).sum().alias(f"sessions_m{back}") for back in DEPTH_MONTHS),
+            *seat_days,
+        )
     )
 
 
@@ -99,10 +117,6 @@ def _of(column: str, back: int) -> pl.Expr:
     return pl.col(column).filter(pl.col("month") == back)
 
 
-def _days(back: int) -> pl.Expr:
-    return _of("days", back).bitwise_or().alias(f"days_m{back}")
-
-
 def _told(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFrame:
     """Turn days into counts, and dates into days ago."""
     places = [
@@ -111,6 +125,7 @@ def _told(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFra
         for back in range(seat_months)
     ]
     days = pl.col([f"days_m{back}" for back in DEPTH_MONTHS]).fill_null(0)
+    counts = pl.col("events_90d", *(f"sessions_m{back}" for back in DEPTH_MONTHS)).fill_null(0)
     weeks = [
         pl.sum_horizontal(
             (pl.col(f"days_m{back}").fill_null(0) & pl.lit(week, pl.UInt32)).ne(0)
@@ -121,6 +136,7 @@ def _told(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFra
     return person.with_columns(
         pl.col("use", "seat").fill_null(0),
         days.bitwise_count_ones(),
+        counts,
         *weeks,
         *places,
         since_first_use=days_ago("first_day", as_of),

@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from data.settings import MONTH_DAYS
-from features.persons import SEAT_DAY_MONTHS
+from features.persons import SEAT_DAY_MONTHS, active
 
 __all__ = ["HIGH_UTILIZATION", "MOST_DAYS", "above"]
 
@@ -35,47 +35,54 @@ def above(
     Returns
     -------
     polars.DataFrame
-        ``account_id`` and ``days_above``, from 0 to ``MOST_DAYS``; accounts without a person are
-        not in it.
+        ``account_id`` and ``days_above``, from 1 to ``MOST_DAYS``; other accounts have no such day.
     """
-    used = _active_seats(persons, seat_months)
-    days = used.join(_licensed(signed, as_of), on=["account_id", "ago"], how="left")
+    licensed = _licensed(signed, as_of)
+    now = licensed.filter(pl.col("ago") == 0).select("account_id", "seats")
+    people = persons.lazy().filter("paid").with_columns(pl.col("account_id").cast(pl.String))
+    # Whose seats are not in such use now has no such day, and needs no counting.
+    full = (
+        people.group_by("account_id")
+        .agg(active("seat", 0, seat_months).sum().alias("active"), pl.len().alias("people"))
+        .join(now.lazy(), on="account_id")
+        .filter(pl.col("active") > HIGH_UTILIZATION * pl.col("seats"))
+        .select("account_id", "people")
+        .collect()
+    )
+    idle = _idle(people.join(full.lazy(), on="account_id", how="semi"), seat_months)
+    days = full.join(licensed, on="account_id").join(idle, on=["account_id", "ago"], how="left")
+    used = pl.col("people") - pl.col("idle").fill_null(0).cum_sum().over(
+        "account_id", order_by="ago"
+    )
     logged = pl.col("ago") + seat_months * MONTH_DAYS <= log_days
-    high = (pl.col("active") > HIGH_UTILIZATION * pl.col("seats")).fill_null(value=False)
-    return days.group_by("account_id").agg(
-        days_above=pl.col("ago").filter(~(high & logged)).min().fill_null(MOST_DAYS)
+    high = (used > HIGH_UTILIZATION * pl.col("seats")).fill_null(value=False)
+    return (
+        days.with_columns(high=high & logged)
+        .group_by("account_id")
+        .agg(days_above=pl.col("ago").filter(~pl.col("high")).min().fill_null(MOST_DAYS))
     )
 
 
-def _active_seats(persons: pl.DataFrame, seat_months: int) -> pl.DataFrame:
-    """Active seats of each account as they stood ``ago`` days before the as-of.
+def _idle(people: pl.LazyFrame, seat_months: int) -> pl.DataFrame:
+    """How many people more become idle than active again, going back to a day.
 
     A window of whole months that ends inside a month leaves out the month's newest days and takes
-    in as many of the month before the window's last. So a person is inactive on the days after
-    the oldest active day of the one, up to the newest active day of the other.
+    in as many of the month before the window's last. So a person is idle on the days after the
+    oldest active day of the one, up to the newest active day of the other.
     """
-    idle = []
+    ends = []
     for month in range(SEAT_DAY_MONTHS):
         between = range(month + 1, month + seat_months)
         inside = pl.any_horizontal(
             pl.lit(value=False), *(pl.col(f"newest_m{back}").is_not_null() for back in between)
         )
         start = pl.col(f"oldest_m{month}").fill_null(-1) + 1
-        end = pl.col(f"newest_m{month + seat_months}").fill_null(MONTH_DAYS - 1)
-        idle += [
-            (~inside & start.le(day) & end.ge(day)).sum().alias(str(month * MONTH_DAYS + day))
-            for day in range(MONTH_DAYS)
-        ]
-    counted = persons.lazy().filter("paid").group_by("account_id").agg(*idle, people=pl.len())
-    return (
-        counted.unpivot(index=["account_id", "people"], variable_name="ago", value_name="idle")
-        .select(
-            pl.col("account_id").cast(pl.String),
-            pl.col("ago").cast(pl.Int64),
-            active=pl.col("people").cast(pl.Int64) - pl.col("idle"),
-        )
-        .collect()
-    )
+        end = pl.col(f"newest_m{month + seat_months}").fill_null(MONTH_DAYS - 1) + 1
+        stretch = people.filter(~inside, start < end)
+        for day, change in ((start, 1), (end, -1)):
+            ago = (day + month * MONTH_DAYS).cast(pl.Int64)
+            ends.append(stretch.select("account_id", ago=ago, idle=pl.lit(change, pl.Int64)))
+    return pl.concat(ends).group_by("account_id", "ago").agg(pl.col("idle").sum()).collect()
 
 
 def _licensed(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
