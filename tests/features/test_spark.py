@@ -28,7 +28,7 @@ from features import activity, daily, panel, workers
 from features import spark as spark_engine
 from features.activity import Activity
 from serving.cli import main
-from training import pipeline
+from training import pipeline, splits
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENSTACK = ROOT / "data/examples/openstack.toml"
@@ -38,7 +38,11 @@ SPARK = Engine(
     kind="spark",
     master="local[2]",
     task_rows=1_500,  # small files in several slices
-    options={"spark.sql.shuffle.partitions": "1", "spark.driver.memory": "2g"},
+    options={
+        "spark.sql.shuffle.partitions": "1",
+        "spark.driver.memory": "2g",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # short jobs, compiled in haste
+    },
 )
 
 Row = dict[str, Any]
@@ -343,22 +347,23 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def panels(config: settings.Settings) -> list[panel.Panel]:
-    """The panel of the last three months, by Polars and by Spark."""
+def panels(config: settings.Settings, as_ofs: int) -> list[panel.Panel]:
+    """The panel of the log's last months, by Polars and by Spark."""
     made = []
-    for engine in (Engine(), SPARK):
+    for engine in (Engine(), SPARK.model_copy(update={"task_rows": 50_000})):
         state = f"state-{engine.kind}"
         chosen = config.model_copy(update={"engine": engine, "state": state})
         tables, log = pipeline.read(chosen, now=datetime.now(UTC))
-        end = pipeline.as_of_from(chosen, log, now=datetime.now(UTC))
-        as_ofs = [end - timedelta(days=30 * back) for back in range(3)]
-        made.append(panel.build(log, tables, as_ofs, chosen))
+        assert log.last_day is not None
+        end = splits.midnight(log.last_day + timedelta(days=1))
+        back = [end - timedelta(days=30 * month) for month in range(as_ofs)]
+        made.append(panel.build(log, tables, back, chosen))
     return made
 
 
 @pytest.mark.spark
 def test_a_company_has_the_same_panel(spark: Any, company: Path) -> None:
-    here, there = panels(settings.load(company / "expansion.toml"))
+    here, there = panels(settings.load(company / "expansion.toml"), as_ofs=3)
 
     assert here.snapshots.height > 50
     assert_frame_equal(there.snapshots, here.snapshots, check_exact=True)
@@ -374,7 +379,7 @@ def test_a_real_log_has_the_same_panel(spark: Any, tmp_path: Path) -> None:
         pytest.skip(f"no data at {folder}")
     tables = config.tables.model_copy(update={"folder": str(folder)})
 
-    here, there = panels(config.model_copy(update={"base": tmp_path, "tables": tables}))
+    here, there = panels(config.model_copy(update={"base": tmp_path, "tables": tables}), as_ofs=36)
 
     assert here.snapshots.height > 500
     assert_frame_equal(there.snapshots, here.snapshots, check_exact=True)
