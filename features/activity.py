@@ -21,7 +21,7 @@ from data import contracts
 from data.settings import Engine, Roles, Seats
 from data.sources import Partition, reading
 from data.writing import atomically
-from features import daily, kept, repeats, survey
+from features import daily, firsts, kept, repeats, survey
 from features.due import DailyTable, Due, Named
 
 __all__ = ["Activity", "build"]
@@ -184,11 +184,13 @@ def build(
     for done, _ in enumerate(at_work.make(due, rules.named), start=len(tables) - len(due)):
         if progress:
             progress(done + 1, len(tables))
+    first_uses = firsts.settled(tables, [span.last.date() for span in spans])
     used = [told.file for told in surveys]
     used += [found.file(table) for found in tables for table in _TABLES]
+    used += first_uses
     kept.use(used)
     kept.sweep(folder, used)
-    return _activity(tables, surveys, len(due), accounts)
+    return _activity(tables, first_uses, surveys, len(due), accounts)
 
 
 def _kept(
@@ -317,6 +319,7 @@ def _survey(partition: Partition) -> dict[str, Any]:
 
 def _activity(
     tables: Sequence[kept.Kept],
+    first_uses: Sequence[Path],
     surveys: Sequence[_Survey],
     rebuilt: int,
     accounts: pl.Series | None,
@@ -327,20 +330,20 @@ def _activity(
     for found in tables:
         copies = pl.read_parquet_metadata(found.file("volume.parquet"))["copies"]
         quarantine["event_id seen before"] += int(copies)
-    people, volume, first_uses = (
-        _scan([found.file(name) for found in tables], table.schema)
-        for name, table in _TABLES.items()
-    )
+    files = {name: [found.file(name) for found in tables] for name in _TABLES}
+    files["first_uses.parquet"] = list(first_uses)
+    scanned = [_scan(files[name], table.schema) for name, table in _TABLES.items()]
     if accounts is not None:
         ours = pl.col("account_id").is_in(accounts.cast(_NAME).implode())
-        foreign = volume.filter(~ours).select(pl.col("count").sum()).collect(engine="streaming")
-        quarantine[contracts.UNKNOWN_ACCOUNT] += foreign.item()
-        people, volume, first_uses = (rows.filter(ours) for rows in (people, volume, first_uses))
+        foreign = scanned[1].filter(~ours).select(pl.col("count").sum())
+        quarantine[contracts.UNKNOWN_ACCOUNT] += foreign.collect(engine="streaming").item()
+        scanned = [rows.filter(ours) for rows in scanned]
+    people, volume, uses = scanned
     spans = [told.span for told in surveys if told.span is not None]
     return Activity(
         people=people,
         volume=volume,
-        first_uses=first_uses,
+        first_uses=uses,
         events=sum(told.seen for told in surveys),
         machine_events=sum(told.machine for told in surveys),
         quarantine=dict(sorted((+quarantine).items())),

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import polars as pl
 
 from data.settings import MONTH_DAYS
+from features import firsts
 from features.activity import Activity
 from features.contract import INSTANT
 
@@ -100,11 +101,11 @@ def fold(log: Activity, anchor: datetime, *, depth_months: int | None = None) ->
         people=people,
         roles=roles,
         features=features.drop("day"),
-        first_features=_firsts(features.lazy(), ["account_id", "role", "feature"]),
-        first_uses=_firsts(
-            uses.with_columns(known=pl.col("known_day").cast(INSTANT)),
-            ["account_id", "user_id", "feature"],
+        first_features=_firsts(
+            features.lazy().with_columns(known_day=pl.col("known").dt.date()),
+            ["account_id", "role", "feature"],
         ),
+        first_uses=_firsts(uses, firsts.KEYS),
         starts=starts,
     )
 
@@ -184,17 +185,6 @@ def _during(rows: pl.LazyFrame, end: datetime, anchor: datetime) -> pl.LazyFrame
 
 
 def _firsts(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
-    """The first day of each key as known from each moment on: nearly always one row."""
-    held = rows.select(*key, "day", "known").collect(engine="streaming").lazy()
-    day, known = pl.col("day").to_physical().cast(pl.Int64), pl.col("known").dt.date()
-    # What was known earliest, and of that the first day, as one number that a minimum finds.
-    earliest = known.to_physical().cast(pl.Int64) * 2**20 + day
-    found = held.group_by(key).agg(pl.col("day").min(), earliest=earliest.min())
-    settled = day.eq(pl.col("earliest") % 2**20)
-    known_on = (pl.col("earliest") // 2**20).cast(pl.Int32).cast(pl.Date).cast(INSTANT)
-    pairs = found.collect(engine="streaming")
-    once = pairs.filter(settled).select(*key, "day", known=known_on, several=False)
-    late = held.join(pairs.filter(~settled).lazy(), on=list(key), how="semi")
-    before = pl.col("day").cum_min().shift(1).over(key, order_by=["known", "day"])
-    news = late.filter((pl.col("day") < before).fill_null(value=True))
-    return pl.concat([once, news.with_columns(several=pl.lit(value=True)).collect()])
+    """The first day of each key, with the moment from which it was known."""
+    found = firsts.earliest(rows, key)
+    return found.with_columns(known=pl.col("known_day").cast(INSTANT)).drop("known_day")

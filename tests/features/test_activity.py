@@ -435,3 +435,51 @@ def test_what_is_in_use_is_never_swept_however_old(log: Log) -> None:
 
     assert log.build().rebuilt == 0
     assert log.build().rebuilt == 0
+
+
+# ---- First uses of the settled months, merged
+
+
+def firsts(log: Log) -> list[tuple[Any, ...]]:
+    columns = ["account_id", "user_id", "feature", "day", "known_day"]
+    return log.build().first_uses.collect().select(columns).sort(columns).rows()
+
+
+@pytest.fixture
+def year(log: Log) -> Log:
+    """Ann views in every month, and Bob comes in April."""
+    for month in range(4, 8):
+        rows = [happening(1000 + month, datetime(2024, month, 5, tzinfo=UTC))]
+        bob = happening(2000 + month, datetime(2024, month, 6, tzinfo=UTC), user_id="bob")
+        log.put(f"2024-{month:02}", [*rows, bob])
+    return log
+
+
+def test_settled_months_tell_a_first_use_once(year: Log) -> None:
+    found = firsts(year)
+
+    assert [row[3].month for row in found if row[1] == "ann"] == [1, 6, 7]
+    assert [row[3].month for row in found if row[1] == "bob"] == [4, 6, 7]
+
+
+def test_a_late_row_of_a_settled_month_is_merged_anew(year: Log) -> None:
+    year.build()
+    early = happening(1, datetime(2024, 2, 2, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+    year.put("2024-02", [*FEBRUARY, early | {"user_id": "bob"}])
+
+    bob = [row for row in firsts(year) if row[1] == "bob"]
+
+    # In May it was not known yet that Bob had come in February.
+    assert [(row[3].month, row[4].month) for row in bob] == [(2, 6), (4, 4), (6, 6), (7, 7)]
+
+
+def test_a_new_week_leaves_the_merged_months_as_they_are(year: Log) -> None:
+    year.build()
+    before = {name: (year.kept / name).read_bytes() for name in year.files("first_uses.parquet")}
+    year.put("2024-07b", [happening(3000, datetime(2024, 7, 20, tzinfo=UTC))])
+
+    year.build()
+
+    after = {name: (year.kept / name).read_bytes() for name in before}
+    assert after == before
+    assert len(year.files("first_uses.parquet")) == len(before) + 1

@@ -1,0 +1,89 @@
+"""The first day of a thing, as it was known from each day on."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from data.writing import atomically
+from features import kept
+
+__all__ = ["KEYS", "earliest", "settled"]
+
+KEYS: Final = ("account_id", "user_id", "feature")
+_TABLE: Final = "first_uses.parquet"
+
+
+def earliest(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Keep of each key the first day, as it was known from each day on: nearly always one row.
+
+    Parameters
+    ----------
+    rows : polars.LazyFrame
+        The key, ``day`` and ``known_day``.
+    key : sequence of str
+        What has a first day.
+
+    Returns
+    -------
+    polars.DataFrame
+        The same columns and ``several``: whether the key has more than one row. Each row's day
+        precedes those of all rows of the key that were known before. In no order.
+    """
+    held = rows.select(*key, "day", "known_day").collect(engine="streaming").lazy()
+    day, known_day = (pl.col(name).to_physical().cast(pl.Int64) for name in ("day", "known_day"))
+    found = (
+        held.group_by(key)
+        # What was known earliest, and of that the first day, as one number that a minimum finds.
+        .agg(pl.col("day").min(), earliest=(known_day * 2**20 + day).min())
+        .collect(engine="streaming")
+    )
+    alone = day.eq(pl.col("earliest") % 2**20)
+    known_on = (pl.col("earliest") // 2**20).cast(pl.Int32).cast(pl.Date)
+    once = found.filter(alone).select(*key, "day", known_day=known_on, several=False)
+    late = held.join(found.filter(~alone).lazy(), on=list(key), how="semi")
+    before = pl.col("day").cum_min().shift(1).over(key, order_by=["known_day", "day"])
+    news = late.filter((pl.col("day") < before).fill_null(value=True))
+    return pl.concat([once, news.with_columns(several=pl.lit(value=True)).collect()])
+
+
+def settled(tables: Sequence[kept.Kept], last_days: Sequence[date]) -> list[Path]:
+    """Merge the first uses of all but the newest partitions, and keep them merged.
+
+    Most of what a partition tells of first uses was known before it. So a weekly run reads the
+    merged table and the partitions of the last month or two, not the rows of every month again.
+
+    Parameters
+    ----------
+    tables : sequence of features.kept.Kept
+        What is kept of each partition, under one set of rules.
+    last_days : sequence of datetime.date
+        The last day of each.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files that together tell every first use.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If the merged table cannot be kept.
+    """
+    if not tables:
+        return []
+    month = (max(last_days).replace(day=1) - timedelta(days=1)).replace(day=1)
+    old = [table for table, last in zip(tables, last_days, strict=True) if last < month]
+    if len(old) < 2:
+        return [table.file(_TABLE) for table in tables]
+    state = kept.digest(*sorted(f"{table.partition}-{table.state}" for table in old))
+    merged = kept.Kept(old[0].folder, kept.digest("first uses"), old[0].rules, state)
+    if not merged.whole([_TABLE]):
+        rows = pl.scan_parquet([table.file(_TABLE) for table in old])
+        first = earliest(rows, KEYS).drop("several")
+        write = partial(first.write_parquet, metadata={"copies": "0"})
+        atomically(merged.file(_TABLE), write)
+    return [merged.file(_TABLE), *(table.file(_TABLE) for table in tables if table not in old)]
