@@ -39,7 +39,9 @@ _TOGETHER: Final = 200
 _EVENTS: Final = pl.Schema({"file": pl.Int32(), **contracts.Events.create_empty().schema})
 _COLUMNS: Final = contracts.Events.column_names()
 _SURVEYS: Final = pl.Schema({"file": pl.Int32(), **survey.SCHEMA})
+# How a worker's Python and how Java put what went wrong.
 _OURS: Final = re.compile(r"^data\.errors\.(\w+): (.*)$", re.MULTILINE)
+_CAUSE: Final = re.compile(r"^: (.*)$", re.MULTILINE)
 
 
 class Spark:
@@ -266,13 +268,14 @@ def session(engine: Engine) -> Any:  # noqa: ANN401
     """
     _refuse_without_java()
     try:
-        from pyspark.sql import SparkSession  # noqa: PLC0415
+        with _no_pandas_asked():
+            from pyspark.sql import SparkSession  # noqa: PLC0415
     except ImportError:
         raise SettingsError(
             '[engine] kind = "spark" needs PySpark, which is not installed. Install it with'
             " pip install '.[spark]', or set kind = \"polars\"."
         ) from None
-    with _one_sentence():
+    with _one_sentence(), _no_pandas_asked():
         active = SparkSession.getActiveSession() or _started(SparkSession.builder, engine)
         ours = active.newSession()
         for name, value in engine.options.items():
@@ -302,11 +305,23 @@ def _started(builder: Any, engine: Engine) -> Any:  # noqa: ANN401
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         options |= {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1"}
         options |= {"spark.driver.bindAddress": "127.0.0.1"}
+        # Two hundred, the default, are for a cluster.
+        options |= {"spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1))}
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit has a master of its own
         builder = builder.master(engine.master)
     for name, value in (options | dict(engine.options)).items():
         builder = builder.config(name, value)
     return builder.appName("expansion").getOrCreate()
+
+
+@contextmanager
+def _no_pandas_asked() -> Iterator[None]:
+    """Spark looks whether it knows the pandas that is installed; no row here passes through it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "PySpark does not yet fully support pandas", FutureWarning
+        )
+        yield
 
 
 @contextmanager
@@ -322,11 +337,9 @@ def _one_sentence() -> Iterator[None]:
         ours = _OURS.search(told)
         if ours is not None:  # raised by a task, on a worker
             raise getattr(errors, ours[1])(ours[2]) from None
-        first = next(
-            (line.strip() for line in told.splitlines() if line.strip()), "no reason given"
-        )
+        cause = (_CAUSE.findall(told) or told.split("\n"))[0].strip()[:200].rstrip(".")
         raise SourceError(
-            f"Spark could not read the log: {first[:200].rstrip('.')}. Ask for its own log with"
+            f"Spark could not read the log: {cause}. Ask for its own log with"
             " [engine.options] 'spark.log.level' = 'ERROR', or read it here: kind = \"polars\"."
         ) from None
 
