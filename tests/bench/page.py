@@ -151,8 +151,8 @@ _WORDS = """\
   about as many events in 24 months.
 - *DuckDB* makes the same daily tables and the same columns that the features are made of, in SQL
   over all files at once (`tests/bench/duckdb_*.py`); a test holds its every value against ours.
-  It has less to do: the rows of the log are not judged one by one, nothing is written to disk, and
-  who is eligible is not said.
+  It has less to do: the rows of the log are not judged one by one, nothing is written to disk, who
+  is eligible is not said, and the features' last arithmetic and places among peers are left out.
 - *pandas* is the straightforward way (`tests/bench/pandas_peer.py`): it reads, groups and loops
   over the as-ofs. It gives {measures} columns. Not in it: {left_out}.
 - Both peers are handed the small tables, checked, before their clock starts.
