@@ -46,6 +46,23 @@ _PASSWORD_IN_URL = re.compile(
 _SOURCES = ("tables.events", "tables.subscriptions", "tables.accounts", "tables.users")
 # How pydantic names the branches of a union, between the names that a user wrote.
 _BRANCHES = {"str", "tuple[str, ...]", "Query", "date", "literal['today','data end']"}
+# Where the sign is plain on its own. Holding more of what the catalogue expects was no better.
+_HELD = (
+    "seat_utilization",
+    "seat_days_above_80_percent",
+    "seat_agreement_60d",
+    "seat_headroom_months",
+    "new_users_per_seat_90d",
+    "days_since_new_user",
+    "features_new_60d",
+    "first_uses_established_60d",
+    "features_spread_60d",
+    "advanced_users_new_60d",
+    "api_growth_30d",
+    "usage_ratio",
+    "usage_months_above_80_percent",
+    "departments_new_90d",
+)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -187,6 +204,9 @@ class Model(_Section):
     feature_fraction: float = Field(0.5, gt=0, le=1, description="Columns offered to a tree.")
     bagging_fraction: float = Field(0.7, gt=0, le=1, description="Rows offered to a tree.")
     l2: float = Field(10.0, ge=0, le=1e6, description="Ridge on leaf values.")
+    held: tuple[str, ...] = Field(
+        _HELD, description="Features held to act in the direction that the catalogue expects."
+    )
     seed: int = Field(7, ge=0, description="Same data, same seed, same bytes.")
 
     @model_validator(mode="after")

@@ -47,6 +47,7 @@ class Feature:
         The value when nothing was seen: zero, or missing.
     direction : int
         How it is expected to act on expansion, all else equal: 1, -1, or 0 for no expectation.
+        ``model.held`` in the settings names those that the model is held to.
     needs : str or None
         The input without which it is always missing: ``seats``, ``usage_limit``, ``mrr``, …
     """

@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.errors import HistoryError
+from data.errors import HistoryError, SettingsError
 from data.settings import Model
-from features.catalogue import FEATURES
+from features.catalogue import FEATURES, by_name
 from training.calibration import Calibration
 from training.outcomes import expanded
 
@@ -237,7 +237,7 @@ def _refuse_too_few(outcomes: pl.DataFrame, horizon_days: int) -> None:
 
 
 def _parameters(settings: Model, names: Sequence[str], stacked: int) -> dict[str, object]:
-    direction = {feature.name: feature.direction for feature in FEATURES} | {"horizon_days": 1}
+    direction = _directions(settings.held) | {"horizon_days": 1}
     return {
         "objective": "binary",
         "learning_rate": settings.learning_rate,
@@ -247,12 +247,24 @@ def _parameters(settings: Model, names: Sequence[str], stacked: int) -> dict[str
         "bagging_fraction": settings.bagging_fraction,
         "bagging_freq": 1,
         "lambda_l2": settings.l2,
-        "monotone_constraints": [direction[name] for name in names],
+        "monotone_constraints": [direction.get(name, 0) for name in names],
         "deterministic": True,
         "force_row_wise": True,
         "num_threads": 1,
         "verbosity": -1,
     }
+
+
+def _directions(held: Sequence[str]) -> dict[str, int]:
+    """How each held feature is expected to act."""
+    free = sorted(name for name in held if name not in by_name or not by_name[name].direction)
+    if free:
+        known = ", ".join(feature.name for feature in FEATURES if feature.direction)
+        raise SettingsError(
+            f"model.held names {', '.join(free)}, of which the catalogue expects no direction."
+            f" It expects one of: {known}."
+        )
+    return {name: by_name[name].direction for name in held}
 
 
 def _bootstraps(expansions: Array, members: int, seed: int) -> NDArray[np.int64]:

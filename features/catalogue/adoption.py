@@ -79,7 +79,7 @@ def _first_uses(who: str, window_days: int, signal: str, direction: int = 0) -> 
 
 def _change(who: str, signal: str) -> Feature:
     change = pl.col(f"first_uses_{who}") - pl.col(f"first_uses_{who}_previous")
-    feature = _count(f"first_uses_{who}_change_60d", change, signal, 120)
+    feature = _count(f"first_uses_{who}_change_60d", change, signal, 120, direction=1)
     return replace(feature, unit="first uses of a feature by a person")
 
 
@@ -91,12 +91,13 @@ FEATURES = (
     _count("features_ever", pl.col("features_ever"), "features_in_use", 0),
     _count("features_new_60d", pl.col("features_new_60d"), "adoption", 60, direction=1),
     _count("features_new_previous_60d", pl.col("features_new_previous_60d"), "adoption", 120),
-    _count("features_new_180d", pl.col("features_new_180d"), "adoption", 180),
+    _count("features_new_180d", pl.col("features_new_180d"), "adoption", 180, direction=1),
     _count(
         "adoption_acceleration_60d",
         _NEW - pl.col("features_new_previous_60d"),
         "adoption",
         120,
+        direction=1,
     ),
     Feature(
         name="features_new_share_60d",
@@ -109,10 +110,16 @@ FEATURES = (
     _first_uses("established", 60, "first_uses", direction=1),
     _first_uses("established", 120, "first_uses"),
     _change("established", "first_uses"),
-    _first_uses("recent", 60, "recent_people"),
+    _first_uses("recent", 60, "recent_people", direction=1),
     _first_uses("recent", 120, "recent_people"),
     _change("recent", "recent_people"),
-    _count("features_of_recent_users_60d", pl.col("features_of_recent"), "recent_people", 60),
+    _count(
+        "features_of_recent_users_60d",
+        pl.col("features_of_recent"),
+        "recent_people",
+        60,
+        direction=1,
+    ),
     _count("features_spread_60d", pl.col("features_spread"), "spread", 60, direction=1),
     _count("features_spread_previous_60d", pl.col("features_spread_previous"), "spread", 120),
     Feature(
@@ -126,7 +133,9 @@ FEATURES = (
         window_days=90,
     ),
     _count("advanced_features_ever", pl.col("advanced_features"), "advanced", 0),
-    _count("advanced_features_new_60d", pl.col("advanced_features_new"), "advanced", 60),
+    _count(
+        "advanced_features_new_60d", pl.col("advanced_features_new"), "advanced", 60, direction=1
+    ),
     _people("advanced_users_ever", pl.col("advanced_people"), 0),
     _people("advanced_users_new_60d", pl.col("advanced_people_new"), 60, direction=1),
     Feature(

@@ -36,7 +36,9 @@ SIGNALS = {
 }
 
 
-def _depth(name: str, unit: str, value: pl.Expr, signal: str, window_days: int) -> Feature:
+def _depth(
+    name: str, unit: str, value: pl.Expr, signal: str, window_days: int, *, direction: int = 0
+) -> Feature:
     return Feature(
         name=name,
         family="depth",
@@ -45,6 +47,7 @@ def _depth(name: str, unit: str, value: pl.Expr, signal: str, window_days: int) 
         signal=signal,
         window_days=window_days,
         silence=0,
+        direction=1 if direction else 0,
     )
 
 
@@ -67,6 +70,7 @@ FEATURES = (
         _growth("active_users_m0", "active_users_m1"),
         "active_users",
         60,
+        direction=1,
     ),
     _depth(
         "active_users_growth_90d",
@@ -74,6 +78,7 @@ FEATURES = (
         _growth("active_users_m0", "active_users_m3"),
         "active_users",
         120,
+        direction=1,
     ),
     _depth(
         "active_users_growth_180d",
@@ -81,17 +86,34 @@ FEATURES = (
         _growth("active_users_m0", "active_users_m6"),
         "active_users",
         210,
+        direction=1,
     ),
     _depth("events_30d", "events", pl.col("events_m0"), "events", 30),
     _depth("events_90d_ago", "events", pl.col("events_m3"), "events", 120),
-    _depth("events_growth_30d", "log ratio", _growth("events_m0", "events_m1"), "events", 60),
-    _depth("events_growth_90d", "log ratio", _growth("events_m0", "events_m3"), "events", 120),
+    _depth(
+        "events_growth_30d",
+        "log ratio",
+        _growth("events_m0", "events_m1"),
+        "events",
+        60,
+        direction=1,
+    ),
+    _depth(
+        "events_growth_90d",
+        "log ratio",
+        _growth("events_m0", "events_m3"),
+        "events",
+        120,
+        direction=1,
+    ),
     _depth("events_growth_360d", "log ratio", _growth("events_m0", "events_m12"), "events", 390),
     _depth("active_days_per_user_30d", "days", _per_user(0), "active_days", 30),
     _depth(
         "active_days_per_user_change_90d", "days", _per_user(0) - _per_user(3), "active_days", 120
     ),
-    _depth("sessions_per_user_30d", "sessions", _per_user(0, "sessions"), "sessions", 30),
+    _depth(
+        "sessions_per_user_30d", "sessions", _per_user(0, "sessions"), "sessions", 30, direction=1
+    ),
     _depth("sessions_per_user_90d_ago", "sessions", _per_user(3, "sessions"), "sessions", 120),
     _depth(
         "weekly_stickiness_30d",
@@ -106,6 +128,7 @@ FEATURES = (
         (_per_user(0, "active_weeks") - _per_user(3, "active_weeks")) / 4,
         "stickiness",
         120,
+        direction=1,
     ),
     _depth("power_users_30d", "people", pl.col("power_users_m0"), "power_users", 30),
     _depth("power_users_90d_ago", "people", pl.col("power_users_m3"), "power_users", 120),

@@ -36,5 +36,5 @@ FEATURES = (
     _spread("departments_90d", "departments", "departments", "users.department"),
     _spread("departments_new_90d", "departments", "departments", "users.department", direction=1),
     _spread("email_domains_90d", "domains", "domains", "users.email_domain"),
-    _spread("email_domains_new_90d", "domains", "domains", "users.email_domain"),
+    _spread("email_domains_new_90d", "domains", "domains", "users.email_domain", direction=1),
 )

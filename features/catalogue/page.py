@@ -39,9 +39,10 @@ def markdown() -> str:
         "# The catalogue of features\n",
         "Made by `make docs` from `features/catalogue/`; do not edit.\n",
         "*Looks back*: the days before the as-of that the value needs; a window that starts before"
-        " the log does is missing. *Silence*: the value when nothing was seen. *Acts*: how the"
-        " model is held to act, all else equal; empty where it is free. *Signal*: the features that"
-        " tell one story, and the sentence in which a CSM reads it (below).\n",
+        " the log does is missing. *Silence*: the value when nothing was seen. *Acts*: how it"
+        " is expected to act, all else equal; `model.held` names those that the model is held to."
+        " *Signal*: the features that tell one story, and the sentence in which a CSM reads it"
+        " (below).\n",
     ]
     for family, members in groupby(FEATURES, key=lambda feature: feature.family):
         parts.append(f"## {family}\n")

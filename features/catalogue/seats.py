@@ -149,7 +149,7 @@ FEATURES = (
         seat_window=True,
         direction=1,
     ),
-    *(_change(months) for months in (1, 2, 3, 6, 12)),
+    *(_change(months, direction=1) for months in (1, 2, 3, 6, 12)),
     _seats_feature(
         name="seat_utilization_slope_180d",
         unit="share of seats per month",
@@ -159,6 +159,7 @@ FEATURES = (
         signal="seat_utilization",
         window_days=150,
         seat_window=True,
+        direction=1,
     ),
     _seats_feature(
         name="seat_utilization_volatility_180d",
@@ -209,6 +210,7 @@ FEATURES = (
         value=_HEADROOM,
         signal="headroom",
         seat_window=True,
+        direction=-1,
     ),
     _seats_feature(
         name="seat_headroom_months",
@@ -233,6 +235,7 @@ FEATURES = (
         signal="headroom",
         window_days=90,
         seat_window=True,
+        direction=-1,
     ),
     _seats_feature(
         name="seat_growth_90d",
@@ -241,9 +244,14 @@ FEATURES = (
         signal="seat_utilization",
         window_days=90,
         seat_window=True,
+        direction=1,
     ),
     _person_feature(
-        name="new_users_30d", value=pl.col("new_users_30d"), signal="new_users", window_days=30
+        name="new_users_30d",
+        value=pl.col("new_users_30d"),
+        signal="new_users",
+        window_days=30,
+        direction=1,
     ),
     _person_feature(
         name="new_users_previous_30d",
@@ -252,25 +260,39 @@ FEATURES = (
         window_days=60,
     ),
     _person_feature(
-        name="new_users_60d", value=pl.col("new_users_60d"), signal="new_users", window_days=60
+        name="new_users_60d",
+        value=pl.col("new_users_60d"),
+        signal="new_users",
+        window_days=60,
+        direction=1,
     ),
     _person_feature(
-        name="new_users_90d", value=pl.col("new_users_90d"), signal="new_users", window_days=90
+        name="new_users_90d",
+        value=pl.col("new_users_90d"),
+        signal="new_users",
+        window_days=90,
+        direction=1,
     ),
     _person_feature(
-        name="new_users_180d", value=pl.col("new_users_180d"), signal="new_users", window_days=180
+        name="new_users_180d",
+        value=pl.col("new_users_180d"),
+        signal="new_users",
+        window_days=180,
+        direction=1,
     ),
     _person_feature(
         name="new_users_change_60d",
         value=_ARRIVALS_CHANGE,
         signal="new_users",
         window_days=120,
+        direction=1,
     ),
     _person_feature(
         name="new_users_acceleration_90d",
         value=pl.col("new_users_90d").cast(pl.Int64) - pl.col("new_users_previous_90d"),
         signal="new_users",
         window_days=180,
+        direction=1,
     ),
     _seats_feature(
         name="new_users_per_seat_90d",
@@ -293,6 +315,7 @@ FEATURES = (
         value=pl.col("months_with_new_users_6m"),
         signal="new_user_recency",
         window_days=180,
+        direction=1,
     ),
     _person_feature(name="people_90d", value=pl.col("people_90d"), signal="people", window_days=90),
     *(
@@ -302,6 +325,7 @@ FEATURES = (
             value=pl.col(f"people_{days}d").cast(pl.Int64) - _LICENSED,
             signal="people",
             window_days=days,
+            direction=1,
         )
         for days in (90, 180, 360)
     ),
@@ -311,12 +335,14 @@ FEATURES = (
         value=pl.col("people_180d") / _LICENSED,
         signal="people",
         window_days=180,
+        direction=1,
     ),
     _person_feature(
         name="users_rolling_off",
         value=pl.col("rolling_off"),
         signal="rolling_off",
         seat_window=True,
+        direction=-1,
     ),
     _seats_feature(
         name="rolling_off_per_seat",
@@ -324,6 +350,7 @@ FEATURES = (
         value=pl.col("rolling_off") / _LICENSED,
         signal="rolling_off",
         seat_window=True,
+        direction=-1,
     ),
     _person_feature(
         name="lost_users",
@@ -331,6 +358,7 @@ FEATURES = (
         signal="rolling_off",
         window_days=30,
         seat_window=True,
+        direction=-1,
     ),
     _person_feature(
         name="returned_users",
@@ -354,5 +382,6 @@ FEATURES = (
         value=pl.col("provisioned") / _LICENSED,
         signal="provisioned",
         needs="users.created_at and seats",
+        direction=1,
     ),
 )

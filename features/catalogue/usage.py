@@ -148,8 +148,11 @@ FEATURES = (
         (pl.col("api_calls_m0") + 1).log() - (pl.col("api_calls_m3") + 1).log(),
         "api_volume",
         120,
+        direction=1,
     ),
-    _api("api_months_above_20_percent", "months", _months_above(0.2), "api_volume", 210),
+    _api(
+        "api_months_above_20_percent", "months", _months_above(0.2), "api_volume", 210, direction=1
+    ),
     _api(
         "usage_ratio",
         "share of the limit",
@@ -178,6 +181,7 @@ FEATURES = (
             30 + back * 30,
             silence=None,
             needs="usage_limit",
+            direction=1,
         )
         for back in (1, 2, 3, 6, 12)
     ),
@@ -190,6 +194,7 @@ FEATURES = (
         180,
         silence=None,
         needs="usage_limit",
+        direction=1,
     ),
     _api(
         "usage_ratio_volatility_180d",
@@ -227,6 +232,7 @@ FEATURES = (
         30,
         silence=None,
         needs="usage_limit",
+        direction=-1,
     ),
     *_spend("usage_per_mrr", "api_calls", "usage_spend"),
     *_spend("events_per_mrr", "events", "events_spend"),
@@ -243,6 +249,7 @@ FEATURES = (
         120,
         silence=None,
         needs="usage_limit",
+        direction=-1,
     ),
     _api(
         "api_in_first_90_days",

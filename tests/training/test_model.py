@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_series_equal
 
-from data.errors import HistoryError
+from data.errors import HistoryError, SettingsError
 from data.settings import Settings
 from features.catalogue import FEATURES, NAMES, by_name
 from training import model, outcomes
@@ -100,7 +100,7 @@ def test_the_order_of_the_panel_columns_is_immaterial(fitted: Propensity, histor
     assert (fitted.estimate(backwards).margin == fitted.estimate(history.snapshots).margin).all()
 
 
-DIRECTED = [feature.name for feature in FEATURES if feature.direction]
+DIRECTED = Settings().model.held
 
 
 @pytest.mark.parametrize("name", DIRECTED)
@@ -129,6 +129,32 @@ def _small() -> Any:
     return Settings().model.model_copy(
         update={"members": 2, "rounds": 15, "min_leaf_rows": 5, "horizons_days": (60,)}
     )
+
+
+def test_a_direction_can_be_let_go(history: Any) -> None:
+    name, free = "days_since_new_user", _small().model_copy(update={"held": ()})
+    known = history.known()
+    # In this history the column acts the other way round.
+    turned = known.snapshots.with_columns(pl.col("seat_utilization").alias(name))
+
+    fitted = model.fit(
+        turned, known.outcomes, free, horizon_days=60, inputs=(name, "tenure_days", "mrr")
+    )
+
+    low, high = (
+        fitted.estimate(turned.head(30).with_columns(pl.lit(use).alias(name))).margin
+        for use in (0.2, 1.1)
+    )
+    assert (high > low).all()
+
+
+@pytest.mark.parametrize("name", ["tenure_days", "no_such_feature"])
+def test_to_hold_what_has_no_direction_is_refused(history: Any, name: str) -> None:
+    held = _small().model_copy(update={"held": ("seat_utilization", name)})
+    known = history.known()
+
+    with pytest.raises(SettingsError, match=f"model.held names {name}"):
+        model.fit(known.snapshots, known.outcomes, held, horizon_days=60)
 
 
 def test_what_the_data_says_in_the_known_direction_is_learned(
