@@ -1,8 +1,8 @@
 """``expansion.toml`` and the environment, read once into frozen settings.
 
-Every setting has a unit, a bound, a default that works for the simulator, and one line of
-description. An unknown setting is refused with the nearest name we know. Secrets are never written
-in the file: a value may name an environment variable as ``${NAME}``.
+What may be set stands in :mod:`data.sections`. An unknown setting is refused with the nearest name
+we know. Secrets are never written in the file: a value may name an environment variable as
+``${NAME}``.
 """
 
 import difflib
@@ -12,12 +12,30 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from data.errors import SettingsError
+from data.sections import (
+    MONTH_DAYS,
+    Adoption,
+    Columns,
+    Crm,
+    Eligibility,
+    Engine,
+    Evaluation,
+    Model,
+    Outcome,
+    Query,
+    Registry,
+    Roles,
+    Scoring,
+    Seats,
+    Section,
+    Tables,
+)
 
 __all__ = [
     "MONTH_DAYS",
@@ -39,252 +57,16 @@ __all__ = [
     "load",
 ]
 
-MONTH_DAYS: Final = 30
 _PASSWORD_IN_URL = re.compile(
     r"://[^/\s:@]*:(?!\$\{\w+\}@|\d+/)[^\s@]+@|[?&;](password|pwd)=(?!\$\{)", re.IGNORECASE
 )
 _SOURCES = ("tables.events", "tables.subscriptions", "tables.accounts", "tables.users")
 # How pydantic names the branches of a union, between the names that a user wrote.
 _BRANCHES = {"str", "tuple[str, ...]", "Query", "date", "literal['today','data end']"}
-# Where the sign is plain on its own. Holding more of what the catalogue expects was no better.
-_HELD = (
-    "seat_utilization",
-    "seat_days_above_80_percent",
-    "seat_agreement_60d",
-    "seat_headroom_months",
-    "new_users_per_seat_90d",
-    "days_since_new_user",
-    "features_new_60d",
-    "first_uses_established_60d",
-    "features_spread_60d",
-    "advanced_users_new_60d",
-    "api_growth_30d",
-    "usage_ratio",
-    "usage_months_above_80_percent",
-    "departments_new_90d",
-)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Query(_Section):
-    """A table that lives in a SQL database."""
-
-    url: str = Field(description="SQLAlchemy URL; keep the password in ${A_VARIABLE}.")
-    query: str = Field(description="The SELECT that yields the table.")
-
-
-Source = str | tuple[str, ...] | Query
-
-
-class Tables(_Section):
-    """Where the four tables are: a path, a glob, a list of them, an s3:// URL, or a query."""
-
-    folder: str = Field(".", description="Paths start here; itself relative to the settings file.")
-    events: Source = Field("events/*.parquet", description="The product log.")
-    subscriptions: Source = Field("subscriptions.parquet", description="The contract history.")
-    accounts: Source = Field("accounts.parquet", description="The customer companies.")
-    users: Source | None = Field(None, description="The people, where known.")
-    time_zone: str | None = Field(
-        None, description="Zone of times stored without one; without it they are refused."
-    )
-    known_at_reliable_from: date | None = Field(
-        None, description="Earlier known_at stamps are a first bulk load and are not believed."
-    )
-    stable: tuple[Literal["department", "email_domain", "seat_type"], ...] = Field(
-        (), description="User attributes that never change; undated ones are else not features."
-    )
-    max_quarantine_share: float = Field(
-        0.05, ge=0, le=1, description="Share of a table's rows above which the run stops."
-    )
-
-
-class Columns(_Section):
-    """Our column names on the left, the warehouse's on the right."""
-
-    events: Mapping[str, str] = Field({}, description="e.g. timestamp = 'occurred_at'.")
-    subscriptions: Mapping[str, str] = Field({}, description="e.g. usage_limit = 'api_limit'.")
-    accounts: Mapping[str, str] = Field({}, description="e.g. csm = 'owner_email'.")
-    users: Mapping[str, str] = Field({}, description="e.g. created_at = 'created_date'.")
-
-
-class Roles(_Section):
-    """Which event names play which role; every other name is feature use."""
-
-    api_call: tuple[str, ...] = ("api_call", "api_request")
-    integration: tuple[str, ...] = ("integration", "integration_sync", "integration_connected")
-    user_added: tuple[str, ...] = ("user_added", "user_created", "invite_accepted")
-    user_removed: tuple[str, ...] = ("user_removed", "user_deactivated")
-    login: tuple[str, ...] = ("login", "sign_in")
-    support_ticket: tuple[str, ...] = ("support_ticket", "ticket")
-    nps: tuple[str, ...] = ("nps", "nps_response")
-
-    @model_validator(mode="after")
-    def _one_role_each(self) -> "Roles":
-        names = [name for role in type(self).model_fields for name in getattr(self, role)]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"event name(s) with two roles: {', '.join(twice)}")
-        return self
-
-    def of(self) -> dict[str, str]:
-        """Event name → role, for the names that have one."""
-        return {name: role for role in type(self).model_fields for name in getattr(self, role)}
-
-
-class Seats(_Section):
-    """What makes a paid seat an active one."""
-
-    events: tuple[str, ...] = Field(
-        (), description="Event names that make a seat active; empty: any feature use."
-    )
-    window_days: int = Field(
-        MONTH_DAYS,
-        ge=MONTH_DAYS,
-        le=360,
-        multiple_of=MONTH_DAYS,
-        description="A seat is active when used in the last so many days; whole 30-day months.",
-    )
-
-
-class Adoption(_Section):
-    """Which features are advanced: the ones that deepen the use."""
-
-    advanced: tuple[str, ...] = Field(
-        (), description="Names of the advanced features; empty: those that few accounts had used."
-    )
-    rare_share: float = Field(
-        0.25, ge=0, le=1, description="Few: at most this share of the accounts, as of the day."
-    )
-
-
-class Outcome(_Section):
-    """What counts as an expansion, and how soon."""
-
-    horizon_days: int = Field(60, ge=7, le=180, description="Days after the as-of, end excluded.")
-    min_rise: float = Field(
-        0.0, ge=0, le=10, description="Least rise of seats, limit or revenue, as a share."
-    )
-    revert_days: int = Field(
-        7, ge=0, le=90, description="A rise undone within so many days never happened."
-    )
-    booking_lag_days: int = Field(
-        0, ge=0, le=90, description="Days by which bookings reach us late; windows wait for them."
-    )
-    plans: tuple[str, ...] = Field((), description="Plans in rising order; else by their MRR.")
-
-
-class Eligibility(_Section):
-    """Which accounts are trained on and scored; the others are counted by reason."""
-
-    silent_days: int = Field(
-        90, ge=30, le=360, multiple_of=MONTH_DAYS, description="No event for so long: not eligible."
-    )
-    burn_in_days: int = Field(
-        180, ge=0, le=720, description="First days of the log that are not trained on."
-    )
-
-
-class Model(_Section):
-    """How the probability is learned. The defaults are those of a small history."""
-
-    horizons_days: tuple[int, ...] = Field(
-        (14, 30, 45, 60, 90, 120, 180),
-        description="Horizons learned together; one value gives the plain classifier.",
-    )
-    weekly_anchors: int = Field(1, ge=1, le=4, description="30-day grids pooled, 7 days apart.")
-    members: int = Field(5, ge=2, le=50, description="Boosters on account bootstraps.")
-    rounds: int = Field(220, ge=10, le=5000, description="Trees per booster.")
-    learning_rate: float = Field(0.03, gt=0, le=1, description="Shrinkage per tree.")
-    leaves: int = Field(8, ge=2, le=256, description="Leaves per tree.")
-    min_leaf_rows: int = Field(100, ge=1, le=100_000, description="Snapshots per leaf, at least.")
-    feature_fraction: float = Field(0.5, gt=0, le=1, description="Columns offered to a tree.")
-    bagging_fraction: float = Field(0.7, gt=0, le=1, description="Rows offered to a tree.")
-    l2: float = Field(10.0, ge=0, le=1e6, description="Ridge on leaf values.")
-    held: tuple[str, ...] = Field(
-        _HELD, description="Features held to act in the direction that the catalogue expects."
-    )
-    seed: int = Field(7, ge=0, description="Same data, same seed, same bytes.")
-
-    @model_validator(mode="after")
-    def _rising(self) -> "Model":
-        if list(self.horizons_days) != sorted(set(self.horizons_days)) or not self.horizons_days:
-            raise ValueError("horizons_days must be a rising list of days")
-        if not 1 <= self.horizons_days[0] <= self.horizons_days[-1] <= 180:
-            raise ValueError("horizons_days must lie between 1 and 180 days")
-        return self
-
-
-class Evaluation(_Section):
-    """The walk through history that tells what the model is worth."""
-
-    first_as_of: date | None = Field(None, description="First as-of judged; else the last third.")
-    refit_months: int = Field(6, ge=1, le=36, description="30-day months between two cuts.")
-    capacity: int = Field(20, ge=1, description="Accounts a team can work per 30-day as-of.")
-    resamples: int = Field(200, ge=20, le=10_000, description="Account bootstraps per interval.")
-
-
-class Scoring(_Section):
-    """The weekly job."""
-
-    max_log_age_days: int = Field(
-        7, ge=1, le=365, description="A log that ended longer before the as-of is refused."
-    )
-    lead_days: int = Field(
-        21, ge=0, le=180, description="An expansion conversation starts so long before it."
-    )
-    date_width_days: int = Field(
-        130, ge=1, le=180, description="Widest 80 % interval for which a date is still shown."
-    )
-    date_min_probability: float = Field(
-        0.1, ge=0, le=1, description="Least chance within 180 days for which a date is shown."
-    )
-    plateau_days: int = Field(180, ge=60, le=360, description="High and flat for so long: no ask.")
-
-
-class Crm(_Section):
-    """Where the list goes."""
-
-    name: Literal["sql"] = Field("sql", description="Which CRM to write to.")
-    url: str | None = Field(None, description="SQLAlchemy URL; else crm.db in the state folder.")
-
-
-class Engine(_Section):
-    """Where the log is read: on this machine, or on a cluster."""
-
-    kind: Literal["polars", "spark"] = Field("polars", description="Who reads the log.")
-    master: str = Field(
-        "local[*]",
-        description="Spark's master, such as spark://host:7077 or yarn; spark-submit's own holds.",
-    )
-    options: Mapping[str, str] = Field(
-        {}, description="Spark's settings, e.g. 'spark.executor.memory' = '8g'."
-    )
-    task_rows: int = Field(
-        1_000_000, ge=100, description="Rows of a Parquet file that one Spark task reads."
-    )
-
-    @model_validator(mode="after")
-    def _classic(self) -> "Engine":
-        if self.master.startswith("sc://"):
-            raise ValueError("expected a master that runs the driver here, not Spark Connect")
-        return self
-
-
-class Registry(_Section):
-    """Where experiments and models live."""
-
-    tracking_uri: str | None = Field(
-        None, description="MLflow tracking URI; else mlflow.db in the state folder."
-    )
-    experiment: str = Field("expansion", description="MLflow experiment.")
-    model: str = Field("expansion", description="Registered model.")
-
-
-class Settings(_Section):
+class Settings(Section):
     """Everything ``expansion.toml`` may say."""
 
     as_of: date | Literal["today", "data end"] = Field(
