@@ -29,13 +29,13 @@ SIGNALS = {
         facts=("usage_months_above_80_percent",),
     ),
     "usage_spend": Signal(
-        "usage for the money is {{ percent(usage_per_mrr_change_90d|abs) }}"
+        "API calls for the same money are {{ percent(usage_per_mrr_change_90d|abs) }}"
         " {% if usage_per_mrr_change_90d >= 0 %}above{% else %}below{% endif %} that of three"
         " months ago",
         facts=("usage_per_mrr_change_90d",),
     ),
     "events_spend": Signal(
-        "use for the money is {{ percent(events_per_mrr_change_90d|abs) }}"
+        "use for the same money is {{ percent(events_per_mrr_change_90d|abs) }}"
         " {% if events_per_mrr_change_90d >= 0 %}above{% else %}below{% endif %} that of three"
         " months ago",
         facts=("events_per_mrr_change_90d",),
