@@ -27,7 +27,8 @@ from features.due import DailyTable, Due, Named
 __all__ = ["Activity", "build"]
 
 # Part of every cache key: raise it when a partition is read differently.
-VERSION: Final = 4
+VERSION: Final = 5
+_WRITTEN: Final[dict[str, Any]] = {"compression": "lz4", "row_group_size": 131_072}
 # Names repeat by the million: as categories they are grouped as numbers, not as text.
 _NAMES: Final = ("account_id", "user_id", "role", "feature")
 _NAME: Final = pl.Categorical()
@@ -239,19 +240,23 @@ class _Polars:
 def _make(due: Due, named: Named) -> None:
     """Read a partition and keep its tables.
 
-    In no order: all that is made of them is sums, extremes and counts, and sorting names would
-    take longer than counting them.
+    In no order of names: all that is made of them is sums, extremes and counts, and sorting names
+    would take longer than counting them.
     """
     span = due.span
     with reading(span.partition.name):
         rows, copies = repeats.first_copies(span, due.others) if due.has_ids else (span.rows(), 0)
         events = _numbered(named(nw.from_native(rows)).to_native(), held=span.is_small)
-        made = pl.collect_all(
-            [table.made(nw.from_native(events)).to_native() for table in _TABLES.values()],
-            engine="streaming",
-        )
+        # One after the other: what one of them holds in memory the next can use.
+        made = [
+            table.made(nw.from_native(events)).to_native().collect(engine="streaming")
+            for table in _TABLES.values()
+        ]
+    # By day, so that a month is read without the rest; first uses are read as a whole.
+    made[:2] = [table.sort("day") for table in made[:2]]
     for name, table in zip(_TABLES, made, strict=True):
-        write = partial(table.write_parquet, metadata={"copies": str(copies)})
+        told = {"copies": str(copies)}
+        write = partial(table.write_parquet, metadata=told, **_WRITTEN)
         atomically(due.kept.file(name), write)
 
 

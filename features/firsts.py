@@ -76,14 +76,30 @@ def settled(tables: Sequence[kept.Kept], last_days: Sequence[date]) -> list[Path
     if not tables:
         return []
     month = (max(last_days).replace(day=1) - timedelta(days=1)).replace(day=1)
-    old = [table for table, last in zip(tables, last_days, strict=True) if last < month]
-    if len(old) < 2:
+    dated = sorted(zip(last_days, tables, strict=True), key=lambda one: (one[0], one[1].partition))
+    old = [table for last, table in dated if last < month]
+    new = [table.file(_TABLE) for last, table in dated if last >= month]
+    return [*_merged(old), *new]
+
+
+def _merged(tables: Sequence[kept.Kept]) -> list[Path]:
+    """The merged table of some partitions, made from that of the first of them if there is one."""
+    if len(tables) < 2:
         return [table.file(_TABLE) for table in tables]
-    state = kept.digest(*sorted(f"{table.partition}-{table.state}" for table in old))
-    merged = kept.Kept(old[0].folder, kept.digest("first uses"), old[0].rules, state)
+    merged = _place(tables)
     if not merged.whole([_TABLE]):
-        rows = pl.scan_parquet([table.file(_TABLE) for table in old])
-        first = earliest(rows, KEYS).drop("several")
-        write = partial(first.write_parquet, metadata={"copies": "0"})
+        # Most weeks only add to what was merged before.
+        counts = range(len(tables) - 1, 1, -1)
+        known = next((n for n in counts if _place(tables[:n]).whole([_TABLE])), 0)
+        files = [_place(tables[:known]).file(_TABLE)] if known else []
+        files += [table.file(_TABLE) for table in tables[known:]]
+        first = earliest(pl.scan_parquet(files), KEYS).drop("several")
+        write = partial(first.write_parquet, metadata={"copies": "0"}, compression="lz4")
         atomically(merged.file(_TABLE), write)
-    return [merged.file(_TABLE), *(table.file(_TABLE) for table in tables if table not in old)]
+    return [merged.file(_TABLE)]
+
+
+def _place(tables: Sequence[kept.Kept]) -> kept.Kept:
+    """Where the merged table of some partitions lies."""
+    state = kept.digest(*(f"{table.partition}-{table.state}" for table in tables))
+    return kept.Kept(tables[0].folder, kept.digest("first uses"), tables[0].rules, state)

@@ -93,7 +93,7 @@ def build(
     people = _dated_only(
         tables.users.rows, settings.tables.stable, settings.tables.known_at_reliable_from
     )
-    eligible, excluded = [], []
+    made: dict[datetime, tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]] = {}
     for phase in _by_phase(as_ofs):
         reach = (phase[-1] - phase[0]).days // MONTH_DAYS + len(DEPTH_MONTHS)
         grid = fold(log, phase[-1], depth_months=reach)
@@ -109,16 +109,23 @@ def build(
             verdict = _verdicts(
                 tables.accounts.rows, counted, as_of, settings.eligibility.silent_days
             )
-            excluded.append(verdict.filter(pl.col("reason").is_not_null()))
-            fit = verdict.filter(pl.col("reason").is_null()).select("account_id")
-            eligible.append(counted.join(fit, on="account_id", how="semi"))
+            made[as_of] = _at(counted, verdict, seat_days)
             if progress:
-                progress(len(eligible), len(as_ofs))
-    order = ["as_of", "account_id"]
-    valued = _valued(pl.concat(eligible), seat_days)
+                progress(len(made), len(as_ofs))
+    return Panel(
+        *(pl.concat(parts) for parts in zip(*(made[at] for at in sorted(made)), strict=True))
+    )
+
+
+def _at(
+    counted: pl.DataFrame, verdict: pl.DataFrame, seat_days: int
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """The snapshots of one as-of, who is excluded, and the quantiles of the peers."""
+    fit = verdict.filter(pl.col("reason").is_null()).select("account_id")
+    valued = _valued(counted.join(fit, on="account_id", how="semi"), seat_days)
     quantiles = peers.quantiles(valued, among_peers.OF)
-    snapshots = _placed(valued, quantiles)
-    return Panel(snapshots.sort(order), pl.concat(excluded).sort(order), quantiles)
+    excluded = verdict.filter(pl.col("reason").is_not_null())
+    return _placed(valued, quantiles).sort("account_id"), excluded.sort("account_id"), quantiles
 
 
 def _by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:

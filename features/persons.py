@@ -53,7 +53,7 @@ def at(grid: Grid, users: pl.DataFrame, as_of: datetime, *, seat_months: int) ->
     seat_day_months = SEAT_DAY_MONTHS + seat_months
     person = _ever(rows).join(_lately(rows, seat_day_months), on=_PERSON, how="left")
     told = _told(person, as_of, seat_day_months).join(_attributes(users), on="user_id", how="left")
-    return told.with_columns(pl.col("paid").fill_null(value=True)).collect()
+    return told.with_columns(pl.col("paid").fill_null(value=True)).collect(engine="streaming")
 
 
 def _ever(rows: pl.LazyFrame) -> pl.LazyFrame:

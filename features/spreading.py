@@ -87,14 +87,19 @@ def _first_uses() -> list[pl.Expr]:
 
 def _by_feature(first: pl.LazyFrame, persons: pl.DataFrame) -> pl.LazyFrame:
     """When the champion and when others came to each feature of an account, in days ago."""
-    is_champion = (pl.col("user_id") == pl.col("champion")).fill_null(value=False)
-    rows = first.join(_champions(persons), on="account_id", how="left").select(
-        "account_id", "feature", "since", is_champion=is_champion
+    champions = _champions(persons).collect()
+    # A champion may be nobody's champion in another account: few rows, looked at one by one.
+    named = pl.col("user_id").is_in(champions["user_id"].implode())
+    key, since = ["account_id", "feature"], pl.col("since")
+    candidates = first.filter(named)
+    by_champion = candidates.join(champions.lazy(), on=_PERSON, how="semi").group_by(key)
+    others = pl.concat(
+        [first.filter(~named), candidates.join(champions.lazy(), on=_PERSON, how="anti")]
     )
-    since = pl.col("since")
-    return rows.group_by("account_id", "feature").agg(
-        champion=since.filter("is_champion").max(),
-        others=since.filter(~pl.col("is_champion")).max(),
+    return (
+        others.group_by(key)
+        .agg(others=since.max())
+        .join(by_champion.agg(champion=since.max()), on=key, how="full", coalesce=True)
     )
 
 
@@ -106,7 +111,7 @@ def _champions(persons: pl.DataFrame) -> pl.LazyFrame:
         .filter(events > 0, events == events.max().over("account_id"))
         .with_columns(pl.col("user_id").cast(pl.String))
         .group_by("account_id")
-        .agg(pl.col("user_id").min().cast(pl.Categorical).alias("champion"))
+        .agg(pl.col("user_id").min().cast(pl.Categorical))
     )
 
 

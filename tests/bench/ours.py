@@ -11,7 +11,7 @@ import polars as pl
 
 from data import contracts, settings, sources
 from data.settings import MONTH_DAYS, Settings
-from features import panel
+from features import grid, panel, persons
 from features.activity import Activity
 from training import pipeline
 
@@ -82,10 +82,14 @@ def weekly(folder: Path) -> dict[str, Any]:
     (tables, log), activity_seconds = timed(lambda: pipeline.read(config, now=generator.NOW))
     last = pipeline.as_of_from(config, log, now=generator.NOW)
     built, panel_seconds = timed(lambda: panel.build(log, tables, [last], config))
+    # Once more, to tell how much of the panel it was.
+    depth_months = len(persons.DEPTH_MONTHS)
+    _, fold_seconds = timed(lambda: grid.fold(log, last, depth_months=depth_months))
     return {
         "seconds": activity_seconds + panel_seconds,
         "activity_seconds": activity_seconds,
         "panel_seconds": panel_seconds,
+        "fold_seconds": fold_seconds,
         "rebuilt": log.rebuilt,
         "snapshots": built.snapshots.height,
     }

@@ -131,7 +131,17 @@ The whole build starts with an empty cache and makes {whole["features"]} feature
 by file; of two ways the cheaper counts ({scans}).
 
 One file late: {found["hard"]["late"]["seconds"]:.1f} s to read the log again.
+
+{_week(found["hard"]["weekly"])}
 """
+
+
+def _week(weekly: Mapping[str, Any]) -> str:
+    return f"""\
+The weekly run reads the new file in {weekly["activity_seconds"]:.1f} s and makes the panel in
+{weekly["panel_seconds"]:.1f} s, of which folding the daily tables of the whole log takes
+{weekly["fold_seconds"]:.1f} s: the 30-day months of this week end on other days than last
+week's, so every month is counted anew. That bounds it."""
 
 
 _STEPS = {

@@ -24,6 +24,9 @@ def main() -> None:
     """Read the command line; as a child, run one step."""
     told = _arguments()
     if told.step:
+        import data  # noqa: F401, PLC0415 - as every command does, before Polars
+
+        # isort: split
         import steps  # noqa: PLC0415 - heavy, and only for children
 
         steps.main(told.step, told.folder, told.events)
