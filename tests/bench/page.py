@@ -38,6 +38,10 @@ def markdown(found: Found, events: int) -> str:
             *_table(
                 ("step", "log", "seconds", "of them log", "CPU seconds", "peak GB"), _seconds(found)
             ),
+            "## Where the time of the whole build goes\n",
+            "A run of its own on the hard log, with a clock around every function: the seconds that"
+            " are its own, without those of the functions it calls.\n",
+            *_table(("function", "calls", "seconds"), _profile(found["hard"]["profile"])),
             "## The logs\n",
             *_table(
                 ("log", "events", "MB per M events", "cache, MB per M events", "daily rows"),
@@ -92,6 +96,8 @@ def _rebuilt(name: str, step: Mapping[str, Any]) -> tuple[str, ...]:
 def _seconds(found: Found) -> Iterable[tuple[str, ...]]:
     for log, steps in found.items():
         for name, step in steps.items():
+            if "seconds" not in step:  # the profile, which has clocks everywhere
+                continue
             of_log = step.get("activity_seconds")
             yield (
                 _STEPS[name],
@@ -110,6 +116,11 @@ def _logs(found: Found) -> Iterable[tuple[str, ...]]:
         per_million = [whole[kind] / whole["events"] for kind in ("log_bytes", "cache_bytes")]
         told = (f"{bytes_per_event:.1f}" for bytes_per_event in per_million)
         yield (_LOGS[log], f"{whole['events']:,}", *told, rows)
+
+
+def _profile(step: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    for name, calls, own in step["functions"]:
+        yield (f"`{name}`", f"{calls:,.0f}", f"{own:.1f}")
 
 
 def _table(head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -73,7 +73,8 @@ def measure(folder: Path, events: int) -> dict[str, Figures]:
     simulated = _log(folder, "simulated", events)
     return {
         "tenth": _figures(tenth, events // 10, ("whole", "pandas")),
-        "hard": _figures(hard, events, ("scan", "whole", "duckdb"))
+        "hard": _figures(hard, events, ("profile",))
+        | _figures(hard, events, ("scan", "whole", "duckdb"))
         | _changed(hard, events, "add a week", "weekly")
         | _changed(hard, events, "deliver a month again", "late"),
         "simulated": _figures(simulated, events, ("scan", "whole", "duckdb")),
