@@ -36,7 +36,7 @@ def atomically(file: Path, write: Callable[[Path], object]) -> None:
         draft.replace(file)
     except (OSError, pl.exceptions.ComputeError) as error:
         raise DeliveryError(
-            f"{file} could not be written: {_plain(error)}; free some space or name another place."
+            f"{file} could not be written: {_plain(error, draft)}; free some space or name another place."
             " What stood there before is unchanged."
         ) from error
     finally:
@@ -73,7 +73,13 @@ def table(frame: pl.DataFrame, file: Path) -> None:
     atomically(file, flat.write_csv)
 
 
-def _plain(error: OSError | pl.exceptions.ComputeError) -> str:
+def _plain(error: OSError | pl.exceptions.ComputeError, draft: Path) -> str:
     """What the system said, without what Polars puts around it."""
     told = getattr(error, "strerror", None) or str(error).rpartition("IO error: ")[2]
+    if "thrift" in told:  # the last bytes of a Parquet file fail without saying why: ask again
+        try:
+            with draft.open("ab") as opened:
+                opened.write(b"again")
+        except OSError as again:
+            told = again.strerror or told
     return re.split(r" \(os error|\n", told)[0]
