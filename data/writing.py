@@ -36,8 +36,8 @@ def atomically(file: Path, write: Callable[[Path], object]) -> None:
         draft.replace(file)
     except (OSError, pl.exceptions.ComputeError) as error:
         raise DeliveryError(
-            f"{file} could not be written: {_plain(error, draft)}; free some space or name another place."
-            " What stood there before is unchanged."
+            f"{file} could not be written: {_plain(error, draft)}; free some space or name another"
+            " place. What stood there before is unchanged."
         ) from error
     finally:
         with suppress(OSError):
