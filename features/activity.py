@@ -62,6 +62,7 @@ _TABLES: Final = {
     "volume.parquet": DailyTable(daily.volume, _VOLUME),
     "first_uses.parquet": DailyTable(daily.first_uses, _FIRST_USES),
 }
+_READ_BY_MONTH: Final = ("people.parquet", "volume.parquet")
 _SURVEY: Final = "survey.json"
 
 
@@ -245,18 +246,17 @@ def _make(due: Due, named: Named) -> None:
     """
     span = due.span
     with reading(span.partition.name):
-        rows, copies = repeats.first_copies(span, due.others) if due.has_ids else (span.rows(), 0)
-        events = _numbered(named(nw.from_native(rows)).to_native(), held=span.is_small)
+        valid, copies = repeats.first_copies(span, due.others) if due.has_ids else (span.rows(), 0)
+        events = _numbered(named(nw.from_native(valid)).to_native(), held=span.is_small)
         # One after the other: what one of them holds in memory the next can use.
         made = [
             table.made(nw.from_native(events)).to_native().collect(engine="streaming")
             for table in _TABLES.values()
         ]
-    # By day, so that a month is read without the rest; first uses are read as a whole.
-    made[:2] = [table.sort("day") for table in made[:2]]
     for name, table in zip(_TABLES, made, strict=True):
-        told = {"copies": str(copies)}
-        write = partial(table.write_parquet, metadata=told, **_WRITTEN)
+        # By day, so that a month is read without the rest.
+        rows = table.sort("day") if name in _READ_BY_MONTH else table
+        write = partial(rows.write_parquet, metadata={"copies": str(copies)}, **_WRITTEN)
         atomically(due.kept.file(name), write)
 
 
