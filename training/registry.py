@@ -1,12 +1,9 @@
 """Where runs and models are kept: the only module that imports MLflow.
 
-A model is LightGBM's own text format and a JSON card. Nothing is pickled, so loading executes no
-code; the registry keeps the card's digest and the card those of the boosters, and both are checked
-before anything is parsed.
+What a model is as files, and why reading them executes no code, stands in
+:mod:`training.artifact`; the registry keeps the digest of its card as a tag of the version.
 """
 
-import hashlib
-import json
 import logging
 import os
 import re
@@ -16,24 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import lightgbm as lgb
 import mlflow
 from mlflow.exceptions import MlflowException
 
 from data.errors import ModelError
 from data.settings import Settings
-from features.catalogue import by_name
-from training.calibration import Calibration
-from training.model import INPUTS, Propensity
+from training import artifact
+from training.model import Propensity
 
 __all__ = ["CHAMPION", "Registered", "load", "register"]
 
 CHAMPION: Final = "champion"
 _PREVIOUS: Final = "previous"
-_CARD: Final = "card.json"
 _DIGEST: Final = "card_sha256"
 _FOLDER: Final = "model"
-_FORMAT: Final = 1
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ def register(
         for name, figure in (plots or {}).items():
             client.log_figure(run.info.run_id, figure, f"plots/{name}")
         with tempfile.TemporaryDirectory() as folder:
-            digest = _write(model, Path(folder), about)
+            digest = artifact.write(model, Path(folder), about)
             client.log_artifacts(run.info.run_id, folder, _FOLDER)
         client.set_terminated(run.info.run_id)
         return _promote(client, settings.registry.model, run, digest)
@@ -124,12 +117,13 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
         raise ModelError(
             f"no {alias} model is registered as {name!r}; run `expansion train` first."
         ) from None
+    called = f"model version {found.version}"
     with tempfile.TemporaryDirectory() as folder:
         try:
             where = client.download_artifacts(found.run_id, _FOLDER, folder)
         except (MlflowException, OSError) as error:
-            raise _altered(found.version, _first_line(error)) from None
-        model, card = _read(Path(where), found.version, found.tags.get(_DIGEST))
+            raise artifact.altered(called, _first_line(error)) from None
+        model, card = artifact.read(Path(where), found.tags.get(_DIGEST), called=called)
     return Registered(model, str(found.version), card)
 
 
@@ -176,80 +170,6 @@ def _promote(client: Any, name: str, run: Any, digest: str) -> str:  # noqa: ANN
         client.set_registered_model_alias(name, _PREVIOUS, aliases[CHAMPION])
     client.set_registered_model_alias(name, CHAMPION, version)
     return str(version)
-
-
-def _write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> str:
-    """Write the boosters and the card, and return the card's digest."""
-    digests = {}
-    for number, booster in enumerate(model.boosters):
-        text = booster.model_to_string()
-        (folder / f"booster_{number}.txt").write_text(text, encoding="utf-8")
-        digests[f"booster_{number}.txt"] = _digest(text)
-    card = {
-        "format": _FORMAT,
-        "lightgbm": lgb.__version__,
-        "features": {name: by_name[name].unit for name in model.inputs},
-        "horizons_days": model.horizons_days,
-        "horizon_days": model.horizon_days,
-        "calibration": {
-            "slope": model.calibration.slope,
-            "intercept": model.calibration.intercept,
-        },
-        "boosters": digests,
-        **about,
-    }
-    text = json.dumps(card, indent=2)
-    (folder / _CARD).write_text(text, encoding="utf-8")
-    return _digest(text)
-
-
-def _read(folder: Path, version: str, digest: str | None) -> tuple[Propensity, dict[str, Any]]:
-    card = json.loads(_verified(folder / _CARD, digest, version))
-    _refuse_other_features(card["features"], version)
-    # LightGBM's parser trusts its input: nothing unverified may reach it.
-    texts = {
-        name: _verified(folder / name, digest, version) for name, digest in card["boosters"].items()
-    }
-    model = Propensity(
-        boosters=tuple(lgb.Booster(model_str=text) for text in texts.values()),
-        inputs=tuple(card["features"]),
-        horizons_days=tuple(card["horizons_days"]),
-        horizon_days=card["horizon_days"],
-        calibration=Calibration(**card["calibration"]),
-    )
-    return model, card
-
-
-def _verified(file: Path, digest: str | None, version: str) -> str:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise _altered(version, f"{file.name} is missing or damaged") from None
-    if _digest(text) != digest:
-        raise _altered(version, f"{file.name} does not match its digest")
-    return text
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _refuse_other_features(features: Mapping[str, str], version: str) -> None:
-    present = {name: by_name[name].unit for name in INPUTS}
-    differing = sorted({name for name, _ in features.items() ^ present.items()})
-    if differing:
-        raise ModelError(
-            f"model version {version} was trained on other features than this catalogue has"
-            f" ({', '.join(differing[:3])}{', …' if len(differing) > 3 else ''} differ); run"
-            " `expansion train` again."
-        )
-
-
-def _altered(version: str, why: str) -> ModelError:
-    return ModelError(
-        f"model version {version} is incomplete or was altered in the store ({why}); run"
-        " `expansion train` again, or restore its artifacts."
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,109 @@
+"""A folder that is not exactly what was written is refused before anything of it is parsed."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.errors import ModelError
+from training import artifact
+from training.model import Propensity
+
+
+class Trap:
+    """Unpickling it would leave a trace."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.trace,)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "model"
+    made.mkdir()
+    return made
+
+
+def reworded(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """Alter the card, and give the digest that whoever altered it would put in the registry."""
+    card = json.loads((folder / "card.json").read_text())
+    change(card)
+    text = json.dumps(card)
+    (folder / "card.json").write_text(text)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_what_is_read_is_what_was_written(fitted: Propensity, folder: Path) -> None:
+    digest = artifact.write(fitted, folder, {"verdict": "Judged well."})
+
+    model, card = artifact.read(folder, digest)
+
+    assert repr(model) == repr(fitted)
+    assert card["verdict"] == "Judged well."
+
+
+def test_the_same_model_has_the_same_digest(fitted: Propensity, tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+
+    one, other = (artifact.write(fitted, folder, {}) for folder in folders)
+
+    assert one == other
+
+
+def test_without_a_digest_nothing_is_read(fitted: Propensity, folder: Path) -> None:
+    artifact.write(fitted, folder, {})
+
+    with pytest.raises(ModelError, match=r"card\.json does not match its digest"):
+        artifact.read(folder, None)
+
+
+def test_a_pickle_beside_the_model_is_refused_and_never_opened(
+    fitted: Propensity, folder: Path
+) -> None:
+    digest = artifact.write(fitted, folder, {})
+    (folder / "python_model.pkl").write_bytes(pickle.dumps(Trap(folder.parent / "executed")))
+
+    with pytest.raises(ModelError, match=r"python_model\.pkl does not belong to it"):
+        artifact.read(folder, digest)
+
+    assert not (folder.parent / "executed").exists()
+
+
+def test_a_booster_that_is_a_pickle_is_refused_and_never_opened(
+    fitted: Propensity, folder: Path
+) -> None:
+    digest = artifact.write(fitted, folder, {})
+    (folder / "booster_0.txt").write_bytes(pickle.dumps(Trap(folder.parent / "executed")))
+
+    with pytest.raises(ModelError, match=r"booster_0\.txt (is missing|does not match)"):
+        artifact.read(folder, digest)
+
+    assert not (folder.parent / "executed").exists()
+
+
+@pytest.mark.parametrize("name", ["../booster_0.txt", "/etc/passwd", "sub/booster_0.txt", "x.pkl"])
+def test_a_card_that_points_elsewhere_is_refused(
+    name: str, fitted: Propensity, folder: Path
+) -> None:
+    artifact.write(fitted, folder, {})
+    digest = reworded(folder, lambda card: card["boosters"].update({name: "0" * 64}))
+
+    with pytest.raises(ModelError, match=f"its card names '{name}', which is no booster"):
+        artifact.read(folder, digest)
+
+
+def test_a_model_of_another_format_is_refused(fitted: Propensity, folder: Path) -> None:
+    artifact.write(fitted, folder, {})
+    digest = reworded(folder, lambda card: card.update(format=2))
+
+    with pytest.raises(ModelError, match="written in format 2, and this version reads 1"):
+        artifact.read(folder, digest)

@@ -1,0 +1,156 @@
+"""A model as files: LightGBM's own text format, and a JSON card that says what it is.
+
+Nothing is pickled, so reading executes no code. The card holds a digest of every booster, whoever
+keeps the folder keeps the card's, and both are checked before anything is parsed.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import lightgbm as lgb
+
+from data.errors import ModelError
+from features.catalogue import by_name
+from training.calibration import Calibration
+from training.model import INPUTS, Propensity
+
+__all__ = ["CARD", "altered", "read", "write"]
+
+CARD: Final = "card.json"
+_FORMAT: Final = 1
+_BOOSTER: Final = re.compile(r"booster_\d+\.txt")
+
+
+def write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> str:
+    """Write a model into an empty folder.
+
+    Parameters
+    ----------
+    model : Propensity
+        The fitted, calibrated model.
+    folder : pathlib.Path
+        Where its files go.
+    about : mapping
+        JSON values for the card: data window, figures, verdict.
+
+    Returns
+    -------
+    str
+        The card's digest, to be kept elsewhere and given to :func:`read`.
+    """
+    digests = {}
+    for number, booster in enumerate(model.boosters):
+        text = booster.model_to_string()
+        (folder / f"booster_{number}.txt").write_text(text, encoding="utf-8")
+        digests[f"booster_{number}.txt"] = _digest(text)
+    card = {
+        "format": _FORMAT,
+        "lightgbm": lgb.__version__,
+        "features": {name: by_name[name].unit for name in model.inputs},
+        "horizons_days": model.horizons_days,
+        "horizon_days": model.horizon_days,
+        "calibration": {
+            "slope": model.calibration.slope,
+            "intercept": model.calibration.intercept,
+        },
+        "boosters": digests,
+        **about,
+    }
+    text = json.dumps(card, indent=2)
+    (folder / CARD).write_text(text, encoding="utf-8")
+    return _digest(text)
+
+
+def read(
+    folder: Path, digest: str | None, *, called: str = "the model"
+) -> tuple[Propensity, dict[str, Any]]:
+    """Read a model back, after checking that it is whole and fits this catalogue.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        As :func:`write` left it.
+    digest : str or None
+        The card's digest; None, where nobody kept it, is never matched.
+    called : str
+        What messages call the model, such as "model version 3".
+
+    Returns
+    -------
+    model : Propensity
+        The same to the bit.
+    card : dict
+        Everything that was written about it.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If a file is missing, altered or not the model's own, or its features are not those that
+        this version computes.
+    """
+    card = json.loads(_verified(folder / CARD, digest, called))
+    if card["format"] != _FORMAT:
+        raise ModelError(
+            f"{called} was written in format {card['format']}, and this version reads {_FORMAT};"
+            " run `expansion train` again."
+        )
+    _refuse_other_features(card["features"], called)
+    _refuse_strangers(folder, card["boosters"], called)
+    # LightGBM's parser trusts its input: nothing unverified may reach it.
+    texts = [_verified(folder / name, known, called) for name, known in card["boosters"].items()]
+    model = Propensity(
+        boosters=tuple(lgb.Booster(model_str=text) for text in texts),
+        inputs=tuple(card["features"]),
+        horizons_days=tuple(card["horizons_days"]),
+        horizon_days=card["horizon_days"],
+        calibration=Calibration(**card["calibration"]),
+    )
+    return model, card
+
+
+def altered(called: str, why: str) -> ModelError:
+    """Say that a model is not what was written, and what to do."""
+    return ModelError(
+        f"{called} is incomplete or was altered in the store ({why}); run `expansion train` again,"
+        " or restore its artifacts."
+    )
+
+
+def _verified(file: Path, digest: str | None, called: str) -> str:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise altered(called, f"{file.name} is missing or damaged") from None
+    if _digest(text) != digest:
+        raise altered(called, f"{file.name} does not match its digest")
+    return text
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse_strangers(folder: Path, boosters: Mapping[str, str], called: str) -> None:
+    """Refuse names that lead out of the folder, and files that nothing vouches for."""
+    outside = sorted(name for name in boosters if not _BOOSTER.fullmatch(name))
+    if outside:
+        raise altered(called, f"its card names {outside[0]!r}, which is no booster")
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    foreign = sorted(there - {CARD, *boosters})
+    if foreign:
+        raise altered(called, f"{foreign[0]} does not belong to it")
+
+
+def _refuse_other_features(features: Mapping[str, str], called: str) -> None:
+    present = {name: by_name[name].unit for name in INPUTS}
+    differing = sorted({name for name, _ in features.items() ^ present.items()})
+    if differing:
+        raise ModelError(
+            f"{called} was trained on other features than this catalogue has"
+            f" ({', '.join(differing[:3])}{', …' if len(differing) > 3 else ''} differ); run"
+            " `expansion train` again."
+        )
