@@ -27,7 +27,7 @@ from features.due import DailyTable, Due, Named
 __all__ = ["Activity", "build"]
 
 # Part of every cache key: raise it when a partition is read differently.
-VERSION: Final = 5
+VERSION: Final = 6
 _WRITTEN: Final[dict[str, Any]] = {"compression": "lz4", "row_group_size": 131_072}
 # Names repeat by the million: as categories they are grouped as numbers, not as text.
 _NAMES: Final = ("account_id", "user_id", "role", "feature")
@@ -50,19 +50,30 @@ _VOLUME: Final = {
     "count": pl.Int64(),
     "quantity_milli": pl.Int64(),
 }
-_FIRST_USES: Final = {
+_FIRST: Final = {"day": pl.Date(), "known_day": pl.Date()}
+_FIRST_USES: Final = dict.fromkeys(daily.FIRST_USES_KEYS, _NAME) | _FIRST
+_FIRST_PEOPLE: Final = {
     "account_id": _NAME,
     "user_id": _NAME,
-    "feature": _NAME,
-    "day": pl.Date(),
-    "known_day": pl.Date(),
-}
+    "used": pl.Boolean(),
+    "seat": pl.Boolean(),
+} | _FIRST
+_FIRST_FEATURES: Final = dict.fromkeys(daily.FIRST_FEATURES_KEYS, _NAME) | _FIRST
 _TABLES: Final = {
     "people.parquet": DailyTable(daily.people, _PEOPLE),
     "volume.parquet": DailyTable(daily.volume, _VOLUME),
     "first_uses.parquet": DailyTable(daily.first_uses, _FIRST_USES),
+    "first_people.parquet": DailyTable(daily.first_people, _FIRST_PEOPLE, of="people.parquet"),
+    "first_features.parquet": DailyTable(
+        daily.first_features, _FIRST_FEATURES, of="volume.parquet"
+    ),
 }
 _READ_BY_MONTH: Final = ("people.parquet", "volume.parquet")
+_FIRST_OF: Final = {
+    "first_uses.parquet": daily.FIRST_USES_KEYS,
+    "first_people.parquet": daily.FIRST_PEOPLE_KEYS,
+    "first_features.parquet": daily.FIRST_FEATURES_KEYS,
+}
 _SURVEY: Final = "survey.json"
 
 
@@ -79,6 +90,10 @@ class Activity:
         (:func:`features.daily.volume`).
     first_uses : polars.LazyFrame
         Account, user, feature, day, known_day (:func:`features.daily.first_uses`).
+    first_people : polars.LazyFrame
+        Account, user, used, seat, day, known_day (:func:`features.daily.first_people`).
+    first_features : polars.LazyFrame
+        Account, role, feature, day, known_day (:func:`features.daily.first_features`).
     events : int
         Rows of the log.
     machine_events : int
@@ -94,6 +109,8 @@ class Activity:
     people: pl.LazyFrame
     volume: pl.LazyFrame
     first_uses: pl.LazyFrame
+    first_people: pl.LazyFrame
+    first_features: pl.LazyFrame
     events: int
     machine_events: int
     quarantine: Mapping[str, int]
@@ -186,13 +203,16 @@ def build(
     for done, _ in enumerate(at_work.make(due, rules.named), start=len(tables) - len(due)):
         if progress:
             progress(done + 1, len(tables))
-    first_uses = firsts.settled(tables, [span.last.date() for span in spans])
+    last_days = [span.last.date() for span in spans]
+    files = {name: [found.file(name) for found in tables] for name in _READ_BY_MONTH} | {
+        name: firsts.settled(tables, last_days, name, key) for name, key in _FIRST_OF.items()
+    }
     used = [told.file for told in surveys]
-    used += [found.file(table) for found in tables for table in _TABLES]
-    used += first_uses
+    used += [found.file(name) for found in tables for name in _TABLES]
+    used += [file for some in files.values() for file in some]
     kept.use(used)
     kept.sweep(folder, used)
-    return _activity(tables, first_uses, surveys, len(due), accounts)
+    return _activity(tables, files, surveys, len(due), accounts)
 
 
 def _kept(
@@ -249,13 +269,14 @@ def _make(due: Due, named: Named) -> None:
         valid, copies = repeats.first_copies(span, due.others) if due.has_ids else (span.rows(), 0)
         events = _numbered(named(nw.from_native(valid)).to_native(), held=span.is_small)
         # One after the other: what one of them holds in memory the next can use.
-        made = [
-            table.made(nw.from_native(events)).to_native().collect(engine="streaming")
-            for table in _TABLES.values()
-        ]
-    for name, table in zip(_TABLES, made, strict=True):
+        made: dict[str, pl.DataFrame] = {}
+        for name, table in _TABLES.items():
+            source = events if table.of is None else made[table.of].lazy()
+            plan = table.made(nw.from_native(source)).to_native()
+            made[name] = plan.collect(engine="streaming")
+    for name, found in made.items():
         # By day, so that a month is read without the rest.
-        rows = table.sort("day") if name in _READ_BY_MONTH else table
+        rows = found.sort("day") if name in _READ_BY_MONTH else found
         write = partial(rows.write_parquet, metadata={"copies": str(copies)}, **_WRITTEN)
         atomically(due.kept.file(name), write)
 
@@ -324,7 +345,7 @@ def _survey(partition: Partition) -> dict[str, Any]:
 
 def _activity(
     tables: Sequence[kept.Kept],
-    first_uses: Sequence[Path],
+    files: Mapping[str, Sequence[Path]],
     surveys: Sequence[_Survey],
     rebuilt: int,
     accounts: pl.Series | None,
@@ -335,20 +356,18 @@ def _activity(
     for found in tables:
         copies = pl.read_parquet_metadata(found.file("volume.parquet"))["copies"]
         quarantine["event_id seen before"] += int(copies)
-    files = {name: [found.file(name) for found in tables] for name in _TABLES}
-    files["first_uses.parquet"] = list(first_uses)
-    scanned = [_scan(files[name], table.schema) for name, table in _TABLES.items()]
+    scanned = {
+        name.removesuffix(".parquet"): _scan(files[name], table.schema)
+        for name, table in _TABLES.items()
+    }
     if accounts is not None:
         ours = pl.col("account_id").is_in(accounts.cast(_NAME).implode())
-        foreign = scanned[1].filter(~ours).select(pl.col("count").sum())
+        foreign = scanned["volume"].filter(~ours).select(pl.col("count").sum())
         quarantine[contracts.UNKNOWN_ACCOUNT] += foreign.collect(engine="streaming").item()
-        scanned = [rows.filter(ours) for rows in scanned]
-    people, volume, uses = scanned
+        scanned = {name: rows.filter(ours) for name, rows in scanned.items()}
     spans = [told.span for told in surveys if told.span is not None]
     return Activity(
-        people=people,
-        volume=volume,
-        first_uses=uses,
+        **scanned,
         events=sum(told.seen for told in surveys),
         machine_events=sum(told.machine for told in surveys),
         quarantine=dict(sorted((+quarantine).items())),
@@ -358,5 +377,5 @@ def _activity(
     )
 
 
-def _scan(files: list[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    return pl.scan_parquet(files) if files else pl.LazyFrame(schema=dict(schema))
+def _scan(files: Sequence[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    return pl.scan_parquet(list(files)) if files else pl.LazyFrame(schema=dict(schema))

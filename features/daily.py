@@ -1,4 +1,4 @@
-"""What a log partition says per day: three narrow tables instead of every event.
+"""What a log partition says per day, and what came first: narrow tables instead of every event.
 
 The only step that touches every event, and written on Narwhals, so that the same functions run
 where the log lives.
@@ -15,9 +15,13 @@ from data.settings import Roles, Seats
 from features import engines
 
 __all__ = [
+    "FIRST_FEATURES_KEYS",
+    "FIRST_PEOPLE_KEYS",
     "FIRST_USES_KEYS",
     "PEOPLE_KEYS",
     "VOLUME_KEYS",
+    "first_features",
+    "first_people",
     "first_uses",
     "named",
     "people",
@@ -27,6 +31,8 @@ __all__ = [
 PEOPLE_KEYS: Final = ("account_id", "user_id", "day", "known_day")
 VOLUME_KEYS: Final = ("account_id", "day", "known_day", "role", "feature")
 FIRST_USES_KEYS: Final = ("account_id", "user_id", "feature")
+FIRST_PEOPLE_KEYS: Final = ("account_id", "user_id", "used", "seat")
+FIRST_FEATURES_KEYS: Final = ("account_id", "role", "feature")
 _UTC: Final = ("UTC", "Etc/UTC")
 
 Lazy = nw.LazyFrame[Any]
@@ -156,9 +162,6 @@ def volume(events: Lazy, also: Sequence[str] = ()) -> Lazy:
 def first_uses(events: Lazy, also: Sequence[str] = ()) -> Lazy:
     """Find the day of each person's first use of each feature, by how late it became known.
 
-    One row per lag is enough for any cut in time: of the uses that became known so many days
-    later, the earliest became known first.
-
     Parameters
     ----------
     events : narwhals.LazyFrame
@@ -173,10 +176,56 @@ def first_uses(events: Lazy, also: Sequence[str] = ()) -> Lazy:
         became known after different numbers of days.
     """
     used = (nw.col("role") == "use") & ~nw.col("user_id").is_null()
+    return _first(events.filter(used), (*also, *FIRST_USES_KEYS))
+
+
+def first_people(people: Lazy, also: Sequence[str] = ()) -> Lazy:
+    """Find the first days on which each person used a feature, and had an active seat.
+
+    Parameters
+    ----------
+    people : narwhals.LazyFrame
+        From :func:`people`.
+    also : sequence of str
+        Further columns to group by.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``FIRST_PEOPLE_KEYS``, ``day`` and ``known_day``, as from :func:`first_uses`: ``used`` and
+        ``seat`` say which of the two the days were of.
+    """
+    told = people.with_columns(used=nw.col("uses") > 0, seat=nw.col("seat_uses") > 0)
+    return _first(told, (*also, *FIRST_PEOPLE_KEYS))
+
+
+def first_features(volume: Lazy, also: Sequence[str] = ()) -> Lazy:
+    """Find the first day of each feature of an account, whoever or whatever used it.
+
+    Parameters
+    ----------
+    volume : narwhals.LazyFrame
+        From :func:`volume`.
+    also : sequence of str
+        Further columns to group by.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``FIRST_FEATURES_KEYS``, ``day`` and ``known_day``, as from :func:`first_uses`.
+    """
+    return _first(volume, (*also, *FIRST_FEATURES_KEYS))
+
+
+def _first(rows: Lazy, keys: Sequence[str]) -> Lazy:
+    """The first day of each key, by how late it became known.
+
+    One row per lag is enough for any cut in time: of what became known so many days later, the
+    earliest became known first.
+    """
     return (
-        events.filter(used)
-        .with_columns(lag=nw.col("known_day") - nw.col("day"))
-        .group_by(*also, *FIRST_USES_KEYS, "lag")
+        rows.with_columns(lag=nw.col("known_day") - nw.col("day"))
+        .group_by(*keys, "lag")
         .agg(nw.col("day", "known_day").min())
         .drop("lag")
     )

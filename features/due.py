@@ -18,18 +18,21 @@ Named = Callable[..., nw.LazyFrame[Any]]
 
 @dataclass(frozen=True)
 class DailyTable:
-    """A daily table: what makes it of named events, and how it is kept.
+    """A table that is kept of each partition: what makes it, of what, and its columns.
 
     Attributes
     ----------
     made : callable
-        From named events, and further columns to group by.
+        From named events or from another table, and further columns to group by.
     schema : mapping of str to polars.DataType
         Its columns.
+    of : str, optional
+        The table that it is made of; of named events by default.
     """
 
     made: Callable[..., nw.LazyFrame[Any]]
     schema: Mapping[str, pl.DataType]
+    of: str | None = None
 
 
 @dataclass(frozen=True)

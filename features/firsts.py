@@ -4,17 +4,13 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import polars as pl
 
 from data.writing import atomically
 from features import kept
 
-__all__ = ["KEYS", "earliest", "settled"]
-
-KEYS: Final = ("account_id", "user_id", "feature")
-_TABLE: Final = "first_uses.parquet"
+__all__ = ["earliest", "settled"]
 
 
 def earliest(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
@@ -50,10 +46,12 @@ def earliest(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
     return pl.concat([once, news.with_columns(several=pl.lit(value=True)).collect()])
 
 
-def settled(tables: Sequence[kept.Kept], last_days: Sequence[date]) -> list[Path]:
-    """Merge the first uses of all but the newest partitions, and keep them merged.
+def settled(
+    tables: Sequence[kept.Kept], last_days: Sequence[date], name: str, key: Sequence[str]
+) -> list[Path]:
+    """Merge the first days of all but the newest partitions, and keep them merged.
 
-    Most of what a partition tells of first uses was known before it. So a weekly run reads the
+    Most of what a partition tells of first days was known before it. So a weekly run reads the
     merged table and the partitions of the last month or two, not the rows of every month again.
 
     Parameters
@@ -62,11 +60,15 @@ def settled(tables: Sequence[kept.Kept], last_days: Sequence[date]) -> list[Path
         What is kept of each partition, under one set of rules.
     last_days : sequence of datetime.date
         The last day of each.
+    name : str
+        The ending of the table's files.
+    key : sequence of str
+        What has a first day in it.
 
     Returns
     -------
     list of pathlib.Path
-        The files that together tell every first use.
+        The files that together tell every first day.
 
     Raises
     ------
@@ -78,28 +80,28 @@ def settled(tables: Sequence[kept.Kept], last_days: Sequence[date]) -> list[Path
     month = (max(last_days).replace(day=1) - timedelta(days=1)).replace(day=1)
     dated = sorted(zip(last_days, tables, strict=True), key=lambda one: (one[0], one[1].partition))
     old = [table for last, table in dated if last < month]
-    new = [table.file(_TABLE) for last, table in dated if last >= month]
-    return [*_merged(old), *new]
+    new = [table.file(name) for last, table in dated if last >= month]
+    return [*_merged(old, name, key), *new]
 
 
-def _merged(tables: Sequence[kept.Kept]) -> list[Path]:
+def _merged(tables: Sequence[kept.Kept], name: str, key: Sequence[str]) -> list[Path]:
     """The merged table of some partitions, made from that of the first of them if there is one."""
     if len(tables) < 2:
-        return [table.file(_TABLE) for table in tables]
+        return [table.file(name) for table in tables]
     merged = _place(tables)
-    if not merged.whole([_TABLE]):
+    if not merged.whole([name]):
         # Most weeks only add to what was merged before.
         counts = range(len(tables) - 1, 1, -1)
-        known = next((n for n in counts if _place(tables[:n]).whole([_TABLE])), 0)
-        files = [_place(tables[:known]).file(_TABLE)] if known else []
-        files += [table.file(_TABLE) for table in tables[known:]]
-        first = earliest(pl.scan_parquet(files), KEYS).drop("several")
+        known = next((n for n in counts if _place(tables[:n]).whole([name])), 0)
+        files = [_place(tables[:known]).file(name)] if known else []
+        files += [table.file(name) for table in tables[known:]]
+        first = earliest(pl.scan_parquet(files), key).drop("several")
         write = partial(first.write_parquet, metadata={"copies": "0"}, compression="lz4")
-        atomically(merged.file(_TABLE), write)
-    return [merged.file(_TABLE)]
+        atomically(merged.file(name), write)
+    return [merged.file(name)]
 
 
 def _place(tables: Sequence[kept.Kept]) -> kept.Kept:
     """Where the merged table of some partitions lies."""
     state = kept.digest(*(f"{table.partition}-{table.state}" for table in tables))
-    return kept.Kept(tables[0].folder, kept.digest("first uses"), tables[0].rules, state)
+    return kept.Kept(tables[0].folder, kept.digest("first days"), tables[0].rules, state)

@@ -4,15 +4,14 @@ Every as-of of an anchor is a grid line, so one fold of the log serves them all.
 the month they happened in, the moment they became known: the cut asks for that and nothing else.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import polars as pl
 
 from data.settings import MONTH_DAYS
-from features import firsts
+from features import daily, firsts
 from features.activity import Activity
 from features.contract import INSTANT
 
@@ -36,27 +35,26 @@ class Grid:
     people : polars.DataFrame
         Per account, user, month and ``known``: ``events`` (feature uses); ``days``, the days of the
         month with feature use as 30 bits, so that a day counts once however often it was heard of;
-        ``sessions``, stretches of clock hours of one day with feature use; ``first_day`` of feature
-        use, ``first_seat_day`` and ``last_seat_day`` of events that make a seat active.
+        ``sessions``, stretches of clock hours of one day with feature use;
+        ``first_seat_day`` and ``last_seat_day`` of events that make a seat active.
     roles : polars.DataFrame
-        ``count``, ``quantity_milli`` and ``first_day`` per account, role, month and ``known``.
+        ``count`` and ``quantity_milli`` per account, role, month and ``known``.
     features : polars.DataFrame
         One row per account, role, feature, month and ``known``: use and integrations only.
-    first_features, first_uses : polars.DataFrame
-        The first ``day`` per account, role and feature, and per account, user and feature, and when
+    first_uses, first_people, first_features : polars.DataFrame
+        Over the whole log, the first ``day`` per account, user and feature; per account, user and
+        whether it was feature use and an active seat; and per account, role and feature; and when
         that became ``known``; another row for each earlier day that became known later. ``several``
         says whether there is more than one row.
-    starts : polars.DataFrame
-        First day of what became known in each month: where the log began, as seen from an as-of.
     """
 
     anchor: datetime
     people: pl.DataFrame
     roles: pl.DataFrame
     features: pl.DataFrame
-    first_features: pl.DataFrame
     first_uses: pl.DataFrame
-    starts: pl.DataFrame
+    first_people: pl.DataFrame
+    first_features: pl.DataFrame
 
     def back(self, as_of: datetime) -> int:
         """Months from the anchor back to an as-of on the grid."""
@@ -71,7 +69,7 @@ def known_before(rows: Frame, as_of: datetime) -> Frame:
     return rows.filter(pl.col("known") < as_of)
 
 
-def fold(log: Activity, anchor: datetime, *, depth_months: int | None = None) -> Grid:
+def fold(log: Activity, anchor: datetime, *, months: int, depth_months: int) -> Grid:
     """Fold the daily activity into months counted back from an anchor.
 
     Parameters
@@ -80,8 +78,10 @@ def fold(log: Activity, anchor: datetime, *, depth_months: int | None = None) ->
         The daily tables of all partitions.
     anchor : datetime.datetime
         The last as-of, 00:00 UTC; what was known at or after it is left out.
-    depth_months : int, optional
-        For how many months, back from the anchor, days and sessions are counted; by default all.
+    months : int
+        How many months, back from the anchor, are folded: what it costs does not grow with the log.
+    depth_months : int
+        For how many of them days, sessions and features are told.
 
     Returns
     -------
@@ -89,24 +89,22 @@ def fold(log: Activity, anchor: datetime, *, depth_months: int | None = None) ->
         Its tables in no order: all that is made of them is sums, extremes and counts.
     """
     # Month by month, so that memory does not grow with the length of the log.
-    count = max(_months(log.first_day, anchor), 1)
-    deep = count if depth_months is None else depth_months
-    months = [_month(log, anchor, month, deep=month < deep) for month in range(count)]
-    people, roles, features, starts = (
-        pl.concat(tables, how="diagonal") for tables in zip(*months, strict=True)
-    )
-    uses = log.first_uses.filter(pl.col("known_day") < anchor.date())
+    logged = -((log.first_day - anchor.date()).days // MONTH_DAYS) if log.first_day else 0
+    folded = [
+        _month(log, anchor, month, deep=month < depth_months)
+        for month in range(max(min(logged, months), 1))
+    ]
+    people, counts = (pl.concat(tables, how="diagonal") for tables in zip(*folded, strict=True))
+    key = ["account_id", "role", "month", "known"]
+    named = pl.col("role").is_in(_NAMED), pl.col("month") < depth_months
     return Grid(
         anchor=anchor,
         people=people,
-        roles=roles,
-        features=features.drop("day"),
-        first_features=_firsts(
-            features.lazy().with_columns(known_day=pl.col("known").dt.date()),
-            ["account_id", "role", "feature"],
-        ),
-        first_uses=_firsts(uses, firsts.KEYS),
-        starts=starts,
+        roles=counts.group_by(key).agg(pl.col("count", "quantity_milli").sum()),
+        features=counts.filter(named).select(*key, "feature"),
+        first_uses=_firsts(log.first_uses, daily.FIRST_USES_KEYS, anchor),
+        first_people=_firsts(log.first_people, daily.FIRST_PEOPLE_KEYS, anchor),
+        first_features=_firsts(log.first_features, daily.FIRST_FEATURES_KEYS, anchor),
     )
 
 
@@ -115,33 +113,14 @@ def bit(place: pl.Expr) -> pl.Expr:
     return pl.lit(2, pl.UInt32).pow(place.cast(pl.UInt32)).cast(pl.UInt32)
 
 
-def _months(first_day: date | None, anchor: datetime) -> int:
-    """Months between the first day of the log and the anchor, the last one begun counted."""
-    return 0 if first_day is None else -((first_day - anchor.date()).days // MONTH_DAYS)
-
-
 def _month(log: Activity, anchor: datetime, month: int, *, deep: bool) -> list[pl.DataFrame]:
-    """The people, roles, features and starts of one month."""
+    """What each person did in a month, and what was counted of each role; of features, if deep."""
     end = anchor - timedelta(days=month * MONTH_DAYS)
     people, volume = (_during(rows, end, anchor) for rows in (log.people, log.volume))
-    back, day = pl.lit(month, pl.Int32).alias("month"), pl.col("day").min()
-    feature = volume.group_by("account_id", "role", "feature", "known").agg(
-        pl.col("count", "quantity_milli").sum(), day
-    )
-    persons, features = pl.collect_all(
-        [_persons(people, end, deep=deep), feature], engine="streaming"
-    )
-    roles = features.group_by("account_id", "role", "known").agg(
-        pl.col("count", "quantity_milli").sum(), first_day=day
-    )
-    return [
-        persons.with_columns(back),
-        roles.with_columns(back),
-        features.filter(pl.col("role").is_in(_NAMED))
-        .drop("count", "quantity_milli")
-        .with_columns(back),
-        roles.group_by("known").agg(pl.col("first_day").min()),
-    ]
+    key = ["account_id", "role", "known", *(["feature"] if deep else [])]
+    counts = volume.group_by(key).agg(pl.col("count", "quantity_milli").sum())
+    found = pl.collect_all([_persons(people, end, deep=deep), counts], engine="streaming")
+    return [rows.with_columns(month=pl.lit(month, pl.Int32)) for rows in found]
 
 
 def _persons(people: pl.LazyFrame, end: datetime, *, deep: bool) -> pl.LazyFrame:
@@ -158,14 +137,10 @@ def _persons(people: pl.LazyFrame, end: datetime, *, deep: bool) -> pl.LazyFrame
             days=pl.when(pl.col("uses") > 0).then(bit(ago)), sessions=sessions.cast(pl.Int64)
         )
         depth = [pl.col("days").bitwise_or(), pl.col("sessions").sum()]
-    told = rows.with_columns(
-        use_day=pl.when(pl.col("uses") > 0).then("day"),
-        seat_day=pl.when(pl.col("seat_uses") > 0).then("day"),
-    )
+    told = rows.with_columns(seat_day=pl.when(pl.col("seat_uses") > 0).then("day"))
     return told.group_by(key).agg(
         pl.col("uses").sum().alias("events"),
         *depth,
-        first_day=pl.col("use_day").min(),
         first_seat_day=pl.col("seat_day").min(),
         last_seat_day=pl.col("seat_day").max(),
     )
@@ -184,7 +159,7 @@ def _during(rows: pl.LazyFrame, end: datetime, anchor: datetime) -> pl.LazyFrame
     ).with_columns(known=pl.lit(anchor).cast(INSTANT) - pl.duration(days=(heard + 1) * MONTH_DAYS))
 
 
-def _firsts(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
+def _firsts(rows: pl.LazyFrame, key: tuple[str, ...], anchor: datetime) -> pl.DataFrame:
     """The first day of each key, with the moment from which it was known."""
-    found = firsts.earliest(rows, key)
+    found = firsts.earliest(rows.filter(pl.col("known_day") < anchor.date()), key)
     return found.with_columns(known=pl.col("known_day").cast(INSTANT)).drop("known_day")

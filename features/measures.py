@@ -59,7 +59,7 @@ def at(
         an account without events are zero; what a contract does not say is null.
     """
     signed = known_before(contracts, as_of)
-    days = known_before(grid.starts, as_of).select(days_ago("first_day", as_of).alias("days"))
+    days = known_before(grid.first_features, as_of).select(days_ago("day", as_of).alias("days"))
     log_days = int(days["days"].max() or 0)  # type: ignore[arg-type]
     people = persons.at(grid, users, as_of, seat_months=seat_months)
     parts = [
@@ -155,7 +155,7 @@ def _people(people: pl.DataFrame) -> pl.DataFrame:
 
 
 def _features_in_use(grid: Grid, as_of: datetime) -> pl.DataFrame:
-    """Features and integrations: those in use in each month, and how long ago the first use was."""
+    """Features and integrations: those in use in each month, and how long ago what came first."""
     month, use = pl.col("month"), pl.col("role") == "use"
     recent = _relative(grid.features, grid, as_of).filter(month < len(DEPTH_MONTHS))
     in_use = recent.group_by("account_id").agg(
@@ -166,7 +166,7 @@ def _features_in_use(grid: Grid, as_of: datetime) -> pl.DataFrame:
     # Of several rows the earliest day speaks.
     first = known_before(grid.first_features, as_of).lazy()
     since = pl.col("since").filter(use)
-    linked = pl.col("since").filter(~use)
+    linked = pl.col("since").filter(pl.col("role") == "integration")
     ever = (
         first.group_by("account_id", "role", "feature")
         .agg(pl.col("day").min())
@@ -178,6 +178,7 @@ def _features_in_use(grid: Grid, as_of: datetime) -> pl.DataFrame:
             since.is_between(61, 120).sum().alias("features_new_previous_60d"),
             since.le(180).sum().alias("features_new_180d"),
             linked.le(90).sum().alias("integrations_new_90d"),
+            since_first_api_days=pl.col("since").filter(pl.col("role") == "api_call").max(),
         )
     )
     return ever.join(in_use, on="account_id", how="left").collect()
@@ -200,7 +201,6 @@ def _roles(grid: Grid, as_of: datetime) -> pl.DataFrame:
         .agg(
             *(count("use", [back]).alias(f"events_m{back}") for back in _MONTHS),
             *(quantity("api_call", [back]).alias(f"api_calls_m{back}") for back in _MONTHS),
-            since_first_api_days=days_ago("first_day", as_of).filter(role == "api_call").max(),
             since_event_months=month.min(),
             logins_m0=count("login", [0]),
             logins_m1=count("login", [1]),

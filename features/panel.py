@@ -95,8 +95,13 @@ def build(
     )
     made: dict[datetime, tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]] = {}
     for phase in _by_phase(as_ofs):
-        reach = (phase[-1] - phase[0]).days // MONTH_DAYS + len(DEPTH_MONTHS)
-        grid = fold(log, phase[-1], depth_months=reach)
+        between = (phase[-1] - phase[0]).days // MONTH_DAYS
+        grid = fold(
+            log,
+            phase[-1],
+            months=between + measures.LOOK_BACK_MONTHS + seat_days // MONTH_DAYS,
+            depth_months=between + len(DEPTH_MONTHS),
+        )
         for as_of in phase:
             counted = measures.at(
                 grid,

@@ -36,11 +36,12 @@ def at(grid: Grid, users: pl.DataFrame, as_of: datetime, *, seat_months: int) ->
     polars.DataFrame
         One row per account and user, in no order:
 
-        - ``use``, ``seat``: the months with feature use, and with an active seat, as bits; beyond
-          32 months nothing looks back;
+        - ``use``, ``seat``: the months with feature use, and with an active seat, as bits, of the
+          months that were folded;
         - ``events_90d``, ``days_mK`` (active days), ``weeks_mK`` (active weeks of the four),
           ``sessions_mK``;
-        - ``since_first_use``, ``since_first_seat``, ``since_last_seat``: days ago;
+        - ``since_first_use``, ``since_first_seat``: days ago, over the whole log;
+        - ``since_last_seat``: days ago, in the months that were folded;
         - ``newest_mK``, ``oldest_mK``: days with an active seat, counted back from the end of the
           month, 0 to 29;
         - ``paid``, ``department``, ``email_domain``.
@@ -51,26 +52,38 @@ def at(grid: Grid, users: pl.DataFrame, as_of: datetime, *, seat_months: int) ->
         .with_columns(month=pl.col("month") - grid.back(as_of))
     )
     seat_day_months = SEAT_DAY_MONTHS + seat_months
-    person = _ever(rows).join(_lately(rows, seat_day_months), on=_PERSON, how="left")
+    person = (
+        _came(grid, as_of)
+        .join(_months(rows), on=_PERSON, how="left")
+        .join(_lately(rows, seat_day_months), on=_PERSON, how="left")
+    )
     told = _told(person, as_of, seat_day_months).join(_attributes(users), on="user_id", how="left")
     return told.with_columns(pl.col("paid").fill_null(value=True)).collect(engine="streaming")
 
 
-def _ever(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """What is told over the whole log."""
-    month = pl.col("month")
-    used, seated = pl.col("first_day").is_not_null(), pl.col("first_seat_day").is_not_null()
+def _came(grid: Grid, as_of: datetime) -> pl.LazyFrame:
+    """Everybody, and the first days on which they used a feature and had an active seat."""
+    day = pl.col("day")
     return (
-        rows.with_columns(
-            use=pl.when(used & (month < 32)).then(bit(month)),
-            seat=pl.when(seated & (month < 32)).then(bit(month)),
+        known_before(grid.first_people, as_of)
+        .lazy()
+        .group_by(_PERSON)
+        .agg(first_day=day.filter("used").min(), first_seat_day=day.filter("seat").min())
+    )
+
+
+def _months(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """In which of the last 32 months they did."""
+    month = pl.col("month")
+    seated = pl.col("first_seat_day").is_not_null()
+    return (
+        rows.filter(month < 32)
+        .with_columns(
+            use=pl.when(pl.col("events") > 0).then(bit(month)),
+            seat=pl.when(seated).then(bit(month)),
         )
         .group_by(_PERSON)
-        .agg(
-            pl.col("use", "seat").bitwise_or(),
-            pl.col("first_day", "first_seat_day").min(),
-            pl.col("last_seat_day").max(),
-        )
+        .agg(pl.col("use", "seat").bitwise_or(), pl.col("last_seat_day").max())
     )
 
 

@@ -111,25 +111,39 @@ class Spark:
             rows = self._read(spark, partitions, Arrival.valid, None, _EVENTS)
             with _first_copies(spark, rows, files, due) as (kept, copies):
                 events = named(nw.from_native(kept), also=("file",))
-                drafts = {
-                    ending: self._written(table, ending, events, due, copies)
-                    for ending, table in self._tables.items()
-                }
+                drafts = self._drafts(events, due, copies)
         for ending, found in drafts.items():
             for place, one in enumerate(due):
                 _settle(found.get(place), one.kept.file(ending))
 
+    def _drafts(
+        self, events: nw.LazyFrame[Any], due: Sequence[Due], copies: Mapping[int, int]
+    ) -> dict[str, dict[int, Path]]:
+        """Let the workers write every table; tell where, by ending and place."""
+        held: dict[str, Any] = {}
+        drafts: dict[str, dict[int, Path]] = {}
+        try:
+            for ending, table in self._tables.items():
+                source = events if table.of is None else nw.from_native(held[table.of])
+                frame = table.made(source, also=("file",)).to_native()
+                if any(other.of == ending for other in self._tables.values()):
+                    held[ending] = frame.persist()
+                drafts[ending] = self._written(frame, ending, due, copies)
+        finally:
+            for frame in held.values():
+                frame.unpersist()
+        return drafts
+
     def _written(
         self,
-        table: DailyTable,
+        frame: Any,  # noqa: ANN401
         ending: str,
-        events: nw.LazyFrame[Any],
         due: Sequence[Due],
         copies: Mapping[int, int],
     ) -> dict[int, Path]:
         """Let the workers write a table beside where it belongs; tell where."""
-        frame = table.made(events, also=("file",)).to_native()
-        files, schema = [one.kept.file(ending) for one in due], pl.Schema(table.schema)
+        files = [one.kept.file(ending) for one in due]
+        schema = pl.Schema(self._tables[ending].schema)
         write = partial(workers.drafted, files=files, schema=schema, copies=copies)
         drafts = _collected(_run(frame.repartition(len(due), "file"), write, DRAFTS))
         found = {place: Path(draft) for place, draft in drafts.rows()}

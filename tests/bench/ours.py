@@ -11,7 +11,7 @@ import polars as pl
 
 from data import contracts, settings, sources
 from data.settings import MONTH_DAYS, Settings
-from features import grid, panel, persons
+from features import grid, measures, panel, persons
 from features.activity import Activity
 from training import pipeline
 
@@ -84,7 +84,8 @@ def weekly(folder: Path) -> dict[str, Any]:
     built, panel_seconds = timed(lambda: panel.build(log, tables, [last], config))
     # Once more, to tell how much of the panel it was.
     depth_months = len(persons.DEPTH_MONTHS)
-    _, fold_seconds = timed(lambda: grid.fold(log, last, depth_months=depth_months))
+    months = measures.LOOK_BACK_MONTHS + config.seats.window_days // MONTH_DAYS
+    _, fold_seconds = timed(lambda: grid.fold(log, last, months=months, depth_months=depth_months))
     return {
         "seconds": activity_seconds + panel_seconds,
         "activity_seconds": activity_seconds,

@@ -121,7 +121,7 @@ def test_a_changed_file_alone_is_read_again_and_replaces_its_table(log: Log) -> 
 
     assert made.rebuilt == 1
     assert made.events == 10
-    assert len(log.files() - before) == 4  # the tables and the survey of February
+    assert len(log.files() - before) == 6  # the tables and the survey of February
 
 
 def test_a_changed_file_makes_those_that_overlap_it_be_read_again(log: Log) -> None:

@@ -87,7 +87,7 @@ def both(log: sources.Tables, folder: Path, **rules: Any) -> tuple[Activity, Act
 
 
 def assert_same(here: Activity, there: Activity) -> None:
-    for table in ("people", "volume", "first_uses"):
+    for table in ("people", "volume", "first_uses", "first_people", "first_features"):
         left, right = (getattr(made, table).collect() for made in (here, there))
         assert left.schema == right.schema
         assert_frame_equal(ordered(right), ordered(left))
