@@ -150,9 +150,10 @@ One file late: {found["hard"]["late"]["seconds"]:.1f} s to read the log again.
 def _week(weekly: Mapping[str, Any]) -> str:
     return f"""\
 The weekly run reads the new file in {weekly["activity_seconds"]:.1f} s and makes the panel in
-{weekly["panel_seconds"]:.1f} s, of which folding the daily tables takes {weekly["fold_seconds"]:.1f} s: the 30-day months of
-this week end on other days than last week's, so every month that a feature looks at is counted
-anew. That bounds it; older months are not read again, however long the log."""
+{weekly["panel_seconds"]:.1f} s, of which folding the daily tables takes
+{weekly["fold_seconds"]:.1f} s: the 30-day months of this week end on other days than last
+week's, so every month that a feature looks at is counted anew. That bounds it; older months are
+not read again, however long the log."""
 
 
 _STEPS = {
