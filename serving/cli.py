@@ -288,8 +288,10 @@ def evaluate(config: Path, as_of: datetime | None, predictions: Path | None, as_
             ranking: {name: asdict(figure) for name, figure in found.items()}
             for ranking, found in walked.figures.items()
         }
+        dates = {name: asdict(figure) for name, figure in walked.date_figures.items()}
         skipped = {str(cut): reason for cut, reason in walked.skipped.items()}
-        console.emit({"verdict": walked.verdict(), "figures": figures, "skipped": skipped})
+        told = {"figures": figures, "date_figures": dates, "skipped": skipped}
+        console.emit({"verdict": walked.verdict(), **told})
     else:
         console.evaluated(walked)
 

@@ -42,7 +42,9 @@ _FIGURES = {
     "log_loss_skill": "log-loss skill",
     "log_loss": "log loss",
     "brier": "Brier",
+    "brier_skill": "Brier skill",
     "calibration_error": "calibration error",
+    "calibration_slope": "calibration slope",
     "observed_to_expected": "observed ÷ expected",
 }
 
@@ -206,6 +208,7 @@ def evaluated(walked: Evaluation) -> None:
     for name, title in _FIGURES.items():
         if name in figures["model"] and name not in shown:
             out.print(f"{title}: {figures['model'][name]}", highlight=False)
+    _dates(walked.date_figures)
     known = walked.predictions["expanded"].drop_nulls()
     out.print(
         f"{walked.predictions.height:,} predictions from {walked.predictions['cut'].n_unique()}"
@@ -215,6 +218,25 @@ def evaluated(walked: Evaluation) -> None:
     for cut, reason in walked.skipped.items():
         out.print(f"cut {cut} skipped: {reason}", highlight=False)
     out.print(walked.verdict(), highlight=False, style="bold")
+
+
+def _dates(found: Mapping[str, Figure]) -> None:
+    """Print how far the expected dates were off, where any expansion can be judged yet."""
+    error, usual, line = (found[f"date_error_days{rival}"] for rival in ("", "_usual", "_line"))
+    if error.value is None:
+        return
+    out.print(
+        f"expected date off by {error.value:.0f} days on average, for expansions within 180 days;"
+        f" the usual day by {usual.value:.0f}, a straight line to the limit by {line.value:.0f};"
+        f" saved: {found['date_gain_over_usual']} and {found['date_gain_over_line']}",
+        highlight=False,
+    )
+    thirds = [found[f"date_coverage_{third}"] for third in ("lowest", "middle", "highest")]
+    told = ", ".join("n/a" if third.value is None else f"{third.value:.0%}" for third in thirds)
+    out.print(
+        f"80 % interval of the date held {found['date_coverage']}; by third of the chance: {told}",
+        highlight=False,
+    )
 
 
 def _cell(figure: Figure) -> str:

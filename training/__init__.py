@@ -2,6 +2,7 @@
 
 __all__ = [
     "baselines",
+    "date_metrics",
     "evaluate",
     "model",
     "outcomes",

@@ -2,16 +2,18 @@
 
 import polars as pl
 
-__all__ = ["RANKINGS", "scores"]
+__all__ = ["DAYS_TO_LIMIT", "RANKINGS", "scores"]
 
 _NEVER_DAYS = 10_000.0
 
+# In a straight line, at the pace of the last three months.
+DAYS_TO_LIMIT = pl.min_horizontal("seat_days_to_ceiling", "usage_days_to_limit")
 RANKINGS: dict[str, pl.Expr] = {
     "seat utilisation": pl.col("seat_utilization"),
     "most active users": pl.col("active_users_30d"),
     "rule: utilisation at least 80 %": (pl.col("seat_utilization") >= 0.8).cast(pl.Float64),
     "most events": pl.col("events_30d"),
-    "days to limit": -pl.min_horizontal("seat_days_to_ceiling", "usage_days_to_limit"),
+    "days to limit": -DAYS_TO_LIMIT,
 }
 
 

@@ -13,8 +13,18 @@ import polars as pl
 
 from data.errors import HistoryError
 from data.settings import Settings
-from training import baselines, calibration, metrics, model, outcomes, splits
+from training import (
+    baselines,
+    calibration,
+    date_metrics,
+    metrics,
+    model,
+    outcomes,
+    readiness,
+    splits,
+)
 from training.calibration import Calibration
+from training.model import Propensity
 
 __all__ = ["MODEL", "Evaluation", "figures", "walk"]
 
@@ -31,9 +41,15 @@ class Evaluation:
     predictions : polars.DataFrame
         One row per eligible account and judged as-of: ``account_id``, ``as_of``, ``cut``,
         ``expanded`` (null while unknown), ``probability``, ``low``, ``high``, ``margin``,
-        ``base_rate`` (of the cut's training rows), and a column per simple ranking.
+        ``base_rate`` (of the cut's training rows), and a column per simple ranking. For the dates
+        ``within_14d`` and so on, the curve; ``early_days``, ``median_days`` and ``late_days``, the
+        stated quantiles, the same with ``usual_`` before it, the constants that were best on what
+        the cut knew, and ``days_to_limit`` by a straight line; ``expanded_180d``, null until the
+        whole of the 180 days is known, and ``days_to_expansion`` of those that did.
     figures : mapping
         Ranking → figure name → value with interval; over all judged snapshots.
+    date_figures : mapping
+        Figure name → value with interval; see :func:`training.date_metrics.figures`.
     over_best_simple : training.metrics.Figure
         Precision at capacity less that of the best simple ranking, on the same draws of accounts.
     skipped : mapping of datetime.date to str
@@ -44,6 +60,7 @@ class Evaluation:
 
     predictions: pl.DataFrame
     figures: Mapping[str, Mapping[str, metrics.Figure]]
+    date_figures: Mapping[str, metrics.Figure]
     over_best_simple: metrics.Figure
     skipped: Mapping[date, str]
     calibration: Calibration
@@ -61,12 +78,9 @@ class Evaluation:
         return _best(self.figures)
 
     def numbers(self) -> dict[str, float]:
-        """Every figure of the model as a plain number."""
-        return {
-            name: figure.value
-            for name, figure in self.figures[MODEL].items()
-            if figure.value is not None
-        }
+        """Every figure of the model and of its dates as a plain number."""
+        found = {**self.figures[MODEL], **self.date_figures}
+        return {name: figure.value for name, figure in found.items() if figure.value is not None}
 
     def verdict(self) -> str:
         """Say in one sentence whether the model knows more than chance and the best rule."""
@@ -109,6 +123,7 @@ def walk(
     *,
     end: datetime,
     progress: Callable[[int, int], None] | None = None,
+    told: Callable[[Propensity, pl.DataFrame], object] | None = None,
 ) -> Evaluation:
     """Walk forward through the history and judge every cut's model on what came after.
 
@@ -124,6 +139,8 @@ def walk(
         What is known before this moment, UTC, judges.
     progress : callable, optional
         Told cuts done and cuts in all.
+    told : callable, optional
+        Handed each cut's model, calibrated, and the snapshots it judges.
 
     Returns
     -------
@@ -145,22 +162,23 @@ def walk(
     skipped: dict[date, str] = {}
     for done, split in enumerate(plan):
         try:
-            parts.append(_judge(split, parts, snapshots, contracts, settings))
+            fitted, usual = _trained(split.cut, parts, snapshots, contracts, settings)
         except HistoryError as error:
             skipped[split.cut.date()] = str(error)
+        else:
+            judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
+            parts.append(_predicted(fitted, judged, cut=split.cut.date(), **usual))
+            if told:
+                told(fitted, judged)
         if progress:
             progress(done + 1, len(plan))
     if not parts:
         reason = next(iter(skipped.values()), "the history has no as-of to judge.")
         raise HistoryError(f"the history is too short for a walk forward: {reason}")
-    found = outcomes.build(snapshots, contracts, cut=end, rules=settings.outcome)
-    happened = found.select(
-        "account_id", "as_of", expanded=outcomes.expanded(settings.outcome.horizon_days)
-    )
     keys = ["account_id", "as_of"]
     predictions = (
-        pl.concat(parts)
-        .join(happened, on=keys, how="left")
+        pl.concat(parts, how="diagonal")
+        .join(_happened(snapshots, contracts, settings, end), on=keys, how="left")
         .join(baselines.scores(snapshots), on=keys, how="left")
         .sort("as_of", "account_id")
     )
@@ -168,6 +186,7 @@ def walk(
     return Evaluation(
         predictions,
         found_figures,
+        date_metrics.figures(predictions, resamples=rules.resamples, seed=settings.model.seed),
         _over(predictions, _best(found_figures), settings),
         skipped,
         _calibrate(predictions),
@@ -223,32 +242,59 @@ def _best(figures: Mapping[str, Mapping[str, metrics.Figure]]) -> str:
     return max(rankings, key=lambda name: _value(figures[name], "precision_at_capacity"))
 
 
-def _judge(
-    split: splits.Split,
+def _trained(
+    cut: datetime,
     earlier: list[pl.DataFrame],
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
     settings: Settings,
-) -> pl.DataFrame:
-    """Train at a cut, calibrate on matured predictions of earlier cuts, predict up to the next."""
+) -> tuple[Propensity, dict[str, float]]:
+    """Train at a cut, calibrate on matured predictions of earlier cuts, and say what is usual."""
     horizon = settings.outcome.horizon_days
-    known = splits.known_at(snapshots, contracts, split.cut, settings.outcome)
+    known = splits.known_at(snapshots, contracts, cut, settings.outcome)
     fitted = model.fit(known.snapshots, known.outcomes, settings.model, horizon_days=horizon)
     label = known.outcomes.select("account_id", "as_of", expanded=outcomes.expanded(horizon))
     if earlier:
-        matured = pl.concat(earlier).join(label, on=["account_id", "as_of"])
+        matured = pl.concat(earlier, how="diagonal").join(label, on=["account_id", "as_of"])
         fitted = fitted.calibrated(_calibrate(matured))
-    judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
-    estimate = fitted.estimate(judged)
+    came = known.outcomes.filter(outcomes.expanded(outcomes.LONGEST_DAYS))["days_to_expansion"]
+    base_rate = float(np.mean(label["expanded"].drop_nulls().to_numpy()))
+    return fitted, {"base_rate": base_rate, **date_metrics.usual(came)}
+
+
+def _predicted(
+    fitted: Propensity, judged: pl.DataFrame, *, cut: date, **usual: float
+) -> pl.DataFrame:
+    """What a cut's model says of the snapshots it judges, beside what the cut knew."""
+    estimate, curve = fitted.estimate(judged), fitted.curve(judged)
+    horizons = fitted.horizons_days
+    within = {f"within_{h}d": pl.Series(p) for h, p in zip(horizons, curve.T, strict=True)}
+    constants = {name: pl.lit(value) for name, value in usual.items()}
     return judged.select(
         "account_id",
         "as_of",
-        cut=pl.lit(split.cut.date()),
+        cut=pl.lit(cut),
         probability=pl.Series(estimate.probability),
         low=pl.Series(estimate.low),
         high=pl.Series(estimate.high),
         margin=pl.Series(estimate.margin),
-        base_rate=pl.lit(label["expanded"].mean(), pl.Float64),
+        **within | date_metrics.columns(readiness.dates(curve, horizons)) | constants,
+        days_to_limit=baselines.DAYS_TO_LIMIT,
+    )
+
+
+def _happened(
+    snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, end: datetime
+) -> pl.DataFrame:
+    """What became of each snapshot, as far as it is known at the end."""
+    found = outcomes.build(snapshots, contracts, cut=end, rules=settings.outcome)
+    within_180d = outcomes.expanded(outcomes.LONGEST_DAYS)
+    return found.select(
+        "account_id",
+        "as_of",
+        expanded=outcomes.expanded(settings.outcome.horizon_days),
+        expanded_180d=within_180d,
+        days_to_expansion=pl.when(within_180d).then("days_to_expansion"),
     )
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from data.errors import HistoryError
 from data.settings import Settings
-from training import baselines, evaluate, outcomes, plots, splits
+from training import baselines, evaluate, outcomes, plots, readiness, splits
 from training.evaluate import Evaluation
 
 FIRST = date(2024, 1, 1) + timedelta(days=30 * 7)
@@ -114,6 +114,72 @@ def test_outcomes_are_those_of_the_contracts_and_null_while_unknown(
     assert walked.predictions.filter(pl.col("expanded").is_null()).select(unfinished.all()).item()
 
 
+def test_the_curve_of_every_prediction_rises_and_holds_its_probability(walked: Evaluation) -> None:
+    curve = walked.predictions.select(f"within_{h}d" for h in (14, 30, 60, 90, 180)).to_numpy()
+
+    assert (np.diff(curve, axis=1) >= 0).all()
+    assert curve[:, 2] == pytest.approx(walked.predictions["probability"].to_numpy())
+
+
+def test_the_expected_dates_are_those_of_the_curve(walked: Evaluation) -> None:
+    horizons = (14, 30, 60, 90, 180)
+    curve = walked.predictions.select(f"within_{h}d" for h in horizons).to_numpy()
+
+    expected = readiness.dates(curve, horizons)
+
+    for name in ("early", "median", "late"):
+        told = walked.predictions[f"{name}_days"].to_numpy()
+        assert told == pytest.approx(np.floor(getattr(expected, name)))
+
+
+def test_days_to_expansion_are_those_of_the_contracts_once_180_days_are_over(
+    walked: Evaluation, history: Any
+) -> None:
+    found = walked.predictions
+    over = pl.col("as_of") <= history.end.date() - timedelta(days=180)
+    assert found.select((pl.col("expanded_180d").is_not_null() == over).all()).item()
+    slow = [
+        _first_day(history, row["account_id"], row["as_of"])
+        for row in found.filter(over).to_dicts()
+    ]
+    assert found.filter(over)["days_to_expansion"].to_list() == slow
+    assert found.filter(~over)["days_to_expansion"].null_count() == found.filter(~over).height
+
+
+def _first_day(history: Any, account: str, as_of: date) -> int | None:
+    """Days to the account's first signature within 180 days; every signature adds seats here."""
+    signed = history.contracts.filter(pl.col("account_id") == account)["known"].dt.date()
+    days = [(day - as_of).days for day in signed]
+    return min((day for day in days if 0 <= day < 180), default=None)
+
+
+def test_the_usual_day_is_the_median_of_what_the_cut_knew(walked: Evaluation, history: Any) -> None:
+    for (cut,), told in walked.predictions.group_by("cut"):
+        asked = history.snapshots.filter(pl.col("as_of") <= cut - timedelta(days=180))
+        days = [_first_day(history, *row) for row in asked.select("account_id", "as_of").rows()]
+        came = sorted(day for day in days if day is not None)
+
+        middle = {came[(len(came) - 1) // 2], came[len(came) // 2]}
+        assert set(told["usual_median_days"]) <= {float(day) for day in middle}
+
+
+def test_each_cuts_model_is_handed_over_with_the_snapshots_it_judges(
+    history: Any, chosen: Settings
+) -> None:
+    handed: list[tuple[Any, pl.DataFrame]] = []
+
+    found = evaluate.walk(
+        history.snapshots,
+        history.contracts,
+        chosen,
+        end=history.end,
+        told=lambda fitted, judged: handed.append((fitted, judged)),
+    )
+
+    again = [fitted.estimate(judged).probability for fitted, judged in handed]
+    assert np.concatenate(again) == pytest.approx(found.predictions["probability"].to_numpy())
+
+
 def test_figures_agree_with_scikit_learn_on_the_predictions(walked: Evaluation) -> None:
     known = walked.predictions.drop_nulls("expanded")
     happened, base = known["expanded"].to_numpy(), known["base_rate"].to_numpy()
@@ -178,6 +244,7 @@ def test_where_nothing_has_matured_yet_nothing_is_judged_or_drawn(
     assert found.predictions["expanded"].null_count() == found.predictions.height
     assert found.verdict() == "Too little is known of the outcomes to judge the model."
     assert found.numbers() == {}
+    assert {figure.value for figure in found.date_figures.values()} == {None}
     assert plots.plots(found.predictions) == {}
 
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn import metrics as reference
+from sklearn.linear_model import LogisticRegression
 
 from training import metrics
 from training.metrics import Figure, Judged
@@ -226,3 +228,65 @@ def test_the_advantage_over_a_rival_is_judged_on_the_same_draws() -> None:
     assert gain.low is not None
     assert gain.low > 0
     assert (none.value, none.low, none.high) == (0.0, 0.0, 0.0)
+
+
+@given(st.integers(0, 10_000), st.floats(0.3, 3))
+@settings(max_examples=25)
+def test_the_calibration_slope_agrees_with_scikit_learn(seed: int, slope: float) -> None:
+    rng = np.random.default_rng(seed)
+    stated = rng.normal(-2, 1, size=300)
+    expanded = rng.uniform(size=300) < expit(slope * stated + 0.5)
+    expanded[:2] = [True, False]
+
+    found = metrics.calibration_slope(expit(stated), expanded)
+
+    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(stated[:, None], expanded)
+    assert found == pytest.approx(theirs.coef_[0, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize("stretch", [0.5, 2.0])
+def test_stretched_log_odds_divide_the_calibration_slope(
+    stretch: float, rng: np.random.Generator
+) -> None:
+    stated = rng.normal(-1, 1, size=500)
+    expanded = rng.uniform(size=500) < expit(stated)
+
+    plain, stretched = (
+        metrics.calibration_slope(expit(s), expanded) for s in (stated, stretch * stated)
+    )
+
+    assert stretched == pytest.approx(plain / stretch)
+
+
+@pytest.mark.parametrize(
+    "probability",
+    [[0.2, 0.2, 0.2, 0.2], [0.1, 0.2, 0.8, 0.9]],
+    ids=["all alike", "parts the outcomes"],
+)
+def test_where_the_likelihood_has_no_maximum_there_is_no_calibration_slope(
+    probability: list[float],
+) -> None:
+    expanded = np.array([False, False, True, True])
+
+    assert np.isnan(metrics.calibration_slope(np.array(probability), expanded))
+
+
+def test_a_draw_in_which_a_figure_does_not_exist_has_no_part_in_its_interval() -> None:
+    account = np.arange(3)
+
+    def of_the_first(rows: NDArray[np.int64]) -> float:
+        return 7.0 if 0 in rows else float("nan")
+
+    found = metrics.intervals({"seven": of_the_first}, account, resamples=50, seed=1)
+
+    assert found["seven"] == Figure(7.0, 7.0, 7.0)
+
+
+def test_the_brier_skill_is_what_is_saved_of_the_base_rates_brier() -> None:
+    expanded = np.array([True, False, False, False])
+    stated = np.array([0.5, 0.0, 0.5, 0.0])
+
+    found = figures(stated, judged(expanded), probability=stated, reference=np.full(4, 0.25))
+
+    # Brier .125 against .1875.
+    assert found["brier_skill"].value == pytest.approx(1 / 3, abs=1e-5)
