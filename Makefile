@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast spark wheel docs bench-features setup clean
+.PHONY: demo test lint fast spark wheel docs bench-features bench-model setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -67,6 +67,10 @@ docs: .venv/ready
 # About half an hour on two cores, and 8 GB of disk; BENCH=--small tries it in minutes.
 bench-features: .venv/ready
 	$(BIN)/python tests/bench/run.py $(BENCH)
+
+# About an hour on two quiet cores; BENCH=--small tries it in minutes, BENCH='--only dates' measures one section.
+bench-model: .venv/ready
+	$(BIN)/python tests/bench/model/run.py $(BENCH)
 
 clean:
 	rm -rf .venv dist data/local

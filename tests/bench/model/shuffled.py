@@ -1,0 +1,62 @@
+"""What is left of the skill when the outcomes belong to other accounts: nothing should be."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import panels
+import polars as pl
+from scipy.stats import rankdata
+
+from training import evaluate
+
+__all__ = ["shuffled"]
+
+# The question is whether anything leaks, not how good the model is: fewer trainings do.
+_FEWER = {"model": {"members": 2}, "evaluation": {"refit_months": 24, "resamples": 20}}
+
+
+def shuffled(name: str, folder: Path, number: int, *, smoke: bool) -> dict[str, Any]:
+    """Deal whole contract histories to other accounts, and walk forward with those outcomes.
+
+    The features stay, contract features included; what is learned and judged is what became of
+    another account. One random cycle through all accounts, so that none keeps its own, and each
+    outcome history stays whole: outcomes cluster by account and in time as before.
+    """
+    past = panels.load(name, folder, smoke=smoke)
+    accounts = past.snapshots["account_id"].unique().sort().to_list()
+    cycle = np.random.default_rng(number).permutation(len(accounts))
+    dealt = {accounts[a]: accounts[b] for a, b in zip(cycle, np.roll(cycle, 1), strict=True)}
+    order = past.contracts.columns
+    # Accounts that were never eligible have no part in it.
+    contracts = (
+        past.contracts.filter(pl.col("account_id").is_in(accounts))
+        .with_columns(pl.col("account_id").replace_strict(dealt, return_dtype=pl.String))
+        .select(order)
+        .sort("account_id", maintain_order=True)
+    )
+    settings = past.settings
+    fewer = {
+        section: getattr(settings, section).model_copy(update=changes)
+        for section, changes in _FEWER.items()
+    }
+    settings = settings if smoke else settings.model_copy(update=fewer)
+    found = evaluate.walk(past.snapshots, contracts, settings, end=past.end)
+    known = found.predictions.drop_nulls("expanded")
+    return {
+        "auroc": vars(found.figures[evaluate.MODEL]["auroc"]),
+        "auroc_within_as_ofs": _within(known),
+        "expanded": int(known["expanded"].sum()),
+    }
+
+
+def _within(known: pl.DataFrame) -> float:
+    """AUROC over pairs of one as-of only, so that season and trend have no part in it."""
+    wins = pairs = 0.0
+    for _, rows in known.group_by("as_of"):
+        expanded = rows["expanded"].to_numpy()
+        yes, no = int(expanded.sum()), int((~expanded).sum())
+        ranks = rankdata(rows["probability"].to_numpy())
+        wins += ranks[expanded].sum() - yes * (yes + 1) / 2
+        pairs += yes * no
+    return float(wins / pairs)

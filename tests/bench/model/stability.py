@@ -1,0 +1,107 @@
+"""What a week changes: the expected calendar date, and the first signals after a retrain."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import panels
+import polars as pl
+import walks
+from numpy.typing import NDArray
+
+from training import date_metrics, metrics, model, readiness, signals, splits
+from training.calibration import Calibration
+from training.model import Propensity
+
+__all__ = ["stability"]
+
+_RESAMPLES = 200
+_SEED = 7
+_WEEK_DAYS = timedelta(weeks=1).days
+
+
+def stability(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
+    """Train at the end and a week before it, and compare what the two lists say.
+
+    Every as-of of the later panel stands a week after one of the earlier, as in weekly runs. Both
+    models carry the calibration of the walk forward at the end.
+    """
+    before = panels.load(name, folder, smoke=smoke, week=1)
+    now = panels.load(name, folder, smoke=smoke)
+    older, newer = (_trained(past, name, folder) for past in (before, now))
+    lists = {
+        "last week": _listed(older, _last(before)),
+        "today, not retrained": _listed(older, _last(now)),
+        "today": _listed(newer, _last(now)),
+    }
+    return {
+        "accounts": lists["today"].height,
+        "same_snapshots": _agreement(lists["today, not retrained"], lists["today"]),
+        "as_listed": _agreement(lists["last week"], lists["today"]),
+        "date_change": _change(lists["last week"], lists["today"]),
+        "date_change_not_retrained": _change(lists["last week"], lists["today, not retrained"]),
+        "later_than_a_week": _later(lists["last week"], lists["today"]),
+    }
+
+
+def _trained(past: panels.Past, name: str, folder: Path) -> Propensity:
+    known = splits.known_at(past.snapshots, past.contracts, past.end, past.settings.outcome)
+    fitted = model.fit(
+        known.snapshots,
+        known.outcomes,
+        past.settings.model,
+        horizon_days=past.settings.outcome.horizon_days,
+    )
+    return fitted.calibrated(Calibration(**walks.figures(name, folder)["calibration"]))
+
+
+def _last(past: panels.Past) -> pl.DataFrame:
+    """The snapshots that the list of that day is made of."""
+    return past.snapshots.filter(pl.col("as_of") == past.end.date())
+
+
+def _listed(fitted: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
+    why = signals.explain(fitted, snapshots)
+    expected = readiness.dates(fitted.curve(snapshots), fitted.horizons_days)
+    return snapshots.select(
+        "account_id",
+        "as_of",
+        signals=pl.Series(walks.first_signals(why, snapshots), dtype=pl.List(pl.String)),
+        days=date_metrics.columns(expected)["median_days"],
+    )
+
+
+def _agreement(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
+    """Mean Jaccard index of the first signals of each account; two empty lists agree."""
+    both = one.join(other, on="account_id", suffix="_other")
+    pairs = zip(both["signals"].to_list(), both["signals_other"].to_list(), strict=True)
+    index = [len(set(a) & set(b)) / len(set(a) | set(b)) if a or b else 1.0 for a, b in pairs]
+    return _with_interval(np.array(index), np.mean)
+
+
+def _change(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
+    """Median absolute change of the expected calendar date, in days."""
+    return _with_interval(np.abs(_moved(one, other)), np.median)
+
+
+def _later(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
+    """Share of accounts whose expected date receded by a week or more within the week."""
+    return _with_interval(_moved(one, other) >= _WEEK_DAYS, np.mean)
+
+
+def _moved(one: pl.DataFrame, other: pl.DataFrame) -> NDArray[np.float64]:
+    both = one.join(other, on="account_id", suffix="_other")
+    moved = (
+        pl.col("days_other")
+        - pl.col("days")
+        + (pl.col("as_of_other") - pl.col("as_of")).dt.total_days()
+    )
+    return both.select(moved=moved)["moved"].to_numpy().astype(np.float64)
+
+
+def _with_interval(values: NDArray[Any], middle: Any) -> dict[str, Any]:
+    """A row is an account here."""
+    wanted = {"it": lambda rows: float(middle(values[rows]))}
+    found = metrics.intervals(wanted, np.arange(len(values)), resamples=_RESAMPLES, seed=_SEED)
+    return vars(found["it"])

@@ -1,0 +1,115 @@
+"""Walk forward through a company's past, and keep what was predicted and how it was explained."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import panels
+import polars as pl
+
+from data.errors import HistoryError
+from training import evaluate, signals
+from training.model import Propensity
+
+__all__ = ["explanations", "figures", "first_signals", "predictions", "sums", "walk", "walked"]
+
+_TOLD = 3
+
+
+def walk(name: str, folder: Path, *, smoke: bool, explained: bool) -> dict[str, Any]:
+    """Walk once with the settings that a user would have, and keep all that came of it.
+
+    Parameters
+    ----------
+    name : str
+        The company.
+    folder : pathlib.Path
+        The bench's.
+    smoke : bool
+        Whether only to try.
+    explained : bool
+        Whether to explain every prediction too.
+    """
+    past = panels.load(name, folder, smoke=smoke)
+    where = folder / "walks" / name
+    shutil.rmtree(where, ignore_errors=True)
+    where.mkdir(parents=True)
+    parts: list[pl.DataFrame] = []
+    tell = (lambda fitted, judged: parts.append(_explained(fitted, judged))) if explained else None
+    try:
+        found = evaluate.walk(
+            past.snapshots, past.contracts, past.settings, end=past.end, told=tell
+        )
+    except HistoryError as error:
+        return {"not_judged": str(error)}
+    found.predictions.write_parquet(where / "predictions.parquet")
+    if parts:
+        pl.concat(parts).write_parquet(where / "explanations.parquet")
+    told = {
+        "figures": {
+            ranking: {figure: asdict(value) for figure, value in each.items()}
+            for ranking, each in found.figures.items()
+        },
+        "dates": {figure: asdict(value) for figure, value in found.date_figures.items()},
+        "over_best_simple": asdict(found.over_best_simple),
+        "best_simple": found.best_simple(),
+        "calibration": asdict(found.calibration),
+        "skipped": {str(cut): reason for cut, reason in found.skipped.items()},
+        "said": repr(found),
+    }
+    (where / "figures.json").write_text(json.dumps(told), encoding="utf-8")
+    return {}
+
+
+def walked(name: str, folder: Path) -> bool:
+    """Whether any cut of the company could be trained and judged."""
+    return (folder / "walks" / name / "figures.json").exists()
+
+
+def predictions(name: str, folder: Path) -> pl.DataFrame:
+    """What the walk predicted."""
+    return pl.read_parquet(folder / "walks" / name / "predictions.parquet")
+
+
+def explanations(name: str, folder: Path) -> pl.DataFrame:
+    """Per prediction the first signals, and how far the contributions are from the margin."""
+    return pl.read_parquet(folder / "walks" / name / "explanations.parquet")
+
+
+def sums(name: str, folder: Path) -> dict[str, Any]:
+    """How far base and contributions are from the margin they explain, at worst."""
+    off = explanations(name, folder)["off"]
+    return {"worst": off.max(), "predictions": len(off)}
+
+
+def figures(name: str, folder: Path) -> dict[str, Any]:
+    """What the walk itself tells."""
+    found: dict[str, Any] = json.loads(
+        (folder / "walks" / name / "figures.json").read_text(encoding="utf-8")
+    )
+    return found
+
+
+def first_signals(why: signals.Explanation, snapshots: pl.DataFrame) -> list[list[str]]:
+    """The signals whose sentences are told, by name, most important first."""
+    return [
+        [signal for signal, part in parts.items() if part > 0 and signals.sentence(signal, facts)][
+            :_TOLD
+        ]
+        for parts, facts in zip(why.contributions, snapshots.rows(named=True), strict=True)
+    ]
+
+
+def _explained(fitted: Propensity, judged: pl.DataFrame) -> pl.DataFrame:
+    why = signals.explain(fitted, judged)
+    parts = np.array([sum(each.values()) for each in why.contributions])
+    off = np.abs(why.base + parts - fitted.estimate(judged).margin)
+    return judged.select(
+        "account_id",
+        "as_of",
+        signals=pl.Series(first_signals(why, judged), dtype=pl.List(pl.String)),
+        off=pl.Series(off),
+    )
