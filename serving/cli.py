@@ -232,7 +232,7 @@ def train(config: Path, as_of: datetime | None, as_json: bool) -> None:
     Example: expansion train -c data/local/demo/expansion.toml
     """
     from serving import console
-    from training import pipeline, plots, registry
+    from training import pipeline, record, registry
 
     settings, now = _opened(config)
     registry.ready(settings)
@@ -240,11 +240,8 @@ def train(config: Path, as_of: datetime | None, as_json: bool) -> None:
         past = _history(settings, now, as_of, stage)
         trained = pipeline.train(past, settings, progress=stage)
     walked = trained.evaluation
-    metrics = {} if walked is None else walked.numbers()
-    drawn = {} if walked is None else plots.plots(walked.predictions)
-    version = registry.register(
-        trained.model, settings, about=trained.about, metrics=metrics, plots=drawn
-    )
+    shown = record.of(trained, past, settings)
+    version = registry.register(trained.model, settings, about=trained.about, record=shown)
     if as_json:
         console.emit({"version": version, **trained.about})
         return

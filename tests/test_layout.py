@@ -24,7 +24,7 @@ DOORS = {
     "mlflow": {"training/registry.py"},
     "lightgbm": {"training/model.py", "training/artifact.py"},
     "sqlalchemy": {"serving/crm/sql.py", "data/database.py"},
-    "matplotlib": {"training/plots.py"},
+    "matplotlib": {"training/plots.py", "training/drivers.py", "training/record.py"},
 }
 
 

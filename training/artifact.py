@@ -18,7 +18,7 @@ from features.catalogue import by_name
 from training.calibration import Calibration
 from training.model import INPUTS, Propensity
 
-__all__ = ["CARD", "altered", "read", "write"]
+__all__ = ["CARD", "altered", "check", "read", "write"]
 
 CARD: Final = "card.json"
 _FORMAT: Final = 1
@@ -92,16 +92,8 @@ def read(
         If a file is missing, altered or not the model's own, or its features are not those that
         this version computes.
     """
-    card = json.loads(_verified(folder / CARD, digest, called))
-    if card["format"] != _FORMAT:
-        raise ModelError(
-            f"{called} was written in format {card['format']}, and this version reads {_FORMAT};"
-            " run `expansion train` again."
-        )
+    card, texts = check(folder, digest, called=called)
     _refuse_other_features(card["features"], called)
-    _refuse_strangers(folder, card["boosters"], called)
-    # LightGBM's parser trusts its input: nothing unverified may reach it.
-    texts = [_verified(folder / name, known, called) for name, known in card["boosters"].items()]
     model = Propensity(
         boosters=tuple(lgb.Booster(model_str=text) for text in texts),
         inputs=tuple(card["features"]),
@@ -110,6 +102,40 @@ def read(
         calibration=Calibration(**card["calibration"]),
     )
     return model, card
+
+
+def check(
+    folder: Path, digest: str | None, *, called: str = "the model"
+) -> tuple[dict[str, Any], list[str]]:
+    """Check that a folder is exactly what was written, without parsing any of its boosters.
+
+    LightGBM's parser trusts its input: nothing unverified may reach it.
+
+    Parameters
+    ----------
+    folder, digest, called
+        As for :func:`read`.
+
+    Returns
+    -------
+    card : dict
+        Everything that was written about the model.
+    texts : list of str
+        Its boosters, in order.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If a file is missing, altered or not the model's own.
+    """
+    card = json.loads(_verified(folder / CARD, digest, called))
+    if card["format"] != _FORMAT:
+        raise ModelError(
+            f"{called} was written in format {card['format']}, and this version reads {_FORMAT};"
+            " run `expansion train` again."
+        )
+    _refuse_strangers(folder, card["boosters"], called)
+    return card, [_verified(folder / name, d, called) for name, d in card["boosters"].items()]
 
 
 def altered(called: str, why: str) -> ModelError:

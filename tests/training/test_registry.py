@@ -13,6 +13,7 @@ from data.settings import Registry, Settings
 from training import model, registry
 from training.calibration import Calibration
 from training.model import INPUTS, Propensity
+from training.record import Record
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -54,7 +55,7 @@ def kept(calibrated: Propensity, store: Settings) -> Kept:
 
 
 def put(model: Propensity, store: Settings) -> str:
-    return registry.register(model, store, about=ABOUT, metrics={"auroc": 0.8})
+    return registry.register(model, store, about=ABOUT, record=Record("a run", verdict="Good."))
 
 
 def test_a_model_comes_back_with_the_same_probabilities_bit_by_bit(

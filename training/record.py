@@ -1,0 +1,213 @@
+"""What a run shows of a training, for whoever browses experiments: no value of an account.
+
+Settings, figures in all and at every cut, the data and the code it was made from, plots, and a
+page of words. Where it is kept is the matter of :mod:`training.registry`.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from data.settings import Settings
+from training import baselines, drivers, fingerprint, metrics, plots
+from training.evaluate import MODEL, Evaluation
+from training.fingerprint import Fingerprint
+from training.pipeline import History, Trained
+
+__all__ = ["Record", "of"]
+
+# All that decides what is learned and how it is judged; where tables lie may hold secrets.
+_SECTIONS: Final = ("model", "outcome", "evaluation", "eligibility", "seats", "adoption", "roles")
+_DRAWS: Final = 60  # of accounts, for the intervals of one cut
+_RANKED: Final = ("auroc", "average_precision", "precision_at_capacity")
+
+Array = NDArray[np.float64]
+Rankings = Mapping[str, Mapping[str, metrics.Figure]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything that is logged beside the model.
+
+    Attributes
+    ----------
+    name : str
+        Of the run.
+    verdict : str
+        What the model is worth, in a sentence.
+    note : str
+        The page of words, in Markdown.
+    parameters : mapping
+        Setting, as in ``expansion.toml``, → value.
+    totals : mapping of str to float
+        Figures over all judged snapshots.
+    by_cut : mapping of datetime.date to mapping
+        Figures of each cut's model, on what it judged.
+    tags : mapping of str to str
+        Short facts to filter runs by.
+    tables : tuple of Fingerprint
+        What went in.
+    plots : mapping of str to matplotlib figure
+        By file name.
+    files : mapping of str to str
+        Further texts, by file name.
+    """
+
+    name: str
+    verdict: str = ""
+    note: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    totals: Mapping[str, float] = field(default_factory=dict)
+    by_cut: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    tables: tuple[Fingerprint, ...] = ()
+    plots: Mapping[str, Figure] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def of(trained: Trained, past: History, settings: Settings) -> Record:
+    """Gather what is worth looking at again about a training.
+
+    Parameters
+    ----------
+    trained : training.pipeline.Trained
+        The model, and its walk through history if there was enough of it.
+    past : training.pipeline.History
+        What it was trained on.
+    settings : data.settings.Settings
+        Every setting that shaped it.
+
+    Returns
+    -------
+    Record
+        Without a walk through history: no figures, and one plot.
+    """
+    walked = trained.evaluation
+    cuts = {} if walked is None else _by_cut(walked, settings)
+    tables = fingerprint.of(past.tables, past.activity)
+    newest = past.panel.snapshots.filter(pl.col("as_of") == pl.col("as_of").max())
+    drawn = {"drivers.png": drivers.drivers(trained.model, newest)}
+    if walked is not None:
+        drawn |= plots.judged(walked.predictions, capacity=settings.evaluation.capacity)
+        drawn |= plots.over_cuts(cuts)
+    return Record(
+        name=f"as of {past.as_of:%Y-%m-%d}",
+        verdict=trained.about["verdict"],
+        note=_note(trained),
+        parameters=_parameters(settings),
+        totals={} if walked is None else walked.numbers() | dict(_numbers(walked.figures)),
+        by_cut={cut: dict(_numbers(found)) for cut, found in cuts.items()},
+        tags={"as_of": f"{past.as_of:%Y-%m-%d}", **fingerprint.code()},
+        tables=tables,
+        plots=drawn,
+        files=_files(walked, cuts, tables),
+    )
+
+
+def _by_cut(walked: Evaluation, settings: Settings) -> dict[date, Rankings]:
+    """Figures of every cut that has judged both outcomes."""
+    known = walked.predictions.filter(pl.col("expanded").is_not_null())
+    return {
+        cut: _figures(part, settings)
+        for (cut,), part in known.group_by("cut", maintain_order=True)
+        if part["expanded"].n_unique() == 2
+    }
+
+
+def _figures(known: pl.DataFrame, settings: Settings) -> Rankings:
+    """As :func:`training.evaluate.figures`, at a fraction of the cost: there may be many cuts."""
+    codes = (known[key].rank("dense").cast(pl.Int64).to_numpy() for key in ("account_id", "as_of"))
+    happened = metrics.Judged(known["expanded"].to_numpy(), *codes)
+
+    def of_score(column: str, draws: int, **stated: Array) -> Mapping[str, metrics.Figure]:
+        return metrics.figures(
+            known[column].to_numpy(),
+            happened,
+            capacity=settings.evaluation.capacity,
+            resamples=draws,
+            seed=settings.model.seed,
+            **stated,
+        )
+
+    stated, base = known["probability"].to_numpy(), known["base_rate"].to_numpy()
+    draws = min(settings.evaluation.resamples, _DRAWS)
+    mine = of_score("probability", draws, probability=stated, reference=base)
+    return {MODEL: mine} | {name: of_score(name, 0) for name in baselines.RANKINGS}
+
+
+def _parameters(settings: Settings) -> dict[str, Any]:
+    return {
+        f"{section}.{name}": value
+        for section in _SECTIONS
+        for name, value in getattr(settings, section).model_dump(mode="json").items()
+    }
+
+
+def _numbers(figures: Rankings) -> Iterator[tuple[str, float]]:
+    """The model's figures under their own names, those of the simple rankings under theirs."""
+    for name, figure in figures[MODEL].items():
+        for end, value in asdict(figure).items():
+            if value is not None:
+                yield (name if end == "value" else f"interval/{name}_{end}"), value
+    for ranking in figures:
+        for name in _RANKED:
+            value = figures[ranking][name].value
+            if ranking != MODEL and value is not None:
+                yield f"simple/{_plain(ranking)}/{name}", value
+
+
+def _plain(ranking: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", ranking.lower()).strip("_")
+
+
+def _note(trained: Trained) -> str:
+    """The verdict, and the model beside the simple rankings, as a page."""
+    about, walked = trained.about, trained.evaluation
+    lines = [
+        about["verdict"],
+        "",
+        f"Trained on {about['snapshots']:,} snapshots of {about['accounts']:,} accounts, as-ofs"
+        f" {about['as_ofs']['first']} to {about['as_ofs']['last']}; log of {about['events']:,}"
+        f" events from {about['log']['first_day']} to {about['log']['last_day']}.",
+    ]
+    if walked is None:
+        return "\n".join(lines)
+    head = ["ranking", *(name.replace("_", " ") for name in _RANKED)]
+    rows = [
+        [f"**{name}**" if name == MODEL else name, *(str(figures[key]) for key in _RANKED)]
+        for name, figures in walked.figures.items()
+    ]
+    table = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
+    skipped = [f"- cut of {cut} skipped: {reason}" for cut, reason in walked.skipped.items()]
+    return "\n".join([*lines, "", *table, "", "In brackets 90 % intervals.", "", *skipped])
+
+
+def _files(
+    walked: Evaluation | None, cuts: Mapping[date, Rankings], tables: tuple[Fingerprint, ...]
+) -> dict[str, str]:
+    data = json.dumps([asdict(table) for table in tables], indent=2)
+    if walked is None:
+        return {"data.json": data}
+    by_cut = {str(cut): figures for cut, figures in cuts.items()}
+    return {"data.json": data, "figures.csv": _table({"all": walked.figures} | by_cut)}
+
+
+def _table(rankings: Mapping[str, Rankings]) -> str:
+    page = io.StringIO()
+    rows = csv.writer(page, lineterminator="\n")
+    rows.writerow(["cut", "ranking", "figure", "value", "low", "high"])
+    for cut, figures in rankings.items():
+        for ranking, found in figures.items():
+            for name, figure in found.items():
+                rows.writerow([cut, ranking, name, figure.value, figure.low, figure.high])
+    return page.getvalue()
