@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from data.simulator import pressure
 from data.simulator.company import day_number
+from features.catalogue import SIGNALS
 from training import metrics
 from training.metrics import Rows
 
@@ -20,7 +21,7 @@ __all__ = ["drivers", "probability"]
 
 _RESAMPLES = 200
 _SEED = 7
-_LEAST_DAYS = 30  # from the as-of before an expansion to the expansion, at most
+_MOST_DAYS = 30  # from an as-of to the expansion after it
 _PEOPLE = {
     "seat_utilization",
     "seat_days_high",
@@ -55,6 +56,10 @@ TELLS = {
     },
     "new departments": {"departments", "domains"},
 }
+if unknown := set().union(*TELLS.values()) - set(SIGNALS):
+    raise KeyError(
+        f"the catalogue has no signal {', '.join(sorted(unknown))}: TELLS is out of date"
+    )
 
 
 def probability(name: str, folder: Path) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def _expansions(name: str, folder: Path) -> pl.DataFrame:
     return (
         causes.join(judged, on="account_id")
         .with_columns(days=days)
-        .filter(pl.col("days").is_between(0, _LEAST_DAYS - 1))
+        .filter(pl.col("days").is_between(0, _MOST_DAYS - 1))
         .sort("account_id", "date", "as_of")
         .group_by("account_id", "date", maintain_order=True)
         .last()
