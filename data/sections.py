@@ -189,6 +189,18 @@ class Model(Section):
     feature_fraction: float = Field(0.5, gt=0, le=1, description="Columns offered to a tree.")
     bagging_fraction: float = Field(0.7, gt=0, le=1, description="Rows offered to a tree.")
     l2: float = Field(10.0, ge=0, le=1e6, description="Ridge on leaf values.")
+    ridge: float = Field(
+        100.0,
+        gt=0,
+        le=1e9,
+        description="Ridge on the regression's weights, of columns of spread 1.",
+    )
+    linear_share: float = Field(
+        0.25, ge=0, le=1, description="Regression's share of the log-odds, unless history tells."
+    )
+    unseen_spread: float = Field(
+        1.0, ge=0, le=5, description="Spread of the log-odds between accounts that look alike."
+    )
     held: tuple[str, ...] = Field(
         _HELD, description="Features held to act in the direction that the catalogue expects."
     )

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import lightgbm as lgb
+import numpy as np
 
 from data.errors import ModelError
 from features.catalogue import by_name
 from training.calibration import Calibration
+from training.linear import Linear, Scale
 from training.model import INPUTS, Propensity
 
 __all__ = ["CARD", "altered", "check", "read", "write"]
 
 CARD: Final = "card.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_SCALE: Final = ("quantiles", "mean", "deviation", "missing")
 _BOOSTER: Final = re.compile(r"booster_\d+\.txt")
 
 
@@ -53,6 +56,9 @@ def write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> str:
         "features": {name: by_name[name].unit for name in model.inputs},
         "horizons_days": model.horizons_days,
         "horizon_days": model.horizon_days,
+        "unseen_spread": model.unseen_spread,
+        "linear_share": model.linear_share,
+        "linear": _told(model.linear),
         "calibration": {
             "slope": model.calibration.slope,
             "intercept": model.calibration.intercept,
@@ -96,12 +102,36 @@ def read(
     _refuse_other_features(card["features"], called)
     model = Propensity(
         boosters=tuple(lgb.Booster(model_str=text) for text in texts),
+        linear=_linear(card["linear"]),
         inputs=tuple(card["features"]),
         horizons_days=tuple(card["horizons_days"]),
         horizon_days=card["horizon_days"],
+        unseen_spread=card["unseen_spread"],
+        linear_share=card["linear_share"],
         calibration=Calibration(**card["calibration"]),
     )
     return model, card
+
+
+def _told(model: Linear) -> dict[str, Any]:
+    """The regressions as JSON values."""
+    scale = {name: getattr(model.scale, name).tolist() for name in _SCALE}
+    return {
+        "scale": scale,
+        "weights": model.weights.tolist(),
+        "intercepts": model.intercepts.tolist(),
+        "offsets": {str(horizon): offset for horizon, offset in model.offsets.items()},
+    }
+
+
+def _linear(told: Mapping[str, Any]) -> Linear:
+    scale = {name: np.array(told["scale"][name]) for name in _SCALE}
+    return Linear(
+        scale=Scale(**scale),
+        weights=np.array(told["weights"]),
+        intercepts=np.array(told["intercepts"]),
+        offsets={int(horizon): offset for horizon, offset in told["offsets"].items()},
+    )
 
 
 def check(

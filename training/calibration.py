@@ -1,4 +1,7 @@
-"""One strictly increasing map from margin to probability, or none where it does not help."""
+"""From two margins to a probability: their blend, and one strictly increasing map, if it helps.
+
+Both are settled on predictions that were made before their outcome was known.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +12,10 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-__all__ = ["Calibration", "fit"]
+__all__ = ["Calibration", "fit", "linear_share"]
 
 _FEWEST_EXPANSIONS = 20
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Array = NDArray[np.float64]
 
@@ -65,6 +69,47 @@ def fit(margin: Array, expanded: Array, groups: Sequence[object]) -> Calibration
     if log_loss(expanded, held_out, labels=[0, 1]) >= plain:
         return Calibration()
     return _affine(margin, expanded)
+
+
+def linear_share(
+    trees: Array, linear: Array, expanded: Array, account: NDArray[np.int64], *, usual: float
+) -> float:
+    """Choose how much of the margin is the regressions'.
+
+    Parameters
+    ----------
+    trees, linear : numpy.ndarray, shape (n,)
+        Margins of predictions made before their outcome was known.
+    expanded : numpy.ndarray, shape (n,)
+        1 where the account expanded, else 0.
+    account : numpy.ndarray of int, shape (n,)
+        Codes from 0: rows of one account resemble each other.
+    usual : float
+        The share where nothing is known.
+
+    Returns
+    -------
+    float
+        The share of the lowest log loss, each share under its own best map; the usual one unless
+        that is better by more than one standard error over accounts.
+    """
+    if _rarer(expanded) < _FEWEST_EXPANSIONS:
+        return usual
+    losses = {
+        share: _loss((1 - share) * trees + share * linear, expanded)
+        for share in sorted({*_SHARES, usual})
+    }
+    best = min(losses, key=lambda share: float(losses[share].sum()))
+    gain = np.bincount(account, weights=losses[usual] - losses[best])
+    standard_error = float(np.sqrt(len(gain) * gain.var()))
+    return best if gain.sum() > standard_error else usual
+
+
+def _loss(margin: Array, expanded: Array) -> Array:
+    """Log loss of each row under the best affine map of the margin."""
+    found = _affine(margin, expanded)
+    log_odds = found.intercept + found.slope * margin
+    return np.asarray(np.logaddexp(0, np.where(expanded > 0, -log_odds, log_odds)))
 
 
 def _rarer(expanded: Array) -> float:

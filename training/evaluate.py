@@ -40,7 +40,8 @@ class Evaluation:
     ----------
     predictions : polars.DataFrame
         One row per eligible account and judged as-of: ``account_id``, ``as_of``, ``cut``,
-        ``expanded`` (null while unknown), ``probability``, ``low``, ``high``, ``margin``,
+        ``expanded`` (null while unknown), ``probability``, ``low``, ``high``, ``margin``, the two
+        that it blends, ``trees_margin`` and ``linear_margin``,
         ``base_rate`` (of the cut's training rows), and a column per simple ranking. For the dates
         ``within_14d`` and so on, the curve; ``early_days``, ``median_days`` and ``late_days``, the
         stated quantiles, the same with ``usual_`` before it, the constants that were best on what
@@ -54,8 +55,10 @@ class Evaluation:
         Precision at capacity less that of the best simple ranking, on the same draws of accounts.
     skipped : mapping of datetime.date to str
         Cuts at which no model could be trained, with the reason.
+    linear_share : float
+        The regressions' share of the margin, and
     calibration : training.calibration.Calibration
-        Fitted on all matured predictions: what a model trained at the end uses.
+        fitted on all matured predictions: what a model trained at the end uses.
     """
 
     predictions: pl.DataFrame
@@ -63,6 +66,7 @@ class Evaluation:
     date_figures: Mapping[str, metrics.Figure]
     over_best_simple: metrics.Figure
     skipped: Mapping[date, str]
+    linear_share: float
     calibration: Calibration
 
     def __repr__(self) -> str:
@@ -189,7 +193,7 @@ def walk(
         date_metrics.figures(predictions, resamples=rules.resamples, seed=settings.model.seed),
         _over(predictions, _best(found_figures), settings),
         skipped,
-        _calibrate(predictions),
+        *_settled(predictions, settings.model.linear_share),
     )
 
 
@@ -249,14 +253,15 @@ def _trained(
     contracts: pl.DataFrame,
     settings: Settings,
 ) -> tuple[Propensity, dict[str, float]]:
-    """Train at a cut, calibrate on matured predictions of earlier cuts, and say what is usual."""
+    """Train at a cut, settle it on matured predictions of earlier cuts, and say what is usual."""
     horizon = settings.outcome.horizon_days
     known = splits.known_at(snapshots, contracts, cut, settings.outcome)
     fitted = model.fit(known.snapshots, known.outcomes, settings.model, horizon_days=horizon)
     label = known.outcomes.select("account_id", "as_of", expanded=outcomes.expanded(horizon))
     if earlier:
         matured = pl.concat(earlier, how="diagonal").join(label, on=["account_id", "as_of"])
-        fitted = fitted.calibrated(_calibrate(matured))
+        share, calibrated = _settled(matured, settings.model.linear_share)
+        fitted = fitted.blended(share).calibrated(calibrated)
     came = known.outcomes.filter(outcomes.expanded(outcomes.LONGEST_DAYS))["days_to_expansion"]
     base_rate = float(np.mean(label["expanded"].drop_nulls().to_numpy()))
     return fitted, {"base_rate": base_rate, **date_metrics.usual(came)}
@@ -278,6 +283,8 @@ def _predicted(
         low=pl.Series(estimate.low),
         high=pl.Series(estimate.high),
         margin=pl.Series(estimate.margin),
+        trees_margin=pl.Series(estimate.trees_margin),
+        linear_margin=pl.Series(estimate.linear_margin),
         **within | date_metrics.columns(readiness.dates(curve, horizons)) | constants,
         days_to_limit=baselines.DAYS_TO_LIMIT,
     )
@@ -298,13 +305,15 @@ def _happened(
     )
 
 
-def _calibrate(predictions: pl.DataFrame) -> Calibration:
+def _settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:
+    """How much of the margin is the regressions', and its map to a probability."""
     known = predictions.filter(pl.col("expanded").is_not_null())
-    return calibration.fit(
-        known["margin"].to_numpy(),
-        known["expanded"].to_numpy().astype(np.float64),
-        known["cut"].to_list(),
-    )
+    trees, linear = known["trees_margin"].to_numpy(), known["linear_margin"].to_numpy()
+    expanded = known["expanded"].to_numpy().astype(np.float64)
+    account = known["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
+    share = calibration.linear_share(trees, linear, expanded, account, usual=usual_share)
+    margin = (1 - share) * trees + share * linear
+    return share, calibration.fit(margin, expanded, known["cut"].to_list())
 
 
 def _value(figures: Mapping[str, metrics.Figure], name: str) -> float:

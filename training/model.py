@@ -1,34 +1,40 @@
-"""One LightGBM classifier, conditioned on the horizon, on account bootstraps: the curve.
+"""The curve: a LightGBM classifier conditioned on the horizon, blended with a ridge regression.
 
 Each training snapshot appears once per horizon whose window is complete, with the horizon as a
 column under a monotone constraint. So one model gives the whole curve P(expansion within h days),
 it never crosses itself, and TreeSHAP at the shown horizon explains the number that is shown. With a
 single horizon this is the plain classifier.
+
+A member is a booster and a regression fitted on the same bootstrap of accounts. They are blended as
+log-odds: margins add, so contributions do.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from os import cpu_count
 
 import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from data.errors import HistoryError, SettingsError
 from data.settings import Model
 from features.catalogue import FEATURES, by_name
+from training import linear, trees
 from training.calibration import Calibration
-from training.outcomes import expanded
+from training.linear import Linear
+from training.outcomes import churned, expanded
 
 __all__ = ["INPUTS", "Estimate", "Propensity", "fit"]
 
 # Logins, tickets and NPS look like expansion and are not: the model never sees them.
 INPUTS: tuple[str, ...] = tuple(f.name for f in FEATURES if f.family != "controls")
-_SPREAD = 1.2815515655446004  # standard normal quantile of 0.9: an interval of 80 %
-_FEWEST_EXPANSIONS = 10
+_NINETY = 1.2815515655446004  # standard normal quantile of 0.9: an interval of 80 %
+_FEWEST = 10
+
+_WORDS: Mapping[Callable[[int], pl.Expr], str] = {expanded: "an expansion", churned: "a churn"}
 
 Array = NDArray[np.float64]
 
@@ -42,29 +48,58 @@ class Estimate:
     margin : numpy.ndarray
         Mean log-odds of the members, before calibration: what ranks and what is explained.
     probability, low, high : numpy.ndarray
-        Calibrated, with the 80 % interval that the members' spread gives.
+        Calibrated, with an 80 % interval: of what the members disagree on, and of how much accounts
+        differ that look alike.
+    trees_margin, linear_margin : numpy.ndarray
+        The two that were blended.
     """
 
     margin: Array
     probability: Array
     low: Array
     high: Array
+    trees_margin: Array
+    linear_margin: Array
 
 
 @dataclass(frozen=True)
 class Propensity:
-    """A fitted model: boosters, the columns they read, the horizons, and the calibration."""
+    """A fitted model.
+
+    Attributes
+    ----------
+    boosters : tuple of lightgbm.Booster
+        One per member.
+    linear : training.linear.Linear
+        One regression per member.
+    inputs : tuple of str
+        The columns they read.
+    horizons_days : tuple of int
+        Learned together, rising.
+    horizon_days : int
+        That of *the* probability.
+    unseen_spread : float
+        Standard deviation of the log-odds between accounts that look alike.
+    linear_share : float
+        The regressions' share of the margin, in [0, 1].
+    calibration : training.calibration.Calibration
+        The map from margin to probability.
+    """
 
     boosters: tuple[lgb.Booster, ...]
+    linear: Linear
     inputs: tuple[str, ...]
     horizons_days: tuple[int, ...]
     horizon_days: int
+    unseen_spread: float
+    linear_share: float
     calibration: Calibration
 
     def __repr__(self) -> str:
         return (
-            f"Propensity({len(self.boosters)} boosters of {self.boosters[0].num_trees()} trees on"
-            f" {len(self.inputs)} features; horizons {list(self.horizons_days)} days;"
+            f"Propensity({len(self.boosters)} boosters of {self.boosters[0].num_trees()} trees,"
+            f" {self.linear_share:.0%} regression, on {len(self.inputs)} features;"
+            f" horizons {list(self.horizons_days)} days;"
             f" {self.calibration})"
         )
 
@@ -87,12 +122,13 @@ class Propensity:
         Estimate
             One value per snapshot, in order.
         """
-        margins = self._margins(snapshots, horizon_days or self.horizon_days)
-        mean, spread = margins.mean(axis=0), margins.std(axis=0, ddof=1)
-        low, middle, high = (
-            self.calibration.probability(mean + sign * _SPREAD * spread) for sign in (-1, 0, 1)
-        )
-        return Estimate(mean, middle, low, high)
+        boosted, regressed = self._margins(snapshots, horizon_days or self.horizon_days)
+        margins = self._blend(boosted, regressed)
+        mean = margins.mean(axis=0)
+        spread = np.hypot(self.calibration.slope * margins.std(axis=0, ddof=1), self.unseen_spread)
+        probability = self.calibration.probability(mean)
+        low, high = _interval(logit(probability), spread)
+        return Estimate(mean, probability, low, high, boosted.mean(axis=0), regressed.mean(axis=0))
 
     def curve(self, snapshots: pl.DataFrame) -> Array:
         """P(expansion within h days) for each snapshot and horizon.
@@ -106,7 +142,7 @@ class Propensity:
         return np.column_stack(columns)
 
     def contributions(self, snapshots: pl.DataFrame) -> tuple[Array, Array]:
-        """Exact TreeSHAP contributions to the margin that is shown.
+        """Exact contributions to the margin that is shown: TreeSHAP, and the regression's terms.
 
         Returns
         -------
@@ -115,31 +151,40 @@ class Propensity:
         base : numpy.ndarray, shape (n_snapshots,)
             Expected margin, with the horizon's own part; base + contributions = margin.
         """
-        matrix = self._matrix(snapshots, self.horizon_days)
+        matrix = snapshots.select(self.inputs).to_numpy()
+        stacked = self._stack(matrix, self.horizon_days)
         parts = [
-            np.asarray(booster.predict(matrix, pred_contrib=True)) for booster in self.boosters
+            np.asarray(booster.predict(stacked, pred_contrib=True)) for booster in self.boosters
         ]
-        mean = np.mean(parts, axis=0)
-        inputs = len(self.inputs)
-        return mean[:, :inputs], mean[:, inputs:].sum(axis=1)
+        mean, inputs = np.mean(parts, axis=0), len(self.inputs)
+        told = self._blend(mean[:, :inputs], self.linear.contributions(matrix))
+        level = np.full(len(matrix), self.linear.level(self.horizon_days))
+        return told, self._blend(mean[:, inputs:].sum(axis=1), level)
 
     def calibrated(self, calibration: Calibration) -> "Propensity":
         """Return the same model with another map from margin to probability."""
         return replace(self, calibration=calibration)
 
-    def _margins(self, snapshots: pl.DataFrame, horizon_days: int) -> Array:
+    def blended(self, linear_share: float) -> "Propensity":
+        """Return the same model with another share of the regressions."""
+        return replace(self, linear_share=linear_share)
+
+    def _blend(self, boosted: Array, regressed: Array) -> Array:
+        return (1 - self.linear_share) * boosted + self.linear_share * regressed
+
+    def _margins(self, snapshots: pl.DataFrame, horizon_days: int) -> tuple[Array, Array]:
+        """Log-odds of the boosters and of the regressions, each (n_members, n_snapshots)."""
         if not self._stacked and horizon_days != self.horizons_days[0]:
             raise ValueError(
                 f"a plain model knows {self.horizons_days[0]} days only, not {horizon_days}"
             )
-        matrix = self._matrix(snapshots, horizon_days)
-        return np.stack([np.asarray(b.predict(matrix, raw_score=True)) for b in self.boosters])
-
-    def _matrix(self, snapshots: pl.DataFrame, horizon_days: int) -> Array:
         matrix = snapshots.select(self.inputs).to_numpy()
-        if not self._stacked:
-            return matrix
-        return np.column_stack([matrix, np.full(len(matrix), float(horizon_days))])
+        stacked = self._stack(matrix, horizon_days)
+        boosted = [np.asarray(b.predict(stacked, raw_score=True)) for b in self.boosters]
+        return np.stack(boosted), self.linear.margins(matrix, horizon_days)
+
+    def _stack(self, matrix: Array, horizon_days: int) -> Array:
+        return trees.with_horizon(matrix, horizon_days) if self._stacked else matrix
 
 
 def fit(
@@ -149,8 +194,9 @@ def fit(
     *,
     horizon_days: int,
     inputs: Sequence[str] = INPUTS,
+    happened: Callable[[int], pl.Expr] = expanded,
 ) -> Propensity:
-    """Fit the boosters on every window that is complete.
+    """Fit boosters and regressions on every window that is complete.
 
     Parameters
     ----------
@@ -159,11 +205,14 @@ def fit(
     outcomes : polars.DataFrame
         :func:`training.outcomes.build` of the same rows, read at the cut.
     settings : data.settings.Model
-        Horizons, members, and LightGBM's own settings.
+        Horizons, members, and the learners' own settings.
     horizon_days : int
-        The horizon of *the* probability; must be among the horizons.
+        The horizon of *the* probability; joins the horizons.
     inputs : sequence of str
         Columns the model may read.
+    happened : callable
+        From a horizon in days to whether it happened within it, null while that is unknown:
+        :func:`training.outcomes.expanded` or :func:`training.outcomes.churned`.
 
     Returns
     -------
@@ -178,81 +227,80 @@ def fit(
     horizons = tuple(sorted({*settings.horizons_days, horizon_days}))
     if len(settings.horizons_days) == 1:
         horizons = (horizon_days,)
-    _refuse_too_few(outcomes, horizon_days)
-    rows, matrix, label = _stack(snapshots, outcomes, horizons, list(inputs))
-    names = [*inputs, *(["horizon_days"] if len(horizons) > 1 else [])]
-    parameters = _parameters(settings, names, stacked=len(horizons))
-    whole = lgb.Dataset(matrix, label, feature_name=names, params=parameters, free_raw_data=False)
-    whole.construct()
-    codes = snapshots["account_id"].rank("dense").to_numpy().astype(np.int64)[rows] - 1
-    expansions = np.bincount(codes, weights=label).astype(np.float64)
-    draws = _bootstraps(expansions, settings.members, settings.seed)
-
-    def member(number: int) -> lgb.Booster:
-        weight = draws[number][codes].astype(np.float64)
-        kept = np.flatnonzero(weight)
-        part = whole.subset(kept.tolist()).set_weight(weight[kept])
-        seeded = {**parameters, "seed": settings.seed + number}
-        return lgb.train(seeded, part, num_boost_round=settings.rounds)
-
-    # One thread per booster: the bytes do not depend on the machine's cores.
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        boosters = tuple(pool.map(member, range(settings.members)))
-    return Propensity(boosters, tuple(inputs), horizons, horizon_days, Calibration())
-
-
-def _stack(
-    snapshots: pl.DataFrame, outcomes: pl.DataFrame, horizons: Sequence[int], inputs: list[str]
-) -> tuple[NDArray[np.int64], Array, Array]:
-    """Repeat each snapshot for every horizon whose window is complete."""
+    labels = {h: _label(outcomes, happened(h)) for h in horizons}
+    _refuse_too_few(labels[horizon_days], horizon_days, _WORDS[happened])
     matrix = snapshots.select(inputs).to_numpy()
-    rows, labels, columns = [], [], []
-    for horizon in horizons:
-        label = outcomes.select(expanded(horizon).alias("y"))["y"]
-        known = np.flatnonzero(label.is_not_null().to_numpy())
-        rows.append(known)
-        labels.append(label.drop_nulls().to_numpy().astype(np.float64))
-        columns.append(np.full(len(known), float(horizon)))
-    kept = np.concatenate(rows)
-    stacked = matrix[kept]
-    if len(horizons) > 1:
-        stacked = np.column_stack([stacked, np.concatenate(columns)])
-    return kept, stacked, np.concatenate(labels)
+    account = snapshots["account_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    draws = [
+        draw[account].astype(np.float64)
+        for draw in _bootstraps(_ever(labels, account), settings.members, settings.seed)
+    ]
+    held = _directions(settings.held)
+    directions = [held.get(name, 0) for name in inputs]
+    return Propensity(
+        boosters=trees.fit(
+            matrix, labels, draws, names=inputs, settings=settings, directions=directions
+        ),
+        linear=linear.fit(
+            matrix,
+            labels,
+            draws,
+            horizon_days=horizon_days,
+            ridge=settings.ridge,
+            directions=directions,
+        ),
+        inputs=tuple(inputs),
+        horizons_days=horizons,
+        horizon_days=horizon_days,
+        unseen_spread=settings.unseen_spread,
+        linear_share=settings.linear_share,
+        calibration=Calibration(),
+    )
 
 
-def _refuse_too_few(outcomes: pl.DataFrame, horizon_days: int) -> None:
-    label = outcomes.select(expanded(horizon_days).alias("y"))["y"].drop_nulls()
-    if label.is_empty():
+def _label(outcomes: pl.DataFrame, happened: pl.Expr) -> Array:
+    """1, 0, or NaN while it is unknown."""
+    return outcomes.select(happened.cast(pl.Float64).alias("y"))["y"].to_numpy()
+
+
+def _ever(labels: Mapping[int, Array], account: NDArray[np.int64]) -> Array:
+    """How often it happened to each account, over all horizons."""
+    counts = [np.bincount(account, weights=np.nan_to_num(label)) for label in labels.values()]
+    return np.asarray(np.sum(counts, axis=0))
+
+
+def _refuse_too_few(label: Array, horizon_days: int, word: str) -> None:
+    known = label[~np.isnan(label)]
+    if not len(known):
         raise HistoryError(
             f"no snapshot has a complete window of {horizon_days} days yet; a longer history is"
             " needed before a model can be trained."
         )
-    found = int(label.sum())
-    if not _FEWEST_EXPANSIONS <= found <= len(label) - _FEWEST_EXPANSIONS:
+    found = int(known.sum())
+    if not _FEWEST <= found <= len(known) - _FEWEST:
         raise HistoryError(
-            f"{found:,} of {len(label):,} complete windows of {horizon_days} days hold an"
-            f" expansion; at least {_FEWEST_EXPANSIONS} with and {_FEWEST_EXPANSIONS} without one"
-            " are needed. See how expansions are recorded with `expansion check`."
+            f"{found:,} of {len(known):,} complete windows of {horizon_days} days hold {word}; at"
+            f" least {_FEWEST} with and {_FEWEST} without are needed. See how it is recorded with"
+            " `expansion check`."
         )
 
 
-def _parameters(settings: Model, names: Sequence[str], stacked: int) -> dict[str, object]:
-    direction = _directions(settings.held) | {"horizon_days": 1}
-    return {
-        "objective": "binary",
-        "learning_rate": settings.learning_rate,
-        "num_leaves": settings.leaves,
-        "min_data_in_leaf": settings.min_leaf_rows * stacked,
-        "feature_fraction": settings.feature_fraction,
-        "bagging_fraction": settings.bagging_fraction,
-        "bagging_freq": 1,
-        "lambda_l2": settings.l2,
-        "monotone_constraints": [direction.get(name, 0) for name in names],
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1,
-        "verbosity": -1,
-    }
+def _interval(log_odds: Array, spread: Array) -> tuple[Array, Array]:
+    """Bounds of 80 % of the accounts whose mean probability has these log-odds.
+
+    If the log-odds of such accounts are normal around a centre, the centre lies further out than
+    the log-odds of the mean: by the probit approximation [1]_, and for rare outcomes, where the
+    normal becomes a log-normal, by half the variance.
+
+    References
+    ----------
+    .. [1] D. MacKay, "The Evidence Framework Applied to Classification Networks", 1992.
+    """
+    probit = np.abs(log_odds) * np.sqrt(1 + np.pi * spread**2 / 8)
+    centre = np.sign(log_odds) * np.minimum(probit, np.abs(log_odds) + spread**2 / 2)
+    low, high = expit(centre - _NINETY * spread), expit(centre + _NINETY * spread)
+    probability = expit(log_odds)
+    return np.minimum(low, probability), np.maximum(high, probability)
 
 
 def _directions(held: Sequence[str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from data.settings import Outcome
 from features import contract
 from features.grid import known_before
 
-__all__ = ["LONGEST_DAYS", "build", "expanded"]
+__all__ = ["LONGEST_DAYS", "build", "churned", "expanded"]
 
 LONGEST_DAYS: Final = 180
 _SNAPSHOT: Final = ["account_id", "as_of"]
@@ -85,6 +85,12 @@ def expanded(horizon_days: int) -> pl.Expr:
     unclear = (pl.col("days_to_unclear") < horizon_days).fill_null(value=False)
     complete = pl.col("known_days") >= horizon_days
     return pl.when(complete & (seen | ~unclear)).then(seen)
+
+
+def churned(horizon_days: int) -> pl.Expr:
+    """Say whether a snapshot's contract ended within the horizon; null while that is unknown."""
+    seen = (pl.col("days_to_churn") < horizon_days).fill_null(value=False)
+    return pl.when(pl.col("known_days") >= horizon_days).then(seen)
 
 
 def _after(days_from: str) -> pl.Expr:

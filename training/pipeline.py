@@ -191,7 +191,8 @@ def train(past: History, settings: Settings, *, progress: Progress | None = None
         },
         "cuts_skipped": {str(cut): reason for cut, reason in walked.skipped.items()},
     }
-    return Trained(fitted.calibrated(walked.calibration), walked, about)
+    settled = fitted.blended(walked.linear_share).calibrated(walked.calibration)
+    return Trained(settled, walked, about)
 
 
 def _about(past: History, known: splits.Known) -> dict[str, Any]:

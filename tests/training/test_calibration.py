@@ -95,3 +95,41 @@ def test_a_cut_that_holds_nearly_all_expansions_leaves_the_identity() -> None:
     cuts = ["rich" if happened else "poor" for happened in expanded]
 
     assert calibration.fit(margin, expanded, cuts) == IDENTITY
+
+
+def _share(trees: np.ndarray, linear: np.ndarray, expanded: np.ndarray, accounts: int) -> float:
+    account = np.arange(len(expanded)) % accounts
+    return calibration.linear_share(trees, linear, expanded, account, usual=0.25)
+
+
+@pytest.mark.parametrize(("right", "share"), [("trees", 0.0), ("linear", 1.0)])
+def test_the_learner_that_knows_gets_the_margin(right: str, share: float) -> None:
+    margin, expanded, _ = drawn(4_000, slope=1.0, intercept=0.0)
+    noise = np.random.default_rng(1).normal(-1, 1.5, size=4_000)
+    margins = {"trees": noise, "linear": noise} | {right: margin}
+
+    assert _share(margins["trees"], margins["linear"], expanded, 500) == share
+
+
+def test_learners_that_know_as_much_leave_the_usual_share() -> None:
+    margin, expanded, _ = drawn(2_000, slope=1.0, intercept=0.0)
+
+    assert _share(margin, margin, expanded, 300) == 0.25
+
+
+def test_one_account_alone_does_not_move_the_share() -> None:
+    """It is better by far on the rows of one account, and there only."""
+    margin, expanded, _ = drawn(400, slope=1.0, intercept=0.0)
+    account = np.arange(400) // 4
+    linear = np.where(account == 7, np.where(expanded > 0, 9.0, -9.0), margin)
+
+    found = calibration.linear_share(margin, linear, expanded, account, usual=0.25)
+
+    assert found == 0.25
+
+
+def test_few_expansions_leave_the_usual_share() -> None:
+    expanded = np.zeros(300)
+    expanded[:19] = 1
+
+    assert _share(np.zeros(300), expanded * 4, expanded, 100) == 0.25

@@ -1,17 +1,20 @@
 """The curve never crosses itself, contributions add up, and the same data gives the same bytes."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_series_equal
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from data.errors import HistoryError, SettingsError
 from data.settings import Settings
 from features.catalogue import FEATURES, NAMES, by_name
-from training import model, outcomes
+from training import model, outcomes, trees
 from training.calibration import Calibration
 from training.model import Propensity
 
@@ -67,17 +70,50 @@ def test_contributions_agree_with_shap(fitted: Propensity, history: Any) -> None
         matrix = np.column_stack([some.select(fitted.inputs).to_numpy(), np.full(40, 60.0)])
         told = [shap.TreeExplainer(booster).shap_values(matrix) for booster in fitted.boosters]
 
-    contributions, _ = fitted.contributions(some)
+    contributions, _ = fitted.blended(0.0).contributions(some)
 
     theirs = np.mean(told, axis=0)[:, : len(fitted.inputs)]
     np.testing.assert_allclose(contributions, theirs, rtol=0, atol=1e-9)
+
+
+def test_blended_margins_and_contributions_lie_between_those_of_trees_and_regressions(
+    fitted: Propensity, history: Any
+) -> None:
+    some = history.snapshots.head(50)
+    whole = [fitted.blended(share) for share in (0.0, 0.4, 1.0)]
+
+    trees, both, regressions = (each.estimate(some) for each in whole)
+    parts = [each.contributions(some)[0] for each in whole]
+
+    np.testing.assert_allclose(both.margin, 0.6 * trees.margin + 0.4 * regressions.margin)
+    np.testing.assert_allclose(parts[1], 0.6 * parts[0] + 0.4 * parts[2], atol=1e-12)
+    assert (trees.margin == both.trees_margin).all()
+    assert (regressions.margin == both.linear_margin).all()
+
+
+def test_the_interval_is_that_of_accounts_that_differ_as_much_as_stated(
+    fitted: Propensity, history: Any
+) -> None:
+    """Drawn log-odds whose mean probability is the stated one: eight in ten lie inside."""
+    certain = replace(fitted, boosters=fitted.boosters[:1] * 3, unseen_spread=1.2).blended(0)
+    some = history.snapshots.sample(8, seed=3)
+    estimate = certain.estimate(some)
+    rng = np.random.default_rng(1)
+
+    for probability, low, high in zip(
+        estimate.probability, estimate.low, estimate.high, strict=True
+    ):
+        drawn = rng.normal(size=20_000) * 1.2
+        centre = brentq(lambda at, z=drawn, p=probability: expit(at + z).mean() - p, -30, 30)
+        inside = (expit(centre + drawn) >= low) & (expit(centre + drawn) <= high)
+        assert inside.mean() == pytest.approx(0.8, abs=0.03)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_same_seed_gives_the_same_bytes_whatever_the_threads(
     fitted: Propensity, history: Any, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "cpu_count", lambda: threads)
+    monkeypatch.setattr(trees, "cpu_count", lambda: threads)
 
     again = history.fit()
 
@@ -252,7 +288,7 @@ def test_a_history_without_expansions_is_refused_in_one_sentence(history: Any) -
 def test_a_history_of_nothing_but_expansions_is_refused(history: Any) -> None:
     always = history.known().outcomes.with_columns(pl.lit(1, pl.Int64).alias("days_to_expansion"))
 
-    with pytest.raises(HistoryError, match="at least 10 with and 10 without one are needed"):
+    with pytest.raises(HistoryError, match="at least 10 with and 10 without are needed"):
         _fit(history, always)
 
 
