@@ -8,7 +8,7 @@ half of one.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -23,18 +23,17 @@ from data.sources import Partition, reading
 from data.writing import atomically
 from features import daily, firsts, kept, repeats, survey
 from features.due import DailyTable, Due, Named
+from features.rows import NAME, Fold, Made, Rows
 
 __all__ = ["Activity", "build"]
 
 # Part of every cache key: raise it when a partition is read differently.
 VERSION: Final = 6
 _WRITTEN: Final[dict[str, Any]] = {"compression": "lz4", "row_group_size": 131_072}
-# Names repeat by the million: as categories they are grouped as numbers, not as text.
 _NAMES: Final = ("account_id", "user_id", "role", "feature")
-_NAME: Final = pl.Categorical()
 _PEOPLE: Final = {
-    "account_id": _NAME,
-    "user_id": _NAME,
+    "account_id": NAME,
+    "user_id": NAME,
     "day": pl.Date(),
     "known_day": pl.Date(),
     "uses": pl.Int64(),
@@ -42,23 +41,23 @@ _PEOPLE: Final = {
     "hours": pl.Int32(),
 }
 _VOLUME: Final = {
-    "account_id": _NAME,
+    "account_id": NAME,
     "day": pl.Date(),
     "known_day": pl.Date(),
-    "role": _NAME,
-    "feature": _NAME,
+    "role": NAME,
+    "feature": NAME,
     "count": pl.Int64(),
     "quantity_milli": pl.Int64(),
 }
 _FIRST: Final = {"day": pl.Date(), "known_day": pl.Date()}
-_FIRST_USES: Final = dict.fromkeys(daily.FIRST_USES_KEYS, _NAME) | _FIRST
+_FIRST_USES: Final = dict.fromkeys(daily.FIRST_USES_KEYS, NAME) | _FIRST
 _FIRST_PEOPLE: Final = {
-    "account_id": _NAME,
-    "user_id": _NAME,
+    "account_id": NAME,
+    "user_id": NAME,
     "used": pl.Boolean(),
     "seat": pl.Boolean(),
 } | _FIRST
-_FIRST_FEATURES: Final = dict.fromkeys(daily.FIRST_FEATURES_KEYS, _NAME) | _FIRST
+_FIRST_FEATURES: Final = dict.fromkeys(daily.FIRST_FEATURES_KEYS, NAME) | _FIRST
 _TABLES: Final = {
     "people.parquet": DailyTable(daily.people, _PEOPLE),
     "volume.parquet": DailyTable(daily.volume, _VOLUME),
@@ -69,11 +68,7 @@ _TABLES: Final = {
     ),
 }
 _READ_BY_MONTH: Final = ("people.parquet", "volume.parquet")
-_FIRST_OF: Final = {
-    "first_uses.parquet": daily.FIRST_USES_KEYS,
-    "first_people.parquet": daily.FIRST_PEOPLE_KEYS,
-    "first_features.parquet": daily.FIRST_FEATURES_KEYS,
-}
+_FIRST_OF: Final = {f"{table}.parquet": key for table, key in daily.FIRST_KEYS.items()}
 _SURVEY: Final = "survey.json"
 
 
@@ -104,6 +99,8 @@ class Activity:
         Span of the valid events; None when there are none.
     rebuilt : int
         Partitions that had to be read.
+    fold : features.rows.Fold
+        Makes one table of one of these five, by its name, on the engine that read the log.
     """
 
     people: pl.LazyFrame
@@ -117,6 +114,7 @@ class Activity:
     first_day: date | None
     last_day: date | None
     rebuilt: int
+    fold: Fold = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def build(
         The accounts that exist; events of others are left out and counted. The kept tables hold
         them all, so that a new account does not make the log be read again.
     engine : data.settings.Engine, optional
-        Who reads the log; Polars by default. What is kept is the same.
+        Who reads the log and folds it; Polars by default. What is kept is the same.
     rebuild : bool
         Read every partition again, whatever is kept.
     progress : callable, optional
@@ -205,14 +203,19 @@ def build(
             progress(done + 1, len(tables))
     last_days = [span.last.date() for span in spans]
     files = {name: [found.file(name) for found in tables] for name in _READ_BY_MONTH} | {
-        name: firsts.settled(tables, last_days, name, key) for name, key in _FIRST_OF.items()
+        name: firsts.settled(tables, last_days, name, partial(_first_days, at_work, name))
+        for name in _FIRST_OF
     }
     used = [told.file for told in surveys]
     used += [found.file(name) for found in tables for name in _TABLES]
     used += [file for some in files.values() for file in some]
     kept.use(used)
     kept.sweep(folder, used)
-    return _activity(tables, files, surveys, len(due), accounts)
+    rows = {
+        name.removesuffix(".parquet"): Rows(files[name], table.schema, accounts)
+        for name, table in _TABLES.items()
+    }
+    return _activity(tables, rows, surveys, len(due), partial(_folded, at_work, rows))
 
 
 def _kept(
@@ -229,13 +232,16 @@ def _kept(
 
 
 class _Engine(Protocol):
-    """Who reads the log."""
+    """Who reads the log, and folds what was made of it."""
 
     def survey(self, partitions: Sequence[Partition]) -> Iterable[dict[str, Any]]:
         """Tell of each partition, in order, what :func:`features.survey.told` says."""
 
     def make(self, due: Sequence[Due], named: Named) -> Iterator[None]:
         """Make the tables that are due; say so after each partition."""
+
+    def fold(self, rows: Rows, key: Sequence[str], made: Made) -> pl.DataFrame:
+        """Make one table of rows; no two calls of ``made`` see rows of one key."""
 
 
 def _opened(engine: Engine) -> _Engine:
@@ -256,6 +262,28 @@ class _Polars:
         for one in due:
             _make(one, named)
             yield
+
+    def fold(self, rows: Rows, key: Sequence[str], made: Made) -> pl.DataFrame:  # noqa: ARG002 - all at once
+        return made(rows.scan())
+
+
+def _folded(
+    engine: _Engine,
+    tables: Mapping[str, Rows],
+    table: str,
+    key: Sequence[str],
+    made: Made,
+    *,
+    since: date | None = None,
+) -> pl.DataFrame:
+    return engine.fold(replace(tables[table], since=since), key, made)
+
+
+def _first_days(engine: _Engine, name: str, files: Sequence[Path]) -> pl.DataFrame:
+    """The first days that some files tell of, whichever accounts exist."""
+    key = _FIRST_OF[name]
+    found = engine.fold(Rows(files, _TABLES[name].schema), key, partial(firsts.earliest, key=key))
+    return found.drop("several")
 
 
 def _make(due: Due, named: Named) -> None:
@@ -283,7 +311,7 @@ def _make(due: Due, named: Named) -> None:
 
 def _numbered(events: pl.LazyFrame, *, held: bool) -> pl.LazyFrame:
     """Number the names once for all tables; a partition that fits in memory is held there."""
-    numbered = events.with_columns(pl.col(_NAMES).cast(_NAME))
+    numbered = events.with_columns(pl.col(_NAMES).cast(NAME))
     return numbered.collect(engine="streaming").lazy() if held else numbered
 
 
@@ -345,10 +373,10 @@ def _survey(partition: Partition) -> dict[str, Any]:
 
 def _activity(
     tables: Sequence[kept.Kept],
-    files: Mapping[str, Sequence[Path]],
+    rows: Mapping[str, Rows],
     surveys: Sequence[_Survey],
     rebuilt: int,
-    accounts: pl.Series | None,
+    fold: Fold,
 ) -> Activity:
     quarantine: Counter[str] = Counter()
     for told in surveys:
@@ -356,26 +384,22 @@ def _activity(
     for found in tables:
         copies = pl.read_parquet_metadata(found.file("volume.parquet"))["copies"]
         quarantine["event_id seen before"] += int(copies)
-    scanned = {
-        name.removesuffix(".parquet"): _scan(files[name], table.schema)
-        for name, table in _TABLES.items()
-    }
-    if accounts is not None:
-        ours = pl.col("account_id").is_in(accounts.cast(_NAME).implode())
-        foreign = scanned["volume"].filter(~ours).select(pl.col("count").sum())
-        quarantine[contracts.UNKNOWN_ACCOUNT] += foreign.collect(engine="streaming").item()
-        scanned = {name: rows.filter(ours) for name, rows in scanned.items()}
+    quarantine[contracts.UNKNOWN_ACCOUNT] += _foreign(rows["volume"])
     spans = [told.span for told in surveys if told.span is not None]
     return Activity(
-        **scanned,
+        **{name: asked.scan() for name, asked in rows.items()},
         events=sum(told.seen for told in surveys),
         machine_events=sum(told.machine for told in surveys),
         quarantine=dict(sorted((+quarantine).items())),
         first_day=min((span.first.date() for span in spans), default=None),
         last_day=max((span.last.date() for span in spans), default=None),
         rebuilt=rebuilt,
+        fold=fold,
     )
 
 
-def _scan(files: Sequence[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    return pl.scan_parquet(list(files)) if files else pl.LazyFrame(schema=dict(schema))
+def _foreign(volume: Rows) -> int:
+    """How many events are of accounts that do not exist."""
+    rows = replace(volume, accounts=None).scan().filter(~volume.ours())
+    found = rows.select(pl.col("count").sum()).collect(engine="streaming")
+    return int(found.item())

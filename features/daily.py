@@ -16,6 +16,7 @@ from features import engines
 
 __all__ = [
     "FIRST_FEATURES_KEYS",
+    "FIRST_KEYS",
     "FIRST_PEOPLE_KEYS",
     "FIRST_USES_KEYS",
     "PEOPLE_KEYS",
@@ -33,6 +34,11 @@ VOLUME_KEYS: Final = ("account_id", "day", "known_day", "role", "feature")
 FIRST_USES_KEYS: Final = ("account_id", "user_id", "feature")
 FIRST_PEOPLE_KEYS: Final = ("account_id", "user_id", "used", "seat")
 FIRST_FEATURES_KEYS: Final = ("account_id", "role", "feature")
+FIRST_KEYS: Final = {
+    "first_uses": FIRST_USES_KEYS,
+    "first_people": FIRST_PEOPLE_KEYS,
+    "first_features": FIRST_FEATURES_KEYS,
+}
 _UTC: Final = ("UTC", "Etc/UTC")
 
 Lazy = nw.LazyFrame[Any]

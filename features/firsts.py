@@ -1,6 +1,6 @@
 """The first day of a thing, as it was known from each day on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,8 @@ from data.writing import atomically
 from features import kept
 
 __all__ = ["earliest", "settled"]
+
+_Merge = Callable[[Sequence[Path]], pl.DataFrame]
 
 
 def earliest(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
@@ -47,7 +49,7 @@ def earliest(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
 
 
 def settled(
-    tables: Sequence[kept.Kept], last_days: Sequence[date], name: str, key: Sequence[str]
+    tables: Sequence[kept.Kept], last_days: Sequence[date], name: str, merge: _Merge
 ) -> list[Path]:
     """Merge the first days of all but the newest partitions, and keep them merged.
 
@@ -62,8 +64,8 @@ def settled(
         The last day of each.
     name : str
         The ending of the table's files.
-    key : sequence of str
-        What has a first day in it.
+    merge : callable
+        The first days that some such files tell of.
 
     Returns
     -------
@@ -81,10 +83,10 @@ def settled(
     dated = sorted(zip(last_days, tables, strict=True), key=lambda one: (one[0], one[1].partition))
     old = [table for last, table in dated if last < month]
     new = [table.file(name) for last, table in dated if last >= month]
-    return [*_merged(old, name, key), *new]
+    return [*_merged(old, name, merge), *new]
 
 
-def _merged(tables: Sequence[kept.Kept], name: str, key: Sequence[str]) -> list[Path]:
+def _merged(tables: Sequence[kept.Kept], name: str, merge: _Merge) -> list[Path]:
     """The merged table of some partitions, made from that of the first of them if there is one."""
     if len(tables) < 2:
         return [table.file(name) for table in tables]
@@ -95,8 +97,7 @@ def _merged(tables: Sequence[kept.Kept], name: str, key: Sequence[str]) -> list[
         known = next((n for n in counts if _place(tables[:n]).whole([name])), 0)
         files = [_place(tables[:known]).file(name)] if known else []
         files += [table.file(name) for table in tables[known:]]
-        first = earliest(pl.scan_parquet(files), key).drop("several")
-        write = partial(first.write_parquet, metadata={"copies": "0"}, compression="lz4")
+        write = partial(merge(files).write_parquet, metadata={"copies": "0"}, compression="lz4")
         atomically(merged.file(name), write)
     return [merged.file(name)]
 

@@ -4,8 +4,10 @@ Every as-of of an anchor is a grid line, so one fold of the log serves them all.
 the month they happened in, the moment they became known: the cut asks for that and nothing else.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 import polars as pl
@@ -17,6 +19,8 @@ from features.contract import INSTANT
 
 __all__ = ["Grid", "bit", "fold", "known_before"]
 
+_PERSON: Final = ("account_id", "user_id")
+_ROLE: Final = ("account_id", "role")
 _NAMED: Final = ("use", "integration")  # roles whose features are told apart
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
@@ -88,23 +92,20 @@ def fold(log: Activity, anchor: datetime, *, months: int, depth_months: int) -> 
     Grid
         Its tables in no order: all that is made of them is sums, extremes and counts.
     """
-    # Month by month, so that memory does not grow with the length of the log.
     logged = -((log.first_day - anchor.date()).days // MONTH_DAYS) if log.first_day else 0
-    folded = [
-        _month(log, anchor, month, deep=month < depth_months)
-        for month in range(max(min(logged, months), 1))
-    ]
-    people, counts = (pl.concat(tables, how="diagonal") for tables in zip(*folded, strict=True))
-    key = ["account_id", "role", "month", "known"]
+    folded = max(min(logged, months), 1)
+    since = (anchor - timedelta(days=folded * MONTH_DAYS)).date()
+    monthly = partial(_monthly, anchor=anchor, months=folded, depth_months=depth_months)
+    people = log.fold("people", _PERSON, partial(monthly, told=_persons), since=since)
+    counts = log.fold("volume", _ROLE, partial(monthly, told=_counts), since=since)
+    key = [*_ROLE, "month", "known"]
     named = pl.col("role").is_in(_NAMED), pl.col("month") < depth_months
     return Grid(
         anchor=anchor,
         people=people,
         roles=counts.group_by(key).agg(pl.col("count", "quantity_milli").sum()),
         features=counts.filter(named).select(*key, "feature"),
-        first_uses=_firsts(log.first_uses, daily.FIRST_USES_KEYS, anchor),
-        first_people=_firsts(log.first_people, daily.FIRST_PEOPLE_KEYS, anchor),
-        first_features=_firsts(log.first_features, daily.FIRST_FEATURES_KEYS, anchor),
+        **{table: _firsts(log, table, key, anchor) for table, key in daily.FIRST_KEYS.items()},
     )
 
 
@@ -113,32 +114,64 @@ def bit(place: pl.Expr) -> pl.Expr:
     return pl.lit(2, pl.UInt32).pow(place.cast(pl.UInt32)).cast(pl.UInt32)
 
 
-def _month(log: Activity, anchor: datetime, month: int, *, deep: bool) -> list[pl.DataFrame]:
-    """What each person did in a month, and what was counted of each role; of features, if deep."""
+def _monthly(
+    rows: pl.LazyFrame,
+    *,
+    told: Callable[..., pl.LazyFrame],
+    anchor: datetime,
+    months: int,
+    depth_months: int,
+) -> pl.DataFrame:
+    """What is told of each month, of the last ones in depth."""
+    # Month by month, so that memory does not grow with the length of the log.
+    found = [
+        told(_during(rows, month, anchor), deep=month < depth_months)
+        .with_columns(month=pl.lit(month, pl.Int32))
+        .collect(engine="streaming")
+        for month in range(months)
+    ]
+    return pl.concat(found, how="diagonal")
+
+
+def _during(rows: pl.LazyFrame, month: int, anchor: datetime) -> pl.LazyFrame:
+    """The rows of a month, how many of its days came after, and when they became known.
+
+    What the anchor did not know is left out.
+    """
     end = anchor - timedelta(days=month * MONTH_DAYS)
-    people, volume = (_during(rows, end, anchor) for rows in (log.people, log.volume))
-    key = ["account_id", "role", "known", *(["feature"] if deep else [])]
-    counts = volume.group_by(key).agg(pl.col("count", "quantity_milli").sum())
-    found = pl.collect_all([_persons(people, end, deep=deep), counts], engine="streaming")
-    return [rows.with_columns(month=pl.lit(month, pl.Int32)) for rows in found]
+    start, last_day = end - timedelta(days=MONTH_DAYS), anchor - timedelta(days=1)
+    heard = (pl.lit(last_day.date()) - pl.col("known_day")).dt.total_days() // MONTH_DAYS
+    return rows.filter(
+        pl.col("day").is_between(start.date(), end.date(), closed="left"),
+        pl.col("known_day") < anchor.date(),
+    ).with_columns(
+        ago=(pl.lit(end.date()) - pl.col("day")).dt.total_days() - 1,
+        known=pl.lit(anchor).cast(INSTANT) - pl.duration(days=(heard + 1) * MONTH_DAYS),
+    )
 
 
-def _persons(people: pl.LazyFrame, end: datetime, *, deep: bool) -> pl.LazyFrame:
-    """One month of each person; a day that several rows tell of counts once."""
-    key, depth = ["account_id", "user_id", "known"], []
+def _counts(volume: pl.LazyFrame, *, deep: bool) -> pl.LazyFrame:
+    """What was counted of each role; if deep, of each of its features."""
+    key = [*_ROLE, "known", *(["feature"] if deep else [])]
+    return volume.group_by(key).agg(pl.col("count", "quantity_milli").sum())
+
+
+def _persons(people: pl.LazyFrame, *, deep: bool) -> pl.LazyFrame:
+    """What each person did; a day that several rows tell of counts once."""
+    key, depth = [*_PERSON, "known"], []
     rows = people
     if deep:
         sums, hours = pl.col("uses", "seat_uses").sum(), pl.col("hours")
-        rows = people.group_by(*key, "day").agg(sums, hours.bitwise_or())
-        ago = (pl.lit(end.date()) - pl.col("day")).dt.total_days() - 1
+        rows = people.group_by(*key, "day", "ago").agg(sums, hours.bitwise_or())
         # Hours in use, less those that go on from the hour before.
         sessions = hours.bitwise_count_ones() - (hours & (hours * 2)).bitwise_count_ones()
         rows = rows.with_columns(
-            days=pl.when(pl.col("uses") > 0).then(bit(ago)), sessions=sessions.cast(pl.Int64)
+            days=pl.when(pl.col("uses") > 0).then(bit(pl.col("ago"))),
+            sessions=sessions.cast(pl.Int64),
         )
         depth = [pl.col("days").bitwise_or(), pl.col("sessions").sum()]
-    told = rows.with_columns(seat_day=pl.when(pl.col("seat_uses") > 0).then("day"))
-    return told.group_by(key).agg(
+    seated = rows.with_columns(seat_day=pl.when(pl.col("seat_uses") > 0).then("day"))
+    return seated.group_by(key).agg(
         pl.col("uses").sum().alias("events"),
         *depth,
         first_seat_day=pl.col("seat_day").min(),
@@ -146,20 +179,11 @@ def _persons(people: pl.LazyFrame, end: datetime, *, deep: bool) -> pl.LazyFrame
     )
 
 
-def _during(rows: pl.LazyFrame, end: datetime, anchor: datetime) -> pl.LazyFrame:
-    """The rows of the month before a moment, and in which month they became known.
-
-    What the anchor did not know is left out.
-    """
-    start, last_day = end - timedelta(days=MONTH_DAYS), anchor - timedelta(days=1)
-    heard = (pl.lit(last_day.date()) - pl.col("known_day")).dt.total_days() // MONTH_DAYS
-    return rows.filter(
-        pl.col("day").is_between(start.date(), end.date(), closed="left"),
-        pl.col("known_day") < anchor.date(),
-    ).with_columns(known=pl.lit(anchor).cast(INSTANT) - pl.duration(days=(heard + 1) * MONTH_DAYS))
-
-
-def _firsts(rows: pl.LazyFrame, key: tuple[str, ...], anchor: datetime) -> pl.DataFrame:
+def _firsts(log: Activity, table: str, key: Sequence[str], anchor: datetime) -> pl.DataFrame:
     """The first day of each key, with the moment from which it was known."""
-    found = firsts.earliest(rows.filter(pl.col("known_day") < anchor.date()), key)
+    found = log.fold(table, key, partial(_earliest, key=key, anchor=anchor))
     return found.with_columns(known=pl.col("known_day").cast(INSTANT)).drop("known_day")
+
+
+def _earliest(rows: pl.LazyFrame, *, key: Sequence[str], anchor: datetime) -> pl.DataFrame:
+    return firsts.earliest(rows.filter(pl.col("known_day") < anchor.date()), key)

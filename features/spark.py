@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import narwhals as nw
 import polars as pl
@@ -30,7 +32,8 @@ from data.writing import atomically
 from features import survey, workers
 from features.due import DailyTable, Due, Named
 from features.repeats import Span
-from features.workers import BATCH_ROWS, DRAFTS, KINDS
+from features.rows import Made, Rows
+from features.workers import BATCH_ROWS, DRAFTS, FOLDED, KINDS
 
 __all__ = ["Spark", "session"]
 
@@ -39,13 +42,15 @@ _TOGETHER: Final = 200
 _EVENTS: Final = pl.Schema({"file": pl.Int32(), **contracts.Events.create_empty().schema})
 _COLUMNS: Final = contracts.Events.column_names()
 _SURVEYS: Final = pl.Schema({"file": pl.Int32(), **survey.SCHEMA})
+# What Spark would take for a pattern in the name of a file.
+_GLOB: Final = re.compile(r"([\\*?\[\]{}])")
 # How a worker's Python and how Java put what went wrong.
 _OURS: Final = re.compile(r"^data\.errors\.(\w+): (.*)$", re.MULTILINE)
 _CAUSE: Final = re.compile(r"^: (.*)$", re.MULTILINE)
 
 
 class Spark:
-    """Reads the log with Spark; the session starts when the first row is asked for.
+    """Reads the log with Spark and folds it there; the session starts with the first row asked for.
 
     Parameters
     ----------
@@ -86,6 +91,33 @@ class Spark:
         for some in _chunks(sorted(due, key=lambda one: one.span.first)):
             self._make(self._session, some, named)
             yield from (None for _ in some)
+
+    def fold(self, rows: Rows, key: Sequence[str], made: Made) -> pl.DataFrame:
+        """Make one table of rows: all rows of a key lie in one bucket, and workers fold each.
+
+        Neither the rows nor what is made of them pass through Spark's driver: workers write it
+        beside the files, and it is read from there.
+
+        Raises
+        ------
+        data.errors.DeliveryError
+            If the workers cannot write, or write where this machine does not see it.
+        """
+        # A task holds about as many rows of a daily table as another does of the log.
+        buckets = ceil(rows.height() / self._engine.task_rows)
+        if not buckets:
+            return made(rows.none())
+        spark, draft = self._session, rows.files[0].with_name(f".fold-{uuid4().hex}")
+        fold = partial(workers.folded, rows=rows, made=made, draft=draft)
+        try:
+            with _one_sentence():
+                spread = _kept_rows(spark, rows).repartition(buckets, *key)
+                files = _collected(_run(spread, fold, FOLDED))["draft"].to_list()
+            with _seen_from_here(draft.parent):
+                return pl.read_parquet(files, glob=False) if files else made(rows.none())
+        finally:
+            for file in draft.parent.glob(f"*{draft.name}*"):  # also of tasks that were tried twice
+                file.unlink(missing_ok=True)
 
     def _surveys(self, spark: Any, partitions: Sequence[Partition]) -> list[dict[str, Any]]:  # noqa: ANN401
         from pyspark.sql import functions as f  # noqa: PLC0415
@@ -392,13 +424,25 @@ def _collected(frame: Any) -> pl.DataFrame:  # noqa: ANN401
     return pl.DataFrame(pl.from_arrow(frame.toArrow()))
 
 
+def _kept_rows(spark: Any, rows: Rows) -> Any:  # noqa: ANN401
+    """The rows of kept tables as Spark sees them; which accounts exist, the workers ask."""
+    paths = (_GLOB.sub(r"\\\1", str(file.resolve())) for file in rows.files)
+    read = spark.read.parquet(*(f"file://{path}" for path in paths)).select(*rows.schema)
+    return read if rows.since is None else read.where(f"day >= date '{rows.since}'")
+
+
 def _settle(draft: Path | None, file: Path) -> None:
-    if draft is None:
-        return
+    if draft is not None:
+        with _seen_from_here(file.parent):
+            draft.replace(file)
+
+
+@contextmanager
+def _seen_from_here(folder: Path) -> Iterator[None]:
     try:
-        draft.replace(file)
+        yield
     except FileNotFoundError:
         raise DeliveryError(
-            f"{file.parent}: Spark's workers wrote a table there that this machine does not see."
+            f"{folder}: Spark's workers wrote a table there that this machine does not see."
             " Let state name a folder that all of them share."
         ) from None

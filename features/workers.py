@@ -1,4 +1,4 @@
-"""What Spark's workers run: reading a slice of a file, and writing a table's draft.
+"""What Spark's workers run: reading a slice of a file, writing a table's draft, folding rows.
 
 Nothing here knows Spark; it hands Arrow batches in and takes them back.
 """
@@ -18,12 +18,25 @@ from pyarrow import parquet
 from data.arrival import Arrival
 from data.errors import DeliveryError
 from data.sources import Partition, reading
+from data.writing import atomically
+from features.rows import Made, Rows
 
-__all__ = ["BATCH_ROWS", "DRAFTS", "KINDS", "Slice", "drafted", "packed", "read"]
+__all__ = [
+    "BATCH_ROWS",
+    "DRAFTS",
+    "FOLDED",
+    "KINDS",
+    "Slice",
+    "drafted",
+    "folded",
+    "packed",
+    "read",
+]
 
 BATCH_ROWS: Final = 100_000
 _GROUP_ROWS: Final = 250_000
 DRAFTS: Final = pl.Schema({"file": pl.Int32(), "draft": pl.String()})
+FOLDED: Final = pl.Schema({"draft": pl.String()})
 # What Spark and Arrow call a type of ours.
 KINDS: Final = {
     pl.Int32(): ("int", pa.int32()),
@@ -101,6 +114,19 @@ def drafted(
         raise
     found = {place: str(draft.path) for place, draft in drafts.items()}
     yield from _arrow(pl.DataFrame(list(found.items()), schema=DRAFTS, orient="row"), DRAFTS)
+
+
+def folded(
+    batches: Iterator[pa.RecordBatch], *, rows: Rows, made: Made, draft: Path
+) -> Iterator[pa.RecordBatch]:
+    """Fold a bucket of rows into a table beside a draft, under a name of its own, on a worker."""
+    schema = pl.Schema(rows.schema)
+    held = [pl.DataFrame(pl.from_arrow(batch)).cast(schema) for batch in batches]
+    if not held:
+        return
+    file = draft.with_name(f"{draft.name}.{uuid4().hex}")
+    atomically(file, made(rows.asked(pl.concat(held).lazy())).write_parquet)
+    yield from _arrow(pl.DataFrame({"draft": [str(file)]}), FOLDED)
 
 
 class _Draft:

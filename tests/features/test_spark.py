@@ -24,7 +24,7 @@ from data import settings, simulator, sources
 from data.contracts import Events
 from data.errors import DeliveryError, SettingsError, SourceError
 from data.settings import Engine, Roles, Seats
-from features import activity, daily, panel, workers
+from features import activity, daily, grid, kept, panel, workers
 from features import spark as spark_engine
 from features.activity import Activity
 from serving.cli import main
@@ -86,11 +86,15 @@ def both(log: sources.Tables, folder: Path, **rules: Any) -> tuple[Activity, Act
     )
 
 
-def assert_same(here: Activity, there: Activity) -> None:
+def assert_same_rows(here: Activity, there: Activity) -> None:
     for table in ("people", "volume", "first_uses", "first_people", "first_features"):
         left, right = (getattr(made, table).collect() for made in (here, there))
         assert left.schema == right.schema
         assert_frame_equal(ordered(right), ordered(left))
+
+
+def assert_same(here: Activity, there: Activity) -> None:
+    assert_same_rows(here, there)
     for told in ("events", "machine_events", "quarantine", "first_day", "last_day", "rebuilt"):
         assert getattr(there, told) == getattr(here, told), told
 
@@ -195,6 +199,73 @@ def test_tricky_rows_say_the_same(
     assert_same(here, there)
 
 
+@pytest.fixture
+def folding(rows: pl.DataFrame, tmp_path: Path) -> tuple[Activity, Activity]:
+    """One log of several months, kept once, to be folded by Polars and by Spark in many buckets."""
+    months = [
+        rows.with_columns(pl.col("timestamp", "known_at") + timedelta(days=days, hours=5))
+        for days in (0, 1, 61, 122)
+    ]
+    tables = sources.from_frames(months, **SMALL)
+    polars, spark = (tmp_path / f"{name} {{in}} [its] own* \\ place" for name in ("here", "there"))
+    rules = {"accounts": pl.Series(["beta", "gamma"])}
+    here = built(tables, polars, Engine(), **rules)
+    shutil.copytree(polars, spark)
+    merged = list(spark.glob(f"{kept.digest('first days')}-*"))
+    assert len(merged) == len(daily.FIRST_KEYS)
+    for file in merged:
+        file.unlink()
+    return here, built(tables, spark, SPARK.model_copy(update={"task_rows": 40}), **rules)
+
+
+@pytest.mark.spark
+def test_tricky_rows_are_folded_the_same(
+    spark: Any, folding: tuple[Activity, Activity], tmp_path: Path
+) -> None:
+    anchor = DAY + timedelta(days=155)
+
+    here, there = (grid.fold(log, anchor, months=5, depth_months=2) for log in folding)
+
+    assert_same_rows(*folding)
+    for name in ("people", "roles", "features", "first_uses", "first_people", "first_features"):
+        left, right = (getattr(made, name) for made in (here, there))
+        assert not left.is_empty(), name
+        assert right.schema == left.schema
+        assert_frame_equal(ordered(right), ordered(left))
+    assert not list(tmp_path.glob("there*/.*")), "drafts were left"
+
+
+@pytest.mark.spark
+def test_workers_fold_all_rows_of_a_key_together(
+    spark: Any, folding: tuple[Activity, Activity]
+) -> None:
+    person = ["account_id", "user_id"]
+
+    def persons(rows: pl.LazyFrame) -> pl.DataFrame:
+        found = rows.group_by(person).agg(pl.len().cast(pl.Int64))
+        return found.with_columns(process=pl.lit(os.getpid())).collect()
+
+    here, there = (log.fold("people", person, persons, since=DAY.date()) for log in folding)
+
+    assert_frame_equal(ordered(there.drop("process")), ordered(here.drop("process")))
+    assert os.getpid() not in there["process"]
+
+
+@pytest.mark.spark
+def test_a_fold_that_fails_leaves_no_drafts(
+    spark: Any, folding: tuple[Activity, Activity], tmp_path: Path
+) -> None:
+    def late(rows: pl.LazyFrame) -> pl.DataFrame:
+        if rows.filter(pl.col("user_id") == "ann").collect().height:
+            raise DeliveryError("no room for ann")
+        return rows.collect()
+
+    with pytest.raises(DeliveryError, match="no room for ann"):
+        folding[1].fold("people", ["user_id"], late)
+
+    assert not list(tmp_path.glob("there*/.*"))
+
+
 @pytest.mark.spark
 def test_files_of_every_kind_say_the_same(spark: Any, rows: pl.DataFrame, log: Log) -> None:
     instant = pl.col("timestamp")
@@ -252,7 +323,7 @@ def test_objects_of_a_store_are_read_by_the_workers(
 
 
 @pytest.mark.spark
-def test_a_second_run_rebuilds_nothing_and_does_not_start_spark(
+def test_a_second_run_rebuilds_nothing_and_reads_without_spark(
     spark: Any, rows: pl.DataFrame, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.put("1.parquet", rows)
@@ -300,18 +371,18 @@ def test_a_job_that_fails_leaves_nothing_half_written(
     spark: Any, rows: pl.DataFrame, log: Log
 ) -> None:
     log.put("1.parquet", rows.head(100))
-    broken, kept = log.put("2.parquet", pl.concat([rows] * 4)), log.folder / "kept"
-    built(log.tables(), kept, SPARK)
-    surveys, stamp = sorted(kept.glob("*.json")), broken.stat().st_mtime_ns
-    for table in kept.glob("*.parquet"):
+    broken, folder = log.put("2.parquet", pl.concat([rows] * 4)), log.folder / "kept"
+    built(log.tables(), folder, SPARK)
+    surveys, stamp = sorted(folder.glob("*.json")), broken.stat().st_mtime_ns
+    for table in folder.glob("*.parquet"):
         table.unlink()
     damage(broken)
     os.utime(broken, ns=(stamp, stamp))  # the survey still holds, the rows are gone
 
     with pytest.raises(SourceError, match=r"^events: events/2\.parquet cannot be read"):
-        built(log.tables(), kept, SPARK)
+        built(log.tables(), folder, SPARK)
 
-    assert sorted(kept.iterdir()) == surveys
+    assert sorted(folder.iterdir()) == surveys
 
 
 def damage(file: Path) -> None:

@@ -1,0 +1,76 @@
+"""Rows of a daily table, and how they are folded: here at once, or bucket by bucket on workers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final, Protocol
+
+import polars as pl
+
+__all__ = ["NAME", "Fold", "Made", "Rows"]
+
+# Names repeat by the million: as categories they are grouped as numbers, not as text.
+NAME: Final = pl.Categorical()
+# What is made of rows. Made of some keys' rows, it is what all rows would say of these keys.
+Made = Callable[[pl.LazyFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Which rows of a daily table are asked for.
+
+    Attributes
+    ----------
+    files : sequence of pathlib.Path
+        The kept tables that hold them.
+    schema : mapping of str to polars.DataType
+        Their columns.
+    accounts : polars.Series, optional
+        The accounts that exist; all by default.
+    since : datetime.date, optional
+        Rows of earlier days are left out.
+    """
+
+    files: Sequence[Path]
+    schema: Mapping[str, pl.DataType]
+    accounts: pl.Series | None = None
+    since: date | None = None
+
+    def scan(self) -> pl.LazyFrame:
+        """Look at them from this machine."""
+        return self.asked(self._every() if self.files else self.none())
+
+    def height(self) -> int:
+        """Count all rows of the files, asked for or not: the files say it themselves."""
+        if not self.files:
+            return 0
+        height: int = self._every().select(pl.len()).collect().item()
+        return height
+
+    def none(self) -> pl.LazyFrame:
+        """Look at no row of the table."""
+        return pl.LazyFrame(schema=dict(self.schema))
+
+    def ours(self) -> pl.Expr:
+        """Say of a row whether its account exists."""
+        if self.accounts is None:
+            return pl.lit(value=True)
+        return pl.col("account_id").is_in(self.accounts.cast(NAME).implode())
+
+    def asked(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Keep, of rows of the table, those that are asked for."""
+        ours = rows.filter(self.ours())
+        return ours if self.since is None else ours.filter(pl.col("day") >= self.since)
+
+    def _every(self) -> pl.LazyFrame:
+        return pl.scan_parquet(list(self.files), glob=False)
+
+
+class Fold(Protocol):
+    """Makes one table of the rows of a daily table, on the engine that read the log."""
+
+    def __call__(
+        self, table: str, key: Sequence[str], made: Made, *, since: date | None = None
+    ) -> pl.DataFrame:
+        """Call ``made`` on rows: on all of them, or on as many as fit, all of a key together."""
