@@ -25,7 +25,7 @@ def stability(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
     """Train at the end and a week before it, and compare what the two lists say.
 
     Every as-of of the later panel stands a week after one of the earlier, as in weekly runs. Both
-    models carry the calibration of the walk forward at the end.
+    models carry the blend and the calibration of the walk forward at the end.
     """
     before = panels.load(name, folder, smoke=smoke, week=1)
     now = panels.load(name, folder, smoke=smoke)
@@ -53,7 +53,9 @@ def _trained(past: panels.Past, name: str, folder: Path) -> Propensity:
         past.settings.model,
         horizon_days=past.settings.outcome.horizon_days,
     )
-    return fitted.calibrated(Calibration(**walks.figures(name, folder)["calibration"]))
+    walked = walks.figures(name, folder)
+    settled = fitted.blended(walked["linear_share"])
+    return settled.calibrated(Calibration(**walked["calibration"]))
 
 
 def _last(past: panels.Past) -> pl.DataFrame:
