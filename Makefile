@@ -14,7 +14,7 @@ demo: .venv/ready
 	@echo "Look closer:"
 	@echo "  one account    $(BIN)/expansion show -c $(DEMO)/expansion.toml ACCOUNT"
 	@echo "  the whole list $(BIN)/expansion show -c $(DEMO)/expansion.toml --top 400"
-	@echo "  runs, models   $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db"
+	@echo "  runs, models   $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db --artifacts-destination $(DEMO)/mlartifacts"
 	@echo "  your own data  README.md, \"Point it at your own tables\""
 
 test: lint fast wheel spark

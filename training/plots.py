@@ -88,8 +88,9 @@ def over_cuts(cuts: Mapping[date, Rankings]) -> dict[str, Figure]:
 def _reliability(known: pl.DataFrame) -> Figure:
     stated = known["probability"].to_numpy()
     edges = np.unique(np.quantile(stated, np.linspace(0, 1, _BINS + 1)[1:-1]))
-    bins = np.searchsorted(edges, stated, side="right")
-    expected, observed, low, high = _binned(known, stated, bins, len(edges) + 1)
+    places = np.searchsorted(edges, stated, side="right")
+    taken, bins = np.unique(places, return_inverse=True)  # ties leave some places empty
+    expected, observed, low, high = _binned(known, stated, bins, len(taken))
     figure = Figure(figsize=(6.5, 6.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     top = float(max(high.max(), expected.max())) * 1.05
@@ -134,7 +135,7 @@ def _binned(
 def _precision_by_capacity(known: pl.DataFrame, capacity: int) -> Figure:
     months = known.partition_by("as_of")
     most = min(max(4 * capacity, 20), *(part.height for part in months))
-    worked = np.unique(np.geomspace(1, most, 30).astype(int))
+    worked = np.union1d(np.geomspace(1, most, 30).astype(int), min(capacity, most))
     figure, axes = _figure((8, 5))
     for name, style in _styles().items():
         curve = [np.mean([_precision(part, name, k) for part in months]) for k in worked]

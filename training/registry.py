@@ -10,7 +10,6 @@ database then names artifacts relative to that folder, so that the folder may be
 import json
 import logging
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -23,12 +22,14 @@ from typing import Any, Final
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import ExclusiveFileLock
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME
 
+from data import writing
 from data.errors import ModelError
 from data.settings import Settings
-from training import artifact
+from training import artifact, faults
 from training.fingerprint import Fingerprint
 from training.model import Propensity
 from training.record import Record
@@ -40,12 +41,15 @@ _PREVIOUS: Final = "previous"
 _DIGEST: Final = "card_sha256"
 _FOLDER: Final = "model"
 _MOST_METRICS: Final = 1000  # that MLflow takes at once
-# A server that is gone is told within a minute or two; MLflow would try for many. What the
-# environment says comes first.
-_PATIENCE: Final = {
+# What the environment says comes first. A server that is gone is told within a minute or two, where
+# MLflow would try for many; nothing else than a command's answer is printed, nothing is sent away.
+_DEFAULTS: Final = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
 
@@ -142,8 +146,8 @@ def register(
         return _promote(store.client, settings.registry.model, run, digest, record.verdict)
     except (MlflowException, OSError) as error:
         raise ModelError(
-            f"the model could not be registered: {_told(error)}. The champion is as it was; once"
-            " that is put right, run `expansion train` again."
+            f"the model could not be registered: {faults.told(error)}. The champion is as it was;"
+            " once that is put right, run `expansion train` again."
         ) from error
 
 
@@ -169,7 +173,7 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
         with store.model(str(found.run_id)) as folder:
             model, card = artifact.read(folder, found.tags.get(_DIGEST), called=called)
     except (MlflowException, OSError) as error:
-        raise artifact.altered(called, _told(error)) from None
+        raise artifact.altered(called, faults.told(error)) from None
     return Registered(model, str(found.version), card)
 
 
@@ -178,7 +182,7 @@ def _connect(settings: Settings) -> _Store:
         return _open(settings)
     except Exception as error:  # every kind of store brings its own family of errors
         raise ModelError(
-            f"the model registry cannot be reached: {_told(error)}. Check [registry]"
+            f"the model registry cannot be reached: {faults.told(error)}. Check [registry]"
             " tracking_uri in expansion.toml."
         ) from error
 
@@ -190,17 +194,29 @@ def _open(settings: Settings) -> _Store:
         client = mlflow.MlflowClient(tracking_uri=uri)
         return _Store(client, _experiment(client, name, None), None)
     state = settings.state_folder
-    state.mkdir(parents=True, exist_ok=True)
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{state / 'mlflow.db'}")
+    client = mlflow.MlflowClient(tracking_uri=_database(state / "mlflow.db"))
     # A place relative to whatever serves the artifacts, where a path would bind the store to it.
     return _Store(client, _experiment(client, name, "mlflow-artifacts:/"), state / "mlartifacts")
 
 
+def _database(file: Path) -> str:
+    """Name our own database, made first if need be.
+
+    MLflow makes its tables in dozens of steps, so a run that is killed or joined by another
+    meanwhile would leave a database that nothing can open: it is made beside, by one at a time.
+    """
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with ExclusiveFileLock(str(file.with_suffix(".lock"))):
+            if not file.exists():
+                writing.atomically(file, lambda draft: mlflow.MlflowClient(f"sqlite:///{draft}"))
+    return f"sqlite:///{file}"
+
+
 def _quieten() -> None:
-    """Keep MLflow's own chatter off the terminal and the net, and its patience within bounds."""
-    for name, value in _PATIENCE.items():
+    """Keep MLflow's chatter off the terminal and the net, and its patience within bounds."""
+    for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -312,9 +328,3 @@ def _promote(client: mlflow.MlflowClient, name: str, run: Run, digest: str, verd
 
 def _text(value: Any) -> str:  # noqa: ANN401 - any setting
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _told(error: BaseException) -> str:
-    """The first line of a message, without the password a URL in it may hold."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return re.sub(r"//[^/@\s]*@", "//", first)[:200].rstrip(".")

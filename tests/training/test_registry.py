@@ -1,17 +1,24 @@
 """What comes out of the registry is what went in, or a clear refusal."""
 
+import errno
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 
 from data.errors import ModelError
 from data.settings import Registry, Settings
-from training import model, registry
+from training import artifact, model, registry
 from training.calibration import Calibration
+from training.fingerprint import Fingerprint
 from training.model import INPUTS, Propensity
 from training.record import Record
 
@@ -19,6 +26,17 @@ from training.record import Record
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 ABOUT = {"verdict": "Judged well.", "as_of": "2025-04-25"}
+RECORD = Record(
+    name="as of 2025-04-25",
+    verdict="Judged well.",
+    note="# A page",
+    parameters={"model.rounds": 40, "model.held": ["a", "b"], "evaluation.first_as_of": None},
+    totals={"auroc": 0.8},
+    by_cut={date(2024, 9, 1): {"auroc": 0.7}, date(2025, 3, 1): {"auroc": 0.9}},
+    tags={"as_of": "2025-04-25"},
+    tables=(Fingerprint("events", "f00d", 7, {"no time": 2}, {"day": "Date"}, {"a": "1"}),),
+    files={"figures.csv": "cut,value\n"},
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +73,7 @@ def kept(calibrated: Propensity, store: Settings) -> Kept:
 
 
 def put(model: Propensity, store: Settings) -> str:
-    return registry.register(model, store, about=ABOUT, record=Record("a run", verdict="Good."))
+    return registry.register(model, store, about=ABOUT, record=RECORD)
 
 
 def test_a_model_comes_back_with_the_same_probabilities_bit_by_bit(
@@ -174,3 +192,175 @@ def test_a_registry_out_of_reach_is_told_in_one_line_without_its_password(
 
     assert "\n" not in str(told.value)
     assert "secret" not in str(told.value)
+
+
+def test_a_server_that_is_down_is_told_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the user's word counts
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        away = f"http://somebody:secret@127.0.0.1:{free.getsockname()[1]}"
+
+    with pytest.raises(ModelError) as told:
+        registry.ready(Settings(base=tmp_path, registry=Registry(tracking_uri=away)))
+
+    place = away.replace("somebody:secret@", "")
+    assert str(told.value) == (
+        f"the model registry cannot be reached: the server at {place} does not answer."
+        " Check [registry] tracking_uri in expansion.toml."
+    )
+
+
+def test_what_the_environment_says_of_patience_is_kept(
+    store: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+
+    registry.ready(store)
+
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"
+
+
+STEPS = [
+    "create_run",
+    "log_batch",
+    "log_inputs",
+    "set_terminated",
+    "create_model_version",
+    "set_registered_model_alias",
+]
+
+
+@pytest.fixture
+def client(store: Settings) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{store.state_folder / 'mlflow.db'}")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_whatever_fails_the_champion_stays_and_a_rerun_works(
+    step: str,
+    kept: Kept,
+    calibrated: Propensity,
+    store: Settings,
+    client: mlflow.MlflowClient,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise MlflowException("the database went away")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, step, fail)
+        with pytest.raises(ModelError, match="could not be registered: the database went away"):
+            put(calibrated, store)
+
+    assert registry.load(store).version == kept.version
+    assert all(_whole(version, store) for version in _versions(client, store))
+    version = put(calibrated, store)
+    assert registry.load(store).version == version
+
+
+def _versions(client: mlflow.MlflowClient, store: Settings) -> list[Any]:
+    return list(client.search_model_versions(f"name = '{store.registry.model}'"))
+
+
+def _whole(version: Any, store: Settings) -> bool:
+    folder = store.state_folder / "mlartifacts" / version.run_id / "artifacts/model"
+    return bool(artifact.check(folder, version.tags["card_sha256"]))
+
+
+def test_a_disk_that_fills_while_writing_makes_no_version(
+    kept: Kept,
+    calibrated: Propensity,
+    store: Settings,
+    client: mlflow.MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = Path.write_text
+
+    def full(file: Path, text: str, **rest: Any) -> int:
+        if file.name == "booster_1.txt":
+            write(file, text[:1000], **rest)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, text, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(
+            ModelError, match=r"No space left on device\. The champion is as it was"
+        ):
+            put(calibrated, store)
+
+    assert len(_versions(client, store)) == 1
+    assert registry.load(store).version == kept.version
+    (run, _) = client.search_runs(["1"], max_results=2)
+    assert run.info.status == "FAILED"
+    assert put(calibrated, store) == "2"
+
+
+def test_a_file_that_is_lost_on_the_way_makes_no_version(
+    calibrated: Propensity, store: Settings, client: mlflow.MlflowClient, monkeypatch: Any
+) -> None:
+    write = artifact.write
+
+    def lose(model: Propensity, folder: Path, about: Any) -> str:
+        digest = write(model, folder, about)
+        (folder / "booster_2.txt").unlink()
+        return digest
+
+    monkeypatch.setattr(artifact, "write", lose)
+
+    with pytest.raises(ModelError, match=r"booster_2\.txt is missing or damaged"):
+        put(calibrated, store)
+
+    assert not _versions(client, store)
+
+
+def test_a_champion_of_another_catalogue_does_not_keep_a_new_one_out(
+    kept: Kept, calibrated: Propensity, store: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(artifact, "INPUTS", INPUTS[1:])
+        with pytest.raises(ModelError, match="run `expansion train` again"):
+            registry.load(store)
+
+    assert put(calibrated, store) == "2"
+    assert registry.load(store).version == "2"
+
+
+def test_a_state_folder_may_be_moved(calibrated: Propensity, tmp_path: Path) -> None:
+    before = Settings(base=tmp_path, state="before")
+    put(calibrated, before)
+    before.state_folder.rename(tmp_path / "after")
+    after = Settings(base=tmp_path, state="after")
+
+    assert registry.load(after).version == "1"
+    assert put(calibrated, after) == "2"
+    assert registry.load(after, "previous").version == "1"
+    assert not before.state_folder.exists()
+
+
+def test_a_run_shows_settings_figures_at_each_cut_and_data(
+    fitted: Propensity, store: Settings, client: mlflow.MlflowClient
+) -> None:
+    put(fitted, store)
+
+    (run,) = client.search_runs(["1"], max_results=1)
+
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {
+        "model.rounds": "40",
+        "model.held": '["a", "b"]',
+        "evaluation.first_as_of": "null",
+    }
+    assert run.data.metrics == {"auroc": 0.8, "by_cut/auroc": 0.9}
+    steps = client.get_metric_history(run.info.run_id, "by_cut/auroc")
+    assert [(point.step, point.value) for point in steps] == [(1, 0.7), (2, 0.9)]
+    assert steps[1].timestamp - steps[0].timestamp == 181 * 86_400_000
+    assert run.data.tags["verdict"] == "Judged well."
+    assert run.data.tags["mlflow.note.content"] == "# A page"
+    (table,) = run.inputs.dataset_inputs
+    assert (table.dataset.name, table.dataset.digest) == ("events", "f00d")
+    assert '"quarantine": {"no time": 2}' in table.dataset.profile
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
