@@ -22,7 +22,7 @@ DOORS = {
     },
     "pyspark": {"features/engines.py", "features/spark.py"},
     "mlflow": {"training/registry.py"},
-    "lightgbm": {"training/model.py", "training/artifact.py"},
+    "lightgbm": {"training/model.py", "training/trees.py", "training/artifact.py"},
     "sqlalchemy": {"serving/crm/sql.py", "data/database.py"},
     "matplotlib": {"training/plots.py", "training/drivers.py", "training/record.py"},
 }
