@@ -225,8 +225,13 @@ def _write_features(
 @main.command()
 @_config
 @_as_of
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    help="Search the model's settings first, with so many trials in all; goes on where it stopped.",
+)
 @_json
-def train(config: Path, as_of: datetime | None, as_json: bool) -> None:
+def train(config: Path, as_of: datetime | None, trials: int | None, as_json: bool) -> None:
     """Train a model, judge it on the company's own past, and register it.
 
     Example: expansion train -c data/local/demo/expansion.toml
@@ -238,10 +243,16 @@ def train(config: Path, as_of: datetime | None, as_json: bool) -> None:
     registry.ready(settings)
     with console.stages() as stage:
         past = _history(settings, now, as_of, stage)
+        found = _searched(past, settings, trials, stage)
+        settings = settings if found is None else found.settings
         trained = pipeline.train(past, settings, progress=stage)
     walked = trained.evaluation
     shown = record.of(trained, past, settings)
-    version = registry.register(trained.model, settings, about=trained.about, record=shown)
+    if found is not None:
+        trained, shown = found.noted(trained, shown)
+    version = registry.register(
+        trained.model, settings, about=trained.about, record=shown, churn=trained.churn.model
+    )
     if as_json:
         console.emit({"version": version, **trained.about})
         return
@@ -249,6 +260,9 @@ def train(config: Path, as_of: datetime | None, as_json: bool) -> None:
         console.out.print(trained.about["verdict"], highlight=False)
     else:
         console.evaluated(walked)
+    console.out.print(trained.churn.note, highlight=False)
+    if found is not None:
+        console.out.print(found.about["why"], highlight=False)
     console.out.print(
         f"Registered as version {version} of {settings.registry.model!r}: {trained.model!r}",
         highlight=False,
@@ -287,7 +301,8 @@ def evaluate(config: Path, as_of: datetime | None, predictions: Path | None, as_
         }
         dates = {name: asdict(figure) for name, figure in walked.date_figures.items()}
         skipped = {str(cut): reason for cut, reason in walked.skipped.items()}
-        told = {"figures": figures, "date_figures": dates, "skipped": skipped}
+        told = {"figures": figures, "date_figures": dates, "bands": walked.bands}
+        told |= {"skipped": skipped}
         console.emit({"verdict": walked.verdict(), **told})
     else:
         console.evaluated(walked)
@@ -387,7 +402,24 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     else:
         horizon, motion = settings.outcome.horizon_days, found["motion"]
         outreach = MOTIONS[motion] if motion else ""
-        console.one_account(found, past, horizon_days=horizon, outreach=outreach)
+        bands = (crm.last_run() or {"record": {}})["record"].get("bands", [])
+        console.one_account(found, past, bands, horizon_days=horizon, outreach=outreach)
+
+
+def _searched(past: Any, settings: Settings, trials: int | None, stage: Any) -> Any:  # noqa: ANN401
+    if trials is None:
+        return None
+    from data.errors import ModelError
+    from serving import console
+    from training import registry, search
+
+    try:
+        champion = registry.load(settings).card
+    except ModelError:  # none yet, or one of another version
+        champion = None
+    return search.run(
+        past, settings, trials=trials, champion=champion, progress=stage, say=console.say
+    )
 
 
 def _opened(config: Path) -> tuple[Settings, datetime]:

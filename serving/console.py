@@ -27,6 +27,7 @@ __all__ = [
     "evaluated",
     "monday_list",
     "one_account",
+    "say",
     "scored",
     "stages",
     "suspicious",
@@ -66,7 +67,8 @@ def stages() -> Iterator[Any]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=logs) as bars:
+    # A step may take minutes, and the time left is told from the steps of so many seconds.
+    with Progress(*columns, console=logs, speed_estimate_period=3600) as bars:
         tasks: dict[str, Any] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
@@ -80,6 +82,11 @@ def stages() -> Iterator[Any]:
 def _said(stage: str, done: int, total: int) -> None:
     if done == total:
         logs.print(f"{stage}: {total} done", highlight=False)
+
+
+def say(sentence: str) -> None:
+    """Tell something of the work that is going on, on stderr."""
+    logs.print(sentence, highlight=False, markup=False)
 
 
 def monday_list(
@@ -146,7 +153,12 @@ def talk_from(row: Mapping[str, Any]) -> str:
 
 
 def one_account(
-    row: Mapping[str, Any], past: Sequence[Mapping[str, Any]], *, horizon_days: int, outreach: str
+    row: Mapping[str, Any],
+    past: Sequence[Mapping[str, Any]],
+    bands: Sequence[Mapping[str, Any]],
+    *,
+    horizon_days: int,
+    outreach: str,
 ) -> None:
     """Print one account in full; ``outreach`` says what its motion means."""
     title = f"{row['name'] or row['account_id']} ({row['account_id']})"
@@ -160,10 +172,13 @@ def one_account(
         f"chance in {horizon_days} days": (
             f"{row['probability']:.1%} ({row['low']:.1%} – {row['high']:.1%})"
         ),
+        "band": _band(row["band"], bands),
         "chance in 180 days": f"{row['probability_180d']:.1%}",
         "talk from": talk_from(row),
         "if it expands": f"{row['expected_date']}, most likely between"
         f" {row['expected_early']} and {row['expected_late']}",
+        "expected ARR": _amount(row["expected_arr"]),
+        "chance to leave": _share(row["churn_probability"]),
         "seats": f"{used} active" + (f" of {sold}" if sold is not None else "; none are sold"),
         "limit": row["limit"],
         "tier": "none" if row["tier"] is None else row["tier"],
@@ -180,6 +195,25 @@ def one_account(
     if len(past) > 1:
         steps = ", ".join(f"{p['as_of']}: {p['probability']:.0%} (#{p['rank']})" for p in past[-6:])
         out.print(f"\nBefore: {steps}", highlight=False)
+
+
+def _band(band: str, bands: Sequence[Mapping[str, Any]]) -> str:
+    """Say what became of accounts in the same band, where that was seen."""
+    seen = next((each for each in bands if each["band"] == band), None)
+    if seen is None:
+        return f"{band}; none was seen in it before"
+    return (
+        f"{band}; of {seen['snapshots']:,} such in the past {seen['value']:.1%} expanded"
+        f" ({_share(seen['low'])} – {_share(seen['high'])})"
+    )
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1%}"
+
+
+def _amount(value: float | None) -> str:
+    return "unknown: no revenue on file" if value is None else f"{value:,.0f} a year"
 
 
 def _contributions(row: Mapping[str, Any]) -> None:
@@ -209,6 +243,7 @@ def evaluated(walked: Evaluation) -> None:
         if name in figures["model"] and name not in shown:
             out.print(f"{title}: {figures['model'][name]}", highlight=False)
     _dates(walked.date_figures)
+    _bands(walked.bands)
     known = walked.predictions["expanded"].drop_nulls()
     out.print(
         f"{walked.predictions.height:,} predictions from {walked.predictions['cut'].n_unique()}"
@@ -218,6 +253,17 @@ def evaluated(walked: Evaluation) -> None:
     for cut, reason in walked.skipped.items():
         out.print(f"cut {cut} skipped: {reason}", highlight=False)
     out.print(walked.verdict(), highlight=False, style="bold")
+
+
+def _bands(bands: Sequence[Mapping[str, Any]]) -> None:
+    """Print what was expected and observed in each band of probability."""
+    table = Table("chance", "snapshots", "expected", "expanded", title="By band of the chance")
+    for band in bands:
+        observed = f"{_share(band['value'])} ({_share(band['low'])} – {_share(band['high'])})"
+        expected = _share(band["expected"])
+        table.add_row(band["band"], f"{band['snapshots']:,}", expected, observed)
+    if bands:
+        out.print(table)
 
 
 def _dates(found: Mapping[str, Figure]) -> None:

@@ -1,6 +1,7 @@
 """The weekly list: every eligible account with probability, date, signals and rank."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from features import panel
 from features.activity import Activity
 from features.panel import Panel
 from serving import playbook
-from training import readiness, signals
+from training import bands, readiness, signals, sizes
 from training.registry import Registered
 
 __all__ = ["Scored", "record", "score"]
@@ -32,8 +33,9 @@ class Scored:
     accounts : polars.DataFrame
         One row per eligible account, by rank: ``rank``, ``account_id``, ``name``, ``csm``,
         ``expansion_signal`` (limit and tier, where a tier fires),
-        ``probability``, ``low``, ``high``, ``readiness_date``, ``expected_date``,
-        ``expected_early``, ``expected_late``, ``probability_180d``, ``limit``, ``tier``,
+        ``probability``, ``low``, ``high``, ``band``, ``readiness_date``, ``expected_date``,
+        ``expected_early``, ``expected_late``, ``probability_180d``, ``expected_arr`` (in the
+        currency of the contracts), ``churn_probability``, ``limit``, ``tier``,
         ``motion``, ``signals``, ``active_seats``, ``licensed_seats``, ``seat_utilization``,
         ``margin``, ``base``, ``contributions`` (JSON: signal → part of the margin).
     left : polars.DataFrame
@@ -112,6 +114,8 @@ def record(
     return {
         "model": model.version,
         "verdict": model.card.get("verdict", "Not judged."),
+        # Of the accounts in a band, how many expanded when the same was said of them before.
+        "bands": model.card.get("bands", []),
         # A model that was trained later than the as-of knows what came after it.
         "hindsight": str(model.card.get("as_of", "")) > f"{as_of:%Y-%m-%d}",
         "log": {
@@ -161,7 +165,9 @@ def _listed(model: Registered, built: Panel, as_of: datetime, rules: Scoring) ->
         probability=pl.Series(estimate.probability),
         low=pl.Series(estimate.low),
         high=pl.Series(estimate.high),
+        band=bands.of(pl.Series(estimate.probability)),
         probability_180d=pl.Series(expected.within),
+        churn_probability=_churn(model, snapshots),
         margin=pl.Series(estimate.margin),
         base=pl.Series(why.base),
         signals=pl.Series(why.sentences, dtype=pl.List(pl.String)),
@@ -170,7 +176,29 @@ def _listed(model: Registered, built: Panel, as_of: datetime, rules: Scoring) ->
         **_days(expected, as_of),
         **{name: advice[name] for name in advice.columns},
     )
-    return frame.with_columns(readiness_date=_readiness_date(expected, as_of, frame["tier"], rules))
+    return frame.with_columns(
+        readiness_date=_readiness_date(expected, as_of, frame["tier"], rules),
+        expected_arr=_expected_arr(frame, snapshots["mrr"], model.card["expansion_sizes"]),
+    )
+
+
+def _churn(model: Registered, snapshots: pl.DataFrame) -> pl.Series:
+    """The probability that the contract ends within the horizon; null without such a model."""
+    if model.churn is None:
+        return pl.Series([None] * snapshots.height, dtype=pl.Float64)
+    return pl.Series(model.churn.estimate(snapshots).probability)
+
+
+def _expected_arr(frame: pl.DataFrame, mrr: pl.Series, shares: Mapping[str, float]) -> pl.Series:
+    """Probability × usual rise at the limit the account is running into × yearly revenue.
+
+    Null without revenue. It is what such accounts add on average, not what an outreach causes.
+    """
+    if not shares:
+        return pl.Series([None] * frame.height, dtype=pl.Float64)
+    usual = shares[sizes.ANY]
+    share = frame["limit"].replace_strict(dict(shares), default=usual, return_dtype=pl.Float64)
+    return frame["probability"] * share * 12 * mrr
 
 
 def _days(expected: readiness.Dates, as_of: datetime) -> dict[str, pl.Series]:

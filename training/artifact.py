@@ -20,15 +20,18 @@ from training.calibration import Calibration
 from training.linear import Linear, Scale
 from training.model import INPUTS, Propensity
 
-__all__ = ["CARD", "altered", "check", "read", "write"]
+__all__ = ["CARD", "altered", "check", "read", "read_churn", "write"]
 
 CARD: Final = "card.json"
 _FORMAT: Final = 2
+_CHURN: Final = "churn"
 _SCALE: Final = ("quantiles", "mean", "deviation", "missing")
 _BOOSTER: Final = re.compile(r"booster_\d+\.txt")
 
 
-def write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> str:
+def write(
+    model: Propensity, folder: Path, about: Mapping[str, Any], churn: Propensity | None = None
+) -> str:
     """Write a model into an empty folder.
 
     Parameters
@@ -39,6 +42,8 @@ def write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> str:
         Where its files go.
     about : mapping
         JSON values for the card: data window, figures, verdict.
+    churn : Propensity, optional
+        The model of churn, written into a folder of its own.
 
     Returns
     -------
@@ -50,6 +55,8 @@ def write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> str:
         text = booster.model_to_string()
         (folder / f"booster_{number}.txt").write_text(text, encoding="utf-8")
         digests[f"booster_{number}.txt"] = _digest(text)
+    if churn is not None:
+        (folder / _CHURN).mkdir()
     card = {
         "format": _FORMAT,
         "lightgbm": lgb.__version__,
@@ -64,6 +71,7 @@ def write(model: Propensity, folder: Path, about: Mapping[str, Any]) -> str:
             "intercept": model.calibration.intercept,
         },
         "boosters": digests,
+        "churn": None if churn is None else write(churn, folder / _CHURN, {}),
         **about,
     }
     text = json.dumps(card, indent=2)
@@ -111,6 +119,30 @@ def read(
         calibration=Calibration(**card["calibration"]),
     )
     return model, card
+
+
+def read_churn(
+    folder: Path, card: Mapping[str, Any], *, called: str = "the model"
+) -> Propensity | None:
+    """Read the model of churn that lies beside a model, if there is one.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Of the model.
+    card : mapping
+        Its card, as :func:`read` gave it: it vouches for the churn model's.
+    called : str
+        What messages call the model.
+
+    Raises
+    ------
+    data.errors.ModelError
+        As for :func:`read`.
+    """
+    if card["churn"] is None:
+        return None
+    return read(folder / _CHURN, card["churn"], called=f"the churn model of {called}")[0]
 
 
 def _told(model: Linear) -> dict[str, Any]:
@@ -164,7 +196,9 @@ def check(
             f"{called} was written in format {card['format']}, and this version reads {_FORMAT};"
             " run `expansion train` again."
         )
-    _refuse_strangers(folder, card["boosters"], called)
+    _refuse_strangers(folder, card["boosters"], called, has_churn=card["churn"] is not None)
+    if card["churn"] is not None:
+        check(folder / _CHURN, card["churn"], called=f"the churn model of {called}")
     return card, [_verified(folder / name, d, called) for name, d in card["boosters"].items()]
 
 
@@ -190,13 +224,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _refuse_strangers(folder: Path, boosters: Mapping[str, str], called: str) -> None:
+def _refuse_strangers(
+    folder: Path, boosters: Mapping[str, str], called: str, *, has_churn: bool
+) -> None:
     """Refuse names that lead out of the folder, and files that nothing vouches for."""
     outside = sorted(name for name in boosters if not _BOOSTER.fullmatch(name))
     if outside:
         raise altered(called, f"its card names {outside[0]!r}, which is no booster")
-    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    foreign = sorted(there - {CARD, *boosters})
+    files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    # The churn model's folder is checked when that is read, by the same rule.
+    mine = {file.as_posix() for file in files if not has_churn or file.parts[0] != _CHURN}
+    foreign = sorted(mine - {CARD, *boosters})
     if foreign:
         raise altered(called, f"{foreign[0]} does not belong to it")
 

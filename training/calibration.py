@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-__all__ = ["Calibration", "fit", "linear_share"]
+__all__ = ["Calibration", "fit", "linear_share", "settled"]
 
 _FEWEST_EXPANSIONS = 20
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -35,6 +36,31 @@ class Calibration:
     def probability(self, margin: Array) -> Array:
         """Map margins to probabilities; the order stays."""
         return np.asarray(expit(self.intercept + self.slope * margin))
+
+
+def settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:
+    """Settle the blend and then the map on predictions whose outcome has become known.
+
+    Parameters
+    ----------
+    predictions : polars.DataFrame
+        ``account_id``, ``cut``, ``trees_margin``, ``linear_margin``, ``happened``.
+    usual_share : float
+        As for :func:`linear_share`.
+
+    Returns
+    -------
+    linear_share : float
+        From :func:`linear_share`.
+    calibration : Calibration
+        From :func:`fit`, for margins that are blended so.
+    """
+    trees, linear = (predictions[f"{name}_margin"].to_numpy() for name in ("trees", "linear"))
+    happened = predictions["happened"].to_numpy().astype(np.float64)
+    account = predictions["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
+    share = linear_share(trees, linear, happened, account, usual=usual_share)
+    margin = (1 - share) * trees + share * linear
+    return share, fit(margin, happened, predictions["cut"].to_list())
 
 
 def fit(margin: Array, expanded: Array, groups: Sequence[object]) -> Calibration:

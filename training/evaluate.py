@@ -7,6 +7,7 @@ fitted on the predictions of earlier cuts whose outcome the cut already knew.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ import polars as pl
 from data.errors import HistoryError
 from data.settings import Settings
 from training import (
+    bands,
     baselines,
     calibration,
     date_metrics,
@@ -53,6 +55,8 @@ class Evaluation:
         Figure name → value with interval; see :func:`training.date_metrics.figures`.
     over_best_simple : training.metrics.Figure
         Precision at capacity less that of the best simple ranking, on the same draws of accounts.
+    bands : list of dict
+        Band of probability → what was expected and observed; :func:`training.bands.published`.
     skipped : mapping of datetime.date to str
         Cuts at which no model could be trained, with the reason.
     linear_share : float
@@ -65,6 +69,7 @@ class Evaluation:
     figures: Mapping[str, Mapping[str, metrics.Figure]]
     date_figures: Mapping[str, metrics.Figure]
     over_best_simple: metrics.Figure
+    bands: list[dict[str, Any]]
     skipped: Mapping[date, str]
     linear_share: float
     calibration: Calibration
@@ -192,6 +197,7 @@ def walk(
         found_figures,
         date_metrics.figures(predictions, resamples=rules.resamples, seed=settings.model.seed),
         _over(predictions, _best(found_figures), settings),
+        bands.published(predictions, resamples=rules.resamples, seed=settings.model.seed),
         skipped,
         *_settled(predictions, settings.model.linear_share),
     )
@@ -308,12 +314,7 @@ def _happened(
 def _settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:
     """How much of the margin is the regressions', and its map to a probability."""
     known = predictions.filter(pl.col("expanded").is_not_null())
-    trees, linear = known["trees_margin"].to_numpy(), known["linear_margin"].to_numpy()
-    expanded = known["expanded"].to_numpy().astype(np.float64)
-    account = known["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
-    share = calibration.linear_share(trees, linear, expanded, account, usual=usual_share)
-    margin = (1 - share) * trees + share * linear
-    return share, calibration.fit(margin, expanded, known["cut"].to_list())
+    return calibration.settled(known.with_columns(happened="expanded"), usual_share)
 
 
 def _value(figures: Mapping[str, metrics.Figure], name: str) -> float:

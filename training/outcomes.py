@@ -44,8 +44,9 @@ def build(
     polars.DataFrame
         One row per snapshot, in the order given: ``days_to_expansion`` and ``days_to_churn``
         (whole days from the as-of, null when not seen), ``kind`` (plan, seats, usage, revenue),
-        ``rise`` (share), ``days_to_unclear`` (to a rise that cannot be told from a price change),
-        and ``known_days``: windows up to so many days are complete at the cut.
+        ``rise`` (share), ``mrr_rise`` (share; null where the revenue before or after is not known),
+        ``days_to_unclear`` (to a rise that cannot be told from a price change), and
+        ``known_days``: windows up to so many days are complete at the cut.
     """
     known = known_before(contracts, cut)
     keys = snapshots.select(_SNAPSHOT)
@@ -63,6 +64,7 @@ def build(
             days_to_expansion=pl.col("days").filter(pl.col("kind") != "unclear").first(),
             kind=pl.col("kind").filter(pl.col("kind") != "unclear").first(),
             rise=pl.col("rise").filter(pl.col("kind") != "unclear").first(),
+            mrr_rise=pl.col("mrr_rise").filter(pl.col("kind") != "unclear").first(),
             days_to_unclear=pl.col("days").filter(pl.col("kind") == "unclear").first(),
         )
     )
@@ -191,9 +193,11 @@ def _brought(rows: pl.DataFrame) -> pl.DataFrame:
 def _judged(steps: pl.DataFrame, known: pl.DataFrame, rules: Outcome) -> pl.DataFrame:
     """Type each step, and drop those that were undone within the revert days."""
     kind = contract.rise_kind(min_rise=rules.min_rise)
-    typed = steps.with_columns(kind=kind, rise=contract.rise_share()).filter(
-        pl.col("kind").is_not_null()
-    )
+    typed = steps.with_columns(
+        kind=kind,
+        rise=contract.rise_share(),
+        mrr_rise=pl.when(pl.col("mrr_before") > 0).then(pl.col("mrr") / pl.col("mrr_before") - 1),
+    ).filter(pl.col("kind").is_not_null())
     later = known.with_row_index("later").select(
         "account_id", "later", pl.col("effective", *_AMOUNTS, "plan").name.prefix("later_")
     )

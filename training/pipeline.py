@@ -13,7 +13,8 @@ from data.settings import MONTH_DAYS, Settings
 from features import activity, contract, panel
 from features.activity import Activity
 from features.panel import Panel
-from training import evaluate, model, splits
+from training import churn, evaluate, model, sizes, splits
+from training.churn import Churn
 from training.evaluate import Evaluation
 from training.model import Propensity
 
@@ -36,9 +37,10 @@ class History:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, what it was worth in the walk through history, and what it was made from."""
+    """A model and that of churn, what it was worth in the walk, and what it was made from."""
 
     model: Propensity
+    churn: Churn
     evaluation: Evaluation | None
     about: Mapping[str, Any]
 
@@ -179,31 +181,36 @@ def train(past: History, settings: Settings, *, progress: Progress | None = None
         settings.model,
         horizon_days=settings.outcome.horizon_days,
     )
+    leaving = churn.train(past.panel.snapshots, past.contracts, settings, end=past.as_of)
+    about = _about(past, known, settings) | {"churn_note": leaving.note}
     try:
         walked = evaluation(past, settings, progress=progress)
     except HistoryError as error:
-        return Trained(fitted, None, _about(past, known) | {"verdict": f"Not judged: {error}"})
-    about = _about(past, known) | {
+        return Trained(fitted, leaving, None, about | {"verdict": f"Not judged: {error}"})
+    about |= {
         "verdict": walked.verdict(),
         "figures": {
             ranking: {name: figure.value for name, figure in figures.items()}
             for ranking, figures in walked.figures.items()
         },
+        "bands": walked.bands,
         "cuts_skipped": {str(cut): reason for cut, reason in walked.skipped.items()},
     }
     settled = fitted.blended(walked.linear_share).calibrated(walked.calibration)
-    return Trained(settled, walked, about)
+    return Trained(settled, leaving, walked, about)
 
 
-def _about(past: History, known: splits.Known) -> dict[str, Any]:
+def _about(past: History, known: splits.Known, settings: Settings) -> dict[str, Any]:
     as_ofs = known.snapshots["as_of"]
     return {
         "as_of": f"{past.as_of:%Y-%m-%d}",
+        "settings": settings.model.model_dump(mode="json"),
         "log": {"first_day": str(past.activity.first_day), "last_day": str(past.activity.last_day)},
         "events": past.activity.events,
         "snapshots": known.snapshots.height,
         "accounts": known.snapshots["account_id"].n_unique(),
         "as_ofs": {"first": str(as_ofs.min()), "last": str(as_ofs.max())},
+        "expansion_sizes": sizes.of(known.outcomes),
         "expansions_by_kind": dict(
             known.outcomes["kind"].drop_nulls().value_counts().sort("kind").iter_rows()
         ),

@@ -55,11 +55,12 @@ _DEFAULTS: Final = {
 
 @dataclass(frozen=True)
 class Registered:
-    """A model as the registry holds it: the model, its version there, and its card."""
+    """A model as the registry holds it: its version there, its card, and the model of churn."""
 
     model: Propensity
     version: str
     card: Mapping[str, Any]
+    churn: Propensity | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,12 @@ def ready(settings: Settings) -> None:
 
 
 def register(
-    model: Propensity, settings: Settings, *, about: Mapping[str, Any], record: Record
+    model: Propensity,
+    settings: Settings,
+    *,
+    about: Mapping[str, Any],
+    record: Record,
+    churn: Propensity | None = None,
 ) -> str:
     """Log a run, keep the model, and make it the champion.
 
@@ -124,6 +130,8 @@ def register(
         JSON values for the card: data window, figures, verdict.
     record : training.record.Record
         What the run shows: settings, figures, data, plots.
+    churn : Propensity, optional
+        The model of churn that goes with it.
 
     Returns
     -------
@@ -140,7 +148,7 @@ def register(
         with _run(store, record) as run:
             _log(store.client, run, record)
             with store.drafting(run.info.run_id) as folder:
-                digest = _write(folder, model, about, record)
+                digest = _write(folder, model, about, record, churn)
             with store.model(run.info.run_id) as kept:
                 artifact.check(kept, digest, called="the model just written")
         return _promote(store.client, settings.registry.model, run, digest, record.verdict)
@@ -172,9 +180,10 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
     try:
         with store.model(str(found.run_id)) as folder:
             model, card = artifact.read(folder, found.tags.get(_DIGEST), called=called)
+            churn = artifact.read_churn(folder, card, called=called)
     except (MlflowException, OSError) as error:
         raise artifact.altered(called, faults.told(error)) from None
-    return Registered(model, str(found.version), card)
+    return Registered(model, str(found.version), card, churn)
 
 
 def _connect(settings: Settings) -> _Store:
@@ -299,7 +308,13 @@ def _dataset(table: Fingerprint) -> DatasetInput:
     return DatasetInput(told, [InputTag("mlflow.data.context", "training")])
 
 
-def _write(folder: Path, model: Propensity, about: Mapping[str, Any], record: Record) -> str:
+def _write(
+    folder: Path,
+    model: Propensity,
+    about: Mapping[str, Any],
+    record: Record,
+    churn: Propensity | None,
+) -> str:
     """Write everything that a run keeps as files, and return the digest of the model's card."""
     (folder / "plots").mkdir()
     for name, figure in record.plots.items():
@@ -307,7 +322,7 @@ def _write(folder: Path, model: Propensity, about: Mapping[str, Any], record: Re
     for name, text in record.files.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / _FOLDER).mkdir()
-    return artifact.write(model, folder / _FOLDER, about)
+    return artifact.write(model, folder / _FOLDER, about, churn)
 
 
 def _promote(client: mlflow.MlflowClient, name: str, run: Run, digest: str, verdict: str) -> str:

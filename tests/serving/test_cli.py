@@ -178,6 +178,8 @@ def test_every_row_of_the_list_holds_together(road: Any) -> None:
     for row in road.told("show")["accounts"]:
         assert 0 <= row["low"] <= row["probability"] <= row["high"] <= 1
         assert row["probability"] <= row["probability_180d"] + 1e-12
+        assert row["expected_arr"] is None or row["expected_arr"] >= 0
+        assert 0 < row["churn_probability"] < 1
         assert row["as_of"] <= row["expected_early"] <= row["expected_date"] <= row["expected_late"]
         assert row["readiness_date"] is None or row["readiness_date"] >= row["as_of"]
         assert row["limit"] in LIMITS

@@ -1,7 +1,9 @@
 """What the terminal tells of a walk forward."""
 
+from collections.abc import Sequence
 from datetime import date
 from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import pytest
@@ -24,11 +26,12 @@ DATES = (
 )
 
 
-def told(dates: dict[str, Figure]) -> str:
+def told(dates: dict[str, Figure], bands: Sequence[dict[str, Any]] = ()) -> str:
     walked = SimpleNamespace(
         predictions=pl.DataFrame({"expanded": [True, None], "cut": [date(2025, 1, 1)] * 2}),
         figures={"model": dict.fromkeys(RANKED, NONE)},
         date_figures=dict.fromkeys(DATES, NONE) | dates,
+        bands=bands,
         skipped={},
         verdict=lambda: "Level.",
     )
@@ -57,3 +60,12 @@ def test_the_error_of_the_dates_is_told_beside_the_usual_day_and_the_line() -> N
 @pytest.mark.parametrize("word", ["expected date", "interval of the date"])
 def test_where_no_date_can_be_judged_yet_nothing_is_told_of_them(word: str) -> None:
     assert word not in told({})
+
+
+def test_each_band_is_told_with_what_was_expected_and_observed() -> None:
+    band = {"band": "10% to 20%", "snapshots": 1234, "expected": 0.146, "value": 0.171}
+
+    text = told({}, [band | {"low": 0.15, "high": None}])
+
+    assert "│ 10% to 20% │ 1,234 │ 14.6% │ 17.1% (15.0% – unknown) │" in text
+    assert "By band" not in told({})

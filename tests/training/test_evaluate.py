@@ -245,7 +245,7 @@ def test_where_nothing_has_matured_yet_nothing_is_judged_or_drawn(
     assert found.verdict() == "Too little is known of the outcomes to judge the model."
     assert found.numbers() == {}
     assert {figure.value for figure in found.date_figures.values()} == {None}
-    assert plots.plots(found.predictions) == {}
+    assert plots.judged(found.predictions, capacity=5) == {}
 
 
 def test_progress_is_told_after_every_cut(walked: Evaluation, told: list[tuple[int, int]]) -> None:
@@ -254,11 +254,11 @@ def test_progress_is_told_after_every_cut(walked: Evaluation, told: list[tuple[i
 
 
 def test_reliability_and_precision_are_drawn(walked: Evaluation) -> None:
-    drawn = plots.plots(walked.predictions)
+    drawn = plots.judged(walked.predictions, capacity=5)
 
-    assert set(drawn) == {"reliability.png", "precision_recall.png"}
+    assert set(drawn) >= {"reliability.png", "precision_recall.png"}
     lines = drawn["precision_recall.png"].axes[0].get_lines()
-    assert [line.get_label() for line in lines] == ["model", *baselines.RANKINGS]
+    assert {line.get_label() for line in lines} >= {"model", *baselines.RANKINGS}
 
 
 def test_simple_rankings_put_the_unknown_last() -> None:

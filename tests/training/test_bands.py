@@ -1,0 +1,62 @@
+"""Bands cover every probability once, and tell what became of those in them."""
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training import bands
+
+
+@given(st.lists(st.floats(0, 1), min_size=1))
+def test_a_higher_probability_is_never_in_a_lower_band(probabilities: list[float]) -> None:
+    found = bands.of(pl.Series(sorted(probabilities)))
+
+    places = [bands.names().index(band) for band in found]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("probability", "band"),
+    [(0.0, "under 2%"), (0.02, "2% to 5%"), (0.399, "20% to 40%"), (0.4, "40% and more")],
+)
+def test_a_bound_belongs_to_the_band_above_it(probability: float, band: str) -> None:
+    assert bands.of(pl.Series([probability])).to_list() == [band]
+
+
+def test_what_was_expected_and_observed_is_told_by_hand_worked_numbers() -> None:
+    predictions = pl.DataFrame(
+        {
+            "account_id": ["a", "a", "b", "c", "d"],
+            "as_of": [date(2025, 1, 1)] * 5,
+            "probability": [0.12, 0.16, 0.14, 0.5, 0.01],
+            "expanded": [True, False, False, True, None],
+        }
+    )
+
+    middle, top = bands.published(predictions, resamples=50, seed=1)
+
+    assert (middle["band"], middle["snapshots"]) == ("10% to 20%", 3)
+    assert middle["expected"] == pytest.approx(0.14)
+    assert middle["value"] == pytest.approx(1 / 3)
+    assert 0 <= middle["low"] <= 1 / 3 <= middle["high"] <= 1
+    assert (top["band"], top["snapshots"], top["value"]) == ("40% and more", 1, 1.0)
+
+
+def test_a_true_probability_is_observed_in_every_band() -> None:
+    rng = np.random.default_rng(3)
+    probability = rng.beta(0.5, 4, size=20_000)
+    predictions = pl.DataFrame(
+        {
+            "account_id": np.arange(20_000) // 5,
+            "probability": probability,
+            "expanded": rng.uniform(size=20_000) < probability,
+        }
+    )
+
+    for band in bands.published(predictions, resamples=50, seed=1):
+        assert abs(band["value"] - band["expected"]) < 0.03
+        assert band["low"] <= band["value"] <= band["high"]

@@ -1,0 +1,69 @@
+"""Bands of probability, and how often accounts in each of them did expand.
+
+A CSM need not trust a decimal: the list says in which band an account is, and what became of the
+accounts that were in it before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from training import metrics
+
+__all__ = ["names", "of", "published"]
+
+_EDGES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
+
+
+def names() -> Sequence[str]:
+    """The bands, lowest first."""
+    between = (f"{low:.0%} to {high:.0%}" for low, high in pairwise(_EDGES))
+    return (f"under {_EDGES[0]:.0%}", *between, f"{_EDGES[-1]:.0%} and more")
+
+
+def of(probability: pl.Series) -> pl.Series:
+    """Name the band of each probability; a bound belongs to the band above it."""
+    places = np.searchsorted(_EDGES, probability.to_numpy(), side="right")
+    return pl.Series([names()[place] for place in places], dtype=pl.String)
+
+
+def published(predictions: pl.DataFrame, *, resamples: int, seed: int) -> list[dict[str, Any]]:
+    """Say for each band what was expected and what was observed.
+
+    Parameters
+    ----------
+    predictions : polars.DataFrame
+        As in :class:`training.evaluate.Evaluation`: made before their outcome was known.
+    resamples : int
+        Bootstrap draws of accounts, for a 90 % interval of the observed rate.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    list of dict
+        ``band``, ``snapshots``, ``expected`` (mean probability), ``value``, ``low`` and ``high`` of
+        the share that expanded; JSON values, lowest band first, bands without a snapshot left out.
+    """
+    known = predictions.filter(pl.col("expanded").is_not_null())
+    banded = known.with_columns(band=of(known["probability"]))
+    told = []
+    for band in names():
+        rows = banded.filter(pl.col("band") == band)
+        if rows.is_empty():
+            continue
+        expanded = rows["expanded"].to_numpy()
+        observed = metrics.intervals(
+            {"observed": lambda i, seen=expanded: float(seen[i].mean())},  # type: ignore[misc]
+            rows["account_id"].rank("dense").cast(pl.Int64).to_numpy(),
+            resamples=resamples,
+            seed=seed,
+        )["observed"]
+        expected = float(np.mean(rows["probability"].to_numpy()))
+        counts = {"band": band, "snapshots": rows.height, "expected": expected}
+        told.append(counts | asdict(observed))
+    return told
