@@ -6,6 +6,7 @@ __all__ = [
     "ExpansionError",
     "HistoryError",
     "ModelError",
+    "SearchError",
     "SettingsError",
     "SourceError",
 ]
@@ -33,6 +34,10 @@ class HistoryError(ExpansionError):
 
 class ModelError(ExpansionError):
     """There is no model, or it does not fit the features of this version."""
+
+
+class SearchError(ExpansionError):
+    """The search of the settings was interrupted, or cannot keep its trials."""
 
 
 class DeliveryError(ExpansionError):

@@ -277,5 +277,8 @@ class Registry(Section):
     tracking_uri: str | None = Field(
         None, description="MLflow tracking URI; else mlflow.db in the state folder."
     )
+    search_url: str | None = Field(
+        None, description="SQLAlchemy URL of the trials; else search.db in the state folder."
+    )
     experiment: str = Field("expansion", description="MLflow experiment.")
     model: str = Field("expansion", description="Registered model.")

@@ -23,7 +23,8 @@ DOORS = {
     "pyspark": {"features/engines.py", "features/spark.py"},
     "mlflow": {"training/registry.py"},
     "lightgbm": {"training/model.py", "training/trees.py", "training/artifact.py"},
-    "sqlalchemy": {"serving/crm/sql.py", "data/database.py"},
+    "optuna": {"training/search.py", "training/studies.py"},
+    "sqlalchemy": {"serving/crm/sql.py", "data/database.py", "training/studies.py"},
     "matplotlib": {"training/plots.py", "training/drivers.py", "training/record.py"},
 }
 
