@@ -68,7 +68,8 @@ docs: .venv/ready
 bench-features: .venv/ready
 	$(BIN)/python tests/bench/run.py $(BENCH)
 
-# About an hour on two quiet cores; BENCH=--small tries it in minutes, BENCH='--only dates' measures one section.
+# About two hours on two cores, most of it for the small companies: BENCH='--seeds 5' is faster, BENCH=--small tries it,
+# BENCH='--only dates' measures one section.
 bench-model: .venv/ready
 	$(BIN)/python tests/bench/model/run.py $(BENCH)
 
