@@ -278,8 +278,13 @@ def train(config: Path, as_of: datetime | None, trials: int | None, as_json: boo
     callback=_table_file,
     help="Write every prediction beside every simple ranking, .parquet or .csv.",
 )
+@click.option(
+    "--controls", is_flag=True, help="Also tell what logins, tickets and NPS would have added."
+)
 @_json
-def evaluate(config: Path, as_of: datetime | None, predictions: Path | None, as_json: bool) -> None:
+def evaluate(
+    config: Path, as_of: datetime | None, predictions: Path | None, controls: bool, as_json: bool
+) -> None:
     """Walk forward through the history: the model beside the simple rankings.
 
     Example: expansion evaluate --predictions predictions.parquet
@@ -292,6 +297,7 @@ def evaluate(config: Path, as_of: datetime | None, predictions: Path | None, as_
     with console.stages() as stage:
         past = _history(settings, now, as_of, stage)
         walked = pipeline.evaluation(past, settings, progress=stage)
+        added = _added(past, settings, walked, stage) if controls else {}
     if predictions is not None:
         writing.table(walked.predictions, predictions)
     if as_json:
@@ -303,9 +309,35 @@ def evaluate(config: Path, as_of: datetime | None, predictions: Path | None, as_
         skipped = {str(cut): reason for cut, reason in walked.skipped.items()}
         told = {"figures": figures, "date_figures": dates, "bands": walked.bands}
         told |= {"skipped": skipped}
+        if controls:
+            told["controls"] = {name: asdict(figure) for name, figure in added.items()}
         console.emit({"verdict": walked.verdict(), **told})
     else:
         console.evaluated(walked)
+        console.controls(added)
+
+
+@main.command(name="explain-exclusion")
+@click.argument("account")
+@_config
+@_as_of
+@_json
+def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_json: bool) -> None:
+    """Say of every as-of whether an account was trained on, and why not.
+
+    Example: expansion explain-exclusion acc_00042
+    """
+    from serving import console
+    from training import exclusion
+
+    settings, now = _opened(config)
+    with console.stages() as stage:
+        past = _history(settings, now, as_of, stage)
+    explained = exclusion.explain(past, settings, account)
+    if as_json:
+        console.emit({"account_id": account, "as_ofs": explained.rows(named=True)})
+    else:
+        console.exclusion(account, exclusion.stretches(explained).rows(named=True))
 
 
 @main.command()
@@ -419,6 +451,14 @@ def _searched(past: Any, settings: Settings, trials: int | None, stage: Any) -> 
         champion = None
     return search.run(
         past, settings, trials=trials, champion=champion, progress=stage, say=console.say
+    )
+
+
+def _added(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # noqa: ANN401
+    from training import ablation
+
+    return ablation.controls(
+        past, settings, walked, progress=lambda done, total: stage("with controls", done, total)
     )
 
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "checkup",
+    "controls",
     "emit",
     "evaluated",
+    "exclusion",
     "monday_list",
     "one_account",
     "say",
@@ -253,6 +255,22 @@ def evaluated(walked: Evaluation) -> None:
     for cut, reason in walked.skipped.items():
         out.print(f"cut {cut} skipped: {reason}", highlight=False)
     out.print(walked.verdict(), highlight=False, style="bold")
+
+
+def controls(added: Mapping[str, Figure]) -> None:
+    """Print what the controls would have added, where that was asked for."""
+    if added:
+        told = ", ".join(f"{_FIGURES[name]} {figure}" for name, figure in added.items())
+        out.print(f"With logins, tickets and NPS, which it is not given: {told}", highlight=False)
+
+
+def exclusion(account: str, stretches: Sequence[Mapping[str, Any]]) -> None:
+    """Print what the rows of one account were used for, and why others were not."""
+    table = Table("as of", "rows", "trained on", "why", title=escape(account))
+    for each in stretches:
+        span = str(each["first"]) if each["rows"] == 1 else f"{each['first']} to {each['last']}"
+        table.add_row(span, str(each["rows"]), "yes" if each["used"] else "no", each["why"])
+    out.print(table)
 
 
 def _bands(bands: Sequence[Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from serving.crm import sql
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "mlflow/README.md", ROOT / "notebooks/README.md"]
-COMMANDS = sorted(set(re.findall(r"(?:`|bin/)expansion (\w+)([^\n`|]*)", README)))
+COMMANDS = sorted(set(re.findall(r"(?:`|bin/)expansion ([\w-]+)([^\n`|]*)", README)))
 SNIPPETS = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
 
 

@@ -4,7 +4,7 @@ Every cut trains on what was known then and judges what came after it. The calib
 fitted on the predictions of earlier cuts whose outcome the cut already knew.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -131,6 +131,7 @@ def walk(
     settings: Settings,
     *,
     end: datetime,
+    inputs: Sequence[str] = model.INPUTS,
     progress: Callable[[int, int], None] | None = None,
     told: Callable[[Propensity, pl.DataFrame], object] | None = None,
 ) -> Evaluation:
@@ -146,6 +147,8 @@ def walk(
         Outcome, model and evaluation.
     end : datetime.datetime
         What is known before this moment, UTC, judges.
+    inputs : sequence of str
+        Columns the model may read.
     progress : callable, optional
         Told cuts done and cuts in all.
     told : callable, optional
@@ -171,7 +174,9 @@ def walk(
     skipped: dict[date, str] = {}
     for done, split in enumerate(plan):
         try:
-            fitted, usual = _trained(split.cut, parts, snapshots, contracts, settings)
+            fitted, usual = _trained(
+                split.cut, parts, snapshots, contracts, settings, inputs=inputs
+            )
         except HistoryError as error:
             skipped[split.cut.date()] = str(error)
         else:
@@ -258,11 +263,15 @@ def _trained(
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
     settings: Settings,
+    *,
+    inputs: Sequence[str],
 ) -> tuple[Propensity, dict[str, float]]:
     """Train at a cut, settle it on matured predictions of earlier cuts, and say what is usual."""
     horizon = settings.outcome.horizon_days
     known = splits.known_at(snapshots, contracts, cut, settings.outcome)
-    fitted = model.fit(known.snapshots, known.outcomes, settings.model, horizon_days=horizon)
+    fitted = model.fit(
+        known.snapshots, known.outcomes, settings.model, horizon_days=horizon, inputs=inputs
+    )
     label = known.outcomes.select("account_id", "as_of", expanded=outcomes.expanded(horizon))
     if earlier:
         matured = pl.concat(earlier, how="diagonal").join(label, on=["account_id", "as_of"])

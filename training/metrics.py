@@ -16,6 +16,7 @@ __all__ = [
     "Judged",
     "advantage",
     "calibration_slope",
+    "change",
     "expected_calibration_error",
     "figures",
     "intervals",
@@ -56,6 +57,9 @@ class Figure:
     value: float | None
     low: float | None
     high: float | None
+
+    def __repr__(self) -> str:
+        return f"Figure({self})"
 
     def __str__(self) -> str:
         if self.value is None:
@@ -153,6 +157,40 @@ def advantage(
 
     wanted = {"gain": _where_both(gain, judged)}
     return intervals(wanted, judged.account, resamples=resamples, seed=seed)["gain"]
+
+
+def change(
+    before: Array, after: Array, judged: Judged, *, resamples: int, seed: int
+) -> dict[str, Figure]:
+    """What replacing one probability by another changes, on the same draws of accounts.
+
+    Parameters
+    ----------
+    before, after : numpy.ndarray, shape (n,)
+        Probabilities of the same snapshots.
+    judged : Judged
+        What became of them.
+    resamples : int
+        Bootstrap draws of accounts.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    dict of str to Figure
+        ``auroc``, ``average_precision`` and ``log_loss``: after less before.
+    """
+    expanded = judged.expanded
+    scored: dict[str, Callable[[Array, Rows], float]] = {
+        "auroc": lambda p, i: float(roc_auc_score(expanded[i], p[i])),
+        "average_precision": lambda p, i: float(average_precision_score(expanded[i], p[i])),
+        "log_loss": lambda p, i: float(log_loss(expanded[i], p[i], labels=[False, True])),
+    }
+    wanted = {
+        name: _where_both(lambda i, of=of: of(after, i) - of(before, i), judged)  # type: ignore[misc]
+        for name, of in scored.items()
+    }
+    return intervals(wanted, judged.account, resamples=resamples, seed=seed)
 
 
 def precision_at_capacity(score: Array, expanded: NDArray[np.bool_], capacity: int) -> float:

@@ -24,7 +24,16 @@ from training import baselines
 # MLflow's own way with SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-COMMANDS = ["check", "evaluate", "features", "score", "show", "simulate", "train"]
+COMMANDS = [
+    "check",
+    "evaluate",
+    "explain-exclusion",
+    "features",
+    "score",
+    "show",
+    "simulate",
+    "train",
+]
 MOST_SECONDS = 0.5
 GOLDEN = ("rank", "account_id", "limit", "tier", "motion", "readiness_date", "signals")
 
@@ -62,9 +71,10 @@ def test_every_command_has_its_settings_its_json_and_an_example(name: str) -> No
 def test_a_missing_settings_file_is_told_in_one_line(
     name: str, tmp_path: Path, refused: Callable[[Result], str]
 ) -> None:
-    out = ["--out", str(tmp_path / "panel.parquet")] if name == "features" else []
+    needed = {"features": ["--out", str(tmp_path / "panel.parquet")], "explain-exclusion": ["a"]}
 
-    result = CliRunner().invoke(main, [name, "-c", str(tmp_path / "nowhere.toml"), *out])
+    asked = [name, "-c", str(tmp_path / "nowhere.toml"), *needed.get(name, [])]
+    result = CliRunner().invoke(main, asked)
 
     assert refused(result).startswith(f"no settings file at {tmp_path / 'nowhere.toml'}. Name one")
 
@@ -288,3 +298,24 @@ def test_the_top_of_the_list_is_the_golden_one(road: Any) -> None:
     expected = json.loads(golden.read_text(encoding="utf-8"))
     assert found == [{name: row[name] for name in GOLDEN} for row in expected]
     assert chances == pytest.approx([row["probability"] for row in expected], rel=1e-6)
+
+
+def test_an_account_is_told_what_each_of_its_rows_was_used_for(road: Any) -> None:
+    name = road.told("show")["accounts"][0]["account_id"]
+
+    told = road.ask("explain-exclusion", name)["as_ofs"]
+    printed = road.run("explain-exclusion", name).stdout
+
+    assert [row["as_of"] for row in told] == sorted({row["as_of"] for row in told})
+    assert {row["used"] for row in told} <= {True, False}
+    assert told[-1]["why"].startswith("eligible, but its window was not complete")
+    assert name in printed
+    assert "trained on" in printed
+
+
+def test_what_the_controls_would_have_added_is_told_on_request(road: Any) -> None:
+    added = road.ask("evaluate", "--controls")["controls"]
+
+    assert set(added) == {"auroc", "average_precision", "log_loss"}
+    for figure in added.values():
+        assert figure["low"] <= figure["value"] <= figure["high"]

@@ -290,3 +290,25 @@ def test_the_brier_skill_is_what_is_saved_of_the_base_rates_brier() -> None:
 
     # Brier .125 against .1875.
     assert found["brier_skill"].value == pytest.approx(1 / 3, abs=1e-5)
+
+
+def test_a_probability_replaced_by_itself_changes_nothing_and_by_the_truth_betters_all() -> None:
+    rng = np.random.default_rng(6)
+    truth = rng.beta(1, 6, size=2_000)
+    outcome = Judged(rng.uniform(size=2_000) < truth, np.arange(2_000) // 8, np.arange(2_000) % 8)
+    guess = np.clip(truth * rng.lognormal(0, 1.0, size=2_000), 0.001, 0.999)
+
+    same = metrics.change(guess, guess, outcome, resamples=20, seed=1)
+    better = metrics.change(guess, truth, outcome, resamples=20, seed=1)
+
+    assert all((f.value, f.low, f.high) == (0, 0, 0) for f in same.values())
+    whole = [
+        reference.roc_auc_score(outcome.expanded, truth)
+        - reference.roc_auc_score(outcome.expanded, guess),
+        reference.log_loss(outcome.expanded, truth) - reference.log_loss(outcome.expanded, guess),
+    ]
+    assert [better["auroc"].value, better["log_loss"].value] == pytest.approx(whole)
+    assert better["auroc"].low is not None
+    assert better["auroc"].low > 0
+    assert better["log_loss"].high is not None
+    assert better["log_loss"].high < 0

@@ -1,0 +1,79 @@
+"""Every as-of of an account is accounted for, with the reason that the other modules give."""
+
+from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from data.errors import HistoryError
+from data.settings import Settings
+from training import exclusion, splits
+
+GONE = date(2024, 1, 1) + timedelta(days=60)
+
+
+@pytest.fixture
+def past(history: Any) -> Any:
+    """The drawn company; acc_001 lapsed for a while, and acc_002 came late."""
+    accounts = history.snapshots.select("account_id").unique().sort("account_id")
+    accounts = accounts.with_columns(created_date=pl.lit(date(2023, 5, 4)))
+    lapsed = (pl.col("account_id") == "acc_001") & (pl.col("as_of") == GONE)
+    late = (pl.col("account_id") == "acc_002") & (pl.col("as_of") < GONE)
+    out = history.snapshots.filter(lapsed).select("account_id", "as_of")
+    return SimpleNamespace(
+        as_of=history.end,
+        tables=SimpleNamespace(accounts=SimpleNamespace(rows=accounts)),
+        panel=SimpleNamespace(
+            snapshots=history.snapshots.filter(~lapsed, ~late),
+            excluded=out.with_columns(reason=pl.lit("contract ended")),
+        ),
+        contracts=history.contracts,
+    )
+
+
+def test_rows_that_are_said_to_be_trained_on_are_those_that_are(
+    past: Any, settings: Settings
+) -> None:
+    known = splits.known_at(past.panel.snapshots, past.contracts, past.as_of, settings.outcome)
+    for account in ("acc_000", "acc_001", "acc_002"):
+        mine = known.snapshots["account_id"] == account
+        label = known.outcomes.filter(mine, pl.col("known_days") >= 60)
+
+        found = exclusion.explain(past, settings, account)
+
+        used = found.filter("used")
+        assert set(used["as_of"]) == set(label["as_of"])
+        expanded = set(label.filter(pl.col("days_to_expansion") < 60)["as_of"])
+        told = used.filter(pl.col("why") == "seats expansion within 60 days")
+        assert set(told["as_of"]) == expanded
+        assert expanded
+        assert used.height - told.height == used["why"].str.starts_with("no expansion").sum()
+
+
+def test_the_reason_is_given_where_a_row_is_not_trained_on(past: Any, settings: Settings) -> None:
+    lapsed = exclusion.explain(past, settings, "acc_001")
+    late = exclusion.explain(past, settings, "acc_002")
+
+    assert lapsed.filter(pl.col("as_of") == GONE).rows() == [(GONE, False, "contract ended")]
+    assert late["why"][0] == "not created before; it was on 2023-05-04"
+    assert late["why"][-1] == "eligible, but its window was not complete at the end of the history"
+    assert lapsed["as_of"].to_list() == sorted(set(past.panel.snapshots["as_of"]))
+
+
+def test_as_ofs_that_follow_each_other_for_one_reason_are_one_stretch(
+    past: Any, settings: Settings
+) -> None:
+    found = exclusion.explain(past, settings, "acc_001")
+
+    told = exclusion.stretches(found)
+
+    assert told["rows"].sum() == found.height
+    assert told["first"].to_list() == sorted(told["first"])
+    assert (told["why"] != told["why"].shift(1)).drop_nulls().all()
+
+
+def test_an_unknown_account_is_named(past: Any, settings: Settings) -> None:
+    with pytest.raises(HistoryError, match="no account 'acc_999' is in the accounts table"):
+        exclusion.explain(past, settings, "acc_999")
