@@ -145,6 +145,11 @@ class Checked:
     seen: int
     notes: Mapping[str, int] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        told = f"quarantine {dict(self.quarantine)}" if self.quarantine else "none in quarantine"
+        notes = f", notes {dict(self.notes)}" if self.notes else ""
+        return f"Checked({self.rows.height:,} of {self.seen:,} rows valid; {told}{notes})"
+
 
 def faults(table: str) -> list[tuple[str, pl.Expr]]:
     """Tell in words what can be wrong with a typed row of a table.

@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -90,6 +90,13 @@ class Settings(Section):
     registry: Registry = Registry()
     engine: Engine = Engine()
     base: Path = Field(Path(), exclude=True, description="Set by load(): the file's own folder.")
+
+    def __repr__(self) -> str:
+        """What differs from the defaults, under the names it has in the file; no password."""
+        told = (f"{name}={_without_password(value)}" for name, value in _set(self, Settings()))
+        return f"Settings({', '.join(told)})"
+
+    __str__ = __repr__
 
     @property
     def state_folder(self) -> Path:
@@ -190,6 +197,23 @@ def _found(value: object) -> str:
     """What was written, unless a secret may have been filled into it."""
     is_open = not isinstance(value, Mapping) and "://" not in str(value)
     return f"; found {value!r}" if is_open else ""
+
+
+def _set(here: BaseModel, default: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name and value of every setting that is not as it is by default."""
+    for name, field in type(here).model_fields.items():
+        value, usual = getattr(here, name), getattr(default, name)
+        if field.exclude or value == usual:
+            continue
+        if type(value) is type(usual) and isinstance(value, BaseModel):
+            yield from _set(value, usual, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _without_password(value: object) -> str:
+    bare = re.sub(r"//[^/@\s]*@", "//", repr(value))
+    return re.sub(r"([?&;](?:password|pwd)=)[^&;'\s]*", r"\1...", bare, flags=re.IGNORECASE)
 
 
 def _known(section: type[BaseModel], prefix: str = "") -> list[str]:

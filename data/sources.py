@@ -37,6 +37,9 @@ class Partition:
     raw: pl.LazyFrame
     arrival: Arrival
 
+    def __repr__(self) -> str:
+        return f"Partition({self.name!r})"
+
     def valid(self) -> pl.LazyFrame:
         """Rows under contract: the columns of ``contracts.Events``, null where absent."""
         return self.arrival.valid()
@@ -64,6 +67,15 @@ class Tables:
     subscriptions: contracts.Checked
     accounts: contracts.Checked
     users: contracts.Checked
+
+    def __repr__(self) -> str:
+        small = {name: getattr(self, name) for name in ("subscriptions", "accounts", "users")}
+        rows = ", ".join(f"{table.rows.height:,} {name}" for name, table in small.items())
+        left_out = sum(sum(table.quarantine.values()) for table in small.values())
+        return (
+            f"Tables(events in {len(self.events)} partition(s), {rows};"
+            f" {left_out:,} rows of the small tables in quarantine)"
+        )
 
 
 def read(config: settings.Settings, now: datetime | None = None) -> Tables:

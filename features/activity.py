@@ -116,6 +116,11 @@ class Activity:
     rebuilt: int
     fold: Fold = field(repr=False)
 
+    def __repr__(self) -> str:
+        span = "no valid day" if self.first_day is None else f"{self.first_day} to {self.last_day}"
+        left_out = sum(self.quarantine.values())
+        return f"Activity({self.events:,} events, {span}; {left_out:,} in quarantine)"
+
 
 @dataclass(frozen=True)
 class _Rules:

@@ -45,6 +45,9 @@ class Scored:
     accounts: pl.DataFrame
     left: pl.DataFrame
 
+    def __repr__(self) -> str:
+        return f"Scored({self.accounts.height:,} accounts by rank, {self.left.height:,} left out)"
+
     def excluded(self) -> dict[str, int]:
         """Reason → accounts that are not on the list."""
         counts = self.left.group_by("reason").agg(pl.len()).sort("reason")

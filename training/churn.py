@@ -39,6 +39,9 @@ class Churn:
     note: str
     figures: Mapping[str, metrics.Figure] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Churn({self.model!r}: {self.note})"
+
 
 def train(
     snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime

@@ -12,6 +12,7 @@ log-odds: margins add, so contributions do.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 import lightgbm as lgb
 import numpy as np
@@ -22,10 +23,13 @@ from scipy.special import expit, logit
 from data.errors import HistoryError, SettingsError
 from data.settings import Model
 from features.catalogue import FEATURES, by_name
-from training import linear, trees
+from training import frames, linear, trees
 from training.calibration import Calibration
 from training.linear import Linear
 from training.outcomes import churned, expanded
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["INPUTS", "Estimate", "Propensity", "fit"]
 
@@ -37,6 +41,7 @@ _FEWEST = 10
 _WORDS: Mapping[Callable[[int], pl.Expr], str] = {expanded: "an expansion", churned: "a churn"}
 
 Array = NDArray[np.float64]
+Snapshots: TypeAlias = "pl.DataFrame | pd.DataFrame"
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,15 @@ class Estimate:
     high: Array
     trees_margin: Array
     linear_margin: Array
+
+    def __repr__(self) -> str:
+        stated = self.probability
+        if not len(stated):
+            return "Estimate(of no snapshot)"
+        return (
+            f"Estimate(of {len(stated):,} snapshots: probability {stated.min():.1%} to"
+            f" {stated.max():.1%}, mean {stated.mean():.1%})"
+        )
 
 
 @dataclass(frozen=True)
@@ -107,12 +121,12 @@ class Propensity:
     def _stacked(self) -> bool:
         return len(self.horizons_days) > 1
 
-    def estimate(self, snapshots: pl.DataFrame, horizon_days: int | None = None) -> Estimate:
+    def estimate(self, snapshots: Snapshots, horizon_days: int | None = None) -> Estimate:
         """Estimate the probability that each snapshot expands within a horizon.
 
         Parameters
         ----------
-        snapshots : polars.DataFrame
+        snapshots : polars.DataFrame or pandas.DataFrame
             Rows of a :class:`features.panel.Panel`.
         horizon_days : int, optional
             Days after the as-of, end excluded; the model's own horizon by default.
@@ -130,7 +144,7 @@ class Propensity:
         low, high = _interval(logit(probability), spread)
         return Estimate(mean, probability, low, high, boosted.mean(axis=0), regressed.mean(axis=0))
 
-    def curve(self, snapshots: pl.DataFrame) -> Array:
+    def curve(self, snapshots: Snapshots) -> Array:
         """P(expansion within h days) for each snapshot and horizon.
 
         Returns
@@ -141,7 +155,7 @@ class Propensity:
         columns = [self.estimate(snapshots, h).probability for h in self.horizons_days]
         return np.column_stack(columns)
 
-    def contributions(self, snapshots: pl.DataFrame) -> tuple[Array, Array]:
+    def contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
         """Exact contributions to the margin that is shown: TreeSHAP, and the regression's terms.
 
         Returns
@@ -151,7 +165,7 @@ class Propensity:
         base : numpy.ndarray, shape (n_snapshots,)
             Expected margin, with the horizon's own part; base + contributions = margin.
         """
-        matrix = snapshots.select(self.inputs).to_numpy()
+        matrix = frames.taken(snapshots, self.inputs).to_numpy()
         stacked = self._stack(matrix, self.horizon_days)
         parts = [
             np.asarray(booster.predict(stacked, pred_contrib=True)) for booster in self.boosters
@@ -172,13 +186,13 @@ class Propensity:
     def _blend(self, boosted: Array, regressed: Array) -> Array:
         return (1 - self.linear_share) * boosted + self.linear_share * regressed
 
-    def _margins(self, snapshots: pl.DataFrame, horizon_days: int) -> tuple[Array, Array]:
+    def _margins(self, snapshots: Snapshots, horizon_days: int) -> tuple[Array, Array]:
         """Log-odds of the boosters and of the regressions, each (n_members, n_snapshots)."""
         if not self._stacked and horizon_days != self.horizons_days[0]:
             raise ValueError(
                 f"a plain model knows {self.horizons_days[0]} days only, not {horizon_days}"
             )
-        matrix = snapshots.select(self.inputs).to_numpy()
+        matrix = frames.taken(snapshots, self.inputs).to_numpy()
         stacked = self._stack(matrix, horizon_days)
         boosted = [np.asarray(b.predict(stacked, raw_score=True)) for b in self.boosters]
         return np.stack(boosted), self.linear.margins(matrix, horizon_days)

@@ -18,7 +18,16 @@ from training.churn import Churn
 from training.evaluate import Evaluation
 from training.model import Propensity
 
-__all__ = ["History", "Trained", "as_of_from", "evaluation", "history", "read", "train"]
+__all__ = [
+    "History",
+    "Trained",
+    "as_of_from",
+    "condense",
+    "evaluation",
+    "history",
+    "read",
+    "train",
+]
 
 Progress = Callable[[str, int, int], None]
 _WEEK = timedelta(days=7)
@@ -33,6 +42,12 @@ class History:
     activity: Activity
     panel: Panel
     contracts: pl.DataFrame
+
+    def __repr__(self) -> str:
+        return (
+            f"History(as of {self.as_of:%Y-%m-%d}: {self.panel!r}, {self.activity!r},"
+            f" {self.contracts.height:,} contract rows)"
+        )
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,39 @@ def read(
         If a table cannot be read, or breaks its contract in too many rows.
     """
     tables = sources.read(settings, now)
+    return tables, condense(settings, tables, rebuild=rebuild, progress=progress)
+
+
+def condense(
+    settings: Settings,
+    tables: sources.Tables,
+    *,
+    rebuild: bool = False,
+    progress: Progress | None = None,
+) -> Activity:
+    """Make the daily activity of a log, or take what is kept; the tables may be frames in memory.
+
+    Parameters
+    ----------
+    settings : data.settings.Settings
+        Roles of events, seats, and the state folder, where the daily tables are kept.
+    tables : data.sources.Tables
+        From :func:`data.sources.read` or :func:`data.sources.from_frames`.
+    rebuild : bool
+        Read the whole log again, whatever is kept of it.
+    progress : callable, optional
+        Told the stage, steps done, and steps in all.
+
+    Returns
+    -------
+    features.activity.Activity
+        What all features are computed from, beside the small tables.
+
+    Raises
+    ------
+    data.errors.ExpansionError
+        If the log cannot be read, or breaks its contract in too many rows.
+    """
     made = activity.build(
         tables.events,
         folder=settings.state_folder / "activity",
@@ -73,7 +121,7 @@ def read(
     contracts.refuse_if_too_dirty(
         "events", made.events, made.quarantine, settings.tables.max_quarantine_share
     )
-    return tables, made
+    return made
 
 
 def as_of_from(

@@ -36,6 +36,16 @@ class Dates:
     median: Array
     late: Array
 
+    def __repr__(self) -> str:
+        if not len(self.within):
+            return "Dates(of no snapshot)"
+        median, width = self.median, self.width
+        return (
+            f"Dates(of {len(median):,} snapshots: P(T ≤ {LONGEST_DAYS}) {self.within.min():.0%} to"
+            f" {self.within.max():.0%}; median day {median.min():.0f} to {median.max():.0f},"
+            f" intervals {width.min():.0f} to {width.max():.0f} days wide)"
+        )
+
     @property
     def width(self) -> Array:
         """Width of the 80 % interval, in days."""

@@ -13,11 +13,11 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import FEATURES, SIGNALS, by_name
-from training.model import Propensity
+from features.catalogue import NAMES, SIGNALS, by_name
+from training import frames
+from training.model import Propensity, Snapshots
 
 __all__ = ["Explanation", "explain", "sentence"]
 
@@ -43,15 +43,19 @@ class Explanation:
     contributions: list[dict[str, float]]
     sentences: list[list[str]]
 
+    def __repr__(self) -> str:
+        kinds = len(self.contributions[0]) if self.contributions else 0
+        return f"Explanation(of {len(self.base):,} snapshots by {kinds} signals)"
 
-def explain(model: Propensity, snapshots: pl.DataFrame, *, most: int = 3) -> Explanation:
+
+def explain(model: Propensity, snapshots: Snapshots, *, most: int = 3) -> Explanation:
     """Explain the probability of each snapshot.
 
     Parameters
     ----------
     model : Propensity
         The model that scored them.
-    snapshots : polars.DataFrame
+    snapshots : polars.DataFrame or pandas.DataFrame
         Rows of a :class:`features.panel.Panel`.
     most : int
         Sentences per snapshot, at most.
@@ -65,7 +69,7 @@ def explain(model: Propensity, snapshots: pl.DataFrame, *, most: int = 3) -> Exp
     names = sorted({by_name[name].signal for name in model.inputs})
     grouped = parts @ _membership(model.inputs, names)
     order = np.argsort(-grouped, axis=1, kind="stable")
-    values = snapshots.select(feature.name for feature in FEATURES).rows(named=True)
+    values = frames.taken(snapshots, NAMES).rows(named=True)
     contributions, sentences = [], []
     for row, ranked, facts in zip(grouped, order, values, strict=True):
         contributions.append({names[i]: float(row[i]) for i in ranked})

@@ -19,6 +19,10 @@ class Split:
     cut: datetime
     judged: tuple[date, ...]
 
+    def __repr__(self) -> str:
+        span = f"{self.judged[0]} to {self.judged[-1]}"
+        return f"Split(cut {self.cut:%Y-%m-%d}, judges {len(self.judged)} as-ofs, {span})"
+
 
 @dataclass(frozen=True)
 class Known:
@@ -26,6 +30,13 @@ class Known:
 
     snapshots: pl.DataFrame
     outcomes: pl.DataFrame
+
+    def __repr__(self) -> str:
+        accounts, as_ofs = (self.snapshots[name] for name in ("account_id", "as_of"))
+        return (
+            f"Known({self.snapshots.height:,} snapshots of {accounts.n_unique():,} accounts,"
+            f" {as_ofs.min()!s} to {as_ofs.max()!s}, with their outcomes)"
+        )
 
 
 def midnight(day: date) -> datetime:

@@ -1,0 +1,117 @@
+"""What a data scientist does in Jupyter: frames in memory, objects that tell what they are."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from data import settings, simulator, sources
+from training import churn, metrics, model, pipeline, readiness, signals, splits
+
+NOW = datetime(2026, 6, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> settings.Settings:
+    folder = tmp_path_factory.mktemp("company")
+    simulator.write(folder, accounts=40, months=12, seed=3, dirt=0.01)
+    return settings.load(folder / "expansion.toml")
+
+
+@pytest.fixture(scope="module")
+def past(config: settings.Settings) -> pipeline.History:
+    tables, log = pipeline.read(config, now=NOW)
+    return pipeline.history(config, tables, log, datetime(2026, 6, 1, tzinfo=UTC))
+
+
+def _frames(folder: Path) -> dict[str, Any]:
+    names = ("subscriptions", "accounts", "users")
+    small = {name: pl.read_parquet(folder / f"{name}.parquet") for name in names}
+    months = [pl.read_parquet(file) for file in sorted((folder / "events").glob("*.parquet"))]
+    return {"events": months, **small}
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_frames_in_memory_give_the_snapshots_that_files_give(
+    library: str, config: settings.Settings, past: pipeline.History, tmp_path: Path
+) -> None:
+    frames = _frames(config.base)
+    if library == "pandas":
+        months = [month.to_pandas() for month in frames.pop("events")]
+        frames = {"events": months} | {name: frame.to_pandas() for name, frame in frames.items()}
+    own = settings.Settings(state=str(tmp_path), outcome=config.outcome)
+
+    tables = sources.from_frames(**frames, now=NOW)
+    log = pipeline.condense(own, tables)
+    found = pipeline.history(own, tables, log, past.as_of)
+
+    assert_frame_equal(found.panel.snapshots, past.panel.snapshots)
+    assert_frame_equal(found.panel.excluded, past.panel.excluded)
+
+
+def test_a_model_reads_pandas_as_it_reads_polars(fitted: model.Propensity, history: Any) -> None:
+    rows = history.snapshots.head(50)
+    explained = signals.explain(fitted, rows.to_pandas())
+
+    np.testing.assert_array_equal(fitted.curve(rows.to_pandas()), fitted.curve(rows))
+    assert explained.sentences == signals.explain(fitted, rows).sentences
+
+
+def test_a_history_tells_in_a_line_what_it_holds(past: pipeline.History) -> None:
+    told = repr(past)
+
+    assert told.startswith("History(as of 2026-06-01: Panel(")
+    assert f"{past.activity.events:,} events" in told
+    assert f"{past.contracts.height:,} contract rows" in told
+
+
+def test_no_object_prints_its_frames(
+    past: pipeline.History, fitted: model.Propensity, history: Any
+) -> None:
+    rows = history.snapshots.head(50)
+    estimate = fitted.estimate(rows)
+    objects = (
+        past,
+        past.tables,
+        *past.tables.events,
+        past.tables.accounts,
+        past.activity,
+        past.panel,
+        estimate,
+        readiness.dates(fitted.curve(rows), fitted.horizons_days),
+        signals.explain(fitted, rows),
+        history.known(),
+        splits.Split(history.end, (history.end.date(), history.end.date() + timedelta(days=30))),
+        churn.Churn(None, "No churn probability: too few ends."),
+        metrics.Figure(0.8, 0.7, 0.9),
+    )
+
+    for thing in objects:
+        assert repr(thing).startswith(f"{type(thing).__name__}(")
+        assert "\n" not in repr(thing)
+        assert len(repr(thing)) < 400
+
+
+def test_nothing_tells_of_itself_too() -> None:
+    none = np.array([])
+
+    assert repr(model.Estimate(*[none] * 6)) == "Estimate(of no snapshot)"
+    assert repr(readiness.Dates(*[none] * 4)) == "Dates(of no snapshot)"
+    assert repr(signals.Explanation(none, [], [])) == "Explanation(of 0 snapshots by 0 signals)"
+
+
+def test_settings_tell_what_is_set_and_no_password() -> None:
+    own = settings.Settings(
+        model=settings.Model(members=3),
+        crm=settings.Crm(url="postgresql://crm:hunter2@host/db"),
+        registry=settings.Registry(tracking_uri="https://host/?password=hunter2&x=1"),
+    )
+
+    assert repr(settings.Settings()) == "Settings()"
+    assert "model.members=3" in repr(own)
+    assert "host" in repr(own)
+    assert "hunter2" not in f"{own!r} {own}"
