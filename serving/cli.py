@@ -234,6 +234,9 @@ def _write_features(
 def train(config: Path, as_of: datetime | None, trials: int | None, as_json: bool) -> None:
     """Train a model, judge it on the company's own past, and register it.
 
+    With --trials the settings of the model are searched first, on what was known before anything
+    that it is judged by; they stay as they stand unless others are better beyond noise.
+
     Example: expansion train -c data/local/demo/expansion.toml
     """
     from serving import console
@@ -241,6 +244,10 @@ def train(config: Path, as_of: datetime | None, trials: int | None, as_json: boo
 
     settings, now = _opened(config)
     registry.ready(settings)
+    if trials is not None:
+        from training import search
+
+        search.ready(settings)
     with console.stages() as stage:
         past = _history(settings, now, as_of, stage)
         found = _searched(past, settings, trials, stage)

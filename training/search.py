@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from training.pipeline import History, Trained
     from training.record import Record
 
-__all__ = ["Found", "run"]
+__all__ = ["Found", "ready", "run"]
 
 _RANDOM: Final = 6  # trials before the sampler learns from them
 _UNPRUNED: Final = 5
@@ -66,6 +66,18 @@ class Found:
             files={**record.files, "search.json": json.dumps(about, indent=2)},
         )
         return replace(trained, about={**trained.about, "search": about}), shown
+
+
+def ready(settings: Settings) -> None:
+    """Make sure, before any work is done, that trials could be kept.
+
+    Raises
+    ------
+    data.errors.SearchError
+        If they could not.
+    """
+    with studies.opened(settings):
+        pass
 
 
 def run(
