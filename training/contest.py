@@ -54,6 +54,12 @@ class Fold:
     labels: Labels
     base_rates: Mapping[int, float]
 
+    def __repr__(self) -> str:
+        return (
+            f"Fold(cut {self.cut}: {self.known.snapshots.height:,} snapshots before it,"
+            f" {self.judged.height:,} judged at {list(self.labels)} days)"
+        )
+
 
 @dataclass(frozen=True)
 class Contest:
@@ -73,6 +79,10 @@ class Contest:
     skipped: Mapping[date, str]
     accounts: int
     horizon_days: int
+
+    def __repr__(self) -> str:
+        left_out = f"; left out {[str(cut) for cut in self.skipped]}" if self.skipped else ""
+        return f"Contest({self.accounts:,} accounts; {list(self.folds)}{left_out})"
 
 
 def prepare(

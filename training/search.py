@@ -53,6 +53,9 @@ class Found:
     settings: Settings
     about: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        return f"Found({self.about['why']!r})"
+
     def noted(self, trained: Trained, record: Record) -> tuple[Trained, Record]:
         """Add what the search came to to a training and to what its run shows."""
         about = self.about

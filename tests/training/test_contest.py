@@ -42,6 +42,14 @@ def test_three_folds_follow_each_other_and_judge_what_came_after_their_cut(judge
         assert fold.known.snapshots["as_of"].max() < fold.cut  # type: ignore[operator]
 
 
+def test_a_contest_tells_what_it_is_in_a_line(judged: Contest) -> None:
+    told = repr(judged)
+
+    assert told.startswith("Contest(60 accounts; [Fold(cut 2024-")
+    assert told.count("judged at [14, 30, 60, 90") == 3
+    assert len(told) < 400
+
+
 def test_a_fold_learns_what_its_cut_knew(judged: Contest, history: Any, settings: Any) -> None:
     for fold in judged.folds:
         known = splits.known_at(

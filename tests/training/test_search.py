@@ -352,6 +352,7 @@ def test_two_real_trials_are_told_to_the_card_and_to_the_run(make: Make) -> None
     )
 
     about = trained.about["search"]
+    assert repr(found) == f"Found({about['why']!r})"
     assert about["why"] in shown.note
     assert shown.tags["search"] == about["why"]
     assert shown.parameters["search.trials"] == 2
