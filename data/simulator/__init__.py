@@ -45,6 +45,7 @@ events = "events/*.parquet"
 subscriptions = "subscriptions.parquet"
 accounts = "accounts.parquet"
 users = "users.parquet"
+stable = ["department", "email_domain", "seat_type"] # nobody changes them here
 
 [outcome]
 plans = [{", ".join(f'"{plan}"' for plan in PLANS)}]
