@@ -177,11 +177,11 @@ class Model(Section):
     """How the probability is learned. The defaults are those of a small history."""
 
     horizons_days: tuple[int, ...] = Field(
-        (14, 30, 45, 60, 90, 120, 180),
+        (14, 30, 60, 120, 180),
         description="Horizons learned together; one value gives the plain classifier.",
     )
     weekly_anchors: int = Field(1, ge=1, le=4, description="30-day grids pooled, 7 days apart.")
-    members: int = Field(5, ge=2, le=50, description="Boosters on account bootstraps.")
+    members: int = Field(10, ge=2, le=50, description="Boosters on account bootstraps.")
     rounds: int = Field(220, ge=10, le=5000, description="Trees per booster.")
     learning_rate: float = Field(0.03, gt=0, le=1, description="Shrinkage per tree.")
     leaves: int = Field(8, ge=2, le=256, description="Leaves per tree.")
