@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast spark wheel docs bench-features bench-model setup clean
+.PHONY: demo test lint fast spark wheel notebooks test-notebooks docs bench-features bench-model setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -17,7 +17,7 @@ demo: .venv/ready
 	@echo "  runs, models   $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db --artifacts-destination $(DEMO)/mlartifacts"
 	@echo "  your own data  README.md, \"Point it at your own tables\""
 
-test: lint fast wheel spark
+test: lint fast test-notebooks wheel spark
 
 setup: .venv/ready
 
@@ -59,6 +59,13 @@ wheel: .venv/ready
 	dist/venv/bin/python -m pip install --quiet --no-deps dist/*.whl
 	cd dist && venv/bin/expansion --help > /dev/null && venv/bin/python -m pip check
 	@echo "the wheel installs in a clean environment"
+
+# Execute the notebooks on a small company made anew, and keep what they show.
+notebooks: .venv/ready
+	$(BIN)/python tests/notebooks/execute.py
+
+test-notebooks: .venv/ready
+	$(BIN)/pytest -m notebooks tests/notebooks
 
 # Pages that are made from the code; a test tells when they are stale.
 docs: .venv/ready

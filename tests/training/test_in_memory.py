@@ -43,7 +43,8 @@ def test_frames_in_memory_give_the_snapshots_that_files_give(
     if library == "pandas":
         months = [month.to_pandas() for month in frames.pop("events")]
         frames = {"events": months} | {name: frame.to_pandas() for name, frame in frames.items()}
-    own = settings.Settings(state=str(tmp_path), outcome=config.outcome)
+    rules = settings.Tables(stable=config.tables.stable)
+    own = settings.Settings(state=str(tmp_path), tables=rules, outcome=config.outcome)
 
     tables = sources.from_frames(**frames, now=NOW)
     log = pipeline.condense(own, tables)
