@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast spark wheel notebooks test-notebooks docs bench-features bench-model setup clean
+.PHONY: demo test lint fast server spark wheel notebooks test-notebooks docs bench-features bench-model setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -17,7 +17,7 @@ demo: .venv/ready
 	@echo "  runs, models   $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db --artifacts-destination $(DEMO)/mlartifacts"
 	@echo "  your own data  README.md, \"Point it at your own tables\""
 
-test: lint fast test-notebooks wheel spark
+test: lint fast server test-notebooks wheel spark
 
 setup: .venv/ready
 
@@ -35,6 +35,10 @@ lint: .venv/ready
 
 fast: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 # one thread a worker: two workers fill two cores
+
+# A registry behind a real MLflow server, on a real PostgreSQL.
+server: .venv/ready
+	$(BIN)/pytest -m slow tests/training/test_server.py tests/serving/test_remote_registry.py
 
 # The log on Spark, where there is a Java to run it.
 ifneq ($(or $(JAVA_HOME),$(shell command -v java)),)
