@@ -58,7 +58,7 @@ class Section(BaseModel):
 class Query(Section):
     """A table that lives in a SQL database."""
 
-    url: str = Field(description="SQLAlchemy URL; keep the password in ${A_VARIABLE}.")
+    url: str = Field(repr=False, description="SQLAlchemy URL; keep the password in ${A_VARIABLE}.")
     query: str = Field(description="The SELECT that yields the table.")
 
 
@@ -246,7 +246,9 @@ class Crm(Section):
     """Where the list goes."""
 
     name: Literal["sql"] = Field("sql", description="Which CRM to write to.")
-    url: str | None = Field(None, description="SQLAlchemy URL; else crm.db in the state folder.")
+    url: str | None = Field(
+        None, repr=False, description="SQLAlchemy URL; else crm.db in the state folder."
+    )
 
 
 class Engine(Section):
@@ -261,7 +263,7 @@ class Engine(Section):
         {}, description="Spark's settings, e.g. 'spark.executor.memory' = '8g'."
     )
     task_rows: int = Field(
-        1_000_000, ge=100, description="Rows of a Parquet file that one Spark task reads."
+        1_000_000, ge=100, description="Rows that one Spark task reads of a Parquet file, or folds."
     )
 
     @model_validator(mode="after")
@@ -275,10 +277,12 @@ class Registry(Section):
     """Where experiments and models live."""
 
     tracking_uri: str | None = Field(
-        None, description="MLflow tracking URI; else mlflow.db in the state folder."
+        None, repr=False, description="MLflow tracking URI; else mlflow.db in the state folder."
     )
     search_url: str | None = Field(
-        None, description="SQLAlchemy URL of the trials; else search.db in the state folder."
+        None,
+        repr=False,
+        description="SQLAlchemy URL of the trials; else search.db in the state folder.",
     )
     experiment: str = Field("expansion", description="MLflow experiment.")
     model: str = Field("expansion", description="Registered model.")

@@ -165,3 +165,14 @@ def test_a_fault_beside_a_filled_in_secret_does_not_show_it(load):
         load(text, WAREHOUSE="s3cret")
 
     assert "s3cret" not in str(refusal.value)
+
+
+def test_a_section_alone_shows_no_address_that_may_hold_a_password() -> None:
+    address = "postgresql://reader:hunter2@warehouse/analytics"
+    shown = [
+        settings.Crm(url=address),
+        settings.Query(url=address, query="select 1"),
+        settings.Registry(tracking_uri=address, search_url=address),
+    ]
+
+    assert all("hunter2" not in repr(section) for section in shown)
