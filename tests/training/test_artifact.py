@@ -49,6 +49,34 @@ def test_what_is_read_is_what_was_written(fitted: Propensity, folder: Path) -> N
     assert card["verdict"] == "Judged well."
 
 
+def test_the_model_of_churn_is_read_back_from_beside_the_model(
+    fitted: Propensity, folder: Path
+) -> None:
+    churn = fitted.blended(0.75)
+    digest = artifact.write(fitted, folder, {}, churn)
+
+    model, card = artifact.read(folder, digest)
+    again = artifact.read_churn(folder, card)
+
+    assert model.linear_share == fitted.linear_share
+    assert again is not None
+    assert again.linear_share == 0.75
+    assert [b.model_to_string() for b in again.boosters] == [
+        b.model_to_string() for b in churn.boosters
+    ]
+
+
+def test_a_folder_of_churn_that_the_card_does_not_name_is_refused(
+    fitted: Propensity, folder: Path
+) -> None:
+    digest = artifact.write(fitted, folder, {})
+    (folder / "churn").mkdir()
+    (folder / "churn" / "card.json").write_text("{}")
+
+    with pytest.raises(ModelError, match="churn/card.json does not belong to it"):
+        artifact.read(folder, digest)
+
+
 def test_the_same_model_has_the_same_digest(fitted: Propensity, tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:

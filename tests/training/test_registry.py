@@ -304,8 +304,8 @@ def test_a_file_that_is_lost_on_the_way_makes_no_version(
 ) -> None:
     write = artifact.write
 
-    def lose(model: Propensity, folder: Path, about: Any) -> str:
-        digest = write(model, folder, about)
+    def lose(model: Propensity, folder: Path, *rest: Any) -> str:
+        digest = write(model, folder, *rest)
         (folder / "booster_2.txt").unlink()
         return digest
 
