@@ -73,7 +73,7 @@ def test_a_folder_of_churn_that_the_card_does_not_name_is_refused(
     (folder / "churn").mkdir()
     (folder / "churn" / "card.json").write_text("{}")
 
-    with pytest.raises(ModelError, match="churn/card.json does not belong to it"):
+    with pytest.raises(ModelError, match=r"churn/card\.json does not belong to it"):
         artifact.read(folder, digest)
 
 
