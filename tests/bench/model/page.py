@@ -374,6 +374,8 @@ def _shuffled(found: Found) -> Iterable[Row]:
         yield _row(told, "interval holds .5", measured, met=_holds(measured, 0.5))
         yield (f"{told.split(',')[0]}, single shuffles", "",
                " ".join(f"{one:.3f}" for one in sorted(values)), "")  # fmt: skip
+    counts = sorted(each["expanded"] for each in found["each"])
+    yield ("expansions judged in a shuffle", "", f"{counts[0]} to {counts[-1]}", "")
     outside = sum(not _holds(each["auroc"], 0.5) for each in found["each"])
     yield ("shuffles whose own interval of AUROC lacks .5", "", f"{outside} of {len(values)}", "")
 

@@ -13,24 +13,23 @@ from training import evaluate
 __all__ = ["shuffled"]
 
 # The question is whether anything leaks, not how good the model is: fewer trainings do.
-_FEWER = {"model": {"members": 2}, "evaluation": {"refit_months": 24, "resamples": 20}}
+_FEWER = {"model": {"members": 2}, "evaluation": {"refit_months": 24, "resamples": 200}}
 
 
 def shuffled(name: str, folder: Path, number: int, *, smoke: bool) -> dict[str, Any]:
     """Deal whole contract histories to other accounts, and walk forward with those outcomes.
 
     The features stay, contract features included; what is learned and judged is what became of
-    another account. One random cycle through all accounts, so that none keeps its own, and each
-    outcome history stays whole: outcomes cluster by account and in time as before.
+    another account. Each outcome history stays whole, so outcomes cluster by account and in time
+    as before, and none keeps its own. Accounts that are judged exchange among themselves, and so
+    do the others: else most would be dealt a life that was over before the first judged as-of.
     """
     past = panels.load(name, folder, smoke=smoke)
-    accounts = past.snapshots["account_id"].unique().sort().to_list()
-    cycle = np.random.default_rng(number).permutation(len(accounts))
-    dealt = {accounts[a]: accounts[b] for a, b in zip(cycle, np.roll(cycle, 1), strict=True)}
+    dealt = _dealt(past, np.random.default_rng(number))
     order = past.contracts.columns
     # Accounts that were never eligible have no part in it.
     contracts = (
-        past.contracts.filter(pl.col("account_id").is_in(accounts))
+        past.contracts.filter(pl.col("account_id").is_in(list(dealt)))
         .with_columns(pl.col("account_id").replace_strict(dealt, return_dtype=pl.String))
         .select(order)
         .sort("account_id", maintain_order=True)
@@ -48,6 +47,23 @@ def shuffled(name: str, folder: Path, number: int, *, smoke: bool) -> dict[str, 
         "auroc_within_as_ofs": _within(known),
         "expanded": int(known["expanded"].sum()),
     }
+
+
+def _dealt(past: panels.Past, rng: np.random.Generator) -> dict[str, str]:
+    """Whose outcomes go to whom: one random cycle through the judged accounts, one through others.
+
+    The walk judges from the same as-of on, so every judged account is dealt a judged one's.
+    """
+    days = past.snapshots["as_of"].unique().sort()
+    first = past.settings.evaluation.first_as_of or days[len(days) * 2 // 3]
+    last = past.snapshots.group_by("account_id").agg(last=pl.col("as_of").max()).sort("account_id")
+    dealt: dict[str, str] = {}
+    for group in (last.filter(pl.col("last") >= first), last.filter(pl.col("last") < first)):
+        accounts = group["account_id"].to_list()
+        cycle = rng.permutation(len(accounts))
+        pairs = zip(cycle, np.roll(cycle, 1), strict=True)
+        dealt |= {accounts[a]: accounts[b] for a, b in pairs}
+    return dealt
 
 
 def _within(known: pl.DataFrame) -> float:

@@ -26,9 +26,9 @@ WORDS = """\
   *Chance* deals the same explanations to the other expanding accounts.
 - *The made-up matrix* holds normal numbers, a tenth missing; each snapshot stands in it once per
   horizon, as in training. A booster of ours is trained on a bootstrap of accounts.
-- *Outcomes of other accounts*: contract histories are dealt whole, along one random cycle, so
-  that they cluster by account and in time as before, and no account keeps its own; features stay.
-  Two boosters and a refit every 24 months are enough to ask whether anything leaks. What is left
-  over pairs of one as-of would be a leak; over all pairs, the trend of the years may help or
-  harm.
+- *Outcomes of other accounts*: contract histories are dealt whole, along one random cycle among the
+  judged accounts and one among the others, so that they cluster by account and in time as before,
+  and no account keeps its own; features stay. Two boosters and a refit every 24 months are enough
+  to ask whether anything leaks. What is left over pairs of one as-of would be a leak; over all
+  pairs, the trend of the years may help or harm.
 """
