@@ -1,0 +1,112 @@
+"""Commands about the list: make it, read it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from data.errors import DeliveryError
+from serving.commands import options
+
+__all__ = ["score", "show"]
+
+
+@click.command()
+@options.config
+@options.as_of
+@click.option("--crm", help="Which CRM to write to; by default what the settings say.")
+@click.option("--dry-run", is_flag=True, help="Print the list and leave the CRM untouched.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=options.table_file,
+    help="Also write the list, .parquet or .csv.",
+)
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Rows to print.")
+@options.as_json
+def score(
+    config: Path,
+    as_of: datetime | None,
+    crm: str | None,
+    dry_run: bool,
+    out: Path | None,
+    top: int,
+    as_json: bool,
+) -> None:
+    """Rank every account and write the list to the CRM.
+
+    Safe to repeat: a second run for the same day replaces the first.
+
+    Example: expansion score --as-of 2026-06-01 --dry-run
+    """
+    from data import writing
+    from serving import console
+    from serving import score as scoring
+    from serving.crm import sql
+    from training import pipeline, registry
+
+    settings, now = options.opened(config)
+    if crm not in {None, settings.crm.name}:
+        raise DeliveryError(f"no CRM named {crm!r}; this version writes to: {settings.crm.name}.")
+    champion = registry.load(settings)
+    with console.stages() as stage:
+        tables, log = pipeline.read(settings, now=now, progress=stage)
+        moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
+        scored = scoring.score(champion, tables, log, moment, settings)
+    if out is not None:
+        writing.table(scored.accounts, out)
+    record = scoring.record(scored, champion, tables, log, moment)
+    if not dry_run:
+        target = sql.connect(settings.crm_url)
+        written = target.write(scored, moment.date(), record=record, finished_at=now)
+        record = {**record, "written": asdict(written)}
+    if as_json:
+        console.emit({"as_of": str(moment.date()), "dry_run": dry_run, **record})
+        return
+    rows, horizon_days = scored.accounts.rows(named=True), champion.model.horizon_days
+    console.monday_list(rows, moment.date(), top, horizon_days=horizon_days)
+    console.scored(record, dry_run=dry_run, where=sql.place(settings.crm_url))
+
+
+@click.command()
+@click.argument("account", required=False)
+@options.config
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Rows to print.")
+@options.as_json
+def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
+    """Print the list, or one account in full, from the embedded CRM.
+
+    Example: expansion show acc_00042
+    """
+    from serving import console
+    from serving.crm import sql
+    from serving.playbook import MOTIONS
+
+    settings, _ = options.opened(config)
+    crm = sql.connect(settings.crm_url)
+    as_of = crm.newest()
+    if as_of is None:
+        raise DeliveryError("the CRM holds no list yet; run `expansion score` first.")
+    if account is None:
+        rows = crm.listed()
+        if as_json:
+            console.emit({"as_of": as_of, "accounts": rows[:top]})
+        else:
+            console.monday_list(rows, as_of, top, horizon_days=settings.outcome.horizon_days)
+        return
+    found = crm.account(account)
+    if found is None:
+        raise DeliveryError(
+            f"the CRM holds no account {account!r}; `expansion show` lists those it holds."
+        )
+    past = crm.past(found["account_id"])
+    if as_json:
+        console.emit({**found, "past": past})
+    else:
+        horizon, motion = settings.outcome.horizon_days, found["motion"]
+        outreach = MOTIONS[motion] if motion else ""
+        bands = (crm.last_run() or {"record": {}})["record"].get("bands", [])
+        console.one_account(found, past, bands, horizon_days=horizon, outreach=outreach)

@@ -1,0 +1,166 @@
+"""Commands about the model: train it, judge it, ask what it learned from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from serving.commands import options
+
+if TYPE_CHECKING:
+    from data.settings import Settings
+
+__all__ = ["evaluate", "explain_exclusion", "train"]
+
+
+@click.command()
+@options.config
+@options.as_of
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    help="Search the model's settings first, with so many trials in all; goes on where it stopped.",
+)
+@options.as_json
+def train(config: Path, as_of: datetime | None, trials: int | None, as_json: bool) -> None:
+    """Train a model, judge it on the company's own past, and register it.
+
+    With --trials the settings of the model are searched first, on what was known before anything
+    that it is judged by; they stay as they stand unless others are better beyond noise.
+
+    Example: expansion train -c data/local/demo/expansion.toml
+    """
+    from serving import console
+    from training import pipeline, record, registry
+
+    settings, now = options.opened(config)
+    registry.ready(settings)
+    if trials is not None:
+        from training import search
+
+        search.ready(settings)
+    with console.stages() as stage:
+        past = options.history(settings, now, as_of, stage)
+        found = _searched(past, settings, trials, stage)
+        settings = settings if found is None else found.settings
+        trained = pipeline.train(past, settings, progress=stage)
+    walked = trained.evaluation
+    shown = record.of(trained, past, settings)
+    if found is not None:
+        trained, shown = found.noted(trained, shown)
+    version = registry.register(
+        trained.model, settings, about=trained.about, record=shown, churn=trained.churn.model
+    )
+    if as_json:
+        console.emit({"version": version, **trained.about})
+        return
+    if walked is None:
+        console.out.print(trained.about["verdict"], highlight=False)
+    else:
+        console.evaluated(walked)
+    console.out.print(trained.churn.note, highlight=False)
+    if found is not None:
+        console.out.print(found.about["why"], highlight=False)
+    console.out.print(
+        f"Registered as version {version} of {settings.registry.model!r}: {trained.model!r}",
+        highlight=False,
+    )
+
+
+@click.command()
+@options.config
+@options.as_of
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    callback=options.table_file,
+    help="Write every prediction beside every simple ranking, .parquet or .csv.",
+)
+@click.option(
+    "--controls", is_flag=True, help="Also tell what logins, tickets and NPS would have added."
+)
+@options.as_json
+def evaluate(
+    config: Path, as_of: datetime | None, predictions: Path | None, controls: bool, as_json: bool
+) -> None:
+    """Walk forward through the history: the model beside the simple rankings.
+
+    Example: expansion evaluate --predictions predictions.parquet
+    """
+    from data import writing
+    from serving import console
+    from training import pipeline
+
+    settings, now = options.opened(config)
+    with console.stages() as stage:
+        past = options.history(settings, now, as_of, stage)
+        walked = pipeline.evaluation(past, settings, progress=stage)
+        added = _added(past, settings, walked, stage) if controls else {}
+    if predictions is not None:
+        writing.table(walked.predictions, predictions)
+    if as_json:
+        figures = {
+            ranking: {name: asdict(figure) for name, figure in found.items()}
+            for ranking, found in walked.figures.items()
+        }
+        dates = {name: asdict(figure) for name, figure in walked.date_figures.items()}
+        skipped = {str(cut): reason for cut, reason in walked.skipped.items()}
+        told = {"figures": figures, "date_figures": dates, "bands": walked.bands}
+        told |= {"skipped": skipped}
+        if controls:
+            told["controls"] = {name: asdict(figure) for name, figure in added.items()}
+        console.emit({"verdict": walked.verdict(), **told})
+    else:
+        console.evaluated(walked)
+        console.controls(added)
+
+
+@click.command(name="explain-exclusion")
+@click.argument("account")
+@options.config
+@options.as_of
+@options.as_json
+def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_json: bool) -> None:
+    """Say of every as-of whether an account was trained on, and why not.
+
+    Example: expansion explain-exclusion acc_00042
+    """
+    from serving import console
+    from training import exclusion
+
+    settings, now = options.opened(config)
+    with console.stages() as stage:
+        past = options.history(settings, now, as_of, stage)
+    explained = exclusion.explain(past, settings, account)
+    if as_json:
+        console.emit({"account_id": account, "as_ofs": explained.rows(named=True)})
+    else:
+        console.exclusion(account, exclusion.stretches(explained).rows(named=True))
+
+
+def _searched(past: Any, settings: Settings, trials: int | None, stage: Any) -> Any:  # noqa: ANN401
+    if trials is None:
+        return None
+    from data.errors import ModelError
+    from serving import console
+    from training import registry, search
+
+    try:
+        champion = registry.load(settings).card
+    except ModelError:  # none yet, or one of another version
+        champion = None
+    return search.run(
+        past, settings, trials=trials, champion=champion, progress=stage, say=console.say
+    )
+
+
+def _added(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # noqa: ANN401
+    from training import ablation
+
+    return ablation.controls(
+        past, settings, walked, progress=lambda done, total: stage("with controls", done, total)
+    )

@@ -1,0 +1,72 @@
+"""What the commands share: their options, and how settings and history are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from data.settings import Settings
+    from training.pipeline import History
+
+__all__ = ["as_json", "as_of", "config", "history", "opened", "table_file"]
+
+Command = Callable[..., Any]
+
+
+def config(command: Command) -> Command:
+    """Name the settings file."""
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        default=Path("expansion.toml"),
+        show_default=True,
+        help="The settings file.",
+    )(command)
+
+
+def table_file(ctx: click.Context, param: click.Parameter, file: Path | None) -> Path | None:  # noqa: ARG001
+    """Refuse a file we could not write before the work, not after it."""
+    from data import writing
+
+    if file is not None:
+        writing.check_ending(file)
+    return file
+
+
+def as_json(command: Command) -> Command:
+    """Answer with one JSON object."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(
+        command
+    )
+
+
+def as_of(command: Command) -> Command:
+    """Look at the company as it stood at the start of a day."""
+    return click.option(
+        "--as-of",
+        type=click.DateTime(["%Y-%m-%d"]),
+        default=None,
+        help="Start of this day, UTC; by default what the settings say, else today.",
+    )(command)
+
+
+def opened(config: Path) -> tuple[Settings, datetime]:
+    """Read the settings and, once, the clock."""
+    from data import settings
+
+    return settings.load(config), datetime.now(UTC)
+
+
+def history(settings: Settings, now: datetime, as_of: datetime | None, stage: Any) -> History:  # noqa: ANN401
+    """Read the tables, and build every snapshot up to an as-of."""
+    from training import pipeline
+
+    tables, log = pipeline.read(settings, now=now, progress=stage)
+    moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
+    return pipeline.history(settings, tables, log, moment, progress=stage)

@@ -1,0 +1,23 @@
+"""What a person sees in the terminal: tables, bars, one line per error."""
+
+from serving.console.lists import monday_list, one_account, scored, talk_from
+from serving.console.models import controls, evaluated, exclusion
+from serving.console.tables import checkup, suspicious
+from serving.console.terminal import emit, logs, out, say, stages
+
+__all__ = [
+    "checkup",
+    "controls",
+    "emit",
+    "evaluated",
+    "exclusion",
+    "logs",
+    "monday_list",
+    "one_account",
+    "out",
+    "say",
+    "scored",
+    "stages",
+    "suspicious",
+    "talk_from",
+]

@@ -1,0 +1,66 @@
+"""The two streams: what was asked for on stdout, how the work goes on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+__all__ = ["amount", "emit", "logs", "out", "say", "share", "stages"]
+
+out = Console()
+logs = Console(stderr=True)
+
+
+def emit(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print one JSON object on stdout."""
+    sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def stages() -> Iterator[Any]:
+    """Show a bar per stage while a person watches, else a line when a stage ends; on stderr."""
+    if not logs.is_terminal:
+        yield _said
+        return
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    # A step may take minutes, and the time left is told from the steps of so many seconds.
+    with Progress(*columns, console=logs, speed_estimate_period=3600) as bars:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield advance
+
+
+def _said(stage: str, done: int, total: int) -> None:
+    if done == total:
+        logs.print(f"{stage}: {total} done", highlight=False)
+
+
+def say(sentence: str) -> None:
+    """Tell something of the work that is going on, on stderr."""
+    logs.print(sentence, highlight=False, markup=False)
+
+
+def share(value: float | None) -> str:
+    """Say a share in per cent."""
+    return "unknown" if value is None else f"{value:.1%}"
+
+
+def amount(value: float | None) -> str:
+    """Say a yearly amount, in the currency of the contracts."""
+    return "unknown: no revenue on file" if value is None else f"{value:,.0f} a year"
