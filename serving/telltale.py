@@ -8,6 +8,7 @@ import polars as pl
 from polars import selectors as cs
 
 from training import metrics
+from training.resampling import codes
 
 __all__ = ["FEWEST", "LABEL", "Telltale", "telltales"]
 
@@ -119,7 +120,7 @@ def _figures(
     score: pl.Series, labelled: pl.DataFrame, *, resamples: int
 ) -> dict[str, metrics.Figure]:
     """AUROC and average precision; with resamples also their intervals, clustered by account."""
-    codes = labelled["account_id"].rank("dense").cast(pl.Int64).to_numpy()
-    judged = metrics.Judged(labelled[LABEL].to_numpy(), codes, codes * 0)
+    (account,) = codes(labelled["account_id"])
+    judged = metrics.Judged(labelled[LABEL].to_numpy(), account, account * 0)
     finite = score.rank().to_numpy()
     return metrics.figures(finite, judged, capacity=1, resamples=resamples, seed=0)

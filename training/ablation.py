@@ -57,11 +57,10 @@ def controls(
     both = without.predictions.filter(pl.col("expanded").is_not_null()).join(
         given.predictions.select(*_KEYS, given="probability"), on=_KEYS
     )
-    account, as_of = (both[name].rank("dense").cast(pl.Int64).to_numpy() for name in _KEYS)
     return metrics.change(
         both["probability"].to_numpy(),
         both["given"].to_numpy(),
-        metrics.Judged(both["expanded"].to_numpy(), account, as_of),
+        metrics.judged(both),
         resamples=settings.evaluation.resamples,
         seed=settings.model.seed,
     )

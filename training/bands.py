@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from training import metrics
+from training.resampling import codes, intervals, mean
 
 __all__ = ["names", "of", "published"]
 
@@ -39,7 +39,7 @@ def published(predictions: pl.DataFrame, *, resamples: int, seed: int) -> list[d
     predictions : polars.DataFrame
         As in :class:`training.evaluate.Evaluation`: made before their outcome was known.
     resamples : int
-        Bootstrap draws of accounts, for a 90 % interval of the observed rate.
+        Bootstrap draws of accounts and cuts, for a 90 % interval of the observed rate.
     seed : int
         Of the draws.
 
@@ -56,10 +56,9 @@ def published(predictions: pl.DataFrame, *, resamples: int, seed: int) -> list[d
         rows = banded.filter(pl.col("band") == band)
         if rows.is_empty():
             continue
-        expanded = rows["expanded"].to_numpy()
-        observed = metrics.intervals(
-            {"observed": lambda i, seen=expanded: float(seen[i].mean())},  # type: ignore[misc]
-            rows["account_id"].rank("dense").cast(pl.Int64).to_numpy(),
+        observed = intervals(
+            {"observed": mean(rows["expanded"].to_numpy())},
+            *codes(rows["account_id"], rows["cut"]),
             resamples=resamples,
             seed=seed,
         )["observed"]

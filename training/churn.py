@@ -151,18 +151,14 @@ def _settled(rows: pl.DataFrame, usual_share: float) -> tuple[float, calibration
 
 
 def _figures(known: pl.DataFrame, settings: Settings) -> Mapping[str, metrics.Figure]:
-    account, as_of = (
-        known[name].rank("dense").cast(pl.Int64).to_numpy() for name in ("account_id", "as_of")
-    )
     probability = known["probability"].to_numpy()
-    churned = known["churned"].to_numpy()
     found = metrics.figures(
         probability,
-        metrics.Judged(churned, account, as_of),
+        metrics.judged(known.with_columns(expanded="churned")),
         capacity=settings.evaluation.capacity,
         resamples=settings.evaluation.resamples,
         seed=settings.model.seed,
         probability=probability,
-        reference=np.full(len(known), churned.mean()),
+        reference=np.full(len(known), known["churned"].mean()),
     )
     return {name: found[name] for name in _TOLD}

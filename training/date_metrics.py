@@ -9,16 +9,13 @@ which carries the growth of the last three months on to the seat or usage limit.
 180 days, since the expansion is known to come by then; where no limit is known, it is the constant.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training import metrics
-from training.metrics import Array, Figure, Rows
 from training.outcomes import LONGEST_DAYS
 from training.readiness import Dates
+from training.resampling import Array, Figure, Metric, codes, intervals, mean, saved
 
 __all__ = ["columns", "figures", "judged", "usual"]
 
@@ -83,14 +80,14 @@ def judged(predictions: pl.DataFrame) -> pl.DataFrame:
 
 
 def figures(predictions: pl.DataFrame, *, resamples: int, seed: int) -> dict[str, Figure]:
-    """Compute every figure of the dates, with 90 % intervals clustered by account.
+    """Compute every figure of the dates, with 90 % intervals over accounts and cuts.
 
     Parameters
     ----------
     predictions : polars.DataFrame
         As in :class:`training.evaluate.Evaluation`.
     resamples : int
-        Bootstrap draws of accounts.
+        Bootstrap draws.
     seed : int
         Of the draws.
 
@@ -110,21 +107,22 @@ def figures(predictions: pl.DataFrame, *, resamples: int, seed: int) -> dict[str
         for name in ("median", "usual_median", "line")
     }
     wanted = {
-        "date_error_days": _mean(error["median"]),
-        "date_error_days_usual": _mean(error["usual_median"]),
-        "date_error_days_line": _mean(error["line"]),
-        "date_gain_over_usual": _saved(error["median"], error["usual_median"]),
-        "date_gain_over_line": _saved(error["median"], error["line"]),
+        "date_error_days": mean(error["median"]),
+        "date_error_days_usual": mean(error["usual_median"]),
+        "date_error_days_line": mean(error["line"]),
+        "date_gain_over_usual": saved(error["median"], error["usual_median"]),
+        "date_gain_over_line": saved(error["median"], error["line"]),
         **{
-            f"date_pinball_days_{share:.0%}".rstrip("%"): _mean(
+            f"date_pinball_days_{share:.0%}".rstrip("%"): mean(
                 pinball(known[f"{name}_days"].to_numpy(), came, share)
             )
             for name, share in _QUANTILES.items()
         },
         **_coverage(known, came),
     }
-    account = known["account_id"].rank("dense").cast(pl.Int64).to_numpy()
-    return metrics.intervals(wanted, account, resamples=resamples, seed=seed)
+    return intervals(
+        wanted, *codes(known["account_id"], known["cut"]), resamples=resamples, seed=seed
+    )
 
 
 def pinball(stated: Array, came: Array, share: float) -> Array:
@@ -143,12 +141,12 @@ def pinball(stated: Array, came: Array, share: float) -> Array:
     return np.maximum(share * short, (share - 1) * short)
 
 
-def _coverage(known: pl.DataFrame, came: Array) -> dict[str, Callable[[Rows], float]]:
+def _coverage(known: pl.DataFrame, came: Array) -> dict[str, Metric]:
     """Share of the expansions inside the interval: of all, and by third of the probability."""
     inside = (known["early_days"].to_numpy() <= came) & (came <= known["late_days"].to_numpy())
     third = _third(known["probability"].to_numpy())
-    return {"date_coverage": _mean(inside)} | {
-        f"date_coverage_{name}": _mean(inside, third == place) for place, name in enumerate(_THIRDS)
+    return {"date_coverage": mean(inside)} | {
+        f"date_coverage_{name}": mean(inside, third == place) for place, name in enumerate(_THIRDS)
     }
 
 
@@ -156,25 +154,3 @@ def _third(probability: Array) -> NDArray[np.int64]:
     if len(probability) == 0:
         return np.zeros(0, dtype=np.int64)
     return np.digitize(probability, np.quantile(probability, [1 / 3, 2 / 3]))
-
-
-def _mean(
-    values: Array | NDArray[np.bool_], among: NDArray[np.bool_] | None = None
-) -> Callable[[Rows], float]:
-    """The mean over rows, or those among them; nan where there are none."""
-
-    def mean(rows: Rows) -> float:
-        kept = rows if among is None else rows[among[rows]]
-        return float(np.mean(values[kept])) if len(kept) else float("nan")
-
-    return mean
-
-
-def _saved(error: Array, rival: Array) -> Callable[[Rows], float]:
-    """The share of a rival's error that is saved."""
-
-    def saved(rows: Rows) -> float:
-        theirs = rival[rows].sum()
-        return 1 - float(error[rows].sum() / theirs) if theirs > 0 else float("nan")
-
-    return saved

@@ -54,7 +54,7 @@ class Evaluation:
     date_figures : mapping
         Figure name → value with interval; see :func:`training.date_metrics.figures`.
     over_best_simple : training.metrics.Figure
-        Precision at capacity less that of the best simple ranking, on the same draws of accounts.
+        Precision at capacity less that of the best simple ranking, on the same draws.
     bands : list of dict
         Band of probability → what was expected and observed; :func:`training.bands.published`.
     skipped : mapping of datetime.date to str
@@ -246,10 +246,7 @@ def _over(predictions: pl.DataFrame, rival: str, settings: Settings) -> metrics.
 def _judged(predictions: pl.DataFrame) -> tuple[pl.DataFrame, metrics.Judged]:
     """Predictions whose outcome is known, and what became of them."""
     known = predictions.filter(pl.col("expanded").is_not_null())
-    codes = (
-        known[name].rank("dense").cast(pl.Int64).to_numpy() for name in ("account_id", "as_of")
-    )
-    return known, metrics.Judged(known["expanded"].to_numpy(), *codes)
+    return known, metrics.judged(known)
 
 
 def _best(figures: Mapping[str, Mapping[str, metrics.Figure]]) -> str:

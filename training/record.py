@@ -126,8 +126,7 @@ def _by_cut(walked: Evaluation, settings: Settings) -> dict[date, Rankings]:
 
 def _figures(known: pl.DataFrame, settings: Settings) -> Rankings:
     """As :func:`training.evaluate.figures`, at a fraction of the cost: there may be many cuts."""
-    codes = (known[key].rank("dense").cast(pl.Int64).to_numpy() for key in ("account_id", "as_of"))
-    happened = metrics.Judged(known["expanded"].to_numpy(), *codes)
+    happened = metrics.judged(known)
 
     def of_score(column: str, draws: int, **stated: Array) -> Mapping[str, metrics.Figure]:
         return metrics.figures(

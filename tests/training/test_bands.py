@@ -32,6 +32,7 @@ def test_what_was_expected_and_observed_is_told_by_hand_worked_numbers() -> None
         {
             "account_id": ["a", "a", "b", "c", "d"],
             "as_of": [date(2025, 1, 1)] * 5,
+            "cut": [date(2025, 1, 1)] * 5,
             "probability": [0.12, 0.16, 0.14, 0.5, 0.01],
             "expanded": [True, False, False, True, None],
         }
@@ -52,6 +53,7 @@ def test_a_true_probability_is_observed_in_every_band() -> None:
     predictions = pl.DataFrame(
         {
             "account_id": np.arange(20_000) // 5,
+            "cut": np.zeros(20_000),
             "probability": probability,
             "expanded": rng.uniform(size=20_000) < probability,
         }

@@ -40,6 +40,7 @@ def predictions(drawn: list[tuple[str, int | None, list[int], float | None]]) ->
     return table.with_columns(
         *quantiles,
         as_of=pl.lit(AS_OF),
+        cut=pl.lit(AS_OF),
         probability=pl.int_range(pl.len()).cast(pl.Float64) / 100,
         usual_early_days=pl.lit(18.0),
         usual_median_days=pl.lit(90.0),

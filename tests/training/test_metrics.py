@@ -11,8 +11,9 @@ from scipy.special import expit
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
-from training import metrics
+from training import metrics, probability_metrics
 from training.metrics import Figure, Judged
+from training.resampling import Draws
 
 Array = NDArray[np.float64]
 # Few values, so that ties are the rule.
@@ -110,22 +111,41 @@ def test_precision_at_capacity_is_the_mean_over_as_ofs() -> None:
     assert found["precision_at_capacity"].value == pytest.approx((1.0 + 0.0) / 2)
 
 
+def calibration_error(probability: Array, expanded: NDArray[np.bool_], bins: int) -> float:
+    metric = probability_metrics.calibration_error(probability, expanded, bins)
+    return float(Draws(np.zeros(len(expanded), dtype=np.int64), resamples=0, seed=1).of(metric)[0])
+
+
 def test_the_calibration_error_is_as_worked_out_by_hand() -> None:
-    probability = np.array([0.1, 0.3, 0.6, 0.8])
-    expanded = np.array([False, True, False, True])
+    probability = np.repeat([0.1, 0.3, 0.6, 0.8], 25)
+    expanded = np.tile([True, False, False, False, False], 20)
 
-    found = metrics.expected_calibration_error(probability, expanded, bins=2)
+    found = calibration_error(probability, expanded, bins=2)
 
-    # Bins {.1, .3} and {.6, .8}: stated .2 and .7, observed .5 and .5.
-    assert found == pytest.approx((0.3 + 0.2) / 2)
+    # Stated .2 and .7 in bins of fifty; observed .2 in each, where chance alone gives this much.
+    by_chance = 0.2 * 0.8 / 49
+    assert found == pytest.approx(np.sqrt((0 - by_chance + 0.5**2 - by_chance) / 2))
 
 
 def test_a_constant_and_true_probability_has_no_calibration_error() -> None:
     expanded = np.repeat([True, False], [10, 90])
 
-    found = metrics.expected_calibration_error(np.full(100, 0.1), expanded)
+    assert calibration_error(np.full(100, 0.1), expanded, bins=10) == 0.0
 
-    assert found == pytest.approx(0.0)
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10)
+def test_a_true_probability_shows_no_more_error_than_chance_on_average(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    probability = rng.beta(1, 8, size=(40, 400))
+    expanded = rng.uniform(size=probability.shape) < probability
+
+    squares = [
+        calibration_error(p, e, bins=10) ** 2 for p, e in zip(probability, expanded, strict=True)
+    ]
+
+    # Each bin of forty scatters by about a twentieth; what is taken off leaves a tenth of that.
+    assert np.mean(squares) < 0.3 * 0.05**2
 
 
 @given(scored, st.randoms(use_true_random=False))
@@ -136,7 +156,7 @@ def test_the_order_of_rows_does_not_change_the_calibration_error(
     random.shuffle(shuffled)  # type: ignore[attr-defined]
 
     before, after = (
-        metrics.expected_calibration_error(*(np.array(c) for c in zip(*order, strict=True)), bins=3)
+        calibration_error(*(np.array(c) for c in zip(*order, strict=True)), bins=3)
         for order in (rows, shuffled)
     )
 
@@ -238,7 +258,7 @@ def test_the_calibration_slope_agrees_with_scikit_learn(seed: int, slope: float)
     expanded = rng.uniform(size=300) < expit(slope * stated + 0.5)
     expanded[:2] = [True, False]
 
-    found = metrics.calibration_slope(expit(stated), expanded)
+    found = probability_metrics.calibration_slope(expit(stated), expanded)
 
     theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(stated[:, None], expanded)
     assert found == pytest.approx(theirs.coef_[0, 0], abs=1e-4)
@@ -252,7 +272,8 @@ def test_stretched_log_odds_divide_the_calibration_slope(
     expanded = rng.uniform(size=500) < expit(stated)
 
     plain, stretched = (
-        metrics.calibration_slope(expit(s), expanded) for s in (stated, stretch * stated)
+        probability_metrics.calibration_slope(expit(s), expanded)
+        for s in (stated, stretch * stated)
     )
 
     assert stretched == pytest.approx(plain / stretch)
@@ -268,18 +289,7 @@ def test_where_the_likelihood_has_no_maximum_there_is_no_calibration_slope(
 ) -> None:
     expanded = np.array([False, False, True, True])
 
-    assert np.isnan(metrics.calibration_slope(np.array(probability), expanded))
-
-
-def test_a_draw_in_which_a_figure_does_not_exist_has_no_part_in_its_interval() -> None:
-    account = np.arange(3)
-
-    def of_the_first(rows: NDArray[np.int64]) -> float:
-        return 7.0 if 0 in rows else float("nan")
-
-    found = metrics.intervals({"seven": of_the_first}, account, resamples=50, seed=1)
-
-    assert found["seven"] == Figure(7.0, 7.0, 7.0)
+    assert np.isnan(probability_metrics.calibration_slope(np.array(probability), expanded))
 
 
 def test_the_brier_skill_is_what_is_saved_of_the_base_rates_brier() -> None:

@@ -3,17 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import drawn
 import numpy as np
 import polars as pl
 import walks
 from numpy.typing import NDArray
 
-from training import date_metrics, metrics
+from training import date_metrics
 
 __all__ = ["dates"]
 
-_RESAMPLES = 200
-_SEED = 7
 _LONGEST = 180
 
 
@@ -40,11 +39,10 @@ def dates(name: str, folder: Path) -> dict[str, Any]:
         pl.col("days_to_expansion").is_between("usual_early_days", "usual_late_days")
     )
     wanted["usual_coverage"] = _mean(inside.to_series().to_numpy().astype(np.float64))
-    account = known["account_id"].rank("dense").cast(pl.Int64).to_numpy()
-    found = metrics.intervals(wanted, account, resamples=_RESAMPLES, seed=_SEED)
+    found = drawn.intervals(wanted, known)
     return {
         "walk": walks.figures(name, folder)["dates"],
-        "more": {each: vars(figure) for each, figure in found.items()},
+        "more": found,
         "expanded": known.height,
         "accounts": known["account_id"].n_unique(),
         "no_limit": known["days_to_limit"].null_count(),

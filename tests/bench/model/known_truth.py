@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import drawn
 import numpy as np
 import panels
 import polars as pl
@@ -14,8 +15,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from data.simulator import pressure
 from data.simulator.company import day_number
 from features.catalogue import SIGNALS
-from training import metrics
-from training.metrics import Rows
 
 __all__ = ["drivers", "probability"]
 
@@ -70,11 +69,11 @@ def probability(name: str, folder: Path) -> dict[str, Any]:
     )
     held = (known["low"].to_numpy() <= true) & (true <= known["high"].to_numpy())
 
-    def auroc(rows: Rows) -> float:
+    def auroc(rows: NDArray[np.int64]) -> float:
         mine, best = (roc_auc_score(expanded[rows], p[rows]) - 0.5 for p in (stated, true))
         return float(mine / best)
 
-    def precision(rows: Rows) -> float:
+    def precision(rows: NDArray[np.int64]) -> float:
         mine, best = (average_precision_score(expanded[rows], p[rows]) for p in (stated, true))
         return float(mine / best)
 
@@ -94,8 +93,7 @@ def probability(name: str, folder: Path) -> dict[str, Any]:
         "held": lambda rows: float(held[rows].mean()),
         "width": lambda rows: float((known["high"] - known["low"]).to_numpy()[rows].mean()),
     }
-    found = metrics.intervals(wanted, _codes(known["account_id"]), resamples=_RESAMPLES, seed=_SEED)
-    return {name: vars(figure) for name, figure in found.items()} | {
+    return drawn.intervals(wanted, known) | {
         "snapshots": known.height,
         "expanded": int(expanded.sum()),
     }
@@ -111,11 +109,9 @@ def drivers(name: str, folder: Path) -> dict[str, Any]:
     ]
     return {
         "expansions": len(told),
-        "measured": {
-            name: vars(figure) for name, figure in _shares(caused, told, _RESAMPLES).items()
-        },
+        "measured": _shares(caused, told, _RESAMPLES),
         "dealt": {
-            name: float(np.mean([each[name].value for each in dealt]))
+            name: float(np.mean([each[name]["value"] for each in dealt]))
             for name in ("first", "three")
         },
         "always_people": float(np.mean([TELLS[each] is _PEOPLE for each in cause])),
@@ -153,7 +149,7 @@ def _expansions(name: str, folder: Path) -> pl.DataFrame:
 
 def _shares(
     caused: pl.DataFrame, told: list[list[str]], resamples: int = 0
-) -> dict[str, metrics.Figure]:
+) -> dict[str, dict[str, Any]]:
     cause = caused["driver"].to_list()
     pairs = list(zip(told, cause, strict=True))
     right = {
@@ -161,13 +157,12 @@ def _shares(
         "three": np.array([bool(TELLS[why] & set(each)) for each, why in pairs]),
     }
     wanted = {name: _mean(hits) for name, hits in right.items()}
-    account = _codes(caused["account_id"])
-    return metrics.intervals(wanted, account, resamples=resamples or 1, seed=_SEED)
+    return drawn.intervals(wanted, caused.select("account_id"), resamples or 1)
 
 
 def _plain(rows: pl.DataFrame) -> list[float | None]:
     found = _shares(rows, rows["signals"].to_list())
-    return [found["first"].value, found["three"].value]
+    return [found["first"]["value"], found["three"]["value"]]
 
 
 def _strongest(name: str, caused: pl.DataFrame) -> float:
@@ -184,7 +179,3 @@ def _strongest(name: str, caused: pl.DataFrame) -> float:
 
 def _mean(values: NDArray[np.bool_]) -> Any:
     return lambda rows: float(values[rows].mean())
-
-
-def _codes(names: pl.Series) -> NDArray[np.int64]:
-    return names.rank("dense").cast(pl.Int64).to_numpy()

@@ -60,11 +60,11 @@ def _pooled(names: list[str], folder: Path) -> tuple[pl.DataFrame, Judged]:
 
 
 def _judged(known: pl.DataFrame) -> Judged:
-    codes = (
-        known.select(pl.struct("company", name).rank("dense")).to_series().cast(pl.Int64).to_numpy()
-        for name in ("account_id", "as_of")
+    units = (
+        known.select(pl.struct("company", name).rank("dense") - 1).to_series().cast(pl.Int64)
+        for name in ("account_id", "as_of", "cut")
     )
-    return Judged(known["expanded"].to_numpy(), *codes)
+    return Judged(known["expanded"].to_numpy(), *(unit.to_numpy() for unit in units))
 
 
 def _one(rows: pl.DataFrame, best: str) -> dict[str, Any]:

@@ -4,20 +4,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import drawn
 import numpy as np
 import panels
 import polars as pl
 import walks
 from numpy.typing import NDArray
 
-from training import date_metrics, metrics, model, readiness, signals, splits
+from training import date_metrics, model, readiness, signals, splits
 from training.calibration import Calibration
 from training.model import Propensity
 
 __all__ = ["stability"]
 
-_RESAMPLES = 200
-_SEED = 7
 _WEEK_DAYS = timedelta(weeks=1).days
 
 
@@ -104,6 +103,5 @@ def _moved(one: pl.DataFrame, other: pl.DataFrame) -> NDArray[np.float64]:
 
 def _with_interval(values: NDArray[Any], middle: Any) -> dict[str, Any]:
     """A row is an account here."""
-    wanted = {"it": lambda rows: float(middle(values[rows]))}
-    found = metrics.intervals(wanted, np.arange(len(values)), resamples=_RESAMPLES, seed=_SEED)
-    return vars(found["it"])
+    each = pl.DataFrame({"account_id": np.arange(len(values))})
+    return drawn.intervals({"it": lambda rows: float(middle(values[rows]))}, each)["it"]

@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import drawn
 import numpy as np
 import panels
 import polars as pl
@@ -12,13 +13,12 @@ from numpy.typing import NDArray
 
 from data.simulator.company import History, Span, day_number, live, random, step
 from data.simulator.state import STEP_DAYS, take
-from training import date_metrics, metrics, readiness
+from training import date_metrics, readiness
 from training.outcomes import LONGEST_DAYS
 
 __all__ = ["lived", "true_dates"]
 
 _FUTURES = 48
-_RESAMPLES = 200
 _SEED = 7
 
 
@@ -45,9 +45,8 @@ def true_dates(name: str, folder: Path) -> dict[str, Any]:
     error = np.abs(true["true_days"].to_numpy() - came)
     usual = np.abs(true["usual_median_days"].to_numpy() - came)
     wanted = {"gain_over_usual": lambda rows: 1 - float(error[rows].sum() / usual[rows].sum())}
-    account = true["account_id"].rank("dense").cast(pl.Int64).to_numpy()
-    found = metrics.intervals(wanted, account, resamples=_RESAMPLES, seed=_SEED)
-    return {"error": float(error.mean()), **vars(found["gain_over_usual"])}
+    found = drawn.intervals(wanted, true)
+    return {"error": float(error.mean()), **found["gain_over_usual"]}
 
 
 def _at(history: History, rows: pl.DataFrame) -> pl.DataFrame:
