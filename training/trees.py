@@ -112,7 +112,7 @@ def _parameters(settings: Model, directions: Sequence[int], stacked: int) -> dic
         "lambda_l2": settings.l2,
         "monotone_constraints": list(directions),
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise": True,
         "num_threads": 1,
         "verbosity": -1,
     }

@@ -63,7 +63,7 @@ def theirs(rows: int, *, smoke: bool) -> dict[str, Any]:
         "bagging_freq": 1,
         "lambda_l2": settings.l2,
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise": True,
         "num_threads": 1,
         "verbosity": -1,
     }
