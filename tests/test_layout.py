@@ -21,7 +21,11 @@ DOORS = {
         "data/sources.py",
     },
     "pyspark": {"features/engines.py", "features/spark.py"},
-    "mlflow": {"training/registry.py"},
+    "mlflow": {
+        "training/registry/kept.py",
+        "training/registry/runs.py",
+        "training/registry/store.py",
+    },
     "lightgbm": {"training/model.py", "training/trees.py", "training/artifact.py"},
     "optuna": {"training/search.py", "training/studies.py"},
     "sqlalchemy": {"serving/crm/sql.py", "data/database.py", "training/studies.py"},
