@@ -1,0 +1,5 @@
+"""History replayed week by week: how would each way of working have done, with the same hours?"""
+
+from training.backtest.result import FIGURES, Backtest, Way
+
+__all__ = ["FIGURES", "Backtest", "Way"]
