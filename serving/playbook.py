@@ -4,6 +4,8 @@ from typing import Final
 
 import polars as pl
 
+from training import tiers
+
 __all__ = ["LIMITS", "MOTIONS", "judged"]
 
 LIMITS: Final = ("seats", "usage", "plan", "none")
@@ -32,7 +34,7 @@ def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
         ``limit``, ``tier`` (1, 2 or null) and ``motion``, in the order of the snapshots.
     """
     seats, volume, leading = (
-        rule.fill_null(value=False) for rule in (_seats_now(), _volume_now(), _leading())
+        rule.fill_null(value=False) for rule in (tiers.SEATS_NOW, tiers.VOLUME_NOW, tiers.LEADING)
     )
     plateau = (
         (pl.col("seat_utilization") >= 0.8)
@@ -65,17 +67,3 @@ def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
         .otherwise(pl.lit("watch"))
     )
     return snapshots.select(limit=limit, tier=tier.cast(pl.Int32), motion=motion)
-
-
-def _seats_now() -> pl.Expr:
-    return (pl.col("seat_utilization") > 0.88) & (pl.col("new_users_30d") > 0)
-
-
-def _volume_now() -> pl.Expr:
-    return (pl.col("api_growth_30d") > 0.2) & pl.col("usage_ratio").is_not_null()
-
-
-def _leading() -> pl.Expr:
-    adopting = (pl.col("adoption_acceleration_60d") > 0) & (pl.col("features_new_60d") > 1)
-    spreading = (pl.col("departments_90d") >= 2) & (pl.col("departments_new_90d") > 0)
-    return adopting | spreading | (pl.col("integrations_growth_90d") > 0)
