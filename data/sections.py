@@ -18,6 +18,7 @@ __all__ = [
     "Eligibility",
     "Engine",
     "Evaluation",
+    "Gate",
     "Model",
     "Outcome",
     "Query",
@@ -222,6 +223,17 @@ class Evaluation(Section):
     refit_months: int = Field(6, ge=1, le=36, description="30-day months between two cuts.")
     capacity: int = Field(20, ge=1, description="Accounts a team can work per 30-day as-of.")
     resamples: int = Field(200, ge=20, le=10_000, description="Account bootstraps per interval.")
+
+
+class Gate(Section):
+    """What a model must show before it is promoted."""
+
+    tolerance: float = Field(
+        0.1, ge=0, lt=1, description="Share by which precision at capacity may fall behind a rival."
+    )
+    confidence: float = Field(
+        0.9, gt=0.5, lt=1, description="One-sided, of the bounds that a model must clear."
+    )
 
 
 class Scoring(Section):

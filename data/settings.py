@@ -26,6 +26,7 @@ from data.sections import (
     Eligibility,
     Engine,
     Evaluation,
+    Gate,
     Model,
     Outcome,
     Query,
@@ -45,6 +46,7 @@ __all__ = [
     "Eligibility",
     "Engine",
     "Evaluation",
+    "Gate",
     "Model",
     "Outcome",
     "Query",
@@ -85,6 +87,7 @@ class Settings(Section):
     eligibility: Eligibility = Eligibility()
     model: Model = Model()
     evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
     scoring: Scoring = Scoring()
     crm: Crm = Crm()
     registry: Registry = Registry()
