@@ -1,5 +1,6 @@
 """What is known of each person at one as-of: the only group-by over people that an as-of costs."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -8,12 +9,13 @@ import polars as pl
 from data.settings import MONTH_DAYS
 from features.grid import Grid, bit, known_before
 
-__all__ = ["DEPTH_MONTHS", "active", "at", "days_ago", "name"]
+__all__ = ["DEPTH_MONTHS", "active", "at", "days_ago", "name", "unpaid"]
 
 # Months for which the depth of use is told, and for which each day's active seats are.
 DEPTH_MONTHS: Final = (0, 1, 2, 3)
 SEAT_DAY_MONTHS: Final = 3
 _PERSON: Final = ["account_id", "user_id"]
+_UNPAID: Final = pl.col("seat_type").is_in(["free", "trial"]).fill_null(value=False)
 _WEEKS: Final = tuple((2**7 - 1) * 2 ** (7 * week) for week in range(4))
 
 
@@ -126,6 +128,24 @@ def name(column: str) -> pl.Expr:
     return pl.col(column).cast(pl.Categorical)
 
 
+def unpaid(users: pl.DataFrame, stable: Sequence[str]) -> pl.Series:
+    """The people whose seat does not count against the licensed ones.
+
+    Parameters
+    ----------
+    users : polars.DataFrame
+        Rows under :class:`data.contracts.Users`.
+    stable : sequence of str
+        User attributes that never change; an undated seat type is else today's, and not believed.
+
+    Returns
+    -------
+    polars.Series
+        Their ``user_id``.
+    """
+    return users.filter(_UNPAID if "seat_type" in stable else pl.lit(value=False))["user_id"]
+
+
 def _of(column: str, back: int) -> pl.Expr:
     return pl.col(column).filter(pl.col("month") == back)
 
@@ -160,5 +180,4 @@ def _told(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFra
 
 def _attributes(users: pl.DataFrame) -> pl.LazyFrame:
     """Only paid seats count against licensed seats; a seat of unknown type counts as paid."""
-    unpaid = pl.col("seat_type").is_in(["free", "trial"]).fill_null(value=False)
-    return users.lazy().select(name("user_id"), "department", "email_domain", paid=~unpaid)
+    return users.lazy().select(name("user_id"), "department", "email_domain", paid=~_UNPAID)
