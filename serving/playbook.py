@@ -33,9 +33,7 @@ def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
     polars.DataFrame
         ``limit``, ``tier`` (1, 2 or null) and ``motion``, in the order of the snapshots.
     """
-    seats, volume, leading = (
-        rule.fill_null(value=False) for rule in (tiers.SEATS_NOW, tiers.VOLUME_NOW, tiers.LEADING)
-    )
+    seats, volume, leading = tiers.seats_now(), tiers.volume_now(), tiers.leading()
     plateau = (
         (pl.col("seat_utilization") >= 0.8)
         & (pl.col("plateau_months") * 30 >= plateau_days)
@@ -54,7 +52,6 @@ def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
         .then(pl.lit("seats"))
         .otherwise(pl.lit("usage"))
     )
-    tier = pl.when(seats | volume).then(1).when(leading).then(2)
     motion = (
         pl.when(seats)
         .then(pl.lit("seat add"))
@@ -66,4 +63,4 @@ def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
         .then(pl.lit("capabilities"))
         .otherwise(pl.lit("watch"))
     )
-    return snapshots.select(limit=limit, tier=tier.cast(pl.Int32), motion=motion)
+    return snapshots.select(limit=limit, tier=tiers.tier(), motion=motion)
