@@ -33,7 +33,9 @@ def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
     polars.DataFrame
         ``limit``, ``tier`` (1, 2 or null) and ``motion``, in the order of the snapshots.
     """
-    seats, volume, leading = tiers.seats_now(), tiers.volume_now(), tiers.leading()
+    seats, volume, leading = (
+        rule.fill_null(value=False) for rule in (tiers.SEATS_NOW, tiers.VOLUME_NOW, tiers.LEADING)
+    )
     plateau = (
         (pl.col("seat_utilization") >= 0.8)
         & (pl.col("plateau_months") * 30 >= plateau_days)
@@ -63,4 +65,4 @@ def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
         .then(pl.lit("capabilities"))
         .otherwise(pl.lit("watch"))
     )
-    return snapshots.select(limit=limit, tier=tiers.tier(), motion=motion)
+    return snapshots.select(limit=limit, tier=tiers.TIER, motion=motion)
