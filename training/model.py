@@ -9,7 +9,7 @@ A member is a booster and a regression fitted on the same bootstrap of accounts.
 log-odds: margins add, so contributions do.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -20,25 +20,22 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from data.errors import HistoryError, SettingsError
+from data.errors import SettingsError
 from data.settings import Model
 from features.catalogue import FEATURES, by_name
-from training import frames, linear, trees
+from training import frames, linear, samples, trees
 from training.calibration import Calibration
 from training.linear import Linear
-from training.outcomes import churned, expanded
+from training.outcomes import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INPUTS", "Estimate", "Propensity", "fit"]
+__all__ = ["INPUTS", "Estimate", "Propensity", "fit", "stated"]
 
 # Logins, tickets and NPS look like expansion and are not: the model never sees them.
 INPUTS: tuple[str, ...] = tuple(f.name for f in FEATURES if f.family != "controls")
 _NINETY = 1.2815515655446004  # standard normal quantile of 0.9: an interval of 80 %
-_FEWEST = 10
-
-_WORDS: Mapping[Callable[[int], pl.Expr], str] = {expanded: "an expansion", churned: "a churn"}
 
 Array = NDArray[np.float64]
 Snapshots: TypeAlias = "pl.DataFrame | pd.DataFrame"
@@ -137,12 +134,9 @@ class Propensity:
             One value per snapshot, in order.
         """
         boosted, regressed = self._margins(snapshots, horizon_days or self.horizon_days)
-        margins = self._blend(boosted, regressed)
-        mean = margins.mean(axis=0)
-        spread = np.hypot(self.calibration.slope * margins.std(axis=0, ddof=1), self.unseen_spread)
-        probability = self.calibration.probability(mean)
-        low, high = _interval(logit(probability), spread)
-        return Estimate(mean, probability, low, high, boosted.mean(axis=0), regressed.mean(axis=0))
+        found = stated(self._blend(boosted, regressed), self.calibration, self.unseen_spread)
+        parts = {"trees": boosted, "linear": regressed}
+        return replace(found, **{f"{name}_margin": m.mean(axis=0) for name, m in parts.items()})
 
     def curve(self, snapshots: Snapshots) -> Array:
         """P(expansion within h days) for each snapshot and horizon.
@@ -201,6 +195,25 @@ class Propensity:
         return trees.with_horizon(matrix, horizon_days) if self._stacked else matrix
 
 
+def stated(margins: Array, calibration: Calibration, unseen_spread: float) -> Estimate:
+    """Say what margins come to.
+
+    Parameters
+    ----------
+    margins : numpy.ndarray, shape (n_members, n_snapshots)
+        Log-odds before calibration.
+    calibration : training.calibration.Calibration
+        The map from margin to probability.
+    unseen_spread : float
+        Standard deviation of the log-odds between accounts that look alike.
+    """
+    mean = margins.mean(axis=0)
+    spread = np.hypot(calibration.slope * margins.std(axis=0, ddof=1), unseen_spread)
+    probability = calibration.probability(mean)
+    low, high = _interval(logit(probability), spread)
+    return Estimate(mean, probability, low, high, mean, mean)
+
+
 def fit(
     snapshots: pl.DataFrame,
     outcomes: pl.DataFrame,
@@ -238,17 +251,9 @@ def fit(
     data.errors.HistoryError
         If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
     """
-    horizons = tuple(sorted({*settings.horizons_days, horizon_days}))
-    if len(settings.horizons_days) == 1:
-        horizons = (horizon_days,)
-    labels = {h: _label(outcomes, happened(h)) for h in horizons}
-    _refuse_too_few(labels[horizon_days], horizon_days, _WORDS[happened])
+    labels = samples.labels(outcomes, settings, horizon_days, happened)
     matrix = snapshots.select(inputs).to_numpy()
-    account = snapshots["account_id"].rank("dense").to_numpy().astype(np.int64) - 1
-    draws = [
-        draw[account].astype(np.float64)
-        for draw in _bootstraps(_ever(labels, account), settings.members, settings.seed)
-    ]
+    draws = samples.bootstraps(snapshots, labels, settings)
     held = _directions(settings.held)
     directions = [held.get(name, 0) for name in inputs]
     return Propensity(
@@ -264,39 +269,12 @@ def fit(
             directions=directions,
         ),
         inputs=tuple(inputs),
-        horizons_days=horizons,
+        horizons_days=tuple(labels),
         horizon_days=horizon_days,
         unseen_spread=settings.unseen_spread,
         linear_share=settings.linear_share,
         calibration=Calibration(),
     )
-
-
-def _label(outcomes: pl.DataFrame, happened: pl.Expr) -> Array:
-    """1, 0, or NaN while it is unknown."""
-    return outcomes.select(happened.cast(pl.Float64).alias("y"))["y"].to_numpy()
-
-
-def _ever(labels: Mapping[int, Array], account: NDArray[np.int64]) -> Array:
-    """How often it happened to each account, over all horizons."""
-    counts = [np.bincount(account, weights=np.nan_to_num(label)) for label in labels.values()]
-    return np.asarray(np.sum(counts, axis=0))
-
-
-def _refuse_too_few(label: Array, horizon_days: int, word: str) -> None:
-    known = label[~np.isnan(label)]
-    if not len(known):
-        raise HistoryError(
-            f"no snapshot has a complete window of {horizon_days} days yet; a longer history is"
-            " needed before a model can be trained."
-        )
-    found = int(known.sum())
-    if not _FEWEST <= found <= len(known) - _FEWEST:
-        raise HistoryError(
-            f"{found:,} of {len(known):,} complete windows of {horizon_days} days hold {word}; at"
-            f" least {_FEWEST} with and {_FEWEST} without are needed. See how it is recorded with"
-            " `expansion check`."
-        )
 
 
 def _interval(log_odds: Array, spread: Array) -> tuple[Array, Array]:
@@ -327,15 +305,3 @@ def _directions(held: Sequence[str]) -> dict[str, int]:
             f" It expects one of: {known}."
         )
     return {name: by_name[name].direction for name in held}
-
-
-def _bootstraps(expansions: Array, members: int, seed: int) -> NDArray[np.int64]:
-    """Draw accounts with replacement for each member: how often each account is in it.
-
-    A draw in which no account ever expanded teaches nothing and is drawn again.
-    """
-    rng, accounts = np.random.default_rng(seed), len(expansions)
-    draws = rng.integers(accounts, size=(members, accounts))
-    while (barren := ~expansions[draws].any(axis=1)).any():
-        draws[barren] = rng.integers(accounts, size=(barren.sum(), accounts))
-    return np.stack([np.bincount(draw, minlength=accounts) for draw in draws])
