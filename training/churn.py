@@ -13,11 +13,13 @@ import polars as pl
 
 from data.errors import HistoryError
 from data.settings import Settings
-from training import calibration, metrics, model, outcomes, splits
+from training import metrics, model, outcomes, splits, walk
 from training.model import Propensity
+from training.splits import Known
 
 __all__ = ["Churn", "train"]
 
+_NOT_JUDGED = "The churn probability could not be judged: the history is too short."
 _TOLD = ("auroc", "average_precision", "observed_to_expected")
 
 
@@ -64,90 +66,46 @@ def train(
     Churn
         Without a model where the history holds too few ends of contract.
     """
+    horizon = settings.outcome.horizon_days
+    plain = settings.model.model_copy(update={"horizons_days": (horizon,), "held": ()})
+
+    def learn(known: Known) -> Propensity:
+        return model.fit(
+            known.snapshots,
+            known.outcomes,
+            plain,
+            horizon_days=horizon,
+            happened=outcomes.churned,
+        )
+
     try:
-        last = _fitted(snapshots, contracts, settings, end)
+        last = learn(splits.known_at(snapshots, contracts, end, settings.outcome))
     except HistoryError as error:
         return Churn(None, f"No churn probability: {error}")
-    walked = _walked(snapshots, contracts, settings, end)
-    if walked is None:
-        return Churn(last, "The churn probability could not be judged: the history is too short.")
-    known = walked.filter(pl.col("churned").is_not_null())
-    share, settled = _settled(known, settings.model.linear_share)
+    try:
+        walked = walk.forward(
+            snapshots, contracts, settings, learn=learn, happened=outcomes.churned
+        ).predictions
+    except HistoryError:
+        return Churn(last, _NOT_JUDGED)
+    known = _with_label(walked, contracts, settings, end).drop_nulls("churned")
+    if known["churned"].n_unique() < 2:
+        return Churn(last, _NOT_JUDGED)
+    share, settled = walk.settled(
+        known.with_columns(happened="churned"), settings.model.linear_share
+    )
     figures = _figures(known, settings)
-    note = f"Churn within {settings.outcome.horizon_days} days: AUROC {figures['auroc']}, observed"
+    note = f"Churn within {horizon} days: AUROC {figures['auroc']}, observed"
     note += f" ÷ expected {figures['observed_to_expected']}."
     return Churn(last.blended(share).calibrated(settled), note, figures)
 
 
-def _fitted(
-    snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, cut: datetime
-) -> Propensity:
-    known = splits.known_at(snapshots, contracts, cut, settings.outcome)
-    horizon = settings.outcome.horizon_days
-    plain = settings.model.model_copy(update={"horizons_days": (horizon,), "held": ()})
-    return model.fit(
-        known.snapshots,
-        known.outcomes,
-        plain,
-        horizon_days=horizon,
-        happened=outcomes.churned,
-    )
-
-
-def _walked(
-    snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, end: datetime
-) -> pl.DataFrame | None:
-    """What each cut's model said, settled on what earlier cuts said; None where none could."""
-    rules = settings.evaluation
-    plan = splits.walk_forward(
-        snapshots["as_of"].unique().to_list(),
-        first=rules.first_as_of,
-        refit_months=rules.refit_months,
-    )
-    parts: list[pl.DataFrame] = []
-    for split in plan:
-        try:
-            fitted = _fitted(snapshots, contracts, settings, split.cut)
-        except HistoryError:  # too few ends of contract so far
-            continue
-        if parts:
-            seen = _with_label(pl.concat(parts), contracts, settings, split.cut)
-            share, settled = _settled(seen, settings.model.linear_share)
-            fitted = fitted.blended(share).calibrated(settled)
-        judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
-        parts.append(_predicted(fitted, judged, split.cut))
-    if not parts:
-        return None
-    walked = _with_label(pl.concat(parts), contracts, settings, end)
-    return None if walked["churned"].drop_nulls().n_unique() < 2 else walked
-
-
-def _predicted(fitted: Propensity, judged: pl.DataFrame, cut: datetime) -> pl.DataFrame:
-    estimate = fitted.estimate(judged)
-    return judged.select(
-        "account_id",
-        "as_of",
-        cut=pl.lit(cut.date()),
-        probability=pl.Series(estimate.probability),
-        trees_margin=pl.Series(estimate.trees_margin),
-        linear_margin=pl.Series(estimate.linear_margin),
-    )
-
-
 def _with_label(
-    rows: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, cut: datetime
+    rows: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, end: datetime
 ) -> pl.DataFrame:
-    found = outcomes.build(rows, contracts, cut=cut, rules=settings.outcome)
+    found = outcomes.build(rows, contracts, cut=end, rules=settings.outcome)
     label = found.select(outcomes.churned(settings.outcome.horizon_days).alias("y"))["y"]
     return rows.with_columns(churned=label)
-
-
-def _settled(rows: pl.DataFrame, usual_share: float) -> tuple[float, calibration.Calibration]:
-    known = rows.filter(pl.col("churned").is_not_null())
-    return calibration.settled(
-        known.select("account_id", "cut", "trees_margin", "linear_margin", happened="churned"),
-        usual_share,
-    )
 
 
 def _figures(known: pl.DataFrame, settings: Settings) -> Mapping[str, metrics.Figure]:

@@ -1,0 +1,166 @@
+"""The one walk through history: every cut learns what was known then and says what comes after.
+
+The blend and the calibration of a cut are settled on the predictions of earlier cuts whose outcome
+the cut already knew.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import polars as pl
+
+from data.errors import HistoryError
+from data.settings import Settings
+from training import calibration, outcomes, splits
+from training.calibration import Calibration
+from training.model import Propensity
+from training.splits import Known
+
+__all__ = ["KEYS", "Step", "Walked", "forward", "said", "settled"]
+
+KEYS = ("account_id", "as_of")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cut of a walk.
+
+    Attributes
+    ----------
+    cut : datetime.datetime
+        When, 00:00 UTC.
+    known : training.splits.Known
+        What it could learn from.
+    model : training.model.Propensity
+        Learned from that, and calibrated.
+    judged : polars.DataFrame
+        The snapshots from it to the next cut.
+    """
+
+    cut: datetime
+    known: Known
+    model: Propensity
+    judged: pl.DataFrame
+
+    def __repr__(self) -> str:
+        return f"Step(cut {self.cut:%Y-%m-%d}: {self.known!r}; judges {self.judged.height:,})"
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What all cuts said, and which could say nothing.
+
+    Attributes
+    ----------
+    predictions : polars.DataFrame
+        What each step said, in the order of the cuts; no outcome is in it.
+    skipped : mapping of datetime.date to str
+        Cuts at which nothing could be learned, with the reason.
+    """
+
+    predictions: pl.DataFrame
+    skipped: Mapping[date, str]
+
+    def __repr__(self) -> str:
+        return f"Walked({self.predictions.height:,} predictions; {len(self.skipped)} cuts skipped)"
+
+
+def said(step: Step) -> pl.DataFrame:
+    """Say what a cut's model says of the snapshots it judges."""
+    estimate = step.model.estimate(step.judged)
+    return step.judged.select(
+        *KEYS,
+        cut=pl.lit(step.cut.date()),
+        probability=pl.Series(estimate.probability),
+        low=pl.Series(estimate.low),
+        high=pl.Series(estimate.high),
+        margin=pl.Series(estimate.margin),
+        trees_margin=pl.Series(estimate.trees_margin),
+        linear_margin=pl.Series(estimate.linear_margin),
+    )
+
+
+def forward(
+    snapshots: pl.DataFrame,
+    contracts: pl.DataFrame,
+    settings: Settings,
+    *,
+    learn: Callable[[Known], Propensity],
+    happened: Callable[[int], pl.Expr] = outcomes.expanded,
+    say: Callable[[Step], pl.DataFrame] = said,
+    progress: Callable[[int, int], None] | None = None,
+) -> Walked:
+    """Walk forward through a history.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        Rows of a :class:`features.panel.Panel`.
+    contracts : polars.DataFrame
+        :func:`features.contract.timeline`.
+    settings : data.settings.Settings
+        Outcome, the model's usual blend, and where the cuts are.
+    learn : callable
+        Makes a model of what a cut knew; uncalibrated.
+    happened : callable
+        From a horizon in days to whether it happened within it, null while that is unknown.
+    say : callable
+        What is kept of a step; at least the columns of :func:`said`.
+    progress : callable, optional
+        Told cuts done and cuts in all.
+
+    Returns
+    -------
+    Walked
+        Every as-of from the first cut on is judged once.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If nothing could be learned at any cut.
+    """
+    rules = settings.evaluation
+    plan = splits.walk_forward(
+        snapshots["as_of"].unique().to_list(),
+        first=rules.first_as_of,
+        refit_months=rules.refit_months,
+    )
+    parts: list[pl.DataFrame] = []
+    skipped: dict[date, str] = {}
+    for done, split in enumerate(plan):
+        known = splits.known_at(snapshots, contracts, split.cut, settings.outcome)
+        try:
+            learned = learn(known)
+        except HistoryError as error:
+            skipped[split.cut.date()] = str(error)
+        else:
+            if parts:
+                label = known.outcomes.select(
+                    *KEYS, happened=happened(settings.outcome.horizon_days)
+                )
+                seen = pl.concat(parts, how="diagonal").join(label, on=KEYS)
+                share, calibrated = settled(seen, settings.model.linear_share)
+                learned = learned.blended(share).calibrated(calibrated)
+            judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
+            parts.append(say(Step(split.cut, known, learned, judged)))
+        if progress:
+            progress(done + 1, len(plan))
+    if not parts:
+        reason = next(iter(skipped.values()), "the history has no as-of to judge.")
+        raise HistoryError(f"the history is too short for a walk forward: {reason}")
+    return Walked(pl.concat(parts, how="diagonal"), skipped)
+
+
+def settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:
+    """Settle the blend and the map to a probability on what has become known.
+
+    Parameters
+    ----------
+    predictions : polars.DataFrame
+        As of :func:`said`, and ``happened``, null while that is unknown.
+    usual_share : float
+        As for :func:`training.calibration.linear_share`.
+    """
+    known = predictions.filter(pl.col("happened").is_not_null())
+    return calibration.settled(known, usual_share)
