@@ -12,21 +12,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data.errors import HistoryError
 from data.settings import Settings
-from training import (
-    bands,
-    baselines,
-    calibration,
-    date_metrics,
-    metrics,
-    model,
-    outcomes,
-    readiness,
-    splits,
-)
+from training import bands, baselines, chosen, date_metrics, metrics, model, outcomes, readiness
 from training.calibration import Calibration
 from training.model import Propensity
+from training.splits import Known
+from training.walk import KEYS, Step, forward, said, settled
 
 __all__ = ["MODEL", "Evaluation", "figures", "walk"]
 
@@ -48,7 +39,10 @@ class Evaluation:
         ``within_14d`` and so on, the curve; ``early_days``, ``median_days`` and ``late_days``, the
         stated quantiles, the same with ``usual_`` before it, the constants that were best on what
         the cut knew, and ``days_to_limit`` by a straight line; ``expanded_180d``, null until the
-        whole of the 180 days is known, and ``days_to_expansion`` of those that did.
+        whole of the 180 days is known, and ``days_to_expansion`` of those that did. ``simple``
+        names the simple ranking that was best on what the cut knew, and ``simple_score`` is its
+        score, to be compared within an as-of only; ``best_column`` names the column of the
+        catalogue that was, and ``best column so far`` holds its score.
     figures : mapping
         Ranking → figure name → value with interval; over all judged snapshots.
     date_figures : mapping
@@ -165,35 +159,23 @@ def walk(
         If no cut could be trained and judged.
     """
     rules = settings.evaluation
-    plan = splits.walk_forward(
-        snapshots["as_of"].unique().to_list(),
-        first=rules.first_as_of,
-        refit_months=rules.refit_months,
-    )
-    parts: list[pl.DataFrame] = []
-    skipped: dict[date, str] = {}
-    for done, split in enumerate(plan):
-        try:
-            fitted, usual = _trained(
-                split.cut, parts, snapshots, contracts, settings, inputs=inputs
-            )
-        except HistoryError as error:
-            skipped[split.cut.date()] = str(error)
-        else:
-            judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
-            parts.append(_predicted(fitted, judged, cut=split.cut.date(), **usual))
-            if told:
-                told(fitted, judged)
-        if progress:
-            progress(done + 1, len(plan))
-    if not parts:
-        reason = next(iter(skipped.values()), "the history has no as-of to judge.")
-        raise HistoryError(f"the history is too short for a walk forward: {reason}")
-    keys = ["account_id", "as_of"]
+    horizon = settings.outcome.horizon_days
+
+    def learn(known: Known) -> Propensity:
+        return model.fit(
+            known.snapshots, known.outcomes, settings.model, horizon_days=horizon, inputs=inputs
+        )
+
+    def say(step: Step) -> pl.DataFrame:
+        if told:
+            told(step.model, step.judged)
+        return _said(step, horizon, rules.capacity)
+
+    walked = forward(snapshots, contracts, settings, learn=learn, say=say, progress=progress)
     predictions = (
-        pl.concat(parts, how="diagonal")
-        .join(_happened(snapshots, contracts, settings, end), on=keys, how="left")
-        .join(baselines.scores(snapshots), on=keys, how="left")
+        walked.predictions.join(_happened(snapshots, contracts, settings, end), on=KEYS, how="left")
+        .join(baselines.scores(snapshots), on=KEYS, how="left")
+        .with_columns(simple_score=_named_score())
         .sort("as_of", "account_id")
     )
     found_figures = figures(predictions, settings)
@@ -203,8 +185,8 @@ def walk(
         date_metrics.figures(predictions, resamples=rules.resamples, seed=settings.model.seed),
         _over(predictions, _best(found_figures), settings),
         bands.published(predictions, resamples=rules.resamples, seed=settings.model.seed),
-        skipped,
-        *_settled(predictions, settings.model.linear_share),
+        walked.skipped,
+        *settled(predictions.with_columns(happened="expanded"), settings.model.linear_share),
     )
 
 
@@ -227,8 +209,9 @@ def figures(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str
         "probability": known["probability"].to_numpy(),
         "reference": known["base_rate"].to_numpy(),
     }
+    rivals = (*baselines.RANKINGS, chosen.BEST_COLUMN)
     # Probabilities of different cuts carry different calibrations; they rank as they are served.
-    return {MODEL: of("probability", **stated)} | {name: of(name) for name in baselines.RANKINGS}
+    return {MODEL: of("probability", **stated)} | {name: of(name) for name in rivals}
 
 
 def _over(predictions: pl.DataFrame, rival: str, settings: Settings) -> metrics.Figure:
@@ -254,51 +237,32 @@ def _best(figures: Mapping[str, Mapping[str, metrics.Figure]]) -> str:
     return max(rankings, key=lambda name: _value(figures[name], "precision_at_capacity"))
 
 
-def _trained(
-    cut: datetime,
-    earlier: list[pl.DataFrame],
-    snapshots: pl.DataFrame,
-    contracts: pl.DataFrame,
-    settings: Settings,
-    *,
-    inputs: Sequence[str],
-) -> tuple[Propensity, dict[str, float]]:
-    """Train at a cut, settle it on matured predictions of earlier cuts, and say what is usual."""
-    horizon = settings.outcome.horizon_days
-    known = splits.known_at(snapshots, contracts, cut, settings.outcome)
-    fitted = model.fit(
-        known.snapshots, known.outcomes, settings.model, horizon_days=horizon, inputs=inputs
-    )
-    label = known.outcomes.select("account_id", "as_of", expanded=outcomes.expanded(horizon))
-    if earlier:
-        matured = pl.concat(earlier, how="diagonal").join(label, on=["account_id", "as_of"])
-        share, calibrated = _settled(matured, settings.model.linear_share)
-        fitted = fitted.blended(share).calibrated(calibrated)
-    came = known.outcomes.filter(outcomes.expanded(outcomes.LONGEST_DAYS))["days_to_expansion"]
-    base_rate = float(np.mean(label["expanded"].drop_nulls().to_numpy()))
-    return fitted, {"base_rate": base_rate, **date_metrics.usual(came)}
+def _named_score() -> pl.Expr:
+    """The score of the ranking that a row names."""
+    return pl.coalesce(pl.when(pl.col("simple") == name).then(name) for name in baselines.RANKINGS)
 
 
-def _predicted(
-    fitted: Propensity, judged: pl.DataFrame, *, cut: date, **usual: float
-) -> pl.DataFrame:
+def _said(step: Step, horizon_days: int, capacity: int) -> pl.DataFrame:
     """What a cut's model says of the snapshots it judges, beside what the cut knew."""
-    estimate, curve = fitted.estimate(judged), fitted.curve(judged)
-    horizons = fitted.horizons_days
+    found = step.known.outcomes
+    label = found.select(expanded=outcomes.expanded(horizon_days))["expanded"]
+    column = chosen.best_column(step.known, outcomes.expanded(horizon_days))
+    came = found.filter(outcomes.expanded(outcomes.LONGEST_DAYS))["days_to_expansion"]
+    usual = {
+        "base_rate": float(np.mean(label.drop_nulls().to_numpy())),
+        **date_metrics.usual(came),
+    }
+    curve, horizons = step.model.curve(step.judged), step.model.horizons_days
     within = {f"within_{h}d": pl.Series(p) for h, p in zip(horizons, curve.T, strict=True)}
-    constants = {name: pl.lit(value) for name, value in usual.items()}
-    return judged.select(
-        "account_id",
-        "as_of",
-        cut=pl.lit(cut),
-        probability=pl.Series(estimate.probability),
-        low=pl.Series(estimate.low),
-        high=pl.Series(estimate.high),
-        margin=pl.Series(estimate.margin),
-        trees_margin=pl.Series(estimate.trees_margin),
-        linear_margin=pl.Series(estimate.linear_margin),
-        **within | date_metrics.columns(readiness.dates(curve, horizons)) | constants,
-        days_to_limit=baselines.DAYS_TO_LIMIT,
+    return said(step).with_columns(
+        **within | date_metrics.columns(readiness.dates(curve, horizons)),
+        **{name: pl.lit(value) for name, value in usual.items()},
+        days_to_limit=step.judged.select(days=baselines.DAYS_TO_LIMIT)["days"],
+        simple=pl.lit(
+            chosen.best_ranking(step.known, outcomes.expanded(horizon_days), capacity=capacity)
+        ),
+        best_column=pl.lit(f"{column[0]}, {'highest' if column[1] > 0 else 'lowest'} first"),
+        **{chosen.BEST_COLUMN: step.judged.select(s=chosen.by_column(*column))["s"]},
     )
 
 
@@ -315,12 +279,6 @@ def _happened(
         expanded_180d=within_180d,
         days_to_expansion=pl.when(within_180d).then("days_to_expansion"),
     )
-
-
-def _settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:
-    """How much of the margin is the regressions', and its map to a probability."""
-    known = predictions.filter(pl.col("expanded").is_not_null())
-    return calibration.settled(known.with_columns(happened="expanded"), usual_share)
 
 
 def _value(figures: Mapping[str, metrics.Figure], name: str) -> float:

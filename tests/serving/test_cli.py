@@ -20,6 +20,7 @@ from features.catalogue import NAMES
 from serving.cli import main
 from serving.playbook import LIMITS, MOTIONS
 from training import baselines
+from training.chosen import BEST_COLUMN
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -159,7 +160,7 @@ def test_the_figures_can_be_computed_again_from_the_predictions(road: Any) -> No
 
     figures = road.told("evaluate")["figures"]
 
-    assert set(figures) == {"model", *baselines.RANKINGS}
+    assert set(figures) == {"model", *baselines.RANKINGS, BEST_COLUMN}
     for name, found in figures.items():
         score = known["probability" if name == "model" else name]
         assert found["auroc"]["value"] == pytest.approx(roc_auc_score(known["expanded"], score))

@@ -12,7 +12,8 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from data.errors import HistoryError
 from data.settings import Settings
-from training import baselines, evaluate, outcomes, plots, readiness, splits
+from training import baselines, calibration, evaluate, outcomes, plots, readiness, splits
+from training.chosen import BEST_COLUMN
 from training.evaluate import Evaluation
 
 FIRST = date(2024, 1, 1) + timedelta(days=30 * 7)
@@ -83,13 +84,13 @@ def test_a_cut_is_calibrated_on_matured_predictions_of_earlier_cuts_only(
     history: Any, chosen: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[list[str], int]] = []
-    honest = evaluate.calibration.fit
+    honest = calibration.fit
 
     def recording(margin: Any, expanded: Any, groups: list[date]) -> Any:
         seen.append((sorted({str(cut) for cut in groups}), len(margin)))
         return honest(margin, expanded, groups)
 
-    monkeypatch.setattr(evaluate.calibration, "fit", recording)
+    monkeypatch.setattr(calibration, "fit", recording)
     found = evaluate.walk(history.snapshots, history.contracts, chosen, end=history.end)
 
     cuts = [str(cut) for cut in found.predictions["cut"].unique().sort()]
@@ -186,7 +187,7 @@ def test_figures_agree_with_scikit_learn_on_the_predictions(walked: Evaluation) 
 
     figures = {name: {n: f.value for n, f in of.items()} for name, of in walked.figures.items()}
 
-    assert set(figures) == {"model", *baselines.RANKINGS}
+    assert set(figures) == {"model", *baselines.RANKINGS, BEST_COLUMN}
     for name, found in figures.items():
         score = known["probability" if name == "model" else name].to_numpy()
         assert found["auroc"] == pytest.approx(roc_auc_score(happened, score))
@@ -258,23 +259,4 @@ def test_reliability_and_precision_are_drawn(walked: Evaluation) -> None:
 
     assert set(drawn) >= {"reliability.png", "precision_recall.png"}
     lines = drawn["precision_recall.png"].axes[0].get_lines()
-    assert {line.get_label() for line in lines} >= {"model", *baselines.RANKINGS}
-
-
-def test_simple_rankings_put_the_unknown_last() -> None:
-    known = {
-        "seat_utilization": [0.85, None],
-        "active_users_30d": [3.0, None],
-        "events_30d": [9.0, None],
-        "seat_days_to_ceiling": [None, None],
-        "usage_days_to_limit": [40.0, None],
-    }
-    snapshots = pl.DataFrame(
-        {"account_id": ["a", "b"], "as_of": [FIRST] * 2} | known,
-        schema_overrides=dict.fromkeys(known, pl.Float64),
-    )
-
-    found = baselines.scores(snapshots)
-
-    assert found.row(0)[2:] == (0.85, 3.0, 1.0, 9.0, -40.0)
-    assert np.all(np.array(found.row(1)[2:]) < np.array(found.row(0)[2:]))
+    assert {line.get_label() for line in lines} >= {"model", *plots.DRAWN}
