@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 __all__ = [
     "MONTH_DAYS",
     "Adoption",
+    "Backtest",
     "Columns",
     "Crm",
     "Eligibility",
@@ -28,6 +29,7 @@ __all__ = [
     "Seats",
     "Section",
     "Tables",
+    "Team",
 ]
 
 MONTH_DAYS: Final = 30
@@ -225,6 +227,20 @@ class Evaluation(Section):
     resamples: int = Field(200, ge=20, le=10_000, description="Account bootstraps per interval.")
 
 
+class Team(Section):
+    """Who works the list, and how long it takes: from it follows the capacity."""
+
+    csms: int | None = Field(
+        None, ge=1, description="Customer-success managers; else those the accounts table names."
+    )
+    hours_per_month: float | None = Field(
+        None, gt=0, le=720, description="Hours each has for expansion in 30 days; sets capacity."
+    )
+    minutes_per_account: float = Field(
+        60, gt=0, le=10_000, description="Minutes that one worked account takes."
+    )
+
+
 class Gate(Section):
     """What a model must show before it is promoted."""
 
@@ -233,6 +249,41 @@ class Gate(Section):
     )
     confidence: float = Field(
         0.9, gt=0.5, lt=1, description="One-sided, of the bounds that a model must clear."
+    )
+
+
+class Backtest(Section):
+    """The replay of history: how the ways of working that compete with the model go."""
+
+    rest_days: int = Field(
+        60,
+        ge=1,
+        le=360,
+        description="An account that was worked is left alone for so long: a horizon, so that one"
+        " expansion is not asked about twice.",
+    )
+    caught_within_days: int = Field(
+        60,
+        ge=1,
+        le=180,
+        description="A flag counts for an expansion of so many days, its own included: the horizon"
+        " that the model is asked about.",
+    )
+    review_minutes: float = Field(
+        2.0,
+        gt=0,
+        le=480,
+        description="To look at one account in a manual review: find its row, and hold use against"
+        " the contract.",
+    )
+    review_share: float = Field(
+        0.75, gt=0, le=2, description="Share of the limit above which a manual review takes note."
+    )
+    rule_share: float = Field(
+        0.8, gt=0, le=2, description="Share of the limit at which the CRM and event rules fire."
+    )
+    rule_days: int = Field(
+        3, ge=1, le=90, description="Days in a row that the event rule waits for."
     )
 
 

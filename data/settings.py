@@ -21,6 +21,7 @@ from data.errors import SettingsError
 from data.sections import (
     MONTH_DAYS,
     Adoption,
+    Backtest,
     Columns,
     Crm,
     Eligibility,
@@ -36,11 +37,13 @@ from data.sections import (
     Seats,
     Section,
     Tables,
+    Team,
 )
 
 __all__ = [
     "MONTH_DAYS",
     "Adoption",
+    "Backtest",
     "Columns",
     "Crm",
     "Eligibility",
@@ -56,6 +59,7 @@ __all__ = [
     "Seats",
     "Settings",
     "Tables",
+    "Team",
     "load",
 ]
 
@@ -87,7 +91,9 @@ class Settings(Section):
     eligibility: Eligibility = Eligibility()
     model: Model = Model()
     evaluation: Evaluation = Evaluation()
+    team: Team = Team()
     gate: Gate = Gate()
+    backtest: Backtest = Backtest()
     scoring: Scoring = Scoring()
     crm: Crm = Crm()
     registry: Registry = Registry()
