@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from features.catalogue import NAMES, SIGNALS, by_name
 from training import frames
 from training.model import Propensity, Snapshots
+from training.simple import Simple
 
 __all__ = ["Explanation", "explain", "sentence"]
 
@@ -48,13 +49,13 @@ class Explanation:
         return f"Explanation(of {len(self.base):,} snapshots by {kinds} signals)"
 
 
-def explain(model: Propensity, snapshots: Snapshots, *, most: int = 3) -> Explanation:
+def explain(model: Propensity | Simple, snapshots: Snapshots, *, most: int = 3) -> Explanation:
     """Explain the probability of each snapshot.
 
     Parameters
     ----------
-    model : Propensity
-        The model that scored them.
+    model : Propensity or Simple
+        What scored them.
     snapshots : polars.DataFrame or pandas.DataFrame
         Rows of a :class:`features.panel.Panel`.
     most : int

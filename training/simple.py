@@ -1,0 +1,265 @@
+"""The best simple ranking with a probability: what is served while no model has earned its place.
+
+One regression per member on the ranking's score alone, held to rise with it. So the list is in the
+ranking's own order, and probability, interval, curve, dates and reasons are read as from a model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from data.errors import HistoryError
+from data.settings import Settings
+from features.catalogue import NAMES
+from training import (
+    bands,
+    baselines,
+    calibration,
+    chosen,
+    frames,
+    linear,
+    outcomes,
+    samples,
+    splits,
+)
+from training.calibration import Calibration
+from training.linear import Linear
+from training.model import INPUTS, Array, Estimate, Snapshots, stated
+
+__all__ = ["Simple", "fit", "train"]
+
+# What the quantiles of the past do not tell apart, such as values beyond them all, stays apart.
+_ORDER: Final = 1e-6
+_KEYS: Final = ("account_id", "as_of")
+_FREE: Final = 1e-3  # next to no penalty
+
+
+@dataclass(frozen=True)
+class Simple:
+    """A simple ranking that states probabilities; it is asked as a model is.
+
+    Attributes
+    ----------
+    ranking : str
+        One of :data:`training.baselines.RANKINGS`.
+    linear : training.linear.Linear
+        One regression per member, on the ranking's score.
+    horizons_days : tuple of int
+        Of the curve, rising.
+    horizon_days : int
+        That of *the* probability.
+    unseen_spread : float
+        Standard deviation of the log-odds between accounts that look alike.
+    calibration : training.calibration.Calibration
+        The map from margin to probability.
+    bands : tuple of mapping
+        What became of each band of probability in the past; :func:`training.bands.published`.
+    """
+
+    ranking: str
+    linear: Linear
+    horizons_days: tuple[int, ...]
+    horizon_days: int
+    unseen_spread: float
+    calibration: Calibration = field(default_factory=Calibration)
+    bands: tuple[Mapping[str, Any], ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"Simple({self.ranking}; horizons {list(self.horizons_days)} days; {self.calibration})"
+        )
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that the ranking reads and that may be told as reasons."""
+        read = baselines.RANKINGS[self.ranking].meta.root_names()
+        return tuple(name for name in dict.fromkeys(read) if name in INPUTS)
+
+    def score(self, snapshots: Snapshots) -> Array:
+        """Score as the ranking itself does; unknown is lowest."""
+        rows = frames.taken(snapshots, [*_KEYS, *NAMES])
+        return baselines.scores(rows)[self.ranking].cast(pl.Float64).to_numpy()
+
+    def estimate(self, snapshots: Snapshots, horizon_days: int | None = None) -> Estimate:
+        """Estimate the probability that each snapshot expands within a horizon.
+
+        Parameters
+        ----------
+        snapshots : polars.DataFrame or pandas.DataFrame
+            Rows of a :class:`features.panel.Panel`: all that are compared with each other.
+        horizon_days : int, optional
+            Days after the as-of, end excluded; its own horizon by default.
+
+        Returns
+        -------
+        training.model.Estimate
+            One value per snapshot, in order; a higher score has a higher margin.
+        """
+        score = self.score(snapshots)
+        margins = self.linear.margins(score[:, None], horizon_days or self.horizon_days)
+        apart = _ORDER * np.sign(score) * np.log1p(np.abs(score))
+        return stated(margins + apart, self.calibration, self.unseen_spread)
+
+    def curve(self, snapshots: Snapshots) -> Array:
+        """P(expansion within h days) for each snapshot and horizon.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_snapshots, n_horizons)
+            Rising along each row.
+        """
+        return np.column_stack(
+            [self.estimate(snapshots, h).probability for h in self.horizons_days]
+        )
+
+    def contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
+        """Give what the ranking adds to the margin, on the columns that it was read from.
+
+        Returns
+        -------
+        contributions : numpy.ndarray, shape (n_snapshots, n_inputs)
+            Of the limit that is nearer, where the ranking is days to limit; else in equal parts.
+        base : numpy.ndarray, shape (n_snapshots,)
+            Base + contributions = margin.
+        """
+        margin = self.estimate(snapshots).margin
+        base = np.full(len(margin), self.linear.level(self.horizon_days))
+        return (margin - base)[:, None] * self._parts(snapshots), base
+
+    def calibrated(self, found: Calibration) -> "Simple":
+        """Return the same ranking with another map from margin to probability."""
+        return replace(self, calibration=found)
+
+    def _parts(self, snapshots: Snapshots) -> Array:
+        """What share of the score each column has; each row adds up to 1."""
+        columns = frames.taken(snapshots, self.inputs).cast(pl.Float64).to_numpy()
+        told = ~np.isnan(columns)
+        if baselines.RANKINGS[self.ranking].meta.eq(-baselines.DAYS_TO_LIMIT):
+            nearest = np.nanmin(np.where(told, columns, np.inf), axis=1, keepdims=True)
+            told &= columns == nearest
+        told |= ~told.any(axis=1, keepdims=True)
+        return np.asarray(told / told.sum(axis=1, keepdims=True))
+
+
+def fit(ranking: str, known: splits.Known, settings: Settings) -> Simple:
+    """Fit a simple ranking's probability on every window that is complete.
+
+    Parameters
+    ----------
+    ranking : str
+        One of :data:`training.baselines.RANKINGS`.
+    known : training.splits.Known
+        Snapshots, with the outcomes that a cut knew.
+    settings : data.settings.Settings
+        Horizons, members and seed, as for the model; there is no penalty, on a single column.
+
+    Returns
+    -------
+    Simple
+        Uncalibrated; the same data, settings and seed give the same numbers.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
+    """
+    horizon, rules = settings.outcome.horizon_days, settings.model
+    labels = samples.labels(known.outcomes, rules, horizon)
+    score = baselines.scores(known.snapshots)[ranking].cast(pl.Float64).to_numpy()
+    regressed = linear.fit(
+        score[:, None],
+        labels,
+        samples.bootstraps(known.snapshots, labels, rules),
+        horizon_days=horizon,
+        ridge=_FREE,
+        directions=[1],
+    )
+    return Simple(ranking, regressed, tuple(labels), horizon, rules.unseen_spread)
+
+
+def train(
+    snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
+) -> Simple:
+    """Choose the simple ranking that was best on all that is known, and settle its probability.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        Rows of a :class:`features.panel.Panel`.
+    contracts : polars.DataFrame
+        :func:`features.contract.timeline`.
+    settings : data.settings.Settings
+        Outcome, capacity, model and evaluation.
+    end : datetime.datetime
+        What is known before this moment, UTC.
+
+    Returns
+    -------
+    Simple
+        Calibrated on what it would have said at the cuts of the walk forward, where that helps.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        As for :func:`fit`.
+    """
+    known = splits.known_at(snapshots, contracts, end, settings.outcome)
+    happened = outcomes.expanded(settings.outcome.horizon_days)
+    ranking = chosen.best_ranking(known, happened, capacity=settings.evaluation.capacity)
+    last = fit(ranking, known, settings)
+    said = _walked(ranking, snapshots, contracts, settings)
+    if said is None:
+        return last
+    judged = _labelled(said, known, settings)
+    told = bands.published(
+        judged, resamples=settings.evaluation.resamples, seed=settings.model.seed
+    )
+    return replace(last, calibration=_settled(judged), bands=tuple(told))
+
+
+def _walked(
+    ranking: str, snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings
+) -> pl.DataFrame | None:
+    """What each cut would have said, calibrated on what earlier ones said; None if none could."""
+    rules = settings.evaluation
+    plan = splits.walk_forward(
+        snapshots["as_of"].unique().to_list(),
+        first=rules.first_as_of,
+        refit_months=rules.refit_months,
+    )
+    parts: list[pl.DataFrame] = []
+    for split in plan:
+        known = splits.known_at(snapshots, contracts, split.cut, settings.outcome)
+        try:
+            fitted = fit(ranking, known, settings)
+        except HistoryError:  # too few expansions so far
+            continue
+        if parts:
+            fitted = fitted.calibrated(_settled(_labelled(pl.concat(parts), known, settings)))
+        judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
+        estimate = fitted.estimate(judged)
+        parts.append(
+            judged.select(
+                *_KEYS,
+                cut=pl.lit(split.cut.date()),
+                margin=pl.Series(estimate.margin),
+                probability=pl.Series(estimate.probability),
+            )
+        )
+    return pl.concat(parts) if parts else None
+
+
+def _labelled(said: pl.DataFrame, known: splits.Known, settings: Settings) -> pl.DataFrame:
+    label = outcomes.expanded(settings.outcome.horizon_days)
+    return said.join(known.outcomes.select(*_KEYS, expanded=label), on=_KEYS, how="inner")
+
+
+def _settled(judged: pl.DataFrame) -> Calibration:
+    known = judged.drop_nulls("expanded")
+    happened = known["expanded"].to_numpy().astype(np.float64)
+    return calibration.fit(known["margin"].to_numpy(), happened, known["cut"].to_list())
