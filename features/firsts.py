@@ -13,6 +13,7 @@ from features import kept
 __all__ = ["earliest", "settled"]
 
 _Merge = Callable[[Sequence[Path]], pl.DataFrame]
+_ROWS_AT_ONCE = 2_000_000  # grouping takes several times the memory of the rows
 
 
 def earliest(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
@@ -31,7 +32,15 @@ def earliest(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
         The same columns and ``several``: whether the key has more than one row. Each row's day
         precedes those of all rows of the key that were known before. In no order.
     """
-    held = rows.select(*key, "day", "known_day").collect(engine="streaming").lazy()
+    held = rows.select(*key, "day", "known_day").collect(engine="streaming")
+    parts = held.height // _ROWS_AT_ONCE + 1
+    if parts == 1:
+        return _earliest(held.lazy(), key)
+    part = held.select(pl.struct(key).hash() % parts).to_series()
+    return pl.concat([_earliest(held.filter(part == n).lazy(), key) for n in range(parts)])
+
+
+def _earliest(held: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
     day, known_day = (pl.col(name).to_physical().cast(pl.Int64) for name in ("day", "known_day"))
     found = (
         held.group_by(key)
