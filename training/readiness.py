@@ -87,26 +87,19 @@ def dates(curve: Array, horizons_days: Sequence[int]) -> Dates:
         rate = (hazard[:, -1] - hazard[:, -2]) / (days[-1] - days[-2])
         hazard = np.hstack([hazard, (hazard[:, -1] + rate * (LONGEST_DAYS - days[-1]))[:, None]])
         days = np.append(days, LONGEST_DAYS)
-    within = -np.expm1(-_at(hazard, days, LONGEST_DAYS))
+    # No horizon lies beyond the last day.
+    within = -np.expm1(-hazard[:, -1])
     early, median, late = (
         _crossing(hazard, days, -np.log1p(-quantile * within)) for quantile in _QUANTILES
     )
     return Dates(within, early, median, late)
 
 
-def _at(hazard: Array, days: Array, day: float) -> Array:
-    return np.array([np.interp(day, days, row) for row in hazard])
-
-
 def _crossing(hazard: Array, days: Array, level: Array) -> Array:
     """First day on which each row's hazard reaches its level; where flat, the earliest such day."""
-    pairs = zip(hazard, level, strict=True)
-    return np.array([_first_day(row, days, wanted) for row, wanted in pairs])
-
-
-def _first_day(hazard: Array, days: Array, wanted: float) -> float:
-    step = int(np.searchsorted(hazard, wanted).clip(0, len(days) - 1))
-    if step == 0:
-        return 0.0
-    share = (wanted - hazard[step - 1]) / (hazard[step] - hazard[step - 1])
-    return float(days[step - 1] + share * (days[step] - days[step - 1]))
+    last = len(days) - 1
+    step = (hazard < level[:, None]).sum(axis=1).clip(0, last)
+    rows, before = np.arange(len(hazard)), np.maximum(step - 1, 0)
+    low, high = hazard[rows, before], hazard[rows, step]
+    share = np.divide(level - low, high - low, out=np.zeros(len(rows)), where=step > 0)
+    return np.asarray(days[before] + share * (days[step] - days[before]))
