@@ -1,5 +1,6 @@
 """History replayed week by week: how would each way of working have done, with the same hours?"""
 
+from training.backtest.replay import run
 from training.backtest.result import FIGURES, Backtest, Way
 
-__all__ = ["FIGURES", "Backtest", "Way"]
+__all__ = ["FIGURES", "Backtest", "Way", "run"]

@@ -124,7 +124,10 @@ def judged(plan: Plan, worked: Worked, ground: Ground, hours: Hours) -> Verdict:
     noticed = _first(worked, ground, ground.full - ground.within_days + 1)
     lead = np.where(caught >= 0, ground.day - caught, np.nan)
     lag = np.where(full_inside & (noticed >= 0), noticed - ground.full, np.nan)
-    hits, false = (worked.account[(expanded == value).fill_null(value=False)] for value in (1, 0))
+    hits, false = (
+        worked.account[expanded.eq_missing(pl.Series([value])).to_numpy()]
+        for value in (True, False)
+    )
     looking, working = worked.looks * hours.per_look, len(worked.account) * hours.per_account
     figures = {
         **_shares(lead, ground),

@@ -47,8 +47,8 @@ class Plan:
     offers : callable
         From the number of a day to a score per account, higher first; nan where not offered.
     stretch : numpy.ndarray of int, shape (n_accounts, n_days), optional
-        The first day of the stretch that an account is in: once worked, it is not offered again
-        in the same stretch,
+        The stretch that an account is in, by the day before its first: once worked, it is not
+        offered again in the same stretch,
     once : numpy.ndarray of bool, shape (n_days,), optional
         on these days; all by default.
     reviewed : bool
@@ -98,17 +98,20 @@ def nightly(fullness: Array, *, share: float) -> Plan:
     )
 
 
-def events(fullness: Array, *, share: float, days: int) -> Plan:
-    """Flag an account that has stood at a share for some days in a row, once per stretch."""
-    streak = streaks(fullness >= share)
-    # A stretch is known by its first day; before the first column none is known to have begun.
-    start = np.arange(fullness.shape[1]) - streak
+def events(fullness: Array, *, share: float, days: int, before: int = 0) -> Plan:
+    """Flag an account that has stood at a share for some days in a row, once per stretch.
+
+    So many columns lie ``before`` the first day that is replayed: a stretch may begin in them.
+    """
+    streak = streaks(fullness >= share)[:, before:]
+    # A stretch is known by the day before its first.
+    start = np.arange(streak.shape[1]) - streak
     return Plan(
         "event rule",
         f"Every day, accounts at {share:.0%} of seats or usage or above for {days} days in a row,"
         " the fullest first; once in each such stretch.",
-        np.ones(fullness.shape[1], dtype=bool),
-        lambda day: _where(fullness[:, day], streak[:, day] >= days),
+        np.ones(streak.shape[1], dtype=bool),
+        lambda day: _where(fullness[:, before + day], streak[:, day] >= days),
         stretch=start,
         claim=CLAIMS["events"],
     )

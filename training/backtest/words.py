@@ -1,0 +1,113 @@
+"""What a backtest says in words: its terms, what it assumed, what it cannot know."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from data.settings import Settings
+from training.backtest.judge import BOOK_ACCOUNTS, QUARTER_DAYS, Verdict
+from training.backtest.result import FIGURES
+from training.resampling import Figure
+
+__all__ = ["HINDSIGHT", "definitions", "late_data", "verdict"]
+
+HINDSIGHT: Final = (
+    "Nobody acted on these flags. What was done at the time is in the history: if the team worked"
+    " full accounts then, contacts may have caused or hastened the very expansions that the replay"
+    " finds, and most of all for the rule the team followed.",
+    "A flag that catches an expansion is not one that causes it: most of these accounts expanded"
+    " with nobody replaying anything.",
+    "The hours are taken to be there in every week, for this alone: holidays, renewals and fires"
+    " took some of them, and we do not know which.",
+    "Every flag takes the same minutes, whichever way raised it; a list that says why may take"
+    " fewer, and a false alarm may end sooner.",
+    "The replay is run once: the intervals say how much other accounts would have changed the"
+    " figures, not how the accounts would then have competed for the hours.",
+    "The model's settings are those of today, and may have been chosen with this history in sight;"
+    " each of its models was trained on what was known at its cut.",
+)
+
+
+def definitions(settings: Settings) -> dict[str, str]:
+    """Say what each term means, with the numbers of these settings."""
+    rules, horizon = settings.backtest, settings.outcome.horizon_days
+    words = {
+        "flag": "An account handed to a CSM who has the time, and works it, on a day. What a way"
+        " points at while nobody has the time is no flag.",
+        "caught": f"An expansion whose account was flagged on its day or in the"
+        f" {rules.caught_within_days - 1} days before it. An expansion is what the outcomes of"
+        " training call one, on the day it was booked. One flag can catch several.",
+        "false alarm": f"A flag without an expansion on its day or in the {horizon - 1} days after"
+        " it. Not counted while those days are not all known, or where the only rise in them cannot"
+        " be told from a change of price.",
+        "rest": f"An account that was worked is not flagged again for {rules.rest_days} days,"
+        " whichever way flagged it, and whatever came of it.",
+        "use": "The higher of seat utilisation and the share of the usage limit, of accounts under"
+        " paid contract, from rows known before the day.",
+        "hours": "The same for every way. They come in evenly, day by day; what is not used is"
+        " kept, up to a month's worth, which the team starts with.",
+        "quarter": f"{QUARTER_DAYS} days.",
+        "book": f"{BOOK_ACCOUNTS} accounts under paid contract.",
+        "claim": "What vendors say that such a way catches: their figures, without a definition or"
+        " a source that could be checked.",
+    }
+    return {**words, **FIGURES}
+
+
+def verdict(
+    verdicts: Sequence[Verdict], models: Sequence[str], gain: Figure | None, counted: int
+) -> str:
+    """Say in one sentence what the model adds at the team's hours.
+
+    Parameters
+    ----------
+    verdicts : sequence of Verdict
+        All ways, the best of each kind by expansions caught.
+    models : sequence of str
+        Names of the ways that use the model.
+    gain : training.resampling.Figure or None
+        How much more of the expansions the best of these caught than the best of the others.
+    counted : int
+        Expansions in all.
+    """
+    mine = best([one for one in verdicts if one.way.name in models])
+    rival = best([one for one in verdicts if one.way.name not in models])
+    if rival is None:
+        return "No way of working could be replayed."
+    told = f"{rival.way.name} caught {_of(rival)} of {counted:,} expansions"
+    if mine is None or gain is None or gain.value is None or gain.low is None or gain.high is None:
+        return f"With the same hours {told}, the most of the ways that could be replayed."
+    word = "more than" if gain.low > 0 else "fewer than" if gain.high < 0 else "no different from"
+    return (
+        f"With the same hours {mine.way.name} caught {_of(mine)} of {counted:,} expansions,"
+        f" {word} the best of the other ways beyond noise: {rival.way.name} caught {_of(rival)}, a"
+        f" difference of {gain.value:+.1%} ({gain.low:+.1%} to {gain.high:+.1%})."
+    )
+
+
+def best(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """The way that caught most; of equal ones the first."""
+    return max(verdicts, key=lambda one: one.way.caught, default=None)
+
+
+def late_data(contracts: pl.DataFrame, *, events_lag: bool) -> list[str]:
+    """Say for which tables the moment of becoming known had to be assumed."""
+    told = []
+    unstated = int((~contracts["booked"]).sum())
+    if unstated:
+        told.append(
+            f"{unstated:,} of {contracts.height:,} contract rows do not say when they were booked:"
+            " the day they came into force stands in, so what was entered late looks as if it had"
+            " been known in time."
+        )
+    if not events_lag:
+        told.append(
+            "No event says that it became known later than it happened: a file that came late looks"
+            " as if it had been there in time, which favours whatever looks daily."
+        )
+    return told
+
+
+def _of(one: Verdict) -> str:
+    return str(one.way.figures["share_flagged"])
