@@ -29,7 +29,15 @@ DOORS = {
     "lightgbm": {"training/model.py", "training/trees.py", "training/artifact.py"},
     "optuna": {"training/search.py", "training/studies.py"},
     "sqlalchemy": {"serving/crm/sql.py", "data/database.py", "training/studies.py"},
-    "matplotlib": {"training/plots.py", "training/drivers.py", "training/record.py"},
+    "matplotlib": {
+        "training/plots.py",
+        "training/drivers.py",
+        "training/record.py",
+        "serving/report/paint.py",
+        "serving/report/strokes.py",
+        "serving/report/probability_charts.py",
+        "serving/report/way_charts.py",
+    },
 }
 
 

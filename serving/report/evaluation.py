@@ -1,0 +1,138 @@
+"""The page of a walk through history: what the model would have been worth, and how we know."""
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from data.settings import Settings
+from serving.report import causes, compared, provenance, strokes, truth
+from serving.report.page import Fact, Note, Page, Row, Section, Table, render
+from serving.report.words import cell, interval, title
+from training.evaluate import MODEL, Evaluation
+from training.model import Propensity
+from training.pipeline import History
+from training.resampling import Figure
+
+__all__ = ["html"]
+
+_SIGNALS: Final = 14
+
+
+def html(
+    walked: Evaluation,
+    past: History,
+    settings: Settings,
+    explained: tuple[Propensity, pl.DataFrame] | None = None,
+) -> str:
+    """Write the evaluation as one self-contained HTML page.
+
+    Parameters
+    ----------
+    walked : training.evaluate.Evaluation
+        The walk through history.
+    past : training.pipeline.History
+        What it walked through.
+    settings : data.settings.Settings
+        What shaped it; nothing that may hold a secret is shown.
+    explained : tuple of Propensity and polars.DataFrame, optional
+        The last cut's model and the snapshots it judged, to show what moves its scores.
+
+    Returns
+    -------
+    str
+        The same for the same input; of accounts it holds counts only.
+    """
+    known = walked.predictions.filter(pl.col("expanded").is_not_null())
+    both = known["expanded"].n_unique() == 2
+    sections = [
+        compared.rankings(walked, known, settings, both=both),
+        truth.probability(walked, known, settings, both=both),
+        truth.dates(walked),
+        compared.over_time(walked, known, settings),
+        _causes(explained),
+        provenance.left_out(walked, past),
+        provenance.method(settings),
+        provenance.made_from(past, settings),
+    ]
+    horizon = settings.outcome.horizon_days
+    return render(
+        Page(
+            title="What the model would have been worth",
+            about=_about(walked, known, past, horizon),
+            verdict=walked.verdict(),
+            facts=_facts(walked, known, settings.evaluation.capacity) if both else (),
+            sections=sections,
+        )
+    )
+
+
+def _about(walked: Evaluation, known: pl.DataFrame, past: History, horizon_days: int) -> str:
+    predictions = walked.predictions
+    return (
+        f"A walk through history up to {past.as_of:%Y-%m-%d}: {predictions['cut'].n_unique()}"
+        " models, each trained on what was known at its cut, judged on what came after it."
+        f" {predictions.height:,} predictions, {known.height:,} with a known outcome, of"
+        f" {known['account_id'].n_unique():,} accounts; {known['expanded'].sum():,} expanded within"
+        f" {horizon_days} days."
+    )
+
+
+def _facts(walked: Evaluation, known: pl.DataFrame, capacity: int) -> list[Fact]:
+    mine, best = walked.figures[MODEL], walked.best_simple()
+    rule = walked.figures[best]
+    rate = float(np.mean(known["expanded"].to_numpy()))
+    says = {
+        "auroc": f"against {cell('auroc', rule['auroc']).value} for {best}",
+        "average_precision": f"any order has {rate:.3f}",
+        "precision_at_capacity": f"of {capacity} accounts worked per as-of;"
+        f" {cell('precision_at_capacity', rule['precision_at_capacity']).value} by {best}",
+        "recall_at_capacity": "of all expansions are among them",
+        "log_loss_skill": "saved against the base rate; above 0 is better",
+        "observed_to_expected": "1 is right",
+        "calibration_error": "typical gap of stated and observed; 0 is right",
+    }
+    facts = [_fact(name, mine[name], told) for name, told in says.items() if name in mine]
+    error, usual = (walked.date_figures[f"date_error_days{k}"] for k in ("", "_usual"))
+    if error.value is not None and usual.value is not None:
+        told = f"on average; the usual day is off by {usual.value:.0f}"
+        facts.append(_fact("date_error_days", error, told))
+    return facts
+
+
+def _fact(name: str, figure: Figure, says: str) -> Fact:
+    return Fact(title(name), cell(name, figure).value, interval(name, figure), says)
+
+
+def _causes(explained: tuple[Propensity, pl.DataFrame] | None) -> Section:
+    heading = "What drives it"
+    if explained is None or explained[1].is_empty():
+        return Section("drivers", heading, [Note("No model was handed over to be explained.")])
+    model, judged = explained
+    found = causes.signals(model, judged)
+    shown = found.head(_SIGNALS)
+    of_all = sum(shown["size"]) / max(sum(found["size"]), 1e-12)
+    rows: list[Row] = [
+        [row["signal"], f"{row['size']:.3f}", row["feature"], row["direction"]]
+        for row in shown.rows(named=True)
+    ]
+    as_ofs = sorted(judged["as_of"].unique())
+    return Section(
+        "drivers",
+        heading,
+        [
+            Note(
+                f"The last cut's model on the {judged.height:,} snapshots that it judged, as-ofs"
+                f" {as_ofs[0]} to {as_ofs[-1]}. The {shown.height} signals shown make {of_all:.0%}"
+                " of all moves. A signal that moves the score need not cause the expansion."
+            ),
+            strokes.pushes(shown),
+            Table(
+                "Mean absolute contribution to the log-odds, and what its leading feature does",
+                ["signal", "mean size", "leading feature", "direction"],
+                rows,
+                words=frozenset({0, 2, 3}),
+                beside=True,
+            ),
+        ],
+    )

@@ -1,0 +1,211 @@
+"""Charts as inline SVG in the colours of the page, so that light, dark and print look right.
+
+Matplotlib draws with the colours of the light scheme; in the SVG each becomes the CSS variable of
+its name, and text stays text in the page's own font.
+"""
+
+import io
+import re
+import warnings
+from typing import Any, Final
+from xml.etree import ElementTree
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import PercentFormatter
+
+__all__ = ["DARK", "LIGHT", "RIVALS", "axes", "percent", "plain", "styled", "svg", "widen"]
+
+# Every colour has one name; two names never share a value, for the value finds the name.
+LIGHT: Final = {
+    "paper": "#ffffff",
+    "ink": "#1a1c20",
+    "muted": "#565c66",
+    "line": "#d7dae0",
+    "faint": "#a9afb8",
+    "panel": "#f5f6f8",
+    "model": "#1f4e9c",
+    "rival-1": "#b4540a",
+    "rival-2": "#2a7a4d",
+    "rival-3": "#80498b",
+}
+DARK: Final = {
+    "paper": "#15181d",
+    "ink": "#e8eaee",
+    "muted": "#a7aeb8",
+    "line": "#353a43",
+    "faint": "#6a717c",
+    "panel": "#1d2127",
+    "model": "#85b4ff",
+    "rival-1": "#f0a35e",
+    "rival-2": "#70c99a",
+    "rival-3": "#d2a0dc",
+}
+# Told apart by colour and dash alike, for print and for colour-blind eyes.
+RIVALS: Final[tuple[dict[str, Any], ...]] = tuple(
+    {"color": LIGHT[f"rival-{number}"], "linestyle": dash, "linewidth": 1.4}
+    for number, dash in enumerate(("--", "-.", (0, (1, 1))), start=1)
+)
+_STYLE: Final[Any] = {
+    "axes.edgecolor": LIGHT["muted"],
+    "axes.labelcolor": LIGHT["muted"],
+    "axes.labelsize": 11,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 11,
+    "errorbar.capsize": 0,
+    "font.size": 11,
+    "grid.color": LIGHT["line"],
+    "grid.linewidth": 0.7,
+    "legend.fontsize": 11,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.color": LIGHT["ink"],
+    "text.parse_math": False,  # a dollar in a name is a dollar
+    "xtick.color": LIGHT["muted"],
+    "xtick.labelsize": 11,
+    "ytick.color": LIGHT["muted"],
+    "ytick.labelsize": 11,
+}
+styled = matplotlib.rc_context(_STYLE)  # around whatever draws: a decorator
+_NAMES: Final = {value: name for name, value in LIGHT.items()}
+_WIDTH_PT: Final = 440
+_SVG: Final = "{http://www.w3.org/2000/svg}"
+_LINK: Final = "{http://www.w3.org/1999/xlink}href"
+# Nothing refers to a group; the size is the page's to say.
+_DROPPED: Final = {"svg": ("width", "height", "version"), "g": ("id",)}
+_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
+
+
+def axes(
+    x: str,
+    y: str,
+    *,
+    height_pt: float = 300,
+    rows: int = 1,
+    **layout: Any,  # noqa: ANN401
+) -> tuple[Figure, Any]:
+    """Open a chart as wide as a phone reads it, and label its axes.
+
+    Parameters
+    ----------
+    x, y : str
+        What the axes show, with the unit; of the lowest and of the topmost of several.
+    height_pt : float
+        Height where the width is 440.
+    rows : int
+        Charts one above the other, on one x axis.
+    **layout
+        For :meth:`matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The canvas.
+    matplotlib.axes.Axes or sequence of them
+        Where to draw; a sequence where there are several rows.
+    """
+    figure = Figure(figsize=(_WIDTH_PT / 72, height_pt / 72), dpi=72, layout="constrained")
+    figure.patch.set_visible(False)
+    found = figure.subplots(rows, 1, sharex=rows > 1, **layout)
+    every = list(found) if rows > 1 else [found]
+    for each in every:
+        each.patch.set_visible(False)
+    every[-1].set_xlabel(x)
+    every[0].set_ylabel(y)
+    return figure, found
+
+
+def percent(axis: Any, *, highest: float = 1.0) -> None:  # noqa: ANN401 - an axis of either kind
+    """Label shares in per cent, with as many decimals as the span asks for."""
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if highest >= 0.05 else 1))
+
+
+def widen(chart: Axes, *, top: float, room: float = 1.08) -> None:
+    """Start the upright axis at nothing and leave room above the highest mark."""
+    chart.set_ylim(0, top * room if top > 0 else 1)
+
+
+def plain(text: object, most: int = 60) -> str:
+    r"""Make a value from the data fit to stand in a line: no breaks, nothing unseen, not too long.
+
+    Examples
+    --------
+    >>> plain("team\n\x00plan")
+    'team plan'
+    >>> plain("enterprise", most=6)
+    'enter…'
+    """
+    line = " ".join(_UNSEEN.sub(" ", str(text)).split())
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+def svg(figure: Figure, *, key: str, alt: str) -> str:
+    """Write a chart as an SVG element to stand in a page.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        From :func:`axes`.
+    key : str
+        Its name in the page: no other chart may have it.
+    alt : str
+        What it shows, for whoever does not see it.
+
+    Returns
+    -------
+    str
+        One element, the same for the same figure; all its texts are escaped.
+    """
+    file = io.StringIO()
+    for text in figure.findobj(Text):
+        text.set_text(_UNSEEN.sub(" ", text.get_text()))
+    with matplotlib.rc_context({"svg.hashsalt": key}), warnings.catch_warnings():
+        # The reader's fonts draw the text; ours only measure it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    root = ElementTree.fromstring(file.getvalue())  # noqa: S314 - what matplotlib wrote
+    for inner in ("metadata", "defs"):  # the latter holds a style for the page as a whole
+        root.remove(root.find(f"{_SVG}{inner}"))  # type: ignore[arg-type]
+    for element in root.iter():
+        _adapted(element, key)
+    root.attrib |= {"role": "img", "aria-label": plain(alt, most=2000)}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _adapted(element: ElementTree.Element, key: str) -> None:
+    """Take namespaces, sizes and colours off an element, and make its id the chart's own."""
+    element.tag = element.tag.removeprefix(_SVG)
+    element.tail = None
+    if element.tag != "text":
+        element.text = None
+    given, element.attrib = dict(element.attrib), {}
+    for name in _DROPPED.get(element.tag, ()):
+        given.pop(name, None)
+    for name, value in given.items():
+        element.set(*_attribute(name, value, key))
+
+
+def _attribute(name: str, value: str, key: str) -> tuple[str, str]:
+    if name == "id":
+        return name, f"{key}-{value}"
+    if name == _LINK:
+        return "href", f"#{key}-{value.removeprefix('#')}"
+    if name == "clip-path":
+        return name, value.replace("url(#", f"url(#{key}-")
+    if name == "style":
+        return name, _coloured(re.sub(r"font-family:[^;]*;?", "", value))
+    return name, " ".join(value.split())
+
+
+def _coloured(style: str) -> str:
+    return re.sub(r"#[0-9a-f]{6}", lambda found: _variable(found[0]), style)
+
+
+def _variable(color: str) -> str:
+    return f"var(--{_NAMES[color]})" if color in _NAMES else color

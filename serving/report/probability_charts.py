@@ -1,0 +1,202 @@
+"""Charts of probabilities and dates: does it happen as stated, and when?"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+
+from serving.report import paint, strokes
+from serving.report.page import Chart, Table
+from serving.report.words import share
+
+__all__ = ["dates", "months", "net_benefit", "reliability"]
+
+_BARS: Final = 36
+
+
+@paint.styled
+def reliability(rates: pl.DataFrame, stated: pl.Series) -> Chart:
+    """Stated against observed, and how often so much is stated.
+
+    Parameters
+    ----------
+    rates : polars.DataFrame
+        :func:`serving.report.curves.reliability`.
+    stated : polars.Series
+        Every stated probability.
+    """
+    figure, (above, below) = paint.axes(
+        "stated probability; last bar: and above",
+        "share that expanded",
+        height_pt=380,
+        rows=2,
+        height_ratios=[4, 1],
+    )
+    top = float(max(rates["high"].max(), rates["expected"].max()))  # type: ignore[type-var, arg-type]
+    above.plot([0, top], [0, top], label="as stated", **strokes.REFERENCE)
+    _with_intervals(above, rates["expected"], rates["observed"], rates["low"], rates["high"])
+    paint.widen(above, top=top, room=1.05)
+    above.set_xlim(0, top * 1.05)
+    paint.percent(above.yaxis, highest=top)
+    below.hist(
+        stated.to_numpy().clip(max=top), bins=_BARS, range=(0, top), color=strokes.MODEL, alpha=0.6
+    )
+    below.set_yscale("log")
+    below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    below.yaxis.set_minor_locator(NullLocator())
+    below.set_ylabel("snapshots")
+    below.grid(visible=False, axis="x")
+    paint.percent(below.xaxis, highest=top)
+    return strokes.chart(
+        figure,
+        key="reliability",
+        title="Does it happen as often as stated?",
+        says="Snapshots in tenths by stated probability. Dots on the dashed line are exact; upright"
+        " lines are 90% intervals of the observed share. Below, how many snapshots get so much.",
+        numbers=Table(
+            "Stated and observed, by tenth of the stated probability",
+            ["snapshots", "stated", "observed", "90% interval"],
+            [
+                [f"{r['snapshots']:,}", share(r["expected"]), share(r["observed"]), strokes.span(r)]
+                for r in rates.rows(named=True)
+            ],
+        ),
+    )
+
+
+@paint.styled
+def months(counts: pl.DataFrame) -> Chart:
+    """Expansions per as-of; see :func:`serving.report.curves.months`."""
+    figure, axes = paint.axes("as-of", "accounts that expand", height_pt=300)
+    days = counts["as_of"].to_list()
+    axes.fill_between(days, counts["low"], counts["high"], label="90% if exact", **strokes.BAND)
+    axes.plot(days, counts["expected"], marker=".", label="expected", **strokes.BOLD)
+    seen = paint.RIVALS[0] | {"linestyle": "none", "marker": "o", "markersize": 5}
+    axes.plot(days, counts["observed"], label="observed", **seen)
+    highest = max(float(counts[name].max()) for name in ("high", "observed"))  # type: ignore[arg-type]
+    paint.widen(axes, top=highest)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    strokes.dated(axes, days)
+    strokes.legend(figure, columns=3)
+    return strokes.chart(
+        figure,
+        key="months",
+        title="Did it drift?",
+        says="Expansions that the probabilities of each as-of promised, and those that came. In the"
+        " shade lie 90% of outcomes if every probability is exact and no account sways another.",
+        numbers=Table(
+            "Expected and observed expansions, by as-of",
+            ["as-of", "snapshots", "expected", "observed"],
+            [
+                [
+                    str(r["as_of"]),
+                    f"{r['snapshots']:,}",
+                    f"{r['expected']:.1f} ({r['low']:.0f} to {r['high']:.0f})",
+                    f"{r['observed']:,}",
+                ]
+                for r in counts.rows(named=True)
+            ],
+        ),
+    )
+
+
+@paint.styled
+def net_benefit(weighed: pl.DataFrame, rules: Sequence[str]) -> Chart:
+    """Net benefit by threshold; see :func:`serving.report.curves.net_benefit`."""
+    figure, axes = paint.axes(
+        "least chance that is worth a contact", "net expansions per 100 accounts"
+    )
+    at, per = weighed["threshold"], 100.0
+    axes.fill_between(at, weighed["low"] * per, weighed["high"] * per, **strokes.BAND)
+    for name, style in zip(rules, paint.RIVALS, strict=False):
+        axes.plot(at, weighed[name] * per, label=paint.plain(name, 34), **style)
+    axes.plot(
+        at, weighed["everyone"] * per, label="everyone", **(strokes.CONTEXT | {"linewidth": 1.4})
+    )
+    axes.plot(at, weighed["model"] * per, label="model", **strokes.BOLD)
+    axes.axhline(0, label="no one", **strokes.REFERENCE)
+    top = max(float(weighed[name].max()) * per for name in ("high", *rules))  # type: ignore[arg-type]
+    axes.set_ylim(-0.35 * top if top > 0 else -1, top * 1.08 if top > 0 else 1)
+    axes.set_xlim(0, float(at.max()))  # type: ignore[arg-type]
+    paint.percent(axes.xaxis, highest=float(at.max()))  # type: ignore[arg-type]
+    strokes.legend(figure, columns=2)
+    shown = weighed.gather_every(6)
+    return strokes.chart(
+        figure,
+        key="net-benefit",
+        title="Is acting on it better than a rule?",
+        says="Expansions found, less needless contacts at the rate that the threshold implies: who"
+        " acts from 10% upwards takes nine needless contacts for one expansion. Rules state no"
+        " chance, so they act on the same accounts everywhere. Shaded: the model's 90% interval.",
+        numbers=Table(
+            "Net expansions per 100 accounts, by threshold",
+            ["threshold", "model", "90% interval", *rules, "everyone"],
+            [
+                [
+                    share(r["threshold"]),
+                    f"{r['model'] * per:.2f}",
+                    f"{r['low'] * per:.2f} to {r['high'] * per:.2f}",
+                    *(f"{r[name] * per:.2f}" for name in (*rules, "everyone")),
+                ]
+                for r in shown.rows(named=True)
+            ],
+        ),
+    )
+
+
+@paint.styled
+def dates(groups: pl.DataFrame) -> Chart:
+    """Expected and observed days; see :func:`serving.report.curves.dates`."""
+    figure, axes = paint.axes("expected day, mean of each group", "day it came, after the as-of")
+    stated = groups["median"]
+    axes.fill_between(
+        stated, groups["early"], groups["late"], label="stated 80% interval", **strokes.BAND
+    )
+    ends = [0.0, 180.0]
+    axes.plot(ends, ends, label="as expected", **strokes.REFERENCE)
+    seen = {"color": paint.LIGHT["rival-1"], "linewidth": 1.6}
+    axes.vlines(
+        stated, groups["came_10"], groups["came_90"], label="10% to 90% of what came", **seen
+    )
+    axes.plot(
+        stated,
+        groups["came_50"],
+        linestyle="none",
+        marker="o",
+        color=seen["color"],
+        label="median of what came",
+    )
+    span = max(float(stated.max() - stated.min()), 20.0)  # type: ignore[operator, arg-type]
+    middle = float(stated.max() + stated.min()) / 2  # type: ignore[operator, arg-type]
+    axes.set(xlim=(max(middle - 0.6 * span, 0), middle + 0.6 * span), ylim=(0, 185))
+    strokes.legend(figure, columns=2)
+    return strokes.chart(
+        figure,
+        key="dates",
+        title="Does it come when expected?",
+        says="Expansions that came within 180 days of the as-of, in groups by expected day. If the"
+        " dates hold, the dots follow the dashed line and the bars fill the shade.",
+        numbers=Table(
+            "Expected and observed days after the as-of",
+            ["expansions", "expected", "stated 80%", "median came", "10% to 90% came"],
+            [
+                [
+                    f"{r['expansions']:,}",
+                    f"{r['median']:.0f}",
+                    f"{r['early']:.0f} to {r['late']:.0f}",
+                    f"{r['came_50']:.0f}",
+                    f"{r['came_10']:.0f} to {r['came_90']:.0f}",
+                ]
+                for r in groups.rows(named=True)
+            ],
+        ),
+    )
+
+
+def _with_intervals(
+    axes: Axes, x: pl.Series, y: pl.Series, low: pl.Series, high: pl.Series
+) -> None:
+    axes.vlines(x, low, high, color=strokes.MODEL, linewidth=1.2)
+    axes.plot(x, y, marker="o", markersize=5, **strokes.BOLD | {"linewidth": 1.4})

@@ -1,0 +1,194 @@
+"""The evaluation page: every section, also of a history of which little is known."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from data import settings as reading
+from data import simulator
+from data.settings import Evaluation as Rules
+from data.settings import Model, Settings
+from serving.report import evaluation
+from training import evaluate, pipeline
+from training.evaluate import Evaluation
+from training.model import Propensity
+from training.pipeline import History
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+SECTIONS = (
+    "rankings",
+    "probability",
+    "dates",
+    "cuts",
+    "drivers",
+    "left-out",
+    "method",
+    "made-from",
+)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A small company's walk through history, and all that its page is made of."""
+
+    walked: Evaluation
+    past: History
+    settings: Settings
+    explained: tuple[Propensity, pl.DataFrame]
+
+    def page(self) -> str:
+        return evaluation.html(self.walked, self.past, self.settings, self.explained)
+
+    def with_predictions(self, *changes: pl.Expr) -> "Walk":
+        """The same walk, had it come otherwise."""
+        predictions = self.walked.predictions.with_columns(*changes)
+        return replace(self, walked=replace(self.walked, predictions=predictions))
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    folder = tmp_path_factory.mktemp("company")
+    simulator.write(folder, accounts=80, months=20, seed=7)
+    settings = reading.load(folder / "expansion.toml").model_copy(
+        update={
+            "model": Model(members=2, rounds=20, min_leaf_rows=10, horizons_days=(30, 60, 180)),
+            "evaluation": Rules(resamples=20, capacity=5, refit_months=3),
+        }
+    )
+    tables, log = pipeline.read(settings, now=datetime(2026, 6, 1, tzinfo=UTC))
+    as_of = datetime(2026, 6, 1, tzinfo=UTC)
+    past = pipeline.history(settings, tables, log, as_of)
+    judged: list[tuple[Propensity, pl.DataFrame]] = []
+    walked = evaluate.walk(
+        past.panel.snapshots,
+        past.contracts,
+        settings,
+        end=as_of,
+        told=lambda model, snapshots: judged.append((model, snapshots)),
+    )
+    return Walk(walked, past, settings, judged[-1])
+
+
+@pytest.fixture(scope="module")
+def page(walk: Walk) -> str:
+    return walk.page()
+
+
+def section(page: str, key: str) -> str:
+    found = re.search(rf'<section id="{key}".*?</section>', page, re.DOTALL)
+    assert found, key
+    return found[0]
+
+
+def test_the_verdict_stands_above_all(page: str, walk: Walk) -> None:
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', page, re.DOTALL)
+
+    assert verdict
+    assert re.sub(r"<[^>]+>", "", verdict[1]).replace("&#39;", "'") == walk.walked.verdict()
+    assert page.index("verdict") < page.index("<section")
+
+
+def test_every_section_is_there_and_can_be_reached(page: str) -> None:
+    assert re.findall(r'<section id="([^"]+)"', page) == list(SECTIONS)
+    for key in SECTIONS:
+        assert f'<a href="#{key}">' in page
+
+
+def test_every_chart_is_drawn_once(page: str) -> None:
+    assert page.count("<svg") == page.count("<figure") >= 10
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_page_is_one_small_file_without_a_request(page: str) -> None:
+    assert len(page.encode()) < 1_000_000
+    assert not re.search(r"(?:https?:)?//\w", page)
+    assert "<script" not in page
+
+
+def test_the_page_names_no_account(page: str, walk: Walk) -> None:
+    rows = walk.past.tables.accounts.rows
+    for name in [*rows["account_id"], *rows["name"]]:
+        assert name not in page
+
+
+def test_the_figures_are_those_of_the_walk(page: str, walk: Walk) -> None:
+    mine = walk.walked.figures[evaluate.MODEL]["auroc"]
+
+    assert f'{mine.value:.3f} <span class="interval">' in section(page, "rankings")
+    for ranking in walk.walked.figures:
+        assert ranking in section(page, "rankings")
+
+
+def test_who_was_left_out_is_counted_by_reason(page: str, walk: Walk) -> None:
+    counts = walk.past.panel.excluded.group_by("reason").len()
+
+    for reason, count in counts.rows():
+        assert re.search(rf"{re.escape(reason)}</th><td>{count:,}</td>", section(page, "left-out"))
+
+
+def test_the_same_walk_is_the_same_page(page: str, walk: Walk) -> None:
+    assert walk.page() == page
+
+
+def test_words_from_the_data_are_shown_and_not_obeyed(walk: Walk) -> None:
+    excluded = walk.past.panel.excluded.with_columns(reason=pl.lit(HOSTILE))
+    roles = walk.settings.roles.model_copy(update={"login": (HOSTILE,)})
+    cut = next(iter(walk.walked.predictions["cut"]))
+    spoiled = replace(
+        walk,
+        past=replace(walk.past, panel=replace(walk.past.panel, excluded=excluded)),
+        settings=walk.settings.model_copy(update={"roles": roles}),
+        walked=replace(walk.walked, skipped={cut: HOSTILE}),
+    )
+
+    page = spoiled.page()
+
+    assert "<img" not in page
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") == 3
+
+
+def test_where_only_one_outcome_is_known_the_sections_say_so(walk: Walk) -> None:
+    never = walk.with_predictions(
+        pl.when(pl.col("expanded").is_not_null()).then(pl.lit(value=False)).alias("expanded")
+    )
+
+    page = never.page()
+
+    assert re.findall(r'<section id="([^"]+)"', page) == list(SECTIONS)
+    for key in ("rankings", "probability"):
+        assert "Only one outcome is known so far" in section(page, key)
+    assert "No cut has judged both outcomes yet." in section(page, "cuts")
+
+
+def test_where_no_outcome_is_known_the_page_stands_all_the_same(walk: Walk) -> None:
+    unknown = walk.with_predictions(pl.lit(None, pl.Boolean).alias("expanded"))
+
+    page = unknown.page()
+
+    assert "0 with a known outcome" in page
+    assert "Only one outcome is known so far" not in section(page, "rankings")
+    assert "No outcome is known so far" in section(page, "rankings")
+
+
+def test_where_no_date_can_be_judged_the_section_says_so(walk: Walk) -> None:
+    undated = walk.with_predictions(pl.lit(None, pl.Int64).alias("days_to_expansion"))
+
+    assert "No expansion can be judged yet" in section(undated.page(), "dates")
+
+
+def test_without_a_model_to_explain_the_section_says_so(walk: Walk) -> None:
+    page = evaluation.html(walk.walked, walk.past, walk.settings)
+
+    assert "No model was handed over to be explained." in section(page, "drivers")
+
+
+def test_no_secret_of_the_settings_is_shown(walk: Walk) -> None:
+    settings = walk.settings.model_copy(
+        update={"crm": walk.settings.crm.model_copy(update={"url": "postgresql://u:hush@h/d"})}
+    )
+
+    assert "hush" not in replace(walk, settings=settings).page()
