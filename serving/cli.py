@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from data.errors import ExpansionError
-from serving.commands import lists, models, tables
+from serving.commands import backtest, lists, models, tables
 
 __all__ = ["main"]
 
@@ -36,6 +36,7 @@ for command in (
     tables.features,
     models.train,
     models.evaluate,
+    backtest.backtest,
     models.explain_exclusion,
     lists.score,
     lists.show,

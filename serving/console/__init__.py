@@ -1,11 +1,13 @@
 """What a person sees in the terminal: tables, bars, one line per error."""
 
+from serving.console.backtest import backtested
 from serving.console.lists import monday_list, one_account, scored, talk_from
 from serving.console.models import controls, evaluated, exclusion
 from serving.console.tables import checkup, suspicious
 from serving.console.terminal import emit, logs, out, say, stages
 
 __all__ = [
+    "backtested",
     "checkup",
     "controls",
     "emit",

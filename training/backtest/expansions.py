@@ -36,8 +36,9 @@ def found(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataF
     Returns
     -------
     polars.DataFrame
-        ``account_id``, ``day``, and ``before``: the account's expansion before this one, or null;
-        ordered by account and day.
+        ``account_id``, ``day``; ``before``, the account's expansion before this one, or null; and
+        ``since``, the day after that, or the first of the last 180 where that is later: from then
+        on its use is held against it. Ordered by account and day.
     """
     asked = contracts.select("account_id", as_of=pl.col("known").dt.date()).unique()
     of = outcomes.build(asked.sort("account_id", "as_of"), contracts, cut=end, rules=rules)
@@ -46,6 +47,12 @@ def found(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataF
         .select("account_id", day="as_of")
         .sort("account_id", "day")
         .with_columns(before=pl.col("day").shift(1).over("account_id"))
+        .with_columns(
+            since=pl.max_horizontal(
+                pl.col("day") - pl.duration(days=FULL_WITHIN_DAYS - 1),
+                pl.col("before") + pl.duration(days=1),
+            )
+        )
     )
 
 
@@ -93,18 +100,16 @@ def full_from(expansions: pl.DataFrame, daily: Daily, *, share: float) -> pl.Ser
     Returns
     -------
     polars.Series
-        The first such morning of the last 180 up to the expansion's own, after the account's
-        expansion before it; null where there is none.
+        The first such morning from ``since`` up to the expansion's own; null where there is none.
     """
     rows = expansions.join(
         pl.DataFrame({"account_id": daily.accounts}).with_row_index("row"),
         on="account_id",
         maintain_order="left",
     ).with_columns(
-        (pl.col(name) - pl.lit(daily.first)).dt.total_days() for name in ("day", "before")
+        (pl.col(name) - pl.lit(daily.first)).dt.total_days() for name in ("day", "since")
     )
-    last = rows["day"].to_numpy()
-    since = np.maximum(last - FULL_WITHIN_DAYS, rows["before"].fill_null(-1).to_numpy()) + 1
+    last, since = rows["day"].to_numpy(), rows["since"].to_numpy()
     column = since[:, None] + np.arange(FULL_WITHIN_DAYS)
     asked = (column <= last[:, None]) & (column >= 0)
     at = np.where(asked, column, 0)

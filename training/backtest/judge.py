@@ -42,8 +42,9 @@ class Ground:
         Columns of the days whose expansions count.
     row, day : numpy.ndarray of int, shape (n_expansions,)
         Of each expansion that counts.
-    full : numpy.ndarray of int, shape (n_expansions,)
-        Column of the first day at 80 %; negative where it lay before the replay, or nowhere.
+    full, since : numpy.ndarray of int, shape (n_expansions,)
+        Column of the first day at 80 %, negative where it lay before the replay, or nowhere; and of
+        the day from which on it was looked for.
     contracts : polars.DataFrame
         :func:`features.contract.timeline`.
     end : datetime.datetime
@@ -65,6 +66,7 @@ class Ground:
     row: Days
     day: Days
     full: Days
+    since: Days
     contracts: pl.DataFrame
     end: datetime
     rules: Outcome
@@ -121,7 +123,8 @@ def judged(plan: Plan, worked: Worked, ground: Ground, hours: Hours) -> Verdict:
     expanded = flags["expanded"]
     caught = _first(worked, ground, ground.day - ground.within_days + 1)
     full_inside = ground.full >= 0
-    noticed = _first(worked, ground, ground.full - ground.within_days + 1)
+    soon = np.maximum(ground.full - ground.within_days + 1, ground.since)
+    noticed = _first(worked, ground, soon)
     lead = np.where(caught >= 0, ground.day - caught, np.nan)
     lag = np.where(full_inside & (noticed >= 0), noticed - ground.full, np.nan)
     hits, false = (

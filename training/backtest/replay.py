@@ -1,6 +1,6 @@
 """The whole story of a backtest: models, weekly lists, daily figures, the ways, their hours."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -130,7 +130,7 @@ def replay(made: Known, settings: Settings, *, progress: Progress | None = None)
         verdicts[plan.name] = judge.judged(plan, work(plan, ground.book, hours), ground, hours)
         if progress:
             progress("ways", done + 1, len(plans))
-    flags, expanded = judge.told(verdicts, ground, counted.drop("before"))
+    flags, expanded = judge.told(verdicts, ground, counted.drop("before", "since"))
     since = (pl.col("day") - pl.col("before")).dt.total_days()
     repeated = counted.filter(since < rules.caught_within_days).height
     return Backtest(
@@ -152,7 +152,7 @@ def replay(made: Known, settings: Settings, *, progress: Progress | None = None)
         definitions=words.definitions(settings),
         notes=tuple(capacity + _notes(made, settings, full, counted, repeated)),
         hindsight=words.HINDSIGHT,
-        verdict=_verdict(list(verdicts.values()), ground),
+        verdict=_verdict(verdicts, ground),
         flags=flags,
         expanded=expanded,
     )
@@ -198,8 +198,9 @@ def _ground(made: Known, settings: Settings, full: Daily, counted: pl.DataFrame)
         maintain_order="left",
     )
     settled = expansions.settled_days(made.end, settings.outcome)
-    day, since = (
-        (rows[name] - made.start).dt.total_days().fill_null(-1) for name in ("day", "full_from")
+    day, first, since = (
+        (rows[name] - made.start).dt.total_days().fill_null(-1).to_numpy()
+        for name in ("day", "full_from", "since")
     )
     return Ground(
         accounts=full.accounts,
@@ -207,8 +208,9 @@ def _ground(made: Known, settings: Settings, full: Daily, counted: pl.DataFrame)
         book=full.paid[:, expansions.FULL_WITHIN_DAYS :],
         counted=range(settings.backtest.caught_within_days, (settled - made.start).days),
         row=rows["row"].to_numpy().astype(np.int64),
-        day=day.to_numpy(),
-        full=since.to_numpy(),
+        day=day,
+        full=first,
+        since=since,
         contracts=made.past.contracts,
         end=made.past.as_of,
         rules=settings.outcome,
@@ -352,12 +354,12 @@ def _notes(
     return told + words.late_data(made.past.contracts, events_lag=bool(late.collect().item()))
 
 
-def _verdict(verdicts: list[Verdict], ground: Ground) -> str:
-    models = (LIST, LIST_AND_EVENTS)
-    mine = words.best([one for one in verdicts if one.way.name in models])
-    rival = words.best([one for one in verdicts if one.way.name not in models])
+def _verdict(verdicts: Mapping[str, Verdict], ground: Ground) -> str:
+    mine = verdicts.get(LIST)
+    others = [one for name, one in verdicts.items() if name not in (LIST, LIST_AND_EVENTS)]
+    rival = words.best(others)
     gain = judge.advantage(mine, rival, ground) if mine and rival else None
-    return words.verdict(verdicts, models, gain, len(ground.row))
+    return words.verdict(mine, rival, gain, len(ground.row))
 
 
 def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:

@@ -23,8 +23,9 @@ FIGURES: Final[Mapping[str, str]] = {
     "precision": "Share of the flags that were followed by an expansion within the horizon.",
     "lag_days": "Median days from the first day, since the account's last expansion and within 180"
     " days before this one, on which its seats or its usage stood at 80 % of the limit, to the"
-    " first flag; negative where the flag came first.",
-    "lead_days": "Median days from the first flag that counts to the expansion.",
+    " first flag; of the expansions whose account was flagged, and reached 80 % in the replay."
+    " Waiting for hours is part of it; negative where the flag came first.",
+    "lead_days": "Median days from the first flag that counts to the expansion, of those caught.",
     "false_alarms": "Flags without an expansion within the horizon, per quarter (90 days) and CSM.",
     "missed": "Expansions that were not caught, per quarter and 80 accounts under contract.",
     "minutes": "Minutes of looking and of working, per quarter and CSM.",

@@ -55,34 +55,34 @@ def definitions(settings: Settings) -> dict[str, str]:
     return {**words, **FIGURES}
 
 
-def verdict(
-    verdicts: Sequence[Verdict], models: Sequence[str], gain: Figure | None, counted: int
-) -> str:
-    """Say in one sentence what the model adds at the team's hours.
+def verdict(mine: Verdict | None, rival: Verdict | None, gain: Figure | None, counted: int) -> str:
+    """Say in one sentence what the model's list adds with the same hours.
 
     Parameters
     ----------
-    verdicts : sequence of Verdict
-        All ways, the best of each kind by expansions caught.
-    models : sequence of str
-        Names of the ways that use the model.
+    mine, rival : Verdict or None
+        The model's weekly list, and of the ways without a model the one that caught most.
     gain : training.resampling.Figure or None
-        How much more of the expansions the best of these caught than the best of the others.
+        How much more of the expansions the first caught, as a share.
     counted : int
         Expansions in all.
     """
-    mine = best([one for one in verdicts if one.way.name in models])
-    rival = best([one for one in verdicts if one.way.name not in models])
+    if not counted:
+        return "No expansion was booked in the days that count: there is nothing to compare by."
     if rival is None:
-        return "No way of working could be replayed."
-    told = f"{rival.way.name} caught {_of(rival)} of {counted:,} expansions"
+        return "No way of working without a model could be replayed: there is nothing to compare."
     if mine is None or gain is None or gain.value is None or gain.low is None or gain.high is None:
-        return f"With the same hours {told}, the most of the ways that could be replayed."
-    word = "more than" if gain.low > 0 else "fewer than" if gain.high < 0 else "no different from"
+        return (
+            f"No model could be replayed; of the other ways {rival.way.name} caught most:"
+            f" {_of(rival)} of {counted:,} expansions."
+        )
+    level = gain.low <= 0 <= gain.high
+    beyond = "which is not beyond noise" if level else "which is beyond noise"
     return (
-        f"With the same hours {mine.way.name} caught {_of(mine)} of {counted:,} expansions,"
-        f" {word} the best of the other ways beyond noise: {rival.way.name} caught {_of(rival)}, a"
-        f" difference of {gain.value:+.1%} ({gain.low:+.1%} to {gain.high:+.1%})."
+        f"With the same hours the {mine.way.name} caught {_of(mine)} of {counted:,} expansions, and"
+        f" the best of the ways without a model, in hindsight, {rival.way.name}, {_of(rival)}: a"
+        f" difference of {100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to"
+        f" {100 * gain.high:+.1f}), {beyond}."
     )
 
 
@@ -110,4 +110,7 @@ def late_data(contracts: pl.DataFrame, *, events_lag: bool) -> list[str]:
 
 
 def _of(one: Verdict) -> str:
-    return str(one.way.figures["share_flagged"])
+    share = one.way.figures["share_flagged"]
+    if share.value is None or share.low is None or share.high is None:
+        return "none"
+    return f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})"

@@ -1,0 +1,101 @@
+"""How the ways of working would have done, in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from rich import box
+from rich.table import Table
+
+from serving.console.terminal import out
+
+if TYPE_CHECKING:
+    from training.backtest import Backtest, Way
+    from training.resampling import Figure
+
+__all__ = ["backtested"]
+
+_SHARES: Final[Mapping[str, str]] = {
+    "share_flagged": "caught",
+    "share_flagged_14d": "14 d before",
+    "share_flagged_30d": "30 d before",
+    "share_pointed_at": "pointed at",
+}
+_DAYS: Final[Mapping[str, str]] = {"lag_days": "lag, days", "lead_days": "lead, days"}
+_COUNTS: Final[Mapping[str, str]] = {"false_alarms": "false alarms", "missed": "missed"}
+_WORDS: Final = ("flag", "caught", "false alarm", "use", "hours")
+_UNVERIFIED: Final = "Vendors say: their figures, without a definition or a source; not verified."
+
+
+def backtested(found: Backtest) -> None:
+    """Print the ways of working side by side, then what the figures mean and cannot know."""
+    title = (
+        f"{found.expansions:,} expansions of {found.accounts:,.0f} accounts,"
+        f" {found.counted_from} to {found.counted_until}"
+    )
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("way of working", max_width=17)
+    for name in (*list(_SHARES.values())[:1], "vendors say", *list(_SHARES.values())[1:]):
+        table.add_column(name, justify="right")
+    for name in (*_DAYS.values(), *_COUNTS.values(), "min."):
+        table.add_column(name, justify="right")
+    for way in found.ways:
+        table.add_row(way.name, *_cells(way), end_section=True)
+    out.print(table)
+    told = [
+        f"Replayed {found.start} to {found.end}, each day with what was known before it; below each"
+        " figure its 90 % interval over accounts.",
+        f"The team: {found.csms:,} CSM(s), {found.minutes_per_month:,.0f} minutes in 30 days"
+        f" together, {found.minutes_per_account:g} an account worked,"
+        f" {found.review_minutes:g} an account looked at; the same for every way.",
+        "14 d, 30 d before: caught by a flag so early. Pointed at: the condition held in time,"
+        " whether or not anyone had the time. Lag: from 80 % of seats or usage to the flag. Lead:"
+        " from the flag to the expansion. False alarms and minutes: per quarter and CSM. Missed:"
+        " per quarter and 80 accounts.",
+        *(f"{word.capitalize()}: {found.definitions[word]}" for word in _WORDS),
+        _UNVERIFIED,
+        *(f"{way.name}: {way.rule}" for way in found.ways),
+        *_looks(found),
+        *(f"Not replayed: {name}: {why}" for name, why in found.absent.items()),
+        *found.notes,
+        "What hindsight cannot know:",
+        *(f"- {sentence}" for sentence in found.hindsight),
+    ]
+    for sentence in told:
+        out.print(sentence, highlight=False, markup=False)
+    out.print(found.verdict, highlight=False, markup=False, style="bold")
+
+
+def _cells(way: Way) -> list[str]:
+    claim = "" if way.claim is None else way.claim.removesuffix(" caught").replace(" to ", "–")
+    figures = way.figures
+    shares = [_spread(figures[name], "{:.0f}", " %", by=100) for name in _SHARES]
+    days = [_spread(figures[name], "{:.0f}", between=" to ") for name in _DAYS]
+    counts = [_spread(figures[name], "{:.1f}") for name in _COUNTS]
+    minutes = _spread(figures["minutes"], "{:,.0f}")
+    return [shares[0], claim, *shares[1:], *days, *counts, minutes]
+
+
+def _spread(
+    figure: Figure, style: str, unit: str = "", *, by: float = 1, between: str = "–"
+) -> str:
+    """The figure, and below it its interval."""
+    if figure.value is None:
+        return "–"
+    told = style.format(figure.value * by) + unit
+    if figure.low is None or figure.high is None:
+        return told
+    low, high = (style.format(bound * by) for bound in (figure.low, figure.high))
+    return f"{told}\n{low}{between}{high}"
+
+
+def _looks(found: Backtest) -> list[str]:
+    """Say of each review how far it got: what costs time is not done to the end."""
+    return [
+        f"{way.name}: {way.looked:,} looks in {(found.end - found.start).days:,} days, at"
+        f" {found.accounts:,.0f} accounts: {way.minutes_looking:,.0f} minutes of looking and"
+        f" {way.minutes_working:,.0f} of working."
+        for way in found.ways
+        if way.looked
+    ]
