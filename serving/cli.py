@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from data.errors import ExpansionError
-from serving.commands import backtest, lists, models, tables
+from serving.commands import backtest, lists, models, promotion, tables
 
 __all__ = ["main"]
 
@@ -38,6 +38,8 @@ for command in (
     models.evaluate,
     backtest.backtest,
     models.explain_exclusion,
+    promotion.promote,
+    promotion.rollback,
     lists.score,
     lists.show,
 ):

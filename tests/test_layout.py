@@ -22,11 +22,18 @@ DOORS = {
     },
     "pyspark": {"features/engines.py", "features/spark.py"},
     "mlflow": {
+        "training/registry/aliases.py",
         "training/registry/kept.py",
+        "training/registry/promotion.py",
         "training/registry/runs.py",
         "training/registry/store.py",
     },
-    "lightgbm": {"training/model.py", "training/trees.py", "training/artifact.py"},
+    "lightgbm": {
+        "training/model.py",
+        "training/trees.py",
+        "training/artifact.py",
+        "training/learners.py",
+    },
     "optuna": {"training/search.py", "training/studies.py"},
     "sqlalchemy": {"serving/crm/sql.py", "data/database.py", "training/studies.py"},
     "matplotlib": {

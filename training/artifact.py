@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,21 +17,27 @@ import numpy as np
 
 from data.errors import ModelError
 from features.catalogue import by_name
+from training.baselines import RANKINGS
 from training.calibration import Calibration
 from training.linear import Linear, Scale
 from training.model import INPUTS, Propensity
+from training.simple import Simple
 
-__all__ = ["CARD", "altered", "check", "read", "read_churn", "write"]
+__all__ = ["CARD", "altered", "check", "read", "read_churn", "read_simple", "write"]
 
 CARD: Final = "card.json"
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _CHURN: Final = "churn"
 _SCALE: Final = ("quantiles", "mean", "deviation", "missing")
 _BOOSTER: Final = re.compile(r"booster_\d+\.txt")
 
 
 def write(
-    model: Propensity, folder: Path, about: Mapping[str, Any], churn: Propensity | None = None
+    model: Propensity,
+    folder: Path,
+    about: Mapping[str, Any],
+    churn: Propensity | None = None,
+    simple: Simple | None = None,
 ) -> str:
     """Write a model into an empty folder.
 
@@ -44,6 +51,8 @@ def write(
         JSON values for the card: data window, figures, verdict.
     churn : Propensity, optional
         The model of churn, written into a folder of its own.
+    simple : Simple, optional
+        The best simple ranking; it is on the card.
 
     Returns
     -------
@@ -66,12 +75,10 @@ def write(
         "unseen_spread": model.unseen_spread,
         "linear_share": model.linear_share,
         "linear": _told(model.linear),
-        "calibration": {
-            "slope": model.calibration.slope,
-            "intercept": model.calibration.intercept,
-        },
+        "calibration": asdict(model.calibration),
         "boosters": digests,
         "churn": None if churn is None else write(churn, folder / _CHURN, {}),
+        "simple": None if simple is None else _told_simple(simple),
         **about,
     }
     text = json.dumps(card, indent=2)
@@ -143,6 +150,46 @@ def read_churn(
     if card["churn"] is None:
         return None
     return read(folder / _CHURN, card["churn"], called=f"the churn model of {called}")[0]
+
+
+def read_simple(card: Mapping[str, Any], *, called: str = "the simple ranking") -> Simple:
+    """Read the simple ranking that stands on a card.
+
+    Parameters
+    ----------
+    card : mapping
+        As :func:`check` gave it.
+    called : str
+        What messages call it.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If there is none, or it ranks by what this version does not know.
+    """
+    told = card["simple"]
+    if told is None or told["ranking"] not in RANKINGS:
+        found = "is not there" if told is None else f"ranks by {told['ranking']!r}, now unknown"
+        raise ModelError(f"{called} {found}; run `expansion train` again.")
+    return Simple(
+        **{name: told[name] for name in ("ranking", "horizon_days", "unseen_spread")},
+        linear=_linear(told["linear"]),
+        horizons_days=tuple(told["horizons_days"]),
+        calibration=Calibration(**told["calibration"]),
+        bands=tuple(told["bands"]),
+    )
+
+
+def _told_simple(ranking: Simple) -> dict[str, Any]:
+    return {
+        "ranking": ranking.ranking,
+        "linear": _told(ranking.linear),
+        "horizons_days": ranking.horizons_days,
+        "horizon_days": ranking.horizon_days,
+        "unseen_spread": ranking.unseen_spread,
+        "calibration": asdict(ranking.calibration),
+        "bands": ranking.bands,
+    }
 
 
 def _told(model: Linear) -> dict[str, Any]:

@@ -102,9 +102,9 @@ def unjudged(why: str) -> Ruling:
     Parameters
     ----------
     why : str
-        A sentence without its full stop.
+        A sentence.
     """
-    return Ruling(passes=False, sentence=f"Not promoted: {why}.", checks=(), counts={})
+    return Ruling(passes=False, sentence=f"Not promoted: {why}", checks=(), counts={})
 
 
 def judge(

@@ -1,4 +1,4 @@
-"""The whole story of a model on one screen: history, walk forward, fit, calibrate, register."""
+"""The whole story of a model on one screen: history, fit, walk forward, calibrate, rule."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +13,13 @@ from data.settings import MONTH_DAYS, Settings
 from features import activity, contract, panel
 from features.activity import Activity
 from features.panel import Panel
-from training import churn, evaluate, model, sizes, splits
+from training import churn, evaluate, gate, model, rival, simple, sizes, splits, team
 from training.churn import Churn
 from training.evaluate import Evaluation
+from training.gate import Ruling
 from training.model import Propensity
+from training.rival import Champion
+from training.simple import Simple
 
 __all__ = [
     "History",
@@ -52,10 +55,28 @@ class History:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and that of churn, what it was worth in the walk, and what it was made from."""
+    """A model and what goes with it, what it was worth in the walk, and what it was made from.
+
+    Attributes
+    ----------
+    model : Propensity
+        Fitted on everything known.
+    churn : training.churn.Churn
+        The model of churn.
+    simple : Simple
+        The best simple ranking, to be served while no model has passed the gate.
+    ruling : training.gate.Ruling
+        Whether the model may be promoted.
+    evaluation : training.evaluate.Evaluation or None
+        The walk forward; None where the history is too short for one.
+    about : mapping
+        JSON values for the card.
+    """
 
     model: Propensity
     churn: Churn
+    simple: Simple
+    ruling: Ruling
     evaluation: Evaluation | None
     about: Mapping[str, Any]
 
@@ -199,7 +220,13 @@ def evaluation(
     )
 
 
-def train(past: History, settings: Settings, *, progress: Progress | None = None) -> Trained:
+def train(
+    past: History,
+    settings: Settings,
+    *,
+    champion: Champion | None = None,
+    progress: Progress | None = None,
+) -> Trained:
     """Train on everything known at the as-of, with figures and calibration from the walk forward.
 
     Parameters
@@ -207,7 +234,9 @@ def train(past: History, settings: Settings, *, progress: Progress | None = None
     past : History
         From :func:`history`.
     settings : data.settings.Settings
-        Outcome, model and evaluation.
+        Outcome, model, evaluation and gate.
+    champion : training.rival.Champion, optional
+        Whose place the model would take.
     progress : callable, optional
         Told the stage, steps done, and steps in all.
 
@@ -215,13 +244,14 @@ def train(past: History, settings: Settings, *, progress: Progress | None = None
     -------
     Trained
         Where the history is too short for a walk forward the model is uncalibrated, its evaluation
-        is None, and its card says so.
+        is None, the gate refuses it, and its card says so.
 
     Raises
     ------
     data.errors.HistoryError
         If there is too little to learn from.
     """
+    settings = team.staffed(settings, past.tables.accounts.rows)
     known = splits.known_at(past.panel.snapshots, past.contracts, past.as_of, settings.outcome)
     fitted = model.fit(
         known.snapshots,
@@ -230,12 +260,25 @@ def train(past: History, settings: Settings, *, progress: Progress | None = None
         horizon_days=settings.outcome.horizon_days,
     )
     leaving = churn.train(past.panel.snapshots, past.contracts, settings, end=past.as_of)
+    plain = simple.train(past.panel.snapshots, past.contracts, settings, end=past.as_of)
     about = _about(past, known, settings) | {"churn_note": leaving.note}
     try:
         walked = evaluation(past, settings, progress=progress)
     except HistoryError as error:
-        return Trained(fitted, leaving, None, about | {"verdict": f"Not judged: {error}"})
+        ruling = gate.unjudged(str(error))
+        about |= {"verdict": f"Not judged: {error}", "gate": rival.told(ruling, champion)}
+        return Trained(fitted, leaving, plain, ruling, None, about)
+    ruling = rival.rule(
+        walked.predictions,
+        past.panel.snapshots,
+        past.contracts,
+        settings,
+        end=past.as_of,
+        champion=champion,
+        progress=_named(progress, "the champion"),
+    )
     about |= {
+        "gate": rival.told(ruling, champion),
         "verdict": walked.verdict(),
         "figures": {
             ranking: {name: figure.value for name, figure in figures.items()}
@@ -245,7 +288,7 @@ def train(past: History, settings: Settings, *, progress: Progress | None = None
         "cuts_skipped": {str(cut): reason for cut, reason in walked.skipped.items()},
     }
     settled = fitted.blended(walked.linear_share).calibrated(walked.calibration)
-    return Trained(settled, leaving, walked, about)
+    return Trained(settled, leaving, plain, ruling, walked, about)
 
 
 def _about(past: History, known: splits.Known, settings: Settings) -> dict[str, Any]:

@@ -25,9 +25,17 @@ __all__ = ["evaluate", "explain_exclusion", "train"]
     type=click.IntRange(1),
     help="Search the model's settings first, with so many trials in all; goes on where it stopped.",
 )
+@click.option(
+    "--promote/--no-promote",
+    default=True,
+    show_default=True,
+    help="Make it the champion if it passes the gate, or let it wait as the challenger.",
+)
 @options.as_json
-def train(config: Path, as_of: datetime | None, trials: int | None, as_json: bool) -> None:
-    """Train a model, judge it on the company's own past, and register it.
+def train(
+    config: Path, as_of: datetime | None, trials: int | None, promote: bool, as_json: bool
+) -> None:
+    """Train a model, judge it on the company's own past, and promote it if it passes the gate.
 
     With --trials the settings of the model are searched first, on what was known before anything
     that it is judged by; they stay as they stand unless others are better beyond noise.
@@ -38,25 +46,33 @@ def train(config: Path, as_of: datetime | None, trials: int | None, as_json: boo
     from training import pipeline, record, registry
 
     settings, now = options.opened(config)
-    registry.ready(settings)
+    champion = registry.champion(settings)
     if trials is not None:
         from training import search
 
         search.ready(settings)
     with console.stages() as stage:
         past = options.history(settings, now, as_of, stage)
-        found = _searched(past, settings, trials, stage)
+        found = _searched(past, settings, trials, champion, stage)
         settings = settings if found is None else found.settings
-        trained = pipeline.train(past, settings, progress=stage)
+        trained = pipeline.train(past, settings, champion=champion, progress=stage)
     walked = trained.evaluation
     shown = record.of(trained, past, settings)
     if found is not None:
         trained, shown = found.noted(trained, shown)
     version = registry.register(
-        trained.model, settings, about=trained.about, record=shown, churn=trained.churn.model
+        trained.model,
+        settings,
+        about=trained.about,
+        record=shown,
+        churn=trained.churn.model,
+        simple=trained.simple,
     )
+    if promote and trained.ruling.passes:
+        registry.promote(settings)
+    stands = registry.parts(settings)
     if as_json:
-        console.emit({"version": version, **trained.about})
+        console.emit({"version": version, **trained.about, "registry": asdict(stands)})
         return
     if walked is None:
         console.out.print(trained.about["verdict"], highlight=False)
@@ -69,6 +85,7 @@ def train(config: Path, as_of: datetime | None, trials: int | None, as_json: boo
         f"Registered as version {version} of {settings.registry.model!r}: {trained.model!r}",
         highlight=False,
     )
+    console.ruled(trained.ruling, trained.simple.ranking, version, stands)
 
 
 @click.command()
@@ -142,20 +159,20 @@ def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_jso
         console.exclusion(account, exclusion.stretches(explained).rows(named=True))
 
 
-def _searched(past: Any, settings: Settings, trials: int | None, stage: Any) -> Any:  # noqa: ANN401
+def _searched(
+    past: Any,  # noqa: ANN401
+    settings: Settings,
+    trials: int | None,
+    champion: Any,  # noqa: ANN401
+    stage: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
     if trials is None:
         return None
-    from data.errors import ModelError
     from serving import console
-    from training import registry, search
+    from training import search
 
-    try:
-        champion = registry.load(settings).card
-    except ModelError:  # none yet, or one of another version
-        champion = None
-    return search.run(
-        past, settings, trials=trials, champion=champion, progress=stage, say=console.say
-    )
+    card = None if champion is None else champion.card
+    return search.run(past, settings, trials=trials, champion=card, progress=stage, say=console.say)
 
 
 def _added(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # noqa: ANN401

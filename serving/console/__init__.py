@@ -3,6 +3,7 @@
 from serving.console.backtest import backtested
 from serving.console.lists import monday_list, one_account, scored, talk_from
 from serving.console.models import controls, evaluated, exclusion
+from serving.console.promotion import promoted, ruled
 from serving.console.tables import checkup, suspicious
 from serving.console.terminal import emit, logs, out, say, stages
 
@@ -17,6 +18,8 @@ __all__ = [
     "monday_list",
     "one_account",
     "out",
+    "promoted",
+    "ruled",
     "say",
     "scored",
     "stages",

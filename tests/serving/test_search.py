@@ -43,13 +43,18 @@ def searched(road: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return company
 
 
+def _newest(searched: Any) -> registry.Registered:
+    """The last model trained, which nothing has judged: no as-of is."""
+    return registry.load(settings.load(searched.config), registry.CHALLENGER)
+
+
 def test_the_search_is_part_of_the_answer_and_of_the_card(searched: Any) -> None:
     told = searched.told("two")
 
-    champion = registry.load(settings.load(searched.config))
-    assert told["search"] == champion.card["search"]
+    newest = _newest(searched)
+    assert told["search"] == newest.card["search"]
     assert told["search"]["trials"] == 2
-    assert told["settings"] == champion.card["settings"]
+    assert told["settings"] == newest.card["settings"]
     assert told["settings"]["members"] == 2
     assert "optuna" not in searched.said["two"].stderr.lower()
     assert "search: 2 done" in searched.said["two"].stderr
@@ -60,7 +65,7 @@ def test_a_second_run_goes_on_and_says_so(searched: Any) -> None:
 
     assert result.exit_code == 0, result.output
     assert "Trials of this search that are done already: 2." in result.stderr
-    assert registry.load(settings.load(searched.config)).card["search"]["trials"] == 3
+    assert _newest(searched).card["search"]["trials"] == 3
     assert "The settings stay as they stand: " in result.stdout or "\nTrial " in result.stdout
 
 
@@ -71,7 +76,7 @@ def test_an_interrupted_search_registers_nothing_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(contest, "losses", interrupted)
-    before = registry.load(settings.load(searched.config)).version
+    before = _newest(searched).version
 
     result = searched.run("train", "--trials", 9, "--json")
 
@@ -79,7 +84,7 @@ def test_an_interrupted_search_registers_nothing_and_says_how_to_go_on(
     assert result.stdout == ""
     assert "the search was interrupted after" in result.stderr.splitlines()[-1]
     assert "nothing was registered; the same command with --as-of" in result.stderr
-    assert registry.load(settings.load(searched.config)).version == before
+    assert _newest(searched).version == before
 
 
 def test_a_company_too_small_to_search_is_trained_as_it_stands(road: Any, tmp_path: Path) -> None:

@@ -199,4 +199,4 @@ def test_a_ruling_is_json() -> None:
 
     assert set(told) == {"passes", "sentence", "checks", "counts", "notes"}
     assert set(told["checks"][0]) == {"name", "passes", "value", "low", "says"}
-    assert json.loads(json.dumps(gate.unjudged("too early").told()))["passes"] is False
+    assert json.loads(json.dumps(gate.unjudged("too early.").told()))["passes"] is False

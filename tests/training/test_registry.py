@@ -73,7 +73,10 @@ def kept(calibrated: Propensity, store: Settings) -> Kept:
 
 
 def put(model: Propensity, store: Settings) -> str:
-    return registry.register(model, store, about=ABOUT, record=RECORD)
+    """Register a model and make it the champion: nothing here has been judged."""
+    version = registry.register(model, store, about=ABOUT, record=RECORD)
+    registry.promote(store, force="a test of the registry")
+    return version
 
 
 def test_a_model_comes_back_with_the_same_probabilities_bit_by_bit(
@@ -175,10 +178,10 @@ def test_a_model_of_other_features_is_refused_with_their_names(
         horizon_days=60,
         inputs=INPUTS[1:],
     )
-    put(fewer, store)
+    registry.register(fewer, store, about=ABOUT, record=RECORD)
 
     with pytest.raises(ModelError, match=rf"other features .* \({INPUTS[0]} differ\); run"):
-        registry.load(store)
+        registry.load(store, registry.CHALLENGER)
 
 
 @pytest.mark.parametrize("uri", ["gopher://somewhere", "mssql://nobody:secret@localhost/x"])
@@ -232,6 +235,7 @@ STEPS = [
     "create_model_version",
     "set_registered_model_alias",
 ]
+KILLED = "the database went away"
 
 
 @pytest.fixture
@@ -248,11 +252,11 @@ def test_whatever_fails_the_champion_stays_and_a_rerun_works(
     client: mlflow.MlflowClient,
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise MlflowException("the database went away")
+        raise MlflowException(KILLED)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow.MlflowClient, step, fail)
-        with pytest.raises(ModelError, match="could not be registered: the database went away"):
+        with pytest.raises(ModelError, match=f"could not be registered: {KILLED}"):
             put(calibrated, store)
 
     assert registry.load(store).version == kept.version

@@ -1,11 +1,12 @@
 """Models as the registry holds them: registered whole, and loaded after a check."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-import mlflow
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from data.errors import ModelError
@@ -13,24 +14,47 @@ from data.settings import Settings
 from training import artifact, faults
 from training.model import Propensity
 from training.record import Record
-from training.registry import runs
-from training.registry.store import FOLDER, connect
+from training.registry import aliases, runs
+from training.registry.aliases import CHAMPION
+from training.registry.store import FOLDER, Store, connect
+from training.rival import Champion
+from training.simple import Simple
 
-__all__ = ["CHAMPION", "Registered", "load", "ready", "register"]
+__all__ = ["Registered", "champion", "load", "ready", "register", "serving"]
 
-CHAMPION: Final = "champion"
-_PREVIOUS: Final = "previous"
 _DIGEST: Final = "card_sha256"
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A model as the registry holds it: its version there, its card, and the model of churn."""
+    """What scores, as the registry holds it.
 
-    model: Propensity
+    Attributes
+    ----------
+    model : Propensity or Simple
+        The model; while none is champion, the best simple ranking.
+    version : str
+        The version that it is, or that it was kept with.
+    card : mapping
+        That version's card.
+    churn : Propensity, optional
+        The model of churn.
+    promotion : mapping
+        When it became champion, by whom, why, and whether against the gate.
+    """
+
+    model: Propensity | Simple
     version: str
     card: Mapping[str, Any]
     churn: Propensity | None = None
+    promotion: Mapping[str, Any] | None = None
+
+    @property
+    def called(self) -> str:
+        """Name it as the CRM's ``model`` field does."""
+        if isinstance(self.model, Simple):
+            return f"{self.model.ranking} (no model passed)"
+        return self.version
 
 
 def ready(settings: Settings) -> None:
@@ -51,10 +75,11 @@ def register(
     about: Mapping[str, Any],
     record: Record,
     churn: Propensity | None = None,
+    simple: Simple | None = None,
 ) -> str:
-    """Log a run, keep the model, and make it the champion.
+    """Log a run, keep the model, and let it wait as the challenger.
 
-    A version is made only once all its files are kept and found whole, and the champion's alias
+    A version is made only once all its files are kept and found whole, and the challenger's alias
     moves last: what fails on the way leaves a run marked as failed, and the registry as it was.
 
     Parameters
@@ -69,6 +94,8 @@ def register(
         What the run shows: settings, figures, data, plots.
     churn : Propensity, optional
         The model of churn that goes with it.
+    simple : Simple, optional
+        The best simple ranking, to be served while no model is champion.
 
     Returns
     -------
@@ -87,19 +114,28 @@ def register(
             with store.drafting(run.info.run_id) as folder:
                 runs.write(folder, record)
                 (folder / FOLDER).mkdir()
-                digest = artifact.write(model, folder / FOLDER, about, churn)
+                digest = artifact.write(model, folder / FOLDER, about, churn, simple)
             with store.model(run.info.run_id) as kept:
                 artifact.check(kept, digest, called="the model just written")
-        return _promote(store.client, settings.registry.model, run, digest, record.verdict)
+        version = _made(store, settings.registry.model, run, digest, record.verdict)
+        aliases.challenge(store.client, settings.registry.model, version)
     except (MlflowException, OSError) as error:
         raise ModelError(
             f"the model could not be registered: {faults.told(error)}. The champion is as it was;"
             " once that is put right, run `expansion train` again."
         ) from error
+    return version
 
 
 def load(settings: Settings, alias: str = CHAMPION) -> Registered:
     """Load a registered model, after checking that it is whole and fits this catalogue.
+
+    Parameters
+    ----------
+    settings : data.settings.Settings
+        Where the registry is.
+    alias : str
+        ``champion``, ``challenger`` or ``previous``.
 
     Raises
     ------
@@ -107,25 +143,86 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
         If the registry cannot be reached, holds no such model, a file of it is missing or altered,
         or its features are not those that this version computes.
     """
-    store = connect(settings)
-    name = settings.registry.model
-    try:
-        found = store.client.get_model_version_by_alias(name, alias)
-    except MlflowException:
+    store, name = connect(settings), settings.registry.model
+    with _told():
+        version = getattr(aliases.of(store.client, name), alias)
+    if version is None:
         raise ModelError(
             f"no {alias} model is registered as {name!r}; run `expansion train` first."
-        ) from None
-    called = f"model version {found.version}"
+        )
+    with _told():
+        found = store.client.get_model_version(name, version)
+        promotions = aliases.history(store.client, name, version)
+    called = f"model version {version}"
     try:
         with store.model(str(found.run_id)) as folder:
             model, card = artifact.read(folder, found.tags.get(_DIGEST), called=called)
             churn = artifact.read_churn(folder, card, called=called)
     except (MlflowException, OSError) as error:
         raise artifact.altered(called, faults.told(error)) from None
-    return Registered(model, str(found.version), card, churn)
+    return Registered(model, version, card, churn, promotions[-1] if promotions else None)
 
 
-def _promote(client: mlflow.MlflowClient, name: str, run: Run, digest: str, verdict: str) -> str:
+def champion(settings: Settings) -> Champion | None:
+    """Say which version is champion, with its card; None where none is.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If the registry cannot be reached. A champion that cannot be read is no error: it is given
+        with the reason.
+    """
+    store, name = connect(settings), settings.registry.model
+    with _told():
+        version = aliases.of(store.client, name).champion
+    if version is None:
+        return None
+    try:
+        return Champion(version, load(settings).card)
+    except ModelError as error:
+        return Champion(version, None, str(error))
+
+
+def serving(settings: Settings) -> Registered | None:
+    """Load what the weekly list is made by.
+
+    Returns
+    -------
+    Registered or None
+        The champion; while there is none, the best simple ranking as it was kept with the
+        challenger; None where no model was ever registered.
+
+    Raises
+    ------
+    data.errors.ModelError
+        As for :func:`load`.
+    """
+    store, name = connect(settings), settings.registry.model
+    with _told():
+        found = aliases.of(store.client, name)
+        if found.champion is not None:
+            return load(settings)
+        if found.challenger is None:
+            return None
+        kept = store.client.get_model_version(name, found.challenger)
+    return _simple(store, kept)
+
+
+def _simple(store: Store, kept: ModelVersion) -> Registered:
+    called = f"the simple ranking of model version {kept.version}"
+    try:
+        with store.model(str(kept.run_id)) as folder:
+            card, _ = artifact.check(folder, kept.tags.get(_DIGEST), called=called)
+            ranking = artifact.read_simple(card, called=called)
+            churn = artifact.read_churn(folder, card, called=called)
+    except (MlflowException, OSError) as error:
+        raise artifact.altered(called, faults.told(error)) from None
+    return Registered(ranking, str(kept.version), card, churn)
+
+
+def _made(store: Store, name: str, run: Run, digest: str, verdict: str) -> str:
+    """Make a version of what a run has kept."""
+    client = store.client
     try:
         client.create_registered_model(name)
     except MlflowException:
@@ -134,8 +231,16 @@ def _promote(client: mlflow.MlflowClient, name: str, run: Run, digest: str, verd
     made = client.create_model_version(
         name, source, run.info.run_id, tags={_DIGEST: digest}, description=verdict
     )
-    aliases = client.get_registered_model(name).aliases
-    if CHAMPION in aliases:
-        client.set_registered_model_alias(name, _PREVIOUS, aliases[CHAMPION])
-    client.set_registered_model_alias(name, CHAMPION, made.version)
     return str(made.version)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell in one sentence that the registry failed while it was read."""
+    try:
+        yield
+    except MlflowException as error:
+        raise ModelError(
+            f"the model registry cannot be read: {faults.told(error)}. Check [registry] in"
+            " expansion.toml, and run again."
+        ) from error
