@@ -15,9 +15,10 @@ from data.settings import Scoring, Settings
 from features import panel
 from features.activity import Activity
 from features.panel import Panel
-from serving import playbook
+from serving import cold, playbook
 from training import bands, readiness, signals, sizes
 from training.registry import Registered
+from training.simple import Simple
 
 __all__ = ["Scored", "record", "score"]
 
@@ -37,7 +38,8 @@ class Scored:
         ``expected_early``, ``expected_late``, ``probability_180d``, ``expected_arr`` (in the
         currency of the contracts), ``churn_probability``, ``limit``, ``tier``,
         ``motion``, ``signals``, ``active_seats``, ``licensed_seats``, ``seat_utilization``,
-        ``margin``, ``base``, ``contributions`` (JSON: signal → part of the margin).
+        ``margin``, ``base``, ``contributions`` (JSON: signal → part of the margin), ``model``.
+        Without any model, what only one knows is null.
     left : polars.DataFrame
         ``account_id``, ``name``, ``csm``, ``reason`` of every account that is not on the list.
     """
@@ -55,7 +57,7 @@ class Scored:
 
 
 def score(
-    model: Registered,
+    model: Registered | None,
     tables: sources.Tables,
     log: Activity,
     as_of: datetime,
@@ -65,8 +67,8 @@ def score(
 
     Parameters
     ----------
-    model : training.registry.Registered
-        The champion.
+    model : training.registry.Registered or None
+        What :func:`training.registry.serving` gave: None where none was ever trained.
     tables, log
         The tables under contract, and the daily activity of the log.
     as_of : datetime.datetime
@@ -77,7 +79,7 @@ def score(
     Returns
     -------
     Scored
-        Ranked by the raw margin, ties by account.
+        Ranked by the raw margin, ties by account; without a model by the tier rules.
 
     Raises
     ------
@@ -93,11 +95,14 @@ def score(
             f"no account is eligible on {as_of:%Y-%m-%d} ({told or 'no account exists yet'});"
             " check the contract history with `expansion check`."
         )
-    listed = _listed(model, built, as_of, settings.scoring)
+    rules = settings.scoring
+    if model is None:
+        listed = cold.listed(built.snapshots, as_of, rules)
+    else:
+        listed = _listed(model, built, as_of, rules)
     names = tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
     ranked = (
-        listed.join(names, on="account_id", how="left")
-        .sort("margin", "account_id", descending=[True, False])
+        listed.join(names, on="account_id", how="left", maintain_order="left")
         .with_row_index("rank", offset=1)
         .with_columns(
             pl.col("rank").cast(pl.Int64),
@@ -110,17 +115,24 @@ def score(
 
 
 def record(
-    scored: Scored, model: Registered, tables: sources.Tables, log: Activity, as_of: datetime
+    scored: Scored,
+    model: Registered | None,
+    tables: sources.Tables,
+    log: Activity,
+    as_of: datetime,
 ) -> dict[str, Any]:
     """Say how a list came about: model, data window, counts, quarantine; JSON values."""
+    card = {} if model is None else model.card
     small = {name: getattr(tables, name) for name in ("subscriptions", "accounts", "users")}
     return {
-        "model": model.version,
-        "verdict": model.card.get("verdict", "Not judged."),
+        "model": cold.CALLED if model is None else model.called,
+        "basis": _basis(model),
+        "promotion": None if model is None else model.promotion,
+        "verdict": _verdict(model),
         # Of the accounts in a band, how many expanded when the same was said of them before.
-        "bands": model.card.get("bands", []),
+        "bands": _bands(model),
         # A model that was trained later than the as-of knows what came after it.
-        "hindsight": str(model.card.get("as_of", "")) > f"{as_of:%Y-%m-%d}",
+        "hindsight": str(card.get("as_of", "")) > f"{as_of:%Y-%m-%d}",
         "log": {
             "first_day": str(log.first_day),
             "last_day": str(log.last_day),
@@ -134,6 +146,39 @@ def record(
             **{name: dict(table.quarantine) for name, table in small.items()},
         },
     }
+
+
+def _basis(model: Registered | None) -> str:
+    """Say by what the accounts are ranked, as a clause."""
+    if model is None:
+        return "by the tier rules and utilisation, without a probability"
+    if isinstance(model.model, Simple):
+        return (
+            f"by {model.model.ranking}, the best simple ranking of the past, with a probability"
+            f" calibrated on it (kept with model version {model.version})"
+        )
+    told = f"by model version {model.version}"
+    if model.promotion and model.promotion["forced"]:
+        given = model.promotion
+        told += f", promoted against the gate by {given['by']} on {given['at']}: {given['reason']}"
+    return told
+
+
+def _verdict(model: Registered | None) -> str:
+    if model is None:
+        return "No model was ever trained: run `expansion train` once outcomes are known."
+    if isinstance(model.model, Simple):
+        ruling = model.card.get("gate", {}).get("sentence", "It was not judged.")
+        return f"No model has been promoted. Of version {model.version}: {ruling}"
+    return str(model.card.get("verdict", "Not judged."))
+
+
+def _bands(model: Registered | None) -> list[Mapping[str, Any]]:
+    if model is None:
+        return []
+    return list(
+        model.model.bands if isinstance(model.model, Simple) else model.card.get("bands", [])
+    )
 
 
 def _age_days(log: Activity, as_of: datetime) -> int:
@@ -175,14 +220,14 @@ def _listed(model: Registered, built: Panel, as_of: datetime, rules: Scoring) ->
         base=pl.Series(why.base),
         signals=pl.Series(why.sentences, dtype=pl.List(pl.String)),
         contributions=pl.Series([json.dumps(parts) for parts in why.contributions]),
-        model=pl.lit(model.version),
+        model=pl.lit(model.called),
         **_days(expected, as_of),
         **{name: advice[name] for name in advice.columns},
     )
     return frame.with_columns(
         readiness_date=_readiness_date(expected, as_of, frame["tier"], rules),
         expected_arr=_expected_arr(frame, snapshots["mrr"], model.card["expansion_sizes"]),
-    )
+    ).sort("margin", "account_id", descending=[True, False])
 
 
 def _churn(model: Registered, snapshots: pl.DataFrame) -> pl.Series:

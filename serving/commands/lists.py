@@ -51,14 +51,14 @@ def score(
     settings, now = options.opened(config)
     if crm not in {None, settings.crm.name}:
         raise DeliveryError(f"no CRM named {crm!r}; this version writes to: {settings.crm.name}.")
-    champion = registry.load(settings)
+    model = registry.serving(settings)
     with console.stages() as stage:
         tables, log = pipeline.read(settings, now=now, progress=stage)
         moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
-        scored = scoring.score(champion, tables, log, moment, settings)
+        scored = scoring.score(model, tables, log, moment, settings)
     if out is not None:
         writing.table(scored.accounts, out)
-    record = scoring.record(scored, champion, tables, log, moment)
+    record = scoring.record(scored, model, tables, log, moment)
     if not dry_run:
         target = sql.connect(settings.crm_url)
         written = target.write(scored, moment.date(), record=record, finished_at=now)
@@ -66,8 +66,9 @@ def score(
     if as_json:
         console.emit({"as_of": str(moment.date()), "dry_run": dry_run, **record})
         return
-    rows, horizon_days = scored.accounts.rows(named=True), champion.model.horizon_days
-    console.monday_list(rows, moment.date(), top, horizon_days=horizon_days)
+    rows = scored.accounts.rows(named=True)
+    horizon_days = model.model.horizon_days if model else settings.outcome.horizon_days
+    console.monday_list(rows, moment.date(), top, horizon_days=horizon_days, basis=record["basis"])
     console.scored(record, dry_run=dry_run, where=sql.place(settings.crm_url))
 
 
@@ -90,12 +91,14 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     as_of = crm.newest()
     if as_of is None:
         raise DeliveryError("the CRM holds no list yet; run `expansion score` first.")
+    record = (crm.last_run(as_of) or {"record": {}})["record"]
+    basis, horizon = record.get("basis", ""), settings.outcome.horizon_days
     if account is None:
         rows = crm.listed()
         if as_json:
-            console.emit({"as_of": as_of, "accounts": rows[:top]})
+            console.emit({"as_of": as_of, "basis": basis, "accounts": rows[:top]})
         else:
-            console.monday_list(rows, as_of, top, horizon_days=settings.outcome.horizon_days)
+            console.monday_list(rows, as_of, top, horizon_days=horizon, basis=basis)
         return
     found = crm.account(account)
     if found is None:
@@ -106,7 +109,7 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     if as_json:
         console.emit({**found, "past": past})
     else:
-        horizon, motion = settings.outcome.horizon_days, found["motion"]
-        outreach = MOTIONS[motion] if motion else ""
-        bands = (crm.last_run() or {"record": {}})["record"].get("bands", [])
-        console.one_account(found, past, bands, horizon_days=horizon, outreach=outreach)
+        outreach = MOTIONS[found["motion"]] if found["motion"] else ""
+        console.one_account(
+            found, past, record.get("bands", []), horizon_days=horizon, outreach=outreach
+        )

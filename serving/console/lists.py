@@ -14,21 +14,35 @@ from serving.console.terminal import amount, out, share
 
 __all__ = ["monday_list", "one_account", "scored", "talk_from"]
 
+_NO_CHANCE = "not known"
+
 
 def monday_list(
-    rows: Sequence[Mapping[str, Any]], as_of: date | None, top: int, *, horizon_days: int
+    rows: Sequence[Mapping[str, Any]],
+    as_of: date | None,
+    top: int,
+    *,
+    horizon_days: int,
+    basis: str = "",
 ) -> None:
-    """Print the list as a CSM reads it: a line per account, and why beneath it."""
-    out.print(f"\n[bold]Who will expand within {horizon_days} days, as of {as_of}[/bold]\n")
+    """Print the list as a CSM reads it: a line per account, and why beneath it.
+
+    ``basis`` says by what they are ranked; where that is no model that passed, it stands above.
+    """
+    stated = not rows or rows[0]["probability"] is not None
+    title = f"Who will expand within {horizon_days} days" if stated else "Whom to look at first"
+    out.print(f"\n[bold]{title}, as of {as_of}[/bold]\n")
+    if basis and not _plain(basis):
+        out.print(f"Ranked {basis}.\n", highlight=False, markup=False)
     head = (
         f"{'#':>3}  {'account':<24} {'chance':>6}  {'80 % interval':<13}  {'talk from':<16}  limit"
     )
     out.print(head, style="dim", highlight=False)
     for row in rows[:top]:
         name = (row["name"] or row["account_id"])[:24]
-        interval = f"{row['low']:.0%} to {row['high']:.0%}"
+        interval = f"{row['low']:.0%} to {row['high']:.0%}" if stated else _NO_CHANCE
         line = (
-            f"{row['rank']:>3}  {name:<24} {row['probability']:>6.0%}  {interval:<13} "
+            f"{row['rank']:>3}  {name:<24} {_chance(row):>6}  {interval:<13} "
             f" {talk_from(row):<16}  {row['limit']}"
         )
         out.print(line, style="bold", highlight=False, markup=False)
@@ -44,11 +58,12 @@ def scored(record: Mapping[str, Any], *, dry_run: bool, where: str) -> None:
     """Print the counts of a run, and where its result went."""
     excluded = ", ".join(f"{count:,} {reason}" for reason, count in record["excluded"].items())
     out.print(
-        f"{record['listed']:,} accounts ranked by model version {record['model']}; not on the"
-        f" list: {excluded or 'none'}.",
+        f"{record['listed']:,} accounts ranked {record['basis']}; not on the list:"
+        f" {excluded or 'none'}.",
         highlight=False,
+        markup=False,
     )
-    out.print(record["verdict"], highlight=False)
+    out.print(record["verdict"], highlight=False, markup=False)
     if record["hindsight"]:
         out.print(
             "In hindsight: the model was trained later than this as-of, so this list flatters it.",
@@ -93,18 +108,25 @@ def one_account(
         out.print(f"not on the list of {row['as_of']}: {row['note']}")
         return
     used, sold = row["active_seats"], row["licensed_seats"]
+    by = f"model version {row['model']}" if row["model"].isdigit() else row["model"]
     facts = {
-        "rank": f"{row['rank']}, as of {row['as_of']}, by model version {row['model']}",
-        f"chance in {horizon_days} days": (
-            f"{row['probability']:.1%} ({row['low']:.1%} – {row['high']:.1%})"
-        ),
-        "band": _band(row["band"], bands),
-        "chance in 180 days": f"{row['probability_180d']:.1%}",
+        "rank": f"{row['rank']}, as of {row['as_of']}, by {by}",
+        f"chance in {horizon_days} days": _NO_CHANCE,
         "talk from": talk_from(row),
-        "if it expands": f"{row['expected_date']}, most likely between"
-        f" {row['expected_early']} and {row['expected_late']}",
-        "expected ARR": amount(row["expected_arr"]),
-        "chance to leave": share(row["churn_probability"]),
+    }
+    if row["probability"] is not None:
+        facts |= {
+            f"chance in {horizon_days} days": (
+                f"{row['probability']:.1%} ({row['low']:.1%} – {row['high']:.1%})"
+            ),
+            "band": _band(row["band"], bands),
+            "chance in 180 days": f"{row['probability_180d']:.1%}",
+            "if it expands": f"{row['expected_date']}, most likely between"
+            f" {row['expected_early']} and {row['expected_late']}",
+            "expected ARR": amount(row["expected_arr"]),
+            "chance to leave": share(row["churn_probability"]),
+        }
+    facts |= {
         "seats": f"{used} active" + (f" of {sold}" if sold is not None else "; none are sold"),
         "limit": row["limit"],
         "tier": "none" if row["tier"] is None else row["tier"],
@@ -117,10 +139,20 @@ def one_account(
     out.print("\nWhy")
     for sentence in row["signals"] or ["Nothing stands out"]:
         out.print(f"  • {sentence}", highlight=False, markup=False)
-    _contributions(row)
+    if row["margin"] is not None:
+        _contributions(row)
     if len(past) > 1:
-        steps = ", ".join(f"{p['as_of']}: {p['probability']:.0%} (#{p['rank']})" for p in past[-6:])
+        steps = ", ".join(f"{p['as_of']}: {_chance(p)} (#{p['rank']})" for p in past[-6:])
         out.print(f"\nBefore: {steps}", highlight=False)
+
+
+def _plain(basis: str) -> bool:
+    """Whether it is the usual case, of which a CSM need not be told."""
+    return basis.startswith("by model version") and "," not in basis
+
+
+def _chance(row: Mapping[str, Any]) -> str:
+    return "–" if row["probability"] is None else f"{row['probability']:.0%}"
 
 
 def _band(band: str, bands: Sequence[Mapping[str, Any]]) -> str:

@@ -196,9 +196,11 @@ class Crm:
         with _told(), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def last_run(self) -> dict[str, Any] | None:
-        """The record of the last run, or None before the first."""
+    def last_run(self, as_of: date | None = None) -> dict[str, Any] | None:
+        """The record of the last run, of all or of one as-of; None where there was none."""
         query = sa.select(_RUNS).order_by(_RUNS.c.id.desc())
+        if as_of is not None:
+            query = query.where(_RUNS.c.as_of == as_of)
         with _told(), self._engine.connect() as connection:
             found = connection.execute(query).mappings().first()
         return dict(found) if found else None

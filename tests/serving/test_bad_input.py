@@ -371,11 +371,16 @@ def test_an_unknown_crm_is_refused_with_those_there_are(tiny: Any, refused: Refu
     assert told == "no CRM named 'hubble'; this version writes to: sql."
 
 
-def test_scoring_before_training_says_what_comes_first(tiny: Any, refused: Refused) -> None:
-    told = refused(tiny.run("score"))
+def test_there_is_nothing_to_promote_or_to_go_back_to_before_training(
+    tiny: Any, refused: Refused
+) -> None:
+    told = refused(tiny.run("promote"))
 
-    assert told == "no champion model is registered as 'expansion'; run `expansion train` first."
-    assert not (tiny.folder / "state" / "crm.db").exists()
+    assert told == ("there is no challenger to promote. Train one with `expansion train`.")
+    told = refused(tiny.run("promote", "--force", ""))
+    assert told.startswith("a model is promoted against the gate for a reason only, and none was")
+    told = refused(tiny.run("rollback"))
+    assert told.startswith("no champion was there before, so there is nothing to go back to (there")
 
 
 def test_an_as_of_at_which_nobody_is_eligible_is_told_with_the_reasons(

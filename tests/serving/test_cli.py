@@ -30,6 +30,8 @@ COMMANDS = [
     "evaluate",
     "explain-exclusion",
     "features",
+    "promote",
+    "rollback",
     "score",
     "show",
     "simulate",
@@ -135,6 +137,8 @@ def test_train_registers_a_model_with_its_verdict(road: Any) -> None:
 
     assert trained["version"] == "1"
     assert trained["verdict"] == judged["verdict"]
+    assert trained["registry"] == {"champion": None, "challenger": "1", "previous": None}
+    assert set(trained["gate"]) == {"passes", "sentence", "checks", "counts", "notes", "champion"}
     assert sum(trained["expansions_by_kind"].values()) > 10
 
 

@@ -28,7 +28,8 @@ def remote(road: Any, mlflow_server: Any, tmp_path: Path) -> Any:
 def test_what_is_trained_and_scored_through_a_server_is_what_a_folder_gives(
     road: Any, remote: Any
 ) -> None:
-    trained = remote.ask("train")
+    trained = remote.ask("train", "--no-promote")
+    remote.ask("promote", "--force", "the tests read a model's list")
     scored = remote.ask("score")
 
     assert trained["verdict"] == road.told("train")["verdict"]

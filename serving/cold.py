@@ -1,0 +1,73 @@
+"""The list before there is a history to learn from: the tier rules rank, and no chance is told."""
+
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from data.settings import Scoring
+from serving import playbook
+from training.signals import sentence
+
+__all__ = ["CALLED", "listed"]
+
+CALLED: Final = "tier rules"
+_TOLD: Final = ("seat_utilization", "usage_ratio")  # the facts behind the order
+_UNKNOWN: Final = {
+    **dict.fromkeys(("probability", "low", "high", "probability_180d"), pl.Float64),
+    **dict.fromkeys(("churn_probability", "expected_arr", "margin", "base"), pl.Float64),
+    **dict.fromkeys(("expected_early", "expected_date", "expected_late"), pl.Date),
+    "band": pl.String,
+}
+
+
+def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Scoring) -> pl.DataFrame:
+    """List accounts by tier, within a tier by how full the nearest limit is, ties by account.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        Rows of a :class:`features.panel.Panel`, of one as-of.
+    as_of : datetime.datetime
+        00:00 UTC; from then on one talks to accounts of tier 1.
+    rules : data.settings.Scoring
+        What a plateau is.
+
+    Returns
+    -------
+    polars.DataFrame
+        In order, with the columns of a list that a model made; what only a model knows is null.
+    """
+    advice = playbook.judged(snapshots, plateau_days=rules.plateau_days)
+    pressure = pl.max_horizontal("seat_utilization", "usage_ratio")
+    return (
+        snapshots.with_columns(**{name: advice[name] for name in advice.columns})
+        .with_columns(
+            signals=_sentences(snapshots),
+            contributions=pl.lit("{}"),
+            model=pl.lit(CALLED),
+            readiness_date=pl.when(pl.col("tier") == 1).then(pl.lit(as_of.date())),
+            **{name: pl.lit(None, dtype=kind) for name, kind in _UNKNOWN.items()},
+        )
+        .sort("tier", pressure, "account_id", descending=[False, True, False], nulls_last=True)
+        .select(
+            "account_id",
+            "as_of",
+            pl.col("active_seats", "licensed_seats").cast(pl.Int64),
+            "seat_utilization",
+            *_UNKNOWN,
+            "readiness_date",
+            "signals",
+            "contributions",
+            "model",
+            *advice.columns,
+        )
+    )
+
+
+def _sentences(snapshots: pl.DataFrame) -> pl.Series:
+    told = [
+        [said for signal in _TOLD if (said := sentence(signal, facts))]
+        for facts in snapshots.rows(named=True)
+    ]
+    return pl.Series(told, dtype=pl.List(pl.String))
