@@ -82,8 +82,10 @@ class Tables(Section):
     known_at_reliable_from: date | None = Field(
         None, description="Earlier known_at stamps are a first bulk load and are not believed."
     )
-    stable: tuple[Literal["department", "email_domain", "seat_type"], ...] = Field(
-        (), description="User attributes that never change; undated ones are else not features."
+    stable: tuple[Literal["department", "email_domain", "seat_type", "segment"], ...] = Field(
+        (),
+        description="Attributes that never change: of users, else they are not features, and the"
+        " accounts' segment, else nothing is told of it.",
     )
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Share of a table's rows above which the run stops."

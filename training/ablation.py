@@ -53,6 +53,7 @@ def controls(
         end=past.as_of,
         inputs=NAMES,
         progress=progress,
+        learn_beside={},
     )
     both = without.predictions.filter(pl.col("expanded").is_not_null()).join(
         given.predictions.select(*_KEYS, given="probability"), on=_KEYS

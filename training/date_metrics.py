@@ -98,7 +98,8 @@ def figures(predictions: pl.DataFrame, *, resamples: int, seed: int) -> dict[str
         ``date_error_days_usual`` and ``date_error_days_line``; ``date_gain_over_usual`` and
         ``date_gain_over_line``, the shares of their error that the model saves;
         ``date_pinball_days_10``, ``_50`` and ``_90``; ``date_coverage`` of the 80 % interval, and
-        the same among the ``_lowest``, ``_middle`` and ``_highest`` third of the probabilities.
+        the same among the ``_lowest``, ``_middle`` and ``_highest`` third of the probabilities;
+        ``date_width_days``, the mean width of that interval, and the same by third.
     """
     known = judged(predictions)
     came = known["days_to_expansion"].to_numpy().astype(np.float64)
@@ -142,11 +143,14 @@ def pinball(stated: Array, came: Array, share: float) -> Array:
 
 
 def _coverage(known: pl.DataFrame, came: Array) -> dict[str, Metric]:
-    """Share of the expansions inside the interval: of all, and by third of the probability."""
-    inside = (known["early_days"].to_numpy() <= came) & (came <= known["late_days"].to_numpy())
+    """Share of the expansions inside the interval, and its width: of all, and by third."""
+    early, late = (known[f"{name}_days"].to_numpy() for name in ("early", "late"))
+    told = {"date_coverage": (early <= came) & (came <= late), "date_width_days": late - early}
     third = _third(known["probability"].to_numpy())
-    return {"date_coverage": mean(inside)} | {
-        f"date_coverage_{name}": mean(inside, third == place) for place, name in enumerate(_THIRDS)
+    return {name: mean(values) for name, values in told.items()} | {
+        f"{name}_{word}": mean(values, third == place)
+        for name, values in told.items()
+        for place, word in enumerate(_THIRDS)
     }
 
 

@@ -7,21 +7,40 @@ fitted on the predictions of earlier cuts whose outcome the cut already knew.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from data.settings import Settings
-from training import bands, baselines, chosen, date_metrics, metrics, model, outcomes, readiness
+from training import (
+    bands,
+    baselines,
+    chosen,
+    date_metrics,
+    judgement,
+    learners,
+    metrics,
+    model,
+    notes,
+    outcomes,
+    readiness,
+    segments,
+    survival_metrics,
+)
 from training.calibration import Calibration
+from training.judgement import MODEL, Rankings, figures
+from training.learners import LEARNERS, Learner
 from training.model import Propensity
+from training.power import Power
+from training.segments import Segment
 from training.splits import Known
 from training.walk import KEYS, Step, forward, said, settled
 
 __all__ = ["MODEL", "Evaluation", "figures", "walk"]
 
-MODEL = "model"
+_MONTHS = 12
 _PROMISING_SKILL = 0.05
 
 
@@ -42,11 +61,17 @@ class Evaluation:
         whole of the 180 days is known, and ``days_to_expansion`` of those that did. ``simple``
         names the simple ranking that was best on what the cut knew, and ``simple_score`` is its
         score, to be compared within an as-of only; ``best_column`` names the column of the
-        catalogue that was, and ``best column so far`` holds its score.
+        catalogue that was, and ``best column so far`` holds its score. A column per learner holds
+        its probability. ``known_days`` of what followed are known, 180 at most; in
+        ``days_followed`` came an expansion or, where ``expansion_seen`` is false, none so far.
+        ``arr_added`` is what the expansion within the horizon added to the yearly revenue, 0 where
+        none came, null where that is not known. ``size``, ``plan``, ``tenure`` and, where it is
+        stable, ``segment`` say of what kind the account was.
     figures : mapping
         Ranking → figure name → value with interval; over all judged snapshots.
     date_figures : mapping
-        Figure name → value with interval; see :func:`training.date_metrics.figures`.
+        Figure name → value with interval; see :func:`training.date_metrics.figures` and
+        :func:`training.survival_metrics.figures`.
     over_best_simple : training.metrics.Figure
         Precision at capacity less that of the best simple ranking, on the same draws.
     bands : list of dict
@@ -57,6 +82,8 @@ class Evaluation:
         The regressions' share of the margin, and
     calibration : training.calibration.Calibration
         fitted on all matured predictions: what a model trained at the end uses.
+    settings : data.settings.Settings
+        By which it was judged.
     """
 
     predictions: pl.DataFrame
@@ -67,6 +94,7 @@ class Evaluation:
     skipped: Mapping[date, str]
     linear_share: float
     calibration: Calibration
+    settings: Settings
 
     def __repr__(self) -> str:
         known = self.predictions["expanded"].drop_nulls()
@@ -78,7 +106,41 @@ class Evaluation:
 
     def best_simple(self) -> str:
         """Name of the simple ranking with the highest precision at capacity."""
-        return _best(self.figures)
+        return judgement.best(self.figures)
+
+    @cached_property
+    def learners(self) -> Rankings:
+        """Learner → figure name → value with interval, as of the model."""
+        return judgement.learners(self.predictions, self.settings)
+
+    @cached_property
+    def by_cut(self) -> Mapping[date, Rankings]:
+        """Cut → the same figures of model, rankings and learners on what it judged."""
+        return judgement.by_cut(self.predictions, self.settings)
+
+    @cached_property
+    def segments(self) -> Mapping[str, Mapping[str, Segment]]:
+        """Size, plan, tenure, segment → kind of account → figures of the model."""
+        return segments.figures(self.predictions, self.settings)
+
+    @cached_property
+    def lift(self) -> list[dict[str, Any]]:
+        """Lift by tenth of the probability; :func:`training.lift.by_decile`."""
+        return judgement.by_decile(self.predictions, self.settings)
+
+    @cached_property
+    def power(self) -> Power:
+        """How large a difference from the best simple ranking could have been shown."""
+        return judgement.power_over(self.predictions, self.best_simple(), self.settings)
+
+    @cached_property
+    def over_simple(self) -> metrics.Figure:
+        """Precision at capacity less that of the simple ranking that each cut would have chosen."""
+        return judgement.over(self.predictions, "simple_score", self.settings)
+
+    def notes(self) -> list[str]:
+        """Say what could not be judged, or was assumed."""
+        return notes.of(self.predictions, self.settings)
 
     def numbers(self) -> dict[str, float]:
         """Every figure of the model and of its dates as a plain number."""
@@ -128,6 +190,8 @@ def walk(
     inputs: Sequence[str] = model.INPUTS,
     progress: Callable[[int, int], None] | None = None,
     told: Callable[[Propensity, pl.DataFrame], object] | None = None,
+    accounts: pl.DataFrame | None = None,
+    learn_beside: Mapping[str, Learner] = LEARNERS,
 ) -> Evaluation:
     """Walk forward through the history and judge every cut's model on what came after.
 
@@ -147,6 +211,10 @@ def walk(
         Told cuts done and cuts in all.
     told : callable, optional
         Handed each cut's model, calibrated, and the snapshots it judges.
+    accounts : polars.DataFrame, optional
+        The accounts table, for their segments.
+    learn_beside : mapping of str to callable
+        What else learns at each cut; :data:`training.learners.LEARNERS`.
 
     Returns
     -------
@@ -169,72 +237,31 @@ def walk(
     def say(step: Step) -> pl.DataFrame:
         if told:
             told(step.model, step.judged)
-        return _said(step, horizon, rules.capacity)
+        beside = learners.said(
+            learn_beside, step.known, outcomes.expanded(horizon), step.judged, tuple(inputs)
+        )
+        return _said(step, horizon, rules.capacity).with_columns(**beside)
 
     walked = forward(snapshots, contracts, settings, learn=learn, say=say, progress=progress)
     predictions = (
         walked.predictions.join(_happened(snapshots, contracts, settings, end), on=KEYS, how="left")
         .join(baselines.scores(snapshots), on=KEYS, how="left")
+        .join(segments.of(snapshots, contracts, settings, accounts), on=KEYS, how="left")
         .with_columns(simple_score=_named_score())
         .sort("as_of", "account_id")
     )
-    found_figures = figures(predictions, settings)
+    found = figures(predictions, settings)
+    drawn = {"resamples": rules.resamples, "seed": settings.model.seed}
     return Evaluation(
         predictions,
-        found_figures,
-        date_metrics.figures(predictions, resamples=rules.resamples, seed=settings.model.seed),
-        _over(predictions, _best(found_figures), settings),
-        bands.published(predictions, resamples=rules.resamples, seed=settings.model.seed),
+        found,
+        date_metrics.figures(predictions, **drawn) | survival_metrics.figures(predictions, **drawn),
+        judgement.over(predictions, judgement.best(found), settings),
+        bands.published(predictions, **drawn),
         walked.skipped,
         *settled(predictions.with_columns(happened="expanded"), settings.model.linear_share),
+        settings,
     )
-
-
-def figures(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str, metrics.Figure]]:
-    """Compute the figures of the model and of every simple ranking on known outcomes."""
-    known, judged = _judged(predictions)
-    rules = settings.evaluation
-
-    def of(score: str, **probability: np.ndarray) -> dict[str, metrics.Figure]:
-        return metrics.figures(
-            known[score].to_numpy(),
-            judged,
-            capacity=rules.capacity,
-            resamples=rules.resamples,
-            seed=settings.model.seed,
-            **probability,
-        )
-
-    stated = {
-        "probability": known["probability"].to_numpy(),
-        "reference": known["base_rate"].to_numpy(),
-    }
-    rivals = (*baselines.RANKINGS, chosen.BEST_COLUMN)
-    # Probabilities of different cuts carry different calibrations; they rank as they are served.
-    return {MODEL: of("probability", **stated)} | {name: of(name) for name in rivals}
-
-
-def _over(predictions: pl.DataFrame, rival: str, settings: Settings) -> metrics.Figure:
-    known, judged = _judged(predictions)
-    return metrics.advantage(
-        known["probability"].to_numpy(),
-        known[rival].to_numpy(),
-        judged,
-        capacity=settings.evaluation.capacity,
-        resamples=settings.evaluation.resamples,
-        seed=settings.model.seed,
-    )
-
-
-def _judged(predictions: pl.DataFrame) -> tuple[pl.DataFrame, metrics.Judged]:
-    """Predictions whose outcome is known, and what became of them."""
-    known = predictions.filter(pl.col("expanded").is_not_null())
-    return known, metrics.judged(known)
-
-
-def _best(figures: Mapping[str, Mapping[str, metrics.Figure]]) -> str:
-    rankings = [name for name in figures if name != MODEL]
-    return max(rankings, key=lambda name: _value(figures[name], "precision_at_capacity"))
 
 
 def _named_score() -> pl.Expr:
@@ -271,16 +298,18 @@ def _happened(
 ) -> pl.DataFrame:
     """What became of each snapshot, as far as it is known at the end."""
     found = outcomes.build(snapshots, contracts, cut=end, rules=settings.outcome)
+    expanded = outcomes.expanded(settings.outcome.horizon_days)
     within_180d = outcomes.expanded(outcomes.LONGEST_DAYS)
+    known_days = pl.col("known_days").clip(0, outcomes.LONGEST_DAYS)
+    seen = (pl.col("days_to_expansion") < known_days).fill_null(value=False)
+    followed = pl.min_horizontal(known_days, "days_to_unclear")
     return found.select(
-        "account_id",
-        "as_of",
-        expanded=outcomes.expanded(settings.outcome.horizon_days),
+        *KEYS,
+        expanded=expanded,
         expanded_180d=within_180d,
         days_to_expansion=pl.when(within_180d).then("days_to_expansion"),
+        known_days=known_days,
+        days_followed=pl.when(seen).then("days_to_expansion").otherwise(followed),
+        expansion_seen=seen,
+        arr_added=pl.when(expanded).then(_MONTHS * pl.col("mrr_added")).when(~expanded).then(0.0),
     )
-
-
-def _value(figures: Mapping[str, metrics.Figure], name: str) -> float:
-    value = figures[name].value
-    return -1.0 if value is None else value

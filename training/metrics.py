@@ -17,6 +17,7 @@ __all__ = [
     "Judged",
     "advantage",
     "change",
+    "differences",
     "figures",
     "judged",
     "precision_at_capacity",
@@ -35,12 +36,15 @@ class Judged:
         Codes of the account and of the as-of, from 0.
     cut : numpy.ndarray of int, optional
         Code of the cut whose model judged it, from 0; without it all are of one.
+    arr_added : numpy.ndarray, optional
+        Yearly revenue that the expansion added, 0 where none came; without it none is known.
     """
 
     expanded: NDArray[np.bool_]
     account: Codes
     as_of: Codes
     cut: Codes | None = None
+    arr_added: Array | None = None
 
     def draws(self, *, resamples: int, seed: int) -> Draws:
         """Draw accounts and cuts."""
@@ -53,9 +57,19 @@ def judged(known: pl.DataFrame) -> Judged:
     Parameters
     ----------
     known : polars.DataFrame
-        ``account_id``, ``as_of``, ``cut``, ``expanded``; no outcome is null.
+        ``account_id``, ``as_of``, ``cut``, ``expanded``; no outcome is null. Optional is
+        ``arr_added``, null where it is not known, which then counts as nothing.
     """
-    return Judged(known["expanded"].to_numpy(), *codes(*known["account_id", "as_of", "cut"]))
+    account, as_of, cut = codes(*known["account_id", "as_of", "cut"])
+    return Judged(known["expanded"].to_numpy(), account, as_of, cut, _arr_added(known))
+
+
+def _arr_added(known: pl.DataFrame) -> Array | None:
+    """What was added, where that is known of any expansion."""
+    if "arr_added" not in known.columns:
+        return None
+    told = known.filter("expanded")["arr_added"].drop_nulls()
+    return None if told.is_empty() else known["arr_added"].fill_null(0.0).to_numpy()
 
 
 def figures(
@@ -88,9 +102,11 @@ def figures(
     Returns
     -------
     dict of str to Figure
-        ``auroc``, ``average_precision``, ``precision_at_capacity``, ``recall_at_capacity``; with a
-        probability also ``log_loss``, ``log_loss_skill``, ``brier``, ``brier_skill``,
-        ``calibration_error``, ``calibration_slope`` and ``observed_to_expected``.
+        ``auroc``, ``average_precision``, ``precision_at_capacity``, ``recall_at_capacity`` and,
+        null where no revenue is known, ``arr_at_capacity``: what the worked accounts did add to
+        the yearly revenue within the horizon, mean over the as-ofs. With a probability also
+        ``log_loss``, ``log_loss_skill``, ``brier``, ``brier_skill``, ``calibration_error``,
+        ``calibration_slope`` and ``observed_to_expected``.
     """
     drawn = _Drawn(judged, resamples, seed)
     wanted: dict[str, Callable[[], Metric]] = {
@@ -100,6 +116,7 @@ def figures(
         "recall_at_capacity": lambda: ranking.recall_at_capacity(
             score, judged.expanded, judged.as_of, capacity
         ),
+        "arr_at_capacity": lambda: _gain(score, judged, capacity),
     }
     if probability is not None and reference is not None:
         stated, base, known = truth.clipped(probability), truth.clipped(reference), judged.expanded
@@ -125,12 +142,36 @@ def advantage(
     seed: int,
 ) -> Figure:
     """Precision at capacity of a score less that of a rival, on the same draws."""
+    drawn = differences(score, rival, judged, capacity=capacity, resamples=resamples, seed=seed)
+    return interval(drawn["precision_at_capacity"])
+
+
+def differences(
+    score: Array,
+    rival: Array,
+    judged: Judged,
+    *,
+    capacity: int,
+    resamples: int,
+    seed: int,
+) -> dict[str, Array]:
+    """By how much a score is ahead of a rival on each draw, the history as it was first.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape (1 + resamples,)
+        ``precision_at_capacity`` and ``auroc``; nan where they do not exist.
+    """
     drawn = _Drawn(judged, resamples, seed)
-    mine, theirs = (
-        drawn.values(lambda s=s: _precision(s, judged, capacity))  # type: ignore[misc]
-        for s in (score, rival)
-    )
-    return interval(mine - theirs)
+    wanted: dict[str, Callable[[Array], Metric]] = {
+        "precision_at_capacity": lambda s: _precision(s, judged, capacity),
+        "auroc": lambda s: ranking.auroc(s, judged.expanded),
+    }
+
+    def of(metric: Callable[[Array], Metric], values: Array) -> Array:
+        return drawn.values(lambda: metric(values))
+
+    return {name: of(metric, score) - of(metric, rival) for name, metric in wanted.items()}
 
 
 def change(
@@ -170,6 +211,12 @@ def change(
 
 def _precision(score: Array, judged: Judged, capacity: int) -> Metric:
     return ranking.mean_precision_at_capacity(score, judged.expanded, judged.as_of, capacity)
+
+
+def _gain(score: Array, judged: Judged, capacity: int) -> Metric:
+    if judged.arr_added is None:
+        return lambda weights: np.full(len(weights.cut), np.nan)
+    return ranking.mean_gain_at_capacity(score, judged.arr_added, judged.as_of, capacity)
 
 
 class _Drawn:

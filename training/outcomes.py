@@ -45,6 +45,7 @@ def build(
         One row per snapshot, in the order given: ``days_to_expansion`` and ``days_to_churn``
         (whole days from the as-of, null when not seen), ``kind`` (plan, seats, usage, revenue),
         ``rise`` (share), ``mrr_rise`` (share; null where the revenue before or after is not known),
+        ``mrr_added`` (currency per month; null likewise),
         ``days_to_unclear`` (to a rise that cannot be told from a price change), and
         ``known_days``: windows up to so many days are complete at the cut.
     """
@@ -65,6 +66,7 @@ def build(
             kind=pl.col("kind").filter(pl.col("kind") != "unclear").first(),
             rise=pl.col("rise").filter(pl.col("kind") != "unclear").first(),
             mrr_rise=pl.col("mrr_rise").filter(pl.col("kind") != "unclear").first(),
+            mrr_added=pl.col("mrr_added").filter(pl.col("kind") != "unclear").first(),
             days_to_unclear=pl.col("days").filter(pl.col("kind") == "unclear").first(),
         )
     )
@@ -197,6 +199,7 @@ def _judged(steps: pl.DataFrame, known: pl.DataFrame, rules: Outcome) -> pl.Data
         kind=kind,
         rise=contract.rise_share(),
         mrr_rise=pl.when(pl.col("mrr_before") > 0).then(pl.col("mrr") / pl.col("mrr_before") - 1),
+        mrr_added=pl.col("mrr") - pl.col("mrr_before"),
     ).filter(pl.col("kind").is_not_null())
     later = known.with_row_index("later").select(
         "account_id", "later", pl.col("effective", *_AMOUNTS, "plan").name.prefix("later_")

@@ -13,9 +13,11 @@ from training.resampling import Array, Codes, Metric, Weights, over
 __all__ = [
     "auroc",
     "average_precision",
+    "mean_gain_at_capacity",
     "mean_precision_at_capacity",
     "precision_at_capacity",
     "recall_at_capacity",
+    "within_capacity",
 ]
 
 Flags = NDArray[np.bool_]
@@ -124,6 +126,33 @@ def mean_precision_at_capacity(
     return metric
 
 
+def mean_gain_at_capacity(score: Array, gain: Array, as_of: Codes, capacity: int) -> Metric:
+    """Mean over the as-ofs of what the accounts within the capacity add up to; ties by average."""
+    groups = list(_by_as_of(score, as_of))
+
+    def metric(weights: Weights) -> Array:
+        total, as_ofs = np.zeros(len(weights.cut)), np.zeros(len(weights.cut))
+        for rows, ranked in groups:
+            gained, worked = _worked(ranked, gain[rows], weights.account[:, rows], capacity)
+            times = weights.cut[:, rows[0]] * (worked > 0)
+            total += times * gained
+            as_ofs += times
+        return over(total, as_ofs)
+
+    return metric
+
+
+def within_capacity(score: Array, as_of: Codes, capacity: int) -> Array:
+    """Say which rows a team works at their as-of: 1, 0, or the share of a tie there is time for."""
+    share = np.zeros(len(score))
+    for rows, _ in _by_as_of(score, as_of):
+        value = score[rows]
+        above = (value[None, :] > value[:, None]).sum(axis=1)
+        tied = (value[None, :] == value[:, None]).sum(axis=1)
+        share[rows] = np.clip((capacity - above) / tied, 0, 1)
+    return share
+
+
 def recall_at_capacity(score: Array, expanded: Flags, as_of: Codes, capacity: int) -> Metric:
     """Share of all expansions that are found within the capacity of their as-of."""
     groups = list(_by_as_of(score, as_of))
@@ -139,7 +168,9 @@ def recall_at_capacity(score: Array, expanded: Flags, as_of: Codes, capacity: in
     return metric
 
 
-def _worked(ranked: _Ranked, expanded: Flags, weights: Array, capacity: int) -> tuple[Array, Array]:
+def _worked(
+    ranked: _Ranked, expanded: Flags | Array, weights: Array, capacity: int
+) -> tuple[Array, Array]:
     """How many expansions are found among how many contacts, in each draw."""
     hits, every = ranked.sums(weights * expanded), ranked.sums(weights)
     above = np.cumsum(every, axis=1) - every

@@ -7,7 +7,7 @@ import polars as pl
 from data.errors import SettingsError
 from data.settings import MONTH_DAYS, Settings
 
-__all__ = ["Capacity", "capacity", "staffed"]
+__all__ = ["Capacity", "assumed", "capacity", "staffed"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def capacity(settings: Settings, accounts: pl.DataFrame) -> Capacity:
     if "capacity" in settings.evaluation.model_fields_set:
         return Capacity(set_to, f"{set_to} accounts per as-of, as evaluation.capacity says.")
     if team.hours_per_month is None:
-        return Capacity(set_to, f"no capacity is set: {set_to} accounts per as-of are assumed.")
+        return Capacity(set_to, assumed(set_to))
     csms = team.csms or _csms(accounts)
     worked = max(int(csms * team.hours_per_month * 60 / team.minutes_per_account), 1)
     return Capacity(
@@ -58,6 +58,11 @@ def capacity(settings: Settings, accounts: pl.DataFrame) -> Capacity:
         f"{worked} accounts per as-of: {csms} CSMs with {team.hours_per_month:g} hours each in"
         f" {MONTH_DAYS} days, at {team.minutes_per_account:g} minutes an account.",
     )
+
+
+def assumed(accounts: int) -> str:
+    """Say that nobody has said how many accounts a team can work."""
+    return f"no capacity is set: {accounts} accounts per as-of are assumed."
 
 
 def staffed(settings: Settings, accounts: pl.DataFrame) -> Settings:
