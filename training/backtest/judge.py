@@ -2,85 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.settings import Outcome
 from training import resampling
 from training.backtest import expansions
+from training.backtest.ground import QUARTER_DAYS, Ground
 from training.backtest.result import Way
 from training.backtest.ways import Plan
 from training.backtest.work import Hours, Worked
 from training.resampling import Figure, Metric, Weights
 
-__all__ = ["Ground", "Verdict", "advantage", "judged", "median", "told"]
+__all__ = ["Verdict", "advantage", "judged", "median", "told"]
 
-QUARTER_DAYS: Final = 90
 BOOK_ACCOUNTS: Final = 80
 _NOWHERE: Final = -1
 Array = NDArray[np.float64]
 Days = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Ground:
-    """What all ways are judged by.
-
-    Attributes
-    ----------
-    accounts : polars.Series
-        The rows.
-    start : datetime.date
-        The day of column 0.
-    book : numpy.ndarray of bool, shape (n_accounts, n_days)
-        Who was under paid contract when.
-    counted : range
-        Columns of the days whose expansions count.
-    row, day : numpy.ndarray of int, shape (n_expansions,)
-        Of each expansion that counts.
-    full, since : numpy.ndarray of int, shape (n_expansions,)
-        Column of the first day at 80 %, negative where it lay before the replay, or nowhere; and of
-        the day from which on it was looked for.
-    contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
-    end : datetime.datetime
-        What is known before this moment, UTC, judges.
-    rules : data.settings.Outcome
-        What counts as an expansion, and its horizon.
-    within_days : int
-        How long before an expansion a flag counts.
-    csms : int
-        Who share the work.
-    draws : training.resampling.Draws
-        Of the accounts.
-    """
-
-    accounts: pl.Series
-    start: date
-    book: NDArray[np.bool_]
-    counted: range
-    row: Days
-    day: Days
-    full: Days
-    since: Days
-    contracts: pl.DataFrame
-    end: datetime
-    rules: Outcome
-    within_days: int
-    csms: int
-    draws: resampling.Draws
-
-    def per_account(self, rows: Days) -> Array:
-        """Count how often each account occurs."""
-        return np.bincount(rows, minlength=len(self.accounts)).astype(np.float64)
-
-    def quarters(self, days: int) -> float:
-        """So many days as quarters, times the CSMs."""
-        return days / QUARTER_DAYS * self.csms
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ from typing import Final
 import polars as pl
 
 from data.settings import Settings
-from training.backtest.judge import BOOK_ACCOUNTS, QUARTER_DAYS, Verdict
+from training.backtest.ground import QUARTER_DAYS
+from training.backtest.judge import BOOK_ACCOUNTS, Verdict
 from training.backtest.result import FIGURES
 from training.resampling import Figure
 
