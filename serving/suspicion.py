@@ -155,7 +155,7 @@ def _shares(users: pl.DataFrame, stable: Sequence[str]) -> pl.DataFrame:
     Their number would tell expansions apart honestly: who expanded has more users.
     """
     shares = users.select("account_id").unique().sort("account_id")
-    for name in stable:
+    for name in (name for name in stable if name in users.columns):
         known = users.filter(pl.col(name).is_not_null())
         spread = known.group_by(name).agg(accounts=pl.col("account_id").n_unique())
         common = spread.filter(pl.col("accounts") >= FEWEST).sort("accounts", name).tail(_COMMONEST)

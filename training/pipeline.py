@@ -217,6 +217,7 @@ def evaluation(
         settings,
         end=past.as_of,
         progress=_named(progress, "walk forward"),
+        accounts=past.tables.accounts.rows,
     )
 
 

@@ -114,7 +114,9 @@ def walk(
         return Rival(mine.select(keys), note)
     changed = settings.model_copy(update={"model": theirs})
     try:
-        found = evaluate.walk(snapshots, contracts, changed, end=end, progress=progress)
+        found = evaluate.walk(
+            snapshots, contracts, changed, end=end, progress=progress, learn_beside={}
+        )
     except HistoryError as error:
         return Rival(None, f"{called} is left out of the comparison: {error}")
     return Rival(found.predictions.select(keys), f"{called} was walked over the same cuts.")
