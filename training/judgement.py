@@ -22,6 +22,7 @@ __all__ = [
     "figures",
     "known",
     "learners",
+    "of_model",
     "over",
     "power_over",
 ]
@@ -39,9 +40,15 @@ def known(predictions: pl.DataFrame) -> tuple[pl.DataFrame, Judged]:
 def figures(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str, Figure]]:
     """Compute the figures of the model and of every simple ranking on known outcomes."""
     rivals = (*baselines.RANKINGS, chosen.BEST_COLUMN)
-    # Probabilities of different cuts carry different calibrations; they rank as they are served.
-    mine = _probable(predictions, ["probability"], settings)["probability"]
-    return {MODEL: mine} | _ranked(predictions, rivals, settings)
+    return {MODEL: of_model(predictions, settings)} | _ranked(predictions, rivals, settings)
+
+
+def of_model(predictions: pl.DataFrame, settings: Settings) -> dict[str, Figure]:
+    """Compute the figures of the model's probability.
+
+    Probabilities of different cuts carry different calibrations; they rank as they are served.
+    """
+    return _probable(predictions, ["probability"], settings)["probability"]
 
 
 def learners(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str, Figure]]:

@@ -13,25 +13,22 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from data.settings import Settings
-from training import baselines, drivers, fingerprint, metrics, plots
+from training import drivers, fingerprint, metrics, plots
 from training.evaluate import MODEL, Evaluation
 from training.fingerprint import Fingerprint
+from training.learners import LEARNERS
 from training.pipeline import History, Trained
 
 __all__ = ["Record", "of"]
 
 # All that decides what is learned and how it is judged; where tables lie may hold secrets.
 _SECTIONS: Final = ("model", "outcome", "evaluation", "eligibility", "seats", "adoption", "roles")
-_DRAWS: Final = 60  # of accounts, for the intervals of one cut
 _RANKED: Final = ("auroc", "average_precision", "precision_at_capacity")
 
-Array = NDArray[np.float64]
 Rankings = Mapping[str, Mapping[str, metrics.Figure]]
 
 
@@ -93,7 +90,7 @@ def of(trained: Trained, past: History, settings: Settings) -> Record:
         Without a walk through history: no figures, and one plot.
     """
     walked = trained.evaluation
-    cuts = {} if walked is None else _by_cut(walked, settings)
+    cuts = {} if walked is None else _by_cut(walked)
     tables = fingerprint.of(past.tables, past.activity)
     newest = past.panel.snapshots.filter(pl.col("as_of") == pl.col("as_of").max())
     drawn = {"drivers.png": drivers.drivers(trained.model, newest)}
@@ -105,7 +102,7 @@ def of(trained: Trained, past: History, settings: Settings) -> Record:
         verdict=trained.about["verdict"],
         note=_note(trained),
         parameters=_parameters(settings),
-        totals={} if walked is None else walked.numbers() | dict(_numbers(walked.figures)),
+        totals={} if walked is None else walked.numbers() | dict(_numbers(_all(walked))),
         by_cut={cut: dict(_numbers(found)) for cut, found in cuts.items()},
         tags={"as_of": f"{past.as_of:%Y-%m-%d}", **fingerprint.code()},
         tables=tables,
@@ -114,34 +111,18 @@ def of(trained: Trained, past: History, settings: Settings) -> Record:
     )
 
 
-def _by_cut(walked: Evaluation, settings: Settings) -> dict[date, Rankings]:
+def _by_cut(walked: Evaluation) -> dict[date, Rankings]:
     """Figures of every cut that has judged both outcomes."""
-    known = walked.predictions.filter(pl.col("expanded").is_not_null())
     return {
-        cut: _figures(part, settings)
-        for (cut,), part in known.group_by("cut", maintain_order=True)
-        if part["expanded"].n_unique() == 2
+        cut: found
+        for cut, found in walked.by_cut.items()
+        if found[MODEL]["auroc"].value is not None
     }
 
 
-def _figures(known: pl.DataFrame, settings: Settings) -> Rankings:
-    """As :func:`training.evaluate.figures`, at a fraction of the cost: there may be many cuts."""
-    happened = metrics.judged(known)
-
-    def of_score(column: str, draws: int, **stated: Array) -> Mapping[str, metrics.Figure]:
-        return metrics.figures(
-            known[column].to_numpy(),
-            happened,
-            capacity=settings.evaluation.capacity,
-            resamples=draws,
-            seed=settings.model.seed,
-            **stated,
-        )
-
-    stated, base = known["probability"].to_numpy(), known["base_rate"].to_numpy()
-    draws = min(settings.evaluation.resamples, _DRAWS)
-    mine = of_score("probability", draws, probability=stated, reference=base)
-    return {MODEL: mine} | {name: of_score(name, 0) for name in baselines.RANKINGS}
+def _all(walked: Evaluation) -> Rankings:
+    """The model, the simple rankings and the learners."""
+    return {**walked.figures, **walked.learners}
 
 
 def _parameters(settings: Settings) -> dict[str, Any]:
@@ -153,7 +134,7 @@ def _parameters(settings: Settings) -> dict[str, Any]:
 
 
 def _numbers(figures: Rankings) -> Iterator[tuple[str, float]]:
-    """The model's figures under their own names, those of the simple rankings under theirs."""
+    """The model's figures under their own names, those of rankings and learners under theirs."""
     for name, figure in figures[MODEL].items():
         for end, value in asdict(figure).items():
             if value is not None:
@@ -162,7 +143,8 @@ def _numbers(figures: Rankings) -> Iterator[tuple[str, float]]:
         for name in _RANKED:
             value = figures[ranking][name].value
             if ranking != MODEL and value is not None:
-                yield f"simple/{_plain(ranking)}/{name}", value
+                group = "learner" if ranking in LEARNERS else "simple"
+                yield f"{group}/{_plain(ranking)}/{name}", value
 
 
 def _plain(ranking: str) -> str:
@@ -184,7 +166,7 @@ def _note(trained: Trained) -> str:
     head = ["ranking", *(name.replace("_", " ") for name in _RANKED)]
     rows = [
         [f"**{name}**" if name == MODEL else name, *(str(figures[key]) for key in _RANKED)]
-        for name, figures in walked.figures.items()
+        for name, figures in _all(walked).items()
     ]
     table = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
     skipped = [f"- cut of {cut} skipped: {reason}" for cut, reason in walked.skipped.items()]
@@ -198,7 +180,7 @@ def _files(
     if walked is None:
         return {"data.json": data}
     by_cut = {str(cut): figures for cut, figures in cuts.items()}
-    return {"data.json": data, "figures.csv": _table({"all": walked.figures} | by_cut)}
+    return {"data.json": data, "figures.csv": _table({"all": _all(walked)} | by_cut)}
 
 
 def _table(rankings: Mapping[str, Rankings]) -> str:
