@@ -1,0 +1,224 @@
+"""A team's hours, and whom each way of working offers it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as drawn
+
+from training.backtest import ways
+from training.backtest.work import Hours, Worked, work
+
+NAN = float("nan")
+# Enough for everybody: 30 days of 100 accounts.
+PLENTY = Hours(per_month=6000, per_account=60, per_look=1, rest_days=5)
+
+tables = drawn.arrays(
+    np.float64,
+    st.tuples(st.integers(1, 6), st.integers(1, 40)),
+    elements=st.sampled_from([NAN, 0.5, 0.76, 0.8, 0.9, 1.0, 1.3]),
+)
+hours = st.builds(
+    Hours,
+    per_month=st.sampled_from([60, 100, 900, 5000]),
+    per_account=st.sampled_from([30, 60, 61.5]),
+    per_look=st.sampled_from([0.5, 2, 40]),
+    rest_days=st.integers(1, 20),
+)
+
+
+def _plans(fullness: np.ndarray) -> list[ways.Plan]:
+    scores = np.where(np.arange(fullness.shape[1]) % 7 == 0, fullness, NAN)
+    listed = ways.listed("list", "", scores)
+    by_event = ways.events(fullness, share=0.8, days=3)
+    return [
+        ways.review("weekly", fullness, above=0.75, every_days=7),
+        ways.review("monthly", fullness, above=0.75, every_days=30),
+        ways.nightly(fullness, share=0.8),
+        by_event,
+        listed,
+        ways.both("both", "", listed, by_event),
+    ]
+
+
+def _flags(worked: Worked) -> list[tuple[int, int]]:
+    return list(zip(worked.day.tolist(), worked.account.tolist(), strict=True))
+
+
+def _all(fullness: np.ndarray) -> np.ndarray:
+    return np.ones(fullness.shape, dtype=bool)
+
+
+@given(tables, hours)
+def test_every_way_does_what_a_slow_team_would(fullness: np.ndarray, has: Hours) -> None:
+    book = np.nan_to_num(fullness, nan=1.0) != 0.5
+
+    for plan in _plans(fullness):
+        found = work(plan, book, has)
+
+        flags, looks = _slow(plan.name, fullness, book, has)
+        assert _flags(found) == flags, plan
+        assert found.looks == looks, plan
+
+
+def _slow(
+    name: str, fullness: np.ndarray, book: np.ndarray, has: Hours
+) -> tuple[list[tuple[int, int]], int]:
+    """The same team in plain Python, account by account."""
+    team = _Slow(has)
+    for day in range(fullness.shape[1]):
+        if day:
+            team.minutes = min(team.minutes + has.per_month, has.per_month * 30)
+        awake = [
+            account
+            for account in range(len(fullness))
+            if book[account, day] and day - team.worked.get(account, -(10**6)) >= has.rest_days
+        ]
+        if name in ("weekly", "monthly"):
+            if day % {"weekly": 7, "monthly": 30}[name] == 0:
+                team.review(day, awake, fullness)
+        elif name != "list" or day % 7 == 0:
+            team.take(day, awake, fullness, name)
+    return team.flags, team.looks
+
+
+class _Slow:
+    def __init__(self, has: Hours) -> None:
+        self.has, self.minutes = has, has.per_month * 30  # in thirtieths: nothing is rounded
+        self.worked: dict[int, int] = {}
+        self.looked: dict[int, int] = {}
+        self.done: dict[int, int] = {}
+        self.flags: list[tuple[int, int]] = []
+        self.looks = 0
+
+    def review(self, day: int, awake: list[int], fullness: np.ndarray) -> None:
+        for account in sorted(awake, key=lambda a: (self.looked.get(a, -1), a)):
+            high = fullness[account, day] > 0.75
+            cost = (self.has.per_look + self.has.per_account * high) * 30
+            if cost > self.minutes:
+                return
+            self.minutes -= cost
+            self.looked[account] = day
+            self.looks += 1
+            if high:
+                self.worked[account] = day
+                self.flags.append((day, account))
+
+    def take(self, day: int, awake: list[int], fullness: np.ndarray, name: str) -> None:
+        by_list = name == "list" or (name == "both" and day % 7 == 0)
+        least = 0.0 if by_list else 0.8
+        offered = [a for a in awake if fullness[a, day] >= least]
+        if name in ("event rule", "both") and not by_list:
+            offered = [a for a in offered if self.fires(a, day, fullness)]
+        for account in sorted(offered, key=lambda a: (-fullness[a, day], a)):
+            if self.minutes < self.has.per_account * 30:
+                return
+            self.minutes -= self.has.per_account * 30
+            self.worked[account] = day
+            self.done[account] = day - _streak(fullness[account], day)
+            self.flags.append((day, account))
+
+    def fires(self, account: int, day: int, fullness: np.ndarray) -> bool:
+        held = _streak(fullness[account], day)
+        return held >= 3 and self.done.get(account) != day - held
+
+
+def _streak(fullness: np.ndarray, day: int) -> int:
+    held = 0
+    while held <= day and fullness[day - held] >= 0.8:
+        held += 1
+    return held
+
+
+@given(tables, hours)
+def test_no_way_spends_more_than_the_hours_that_have_come_in(
+    fullness: np.ndarray, has: Hours
+) -> None:
+    for plan in _plans(fullness):
+        found = work(plan, _all(fullness), has)
+
+        for day in range(fullness.shape[1]):
+            spent = (found.day <= day).sum() * has.per_account
+            assert spent <= has.per_month * (1 + day / 30) + 1e-6
+        total = len(found.day) * has.per_account + found.looks * has.per_look
+        assert total <= has.per_month * (1 + (fullness.shape[1] - 1) / 30) + 1e-6
+
+
+@given(tables, hours)
+def test_an_account_that_was_worked_rests(fullness: np.ndarray, has: Hours) -> None:
+    for plan in _plans(fullness):
+        found = work(plan, _all(fullness), has)
+
+        for account in range(len(fullness)):
+            days = found.day[found.account == account]
+            assert (np.diff(days) >= has.rest_days).all()
+
+
+@given(tables, hours, st.integers(0, 40))
+def test_what_comes_later_changes_no_flag_before_it(
+    fullness: np.ndarray, has: Hours, day: int
+) -> None:
+    changed = fullness.copy()
+    changed[:, day:] = 1.2
+
+    for before, after in zip(_plans(fullness), _plans(changed), strict=True):
+        kept, again = (work(plan, _all(fullness), has) for plan in (before, after))
+        assert [flag for flag in _flags(kept) if flag[0] < day] == [
+            flag for flag in _flags(again) if flag[0] < day
+        ]
+
+
+def test_the_event_rule_waits_three_days_and_fires_once_in_a_stretch() -> None:
+    fullness = np.full((1, 20), 0.9)
+    fullness[0, 12] = 0.79
+
+    found = work(ways.events(fullness, share=0.8, days=3), _all(fullness), PLENTY)
+    nightly = work(ways.nightly(fullness, share=0.8), _all(fullness), PLENTY)
+
+    assert found.day.tolist() == [2, 15]
+    assert nightly.day.tolist() == [0, 5, 10, 15]
+
+
+def test_a_stretch_may_begin_before_the_replay() -> None:
+    fullness = np.full((1, 13), 0.9)
+
+    found = work(
+        ways.events(fullness, share=0.8, days=3, before=10), _all(fullness[:, 10:]), PLENTY
+    )
+
+    assert found.day.tolist() == [0]
+
+
+def test_hours_come_in_evenly_and_a_month_of_them_is_kept() -> None:
+    fullness = np.ones((9, 61))
+    has = Hours(per_month=120, per_account=60, per_look=1, rest_days=360)
+
+    found = work(ways.nightly(fullness, share=0.8), _all(fullness), has)
+
+    # A month's worth in hand, then an account every fifteenth day.
+    assert found.day.tolist() == [0, 0, 15, 30, 45, 60]
+    assert found.account.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_review_goes_on_where_its_time_ended() -> None:
+    fullness = np.array([[0.5] * 8, [0.9] * 8, [0.76] * 8, [0.75] * 8])
+    # In hand 72 minutes: a look, a look and work; a week later 16.8 more and the 8 left over.
+    has = Hours(per_month=72, per_account=60, per_look=2, rest_days=60)
+
+    found = work(ways.review("weekly", fullness, above=0.75, every_days=7), _all(fullness), has)
+
+    assert _flags(found) == [(0, 1)]
+    assert found.looks == 2
+    assert found.pointed[:, 0].tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("name", ["weekly", "monthly", "CRM rule", "event rule", "list", "both"])
+def test_nobody_outside_the_book_is_flagged(name: str) -> None:
+    fullness = np.full((2, 10), 0.9)
+    book = np.array([[True] * 10, [False] * 10])
+    (plan,) = (plan for plan in _plans(fullness) if plan.name == name)
+
+    found = work(plan, book, PLENTY)
+
+    assert set(found.account.tolist()) == {0}
+    assert not found.pointed[1].any()
