@@ -208,7 +208,11 @@ def history(
 
 
 def evaluation(
-    past: History, settings: Settings, *, progress: Progress | None = None
+    past: History,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    told: Callable[[Propensity, pl.DataFrame], object] | None = None,
 ) -> Evaluation:
     """Walk forward through a history; see :func:`training.evaluate.walk`."""
     return evaluate.walk(
@@ -217,6 +221,7 @@ def evaluation(
         settings,
         end=past.as_of,
         progress=_named(progress, "walk forward"),
+        told=told,
         accounts=past.tables.accounts.rows,
     )
 

@@ -100,39 +100,49 @@ def train(
 @click.option(
     "--controls", is_flag=True, help="Also tell what logins, tickets and NPS would have added."
 )
+@options.html
 @options.as_json
 def evaluate(
-    config: Path, as_of: datetime | None, predictions: Path | None, controls: bool, as_json: bool
+    config: Path,
+    as_of: datetime | None,
+    predictions: Path | None,
+    controls: bool,
+    page: Path | None,
+    as_json: bool,
 ) -> None:
-    """Walk forward through the history: the model beside the simple rankings.
+    """Walk forward through the history: the model beside simple rankings and plain learners.
+
+    The JSON object holds verdict, capacity, figures (the model's and those of the rankings),
+    learners, date_figures, by_cut, segments, lift, bands, over_best_simple and over_simple
+    (precision at capacity less that of the best in hindsight, and of those that each cut would have
+    chosen), power, champion, notes and skipped. A figure is value, low and high; null where it
+    cannot be computed.
 
     Example: expansion evaluate --predictions predictions.parquet
     """
     from data import writing
     from serving import console
-    from training import pipeline
+    from training import pipeline, team
 
     settings, now = options.opened(config)
     with console.stages() as stage:
         past = options.history(settings, now, as_of, stage)
+        capacity = team.capacity(settings, past.tables.accounts.rows)
+        settings = team.staffed(settings, past.tables.accounts.rows)
         walked = pipeline.evaluation(past, settings, progress=stage)
+        beside = _beside(past, settings, walked, stage)
         added = _added(past, settings, walked, stage) if controls else {}
     if predictions is not None:
         writing.table(walked.predictions, predictions)
     if as_json:
-        figures = {
-            ranking: {name: asdict(figure) for name, figure in found.items()}
-            for ranking, found in walked.figures.items()
-        }
-        dates = {name: asdict(figure) for name, figure in walked.date_figures.items()}
-        skipped = {str(cut): reason for cut, reason in walked.skipped.items()}
-        told = {"figures": figures, "date_figures": dates, "bands": walked.bands}
-        told |= {"skipped": skipped}
+        told = walked.told() | {"capacity": asdict(capacity)}
+        told["champion"] = None if beside is None else asdict(beside)
         if controls:
             told["controls"] = {name: asdict(figure) for name, figure in added.items()}
-        console.emit({"verdict": walked.verdict(), **told})
+        console.emit(told)
     else:
         console.evaluated(walked)
+        console.judged(walked, capacity.why, beside)
         console.controls(added)
 
 
@@ -173,6 +183,32 @@ def _searched(
 
     card = None if champion is None else champion.card
     return search.run(past, settings, trials=trials, champion=card, progress=stage, say=console.say)
+
+
+def _beside(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # noqa: ANN401
+    """The champion beside the model; None where no model was ever registered."""
+    kept_here = settings.registry.tracking_uri is None
+    if kept_here and not (settings.state_folder / "mlflow.db").exists():
+        return None
+    from data.errors import ModelError
+    from training import beside, registry, rival
+
+    try:
+        champion = registry.champion(settings)
+    except ModelError as error:
+        return beside.Beside(f"The champion is left out of the comparison: {error}")
+    if champion is None:
+        return None
+    theirs = rival.walk(
+        champion,
+        walked.predictions,
+        past.panel.snapshots,
+        past.contracts,
+        settings,
+        end=past.as_of,
+        progress=lambda done, total: stage("champion", done, total),
+    )
+    return beside.champion(walked, theirs, settings)
 
 
 def _added(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # noqa: ANN401

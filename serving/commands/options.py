@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from data.settings import Settings
     from training.pipeline import History
 
-__all__ = ["as_json", "as_of", "config", "history", "opened", "table_file"]
+__all__ = ["as_json", "as_of", "config", "history", "html", "opened", "table_file"]
 
 Command = Callable[..., Any]
 
@@ -36,6 +36,26 @@ def table_file(ctx: click.Context, param: click.Parameter, file: Path | None) ->
 
     if file is not None:
         writing.check_ending(file)
+    return file
+
+
+def html(command: Command) -> Command:
+    """Write the answer as a page, too."""
+    return click.option(
+        "--html",
+        "page",
+        type=click.Path(path_type=Path, dir_okay=False),
+        callback=_page_file,
+        help="Write it all as one self-contained page, to read offline or to send.",
+    )(command)
+
+
+def _page_file(ctx: click.Context, param: click.Parameter, file: Path | None) -> Path | None:  # noqa: ARG001
+    """Refuse a name that no browser would take for a page, before the work."""
+    from data.errors import DeliveryError
+
+    if file is not None and file.suffix not in {".html", ".htm"}:
+        raise DeliveryError(f"{file.name} ends neither in .html nor in .htm; name it so.")
     return file
 
 

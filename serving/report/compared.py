@@ -1,58 +1,65 @@
 """The sections that set the model beside the simple rankings, over all cuts and cut by cut."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from data.settings import Settings
 from serving.report import curves, ranking_charts, strokes
-from serving.report.page import Cell, Chart, Group, Note, Part, Row, Section, Table
+from serving.report.page import Chart, Group, Note, Part, Row, Section, Table
 from serving.report.words import cell, lacking, title
-from training import metrics
 from training.evaluate import MODEL, Evaluation
 from training.resampling import Figure
 
 __all__ = ["over_time", "rankings"]
 
-_RANKED: Final = ("auroc", "average_precision", "precision_at_capacity", "recall_at_capacity")
+_RANKED: Final = (
+    "auroc",
+    "average_precision",
+    "precision_at_capacity",
+    "recall_at_capacity",
+    "arr_at_capacity",
+)
 _NAMED_RIVALS: Final = 3
 
 Rankings = Mapping[str, Mapping[str, Figure]]
 
 
-def rankings(walked: Evaluation, known: pl.DataFrame, settings: Settings, *, both: bool) -> Section:
+def rankings(walked: Evaluation, known: pl.DataFrame, *, both: bool) -> Section:
     """Show every ranking on the same snapshots: at the top of the list, and further down."""
-    parts: list[Part] = [_ranking_table(walked.figures)]
+    heading = "Beside the simple rankings"
+    table = _ranking_table(walked)
     if not both:
-        return Section(
-            "rankings",
-            "Beside the simple rankings",
-            [Note(lacking(known["expanded"].n_unique())), *parts],
-        )
-    rules = settings.evaluation
-    names = _by_worth(walked.figures)
+        return Section("rankings", heading, [Note(lacking(known["expanded"].n_unique())), table])
+    rules = walked.settings.evaluation
+    every = {**walked.figures, **walked.learners}
+    names = _by_worth(every)
+    named = _named(walked)
     worked = _worked(known, rules.capacity)
     drawn = {name: curves.capacity(known, _column(name), worked) for name in names}
     followed = {name: curves.precision_recall(known, _column(name)) for name in names}
-    tenths = curves.lift(known, resamples=rules.resamples, seed=settings.model.seed)
     rate = float(np.mean(known["expanded"].to_numpy()))
-    parts += [
-        ranking_charts.capacity(*_parted(drawn), set_to=rules.capacity),
-        ranking_charts.precision_recall(*_parted(followed), rate=rate),
-        ranking_charts.lift(tenths),
-        _gains(walked.figures),
+    parts: list[Part] = [
+        table,
+        Note(f"{_chosen(walked)} {walked.power}"),
+        ranking_charts.capacity(*_parted(drawn, named), set_to=rules.capacity),
+        ranking_charts.precision_recall(*_parted(followed, named), rate=rate),
+        ranking_charts.lift(walked.lift),
+        _gains(every),
     ]
-    return Section("rankings", "Beside the simple rankings", parts)
+    return Section("rankings", heading, parts)
 
 
-def over_time(walked: Evaluation, known: pl.DataFrame, settings: Settings) -> Section:
+def over_time(walked: Evaluation, known: pl.DataFrame) -> Section:
     """Show each cut's model on what it judged, where both outcomes came."""
     heading, best = "Cut by cut", walked.best_simple()
-    cuts = _by_cut(known, best, settings)
+    cuts = {
+        cut: found
+        for cut, found in walked.by_cut.items()
+        if found[MODEL]["auroc"].value is not None
+    }
     if not cuts:
         return Section("cuts", heading, [Note("No cut has judged both outcomes yet.")])
 
@@ -65,8 +72,10 @@ def over_time(walked: Evaluation, known: pl.DataFrame, settings: Settings) -> Se
             f"{(known['cut'] == cut).sum():,}",
             f"{known.filter(pl.col('cut') == cut)['expanded'].sum():,}",
             *(cell(name, found[MODEL].get(name)) for name in ("auroc", "log_loss_skill")),
-            cell("precision_at_capacity", found[MODEL]["precision_at_capacity"]),
-            cell("precision_at_capacity", found[best]["precision_at_capacity"]),
+            *(
+                cell("precision_at_capacity", found[name]["precision_at_capacity"])
+                for name in (MODEL, best)
+            ),
         ]
         for cut, found in cuts.items()
     ]
@@ -99,20 +108,47 @@ def over_time(walked: Evaluation, known: pl.DataFrame, settings: Settings) -> Se
     )
 
 
-def _ranking_table(figures: Rankings) -> Table:
-    head = ["ranking", *(title(name) for name in _RANKED)]
-    rows: list[Row] = [
+def _ranking_table(walked: Evaluation) -> Table:
+    figures, learners = walked.figures, walked.learners
+    shown = [name for name in _RANKED if figures[MODEL][name].value is not None] or _RANKED[:4]
+    rows = [
         Group("The model"),
-        _row(MODEL, figures[MODEL]),
+        _row(MODEL, figures[MODEL], shown),
         Group("Simple rankings: single columns and rules"),
-        *(_row(name, figures[name]) for name in _by_worth(figures)[1:]),
+        *(_row(name, figures[name], shown) for name in _by_worth(figures)[1:]),
     ]
+    if learners:
+        rows.append(Group("Other learners, trained on the same rows at each cut"))
+        rows += [_row(name, found, shown) for name, found in learners.items()]
     caption = "Every ranking on the same snapshots, with 90% intervals"
+    head = ["ranking", *(title(name) for name in shown)]
     return Table(caption, head, rows, strong=frozenset({1}))
 
 
-def _row(name: str, found: Mapping[str, Figure]) -> list[str | Cell]:
-    return [name, *(cell(key, found.get(key)) for key in _RANKED)]
+def _row(name: str, found: Mapping[str, Figure], shown: Sequence[str]) -> Row:
+    return [name, *(cell(key, found.get(key)) for key in shown)]
+
+
+def _chosen(walked: Evaluation) -> str:
+    """Compare with what one would have chosen at the time, without hindsight."""
+    gain = walked.over_simple
+    if gain.value is None:
+        return "The model cannot be compared with the simple ranking chosen cut by cut."
+    ends = ""
+    if gain.low is not None and gain.high is not None:
+        ends = f" ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    return (
+        "The best simple ranking is known in hindsight only. Against the one that each cut would"
+        f" have chosen on what it knew, the model's precision at capacity is"
+        f" {100 * gain.value:+.1f} points{ends}."
+    )
+
+
+def _named(walked: Evaluation) -> list[str]:
+    """Whose lines have a name: the model, its strongest simple rivals, the strongest learner."""
+    rivals = _by_worth(walked.figures)[1:]
+    learners = _by_worth({MODEL: walked.figures[MODEL], **walked.learners})[1:2]
+    return [MODEL, *rivals[: _NAMED_RIVALS - len(learners)], *learners]
 
 
 def _gains(figures: Rankings) -> Chart:
@@ -129,38 +165,6 @@ def _gains(figures: Rankings) -> Chart:
     )
 
 
-def _by_cut(known: pl.DataFrame, best: str, settings: Settings) -> dict[date, Rankings]:
-    """Figures of every cut that has judged both outcomes: the model's, and the best ranking's."""
-    parts = known.sort("cut", "as_of", "account_id").partition_by("cut", maintain_order=True)
-    return {
-        part["cut"][0]: {
-            MODEL: _figures(
-                part,
-                "probability",
-                settings,
-                probability=part["probability"].to_numpy(),
-                reference=part["base_rate"].to_numpy(),
-            ),
-            best: _figures(part, best, settings),
-        }
-        for part in parts
-        if part["expanded"].n_unique() == 2
-    }
-
-
-def _figures(
-    part: pl.DataFrame, score: str, settings: Settings, **stated: NDArray[np.float64]
-) -> dict[str, Figure]:
-    return metrics.figures(
-        part[score].to_numpy(),
-        metrics.judged(part),
-        capacity=settings.evaluation.capacity,
-        resamples=settings.evaluation.resamples,
-        seed=settings.model.seed,
-        **stated,
-    )
-
-
 def _by_worth(figures: Rankings) -> list[str]:
     """The model, then the rankings by precision at capacity."""
     others = [name for name in figures if name != MODEL]
@@ -168,11 +172,11 @@ def _by_worth(figures: Rankings) -> list[str]:
     return [MODEL, *order]
 
 
-def _parted(drawn: Mapping[str, pl.DataFrame]) -> tuple[dict[str, pl.DataFrame], ...]:
-    """The model with its strongest rivals, and the rest."""
-    names = list(drawn)
-    named = names[: _NAMED_RIVALS + 1]
-    return {n: drawn[n] for n in named}, {n: drawn[n] for n in names if n not in named}
+def _parted(
+    drawn: Mapping[str, pl.DataFrame], named: Sequence[str]
+) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
+    """The lines with a name, and the rest."""
+    return {n: drawn[n] for n in named}, {n: drawn[n] for n in drawn if n not in named}
 
 
 def _worked(known: pl.DataFrame, capacity: int) -> list[int]:

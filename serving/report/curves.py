@@ -17,7 +17,6 @@ from training.resampling import Draws, codes, interval, over
 __all__ = [
     "capacity",
     "dates",
-    "lift",
     "months",
     "net_benefit",
     "precision_recall",
@@ -52,35 +51,6 @@ def reliability(known: pl.DataFrame, *, resamples: int, seed: int) -> pl.DataFra
     edges = np.unique(np.quantile(stated, np.linspace(0, 1, _TENTHS + 1)[1:-1]))
     place = np.unique(np.searchsorted(edges, stated, side="right"), return_inverse=True)[1]
     return _rates(known, place, resamples=resamples, seed=seed)
-
-
-def lift(known: pl.DataFrame, *, resamples: int, seed: int) -> pl.DataFrame:
-    """Tell how much more often than on average each tenth of the lists expanded.
-
-    Parameters
-    ----------
-    known : polars.DataFrame
-        Predictions with a known outcome; at least one.
-    resamples, seed : int
-        Draws, and where they start.
-
-    Returns
-    -------
-    polars.DataFrame
-        As :func:`reliability`, and ``tenth`` (1 is the top of each as-of's list), ``expanded`` (how
-        many) and ``lift`` (observed ÷ the rate of all, null where none expanded).
-    """
-    rank = pl.col("probability").rank("ordinal", descending=True).over("as_of")
-    tenth = known.select(((rank - 1) * _TENTHS) // pl.len().over("as_of")).to_series().to_numpy()
-    there, place = np.unique(tenth, return_inverse=True)
-    rates = _rates(known, place, resamples=resamples, seed=seed)
-    rate = float(np.mean(known["expanded"].to_numpy()))
-    expanded = np.bincount(place, weights=known["expanded"].to_numpy()).astype(np.int64)
-    return rates.with_columns(
-        tenth=pl.Series(there + 1, dtype=pl.Int64),
-        expanded=pl.Series(expanded),
-        lift=pl.col("observed") / rate if rate > 0 else pl.lit(None, pl.Float64),
-    )
 
 
 def capacity(known: pl.DataFrame, score: str, worked: Sequence[int]) -> pl.DataFrame:

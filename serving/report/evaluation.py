@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from data.settings import Settings
-from serving.report import causes, compared, provenance, strokes, truth
+from serving.report import causes, compared, kinds, provenance, strokes, truth
 from serving.report.page import Fact, Note, Page, Row, Section, Table, render
+from serving.report.paint import plain
 from serving.report.words import cell, interval, title
 from training.evaluate import MODEL, Evaluation
 from training.model import Propensity
@@ -22,7 +22,6 @@ _SIGNALS: Final = 14
 def html(
     walked: Evaluation,
     past: History,
-    settings: Settings,
     explained: tuple[Propensity, pl.DataFrame] | None = None,
 ) -> str:
     """Write the evaluation as one self-contained HTML page.
@@ -30,11 +29,9 @@ def html(
     Parameters
     ----------
     walked : training.evaluate.Evaluation
-        The walk through history.
+        The walk through history; of its settings nothing that may hold a secret is shown.
     past : training.pipeline.History
         What it walked through.
-    settings : data.settings.Settings
-        What shaped it; nothing that may hold a secret is shown.
     explained : tuple of Propensity and polars.DataFrame, optional
         The last cut's model and the snapshots it judged, to show what moves its scores.
 
@@ -43,16 +40,18 @@ def html(
     str
         The same for the same input; of accounts it holds counts only.
     """
+    settings = walked.settings
     known = walked.predictions.filter(pl.col("expanded").is_not_null())
     both = known["expanded"].n_unique() == 2
     sections = [
-        compared.rankings(walked, known, settings, both=both),
-        truth.probability(walked, known, settings, both=both),
+        compared.rankings(walked, known, both=both),
+        truth.probability(walked, known, both=both),
         truth.dates(walked),
-        compared.over_time(walked, known, settings),
+        kinds.section(walked),
+        compared.over_time(walked, known),
         _causes(explained),
         provenance.left_out(walked, past),
-        provenance.method(settings),
+        provenance.method(past, settings),
         provenance.made_from(past, settings),
     ]
     horizon = settings.outcome.horizon_days
@@ -62,6 +61,7 @@ def html(
             about=_about(walked, known, past, horizon),
             verdict=walked.verdict(),
             facts=_facts(walked, known, settings.evaluation.capacity) if both else (),
+            warnings=[plain(each, 400) for each in walked.notes()],
             sections=sections,
         )
     )

@@ -51,26 +51,26 @@ RIVALS: Final[tuple[dict[str, Any], ...]] = tuple(
 _STYLE: Final[Any] = {
     "axes.edgecolor": LIGHT["muted"],
     "axes.labelcolor": LIGHT["muted"],
-    "axes.labelsize": 11,
+    "axes.labelsize": 12.5,
     "axes.linewidth": 0.8,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.titlesize": 11,
+    "axes.titlesize": 12.5,
     "errorbar.capsize": 0,
-    "font.size": 11,
+    "font.size": 12.5,
     "grid.color": LIGHT["line"],
     "grid.linewidth": 0.7,
-    "legend.fontsize": 11,
+    "legend.fontsize": 12,
     "legend.frameon": False,
     "svg.fonttype": "none",
     "text.color": LIGHT["ink"],
     "text.parse_math": False,  # a dollar in a name is a dollar
     "xtick.color": LIGHT["muted"],
-    "xtick.labelsize": 11,
+    "xtick.labelsize": 12.5,
     "ytick.color": LIGHT["muted"],
-    "ytick.labelsize": 11,
+    "ytick.labelsize": 12.5,
 }
 styled = matplotlib.rc_context(_STYLE)  # around whatever draws: a decorator
 _NAMES: Final = {value: name for name, value in LIGHT.items()}

@@ -9,14 +9,23 @@ from data.settings import Settings
 from serving.report.page import Note, Part, Section, Table, Terms
 from serving.report.paint import plain
 from serving.report.words import MEANINGS, title
-from training import fingerprint
+from training import fingerprint, team
 from training.evaluate import Evaluation
 from training.pipeline import History
 
 __all__ = ["left_out", "made_from", "method"]
 
 # All that decides what is learned and how it is judged; where tables lie may hold secrets.
-_SECTIONS: Final = ("outcome", "evaluation", "eligibility", "model", "seats", "adoption", "roles")
+_SECTIONS: Final = (
+    "outcome",
+    "evaluation",
+    "team",
+    "eligibility",
+    "model",
+    "seats",
+    "adoption",
+    "roles",
+)
 _LIBRARIES: Final = ("lightgbm", "scikit-learn", "polars", "numpy")
 
 
@@ -33,7 +42,7 @@ def left_out(walked: Evaluation, past: History) -> Section:
     return Section("left-out", "What was left out, and why", parts)
 
 
-def method(settings: Settings) -> Section:
+def method(past: History, settings: Settings) -> Section:
     """Say how it was measured, in plain words."""
     rules, outcome = settings.evaluation, settings.outcome
     waits = outcome.booking_lag_days + outcome.revert_days
@@ -74,8 +83,8 @@ def method(settings: Settings) -> Section:
         ),
         (
             "Capacity",
-            f"{rules.capacity} accounts per as-of, all of which are worked; equal scores at the end"
-            " of the list count by their average.",
+            f"{plain(_capacity(past, settings), 200)} All of them are worked; equal scores at the"
+            " end of the list count by their average.",
         ),
         (
             "What it is not",
@@ -127,6 +136,11 @@ def made_from(past: History, settings: Settings) -> Section:
         "What it was made from",
         [Terms(window), tables, Terms(chosen, "Settings"), Terms(versions, "Versions")],
     )
+
+
+def _capacity(past: History, settings: Settings) -> str:
+    why = team.capacity(settings, past.tables.accounts.rows).why
+    return why[:1].upper() + why[1:]
 
 
 def _excluded(past: History) -> Table | Note:

@@ -1,12 +1,12 @@
 """Charts of rankings: what is found, and how far down the list."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import polars as pl
 
 from serving.report import paint, strokes
-from serving.report.page import Chart, Table
+from serving.report.page import Cell, Chart, Table
 from serving.report.words import share
 
 __all__ = ["capacity", "lift", "precision_recall"]
@@ -95,43 +95,44 @@ def precision_recall(
 
 
 @paint.styled
-def lift(tenths: pl.DataFrame) -> Chart:
-    """Observed rate of each tenth of the list; see :func:`serving.report.curves.lift`."""
-    figure, axes = paint.axes("tenth of each list, 1 is the top", "share that expanded")
-    axes.bar(tenths["tenth"], tenths["observed"], color=strokes.MODEL, alpha=0.75, width=0.72)
-    axes.vlines(
-        tenths["tenth"], tenths["low"], tenths["high"], color=paint.LIGHT["ink"], linewidth=1
-    )
-    rate = float(np.average(tenths["observed"], weights=tenths["snapshots"]))
-    axes.axhline(rate, label=f"all: {share(rate)}", **strokes.REFERENCE)
-    top = float(tenths["high"].max())  # type: ignore[arg-type]
-    paint.widen(axes, top=top)
-    axes.set_xticks(tenths["tenth"].to_list())
+def lift(tenths: Sequence[Mapping[str, Any]]) -> Chart:
+    """How much more often each tenth of the list expanded; :func:`training.lift.by_decile`."""
+    told = [row for row in tenths if row["value"] is not None]
+    figure, axes = paint.axes("tenth of the list, 1 is the top", "rate ÷ that of all")
+    places, values = [row["decile"] for row in told], [row["value"] for row in told]
+    axes.bar(places, values, color=strokes.MODEL, alpha=0.75, width=0.72)
+    within = [row for row in told if row["low"] is not None]
+    lows, highs = [row["low"] for row in within], [row["high"] for row in within]
+    ink = paint.LIGHT["ink"]
+    axes.vlines([row["decile"] for row in within], lows, highs, color=ink, linewidth=1)
+    axes.axhline(1, label="as all", **strokes.REFERENCE)
+    paint.widen(axes, top=max([*values, *highs, 1.0]))
+    axes.set_xticks(places)
     axes.grid(visible=False, axis="x")
-    paint.percent(axes.yaxis, highest=top)
     strokes.legend(figure, columns=1)
     return strokes.chart(
         figure,
         key="lift",
         title="How much richer is the top of the list?",
-        says="The list of every as-of in ten equal parts. Bars: the share that expanded, with 90%"
-        " intervals; dashed: the share of all.",
+        says="All as-ofs in one list by probability, in ten equal parts. Bars: how many times the"
+        " rate of all each part expanded, with 90% intervals.",
         numbers=Table(
             "Lift by tenth of the list",
-            ["tenth", "snapshots", "expanded", "share", "90% interval", "lift"],
-            [
-                [
-                    str(r["tenth"]),
-                    f"{r['snapshots']:,}",
-                    f"{r['expanded']:,}",
-                    share(r["observed"]),
-                    strokes.span(r),
-                    "n/a" if r["lift"] is None else f"{r['lift']:.1f}×",
-                ]
-                for r in tenths.rows(named=True)
-            ],
+            ["tenth", "snapshots", "expanded", "rate", "lift"],
+            [_tenth(row) for row in told],
         ),
     )
+
+
+def _tenth(row: Mapping[str, Any]) -> list[str | Cell]:
+    ends = "" if row["low"] is None else f"{row['low']:.1f}× to {row['high']:.1f}×"
+    return [
+        str(row["decile"]),
+        f"{row['snapshots']:,.0f}",
+        f"{row['expanded']:,.0f}",
+        share(row["rate"]),
+        Cell(f"{row['value']:.1f}×", ends),
+    ]
 
 
 def _told(worked: Sequence[int], set_to: int) -> list[int]:

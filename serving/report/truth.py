@@ -6,7 +6,6 @@ from typing import Final
 
 import polars as pl
 
-from data.settings import Settings
 from serving.report import curves, probability_charts, strokes
 from serving.report.page import Cell, Note, Row, Section, Table
 from serving.report.words import cell, lacking, share, title
@@ -25,19 +24,18 @@ _TRUTH: Final = (
     "calibration_slope",
     "observed_to_expected",
 )
+_CURVE: Final = ("integrated_brier", "integrated_brier_skill", "concordance")
 _RULES: Final = 3
 
 
-def probability(
-    walked: Evaluation, known: pl.DataFrame, settings: Settings, *, both: bool
-) -> Section:
+def probability(walked: Evaluation, known: pl.DataFrame, *, both: bool) -> Section:
     """Ask of the probability whether it is true, and whether acting on it pays."""
     heading = "Is the probability true?"
     if not both:
         return Section(
             "probability", heading, [Note(lacking(known["expanded"].n_unique())), *_bands(walked)]
         )
-    mine = walked.figures[MODEL]
+    mine, settings = walked.figures[MODEL], walked.settings
     draws = {"resamples": settings.evaluation.resamples, "seed": settings.model.seed}
     rules = _rules(known, list(walked.figures))
     weighed = curves.net_benefit(known, rules, **draws)
@@ -76,6 +74,7 @@ def dates(walked: Evaluation) -> Section:
         "the usual day": found["date_error_days_usual"],
         "straight line to the limit": found["date_error_days_line"],
     }
+    curve: list[Row] = [[title(name), cell(name, found[name])] for name in _CURVE if name in found]
     held = {"all": found["date_coverage"]} | {
         f"{third} third of the chance": found[f"date_coverage_{third}"]
         for third in ("lowest", "middle", "highest")
@@ -112,6 +111,7 @@ def dates(walked: Evaluation) -> Section:
                 strong=["all"],
                 numbers=_figures_table("Coverage of the 80% interval", "date_coverage", held),
             ),
+            Table("The whole curve up to 180 days, with 90% intervals", ["figure", "value"], curve),
         ],
     )
 

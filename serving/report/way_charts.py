@@ -13,8 +13,8 @@ from training.backtest import Way
 
 __all__ = ["against", "early", "is_model"]
 
-_LETTER_PT: Final = 5.7  # a letter of 10.5 points is no wider on average
-_LINE_PT: Final = 12.0
+_LETTER_PT: Final = 6.2  # a letter of 11.5 points is no wider on average
+_LINE_PT: Final = 13.0
 # Where a name may stand beside its mark: across, up, and the side that touches it.
 _PLACES: Final = (
     (8, 0, "left"),
@@ -143,7 +143,7 @@ def _name(axes: Axes, ways: Sequence[Way], cost: str) -> None:
             textcoords="offset points",
             ha=side,
             va="center",
-            fontsize=10.5,
+            fontsize=11.5,
             fontweight="bold" if is_model(way) else "normal",
             color=strokes.MODEL if is_model(way) else paint.LIGHT["ink"],
             annotation_clip=False,

@@ -13,6 +13,7 @@ TITLES: Final[Mapping[str, str]] = {
     "average_precision": "Average precision",
     "precision_at_capacity": "Precision at capacity",
     "recall_at_capacity": "Recall at capacity",
+    "arr_at_capacity": "ARR at capacity",
     "log_loss": "Log loss",
     "log_loss_skill": "Log-loss skill",
     "brier": "Brier score",
@@ -20,6 +21,9 @@ TITLES: Final[Mapping[str, str]] = {
     "calibration_error": "Calibration error",
     "calibration_slope": "Calibration slope",
     "observed_to_expected": "Observed ÷ expected",
+    "integrated_brier": "Integrated Brier score",
+    "integrated_brier_skill": "Integrated Brier skill",
+    "concordance": "Concordance",
     "date_error_days": "Error of the expected date",
     "date_coverage": "Coverage of the date's interval",
 }
@@ -32,6 +36,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     " list, the share that expanded; mean over the as-ofs. Equal scores at the cut count by their"
     " average.",
     "recall_at_capacity": "Of all expansions, the share that was among those accounts.",
+    "arr_at_capacity": "What those accounts did add to the yearly revenue within the horizon, mean"
+    " over the as-ofs. It is what came, not what working them caused.",
     "log_loss": "The mean of -log of the probability that was given to what happened. Lower is"
     " better.",
     "log_loss_skill": "The share of the log loss that is saved against stating, for every account,"
@@ -43,6 +49,12 @@ MEANINGS: Final[Mapping[str, str]] = {
     "calibration_slope": "The slope of the outcome's log-odds on the stated log-odds. 1 is right;"
     " below 1 the probabilities are too extreme, above 1 too timid.",
     "observed_to_expected": "How many expanded for each that was expected to. 1 is right.",
+    "integrated_brier": "The Brier score of the whole curve, averaged over the days up to 180."
+    " Lower is better.",
+    "integrated_brier_skill": "The share of it that is saved against the base rate of each"
+    " horizon.",
+    "concordance": "Of two accounts of which one is known to have expanded first, the chance that"
+    " it was given the higher probability. Accounts still followed take part as far as is known.",
     "date_error_days": "How far the expected date was off, in days either way, where an expansion"
     " came within 180 days.",
     "date_coverage": "The share of those expansions inside the interval that promised 80%.",
@@ -85,6 +97,11 @@ def days(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.0f} days"
 
 
+def amount(value: float | None) -> str:
+    """Say an amount in the currency of the contracts."""
+    return "n/a" if value is None else f"{value:,.0f}"
+
+
 def cell(name: str, figure: Figure | None) -> Cell:
     """Say a figure with its interval, in the manner of its kind."""
     if figure is None or figure.value is None:
@@ -111,4 +128,6 @@ def interval(name: str, figure: Figure) -> str:
 def _manner(name: str) -> Callable[[float | None], str]:
     if name.startswith(_SHARES):
         return share
+    if name.startswith("arr_"):
+        return amount
     return days if "_days" in name else number

@@ -86,30 +86,6 @@ def test_groups_of_the_reliability_chart_hold_every_snapshot_once(table: pl.Data
     assert (found["observed"] <= found["high"]).all()
 
 
-@given(predictions())
-def test_tenths_of_the_list_share_out_every_expansion(table: pl.DataFrame) -> None:
-    found = curves.lift(table, **DRAWS)
-
-    assert found["expanded"].sum() == table["expanded"].sum()
-    assert found["tenth"].is_sorted()
-    assert found["tenth"].is_between(1, 10).all()
-    if table["expanded"].any():
-        mean = (found["lift"] * found["snapshots"]).sum() / table.height
-        assert mean == pytest.approx(1)
-
-
-def test_the_top_tenth_is_the_top_of_each_as_of() -> None:
-    chance = [k / 20 for k in range(20)]
-    days = [DAY] * 10 + [DAY + timedelta(days=30)] * 10
-    flags = [k in {9, 19} for k in range(20)]
-
-    found = curves.lift(known(chance, flags, as_of=days), **DRAWS)
-
-    assert found.row(0, named=True)["observed"] == 1
-    assert found.row(0, named=True)["lift"] == 10
-    assert found["expanded"].to_list() == [2] + [0] * 9
-
-
 def test_net_benefit_is_what_is_found_less_what_was_needless() -> None:
     # 30 accounts; 20 stated at 0.5, of which 10 expand; 10 at 0.02, of which none does.
     table = known(
@@ -163,7 +139,6 @@ def test_of_one_snapshot_everything_can_be_told() -> None:
     one = known([0.3], [True])
 
     assert curves.reliability(one, **DRAWS).height == 1
-    assert curves.lift(one, **DRAWS)["lift"].to_list() == [1]
     assert curves.capacity(one, "probability", [1, 5])["precision"].to_list() == [1, 1]
     assert curves.precision_recall(one, "probability")["precision"].to_list() == [1] * 100
     assert curves.net_benefit(one, {}, **DRAWS)["model"][0] == 1
