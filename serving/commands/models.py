@@ -118,7 +118,7 @@ def evaluate(
     chosen), power, champion, notes and skipped. A figure is value, low and high; null where it
     cannot be computed.
 
-    Example: expansion evaluate --predictions predictions.parquet
+    Example: expansion evaluate --predictions predictions.parquet --html evaluation.html
     """
     from data import writing
     from serving import console
@@ -129,11 +129,19 @@ def evaluate(
         past = options.history(settings, now, as_of, stage)
         capacity = team.capacity(settings, past.tables.accounts.rows)
         settings = team.staffed(settings, past.tables.accounts.rows)
-        walked = pipeline.evaluation(past, settings, progress=stage)
+        judged: list[Any] = []
+        walked = pipeline.evaluation(
+            past, settings, progress=stage, told=lambda *last: judged.append(last)
+        )
         beside = _beside(past, settings, walked, stage)
         added = _added(past, settings, walked, stage) if controls else {}
     if predictions is not None:
         writing.table(walked.predictions, predictions)
+    if page is not None:
+        from serving.report import evaluation as report
+
+        text = report.html(walked, past, judged[-1])
+        writing.atomically(page, lambda draft: draft.write_text(text, encoding="utf-8"))
     if as_json:
         told = walked.told() | {"capacity": asdict(capacity)}
         told["champion"] = None if beside is None else asdict(beside)
