@@ -104,10 +104,15 @@ def of(trained: Trained, past: History, settings: Settings) -> Record:
         parameters=_parameters(settings),
         totals={} if walked is None else walked.numbers() | dict(_numbers(_all(walked))),
         by_cut={cut: dict(_numbers(found)) for cut, found in cuts.items()},
-        tags={"as_of": f"{past.as_of:%Y-%m-%d}", **fingerprint.code()},
+        tags={
+            "as_of": f"{past.as_of:%Y-%m-%d}",
+            "gate": "passes" if trained.ruling.passes else "refuses",
+            **fingerprint.code(),
+        },
         tables=tables,
         plots=drawn,
-        files=_files(walked, cuts, tables),
+        files=_files(walked, cuts, tables)
+        | {"gate.json": json.dumps(trained.ruling.told(), indent=2)},
     )
 
 
@@ -156,6 +161,8 @@ def _note(trained: Trained) -> str:
     about, walked = trained.about, trained.evaluation
     lines = [
         about["verdict"],
+        "",
+        " ".join([trained.ruling.sentence, *trained.ruling.notes]),
         "",
         f"Trained on {about['snapshots']:,} snapshots of {about['accounts']:,} accounts, as-ofs"
         f" {about['as_ofs']['first']} to {about['as_ofs']['last']}; log of {about['events']:,}"

@@ -26,6 +26,7 @@ from training.chosen import BEST_COLUMN
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 COMMANDS = [
+    "backtest",
     "check",
     "evaluate",
     "explain-exclusion",

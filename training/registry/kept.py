@@ -53,7 +53,8 @@ class Registered:
     def called(self) -> str:
         """Name it as the CRM's ``model`` field does."""
         if isinstance(self.model, Simple):
-            return f"{self.model.ranking} (no model passed)"
+            passed = self.card.get("gate", {}).get("passes", False)
+            return f"{self.model.ranking} (no model {'promoted' if passed else 'passed'})"
         return self.version
 
 
