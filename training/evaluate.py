@@ -5,7 +5,7 @@ fitted on the predictions of earlier cuts whose outcome the cut already knew.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
@@ -138,6 +138,25 @@ class Evaluation:
         """Precision at capacity less that of the simple ranking that each cut would have chosen."""
         return judgement.over(self.predictions, "simple_score", self.settings)
 
+    def told(self) -> dict[str, Any]:
+        """Everything but the predictions, as JSON values; a figure is value, low and high."""
+        best = {"ranking": self.best_simple(), **asdict(self.over_best_simple)}
+        return {
+            "verdict": self.verdict(),
+            "figures": _plain(self.figures),
+            "learners": _plain(self.learners),
+            "date_figures": _plain(self.date_figures),
+            "by_cut": {str(cut): _plain(found) for cut, found in self.by_cut.items()},
+            "segments": _plain(self.segments),
+            "lift": self.lift,
+            "bands": self.bands,
+            "over_best_simple": best,
+            "over_simple": asdict(self.over_simple),
+            "power": {**asdict(self.power), "said": str(self.power)},
+            "notes": self.notes(),
+            "skipped": {str(cut): reason for cut, reason in self.skipped.items()},
+        }
+
     def notes(self) -> list[str]:
         """Say what could not be judged, or was assumed."""
         return notes.of(self.predictions, self.settings)
@@ -262,6 +281,13 @@ def walk(
         *settled(predictions.with_columns(happened="expanded"), settings.model.linear_share),
         settings,
     )
+
+
+def _plain(found: Any) -> Any:  # noqa: ANN401 - figures, at any depth of mappings
+    """Turn figures into JSON values."""
+    if isinstance(found, Mapping):
+        return {name: _plain(each) for name, each in found.items()}
+    return asdict(found)
 
 
 def _named_score() -> pl.Expr:

@@ -2,7 +2,7 @@
 
 from serving.console.backtest import backtested
 from serving.console.lists import monday_list, one_account, scored, talk_from
-from serving.console.models import controls, evaluated, exclusion
+from serving.console.models import controls, evaluated, exclusion, judged
 from serving.console.promotion import promoted, ruled
 from serving.console.tables import checkup, suspicious
 from serving.console.terminal import emit, logs, out, say, stages
@@ -14,6 +14,7 @@ __all__ = [
     "emit",
     "evaluated",
     "exclusion",
+    "judged",
     "logs",
     "monday_list",
     "one_account",

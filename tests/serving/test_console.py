@@ -23,6 +23,9 @@ DATES = (
     "date_coverage_lowest",
     "date_coverage_middle",
     "date_coverage_highest",
+    "date_width_days_lowest",
+    "date_width_days_middle",
+    "date_width_days_highest",
 )
 
 
@@ -30,6 +33,7 @@ def told(dates: dict[str, Figure], bands: Sequence[dict[str, Any]] = ()) -> str:
     walked = SimpleNamespace(
         predictions=pl.DataFrame({"expanded": [True, None], "cut": [date(2025, 1, 1)] * 2}),
         figures={"model": dict.fromkeys(RANKED, NONE)},
+        learners={},
         date_figures=dict.fromkeys(DATES, NONE) | dates,
         bands=bands,
         skipped={},
