@@ -15,8 +15,9 @@ __all__ = ["backtest"]
 @click.command()
 @options.config
 @options.as_of
+@options.html
 @options.as_json
-def backtest(config: Path, as_of: datetime | None, as_json: bool) -> None:
+def backtest(config: Path, as_of: datetime | None, page: Path | None, as_json: bool) -> None:
     """Replay history week by week: the rules of today beside the model's list.
 
     Every way of working gets the same hours of the same CSMs ([team] and [backtest] in the
@@ -27,8 +28,9 @@ def backtest(config: Path, as_of: datetime | None, as_json: bool) -> None:
     "figures" (name to value, low, high; "definitions" says what each means), its counts and
     "claim"; "absent", ways that could not be replayed, and why; "notes", "hindsight", "verdict".
 
-    Example: expansion backtest -c data/local/demo/expansion.toml
+    Example: expansion backtest -c data/local/demo/expansion.toml --html backtest.html
     """
+    from data import writing
     from serving import console
     from training import backtest as replayed
 
@@ -36,6 +38,11 @@ def backtest(config: Path, as_of: datetime | None, as_json: bool) -> None:
     with console.stages() as stage:
         past = options.history(settings, now, as_of, stage)
         found = replayed.run(past, settings, progress=stage)
+    if page is not None:
+        from serving.report import backtest as report
+
+        text = report.html(found)
+        writing.atomically(page, lambda draft: draft.write_text(text, encoding="utf-8"))
     if as_json:
         console.emit(found.told())
     else:

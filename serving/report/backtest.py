@@ -7,11 +7,17 @@ from serving.report import way_charts
 from serving.report.page import Cell, Fact, Note, Page, Part, Row, Section, Table, Terms, render
 from serving.report.paint import plain
 from serving.report.words import cell
-from training.backtest import Backtest, Way
+from training.backtest import FIGURES, Backtest, Way
 
 __all__ = ["html"]
 
-_CAUGHT: Final = ("share_flagged", "share_flagged_14d", "share_flagged_30d", "precision")
+_CAUGHT: Final = (
+    "share_flagged",
+    "share_flagged_14d",
+    "share_flagged_30d",
+    "share_pointed_at",
+    "precision",
+)
 _COST: Final = ("false_alarms", "missed", "minutes", "lag_days", "lead_days")
 _HEADS: Final = {
     "share_flagged": "caught",
@@ -44,7 +50,9 @@ def html(found: Backtest) -> str:
         Page(
             title="How each way of working would have done",
             about=_about(found),
+            foot="Beside the figures, 90% intervals, which draw whole accounts.",
             verdict=found.verdict,
+            warnings=[plain(each, 600) for each in found.notes],
             facts=_facts(found),
             sections=[
                 _compared(found),
@@ -115,14 +123,6 @@ def _compared(found: Backtest) -> Section:
         way_charts.early(found.ways),
         _table(found.ways, _CAUGHT),
         _table(found.ways, _COST),
-        way_charts.against(
-            found.ways,
-            "minutes",
-            key="minutes",
-            title="What is caught, for how much time?",
-            says="The same against the minutes of looking and working, per quarter and CSM.",
-            x="minutes per quarter and CSM",
-        ),
     ]
     return Section("ways", heading, [*parts, *_gone(found)])
 
@@ -188,22 +188,18 @@ def _claims(found: Backtest) -> Section:
 
 def _limits(found: Backtest) -> Section:
     parts: list[Part] = [Note(plain(each, 600)) for each in found.hindsight]
-    if found.notes:
-        parts.append(Terms([("In this data", plain(each, 600)) for each in found.notes]))
-    if found.repeated:
-        parts.append(
-            Note(
-                f"{found.repeated:,} of the {found.expansions:,} expansions came so soon after the"
-                " account's previous one that one flag catches both."
-            )
-        )
     return Section("hindsight", "What hindsight cannot know", parts)
 
 
 def _method(found: Backtest) -> Section:
-    pairs = [
+    words = [
+        (word.capitalize(), plain(meaning, 600))
+        for word, meaning in found.definitions.items()
+        if word not in FIGURES
+    ]
+    figures = [
         (_HEADS.get(name, name.replace("_", " ")).capitalize(), plain(meaning, 600))
-        for name, meaning in found.definitions.items()
+        for name, meaning in FIGURES.items()
     ]
     counts: list[Row] = [
         [
@@ -216,7 +212,7 @@ def _method(found: Backtest) -> Section:
     ]
     head = ["way of working", "flags", "hits", "false alarms", "caught", "looked at"]
     head += ["minutes looking", "minutes working"]
-    parts: list[Part] = [Terms(pairs)]
+    parts: list[Part] = [Terms(words), Terms(figures, "What each figure means")]
     if counts:
         parts.append(Table("The counts behind the figures, over the whole replay", head, counts))
     undecided = "Flags that are neither hits nor false alarms are not decided yet."

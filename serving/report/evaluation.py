@@ -59,9 +59,10 @@ def html(
         Page(
             title="What the model would have been worth",
             about=_about(walked, known, past, horizon),
+            foot="Beside the figures, 90% intervals, which draw whole accounts and whole cuts.",
             verdict=walked.verdict(),
             facts=_facts(walked, known, settings.evaluation.capacity) if both else (),
-            warnings=[plain(each, 400) for each in walked.notes()],
+            warnings=[_sentence(each) for each in walked.notes()],
             sections=sections,
         )
     )
@@ -76,6 +77,11 @@ def _about(walked: Evaluation, known: pl.DataFrame, past: History, horizon_days:
         f" {known['account_id'].n_unique():,} accounts; {known['expanded'].sum():,} expanded within"
         f" {horizon_days} days."
     )
+
+
+def _sentence(text: str) -> str:
+    line = plain(text, 400)
+    return line[:1].upper() + line[1:]
 
 
 def _facts(walked: Evaluation, known: pl.DataFrame, capacity: int) -> list[Fact]:
@@ -109,21 +115,22 @@ def _causes(explained: tuple[Propensity, pl.DataFrame] | None) -> Section:
     if explained is None or explained[1].is_empty():
         return Section("drivers", heading, [Note("No model was handed over to be explained.")])
     model, judged = explained
-    found = causes.signals(model, judged)
+    newest = judged["as_of"].max()
+    shown_on = judged.filter(pl.col("as_of") == newest)
+    found = causes.signals(model, shown_on)
     shown = found.head(_SIGNALS)
     of_all = sum(shown["size"]) / max(sum(found["size"]), 1e-12)
     rows: list[Row] = [
         [row["signal"], f"{row['size']:.3f}", row["feature"], row["direction"]]
         for row in shown.rows(named=True)
     ]
-    as_ofs = sorted(judged["as_of"].unique())
     return Section(
         "drivers",
         heading,
         [
             Note(
-                f"The last cut's model on the {judged.height:,} snapshots that it judged, as-ofs"
-                f" {as_ofs[0]} to {as_ofs[-1]}. The {shown.height} signals shown make {of_all:.0%}"
+                f"The last cut's model on the {shown_on.height:,} accounts of the newest as-of,"
+                f" {newest!s}. The {shown.height} signals shown make {of_all:.0%}"
                 " of all moves. A signal that moves the score need not cause the expansion."
             ),
             strokes.pushes(shown),

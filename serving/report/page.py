@@ -165,8 +165,8 @@ class Page:
 
     Attributes
     ----------
-    title, about : str
-        What it is, and of which data.
+    title, about, foot : str
+        What it is, of which data, and how to read its intervals.
     verdict : str
         The one sentence to take away.
     sections : sequence of Section
@@ -179,6 +179,7 @@ class Page:
 
     title: str
     about: str
+    foot: str
     verdict: str
     sections: Sequence[Section]
     facts: Sequence[Fact] = ()

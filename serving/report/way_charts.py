@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from serving.report import paint, strokes
-from serving.report.page import Chart, Table
-from serving.report.words import share
+from serving.report.page import Chart
 from training.backtest import Way
+from training.backtest.competing import LIST, LIST_AND_EVENTS
 
 __all__ = ["against", "early", "is_model"]
 
@@ -17,16 +17,16 @@ _LETTER_PT: Final = 6.2  # a letter of 11.5 points is no wider on average
 _LINE_PT: Final = 13.0
 # Where a name may stand beside its mark: across, up, and the side that touches it.
 _PLACES: Final = (
-    (8, 0, "left"),
-    (-8, 0, "right"),
-    (6, 11, "left"),
-    (6, -11, "left"),
-    (-6, 11, "right"),
-    (-6, -11, "right"),
-    (6, 22, "left"),
-    (6, -22, "left"),
-    (-6, 22, "right"),
-    (-6, -22, "right"),
+    (7, 10, "left"),
+    (-7, 10, "right"),
+    (7, -10, "left"),
+    (-7, -10, "right"),
+    (9, 0, "left"),
+    (-9, 0, "right"),
+    (7, 22, "left"),
+    (7, -22, "left"),
+    (-7, 22, "right"),
+    (-7, -22, "right"),
 )
 
 Box = tuple[float, float, float, float]
@@ -34,7 +34,7 @@ Box = tuple[float, float, float, float]
 
 def is_model(way: Way) -> bool:
     """Tell whether a way of working follows the model."""
-    return way.name.lower().startswith("model")
+    return way.name in {LIST, LIST_AND_EVENTS}
 
 
 @paint.styled
@@ -72,9 +72,7 @@ def against(ways: Sequence[Way], cost: str, *, key: str, title: str, says: str, 
     paint.percent(axes.yaxis, highest=max(tops))
     figure.draw_without_rendering()  # settles the layout, so that names can be placed
     _name(axes, told, cost)
-    rows = [[paint.plain(w.name), share(_value(w, "share_flagged")), _said(w, cost)] for w in told]
-    numbers = Table(f"Share caught, and {x}", ["way of working", "caught", x], rows)
-    return strokes.chart(figure, key=key, title=title, says=says, numbers=numbers)
+    return strokes.chart(figure, key=key, title=title, says=says, numbers=None)
 
 
 @paint.styled
@@ -124,6 +122,8 @@ def _name(axes: Axes, ways: Sequence[Way], cost: str) -> None:
         axes.transData.transform((_known(way, cost), _known(way, "share_flagged"))) for way in ways
     ]
     taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
+    for way in ways:
+        taken += _lines(axes, way, cost)
     frame = axes.get_window_extent()
     room = (frame.x0, frame.y0, frame.x1, frame.y1)
     for way, (x, y) in zip(ways, marks, strict=True):
@@ -148,6 +148,20 @@ def _name(axes: Axes, ways: Sequence[Way], cost: str) -> None:
             color=strokes.MODEL if is_model(way) else paint.LIGHT["ink"],
             annotation_clip=False,
         ).set_in_layout(False)
+
+
+def _lines(axes: Axes, way: Way, cost: str) -> list[Box]:
+    """Where the intervals of a way are drawn: names are kept off them where there is room."""
+    across, up = _ends(way, cost), _ends(way, "share_flagged")
+    here = _known(way, cost), _known(way, "share_flagged")
+    ends = np.array(
+        [(min(across), here[1]), (max(across), here[1]), (here[0], min(up)), (here[0], max(up))]
+    )
+    left, right, low, high = axes.transData.transform(ends)
+    return [
+        (float(left[0]), float(left[1]) - 2, float(right[0]), float(left[1]) + 2),
+        (float(low[0]) - 2, float(low[1]), float(low[0]) + 2, float(high[1])),
+    ]
 
 
 def _box(x: float, y: float, width: float, side: str) -> Box:
@@ -179,8 +193,3 @@ def _known(way: Way, name: str) -> float:
 def _ends(way: Way, name: str) -> list[float]:
     figure = way.figures[name]
     return [end for end in (figure.low, figure.value, figure.high) if end is not None]
-
-
-def _said(way: Way, name: str) -> str:
-    value = _value(way, name)
-    return "n/a" if value is None else f"{value:,.1f}"

@@ -47,7 +47,7 @@ def whole(text: str) -> str:
         Terms([(text, text)]),
     ]
     facts = [Fact(text, text, text, text)]
-    return render(Page(text, text, text, [Section("one", text, parts)], facts, [text]))
+    return render(Page(text, text, text, text, [Section("one", text, parts)], facts, [text]))
 
 
 class _Elements(HTMLParser):
