@@ -60,7 +60,13 @@ class Known:
 def known(past: History, settings: Settings, *, progress: Progress | None = None) -> Known:
     """Train the models of the walk forward, and build the snapshots of every week.
 
-    The replay starts with the first of them; without any, with the first as-of of the panel.
+    The replay starts with the first of them; where there is none in time, with the first as-of of
+    the panel, and the ways that need no model run alone.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If no day is left whose expansions could be counted.
     """
     trained: Models | None = None
     why_none = ""
@@ -69,10 +75,11 @@ def known(past: History, settings: Settings, *, progress: Progress | None = None
         trained = lists.models(
             past.panel.snapshots, past.contracts, settings, progress=_stage(progress, "models")
         )
+        _refuse_too_short(trained.first, past.as_of.date(), settings)
         start = trained.first
     except HistoryError as error:
-        why_none = str(error)
-    _refuse_too_short(start, past.as_of.date(), settings)
+        trained, why_none = None, str(error)
+        _refuse_too_short(start, past.as_of.date(), settings)
     as_ofs = [splits.midnight(day) for day in lists.weeks(start, past.as_of.date())]
     built = panel.build(
         past.activity, past.tables, as_ofs, settings, progress=_stage(progress, "weeks")
@@ -84,10 +91,9 @@ def _refuse_too_short(start: date, end: date, settings: Settings) -> None:
     first = start + timedelta(days=settings.backtest.caught_within_days)
     if first >= (last := expansions.settled_days(end, settings.outcome)):
         raise HistoryError(
-            f"the replay would start on {start}, its expansions count from {first} on"
-            f" (backtest.caught_within_days later), and are settled before {last} only: no day is"
-            " left. Let it start earlier with evaluation.first_as_of, or come back with a longer"
-            " history."
+            f"a replay from {start} on counts expansions from {first} on"
+            f" (backtest.caught_within_days later), but they are settled before {last} only: no day"
+            " is left. Let evaluation.first_as_of be earlier, or come back with a longer history."
         )
 
 

@@ -117,9 +117,10 @@ def _notes(
 ) -> list[str]:
     """What was assumed, or is missing, in this data."""
     told = []
-    if not np.isfinite(full.seat_utilization).any():
+    seats, limits = (np.isfinite(of).any() for of in (full.seat_utilization, full.usage_ratio))
+    if limits and not seats:
         told.append("No account has licensed seats: use is that of the usage limits.")
-    elif not np.isfinite(full.usage_ratio).any():
+    elif seats and not limits:
         told.append("No account has a usage limit: use is that of the seats.")
     if made.models is not None and len(made.models.steps) == 1:
         told.append("One model only was trained: its figures are of a single cut.")
