@@ -43,6 +43,7 @@ def walked(history: Any, chosen: Settings, told: list[tuple[int, int]]) -> Evalu
         history.contracts,
         chosen,
         end=history.end,
+        learn_beside={},
         progress=lambda done, total: told.append((done, total)),
     )
 
@@ -66,7 +67,7 @@ def test_what_comes_after_a_cut_changes_none_of_its_predictions(
     earlier = history.snapshots.filter(pl.col("as_of") < until)
     known = history.contracts.filter(pl.col("known") < splits.midnight(cut))
 
-    without = evaluate.walk(earlier, known, chosen, end=splits.midnight(cut))
+    without = evaluate.walk(earlier, known, chosen, end=splits.midnight(cut), learn_beside={})
 
     assert_frame_equal(
         without.predictions.select(SAID),
@@ -91,7 +92,9 @@ def test_a_cut_is_calibrated_on_matured_predictions_of_earlier_cuts_only(
         return honest(margin, expanded, groups)
 
     monkeypatch.setattr(calibration, "fit", recording)
-    found = evaluate.walk(history.snapshots, history.contracts, chosen, end=history.end)
+    found = evaluate.walk(
+        history.snapshots, history.contracts, chosen, end=history.end, learn_beside={}
+    )
 
     cuts = [str(cut) for cut in found.predictions["cut"].unique().sort()]
     assert [earlier for earlier, _ in seen[:-1]] == [cuts[:1], cuts[:2]]
@@ -174,6 +177,7 @@ def test_each_cuts_model_is_handed_over_with_the_snapshots_it_judges(
         history.contracts,
         chosen,
         end=history.end,
+        learn_beside={},
         told=lambda fitted, judged: handed.append((fitted, judged)),
     )
 
@@ -205,7 +209,7 @@ def test_a_signal_that_is_there_is_found(walked: Evaluation) -> None:
 
 
 def test_pure_noise_is_told_as_next_to_no_usable_signal(noise: Any, chosen: Settings) -> None:
-    found = evaluate.walk(noise.snapshots, noise.contracts, chosen, end=noise.end)
+    found = evaluate.walk(noise.snapshots, noise.contracts, chosen, end=noise.end, learn_beside={})
 
     assert found.verdict().startswith("Next to no usable signal was found")
 
@@ -216,7 +220,7 @@ def test_a_cut_that_cannot_be_trained_is_skipped_with_its_reason(
     early = judging_from(settings, date(2024, 1, 31))
     short = history.snapshots.filter(pl.col("as_of") < date(2024, 8, 1))
 
-    found = evaluate.walk(short, history.contracts, early, end=history.end)
+    found = evaluate.walk(short, history.contracts, early, end=history.end, learn_beside={})
 
     assert list(found.skipped) == [date(2024, 1, 31)]
     assert "no snapshot has a complete window of 60 days yet" in found.skipped[date(2024, 1, 31)]
@@ -227,12 +231,14 @@ def test_a_history_without_a_cut_to_train_at_is_too_short(history: Any, settings
     short = history.snapshots.filter(pl.col("as_of") <= date(2024, 1, 31))
 
     with pytest.raises(HistoryError, match=r"^the history is too short for a walk forward: no"):
-        evaluate.walk(short, history.contracts, settings, end=history.end)
+        evaluate.walk(short, history.contracts, settings, end=history.end, learn_beside={})
 
 
 def test_an_empty_history_is_too_short(history: Any, settings: Settings) -> None:
     with pytest.raises(HistoryError, match="the history has no as-of to judge"):
-        evaluate.walk(history.snapshots.clear(), history.contracts, settings, end=history.end)
+        evaluate.walk(
+            history.snapshots.clear(), history.contracts, settings, end=history.end, learn_beside={}
+        )
 
 
 def test_where_nothing_has_matured_yet_nothing_is_judged_or_drawn(
@@ -240,7 +246,9 @@ def test_where_nothing_has_matured_yet_nothing_is_judged_or_drawn(
 ) -> None:
     last = judging_from(settings, history.end.date())
 
-    found = evaluate.walk(history.snapshots, history.contracts, last, end=history.end)
+    found = evaluate.walk(
+        history.snapshots, history.contracts, last, end=history.end, learn_beside={}
+    )
 
     assert found.predictions["expanded"].null_count() == found.predictions.height
     assert found.verdict() == "Too little is known of the outcomes to judge the model."
