@@ -21,6 +21,7 @@ from serving.cli import main
 from serving.playbook import LIMITS, MOTIONS
 from training import baselines
 from training.chosen import BEST_COLUMN
+from training.learners import LEARNERS
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -153,7 +154,7 @@ def test_predictions_hold_every_column_that_a_check_needs(road: Any) -> None:
     assert schema["probability"] == pl.Float64
     assert set(baselines.RANKINGS) <= set(schema)
     assert predictions["expanded"].null_count() > 0
-    later = ["expanded", "expanded_180d", "days_to_expansion"]
+    later = ["expanded", "expanded_180d", "days_to_expansion", "arr_added"]
     stated = predictions.drop(*later, "days_to_limit")
     assert stated.null_count().sum_horizontal().item() == 0
     assert predictions["probability"].is_between(0, 1).all()
@@ -169,6 +170,20 @@ def test_the_figures_can_be_computed_again_from_the_predictions(road: Any) -> No
     for name, found in figures.items():
         score = known["probability" if name == "model" else name]
         assert found["auroc"]["value"] == pytest.approx(roc_auc_score(known["expanded"], score))
+
+
+def test_evaluate_tells_what_stands_beside_the_model_and_what_was_assumed(road: Any) -> None:
+    told = road.told("evaluate")
+
+    assert set(told["learners"]) == set(LEARNERS) <= set(next(iter(told["by_cut"].values())))
+    assert told["capacity"] == {
+        "accounts": 5,
+        "why": "5 accounts per as-of, as evaluation.capacity says.",
+    }
+    assert "has the same settings" in told["champion"]["note"]
+    assert told["champion"]["figures"] == {}
+    assert set(told["segments"]) == {"size", "plan", "tenure"}
+    assert {"over_best_simple", "over_simple", "power", "lift", "notes", "bands"} <= set(told)
 
 
 def test_a_cut_that_could_not_be_trained_is_told_with_its_reason(road: Any) -> None:
