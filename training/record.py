@@ -26,7 +26,16 @@ from training.pipeline import History, Trained
 __all__ = ["Record", "of"]
 
 # All that decides what is learned and how it is judged; where tables lie may hold secrets.
-_SECTIONS: Final = ("model", "outcome", "evaluation", "eligibility", "seats", "adoption", "roles")
+_SECTIONS: Final = (
+    "model",
+    "outcome",
+    "evaluation",
+    "team",
+    "eligibility",
+    "seats",
+    "adoption",
+    "roles",
+)
 _RANKED: Final = ("auroc", "average_precision", "precision_at_capacity")
 
 Rankings = Mapping[str, Mapping[str, metrics.Figure]]

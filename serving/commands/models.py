@@ -43,7 +43,7 @@ def train(
     Example: expansion train -c data/local/demo/expansion.toml
     """
     from serving import console
-    from training import pipeline, record, registry
+    from training import pipeline, record, registry, team
 
     settings, now = options.opened(config)
     champion = registry.champion(settings)
@@ -53,6 +53,7 @@ def train(
         search.ready(settings)
     with console.stages() as stage:
         past = options.history(settings, now, as_of, stage)
+        settings = team.staffed(settings, past.tables.accounts.rows)
         found = _searched(past, settings, trials, champion, stage)
         settings = settings if found is None else found.settings
         trained = pipeline.train(past, settings, champion=champion, progress=stage)
@@ -140,7 +141,7 @@ def evaluate(
     if page is not None:
         from serving.report import evaluation as report
 
-        text = report.html(walked, past, judged[-1])
+        text = report.html(walked, past, judged[-1], champion=beside, controls=added)
         writing.atomically(page, lambda draft: draft.write_text(text, encoding="utf-8"))
     if as_json:
         told = walked.told() | {"capacity": asdict(capacity)}
