@@ -117,7 +117,7 @@ def _one(title: str, found: Mapping[str, Figure], names: Mapping[str, str]) -> N
 def _ranked(title: str, found: Mapping[str, Mapping[str, Figure]], names: Sequence[str]) -> None:
     """Print the same few figures of several scores."""
     table = Table(title=title)
-    table.add_column("ranking", max_width=22)
+    table.add_column("ranking", max_width=31)
     for name in names:
         table.add_column(_FIGURES[name], no_wrap=False)
     for ranking, figures in found.items():
