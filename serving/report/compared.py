@@ -9,7 +9,9 @@ import polars as pl
 
 from serving.report import curves, ranking_charts, strokes
 from serving.report.page import Chart, Group, Note, Part, Row, Section, Table
+from serving.report.paint import plain
 from serving.report.words import cell, lacking, title
+from training.beside import Beside
 from training.evaluate import MODEL, Evaluation
 from training.resampling import Figure
 
@@ -27,10 +29,12 @@ _NAMED_RIVALS: Final = 3
 Rankings = Mapping[str, Mapping[str, Figure]]
 
 
-def rankings(walked: Evaluation, known: pl.DataFrame, *, both: bool) -> Section:
+def rankings(
+    walked: Evaluation, known: pl.DataFrame, champion: Beside | None, *, both: bool
+) -> Section:
     """Show every ranking on the same snapshots: at the top of the list, and further down."""
     heading = "Beside the simple rankings"
-    table = _ranking_table(walked)
+    table = _ranking_table(walked, champion)
     if not both:
         return Section("rankings", heading, [Note(lacking(known["expanded"].n_unique())), table])
     rules = walked.settings.evaluation
@@ -43,6 +47,7 @@ def rankings(walked: Evaluation, known: pl.DataFrame, *, both: bool) -> Section:
     rate = float(np.mean(known["expanded"].to_numpy()))
     parts: list[Part] = [
         table,
+        *_beside(champion),
         Note(f"{_chosen(walked)} {walked.power}"),
         ranking_charts.capacity(*_parted(drawn, named), set_to=rules.capacity),
         ranking_charts.precision_recall(*_parted(followed, named), rate=rate),
@@ -108,12 +113,13 @@ def over_time(walked: Evaluation, known: pl.DataFrame) -> Section:
     )
 
 
-def _ranking_table(walked: Evaluation) -> Table:
+def _ranking_table(walked: Evaluation, champion: Beside | None) -> Table:
     figures, learners = walked.figures, walked.learners
     shown = [name for name in _RANKED if figures[MODEL][name].value is not None] or _RANKED[:4]
     rows = [
         Group("The model"),
         _row(MODEL, figures[MODEL], shown),
+        *_champion(champion, shown),
         Group("Simple rankings: single columns and rules"),
         *(_row(name, figures[name], shown) for name in _by_worth(figures)[1:]),
     ]
@@ -129,18 +135,42 @@ def _row(name: str, found: Mapping[str, Figure], shown: Sequence[str]) -> Row:
     return [name, *(cell(key, found.get(key)) for key in shown)]
 
 
+def _champion(champion: Beside | None, shown: Sequence[str]) -> list[Row]:
+    if champion is None or not champion.figures:
+        return []
+    group = Group("The champion's settings, walked over the same cuts")
+    return [group, _row("champion", champion.figures, shown)]
+
+
+def _beside(champion: Beside | None) -> list[Part]:
+    if champion is None:
+        return []
+    ahead = champion.ahead
+    told = ""
+    if ahead is not None and ahead.value is not None:
+        told = f" {_points(ahead)} is the model's precision at capacity less the champion's."
+    return [Note(f"{plain(champion.note, 400)}{told}")]
+
+
+def _points(gain: Figure) -> str:
+    """Say a difference of shares in points."""
+    if gain.value is None:
+        return "n/a"
+    told = f"{100 * gain.value:+.1f} points"
+    if gain.low is None or gain.high is None:
+        return told
+    return f"{told} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+
+
 def _chosen(walked: Evaluation) -> str:
     """Compare with what one would have chosen at the time, without hindsight."""
     gain = walked.over_simple
     if gain.value is None:
         return "The model cannot be compared with the simple ranking chosen cut by cut."
-    ends = ""
-    if gain.low is not None and gain.high is not None:
-        ends = f" ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
     return (
         "The best simple ranking is known in hindsight only. Against the one that each cut would"
-        f" have chosen on what it knew, the model's precision at capacity is"
-        f" {100 * gain.value:+.1f} points{ends}."
+        f" have chosen on what it knew, the model's precision at capacity differs by"
+        f" {_points(gain)}."
     )
 
 

@@ -1,14 +1,16 @@
 """The page of a walk through history: what the model would have been worth, and how we know."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from serving.report import causes, compared, kinds, provenance, strokes, truth
-from serving.report.page import Fact, Note, Page, Row, Section, Table, render
+from serving.report.page import Fact, Note, Page, Part, Row, Section, Table, render
 from serving.report.paint import plain
 from serving.report.words import cell, interval, title
+from training.beside import Beside
 from training.evaluate import MODEL, Evaluation
 from training.model import Propensity
 from training.pipeline import History
@@ -23,6 +25,9 @@ def html(
     walked: Evaluation,
     past: History,
     explained: tuple[Propensity, pl.DataFrame] | None = None,
+    *,
+    champion: Beside | None = None,
+    controls: Mapping[str, Figure] | None = None,
 ) -> str:
     """Write the evaluation as one self-contained HTML page.
 
@@ -34,6 +39,10 @@ def html(
         What it walked through.
     explained : tuple of Propensity and polars.DataFrame, optional
         The last cut's model and the snapshots it judged, to show what moves its scores.
+    champion : training.beside.Beside, optional
+        What the champion's settings would have been worth at the same cuts.
+    controls : mapping of str to training.resampling.Figure, optional
+        What the controls would have added; :func:`training.ablation.controls`.
 
     Returns
     -------
@@ -44,12 +53,12 @@ def html(
     known = walked.predictions.filter(pl.col("expanded").is_not_null())
     both = known["expanded"].n_unique() == 2
     sections = [
-        compared.rankings(walked, known, both=both),
+        compared.rankings(walked, known, champion, both=both),
         truth.probability(walked, known, both=both),
         truth.dates(walked),
         kinds.section(walked),
         compared.over_time(walked, known),
-        _causes(explained),
+        _causes(explained, controls or {}),
         provenance.left_out(walked, past),
         provenance.method(past, settings),
         provenance.made_from(past, settings),
@@ -110,10 +119,13 @@ def _fact(name: str, figure: Figure, says: str) -> Fact:
     return Fact(title(name), cell(name, figure).value, interval(name, figure), says)
 
 
-def _causes(explained: tuple[Propensity, pl.DataFrame] | None) -> Section:
+def _causes(
+    explained: tuple[Propensity, pl.DataFrame] | None, controls: Mapping[str, Figure]
+) -> Section:
     heading = "What drives it"
     if explained is None or explained[1].is_empty():
-        return Section("drivers", heading, [Note("No model was handed over to be explained.")])
+        none = Note("No model was handed over to be explained.")
+        return Section("drivers", heading, [none, *_added(controls)])
     model, judged = explained
     newest = judged["as_of"].max()
     shown_on = judged.filter(pl.col("as_of") == newest)
@@ -141,5 +153,15 @@ def _causes(explained: tuple[Propensity, pl.DataFrame] | None) -> Section:
                 words=frozenset({0, 2, 3}),
                 beside=True,
             ),
+            *_added(controls),
         ],
     )
+
+
+def _added(controls: Mapping[str, Figure]) -> list[Part]:
+    """What would have been gained by what the model is not given, where that was asked for."""
+    if not controls:
+        return []
+    rows: list[Row] = [[title(name), cell(name, figure)] for name, figure in controls.items()]
+    caption = "What logins, tickets and NPS would have added, which the model is not given"
+    return [Table(caption, ["figure", "with them less without"], rows)]

@@ -13,9 +13,11 @@ from data.settings import Evaluation as Rules
 from data.settings import Model
 from serving.report import evaluation
 from training import evaluate, pipeline
+from training.beside import Beside
 from training.evaluate import Evaluation
 from training.model import Propensity
 from training.pipeline import History
+from training.resampling import Figure
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SECTIONS = (
@@ -153,13 +155,26 @@ def spoiled(walk: Walk) -> str:
         settings=mine.model_copy(update=changed),
     )
     past = replace(walk.past, panel=replace(walk.past.panel, excluded=excluded))
-    return Walk(walked, past, walk.explained).page()
+    mine = walk.walked.figures[evaluate.MODEL]
+    champion = Beside(f"The champion is {HOSTILE}.", mine, Figure(0.05, -0.01, 0.11))
+    added = {"auroc": Figure(0.002, -0.01, 0.014)}
+    return evaluation.html(walked, past, walk.explained, champion=champion, controls=added)
 
 
 def test_words_from_the_data_are_shown_and_not_obeyed(spoiled: str) -> None:
     assert "<img" not in spoiled
     shown = spoiled.count("&lt;img src=x onerror=alert(1)&gt;")
-    assert shown >= 4  # of a reason, a cut, a role and a plan
+    assert shown >= 5  # of a reason, a cut, a role, a plan and the champion
+
+
+def test_the_champion_and_the_controls_are_told_where_they_were_asked_for(
+    spoiled: str, page: str
+) -> None:
+    assert '<th scope="row">champion</th>' in section(spoiled, "rankings")
+    assert "+5.0 points (-1.0 to +11.0)" in section(spoiled, "rankings")
+    assert "0.002" in section(spoiled, "drivers")
+    assert '<th scope="row">champion</th>' not in page
+    assert "NPS would have added" not in page
 
 
 def test_no_secret_of_the_settings_is_shown(spoiled: str) -> None:
