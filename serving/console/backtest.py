@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from rich import box
@@ -70,24 +70,32 @@ def backtested(found: Backtest) -> None:
 def _cells(way: Way) -> list[str]:
     claim = "" if way.claim is None else way.claim.removesuffix(" caught").replace(" to ", "–")
     figures = way.figures
-    shares = [_spread(figures[name], "{:.0f}", " %", by=100) for name in _SHARES]
-    days = [_spread(figures[name], "{:.0f}", between=" to ") for name in _DAYS]
-    counts = [_spread(figures[name], "{:.1f}") for name in _COUNTS]
-    minutes = _spread(figures["minutes"], "{:,.0f}")
+    shares = [_spread(figures[name], _percent, " %") for name in _SHARES]
+    days = [_spread(figures[name], "{:.0f}".format, between=" to ") for name in _DAYS]
+    counts = [_spread(figures[name], _short) for name in _COUNTS]
+    minutes = _spread(figures["minutes"], "{:,.0f}".format)
     return [shares[0], claim, *shares[1:], *days, *counts, minutes]
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"
+
+
+def _short(count: float) -> str:
+    """Two digits, so that an interval fits its column."""
+    return f"{count:.1f}" if count < 9.95 else f"{count:,.0f}"
+
+
 def _spread(
-    figure: Figure, style: str, unit: str = "", *, by: float = 1, between: str = "–"
+    figure: Figure, style: Callable[[float], str], unit: str = "", *, between: str = "–"
 ) -> str:
     """The figure, and below it its interval."""
     if figure.value is None:
         return "–"
-    told = style.format(figure.value * by) + unit
+    told = style(figure.value) + unit
     if figure.low is None or figure.high is None:
         return told
-    low, high = (style.format(bound * by) for bound in (figure.low, figure.high))
-    return f"{told}\n{low}{between}{high}"
+    return f"{told}\n{style(figure.low)}{between}{style(figure.high)}"
 
 
 def _looks(found: Backtest) -> list[str]:

@@ -1,0 +1,102 @@
+"""What the terminal tells of a backtest."""
+
+from datetime import date
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from serving.console import backtest
+from training.backtest import FIGURES, Backtest, Way
+from training.resampling import Figure
+
+NONE = Figure(None, None, None)
+
+
+def _way(name: str, claim: str | None = None, **figures: Figure) -> Way:
+    every = dict.fromkeys(FIGURES, NONE) | {"minutes": Figure(485.85, None, None)} | figures
+    return Way(name, f"How {name} flags.", every, 9, 3, 4, 3, 2, 1, 0, 0.0, 540.0, claim)
+
+
+FOUND = Backtest(
+    start=date(2026, 1, 1),
+    end=date(2026, 6, 1),
+    counted_from=date(2026, 3, 2),
+    counted_until=date(2026, 5, 25),
+    accounts=1633.6,
+    expansions=1159,
+    repeated=0,
+    ways=(
+        _way(
+            "manual review, monthly",
+            "40 to 55 % caught",
+            share_flagged=Figure(0.0881, 0.0541, 0.1271),
+            share_flagged_14d=Figure(1.0, 0.999, 1.0),
+            share_pointed_at=Figure(0.7551, 0.7, 0.8131),
+            lag_days=Figure(-12.0, -113.5, -100.0),
+            lead_days=Figure(22.5, 20.0, 131.0),
+            false_alarms=Figure(16.683, 15.911, 17.5),
+            missed=Figure(17.033, 16.181, 17.912),
+        ),
+        _way("model's weekly list"),
+    ),
+    absent={"CRM rule": "neither seats nor limits are known."},
+    csms=8,
+    minutes_per_month=1200.0,
+    minutes_per_account=60.0,
+    review_minutes=2.0,
+    rest_days=60,
+    caught_within_days=60,
+    definitions=dict.fromkeys(("flag", "caught", "false alarm", "use", "hours"), "so [it] is.")
+    | dict(FIGURES),
+    notes=("20 accounts are assumed.",),
+    hindsight=("Nobody acted on these flags.",),
+    verdict="With the same hours it is level.",
+    flags=pl.DataFrame(),
+    expanded=pl.DataFrame(),
+)
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    out = Console(width=100)
+    monkeypatch.setattr(backtest, "out", out)
+    with out.capture() as got:
+        backtest.backtested(FOUND)
+    return got.get().splitlines()
+
+
+def test_the_table_is_whole_at_a_hundred_columns(lines: list[str]) -> None:
+    text = " ".join(" ".join(lines).split())
+
+    assert max(map(len, lines)) <= 100
+    assert "…" not in text
+    for told in (
+        "9 %",
+        "5–13",
+        "100 %",
+        "40–55 %",
+        "-114 to",
+        "-100",
+        "20 to",
+        "131",
+        "16–18",
+        "486",
+    ):
+        assert told in text, told
+
+
+def test_what_is_not_there_is_a_dash_and_what_was_not_replayed_is_said(lines: list[str]) -> None:
+    row = next(line for line in lines if line.startswith(" model's"))
+
+    assert row.split()[-1] == "486"
+    assert row.count("–") == 8
+    assert "Not replayed: CRM rule: neither seats nor limits are known." in lines
+
+
+def test_claims_are_marked_and_hindsight_comes_before_the_verdict(lines: list[str]) -> None:
+    text = " ".join(lines)
+
+    assert "not verified" in text
+    assert text.index("- Nobody acted") < text.index("With the same hours it is level.")
+    assert "Flag: so [it] is." in lines
