@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast server spark wheel notebooks test-notebooks docs bench-features bench-model setup clean
+.PHONY: demo test lint fast server spark wheel notebooks test-notebooks docs bench-features bench-model bench-gate setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -83,6 +83,10 @@ bench-features: .venv/ready
 # BENCH='--only dates' measures one section.
 bench-model: .venv/ready
 	$(BIN)/python tests/bench/model/run.py $(BENCH)
+
+# Up to 40 minutes on two cores; BENCH=--small tries it, BENCH='--only nulls' measures one section.
+bench-gate: .venv/ready
+	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python tests/bench/gate/run.py $(BENCH)
 
 clean:
 	rm -rf .venv dist data/local

@@ -8,9 +8,10 @@ import panels
 import polars as pl
 from scipy.stats import rankdata
 
+from data.settings import Settings
 from training import evaluate
 
-__all__ = ["shuffled"]
+__all__ = ["dealt", "fewer", "shuffled"]
 
 # The question is whether anything leaks, not how good the model is: fewer trainings do.
 _FEWER = {"model": {"members": 2}, "evaluation": {"refit_months": 24, "resamples": 200}}
@@ -25,21 +26,8 @@ def shuffled(name: str, folder: Path, number: int, *, smoke: bool) -> dict[str, 
     do the others: else most would be dealt a life that was over before the first judged as-of.
     """
     past = panels.load(name, folder, smoke=smoke)
-    dealt = _dealt(past, np.random.default_rng(number))
-    order = past.contracts.columns
-    # Accounts that were never eligible have no part in it.
-    contracts = (
-        past.contracts.filter(pl.col("account_id").is_in(list(dealt)))
-        .with_columns(pl.col("account_id").replace_strict(dealt, return_dtype=pl.String))
-        .select(order)
-        .sort("account_id", maintain_order=True)
-    )
-    settings = past.settings
-    fewer = {
-        section: getattr(settings, section).model_copy(update=changes)
-        for section, changes in _FEWER.items()
-    }
-    settings = settings if smoke else settings.model_copy(update=fewer)
+    settings = past.settings if smoke else fewer(past.settings)
+    contracts = dealt(past, number)
     found = evaluate.walk(past.snapshots, contracts, settings, end=past.end)
     known = found.predictions.drop_nulls("expanded")
     return {
@@ -47,6 +35,27 @@ def shuffled(name: str, folder: Path, number: int, *, smoke: bool) -> dict[str, 
         "auroc_within_as_ofs": _within(known),
         "expanded": int(known["expanded"].sum()),
     }
+
+
+def dealt(past: panels.Past, number: int) -> pl.DataFrame:
+    """Give the contracts with every judged account's history dealt to another."""
+    to = _dealt(past, np.random.default_rng(number))
+    order = past.contracts.columns
+    # Accounts that were never eligible have no part in it.
+    return (
+        past.contracts.filter(pl.col("account_id").is_in(list(to)))
+        .with_columns(pl.col("account_id").replace_strict(to, return_dtype=pl.String))
+        .select(order)
+        .sort("account_id", maintain_order=True)
+    )
+
+
+def fewer(settings: Settings) -> Settings:
+    """Give settings with fewer members and cuts, which are enough to ask whether anything leaks."""
+    sections = {
+        name: getattr(settings, name).model_copy(update=changes) for name, changes in _FEWER.items()
+    }
+    return settings.model_copy(update=sections)
 
 
 def _dealt(past: panels.Past, rng: np.random.Generator) -> dict[str, str]:
