@@ -99,7 +99,12 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Company:
     walk("score simple", "score", "--dry-run")
     # What eighty accounts can show is not what the tests of the list are about.
     walk("promote", "promote", "--force", "the tests read a model's list")
-    walk("evaluate", "evaluate", "--predictions", company.folder / "predictions.parquet")
+    walk(
+        "evaluate",
+        "evaluate",
+        *("--predictions", company.folder / "predictions.parquet"),
+        *("--html", company.folder / "evaluation.html"),
+    )
     walk("score", "score", "--out", company.folder / "list.parquet")
     walk("show", "show", "--top", 9999)
     walk("score again", "score")
