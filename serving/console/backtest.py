@@ -57,6 +57,7 @@ def backtested(found: Backtest) -> None:
         _UNVERIFIED,
         *(f"{way.name}: {way.rule}" for way in found.ways),
         *_looks(found),
+        *_early(found),
         *(f"Not replayed: {name}: {why}" for name, why in found.absent.items()),
         *found.notes,
         "What hindsight cannot know:",
@@ -107,3 +108,10 @@ def _looks(found: Backtest) -> list[str]:
         for way in found.ways
         if way.looked
     ]
+
+
+def _early(found: Backtest) -> list[str]:
+    """Say what was flagged, but so early that it does not count."""
+    told = "; ".join(f"{way.name} {way.early:,}" for way in found.ways if way.early)
+    before = found.caught_within_days - 1
+    return [f"Flagged, but more than {before} days before the expansion: {told}."] if told else []

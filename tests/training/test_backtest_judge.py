@@ -158,6 +158,7 @@ def test_the_figures_are_what_a_hand_finds() -> None:
     # a was full on day 70 and flagged on 75; b on 160, and the flag of 141 came before it.
     assert values["lag_days"] == (5 + 141 - 160) / 2
     assert (way.flags, way.hits, way.false_alarms) == (7, 3, 3)
+    assert way.early == 1  # c, sixty days before
     assert values["precision"] == 1 / 2
     # Flags of days 0 to 298 are settled: 299 days, two CSMs.
     assert values["false_alarms"] == pytest.approx(3 / (299 / 90) / 2)

@@ -67,6 +67,7 @@ def judged(plan: Plan, worked: Worked, ground: Ground, hours: Hours) -> Verdict:
     full_inside = ground.full >= 0
     soon = np.maximum(ground.full - ground.within_days + 1, ground.since)
     noticed = _first(worked, ground, soon)
+    early = (caught < 0) & (_first(worked, ground, ground.since) >= 0)
     lead = np.where(caught >= 0, ground.day - caught, np.nan)
     lag = np.where(full_inside & (noticed >= 0), noticed - ground.full, np.nan)
     hits, false = (
@@ -98,6 +99,7 @@ def judged(plan: Plan, worked: Worked, ground: Ground, hours: Hours) -> Verdict:
         minutes_looking=looking,
         minutes_working=working,
         claim=plan.claim,
+        early=int(early.sum()),
     )
     return Verdict(way, flags, caught)
 

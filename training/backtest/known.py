@@ -77,6 +77,8 @@ def known(past: History, settings: Settings, *, progress: Progress | None = None
         )
         _refuse_too_short(trained.first, past.as_of.date(), settings)
         start = trained.first
+        # The walk's last cut may be the as-of itself, after which nothing is replayed.
+        trained = Models(tuple(step for step in trained.steps if step.cut < past.as_of))
     except HistoryError as error:
         trained, why_none = None, str(error)
         _refuse_too_short(start, past.as_of.date(), settings)

@@ -58,6 +58,9 @@ class Way:
         Over the whole replay, the whole team.
     claim : str or None
         What vendors say that such a way catches; their figure, not verified.
+    early : int
+        Expansions that were not caught, but whose account was flagged since its last expansion,
+        within 180 days: earlier than counts.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Way:
     minutes_looking: float
     minutes_working: float
     claim: str | None = None
+    early: int = 0
 
     def __repr__(self) -> str:
         return (
