@@ -77,7 +77,7 @@ def judged(walked: Evaluation, capacity: str, beside: Beside | None) -> None:
         _say(beside.note)
     if beside is not None and beside.figures:
         told = ", ".join(f"{_FIGURES[name]} {beside.figures[name]}" for name in _LEARNED)
-        _say(f"The champion's settings: {told}; the model's precision is {beside.ahead} ahead.")
+        _say(f"The champion's settings: {told}; the model's precision less theirs: {beside.ahead}.")
     _say(f"Capacity: {capacity}")
     for note in walked.notes():
         if note != capacity:

@@ -9,7 +9,10 @@ import polars as pl
 import pytest
 
 from serving import console
+from training.beside import Beside
 from training.metrics import Figure
+from training.power import Power
+from training.segments import Segment
 
 NONE = Figure(None, None, None)
 RANKED = ("auroc", "average_precision", "precision_at_capacity", "log_loss_skill")
@@ -73,3 +76,51 @@ def test_each_band_is_told_with_what_was_expected_and_observed() -> None:
 
     assert "│ 10% to 20% │ 1,234 │ 14.6% │ 17.1% (15.0% – unknown) │" in text
     assert "By band" not in told({})
+
+
+def further(**changes: Any) -> str:
+    walked = SimpleNamespace(
+        **{
+            "predictions": pl.DataFrame(
+                {"cut": [date(2025, 1, 1)], "expanded": [True], "simple": ["a rule"]}
+            ),
+            "lift": [],
+            "by_cut": {},
+            "segments": {},
+            "over_simple": NONE,
+            "power": Power("a rule", 0.101, 0.0304),
+            "notes": lambda: ["assumed.", "No revenue [is] known."],
+        }
+        | changes
+    )
+    beside = Beside("Version 3 was walked.", dict.fromkeys(RANKED, Figure(0.7, 0.6, 0.8)), NONE)
+    with console.out.capture() as got:
+        console.judged(walked, "assumed.", beside)  # type: ignore[arg-type]
+    return " ".join(got.get().split())
+
+
+def test_power_champion_capacity_and_notes_are_told_once_each() -> None:
+    text = further()
+
+    assert "10.1 points in precision at capacity, or of 0.030 in AUROC" in text
+    assert "Version 3 was walked. The champion's settings: AUROC 0.700 (0.600 to 0.800)" in text
+    assert text.count("assumed.") == 1
+    assert text.endswith("No revenue [is] known.")
+    assert "would have chosen" not in text
+
+
+def test_lift_cuts_and_kinds_of_account_are_told_where_they_are_known() -> None:
+    tenth = {"decile": 1, "snapshots": 501.2, "expanded": 183.2, "rate": 0.3655}
+    figures = dict.fromkeys(("auroc", "precision_at_capacity", "observed_to_expected"), NONE)
+
+    text = further(
+        lift=[tenth | {"value": 5.0, "low": 4.5, "high": 6.0}],
+        by_cut={date(2025, 1, 1): {"model": figures | {"log_loss_skill": Figure(0.2, 0.1, 0.3)}}},
+        segments={"plan": {"[team]": Segment(12, 3, 2.0, figures)}},
+        over_simple=Figure(0.064, -0.03, 0.165),
+    )
+
+    assert "│ 1 │ 501 │ 183 │ 36.5% │ 5.0 4.5–6.0 │" in text
+    assert "│ 2025-01-01 │ 1 │ 1 │ n/a │ n/a │ 0.200" in text
+    assert "│ plan │ [team] │ 12 │ 3 │ n/a │ n/a │ n/a │" in text
+    assert "would have chosen (a rule): 0.064 (-0.030 to 0.165)" in text
