@@ -96,7 +96,7 @@ def train(
     "--predictions",
     type=click.Path(path_type=Path),
     callback=options.table_file,
-    help="Write every prediction beside every simple ranking, .parquet or .csv.",
+    help="Write every prediction beside every ranking and learner, .parquet or .csv.",
 )
 @click.option(
     "--controls", is_flag=True, help="Also tell what logins, tickets and NPS would have added."

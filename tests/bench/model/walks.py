@@ -41,7 +41,12 @@ def walk(name: str, folder: Path, *, smoke: bool, explained: bool) -> dict[str, 
     tell = (lambda fitted, judged: parts.append(_explained(fitted, judged))) if explained else None
     try:
         found = evaluate.walk(
-            past.snapshots, past.contracts, past.settings, end=past.end, told=tell
+            past.snapshots,
+            past.contracts,
+            past.settings,
+            end=past.end,
+            told=tell,
+            learn_beside={},
         )
     except HistoryError as error:
         return {"not_judged": str(error)}
