@@ -22,7 +22,9 @@ def found(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataF
 
     An expansion of a day is what :mod:`training.outcomes` calls one within a day of that day's
     morning: an organic rise above the levels of that morning, on the day it was booked. It can only
-    lie on a day on which something was booked, so no other is asked.
+    lie on a day on which something was booked, so no other is asked. A rise after a fall counts,
+    also where it only restores a level of some weeks before; to a snapshot from before the fall it
+    is none.
 
     Parameters
     ----------
