@@ -16,7 +16,7 @@ def of(predictions: pl.DataFrame, settings: Settings) -> list[str]:
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluate.Evaluation`.
+        As in :class:`training.evaluation.Evaluation`.
     settings : data.settings.Settings
         By which they were judged.
 

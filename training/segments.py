@@ -104,7 +104,7 @@ def figures(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluate.Evaluation`, with the columns of :func:`of`.
+        As in :class:`training.evaluation.Evaluation`, with the columns of :func:`of`.
     settings : data.settings.Settings
         Capacity, draws and seed.
 

@@ -21,7 +21,7 @@ def figures(predictions: pl.DataFrame, *, resamples: int, seed: int) -> dict[str
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluate.Evaluation`.
+        As in :class:`training.evaluation.Evaluation`.
     resamples : int
         Bootstrap draws.
     seed : int
