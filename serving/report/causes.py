@@ -28,7 +28,7 @@ def signals(model: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
     polars.DataFrame
         ``signal``; ``size``, the mean absolute contribution to the log-odds, ``up`` and ``down``,
         the parts of it by sign (``down`` is below 0); ``feature``, of its features the one that
-        moves most; ``direction``, what more of that feature does; largest first.
+        moves most; ``direction``, what more of that feature does to the score; largest first.
     """
     parts, _ = model.contributions(snapshots)
     weight = np.abs(parts).mean(axis=0)
@@ -58,8 +58,8 @@ def _direction(values: pl.Series, contributions: np.ndarray) -> str:
         pl.col("value").is_not_null() & pl.col("value").is_not_nan()
     )
     if both["value"].n_unique() < 2 or both["push"].n_unique() < 2:
-        return "the same for all"
+        return "no difference"
     agree = both.select(pl.corr("value", "push", method="spearman")).item()
     if abs(agree) < _PLAIN:
         return "both ways"
-    return "more raises it" if agree > 0 else "more lowers it"
+    return "raises" if agree > 0 else "lowers"

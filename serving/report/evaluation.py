@@ -148,7 +148,7 @@ def _causes(
             strokes.pushes(shown),
             Table(
                 "Mean absolute contribution to the log-odds, and what its leading feature does",
-                ["signal", "mean size", "leading feature", "direction"],
+                ["signal", "mean size", "leading feature", "more of it"],
                 rows,
                 words=frozenset({0, 2, 3}),
                 beside=True,

@@ -86,7 +86,7 @@ def axes(
     x: str,
     y: str,
     *,
-    height_pt: float = 300,
+    height_pt: float = 330,
     rows: int = 1,
     **layout: Any,  # noqa: ANN401
 ) -> tuple[Figure, Any]:

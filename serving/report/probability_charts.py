@@ -69,7 +69,7 @@ def reliability(rates: pl.DataFrame, stated: pl.Series) -> Chart:
 @paint.styled
 def months(counts: pl.DataFrame) -> Chart:
     """Expansions per as-of; see :func:`serving.report.curves.months`."""
-    figure, axes = paint.axes("as-of", "accounts that expand", height_pt=300)
+    figure, axes = paint.axes("as-of", "accounts that expand", height_pt=330)
     days = counts["as_of"].to_list()
     axes.fill_between(days, counts["low"], counts["high"], label="90% if exact", **strokes.BAND)
     axes.plot(days, counts["expected"], marker=".", label="expected", **strokes.BOLD)

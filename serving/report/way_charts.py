@@ -86,16 +86,16 @@ def early(ways: Sequence[Way]) -> Chart:
     )
     shades = (("30 days before", month, 1.0), ("14 to 29", fortnight - month, 0.6))
     left = np.zeros(len(ways))
-    for label, width, alpha in (*shades, ("later", any_time - fortnight, 0.28)):
+    for label, width, alpha in (*shades, ("later", any_time - fortnight, 0.2)):
         axes.barh(
             rows,
             width,
             left=left,
             height=0.64,
-            color=strokes.MODEL,
-            alpha=alpha,
+            facecolor=(strokes.MODEL, alpha),
+            edgecolor=strokes.MODEL,
             label=label,
-            linewidth=0,
+            linewidth=0.8,
         )
         left = left + width
     axes.set_yticks(rows, [paint.plain(way.name, 34) for way in ways])

@@ -86,7 +86,7 @@ def test_a_chart_takes_every_colour_from_the_page() -> None:
     assert "var(--model)" in svg
     assert "var(--rival-1)" in svg
     assert not re.search(r"#[0-9a-f]{6}\b", svg)
-    assert 'viewBox="0 0 440 300"' in svg
+    assert 'viewBox="0 0 440 330"' in svg
     assert " width=" not in svg.split(">")[0]
 
 
