@@ -58,7 +58,7 @@ def backtested(found: Backtest) -> None:
         *(f"{way.name}: {way.rule}" for way in found.ways),
         *_looks(found),
         *_early(found),
-        *(f"Not replayed: {name}: {why}" for name, why in found.absent.items()),
+        *_absent(found),
         *found.notes,
         "What hindsight cannot know:",
         *(f"- {sentence}" for sentence in found.hindsight),
@@ -115,3 +115,11 @@ def _early(found: Backtest) -> list[str]:
     told = "; ".join(f"{way.name} {way.early:,}" for way in found.ways if way.early)
     before = found.caught_within_days - 1
     return [f"Flagged, but more than {before} days before the expansion: {told}."] if told else []
+
+
+def _absent(found: Backtest) -> list[str]:
+    """Say which ways were not replayed, those for one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in found.absent.items():
+        by_reason.setdefault(why, []).append(name)
+    return [f"Not replayed: {'; '.join(names)}: {why}" for why, names in by_reason.items()]

@@ -40,7 +40,7 @@ FOUND = Backtest(
         ),
         _way("model's weekly list"),
     ),
-    absent={"CRM rule": "neither seats nor limits are known."},
+    absent=dict.fromkeys(["CRM rule", "event rule"], "neither seats nor limits are known."),
     csms=8,
     minutes_per_month=1200.0,
     minutes_per_account=60.0,
@@ -91,7 +91,7 @@ def test_what_is_not_there_is_a_dash_and_what_was_not_replayed_is_said(lines: li
 
     assert row.split()[-1] == "486"
     assert row.count("–") == 8
-    assert "Not replayed: CRM rule: neither seats nor limits are known." in lines
+    assert "Not replayed: CRM rule; event rule: neither seats nor limits are known." in lines
 
 
 def test_claims_are_marked_and_hindsight_comes_before_the_verdict(lines: list[str]) -> None:

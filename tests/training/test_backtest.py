@@ -190,6 +190,7 @@ def test_the_answer_is_json_and_names_every_figure(found: Backtest) -> None:
         assert set(way["figures"]) <= set(told["definitions"])
         assert set(way["figures"]["share_flagged"]) == {"value", "low", "high"}
     assert told["notes"][0].startswith("No capacity is set: 20 accounts per 30 days")
+    assert "the hours are enough for 40 accounts, and 37 are eligible" in " ".join(told["notes"])
     assert len(told["hindsight"]) > 3
     assert "model's weekly list caught" in told["verdict"]
 
@@ -268,4 +269,6 @@ def test_hours_and_csms_are_those_of_the_settings(company: Company, made: Known)
 
     assert (found.csms, found.minutes_per_month, found.minutes_per_account) == (2, 720, 45)
     assert found.notes[0].startswith("16 accounts per 30 days: 2 CSMs with 6 hours each")
+    # 16 of 37 accounts in the days that one rests: a list has to choose.
+    assert "the hours are enough" not in " ".join(found.notes)
     assert "90% of seats" in next(way.rule for way in found.ways if way.name == "CRM rule")

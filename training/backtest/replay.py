@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from data.settings import Settings
+from data.settings import MONTH_DAYS, Settings
 from training import team
 from training.backtest import competing, judge, words
 from training.backtest import ground as grounds
@@ -81,7 +81,7 @@ def replay(made: Known, settings: Settings, *, progress: Progress | None = None)
         rest_days=rules.rest_days,
         caught_within_days=rules.caught_within_days,
         definitions=words.definitions(settings),
-        notes=tuple(capacity + _notes(made, settings, full, counted, repeated)),
+        notes=tuple(capacity + _notes(made, settings, full, counted, hours, repeated=repeated)),
         hindsight=words.HINDSIGHT,
         verdict=_verdict(verdicts, ground),
         flags=flags,
@@ -113,7 +113,13 @@ def _hours(made: Known, settings: Settings) -> tuple[Hours, int, list[str]]:
 
 
 def _notes(
-    made: Known, settings: Settings, full: Daily, counted: pl.DataFrame, repeated: int
+    made: Known,
+    settings: Settings,
+    full: Daily,
+    counted: pl.DataFrame,
+    hours: Hours,
+    *,
+    repeated: int,
 ) -> list[str]:
     """What was assumed, or is missing, in this data."""
     told = []
@@ -122,6 +128,7 @@ def _notes(
         told.append("No account has licensed seats: use is that of the usage limits.")
     elif seats and not limits:
         told.append("No account has a usage limit: use is that of the seats.")
+    told += _reach(made, hours)
     if made.models is not None and len(made.models.steps) == 1:
         told.append("One model only was trained: its figures are of a single cut.")
     if not counted.height:
@@ -134,6 +141,19 @@ def _notes(
         )
     late = made.past.activity.volume.select((pl.col("known_day") > pl.col("day")).any())
     return told + words.late_data(made.past.contracts, events_lag=bool(late.collect().item()))
+
+
+def _reach(made: Known, hours: Hours) -> list[str]:
+    """Say where the hours reach so many accounts that a ranking hardly has to choose."""
+    listed = made.weekly.height / max(made.weekly["as_of"].n_unique(), 1)
+    worked = hours.per_month / hours.per_account * hours.rest_days / MONTH_DAYS
+    if 2 * worked < listed:
+        return []
+    return [
+        f"In the {hours.rest_days} days that an account rests the hours are enough for"
+        f" {worked:,.0f} accounts, and {listed:,.0f} are eligible on average: a list from its top"
+        " then flags a great part of them whatever it ranks by."
+    ]
 
 
 def _verdict(verdicts: Mapping[str, Verdict], ground: Ground) -> str:
