@@ -11,7 +11,7 @@ import polars as pl
 from features.catalogue import NAMES
 from training import baselines
 from training import ranking_metrics as ranking
-from training.resampling import Array, Draws, codes
+from training.resampling import Draws, codes
 from training.splits import Known
 
 __all__ = ["BEST_COLUMN", "best_column", "best_ranking", "by_column"]
@@ -54,6 +54,8 @@ def best_ranking(known: Known, happened: pl.Expr, *, capacity: int) -> str:
 def best_column(known: Known, happened: pl.Expr) -> tuple[str, int]:
     """Name the column of the catalogue, and its direction, of the best average precision so far.
 
+    Judged is the score of :func:`by_column`: what only tells one as-of from another ranks nobody.
+
     Parameters
     ----------
     known, happened
@@ -62,7 +64,7 @@ def best_column(known: Known, happened: pl.Expr) -> tuple[str, int]:
     Returns
     -------
     column : str
-        Any of the catalogue, the controls too; of equals the first.
+        Any of the catalogue, the controls too; of equals the first, with high values first.
     direction : int
         1 where high values come first, −1 where low ones do; unknown comes last in both.
     """
@@ -71,10 +73,10 @@ def best_column(known: Known, happened: pl.Expr) -> tuple[str, int]:
     expanded = label.drop_nulls().to_numpy()
     once = Draws(np.zeros(rows.height, dtype=np.int64), resamples=0, seed=0)
     best, chosen = -1.0, (NAMES[0], 1)
-    for name in NAMES:
-        column = rows[name].to_numpy()
-        for direction in (1, -1):
-            metric = ranking.average_precision(_last(direction * column), expanded)
+    for direction in (1, -1):
+        scores = rows.select(by_column(name, direction).alias(name) for name in NAMES)
+        for name in NAMES:
+            metric = ranking.average_precision(scores[name].to_numpy(), expanded)
             if (found := float(once.of(metric)[0])) > best:
                 best, chosen = found, (name, direction)
     return chosen
@@ -86,8 +88,3 @@ def by_column(column: str, direction: int) -> pl.Expr:
     A place, not the value, since other cuts may have chosen other columns.
     """
     return baselines.percentile(direction * pl.col(column)).fill_null(0.0)
-
-
-def _last(score: Array) -> Array:
-    """Put the unknown behind all that is known."""
-    return np.nan_to_num(score, nan=float(np.finfo(np.float64).min) / 2)

@@ -117,17 +117,45 @@ def test_the_best_column_is_that_of_the_best_average_precision(known: Known) -> 
     rows = known.snapshots.filter(label.is_not_null())
     happened = label.drop_nulls().to_numpy()
     slow = {
-        (name, sign): average_precision_score(
-            happened, (sign * rows[name]).fill_null(-1e9).to_numpy()
-        )
-        for name in NAMES
+        (name, sign): average_precision_score(happened, _places(rows, name, sign))
         for sign in (1, -1)
+        for name in NAMES
     }
 
     found = chosen.best_column(known, outcomes.expanded(60))
 
     assert found == max(slow, key=lambda key: slow[key])
     assert found == ("seat_utilization", 1)
+
+
+def _places(rows: pl.DataFrame, name: str, sign: int) -> list[float]:
+    """The share of the as-of's accounts below, equals by half; 0 where it is not known."""
+    table = rows.select("as_of", x=pl.col(name) * sign).rows()
+    months: dict[date, list[float]] = {}
+    for as_of, value in table:
+        months.setdefault(as_of, []).extend([] if value is None else [value])
+    sorted_months = {as_of: np.sort(values) for as_of, values in months.items()}
+
+    def place(as_of: date, value: float | None) -> float:
+        if value is None:
+            return 0.0
+        among = sorted_months[as_of]
+        below, upto = np.searchsorted(among, value), np.searchsorted(among, value, side="right")
+        return float((below + upto) / 2 / len(among))
+
+    return [place(as_of, value) for as_of, value in table]
+
+
+def test_a_column_that_only_tells_as_ofs_apart_ranks_nobody(known: Known) -> None:
+    label = known.outcomes.select(y=outcomes.expanded(60))["y"]
+    busiest = known.snapshots.with_columns(y=label).group_by("as_of").agg(rate=pl.col("y").mean())
+    told = known.snapshots.join(busiest, on="as_of", how="left", maintain_order="left")
+
+    found = told.with_columns(month_of_year="rate").select(
+        s=chosen.by_column("month_of_year", 1), known=pl.col("rate").is_not_null()
+    )
+
+    assert found.filter("known")["s"].to_list() == pytest.approx([0.5] * found["known"].sum())
 
 
 def test_the_best_ranking_is_that_of_the_best_precision_at_capacity(known: Known) -> None:
