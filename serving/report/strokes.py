@@ -1,7 +1,7 @@
 """The strokes that all charts share: lines, bands, legends, dates, and dots with intervals."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "named",
     "over_cuts",
     "pushes",
+    "rows",
     "span",
     "styles",
 ]
@@ -133,18 +134,8 @@ def dots(
         axes.plot(each.value, row, marker="o", markersize=6, color=color)
     if line is not None:
         axes.axvline(line, **REFERENCE)
-    axes.set_yticks(range(len(told)), [paint.plain(name, 34) for name in told])
-    axes.set_ylim(len(told) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0, labelcolor=paint.LIGHT["ink"])
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
-    ends = [
-        end
-        for each in told.values()
-        for end in (each.low, each.value, each.high)
-        if end is not None
-    ]
-    ends += [] if line is None else [line]
+    rows(axes, list(told))
+    ends = _reach(told.values(), line)
     margin = 0.06 * max(max(ends) - min(ends), 1e-3)
     low = 0.0 if 0 <= min(ends) < 0.4 * max(ends) else min(ends) - margin
     axes.set_xlim(low, max(ends) + margin)
@@ -180,23 +171,15 @@ def over_cuts(
     figure, axes = paint.axes("cut", y, height_pt=280)
     names = list(next(iter(cuts.values())))
     drawn = styles(names)
-    ends: list[float] = [] if line is None else [line]
     for place, name in enumerate(names):
-        told = [(day, found[name]) for day, found in cuts.items() if found[name].value is not None]
-        shift = np.timedelta64(6 * place, "D")  # else intervals of one cut hide each other
-        days = [np.datetime64(day) + shift for day, _ in told]
-        for day, (_, each) in zip(days, told, strict=True):
-            if each.low is not None:
-                axes.vlines(day, each.low, each.high, color=drawn[name]["color"], linewidth=1.2)
-            ends += [end for end in (each.low, each.value, each.high) if end is not None]
-        values = [each.value for _, each in told]
-        axes.plot(
-            days, values, marker="o", markersize=5, label=paint.plain(name, 34), **drawn[name]
-        )
+        shift = timedelta(days=6 * place)  # else intervals of one cut hide each other
+        told = {cut + shift: found[name] for cut, found in cuts.items()}
+        _over_time(axes, told, name, drawn[name])
     if line is not None:
         axes.axhline(line, **REFERENCE)
+    ends = _reach((found[name] for found in cuts.values() for name in names), line)
     margin = 0.08 * max(max(ends) - min(ends), 1e-3)
-    axes.set_ylim(min(*ends, 0.0) - (margin if min(ends) < 0 else 0), max(ends) + margin)
+    axes.set_ylim(min(ends) - margin if min(ends) < 0 else 0, max(ends) + margin)
     if shares:
         paint.percent(axes.yaxis, highest=max(ends))
     dated(axes, list(cuts))
@@ -209,17 +192,13 @@ def over_cuts(
 def pushes(signals: pl.DataFrame) -> Chart:
     """What moves the score, up and down; see :func:`serving.report.causes.signals`."""
     figure, axes = paint.axes("mean push on the log-odds", "", height_pt=64 + 22 * signals.height)
-    rows = np.arange(signals.height)
-    axes.barh(rows, signals["up"], color=MODEL, height=0.62, label="up")
+    places = np.arange(signals.height)
+    axes.barh(places, signals["up"], color=MODEL, height=0.62, label="up")
     axes.barh(
-        rows, signals["down"], color=paint.LIGHT["rival-1"], height=0.62, alpha=0.85, label="down"
+        places, signals["down"], color=paint.LIGHT["rival-1"], height=0.62, alpha=0.85, label="down"
     )
     axes.axvline(0, color=MUTED, linewidth=0.8)
-    axes.set_yticks(rows, [paint.plain(name, 30) for name in signals["signal"]])
-    axes.set_ylim(signals.height - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0, labelcolor=paint.LIGHT["ink"])
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
+    rows(axes, signals["signal"].to_list())
     legend(figure, columns=2)
     return chart(
         figure,
@@ -229,6 +208,33 @@ def pushes(signals: pl.DataFrame) -> Chart:
         " averaged over all: exact contributions to the log-odds before calibration.",
         numbers=None,
     )
+
+
+def rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a chart at its left, the first on top."""
+    axes.set_yticks(range(len(names)), [paint.plain(name, 34) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0, labelcolor=paint.LIGHT["ink"])
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def _over_time(
+    axes: Axes, told: Mapping[date, Figure], name: str, style: Mapping[str, Any]
+) -> None:
+    for day, each in told.items():
+        if each.low is not None and each.high is not None:
+            at = np.datetime64(day)
+            axes.vlines([at], [each.low], [each.high], color=style["color"], linewidth=1.2)
+    known = {np.datetime64(d): each.value for d, each in told.items() if each.value is not None}
+    label = paint.plain(name, 34)
+    axes.plot(list(known), list(known.values()), marker="o", markersize=5, label=label, **style)
+
+
+def _reach(figures: Iterable[Figure], line: float | None) -> list[float]:
+    """Every end that a chart must show; from 0 to 1 where there is none."""
+    ends = [end for each in figures for end in (each.low, each.value, each.high, line)]
+    return [end for end in ends if end is not None] or [0.0, 1.0]
 
 
 def span(row: Mapping[str, Any]) -> str:

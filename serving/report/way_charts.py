@@ -98,12 +98,8 @@ def early(ways: Sequence[Way]) -> Chart:
             linewidth=0.8,
         )
         left = left + width
-    axes.set_yticks(rows, [paint.plain(way.name, 34) for way in ways])
-    axes.set_ylim(len(ways) - 0.4, -0.6)
+    strokes.rows(axes, [way.name for way in ways])
     axes.set_xlim(0, max(float(any_time.max()) * 1.08, 1e-9))
-    axes.tick_params(axis="y", length=0, labelcolor=paint.LIGHT["ink"])
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
     paint.percent(axes.xaxis, highest=float(any_time.max()))
     strokes.legend(figure, columns=3)
     return strokes.chart(

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import date
+from itertools import combinations
 
 import polars as pl
 import pytest
@@ -107,6 +108,22 @@ def test_every_way_is_drawn_named_and_told(page: str) -> None:
         assert f">{each.name}</text>" in page  # in a chart
         assert f'<th scope="row">{name}</th>' in section(page, "ways")
         assert f"{name} flags when it does." in section(page, "rules")
+
+
+def test_names_in_the_picture_do_not_cover_each_other(page: str) -> None:
+    names = "|".join(each.name for each in WAYS)
+    told = re.findall(
+        rf'text-anchor: (start|end)[^"]*" x="([\d.]+)" y="([\d.]+)"[^>]*>({names})</text>', page
+    )
+    boxes = []
+    for side, x, y, name in told[: len(WAYS)]:
+        width = 6.0 * len(name)
+        left = float(x) - (width if side == "end" else 0)
+        boxes.append((left, left + width, float(y)))
+
+    assert len({name for *_, name in told[: len(WAYS)]}) == len(WAYS)
+    for (a, b, y), (c, d, z) in combinations(boxes, 2):
+        assert b < c or d < a or abs(y - z) >= 10
 
 
 def test_the_model_stands_out_in_the_table(page: str) -> None:

@@ -11,7 +11,7 @@ from data import settings as reading
 from data import simulator
 from data.settings import Evaluation as Rules
 from data.settings import Model
-from serving.report import evaluation
+from serving.report import causes, evaluation
 from training import evaluate, pipeline
 from training.beside import Beside
 from training.evaluate import Evaluation
@@ -123,6 +123,19 @@ def test_the_figures_are_those_of_the_walk(page: str, walk: Walk) -> None:
     assert f'{mine.value:.3f} <span class="interval">' in section(page, "rankings")
     for ranking in walk.walked.figures:
         assert ranking in section(page, "rankings")
+
+
+def test_pushes_of_the_signals_are_the_whole_of_every_score(walk: Walk) -> None:
+    model, judged = walk.explained
+    _, base = model.contributions(judged)
+
+    found = causes.signals(model, judged)
+
+    assert (found["up"] + found["down"]).sum() + base.mean() == pytest.approx(
+        model.estimate(judged).margin.mean()
+    )
+    assert found["size"].to_list() == pytest.approx((found["up"] - found["down"]).to_list())
+    assert found["size"].is_sorted(descending=True)
 
 
 def test_who_was_left_out_is_counted_by_reason(page: str, walk: Walk) -> None:
