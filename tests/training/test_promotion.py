@@ -69,7 +69,7 @@ def test_what_is_registered_waits_until_it_is_promoted(fitted: Propensity, store
     put(fitted, store)
 
     assert registry.parts(store) == Aliases(challenger="1")
-    with pytest.raises(ModelError, match="no champion model is registered"):
+    with pytest.raises(ModelError, match="version 1 waits as the challenger, see `expansion pro"):
         registry.load(store)
 
     made = registry.promote(store)

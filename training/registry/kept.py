@@ -146,11 +146,16 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
     """
     store, name = connect(settings), settings.registry.model
     with _told():
-        version = getattr(aliases.of(store.client, name), alias)
+        parts = aliases.of(store.client, name)
+    version = getattr(parts, alias)
     if version is None:
-        raise ModelError(
-            f"no {alias} model is registered as {name!r}; run `expansion train` first."
+        waits = alias == CHAMPION and parts.challenger is not None
+        todo = (
+            f"version {parts.challenger} waits as the challenger, see `expansion promote`."
+            if waits
+            else "run `expansion train` first."
         )
+        raise ModelError(f"no {alias} model is registered as {name!r}; {todo}")
     with _told():
         found = store.client.get_model_version(name, version)
         promotions = aliases.history(store.client, name, version)
