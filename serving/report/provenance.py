@@ -50,7 +50,8 @@ def method(past: History, settings: Settings) -> Section:
         (
             "The question",
             f"Will this account expand within {outcome.horizon_days} days of the as-of? It is asked"
-            " of every eligible account, every 30 days, with only what was known before that day.",
+            f" of every eligible account, {_how_often(settings)}, with only what was"
+            " known before that day.",
         ),
         (
             "Expansion",
@@ -136,6 +137,11 @@ def made_from(past: History, settings: Settings) -> Section:
         "What it was made from",
         [Terms(window), tables, Terms(chosen, "Settings"), Terms(versions, "Versions")],
     )
+
+
+def _how_often(settings: Settings) -> str:
+    grids = settings.model.weekly_anchors
+    return "every 30 days" if grids == 1 else f"every 30 days on each of {grids} grids"
 
 
 def _capacity(past: History, settings: Settings) -> str:
