@@ -174,3 +174,28 @@ def test_a_forced_promotion_and_the_way_back_are_told(refused_model: Any, tmp_pa
 def test_an_older_list_does_not_say_what_the_newer_one_is_from(road: Any) -> None:
     assert date.fromisoformat(road.told("score older")["as_of"])
     assert road.told("show after older")["basis"] == road.told("score again")["basis"]
+
+
+def test_a_model_that_passes_is_promoted_unless_that_is_declined(
+    untrained: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(untrained.folder, tmp_path / "company", ignore=shutil.ignore_patterns("*.db"))
+    company = type(untrained)(tmp_path / "company")
+    with company.config.open("a") as file:
+        file.write("\n[gate]\ntolerance = 0.9\nconfidence = 0.51\n")
+
+    declined = company.ask("train", "--no-promote")
+    promoted = company.ask("promote")
+    taken = company.ask("train")
+
+    assert declined["gate"]["passes"]
+    assert declined["registry"] == {"champion": None, "challenger": "1", "previous": None}
+    assert promoted["version"] == "1"
+    assert promoted["forced"] is False
+    assert taken["registry"] == {"champion": "2", "challenger": None, "previous": "1"}
+    assert taken["gate"]["champion"] == "1"
+    assert "compares as equal without another walk" in taken["gate"]["notes"][0]
+    record = company.ask("score", "--dry-run")
+    assert record["model"] == "2"
+    assert record["promotion"]["reason"].startswith("Passes the gate: ")
+    assert record["basis"] == "by model version 2"
