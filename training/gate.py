@@ -22,7 +22,7 @@ lets a model that knows nothing pass about every second time where few accounts 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -32,13 +32,12 @@ from data.settings import Settings
 from training import metrics
 from training import probability_metrics as truth
 from training import ranking_metrics as ranking
-from training.resampling import Array, Metric
+from training.resampling import FEWEST_CUTS, Array, Metric
 
 __all__ = ["Check", "Ruling", "judge", "unjudged"]
 
 _DRAWS: Final = 1_000  # at least: a bound at 10 % then rests on a hundred of them
 _FEWEST: Final = 10  # accounts that expanded, and that did not
-_FEWEST_CUTS: Final = 4  # fewer cannot tell how much cuts differ
 _SKILL: Final = "skill over the base rate"
 _SIMPLE: Final = "precision over the simple ranking"
 _CHAMPION: Final = "precision over the champion"
@@ -163,9 +162,7 @@ class _Drawn:
     """Draws of one set of predictions, and lower bounds over them."""
 
     def __init__(self, known: pl.DataFrame, settings: Settings) -> None:
-        found = metrics.judged(known)
-        few = known["cut"].n_unique() < _FEWEST_CUTS
-        self.judged = replace(found, cut=None) if few else found
+        self.judged = metrics.judged(known)
         self._rules, self._capacity = settings.gate, settings.evaluation.capacity
         draws = max(_DRAWS, settings.evaluation.resamples)
         self._draws = self.judged.draws(resamples=draws, seed=settings.model.seed)
@@ -264,7 +261,7 @@ def _caveats(known: pl.DataFrame, settings: Settings) -> list[str]:
     """What the ruling rests on that a reader should know."""
     told = []
     cuts = known["cut"].n_unique()
-    if cuts < _FEWEST_CUTS:
+    if cuts < FEWEST_CUTS:
         told.append(
             f"It rests on {cuts} cut{'s' * (cuts > 1)}, too few to tell how much cuts differ:"
             " the bounds know accounts only."

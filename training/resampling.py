@@ -2,8 +2,10 @@
 
 Snapshots of one account resemble each other, and so do all that one cut's model judged: whole
 accounts and whole cuts are drawn, with replacement and independently of each other, and a row
-counts as often as its account times as often as its cut [1]_. With a single cut that is the plain
-bootstrap of accounts.
+counts as often as its account times as often as its cut [1]_. Two or three cuts cannot tell how
+much cuts differ, and drawing them would count what accounts differ by a second time: cuts are drawn
+where there are four or more. Else it is the plain bootstrap of accounts, and what cuts differ by is
+not in it.
 
 A draw is a weight per row, and its first is all ones: the history as it was. A figure maps a
 stack of draws to a value for each, so that hundreds cost little more than one.
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FEWEST_CUTS",
     "Draws",
     "Figure",
     "Weights",
@@ -36,6 +39,7 @@ __all__ = [
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Metric = Callable[["Weights"], Array]
+FEWEST_CUTS = 4
 _VALUES_AT_ONCE = 4_000_000
 
 
@@ -83,7 +87,7 @@ class Draws:
     Parameters
     ----------
     account, cut : numpy.ndarray of int, shape (n_rows,)
-        Codes from 0, as of :func:`codes`; without cuts all rows are of one.
+        Codes from 0, as of :func:`codes`; without cuts, or with few, all rows count as of one.
     resamples : int
         Draws beside the history as it was.
     seed : int
@@ -94,7 +98,10 @@ class Draws:
         self, account: Codes, cut: Codes | None = None, *, resamples: int, seed: int
     ) -> None:
         rng = np.random.default_rng(seed)
-        self._account, self._cut = account, np.zeros_like(account) if cut is None else cut
+        one = np.zeros_like(account)
+        cuts = one if cut is None else cut
+        self._account = account
+        self._cut = cuts if int(cuts.max(initial=-1)) + 1 >= FEWEST_CUTS else one
         self._accounts = _counts(self._account, resamples, rng)
         self._cuts = _counts(self._cut, resamples, rng)
 

@@ -124,6 +124,18 @@ def test_a_few_draws_at_a_time_are_the_same_draws(monkeypatch: pytest.MonkeyPatc
     assert Draws(account, cut, resamples=25, seed=3).of(metric) == pytest.approx(whole)
 
 
+@pytest.mark.parametrize("cuts", [1, 2, 3])
+def test_few_cuts_are_not_drawn(cuts: int) -> None:
+    account, cut = np.arange(60) % 20, np.arange(60) // 20 % cuts
+    metric = resampling.mean(np.random.default_rng(1).normal(size=60) + cut)
+    rules = {"resamples": 20, "seed": 3}
+
+    assert (
+        Draws(account, cut, **rules).of(metric).tolist()
+        == Draws(account, **rules).of(metric).tolist()
+    )
+
+
 def test_cuts_that_differ_widen_an_interval_and_one_cut_is_the_plain_bootstrap() -> None:
     rng = np.random.default_rng(5)
     account, cut = np.tile(np.arange(100), 4), np.repeat(np.arange(4), 100)
