@@ -1,7 +1,8 @@
 """The numbers behind the charts of the evaluation page, each a small table.
 
 All are computed on predictions whose outcome is known, with the columns of
-:class:`training.evaluate.Evaluation`; intervals hold 90 % and draw whole accounts and whole cuts.
+:class:`training.evaluate.Evaluation`; intervals hold 90 % and draw as
+:mod:`training.resampling` does.
 """
 
 from collections.abc import Mapping, Sequence

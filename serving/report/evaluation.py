@@ -68,7 +68,8 @@ def html(
         Page(
             title="What the model would have been worth",
             about=_about(walked, known, past, horizon),
-            foot="Beside the figures, 90% intervals, which draw whole accounts and whole cuts.",
+            foot="Beside the figures, 90% intervals, which draw whole accounts, and whole cuts"
+            " where there are four or more.",
             verdict=walked.verdict(),
             facts=_facts(walked, known, settings.evaluation.capacity) if both else (),
             warnings=[_sentence(each) for each in walked.notes()],

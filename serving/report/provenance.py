@@ -79,8 +79,9 @@ def method(past: History, settings: Settings) -> Section:
         ),
         (
             "Intervals",
-            f"90%: {rules.resamples} draws of whole accounts and whole cuts, with replacement. Rows"
-            " of one account resemble each other, and so do those of one cut.",
+            f"90%: {rules.resamples} draws, with replacement, of whole accounts, and of whole cuts"
+            " where there are four or more. Rows of one account resemble each other, and so do"
+            " those of one cut.",
         ),
         (
             "Capacity",
