@@ -133,18 +133,18 @@ def test_a_constant_and_true_probability_has_no_calibration_error() -> None:
     assert calibration_error(np.full(100, 0.1), expanded, bins=10) == 0.0
 
 
-@given(st.integers(0, 10_000))
-@settings(max_examples=10)
-def test_a_true_probability_shows_no_more_error_than_chance_on_average(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    probability = rng.beta(1, 8, size=(40, 400))
+def test_a_true_probability_shows_no_more_error_than_chance_on_average(
+    rng: np.random.Generator,
+) -> None:
+    probability = rng.beta(1, 8, size=(300, 400))
     expanded = rng.uniform(size=probability.shape) < probability
 
     squares = [
         calibration_error(p, e, bins=10) ** 2 for p, e in zip(probability, expanded, strict=True)
     ]
 
-    # Each bin of forty scatters by about a twentieth; what is taken off leaves a tenth of that.
+    # A bin of forty scatters by about a twentieth. What is taken off would leave nothing on
+    # average; what is left is that an error below none is told as none.
     assert np.mean(squares) < 0.3 * 0.05**2
 
 
