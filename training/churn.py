@@ -84,7 +84,13 @@ def train(
         return Churn(None, f"No churn probability: {error}")
     try:
         walked = walk.forward(
-            snapshots, contracts, settings, learn=learn, happened=outcomes.churned
+            snapshots,
+            contracts,
+            settings,
+            learn=learn,
+            settle=walk.settling(settings),
+            say=walk.said,
+            happened=outcomes.churned,
         ).predictions
     except HistoryError:
         return Churn(last, _NOT_JUDGED)

@@ -29,7 +29,7 @@ from training.judgement import MODEL, figures
 from training.learners import LEARNERS, Learner
 from training.model import Propensity
 from training.splits import Known
-from training.walk import KEYS, Step, forward, said, settled
+from training.walk import KEYS, Step, forward, said, settled, settling
 
 __all__ = ["MODEL", "Evaluation", "figures", "walk"]
 
@@ -89,7 +89,7 @@ def walk(
             known.snapshots, known.outcomes, settings.model, horizon_days=horizon, inputs=inputs
         )
 
-    def say(step: Step) -> pl.DataFrame:
+    def say(step: Step[Propensity]) -> pl.DataFrame:
         if told:
             told(step.model, step.judged)
         beside = learners.said(
@@ -97,7 +97,15 @@ def walk(
         )
         return _said(step, horizon, rules.capacity).with_columns(**beside)
 
-    walked = forward(snapshots, contracts, settings, learn=learn, say=say, progress=progress)
+    walked = forward(
+        snapshots,
+        contracts,
+        settings,
+        learn=learn,
+        settle=settling(settings),
+        say=say,
+        progress=progress,
+    )
     predictions = (
         walked.predictions.join(_happened(snapshots, contracts, settings, end), on=KEYS, how="left")
         .join(baselines.scores(snapshots), on=KEYS, how="left")
@@ -124,7 +132,7 @@ def _named_score() -> pl.Expr:
     return pl.coalesce(pl.when(pl.col("simple") == name).then(name) for name in baselines.RANKINGS)
 
 
-def _said(step: Step, horizon_days: int, capacity: int) -> pl.DataFrame:
+def _said(step: Step[Propensity], horizon_days: int, capacity: int) -> pl.DataFrame:
     """What a cut's model says of the snapshots it judges, beside what the cut knew."""
     found = step.known.outcomes
     label = found.select(expanded=outcomes.expanded(horizon_days))["expanded"]

@@ -26,6 +26,7 @@ from training import (
     outcomes,
     samples,
     splits,
+    walk,
 )
 from training.calibration import Calibration
 from training.linear import Linear
@@ -212,54 +213,38 @@ def train(
     happened = outcomes.expanded(settings.outcome.horizon_days)
     ranking = chosen.best_ranking(known, happened, capacity=settings.evaluation.capacity)
     last = fit(ranking, known, settings)
-    said = _walked(ranking, snapshots, contracts, settings)
-    if said is None:
+    try:
+        walked = walk.forward(
+            snapshots,
+            contracts,
+            settings,
+            learn=lambda then: fit(ranking, then, settings),
+            settle=lambda learned, seen: learned.calibrated(_settled(seen)),
+            say=_said,
+        )
+    except HistoryError:  # no cut knew enough expansions
         return last
-    judged = _labelled(said, known, settings)
+    label = known.outcomes.select(*_KEYS, happened=happened)
+    judged = walked.predictions.join(label, on=_KEYS, how="inner")
     told = bands.published(
-        judged, resamples=settings.evaluation.resamples, seed=settings.model.seed
+        judged.rename({"happened": "expanded"}),
+        resamples=settings.evaluation.resamples,
+        seed=settings.model.seed,
     )
     return replace(last, calibration=_settled(judged), bands=tuple(told))
 
 
-def _walked(
-    ranking: str, snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings
-) -> pl.DataFrame | None:
-    """What each cut would have said, calibrated on what earlier ones said; None if none could."""
-    rules = settings.evaluation
-    plan = splits.walk_forward(
-        snapshots["as_of"].unique().to_list(),
-        first=rules.first_as_of,
-        refit_months=rules.refit_months,
+def _said(step: walk.Step[Simple]) -> pl.DataFrame:
+    estimate = step.model.estimate(step.judged)
+    return step.judged.select(
+        *_KEYS,
+        cut=pl.lit(step.cut.date()),
+        margin=pl.Series(estimate.margin),
+        probability=pl.Series(estimate.probability),
     )
-    parts: list[pl.DataFrame] = []
-    for split in plan:
-        known = splits.known_at(snapshots, contracts, split.cut, settings.outcome)
-        try:
-            fitted = fit(ranking, known, settings)
-        except HistoryError:  # too few expansions so far
-            continue
-        if parts:
-            fitted = fitted.calibrated(_settled(_labelled(pl.concat(parts), known, settings)))
-        judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
-        estimate = fitted.estimate(judged)
-        parts.append(
-            judged.select(
-                *_KEYS,
-                cut=pl.lit(split.cut.date()),
-                margin=pl.Series(estimate.margin),
-                probability=pl.Series(estimate.probability),
-            )
-        )
-    return pl.concat(parts) if parts else None
 
 
-def _labelled(said: pl.DataFrame, known: splits.Known, settings: Settings) -> pl.DataFrame:
-    label = outcomes.expanded(settings.outcome.horizon_days)
-    return said.join(known.outcomes.select(*_KEYS, expanded=label), on=_KEYS, how="inner")
-
-
-def _settled(judged: pl.DataFrame) -> Calibration:
-    known = judged.drop_nulls("expanded")
-    happened = known["expanded"].to_numpy().astype(np.float64)
+def _settled(said: pl.DataFrame) -> Calibration:
+    known = said.drop_nulls("happened")
+    happened = known["happened"].to_numpy().astype(np.float64)
     return calibration.fit(known["margin"].to_numpy(), happened, known["cut"].to_list())

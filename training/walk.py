@@ -1,12 +1,13 @@
 """The one walk through history: every cut learns what was known then and says what comes after.
 
-The blend and the calibration of a cut are settled on the predictions of earlier cuts whose outcome
-the cut already knew.
+What a cut has learned is settled (its calibration, and the blend of a model) on the predictions of
+earlier cuts whose outcome the cut already knew.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Generic, TypeVar
 
 import polars as pl
 
@@ -17,13 +18,14 @@ from training.calibration import Calibration
 from training.model import Propensity
 from training.splits import Known
 
-__all__ = ["KEYS", "Step", "Walked", "forward", "said", "settled"]
+__all__ = ["KEYS", "Step", "Walked", "forward", "said", "settled", "settling"]
 
 KEYS = ("account_id", "as_of")
+_M = TypeVar("_M")
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Generic[_M]):
     """One cut of a walk.
 
     Attributes
@@ -32,15 +34,15 @@ class Step:
         When, 00:00 UTC.
     known : training.splits.Known
         What it could learn from.
-    model : training.model.Propensity
-        Learned from that, and calibrated.
+    model : object
+        Learned from that, and settled.
     judged : polars.DataFrame
         The snapshots from it to the next cut.
     """
 
     cut: datetime
     known: Known
-    model: Propensity
+    model: _M
     judged: pl.DataFrame
 
     def __repr__(self) -> str:
@@ -66,7 +68,7 @@ class Walked:
         return f"Walked({self.predictions.height:,} predictions; {len(self.skipped)} cuts skipped)"
 
 
-def said(step: Step) -> pl.DataFrame:
+def said(step: Step[Propensity]) -> pl.DataFrame:
     """Say what a cut's model says of the snapshots it judges."""
     estimate = step.model.estimate(step.judged)
     return step.judged.select(
@@ -86,9 +88,10 @@ def forward(
     contracts: pl.DataFrame,
     settings: Settings,
     *,
-    learn: Callable[[Known], Propensity],
+    learn: Callable[[Known], _M],
+    settle: Callable[[_M, pl.DataFrame], _M],
+    say: Callable[[Step[_M]], pl.DataFrame],
     happened: Callable[[int], pl.Expr] = outcomes.expanded,
-    say: Callable[[Step], pl.DataFrame] = said,
     progress: Callable[[int, int], None] | None = None,
 ) -> Walked:
     """Walk forward through a history.
@@ -100,13 +103,16 @@ def forward(
     contracts : polars.DataFrame
         :func:`features.contract.timeline`.
     settings : data.settings.Settings
-        Outcome, the model's usual blend, and where the cuts are.
+        Outcome, and where the cuts are.
     learn : callable
-        Makes a model of what a cut knew; uncalibrated.
+        Makes a model of what a cut knew.
+    settle : callable
+        From that model and what earlier cuts said, with ``happened`` as far as the cut knew it, to
+        the model that judges; :func:`settling` for a propensity.
+    say : callable
+        What is kept of a step, the keys among it; :func:`said` for a propensity.
     happened : callable
         From a horizon in days to whether it happened within it, null while that is unknown.
-    say : callable
-        What is kept of a step; at least the columns of :func:`said`.
     progress : callable, optional
         Told cuts done and cuts in all.
 
@@ -139,9 +145,7 @@ def forward(
                 label = known.outcomes.select(
                     *KEYS, happened=happened(settings.outcome.horizon_days)
                 )
-                seen = pl.concat(parts, how="diagonal").join(label, on=KEYS)
-                share, calibrated = settled(seen, settings.model.linear_share)
-                learned = learned.blended(share).calibrated(calibrated)
+                learned = settle(learned, pl.concat(parts, how="diagonal").join(label, on=KEYS))
             judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
             parts.append(say(Step(split.cut, known, learned, judged)))
         if progress:
@@ -150,6 +154,16 @@ def forward(
         reason = next(iter(skipped.values()), "the history has no as-of to judge.")
         raise HistoryError(f"the history is too short for a walk forward: {reason}")
     return Walked(pl.concat(parts, how="diagonal"), skipped)
+
+
+def settling(settings: Settings) -> Callable[[Propensity, pl.DataFrame], Propensity]:
+    """Give what settles the blend and the calibration of a propensity; see :func:`settled`."""
+
+    def settle(learned: Propensity, seen: pl.DataFrame) -> Propensity:
+        share, calibrated = settled(seen, settings.model.linear_share)
+        return learned.blended(share).calibrated(calibrated)
+
+    return settle
 
 
 def settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:

@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 class Models:
     """The models of a walk forward, each from the cut at which it was trained."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step[model.Propensity], ...]
 
     def __repr__(self) -> str:
         cuts = ", ".join(f"{step.cut:%Y-%m-%d}" for step in self.steps)
@@ -77,7 +77,7 @@ def models(
     data.errors.HistoryError
         If none could be trained.
     """
-    steps: list[Step] = []
+    steps: list[Step[model.Propensity]] = []
 
     def learn(known: splits.Known) -> model.Propensity:
         return model.fit(
@@ -87,11 +87,19 @@ def models(
             horizon_days=settings.outcome.horizon_days,
         )
 
-    def say(step: Step) -> pl.DataFrame:
+    def say(step: Step[model.Propensity]) -> pl.DataFrame:
         steps.append(step)
         return walk.said(step)
 
-    walk.forward(snapshots, contracts, settings, learn=learn, say=say, progress=progress)
+    walk.forward(
+        snapshots,
+        contracts,
+        settings,
+        learn=learn,
+        settle=walk.settling(settings),
+        say=say,
+        progress=progress,
+    )
     return Models(tuple(steps))
 
 

@@ -104,7 +104,7 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
             inputs=company.inputs,
         )
 
-    def say(step: walk.Step) -> pl.DataFrame:
+    def say(step: walk.Step[model.Propensity]) -> pl.DataFrame:
         label = step.known.outcomes.select(y=happened)["y"].drop_nulls()
         rule = chosen.best_ranking(step.known, happened, capacity=rules.capacity)
         score = baselines.scores(step.judged)[rule]
@@ -114,7 +114,14 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
             simple_score=score.cast(pl.Float64),
         )
 
-    walked = walk.forward(past, company.contracts, settings, learn=learn, say=say)
+    walked = walk.forward(
+        past,
+        company.contracts,
+        settings,
+        learn=learn,
+        settle=walk.settling(settings),
+        say=say,
+    )
     known = splits.known_at(past, company.contracts, company.end, settings.outcome)
     labelled = walked.predictions.join(
         known.outcomes.select(*_KEYS, expanded=happened), on=_KEYS, how="left"
