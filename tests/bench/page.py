@@ -158,7 +158,7 @@ A bare scan only decodes; DuckDB, which judges no row and keeps nothing, needs
 {hard["duckdb"]["seconds"] / scan:.0f} × its time for the same tables. Of ours
 {whole["activity_seconds"]:.0f} s of {whole["seconds"]:.0f} make the daily tables: grouping the
 events of each file, numbering its names, looking for copies (see below where). Memory follows the
-largest file, which is read as a whole, and not the log."""
+largest file, which is read as a whole, far more than the log."""
 
 
 def _week(weekly: Mapping[str, Any]) -> str:
