@@ -48,7 +48,8 @@ def _head() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} CPUs, {memory:.0f} GB, Python {platform.python_version()}, {versions}."
-        " In brackets 90 % intervals that resample whole accounts. Default settings throughout.\n"
+        " In brackets 90 % intervals that draw whole accounts and, from four on, cuts."
+        " Default settings throughout.\n"
     )
 
 
