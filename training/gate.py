@@ -9,13 +9,9 @@ walk forward:
   chosen without hindsight, as the model is.
 - the same against the champion, where there is one.
 
-Bounds are quantiles of a bootstrap that draws whole accounts and, from four cuts on, whole cuts too
-(:mod:`training.resampling`). Walks of small companies have two or three cuts, which cannot tell how
-much cuts differ: drawing them counts what accounts differ by a second time. In made-up histories of
-200 accounts and two cuts, a model that is just as much worse than the rule as is tolerated then
-passes 3 % of the time where 10 % are meant, and one of AUROC .80 against .72 in 72 %; drawing
-accounts alone it is 7 % and 86 % (`training/GATE.md` has it measured again). The price: what cuts
-differ by is not in the bound, and the ruling says so; where they differ much the 10 % become 12 %.
+Bounds are quantiles of a bootstrap that draws whole accounts and, where there are enough of them,
+whole cuts (:mod:`training.resampling` says how many, and why). With fewer, what cuts differ by is
+not in the bound, and the ruling says so. ``make bench-gate`` measures what all this lets through.
 
 No margin stands in for a bound: a difference of precision that is allowed to be, say, .02 worse
 lets a model that knows nothing pass about every second time where few accounts expand.

@@ -18,7 +18,7 @@ __all__ = ["backtest"]
 @options.html
 @options.as_json
 def backtest(config: Path, as_of: datetime | None, page: Path | None, as_json: bool) -> None:
-    """Replay history week by week: the rules of today beside the model's list.
+    """Replay history day by day: the rules of today beside the model's list.
 
     Every way of working gets the same hours of the same CSMs ([team] and [backtest] in the
     settings), and sees on each day only what was known before it. The answer tells what each would

@@ -1,4 +1,4 @@
-"""History replayed week by week: how would each way of working have done, with the same hours?"""
+"""History replayed day by day: how would each way of working have done, with the same hours?"""
 
 from training.backtest.replay import run
 from training.backtest.result import FIGURES, Backtest, Way

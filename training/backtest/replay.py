@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def run(past: History, settings: Settings, *, progress: Progress | None = None) -> Backtest:
-    """Replay history week by week with only what was known, and let the ways of working compete.
+    """Replay history day by day with only what was known, and let the ways of working compete.
 
     Parameters
     ----------

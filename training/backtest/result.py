@@ -87,7 +87,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Backtest:
-    """History replayed week by week, the ways of working side by side.
+    """History replayed day by day, the ways of working side by side.
 
     Attributes
     ----------
