@@ -1,0 +1,1 @@
+"""What should be true at a CRM, and the sender that makes it so."""
