@@ -35,7 +35,12 @@ DOORS = {
         "training/learners.py",
     },
     "optuna": {"training/search.py", "training/studies.py"},
-    "sqlalchemy": {"serving/crm/sql.py", "data/database.py", "training/studies.py"},
+    "sqlalchemy": {
+        "serving/crm/sql.py",
+        "serving/state/schema.py",
+        "data/database.py",
+        "training/studies.py",
+    },
     "matplotlib": {
         "training/plots.py",
         "training/drivers.py",
