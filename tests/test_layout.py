@@ -38,6 +38,12 @@ DOORS = {
     "sqlalchemy": {
         "serving/crm/sql.py",
         "serving/state/schema.py",
+        "serving/outbox/acknowledged.py",
+        "serving/outbox/lease.py",
+        "serving/outbox/pending.py",
+        "serving/outbox/sender.py",
+        "serving/outbox/undo.py",
+        "serving/outbox/worked.py",
         "data/database.py",
         "training/studies.py",
     },
