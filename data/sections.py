@@ -304,16 +304,47 @@ class Scoring(Section):
     date_min_probability: float = Field(
         0.1, ge=0, le=1, description="Least chance within 180 days for which a date is shown."
     )
-    plateau_days: int = Field(180, ge=60, le=360, description="High and flat for so long: no ask.")
+    rank_by: Literal["probability", "expected_arr", "expected_arr_per_minute"] = Field(
+        "probability",
+        description="What comes first: the likeliest, or the most revenue expected, by the account"
+        " or by the minute that its motion takes (playbook.minutes).",
+    )
+    thin_days: int = Field(
+        90, ge=0, le=720, description="A customer for less than so long: little history, and said."
+    )
+    thin_events: int = Field(
+        10, ge=0, le=10_000, description="Fewer events in the last 30 days: little use, and said."
+    )
+    thin_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="So many of the features that most accounts have are missing: said.",
+    )
+
+
+class Files(Section):
+    """A folder of files for an importer of yours, in place of a CRM."""
+
+    folder: str | None = Field(
+        None, description="Relative to the settings file; else crm in the state folder."
+    )
+    format: Literal["csv", "parquet"] = Field("csv", description="What the files are.")
+    accounts: Mapping[str, str] = Field(
+        {}, description="Our name of a field = its column's; '' leaves it out."
+    )
+    opportunities: Mapping[str, str] = Field({}, description="Likewise.")
+    tasks: Mapping[str, str] = Field({}, description="Likewise.")
 
 
 class Crm(Section):
     """Where the list goes."""
 
-    name: Literal["sql"] = Field("sql", description="Which CRM to write to.")
+    name: Literal["sql", "files"] = Field("sql", description="Which CRM to write to.")
     url: str | None = Field(
         None, repr=False, description="SQLAlchemy URL; else crm.db in the state folder."
     )
+    files: Files = Files()
 
 
 class Engine(Section):

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, ValidationError
 
 from data.errors import SettingsError
+from data.playbook import Buyers, Minutes, Playbook
 from data.sections import (
     MONTH_DAYS,
     Adoption,
@@ -44,14 +45,17 @@ __all__ = [
     "MONTH_DAYS",
     "Adoption",
     "Backtest",
+    "Buyers",
     "Columns",
     "Crm",
     "Eligibility",
     "Engine",
     "Evaluation",
     "Gate",
+    "Minutes",
     "Model",
     "Outcome",
+    "Playbook",
     "Query",
     "Registry",
     "Roles",
@@ -95,6 +99,7 @@ class Settings(Section):
     gate: Gate = Gate()
     backtest: Backtest = Backtest()
     scoring: Scoring = Scoring()
+    playbook: Playbook = Playbook()
     crm: Crm = Crm()
     registry: Registry = Registry()
     engine: Engine = Engine()

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from data.settings import Scoring
+from data.settings import Playbook
 from serving import playbook
 from training.signals import sentence
 
@@ -17,11 +17,11 @@ _UNKNOWN: Final = {
     **dict.fromkeys(("probability", "low", "high", "probability_180d"), pl.Float64),
     **dict.fromkeys(("churn_probability", "expected_arr", "margin", "base"), pl.Float64),
     **dict.fromkeys(("expected_early", "expected_date", "expected_late"), pl.Date),
-    "band": pl.String,
+    **dict.fromkeys(("band", "band_told"), pl.String),
 }
 
 
-def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Scoring) -> pl.DataFrame:
+def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Playbook) -> pl.DataFrame:
     """List accounts by tier, within a tier by how full the nearest limit is, ties by account.
 
     Parameters
@@ -30,20 +30,21 @@ def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Scoring) -> pl.DataF
         Rows of a :class:`features.panel.Panel`, of one as-of.
     as_of : datetime.datetime
         00:00 UTC; from then on one talks to accounts of tier 1.
-    rules : data.settings.Scoring
-        What a plateau is.
+    rules : data.settings.Playbook
+        The thresholds.
 
     Returns
     -------
     polars.DataFrame
         In order, with the columns of a list that a model made; what only a model knows is null.
     """
-    advice = playbook.judged(snapshots, plateau_days=rules.plateau_days)
+    advice = playbook.judged(snapshots, rules)
     pressure = pl.max_horizontal("seat_utilization", "usage_ratio")
     return (
         snapshots.with_columns(**{name: advice[name] for name in advice.columns})
         .with_columns(
             signals=_sentences(snapshots),
+            pushes_down=pl.lit([], dtype=pl.List(pl.String)),
             contributions=pl.lit("{}"),
             model=pl.lit(CALLED),
             readiness_date=pl.when(pl.col("tier") == 1).then(pl.lit(as_of.date())),
@@ -58,9 +59,11 @@ def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Scoring) -> pl.DataF
             *_UNKNOWN,
             "readiness_date",
             "signals",
+            "pushes_down",
             "contributions",
             "model",
             *advice.columns,
+            standing=-pl.int_range(pl.len()).cast(pl.Float64),
         )
     )
 

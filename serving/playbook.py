@@ -1,58 +1,50 @@
-"""What an account is running into, and what follows: limit, tier, motion."""
+"""What an account is running into, and what follows: limit, tier, motion, and whom to talk to."""
 
 from typing import Final
 
 import polars as pl
 
+from data.settings import Buyers, Minutes, Playbook
 from training import tiers
 
-__all__ = ["LIMITS", "MOTIONS", "judged"]
+__all__ = ["LIMITS", "MOTIONS", "NO_ASK", "buyer", "judged", "minutes"]
 
 LIMITS: Final = ("seats", "usage", "plan", "none")
 MOTIONS: Final = {
     "seat add": "add seats: logistics, not persuasion; within two weeks",
-    "volume upgrade": "plan or volume upgrade, with the developer who built the integration",
-    "capabilities": "QBR or capabilities conversation, with the champion and the new team",
+    "volume upgrade": "plan or volume upgrade, within two weeks",
+    "capabilities": "QBR or capabilities conversation",
     "consolidate": "no ask: consolidate and look for new use cases",
+    "retain": "no ask: first keep them",
+    "rest": "no ask: worked of late, leave it to whoever is on it",
     "watch": "no rule of thumb fires; let the date and the reasons lead",
 }
+NO_ASK: Final = ("consolidate", "retain", "rest")
 
 
-def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
+def judged(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
     """Name the limit, the tier and the motion of each snapshot.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.Panel`.
-    plateau_days : int
-        High and flat seat use for so long gets no ask.
+    rules : data.settings.Playbook
+        The thresholds.
 
     Returns
     -------
     polars.DataFrame
         ``limit``, ``tier`` (1, 2 or null) and ``motion``, in the order of the snapshots.
     """
-    seats, volume, leading = (
-        rule.fill_null(value=False) for rule in (tiers.SEATS_NOW, tiers.VOLUME_NOW, tiers.LEADING)
-    )
-    plateau = (
-        (pl.col("seat_utilization") >= 0.8)
-        & (pl.col("plateau_months") * 30 >= plateau_days)
-        & (pl.col("new_users_90d") == 0)
-    ).fill_null(value=False)
-    seat_pressure = pl.col("seat_utilization").fill_null(0.0)
-    usage_pressure = pl.col("usage_ratio").fill_null(0.0)
-    limit = (
-        pl.when(seats)
-        .then(pl.lit("seats"))
-        .when(volume)
-        .then(pl.lit("usage"))
-        .when(pl.max_horizontal(seat_pressure, usage_pressure) < 0.8)
-        .then(pl.when(leading).then(pl.lit("plan")).otherwise(pl.lit("none")))
-        .when(seat_pressure >= usage_pressure)
-        .then(pl.lit("seats"))
-        .otherwise(pl.lit("usage"))
+    seats, volume, leading, plateau = (
+        rule.fill_null(value=False)
+        for rule in (
+            tiers.seats_now(rules),
+            tiers.volume_now(rules),
+            tiers.LEADING,
+            _plateau(rules),
+        )
     )
     motion = (
         pl.when(seats)
@@ -65,4 +57,54 @@ def judged(snapshots: pl.DataFrame, *, plateau_days: int) -> pl.DataFrame:
         .then(pl.lit("capabilities"))
         .otherwise(pl.lit("watch"))
     )
-    return snapshots.select(limit=limit, tier=tiers.TIER, motion=motion)
+    limit = _limit(seats, volume, leading, rules.limit_share)
+    return snapshots.select(limit=limit, tier=tiers.tier(rules), motion=motion)
+
+
+def buyer(motion: pl.Expr, words: Buyers) -> pl.Expr:
+    """Say whom to talk to, in words for a role; null where nobody is to be talked to now.
+
+    The frame holds the columns of :data:`training.tiers.SPREADING`: with a new department in,
+    that is part of a capabilities conversation.
+    """
+    spreading = motion.eq("capabilities") & tiers.SPREADING.fill_null(value=False)
+    roles = {_spoken(name): role for name, role in words.model_dump().items()}
+    told = motion.replace_strict(roles, default=None, return_dtype=pl.String)
+    return pl.when(spreading).then(pl.lit(words.spreading)).otherwise(told)
+
+
+def minutes(motion: pl.Expr, of: Minutes) -> pl.Expr:
+    """Say how many minutes of a CSM the motion takes."""
+    taken = {_spoken(name): value for name, value in of.model_dump().items()}
+    return motion.replace_strict(taken, return_dtype=pl.Float64)
+
+
+def _spoken(name: str) -> str:
+    """A motion's name as it is told, from its name in the settings."""
+    return name.replace("_", " ")
+
+
+def _plateau(rules: Playbook) -> pl.Expr:
+    """High and flat for long, and nobody new."""
+    return (
+        (pl.col("seat_utilization") >= rules.plateau_share)
+        & (pl.col("plateau_months") * 30 >= rules.plateau_days)
+        & (pl.col("new_users_90d") == 0)
+    )
+
+
+def _limit(seats: pl.Expr, volume: pl.Expr, leading: pl.Expr, share: float) -> pl.Expr:
+    """The limit whose rule fires, else the one nearer to being reached."""
+    seat_pressure = pl.col("seat_utilization").fill_null(0.0)
+    usage_pressure = pl.col("usage_ratio").fill_null(0.0)
+    return (
+        pl.when(seats)
+        .then(pl.lit("seats"))
+        .when(volume)
+        .then(pl.lit("usage"))
+        .when(pl.max_horizontal(seat_pressure, usage_pressure) < share)
+        .then(pl.when(leading).then(pl.lit("plan")).otherwise(pl.lit("none")))
+        .when(seat_pressure >= usage_pressure)
+        .then(pl.lit("seats"))
+        .otherwise(pl.lit("usage"))
+    )

@@ -9,11 +9,14 @@ from typing import Final
 
 import polars as pl
 
+from data.settings import Playbook
 from training import tiers
 
 __all__ = ["DAYS_TO_LIMIT", "RANDOM", "RANKINGS", "health", "scores"]
 
 _NEVER_DAYS: Final = 10_000.0
+# As the trade has them, whatever the settings say: a ranking is kept by its name.
+_TRADE: Final = Playbook()
 RANDOM: Final = "random"
 
 # In a straight line, at the pace of the last three months.
@@ -66,7 +69,7 @@ RANKINGS: dict[str, pl.Expr] = {
     "most events": pl.col("events_30d"),
     "days to limit": -DAYS_TO_LIMIT,
     "rule: 80 % held for 3 days": (pl.col("seat_days_above_80_percent") >= 3).cast(pl.Float64),
-    "rule: tier 1": (tiers.SEATS_NOW | tiers.VOLUME_NOW).cast(pl.Float64),
+    "rule: tier 1": (tiers.seats_now(_TRADE) | tiers.volume_now(_TRADE)).cast(pl.Float64),
     "health score": health(),
     # No column dates the last use: how much of the last 60 days' use fell into the last 30.
     "recency of use": pl.col("events_growth_30d"),

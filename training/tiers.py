@@ -7,22 +7,37 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["LEADING", "SEATS_NOW", "TIER", "VOLUME_NOW"]
+from data.settings import Playbook
+
+__all__ = ["LEADING", "SPREADING", "seats_now", "tier", "volume_now"]
 
 _ADOPTING: Final = (pl.col("adoption_acceleration_60d") > 0) & (pl.col("features_new_60d") > 1)
-_SPREADING: Final = (pl.col("departments_90d") >= 2) & (pl.col("departments_new_90d") > 0)
-
-# Tier 1: more than 88 % of the seats in use, and somebody new in the last 30 days;
-SEATS_NOW: Final = (pl.col("seat_utilization") > 0.88) & (pl.col("new_users_30d") > 0)
-# or API volume up by more than a fifth on the month before, on a limited plan.
-VOLUME_NOW: Final = (pl.col("api_growth_30d") > 0.2) & pl.col("usage_ratio").is_not_null()
+SPREADING: Final = (pl.col("departments_90d") >= 2) & (pl.col("departments_new_90d") > 0)
 # Tier 2: adoption speeds up, a second department joins, or integrations grow.
-LEADING: Final = _ADOPTING | _SPREADING | (pl.col("integrations_growth_90d") > 0)
+LEADING: Final = _ADOPTING | SPREADING | (pl.col("integrations_growth_90d") > 0)
 
-TIER: Final = (
-    pl.when(SEATS_NOW.fill_null(value=False) | VOLUME_NOW.fill_null(value=False))
-    .then(1)
-    .when(LEADING.fill_null(value=False))
-    .then(2)
-    .cast(pl.Int32)
-)
+
+def seats_now(rules: Playbook) -> pl.Expr:
+    """Tier 1: nearly all seats in use, and somebody new in the last 30 days."""
+    return (pl.col("seat_utilization") > rules.seat_share) & (pl.col("new_users_30d") > 0)
+
+
+def volume_now(rules: Playbook) -> pl.Expr:
+    """Tier 1 as well: API volume well up on the month before, and the limit within reach.
+
+    Far from the limit, growth says little. Without a limit there is none to reach.
+    """
+    near = (pl.col("usage_ratio") >= rules.usage_share).fill_null(value=False)
+    return (pl.col("api_growth_30d") > rules.api_growth) & near
+
+
+def tier(rules: Playbook) -> pl.Expr:
+    """Name the tier: 1, 2 or null."""
+    now = (rule.fill_null(value=False) for rule in (seats_now(rules), volume_now(rules)))
+    return (
+        pl.when(pl.any_horizontal(*now))
+        .then(1)
+        .when(LEADING.fill_null(value=False))
+        .then(2)
+        .cast(pl.Int32)
+    )

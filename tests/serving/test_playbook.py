@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from data.settings import Buyers, Minutes, Playbook
 from serving import playbook
 
 QUIET: dict[str, float | None] = {
@@ -22,7 +23,7 @@ QUIET: dict[str, float | None] = {
 }
 FULL = {"seat_utilization": 0.95, "new_users_30d": 2.0}
 FLAT = {"seat_utilization": 0.9, "plateau_months": 6.0, "new_users_90d": 0.0}
-VOLUME = {"usage_ratio": 0.4, "api_growth_30d": 0.21}
+VOLUME = {"usage_ratio": 0.5, "api_growth_30d": 0.21}
 ADOPTING = {"adoption_acceleration_60d": 1.0, "features_new_60d": 2.0}
 SPREADING = {"departments_90d": 2.0, "departments_new_90d": 1.0}
 
@@ -30,7 +31,7 @@ SPREADING = {"departments_90d": 2.0, "departments_new_90d": 1.0}
 def judged(*accounts: dict[str, Any]) -> list[tuple[str, int | None, str]]:
     rows = [QUIET | account for account in accounts]
     schema = dict.fromkeys(QUIET, pl.Float64)
-    return playbook.judged(pl.DataFrame(rows, schema=schema), plateau_days=180).rows()
+    return playbook.judged(pl.DataFrame(rows, schema=schema), Playbook()).rows()
 
 
 @pytest.mark.parametrize(
@@ -43,10 +44,11 @@ def judged(*accounts: dict[str, Any]) -> list[tuple[str, int | None, str]]:
         (FULL | {"seat_utilization": 0.881}, ("seats", 1, "seat add")),
         (FULL | {"new_users_30d": 0.0}, ("seats", None, "watch")),
         (FULL | {"seat_utilization": 1.4}, ("seats", 1, "seat add")),
-        # Volume: more than a fifth above the month before, on a plan with a limit.
+        # Volume: more than a fifth above the month before, with half of a limit used.
         (VOLUME, ("usage", 1, "volume upgrade")),
         (VOLUME | {"api_growth_30d": 0.2}, ("none", None, "watch")),
         (VOLUME | {"usage_ratio": None}, ("none", None, "watch")),
+        (VOLUME | {"usage_ratio": 0.49}, ("none", None, "watch")),
         (VOLUME | {"usage_ratio": 0.8, "api_growth_30d": None}, ("usage", None, "watch")),
         (FULL | VOLUME, ("seats", 1, "seat add")),
         # Leading: two new features and more than before; a new department; a new integration.
@@ -90,14 +92,71 @@ def test_accounts_are_judged_each_on_its_own_and_in_order() -> None:
     assert judged(FULL, {}, FLAT, VOLUME) == alone
 
 
-def test_a_plateau_lasts_as_long_as_the_settings_say() -> None:
-    flat = pl.DataFrame([QUIET | FLAT], schema=dict.fromkeys(QUIET, pl.Float64))
+@pytest.mark.parametrize(
+    ("account", "rules", "before", "after"),
+    [
+        (FLAT, {"plateau_days": 210}, "consolidate", "watch"),
+        (FLAT, {"plateau_share": 0.91}, "consolidate", "watch"),
+        (FULL, {"seat_share": 0.95}, "seat add", "watch"),
+        (VOLUME, {"api_growth": 0.21}, "volume upgrade", "watch"),
+        (VOLUME, {"usage_share": 0.51}, "volume upgrade", "watch"),
+        (VOLUME | {"usage_ratio": 0.1}, {"usage_share": 0.1}, "watch", "volume upgrade"),
+    ],
+)
+def test_every_threshold_is_a_setting(
+    account: dict[str, Any], rules: dict[str, float], before: str, after: str
+) -> None:
+    table = pl.DataFrame([QUIET | account], schema=dict.fromkeys(QUIET, pl.Float64))
 
-    assert playbook.judged(flat, plateau_days=210)["motion"].to_list() == ["watch"]
+    found = [playbook.judged(table, each)["motion"][0] for each in (Playbook(), Playbook(**rules))]
+
+    assert found == [before, after]
+
+
+def test_a_limit_is_one_from_the_share_that_the_settings_say() -> None:
+    table = pl.DataFrame(
+        [QUIET | {"seat_utilization": 0.7}], schema=dict.fromkeys(QUIET, pl.Float64)
+    )
+
+    limits = [
+        playbook.judged(table, Playbook(limit_share=share))["limit"][0] for share in (0.7, 0.71)
+    ]
+
+    assert limits == ["seats", "none"]
+
+
+def test_each_motion_has_its_minutes_and_each_ask_its_buyer() -> None:
+    motions = pl.DataFrame({"motion": list(playbook.MOTIONS)}).with_columns(
+        departments_90d=2.0, departments_new_90d=0.0
+    )
+    motion = pl.col("motion")
+
+    taken = motions.select(playbook.minutes(motion, Minutes()))["motion"]
+    buyers = dict(
+        zip(
+            motions["motion"],
+            motions.select(playbook.buyer(motion, Buyers())).to_series(),
+            strict=True,
+        )
+    )
+
+    assert taken.null_count() == 0
+    assert [name for name, role in buyers.items() if role is None] == ["rest"]
+    assert buyers["volume upgrade"] == "developer who built the integration"
+
+
+def test_with_a_new_department_in_it_is_part_of_a_capabilities_conversation() -> None:
+    table = pl.DataFrame(
+        {"motion": ["capabilities", "seat add"], "departments_90d": 2.0, "departments_new_90d": 1.0}
+    )
+
+    found = table.select(role=playbook.buyer(pl.col("motion"), Buyers()))["role"].to_list()
+
+    assert found == ["champion and the new department", "department head or admin"]
 
 
 def test_every_verdict_is_among_the_limits_and_motions_that_are_explained() -> None:
     found = judged({}, FULL, VOLUME, ADOPTING, SPREADING, FLAT)
 
     assert {limit for limit, _, _ in found} == set(playbook.LIMITS)
-    assert {motion for _, _, motion in found} == set(playbook.MOTIONS)
+    assert {motion for _, _, motion in found} == set(playbook.MOTIONS) - {"retain", "rest"}

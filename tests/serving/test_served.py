@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from data import settings
-from data.settings import Scoring
+from data.settings import Playbook
 from features import panel
 from serving import cold, playbook
 from serving.playbook import LIMITS, MOTIONS
@@ -86,9 +86,9 @@ def test_the_tier_rules_say_of_each_account_what_the_playbook_says(untrained: An
     as_of = untrained.ask("score", "--dry-run")["as_of"]
     rows = snapshots(untrained, as_of)
 
-    listed = cold.listed(rows, datetime.fromisoformat(as_of).replace(tzinfo=UTC), Scoring())
+    listed = cold.listed(rows, datetime.fromisoformat(as_of).replace(tzinfo=UTC), Playbook())
 
-    advice = rows.select("account_id").with_columns(playbook.judged(rows, plateau_days=180))
+    advice = rows.select("account_id").with_columns(playbook.judged(rows, Playbook()))
     both = listed.join(advice, on="account_id", suffix="_of_the_playbook")
     for name in ("limit", "tier", "motion"):
         assert both[name].equals(both[f"{name}_of_the_playbook"])

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.settings import Settings
+from data.settings import Playbook, Settings
 from training import baselines, tiers
 from training.backtest import expansions, lists, ways
 from training.backtest.daily import Daily
@@ -73,11 +73,13 @@ def _offered(made: Known, settings: Settings, full: Daily) -> Iterator[tuple[str
     def column(score: pl.Expr) -> Array:
         return lists.of_column(score, made.weekly, full.accounts, made.start, made.days)
 
+    tiered = settings.playbook
     stack = ways.listed(
         "tiered stack",
-        "Every week, tier 1 (seats above 88 % and new users, or API volume up by a fifth under a"
-        " limit), then tier 2 (adoption, departments or integrations growing), the fullest first.",
-        column(_tiered()),
+        f"Every week, tier 1 (seats above {tiered.seat_share:.0%} and new users, or API volume up"
+        f" by {tiered.api_growth:.0%} with {tiered.usage_share:.0%} of its limit used), then tier 2"
+        " (adoption, departments or integrations growing), the fullest first.",
+        column(_tiered(tiered)),
         points=True,
     )
     yield stack.name, stack
@@ -111,8 +113,8 @@ def _offered(made: Known, settings: Settings, full: Daily) -> Iterator[tuple[str
     )
 
 
-def _tiered() -> pl.Expr:
+def _tiered(rules: Playbook) -> pl.Expr:
     """Tier 1 before tier 2; within a tier the fullest first."""
     fullest = pl.max_horizontal("seat_utilization", "usage_ratio").fill_null(0.0)
     # Fuller is higher without end, but never so high as to reach the next tier.
-    return (3 - tiers.TIER) + fullest / (1 + fullest)
+    return (3 - tiers.tier(rules)) + fullest / (1 + fullest)

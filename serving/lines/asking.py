@@ -1,0 +1,113 @@
+"""Whether an account is asked this week, why not, and whom to talk to."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Final
+
+import polars as pl
+
+from data.settings import Playbook
+from serving import playbook
+from serving.lines.phrases import ago, counted, day, percent, said
+
+__all__ = ["decided"]
+
+_MOST: Final = 2  # sentences of what holds back
+_READ: Final = ("plateau_months", "departments_90d", "departments_new_90d")
+
+
+def decided(
+    lines: pl.DataFrame,
+    snapshots: pl.DataFrame,
+    worked: Mapping[str, date],
+    as_of: date,
+    rules: Playbook,
+    *,
+    horizon_days: int,
+) -> pl.DataFrame:
+    """Keep from asking who may leave, who was worked of late, and who stands on a plateau.
+
+    In this order, the first that holds takes the place of the motion. Rank, probability, tier and
+    limit stay as they are.
+
+    Parameters
+    ----------
+    lines : polars.DataFrame
+        ``account_id``, ``tier``, ``limit``, ``motion``, ``seat_utilization``,
+        ``churn_probability`` (null: not known) and ``pushes_down``: sentences, strongest first.
+    snapshots : polars.DataFrame
+        The same accounts' rows of a :class:`features.panel.Panel`.
+    worked : mapping of str to datetime.date
+        Account → the last day on which a human dealt with it; a day after the as-of is not known
+        yet.
+    as_of : datetime.date
+        The day of the list.
+    rules : data.settings.Playbook
+        Thresholds, and roles.
+    horizon_days : int
+        Of the chance to leave.
+
+    Returns
+    -------
+    polars.DataFrame
+        The lines with ``ask``, ``motion``, ``buyer``, ``expansion_signal`` (null where no tier
+        fires or no ask is made) and ``holds_back``: the reason for no ask, then what pushes the
+        number down; in place of ``pushes_down``.
+    """
+    since = (pl.lit(as_of) - pl.col("worked_on")).dt.total_days()
+    until = pl.col("worked_on") + pl.duration(days=rules.rest_days)
+    stopped: dict[str, tuple[pl.Expr, pl.Expr]] = {
+        "retain": (
+            pl.col("churn_probability") >= rules.churn_risk,
+            said(
+                "leaving",
+                chance=percent(pl.col("churn_probability")),
+                days=pl.lit(f"{horizon_days} days"),
+            ),
+        ),
+        "rest": (
+            since.is_between(0, rules.rest_days, closed="left"),
+            said("worked", ago=ago(since), until=day(until, as_of)),
+        ),
+        "consolidate": (
+            pl.col("motion") == "consolidate",
+            said(
+                "flat",
+                share=percent(pl.col("seat_utilization")),
+                months=counted(pl.col("plateau_months"), "month"),
+            ),
+        ),
+    }
+    motion, reason = pl.col("motion"), pl.lit(None, dtype=pl.String)
+    for name, (holds, why) in reversed(stopped.items()):
+        held = holds.fill_null(value=False)
+        motion = pl.when(held).then(pl.lit(name)).otherwise(motion)
+        reason = pl.when(held).then(why).otherwise(reason)
+    return (
+        _beside(lines, snapshots, worked)
+        .with_columns(motion=motion, why_not=reason)
+        .with_columns(
+            ask=~pl.col("motion").is_in(playbook.NO_ASK),
+            buyer=playbook.buyer(pl.col("motion"), rules.buyers),
+            holds_back=pl.concat_list("why_not", "pushes_down").list.drop_nulls().list.head(_MOST),
+        )
+        .with_columns(
+            expansion_signal=pl.when(pl.col("ask") & pl.col("tier").is_not_null()).then(
+                pl.format("{}: tier {}", "limit", "tier")
+            )
+        )
+        .drop("worked_on", "why_not", "pushes_down", *_READ)
+    )
+
+
+def _beside(
+    lines: pl.DataFrame, snapshots: pl.DataFrame, worked: Mapping[str, date]
+) -> pl.DataFrame:
+    days = pl.DataFrame(
+        {"account_id": list(worked), "worked_on": list(worked.values())},
+        schema={"account_id": pl.String, "worked_on": pl.Date},
+    )
+    facts = snapshots.select("account_id", *_READ)
+    return lines.join(facts, on="account_id", how="left", maintain_order="left").join(
+        days, on="account_id", how="left", maintain_order="left"
+    )

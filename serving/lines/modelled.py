@@ -1,0 +1,92 @@
+"""The lines of accounts that a model scores: chance, days, revenue, reasons."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import polars as pl
+
+from data.settings import Settings
+from serving import playbook
+from serving.lines import bands as in_words
+from serving.lines import dated
+from training import bands, readiness, signals, sizes
+from training.registry import Registered
+
+__all__ = ["lines"]
+
+
+def lines(
+    model: Registered, snapshots: pl.DataFrame, as_of: datetime, settings: Settings
+) -> pl.DataFrame:
+    """Say of each snapshot what the model says.
+
+    Parameters
+    ----------
+    model : training.registry.Registered
+        The model that serves.
+    snapshots : polars.DataFrame
+        Rows of a :class:`features.panel.Panel`, of one as-of.
+    as_of : datetime.datetime
+        00:00 UTC.
+    settings : data.settings.Settings
+        Scoring and playbook.
+
+    Returns
+    -------
+    polars.DataFrame
+        In the order of the snapshots; ``standing`` is what they are ranked by, ``pushes_down``
+        sentences of what pushes the number down.
+    """
+    estimate = model.model.estimate(snapshots)
+    why = signals.explain(model.model, snapshots)
+    advice = playbook.judged(snapshots, settings.playbook)
+    expected = readiness.dates(model.model.curve(snapshots), model.model.horizons_days)
+    probability = pl.Series(estimate.probability)
+    band = bands.of(probability)
+    frame = snapshots.select(
+        "account_id",
+        "as_of",
+        pl.col("active_seats", "licensed_seats").cast(pl.Int64),
+        "seat_utilization",
+    ).with_columns(
+        probability=probability,
+        low=pl.Series(estimate.low),
+        high=pl.Series(estimate.high),
+        band=band,
+        band_told=in_words.told(band, in_words.known(model)),
+        probability_180d=pl.Series(expected.within),
+        churn_probability=_churn(model, snapshots),
+        margin=pl.Series(estimate.margin),
+        standing=pl.Series(estimate.margin),
+        base=pl.Series(why.base),
+        signals=pl.Series(why.sentences, dtype=pl.List(pl.String)),
+        pushes_down=pl.Series([[]] * snapshots.height, dtype=pl.List(pl.String)),
+        contributions=pl.Series([json.dumps(parts) for parts in why.contributions]),
+        model=pl.lit(model.called),
+        **dated.expected(expected, as_of),
+        **{name: advice[name] for name in advice.columns},
+    )
+    return frame.with_columns(
+        readiness_date=dated.readiness(expected, as_of, frame["tier"], settings.scoring),
+        expected_arr=expected_arr(frame, snapshots["mrr"], model.card["expansion_sizes"]),
+    )
+
+
+def _churn(model: Registered, snapshots: pl.DataFrame) -> pl.Series:
+    """The probability that the contract ends within the horizon; null without such a model."""
+    if model.churn is None:
+        return pl.Series([None] * snapshots.height, dtype=pl.Float64)
+    return pl.Series(model.churn.estimate(snapshots).probability)
+
+
+def expected_arr(frame: pl.DataFrame, mrr: pl.Series, shares: Mapping[str, float]) -> pl.Series:
+    """Probability × usual rise at the limit the account is running into × yearly revenue.
+
+    Null without revenue. It is what such accounts add on average, not what an outreach causes.
+    """
+    if not shares:
+        return pl.Series([None] * frame.height, dtype=pl.Float64)
+    usual = shares[sizes.ANY]
+    share = frame["limit"].replace_strict(dict(shares), default=usual, return_dtype=pl.Float64)
+    return frame["probability"] * share * 12 * mrr

@@ -1,0 +1,93 @@
+"""How a list came about: model, data window, counts, quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from data import sources
+from features.activity import Activity
+from serving import cold
+from serving.lines import bands, ranking
+from training.registry import Registered
+from training.simple import Simple
+
+if TYPE_CHECKING:
+    from serving.score import Scored
+
+__all__ = ["age_days", "record"]
+
+
+def record(
+    scored: Scored,
+    model: Registered | None,
+    tables: sources.Tables,
+    log: Activity,
+    as_of: datetime,
+) -> dict[str, Any]:
+    """Say how a list came about: model, data window, counts, quarantine; JSON values."""
+    card = {} if model is None else model.card
+    small = {name: getattr(tables, name) for name in ("subscriptions", "accounts", "users")}
+    return {
+        "model": cold.CALLED if model is None else model.called,
+        "basis": _basis(model, scored),
+        "promotion": None if model is None else model.promotion,
+        "verdict": _verdict(model),
+        # Of the accounts in a band, how many expanded when the same was said of them before.
+        "bands": bands.known(model),
+        # A model that was trained later than the as-of knows what came after it.
+        "hindsight": str(card.get("as_of", "")) > f"{as_of:%Y-%m-%d}",
+        "log": {
+            "first_day": str(log.first_day),
+            "last_day": str(log.last_day),
+            "events": log.events,
+            "days_missing": age_days(log, as_of),
+        },
+        "capacity": None if scored.weekly is None else asdict(scored.weekly),
+        "listed": scored.accounts.height,
+        "excluded": scored.excluded(),
+        "quarantine": {
+            "events": dict(log.quarantine),
+            **{name: dict(table.quarantine) for name, table in small.items()},
+        },
+    }
+
+
+def _basis(model: Registered | None, scored: Scored) -> str:
+    """Say by what the accounts are ranked, as a clause."""
+    if model is not None and scored.rank_by in ranking.BY_REVENUE:
+        unknown = scored.accounts["expected_arr"].null_count()
+        last = f"; {unknown:,} without revenue on file come last" if unknown else ""
+        return f"{ranking.BY_REVENUE[scored.rank_by]}, {_likeliest(model)}{last}"
+    return _likeliest(model)
+
+
+def _likeliest(model: Registered | None) -> str:
+    """Say by what the chances are."""
+    if model is None:
+        return "by the tier rules and utilisation, without a probability"
+    if isinstance(model.model, Simple):
+        return (
+            f"by {model.model.ranking}, the best simple ranking of the past, with a probability"
+            f" calibrated on it (kept with model version {model.version})"
+        )
+    told = f"by model version {model.version}"
+    if model.promotion and model.promotion["forced"]:
+        given = model.promotion
+        told += f", promoted against the gate by {given['by']} on {given['at']}: {given['reason']}"
+    return told
+
+
+def _verdict(model: Registered | None) -> str:
+    if model is None:
+        return "No model was ever trained: run `expansion train` once outcomes are known."
+    if isinstance(model.model, Simple):
+        ruling = model.card.get("gate", {}).get("sentence", "It was not judged.")
+        return f"No model has been promoted. Of version {model.version}: {ruling}"
+    return str(model.card.get("verdict", "Not judged."))
+
+
+def age_days(log: Activity, as_of: datetime) -> int:
+    """Whole days before the as-of that the log does not cover."""
+    return max((as_of.date() - log.last_day).days - 1, 0) if log.last_day else 0
