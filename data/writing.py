@@ -9,12 +9,13 @@ from threading import get_ident
 
 import polars as pl
 
+from data import spreadsheet
 from data.errors import DeliveryError
 
 __all__ = ["atomically", "check_ending", "table"]
 
 
-def atomically(file: Path, write: Callable[[Path], object]) -> None:
+def atomically(file: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
     """Write beside a file, then move the finished draft into its place.
 
     Parameters
@@ -23,6 +24,8 @@ def atomically(file: Path, write: Callable[[Path], object]) -> None:
         What to make or replace; its folder is made if need be.
     write : callable
         Writes the path it is given.
+    durable : bool
+        Whether it must survive a loss of power from the moment that this returns.
 
     Raises
     ------
@@ -33,7 +36,11 @@ def atomically(file: Path, write: Callable[[Path], object]) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write(draft)
+        if durable:
+            _sync(draft)
         draft.replace(file)
+        if durable:
+            _sync(file.parent)
     except (OSError, pl.exceptions.ComputeError) as error:
         raise DeliveryError(
             f"{file} could not be written: {_plain(error, draft)}; free some space or name another"
@@ -59,6 +66,8 @@ def check_ending(file: Path) -> None:
 def table(frame: pl.DataFrame, file: Path) -> None:
     """Write a frame as Parquet or CSV, by the file's ending.
 
+    In a CSV, text that a spreadsheet would take for a formula gets an apostrophe before it.
+
     Raises
     ------
     data.errors.DeliveryError
@@ -66,11 +75,22 @@ def table(frame: pl.DataFrame, file: Path) -> None:
     """
     check_ending(file)
     if file.suffix == ".parquet":
-        atomically(file, frame.write_parquet)
+        atomically(file, frame.write_parquet, durable=True)
         return
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     flat = frame.with_columns(pl.col(name).list.join("; ") for name in lists)
-    atomically(file, flat.write_csv)
+    texts = [name for name, kind in flat.schema.items() if kind == pl.String]
+    safe = flat.with_columns(spreadsheet.guarded_column(name) for name in texts)
+    atomically(file, safe.write_csv, durable=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has it."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _plain(error: OSError | pl.exceptions.ComputeError, draft: Path) -> str:

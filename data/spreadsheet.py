@@ -1,0 +1,45 @@
+"""Text for a CSV that somebody may open in a spreadsheet, which takes ``=1+1`` for a formula.
+
+Text that a spreadsheet would calculate gets an apostrophe before it, which makes it text there.
+Text that begins with apostrophes and goes on like a formula gets one more, so that taking one
+away always gives back what was there.
+"""
+
+import re
+from typing import Final
+
+import polars as pl
+
+__all__ = ["bare", "guarded", "guarded_column"]
+
+# Excel also takes the full-width signs, and some importers cut away blanks and line ends first.
+_RISKY: Final = r"^'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])"
+_STARTS_RISKY: Final = re.compile(_RISKY)
+
+
+def guarded(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would take for a formula.
+
+    Examples
+    --------
+    >>> [guarded(text) for text in ("=1+1", "Acme", "-5 %", "'=1+1")]
+    ["'=1+1", 'Acme', "'-5 %", "''=1+1"]
+    """
+    return f"'{text}" if _STARTS_RISKY.match(text) else text
+
+
+def bare(text: str) -> str:
+    """Take the apostrophe away that :func:`guarded` put.
+
+    Examples
+    --------
+    >>> [bare(text) for text in ("'=1+1", "Acme", "'s-Hertogenbosch")]
+    ['=1+1', 'Acme', "'s-Hertogenbosch"]
+    """
+    return text[1:] if text.startswith("'") and _STARTS_RISKY.match(text) else text
+
+
+def guarded_column(name: str) -> pl.Expr:
+    """Guard a column of text: the same as :func:`guarded`, for every row at once."""
+    text = pl.col(name)
+    return pl.when(text.str.contains(_RISKY)).then("'" + text).otherwise(text).alias(name)

@@ -1,0 +1,294 @@
+"""A folder of files for an importer of yours: accounts, opportunities and tasks, as CSV or Parquet.
+
+A file is replaced as a whole or not at all. ``manifest.json`` goes before the first file changes
+and comes back last: where it stands, and the sums in it are those of the files, they are whole and
+belong together. What people change in the files stays as they left it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from data.errors import DeliveryError, SettingsError
+from serving.crm import cells, manifest, sheets
+from serving.crm.sheets import Columns, Format, Sheet
+from serving.crm.target import (
+    Accepted,
+    Answer,
+    Change,
+    Denied,
+    Fields,
+    Finding,
+    Found,
+    Kind,
+    Pace,
+    Ref,
+    Refused,
+    Transient,
+    Value,
+    Worked,
+)
+from serving.outbox.objects import FIELDS, OPEN
+
+if TYPE_CHECKING:
+    from data.settings import Settings
+
+__all__ = ["FILES", "Files", "target"]
+
+FILES: Final[Mapping[Kind, str]] = {
+    "account": "accounts",
+    "opportunity": "opportunities",
+    "task": "tasks",
+}
+_NAMES: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "account": ("account_id",),
+    "opportunity": ("key", "account_id"),
+    "task": ("key", "opportunity", "account_id"),
+}
+_DONE: Final = "done_on"  # for whoever has done a task
+
+
+class Files:
+    """A folder as a CRM; ``called`` maps our names of fields, per kind, to those in the files."""
+
+    name = "files"
+    # A file is read and written as a whole, whatever the number of its rows.
+    pace = Pace(rows_per_call=1_000_000)
+
+    def __init__(
+        self,
+        folder: Path,
+        form: Format = "csv",
+        called: Mapping[Kind, Mapping[str, str]] | None = None,
+    ) -> None:
+        self._folder, self._form = folder, form
+        self._columns = {kind: _columns(kind, (called or {}).get(kind, {})) for kind in FILES}
+        self._failed = False
+
+    def __repr__(self) -> str:
+        return f"Files({str(self._folder)!r}, {self._form})"
+
+    def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+        """Give the values as a file gives them back: see :mod:`serving.crm.cells`."""
+        known = self._columns[kind].fields
+        return {
+            name: cells.plain(value, known[name]) for name, value in fields.items() if name in known
+        }
+
+    def read(self, refs: Sequence[Ref]) -> list[Found | None]:
+        """Give what stands in the file of their kind; it is read once."""
+        if not refs:
+            return []
+        sheet, taken = self._load(refs[0].kind), set[int]()
+        return [_found(sheet, ref, taken) for ref in refs]
+
+    def write(self, changes: Sequence[Change]) -> list[Answer]:
+        """Set cells and add rows in the file of their kind, and put it in place at once.
+
+        Raises
+        ------
+        serving.crm.target.Transient
+            If another writer is at work in the folder.
+        serving.crm.target.Denied
+            If the folder is missing, the disk is full, or the file is not to be read or written.
+        """
+        if not changes:
+            return []
+        kind = changes[0].ref.kind
+        try:
+            with manifest.locked(self._folder):
+                sheet = self._load(kind)
+                answers = [_put(sheet, change) for change in changes]
+                self._save(sheet, kind)
+        except (DeliveryError, OSError) as error:
+            self._failed = True
+            raise Denied(str(error)) from error
+        except (Denied, Transient):
+            self._failed = True
+            raise
+        return answers
+
+    def check(self, accounts: Sequence[Ref]) -> list[Finding]:  # noqa: ARG002
+        """Look at the folder and at what became of the files; every account has a row here."""
+        finding = manifest.look(self._folder)
+        return [finding, *(self._look(kind) for kind in FILES)] if finding.well else [finding]
+
+    def setup(self) -> list[str]:
+        """Make the folder, and files without rows, from which an importer can be set up."""
+        made = []
+        if not self._folder.is_dir():
+            _make(self._folder)
+            made.append(f"the folder {self._folder}")
+        missing = [kind for kind in FILES if not self._file(kind).exists()]
+        if missing:
+            with manifest.locked(self._folder):
+                for kind in missing:
+                    self._save(Sheet(self._columns[kind], self._form, {}, []), kind)
+                    made.append(f"the file {self._file(kind).name}, without rows")
+        return made
+
+    def worked(self, since: date) -> list[Worked]:
+        """Accounts with a task of ours in whose ``done_on`` somebody has put a day."""
+        sheet = self._load("task")
+        done = [(row, sheet.text(row, _DONE)) for row in sheet.rows]
+        return [
+            Worked(sheet.text(row, "account_id"), date.fromisoformat(day), "task done")
+            for row, day in done
+            if _is_day(day) and date.fromisoformat(day) >= since
+        ]
+
+    def close(self) -> None:
+        """Say by a manifest that the files are whole, where that is not said already."""
+        if self._failed or not self._folder.is_dir():
+            return
+        with suppress(Transient):  # another writer is at work: it will say so
+            manifest.seal(self._folder, [self._file(kind) for kind in FILES], self._about)
+
+    def _about(self) -> dict[str, Any]:
+        counted = {kind: self._load(kind) for kind in FILES}
+        accounts = counted["account"]
+        days = (accounts.fields(row).get("as_of") for row in accounts.rows)
+        rows = {self._file(kind).name: len(sheet.rows) for kind, sheet in counted.items()}
+        return {"as_of": max((str(day) for day in days if day), default=None), "rows": rows}
+
+    def _look(self, kind: Kind) -> Finding:
+        name = self._file(kind).name
+        try:
+            sheet = self._load(kind)
+        except Denied as error:
+            return Finding(name, False, str(error))
+        if sheet.doubled:
+            words = "several rows have the same key; delete all but one of each"
+            return Finding(name, False, words, tuple(sorted(sheet.doubled))[:3])
+        vague = _vague(sheet) if kind == "task" else []
+        if vague:
+            words = f"{_DONE} holds what is no day; write it as 2026-06-13"
+            return Finding(name, False, words, tuple(vague[:3]))
+        return Finding(name, True, f"{len(sheet.rows):,} rows")
+
+    def _load(self, kind: Kind) -> Sheet:
+        return sheets.load(self._file(kind), self._columns[kind], self._form)
+
+    def _save(self, sheet: Sheet, kind: Kind) -> None:
+        sheets.save(
+            sheet,
+            self._file(kind),
+            self._columns[kind],
+            self._form,
+            before=lambda: manifest.withdraw(self._folder),
+        )
+
+    def _file(self, kind: Kind) -> Path:
+        return self._folder / f"{FILES[kind]}.{self._form}"
+
+
+def target(settings: Settings) -> Files:
+    """Open the folder that the settings name; it need not be there yet.
+
+    Raises
+    ------
+    data.errors.SettingsError
+        If a name in the mapping is not one of ours, or two columns would have one name.
+    """
+    rules = settings.crm.files
+    folder = settings.base / rules.folder if rules.folder else settings.state_folder / "crm"
+    called: dict[Kind, Mapping[str, str]] = {
+        "account": rules.accounts,
+        "opportunity": rules.opportunities,
+        "task": rules.tasks,
+    }
+    return Files(folder.resolve(), rules.format, called)
+
+
+def _columns(kind: Kind, called: Mapping[str, str]) -> Columns:
+    where, known = f"crm.files.{FILES[kind]}", FIELDS[kind]
+    unknown = sorted(set(called) - set(known))
+    if unknown:
+        raise SettingsError(
+            f"{where}: unknown field {unknown[0]!r}; it may name {', '.join(known)}."
+        )
+    # A field that is called "" is not wanted.
+    fields = {name: field for name, field in known.items() if called.get(name) != ""}
+    columns = Columns(kind, _NAMES[kind], fields, called, (_DONE,) if kind == "task" else ())
+    if len(columns.typed()) < len(_NAMES[kind]) + len(fields) + len(columns.theirs):
+        raise SettingsError(f"{where}: two columns would have one name; give each its own.")
+    return columns
+
+
+def _found(sheet: Sheet, ref: Ref, taken: set[int]) -> Found | None:
+    row = sheet.row(ref.crm_id) or sheet.row(ref.key)
+    if row is not None:
+        return Found(sheet.text(row, sheet.key), sheet.fields(row))
+    row = _adoptable(sheet, ref, taken)
+    if row is None:
+        return None
+    taken.add(id(row))
+    # It has no name of its own: it gets ours once something is written into it.
+    return Found(ref.key, sheet.fields(row), ours=False)
+
+
+def _adoptable(sheet: Sheet, ref: Ref, taken: set[int]) -> dict[str, Any] | None:
+    """An open opportunity that somebody has put into the file for the account and limit."""
+    if ref.kind != "opportunity":
+        return None
+    for row in sheet.unkeyed(ref.account_id):
+        fields = sheet.fields(row)
+        is_open = fields.get("state") in {None, OPEN}
+        if is_open and fields.get("limit") in {None, ref.limit} and id(row) not in taken:
+            return row
+    return None
+
+
+def _put(sheet: Sheet, change: Change) -> Answer:
+    ref = change.ref
+    if cells.plain(ref.key, sheets.TEXT) != ref.key:
+        return Refused("its key holds characters that no file of text can hold")
+    row = sheet.row(ref.crm_id) or sheet.row(ref.key)
+    key = ref.key if row is None else sheet.text(row, sheet.key)
+    if key in sheet.doubled:
+        return Refused(f"several rows have the key {key!r}; delete all but one of them")
+    if row is None:
+        row = _made(sheet, ref)
+    sheet.set(row, change.fields)
+    return Accepted(key)
+
+
+def _made(sheet: Sheet, ref: Ref) -> dict[str, Any]:
+    """The row somebody else made and the sender has adopted, else one of our own."""
+    row = _adoptable(sheet, ref, set()) if ref.crm_id is not None else None
+    if row is not None:
+        sheet.claim(row, ref.key)
+        return row
+    row = sheet.add(ref.key)
+    if ref.kind != "account":
+        sheet.put(row, "account_id", ref.account_id)
+    if ref.kind == "task":
+        sheet.put(row, "opportunity", ref.opportunity_crm_id)
+    return row
+
+
+def _vague(sheet: Sheet) -> list[str]:
+    texts = (sheet.text(row, _DONE) for row in sheet.rows)
+    return [text for text in texts if text and not _is_day(text)]
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise Denied(
+            f"the folder {folder} cannot be made: {error.strerror}; make it yourself, or name"
+            " another as crm.files.folder."
+        ) from error

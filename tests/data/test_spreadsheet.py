@@ -1,0 +1,50 @@
+"""Text that a spreadsheet would calculate stays text, and comes back as it was."""
+
+import csv
+import io
+
+import polars as pl
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from data import spreadsheet, writing
+
+SIGNS = list("=+-@\t\r\n＝＋－＠' aé1")
+texts = st.text(st.sampled_from(SIGNS) | st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@given(texts)
+@example("'=1+1")
+@example("''")
+@example("\x1c=1")
+def test_what_was_guarded_comes_back(text):
+    assert spreadsheet.bare(spreadsheet.guarded(text)) == text
+
+
+@given(texts)
+def test_no_guarded_text_begins_like_a_formula(text):
+    assert not spreadsheet.guarded(text).lstrip().startswith(tuple("=+-@＝＋－＠"))
+    assert not spreadsheet.guarded(text).startswith(("\t", "\r", "\n"))
+
+
+@given(st.lists(texts | st.none(), min_size=1, max_size=8))
+def test_a_column_is_guarded_like_each_of_its_rows(column):
+    frame = pl.DataFrame({"text": pl.Series(column, dtype=pl.String)})
+
+    found = frame.select(spreadsheet.guarded_column("text"))["text"].to_list()
+
+    assert found == [None if text is None else spreadsheet.guarded(text) for text in column]
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "two\nlines", "a\rb", 'quo"te', ";,\t"])
+def test_a_list_written_as_csv_is_read_back_by_any_reader_and_calculates_nothing(tmp_path, name):
+    frame = pl.DataFrame({"name": [name], "signals": [[name, "-1"]], "change": [-0.5]})
+
+    writing.table(frame, tmp_path / "list.csv")
+
+    text = (tmp_path / "list.csv").read_bytes().decode()
+    _, row = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    assert [spreadsheet.bare(cell) for cell in row] == [name, f"{name}; -1", "-0.5"]
+    assert not row[0].startswith("=")
+    assert row[2] == "-0.5"  # a number is a number
