@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 __all__ = [
     "MONTH_DAYS",
@@ -21,6 +21,7 @@ __all__ = [
     "Evaluation",
     "Gate",
     "Model",
+    "Odoo",
     "Outcome",
     "Query",
     "Registry",
@@ -337,13 +338,52 @@ class Files(Section):
     tasks: Mapping[str, str] = Field({}, description="Likewise.")
 
 
+class Odoo(Section):
+    """Odoo 19 or later: see serving/crm/ODOO.md."""
+
+    url: str | None = Field(
+        None, pattern=r"^https?://[^/?#@]+$", description="Its address, e.g. https://crm.acme.com."
+    )
+    database: str | None = Field(
+        None, description="Its database; needed where Odoo's server holds several."
+    )
+    api_key: SecretStr | None = Field(
+        None, description='Key of the user who writes: "${ODOO_API_KEY}".'
+    )
+    match: str = Field(
+        "ref", description="Field of res.partner that holds account_id; accounts.crm_id goes first."
+    )
+    make_partners: bool = Field(
+        False, description="An account that no partner matches gets a partner of its own."
+    )
+    team: str = Field("Expansion", min_length=1, description="Sales team of our opportunities.")
+    tag: str = Field(
+        "Expansion", min_length=1, description="Tag of opportunities of humans that we adopt."
+    )
+    activity: str = Field("Expansion", min_length=1, description="Type of our activities.")
+    fields: Mapping[Literal["account", "opportunity", "task"], Mapping[str, str]] = Field(
+        {}, description="Our name = Odoo's field, by kind of object; an empty name leaves it out."
+    )
+    rows_per_call: int = Field(100, ge=1, le=1000, description="Rows in one call.")
+    calls_per_minute: int | None = Field(
+        None, ge=1, le=10_000, description="At most so many calls a minute; 60 for Odoo Online."
+    )
+    timeout_seconds: float = Field(60.0, gt=0, le=600, description="For one answer of Odoo's.")
+
+
 class Crm(Section):
     """Where the list goes."""
 
-    name: Literal["sql", "files"] = Field("sql", description="Which CRM to write to.")
+    name: Literal["sql", "odoo", "files"] = Field("sql", description="Which CRM to write to.")
     url: str | None = Field(
         None, repr=False, description="SQLAlchemy URL; else crm.db in the state folder."
     )
+    shadow: bool = Field(
+        True,
+        description="The first list is only put down to be sent, and looked at; a human sends it"
+        " with `expansion crm send`. Not of the CRM in our own database.",
+    )
+    odoo: Odoo = Odoo()
     files: Files = Files()
 
 

@@ -74,6 +74,7 @@ _SOURCES = ("tables.events", "tables.subscriptions", "tables.accounts", "tables.
 # How pydantic names the branches of a union, between the names that a user wrote.
 _BRANCHES = {"str", "tuple[str, ...]", "Query", "date", "literal['today','data end']"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_SECRETS = {"api_key"}  # settings whose value is a secret, and so never stands in the file
 
 
 class Settings(Section):
@@ -163,6 +164,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
 def _fill(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - any TOML value
     """Replace ``${NAME}`` in every string, and refuse a password written in the clear."""
     if isinstance(value, dict):
+        _refuse_secrets(value)
         return {key: _fill(item, environment) for key, item in value.items()}
     if isinstance(value, list):
         return [_fill(item, environment) for item in value]
@@ -180,6 +182,15 @@ def _fill(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - 
             " set; export them and run again."
         )
     return _VARIABLE.sub(lambda match: _secret(environment[match[1]], value[match.end() :]), value)
+
+
+def _refuse_secrets(section: Mapping[str, Any]) -> None:
+    for name in _SECRETS & section.keys():
+        if isinstance(section[name], str) and not _VARIABLE.fullmatch(section[name]):
+            raise SettingsError(
+                f"the settings hold {name} in the clear; put it in an environment variable and"
+                " write ${ITS_NAME} in its place."
+            )
 
 
 def _secret(text: str, followed_by: str) -> str:

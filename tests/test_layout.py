@@ -47,6 +47,7 @@ DOORS = {
         "data/database.py",
         "training/studies.py",
     },
+    "httpx": {"serving/crm/odoo/__init__.py", "serving/crm/odoo/client.py"},
     "matplotlib": {
         "training/plots.py",
         "training/drivers.py",
