@@ -18,6 +18,7 @@ __all__ = [
     "Crm",
     "Eligibility",
     "Engine",
+    "Episodes",
     "Evaluation",
     "Gate",
     "Model",
@@ -385,6 +386,17 @@ class Crm(Section):
     )
     odoo: Odoo = Odoo()
     files: Files = Files()
+
+
+class Episodes(Section):
+    """When a stretch of pressure on a limit of an account has ended."""
+
+    relief_days: int = Field(
+        28, ge=1, le=360, description="No tier fires on that limit for so long: relieved."
+    )
+    expiry_days: int = Field(
+        180, ge=7, le=720, description="Nothing came of it for so long: expired."
+    )
 
 
 class Engine(Section):

@@ -27,6 +27,7 @@ from data.sections import (
     Crm,
     Eligibility,
     Engine,
+    Episodes,
     Evaluation,
     Gate,
     Model,
@@ -50,6 +51,7 @@ __all__ = [
     "Crm",
     "Eligibility",
     "Engine",
+    "Episodes",
     "Evaluation",
     "Gate",
     "Minutes",
@@ -102,6 +104,7 @@ class Settings(Section):
     scoring: Scoring = Scoring()
     playbook: Playbook = Playbook()
     crm: Crm = Crm()
+    episodes: Episodes = Episodes()
     registry: Registry = Registry()
     engine: Engine = Engine()
     base: Path = Field(Path(), exclude=True, description="Set by load(): the file's own folder.")

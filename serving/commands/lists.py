@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -43,33 +42,53 @@ def score(
     Example: expansion score --as-of 2026-06-01 --dry-run
     """
     from data import writing
-    from serving import console
+    from serving import console, state
     from serving import score as scoring
-    from serving.crm import sql
+    from serving.crm import targets
+    from serving.outbox import delivery
+    from serving.state import lists
     from training import pipeline, registry
 
     settings, now = options.opened(config)
-    if crm not in {None, settings.crm.name}:
-        raise DeliveryError(f"no CRM named {crm!r}; this version writes to: {settings.crm.name}.")
+    name = targets.named(settings, crm)
     model = registry.serving(settings)
     with console.stages() as stage:
         tables, log = pipeline.read(settings, now=now, progress=stage)
         moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
-        scored = scoring.score(model, tables, log, moment, settings)
+        engine = options.database(settings)
+        scored = scoring.score(
+            model,
+            tables,
+            log,
+            moment,
+            settings,
+            before=lists.before(engine, moment.date()),
+            worked=lists.worked(engine, moment.date(), days=settings.playbook.rest_days),
+        )
     if out is not None:
         writing.table(scored.accounts, out)
     record = scoring.record(scored, model, tables, log, moment)
     if not dry_run:
-        target = sql.connect(settings.crm_url)
-        written = target.write(scored, moment.date(), record=record, finished_at=now)
-        record = {**record, "written": asdict(written)}
+        done = delivery.deliver(
+            engine, scored, tables, moment, settings, name=name, record=record, now=now
+        )
+        record = {**record, **done.told()}
     if as_json:
         console.emit({"as_of": str(moment.date()), "dry_run": dry_run, **record})
         return
     rows = scored.accounts.rows(named=True)
     horizon_days = model.model.horizon_days if model else settings.outcome.horizon_days
-    console.monday_list(rows, moment.date(), top, horizon_days=horizon_days, basis=record["basis"])
-    console.scored(record, dry_run=dry_run, where=sql.place(settings.crm_url))
+    console.monday_list(
+        rows,
+        moment.date(),
+        top,
+        horizon_days=horizon_days,
+        basis=record["basis"],
+        capacity=(record["capacity"] or {}).get("why", ""),
+    )
+    console.scored(record, dry_run=dry_run, where=state.place(settings.crm_url))
+    if not dry_run:
+        console.delivery.delivered(record)
 
 
 @click.command()
@@ -78,34 +97,35 @@ def score(
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Rows to print.")
 @options.as_json
 def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
-    """Print the list, or one account in full, from the embedded CRM.
+    """Print the list, or one account in full.
 
     Example: expansion show acc_00042
     """
     from serving import console
-    from serving.crm import sql
     from serving.playbook import MOTIONS
+    from serving.state import lists
 
     settings, _ = options.opened(config)
-    crm = sql.connect(settings.crm_url)
-    as_of = crm.newest()
+    engine = options.database(settings)
+    as_of = lists.newest(engine)
     if as_of is None:
-        raise DeliveryError("the CRM holds no list yet; run `expansion score` first.")
-    record = (crm.last_run(as_of) or {"record": {}})["record"]
+        raise DeliveryError("there is no list yet; run `expansion score` first.")
+    record = (lists.last_run(engine, as_of) or {"record": {}})["record"]
     basis, horizon = record.get("basis", ""), settings.outcome.horizon_days
     if account is None:
-        rows = crm.listed()
+        rows = lists.listed(engine)
         if as_json:
             console.emit({"as_of": as_of, "basis": basis, "accounts": rows[:top]})
         else:
-            console.monday_list(rows, as_of, top, horizon_days=horizon, basis=basis)
+            told = (record.get("capacity") or {}).get("why", "")
+            console.monday_list(rows, as_of, top, horizon_days=horizon, basis=basis, capacity=told)
         return
-    found = crm.account(account)
+    found = lists.account(engine, account)
     if found is None:
         raise DeliveryError(
-            f"the CRM holds no account {account!r}; `expansion show` lists those it holds."
+            f"the list of {as_of} knows no account {account!r}; `expansion show` prints it."
         )
-    past = crm.past(found["account_id"])
+    past = lists.past(engine, found["account_id"])
     if as_json:
         console.emit({**found, "past": past})
     else:

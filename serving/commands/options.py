@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from data.settings import Settings
     from training.pipeline import History
 
-__all__ = ["as_json", "as_of", "config", "history", "html", "opened", "table_file"]
+__all__ = ["as_json", "as_of", "config", "database", "history", "html", "opened", "table_file"]
 
 Command = Callable[..., Any]
 
@@ -81,6 +83,15 @@ def opened(config: Path) -> tuple[Settings, datetime]:
     from data import settings
 
     return settings.load(config), datetime.now(UTC)
+
+
+def database(settings: Settings) -> sa.Engine:
+    """Open the one SQL database, until the command ends."""
+    from serving import state
+
+    engine = state.open(settings.crm_url)
+    click.get_current_context().call_on_close(engine.dispose)
+    return engine
 
 
 def history(settings: Settings, now: datetime, as_of: datetime | None, stage: Any) -> History:  # noqa: ANN401

@@ -14,9 +14,23 @@ if TYPE_CHECKING:
     from data.settings import Settings
     from serving.crm.target import Target
 
-__all__ = ["NAMES", "open_target"]
+__all__ = ["NAMES", "named", "open_target"]
 
 NAMES: Final = ("sql", "odoo", "files")
+
+
+def named(settings: Settings, name: str | None = None) -> str:
+    """Say which CRM is meant, before any work is done for it.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If there is no such CRM.
+    """
+    wanted = name or settings.crm.name
+    if wanted not in NAMES:
+        raise DeliveryError(f"no CRM named {wanted!r}; this version writes to: {', '.join(NAMES)}.")
+    return wanted
 
 
 def open_target(settings: Settings, name: str | None = None) -> Target:
@@ -27,9 +41,7 @@ def open_target(settings: Settings, name: str | None = None) -> Target:
     data.errors.DeliveryError
         If there is no such CRM, or a library that it needs is not installed.
     """
-    wanted = name or settings.crm.name
-    if wanted not in NAMES:
-        raise DeliveryError(f"no CRM named {wanted!r}; this version writes to: {', '.join(NAMES)}.")
+    wanted = named(settings, name)
     module = f"serving.crm.{wanted}"
     try:
         opened = import_module(module)

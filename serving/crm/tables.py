@@ -1,0 +1,65 @@
+"""The tables of the embedded CRM, which humans, pages and BI tools read, and humans may edit.
+
+Our fields are those of :mod:`serving.outbox.objects`. The others are a human's: whose it is, how
+far it has come, when it was done. A human may also add rows; they have no ``key``.
+"""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from serving.crm.target import Kind
+from serving.outbox.objects import FIELDS
+from serving.state.schema import METADATA
+
+__all__ = ["ACCOUNTS", "OPPORTUNITIES", "TABLES", "TASKS"]
+
+_TYPES: Final = {
+    "text": sa.String,
+    "lines": sa.Text,
+    "number": sa.Float,
+    "whole": sa.Integer,
+    "day": sa.Date,
+    "flag": sa.Boolean,
+}
+
+
+def _ours(kind: Kind) -> list[sa.Column[Any]]:
+    return [sa.Column(name, _TYPES[field.type]()) for name, field in FIELDS[kind].items()]
+
+
+def _made() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("key", sa.String, unique=True),
+        sa.Column("account_id", sa.String, nullable=False, index=True),
+    ]
+
+
+ACCOUNTS: Final = sa.Table(
+    "accounts",
+    METADATA,
+    sa.Column("account_id", sa.String, primary_key=True),
+    *_ours("account"),
+    sa.Index("ix_accounts_as_of", "as_of"),
+)
+OPPORTUNITIES: Final = sa.Table(
+    "opportunities",
+    METADATA,
+    *_made(),
+    *_ours("opportunity"),
+    sa.Column("owner", sa.String),
+    sa.Column("stage", sa.String),
+    sa.Column("moved_on", sa.Date),  # when a human moved it to another stage
+    sa.Column("closed_on", sa.Date),
+)
+TASKS: Final = sa.Table(
+    "tasks",
+    METADATA,
+    *_made(),
+    sa.Column("opportunity_id", sa.Integer),
+    *_ours("task"),
+    sa.Column("owner", sa.String),
+    sa.Column("done_on", sa.Date),
+)
+TABLES: Final = {"account": ACCOUNTS, "opportunity": OPPORTUNITIES, "task": TASKS}

@@ -1,0 +1,134 @@
+"""From a list to the CRM: put down what should be true there, then send it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from serving import state
+from serving.crm import targets
+from serving.outbox import levels, pending, sender
+from serving.outbox.put import Put, put
+from serving.outbox.sent import Sent
+from serving.state.schema import DELIVERED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from data.settings import Settings
+    from data.sources import Tables
+    from serving.score import Scored
+
+__all__ = ["Delivered", "deliver"]
+
+_OURS: Final = ("sql", "files")  # where no human is taken by surprise
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What became of a list.
+
+    Attributes
+    ----------
+    put : serving.outbox.put.Put
+        What was written into our own database.
+    target : str
+        Name of the CRM.
+    sent : serving.outbox.sent.Sent or None
+        What was sent to it; None where nothing was: beside a newer list, or the first time.
+    waiting : int
+        Objects that are to be sent still.
+    """
+
+    put: Put
+    target: str
+    sent: Sent | None
+    waiting: int
+
+    def told(self) -> dict[str, Any]:
+        """Say it in JSON values."""
+        told = asdict(self.put)
+        return {
+            "run": told["run_id"],
+            "written": {name: told[name] for name in ("listed", "unlisted", "newer")},
+            "episodes": {name: told[name] for name in ("opened", "closed")},
+            "crm": self.target,
+            "sent": None if self.sent is None else self.sent.told(),
+            "to_send": self.waiting,
+        }
+
+
+def deliver(
+    engine: sa.Engine,
+    scored: Scored,
+    tables: Tables,
+    as_of: datetime,
+    settings: Settings,
+    *,
+    name: str,
+    record: Mapping[str, Any],
+    now: datetime,
+) -> Delivered:
+    """Write a list with all that follows from it, and send it to the CRM.
+
+    To a CRM that is not ours the first list is not sent: a human looks at it before
+    (``crm.shadow``).
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The one database, its schema up to date.
+    scored, tables, as_of
+        The list, what it was made from, and its as-of, 00:00 UTC.
+    settings : data.settings.Settings
+        CRM, episodes, order of plans.
+    name : str
+        Which CRM.
+    record : mapping
+        How the list came about.
+    now : datetime.datetime
+        The clock, UTC.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If the database refuses, or the CRM denies us; what was put down is kept then.
+    """
+    contracts = levels.at(
+        tables.subscriptions.rows,
+        as_of,
+        plans=settings.outcome.plans,
+        reliable_from=settings.tables.known_at_reliable_from,
+    )
+    done = put(
+        engine,
+        name,
+        scored,
+        as_of.date(),
+        levels=contracts,
+        rules=settings.episodes,
+        record=record,
+        finished_at=now,
+    )
+    sent = None
+    if not done.newer and not _in_shadow(engine, settings, name):
+        target = targets.open_target(settings, name)
+        try:
+            sent = sender.send(engine, target, now=now)
+        finally:
+            target.close()
+    with state.reading(engine) as connection:
+        waiting = pending.count(connection, pending.Scope(name))
+    return Delivered(done, name, sent, waiting)
+
+
+def _in_shadow(engine: sa.Engine, settings: Settings, name: str) -> bool:
+    """Whether nothing was ever sent to a CRM that humans work in."""
+    if name in _OURS or not settings.crm.shadow:
+        return False
+    with state.reading(engine) as connection:
+        query = sa.select(DELIVERED.c.key).where(DELIVERED.c.target == name).limit(1)
+        return connection.scalar(query) is None

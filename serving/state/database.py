@@ -1,0 +1,144 @@
+"""The door of the one SQL database: opened, brought up to date, read and written.
+
+SQLite keeps a write-ahead log, so that readers never wait for the one writer; a writer takes its
+turn at once (``BEGIN IMMEDIATE``) instead of failing halfway. PostgreSQL brings all of that itself.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+
+from data.errors import DeliveryError
+
+__all__ = ["alone", "open", "place", "reading", "told", "writing"]
+
+_PATIENCE_SECONDS: Final = 30
+_AGAIN: Final = "Mend it and run again."
+
+
+def open(url: str) -> sa.Engine:
+    """Open the database, making its tables, or bringing older ones up to date, where needed.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL; an SQLite file and its folder are made where they are missing.
+
+    Returns
+    -------
+    sqlalchemy.Engine
+        To be used with :func:`reading` and :func:`writing`.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If the database cannot be reached, is of a newer version of this program, or holds tables
+        of ours that someone else made.
+    """
+    from serving.state import upgrade  # noqa: PLC0415 - it needs this module
+
+    with told():
+        engine = sa.create_engine(url)
+        if engine.dialect.name == "sqlite":
+            _make_folder(engine.url)
+            _prepare_sqlite(engine)
+        upgrade.to_newest(engine)
+    return engine
+
+
+@contextmanager
+def writing(engine: sa.Engine, *, consequence: str = _AGAIN) -> Iterator[sa.Connection]:
+    """Open a transaction that writes: all of it is there afterwards, or none.
+
+    ``consequence`` ends the sentence where the database refuses.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If the database refuses, or another writer held it for half a minute.
+    """
+    with told(consequence), engine.execution_options(writes=True).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that only reads: what it sees is of one moment on SQLite.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If the database refuses.
+    """
+    with told(), engine.connect() as connection:
+        yield connection
+
+
+def alone(connection: sa.Connection, name: str) -> None:
+    """Wait until nobody else is at this named work, for the rest of the transaction.
+
+    An SQLite writer is alone already.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(zlib.crc32(name.encode()))))
+
+
+def place(url: str) -> str:
+    """Say where the database is, without the password."""
+    return sa.make_url(url).render_as_string(hide_password=True)
+
+
+@contextmanager
+def told(consequence: str = _AGAIN) -> Iterator[None]:
+    """Turn a database's complaint into one sentence.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        In its place.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        first = str(error.orig).strip().partition("\n")[0]
+        raise DeliveryError(f"the CRM database refused: {first}; {consequence}") from error
+    except (NoSuchModuleError, ModuleNotFoundError, sa.exc.ArgumentError) as error:
+        raise DeliveryError(
+            f"crm.url names a database we have no driver for ({error}); for PostgreSQL:"
+            " pip install '.[postgres]'."
+        ) from error
+
+
+def _make_folder(url: sa.URL) -> None:
+    """SQLite makes its file, but not the folder of it; what cannot be made, it tells itself."""
+    file = url.database or ":memory:"
+    if not file.startswith((":", "file:")):
+        with suppress(OSError):
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    sa.event.listen(engine, "connect", _patient)
+    sa.event.listen(engine, "begin", _begin)
+    # Where it is locked or read-only just now, its present journal is as safe, only slower.
+    with closing(engine.raw_connection()) as raw, suppress(sqlite3.OperationalError):
+        raw.cursor().execute("PRAGMA journal_mode = WAL")
+
+
+def _patient(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
+    connection.isolation_level = None  # the driver would begin too late, and never for DDL
+    connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_SECONDS * 1000}")
+    connection.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,113 @@
+"""The lists as they were written: what `expansion show`, the digest and the next list read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from serving.state.database import reading
+from serving.state.schema import RUNS, SCORES, WORKED
+
+__all__ = ["account", "before", "last_run", "listed", "newest", "past", "worked"]
+
+_NEWEST: Final = sa.select(sa.func.max(RUNS.c.as_of))
+# What the next list says a change against.
+_COMPARED: Final = {
+    "account_id": pl.String,
+    "as_of": pl.Date,
+    "rank": pl.Int64,
+    "probability": pl.Float64,
+    "tier": pl.Int64,
+    "limit": pl.String,
+    "readiness_date": pl.Date,
+}
+
+
+def newest(engine: sa.Engine) -> date | None:
+    """As-of of the list that is in force, or None before the first run."""
+    with reading(engine) as connection:
+        found: date | None = connection.scalar(_NEWEST)
+    return found
+
+
+def listed(engine: sa.Engine, as_of: date | None = None) -> list[dict[str, Any]]:
+    """Every account on a list, by rank; on the list in force where no as-of is given."""
+    query = sa.select(SCORES).where(SCORES.c.rank.is_not(None), SCORES.c.as_of == _of(as_of))
+    return _rows(engine, query.order_by(SCORES.c.rank))
+
+
+def account(engine: sa.Engine, name: str) -> dict[str, Any] | None:
+    """One account in full on the list in force, by its id or its name, or None.
+
+    One that is not on the list has no figures, but the reason in ``note``.
+    """
+    by_id, by_name = SCORES.c.account_id == name, SCORES.c.name == name
+    any_case = sa.func.lower(SCORES.c.name) == name.lower()
+    # A name may be another account's id, and SQLite lowers A to Z only.
+    closest = sa.case((by_id, 0), (by_name, 1), else_=2)
+    query = (
+        sa.select(SCORES)
+        .where(SCORES.c.as_of == _of(None), sa.or_(by_id, by_name, any_case))
+        .order_by(closest, SCORES.c.account_id)
+        .limit(1)
+    )
+    found = _rows(engine, query)
+    return found[0] if found else None
+
+
+def past(engine: sa.Engine, account_id: str) -> list[dict[str, Any]]:
+    """Rank and probability of an account on every list it was on, oldest first."""
+    query = (
+        sa.select(SCORES.c.as_of, SCORES.c.rank, SCORES.c.probability)
+        .where(SCORES.c.account_id == account_id, SCORES.c.rank.is_not(None))
+        .order_by(SCORES.c.as_of)
+    )
+    return _rows(engine, query)
+
+
+def before(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
+    """Give the last list before an as-of, for what has changed since; None where there is none.
+
+    Returns
+    -------
+    polars.DataFrame or None
+        ``account_id``, ``as_of``, ``rank``, ``probability``, ``tier``, ``limit``,
+        ``readiness_date`` of every account that was on it.
+    """
+    columns = [SCORES.c[name] for name in _COMPARED]
+    last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
+    query = sa.select(*columns).where(SCORES.c.as_of == last, SCORES.c.rank.is_not(None))
+    rows = _rows(engine, query.order_by(SCORES.c.rank))
+    return pl.DataFrame(rows, schema=_COMPARED) if rows else None
+
+
+def worked(engine: sa.Engine, as_of: date, *, days: int) -> Mapping[str, date]:
+    """Account → the last day that a human dealt with it, of so many days before an as-of."""
+    query = (
+        sa.select(WORKED.c.account_id, sa.func.max(WORKED.c.worked_on).label("day"))
+        .where(WORKED.c.worked_on < as_of, WORKED.c.worked_on >= as_of - timedelta(days=days))
+        .group_by(WORKED.c.account_id)
+    )
+    return {row["account_id"]: row["day"] for row in _rows(engine, query)}
+
+
+def last_run(engine: sa.Engine, as_of: date | None = None) -> dict[str, Any] | None:
+    """The record of the last run, of all or of one as-of; None where there was none."""
+    query = sa.select(RUNS).order_by(RUNS.c.id.desc()).limit(1)
+    if as_of is not None:
+        query = query.where(RUNS.c.as_of == as_of)
+    found = _rows(engine, query)
+    return found[0] if found else None
+
+
+def _of(as_of: date | None) -> Any:  # noqa: ANN401 - a day, or the query of one
+    return _NEWEST.scalar_subquery() if as_of is None else as_of
+
+
+def _rows(engine: sa.Engine, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    with reading(engine) as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
