@@ -14,9 +14,9 @@ MOTIONS: Final = {
     "seat add": "add seats: logistics, not persuasion; within two weeks",
     "volume upgrade": "plan or volume upgrade, within two weeks",
     "capabilities": "QBR or capabilities conversation",
-    "consolidate": "no ask: consolidate and look for new use cases",
-    "retain": "no ask: first keep them",
-    "rest": "no ask: worked of late, leave it to whoever is on it",
+    "consolidate": "no ask now, consolidate and look for new use cases",
+    "retain": "no ask now, first keep them",
+    "rest": "no ask now, worked of late: leave it to whoever is on it",
     "watch": "no rule of thumb fires; let the date and the reasons lead",
 }
 NO_ASK: Final = ("consolidate", "retain", "rest")

@@ -13,7 +13,7 @@ from features import panel
 from features.activity import Activity
 from features.panel import Panel
 from serving import cold
-from serving.lines import asking, changes, modelled, notes, ranking
+from serving.lines import asking, changes, dated, modelled, notes, ranking
 from serving.lines.capacity import Weekly, weekly
 from serving.record import age_days, record
 from training.registry import Registered
@@ -76,7 +76,8 @@ def score(
     settings : data.settings.Settings
         Eligibility, scoring, playbook, team, seats.
     before : polars.DataFrame, optional
-        The list before, to tell what has changed; see :func:`serving.lines.changes.of`.
+        The list before, to tell what has changed, and to keep the readiness dates that it named
+        at tier 1; see :func:`serving.lines.changes.of` for its columns.
     worked : mapping of str to datetime.date, optional
         Account → the last day on which a human dealt with it.
 
@@ -108,7 +109,10 @@ def score(
         as_of.date(),
         settings.playbook,
         horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
-    ).with_columns(note=notes.of(lines, built.snapshots, settings.scoring))
+    ).with_columns(
+        note=notes.of(lines, built.snapshots, settings.scoring),
+        readiness_date=dated.held(lines, before, as_of.date()),
+    )
     names = tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
     able = weekly(settings, tables.accounts.rows)
     ranked = ranking.ranked(

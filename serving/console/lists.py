@@ -1,20 +1,25 @@
-"""What a CSM reads in the terminal: the list, and one account in full."""
+"""What a CSM reads in the terminal: the list, and how it came about."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from serving.console.terminal import amount, out, share
+from serving.console.terminal import out
 
-__all__ = ["monday_list", "one_account", "scored", "talk_from"]
+__all__ = ["chance", "monday_list", "scored", "talk_from"]
 
-_NO_CHANCE = "not known"
+_NO_CHANCE: Final = "not known"
+_MARK: Final = "▸"
+_INDENT: Final = " " * 7
+_HEAD: Final = (
+    f"{'#':>5}  {'account':<24} {'CSM':<10} {'chance':>6}  {'80 % interval':<13}  {'talk from':<16}"
+    "  limit"
+)
 
 
 def monday_list(
@@ -24,34 +29,61 @@ def monday_list(
     *,
     horizon_days: int,
     basis: str = "",
+    capacity: str = "",
 ) -> None:
     """Print the list as a CSM reads it: a line per account, and why beneath it.
 
     ``basis`` says by what they are ranked; where that is no model that passed, it stands above.
+    ``capacity`` says how many accounts a CSM can work in a week; those within it are marked.
     """
     stated = not rows or rows[0]["probability"] is not None
     title = f"Who will expand within {horizon_days} days" if stated else "Whom to look at first"
     out.print(f"\n[bold]{title}, as of {as_of}[/bold]\n")
     if basis and not _plain(basis):
-        out.print(f"Ranked {basis}.\n", highlight=False, markup=False)
-    head = (
-        f"{'#':>3}  {'account':<24} {'chance':>6}  {'80 % interval':<13}  {'talk from':<16}  limit"
-    )
-    out.print(head, style="dim", highlight=False)
+        _say(f"Ranked {basis}.\n")
+    if any(row["this_week"] for row in rows):
+        _say(f"{_MARK} this week's{': ' if capacity else ''}{capacity}\n")
+    out.print(_HEAD, style="dim", highlight=False)
+    band = None
     for row in rows[:top]:
-        name = (row["name"] or row["account_id"])[:24]
-        interval = f"{row['low']:.0%} to {row['high']:.0%}" if stated else _NO_CHANCE
-        line = (
-            f"{row['rank']:>3}  {name:<24} {_chance(row):>6}  {interval:<13} "
-            f" {talk_from(row):<16}  {row['limit']}"
-        )
-        out.print(line, style="bold", highlight=False, markup=False)
-        for sentence in row["signals"] or ["Nothing stands out"]:
+        if row["band_told"] and row["band"] != band:
+            out.print(Text(f"{_INDENT}{row['band']}: {row['band_told']}", style="dim"))
+        band = row["band"]
+        out.print(_line(row), style="bold", highlight=False, markup=False)
+        for sentence in _beneath(row):
             # Padding keeps the indent where a narrow terminal breaks the line.
-            out.print(Padding(Text(sentence), (0, 0, 0, 5), expand=False))
+            out.print(Padding(Text(sentence), (0, 0, 0, len(_INDENT)), expand=False))
     if len(rows) > top:
-        out.print(f"     … and {len(rows) - top:,} more", style="dim", highlight=False)
+        out.print(f"{_INDENT}… and {len(rows) - top:,} more", style="dim", highlight=False)
     out.print()
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    name, csm = (row["name"] or row["account_id"])[:24], (row["csm"] or "nobody")[:10]
+    interval = _NO_CHANCE
+    if row["probability"] is not None:
+        interval = f"{row['low']:.0%} to {row['high']:.0%}"
+    limit = row["limit"] + (f", tier {row['tier']}" if row["tier"] else "")
+    return (
+        f"{_MARK if row['this_week'] else ' '} {row['rank']:>3}  {name:<24} {csm:<10}"
+        f" {chance(row):>6}  {interval:<13}  {talk_from(row):<16}  {limit}"
+    )
+
+
+def _beneath(row: Mapping[str, Any]) -> Iterator[str]:
+    """What to do, why, what speaks against it, what is new: a sentence each."""
+    against = list(row["holds_back"] or [])
+    if row["ask"] is False:
+        yield f"No ask. {against.pop(0)}"
+    elif row["motion"] != "watch" and row["buyer"]:
+        yield f"{row['motion'].capitalize()}, with the {row['buyer']}"
+    yield from row["signals"] or ["Nothing stands out"]
+    if against:
+        yield f"But: {against[0]}"
+    if row["changed"]:
+        yield f"News: {'. '.join(row['changed'])}"
+    if row["note"]:
+        yield f"Note: {row['note']}"
 
 
 def scored(record: Mapping[str, Any], *, dry_run: bool, where: str) -> None:
@@ -84,6 +116,11 @@ def scored(record: Mapping[str, Any], *, dry_run: bool, where: str) -> None:
     )
 
 
+def chance(row: Mapping[str, Any]) -> str:
+    """Say the probability in whole per cent, where there is one."""
+    return "–" if row["probability"] is None else f"{row['probability']:.0%}"
+
+
 def talk_from(row: Mapping[str, Any]) -> str:
     """Say the readiness date as a CSM would: a day, now, or none."""
     day = row["readiness_date"]
@@ -93,85 +130,10 @@ def talk_from(row: Mapping[str, Any]) -> str:
     return "now" if day <= row["as_of"] else f"{day.day} {day:%B}{year}"
 
 
-def one_account(
-    row: Mapping[str, Any],
-    past: Sequence[Mapping[str, Any]],
-    bands: Sequence[Mapping[str, Any]],
-    *,
-    horizon_days: int,
-    outreach: str,
-) -> None:
-    """Print one account in full; ``outreach`` says what its motion means."""
-    title = f"{row['name'] or row['account_id']} ({row['account_id']})"
-    out.print(title, style="bold", markup=False, highlight=False)
-    if row["rank"] is None:
-        out.print(f"not on the list of {row['as_of']}: {row['note']}")
-        return
-    used, sold = row["active_seats"], row["licensed_seats"]
-    by = f"model version {row['model']}" if row["model"].isdigit() else row["model"]
-    facts = {
-        "rank": f"{row['rank']}, as of {row['as_of']}, by {by}",
-        f"chance in {horizon_days} days": _NO_CHANCE,
-        "talk from": talk_from(row),
-    }
-    if row["probability"] is not None:
-        facts |= {
-            f"chance in {horizon_days} days": (
-                f"{row['probability']:.1%} ({row['low']:.1%} – {row['high']:.1%})"
-            ),
-            "band": _band(row["band"], bands),
-            "chance in 180 days": f"{row['probability_180d']:.1%}",
-            "if it expands": f"{row['expected_date']}, most likely between"
-            f" {row['expected_early']} and {row['expected_late']}",
-            "expected ARR": amount(row["expected_arr"]),
-            "chance to leave": share(row["churn_probability"]),
-        }
-    facts |= {
-        "seats": f"{used} active" + (f" of {sold}" if sold is not None else "; none are sold"),
-        "limit": row["limit"],
-        "tier": "none" if row["tier"] is None else row["tier"],
-        "motion": f"{row['motion']}: {outreach}",
-    }
-    table = Table(show_header=False, box=None)
-    for name, value in facts.items():
-        table.add_row(name, str(value))
-    out.print(table)
-    out.print("\nWhy")
-    for sentence in row["signals"] or ["Nothing stands out"]:
-        out.print(f"  • {sentence}", highlight=False, markup=False)
-    if row["margin"] is not None:
-        _contributions(row)
-    if len(past) > 1:
-        steps = ", ".join(f"{p['as_of']}: {_chance(p)} (#{p['rank']})" for p in past[-6:])
-        out.print(f"\nBefore: {steps}", highlight=False)
-
-
 def _plain(basis: str) -> bool:
     """Whether it is the usual case, of which a CSM need not be told."""
     return basis.startswith("by model version") and "," not in basis
 
 
-def _chance(row: Mapping[str, Any]) -> str:
-    return "–" if row["probability"] is None else f"{row['probability']:.0%}"
-
-
-def _band(band: str, bands: Sequence[Mapping[str, Any]]) -> str:
-    """Say what became of accounts in the same band, where that was seen."""
-    seen = next((each for each in bands if each["band"] == band), None)
-    if seen is None:
-        return f"{band}; none was seen in it before"
-    return (
-        f"{band}; of {seen['snapshots']:,} such in the past {seen['value']:.1%} expanded"
-        f" ({share(seen['low'])} – {share(seen['high'])})"
-    )
-
-
-def _contributions(row: Mapping[str, Any]) -> None:
-    parts = sorted(row["contributions"].items(), key=lambda part: -abs(part[1]))
-    table = Table("signal", "log-odds", title="What moved the number", title_justify="left")
-    table.add_row("starting point, horizon included", f"{row['base']:+.2f}")
-    for name, value in parts[:8]:
-        table.add_row(name.replace("_", " "), f"{value:+.2f}")
-    table.add_row("all other signals", f"{sum(value for _, value in parts[8:]):+.2f}")
-    table.add_row("[bold]sum, before calibration", f"[bold]{row['margin']:+.2f}")
-    out.print(table)
+def _say(text: str) -> None:
+    out.print(text, highlight=False, markup=False)

@@ -5,12 +5,12 @@ from typing import Final
 
 import polars as pl
 
-from serving.lines.phrases import ago, day, percent, said
+from serving.lines.phrases import ago, day, hundredths, percent, said
 
 __all__ = ["COLUMNS", "of"]
 
 COLUMNS: Final = ("rank", "probability", "tier", "limit", "readiness_date", "as_of")
-_CHANCE: Final = 0.05  # a smaller step is no news
+_CHANCE: Final = 5  # whole per cent, as they are shown; a smaller step is no news
 _DAYS: Final = 7
 _MOST: Final = 2
 _LIMITS: Final = ("seats", "usage")
@@ -80,9 +80,9 @@ def _limit() -> pl.Expr:
 
 
 def _chance(as_of: date) -> pl.Expr:
-    now, then = pl.col("probability"), pl.col("probability_then")
+    now, then = (hundredths(pl.col(name)) for name in ("probability", "probability_then"))
     days = (pl.lit(as_of) - pl.col("as_of_then")).dt.total_days()
-    parts = {"before": percent(then), "ago": ago(days)}
+    parts = {"before": percent(pl.col("probability_then")), "ago": ago(days)}
     return (
         pl.when(now - then >= _CHANCE)
         .then(said("chance up", **parts))

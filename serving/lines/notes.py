@@ -46,6 +46,8 @@ def of(lines: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring) -> pl.Serie
         .then(said("no revenue"))
         .when(pl.col("tenure_days") < rules.thin_days)
         .then(said("new customer", days=counted(pl.col("tenure_days"), "day")))
+        .when((pl.col("events_30d") == 0) & pl.lit(rules.thin_events > 0))
+        .then(said("no use"))
         .when(pl.col("events_30d") < rules.thin_events)
         .then(said("little use", events=counted(pl.col("events_30d"), "event")))
         .when(missing >= rules.thin_share * asked)

@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["PHRASES", "ago", "counted", "day", "percent", "said", "whole"]
+__all__ = ["PHRASES", "ago", "counted", "day", "hundredths", "percent", "said", "whole"]
 
 PHRASES: Final = {
     # why no ask is made
@@ -30,6 +30,7 @@ PHRASES: Final = {
     "date gone": "No specific readiness date any more",
     # why a number rests on little
     "new customer": "A customer for {days} only: little history behind this line",
+    "no use": "No event in the last 30 days: little to go by",
     "little use": "Only {events} in the last 30 days: little to go by",
     "gaps": "{missing} of {asked} features are not known of this account",
     "no revenue": "No revenue on file: listed after all that have it",
@@ -82,7 +83,12 @@ def counted(value: pl.Expr, noun: str) -> pl.Expr:
 
 def percent(value: pl.Expr) -> pl.Expr:
     """Write a share in whole per cent, as the list does."""
-    return pl.format("{}%", (value * 100).round(0).cast(pl.Int64))
+    return pl.format("{}%", hundredths(value))
+
+
+def hundredths(value: pl.Expr) -> pl.Expr:
+    """Round a share to whole per cent, to the even one where it lies between two."""
+    return (value * 100).round(0, mode="half_to_even").cast(pl.Int64)
 
 
 def day(value: pl.Expr, as_of: date) -> pl.Expr:

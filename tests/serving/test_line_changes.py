@@ -1,0 +1,219 @@
+"""What is new at an account is told as it was worked out by hand, and only where it is news."""
+
+import calendar
+import re
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.lines import changes, dated
+
+AS_OF = date(2026, 6, 1)
+MONTHS = "|".join(calendar.month_name[1:])
+LINE: dict[str, Any] = {
+    "account_id": "acme",
+    "rank": 1,
+    "probability": 0.3,
+    "tier": None,
+    "limit": "none",
+    "readiness_date": None,
+    "as_of": AS_OF,
+}
+SCHEMA = {
+    "account_id": pl.String,
+    "rank": pl.Int64,
+    "probability": pl.Float64,
+    "tier": pl.Int64,
+    "limit": pl.String,
+    "readiness_date": pl.Date,
+    "as_of": pl.Date,
+}
+
+
+def frame(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame([LINE | row for row in rows], schema=SCHEMA)
+
+
+def told(now: dict[str, Any], then: dict[str, Any], days: int = 7) -> list[str]:
+    before = frame({"as_of": AS_OF - timedelta(days=days)} | then)
+    (found,) = changes.of(frame(now), before, AS_OF).to_list()
+    return list(found)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "news"),
+    [
+        ({}, {}, []),
+        ({"rank": 7}, {"rank": 90}, []),  # the others' doing as much as its own
+        ({"probability": 0.39}, {"probability": 0.34}, ["Chance up from 34% a week ago"]),
+        ({"probability": 0.38}, {"probability": 0.34}, []),
+        ({"probability": 0.1}, {"probability": 0.34}, ["Chance down from 34% a week ago"]),
+        ({"probability": 0.1}, {"probability": None}, []),
+        ({"tier": 1}, {"tier": None}, ["Now tier 1"]),
+        ({"tier": 1}, {"tier": 2}, ["Now tier 1, was 2"]),
+        ({"tier": None}, {"tier": 1}, ["No longer tier 1"]),
+        ({"limit": "seats"}, {}, ["Now running into its seats"]),
+        ({"limit": "usage"}, {"limit": "seats"}, ["Now running into its usage limit"]),
+        ({"limit": "plan"}, {"limit": "none"}, []),
+        ({"limit": "none"}, {"limit": "seats"}, []),
+        ({"limit": "seats", "tier": 1}, {}, ["Now tier 1"]),
+        ({}, {"rank": None}, ["New on the list"]),
+        ({"tier": 1, "probability": 0.9}, {"account_id": "other"}, ["New on the list"]),
+    ],
+)
+def test_news_is_told_as_worked_out_by_hand(
+    now: dict[str, Any], then: dict[str, Any], news: list[str]
+) -> None:
+    assert told(now, then) == news
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "news"),
+    [
+        (date(2026, 6, 10), date(2026, 6, 3), ["Readiness date moved from 3 June to 10 June"]),
+        (date(2026, 6, 9), date(2026, 6, 3), []),
+        (date(2026, 6, 3), date(2026, 6, 10), ["Readiness date moved from 10 June to 3 June"]),
+        (date(2026, 6, 10), date(2026, 5, 20), ["Readiness date moved from now to 10 June"]),
+        (AS_OF, date(2026, 5, 20), []),
+        (AS_OF, date(2026, 6, 20), ["Readiness date moved from 20 June to now"]),
+        (date(2027, 1, 2), AS_OF, ["Readiness date moved from now to 2 January 2027"]),
+        (date(2026, 6, 20), None, ["Readiness date named: 20 June"]),
+        (None, date(2026, 6, 20), ["No specific readiness date any more"]),
+    ],
+)
+def test_a_date_that_moved_is_told_without_a_day_that_has_passed(
+    now: date | None, then: date | None, news: list[str]
+) -> None:
+    assert told({"readiness_date": now}, {"readiness_date": then}) == news
+
+
+@pytest.mark.parametrize(
+    ("days", "when"),
+    [
+        (1, "yesterday"),
+        (6, "6 days ago"),
+        (7, "a week ago"),
+        (14, "2 weeks ago"),
+        (30, "30 days ago"),
+        (63, "63 days ago"),
+    ],
+)
+def test_the_distance_in_time_is_the_true_one(days: int, when: str) -> None:
+    assert told({"probability": 0.5}, {}, days) == [f"Chance up from 30% {when}"]
+
+
+def test_the_first_list_has_no_news() -> None:
+    nothing = frame().clear()
+
+    assert changes.of(frame({}, {}), None, AS_OF).to_list() == [[], []]
+    assert changes.of(frame({}, {}), nothing, AS_OF).to_list() == [[], []]
+    assert changes.of(nothing, None, AS_OF).dtype == pl.List(pl.String)
+
+
+def test_a_list_that_is_not_from_before_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a list from before 2026-06-01"):
+        changes.of(frame({}), frame({"as_of": AS_OF}), AS_OF)
+
+
+days_around = st.none() | st.integers(-30, 250).map(lambda days: AS_OF + timedelta(days=days))
+
+
+@st.composite
+def lines(draw: st.DrawFn, *, before: bool) -> dict[str, Any]:
+    ready = draw(days_around)
+    return {
+        "account_id": draw(st.sampled_from("abcdef")),
+        "rank": draw(st.integers(1, 9) | (st.none() if before else st.integers(1, 9))),
+        "probability": draw(st.none() | st.floats(0, 1)),
+        "tier": draw(st.sampled_from([None, 1, 2])),
+        "limit": draw(st.sampled_from(["seats", "usage", "plan", "none"])),
+        "readiness_date": ready if before or ready is None else max(ready, AS_OF),
+    }
+
+
+def by_account(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({row["account_id"]: row for row in found}.values())
+
+
+now_and_then = st.tuples(
+    st.lists(lines(before=False), min_size=1).map(by_account),
+    st.lists(lines(before=True), min_size=1).map(by_account),
+    st.integers(1, 400),
+)
+
+
+def slow(now: dict[str, Any], then: dict[str, Any] | None) -> set[str]:
+    """The kinds of news, by their first words, worked out one account at a time."""
+    if then is None or then["rank"] is None:
+        return {"New"}
+    news = {
+        "No longer": now["tier"] is None and then["tier"] is not None,
+        "Now tier": now["tier"] is not None and now["tier"] != then["tier"],
+        "Now running": now["tier"] == then["tier"]
+        and now["limit"] != then["limit"]
+        and now["limit"] in {"seats", "usage"},
+    }
+    if None not in {now["probability"], then["probability"]}:
+        points = round(now["probability"] * 100) - round(then["probability"] * 100)
+        news |= {"Chance up": points >= 5, "Chance down": points <= -5}
+    ready, was = now["readiness_date"], then["readiness_date"]
+    news |= {"Readiness date named": was is None is not ready}
+    news |= {"No specific": ready is None is not was}
+    if None not in {ready, was}:
+        news["Readiness date moved"] = abs((ready - max(was, AS_OF)).days) >= 7
+    return {kind for kind, holds in news.items() if holds}
+
+
+@given(now_and_then)
+def test_news_agrees_with_a_slow_version_and_is_never_more_than_two(
+    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int],
+) -> None:
+    now, then, days = drawn
+    before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
+
+    found = changes.of(frame(*now), before, AS_OF).to_list()
+
+    past = {row["account_id"]: row for row in then}
+    for row, sentences in zip(now, found, strict=True):
+        expected = slow(row, past.get(row["account_id"]))
+        assert len(sentences) == min(len(expected), 2)
+        assert all(any(each.startswith(kind) for kind in expected) for each in sentences)
+
+
+@given(now_and_then)
+def test_no_news_shows_a_gap_or_a_day_that_has_passed(
+    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int],
+) -> None:
+    now, then, days = drawn
+    before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
+
+    for sentence in chain.from_iterable(changes.of(frame(*now), before, AS_OF).to_list()):
+        assert not re.search(r"nan|None|null|inf|\b1 (days|weeks)\b|-\d", sentence)
+        for day, year in re.findall(rf"(\d+ (?:{MONTHS}))( \d{{4}})?", sentence):
+            told = datetime.strptime(day + (year or " 2026"), "%d %B %Y").replace(tzinfo=UTC)
+            assert told.date() > AS_OF
+
+
+@given(now_and_then)
+def test_a_date_named_at_tier_1_does_not_recede_while_tier_1_lasts(
+    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int],
+) -> None:
+    now, then, days = drawn
+    before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
+    past = {row["account_id"]: row for row in then}
+
+    found = dated.held(frame(*now), before, AS_OF).to_list()
+
+    for row, ready in zip(now, found, strict=True):
+        was = past.get(row["account_id"], {"tier": None, "readiness_date": None})
+        named = was["readiness_date"] if was["tier"] == row["tier"] == 1 else None
+        if named is None:
+            assert ready == row["readiness_date"]
+        else:
+            assert ready == min(filter(None, [row["readiness_date"], max(named, AS_OF)]))
+        assert ready is None or ready >= AS_OF
