@@ -51,6 +51,7 @@ DOORS = {
         "serving/state/migrations/versions/v0002_delivery.py",
         "serving/state/schema.py",
         "serving/outbox/acknowledged.py",
+        "serving/outbox/batch.py",
         "serving/outbox/lease.py",
         "serving/outbox/pending.py",
         "serving/outbox/sender.py",
