@@ -27,6 +27,7 @@ __all__ = [
     "Query",
     "Registry",
     "Roles",
+    "Salesforce",
     "Scoring",
     "Seats",
     "Section",
@@ -372,10 +373,65 @@ class Odoo(Section):
     timeout_seconds: float = Field(60.0, gt=0, le=600, description="For one answer of Odoo's.")
 
 
+class Salesforce(Section):
+    """Salesforce: see serving/crm/SALESFORCE.md."""
+
+    instance_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#@]+$",
+        description="The org's own address (My Domain), e.g. https://acme.my.salesforce.com.",
+    )
+    client_id: SecretStr | None = Field(
+        None, description='Consumer key of the connected app: "${SALESFORCE_CLIENT_ID}".'
+    )
+    client_secret: SecretStr | None = Field(
+        None, description='Its consumer secret: "${SALESFORCE_CLIENT_SECRET}".'
+    )
+    access_token: SecretStr | None = Field(
+        None, description='In place of both, a token fetched elsewhere: "${SALESFORCE_TOKEN}".'
+    )
+    api_version: str = Field("62.0", pattern=r"^\d\d\.0$", description="Of the REST API.")
+    match: str = Field(
+        "Expansion_Account_Id__c",
+        pattern=r"^[A-Za-z]\w*$",
+        description="Account's field that holds account_id; accounts.crm_id goes first.",
+    )
+    make_accounts: bool = Field(
+        False, description="An account that no record matches gets a record of its own."
+    )
+    type: str = Field(
+        "Expansion",
+        description="Type of our opportunities, and of those of humans that we adopt; empty: none.",
+    )
+    record_type: str | None = Field(
+        None, description="Developer name of their record type, which then decides in its place."
+    )
+    stage: str = Field(
+        "Prospecting", min_length=1, description="Stage in which an opportunity is made."
+    )
+    close_days: int = Field(
+        60, ge=1, le=720, description="It closes after so many days, where no date is expected."
+    )
+    task_status: str = Field("Not Started", min_length=1, description="In which a task is made.")
+    task_priority: str = Field("Normal", min_length=1, description="With which a task is made.")
+    fields: Mapping[Literal["account", "opportunity", "task"], Mapping[str, str]] = Field(
+        {}, description="Our name = Salesforce's field, by kind; an empty name leaves it out."
+    )
+    daily_share: float = Field(
+        0.5, gt=0, le=1, description="At this share of the org's requests of a day we stop."
+    )
+    rows_per_call: int = Field(200, ge=1, le=200, description="Records in one call.")
+    timeout_seconds: float = Field(
+        120.0, gt=0, le=600, description="For one answer of Salesforce's."
+    )
+
+
 class Crm(Section):
     """Where the list goes."""
 
-    name: Literal["sql", "odoo", "files"] = Field("sql", description="Which CRM to write to.")
+    name: Literal["sql", "odoo", "salesforce", "files"] = Field(
+        "sql", description="Which CRM to write to."
+    )
     url: str | None = Field(
         None, repr=False, description="SQLAlchemy URL; else crm.db in the state folder."
     )
@@ -385,6 +441,7 @@ class Crm(Section):
         " with `expansion crm send`. Not of the CRM in our own database.",
     )
     odoo: Odoo = Odoo()
+    salesforce: Salesforce = Salesforce()
     files: Files = Files()
 
 
