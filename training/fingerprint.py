@@ -59,7 +59,9 @@ def of(tables: sources.Tables, log: Activity) -> tuple[Fingerprint, ...]:
 @cache
 def code() -> dict[str, str]:
     """Name the code that trains: its version, and a digest of its sources, committed or not."""
-    files = sorted(file for floor in _FLOORS for file in (_ROOT / floor).rglob("*.py"))
+    local = _ROOT / "data" / "local"  # files, and whatever else a company keeps there
+    found = (file for floor in _FLOORS for file in (_ROOT / floor).rglob("*.py"))
+    files = sorted(file for file in found if local not in file.parents)
     texts = (f"{file.relative_to(_ROOT).as_posix()}\0{file.read_text('utf-8')}" for file in files)
     return {"version": version("expansion-propensity"), "sources": _digest(texts)}
 
