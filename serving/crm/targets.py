@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "named", "open_target"]
 
-NAMES: Final = ("sql", "odoo", "salesforce", "files")
+NAMES: Final = ("sql", "odoo", "hubspot", "salesforce", "files")
 
 
 def named(settings: Settings, name: str | None = None) -> str:
