@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-__all__ = ["FAMILIES", "Family", "Feature", "Signal"]
+__all__ = ["FAMILIES", "Family", "Feature"]
 
 Family = Literal[
     "seats",
@@ -38,7 +38,8 @@ class Feature:
         The value, over the columns of :func:`features.measures.at`; for peers over the other
         features and their quantiles (:func:`features.peers.quantiles`).
     signal : str
-        Features that tell one story share a signal; their contributions are added and told once.
+        Features that measure one thing share a signal; signals that tell of one thing share a story
+        (:data:`features.catalogue.STORIES`).
     window_days : int
         How far back the value looks. A window that starts before the log does is missing, not zero.
     seat_window : bool
@@ -66,19 +67,3 @@ class Feature:
     def reach_days(self, seat_window_days: int) -> int:
         """Days of log the value needs, given the length of the seat window."""
         return self.window_days + (seat_window_days if self.seat_window else 0)
-
-
-@dataclass(frozen=True)
-class Signal:
-    """The sentence in which features are told to a CSM.
-
-    Attributes
-    ----------
-    says : str
-        A Jinja template over the features; the words it may use are in ``training.signals``.
-    facts : tuple of str
-        The features without whose value there is nothing to tell.
-    """
-
-    says: str
-    facts: tuple[str, ...]

@@ -7,12 +7,12 @@ import polars as pl
 
 from data.settings import Playbook
 from serving import playbook
-from training.signals import sentence
+from training import wording
 
 __all__ = ["CALLED", "listed"]
 
 CALLED: Final = "tier rules"
-_TOLD: Final = ("seat_utilization", "usage_ratio")  # the facts behind the order
+_TOLD: Final = ("seats", "usage")  # the facts behind the order, which way they may speak
 _UNKNOWN: Final = {
     **dict.fromkeys(("probability", "low", "high", "probability_180d"), pl.Float64),
     **dict.fromkeys(("churn_probability", "expected_arr", "margin", "base"), pl.Float64),
@@ -69,8 +69,9 @@ def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Playbook) -> pl.Data
 
 
 def _sentences(snapshots: pl.DataFrame) -> pl.Series:
+    words = wording.default()
     told = [
-        [said for signal in _TOLD if (said := sentence(signal, facts))]
+        [words.tell(story, facts) or words.tell(story, facts, "holds") for story in _TOLD]
         for facts in snapshots.rows(named=True)
     ]
-    return pl.Series(told, dtype=pl.List(pl.String))
+    return pl.Series([list(filter(None, each)) for each in told], dtype=pl.List(pl.String))

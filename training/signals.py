@@ -1,28 +1,32 @@
 """Contributions to the shown number, told as the sentences a CSM reads.
 
-Features that tell one story share a signal; their exact TreeSHAP contributions are added, and the
-sentence says the facts behind it. The controls and the calendar never appear as what they are not:
-a signal is shown only when it pushed the number up.
+Features that measure one thing share a signal, and signals that tell of one thing a story; their
+exact TreeSHAP contributions are added. A story that pushed the number up is told as a reason, one
+that pushed it down as what holds back, each with the facts behind it: never a reason that reads as
+its opposite. What happens at an account is told before what it is. The controls never appear.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import islice
-from typing import Any
+from functools import cached_property
+from typing import Final
 
-import jinja2
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import NAMES, SIGNALS, by_name
-from training import frames
+from features.catalogue import NAMES, STORIES, STORY_OF, by_name
+from training import frames, wording
 from training.model import Propensity, Snapshots
 from training.simple import Simple
+from training.wording import Way, Wording
 
-__all__ = ["Explanation", "explain", "sentence"]
+__all__ = ["Explanation", "explain"]
+
+_AT_ONCE: Final = 10_000  # snapshots whose contributions are held at once, feature by feature
 
 Array = NDArray[np.float64]
+Told = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -33,23 +37,53 @@ class Explanation:
     ----------
     base : numpy.ndarray, shape (n,)
         Expected margin before anything is known of the account.
-    contributions : list of dict of str to float
-        Signal → contribution to the margin, largest first; with the base they add up to the margin.
+    signals : tuple of str
+        The columns of ``parts``.
+    parts : numpy.ndarray, shape (n, n_signals)
+        What each signal adds to the margin; with the base they add up to it.
     sentences : list of list of str
-        The signals that pushed the number up most, as sentences, most important first. A signal of
-        which nothing is known is not told, though its absence may have counted.
+        The stories that pushed the number up most, as sentences, most important first, what an
+        account is after what happens there. A story without a fact to tell is not told, though it
+        counted.
+    holds_back : list of list of str
+        The same of the stories that pushed it down most.
+    stories : list of list of str
+        The names of the stories that ``sentences`` tell.
     """
 
     base: Array
-    contributions: list[dict[str, float]]
-    sentences: list[list[str]]
+    signals: tuple[str, ...]
+    parts: Array
+    sentences: Told
+    holds_back: Told
+    stories: Told
 
     def __repr__(self) -> str:
-        kinds = len(self.contributions[0]) if self.contributions else 0
-        return f"Explanation(of {len(self.base):,} snapshots by {kinds} signals)"
+        return f"Explanation(of {len(self.base):,} snapshots by {len(self.signals)} signals)"
+
+    @cached_property
+    def contributions(self) -> list[dict[str, float]]:
+        """Signal → contribution to the margin of each snapshot, largest first."""
+        order = np.argsort(-self.parts, axis=1, kind="stable")
+        return [
+            {self.signals[place]: float(row[place]) for place in ranked}
+            for row, ranked in zip(self.parts, order, strict=True)
+        ]
+
+    def as_json(self) -> pl.Series:
+        """Signal → contribution of each snapshot, as JSON texts: for many snapshots at once."""
+        columns = {name: self.parts[:, place] for place, name in enumerate(self.signals)}
+        return pl.DataFrame(columns).select(it=pl.struct(pl.all()).struct.json_encode())["it"]
 
 
-def explain(model: Propensity | Simple, snapshots: Snapshots, *, most: int = 3) -> Explanation:
+def explain(
+    model: Propensity | Simple,
+    snapshots: Snapshots,
+    *,
+    most: int = 3,
+    most_back: int = 2,
+    words: Wording | None = None,
+) -> Explanation:
     """Explain the probability of each snapshot.
 
     Parameters
@@ -58,119 +92,81 @@ def explain(model: Propensity | Simple, snapshots: Snapshots, *, most: int = 3) 
         What scored them.
     snapshots : polars.DataFrame or pandas.DataFrame
         Rows of a :class:`features.panel.Panel`.
-    most : int
-        Sentences per snapshot, at most.
+    most, most_back : int
+        Sentences per snapshot, at most: of what pushed up, and of what holds back.
+    words : training.wording.Wording, optional
+        The company's own; by default those that come with the program.
 
     Returns
     -------
     Explanation
         In the order of the snapshots.
     """
-    parts, base = model.contributions(snapshots)
-    names = sorted({by_name[name].signal for name in model.inputs})
-    grouped = parts @ _membership(model.inputs, names)
-    order = np.argsort(-grouped, axis=1, kind="stable")
-    values = frames.taken(snapshots, NAMES).rows(named=True)
-    contributions, sentences = [], []
-    for row, ranked, facts in zip(grouped, order, values, strict=True):
-        contributions.append({names[i]: float(row[i]) for i in ranked})
-        rising = (sentence(names[i], facts) for i in ranked if row[i] > 0)
-        sentences.append(list(islice(filter(None, rising), most)))
-    return Explanation(base, contributions, sentences)
+    told = words or wording.default()
+    signals = tuple(sorted({by_name[name].signal for name in model.inputs}))
+    base, parts = _added(model, snapshots, signals)
+    stories = sorted({STORY_OF[name] for name in signals}, key=list(STORIES).index)
+    pushed = _grouped(parts, [STORY_OF[name] for name in signals], stories)
+    facts = frames.taken(snapshots, NAMES).fill_nan(None)
+    sentences, named = _Teller(stories, "raises", most, told)(pushed, facts)
+    holds_back, _ = _Teller(stories, "holds", most_back, told)(-pushed, facts)
+    return Explanation(base, signals, parts, sentences, holds_back, named)
 
 
-def sentence(signal: str, facts: Mapping[str, float | None]) -> str:
-    """Tell a signal with its numbers; the empty string where its facts are not known.
-
-    Parameters
-    ----------
-    signal : str
-        A key of :data:`features.catalogue.SIGNALS`.
-    facts : mapping of str to float or None
-        Feature name → value of the snapshot.
-
-    Examples
-    --------
-    >>> facts = {"active_seats": 41.0, "licensed_seats": 45.0, "active_seats_90d_ago": 27.0}
-    >>> sentence("seat_utilization", facts)
-    '41 of 45 seats active, up from 27 three months ago'
-    """
-    if any(facts[name] is None for name in SIGNALS[signal].facts):
-        return ""
-    text = _template(signal).render(facts).strip()
-    return text[0].upper() + text[1:] if text[:1].isalpha() else text
+def _added(
+    model: Propensity | Simple, snapshots: Snapshots, signals: Sequence[str]
+) -> tuple[Array, Array]:
+    """Base, and contributions added by signal, in pieces that memory does not feel."""
+    of = [by_name[name].signal for name in model.inputs]
+    if isinstance(model, Simple):  # its places are among all that are compared with each other
+        parts, base = model.contributions(snapshots)
+        return base, _grouped(parts, of, signals)
+    matrix = frames.taken(snapshots, model.inputs)
+    pieces = [
+        model.contributions(matrix.slice(start, _AT_ONCE))
+        for start in range(0, matrix.height, _AT_ONCE)
+    ]
+    base = np.concatenate([base for _, base in pieces])
+    return base, np.concatenate([_grouped(parts, of, signals) for parts, _ in pieces])
 
 
-def _membership(inputs: Sequence[str], signals: Sequence[str]) -> Array:
-    """A matrix that adds the contributions of each signal's features."""
-    matrix = np.zeros((len(inputs), len(signals)))
-    for row, name in enumerate(inputs):
-        matrix[row, signals.index(by_name[name].signal)] = 1.0
-    return matrix
+def _grouped(parts: Array, of: Sequence[str], groups: Sequence[str]) -> Array:
+    """Add the columns of each group, one after the other: the same bytes in pieces of any size."""
+    added = np.zeros((len(parts), len(groups)))
+    for column, group in enumerate(of):
+        added[:, groups.index(group)] += parts[:, column]
+    return added
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "an unknown number"
-    return f"{value:,.0f}" if abs(value) >= 9.95 else f"{value:.1f}".removesuffix(".0")
+@dataclass(frozen=True)
+class _Teller:
+    """Tells the stories that push one way."""
 
+    stories: list[str]
+    way: Way
+    most: int
+    words: Wording
 
-def _count(value: float | None, noun: str = "person") -> str:
-    if value is None:
-        return f"an unknown number of {_plural(noun)}"
-    shown = _number(value)
-    return f"{'no' if shown == '0' else shown} {noun if shown == '1' else _plural(noun)}"
+    def __call__(self, pushed: Array, facts: pl.DataFrame) -> tuple[Told, Told]:
+        """Give sentences and their stories for each row, down its ranks."""
+        late = np.array([STORIES[name].circumstance for name in self.stories])
+        order = np.lexsort((-pushed, np.broadcast_to(late, pushed.shape)), axis=1)
+        sentences: Told = [[] for _ in range(len(pushed))]
+        names: Told = [[] for _ in range(len(pushed))]
+        waiting = np.arange(len(pushed))
+        for rank in range(len(self.stories)):
+            for place in np.unique(order[waiting, rank]):
+                rows = waiting[(order[waiting, rank] == place) & (pushed[waiting, place] > 0)]
+                story = self.stories[place]
+                for row, text in zip(rows, self._told(story, rows, facts), strict=True):
+                    if text:
+                        sentences[row].append(text)
+                        names[row].append(story)
+            short = [len(sentences[row]) < self.most for row in waiting]
+            waiting = waiting[np.array(short, dtype=bool)]
+        return sentences, names
 
-
-def _plural(noun: str) -> str:
-    return {"person": "people"}.get(noun, f"{noun}s")
-
-
-def _percent(value: float | None) -> str:
-    return "an unknown share" if value is None else f"{value:.0%}"
-
-
-def _trend(now: float | None, before: float | None, when: str, show: Any = _number) -> str:  # noqa: ANN401
-    if now is None or before is None:
-        return ""
-    if show(now) == show(before):
-        return f", as {when}"
-    return f", {'up' if now > before else 'down'} from {show(before)} {when}"
-
-
-def _months(days: float | None) -> str:
-    if days is None:
-        return "an unknown time"
-    if days < 60:
-        return _count(days, "day")
-    return _count(days // 30.4375, "month") if days < 731 else _count(days // 365.25, "year")
-
-
-def _days_ago(days: float | None) -> str:
-    if days is None:
-        return "at an unknown time"
-    return "yesterday" if days <= 1 else f"{_count(days, 'day')} ago"
-
-
-def _times(count: float | None) -> str:
-    return {0.0: "never", 1.0: "once", 2.0: "twice"}.get(count or 0.0, f"{_number(count)} times")
-
-
-_WORDS = {
-    "n": _number,
-    "people": _count,
-    "percent": _percent,
-    "trend": _trend,
-    "trend_percent": lambda now, before, when: _trend(now, before, when, _percent),
-    "months": _months,
-    "days_ago": _days_ago,
-    "times": _times,
-}
-
-
-@cache
-def _template(signal: str) -> jinja2.Template:
-    # Plain text for a CRM field: a page that shows it escapes it there.
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
-    environment.globals.update(_WORDS)
-    return environment.from_string(SIGNALS[signal].says)
+    def _told(self, story: str, rows: NDArray[np.int64], facts: pl.DataFrame) -> list[str]:
+        names = self.words.facts(story, self.way)
+        asked = facts.select(names)[rows].rows() if names else [()] * len(rows)
+        return self.words.told(story, self.way, asked)

@@ -1,4 +1,4 @@
-"""Every feature, one module per family, in reading order; and the sentence of each signal."""
+"""Every feature, one module per family, in reading order; and the stories they are told as."""
 
 from features.catalogue import (
     adoption,
@@ -12,9 +12,10 @@ from features.catalogue import (
     seats,
     usage,
 )
-from features.feature import Feature, Signal
+from features.catalogue.stories import STORIES, STORY_OF, Story
+from features.feature import Feature
 
-__all__ = ["FEATURES", "NAMES", "SIGNALS", "by_name"]
+__all__ = ["FEATURES", "NAMES", "STORIES", "STORY_OF", "Story", "by_name"]
 
 _MODULES = (
     seats,
@@ -31,7 +32,4 @@ _MODULES = (
 
 FEATURES: tuple[Feature, ...] = tuple(f for module in _MODULES for f in module.FEATURES)
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-SIGNALS: dict[str, Signal] = {
-    key: signal for module in _MODULES for key, signal in module.SIGNALS.items()
-}
 by_name: dict[str, Feature] = {feature.name: feature for feature in FEATURES}

@@ -4,47 +4,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from features.feature import Feature, Signal
-
-SIGNALS = {
-    "adoption": Signal(
-        "{{ people(features_new_60d, 'feature') }} used for the first time in the last 60 days"
-        "{% if features_new_previous_60d is not none %}"
-        ", {{ n(features_new_previous_60d) }} in the 60 before{% endif %}",
-        facts=("features_new_60d",),
-    ),
-    "features_in_use": Signal(
-        "{{ people(features_30d, 'feature') }} in use"
-        "{{ trend(features_30d, features_90d_ago, 'three months ago') }}",
-        facts=("features_30d",),
-    ),
-    "first_uses": Signal(
-        "people who were there before tried {{ people(first_uses_established_60d, 'thing') }} for"
-        " the first time in the last 60 days"
-        "{% if first_uses_established_previous_60d is not none %}"
-        ", {{ n(first_uses_established_previous_60d) }} in the 60 before{% endif %}",
-        facts=("first_uses_established_60d",),
-    ),
-    "recent_people": Signal(
-        "people who joined in the last 60 days use {{ people(features_of_recent_users_60d,"
-        " 'feature') }}",
-        facts=("features_of_recent_users_60d",),
-    ),
-    "champion": Signal(
-        "the busiest user makes {{ percent(champion_share_90d) }} of the use",
-        facts=("champion_share_90d",),
-    ),
-    "spread": Signal(
-        "{{ people(features_spread_60d, 'feature') }} spread from the champion to others in the"
-        " last 60 days",
-        facts=("features_spread_60d",),
-    ),
-    "advanced": Signal(
-        "{{ people(advanced_users_new_60d) }} came to an advanced feature for the first time in the"
-        " last 60 days",
-        facts=("advanced_users_new_60d",),
-    ),
-}
+from features.feature import Feature
 
 
 def _count(name: str, value: pl.Expr, signal: str, window_days: int, direction: int = 0) -> Feature:

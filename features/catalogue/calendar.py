@@ -2,17 +2,7 @@
 
 import polars as pl
 
-from features.feature import Feature, Signal
-
-SIGNALS = {
-    "quarter_end": Signal(
-        "the quarter ends in {{ people(days_to_quarter_end, 'day') }}", ("days_to_quarter_end",)
-    ),
-    "year_end": Signal(
-        "the year ends in {{ people(days_to_year_end, 'day') }}", ("days_to_year_end",)
-    ),
-    "month": Signal("it is month {{ n(month_of_year) }} of the year", ("month_of_year",)),
-}
+from features.feature import Feature
 
 FEATURES = (
     Feature(

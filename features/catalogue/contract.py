@@ -2,32 +2,7 @@
 
 import polars as pl
 
-from features.feature import Feature, Signal
-
-SIGNALS = {
-    "tenure": Signal("a customer for {{ months(tenure_days) }}", facts=("tenure_days",)),
-    "mrr": Signal("{{ n(mrr) }} of recurring revenue a month", facts=("mrr",)),
-    "past_expansions": Signal(
-        "{% if expansions_so_far %}expanded {{ times(expansions_so_far) }} so far"
-        "{% if days_since_expansion is not none %}"
-        ", last {{ days_ago(days_since_expansion) }}{% endif %}"
-        "{% else %}has not expanded yet{% endif %}",
-        facts=("expansions_so_far",),
-    ),
-    "renewal": Signal(
-        "{% if days_to_renewal >= 0 %}renews in {{ people(days_to_renewal, 'day') }}"
-        "{% else %}the renewal date has passed{% endif %}",
-        facts=("days_to_renewal",),
-    ),
-    "ramp": Signal(
-        "a step to {{ percent(seats_ahead_share) }} of today's seats is already signed",
-        facts=("seats_ahead_share",),
-    ),
-    "plan": Signal("on plan number {{ n(plan_rank + 1) }} in the order of plans", ("plan_rank",)),
-    "contract_age": Signal(
-        "{{ months(contract_days) }} into the present terms", facts=("contract_days",)
-    ),
-}
+from features.feature import Feature
 
 
 def _contract(name: str, unit: str, value: pl.Expr, signal: str, **rest: object) -> Feature:

@@ -5,9 +5,7 @@ Kept so that anyone can see it; never given to the champion model, never shown a
 
 import polars as pl
 
-from features.feature import Feature, Signal
-
-SIGNALS: dict[str, Signal] = {}
+from features.feature import Feature
 
 
 def _control(

@@ -2,38 +2,7 @@
 
 import polars as pl
 
-from features.feature import Feature, Signal
-
-SIGNALS = {
-    "active_users": Signal(
-        "{{ people(active_users_30d) }} active in the last 30 days"
-        "{{ trend(active_users_30d, active_users_90d_ago, 'three months ago') }}",
-        facts=("active_users_30d",),
-    ),
-    "events": Signal(
-        "{{ people(events_30d, 'action') }} in the last 30 days"
-        "{{ trend(events_30d, events_90d_ago, 'three months ago') }}",
-        facts=("events_30d",),
-    ),
-    "active_days": Signal(
-        "an active user works in it on {{ people(active_days_per_user_30d, 'day') }} of 30",
-        facts=("active_days_per_user_30d",),
-    ),
-    "sessions": Signal(
-        "an active user opened it {{ times(sessions_per_user_30d) }} in the last 30 days"
-        "{{ trend(sessions_per_user_30d, sessions_per_user_90d_ago, 'three months ago') }}",
-        facts=("sessions_per_user_30d",),
-    ),
-    "stickiness": Signal(
-        "an active user came back in {{ percent(weekly_stickiness_30d) }} of the last four weeks",
-        facts=("weekly_stickiness_30d",),
-    ),
-    "power_users": Signal(
-        "{{ people(power_users_30d) }} on it at least 12 days of 30"
-        "{{ trend(power_users_30d, power_users_90d_ago, 'three months ago') }}",
-        facts=("power_users_30d",),
-    ),
-}
+from features.feature import Feature
 
 
 def _depth(

@@ -2,15 +2,7 @@
 
 import polars as pl
 
-from features.feature import Feature, Signal
-
-SIGNALS = {
-    "integrations": Signal(
-        "{{ people(integrations_30d, 'integration') }} in use"
-        "{{ trend(integrations_30d, integrations_90d_ago, 'three months ago') }}",
-        facts=("integrations_30d",),
-    ),
-}
+from features.feature import Feature
 
 
 def _integrations(name: str, value: pl.Expr, window_days: int, direction: int = 0) -> Feature:

@@ -2,20 +2,7 @@
 
 import polars as pl
 
-from features.feature import Feature, Signal
-
-SIGNALS = {
-    "departments": Signal(
-        "{{ people(departments_90d, 'department') }} active"
-        "{% if departments_new_90d %}, {{ n(departments_new_90d) }} of them new{% endif %}",
-        facts=("departments_90d",),
-    ),
-    "domains": Signal(
-        "{{ people(email_domains_90d, 'e-mail domain') }} active"
-        "{% if email_domains_new_90d %}, {{ n(email_domains_new_90d) }} of them new{% endif %}",
-        facts=("email_domains_90d",),
-    ),
-}
+from features.feature import Feature
 
 
 def _spread(name: str, unit: str, signal: str, needs: str, direction: int = 0) -> Feature:

@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from features.catalogue import FEATURES, SIGNALS
+from features.catalogue import FEATURES, STORIES, STORY_OF, sentences
 from features.feature import Feature
 
 __all__ = ["markdown", "rows"]
@@ -22,6 +22,7 @@ def rows() -> list[dict[str, object]]:
             "direction": feature.direction,
             "needs": feature.needs,
             "signal": feature.signal,
+            "story": STORY_OF.get(feature.signal),
         }
         for feature in FEATURES
     ]
@@ -41,8 +42,8 @@ def markdown() -> str:
         "*Looks back*: the days before the as-of that the value needs; a window that starts before"
         " the log does is missing. *Silence*: the value when nothing was seen. *Acts*: how it"
         " is expected to act, all else equal; `model.held` names those that the model is held to."
-        " *Signal*: the features that tell one story, and the sentence in which a CSM reads it"
-        " (below).\n",
+        " *Signal*: the features that measure one thing. Signals that tell of one thing share a"
+        " *story*: what a CSM reads as one sentence (below).\n",
     ]
     for family, members in groupby(FEATURES, key=lambda feature: feature.family):
         parts.append(f"## {family}\n")
@@ -50,9 +51,16 @@ def markdown() -> str:
         parts.append("|---|---|---|---|---|---|---|")
         parts += [_line(feature) for feature in members]
         parts.append("")
-    parts += ["## signals\n", "| signal | sentence (a Jinja template) |", "|---|---|"]
-    parts += [f"| {_words(name)} | `{signal.says}` |" for name, signal in SIGNALS.items()]
+    parts += ["## stories\n", "| story | signals | |", "|---|---|---|"]
+    parts += [_story(name) for name in STORIES]
+    parts += ["", "## sentences\n", "```toml", sentences.text().rstrip(), "```"]
     return "\n".join(parts) + "\n"
+
+
+def _story(name: str) -> str:
+    story = STORIES[name]
+    signals = ", ".join(map(_words, story.signals))
+    return f"| {name} | {signals} | {'what it is: told last' if story.circumstance else ''} |"
 
 
 def _words(signal: str) -> str:

@@ -4,15 +4,15 @@ from typing import Final
 
 from features import peers
 from features.catalogue import adoption, contract, depth, seats, usage
-from features.feature import Feature, Signal
+from features.feature import Feature
 
-_TOLD: Final = {
-    "seat_utilization": "more of its seats in use than at",
-    "new_users_per_seat_90d": "more new users for its seats than at",
-    "active_users_growth_90d": "active users grow faster than at",
-    "features_30d": "more features in use than at",
-    "usage_ratio": "more of its usage limit used than at",
-    "mrr_per_seat": "more paid for a seat than at",
+_NAMED: Final = {
+    "seat_utilization",
+    "new_users_per_seat_90d",
+    "active_users_growth_90d",
+    "features_30d",
+    "usage_ratio",
+    "mrr_per_seat",
 }
 _RANKED: Final = tuple(
     feature
@@ -23,18 +23,10 @@ _RANKED: Final = tuple(
         *usage.FEATURES,
         *contract.FEATURES,
     )
-    if feature.name in _TOLD
+    if feature.name in _NAMED
 )
 
 OF: Final = tuple(feature.name for feature in _RANKED)
-
-SIGNALS = {
-    f"{name}_among_peers": Signal(
-        f"{told} {{{{ percent({name}_among_peers) }}}} of the accounts of its plan and size",
-        facts=(f"{name}_among_peers",),
-    )
-    for name, told in _TOLD.items()
-}
 
 FEATURES = tuple(
     Feature(

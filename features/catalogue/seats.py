@@ -9,66 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from features.feature import Feature, Signal
-
-SIGNALS = {
-    "seat_utilization": Signal(
-        "{{ n(active_seats) }} of {{ people(licensed_seats, 'seat') }} active"
-        "{{ trend(active_seats, active_seats_90d_ago, 'three months ago') }}",
-        facts=("active_seats", "licensed_seats"),
-    ),
-    "seat_days_high": Signal(
-        "{% if seat_days_above_80_percent >= 90 %}above 80 % of the seats for at least 90 days"
-        "{% elif seat_days_above_80_percent %}above 80 % of the seats for"
-        " {{ people(seat_days_above_80_percent, 'day') }} in a row"
-        "{% else %}not above 80 % of the seats{% endif %}",
-        facts=("seat_days_above_80_percent",),
-    ),
-    "seat_agreement": Signal(
-        "{% if seat_agreement_60d > 0 %}seat use and new users are rising together"
-        "{% elif seat_agreement_60d < 0 %}seat use and new users are falling together"
-        "{% else %}seat use and new users do not move together{% endif %}",
-        facts=("seat_agreement_60d",),
-    ),
-    "headroom": Signal(
-        "{% if seat_headroom <= 0 %}no seat is free"
-        "{% else %}{{ people(seat_headroom, 'seat') }} free{% endif %}"
-        "{% if new_users_90d %}, and {{ people(new_users_90d) }} joined in three months{% endif %}",
-        facts=("seat_headroom",),
-    ),
-    "new_users": Signal(
-        "{{ people(new_users_30d) }} active for the first time in the last 30 days"
-        "{% if new_users_previous_30d is not none %}"
-        ", {{ n(new_users_previous_30d) }} in the 30 before{% endif %}",
-        facts=("new_users_30d",),
-    ),
-    "new_user_recency": Signal(
-        "the last new user came {{ days_ago(days_since_new_user) }}"
-        "{% if new_users_months_6m %}; somebody joined in {{ n(new_users_months_6m) }} of the last"
-        " six months{% endif %}",
-        facts=("days_since_new_user",),
-    ),
-    "people": Signal(
-        "{{ people(people_90d) }} used the product in the last 90 days"
-        "{% if licensed_seats %}, for {{ people(licensed_seats, 'seat') }}{% endif %}",
-        facts=("people_90d",),
-    ),
-    "rolling_off": Signal(
-        "{{ people(users_rolling_off) }} about to count as inactive", facts=("users_rolling_off",)
-    ),
-    "plateau": Signal(
-        "{% if plateau_months >= 3 %}seat use has stayed within a tenth for"
-        " {{ people(plateau_months, 'month') }}"
-        "{% else %}seat use has moved within the last three months{% endif %}",
-        facts=("plateau_months",),
-    ),
-    "licensed_seats": Signal(
-        "{{ people(licensed_seats, 'seat') }} licensed", facts=("licensed_seats",)
-    ),
-    "provisioned": Signal(
-        "{{ people(provisioned_users) }} set up as users", ("provisioned_users",)
-    ),
-}
+from features.feature import Feature
 
 _seats_feature: Callable[..., Feature] = partial(Feature, family="seats", needs="seats")
 _person_feature: Callable[..., Feature] = partial(Feature, family="seats", unit="people", silence=0)

@@ -2,50 +2,7 @@
 
 import polars as pl
 
-from features.feature import Feature, Signal
-
-SIGNALS = {
-    "usage_ratio": Signal(
-        "{{ percent(usage_ratio) }} of the monthly usage limit used"
-        "{{ trend_percent(usage_ratio, usage_ratio_90d_ago, 'three months ago') }}",
-        facts=("usage_ratio",),
-    ),
-    "api_volume": Signal(
-        "{{ people(api_calls_30d, 'API call') }} in the last 30 days"
-        "{{ trend(api_calls_30d, api_calls_previous_30d, 'the month before') }}",
-        facts=("api_calls_30d",),
-    ),
-    "usage_days_to_limit": Signal(
-        "{% if usage_days_to_limit == 0 %}the monthly usage limit is reached"
-        "{% elif usage_days_to_limit < 720 %}"
-        "at this pace the usage limit is reached in {{ people(usage_days_to_limit, 'day') }}"
-        "{% else %}usage is not heading for its limit{% endif %}",
-        facts=("usage_days_to_limit",),
-    ),
-    "usage_plateau": Signal(
-        "{% if usage_months_above_80_percent %}above 80 % of the usage limit for"
-        " {{ people(usage_months_above_80_percent, 'month') }} in a row"
-        "{% else %}below 80 % of the usage limit in the last month{% endif %}",
-        facts=("usage_months_above_80_percent",),
-    ),
-    "usage_spend": Signal(
-        "API calls for the same money are {{ percent(usage_per_mrr_change_90d|abs) }}"
-        " {% if usage_per_mrr_change_90d >= 0 %}above{% else %}below{% endif %} that of three"
-        " months ago",
-        facts=("usage_per_mrr_change_90d",),
-    ),
-    "events_spend": Signal(
-        "use for the same money is {{ percent(events_per_mrr_change_90d|abs) }}"
-        " {% if events_per_mrr_change_90d >= 0 %}above{% else %}below{% endif %} that of three"
-        " months ago",
-        facts=("events_per_mrr_change_90d",),
-    ),
-    "api_early": Signal(
-        "{% if api_in_first_90_days %}the API was in use within 90 days of joining"
-        "{% else %}the API was not in use within 90 days of joining{% endif %}",
-        facts=("api_in_first_90_days",),
-    ),
-}
+from features.feature import Feature
 
 _LIMIT = pl.when(pl.col("usage_limit") > 0).then("usage_limit")
 _FREE = _LIMIT - pl.col("api_calls_m0")

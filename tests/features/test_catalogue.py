@@ -5,19 +5,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import jinja2.meta
 import polars as pl
 import pytest
 
 from data import sources
 from data.settings import Settings, Tables
 from features import activity, panel
-from features.catalogue import FEATURES, NAMES, SIGNALS, by_name, page
+from features.catalogue import FEATURES, NAMES, STORIES, STORY_OF, by_name, page, sentences
 from features.feature import FAMILIES, Feature
 
 START = datetime(2023, 1, 1, tzinfo=UTC)
-SHOWN_BY = {"n", "people", "percent", "trend", "trend_percent", "months", "days_ago", "times"}
 TOLD = [feature for feature in FEATURES if feature.family != "controls"]
 # Days of log, on both sides of every reach in the catalogue.
 REACHES = sorted({feature.reach_days(30) for feature in FEATURES})
@@ -77,33 +74,22 @@ def test_a_feature_says_what_it_is(feature: Feature) -> None:
     assert feature.unit
 
 
-@pytest.mark.parametrize("feature", TOLD, ids=[feature.name for feature in TOLD])
-def test_a_feature_has_a_sentence(feature: Feature) -> None:
-    assert feature.signal in SIGNALS
+def test_every_signal_belongs_to_one_story_and_no_story_tells_of_a_signal_that_is_not() -> None:
+    told = [signal for story in STORIES.values() for signal in story.signals]
+
+    assert len(told) == len(set(told))
+    assert set(told) == set(STORY_OF) == {feature.signal for feature in TOLD}
 
 
-def test_a_sentence_speaks_of_features_and_nothing_else() -> None:
-    language = jinja2.Environment(autoescape=True)
-    spoken = {
-        name: jinja2.meta.find_undeclared_variables(language.parse(signal.says)) - SHOWN_BY
-        for name, signal in SIGNALS.items()
-    }
+def test_every_story_has_both_sentences_but_the_calendar_which_is_the_same_for_all() -> None:
+    tables = sentences.default()
 
-    unknown = {signal: names - set(NAMES) for signal, names in spoken.items()}
-
-    assert not {signal: names for signal, names in unknown.items() if names}
+    assert set(tables) - {"shared", "words"} == set(STORIES) - {"calendar"}
+    assert all(set(tables[name]) == {"raises", "holds"} for name in STORIES if name != "calendar")
 
 
-def test_a_sentence_is_told_only_when_a_fact_of_it_is_known() -> None:
-    assert all(signal.facts and set(signal.facts) <= set(NAMES) for signal in SIGNALS.values())
-
-
-def test_every_sentence_is_some_features_own() -> None:
-    assert set(SIGNALS) == {feature.signal for feature in TOLD}
-
-
-def test_a_control_has_no_sentence() -> None:
-    assert not {f.signal for f in FEATURES if f.family == "controls"} & set(SIGNALS)
+def test_a_control_has_no_story() -> None:
+    assert not {f.signal for f in FEATURES if f.family == "controls"} & set(STORY_OF)
 
 
 WINDOWED = [f for f in FEATURES if re.search(r"_\d+d", f.name) and f.family != "contract"]

@@ -102,7 +102,10 @@ def test_nothing_tells_of_itself_too() -> None:
 
     assert repr(model.Estimate(*[none] * 6)) == "Estimate(of no snapshot)"
     assert repr(readiness.Dates(*[none] * 4)) == "Dates(of no snapshot)"
-    assert repr(signals.Explanation(none, [], [])) == "Explanation(of 0 snapshots by 0 signals)"
+    assert (
+        repr(signals.Explanation(none, (), none, [], [], []))
+        == "Explanation(of 0 snapshots by 0 signals)"
+    )
 
 
 def test_settings_tell_what_is_set_and_no_password() -> None:

@@ -14,51 +14,24 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from data.simulator import pressure
 from data.simulator.company import day_number
-from features.catalogue import SIGNALS
+from features.catalogue import STORIES
 
 __all__ = ["drivers", "probability"]
 
 _RESAMPLES = 200
 _SEED = 7
 _MOST_DAYS = 30  # from an as-of to the expansion after it
-_PEOPLE = {
-    "seat_utilization",
-    "seat_days_high",
-    "seat_agreement",
-    "headroom",
-    "new_users",
-    "new_user_recency",
-    "people",
-    "provisioned",
-    "seat_utilization_among_peers",
-    "new_users_per_seat_90d_among_peers",
-}
-# The signals that tell of the pressure which the simulator says was the cause.
+_PEOPLE = {"seats", "newcomers"}
+# The stories that tell of the pressure which the simulator says was the cause.
 TELLS = {
     "seats filling up": _PEOPLE,
     "more people than seats": _PEOPLE,
-    "API calls nearing the limit": {
-        "api_volume",
-        "usage_ratio",
-        "usage_plateau",
-        "usage_days_to_limit",
-        "usage_ratio_among_peers",
-    },
-    "features outgrowing the plan": {
-        "features_in_use",
-        "adoption",
-        "first_uses",
-        "recent_people",
-        "spread",
-        "advanced",
-        "features_30d_among_peers",
-    },
-    "new departments": {"departments", "domains"},
+    "API calls nearing the limit": {"usage"},
+    "features outgrowing the plan": {"adoption"},
+    "new departments": {"departments"},
 }
-if unknown := set().union(*TELLS.values()) - set(SIGNALS):
-    raise KeyError(
-        f"the catalogue has no signal {', '.join(sorted(unknown))}: TELLS is out of date"
-    )
+if unknown := set().union(*TELLS.values()) - set(STORIES):
+    raise KeyError(f"the catalogue has no story {', '.join(sorted(unknown))}: TELLS is out of date")
 
 
 def probability(name: str, folder: Path) -> dict[str, Any]:

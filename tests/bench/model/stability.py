@@ -1,4 +1,4 @@
-"""What a week changes: the expected calendar date, and the first signals after a retrain."""
+"""What a week changes: the expected calendar date, and the stories told after a retrain."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -68,13 +68,13 @@ def _listed(fitted: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
     return snapshots.select(
         "account_id",
         "as_of",
-        signals=pl.Series(walks.first_signals(why, snapshots), dtype=pl.List(pl.String)),
+        signals=pl.Series(why.stories, dtype=pl.List(pl.String)),
         days=date_metrics.columns(expected)["median_days"],
     )
 
 
 def _agreement(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
-    """Mean Jaccard index of the first signals of each account; two empty lists agree."""
+    """Mean Jaccard index of the stories told of each account; two empty lists agree."""
     both = one.join(other, on="account_id", suffix="_other")
     pairs = zip(both["signals"].to_list(), both["signals_other"].to_list(), strict=True)
     index = [len(set(a) & set(b)) / len(set(a) | set(b)) if a or b else 1.0 for a, b in pairs]

@@ -14,9 +14,7 @@ from data.errors import HistoryError
 from training import evaluate, signals
 from training.model import Propensity
 
-__all__ = ["explanations", "figures", "first_signals", "predictions", "sums", "walk", "walked"]
-
-_TOLD = 3
+__all__ = ["explanations", "figures", "predictions", "sums", "walk", "walked"]
 
 
 def walk(name: str, folder: Path, *, smoke: bool, explained: bool) -> dict[str, Any]:
@@ -99,23 +97,12 @@ def figures(name: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def first_signals(why: signals.Explanation, snapshots: pl.DataFrame) -> list[list[str]]:
-    """The signals whose sentences are told, by name, most important first."""
-    return [
-        [signal for signal, part in parts.items() if part > 0 and signals.sentence(signal, facts)][
-            :_TOLD
-        ]
-        for parts, facts in zip(why.contributions, snapshots.rows(named=True), strict=True)
-    ]
-
-
 def _explained(fitted: Propensity, judged: pl.DataFrame) -> pl.DataFrame:
     why = signals.explain(fitted, judged)
-    parts = np.array([sum(each.values()) for each in why.contributions])
-    off = np.abs(why.base + parts - fitted.estimate(judged).margin)
+    off = np.abs(why.base + why.parts.sum(axis=1) - fitted.estimate(judged).margin)
     return judged.select(
         "account_id",
         "as_of",
-        signals=pl.Series(first_signals(why, judged), dtype=pl.List(pl.String)),
+        signals=pl.Series(why.stories, dtype=pl.List(pl.String)),
         off=pl.Series(off),
     )
