@@ -456,6 +456,18 @@ class Episodes(Section):
     )
 
 
+class Digest(Section):
+    """What a CSM is sent on Monday."""
+
+    accounts: int = Field(5, ge=1, le=10, description="So many accounts are told in full.")
+    link: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s<>\"]*\{account_id\}[^\s<>\"]*$",
+        max_length=500,
+        description="Where more about an account stands, with {account_id} in its place.",
+    )
+
+
 class Engine(Section):
     """Where the log is read: on this machine, or on a cluster."""
 

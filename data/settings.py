@@ -25,6 +25,7 @@ from data.sections import (
     Backtest,
     Columns,
     Crm,
+    Digest,
     Eligibility,
     Engine,
     Episodes,
@@ -49,6 +50,7 @@ __all__ = [
     "Buyers",
     "Columns",
     "Crm",
+    "Digest",
     "Eligibility",
     "Engine",
     "Episodes",
@@ -104,6 +106,7 @@ class Settings(Section):
     scoring: Scoring = Scoring()
     playbook: Playbook = Playbook()
     crm: Crm = Crm()
+    digest: Digest = Digest()
     episodes: Episodes = Episodes()
     registry: Registry = Registry()
     engine: Engine = Engine()

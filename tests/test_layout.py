@@ -43,6 +43,7 @@ DOORS = {
         "serving/outbox/delivery.py",
         "serving/outbox/kept.py",
         "serving/outbox/put.py",
+        "serving/digest/reading.py",
         "serving/state/database.py",
         "serving/state/entry.py",
         "serving/state/lists.py",

@@ -1,0 +1,117 @@
+"""The command that tells each CSM of the week's list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from data.errors import DeliveryError
+from serving.commands import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    import sqlalchemy as sa
+
+    from data.settings import Settings
+    from serving.digest.entries import Digest
+    from serving.digest.post import Format
+
+__all__ = ["digest"]
+
+
+@click.command()
+@options.config
+@click.option("--csm", help="Only for this one; by default for every CSM that the list names.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "html", "slack"]),
+    default="text",
+    show_default=True,
+    help="Plain text, the HTML body of an e-mail, or the JSON of a Slack message.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write a file per CSM into this folder, and an index.json.",
+)
+@options.as_json
+def digest(config: Path, csm: str | None, form: Format, out: Path | None, as_json: bool) -> None:
+    """Tell each CSM whom to talk to first, from the last list that was written.
+
+    Sends nothing: the files, or what is printed, are for whatever sends your mail or messages.
+
+    Example: expansion digest --format html --out digests
+    """
+    from serving import console, state
+    from serving.digest import post, reading, render
+
+    settings, now = options.opened(config)
+    engine = state.open(settings.crm_url)
+    as_of = reading.newest(engine)
+    if as_of is None:
+        raise DeliveryError("there is no list yet to tell of; run `expansion score` first.")
+    told = _digests(engine, settings, as_of, now.date(), csm)
+    if out is None and not as_json and form != "text" and len(told) > 1:
+        raise DeliveryError(
+            f"{len(told)} digests cannot be printed as one {form} document; name a folder with"
+            " --out, or one CSM with --csm."
+        )
+    files: Sequence[str | None] = post.put(told, out, form) if out else [None] * len(told)
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            {"csm": each.csm, "subject": render.subject(each), "accounts": len(each.entries)}
+            | ({"content": _value(each, form)} if file is None else {"file": file})
+            for each, file in zip(told, files, strict=True)
+        ]
+        console.emit({"as_of": as_of, "format": form, "digests": rows})
+    elif out is not None:
+        console.out.print(
+            f"{len(told)} {'digest' if len(told) == 1 else 'digests'} of {as_of} written to {out};"
+            f" {post.INDEX} names them.",
+            highlight=False,
+            markup=False,
+        )
+    else:
+        click.echo("\n\n".join(_printed(each, form) for each in told), nl=False)
+
+
+def _digests(
+    engine: sa.Engine, settings: Settings, as_of: date, today: date, csm: str | None
+) -> list[Digest]:
+    from serving.digest import entries, reading
+
+    told = entries.digests(
+        reading.lines(engine, as_of),
+        reading.before(engine, as_of),
+        as_of=as_of,
+        today=today,
+        horizon_days=settings.outcome.horizon_days,
+        basis=reading.basis(engine, as_of),
+        link=settings.digest.link,
+        accounts=settings.digest.accounts,
+    )
+    if csm is None:
+        return told
+    known = [each.csm for each in told if each.csm]
+    if csm not in known:
+        names = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
+        raise DeliveryError(f"the list names no CSM {csm!r}; it names {names or 'none'}.")
+    return [each for each in told if each.csm == csm]
+
+
+def _value(digest: Digest, form: Format) -> Any:  # noqa: ANN401 - a text, or a message of Slack's
+    from serving.digest import post, slack
+
+    return slack.message(digest) if form == "slack" else post.content(digest, form)
+
+
+def _printed(digest: Digest, form: Format) -> str:
+    from serving.digest import post, render
+
+    head = f"{render.subject(digest)}\n\n" if form == "text" else ""
+    return head + post.content(digest, form)
