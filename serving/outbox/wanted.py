@@ -82,7 +82,7 @@ def _as(field: Field, kind: pl.DataType, name: str) -> pl.Expr:
         value = value.cast(pl.Float64)
         return pl.when(value.is_finite()).then(value.round(field.digits)).alias(name)
     if field.type == "lines":
-        value = value.list.join("\n")
+        value = value.cast(pl.List(pl.String)).list.join("\n")
     if field.type in {"lines", "text", "day"}:
         value = value.cast(pl.String)
         return pl.when(value != "").then(value).alias(name)

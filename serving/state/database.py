@@ -47,10 +47,14 @@ def open(url: str) -> sa.Engine:
 
     with told():
         engine = sa.create_engine(url)
-        if engine.dialect.name == "sqlite":
-            _make_folder(engine.url)
-            _prepare_sqlite(engine)
-        upgrade.to_newest(engine)
+        try:
+            if engine.dialect.name == "sqlite":
+                _make_folder(engine.url)
+                _prepare_sqlite(engine)
+            upgrade.to_newest(engine)
+        except BaseException:
+            engine.dispose()
+            raise
     return engine
 
 
@@ -107,8 +111,8 @@ def told(consequence: str = _AGAIN) -> Iterator[None]:
     """
     try:
         yield
-    except DBAPIError as error:
-        first = str(error.orig).strip().partition("\n")[0]
+    except (DBAPIError, sqlite3.Error) as error:  # the pragmas go to the driver itself
+        first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
         raise DeliveryError(f"the CRM database refused: {first}; {consequence}") from error
     except (NoSuchModuleError, ModuleNotFoundError, sa.exc.ArgumentError) as error:
         raise DeliveryError(

@@ -1,16 +1,19 @@
 """Two companies at the command line: a simulated one that walks the whole road, and a tiny one."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
+from serving import state
 from serving.cli import main
 
 # Enough to learn from in seconds.
@@ -175,3 +178,27 @@ def tiny(tmp_path: Path) -> Tiny:
         ],
     )
     return company
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of its own, in a file and on a real PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'crm.db'}"
+        return
+    server = sa.make_url(request.getfixturevalue("postgres")).set(drivername="postgresql+psycopg")
+    name = f"crm_{uuid4().hex}"
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[sa.Engine]:
+    """That database with our tables in it."""
+    engine = state.open(database_url)
+    yield engine
+    engine.dispose()

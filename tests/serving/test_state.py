@@ -1,0 +1,404 @@
+"""The one database is brought up to date without loss, on SQLite and on a real PostgreSQL."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from data.errors import DeliveryError
+from serving import state
+from serving.crm.sql import Sql
+from serving.crm.tables import TABLES
+from serving.crm.target import Ref
+from serving.outbox.merge import decide
+from serving.state import database as door
+from serving.state import lists, upgrade
+from serving.state.schema import DELIVERED, METADATA, SCORES
+
+MONDAY = date(2025, 6, 2)
+OLD_LINE: dict[str, Any] = {
+    "rank": sa.Integer,
+    "name": sa.String,
+    "csm": sa.String,
+    "expansion_signal": sa.String,
+    "probability": sa.Float,
+    "low": sa.Float,
+    "high": sa.Float,
+    "band": sa.String,
+    "readiness_date": sa.Date,
+    "expected_date": sa.Date,
+    "expected_early": sa.Date,
+    "expected_late": sa.Date,
+    "probability_180d": sa.Float,
+    "expected_arr": sa.Float,
+    "churn_probability": sa.Float,
+    "limit": sa.String,
+    "tier": sa.Integer,
+    "motion": sa.String,
+    "signals": sa.JSON,
+    "active_seats": sa.Integer,
+    "licensed_seats": sa.Integer,
+    "seat_utilization": sa.Float,
+    "margin": sa.Float,
+    "base": sa.Float,
+    "contributions": sa.JSON,
+    "model": sa.String,
+    "note": sa.String,
+}
+ACME: dict[str, Any] = {
+    **dict.fromkeys(OLD_LINE),
+    "account_id": "acme",
+    "as_of": MONDAY,
+    "rank": 1,
+    "name": "Acme",
+    "csm": "Ada",
+    "probability": 0.681234,
+    "readiness_date": date(2025, 6, 16),
+    "tier": 1,
+    "signals": ["No seat is free", "3 people joined"],
+    "contributions": {"seat_utilization": 1.5},
+    "margin": -0.5,
+    "base": -2.0,
+    "model": "1",
+}
+GONE = {**dict.fromkeys(OLD_LINE), "account_id": "gone", "as_of": MONDAY, "note": "on trial"}
+
+
+def make_old(url: str) -> None:
+    """A database as it was made, and filled, before there were versions of it."""
+    tables = sa.MetaData()
+
+    def line() -> list[sa.Column[Any]]:
+        return [sa.Column(name, kind, nullable=True) for name, kind in OLD_LINE.items()]
+
+    runs = sa.Table(
+        "runs",
+        tables,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("as_of", sa.Date, nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("model", sa.String, nullable=False),
+        sa.Column("record", sa.JSON, nullable=False),
+    )
+    accounts = sa.Table(
+        "accounts",
+        tables,
+        sa.Column("account_id", sa.String, primary_key=True),
+        sa.Column("as_of", sa.Date, nullable=False, index=True),
+        *line(),
+    )
+    scores = sa.Table(
+        "scores",
+        tables,
+        sa.Column("account_id", sa.String, primary_key=True),
+        sa.Column("as_of", sa.Date, primary_key=True),
+        *line(),
+    )
+    engine = sa.create_engine(url)
+    tables.create_all(engine)
+    with engine.begin() as connection:
+        finished = datetime(2025, 6, 2, 6, tzinfo=UTC)
+        row = {"as_of": MONDAY, "finished_at": finished, "model": "1", "record": {"listed": 1}}
+        connection.execute(sa.insert(runs), row)
+        connection.execute(sa.insert(accounts), [ACME, GONE])
+        connection.execute(sa.insert(scores), [ACME])
+    engine.dispose()
+
+
+def differences(engine: sa.Engine) -> list[Any]:
+    """What a migration would still have to change, by Alembic's own comparison."""
+    assert set(TABLES.values()) <= set(METADATA.tables.values())
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"compare_type": True, "version_table": upgrade.VERSION_TABLE},
+        )
+        return list(compare_metadata(context, METADATA))
+
+
+def test_a_new_database_has_the_tables_that_the_code_describes(database: sa.Engine) -> None:
+    assert differences(database) == []
+
+
+def test_an_old_database_gets_the_same_tables(database_url: str) -> None:
+    make_old(database_url)
+
+    engine = state.open(database_url)
+
+    assert differences(engine) == []
+    engine.dispose()
+
+
+def test_nothing_that_an_old_database_holds_is_lost(database_url: str) -> None:
+    make_old(database_url)
+
+    engine = state.open(database_url)
+
+    (listed,) = lists.listed(engine)
+    assert {name: listed[name] for name in ACME} == ACME
+    gone = lists.account(engine, "gone")
+    assert gone is not None
+    assert (gone["rank"], gone["note"]) == (None, "on trial")
+    run = lists.last_run(engine)
+    assert run is not None
+    assert (run["as_of"], run["record"]) == (MONDAY, {"listed": 1})
+    engine.dispose()
+
+
+def test_what_an_old_database_holds_of_an_account_is_ours_to_change(database_url: str) -> None:
+    make_old(database_url)
+    engine = state.open(database_url)
+    crm = Sql(engine)
+
+    (found,) = crm.read([Ref("account", "acme", "acme")])
+    with state.reading(engine) as connection:
+        known = connection.execute(sa.select(DELIVERED).where(DELIVERED.c.key == "acme")).one()
+
+    assert found is not None
+    assert found.fields["signals"] == "No seat is free\n3 people joined"
+    assert found.fields["probability"] == 0.681234
+    wanted = {**found.fields, "probability": 0.5, "signals": None, "buyer": "champion"}
+    decision = decide(wanted, found.fields, known.fields, known.attempted)
+    assert decision.theirs == ()
+    assert decision.write == {"probability": 0.5, "signals": None, "buyer": "champion"}
+    engine.dispose()
+
+
+def test_opening_a_database_again_changes_nothing(database_url: str) -> None:
+    make_old(database_url)
+    state.open(database_url).dispose()
+    before = dump(database_url)
+
+    state.open(database_url).dispose()
+
+    assert dump(database_url) == before
+
+
+def dump(url: str) -> dict[str, list[Any]]:
+    engine = sa.create_engine(url)
+    tables = sa.MetaData()
+    tables.reflect(engine)
+    with engine.connect() as connection:
+        rows = {
+            name: sorted(map(str, connection.execute(sa.select(table))))
+            for name, table in tables.tables.items()
+        }
+    engine.dispose()
+    return rows
+
+
+OPEN = """
+import sys
+from serving import state
+sys.stdin.readline()
+state.open(sys.argv[1]).dispose()
+"""
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_two_processes_that_open_a_database_at_once_both_succeed(
+    old: bool, database_url: str
+) -> None:
+    if old:
+        make_old(database_url)
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", OPEN, database_url],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+
+    told = []
+    for opener in openers:
+        assert opener.stdin is not None
+        opener.stdin.write("go\n")
+        opener.stdin.flush()
+    for opener in openers:
+        told.append(opener.communicate(timeout=60)[1])
+
+    assert [opener.returncode for opener in openers] == [0, 0], told
+    engine = state.open(database_url)
+    assert differences(engine) == []
+    assert len(lists.listed(engine)) == old
+    engine.dispose()
+
+
+def test_an_upgrade_that_fails_halfway_leaves_the_old_database_as_it_was(database_url: str) -> None:
+    make_old(database_url)
+    before = dump(database_url)
+
+    def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "CREATE TABLE tasks" in statement:
+            raise sa.exc.OperationalError(statement, parameters, OSError("the cable was pulled"))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", fail)
+    try:
+        with pytest.raises(DeliveryError, match="refused: the cable was pulled"):
+            state.open(database_url)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", fail)
+
+    assert dump(database_url) == before
+    engine = state.open(database_url)
+    assert differences(engine) == []
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused_in_one_sentence(database_url: str) -> None:
+    engine = state.open(database_url)
+    with state.writing(engine) as connection:
+        connection.execute(sa.text(f"UPDATE {upgrade.VERSION_TABLE} SET version_num = '0099'"))
+    engine.dispose()
+
+    with pytest.raises(DeliveryError, match=r"of version 0099, and this program knows") as told:
+        state.open(database_url)
+
+    assert "\n" not in str(told.value)
+
+
+def test_a_table_of_someone_else_is_not_touched(database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE runs (run_uuid VARCHAR, status VARCHAR)"))
+    engine.dispose()
+
+    with pytest.raises(DeliveryError, match="holds a table runs that is not ours"):
+        state.open(database_url)
+
+    assert dump(database_url) == {"runs": []}
+
+
+def test_the_newest_version_is_that_of_the_last_step() -> None:
+    config = Config()
+    config.set_main_option("script_location", "serving.state:migrations")
+
+    assert ScriptDirectory.from_config(config).get_current_head() == upgrade.NEWEST
+
+
+def test_the_steps_are_part_of_the_wheel() -> None:
+    steps = Path(upgrade.__file__).parent / "migrations"
+
+    assert len(list(steps.glob("versions/v*.py"))) == int(upgrade.NEWEST)
+
+
+# ---- SQLite.
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "crm.db"
+    state.open(f"sqlite:///{file}").dispose()
+    return file
+
+
+def test_readers_do_not_wait_for_the_writer(file: Path) -> None:
+    engine = state.open(f"sqlite:///{file}")
+
+    with state.writing(engine) as connection:
+        connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY, "rank": 1})
+        during = lists.past(engine, "acme")
+
+    assert during == []
+    assert len(lists.past(engine, "acme")) == 1
+    engine.dispose()
+
+
+def test_a_writer_waits_for_another_and_then_goes_on(file: Path) -> None:
+    engine = state.open(f"sqlite:///{file}")
+    holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, lambda: holder.execute("COMMIT"))
+    release.start()
+
+    start = time.monotonic()
+    with state.writing(engine) as connection:
+        connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY, "rank": 1})
+    waited = time.monotonic() - start
+
+    release.join()
+    holder.close()
+    assert waited >= 0.3
+    assert len(lists.past(engine, "acme")) == 1
+    engine.dispose()
+
+
+def test_a_database_that_stays_locked_is_told_in_one_sentence(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "_PATIENCE_SECONDS", 0.1)
+    engine = state.open(f"sqlite:///{file}")
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with (
+            pytest.raises(DeliveryError, match="refused: database is locked; Mend it and run"),
+            state.writing(engine),
+        ):
+            pass
+    engine.dispose()
+
+
+def test_a_read_only_database_is_read_and_told_of_when_it_is_to_be_written(file: Path) -> None:
+    engine = state.open(f"sqlite:///file:{file}?mode=ro&uri=true")
+
+    assert lists.newest(engine) is None
+    with (
+        pytest.raises(DeliveryError, match="attempt to write a readonly database") as told,
+        state.writing(engine) as connection,
+    ):
+        connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY})
+
+    assert "\n" not in str(told.value)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("away", "complaint"),
+    [
+        ("postgresql+psycopg://nobody:secret@127.0.0.1:9/crm", "refused"),
+        ("sqlite:////proc/nowhere/crm.db", "unable to open database file"),
+        ("oracle+nothing://x/y", "no driver"),
+        ("no url at all", "no driver"),
+    ],
+)
+def test_a_database_out_of_reach_is_told_in_one_line(away: str, complaint: str) -> None:
+    with pytest.raises(DeliveryError, match=complaint) as told:
+        state.open(away)
+
+    assert "\n" not in str(told.value)
+    assert "secret" not in str(told.value)
+
+
+def test_the_folder_of_an_sqlite_file_is_made(tmp_path: Path) -> None:
+    state.open(f"sqlite:///{tmp_path / 'new' / 'crm.db'}").dispose()
+
+    assert (tmp_path / "new" / "crm.db").is_file()
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "crm.db").write_text("a letter to a friend, long enough to be taken for a page")
+
+    with pytest.raises(DeliveryError, match="file is not a database"):
+        state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+
+
+def test_the_place_is_told_without_its_password() -> None:
+    told = state.place("postgresql+psycopg://expansion:secret@host/crm")
+
+    assert "secret" not in told
+    assert told.startswith("postgresql+psycopg://expansion:")
