@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast server spark wheel notebooks test-notebooks docs bench-features bench-model bench-gate setup clean
+.PHONY: demo test lint fast server spark wheel notebooks test-notebooks test-odoo docs bench-features bench-model bench-gate setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -70,6 +70,11 @@ notebooks: .venv/ready
 
 test-notebooks: .venv/ready
 	$(BIN)/pytest -m notebooks tests/notebooks
+
+# A real Odoo 19, fetched from Debian's unstable distribution, which moves: not a part of `make test`.
+test-odoo: .venv/ready
+	$(BIN)/python tests/odoo/install.py
+	$(BIN)/pytest -m odoo tests/odoo
 
 # Pages that are made from the code; a test tells when they are stale.
 docs: .venv/ready
