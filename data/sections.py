@@ -324,6 +324,11 @@ class Scoring(Section):
         le=1,
         description="So many of the features that most accounts have are missing: said.",
     )
+    sentences: str | None = Field(
+        None,
+        description="TOML file of your own words for the reasons, relative to the settings file;"
+        " `expansion features --sentences` prints what it starts from.",
+    )
 
 
 class Files(Section):

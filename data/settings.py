@@ -129,6 +129,12 @@ class Settings(Section):
         """The embedded CRM's database: the one named, else a file in the state folder."""
         return self.crm.url or f"sqlite:///{self.state_folder / 'crm.db'}"
 
+    @property
+    def sentences_file(self) -> Path | None:
+        """The company's own words for the reasons, resolved; None: those of the program."""
+        own = self.scoring.sentences
+        return None if own is None else (self.base / own).resolve()
+
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Read a settings file and fill in the environment's variables.

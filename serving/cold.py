@@ -8,6 +8,7 @@ import polars as pl
 from data.settings import Playbook
 from serving import playbook
 from training import wording
+from training.wording import Wording
 
 __all__ = ["CALLED", "listed"]
 
@@ -21,7 +22,9 @@ _UNKNOWN: Final = {
 }
 
 
-def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Playbook) -> pl.DataFrame:
+def listed(
+    snapshots: pl.DataFrame, as_of: datetime, rules: Playbook, words: Wording | None = None
+) -> pl.DataFrame:
     """List accounts by tier, within a tier by how full the nearest limit is, ties by account.
 
     Parameters
@@ -32,6 +35,8 @@ def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Playbook) -> pl.Data
         00:00 UTC; from then on one talks to accounts of tier 1.
     rules : data.settings.Playbook
         The thresholds.
+    words : training.wording.Wording, optional
+        The company's own; by default those that come with the program.
 
     Returns
     -------
@@ -43,7 +48,7 @@ def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Playbook) -> pl.Data
     return (
         snapshots.with_columns(**{name: advice[name] for name in advice.columns})
         .with_columns(
-            signals=_sentences(snapshots),
+            signals=_sentences(snapshots, words or wording.default()),
             pushes_down=pl.lit([], dtype=pl.List(pl.String)),
             contributions=pl.lit("{}"),
             model=pl.lit(CALLED),
@@ -68,8 +73,7 @@ def listed(snapshots: pl.DataFrame, as_of: datetime, rules: Playbook) -> pl.Data
     )
 
 
-def _sentences(snapshots: pl.DataFrame) -> pl.Series:
-    words = wording.default()
+def _sentences(snapshots: pl.DataFrame, words: Wording) -> pl.Series:
     told = [
         [words.tell(story, facts) or words.tell(story, facts, "holds") for story in _TOLD]
         for facts in snapshots.rows(named=True)

@@ -16,6 +16,7 @@ from serving import cold
 from serving.lines import asking, changes, dated, modelled, notes, ranking
 from serving.lines.capacity import Weekly, weekly
 from serving.record import age_days, record
+from training import wording
 from training.registry import Registered
 
 __all__ = ["Scored", "record", "score"]
@@ -96,12 +97,13 @@ def score(
         If the list before is not from before the as-of.
     """
     _refuse_stale(log, as_of, settings.scoring.max_log_age_days)
+    words = wording.load(settings.sentences_file)
     built = panel.build(log, tables, [as_of], settings)
     _refuse_nobody(built, as_of)
     if model is None:
-        lines = cold.listed(built.snapshots, as_of, settings.playbook)
+        lines = cold.listed(built.snapshots, as_of, settings.playbook, words)
     else:
-        lines = modelled.lines(model, built.snapshots, as_of, settings)
+        lines = modelled.lines(model, built.snapshots, as_of, settings, words)
     lines = asking.decided(
         lines,
         built.snapshots,

@@ -93,6 +93,9 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
 )
 @click.option("--rebuild", is_flag=True, help="Read the whole log again, whatever is kept of it.")
 @click.option("--describe", is_flag=True, help="Print the catalogue instead; reads no data.")
+@click.option(
+    "--sentences", is_flag=True, help="Print the sentences of the reasons, to reword them."
+)
 @options.as_json
 def features(
     config: Path,
@@ -101,6 +104,7 @@ def features(
     out: Path | None,
     rebuild: bool,
     describe: bool,
+    sentences: bool,
     as_json: bool,
 ) -> None:
     """Write the features of every eligible account, or describe them.
@@ -109,6 +113,8 @@ def features(
     """
     if describe:
         _describe(as_json)
+    elif sentences:
+        _sentences(as_json)
     elif out is None:
         raise click.UsageError("name a file with --out, or ask for the catalogue with --describe.")
     else:
@@ -123,6 +129,16 @@ def _describe(as_json: bool) -> None:
         console.emit({"features": page.rows()})
     else:
         click.echo(page.markdown(), nl=False)
+
+
+def _sentences(as_json: bool) -> None:
+    from features.catalogue import sentences
+    from serving import console
+
+    if as_json:
+        console.emit({"sentences": sentences.default()})
+    else:
+        click.echo(sentences.text(), nl=False)
 
 
 def _write_features(

@@ -1,6 +1,5 @@
 """The lines of accounts that a model scores: chance, days, revenue, reasons."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -12,12 +11,17 @@ from serving.lines import bands as in_words
 from serving.lines import dated
 from training import bands, readiness, signals, sizes
 from training.registry import Registered
+from training.wording import Wording
 
 __all__ = ["lines"]
 
 
 def lines(
-    model: Registered, snapshots: pl.DataFrame, as_of: datetime, settings: Settings
+    model: Registered,
+    snapshots: pl.DataFrame,
+    as_of: datetime,
+    settings: Settings,
+    words: Wording | None = None,
 ) -> pl.DataFrame:
     """Say of each snapshot what the model says.
 
@@ -31,6 +35,8 @@ def lines(
         00:00 UTC.
     settings : data.settings.Settings
         Scoring and playbook.
+    words : training.wording.Wording, optional
+        The company's own; by default those that come with the program.
 
     Returns
     -------
@@ -39,7 +45,7 @@ def lines(
         sentences of what pushes the number down.
     """
     estimate = model.model.estimate(snapshots)
-    why = signals.explain(model.model, snapshots)
+    why = signals.explain(model.model, snapshots, words=words)
     advice = playbook.judged(snapshots, settings.playbook)
     expected = readiness.dates(model.model.curve(snapshots), model.model.horizons_days)
     probability = pl.Series(estimate.probability)
@@ -61,8 +67,8 @@ def lines(
         standing=pl.Series(estimate.margin),
         base=pl.Series(why.base),
         signals=pl.Series(why.sentences, dtype=pl.List(pl.String)),
-        pushes_down=pl.Series([[]] * snapshots.height, dtype=pl.List(pl.String)),
-        contributions=pl.Series([json.dumps(parts) for parts in why.contributions]),
+        pushes_down=pl.Series(why.holds_back, dtype=pl.List(pl.String)),
+        contributions=why.as_json(),
         model=pl.lit(model.called),
         **dated.expected(expected, as_of),
         **{name: advice[name] for name in advice.columns},
