@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from serving import state
 from serving.cli import main
+from serving.crm.tables import METADATA
 
 # Enough to learn from in seconds.
 QUICK = """
@@ -180,12 +182,9 @@ def tiny(tmp_path: Path) -> Tiny:
     return company
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of its own, in a file and on a real PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'crm.db'}"
-        return
+@contextmanager
+def on_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database on a real PostgreSQL, dropped afterwards."""
     server = sa.make_url(request.getfixturevalue("postgres")).set(drivername="postgresql+psycopg")
     name = f"crm_{uuid4().hex}"
     admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
@@ -196,9 +195,37 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of its own, without any table: a file, and one on a real PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'crm.db'}"
+        return
+    with on_postgres(request) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def migrated_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A database with our tables, which tests share one after the other."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('migrated') / 'crm.db'}"
+        state.open(url).dispose()
+        yield url
+        return
+    with on_postgres(request) as url:
+        state.open(url).dispose()
+        yield url
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[sa.Engine]:
-    """That database with our tables in it."""
-    engine = state.open(database_url)
+def database(migrated_url: str) -> Iterator[sa.Engine]:
+    """A database with our tables, and nothing in them."""
+    engine = state.open(migrated_url)
+    with state.writing(engine) as connection:
+        for table in METADATA.tables.values():
+            connection.execute(sa.delete(table))
     yield engine
     engine.dispose()

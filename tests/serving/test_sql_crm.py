@@ -1,329 +1,390 @@
-"""The embedded CRM on SQLite and on a real PostgreSQL: one run is there whole, or not at all."""
+"""The embedded CRM is asked what any CRM is asked, on SQLite and on a real PostgreSQL."""
 
-import json
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+import threading
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
-from uuid import uuid4
 
-import polars as pl
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
-from data.errors import DeliveryError
-from serving.crm import sql
-from serving.crm.sql import Crm, Written
-from serving.score import Scored
+from serving import state
+from serving.crm.sql import Sql
+from serving.crm.tables import ACCOUNTS, OPPORTUNITIES, TABLES, TASKS
+from serving.crm.target import (
+    Accepted,
+    BatchRefused,
+    Change,
+    Denied,
+    Fields,
+    Kind,
+    Ref,
+    Refused,
+    Transient,
+    Worked,
+)
+from serving.outbox.objects import FIELDS
 
-MONDAY = date(2025, 6, 2)
-NEXT = MONDAY + timedelta(days=7)
-NOW = datetime(2025, 6, 2, 6, tzinfo=UTC)
-ROW: dict[str, Any] = {
-    "csm": "Ada",
-    "expansion_signal": "seats: tier 1",
-    "low": 0.1,
-    "high": 0.9,
-    "readiness_date": MONDAY,
-    "expected_date": MONDAY + timedelta(days=40),
-    "expected_early": MONDAY + timedelta(days=10),
-    "expected_late": MONDAY + timedelta(days=90),
-    "band": "40% and more",
-    "probability_180d": 0.8,
-    "expected_arr": 1200.0,
-    "churn_probability": 0.05,
-    "limit": "seats",
-    "tier": 1,
-    "motion": "seat add",
-    "signals": ["9 of 10 seats active, up from 6 three months ago"],
-    "active_seats": 9,
-    "licensed_seats": 10,
-    "seat_utilization": 0.9,
-    "margin": -0.5,
-    "base": -2.0,
-    "contributions": json.dumps({"seat_utilization": 1.5}),
-    "model": "1",
-    "crm_id": None,
+VALUES = {
+    "text": st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    "lines": st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    "number": st.floats(-1e12, 1e12),
+    "whole": st.integers(-(2**31), 2**31 - 1),
+    "day": st.dates(min_value=date(1900, 1, 1)).map(str),
+    "flag": st.booleans(),
 }
-
-
-def listed(as_of: date = MONDAY, left: dict[str, str] | None = None, **chances: float) -> Scored:
-    """A list of accounts by falling chance, and those that left it, with the reason."""
-    ranked = sorted(chances.items(), key=lambda item: -item[1])
-    rows = [
-        {
-            "rank": rank,
-            "account_id": account,
-            "name": account.title(),
-            "as_of": as_of,
-            "probability": chance,
-            **ROW,
-        }
-        for rank, (account, chance) in enumerate(ranked, start=1)
-    ]
-    gone = [
-        (account, as_of, reason, account.title(), ROW["csm"])
-        for account, reason in (left or {}).items()
-    ]
-    names = ["account_id", "as_of", "reason", "name", "csm"]
-    schema = dict.fromkeys(names, pl.String) | {"as_of": pl.Date}
-    return Scored(pl.DataFrame(rows), pl.DataFrame(gone, schema=schema, orient="row"))
-
-
-def write(crm: Crm, scored: Scored, as_of: date = MONDAY) -> Written:
-    return crm.write(scored, as_of, record={"listed": scored.accounts.height}, finished_at=NOW)
-
-
-def chances(crm: Crm) -> dict[str, float]:
-    return {row["account_id"]: row["probability"] for row in crm.listed()}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of its own."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'crm.db'}"
-        return
-    server = sa.make_url(request.getfixturevalue("postgres")).set(drivername="postgresql+psycopg")
-    name = f"crm_{uuid4().hex}"
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield server.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+SEATS: Fields = {"name": "Acme: more seats", "state": "open", "limit": "seats", "probability": 0.7}
 
 
 @pytest.fixture
-def open_crm(url: str) -> Iterator[Callable[[], Crm]]:
-    """Opens the CRM, and closes what was opened."""
-    engines: set[sa.Engine] = set()
-
-    def remember(connection: sa.Connection) -> None:
-        engines.add(connection.engine)
-
-    sa.event.listen(sa.Engine, "engine_connect", remember)
-    yield lambda: sql.connect(url)
-    sa.event.remove(sa.Engine, "engine_connect", remember)
-    for engine in engines:
-        engine.dispose()
+def crm(database: sa.Engine) -> Sql:
+    return Sql(database)
 
 
-@pytest.fixture
-def crm(open_crm: Callable[[], Crm]) -> Crm:
-    return open_crm()
+def account(key: str = "acme") -> Ref:
+    return Ref("account", key, key)
 
 
-def test_a_list_is_read_back_as_it_was_written(crm: Crm) -> None:
-    written = write(crm, listed(acme=0.7, beta=0.2))
-
-    first, second = crm.listed()
-    assert written == Written(listed=2, unlisted=0, newer=0)
-    assert (first["rank"], first["account_id"], first["probability"]) == (1, "acme", 0.7)
-    assert first["signals"] == ROW["signals"]
-    assert first["contributions"] == {"seat_utilization": 1.5}
-    assert first["readiness_date"] == MONDAY
-    assert second["rank"] == 2
-    assert crm.newest() == MONDAY
-    assert crm.last_run()["record"] == {"listed": 2}  # type: ignore[index]
+def opportunity(number: int = 1, limit: str = "seats", **known: Any) -> Ref:
+    return Ref("opportunity", f"acme:{limit}:{number}", "acme", limit, **known)
 
 
-def test_a_second_run_for_one_as_of_replaces_the_first(crm: Crm) -> None:
-    write(crm, listed(acme=0.7, beta=0.2))
-
-    write(crm, listed(acme=0.3, core=0.4, left={"beta": "contract ended"}))
-
-    assert chances(crm) == {"core": 0.4, "acme": 0.3}
-    assert [past["probability"] for past in crm.past("acme")] == [0.3]
-    assert crm.past("beta") == []
+def task(number: int = 1) -> Ref:
+    return Ref("task", f"acme:seats:{number}:talk", "acme", "seats", opportunity_crm_id="7")
 
 
-def test_the_same_run_twice_leaves_the_same_crm(crm: Crm) -> None:
-    scored = listed(acme=0.7, beta=0.2)
-    write(crm, scored)
-    before = crm.listed()
-
-    again = write(crm, scored)
-
-    assert crm.listed() == before
-    assert again == Written(listed=2, unlisted=0, newer=0)
+def made(crm: Sql, ref: Ref, fields: Fields) -> str:
+    (answer,) = crm.write([Change(ref, fields)])
+    assert isinstance(answer, Accepted)
+    return answer.crm_id
 
 
-def test_the_next_week_replaces_the_list_and_keeps_the_past(crm: Crm) -> None:
-    write(crm, listed(acme=0.7))
-
-    write(crm, listed(NEXT, acme=0.5), NEXT)
-
-    assert crm.newest() == NEXT
-    assert [(past["as_of"], past["probability"]) for past in crm.past("acme")] == [
-        (MONDAY, 0.7),
-        (NEXT, 0.5),
-    ]
+def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
+    with state.reading(engine) as connection:
+        found = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
+        return [dict(row) for row in found]
 
 
-def test_an_older_as_of_never_overwrites_a_newer_one(crm: Crm) -> None:
-    write(crm, listed(NEXT, acme=0.5, beta=0.1), NEXT)
-    before = crm.listed()
-
-    written = write(crm, listed(acme=0.9, beta=0.8))
-
-    assert written == Written(listed=0, unlisted=0, newer=2)
-    assert crm.listed() == before
-    assert [past["probability"] for past in crm.past("acme")] == [0.9, 0.5]
+def by_hand(engine: sa.Engine, statement: str) -> None:
+    """What a human, or a tool of theirs, does to the tables."""
+    with engine.execution_options(writes=True).begin() as connection:
+        connection.execute(sa.text(statement))
 
 
-def test_an_account_of_an_older_list_does_not_slip_into_the_newer_one(crm: Crm) -> None:
-    write(crm, listed(NEXT, acme=0.5), NEXT)
-
-    write(crm, listed(acme=0.9, gone=0.8))
-
-    assert chances(crm) == {"acme": 0.5}
-    assert crm.account("gone") is None
-    assert [past["probability"] for past in crm.past("gone")] == [0.8]
+def objects(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
+    fields = FIELDS[kind].items()
+    return st.fixed_dictionaries({}, optional={n: st.none() | VALUES[f.type] for n, f in fields})
 
 
-def test_an_account_that_left_the_list_is_blanked_with_its_reason(crm: Crm) -> None:
-    write(crm, listed(acme=0.7, beta=0.2, core=0.1))
-
-    written = write(crm, listed(NEXT, core=0.1, left={"acme": "no event in 90 days"}), NEXT)
-
-    acme, beta = crm.account("acme"), crm.account("beta")
-    assert written.unlisted == 2
-    assert acme is not None
-    assert acme["note"] == "no event in 90 days"
-    assert acme["as_of"] == NEXT
-    assert beta is not None
-    assert beta["note"] == "unknown account"
-    kept = {"account_id", "as_of", "note", "name", "csm"}
-    assert {name for name, value in acme.items() if value is not None} == kept
-    assert chances(crm) == {"core": 0.1}
+# ---- Reading and writing.
 
 
-def test_an_account_that_comes_back_is_listed_again(crm: Crm) -> None:
-    write(crm, listed(acme=0.7, beta=0.2))
-    write(crm, listed(NEXT, beta=0.2, left={"acme": "on trial"}), NEXT)
+def test_what_was_written_is_read_back_as_it_was_shaped(crm: Sql) -> None:
+    @given(st.data(), st.sampled_from([account(), opportunity(), task()]))
+    def law(data: st.DataObject, ref: Ref) -> None:
+        wanted = crm.shape(ref.kind, data.draw(objects(ref.kind)))
 
-    write(crm, listed(NEXT, acme=0.6, beta=0.2), NEXT)
+        crm_id = made(crm, ref, wanted)
+        (found,) = crm.read([ref])
 
-    acme = crm.account("acme")
-    assert acme is not None
-    assert (acme["probability"], acme["note"]) == (0.6, None)
+        assert found is not None
+        assert found.crm_id == crm_id
+        assert {name: found.fields[name] for name in wanted} == wanted
 
-
-def test_a_failure_in_the_middle_leaves_everything_as_it_was(crm: Crm) -> None:
-    write(crm, listed(acme=0.7, beta=0.2))
-    before, run = crm.listed(), crm.last_run()
-
-    def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("INSERT INTO runs"):
-            raise sa.exc.OperationalError(statement, parameters, OSError("the cable was pulled"))
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", fail)
-    try:
-        with pytest.raises(DeliveryError, match="refused: the cable was pulled; nothing of this"):
-            write(crm, listed(NEXT, core=0.9), NEXT)
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", fail)
-
-    assert crm.listed() == before
-    assert crm.last_run() == run
-    assert crm.past("core") == []
+    law()
 
 
-def test_a_value_the_database_refuses_leaves_everything_as_it_was(crm: Crm) -> None:
-    write(crm, listed(acme=0.7))
-    twice = Scored(pl.concat([listed(NEXT, acme=0.5).accounts] * 2), listed().left)
+@given(st.sampled_from(["account", "opportunity", "task"]), st.data())
+def test_shaping_twice_changes_nothing_more(kind: Kind, data: st.DataObject) -> None:
+    crm = Sql(sa.create_engine("sqlite://"))
+    once = crm.shape(kind, {**data.draw(objects(kind)), "unknown": 1})
 
-    with pytest.raises(DeliveryError, match="the CRM database refused: ") as told:
-        write(crm, twice, NEXT)
-
-    assert "\n" not in str(told.value)
-    assert chances(crm) == {"acme": 0.7}
+    assert crm.shape(kind, once) == once
+    assert "unknown" not in once
 
 
-def test_what_was_written_is_there_for_whoever_opens_it_next(
-    crm: Crm, open_crm: Callable[[], Crm]
-) -> None:
-    write(crm, listed(acme=0.7))
+def test_a_change_leaves_the_other_fields_as_they_are(crm: Sql) -> None:
+    crm_id = made(crm, opportunity(), SEATS)
 
-    again = open_crm()
+    made(crm, opportunity(crm_id=crm_id), {"probability": 0.2})
 
-    assert chances(again) == {"acme": 0.7}
-
-
-def test_an_empty_crm_says_so(crm: Crm) -> None:
-    assert crm.newest() is None
-    assert crm.last_run() is None
-    assert crm.listed() == []
-    assert crm.account("acme") is None
+    (found,) = crm.read([opportunity()])
+    assert found is not None
+    assert {name: found.fields[name] for name in SEATS} == {**SEATS, "probability": 0.2}
 
 
-def test_an_account_is_found_by_id_or_by_name_in_any_case(crm: Crm) -> None:
-    scored = listed(acme=0.7, beta=0.2)
-    names = pl.Series("name", ["beta", "Ångström"])
-    write(crm, Scored(scored.accounts.with_columns(names), scored.left))
+@pytest.mark.parametrize("ref", [account(), opportunity(), task()], ids=lambda ref: ref.kind)
+def test_making_the_same_object_twice_makes_one(ref: Ref, crm: Sql, database: sa.Engine) -> None:
+    first = made(crm, ref, {"motion": "seat add"})
 
-    found = {
-        asked: (crm.account(asked) or {}).get("account_id")
-        for asked in ("acme", "beta", "BETA", "Ångström", "nobody")
-    }
+    assert made(crm, ref, {"motion": "retain"}) == first
 
-    # An id comes before another account's name.
-    assert found == {
-        "acme": "acme",
-        "beta": "beta",
-        "BETA": "acme",
-        "Ångström": "beta",
-        "nobody": None,
-    }
+    (row,) = rows(database, TABLES[ref.kind])
+    assert row["motion"] == "retain"
 
 
-def test_a_read_only_database_is_told_in_one_line(tmp_path: Path) -> None:
-    file = tmp_path / "crm.db"
-    write(sql.connect(f"sqlite:///{file}"), listed(acme=0.7))
-    closed = sql.connect(f"sqlite:///file:{file}?mode=ro&uri=true")
+def test_answers_come_in_the_order_of_the_changes(crm: Sql) -> None:
+    made(crm, opportunity(2), SEATS)
+    changes = [Change(opportunity(number), SEATS) for number in (3, 2, 1)]
 
-    with pytest.raises(DeliveryError, match="attempt to write a readonly database") as told:
-        write(closed, listed(NEXT, acme=0.1), NEXT)
+    answers = crm.write(changes)
 
-    assert "\n" not in str(told.value)
-    assert chances(closed) == {"acme": 0.7}
+    found = crm.read([change.ref for change in changes])
+    assert [a.crm_id for a in answers if isinstance(a, Accepted)] == [f.crm_id for f in found if f]
+    assert crm.read([opportunity(9), opportunity(1)])[0] is None
+
+
+def test_nothing_is_read_and_written_of_nothing(crm: Sql) -> None:
+    assert crm.read([]) == []
+    assert crm.write([]) == []
+
+
+def test_a_task_hangs_on_its_opportunity(crm: Sql, database: sa.Engine) -> None:
+    made(crm, task(), {"subject": "Talk"})
+
+    (row,) = rows(database, TASKS)
+    assert (row["opportunity_id"], row["account_id"]) == (7, "acme")
+
+
+def test_what_is_a_humans_stays_when_we_write(crm: Sql, database: sa.Engine) -> None:
+    crm_id = made(crm, opportunity(), SEATS)
+    by_hand(database, "UPDATE opportunities SET stage = 'negotiating', owner = 'Ada'")
+
+    made(crm, opportunity(crm_id=crm_id), {"probability": 0.9})
+
+    (row,) = rows(database, OPPORTUNITIES)
+    assert (row["stage"], row["owner"], row["probability"]) == ("negotiating", "Ada", 0.9)
+
+
+def test_makers_at_the_same_time_make_one(crm: Sql, database: sa.Engine) -> None:
+    start = threading.Barrier(4)
+    told: list[Any] = []
+
+    def make() -> None:
+        start.wait()
+        try:
+            told.append(crm.write([Change(opportunity(n), SEATS) for n in range(1, 30)]))
+        except Transient as later:
+            told.append(later)
+
+    makers = [threading.Thread(target=make) for _ in range(4)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+
+    assert len(rows(database, OPPORTUNITIES)) == 29
+    answers = [each for each in told if isinstance(each, list)]
+    assert answers
+    assert all(each == answers[0] for each in answers)
+
+
+# ---- Opportunities that humans made.
 
 
 @pytest.mark.parametrize(
-    ("away", "complaint"),
+    ("row", "adopted"),
     [
-        ("postgresql+psycopg://nobody:secret@127.0.0.1:9/crm", "refused"),
-        ("sqlite:////proc/nowhere/crm.db", "unable to open database file"),
-        ("oracle+nothing://x/y", "no driver"),
-        ("no url at all", "no driver"),
+        ({"limit": "seats"}, True),
+        ({"limit": None}, True),
+        ({"limit": "usage"}, False),
+        ({"limit": "seats", "stage": "Negotiating"}, True),
+        ({"limit": "seats", "stage": "Won"}, False),
+        ({"limit": "seats", "closed_on": date(2025, 6, 1)}, False),
+        ({"limit": "seats", "state": "expanded"}, False),
+        ({"limit": "seats", "account_id": "beta"}, False),
     ],
 )
-def test_a_database_out_of_reach_is_told_in_one_line(away: str, complaint: str) -> None:
-    with pytest.raises(DeliveryError, match=complaint) as told:
-        sql.connect(away)
+def test_an_open_opportunity_of_a_human_is_found(
+    row: dict[str, Any], adopted: bool, crm: Sql, database: sa.Engine
+) -> None:
+    with state.writing(database) as connection:
+        connection.execute(sa.insert(OPPORTUNITIES), {"account_id": "acme", "name": "Mine", **row})
 
-    assert "\n" not in str(told.value)
-    assert "secret" not in str(told.value)
+    (found,) = crm.read([opportunity()])
 
-
-def test_the_folder_of_an_sqlite_file_is_made(tmp_path: Path) -> None:
-    sql.connect(f"sqlite:///{tmp_path / 'new' / 'crm.db'}")
-
-    assert (tmp_path / "new" / "crm.db").is_file()
-
-
-def test_the_place_is_told_without_its_password() -> None:
-    told = sql.place("postgresql+psycopg://expansion:secret@host/crm")
-
-    assert "secret" not in told
-    assert told.startswith("postgresql+psycopg://expansion:")
+    assert (found is not None) is adopted
+    if found is not None:
+        assert not found.ours
+        assert found.fields["name"] == "Mine"
 
 
-def test_an_account_that_was_never_listed_says_why_not(crm: Crm) -> None:
-    write(crm, listed(acme=0.3, left={"beta": "on trial"}))
-
-    found = crm.account("beta")
-
+def test_an_adopted_opportunity_is_filled_and_not_doubled(crm: Sql, database: sa.Engine) -> None:
+    by_hand(database, "INSERT INTO opportunities (account_id, name) VALUES ('acme', 'Mine')")
+    (found,) = crm.read([opportunity()])
     assert found is not None
-    assert (found["name"], found["rank"], found["note"]) == ("Beta", None, "on trial")
+
+    crm_id = made(crm, opportunity(crm_id=found.crm_id), {"limit": "seats", "probability": 0.7})
+
+    (row,) = rows(database, OPPORTUNITIES)
+    assert (str(row["id"]), row["key"], row["name"], row["limit"]) == (
+        crm_id,
+        None,
+        "Mine",
+        "seats",
+    )
+
+
+def test_ours_comes_before_a_humans_and_the_closest_limit_before_none(
+    crm: Sql, database: sa.Engine
+) -> None:
+    for limit in ("NULL", "'seats'", "'seats'"):
+        by_hand(
+            database,
+            f"INSERT INTO opportunities (account_id, \"limit\") VALUES ('acme', {limit})",
+        )
+    oldest = rows(database, OPPORTUNITIES)[1]["id"]
+
+    (theirs,) = crm.read([opportunity()])
+    own = made(crm, opportunity(), SEATS)
+    (ours,) = crm.read([opportunity()])
+
+    assert theirs is not None
+    assert theirs.crm_id == str(oldest)
+    assert ours is not None
+    assert (ours.crm_id, ours.ours) == (own, True)
+
+
+def test_one_opportunity_of_a_human_serves_one_of_ours(crm: Sql, database: sa.Engine) -> None:
+    by_hand(database, "INSERT INTO opportunities (account_id) VALUES ('acme')")
+
+    found = crm.read([opportunity(), opportunity(limit="usage")])
+
+    assert [each is not None for each in found] == [True, False]
+
+
+def test_what_a_human_deleted_is_not_there(crm: Sql, database: sa.Engine) -> None:
+    crm_id = made(crm, opportunity(), SEATS)
+    by_hand(database, "DELETE FROM opportunities")
+
+    assert crm.read([opportunity(crm_id=crm_id)]) == [None]
+
+
+# ---- What humans have dealt with.
+
+
+def test_done_tasks_and_moved_opportunities_are_told(crm: Sql, database: sa.Engine) -> None:
+    made(crm, task(), {"subject": "Talk"})
+    made(crm, opportunity(), SEATS)
+    assert crm.worked(date(2025, 1, 1)) == []
+
+    by_hand(database, "UPDATE tasks SET done_on = '2025-06-03'")
+    by_hand(database, "UPDATE opportunities SET stage = 'talking', moved_on = '2025-06-05'")
+    by_hand(database, "INSERT INTO tasks (account_id, done_on) VALUES ('beta', '2025-06-04')")
+
+    assert crm.worked(date(2025, 6, 3)) == [
+        Worked("acme", date(2025, 6, 3), "task done"),
+        Worked("acme", date(2025, 6, 5), "opportunity moved"),
+    ]
+    assert crm.worked(date(2025, 6, 6)) == []
+
+
+def test_a_check_says_which_accounts_have_a_row(crm: Sql, database: sa.Engine) -> None:
+    made(crm, account(), {"rank": 1})
+
+    findings = crm.check([account(), account("beta")])
+
+    assert all(finding.well for finding in findings)
+    assert findings[1].examples == ("beta",)
+    assert crm.setup() == []
+
+
+# ---- What goes wrong.
+
+
+def test_a_row_the_database_refuses_refuses_the_batch_and_nothing_of_it_is_there(
+    crm: Sql, database: sa.Engine
+) -> None:
+    huge = {"active_seats": 2**70}
+    changes = [Change(account(), {"rank": 1}), Change(account("beta"), huge)]
+
+    with pytest.raises(BatchRefused):
+        crm.write(changes)
+    (alone,) = crm.write(changes[1:])
+
+    assert isinstance(alone, Refused)
+    assert alone.words
+    assert rows(database, ACCOUNTS) == []
+
+
+def test_a_lock_may_pass(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sqlite3  # noqa: PLC0415 - this one is of SQLite alone
+
+    monkeypatch.setattr("serving.state.database._PATIENCE_SECONDS", 0.05)
+    engine = state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+    holder = sqlite3.connect(tmp_path / "crm.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(Transient, match="locked"):
+        Sql(engine).write([Change(account(), {"rank": 1})])
+
+    holder.execute("COMMIT")
+    made(Sql(engine), account(), {"rank": 1})
+    holder.close()
+    engine.dispose()
+
+
+def test_a_server_that_went_away_may_come_back(request: pytest.FixtureRequest) -> None:
+    url = sa.make_url(request.getfixturevalue("postgres")).set(drivername="postgresql+psycopg")
+    away = Sql(sa.create_engine(url.set(host=None, port=9, query={"host": "127.0.0.1"})))
+
+    with pytest.raises(Transient):
+        away.read([account()])
+    away.close()
+
+
+def test_a_connection_that_is_cut_may_come_back(crm: Sql, database: sa.Engine) -> None:
+    if database.dialect.name != "postgresql":
+        pytest.skip("SQLite has no connection to cut")
+    made(crm, account(), {"rank": 1})
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    other = sa.create_engine(database.url, poolclass=sa.NullPool)
+    with other.connect() as connection:
+        connection.execute(sa.text(f"{cut} AND datname = current_database()"))
+
+    with pytest.raises(Transient):
+        crm.write([Change(account(), {"rank": 2})])
+
+    made(crm, account(), {"rank": 2})
+    other.dispose()
+
+
+def test_a_table_that_is_missing_is_denied(database_url: str) -> None:
+    engine = state.open(database_url)
+    by_hand(engine, "DROP TABLE tasks")
+
+    with pytest.raises(Denied, match="tasks"):
+        Sql(engine).read([task()])
+    (tables, _) = Sql(engine).check([])
+
+    assert not tables.well
+    assert "tasks" in tables.words
+    engine.dispose()
+
+
+def test_a_read_only_database_denies(tmp_path: Any) -> None:
+    state.open(f"sqlite:///{tmp_path / 'crm.db'}").dispose()
+    crm = Sql(state.open(f"sqlite:///file:{tmp_path / 'crm.db'}?mode=ro&uri=true"))
+
+    with pytest.raises(Denied, match="readonly"):
+        crm.write([Change(account(), {"rank": 1})])
+    (tables, _) = crm.check([])
+
+    assert not tables.well
+    assert "readonly" in tables.words
+    crm.close()
+
+
+def many(kind: Kind, count: int) -> Sequence[Ref]:
+    return [Ref(kind, f"{number}:seats:1", str(number), "seats") for number in range(count)]
+
+
+def test_a_whole_batch_is_written_and_read(crm: Sql) -> None:
+    refs = many("opportunity", crm.pace.rows_per_call)
+
+    answers = crm.write([Change(ref, SEATS) for ref in refs])
+
+    assert len({answer.crm_id for answer in answers if isinstance(answer, Accepted)}) == len(refs)
+    assert all(found and found.fields["state"] == "open" for found in crm.read(refs))

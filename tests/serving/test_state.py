@@ -128,8 +128,11 @@ def differences(engine: sa.Engine) -> list[Any]:
         return list(compare_metadata(context, METADATA))
 
 
-def test_a_new_database_has_the_tables_that_the_code_describes(database: sa.Engine) -> None:
-    assert differences(database) == []
+def test_a_new_database_has_the_tables_that_the_code_describes(database_url: str) -> None:
+    engine = state.open(database_url)
+
+    assert differences(engine) == []
+    engine.dispose()
 
 
 def test_an_old_database_gets_the_same_tables(database_url: str) -> None:
