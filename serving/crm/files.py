@@ -80,10 +80,24 @@ class Files:
         }
 
     def read(self, refs: Sequence[Ref]) -> list[Found | None]:
-        """Give what stands in the file of their kind; it is read once."""
+        """Give what stands in the file of their kind; it is read once.
+
+        Raises
+        ------
+        serving.crm.target.Denied
+            If the folder is missing, or a file with rows of ours is: that is no wish to delete
+            them all, rather a share that is not mounted.
+        """
         if not refs:
             return []
-        sheet, taken = self._load(refs[0].kind), set[int]()
+        kind = refs[0].kind
+        if any(ref.crm_id for ref in refs) and not self._file(kind).exists():
+            raise Denied(
+                f"{self._file(kind)} is gone, with rows that were delivered; put it back, or let"
+                " `expansion crm setup` make an empty one to have them gone."
+            )
+        manifest.stand(self._folder)
+        sheet, taken = self._load(kind), set[int]()
         return [_found(sheet, ref, taken) for ref in refs]
 
     def write(self, changes: Sequence[Change]) -> list[Answer]:
@@ -142,11 +156,20 @@ class Files:
         ]
 
     def close(self) -> None:
-        """Say by a manifest that the files are whole, where that is not said already."""
+        """Say by a manifest that the files are whole, where that is not said already.
+
+        Raises
+        ------
+        data.errors.DeliveryError
+            If it cannot be written.
+        """
         if self._failed or not self._folder.is_dir():
             return
-        with suppress(Transient):  # another writer is at work: it will say so
-            manifest.seal(self._folder, [self._file(kind) for kind in FILES], self._about)
+        try:
+            with suppress(Transient):  # another writer is at work: it will say so
+                manifest.seal(self._folder, [self._file(kind) for kind in FILES], self._about)
+        except Denied as error:
+            raise DeliveryError(str(error)) from error
 
     def _about(self) -> dict[str, Any]:
         counted = {kind: self._load(kind) for kind in FILES}

@@ -14,7 +14,7 @@ from typing import Any, Final
 from data import writing
 from serving.crm.target import Denied, Finding, Transient
 
-__all__ = ["MANIFEST", "locked", "look", "seal", "withdraw"]
+__all__ = ["MANIFEST", "locked", "look", "seal", "stand", "withdraw"]
 
 MANIFEST: Final = "manifest.json"
 _LOCK: Final = ".lock"
@@ -31,13 +31,9 @@ def locked(folder: Path) -> Iterator[None]:
     serving.crm.target.Denied
         If the folder is missing, or nothing can be written there.
     """
+    stand(folder)
     try:
         opened = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except FileNotFoundError as error:
-        raise Denied(
-            f"the folder {folder} is not there; `expansion crm setup` makes it, unless a share is"
-            " to be mounted first."
-        ) from error
     except OSError as error:
         raise Denied(
             f"nothing can be written into {folder}: {error.strerror}; give this user the right, or"
@@ -49,6 +45,21 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(opened)
+
+
+def stand(folder: Path) -> None:
+    """Refuse a folder that is not there.
+
+    Raises
+    ------
+    serving.crm.target.Denied
+        If it is not.
+    """
+    if not folder.is_dir():
+        raise Denied(
+            f"the folder {folder} is not there; `expansion crm setup` makes it, unless a share is"
+            " to be mounted first."
+        )
 
 
 def withdraw(folder: Path) -> None:

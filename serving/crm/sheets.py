@@ -25,7 +25,6 @@ __all__ = ["TEXT", "Columns", "Format", "Sheet", "load", "save"]
 Format = Literal["csv", "parquet"]
 TEXT: Final = Field("text", "")
 _DAY: Final = Field("day", "")
-_ASIDE: Final = "move the file away to have it made anew"
 
 
 @dataclass(frozen=True)
@@ -172,12 +171,14 @@ def load(file: Path, columns: Columns, form: Format) -> Sheet:
         return Sheet(columns, form, {}, [])
     except (OSError, ValueError, csv.Error, pl.exceptions.PolarsError) as error:
         told = str(error).strip().partition("\n")[0]
-        raise Denied(f"{file} cannot be read: {told}; mend it, or {_ASIDE}.") from error
+        raise Denied(
+            f"{file} cannot be read: {told}; mend it, or put an older copy back."
+        ) from error
     missing = [name for name in columns.names if name not in names]
     if missing:
         raise Denied(
             f"{file} has no column {missing[0]!r}, by which its rows are known (found:"
-            f" {', '.join(list(names)[:5]) or 'none'}); put it back, or {_ASIDE}."
+            f" {', '.join(list(names)[:5]) or 'none'}); put it back."
         )
     return Sheet(columns, form, names, rows)
 

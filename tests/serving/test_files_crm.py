@@ -128,9 +128,21 @@ def test_the_bytes_do_not_depend_on_the_order_of_the_writes(form, order):
         assert folder_bytes(Path(one)) == folder_bytes(Path(other))
 
 
-def test_nothing_stands_in_a_folder_that_is_empty_or_missing(target, tmp_path):
+def test_nothing_stands_in_an_empty_folder(target, tmp_path):
     assert found(target, ref(), ref(key="beta")) == [None, None]
-    assert found(Files(tmp_path / "none"), ref()) == [None]
+
+
+def test_a_share_that_is_not_mounted_is_no_wish_to_delete_all(target, tmp_path):
+    put(target, "acme:seats:1", "opportunity", state="open")
+    known = ref("opportunity", "acme:seats:1", "acme", crm_id="acme:seats:1")
+    next(target._folder.glob("opportunities.*")).unlink()
+
+    with pytest.raises(Denied, match="put it back"):
+        found(target, known)
+    with pytest.raises(Denied, match="expansion crm setup"):
+        found(Files(tmp_path / "none"), ref())
+    target.setup()
+    assert found(target, known) == [None]
 
 
 def test_a_field_set_later_leaves_the_others(target):
@@ -184,15 +196,18 @@ def test_a_spreadsheet_that_saves_the_file_again_changes_nothing(drop, tmp_path)
     assert found(drop, ref()) == [before]
 
 
-def test_a_row_that_somebody_took_away_is_made_anew(target):
-    put(target, name="Acme")
-    file = next(Path(target._folder).glob("accounts.*"))
-    file.unlink()
+def test_the_row_of_an_account_that_somebody_took_away_is_made_anew(drop, tmp_path):
+    put(drop, name="Acme")
+    put(drop, "beta", name="Beta")
+    edit(
+        tmp_path / "accounts.csv", lambda rows: [row for row in rows if row["account_id"] != "acme"]
+    )
 
-    answer = target.write([Change(ref(crm_id="acme"), {"rank": 1})])
+    answer = drop.write([Change(ref(), {"rank": 1})])
 
     assert answer == [Accepted("acme")]
-    assert found(target, ref())[0].fields["name"] is None
+    assert found(drop, ref())[0].fields["name"] is None
+    assert found(drop, ref(key="beta"))[0].fields["name"] == "Beta"
 
 
 def seats(number):
