@@ -224,7 +224,7 @@ def test_a_whole_digest_by_hand():
 
     (digest,) = made(rows, before, link="https://p.example/{account_id}", accounts=2)
 
-    assert render.subject(digest) == "Talk to Account 1 and 2 more this week, as of 1 June"
+    assert render.subject(digest) == "Account 1 and 1 more come first, as of 1 June"
     assert (
         render.text(digest)
         == """\
