@@ -35,6 +35,7 @@ def one_account(
     _told("What is new", row["changed"] or [])
     _told("What to know", [row["note"]] if row["note"] else [])
     if row["margin"] is not None:
+        out.print()
         _contributions(row)
     if len(past) > 1:
         steps = ", ".join(f"{p['as_of']}: {chance(p)} (#{p['rank']})" for p in past[-6:])
@@ -90,7 +91,7 @@ def _book(row: Mapping[str, Any]) -> str:
     if row["ask"] is False:
         week = "no ask is made now"
     else:
-        week = "this week's" if row["this_week"] else "beyond this week's time"
+        week = "within this week's time" if row["this_week"] else "beyond this week's time"
     return f"{whose}, number {row['book_rank']} there; {week}"
 
 

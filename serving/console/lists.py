@@ -15,9 +15,9 @@ __all__ = ["chance", "monday_list", "scored", "talk_from"]
 
 _NO_CHANCE: Final = "not known"
 _MARK: Final = "▸"
-_INDENT: Final = " " * 7
+_INDENT: Final = " " * 6
 _HEAD: Final = (
-    f"{'#':>5}  {'account':<24} {'CSM':<10} {'chance':>6}  {'80 % interval':<13}  {'talk from':<16}"
+    f"{'#':>4}  {'account':<20} {'CSM':<8}{'chance':>6}  {'80 % range':<11}  {'talk from':<16}"
     "  limit"
 )
 
@@ -59,14 +59,13 @@ def monday_list(
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    name, csm = (row["name"] or row["account_id"])[:24], (row["csm"] or "nobody")[:10]
+    name, csm = (row["name"] or row["account_id"])[:20], (row["csm"] or "nobody")[:8]
     interval = _NO_CHANCE
     if row["probability"] is not None:
         interval = f"{row['low']:.0%} to {row['high']:.0%}"
-    limit = row["limit"] + (f", tier {row['tier']}" if row["tier"] else "")
     return (
-        f"{_MARK if row['this_week'] else ' '} {row['rank']:>3}  {name:<24} {csm:<10}"
-        f" {chance(row):>6}  {interval:<13}  {talk_from(row):<16}  {limit}"
+        f"{_MARK if row['this_week'] else ' '}{row['rank']:>3}  {name:<20} {csm:<8}"
+        f"{chance(row):>6}  {interval:<11}  {talk_from(row):<16}  {row['limit']}"
     )
 
 
@@ -76,7 +75,9 @@ def _beneath(row: Mapping[str, Any]) -> Iterator[str]:
     if row["ask"] is False:
         yield f"No ask. {against.pop(0)}"
     elif row["motion"] != "watch" and row["buyer"]:
-        yield f"{row['motion'].capitalize()}, with the {row['buyer']}"
+        tier = f"Tier {row['tier']}: " if row["tier"] else ""
+        told = f"{tier}{row['motion']}, with the {row['buyer']}"
+        yield told[0].upper() + told[1:]
     yield from row["signals"] or ["Nothing stands out"]
     if against:
         yield f"But: {against[0]}"

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.catalogue import NAMES
 from serving.cli import main
-from serving.playbook import LIMITS, MOTIONS
+from serving.playbook import LIMITS, MOTIONS, NO_ASK
 from training import baselines
 from training.chosen import BEST_COLUMN
 from training.learners import LEARNERS
@@ -215,10 +215,12 @@ def test_every_row_of_the_list_holds_together(road: Any) -> None:
         assert row["readiness_date"] is None or row["readiness_date"] >= row["as_of"]
         assert row["limit"] in LIMITS
         assert row["motion"] in MOTIONS
-        tagged = f"{row['limit']}: tier {row['tier']}" if row["tier"] else None
+        assert row["ask"] == (row["motion"] not in NO_ASK)
+        tagged = f"{row['limit']}: tier {row['tier']}" if row["tier"] and row["ask"] else None
         assert row["expansion_signal"] == tagged
         assert len(row["signals"]) <= 3
-        assert row["note"] is None
+        assert len(row["holds_back"]) <= 2
+        assert row["changed"] == []  # of the first list there is none before
 
 
 def test_contributions_and_base_add_up_to_the_margin_of_an_account(road: Any) -> None:
