@@ -229,7 +229,7 @@ def _is_control(sign: str) -> bool:
 
 
 def _cut(text: str, length: int) -> str:
-    """Cut a text to what fits, counted as Salesforce counts: a rare sign is two."""
+    """Cut a text to what fits."""
     if _units(text) <= length:
         return text
     while _units(text) > length - 1:
@@ -238,4 +238,5 @@ def _cut(text: str, length: int) -> str:
 
 
 def _units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
+    """Signs as Salesforce counts them: a rare one is two, and so is a line end."""
+    return len(text.encode("utf-16-le")) // 2 + text.count("\n")
