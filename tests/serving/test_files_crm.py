@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -568,3 +569,12 @@ def test_setup_makes_empty_files_once(tmp_path):
     assert again == []
     assert (tmp_path / "a/b/tasks.csv").read_text().startswith("key,opportunity,account_id,subject")
     assert all(each.well for each in target.check([]))
+
+
+def test_the_settings_of_the_page_are_valid():
+    page = (Path(files.__file__).parent / "FILES.md").read_text(encoding="utf-8")
+    written = page.split("```toml\n")[1].split("```")[0]
+
+    target = files.target(Settings(**tomllib.loads(written)))
+
+    assert "Expansion_Chance" in target._columns["account"].typed()
