@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast server spark wheel notebooks test-notebooks test-odoo docs bench-features bench-model bench-gate setup clean
+.PHONY: demo test lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo docs bench-features bench-model bench-gate setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -75,6 +75,10 @@ test-notebooks: .venv/ready
 test-odoo: .venv/ready
 	$(BIN)/python tests/odoo/install.py
 	$(BIN)/pytest -m odoo tests/odoo
+
+# Salesforce's rules over HTTP, on this machine: faults, and a sender that is killed at any call.
+test-salesforce: .venv/ready
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -s -m "slow or not slow" tests/salesforce
 
 # Pages that are made from the code; a test tells when they are stale.
 docs: .venv/ready

@@ -70,6 +70,11 @@ DOORS = {
     },
     "httpx": {"serving/crm/odoo/__init__.py", "serving/crm/odoo/client.py"},
     "hubspot": {"serving/crm/hubspot/door.py"},
+    "simple_salesforce": {
+        "serving/crm/salesforce/client.py",
+        "serving/crm/salesforce/complaints.py",
+        "serving/crm/salesforce/soql.py",
+    },
     "matplotlib": {
         "training/plots.py",
         "training/drivers.py",
