@@ -378,6 +378,38 @@ class Odoo(Section):
     timeout_seconds: float = Field(60.0, gt=0, le=600, description="For one answer of Odoo's.")
 
 
+class HubSpot(Section):
+    """HubSpot: see serving/crm/HUBSPOT.md."""
+
+    token: SecretStr | None = Field(
+        None, description='Service key or private app token: "${HUBSPOT_TOKEN}".'
+    )
+    url: str = Field(
+        "https://api.hubapi.com",
+        pattern=r"^https?://[^/?#@]+$",
+        description="Address of its API; another one stands in for tests.",
+    )
+    plan: Literal["free", "starter", "professional", "enterprise"] = Field(
+        "professional", description="Sets how fast it may be asked: see HUBSPOT.md."
+    )
+    account_property: str = Field(
+        "expansion_account_id",
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="Unique property of companies that holds account_id; accounts.crm_id goes"
+        " first.",
+    )
+    make_companies: bool = Field(
+        False, description="An account that no company matches gets a company of its own."
+    )
+    pipeline: str = Field(
+        "Expansion", min_length=1, description="Deal pipeline of our opportunities, by its name."
+    )
+    stages: Mapping[
+        Literal["open", "expanded", "relieved", "expired", "lapsed", "withdrawn"], str
+    ] = Field({}, description="State = name of its deal stage, where the pipeline is your own.")
+    timeout_seconds: float = Field(30.0, gt=0, le=600, description="For one answer of HubSpot's.")
+
+
 class Salesforce(Section):
     """Salesforce: see serving/crm/SALESFORCE.md."""
 
@@ -434,7 +466,7 @@ class Salesforce(Section):
 class Crm(Section):
     """Where the list goes."""
 
-    name: Literal["sql", "odoo", "salesforce", "files"] = Field(
+    name: Literal["sql", "odoo", "hubspot", "salesforce", "files"] = Field(
         "sql", description="Which CRM to write to."
     )
     url: str | None = Field(
@@ -445,7 +477,14 @@ class Crm(Section):
         description="The first list is only put down to be sent, and looked at; a human sends it"
         " with `expansion crm send`. Not of the CRM in our own database.",
     )
+    max_writes: int | None = Field(
+        None, ge=1, description="Objects written at most in one go, the best places first; else all."
+    )
+    max_minutes: float = Field(
+        30.0, gt=0, le=1440, description="Sending stops after so long; the next one goes on."
+    )
     odoo: Odoo = Odoo()
+    hubspot: HubSpot = HubSpot()
     salesforce: Salesforce = Salesforce()
     files: Files = Files()
 

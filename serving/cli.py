@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from data.errors import ExpansionError
-from serving.commands import backtest, digest, lists, models, promotion, tables
+from serving.commands import backtest, crm, digest, lists, models, promotion, tables
 
 __all__ = ["main"]
 
@@ -42,6 +42,7 @@ for command in (
     promotion.rollback,
     lists.score,
     lists.show,
+    crm.crm,
     digest.digest,
 ):
     main.add_command(command)

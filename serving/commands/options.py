@@ -12,10 +12,22 @@ import click
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from data.errors import DeliveryError
     from data.settings import Settings
     from training.pipeline import History
 
-__all__ = ["as_json", "as_of", "config", "database", "history", "html", "opened", "table_file"]
+__all__ = [
+    "as_json",
+    "as_of",
+    "config",
+    "crm",
+    "database",
+    "history",
+    "html",
+    "opened",
+    "refused",
+    "table_file",
+]
 
 Command = Callable[..., Any]
 
@@ -66,6 +78,20 @@ def as_json(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(
         command
     )
+
+
+def crm(command: Command) -> Command:
+    """Name a CRM other than that of the settings."""
+    return click.option(
+        "--crm", "name", help="Which CRM is meant; by default what the settings say."
+    )(command)
+
+
+def refused(name: str, error: Exception) -> DeliveryError:
+    """Put what a CRM said into one sentence."""
+    from data.errors import DeliveryError
+
+    return DeliveryError(f"the CRM {name!r} does not answer as it should: {error}")
 
 
 def as_of(command: Command) -> Command:

@@ -2,6 +2,16 @@
 
 from serving.console.account import one_account
 from serving.console.backtest import backtested
+from serving.console.crm import (
+    differences,
+    findings,
+    made,
+    rejected,
+    retried,
+    sent,
+    standing,
+    taken_back,
+)
 from serving.console.delivery import delivered
 from serving.console.lists import monday_list, scored, talk_from
 from serving.console.models import controls, evaluated, exclusion, judged
@@ -14,19 +24,27 @@ __all__ = [
     "checkup",
     "controls",
     "delivered",
+    "differences",
     "emit",
     "evaluated",
     "exclusion",
+    "findings",
     "judged",
     "logs",
+    "made",
     "monday_list",
     "one_account",
     "out",
     "promoted",
+    "rejected",
+    "retried",
     "ruled",
     "say",
     "scored",
+    "sent",
     "stages",
+    "standing",
     "suspicious",
+    "taken_back",
     "talk_from",
 ]

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from serving.console.terminal import out
+from serving.crm.target import Kind
 
-__all__ = ["delivered"]
+__all__ = ["counted", "delivered"]
 
 
 def delivered(record: Mapping[str, Any]) -> None:
@@ -20,7 +21,7 @@ def delivered(record: Mapping[str, Any]) -> None:
                 " `expansion crm send --dry-run`, send them with `expansion crm send`."
             )
         return
-    made, changed = _counted(sent["made"]), _counted(sent["changed"])
+    made, changed = counted(sent["made"]), counted(sent["changed"])
     _say(
         f"Sent to {name}: {made or 'nothing'} made, {changed or 'nothing'} changed,"
         f" {sent['unchanged']:,} as they were."
@@ -38,7 +39,8 @@ def delivered(record: Mapping[str, Any]) -> None:
         _say(f"Stopped early: {sent['words']}.")
 
 
-def _counted(kinds: Mapping[str, int]) -> str:
+def counted(kinds: Mapping[Kind, int] | Mapping[str, int]) -> str:
+    """Say how many of each kind, leaving out what there is none of."""
     plural = {"account": "accounts", "opportunity": "opportunities", "task": "tasks"}
     told = ((count, kind if count == 1 else plural[kind]) for kind, count in kinds.items())
     return ", ".join(f"{count:,} {words}" for count, words in told if count)

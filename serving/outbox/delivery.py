@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from serving import state
 from serving.crm import targets
-from serving.outbox import levels, pending, sender
+from serving.outbox import levels, matches, pending, sender
 from serving.outbox.put import Put, put
 from serving.outbox.sent import Sent
 from serving.state.schema import DELIVERED
@@ -113,11 +113,19 @@ def deliver(
         record=record,
         finished_at=now,
     )
+    rows = tables.accounts.rows.select("account_id", "crm_id").drop_nulls()
+    matches.keep(engine, name, dict(rows.iter_rows()))
     sent = None
     if not done.newer and not _in_shadow(engine, settings, name):
         target = targets.open_target(settings, name)
         try:
-            sent = sender.send(engine, target, now=now)
+            sent = sender.send(
+                engine,
+                target,
+                now=now,
+                budget_seconds=60 * settings.crm.max_minutes,
+                max_writes=settings.crm.max_writes,
+            )
         finally:
             target.close()
     with state.reading(engine) as connection:
@@ -130,5 +138,5 @@ def _in_shadow(engine: sa.Engine, settings: Settings, name: str) -> bool:
     if name in _OURS or not settings.crm.shadow:
         return False
     with state.reading(engine) as connection:
-        query = sa.select(DELIVERED.c.key).where(DELIVERED.c.target == name).limit(1)
-        return connection.scalar(query) is None
+        were = (DELIVERED.c.target == name) & DELIVERED.c.acknowledged_at.is_not(None)
+        return connection.scalar(sa.select(DELIVERED.c.key).where(were).limit(1)) is None

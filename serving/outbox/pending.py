@@ -106,8 +106,14 @@ class Parents:
         return row.account_id in self.accounts and _opportunity(row) not in self.awaited
 
 
-def parents(connection: sa.Connection, target: str, rows: Sequence[Row]) -> Parents:
-    """Look up what the rows hang on, as it is now."""
+def parents(
+    connection: sa.Connection,
+    target: str,
+    rows: Sequence[Row],
+    *,
+    beside: Mapping[str, str] | None = None,
+) -> Parents:
+    """Look up what the rows hang on, as it is now; ``beside`` are accounts found, not yet kept."""
     accounts = {row.account_id for row in rows if row.kind != "account"}
     keys = {_opportunity(row) for row in rows if row.kind == "task"}
     known = {
@@ -115,7 +121,7 @@ def parents(connection: sa.Connection, target: str, rows: Sequence[Row]) -> Pare
     }
     above = list(_standing(connection, target, "opportunity", keys))
     return Parents(
-        accounts={key: crm_id for key, crm_id in known.items() if crm_id},
+        accounts={**(beside or {}), **{key: name for key, name in known.items() if name}},
         opportunities={found.key: found.crm_id for found in above if found.crm_id},
         awaited=frozenset(
             found.key for found in above if not found.crm_id and found.settled != found.digest
