@@ -43,12 +43,9 @@ def monday_list(
         _say(f"Ranked {basis}.\n")
     if any(row["this_week"] for row in rows):
         _say(f"{_MARK} this week's{': ' if capacity else ''}{capacity}\n")
+    _bands(rows[:top])
     out.print(_HEAD, style="dim", highlight=False)
-    band = None
     for row in rows[:top]:
-        if row["band_told"] and row["band"] != band:
-            out.print(Text(f"{_INDENT}{row['band']}: {row['band_told']}", style="dim"))
-        band = row["band"]
         out.print(_line(row), style="bold", highlight=False, markup=False)
         for sentence in _beneath(row):
             # Padding keeps the indent where a narrow terminal breaks the line.
@@ -56,6 +53,16 @@ def monday_list(
     if len(rows) > top:
         out.print(f"{_INDENT}… and {len(rows) - top:,} more", style="dim", highlight=False)
     out.print()
+
+
+def _bands(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Say once of each band that is on the page what became of accounts in it, highest first."""
+    likeliest = sorted(rows, key=lambda row: row["probability"] or 0.0, reverse=True)
+    known = {row["band"]: row["band_told"] for row in likeliest if row["band_told"]}
+    for band, told in known.items():
+        _say(f"{band}: {told}")
+    if known:
+        out.print()
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -11,7 +11,8 @@ from training.simple import Simple
 __all__ = ["known", "told", "words"]
 
 _EXACT: Final = 20  # up to so many accounts are told one by one
-_TENTHS: Final = (0.195, 0.95)  # a share between them is told in tenths, else in hundredths
+_TENTHS: Final = 0.195  # a share from here on is told in tenths,
+_NEAR: Final = 0.02  # where that is so near; else in hundredths
 
 
 def known(model: Registered | None) -> Sequence[Mapping[str, Any]]:
@@ -50,7 +51,8 @@ def words(expanded: int, accounts: int) -> str:
     if expanded == accounts:
         return f"All {accounts:,} accounts in this band expanded"
     share = expanded / accounts
-    of = 10 if _TENTHS[0] <= share < _TENTHS[1] else 100
+    near = abs(round(share, 1) - share) <= _NEAR
+    of = 10 if share >= _TENTHS and near else 100
     part = round(share * of)
     if accounts <= _EXACT or not 0 < part < of:
         part, of = expanded, accounts

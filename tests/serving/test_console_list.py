@@ -83,8 +83,8 @@ def test_a_line_says_whom_to_ask_why_what_speaks_against_it_and_what_is_new() ->
     assert lines == [
         "Who will expand within 60 days, as of 2026-06-01",
         "▸ this week's: 1 account a week for each of 8 CSMs, of 20 per 30 days.",
+        "40% and more: 4 of 10 accounts in this band expanded",
         "   #  account              CSM     chance  80 % range   talk from         limit",
-        "      40% and more: 4 of 10 accounts in this band expanded",
         "▸  1  Acme [east]          Ada        68%  44% to 88%   13 June           seats",
         "      Tier 1: seat add, with the department head or admin",
         "      No seat is free, and 3 people joined in three months",
@@ -105,14 +105,15 @@ def test_of_whom_no_ask_is_made_the_reason_stands_first() -> None:
     assert "      But: Only 3 features in use" in lines
 
 
-def test_a_band_is_told_once_where_it_begins() -> None:
+def test_a_band_is_told_once_the_highest_first() -> None:
     below = {
         "rank": 3,
+        "probability": 0.3,
         "band": "20% to 40%",
         "band_told": "None of 9 accounts in this band expanded",
     }
 
-    lines = listed({}, {"rank": 2}, below)
+    lines = listed(below, {}, {"rank": 2})
 
     told = [line.strip() for line in lines if "in this band" in line]
     assert told == [
