@@ -122,8 +122,25 @@ class Linear:
         -------
         numpy.ndarray, shape (n_members, n)
         """
-        level = self.intercepts[:, None] + self._offset(horizon_days)
-        return np.asarray(self.weights @ self.scale(matrix).T + level)
+        return self.bare_margins(matrix) + self.levels(horizon_days)
+
+    def bare_margins(self, matrix: Array) -> Array:
+        """Log-odds of each member without its level: what all horizons share.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_members, n)
+        """
+        return np.asarray(self.weights @ self.scale(matrix).T)
+
+    def levels(self, horizon_days: int) -> Array:
+        """What each member adds at a horizon to every row.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_members, 1)
+        """
+        return np.asarray(self.intercepts[:, None] + self._offset(horizon_days))
 
     def level(self, horizon_days: int) -> float:
         """The mean margin of the members where every column is at its mean."""

@@ -9,7 +9,7 @@ A member is a booster and a regression fitted on the same bootstrap of accounts.
 log-odds: margins add, so contributions do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -133,10 +133,23 @@ class Propensity:
         Estimate
             One value per snapshot, in order.
         """
-        boosted, regressed = self._margins(snapshots, horizon_days or self.horizon_days)
-        found = stated(self._blend(boosted, regressed), self.calibration, self.unseen_spread)
-        parts = {"trees": boosted, "linear": regressed}
-        return replace(found, **{f"{name}_margin": m.mean(axis=0) for name, m in parts.items()})
+        horizon = horizon_days or self.horizon_days
+        if not self._stacked and horizon != self.horizons_days[0]:
+            raise ValueError(
+                f"a plain model knows {self.horizons_days[0]} days only, not {horizon}"
+            )
+        return next(self._estimated(snapshots, (horizon,)))
+
+    def estimates(self, snapshots: Snapshots) -> dict[int, Estimate]:
+        """Estimate at every horizon at once, its own among them; cheaper than one by one.
+
+        Returns
+        -------
+        dict of int to Estimate
+            Horizon in days → what :meth:`estimate` says of it, to the bit.
+        """
+        found = self._estimated(snapshots, self.horizons_days)
+        return dict(zip(self.horizons_days, found, strict=True))
 
     def curve(self, snapshots: Snapshots) -> Array:
         """P(expansion within h days) for each snapshot and horizon.
@@ -146,8 +159,7 @@ class Propensity:
         numpy.ndarray, shape (n_snapshots, n_horizons)
             Rising along each row.
         """
-        columns = [self.estimate(snapshots, h).probability for h in self.horizons_days]
-        return np.column_stack(columns)
+        return np.column_stack([each.probability for each in self.estimates(snapshots).values()])
 
     def contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
         """Exact contributions to the margin that is shown: TreeSHAP, and the regression's terms.
@@ -161,10 +173,10 @@ class Propensity:
         """
         matrix = frames.taken(snapshots, self.inputs).to_numpy()
         stacked = self._stack(matrix, self.horizon_days)
-        parts = [
-            np.asarray(booster.predict(stacked, pred_contrib=True)) for booster in self.boosters
-        ]
-        mean, inputs = np.mean(parts, axis=0), len(self.inputs)
+        added = np.zeros((len(stacked), stacked.shape[1] + 1))
+        for booster in self.boosters:
+            added += np.asarray(booster.predict(stacked, pred_contrib=True))
+        mean, inputs = added / len(self.boosters), len(self.inputs)
         told = self._blend(mean[:, :inputs], self.linear.contributions(matrix))
         level = np.full(len(matrix), self.linear.level(self.horizon_days))
         return told, self._blend(mean[:, inputs:].sum(axis=1), level)
@@ -180,16 +192,22 @@ class Propensity:
     def _blend(self, boosted: Array, regressed: Array) -> Array:
         return (1 - self.linear_share) * boosted + self.linear_share * regressed
 
-    def _margins(self, snapshots: Snapshots, horizon_days: int) -> tuple[Array, Array]:
-        """Log-odds of the boosters and of the regressions, each (n_members, n_snapshots)."""
-        if not self._stacked and horizon_days != self.horizons_days[0]:
-            raise ValueError(
-                f"a plain model knows {self.horizons_days[0]} days only, not {horizon_days}"
-            )
+    def _estimated(self, snapshots: Snapshots, horizons: Sequence[int]) -> Iterator[Estimate]:
+        """Say it of each horizon; only the boosters have to look at the rows again."""
         matrix = frames.taken(snapshots, self.inputs).to_numpy()
-        stacked = self._stack(matrix, horizon_days)
-        boosted = [np.asarray(b.predict(stacked, raw_score=True)) for b in self.boosters]
-        return np.stack(boosted), self.linear.margins(matrix, horizon_days)
+        bare = self.linear.bare_margins(matrix)
+        for horizon in horizons:
+            boosted = self._boosted(self._stack(matrix, horizon))
+            linear = bare + self.linear.levels(horizon)
+            margins = self._blend(boosted, linear)
+            found = stated(margins, self.calibration, self.unseen_spread)
+            yield replace(
+                found, trees_margin=boosted.mean(axis=0), linear_margin=linear.mean(axis=0)
+            )
+
+    def _boosted(self, stacked: Array) -> Array:
+        """Log-odds of each booster, (n_members, n_snapshots)."""
+        return np.stack([np.asarray(b.predict(stacked, raw_score=True)) for b in self.boosters])
 
     def _stack(self, matrix: Array, horizon_days: int) -> Array:
         return trees.with_horizon(matrix, horizon_days) if self._stacked else matrix

@@ -106,6 +106,10 @@ class Simple:
         apart = _ORDER * np.sign(score) * np.log1p(np.abs(score))
         return stated(margins + apart, self.calibration, self.unseen_spread)
 
+    def estimates(self, snapshots: Snapshots) -> dict[int, Estimate]:
+        """Estimate at every horizon, its own among them: horizon in days → what it says."""
+        return {horizon: self.estimate(snapshots, horizon) for horizon in self.horizons_days}
+
     def curve(self, snapshots: Snapshots) -> Array:
         """P(expansion within h days) for each snapshot and horizon.
 
@@ -114,9 +118,7 @@ class Simple:
         numpy.ndarray, shape (n_snapshots, n_horizons)
             Rising along each row.
         """
-        return np.column_stack(
-            [self.estimate(snapshots, h).probability for h in self.horizons_days]
-        )
+        return np.column_stack([each.probability for each in self.estimates(snapshots).values()])
 
     def contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
         """Give what the ranking adds to the margin, on the columns that it was read from.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from data.settings import Settings
@@ -44,10 +45,12 @@ def lines(
         In the order of the snapshots; ``standing`` is what they are ranked by, ``pushes_down``
         sentences of what pushes the number down.
     """
-    estimate = model.model.estimate(snapshots)
+    by_horizon = model.model.estimates(snapshots)
+    estimate = by_horizon[model.model.horizon_days]
     why = signals.explain(model.model, snapshots, words=words)
     advice = playbook.judged(snapshots, settings.playbook)
-    expected = readiness.dates(model.model.curve(snapshots), model.model.horizons_days)
+    curve = np.column_stack([each.probability for each in by_horizon.values()])
+    expected = readiness.dates(curve, list(by_horizon))
     probability = pl.Series(estimate.probability)
     band = bands.of(probability)
     frame = snapshots.select(

@@ -41,6 +41,18 @@ def test_the_probability_is_the_curve_at_its_horizon(fitted: Propensity, history
     assert (estimate.probability <= estimate.high).all()
 
 
+def test_all_horizons_at_once_are_each_to_the_bit(fitted: Propensity, history: Any) -> None:
+    some = history.snapshots.head(300)
+
+    at_once = fitted.estimates(some)
+
+    assert tuple(at_once) == fitted.horizons_days
+    for horizon, found in at_once.items():
+        alone = fitted.estimate(some, horizon)
+        for name, values in vars(alone).items():
+            assert np.array_equal(getattr(found, name), values), (horizon, name)
+
+
 def test_calibration_changes_probabilities_and_not_the_order(
     fitted: Propensity, history: Any
 ) -> None:
