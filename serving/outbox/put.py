@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import sqlalchemy as sa
 
-from serving.outbox import kept, wanted
-from serving.outbox.episodes import Episode, Pressure, advanced
-from serving.outbox.follow_ups import Earlier, of_episodes
+from serving.outbox import consequences, kept
 from serving.outbox.levels import Levels
-from serving.outbox.wanted import Wanted
 from serving.state import entry
 from serving.state.database import alone, writing
 
@@ -97,64 +93,19 @@ def put(
     end = "nothing of this run was written. Mend it and run again."
     with writing(engine, consequence=end) as connection:
         alone(connection, "expansion list")
-        newest = entry.newest_run(connection)
-        left = entry.left_out(connection, scored.accounts, scored.left, as_of)
+        follows = consequences.of(connection, target, scored, as_of, levels=levels, rules=rules)
         model = scored.accounts["model"][0]
         run_id = entry.run(connection, as_of, model=model, record=record, finished_at=finished_at)
-        entry.lines(connection, scored.accounts, left, as_of)
-        if newest is not None and newest > as_of:
+        entry.lines(connection, scored.accounts, follows.left, as_of)
+        if not follows.in_force:
             return Put(run_id, 0, 0, scored.accounts.height)
-        carried = _carry_on(connection, scored.accounts, levels, as_of, rules)
-        objects = _objects(scored.accounts, left, carried, kept.earlier(connection, target), as_of)
-        kept.replace(connection, target, objects, as_of, run_id)
+        kept.keep(connection, follows.before, follows.after)
+        kept.replace(connection, target, follows.objects(), as_of, run_id)
     return Put(
         run_id,
         scored.accounts.height,
-        left.height,
+        follows.left.height,
         0,
-        opened=sum(episode.opened_on == as_of for episode in carried),
-        closed=sum(episode.closed_on == as_of for episode in carried),
+        opened=sum(episode.opened_on == as_of for episode in follows.after),
+        closed=sum(episode.closed_on == as_of for episode in follows.after),
     )
-
-
-def _carry_on(
-    connection: sa.Connection,
-    listed: pl.DataFrame,
-    levels: Mapping[str, Levels],
-    as_of: date,
-    rules: Episodes,
-) -> list[Episode]:
-    known = kept.episodes(connection)
-    carried = advanced(
-        known,
-        _pressure(listed),
-        levels,
-        as_of,
-        relief_days=rules.relief_days,
-        expiry_days=rules.expiry_days,
-    )
-    kept.keep(connection, known, carried)
-    return carried
-
-
-def _pressure(listed: pl.DataFrame) -> dict[str, Pressure]:
-    """What each account runs into, where a tier fires."""
-    pressed = listed.filter(pl.col("tier").is_not_null(), pl.col("limit") != "none")
-    rows = pressed.select("account_id", "limit", "ask").iter_rows()
-    return {account: Pressure(limit, bool(ask)) for account, limit, ask in rows}
-
-
-def _objects(
-    listed: pl.DataFrame,
-    left: pl.DataFrame,
-    episodes: Iterable[Episode],
-    earlier: Earlier,
-    as_of: date,
-) -> Iterator[Wanted]:
-    """Every object as it should be, accounts first."""
-    lines = {}
-    for account in wanted.of_accounts(listed, left, as_of):
-        if account.fields["rank"] is not None:
-            lines[account.key] = account.fields
-        yield account
-    yield from of_episodes(episodes, lines, earlier, as_of)
