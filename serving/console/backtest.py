@@ -34,15 +34,13 @@ def backtested(found: Backtest) -> None:
         f"{found.expansions:,} expansions of {found.accounts:,.0f} accounts,"
         f" {found.counted_from} to {found.counted_until}"
     )
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("way of working", max_width=17)
-    for name in (*list(_SHARES.values())[:1], "vendors say", *list(_SHARES.values())[1:]):
-        table.add_column(name, justify="right")
-    for name in (*_DAYS.values(), *_COUNTS.values(), "min."):
-        table.add_column(name, justify="right")
+    caught = _table(title, *_SHARES.values(), "vendors say")
+    cost = _table("What it took", *_DAYS.values(), *_COUNTS.values(), "minutes")
     for way in found.ways:
-        table.add_row(way.name, *_cells(way), end_section=True)
-    out.print(table)
+        caught.add_row(way.name, *_caught(way), end_section=True)
+        cost.add_row(way.name, *_cost(way), end_section=True)
+    out.print(caught)
+    out.print(cost)
     told = [
         f"Replayed {found.start} to {found.end}, each day with what was known before it; below each"
         " figure its 90 % interval over accounts.",
@@ -68,14 +66,24 @@ def backtested(found: Backtest) -> None:
     out.print(found.verdict, highlight=False, markup=False, style="bold")
 
 
-def _cells(way: Way) -> list[str]:
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("way of working", min_width=20)
+    for name in columns:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _caught(way: Way) -> list[str]:
     claim = "" if way.claim is None else way.claim.removesuffix(" caught").replace(" to ", "–")
+    return [*(_spread(way.figures[name], _percent, " %") for name in _SHARES), claim]
+
+
+def _cost(way: Way) -> list[str]:
     figures = way.figures
-    shares = [_spread(figures[name], _percent, " %") for name in _SHARES]
     days = [_spread(figures[name], "{:.0f}".format, between=" to ") for name in _DAYS]
     counts = [_spread(figures[name], _short) for name in _COUNTS]
-    minutes = _spread(figures["minutes"], "{:,.0f}".format)
-    return [shares[0], claim, *shares[1:], *days, *counts, minutes]
+    return [*days, *counts, _spread(figures["minutes"], "{:,.0f}".format)]
 
 
 def _percent(share: float) -> str:
