@@ -41,7 +41,10 @@ def plain(value: Value, field: Field) -> Value:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if field.type in {"text", "lines"}:
-        lines = str(value).replace("\r\n", "\n").replace("\r", "\n")
+        text = str(value)
+        if text.isprintable():  # most are: this is only faster
+            return text or None
+        lines = text.replace("\r\n", "\n").replace("\r", "\n")
         return _UNSEEN.sub("", lines).encode("utf-8", "replace").decode() or None
     return _TYPES[field.type](value)
 

@@ -173,10 +173,9 @@ class Files:
 
     def _about(self) -> dict[str, Any]:
         counted = {kind: self._load(kind) for kind in FILES}
-        accounts = counted["account"]
-        days = (accounts.fields(row).get("as_of") for row in accounts.rows)
+        days = (str(day) for day in counted["account"].column("as_of") if day)
         rows = {self._file(kind).name: len(sheet.rows) for kind, sheet in counted.items()}
-        return {"as_of": max((str(day) for day in days if day), default=None), "rows": rows}
+        return {"as_of": max(days, default=None), "rows": rows}
 
     def _look(self, kind: Kind) -> Finding:
         name = self._file(kind).name

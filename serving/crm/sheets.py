@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -113,6 +113,12 @@ class Sheet:
             name: self._value(row.get(self._columns.column(name)), field)
             for name, field in self._columns.fields.items()
         }
+
+    def column(self, name: str) -> Iterator[Value]:
+        """The values of one field, row by row; none where it is not carried."""
+        if name in self._columns.fields:
+            column, field = self._columns.column(name), self._columns.fields[name]
+            yield from (self._value(row.get(column), field) for row in self.rows)
 
     def set(self, row: dict[str, Any], fields: Fields) -> None:
         """Set fields, given under our names."""
