@@ -31,6 +31,7 @@ __all__ = [
     "Scoring",
     "Seats",
     "Section",
+    "Slack",
     "Tables",
     "Team",
 ]
@@ -324,6 +325,9 @@ class Scoring(Section):
         le=1,
         description="So many of the features that most accounts have are missing: said.",
     )
+    phrases: Mapping[str, str] = Field(
+        {}, description="Your own words beside the reasons; serving/lines/phrases.toml lists them."
+    )
     sentences: str | None = Field(
         None,
         description="TOML file of your own words for the reasons, relative to the settings file;"
@@ -478,7 +482,9 @@ class Crm(Section):
         " with `expansion crm send`. Not of the CRM in our own database.",
     )
     max_writes: int | None = Field(
-        None, ge=1, description="Objects written at most in one go, the best places first; else all."
+        None,
+        ge=1,
+        description="Objects written at most in one go, the best places first; else all.",
     )
     max_minutes: float = Field(
         30.0, gt=0, le=1440, description="Sending stops after so long; the next one goes on."
@@ -510,6 +516,29 @@ class Digest(Section):
         max_length=500,
         description="Where more about an account stands, with {account_id} in its place.",
     )
+
+
+class Slack(Section):
+    """Where digests and signals are posted: see serving/SLACK.md."""
+
+    bot_token: SecretStr | None = Field(None, description='"${SLACK_BOT_TOKEN}".')
+    webhook_url: SecretStr | None = Field(
+        None, description='In its place, for one channel: "${SLACK_WEBHOOK_URL}".'
+    )
+    channel: str | None = Field(
+        None,
+        pattern=r"^[A-Z0-9]{3,}$",
+        description="Id of the channel for signals, and for whom no other is known.",
+    )
+    channels: Mapping[str, str] = Field(
+        {}, description="CSM = id of a channel or user; else the user with the CSM's e-mail."
+    )
+    api_url: str = Field(
+        "https://slack.com/api/",
+        pattern=r"^https?://[^?#@]+/$",
+        description="Address of its API; another one stands in for tests.",
+    )
+    timeout_seconds: int = Field(30, ge=1, le=600, description="For one answer of Slack's.")
 
 
 class Engine(Section):

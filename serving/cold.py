@@ -18,7 +18,7 @@ _UNKNOWN: Final = {
     **dict.fromkeys(("probability", "low", "high", "probability_180d"), pl.Float64),
     **dict.fromkeys(("churn_probability", "expected_arr", "margin", "base"), pl.Float64),
     **dict.fromkeys(("expected_early", "expected_date", "expected_late"), pl.Date),
-    **dict.fromkeys(("band", "band_told"), pl.String),
+    "band": pl.String,
 }
 
 

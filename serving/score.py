@@ -13,7 +13,7 @@ from features import panel
 from features.activity import Activity
 from features.panel import Panel
 from serving import cold
-from serving.lines import asking, changes, dated, modelled, notes, ranking
+from serving.lines import asking, bands, changes, dated, modelled, notes, phrases, ranking
 from serving.lines.capacity import Weekly, weekly
 from serving.record import age_days, record
 from training import wording
@@ -92,12 +92,13 @@ def score(
     data.errors.HistoryError
         If the log ended too long before the as-of, or nobody is eligible.
     data.errors.SettingsError
-        If the team's hours are given, but not of how many CSMs.
+        If the team's hours are given, but not of how many CSMs; or if the company's own words are
+        not in order.
     ValueError
         If the list before is not from before the as-of.
     """
     _refuse_stale(log, as_of, settings.scoring.max_log_age_days)
-    words = wording.load(settings.sentences_file)
+    words, told = wording.load(settings.sentences_file), phrases.of(settings.scoring.phrases)
     built = panel.build(log, tables, [as_of], settings)
     _refuse_nobody(built, as_of)
     if model is None:
@@ -110,9 +111,11 @@ def score(
         worked or {},
         as_of.date(),
         settings.playbook,
+        words=told,
         horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
     ).with_columns(
-        note=notes.of(lines, built.snapshots, settings.scoring),
+        band_told=bands.told(lines["band"], bands.known(model), told),
+        note=notes.of(lines, built.snapshots, settings.scoring, told),
         readiness_date=dated.held(lines, before, as_of.date()),
     )
     names = tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
@@ -124,7 +127,7 @@ def score(
         weekly=able.accounts,
     )
     return Scored(
-        ranked.with_columns(changed=changes.of(ranked, before, as_of.date())),
+        ranked.with_columns(changed=changes.of(ranked, before, as_of.date(), told)),
         built.excluded.join(names, on="account_id", how="left"),
         able,
         settings.scoring.rank_by,

@@ -8,7 +8,7 @@ import polars as pl
 
 from data.settings import Playbook
 from serving import playbook
-from serving.lines.phrases import ago, counted, day, percent, said
+from serving.lines.phrases import Phrases
 
 __all__ = ["decided"]
 
@@ -23,6 +23,7 @@ def decided(
     as_of: date,
     rules: Playbook,
     *,
+    words: Phrases,
     horizon_days: int,
 ) -> pl.DataFrame:
     """Keep from asking who may leave, who was worked of late, and who stands on a plateau.
@@ -44,6 +45,8 @@ def decided(
         The day of the list.
     rules : data.settings.Playbook
         Thresholds, and roles.
+    words : serving.lines.phrases.Phrases
+        How it is worded.
     horizon_days : int
         Of the chance to leave.
 
@@ -59,22 +62,22 @@ def decided(
     stopped: dict[str, tuple[pl.Expr, pl.Expr]] = {
         "retain": (
             pl.col("churn_probability") >= rules.churn_risk,
-            said(
+            words.said(
                 "leaving",
-                chance=percent(pl.col("churn_probability")),
-                days=pl.lit(f"{horizon_days} days"),
+                chance=words.percent(pl.col("churn_probability")),
+                days=words.counted(pl.lit(horizon_days), "day"),
             ),
         ),
         "rest": (
             since.is_between(0, rules.rest_days, closed="left"),
-            said("worked", ago=ago(since), until=day(until, as_of)),
+            words.said("worked", ago=words.ago(since), until=words.day(until, as_of)),
         ),
         "consolidate": (
             pl.col("motion") == "consolidate",
-            said(
+            words.said(
                 "flat",
-                share=percent(pl.col("seat_utilization")),
-                months=counted(pl.col("plateau_months"), "month"),
+                share=words.percent(pl.col("seat_utilization")),
+                months=words.counted(pl.col("plateau_months"), "month"),
             ),
         ),
     }

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from serving.lines.phrases import Phrases
 from training.registry import Registered
 from training.simple import Simple
 
@@ -23,37 +24,38 @@ def known(model: Registered | None) -> Sequence[Mapping[str, Any]]:
     return list(kept)
 
 
-def told(band: pl.Series, bands: Sequence[Mapping[str, Any]]) -> pl.Series:
+def told(band: pl.Series, bands: Sequence[Mapping[str, Any]], phrases: Phrases) -> pl.Series:
     """Say of each band how many accounts in it expanded before; null where none was in it."""
     said = {
-        each["band"]: words(round(each["value"] * each["snapshots"]), each["snapshots"])
+        each["band"]: words(round(each["value"] * each["snapshots"]), each["snapshots"], phrases)
         for each in bands
     }
     return band.replace_strict(said, default=None, return_dtype=pl.String)
 
 
-def words(expanded: int, accounts: int) -> str:
+def words(expanded: int, accounts: int, phrases: Phrases) -> str:
     """Say how many of the accounts in a band expanded.
 
     Exact where all, none or few were seen, else rounded to tenths or hundredths.
 
     Examples
     --------
-    >>> words(183, 301)
+    >>> from serving.lines.phrases import default
+    >>> words(183, 301, default())
     '6 of 10 accounts in this band expanded'
-    >>> words(0, 40)
+    >>> words(0, 40, default())
     'None of 40 accounts in this band expanded'
     """
     if accounts == 1:
-        return f"The one account in this band before {'expanded' if expanded else 'did not expand'}"
+        return phrases.text("band_yes" if expanded else "band_no")
     if expanded == 0:
-        return f"None of {accounts:,} accounts in this band expanded"
+        return phrases.text("band_none", accounts=accounts)
     if expanded == accounts:
-        return f"All {accounts:,} accounts in this band expanded"
+        return phrases.text("band_all", accounts=accounts)
     share = expanded / accounts
     near = abs(round(share, 1) - share) <= _NEAR
     of = 10 if share >= _TENTHS and near else 100
     part = round(share * of)
     if accounts <= _EXACT or not 0 < part < of:
         part, of = expanded, accounts
-    return f"{part:,} of {of:,} accounts in this band expanded"
+    return phrases.text("band_some", expanded=part, accounts=of)

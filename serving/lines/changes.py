@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from serving.lines.phrases import ago, day, hundredths, percent, said
+from serving.lines.phrases import Phrases, hundredths
 
 __all__ = ["COLUMNS", "of"]
 
@@ -16,7 +16,7 @@ _MOST: Final = 2
 _LIMITS: Final = ("seats", "usage")
 
 
-def of(lines: pl.DataFrame, before: pl.DataFrame | None, as_of: date) -> pl.Series:
+def of(lines: pl.DataFrame, before: pl.DataFrame | None, as_of: date, words: Phrases) -> pl.Series:
     """Say what has changed since the list before, the weightiest first.
 
     Parameters
@@ -28,6 +28,8 @@ def of(lines: pl.DataFrame, before: pl.DataFrame | None, as_of: date) -> pl.Seri
         ``limit``, ``readiness_date``, ``as_of``; None or empty where there was none.
     as_of : datetime.date
         The day of the list.
+    words : serving.lines.phrases.Phrases
+        How it is worded.
 
     Returns
     -------
@@ -46,52 +48,52 @@ def of(lines: pl.DataFrame, before: pl.DataFrame | None, as_of: date) -> pl.Seri
         raise ValueError(f"expected a list from before {as_of}, found one of {newest!s}")
     then = before.select("account_id", pl.col(*COLUMNS).name.suffix("_then"))
     both = lines.join(then, on="account_id", how="left", maintain_order="left")
-    news = pl.concat_list(*_news(as_of)).list.drop_nulls().list.head(_MOST)
+    news = pl.concat_list(*_news(as_of, words)).list.drop_nulls().list.head(_MOST)
     return both.select(changed=news)["changed"]
 
 
-def _news(as_of: date) -> list[pl.Expr]:
+def _news(as_of: date, words: Phrases) -> list[pl.Expr]:
     """Each kind of news as an expression: a sentence, or null."""
     new = pl.col("rank_then").is_null()
-    first = pl.when(new).then(said("new"))
-    later = [_tier(), _limit(), _chance(as_of), _date(as_of)]
+    first = pl.when(new).then(words.said("new"))
+    later = [_tier(words), _limit(words), _chance(as_of, words), _date(as_of, words)]
     return [first, *(pl.when(~new).then(each) for each in later)]
 
 
-def _tier() -> pl.Expr:
+def _tier(words: Phrases) -> pl.Expr:
     now, then = pl.col("tier"), pl.col("tier_then")
     return (
         pl.when(now.eq_missing(then))
         .then(None)
         .when(then.is_null())
-        .then(said("tier first", tier=now))
+        .then(words.said("tier_first", tier=now))
         .when(now.is_null())
-        .then(said("tier gone", before=then))
-        .otherwise(said("tier other", tier=now, before=then))
+        .then(words.said("tier_gone", before=then))
+        .otherwise(words.said("tier_other", tier=now, before=then))
     )
 
 
-def _limit() -> pl.Expr:
+def _limit(words: Phrases) -> pl.Expr:
     """A limit that the account has come to; where a tier has changed, that says enough."""
     now, then = pl.col("limit"), pl.col("limit_then")
     came = now.ne_missing(then) & pl.col("tier").eq_missing(pl.col("tier_then"))
-    named = pl.coalesce(pl.when(now == name).then(said(f"limit {name}")) for name in _LIMITS)
+    named = pl.coalesce(pl.when(now == name).then(words.said(f"limit_{name}")) for name in _LIMITS)
     return pl.when(came).then(named)
 
 
-def _chance(as_of: date) -> pl.Expr:
+def _chance(as_of: date, words: Phrases) -> pl.Expr:
     now, then = (hundredths(pl.col(name)) for name in ("probability", "probability_then"))
     days = (pl.lit(as_of) - pl.col("as_of_then")).dt.total_days()
-    parts = {"before": percent(pl.col("probability_then")), "ago": ago(days)}
+    parts = {"before": words.percent(pl.col("probability_then")), "ago": words.ago(days)}
     return (
         pl.when(now - then >= _CHANCE)
-        .then(said("chance up", **parts))
+        .then(words.said("chance_up", **parts))
         .when(then - now >= _CHANCE)
-        .then(said("chance down", **parts))
+        .then(words.said("chance_down", **parts))
     )
 
 
-def _date(as_of: date) -> pl.Expr:
+def _date(as_of: date, words: Phrases) -> pl.Expr:
     """A date that has moved by a week or more; what was due before reads as now."""
     today = pl.lit(as_of)
     now = pl.col("readiness_date")
@@ -100,9 +102,9 @@ def _date(as_of: date) -> pl.Expr:
     moved = (now - then).dt.total_days().abs() >= _DAYS
     return (
         pl.when(known & now.is_not_null() & moved)
-        .then(said("date moved", before=day(then, as_of), now=day(now, as_of)))
+        .then(words.said("date_moved", before=words.day(then, as_of), now=words.day(now, as_of)))
         .when(~known & now.is_not_null())
-        .then(said("date first", now=day(now, as_of)))
+        .then(words.said("date_first", now=words.day(now, as_of)))
         .when(known & now.is_null())
-        .then(said("date gone"))
+        .then(words.said("date_gone"))
     )

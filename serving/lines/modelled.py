@@ -8,7 +8,6 @@ import polars as pl
 
 from data.settings import Settings
 from serving import playbook
-from serving.lines import bands as in_words
 from serving.lines import dated
 from training import bands, readiness, signals, sizes
 from training.registry import Registered
@@ -52,7 +51,6 @@ def lines(
     curve = np.column_stack([each.probability for each in by_horizon.values()])
     expected = readiness.dates(curve, list(by_horizon))
     probability = pl.Series(estimate.probability)
-    band = bands.of(probability)
     frame = snapshots.select(
         "account_id",
         "as_of",
@@ -62,8 +60,7 @@ def lines(
         probability=probability,
         low=pl.Series(estimate.low),
         high=pl.Series(estimate.high),
-        band=band,
-        band_told=in_words.told(band, in_words.known(model)),
+        band=bands.of(probability),
         probability_180d=pl.Series(expected.within),
         churn_probability=_churn(model, snapshots),
         margin=pl.Series(estimate.margin),

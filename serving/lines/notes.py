@@ -6,14 +6,14 @@ import polars as pl
 
 from data.settings import Scoring
 from features.catalogue import NAMES
-from serving.lines.phrases import counted, said, whole
+from serving.lines.phrases import Phrases, whole
 
 __all__ = ["of"]
 
 _USUAL: Final = 0.5  # a feature that so many accounts have is one to expect
 
 
-def of(lines: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring) -> pl.Series:
+def of(lines: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring, words: Phrases) -> pl.Series:
     """Say where history is thin, or why an account comes last.
 
     Parameters
@@ -24,6 +24,8 @@ def of(lines: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring) -> pl.Serie
         The same accounts' rows of a :class:`features.panel.Panel`.
     rules : data.settings.Scoring
         What is thin, and by what is ranked.
+    words : serving.lines.phrases.Phrases
+        How it is worded.
 
     Returns
     -------
@@ -43,15 +45,15 @@ def of(lines: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring) -> pl.Serie
     missing, asked = pl.col("missing"), len(usual)
     thin = (
         pl.when(no_revenue & pl.lit(rules.rank_by != "probability"))
-        .then(said("no revenue"))
+        .then(words.said("no_revenue"))
         .when(pl.col("tenure_days") < rules.thin_days)
-        .then(said("new customer", days=counted(pl.col("tenure_days"), "day")))
+        .then(words.said("new_customer", days=words.counted(pl.col("tenure_days"), "day")))
         .when((pl.col("events_30d") == 0) & pl.lit(rules.thin_events > 0))
-        .then(said("no use"))
+        .then(words.said("no_use"))
         .when(pl.col("events_30d") < rules.thin_events)
-        .then(said("little use", events=counted(pl.col("events_30d"), "event")))
+        .then(words.said("little_use", events=words.counted(pl.col("events_30d"), "event")))
         .when(missing >= rules.thin_share * asked)
-        .then(said("gaps", missing=whole(missing), asked=pl.lit(str(asked))))
+        .then(words.said("gaps", missing=whole(missing), asked=pl.lit(str(asked))))
     )
     return lines.join(facts, on="account_id", how="left", maintain_order="left").select(note=thin)[
         "note"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from data.settings import Playbook
 from serving.lines import asking
+from serving.lines.phrases import default
 from serving.playbook import MOTIONS, NO_ASK
 
 AS_OF = date(2026, 6, 1)
@@ -45,9 +46,9 @@ def decided(
     snapshots = pl.DataFrame([FACTS | facts] * len(lines), schema=read).with_columns(
         account_id=frame["account_id"]
     )
-    return asking.decided(frame, snapshots, worked or {}, AS_OF, Playbook(), horizon_days=60).rows(
-        named=True
-    )
+    return asking.decided(
+        frame, snapshots, worked or {}, AS_OF, Playbook(), words=default(), horizon_days=60
+    ).rows(named=True)
 
 
 def days_ago(days: int) -> dict[str, date]:

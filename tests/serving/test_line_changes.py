@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.lines import changes, dated
+from serving.lines.phrases import default
 
 AS_OF = date(2026, 6, 1)
 MONTHS = "|".join(calendar.month_name[1:])
@@ -41,7 +42,7 @@ def frame(*rows: dict[str, Any]) -> pl.DataFrame:
 
 def told(now: dict[str, Any], then: dict[str, Any], days: int = 7) -> list[str]:
     before = frame({"as_of": AS_OF - timedelta(days=days)} | then)
-    (found,) = changes.of(frame(now), before, AS_OF).to_list()
+    (found,) = changes.of(frame(now), before, AS_OF, default()).to_list()
     return list(found)
 
 
@@ -110,14 +111,14 @@ def test_the_distance_in_time_is_the_true_one(days: int, when: str) -> None:
 def test_the_first_list_has_no_news() -> None:
     nothing = frame().clear()
 
-    assert changes.of(frame({}, {}), None, AS_OF).to_list() == [[], []]
-    assert changes.of(frame({}, {}), nothing, AS_OF).to_list() == [[], []]
-    assert changes.of(nothing, None, AS_OF).dtype == pl.List(pl.String)
+    assert changes.of(frame({}, {}), None, AS_OF, default()).to_list() == [[], []]
+    assert changes.of(frame({}, {}), nothing, AS_OF, default()).to_list() == [[], []]
+    assert changes.of(nothing, None, AS_OF, default()).dtype == pl.List(pl.String)
 
 
 def test_a_list_that_is_not_from_before_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a list from before 2026-06-01"):
-        changes.of(frame({}), frame({"as_of": AS_OF}), AS_OF)
+        changes.of(frame({}), frame({"as_of": AS_OF}), AS_OF, default())
 
 
 days_around = st.none() | st.integers(-30, 250).map(lambda days: AS_OF + timedelta(days=days))
@@ -176,7 +177,7 @@ def test_news_agrees_with_a_slow_version_and_is_never_more_than_two(
     now, then, days = drawn
     before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
 
-    found = changes.of(frame(*now), before, AS_OF).to_list()
+    found = changes.of(frame(*now), before, AS_OF, default()).to_list()
 
     past = {row["account_id"]: row for row in then}
     for row, sentences in zip(now, found, strict=True):
@@ -192,7 +193,9 @@ def test_no_news_shows_a_gap_or_a_day_that_has_passed(
     now, then, days = drawn
     before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
 
-    for sentence in chain.from_iterable(changes.of(frame(*now), before, AS_OF).to_list()):
+    for sentence in chain.from_iterable(
+        changes.of(frame(*now), before, AS_OF, default()).to_list()
+    ):
         assert not re.search(r"nan|None|null|inf|\b1 (days|weeks)\b|-\d", sentence)
         for day, year in re.findall(rf"(\d+ (?:{MONTHS}))( \d{{4}})?", sentence):
             told = datetime.strptime(day + (year or " 2026"), "%d %B %Y").replace(tzinfo=UTC)

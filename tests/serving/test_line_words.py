@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.errors import SettingsError
 from data.settings import Scoring
 from features.catalogue import NAMES
 from serving.lines import bands, dated, notes, phrases
 from training.readiness import Dates
+
+WORDS = phrases.default()
 
 # Bands
 
@@ -39,7 +42,7 @@ from training.readiness import Dates
     ],
 )
 def test_a_band_is_told_as_worked_out_by_hand(expanded: int, accounts: int, told: str) -> None:
-    assert bands.words(expanded, accounts) == told
+    assert bands.words(expanded, accounts, WORDS) == told
 
 
 @given(accounts=st.integers(2, 100_000), data=st.data())
@@ -48,7 +51,7 @@ def test_what_a_band_tells_is_near_the_truth_and_all_or_none_only_where_it_is(
 ) -> None:
     expanded = data.draw(st.sampled_from([0, 1, accounts - 1, accounts]) | st.integers(0, accounts))
 
-    told = bands.words(expanded, accounts)
+    told = bands.words(expanded, accounts, WORDS)
 
     assert told.startswith("None of ") == (expanded == 0)
     assert told.startswith("All ") == (expanded == accounts)
@@ -62,10 +65,10 @@ def test_what_a_band_tells_is_near_the_truth_and_all_or_none_only_where_it_is(
 def test_a_band_in_which_nobody_was_before_tells_nothing() -> None:
     seen = [{"band": "10% to 20%", "snapshots": 200, "value": 0.18}]
 
-    found = bands.told(pl.Series(["10% to 20%", "under 2%", None]), seen)
+    found = bands.told(pl.Series(["10% to 20%", "under 2%", None]), seen, WORDS)
 
     assert found.to_list() == ["18 of 100 accounts in this band expanded", None, None]
-    assert bands.told(pl.Series(["under 2%"]), []).to_list() == [None]
+    assert bands.told(pl.Series(["under 2%"]), [], WORDS).to_list() == [None]
 
 
 # Notes
@@ -85,7 +88,7 @@ def note(
     told = {"account_id": "acme", "probability": 0.1, "expected_arr": 100.0} | (line or {})
     rows = [told, told | {"account_id": "beta"}, told | {"account_id": "core"}]
     schema = {"account_id": pl.String, "probability": pl.Float64, "expected_arr": pl.Float64}
-    found = notes.of(pl.DataFrame(rows, schema=schema), snapshots, Scoring(**(rules or {})))
+    found = notes.of(pl.DataFrame(rows, schema=schema), snapshots, Scoring(**(rules or {})), WORDS)
     return found.to_list()[0]  # type: ignore[no-any-return]
 
 
@@ -139,7 +142,7 @@ def test_whole_numbers_are_written_with_commas(number: int) -> None:
 
 @given(st.integers(0, 400))
 def test_days_ago_are_told_exactly(days: int) -> None:
-    told = pl.select(phrases.ago(pl.lit(days))).item()
+    told = pl.select(WORDS.ago(pl.lit(days))).item()
 
     found = re.search(r"(\d+) (day|week)", told)
     if found:
@@ -156,20 +159,49 @@ AS_OF = date(2026, 11, 20)
 def test_a_day_is_told_with_its_year_where_that_is_another_and_never_once_past(days: int) -> None:
     day = AS_OF + timedelta(days=days)
 
-    told = pl.select(phrases.day(pl.lit(day), AS_OF)).item()
+    told = pl.select(WORDS.day(pl.lit(day), AS_OF)).item()
 
     year = "" if day.year == AS_OF.year else f" {day.year}"
     assert told == ("now" if days <= 0 else f"{day.day} {day:%B}{year}")
 
 
-def test_every_phrase_has_its_parts() -> None:
-    parts = {
-        name: pl.lit("it") for name in re.findall(r"\{(\w+)\}", " ".join(phrases.PHRASES.values()))
-    }
+# A company's own words
 
-    for phrase, template in phrases.PHRASES.items():
-        needed = {name: parts[name] for name in re.findall(r"\{(\w+)\}", template)}
-        assert "{" not in pl.select(phrases.said(phrase, **needed)).item()
+
+def test_phrases_may_be_reworded_and_their_parts_turned_round() -> None:
+    own = phrases.of(
+        {
+            "tier_other": "{before} war der Rang, jetzt {tier}",
+            "date": "{day}. {month}",
+            "month_names": "Januar Februar März April Mai Juni Juli August September Oktober"
+            " November Dezember",
+        }
+    )
+
+    told = pl.select(
+        tier=own.said("tier_other", tier=pl.lit(1), before=pl.lit(2)),
+        day=own.day(pl.lit(date(2026, 12, 3)), AS_OF),
+        new=own.said("new"),
+    ).row(0)
+
+    assert told == ("2 war der Rang, jetzt 1", "3. Dezember", "New on the list")
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ({"tier_frist": "x"}, "there is no phrase tier_frist. Did you mean tier_first?"),
+        ({"tier_first": "{level}"}, "here {tier}; found '{level}'"),
+        ({"new": "{tier}"}, "here none; found '{tier}'"),
+        ({"new": "100 {"}, "braces hold the parts of a phrase"),
+        ({"month_names": "Jan Feb"}, "expected the names of twelve months"),
+    ],
+)
+def test_a_phrase_that_cannot_be_told_is_refused_in_one_sentence(
+    own: dict[str, str], told: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        phrases.of(own)
 
 
 @given(
