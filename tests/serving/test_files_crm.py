@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from data.errors import SettingsError
 from data.settings import Settings
-from serving.crm import files, manifest
-from serving.crm.files import FILES, Files
+from serving.crm import files
+from serving.crm.files import FILES, Files, manifest
 from serving.crm.target import Accepted, Change, Denied, Ref, Refused, Transient
 from serving.outbox.objects import FIELDS
 
@@ -572,7 +572,7 @@ def test_setup_makes_empty_files_once(tmp_path):
 
 
 def test_the_settings_of_the_page_are_valid():
-    page = (Path(files.__file__).parent / "FILES.md").read_text(encoding="utf-8")
+    page = (Path(files.__file__).parents[1] / "FILES.md").read_text(encoding="utf-8")
     written = page.split("```toml\n")[1].split("```")[0]
 
     target = files.target(Settings(**tomllib.loads(written)))

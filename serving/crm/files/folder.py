@@ -1,9 +1,4 @@
-"""A folder of files for an importer of yours: accounts, opportunities and tasks, as CSV or Parquet.
-
-A file is replaced as a whole or not at all. ``manifest.json`` goes before the first file changes
-and comes back last: where it stands, and the sums in it are those of the files, they are whole and
-belong together. What people change in the files stays as they left it.
-"""
+"""The folder as a target: one file per kind, read and written as a whole."""
 
 from __future__ import annotations
 
@@ -14,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from data.errors import DeliveryError, SettingsError
-from serving.crm import cells, manifest, sheets
-from serving.crm.sheets import Columns, Format, Sheet
+from serving.crm.files import cells, manifest, rows, sheets
+from serving.crm.files.sheets import Columns, Format, Sheet
 from serving.crm.target import (
-    Accepted,
     Answer,
     Change,
     Denied,
@@ -27,12 +21,11 @@ from serving.crm.target import (
     Kind,
     Pace,
     Ref,
-    Refused,
     Transient,
     Value,
     Worked,
 )
-from serving.outbox.objects import FIELDS, OPEN
+from serving.outbox.objects import FIELDS
 
 if TYPE_CHECKING:
     from data.settings import Settings
@@ -73,7 +66,7 @@ class Files:
         return f"Files({str(self._folder)!r}, {self._form})"
 
     def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Give the values as a file gives them back: see :mod:`serving.crm.cells`."""
+        """Give the values as a file gives them back: see :mod:`serving.crm.files.cells`."""
         known = self._columns[kind].fields
         return {
             name: cells.plain(value, known[name]) for name, value in fields.items() if name in known
@@ -98,7 +91,7 @@ class Files:
             )
         manifest.stand(self._folder)
         sheet, taken = self._load(kind), set[int]()
-        return [_found(sheet, ref, taken) for ref in refs]
+        return [rows.found(sheet, ref, taken) for ref in refs]
 
     def write(self, changes: Sequence[Change]) -> list[Answer]:
         """Set cells and add rows in the file of their kind, and put it in place at once.
@@ -116,7 +109,7 @@ class Files:
         try:
             with manifest.locked(self._folder):
                 sheet = self._load(kind)
-                answers = [_put(sheet, change) for change in changes]
+                answers = [rows.put(sheet, change) for change in changes]
                 self._save(sheet, kind)
         except (DeliveryError, OSError) as error:
             self._failed = True
@@ -239,58 +232,6 @@ def _columns(kind: Kind, called: Mapping[str, str]) -> Columns:
     if len(columns.typed()) < len(_NAMES[kind]) + len(fields) + len(columns.theirs):
         raise SettingsError(f"{where}: two columns would have one name; give each its own.")
     return columns
-
-
-def _found(sheet: Sheet, ref: Ref, taken: set[int]) -> Found | None:
-    row = sheet.row(ref.crm_id) or sheet.row(ref.key)
-    if row is not None:
-        return Found(sheet.text(row, sheet.key), sheet.fields(row))
-    row = _adoptable(sheet, ref, taken)
-    if row is None:
-        return None
-    taken.add(id(row))
-    # It has no name of its own: it gets ours once something is written into it.
-    return Found(ref.key, sheet.fields(row), ours=False)
-
-
-def _adoptable(sheet: Sheet, ref: Ref, taken: set[int]) -> dict[str, Any] | None:
-    """An open opportunity that somebody has put into the file for the account and limit."""
-    if ref.kind != "opportunity":
-        return None
-    for row in sheet.unkeyed(ref.account_id):
-        fields = sheet.fields(row)
-        is_open = fields.get("state") in {None, OPEN}
-        if is_open and fields.get("limit") in {None, ref.limit} and id(row) not in taken:
-            return row
-    return None
-
-
-def _put(sheet: Sheet, change: Change) -> Answer:
-    ref = change.ref
-    if cells.plain(ref.key, sheets.TEXT) != ref.key:
-        return Refused("its key holds characters that no file of text can hold")
-    row = sheet.row(ref.crm_id) or sheet.row(ref.key)
-    key = ref.key if row is None else sheet.text(row, sheet.key)
-    if key in sheet.doubled:
-        return Refused(f"several rows have the key {key!r}; delete all but one of them")
-    if row is None:
-        row = _made(sheet, ref)
-    sheet.set(row, change.fields)
-    return Accepted(key)
-
-
-def _made(sheet: Sheet, ref: Ref) -> dict[str, Any]:
-    """The row somebody else made and the sender has adopted, else one of our own."""
-    row = _adoptable(sheet, ref, set()) if ref.crm_id is not None else None
-    if row is not None:
-        sheet.claim(row, ref.key)
-        return row
-    row = sheet.add(ref.key)
-    if ref.kind != "account":
-        sheet.put(row, "account_id", ref.account_id)
-    if ref.kind == "task":
-        sheet.put(row, "opportunity", ref.opportunity_crm_id)
-    return row
 
 
 def _vague(sheet: Sheet) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from data import writing
-from serving.crm import cells
+from serving.crm.files import cells
 from serving.crm.target import Denied, Fields, Kind, Value
 from serving.outbox.objects import Field
 
