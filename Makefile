@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo docs bench-features bench-model bench-gate setup clean
+.PHONY: demo test lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo docs bench-features bench-model bench-gate bench-score setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -96,6 +96,10 @@ bench-model: .venv/ready
 # Up to 40 minutes on two cores; BENCH=--small tries it, BENCH='--only nulls' measures one section.
 bench-gate: .venv/ready
 	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python tests/bench/gate/run.py $(BENCH)
+
+# About a quarter of an hour on two cores, most of it to make 100,000 accounts, which are kept; BENCH=--small tries it.
+bench-score: .venv/ready
+	$(BIN)/python tests/bench/score/run.py $(BENCH)
 
 clean:
 	rm -rf .venv dist data/local

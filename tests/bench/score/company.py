@@ -1,0 +1,112 @@
+"""Many accounts with real features: simulated companies, each snapshot an account of its own.
+
+A snapshot of one account in one month is told apart from that of another month by its account id,
+and all are asked about at one as-of. So no row is a copy of another, and what is remembered from
+row to row helps no more than it would on as many accounts.
+"""
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from data import settings, simulator, sources
+from data.settings import Settings
+from training import artifact, model, outcomes, pipeline, sizes, splits
+
+__all__ = ["AS_OF", "Size", "load", "make"]
+
+AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
+_ACCOUNTS_PER_CSM = 100
+_LEARNED_FROM = 20_000  # snapshots
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is made."""
+
+    rows: int
+    accounts: int
+    months: int
+    members: int
+    rounds: int
+
+
+def make(folder: Path, size: Size) -> dict[str, int]:
+    """Make the accounts and the models, unless they are kept."""
+    if (folder / "accounts.parquet").exists():
+        return {
+            "rows": pl.scan_parquet(folder / "accounts.parquet").select(pl.len()).collect().item()
+        }
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    parts: list[pl.DataFrame] = []
+    while sum(part.height for part in parts) < size.rows:
+        parts.append(_snapshots(folder, size, seed=len(parts) + 1))
+    rows = pl.concat(parts).head(size.rows)
+    number = pl.int_range(pl.len()).cast(pl.String).str.zfill(7)
+    rows = rows.with_columns(account_id=pl.format("acc_{}", number), as_of=pl.lit(AS_OF.date()))
+    rows.write_parquet(folder / "accounts.parquet")
+    return {"rows": rows.height}
+
+
+def load(folder: Path) -> tuple[pl.DataFrame, sources.Tables, Settings]:
+    """Give the snapshots, and the small tables of the same accounts."""
+    rows = pl.read_parquet(folder / "accounts.parquet")
+    config = Settings(state=str(folder / "state"))
+    number = pl.int_range(rows.height)
+    accounts = rows.select(
+        "account_id",
+        created_date=pl.lit(AS_OF - timedelta(days=900)),
+        name=pl.format("Company {}", number),
+        csm=pl.format("csm {}", number // _ACCOUNTS_PER_CSM),
+    )
+    contracts = rows.select(
+        "account_id",
+        "licensed_seats",
+        "mrr",
+        effective_date=pl.lit(AS_OF - timedelta(days=400)),
+        plan=pl.lit("team"),
+    )
+    events = accounts.head(1).select(
+        "account_id",
+        user_id=pl.lit("one"),
+        timestamp=pl.lit(AS_OF - timedelta(days=1)),
+        event=pl.lit("view"),
+    )
+    return rows, sources.from_frames(events, contracts, accounts, tables=config.tables), config
+
+
+def _snapshots(folder: Path, size: Size, seed: int) -> pl.DataFrame:
+    """One company's, of every as-of; the first company's also train the models."""
+    where = folder / f"company-{seed}"
+    simulator.write(where, accounts=size.accounts, months=size.months, seed=seed)
+    config = settings.load(where / "expansion.toml")
+    tables, log = pipeline.read(config, now=AS_OF + timedelta(days=1))
+    past = pipeline.history(config, tables, log, AS_OF)
+    if seed == 1:
+        _train(folder, size, past.panel.snapshots, past.contracts, config)
+    shutil.rmtree(where)
+    return past.panel.snapshots
+
+
+def _train(
+    folder: Path, size: Size, snapshots: pl.DataFrame, contracts: pl.DataFrame, config: Settings
+) -> None:
+    """Fit both models with the settings of a user, without the walks that judge them."""
+    rules = config.model.model_copy(update={"members": size.members, "rounds": size.rounds})
+    known = splits.known_at(snapshots.tail(_LEARNED_FROM), contracts, AS_OF, config.outcome)
+    horizon = config.outcome.horizon_days
+    fitted = model.fit(known.snapshots, known.outcomes, rules, horizon_days=horizon)
+    plain = rules.model_copy(update={"horizons_days": (horizon,), "held": ()})
+    leaving = model.fit(
+        known.snapshots, known.outcomes, plain, horizon_days=horizon, happened=outcomes.churned
+    )
+    where = folder / "model"
+    where.mkdir()
+    digest = artifact.write(
+        fitted, where, {"expansion_sizes": sizes.of(known.outcomes)}, churn=leaving
+    )
+    (folder / "digest").write_text(digest)
