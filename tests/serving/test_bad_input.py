@@ -368,7 +368,7 @@ def test_a_log_that_ended_too_long_ago_is_refused_at_scoring(road: Any, refused:
 def test_an_unknown_crm_is_refused_with_those_there_are(tiny: Any, refused: Refused) -> None:
     told = refused(tiny.run("score", "--crm", "hubble"))
 
-    assert told == "no CRM named 'hubble'; this version writes to: sql."
+    assert told.startswith("no CRM named 'hubble'; this version writes to: sql, ")
 
 
 def test_there_is_nothing_to_promote_or_to_go_back_to_before_training(
@@ -397,10 +397,10 @@ def test_showing_before_any_score_says_what_comes_first(
 ) -> None:
     told = refused(tiny.run("show", *account))
 
-    assert told == "the CRM holds no list yet; run `expansion score` first."
+    assert told == "there is no list yet; run `expansion score` first."
 
 
 def test_an_unknown_account_is_told_with_where_to_look(road: Any, refused: Refused) -> None:
     told = refused(road.run("show", "nobody"))
 
-    assert told == "the CRM holds no account 'nobody'; `expansion show` lists those it holds."
+    assert told.endswith("knows no account 'nobody'; `expansion show` prints it.")
