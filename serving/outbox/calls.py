@@ -80,6 +80,9 @@ class Calls:
         except Transient:
             self.failures += 1
             raise
+        finally:  # a server counts from when it hears us, which is before it has answered
+            if self.pace.calls is not None:
+                self._recent.append(self.clock())
 
     def _wait_for_turn(self) -> None:
         """Wait until as many calls as are allowed at once lie far enough back."""
@@ -91,8 +94,6 @@ class Calls:
                 self.sleep(waits)
         if self.clock() > self.deadline:
             raise OutOfTime("the time of this run is over")
-        if self.pace.calls is not None:
-            self._recent.append(self.clock())
 
     def _stops(self, state: RetryCallState) -> bool:
         late = self.clock() + state.upcoming_sleep > self.deadline

@@ -1,0 +1,95 @@
+"""Deliver to CRMs while everything fails that may, and print what was lost. About ten minutes.
+
+``--kills 20 --accounts 400`` tries it in one.
+"""
+
+import argparse
+import multiprocessing
+import multiprocessing.pool
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import faulty_crm
+import scenarios
+from judge import Verdict
+from scenarios import Template
+
+_HEAD = ("what fails", "trials", "lost", "doubled", "edits lost", "wrong", "requests ÷ least")
+
+
+def _kills(
+    folder: Path, template: Template, count: int, pool: multiprocessing.pool.Pool
+) -> Verdict:
+    there = scenarios.points(template, folder)
+    draw = random.Random(3)  # noqa: S311
+    trials = [(draw.randint(1, there), seed) for seed in range(count)]
+    one = partial(_kill, template, folder)
+    return sum(pool.imap_unordered(one, trials), Verdict())
+
+
+def _kill(template: Template, folder: Path, trial: tuple[int, int]) -> Verdict:
+    return scenarios.killed(template, folder, *trial)
+
+
+Row = tuple[str, int, Verdict, str]
+
+
+def _rows(folder: Path, accounts: int, kills: int) -> Iterator[Row]:
+    templates = {
+        "first list": scenarios.new(folder, accounts),
+        "second week, edited by humans": scenarios.second_week(folder, accounts),
+    }
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for name, template in templates.items():
+            count = kills // 2
+            yield (
+                f"killed at a random point, {name}",
+                count,
+                _kills(folder, template, count, pool),
+                "",
+            )
+    first, second = templates.values()
+    for fault in (None, *faulty_crm.FAULTS, "any"):
+        done = scenarios.over_http(folder, accounts, fault)
+        told = f"{done.ratio:.2f}"
+        share = f"{fault}, 30 % of requests" if fault else "nothing"
+        yield f"HTTP: {share}", 2, done.verdict, told
+    yield "two runs at once", 1, scenarios.two_at_once(first, folder), ""
+    for days in (3650.0, -3650.0):
+        named = f"two at once, one clock {days / 365:+.0f} years off"
+        yield named, 1, scenarios.two_at_once(second, folder, ahead_days=days), ""
+    yield "database locked for 6 seconds", 1, scenarios.locked(second, folder, 6), ""
+    for room in (2 * accounts, 300 * accounts, 700 * accounts):
+        yield f"disk full after {room:,} bytes", 1, scenarios.disk_full(first, folder, room), ""
+
+
+def _say(*words: str, sep: str = " ") -> None:
+    sys.stdout.write(sep.join(words) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Print a line per scenario; fail where anything was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=2_000)
+    parser.add_argument("--kills", type=int, default=200)
+    asked = parser.parse_args()
+    start, whole = time.monotonic(), Verdict()
+    _say(f"{_HEAD[0]:<52}" + "".join(f"{name:>12}" for name in _HEAD[1:]))
+    with tempfile.TemporaryDirectory(prefix="faults") as folder:
+        for name, trials, verdict, told in _rows(Path(folder), asked.accounts, asked.kills):
+            counts = (trials, verdict.lost, verdict.doubled, verdict.overwritten, verdict.wrong)
+            _say(f"{name:<52}" + "".join(f"{n:>12,}" for n in counts) + f"{told:>18}")
+            whole += verdict
+    _say(f"{asked.accounts:,} accounts; {time.monotonic() - start:,.0f} seconds")
+    _say(*whole.examples[:20], sep="\n")
+    return 0 if whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
