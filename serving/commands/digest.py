@@ -12,11 +12,7 @@ from serving.commands import options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
 
-    import sqlalchemy as sa
-
-    from data.settings import Settings
     from serving.digest.entries import Digest
     from serving.digest.post import Format
 
@@ -47,15 +43,17 @@ def digest(config: Path, csm: str | None, form: Format, out: Path | None, as_jso
 
     Example: expansion digest --format html --out digests
     """
-    from serving import console, state
+    from serving import console
     from serving.digest import post, reading, render
 
     settings, now = options.opened(config)
-    engine = state.open(settings.crm_url)
+    engine = options.database(settings)
     as_of = reading.newest(engine)
     if as_of is None:
         raise DeliveryError("there is no list yet to tell of; run `expansion score` first.")
-    told = _digests(engine, settings, as_of, now.date(), csm)
+    told = reading.digests(engine, settings, as_of, now.date())
+    if csm is not None:
+        told = _only(told, csm)
     if out is None and not as_json and form != "text" and len(told) > 1:
         raise DeliveryError(
             f"{len(told)} digests cannot be printed as one {form} document; name a folder with"
@@ -80,28 +78,12 @@ def digest(config: Path, csm: str | None, form: Format, out: Path | None, as_jso
         click.echo("\n\n".join(_printed(each, form) for each in told), nl=False)
 
 
-def _digests(
-    engine: sa.Engine, settings: Settings, as_of: date, today: date, csm: str | None
-) -> list[Digest]:
-    from serving.digest import entries, reading
-
-    told = entries.digests(
-        reading.lines(engine, as_of),
-        reading.before(engine, as_of),
-        as_of=as_of,
-        today=today,
-        horizon_days=settings.outcome.horizon_days,
-        basis=reading.basis(engine, as_of),
-        link=settings.digest.link,
-        accounts=settings.digest.accounts,
-    )
-    if csm is None:
-        return told
-    known = [each.csm for each in told if each.csm]
+def _only(digests: Sequence[Digest], csm: str) -> list[Digest]:
+    known = [each.csm for each in digests if each.csm]
     if csm not in known:
         names = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
         raise DeliveryError(f"the list names no CSM {csm!r}; it names {names or 'none'}.")
-    return [each for each in told if each.csm == csm]
+    return [each for each in digests if each.csm == csm]
 
 
 def _value(digest: Digest, form: Format) -> Any:  # noqa: ANN401 - a text, or a message of Slack's

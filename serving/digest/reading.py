@@ -1,16 +1,21 @@
-"""The lists of the state database, as far as a digest tells of them."""
+"""The digests of a list, from the state database."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from serving import state
+from serving.digest import entries
+from serving.digest.entries import Digest
 from serving.state.schema import RUNS, SCORES
 
-__all__ = ["basis", "before", "lines", "newest"]
+if TYPE_CHECKING:
+    from data.settings import Settings
+
+__all__ = ["digests", "newest"]
 
 _READ: Final = (
     *("account_id", "name", "csm", "rank", "book_rank", "this_week", "ask", "probability"),
@@ -25,21 +30,35 @@ def newest(engine: sa.Engine) -> date | None:
     return found
 
 
-def lines(engine: sa.Engine, as_of: date) -> list[dict[str, Any]]:
+def digests(engine: sa.Engine, settings: Settings, as_of: date, today: date) -> list[Digest]:
+    """The digest of every CSM that a list names, to be told on a day."""
+    return entries.digests(
+        _lines(engine, as_of),
+        _before(engine, as_of),
+        as_of=as_of,
+        today=today,
+        horizon_days=settings.outcome.horizon_days,
+        basis=_basis(engine, as_of),
+        link=settings.digest.link,
+        accounts=settings.digest.accounts,
+    )
+
+
+def _lines(engine: sa.Engine, as_of: date) -> list[dict[str, Any]]:
     """Every line of a list, by rank; those that have none, last."""
     columns = [SCORES.c[name] for name in _READ]
     query = sa.select(*columns).where(SCORES.c.as_of == as_of)
     return _rows(engine, query.order_by(SCORES.c.rank.nulls_last(), SCORES.c.account_id))
 
 
-def before(engine: sa.Engine, as_of: date) -> list[dict[str, Any]]:
+def _before(engine: sa.Engine, as_of: date) -> list[dict[str, Any]]:
     """Account and motion on the list before; none where there was no list."""
     last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
     query = sa.select(SCORES.c.account_id, SCORES.c.motion).where(SCORES.c.as_of == last)
     return _rows(engine, query.order_by(SCORES.c.account_id))
 
 
-def basis(engine: sa.Engine, as_of: date) -> str:
+def _basis(engine: sa.Engine, as_of: date) -> str:
     """By what the accounts of a list are ranked, where that is not just a model that passed."""
     query = sa.select(RUNS.c.record).where(RUNS.c.as_of == as_of).order_by(RUNS.c.id.desc())
     with state.reading(engine) as connection:
