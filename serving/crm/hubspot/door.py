@@ -104,7 +104,8 @@ class Door:
         """What HubSpot knows of the key: its portal and its scopes."""
         body = {"tokenKey": self._token}
         call = self._oauth.call_api
-        return self(call, _INFO, "POST", {}, [], {"Accept": "application/json"}, body=body)
+        headers = {"Accept": "application/json", "Authorization": f"Bearer {self._token}"}
+        return self(call, _INFO, "POST", {}, [], headers, body=body)
 
     @contextmanager
     def steps(self, asked: object) -> Iterator[None]:
@@ -194,16 +195,14 @@ class _Steps:
         self._next = 0
 
     def known(self, request: object) -> dict[str, Any] | None:
-        if self._taken is None or self._next >= len(self._taken):
-            return None
-        before, answer = self._taken[self._next]
-        if before != request:
-            del self._taken[self._next :]
-            return None
-        self._next += 1
-        return answer
+        for place in range(self._next, len(self._taken or ())):
+            before, answer = (self._taken or [])[place]
+            if before == request:
+                self._next = place + 1
+                return answer
+        return None
 
     def done(self, request: object, answer: dict[str, Any]) -> None:
         if self._taken is not None:
             self._taken.append((request, answer))
-            self._next += 1
+            self._next = len(self._taken)

@@ -34,7 +34,7 @@ def linked(door: Door, of: str, to: str, ids: Iterable[str]) -> dict[str, set[st
     found: dict[str, set[str]] = {name: set() for name in ids}
     inputs: list[dict[str, str]] = [{"id": name} for name in found]
     while inputs:
-        told = door(door.links.read, of, to, {"inputs": inputs[:_AT_ONCE]})
+        told = door(door.links.get_page, of, to, {"inputs": inputs[:_AT_ONCE]})
         _complain(door, told)
         more = []
         for result in told.get("results") or []:

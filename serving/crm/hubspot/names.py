@@ -99,7 +99,7 @@ def _property(kind: Kind, name: str) -> Property:
     if name in {"limit", "state"}:
         choices = _LIMITS if name == "limit" else STATES
         return Property(PREFIX + name, "choice", field.means, choices=choices)
-    return Property(PREFIX + name, field.type, field.means, field.digits)
+    return Property(PREFIX + name.removeprefix(PREFIX), field.type, field.means, field.digits)
 
 
 # Our name of a field → its property; a deal's or a task's state has its stage or status beside it.
