@@ -174,8 +174,8 @@ class Propensity:
         matrix = frames.taken(snapshots, self.inputs).to_numpy()
         stacked = self._stack(matrix, self.horizon_days)
         added = np.zeros((len(stacked), stacked.shape[1] + 1))
-        for booster in self.boosters:
-            added += np.asarray(booster.predict(stacked, pred_contrib=True))
+        for parts in trees.asked(self.boosters, stacked, pred_contrib=True):
+            added += parts
         mean, inputs = added / len(self.boosters), len(self.inputs)
         told = self._blend(mean[:, :inputs], self.linear.contributions(matrix))
         level = np.full(len(matrix), self.linear.level(self.horizon_days))
@@ -207,7 +207,7 @@ class Propensity:
 
     def _boosted(self, stacked: Array) -> Array:
         """Log-odds of each booster, (n_members, n_snapshots)."""
-        return np.stack([np.asarray(b.predict(stacked, raw_score=True)) for b in self.boosters])
+        return np.stack(list(trees.asked(self.boosters, stacked, raw_score=True)))
 
     def _stack(self, matrix: Array, horizon_days: int) -> Array:
         return trees.with_horizon(matrix, horizon_days) if self._stacked else matrix

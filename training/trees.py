@@ -1,6 +1,6 @@
 """LightGBM boosters on account bootstraps, each row repeated for every horizon."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.settings import Model
 
-__all__ = ["HORIZON", "fit", "with_horizon"]
+__all__ = ["HORIZON", "asked", "fit", "with_horizon"]
 
 HORIZON = "horizon_days"
 _ROWS_AT_ONCE = 50_000
@@ -75,6 +75,22 @@ def fit(
     # One thread per booster: the bytes do not depend on the machine's cores.
     with ThreadPoolExecutor(cpu_count()) as pool:
         return tuple(pool.map(member, range(len(draws))))
+
+
+def asked(boosters: Sequence[lgb.Booster], stacked: Array, **how: bool) -> Iterator[Array]:
+    """Ask every booster at once, a thread each, and give their answers in order.
+
+    Parameters
+    ----------
+    boosters : sequence of lightgbm.Booster
+        Each made to run on one thread.
+    stacked : numpy.ndarray, shape (n, n_columns)
+        The rows; see :func:`with_horizon`.
+    how : bool
+        What LightGBM's ``predict`` is told: ``raw_score`` or ``pred_contrib``.
+    """
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        yield from pool.map(lambda booster: np.asarray(booster.predict(stacked, **how)), boosters)
 
 
 def with_horizon(matrix: Array, horizon_days: int) -> Array:
