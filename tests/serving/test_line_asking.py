@@ -74,7 +74,7 @@ def test_an_account_of_which_nothing_speaks_against_it_is_asked() -> None:
         ({}, days_ago(59), "rest", "Worked 59 days ago: left alone until 2 June"),
         ({}, days_ago(1), "rest", "Worked yesterday: left alone until 30 July"),
         ({}, days_ago(0), "rest", "Worked today: left alone until 31 July"),
-        (FLAT, {}, "consolidate", "95% of the seats in use, flat for 7 months and nobody new"),
+        (FLAT, {}, "consolidate", "Flat at 95% of the seats for 7 months, nobody new"),
         # The first of these that holds is told.
         (FLAT | LEAVING, days_ago(3), "retain", "25% chance to leave"),
         (FLAT, days_ago(3), "rest", "Worked 3 days ago"),
