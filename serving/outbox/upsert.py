@@ -16,7 +16,9 @@ _MAKERS: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": post
 def insert_or_skip(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless one stands under its key, and say whether it was inserted."""
     made = _MAKERS[connection.dialect.name](table).on_conflict_do_nothing()
-    return bool(connection.execute(made.values(**row)).rowcount)
+    # Drivers count the rows of an insert differently; what it returns is the same everywhere.
+    told = connection.execute(made.values(**row).returning(*table.primary_key))
+    return told.first() is not None
 
 
 def upsert(

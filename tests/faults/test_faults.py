@@ -75,6 +75,29 @@ def test_killed_anywhere_and_run_again_all_is_as_it_should_be(tmp_path: Path) ->
     assert all(found), sum(found, judge.Verdict()).examples[:5]
 
 
+def test_the_same_on_postgresql(postgres: str, tmp_path: Path) -> None:
+    server = sa.make_url(postgres).set(drivername="postgresql+psycopg")
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql("create database faults")
+    url = server.set(database="faults").render_as_string(hide_password=False)
+    template = scenarios.second_week_at(url, tmp_path / "none", ACCOUNTS)
+    for name in ("killed", "two"):
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"create database {name} template faults")
+    copies = [
+        server.set(database=name).render_as_string(hide_password=False)
+        for name in ("killed", "two")
+    ]
+
+    killed = scenarios.killed_at(copies[0], template, dies_at=20, seed=2)
+    two = scenarios.two_at_once_at(copies[1], template, ahead_days=3650)
+
+    admin.dispose()
+    assert killed, killed.examples[:5]
+    assert two, two.examples[:5]
+
+
 @pytest.mark.parametrize("fault", ["any", "half a response"])
 def test_a_server_that_fails_at_a_third_of_requests_gets_it_all_with_hardly_more_of_them(
     tmp_path: Path, fault: str
