@@ -81,9 +81,9 @@ test-odoo: .venv/ready
 	$(BIN)/python tests/odoo/install.py
 	$(BIN)/pytest -m odoo tests/odoo
 
-# Salesforce's rules over HTTP, on this machine: faults, and a sender that is killed at any call.
+# Salesforce's and Slack's rules over HTTP, on this machine: faults, and senders killed at any call.
 test-salesforce: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -s -m "slow or not slow" tests/salesforce
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -s -m "slow or not slow" tests/salesforce tests/slack
 
 # Pages that are made from the code; a test tells when they are stale.
 docs: .venv/ready

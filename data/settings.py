@@ -39,6 +39,7 @@ from data.sections import (
     Scoring,
     Seats,
     Section,
+    Slack,
     Tables,
     Team,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "Scoring",
     "Seats",
     "Settings",
+    "Slack",
     "Tables",
     "Team",
     "load",
@@ -108,6 +110,7 @@ class Settings(Section):
     crm: Crm = Crm()
     digest: Digest = Digest()
     episodes: Episodes = Episodes()
+    slack: Slack = Slack()
     registry: Registry = Registry()
     engine: Engine = Engine()
     base: Path = Field(Path(), exclude=True, description="Set by load(): the file's own folder.")

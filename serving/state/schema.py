@@ -18,6 +18,7 @@ __all__ = [
     "LINE",
     "METADATA",
     "OUTBOX",
+    "POSTS",
     "REJECTED",
     "RUNS",
     "SCORES",
@@ -120,6 +121,19 @@ SENDERS: Final = sa.Table(
     sa.Column("target", sa.String, primary_key=True),
     sa.Column("owner", sa.String, nullable=False),
     sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+)
+
+# What was posted in Slack, by our own name of it. Without ``posted_at`` the answer never came: it
+# may stand there or not. ``message`` is Slack's name of it; ``words`` why it was refused.
+POSTS: Final = sa.Table(
+    "posts",
+    METADATA,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("channel", sa.String, nullable=False),
+    sa.Column("attempted_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("posted_at", sa.DateTime(timezone=True)),
+    sa.Column("message", sa.String),
+    sa.Column("words", sa.String),
 )
 
 # One stretch of pressure on one limit of one account. ``levels`` is the contract when it began.

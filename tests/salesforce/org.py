@@ -7,7 +7,7 @@ and only those for which the package's permission set gives our user the right.
 import itertools
 import math
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -161,6 +161,10 @@ class Org:
     theirs: dict[tuple[str, str], Any] = field(default_factory=dict)  # (id, field) → human's value
     lock: threading.RLock = field(default_factory=threading.RLock)
     ids: Any = field(default_factory=lambda: itertools.count(1))
+    # (object, external id, value) → ids of the records that carry it
+    carry: defaultdict[tuple[str, str, Any], set[str]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
 
     def __post_init__(self) -> None:
         self.us = self.add("User", Email="integration@acme.example", IsActive=True)
@@ -197,8 +201,9 @@ class Org:
     def add(self, sobject: str, **values: Any) -> str:
         """A human makes a record."""
         with self.lock:
-            record = self._blank(sobject) | values
+            record = self._blank(sobject)
             self.records[sobject][record["Id"]] = record
+            self._put(sobject, record, values)
             return record["Id"]
 
     def edit(self, sobject: str, identity: str, **values: Any) -> None:
@@ -210,6 +215,9 @@ class Org:
     def delete(self, sobject: str, identity: str) -> None:
         """A human throws a record away."""
         with self.lock:
+            self._put(
+                sobject, self.records[sobject][identity], dict.fromkeys(self._external(sobject))
+            )
             del self.records[sobject][identity]
 
     def keyed(self, sobject: str, key: str) -> list[dict[str, Any]]:
@@ -304,7 +312,7 @@ class Org:
         value = record.get(key.name)
         if doubled:
             raise Wrong("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", key.name)
-        same = [r for r in self.records[sobject].values() if _same(key, r.get(key.name), value)]
+        same = [self.records[sobject][i] for i in self.carry[sobject, key.name, _fold(key, value)]]
         if len(same) > 1:
             words = f"{key.name}: more than one record found for external id field"
             raise Wrong("DUPLICATE_EXTERNAL_ID", words, key.name)
@@ -361,13 +369,12 @@ class Org:
         value = whole.get(each.name)
         if not each.unique or value is None:
             return
-        for other in self.records[sobject].values():
-            if other["Id"] != whole["Id"] and _same(each, other.get(each.name), value):
-                words = (
-                    f"duplicate value found: {each.name} duplicates value on record with id:"
-                    f" {other['Id'][:15]}"
-                )
-                raise Wrong("DUPLICATE_VALUE", words)
+        for other in self.carry[sobject, each.name, _fold(each, value)] - {whole["Id"]}:
+            words = (
+                f"duplicate value found: {each.name} duplicates value on record with id:"
+                f" {other[:15]}"
+            )
+            raise Wrong("DUPLICATE_VALUE", words)
 
     def _check_references(self, values: Mapping[str, Any]) -> None:
         targets = {
@@ -388,7 +395,7 @@ class Org:
 
     def _set(self, sobject: str, record: dict[str, Any], values: Mapping[str, Any]) -> None:
         was = record.get("StageName")
-        record |= values
+        self._put(sobject, record, values)
         if sobject == "Opportunity":
             record["IsClosed"] = str(record["StageName"]).startswith("Closed")
             record["IsWon"] = record["StageName"] == "Closed Won"
@@ -396,6 +403,17 @@ class Org:
                 record["LastStageChangeDate"] = self.now
         if sobject == "Task" and not record["IsClosed"] and record["Status"] == "Completed":
             record |= {"IsClosed": True, "CompletedDateTime": self.now}
+
+    def _put(self, sobject: str, record: dict[str, Any], values: Mapping[str, Any]) -> None:
+        for name in self._external(sobject) & values.keys():
+            each = self.fields[sobject][name]
+            self.carry[sobject, name, _fold(each, record.get(name))].discard(record["Id"])
+            if values[name] is not None:
+                self.carry[sobject, name, _fold(each, values[name])].add(record["Id"])
+        record |= values
+
+    def _external(self, sobject: str) -> set[str]:
+        return {name for name, each in self.fields[sobject].items() if each.external}
 
     def _blank(self, sobject: str) -> dict[str, Any]:
         blank = {
@@ -471,10 +489,8 @@ def _field(told: Mapping[str, str | None]) -> Field:
     )
 
 
-def _same(each: Field, left: Any, right: Any) -> bool:
-    if left is None or right is None:
-        return False
-    return left == right if each.exact else str(left).lower() == str(right).lower()
+def _fold(each: Field, value: Any) -> Any:
+    return value if each.exact or value is None else str(value).lower()
 
 
 def _check_json(each: Field, value: Any) -> None:

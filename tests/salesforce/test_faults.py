@@ -16,12 +16,13 @@ from tests.salesforce.server import FAULTS, Server
 Made = Callable[[int], Company]
 SENDING = Path(__file__).with_name("sending.py")
 SHARE = 0.3
+QUICK = tuple(kind for kind in FAULTS if "silence" not in kind)
 
 
 def _deliver(made: Company, *, most: int = 12) -> None:
     """Send until nothing is left, as the weekly job and the operator do."""
     for _ in range(most):
-        sent = made.send(timeout_seconds=0.5)
+        sent = made.send(timeout_seconds=2)
         if not sent.left and not sent.waiting:
             return
     raise AssertionError(f"still {sent.left} left after {most} times")
@@ -38,14 +39,14 @@ def _edited(made: Company, seed: int) -> frozenset[tuple[str, str]]:
 
 def test_every_fault_at_once_and_a_third_of_the_calls(company: Made, server: Server) -> None:
     made = company(240)
-    server.silence_seconds = 0.8
-    server.fault = http.sometimes(SHARE, 3)
+    server.silence_seconds = 2.5
+    server.fault = http.sometimes(SHARE, 3, QUICK)
 
     _deliver(made)
     server.fault = lambda _: None
     theirs = _edited(made, 3)
     made.put(week=1)
-    server.fault = http.sometimes(SHARE, 4)
+    server.fault = http.sometimes(SHARE, 4, QUICK)
     _deliver(made)
 
     assert server.failed > 5
@@ -56,8 +57,8 @@ def test_every_fault_at_once_and_a_third_of_the_calls(company: Made, server: Ser
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
 def test_requests_stay_few_under_each_fault(company: Made, server: Server, kind: str) -> None:
-    made = company(4_000)
-    server.silence_seconds = 0.8
+    made = company(2_880)  # one stretch of the sender's, and no call half empty
+    server.silence_seconds = 2.5
     calls, failed = server.calls, server.failed
     server.fault = http.sometimes(SHARE, 1, (kind,))
     _deliver(made)
@@ -72,7 +73,7 @@ def test_requests_stay_few_under_each_fault(company: Made, server: Server, kind:
     allowed = 1.2 * _least(made) / (1 - share)
     print(f"\n{kind}: {used} calls, allowed {allowed:.0f}; {share:.0%} of them failed")  # noqa: T201
     assert made.judge(but=theirs) == []
-    assert server.org.made == {"Opportunity": 500, "Task": 1_000}
+    assert server.org.made == {"Opportunity": 360, "Task": 720}
     assert used <= allowed
 
 
@@ -80,13 +81,13 @@ def _least(made: Company) -> int:
     """Fewest calls of a first delivery, counted by hand, 200 records a call.
 
     Per call of records: one that reads, one that writes; for opportunities also one that looks for
-    humans' own, and for opportunities and tasks of new accounts one each for accounts and users.
-    Beside that two that ask who was worked.
+    humans' own; for opportunities and tasks one that asks whose their accounts are. Beside that one
+    for the users, and two that ask who was worked.
     """
     accounts = -(-made.accounts // 200)
     deals = -(-(made.accounts // 8) // 200)
     tasks = -(-(made.accounts // 4) // 200)
-    return 2 + 2 * accounts + 5 * deals + 4 * tasks
+    return 3 + 2 * accounts + 4 * deals + 3 * tasks
 
 
 def _killed(made: Company, at: int, when: str, rows: int) -> bool:
@@ -125,8 +126,9 @@ def test_fifty_kills_at_any_call(company: Made, server: Server) -> None:
     org = server.org
     for seed in range(25):
         # Opportunities and tasks are made anew each time: all that stood is gone, with its memory.
-        org.records["Opportunity"].clear()
-        org.records["Task"].clear()
+        for sobject in ("Opportunity", "Task"):
+            for identity in list(org.records[sobject]):
+                org.delete(sobject, identity)
         org.made.clear()
         with made.engine.execution_options(writes=True).begin() as connection:
             for table in ("delivered", "rejected", "deliveries", "sends", "senders"):

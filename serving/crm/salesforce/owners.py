@@ -13,17 +13,22 @@ __all__ = ["Owners", "is_email", "users"]
 
 @dataclass(frozen=True)
 class Owners:
-    """Looks up owners, each account once.
+    """Looks up owners; each account, e-mail and user once.
 
     Attributes
     ----------
     csm : str or None
         Account's field that holds its CSM; None: the account's owner is asked only.
+    known : dict
+        Account's id → user's id.
+    users : dict
+        E-mail, in small letters, or user's id → ids of the active users who have it.
     """
 
     client: Client
     csm: str | None
     known: dict[str, str | None] = field(default_factory=dict)
+    users: dict[str, list[str]] = field(default_factory=dict)
 
     def of(self, accounts: Sequence[str]) -> dict[str, str | None]:
         """Give account's id → user's id; None where no active user is to be found.
@@ -34,27 +39,27 @@ class Owners:
         if new:
             fields = ["Id", "OwnerId", *([self.csm] if self.csm else [])]
             records = [r for r in self.client.retrieve("Account", new, fields) if r is not None]
+            self._look_up(records)
             self.known.update(dict.fromkeys(new))
-            self.known.update(self._owners(records))
+            self.known.update({record["Id"]: self._owner(record) for record in records})
         return {account: self.known[account] for account in accounts}
 
-    def _owners(self, records: Sequence[Record]) -> dict[str, str | None]:
-        emails = {record["Id"]: self._email(record) for record in records}
-        found = users(
-            self.client,
-            emails=sorted({email for email in emails.values() if email}),
-            ids=sorted({record["OwnerId"] for record in records if record["OwnerId"]}),
-        )
-        active = {user["Id"] for user in found}
-        by_email: dict[str, list[str]] = {}
+    def _owner(self, record: Record) -> str | None:
+        for name in (self._email(record), record["OwnerId"]):
+            found = self.users.get(name or "", [])
+            if len(found) == 1:
+                return found[0]
+        return None
+
+    def _look_up(self, records: Sequence[Record]) -> None:
+        """Ask for the users that are not known yet."""
+        emails = {email for record in records if (email := self._email(record))} - self.users.keys()
+        ids = {record["OwnerId"] for record in records if record["OwnerId"]} - self.users.keys()
+        found = users(self.client, emails=sorted(emails), ids=sorted(ids))
+        self.users.update({name: [] for name in emails | ids})
         for user in found:
-            by_email.setdefault(str(user["Email"]).lower(), []).append(user["Id"])
-        sole = {email: ids[0] for email, ids in by_email.items() if len(ids) == 1}
-        return {
-            record["Id"]: sole.get(emails[record["Id"]] or "")
-            or (record["OwnerId"] if record["OwnerId"] in active else None)
-            for record in records
-        }
+            for name in {str(user["Email"]).lower(), user["Id"]} & (emails | ids):
+                self.users[name].append(user["Id"])
 
     def _email(self, record: Record) -> str | None:
         told = str(record.get(self.csm) or "").strip().lower() if self.csm else ""
