@@ -200,6 +200,20 @@ def test_what_was_made_and_not_tied_is_tied_the_next_time(
     assert target.read([forgotten])[0].fields["episode"] == DEAL.key  # type: ignore[union-attr]
 
 
+def test_nothing_is_made_for_a_company_that_is_gone(target: HubSpot, service: Service) -> None:
+    above, gone = company(service), service.portal.make("companies", {"name": "gone"})
+    service.portal.archive("companies", gone)
+    other = replace(DEAL, key="b:seats:1", account_id="b", account_crm_id=gone)
+
+    refused, made = target.write(
+        [Change(other, DEAL_FIELDS), Change(replace(DEAL, account_crm_id=above), DEAL_FIELDS)]
+    )
+
+    assert refused == Refused(f"its company {gone} is no longer at HubSpot.")
+    assert isinstance(made, Accepted)
+    assert list(service.portal.records["deals"]) == [made.crm_id]
+
+
 def test_a_tie_that_a_human_has_cut_stays_cut(target: HubSpot, service: Service) -> None:
     deal, _, above = hung(service, target)
     service.portal.untie("deals", "companies", deal.crm_id or "", above)

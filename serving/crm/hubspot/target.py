@@ -94,8 +94,8 @@ class HubSpot:
             if kind == "account":
                 return writing.accounts(door, changes, self._account_property, make=self._make)
             if kind == "task":
-                return writing.tasks(door, changes, self._owned)
-            return writing.opportunities(door, changes, self._board, self._owned)
+                return writing.tasks(door, changes, self._people)
+            return writing.opportunities(door, changes, self._board, self._people)
 
     def check(self, accounts: Sequence[Ref]) -> list[Finding]:
         """Look, without writing, at the key, properties, pipeline, limits, companies and owners."""
@@ -118,21 +118,14 @@ class HubSpot:
         """Let go of connections."""
         self._door.close()
 
-    def _owned(self, refs: Sequence[Ref]) -> Mapping[str, str]:
-        """Key of what is new → HubSpot's owner that its company's CSM is."""
-        if not refs:
-            return {}
-        csms = writing.csms(self._door, refs)
-        return {
-            key: owner
-            for key, csm in csms.items()
-            if (owner := owners.of(self._owners, csm)) is not None
-        }
-
     @cached_property
     def _board(self) -> Board:
         told = self._door(self._door.pipelines.get_all, "deals")["results"]
         return pipeline.board(told, self._stages)
+
+    def _people(self) -> Mapping[str, str]:
+        """HubSpot's owners, by e-mail address and name; asked for where somebody is to own."""
+        return self._owners
 
     @cached_property
     def _owners(self) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from serving.crm.hubspot import links, records
+from serving.crm.hubspot import links, owners, records
 from serving.crm.hubspot.door import Door
 from serving.crm.hubspot.names import ENDED, KEY, OBJECTS, PROPERTIES, encoded
 from serving.crm.hubspot.pipeline import Board
@@ -13,7 +13,7 @@ from serving.crm.hubspot.records import Setting
 from serving.crm.target import Accepted, Answer, Change, Fields, Ref, Refused
 from serving.outbox.objects import OPEN
 
-__all__ = ["accounts", "csms", "opportunities", "tasks"]
+__all__ = ["accounts", "opportunities", "tasks"]
 
 _CSM: Final = PROPERTIES["account"]["csm"].name
 Extra = Callable[[Change], Mapping[str, str]]
@@ -31,46 +31,66 @@ def accounts(door: Door, changes: Sequence[Change], by: str, *, make: bool) -> l
 
 
 def opportunities(
-    door: Door,
-    changes: Sequence[Change],
-    board: Board,
-    owner: Callable[[Sequence[Ref]], Mapping[str, str]],
+    door: Door, changes: Sequence[Change], board: Board, people: Callable[[], Mapping[str, str]]
 ) -> list[Answer]:
-    """Set fields of deals, and tie new ones to their company."""
-    owners = owner(_new(changes))
+    """Set fields of deals; new ones hang on their company, and belong to its CSM."""
+    above = _companies(door, changes)
 
     def beside(change: Change) -> dict[str, str]:
         stage = _stage(change.fields, board)
         if change.ref.crm_id is not None:
             return stage
-        return {**stage, "pipeline": board.id, **_owned(change.ref, owners)}
+        return {**stage, "pipeline": board.id, **_owned(change.ref, above, people)}
 
-    return _tied(door, changes, _written(door, changes, KEY, beside))
+    return _made(door, changes, above, beside)
 
 
 def tasks(
-    door: Door, changes: Sequence[Change], owner: Callable[[Sequence[Ref]], Mapping[str, str]]
+    door: Door, changes: Sequence[Change], people: Callable[[], Mapping[str, str]]
 ) -> list[Answer]:
-    """Set fields of tasks, and tie new ones to their company and deal."""
-    owners = owner(_new(changes))
+    """Set fields of tasks; new ones hang on their company and deal, and belong to its CSM."""
+    above = _companies(door, changes)
 
     def beside(change: Change) -> dict[str, str]:
         status = _status(change.fields)
-        return status if change.ref.crm_id is not None else status | _owned(change.ref, owners)
+        is_new = change.ref.crm_id is None
+        return status | _owned(change.ref, above, people) if is_new else status
 
-    return _tied(door, changes, _written(door, changes, KEY, beside))
-
-
-def csms(door: Door, refs: Sequence[Ref]) -> dict[str, str]:
-    """Key of a new deal or task → the CSM that stands at its company."""
-    ids = [ref.account_crm_id for ref in refs if ref.account_crm_id]
-    found = records.read(door, OBJECTS["account"], ids, [_CSM])
-    told = {name: record["properties"].get(_CSM) for name, record in found.items()}
-    return {ref.key: str(csm) for ref in refs if (csm := told.get(ref.account_crm_id or ""))}
+    return _made(door, changes, above, beside)
 
 
-def _new(changes: Sequence[Change]) -> list[Ref]:
-    return [change.ref for change in changes if change.ref.crm_id is None]
+def _companies(door: Door, changes: Sequence[Change]) -> dict[str, str]:
+    """HubSpot's names of the companies of what is new → their CSMs; those that are there."""
+    refs = [change.ref for change in changes if change.ref.crm_id is None]
+    names = [ref.account_crm_id for ref in refs if ref.account_crm_id]
+    found = records.read(door, OBJECTS["account"], names, [_CSM])
+    return {name: str(record["properties"].get(_CSM) or "") for name, record in found.items()}
+
+
+def _owned(
+    ref: Ref, above: Mapping[str, str], people: Callable[[], Mapping[str, str]]
+) -> dict[str, str]:
+    csm = above.get(ref.account_crm_id or "")
+    owner = owners.of(people(), csm) if csm else None
+    return {"hubspot_owner_id": owner} if owner else {}
+
+
+def _made(
+    door: Door, changes: Sequence[Change], above: Mapping[str, str], beside: Extra
+) -> list[Answer]:
+    """Write and tie, but nothing new for a company that is gone."""
+    ready = [change for change in changes if change.ref.crm_id or _hangs(change.ref, above)]
+    told = iter(_tied(door, ready, _written(door, ready, KEY, beside)))
+    return [
+        next(told)
+        if change.ref.crm_id or _hangs(change.ref, above)
+        else Refused(f"its company {change.ref.account_crm_id} is no longer at HubSpot.")
+        for change in changes
+    ]
+
+
+def _hangs(ref: Ref, above: Mapping[str, str]) -> bool:
+    return (ref.account_crm_id or "") in above
 
 
 def _written(door: Door, changes: Sequence[Change], by: str, beside: Extra) -> list[Answer]:
@@ -107,10 +127,6 @@ def _status(fields: Fields) -> dict[str, str]:
     """A task whose episode has ended is off the list; its state says that nobody did it."""
     state = fields.get("state")
     return {"hs_task_status": "NOT_STARTED" if state == OPEN else ENDED} if state else {}
-
-
-def _owned(ref: Ref, owners: Mapping[str, str]) -> dict[str, str]:
-    return {"hubspot_owner_id": owners[ref.key]} if ref.key in owners else {}
 
 
 def _tied(door: Door, changes: Sequence[Change], answers: Sequence[Answer]) -> list[Answer]:
