@@ -73,6 +73,7 @@ DOORS = {
         "serving/state/migrations/env.py",
         "serving/state/migrations/versions/v0001_lists.py",
         "serving/state/migrations/versions/v0002_delivery.py",
+        "serving/state/migrations/versions/v0003_posts.py",
     },
     "httpx": {"serving/crm/odoo/__init__.py", "serving/crm/odoo/client.py"},
     "hubspot": {"serving/crm/hubspot/door.py"},

@@ -12,7 +12,11 @@ from serving.commands import options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
+    import sqlalchemy as sa
+
+    from data.settings import Settings
     from serving.digest.entries import Digest
     from serving.digest.post import Format
 
@@ -35,11 +39,22 @@ __all__ = ["digest"]
     type=click.Path(path_type=Path, file_okay=False),
     help="Write a file per CSM into this folder, and an index.json.",
 )
+@click.option("--slack", is_flag=True, help="Post each in Slack, once for a CSM and list.")
+@click.option("--again", is_flag=True, help="With --slack: also what may have been posted before.")
 @options.as_json
-def digest(config: Path, csm: str | None, form: Format, out: Path | None, as_json: bool) -> None:
+def digest(
+    config: Path,
+    csm: str | None,
+    form: Format,
+    out: Path | None,
+    slack: bool,
+    again: bool,
+    as_json: bool,
+) -> None:
     """Tell each CSM whom to talk to first, from the last list that was written.
 
-    Sends nothing: the files, or what is printed, are for whatever sends your mail or messages.
+    Without --slack it sends nothing: the files, or what is printed, are for whatever sends your
+    mail or messages.
 
     Example: expansion digest --format html --out digests
     """
@@ -54,6 +69,9 @@ def digest(config: Path, csm: str | None, form: Format, out: Path | None, as_jso
     told = reading.digests(engine, settings, as_of, now.date())
     if csm is not None:
         told = _only(told, csm)
+    if slack:
+        _post(engine, settings, told, now, again=again, as_json=as_json)
+        return
     if out is None and not as_json and form != "text" and len(told) > 1:
         raise DeliveryError(
             f"{len(told)} digests cannot be printed as one {form} document; name a folder with"
@@ -76,6 +94,29 @@ def digest(config: Path, csm: str | None, form: Format, out: Path | None, as_jso
         )
     else:
         click.echo("\n\n".join(_printed(each, form) for each in told), nl=False)
+
+
+def _post(
+    engine: sa.Engine,
+    settings: Settings,
+    told: Sequence[Digest],
+    now: datetime,
+    *,
+    again: bool,
+    as_json: bool,
+) -> None:
+    from serving import console
+    from serving import slack as slack_
+    from serving.console import slack as shown
+    from serving.slack import posting
+
+    said = posting.deliver(
+        engine, slack_.open_wire(settings), slack_.of_digests(told), now=now, again=again
+    )
+    if as_json:
+        console.emit(said.told())
+    else:
+        shown.posted(said)
 
 
 def _only(digests: Sequence[Digest], csm: str) -> list[Digest]:

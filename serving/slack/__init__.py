@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from serving.slack.posts import Post
     from serving.slack.wire import Wire
 
-__all__ = ["of_digests", "wire"]
+__all__ = ["of_digests", "open_wire"]
 
 
-def wire(settings: Settings) -> Wire:
+def open_wire(settings: Settings) -> Wire:
     """Open Slack as ``[slack]`` says; nothing is asked yet.
 
     Raises

@@ -151,4 +151,4 @@ def _blank_accounts(made: Company) -> None:
     for record in made.server.org.records["Account"].values():
         for name in record:
             if name.startswith("Expansion_") and name != "Expansion_Account_Id__c":
-                record[name] = None
+                record[name] = False if isinstance(record[name], bool) else None

@@ -394,10 +394,12 @@ def test_check_names_the_accounts_without_a_record_and_the_csms_without_a_user(
     target = made.target(stage="Discovery")
 
     refs = [Ref("account", key, key) for key in ("acc_00001", "acc_none")]
+    refs += [Ref("account", "named", "named", crm_id=made.ids["acc_00002"][:15] + "AAA")]
+    refs += [Ref("account", "gone", "gone", crm_id="001000000000999")]
     wrong = {f.about: f for f in target.check(refs) if not f.well}
 
     assert set(wrong) == {"stage", "accounts", "owners"}
-    assert wrong["accounts"].examples == ("acc_none",)
+    assert wrong["accounts"].examples == ("acc_none", "gone")
     assert wrong["owners"].examples == ("gone@acme.example",)
     assert "offers no 'Discovery'" in wrong["stage"].words
 

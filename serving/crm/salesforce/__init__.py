@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from data.errors import SettingsError
 from serving.crm.salesforce.client import Client, Login
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from data.settings import Settings
 
 __all__ = ["Salesforce", "target"]
+
+_HERE: Final = {"localhost", "127.0.0.1", "::1"}
 
 
 def target(settings: Settings) -> Salesforce:
@@ -61,6 +64,12 @@ def _login(told: Section) -> Login:
             ' = "https://….my.salesforce.com", client_id = "${SALESFORCE_CLIENT_ID}" and'
             ' client_secret = "${SALESFORCE_CLIENT_SECRET}" under [crm.salesforce], and export both'
             " variables."
+        )
+    where = urlsplit(told.instance_url)
+    if where.scheme == "http" and where.hostname not in _HERE:
+        raise SettingsError(
+            f"crm.salesforce.instance_url: expected https://, found http://{where.netloc}; a secret"
+            " does not travel in the clear."
         )
     return Login(
         told.instance_url,

@@ -17,6 +17,7 @@ from serving.crm.target import BatchRefused, Denied, Finding, Ref
 __all__ = ["look", "missing"]
 
 _EXAMPLES: Final = 5
+_READ_AT_ONCE: Final = 2_000
 _SETUP: Final = (
     f"run expansion crm setup, deploy what it writes, and give our user the permission set"
     f" {PERMISSIONS}"
@@ -46,7 +47,7 @@ def look(
     findings += [_fields(names, described), *_choices(described, making)]
     if not findings[2].well:
         return findings
-    return [*findings, _matches(reader, accounts), _csms(client, names)]
+    return [*findings, _matches(client, reader, accounts), _csms(client, names)]
 
 
 def missing(client: Client, names: Names) -> list[str]:
@@ -111,9 +112,11 @@ def _choices(described: Mapping[str, Described], making: Making) -> Iterator[Fin
             yield Finding(setting, False, words, tuple(choices[:_EXAMPLES]))
 
 
-def _matches(reader: Reader, accounts: Sequence[Ref]) -> Finding:
+def _matches(client: Client, reader: Reader, accounts: Sequence[Ref]) -> Finding:
     """Which accounts match no record, or several."""
-    unnamed = [ref.key for ref in accounts if record_id("account", ref.crm_id) is None]
+    named = {ref.key: record_id("account", ref.crm_id) for ref in accounts}
+    there = _standing(client, sorted({whole for whole in named.values() if whole}))
+    unnamed = [key for key, whole in named.items() if whole not in there]
     groups = reader.matches(unnamed)
     none = [key for key in unnamed if key not in groups]
     several = [key for key, group in groups.items() if len(group) > 1]
@@ -125,6 +128,13 @@ def _matches(reader: Reader, accounts: Sequence[Ref]) -> Finding:
         " accounts.crm_id"
     )
     return Finding("accounts", False, words, tuple([*none, *several][:_EXAMPLES]))
+
+
+def _standing(client: Client, ids: Sequence[str]) -> set[str]:
+    """Which of these accounts are there."""
+    parts = (ids[start : start + _READ_AT_ONCE] for start in range(0, len(ids), _READ_AT_ONCE))
+    records = (record for some in parts for record in client.retrieve("Account", some, ["Id"]))
+    return {record["Id"] for record in records if record is not None}
 
 
 def _csms(client: Client, names: Names) -> Finding:

@@ -1,0 +1,91 @@
+"""From ``[crm.salesforce]`` to an open target, as the commands do it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from data import settings
+from data.errors import DeliveryError, SettingsError
+from data.settings import Settings
+from serving.crm.target import Ref
+from serving.crm.targets import open_target
+from tests.salesforce.server import CLIENT, Server
+
+TOLD = """
+state = "."
+[crm]
+name = "salesforce"
+[crm.salesforce]
+instance_url = "{url}"
+client_id = "${{SALESFORCE_CLIENT_ID}}"
+client_secret = "${{SALESFORCE_CLIENT_SECRET}}"
+"""
+VARIABLES = dict(zip(("SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET"), CLIENT, strict=True))
+
+
+def loaded(folder: Path, url: str, more: str = "") -> Settings:
+    file = folder / "expansion.toml"
+    file.write_text(TOLD.format(url=url) + more)
+    return settings.load(file, VARIABLES)
+
+
+def test_a_target_is_opened_as_the_settings_say(tmp_path: Path, server: Server) -> None:
+    told = loaded(
+        tmp_path,
+        server.url,
+        'match = "Product_Id__c"\n[crm.salesforce.fields.account]\nmodel = ""\n',
+    )
+
+    target = open_target(told)
+    lines = target.setup()
+    server.org.deploy(tmp_path / "salesforce")
+    server.org.add("Account", Name="One", Product_Id__c="p-1")
+
+    assert str(tmp_path / "salesforce") in lines[0]
+    assert "Expansion_Model__c" not in server.org.fields["Account"]
+    assert target.read([Ref("account", "p-1", "p-1")])[0] is not None
+    assert CLIENT[1] not in repr(told) + repr(target)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            '[crm.salesforce.fields.account]\nprobabilty = "P__c"\n',
+            "we have no probabilty; known are",
+        ),
+        ("daily_share = 2\n", "crm.salesforce.daily_share"),
+    ],
+)
+def test_a_wrong_setting_is_said_in_one_sentence(
+    tmp_path: Path, server: Server, more: str, words: str
+) -> None:
+    with pytest.raises(SettingsError, match=words):
+        open_target(loaded(tmp_path, server.url, more))
+
+
+def test_a_secret_does_not_travel_in_the_clear(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"expected https://, found http://acme\.example"):
+        open_target(loaded(tmp_path, "http://acme.example"))
+
+
+def test_without_a_login_it_says_which_variables_to_export(tmp_path: Path) -> None:
+    file = tmp_path / "expansion.toml"
+    file.write_text('[crm]\nname = "salesforce"\n')
+
+    with pytest.raises(SettingsError, match="expected instance_url, client_id and client_secret"):
+        open_target(settings.load(file, {}))
+
+
+def test_a_missing_library_is_said_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = loaded(tmp_path, "https://acme.example")
+    for name in [name for name in sys.modules if name.startswith("serving.crm.salesforce")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("simple_salesforce")]:
+        monkeypatch.setitem(sys.modules, name, None)
+
+    with pytest.raises(DeliveryError, match=r"not installed: pip install '\.\[salesforce\]'"):
+        open_target(told)
