@@ -68,11 +68,14 @@ def score(
     if out is not None:
         writing.table(scored.accounts, out)
     record = scoring.record(scored, model, tables, log, moment)
-    if not dry_run:
+    if dry_run:
+        sent = delivery.foresee(engine, scored, tables, moment, settings, name=name)
+        record = {**record, "crm": name, "would_send": sent and sent.told()}
+    else:
         done = delivery.deliver(
             engine, scored, tables, moment, settings, name=name, record=record, now=now
         )
-        record = {**record, **done.told()}
+        sent, record = done.sent, {**record, **done.told()}
     if as_json:
         console.emit({"as_of": str(moment.date()), "dry_run": dry_run, **record})
         return
@@ -87,8 +90,10 @@ def score(
         capacity=(record["capacity"] or {}).get("why", ""),
     )
     console.scored(record, dry_run=dry_run, where=state.place(settings.crm_url))
-    if not dry_run:
-        console.delivery.delivered(record)
+    if sent is not None:
+        console.sent(name, sent, dry_run=dry_run)
+    elif not dry_run:
+        console.unsent(name, record["to_send"])
 
 
 @click.command()

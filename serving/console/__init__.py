@@ -12,7 +12,7 @@ from serving.console.crm import (
     standing,
     taken_back,
 )
-from serving.console.delivery import delivered
+from serving.console.delivery import unsent
 from serving.console.lists import monday_list, scored, talk_from
 from serving.console.models import controls, evaluated, exclusion, judged
 from serving.console.promotion import promoted, ruled
@@ -23,7 +23,6 @@ __all__ = [
     "backtested",
     "checkup",
     "controls",
-    "delivered",
     "differences",
     "emit",
     "evaluated",
@@ -47,4 +46,5 @@ __all__ = [
     "suspicious",
     "taken_back",
     "talk_from",
+    "unsent",
 ]

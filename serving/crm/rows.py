@@ -88,13 +88,10 @@ def put(connection: sa.Connection, changes: Sequence[Change]) -> list[Row]:
     kind = changes[0].ref.kind
     standing = meant(connection, [change.ref for change in changes], locked=True)
     rows = [
-        {**(row or _bare(change.ref)), **_stored(kind, change.fields)}
+        {**(row or _bare(change.ref)), **_stored(kind, change.fields), **_parent(change.ref, row)}
         for change, row in zip(changes, standing, strict=True)
     ]
     table, unique = TABLES[kind], "account_id" if kind == "account" else "key"
-    for row in rows:
-        if kind == "task" and row["opportunity_id"] is None:
-            row["opportunity_id"] = _parent(changes, row)
     known = [row for row in rows if "id" in row]
     if known:
         chosen = sa.update(table).where(table.c.id == sa.bindparam("row_id"))
@@ -141,16 +138,11 @@ def _bare(ref: Ref) -> Row:
     return {"key": ref.key, "account_id": ref.account_id, **parent, **empty}
 
 
-def _parent(changes: Sequence[Change], row: Row) -> int | None:
-    """The opportunity that a task hangs on, where there is one."""
-    return next(
-        (
-            int(change.ref.opportunity_crm_id)
-            for change in changes
-            if change.ref.key == row["key"] and change.ref.opportunity_crm_id is not None
-        ),
-        None,
-    )
+def _parent(ref: Ref, row: Row | None) -> Row:
+    """The opportunity that a task hangs on, where it is known and was not before."""
+    if ref.kind != "task" or ref.opportunity_crm_id is None or (row or {}).get("opportunity_id"):
+        return {}
+    return {"opportunity_id": int(ref.opportunity_crm_id)}
 
 
 def _by(

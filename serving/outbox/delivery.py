@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,8 @@ import sqlalchemy as sa
 
 from serving import state
 from serving.crm import targets
-from serving.outbox import levels, matches, pending, sender
+from serving.outbox import consequences, foreseen, levels, matches, pending, preview, sender
+from serving.outbox.levels import Levels
 from serving.outbox.put import Put, put
 from serving.outbox.sent import Sent
 from serving.state.schema import DELIVERED
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from data.sources import Tables
     from serving.score import Scored
 
-__all__ = ["Delivered", "deliver"]
+__all__ = ["Delivered", "deliver", "foresee"]
 
 _OURS: Final = ("sql", "files")  # where no human is taken by surprise
 
@@ -97,18 +99,12 @@ def deliver(
     data.errors.DeliveryError
         If the database refuses, or the CRM denies us; what was put down is kept then.
     """
-    contracts = levels.at(
-        tables.subscriptions.rows,
-        as_of,
-        plans=settings.outcome.plans,
-        reliable_from=settings.tables.known_at_reliable_from,
-    )
     done = put(
         engine,
         name,
         scored,
         as_of.date(),
-        levels=contracts,
+        levels=_levels(tables, as_of, settings),
         rules=settings.episodes,
         record=record,
         finished_at=now,
@@ -117,8 +113,7 @@ def deliver(
     matches.keep(engine, name, dict(rows.iter_rows()))
     sent = None
     if not done.newer and not _in_shadow(engine, settings, name):
-        target = targets.open_target(settings, name)
-        try:
+        with closing(targets.open_target(settings, name)) as target:
             sent = sender.send(
                 engine,
                 target,
@@ -126,11 +121,53 @@ def deliver(
                 budget_seconds=60 * settings.crm.max_minutes,
                 max_writes=settings.crm.max_writes,
             )
-        finally:
-            target.close()
     with state.reading(engine) as connection:
         waiting = pending.count(connection, pending.Scope(name))
     return Delivered(done, name, sent, waiting)
+
+
+def foresee(
+    engine: sa.Engine,
+    scored: Scored,
+    tables: Tables,
+    as_of: datetime,
+    settings: Settings,
+    *,
+    name: str,
+) -> Sent | None:
+    """Tell what :func:`deliver` would send: reads at the CRM, and writes nowhere.
+
+    None beside a newer list, of which nothing would be sent.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If the database refuses, or the CRM does not let us look.
+    """
+    contracts = _levels(tables, as_of, settings)
+    with state.reading(engine) as connection:
+        follows = consequences.of(
+            connection,
+            name,
+            scored,
+            as_of.date(),
+            levels=contracts,
+            rules=settings.episodes,
+        )
+        if not follows.in_force:
+            return None
+        rows = foreseen.rows(connection, name, follows.objects(), as_of.date())
+    with closing(targets.open_target(settings, name)) as target:
+        return preview.preview(engine, target, rows=rows)
+
+
+def _levels(tables: Tables, as_of: datetime, settings: Settings) -> Mapping[str, Levels]:
+    return levels.at(
+        tables.subscriptions.rows,
+        as_of,
+        plans=settings.outcome.plans,
+        reliable_from=settings.tables.known_at_reliable_from,
+    )
 
 
 def _in_shadow(engine: sa.Engine, settings: Settings, name: str) -> bool:

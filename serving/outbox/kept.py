@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date
+from typing import Any
 
 import sqlalchemy as sa
 
 from serving.crm.target import Fields
 from serving.outbox.episodes import Episode
 from serving.outbox.levels import Levels
-from serving.outbox.wanted import Wanted, digest
+from serving.outbox.wanted import Wanted, sealed
 from serving.state.entry import insert
 from serving.state.schema import EPISODES, OUTBOX
 
@@ -57,22 +58,21 @@ def replace(
 ) -> None:
     """Put objects in the place of all that the outbox holds for a target."""
     connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.target == target))
-    insert(
-        connection,
-        OUTBOX,
-        (
-            {
-                "target": target,
-                "kind": each.kind,
-                "key": each.key,
-                "account_id": each.account_id,
-                "limit": each.limit,
-                "as_of": as_of,
-                "run_id": run_id,
-                "place": each.place,
-                "fields": each.fields,
-                "digest": digest(each.fields),
-            }
-            for each in objects
-        ),
-    )
+    rows = (_row(each, target, as_of, run_id) for each in objects)
+    insert(connection, OUTBOX, rows)
+
+
+def _row(each: Wanted, target: str, as_of: date, run_id: int) -> dict[str, Any]:
+    fields, digest = sealed(each.fields)
+    return {
+        "target": target,
+        "kind": each.kind,
+        "key": each.key,
+        "account_id": each.account_id,
+        "limit": each.limit,
+        "as_of": as_of,
+        "run_id": run_id,
+        "place": each.place,
+        "fields": fields,
+        "digest": digest,
+    }

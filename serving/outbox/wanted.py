@@ -15,8 +15,9 @@ import polars as pl
 
 from serving.crm.target import Fields, Kind
 from serving.outbox.objects import FIELDS, Field
+from serving.state.database import Encoded
 
-__all__ = ["Wanted", "digest", "of_accounts"]
+__all__ = ["Wanted", "digest", "of_accounts", "sealed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,13 @@ def digest(fields: Fields) -> str:
     >>> digest({"tier": 1, "rank": 2}) == digest({"rank": 2, "tier": 1}) != digest({"tier": 1})
     True
     """
-    told = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    return sealed(fields)[1]
+
+
+def sealed(fields: Fields) -> tuple[Encoded, str]:
+    """Give fields as JSON, the same text for the same fields, and their digest."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return Encoded(text), hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def of_accounts(listed: pl.DataFrame, left: pl.DataFrame, as_of: date) -> Iterator[Wanted]:

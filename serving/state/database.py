@@ -6,6 +6,7 @@ turn at once (``BEGIN IMMEDIATE``) instead of failing halfway. PostgreSQL brings
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -18,10 +19,16 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from data.errors import DeliveryError
 
-__all__ = ["alone", "open", "place", "reading", "told", "writing"]
+__all__ = ["Encoded", "alone", "open", "place", "reading", "told", "writing"]
 
 _PATIENCE_SECONDS: Final = 30
 _AGAIN: Final = "Mend it and run again."
+
+
+class Encoded(str):
+    """JSON that is text already; it is stored as it is."""
+
+    __slots__ = ()
 
 
 def open(url: str) -> sa.Engine:
@@ -46,7 +53,7 @@ def open(url: str) -> sa.Engine:
     from serving.state import upgrade  # noqa: PLC0415 - it needs this module
 
     with told():
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, json_serializer=_encoded)
         try:
             if engine.dialect.name == "sqlite":
                 _make_folder(engine.url)
@@ -119,6 +126,10 @@ def told(consequence: str = _AGAIN) -> Iterator[None]:
             f"crm.url names a database we have no driver for ({error}); for PostgreSQL:"
             " pip install '.[postgres]'."
         ) from error
+
+
+def _encoded(value: object) -> str:
+    return value if isinstance(value, Encoded) else json.dumps(value)
 
 
 def _make_folder(url: sa.URL) -> None:

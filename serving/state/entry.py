@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from itertools import islice
@@ -11,6 +10,7 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
+from serving.state.database import Encoded
 from serving.state.schema import LINE, RUNS, SCORES
 
 __all__ = ["insert", "left_out", "lines", "newest_run", "run"]
@@ -82,7 +82,7 @@ def lines(connection: sa.Connection, listed: pl.DataFrame, left: pl.DataFrame, a
     day = pl.lit(as_of).alias("as_of")
     names = [name for name in LINE if name in listed.columns]
     told = listed.select("account_id", *names).with_columns(day)
-    insert(connection, SCORES, map(_decoded, told.iter_rows(named=True)))
+    insert(connection, SCORES, map(_marked, told.iter_rows(named=True)))
     insert(connection, SCORES, left.with_columns(day).iter_rows(named=True))
 
 
@@ -92,8 +92,9 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, 
         connection.execute(sa.insert(table), part)
 
 
-def _decoded(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "contributions": json.loads(row["contributions"])}
+def _marked(row: dict[str, Any]) -> dict[str, Any]:
+    row["contributions"] = Encoded(row["contributions"])
+    return row
 
 
 def _parts(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
