@@ -115,7 +115,7 @@ def _until_done(work: Work, scope: Scope, max_writes: int | None) -> str | None:
 def _send(work: Work, scope: Scope, max_writes: int | None) -> str | None:
     try:
         with suppress(Exhausted):  # the next time asks from the same day on
-            worked.pull(work.engine, work.target, work.call, work.now)
+            work.tally.worked = worked.pull(work.engine, work.target, work.call, work.now)
         while _pass(work, scope, max_writes):
             scope = replace(scope, full=False)
     except (OutOfTime, Lost) as stopped:

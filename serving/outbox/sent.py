@@ -59,6 +59,8 @@ class Sent:
         Objects that are still to be sent: beyond the cap or the time of this run.
     requests, failures : int
         Calls made to the target, and those of them that failed for a while.
+    worked : int or None
+        Accounts that humans have dealt with, new to us; None where the CRM did not tell.
     words : str or None
         Why it stopped early, where it did.
     """
@@ -75,6 +77,7 @@ class Sent:
     left: int = 0
     requests: int = 0
     failures: int = 0
+    worked: int | None = None
     words: str | None = None
 
     @property

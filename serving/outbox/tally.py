@@ -23,6 +23,8 @@ class Tally:
         Rows that need not be looked at again.
     stuck : int
         Rows that could not be settled in the last pass: refused, waiting, or failing.
+    worked : int or None
+        Accounts that humans have dealt with; None where the CRM has not told.
     refused_in_a_row : int
         Rows that were refused one by one since the last one was taken.
     """
@@ -39,6 +41,7 @@ class Tally:
     settled: int = 0
     stuck: int = 0
     refused_in_a_row: int = 0
+    worked: int | None = None
 
     @property
     def written(self) -> int:
@@ -75,5 +78,6 @@ class Tally:
             left=max(pending - self.waiting, 0),
             requests=call.requests,
             failures=call.failures,
+            worked=self.worked,
             words=words,
         )

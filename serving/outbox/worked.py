@@ -27,12 +27,7 @@ def pull(engine: sa.Engine, target: Target, call: Calls, now: datetime) -> int:
     serving.outbox.calls.Exhausted, serving.outbox.calls.OutOfTime
         If the target does not answer.
     """
-    with state.reading(engine) as connection:
-        last = connection.scalar(
-            sa.select(sa.func.max(SENDS.c.started_at)).where(
-                SENDS.c.target == target.name, SENDS.c.finished_at.is_not(None)
-            )
-        )
+    last = _last_look(engine, target.name)
     since = (last - _OVERLAP if last else now - _FIRST_LOOK).date()
     found = call(target.worked, since)
     with state.writing(engine) as connection:
@@ -44,3 +39,14 @@ def pull(engine: sa.Engine, target: Target, call: Calls, now: datetime) -> int:
             )
             for each in found
         )
+
+
+def _last_look(engine: sa.Engine, target: str) -> datetime | None:
+    """When a sending began that the CRM has told who was dealt with."""
+    query = sa.select(SENDS.c.started_at, SENDS.c.counts).where(SENDS.c.target == target)
+    with state.reading(engine) as connection:
+        for row in connection.execute(query.order_by(SENDS.c.id.desc())):
+            if row.counts.get("worked") is not None:
+                told: datetime = row.started_at
+                return told
+    return None

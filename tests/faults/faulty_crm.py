@@ -35,6 +35,7 @@ class FaultyCrm:
     poison: frozenset[str] = frozenset()
     objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     human: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    worked: list[dict[str, str]] = field(default_factory=list)
     requests: int = 0
     failed: int = 0
     made: list[str] = field(default_factory=list)
@@ -67,6 +68,8 @@ class FaultyCrm:
 
     def answer(self, path: str, asked: Any) -> tuple[int, Any]:
         with self._lock:
+            if path == "/worked":
+                return 200, [each for each in self.worked if each["on"] >= asked]
             if path == "/read":
                 return 200, [self._found(ref) for ref in asked]
             return self._written(asked)

@@ -41,9 +41,12 @@ class HttpTarget:
         calls: int | None = None,
         seconds: float = 0.3,
         point: Callable[[], None] = lambda: None,
+        tells: bool = False,
     ) -> None:
         self._client = httpx.Client(base_url=url, timeout=seconds)
         self._pace, self._point = Pace(rows_per_call, calls), point
+        self._tells = tells
+        self.asked_since: list[date] = []
 
     @property
     def pace(self) -> Pace:
@@ -67,8 +70,10 @@ class HttpTarget:
     def setup(self) -> list[str]:
         return []
 
-    def worked(self, _: date) -> list[Worked]:
-        return []
+    def worked(self, since: date) -> list[Worked]:
+        self.asked_since.append(since)
+        told = self._post("/worked", str(since)) if self._tells else []
+        return [Worked(each["account_id"], date.fromisoformat(each["on"]), "call") for each in told]
 
     def close(self) -> None:
         self._client.close()

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from data.errors import DeliveryError
 from serving import state
 from serving.outbox import sender
 from serving.outbox.sent import Sent
-from serving.state.schema import DELIVERIES, REJECTED, SENDERS, SENDS
+from serving.state.schema import DELIVERIES, REJECTED, SENDERS, SENDS, WORKED
 
 ACCOUNTS = 60
 
@@ -322,6 +322,30 @@ def test_a_sender_at_work_is_left_alone_until_its_lease_is_over(
 
         assert bool(sent.written) is works
         assert ("at work" in (sent.words or "")) is not works
+
+
+def test_who_was_dealt_with_is_asked_for_until_the_crm_has_told(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    crm.worked = [{"account_id": "acc_00001", "on": "2026-05-20"}]
+    timer, asked = scenarios.Timer(), []
+    for days, down in ((0, True), (7, False), (14, False)):
+        crm.fault, crm.share = ("503" if down else None), 1.0
+        target = http_target.HttpTarget(crm.start(), tells=True)
+        sender.send(
+            engine,
+            target,
+            now=killing.ahead(days),
+            clock=timer.clock,
+            sleep=timer.sleep,
+            budget_seconds=600,
+        )
+        asked.append(target.asked_since[-1])
+        target.close()
+        crm.stop()
+
+    assert asked == [date(2026, 3, 3), date(2026, 3, 10), date(2026, 6, 6)]
+    assert column(engine, sa.select(WORKED.c.account_id)) == ["acc_00001"]
 
 
 def test_the_ledger_and_the_log_of_sendings_tell_what_was_done(
