@@ -343,7 +343,8 @@ class Org:
         if sobject not in self.records:
             raise Fault(404, "NOT_FOUND", "The requested resource does not exist")
         fields = [each.described() for each in self.fields[sobject].values()]
-        return {"name": sobject, "fields": fields}
+        rights = {"queryable": True, "updateable": True, "createable": sobject in self.may_make}
+        return {"name": sobject, "fields": fields, **rights}
 
     # -- rules ---------------------------------------------------------------------------------
 

@@ -360,7 +360,12 @@ def test_without_the_package_it_says_what_to_do(server: Server, tmp_path: Any, e
 
     with pytest.raises(Denied, match="run expansion crm setup, and give our user"):
         target.read([Ref("account", "a", "a")])
-    [_, _, fields] = target.check([])
+    [_, _, rights, fields] = target.check([])
+    assert (rights.about, rights.well, rights.examples) == (
+        "rights",
+        False,
+        ("Opportunity is not createable",),
+    )
     assert (fields.about, fields.well) == ("fields", False)
     assert "deploy what it writes" in fields.words
 
@@ -380,7 +385,7 @@ def test_setup_writes_a_package_once_and_has_nothing_to_do_when_it_is_deployed(
     second = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
     made.deploy()
 
-    assert "sf project deploy start --metadata-dir package --target-org" in told[1]
+    assert "sf project deploy start --metadata-dir package --target-org" in told[0]
     assert first == second
     assert target.setup() == []
     assert all(finding.well for finding in target.check([]))

@@ -43,22 +43,40 @@ def look(
     except (Denied, BatchRefused) as error:
         return [Finding("login", False, str(error))]
     findings = [Finding("login", True, f"{client.url}, API {client.version}"), _requests(limits)]
-    described = {sobject: _describe(client, sobject) for sobject in SOBJECTS.values()}
-    findings += [_fields(names, described), *_choices(described, making)]
-    if not findings[2].well:
+    told = {sobject: _describe(client, sobject) for sobject in SOBJECTS.values()}
+    described = {sobject: _by_name(told[sobject]) for sobject in told}
+    findings += [_rights(told, making), _fields(names, described), *_choices(described, making)]
+    if not all(finding.well for finding in findings[:4]):
         return findings
     return [*findings, _matches(client, reader, accounts), _csms(client, names)]
 
 
 def missing(client: Client, names: Names) -> list[str]:
     """Give the fields that are not there, or not as they have to be."""
-    described = {sobject: _describe(client, sobject) for sobject in SOBJECTS.values()}
-    return list(_wrong(names, described))
+    told = {sobject: _describe(client, sobject) for sobject in SOBJECTS.values()}
+    return list(_wrong(names, {sobject: _by_name(told[sobject]) for sobject in told}))
 
 
-def _describe(client: Client, sobject: str) -> Described:
-    told = client.ask("GET", f"sobjects/{sobject}/describe")
+def _describe(client: Client, sobject: str) -> Mapping[str, Any]:
+    told: Mapping[str, Any] = client.ask("GET", f"sobjects/{sobject}/describe")
+    return told
+
+
+def _by_name(told: Mapping[str, Any]) -> Described:
     return {field["name"]: field for field in told["fields"]}
+
+
+def _rights(told: Mapping[str, Mapping[str, Any]], making: Making) -> Finding:
+    """Whether our user may read, change and make what it has to."""
+    makes = {sobject for sobject in told if sobject != "Account" or making.accounts}
+    wanted = [(sobject, right) for sobject in told for right in ("queryable", "updateable")]
+    wanted += [(sobject, "createable") for sobject in sorted(makes)]
+    lacks = tuple(
+        f"{sobject} is not {right}" for sobject, right in wanted if not told[sobject][right]
+    )
+    if lacks:
+        return Finding("rights", False, f"our user lacks some; {_SETUP}", lacks[:_EXAMPLES])
+    return Finding("rights", True, "our user may read, change and make what it has to")
 
 
 def _requests(limits: Mapping[str, Any]) -> Finding:

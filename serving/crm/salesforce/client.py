@@ -19,7 +19,7 @@ from simple_salesforce.exceptions import SalesforceAuthenticationFailed, Salesfo
 from simple_salesforce.login import token_login
 
 from serving.crm.salesforce.complaints import fault, signed_out
-from serving.crm.target import Denied, Transient
+from serving.crm.target import BatchRefused, Denied, Transient
 
 __all__ = ["Client", "Login", "Record"]
 
@@ -89,10 +89,10 @@ class Client:
         if len(quote_plus(soql)) > _LONGEST_QUERY:
             page = self._in_a_body(soql)
         else:
-            page = self.ask("GET", "query", params={"q": soql})
+            page = self._read("GET", "query", params={"q": soql})
         records = list(page["records"])
         while not page["done"]:
-            page = self.ask("GET", page["nextRecordsUrl"].split(f"/v{self.version}/", 1)[1])
+            page = self._read("GET", page["nextRecordsUrl"].split(f"/v{self.version}/", 1)[1])
             records += page["records"]
         return records
 
@@ -101,7 +101,7 @@ class Client:
     ) -> list[Record | None]:
         """Give records by their ids, in that order; None where there is none that we may see."""
         body = {"ids": list(ids), "fields": list(fields)}
-        return list(self.ask("POST", f"composite/sobjects/{sobject}", json=body) or [])
+        return list(self._read("POST", f"composite/sobjects/{sobject}", json=body) or [])
 
     def update(self, records: Sequence[Record]) -> list[Record]:
         """Set fields of records that name their ``id``; an outcome for each, in their order."""
@@ -138,6 +138,13 @@ class Client:
     def close(self) -> None:
         """Let go of the connections."""
         self._session.close()
+
+    def _read(self, method: str, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
+        """Ask what changes nothing: there is no row in it that could be left out."""
+        try:
+            return self.ask(method, path, **arguments)
+        except BatchRefused as error:
+            raise Denied(f"Salesforce does not understand what we ask: {error}") from error
 
     def _ask(self, method: str, path: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
         try:
@@ -180,7 +187,7 @@ class Client:
         """Ask a query that is too long for an address."""
         url = f"/services/data/v{self.version}/query?q={quote_plus(soql)}"
         body = {"compositeRequest": [{"method": "GET", "url": url, "referenceId": "rows"}]}
-        answer = self.ask("POST", "composite", json=body)["compositeResponse"][0]
+        answer = self._read("POST", "composite", json=body)["compositeResponse"][0]
         status = answer["httpStatusCode"]
         if status >= 300:
             error = SalesforceError(

@@ -50,11 +50,9 @@ def write(folder: Path, names: Names, version: str, making: Making) -> list[str]
             " right, or name another folder as state"
         ) from error
     return [
-        f"the package of fields and rights: {folder}",
-        f"to deploy it, the org's admin runs: cd {folder} && sf project deploy start"
-        " --metadata-dir package --target-org YOUR_ORG",
-        "to give its rights to the user that writes: sf org assign permset --name"
-        f" {PERMISSIONS} --on-behalf-of USER --target-org YOUR_ORG",
+        f"a package of fields and rights, which the org's admin deploys: cd {folder} && sf project"
+        " deploy start --metadata-dir package --target-org YOUR_ORG && sf org assign permset --name"
+        f" {PERMISSIONS} --on-behalf-of USER --target-org YOUR_ORG"
     ]
 
 
