@@ -127,16 +127,14 @@ def _companies(
     found = records.read(door, OBJECTS["account"], by_id, carried)
     keys = [ref.key for ref in accounts if ref.crm_id not in found]
     usable = there.get(account_property, {}).get("hasUniqueValue")
-    if keys and not usable:
-        words = f"{account_property} is not there, or not unique; run: expansion crm setup"
-        yield Finding("match", well=False, words=words)
     by_key = (
         records.read(door, OBJECTS["account"], keys, carried, by=account_property) if usable else {}
     )
     unmatched = sorted(key for key in keys if key not in by_key)
-    matched = len(accounts) - len(unmatched)
-    words = f"{matched:,} of {len(accounts):,} accounts have a company"
-    if unmatched:
+    words = f"{len(accounts) - len(unmatched):,} of {len(accounts):,} accounts have a company"
+    if unmatched and not usable:
+        words += f"; {account_property} is not there, or not unique: run expansion crm setup"
+    elif unmatched:
         words += f"; the others are not written: enter {account_property}, or give crm_id"
     yield Finding("match", not unmatched, words, tuple(unmatched[:_EXAMPLES]))
     yield _owners(door, [*found.values(), *by_key.values()])
