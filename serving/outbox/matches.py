@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
 from serving import state
-from serving.outbox.upsert import insert_or_skip
+from serving.outbox.upsert import insert_missing
 from serving.state.schema import DELIVERED
 
 __all__ = ["keep"]
@@ -29,19 +30,22 @@ def keep(engine: sa.Engine, target: str, names: Mapping[str, str]) -> None:
     with state.writing(engine) as connection:
         query = sa.select(DELIVERED.c.key, DELIVERED.c.crm_id).where(there)
         known = {row.key: row.crm_id for row in connection.execute(query)}
+        new = [_row(target, key, names[key]) for key in names if key not in known]
+        insert_missing(connection, DELIVERED, new)
         for key, crm_id in names.items():
-            row = {
-                "target": target,
-                "kind": "account",
-                "key": key,
-                "crm_id": crm_id,
-                "fields": {},
-                "attempted": {},
-                "theirs": [],
-                "adopted": False,
-            }
-            if key not in known:
-                insert_or_skip(connection, DELIVERED, row)
-            elif known[key] is None:
+            if key in known and known[key] is None:
                 mine = there & (DELIVERED.c.key == key)
                 connection.execute(sa.update(DELIVERED).where(mine).values(crm_id=crm_id))
+
+
+def _row(target: str, key: str, crm_id: str) -> dict[str, Any]:
+    return {
+        "target": target,
+        "kind": "account",
+        "key": key,
+        "crm_id": crm_id,
+        "fields": {},
+        "attempted": {},
+        "theirs": [],
+        "adopted": False,
+    }

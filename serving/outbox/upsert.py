@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["insert_or_skip", "upsert"]
+__all__ = ["insert_missing", "insert_or_skip", "upsert"]
 
 _MAKERS: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -19,6 +19,15 @@ def insert_or_skip(connection: sa.Connection, table: sa.Table, row: Mapping[str,
     # Drivers count the rows of an insert differently; what it returns is the same everywhere.
     told = connection.execute(made.values(**row).returning(*table.primary_key))
     return told.first() is not None
+
+
+def insert_missing(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Insert rows, many at once; where one stands under a key it stays as it is."""
+    if rows:
+        made = _MAKERS[connection.dialect.name](table).on_conflict_do_nothing()
+        connection.execute(made, list(rows))
 
 
 def upsert(
