@@ -19,6 +19,7 @@ TYPE_IDS = {"companies": "0-2", "deals": "0-3", "tasks": "0-27"}
 _SCOPED = {"companies": "companies", "deals": "deals", "tasks": "contacts"}
 
 
+_PLAIN = {"str": str, "int": int, "bool": bool}
 # The models check themselves where their configuration says so, which it does not by default.
 _STRICT = SimpleNamespace(client_side_validation=True)
 
@@ -165,6 +166,11 @@ def _model(module: ModuleType, name: str, value: Any, where: str) -> Any:
 
 
 def _value(module: ModuleType, kind: str, value: Any, where: str) -> Any:
+    plain = _PLAIN.get(kind)
+    if plain is not None:
+        if type(value) is not plain:
+            raise Wrong(f"{where}: expected {kind}, found {value!r}")
+        return value
     if inner := re.fullmatch(r"list\[(.*)\]", kind):
         if not isinstance(value, list):
             raise Wrong(f"{where}: expected a list, found {value!r}")
@@ -172,12 +178,6 @@ def _value(module: ModuleType, kind: str, value: Any, where: str) -> Any:
     if inner := re.fullmatch(r"dict\[str, (.*)\]", kind):
         if not isinstance(value, dict):
             raise Wrong(f"{where}: expected an object, found {value!r}")
-        return {
-            name: _value(module, inner[1], each, f"{where}.{name}") for name, each in value.items()
-        }
-    plain = {"str": str, "int": int, "bool": bool}.get(kind)
-    if plain is None:
-        return _model(module, kind, value, where)
-    if type(value) is not plain:
-        raise Wrong(f"{where}: expected {kind}, found {value!r}")
-    return value
+        of = inner[1]
+        return {name: _value(module, of, each, f"{where}.{name}") for name, each in value.items()}
+    return _model(module, kind, value, where)

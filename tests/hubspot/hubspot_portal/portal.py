@@ -9,7 +9,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 LONGEST = 65_536
@@ -341,10 +341,9 @@ def _is_date(text: str) -> bool:
     if text.lstrip("-").isdigit():
         return int(text) % 86_400_000 == 0
     try:
-        datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        return str(date.fromisoformat(text)) == text
     except ValueError:
         return False
-    return True
 
 
 def _moment(text: str) -> str:
