@@ -61,15 +61,11 @@ def differences(shown: Sequence[Planned], told: Sent) -> None:
 
 def sent(name: str, told: Sent, *, dry_run: bool) -> None:
     """Print the counts of a sending, or of what one would do."""
-    verb, made_, changed_ = (
-        ("Would be sent", "would be made", "would be changed")
-        if dry_run
-        else ("Sent", "made", "changed")
-    )
+    verb = "Would be sent" if dry_run else "Sent"
     if told.written or not told.words:
         _say(
-            f"{verb} to {name}: {counted(told.made) or 'nothing'} {made_},"
-            f" {counted(told.changed) or 'nothing'} {changed_}, {told.fields:,} fields in all;"
+            f"{verb} to {name}: {counted(told.made) or 'nothing'} made,"
+            f" {counted(told.changed) or 'nothing'} changed, {told.fields:,} fields in all;"
             f" {told.unchanged:,} as they should be."
         )
     for line in _beside(told):

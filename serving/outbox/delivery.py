@@ -109,8 +109,9 @@ def deliver(
         record=record,
         finished_at=now,
     )
-    rows = tables.accounts.rows.select("account_id", "crm_id").drop_nulls()
-    matches.keep(engine, name, dict(rows.iter_rows()))
+    if name not in _OURS:  # where an account goes by its own id
+        rows = tables.accounts.rows.select("account_id", "crm_id").drop_nulls()
+        matches.keep(engine, name, dict(rows.iter_rows()))
     sent = None
     if not done.newer and not _in_shadow(engine, settings, name):
         with closing(targets.open_target(settings, name)) as target:

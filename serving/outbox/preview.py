@@ -69,8 +69,10 @@ def preview(
                 mine = [row for row in window if row.kind == kind]
                 for start in range(0, len(mine), target.pace.rows_per_call):
                     _look(look, mine[start : start + target.pace.rows_per_call])
-    except (Denied, Exhausted, OutOfTime) as error:
-        raise DeliveryError(f"the CRM {target.name!r} does not let us look: {error}") from error
+    except Denied as error:
+        raise DeliveryError(str(error)) from error
+    except (Exhausted, OutOfTime) as error:
+        raise DeliveryError(f"the CRM {target.name!r} does not answer: {error}.") from error
     return look.tally.sent(call, pending=0, words=None)
 
 
