@@ -233,6 +233,28 @@ def test_a_task_reads_back_as_it_was_shaped(odoo: Odoo, database: Any) -> None:
     )
 
 
+def test_any_text_reads_back_as_it_was_shaped(odoo: Odoo, database: Any) -> None:
+    texts = [
+        "<script>alert(1)</script> &amp; &nbsp;",
+        "  many   blanks\tand tabs \n\n\r\n end ",
+        "no-break\u00a0blank, line\u2028mark, zero\u200bwidth, \x00\x07 bells, \ufeff, \ufffe",
+        "emoji 👩‍👩‍👧 and עברית and 日本語, e\u0301 and é",
+        "${7*7} {{7*7}} %s %(a)s \\n 'quote\" `",
+        "https://example.com/a?b=c&d=e <mail@example.com>",
+        "- list\n1. numbers\n# heading\n> quote",
+    ]
+    ids = database.partners(*(f"text{number}" for number in range(len(texts))))
+    for (name, partner), text in zip(ids.items(), texts, strict=True):
+        made(odoo, account(name, partner), {"note": text, "signals": text})
+        made(odoo, todo(name, partner), {**TODO, "notes": text})
+
+        line, task = standing(odoo, account(name)), standing(odoo, todo(name, partner))
+
+        wanted = odoo.shape("account", {"note": text, "signals": text})
+        assert subset(line, wanted) == wanted
+        assert task.fields["notes"] == odoo.shape("task", {"notes": text})["notes"]
+
+
 def test_a_task_that_is_done_does_not_come_back(odoo: Odoo, database: Any) -> None:
     partner = database.partners("done")["done"]
     task = made(odoo, todo("done", partner), TODO)

@@ -45,6 +45,8 @@ _LABELS: Final = {
     "changed": "New",
     "seat_utilization": "Seats in use",
     "note": "Note",
+    "state": "Pressure",
+    "subject": "To do",
 }
 _SHARES: Final = (
     "probability",
@@ -54,11 +56,12 @@ _SHARES: Final = (
     "churn_probability",
     "seat_utilization",
 )
+_SHARE: Final = 'widget="percentage" digits="[16, 0]"'
 # On the account: what to do, why, and the rest on a page of its own.
-_DO: Final = ("probability", "readiness_date", "limit", "motion", "buyer")
+_DO: Final = ("band_told", "readiness_date", "limit", "motion", "buyer")
 _WHY: Final = ("signals", "holds_back", "changed", "note")
 _REST: Final = (
-    ("rank", "book_rank", "this_week", "tier", "signal", "band", "band_told", "low", "high"),
+    ("rank", "book_rank", "this_week", "tier", "signal", "band"),
     ("expected_date", "expected_early", "expected_late", "probability_180d", "expected_arr"),
     ("churn_probability", "active_seats", "licensed_seats", "seat_utilization", "model", "as_of"),
 )
@@ -162,7 +165,7 @@ def _account(names: Names) -> str:
     return (
         '<data><xpath expr="//notebook" position="before">'
         f'<group string="Expansion" name="expansion"{shown}>'
-        f"<group>{_fields(names, 'account', _DO)}</group>"
+        f"<group>{_chance(names, 'account')}{_fields(names, 'account', _DO)}</group>"
         f"<group>{_fields(names, 'account', _WHY)}</group>"
         '</group></xpath><xpath expr="//notebook" position="inside">'
         f'<page string="Expansion" name="expansion_figures"{shown}><group>'
@@ -172,14 +175,13 @@ def _account(names: Names) -> str:
 
 
 def _opportunity(names: Names) -> str:
-    do, why = ("state", *_DO), ("signals",)
     shown = f' invisible="not {PREFIX}key"'
     return (
         '<data><xpath expr="//notebook" position="before">'
         f'<field name="{PREFIX}key" invisible="1"/>'
         f'<group string="Expansion" name="expansion"{shown}>'
-        f"<group>{_fields(names, 'opportunity', do)}</group>"
-        f"<group>{_fields(names, 'opportunity', why)}</group>"
+        f"<group>{_chance(names, 'opportunity')}{_fields(names, 'opportunity', _DO)}</group>"
+        f"<group>{_fields(names, 'opportunity', ('signals', 'state'))}</group>"
         "</group></xpath></data>"
     )
 
@@ -194,19 +196,40 @@ def _search(names: Names) -> str:
         if name in at:
             domain = quoteattr(f"[('{at[name]}', '{condition})]")
             filters += f'<filter name="expansion_{name}" string="{title}" domain={domain}/>'
+    mine = quoteattr("[('user_id', '=', uid)]")
+    filters += f'<filter name="expansion_mine" string="Expansion: my accounts" domain={mine}/>'
     return f'<data><xpath expr="//search" position="inside"><separator/>{filters}</xpath></data>'
 
 
 def _columns(names: Names) -> str:
     shown = ("rank", "probability", "readiness_date", "limit", "motion", "buyer", "signals")
     columns = {ours: _field(names, "account", ours) for ours in shown}
-    columns["rank"] += '<field name="display_name" string="Account"/>'
+    columns["rank"] += '<field name="display_name" string="Account" width="130px"/>'
     rank = names.fields["account"].get("rank")
     order = f' default_order="{rank}"' if rank else ""
     return (
         f'<list string="Expansion" create="0"{order}>{"".join(columns.values())}'
         '<field name="user_id" string="Salesperson" widget="many2one_avatar_user"/></list>'
     )
+
+
+def _chance(names: Names, kind: Kind) -> str:
+    """The chance and its interval in one line: 68% (44% to 88%)."""
+    at = names.fields[kind]
+    if "probability" not in at:
+        return ""
+    shown = f'invisible="not {at["probability"]}"'
+    chance = (
+        f'<field name="{at["probability"]}" {_SHARE} readonly="1" nolabel="1" class="oe_inline"/>'
+    )
+    if "low" in at and "high" in at:
+        low, high = (
+            f'<field name="{at[end]}" {_SHARE} readonly="1" nolabel="1" class="oe_inline"/>'
+            for end in ("low", "high")
+        )
+        chance += f'<span class="ms-2 text-muted">{low} to {high}</span>'
+    heading = f'<label for="{at["probability"]}" string="{_LABELS["probability"]}" {shown}/>'
+    return f"{heading}<div {shown}>{chance}</div>"
 
 
 def _fields(names: Names, kind: Kind, which: tuple[str, ...]) -> str:
@@ -217,7 +240,7 @@ def _field(names: Names, kind: Kind, ours: str) -> str:
     theirs = names.fields[kind].get("expansion_signal" if ours == "signal" else ours)
     if theirs is None:
         return ""
-    widget = ' widget="percentage"' if ours in _SHARES else ""
+    widget = f" {_SHARE}" if ours in _SHARES else ""
     return (
         f'<field name="{theirs}" string="{label(PREFIX + ours)}" readonly="1"{widget}'
         f' invisible="not {theirs}"/>'
