@@ -155,6 +155,7 @@ class Org:
     )
     may_make: set[str] = field(default_factory=lambda: {"Task"})
     locked: Counter[str] = field(default_factory=Counter)  # id → calls for which it is locked still
+    racing: set[str] = field(default_factory=set)  # keys that another makes at the same moment
     validation: set[str] = field(default_factory=set)  # texts that a rule of the org refuses
     made: Counter[str] = field(default_factory=Counter)
     overwritten: list[str] = field(default_factory=list)  # human edits that we wrote over
@@ -316,6 +317,11 @@ class Org:
         if len(same) > 1:
             words = f"{key.name}: more than one record found for external id field"
             raise Wrong("DUPLICATE_EXTERNAL_ID", words, key.name)
+        if value in self.racing:
+            self.racing.remove(value)
+            other = self._make(sobject, record | {"Expansion_State__c": "of another"})
+            words = f"duplicate value found: {key.name} duplicates value on record with id: {other}"
+            raise Wrong("DUPLICATE_VALUE", words)
         if same:
             self._check_locks(same[0]["Id"])
             self._write(sobject, same[0], _values(record))
@@ -325,11 +331,14 @@ class Org:
                 "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id"
             )
         self._check_locks(str(record.get("AccountId") or record.get("WhatId")))
+        return {"id": self._make(sobject, record), "created": True}
+
+    def _make(self, sobject: str, record: dict[str, Any]) -> str:
         fresh = self._blank(sobject) | {"OwnerId": self.us}
         self._write(sobject, fresh, _values(record))
         self.records[sobject][fresh["Id"]] = fresh
         self.made[sobject] += 1
-        return {"id": fresh["Id"], "created": True}
+        return str(fresh["Id"])
 
     def _check_locks(self, identity: str) -> None:
         if self.locked[identity] > 0:

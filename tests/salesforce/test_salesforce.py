@@ -119,6 +119,8 @@ def test_an_open_opportunity_of_a_human_is_adopted_and_only_what_is_empty_is_fil
     other = add(
         "Opportunity", Name="renewal", StageName="Prospecting", **told | {"Type": "Renewal"}
     )
+    usage = told | {"Expansion_Limit__c": "usage"}
+    limit = add("Opportunity", Name="of another limit", StageName="Prospecting", **usage)
     theirs = add("Opportunity", Name="Their deal", StageName="Prospecting", Amount=7.0, **told)
 
     sent = made.send()
@@ -126,12 +128,12 @@ def test_an_open_opportunity_of_a_human_is_adopted_and_only_what_is_empty_is_fil
 
     deal = server.org.records["Opportunity"][theirs]
     assert sent.adopted == 1
-    assert len(server.org.records["Opportunity"]) == 3 + 1
+    assert len(server.org.records["Opportunity"]) == 4 + 1
     assert (deal["Name"], deal["Amount"], deal["CloseDate"]) == ("Their deal", 7.0, "2026-09-01")
     assert deal["Expansion_State__c"] == "open"
     assert deal["Expansion_Key__c"] == "acc_00008:seats:1"
     assert again.written == 0
-    for identity in (closed, other):
+    for identity in (closed, other, limit):
         assert server.org.records["Opportunity"][identity]["Expansion_Key__c"] is None
 
 
@@ -463,6 +465,19 @@ def test_two_who_make_the_same_at_once_make_it_once(company: Made, server: Serve
 
     assert server.org.made["Task"] == 80
     assert answers[0] == answers[1] == answers[2]
+
+
+def test_what_another_makes_at_the_same_moment_is_found_and_set(
+    company: Made, server: Server
+) -> None:
+    made = company(24)
+    server.org.racing = {"acc_00008:seats:1", "acc_00016:seats:1:talk"}
+
+    sent = made.send()
+
+    assert sent.rejected == 0
+    assert made.judge() == []
+    assert server.org.made == {"Opportunity": 3, "Task": 6}
 
 
 # -- values --------------------------------------------------------------------------------------
