@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test test-faults lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot test-hubspot bench-hubspot setup clean
+.PHONY: demo test test-faults lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -105,14 +105,6 @@ bench-gate: .venv/ready
 # About a quarter of an hour on two cores, most of it to make 100,000 accounts, which are kept; BENCH=--small tries it.
 bench-score: .venv/ready
 	$(BIN)/python tests/bench/score/run.py $(BENCH)
-
-# A HubSpot portal on this machine on its bad days, and 50 senders that are killed: some minutes.
-test-hubspot: .venv/ready
-	$(BIN)/pytest -m "slow or not slow" tests/hubspot
-
-# A minute or two: how many records a second reach a portal whose limits are in force.
-bench-hubspot: .venv/ready
-	$(BIN)/python tests/hubspot/bench.py $(BENCH)
 
 # A HubSpot portal on this machine on its bad days, and 50 senders that are killed: some minutes.
 test-hubspot: .venv/ready
