@@ -338,7 +338,7 @@ def test_who_was_dealt_with_is_asked_for_until_the_crm_has_told(
             now=killing.ahead(days),
             clock=timer.clock,
             sleep=timer.sleep,
-            budget_seconds=600,
+            budget_seconds=30,
         )
         asked.append(target.asked_since[-1])
         target.close()
