@@ -10,7 +10,7 @@ from datetime import date
 from itertools import groupby
 
 from serving.outbox.levels import Levels, rose
-from serving.outbox.objects import OPEN, episode_key
+from serving.outbox.objects import OPEN, WITHDRAWN, episode_key
 
 __all__ = ["Episode", "Pressure", "advanced"]
 
@@ -34,7 +34,8 @@ class Episode:
     opened_on, seen_on, closed_on : datetime.date
         As-ofs: of the first ask, of the last pressure, and of the end.
     ending : str or None
-        One of :data:`serving.outbox.objects.ENDINGS`; None while it is open.
+        One of :data:`serving.outbox.objects.ENDINGS`, or withdrawn where the list that began it was
+        replaced by one that does not; None while it is open.
     levels : Levels
         The contract when it began.
     """
@@ -80,6 +81,9 @@ def advanced(
     ``expiry_days`` in all. One opens where an ask is to be made on a limit that has none open;
     after an expired one only once the pressure had been gone for ``relief_days``.
 
+    A second list of one as-of replaces the first: what that one had opened or closed is decided
+    anew. When the pressure before was last seen it cannot take back.
+
     Parameters
     ----------
     episodes : iterable of Episode
@@ -102,13 +106,17 @@ def advanced(
     if any(episode.last_day > as_of for episode in known):
         return known
     clock = _Clock(as_of, relief_days, expiry_days)
-    stretches = {place: list(group) for place, group in groupby(known, key=_place)}
+    begun = {episode.key: episode for episode in known if episode.opened_on == as_of}
+    before = [_not_yet_closed(episode, as_of) for episode in known if episode.key not in begun]
+    stretches = {place: list(group) for place, group in groupby(before, key=_place)}
     pressed = {(account, each.limit): each.ask for account, each in pressure.items()}
     found: list[Episode] = []
     for place in sorted({*stretches, *pressed}):
         now = levels.get(place[0], Levels())
         found += _carried(place, stretches.get(place, []), pressed.get(place), now, clock)
-    return found
+    gone = begun.keys() - {episode.key for episode in found}
+    found += [replace(begun[key], closed_on=as_of, ending=WITHDRAWN) for key in gone]
+    return sorted(found, key=_order)
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,10 @@ def _order(episode: Episode) -> tuple[str, str, int]:
 
 def _place(episode: Episode) -> tuple[str, str]:
     return episode.account_id, episode.limit
+
+
+def _not_yet_closed(episode: Episode, as_of: date) -> Episode:
+    return replace(episode, closed_on=None, ending=None) if episode.closed_on == as_of else episode
 
 
 def _carried(

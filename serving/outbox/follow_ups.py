@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 from serving.crm.target import Fields, Kind, Value
 from serving.outbox.episodes import Episode
-from serving.outbox.objects import OPEN, task_key
+from serving.outbox.objects import OPEN, WITHDRAWN, task_key
 from serving.outbox.wanted import Wanted
 
 __all__ = ["Earlier", "Line", "of_episodes"]
@@ -45,7 +45,8 @@ def of_episodes(
     An opportunity is made at tier 1 where an ask is to be made, and kept up to date as long as the
     account runs into that limit; after that only its probability and, in the end, its state
     change. A task is worded once, so that its day does not move: talk to the buyer at tier 1,
-    prepare a review at tier 2.
+    prepare a review at tier 2. What was withdrawn, since its run was undone, comes back only where
+    it would be made anew.
 
     Parameters
     ----------
@@ -71,23 +72,33 @@ def _follow_ups(
 ) -> Iterator[tuple[Kind, str, Fields]]:
     pressing = line if line is not None and _presses(episode, line) else None
     before = earlier.get(("opportunity", episode.key))
-    if pressing is not None and (before is not None or _asks(pressing, tier=1)):
+    is_asked = pressing is not None and _asks(pressing, tier=1)
+    if _is_withdrawn(before) and not is_asked:
+        yield "opportunity", episode.key, before
+    elif pressing is not None and (before is not None or is_asked):
         yield "opportunity", episode.key, _opportunity(episode, pressing, before)
     elif before is not None:
         yield "opportunity", episode.key, _left_alone(episode, line, before)
     for name, action in _ACTIONS.items():
         key = task_key(episode.key, name)
         told = earlier.get(("task", key))
-        if told is not None:
+        is_asked = pressing is not None and _asks(pressing, tier=action.tier)
+        if told is not None and not _is_withdrawn(told):
             yield "task", key, {**told, "state": episode.state}
-        elif pressing is not None and _asks(pressing, tier=action.tier):
+        elif pressing is not None and is_asked:
             yield "task", key, _task(episode, pressing, action, as_of)
+        elif told is not None:
+            yield "task", key, told
 
 
 def _presses(episode: Episode, line: Line) -> bool:
     """Whether the account runs into the limit of an open episode now."""
     limited = line["limit"] == episode.limit and line["tier"] is not None
     return limited and episode.ending is None
+
+
+def _is_withdrawn(fields: Fields | None) -> TypeGuard[Fields]:
+    return fields is not None and fields["state"] == WITHDRAWN
 
 
 def _asks(line: Line, *, tier: int) -> bool:

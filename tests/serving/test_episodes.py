@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from serving.outbox import levels
 from serving.outbox.episodes import Episode, Pressure, advanced
 from serving.outbox.levels import Levels, rose
-from serving.outbox.objects import ENDINGS, episode_key, task_key
+from serving.outbox.objects import ENDINGS, WITHDRAWN, episode_key, task_key
 
 MONDAY = date(2025, 6, 2)
 RELIEF, EXPIRY = 28, 180
@@ -74,7 +74,7 @@ def test_episodes_are_numbered_and_follow_each_other(weeks: list) -> None:
             assert before.closed_on <= after.opened_on
     for each in found:
         assert (each.ending is None) == (each.closed_on is None)
-        assert each.ending is None or each.ending in ENDINGS
+        assert each.ending is None or each.ending in {*ENDINGS, WITHDRAWN}
         assert each.opened_on <= each.seen_on <= each.last_day
 
 
@@ -102,15 +102,40 @@ def test_an_older_as_of_changes_nothing(
 
 
 @given(st.lists(WEEK, max_size=8), WEEK)
-def test_what_has_ended_is_never_opened_again(weeks: list, last: tuple) -> None:
+def test_what_has_ended_before_a_list_is_not_opened_by_it(weeks: list, last: tuple) -> None:
     before = history(weeks)
-    ended = {each.key: each for each in before if each.ending is not None}
+    day = MONDAY + timedelta(days=sum(gap for gap, *_ in [*weeks, last]))
+    ended = {each.key: each for each in before if each.closed_on and each.closed_on < day}
 
     after = history([*weeks, last])
 
     for each in after:
         if each.key in ended:
             assert replace(each, seen_on=ended[each.key].seen_on) == ended[each.key]
+
+
+@given(st.lists(WEEK, max_size=8), WEEK, PRESSURE, LEVELS)
+def test_a_second_list_of_a_day_opens_and_closes_as_if_it_were_the_first(
+    weeks: list, last: tuple, pressure: dict, contracts: dict
+) -> None:
+    """But for the day on which pressure was last seen, so here the first list sees none anew."""
+    before = history(weeks)
+    newest = max((each.last_day for each in before), default=MONDAY)
+    day = newest + timedelta(days=max(last[0], 1))
+    first = {
+        place: each for place, each in last[1].items() if (place, each.limit) not in _places(before)
+    }
+
+    replaced = step(step(before, first, last[2], day), pressure, contracts, day)
+
+    alone = step(before, pressure, contracts, day)
+    assert [each for each in replaced if each.ending != WITHDRAWN or each in before] == alone
+    withdrawn = [each for each in replaced if each not in alone]
+    assert all(each.opened_on == each.closed_on == day for each in withdrawn)
+
+
+def _places(episodes: list[Episode]) -> set[tuple[str, str]]:
+    return {(each.account_id, each.limit) for each in episodes}
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=25))
@@ -176,6 +201,18 @@ def test_how_an_episode_ends(days: int, pressure: dict, contract: dict, ending: 
 
     assert found.limit == "seats"
     assert (found.ending, found.closed_on) == (ending, day if ending else None)
+
+
+def test_what_a_replaced_list_began_is_withdrawn_and_what_it_ended_goes_on() -> None:
+    day = MONDAY + timedelta(days=7)
+    before = opened()
+
+    wrong = step(before, {"beta": Pressure("usage", ask=True)}, {"acme": Levels(ended=True)}, day)
+    right = step(wrong, SEATS, TEN, day)
+
+    assert [each.ending for each in wrong] == ["lapsed", None]
+    assert [each.ending for each in right] == [None, WITHDRAWN]
+    assert step(right, {"beta": Pressure("usage", ask=True)}, TEN, day)[1].ending is None
 
 
 def test_pressure_beyond_an_expansion_opens_the_next_episode() -> None:

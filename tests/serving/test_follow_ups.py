@@ -247,6 +247,23 @@ def test_what_was_withdrawn_is_wanted_again_by_the_next_list() -> None:
     assert held(follow_ups(episode(), line(), before)) == held(follow_ups(episode(), line()))
 
 
+def test_what_was_withdrawn_stays_so_where_it_would_not_be_made() -> None:
+    before = {
+        place: {**each, "state": "withdrawn"}
+        for place, each in held(follow_ups(episode(), line())).items()
+    }
+    ended = episode(ending="relieved", closed_on=MONDAY)
+
+    for one, told in (
+        (episode(), line(tier=None)),
+        (episode(), line(ask=False)),
+        (episode(), line(limit="usage")),
+        (episode(), None),
+        (ended, line()),
+    ):
+        assert held(follow_ups(one, told, before)) == before
+
+
 def test_an_amount_needs_a_revenue_and_a_chance() -> None:
     assert follow_ups(episode(), line(expected_arr=None))["acme:seats:1"]["amount"] is None
     assert follow_ups(episode(), line(probability=None))["acme:seats:1"]["amount"] is None
