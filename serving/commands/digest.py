@@ -12,13 +12,10 @@ from serving.commands import options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
-    import sqlalchemy as sa
-
-    from data.settings import Settings
     from serving.digest.entries import Digest
     from serving.digest.post import Format
+    from serving.slack.posting import Posted
 
 __all__ = ["digest"]
 
@@ -70,7 +67,11 @@ def digest(
     if csm is not None:
         told = _only(told, csm)
     if slack:
-        _post(engine, settings, told, now, again=again, as_json=as_json)
+        from serving import slack as slack_
+        from serving.slack import posting
+
+        messages, wire = slack_.of_digests(told), slack_.open_wire(settings)
+        _say(posting.deliver(engine, wire, messages, now=now, again=again), as_json=as_json)
         return
     if out is None and not as_json and form != "text" and len(told) > 1:
         raise DeliveryError(
@@ -96,27 +97,14 @@ def digest(
         click.echo("\n\n".join(_printed(each, form) for each in told), nl=False)
 
 
-def _post(
-    engine: sa.Engine,
-    settings: Settings,
-    told: Sequence[Digest],
-    now: datetime,
-    *,
-    again: bool,
-    as_json: bool,
-) -> None:
+def _say(said: Posted, *, as_json: bool) -> None:
     from serving import console
-    from serving import slack as slack_
-    from serving.console import slack as shown
-    from serving.slack import posting
+    from serving.console import slack
 
-    said = posting.deliver(
-        engine, slack_.open_wire(settings), slack_.of_digests(told), now=now, again=again
-    )
     if as_json:
         console.emit(said.told())
     else:
-        shown.posted(said)
+        slack.posted(said)
 
 
 def _only(digests: Sequence[Digest], csm: str) -> list[Digest]:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from data.settings import Settings
     from serving.digest.entries import Digest
+    from serving.slack.answers import Wire
     from serving.slack.posts import Post
-    from serving.slack.wire import Wire
 
 __all__ = ["of_digests", "open_wire"]
 

@@ -21,8 +21,8 @@ from serving.crm.target import Denied, Pace, Transient
 from serving.outbox import lease
 from serving.outbox.calls import Calls, Exhausted, OutOfTime
 from serving.slack import posts
+from serving.slack.answers import Lost, Rejected, Wire
 from serving.slack.posts import Post
-from serving.slack.wire import Lost, Rejected, Wire
 
 __all__ = ["Posted", "deliver"]
 
@@ -161,7 +161,7 @@ def deliver(
     ----------
     engine : sqlalchemy.Engine
         The one database, its schema up to date.
-    wire : serving.slack.wire.Wire
+    wire : serving.slack.answers.Wire
         A bot, or a webhook.
     messages : sequence of Post
         In the order they are to be posted.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from http.client import HTTPException
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.error import URLError
 
 from slack_sdk import WebClient
@@ -19,8 +19,9 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient
 
 from serving.crm.target import Denied, Transient
+from serving.slack.answers import Lost, Rejected
 
-__all__ = ["Bot", "Lost", "Rejected", "Webhook", "Wire"]
+__all__ = ["Bot", "Webhook"]
 
 Told = TypeVar("Told")
 _EVENT: Final = "expansion_message"
@@ -44,45 +45,6 @@ _DENIED: Final = {
 _QUIET: Final = logging.getLogger("expansion.slack")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False  # the client would log what it sends
-
-
-class Lost(Exception):  # noqa: N818 - named as what happened
-    """The answer was lost: the message may have been posted."""
-
-
-class Rejected(Exception):  # noqa: N818
-    """Slack will not take this message, or not there, and says why."""
-
-
-class Wire(Protocol):
-    """How messages get into Slack."""
-
-    def post(self, channel: str, message: Mapping[str, Any], key: str) -> str:
-        """Post once, and give Slack's name of the message.
-
-        Raises
-        ------
-        serving.crm.target.Transient
-            If it was surely not posted, and may be later.
-        Lost
-            If nobody can know.
-        Rejected
-            If Slack will not take it.
-        serving.crm.target.Denied
-            If it will take nothing from us.
-        """
-
-    def find(self, channel: str, key: str, since: datetime) -> str | None:
-        """Look for the message of a key, and give Slack's name of it.
-
-        Raises
-        ------
-        Lost
-            If it cannot be looked for.
-        """
-
-    def place(self, csm: str | None) -> str | None:
-        """Where to post what is for a CSM; None: nowhere is known."""
 
 
 class Bot:

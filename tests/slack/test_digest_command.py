@@ -1,6 +1,7 @@
 """``expansion digest --slack``, from the settings to the message."""
 
 import json
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -89,3 +90,16 @@ def test_without_a_bot_or_webhook_it_says_what_to_set(config: Path) -> None:
 
     assert result.exit_code == 1
     assert "expected bot_token or webhook_url" in result.stderr
+
+
+def test_without_slacks_library_it_says_how_to_install_it(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("slack_sdk")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "serving.slack.wire", raising=False)
+
+    result = run(config)
+
+    assert result.exit_code == 1
+    assert "not installed: pip install '.[slack]'" in result.stderr

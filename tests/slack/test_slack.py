@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from data.errors import DeliveryError
 from serving import state
 from serving.slack import signals
+from serving.slack.answers import Wire
 from serving.slack.posting import Posted, deliver
 from serving.slack.posts import Post
 from serving.slack.signals import Signal
-from serving.slack.wire import Bot, Webhook, Wire
+from serving.slack.wire import Bot, Webhook
 from tests.slack.posting_process import MESSAGES
 from tests.slack.server import FAULTS, TOKEN, Slack, sometimes
 
