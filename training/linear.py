@@ -21,6 +21,7 @@ __all__ = ["Linear", "Scale", "fit", "scale"]
 _SHARES = np.linspace(0, 1, 51)
 _FARTHEST = 2.5  # standard deviations: beyond the outermost quantiles all values count alike
 _STILL = 1e-9  # a deviation that is rounding
+_AT_ONCE = 10_000  # rows that are scored at once: a scored row takes several times its memory
 _SHIFT = 40.0  # no offset between horizons is larger, in log-odds
 
 Array = NDArray[np.float64]
@@ -131,7 +132,11 @@ class Linear:
         -------
         numpy.ndarray, shape (n_members, n)
         """
-        return np.asarray(self.weights @ self.scale(matrix).T)
+        pieces = [
+            self.weights @ self.scale(matrix[start : start + _AT_ONCE]).T
+            for start in range(0, max(len(matrix), 1), _AT_ONCE)
+        ]
+        return np.hstack(pieces)
 
     def levels(self, horizon_days: int) -> Array:
         """What each member adds at a horizon to every row.

@@ -10,9 +10,10 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Seconds by label, on the wall and of the processor."""
+    """Seconds by label, on the wall and of the processor; and how high the memory was after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, peak: Callable[[], int] = lambda: 0) -> None:
+        self._peak, self.peaks = peak, dict[str, int]()
         self.seconds: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._inside: list[list[float]] = []
 
@@ -26,6 +27,7 @@ class Clock:
         finally:
             self._inside.pop()
             spent = [now - then for now, then in zip(_now(), before, strict=True)]
+            self.peaks[label] = self._peak()
             for place in (0, 1):
                 self.seconds[label][place] += spent[place] - mine[place]
                 if self._inside:
@@ -42,9 +44,9 @@ class Clock:
         setattr(owner, name, clocked)
 
     def told(self) -> dict[str, dict[str, float]]:
-        """Label → seconds, and seconds of the processor."""
+        """Label → seconds, seconds of the processor, and the process's peak of memory after it."""
         return {
-            label: {"seconds": wall, "cpu_seconds": cpu}
+            label: {"seconds": wall, "cpu_seconds": cpu, "peak_bytes": self.peaks[label]}
             for label, (wall, cpu) in self.seconds.items()
         }
 

@@ -29,7 +29,8 @@ def markdown(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
             *_table(("figure", "target", "measured", ""), _targets(ours, theirs)),
             "## Step by step\n",
             *_table(
-                ("step", "seconds", "CPU seconds", "share of LightGBM's own"), _steps(ours, theirs)
+                ("step", "seconds", "CPU seconds", "of LightGBM's own", "peak GB by its end"),
+                _steps(ours, theirs),
             ),
             _WORDS.format(**theirs, mb=ours["database_bytes"] / 1e6, **_counts(ours)),
         ]
@@ -61,7 +62,8 @@ def _steps(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterable[tuple
     for found, named in ((ours, "{}"), (theirs, "LightGBM's own {}")):
         for label, step in found["steps"].items():
             told = (f"{step[kind]:.1f}" for kind in ("seconds", "cpu_seconds"))
-            yield (named.format(label), *told, f"{step['cpu_seconds'] / own:.2f}")
+            share = f"{step['cpu_seconds'] / own:.2f}"
+            yield (named.format(label), *told, share, f"{step['peak_bytes'] / 2**30:.2f}")
 
 
 def _counts(ours: Mapping[str, Any]) -> dict[str, str]:

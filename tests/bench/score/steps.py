@@ -65,7 +65,7 @@ def _theirs(folder: Path, _: Size) -> dict[str, Any]:
     rows = pl.read_parquet(folder / "accounts.parquet")
     model = _registered(folder).model
     matrix = model._stack(rows.select(model.inputs).to_numpy(), model.horizon_days)  # type: ignore[union-attr]
-    matrix, clock = np.ascontiguousarray(matrix), Clock()
+    matrix, clock = np.ascontiguousarray(matrix), Clock(_peak)
     started = time.perf_counter()
     for booster in _boosters(folder):
         with clock.running("predict"):
@@ -84,7 +84,7 @@ def _theirs(folder: Path, _: Size) -> dict[str, Any]:
 
 def _clocked(rows: pl.DataFrame) -> Clock:
     """Put clocks around the parts of a run; the features are given, not built."""
-    clock = Clock()
+    clock = Clock(_peak)
     given = Panel(rows, _nobody(), pl.DataFrame())
     setattr(scoring, "panel", SimpleNamespace(build=lambda *_, **__: given))  # noqa: B010
     clock.around(Propensity, "estimates", "probability and curve")
