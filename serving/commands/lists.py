@@ -56,6 +56,9 @@ def score(
         tables, log = pipeline.read(settings, now=now, progress=stage)
         moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
         engine = options.database(settings)
+        unasked = None
+        if not dry_run:
+            unasked = delivery.catch_up(engine, settings, name=name, now=now)
         scored = scoring.score(
             model,
             tables,
@@ -67,7 +70,7 @@ def score(
         )
     if out is not None:
         writing.table(scored.accounts, out)
-    record = scoring.record(scored, model, tables, log, moment)
+    record = {**scoring.record(scored, model, tables, log, moment), "unasked": unasked}
     if dry_run:
         sent = delivery.foresee(engine, scored, tables, moment, settings, name=name)
         record = {**record, "crm": name, "would_send": sent and sent.told()}

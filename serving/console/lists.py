@@ -112,6 +112,8 @@ def scored(record: Mapping[str, Any], *, dry_run: bool, where: str) -> None:
     if record["log"]["days_missing"]:
         days = record["log"]["days_missing"]
         out.print(f"The last {days} day(s) before the as-of are not in the log.", highlight=False)
+    if record["unasked"]:
+        out.print(f"{record['unasked']}.", highlight=False, markup=False)
     if dry_run:
         out.print("Dry run: the CRM is untouched.", highlight=False)
         return

@@ -21,7 +21,10 @@ _BACKOFF: Final = wait_random_exponential(multiplier=0.5, max=60)
 
 
 class OutOfTime(Exception):  # noqa: N818 - named as what it is
-    """The time of this run is over, or would be before the target wants to be asked again."""
+    """The time of this run is over, or would be before the target wants to be asked again.
+
+    So it is, too, where a target does not answer whatever it is asked.
+    """
 
 
 class Exhausted(Exception):  # noqa: N818
@@ -42,6 +45,9 @@ class Calls:
         Seconds that only run forward, and how to wait.
     requests, failures : int
         Calls made so far, and those that failed for a while.
+    exhausted_in_a_row : int
+        Calls given up since the last one that was answered. One row that a target stumbles over
+        gives as many as a batch has halves; beyond that it is the target.
     """
 
     pace: Pace
@@ -50,6 +56,7 @@ class Calls:
     sleep: Callable[[float], None]
     requests: int = 0
     failures: int = 0
+    exhausted_in_a_row: int = 0
     _recent: deque[float] = field(default_factory=deque)
 
     def __call__(self, ask: Callable[[Asked], Told], what: Asked) -> Told:
@@ -58,7 +65,7 @@ class Calls:
         Raises
         ------
         OutOfTime
-            If the next try would come too late.
+            If the next try would come too late, or the target does not answer at all.
         Exhausted
             If it failed eight times.
         """
@@ -76,10 +83,13 @@ class Calls:
         self._wait_for_turn()
         self.requests += 1
         try:
-            return ask(what)
+            told = ask(what)
         except Transient:
             self.failures += 1
             raise
+        else:
+            self.exhausted_in_a_row = 0
+            return told
         finally:  # a server counts from when it hears us, which is before it has answered
             if self.pace.calls is not None:
                 self._recent.append(self.clock())
@@ -103,6 +113,12 @@ class Calls:
         failed = state.outcome.exception() if state.outcome else None
         if self.clock() + state.upcoming_sleep > self.deadline:
             raise OutOfTime(f"the time of this run is over; the CRM last said: {failed}")
+        self.exhausted_in_a_row += 1
+        if self.exhausted_in_a_row > self.pace.rows_per_call.bit_length():
+            raise OutOfTime(
+                f"the CRM did not answer {_TRIES * self.exhausted_in_a_row} times in a row; it"
+                f" last said: {failed}"
+            )
         raise Exhausted(str(failed)) from failed
 
 

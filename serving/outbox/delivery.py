@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from data.errors import ExpansionError
 from serving import state
 from serving.crm import targets
-from serving.outbox import consequences, foreseen, levels, matches, pending, preview, sender
+from serving.crm.target import Denied
+from serving.outbox import consequences, foreseen, levels, matches, pending, preview, sender, worked
+from serving.outbox.calls import Calls, Exhausted, OutOfTime
 from serving.outbox.levels import Levels
 from serving.outbox.put import Put, put
 from serving.outbox.sent import Sent
@@ -24,9 +28,10 @@ if TYPE_CHECKING:
     from data.sources import Tables
     from serving.score import Scored
 
-__all__ = ["Delivered", "deliver", "foresee"]
+__all__ = ["Delivered", "catch_up", "deliver", "foresee"]
 
 _OURS: Final = ("sql", "files")  # where no human is taken by surprise
+_LOOK_SECONDS: Final = 120.0  # a list is due, whether or not the CRM answers
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,26 @@ class Delivered:
             "sent": None if self.sent is None else self.sent.told(),
             "to_send": self.waiting,
         }
+
+
+def catch_up(engine: sa.Engine, settings: Settings, *, name: str, now: datetime) -> str | None:
+    """Ask the CRM whom humans have dealt with, so that the list about to be made knows.
+
+    Returns
+    -------
+    str or None
+        Why it could not be asked: the list then goes by what it told before.
+    """
+    if not _was_told(engine, name):
+        return None
+    try:
+        with closing(targets.open_target(settings, name)) as target:
+            deadline = time.monotonic() + _LOOK_SECONDS
+            call = Calls(target.pace, deadline, time.monotonic, time.sleep)
+            worked.pull(engine, target, call, now)
+    except (ExpansionError, Denied, Exhausted, OutOfTime) as error:
+        return f"{name} did not tell whom humans have dealt with since the last list: {error}"
+    return None
 
 
 def deliver(
@@ -173,8 +198,11 @@ def _levels(tables: Tables, as_of: datetime, settings: Settings) -> Mapping[str,
 
 def _in_shadow(engine: sa.Engine, settings: Settings, name: str) -> bool:
     """Whether nothing was ever sent to a CRM that humans work in."""
-    if name in _OURS or not settings.crm.shadow:
-        return False
+    return name not in _OURS and settings.crm.shadow and not _was_told(engine, name)
+
+
+def _was_told(engine: sa.Engine, name: str) -> bool:
+    """Whether a CRM was ever sent anything."""
     with state.reading(engine) as connection:
         were = (DELIVERED.c.target == name) & DELIVERED.c.acknowledged_at.is_not(None)
-        return connection.scalar(sa.select(DELIVERED.c.key).where(were).limit(1)) is None
+        return connection.scalar(sa.select(DELIVERED.c.key).where(were).limit(1)) is not None

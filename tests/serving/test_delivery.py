@@ -1,16 +1,18 @@
 """The weekly command: what it puts down, what it sends, and what it only tells."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from click.testing import Result
 
+from data import settings
 from serving import state
-from serving.crm.tables import ACCOUNTS
-from serving.outbox import matches
-from serving.state.schema import DELIVERED, OUTBOX
+from serving.crm.tables import ACCOUNTS, TASKS
+from serving.outbox import delivery, matches
+from serving.state.schema import DELIVERED, OUTBOX, RUNS, WORKED
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -98,3 +100,38 @@ def test_a_name_of_an_account_at_the_crm_is_kept_until_the_crm_tells_one(
 
     found = {row["key"]: row["crm_id"] for row in rows(database, DELIVERED)}
     assert found == {"acme": "7", "beta": "80", "core": "90"}
+
+
+def test_a_list_knows_whom_humans_have_dealt_with_since_the_one_before(
+    tiny: Any, engine: sa.Engine
+) -> None:
+    tiny.ask("score")
+    now = datetime.now(UTC)
+    done = {"key": "acme:seats:1:talk", "account_id": "acme", "done_on": now.date()}
+    with state.writing(engine) as connection:
+        connection.execute(sa.insert(TASKS).values(**done))
+
+    unasked = delivery.catch_up(engine, settings.load(tiny.config), name="sql", now=now)
+
+    assert unasked is None
+    assert [(row["account_id"], row["worked_on"]) for row in rows(engine, WORKED)] == [
+        ("acme", now.date())
+    ]
+
+
+def test_a_crm_that_does_not_tell_keeps_no_list_from_being_made(
+    tiny: Any, engine: sa.Engine, refused: Callable[[Result], str]
+) -> None:
+    tiny.ask("score", "--crm", "odoo")
+    with state.writing(engine) as connection:
+        row = {"target": "odoo", "kind": "account", "key": "acme", "fields": {}, "attempted": {}}
+        told = {"theirs": [], "adopted": False, "acknowledged_at": datetime.now(UTC)}
+        connection.execute(sa.insert(DELIVERED).values(**row, **told))
+
+    failed = tiny.run("score", "--crm", "odoo")
+
+    assert "crm.odoo" in refused(failed)  # to send, it is needed
+    with state.reading(engine) as connection:
+        (first, second) = connection.execute(sa.select(RUNS.c.record).order_by(RUNS.c.id)).scalars()
+    assert first["unasked"] is None
+    assert second["unasked"].startswith("odoo did not tell whom humans have dealt with")
