@@ -149,6 +149,7 @@ SAID = [
     ("seats", "raises", "32 people active on 29 seats", (32, 29, 33)),
     ("seats", "raises", "2 people active on 1 seat", (2, 1, 2)),
     ("seats", "raises", "The only seat is active", (1, 1, 1)),
+    ("seats", "raises", "Both seats active, up from none three months ago", (2, 2, 0)),
     ("seats", "raises", "9 of 10 seats active", (9, 10, 9)),
     ("seats", "raises", "", (4, 10, 6)),
     ("seats", "holds", "Only 4 of 10 seats active, down from 6 three months ago", (4, 10, 6)),
