@@ -43,6 +43,7 @@ from data.sections import (
     Tables,
     Team,
 )
+from data.web import Web
 
 __all__ = [
     "MONTH_DAYS",
@@ -70,6 +71,7 @@ __all__ = [
     "Slack",
     "Tables",
     "Team",
+    "Web",
     "load",
 ]
 
@@ -80,7 +82,7 @@ _SOURCES = ("tables.events", "tables.subscriptions", "tables.accounts", "tables.
 # How pydantic names the branches of a union, between the names that a user wrote.
 _BRANCHES = {"str", "tuple[str, ...]", "Query", "date", "literal['today','data end']"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_SECRETS = {"api_key"}  # settings whose value is a secret, and so never stands in the file
+_SECRETS = {"api_key", "token", "tokens"}  # whose values are secrets, and so never in the file
 
 
 class Settings(Section):
@@ -111,6 +113,7 @@ class Settings(Section):
     digest: Digest = Digest()
     episodes: Episodes = Episodes()
     slack: Slack = Slack()
+    web: Web = Web()
     registry: Registry = Registry()
     engine: Engine = Engine()
     base: Path = Field(Path(), exclude=True, description="Set by load(): the file's own folder.")
@@ -201,7 +204,9 @@ def _fill(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - 
 
 def _refuse_secrets(section: Mapping[str, Any]) -> None:
     for name in _SECRETS & section.keys():
-        if isinstance(section[name], str) and not _VARIABLE.fullmatch(section[name]):
+        told = section[name]
+        values = told.values() if isinstance(told, dict) else [told]
+        if any(isinstance(each, str) and not _VARIABLE.fullmatch(each) for each in values):
             raise SettingsError(
                 f"the settings hold {name} in the clear; put it in an environment variable and"
                 " write ${ITS_NAME} in its place."

@@ -4,7 +4,7 @@ A weekly run is the same function with one as-of, so that training and serving c
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 
@@ -39,11 +39,17 @@ class Panel:
     peers : polars.DataFrame
         The quantiles by which accounts were placed among their peers, per as-of, plan and size
         (:func:`features.peers.quantiles`): to place them by between two runs.
+    months : polars.DataFrame
+        Where asked for, the months behind the snapshots, for charts: ``account_id``, ``as_of``,
+        and ``active_seats_mK``, ``seats_mK``, ``api_calls_mK`` of the 30-day month K before the
+        as-of, null where the log does not reach back; ``plan``, ``usage_limit``, ``mrr``,
+        ``renewal`` now.
     """
 
     snapshots: pl.DataFrame
     excluded: pl.DataFrame
     peers: pl.DataFrame
+    months: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __repr__(self) -> str:
         as_ofs = self.snapshots["as_of"]
@@ -62,6 +68,7 @@ def build(
     as_ofs: Sequence[datetime],
     settings: Settings,
     *,
+    months: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Panel:
     """Compute every feature of every eligible account at each as-of.
@@ -76,6 +83,8 @@ def build(
         00:00 UTC; those a multiple of 30 days apart share one fold of the log.
     settings : data.settings.Settings
         Seat window, eligibility, order of plans, reliability of ``known_at``, stable attributes.
+    months : bool
+        Whether the months behind the snapshots are kept, too.
     progress : callable, optional
         Told as-ofs done and as-ofs in all.
 
@@ -93,7 +102,7 @@ def build(
     people = _dated_only(
         tables.users.rows, settings.tables.stable, settings.tables.known_at_reliable_from
     )
-    made: dict[datetime, tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]] = {}
+    made: dict[datetime, tuple[pl.DataFrame, ...]] = {}
     for phase in _by_phase(as_ofs):
         between = (phase[-1] - phase[0]).days // MONTH_DAYS
         grid = fold(
@@ -114,7 +123,7 @@ def build(
             verdict = _verdicts(
                 tables.accounts.rows, counted, as_of, settings.eligibility.silent_days
             )
-            made[as_of] = _at(counted, verdict, seat_days)
+            made[as_of] = _at(counted, verdict, seat_days, months=months)
             if progress:
                 progress(len(made), len(as_ofs))
     return Panel(
@@ -123,14 +132,37 @@ def build(
 
 
 def _at(
-    counted: pl.DataFrame, verdict: pl.DataFrame, seat_days: int
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """The snapshots of one as-of, who is excluded, and the quantiles of the peers."""
+    counted: pl.DataFrame, verdict: pl.DataFrame, seat_days: int, *, months: bool
+) -> tuple[pl.DataFrame, ...]:
+    """The snapshots of one as-of, who is excluded, the quantiles of the peers, and the months."""
     fit = verdict.filter(pl.col("reason").is_null()).select("account_id")
-    valued = _valued(counted.join(fit, on="account_id", how="semi"), seat_days)
+    eligible = counted.join(fit, on="account_id", how="semi")
+    valued = _valued(eligible, seat_days)
     quantiles = peers.quantiles(valued, among_peers.OF)
     excluded = verdict.filter(pl.col("reason").is_not_null())
-    return _placed(valued, quantiles).sort("account_id"), excluded.sort("account_id"), quantiles
+    placed = _placed(valued, quantiles).sort("account_id")
+    behind = _months(eligible, seat_days) if months else pl.DataFrame()
+    return placed, excluded.sort("account_id"), quantiles, behind
+
+
+def _months(eligible: pl.DataFrame, seat_days: int) -> pl.DataFrame:
+    """The months behind the snapshots; one that began before the log did is missing."""
+
+    def told(name: str, window_days: int) -> list[pl.Expr]:
+        return [
+            pl.when(pl.col("log_days") >= back * MONTH_DAYS + window_days)
+            .then(pl.col(f"{name}_m{back}"))
+            .alias(f"{name}_m{back}")
+            for back in range(measures.LOOK_BACK_MONTHS + 1)
+        ]
+
+    return eligible.select(
+        *KEYS,
+        *("plan", "usage_limit", "mrr", "renewal"),
+        *told("active_seats", seat_days),
+        *told("api_calls", MONTH_DAYS),
+        *(f"seats_m{back}" for back in range(measures.LOOK_BACK_MONTHS + 1)),
+    ).sort("account_id")
 
 
 def _by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:

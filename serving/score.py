@@ -13,7 +13,17 @@ from features import panel
 from features.activity import Activity
 from features.panel import Panel
 from serving import cold
-from serving.lines import asking, bands, changes, dated, modelled, notes, phrases, ranking
+from serving.lines import (
+    asking,
+    bands,
+    changes,
+    dated,
+    modelled,
+    notes,
+    phrases,
+    portraits,
+    ranking,
+)
 from serving.lines.capacity import Weekly, weekly
 from serving.record import age_days, record
 from training import wording
@@ -38,12 +48,15 @@ class Scored:
         What one CSM can work in a week, by which ``this_week`` is marked.
     rank_by : str
         ``scoring.rank_by``, as it was.
+    portraits : polars.DataFrame or None
+        What the page draws beside the lines; see :func:`serving.lines.portraits.of`.
     """
 
     accounts: pl.DataFrame
     left: pl.DataFrame
     weekly: Weekly | None = None
     rank_by: str = "probability"
+    portraits: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
         return f"Scored({self.accounts.height:,} accounts by rank, {self.left.height:,} left out)"
@@ -99,14 +112,23 @@ def score(
     """
     _refuse_stale(log, as_of, settings.scoring.max_log_age_days)
     words, told = wording.load(settings.sentences_file), phrases.of(settings.scoring.phrases)
-    built = panel.build(log, tables, [as_of], settings)
+    built = panel.build(log, tables, [as_of], settings, months=True)
     _refuse_nobody(built, as_of)
     if model is None:
         lines = cold.listed(built.snapshots, as_of, settings.playbook, words)
     else:
         lines = modelled.lines(model, built.snapshots, as_of, settings, words)
-    lines = asking.decided(
+    drawn = portraits.of(
         lines,
+        built.months,
+        tables.accounts.rows,
+        tables.subscriptions.rows,
+        as_of,
+        plans=settings.outcome.plans,
+        reliable_from=settings.tables.known_at_reliable_from,
+    )
+    lines = asking.decided(
+        lines.drop("curve", strict=False),
         built.snapshots,
         worked or {},
         as_of.date(),
@@ -131,6 +153,7 @@ def score(
         built.excluded.join(names, on="account_id", how="left"),
         able,
         settings.scoring.rank_by,
+        drawn,
     )
 
 

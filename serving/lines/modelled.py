@@ -10,6 +10,7 @@ from data.settings import Settings
 from serving import playbook
 from serving.lines import dated
 from training import bands, readiness, signals, sizes
+from training.model import Estimate
 from training.registry import Registered
 from training.wording import Wording
 
@@ -42,7 +43,7 @@ def lines(
     -------
     polars.DataFrame
         In the order of the snapshots; ``standing`` is what they are ranked by, ``pushes_down``
-        sentences of what pushes the number down.
+        sentences of what pushes the number down, ``curve`` the chance within each number of days.
     """
     by_horizon = model.model.estimates(snapshots)
     estimate = by_horizon[model.model.horizon_days]
@@ -69,6 +70,7 @@ def lines(
         signals=pl.Series(why.sentences, dtype=pl.List(pl.String)),
         pushes_down=pl.Series(why.holds_back, dtype=pl.List(pl.String)),
         contributions=why.as_json(),
+        curve=_curve(by_horizon),
         model=pl.lit(model.called),
         **dated.expected(expected, as_of),
         **{name: advice[name] for name in advice.columns},
@@ -77,6 +79,22 @@ def lines(
         readiness_date=dated.readiness(expected, as_of, frame["tier"], settings.scoring),
         expected_arr=expected_arr(frame, snapshots["mrr"], model.card["expansion_sizes"]),
     )
+
+
+def _curve(by_horizon: Mapping[int, Estimate]) -> pl.Series:
+    """The chances with their intervals, by number of days."""
+    named = {"chance": "probability", "low": "low", "high": "high"}
+    told = {
+        name: np.column_stack([getattr(each, of) for each in by_horizon.values()]).round(4)
+        for name, of in named.items()
+    }
+    frame = pl.DataFrame({name: pl.Series(rows) for name, rows in told.items()})
+    return frame.select(
+        curve=pl.struct(
+            pl.lit(list(by_horizon), dtype=pl.List(pl.Int64)).alias("days"),
+            *(pl.col(name).arr.to_list() for name in named),
+        )
+    )["curve"]
 
 
 def _churn(model: Registered, snapshots: pl.DataFrame) -> pl.Series:

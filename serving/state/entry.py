@@ -11,9 +11,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from serving.state.database import Encoded
-from serving.state.schema import LINE, RUNS, SCORES
+from serving.state.schema import LINE, PORTRAITS, RUNS, SCORES
 
-__all__ = ["insert", "left_out", "lines", "newest_run", "run"]
+__all__ = ["insert", "left_out", "lines", "newest_run", "portraits", "run"]
 
 _ROWS_AT_ONCE: Final = 5_000
 _NAMED: Final = ("account_id", "name", "csm")
@@ -84,6 +84,15 @@ def lines(connection: sa.Connection, listed: pl.DataFrame, left: pl.DataFrame, a
     told = listed.select("account_id", *names).with_columns(day)
     insert(connection, SCORES, map(_marked, told.iter_rows(named=True)))
     insert(connection, SCORES, left.with_columns(day).iter_rows(named=True))
+
+
+def portraits(connection: sa.Connection, drawn: pl.DataFrame | None, as_of: date) -> None:
+    """Enter what the page draws of each account, in place of all that was there."""
+    connection.execute(sa.delete(PORTRAITS))
+    if drawn is not None:
+        rows = drawn.with_columns(pl.lit(as_of).alias("as_of")).iter_rows(named=True)
+        told = ({**row, "told": Encoded(row["told"])} for row in rows)
+        insert(connection, PORTRAITS, told)
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:

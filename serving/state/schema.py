@@ -15,9 +15,11 @@ __all__ = [
     "DELIVERED",
     "DELIVERIES",
     "EPISODES",
+    "FEEDBACK",
     "LINE",
     "METADATA",
     "OUTBOX",
+    "PORTRAITS",
     "POSTS",
     "REJECTED",
     "RUNS",
@@ -159,6 +161,33 @@ WORKED: Final = sa.Table(
     sa.Column("how", sa.String, nullable=False),
 )
 
+# What a human said on the page of what became of an account; ``as_of`` is the list it was said of.
+# ``once`` is of the form that was sent, so that sending it twice says it once.
+FEEDBACK: Final = sa.Table(
+    "feedback",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("once", sa.String, nullable=False, unique=True),
+    sa.Column("account_id", sa.String, nullable=False, index=True),
+    sa.Column("as_of", sa.Date, nullable=False),
+    sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("given_by", sa.String, nullable=False),
+    sa.Column("verdict", sa.String, nullable=False),  # contacted, won, not now, wrong
+    sa.Column("until", sa.Date),  # of not now
+    sa.Column("why", sa.String),  # of wrong
+)
+
+# What the page draws of an account on the list in force, beside its line: the curve, a year of
+# months, the contract. Replaced whole by the next list.
+PORTRAITS: Final = sa.Table(
+    "portraits",
+    METADATA,
+    sa.Column("account_id", sa.String, primary_key=True),
+    sa.Column("as_of", sa.Date, nullable=False),
+    sa.Column("segment", sa.String),
+    sa.Column("told", sa.JSON, nullable=False),
+)
+
 # The line of one account on one list: the README describes each field.
 LINE: Final[Mapping[str, Any]] = {
     "rank": sa.Integer,
@@ -213,4 +242,5 @@ SCORES: Final = sa.Table(
     sa.Column("account_id", sa.String, primary_key=True),
     sa.Column("as_of", sa.Date, primary_key=True),
     *[sa.Column(name, kind, nullable=True) for name, kind in LINE.items()],
+    sa.Index("ix_scores_as_of", "as_of", "rank"),
 )

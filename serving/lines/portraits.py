@@ -1,0 +1,107 @@
+"""What the page draws of an account beside its line: the curve, a year of months, the contract."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from data.settings import MONTH_DAYS
+from features import contract
+from features.grid import known_before
+from features.measures import LOOK_BACK_MONTHS
+
+__all__ = ["of"]
+
+_STEPS: Final = 40  # of a contract, the last so many
+_LEVELS: Final = ("seats", "usage_limit", "plan", "mrr")
+
+
+def of(
+    lines: pl.DataFrame,
+    months: pl.DataFrame,
+    accounts: pl.DataFrame,
+    subscriptions: pl.DataFrame,
+    as_of: datetime,
+    *,
+    plans: Sequence[str] = (),
+    reliable_from: date | None = None,
+) -> pl.DataFrame:
+    """Gather what a list knows of each account and its line does not say.
+
+    Parameters
+    ----------
+    lines : polars.DataFrame
+        ``account_id``, and ``curve`` where a model made them.
+    months : polars.DataFrame
+        See :class:`features.panel.Panel`.
+    accounts : polars.DataFrame
+        ``account_id``, ``segment``.
+    subscriptions : polars.DataFrame
+        Rows under :class:`data.contracts.Subscriptions`; what was not known before the as-of is
+        left out.
+    as_of : datetime.datetime
+        00:00 UTC.
+    plans, reliable_from
+        As in :func:`features.contract.timeline`.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``account_id``, ``segment``, and ``told``: JSON of ``curve`` (``days``, ``chance``, ``low``,
+        ``high``, or null), ``months`` (``ends``, ``active_seats``, ``seats``, ``api_calls``, oldest
+        first), ``contract`` (``effective``, ``seats``, ``usage_limit``, ``plan``, ``mrr``,
+        ``change``, oldest first), and ``plan``, ``usage_limit``, ``mrr``, ``renewal`` now.
+    """
+    rows = contract.timeline(subscriptions, plans=plans, reliable_from=reliable_from)
+    curve = pl.col("curve") if "curve" in lines.columns else pl.lit(None).alias("curve")
+    return (
+        lines.select("account_id", curve)
+        .join(_months(months, as_of.date()), on="account_id", how="left", maintain_order="left")
+        .join(_steps(known_before(rows, as_of)), on="account_id", how="left", maintain_order="left")
+        .join(
+            accounts.select("account_id", "segment"),
+            on="account_id",
+            how="left",
+            maintain_order="left",
+        )
+        .select(
+            "account_id",
+            "segment",
+            told=pl.struct(
+                "curve", "months", "contract", "plan", "usage_limit", "mrr", "renewal"
+            ).struct.json_encode(),
+        )
+    )
+
+
+def _months(months: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    back = range(LOOK_BACK_MONTHS, -1, -1)
+    ends = [(as_of - timedelta(days=each * MONTH_DAYS)).isoformat() for each in back]
+    series = (
+        pl.concat_list(f"{name}_m{each}" for each in back).alias(name)
+        for name in ("active_seats", "seats", "api_calls")
+    )
+    return months.select(
+        "account_id",
+        *("plan", "usage_limit", "mrr"),
+        pl.col("renewal").dt.strftime("%Y-%m-%d"),
+        months=pl.struct(pl.lit(ends, dtype=pl.List(pl.String)).alias("ends"), *series),
+    )
+
+
+def _steps(known: pl.DataFrame) -> pl.DataFrame:
+    """The rows of each contract, also of those steps that are signed and not yet in force."""
+    told = known.select(
+        "account_id",
+        *_LEVELS,
+        "change",
+        effective=pl.col("effective").dt.strftime("%Y-%m-%d"),
+        status=pl.when("ended")
+        .then(pl.lit("ended"))
+        .when("trial")
+        .then(pl.lit("trial"))
+        .otherwise(pl.lit("paid")),
+    )
+    lists = told.group_by("account_id", maintain_order=True).agg(pl.all().tail(_STEPS))
+    return lists.select("account_id", contract=pl.struct(pl.exclude("account_id")))
