@@ -44,6 +44,7 @@ from data.sections import (
     Team,
 )
 from data.web import Web
+from data.webhooks import Triggers, Webhooks
 
 __all__ = [
     "MONTH_DAYS",
@@ -71,7 +72,9 @@ __all__ = [
     "Slack",
     "Tables",
     "Team",
+    "Triggers",
     "Web",
+    "Webhooks",
     "load",
 ]
 
@@ -114,6 +117,8 @@ class Settings(Section):
     episodes: Episodes = Episodes()
     slack: Slack = Slack()
     web: Web = Web()
+    webhooks: Webhooks = Webhooks()
+    triggers: Triggers = Triggers()
     registry: Registry = Registry()
     engine: Engine = Engine()
     base: Path = Field(Path(), exclude=True, description="Set by load(): the file's own folder.")

@@ -12,7 +12,7 @@ import polars as pl
 
 from data.errors import ContractError
 
-__all__ = ["TEXT", "Column", "Faults", "hide_addresses", "number", "text"]
+__all__ = ["TEXT", "Column", "Faults", "anonymous", "hide_addresses", "number", "text"]
 
 # What to say of a value that came out null, and which values it may be said of.
 Faults = list[tuple[str, pl.Expr]]
@@ -101,6 +101,17 @@ def text(column: Column) -> pl.Expr:
 def hide_addresses(words: pl.Expr) -> pl.Expr:
     """Leave of every e-mail address in a text its domain."""
     return words.str.replace_all(r"[^\s<>,;]+@", "")
+
+
+def anonymous(person: str) -> str:
+    """Name a person as the log does: an address as its hash, another key as it is.
+
+    Examples
+    --------
+    >>> anonymous("u-1"), anonymous(" Ada@acme.com ") == anonymous("ada@acme.com")
+    ('u-1', True)
+    """
+    return _hash(person) if "@" in person else person
 
 
 def _words(column: Column) -> pl.Expr:

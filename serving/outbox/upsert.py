@@ -23,11 +23,15 @@ def insert_or_skip(connection: sa.Connection, table: sa.Table, row: Mapping[str,
 
 def insert_missing(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Insert rows, many at once; where one stands under a key it stays as it is."""
-    if rows:
-        made = _MAKERS[connection.dialect.name](table).on_conflict_do_nothing()
-        connection.execute(made, list(rows))
+) -> int:
+    """Insert rows, many at once; where one stands under a key it stays as it is.
+
+    Returns how many were inserted.
+    """
+    if not rows:
+        return 0
+    made = _MAKERS[connection.dialect.name](table).on_conflict_do_nothing()
+    return max(connection.execute(made, list(rows)).rowcount, 0)
 
 
 def upsert(
