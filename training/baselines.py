@@ -43,7 +43,8 @@ def health() -> pl.Expr:
         -tickets,
         pl.col("nps_180d"),
     ]
-    return pl.mean_horizontal(percentile(part) for part in parts)
+    # Means that differ in their last bit, by the order in which they were added up, are level.
+    return pl.mean_horizontal(percentile(part) for part in parts).round(12)
 
 
 def percentile(score: pl.Expr) -> pl.Expr:
