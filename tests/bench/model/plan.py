@@ -1,10 +1,12 @@
 """How large the bench is, and which companies it looks at. Imports nothing heavy: see ``run``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["OPENSTACK", "Plan", "of"]
 
 OPENSTACK = "openstack"
+_SIZES = (200, 500, 2_000)  # accounts
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,15 @@ class Plan:
     rows: tuple[int, ...]
 
 
-def of(*, small: bool, seeds: int) -> Plan:
-    """Give the whole bench, or one that only tells whether it runs."""
+def of(*, small: bool, seeds: Sequence[int]) -> Plan:
+    """Give the whole bench, or one that only tells whether it runs.
+
+    ``seeds`` says how many small companies there are: one number for each size, or for every one.
+    """
     if small:
         return Plan("simulated-300-36-1", (_companies(120, 36, 2),), 2, (2_000, 4_000, 8_000))
-    sizes = tuple(_companies(accounts, 36, seeds) for accounts in (200, 500, 2_000))
+    often = seeds if len(seeds) == len(_SIZES) else [seeds[0]] * len(_SIZES)
+    sizes = tuple(_companies(size, 36, n) for size, n in zip(_SIZES, often, strict=True))
     return Plan("simulated-1500-36-101", sizes, 10, (125_000, 250_000, 500_000))
 
 

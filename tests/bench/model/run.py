@@ -215,7 +215,8 @@ SECTIONS: dict[str, Section] = {
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", type=_sections, help=f"of {','.join(SECTIONS)}")
-    parser.add_argument("--seeds", type=int, default=_SEEDS, help="small companies per size")
+    told = "small companies per size; or of 200, 500 and 2,000 accounts"
+    parser.add_argument("--seeds", type=int, nargs="+", default=[_SEEDS], help=told)
     parser.add_argument("--small", action="store_true", help="does it run?")
     parser.add_argument("--rebuild", action="store_true", help="make the panels again")
     parser.add_argument("--kept-walks", action="store_true", help="judge the last run's walks")
