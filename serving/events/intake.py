@@ -16,9 +16,8 @@ from serving.events.shapes import Malformed, Message
 from serving.events.signatures import Unsigned
 from serving.events.store import Full, Refused, Store
 
-__all__ = ["SOURCES", "Answer", "Intake"]
+__all__ = ["Answer", "Intake"]
 
-SOURCES: Final = ("segment", "generic")
 _KEPT_OF_BODY: Final = 2_000
 _ADDRESS: Final = re.compile(r"[^\s<>,;\"']+@")  # all but its domain
 _MOST_MESSAGES: Final = 10_000  # of one request

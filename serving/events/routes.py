@@ -1,8 +1,4 @@
-"""The webhooks as routes of a FastAPI app, whose state holds ``settings``.
-
-``app.include_router(routes.router)`` is all it takes: the router opens and closes its store with
-the app.
-"""
+"""The webhooks as routes of a FastAPI app: ``app.include_router(router(settings, engine))``."""
 
 from __future__ import annotations
 
@@ -11,12 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import sqlalchemy as sa
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from serving import state
-from serving.events.intake import SOURCES, Answer, Intake
+from data.settings import Settings
+from serving.events.intake import Answer, Intake
 from serving.events.store import Store
 
 __all__ = ["router"]
@@ -24,39 +21,45 @@ __all__ = ["router"]
 _AGAIN: Final = {"Retry-After": "2"}
 
 
-@asynccontextmanager
-async def _opened(app: FastAPI) -> AsyncIterator[None]:
-    settings = app.state.settings
-    engine = state.open(settings.crm_url)
-    store = Store(engine)
-    app.state.intake = Intake(settings.webhooks, store)
-    try:
-        yield
-    finally:
-        store.close()
-        engine.dispose()
+def router(settings: Settings, engine: sa.Engine) -> APIRouter:
+    """Give the webhooks as routes; their store opens and closes with the app.
+
+    Parameters
+    ----------
+    settings : data.settings.Settings
+        Secrets, shapes and limits.
+    engine : sqlalchemy.Engine
+        The one database, its schema up to date.
+    """
+
+    @asynccontextmanager
+    async def opened(app: FastAPI) -> AsyncIterator[None]:
+        store = Store(engine)
+        app.state.intake = Intake(settings.webhooks, store)
+        try:
+            yield
+        finally:
+            store.close()
+
+    made = APIRouter(lifespan=opened, tags=["webhooks"])
+    made.add_api_route("/webhooks/segment", segment, methods=["POST"], response_class=JSONResponse)
+    made.add_api_route("/webhooks/generic", generic, methods=["POST"], response_class=JSONResponse)
+    return made
 
 
-router = APIRouter(lifespan=_opened, tags=["webhooks"])
-
-
-@router.post("/webhooks/segment", summary="Events from Segment")
 async def segment(request: Request) -> Response:
     """Take one message of Segment's, or a batch of them, signed over the whole body."""
     return await _taken("segment", request)
 
 
-@router.post("/webhooks/generic", summary="Events from any other source")
 async def generic(request: Request) -> Response:
     """Take one event, or a list of them; ``webhooks.shape`` says what they look like."""
     return await _taken("generic", request)
 
 
 async def _taken(source: str, request: Request) -> Response:
-    assert source in SOURCES  # noqa: S101 - one of the two routes above
     intake: Intake = request.app.state.intake
-    headers = request.headers
-    if headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "identity") != "identity":
         return _said(Answer(415, {"error": "expected a body that is not compressed"}))
     try:
         body = await _body(request, intake.most_bytes)
@@ -64,7 +67,7 @@ async def _taken(source: str, request: Request) -> Response:
         return Response(status_code=400)
     if body is None:
         return _said(Answer(413, {"error": f"at most {intake.most_bytes:,} bytes are taken"}))
-    return _said(await intake.take(source, headers, body, datetime.now(UTC)))
+    return _said(await intake.take(source, request.headers, body, datetime.now(UTC)))
 
 
 async def _body(request: Request, most: int) -> bytes | None:

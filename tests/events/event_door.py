@@ -58,11 +58,10 @@ class Door:
         return self.rows(QUARANTINE)
 
 
-def served(url: str, **webhooks: Any) -> FastAPI:
+def served(engine: sa.Engine, **webhooks: Any) -> FastAPI:
     app = FastAPI()
     told = {**SETTINGS["webhooks"], **webhooks}
-    app.state.settings = Settings.model_validate({"crm": {"url": url}, "webhooks": told})
-    app.include_router(routes.router)
+    app.include_router(routes.router(Settings.model_validate({"webhooks": told}), engine))
     return app
 
 

@@ -135,7 +135,12 @@ def test_requests_at_one_time_share_commits_and_lose_nothing(door: Door) -> None
 
 
 def test_a_bad_message_is_kept_apart_and_a_good_one_beside_it_is_taken(door: Door) -> None:
-    bad = {**OWN, "message_id": "m-2", "timestamp": "2026-06-01 09:30", "user_id": "mallory@acme.com"}
+    bad = {
+        **OWN,
+        "message_id": "m-2",
+        "timestamp": "2026-06-01 09:30",
+        "user_id": "mallory@acme.com",
+    }
 
     assert door.send([OWN, bad]).json() == {"accepted": 1, "ignored": 0, "refused": 1}
 
@@ -273,8 +278,7 @@ def test_a_body_that_is_too_long_is_refused_unread(door: Door) -> None:
 
 
 def test_a_source_without_a_secret_is_closed(door: Door) -> None:
-    url = str(door.engine.url)
-    with running(served(url, generic_secret=None)) as client:
+    with running(served(door.engine, generic_secret=None)) as client:
         assert client.post("/webhooks/generic", json=OWN).status_code == 403
 
 
