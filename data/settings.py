@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
+from data.delivery import Crm, Digest, Episodes, Slack
 from data.errors import SettingsError
 from data.playbook import Buyers, Minutes, Playbook
 from data.sections import (
@@ -24,11 +25,8 @@ from data.sections import (
     Adoption,
     Backtest,
     Columns,
-    Crm,
-    Digest,
     Eligibility,
     Engine,
-    Episodes,
     Evaluation,
     Gate,
     Model,
@@ -39,7 +37,6 @@ from data.sections import (
     Scoring,
     Seats,
     Section,
-    Slack,
     Tables,
     Team,
 )

@@ -13,7 +13,7 @@ from serving.crm.salesforce.names import Names
 from serving.crm.salesforce.target import Salesforce
 
 if TYPE_CHECKING:
-    from data.sections import Salesforce as Section
+    from data.delivery import Salesforce as Section
     from data.settings import Settings
 
 __all__ = ["Salesforce", "target"]
