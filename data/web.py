@@ -43,7 +43,7 @@ class Web(Section):
     )
     rows: int = Field(50, ge=10, le=500, description="Accounts on one page of the list.")
     hooks_per_minute: int = Field(
-        600, ge=1, le=1_000_000, description="Webhook calls taken of one address in a minute."
+        120_000, ge=1, le=10_000_000, description="Webhook calls taken of one address in a minute."
     )
 
     @property

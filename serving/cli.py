@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from data.errors import ExpansionError
-from serving.commands import backtest, crm, digest, lists, models, promotion, tables
+from serving.commands import backtest, crm, digest, lists, models, promotion, serve, tables
 
 __all__ = ["main"]
 
@@ -44,5 +44,6 @@ for command in (
     lists.show,
     crm.crm,
     digest.digest,
+    serve.serve,
 ):
     main.add_command(command)

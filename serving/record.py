@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from data import sources
 from features.activity import Activity
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from serving.score import Scored
 
 __all__ = ["age_days", "record"]
+
+_FIGURES: Final = (
+    *("precision_at_capacity", "auroc", "average_precision"),
+    *("log_loss_skill", "calibration_error", "observed_to_expected"),
+)
 
 
 def record(
@@ -34,6 +40,7 @@ def record(
         "basis": _basis(model, scored),
         "promotion": None if model is None else model.promotion,
         "verdict": _verdict(model),
+        "card": _card(card),
         # Of the accounts in a band, how many expanded when the same was said of them before.
         "bands": bands.known(model),
         # A model that was trained later than the as-of knows what came after it.
@@ -51,6 +58,18 @@ def record(
             "events": dict(log.quarantine),
             **{name: dict(table.quarantine) for name, table in small.items()},
         },
+    }
+
+
+def _card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page of the model shows of its card, without opening the registry."""
+    names = ("as_of", "as_ofs", "snapshots", "accounts", "expansions_by_kind", "churn_note")
+    told = {name: card[name] for name in names if name in card}
+    figures = card.get("figures", {})
+    gate = card.get("gate", {})
+    return told | {
+        "figures": {name: {key: of.get(key) for key in _FIGURES} for name, of in figures.items()},
+        "gate": {"passes": gate.get("passes"), "sentence": gate.get("sentence")},
     }
 
 

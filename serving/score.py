@@ -76,6 +76,7 @@ def score(
     *,
     before: pl.DataFrame | None = None,
     worked: Mapping[str, date] | None = None,
+    not_now: Mapping[str, date] | None = None,
 ) -> Scored:
     """Rank every eligible account as it stood at the as-of.
 
@@ -94,6 +95,8 @@ def score(
         at tier 1; see :func:`serving.lines.changes.of` for its columns.
     worked : mapping of str to datetime.date, optional
         Account → the last day on which a human dealt with it.
+    not_now : mapping of str to datetime.date, optional
+        Account → the day until which a human said that it is not to be asked.
 
     Returns
     -------
@@ -135,6 +138,7 @@ def score(
         settings.playbook,
         words=told,
         horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
+        not_now=not_now,
     ).with_columns(
         band_told=bands.told(lines["band"], bands.known(model), told),
         note=notes.of(lines, built.snapshots, settings.scoring, told),

@@ -67,6 +67,7 @@ def score(
             settings,
             before=lists.before(engine, moment.date()),
             worked=lists.worked(engine, moment.date(), days=settings.playbook.rest_days),
+            not_now=lists.not_now(engine, moment.date()),
         )
     if out is not None:
         writing.table(scored.accounts, out)

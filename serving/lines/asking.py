@@ -25,6 +25,7 @@ def decided(
     *,
     words: Phrases,
     horizon_days: int,
+    not_now: Mapping[str, date] | None = None,
 ) -> pl.DataFrame:
     """Keep from asking who may leave, who was worked of late, and who stands on a plateau.
 
@@ -49,6 +50,8 @@ def decided(
         How it is worded.
     horizon_days : int
         Of the chance to leave.
+    not_now : mapping of str to datetime.date, optional
+        Account → the day until which a human said that it is not to be asked.
 
     Returns
     -------
@@ -59,8 +62,9 @@ def decided(
     """
     since = (pl.lit(as_of) - pl.col("worked_on")).dt.total_days()
     until = pl.col("worked_on") + pl.duration(days=rules.rest_days)
-    stopped: dict[str, tuple[pl.Expr, pl.Expr]] = {
-        "retain": (
+    stopped: tuple[tuple[str, pl.Expr, pl.Expr], ...] = (
+        (
+            "retain",
             pl.col("churn_probability") >= rules.churn_risk,
             words.said(
                 "leaving",
@@ -68,11 +72,18 @@ def decided(
                 days=words.counted(pl.lit(horizon_days), "day"),
             ),
         ),
-        "rest": (
+        (
+            "rest",
+            pl.col("not_now") > as_of,
+            words.said("not_now", until=words.day(pl.col("not_now"), as_of)),
+        ),
+        (
+            "rest",
             since.is_between(0, rules.rest_days, closed="left"),
             words.said("worked", ago=words.ago(since), until=words.day(until, as_of)),
         ),
-        "consolidate": (
+        (
+            "consolidate",
             pl.col("motion") == "consolidate",
             words.said(
                 "flat",
@@ -80,14 +91,14 @@ def decided(
                 months=words.counted(pl.col("plateau_months"), "month"),
             ),
         ),
-    }
+    )
     motion, reason = pl.col("motion"), pl.lit(None, dtype=pl.String)
-    for name, (holds, why) in reversed(stopped.items()):
+    for name, holds, why in reversed(stopped):
         held = holds.fill_null(value=False)
         motion = pl.when(held).then(pl.lit(name)).otherwise(motion)
         reason = pl.when(held).then(why).otherwise(reason)
     return (
-        _beside(lines, snapshots, worked)
+        _beside(lines, snapshots, {"worked_on": worked, "not_now": not_now or {}})
         .with_columns(motion=motion, why_not=reason)
         .with_columns(
             ask=~pl.col("motion").is_in(playbook.NO_ASK),
@@ -99,18 +110,23 @@ def decided(
                 pl.format("{}: tier {}", "limit", "tier")
             )
         )
-        .drop("worked_on", "why_not", "pushes_down", *_READ)
+        .drop("worked_on", "not_now", "why_not", "pushes_down", *_READ)
     )
 
 
 def _beside(
-    lines: pl.DataFrame, snapshots: pl.DataFrame, worked: Mapping[str, date]
+    lines: pl.DataFrame, snapshots: pl.DataFrame, told: Mapping[str, Mapping[str, date]]
 ) -> pl.DataFrame:
-    days = pl.DataFrame(
-        {"account_id": list(worked), "worked_on": list(worked.values())},
-        schema={"account_id": pl.String, "worked_on": pl.Date},
+    beside = lines.join(
+        snapshots.select("account_id", *_READ),
+        on="account_id",
+        how="left",
+        maintain_order="left",
     )
-    facts = snapshots.select("account_id", *_READ)
-    return lines.join(facts, on="account_id", how="left", maintain_order="left").join(
-        days, on="account_id", how="left", maintain_order="left"
-    )
+    for name, by_account in told.items():
+        days = pl.DataFrame(
+            {"account_id": list(by_account), name: list(by_account.values())},
+            schema={"account_id": pl.String, name: pl.Date},
+        )
+        beside = beside.join(days, on="account_id", how="left", maintain_order="left")
+    return beside

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 
 from serving.state.database import reading
-from serving.state.schema import RUNS, SCORES, WORKED
+from serving.state.schema import FEEDBACK, RUNS, SCORES, WORKED
 
-__all__ = ["account", "before", "last_run", "listed", "newest", "past", "worked"]
+__all__ = ["account", "before", "last_run", "listed", "newest", "not_now", "past", "worked"]
 
 _NEWEST: Final = sa.select(sa.func.max(RUNS.c.as_of))
 # What the next list says a change against.
@@ -93,6 +93,19 @@ def worked(engine: sa.Engine, as_of: date, *, days: int) -> Mapping[str, date]:
         .group_by(WORKED.c.account_id)
     )
     return {row["account_id"]: row["day"] for row in _rows(engine, query)}
+
+
+def not_now(engine: sa.Engine, as_of: date) -> Mapping[str, date]:
+    """Account → the day until which a human said, before an as-of, that it is not to be asked.
+
+    Of several answers the last holds.
+    """
+    midnight = datetime.combine(as_of, time(), UTC)
+    newest = sa.select(sa.func.max(FEEDBACK.c.id)).where(FEEDBACK.c.given_at < midnight)
+    query = sa.select(FEEDBACK.c.account_id, FEEDBACK.c.until).where(
+        FEEDBACK.c.id.in_(newest.group_by(FEEDBACK.c.account_id)), FEEDBACK.c.until > as_of
+    )
+    return {row["account_id"]: row["until"] for row in _rows(engine, query)}
 
 
 def last_run(engine: sa.Engine, as_of: date | None = None) -> dict[str, Any] | None:

@@ -1,0 +1,1 @@
+"""The page: the list of the week and every account, for a browser."""

@@ -1,0 +1,82 @@
+"""What is the same for every book: how the list came about, the model, the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from serving.state.database import reading
+from serving.state.schema import RUNS, SENDS
+
+__all__ = ["Health", "health", "run_of", "runs"]
+
+Health = list[str]  # what is not well with a run, a sentence each
+_RUNS: Final = 60
+_REFUSED: Final = 0.05  # of the events: beyond it is told
+
+
+def run_of(engine: sa.Engine, as_of: date) -> dict[str, Any]:
+    """Give the record of the last run of an as-of; see :func:`serving.record.record`."""
+    query = sa.select(RUNS).where(RUNS.c.as_of == as_of).order_by(RUNS.c.id.desc()).limit(1)
+    with reading(engine) as connection:
+        found = connection.execute(query).mappings().first()
+    return dict(found) if found else {"record": {}}
+
+
+def runs(engine: sa.Engine) -> list[dict[str, Any]]:
+    """Give the last runs, newest first, each with the sendings that began after it."""
+    with reading(engine) as connection:
+        found = [
+            dict(row)
+            for row in connection.execute(
+                sa.select(RUNS).order_by(RUNS.c.id.desc()).limit(_RUNS)
+            ).mappings()
+        ]
+        sent = [
+            dict(row)
+            for row in connection.execute(
+                sa.select(SENDS).order_by(SENDS.c.id.desc()).limit(5 * _RUNS)
+            ).mappings()
+        ]
+    until = None
+    for run in found:
+        run["sends"] = [
+            each
+            for each in sent
+            if each["started_at"] >= run["finished_at"]
+            and (until is None or each["started_at"] < until)
+        ]
+        until = run["finished_at"]
+        run["health"] = health(run)
+    return found
+
+
+def health(run: dict[str, Any]) -> Health:
+    """Say what is not well with a run, a sentence each; nothing where all is."""
+    record = run["record"]
+    log, promotion = record.get("log", {}), record.get("promotion") or {}
+    missing = log.get("days_missing", 0)
+    refused = sum(record.get("quarantine", {}).get("events", {}).values())
+    found = {
+        f"The log ended {missing} {'day' if missing == 1 else 'days'} before.": missing,
+        f"{refused:,} events were refused.": refused > _REFUSED * max(log.get("events", 0), 1),
+        "Its model was trained later than this day: it knows what came after.": record.get(
+            "hindsight"
+        ),
+        "Its model was promoted against the gate.": promotion.get("forced"),
+        "The CRM did not tell whom humans had dealt with.": record.get("unasked"),
+    }
+    return [told for told, holds in found.items() if holds] + _unsent(run.get("sends", ()))
+
+
+def _unsent(sends: Sequence[Mapping[str, Any]]) -> Health:
+    told: Health = []
+    for each in sends:
+        if each["words"]:
+            told.append(f"Sending to {each['target']} stopped early: {each['words']}")
+        if rejected := (each["counts"] or {}).get("rejected"):
+            told.append(f"{each['target']} would not take {rejected}.")
+    return told

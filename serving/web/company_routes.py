@@ -1,0 +1,50 @@
+"""The model's card, the runs, and whether the page is alive."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, PlainTextResponse
+
+from serving.state.database import reading
+from serving.web import book, company, feedback
+from serving.web.site import Here, Looking, page
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+
+@router.get("/model")
+def model(site: Here, viewer: Looking) -> HTMLResponse:
+    """Show what the list in force was made with, and how far it can be believed."""
+    as_of = book.newest(site.engine)
+    if as_of is None:
+        return page("empty.html.j2", viewer, site, at="model")
+    run = company.run_of(site.engine, as_of)
+    return page(
+        "model.html.j2",
+        viewer,
+        site,
+        at="model",
+        as_of=as_of,
+        run=run,
+        record=run["record"],
+        bands=list(reversed(run["record"].get("bands", []))),
+        answers=feedback.by_band(site.engine) if viewer.csm is None else [],
+        horizon=site.settings.outcome.horizon_days,
+    )
+
+
+@router.get("/runs")
+def runs(site: Here, viewer: Looking) -> HTMLResponse:
+    """Show every run of late, and what was not well with it."""
+    return page("runs.html.j2", viewer, site, at="runs", runs=company.runs(site.engine))
+
+
+@router.get("/health")
+def health(site: Here) -> PlainTextResponse:
+    """Say that the page and its database answer; nobody signs in for it."""
+    with reading(site.engine) as connection:
+        connection.execute(sa.select(1))
+    return PlainTextResponse("well")
