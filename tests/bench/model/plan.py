@@ -34,12 +34,13 @@ class Plan:
 def of(*, small: bool, seeds: Sequence[int]) -> Plan:
     """Give the whole bench, or one that only tells whether it runs.
 
-    ``seeds`` says how many small companies there are: one number for each size, or for every one.
+    ``seeds`` says how many small companies there are: one number for each size (0: none), or
+    for every one.
     """
     if small:
         return Plan("simulated-300-36-1", (_companies(120, 36, 2),), 2, (2_000, 4_000, 8_000))
     often = seeds if len(seeds) == len(_SIZES) else [seeds[0]] * len(_SIZES)
-    sizes = tuple(_companies(size, 36, n) for size, n in zip(_SIZES, often, strict=True))
+    sizes = tuple(_companies(size, 36, n) for size, n in zip(_SIZES, often, strict=True) if n)
     return Plan("simulated-1500-36-101", sizes, 10, (125_000, 250_000, 500_000))
 
 
