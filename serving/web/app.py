@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from data.errors import DeliveryError
 from data.settings import Settings
 from serving.web import accounts_routes, company_routes, list_routes, sign_in_routes
+from serving.web.forms import Mistake
 from serving.web.guard import Guard
 from serving.web.pages import STATIC, render
 from serving.web.sign_in import Doorkeeper
@@ -64,12 +65,12 @@ def make(
     if hooks:
         from serving.events import routes  # noqa: PLC0415 - not needed for the page alone
 
-        app.state.settings = settings
-        app.include_router(routes.router)
+        app.include_router(routes.router(settings, engine))
     app.add_exception_handler(DeliveryError, _unanswered)
     app.add_exception_handler(sa.exc.SQLAlchemyError, _unanswered)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misread)
+    app.add_exception_handler(Mistake, _mistaken)
     app.add_middleware(Guard, rules=settings.web)
     return app
 
@@ -93,6 +94,10 @@ def _misread(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     named = sorted({str(each["loc"][-1]) for each in error.errors()})
     return _told(422, {}, f"This cannot be asked for: {', '.join(named)}.")
+
+
+def _mistaken(_: Request, error: Exception) -> Response:
+    return _told(422, {}, str(error))
 
 
 def _told(status: int, headers: dict[str, str], words: str = "") -> HTMLResponse:

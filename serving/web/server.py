@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from data.errors import SettingsError
 
-__all__ = ["listening", "run"]
+__all__ = ["config", "listening", "run"]
 
 _HEADER_SECONDS: Final = 15.0
 _CONNECTIONS: Final = 1000
@@ -66,7 +66,12 @@ def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
 
 def run(app: FastAPI, taken: socket.socket) -> None:
     """Serve until a signal comes; what was begun is finished for some seconds."""
-    config = uvicorn.Config(
+    uvicorn.Server(config(app)).run(sockets=[taken])
+
+
+def config(app: FastAPI) -> uvicorn.Config:
+    """Say how it is served."""
+    return uvicorn.Config(
         app,
         http=Impatient,
         ws="none",
@@ -78,4 +83,3 @@ def run(app: FastAPI, taken: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,  # who asks is decided by web.proxies
     )
-    uvicorn.Server(config).run(sockets=[taken])

@@ -1,0 +1,139 @@
+"""The page of an account shows what the list said of it, and takes what a human says."""
+
+import csv
+import io
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from web_office import MONDAY, NOW, Office, answered, office, seal_of
+
+from serving import state
+from serving.state import lists
+from serving.state.schema import FEEDBACK, WORKED
+
+
+def kept(office: Office) -> list[dict[str, object]]:
+    with state.reading(office.engine) as connection:
+        return [dict(row) for row in connection.execute(sa.select(FEEDBACK)).mappings()]
+
+
+def worked(office: Office) -> list[tuple[object, ...]]:
+    with state.reading(office.engine) as connection:
+        return [tuple(row) for row in connection.execute(sa.select(WORKED))]
+
+
+def test_an_account_shows_its_line_its_charts_and_its_past(office: Office) -> None:
+    row = office.rows[3]
+
+    page = office.text("/account?id=acc_00003")
+
+    for told in (row["name"], "3 people active on 4 seats", "Nobody new for 31 days"):
+        assert told in page
+    assert f"{row['probability']:.0%}" in page
+    assert page.count('<svg class="chart"') == 4
+    assert "30% within 60 days" in page
+    assert "signed ahead" in page  # the step of August
+    assert page.count("<tr class=") == 5  # base, two stories that are three signals, and the sum
+
+
+def test_one_that_is_not_on_the_list_shows_the_reason(office: Office) -> None:
+    assert "Not on the list: on trial." in office.text("/account?id=gone")
+
+
+def test_an_answer_is_kept_once_with_its_list_and_shown(office: Office) -> None:
+    page = office.text("/account?id=acc_00003")
+    form = {**seal_of(page), "verdict": "contacted", "why": "rang them"}
+
+    for _ in range(2):  # a finger that clicks twice
+        answer = office.browser.post("/account?id=acc_00003", data=form)
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "/account?id=acc_00003#said"
+
+    (row,) = kept(office)
+    assert (row["account_id"], row["as_of"], row["verdict"]) == ("acc_00003", MONDAY, "contacted")
+    assert worked(office) == [("acc_00003", NOW.date(), "contacted, as told on the page")]
+    assert "rang them" in office.text("/account?id=acc_00003")
+    assert 'class="pill said">Contacted' in office.text("/", params={"q": "acc_00003"})
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({}, "Choose what became of it"),
+        ({"verdict": "adored"}, "Choose what became of it"),
+        ({"verdict": "wrong"}, "Say in a few words"),
+        ({"verdict": "not now", "until": "soon"}, "Write the day as"),
+        ({"verdict": "not now", "until": "2026-06-02"}, "Choose a day after 2026-06-02"),
+        ({"verdict": "not now", "until": "2036-06-02"}, "Choose a day after 2026-06-02"),
+        ({"verdict": "won", "once": "?"}, "Load the page again"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said_and_nothing_kept(
+    office: Office, said: dict[str, str], words: str
+) -> None:
+    answer = answered(office.browser, "acc_00001", **said)
+
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert kept(office) == []
+
+
+def test_not_now_rests_until_its_day_and_no_longer(office: Office) -> None:
+    answered(office.browser, "acc_00001", verdict="not now", until="2026-06-20")
+    answered(office.browser, "acc_00002", verdict="not now", until="2027-06-20")
+    answered(office.browser, "acc_00003", verdict="not now")
+
+    assert worked(office) == [("acc_00003", NOW.date(), "not now, as told on the page")]
+    week = MONDAY + timedelta(days=7)
+    far = {"acc_00002": date(2027, 6, 20)}
+    assert lists.not_now(office.engine, week) == {"acc_00001": date(2026, 6, 20), **far}
+    assert lists.not_now(office.engine, date(2026, 6, 20)) == far
+    assert lists.not_now(office.engine, NOW.date()) == {}  # said later on that day
+
+
+def test_the_last_answer_holds(office: Office) -> None:
+    answered(office.browser, "acc_00001", verdict="not now", until="2026-09-01")
+    answered(office.browser, "acc_00001", verdict="won")
+
+    assert lists.not_now(office.engine, date(2026, 6, 8)) == {}
+
+
+def test_wrong_changes_no_rest_and_is_in_the_file(office: Office) -> None:
+    answered(office.browser, "acc_00001", verdict="wrong", why="=they left\nlong ago")
+
+    (row,) = csv.DictReader(io.StringIO(office.browser.get("/feedback.csv").text))
+
+    assert worked(office) == []
+    assert (row["verdict"], row["why"], row["rank"]) == ("wrong", "'=they left long ago", "2")
+    assert datetime.fromisoformat(row["given_at"]).replace(tzinfo=UTC) == NOW
+
+
+def test_the_model_page_sets_answers_beside_bands(office: Office) -> None:
+    answered(office.browser, "acc_00000", verdict="wrong", why="no")
+    answered(office.browser, "acc_00000", verdict="won")  # of one list the last
+
+    page = office.text("/model").split("What humans said")[1]
+
+    band = office.rows[0]["band"]
+    cells = page.split(f'<th scope="row">{band}</th>')[1].split("</tr>")[0]
+    assert [part.split("<")[0] for part in cells.split('class="num">')[1:]] == ["0", "1", "0", "0"]
+
+
+def test_model_runs_and_health_are_told(office: Office) -> None:
+    assert "The model beats the base rate." in office.text("/model")
+    assert "47.5%" in office.text("/model")
+    assert office.text("/runs").count('class="well"') == 1  # 3 of 9 events were refused
+    assert "3 events were refused" in office.text("/runs")
+    assert office.text("/health") == "well"
+
+
+def test_before_the_first_list_the_page_says_how_to_make_it(tmp_path) -> None:
+    with office(tmp_path, count=3) as opened:
+        with state.writing(opened.engine) as connection:
+            for table in ("runs", "scores"):
+                connection.execute(sa.text(f"DELETE FROM {table}"))
+
+        assert "expansion score" in opened.text("/")
+        assert opened.browser.get("/list.csv").status_code == 404
+        assert opened.browser.get("/account?id=acc_00000").status_code == 404
