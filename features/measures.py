@@ -5,7 +5,7 @@ month K months before the as-of: ``_m0`` is the last one.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 import polars as pl
@@ -33,6 +33,7 @@ def at(
     *,
     seat_months: int,
     adoption: Adoption,
+    log_first_day: date | None = None,
 ) -> pl.DataFrame:
     """Count everything the catalogue needs of every account under contract, at one as-of.
 
@@ -51,6 +52,8 @@ def at(
         Length of the seat window, in 30-day months.
     adoption : data.settings.Adoption
         Which features are advanced.
+    log_first_day : datetime.date, optional
+        Where the grid holds a few accounts only, the first day of the whole log.
 
     Returns
     -------
@@ -61,6 +64,8 @@ def at(
     signed = known_before(contracts, as_of)
     days = known_before(grid.first_features, as_of).select(days_ago("day", as_of).alias("days"))
     log_days = int(days["days"].max() or 0)  # type: ignore[arg-type]
+    if log_first_day is not None:
+        log_days = max((as_of.date() - log_first_day).days, 0)
     people = persons.at(grid, users, as_of, seat_months=seat_months)
     parts = [
         _seats(people, seat_months),

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from data.settings import MONTH_DAYS, Settings
+from data.settings import MONTH_DAYS, Adoption, Settings
 from data.sources import Tables
 from features import contract, measures, peers
 from features.activity import Activity
@@ -20,9 +20,10 @@ from features.feature import Feature
 from features.grid import fold
 from features.persons import DEPTH_MONTHS
 
-__all__ = ["Panel", "build"]
+__all__ = ["Around", "Panel", "build"]
 
 KEYS: Final = ("account_id", "as_of")
+_NO_FEATURE: Final = "\0"  # the name of none: no name at all would mean those that few use
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,25 @@ class Panel:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Around:
+    """What the features of a few accounts ask of all others: see :mod:`features.moment`.
+
+    Attributes
+    ----------
+    log_first_day : datetime.date
+        The first day of the log.
+    advanced : tuple of str
+        The advanced features; nothing else counts as such.
+    peers : polars.DataFrame
+        ``peers`` of a :class:`Panel` of all accounts, of one as-of.
+    """
+
+    log_first_day: date
+    advanced: tuple[str, ...]
+    peers: pl.DataFrame
+
+
 def build(
     log: Activity,
     tables: Tables,
@@ -69,6 +89,7 @@ def build(
     settings: Settings,
     *,
     months: bool = False,
+    around: Around | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Panel:
     """Compute every feature of every eligible account at each as-of.
@@ -85,6 +106,8 @@ def build(
         Seat window, eligibility, order of plans, reliability of ``known_at``, stable attributes.
     months : bool
         Whether the months behind the snapshots are kept, too.
+    around : Around, optional
+        Where log and tables hold a few accounts only, what is asked of all others.
     progress : callable, optional
         Told as-ofs done and as-ofs in all.
 
@@ -118,12 +141,13 @@ def build(
                 people,
                 as_of,
                 seat_months=seat_days // MONTH_DAYS,
-                adoption=settings.adoption,
+                adoption=_adoption(settings, around),
+                log_first_day=around.log_first_day if around else None,
             )
             verdict = _verdicts(
                 tables.accounts.rows, counted, as_of, settings.eligibility.silent_days
             )
-            made[as_of] = _at(counted, verdict, seat_days, months=months)
+            made[as_of] = _at(counted, verdict, seat_days, months=months, around=around)
             if progress:
                 progress(len(made), len(as_ofs))
     return Panel(
@@ -132,17 +156,36 @@ def build(
 
 
 def _at(
-    counted: pl.DataFrame, verdict: pl.DataFrame, seat_days: int, *, months: bool
+    counted: pl.DataFrame,
+    verdict: pl.DataFrame,
+    seat_days: int,
+    *,
+    months: bool,
+    around: Around | None,
 ) -> tuple[pl.DataFrame, ...]:
     """The snapshots of one as-of, who is excluded, the quantiles of the peers, and the months."""
     fit = verdict.filter(pl.col("reason").is_null()).select("account_id")
     eligible = counted.join(fit, on="account_id", how="semi")
     valued = _valued(eligible, seat_days)
-    quantiles = peers.quantiles(valued, among_peers.OF)
+    quantiles = _quantiles(valued, around)
     excluded = verdict.filter(pl.col("reason").is_not_null())
     placed = _placed(valued, quantiles).sort("account_id")
     behind = _months(eligible, seat_days) if months else pl.DataFrame()
     return placed, excluded.sort("account_id"), quantiles, behind
+
+
+def _quantiles(valued: pl.DataFrame, around: Around | None) -> pl.DataFrame:
+    """The quantiles of the peers; those of an earlier day are taken for today's."""
+    if around is None:
+        return peers.quantiles(valued, among_peers.OF)
+    day = pl.lit(valued["as_of"].first(), pl.Date).alias("as_of")
+    return around.peers.with_columns(day)
+
+
+def _adoption(settings: Settings, around: Around | None) -> Adoption:
+    if around is None:
+        return settings.adoption
+    return settings.adoption.model_copy(update={"advanced": around.advanced or (_NO_FEATURE,)})
 
 
 def _months(eligible: pl.DataFrame, seat_days: int) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 from features.grid import Grid, known_before
 from features.persons import days_ago
 
-__all__ = ["at"]
+__all__ = ["at", "rare"]
 
 _RECENT, _BEFORE = 60, 120
 _PERSON: Final = ["account_id", "user_id"]
@@ -50,11 +50,11 @@ def at(
         persons.lazy().select(*_PERSON, "since_first_use"), on=_PERSON
     )
     feature = _by_feature(first, persons).collect()
-    rare = list(advanced) or _rare(feature, rare_share)
+    uncommon = list(advanced) or rare(feature, rare_share)
     parts = [
         recent.group_by("account_id").agg(_first_uses()),
         feature.lazy().group_by("account_id").agg(_spread()),
-        _advanced(first, rare),
+        _advanced(first, uncommon),
     ]
     wide = parts[1]
     for part in (parts[0], parts[2]):
@@ -128,8 +128,16 @@ def _spread() -> list[pl.Expr]:
     ]
 
 
-def _rare(feature: pl.DataFrame, share: float) -> list[str]:
-    """Features that at most so large a share of the accounts with any had used."""
+def rare(feature: pl.DataFrame, share: float) -> list[str]:
+    """Features that at most so large a share of the accounts with any had used.
+
+    Parameters
+    ----------
+    feature : polars.DataFrame
+        One row per ``account_id`` and ``feature`` that anybody there had used.
+    share : float
+        In [0, 1].
+    """
     accounts = feature["account_id"].n_unique()
     return (
         feature.group_by("feature")

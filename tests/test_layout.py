@@ -17,6 +17,7 @@ DOORS = {
         "features/engines.py",
         "features/activity.py",
         "features/due.py",
+        "features/moment.py",
         "features/spark.py",
         "data/sources.py",
     },

@@ -1,0 +1,171 @@
+"""A few accounts at a moment have the features that a batch of all accounts would give them."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from data import simulator, sources
+from data.settings import Settings
+from features import activity, moment, panel
+from features.activity import Activity
+
+DAY = date(2026, 6, 10)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ACCOUNTS = ["acme", "beta", "core"]
+UNSHRUNK = [Phase.explicit, Phase.generate]  # each example takes a good part of a second
+RULES = Settings.model_validate({"tables": {"stable": ["seat_type", "department"]}})
+HOURS = int((moment.as_of(DAY) - START).total_seconds()) // 3600
+# Around today's midnight, and where the windows of 30, 60 and 90 days begin.
+EDGES = [HOURS - 24 * days + hour for days in (0, 1, 2, 30, 60, 90) for hour in (-1, 0)]
+
+rows = st.lists(
+    st.tuples(
+        st.sampled_from(ACCOUNTS),
+        st.sampled_from([None, "u-1", "u-2", "u-3", "free"]),
+        st.integers(0, HOURS - 1) | st.sampled_from(EDGES),
+        st.sampled_from(["use", "api_call", "integration", "user_added", None]),
+        st.sampled_from(["reports", "search", None]),
+        st.sampled_from([None, 0.1, 2.0, 1000.5]),
+        st.integers(0, 400),  # hours until it was known
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+def frame(events: list[Any]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {
+                "account_id": account,
+                "user_id": user,
+                "timestamp": START + timedelta(hours=hour),
+                "event": event,
+                "feature": feature,
+                "quantity": quantity,
+                "event_id": f"{account}-{user}-{number}",
+                "known_at": START + timedelta(hours=hour + late),
+            }
+            for number, (account, user, hour, event, feature, quantity, late) in enumerate(events)
+        ],
+        schema={
+            "account_id": pl.String,
+            "user_id": pl.String,
+            "timestamp": pl.Datetime("us", "UTC"),
+            "event": pl.String,
+            "feature": pl.String,
+            "quantity": pl.Float64,
+            "event_id": pl.String,
+            "known_at": pl.Datetime("us", "UTC"),
+        },
+    )
+
+
+def company(events: pl.DataFrame) -> sources.Tables:
+    return sources.from_frames(
+        events,
+        pl.DataFrame(
+            {
+                "account_id": ACCOUNTS,
+                "effective_date": [START - timedelta(days=30)] * 3,
+                "licensed_seats": [3.0, 2.0, 10.0],
+                "usage_limit": [2000.0, None, 100.0],
+                "plan": ["team", "team", "business"],
+                "mrr": [100.0, 50.0, 900.0],
+            }
+        ),
+        pl.DataFrame({"account_id": ACCOUNTS, "created_date": [START - timedelta(days=30)] * 3}),
+        pl.DataFrame(
+            {
+                "user_id": ["u-1", "u-2", "free"],
+                "account_id": ["acme", "acme", "beta"],
+                "created_at": [START] * 3,
+                "seat_type": ["paid", None, "free"],
+                "department": ["sales", "it", None],
+            }
+        ),
+    )
+
+
+def condensed(tables: sources.Tables, folder: Path) -> Activity:
+    return activity.build(
+        tables.events,
+        folder=folder,
+        roles=RULES.roles,
+        seats=RULES.seats,
+        accounts=tables.accounts.rows["account_id"],
+    )
+
+
+@given(rows, st.integers(0, HOURS), st.sets(st.sampled_from(ACCOUNTS), min_size=1))
+@settings(
+    max_examples=12, phases=UNSHRUNK, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_events_on_top_of_the_log_count_as_if_they_had_been_in_it(
+    tmp_path: Path, events: list[Any], cut: int, asked: set[str]
+) -> None:
+    # What the log holds was known before the cut, so that both know the same at every day.
+    whole = frame(events)
+    is_old = whole["known_at"] < START + timedelta(hours=cut)
+    first = frame([("core", "u-0", 0, "use", "reports", None, 0)])  # a log begins somewhere
+    tables = company(pl.concat([first, whole]))
+    log = condensed(company(pl.concat([first, whole.filter(is_old)])), tmp_path)
+    beside = moment.around(log, tables, moment.as_of(DAY) - timedelta(days=7), RULES)
+
+    live = moment.build(
+        log,
+        tables,
+        whole.filter(~is_old),
+        accounts=list(asked),
+        day=DAY,
+        settings=RULES,
+        beside=beside,
+    )
+
+    batch = panel.build(
+        condensed(tables, tmp_path), tables, [moment.as_of(DAY)], RULES, around=beside
+    )
+    ours = pl.col("account_id").is_in(asked)
+    assert_frame_equal(live.snapshots, batch.snapshots.filter(ours), check_exact=True)
+    assert_frame_equal(live.excluded, batch.excluded.filter(ours))
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[sources.Tables, Path]:
+    folder = tmp_path_factory.mktemp("simulated")
+    simulator.write(folder, accounts=60, months=14, seed=3, end=date(2026, 6, 1))
+    return sources.read(
+        Settings.model_validate(
+            {"tables": {"folder": str(folder), "users": "users.parquet"}, "state": str(folder)}
+        )
+    ), folder
+
+
+def test_a_month_of_a_company_on_top_of_its_log_gives_what_the_whole_log_gives(
+    simulated: tuple[sources.Tables, Path],
+) -> None:
+    tables, folder = simulated
+    before = tables.events[:-2]
+    held = pl.concat([part.valid().collect() for part in tables.events[-2:]])
+    held = held.unique("event_id", keep="first", maintain_order=True)
+    day = held["timestamp"].max().date() - timedelta(days=3)  # type: ignore[union-attr]
+    log = condensed(replace(tables, events=before), folder / "kept")
+    beside = moment.around(log, tables, moment.as_of(day) - timedelta(days=7), RULES)
+    accounts = tables.accounts.rows["account_id"].to_list()
+
+    live = moment.build(
+        log, tables, held, accounts=accounts, day=day, settings=RULES, beside=beside
+    )
+
+    batch = panel.build(
+        condensed(tables, folder / "kept"), tables, [moment.as_of(day)], RULES, around=beside
+    )
+    assert live.snapshots.height > 20
+    assert_frame_equal(live.snapshots, batch.snapshots, check_exact=True)
