@@ -22,6 +22,7 @@ from serving.lines import (
     notes,
     phrases,
     portraits,
+    pressing,
     ranking,
 )
 from serving.lines.capacity import Weekly, weekly
@@ -29,7 +30,7 @@ from serving.record import age_days, record
 from training import wording
 from training.registry import Registered
 
-__all__ = ["Scored", "record", "score"]
+__all__ = ["Scored", "record", "said", "score"]
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,10 @@ def score(
         If the list before is not from before the as-of.
     """
     _refuse_stale(log, as_of, settings.scoring.max_log_age_days)
-    words, told = wording.load(settings.sentences_file), phrases.of(settings.scoring.phrases)
+    told = phrases.of(settings.scoring.phrases)
     built = panel.build(log, tables, [as_of], settings, months=True)
     _refuse_nobody(built, as_of)
-    if model is None:
-        lines = cold.listed(built.snapshots, as_of, settings.playbook, words)
-    else:
-        lines = modelled.lines(model, built.snapshots, as_of, settings, words)
+    lines = said(model, built, as_of, settings, before=before, worked=worked or {}, not_now=not_now)
     drawn = portraits.of(
         lines,
         built.months,
@@ -130,20 +128,7 @@ def score(
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
-    lines = asking.decided(
-        lines.drop("curve", strict=False),
-        built.snapshots,
-        worked or {},
-        as_of.date(),
-        settings.playbook,
-        words=told,
-        horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
-        not_now=not_now,
-    ).with_columns(
-        band_told=bands.told(lines["band"], bands.known(model), told),
-        note=notes.of(lines, built.snapshots, settings.scoring, told),
-        readiness_date=dated.held(lines, before, as_of.date()),
-    )
+    lines = lines.drop("curve", strict=False)
     names = tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
     able = weekly(settings, tables.accounts.rows)
     ranked = ranking.ranked(
@@ -158,6 +143,56 @@ def score(
         able,
         settings.scoring.rank_by,
         drawn,
+    )
+
+
+def said(
+    model: Registered | None,
+    built: Panel,
+    as_of: datetime,
+    settings: Settings,
+    *,
+    before: pl.DataFrame | None,
+    worked: Mapping[str, date],
+    not_now: Mapping[str, date] | None = None,
+    pressed: Mapping[str, str] | None = None,
+) -> pl.DataFrame:
+    """Say of each snapshot what a line says of it, all but its place and what has changed.
+
+    Parameters
+    ----------
+    model, as_of, settings, before, worked, not_now
+        As for :func:`score`.
+    built : features.panel.Panel
+        The snapshots.
+    pressed : mapping of str to str, optional
+        Account → the limit on which a signal says that now is the time; see
+        :func:`serving.lines.pressing.decided`.
+
+    Returns
+    -------
+    polars.DataFrame
+        In the order of the snapshots, with ``standing`` and, of a model, ``curve``.
+    """
+    words, told = wording.load(settings.sentences_file), phrases.of(settings.scoring.phrases)
+    if model is None:
+        lines = cold.listed(built.snapshots, as_of, settings.playbook, words)
+    else:
+        lines = modelled.lines(model, built.snapshots, as_of, settings, words)
+    lines = asking.decided(
+        pressing.decided(lines, pressed or {}, as_of.date()),
+        built.snapshots,
+        worked,
+        as_of.date(),
+        settings.playbook,
+        words=told,
+        horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
+        not_now=not_now,
+    )
+    return lines.with_columns(
+        band_told=bands.told(lines["band"], bands.known(model), told),
+        note=notes.of(lines, built.snapshots, settings.scoring, told),
+        readiness_date=dated.held(lines, before, as_of.date()),
     )
 
 

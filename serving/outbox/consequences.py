@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import sqlalchemy as sa
 
+from serving.events import kept as signals
 from serving.outbox import kept, wanted
 from serving.outbox.episodes import Episode, Pressure, advanced
 from serving.outbox.follow_ups import Earlier, of_episodes
@@ -86,7 +87,7 @@ def of(
     before = kept.episodes(connection)
     after = advanced(
         before,
-        _pressure(scored.accounts),
+        _pressure(scored.accounts, signals.open_signals(connection)),
         levels,
         as_of,
         relief_days=rules.relief_days,
@@ -103,8 +104,14 @@ def of(
     )
 
 
-def _pressure(listed: pl.DataFrame) -> dict[str, Pressure]:
-    """What each account runs into, where a tier fires."""
-    pressed = listed.filter(pl.col("tier").is_not_null(), pl.col("limit") != "none")
-    rows = pressed.select("account_id", "limit", "ask").iter_rows()
+def _pressure(listed: pl.DataFrame, signals: Mapping[str, str]) -> dict[str, Pressure]:
+    """What each account runs into, where a tier fires or a signal is open."""
+    tiered = pl.col("tier").is_not_null() & pl.col("limit").ne("none")
+    signal = pl.col("account_id").replace_strict(
+        dict(signals), default=None, return_dtype=pl.String
+    )
+    found = listed.select(
+        "account_id", "ask", limit=pl.when(tiered).then("limit").otherwise(signal)
+    ).drop_nulls("limit")
+    rows = found.select("account_id", "limit", "ask").iter_rows()
     return {account: Pressure(limit, bool(ask)) for account, limit, ask in rows}

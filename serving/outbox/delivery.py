@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from data.sources import Tables
     from serving.score import Scored
 
-__all__ = ["Delivered", "catch_up", "deliver", "foresee"]
+__all__ = ["Delivered", "catch_up", "deliver", "foresee", "send_some"]
 
 _OURS: Final = ("sql", "files")  # where no human is taken by surprise
 _LOOK_SECONDS: Final = 120.0  # a list is due, whether or not the CRM answers
@@ -150,6 +150,23 @@ def deliver(
     with state.reading(engine) as connection:
         waiting = pending.count(connection, pending.Scope(name))
     return Delivered(done, name, sent, waiting)
+
+
+def send_some(
+    engine: sa.Engine, settings: Settings, *, name: str, objects: int, now: datetime
+) -> Sent | None:
+    """Send so many objects, the first by their place; None while the CRM is in shadow.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If the database refuses, or the CRM denies us.
+    """
+    if _in_shadow(engine, settings, name):
+        return None
+    seconds = 60 * settings.crm.max_minutes
+    with closing(targets.open_target(settings, name)) as target:
+        return sender.send(engine, target, now=now, budget_seconds=seconds, max_writes=objects)
 
 
 def foresee(

@@ -12,7 +12,7 @@ from itertools import groupby
 from serving.outbox.levels import Levels, rose
 from serving.outbox.objects import OPEN, WITHDRAWN, episode_key
 
-__all__ = ["Episode", "Pressure", "advanced"]
+__all__ = ["Episode", "Pressure", "advanced", "pressed"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,39 @@ def advanced(
     gone = begun.keys() - {episode.key for episode in found}
     found += [replace(begun[key], closed_on=as_of, ending=WITHDRAWN) for key in gone]
     return sorted(found, key=_order)
+
+
+def pressed(
+    stretch: list[Episode], place: tuple[str, str], now: Levels, day: date, *, ask: bool
+) -> list[Episode]:
+    """Carry one account's episodes on one limit on by a signal between two lists.
+
+    It says that there is pressure, and may begin an episode; only a list ends one.
+
+    Parameters
+    ----------
+    stretch : list of Episode
+        Those on this limit, by number.
+    place : tuple of str
+        Account and limit.
+    now : Levels
+        The contract.
+    day : datetime.date
+        Of the signal.
+    ask : bool
+        Whether an ask is to be made.
+
+    Returns
+    -------
+    list of Episode
+        By number.
+    """
+    last = stretch[-1] if stretch else None
+    if last is not None and (last.ending is None or last.last_day > day):
+        return [*stretch[:-1], replace(last, seen_on=max(last.seen_on, day))]
+    if not ask or now.ended:
+        return stretch
+    return [*stretch, Episode(*place, len(stretch) + 1, day, day, None, None, now)]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -12,16 +12,20 @@ import sqlalchemy as sa
 from serving.crm.target import Fields
 from serving.outbox.episodes import Episode
 from serving.outbox.levels import Levels
+from serving.outbox.upsert import upsert
 from serving.outbox.wanted import Wanted, sealed
 from serving.state.entry import insert
 from serving.state.schema import EPISODES, OUTBOX
 
-__all__ = ["earlier", "episodes", "keep", "replace"]
+__all__ = ["earlier", "episodes", "keep", "of_accounts", "renew", "replace"]
 
 
-def episodes(connection: sa.Connection) -> list[Episode]:
-    """Every episode there ever was, by account, limit and number."""
-    found = connection.execute(sa.select(EPISODES).order_by(*EPISODES.primary_key)).mappings()
+def episodes(connection: sa.Connection, accounts: Sequence[str] | None = None) -> list[Episode]:
+    """Every episode there ever was, of all accounts or of some; by account, limit and number."""
+    query = sa.select(EPISODES).order_by(*EPISODES.primary_key)
+    if accounts is not None:
+        query = query.where(EPISODES.c.account_id.in_(accounts))
+    found = connection.execute(query).mappings()
     return [Episode(**{**row, "levels": Levels(**row["levels"])}) for row in found]
 
 
@@ -51,6 +55,29 @@ def earlier(connection: sa.Connection, target: str) -> Mapping[tuple[str, str], 
         OUTBOX.c.target == target, OUTBOX.c.kind != "account"
     )
     return {(row.kind, row.key): row.fields for row in connection.execute(query)}
+
+
+def of_accounts(
+    connection: sa.Connection, target: str, accounts: Sequence[str]
+) -> Mapping[tuple[str, str], Fields]:
+    """(kind, key) → the fields that the outbox holds of all objects of some accounts."""
+    query = sa.select(OUTBOX.c.kind, OUTBOX.c.key, OUTBOX.c.fields).where(
+        OUTBOX.c.target == target, OUTBOX.c.account_id.in_(accounts)
+    )
+    return {(row.kind, row.key): row.fields for row in connection.execute(query)}
+
+
+def renew(
+    connection: sa.Connection, target: str, objects: Iterable[Wanted], as_of: date, run_id: int
+) -> None:
+    """Put a few objects in the place of what the outbox holds of them, unless that is newer."""
+    rows = [_row(each, target, as_of, run_id) for each in objects]
+    keys = [row["key"] for row in rows]
+    query = sa.select(OUTBOX.c.kind, OUTBOX.c.key).where(
+        OUTBOX.c.target == target, OUTBOX.c.as_of > as_of, OUTBOX.c.key.in_(keys)
+    )
+    newer = {(row.kind, row.key) for row in connection.execute(query)}
+    upsert(connection, OUTBOX, [row for row in rows if (row["kind"], row["key"]) not in newer])
 
 
 def replace(

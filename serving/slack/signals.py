@@ -31,6 +31,8 @@ class Signal:
         Who is told; nobody known: the common channel is.
     link : str or None
         Where more stands.
+    words : str or None
+        What is said in place of the utilisation, such as "9/10 seats in use (90 %)".
     """
 
     key: str
@@ -39,6 +41,7 @@ class Signal:
     utilisation: float | None = None
     csm: str | None = None
     link: str | None = None
+    words: str | None = None
 
 
 def post(signal: Signal) -> Post:
@@ -63,6 +66,8 @@ def post(signal: Signal) -> Post:
 def _sentence(signal: Signal) -> str:
     what = _LIMITS.get(signal.limit, signal.limit)
     name = literal(signal.account)
+    if signal.words is not None:
+        return f"{name}: {literal(signal.words)}"
     if signal.utilisation is None:
         return f"{name} runs into its {literal(what)}"
     return f"{name} uses {signal.utilisation:.0%} of its {literal(what)}".replace("%", " %")

@@ -1,0 +1,53 @@
+"""The watcher as a process of its own, beside the server: ``python -m serving.events -c FILE``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from data import settings
+from data.errors import ExpansionError
+from serving import state
+from serving.events import service
+
+_SECONDS = 2.0
+
+
+def _orphaned(stop: threading.Event) -> None:
+    """Stop when whoever started us is gone, however that was."""
+    parent = os.getppid()
+    while not stop.wait(_SECONDS):
+        if os.getppid() != parent:
+            stop.set()
+
+
+@click.command()
+@click.option("-c", "--config", type=click.Path(path_type=Path), required=True)
+def main(config: Path) -> None:
+    """Watch what arrives, until a signal or the end of the server."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("expansion").setLevel(logging.INFO)
+    stop = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
+    threading.Thread(target=_orphaned, args=(stop,), daemon=True).start()
+    try:
+        known = settings.load(config)
+        engine = state.open(known.crm_url)
+    except ExpansionError as error:
+        raise click.ClickException(" ".join(str(error).split())) from error
+    try:
+        service.watch(engine, known, clock=lambda: datetime.now(UTC), stop=stop)
+    finally:
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main()
