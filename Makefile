@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test test-faults lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot setup clean
+.PHONY: demo test test-faults lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -113,6 +113,11 @@ test-hubspot: .venv/ready
 # A minute or two: how many records a second reach a portal whose limits are in force.
 bench-hubspot: .venv/ready
 	$(BIN)/python tests/hubspot/bench.py $(BENCH)
+
+# Some twenty minutes: a steady load of events with accounts that fill up among them, and a million events while processes
+# are killed. BENCH='--events 50000 --kills 4 --seconds 20' tries it, BENCH=--postgres measures the load there, too.
+bench-events: .venv/ready
+	$(BIN)/python tests/bench/events/run.py $(BENCH)
 
 clean:
 	rm -rf .venv dist data/local

@@ -23,11 +23,15 @@ __all__ = ["serve"]
 def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> None:
     """Serve the list as a page for the browser, until it is stopped.
 
+    Where a webhook has its secret, events are taken, too, and watched by a process beside it.
+
     Example: expansion serve --port 8080
     """
+    from contextlib import nullcontext
     from datetime import UTC, datetime
 
     from serving import console
+    from serving.events import process
     from serving.web import app, server
 
     settings, _ = options.opened(config)
@@ -38,7 +42,9 @@ def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> No
             console.emit({"url": url, "sign_in": not settings.web.open})
         else:
             console.out.print(f"The list is at {url}; Ctrl-C stops.", highlight=False, markup=False)
-        server.run(made, socket)
+        watched = process.watching(config) if process.is_wanted(settings) else nullcontext()
+        with watched:
+            server.run(made, socket)
 
 
 def _elsewhere(settings: Settings, host: str | None, port: int | None) -> Settings:
