@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -40,7 +40,7 @@ class Office:
     """A database, the lines in it, and a browser without a screen on its page."""
 
     engine: sa.Engine
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]] = field(repr=False)
     settings: Settings
     browser: httpx.Client
     open: ExitStack
