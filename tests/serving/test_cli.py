@@ -29,12 +29,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 COMMANDS = [
     "backtest",
     "check",
+    "digest",
     "evaluate",
     "explain-exclusion",
     "features",
     "promote",
     "rollback",
     "score",
+    "serve",
     "show",
     "simulate",
     "train",
@@ -56,7 +58,7 @@ def test_help_answers_in_less_than_half_a_second_and_lists_all_commands() -> Non
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
     listed = [line.split()[0] for line in told.stdout.split("Commands:")[1].splitlines() if line]
-    assert listed == COMMANDS
+    assert listed == sorted([*COMMANDS, "crm"])  # whose own commands stand below it
     assert min(seconds) < MOST_SECONDS
 
 

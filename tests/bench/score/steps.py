@@ -17,6 +17,7 @@ import polars as pl
 from clock import Clock
 from company import AS_OF, Size
 
+from features.measures import LOOK_BACK_MONTHS
 from features.panel import Panel
 from serving import score as scoring
 from serving import state
@@ -26,6 +27,14 @@ from training.model import Propensity
 from training.registry import Registered
 
 __all__ = ["main"]
+
+
+_CONTRACT = {
+    "plan": pl.String,
+    "usage_limit": pl.Float64,
+    "mrr": pl.Float64,
+    "renewal": pl.Datetime("us", "UTC"),
+}
 
 
 def main(name: str, folder: Path, size: Size) -> None:
@@ -85,7 +94,7 @@ def _theirs(folder: Path, _: Size) -> dict[str, Any]:
 def _clocked(rows: pl.DataFrame) -> Clock:
     """Put clocks around the parts of a run; the features are given, not built."""
     clock = Clock(_peak)
-    given = Panel(rows, _nobody(), pl.DataFrame())
+    given = Panel(rows, _nobody(), pl.DataFrame(), _months(rows))
     setattr(scoring, "panel", SimpleNamespace(build=lambda *_, **__: given))  # noqa: B010
     clock.around(Propensity, "estimates", "probability and curve")
     clock.around(Propensity, "estimate", "chance to leave")
@@ -106,6 +115,20 @@ def _registered(folder: Path) -> Registered:
 def _boosters(folder: Path) -> list[lgb.Booster]:
     files = sorted((folder / "model").glob("booster_*.txt"))
     return [lgb.Booster(model_file=file) for file in files]
+
+
+def _months(rows: pl.DataFrame) -> pl.DataFrame:
+    """As many numbers as the charts of an account show: each month as the last."""
+    now = {"active_seats": "active_seats", "seats": "licensed_seats", "api_calls": "api_calls_30d"}
+    return rows.select(
+        "account_id",
+        *(pl.lit(None, kind).alias(name) for name, kind in _CONTRACT.items()),
+        *(
+            pl.col(column).alias(f"{name}_m{back}")
+            for name, column in now.items()
+            for back in range(LOOK_BACK_MONTHS + 1)
+        ),
+    )
 
 
 def _nobody() -> pl.DataFrame:
