@@ -61,8 +61,7 @@ class Door:
 def served(engine: sa.Engine, **webhooks: Any) -> FastAPI:
     app = FastAPI()
     told = {**SETTINGS["webhooks"], **webhooks}
-    settings = Settings.model_validate({"webhooks": told})
-    app.add_middleware(routes.Hooks, settings=settings, engine=engine)
+    app.include_router(routes.router(Settings.model_validate({"webhooks": told}), engine))
     return app
 
 
