@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test test-faults lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events setup clean
+.PHONY: demo test test-faults lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -15,6 +15,7 @@ demo: .venv/ready
 	@echo "  one account    $(BIN)/expansion show -c $(DEMO)/expansion.toml ACCOUNT"
 	@echo "  the whole list $(BIN)/expansion show -c $(DEMO)/expansion.toml --top 400"
 	@echo "  runs, models   $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db --artifacts-destination $(DEMO)/mlartifacts"
+	@echo "  in the browser $(BIN)/expansion serve -c $(DEMO)/expansion.toml"
 	@echo "  your own data  README.md, \"Point it at your own tables\""
 
 test: lint fast server test-notebooks wheel spark
@@ -84,6 +85,10 @@ test-odoo: .venv/ready
 # Salesforce's and Slack's rules over HTTP, on this machine: faults, and senders killed at any call.
 test-salesforce: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -s -m "slow or not slow" tests/salesforce tests/slack
+
+# The page in a real Chromium, with noise thrown at it, and 10,000 accounts; some minutes.
+test-web: .venv/ready
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -m "slow or not slow" tests/web
 
 # Pages that are made from the code; a test tells when they are stale.
 docs: .venv/ready

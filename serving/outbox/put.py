@@ -100,6 +100,7 @@ def put(
         if not follows.in_force:
             return Put(run_id, 0, 0, scored.accounts.height)
         entry.portraits(connection, scored.portraits, as_of)
+        entry.books(connection, scored.accounts, scored.portraits, as_of)
         kept.keep(connection, follows.before, follows.after)
         kept.replace(connection, target, follows.objects(), as_of, run_id)
     return Put(

@@ -11,9 +11,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from serving.state.database import Encoded
-from serving.state.schema import LINE, PORTRAITS, RUNS, SCORES
+from serving.state.schema import BOOKS, LINE, PORTRAITS, RUNS, SCORES
 
-__all__ = ["insert", "left_out", "lines", "newest_run", "portraits", "run"]
+__all__ = ["books", "insert", "left_out", "lines", "newest_run", "portraits", "run"]
 
 _ROWS_AT_ONCE: Final = 5_000
 _NAMED: Final = ("account_id", "name", "csm")
@@ -84,6 +84,19 @@ def lines(connection: sa.Connection, listed: pl.DataFrame, left: pl.DataFrame, a
     told = listed.select("account_id", *names).with_columns(day)
     insert(connection, SCORES, map(_marked, told.iter_rows(named=True)))
     insert(connection, SCORES, left.with_columns(day).iter_rows(named=True))
+
+
+def books(
+    connection: sa.Connection, listed: pl.DataFrame, drawn: pl.DataFrame | None, as_of: date
+) -> None:
+    """Enter what the page filters and orders by, in place of all that was there."""
+    connection.execute(sa.delete(BOOKS))
+    names = [column.name for column in BOOKS.c if column.name in listed.columns]
+    rows = listed.select(*names).with_columns(as_of=pl.lit(as_of))
+    if drawn is not None:
+        segments = drawn.select("account_id", "segment")
+        rows = rows.join(segments, on="account_id", how="left", maintain_order="left")
+    insert(connection, BOOKS, rows.iter_rows(named=True))
 
 
 def portraits(connection: sa.Connection, drawn: pl.DataFrame | None, as_of: date) -> None:

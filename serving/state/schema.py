@@ -12,6 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 __all__ = [
+    "BOOKS",
     "DELIVERED",
     "DELIVERIES",
     "EPISODES",
@@ -186,6 +187,28 @@ PORTRAITS: Final = sa.Table(
     sa.Column("as_of", sa.Date, nullable=False),
     sa.Column("segment", sa.String),
     sa.Column("told", sa.JSON, nullable=False),
+)
+
+# What the page filters, counts and orders the list in force by: a narrow copy of its lines, which
+# are wide, and of the segment. Replaced whole by the next list.
+BOOKS: Final = sa.Table(
+    "books",
+    METADATA,
+    sa.Column("account_id", sa.String, primary_key=True),
+    sa.Column("as_of", sa.Date, nullable=False),
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("book_rank", sa.Integer),
+    sa.Column("name", sa.String),
+    sa.Column("csm", sa.String),
+    sa.Column("segment", sa.String),
+    sa.Column("tier", sa.Integer),
+    sa.Column("limit", sa.String),
+    sa.Column("ask", sa.Boolean),
+    sa.Column("this_week", sa.Boolean),
+    sa.Column("probability", sa.Float),
+    sa.Column("readiness_date", sa.Date),
+    sa.Column("expected_arr", sa.Float),
+    sa.Column("seat_utilization", sa.Float),
 )
 
 # The line of one account on one list: the README describes each field.

@@ -9,7 +9,7 @@ from serving.state.database import alone, writing
 
 __all__ = ["NEWEST", "VERSION_TABLE", "to_newest"]
 
-NEWEST: Final = "0005"
+NEWEST: Final = "0006"
 # MLflow, which may live in the same database, calls its own alembic_version.
 VERSION_TABLE: Final = "expansion_version"
 # Tables that a database of ours may hold without saying its version, and what tells them from

@@ -62,15 +62,15 @@ def make(
     for routes in (list_routes, accounts_routes, company_routes, sign_in_routes):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    if hooks:
-        from serving.events import routes  # noqa: PLC0415 - not needed for the page alone
-
-        app.include_router(routes.router(settings, engine))
     app.add_exception_handler(DeliveryError, _unanswered)
     app.add_exception_handler(sa.exc.SQLAlchemyError, _unanswered)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misread)
     app.add_exception_handler(Mistake, _mistaken)
+    if hooks:
+        from serving.events.routes import Hooks  # noqa: PLC0415 - not needed for the page alone
+
+        app.add_middleware(Hooks, settings=settings, engine=engine)
     app.add_middleware(Guard, rules=settings.web)
     return app
 

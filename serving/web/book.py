@@ -1,6 +1,7 @@
 """The list in force as a viewer may see it: one page of it, its counts, or all for a file.
 
-Every query here is narrowed to the viewer's own book first.
+Every query here is narrowed to the viewer's own book first. Lines are wide, so that they are only
+read once it is known which: to filter, count and order by there is a narrow copy of them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from serving.state.database import reading
-from serving.state.schema import PORTRAITS, RUNS, SCORES
+from serving.state.schema import BOOKS, RUNS, SCORES
 from serving.web.sign_in import Viewer
 from serving.web.wanted import NOBODY, Wanted
 
-__all__ = ["Shown", "columns", "everything", "newest", "seen", "shown", "within"]
+__all__ = ["Shown", "columns", "everything", "newest", "shown", "within"]
 
 WEEK: Final = timedelta(days=6)
 _LINE: Final = (
@@ -59,25 +60,19 @@ class Shown:
 def shown(engine: sa.Engine, viewer: Viewer, wanted: Wanted, as_of: date, *, rows: int) -> Shown:
     """Give one page of the list of an as-of."""
     of = within(viewer, as_of)
-    book = [*of, *_narrowed(wanted, as_of)]
-    # Which lines first, and then what stands in them: a sort that drags sentences along is slow.
-    fitting = sa.select(SCORES.c.account_id).select_from(_needed(wanted)).where(*book)
+    fitting = sa.select(BOOKS.c.account_id).where(*of, *_narrowed(wanted, as_of))
     places = fitting.order_by(*_order(wanted, viewer)).limit(rows)
-    chosen = places.offset((wanted.page - 1) * rows).correlate(None).scalar_subquery()
-    query = (
-        sa.select(*(SCORES.c[name] for name in _LINE), PORTRAITS.c.segment)
-        .select_from(_joined())
-        .where(*of, SCORES.c.account_id.in_(chosen))
-        .order_by(*_order(wanted, viewer))
-    )
+    query = _lines(_LINE).order_by(*_order(wanted, viewer))
     with reading(engine) as connection:
         books = connection.execute(_of_books(of, as_of)).all()
+        segments = connection.execute(_of_segments(of)).all()
         listed = sum(each.listed for each in books)
         found = listed
         if wanted.narrowed:
             found = connection.scalar(fitting.with_only_columns(sa.func.count())) or 0
-        lines = [dict(row) for row in connection.execute(query).mappings()]
-        segments = connection.execute(_of_segments(viewer, as_of)).all()
+        chosen = list(connection.scalars(places.offset((wanted.page - 1) * rows)))
+        told = connection.execute(query.where(*of, BOOKS.c.account_id.in_(chosen))).mappings()
+        lines = [dict(row) for row in told]
     return Shown(
         lines,
         found,
@@ -94,8 +89,7 @@ def everything(
 ) -> Iterator[dict[str, Any]]:
     """Give every line that the filters let through, for a file."""
     query = (
-        sa.select(*(SCORES.c[name] for name in _FILE), PORTRAITS.c.segment)
-        .select_from(_joined())
+        _lines(_FILE)
         .where(*within(viewer, as_of), *_narrowed(wanted, as_of))
         .order_by(*_order(wanted, viewer))
     )
@@ -109,14 +103,10 @@ def columns() -> tuple[str, ...]:
     return (*_FILE, "segment")
 
 
-def seen(viewer: Viewer) -> list[sa.ColumnElement[bool]]:
-    """What narrows any query of lines to the viewer's own book."""
-    return [] if viewer.csm is None else [SCORES.c.csm == viewer.csm]
-
-
 def within(viewer: Viewer, as_of: date) -> list[sa.ColumnElement[bool]]:
-    """What narrows a query to the viewer's accounts on the list of an as-of."""
-    return [SCORES.c.as_of == as_of, SCORES.c.rank.is_not(None), *seen(viewer)]
+    """What narrows a query of ``books`` to the viewer's accounts on the list of an as-of."""
+    whose = [] if viewer.csm is None else [BOOKS.c.csm == viewer.csm]
+    return [BOOKS.c.as_of == as_of, *whose]
 
 
 def newest(engine: sa.Engine) -> date | None:
@@ -126,20 +116,20 @@ def newest(engine: sa.Engine) -> date | None:
     return found
 
 
-def _joined() -> sa.Join:
-    return SCORES.outerjoin(PORTRAITS, SCORES.c.account_id == PORTRAITS.c.account_id)
-
-
-def _needed(wanted: Wanted) -> sa.FromClause:
-    return _joined() if wanted.segment else SCORES
+def _lines(names: Sequence[str]) -> sa.Select[Any]:
+    """The lines of the list in force, with the segment."""
+    line = (SCORES.c.account_id == BOOKS.c.account_id) & (SCORES.c.as_of == BOOKS.c.as_of)
+    return sa.select(*(SCORES.c[name] for name in names), BOOKS.c.segment).select_from(
+        BOOKS.join(SCORES, line)
+    )
 
 
 def _ready(as_of: date) -> sa.ColumnElement[bool]:
-    return SCORES.c.ask.is_not(False) & (SCORES.c.readiness_date <= as_of + WEEK)
+    return BOOKS.c.ask.is_not(False) & (BOOKS.c.readiness_date <= as_of + WEEK)
 
 
 def _narrowed(wanted: Wanted, as_of: date) -> Iterator[sa.ColumnElement[bool]]:
-    line = SCORES.c
+    line = BOOKS.c
     if wanted.csm:
         yield line.csm.is_(None) if wanted.csm == NOBODY else line.csm == wanted.csm
     if wanted.tier:
@@ -147,7 +137,7 @@ def _narrowed(wanted: Wanted, as_of: date) -> Iterator[sa.ColumnElement[bool]]:
     if wanted.limit:
         yield line.limit == wanted.limit
     if wanted.segment:
-        yield PORTRAITS.c.segment == wanted.segment
+        yield line.segment == wanted.segment
     if wanted.when:
         yield _ready(as_of) if wanted.when == "ready" else line.this_week.is_(True)
     if wanted.q:
@@ -159,7 +149,7 @@ def _narrowed(wanted: Wanted, as_of: date) -> Iterator[sa.ColumnElement[bool]]:
 
 
 def _order(wanted: Wanted, viewer: Viewer) -> list[Any]:
-    line = SCORES.c
+    line = BOOKS.c
     one_book = viewer.csm is not None or bool(wanted.csm)
     first: dict[str, Any] = {
         "rank": line.book_rank.nulls_last() if one_book else line.rank,
@@ -175,19 +165,17 @@ def _order(wanted: Wanted, viewer: Viewer) -> list[Any]:
 def _of_books(of: Sequence[sa.ColumnElement[bool]], as_of: date) -> sa.Select[Any]:
     return (
         sa.select(
-            SCORES.c.csm,
+            BOOKS.c.csm,
             sa.func.count().label("listed"),
-            sa.func.count(sa.case((SCORES.c.this_week, 1))).label("week"),
+            sa.func.count(sa.case((BOOKS.c.this_week, 1))).label("week"),
             sa.func.count(sa.case((_ready(as_of), 1))).label("ready"),
         )
         .where(*of)
-        .group_by(SCORES.c.csm)
-        .order_by(SCORES.c.csm.nulls_last())
+        .group_by(BOOKS.c.csm)
+        .order_by(BOOKS.c.csm.nulls_last())
     )
 
 
-def _of_segments(viewer: Viewer, as_of: date) -> sa.Select[Any]:
-    query = sa.select(PORTRAITS.c.segment, sa.func.count()).where(PORTRAITS.c.as_of == as_of)
-    if viewer.csm is not None:
-        query = query.select_from(_joined()).where(*within(viewer, as_of))
-    return query.group_by(PORTRAITS.c.segment).order_by(PORTRAITS.c.segment)
+def _of_segments(of: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
+    query = sa.select(BOOKS.c.segment, sa.func.count()).where(*of)
+    return query.group_by(BOOKS.c.segment).order_by(BOOKS.c.segment)

@@ -21,7 +21,6 @@ import sqlalchemy as sa
 from serving.outbox.upsert import insert_or_skip
 from serving.state.database import reading, writing
 from serving.state.schema import FEEDBACK, SCORES, WORKED
-from serving.web.book import seen
 from serving.web.sign_in import Viewer
 
 __all__ = [
@@ -120,10 +119,11 @@ def everything(engine: sa.Engine, viewer: Viewer, as_of: date) -> list[dict[str,
     said = SCORES.alias("said_of")
     then = (said.c.account_id == FEEDBACK.c.account_id) & (said.c.as_of == FEEDBACK.c.as_of)
     now = (SCORES.c.account_id == FEEDBACK.c.account_id) & (SCORES.c.as_of == as_of)
+    whose = [] if viewer.csm is None else [SCORES.c.csm == viewer.csm]
     query = (
         sa.select(*_ANSWER, *(said.c[name] for name in _OF_LINE))
         .select_from(FEEDBACK.outerjoin(said, then).outerjoin(SCORES, now))
-        .where(*seen(viewer))
+        .where(*whose)
         .order_by(FEEDBACK.c.id)
     )
     with reading(engine) as connection:

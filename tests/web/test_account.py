@@ -34,7 +34,7 @@ def test_an_account_shows_its_line_its_charts_and_its_past(office: Office) -> No
     assert page.count('<svg class="chart"') == 4
     assert "30% within 60 days" in page
     assert "signed ahead" in page  # the step of August
-    assert page.count("<tr class=") == 5  # base, two stories that are three signals, and the sum
+    assert page.count("<tr class=") == 11  # start, eight stories, all else, and the sum
 
 
 def test_one_that_is_not_on_the_list_shows_the_reason(office: Office) -> None:

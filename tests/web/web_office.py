@@ -32,6 +32,11 @@ CSMS = ("Ada", "Ben", None)
 LEAD_TOKEN = "a-token-of-a-lead-0123456789"  # noqa: S105
 TOKENS = {"Ada": "a-token-of-ada-0123456789", "Ben": "a-token-of-ben-0123456789"}
 SIGNED_IN = {"token": LEAD_TOKEN, "tokens": TOKENS}
+# As many as a model has, so that a line is as wide as in earnest.
+_CONTRIBUTIONS = json.dumps(
+    {"headroom": 2.0, "tenure": 0.75, "mrr": -0.25}
+    | {f"a_signal_of_no_story_{place}": 0.0 for place in range(60)}
+)
 _BANDS = ((0.4, "40% and more"), (0.2, "20% to 40%"), (0.05, "5% to 20%"), (0.0, "under 5%"))
 
 
@@ -99,7 +104,7 @@ def lines(
                 "seat_utilization": place / (place + 1),
                 "margin": 0.5,
                 "base": -2.0,
-                "contributions": json.dumps({"headroom": 2.0, "tenure": 0.75, "mrr": -0.25}),
+                "contributions": _CONTRIBUTIONS,
                 "model": "1",
                 "this_week": place % 5 == 0,
                 "ask": place % 7 != 0,
@@ -185,6 +190,7 @@ def enter(engine: sa.Engine, rows: Sequence[Mapping[str, Any]], as_of: date = MO
         entry.run(connection, as_of, **told)
         entry.lines(connection, listed, left, as_of)
         entry.portraits(connection, portraits(rows), as_of)
+        entry.books(connection, listed, portraits(rows), as_of)
 
 
 @cache

@@ -1,0 +1,63 @@
+"""Pictures of the page for the README, from a real browser.
+
+    python tests/web/pictures.py URL ACCOUNT FOLDER
+
+Writes the list and an account as PNG into the folder: by day and night, on a phone, on paper.
+"""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+_CHROMIUM = "/usr/bin/chromium"
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+_DESK = {"width": 1240, "height": 900}
+_PHONE = {"width": 390, "height": 844}
+_PAPER = {"width": 780, "height": 1100}
+
+
+def main(url: str, account: str, folder: str) -> None:
+    one = f"/account?id={account}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+        for name, path, how in (
+            ("list", "/", {"viewport": _DESK}),
+            ("list-dark", "/?when=ready", {"viewport": _DESK, "color_scheme": "dark"}),
+            ("account", one, {"viewport": _DESK, "whole": True}),
+            ("account-dark", one, {"viewport": _DESK, "color_scheme": "dark", "whole": True}),
+            ("phone-list", "/?when=ready", {"viewport": _PHONE, "device_scale_factor": 2}),
+            ("phone-account", one, {"viewport": _PHONE, "device_scale_factor": 2}),
+            ("print", one, {"viewport": _PAPER, "media": "print"}),
+            ("model", "/model", {"viewport": _DESK}),
+        ):
+            shot(browser, url.rstrip("/") + path, Path(folder, f"page-{name}.png"), **how)
+        browser.close()
+
+
+def shot(
+    browser: Browser,
+    url: str,
+    file: Path,
+    *,
+    whole: bool = False,
+    media: Any = "screen",
+    **window: Any,
+) -> None:
+    """Keep what a window shows of an address."""
+    context = browser.new_context(**window)
+    page = context.new_page()
+    page.emulate_media(media=media, color_scheme=window.get("color_scheme", "light"))
+    page.goto(url)
+    page.wait_for_load_state("networkidle")
+    taken = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
+    # Flat colours: 256 of them are enough, and a third of the size.
+    taken.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
+    context.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
