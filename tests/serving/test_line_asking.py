@@ -39,7 +39,10 @@ LEAVING = {"churn_probability": 0.25}
 
 
 def decided(
-    *lines: dict[str, Any], worked: dict[str, date] | None = None, **facts: float | None
+    *lines: dict[str, Any],
+    worked: dict[str, date] | None = None,
+    not_now: dict[str, date] | None = None,
+    **facts: float | None,
 ) -> list[dict[str, Any]]:
     frame = pl.DataFrame([LINE | line for line in lines], schema=SCHEMA)
     read = pl.Schema(dict.fromkeys(FACTS, pl.Float64))
@@ -47,7 +50,14 @@ def decided(
         account_id=frame["account_id"]
     )
     return asking.decided(
-        frame, snapshots, worked or {}, AS_OF, Playbook(), words=default(), horizon_days=60
+        frame,
+        snapshots,
+        worked or {},
+        AS_OF,
+        Playbook(),
+        words=default(),
+        horizon_days=60,
+        not_now=not_now,
     ).rows(named=True)
 
 
@@ -161,3 +171,22 @@ def test_the_day_until_which_an_account_rests_is_still_to_come(worked: int) -> N
 
     day = AS_OF + timedelta(days=60 - worked)
     assert found["holds_back"][0].endswith(f"left alone until {day.day} {day:%B}")
+
+
+@pytest.mark.parametrize(
+    ("days", "worked", "why"),
+    [
+        (1, {}, "Not now, they said: left alone until 2 June"),
+        (400, {}, "Not now, they said: left alone until 6 July 2027"),
+        # What they said themselves goes before the rest that is ours.
+        (9, days_ago(3), "Not now, they said: left alone until 10 June"),
+        (0, days_ago(3), "Worked 3 days ago: left alone until 28 July"),
+    ],
+)
+def test_no_ask_is_made_until_the_day_that_was_said(
+    days: int, worked: dict[str, date], why: str
+) -> None:
+    (found,) = decided({}, worked=worked, not_now={"acme": AS_OF + timedelta(days=days)})
+
+    assert (found["ask"], found["motion"], found["holds_back"][0]) == (False, "rest", why)
+    assert decided({}, not_now={"acme": AS_OF})[0]["ask"]
