@@ -1,91 +1,123 @@
-"""The webhooks as routes of a FastAPI app: ``app.include_router(router(settings, engine))``."""
+"""The webhooks in front of an ASGI app: what is not theirs goes on to it.
+
+Not routes of the app itself: a thousand events a second are to be taken, and nothing of them is for
+a framework to match, inject or validate.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import json
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from data.settings import Settings
 from serving.events.intake import Answer, Intake
 from serving.events.store import Store
 
-__all__ = ["router"]
+__all__ = ["Hooks"]
 
-_AGAIN: Final = {"Retry-After": "2"}
+_SOURCES: Final = {"/webhooks/segment": "segment", "/webhooks/generic": "generic"}
+_SLOWEST_SECONDS: Final = 20.0
+_GONE: Final = Answer(400, {"error": "the sender left"})
 
 
-def router(settings: Settings, engine: sa.Engine) -> APIRouter:
-    """Give the webhooks as routes; their store opens and closes with the app.
+class Hooks:
+    """Takes ``POST /webhooks/segment`` and ``/webhooks/generic``; all else is the app's.
+
+    Its store opens and closes with the app.
 
     Parameters
     ----------
+    app : starlette.types.ASGIApp
+        What it stands in front of.
     settings : data.settings.Settings
         Secrets, shapes and limits.
     engine : sqlalchemy.Engine
         The one database, its schema up to date.
     """
 
-    @asynccontextmanager
-    async def opened(app: FastAPI) -> AsyncIterator[None]:
-        store = Store(engine)
-        app.state.intake = Intake(settings.webhooks, store)
-        try:
-            yield
-        finally:
-            store.close()
+    def __init__(self, app: ASGIApp, settings: Settings, engine: sa.Engine) -> None:
+        self.app = app
+        self._settings, self._engine = settings.webhooks, engine
+        self._intake: Intake | None = None
 
-    made = APIRouter(lifespan=opened, tags=["webhooks"])
-    made.add_api_route("/webhooks/segment", segment, methods=["POST"], response_class=JSONResponse)
-    made.add_api_route("/webhooks/generic", generic, methods=["POST"], response_class=JSONResponse)
-    return made
-
-
-async def segment(request: Request) -> Response:
-    """Take one message of Segment's, or a batch of them, signed over the whole body."""
-    return await _taken("segment", request)
-
-
-async def generic(request: Request) -> Response:
-    """Take one event, or a list of them; ``webhooks.shape`` says what they look like."""
-    return await _taken("generic", request)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or hand it on."""
+        if scope["type"] == "lifespan":
+            store = Store(self._engine)
+            self._intake = Intake(self._settings, store)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                store.close()
+        elif scope["type"] == "http" and scope["path"] in _SOURCES and self._intake:
+            await _said(await _taken(self._intake, scope, receive), send)
+        else:
+            await self.app(scope, receive, send)
 
 
-async def _taken(source: str, request: Request) -> Response:
-    intake: Intake = request.app.state.intake
-    if request.headers.get("content-encoding", "identity") != "identity":
-        return _said(Answer(415, {"error": "expected a body that is not compressed"}))
+async def _taken(intake: Intake, scope: Scope, receive: Receive) -> Answer:
+    headers, most = Headers(scope=scope), intake.most_bytes
+    refusal = _refusal(scope["method"], headers, most)
+    if refusal is not None:
+        return refusal
     try:
-        body = await _body(request, intake.most_bytes)
-    except ClientDisconnect:
-        return Response(status_code=400)
+        body = await asyncio.wait_for(_body(receive, most), _SLOWEST_SECONDS)
+    except TimeoutError:
+        return Answer(408, {"error": "it took too long to arrive"})
+    except ConnectionError:
+        return _GONE
     if body is None:
-        return _said(Answer(413, {"error": f"at most {intake.most_bytes:,} bytes are taken"}))
-    return _said(await intake.take(source, request.headers, body, datetime.now(UTC)))
+        return _too_long(most)
+    return await intake.take(_SOURCES[scope["path"]], headers, body, datetime.now(UTC))
 
 
-async def _body(request: Request, most: int) -> bytes | None:
+def _refusal(method: str, headers: Headers, most: int) -> Answer | None:
+    """Refuse by its head what need not be read."""
+    if method != "POST":
+        return Answer(405, {"error": "expected POST"})
+    if headers.get("content-encoding", "identity") != "identity":
+        return Answer(415, {"error": "expected a body that is not compressed"})
+    told = headers.get("content-length", "0")
+    return _too_long(most) if told.isdecimal() and int(told[:20]) > most else None
+
+
+def _too_long(most: int) -> Answer:
+    return Answer(413, {"error": f"at most {most:,} bytes are taken"})
+
+
+async def _body(receive: Receive, most: int) -> bytes | None:
     """The raw bytes, or None as soon as there are too many."""
-    told = request.headers.get("content-length", "0")
-    if told.isdigit() and int(told[:20]) > most:
-        return None
     parts, size = [], 0
-    async for part in request.stream():
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError
+        part = message.get("body", b"")
         size += len(part)
         if size > most:
             return None
         parts.append(part)
-    return b"".join(parts)
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
-def _said(answer: Answer) -> JSONResponse:
-    told: dict[str, Any] = dict(answer.told)
-    return JSONResponse(
-        told, status_code=answer.status, headers=_AGAIN if answer.status == 503 else None
-    )
+async def _said(answer: Answer, send: Send) -> None:
+    body = json.dumps(answer.told).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if answer.status == 503:
+        headers.append((b"retry-after", b"2"))
+    if answer.status in {408, 413}:  # the rest of the body is not waited for
+        headers.append((b"connection", b"close"))
+    if answer.status == 405:
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -19,9 +19,9 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import state
+from serving.events import bulk
 from serving.events.shapes import Message
-from serving.events.tables import ARRIVALS, QUARANTINE
-from serving.outbox.upsert import insert_missing
+from serving.events.tables import QUARANTINE
 
 __all__ = ["Full", "Refused", "Store"]
 
@@ -147,13 +147,16 @@ class Store:
         return together, False
 
     def _commit(self, together: Sequence[_Work]) -> None:
-        arrivals = [row for work in together for row in _arrivals(work)]
+        arrivals = [
+            (work.source, work.received_at, message)
+            for work in together
+            for message in work.messages
+        ]
         refusals = [row for work in together for row in _refusals(work)]
-        stored = 0
         with state.writing(self._engine) as connection:
             # Numbers are given in the order of commits, so that whoever counts misses none.
             state.alone(connection, "expansion arrivals")
-            stored = insert_missing(connection, ARRIVALS, arrivals)
+            stored = bulk.insert(connection, arrivals)
             if refusals:
                 connection.execute(sa.insert(QUARANTINE), refusals)
                 newest = sa.select(sa.func.max(QUARANTINE.c.id)).scalar_subquery()
@@ -163,21 +166,6 @@ class Store:
         self.counts["stored"] += stored
         self.counts["quarantined"] += len(refusals)
         self.counts["commits"] += 1
-
-
-def _arrivals(work: _Work) -> Iterable[Mapping[str, Any]]:
-    for message in work.messages:
-        yield {
-            "source": work.source,
-            "received_at": work.received_at,
-            "message_id": message.message_id,
-            "workspace": message.workspace,
-            "user_id": message.user_id,
-            "event": message.event,
-            "feature": message.feature,
-            "quantity": message.quantity,
-            "happened_at": message.happened_at,
-        }
 
 
 def _refusals(work: _Work) -> Iterable[Mapping[str, Any]]:

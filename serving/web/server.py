@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from data.errors import SettingsError
 
@@ -21,7 +21,7 @@ _CONNECTIONS: Final = 1000
 _LAST_SECONDS: Final = 10
 
 
-class Impatient(H11Protocol):
+class Impatient(HttpToolsProtocol):
     """Closes a connection that has not asked for anything in time: uvicorn itself would wait."""
 
     _patience: asyncio.TimerHandle | None = None

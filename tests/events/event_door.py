@@ -61,7 +61,8 @@ class Door:
 def served(engine: sa.Engine, **webhooks: Any) -> FastAPI:
     app = FastAPI()
     told = {**SETTINGS["webhooks"], **webhooks}
-    app.include_router(routes.router(Settings.model_validate({"webhooks": told}), engine))
+    settings = Settings.model_validate({"webhooks": told})
+    app.add_middleware(routes.Hooks, settings=settings, engine=engine)
     return app
 
 

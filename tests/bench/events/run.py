@@ -78,18 +78,18 @@ def load(config: Path, told: argparse.Namespace) -> dict[str, Any]:
         served.until("a first look", lambda: count(engine, PROGRESS), 300)
         time.sleep(2)
         memory = [at.memory_mb()]
+        answered = config.with_name("answered.json")
         loader = subprocess.Popen(
             [sys.executable, HERE / "load.py"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=answered.open("w"),
             text=True,
         )
         assert loader.stdin
         loader.stdin.write(json.dumps({**plan, "port": at.port}))
         loader.stdin.close()
         seen = watch(engine, loader, {account for account, _ in fills}, at, memory)
-        assert loader.stdout
-        answer = json.loads(loader.stdout.read())
+        answer = json.loads(answered.read_text())
         served.until("all told", lambda: behind(engine) == 0, 120)
         time.sleep(3)
         seen |= opportunities(engine, set(answer["fills"]) - set(seen))
