@@ -72,10 +72,14 @@ class Bench:
         made = self.panels(*names, weeks=(0, 1) if explained else (0,))
         missing = [name for name in names if not self._walked(name, explained=explained)]
         more = ("explained",) if explained else ()
-        self.steps("walk", [(name, *more) for name in missing])
-        for name in missing:
-            self._stamp(name).write_text(str(_now()), encoding="utf-8")
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda name: self._walk(name, *more), missing))
         return made[0]
+
+    def _walk(self, name: str, *more: str) -> None:
+        """Walk, and note it at once: a bench of hours may be stopped and gone on with."""
+        self.step("walk", name, *more)
+        self._stamp(name).write_text(str(_now()), encoding="utf-8")
 
     def _walked(self, name: str, *, explained: bool) -> bool:
         stamp = self._stamp(name)
