@@ -18,6 +18,7 @@ from serving import state
 from serving.events import service
 
 _SECONDS = 2.0
+_NICE = 5  # whoever takes events goes first
 
 
 def _orphaned(stop: threading.Event) -> None:
@@ -34,6 +35,7 @@ def main(config: Path) -> None:
     """Watch what arrives, until a signal or the end of the server."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("expansion").setLevel(logging.INFO)
+    os.nice(_NICE)
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())

@@ -8,7 +8,6 @@ episode are touched; what they were, the outbox knows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
 
@@ -19,25 +18,19 @@ from data.settings import Settings
 from features import moment
 from features.panel import Panel
 from serving import score, state
-from serving.events import arrivals
+from serving.events import arrivals, putting
 from serving.events.ground import Ground
 from serving.events.tables import SIGNALS
 from serving.events.words import sentence
 from serving.lines import changes, phrases
-from serving.outbox import kept as outbox
-from serving.outbox import levels, wanted
-from serving.outbox.episodes import Episode, pressed
-from serving.outbox.follow_ups import of_episodes
+from serving.outbox import levels
 from serving.outbox.levels import Levels
-from serving.outbox.wanted import Wanted
 from serving.state import lists
-from serving.state.schema import RUNS
 from serving.triggers import LEVELS
 
 __all__ = ["tell"]
 
-_RANKS: Final = ("rank", "book_rank", "this_week")
-_FIRST: Final = 0  # place in the outbox: before every list
+_KEY: Final = ("account_id", "limit", "number")
 
 
 def tell(
@@ -94,15 +87,20 @@ def tell(
         settings=settings,
         beside=ground.beside,
     )
-    lines = _lines(engine, settings, ground, built, signals=signals, day=now.date())
-    told = not lines.is_empty()
-    with state.writing(engine) as connection:
-        state.alone(connection, "expansion list")
-        objects = (
-            _put(connection, settings, ground, lines, target=target, day=now.date()) if told else 0
-        )
-        _settle(connection, lines, built.excluded, signals, now)
-    return objects
+    day = now.date()
+    lines = _lines(engine, settings, ground, built, signals=signals, day=day)
+    contracts = _levels(ground, settings, day, accounts)
+    notes = _notes(lines, built.excluded, signals, now)
+    while True:
+        with state.reading(engine) as connection:
+            plan = putting.planned(connection, lines, contracts, target=target, day=day)
+        # Short, for whoever takes events waits for it.
+        with state.writing(engine) as connection:
+            state.alone(connection, "expansion list")
+            if putting.put(connection, plan, target=target, day=day):
+                for here, values in notes:
+                    connection.execute(sa.update(SIGNALS).where(here).values(values))
+                return len(plan.objects)
 
 
 def _lines(
@@ -150,56 +148,29 @@ def _tags(signals: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {each["account_id"]: f"{each['limit']}: {each['level']}" for each in signals}
 
 
-def _put(
-    connection: sa.Connection,
-    settings: Settings,
-    ground: Ground,
+def _notes(
     lines: pl.DataFrame,
-    *,
-    target: str,
-    day: date,
-) -> int:
-    """Put down the accounts, their episodes, and the opportunities and tasks of these."""
-    accounts = lines["account_id"].to_list()
-    earlier = outbox.of_accounts(connection, target, accounts)
-    placed = _placed(lines, {key: fields for (_, key), fields in earlier.items()})
-    objects = [
-        replace(each, place=_FIRST) for each in wanted.of_accounts(placed, placed.clear(), day)
-    ]
-    told = {each.key: each.fields for each in objects}
-    before = outbox.episodes(connection, accounts)
-    after = _episodes(before, lines, _levels(ground, settings, day, accounts), day)
-    open_now = [each for each in after if each.ending is None]
-    follow: list[Wanted] = [
-        replace(each, place=_FIRST) for each in of_episodes(open_now, told, earlier, day)
-    ]
-    run = connection.scalar(sa.select(sa.func.max(RUNS.c.id))) or 0
-    outbox.keep(connection, before, after)
-    outbox.renew(connection, target, [*objects, *follow], day, run)
-    return len(objects) + len(follow)
-
-
-def _placed(lines: pl.DataFrame, earlier: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
-    """Give each line its place on the last list; null where it was not on it."""
-    places = [
-        {name: earlier.get(account, {}).get(name) for name in _RANKS}
-        for account in lines["account_id"]
-    ]
-    schema = {"rank": pl.Int64, "book_rank": pl.Int64, "this_week": pl.Boolean}
-    return pl.concat([lines, pl.DataFrame(places, schema=schema)], how="horizontal")
-
-
-def _episodes(
-    before: Sequence[Episode], lines: pl.DataFrame, contracts: Mapping[str, Levels], day: date
-) -> list[Episode]:
-    after = list(before)
-    rows = lines.filter(pl.col("tier").is_not_null(), pl.col("limit") != "none")
-    for account, limit, ask in rows.select("account_id", "limit", "ask").iter_rows():
-        place = (account, limit)
-        mine = [each for each in after if (each.account_id, each.limit) == place]
-        after = [each for each in after if (each.account_id, each.limit) != place]
-        after += pressed(mine, place, contracts.get(account, Levels()), day, ask=bool(ask))
-    return after
+    excluded: pl.DataFrame,
+    signals: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> list[tuple[sa.ColumnElement[bool], dict[str, Any]]]:
+    """What is noted with each signal: what was said, or why nothing was."""
+    said = {row["account_id"]: row for row in _readable(lines).iter_rows(named=True)}
+    why = dict(excluded.select("account_id", "reason").iter_rows())
+    notes = []
+    for signal in signals:
+        account = signal["account_id"]
+        here = sa.and_(*(SIGNALS.c[name] == signal[name] for name in _KEY))
+        values = {
+            "told_level": signal["level"],
+            "told_at": now,
+            "line": said.get(account),
+            "words": sentence(signal) if account in said else why.get(account, "unknown account"),
+        }
+        if account not in said:
+            values["posted_level"] = signal["level"]
+        notes.append((here, values))
+    return notes
 
 
 def _levels(
@@ -213,35 +184,6 @@ def _levels(
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
-
-
-def _settle(
-    connection: sa.Connection,
-    lines: pl.DataFrame,
-    excluded: pl.DataFrame,
-    signals: Sequence[Mapping[str, Any]],
-    now: datetime,
-) -> None:
-    """Note with each signal what was said, or why nothing was."""
-    said = {row["account_id"]: row for row in _readable(lines).iter_rows(named=True)}
-    why = dict(excluded.select("account_id", "reason").iter_rows())
-    for signal in signals:
-        account = signal["account_id"]
-        table = SIGNALS.c
-        here = (
-            (table.account_id == account)
-            & (table.limit == signal["limit"])
-            & (table.number == signal["number"])
-        )
-        values = {
-            "told_level": signal["level"],
-            "told_at": now,
-            "line": said.get(account),
-            "words": sentence(signal) if account in said else why.get(account, "unknown account"),
-        }
-        if account not in said:
-            values["posted_level"] = signal["level"]
-        connection.execute(sa.update(SIGNALS).where(here).values(values))
 
 
 def _readable(lines: pl.DataFrame) -> pl.DataFrame:

@@ -86,7 +86,8 @@ def run(config: Path, *, events: int, kills: int, secret: str) -> dict[str, Any]
     time.sleep(3)
     servers.at.process.terminate()
     servers.at.process.wait(60)
-    wanted, found = judged(known, tables, unique, now), signals(engine)
+    wanted, found = judged(known, tables, unique, now), signals(engine, quiet=False)
+    before = set(signals(engine, quiet=True))
     engine.dispose()
     return {
         "events": unique.height,
@@ -97,7 +98,9 @@ def run(config: Path, *, events: int, kills: int, secret: str) -> dict[str, Any]
         "seconds_to_send": round(seconds),
         "seconds_to_count": round(counted),
         "limits_reached": len(wanted),
-        "missed": sorted(wanted - set(found))[:10],
+        "raised": len(found),
+        "from_before": len(before),
+        "missed": sorted(wanted - set(found) - before)[:10],
         "raised_for_nothing": sorted(set(found) - wanted)[:10],
         "doubled": [key for key, number in Counter(found).items() if number > 1],
         "made_twice": made_twice(known),
@@ -158,10 +161,15 @@ def judged(
     }
 
 
-def signals(engine: sa.Engine) -> list[tuple[str, str]]:
+def signals(engine: sa.Engine, *, quiet: bool) -> list[tuple[str, str]]:
+    """Open urgent signals: those that were raised, or those from before events were watched."""
+    words = sa.func.coalesce(SIGNALS.c.words, "")
+    was_before = words.like("under pressure before%")
     with state.reading(engine) as connection:
         query = sa.select(SIGNALS.c.account_id, SIGNALS.c.limit).where(
-            SIGNALS.c.level == "urgent", SIGNALS.c.closed_at.is_(None)
+            SIGNALS.c.level == "urgent",
+            SIGNALS.c.closed_at.is_(None),
+            was_before if quiet else ~was_before,
         )
         return [(row[0], row[1]) for row in connection.execute(query)]
 
