@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from data.settings import Settings
 
 __all__ = ["is_wanted", "watching"]
 
+_THREADS: Final = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS")
 _AGAIN_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 30.0
 
@@ -40,7 +42,7 @@ def watching(config: Path) -> Iterator[None]:
 def _keep(config: Path, over: threading.Event) -> None:
     command = [sys.executable, "-m", "serving.events", "-c", str(config)]
     while not over.is_set():
-        with subprocess.Popen(command) as process:  # noqa: S603 - our own
+        with subprocess.Popen(command, env=_one_core()) as process:  # noqa: S603 - our own
             while process.poll() is None and not over.wait(0.2):
                 pass
             if over.is_set():
@@ -50,3 +52,8 @@ def _keep(config: Path, over: threading.Event) -> None:
                 except subprocess.TimeoutExpired:
                     process.kill()
         over.wait(_AGAIN_SECONDS)
+
+
+def _one_core() -> dict[str, str]:
+    """The watcher leaves a core to the server: it has time, whoever sends events has not."""
+    return os.environ | dict.fromkeys(_THREADS, "1")

@@ -16,12 +16,15 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from data.errors import DeliveryError
 
 __all__ = ["Encoded", "alone", "open", "place", "reading", "told", "writing"]
 
 _PATIENCE_SECONDS: Final = 30
+_PATIENT: Final = f"PRAGMA busy_timeout = {_PATIENCE_SECONDS * 1000}"
+_EAGER_SECONDS: Final = 0.001
 _AGAIN: Final = "Mend it and run again."
 
 
@@ -150,10 +153,38 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
 
 def _patient(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
     connection.isolation_level = None  # the driver would begin too late, and never for DDL
-    connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_SECONDS * 1000}")
+    connection.execute(_PATIENT)
     connection.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut
 
 
 def _begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get("writes", False):
+        _take_turn(connection.connection.driver_connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _take_turn(driver: Any) -> None:  # noqa: ANN401 - the driver's own
+    """Begin to write as soon as the other writer is done.
+
+    SQLite's own waiting sleeps longer and longer, up to a tenth of a second: too long for whoever
+    answers a request, behind writers that hold it for a few milliseconds.
+    """
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        _EAGER.copy()(driver.execute, "BEGIN IMMEDIATE")
+    finally:
+        driver.execute(_PATIENT)
+
+
+def _is_taken(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0)
+    return isinstance(error, sqlite3.OperationalError) and code & 0xFF == sqlite3.SQLITE_BUSY
+
+
+_EAGER: Final = Retrying(
+    retry=retry_if_exception(_is_taken),
+    wait=wait_fixed(_EAGER_SECONDS),
+    stop=stop_after_delay(_PATIENCE_SECONDS),
+    reraise=True,
+)

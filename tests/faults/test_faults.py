@@ -121,7 +121,7 @@ def test_two_at_once_do_no_harm_whatever_the_clock_of_one(tmp_path: Path) -> Non
 def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(tmp_path: Path) -> None:
     template = scenarios.new(tmp_path, ACCOUNTS)
 
-    found = scenarios.disk_full(template, tmp_path, 20_000)
+    found = scenarios.disk_full(template, tmp_path, 10_000)
 
     assert found, found.examples[:5]
 

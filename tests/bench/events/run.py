@@ -29,6 +29,7 @@ from serving.events.tables import ARRIVALS, PROGRESS, SIGNALS
 from serving.state.schema import SCORES
 
 HERE = Path(__file__).parent
+_FILLED = 30
 SECRET = "bench"  # noqa: S105
 
 
@@ -63,7 +64,6 @@ def load(config: Path, told: argparse.Namespace) -> dict[str, Any]:
     engine = state.open(known.crm_url)
     accounts = listed(engine)
     clean(engine)
-    fills = accounts[:: max(len(accounts) // 30, 1)][:30]
     plan = {
         "name": f"l{time.time():.0f}",
         "rate": told.rate,
@@ -72,11 +72,11 @@ def load(config: Path, told: argparse.Namespace) -> dict[str, Any]:
         "seed": 7,
         "secret": SECRET,
         "accounts": [account for account, _ in accounts],
-        "fills": fills,
     }
     with served.serving(config) as at:
         served.until("a first look", lambda: count(engine, PROGRESS), 300)
         time.sleep(2)
+        fills = plan["fills"] = roomy(engine, accounts)
         memory = [at.memory_mb()]
         answered = config.with_name("answered.json")
         loader = subprocess.Popen(
@@ -170,6 +170,14 @@ def listed(engine: sa.Engine) -> list[tuple[str, int]]:
         )
         rows = connection.execute(query.order_by(SCORES.c.account_id)).all()
     return [(row[0], int(row[1])) for row in rows if row[1] <= 200]
+
+
+def roomy(engine: sa.Engine, accounts: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Accounts, all over the list, that were under no pressure before."""
+    with state.reading(engine) as connection:
+        pressed = set(connection.scalars(sa.select(SIGNALS.c.account_id)))
+    free = [each for each in accounts if each[0] not in pressed]
+    return free[:: max(len(free) // _FILLED, 1)][:_FILLED]
 
 
 def clean(engine: sa.Engine) -> None:
