@@ -1,7 +1,8 @@
 """The lines of accounts that a model scores: chance, days, revenue, reasons."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,8 @@ from training.registry import Registered
 from training.wording import Wording
 
 __all__ = ["lines"]
+
+_AT_ONCE: Final = 5_000  # accounts
 
 
 def lines(
@@ -67,8 +70,8 @@ def lines(
         margin=pl.Series(estimate.margin),
         standing=pl.Series(estimate.margin),
         base=pl.Series(why.base),
-        signals=pl.Series(why.sentences, dtype=pl.List(pl.String)),
-        pushes_down=pl.Series(why.holds_back, dtype=pl.List(pl.String)),
+        signals=_texts(why.sentences),
+        pushes_down=_texts(why.holds_back),
         contributions=why.as_json(),
         curve=_curve(by_horizon),
         model=pl.lit(model.called),
@@ -78,6 +81,14 @@ def lines(
     return frame.with_columns(
         readiness_date=dated.readiness(expected, as_of, frame["tier"], settings.scoring),
         expected_arr=expected_arr(frame, snapshots["mrr"], model.card["expansion_sizes"]),
+    )
+
+
+def _texts(rows: Sequence[Sequence[str]]) -> pl.Series:
+    """Lists of texts, in pieces: Polars takes five kilobytes a row while it reads them."""
+    starts = range(0, max(len(rows), 1), _AT_ONCE)
+    return pl.concat(
+        pl.Series(rows[start : start + _AT_ONCE], dtype=pl.List(pl.String)) for start in starts
     )
 
 
