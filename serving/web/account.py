@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from serving.state.database import reading
 from serving.state.schema import EPISODES, PORTRAITS, SCORES
-from serving.web import feedback
+from serving.web import feedback, signals
 from serving.web.sign_in import Viewer
 
 __all__ = ["Account", "find"]
@@ -34,8 +34,8 @@ class Account:
         What :func:`serving.lines.portraits.of` told; empty where no list has told it.
     past : sequence of mapping
         Its lines on the last lists, oldest first.
-    episodes, said : sequence of mapping
-        Stretches of pressure, and what humans said; newest first.
+    episodes, signals, said : sequence of mapping
+        Stretches of pressure, what events raised, and what humans said; newest first.
     """
 
     line: Mapping[str, Any]
@@ -43,6 +43,7 @@ class Account:
     drawn: Mapping[str, Any]
     past: Sequence[Mapping[str, Any]]
     episodes: Sequence[Mapping[str, Any]]
+    signals: Sequence[Mapping[str, Any]]
     said: Sequence[Mapping[str, Any]]
 
     def __repr__(self) -> str:
@@ -81,11 +82,13 @@ def find(engine: sa.Engine, viewer: Viewer, account_id: str, as_of: date) -> Acc
             .order_by(EPISODES.c.opened_on.desc(), EPISODES.c.limit)
         ).mappings()
         stretches = [dict(row) for row in episodes]
+        raised = signals.of_account(connection, account_id)
     return Account(
         dict(line),
         drawn.segment if drawn else None,
         drawn.told if drawn else {},
         lists,
         stretches,
+        raised,
         feedback.of_account(engine, account_id),
     )

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from serving.playbook import MOTIONS, NO_ASK
-from serving.web import account, book, charts, company, feedback, forms
+from serving.web import account, book, charts, company, feedback, forms, signals
 from serving.web.account import Account
 from serving.web.points import POINTS
 from serving.web.sign_in import Viewer
@@ -77,6 +77,7 @@ def _page(
         horizon=horizon,
         outreach=MOTIONS.get(line["motion"] or "", ""),
         asks=line["motion"] not in NO_ASK,
+        fresh=[each for each in found.signals if signals.is_fresh(each, line["as_of"])],
         charts=_drawn(found, horizon),
         steps=_steps(line),
         points=POINTS,

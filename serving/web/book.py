@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from serving.state.database import reading
 from serving.state.schema import BOOKS, RUNS, SCORES
+from serving.web import signals
 from serving.web.sign_in import Viewer
 from serving.web.wanted import NOBODY, Wanted
 
@@ -39,8 +40,9 @@ class Shown:
         Lines, see ``serving.state.schema.LINE``, with ``segment``.
     found, listed : int
         Accounts that the filters let through; and in all of the viewer's books.
-    week, ready : int
-        Of those in all: within the week's capacity; with a readiness date in the week.
+    week, ready, fresh : int
+        Of those in all: within the week's capacity; with a readiness date in the week; with a
+        signal that rose in the list's week or since.
     csms, segments : sequence of tuple
         What can be chosen, with how many accounts.
     """
@@ -50,6 +52,7 @@ class Shown:
     listed: int
     week: int
     ready: int
+    fresh: int
     csms: Sequence[tuple[str, int]]
     segments: Sequence[tuple[str, int]]
 
@@ -79,6 +82,7 @@ def shown(engine: sa.Engine, viewer: Viewer, wanted: Wanted, as_of: date, *, row
         listed,
         sum(each.week for each in books),
         sum(each.ready for each in books),
+        sum(each.fresh for each in books),
         [(each.csm or NOBODY, each.listed) for each in books] if viewer.csm is None else [],
         [(name, count) for name, count in segments if name],
     )
@@ -128,6 +132,14 @@ def _ready(as_of: date) -> sa.ColumnElement[bool]:
     return BOOKS.c.ask.is_not(False) & (BOOKS.c.readiness_date <= as_of + WEEK)
 
 
+def _whens(as_of: date) -> dict[str, sa.ColumnElement[bool]]:
+    return {
+        "ready": _ready(as_of),
+        "week": BOOKS.c.this_week.is_(True),
+        "signal": BOOKS.c.account_id.in_(signals.who(as_of)),
+    }
+
+
 def _narrowed(wanted: Wanted, as_of: date) -> Iterator[sa.ColumnElement[bool]]:
     line = BOOKS.c
     if wanted.csm:
@@ -139,7 +151,7 @@ def _narrowed(wanted: Wanted, as_of: date) -> Iterator[sa.ColumnElement[bool]]:
     if wanted.segment:
         yield line.segment == wanted.segment
     if wanted.when:
-        yield _ready(as_of) if wanted.when == "ready" else line.this_week.is_(True)
+        yield _whens(as_of)[wanted.when]
     if wanted.q:
         part = wanted.q.lower()
         yield sa.or_(
@@ -167,8 +179,10 @@ def _of_books(of: Sequence[sa.ColumnElement[bool]], as_of: date) -> sa.Select[An
         sa.select(
             BOOKS.c.csm,
             sa.func.count().label("listed"),
-            sa.func.count(sa.case((BOOKS.c.this_week, 1))).label("week"),
-            sa.func.count(sa.case((_ready(as_of), 1))).label("ready"),
+            *(
+                sa.func.count(sa.case((holds, 1))).label({"signal": "fresh"}.get(when, when))
+                for when, holds in _whens(as_of).items()
+            ),
         )
         .where(*of)
         .group_by(BOOKS.c.csm)

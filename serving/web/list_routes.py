@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from starlette.responses import HTMLResponse, StreamingResponse
 
 from data.spreadsheet import guarded
-from serving.web import book, company, feedback
+from serving.web import book, company, feedback, signals
 from serving.web.site import Here, Looking, page
 from serving.web.wanted import Limit, Order, Tier, Wanted, When
 
@@ -48,6 +48,7 @@ def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -
     shown = book.shown(site.engine, viewer, wanted, as_of, rows=site.settings.web.rows)
     record = company.run_of(site.engine, as_of)["record"]
     part = request.headers.get("hx-target") == "list"
+    accounts = [row["account_id"] for row in shown.rows]
     return page(
         "list_part.html.j2" if part else "list.html.j2",
         viewer,
@@ -60,7 +61,8 @@ def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -
         capacity=record.get("capacity"),
         basis=record.get("basis", ""),
         horizon=site.settings.outcome.horizon_days,
-        said=feedback.latest(site.engine, [row["account_id"] for row in shown.rows]),
+        said=feedback.latest(site.engine, accounts),
+        fresh=signals.fresh(site.engine, accounts, as_of),
     )
 
 

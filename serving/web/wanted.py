@@ -11,7 +11,7 @@ __all__ = ["NOBODY", "Limit", "Order", "Tier", "Wanted", "When"]
 NOBODY = "\u2014"  # the book of the accounts that are no CSM's
 Tier = Literal["", "1", "2", "none"]
 Limit = Literal["", "seats", "usage", "plan", "none"]
-When = Literal["", "ready", "week"]
+When = Literal["", "ready", "week", "signal"]
 Order = Literal["rank", "name", "chance", "ready", "arr", "full"]
 
 
@@ -25,8 +25,9 @@ class Wanted:
         Of the account.
     tier, limit : str
         As on the list; "none" is an account without one.
-    when : {"", "ready", "week"}
-        With a readiness date up to the end of the week; or within the week's capacity.
+    when : {"", "ready", "week", "signal"}
+        With a readiness date up to the end of the week; within the week's capacity; with a fresh
+        signal, see :mod:`serving.web.signals`.
     q : str
         Part of the name or the id.
     sort : str

@@ -118,11 +118,12 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     asked = parser.parse_args()
     start, whole = time.monotonic(), Verdict()
-    _say(f"{_HEAD[0]:<52}" + "".join(f"{name:>12}" for name in _HEAD[1:]))
+    names = "".join(f"{name:>12}" for name in _HEAD[1:-1])
+    _say(f"{_HEAD[0]:<60}{names}{_HEAD[-1]:>18}")
     with tempfile.TemporaryDirectory(prefix="faults") as folder:
         for name, trials, verdict, told in _rows(Path(folder), asked.accounts, asked.kills):
             counts = (trials, verdict.lost, verdict.doubled, verdict.overwritten, verdict.wrong)
-            _say(f"{name:<52}" + "".join(f"{n:>12,}" for n in counts) + f"{told:>18}")
+            _say(f"{name:<60}" + "".join(f"{n:>12,}" for n in counts) + f"{told:>18}")
             whole += verdict
     _say(f"{asked.accounts:,} accounts; {time.monotonic() - start:,.0f} seconds")
     _say(*whole.examples[:20], sep="\n")
