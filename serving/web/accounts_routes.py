@@ -78,6 +78,7 @@ def _page(
         outreach=MOTIONS.get(line["motion"] or "", ""),
         asks=line["motion"] not in NO_ASK,
         fresh=[each for each in found.signals if signals.is_fresh(each, line["as_of"])],
+        told_on=book.told_on(line["as_of"], site.today),
         charts=_drawn(found, horizon),
         steps=_steps(line),
         points=POINTS,

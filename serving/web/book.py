@@ -19,7 +19,7 @@ from serving.web import signals
 from serving.web.sign_in import Viewer
 from serving.web.wanted import NOBODY, Wanted
 
-__all__ = ["Shown", "columns", "everything", "newest", "shown", "within"]
+__all__ = ["WEEK", "Shown", "columns", "everything", "newest", "shown", "told_on", "within"]
 
 WEEK: Final = timedelta(days=6)
 _LINE: Final = (
@@ -118,6 +118,11 @@ def newest(engine: sa.Engine) -> date | None:
     with reading(engine) as connection:
         found: date | None = connection.scalar(sa.select(sa.func.max(RUNS.c.as_of)))
     return found
+
+
+def told_on(as_of: date, today: date) -> date:
+    """The day against which dates are told: today in the list's own week, else the list's day."""
+    return today if as_of <= today <= as_of + WEEK else as_of
 
 
 def _lines(names: Sequence[str]) -> sa.Select[Any]:

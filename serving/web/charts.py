@@ -58,6 +58,8 @@ class Chart:
         Labels of the axes.
     marks, dots : sequence of Mark
         What is pointed at.
+    legend : sequence of tuple
+        Which line is which: "line" or "ceiling", and the words with the number of today.
     """
 
     alt: str
@@ -68,6 +70,7 @@ class Chart:
     area: str = ""
     marks: Sequence[Mark] = ()
     dots: Sequence[Mark] = ()
+    legend: Sequence[tuple[str, str]] = ()
 
     def __repr__(self) -> str:
         return f"Chart({self.alt!r})"
@@ -131,7 +134,7 @@ def curve(
 
 def seats(months: Mapping[str, Sequence[Any]] | None) -> Chart | None:
     """Draw active seats by month, and the licensed seats they run into."""
-    if not months:
+    if not months or all(each is None for each in months["active_seats"]):
         return None
     return _against_ceiling(
         months["ends"], months["active_seats"], months["seats"], "active seats", "licensed"
@@ -145,7 +148,9 @@ def usage(
     if not months or not any(months["api_calls"]):
         return None
     limits = [_in_force(contract, end, "usage_limit") for end in months["ends"]]
-    return _against_ceiling(months["ends"], months["api_calls"], limits, "calls a month", "limit")
+    return _against_ceiling(
+        months["ends"], months["api_calls"], limits, "calls in 30 days", "calls allowed"
+    )
 
 
 def chances(past: Sequence[Mapping[str, Any]]) -> Chart | None:
@@ -207,7 +212,9 @@ def _against_ceiling(
     now, limit = values[-1], ceilings[-1]
     told = "unknown" if now is None else f"{now:,.0f}"
     of = "" if limit is None else f" of {limit:,.0f} {ceiling}"
-    labels = [Mark(at[-1] - 14, ceiling, y(limit), anchor="end")] if limit is not None else []
+    legend = [("line", f"{told} {what}")]
+    if limit is not None:
+        legend.append(("ceiling", f"{limit:,.0f} {ceiling}"))
     return Chart(
         alt=f"{what} over the last {len(days)} months: now {told}{of}.",
         line=_paths(at, [None if each is None else y(each) for each in values]),
@@ -215,7 +222,7 @@ def _against_ceiling(
         x=_days(days[0], days[-1], x),
         y=[Tick(y(top * part / 4), _short(top * part / 4)) for part in (0, 2, 4)],
         dots=[] if now is None else [Mark(at[-1], "", y(now))],
-        marks=labels,
+        legend=legend,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from starlette.responses import HTMLResponse, StreamingResponse
 
+from data.errors import DeliveryError
 from data.spreadsheet import guarded
 from serving.web import book, company, feedback, signals
 from serving.web.site import Here, Looking, page
@@ -18,6 +19,8 @@ from serving.web.wanted import Limit, Order, Tier, Wanted, When
 __all__ = ["router"]
 
 router = APIRouter()
+_IN_MEMORY_BYTES: Final = 2_000_000
+_PART: Final = 64 * 1024
 _Text = Annotated[str, Query(max_length=200)]
 
 
@@ -63,6 +66,8 @@ def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -
         horizon=site.settings.outcome.horizon_days,
         said=feedback.latest(site.engine, accounts),
         fresh=signals.fresh(site.engine, accounts, as_of),
+        week=book.WEEK,
+        told_on=book.told_on(as_of, site.today),
     )
 
 
@@ -97,21 +102,23 @@ def _of_day(rows: Iterable[Mapping[str, Any]], as_of: object) -> Iterator[dict[s
 def _file(
     name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
 ) -> StreamingResponse:
+    """Gather a file before any of it is sent: who reads slowly holds no connection of ours."""
+    try:
+        gathered = SpooledTemporaryFile(_IN_MEMORY_BYTES, "w+", encoding="utf-8", newline="")  # noqa: SIM115
+        out = csv.writer(gathered, lineterminator="\r\n")
+        out.writerow(columns)
+        out.writerows([_cell(row[name]) for name in columns] for row in rows)
+        gathered.seek(0)
+    except OSError as error:
+        raise DeliveryError(f"the file has no room ({error.strerror}); free some.") from error
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_lines(columns, rows), 200, headers, "text/csv; charset=utf-8")
+    return StreamingResponse(_parts(gathered), 200, headers, "text/csv; charset=utf-8")
 
 
-def _lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    part = io.StringIO()
-    out = csv.writer(part, lineterminator="\r\n")
-    out.writerow(columns)
-    for number, row in enumerate(rows, start=1):
-        out.writerow([_cell(row[name]) for name in columns])
-        if number % 500 == 0:
-            yield part.getvalue()
-            part.seek(0)
-            part.truncate()
-    yield part.getvalue()
+def _parts(gathered: IO[str]) -> Iterator[str]:
+    with gathered:
+        while part := gathered.read(_PART):
+            yield part
 
 
 def _cell(value: object) -> object:

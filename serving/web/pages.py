@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,7 +13,7 @@ import jinja2
 
 from serving.digest.plain import one_line
 
-__all__ = ["STATIC", "render"]
+__all__ = ["STATIC", "render", "utc"]
 
 STATIC: Final = Path(str(resources.files("serving.web") / "static"))
 
@@ -57,12 +57,22 @@ def _day(value: date | str | None, today: date | None = None) -> str:
         return "–"
     if isinstance(value, str):
         value = date.fromisoformat(value)
+    if isinstance(value, datetime):
+        value = utc(value).date()
     year = "" if today is not None and value.year == today.year else f" {value.year}"
     return f"{value.day} {value:%B}{year}"
 
 
 def _moment(value: datetime | None) -> str:
-    return "–" if value is None else f"{value.day} {value:%b %Y, %H:%M} UTC"
+    if value is None:
+        return "–"
+    value = utc(value)
+    return f"{value.day} {value:%b %Y, %H:%M} UTC"
+
+
+def utc(value: datetime) -> datetime:
+    """Bring what a database gave into UTC: SQLite leaves the zone out, PostgreSQL has its own."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _share(value: float | None, digits: int = 0) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from web_office import MONDAY, NOW, Office, answered, office, seal_of
+from web_office import MONDAY, NOW, Office, answered, office, raised, seal_of
 
 from serving import state
 from serving.state import lists
@@ -137,3 +137,24 @@ def test_before_the_first_list_the_page_says_how_to_make_it(tmp_path) -> None:
         assert "expansion score" in opened.text("/")
         assert opened.browser.get("/list.csv").status_code == 404
         assert opened.browser.get("/account?id=acc_00000").status_code == 404
+
+
+def test_signals_of_events_are_told_beside_past_lists(office: Office) -> None:
+    raised(office.engine, "acc_00003", level="urgent", at=MONDAY)
+    raised(office.engine, "acc_00004", level="priority", at=date(2026, 3, 2), closed=MONDAY)
+
+    fresh, ended = (office.text(f"/account?id=acc_0000{n}") for n in (3, 4))
+
+    for page in (fresh, ended):
+        assert "Signals between lists" in page
+        assert "9/10 seats in use (90%), up from 6 in" in page
+    assert "Since 1 June: 9/10 seats" in fresh
+    assert "<td>under way</td>" in fresh
+    assert "Since" not in ended
+    assert "<td>1 June 2026: relieved</td>" in ended
+
+
+def test_where_nothing_was_before_there_is_no_head_over_nothing(office: Office) -> None:
+    assert ">Before<" in office.text("/account?id=acc_00003")
+    assert ">Before<" not in office.text("/account?id=gone")
+    assert "Signals between lists" not in office.text("/account?id=acc_00003")

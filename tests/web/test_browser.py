@@ -111,7 +111,7 @@ def test_search_as_one_types(look: Any) -> None:
     expect(page.locator("table.list tbody tr")).to_have_count(1)
     assert "q=acc_00042" in page.url
     with page.expect_download() as file:
-        page.get_by_role("link", name="CSV", exact=True).click()
+        page.get_by_role("link", name="Download CSV").click()
     assert file.value.path().read_text().count("acc_00042") == 1
 
 
@@ -131,6 +131,22 @@ def test_the_list_is_read_by_keys_alone(look: Any, shared: Office) -> None:
     expect(page.locator("a.skip")).to_be_focused()
 
 
+def test_back_leads_to_the_list_as_it_was_narrowed(look: Any) -> None:
+    page = look()
+    page.get_by_label("CSM").select_option("Ada")
+    page.wait_for_url("**/?*csm=Ada*")
+    third = page.locator("table.list tbody th a").nth(2)
+    name = third.inner_text()
+    third.click()
+
+    page.keyboard.press("u")
+
+    page.wait_for_url("**/?*csm=Ada*")
+    expect(page.locator("table.list a:focus")).to_have_text(name)
+    page.get_by_role("link", name="Talk from").click()
+    page.wait_for_url("**csm=Ada&sort=ready")
+
+
 def test_an_answer_is_given_and_shown(look: Any) -> None:
     page = look("/account?id=acc_00007")
 
@@ -139,7 +155,7 @@ def test_an_answer_is_given_and_shown(look: Any) -> None:
     page.get_by_label("Not now").check()
     page.get_by_label("Not before").fill("2026-07-01")
     page.get_by_label("Why, or a note").fill("<b>budget</b> in July")
-    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Save").click()
 
     expect(page.locator(".history")).to_contain_text("Not now, until 1 July: <b>budget</b> in July")
     page.goto("/?q=acc_00007")
@@ -151,9 +167,9 @@ def test_without_scripts_the_same_can_be_done(look: Any) -> None:
 
     page.get_by_label("Tier").select_option("1")
     page.get_by_role("button", name="Show").click()
-    page.locator("table.list th a").first.click()
+    page.locator("table.list tbody th a").first.click()
     page.get_by_label("Contacted").check()
-    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Save").click()
 
     expect(page.locator(".history")).to_contain_text("Contacted")
 

@@ -4,6 +4,7 @@ import re
 import socket
 import sqlite3
 import time
+from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -183,6 +184,67 @@ def test_who_never_asks_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
         assert line.recv(1) == b""
         assert opened.browser.get("/").status_code == 200
+
+
+def test_who_asks_once_and_then_never_ends_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_HEADER_SECONDS", 0.3)
+    head = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+    with (
+        office(tmp_path, count=3) as opened,
+        socket.create_connection(("127.0.0.1", opened.browser.base_url.port)) as line,
+    ):
+        line.settimeout(10)
+        line.sendall(head + b"\r\n")
+        assert line.recv(65536).startswith(b"HTTP/1.1 200")
+        time.sleep(0.5)  # between requests one may wait for longer
+        line.sendall(head)
+        for _ in range(8):
+            time.sleep(0.1)
+            with suppress(OSError):
+                line.sendall(b"a")
+
+        with suppress(ConnectionResetError):
+            assert line.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /",
+        b"GET / HTTP/1.1\r\nX: ",
+        b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+    ],
+)
+def test_a_head_without_an_end_is_cut_off(office: Office, start: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", office.browser.base_url.port)) as line:
+        line.sendall(start)
+
+        with pytest.raises(ConnectionError):
+            line.sendall(b"a" * 65_536_000)
+
+
+def test_who_reads_nothing_is_let_go_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_READ_SECONDS", 1.0)
+    with office(tmp_path, count=3_000) as opened:
+        deaf = [socket.socket() for _ in range(30)]  # more than the database has connections
+        for line in deaf:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            line.connect(("127.0.0.1", opened.browser.base_url.port))
+            line.sendall(b"GET /list.csv HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+        assert opened.browser.get("/model", timeout=10).status_code == 200
+        time.sleep(2)
+        for line in deaf:
+            line.settimeout(5)
+            with suppress(ConnectionResetError):
+                told = b"".join(iter(lambda line=line: line.recv(1 << 20), b""))
+                assert not told.endswith(b"0\r\n\r\n")
+            line.close()
+        assert opened.text("/list.csv").count("\r\n") == 3_001
 
 
 @given(st.integers(1, 500), st.lists(st.floats(0, 90), max_size=60))

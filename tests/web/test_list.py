@@ -3,17 +3,18 @@
 import csv
 import io
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from web_office import MONDAY, Office, enter, lines
+from web_office import MONDAY, Office, enter, lines, raised
 
 from serving import state
 from serving.state.schema import BOOKS
+from serving.web import book, pages, signals
 from serving.web.wanted import NOBODY
 
 CHOICES = st.fixed_dictionaries(
@@ -102,7 +103,7 @@ def test_a_change_of_filters_sends_the_table_alone(shared: Office) -> None:
 
 
 def test_the_numbers_above_count_the_list(shared: Office) -> None:
-    values = re.findall(r'class="value">([\d,]+)<', shared.text("/"))
+    values = re.findall(r'class="value">(?:<a [^>]*>)?([\d,]+)<', shared.text("/"))
 
     week = sum(bool(row["this_week"]) for row in shared.rows)
     soon = MONDAY + timedelta(days=6)
@@ -144,3 +145,71 @@ def test_what_cannot_be_asked_for_is_said(shared: Office) -> None:
 
         assert answer.status_code == 422
         assert "cannot be asked for" in answer.text
+
+
+def test_whoever_filled_up_of_late_is_told_and_can_be_asked_for(office: Office) -> None:
+    raised(office.engine, "acc_00002", level="urgent", at=MONDAY + timedelta(days=1))
+    raised(office.engine, "acc_00004", level="nudge", at=MONDAY - timedelta(days=7))
+    raised(office.engine, "acc_00005", level="nudge", at=MONDAY - timedelta(days=8))
+    raised(office.engine, "acc_00006", level="urgent", at=MONDAY, closed=MONDAY)
+
+    page = office.text("/", params={"when": "signal"})
+
+    assert re.findall(r'href="/account\?id=(\w+)"', page) == ["acc_00002", "acc_00004"]
+    assert 'href="/?when=signal">2<' in page
+    assert 'class="pill urgent">urgent: seats<' in page
+    assert "9/10 seats in use (90%), up from 6 in March" in page
+    assert office.browser.get("/list.csv?when=signal").text.count("acc_") == 2
+
+
+def test_where_nobody_filled_up_nothing_is_said_of_it(office: Office) -> None:
+    assert "Fresh signals" not in office.text("/")
+
+
+@given(st.integers(-40 * 24, 40 * 24), st.integers(-12, 12))
+def test_fresh_is_the_same_in_every_zone(after: int, hours: int) -> None:
+    at = datetime(2026, 6, 1, tzinfo=UTC) + timedelta(hours=after)
+    bare, zoned = at.replace(tzinfo=None), at.astimezone(timezone(timedelta(hours=hours)))
+
+    told = [
+        signals.is_fresh({"closed_at": None, "level_at": each}, MONDAY) for each in (bare, zoned)
+    ]
+
+    assert told == [after >= -7 * 24] * 2
+    assert [pages.utc(bare), pages.utc(zoned)] == [at, at]
+
+
+def test_dates_are_told_against_today_in_the_week_of_the_list_only() -> None:
+    for days, told in ((-1, 0), (0, 0), (3, 3), (6, 6), (7, 0), (180, 0)):
+        expected = MONDAY + timedelta(days=told)
+        assert book.told_on(MONDAY, MONDAY + timedelta(days=days)) == expected
+
+
+def test_an_old_list_says_how_old_it_is(office: Office) -> None:
+    assert "days ago" not in office.text("/")
+    with state.writing(office.engine) as connection:
+        for table in ("runs", "books", "scores"):
+            connection.execute(
+                sa.text(f"UPDATE {table} SET as_of = '2026-05-04' WHERE as_of = '2026-06-01'")
+            )
+            connection.execute(sa.text(f"DELETE FROM {table} WHERE as_of > '2026-05-04'"))
+
+    assert "(<strong>29 days ago</strong>)" in office.text("/")
+
+
+def test_the_heads_of_the_table_order_it_and_keep_the_filters(shared: Office) -> None:
+    page = shared.text("/", params={"tier": "1", "sort": "chance"})
+
+    assert 'aria-sort="descending"><a href="/?tier=1&amp;sort=chance">Chance' in page
+    assert 'href="/?tier=1&amp;sort=name">Account' in page
+    assert page.count("aria-sort") == 1
+
+
+def test_an_empty_list_does_not_speak_of_filters(office: Office) -> None:
+    enter(office.engine, lines(1))
+    assert "account in 1 book" in office.text("/")
+    with state.writing(office.engine) as connection:
+        connection.execute(sa.delete(BOOKS))
+
+    assert "Nobody is on this list" in office.text("/")
+    assert "Nothing on the list fits" in office.text("/", params={"q": "x"})

@@ -174,7 +174,7 @@ def test_a_header_from_elsewhere_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_a_page_of_this_machine_goes_by_its_own_names_only(office: Office) -> None:
-    for name in ("evil.example", "127.0.0.1.evil.example", ""):
+    for name in ("evil.example", "127.0.0.1.evil.example", "", "127.0.0.1:80@x"):
         answer = office.browser.get("/", headers={"Host": name})
         assert answer.status_code in {400, 421}
         assert "acc_0" not in answer.text

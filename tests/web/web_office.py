@@ -22,6 +22,7 @@ from fastapi import FastAPI
 
 from data.settings import Settings
 from serving import state
+from serving.events.tables import SIGNALS
 from serving.state import entry
 from serving.state.schema import LINE
 from serving.web import app, server
@@ -244,6 +245,21 @@ def serving(made: FastAPI) -> Iterator[str]:
         yield url
         running.should_exit = True
         thread.join(10)
+
+
+def raised(
+    engine: sa.Engine, account_id: str, *, level: str, at: date, closed: date | None = None
+) -> None:
+    """Put down a signal as the watcher does."""
+    told: dict[str, Any] = {"used": 9.0, "of": 10.0, "before": 6.0, "level": level}
+    moments = {"opened_at": at, "level_at": at, "closed_at": closed}
+    told |= {
+        name: day and datetime.combine(day, datetime.min.time(), UTC)
+        for name, day in moments.items()
+    }
+    told |= {"limit": "seats", "number": 1, "ending": "relieved" if closed else None}
+    with state.writing(engine) as connection:
+        connection.execute(sa.insert(SIGNALS).values(account_id=account_id, **told))
 
 
 def seal_of(page: str) -> dict[str, str]:

@@ -2,15 +2,17 @@
 (() => {
   "use strict";
   const typing = (at) => at.closest("input, select, textarea, button, [contenteditable]");
-  const links = () => [...document.querySelectorAll("table.list th a")];
+  const links = () => [...document.querySelectorAll("table.list tbody th a")];
   const go = (query) => document.querySelector(query)?.click();
+  const reach = (link) => {
+    link.focus();
+    link.closest("tr").scrollIntoView({ block: "nearest" });
+  };
   const step = (by) => {
     const all = links();
     if (!all.length) return;
     const here = all.indexOf(document.activeElement);
-    const next = all[Math.min(Math.max(here < 0 ? (by > 0 ? 0 : all.length - 1) : here + by, 0), all.length - 1)];
-    next.focus();
-    next.closest("tr").scrollIntoView({ block: "nearest" });
+    reach(all[Math.min(Math.max(here < 0 ? (by > 0 ? 0 : all.length - 1) : here + by, 0), all.length - 1)]);
   };
   const keys = {
     j: () => step(1),
@@ -28,4 +30,24 @@
     event.preventDefault();
     keys[event.key]();
   });
+
+  // Back to the list as it was narrowed, at the account that was left.
+  const kept = window.sessionStorage;
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (!link) return;
+    if (links().includes(link)) {
+      kept.setItem("list", location.search);
+      kept.setItem("account", link.getAttribute("href"));
+    }
+    if (link.rel === "up") kept.setItem("back", "yes");
+  });
+  const up = document.querySelector("a[rel=up]");
+  const query = kept.getItem("list") ?? "";
+  if (up && query.startsWith("?")) up.setAttribute("href", `/${query}`);
+  if (location.pathname === "/" && kept.getItem("back")) {
+    kept.removeItem("back");
+    const left = links().find((link) => link.getAttribute("href") === kept.getItem("account"));
+    if (left) reach(left);
+  }
 })();
