@@ -159,32 +159,30 @@ def _patient(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's
 
 def _begin(connection: sa.Connection) -> None:
     if connection.get_execution_options().get("writes", False):
-        _take_turn(connection.connection.driver_connection)
+        _take_turn(connection)
     else:
         connection.exec_driver_sql("BEGIN")
 
 
-def _take_turn(driver: Any) -> None:  # noqa: ANN401 - the driver's own
+def _take_turn(connection: sa.Connection) -> None:
     """Begin to write as soon as the other writer is done.
 
     SQLite's own waiting sleeps longer and longer, up to a tenth of a second: too long for whoever
     answers a request, behind writers that hold it for a few milliseconds.
     """
-    driver.execute("PRAGMA busy_timeout = 0")
+    eager = Retrying(
+        retry=retry_if_exception(_is_taken),
+        wait=wait_fixed(_EAGER_SECONDS),
+        stop=stop_after_delay(_PATIENCE_SECONDS),
+        reraise=True,
+    )
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     try:
-        _EAGER.copy()(driver.execute, "BEGIN IMMEDIATE")
+        eager(connection.exec_driver_sql, "BEGIN IMMEDIATE")
     finally:
-        driver.execute(_PATIENT)
+        connection.exec_driver_sql(_PATIENT)
 
 
 def _is_taken(error: BaseException) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0)
-    return isinstance(error, sqlite3.OperationalError) and code & 0xFF == sqlite3.SQLITE_BUSY
-
-
-_EAGER: Final = Retrying(
-    retry=retry_if_exception(_is_taken),
-    wait=wait_fixed(_EAGER_SECONDS),
-    stop=stop_after_delay(_PATIENCE_SECONDS),
-    reraise=True,
-)
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return isinstance(error, DBAPIError) and code & 0xFF == sqlite3.SQLITE_BUSY

@@ -210,6 +210,12 @@ def test_seats_are_told_as_they_are(
             "2 departments active, 1 of them new in the last 90 days",
         ),
         ("departments", "holds", {"departments_90d": 1}, "Only one department active"),
+        (
+            "activity",
+            "raises",
+            {"sessions_per_user_30d": 1.0, "sessions_per_user_90d_ago": 0.04},
+            "1 session per active user in the last 30 days, up from none three months ago",
+        ),
         ("terms", "raises", {"days_to_renewal": 1}, "Renews in 1 day"),
         ("terms", "raises", {"days_to_renewal": -4}, ""),
         ("calendar", "raises", {"days_to_quarter_end": 4}, ""),
