@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ __all__ = ["Malformed", "Message", "generic", "messages", "segment"]
 # Clocks run ahead by minutes; a day is a wrong date, as in the log.
 _SKEW: Final = timedelta(days=1)
 _LONGEST: Final = 400
+_LATEST_EPOCH: Final = 1e18
 _NOT_EVENTS: Final = ("identify", "group", "alias", "page", "screen")
 # Where each thing stands, by shape; of several paths the first that is there.
 _PATHS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
@@ -200,7 +200,7 @@ def _quantity(told: Mapping[str, Any], path: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Malformed(f"{path}: expected a number")
-    if not (math.isfinite(value) and 0 <= value <= LARGEST_QUANTITY):
+    if not 0 <= value <= LARGEST_QUANTITY:  # whole numbers may be larger than any float
         raise Malformed(f"{path}: expected a number from 0 to {LARGEST_QUANTITY:.0e}")
     return float(value)
 
@@ -230,7 +230,7 @@ def _written(value: str, *, zone_is_utc: bool) -> datetime:
 
 def _epoch(value: float) -> datetime:
     """Seconds, milli- or microseconds since 1970: their sizes do not meet in our lifetime."""
-    if not math.isfinite(value):
+    if not abs(value) < _LATEST_EPOCH:
         raise Malformed("timestamp is not a time")
     per_second = 1 if abs(value) < 1e11 else 1_000 if abs(value) < 1e14 else 1_000_000
     try:
