@@ -163,7 +163,8 @@ def _same_origin(headers: Headers) -> bool:
 
 def _name(headers: Headers) -> str:
     host = headers.get("host", "").lower()
-    return host if host.endswith("]") else host.rpartition(":")[0] or host
+    name, _, port = host.rpartition(":")
+    return name if port.isdecimal() else host
 
 
 def _under(folder: str, path: str) -> bool:
