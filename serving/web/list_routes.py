@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from tempfile import SpooledTemporaryFile
 from typing import IO, Annotated, Any, Final
 
@@ -13,6 +14,7 @@ from starlette.responses import HTMLResponse, StreamingResponse
 from data.errors import DeliveryError
 from data.spreadsheet import guarded
 from serving.web import book, company, feedback, signals
+from serving.web.pages import utc
 from serving.web.site import Here, Looking, page
 from serving.web.wanted import Limit, Order, Tier, Wanted, When
 
@@ -64,6 +66,7 @@ def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -
         capacity=record.get("capacity"),
         basis=record.get("basis", ""),
         horizon=site.settings.outcome.horizon_days,
+        chances=any(row["probability"] is not None for row in shown.rows),
         said=feedback.latest(site.engine, accounts),
         fresh=signals.fresh(site.engine, accounts, as_of),
         week=book.WEEK,
@@ -124,4 +127,6 @@ def _parts(gathered: IO[str]) -> Iterator[str]:
 def _cell(value: object) -> object:
     if isinstance(value, list):
         value = "\n".join(map(str, value))
+    if isinstance(value, datetime):
+        return utc(value).isoformat()
     return guarded(value) if isinstance(value, str) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib import resources
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
+from markupsafe import Markup, escape
 
 from serving.digest.plain import one_line
 
@@ -40,6 +42,7 @@ def _environment() -> jinja2.Environment:
         "amount": _amount,
         "line": one_line,
         "sentences": _sentences,
+        "coded": _coded,
     }
     made.globals["static"] = _static
     return made
@@ -81,6 +84,11 @@ def _share(value: float | None, digits: int = 0) -> str:
 
 def _amount(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
+
+
+def _coded(text: str) -> Markup:
+    """Show as code what a sentence has between backticks."""
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _sentences(told: list[str] | None) -> list[str]:

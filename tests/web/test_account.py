@@ -2,11 +2,12 @@
 
 import csv
 import io
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from web_office import MONDAY, NOW, Office, answered, office, raised, seal_of
+from web_office import MONDAY, NOW, Office, answered, enter, lines, office, raised, seal_of
 
 from serving import state
 from serving.state import lists
@@ -158,3 +159,26 @@ def test_where_nothing_was_before_there_is_no_head_over_nothing(office: Office) 
     assert ">Before<" in office.text("/account?id=acc_00003")
     assert ">Before<" not in office.text("/account?id=gone")
     assert "Signals between lists" not in office.text("/account?id=acc_00003")
+
+
+def test_a_line_of_the_rules_alone_is_shown_without_what_only_a_model_knows(
+    office: Office,
+) -> None:
+    names = ("probability", "low", "high", "band", "band_told", "expected_date", "expected_arr")
+    unknown = dict.fromkeys((*names, "expected_early", "expected_late", "churn_probability"))
+    unknown |= {"margin": None, "base": None, "probability_180d": None}
+    enter(office.engine, [{**row, **unknown, "contributions": "{}"} for row in lines(9)])
+
+    for path in ("/", "/account?id=acc_00003", "/model", "/list.csv"):
+        page = office.text(path)
+        assert not re.search(r"\bNone\b", page.replace(">None</option>", ""))
+        assert "Chances are" not in page
+        assert ">Chance</a>" not in page
+    assert "without a model the rules rank" in office.text("/account?id=acc_00003")
+
+
+def test_every_account_has_its_page_whosever_book_it_is_in(office: Office) -> None:
+    for row in office.rows[:40]:
+        page = office.text("/account", params={"id": row["account_id"]})
+        whose = f"{row['csm']}’s" if row["csm"] else "nobody’s"
+        assert f"{row['book_rank']} in {whose} book" in page

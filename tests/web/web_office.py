@@ -211,11 +211,13 @@ def office(
     web: Mapping[str, Any] | None = None,
     names: Mapping[int, str] | None = None,
     hooks: bool = False,
+    database: str = "",
 ) -> Iterator[Office]:
-    """Open a page over a made-up company."""
+    """Open a page over a made-up company; on SQLite unless another database is named."""
     folder.mkdir(exist_ok=True)
-    (folder / "crm.db").write_bytes(_empty())
-    engine = state.open(f"sqlite:///{folder / 'crm.db'}")
+    if not database:
+        (folder / "crm.db").write_bytes(_empty())
+    engine = state.open(database or f"sqlite:///{folder / 'crm.db'}")
     rows = lines(count, names=names)
     enter(
         engine, lines(count, as_of=MONDAY - timedelta(days=7), seed=2), MONDAY - timedelta(days=7)
@@ -224,8 +226,8 @@ def office(
     settings = Settings(web=dict(web or {}), base=folder)
     made = app.make(settings, engine, clock=lambda: NOW, hooks=hooks)
     with (
-        serving(made) as url,
-        httpx.Client(base_url=url, timeout=30) as browser,
+        serving(made) as at,
+        httpx.Client(base_url=at, timeout=30) as browser,
         ExitStack() as opened,
     ):
         yield Office(engine, rows, settings, browser, opened)
