@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test test-faults lint fast server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events setup clean
+.PHONY: demo test test-faults lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -18,7 +18,7 @@ demo: .venv/ready
 	@echo "  in the browser $(BIN)/expansion serve -c $(DEMO)/expansion.toml"
 	@echo "  your own data  README.md, \"Point it at your own tables\""
 
-test: lint fast server test-notebooks wheel spark
+test: lint fast long server test-notebooks wheel spark
 
 setup: .venv/ready
 
@@ -36,6 +36,10 @@ lint: .venv/ready
 
 fast: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 # one thread a worker: two workers fill two cores
+
+# Whole roads: trained, promoted, searched, delivered, killed on the way.
+long: .venv/ready
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 -m long
 
 # A registry behind a real MLflow server, on a real PostgreSQL.
 server: .venv/ready

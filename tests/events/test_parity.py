@@ -36,6 +36,8 @@ from serving.outbox import lease
 from training import pipeline
 from training import registry as models
 
+pytestmark = pytest.mark.long
+
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 TODAY = date(2026, 6, 10)
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -19,6 +19,8 @@ from data import contracts
 from features import contract
 from training import outcomes
 
+pytestmark = pytest.mark.long
+
 END = datetime(2026, 6, 1, tzinfo=UTC)
 LOADED = END - timedelta(hours=1)  # last night's job
 LAST = END - timedelta(days=90)

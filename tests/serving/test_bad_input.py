@@ -15,7 +15,10 @@ from click.testing import Result
 from polars.testing import assert_frame_equal
 
 # MLflow's own way with SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 Refused = Callable[[Result], str]
 needs_full_disk = pytest.mark.skipif(

@@ -11,6 +11,8 @@ import pytest
 from data.settings import Outcome, Settings
 from serving import console, suspicion, telltale
 
+pytestmark = pytest.mark.long
+
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 
 

@@ -325,6 +325,7 @@ def test_the_top_of_the_list_is_the_golden_one(road: Any) -> None:
     assert chances == pytest.approx([row["probability"] for row in expected], rel=1e-6)
 
 
+@pytest.mark.long
 def test_an_account_is_told_what_each_of_its_rows_was_used_for(road: Any) -> None:
     name = road.told("show")["accounts"][0]["account_id"]
 
@@ -338,6 +339,7 @@ def test_an_account_is_told_what_each_of_its_rows_was_used_for(road: Any) -> Non
     assert "trained on" in printed
 
 
+@pytest.mark.long
 def test_what_the_controls_would_have_added_is_told_on_request(road: Any) -> None:
     added = road.ask("evaluate", "--controls")["controls"]
 

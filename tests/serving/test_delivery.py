@@ -15,7 +15,10 @@ from serving.outbox import delivery, matches
 from serving.state.schema import DELIVERED, OUTBOX, RUNS, WORKED
 
 # MLflow's own way with SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 
 @pytest.fixture

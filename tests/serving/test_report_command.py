@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 # MLflow's own way with SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 
 def test_evaluate_writes_the_page_beside_its_answer(road: Any) -> None:

@@ -19,6 +19,8 @@ from training.model import Propensity
 from training.pipeline import History
 from training.resampling import Figure
 
+pytestmark = pytest.mark.long
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 SECTIONS = (
     "rankings",

@@ -32,6 +32,7 @@ def test_seconds_of_what_is_called_are_not_counted_again() -> None:
     assert sum(told.values()) == pytest.approx(whole, abs=0.02)
 
 
+@pytest.mark.long
 def test_the_bench_can_be_tried(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(BENCH / "run.py"), "--small", "--folder", str(tmp_path / "kept")],

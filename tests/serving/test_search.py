@@ -13,7 +13,10 @@ from serving.cli import main
 from training import contest, registry
 
 # MLflow's own way with SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 # Eighty accounts expand rarely, so wide windows and nothing that is judged afterwards.
 SEARCHED = """

@@ -16,7 +16,10 @@ from serving.playbook import LIMITS, MOTIONS
 from training import baselines, pipeline
 
 # MLflow's own way with SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 NULL = ("probability", "low", "high", "band", "margin", "base", "expected_arr", "expected_date")
 

@@ -19,6 +19,8 @@ from training.backtest import Backtest, Way, replay
 from training.backtest import known as rests
 from training.backtest.known import Known
 
+pytestmark = pytest.mark.long
+
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 REVIEWS = ["manual review, weekly", "manual review, monthly"]

@@ -19,6 +19,8 @@ from training.evaluate import Evaluation
 from training.learners import LEARNERS
 from training.rival import Rival
 
+pytestmark = pytest.mark.long
+
 FIRST = date(2024, 1, 1) + timedelta(days=30 * 10)
 
 

@@ -44,6 +44,7 @@ def test_a_company_of_noise_keeps_the_rules_and_the_outcomes_of_the_simulator() 
     assert noise.std() == pytest.approx(1.0, abs=0.15)
 
 
+@pytest.mark.long
 def test_the_bench_can_be_tried(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCH / "run.py"), "--small", "--only", "nulls,real"]
 

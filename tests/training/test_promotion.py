@@ -18,7 +18,10 @@ from training.registry import Aliases
 from training.simple import Simple
 
 # MLflow's own way with SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 RECORD = Record("a run", verdict="Judged well.")
 PASSES = {"passes": True, "sentence": "Passes the gate: it knows.", "champion": None}

@@ -22,6 +22,8 @@ from training.model import Propensity
 from training.pipeline import History, Trained
 from training.record import Record
 
+pytestmark = pytest.mark.long
+
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = [START + timedelta(days=day) for day in range(0, 60, 10)]
 EVENTS = pl.DataFrame(

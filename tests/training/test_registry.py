@@ -23,7 +23,10 @@ from training.model import INPUTS, Propensity
 from training.record import Record
 
 # MLflow's own way with SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 ABOUT = {"verdict": "Judged well.", "as_of": "2025-04-25"}
 RECORD = Record(

@@ -21,6 +21,8 @@ from training.contest import Contest, Fold
 from training.record import Record
 from training.search import Found
 
+pytestmark = pytest.mark.long
+
 
 @dataclass
 class Company:
