@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test test-faults lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events setup clean
+.PHONY: demo test test-faults lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events attack setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -127,6 +127,11 @@ bench-hubspot: .venv/ready
 # are killed. BENCH='--events 50000 --kills 4 --seconds 20' tries it, BENCH=--postgres measures the load there, too.
 bench-events: .venv/ready
 	$(BIN)/python tests/bench/events/run.py $(BENCH)
+
+# The server as it is run, attacked over HTTP, on SQLite and on a PostgreSQL: some six minutes. ATTACK=--small tries it,
+# ATTACK='--only slow disk --on sqlite' tries these kinds alone.
+attack: .venv/ready
+	POLARS_MAX_THREADS=1 $(BIN)/python tests/attack/run.py $(ATTACK)
 
 clean:
 	rm -rf .venv dist data/local
