@@ -120,7 +120,8 @@ def score(
     _refuse_nobody(built, as_of)
     lines = said(model, built, as_of, settings, before=before, worked=worked or {}, not_now=not_now)
     drawn = portraits.of(
-        lines,
+        # Of whom is left out, too: the page shows a contract that has ended.
+        pl.concat([lines, built.excluded.select("account_id")], how="diagonal"),
         built.months,
         tables.accounts.rows,
         tables.subscriptions.rows,

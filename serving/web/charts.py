@@ -103,7 +103,8 @@ def curve(
     days, chance = [0, *told["days"]], [0.0, *told["chance"]]
     last = float(days[-1])
     x = _scale(0, last, LEFT, WIDTH - RIGHT)
-    y = _scale(0, 1, HEIGHT - BOTTOM, TOP)
+    top = _nice(max(told["high"]), most=1.0)
+    y = _scale(0, top, HEIGHT - BOTTOM, TOP)
     fine = [last * step / 60 for step in range(61)]
     at = [_between(days, chance, each) for each in fine]
     low = [_between(days, [0.0, *told["low"]], each) for each in fine]
@@ -126,7 +127,7 @@ def curve(
             Tick(x(each), f"{each} d")
             for each in range(0, int(last) + 1, 60 if last >= 120 else 30)
         ],
-        y=[Tick(y(each / 100), f"{each}%") for each in (0, 25, 50, 75, 100)],
+        y=_shares(top, y, (0, 1, 2, 3, 4)),
         marks=marks,
         dots=[Mark(x(horizon_days), f"{within:.0%}", y(within))],
     )
@@ -137,7 +138,11 @@ def seats(months: Mapping[str, Sequence[Any]] | None) -> Chart | None:
     if not months or all(each is None for each in months["active_seats"]):
         return None
     return _against_ceiling(
-        months["ends"], months["active_seats"], months["seats"], "active seats", "licensed"
+        months["ends"],
+        _since_sold(months["active_seats"], months),
+        months["seats"],
+        "active seats",
+        "licensed",
     )
 
 
@@ -147,10 +152,9 @@ def usage(
     """Draw API calls by month, and the limit they run into; None where there are none."""
     if not months or not any(months["api_calls"]):
         return None
+    calls = _since_sold(months["api_calls"], months)
     limits = [_in_force(contract, end, "usage_limit") for end in months["ends"]]
-    return _against_ceiling(
-        months["ends"], months["api_calls"], limits, "calls in 30 days", "calls allowed"
-    )
+    return _against_ceiling(months["ends"], calls, limits, "calls in 30 days", "calls allowed")
 
 
 def chances(past: Sequence[Mapping[str, Any]]) -> Chart | None:
@@ -167,7 +171,7 @@ def chances(past: Sequence[Mapping[str, Any]]) -> Chart | None:
         alt=f"Chance on the last {len(told)} lists: from {told[0][1]:.0%} to {told[-1][1]:.0%}.",
         line=_path(points),
         x=_days(first, last, x),
-        y=[Tick(y(top * part / 4), f"{top * part / 4:.0%}") for part in (0, 2, 4)],
+        y=_shares(top, y, (0, 2, 4)),
         dots=[Mark(px, "", py) for px, py in points[-26:]],
     )
 
@@ -194,6 +198,15 @@ def waterfall(base: float, contributions: Mapping[str, float], margin: float) ->
         way = "up" if value >= 0 else "down"
         steps.append(Step(name.replace("_", " "), value, left, max(right - left, 0.4), way))
     return [*steps, Step("this account", margin, 0.0, percent(margin), "sum")]
+
+
+def _since_sold(
+    values: Sequence[float | None], months: Mapping[str, Sequence[Any]]
+) -> Sequence[float | None]:
+    """Leave out the empty months before the first seats were sold: nobody was there to be idle."""
+    sold = [place for place, seats in enumerate(months["seats"]) if seats is not None]
+    first = min(sold, default=0)
+    return [value if place >= first or value else None for place, value in enumerate(values)]
 
 
 def _against_ceiling(
@@ -284,6 +297,13 @@ def _days(first: date, last: date, x: Any) -> list[Tick]:  # noqa: ANN401
         Tick(x(day.toordinal()), f"{day:%b} {day.year}" if years else f"{day.day} {day:%b}")
         for day in every
     ]
+
+
+def _shares(top: float, y: Any, quarters: Sequence[int]) -> list[Tick]:  # noqa: ANN401
+    """Shares up an axis, with as many digits as tell them apart."""
+    told = [top * part / 4 for part in quarters]
+    whole = all(math.isclose(each * 100, round(each * 100), abs_tol=1e-9) for each in told)
+    return [Tick(y(each), f"{each:.{0 if whole else 1}%}") for each in told]
 
 
 def _nice(top: float, most: float = math.inf) -> float:

@@ -43,6 +43,7 @@ def _environment() -> jinja2.Environment:
         "line": one_line,
         "sentences": _sentences,
         "coded": _coded,
+        "upper_first": _upper_first,
     }
     made.globals["static"] = _static
     return made
@@ -89,6 +90,10 @@ def _amount(value: float | None) -> str:
 def _coded(text: str) -> Markup:
     """Show as code what a sentence has between backticks."""
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
+
+
+def _upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]  # not capitalize(), which makes a QBR a Qbr
 
 
 def _sentences(told: list[str] | None) -> list[str]:

@@ -7,14 +7,12 @@ __all__ = ["POINTS"]
 
 POINTS: Final[Mapping[str, Sequence[str]]] = {
     "seat add": (
-        "It is logistics, not persuasion: ask who joins next, and by when",
+        "Ask who joins next, and by when",
         "Offer to add seats before somebody is turned away",
-        "Settle it within two weeks",
     ),
     "volume upgrade": (
         "Ask the developer what the next release will call, and how often",
         "Show the limit beside the trend; offer the plan that holds a year of it",
-        "Settle it within two weeks",
     ),
     "capabilities": (
         "Prepare a review: what the teams achieved, and what the new ones try",
@@ -22,16 +20,13 @@ POINTS: Final[Mapping[str, Sequence[str]]] = {
         "Ask what they still do elsewhere; leave the price for the next meeting",
     ),
     "consolidate": (
-        "Make no offer: use is high and has long been flat",
+        "Make no offer: use is high, and has long been flat",
         "Look for a use case that another team would begin with",
     ),
-    "retain": (
-        "First keep them: ask what no longer works, and mend it",
-        "Make no offer before that is settled",
-    ),
-    "rest": ("Somebody is on it: leave it to them", "Look again when the rest is over"),
+    "retain": ("Ask what no longer works, and mend it", "Make no offer before that is settled"),
+    "rest": ("Look again when the rest is over",),
     "watch": (
-        "No rule of thumb fires; let the date and the reasons lead",
+        "Open with the first reason, and ask whether it will go on",
         "Ask what is planned for the coming months, and note it",
     ),
 }

@@ -124,3 +124,27 @@ def test_signals_of_one_story_are_one_bar() -> None:
         ("seats", 1.5, "up"),
         ("terms", -0.5, "down"),
     ]
+
+
+def test_an_axis_ends_above_what_is_drawn_and_tells_its_shares_apart() -> None:
+    for high, told in (
+        (1.0, ["0%", "25%", "50%", "75%", "100%"]),
+        (0.35, ["0%", "10%", "20%", "30%", "40%"]),
+        (0.04, ["0%", "1%", "2%", "3%", "4%"]),
+        (0.018, ["0.0%", "0.5%", "1.0%", "1.5%", "2.0%"]),
+    ):
+        low = {**CURVE, "chance": [0, 0, 0.01], "low": [0, 0, 0], "high": [0, 0, high]}
+        drawn = charts.curve(low, MONDAY, ready=None, horizon_days=60)
+        assert drawn is not None
+        assert [tick.label for tick in drawn.y] == told
+
+
+def test_an_account_is_not_drawn_before_it_had_seats() -> None:
+    ends = ["2026-03-03", "2026-04-02", "2026-05-02", "2026-06-01"]
+    months = {"ends": ends, "seats": [None, None, 5.0, 5.0], "api_calls": [0, 0, 0, 7]}
+    drawn = charts.seats({**months, "active_seats": [0, 1, 0, 3]})
+    called = charts.usage({**months, "active_seats": []}, None)
+    assert drawn is not None
+    assert called is not None
+
+    assert [len(points(each.line)) for each in (drawn, called)] == [3, 2]
