@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, suppress
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -230,6 +231,13 @@ def test_a_head_without_an_end_is_cut_off(office: Office, start: bytes) -> None:
 def test_who_reads_nothing_is_let_go_and_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def listening(*where: Any, **how: Any) -> socket.socket:
+        made = create(*where, **how)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)  # of this machine's memory
+        return made
+
+    create = socket.create_server
+    monkeypatch.setattr(socket, "create_server", listening)
     monkeypatch.setattr(server, "_READ_SECONDS", 1.0)
     with office(tmp_path, count=1_500) as opened, ExitStack() as held:
         deaf = [held.enter_context(socket.socket()) for _ in range(20)]
