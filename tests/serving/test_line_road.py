@@ -105,3 +105,20 @@ def test_a_list_by_revenue_says_so_and_is_in_that_order(
     assert rows["account_id"].to_list() != [
         row["account_id"] for row in later.told("show")["accounts"]
     ]
+
+
+def test_the_page_is_told_the_contract_of_whoever_is_left_out_too(later: Any) -> None:
+    engine = sa.create_engine(f"sqlite:///{later.folder / 'crm.db'}")
+    query = (
+        "SELECT told FROM portraits JOIN scores USING (account_id, as_of)"
+        " WHERE rank IS NULL AND note = 'contract ended'"
+    )
+
+    with engine.connect() as connection:
+        told = [json.loads(row.told) for row in connection.execute(sa.text(query))]
+        listed = connection.scalar(sa.text("SELECT count(*) FROM books"))
+    engine.dispose()
+
+    assert told
+    assert {each["contract"]["status"][-1] for each in told} == {"ended"}
+    assert listed == len(later.told("show")["accounts"])

@@ -1,17 +1,26 @@
 """Pictures of the page for the README, from a real browser.
 
-    python tests/web/pictures.py URL ACCOUNT FOLDER
+    python tests/web/pictures.py SETTINGS ACCOUNT FOLDER
 
-Writes the list and an account as PNG into the folder: by day and night, on a phone, on paper.
+Serves the company of a settings file as on the morning of its newest list, and writes the list and
+an account as PNG into the folder: by day and night, on a phone, on paper.
 """
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
+from web_office import serving
+
+from data import settings
+from serving import state
+from serving.web import app, book
 
 _CHROMIUM = "/usr/bin/chromium"
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -20,9 +29,9 @@ _PHONE = {"width": 390, "height": 844}
 _PAPER = {"width": 780, "height": 1100}
 
 
-def main(url: str, account: str, folder: str) -> None:
+def main(config: str, account: str, folder: str) -> None:
     one = f"/account?id={account}"
-    with sync_playwright() as playwright:
+    with served(Path(config)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
         for name, path, how in (
             ("list", "/", {"viewport": _DESK}),
@@ -36,6 +45,19 @@ def main(url: str, account: str, folder: str) -> None:
         ):
             shot(browser, url.rstrip("/") + path, Path(folder, f"page-{name}.png"), **how)
         browser.close()
+
+
+@contextmanager
+def served(config: Path) -> Iterator[str]:
+    """The page as whoever comes to work at nine on the day of the list finds it."""
+    known = settings.load(config)
+    engine = state.open(known.crm_url)
+    as_of = book.newest(engine)
+    assert as_of is not None, "there is no list yet: expansion score"
+    morning = datetime.combine(as_of, time(9), UTC)
+    with serving(app.make(known, engine, clock=lambda: morning, hooks=False)) as url:
+        yield url
+    engine.dispose()
 
 
 def shot(
