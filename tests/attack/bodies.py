@@ -24,7 +24,7 @@ def run(at: Attack, kind: Kind) -> None:
     """Mutate messages of both sources, then send what is large, deep, or oddly framed."""
     line = at.line()
     for source in HOOKS:
-        for _ in range(at.times(1_500)):
+        for _ in range(at.times(1_000)):
             _mutated(at, kind, line, source)
         _large(at, kind, line, source)
         _framed(at, kind, source)

@@ -15,7 +15,7 @@ from wire import Answer
 from data import settings
 from serving.web import app
 
-EXAMPLES = 60  # of every address and viewer
+EXAMPLES = 120  # of every address and viewer
 _TEXT = {"type": "string", "maxLength": 60}
 _MESSAGE = {
     "type": "object",

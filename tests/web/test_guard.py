@@ -247,6 +247,7 @@ def test_who_reads_nothing_is_let_go_and_holds_up_nobody(
             line.connect(("127.0.0.1", opened.browser.base_url.port))
             line.sendall(b"GET /list.csv HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
+        time.sleep(1)
         assert opened.browser.get("/model", timeout=20).status_code == 200
         until = time.monotonic() + 30
         while open_sockets() > before + 3:
