@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test test-faults lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events attack setup clean
+.PHONY: demo test test-faults lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events bench-page attack setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -90,7 +90,7 @@ test-odoo: .venv/ready
 test-salesforce: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -s -m "slow or not slow" tests/salesforce tests/slack
 
-# The page in a real Chromium, with noise thrown at it, and 10,000 accounts; some minutes.
+# The page in a real Chromium, with noise thrown at it, 10,000 accounts, and a real PostgreSQL; some minutes.
 test-web: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -m "slow or not slow" tests/web
 
@@ -127,6 +127,11 @@ bench-hubspot: .venv/ready
 # are killed. BENCH='--events 50000 --kills 4 --seconds 20' tries it, BENCH=--postgres measures the load there, too.
 bench-events: .venv/ready
 	$(BIN)/python tests/bench/events/run.py $(BENCH)
+
+# Two minutes: how soon the first byte of every page comes at 10,000 accounts with eight lists before.
+# BENCH='--database postgresql' asks a real one; BENCH='--accounts 100000 --lists 11' takes twenty minutes and 3 GB of disk.
+bench-page: .venv/ready
+	$(BIN)/python tests/bench/web/run.py $(BENCH)
 
 # The server as it is run, attacked over HTTP, on SQLite and on a PostgreSQL: some six minutes. ATTACK=--small tries it,
 # ATTACK='--only slow disk --on sqlite' tries these kinds alone.
