@@ -6,6 +6,7 @@ read once it is known which: to filter, count and order by there is a narrow cop
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -45,6 +46,8 @@ class Shown:
         signal that rose in the list's week or since.
     csms, segments : sequence of tuple
         What can be chosen, with how many accounts.
+
+    Where the table alone is asked for, nothing is counted but ``found``.
     """
 
     rows: Sequence[dict[str, Any]]
@@ -60,18 +63,24 @@ class Shown:
         return f"Shown({len(self.rows)} of {self.found} accounts)"
 
 
-def shown(engine: sa.Engine, viewer: Viewer, wanted: Wanted, as_of: date, *, rows: int) -> Shown:
+def shown(
+    engine: sa.Engine,
+    viewer: Viewer,
+    wanted: Wanted,
+    as_of: date,
+    *,
+    rows: int,
+    table_alone: bool = False,
+) -> Shown:
     """Give one page of the list of an as-of."""
     of = within(viewer, as_of)
     fitting = sa.select(BOOKS.c.account_id).where(*of, *_narrowed(wanted, as_of))
     places = fitting.order_by(*_order(wanted, viewer)).limit(rows)
     query = _lines(_LINE).order_by(*_order(wanted, viewer))
     with reading(engine) as connection:
-        books = connection.execute(_of_books(of, as_of)).all()
-        segments = connection.execute(_of_segments(of)).all()
-        listed = sum(each.listed for each in books)
-        found = listed
-        if wanted.narrowed:
+        counts = [] if table_alone else connection.execute(_counts(of, as_of)).all()
+        found = listed = sum(each.listed for each in counts)
+        if wanted.narrowed or table_alone:
             found = connection.scalar(fitting.with_only_columns(sa.func.count())) or 0
         chosen = list(connection.scalars(places.offset((wanted.page - 1) * rows)))
         told = connection.execute(query.where(*of, BOOKS.c.account_id.in_(chosen))).mappings()
@@ -80,11 +89,11 @@ def shown(engine: sa.Engine, viewer: Viewer, wanted: Wanted, as_of: date, *, row
         lines,
         found,
         listed,
-        sum(each.week for each in books),
-        sum(each.ready for each in books),
-        sum(each.fresh for each in books),
-        [(each.csm or NOBODY, each.listed) for each in books] if viewer.csm is None else [],
-        [(name, count) for name, count in segments if name],
+        sum(each.week for each in counts),
+        sum(each.ready for each in counts),
+        sum(each.fresh for each in counts),
+        _choices(counts, "csm") if viewer.csm is None else [],
+        [each for each in _choices(counts, "segment") if each[0] != NOBODY],
     )
 
 
@@ -179,10 +188,12 @@ def _order(wanted: Wanted, viewer: Viewer) -> list[Any]:
     return [first[wanted.sort], line.rank, line.account_id]
 
 
-def _of_books(of: Sequence[sa.ColumnElement[bool]], as_of: date) -> sa.Select[Any]:
+def _counts(of: Sequence[sa.ColumnElement[bool]], as_of: date) -> sa.Select[Any]:
+    """What is counted of each book's segments, in one walk through the list."""
     return (
         sa.select(
             BOOKS.c.csm,
+            BOOKS.c.segment,
             sa.func.count().label("listed"),
             *(
                 sa.func.count(sa.case((holds, 1))).label({"signal": "fresh"}.get(when, when))
@@ -190,11 +201,13 @@ def _of_books(of: Sequence[sa.ColumnElement[bool]], as_of: date) -> sa.Select[An
             ),
         )
         .where(*of)
-        .group_by(BOOKS.c.csm)
-        .order_by(BOOKS.c.csm.nulls_last())
+        .group_by(BOOKS.c.csm, BOOKS.c.segment)
     )
 
 
-def _of_segments(of: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
-    query = sa.select(BOOKS.c.segment, sa.func.count()).where(*of)
-    return query.group_by(BOOKS.c.segment).order_by(BOOKS.c.segment)
+def _choices(counts: Sequence[Any], name: str) -> list[tuple[str, int]]:
+    """What can be chosen of a column, with how many accounts; those without one last."""
+    found: Counter[str] = Counter()
+    for each in counts:
+        found[getattr(each, name) or NOBODY] += each.listed
+    return sorted(found.items(), key=lambda choice: (choice[0] == NOBODY, choice[0]))

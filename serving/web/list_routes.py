@@ -50,9 +50,10 @@ def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -
     as_of = book.newest(site.engine)
     if as_of is None:
         return page("empty.html.j2", viewer, site, at="list")
-    shown = book.shown(site.engine, viewer, wanted, as_of, rows=site.settings.web.rows)
-    record = company.run_of(site.engine, as_of)["record"]
     part = request.headers.get("hx-target") == "list"
+    rows = site.settings.web.rows
+    shown = book.shown(site.engine, viewer, wanted, as_of, rows=rows, table_alone=part)
+    record = company.run_of(site.engine, as_of)["record"]
     accounts = [row["account_id"] for row in shown.rows]
     return page(
         "list_part.html.j2" if part else "list.html.j2",
@@ -62,7 +63,7 @@ def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -
         as_of=as_of,
         shown=shown,
         wanted=wanted,
-        pages=max(-(-shown.found // site.settings.web.rows), 1),
+        pages=max(-(-shown.found // rows), 1),
         capacity=record.get("capacity"),
         basis=record.get("basis", ""),
         horizon=site.settings.outcome.horizon_days,

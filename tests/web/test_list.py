@@ -213,3 +213,21 @@ def test_an_empty_list_does_not_speak_of_filters(office: Office) -> None:
 
     assert "Nobody is on this list" in office.text("/")
     assert "Nothing on the list fits" in office.text("/", params={"q": "x"})
+
+
+def test_the_table_alone_is_the_table_of_the_page(shared: Office) -> None:
+    for asked in ({}, {"page": "2"}, {"csm": "Ada"}, {"q": "nobody"}, {"when": "ready"}):
+        whole = shared.text("/", params=asked)
+        part = shared.text("/", params=asked, headers={"HX-Target": "list"})
+
+        assert part.strip() in whole
+
+
+def test_what_can_be_chosen_is_counted(shared: Office) -> None:
+    page = shared.text("/")
+
+    for name in ("Ada", "Ben", None):
+        count = sum(row["csm"] == name for row in shared.rows)
+        assert f">{name or 'Nobody'} ({count})</option>" in page
+    assert page.index(">Ada (") < page.index(">Ben (") < page.index(">Nobody (")
+    assert [f">{name} (40)</option>" in page for name in ("small", "large")] == [True, True]
