@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from data.errors import SettingsError
 
@@ -32,6 +32,7 @@ class Impatient(HttpToolsProtocol):
 
     _patience: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
+    _answered: RequestResponseCycle | None = None  # uvicorn itself knows the last that was asked
     _idle_bytes = 0  # since anything came of what was received
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's own
@@ -40,10 +41,15 @@ class Impatient(HttpToolsProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Wait no longer, and answer no more of what was asked ahead."""
         self._wait_no_more()
         self._was_read()
+        self.pipeline.clear()
+        self.flow.read_paused = False  # there is nothing left to read from
         super().connection_lost(exc)
+        if self._answered is not None:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Take what comes, as long as something comes of it."""
@@ -83,6 +89,10 @@ class Impatient(HttpToolsProtocol):
         """Go on."""
         super().resume_writing()
         self._was_read()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     @property
     def _is_answering(self) -> bool:

@@ -29,9 +29,8 @@ def disk(at: Attack, kind: Kind) -> None:
     account = at.target.of("Ada")[41]
     form = at.form(kind, line, account, "Ada")
     refused = 0
-    with _little_room(at):
-        _well_again(at, kind)
-        for _ in range(60):
+    with _little_room(at, kind):
+        for number in range(60):
             name = at.new_id("answer")
             body = urlencode({**form, "once": name, "verdict": "wrong", "why": "x" * 900}).encode()
             told = at.ask(kind, line, "POST", f"/account?id={account}", "Ada", body=body)
@@ -39,7 +38,8 @@ def disk(at: Attack, kind: Kind) -> None:
             refused += _many(at, kind, line) == 503
             page = at.ask(kind, line, "GET", "/", "lead")
             kind.law("not shown", holds=page.status == 200, found=page)
-            sent = at.ask(kind, line, "GET", "/list.csv", "lead")
+            path = "/list.csv" if number % 8 == 0 else "/feedback.csv"
+            sent = at.ask(kind, line, "GET", path, "lead")
             kind.law("no file", holds=sent.status in {200, 503}, found=sent)
             if refused >= 5:
                 break
@@ -160,10 +160,11 @@ def _runs(pid: int) -> bool:
 
 
 @contextmanager
-def _little_room(at: Attack) -> Iterator[None]:
+def _little_room(at: Attack, kind: Kind) -> Iterator[None]:
     """Let no file of those who write the database grow beyond a size."""
     if at.database is not None:
         _started_again(at, _ROOM_POSTGRES)
+        _well_again(at, kind)
         yield
         _started_again(at, resource.RLIM_INFINITY)
         return

@@ -88,18 +88,15 @@ def _attacked(name: str, told: argparse.Namespace) -> dict[str, Any]:
             ledger, share = Ledger(company), 0.05 if told.small else 1.0
             attack = Attack(company, at, ledger, share, database, random.Random(told.seed))  # noqa: S311
             _warm(attack)
-            before, watcher, kinds = at.memory_mb(), at.watcher(), []
-            for each in told.only or KINDS:
-                kinds.append(_tried(attack, each))
+            before = verdict.Before(at.memory_mb()["server"], at.watcher())
+            kinds = [_tried(attack, each) for each in told.only or KINDS]
             laws = verdict.laws(company, at, ledger, kinds, before)
-            same = at.watcher() == watcher
         company.engine.dispose()
     return {
         "kinds": [kind.as_json() for kind in kinds],
         "laws": [vars(law) for law in laws],
         "requests": sum(kind.requests for kind in kinds),
         "seconds": round(sum(kind.seconds for kind in kinds)),
-        "watcher_is_the_same": same,
         "holds": all(not kind.broken for kind in kinds) and all(law.holds for law in laws),
     }
 

@@ -17,6 +17,14 @@ MOST_GROWN_MB = 100
 
 
 @dataclass(frozen=True)
+class Before:
+    """The processes before they were attacked."""
+
+    memory_mb: float  # of the server
+    watcher: int | None
+
+
+@dataclass(frozen=True)
 class Law:
     """Something that must hold, whether it does, and what was seen."""
 
@@ -26,7 +34,7 @@ class Law:
 
 
 def laws(
-    target: Target, at: served.Served, ledger: Ledger, kinds: list[Kind], before: dict[str, float]
+    target: Target, at: served.Served, ledger: Ledger, kinds: list[Kind], before: Before
 ) -> list[Law]:
     """Judge a whole attack."""
     stored = _stored(target)
@@ -36,7 +44,7 @@ def laws(
     answers = sum((kind.statuses for kind in kinds), Counter[int]())
     worse = {status: n for status, n in answers.items() if status >= 500 and status != 503}
     alive, now = at.process.poll() is None, at.memory_mb()
-    grown = now.get("server", 0) - before["server"]
+    grown = now.get("server", 0) - before.memory_mb
     log = (target.config.parent / "serve.log").read_text()
     told = [name for name, each in _secrets(target).items() if each in log]
     return [
@@ -54,10 +62,11 @@ def laws(
         Law("none stands there twice", not twice, f"{len(stored):,} stored, {len(twice)} twice"),
         Law("no forged event is stored", not forged, f"{len(forged)}"),
         Law("the server lives, and is the same process", alive, f"process {at.process.pid}"),
+        Law("so is the watcher", at.watcher() == before.watcher, f"process {at.watcher()}"),
         Law(
             f"its memory grew by less than {MOST_GROWN_MB} MB",
             alive and grown < MOST_GROWN_MB,
-            f"{before['server']:.0f} → {now.get('server', 0):.0f} MB,"
+            f"{before.memory_mb:.0f} → {now.get('server', 0):.0f} MB,"
             f" {peak_mb(at.process.pid):.0f} at its peak",
         ),
         Law("no secret or token is in its log", not told, f"{len(log):,} letters {told or ''}"),

@@ -256,6 +256,20 @@ def test_who_reads_nothing_is_let_go_and_holds_up_nobody(
         assert opened.text("/list.csv").count("\r\n") == 1_501
 
 
+def test_who_asks_ahead_and_leaves_is_no_error(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    ahead = b"GET /static/htmx.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", office.browser.base_url.port)) as line:
+            line.sendall(ahead)
+            assert line.recv(100).startswith(b"HTTP/1.1 200")
+    assert office.browser.get("/health").status_code == 200
+    time.sleep(0.5)
+
+    assert not [told for told in caplog.records if told.levelname == "ERROR"]
+
+
 def open_sockets() -> int:
     """Of this process, which is client and server."""
     return sum(str(os.path.realpath(each)).count("socket:") for each in _FILES.iterdir())
