@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from web_office import SIGNED_IN, TOKENS, Office, answered, office
+from web_office import MONDAY, SIGNED_IN, TOKENS, Office, answered, enter, lines, office, raised
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +83,26 @@ def test_nothing_hangs_over_the_edge(look: Any, width: int) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_nothing_hangs_over_the_edge_where_names_are_long(
+    look: Any, tmp_path: Path, width: int
+) -> None:
+    with office(tmp_path, count=3) as long:
+        much = {"csm": "M" * 70, "name": "W" * 200, "signals": ["x" * 300], "buyer": "b" * 90}
+        seats = {"active_seats": 1_230_000, "licensed_seats": 1_234_567, "expected_arr": 1.2e9}
+        enter(long.engine, [{**row, **much, **seats} for row in lines(3)])
+        raised(long.engine, "acc_00000", level="urgent", at=MONDAY)
+        for path in ("/", "/account?id=acc_00000"):
+            page = look(path, of=long, viewport={"width": width, "height": 900})
+
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            over = (
+                "[...document.querySelectorAll('.fact')].filter(e => e.scrollWidth > e.clientWidth)"
+            )
+            assert page.evaluate(f"{over}.length") == 0, path
+            page.close()
+
+
 def test_filters_change_the_table_and_the_address_without_a_new_page(
     look: Any, shared: Office
 ) -> None:
@@ -138,6 +158,7 @@ def test_back_leads_to_the_list_as_it_was_narrowed(look: Any) -> None:
     third = page.locator("table.list tbody th a").nth(2)
     name = third.inner_text()
     third.click()
+    page.wait_for_url("**/account?id=*")
 
     page.keyboard.press("u")
 

@@ -231,3 +231,10 @@ def test_what_can_be_chosen_is_counted(shared: Office) -> None:
         assert f">{name or 'Nobody'} ({count})</option>" in page
     assert page.index(">Ada (") < page.index(">Ben (") < page.index(">Nobody (")
     assert [f">{name} (40)</option>" in page for name in ("small", "large")] == [True, True]
+
+
+def test_an_account_without_a_name_goes_by_its_id(office: Office) -> None:
+    enter(office.engine, lines(2, names={0: " ", 1: ""}))
+
+    for page in (office.text("/"), office.text("/account?id=acc_00000")):
+        assert re.search(r"<(a|h1)[^>]*>acc_00000<", page)
