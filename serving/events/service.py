@@ -15,7 +15,7 @@ from data.errors import ExpansionError
 from data.settings import Settings
 from serving import state
 from serving.crm import targets
-from serving.events import ground, kept, telling, watcher
+from serving.events import ground, kept, pauses, telling, watcher
 from serving.events.ground import Ground
 from serving.events.kept import Progress
 from serving.events.sending import Sending
@@ -75,6 +75,7 @@ def _work(at_work: Watcher, clock: Callable[[], datetime], stop: threading.Event
     name = targets.named(at_work.settings)
     sending = Sending(at_work.engine, at_work.settings, name=name, clock=clock)
     sending.wake(0)  # what was put down before and not posted
+    pauses.shorten()
     with ThreadPoolExecutor(1) as pool:
         reading = _Reading(at_work, pool, clock)
         _LOG.info("watching from arrival %d on", at_work.progress.position)
@@ -137,6 +138,7 @@ class _Reading:
             self._next = self._clock() + self._every
             try:
                 self._at_work.stand_on(read.result(), since)
+                pauses.shorten()
             except Lost:
                 raise
             except ExpansionError as error:

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from data.errors import SettingsError
+from serving.events import pauses
 
 __all__ = ["config", "listening", "run"]
 
@@ -146,6 +147,7 @@ def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
 
 def run(app: FastAPI, taken: socket.socket) -> None:
     """Serve until a signal comes; what was begun is finished for some seconds."""
+    pauses.shorten()
     uvicorn.Server(config(app)).run(sockets=[taken])
 
 
