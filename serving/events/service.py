@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from data.errors import ExpansionError
 from data.settings import Settings
-from serving import state
+from serving import pauses, state
 from serving.crm import targets
-from serving.events import ground, kept, pauses, telling, watcher
+from serving.events import ground, kept, telling, watcher
 from serving.events.ground import Ground
 from serving.events.kept import Progress
 from serving.events.sending import Sending

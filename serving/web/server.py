@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from data.errors import SettingsError
-from serving.events import pauses
+from serving import pauses
 
 __all__ = ["config", "listening", "run"]
 
