@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from urllib.parse import urlencode
 import sqlalchemy as sa
 from attack import Attack
 from ledger import Kind
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from wire import Line
 
 _ROOM = 1_000_000
@@ -61,9 +63,22 @@ def away(at: Attack, kind: Kind) -> None:
             stop()
             if not _runs(pid):
                 time.sleep(_AWAY_SECONDS * min(1, at.share * 4))
-                at.database.ensure_postgres_running()
+                there_again(at)
             _well_again(at, kind)
     kind.law("it never was away", holds=kind.statuses[503] > 0)
+
+
+def there_again(at: Attack) -> None:
+    """Start PostgreSQL where it does not run; what it has to repair may take it a while."""
+    if at.database is not None:
+        attempt = retry(
+            retry=retry_if_exception_type((subprocess.SubprocessError, AssertionError)),
+            stop=stop_after_delay(120),
+            wait=wait_fixed(1),
+            reraise=True,
+        )
+        attempt(at.database.ensure_postgres_running)()
+        at.target.engine.dispose()
 
 
 def _locked(at: Attack, kind: Kind) -> None:
@@ -164,9 +179,11 @@ def _little_room(at: Attack, kind: Kind) -> Iterator[None]:
     """Let no file of those who write the database grow beyond a size."""
     if at.database is not None:
         _started_again(at, _ROOM_POSTGRES)
-        _well_again(at, kind)
-        yield
-        _started_again(at, resource.RLIM_INFINITY)
+        try:
+            _well_again(at, kind)
+            yield
+        finally:
+            _started_again(at, resource.RLIM_INFINITY)
         return
     before = {pid: resource.prlimit(pid, _SIZE) for pid in _writers(at)}
     for pid, (_, hard) in before.items():
@@ -189,7 +206,6 @@ def _started_again(at: Attack, room: int) -> None:
     usual = resource.getrlimit(_SIZE)
     resource.setrlimit(_SIZE, (min(room, usual[1]) if usual[1] >= 0 else room, usual[1]))
     try:
-        at.database.ensure_postgres_running()
+        there_again(at)
     finally:
         resource.setrlimit(_SIZE, usual)
-    at.target.engine.dispose()

@@ -90,6 +90,7 @@ def _attacked(name: str, told: argparse.Namespace) -> dict[str, Any]:
             _warm(attack)
             before = verdict.Before(at.memory_mb()["server"], at.watcher())
             kinds = [_tried(attack, each) for each in told.only or KINDS]
+            outages.there_again(attack)
             laws = verdict.laws(company, at, ledger, kinds, before)
         company.engine.dispose()
     return {
