@@ -116,8 +116,8 @@ def evaluate(
     The JSON object holds verdict, capacity, figures (the model's and those of the rankings),
     learners, date_figures, by_cut, segments, lift, bands, over_best_simple and over_simple
     (precision at capacity less that of the best in hindsight, and of those that each cut would have
-    chosen), power, champion, notes and skipped. A figure is value, low and high; null where it
-    cannot be computed.
+    chosen), power, champion, answers (what humans said of the lists, and what the contracts showed
+    then), notes and skipped. A figure is value, low and high; null where it cannot be computed.
 
     Example: expansion evaluate --predictions predictions.parquet --html evaluation.html
     """
@@ -136,15 +136,17 @@ def evaluate(
         )
         beside = _beside(past, settings, walked, stage)
         added = _added(past, settings, walked, stage) if controls else {}
+    said, unread = _answers(past, settings)
     if predictions is not None:
         writing.table(walked.predictions, predictions)
     if page is not None:
         from serving.report import evaluation as report
 
-        text = report.html(walked, past, judged[-1], champion=beside, controls=added)
+        text = report.html(walked, past, judged[-1], champion=beside, controls=added, answers=said)
         writing.atomically(page, lambda draft: draft.write_text(text, encoding="utf-8"))
     if as_json:
-        told = walked.told() | {"capacity": asdict(capacity)}
+        told = walked.told() | {"capacity": asdict(capacity), "answers": said}
+        told["notes"] += unread
         told["champion"] = None if beside is None else asdict(beside)
         if controls:
             told["controls"] = {name: asdict(figure) for name, figure in added.items()}
@@ -153,6 +155,7 @@ def evaluate(
         console.evaluated(walked)
         console.judged(walked, capacity.why, beside)
         console.controls(added)
+        console.answers(said, unread)
 
 
 @click.command(name="explain-exclusion")
@@ -218,6 +221,20 @@ def _beside(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # n
         progress=lambda done, total: stage("champion", done, total),
     )
     return beside.champion(walked, theirs, settings)
+
+
+def _answers(past: Any, settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:  # noqa: ANN401
+    """What humans said of the lists, where there are any; or why that could not be read."""
+    if settings.crm.url is None and not (settings.state_folder / "crm.db").exists():
+        return [], []
+    from data.errors import DeliveryError
+    from serving import answers
+
+    try:
+        said = answers.kept(options.database(settings))
+    except DeliveryError as error:
+        return [], [f"What humans said of the lists is left out: {error}"]
+    return answers.judged(said, past.contracts, settings, end=past.as_of), []
 
 
 def _added(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # noqa: ANN401

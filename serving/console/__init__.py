@@ -14,12 +14,13 @@ from serving.console.crm import (
 )
 from serving.console.delivery import unsent
 from serving.console.lists import monday_list, scored, talk_from
-from serving.console.models import controls, evaluated, exclusion, judged
+from serving.console.models import answers, controls, evaluated, exclusion, judged
 from serving.console.promotion import promoted, ruled
 from serving.console.tables import checkup, suspicious
 from serving.console.terminal import emit, logs, out, say, stages
 
 __all__ = [
+    "answers",
     "backtested",
     "checkup",
     "controls",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from training.evaluate import Evaluation
     from training.metrics import Figure
 
-__all__ = ["controls", "evaluated", "exclusion", "judged"]
+__all__ = ["answers", "controls", "evaluated", "exclusion", "judged"]
 
 _FIGURES = {
     "auroc": "AUROC",
@@ -82,6 +82,21 @@ def judged(walked: Evaluation, capacity: str, beside: Beside | None) -> None:
     for note in walked.notes():
         if note != capacity:
             _say(note)
+
+
+def answers(said: Sequence[Mapping[str, Any]], unread: Sequence[str]) -> None:
+    """Print what humans said of the lists beside what the contracts then showed."""
+    table = Table(title="What humans said of the lists, and what the contracts showed then")
+    for name in ("said", "answers", "chance told", "outcome known", "expanded"):
+        table.add_column(name)
+    for row in said:
+        chance = "" if row["expected"] is None else share(row["expected"])
+        counts = (f"{row[name]:,}" for name in ("known", "expanded"))
+        table.add_row(row["verdict"], f"{row['answers']:,}", chance, *counts)
+    if table.row_count:
+        out.print(table)
+    for why in unread:
+        _say(why)
 
 
 def controls(added: Mapping[str, Figure]) -> None:

@@ -1,12 +1,12 @@
 """The page of a walk through history: what the model would have been worth, and how we know."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from serving.report import causes, compared, kinds, provenance, strokes, truth
+from serving.report import causes, compared, kinds, provenance, said, strokes, truth
 from serving.report.page import Fact, Note, Page, Part, Row, Section, Table, render
 from serving.report.paint import plain
 from serving.report.words import cell, interval, title
@@ -28,6 +28,7 @@ def html(
     *,
     champion: Beside | None = None,
     controls: Mapping[str, Figure] | None = None,
+    answers: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Write the evaluation as one self-contained HTML page.
 
@@ -43,6 +44,8 @@ def html(
         What the champion's settings would have been worth at the same cuts.
     controls : mapping of str to training.resampling.Figure, optional
         What the controls would have added; :func:`training.ablation.controls`.
+    answers : sequence of mapping, optional
+        What humans said of the lists; :func:`serving.answers.judged`.
 
     Returns
     -------
@@ -58,6 +61,7 @@ def html(
         truth.dates(walked),
         kinds.section(walked),
         compared.over_time(walked, known),
+        *said.sections(answers),
         _causes(explained, controls or {}),
         provenance.left_out(walked, past),
         provenance.method(past, settings),

@@ -7,7 +7,7 @@ what should be true at a CRM (``outbox``), and what has become of it (``delivere
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import sqlalchemy as sa
 
@@ -27,7 +27,9 @@ __all__ = [
     "SCORES",
     "SENDERS",
     "SENDS",
+    "VERDICTS",
     "WORKED",
+    "Verdict",
 ]
 
 METADATA: Final = sa.MetaData()
@@ -162,6 +164,9 @@ WORKED: Final = sa.Table(
     sa.Column("how", sa.String, nullable=False),
 )
 
+Verdict = Literal["contacted", "won", "not now", "wrong"]
+VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+
 # What a human said on the page of what became of an account; ``as_of`` is the list it was said of.
 # ``once`` is of the form that was sent, so that sending it twice says it once.
 FEEDBACK: Final = sa.Table(
@@ -173,7 +178,7 @@ FEEDBACK: Final = sa.Table(
     sa.Column("as_of", sa.Date, nullable=False),
     sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("given_by", sa.String, nullable=False),
-    sa.Column("verdict", sa.String, nullable=False),  # contacted, won, not now, wrong
+    sa.Column("verdict", sa.String, nullable=False),  # of VERDICTS
     sa.Column("until", sa.Date),  # of not now
     sa.Column("why", sa.String),  # of wrong
 )

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from serving.playbook import MOTIONS, NO_ASK
+from serving.state.schema import VERDICTS
 from serving.web import account, book, charts, company, feedback, forms, signals
 from serving.web.account import Account
 from serving.web.points import POINTS
@@ -82,7 +83,7 @@ def _page(
         charts=_drawn(found, horizon),
         steps=_steps(line),
         points=POINTS,
-        verdicts=feedback.VERDICTS,
+        verdicts=VERDICTS,
         once=site.unique(),
         mistake=mistake,
         form=form or {},

@@ -5,8 +5,9 @@ they go into ``worked``, so that the next list makes no ask there for ``playbook
 now* with a day rests until that day, be it nearer or further: see
 :func:`serving.state.lists.not_now`. *Won* and *wrong* change no rank and are no label: what counts
 as an expansion is read from the contracts alone, or the model would learn what its readers believe.
-Evaluation sets them beside the bands in which they were given (:func:`by_band`, on the page of the
-model), and every answer can be had as a file.
+``expansion evaluate`` holds every answer against what the contracts then showed
+(:mod:`serving.answers`), the page of the model sets them beside the bands in which they were given
+(:func:`by_band`), and all of them can be had as a file.
 """
 
 from __future__ import annotations
@@ -14,20 +15,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from serving.outbox.upsert import insert_or_skip
 from serving.state.database import reading, writing
-from serving.state.schema import FEEDBACK, SCORES, WORKED
+from serving.state.schema import FEEDBACK, SCORES, VERDICTS, WORKED, Verdict
 from serving.web.sign_in import Viewer
 
 __all__ = [
     "LONGEST",
-    "VERDICTS",
     "Said",
-    "Verdict",
     "by_band",
     "columns",
     "everything",
@@ -36,8 +35,6 @@ __all__ = [
     "of_account",
 ]
 
-Verdict = Literal["contacted", "won", "not now", "wrong"]
-VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 LONGEST: Final = 1000  # letters of a why
 _ANSWER: Final = tuple(each for each in FEEDBACK.c if each.name not in {"id", "once"})
 _OF_LINE: Final = ("rank", "probability", "band", "tier", "limit", "motion")

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from serving.digest.plain import one_line
-from serving.web.feedback import LONGEST, VERDICTS, Said
+from serving.state.schema import VERDICTS
+from serving.web.feedback import LONGEST, Said
 
 __all__ = ["Mistake", "fields", "said"]
 
