@@ -14,6 +14,7 @@ from serving.outbox.upsert import upsert
 from serving.triggers import LEVELS, Change, Watch
 
 __all__ = [
+    "NAME",
     "Fired",
     "Key",
     "Progress",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 Key = tuple[str, str]  # account, limit
-_NAME: Final = "events"
+NAME: Final = "events"
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,14 @@ class Fired:
 
 def progress(connection: sa.Connection) -> Progress | None:
     """How far was counted; None before the first time."""
-    row = connection.execute(sa.select(PROGRESS).where(PROGRESS.c.name == _NAME)).one_or_none()
+    row = connection.execute(sa.select(PROGRESS).where(PROGRESS.c.name == NAME)).one_or_none()
     return None if row is None else Progress(row.position, row.day, row.counts)
 
 
 def advance(connection: sa.Connection, after: Progress, now: datetime) -> None:
     """Say how far is counted now."""
     row = {
-        "name": _NAME,
+        "name": NAME,
         "position": after.position,
         "day": after.day,
         "beat_at": now,

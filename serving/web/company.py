@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from serving.state.database import reading
 from serving.state.schema import RUNS, SENDS
 
-__all__ = ["Health", "health", "run_of", "runs"]
+__all__ = ["Health", "Reasons", "health", "refused", "run_of", "runs"]
 
 Health = list[str]  # what is not well with a run, a sentence each
+Reasons = list[tuple[str, int]]  # with how many each holds for, the most first
 _RUNS: Final = 60
 _REFUSED: Final = 0.05  # of the events: beyond it is told
 
@@ -51,7 +52,26 @@ def runs(engine: sa.Engine) -> list[dict[str, Any]]:
         ]
         until = run["finished_at"]
         run["health"] = health(run)
+        run["refused"] = refused(run["record"])
+        run["left_out"] = _ordered(run["record"].get("excluded", {}))
     return found
+
+
+def refused(record: Mapping[str, Any]) -> Reasons:
+    """Say why rows of the tables were refused, each reason with its table."""
+    return _ordered(
+        {
+            f"{table}: {reason}": count
+            for table, reasons in record.get("quarantine", {}).items()
+            for reason, count in reasons.items()
+        }
+    )
+
+
+def _ordered(reasons: Mapping[str, int]) -> Reasons:
+    """The most frequent first; what never happened is left out."""
+    found = [(reason, count) for reason, count in reasons.items() if count]
+    return sorted(found, key=lambda each: (-each[1], each[0]))
 
 
 def health(run: dict[str, Any]) -> Health:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, PlainTextResponse
 
 from serving.state.database import reading
-from serving.web import book, company, feedback
+from serving.web import book, company, events, feedback
 from serving.web.site import Here, Looking, page
 
 __all__ = ["router"]
@@ -38,8 +38,16 @@ def model(site: Here, viewer: Looking) -> HTMLResponse:
 
 @router.get("/runs")
 def runs(site: Here, viewer: Looking) -> HTMLResponse:
-    """Show every run of late, and what was not well with it."""
-    return page("runs.html.j2", viewer, site, at="runs", runs=company.runs(site.engine))
+    """Show every run of late, how events stand, and what was not well with either."""
+    return page(
+        "runs.html.j2",
+        viewer,
+        site,
+        at="runs",
+        runs=company.runs(site.engine),
+        events=events.stand(site.engine, site.settings.webhooks, site.clock()),
+        most=events.MOST,
+    )
 
 
 @router.get("/health")

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from serving.digest.plain import one_line
 
-__all__ = ["STATIC", "render", "utc"]
+__all__ = ["STATIC", "moment", "render", "utc"]
 
 STATIC: Final = Path(str(resources.files("serving.web") / "static"))
 
@@ -37,7 +37,7 @@ def _environment() -> jinja2.Environment:
     )
     made.filters |= {
         "day": _day,
-        "moment": _moment,
+        "moment": moment,
         "share": _share,
         "amount": _amount,
         "line": one_line,
@@ -67,7 +67,8 @@ def _day(value: date | str | None, today: date | None = None) -> str:
     return f"{value.day} {value:%B}{year}"
 
 
-def _moment(value: datetime | None) -> str:
+def moment(value: datetime | None) -> str:
+    """Write a moment as a reader of any zone understands it."""
     if value is None:
         return "–"
     value = utc(value)

@@ -209,6 +209,7 @@ def office(
     *,
     count: int = 120,
     web: Mapping[str, Any] | None = None,
+    webhooks: Mapping[str, Any] | None = None,
     names: Mapping[int, str] | None = None,
     hooks: bool = False,
     database: str = "",
@@ -223,7 +224,7 @@ def office(
         engine, lines(count, as_of=MONDAY - timedelta(days=7), seed=2), MONDAY - timedelta(days=7)
     )
     enter(engine, rows)
-    settings = Settings(web=dict(web or {}), base=folder)
+    settings = Settings(web=dict(web or {}), webhooks=dict(webhooks or {}), base=folder)
     made = app.make(settings, engine, clock=lambda: NOW, hooks=hooks)
     with (
         serving(made) as at,
