@@ -5,11 +5,7 @@ judged by the same contract; from there on Spark groups the rows by the function
 :mod:`features.daily`, and its tasks write the tables where this machine would have written them.
 """
 
-import os
 import re
-import shutil
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -21,21 +17,22 @@ from uuid import uuid4
 
 import narwhals as nw
 import polars as pl
-import pyarrow as pa
 
-from data import contracts, errors
+from data import contracts
 from data.arrival import Arrival
-from data.errors import DeliveryError, SettingsError, SourceError
+from data.errors import DeliveryError
 from data.settings import Engine
 from data.sources import Partition
 from data.writing import atomically
 from features import survey, workers
 from features.due import DailyTable, Due, Named
-from features.repeats import Span
 from features.rows import Made, Rows
-from features.workers import BATCH_ROWS, DRAFTS, FOLDED, KINDS
+from features.spark_copies import first_copies
+from features.spark_jobs import collected, run
+from features.spark_session import one_sentence, session
+from features.workers import DRAFTS, FOLDED
 
-__all__ = ["Spark", "session"]
+__all__ = ["Spark"]
 
 # Partitions that one round of jobs reads: enough to keep a cluster busy.
 _TOGETHER: Final = 200
@@ -44,9 +41,6 @@ _COLUMNS: Final = contracts.Events.column_names()
 _SURVEYS: Final = pl.Schema({"file": pl.Int32(), **survey.SCHEMA})
 # What Spark would take for a pattern in the name of a file.
 _GLOB: Final = re.compile(r"([\\*?\[\]{}])")
-# How a worker's Python and how Java put what went wrong.
-_OURS: Final = re.compile(r"^data\.errors\.(\w+): (.*)$", re.MULTILINE)
-_CAUSE: Final = re.compile(r"^: (.*)$", re.MULTILINE)
 
 
 class Spark:
@@ -110,9 +104,9 @@ class Spark:
         spark, draft = self._session, rows.files[0].with_name(f".fold-{uuid4().hex}")
         fold = partial(workers.folded, rows=rows, made=made, draft=draft)
         try:
-            with _one_sentence():
+            with one_sentence():
                 spread = _kept_rows(spark, rows).repartition(buckets, *key)
-                files = _collected(_run(spread, fold, FOLDED))["draft"].to_list()
+                files = collected(run(spread, fold, FOLDED))["draft"].to_list()
             with _seen_from_here(draft.parent):
                 return pl.read_parquet(files, glob=False) if files else made(rows.none())
         finally:
@@ -122,14 +116,14 @@ class Spark:
     def _surveys(self, spark: Any, partitions: Sequence[Partition]) -> list[dict[str, Any]]:  # noqa: ANN401
         from pyspark.sql import functions as f  # noqa: PLC0415
 
-        with _one_sentence():
+        with one_sentence():
             parts = self._read(spark, partitions, Arrival.judged, survey.counted, _SURVEYS)
             found = parts.groupBy("file", "reason").agg(
                 *(f.sum(name).alias(name) for name in ("rows", "machine", "ids")),
                 f.min("first").alias("first"),
                 f.max("last").alias("last"),
             )
-            rows = _collected(found)
+            rows = collected(found)
         return [
             survey.told(rows.filter(file=place).rows(named=True))
             for place in range(len(partitions))
@@ -139,9 +133,9 @@ class Spark:
         spans = {span.partition.name: span for one in due for span in (one.span, *one.others)}
         files = [spans[name] for name in sorted(spans)]
         partitions = [span.partition for span in files]
-        with _one_sentence():
+        with one_sentence():
             rows = self._read(spark, partitions, Arrival.valid, None, _EVENTS)
-            with _first_copies(spark, rows, files, due) as (kept, copies):
+            with first_copies(spark, rows, files, due) as (kept, copies):
                 events = named(nw.from_native(kept), also=("file",))
                 drafts = self._drafts(events, due, copies)
         for ending, found in drafts.items():
@@ -177,7 +171,7 @@ class Spark:
         files = [one.kept.file(ending) for one in due]
         schema = pl.Schema(self._tables[ending].schema)
         write = partial(workers.drafted, files=files, schema=schema, copies=copies)
-        drafts = _collected(_run(frame.repartition(len(due), "file"), write, DRAFTS))
+        drafts = collected(run(frame.repartition(len(due), "file"), write, DRAFTS))
         found = {place: Path(draft) for place, draft in drafts.rows()}
         for place in set(range(len(due))) - set(found):  # nobody had a row of it
             told = {"copies": str(copies.get(place, 0))}
@@ -207,204 +201,7 @@ class Spark:
             schema=schema,
         )
         # Each task is given one number: that of its slice.
-        return _run(spark.range(0, len(slices), 1, len(slices)), read, schema)
-
-
-# ---- Copies
-
-
-@contextmanager
-def _first_copies(
-    spark: Any,  # noqa: ANN401
-    rows: Any,  # noqa: ANN401
-    files: Sequence[Span],
-    due: Sequence[Due],
-) -> Iterator[tuple[Any, Mapping[int, int]]]:
-    """The events that are due without their copies, and how many of these there were.
-
-    The rule is that of :func:`features.repeats.first_copies`; ``file`` is now the place among
-    those that are due.
-    """
-    targets = _targets(spark, files, due)
-    mine = rows.join(targets.select("at", "target"), rows["file"] == targets["at"])
-    if not any(one.has_ids for one in due):
-        yield _of_target(mine), {}
-        return
-    repeated = _repeated(rows).persist()
-    ranked = _ranked(rows, repeated, targets).persist()
-    try:
-        if not repeated.count():
-            yield _of_target(mine), {}
-            return
-        copies = _collected(ranked.filter("rank > 1").groupBy("target").count())
-        once = mine.withColumn("number", _number()).join(repeated, "number", "left_anti")
-        kept = _of_target(once).unionByName(_of_target(ranked.filter("rank = 1")))
-        yield kept, dict(copies.rows())
-    finally:
-        ranked.unpersist()
-        repeated.unpersist()
-
-
-def _targets(spark: Any, files: Sequence[Span], due: Sequence[Due]) -> Any:  # noqa: ANN401
-    """Which of the files are due, and when they open and close."""
-    from pyspark.sql import functions as f  # noqa: PLC0415
-
-    places = {one.span.partition.name: place for place, one in enumerate(due)}
-    rows = [
-        (at, places[span.partition.name], span.first, span.last)
-        for at, span in enumerate(files)
-        if span.partition.name in places
-    ]
-    columns = "at int, target int, opens timestamp, closes timestamp"
-    return f.broadcast(spark.createDataFrame(rows, columns))
-
-
-def _number() -> Any:  # noqa: ANN401
-    from pyspark.sql import functions as f  # noqa: PLC0415
-
-    return f.when(f.col("event_id").isNotNull(), f.xxhash64("event_id"))
-
-
-def _repeated(rows: Any) -> Any:  # noqa: ANN401
-    """Hashes find the candidates by numbers; whether they are copies, the ids themselves say."""
-    numbers = rows.select(_number().alias("number")).dropna()
-    return numbers.groupBy("number").count().filter("count > 1").select("number")
-
-
-def _ranked(rows: Any, repeated: Any, targets: Any) -> Any:  # noqa: ANN401
-    """Of each id the rows of each target, ranked among all rows in the target's span of time."""
-    from pyspark.sql import Window  # noqa: PLC0415
-    from pyspark.sql import functions as f  # noqa: PLC0415
-
-    twice = rows.withColumn("number", _number()).join(repeated, "number", "left_semi")
-    near = twice.join(targets, f.col("timestamp").between(f.col("opens"), f.col("closes")))
-    # Ordered by content and only then by file, so neither row nor file order decides.
-    content = [f.col(name).asc_nulls_first() for name in _COLUMNS if name != "event_id"]
-    order = (f.greatest("timestamp", "known_at"), *content, "file")
-    rank = f.row_number().over(Window.partitionBy("target", "event_id").orderBy(*order))
-    return near.withColumn("rank", rank).filter("file = at")
-
-
-def _of_target(rows: Any) -> Any:  # noqa: ANN401
-    return rows.select("target", *_COLUMNS).withColumnRenamed("target", "file")
-
-
-# ---- The session
-
-
-def session(engine: Engine) -> Any:  # noqa: ANN401
-    """Start Spark, or join the session that is there, with days counted in UTC.
-
-    Parameters
-    ----------
-    engine : data.settings.Engine
-        Master and options.
-
-    Returns
-    -------
-    pyspark.sql.SparkSession
-        A session of its own, so that another's settings stay as they are.
-
-    Raises
-    ------
-    data.errors.SettingsError
-        If Java or PySpark is missing.
-    data.errors.SourceError
-        If Spark does not start.
-    """
-    _refuse_without_java()
-    try:
-        with _no_pandas_asked():
-            from pyspark.sql import SparkSession  # noqa: PLC0415
-    except ImportError:
-        raise SettingsError(
-            '[engine] kind = "spark" needs PySpark, which is not installed. Install it with'
-            " pip install '.[spark]', or set kind = \"polars\"."
-        ) from None
-    with _one_sentence(), _no_pandas_asked():
-        active = SparkSession.getActiveSession() or _started(SparkSession.builder, engine)
-        ours = active.newSession()
-        for name, value in engine.options.items():
-            if ours.conf.isModifiable(name):
-                ours.conf.set(name, value)
-        ours.conf.set("spark.sql.session.timeZone", "UTC")
-        ours.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH_ROWS)
-    return ours
-
-
-def _refuse_without_java() -> None:
-    if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
-        raise SettingsError(
-            '[engine] kind = "spark" needs Java 17 or later, and none was found. Install a Java'
-            ' runtime or let JAVA_HOME name one, or set kind = "polars".'
-        )
-
-
-def _started(builder: Any, engine: Engine) -> Any:  # noqa: ANN401
-    options = {
-        "spark.ui.showConsoleProgress": "false",
-        "spark.log.level": "FATAL",
-        # A task is one core's work; Polars would take them all.
-        "spark.executorEnv.POLARS_MAX_THREADS": "1",
-    }
-    if engine.master.startswith("local"):
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        options |= {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1"}
-        options |= {"spark.driver.bindAddress": "127.0.0.1"}
-        # Two hundred, the default, are for a cluster.
-        options |= {"spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1))}
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit has a master of its own
-        builder = builder.master(engine.master)
-    for name, value in (options | dict(engine.options)).items():
-        builder = builder.config(name, value)
-    return builder.appName("expansion").getOrCreate()
-
-
-@contextmanager
-def _no_pandas_asked() -> Iterator[None]:
-    """Spark looks whether it knows the pandas that is installed; no row here passes through it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "PySpark does not yet fully support pandas", FutureWarning
-        )
-        yield
-
-
-@contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Turn what goes wrong on Spark into one of our errors."""
-    from py4j.protocol import Py4JError  # noqa: PLC0415
-    from pyspark.errors import PySparkException  # noqa: PLC0415
-
-    try:
-        yield
-    except (PySparkException, Py4JError) as error:
-        told = str(error)
-        ours = _OURS.search(told)
-        if ours is not None:  # raised by a task, on a worker
-            raise getattr(errors, ours[1])(ours[2]) from None
-        cause = (_CAUSE.findall(told) or told.split("\n"))[0].strip()[:200].rstrip(".")
-        raise SourceError(
-            f"Spark could not read the log: {cause}. Ask for its own log with"
-            " [engine.options] 'spark.log.level' = 'ERROR', or read it here: kind = \"polars\"."
-        ) from None
-
-
-# ---- Jobs and their answers
-
-
-def _run(
-    frame: Any,  # noqa: ANN401
-    work: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
-    schema: pl.Schema,
-) -> Any:  # noqa: ANN401
-    ddl = ", ".join(f"`{name}` {KINDS[kind][0]}" for name, kind in schema.items())
-    with warnings.catch_warnings():
-        # Spark looks whether it knows the pandas that is installed; none is used here.
-        warnings.filterwarnings(
-            "ignore", "PySpark does not yet fully support pandas", FutureWarning
-        )
-        return frame.mapInArrow(work, ddl)
+        return run(spark.range(0, len(slices), 1, len(slices)), read, schema)
 
 
 def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
@@ -417,11 +214,6 @@ def _slices(partition: Partition, rows: int) -> list[tuple[int, int | None]]:
     if partition.name.endswith((".csv", ".csv.gz")):
         return [(0, None)]
     return [(offset, rows) for offset in range(0, max(partition.seen(), 1), rows)]
-
-
-def _collected(frame: Any) -> pl.DataFrame:  # noqa: ANN401
-    """A small answer of Spark's."""
-    return pl.DataFrame(pl.from_arrow(frame.toArrow()))
 
 
 def _kept_rows(spark: Any, rows: Rows) -> Any:  # noqa: ANN401

@@ -21,7 +21,12 @@ DOORS = {
         "features/spark.py",
         "data/sources.py",
     },
-    "pyspark": {"features/engines.py", "features/spark.py"},
+    "pyspark": {
+        "features/engines.py",
+        "features/spark.py",
+        "features/spark_copies.py",
+        "features/spark_session.py",
+    },
     "mlflow": {
         "training/registry/aliases.py",
         "training/registry/kept.py",
@@ -37,6 +42,7 @@ DOORS = {
     },
     "optuna": {"training/search.py", "training/studies.py"},
     "sqlalchemy": {
+        "serving/answers.py",
         "data/database.py",
         "training/studies.py",
         "serving/state/",

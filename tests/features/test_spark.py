@@ -24,7 +24,7 @@ from data import settings, simulator, sources
 from data.contracts import Events
 from data.errors import DeliveryError, SettingsError, SourceError
 from data.settings import Engine, Roles, Seats
-from features import activity, daily, grid, kept, panel, workers
+from features import activity, daily, grid, kept, panel, spark_session, workers
 from features import spark as spark_engine
 from features.activity import Activity
 from serving.cli import main
@@ -69,7 +69,7 @@ def spark(store: str) -> Iterator[Any]:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("no Java here")
     pytest.importorskip("pyspark", reason="the extra spark is not installed")
-    session = spark_engine.session(SPARK)
+    session = spark_session.session(SPARK)
     yield session
     session.stop()
 
