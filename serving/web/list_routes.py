@@ -64,6 +64,7 @@ def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -
         shown=shown,
         wanted=wanted,
         pages=max(-(-shown.found // rows), 1),
+        before=(wanted.page - 1) * rows,
         capacity=record.get("capacity"),
         basis=record.get("basis", ""),
         horizon=site.settings.outcome.horizon_days,

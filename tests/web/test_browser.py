@@ -151,6 +151,20 @@ def test_the_list_is_read_by_keys_alone(look: Any, shared: Office) -> None:
     expect(page.locator("a.skip")).to_be_focused()
 
 
+def test_pages_are_turned_by_keys_and_keep_the_order(look: Any) -> None:
+    page = look("/?sort=name")
+    status, place = page.get_by_role("status"), page.locator(".pages .place")
+
+    for key, held, at in (("N", "101–120", 3), ("p", "51–100", 2), ("P", "1–50", 1)):
+        page.keyboard.press(key)
+        expect(status).to_have_text(f"{held} of 120 accounts")
+        expect(place).to_have_text(f"page {at} of 3")
+        assert "sort=name" in page.url
+    box = page.get_by_role("link", name="Next").bounding_box()
+    page.get_by_role("link", name="Next").click()
+    assert page.get_by_role("link", name="Next").bounding_box()["x"] == box["x"]
+
+
 def test_back_leads_to_the_list_as_it_was_narrowed(look: Any) -> None:
     page = look()
     page.get_by_label("CSM").select_option("Ada")

@@ -4,7 +4,9 @@ import csv
 import io
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 import sqlalchemy as sa
@@ -93,6 +95,33 @@ def test_pages_hold_every_account_once(shared: Office) -> None:
     assert 'rel="next"' not in pages[-1]
     assert 'rel="prev"' not in pages[0]
     assert "ends before this page" in shared.text("/", params={"page": 9})
+
+
+@given(st.sampled_from([{}, {"csm": "Ada"}, {"tier": "1", "sort": "name"}]), st.integers(1, 9))
+def test_a_page_says_which_lines_it_holds_and_leads_to_both_ends(
+    shared: Office, asked: dict[str, str], at: int
+) -> None:
+    ids = [row["account_id"] for row in csv.DictReader(_file(shared, asked))]
+    pages = -(-len(ids) // 50)
+
+    page = shared.text("/", params={**asked, "page": str(at)})
+
+    held = re.findall(r'href="/account\?id=(\w+)"', page)
+    said = re.findall(r'role="status">(?:(\d+)–(\d+) of )?(\d+) accounts', page)[0]
+    turns = re.findall(r'rel="(first|prev|next|last)" href="/(\?[^"]*)"', page)
+    leads = {rel: dict(parse_qsl(unescape(query)[1:])) for rel, query in turns}
+    assert held == ids[(at - 1) * 50 : at * 50]
+    assert said[2] == str(len(ids))
+    if held and pages > 1:
+        assert held == ids[int(said[0]) - 1 : int(said[1])]
+    assert {rel: int(each.pop("page", 1)) for rel, each in leads.items()} == (
+        {"first": 1, "prev": min(at - 1, pages)} if at > 1 and pages > 1 else {}
+    ) | ({"next": at + 1, "last": pages} if at < pages else {})
+    assert all(each == asked for each in leads.values())
+
+
+def _file(office: Office, asked: dict[str, str]) -> io.StringIO:
+    return io.StringIO(office.browser.get("/list.csv", params=asked).text)
 
 
 def test_a_change_of_filters_sends_the_table_alone(shared: Office) -> None:

@@ -19,6 +19,8 @@
     k: () => step(-1),
     n: () => go("a[rel=next]"),
     p: () => go("a[rel=prev]"),
+    N: () => go("a[rel=last]"),
+    P: () => go("a[rel=first]"),
     u: () => go("a[rel=up]"),
     f: () => document.querySelector(".answer input[type=radio]")?.focus(),
     "/": () => document.getElementById("q")?.focus(),
