@@ -38,6 +38,8 @@ def record(
     return {
         "model": cold.CALLED if model is None else model.called,
         "basis": _basis(model, scored),
+        # The simple ranking that serves; null where a model or the tier rules do.
+        "ranking": model.model.ranking if model and isinstance(model.model, Simple) else None,
         "promotion": None if model is None else model.promotion,
         "verdict": _verdict(model),
         "card": _card(card),

@@ -48,8 +48,6 @@ def weekly(settings: Settings, accounts: pl.DataFrame) -> Weekly:
     named = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
     csms = settings.team.csms or named or 1
     each = max(whole.accounts * WEEK_DAYS // (MONTH_DAYS * csms), 1)
-    return Weekly(
-        each,
-        f"{each} {'account' if each == 1 else 'accounts'} a week for each of"
-        f" {csms} {'CSM' if csms == 1 else 'CSMs'}, of {whole.accounts} per {MONTH_DAYS} days.",
-    )
+    among = f" for each of {csms} CSMs" if csms > 1 else ""
+    told = f"{each} {'account' if each == 1 else 'accounts'} a week{among}"
+    return Weekly(each, f"{told}, of {whole.accounts} per {MONTH_DAYS} days.")

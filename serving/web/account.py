@@ -14,9 +14,10 @@ from serving.state.schema import EPISODES, PORTRAITS, SCORES
 from serving.web import feedback, signals
 from serving.web.sign_in import Viewer
 
-__all__ = ["Account", "find"]
+__all__ = ["Account", "find", "terms"]
 
 _LISTS: Final = 26  # of the past, half a year of Mondays
+_TERMS: Final = ("plan", "seats", "usage_limit", "mrr", "status")
 _PAST: Final = ("as_of", "rank", "probability", "tier", "limit", "signals", "expansion_signal")
 
 
@@ -92,3 +93,15 @@ def find(engine: sa.Engine, viewer: Viewer, account_id: str, as_of: date) -> Acc
         raised,
         feedback.of_account(engine, account_id),
     )
+
+
+def terms(contract: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:
+    """Give the rows of a contract that changed something, the newest first."""
+    if not contract:
+        return []
+    rows = [dict(zip(contract, row, strict=True)) for row in zip(*contract.values(), strict=True)]
+    return [
+        row
+        for row, before in zip(rows, [None, *rows[:-1]], strict=True)
+        if before is None or row["change"] or any(row[name] != before[name] for name in _TERMS)
+    ][::-1]

@@ -82,6 +82,8 @@ def _page(
         told_on=book.told_on(line["as_of"], site.today),
         charts=_drawn(found, horizon),
         steps=_steps(line),
+        named=book.names_csms(site.engine, line["as_of"]),
+        terms=account.terms(found.drawn.get("contract")),
         points=POINTS,
         verdicts=VERDICTS,
         once=site.unique(),

@@ -20,15 +20,25 @@ from serving.web import signals
 from serving.web.sign_in import Viewer
 from serving.web.wanted import NOBODY, Wanted
 
-__all__ = ["WEEK", "Shown", "columns", "everything", "newest", "shown", "told_on", "within"]
+__all__ = [
+    "WEEK",
+    "Shown",
+    "columns",
+    "everything",
+    "names_csms",
+    "newest",
+    "shown",
+    "told_on",
+    "within",
+]
 
 WEEK: Final = timedelta(days=6)
 _LINE: Final = (
     *("account_id", "name", "csm", "rank", "book_rank", "this_week", "ask", "probability", "low"),
     *("high", "readiness_date", "expected_arr", "limit", "tier", "motion", "buyer", "signals"),
-    *("changed", "holds_back", "active_seats", "licensed_seats", "seat_utilization"),
+    *("changed", "holds_back", "note", "active_seats", "licensed_seats", "seat_utilization"),
 )
-_FILE: Final = (*_LINE, "band", "expected_date", "probability_180d", "churn_probability", "note")
+_FILE: Final = (*_LINE, "band", "expected_date", "probability_180d", "churn_probability")
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,13 @@ def newest(engine: sa.Engine) -> date | None:
     with reading(engine) as connection:
         found: date | None = connection.scalar(sa.select(sa.func.max(RUNS.c.as_of)))
     return found
+
+
+def names_csms(engine: sa.Engine, as_of: date) -> bool:
+    """Whether any account of a list has a CSM: else nothing is to be said of books."""
+    query = sa.select(BOOKS.c.csm).where(BOOKS.c.as_of == as_of, BOOKS.c.csm.is_not(None))
+    with reading(engine) as connection:
+        return connection.scalar(query.limit(1)) is not None
 
 
 def told_on(as_of: date, today: date) -> date:

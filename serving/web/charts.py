@@ -21,6 +21,7 @@ LEFT: Final = 46.0
 RIGHT: Final = 12.0
 TOP: Final = 22.0
 BOTTOM: Final = 30.0
+_DOUBLED: Final = math.log(2)  # of the odds
 _TOLD: Final = 8  # stories of the waterfall that are told one by one
 Point = tuple[float, float | None]
 
@@ -190,8 +191,9 @@ def waterfall(base: float, contributions: Mapping[str, float], margin: float) ->
     for _, value in parts:
         places.append(places[-1] + value)
     low, high = min(*places, margin), max(*places, margin)
-    span = (high - low) or 1.0
-    percent = _scale(low - span * 0.04, high + span * 0.04, 0, 100)
+    # What moves the number little looks little: the axis is never shorter than twice the odds.
+    span = max(high - low, _DOUBLED)
+    percent = _scale((low + high - span * 1.08) / 2, (low + high + span * 1.08) / 2, 0, 100)
     steps = [Step("starting point", base, 0.0, percent(base), "sum")]
     for (name, value), start in zip(parts, places, strict=False):
         left, right = sorted((percent(start), percent(start + value)))

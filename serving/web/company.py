@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from serving.state.database import reading
 from serving.state.schema import RUNS, SENDS
 
-__all__ = ["Health", "Reasons", "health", "refused", "run_of", "runs"]
+__all__ = ["Health", "Reasons", "figures", "health", "refused", "run_of", "runs"]
 
 Health = list[str]  # what is not well with a run, a sentence each
 Reasons = list[tuple[str, int]]  # with how many each holds for, the most first
@@ -25,6 +25,23 @@ def run_of(engine: sa.Engine, as_of: date) -> dict[str, Any]:
     with reading(engine) as connection:
         found = connection.execute(query).mappings().first()
     return dict(found) if found else {"record": {}}
+
+
+def figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Give the figures of what ranks the list: a model, or the simple ranking in its place.
+
+    How near a simple ranking's probability comes to the truth is read from its bands.
+    """
+    ranking = record.get("ranking")
+    told = record.get("card", {}).get("figures", {}).get(ranking or "model", {})
+    found = {name: value for name, value in told.items() if value is not None}
+    if ranking is None:
+        return found
+    seen = [(each["snapshots"], each["value"], each["expected"]) for each in record["bands"]]
+    expected = sum(count * said for count, _, said in seen)
+    if expected > 0:
+        found["observed_to_expected"] = sum(count * true for count, true, _ in seen) / expected
+    return found
 
 
 def runs(engine: sa.Engine) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ def model(site: Here, viewer: Looking) -> HTMLResponse:
     if as_of is None:
         return page("empty.html.j2", viewer, site, at="model")
     run = company.run_of(site.engine, as_of)
+    record = run["record"]
     return page(
         "model.html.j2",
         viewer,
@@ -29,8 +30,10 @@ def model(site: Here, viewer: Looking) -> HTMLResponse:
         at="model",
         as_of=as_of,
         run=run,
-        record=run["record"],
-        bands=list(reversed(run["record"].get("bands", []))),
+        record=record,
+        ranking=record.get("ranking"),
+        figures=company.figures(record),
+        bands=list(reversed(record.get("bands", []))),
         answers=feedback.by_band(site.engine) if viewer.csm is None else [],
         horizon=site.settings.outcome.horizon_days,
     )

@@ -71,6 +71,7 @@ def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -
         chances=any(row["probability"] is not None for row in shown.rows),
         said=feedback.latest(site.engine, accounts),
         fresh=signals.fresh(site.engine, accounts, as_of),
+        named=book.names_csms(site.engine, as_of),
         week=book.WEEK,
         told_on=book.told_on(as_of, site.today),
     )

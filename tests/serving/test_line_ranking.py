@@ -109,7 +109,7 @@ ACCOUNTS = pl.DataFrame({"csm": ["Ada", "Bo", None, "Ada"]})
     [
         # 20 accounts in 30 days are assumed: 10 for each of two, 2.3 a week.
         ({}, ACCOUNTS, "2 accounts a week for each of 2 CSMs, of 20 per 30 days."),
-        ({}, pl.DataFrame(), "4 accounts a week for each of 1 CSM, of 20 per 30 days."),
+        ({}, pl.DataFrame(), "4 accounts a week, of 20 per 30 days."),
         (
             {"team": {"csms": 8}},
             ACCOUNTS,

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from web_office import MONDAY, NOW, Office, answered, enter, lines, office, raised, seal_of
 
 from serving import state
-from serving.state import lists
+from serving.state import entry, lists
 from serving.state.schema import FEEDBACK, WORKED
+from serving.web import account, company
 
 
 def kept(office: Office) -> list[dict[str, object]]:
@@ -182,3 +183,67 @@ def test_every_account_has_its_page_whosever_book_it_is_in(office: Office) -> No
         page = office.text("/account", params={"id": row["account_id"]})
         whose = f"{row['csm']}’s" if row["csm"] else "nobody’s"
         assert f"{row['book_rank']} in {whose} book" in page
+
+
+def test_rows_of_a_contract_that_change_nothing_are_left_out() -> None:
+    contract = {
+        "effective": ["2025-01-01", "2025-02-01", "2025-03-01", "2025-04-01", "2025-05-01"],
+        "seats": [5.0, 5.0, 6.0, 6.0, 6.0],
+        "usage_limit": [None] * 5,
+        "plan": ["team"] * 5,
+        "mrr": [100.0] * 5,
+        "change": ["new", None, None, "renewal", None],
+        "status": ["paid", "paid", "paid", "paid", "lapsed"],
+    }
+
+    found = [row["effective"] for row in account.terms(contract)]
+
+    assert found == ["2025-05-01", "2025-04-01", "2025-03-01", "2025-01-01"]
+    assert account.terms(None) == []
+
+
+def test_where_no_account_has_a_csm_nothing_is_said_of_books(office: Office) -> None:
+    enter(office.engine, [{**row, "csm": None, "note": "Only 3 events"} for row in lines(4)])
+
+    page, one = office.text("/"), office.text("/account?id=acc_00003")
+
+    for each in (page, one):
+        assert "nobody’s" not in each
+        assert ">Nobody (" not in each
+    assert "book" not in page.split('class="facts')[1].split("</dl>")[0]
+    assert "book" not in one.split('class="facts')[1].split("</dl>")[0]
+    assert "<dt>On the list</dt>" in page
+    assert page.count("Only 3 events") == 4
+
+
+def test_a_note_is_no_news(office: Office) -> None:
+    enter(office.engine, [{**row, "changed": [], "note": "Only 3 events"} for row in lines(4)])
+
+    page = office.text("/account?id=acc_00003")
+
+    assert "What is new" not in page
+    assert "<h3>To bear in mind</h3><ul><li>Only 3 events</li></ul>" in page
+
+
+def test_where_a_simple_ranking_serves_the_figures_are_its_own(office: Office) -> None:
+    run = company.run_of(office.engine, MONDAY)["record"]
+    figures = {
+        "model": {"precision_at_capacity": 0.475, "auroc": 0.82, "observed_to_expected": 0.5},
+        "rule: tier 1": {"precision_at_capacity": 0.125, "auroc": 0.61, "log_loss_skill": None},
+    }
+    # 100 of 300 came true where 80 were expected.
+    bands = [
+        {"band": "a", "snapshots": 100, "expected": 0.4, "value": 0.5, "low": 0.4, "high": 0.6},
+        {"band": "b", "snapshots": 200, "expected": 0.2, "value": 0.25, "low": 0.2, "high": 0.3},
+    ]
+    run |= {"ranking": "rule: tier 1", "bands": bands, "card": {"figures": figures, "gate": {}}}
+    with state.writing(office.engine) as connection:
+        entry.run(connection, MONDAY, model="rule: tier 1", record=run, finished_at=NOW)
+
+    page = office.text("/model")
+
+    facts = page.split('<dl class="facts">')[1].split("</dl>")[0]
+    assert re.findall(r'class="value">([^<]*)<', facts) == ["12.5%", "0.610", "1.25"]
+    assert '<tr class="strong"><th scope="row">rule: tier 1, which ranks the list</th>' in page
+    assert '<th scope="row">the model, not promoted</th><td class="num">47.5%</td>' in page
+    assert company.figures({"bands": [], "card": {"figures": figures}})["auroc"] == 0.82

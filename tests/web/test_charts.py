@@ -148,3 +148,11 @@ def test_an_account_is_not_drawn_before_it_had_seats() -> None:
     assert called is not None
 
     assert [len(points(each.line)) for each in (drawn, called)] == [3, 2]
+
+
+def test_what_moves_the_number_little_looks_little() -> None:
+    steps = charts.waterfall(-1.76, {"headroom": 0.04, "tenure": 0.05}, -1.67)
+
+    moved = [step.width for step in steps if step.way == "up"]
+    assert 0 < sum(moved) < 15
+    assert 40 < steps[0].width < 50 < steps[-1].width < 60
