@@ -63,10 +63,10 @@ def sent(name: str, told: Sent, *, dry_run: bool) -> None:
     """Print the counts of a sending, or of what one would do."""
     verb = "Would be sent" if dry_run else "Sent"
     if told.written or not told.words:
+        stood = f"; {told.unchanged:,} stood there already" if told.unchanged else ""
         _say(
             f"{verb} to {name}: {counted(told.made) or 'nothing'} made,"
-            f" {counted(told.changed) or 'nothing'} changed, {told.fields:,} fields in all;"
-            f" {told.unchanged:,} as they should be."
+            f" {counted(told.changed) or 'nothing'} changed, {told.fields:,} fields in all{stood}."
         )
     for line in _beside(told):
         _say(line)
