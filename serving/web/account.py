@@ -14,7 +14,7 @@ from serving.state.schema import EPISODES, PORTRAITS, SCORES
 from serving.web import feedback, signals
 from serving.web.sign_in import Viewer
 
-__all__ = ["Account", "find", "terms"]
+__all__ = ["Account", "agreed", "find", "terms"]
 
 _LISTS: Final = 26  # of the past, half a year of Mondays
 _TERMS: Final = ("plan", "seats", "usage_limit", "mrr", "status")
@@ -105,3 +105,8 @@ def terms(contract: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:
         for row, before in zip(rows, [None, *rows[:-1]], strict=True)
         if before is None or row["change"] or any(row[name] != before[name] for name in _TERMS)
     ][::-1]
+
+
+def agreed(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Name what a contract says anything of."""
+    return {name for name in _TERMS if any(row[name] is not None for row in rows)}

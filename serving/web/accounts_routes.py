@@ -83,6 +83,7 @@ def _page(
         charts=_drawn(found, horizon),
         steps=_steps(line),
         named=book.names_csms(site.engine, line["as_of"]),
+        agreed=account.agreed,
         terms=account.terms(found.drawn.get("contract")),
         points=POINTS,
         verdicts=VERDICTS,

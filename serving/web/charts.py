@@ -22,6 +22,7 @@ RIGHT: Final = 12.0
 TOP: Final = 22.0
 BOTTOM: Final = 30.0
 _DOUBLED: Final = math.log(2)  # of the odds
+_LEAST: Final = 0.005  # what is less reads as nothing
 _TOLD: Final = 8  # stories of the waterfall that are told one by one
 Point = tuple[float, float | None]
 
@@ -184,9 +185,9 @@ def waterfall(base: float, contributions: Mapping[str, float], margin: float) ->
         story = STORY_OF.get(signal, signal)
         stories[story] = stories.get(story, 0.0) + value
     ranked = sorted(stories.items(), key=lambda each: -abs(each[1]))
-    parts = ranked[:_TOLD]
-    if ranked[_TOLD:]:
-        parts.append(("all else", sum(value for _, value in ranked[_TOLD:])))
+    parts = [each for each in ranked[:_TOLD] if abs(each[1]) >= _LEAST]
+    if ranked[len(parts) :]:
+        parts.append(("all else", sum(value for _, value in ranked[len(parts) :])))
     places = [base]
     for _, value in parts:
         places.append(places[-1] + value)
@@ -222,6 +223,7 @@ def _against_ceiling(
     x = _scale(days[0].toordinal(), days[-1].toordinal(), LEFT, WIDTH - RIGHT)
     known = [each for each in (*values, *ceilings) if each is not None]
     top = _nice(max(known, default=1.0) * 1.02)
+    top += top % 2 if 1 <= top < 10 else 0  # half of it is a whole number, too
     y = _scale(0, top, HEIGHT - BOTTOM, TOP)
     at = [x(day.toordinal()) for day in days]
     now, limit = values[-1], ceilings[-1]

@@ -36,7 +36,7 @@ def test_an_account_shows_its_line_its_charts_and_its_past(office: Office) -> No
     assert page.count('<svg class="chart"') == 4
     assert "30% within 60 days" in page
     assert "signed ahead" in page  # the step of August
-    assert page.count("<tr class=") == 11  # start, eight stories, all else, and the sum
+    assert page.count("<tr class=") == 6  # start, three stories, all else, and the sum
 
 
 def test_one_that_is_not_on_the_list_shows_the_reason(office: Office) -> None:
@@ -200,6 +200,7 @@ def test_rows_of_a_contract_that_change_nothing_are_left_out() -> None:
 
     assert found == ["2025-05-01", "2025-04-01", "2025-03-01", "2025-01-01"]
     assert account.terms(None) == []
+    assert account.agreed(account.terms(contract)) == {"seats", "plan", "mrr", "status"}
 
 
 def test_where_no_account_has_a_csm_nothing_is_said_of_books(office: Office) -> None:
@@ -247,3 +248,10 @@ def test_where_a_simple_ranking_serves_the_figures_are_its_own(office: Office) -
     assert '<tr class="strong"><th scope="row">rule: tier 1, which ranks the list</th>' in page
     assert '<th scope="row">the model, not promoted</th><td class="num">47.5%</td>' in page
     assert company.figures({"bands": [], "card": {"figures": figures}})["auroc"] == 0.82
+
+
+def test_a_chance_to_leave_is_never_told_as_none(office: Office) -> None:
+    for chance, told in ((0.0001, "under 0.1%"), (0.0006, "0.1%"), (0.031, "3.1%")):
+        enter(office.engine, [{**row, "churn_probability": chance} for row in lines(2)])
+
+        assert f'<dd class="value">{told}</dd>' in office.text("/account?id=acc_00001")

@@ -115,6 +115,7 @@ def test_the_waterfall_adds_up(base: float, parts: dict[str, float]) -> None:
     assert all(step.start >= -1e-6 and step.start + step.width <= 100.5 for step in steps)
     told = [abs(step.value) for step in steps[1:-1] if step.name != "all else"]
     assert told == sorted(told, reverse=True)
+    assert all(each >= 0.005 for each in told)
 
 
 def test_signals_of_one_story_are_one_bar() -> None:
@@ -156,3 +157,11 @@ def test_what_moves_the_number_little_looks_little() -> None:
     moved = [step.width for step in steps if step.way == "up"]
     assert 0 < sum(moved) < 15
     assert 40 < steps[0].width < 50 < steps[-1].width < 60
+
+
+def test_a_handful_of_seats_is_told_in_whole_ones() -> None:
+    for seats, top in ((1, 2), (2, 4), (3, 4), (5, 6), (7, 8), (20, 30)):
+        months = {"ends": ["2026-05-02", "2026-06-01"], "seats": [seats] * 2}
+        drawn = charts.seats({**months, "active_seats": [0, seats]})
+        assert drawn is not None
+        assert [tick.label for tick in drawn.y] == ["0", f"{top / 2:g}", f"{top:g}"]
