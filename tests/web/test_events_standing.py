@@ -83,7 +83,9 @@ def test_how_events_stand_is_told(tmp_path: Path) -> None:
 
 def test_a_watcher_that_keeps_up_is_well(tmp_path: Path) -> None:
     with office(tmp_path, webhooks=SECRET) as opened:
-        assert "has written nothing yet" in told(opened.text("/runs"))
+        page = told(opened.text("/runs"))
+        assert "has written nothing yet" in page
+        assert "counted Counted" not in page  # nor that all is counted
         with state.writing(opened.engine) as connection:
             arrived(connection, 2, NOW)
             advance(connection, Progress(2, MONDAY, {"arrivals": 2}), NOW)
