@@ -13,6 +13,7 @@ from serving.console.terminal import amount, out, share
 __all__ = ["one_account"]
 
 _NO_CHANCE = "not known"
+_LEAST = 0.0005  # what is less would read as none
 
 
 def one_account(
@@ -24,7 +25,7 @@ def one_account(
     outreach: str,
 ) -> None:
     """Print one account in full; ``outreach`` says what its motion means."""
-    title = f"{row['name'] or row['account_id']} ({row['account_id']})"
+    title = f"{row['name']} ({row['account_id']})" if row["name"] else row["account_id"]
     out.print(title, style="bold", markup=False, highlight=False)
     if row["rank"] is None:
         out.print(f"not on the list of {row['as_of']}: {row['note']}")
@@ -67,7 +68,7 @@ def _facts(
             "if it expands": f"{row['expected_date']}, most likely between"
             f" {row['expected_early']} and {row['expected_late']}",
             "expected ARR": amount(row["expected_arr"]),
-            "chance to leave": share(row["churn_probability"]),
+            "chance to leave": _leaving(row["churn_probability"]),
         }
     facts |= {
         "seats": f"{used} active" + (f" of {sold}" if sold is not None else "; none are sold"),
@@ -93,6 +94,15 @@ def _book(row: Mapping[str, Any]) -> str:
     else:
         week = "within this week's time" if row["this_week"] else "beyond this week's time"
     return f"{whose}, number {row['book_rank']} there; {week}"
+
+
+def _leaving(chance: float | None) -> str:
+    """Say a chance that is never quite none.
+
+    >>> _leaving(0.0001), _leaving(0.031), _leaving(None)
+    ('under 0.1%', '3.1%', 'unknown')
+    """
+    return "under 0.1%" if chance is not None and 0 < chance < _LEAST else share(chance)
 
 
 def _told(head: str, sentences: Sequence[str]) -> None:

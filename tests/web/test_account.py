@@ -223,7 +223,7 @@ def test_a_note_is_no_news(office: Office) -> None:
     page = office.text("/account?id=acc_00003")
 
     assert "What is new" not in page
-    assert "<h3>To bear in mind</h3><ul><li>Only 3 events</li></ul>" in page
+    assert "<h3>What to know</h3><ul><li>Only 3 events</li></ul>" in page
 
 
 def test_where_a_simple_ranking_serves_the_figures_are_its_own(office: Office) -> None:
