@@ -23,6 +23,7 @@ _FIGURES: Final = (
     *("precision_at_capacity", "auroc", "average_precision"),
     *("log_loss_skill", "calibration_error", "observed_to_expected"),
 )
+_PER_KIND: Final = ("auroc", "precision_at_capacity", "observed_to_expected")
 
 
 def record(
@@ -69,10 +70,21 @@ def _card(card: Mapping[str, Any]) -> dict[str, Any]:
     told = {name: card[name] for name in names if name in card}
     figures = card.get("figures", {})
     gate = card.get("gate", {})
+    segments = card.get("segments", {})
     return told | {
+        "segments": {
+            kind: {name: _segment(each) for name, each in found.items()}
+            for kind, found in segments.items()
+            if len(found) > 1
+        },
         "figures": {name: {key: of.get(key) for key in _FIGURES} for name, of in figures.items()},
         "gate": {"passes": gate.get("passes"), "sentence": gate.get("sentence")},
     }
+
+
+def _segment(told: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {name: told[name] for name in ("snapshots", "expanded")}
+    return counts | {name: told["figures"][name] for name in _PER_KIND}
 
 
 def _basis(model: Registered | None, scored: Scored) -> str:

@@ -1,7 +1,7 @@
 """The whole story of a model on one screen: history, fit, walk forward, calibrate, rule."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -291,6 +291,10 @@ def train(
             for ranking, figures in walked.figures.items()
         },
         "bands": walked.bands,
+        "segments": {
+            kind: {name: asdict(each) for name, each in found.items()}
+            for kind, found in walked.segments.items()
+        },
         "cuts_skipped": {str(cut): reason for cut, reason in walked.skipped.items()},
     }
     settled = fitted.blended(walked.linear_share).calibrated(walked.calibration)

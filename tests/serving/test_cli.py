@@ -185,6 +185,7 @@ def test_evaluate_tells_what_stands_beside_the_model_and_what_was_assumed(road: 
     assert "has the same settings" in told["champion"]["note"]
     assert told["champion"]["figures"] == {}
     assert set(told["segments"]) == {"size", "plan", "tenure"}
+    assert road.told("train")["segments"] == told["segments"]
     assert {"over_best_simple", "over_simple", "power", "lift", "notes", "bands"} <= set(told)
 
 

@@ -255,3 +255,35 @@ def test_a_chance_to_leave_is_never_told_as_none(office: Office) -> None:
         enter(office.engine, [{**row, "churn_probability": chance} for row in lines(2)])
 
         assert f'<dd class="value">{told}</dd>' in office.text("/account?id=acc_00001")
+
+
+def test_the_model_is_shown_for_each_kind_of_account(office: Office) -> None:
+    def figure(value: float | None) -> dict[str, float | None]:
+        return {"value": value, "low": value and value - 0.1, "high": value and value + 0.1}
+
+    kinds = {
+        name: {
+            "snapshots": 1234,
+            "expanded": expanded,
+            "auroc": figure(auroc),
+            "precision_at_capacity": figure(0.475),
+            "observed_to_expected": figure(1.0),
+        }
+        for name, expanded, auroc in (("1 to 10", 56, 0.82), ("<11 & more>", 0, None))
+    }
+    run = company.run_of(office.engine, MONDAY)["record"]
+    run["card"]["segments"] = {"size": kinds}
+    with state.writing(office.engine) as connection:
+        entry.run(connection, MONDAY, model="1", record=run, finished_at=NOW)
+
+    page = office.text("/model")
+
+    table = page.split("By kind of account")[1].split("</table>")[0]
+    rows = [re.sub(r"<[^>]+>", "|", row) for row in table.split("<tr>")[2:]]
+    assert rows[0].strip("|\n") == "Size"
+    assert [cell.strip() for cell in rows[1].split("|") if cell.strip()] == [
+        *("1 to 10", "1,234", "56", "47.5%", "37.5% to 57.5%"),
+        *("0.82", "0.72 to 0.92", "1.00", "0.90 to 1.10"),
+    ]
+    assert "&lt;11 &amp; more&gt;" in rows[2]
+    assert '<td class="num">–</td>' in table
