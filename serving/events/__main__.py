@@ -1,4 +1,8 @@
-"""The watcher as a process of its own, beside the server: ``python -m serving.events -c FILE``."""
+"""The watcher as a process of its own, beside the server: ``python -m serving.events -c FILE``.
+
+It lives as long as its standard input is open: the server holds the other end, which the system
+closes when the server is gone, however and whenever that happens.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,14 @@ from data.errors import ExpansionError
 from serving import state
 from serving.events import service
 
-_SECONDS = 2.0
 _NICE = 5  # whoever takes events goes first
 
 
 def _orphaned(stop: threading.Event) -> None:
-    """Stop when whoever started us is gone, however that was."""
-    parent = os.getppid()
-    while not stop.wait(_SECONDS):
-        if os.getppid() != parent:
-            stop.set()
+    """Stop when whoever started us is gone; nothing is ever said to us."""
+    while os.read(0, 1):
+        pass
+    stop.set()
 
 
 @click.command()

@@ -42,7 +42,8 @@ def watching(config: Path) -> Iterator[None]:
 def _keep(config: Path, over: threading.Event) -> None:
     command = [sys.executable, "-m", "serving.events", "-c", str(config)]
     while not over.is_set():
-        with subprocess.Popen(command, env=_one_core()) as process:  # noqa: S603 - our own
+        # What it reads ends with us, and so does it.
+        with subprocess.Popen(command, env=_one_core(), stdin=subprocess.PIPE) as process:  # noqa: S603 - our own
             while process.poll() is None and not over.wait(0.2):
                 pass
             if over.is_set():

@@ -104,6 +104,7 @@ def run(config: Path, *, events: int, kills: int, secret: str) -> dict[str, Any]
         "raised_for_nothing": sorted(set(found) - wanted)[:10],
         "doubled": [key for key, number in Counter(found).items() if number > 1],
         "made_twice": made_twice(known),
+        "watchers_left": served.watchers(config),
         "memory_mb": [{name: round(value) for name, value in each.items()} for each in memory],
     }
 

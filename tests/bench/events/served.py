@@ -76,6 +76,12 @@ def serving(config: Path) -> Iterator[Served]:
         served.kill()
 
 
+def watchers(config: Path) -> int:
+    """How many processes watch by these settings."""
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return lines.count(f"serving.events -c {config}\n")
+
+
 def until(what: str, holds: object, seconds: float) -> None:
     end = time.monotonic() + seconds
     while not holds():  # type: ignore[operator]
