@@ -156,7 +156,8 @@ def _simulated(bench: Bench) -> dict[str, Any]:
     name = bench.plan.simulated
     made = bench.walk(name, explained=True)
     told = bench.step("figures", name)
-    return {"made": made, "name": name, "walk": told, **bench.step("true probability", name)}
+    beside = {"told": bench.step("told truth", name), **bench.step("true probability", name)}
+    return {"made": made, "name": name, "walk": told, **beside}
 
 
 def _small(bench: Bench) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import served
 import shuffled
 import speed
 import stability
+import told_truth
 import true_dates
 import walks
 
@@ -27,6 +28,7 @@ _STEPS: dict[str, Step] = {
     ),
     "figures": lambda told, folder, _: walks.figures(told[0], folder),
     "true probability": lambda told, folder, _: known_truth.probability(told[0], folder),
+    "told truth": lambda told, folder, smoke: told_truth.told_truth(told[0], folder, smoke=smoke),
     "drivers": lambda told, folder, _: known_truth.drivers(told[0], folder),
     "dates": lambda told, folder, _: dates.dates(told[0], folder),
     "true dates": lambda told, folder, _: true_dates.true_dates(told[0], folder),

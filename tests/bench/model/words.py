@@ -9,6 +9,9 @@ WORDS = """\
 - *The best simple ranking* is the best in hindsight, which favours it.
 - *True probability*: the simulator follows many futures of each account's state at the as-of; see
   `data/simulator/truth.py`.
+- *Told the true probabilities*: LightGBM with plain settings on the snapshots before each cut, with
+  the true probability as the label, asked only about accounts it was not shown. What it lacks, the
+  columns do not show; what the model lacks beside it, chance hides in too few outcomes.
 - *Served lists*: what each company would have been shown, cuts without a model left out and
   counted. Accounts and as-ofs of different companies are different ones; precision at capacity is
   the mean over companies and as-ofs.
