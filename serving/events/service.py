@@ -84,6 +84,7 @@ def _work(at_work: Watcher, clock: Callable[[], datetime], stop: threading.Event
                 seen = at_work.follow(clock())
                 told = _tell(at_work, name, sending, clock())
                 reading.look()
+                at_work.beat()
                 if not (seen or told):
                     stop.wait(_IDLE_SECONDS)
         finally:

@@ -31,6 +31,7 @@ __all__ = ["Watcher", "started"]
 _ROWS_AT_ONCE: Final = 5_000
 _SEEDED_DAYS: Final = 30
 _DAY: Final = timedelta(days=1)
+_BEAT: Final = timedelta(minutes=1)  # well within the length of a lease
 
 
 @dataclass
@@ -51,6 +52,8 @@ class Watcher:
         How far it has come.
     watches : dict
         By account and limit; no entry: nothing to remember.
+    written_at : datetime.datetime
+        When it last wrote, UTC.
     """
 
     engine: sa.Engine
@@ -59,6 +62,19 @@ class Watcher:
     ground: Ground
     progress: Progress
     watches: dict[Key, Watch] = field(repr=False)
+    written_at: datetime = field(default=datetime.min.replace(tzinfo=UTC), repr=False)
+
+    def beat(self) -> None:
+        """Say that it is there, and keep its lease, when for a minute nothing was to be written.
+
+        Raises
+        ------
+        serving.outbox.lease.Lost
+            If another watcher has taken over.
+        """
+        now = self.lease.time()
+        if now - self.written_at >= _BEAT:
+            self._commit([], self.progress)
 
     def follow(self, now: datetime) -> int:
         """Count what has arrived, and the days that have passed; say how many arrivals it was.
@@ -93,7 +109,7 @@ class Watcher:
         self.ground = new
         at = self.lease.time()
         accounts = {*new.counts.accounts, *(account for account, _ in self.watches)}
-        self._commit(self._judged(sorted(accounts), at), self.progress, at)
+        self._commit(self._judged(sorted(accounts), at), self.progress)
         with state.writing(self.engine) as connection:
             before = at - timedelta(days=self.settings.webhooks.keep_days)
             kept.forget(connection, before, self.progress.position)
@@ -106,7 +122,7 @@ class Watcher:
             self.progress = after
             self.ground.pass_to(after.day)
             accounts = dict.fromkeys(account for account, _ in self.watches)
-            self._commit(self._judged(accounts, midnight), after, midnight)
+            self._commit(self._judged(accounts, midnight), after)
 
     def _take(self, rows: Sequence[Arrival]) -> None:
         dirty, unknown = self.ground.take(rows)
@@ -115,7 +131,7 @@ class Watcher:
         counts["unknown_account"] = counts.get("unknown_account", 0) + unknown
         after = Progress(rows[-1].id, self.progress.day, counts)
         at = rows[-1].received_at
-        self._commit(self._judged(sorted(dirty), at), after, at)
+        self._commit(self._judged(sorted(dirty), at), after)
 
     def _judged(
         self, accounts: Iterable[str], at: datetime
@@ -149,7 +165,6 @@ class Watcher:
         self,
         judged: Sequence[tuple[Key, Watch, list[Fired]]],
         after: Progress,
-        at: datetime,
         *,
         quietly: bool = False,
     ) -> None:
@@ -157,10 +172,10 @@ class Watcher:
         changed = {key: watch for key, watch, _ in judged}
         with state.writing(self.engine) as connection:
             self.lease.renew(connection)
-            kept.advance(connection, after, at)
+            kept.advance(connection, after, self.lease.time())
             kept.remember(connection, changed)
             kept.tell(connection, (each for *_, all_ in judged for each in all_), quietly=quietly)
-        self.progress = after
+        self.progress, self.written_at = after, self.lease.time()
         self.watches |= changed
         for key in [key for key, watch in changed.items() if watch == Watch()]:
             del self.watches[key]
@@ -174,7 +189,6 @@ class Watcher:
             If another watcher has taken over.
         """
         day, rules = self.progress.day, self.settings.triggers
-        at = datetime.combine(day, time(), UTC)
         pressed = [
             (account, limit)
             for account in self.ground.counts.accounts
@@ -194,7 +208,7 @@ class Watcher:
         judged = [
             (key, _first(watch), _only(opened.get(key), watch)) for key, watch in watches.items()
         ]
-        self._commit(judged, self.progress, at, quietly=True)
+        self._commit(judged, self.progress, quietly=True)
 
 
 def _first(watch: Watch) -> Watch:

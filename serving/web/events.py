@@ -1,7 +1,7 @@
 """How events stand: who may send them, how far the watcher is, what was refused, what came of it.
 
 Read from the tables alone: the watcher is another process, and what it has not written down it has
-not done. At rest it writes whenever it has read the tables anew.
+not done. At rest it writes every minute.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ["MOST", "Events", "Refusal", "ill", "stand"]
 MOST: Final = 100_000  # what waits is counted up to here
 _REASONS: Final = 12
 _PATIENCE: Final = timedelta(minutes=2)  # so long something may wait without a word
+_SILENT: Final = timedelta(minutes=5)  # it reads tables and log before it begins
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def stand(engine: sa.Engine, hooks: Webhooks, now: datetime) -> Events:
         since,
         refused,
         {level: found[level].signals for level in reversed(LEVELS) if level in found},
-        [*ill(hooks, written, since, untold, now)] if sources else [],
+        [*ill(written, since, untold, now)] if sources else [],
     )
 
 
@@ -147,16 +148,15 @@ def _under_way(now: datetime) -> sa.Select[Any]:
 
 
 def ill(
-    hooks: Webhooks, written: datetime | None, since: datetime | None, untold: int, now: datetime
+    written: datetime | None, since: datetime | None, untold: int, now: datetime
 ) -> Iterator[str]:
     """Say what is not well where a webhook is set up, a sentence each."""
-    often = timedelta(minutes=hooks.reload_minutes)
     if written is None:
         yield "The watcher has written nothing yet; if that stays so, the server’s log says why."
-    elif now - written > 2 * often:
+    elif now - written > _SILENT:
         yield (
-            f"The watcher has written nothing since {moment(written)}, and should every"
-            f" {hooks.reload_minutes} minutes: the server’s log says why."
+            f"The watcher has written nothing since {moment(written)}, and should every minute:"
+            " the server’s log says why."
         )
     if since is not None and now - since > _PATIENCE:
         yield f"Events wait since {moment(since)} to be counted."

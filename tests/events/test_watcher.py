@@ -1,5 +1,6 @@
 """From an event to the CRM: counted, signalled once, scored, put down and sent."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from event_company import TODAY, Company, noon
 
 from serving.crm.tables import ACCOUNTS, OPPORTUNITIES, TASKS
 from serving.events.tables import PROGRESS
-from serving.outbox.lease import Lease, Lost
+from serving.outbox.lease import Lease, Lost, take
 
 DAY = timedelta(days=1)
 
@@ -136,6 +137,31 @@ def test_one_who_was_taken_over_from_writes_nothing_more(company: Company) -> No
         first.follow(noon(TODAY))
 
     assert company.signals() == []
+
+
+def test_at_rest_it_keeps_its_lease_so_that_another_waits(company: Company) -> None:
+    start = noon(TODAY)
+    at_work = company.start(start)
+    company.follow(at_work, start)
+    now = start
+
+    def clock() -> datetime:
+        return now
+
+    at_work.lease = replace(at_work.lease, time=clock)
+    for seconds in range(0, 1_200, 20):
+        now = start + timedelta(seconds=seconds)
+        at_work.beat()
+
+        assert isinstance(take(company.engine, at_work.lease.target, clock), str)
+    (progress,) = company.rows(PROGRESS)
+    assert timedelta(0) <= now - progress["beat_at"].replace(tzinfo=UTC) < timedelta(minutes=1)
+
+    now += timedelta(minutes=4)  # it hangs
+    other = take(company.engine, at_work.lease.target, clock)
+    assert isinstance(other, Lease)
+    with pytest.raises(Lost):
+        at_work.beat()
 
 
 def test_a_contract_that_grows_closes_the_signal(company: Company) -> None:
