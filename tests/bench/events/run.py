@@ -77,6 +77,11 @@ def load(config: Path, told: argparse.Namespace) -> dict[str, Any]:
         served.until("a first look", lambda: count(engine, PROGRESS), 300)
         time.sleep(2)
         fills = plan["fills"] = roomy(engine, accounts)
+        if not fills:
+            raise SystemExit(
+                f"Every account of {config.parent} has its opportunity from earlier runs: delete"
+                " the folder, and run again."
+            )
         memory = [at.memory_mb()]
         answered = config.with_name("answered.json")
         loader = subprocess.Popen(
