@@ -225,12 +225,12 @@ def _beside(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # n
 
 def _answers(past: Any, settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:  # noqa: ANN401
     """What humans said of the lists, where there are any; or why that could not be read."""
-    if settings.crm.url is None and not (settings.state_folder / "crm.db").exists():
-        return [], []
     from data.errors import DeliveryError
-    from serving import answers
+    from serving import answers, state
 
     try:
+        if not state.is_there(settings.crm_url):
+            return [], []
         said = answers.kept(options.database(settings))
     except DeliveryError as error:
         return [], [f"What humans said of the lists is left out: {error}"]

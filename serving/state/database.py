@@ -20,7 +20,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay
 
 from data.errors import DeliveryError
 
-__all__ = ["Encoded", "alone", "open", "place", "reading", "told", "writing"]
+__all__ = ["Encoded", "alone", "is_there", "open", "place", "reading", "told", "writing"]
 
 _PATIENCE_SECONDS: Final = 30
 _PATIENT: Final = f"PRAGMA busy_timeout = {_PATIENCE_SECONDS * 1000}"
@@ -103,6 +103,19 @@ def alone(connection: sa.Connection, name: str) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(zlib.crc32(name.encode()))))
+
+
+def is_there(url: str) -> bool:
+    """Whether there is something to open: an SQLite file that nobody wrote is not made by asking.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If it is no URL of a database.
+    """
+    with told():
+        known = sa.make_url(url)
+    return known.get_backend_name() != "sqlite" or Path(known.database or "").is_file()
 
 
 def place(url: str) -> str:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from data import settings
 from data.contracts import Subscriptions
+from data.errors import DeliveryError
 from features import contract
 from serving import answers, console, state
 from serving.report import said as said_section
@@ -143,6 +144,18 @@ def test_they_are_told_in_the_terminal_and_on_the_page(capsys: Any) -> None:
     assert "it was away" in shown
     assert ["won", "1,234", "", "7", "5"] in section.parts[1].rows  # type: ignore[union-attr]
     assert said_section.sections([]) == []
+
+
+def test_asking_for_a_database_makes_none(database_url: str, tmp_path: Path) -> None:
+    at_first = state.is_there(database_url)
+    assert at_first is database_url.startswith("postgresql")  # a server tells when it is opened
+    assert list(tmp_path.iterdir()) == []
+
+    state.open(database_url).dispose()
+
+    assert state.is_there(database_url)
+    with pytest.raises(DeliveryError, match="names a database"):
+        state.is_there("no url")
 
 
 @pytest.mark.long

@@ -68,12 +68,14 @@ def start(config: Path, port: int = 0) -> Served:
 @contextmanager
 def serving(config: Path) -> Iterator[Served]:
     served = start(config)
-    yield served
-    served.process.terminate()
     try:
-        served.process.wait(60)
-    except subprocess.TimeoutExpired:
-        served.kill()
+        yield served
+    finally:
+        served.process.terminate()
+        try:
+            served.process.wait(60)
+        except subprocess.TimeoutExpired:
+            served.kill()
 
 
 def watchers(config: Path) -> int:

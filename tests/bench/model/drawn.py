@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training import resampling
 from training.resampling import Weights
 
-__all__ = ["intervals"]
+__all__ = ["Told", "intervals"]
 
 _RESAMPLES = 200
 _SEED = 7

@@ -16,7 +16,7 @@ from data.simulator import pressure
 from data.simulator.company import day_number
 from features.catalogue import STORIES
 
-__all__ = ["drivers", "probability"]
+__all__ = ["drivers", "probability", "shares"]
 
 _RESAMPLES = 200
 _SEED = 7
@@ -42,17 +42,8 @@ def probability(name: str, folder: Path) -> dict[str, Any]:
     )
     held = (known["low"].to_numpy() <= true) & (true <= known["high"].to_numpy())
 
-    def auroc(rows: NDArray[np.int64]) -> float:
-        mine, best = (roc_auc_score(expanded[rows], p[rows]) - 0.5 for p in (stated, true))
-        return float(mine / best)
-
-    def precision(rows: NDArray[np.int64]) -> float:
-        mine, best = (average_precision_score(expanded[rows], p[rows]) for p in (stated, true))
-        return float(mine / best)
-
     wanted = {
-        "auroc_share": auroc,
-        "average_precision_share": precision,
+        **shares(expanded, stated, true),
         "auroc": lambda rows: float(roc_auc_score(expanded[rows], stated[rows])),
         "auroc_true": lambda rows: float(roc_auc_score(expanded[rows], true[rows])),
         "average_precision": lambda rows: float(
@@ -70,6 +61,22 @@ def probability(name: str, folder: Path) -> dict[str, Any]:
         "snapshots": known.height,
         "expanded": int(expanded.sum()),
     }
+
+
+def shares(
+    expanded: NDArray[np.bool_], stated: NDArray[np.float64], true: NDArray[np.float64]
+) -> dict[str, drawn.Told]:
+    """How much of what the true probability reaches a score does: AUROC above chance, precision."""
+
+    def auroc(rows: NDArray[np.int64]) -> float:
+        mine, best = (roc_auc_score(expanded[rows], p[rows]) - 0.5 for p in (stated, true))
+        return float(mine / best)
+
+    def precision(rows: NDArray[np.int64]) -> float:
+        mine, best = (average_precision_score(expanded[rows], p[rows]) for p in (stated, true))
+        return float(mine / best)
+
+    return {"auroc_share": auroc, "average_precision_share": precision}
 
 
 def drivers(name: str, folder: Path) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import drawn
+import known_truth
 import lightgbm as lgb
 import numpy as np
 import panels
 import polars as pl
 import walks
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from training.model import INPUTS
 
@@ -64,17 +64,8 @@ def told_truth(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
     )
     parts = [_told(rows, part) for part in judged.partition_by("cut", maintain_order=True)]
     known = pl.concat(parts)
-    expanded, stated, odds = (known[each].to_numpy() for each in ("expanded", "told", "p_60"))
-
-    def auroc(places: NDArray[np.int64]) -> float:
-        mine, best = (roc_auc_score(expanded[places], p[places]) - 0.5 for p in (stated, odds))
-        return float(mine / best)
-
-    def precision(places: NDArray[np.int64]) -> float:
-        mine, best = (average_precision_score(expanded[places], p[places]) for p in (stated, odds))
-        return float(mine / best)
-
-    return drawn.intervals({"auroc_share": auroc, "average_precision_share": precision}, known)
+    columns = (known[each].to_numpy() for each in ("expanded", "told", "p_60"))
+    return drawn.intervals(known_truth.shares(*columns), known)
 
 
 def _told(rows: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
