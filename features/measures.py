@@ -12,7 +12,7 @@ import polars as pl
 from polars import selectors as cs
 
 from data.settings import MONTH_DAYS, Adoption
-from features import persons, seat_days, spreading, terms
+from features import logins, persons, seat_days, spreading, terms
 from features.grid import Grid, known_before
 from features.persons import DEPTH_MONTHS, active, days_ago
 
@@ -20,6 +20,7 @@ __all__ = ["LOOK_BACK_MONTHS", "at"]
 
 LOOK_BACK_MONTHS: Final = 12
 POWER_DAYS: Final = 12  # active days in a month that make a user a power user
+_GROUPS: Final = ("department", "email_domain")
 _MONTHS: Final = range(LOOK_BACK_MONTHS + 1)
 _ARRIVALS: Final = (30, 60, 90, 180, 360)  # days
 _DEPTHS: Final = {"days": "active_days", "weeks": "active_weeks", "sessions": "sessions"}
@@ -72,8 +73,9 @@ def at(
         _people(people),
         _features_in_use(grid, as_of),
         _roles(grid, as_of),
-        _provisioned(users, as_of),
-        *(_groups(people, group) for group in ("department", "email_domain")),
+        logins.provisioned(users, as_of),
+        *(_groups(people, group) for group in _GROUPS),
+        *(logins.reached(users, as_of, group) for group in _GROUPS),
         spreading.at(
             grid, people, as_of, advanced=adoption.advanced, rare_share=adoption.rare_share
         ),
@@ -215,17 +217,6 @@ def _roles(grid: Grid, as_of: datetime) -> pl.DataFrame:
             nps_sum_180d=quantity("nps", range(6)),
         )
         .collect()
-    )
-
-
-def _provisioned(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """People with a login, by the dates in the users table."""
-    gone = pl.col("deactivated_at") < as_of
-    return (
-        known_before(users, as_of)
-        .filter(pl.col("created_at") < as_of, ~gone.fill_null(value=False))
-        .group_by("account_id")
-        .agg(provisioned=pl.len())
     )
 
 

@@ -57,7 +57,7 @@ def at(signed: pl.DataFrame, as_of: datetime, months: Iterable[int]) -> pl.DataF
 
 
 def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Tenure and past expansions, from what was in force one row after the other."""
+    """Tenure, past expansions and cuts, from what was in force one row after the other."""
     # Of several rows from one effective date the one known last speaks, as in in_force.
     spoken = signed.filter(pl.col("effective") <= as_of).unique(
         ["account_id", "effective"], keep="last", maintain_order=True
@@ -68,12 +68,16 @@ def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     )
     kind = contract.rise_kind()
     rose = kind.is_not_null() & kind.ne("unclear") & pl.col("was_paid") & pl.col("paid")
+    told_otherwise = pl.col("change").is_in(["merger", "correction"]).fill_null(value=False)
+    fewer = (pl.col("seats") < pl.col("seats_before")) & pl.col("was_paid") & pl.col("paid")
+    fewer &= ~told_otherwise
     since = (pl.lit(as_of) - pl.col("effective")).dt.total_days()
     return steps.group_by("account_id", maintain_order=True).agg(
         tenure_days=since.filter("paid").max(),
         expansions=rose.sum(),
         expansions_360d=(rose & since.le(360)).sum(),
         expansion_days_ago=since.filter(rose).min(),
+        seat_cut_days_ago=since.filter(fewer).min(),
     )
 
 

@@ -51,6 +51,14 @@ FEATURES = (
         "expansions_360d", "expansions", pl.col("expansions_360d"), "past_expansions", silence=0
     ),
     _contract("days_since_expansion", "days", pl.col("expansion_days_ago"), "past_expansions"),
+    _contract(
+        "days_since_seat_cut",
+        "days",
+        pl.col("seat_cut_days_ago"),
+        "past_cuts",
+        needs="seats",
+        direction=1,
+    ),
     _contract("days_to_renewal", "days", pl.col("renewal_days"), "renewal", needs="renewal_date"),
     _contract(
         "seats_ahead_share",

@@ -325,4 +325,17 @@ FEATURES = (
         needs="users.created_at and seats",
         direction=1,
     ),
+    *(
+        Feature(
+            name=f"provisioned_per_seat_change_{days}d",
+            family="seats",
+            unit="people per licensed seat",
+            value=(pl.col("provisioned") - pl.col(f"provisioned_{days}d_ago")) / _LICENSED,
+            signal="provisioned",
+            window_days=days,
+            needs="users.created_at and seats",
+            direction=1,
+        )
+        for days in (30, 60, 90, 180)
+    ),
 )

@@ -74,7 +74,8 @@ STORIES: Final[dict[str, Story]] = {
     ),
     "integrations": Story(("integrations",)),
     "terms": Story(
-        ("tenure", "contract_age", "past_expansions", "renewal", "ramp"), circumstance=True
+        ("tenure", "contract_age", "past_expansions", "past_cuts", "renewal", "ramp"),
+        circumstance=True,
     ),
     "size": Story(("licensed_seats", "plan", "mrr", "mrr_per_seat_among_peers"), circumstance=True),
     # The same for every account on a list: it counts, and has no sentence.

@@ -30,6 +30,11 @@ _COUNTED = {
     "advanced_counts": (),
     "above_counts": (),
 }
+# What nobody has is not none of it.
+_DAYS_SINCE = {
+    "reached_department": ("since_new_department_days",),
+    "reached_email_domain": ("since_new_email_domain_days",),
+}
 
 
 def wide() -> str:
@@ -38,8 +43,9 @@ def wide() -> str:
         f"coalesce(columns({table}.* exclude (account{''.join(f', {name}' for name in null)})), 0)"
         for table, null in _COUNTED.items()
     ]
-    null = [name for names in _COUNTED.values() for name in names]
-    joins = " ".join(f"left join {table} using (account)" for table in _COUNTED)
+    beside = _COUNTED | _DAYS_SINCE
+    null = [name for names in beside.values() for name in names]
+    joins = " ".join(f"left join {table} using (account)" for table in beside)
     return f"""
         select account_id, standing.* exclude (account), history.* exclude (account),
             signed_ahead.* exclude (account), moment.*, {", ".join((*told, *null))}
@@ -76,6 +82,7 @@ def at(as_of: datetime, back: int, settings: Settings) -> Iterator[str]:
     yield _table("feature_counts", _FEATURES)
     for name in ("department", "email_domain"):
         yield _table(f"{name}_counts", _groups(name))
+        yield _table(f"reached_{name}", _reached(as_of, settings, name))
     yield _table("provisioned_counts", _provisioned(as_of, settings))
     yield from duckdb_spreading.at(day, settings.adoption)
     yield from duckdb_seat_days.at(as_of, seat_days // 30)
@@ -230,8 +237,28 @@ def _provisioned(as_of: datetime, settings: Settings) -> str:
     """People with a login, by the dates in the users table."""
     now = f"'{as_of:%Y-%m-%d}'::timestamptz"
     known = duckdb_activity.believed(settings)
+    there = (
+        f"count(*) filter (created_at < {now} - interval {{n}} days and not"
+        f" coalesce(deactivated_at < {now} - interval {{n}} days, false))"
+        " as provisioned{told}"
+    )
+    past = _each(there.replace("{told}", "_{n}d_ago"), (30, 60, 90, 180))
     return f"""
-        select account, count(*) as provisioned from users join account using (account_id)
+        select account, {there.format(n=0, told="")}, {past}
+        from users join account using (account_id)
         where created_at < {now} and coalesce({known} < {now}, true)
-            and not coalesce(deactivated_at < {now}, false)
         group by account"""
+
+
+def _reached(as_of: datetime, settings: Settings, attribute: str) -> str:
+    """Days since the first login in the newest of several groups."""
+    now = f"'{as_of:%Y-%m-%d}'::timestamptz"
+    known = duckdb_activity.believed(settings)
+    return f"""
+        select account,
+            '{as_of:%Y-%m-%d}'::date - max(first)::date as since_new_{attribute}_days
+        from (select account, {attribute}, min(created_at::timestamp) as first
+            from users join account using (account_id)
+            where created_at < {now} and coalesce({known} < {now}, true)
+                and {attribute} is not null group by all)
+        group by account having count(*) > 1"""

@@ -80,6 +80,7 @@ _HISTORY = """
     ), step as (
         select account, since, paid, change,
             coalesce(lag(paid) over past, false) and paid as stayed,
+            coalesce(seats < lag(seats) over past, false) as less,
             coalesce(seats > lag(seats) over past, false)
                 or coalesce(usage_limit > lag(usage_limit) over past, false)
                 or (coalesce(plan <> lag(plan) over past, false) and coalesce(
@@ -91,7 +92,9 @@ _HISTORY = """
         from spoken
         window past as (partition by account order by place)
     ), judged as (
-        select account, since, paid, stayed and coalesce(change, '') not in
+        select account, since, paid,
+            stayed and less and coalesce(change, '') not in ('merger', 'correction') as cut,
+            stayed and coalesce(change, '') not in
             ('new', 'ramp', 'merger', 'correction', 'contraction', 'churn')
             and if(more, coalesce(change, '') <> 'price', dearer and (
                 coalesce(change, '') in ('organic', 'true_up')
@@ -102,5 +105,6 @@ _HISTORY = """
     select account, max(since) filter (paid) as tenure_days,
         count(*) filter (rose) as expansions,
         count(*) filter (rose and since <= 360) as expansions_360d,
-        min(since) filter (rose) as expansion_days_ago
+        min(since) filter (rose) as expansion_days_ago,
+        min(since) filter (cut) as seat_cut_days_ago
     from judged group by account"""

@@ -260,13 +260,7 @@ class Account:
         lost = self.active(1) - self.active()
         old = {e.user for e in self.seated if e.at < self.as_of - timedelta(days=30)}
         back = {user for user in self.active() - self.active(1) if user in old}
-        there = [
-            person
-            for person in self.people
-            if person.created is not None
-            and max(person.created, person.known or person.created) < self.as_of
-            and not (person.gone is not None and person.gone < self.as_of)
-        ]
+        there = self.entered()
         return {
             "users_rolling_off": (len(leaving), window),
             "rolling_off_per_seat": (ratio(len(leaving), self.seats()), window),
@@ -274,7 +268,26 @@ class Account:
             "returned_users": (len(back), window + 30),
             "provisioned_users": (len(there), 0),
             "provisioned_per_seat": (ratio(len(there), self.seats()), 0),
+            **{
+                f"provisioned_per_seat_change_{days}d": (
+                    ratio(len(there) - len(self.entered(days)), self.seats()),
+                    days,
+                )
+                for days in (30, 60, 90, 180)
+            },
         }
+
+    def entered(self, days: int = 0) -> list[Person]:
+        """People who had a login so many days ago, as known now."""
+        moment = self.as_of - timedelta(days=days)
+        return [
+            person
+            for person in self.people
+            if person.created is not None
+            and max(person.created, person.known or person.created) < self.as_of
+            and person.created < moment
+            and not (person.gone is not None and person.gone < moment)
+        ]
 
     def adoption(self) -> dict[str, Value]:
         late, early = len(self.debuts(60)), len(self.debuts(120, 60))
@@ -495,7 +508,19 @@ class Account:
             before = {name for at, name in seen if name is not None and at < start}
             values[f"{plural}_90d"] = (len(now), 90)
             values[f"{plural}_new_90d"] = (len(now - before), 90)
+            singular = plural.removesuffix("s")
+            values[f"days_since_new_{singular}"] = (self.newest(attribute), 0)
         return values
+
+    def newest(self, attribute: str) -> int | None:
+        """Days since the last of several groups of people got its first login."""
+        first: dict[str, datetime] = {}
+        for person in self.people:
+            name, created = getattr(person, attribute), person.created
+            known = created and max(created, person.known or created)
+            if name is not None and created is not None and known < self.as_of:
+                first[name] = min(first.get(name, created), created)
+        return self.days_since(max(first.values())) if len(first) > 1 else None
 
     def contract(self) -> dict[str, Value]:
         now, before = self.standing() or NOTHING, self.standing(360) or NOTHING
@@ -507,6 +532,11 @@ class Account:
             if old.paid and new.paid and bought_more(old, new)
         ]
         since = [days for days in rises if days is not None]
+        cuts = [
+            whole_days(self.as_of, new.effective)
+            for old, new in pairwise(past)
+            if old.paid and new.paid and (new.seats or math.inf) < (old.seats or 0)
+        ]
         return {
             "tenure_days": (self.days_since(min(t.effective for t in past if t.paid)), 0),
             "contract_days": (self.days_since(now.effective), 0),
@@ -517,6 +547,7 @@ class Account:
             "expansions_so_far": (len(since), 0),
             "expansions_360d": (sum(days <= 360 for days in since), 0),
             "days_since_expansion": (min(since, default=None), 0),
+            "days_since_seat_cut": (min(cuts, default=None), 0),
             "days_to_renewal": (whole_days(now.renewal, self.as_of), 0),
             "seats_ahead_share": (
                 ratio(max((s for s in ahead if s is not None), default=None), now.seats),

@@ -209,7 +209,38 @@ def test_seats_are_told_as_they_are(
             {"departments_90d": 2, "departments_new_90d": 1},
             "2 departments active, 1 of them new in the last 90 days",
         ),
+        (
+            "departments",
+            "raises",
+            {"departments_90d": 1, "departments_new_90d": 0, "days_since_new_department": 12},
+            "First login given to one more department 12 days ago",
+        ),
         ("departments", "holds", {"departments_90d": 1}, "Only one department active"),
+        (
+            "departments",
+            "holds",
+            {"departments_90d": 2, "departments_new_90d": 0, "days_since_new_department": 12},
+            "",
+        ),
+        (
+            "seats",
+            "raises",
+            {"provisioned_per_seat_change_90d": 0.124},
+            "People with a login up by 12% of the seats in three months",
+        ),
+        (
+            "seats",
+            "raises",
+            {"provisioned_users": 12, "licensed_seats": 10},
+            "12 people with a login, for 10 seats",
+        ),
+        (
+            "seats",
+            "holds",
+            {"provisioned_per_seat_change_90d": -0.124},
+            "People with a login down by 12% of the seats in three months",
+        ),
+        ("terms", "holds", {"days_since_seat_cut": 45}, "Cut its seats 45 days ago"),
         (
             "activity",
             "raises",
@@ -246,7 +277,7 @@ def test_many_are_told_as_each_is() -> None:
 
     assert told.told("calendar", "raises", [()] * 3) == ["", "", ""]
     for row in rows:
-        values = dict(zip(names, (*row, 1.0)[: len(names)], strict=True))
+        values = dict(zip(names, (*row, 1.0, 20.0, 20.0)[: len(names)], strict=True))
         assert told.told("departments", "raises", [tuple(values.values())]) == [
             told.tell("departments", values)
         ]
