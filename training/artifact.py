@@ -19,6 +19,7 @@ from data.errors import ModelError
 from features.catalogue import by_name
 from training.baselines import RANKINGS
 from training.calibration import Calibration
+from training.horizons import Horizons
 from training.linear import Linear, Scale
 from training.model import INPUTS, Propensity
 from training.simple import Simple
@@ -26,7 +27,7 @@ from training.simple import Simple
 __all__ = ["CARD", "altered", "check", "read", "read_churn", "read_simple", "write"]
 
 CARD: Final = "card.json"
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 _CHURN: Final = "churn"
 _SCALE: Final = ("quantiles", "mean", "deviation", "missing")
 _BOOSTER: Final = re.compile(r"booster_\d+\.txt")
@@ -70,8 +71,7 @@ def write(
         "format": _FORMAT,
         "lightgbm": lgb.__version__,
         "features": {name: by_name[name].unit for name in model.inputs},
-        "horizons_days": model.horizons_days,
-        "horizon_days": model.horizon_days,
+        **_told_horizons(model.horizons),
         "unseen_spread": model.unseen_spread,
         "linear_share": model.linear_share,
         "linear": _told(model.linear),
@@ -119,8 +119,7 @@ def read(
         boosters=tuple(lgb.Booster(model_str=text) for text in texts),
         linear=_linear(card["linear"]),
         inputs=tuple(card["features"]),
-        horizons_days=tuple(card["horizons_days"]),
-        horizon_days=card["horizon_days"],
+        horizons=_horizons(card),
         unseen_spread=card["unseen_spread"],
         linear_share=card["linear_share"],
         calibration=Calibration(**card["calibration"]),
@@ -172,9 +171,9 @@ def read_simple(card: Mapping[str, Any], *, called: str = "the simple ranking") 
         found = "is not there" if told is None else f"ranks by {told['ranking']!r}, now unknown"
         raise ModelError(f"{called} {found}; run `expansion train` again.")
     return Simple(
-        **{name: told[name] for name in ("ranking", "horizon_days", "unseen_spread")},
+        **{name: told[name] for name in ("ranking", "unseen_spread")},
         linear=_linear(told["linear"]),
-        horizons_days=tuple(told["horizons_days"]),
+        horizons=_horizons(told),
         calibration=Calibration(**told["calibration"]),
         bands=tuple(told["bands"]),
     )
@@ -184,8 +183,7 @@ def _told_simple(ranking: Simple) -> dict[str, Any]:
     return {
         "ranking": ranking.ranking,
         "linear": _told(ranking.linear),
-        "horizons_days": ranking.horizons_days,
-        "horizon_days": ranking.horizon_days,
+        **_told_horizons(ranking.horizons),
         "unseen_spread": ranking.unseen_spread,
         "calibration": asdict(ranking.calibration),
         "bands": ranking.bands,
@@ -199,7 +197,6 @@ def _told(model: Linear) -> dict[str, Any]:
         "scale": scale,
         "weights": model.weights.tolist(),
         "intercepts": model.intercepts.tolist(),
-        "offsets": {str(horizon): offset for horizon, offset in model.offsets.items()},
     }
 
 
@@ -209,8 +206,23 @@ def _linear(told: Mapping[str, Any]) -> Linear:
         scale=Scale(**scale),
         weights=np.array(told["weights"]),
         intercepts=np.array(told["intercepts"]),
-        offsets={int(horizon): offset for horizon, offset in told["offsets"].items()},
     )
+
+
+def _told_horizons(horizons: Horizons) -> dict[str, Any]:
+    return {
+        "horizon_days": horizons.horizon_days,
+        "horizons_days": horizons.days,
+        "shifts": list(horizons.shifts.values()),
+    }
+
+
+def _horizons(told: Mapping[str, Any]) -> Horizons:
+    shifts = {
+        days: (offset, slope)
+        for days, (offset, slope) in zip(told["horizons_days"], told["shifts"], strict=True)
+    }
+    return Horizons(told["horizon_days"], shifts)
 
 
 def check(

@@ -232,7 +232,8 @@ def _blank(label: Array) -> bool:
 def _curve(fitted: Propensity, fold: Fold) -> dict[int, Array]:
     """P(expansion within h days) at each horizon of the fold."""
     if len(fitted.horizons_days) > 1:
-        return {h: fitted.estimate(fold.judged, h).probability for h in fold.labels}
+        at = fitted.estimates(fold.judged)
+        return {h: at[h].probability for h in fold.labels}
     survival = np.log1p(-fitted.estimate(fold.judged).probability)
     return {h: -np.expm1(survival * h / fitted.horizon_days) for h in fold.labels}
 

@@ -5,13 +5,11 @@ matter, and the ridge is a prior: 1 / variance of a weight before the data speak
 stands at the mean, and has a weight of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import expit
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
@@ -22,7 +20,6 @@ _SHARES = np.linspace(0, 1, 51)
 _FARTHEST = 2.5  # standard deviations: beyond the outermost quantiles all values count alike
 _STILL = 1e-9  # a deviation that is rounding
 _AT_ONCE = 10_000  # rows that are scored at once: a scored row takes several times its memory
-_SHIFT = 40.0  # no offset between horizons is larger, in log-odds
 
 Array = NDArray[np.float64]
 
@@ -106,27 +103,15 @@ class Linear:
     weights : numpy.ndarray, shape (n_members, 2 · n_columns)
         Of the scores, then of missing values.
     intercepts : numpy.ndarray, shape (n_members,)
-        At the horizon that they were fitted at.
-    offsets : mapping of int to float
-        Horizon in days → what it adds to the margin; rising.
+        Margins where every column is at its mean.
     """
 
     scale: Scale
     weights: Array
     intercepts: Array
-    offsets: Mapping[int, float]
 
-    def margins(self, matrix: Array, horizon_days: int) -> Array:
-        """Log-odds of each member; between horizons the offset is interpolated.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n_members, n)
-        """
-        return self.bare_margins(matrix) + self.levels(horizon_days)
-
-    def bare_margins(self, matrix: Array) -> Array:
-        """Log-odds of each member without its level: what all horizons share.
+    def margins(self, matrix: Array) -> Array:
+        """Log-odds of each member.
 
         Returns
         -------
@@ -136,20 +121,12 @@ class Linear:
             self.weights @ self.scale(matrix[start : start + _AT_ONCE]).T
             for start in range(0, max(len(matrix), 1), _AT_ONCE)
         ]
-        return np.hstack(pieces)
+        return np.asarray(np.hstack(pieces) + self.intercepts[:, None])
 
-    def levels(self, horizon_days: int) -> Array:
-        """What each member adds at a horizon to every row.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n_members, 1)
-        """
-        return np.asarray(self.intercepts[:, None] + self._offset(horizon_days))
-
-    def level(self, horizon_days: int) -> float:
+    @property
+    def level(self) -> float:
         """The mean margin of the members where every column is at its mean."""
-        return float(self.intercepts.mean()) + self._offset(horizon_days)
+        return float(self.intercepts.mean())
 
     def contributions(self, matrix: Array) -> Array:
         """What each column adds to the mean margin of the members, over its own mean.
@@ -162,31 +139,25 @@ class Linear:
         columns = parts.shape[1] // 2
         return np.asarray(parts[:, :columns] + parts[:, columns:])
 
-    def _offset(self, horizon_days: int) -> float:
-        return float(np.interp(horizon_days, list(self.offsets), list(self.offsets.values())))
-
 
 def fit(
     matrix: Array,
-    labels: Mapping[int, Array],
+    label: Array,
     draws: Sequence[Array],
     *,
-    horizon_days: int,
     ridge: float,
     directions: Sequence[int],
 ) -> Linear:
-    """Fit a regression on each bootstrap at one horizon, and the offsets of the others.
+    """Fit a regression on each bootstrap.
 
     Parameters
     ----------
     matrix : numpy.ndarray, shape (n, n_columns)
         NaN where missing.
-    labels : mapping of int to numpy.ndarray, shape (n,)
-        Horizon in days → 1 where it happened within it, 0 where not, NaN while that is unknown.
+    label : numpy.ndarray, shape (n,)
+        1 where it happened, 0 where not, NaN while that is unknown.
     draws : sequence of numpy.ndarray, shape (n,)
         How often each row is in each bootstrap.
-    horizon_days : int
-        The horizon at which the weights are fitted.
     ridge : float
         Penalty: 1 / variance of a weight before the data speaks.
     directions : sequence of int, length n_columns
@@ -198,21 +169,20 @@ def fit(
     Linear
         The same data gives the same weights.
     """
-    known = ~np.isnan(labels[horizon_days])
+    known = ~np.isnan(label)
     made = scale(matrix[known])
-    scores = made(matrix)
+    scores, happened = made(matrix[known]), label[known]
     held = np.array([*directions, *np.zeros(len(directions))])
     weights, intercepts = [], []
     # More threads add in another order, which moves the last bits.
     with threadpool_limits(1):
         for draw in draws:
-            rows = known & (draw > 0)
-            found = _regressed(scores[rows], labels[horizon_days][rows], draw[rows], ridge, held)
+            weight = draw[known]
+            rows = weight > 0
+            found = _regressed(scores[rows], happened[rows], weight[rows], ridge, held)
             weights.append(found[0])
             intercepts.append(found[1])
-        stacked, level = np.stack(weights), np.array(intercepts)
-        margin = scores @ stacked.mean(axis=0) + level.mean()
-    return Linear(made, stacked, level, _offsets(margin, labels, horizon_days))
+    return Linear(made, np.stack(weights), np.array(intercepts))
 
 
 def _regressed(
@@ -229,26 +199,3 @@ def _regressed(
         if not against.any():
             return weights, float(learner.intercept_[0])
         used &= ~against
-
-
-def _offsets(margin: Array, labels: Mapping[int, Array], horizon_days: int) -> dict[int, float]:
-    """What each horizon adds, so that on its complete windows as many happen as are expected."""
-    found = {horizon: _offset(margin, label) for horizon, label in sorted(labels.items())}
-    found[horizon_days] = 0.0
-    signed = {h: min(o, 0.0) if h < horizon_days else max(o, 0.0) for h, o in found.items()}
-    rising = np.maximum.accumulate(list(signed.values()))
-    return dict(zip(signed, map(float, rising), strict=True))
-
-
-def _offset(margin: Array, label: Array) -> float:
-    known = ~np.isnan(label)
-    if not known.any():
-        return 0.0
-    happened = float(label[known].sum())
-
-    def excess(offset: float) -> float:
-        return float(expit(margin[known] + offset).sum()) - happened
-
-    if excess(-_SHIFT) >= 0 or excess(_SHIFT) <= 0:  # nothing happened, or everything
-        return -_SHIFT if happened == 0 else _SHIFT
-    return float(brentq(excess, -_SHIFT, _SHIFT))

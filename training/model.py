@@ -1,9 +1,8 @@
-"""The curve: a LightGBM classifier conditioned on the horizon, blended with a ridge regression.
+"""The curve: LightGBM and ridge regressions at one horizon, and two numbers for every other.
 
-Each training snapshot appears once per horizon whose window is complete, with the horizon as a
-column under a monotone constraint. So one model gives the whole curve P(expansion within h days),
-it never crosses itself, and TreeSHAP at the shown horizon explains the number that is shown. With a
-single horizon this is the plain classifier.
+What ranks accounts is learned at the horizon of *the* probability; every other horizon is an offset
+and a slope of its log-odds (:mod:`training.horizons`). So one model gives the whole curve
+P(expansion within h days), it never crosses itself, and TreeSHAP explains the number that is shown.
 
 A member is a booster and a regression fitted on the same bootstrap of accounts. They are blended as
 log-odds: margins add, so contributions do.
@@ -11,7 +10,6 @@ log-odds: margins add, so contributions do.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import lightgbm as lgb
@@ -23,8 +21,9 @@ from scipy.special import expit, logit
 from data.errors import SettingsError
 from data.settings import Model
 from features.catalogue import FEATURES, by_name
-from training import frames, linear, samples, trees
+from training import frames, horizons, linear, samples, trees
 from training.calibration import Calibration
+from training.horizons import Horizons
 from training.linear import Linear
 from training.outcomes import expanded
 
@@ -85,10 +84,8 @@ class Propensity:
         One regression per member.
     inputs : tuple of str
         The columns they read.
-    horizons_days : tuple of int
-        Learned together, rising.
-    horizon_days : int
-        That of *the* probability.
+    horizons : training.horizons.Horizons
+        From the horizon of *the* probability to the curve.
     unseen_spread : float
         Standard deviation of the log-odds between accounts that look alike.
     linear_share : float
@@ -100,8 +97,7 @@ class Propensity:
     boosters: tuple[lgb.Booster, ...]
     linear: Linear
     inputs: tuple[str, ...]
-    horizons_days: tuple[int, ...]
-    horizon_days: int
+    horizons: Horizons
     unseen_spread: float
     linear_share: float
     calibration: Calibration
@@ -114,9 +110,15 @@ class Propensity:
             f" {self.calibration})"
         )
 
-    @cached_property
-    def _stacked(self) -> bool:
-        return len(self.horizons_days) > 1
+    @property
+    def horizons_days(self) -> tuple[int, ...]:
+        """The horizons of the curve, rising."""
+        return self.horizons.days
+
+    @property
+    def horizon_days(self) -> int:
+        """The horizon of *the* probability."""
+        return self.horizons.horizon_days
 
     def estimate(self, snapshots: Snapshots, horizon_days: int | None = None) -> Estimate:
         """Estimate the probability that each snapshot expands within a horizon.
@@ -134,10 +136,8 @@ class Propensity:
             One value per snapshot, in order.
         """
         horizon = horizon_days or self.horizon_days
-        if not self._stacked and horizon != self.horizons_days[0]:
-            raise ValueError(
-                f"a plain model knows {self.horizons_days[0]} days only, not {horizon}"
-            )
+        if len(self.horizons_days) == 1 and horizon != self.horizon_days:
+            raise ValueError(f"a plain model knows {self.horizon_days} days only, not {horizon}")
         return next(self._estimated(snapshots, (horizon,)))
 
     def estimates(self, snapshots: Snapshots) -> dict[int, Estimate]:
@@ -169,17 +169,16 @@ class Propensity:
         contributions : numpy.ndarray, shape (n_snapshots, n_inputs)
             Mean over the members; margins add, so contributions do.
         base : numpy.ndarray, shape (n_snapshots,)
-            Expected margin, with the horizon's own part; base + contributions = margin.
+            Expected margin; base + contributions = margin.
         """
         matrix = frames.taken(snapshots, self.inputs).to_numpy()
-        stacked = self._stack(matrix, self.horizon_days)
-        added = np.zeros((len(stacked), stacked.shape[1] + 1))
-        for parts in trees.asked(self.boosters, stacked, pred_contrib=True):
+        added = np.zeros((len(matrix), len(self.inputs) + 1))
+        for parts in trees.asked(self.boosters, matrix, pred_contrib=True):
             added += parts
-        mean, inputs = added / len(self.boosters), len(self.inputs)
-        told = self._blend(mean[:, :inputs], self.linear.contributions(matrix))
-        level = np.full(len(matrix), self.linear.level(self.horizon_days))
-        return told, self._blend(mean[:, inputs:].sum(axis=1), level)
+        mean = added / len(self.boosters)
+        told = self._blend(mean[:, :-1], self.linear.contributions(matrix))
+        level = np.full(len(matrix), self.linear.level)
+        return told, self._blend(mean[:, -1], level)
 
     def calibrated(self, calibration: Calibration) -> "Propensity":
         """Return the same model with another map from margin to probability."""
@@ -192,25 +191,16 @@ class Propensity:
     def _blend(self, boosted: Array, regressed: Array) -> Array:
         return (1 - self.linear_share) * boosted + self.linear_share * regressed
 
-    def _estimated(self, snapshots: Snapshots, horizons: Sequence[int]) -> Iterator[Estimate]:
-        """Say it of each horizon; only the boosters have to look at the rows again."""
+    def _estimated(self, snapshots: Snapshots, horizons_days: Sequence[int]) -> Iterator[Estimate]:
+        """Say it of each horizon; the members look at the rows once."""
         matrix = frames.taken(snapshots, self.inputs).to_numpy()
-        bare = self.linear.bare_margins(matrix)
-        for horizon in horizons:
-            boosted = self._boosted(self._stack(matrix, horizon))
-            linear = bare + self.linear.levels(horizon)
-            margins = self._blend(boosted, linear)
-            found = stated(margins, self.calibration, self.unseen_spread)
-            yield replace(
-                found, trees_margin=boosted.mean(axis=0), linear_margin=linear.mean(axis=0)
-            )
-
-    def _boosted(self, stacked: Array) -> Array:
-        """Log-odds of each booster, (n_members, n_snapshots)."""
-        return np.stack(list(trees.asked(self.boosters, stacked, raw_score=True)))
-
-    def _stack(self, matrix: Array, horizon_days: int) -> Array:
-        return trees.with_horizon(matrix, horizon_days) if self._stacked else matrix
+        both = _margins(self.boosters, self.linear, matrix)
+        margins = self._blend(*both)
+        for days in horizons_days:
+            at = self.horizons.at(margins, days)
+            found = stated(at, self.calibration, self.unseen_spread)
+            boosted, regressed = (self.horizons.at(each, days).mean(axis=0) for each in both)
+            yield replace(found, trees_margin=boosted, linear_margin=regressed)
 
 
 def stated(margins: Array, calibration: Calibration, unseen_spread: float) -> Estimate:
@@ -270,29 +260,36 @@ def fit(
         If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
     """
     labels = samples.labels(outcomes, settings, horizon_days, happened)
-    matrix = snapshots.select(inputs).to_numpy()
+    matrix, label = snapshots.select(inputs).to_numpy(), labels[horizon_days]
     draws = samples.bootstraps(snapshots, labels, settings)
     held = _directions(settings.held)
     directions = [held.get(name, 0) for name in inputs]
-    return Propensity(
+    fitted = Propensity(
         boosters=trees.fit(
-            matrix, labels, draws, names=inputs, settings=settings, directions=directions
+            matrix, label, draws, names=inputs, settings=settings, directions=directions
         ),
-        linear=linear.fit(
-            matrix,
-            labels,
-            draws,
-            horizon_days=horizon_days,
-            ridge=settings.ridge,
-            directions=directions,
-        ),
+        linear=linear.fit(matrix, label, draws, ridge=settings.ridge, directions=directions),
         inputs=tuple(inputs),
-        horizons_days=tuple(labels),
-        horizon_days=horizon_days,
+        horizons=Horizons(horizon_days, {horizon_days: (0.0, 1.0)}),
         unseen_spread=settings.unseen_spread,
         linear_share=settings.linear_share,
         calibration=Calibration(),
     )
+    if len(labels) == 1:
+        return fitted
+    rows = samples.spread(len(matrix))
+    margins = fitted._blend(*_margins(fitted.boosters, fitted.linear, matrix[rows]))
+    margin = samples.held_out(margins, [draw[rows] for draw in draws])
+    known = {days: each[rows] for days, each in labels.items()}
+    return replace(fitted, horizons=horizons.fit(margin, known, horizon_days))
+
+
+def _margins(
+    boosters: Sequence[lgb.Booster], regressed: Linear, matrix: Array
+) -> tuple[Array, Array]:
+    """Log-odds of each booster and of each regression, both (n_members, n_snapshots)."""
+    boosted = np.stack(list(trees.asked(boosters, matrix, raw_score=True)))
+    return boosted, regressed.margins(matrix)
 
 
 def _interval(log_odds: Array, spread: Array) -> tuple[Array, Array]:

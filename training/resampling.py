@@ -127,7 +127,8 @@ def codes(*columns: object) -> tuple[Codes, ...]:
 def interval(values: Array) -> Figure:
     """Give the figure and its 90 % interval from its values on all draws, the history's own first.
 
-    A draw in which the figure does not exist (nan) has no part in the interval.
+    A draw in which the figure does not exist (nan) has no part in the interval. It always holds the
+    figure itself, which draws of repeated rows may all miss on one side.
     """
     value, spread = values[0], values[1:]
     if np.isnan(value):
@@ -136,7 +137,7 @@ def interval(values: Array) -> Figure:
     if not len(there):
         return Figure(float(value), None, None)
     low, high = np.quantile(there, [0.05, 0.95])
-    return Figure(float(value), float(low), float(high))
+    return Figure(float(value), float(min(low, value)), float(max(high, value)))
 
 
 def intervals(

@@ -1,18 +1,22 @@
 """What a fit learns from: a label per snapshot and horizon, and bootstraps of whole accounts."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.stats import poisson
 
 from data.errors import HistoryError
 from data.settings import Model
 from training.outcomes import churned, expanded
 
-__all__ = ["bootstraps", "labels"]
+__all__ = ["bootstraps", "held_out", "labels", "spread"]
 
 _FEWEST = 10
+_POISSON = poisson.cdf(np.arange(20), 1.0)
+_ASKED = 50_000  # rows enough for two numbers per horizon
 _WORDS: Mapping[Callable[[int], pl.Expr], str] = {expanded: "an expansion", churned: "a churn"}
 
 Array = NDArray[np.float64]
@@ -59,9 +63,11 @@ def labels(
 def bootstraps(
     snapshots: pl.DataFrame, labels: Mapping[int, Array], settings: Model
 ) -> list[Array]:
-    """Draw accounts with replacement for each member.
+    """Draw accounts for each member: how often one is drawn is Poisson with mean 1 [1]_.
 
-    A draw in which it happened to no account teaches nothing and is drawn again.
+    An account's draws follow from its own name alone, so that a week later, among others, they are
+    the same, and the reasons of one Monday stay those of the next. A draw in which it happened to
+    no account teaches nothing and is drawn again.
 
     Parameters
     ----------
@@ -76,10 +82,40 @@ def bootstraps(
     -------
     list of numpy.ndarray, shape (n,)
         How often each row is in each draw.
+
+    References
+    ----------
+    .. [1] N. Oza and S. Russell, "Online Bagging and Boosting", AISTATS 2001.
     """
+    names = snapshots["account_id"].unique().sort()
     account = snapshots["account_id"].rank("dense").to_numpy().astype(np.int64) - 1
-    counts = _drawn(_ever(labels, account), settings.members, settings.seed)
-    return [draw[account].astype(np.float64) for draw in counts]
+    counts = _drawn(names, _ever(labels, account), settings.members, settings.seed)
+    return [draw[account] for draw in counts]
+
+
+def held_out(margins: Array, draws: Sequence[Array]) -> Array:
+    """Average what members say of rows that they were not shown.
+
+    Parameters
+    ----------
+    margins : numpy.ndarray, shape (n_members, n)
+        What each member says of each row.
+    draws : sequence of numpy.ndarray, shape (n,)
+        From :func:`bootstraps`.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,)
+        Where every member was shown the row, the mean of all.
+    """
+    spared = np.stack(draws) == 0
+    spared |= ~spared.any(axis=0)
+    return np.asarray((margins * spared).sum(axis=0) / spared.sum(axis=0))
+
+
+def spread(rows: int) -> NDArray[np.int64]:
+    """Give the places of at most 50,000 rows, evenly spread."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, _ASKED)).astype(np.int64))
 
 
 def _label(outcomes: pl.DataFrame, happened: pl.Expr) -> Array:
@@ -108,10 +144,20 @@ def _refuse_too_few(label: Array, horizon_days: int, word: str) -> None:
         )
 
 
-def _drawn(expansions: Array, members: int, seed: int) -> NDArray[np.int64]:
-    """How often each account is in each member's draw."""
-    rng, accounts = np.random.default_rng(seed), len(expansions)
-    draws = rng.integers(accounts, size=(members, accounts))
-    while (barren := ~expansions[draws].any(axis=1)).any():
-        draws[barren] = rng.integers(accounts, size=(barren.sum(), accounts))
-    return np.stack([np.bincount(draw, minlength=accounts) for draw in draws])
+def _drawn(names: pl.Series, ever: Array, members: int, seed: int) -> Array:
+    """How often each account is in each member's draw, (members, n_accounts)."""
+    counts = _counts(names, members, f"{seed}")
+    again = 0
+    while (barren := ~(counts @ ever > 0)).any():
+        again += 1
+        counts[barren] = _counts(names, members, f"{seed} {again}")[barren]
+    return counts
+
+
+def _counts(names: pl.Series, members: int, salt: str) -> Array:
+    """Poisson counts that a digest of each name gives."""
+    digests = b"".join(
+        hashlib.shake_128(f"{salt} {name}".encode()).digest(8 * members) for name in names
+    )
+    share = np.frombuffer(digests, dtype="<u8").reshape(len(names), members).T / 2.0**64
+    return np.asarray(np.searchsorted(_POISSON, share, side="right"), dtype=np.float64)

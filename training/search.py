@@ -217,7 +217,7 @@ def _asked(study: optuna.Study, done: int, seed: int) -> Trial:
 
 def _judge(study: optuna.Study, trial: Trial, judged: Contest, settings: Settings) -> None:
     """Judge a trial fold by fold, and give it up when it does worse than half of the others."""
-    model = space.applied(settings.model, _suggested(trial), horizon_days=judged.horizon_days)
+    model = space.applied(settings.model, _suggested(trial))
     usual = [part for first in studies.done(study)[:1] for part in first.user_attrs[_FOLDS]]
     if not usual:  # the settings exactly as they stand, also where the space does not hold them
         model = settings.model
@@ -237,13 +237,13 @@ def _judge(study: optuna.Study, trial: Trial, judged: Contest, settings: Setting
 
 
 def _suggested(trial: Trial) -> space.Values:
-    values: dict[str, float | int | bool] = {}
+    values: dict[str, float | int] = {}
     for name, r in space.RANGES.items():
         if r.whole:
             values[name] = trial.suggest_int(name, int(r.low), int(r.high), log=r.ratios)
         else:
             values[name] = trial.suggest_float(name, r.low, r.high, log=r.ratios)
-    return {**values, space.CURVE: trial.suggest_categorical(space.CURVE, [True, False])}
+    return values
 
 
 def _concluded(study: optuna.Study, judged: Contest, settings: Settings, end: datetime) -> Found:
@@ -258,7 +258,7 @@ def _concluded(study: optuna.Study, judged: Contest, settings: Settings, end: da
     gain, error = choice.gain(entrants[0], entrants[best])
     model = settings.model
     if whole[taken]:
-        model = space.applied(model, done[whole[taken]].params, horizon_days=judged.horizon_days)
+        model = space.applied(model, done[whole[taken]].params)
     about = {
         "trials": len(done),
         "pruned": len(done) - len(whole),

@@ -22,6 +22,7 @@ from training import (
     calibration,
     chosen,
     frames,
+    horizons,
     linear,
     outcomes,
     samples,
@@ -29,6 +30,7 @@ from training import (
     walk,
 )
 from training.calibration import Calibration
+from training.horizons import Horizons
 from training.linear import Linear
 from training.model import INPUTS, Array, Estimate, Snapshots, stated
 
@@ -50,10 +52,8 @@ class Simple:
         One of :data:`training.baselines.RANKINGS`.
     linear : training.linear.Linear
         One regression per member, on the ranking's score.
-    horizons_days : tuple of int
-        Of the curve, rising.
-    horizon_days : int
-        That of *the* probability.
+    horizons : training.horizons.Horizons
+        From the horizon of *the* probability to the curve.
     unseen_spread : float
         Standard deviation of the log-odds between accounts that look alike.
     calibration : training.calibration.Calibration
@@ -64,8 +64,7 @@ class Simple:
 
     ranking: str
     linear: Linear
-    horizons_days: tuple[int, ...]
-    horizon_days: int
+    horizons: Horizons
     unseen_spread: float
     calibration: Calibration = field(default_factory=Calibration)
     bands: tuple[Mapping[str, Any], ...] = ()
@@ -74,6 +73,16 @@ class Simple:
         return (
             f"Simple({self.ranking}; horizons {list(self.horizons_days)} days; {self.calibration})"
         )
+
+    @property
+    def horizons_days(self) -> tuple[int, ...]:
+        """The horizons of the curve, rising."""
+        return self.horizons.days
+
+    @property
+    def horizon_days(self) -> int:
+        """The horizon of *the* probability."""
+        return self.horizons.horizon_days
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -102,9 +111,10 @@ class Simple:
             One value per snapshot, in order; a higher score has a higher margin.
         """
         score = self.score(snapshots)
-        margins = self.linear.margins(score[:, None], horizon_days or self.horizon_days)
         apart = _ORDER * np.sign(score) * np.log1p(np.abs(score))
-        return stated(margins + apart, self.calibration, self.unseen_spread)
+        margins = self.linear.margins(score[:, None]) + apart
+        at = self.horizons.at(margins, horizon_days or self.horizon_days)
+        return stated(at, self.calibration, self.unseen_spread)
 
     def estimates(self, snapshots: Snapshots) -> dict[int, Estimate]:
         """Estimate at every horizon, its own among them: horizon in days → what it says."""
@@ -131,7 +141,7 @@ class Simple:
             Base + contributions = margin.
         """
         margin = self.estimate(snapshots).margin
-        base = np.full(len(margin), self.linear.level(self.horizon_days))
+        base = np.full(len(margin), self.linear.level)
         return (margin - base)[:, None] * self._parts(snapshots), base
 
     def calibrated(self, found: Calibration) -> "Simple":
@@ -174,15 +184,11 @@ def fit(ranking: str, known: splits.Known, settings: Settings) -> Simple:
     horizon, rules = settings.outcome.horizon_days, settings.model
     labels = samples.labels(known.outcomes, rules, horizon)
     score = baselines.scores(known.snapshots)[ranking].cast(pl.Float64).to_numpy()
-    regressed = linear.fit(
-        score[:, None],
-        labels,
-        samples.bootstraps(known.snapshots, labels, rules),
-        horizon_days=horizon,
-        ridge=_FREE,
-        directions=[1],
-    )
-    return Simple(ranking, regressed, tuple(labels), horizon, rules.unseen_spread)
+    draws = samples.bootstraps(known.snapshots, labels, rules)
+    regressed = linear.fit(score[:, None], labels[horizon], draws, ridge=_FREE, directions=[1])
+    margin = samples.held_out(regressed.margins(score[:, None]), draws)
+    curve = horizons.fit(margin, labels, horizon)
+    return Simple(ranking, regressed, curve, rules.unseen_spread)
 
 
 def train(

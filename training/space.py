@@ -9,9 +9,9 @@ import numpy as np
 
 from data.settings import Model
 
-__all__ = ["CURVE", "RANGES", "Range", "Values", "applied", "distance", "horizons", "nearest"]
+__all__ = ["RANGES", "Range", "Values", "applied", "distance", "horizons", "nearest"]
 
-Values = Mapping[str, float | int | bool]
+Values = Mapping[str, float | int]
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,19 @@ RANGES: Final[Mapping[str, Range]] = {
     "ridge": Range(3.0, 3000.0),
     "linear_share": Range(0.0, 1.0, ratios=False),
 }
-CURVE: Final = "curve"  # whether all horizons are learned together, or only the shown one
 
 
-def nearest(settings: Model) -> dict[str, float | int | bool]:
+def nearest(settings: Model) -> dict[str, float | int]:
     """Give the values of the space that come nearest to a model's settings."""
-    values: dict[str, float | int | bool] = {
+    return {
         name: type(getattr(settings, name))(min(max(getattr(settings, name), r.low), r.high))
         for name, r in RANGES.items()
     }
-    return {**values, CURVE: len(settings.horizons_days) > 1}
 
 
-def applied(settings: Model, values: Values, *, horizon_days: int) -> Model:
+def applied(settings: Model, values: Values) -> Model:
     """Return the settings with the values of a trial in their place."""
-    searched = {name: value for name, value in values.items() if name != CURVE}
-    days = horizons(settings) if values[CURVE] else (horizon_days,)
-    return Model(**{**settings.model_dump(), **searched, "horizons_days": days})
+    return Model(**{**settings.model_dump(), **values})
 
 
 def horizons(settings: Model) -> tuple[int, ...]:
@@ -76,8 +72,8 @@ def distance(one: Values, other: Values) -> float:
     >>> usual = nearest(Model())
     >>> distance(usual, usual)
     0.0
-    >>> distance(usual, {**usual, "curve": False})
-    1.0
+    >>> distance(usual, {**usual, "linear_share": 1.0})
+    0.75
     """
     steps = [r.place(one[name]) - r.place(other[name]) for name, r in RANGES.items()]
-    return float(np.linalg.norm([*steps, float(one[CURVE] != other[CURVE])]))
+    return float(np.linalg.norm(steps))

@@ -230,24 +230,20 @@ def test_the_chosen_is_level_with_the_best_and_nothing_nearer_is(drawn: Any) -> 
 
 
 values = st.builds(
-    lambda shares, curve: {
-        **{
-            name: round(r.low + share * (r.high - r.low))
-            if r.whole
-            else r.low + share * (r.high - r.low)
-            for (name, r), share in zip(space.RANGES.items(), shares, strict=True)
-        },
-        space.CURVE: curve,
+    lambda shares: {
+        name: round(r.low + share * (r.high - r.low))
+        if r.whole
+        else r.low + share * (r.high - r.low)
+        for (name, r), share in zip(space.RANGES.items(), shares, strict=True)
     },
     st.lists(st.floats(0, 1), min_size=len(space.RANGES), max_size=len(space.RANGES)),
-    st.booleans(),
 )
 
 
 @given(values, values)
 @settings(max_examples=50)
 def test_a_choice_is_what_is_applied_and_distance_is_one(one: Any, other: Any) -> None:
-    applied = space.applied(Model(), one, horizon_days=60)
+    applied = space.applied(Model(), one)
 
     assert space.nearest(applied) == one
     assert space.distance(one, other) == space.distance(other, one)
@@ -260,6 +256,6 @@ def test_settings_outside_the_space_have_a_nearest_in_it() -> None:
 
     near = space.nearest(odd)
 
-    assert (near["rounds"], near["l2"], near["leaves"], near["curve"]) == (600, 0.1, 3, False)
+    assert (near["rounds"], near["l2"], near["leaves"]) == (600, 0.1, 3)
     assert isinstance(near["rounds"], int)
     assert space.horizons(odd) == Model().horizons_days

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import QuantileTransformer
 
@@ -19,7 +18,7 @@ ROWS = 600
 
 
 @pytest.fixture(scope="module")
-def drawn() -> tuple[np.ndarray, dict[int, np.ndarray]]:
+def drawn() -> tuple[np.ndarray, np.ndarray]:
     """Skewed, tied, missing and constant columns, and outcomes that the first two bring about."""
     rng = np.random.default_rng(4)
     matrix = np.column_stack(
@@ -32,17 +31,13 @@ def drawn() -> tuple[np.ndarray, dict[int, np.ndarray]]:
         ]
     ).astype(np.float64)
     day = -120 * np.log(rng.uniform(size=ROWS)) / np.exp(0.6 * matrix[:, 1] - 0.4)
-    labels = {horizon: (day < horizon).astype(np.float64) for horizon in (30, 60, 120)}
-    labels[120][:100] = np.nan
-    return matrix, labels
+    return matrix, (day < 60).astype(np.float64)
 
 
-def fitted(
-    drawn: tuple[np.ndarray, dict[int, np.ndarray]], directions: tuple[int, ...] = (0,) * 5
-) -> Linear:
-    matrix, labels = drawn
+def fitted(drawn: tuple[np.ndarray, np.ndarray], directions: tuple[int, ...] = (0,) * 5) -> Linear:
+    matrix, label = drawn
     draws = [np.ones(ROWS), np.arange(ROWS) % 3.0]
-    return linear.fit(matrix, labels, draws, horizon_days=60, ridge=10.0, directions=directions)
+    return linear.fit(matrix, label, draws, ridge=10.0, directions=directions)
 
 
 @given(
@@ -77,14 +72,14 @@ def test_on_many_rows_scores_are_normal_scores() -> None:
 
 
 def test_weights_are_those_of_scikit_learns_regression_on_the_scores(drawn: Any) -> None:
-    matrix, labels = drawn
+    matrix, label = drawn
     found = fitted(drawn)
     theirs = LogisticRegression(C=0.1, tol=1e-8, max_iter=1000)
-    theirs.fit(found.scale(matrix), labels[60])
+    theirs.fit(found.scale(matrix), label)
 
     np.testing.assert_allclose(found.weights[0], theirs.coef_[0], atol=1e-4)
     np.testing.assert_allclose(
-        found.margins(matrix, 60)[0], theirs.decision_function(found.scale(matrix)), atol=1e-3
+        found.margins(matrix)[0], theirs.decision_function(found.scale(matrix)), atol=1e-3
     )
 
 
@@ -92,22 +87,24 @@ def test_contributions_and_level_add_up_to_the_mean_margin(drawn: Any) -> None:
     matrix, _ = drawn
     found = fitted(drawn)
 
-    for horizon in (30, 45, 60, 120):
-        total = found.contributions(matrix).sum(axis=1) + found.level(horizon)
-        np.testing.assert_allclose(total, found.margins(matrix, horizon).mean(axis=0), atol=1e-9)
+    total = found.contributions(matrix).sum(axis=1) + found.level
+    np.testing.assert_allclose(total, found.margins(matrix).mean(axis=0), atol=1e-9)
     assert np.abs(found.contributions(matrix).mean(axis=0)).max() < 1e-9
 
 
-def test_each_horizon_expects_as_many_as_were_seen_on_its_complete_windows(drawn: Any) -> None:
-    matrix, labels = drawn
-    found = fitted(drawn)
+def test_a_row_whose_outcome_is_unknown_counts_for_nothing(drawn: Any) -> None:
+    matrix, label = drawn
+    unknown = np.arange(ROWS) >= 400
+    draws = [np.ones(ROWS), np.arange(ROWS) % 3.0]
 
-    assert list(found.offsets.values()) == sorted(found.offsets.values())
-    assert found.offsets[60] == 0
-    for horizon in (30, 120):
-        known = ~np.isnan(labels[horizon])
-        expected = expit(found.margins(matrix, horizon).mean(axis=0))[known].sum()
-        assert expected == pytest.approx(np.nansum(labels[horizon]), rel=1e-6)
+    found = linear.fit(
+        matrix, np.where(unknown, np.nan, label), draws, ridge=10.0, directions=(0,) * 5
+    )
+
+    without = linear.fit(
+        matrix[:400], label[:400], [d[:400] for d in draws], ridge=10.0, directions=(0,) * 5
+    )
+    assert np.array_equal(found.margins(matrix), without.margins(matrix))
 
 
 def test_a_column_held_the_other_way_is_left_out(drawn: Any) -> None:
@@ -126,20 +123,7 @@ def test_a_constant_or_empty_column_counts_for_nothing_whatever_it_holds_later(d
 
     assert (found.contributions(later)[:, 3] == 0).all()
     np.testing.assert_allclose(found.contributions(later)[:, 4], 0, atol=1e-6)
-    assert np.isfinite(found.margins(later, 60)).all()
-
-
-def test_nothing_or_everything_within_a_horizon_moves_its_margin_far(drawn: Any) -> None:
-    matrix, labels = drawn
-    odd = labels | {14: np.zeros(ROWS), 180: np.ones(ROWS), 150: np.full(ROWS, np.nan)}
-
-    found = linear.fit(
-        matrix, odd, [np.ones(ROWS)], horizon_days=60, ridge=10.0, directions=(0,) * 5
-    )
-
-    assert expit(found.margins(matrix, 14)).max() < 1e-6
-    assert expit(found.margins(matrix, 180)).min() > 1 - 1e-6
-    assert list(found.offsets) == sorted(odd)
+    assert np.isfinite(found.margins(later)).all()
 
 
 def test_a_regression_survives_being_written_as_json(drawn: Any) -> None:
@@ -148,4 +132,4 @@ def test_a_regression_survives_being_written_as_json(drawn: Any) -> None:
 
     again = artifact._linear(json.loads(json.dumps(artifact._told(found), allow_nan=False)))
 
-    assert (again.margins(matrix, 45) == found.margins(matrix, 45)).all()
+    assert (again.margins(matrix) == found.margins(matrix)).all()

@@ -53,6 +53,25 @@ def test_all_horizons_at_once_are_each_to_the_bit(fitted: Propensity, history: A
             assert np.array_equal(getattr(found, name), values), (horizon, name)
 
 
+def test_the_plain_model_says_the_same_of_its_horizon(fitted: Propensity, history: Any) -> None:
+    plain = history.fit(horizons_days=(60,))
+
+    assert texts(plain) == texts(fitted)
+    for name, values in vars(plain.estimate(history.snapshots)).items():
+        assert np.array_equal(getattr(fitted.estimate(history.snapshots), name), values), name
+
+
+def test_each_horizon_expects_about_as_many_as_came_within_it(
+    fitted: Propensity, history: Any
+) -> None:
+    known = history.known()
+    for horizon in fitted.horizons_days:
+        label = known.outcomes.select(outcomes.expanded(horizon).alias("y"))["y"]
+        stated = fitted.estimate(known.snapshots, horizon).probability
+        expected = pl.Series(stated).filter(label.is_not_null()).sum()
+        assert expected == pytest.approx(label.sum(), rel=0.25)
+
+
 def test_calibration_changes_probabilities_and_not_the_order(
     fitted: Propensity, history: Any
 ) -> None:
@@ -79,13 +98,12 @@ def test_contributions_agree_with_shap(fitted: Propensity, history: Any) -> None
         warnings.simplefilter("ignore")
         import shap  # noqa: PLC0415 - warns on import
 
-        matrix = np.column_stack([some.select(fitted.inputs).to_numpy(), np.full(40, 60.0)])
+        matrix = some.select(fitted.inputs).to_numpy()
         told = [shap.TreeExplainer(booster).shap_values(matrix) for booster in fitted.boosters]
 
     contributions, _ = fitted.blended(0.0).contributions(some)
 
-    theirs = np.mean(told, axis=0)[:, : len(fitted.inputs)]
-    np.testing.assert_allclose(contributions, theirs, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(contributions, np.mean(told, axis=0), rtol=0, atol=1e-9)
 
 
 def test_blended_margins_and_contributions_lie_between_those_of_trees_and_regressions(
@@ -274,16 +292,22 @@ def test_a_plain_model_explains_its_margin_too(history: Any) -> None:
     np.testing.assert_allclose(contributions.sum(axis=1) + base, margin, rtol=0, atol=1e-9)
 
 
-def test_unfinished_windows_are_used_as_far_as_they_are_known(history: Any) -> None:
+def test_unfinished_windows_are_used_as_far_as_they_are_known(
+    history: Any, settings: Settings
+) -> None:
     known = history.known()
-    rows = {
-        h: known.outcomes.select(outcomes.expanded(h).alias("y"))["y"].count() for h in (14, 180)
-    }
+    recent = pl.col("known_days").is_between(30, 59)
+    none_yet = pl.when(~recent).then("days_to_expansion").alias("days_to_expansion")
+    assert known.outcomes.filter(recent)["days_to_expansion"].is_not_null().any()
+    whole = history.fit()
 
-    fitted = history.fit()
+    quiet = model.fit(
+        known.snapshots, known.outcomes.with_columns(none_yet), settings.model, horizon_days=60
+    )
 
-    assert rows[14] > rows[180]
-    assert set(fitted.horizons_days) == {14, 30, 60, 90, 180}
+    assert texts(quiet) == texts(whole)
+    assert quiet.horizons.shifts[30] != whole.horizons.shifts[30]
+    assert quiet.horizons.shifts[90] == whole.horizons.shifts[90]
 
 
 def test_a_history_without_expansions_is_refused_in_one_sentence(history: Any) -> None:

@@ -152,6 +152,17 @@ def test_cuts_that_differ_widen_an_interval_and_one_cut_is_the_plain_bootstrap()
     assert blocked.high - blocked.low == pytest.approx(2 * 1.645 * 0.56, rel=0.2)  # type: ignore[operator]
 
 
+def test_an_interval_holds_its_own_figure_where_every_draw_lies_to_one_side() -> None:
+    def at_its_bound(weights: resampling.Weights) -> np.ndarray:
+        return np.abs(weights.row - 1).sum(axis=1)
+
+    found = resampling.intervals({"it": at_its_bound}, np.arange(40), resamples=50, seed=1)["it"]
+
+    assert (found.value, found.low) == (0, 0)
+    assert found.high is not None
+    assert found.high > 0
+
+
 def test_a_draw_in_which_a_figure_does_not_exist_has_no_part_in_its_interval() -> None:
     def of_the_first(weights: Weights) -> Array:
         return np.where(weights.row[:, 0] > 0, 7.0, np.nan)

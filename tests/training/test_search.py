@@ -90,7 +90,7 @@ def bowl(fold: Fold, judged: Contest, model: Model) -> Any:
     rng = np.random.default_rng(fold.cut.toordinal())
     noise = rng.uniform(0.5, 1.5, judged.accounts)
     height = np.log(model.learning_rate / 0.03) ** 2 + 0.1 * np.log(model.ridge / 30) ** 2
-    return noise * (0.5 + 0.05 * height + 0.01 * (len(model.horizons_days) == 1)) / judged.accounts
+    return noise * (0.5 + 0.05 * height) / judged.accounts
 
 
 @pytest.fixture

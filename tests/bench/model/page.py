@@ -264,7 +264,7 @@ def _dates(found: Found) -> Iterable[Row]:
             places=0,
         )
         yield _row(
-            f"{where}: accounts whose date receded by a week or more in that week",
+            f"{where}: accounts whose date receded by more than a week in that week",
             "",
             _percent(week["later_than_a_week"]),
         )

@@ -87,8 +87,8 @@ def _change(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
 
 
 def _later(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
-    """Share of accounts whose expected date receded by a week or more within the week."""
-    return _with_interval(_moved(one, other) >= _WEEK_DAYS, np.mean)
+    """Share whose date receded by more than the week that it recedes where nothing changes."""
+    return _with_interval(_moved(one, other) > _WEEK_DAYS, np.mean)
 
 
 def _moved(one: pl.DataFrame, other: pl.DataFrame) -> NDArray[np.float64]:

@@ -27,8 +27,8 @@ WORDS = """\
   chance are left out. Asked are the sentences at the last as-of before it, at most 30 days
   earlier. Which signals tell which pressure stands in `tests/bench/model/known_truth.py`.
   *Chance* deals the same explanations to the other expanding accounts.
-- *The made-up matrix* holds normal numbers, a tenth missing; each snapshot stands in it once per
-  horizon, as in training. A booster of ours is trained on a bootstrap of accounts.
+- *The made-up matrix* holds normal numbers, a tenth missing. A booster of ours is trained on a
+  bootstrap of accounts.
 - *Outcomes of other accounts*: contract histories are dealt whole, along one random cycle among the
   judged accounts and one among the others, so that they cluster by account and in time as before,
   and no account keeps its own; features stay. Two boosters and a refit every 24 months are enough

@@ -73,8 +73,8 @@ def _theirs(folder: Path, _: Size) -> dict[str, Any]:
     """LightGBM's own ``predict``, and with ``pred_contrib``, of the same boosters and rows."""
     rows = pl.read_parquet(folder / "accounts.parquet")
     model = _registered(folder).model
-    matrix = model._stack(rows.select(model.inputs).to_numpy(), model.horizon_days)  # type: ignore[union-attr]
-    matrix, clock = np.ascontiguousarray(matrix), Clock(_peak)
+    matrix = np.ascontiguousarray(rows.select(model.inputs).to_numpy())
+    clock = Clock(_peak)
     started = time.perf_counter()
     for booster in _boosters(folder):
         with clock.running("predict"):

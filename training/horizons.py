@@ -1,0 +1,141 @@
+"""From one horizon to the curve: an offset and a slope of the log-odds for every other horizon.
+
+What ranks accounts is learned at one horizon, where the signal is sharpest. How much of it comes by
+another day is a matter of two numbers, fitted on margins of accounts that the asked members were
+not shown: what a learner has seen it is too sure of.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+__all__ = ["Horizons", "fit"]
+
+# A prior of a constant hazard and the same odds ratios: 1 / variance before the data speaks.
+_PRIOR: Final = np.array([1.0, 5.0])  # of the offset of the mean account, of a slope
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Horizons:
+    """How log-odds at one horizon become those at the others.
+
+    Attributes
+    ----------
+    horizon_days : int
+        The horizon that margins are given at.
+    shifts : mapping of int to tuple of float
+        Horizon in days, rising → offset and slope of the log-odds; (0, 1) at the one above.
+    """
+
+    horizon_days: int
+    shifts: Mapping[int, tuple[float, float]]
+
+    def __repr__(self) -> str:
+        others = (
+            f"{days} days {slope:.2f} m {offset:+.2f}"
+            for days, (offset, slope) in self.shifts.items()
+            if days != self.horizon_days
+        )
+        return f"Horizons({'; '.join([f'm = log-odds at {self.horizon_days} days', *others])})"
+
+    @property
+    def days(self) -> tuple[int, ...]:
+        """The horizons of the curve, rising."""
+        return tuple(self.shifts)
+
+    def curve(self, margins: Array) -> Array:
+        """Log-odds at every horizon.
+
+        Parameters
+        ----------
+        margins : numpy.ndarray, of any shape
+            Log-odds at :attr:`horizon_days`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_horizons, ...)
+            Never falling along the first axis: where two lines cross, the one nearer to
+            :attr:`horizon_days` holds on.
+        """
+        offsets, slopes = np.array(list(self.shifts.values())).T.reshape(2, -1, *[1] * margins.ndim)
+        lines, own = offsets + slopes * margins, self.days.index(self.horizon_days)
+        later = np.maximum.accumulate(lines[own:])
+        earlier = np.minimum.accumulate(lines[own::-1])[::-1]
+        return np.concatenate([earlier[:-1], later])
+
+    def at(self, margins: Array, horizon_days: int) -> Array:
+        """Log-odds at one horizon; between those of the curve they are interpolated.
+
+        Parameters
+        ----------
+        margins : numpy.ndarray, of any shape
+            Log-odds at :attr:`horizon_days`.
+        horizon_days : int
+            Days; beyond the curve its ends are given.
+
+        Returns
+        -------
+        numpy.ndarray, of the same shape
+        """
+        if horizon_days == self.horizon_days:
+            return margins
+        curve = self.curve(margins)
+        place = float(np.interp(horizon_days, self.days, np.arange(len(curve))))
+        low = min(int(place), max(len(curve) - 2, 0))
+        share, high = place - low, min(low + 1, len(curve) - 1)
+        return np.asarray((1 - share) * curve[low] + share * curve[high])
+
+
+def fit(margin: Array, labels: Mapping[int, Array], horizon_days: int) -> Horizons:
+    """Fit an offset and a slope for every horizon.
+
+    Parameters
+    ----------
+    margin : numpy.ndarray, shape (n,)
+        Log-odds at ``horizon_days`` by who was not shown the row.
+    labels : mapping of int to numpy.ndarray, shape (n,)
+        Horizon in days → 1 where it happened within it, 0 where not, NaN while that is unknown.
+    horizon_days : int
+        The horizon that margins are given at, among the labels.
+
+    Returns
+    -------
+    Horizons
+        Beside the same regression at ``horizon_days`` itself, so that whatever is wrong with the
+        margins there moves no other horizon. A horizon of which nothing is known is given a
+        constant hazard.
+    """
+    mean = float(margin.mean())
+    found = {
+        days: _line(margin - mean, labels[days], mean + log(days / horizon_days))
+        for days in sorted(labels)
+    }
+    level, slope = found[horizon_days]
+    shifts = {days: (a - b / slope * level, b / slope) for days, (a, b) in found.items()}
+    return Horizons(horizon_days, {**shifts, horizon_days: (0.0, 1.0)})
+
+
+def _line(apart: Array, label: Array, usual: float) -> tuple[float, float]:
+    """Level and slope of the log-odds, by how far margins are apart from the mean."""
+    known = ~np.isnan(label)
+    at, happened, prior = apart[known], label[known], np.array([usual, 1.0])
+
+    def loss(line: Array) -> tuple[float, Array]:
+        log_odds, off = line[0] + line[1] * at, line - prior
+        excess = expit(log_odds) - happened
+        # Plain sums: a dot product may be split over threads, which moves the last bits.
+        lost = (np.logaddexp(0, log_odds) - happened * log_odds).sum() + (_PRIOR * off**2).sum() / 2
+        return float(lost), np.array([excess.sum(), (excess * at).sum()]) + _PRIOR * off
+
+    level, slope = minimize(
+        loss, prior, jac=True, method="L-BFGS-B", bounds=[(None, None), (0.1, 10.0)]
+    ).x
+    return float(level), float(slope)
