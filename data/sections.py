@@ -203,7 +203,7 @@ class Model(Section):
         0.25, ge=0, le=1, description="Regression's share of the log-odds, unless history tells."
     )
     unseen_spread: float = Field(
-        0.85, ge=0, le=5, description="Spread of the log-odds between accounts that look alike."
+        0.8, ge=0, le=5, description="Spread of the log-odds between accounts that look alike."
     )
     held: tuple[str, ...] = Field(
         _HELD, description="Features held to act in the direction that the catalogue expects."
