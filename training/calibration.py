@@ -33,9 +33,13 @@ class Calibration:
             return "uncalibrated"
         return f"calibrated with slope {self.slope:.2f}, intercept {self.intercept:+.2f}"
 
+    def log_odds(self, margin: Array) -> Array:
+        """Map margins to log-odds; the order stays."""
+        return np.asarray(self.intercept + self.slope * margin)
+
     def probability(self, margin: Array) -> Array:
         """Map margins to probabilities; the order stays."""
-        return np.asarray(expit(self.intercept + self.slope * margin))
+        return np.asarray(expit(self.log_odds(margin)))
 
 
 def settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:
@@ -134,7 +138,7 @@ def linear_share(
 def _loss(margin: Array, expanded: Array) -> Array:
     """Log loss of each row under the best affine map of the margin."""
     found = _affine(margin, expanded)
-    log_odds = found.intercept + found.slope * margin
+    log_odds = found.log_odds(margin)
     return np.asarray(np.logaddexp(0, np.where(expanded > 0, -log_odds, log_odds)))
 
 

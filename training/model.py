@@ -16,7 +16,7 @@ import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from data.errors import SettingsError
 from data.settings import Model
@@ -197,29 +197,40 @@ class Propensity:
         both = _margins(self.boosters, self.linear, matrix)
         margins = self._blend(*both)
         for days in horizons_days:
-            at = self.horizons.at(margins, days)
-            found = stated(at, self.calibration, self.unseen_spread)
+            found = stated(margins, self.calibration, self.unseen_spread, self.horizons, days)
             boosted, regressed = (self.horizons.at(each, days).mean(axis=0) for each in both)
             yield replace(found, trees_margin=boosted, linear_margin=regressed)
 
 
-def stated(margins: Array, calibration: Calibration, unseen_spread: float) -> Estimate:
-    """Say what margins come to.
+def stated(
+    margins: Array,
+    calibration: Calibration,
+    unseen_spread: float,
+    horizons: Horizons,
+    horizon_days: int,
+) -> Estimate:
+    """Say what margins come to at a horizon.
 
     Parameters
     ----------
     margins : numpy.ndarray, shape (n_members, n_snapshots)
-        Log-odds before calibration.
+        Log-odds at the model's own horizon, before calibration.
     calibration : training.calibration.Calibration
-        The map from margin to probability.
+        The map from margin to log-odds. The horizons follow it: they were fitted as if the margins
+        were right at their own.
     unseen_spread : float
         Standard deviation of the log-odds between accounts that look alike.
+    horizons : training.horizons.Horizons
+        From the model's own horizon to the others.
+    horizon_days : int
+        The horizon that is asked about.
     """
     mean = margins.mean(axis=0)
-    spread = np.hypot(calibration.slope * margins.std(axis=0, ddof=1), unseen_spread)
-    probability = calibration.probability(mean)
-    low, high = _interval(logit(probability), spread)
-    return Estimate(mean, probability, low, high, mean, mean)
+    members = horizons.at(calibration.log_odds(margins), horizon_days)
+    spread = np.hypot(members.std(axis=0, ddof=1), unseen_spread)
+    log_odds = horizons.at(calibration.log_odds(mean), horizon_days)
+    margin = horizons.at(mean, horizon_days)
+    return Estimate(margin, expit(log_odds), *_interval(log_odds, spread), margin, margin)
 
 
 def fit(

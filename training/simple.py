@@ -113,8 +113,8 @@ class Simple:
         score = self.score(snapshots)
         apart = _ORDER * np.sign(score) * np.log1p(np.abs(score))
         margins = self.linear.margins(score[:, None]) + apart
-        at = self.horizons.at(margins, horizon_days or self.horizon_days)
-        return stated(at, self.calibration, self.unseen_spread)
+        asked = horizon_days or self.horizon_days
+        return stated(margins, self.calibration, self.unseen_spread, self.horizons, asked)
 
     def estimates(self, snapshots: Snapshots) -> dict[int, Estimate]:
         """Estimate at every horizon, its own among them: horizon in days → what it says."""

@@ -84,6 +84,18 @@ def test_calibration_changes_probabilities_and_not_the_order(
     assert not np.allclose(mapped.probability, plain.probability)
 
 
+def test_the_other_horizons_follow_what_calibration_says_of_the_own_one(
+    fitted: Propensity, history: Any
+) -> None:
+    mapped = fitted.calibrated(Calibration(slope=0.5, intercept=-1.0))
+    shift, slope = fitted.horizons.shifts[30]
+
+    found = mapped.estimate(history.snapshots, 30).probability
+
+    right = 0.5 * fitted.estimate(history.snapshots).margin - 1.0
+    assert found == pytest.approx(expit(np.minimum(shift + slope * right, right)))
+
+
 def test_contributions_and_base_add_up_to_the_margin(fitted: Propensity, history: Any) -> None:
     contributions, base = fitted.contributions(history.snapshots)
 
