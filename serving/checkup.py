@@ -188,7 +188,7 @@ def _checklist(
         _asked(
             "a contract history that is kept up to date",
             age_days is not None and age_days <= _STALE_DAYS,
-            "no contract row before the as-of"
+            f"no contract row before {as_of:%Y-%m-%d}"
             if age_days is None
             else f"the newest row is {age_days} days old; {_STALE_DAYS} would be stale",
         ),
@@ -207,7 +207,7 @@ def _readiness(
             age_days is not None and age_days <= limit,
             "no valid event"
             if age_days is None
-            else f"it ends {age_days} days before the as-of; {limit} are allowed at scoring",
+            else f"it ends {age_days} days before {as_of:%Y-%m-%d}; {limit} are allowed at scoring",
         )
     ]
     order = settings.outcome.plans

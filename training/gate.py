@@ -259,8 +259,8 @@ def _caveats(known: pl.DataFrame, settings: Settings) -> list[str]:
     cuts = known["cut"].n_unique()
     if cuts < FEWEST_CUTS:
         told.append(
-            f"It rests on {cuts} cut{'s' * (cuts > 1)}, too few to tell how much cuts differ:"
-            " the bounds know accounts only."
+            f"It rests on {cuts} cut{'s' * (cuts > 1)} with known outcomes, too few to tell how"
+            " much cuts differ: the bounds know accounts only."
         )
     listed = known.group_by("as_of").len()["len"]
     if int(listed.max()) <= settings.evaluation.capacity:  # type: ignore[arg-type]
