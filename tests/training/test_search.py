@@ -237,7 +237,7 @@ def test_trials_of_another_search_are_not_mixed_in(
     if other == "features":
         monkeypatch.setattr(studies, "INPUTS", studies.INPUTS[:-1])
     elif other == "search space":
-        monkeypatch.setattr(studies, "_VERSION", 2)
+        monkeypatch.setattr(studies, "_VERSION", studies._VERSION - 1)
     elif other == "settings":
         members = company.settings.model.model_copy(update={"members": 4})
         company.settings = company.settings.model_copy(update={"model": members})
