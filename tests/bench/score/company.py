@@ -13,7 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from data import settings, simulator, sources
+from data.errors import ModelError
 from data.settings import Settings
+from features.catalogue import NAMES
 from training import artifact, model, outcomes, pipeline, sizes, splits
 
 __all__ = ["AS_OF", "Size", "load", "make"]
@@ -35,8 +37,8 @@ class Size:
 
 
 def make(folder: Path, size: Size) -> dict[str, int]:
-    """Make the accounts and the models, unless they are kept."""
-    if (folder / "accounts.parquet").exists():
+    """Make the accounts and the models, unless they are kept and of the present code."""
+    if _fits(folder):
         return {
             "rows": pl.scan_parquet(folder / "accounts.parquet").select(pl.len()).collect().item()
         }
@@ -50,6 +52,18 @@ def make(folder: Path, size: Size) -> dict[str, int]:
     rows = rows.with_columns(account_id=pl.format("acc_{}", number), as_of=pl.lit(AS_OF.date()))
     rows.write_parquet(folder / "accounts.parquet")
     return {"rows": rows.height}
+
+
+def _fits(folder: Path) -> bool:
+    """Whether what is kept has the features, and its model the format, of today."""
+    file = folder / "accounts.parquet"
+    if not file.exists() or not set(NAMES) <= set(pl.read_parquet_schema(file)):
+        return False
+    try:
+        artifact.read(folder / "model", (folder / "digest").read_text())
+    except (ModelError, OSError):
+        return False
+    return True
 
 
 def load(folder: Path) -> tuple[pl.DataFrame, sources.Tables, Settings]:
