@@ -102,7 +102,7 @@ docs: .venv/ready
 bench-features: .venv/ready
 	$(BIN)/python tests/bench/run.py $(BENCH)
 
-# About two hours on two cores, most of it for the small companies: BENCH='--seeds 5' is faster, BENCH=--small tries it,
+# About an hour and a quarter on two cores, most of it for the small companies: BENCH='--seeds 5' is faster, BENCH=--small tries it,
 # BENCH='--only dates' measures one section.
 bench-model: .venv/ready
 	$(BIN)/python tests/bench/model/run.py $(BENCH)

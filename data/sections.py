@@ -182,7 +182,7 @@ class Model(Section):
 
     horizons_days: tuple[int, ...] = Field(
         (14, 30, 60, 120, 180),
-        description="Horizons learned together; one value gives the plain classifier.",
+        description="Horizons of the curve; one value gives the plain classifier.",
     )
     weekly_anchors: int = Field(1, ge=1, le=4, description="30-day grids pooled, 7 days apart.")
     members: int = Field(10, ge=2, le=50, description="Boosters on account bootstraps.")
