@@ -69,6 +69,7 @@ def grow(traits: Traits, state: State, rng: Generator) -> tuple[State, Vector, V
     joined, left = _people(traits, state, fullness, rng)
     departments = _chance(rng, traits.spread * np.clip(fullness, 0, 1), alive)
     departments *= state.departments < traits.departments
+    joined = joined + departments  # one of its people is how a department is reached
     tried = rng.poisson(alive * MONTH * traits.pace * _left(state.features, traits.curiosity))
     gate = FEATURES_IN_PLAN[state.plan.astype(int)]
     features = np.minimum(state.features + tried, np.maximum(gate, state.features))

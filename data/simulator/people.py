@@ -57,7 +57,7 @@ def enrol(history: History, rng: Generator) -> Roster:
     champion = np.zeros(size, dtype=bool)
     champion[np.unique(account, return_index=True)[1]] = True
     reached = np.maximum(history.departments[step, account], 1)
-    newest = rng.random(size) < _NEWEST
+    newest = (rng.random(size) < _NEWEST) | _pioneers(history, step, account)
     department = np.where(newest, reached - 1, rng.integers(0, reached))
     return Roster(
         account=account,
@@ -69,6 +69,15 @@ def enrol(history: History, rng: Generator) -> Roster:
         breadth=np.where(champion, 1.0, rng.beta(2.0, 2.5, size)),
         removed=rng.random(size) < 0.7,  # most companies tidy up, not all
     )
+
+
+def _pioneers(history: History, step: Integers, account: Integers) -> NDArray[np.bool_]:
+    """Say who is the first of a department: the first to join in the step that reached it."""
+    before = np.vstack([history.departments[:1], history.departments[:-1]])
+    reached = (history.departments > before)[step, account]
+    first = np.ones(len(step), dtype=bool)
+    first[1:] = (step[1:] != step[:-1]) | (account[1:] != account[:-1])
+    return np.asarray(reached & first)
 
 
 def _leave(

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from data import contracts, settings, simulator, sources
 from data.errors import DeliveryError, SettingsError
-from data.simulator import company, pressure, truth
+from data.simulator import company, people, pressure, truth
 from data.simulator.state import STEP_DAYS, Status, blank, take
 
 END = datetime(2026, 6, 1, tzinfo=UTC)
@@ -152,6 +152,22 @@ def test_an_account_that_fills_its_seats_is_under_pressure_and_one_that_sits_the
     assert rising > 20 * flat
 
 
+def test_a_department_is_reached_by_one_of_its_people(history: company.History) -> None:
+    roster = people.enrol(history, np.random.default_rng(1))
+    joined = set(
+        zip(roster.account, roster.department, history.step_of(roster.joined), strict=True)
+    )
+
+    rises = np.diff(history.departments, axis=0) > 0
+    reached = [
+        (account, history.departments[step + 1, account] - 1, step + 1)
+        for step, account in np.argwhere(rises)
+    ]
+
+    assert len(reached) > 100
+    assert set(reached) <= joined
+
+
 def test_the_truth_is_the_frequency_with_which_the_dice_fall(history: company.History) -> None:
     as_of, futures = history.span.end, 300
     state = history.states[as_of]
@@ -215,7 +231,7 @@ def test_contracts_tell_the_same_expansions_as_the_truth(folder: Path) -> None:
 
 
 def test_noise_says_nothing_about_expansions(tmp_path: Path) -> None:
-    simulator.write(tmp_path, accounts=250, months=15, seed=2)
+    simulator.write(tmp_path, accounts=600, months=15, seed=2)
 
     snapshots = _activity(tmp_path).drop_nulls("expands_60")
 
