@@ -126,6 +126,7 @@ def _seats(people: pl.DataFrame, seat_months: int) -> pl.DataFrame:
             .filter(since_first <= 6 * MONTH_DAYS)
             .n_unique(),
             since_new_user_days=since_first.min(),
+            kept_90d=(active("seat", 0, 3) & ~pl.col("gone")).sum(),
             # Nobody can leave the window before its oldest third has passed.
             rolling_off=pl.col("since_last_seat").is_between(window * 2 // 3 + 1, window).sum(),
             lost_users=(before & ~now).sum(),

@@ -177,7 +177,7 @@ def _at(
 def _quantiles(valued: pl.DataFrame, around: Around | None) -> pl.DataFrame:
     """The quantiles of the peers; those of an earlier day are taken for today's."""
     if around is None:
-        return peers.quantiles(valued, among_peers.OF)
+        return peers.quantiles(valued, among_peers.OF, among_peers.CEILINGS)
     day = pl.lit(valued["as_of"].first(), pl.Date).alias("as_of")
     return around.peers.with_columns(day)
 

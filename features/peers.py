@@ -1,7 +1,8 @@
 """Where an account stands among its peers: accounts of the same plan and size, as of the same day.
 
 The position is read off eleven quantiles, in batch as between batches: the quantiles of the last
-weekly run can be kept, and an account placed among them by today's numbers.
+weekly run can be kept, and an account placed among them by today's numbers. Beside them stands what
+accounts of the same plan reach at most, whatever their size: no table says where a plan ends.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,13 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["SIZE", "join", "position", "quantiles", "size"]
+__all__ = ["SIZE", "ceiling", "join", "position", "quantiles", "size"]
 
 FEWEST: Final = 20  # accounts with a value, for their quantiles to mean something
 SIZE: Final = "peer_size"
 _LEVELS: Final = tuple(range(11))
 _GROUP: Final = ["as_of", "plan", SIZE]
+_AT_MOST: Final = 0.98  # a few accounts may keep from an earlier plan what theirs does not hold
 
 
 def size(people: pl.Expr) -> pl.Expr:
@@ -22,8 +24,10 @@ def size(people: pl.Expr) -> pl.Expr:
     return ((people.fill_null(0) + 1).log(4) + 1e-9).floor().cast(pl.Int32).alias(SIZE)
 
 
-def quantiles(snapshots: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
-    """Take the quantiles of features among the peers of each as-of.
+def quantiles(
+    snapshots: pl.DataFrame, features: Sequence[str], ceilings: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Take the quantiles of features among the peers of each as-of, and their plans' ceilings.
 
     Parameters
     ----------
@@ -31,13 +35,16 @@ def quantiles(snapshots: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
         ``as_of``, ``plan``, ``peer_size`` and the features.
     features : sequence of str
         What to take the quantiles of.
+    ceilings : sequence of str
+        What to tell the most of that accounts of the plan reach.
 
     Returns
     -------
     polars.DataFrame
         One row per as-of, plan and size, in that order; ``{feature}_q0`` to ``{feature}_q10``, each
         a value that occurs. Too few peers of a plan and size are replaced by all of the size, and
-        these by all accounts; too few at all are null.
+        these by all accounts; too few at all are null. Then ``{feature}_ceiling``, null where the
+        plan is not told or too few are on it.
     """
     own, sized, everyone = (
         _of(snapshots, features, key) for key in (_GROUP, ["as_of", SIZE], ["as_of"])
@@ -46,9 +53,10 @@ def quantiles(snapshots: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
         everyone, on="as_of", suffix="_everyone"
     )
     names = [_name(feature, level) for feature in features for level in _LEVELS]
-    return wide.select(
+    found = wide.select(
         *_GROUP, *(pl.coalesce(name, f"{name}_sized", f"{name}_everyone") for name in names)
-    ).sort(_GROUP)
+    )
+    return found.join(_ceilings(snapshots, ceilings), on=_GROUP[:2], how="left").sort(_GROUP)
 
 
 def join(snapshots: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
@@ -74,6 +82,12 @@ def position(feature: str) -> pl.Expr:
     return pl.when(known).then((below + equal / 2) / len(_LEVELS))
 
 
+def ceiling(feature: str) -> pl.Expr:
+    """The most that accounts of the same plan reach, a few apart; null where that says nothing."""
+    most = pl.col(f"{feature}_ceiling")
+    return pl.when(most > 0).then(most)
+
+
 def _name(feature: str, level: int) -> str:
     return f"{feature}_q{level}"
 
@@ -85,4 +99,17 @@ def _of(snapshots: pl.DataFrame, features: Sequence[str], key: Sequence[str]) ->
         .alias(_name(feature, level))
         for feature in features
         for level in _LEVELS
+    )
+
+
+def _ceilings(snapshots: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
+    return (
+        snapshots.filter(pl.col("plan").is_not_null())
+        .group_by("as_of", "plan")
+        .agg(
+            pl.when(pl.col(feature).count() >= FEWEST)
+            .then(pl.col(feature).quantile(_AT_MOST, "nearest"))
+            .alias(f"{feature}_ceiling")
+            for feature in features
+        )
     )

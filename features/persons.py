@@ -46,7 +46,8 @@ def at(grid: Grid, users: pl.DataFrame, as_of: datetime, *, seat_months: int) ->
         - ``since_last_seat``: days ago, in the months that were folded;
         - ``newest_mK``, ``oldest_mK``: days with an active seat, counted back from the end of the
           month, 0 to 29;
-        - ``paid``, ``department``, ``email_domain``.
+        - ``paid``, ``department``, ``email_domain``, and ``gone``: whether the login was taken
+          back.
     """
     rows = (
         known_before(grid.people, as_of)
@@ -59,8 +60,11 @@ def at(grid: Grid, users: pl.DataFrame, as_of: datetime, *, seat_months: int) ->
         .join(_months(rows), on=_PERSON, how="left")
         .join(_lately(rows, seat_day_months), on=_PERSON, how="left")
     )
-    told = _told(person, as_of, seat_day_months).join(_attributes(users), on="user_id", how="left")
-    return told.with_columns(pl.col("paid").fill_null(value=True)).collect(engine="streaming")
+    attributes = _attributes(users, as_of)
+    told = _told(person, as_of, seat_day_months).join(attributes, on="user_id", how="left")
+    return told.with_columns(
+        pl.col("paid").fill_null(value=True), pl.col("gone").fill_null(value=False)
+    ).collect(engine="streaming")
 
 
 def _came(grid: Grid, as_of: datetime) -> pl.LazyFrame:
@@ -178,6 +182,12 @@ def _told(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFra
     ).drop("first_day", "first_seat_day", "last_seat_day")
 
 
-def _attributes(users: pl.DataFrame) -> pl.LazyFrame:
+def _attributes(users: pl.DataFrame, as_of: datetime) -> pl.LazyFrame:
     """Only paid seats count against licensed seats; a seat of unknown type counts as paid."""
-    return users.lazy().select(name("user_id"), "department", "email_domain", paid=~_UNPAID)
+    return users.lazy().select(
+        name("user_id"),
+        "department",
+        "email_domain",
+        paid=~_UNPAID,
+        gone=(pl.col("deactivated_at") < as_of) & pl.col("known").lt(as_of).fill_null(value=True),
+    )

@@ -57,27 +57,32 @@ def at(signed: pl.DataFrame, as_of: datetime, months: Iterable[int]) -> pl.DataF
 
 
 def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Tenure, past expansions and cuts, from what was in force one row after the other."""
+    """Tenure, past purchases and cuts, from what came into force one row after the other."""
     # Of several rows from one effective date the one known last speaks, as in in_force.
-    spoken = signed.filter(pl.col("effective") <= as_of).unique(
-        ["account_id", "effective"], keep="last", maintain_order=True
-    )
+    spoken = signed.unique(["account_id", "effective"], keep="last", maintain_order=True)
     steps = spoken.with_columns(
         pl.col(*contract.LEVELS).shift(1).over("account_id").name.suffix("_before"),
-        pl.col("paid").shift(1).over("account_id").alias("was_paid"),
+        was_paid=pl.col("paid").shift(1).over("account_id").fill_null(value=False),
     )
-    kind = contract.rise_kind()
-    rose = kind.is_not_null() & kind.ne("unclear") & pl.col("was_paid") & pl.col("paid")
+    kind, both = contract.rise_kind(), pl.col("was_paid") & pl.col("paid")
+    rose = kind.is_not_null() & kind.ne("unclear") & both
+    bought = rose | (pl.col("paid") & ~pl.col("was_paid"))
     told_otherwise = pl.col("change").is_in(["merger", "correction"]).fill_null(value=False)
-    fewer = (pl.col("seats") < pl.col("seats_before")) & pl.col("was_paid") & pl.col("paid")
+    fewer = (pl.col("seats") < pl.col("seats_before")).fill_null(value=False) & both
     fewer &= ~told_otherwise
     since = (pl.lit(as_of) - pl.col("effective")).dt.total_days()
+    # What was bought ahead was bought on the day of the signature.
+    since_signed = pl.max_horizontal(since, (pl.lit(as_of) - pl.col("known")).dt.total_days())
+    in_force = pl.col("effective") <= as_of
+    rise, cut = in_force & rose, in_force & fewer
     return steps.group_by("account_id", maintain_order=True).agg(
-        tenure_days=since.filter("paid").max(),
-        expansions=rose.sum(),
-        expansions_360d=(rose & since.le(360)).sum(),
-        expansion_days_ago=since.filter(rose).min(),
-        seat_cut_days_ago=since.filter(fewer).min(),
+        tenure_days=since.filter(in_force & pl.col("paid")).max(),
+        expansions=rise.sum(),
+        expansions_360d=(rise & since.le(360)).sum(),
+        expansion_days_ago=since.filter(rise).min(),
+        seat_cut_days_ago=since.filter(cut).min(),
+        purchase_days_ago=since_signed.filter(bought).min(),
+        terms_days_ago=since_signed.filter(bought | fewer).min(),
     )
 
 

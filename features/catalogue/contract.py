@@ -59,6 +59,8 @@ FEATURES = (
         needs="seats",
         direction=1,
     ),
+    _contract("days_since_purchase", "days", pl.col("purchase_days_ago"), "past_expansions"),
+    _contract("days_since_terms_changed", "days", pl.col("terms_days_ago"), "past_expansions"),
     _contract("days_to_renewal", "days", pl.col("renewal_days"), "renewal", needs="renewal_date"),
     _contract(
         "seats_ahead_share",

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import polars as pl
+
 from features import peers
 from features.catalogue import adoption, contract, depth, seats, usage
 from features.feature import Feature
@@ -27,8 +29,10 @@ _RANKED: Final = tuple(
 )
 
 OF: Final = tuple(feature.name for feature in _RANKED)
+CEILINGS: Final = ("features_ever",)
+_MOST_FEATURES: Final = peers.ceiling("features_ever")
 
-FEATURES = tuple(
+_PLACES = tuple(
     Feature(
         name=f"{feature.name}_among_peers",
         family="peers",
@@ -40,4 +44,26 @@ FEATURES = tuple(
         needs=feature.needs,
     )
     for feature in _RANKED
+)
+
+FEATURES = (
+    *_PLACES,
+    Feature(
+        name="plan_features_used_share",
+        family="peers",
+        unit="share of the features that accounts of its plan use at most",
+        value=pl.col("features_ever") / _MOST_FEATURES,
+        signal="plan_features",
+        needs="plan",
+        direction=1,
+    ),
+    Feature(
+        name="plan_features_left",
+        family="peers",
+        unit="features that accounts of its plan use and it does not",
+        value=_MOST_FEATURES - pl.col("features_ever"),
+        signal="plan_features",
+        needs="plan",
+        direction=-1,
+    ),
 )

@@ -278,6 +278,26 @@ FEATURES = (
         window_days=180,
         direction=1,
     ),
+    *(
+        Feature(
+            name=name,
+            family="seats",
+            unit=unit,
+            value=pl.when(pl.col("provisioned") > 0).then(value),
+            signal="people",
+            window_days=90,
+            needs="users.created_at and seats",
+            direction=1,
+        )
+        for name, unit, value in (
+            ("kept_90d_per_seat", "people per licensed seat", pl.col("kept_90d") / _LICENSED),
+            (
+                "kept_90d_over_seats",
+                "people beyond the licensed seats",
+                pl.col("kept_90d").cast(pl.Int64) - _LICENSED,
+            ),
+        )
+    ),
     _person_feature(
         name="users_rolling_off",
         value=pl.col("rolling_off"),

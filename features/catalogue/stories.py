@@ -66,6 +66,7 @@ STORIES: Final[dict[str, Story]] = {
             "spread",
             "advanced",
             "features_30d_among_peers",
+            "plan_features",
         )
     ),
     "departments": Story(("departments", "domains")),

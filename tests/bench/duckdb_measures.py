@@ -75,6 +75,7 @@ def at(as_of: datetime, back: int, settings: Settings) -> Iterator[str]:
             from volume where heard >= {back}""",
     )
     yield _table("person_now", _persons(day, back, seat_days // 30))
+    yield _table("taken_back", _taken_back(as_of, settings))
     yield _table("seat_counts", _seats(seat_days // 30))
     yield _table("people_counts", _people())
     yield _table("role_counts", _roles(day, back))
@@ -154,11 +155,22 @@ def _seats(seat_months: int) -> str:
             coalesce(bit_count(bit_or(1 << least((since_first_seat - 1) // 30, 6))
                 filter (since_first_seat <= 180)), 0) as months_with_new_users_6m,
             min(since_first_seat) as since_new_user_days,
+            count(*) filter (seat_months & 7 <> 0 and not coalesce(gone, false)) as kept_90d,
             count(*) filter (since_last_seat between {days * 2 // 3 + 1} and {days}) as rolling_off,
             count(*) filter ({before} and not ({now})) as lost_users,
             count(*) filter ({now} and not ({before}) and since_first_seat > 30) as returned_users
-        from person_now where since_first_seat is not null and not unpaid
+        from person_now left join taken_back using (user_id)
+        where since_first_seat is not null and not unpaid
         group by account"""
+
+
+def _taken_back(as_of: datetime, settings: Settings) -> str:
+    """People whose login was taken back, as far as their row was known."""
+    now = f"'{as_of:%Y-%m-%d}'::timestamptz"
+    known = f"greatest(created_at, {duckdb_activity.believed(settings)})"
+    return f"""
+        select user_id, true as gone from users
+        where deactivated_at < {now} and coalesce({known} < {now}, true)"""
 
 
 def _people() -> str:

@@ -40,7 +40,8 @@ def at(as_of: datetime) -> Iterator[str]:
     yield f"""
         create or replace temp table signed as
         select *, effective > {now} as ahead,
-            {_days(f"epoch_us({now}) - epoch_us(effective)")} as since
+            {_days(f"epoch_us({now}) - epoch_us(effective)")} as since,
+            greatest(since, {_days(f"epoch_us({now}) - epoch_us(known)")}) as since_signed
         from contract where known < {now}"""
     yield f"create or replace temp table standing as {_standing(as_of, now)}"
     yield f"create or replace temp table history as {_HISTORY}"
@@ -59,7 +60,8 @@ def _standing(as_of: datetime, now: str) -> str:
         past += [last.format(level, moment, level, back) for level in ("seats", "mrr")]
     return f"""
         select account,
-            now.* exclude (account, place, effective, known, booked, change, since, ahead),
+            now.* exclude (account, place, effective, known, booked, change, since, since_signed,
+                ahead),
             now.since as in_force_days, columns('_m[0-9]+$'),
             {_days(f"epoch_us(now.renewal) - epoch_us({now})")} as renewal_days
         from (select account, arg_max(signed, place) filter (not ahead) as now, {", ".join(past)}
@@ -75,11 +77,12 @@ def _days(microseconds: str) -> str:
 # or plan; or of money, where the row says that it is no price rise, or nothing else is counted.
 _HISTORY = """
     with spoken as (
-        from signed where not ahead
+        from signed
         qualify row_number() over (partition by account, effective order by place desc) = 1
     ), step as (
-        select account, since, paid, change,
+        select account, since, since_signed, ahead, paid, change,
             coalesce(lag(paid) over past, false) and paid as stayed,
+            paid and not coalesce(lag(paid) over past, false) as began,
             coalesce(seats < lag(seats) over past, false) as less,
             coalesce(seats > lag(seats) over past, false)
                 or coalesce(usage_limit > lag(usage_limit) over past, false)
@@ -92,7 +95,7 @@ _HISTORY = """
         from spoken
         window past as (partition by account order by place)
     ), judged as (
-        select account, since, paid,
+        select account, since, since_signed, ahead, paid, began,
             stayed and less and coalesce(change, '') not in ('merger', 'correction') as cut,
             stayed and coalesce(change, '') not in
             ('new', 'ramp', 'merger', 'correction', 'contraction', 'churn')
@@ -102,9 +105,11 @@ _HISTORY = """
             )) as rose
         from step
     )
-    select account, max(since) filter (paid) as tenure_days,
-        count(*) filter (rose) as expansions,
-        count(*) filter (rose and since <= 360) as expansions_360d,
-        min(since) filter (rose) as expansion_days_ago,
-        min(since) filter (cut) as seat_cut_days_ago
+    select account, max(since) filter (paid and not ahead) as tenure_days,
+        count(*) filter (rose and not ahead) as expansions,
+        count(*) filter (rose and not ahead and since <= 360) as expansions_360d,
+        min(since) filter (rose and not ahead) as expansion_days_ago,
+        min(since) filter (cut and not ahead) as seat_cut_days_ago,
+        min(since_signed) filter (rose or began) as purchase_days_ago,
+        min(since_signed) filter (rose or began or cut) as terms_days_ago
     from judged group by account"""

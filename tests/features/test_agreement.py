@@ -252,7 +252,21 @@ class Account:
             "people_90d": (met[90], 90),
             **{f"people_{days}d_over_seats": (less(met[days], seats), days) for days in met},
             "people_180d_per_seat": (ratio(met[180], seats), 180),
+            "kept_90d_per_seat": (ratio(self.kept(), seats), 90),
+            "kept_90d_over_seats": (less(self.kept(), seats), 90),
         }
+
+    def kept(self) -> int | None:
+        """People with a paid seat of late whose login was not taken back; null without logins."""
+        gone = {
+            person.user
+            for person in self.people
+            if person.gone is not None
+            and person.gone < self.as_of
+            and all(day < self.as_of for day in (person.created, person.known) if day is not None)
+        }
+        seen = users(self.during(self.seated, 90))
+        return len(seen - gone) if self.entered() else None
 
     def departures(self) -> dict[str, Value]:
         window = self.seat_days
@@ -533,10 +547,15 @@ class Account:
         ]
         since = [days for days in rises if days is not None]
         cuts = [
-            whole_days(self.as_of, new.effective)
-            for old, new in pairwise(past)
-            if old.paid and new.paid and (new.seats or math.inf) < (old.seats or 0)
+            whole_days(self.as_of, new.effective) for old, new in pairwise(past) if cut(old, new)
         ]
+        signed = list({t.effective: t for t in self.terms}.values())
+        bought = [
+            self.signed_days(new)
+            for old, new in pairwise([NOTHING, *signed])
+            if new.paid and (not old.paid or bought_more(old, new))
+        ]
+        reduced = [self.signed_days(new) for old, new in pairwise(signed) if cut(old, new)]
         return {
             "tenure_days": (self.days_since(min(t.effective for t in past if t.paid)), 0),
             "contract_days": (self.days_since(now.effective), 0),
@@ -548,12 +567,18 @@ class Account:
             "expansions_360d": (sum(days <= 360 for days in since), 0),
             "days_since_expansion": (min(since, default=None), 0),
             "days_since_seat_cut": (min(cuts, default=None), 0),
+            "days_since_purchase": (min(bought, default=None), 0),
+            "days_since_terms_changed": (min(bought + reduced, default=None), 0),
             "days_to_renewal": (whole_days(now.renewal, self.as_of), 0),
             "seats_ahead_share": (
                 ratio(max((s for s in ahead if s is not None), default=None), now.seats),
                 0,
             ),
         }
+
+    def signed_days(self, terms: Terms) -> int:
+        """Days since a contract row was signed, or came into force if that was before."""
+        return (self.as_of - min(terms.known, terms.effective)).days
 
     def controls(self) -> dict[str, Value]:
         logins = [len(self.month(self.of("login"), back)) for back in (0, 1)]
@@ -620,6 +645,11 @@ def whole_days(moment: datetime | None, since: datetime) -> int | None:
 def bought_more(before: Terms, after: Terms) -> bool:
     pairs = [(before.seats, after.seats), (before.limit, after.limit)]
     return any(old is not None and new is not None and new > old for old, new in pairs)
+
+
+def cut(before: Terms, after: Terms) -> bool:
+    fewer = (after.seats or math.inf) < (before.seats or 0)
+    return before.paid and after.paid and fewer
 
 
 # ---- Comparing

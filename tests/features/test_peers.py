@@ -84,6 +84,28 @@ def test_places_rise_with_the_value_and_lie_between_zero_and_one(
     assert [place for _, place in sorted(placed)] == sorted(place for _, place in placed)
 
 
+def test_a_plan_reaches_as_far_as_nearly_all_of_its_accounts_whatever_their_size() -> None:
+    small = snapshots([float(value) for value in range(60)])
+    large = snapshots([float(value) for value in range(60, 100)], size=5)
+    kept_from_before = snapshots([1000.0])
+    few, unnamed = snapshots([7.0], plan="other"), snapshots([7.0] * 20, plan=None)
+    rows = pl.concat([small, large, kept_from_before, few, unnamed])
+
+    found = peers.join(rows, peers.quantiles(rows, ["x"], ["x"])).select(peers.ceiling("x"))[:, 0]
+
+    # Of the values 0 to 99 and one of 1000: place 98 of 0 to 100.
+    assert found[:101].to_list() == [98.0] * 101
+    assert found[101:].to_list() == [None] * 21
+
+
+def test_a_ceiling_of_nothing_is_none() -> None:
+    rows = snapshots([0.0] * 20)
+
+    found = peers.join(rows, peers.quantiles(rows, ["x"], ["x"])).select(peers.ceiling("x"))[:, 0]
+
+    assert found.to_list() == [None] * 20
+
+
 @pytest.mark.parametrize(
     ("people", "band"), [(None, 0), (2, 0), (3, 1), (14, 1), (15, 2), (63, 3), (255, 4)]
 )
@@ -97,10 +119,10 @@ def test_a_band_is_four_times_as_wide_as_the_one_before(people: int | None, band
 
 
 def company(folder: Path, as_ofs: list[datetime]) -> panel.Panel:
-    """Forty accounts on two plans, the account's number being the people it has."""
+    """Forty accounts on two plans; an account's number says how many people and features it has."""
     names = [f"a{number:02d}" for number in range(40)]
     events: list[dict[str, Any]] = [
-        {"account_id": name, "user_id": f"{name}-{person}", "event": "view"}
+        {"account_id": name, "user_id": f"{name}-{person}", "event": "view", "feature": f"{person}"}
         | {"timestamp": NOW - timedelta(days=days)}
         for number, name in enumerate(names)
         for person in range(number // 4 + 1)
@@ -126,6 +148,18 @@ def test_accounts_are_placed_among_those_of_their_plan(tmp_path: Path) -> None:
     # Twenty on a plan, two by two of equal use: eleven of them are the quantiles.
     assert team["a39"] > team["a35"] > team["a21"] > team["a01"]
     assert built.peers.height == 2
+
+
+def test_features_are_counted_against_those_that_accounts_of_the_plan_use(tmp_path: Path) -> None:
+    built = company(tmp_path, [NOW])
+
+    rows = built.snapshots.select(
+        "account_id", "features_ever", "plan_features_used_share", "plan_features_left"
+    ).rows_by_key("account_id", unique=True)
+    # Accounts of either plan use ten features at most.
+    assert rows["a39"] == (10.0, 1.0, 0.0)
+    assert rows["a20"] == (6.0, 0.6, 4.0)
+    assert rows["a01"] == (1.0, 0.1, 9.0)
 
 
 def test_quantiles_of_the_last_run_place_an_account_as_the_run_did(tmp_path: Path) -> None:
