@@ -27,7 +27,7 @@ from training.simple import Simple
 __all__ = ["CARD", "altered", "check", "read", "read_churn", "read_simple", "write"]
 
 CARD: Final = "card.json"
-_FORMAT: Final = 4
+_FORMAT: Final = 5
 _CHURN: Final = "churn"
 _SCALE: Final = ("quantiles", "mean", "deviation", "missing")
 _BOOSTER: Final = re.compile(r"booster_\d+\.txt")
@@ -74,6 +74,7 @@ def write(
         **_told_horizons(model.horizons),
         "unseen_spread": model.unseen_spread,
         "linear_share": model.linear_share,
+        "correction": model.correction,
         "linear": _told(model.linear),
         "calibration": asdict(model.calibration),
         "boosters": digests,
@@ -122,6 +123,7 @@ def read(
         horizons=_horizons(card),
         unseen_spread=card["unseen_spread"],
         linear_share=card["linear_share"],
+        correction=card["correction"],
         calibration=Calibration(**card["calibration"]),
     )
     return model, card

@@ -5,7 +5,8 @@ and a slope of its log-odds (:mod:`training.horizons`). So one model gives the w
 P(expansion within h days), it never crosses itself, and TreeSHAP explains the number that is shown.
 
 A member is a booster and a regression fitted on the same bootstrap of accounts. They are blended as
-log-odds: margins add, so contributions do.
+log-odds: margins add, so contributions do. Of rare outcomes the mean of log-odds expects too few,
+the more so the less the members agree; one number, added to every margin, makes that good.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import expit
 
 from data.errors import SettingsError
@@ -35,6 +37,7 @@ __all__ = ["INPUTS", "Estimate", "Propensity", "fit", "stated"]
 # Logins, tickets and NPS look like expansion and are not: the model never sees them.
 INPUTS: tuple[str, ...] = tuple(f.name for f in FEATURES if f.family != "controls")
 _NINETY = 1.2815515655446004  # standard normal quantile of 0.9: an interval of 80 %
+_FURTHEST = 10.0  # log-odds that margins may be off at most
 
 Array = NDArray[np.float64]
 Snapshots: TypeAlias = "pl.DataFrame | pd.DataFrame"
@@ -90,6 +93,8 @@ class Propensity:
         Standard deviation of the log-odds between accounts that look alike.
     linear_share : float
         The regressions' share of the margin, in [0, 1].
+    correction : float
+        Log-odds added to every margin.
     calibration : training.calibration.Calibration
         The map from margin to probability.
     """
@@ -100,6 +105,7 @@ class Propensity:
     horizons: Horizons
     unseen_spread: float
     linear_share: float
+    correction: float
     calibration: Calibration
 
     def __repr__(self) -> str:
@@ -178,7 +184,7 @@ class Propensity:
         mean = added / len(self.boosters)
         told = self._blend(mean[:, :-1], self.linear.contributions(matrix))
         level = np.full(len(matrix), self.linear.level)
-        return told, self._blend(mean[:, -1], level)
+        return told, self._blend(mean[:, -1], level) + self.correction
 
     def calibrated(self, calibration: Calibration) -> "Propensity":
         """Return the same model with another map from margin to probability."""
@@ -191,10 +197,15 @@ class Propensity:
     def _blend(self, boosted: Array, regressed: Array) -> Array:
         return (1 - self.linear_share) * boosted + self.linear_share * regressed
 
+    def _margins(self, matrix: Array) -> tuple[Array, Array]:
+        """Log-odds of each booster and of each regression, both (n_members, n_snapshots)."""
+        boosted = np.stack(list(trees.asked(self.boosters, matrix, raw_score=True)))
+        return boosted + self.correction, self.linear.margins(matrix) + self.correction
+
     def _estimated(self, snapshots: Snapshots, horizons_days: Sequence[int]) -> Iterator[Estimate]:
         """Say it of each horizon; the members look at the rows once."""
         matrix = frames.taken(snapshots, self.inputs).to_numpy()
-        both = _margins(self.boosters, self.linear, matrix)
+        both = self._margins(matrix)
         margins = self._blend(*both)
         for days in horizons_days:
             found = stated(margins, self.calibration, self.unseen_spread, self.horizons, days)
@@ -284,23 +295,31 @@ def fit(
         horizons=Horizons(horizon_days, {horizon_days: (0.0, 1.0)}),
         unseen_spread=settings.unseen_spread,
         linear_share=settings.linear_share,
+        correction=0.0,
         calibration=Calibration(),
     )
-    if len(labels) == 1:
-        return fitted
     rows = samples.spread(len(matrix))
-    margins = fitted._blend(*_margins(fitted.boosters, fitted.linear, matrix[rows]))
+    margins = fitted._blend(*fitted._margins(matrix[rows]))
     margin = samples.held_out(margins, [draw[rows] for draw in draws])
     known = {days: each[rows] for days, each in labels.items()}
-    return replace(fitted, horizons=horizons.fit(margin, known, horizon_days))
+    correction = _correction(margin, known[horizon_days])
+    fitted = replace(fitted, correction=correction)
+    if len(labels) == 1:
+        return fitted
+    return replace(fitted, horizons=horizons.fit(margin + correction, known, horizon_days))
 
 
-def _margins(
-    boosters: Sequence[lgb.Booster], regressed: Linear, matrix: Array
-) -> tuple[Array, Array]:
-    """Log-odds of each booster and of each regression, both (n_members, n_snapshots)."""
-    boosted = np.stack(list(trees.asked(boosters, matrix, raw_score=True)))
-    return boosted, regressed.margins(matrix)
+def _correction(margin: Array, label: Array) -> float:
+    """What to add to margins of rows that were not shown, to expect as many as happened."""
+    known = ~np.isnan(label)
+    happened = float(label[known].sum())
+    if not 0 < happened < known.sum():
+        return 0.0  # too few of the rows that were asked about
+
+    def excess(added: float) -> float:
+        return float(expit(margin[known] + added).sum()) - happened
+
+    return float(brentq(excess, -_FURTHEST, _FURTHEST))
 
 
 def _interval(log_odds: Array, spread: Array) -> tuple[Array, Array]:

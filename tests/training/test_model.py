@@ -14,7 +14,7 @@ from scipy.special import expit
 from data.errors import HistoryError, SettingsError
 from data.settings import Settings
 from features.catalogue import FEATURES, NAMES, by_name
-from training import model, outcomes, trees
+from training import model, outcomes, samples, trees
 from training.calibration import Calibration
 from training.model import Propensity
 
@@ -70,6 +70,26 @@ def test_each_horizon_expects_about_as_many_as_came_within_it(
         stated = fitted.estimate(known.snapshots, horizon).probability
         expected = pl.Series(stated).filter(label.is_not_null()).sum()
         assert expected == pytest.approx(label.sum(), rel=0.25)
+
+
+def test_of_rows_that_members_were_not_shown_as_many_are_expected_as_happened(
+    history: Any,
+) -> None:
+    known = history.known()
+    rules = Settings().model.model_copy(update={"members": 4, "rounds": 40})
+    fitted = model.fit(known.snapshots, known.outcomes, rules, horizon_days=60)
+    labels = samples.labels(known.outcomes, rules, 60)
+    spared = np.stack(samples.bootstraps(known.snapshots, labels, rules)) == 0
+    asked = spared.any(axis=0) & ~np.isnan(labels[60])
+
+    matrix = known.snapshots.select(fitted.inputs).to_numpy()
+    boosted = np.stack([booster.predict(matrix, raw_score=True) for booster in fitted.boosters])
+    both = 0.75 * boosted + 0.25 * fitted.linear.margins(matrix) + fitted.correction
+    mean = np.where(spared, both, np.nan)[:, asked]
+    stated = expit(np.nanmean(mean, axis=0))
+
+    assert fitted.correction != 0
+    assert stated.sum() == pytest.approx(labels[60][asked].sum(), rel=0.05)
 
 
 def test_calibration_changes_probabilities_and_not_the_order(
