@@ -199,11 +199,15 @@ class Model(Section):
         le=1e9,
         description="Ridge on the regression's weights, of columns of spread 1.",
     )
-    linear_share: float = Field(
-        0.25, ge=0, le=1, description="Regression's share of the log-odds, unless history tells."
+    linear_accounts: float = Field(
+        30.0,
+        ge=0,
+        le=1e6,
+        description="The regression's share of the log-odds is this ÷ (this + accounts that it"
+        " happened to), unless history tells.",
     )
     unseen_spread: float = Field(
-        0.8, ge=0, le=5, description="Spread of the log-odds between accounts that look alike."
+        0.77, ge=0, le=5, description="Spread of the log-odds between accounts that look alike."
     )
     held: tuple[str, ...] = Field(
         _HELD, description="Features held to act in the direction that the catalogue expects."

@@ -11,7 +11,6 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
 __all__ = ["Calibration", "fit", "linear_share", "settled"]
 
@@ -64,10 +63,12 @@ def settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calib
     account = predictions["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
     share = linear_share(trees, linear, happened, account, usual=usual_share)
     margin = (1 - share) * trees + share * linear
-    return share, fit(margin, happened, predictions["cut"].to_list())
+    return share, fit(margin, happened, predictions["cut"].to_list(), account)
 
 
-def fit(margin: Array, expanded: Array, groups: Sequence[object]) -> Calibration:
+def fit(
+    margin: Array, expanded: Array, groups: Sequence[object], account: NDArray[np.int64]
+) -> Calibration:
     """Fit the map on out-of-time predictions, and keep it only where it helps.
 
     Parameters
@@ -78,7 +79,10 @@ def fit(margin: Array, expanded: Array, groups: Sequence[object]) -> Calibration
         1 where the account expanded, else 0.
     groups : sequence, length n
         The cut each prediction was made from. The map helps when, fitted without one cut, it
-        lowers the log loss on that cut, over all cuts together.
+        lowers the log loss on that cut, over all cuts together, by more than one standard error
+        over accounts: else the luck of a few would move everybody.
+    account : numpy.ndarray of int, shape (n,)
+        Codes from 0: rows of one account resemble each other.
 
     Returns
     -------
@@ -89,16 +93,14 @@ def fit(margin: Array, expanded: Array, groups: Sequence[object]) -> Calibration
     cuts = np.asarray(groups, dtype=str)
     if _rarer(expanded) < _FEWEST_EXPANSIONS or len(set(cuts)) < 2:
         return Calibration()
-    held_out = np.empty_like(margin)
+    mapped = np.empty_like(margin)
     for cut in sorted(set(cuts)):
         inside = cuts == cut
         if _rarer(expanded[~inside]) < _FEWEST_EXPANSIONS // 2:
             return Calibration()
-        held_out[inside] = _affine(margin[~inside], expanded[~inside]).probability(margin[inside])
-    plain = log_loss(expanded, Calibration().probability(margin), labels=[0, 1])
-    if log_loss(expanded, held_out, labels=[0, 1]) >= plain:
-        return Calibration()
-    return _affine(margin, expanded)
+        mapped[inside] = _affine(margin[~inside], expanded[~inside]).log_odds(margin[inside])
+    saved = _losses(margin, expanded) - _losses(mapped, expanded)
+    return _affine(margin, expanded) if _beyond_noise(saved, account) else Calibration()
 
 
 def linear_share(
@@ -126,20 +128,27 @@ def linear_share(
     if _rarer(expanded) < _FEWEST_EXPANSIONS:
         return usual
     losses = {
-        share: _loss((1 - share) * trees + share * linear, expanded)
+        share: _mapped_losses((1 - share) * trees + share * linear, expanded)
         for share in sorted({*_SHARES, usual})
     }
     best = min(losses, key=lambda share: float(losses[share].sum()))
-    gain = np.bincount(account, weights=losses[usual] - losses[best])
-    standard_error = float(np.sqrt(len(gain) * gain.var()))
-    return best if gain.sum() > standard_error else usual
+    return best if _beyond_noise(losses[usual] - losses[best], account) else usual
 
 
-def _loss(margin: Array, expanded: Array) -> Array:
-    """Log loss of each row under the best affine map of the margin."""
-    found = _affine(margin, expanded)
-    log_odds = found.log_odds(margin)
+def _beyond_noise(saved: Array, account: NDArray[np.int64]) -> bool:
+    """Whether what rows save comes to more than one standard error over accounts."""
+    gain = np.bincount(account, weights=saved)
+    return bool(gain.sum() > np.sqrt(len(gain) * gain.var()))
+
+
+def _losses(log_odds: Array, expanded: Array) -> Array:
+    """Log loss of each row."""
     return np.asarray(np.logaddexp(0, np.where(expanded > 0, -log_odds, log_odds)))
+
+
+def _mapped_losses(margin: Array, expanded: Array) -> Array:
+    """Log loss of each row under the best affine map of the margin."""
+    return _losses(_affine(margin, expanded).log_odds(margin), expanded)
 
 
 def _rarer(expanded: Array) -> float:

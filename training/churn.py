@@ -88,7 +88,7 @@ def train(
             contracts,
             settings,
             learn=learn,
-            settle=walk.settling(settings),
+            settle=walk.settling,
             say=walk.said,
             happened=outcomes.churned,
         ).predictions
@@ -97,9 +97,7 @@ def train(
     known = _with_label(walked, contracts, settings, end).drop_nulls("churned")
     if known["churned"].n_unique() < 2:
         return Churn(last, _NOT_JUDGED)
-    share, settled = walk.settled(
-        known.with_columns(happened="churned"), settings.model.linear_share
-    )
+    share, settled = walk.settled(known.with_columns(happened="churned"), last.linear_share)
     figures = _figures(known, settings)
     note = f"Churn within {horizon} days: AUROC {figures['auroc']}, observed"
     note += f" ÷ expected {figures['observed_to_expected']}."

@@ -18,6 +18,7 @@ from training import (
     date_metrics,
     judgement,
     learners,
+    linear,
     model,
     outcomes,
     readiness,
@@ -102,17 +103,20 @@ def walk(
         contracts,
         settings,
         learn=learn,
-        settle=settling(settings),
+        settle=settling,
         say=say,
         progress=progress,
     )
+    became = _happened(snapshots, contracts, settings, end)
     predictions = (
-        walked.predictions.join(_happened(snapshots, contracts, settings, end), on=KEYS, how="left")
+        walked.predictions.join(became, on=KEYS, how="left")
         .join(baselines.scores(snapshots), on=KEYS, how="left")
         .join(segments.of(snapshots, contracts, settings, accounts), on=KEYS, how="left")
         .with_columns(simple_score=_named_score())
         .sort("as_of", "account_id")
     )
+    label = became["expanded"].cast(pl.Float64).to_numpy()
+    usual = linear.share(became["account_id"], label, settings.model.linear_accounts)
     found = figures(predictions, settings)
     drawn = {"resamples": rules.resamples, "seed": settings.model.seed}
     return Evaluation(
@@ -122,7 +126,7 @@ def walk(
         judgement.over(predictions, judgement.best(found), settings),
         bands.published(predictions, **drawn),
         walked.skipped,
-        *settled(predictions.with_columns(happened="expanded"), settings.model.linear_share),
+        *settled(predictions.with_columns(happened="expanded"), usual),
         settings,
     )
 

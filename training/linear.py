@@ -2,19 +2,21 @@
 
 Every column is mapped to the normal scores of its quantiles, so that neither units nor tails
 matter, and the ridge is a prior: 1 / variance of a weight before the data speaks. A missing value
-stands at the mean, and has a weight of its own.
+stands at the mean, and has a weight of its own. The more accounts have told what happened to them,
+the less of a blend is the regression's.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Linear", "Scale", "fit", "scale"]
+__all__ = ["Linear", "Scale", "fit", "scale", "share"]
 
 _SHARES = np.linspace(0, 1, 51)
 _FARTHEST = 2.5  # standard deviations: beyond the outermost quantiles all values count alike
@@ -78,6 +80,32 @@ def scale(matrix: Array) -> Scale:
     scores = np.ma.masked_invalid(_scores(matrix, quantiles))
     mean, deviation = scores.mean(axis=0).filled(0.0), scores.std(axis=0).filled(0.0)
     return Scale(quantiles, mean, deviation, missing)
+
+
+def share(accounts: pl.Series, label: Array, worth: float) -> float:
+    """Give the regression's share of a blend where nothing else is known.
+
+    Parameters
+    ----------
+    accounts : polars.Series
+        Whose row each is.
+    label : numpy.ndarray, shape (n,)
+        1 where it happened, 0 where not, NaN while that is unknown.
+    worth : float
+        Accounts that it happened to which the regression weighs as much as.
+
+    Returns
+    -------
+    float
+        ``worth`` ÷ (``worth`` + accounts that it happened to), in [0, 1].
+
+    Examples
+    --------
+    >>> share(pl.Series(["a", "a", "b", "c"]), np.array([1.0, 1.0, 1.0, np.nan]), worth=6)
+    0.75
+    """
+    told = accounts.filter(pl.Series(label == 1)).n_unique()
+    return worth / (worth + told) if worth else 0.0
 
 
 def _scores(matrix: Array, quantiles: Array) -> Array:

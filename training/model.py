@@ -294,7 +294,7 @@ def fit(
         inputs=tuple(inputs),
         horizons=Horizons(horizon_days, {horizon_days: (0.0, 1.0)}),
         unseen_spread=settings.unseen_spread,
-        linear_share=settings.linear_share,
+        linear_share=linear.share(snapshots["account_id"], label, settings.linear_accounts),
         correction=0.0,
         calibration=Calibration(),
     )

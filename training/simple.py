@@ -255,4 +255,6 @@ def _said(step: walk.Step[Simple]) -> pl.DataFrame:
 def _settled(said: pl.DataFrame) -> Calibration:
     known = said.drop_nulls("happened")
     happened = known["happened"].to_numpy().astype(np.float64)
-    return calibration.fit(known["margin"].to_numpy(), happened, known["cut"].to_list())
+    account = known["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
+    margin, cut = known["margin"].to_numpy(), known["cut"].to_list()
+    return calibration.fit(margin, happened, cut, account)

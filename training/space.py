@@ -41,7 +41,7 @@ RANGES: Final[Mapping[str, Range]] = {
     "bagging_fraction": Range(0.4, 1.0, ratios=False),
     "l2": Range(0.1, 1000.0),
     "ridge": Range(3.0, 3000.0),
-    "linear_share": Range(0.0, 1.0, ratios=False),
+    "linear_accounts": Range(3.0, 3000.0),
 }
 
 
@@ -72,8 +72,8 @@ def distance(one: Values, other: Values) -> float:
     >>> usual = nearest(Model())
     >>> distance(usual, usual)
     0.0
-    >>> distance(usual, {**usual, "linear_share": 1.0})
-    0.75
+    >>> round(distance(usual, {**usual, "feature_fraction": 0.9}), 3)
+    0.5
     """
     steps = [r.place(one[name]) - r.place(other[name]) for name, r in RANGES.items()]
     return float(np.linalg.norm(steps))

@@ -156,14 +156,10 @@ def forward(
     return Walked(pl.concat(parts, how="diagonal"), skipped)
 
 
-def settling(settings: Settings) -> Callable[[Propensity, pl.DataFrame], Propensity]:
-    """Give what settles the blend and the calibration of a propensity; see :func:`settled`."""
-
-    def settle(learned: Propensity, seen: pl.DataFrame) -> Propensity:
-        share, calibrated = settled(seen, settings.model.linear_share)
-        return learned.blended(share).calibrated(calibrated)
-
-    return settle
+def settling(learned: Propensity, seen: pl.DataFrame) -> Propensity:
+    """Settle the blend and the calibration of a propensity; see :func:`settled`."""
+    share, calibrated = settled(seen, learned.linear_share)
+    return learned.blended(share).calibrated(calibrated)
 
 
 def settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:

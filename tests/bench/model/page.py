@@ -134,6 +134,14 @@ def _simulated(found: Found) -> Iterable[Row]:
         _percent(told["auroc_share"]),
     )
     yield _row("the latter, of the same", "", _percent(told["average_precision_share"]))
+    shown = found["shown"]
+    yield _row(
+        "the former, of this model if the simulator's hidden state stood among its features: all"
+        " there is to know, learned from as few outcomes",
+        "",
+        _percent(shown["auroc_share"]),
+    )
+    yield _row("the latter, of the same", "", _percent(shown["average_precision_share"]))
     yield _row(
         f"mean absolute difference from the true probability (of a constant:"
         f" {found['difference_constant']['value']:.3f})",

@@ -156,7 +156,11 @@ def _simulated(bench: Bench) -> dict[str, Any]:
     name = bench.plan.simulated
     made = bench.walk(name, explained=True)
     told = bench.step("figures", name)
-    beside = {"told": bench.step("told truth", name), **bench.step("true probability", name)}
+    beside = {
+        "told": bench.step("told truth", name),
+        "shown": bench.step("shown state", name),
+        **bench.step("true probability", name),
+    }
     return {"made": made, "name": name, "walk": told, **beside}
 
 

@@ -10,6 +10,7 @@ import dates
 import known_truth
 import panels
 import served
+import shown_state
 import shuffled
 import speed
 import stability
@@ -28,6 +29,9 @@ _STEPS: dict[str, Step] = {
     ),
     "figures": lambda told, folder, _: walks.figures(told[0], folder),
     "true probability": lambda told, folder, _: known_truth.probability(told[0], folder),
+    "shown state": lambda told, folder, smoke: shown_state.shown_state(
+        told[0], folder, smoke=smoke
+    ),
     "told truth": lambda told, folder, smoke: told_truth.told_truth(told[0], folder, smoke=smoke),
     "drivers": lambda told, folder, _: known_truth.drivers(told[0], folder),
     "dates": lambda told, folder, _: dates.dates(told[0], folder),

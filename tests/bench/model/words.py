@@ -12,6 +12,9 @@ WORDS = """\
 - *Told the true probabilities*: LightGBM with plain settings on the snapshots before each cut, with
   the true probability as the label, asked only about accounts it was not shown. What it lacks, the
   columns do not show; what the model lacks beside it, chance hides in too few outcomes.
+- *The hidden state*: utilisation, growth, rest, and all else that the simulator's chances follow
+  from, exact, among the features of the model as it is. What it lacks then, no feature can bring:
+  so many outcomes teach no more.
 - *Served lists*: what each company would have been shown, cuts without a model left out and
   counted. Accounts and as-ofs of different companies are different ones; precision at capacity is
   the mean over companies and as-ofs.
