@@ -20,6 +20,7 @@ _SIMPLE = (
     "most events",
     "days to limit",
 )
+_THIRDS = ("lowest", "middle", "highest")
 Found = Mapping[str, Any]
 Row = tuple[str, ...]
 
@@ -198,6 +199,7 @@ def _small(found: Found) -> Iterable[Row]:
             "",
         )
         yield _row(f"{n}calibration slope", "", mine["calibration_slope"])
+        yield from _dates_pooled(n, each["dates"])
         yield (
             f"{n}what was judged",
             "",
@@ -205,6 +207,27 @@ def _small(found: Found) -> Iterable[Row]:
             f" {each['expanded']:,} expanded; {each['skipped']} cuts without a model",
             "",
         )
+
+
+def _dates_pooled(n: str, dates: Found) -> Iterable[Row]:
+    yield _row(
+        f"{n}dates: error saved over the best constant known before the cut"
+        f" ({dates['judged']:,} expansions)",
+        "",
+        _percent(dates["date_gain_over_usual"]),
+    )
+    for third in _THIRDS:
+        yield _held(f"{n}dates: ", third, dates)
+
+
+def _held(where: str, third: str, dates: Found) -> Row:
+    held = dates[f"date_coverage_{third}"]
+    return _row(
+        f"{where}80 % interval holds the date, {third} third of probability",
+        "77 to 83 %",
+        _percent(held),
+        met=_reaches(held, 0.77) and held["value"] <= 0.83,
+    )
 
 
 def _by_chance(companies: int) -> int:
@@ -255,14 +278,8 @@ def _dates(found: Found) -> Iterable[Row]:
                 told[f"date_pinball_days_{share}"],
                 places=2,
             )
-        for third in ("lowest", "middle", "highest"):
-            held = told[f"date_coverage_{third}"]
-            yield _row(
-                f"{where}: 80 % interval holds the date, {third} third of probability",
-                "77 to 83 %",
-                _percent(held),
-                met=_reaches(held, 0.77) and held["value"] <= 0.83,
-            )
+        for third in _THIRDS:
+            yield _held(f"{where}: ", third, told)
         week = found["stability"][where]
         yield _row(
             f"{where}: median absolute change of the expected calendar date in a week, days"

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import walks
 
-from training import baselines, metrics
+from training import baselines, date_metrics, metrics
 from training.metrics import Judged
 
 __all__ = ["served"]
@@ -46,7 +46,23 @@ def served(names: list[str], folder: Path) -> dict[str, Any]:
         "best_precision": simple[best]["precision_at_capacity"].value,
         "gain": vars(gain),
         "by_company": [_one(rows, best) for (_,), rows in known.group_by("company")],
+        "dates": _dates(names, folder),
     }
+
+
+def _dates(names: list[str], folder: Path) -> dict[str, Any]:
+    """The figures of the dates over all companies: of one alone a third is told to four points."""
+    parts = [
+        walks.predictions(name, folder).with_columns(
+            account_id=pl.format("{} {}", pl.lit(name), "account_id")
+        )
+        for name in names
+        if walks.walked(name, folder)
+    ]
+    said = pl.concat(parts, how="diagonal")
+    found = date_metrics.figures(said, resamples=_RESAMPLES, seed=_SEED)
+    judged = date_metrics.judged(said).height
+    return {"judged": judged, **{name: vars(figure) for name, figure in found.items()}}
 
 
 def _pooled(names: list[str], folder: Path) -> tuple[pl.DataFrame, Judged]:
