@@ -290,9 +290,13 @@ FEATURES = (
             direction=1,
         )
         for name, unit, value in (
-            ("kept_90d_per_seat", "people per licensed seat", pl.col("kept_90d") / _LICENSED),
             (
-                "kept_90d_over_seats",
+                "people_kept_90d_per_seat",
+                "people per licensed seat",
+                pl.col("kept_90d") / _LICENSED,
+            ),
+            (
+                "people_kept_90d_over_seats",
                 "people beyond the licensed seats",
                 pl.col("kept_90d").cast(pl.Int64) - _LICENSED,
             ),

@@ -252,8 +252,8 @@ class Account:
             "people_90d": (met[90], 90),
             **{f"people_{days}d_over_seats": (less(met[days], seats), days) for days in met},
             "people_180d_per_seat": (ratio(met[180], seats), 180),
-            "kept_90d_per_seat": (ratio(self.kept(), seats), 90),
-            "kept_90d_over_seats": (less(self.kept(), seats), 90),
+            "people_kept_90d_per_seat": (ratio(self.kept(), seats), 90),
+            "people_kept_90d_over_seats": (less(self.kept(), seats), 90),
         }
 
     def kept(self) -> int | None:
