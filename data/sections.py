@@ -253,7 +253,10 @@ class Gate(Section):
         0.1, ge=0, lt=1, description="Share by which precision at capacity may fall behind a rival."
     )
     confidence: float = Field(
-        0.9, gt=0.5, lt=1, description="One-sided, of the bounds that a model must clear."
+        0.9,
+        gt=0.5,
+        lt=1,
+        description="Of the bounds to be cleared: two-sided of the skill, else one-sided.",
     )
 
 

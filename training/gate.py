@@ -1,7 +1,8 @@
 """May a newly trained model be shown to a team: only if it earned that on the company's own past.
 
-Every question is one lower bound, at ``gate.confidence``, one-sided, over the predictions of the
-walk forward:
+Every question is one lower bound, at ``gate.confidence``, over the predictions of the walk forward;
+one-sided but for the first, whose bound is the lower end of the interval that is told of the skill,
+so that ruling and verdict agree:
 
 - does its probability lose less than the running base rate's (log-loss skill above 0)?
 - among the accounts that a team can work, do at least ``1 - gate.tolerance`` times as many expand
@@ -176,16 +177,17 @@ class _Drawn:
         """Precision at capacity of both, on the same draws."""
         return self.precision(score), self.precision(rival)
 
-    def low(self, values: Array) -> float | None:
+    def low(self, values: Array, *, tails: int = 1) -> float | None:
         there = values[1:][~np.isnan(values[1:])]
-        return float(np.quantile(there, 1 - self._rules.confidence)) if len(there) else None
+        below = (1 - self._rules.confidence) / tails
+        return float(np.quantile(there, below)) if len(there) else None
 
 
 def _skill(known: pl.DataFrame, drawn: _Drawn) -> Check:
     expanded = drawn.judged.expanded
     stated, base = (truth.clipped(known[name].to_numpy()) for name in ("probability", "base_rate"))
     values = drawn.of(truth.log_loss_skill(stated, base, expanded))
-    low = drawn.low(values)
+    low = drawn.low(values, tails=2)
     passes = low is not None and low > 0
     verb = "beats" if passes else "does not beat"
     says = (
