@@ -127,22 +127,21 @@ def _simulated(found: Found) -> Iterable[Row]:
         _percent(precision),
         met=precision["value"] >= 0.85,
     )
-    told = found["told"]
-    yield _row(
-        "the former, of a plain LightGBM on the same columns that is told the true probabilities of"
-        " other accounts, in place of what became of them",
-        "",
-        _percent(told["auroc_share"]),
-    )
-    yield _row("the latter, of the same", "", _percent(told["average_precision_share"]))
-    shown = found["shown"]
-    yield _row(
-        "the former, of this model if the simulator's hidden state stood among its features: all"
-        " there is to know, learned from as few outcomes",
-        "",
-        _percent(shown["auroc_share"]),
-    )
-    yield _row("the latter, of the same", "", _percent(shown["average_precision_share"]))
+    for rival, who in (
+        (
+            "told",
+            "of a plain LightGBM on the same columns that is told the true probabilities of other"
+            " accounts, in place of what became of them",
+        ),
+        (
+            "shown",
+            "of this model if the simulator's hidden state stood among its features: all there is"
+            " to know, learned from as few outcomes",
+        ),
+    ):
+        theirs = found[rival]
+        yield _row(f"the former, {who}", "", _percent(theirs["auroc_share"]))
+        yield _row("the latter, of the same", "", _percent(theirs["average_precision_share"]))
     yield _row(
         f"mean absolute difference from the true probability (of a constant:"
         f" {found['difference_constant']['value']:.3f})",
