@@ -182,10 +182,11 @@ class Model(Section):
 
     horizons_days: tuple[int, ...] = Field(
         (14, 30, 60, 120, 180),
-        description="Horizons of the curve; one value gives the plain classifier.",
+        description="Horizons of the curve, beside outcome.horizon_days; a single one, whichever it"
+        " is, gives the plain classifier of the latter.",
     )
     weekly_anchors: int = Field(1, ge=1, le=4, description="30-day grids pooled, 7 days apart.")
-    members: int = Field(10, ge=2, le=50, description="Boosters on account bootstraps.")
+    members: int = Field(10, ge=2, le=50, description="Account bootstraps, a booster on each.")
     rounds: int = Field(220, ge=10, le=5000, description="Trees per booster.")
     learning_rate: float = Field(0.03, gt=0, le=1, description="Shrinkage per tree.")
     leaves: int = Field(8, ge=2, le=256, description="Leaves per tree.")
@@ -229,7 +230,7 @@ class Evaluation(Section):
     first_as_of: date | None = Field(None, description="First as-of judged; else the last third.")
     refit_months: int = Field(6, ge=1, le=36, description="30-day months between two cuts.")
     capacity: int = Field(20, ge=1, description="Accounts a team can work per 30-day as-of.")
-    resamples: int = Field(200, ge=20, le=10_000, description="Account bootstraps per interval.")
+    resamples: int = Field(200, ge=20, le=10_000, description="Bootstraps per interval.")
 
 
 class Team(Section):

@@ -294,7 +294,7 @@ def test_files_of_every_kind_say_the_same(spark: Any, rows: pl.DataFrame, log: L
 
 @pytest.mark.spark
 def test_dirt_and_copies_across_files_are_counted_the_same(spark: Any, tmp_path: Path) -> None:
-    simulator.write(tmp_path, accounts=15, months=3, seed=5, dirt=0.04)
+    simulator.write(tmp_path, accounts=15, months=3, seed=5, dirt=0.03)
     first, *_, last = sorted((tmp_path / "events").glob("*.parquet"))
     again = pl.concat([pl.read_parquet(first).tail(400), pl.read_parquet(last).head(300)])
     again.write_parquet(first.with_name("redelivered.parquet"))
