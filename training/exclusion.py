@@ -1,5 +1,7 @@
 """What each snapshot of an account was used for, and why another was not."""
 
+from datetime import date, timedelta
+
 import polars as pl
 
 from data.errors import HistoryError
@@ -8,6 +10,8 @@ from training import outcomes
 from training.pipeline import History
 
 __all__ = ["explain", "stretches"]
+
+_MONTH = timedelta(days=30)
 
 
 def explain(past: History, settings: Settings, account: str) -> pl.DataFrame:
@@ -26,7 +30,7 @@ def explain(past: History, settings: Settings, account: str) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``as_of`` (Date), ``used`` (bool: a row of training at the history's end) and ``why``,
-        ordered by as-of.
+        ordered by as-of, from the first day of the log on.
 
     Raises
     ------
@@ -48,10 +52,12 @@ def explain(past: History, settings: Settings, account: str) -> pl.DataFrame:
             past.panel.excluded.filter(mine).select(
                 "as_of", used=pl.lit(value=False), why="reason"
             ),
+            _burnt_in(as_ofs, past.activity.first_day, settings.eligibility.burn_in_days),
         ]
     )
     return (
-        as_ofs.unique()
+        pl.concat([as_ofs, told["as_of"]])
+        .unique()
         .to_frame()
         .join(told, on="as_of", how="left")
         .with_columns(
@@ -73,18 +79,39 @@ def stretches(explained: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _burnt_in(as_ofs: pl.Series, first_day: date | None, days: int) -> pl.DataFrame:
+    """The as-ofs that would follow before the first, had the log begun earlier."""
+    monthly: set[date] = set(as_ofs)
+    found: set[date] = set()
+    for start in monthly:
+        as_of = start - _MONTH
+        while first_day and as_of > first_day and as_of not in monthly | found:
+            found.add(as_of)
+            as_of -= _MONTH
+    told = f"in the first {days} days of the log, in which everyone looks new"
+    return pl.DataFrame({"as_of": sorted(found)}, schema={"as_of": pl.Date}).with_columns(
+        used=pl.lit(value=False), why=pl.lit(f"{told} (eligibility.burn_in_days)")
+    )
+
+
 def _labelled(rows: pl.DataFrame, past: History, settings: Settings) -> pl.DataFrame:
     """Of the eligible snapshots: the outcome, or why it is not known."""
     horizon = settings.outcome.horizon_days
     found = outcomes.build(rows, past.contracts, cut=past.as_of, rules=settings.outcome)
     expanded = outcomes.expanded(horizon)
+    shorter = [days for days in settings.model.horizons_days if days < horizon]
+    known = [pl.when(pl.col("known_days") >= days).then(pl.lit(days)) for days in shorter]
+    tells = pl.max_horizontal(pl.lit(None, dtype=pl.Int32), *known)
+    unfinished = pl.lit("eligible, but its window was not complete at the end of the history")
     why = (
         pl.when(expanded)
         .then(pl.format("{} expansion within {} days", "kind", pl.lit(horizon)))
         .when(~expanded)
         .then(pl.lit(f"no expansion within {horizon} days"))
+        .when((pl.col("known_days") < horizon) & tells.is_not_null())
+        .then(pl.format("{}; it tells of the first {} days", unfinished, tells))
         .when(pl.col("known_days") < horizon)
-        .then(pl.lit("eligible, but its window was not complete at the end of the history"))
+        .then(unfinished)
         .otherwise(pl.lit("eligible, but a rise in its window cannot be told from a price change"))
     )
     return found.select("as_of", used=expanded.is_not_null(), why=why)

@@ -24,6 +24,7 @@ def past(history: Any) -> Any:
     out = history.snapshots.filter(lapsed).select("account_id", "as_of")
     return SimpleNamespace(
         as_of=history.end,
+        activity=SimpleNamespace(first_day=history.snapshots["as_of"].min() - timedelta(days=65)),
         tables=SimpleNamespace(accounts=SimpleNamespace(rows=accounts)),
         panel=SimpleNamespace(
             snapshots=history.snapshots.filter(~lapsed, ~late),
@@ -59,9 +60,26 @@ def test_the_reason_is_given_where_a_row_is_not_trained_on(past: Any, settings: 
     late = exclusion.explain(past, settings, "acc_002")
 
     assert lapsed.filter(pl.col("as_of") == GONE).rows() == [(GONE, False, "contract ended")]
-    assert late["why"][0] == "not created before; it was on 2023-05-04"
-    assert late["why"][-1] == "eligible, but its window was not complete at the end of the history"
-    assert lapsed["as_of"].to_list() == sorted(set(past.panel.snapshots["as_of"]))
+    judged = late.filter(pl.col("as_of") >= past.panel.snapshots["as_of"].min())
+    assert judged["why"][0] == "not created before; it was on 2023-05-04"
+    unfinished = "eligible, but its window was not complete at the end of the history"
+    assert judged["why"][-2:].to_list() == [
+        f"{unfinished}; it tells of the first 30 days",
+        unfinished,
+    ]
+    assert judged["as_of"].to_list() == sorted(set(past.panel.snapshots["as_of"]))
+
+
+def test_the_first_days_of_the_log_are_told_too(past: Any, settings: Settings) -> None:
+    first = past.panel.snapshots["as_of"].min()
+
+    found = exclusion.explain(past, settings, "acc_000").filter(pl.col("as_of") < first)
+
+    assert found["as_of"].to_list() == [first - timedelta(days=60), first - timedelta(days=30)]
+    assert not found["used"].any()
+    assert found["why"].unique().to_list() == [
+        "in the first 180 days of the log, in which everyone looks new (eligibility.burn_in_days)"
+    ]
 
 
 def test_as_ofs_that_follow_each_other_for_one_reason_are_one_stretch(
