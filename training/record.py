@@ -25,17 +25,20 @@ from training.pipeline import History, Trained
 
 __all__ = ["Record", "of"]
 
-# All that decides what is learned and how it is judged; where tables lie may hold secrets.
+# All that decides what is learned and how it is judged.
 _SECTIONS: Final = (
     "model",
     "outcome",
     "evaluation",
+    "gate",
     "team",
     "eligibility",
     "seats",
     "adoption",
     "roles",
 )
+# Where tables lie may hold secrets; how their rows are taken decides what is learned.
+_OF_TABLES: Final = ("stable", "known_at_reliable_from", "time_zone", "max_quarantine_share")
 _RANKED: Final = ("auroc", "average_precision", "precision_at_capacity")
 
 Rankings = Mapping[str, Mapping[str, metrics.Figure]]
@@ -140,10 +143,12 @@ def _all(walked: Evaluation) -> Rankings:
 
 
 def _parameters(settings: Settings) -> dict[str, Any]:
+    told = {section: getattr(settings, section).model_dump(mode="json") for section in _SECTIONS}
+    told["tables"] = settings.tables.model_dump(mode="json", include=set(_OF_TABLES))
     return {
         f"{section}.{name}": value
-        for section in _SECTIONS
-        for name, value in getattr(settings, section).model_dump(mode="json").items()
+        for section, values in told.items()
+        for name, value in values.items()
     }
 
 

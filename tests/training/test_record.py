@@ -105,10 +105,22 @@ def test_figures_of_a_cut_are_those_of_what_it_judged(
 def test_every_setting_of_the_model_its_outcome_and_its_judgement_is_shown(
     shown: Record, settings: Settings
 ) -> None:
-    for section in ("model", "outcome", "evaluation"):
+    for section in ("model", "outcome", "evaluation", "gate", "eligibility"):
         for name in getattr(settings, section).model_dump():
             assert f"{section}.{name}" in shown.parameters
-    assert not [name for name in shown.parameters if name.startswith(("tables", "crm", "registry"))]
+    sections = {name.split(".")[0] for name in shown.parameters}
+    assert not sections & {"crm", "registry", "columns", "slack", "web"}
+
+
+def test_of_the_tables_is_shown_which_rows_count_and_not_where_they_lie(shown: Record) -> None:
+    told = {name for name in shown.parameters if name.startswith("tables.")}
+
+    assert told == {
+        "tables.stable",
+        "tables.known_at_reliable_from",
+        "tables.time_zone",
+        "tables.max_quarantine_share",
+    }
 
 
 def test_nothing_of_an_account_is_shown(shown: Record, history: Any) -> None:
