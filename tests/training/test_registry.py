@@ -209,7 +209,7 @@ def test_a_server_that_is_down_is_told_in_one_sentence(
         away = f"http://somebody:secret@127.0.0.1:{free.getsockname()[1]}"
 
     with pytest.raises(ModelError) as told:
-        registry.ready(Settings(base=tmp_path, registry=Registry(tracking_uri=away)))
+        registry.champion(Settings(base=tmp_path, registry=Registry(tracking_uri=away)))
 
     place = away.replace("somebody:secret@", "")
     assert str(told.value) == (
@@ -224,7 +224,7 @@ def test_what_the_environment_says_of_patience_is_kept(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
 
-    registry.ready(store)
+    registry.champion(store)
 
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"

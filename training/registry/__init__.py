@@ -5,7 +5,7 @@ What a model is as files, and why reading them executes no code, stands in
 """
 
 from training.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, Aliases
-from training.registry.kept import Registered, champion, load, ready, register, serving
+from training.registry.kept import Registered, champion, load, register, serving
 from training.registry.promotion import Promotion, parts, promote, rollback
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "load",
     "parts",
     "promote",
-    "ready",
     "register",
     "rollback",
     "serving",

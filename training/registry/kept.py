@@ -20,7 +20,7 @@ from training.registry.store import FOLDER, Store, connect
 from training.rival import Champion
 from training.simple import Simple
 
-__all__ = ["Registered", "champion", "load", "ready", "register", "serving"]
+__all__ = ["Registered", "champion", "load", "register", "serving"]
 
 _DIGEST: Final = "card_sha256"
 
@@ -56,17 +56,6 @@ class Registered:
             passed = self.card.get("gate", {}).get("passes", False)
             return f"{self.model.ranking} (no model {'promoted' if passed else 'passed'})"
         return self.version
-
-
-def ready(settings: Settings) -> None:
-    """Make sure, before any work is done, that a model could be registered.
-
-    Raises
-    ------
-    data.errors.ModelError
-        If the registry cannot be reached.
-    """
-    connect(settings)
 
 
 def register(
