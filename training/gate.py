@@ -1,8 +1,8 @@
 """May a newly trained model be shown to a team: only if it earned that on the company's own past.
 
 Every question is one lower bound, at ``gate.confidence``, over the predictions of the walk forward;
-one-sided but for the first, whose bound is the lower end of the interval that is told of the skill,
-so that ruling and verdict agree:
+one-sided but for the first, whose bound is two-sided, as is the interval that the verdict tells of
+the skill: no model is to pass beside words that call its signal noise, the luck of draws aside.
 
 - does its probability lose less than the running base rate's (log-loss skill above 0)?
 - among the accounts that a team can work, do at least ``1 - gate.tolerance`` times as many expand
