@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 __all__ = ["Calibration", "fit", "linear_share", "settled"]
 
@@ -152,11 +153,13 @@ def _mapped_losses(margin: Array, expanded: Array) -> Array:
 
 
 def _rarer(expanded: Array) -> float:
-    """How many accounts had the rarer of the two outcomes."""
+    """How many predictions had the rarer of the two outcomes."""
     return float(min(expanded.sum(), len(expanded) - expanded.sum()))
 
 
 def _affine(margin: Array, expanded: Array) -> Calibration:
-    model = LogisticRegression(C=np.inf).fit(margin[:, None], expanded)
+    # More threads add in another order, which moves the last bits.
+    with threadpool_limits(1):
+        model = LogisticRegression(C=np.inf).fit(margin[:, None], expanded)
     slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
     return Calibration(slope, intercept) if slope > 0 else Calibration()

@@ -4,7 +4,7 @@ One does not pitch a leaving customer. The model is the plain classifier of one 
 held to a direction, since what drives an expansion need not keep a customer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +13,7 @@ import polars as pl
 
 from data.errors import HistoryError
 from data.settings import Settings
-from training import metrics, model, outcomes, splits, walk
+from training import metrics, outcomes, splits, walk
 from training.model import Propensity
 from training.splits import Known
 
@@ -69,58 +69,58 @@ def train(
     horizon = settings.outcome.horizon_days
     plain = settings.model.model_copy(update={"horizons_days": (horizon,), "held": ()})
 
-    def learn(known: Known) -> Propensity:
-        return model.fit(
-            known.snapshots,
-            known.outcomes,
-            plain,
-            horizon_days=horizon,
-            happened=outcomes.churned,
-        )
+    def learn(known: Known, seen: pl.DataFrame | None) -> Propensity:
+        return walk.learned(known, seen, plain, horizon_days=horizon, happened=outcomes.churned)
 
+    known = splits.known_at(snapshots, contracts, end, settings.outcome)
+    judged = _judged(snapshots, contracts, settings, learn, end=end)
     try:
-        last = learn(splits.known_at(snapshots, contracts, end, settings.outcome))
+        fitted = learn(known, judged)
     except HistoryError as error:
         return Churn(None, f"No churn probability: {error}")
+    if judged is None:
+        return Churn(fitted, _NOT_JUDGED)
+    figures = _figures(judged, settings)
+    note = f"Churn within {horizon} days: AUROC {figures['auroc']}, observed"
+    note += f" ÷ expected {figures['observed_to_expected']}."
+    return Churn(fitted, note, figures)
+
+
+def _judged(
+    snapshots: pl.DataFrame,
+    contracts: pl.DataFrame,
+    settings: Settings,
+    learn: Callable[[Known, pl.DataFrame | None], Propensity],
+    *,
+    end: datetime,
+) -> pl.DataFrame | None:
+    """What the walk forward said, with what happened; None where that tells nothing."""
     try:
         walked = walk.forward(
             snapshots,
             contracts,
             settings,
             learn=learn,
-            settle=walk.settling,
             say=walk.said,
             happened=outcomes.churned,
         ).predictions
     except HistoryError:
-        return Churn(last, _NOT_JUDGED)
-    known = _with_label(walked, contracts, settings, end).drop_nulls("churned")
-    if known["churned"].n_unique() < 2:
-        return Churn(last, _NOT_JUDGED)
-    share, settled = walk.settled(known.with_columns(happened="churned"), last.linear_share)
-    figures = _figures(known, settings)
-    note = f"Churn within {horizon} days: AUROC {figures['auroc']}, observed"
-    note += f" ÷ expected {figures['observed_to_expected']}."
-    return Churn(last.blended(share).calibrated(settled), note, figures)
-
-
-def _with_label(
-    rows: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, end: datetime
-) -> pl.DataFrame:
-    found = outcomes.build(rows, contracts, cut=end, rules=settings.outcome)
-    label = found.select(outcomes.churned(settings.outcome.horizon_days).alias("y"))["y"]
-    return rows.with_columns(churned=label)
+        return None
+    found = outcomes.build(walked, contracts, cut=end, rules=settings.outcome)
+    label = found.select(happened=outcomes.churned(settings.outcome.horizon_days))["happened"]
+    judged = walked.with_columns(happened=label).drop_nulls("happened")
+    return judged if judged["happened"].n_unique() == 2 else None
 
 
 def _figures(known: pl.DataFrame, settings: Settings) -> Mapping[str, metrics.Figure]:
     probability = known["probability"].to_numpy()
     found = metrics.figures(
         probability,
-        metrics.judged(known.with_columns(expanded="churned")),
+        metrics.judged(known.with_columns(expanded="happened")),
         capacity=settings.evaluation.capacity,
         resamples=settings.evaluation.resamples,
         seed=settings.model.seed,
         probability=probability,
-        reference=np.full(len(known), known["churned"].mean()),
+        reference=np.full(len(known), known["happened"].mean()),
     )
     return {name: found[name] for name in _TOLD}

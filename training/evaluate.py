@@ -30,7 +30,7 @@ from training.judgement import MODEL, figures
 from training.learners import LEARNERS, Learner
 from training.model import Propensity
 from training.splits import Known
-from training.walk import KEYS, Step, forward, said, settled, settling
+from training.walk import KEYS, Step, forward, learned, said, settled
 
 __all__ = ["MODEL", "Evaluation", "figures", "walk"]
 
@@ -85,10 +85,8 @@ def walk(
     rules = settings.evaluation
     horizon = settings.outcome.horizon_days
 
-    def learn(known: Known) -> Propensity:
-        return model.fit(
-            known.snapshots, known.outcomes, settings.model, horizon_days=horizon, inputs=inputs
-        )
+    def learn(known: Known, seen: pl.DataFrame | None) -> Propensity:
+        return learned(known, seen, settings.model, horizon_days=horizon, inputs=inputs)
 
     def say(step: Step[Propensity]) -> pl.DataFrame:
         if told:
@@ -103,7 +101,6 @@ def walk(
         contracts,
         settings,
         learn=learn,
-        settle=settling,
         say=say,
         progress=progress,
     )

@@ -72,26 +72,42 @@ class Horizons:
         return np.concatenate([earlier[:-1], later])
 
     def at(self, margins: Array, horizon_days: int) -> Array:
-        """Log-odds at one horizon; between those of the curve they are interpolated.
+        """Log-odds at one horizon; between those of the curve the cumulative hazard is linear.
 
         Parameters
         ----------
         margins : numpy.ndarray, of any shape
             Log-odds at :attr:`horizon_days`.
         horizon_days : int
-            Days; beyond the curve its ends are given.
+            Days, at least 1 and at most the last of the curve.
 
         Returns
         -------
         numpy.ndarray, of the same shape
+
+        Raises
+        ------
+        ValueError
+            If the curve does not reach so far, or if there is none.
         """
         if horizon_days == self.horizon_days:
             return margins
+        if len(self.days) == 1:
+            told = f"a plain model knows {self.horizon_days} days only"
+            raise ValueError(f"{told}, not {horizon_days}")
+        if not 1 <= horizon_days <= self.days[-1]:
+            raise ValueError(
+                f"expected a horizon of 1 to {self.days[-1]} days, found {horizon_days}"
+            )
         curve = self.curve(margins)
-        place = float(np.interp(horizon_days, self.days, np.arange(len(curve))))
-        low = min(int(place), max(len(curve) - 2, 0))
-        share, high = place - low, min(low + 1, len(curve) - 1)
-        return np.asarray((1 - share) * curve[low] + share * curve[high])
+        if horizon_days in self.shifts:
+            return np.asarray(curve[self.days.index(horizon_days)])
+        after = int(np.searchsorted(self.days, horizon_days))
+        start, end = (0, *self.days)[after : after + 2]
+        late = _hazard(curve[after])
+        early = _hazard(curve[after - 1]) if after else np.zeros_like(late)
+        share = (horizon_days - start) / (end - start)
+        return _log_odds(early + share * (late - early))
 
 
 def fit(margin: Array, labels: Mapping[int, Array], horizon_days: int) -> Horizons:
@@ -114,19 +130,20 @@ def fit(margin: Array, labels: Mapping[int, Array], horizon_days: int) -> Horizo
         constant hazard.
     """
     mean = float(margin.mean())
-    found = {
-        days: _line(margin - mean, labels[days], mean + log(days / horizon_days))
-        for days in sorted(labels)
-    }
-    level, slope = found[horizon_days]
-    shifts = {days: (a - b / slope * level, b / slope) for days, (a, b) in found.items()}
-    return Horizons(horizon_days, {**shifts, horizon_days: (0.0, 1.0)})
+    apart = margin - mean
+    level, slope = _line(apart, labels[horizon_days], (mean, 1.0))
+    shifts = {horizon_days: (0.0, 1.0)}
+    for days in labels.keys() - shifts.keys():
+        usual = (level + log(days / horizon_days), slope)
+        offset, its_slope = _line(apart, labels[days], usual)
+        shifts[days] = (offset - its_slope / slope * level, its_slope / slope)
+    return Horizons(horizon_days, dict(sorted(shifts.items())))
 
 
-def _line(apart: Array, label: Array, usual: float) -> tuple[float, float]:
+def _line(apart: Array, label: Array, usual: tuple[float, float]) -> tuple[float, float]:
     """Level and slope of the log-odds, by how far margins are apart from the mean."""
     known = ~np.isnan(label)
-    at, happened, prior = apart[known], label[known], np.array([usual, 1.0])
+    at, happened, prior = apart[known], label[known], np.array(usual)
 
     def loss(line: Array) -> tuple[float, Array]:
         log_odds, off = line[0] + line[1] * at, line - prior
@@ -139,3 +156,13 @@ def _line(apart: Array, label: Array, usual: float) -> tuple[float, float]:
         loss, prior, jac=True, method="L-BFGS-B", bounds=[(None, None), (0.1, 10.0)]
     ).x
     return float(level), float(slope)
+
+
+def _hazard(log_odds: Array) -> Array:
+    """Cumulative hazard −log(1 − p)."""
+    return np.asarray(np.logaddexp(0, log_odds))
+
+
+def _log_odds(hazard: Array) -> Array:
+    """Log-odds at a cumulative hazard above 0: log(exp(hazard) − 1), also where exp overflows."""
+    return np.asarray(hazard + np.log(-np.expm1(-hazard)))

@@ -25,6 +25,7 @@ from data.settings import Model
 from features.catalogue import FEATURES, by_name
 from training import frames, horizons, linear, samples, trees
 from training.calibration import Calibration
+from training.estimate import Estimate, stated
 from training.horizons import Horizons
 from training.linear import Linear
 from training.outcomes import expanded
@@ -32,47 +33,14 @@ from training.outcomes import expanded
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INPUTS", "Estimate", "Propensity", "fit", "stated"]
+__all__ = ["INPUTS", "Propensity", "fit"]
 
 # Logins, tickets and NPS look like expansion and are not: the model never sees them.
 INPUTS: tuple[str, ...] = tuple(f.name for f in FEATURES if f.family != "controls")
-_NINETY = 1.2815515655446004  # standard normal quantile of 0.9: an interval of 80 %
 _FURTHEST = 10.0  # log-odds that margins may be off at most
 
 Array = NDArray[np.float64]
 Snapshots: TypeAlias = "pl.DataFrame | pd.DataFrame"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What the model says of each snapshot at one horizon; every array has a value per snapshot.
-
-    Attributes
-    ----------
-    margin : numpy.ndarray
-        Mean log-odds of the members, before calibration: what ranks and what is explained.
-    probability, low, high : numpy.ndarray
-        Calibrated, with an 80 % interval: of what the members disagree on, and of how much accounts
-        differ that look alike.
-    trees_margin, linear_margin : numpy.ndarray
-        The two that were blended.
-    """
-
-    margin: Array
-    probability: Array
-    low: Array
-    high: Array
-    trees_margin: Array
-    linear_margin: Array
-
-    def __repr__(self) -> str:
-        stated = self.probability
-        if not len(stated):
-            return "Estimate(of no snapshot)"
-        return (
-            f"Estimate(of {len(stated):,} snapshots: probability {stated.min():.1%} to"
-            f" {stated.max():.1%}, mean {stated.mean():.1%})"
-        )
 
 
 @dataclass(frozen=True)
@@ -140,11 +108,14 @@ class Propensity:
         -------
         Estimate
             One value per snapshot, in order.
+
+        Raises
+        ------
+        ValueError
+            If the curve does not reach so far, or if there is none.
         """
-        horizon = horizon_days or self.horizon_days
-        if len(self.horizons_days) == 1 and horizon != self.horizon_days:
-            raise ValueError(f"a plain model knows {self.horizon_days} days only, not {horizon}")
-        return next(self._estimated(snapshots, (horizon,)))
+        asked = self.horizon_days if horizon_days is None else horizon_days
+        return next(self._estimated(snapshots, (asked,)))
 
     def estimates(self, snapshots: Snapshots) -> dict[int, Estimate]:
         """Estimate at every horizon at once, its own among them; cheaper than one by one.
@@ -190,10 +161,6 @@ class Propensity:
         """Return the same model with another map from margin to probability."""
         return replace(self, calibration=calibration)
 
-    def blended(self, linear_share: float) -> "Propensity":
-        """Return the same model with another share of the regressions."""
-        return replace(self, linear_share=linear_share)
-
     def _blend(self, boosted: Array, regressed: Array) -> Array:
         return (1 - self.linear_share) * boosted + self.linear_share * regressed
 
@@ -213,37 +180,6 @@ class Propensity:
             yield replace(found, trees_margin=boosted, linear_margin=regressed)
 
 
-def stated(
-    margins: Array,
-    calibration: Calibration,
-    unseen_spread: float,
-    horizons: Horizons,
-    horizon_days: int,
-) -> Estimate:
-    """Say what margins come to at a horizon.
-
-    Parameters
-    ----------
-    margins : numpy.ndarray, shape (n_members, n_snapshots)
-        Log-odds at the model's own horizon, before calibration.
-    calibration : training.calibration.Calibration
-        The map from margin to log-odds. The horizons follow it: they were fitted as if the margins
-        were right at their own.
-    unseen_spread : float
-        Standard deviation of the log-odds between accounts that look alike.
-    horizons : training.horizons.Horizons
-        From the model's own horizon to the others.
-    horizon_days : int
-        The horizon that is asked about.
-    """
-    mean = margins.mean(axis=0)
-    members = horizons.at(calibration.log_odds(margins), horizon_days)
-    spread = np.hypot(members.std(axis=0, ddof=1), unseen_spread)
-    log_odds = horizons.at(calibration.log_odds(mean), horizon_days)
-    margin = horizons.at(mean, horizon_days)
-    return Estimate(margin, expit(log_odds), *_interval(log_odds, spread), margin, margin)
-
-
 def fit(
     snapshots: pl.DataFrame,
     outcomes: pl.DataFrame,
@@ -252,6 +188,7 @@ def fit(
     horizon_days: int,
     inputs: Sequence[str] = INPUTS,
     happened: Callable[[int], pl.Expr] = expanded,
+    linear_share: float | None = None,
 ) -> Propensity:
     """Fit boosters and regressions on every window that is complete.
 
@@ -270,6 +207,9 @@ def fit(
     happened : callable
         From a horizon in days to whether it happened within it, null while that is unknown:
         :func:`training.outcomes.expanded` or :func:`training.outcomes.churned`.
+    linear_share : float, optional
+        The regressions' share of the margin; by default that of :func:`training.linear.share`. The
+        level and the other horizons are fitted to margins that are blended so.
 
     Returns
     -------
@@ -283,7 +223,9 @@ def fit(
     """
     labels = samples.labels(outcomes, settings, horizon_days, happened)
     matrix, label = snapshots.select(inputs).to_numpy(), labels[horizon_days]
-    draws = samples.bootstraps(snapshots, labels, settings)
+    draws = samples.bootstraps(snapshots, label, settings)
+    if linear_share is None:
+        linear_share = linear.share(snapshots["account_id"], label, settings.linear_accounts)
     held = _directions(settings.held)
     directions = [held.get(name, 0) for name in inputs]
     fitted = Propensity(
@@ -294,7 +236,7 @@ def fit(
         inputs=tuple(inputs),
         horizons=Horizons(horizon_days, {horizon_days: (0.0, 1.0)}),
         unseen_spread=settings.unseen_spread,
-        linear_share=linear.share(snapshots["account_id"], label, settings.linear_accounts),
+        linear_share=linear_share,
         correction=0.0,
         calibration=Calibration(),
     )
@@ -320,24 +262,6 @@ def _correction(margin: Array, label: Array) -> float:
         return float(expit(margin[known] + added).sum()) - happened
 
     return float(brentq(excess, -_FURTHEST, _FURTHEST))
-
-
-def _interval(log_odds: Array, spread: Array) -> tuple[Array, Array]:
-    """Bounds of 80 % of the accounts whose mean probability has these log-odds.
-
-    If the log-odds of such accounts are normal around a centre, the centre lies further out than
-    the log-odds of the mean: by the probit approximation [1]_, and for rare outcomes, where the
-    normal becomes a log-normal, by half the variance.
-
-    References
-    ----------
-    .. [1] D. MacKay, "The Evidence Framework Applied to Classification Networks", 1992.
-    """
-    probit = np.abs(log_odds) * np.sqrt(1 + np.pi * spread**2 / 8)
-    centre = np.sign(log_odds) * np.minimum(probit, np.abs(log_odds) + spread**2 / 2)
-    low, high = expit(centre - _NINETY * spread), expit(centre + _NINETY * spread)
-    probability = expit(log_odds)
-    return np.minimum(low, probability), np.maximum(high, probability)
 
 
 def _directions(held: Sequence[str]) -> dict[str, int]:

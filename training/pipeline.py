@@ -259,12 +259,9 @@ def train(
     """
     settings = team.staffed(settings, past.tables.accounts.rows)
     known = splits.known_at(past.panel.snapshots, past.contracts, past.as_of, settings.outcome)
-    fitted = model.fit(
-        known.snapshots,
-        known.outcomes,
-        settings.model,
-        horizon_days=settings.outcome.horizon_days,
-    )
+    horizon = settings.outcome.horizon_days
+    # Before the walk: what cannot be learned from is refused at once.
+    fitted = model.fit(known.snapshots, known.outcomes, settings.model, horizon_days=horizon)
     leaving = churn.train(past.panel.snapshots, past.contracts, settings, end=past.as_of)
     plain = simple.train(past.panel.snapshots, past.contracts, settings, end=past.as_of)
     about = _about(past, known, settings) | {"churn_note": leaving.note}
@@ -297,7 +294,15 @@ def train(
         },
         "cuts_skipped": {str(cut): reason for cut, reason in walked.skipped.items()},
     }
-    settled = fitted.blended(walked.linear_share).calibrated(walked.calibration)
+    if (share := walked.linear_share) != fitted.linear_share:
+        fitted = model.fit(
+            known.snapshots,
+            known.outcomes,
+            settings.model,
+            horizon_days=horizon,
+            linear_share=share,
+        )
+    settled = fitted.calibrated(walked.calibration)
     return Trained(settled, leaving, plain, ruling, walked, about)
 
 

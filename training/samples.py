@@ -60,21 +60,19 @@ def labels(
     return found
 
 
-def bootstraps(
-    snapshots: pl.DataFrame, labels: Mapping[int, Array], settings: Model
-) -> list[Array]:
+def bootstraps(snapshots: pl.DataFrame, label: Array, settings: Model) -> list[Array]:
     """Draw accounts for each member: how often one is drawn is Poisson with mean 1 [1]_.
 
     An account's draws follow from its own name alone, so that a week later, among others, they are
-    the same, and the reasons of one Monday stay those of the next. A draw in which it happened to
-    no account teaches nothing and is drawn again.
+    the same, and the reasons of one Monday stay those of the next. A draw in which it happened
+    nowhere, or everywhere, teaches nothing and is drawn again.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
         ``account_id``.
-    labels : mapping of int to numpy.ndarray, shape (n,)
-        From :func:`labels`.
+    label : numpy.ndarray, shape (n,)
+        What the members learn, from :func:`labels`.
     settings : data.settings.Model
         How many members, and the seed.
 
@@ -89,7 +87,9 @@ def bootstraps(
     """
     names = snapshots["account_id"].unique().sort()
     account = snapshots["account_id"].rank("dense").to_numpy().astype(np.int64) - 1
-    counts = _drawn(names, _ever(labels, account), settings.members, settings.seed)
+    sides = [(label == value).astype(np.float64) for value in (0, 1)]
+    rows = np.array([np.bincount(account, weights=side) for side in sides if side.any()])
+    counts = _drawn(names, rows, settings.members, settings.seed)
     return [draw[account] for draw in counts]
 
 
@@ -122,12 +122,6 @@ def _label(outcomes: pl.DataFrame, happened: pl.Expr) -> Array:
     return outcomes.select(happened.cast(pl.Float64).alias("y"))["y"].to_numpy()
 
 
-def _ever(labels: Mapping[int, Array], account: NDArray[np.int64]) -> Array:
-    """How often it happened to each account, over all horizons."""
-    counts = [np.bincount(account, weights=np.nan_to_num(label)) for label in labels.values()]
-    return np.asarray(np.sum(counts, axis=0))
-
-
 def _refuse_too_few(label: Array, horizon_days: int, word: str) -> None:
     known = label[~np.isnan(label)]
     if not len(known):
@@ -144,11 +138,14 @@ def _refuse_too_few(label: Array, horizon_days: int, word: str) -> None:
         )
 
 
-def _drawn(names: pl.Series, ever: Array, members: int, seed: int) -> Array:
-    """How often each account is in each member's draw, (members, n_accounts)."""
+def _drawn(names: pl.Series, rows: Array, members: int, seed: int) -> Array:
+    """How often each account is in each member's draw, (members, n_accounts).
+
+    ``rows``, (2, n_accounts), counts those in which it did not happen, and those in which it did.
+    """
     counts = _counts(names, members, f"{seed}")
     again = 0
-    while (barren := ~(counts @ ever > 0)).any():
+    while (barren := ~(counts @ rows.T > 0).all(axis=1)).any():
         again += 1
         counts[barren] = _counts(names, members, f"{seed} {again}")[barren]
     return counts

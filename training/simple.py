@@ -30,9 +30,10 @@ from training import (
     walk,
 )
 from training.calibration import Calibration
+from training.estimate import Estimate, stated
 from training.horizons import Horizons
 from training.linear import Linear
-from training.model import INPUTS, Array, Estimate, Snapshots, stated
+from training.model import INPUTS, Array, Snapshots
 
 __all__ = ["Simple", "fit", "train"]
 
@@ -107,13 +108,18 @@ class Simple:
 
         Returns
         -------
-        training.model.Estimate
+        training.estimate.Estimate
             One value per snapshot, in order; a higher score has a higher margin.
+
+        Raises
+        ------
+        ValueError
+            If the curve does not reach so far, or if there is none.
         """
         score = self.score(snapshots)
         apart = _ORDER * np.sign(score) * np.log1p(np.abs(score))
         margins = self.linear.margins(score[:, None]) + apart
-        asked = horizon_days or self.horizon_days
+        asked = self.horizon_days if horizon_days is None else horizon_days
         return stated(margins, self.calibration, self.unseen_spread, self.horizons, asked)
 
     def estimates(self, snapshots: Snapshots) -> dict[int, Estimate]:
@@ -184,7 +190,7 @@ def fit(ranking: str, known: splits.Known, settings: Settings) -> Simple:
     horizon, rules = settings.outcome.horizon_days, settings.model
     labels = samples.labels(known.outcomes, rules, horizon)
     score = baselines.scores(known.snapshots)[ranking].cast(pl.Float64).to_numpy()
-    draws = samples.bootstraps(known.snapshots, labels, rules)
+    draws = samples.bootstraps(known.snapshots, labels[horizon], rules)
     regressed = linear.fit(score[:, None], labels[horizon], draws, ridge=_FREE, directions=[1])
     margin = samples.held_out(regressed.margins(score[:, None]), draws)
     curve = horizons.fit(margin, labels, horizon)
@@ -226,14 +232,13 @@ def train(
             snapshots,
             contracts,
             settings,
-            learn=lambda then: fit(ranking, then, settings),
-            settle=lambda learned, seen: learned.calibrated(_settled(seen)),
+            learn=lambda then, seen: fit(ranking, then, settings).calibrated(_settled(seen)),
             say=_said,
         )
     except HistoryError:  # no cut knew enough expansions
         return last
     label = known.outcomes.select(*_KEYS, happened=happened)
-    judged = walked.predictions.join(label, on=_KEYS, how="inner")
+    judged = walked.predictions.join(label, on=_KEYS, how="inner", maintain_order="left")
     told = bands.published(
         judged.rename({"happened": "expanded"}),
         resamples=settings.evaluation.resamples,
@@ -252,7 +257,9 @@ def _said(step: walk.Step[Simple]) -> pl.DataFrame:
     )
 
 
-def _settled(said: pl.DataFrame) -> Calibration:
+def _settled(said: pl.DataFrame | None) -> Calibration:
+    if said is None:
+        return Calibration()
     known = said.drop_nulls("happened")
     happened = known["happened"].to_numpy().astype(np.float64)
     account = known["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1

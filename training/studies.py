@@ -32,7 +32,7 @@ __all__ = ["STARTS", "begun", "done", "opened"]
 
 STARTS: Final = "starts"
 _PARTS: Final = "parts"
-_VERSION: Final = 2  # to be raised when the same settings on the same past would lose otherwise
+_VERSION: Final = 3  # to be raised when the same settings on the same past would lose otherwise
 _LEARNERS: Final = ("expansion-propensity", "lightgbm", "scikit-learn")
 _WAIT_SECONDS: Final = 30
 

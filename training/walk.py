@@ -1,10 +1,10 @@
 """The one walk through history: every cut learns what was known then and says what comes after.
 
-What a cut has learned is settled (its calibration, and the blend of a model) on the predictions of
-earlier cuts whose outcome the cut already knew.
+The blend of a cut's model and its calibration are settled on the predictions of earlier cuts whose
+outcome the cut already knew.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Generic, TypeVar
@@ -12,13 +12,13 @@ from typing import Generic, TypeVar
 import polars as pl
 
 from data.errors import HistoryError
-from data.settings import Settings
-from training import calibration, outcomes, splits
+from data.settings import Model, Settings
+from training import calibration, linear, model, outcomes, splits
 from training.calibration import Calibration
 from training.model import Propensity
 from training.splits import Known
 
-__all__ = ["KEYS", "Step", "Walked", "forward", "said", "settled", "settling"]
+__all__ = ["KEYS", "Step", "Walked", "forward", "learned", "said", "settled"]
 
 KEYS = ("account_id", "as_of")
 _M = TypeVar("_M")
@@ -35,7 +35,7 @@ class Step(Generic[_M]):
     known : training.splits.Known
         What it could learn from.
     model : object
-        Learned from that, and settled.
+        Learned from that, and from how earlier cuts fared.
     judged : polars.DataFrame
         The snapshots from it to the next cut.
     """
@@ -88,8 +88,7 @@ def forward(
     contracts: pl.DataFrame,
     settings: Settings,
     *,
-    learn: Callable[[Known], _M],
-    settle: Callable[[_M, pl.DataFrame], _M],
+    learn: Callable[[Known, pl.DataFrame | None], _M],
     say: Callable[[Step[_M]], pl.DataFrame],
     happened: Callable[[int], pl.Expr] = outcomes.expanded,
     progress: Callable[[int, int], None] | None = None,
@@ -105,10 +104,8 @@ def forward(
     settings : data.settings.Settings
         Outcome, and where the cuts are.
     learn : callable
-        Makes a model of what a cut knew.
-    settle : callable
-        From that model and what earlier cuts said, with ``happened`` as far as the cut knew it, to
-        the model that judges; :func:`settling` for a propensity.
+        Makes a model of what a cut knew, and of what earlier cuts said, with ``happened`` as far as
+        the cut knew it; None at the first. :func:`learned` for a propensity.
     say : callable
         What is kept of a step, the keys among it; :func:`said` for a propensity.
     happened : callable
@@ -136,18 +133,17 @@ def forward(
     skipped: dict[date, str] = {}
     for done, split in enumerate(plan):
         known = splits.known_at(snapshots, contracts, split.cut, settings.outcome)
+        label = known.outcomes.select(*KEYS, happened=happened(settings.outcome.horizon_days))
+        seen = pl.concat(parts, how="diagonal") if parts else None
+        if seen is not None:
+            seen = seen.join(label, on=KEYS, maintain_order="left")
         try:
-            learned = learn(known)
+            found = learn(known, seen)
         except HistoryError as error:
             skipped[split.cut.date()] = str(error)
         else:
-            if parts:
-                label = known.outcomes.select(
-                    *KEYS, happened=happened(settings.outcome.horizon_days)
-                )
-                learned = settle(learned, pl.concat(parts, how="diagonal").join(label, on=KEYS))
             judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
-            parts.append(say(Step(split.cut, known, learned, judged)))
+            parts.append(say(Step(split.cut, known, found, judged)))
         if progress:
             progress(done + 1, len(plan))
     if not parts:
@@ -156,10 +152,48 @@ def forward(
     return Walked(pl.concat(parts, how="diagonal"), skipped)
 
 
-def settling(learned: Propensity, seen: pl.DataFrame) -> Propensity:
-    """Settle the blend and the calibration of a propensity; see :func:`settled`."""
-    share, calibrated = settled(seen, learned.linear_share)
-    return learned.blended(share).calibrated(calibrated)
+def learned(
+    known: Known,
+    seen: pl.DataFrame | None,
+    rules: Model,
+    *,
+    horizon_days: int,
+    inputs: Sequence[str] = model.INPUTS,
+    happened: Callable[[int], pl.Expr] = outcomes.expanded,
+) -> Propensity:
+    """Fit a propensity on what a cut knew, blended and calibrated by how earlier cuts fared.
+
+    Parameters
+    ----------
+    known : training.splits.Known
+        What the cut knew.
+    seen : polars.DataFrame or None
+        What earlier cuts said, as of :func:`said`, with ``happened``.
+    rules : data.settings.Model
+        The learners' settings.
+    horizon_days, inputs, happened
+        As for :func:`training.model.fit`.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        As for :func:`training.model.fit`.
+    """
+    label = known.outcomes.select(y=happened(horizon_days).cast(pl.Float64))["y"].to_numpy()
+    share = linear.share(known.outcomes["account_id"], label, rules.linear_accounts)
+    found = Calibration()
+    if seen is not None:
+        share, found = settled(seen, share)
+    fitted = model.fit(
+        known.snapshots,
+        known.outcomes,
+        rules,
+        horizon_days=horizon_days,
+        inputs=inputs,
+        happened=happened,
+        linear_share=share,
+    )
+    return fitted.calibrated(found)
 
 
 def settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:

@@ -11,7 +11,7 @@ from data.settings import Settings
 from serving import playbook
 from serving.lines import dated
 from training import bands, readiness, signals, sizes
-from training.model import Estimate
+from training.estimate import Estimate
 from training.registry import Registered
 from training.wording import Wording
 

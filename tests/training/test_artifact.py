@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_what_is_read_is_what_was_written(fitted: Propensity, folder: Path) -> N
 def test_the_model_of_churn_is_read_back_from_beside_the_model(
     fitted: Propensity, folder: Path
 ) -> None:
-    churn = fitted.blended(0.75)
+    churn = replace(fitted, linear_share=0.75)
     digest = artifact.write(fitted, folder, {}, churn)
 
     model, card = artifact.read(folder, digest)

@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from data import settings, simulator, sources
 from training import churn, metrics, model, pipeline, readiness, signals, splits
+from training.estimate import Estimate
 
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 
@@ -100,7 +101,7 @@ def test_no_object_prints_its_frames(
 def test_nothing_tells_of_itself_too() -> None:
     none = np.array([])
 
-    assert repr(model.Estimate(*[none] * 6)) == "Estimate(of no snapshot)"
+    assert repr(Estimate(*[none] * 6)) == "Estimate(of no snapshot)"
     assert repr(readiness.Dates(*[none] * 4)) == "Dates(of no snapshot)"
     assert (
         repr(signals.Explanation(none, (), none, [], [], []))

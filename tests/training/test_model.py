@@ -72,24 +72,38 @@ def test_each_horizon_expects_about_as_many_as_came_within_it(
         assert expected == pytest.approx(label.sum(), rel=0.25)
 
 
+@pytest.mark.parametrize("share", [None, 0.0, 1.0])
 def test_of_rows_that_members_were_not_shown_as_many_are_expected_as_happened(
-    history: Any,
+    history: Any, share: float | None
 ) -> None:
     known = history.known()
     rules = Settings().model.model_copy(update={"members": 4, "rounds": 40})
-    fitted = model.fit(known.snapshots, known.outcomes, rules, horizon_days=60)
-    labels = samples.labels(known.outcomes, rules, 60)
-    spared = np.stack(samples.bootstraps(known.snapshots, labels, rules)) == 0
-    asked = spared.any(axis=0) & ~np.isnan(labels[60])
+    fitted = model.fit(known.snapshots, known.outcomes, rules, horizon_days=60, linear_share=share)
+    label = samples.labels(known.outcomes, rules, 60)[60]
+    spared = np.stack(samples.bootstraps(known.snapshots, label, rules)) == 0
+    spared |= ~spared.any(axis=0)  # shown to all: told by all
+    asked = ~np.isnan(label)
 
     matrix = known.snapshots.select(fitted.inputs).to_numpy()
     boosted = np.stack([booster.predict(matrix, raw_score=True) for booster in fitted.boosters])
-    both = 0.75 * boosted + 0.25 * fitted.linear.margins(matrix) + fitted.correction
+    both = (1 - fitted.linear_share) * boosted
+    both += fitted.linear_share * fitted.linear.margins(matrix) + fitted.correction
     mean = np.where(spared, both, np.nan)[:, asked]
     stated = expit(np.nanmean(mean, axis=0))
 
     assert fitted.correction != 0
-    assert stated.sum() == pytest.approx(labels[60][asked].sum(), rel=0.05)
+    assert stated.sum() == pytest.approx(label[asked].sum(), rel=1e-6)
+
+
+def test_the_regression_weighs_as_much_as_so_many_accounts_that_expanded(history: Any) -> None:
+    known = history.known()
+    expanded = pl.col("expanded").fill_null(value=False)
+    label = known.outcomes.select("account_id", expanded=outcomes.expanded(60))
+    accounts = label.filter(expanded)["account_id"].n_unique()
+
+    for weight in (0.0, 7.0, 30.0):
+        found = history.fit(members=2, rounds=10, linear_accounts=weight)
+        assert found.linear_share == pytest.approx(weight / (weight + accounts))
 
 
 def test_calibration_changes_probabilities_and_not_the_order(
@@ -133,7 +147,7 @@ def test_contributions_agree_with_shap(fitted: Propensity, history: Any) -> None
         matrix = some.select(fitted.inputs).to_numpy()
         told = [shap.TreeExplainer(booster).shap_values(matrix) for booster in fitted.boosters]
 
-    contributions, _ = fitted.blended(0.0).contributions(some)
+    contributions, _ = replace(fitted, linear_share=0.0).contributions(some)
 
     np.testing.assert_allclose(contributions, np.mean(told, axis=0), rtol=0, atol=1e-9)
 
@@ -142,7 +156,7 @@ def test_blended_margins_and_contributions_lie_between_those_of_trees_and_regres
     fitted: Propensity, history: Any
 ) -> None:
     some = history.snapshots.head(50)
-    whole = [fitted.blended(share) for share in (0.0, 0.4, 1.0)]
+    whole = [replace(fitted, linear_share=share) for share in (0.0, 0.4, 1.0)]
 
     trees, both, regressions = (each.estimate(some) for each in whole)
     parts = [each.contributions(some)[0] for each in whole]
@@ -157,7 +171,8 @@ def test_the_interval_is_that_of_accounts_that_differ_as_much_as_stated(
     fitted: Propensity, history: Any
 ) -> None:
     """Drawn log-odds whose mean probability is the stated one: eight in ten lie inside."""
-    certain = replace(fitted, boosters=fitted.boosters[:1] * 3, unseen_spread=1.2).blended(0)
+    alike = fitted.boosters[:1] * 3
+    certain = replace(fitted, boosters=alike, unseen_spread=1.2, linear_share=0.0)
     some = history.snapshots.sample(8, seed=3)
     estimate = certain.estimate(some)
     rng = np.random.default_rng(1)
@@ -382,6 +397,24 @@ def test_expansions_of_one_account_alone_reach_every_member(history: Any) -> Non
 
     # A member that never saw an expansion would be all but certain that there is none.
     assert fitted.estimate(history.snapshots).margin.min() > -6
+
+
+@pytest.mark.parametrize("days", [100, 1])
+def test_what_is_rare_within_the_horizon_only_reaches_every_member_too(
+    history: Any, days: int
+) -> None:
+    """One account expands, or all but one, within 60 days; within 180 days all of them do."""
+    mine = pl.when((pl.col("account_id") == "acc_007") == (days > 60)).then(1).otherwise(100)
+    rare = history.known().outcomes.with_columns(days_to_expansion=mine.cast(pl.Int64))
+
+    fitted = model.fit(
+        history.known().snapshots,
+        rare,
+        _small().model_copy(update={"members": 12, "horizons_days": (60, 180)}),
+        horizon_days=60,
+    )
+
+    assert np.abs(fitted.estimate(history.snapshots).margin).max() < 8
 
 
 def test_without_a_complete_window_the_history_is_called_too_short(history: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +231,7 @@ def test_while_there_is_no_champion_the_simple_ranking_is_served(
     fitted: Propensity, ranking: Simple, store: Settings, history: Any
 ) -> None:
     assert registry.serving(store) is None
-    put(fitted, store, REFUSED, simple=ranking, churn=fitted.blended(0.5))
+    put(fitted, store, REFUSED, simple=ranking, churn=replace(fitted, linear_share=0.5))
 
     served = registry.serving(store)
 

@@ -18,7 +18,7 @@ NAMES = [f"acc_{number:05}" for number in range(4_000)]
 def drawn(names: list[str], **settings: Any) -> np.ndarray:
     """How often each account is in each draw; it happened to all of them."""
     rows = pl.DataFrame({"account_id": names})
-    told = samples.bootstraps(rows, {60: np.ones(len(names))}, Model(**settings))
+    told = samples.bootstraps(rows, np.ones(len(names)), Model(**settings))
     return np.stack(told)
 
 
@@ -57,11 +57,12 @@ def test_all_rows_of_an_account_are_drawn_alike() -> None:
     assert (counts[:, 0] != counts[:, 1]).any()
 
 
-def test_a_draw_to_no_account_of_which_it_happened_is_drawn_again() -> None:
+@pytest.mark.parametrize("rare", [0.0, 1.0])
+def test_a_draw_that_lacks_either_outcome_is_drawn_again(rare: float) -> None:
     rows = pl.DataFrame({"account_id": NAMES[:30]})
-    happened = np.array([1.0] + [0.0] * 29)
+    happened = np.array([rare] + [1 - rare] * 29)
 
-    counts = samples.bootstraps(rows, {60: happened}, Model(members=40))
+    counts = samples.bootstraps(rows, happened, Model(members=40))
 
     assert min(draw[0] for draw in counts) > 0
     usual = drawn(NAMES[:30], members=40)

@@ -79,13 +79,8 @@ def models(
     """
     steps: list[Step[model.Propensity]] = []
 
-    def learn(known: splits.Known) -> model.Propensity:
-        return model.fit(
-            known.snapshots,
-            known.outcomes,
-            settings.model,
-            horizon_days=settings.outcome.horizon_days,
-        )
+    def learn(known: splits.Known, seen: pl.DataFrame | None) -> model.Propensity:
+        return walk.learned(known, seen, settings.model, horizon_days=settings.outcome.horizon_days)
 
     def say(step: Step[model.Propensity]) -> pl.DataFrame:
         steps.append(step)
@@ -96,7 +91,6 @@ def models(
         contracts,
         settings,
         learn=learn,
-        settle=walk.settling,
         say=say,
         progress=progress,
     )

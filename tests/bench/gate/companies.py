@@ -95,13 +95,9 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
     rules, horizon = settings.evaluation, settings.outcome.horizon_days
     happened = outcomes.expanded(horizon)
 
-    def learn(known: splits.Known) -> model.Propensity:
-        return model.fit(
-            known.snapshots,
-            known.outcomes,
-            settings.model,
-            horizon_days=horizon,
-            inputs=company.inputs,
+    def learn(known: splits.Known, seen: pl.DataFrame | None) -> model.Propensity:
+        return walk.learned(
+            known, seen, settings.model, horizon_days=horizon, inputs=company.inputs
         )
 
     def say(step: walk.Step[model.Propensity]) -> pl.DataFrame:
@@ -119,7 +115,6 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
         company.contracts,
         settings,
         learn=learn,
-        settle=walk.settling,
         say=say,
     )
     known = splits.known_at(past, company.contracts, company.end, settings.outcome)
@@ -138,7 +133,7 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
     }
     if ruling.passes:
         rule = chosen.best_ranking(known, happened, capacity=rules.capacity)
-        found["later"] = _later(company, learn(known), rule)
+        found["later"] = _later(company, learn(known, None), rule)
     return found
 
 

@@ -1,0 +1,62 @@
+"""What earlier cuts said decides the blend before the level is fitted, and not after it."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from data.settings import Model, Settings
+from training import model, outcomes, walk
+from training.calibration import Calibration
+from training.model import Propensity
+from training.splits import Known
+
+
+@pytest.fixture
+def rules(settings: Settings) -> Model:
+    return settings.model.model_copy(update={"members": 3, "rounds": 20})
+
+
+def seen(known: Known, better: str) -> pl.DataFrame:
+    """Predictions by which one of the two learners knew what the other did not."""
+    label = known.outcomes.select(
+        "account_id", "as_of", happened=outcomes.expanded(60)
+    ).drop_nulls()
+    sign = np.where(label["happened"].to_numpy(), 1.0, -1.0)
+    noise = np.random.default_rng(1).normal(size=(2, label.height))
+    margins = {"trees_margin": noise[0], "linear_margin": noise[1]}
+    margins[better] = margins[better] + 1.5 * sign
+    cut = pl.col("as_of").dt.truncate("6mo").alias("cut")
+    return label.with_columns(cut, **{name: pl.Series(told) for name, told in margins.items()})
+
+
+@pytest.mark.parametrize(("better", "share"), [("trees_margin", 0.0), ("linear_margin", 1.0)])
+def test_level_and_horizons_are_fitted_to_margins_that_are_blended_as_history_says(
+    history: Any, rules: Model, better: str, share: float
+) -> None:
+    known = history.known()
+
+    found = walk.learned(known, seen(known, better), rules, horizon_days=60)
+
+    assert found.linear_share == pytest.approx(share, abs=0.25)
+    assert found.calibration != Calibration()
+    said = {"horizon_days": 60, "linear_share": found.linear_share}
+    fitted = model.fit(known.snapshots, known.outcomes, rules, **said)
+    usual = model.fit(known.snapshots, known.outcomes, rules, horizon_days=60)
+    assert parts(found) == parts(fitted)
+    assert parts(found) != parts(usual)
+
+
+def parts(fitted: Propensity) -> tuple[Any, ...]:
+    return fitted.linear_share, fitted.correction, dict(fitted.horizons.shifts)
+
+
+def test_at_the_first_cut_nothing_was_said_before(history: Any, rules: Model) -> None:
+    known = history.known()
+
+    found = walk.learned(known, None, rules, horizon_days=60)
+
+    assert found.calibration == Calibration()
+    usual = model.fit(known.snapshots, known.outcomes, rules, horizon_days=60)
+    assert parts(found) == parts(usual)
