@@ -92,8 +92,8 @@ def score(
     settings : data.settings.Settings
         Eligibility, scoring, playbook, team, seats.
     before : polars.DataFrame, optional
-        The list before, to tell what has changed, and to keep the readiness dates that it named
-        at tier 1; see :func:`serving.lines.changes.of` for its columns.
+        The list before, to tell what has changed, and to keep the readiness dates that it named;
+        see :func:`serving.lines.changes.of` for its columns.
     worked : mapping of str to datetime.date, optional
         Account → the last day on which a human dealt with it.
     not_now : mapping of str to datetime.date, optional
@@ -193,7 +193,7 @@ def said(
     return lines.with_columns(
         band_told=bands.told(lines["band"], bands.known(model), told),
         note=notes.of(lines, built.snapshots, settings.scoring, told),
-        readiness_date=dated.held(lines, before, as_of.date()),
+        readiness_date=dated.held(lines, built.snapshots, before, as_of.date()),
     )
 
 

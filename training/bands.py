@@ -14,7 +14,7 @@ import polars as pl
 
 from training.resampling import codes, intervals, mean
 
-__all__ = ["names", "of", "published"]
+__all__ = ["names", "of", "places", "published"]
 
 _EDGES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 
@@ -27,8 +27,13 @@ def names() -> Sequence[str]:
 
 def of(probability: pl.Series) -> pl.Series:
     """Name the band of each probability; a bound belongs to the band above it."""
-    places = np.searchsorted(_EDGES, probability.to_numpy(), side="right")
-    return pl.Series([names()[place] for place in places], dtype=pl.String)
+    return pl.Series([names()[place] for place in places(probability)], dtype=pl.String)
+
+
+def places(probability: pl.Series) -> pl.Series:
+    """Number the bands of probabilities, from 0 for the lowest; null where there is none."""
+    found = pl.Series(np.searchsorted(_EDGES, probability.to_numpy(), side="right"))
+    return pl.select(pl.when(probability.is_not_null()).then(found)).to_series()
 
 
 def published(predictions: pl.DataFrame, *, resamples: int, seed: int) -> list[dict[str, Any]]:

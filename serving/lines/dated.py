@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data.settings import Scoring
+from training import bands
 from training.readiness import Dates
 
 __all__ = ["expected", "held", "readiness"]
@@ -39,32 +40,55 @@ def readiness(dates: Dates, as_of: datetime, tier: pl.Series, rules: Scoring) ->
     return _after(as_of, np.where(told, days, np.nan))
 
 
-def held(lines: pl.DataFrame, before: pl.DataFrame | None, as_of: date) -> pl.Series:
-    """The readiness dates, where one that was named at tier 1 stays for as long as tier 1 lasts.
+def held(
+    lines: pl.DataFrame, snapshots: pl.DataFrame, before: pl.DataFrame | None, as_of: date
+) -> pl.Series:
+    """The readiness dates, where one that was named stays until the account gives a reason.
 
-    Else "within two weeks" would begin anew with every list.
+    While nothing happens, an expected day recedes by a day a day, and whoever waits for it waits
+    for ever; and tier 1 comes and goes with a single active user. So the date that the list before
+    named stays, or comes nearer, while tier 1 lasts or the chance is in no lower band than it was,
+    until the account has expanded.
 
     Parameters
     ----------
     lines : polars.DataFrame
-        ``account_id``, ``tier``, ``readiness_date``.
+        ``account_id``, ``probability``, ``tier``, ``readiness_date``.
+    snapshots : polars.DataFrame
+        The same accounts' rows of a :class:`features.panel.Panel`.
     before : polars.DataFrame or None
-        The list before, with the same columns.
+        The list before, with the columns of the lines and ``as_of``.
     as_of : datetime.date
         The day of the list: no date is before it.
 
     Returns
     -------
     polars.Series of datetime.date
-        In the order of the lines.
+        In the order of the lines; null where neither list names one.
     """
-    now = pl.col("readiness_date")
     if before is None:
         return lines["readiness_date"]
-    first = before.filter(pl.col("tier") == 1).select("account_id", then="readiness_date")
-    named = pl.max_horizontal(pl.col("then"), pl.when(pl.col("then").is_not_null()).then(as_of))
-    kept = pl.when(pl.col("tier") == 1).then(pl.min_horizontal(now, named)).otherwise(now)
-    both = lines.join(first, on="account_id", how="left", maintain_order="left")
+    facts = ("account_id", "tier", "readiness_date")
+    then = before.select(*facts, "as_of", place=bands.places(before["probability"]))
+    both = (
+        lines.select(*facts, place=bands.places(lines["probability"]))
+        .join(then, on="account_id", how="left", maintain_order="left", suffix="_then")
+        .join(
+            snapshots.select("account_id", "days_since_expansion"),
+            on="account_id",
+            how="left",
+            maintain_order="left",
+        )
+    )
+    now, named = pl.col("readiness_date"), pl.col("readiness_date_then")
+    urgent = pl.col("tier").eq(1) & pl.col("tier_then").eq(1)
+    as_likely = pl.col("place") >= pl.col("place_then")
+    since_days = (pl.lit(as_of) - pl.col("as_of")).dt.total_days()
+    expanded = pl.col("days_since_expansion") <= since_days
+    stays = urgent.fill_null(value=False) | as_likely.fill_null(value=False)
+    stays &= ~expanded.fill_null(value=False) & named.is_not_null()
+    earliest = pl.min_horizontal(now, pl.max_horizontal(named, pl.lit(as_of)))
+    kept = pl.when(stays).then(earliest).otherwise(now)
     return both.select(readiness_date=kept)["readiness_date"]
 
 

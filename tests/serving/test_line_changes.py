@@ -15,6 +15,7 @@ from serving.lines import changes, dated
 from serving.lines.phrases import default
 
 AS_OF = date(2026, 6, 1)
+BAND_EDGES = (0.02, 0.05, 0.1, 0.2, 0.4)
 MONTHS = "|".join(calendar.month_name[1:])
 LINE: dict[str, Any] = {
     "account_id": "acme",
@@ -202,21 +203,86 @@ def test_no_news_shows_a_gap_or_a_day_that_has_passed(
             assert told.date() > AS_OF
 
 
-@given(now_and_then)
-def test_a_date_named_at_tier_1_does_not_recede_while_tier_1_lasts(
-    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int],
+def places(probability: float | None) -> int:
+    return -1 if probability is None else sum(probability >= edge for edge in BAND_EDGES)
+
+
+def holds(now: dict[str, Any], then: dict[str, Any], days: int) -> bool:
+    """Whether a date that was named stays, worked out one account at a time."""
+    if then["readiness_date"] is None:
+        return False
+    ago = now["days_since_expansion"]
+    if ago is not None and ago <= days:
+        return False
+    known = None not in {now["probability"], then["probability"]}
+    likely = known and places(now["probability"]) >= places(then["probability"])
+    return likely or now["tier"] == then["tier"] == 1
+
+
+@given(now_and_then, st.lists(st.none() | st.integers(0, 400), min_size=6, max_size=6))
+def test_a_date_named_stays_until_the_account_gives_a_reason(
+    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int], expanded: list[int | None]
 ) -> None:
     now, then, days = drawn
+    for row, ago in zip(now, expanded, strict=False):
+        row["days_since_expansion"] = ago
     before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
+    ages = pl.Series([row["days_since_expansion"] for row in now], dtype=pl.Float64)
+    snapshots = pl.DataFrame({"account_id": [row["account_id"] for row in now]})
     past = {row["account_id"]: row for row in then}
 
-    found = dated.held(frame(*now), before, AS_OF).to_list()
+    found = dated.held(
+        frame(*now), snapshots.with_columns(days_since_expansion=ages), before, AS_OF
+    ).to_list()
 
     for row, ready in zip(now, found, strict=True):
-        was = past.get(row["account_id"], {"tier": None, "readiness_date": None})
-        named = was["readiness_date"] if was["tier"] == row["tier"] == 1 else None
-        if named is None:
-            assert ready == row["readiness_date"]
+        was = past.get(row["account_id"])
+        if was and holds(row, was, days):
+            named = max(was["readiness_date"], AS_OF)
+            assert ready == min(row["readiness_date"] or named, named)
         else:
-            assert ready == min(filter(None, [row["readiness_date"], max(named, AS_OF)]))
+            assert ready == row["readiness_date"]
         assert ready is None or ready >= AS_OF
+
+
+WEEK = timedelta(weeks=1)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "expanded", "ready"),
+    [
+        # Nothing happened: the expected day is a week later, the date that was named is not.
+        ({"probability": 0.3}, {"probability": 0.29}, None, "named"),
+        ({"probability": 0.3}, {"probability": 0.5}, None, "named"),
+        ({"probability": 0.3}, {"probability": 0.19}, None, "new"),  # 10% to 20%, was 20% to 40%
+        ({"probability": 0.3}, {"probability": 0.3}, 3.0, "new"),  # bought meanwhile
+        ({"probability": 0.3}, {"probability": 0.3}, 8.0, "named"),  # had bought before
+        ({"probability": 0.3, "tier": 1}, {"probability": 0.19, "tier": 1}, None, "named"),
+        ({"probability": 0.3, "tier": 1}, {"probability": 0.19, "tier": 2}, None, "new"),
+        ({"probability": None, "tier": 1}, {"probability": None, "tier": 1}, None, "named"),
+        ({"probability": None}, {"probability": 0.3}, None, "new"),
+    ],
+)
+def test_a_date_does_not_recede_while_nothing_happens(
+    then: dict[str, Any], now: dict[str, Any], expanded: float | None, ready: str
+) -> None:
+    named, new = AS_OF + timedelta(days=16), AS_OF + timedelta(days=23)
+    before = frame(then | {"readiness_date": named, "as_of": AS_OF - WEEK})
+    snapshots = pl.DataFrame({"account_id": ["acme"], "days_since_expansion": [expanded]})
+
+    (found,) = dated.held(frame(now | {"readiness_date": new}), snapshots, before, AS_OF)
+
+    assert found == {"named": named, "new": new}[ready]
+
+
+def test_week_after_week_a_named_date_comes_near_and_then_reads_now() -> None:
+    snapshots = pl.DataFrame({"account_id": ["acme"], "days_since_expansion": [90.0]})
+    before, told = None, []
+    for week in range(5):
+        today = AS_OF + week * WEEK
+        line = frame({"readiness_date": today + timedelta(days=16), "as_of": today})
+        ready = dated.held(line, snapshots, before, today)
+        before = line.with_columns(readiness_date=ready)
+        told.append((ready[0] - today).days)
+
+    assert told == [16, 9, 2, 0, 0]

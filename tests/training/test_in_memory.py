@@ -55,6 +55,23 @@ def test_frames_in_memory_give_the_snapshots_that_files_give(
     assert_frame_equal(found.panel.excluded, past.panel.excluded)
 
 
+def test_weekly_anchors_pool_grids_that_lie_a_week_apart(
+    config: settings.Settings, past: pipeline.History
+) -> None:
+    rules = config.model.model_copy(update={"weekly_anchors": 4})
+    pooled = config.model_copy(update={"model": rules})
+
+    found = pipeline.history(pooled, past.tables, past.activity, past.as_of)
+
+    usual = set(past.panel.snapshots["as_of"])
+    days = sorted(set(found.panel.snapshots["as_of"]))
+    weeks = {day - timedelta(weeks=back) for day in usual for back in range(4)}
+    assert usual < set(days) <= weeks
+    assert len(days) >= 4 * len(usual) - 3  # of the first month some lie in the burn-in
+    same = found.panel.snapshots.filter(pl.col("as_of").is_in(list(usual)))
+    assert_frame_equal(same, past.panel.snapshots)
+
+
 def test_a_model_reads_pandas_as_it_reads_polars(fitted: model.Propensity, history: Any) -> None:
     rows = history.snapshots.head(50)
     explained = signals.explain(fitted, rows.to_pandas())

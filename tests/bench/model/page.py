@@ -288,9 +288,27 @@ def _dates(found: Found) -> Iterable[Row]:
             places=0,
         )
         yield _row(
-            f"{where}: accounts whose date receded by more than a week in that week",
+            f"{where}: accounts whose expected date receded by more than a week in that week",
             "",
             _percent(week["later_than_a_week"]),
+        )
+        told_dates = week["told"]
+        yield _row(
+            f"{where}: median absolute change of the readiness date as listed, in that week, days"
+            f" ({told_dates['named']:,} accounts had one)",
+            "stated and small",
+            told_dates["change"],
+            places=0,
+        )
+        yield _row(
+            f"{where}: of them, accounts whose readiness date receded at all",
+            "",
+            _percent(told_dates["later"]),
+        )
+        yield _row(
+            f"{where}: of them, accounts without a readiness date a week later",
+            "",
+            _percent(told_dates["gone"]),
         )
         yield (
             f"{where}: what was judged",

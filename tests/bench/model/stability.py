@@ -1,4 +1,4 @@
-"""What a week changes: the expected calendar date, and the stories told after a retrain."""
+"""What a week changes: the dates, expected and told, and the stories told after a retrain."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,8 @@ import polars as pl
 import walks
 from numpy.typing import NDArray
 
+from serving import playbook
+from serving.lines import dated
 from training import date_metrics, model, readiness, signals, splits
 from training.calibration import Calibration
 from training.model import Propensity
@@ -30,9 +32,9 @@ def stability(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
     now = panels.load(name, folder, smoke=smoke)
     older, newer = (_trained(past, name, folder) for past in (before, now))
     lists = {
-        "last week": _listed(older, _last(before)),
-        "today, not retrained": _listed(older, _last(now)),
-        "today": _listed(newer, _last(now)),
+        "last week": _listed(older, before),
+        "today, not retrained": _listed(older, now),
+        "today": _listed(newer, now),
     }
     return {
         "accounts": lists["today"].height,
@@ -41,20 +43,21 @@ def stability(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
         "date_change": _change(lists["last week"], lists["today"]),
         "date_change_not_retrained": _change(lists["last week"], lists["today, not retrained"]),
         "later_than_a_week": _later(lists["last week"], lists["today"]),
+        "told": _told(lists["last week"], lists["today"], now),
     }
 
 
 def _trained(past: panels.Past, name: str, folder: Path) -> Propensity:
     known = splits.known_at(past.snapshots, past.contracts, past.end, past.settings.outcome)
+    walked = walks.figures(name, folder)
     fitted = model.fit(
         known.snapshots,
         known.outcomes,
         past.settings.model,
         horizon_days=past.settings.outcome.horizon_days,
+        linear_share=walked["linear_share"],
     )
-    walked = walks.figures(name, folder)
-    settled = fitted.blended(walked["linear_share"])
-    return settled.calibrated(Calibration(**walked["calibration"]))
+    return fitted.calibrated(Calibration(**walked["calibration"]))
 
 
 def _last(past: panels.Past) -> pl.DataFrame:
@@ -62,14 +65,19 @@ def _last(past: panels.Past) -> pl.DataFrame:
     return past.snapshots.filter(pl.col("as_of") == past.end.date())
 
 
-def _listed(fitted: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
+def _listed(fitted: Propensity, past: panels.Past) -> pl.DataFrame:
+    snapshots, rules = _last(past), past.settings
     why = signals.explain(fitted, snapshots)
     expected = readiness.dates(fitted.curve(snapshots), fitted.horizons_days)
+    tier = playbook.judged(snapshots, rules.playbook)["tier"]
     return snapshots.select(
         "account_id",
         "as_of",
+        tier=tier,
+        probability=pl.Series(fitted.estimate(snapshots).probability),
         signals=pl.Series(why.stories, dtype=pl.List(pl.String)),
         days=date_metrics.columns(expected)["median_days"],
+        readiness_date=dated.readiness(expected, past.end, tier, rules.scoring),
     )
 
 
@@ -89,6 +97,24 @@ def _change(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
 def _later(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
     """Share whose date receded by more than the week that it recedes where nothing changes."""
     return _with_interval(_moved(one, other) > _WEEK_DAYS, np.mean)
+
+
+def _told(one: pl.DataFrame, other: pl.DataFrame, now: panels.Past) -> dict[str, Any]:
+    """How far the readiness dates of the list before moved, as the next list tells them."""
+    kept = dated.held(other, _last(now), one, now.end.date())
+    named = one.join(
+        other.select("account_id", now=kept), on="account_id", how="inner", maintain_order="left"
+    ).drop_nulls("readiness_date")
+    there = named.drop_nulls("now")
+    # What was due reads "now", and goes on reading so.
+    due = pl.max_horizontal("readiness_date", pl.lit(now.end.date()))
+    days = there.select(days=(pl.col("now") - due).dt.total_days())["days"].to_numpy()
+    return {
+        "named": named.height,
+        "gone": _with_interval(named["now"].is_null().to_numpy(), np.mean),
+        "change": _with_interval(np.abs(days), np.median),
+        "later": _with_interval(days > 0, np.mean),
+    }
 
 
 def _moved(one: pl.DataFrame, other: pl.DataFrame) -> NDArray[np.float64]:

@@ -25,7 +25,8 @@ WORDS = """\
   known.
 - *A week*: one model trained at the end of the data, one on the panel as it stood a week before,
   each as-of of it a week earlier. The expected date is a calendar date, so no change means that
-  it neither recedes nor approaches.
+  it neither recedes nor approaches. The readiness date is that of the list, which keeps what the
+  list before named (`serving/lines/dated.py`).
 - *The cause* of an expansion is the pressure that the simulator says it came from; expansions by
   chance are left out. Asked are the sentences at the last as-of before it, at most 30 days
   earlier. Which signals tell which pressure stands in `tests/bench/model/known_truth.py`.
