@@ -1,14 +1,18 @@
 """What the terminal tells of a walk forward."""
 
+import re
 from collections.abc import Sequence
 from datetime import date
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from serving import console
+from serving.console import terminal
 from training.beside import Beside
 from training.metrics import Figure
 from training.power import Power
@@ -124,3 +128,23 @@ def test_lift_cuts_and_kinds_of_account_are_told_where_they_are_known() -> None:
     assert "│ 2025-01-01 │ 1 │ 1 │ n/a │ n/a │ 0.200" in text
     assert "│ plan │ [team] │ 12 │ 3 │ n/a │ n/a │ n/a │" in text
     assert "would have chosen (a rule): 0.064 (-0.030 to 0.165)" in text
+
+
+def test_a_person_who_watches_is_told_what_is_done_and_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = iter(range(0, 100_000, 60))
+    page = Console(
+        file=StringIO(), force_terminal=True, width=100, get_time=lambda: float(next(seconds))
+    )
+    monkeypatch.setattr(terminal, "logs", page)
+
+    with terminal.stages() as advance:
+        for trial in range(1, 5):
+            advance("search", trial, 12)
+
+    assert isinstance(page.file, StringIO)
+    shown = page.file.getvalue()
+    assert "search" in shown
+    assert "4/12" in shown
+    assert re.search(r"\d:\d\d:\d\d", shown)

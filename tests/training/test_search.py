@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from data.errors import SearchError
 from data.settings import Model, Settings
@@ -169,6 +170,52 @@ def test_an_interrupted_trial_does_not_count_and_is_done_again(
     )
     monkeypatch.setattr(contest, "losses", bowl)
     assert same(company.search(9), whole)
+
+
+def test_trials_that_are_kept_in_postgresql_are_gone_on_with(
+    make: Make, whole: Found, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company = make()
+    company.settings.state_folder.joinpath("search.db").unlink()
+    url = postgres.replace("postgresql:", "postgresql+psycopg:")
+    where = company.settings.registry.model_copy(update={"search_url": url})
+    company.settings = company.settings.model_copy(update={"registry": where})
+    monkeypatch.setattr(contest, "losses", stopping(5))
+    with pytest.raises(SearchError, match="the search was interrupted after"):
+        company.search(9)
+    monkeypatch.setattr(contest, "losses", bowl)
+
+    found = company.search(9)
+
+    assert same(found, whole)
+    with studies.opened(company.settings) as storage:
+        (name,) = optuna.get_all_study_names(storage)
+        kept = optuna.load_study(study_name=name, storage=storage)
+        assert len(studies.done(kept)) == 9
+    assert not company.settings.state_folder.joinpath("search.db").exists()
+
+
+def test_a_disk_that_fills_is_told_and_the_trials_before_it_count(
+    make: Make, whole: Found, cheap: None
+) -> None:
+    company = make()
+    pages = company.settings.state_folder.joinpath("search.db").stat().st_size // 4096
+
+    def small(connection: Any, _: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages + 3}")
+
+    sa.event.listen(sa.Engine, "connect", small)
+    try:
+        with pytest.raises(SearchError, match="database or disk is full") as told:
+            company.search(9)
+    finally:
+        sa.event.remove(sa.Engine, "connect", small)
+
+    assert "\n" not in str(told.value)
+    before = len(studies.done(company.study()))
+    assert 0 < before < 9
+    assert same(company.search(9), whole)
+    assert company.said[-1] == f"Trials of this search that are done already: {before}."
 
 
 def test_a_trial_that_was_killed_does_not_count(make: Make, whole: Found, cheap: None) -> None:
