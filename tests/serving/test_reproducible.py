@@ -64,7 +64,7 @@ def scored(folder: Path) -> list[dict[str, Any]]:
 
 def test_model_and_scores_are_the_same_on_one_thread_and_on_two(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    simulator.write(one, accounts=120, months=18, seed=5)
+    simulator.write(one, accounts=80, months=20, seed=7)
     with (one / "expansion.toml").open("a") as file:
         file.write(QUICK)
     shutil.copytree(one, two)
@@ -77,5 +77,5 @@ def test_model_and_scores_are_the_same_on_one_thread_and_on_two(tmp_path: Path) 
     assert len(made(one)) > 4
     assert made(one) == made(two)
     lists = scored(one), scored(two)
-    assert len(lists[0]) > 50
+    assert len(lists[0]) > 40
     assert lists[0] == lists[1]
