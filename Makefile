@@ -35,11 +35,11 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 fast: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 # one thread a worker: two workers fill two cores
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup # a thread a worker: two fill two cores
 
 # Whole roads: trained, promoted, searched, delivered, killed on the way.
 long: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 -m long
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m long
 
 # A registry behind a real MLflow server, on a real PostgreSQL.
 server: .venv/ready

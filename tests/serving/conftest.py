@@ -34,6 +34,13 @@ refit_months = 4
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker walk the road, where there are several: it takes longer than all its tests."""
+    for item in items:
+        if "road" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("road"))
+
+
 @dataclass(frozen=True)
 class Company:
     """A folder with tables and settings, and the commands that were run on it."""
