@@ -179,11 +179,11 @@ def learned(
     data.errors.HistoryError
         As for :func:`training.model.fit`.
     """
-    label = known.outcomes.select(y=happened(horizon_days).cast(pl.Float64))["y"].to_numpy()
-    share = linear.share(known.outcomes["account_id"], label, rules.linear_accounts)
-    found = Calibration()
+    share, found = None, Calibration()
     if seen is not None:
-        share, found = settled(seen, share)
+        label = known.outcomes.select(y=happened(horizon_days).cast(pl.Float64))["y"].to_numpy()
+        usual = linear.share(known.outcomes["account_id"], label, rules.linear_accounts)
+        share, found = settled(seen, usual)
     fitted = model.fit(
         known.snapshots,
         known.outcomes,
