@@ -36,7 +36,7 @@ def settings(service: Service) -> Callable[..., Settings]:
     """Settings of a company that uses this portal."""
 
     def told(**more: Any) -> Settings:
-        crm = {"token": TOKEN, "url": service.url, "timeout_seconds": 1.0, **more}
+        crm = {"token": TOKEN, "url": service.url, "timeout_seconds": 30.0, **more}
         return Settings.model_validate({"crm": {"name": "hubspot", "hubspot": crm}})
 
     return told

@@ -36,6 +36,13 @@ FEWEST = WEEKS * _EVERY_WEEK + _FIRST_WEEK + _ONCE
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture
+def target(opened: Callable[..., HubSpot]) -> HubSpot:
+    """The target of a portal that was set up, which does not wait long for an answer."""
+    opened().setup()
+    return opened(timeout_seconds=1.0)
+
+
 def weeks(
     service: Service, target: HubSpot, database: sa.Engine, edited: dict[str, str]
 ) -> list[dict[str, object]]:
@@ -99,7 +106,7 @@ def test_two_senders_of_two_databases_make_each_object_once(
     gate = threading.Barrier(2)
 
     def work(engine: sa.Engine) -> None:
-        mine = opened()
+        mine = opened(timeout_seconds=1.0)
         gate.wait()
         for _ in range(20):
             if send(engine, mine, now=NOW, sleep=lambda _: None).left == 0:

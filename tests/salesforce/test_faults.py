@@ -39,7 +39,6 @@ def _edited(made: Company, seed: int) -> frozenset[tuple[str, str]]:
 
 def test_every_fault_at_once_and_a_third_of_the_calls(company: Made, server: Server) -> None:
     made = company(240)
-    server.silence_seconds = 2.5
     server.fault = http.sometimes(SHARE, 3, QUICK)
 
     _deliver(made)
@@ -58,7 +57,6 @@ def test_every_fault_at_once_and_a_third_of_the_calls(company: Made, server: Ser
 @pytest.mark.parametrize("kind", FAULTS)
 def test_requests_stay_few_under_each_fault(company: Made, server: Server, kind: str) -> None:
     made = company(2_880)  # one stretch of the sender's, and no call half empty
-    server.silence_seconds = 2.5
     calls, failed = server.calls, server.failed
     server.fault = http.sometimes(SHARE, 1, (kind,))
     _deliver(made)

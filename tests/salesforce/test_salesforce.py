@@ -176,7 +176,7 @@ def test_a_stage_that_is_moved_while_an_answer_is_lost_stays_moved(
     company: Made, server: Server
 ) -> None:
     made = company(8)
-    target = made.target(timeout_seconds=0.3)
+    target = made.target()
     ref = Ref("opportunity", "acc_00008:seats:1", "acc_00008", "seats")
     ref = Ref(*_parts(ref), account_crm_id=made.ids["acc_00008"])
     change = Change(ref, {"name": "A deal", "state": "open"})

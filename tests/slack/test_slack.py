@@ -44,7 +44,7 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 
 
 def bot(slack: Slack, **told: object) -> Bot:
-    settings = {"channels": {}, "default": "C01", "timeout_seconds": 1, **told}
+    settings = {"channels": {}, "default": "C01", "timeout_seconds": 30, **told}
     return Bot(TOKEN, api_url=slack.api_url, **settings)  # type: ignore[arg-type]
 
 
@@ -108,6 +108,11 @@ AFTER = ("silence after", "reset after", "500 after", "internal_error after", "h
 BEFORE = ("silence before", "reset before", "500 before", "503 before", "429 before")
 
 
+def _seconds(kind: str) -> int:
+    """To wait for an answer: not long where none comes."""
+    return 2 if kind.startswith("silence") else 30
+
+
 @pytest.mark.parametrize("kind", [*AFTER, *BEFORE])
 def test_a_bot_posts_once_whatever_becomes_of_the_answer(
     slack: Slack, engine: sa.Engine, kind: str
@@ -115,7 +120,7 @@ def test_a_bot_posts_once_whatever_becomes_of_the_answer(
     told = iter([kind])
     slack.fault = lambda _: next(told, None) if slack.calls["chat.postMessage"] else None
 
-    said = post(engine, bot(slack))
+    said = post(engine, bot(slack, timeout_seconds=_seconds(kind)))
 
     assert said.posted == KEYS
     assert set(everywhere(slack).values()) == {1}
@@ -129,7 +134,7 @@ def test_a_webhook_posts_no_message_twice_and_says_which_may_be_missing(
     told = iter([kind])
     slack.fault = lambda _: next(told, None)
 
-    said = post(engine, Webhook(slack.hook_url, timeout_seconds=1))
+    said = post(engine, Webhook(slack.hook_url, timeout_seconds=_seconds(kind)))
     once_more = post(engine, Webhook(slack.hook_url))
 
     surely_not = kind == "429 before"

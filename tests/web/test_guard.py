@@ -177,7 +177,7 @@ def test_who_never_ends_a_form_is_let_go(office: Office, monkeypatch: pytest.Mon
 
 
 def test_who_never_asks_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(server, "_HEADER_SECONDS", 1.0)
     with (
         office(tmp_path, count=3) as opened,
         socket.create_connection(("127.0.0.1", opened.browser.base_url.port)) as line,
@@ -192,7 +192,7 @@ def test_who_never_asks_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_who_asks_once_and_then_never_ends_is_let_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(server, "_HEADER_SECONDS", 1.0)
     head = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
     with (
         office(tmp_path, count=3) as opened,
@@ -201,10 +201,10 @@ def test_who_asks_once_and_then_never_ends_is_let_go(
         line.settimeout(10)
         line.sendall(head + b"\r\n")
         assert line.recv(65536).startswith(b"HTTP/1.1 200")
-        time.sleep(0.5)  # between requests one may wait for longer
+        time.sleep(1.5)  # between requests one may wait for longer
         line.sendall(head)
         for _ in range(8):
-            time.sleep(0.1)
+            time.sleep(0.2)
             with suppress(OSError):
                 line.sendall(b"a")
 
