@@ -221,13 +221,15 @@ def _dated_only(
 ) -> pl.DataFrame:
     """Say when each person was known, and keep of what they are what is true of any day.
 
-    An attribute holds today's value unless the settings call it stable.
+    An attribute holds today's value unless the settings call it stable. Of ``known_at`` what is
+    believed stays.
     """
     undated = [n for n in ("department", "email_domain", "seat_type") if n not in stable]
     floor = pl.lit(reliable_from or date(1, 1, 1)).cast(contract.INSTANT)
     believed = pl.when(pl.col("known_at") >= floor).then("known_at")
     return users.with_columns(
         *(pl.lit(None, pl.String).alias(name) for name in undated),
+        known_at=believed,
         known=pl.max_horizontal("created_at", believed),
     )
 

@@ -189,5 +189,7 @@ def _attributes(users: pl.DataFrame, as_of: datetime) -> pl.LazyFrame:
         "department",
         "email_domain",
         paid=~_UNPAID,
-        gone=(pl.col("deactivated_at") < as_of) & pl.col("known").lt(as_of).fill_null(value=True),
+        # Whatever created_at says: of a login that was given again later it holds the later day.
+        gone=(pl.col("deactivated_at") < as_of)
+        & pl.col("known_at").lt(as_of).fill_null(value=True),
     )

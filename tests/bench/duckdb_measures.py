@@ -165,9 +165,9 @@ def _seats(seat_months: int) -> str:
 
 
 def _taken_back(as_of: datetime, settings: Settings) -> str:
-    """People whose login was taken back, as far as their row was known."""
+    """People whose login was taken back, as far as that was known."""
     now = f"'{as_of:%Y-%m-%d}'::timestamptz"
-    known = f"greatest(created_at, {duckdb_activity.believed(settings)})"
+    known = duckdb_activity.believed(settings)
     return f"""
         select user_id, true as gone from users
         where deactivated_at < {now} and coalesce({known} < {now}, true)"""

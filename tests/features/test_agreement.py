@@ -263,7 +263,7 @@ class Account:
             for person in self.people
             if person.gone is not None
             and person.gone < self.as_of
-            and all(day < self.as_of for day in (person.created, person.known) if day is not None)
+            and (person.known is None or person.known < self.as_of)
         }
         seen = users(self.during(self.seated, 90))
         return len(seen - gone) if self.entered() else None

@@ -299,6 +299,29 @@ def test_a_replay_after_late_rows_and_corrections_gives_the_same_bytes(
     assert_same(replay, first)
 
 
+def test_a_login_that_was_taken_back_and_is_given_again_after_the_as_of_was_taken_back() -> None:
+    used = happening("acme", ANCHOR - timedelta(days=80))
+    given = {
+        "user_id": "ann",
+        "account_id": "acme",
+        "known_at": None,
+        "created_at": ANCHOR - timedelta(days=600),
+        "deactivated_at": None,
+    }
+    taken = given | {"user_id": "eve", "deactivated_at": ANCHOR - timedelta(days=20)}
+    again = taken | {"created_at": ANCHOR + timedelta(days=9)}
+    worlds = [
+        World([happening("dyne", ANCHOR - timedelta(days=900)), used], SOLD, [given, user])
+        for user in (taken, again)
+    ]
+
+    before, after = (build(world, [ANCHOR]).snapshots for world in worlds)
+
+    kept = "people_kept_90d_per_seat"
+    assert before.filter(account_id="acme")[kept].to_list() == [0.0]
+    assert after.filter(account_id="acme")[kept].to_list() == [0.0]
+
+
 @LAWS
 @given(worlds(), grid_lines, st.data())
 def test_row_order_files_their_order_and_copies_change_nothing(
