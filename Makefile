@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test test-faults lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events bench-page attack setup clean
+.PHONY: demo test test-faults test-laws lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events bench-page attack setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -40,6 +40,10 @@ fast: .venv/ready
 # Whole roads: trained, promoted, searched, delivered, killed on the way.
 long: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m long
+
+# The law of time on two hundred worlds a law, not eight: about half an hour.
+test-laws: .venv/ready
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --hypothesis-profile=thorough tests/features/test_time.py
 
 # A registry behind a real MLflow server, on a real PostgreSQL.
 server: .venv/ready

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 # A laptop that compiles beside the tests is slow, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("patient")
 
 

@@ -1,6 +1,7 @@
 """The architecture, held by tests: floors, doors, and the folder called mlflow."""
 
 import ast
+import functools
 import importlib.metadata
 import importlib.util
 import subprocess
@@ -92,6 +93,7 @@ def _modules() -> list[Path]:
     return [path for path in found if local not in path.parents]
 
 
+@functools.cache
 def _imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -98,6 +98,7 @@ def test_a_file_of_unknown_kind_is_refused_before_the_work(
     assert refused(result) == "list.xlsx ends neither in .parquet nor in .csv; name it so."
 
 
+@pytest.mark.long
 def test_every_json_answer_is_one_object_and_nothing_else(road: Any) -> None:
     assert len(road.said) >= 12
     for label, result in road.said.items():
