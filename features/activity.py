@@ -96,7 +96,7 @@ class Activity:
     quarantine : mapping of str to int
         Rows left out, by reason.
     first_day, last_day : datetime.date or None
-        Span of the valid events; None when there are none.
+        Span of the valid events, whenever they became known; None when there are none.
     rebuilt : int
         Partitions that had to be read.
     fold : features.rows.Fold
@@ -115,6 +115,19 @@ class Activity:
     last_day: date | None
     rebuilt: int
     fold: Fold = field(repr=False)
+
+    def began(self, as_ofs: Sequence[datetime]) -> list[date | None]:
+        """Tell, for each as-of, the first day of the log of which it knew; None if of none."""
+        found = (
+            self.first_features.group_by("known_day")
+            .agg(pl.col("day").min())
+            .sort("known_day")
+            .with_columns(pl.col("day").cum_min())
+            .collect()
+        )
+        asked = pl.Series([as_of.date() for as_of in as_ofs], dtype=pl.Date)
+        known, days = found["known_day"].search_sorted(asked), found["day"].to_list()
+        return [days[place - 1] if place else None for place in known]
 
     def __repr__(self) -> str:
         span = "no valid day" if self.first_day is None else f"{self.first_day} to {self.last_day}"
@@ -152,7 +165,7 @@ def build(
     roles: Roles,
     seats: Seats,
     known_at_reliable_from: date | None = None,
-    accounts: pl.Series | None = None,
+    accounts: pl.DataFrame | None = None,
     engine: Engine | None = None,
     rebuild: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -167,9 +180,11 @@ def build(
         Where the tables are kept.
     roles, seats, known_at_reliable_from
         As for :func:`features.daily.named`.
-    accounts : polars.Series, optional
-        The accounts that exist; events of others are left out and counted. The kept tables hold
-        them all, so that a new account does not make the log be read again.
+    accounts : polars.DataFrame, optional
+        Rows under :class:`data.contracts.Accounts`: those that exist, and since when. Events of
+        others are left out and counted; events from before an account was created count as known
+        from then on. The kept tables hold them all, so that a new account does not make the log be
+        read again.
     engine : data.settings.Engine, optional
         Who reads the log and folds it; Polars by default. What is kept is the same.
     rebuild : bool
@@ -217,10 +232,30 @@ def build(
     kept.use(used)
     kept.sweep(folder, used)
     rows = {
-        name.removesuffix(".parquet"): Rows(files[name], table.schema, accounts)
+        name.removesuffix(".parquet"): Rows(files[name], table.schema)
         for name, table in _TABLES.items()
     }
+    if accounts is not None:
+        names, early = accounts["account_id"], _early(rows["first_features"], accounts)
+        rows = {name: replace(of, accounts=names, early=early) for name, of in rows.items()}
     return _activity(tables, rows, surveys, len(due), partial(_folded, at_work, rows))
+
+
+def _early(first_features: Rows, accounts: pl.DataFrame) -> pl.DataFrame | None:
+    """The accounts of which something was known before they were created, if any."""
+    created = accounts.lazy().select(
+        pl.col("account_id").cast(NAME), created_day=pl.col("created_date").dt.date()
+    )
+    early = (
+        first_features.scan()
+        .group_by("account_id")
+        .agg(pl.col("known_day").min())
+        .join(created, on="account_id")
+        .filter(pl.col("known_day") < pl.col("created_day"))
+        .select("account_id", "created_day")
+        .collect(engine="streaming")
+    )
+    return None if early.is_empty() else early
 
 
 def _kept(

@@ -36,7 +36,8 @@ class Feature:
         What one unit of the value is.
     value : polars.Expr
         The value, over the columns of :func:`features.measures.at`; for peers over the other
-        features and their quantiles (:func:`features.peers.quantiles`).
+        features and their quantiles (:func:`features.peers.quantiles`). It divides by no plain
+        number: Polars rounds that in one row otherwise than in many.
     signal : str
         Features that measure one thing share a signal; signals that tell of one thing share a story
         (:data:`features.catalogue.STORIES`).

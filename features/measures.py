@@ -202,7 +202,7 @@ def _roles(grid: Grid, as_of: datetime) -> pl.DataFrame:
 
     def quantity(name: str, months: Iterable[int]) -> pl.Expr:
         rows = pl.col("quantity_milli").filter(role == name, month.is_in(list(months)))
-        return rows.sum() / 1000
+        return rows.sum() * 0.001
 
     return (
         rows.group_by("account_id")

@@ -57,7 +57,8 @@ def around(log: Activity, tables: Tables, moment: datetime, settings: Settings) 
         sorted(spreading.rare(pairs, settings.adoption.rare_share))
     )
     built = panel.build(log, tables, [moment], settings)
-    return Around(log.first_day or moment.date(), advanced, built.peers)
+    (began,) = log.began([moment])
+    return Around(began or moment.date(), advanced, built.peers)
 
 
 def build(

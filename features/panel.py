@@ -12,7 +12,7 @@ import polars as pl
 
 from data.settings import MONTH_DAYS, Adoption, Settings
 from data.sources import Tables
-from features import contract, measures, peers
+from features import contract, measures, peers, persons
 from features.activity import Activity
 from features.catalogue import FEATURES, NAMES
 from features.catalogue import peers as among_peers
@@ -70,7 +70,7 @@ class Around:
     Attributes
     ----------
     log_first_day : datetime.date
-        The first day of the log.
+        The first day of the log, as known.
     advanced : tuple of str
         The advanced features; nothing else counts as such.
     peers : polars.DataFrame
@@ -122,8 +122,11 @@ def build(
         reliable_from=settings.tables.known_at_reliable_from,
     )
     seat_days = settings.seats.window_days
-    people = _dated_only(
-        tables.users.rows, settings.tables.stable, settings.tables.known_at_reliable_from
+    people = persons.dated(
+        tables.users.rows,
+        tables.accounts.rows,
+        settings.tables.stable,
+        settings.tables.known_at_reliable_from,
     )
     made: dict[datetime, tuple[pl.DataFrame, ...]] = {}
     for phase in _by_phase(as_ofs):
@@ -214,24 +217,6 @@ def _by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:
     for as_of in sorted(set(as_ofs)):
         phases.setdefault(as_of.toordinal() % MONTH_DAYS, []).append(as_of)
     return list(phases.values())
-
-
-def _dated_only(
-    users: pl.DataFrame, stable: Sequence[str], reliable_from: date | None
-) -> pl.DataFrame:
-    """Say when each person was known, and keep of what they are what is true of any day.
-
-    An attribute holds today's value unless the settings call it stable. Of ``known_at`` what is
-    believed stays.
-    """
-    undated = [n for n in ("department", "email_domain", "seat_type") if n not in stable]
-    floor = pl.lit(reliable_from or date(1, 1, 1)).cast(contract.INSTANT)
-    believed = pl.when(pl.col("known_at") >= floor).then("known_at")
-    return users.with_columns(
-        *(pl.lit(None, pl.String).alias(name) for name in undated),
-        known_at=believed,
-        known=pl.max_horizontal("created_at", believed),
-    )
 
 
 def _verdicts(

@@ -79,7 +79,7 @@ def position(feature: str) -> pl.Expr:
     below = pl.sum_horizontal((mark < value).cast(pl.Float64) for mark in marks)
     equal = pl.sum_horizontal((mark == value).cast(pl.Float64) for mark in marks)
     known = value.is_not_null() & marks[0].is_not_null()
-    return pl.when(known).then((below + equal / 2) / len(_LEVELS))
+    return pl.when(known).then((below + equal / 2) * (1 / len(_LEVELS)))
 
 
 def ceiling(feature: str) -> pl.Expr:

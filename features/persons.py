@@ -1,15 +1,16 @@
 """What is known of each person at one as-of: the only group-by over people that an as-of costs."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 import polars as pl
 
 from data.settings import MONTH_DAYS
+from features.contract import INSTANT
 from features.grid import Grid, bit, known_before
 
-__all__ = ["DEPTH_MONTHS", "active", "at", "days_ago", "name", "unpaid"]
+__all__ = ["DEPTH_MONTHS", "active", "at", "dated", "days_ago", "name", "unpaid"]
 
 # Months for which the depth of use is told, and for which each day's active seats are.
 DEPTH_MONTHS: Final = (0, 1, 2, 3)
@@ -132,22 +133,61 @@ def name(column: str) -> pl.Expr:
     return pl.col(column).cast(pl.Categorical)
 
 
-def unpaid(users: pl.DataFrame, stable: Sequence[str]) -> pl.Series:
-    """The people whose seat does not count against the licensed ones.
+def dated(
+    users: pl.DataFrame,
+    accounts: pl.DataFrame,
+    stable: Sequence[str],
+    reliable_from: date | None = None,
+) -> pl.DataFrame:
+    """Say when each person was known, and keep of what they are what is true of any day.
+
+    Nobody was known before their account was created. Who was taken back before the day of their
+    creation was there before it: of a login that was given again it is the later one.
+
+    Parameters
+    ----------
+    users, accounts : polars.DataFrame
+        Rows under :class:`data.contracts.Users` and :class:`data.contracts.Accounts`.
+    stable : sequence of str
+        Attributes that never change; of others the table holds today's value, which is left out.
+    reliable_from : datetime.date, optional
+        ``known_at`` stamps before this day (UTC) belong to a bulk load and are not believed.
+
+    Returns
+    -------
+    polars.DataFrame
+        The rows with ``known``, the moment from which each was there; null where nothing tells,
+        as of an account that is not in the table.
+    """
+    undated = [n for n in ("department", "email_domain", "seat_type") if n not in stable]
+    floor = pl.lit(reliable_from or date(1, 1, 1)).cast(INSTANT)
+    there = pl.min_horizontal("created_at", "deactivated_at")
+    believed = pl.when(pl.col("known_at") >= floor).then("known_at")
+    created = accounts.select("account_id", "created_date")
+    return (
+        users.join(created, on="account_id", how="left", maintain_order="left")
+        .with_columns(
+            *(pl.lit(None, pl.String).alias(each) for each in undated),
+            known=pl.max_horizontal(there, believed, "created_date"),
+        )
+        .drop("created_date")
+    )
+
+
+def unpaid(users: pl.DataFrame) -> pl.DataFrame:
+    """The people whose seat does not count against the licensed ones, once that is known.
 
     Parameters
     ----------
     users : polars.DataFrame
-        Rows under :class:`data.contracts.Users`.
-    stable : sequence of str
-        User attributes that never change; an undated seat type is else today's, and not believed.
+        From :func:`dated`.
 
     Returns
     -------
-    polars.Series
-        Their ``user_id``.
+    polars.DataFrame
+        ``user_id``, and ``known_day``: null where it was known from the beginning.
     """
-    return users.filter(_UNPAID if "seat_type" in stable else pl.lit(value=False))["user_id"]
+    return users.filter(_UNPAID).select("user_id", known_day=pl.col("known").dt.date())
 
 
 def _of(column: str, back: int) -> pl.Expr:
@@ -184,12 +224,11 @@ def _told(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFra
 
 def _attributes(users: pl.DataFrame, as_of: datetime) -> pl.LazyFrame:
     """Only paid seats count against licensed seats; a seat of unknown type counts as paid."""
-    return users.lazy().select(
+    known = users.lazy().filter(pl.col("known").lt(as_of).fill_null(value=True))
+    return known.select(
         name("user_id"),
         "department",
         "email_domain",
         paid=~_UNPAID,
-        # Whatever created_at says: of a login that was given again later it holds the later day.
-        gone=(pl.col("deactivated_at") < as_of)
-        & pl.col("known_at").lt(as_of).fill_null(value=True),
+        gone=pl.col("deactivated_at") < as_of,
     )

@@ -28,6 +28,9 @@ class Rows:
         Their columns.
     accounts : polars.Series, optional
         The accounts that exist; all by default.
+    early : polars.DataFrame, optional
+        ``account_id`` and ``created_day`` of accounts of which the log tells from before they were
+        created: none of it was known by then.
     since : datetime.date, optional
         Rows of earlier days are left out.
     """
@@ -35,6 +38,7 @@ class Rows:
     files: Sequence[Path]
     schema: Mapping[str, pl.DataType]
     accounts: pl.Series | None = None
+    early: pl.DataFrame | None = None
     since: date | None = None
 
     def scan(self) -> pl.LazyFrame:
@@ -59,9 +63,17 @@ class Rows:
         return pl.col("account_id").is_in(self.accounts.cast(NAME).implode())
 
     def asked(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """Keep, of rows of the table, those that are asked for."""
+        """Keep, of rows of the table, those that are asked for; tell when each was known."""
         ours = rows.filter(self.ours())
-        return ours if self.since is None else ours.filter(pl.col("day") >= self.since)
+        if self.since is not None:
+            ours = ours.filter(pl.col("day") >= self.since)
+        if self.early is None:
+            return ours
+        return (
+            ours.join(self.early.lazy(), on="account_id", how="left")
+            .with_columns(known_day=pl.max_horizontal("known_day", "created_day"))
+            .drop("created_day")
+        )
 
     def _every(self) -> pl.LazyFrame:
         return pl.scan_parquet(list(self.files), glob=False)

@@ -134,7 +134,7 @@ def condense(
         roles=settings.roles,
         seats=settings.seats,
         known_at_reliable_from=settings.tables.known_at_reliable_from,
-        accounts=tables.accounts.rows["account_id"],
+        accounts=tables.accounts.rows,
         engine=settings.engine,
         rebuild=rebuild,
         progress=_named(progress, "log"),
@@ -177,7 +177,8 @@ def history(
     """Build every snapshot that may be trained on at an as-of.
 
     As-ofs stand 30 days apart, back from the as-of; further weekly anchors are pooled where the
-    settings say so. The first days of the log are left out: everyone looks new in them.
+    settings say so. The first days of the log, as it was known then, are left out: everyone looks
+    new in them.
 
     Raises
     ------
@@ -187,10 +188,15 @@ def history(
     if log.first_day is None:
         raise HistoryError("the log holds no valid event; see its quarantine.")
     first = splits.midnight(log.first_day) + timedelta(days=settings.eligibility.burn_in_days)
-    as_ofs = [
+    since = [
         moment
         for anchor in range(settings.model.weekly_anchors)
         for moment in _monthly(as_of - anchor * _WEEK, first)
+    ]
+    as_ofs = [
+        moment
+        for moment, began in zip(since, log.began(since), strict=True)
+        if began and (moment.date() - began).days >= settings.eligibility.burn_in_days
     ]
     if not as_ofs:
         raise HistoryError(

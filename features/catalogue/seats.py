@@ -26,7 +26,7 @@ _LICENSED = pl.when(pl.col("seats") > 0).then("seats")
 _HEADROOM = _LICENSED - pl.col("active_seats_m0")
 _HALF_YEAR = pl.concat_list([_utilization(back) for back in range(6)])
 # People per 30 days; half a person keeps an account without arrivals finite.
-_ARRIVALS = (pl.col("new_users_90d") + 0.5) / 3
+_ARRIVALS = (pl.col("new_users_90d") + 0.5) * (1 / 3)
 
 _ARRIVALS_CHANGE = pl.col("new_users_60d") - pl.col("new_users_previous_60d")
 
@@ -96,7 +96,7 @@ FEATURES = (
         unit="share of seats per month",
         # Least-squares slope over six equal steps; the newest month is the first of the list.
         value=sum((_utilization(back) * (2.5 - back) for back in range(6)), start=pl.lit(0.0))
-        / 17.5,
+        * (1 / 17.5),
         signal="seat_utilization",
         window_days=150,
         seat_window=True,

@@ -146,7 +146,7 @@ FEATURES = (
         "usage_ratio_slope_180d",
         "share of the limit per month",
         # Least-squares slope over six equal steps; the newest month is the first of the list.
-        sum((_ratio(back) * (2.5 - back) for back in range(6)), start=pl.lit(0.0)) / 17.5,
+        sum((_ratio(back) * (2.5 - back) for back in range(6)), start=pl.lit(0.0)) * (1 / 17.5),
         "usage_ratio",
         180,
         silence=None,

@@ -86,7 +86,8 @@ class Counts:
     def load(self, log: Activity, day: date, *, after: date = date.min) -> None:
         """Take what the log knew by the end of a day, and not by that of another day before it."""
         known = pl.col("known_day").is_between(after, day, closed="right")
-        self._log_first_day = log.first_day or day
+        (began,) = log.began([as_of(day)])
+        self._log_first_day = began or day
         since = date.fromordinal(self._base)
         seated = log.people.filter(known, pl.col("seat_uses") > 0, pl.col("day") >= since)
         for account, user, days in _listed(seated, "day"):
@@ -137,7 +138,7 @@ class Counts:
             return 0.0
         last = day.toordinal()
         days = range(last - MONTH_DAYS + 1, last + 1)
-        return sum(found.milli.get(each, 0) for each in days) / 1000
+        return sum(found.milli.get(each, 0) for each in days) * 0.001
 
     def used(self, account: str, limit: str, day: date) -> float:
         """Active seats, or calls of the trailing month."""

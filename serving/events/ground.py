@@ -118,7 +118,13 @@ def laid(
     """
     tables, log = pipeline.read(settings, now=now)
     listed = lists.newest(engine) or day
-    counts = Counts(settings, persons.unpaid(tables.users.rows, settings.tables.stable), day)
+    users = persons.dated(
+        tables.users.rows,
+        tables.accounts.rows,
+        settings.tables.stable,
+        settings.tables.known_at_reliable_from,
+    )
+    counts = Counts(settings, persons.unpaid(users)["user_id"], day)
     counts.load(log, day)
     with state.reading(engine) as connection:
         covered = arrivals.in_log(connection, tables.events)

@@ -82,8 +82,10 @@ def monthly(anchor_day: int) -> Iterator[str]:
     yield """
         create or replace temp table person as
         select user_id, (row_number() over (order by user_id))::integer as person,
-            coalesce(seat_type in ('free', 'trial'), false) as unpaid, department, email_domain
-        from (select distinct user_id from people_daily) left join users using (user_id)"""
+            coalesce(seat_type in ('free', 'trial'), false) as unpaid, department, email_domain,
+            least(created_at, deactivated_at) as there, known_at, created_date
+        from (select distinct user_id from people_daily) left join users using (user_id)
+            left join accounts using (account_id)"""
     yield """
         create or replace temp table feature as
         select name, (row_number() over ())::integer as feature

@@ -74,7 +74,7 @@ def at(as_of: datetime, back: int, settings: Settings) -> Iterator[str]:
             {year_end} as year_end_days, '{as_of:%Y-%m-%d}'::date as as_of
             from volume where heard >= {back}""",
     )
-    yield _table("person_now", _persons(day, back, seat_days // 30))
+    yield _table("person_now", _persons(as_of, back, settings))
     yield _table("taken_back", _taken_back(as_of, settings))
     yield _table("seat_counts", _seats(seat_days // 30))
     yield _table("people_counts", _people())
@@ -97,8 +97,14 @@ def _each(template: str, values: Iterable[int]) -> str:
     return ", ".join(template.format(n=value) for value in values)
 
 
-def _persons(day: int, back: int, seat_months: int) -> str:
-    """Each person in one row: the months of seat use and of any use as bits, and what is told."""
+def _persons(as_of: datetime, back: int, settings: Settings) -> str:
+    """Each person in one row: the months of seat use and of any use as bits, and what is told.
+
+    What they are is told of those that were known.
+    """
+    day, seat_months = (as_of.date() - date(1970, 1, 1)).days, settings.seats.window_days // 30
+    known = f"greatest(there, {duckdb_activity.believed(settings)}, created_date)"
+    seen = f"coalesce({known} < '{as_of:%Y-%m-%d}'::timestamptz, true)"
     bit = f"1::bigint << least(month - {back}, 62)"  # nothing looks back so far
     weeks = [
         f"({' + '.join(f'(days_m{n} & {127 << 7 * week} <> 0)::integer' for week in range(4))})"
@@ -113,7 +119,9 @@ def _persons(day: int, back: int, seat_months: int) -> str:
                 bit_or(if(events > 0, {bit}, 0)) as months
             from people where heard >= {back} group by account, person
         ), lately as ({_lately(day, back, seat_months)})
-        select * replace ({_each("bit_count(days_m{n}) as days_m{n}", _RECENT)}),
+        select * replace ({_each("bit_count(days_m{n}) as days_m{n}", _RECENT)},
+                unpaid and {seen} as unpaid, if({seen}, department, null) as department,
+                if({seen}, email_domain, null) as email_domain),
             {", ".join(weeks)}, {day} - first_use_day as since_first_use,
             {day} - first_seat_day as since_first_seat, {day} - last_seat_day as since_last_seat
         from ever left join lately using (account, person) join person using (person)"""
@@ -167,9 +175,9 @@ def _seats(seat_months: int) -> str:
 def _taken_back(as_of: datetime, settings: Settings) -> str:
     """People whose login was taken back, as far as that was known."""
     now = f"'{as_of:%Y-%m-%d}'::timestamptz"
-    known = duckdb_activity.believed(settings)
+    known = f"greatest({duckdb_activity.believed(settings)}, created_date)"
     return f"""
-        select user_id, true as gone from users
+        select user_id, true as gone from users join accounts using (account_id)
         where deactivated_at < {now} and coalesce({known} < {now}, true)"""
 
 

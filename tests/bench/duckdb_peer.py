@@ -51,7 +51,7 @@ def activity(
     stable = settings.tables.stable
     undated = [n for n in ("department", "email_domain", "seat_type") if n not in stable]
     users = tables.users.rows.with_columns(pl.lit(None, pl.String).alias(n) for n in undated)
-    _hold(con, "accounts", tables.accounts.rows.select("account_id"))
+    _hold(con, "accounts", tables.accounts.rows.select("account_id", "created_date"))
     _hold(con, "users", users)
     _hold(con, "subscriptions", tables.subscriptions.rows)
     for statement in duckdb_activity.daily(files, settings, _columns(con, files)):

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -483,3 +483,30 @@ def test_a_new_week_leaves_the_merged_months_as_they_are(year: Log) -> None:
     after = {name: (year.kept / name).read_bytes() for name in before}
     assert after == before
     assert len(year.files("first_uses.parquet")) == len(before) + 1
+
+
+def test_each_as_of_knows_when_the_log_began(log: Log) -> None:
+    log.put("2024-04", [happening(400, DAY - timedelta(days=200), known=DAY)])
+    as_ofs = [
+        datetime(2024, 1, 1, tzinfo=UTC),
+        DAY - timedelta(days=1),
+        DAY,
+        DAY + timedelta(days=1),
+    ]
+
+    began = log.build().began(as_ofs)
+
+    assert began == [None, date(2024, 1, 1), date(2024, 1, 1), date(2023, 8, 14)]
+
+
+def test_events_from_before_an_account_was_created_are_known_from_then_on(log: Log) -> None:
+    created = pl.DataFrame({"account_id": ["acme"], "created_date": [DAY + timedelta(days=3)]})
+
+    early, usual = log.build(accounts=created), log.build()
+
+    for name in ("people", "volume", "first_uses", "first_people", "first_features"):
+        ours, theirs = (getattr(made, name).collect().sort(pl.all()) for made in (early, usual))
+        day = pl.lit((DAY + timedelta(days=3)).date())
+        assert_frame_equal(
+            ours, theirs.with_columns(pl.max_horizontal("known_day", day)).sort(pl.all())
+        )

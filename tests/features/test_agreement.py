@@ -261,12 +261,15 @@ class Account:
         gone = {
             person.user
             for person in self.people
-            if person.gone is not None
-            and person.gone < self.as_of
-            and (person.known is None or person.known < self.as_of)
+            if person.gone is not None and person.gone < self.as_of and self.there(person)
         }
         seen = users(self.during(self.seated, 90))
         return len(seen - gone) if self.entered() else None
+
+    def there(self, person: Person) -> bool:
+        """Whether the row of a person was: from its first day on, or from when it was known."""
+        first = min(day for day in (person.created, person.gone) if day is not None)
+        return max(first, person.known or first) < self.as_of
 
     def departures(self) -> dict[str, Value]:
         window = self.seat_days
@@ -515,7 +518,11 @@ class Account:
     def lateral(self) -> dict[str, Value]:
         values: dict[str, Value] = {}
         for plural, attribute in (("departments", "department"), ("email_domains", "domain")):
-            group = {person.user: getattr(person, attribute) for person in self.people}
+            group = {
+                person.user: getattr(person, attribute)
+                for person in self.people
+                if self.there(person)
+            }
             seen = [(e.at, group.get(str(e.user))) for e in self.by_people]
             start = self.as_of - timedelta(days=90)
             now = {name for at, name in seen if name is not None and at >= start}

@@ -77,7 +77,7 @@ class Company:
             folder=folder,
             roles=Roles(),
             seats=Seats(),
-            accounts=tables.accounts.rows["account_id"],
+            accounts=tables.accounts.rows,
         )
 
     def panel(self, folder: Path, *as_ofs: datetime) -> panel.Panel:

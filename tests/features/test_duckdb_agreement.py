@@ -124,7 +124,7 @@ def read(
         folder=folder,
         roles=config.roles,
         seats=config.seats,
-        accounts=tables.accounts.rows["account_id"],
+        accounts=tables.accounts.rows,
     )
     assert log.last_day is not None
     # Not on the last day: what becomes known after an as-of must not be seen.

@@ -100,7 +100,7 @@ def condensed(tables: sources.Tables, folder: Path) -> Activity:
         folder=folder,
         roles=RULES.roles,
         seats=RULES.seats,
-        accounts=tables.accounts.rows["account_id"],
+        accounts=tables.accounts.rows,
     )
 
 
@@ -169,3 +169,21 @@ def test_a_month_of_a_company_on_top_of_its_log_gives_what_the_whole_log_gives(
     )
     assert live.snapshots.height > 20
     assert_frame_equal(live.snapshots, batch.snapshots, check_exact=True)
+
+
+def test_an_account_alone_has_the_figures_that_it_has_among_others(
+    simulated: tuple[sources.Tables, Path],
+) -> None:
+    tables, folder = simulated
+    day = date(2026, 5, 29)
+    log = condensed(tables, folder / "kept")
+    beside = moment.around(log, tables, moment.as_of(day) - timedelta(days=7), RULES)
+    none = tables.events[0].valid().collect().clear()
+    asked = {"day": day, "settings": RULES, "beside": beside}
+    names = tables.accounts.rows["account_id"].sort().to_list()[:16]
+
+    together = moment.build(log, tables, none, accounts=names, **asked).snapshots
+
+    alone = [moment.build(log, tables, none, accounts=[name], **asked).snapshots for name in names]
+    assert together.height > 5
+    assert_frame_equal(pl.concat(alone), together, check_exact=True)

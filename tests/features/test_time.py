@@ -4,8 +4,8 @@ Worlds are tiny and drawn on the edges: windows that open and shut on the micros
 exactly at an as-of, copies of events, contracts signed ahead and corrected later.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,26 +39,35 @@ class World:
     users: Sequence[Row] = ()
     accounts: Sequence[str] = ("acme", "beta", "coop", "dyne")
     reliable_from: date | None = None
+    created: Mapping[str, datetime] = field(default_factory=dict)
 
     def known_before(self, as_of: datetime) -> "World":
         """What the tables held at the as-of, had they been read a moment before it."""
         dates = ("created_at", "deactivated_at")
-        users = [
-            user
-            | {name: before(user[name], as_of) for name in dates}
-            | ({} if (self._believed(user) or as_of - TICK) < as_of else {"created_at": None})
-            for user in self.users
-        ]
         return replace(
             self,
             events=[row for row in self.events if self.visible(row) < as_of],
             subscriptions=[row for row in self.subscriptions if self.signed(row) < as_of],
-            users=users,
+            users=[
+                user | {name: before(user[name], as_of) for name in dates}
+                for user in self.users
+                if max(self.entered(user), self.since(user["account_id"])) < as_of
+            ],
+            accounts=[name for name in self.accounts if self.since(name) < as_of],
         )
+
+    def since(self, account: str) -> datetime:
+        return self.created.get(account, ANCHOR - timedelta(days=2000))
 
     def visible(self, row: Row) -> datetime:
         happened: datetime = row["timestamp"]
-        return max(happened, self._believed(row) or happened)
+        return max(happened, self._believed(row) or happened, self.since(row["account_id"]))
+
+    def entered(self, user: Row) -> datetime:
+        """Who was taken back on a day was there on it; who has no dates was there always."""
+        dates = [user[name] for name in ("created_at", "deactivated_at") if user[name]]
+        first = min(dates, default=datetime.min.replace(tzinfo=UTC))
+        return max(first, self._believed(user) or first)
 
     def signed(self, row: Row) -> datetime:
         in_force: datetime = row["effective_date"]
@@ -77,6 +86,7 @@ class World:
             subscriptions=[moved(row, by) for row in self.subscriptions],
             users=[moved(row, by) for row in self.users],
             reliable_from=self.reliable_from and self.reliable_from + by,
+            created={name: day + by for name, day in self.created.items()},
         )
 
 
@@ -120,12 +130,12 @@ def collected(
         ),
         eligibility=Eligibility(silent_days=360),
     )
-    created = ANCHOR - timedelta(days=2000)
     tables = sources.from_frames(
         [frame("events", rows) for rows in files],
         frame("subscriptions", world.subscriptions),
         frame(
-            "accounts", [{"account_id": name, "created_date": created} for name in world.accounts]
+            "accounts",
+            [{"account_id": name, "created_date": world.since(name)} for name in world.accounts],
         ),
         frame("users", world.users) if world.users else None,
         tables=config.tables,
@@ -136,6 +146,7 @@ def collected(
         roles=config.roles,
         seats=config.seats,
         known_at_reliable_from=world.reliable_from,
+        accounts=tables.accounts.rows,
     )
     return panel.build(made, tables, as_ofs, config)
 
@@ -250,6 +261,7 @@ def worlds(draw: st.DrawFn) -> World:
         subscriptions=sold,
         users=users,
         reliable_from=draw(st.sampled_from([None, (ANCHOR - timedelta(days=100)).date()])),
+        created=draw(st.sampled_from([{}, {"coop": draw(moments)}])),
     )
 
 

@@ -24,6 +24,7 @@ NOW = datetime(2026, 6, 2, tzinfo=UTC)
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 FIRST, DAYS, SEAT_DAYS = date(2024, 3, 1), 50, 30
 ACCOUNTS = ("acme", "beta")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Hours from the first morning: both edges of both windows of both ends, and anything between.
 EDGES = [hour for day in (-30, 0, 20, DAYS) for hour in (24 * day - 1, 24 * day, 24 * day + 1)]
@@ -52,6 +53,7 @@ def worlds(draw: st.DrawFn) -> World:
             "user_id": user,
             "account_id": "acme",
             "seat_type": draw(st.sampled_from(["paid", "free"])),
+            "created_at": draw(st.none() | HOURS.map(_at)),
         }
         for user in draw(st.lists(st.sampled_from("uvw"), unique=True, min_size=1))
     ]
@@ -116,7 +118,12 @@ def _built(world: World, folder: Path) -> tuple[Daily, pl.DataFrame]:
         pl.DataFrame({"account_id": ACCOUNTS, "created_date": [_at(-24 * 90)] * 2}),
         pl.DataFrame(
             world.users,
-            schema={"user_id": pl.String, "account_id": pl.String, "seat_type": pl.String},
+            schema={
+                "user_id": pl.String,
+                "account_id": pl.String,
+                "seat_type": pl.String,
+                "created_at": stamp,
+            },
         ),
         now=NOW,
     )
@@ -130,7 +137,9 @@ def _built(world: World, folder: Path) -> tuple[Daily, pl.DataFrame]:
         first=FIRST,
         days=DAYS,
         seat_days=SEAT_DAYS,
-        unpaid=persons.unpaid(tables.users.rows, ["seat_type"]),
+        unpaid=persons.unpaid(
+            persons.dated(tables.users.rows, tables.accounts.rows, ["seat_type"])
+        ),
     )
     return found, contracts
 
@@ -153,7 +162,11 @@ def _slow(
     world: World, contracts: pl.DataFrame, account: str, morning: datetime
 ) -> tuple[float | None, float | None, bool]:
     """One account on one morning, from the rows themselves."""
-    free = {user["user_id"] for user in world.users if user["seat_type"] == "free"}
+    free = {
+        user["user_id"]
+        for user in world.users
+        if user["seat_type"] == "free" and (user["created_at"] or EPOCH) < morning
+    }
     today = morning.date()
     known = [row for row in world.events if _heard(row) < today]
     seen = {
@@ -180,7 +193,7 @@ def _slow(
     now = terms[-1]
     return (
         len(seen) / now["seats"] if now["seats"] else None,
-        calls / 1000 / now["usage_limit"] if now["usage_limit"] else None,
+        calls * 0.001 / now["usage_limit"] if now["usage_limit"] else None,
         now["paid"],
     )
 
@@ -219,7 +232,9 @@ def test_it_is_what_the_panel_says_of_the_same_morning_to_the_bit(
         first=first,
         days=261,
         seat_days=seat_days,
-        unpaid=persons.unpaid(tables.users.rows, config.tables.stable),
+        unpaid=persons.unpaid(
+            persons.dated(tables.users.rows, tables.accounts.rows, config.tables.stable)
+        ),
     )
 
     row = {account: place for place, account in enumerate(found.accounts)}
@@ -243,7 +258,7 @@ def test_nobody_without_a_paid_contract_is_full(past: tuple[Any, Any, Any]) -> N
         first=date(2026, 1, 1),
         days=100,
         seat_days=30,
-        unpaid=pl.Series(dtype=pl.String),
+        unpaid=pl.DataFrame(schema={"user_id": pl.String, "known_day": pl.Date}),
     )
 
     assert np.isnan(found.fullness[~found.paid]).all()

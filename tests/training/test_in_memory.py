@@ -55,6 +55,31 @@ def test_frames_in_memory_give_the_snapshots_that_files_give(
     assert_frame_equal(found.panel.excluded, past.panel.excluded)
 
 
+def test_an_event_that_is_booked_years_later_makes_no_earlier_snapshot(
+    config: settings.Settings, past: pipeline.History, tmp_path: Path
+) -> None:
+    frames = _frames(config.base)
+    late = frames["events"][0].head(1)
+    stamps = {"timestamp": past.as_of - timedelta(days=2000), "known_at": past.as_of}
+    frames["events"].append(
+        late.with_columns(
+            pl.lit("late").alias("event_id"), **{n: pl.lit(s) for n, s in stamps.items()}
+        )
+    )
+    own = settings.Settings(
+        state=str(tmp_path),
+        tables=settings.Tables(stable=config.tables.stable),
+        outcome=config.outcome,
+    )
+
+    tables = sources.from_frames(**frames, now=NOW)
+    log = pipeline.condense(own, tables)
+    found = pipeline.history(own, tables, log, past.as_of)
+
+    assert log.first_day < past.activity.first_day
+    assert_frame_equal(found.panel.snapshots, past.panel.snapshots)
+
+
 def test_weekly_anchors_pool_grids_that_lie_a_week_apart(
     config: settings.Settings, past: pipeline.History
 ) -> None:

@@ -46,7 +46,7 @@ def read(
         roles=settings.roles,
         seats=settings.seats,
         known_at_reliable_from=None,
-        accounts=tables.accounts.rows["account_id"],
+        accounts=tables.accounts.rows,
     )
     return tables, log
 

@@ -66,7 +66,7 @@ def build(
     first: date,
     days: int,
     seat_days: int,
-    unpaid: pl.Series,
+    unpaid: pl.DataFrame,
 ) -> Daily:
     """Count active seats, calls and the terms in force, of every account on every morning.
 
@@ -82,8 +82,9 @@ def build(
         How many mornings.
     seat_days : int
         Length of the seat window.
-    unpaid : polars.Series
-        People whose seat is not a paid one (:func:`features.persons.unpaid`).
+    unpaid : polars.DataFrame
+        People whose seat is not a paid one, and since when that is known
+        (:func:`features.persons.unpaid`).
 
     Returns
     -------
@@ -103,23 +104,31 @@ def build(
         accounts,
         first,
         np.where(logged >= seat_days, _share(active.astype(np.float64), seats), np.nan),
-        np.where(logged >= MONTH_DAYS, _share(milli / 1000, limit), np.nan),
+        np.where(
+            logged >= MONTH_DAYS, _share(np.multiply(milli, 0.001, dtype=np.float64), limit), np.nan
+        ),
         paid,
     )
 
 
-def _seated(seat_days: int, unpaid: pl.Series) -> Callable[[pl.LazyFrame], pl.DataFrame]:
+def _seated(seat_days: int, unpaid: pl.DataFrame) -> Callable[[pl.LazyFrame], pl.DataFrame]:
     """How many people more, from a day on, have been active within the window."""
+    morning = pl.col("known_day") + pl.duration(days=1)
+    # Until it was known that a seat is not a paid one, it counted as one.
+    free = unpaid.lazy().select(
+        pl.col("user_id").cast(NAME), until=morning.fill_null(pl.date(1, 1, 1))
+    )
 
     def made(rows: pl.LazyFrame) -> pl.DataFrame:
         person = ["account_id", "user_id"]
-        known = rows.filter(
-            pl.col("seat_uses") > 0, ~pl.col("user_id").is_in(unpaid.cast(NAME).implode())
-        )
         spans = (
-            known.group_by(*person, "day")
-            .agg(start=pl.col("known_day").min() + pl.duration(days=1))
-            .with_columns(end=pl.col("day") + pl.duration(days=seat_days + 1))
+            rows.filter(pl.col("seat_uses") > 0)
+            .group_by(*person, "day")
+            .agg(start=morning.min())
+            .join(free, on="user_id", how="left")
+            .with_columns(
+                end=pl.min_horizontal(pl.col("day") + pl.duration(days=seat_days + 1), "until")
+            )
             .sort(*person, "start")
             # Of several windows of a person each adds the days that those before it left out.
             .with_columns(covered=pl.col("end").cum_max().shift(1).over(person))

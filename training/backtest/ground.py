@@ -89,7 +89,14 @@ def full(made: Known, settings: Settings) -> Daily:
         first=made.start - timedelta(days=before),
         days=made.days + before,
         seat_days=settings.seats.window_days,
-        unpaid=persons.unpaid(made.past.tables.users.rows, settings.tables.stable),
+        unpaid=persons.unpaid(
+            persons.dated(
+                made.past.tables.users.rows,
+                made.past.tables.accounts.rows,
+                settings.tables.stable,
+                settings.tables.known_at_reliable_from,
+            )
+        ),
     )
 
 
