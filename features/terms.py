@@ -11,7 +11,7 @@ import polars as pl
 from data.settings import MONTH_DAYS
 from features import contract
 
-__all__ = ["at"]
+__all__ = ["at", "risen"]
 
 
 def at(signed: pl.DataFrame, as_of: datetime, months: Iterable[int]) -> pl.DataFrame:
@@ -56,16 +56,41 @@ def at(signed: pl.DataFrame, as_of: datetime, months: Iterable[int]) -> pl.DataF
     )
 
 
-def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Tenure, past purchases and cuts, from what came into force one row after the other."""
+def risen(signed: pl.DataFrame) -> pl.DataFrame:
+    """Tell when it was last heard that an account under contract bought more.
+
+    Parameters
+    ----------
+    signed : polars.DataFrame
+        Rows of :func:`features.contract.timeline` that were known before an as-of.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``account_id`` and ``heard`` (UTC), whether it is in force by then or not.
+    """
+    rose = _steps(signed).filter(_rose())
+    return rose.group_by("account_id", maintain_order=True).agg(heard=pl.col("known").max())
+
+
+def _steps(signed: pl.DataFrame) -> pl.DataFrame:
+    """What came into force one row after the other, beside what was before it."""
     # Of several rows from one effective date the one known last speaks, as in in_force.
     spoken = signed.unique(["account_id", "effective"], keep="last", maintain_order=True)
-    steps = spoken.with_columns(
+    return spoken.with_columns(
         pl.col(*contract.LEVELS).shift(1).over("account_id").name.suffix("_before"),
         was_paid=pl.col("paid").shift(1).over("account_id").fill_null(value=False),
     )
-    kind, both = contract.rise_kind(), pl.col("was_paid") & pl.col("paid")
-    rose = kind.is_not_null() & kind.ne("unclear") & both
+
+
+def _rose() -> pl.Expr:
+    kind = contract.rise_kind()
+    return kind.is_not_null() & kind.ne("unclear") & pl.col("was_paid") & pl.col("paid")
+
+
+def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Tenure, past purchases and cuts."""
+    steps, rose, both = _steps(signed), _rose(), pl.col("was_paid") & pl.col("paid")
     bought = rose | (pl.col("paid") & ~pl.col("was_paid"))
     told_otherwise = pl.col("change").is_in(["merger", "correction"]).fill_null(value=False)
     fewer = (pl.col("seats") < pl.col("seats_before")).fill_null(value=False) & both

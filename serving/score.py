@@ -9,8 +9,9 @@ import polars as pl
 from data import sources
 from data.errors import HistoryError
 from data.settings import Settings
-from features import panel
+from features import contract, panel, terms
 from features.activity import Activity
+from features.grid import known_before
 from features.panel import Panel
 from serving import cold
 from serving.lines import (
@@ -76,6 +77,7 @@ def score(
     settings: Settings,
     *,
     before: pl.DataFrame | None = None,
+    promised: pl.DataFrame | None = None,
     worked: Mapping[str, date] | None = None,
     not_now: Mapping[str, date] | None = None,
 ) -> Scored:
@@ -92,8 +94,11 @@ def score(
     settings : data.settings.Settings
         Eligibility, scoring, playbook, team, seats.
     before : polars.DataFrame, optional
-        The list before, to tell what has changed, and to keep the readiness dates that it named;
-        see :func:`serving.lines.changes.of` for its columns.
+        The list before, to tell what has changed; see :func:`serving.lines.changes.of` for its
+        columns.
+    promised : polars.DataFrame, optional
+        What was last said of when to talk (:func:`serving.promises.standing`): a readiness date
+        that was named is kept.
     worked : mapping of str to datetime.date, optional
         Account → the last day on which a human dealt with it.
     not_now : mapping of str to datetime.date, optional
@@ -118,7 +123,16 @@ def score(
     told = phrases.of(settings.scoring.phrases)
     built = panel.build(log, tables, [as_of], settings, months=True)
     _refuse_nobody(built, as_of)
-    lines = said(model, built, as_of, settings, before=before, worked=worked or {}, not_now=not_now)
+    lines = said(
+        model,
+        built,
+        tables.subscriptions.rows,
+        as_of,
+        settings,
+        promised=promised,
+        worked=worked or {},
+        not_now=not_now,
+    )
     drawn = portraits.of(
         # Of whom is left out, too: the page shows a contract that has ended.
         pl.concat([lines, built.excluded.select("account_id")], how="diagonal"),
@@ -150,10 +164,12 @@ def score(
 def said(
     model: Registered | None,
     built: Panel,
+    subscriptions: pl.DataFrame,
     as_of: datetime,
     settings: Settings,
     *,
-    before: pl.DataFrame | None,
+    heard_before: datetime | None = None,
+    promised: pl.DataFrame | None,
     worked: Mapping[str, date],
     not_now: Mapping[str, date] | None = None,
     pressed: Mapping[str, str] | None = None,
@@ -162,10 +178,14 @@ def said(
 
     Parameters
     ----------
-    model, as_of, settings, before, worked, not_now
+    model, as_of, settings, promised, worked, not_now
         As for :func:`score`.
     built : features.panel.Panel
         The snapshots.
+    subscriptions : polars.DataFrame
+        Rows under :class:`data.contracts.Subscriptions`.
+    heard_before : datetime.datetime, optional
+        What was known before it of the contracts is known; by default the as-of.
     pressed : mapping of str to str, optional
         Account → the limit on which a signal says that now is the time; see
         :func:`serving.lines.pressing.decided`.
@@ -190,11 +210,19 @@ def said(
         horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
         not_now=not_now,
     )
+    contracts = contract.timeline(
+        subscriptions,
+        plans=settings.outcome.plans,
+        reliable_from=settings.tables.known_at_reliable_from,
+    )
+    risen = terms.risen(known_before(contracts, heard_before or as_of))
+    ready = dated.held(lines, promised, risen, as_of.date())
     return lines.with_columns(
         band_told=bands.told(lines["band"], bands.known(model), told),
         note=notes.of(lines, built.snapshots, settings.scoring, told),
-        readiness_date=dated.held(lines, built.snapshots, before, as_of.date()),
-    )
+        # Nobody is talked to who is left alone.
+        readiness_date=pl.when(ready.is_not_null()).then(pl.max_horizontal(ready, "rest_until")),
+    ).drop("rest_until")
 
 
 def _refuse_nobody(built: Panel, as_of: datetime) -> None:

@@ -154,8 +154,19 @@ def as_of_from(
     -------
     datetime.datetime
         00:00 UTC.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If the one given lies in the future, or the log is empty.
     """
     if given is not None:
+        # East of Greenwich it is tomorrow already.
+        if given.date() > now.astimezone(UTC).date() + timedelta(days=1):
+            raise HistoryError(
+                f"the as-of {given:%Y-%m-%d} lies in the future, and nothing is known of it; today"
+                f" is {now.astimezone(UTC):%Y-%m-%d}."
+            )
         return splits.midnight(given.date())
     if settings.as_of == "today":
         return splits.midnight(now.astimezone(UTC).date())

@@ -42,7 +42,7 @@ def score(
     Example: expansion score --as-of 2026-06-01 --dry-run
     """
     from data import writing
-    from serving import console, state
+    from serving import console, promises, state
     from serving import score as scoring
     from serving.crm import targets
     from serving.outbox import delivery
@@ -66,6 +66,7 @@ def score(
             moment,
             settings,
             before=lists.before(engine, moment.date()),
+            promised=promises.standing(engine, moment.date()),
             worked=lists.worked(engine, moment.date(), days=settings.playbook.rest_days),
             not_now=lists.not_now(engine, moment.date()),
         )

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from data.settings import Settings
 from features import moment
 from features.panel import Panel
-from serving import score, state
+from serving import promises, score, state
 from serving.events import arrivals, putting
 from serving.events.ground import Ground
 from serving.events.tables import SIGNALS
@@ -115,16 +115,18 @@ def _lines(
     """The lines of the accounts as of today, without places; what is new comes first."""
     if built.snapshots.is_empty():
         return pl.DataFrame(schema={"account_id": pl.String})
-    before = lists.before(engine, day)
+    before, midnight = lists.before(engine, day), moment.as_of(day)
     urging = {each["account_id"]: each["limit"] for each in signals if each["level"] in LEVELS[1:]}
     lines = score.said(
         ground.model,
         built,
+        ground.tables.subscriptions.rows,
         datetime.combine(day, time(), UTC),
         settings,
-        before=before,
-        worked=lists.worked(engine, moment.as_of(day).date(), days=settings.playbook.rest_days),
-        not_now=lists.not_now(engine, day),
+        heard_before=midnight,
+        promised=promises.standing(engine, midnight.date()),
+        worked=lists.worked(engine, midnight.date(), days=settings.playbook.rest_days),
+        not_now=lists.not_now(engine, midnight.date()),
         pressed=urging,
     )
     names = ground.tables.accounts.rows.select("account_id", "name", "csm", "crm_id")

@@ -57,8 +57,9 @@ def decided(
     -------
     polars.DataFrame
         The lines with ``ask``, ``motion``, ``buyer``, ``expansion_signal`` (null where no tier
-        fires or no ask is made) and ``holds_back``: the reason for no ask, then what pushes the
-        number down; in place of ``pushes_down``.
+        fires or no ask is made), ``holds_back``: the reason for no ask, then what pushes the
+        number down; in place of ``pushes_down``; and ``rest_until``, the day until which an account
+        is left alone.
     """
     since = (pl.lit(as_of) - pl.col("worked_on")).dt.total_days()
     until = pl.col("worked_on") + pl.duration(days=rules.rest_days)
@@ -102,6 +103,9 @@ def decided(
         .with_columns(motion=motion, why_not=reason)
         .with_columns(
             ask=~pl.col("motion").is_in(playbook.NO_ASK),
+            rest_until=pl.when(pl.col("motion") == "rest").then(
+                pl.when(pl.col("not_now") > as_of).then("not_now").otherwise(until)
+            ),
             buyer=playbook.buyer(pl.col("motion"), rules.buyers),
             holds_back=pl.concat_list("why_not", "pushes_down").list.drop_nulls().list.head(_MOST),
         )

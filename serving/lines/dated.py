@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data.settings import Scoring
+from features.contract import INSTANT
 from training import bands
 from training.readiness import Dates
 
@@ -41,52 +42,47 @@ def readiness(dates: Dates, as_of: datetime, tier: pl.Series, rules: Scoring) ->
 
 
 def held(
-    lines: pl.DataFrame, snapshots: pl.DataFrame, before: pl.DataFrame | None, as_of: date
+    lines: pl.DataFrame, said: pl.DataFrame | None, risen: pl.DataFrame, as_of: date
 ) -> pl.Series:
     """The readiness dates, where one that was named stays until the account gives a reason.
 
     While nothing happens, an expected day recedes by a day a day, and whoever waits for it waits
-    for ever; and tier 1 comes and goes with a single active user. So the date that the list before
-    named stays, or comes nearer, while tier 1 lasts or the chance is in no lower band than it was,
-    until the account has expanded.
+    for ever; and tier 1 comes and goes with a single active user. So the date that was named last
+    stays, or comes nearer, while tier 1 lasts or the chance is in no lower band than it was, until
+    it is heard that the account bought more.
 
     Parameters
     ----------
     lines : polars.DataFrame
         ``account_id``, ``probability``, ``tier``, ``readiness_date``.
-    snapshots : polars.DataFrame
-        The same accounts' rows of a :class:`features.panel.Panel`.
-    before : polars.DataFrame or None
-        The list before, with the columns of the lines and ``as_of``.
+    said : polars.DataFrame or None
+        What was said last of each account (:func:`serving.promises.standing`).
+    risen : polars.DataFrame
+        When it was last heard that an account bought more (:func:`features.terms.risen`).
     as_of : datetime.date
         The day of the list: no date is before it.
 
     Returns
     -------
     polars.Series of datetime.date
-        In the order of the lines; null where neither list names one.
+        In the order of the lines; null where no date is named, then or now.
     """
-    if before is None:
+    if said is None:
         return lines["readiness_date"]
     facts = ("account_id", "tier", "readiness_date")
-    then = before.select(*facts, "as_of", place=bands.places(before["probability"]))
+    then = said.select(*facts, "as_of", place=bands.places(said["probability"]))
     both = (
         lines.select(*facts, place=bands.places(lines["probability"]))
         .join(then, on="account_id", how="left", maintain_order="left", suffix="_then")
-        .join(
-            snapshots.select("account_id", "days_since_expansion"),
-            on="account_id",
-            how="left",
-            maintain_order="left",
-        )
+        .join(risen, on="account_id", how="left", maintain_order="left")
     )
     now, named = pl.col("readiness_date"), pl.col("readiness_date_then")
     urgent = pl.col("tier").eq(1) & pl.col("tier_then").eq(1)
     as_likely = pl.col("place") >= pl.col("place_then")
-    since_days = (pl.lit(as_of) - pl.col("as_of")).dt.total_days()
-    expanded = pl.col("days_since_expansion") <= since_days
+    # What had been heard by the midnight of what was said, that took into account.
+    bought = pl.col("heard") >= pl.col("as_of").cast(INSTANT)
     stays = urgent.fill_null(value=False) | as_likely.fill_null(value=False)
-    stays &= ~expanded.fill_null(value=False) & named.is_not_null()
+    stays &= ~bought.fill_null(value=False) & named.is_not_null()
     earliest = pl.min_horizontal(now, pl.max_horizontal(named, pl.lit(as_of)))
     kept = pl.when(stays).then(earliest).otherwise(now)
     return both.select(readiness_date=kept)["readiness_date"]

@@ -2,7 +2,7 @@
 
 import calendar
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain
 from typing import Any
 
@@ -207,12 +207,17 @@ def places(probability: float | None) -> int:
     return -1 if probability is None else sum(probability >= edge for edge in BAND_EDGES)
 
 
-def holds(now: dict[str, Any], then: dict[str, Any], days: int) -> bool:
-    """Whether a date that was named stays, worked out one account at a time."""
+def risen(heard: dict[str, datetime | None]) -> pl.DataFrame:
+    """When it was heard that accounts bought more."""
+    kinds = {"account_id": pl.String, "heard": pl.Datetime("us", "UTC")}
+    return pl.DataFrame({"account_id": list(heard), "heard": list(heard.values())}, schema=kinds)
+
+
+def holds(now: dict[str, Any], then: dict[str, Any], days: datetime) -> bool:
+    """Whether a date that was named on a day stays, worked out one account at a time."""
     if then["readiness_date"] is None:
         return False
-    ago = now["days_since_expansion"]
-    if ago is not None and ago <= days:
+    if now["heard"] is not None and now["heard"] >= days:
         return False
     known = None not in {now["probability"], then["probability"]}
     likely = known and places(now["probability"]) >= places(then["probability"])
@@ -221,23 +226,22 @@ def holds(now: dict[str, Any], then: dict[str, Any], days: int) -> bool:
 
 @given(now_and_then, st.lists(st.none() | st.integers(0, 400), min_size=6, max_size=6))
 def test_a_date_named_stays_until_the_account_gives_a_reason(
-    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int], expanded: list[int | None]
+    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int], hours_ago: list[int | None]
 ) -> None:
     now, then, days = drawn
-    for row, ago in zip(now, expanded, strict=False):
-        row["days_since_expansion"] = ago
+    midnight = datetime.combine(AS_OF, time(), UTC)
+    for row, ago in zip(now, hours_ago, strict=False):
+        row["heard"] = None if ago is None else midnight - timedelta(hours=ago)
     before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
-    ages = pl.Series([row["days_since_expansion"] for row in now], dtype=pl.Float64)
-    snapshots = pl.DataFrame({"account_id": [row["account_id"] for row in now]})
     past = {row["account_id"]: row for row in then}
 
     found = dated.held(
-        frame(*now), snapshots.with_columns(days_since_expansion=ages), before, AS_OF
+        frame(*now), before, risen({row["account_id"]: row["heard"] for row in now}), AS_OF
     ).to_list()
 
     for row, ready in zip(now, found, strict=True):
         was = past.get(row["account_id"])
-        if was and holds(row, was, days):
+        if was and holds(row, was, midnight - timedelta(days=days)):
             named = max(was["readiness_date"], AS_OF)
             assert ready == min(row["readiness_date"] or named, named)
         else:
@@ -249,14 +253,15 @@ WEEK = timedelta(weeks=1)
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "expanded", "ready"),
+    ("then", "now", "heard", "ready"),
     [
         # Nothing happened: the expected day is a week later, the date that was named is not.
         ({"probability": 0.3}, {"probability": 0.29}, None, "named"),
         ({"probability": 0.3}, {"probability": 0.5}, None, "named"),
         ({"probability": 0.3}, {"probability": 0.19}, None, "new"),  # 10% to 20%, was 20% to 40%
-        ({"probability": 0.3}, {"probability": 0.3}, 3.0, "new"),  # bought meanwhile
-        ({"probability": 0.3}, {"probability": 0.3}, 8.0, "named"),  # had bought before
+        ({"probability": 0.3}, {"probability": 0.3}, 3.0, "new"),  # days ago: bought meanwhile
+        ({"probability": 0.3}, {"probability": 0.3}, 7.0, "new"),  # heard right after the list
+        ({"probability": 0.3}, {"probability": 0.3}, 7.1, "named"),  # the list had known it
         ({"probability": 0.3, "tier": 1}, {"probability": 0.19, "tier": 1}, None, "named"),
         ({"probability": 0.3, "tier": 1}, {"probability": 0.19, "tier": 2}, None, "new"),
         ({"probability": None, "tier": 1}, {"probability": None, "tier": 1}, None, "named"),
@@ -264,24 +269,23 @@ WEEK = timedelta(weeks=1)
     ],
 )
 def test_a_date_does_not_recede_while_nothing_happens(
-    then: dict[str, Any], now: dict[str, Any], expanded: float | None, ready: str
+    then: dict[str, Any], now: dict[str, Any], heard: float | None, ready: str
 ) -> None:
     named, new = AS_OF + timedelta(days=16), AS_OF + timedelta(days=23)
     before = frame(then | {"readiness_date": named, "as_of": AS_OF - WEEK})
-    snapshots = pl.DataFrame({"account_id": ["acme"], "days_since_expansion": [expanded]})
+    ago = heard and datetime.combine(AS_OF, time(), UTC) - timedelta(days=heard)
 
-    (found,) = dated.held(frame(now | {"readiness_date": new}), snapshots, before, AS_OF)
+    (found,) = dated.held(frame(now | {"readiness_date": new}), before, risen({"acme": ago}), AS_OF)
 
     assert found == {"named": named, "new": new}[ready]
 
 
 def test_week_after_week_a_named_date_comes_near_and_then_reads_now() -> None:
-    snapshots = pl.DataFrame({"account_id": ["acme"], "days_since_expansion": [90.0]})
     before, told = None, []
     for week in range(5):
         today = AS_OF + week * WEEK
         line = frame({"readiness_date": today + timedelta(days=16), "as_of": today})
-        ready = dated.held(line, snapshots, before, today)
+        ready = dated.held(line, before, risen({}), today)
         before = line.with_columns(readiness_date=ready)
         told.append((ready[0] - today).days)
 

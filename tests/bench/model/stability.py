@@ -11,6 +11,8 @@ import polars as pl
 import walks
 from numpy.typing import NDArray
 
+from features import terms
+from features.grid import known_before
 from serving import playbook
 from serving.lines import dated
 from training import date_metrics, model, readiness, signals, splits
@@ -101,7 +103,8 @@ def _later(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
 
 def _told(one: pl.DataFrame, other: pl.DataFrame, now: panels.Past) -> dict[str, Any]:
     """How far the readiness dates of the list before moved, as the next list tells them."""
-    kept = dated.held(other, _last(now), one, now.end.date())
+    risen = terms.risen(known_before(now.contracts, now.end))
+    kept = dated.held(other, one, risen, now.end.date())
     named = one.join(
         other.select("account_id", now=kept), on="account_id", how="inner", maintain_order="left"
     ).drop_nulls("readiness_date")
