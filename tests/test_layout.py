@@ -44,6 +44,7 @@ DOORS = {
     "optuna": {"training/search.py", "training/studies.py"},
     "sqlalchemy": {
         "serving/answers.py",
+        "serving/promises.py",
         "data/database.py",
         "training/studies.py",
         "serving/state/",

@@ -216,7 +216,8 @@ def train(
     Returns
     -------
     Simple
-        Calibrated on what it would have said at the cuts of the walk forward, where that helps.
+        Calibrated on what it would have said at the cuts of the walk forward, where that helps. The
+        ranking itself is chosen in hindsight there.
 
     Raises
     ------
