@@ -1,8 +1,8 @@
 """May a newly trained model be shown to a team: only if it earned that on the company's own past.
 
 Every question is one lower bound, at ``gate.confidence``, over the predictions of the walk forward;
-one-sided but for the first, whose bound is two-sided, as is the interval that the verdict tells of
-the skill: no model is to pass beside words that call its signal noise, the luck of draws aside.
+one-sided but for the first, whose bound is two-sided and also that of the draws on which the
+verdict rests: no model is to pass beside words that call its signal noise.
 
 - does its probability lose less than the running base rate's (log-loss skill above 0)?
 - among the accounts that a team can work, do at least ``1 - gate.tolerance`` times as many expand
@@ -163,9 +163,18 @@ class _Drawn:
         self._rules, self._capacity = settings.gate, settings.evaluation.capacity
         draws = max(_DRAWS, settings.evaluation.resamples)
         self._draws = self.judged.draws(resamples=draws, seed=settings.model.seed)
+        self._verdicts = self.judged.draws(
+            resamples=settings.evaluation.resamples, seed=settings.model.seed
+        )
 
     def of(self, metric: Metric) -> Array:
         return self._draws.of(metric)
+
+    def lower(self, metric: Metric) -> tuple[float, float | None]:
+        """A figure, and the lower of its two-sided bounds by these draws and the verdict's."""
+        values = self.of(metric)
+        bounds = [self.low(some, tails=2) for some in (values, self._verdicts.of(metric))]
+        return float(values[0]), None if None in bounds else min(b for b in bounds if b is not None)
 
     def precision(self, score: Array) -> Array:
         judged = self.judged
@@ -186,15 +195,14 @@ class _Drawn:
 def _skill(known: pl.DataFrame, drawn: _Drawn) -> Check:
     expanded = drawn.judged.expanded
     stated, base = (truth.clipped(known[name].to_numpy()) for name in ("probability", "base_rate"))
-    values = drawn.of(truth.log_loss_skill(stated, base, expanded))
-    low = drawn.low(values, tails=2)
+    value, low = drawn.lower(truth.log_loss_skill(stated, base, expanded))
     passes = low is not None and low > 0
     verb = "beats" if passes else "does not beat"
     says = (
         f"its probability {verb} the running base rate beyond noise (log-loss skill"
-        f" {values[0]:.3f}, lower bound {_signed(low)})"
+        f" {value:.3f}, lower bound {_signed(low)})"
     )
-    return Check(_SKILL, passes, float(values[0]), low, says)
+    return Check(_SKILL, passes, value, low, says)
 
 
 def _over_simple(known: pl.DataFrame, drawn: _Drawn, settings: Settings) -> Check:
