@@ -171,6 +171,7 @@ def test_the_day_until_which_an_account_rests_is_still_to_come(worked: int) -> N
 
     day = AS_OF + timedelta(days=60 - worked)
     assert found["holds_back"][0].endswith(f"left alone until {day.day} {day:%B}")
+    assert found["rest_until"] == day
 
 
 @pytest.mark.parametrize(
@@ -189,4 +190,7 @@ def test_no_ask_is_made_until_the_day_that_was_said(
     (found,) = decided({}, worked=worked, not_now={"acme": AS_OF + timedelta(days=days)})
 
     assert (found["ask"], found["motion"], found["holds_back"][0]) == (False, "rest", why)
-    assert decided({}, not_now={"acme": AS_OF})[0]["ask"]
+    until = found["rest_until"]
+    assert f"until {until.day} {until:%B}" in why
+    (free,) = decided({}, not_now={"acme": AS_OF})
+    assert (free["ask"], free["rest_until"]) == (True, None)

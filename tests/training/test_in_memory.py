@@ -1,6 +1,7 @@
 """What a data scientist does in Jupyter: frames in memory, objects that tell what they are."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from data import settings, simulator, sources
+from data.errors import HistoryError
 from training import churn, metrics, model, pipeline, readiness, signals, splits
 from training.estimate import Estimate
 
@@ -78,6 +80,16 @@ def test_an_event_that_is_booked_years_later_makes_no_earlier_snapshot(
 
     assert log.first_day < past.activity.first_day
     assert_frame_equal(found.panel.snapshots, past.panel.snapshots)
+
+
+def test_an_as_of_in_the_future_is_refused_but_not_what_is_tomorrow_here(
+    config: settings.Settings, past: pipeline.History
+) -> None:
+    asked = partial(pipeline.as_of_from, config, past.activity, now=NOW)
+
+    assert asked(given=NOW + timedelta(days=1)) == NOW + timedelta(days=1)
+    with pytest.raises(HistoryError, match=r"2026-06-04 lies in the future.*today is 2026-06-02"):
+        asked(given=NOW + timedelta(days=2))
 
 
 def test_weekly_anchors_pool_grids_that_lie_a_week_apart(
