@@ -170,7 +170,9 @@ def test_evaluate_reads_the_answers_and_does_without_a_database_that_is_away(
         answer(connection, line["account_id"], "won", date.fromisoformat(company.shown()["as_of"]))
     engine.dispose()
 
-    told = company.ask("evaluate", "--as-of", "2030-01-01", "--html", tmp_path / "page.html")
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)  # what was answered today is known
+
+    told = company.ask("evaluate", "--as-of", tomorrow, "--html", tmp_path / "page.html")
     assert [each["verdict"] for each in told["answers"]] == ["won"]
     assert told["answers"][0]["expected"] == pytest.approx(line["probability"])
     assert "What humans said of the lists" in (tmp_path / "page.html").read_text(encoding="utf-8")
