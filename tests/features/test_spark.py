@@ -208,7 +208,10 @@ def folding(rows: pl.DataFrame, tmp_path: Path) -> tuple[Activity, Activity]:
     ]
     tables = sources.from_frames(months, **SMALL)
     polars, spark = (tmp_path / f"{name} {{in}} [its] own* \\ place" for name in ("here", "there"))
-    rules = {"accounts": pl.Series(["beta", "gamma"])}
+    # Of the second, all of the first months happened before it was created.
+    created = [DAY - timedelta(days=400), DAY + timedelta(days=65)]
+    exist = pl.DataFrame({"account_id": ["beta", "gamma"], "created_date": created})
+    rules = {"accounts": exist}
     here = built(tables, polars, Engine(), **rules)
     shutil.copytree(polars, spark)
     merged = list(spark.glob(f"{kept.digest('first days')}-*"))
