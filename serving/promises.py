@@ -49,7 +49,8 @@ def standing(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
         if not lists:
             return None
         recent = [day for day in lists if day >= max(lists) - _REMEMBERED]
-        said = [*_listed(connection, recent), *_signalled(connection, min(recent), as_of)]
+        # A list of the midnight that follows a signal knew of it, so it comes after.
+        said = [*_signalled(connection, min(recent), as_of), *_listed(connection, recent)]
     told = pl.DataFrame(said, schema=_FACTS, orient="row")
     return told.sort("as_of", maintain_order=True).unique(
         "account_id", keep="last", maintain_order=True

@@ -109,9 +109,10 @@ def test_a_signal_since_speaks_for_its_account(engine: sa.Engine) -> None:
     )
 
 
-def test_the_next_list_speaks_after_a_signal(engine: sa.Engine) -> None:
+@pytest.mark.parametrize("day", [3, 7])  # Wednesday, and the Sunday before the next list
+def test_the_next_list_speaks_after_a_signal(engine: sa.Engine, day: int) -> None:
     listed(engine, MONDAY, acme=MONDAY)
-    at = datetime(2026, 6, 3, 12, tzinfo=UTC)
+    at = datetime(2026, 6, day, 12, tzinfo=UTC)
     signalled(engine, "acme", at, probability=None, tier=1, readiness_date=None)
     listed(engine, MONDAY + WEEK, acme=MONDAY + 2 * WEEK)
 
