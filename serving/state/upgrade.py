@@ -1,4 +1,4 @@
-"""Bring a database up to date, in one transaction, whoever else opens it at the same moment."""
+"""Alembic migrations, run in one transaction under a lock when a database is opened."""
 
 from typing import Final
 
@@ -6,28 +6,23 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving.state.database import alone, writing
+from serving.state.schema import METADATA
 
 __all__ = ["NEWEST", "VERSION_TABLE", "to_newest"]
 
-NEWEST: Final = "0006"
+NEWEST: Final = "0001"
 # MLflow, which may live in the same database, calls its own alembic_version.
 VERSION_TABLE: Final = "expansion_version"
-# Tables that a database of ours may hold without saying its version, and what tells them from
-# someone else's tables of the same name.
-_UNVERSIONED: Final = {
-    "accounts": {"account_id", "as_of", "expansion_signal"},
-    "scores": {"account_id", "as_of", "expansion_signal"},
-    "runs": {"id", "as_of", "finished_at", "record"},
-}
 
 
 def to_newest(engine: sa.Engine) -> None:
-    """Run what changes of the tables are missing.
+    """Run the migrations that the database lacks.
 
     Raises
     ------
     data.errors.DeliveryError
-        If a newer version of this program made the tables, or somebody else did.
+        If a newer version of this program migrated the database, or another program created a
+        table with one of our names.
     """
     with engine.connect() as connection:
         if _version(connection) == NEWEST:
@@ -56,16 +51,13 @@ def _version(connection: sa.Connection) -> str | None:
 
 
 def _refuse_foreign(connection: sa.Connection) -> None:
-    """A shared database may hold a table of one of our names; it is not ours to change."""
-    looked = sa.inspect(connection)
-    for table, ours in _UNVERSIONED.items():
-        if looked.has_table(table):
-            missing = ours - {column["name"] for column in looked.get_columns(table)}
-            if missing:
-                raise DeliveryError(
-                    f"the database that crm.url names holds a table {table} that is not ours"
-                    f" (it lacks {', '.join(sorted(missing))}); name an empty database in crm.url."
-                )
+    """Refuse a database without a version that holds a table with one of our names."""
+    foreign = sorted(METADATA.tables.keys() & set(sa.inspect(connection).get_table_names()))
+    if foreign:
+        raise DeliveryError(
+            f"the database that crm.url names holds tables that this program did not create"
+            f" ({', '.join(foreign[:3])}); name an empty database in crm.url."
+        )
 
 
 def _run(connection: sa.Connection) -> None:

@@ -1,4 +1,4 @@
-"""The one database is brought up to date without loss, on SQLite and on a real PostgreSQL."""
+"""The application database: migrations, locks and errors, on SQLite and a real PostgreSQL."""
 
 import sqlite3
 import subprocess
@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,103 +19,13 @@ from alembic.script import ScriptDirectory
 
 from data.errors import DeliveryError
 from serving import state
-from serving.crm.sql import Sql
 from serving.crm.tables import TABLES
-from serving.crm.target import Ref
 from serving.events.tables import ARRIVALS
-from serving.outbox.merge import decide
 from serving.state import database as door
 from serving.state import lists, upgrade
-from serving.state.schema import DELIVERED, METADATA, SCORES
+from serving.state.schema import METADATA, SCORES
 
 MONDAY = date(2025, 6, 2)
-OLD_LINE: dict[str, Any] = {
-    "rank": sa.Integer,
-    "name": sa.String,
-    "csm": sa.String,
-    "expansion_signal": sa.String,
-    "probability": sa.Float,
-    "low": sa.Float,
-    "high": sa.Float,
-    "band": sa.String,
-    "readiness_date": sa.Date,
-    "expected_date": sa.Date,
-    "expected_early": sa.Date,
-    "expected_late": sa.Date,
-    "probability_180d": sa.Float,
-    "expected_arr": sa.Float,
-    "churn_probability": sa.Float,
-    "limit": sa.String,
-    "tier": sa.Integer,
-    "motion": sa.String,
-    "signals": sa.JSON,
-    "active_seats": sa.Integer,
-    "licensed_seats": sa.Integer,
-    "seat_utilization": sa.Float,
-    "margin": sa.Float,
-    "base": sa.Float,
-    "contributions": sa.JSON,
-    "model": sa.String,
-    "note": sa.String,
-}
-ACME: dict[str, Any] = {
-    **dict.fromkeys(OLD_LINE),
-    "account_id": "acme",
-    "as_of": MONDAY,
-    "rank": 1,
-    "name": "Acme",
-    "csm": "Ada",
-    "probability": 0.681234,
-    "readiness_date": date(2025, 6, 16),
-    "tier": 1,
-    "signals": ["No seat is free", "3 people joined"],
-    "contributions": {"seat_utilization": 1.5},
-    "margin": -0.5,
-    "base": -2.0,
-    "model": "1",
-}
-GONE = {**dict.fromkeys(OLD_LINE), "account_id": "gone", "as_of": MONDAY, "note": "on trial"}
-
-
-def make_old(url: str) -> None:
-    """A database as it was made, and filled, before there were versions of it."""
-    tables = sa.MetaData()
-
-    def line() -> list[sa.Column[Any]]:
-        return [sa.Column(name, kind, nullable=True) for name, kind in OLD_LINE.items()]
-
-    runs = sa.Table(
-        "runs",
-        tables,
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("as_of", sa.Date, nullable=False),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("model", sa.String, nullable=False),
-        sa.Column("record", sa.JSON, nullable=False),
-    )
-    accounts = sa.Table(
-        "accounts",
-        tables,
-        sa.Column("account_id", sa.String, primary_key=True),
-        sa.Column("as_of", sa.Date, nullable=False, index=True),
-        *line(),
-    )
-    scores = sa.Table(
-        "scores",
-        tables,
-        sa.Column("account_id", sa.String, primary_key=True),
-        sa.Column("as_of", sa.Date, primary_key=True),
-        *line(),
-    )
-    engine = sa.create_engine(url)
-    tables.create_all(engine)
-    with engine.begin() as connection:
-        finished = datetime(2025, 6, 2, 6, tzinfo=UTC)
-        row = {"as_of": MONDAY, "finished_at": finished, "model": "1", "record": {"listed": 1}}
-        connection.execute(sa.insert(runs), row)
-        connection.execute(sa.insert(accounts), [ACME, GONE])
-        connection.execute(sa.insert(scores), [ACME])
-    engine.dispose()
 
 
 def differences(engine: sa.Engine) -> list[Any]:
@@ -136,53 +46,11 @@ def test_a_new_database_has_the_tables_that_the_code_describes(database_url: str
     engine.dispose()
 
 
-def test_an_old_database_gets_the_same_tables(database_url: str) -> None:
-    make_old(database_url)
-
-    engine = state.open(database_url)
-
-    assert differences(engine) == []
-    engine.dispose()
-
-
-def test_nothing_that_an_old_database_holds_is_lost(database_url: str) -> None:
-    make_old(database_url)
-
-    engine = state.open(database_url)
-
-    (listed,) = lists.listed(engine)
-    assert {name: listed[name] for name in ACME} == ACME
-    gone = lists.account(engine, "gone")
-    assert gone is not None
-    assert (gone["rank"], gone["note"]) == (None, "on trial")
-    run = lists.last_run(engine)
-    assert run is not None
-    assert (run["as_of"], run["record"]) == (MONDAY, {"listed": 1})
-    engine.dispose()
-
-
-def test_what_an_old_database_holds_of_an_account_is_ours_to_change(database_url: str) -> None:
-    make_old(database_url)
-    engine = state.open(database_url)
-    crm = Sql(engine)
-
-    (found,) = crm.read([Ref("account", "acme", "acme")])
-    with state.reading(engine) as connection:
-        known = connection.execute(sa.select(DELIVERED).where(DELIVERED.c.key == "acme")).one()
-
-    assert found is not None
-    assert found.fields["signals"] == "No seat is free\n3 people joined"
-    assert found.fields["probability"] == 0.681234
-    wanted = {**found.fields, "probability": 0.5, "signals": None, "buyer": "champion"}
-    decision = decide(wanted, found.fields, known.fields, known.attempted)
-    assert decision.theirs == ()
-    assert decision.write == {"probability": 0.5, "signals": None, "buyer": "champion"}
-    engine.dispose()
-
-
 def test_opening_a_database_again_changes_nothing(database_url: str) -> None:
-    make_old(database_url)
-    state.open(database_url).dispose()
+    engine = state.open(database_url)
+    with state.writing(engine) as connection:
+        connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY, "rank": 1})
+    engine.dispose()
     before = dump(database_url)
 
     state.open(database_url).dispose()
@@ -211,12 +79,7 @@ state.open(sys.argv[1]).dispose()
 """
 
 
-@pytest.mark.parametrize("old", [True, False])
-def test_two_processes_that_open_a_database_at_once_both_succeed(
-    old: bool, database_url: str
-) -> None:
-    if old:
-        make_old(database_url)
+def test_two_processes_that_open_a_database_at_once_both_succeed(database_url: str) -> None:
     openers = [
         subprocess.Popen(
             [sys.executable, "-W", "error", "-c", OPEN, database_url],
@@ -238,13 +101,10 @@ def test_two_processes_that_open_a_database_at_once_both_succeed(
     assert [opener.returncode for opener in openers] == [0, 0], told
     engine = state.open(database_url)
     assert differences(engine) == []
-    assert len(lists.listed(engine)) == old
     engine.dispose()
 
 
-def test_an_upgrade_that_fails_halfway_leaves_the_old_database_as_it_was(database_url: str) -> None:
-    make_old(database_url)
-    before = dump(database_url)
+def test_a_migration_that_fails_halfway_leaves_the_database_empty(database_url: str) -> None:
 
     def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if "CREATE TABLE tasks" in statement:
@@ -257,7 +117,7 @@ def test_an_upgrade_that_fails_halfway_leaves_the_old_database_as_it_was(databas
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", fail)
 
-    assert dump(database_url) == before
+    assert dump(database_url) == {}
     engine = state.open(database_url)
     assert differences(engine) == []
     engine.dispose()
@@ -281,7 +141,7 @@ def test_a_table_of_someone_else_is_not_touched(database_url: str) -> None:
         connection.execute(sa.text("CREATE TABLE runs (run_uuid VARCHAR, status VARCHAR)"))
     engine.dispose()
 
-    with pytest.raises(DeliveryError, match="holds a table runs that is not ours"):
+    with pytest.raises(DeliveryError, match=r"did not create \(runs\); name an empty"):
         state.open(database_url)
 
     assert dump(database_url) == {"runs": []}

@@ -153,21 +153,6 @@ def test_text_in_the_file_is_no_formula(office: Office) -> None:
     assert second["name"] == 'A "quoted",\nname'
 
 
-def test_a_database_from_before_has_the_list_after_an_upgrade(office: Office) -> None:
-    query = sa.select(BOOKS).order_by(BOOKS.c.rank)
-    with state.reading(office.engine) as connection:
-        before = connection.execute(query).all()
-    with state.writing(office.engine) as connection:
-        BOOKS.drop(connection)
-        connection.execute(sa.text("UPDATE expansion_version SET version_num = '0005'"))
-
-    upgraded = state.open(str(office.engine.url))
-
-    with state.reading(upgraded) as connection:
-        assert connection.execute(query).all() == before
-    upgraded.dispose()
-
-
 def test_what_cannot_be_asked_for_is_said(shared: Office) -> None:
     for asked in ({"sort": "csm; drop table scores"}, {"page": "0"}, {"page": str(10**30)}):
         answer = shared.browser.get("/", params=asked)

@@ -1,1 +1,1 @@
-"""One module per step."""
+"""Alembic migrations, one module each."""
