@@ -138,7 +138,7 @@ bench-page: .venv/ready
 	$(BIN)/python tests/bench/web/run.py $(BENCH)
 
 # The server as it is run, attacked over HTTP, on SQLite and on a PostgreSQL: some five minutes. ATTACK=--small tries it,
-# ATTACK='--only slow disk --on sqlite' tries these kinds alone.
+# ATTACK='--only crowd disk --on sqlite' tries these kinds alone.
 attack: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/python tests/attack/run.py $(ATTACK)
 

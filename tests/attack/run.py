@@ -19,6 +19,7 @@ sys.path[1:1] = [str(Path(__file__).parents[1] / each) for each in ("web", "benc
 
 import bodies  # noqa: E402
 import browser  # noqa: E402
+import connections  # noqa: E402
 import doors  # noqa: E402
 import doubles  # noqa: E402
 import drawn  # noqa: E402
@@ -26,7 +27,6 @@ import outages  # noqa: E402
 import paths  # noqa: E402
 import served  # noqa: E402
 import signing  # noqa: E402
-import slow  # noqa: E402
 import strange  # noqa: E402
 import target  # noqa: E402
 import verdict  # noqa: E402
@@ -47,9 +47,7 @@ KINDS: dict[str, tuple[str, Work, bool]] = {
     "doubles": ("one message, 32 at once", doubles.run, False),
     "forms": ("forms from elsewhere", doors.forms, False),
     "guessing": ("tokens guessed", doors.guessing, False),
-    "heads": ("heads without an end", slow.heads, False),
-    "slow": ("slow clients", slow.clients, False),
-    "crowd": ("too many connections", slow.crowd, True),
+    "crowd": ("too many connections", connections.exceed_limit, True),
     "disk": ("a full disk", outages.disk, True),
     "away": ("the database goes away", outages.away, True),
 }
