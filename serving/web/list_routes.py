@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import IO, Annotated, Any, Final
 
@@ -77,20 +79,37 @@ def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -
     )
 
 
+def open_temporary_file() -> Iterator[IO[str]]:
+    """Yield a temporary file; FastAPI closes it after the response, also if the client leaves."""
+    file = SpooledTemporaryFile(_IN_MEMORY_BYTES, "w+", encoding="utf-8", newline="")  # noqa: SIM115
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # a full disk, which the handler has reported
+            file.close()
+
+
+TemporaryFile = Annotated[IO[str], Depends(open_temporary_file)]
+
+
 @router.get("/list.csv")
-def list_file(site: Here, viewer: Looking, wanted: Choice) -> StreamingResponse:
-    """Give every line that the filters let through."""
+def list_file(
+    site: Here, viewer: Looking, wanted: Choice, file: TemporaryFile
+) -> StreamingResponse:
+    """Return every row that passes the filters."""
     as_of = _newest(site)
     rows = book.everything(site.engine, viewer, wanted, as_of)
-    return _file(f"list-{as_of}.csv", ("as_of", *book.columns()), _of_day(rows, as_of))
+    _write_csv(file, ("as_of", *book.columns()), _of_day(rows, as_of))
+    return _respond_with(file, f"list-{as_of}.csv")
 
 
 @router.get("/feedback.csv")
-def feedback_file(site: Here, viewer: Looking) -> StreamingResponse:
-    """Give every answer of the viewer's books."""
+def feedback_file(site: Here, viewer: Looking, file: TemporaryFile) -> StreamingResponse:
+    """Return all feedback on the viewer's accounts."""
     as_of = _newest(site)
     rows = feedback.everything(site.engine, viewer, as_of)
-    return _file(f"feedback-{as_of}.csv", feedback.columns(), rows)
+    _write_csv(file, feedback.columns(), rows)
+    return _respond_with(file, f"feedback-{as_of}.csv")
 
 
 def _newest(site: Here) -> Any:  # noqa: ANN401 - a day
@@ -105,26 +124,21 @@ def _of_day(rows: Iterable[Mapping[str, Any]], as_of: object) -> Iterator[dict[s
         yield {**row, "as_of": as_of}
 
 
-def _file(
-    name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
-) -> StreamingResponse:
-    """Gather a file before any of it is sent: who reads slowly holds no connection of ours."""
+def _write_csv(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write all rows before the response starts, so that a slow client holds no connection."""
     try:
-        gathered = SpooledTemporaryFile(_IN_MEMORY_BYTES, "w+", encoding="utf-8", newline="")  # noqa: SIM115
-        out = csv.writer(gathered, lineterminator="\r\n")
+        out = csv.writer(file, lineterminator="\r\n")
         out.writerow(columns)
         out.writerows([_cell(row[name]) for name in columns] for row in rows)
-        gathered.seek(0)
+        file.seek(0)
     except OSError as error:
         raise DeliveryError(f"the file has no room ({error.strerror}); free some.") from error
+
+
+def _respond_with(file: IO[str], name: str) -> StreamingResponse:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_parts(gathered), 200, headers, "text/csv; charset=utf-8")
-
-
-def _parts(gathered: IO[str]) -> Iterator[str]:
-    with gathered:
-        while part := gathered.read(_PART):
-            yield part
+    parts = iter(partial(file.read, _PART), "")
+    return StreamingResponse(parts, 200, headers, "text/csv; charset=utf-8")
 
 
 def _cell(value: object) -> object:

@@ -4,10 +4,12 @@ import re
 import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -205,6 +207,34 @@ def test_clients_that_read_nothing_do_not_block_others(tmp_path: Path) -> None:
 
         assert opened.browser.get("/model", timeout=20).status_code == 200
         assert opened.text("/list.csv").count("\r\n") == 1_501
+
+
+@pytest.mark.usefixtures("small_send_buffer")
+def test_a_temporary_file_is_closed_when_the_client_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[IO[str]] = []
+
+    def create_file(*args: Any, **options: Any) -> IO[str]:
+        files.append(SpooledTemporaryFile(1, *args[1:], **options))  # noqa: SIM115
+        return files[-1]
+
+    monkeypatch.setattr("serving.web.list_routes.SpooledTemporaryFile", create_file)
+    with office(tmp_path, count=1_500) as opened:
+        client = request_file(opened)
+        wait_until(lambda: len(files) == 1)
+        time.sleep(0.5)
+        assert not files[0].closed
+        client.close()
+
+        wait_until(lambda: files[0].closed)
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @given(st.integers(1, 500), st.lists(st.floats(0, 90), max_size=60))
