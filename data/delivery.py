@@ -20,17 +20,12 @@ __all__ = [
 
 
 class Files(Section):
-    """A folder of files for an importer of yours, in place of a CRM."""
+    """One-way export to files: see serving/crm/FILES.md."""
 
     folder: str | None = Field(
         None, description="Relative to the settings file; else crm in the state folder."
     )
-    format: Literal["csv", "parquet"] = Field("csv", description="What the files are.")
-    accounts: Mapping[str, str] = Field(
-        {}, description="Our name of a field = its column's; '' leaves it out."
-    )
-    opportunities: Mapping[str, str] = Field({}, description="Likewise.")
-    tasks: Mapping[str, str] = Field({}, description="Likewise.")
+    format: Literal["csv", "parquet"] = Field("csv", description="Format of the files.")
 
 
 class Odoo(Section):

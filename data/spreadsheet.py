@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["bare", "guarded", "guarded_column"]
+__all__ = ["guarded", "guarded_column"]
 
 # Excel also takes the full-width signs, and some importers cut away blanks and line ends first.
 _RISKY: Final = r"^'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])"
@@ -26,17 +26,6 @@ def guarded(text: str) -> str:
     ["'=1+1", 'Acme', "'-5 %", "''=1+1"]
     """
     return f"'{text}" if _STARTS_RISKY.match(text) else text
-
-
-def bare(text: str) -> str:
-    """Take the apostrophe away that :func:`guarded` put.
-
-    Examples
-    --------
-    >>> [bare(text) for text in ("'=1+1", "Acme", "'s-Hertogenbosch")]
-    ['=1+1', 'Acme', "'s-Hertogenbosch"]
-    """
-    return text[1:] if text.startswith("'") and _STARTS_RISKY.match(text) else text
 
 
 def guarded_column(name: str) -> pl.Expr:

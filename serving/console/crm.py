@@ -85,6 +85,8 @@ def standing(told: Mapping[str, Any]) -> None:
         _say(f"Of {told['unanswered']:,} it is not known whether it took the last write.")
     if told["with_fields_of_humans"]:
         _say(f"{told['with_fields_of_humans']:,} with fields that humans have set.")
+    if not told["reads_edits"]:
+        _say("Nothing is read back from it; the next export overwrites edits.")
     if told["sender"]:
         _say(f"At work now: {told['sender']['owner']}.")
     for run in told["runs"]:

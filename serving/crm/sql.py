@@ -34,7 +34,7 @@ from serving.crm.target import (
     Value,
     Worked,
 )
-from serving.outbox.objects import FIELDS
+from serving.outbox.objects import shape_fields
 
 if TYPE_CHECKING:
     from data.settings import Settings
@@ -78,12 +78,7 @@ class Sql:
 
     def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Give the values as the tables give them back."""
-        known = FIELDS[kind]
-        return {
-            name: _shaped(known[name].type, value)
-            for name, value in fields.items()
-            if name in known
-        }
+        return shape_fields(kind, fields)
 
     def read(self, refs: Sequence[Ref]) -> list[Found | None]:
         """Give what stands there, or what a human opened at the account for that limit."""
@@ -154,16 +149,6 @@ class Sql:
     def _writing(self) -> Iterator[sa.Connection]:
         with self._engine.execution_options(writes=True).begin() as connection:
             yield connection
-
-
-def _shaped(kind: str, value: Value) -> Value:
-    if value is None:
-        return None
-    if kind in {"text", "lines", "day"}:
-        return str(value).replace("\x00", "") or None  # which PostgreSQL does not store
-    if kind == "number":
-        return float(value)
-    return bool(value) if kind == "flag" else int(value)
 
 
 def _found(kind: Kind, row: rows.Row) -> Found:

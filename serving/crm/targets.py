@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from data.settings import Settings
     from serving.crm.target import Target
 
-__all__ = ["NAMES", "named", "open_target"]
+__all__ = ["NAMES", "WRITE_ONLY", "named", "open_target"]
 
 NAMES: Final = ("sql", "odoo", "hubspot", "salesforce", "files")
+WRITE_ONLY: Final = ("files",)  # from which nothing is read back
 
 
 def named(settings: Settings, name: str | None = None) -> str:

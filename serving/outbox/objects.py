@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from serving.crm.target import Fields, Kind
+from serving.crm.target import Fields, Kind, Value
 
 __all__ = [
     "ENDINGS",
@@ -19,6 +19,8 @@ __all__ = [
     "Field",
     "episode_key",
     "is_to_be_made",
+    "parse_account_id",
+    "shape_fields",
     "task_key",
 ]
 
@@ -154,6 +156,37 @@ def task_key(episode: str, action: str) -> str:
     'acme:seats:1:talk'
     """
     return f"{episode}:{action}"
+
+
+def parse_account_id(key: str) -> str:
+    """Return the account id within the key of an opportunity or a task.
+
+    Examples
+    --------
+    >>> parse_account_id(task_key(episode_key("eu:4%2", "seats", 1), "talk"))
+    'eu:4%2'
+    """
+    return key.partition(":")[0].replace("%3A", ":").replace("%25", "%")
+
+
+def shape_fields(kind: Kind, fields: Fields) -> dict[str, Value]:
+    """Return the known fields, each cast to its type; empty text becomes None."""
+    known = FIELDS[kind]
+    return {
+        name: _cast_value(known[name].type, value)
+        for name, value in fields.items()
+        if name in known
+    }
+
+
+def _cast_value(kind: str, value: Value) -> Value:
+    if value is None:
+        return None
+    if kind in {"text", "lines", "day"}:
+        return str(value).replace("\x00", "") or None  # PostgreSQL cannot store NUL
+    if kind == "number":
+        return float(value)
+    return bool(value) if kind == "flag" else int(value)
 
 
 def _escaped(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from serving import state
+from serving.crm.targets import WRITE_ONLY
 from serving.outbox import pending
 from serving.outbox.pending import Scope
 from serving.state.schema import DELIVERED, DELIVERIES, OUTBOX, REJECTED, SENDERS, SENDS
@@ -43,6 +44,7 @@ def status(engine: sa.Engine, target: str) -> dict[str, Any]:
             "unanswered": connection.scalar(unanswered),
             "refused": connection.scalar(no),
             "with_fields_of_humans": connection.scalar(kept),
+            "reads_edits": target not in WRITE_ONLY,
             "sender": next((dict(row) for row in holder.mappings()), None),
             "runs": _runs(connection, target),
             "sends": _sends(connection, target),
