@@ -13,7 +13,8 @@ import polars as pl
 __all__ = ["guarded", "guarded_column"]
 
 # Excel also takes the full-width signs, and some importers cut away blanks and line ends first.
-_RISKY: Final = r"^'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])"
+# Python counts \x1c to \x1f as white space, the regex engine of Polars does not: name them.
+_RISKY: Final = r"^'*(?:[\t\r\n]|[\s\x1c-\x1f]*[=+\-@＝＋－＠])"
 _STARTS_RISKY: Final = re.compile(_RISKY)
 
 

@@ -29,6 +29,7 @@ def test_no_guarded_text_begins_like_a_formula(text):
 
 
 @given(st.lists(texts | st.none(), min_size=1, max_size=8))
+@example(["\x1f="])
 def test_a_column_is_guarded_like_each_of_its_rows(column):
     frame = pl.DataFrame({"text": pl.Series(column, dtype=pl.String)})
 
