@@ -12,57 +12,62 @@ import polars as pl
 
 from data import contracts, instants, values
 from data.errors import ContractError, SettingsError
-from data.values import Column, Faults
+from data.values import ParseErrors, SourceColumn
 
-__all__ = ["Arrival", "Raw", "arrive", "check_names"]
+__all__ = ["MappedTable", "RawTable", "check_columns", "map_table"]
 
-_REASON: Final = "reason"
+_REASON_COLUMN: Final = "reason"
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawTable:
     """One file, query result or frame as it came, before we know what it is worth."""
 
     name: str
-    content: str
+    fingerprint: str
     frame: pl.LazyFrame
 
 
 @dataclass(frozen=True)
-class Arrival:
+class MappedTable:
     """A frame under our names and types, and what may be wrong with its rows."""
 
     frame: pl.LazyFrame
     columns: tuple[str, ...]
-    faults: tuple[tuple[str, pl.Expr], ...]
+    rules: tuple[tuple[str, pl.Expr], ...]
 
-    def also(self, reason: str, broken: pl.Expr) -> "Arrival":
+    def with_rule(self, reason: str, violated: pl.Expr) -> "MappedTable":
         """Judge the rows by one more rule, after the others."""
-        return replace(self, faults=(*self.faults, (reason, broken)))
+        return replace(self, rules=(*self.rules, (reason, violated)))
 
-    def head(self, rows: int) -> "Arrival":
+    def head(self, rows: int) -> "MappedTable":
         """The first rows only."""
         return replace(self, frame=self.frame.head(rows))
 
-    def valid(self) -> pl.LazyFrame:
+    def valid_rows(self) -> pl.LazyFrame:
         """The rows without fault."""
-        broken = [fault.fill_null(value=False) for _, fault in self.faults]
+        broken = [fault.fill_null(value=False) for _, fault in self.rules]
         return self.frame.filter(~pl.any_horizontal(broken)).select(self.columns)
 
-    def judged(self) -> pl.LazyFrame:
+    def with_reject_reason(self) -> pl.LazyFrame:
         """Every row under our names, with ``reason``: its first fault, or null."""
-        first = pl.coalesce(pl.when(fault).then(pl.lit(why)) for why, fault in self.faults)
-        return self.frame.select(*self.columns, first.alias(_REASON))
+        first = pl.coalesce(pl.when(fault).then(pl.lit(why)) for why, fault in self.rules)
+        return self.frame.select(*self.columns, first.alias(_REASON_COLUMN))
 
-    def reasons(self) -> pl.LazyFrame:
+    def reject_counts(self) -> pl.LazyFrame:
         """Reason → rows, one row of the frame under its first reason only."""
-        first = pl.coalesce(pl.when(fault).then(pl.lit(why)) for why, fault in self.faults)
-        return self.frame.select(first.alias(_REASON)).drop_nulls().group_by(_REASON).agg(pl.len())
+        first = pl.coalesce(pl.when(fault).then(pl.lit(why)) for why, fault in self.rules)
+        return (
+            self.frame.select(first.alias(_REASON_COLUMN))
+            .drop_nulls()
+            .group_by(_REASON_COLUMN)
+            .agg(pl.len())
+        )
 
 
-def arrive(
+def map_table(
     table: str, frame: pl.LazyFrame, mapping: Mapping[str, str], zone: str | None
-) -> Arrival:
+) -> MappedTable:
     """Put a raw frame under our names and types.
 
     Parameters
@@ -78,7 +83,7 @@ def arrive(
 
     Returns
     -------
-    Arrival
+    MappedTable
         The contract's columns, null where the frame has none, then for accounts its further
         columns.
 
@@ -89,38 +94,40 @@ def arrive(
     """
     schema = frame.collect_schema()
     typed: list[pl.Expr] = []
-    flags: Faults = []
-    unreadable: Faults = []
+    flags: ParseErrors = []
+    unreadable: ParseErrors = []
     for name, promised in contracts.TABLES[table].columns().items():
-        kind, source = promised.dtype, _source(table, name, mapping, schema)
+        kind, source = promised.dtype, _find_source_column(table, name, mapping, schema)
         if source is None:
             typed.append(pl.lit(None, dtype=kind).alias(name))
             continue
-        column = Column(table, name, pl.col(source), schema[source])
-        value, doubts = _read(column, kind, zone)
+        column = SourceColumn(table, name, pl.col(source), schema[source])
+        value, doubts = _cast_column(column, kind, zone)
         typed.append(value.alias(name))
         flags += doubts
         unreadable += [(why, pl.col(why) & pl.col(name).is_null()) for why, _ in doubts]
-    further = _further(mapping, schema) if table == "accounts" else []
+    further = _extra_columns(mapping, schema) if table == "accounts" else []
     columns = (
         *contracts.TABLES[table].column_names(),
         *(item.meta.output_name() for item in further),
     )
-    return Arrival(
+    return MappedTable(
         frame.select(*typed, *further, *(flag.alias(why) for why, flag in flags)),
         columns,
-        (*unreadable, *contracts.faults(table)),
+        (*unreadable, *contracts.validation_rules(table)),
     )
 
 
-def check_names(table: str, schemas: Mapping[str, pl.Schema], mapping: Mapping[str, str]) -> None:
+def check_columns(
+    table: str, schema_by_file: Mapping[str, pl.Schema], mapping: Mapping[str, str]
+) -> None:
     """Refuse a table that lacks a column it must have, or a mapping that leads nowhere.
 
     Parameters
     ----------
     table : str
         One of ``contracts.TABLES``.
-    schemas : mapping of str to polars.Schema
+    schema_by_file : mapping of str to polars.Schema
         Of its files; a required column must be in each, a mapped one in any.
     mapping : mapping of str to str
         Our column name → theirs.
@@ -132,26 +139,26 @@ def check_names(table: str, schemas: Mapping[str, pl.Schema], mapping: Mapping[s
     SettingsError
         If the mapping names a column that the table does not have in our words.
     """
-    _refuse_unknown(table, mapping)
+    _check_mapping(table, mapping)
     nowhere = [
         name
         for name, source in mapping.items()
-        if not any(source in schema for schema in schemas.values())
+        if not any(source in schema for schema in schema_by_file.values())
     ]
-    for file, schema in schemas.items():
-        required = contracts.REQUIRED[table]
+    for file, schema in schema_by_file.items():
+        required = contracts.REQUIRED_COLUMNS[table]
         missing = [name for name in required if mapping.get(name, name) not in schema]
         missing += [name for name in nowhere if name not in missing]
         if missing:
             named = (f"{n} (mapped to {mapping[n]})" if n in mapping else n for n in missing)
-            where = f" in {file}" if len(schemas) > 1 else ""
+            where = f" in {file}" if len(schema_by_file) > 1 else ""
             raise ContractError(
                 f"{table}: missing column(s) {', '.join(named)}{where}; found {', '.join(schema)}."
                 f" Map the warehouse's names under [columns.{table}] in expansion.toml."
             )
 
 
-def _refuse_unknown(table: str, mapping: Mapping[str, str]) -> None:
+def _check_mapping(table: str, mapping: Mapping[str, str]) -> None:
     ours = contracts.TABLES[table].column_names()
     for name in mapping:
         if name not in ours and table != "accounts":  # accounts keep any attribute
@@ -162,31 +169,33 @@ def _refuse_unknown(table: str, mapping: Mapping[str, str]) -> None:
             )
 
 
-def _source(table: str, name: str, mapping: Mapping[str, str], schema: pl.Schema) -> str | None:
+def _find_source_column(
+    table: str, name: str, mapping: Mapping[str, str], schema: pl.Schema
+) -> str | None:
     if name in mapping or name in schema:
         source = mapping.get(name, name)
         return source if source in schema else None
     return "email" if (table, name) == ("users", "email_domain") and "email" in schema else None
 
 
-def _read(column: Column, kind: pl.DataType, zone: str | None) -> tuple[pl.Expr, Faults]:
-    if isinstance(kind, pl.Datetime):
-        return instants.parse(column, zone)
-    if isinstance(kind, pl.Float64):
-        return values.number(column)
-    return values.text(column), []
+def _cast_column(
+    column: SourceColumn, dtype: pl.DataType, zone: str | None
+) -> tuple[pl.Expr, ParseErrors]:
+    if isinstance(dtype, pl.Datetime):
+        return instants.parse_timestamps(column, zone)
+    if isinstance(dtype, pl.Float64):
+        return values.cast_number(column)
+    return values.cast_text(column), []
 
 
-def _further(mapping: Mapping[str, str], schema: pl.Schema) -> list[pl.Expr]:
+def _extra_columns(mapping: Mapping[str, str], schema: pl.Schema) -> list[pl.Expr]:
     """Accounts' own columns, kept for display; an address among them keeps its domain only."""
-    ours = contracts.Accounts.column_names()
+    ours = contracts.AccountSchema.column_names()
     taken = {mapping.get(name, name) for name in ours} | set(ours)
     named = {source: name for name, source in mapping.items()}
     return [
         (
-            values.hide_addresses(pl.col(column))
-            if isinstance(dtype, pl.String)
-            else pl.col(column)
+            values.redact_emails(pl.col(column)) if isinstance(dtype, pl.String) else pl.col(column)
         ).alias(named.get(column, column))
         for column, dtype in schema.items()
         if column not in taken

@@ -6,17 +6,20 @@ from typing import Final
 import polars as pl
 
 from data import contracts, instants
-from data.arrival import Arrival
-from data.files import reading
+from data.arrival import MappedTable
+from data.files import source_errors
 
-__all__ = ["among", "check", "counts", "refuse_zoneless"]
+__all__ = ["reject_counts", "reject_naive_timestamps", "require_known_accounts", "validate_table"]
 
-NO_SEATS: Final = "licensed_seats of 0 read as no seats sold"
+ZERO_SEATS_NOTE: Final = "licensed_seats of 0 read as no seats sold"
 
 
-def check(
-    table: str, arrivals: Sequence[tuple[str, Arrival]], known: pl.Series | None, max_share: float
-) -> contracts.Checked:
+def validate_table(
+    table: str,
+    mapped_tables: Sequence[tuple[str, MappedTable]],
+    known_accounts: pl.Series | None,
+    max_share: float,
+) -> contracts.ValidatedTable:
     """Bring a small table under contract.
 
     Rows that are equal in every column we keep count once. Rows that contradict each other about
@@ -26,9 +29,9 @@ def check(
     ----------
     table : str
         One of ``contracts.TABLES``.
-    arrivals : sequence of (str, Arrival)
+    mapped_tables : sequence of (str, Arrival)
         Its files, by name.
-    known : polars.Series or None
+    known_accounts : polars.Series or None
         The accounts that exist; None for the accounts themselves.
     max_share : float
         Largest share of rows in quarantine, in [0, 1].
@@ -43,63 +46,67 @@ def check(
     ContractError
         If times have no zone, or too many rows break the contract.
     """
-    if not arrivals:
-        return contracts.Checked(contracts.TABLES[table].create_empty(), {}, 0)
+    if not mapped_tables:
+        return contracts.ValidatedTable(contracts.TABLES[table].create_empty(), {}, 0)
     quarantine: dict[str, int] = {}
     parts = []
-    for name, arrival in arrivals:
-        judged = arrival if known is None else among(arrival, known)
-        with reading(f"{table}: {name}"):
-            parts.append(judged.valid().collect())
-            found = counts(judged)
-        refuse_zoneless(table, found)
+    for name, arrival in mapped_tables:
+        judged = (
+            arrival if known_accounts is None else require_known_accounts(arrival, known_accounts)
+        )
+        with source_errors(f"{table}: {name}"):
+            parts.append(judged.valid_rows().collect())
+            found = reject_counts(judged)
+        reject_naive_timestamps(table, found)
         quarantine = {why: quarantine.get(why, 0) + found.get(why, 0) for why in quarantine | found}
     rows = pl.concat(parts, how="diagonal_relaxed")
     seen = rows.height + sum(quarantine.values())
-    rows, repeats = _settle(table, rows)
+    rows, repeats = _drop_duplicates(table, rows)
     quarantine |= repeats
-    contracts.refuse_if_too_dirty(table, seen, quarantine, max_share)
-    rows, notes = _without_zero_seats(rows) if table == "subscriptions" else (rows, {})
-    return contracts.Checked(_sorted(table, rows), quarantine, seen, notes)
+    contracts.enforce_quarantine_limit(table, seen, quarantine, max_share)
+    rows, notes = _null_zero_seats(rows) if table == "subscriptions" else (rows, {})
+    return contracts.ValidatedTable(_sort_rows(table, rows), quarantine, seen, notes)
 
 
-def among(arrival: Arrival, known: pl.Series) -> Arrival:
+def require_known_accounts(mapped: MappedTable, known_accounts: pl.Series) -> MappedTable:
     """Judge the rows also by whether their account exists."""
-    return arrival.also(contracts.UNKNOWN_ACCOUNT, ~pl.col("account_id").is_in(known.implode()))
+    return mapped.with_rule(
+        contracts.UNKNOWN_ACCOUNT, ~pl.col("account_id").is_in(known_accounts.implode())
+    )
 
 
-def counts(arrival: Arrival) -> dict[str, int]:
+def reject_counts(mapped: MappedTable) -> dict[str, int]:
     """Reason → rows, sorted by reason."""
-    found = arrival.reasons().collect(engine="streaming")
+    found = mapped.reject_counts().collect(engine="streaming")
     return dict(sorted(found.iter_rows()))
 
 
-def refuse_zoneless(table: str, found: Mapping[str, int]) -> None:
+def reject_naive_timestamps(table: str, rejects: Mapping[str, int]) -> None:
     """Refuse a table when some of its times could mean any instant."""
-    for why in found:
-        if why.endswith(instants.NO_ZONE):
-            raise instants.zoneless(table, why.split()[0])
+    for why in rejects:
+        if why.endswith(instants.NO_TIME_ZONE):
+            raise instants.naive_timestamp_error(table, why.split()[0])
 
 
-def _settle(table: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+def _drop_duplicates(table: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     distinct = rows.unique()
-    out = {contracts.REPEATED: rows.height - distinct.height}
+    out = {contracts.DUPLICATE_ROW: rows.height - distinct.height}
     for key in contracts.TABLES[table].primary_key():
         single = distinct.filter(~pl.col(key).is_duplicated())
-        out[f"{contracts.CONFLICTING} {key}"] = distinct.height - single.height
+        out[f"{contracts.CONFLICTING_ROWS} {key}"] = distinct.height - single.height
         distinct = single
     return distinct, {why: number for why, number in out.items() if number}
 
 
-def _without_zero_seats(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+def _null_zero_seats(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     """A contract without seats is one that does not sell them, not one that is always full."""
     none_sold = pl.col("licensed_seats") == 0
     number = rows.select(none_sold.sum()).item()
     amended = rows.with_columns(pl.when(~none_sold).then("licensed_seats").alias("licensed_seats"))
-    return amended, {NO_SEATS: number} if number else {}
+    return amended, {ZERO_SEATS_NOTE: number} if number else {}
 
 
-def _sorted(table: str, rows: pl.DataFrame) -> pl.DataFrame:
+def _sort_rows(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     if keys := contracts.TABLES[table].primary_key():
         return rows.sort(keys)
     first = ["account_id", "effective_date", "known_at"]

@@ -17,18 +17,18 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from data.arrival import Raw
+from data.arrival import RawTable
 from data.errors import SourceError
-from data.settings import Query
+from data.settings import SqlQuery
 
-__all__ = ["fetch", "spool"]
+__all__ = ["export_query_to_parquet", "read_query"]
 
 BATCH_ROWS: Final = 50_000
 PART_ROWS: Final = 2_000_000
-_KEPT_SECONDS: Final = 86_400
+_RETENTION_SECONDS: Final = 86_400
 
 
-def fetch(table: str, query: Query, folder: Path) -> Raw:
+def read_query(table: str, query: SqlQuery, folder: Path) -> RawTable:
     """Read a small table.
 
     Parameters
@@ -42,7 +42,7 @@ def fetch(table: str, query: Query, folder: Path) -> Raw:
 
     Returns
     -------
-    Raw
+    RawTable
         All rows, every column as text.
 
     Raises
@@ -50,11 +50,13 @@ def fetch(table: str, query: Query, folder: Path) -> Raw:
     SourceError
         If the database or its driver is missing, or refuses the query.
     """
-    frame = pl.concat(_batches(table, query, folder))
-    return Raw(f"{table} query", "", frame.lazy())
+    frame = pl.concat(_read_batches(table, query, folder))
+    return RawTable(f"{table} query", "", frame.lazy())
 
 
-def spool(table: str, query: Query, folder: Path, into: Path) -> list[Raw]:
+def export_query_to_parquet(
+    table: str, query: SqlQuery, folder: Path, spool_folder: Path
+) -> list[RawTable]:
     """Copy a large table into Parquet files of bounded size.
 
     A part's identity is its content, so that parts which come out the same as last time need no
@@ -68,12 +70,12 @@ def spool(table: str, query: Query, folder: Path, into: Path) -> list[Raw]:
         Where to ask, and what; an ORDER BY keeps earlier parts as they were.
     folder : pathlib.Path
         Where the path of a SQLite file starts.
-    into : pathlib.Path
+    spool_folder : pathlib.Path
         Folder for the answers, each in a folder named by its content.
 
     Returns
     -------
-    list of Raw
+    list of RawTable
         One per part, every column as text.
 
     Raises
@@ -81,34 +83,39 @@ def spool(table: str, query: Query, folder: Path, into: Path) -> list[Raw]:
     SourceError
         If the database or its driver is missing, refuses the query, or the disk is full.
     """
-    fresh = into / f"{os.getpid()}.partial"
+    fresh = spool_folder / f"{os.getpid()}.partial"
     try:
         fresh.mkdir(parents=True)
-        _write_parts(_batches(table, query, folder), fresh, table)
-        parts = [_part(file) for file in sorted(fresh.iterdir())]
-        answer = into / hashlib.blake2b("".join(p.content for p in parts).encode()).hexdigest()[:32]
+        _write_parts(_read_batches(table, query, folder), fresh, table)
+        parts = [_describe_part(file) for file in sorted(fresh.iterdir())]
+        answer = (
+            spool_folder
+            / hashlib.blake2b("".join(p.fingerprint for p in parts).encode()).hexdigest()[:32]
+        )
         # Another run may read what stands there: an answer is named by its content, never changed.
         if not answer.exists():
             fresh.rename(answer)
-        _drop_old(into, answer)
+        _delete_old_exports(spool_folder, answer)
     except OSError as error:
         raise SourceError(
-            f"{table}: the query's answer could not be kept in {into}: {error.strerror}. Make room,"
+            f"{table}: the query's answer could not be kept in {spool_folder}: {error.strerror}. Make room,"
             " or name another folder as state in expansion.toml."
         ) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return [Raw(part.name, part.content, pl.scan_parquet(answer / part.name)) for part in parts]
+    return [
+        RawTable(part.name, part.fingerprint, pl.scan_parquet(answer / part.name)) for part in parts
+    ]
 
 
-def _drop_old(into: Path, answer: Path) -> None:
+def _delete_old_exports(spool_folder: Path, current: Path) -> None:
     """Drop answers that no run can still be reading, so that the folder stays bounded."""
-    for other in into.iterdir():
-        if other != answer and time.time() - other.stat().st_mtime > _KEPT_SECONDS:
+    for other in spool_folder.iterdir():
+        if other != current and time.time() - other.stat().st_mtime > _RETENTION_SECONDS:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _write_parts(batches: Iterator[pl.DataFrame], into: Path, table: str) -> None:
+def _write_parts(batches: Iterator[pl.DataFrame], part_folder: Path, table: str) -> None:
     from pyarrow import parquet  # noqa: PLC0415 - only a log from SQL needs it
 
     writer, rows, parts = None, 0, 0
@@ -117,7 +124,7 @@ def _write_parts(batches: Iterator[pl.DataFrame], into: Path, table: str) -> Non
             if writer is None or rows >= PART_ROWS:
                 if writer is not None:
                     writer.close()
-                path, rows, parts = into / f"{table}-{parts:05d}.parquet", 0, parts + 1
+                path, rows, parts = part_folder / f"{table}-{parts:05d}.parquet", 0, parts + 1
                 writer = parquet.ParquetWriter(path, batch.to_arrow().schema, compression="zstd")
             writer.write_table(batch.to_arrow())
             rows += batch.height
@@ -126,42 +133,42 @@ def _write_parts(batches: Iterator[pl.DataFrame], into: Path, table: str) -> Non
             writer.close()
 
 
-def _part(file: Path) -> Raw:
+def _describe_part(file: Path) -> RawTable:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "blake2b").hexdigest()
-    return Raw(file.name, digest, pl.scan_parquet(file))
+    return RawTable(file.name, digest, pl.scan_parquet(file))
 
 
-def _batches(table: str, query: Query, folder: Path) -> Iterator[pl.DataFrame]:
+def _read_batches(table: str, query: SqlQuery, folder: Path) -> Iterator[pl.DataFrame]:
     """Text frames of the same columns; at least one, which may be empty."""
-    url = _address(table, query.url, folder)
-    engine = _engine(table, url)
+    url = _parse_url(table, query.url, folder)
+    engine = _create_engine(table, url)
     try:
-        with _connected(table, engine, url) as connection:
-            yield from _stream(table, connection, query.query)
+        with _connect(table, engine, url) as connection:
+            yield from _stream_rows(table, connection, query.query)
     finally:
         engine.dispose()
 
 
-def _stream(table: str, connection: sa.Connection, query: str) -> Iterator[pl.DataFrame]:
+def _stream_rows(table: str, connection: sa.Connection, query: str) -> Iterator[pl.DataFrame]:
     options = connection.execution_options(
         stream_results=True, no_parameters=True, max_row_buffer=BATCH_ROWS
     )
     try:
         result = options.exec_driver_sql(query)
         names = list(result.keys())
-        _refuse_twins(table, names)
-        yield _as_text([], names)
+        _reject_duplicate_columns(table, names)
+        yield _to_text_frame([], names)
         for rows in result.partitions(BATCH_ROWS):
-            yield _as_text(rows, names)
+            yield _to_text_frame(rows, names)
     except sa.exc.SQLAlchemyError as error:
         raise SourceError(
-            f"{table}: the database refused the query: {_plain(error)}. Correct [tables.{table}]"
+            f"{table}: the database refused the query: {_first_error_line(error)}. Correct [tables.{table}]"
             " query in expansion.toml."
         ) from None
 
 
-def _refuse_twins(table: str, names: list[str]) -> None:
+def _reject_duplicate_columns(table: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise SourceError(
@@ -170,17 +177,17 @@ def _refuse_twins(table: str, names: list[str]) -> None:
             )
 
 
-def _as_text(rows: Any, names: list[str]) -> pl.DataFrame:  # noqa: ANN401 - sequences of rows
+def _to_text_frame(rows: Any, names: list[str]) -> pl.DataFrame:  # noqa: ANN401 - sequences of rows
     columns = zip(*rows, strict=True) if rows else [()] * len(names)
     return pl.DataFrame(
         {
-            name: pl.Series([_text(value) for value in column], dtype=pl.String)
+            name: pl.Series([_to_text(value) for value in column], dtype=pl.String)
             for name, column in zip(names, columns, strict=True)
         }
     )
 
 
-def _text(value: object) -> str | None:
+def _to_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -192,7 +199,7 @@ def _text(value: object) -> str | None:
     return str(value)
 
 
-def _address(table: str, text: str, folder: Path) -> sa.URL:
+def _parse_url(table: str, text: str, folder: Path) -> sa.URL:
     try:
         url = sa.make_url(text)
     except sa.exc.ArgumentError:
@@ -214,7 +221,7 @@ def _address(table: str, text: str, folder: Path) -> sa.URL:
     return url.set(database=str(file))
 
 
-def _engine(table: str, url: sa.URL) -> sa.Engine:
+def _create_engine(table: str, url: sa.URL) -> sa.Engine:
     try:
         return sa.create_engine(url, poolclass=sa.NullPool)
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError):
@@ -230,18 +237,18 @@ def _engine(table: str, url: sa.URL) -> sa.Engine:
         ) from None
 
 
-def _connected(table: str, engine: sa.Engine, url: sa.URL) -> sa.Connection:
+def _connect(table: str, engine: sa.Engine, url: sa.URL) -> sa.Connection:
     try:
         return engine.connect()
     except sa.exc.SQLAlchemyError as error:
         port = f":{url.port}" if url.port else ""
         raise SourceError(
             f"{table}: the database {url.database} at {url.host}{port} cannot be reached:"
-            f" {_plain(error)}. Check the address, the credentials and that it is running."
+            f" {_first_error_line(error)}. Check the address, the credentials and that it is running."
         ) from None
 
 
-def _plain(error: sa.exc.SQLAlchemyError) -> str:
+def _first_error_line(error: sa.exc.SQLAlchemyError) -> str:
     """The driver's first line; SQLAlchemy's own would repeat the query and its values."""
     told = str(getattr(error, "orig", None) or error).strip().splitlines()
     return told[0].rstrip(".")[:200] if told else type(error).__name__

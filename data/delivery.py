@@ -5,21 +5,21 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from data.sections import Section
+from data.sections import ConfigSection
 
 __all__ = [
-    "Crm",
-    "Digest",
+    "CrmConfig",
+    "DigestConfig",
     "Episodes",
-    "Files",
-    "HubSpot",
-    "Odoo",
-    "Salesforce",
+    "FilesConfig",
+    "HubSpotConfig",
+    "OdooConfig",
+    "SalesforceConfig",
     "Slack",
 ]
 
 
-class Files(Section):
+class FilesConfig(ConfigSection):
     """One-way export to files: see serving/crm/FILES.md."""
 
     folder: str | None = Field(
@@ -28,7 +28,7 @@ class Files(Section):
     format: Literal["csv", "parquet"] = Field("csv", description="Format of the files.")
 
 
-class Odoo(Section):
+class OdooConfig(ConfigSection):
     """Odoo 19 or later: see serving/crm/ODOO.md."""
 
     url: str | None = Field(
@@ -43,7 +43,7 @@ class Odoo(Section):
     match: str = Field(
         "ref", description="Field of res.partner that holds account_id; accounts.crm_id goes first."
     )
-    make_partners: bool = Field(
+    create_partners: bool = Field(
         False, description="An account that no partner matches gets a partner of its own."
     )
     team: str = Field("Expansion", min_length=1, description="Sales team of our opportunities.")
@@ -61,7 +61,7 @@ class Odoo(Section):
     timeout_seconds: float = Field(60.0, gt=0, le=600, description="For one answer of Odoo's.")
 
 
-class HubSpot(Section):
+class HubSpotConfig(ConfigSection):
     """HubSpot: see serving/crm/HUBSPOT.md."""
 
     token: SecretStr | None = Field(
@@ -81,7 +81,7 @@ class HubSpot(Section):
         description="Unique property of companies that holds account_id; accounts.crm_id goes"
         " first.",
     )
-    make_companies: bool = Field(
+    create_companies: bool = Field(
         False, description="An account that no company matches gets a company of its own."
     )
     pipeline: str = Field(
@@ -93,7 +93,7 @@ class HubSpot(Section):
     timeout_seconds: float = Field(30.0, gt=0, le=600, description="For one answer of HubSpot's.")
 
 
-class Salesforce(Section):
+class SalesforceConfig(ConfigSection):
     """Salesforce: see serving/crm/SALESFORCE.md."""
 
     instance_url: str | None = Field(
@@ -116,7 +116,7 @@ class Salesforce(Section):
         pattern=r"^[A-Za-z]\w*$",
         description="Account's field that holds account_id; accounts.crm_id goes first.",
     )
-    make_accounts: bool = Field(
+    create_accounts: bool = Field(
         False, description="An account that no record matches gets a record of its own."
     )
     type: str = Field(
@@ -146,7 +146,7 @@ class Salesforce(Section):
     )
 
 
-class Crm(Section):
+class CrmConfig(ConfigSection):
     """Where the list goes."""
 
     name: Literal["sql", "odoo", "hubspot", "salesforce", "files"] = Field(
@@ -155,7 +155,7 @@ class Crm(Section):
     url: str | None = Field(
         None, repr=False, description="SQLAlchemy URL; else crm.db in the state folder."
     )
-    shadow: bool = Field(
+    hold_first_run: bool = Field(
         True,
         description="The first list is only put down to be sent, and looked at; a human sends it"
         " with `expansion crm send`. Not of the CRM in our own database.",
@@ -168,16 +168,16 @@ class Crm(Section):
     max_minutes: float = Field(
         30.0, gt=0, le=1440, description="Sending stops after so long; the next one goes on."
     )
-    odoo: Odoo = Odoo()
-    hubspot: HubSpot = HubSpot()
-    salesforce: Salesforce = Salesforce()
-    files: Files = Files()
+    odoo: OdooConfig = OdooConfig()
+    hubspot: HubSpotConfig = HubSpotConfig()
+    salesforce: SalesforceConfig = SalesforceConfig()
+    files: FilesConfig = FilesConfig()
 
 
-class Episodes(Section):
+class Episodes(ConfigSection):
     """When a stretch of pressure on a limit of an account has ended."""
 
-    relief_days: int = Field(
+    clear_after_days: int = Field(
         28, ge=1, le=360, description="No tier fires on that limit for so long: relieved."
     )
     expiry_days: int = Field(
@@ -185,7 +185,7 @@ class Episodes(Section):
     )
 
 
-class Digest(Section):
+class DigestConfig(ConfigSection):
     """What a CSM is sent on Monday."""
 
     accounts: int = Field(5, ge=1, le=10, description="So many accounts are told in full.")
@@ -197,7 +197,7 @@ class Digest(Section):
     )
 
 
-class Slack(Section):
+class Slack(ConfigSection):
     """Where digests and signals are posted: see serving/SLACK.md."""
 
     bot_token: SecretStr | None = Field(None, description='"${SLACK_BOT_TOKEN}".')

@@ -10,20 +10,20 @@ from urllib.parse import quote
 
 import polars as pl
 
-from data.arrival import Raw
+from data.arrival import RawTable
 from data.errors import SourceError
 
-__all__ = ["find", "reading"]
+__all__ = ["resolve_files", "source_errors"]
 
 _PARQUET: Final = (".parquet", ".pq")
 _CSV: Final = (".csv", ".csv.gz")
-_MAGIC: Final = re.compile(r"[*?\[]")
+_GLOB_CHARACTERS: Final = re.compile(r"[*?\[]")
 # Hadoop's name for the same store.
-_SCHEMES: Final = {"s3a": "s3"}
+_SCHEME_ALIASES: Final = {"s3a": "s3"}
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
+def source_errors(name: str) -> Iterator[None]:
     """Turn what goes wrong inside a file into one sentence that names it.
 
     Parameters
@@ -43,18 +43,18 @@ def reading(name: str) -> Iterator[None]:
         raise SourceError(f"{name} is empty, expected a header and rows. Write it again.") from None
     except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:
         raise SourceError(
-            f"{name} cannot be read as what its name says: {_plain(error)}. It may be half-written"
+            f"{name} cannot be read as what its name says: {_first_error_line(error)}. It may be half-written"
             " or damaged: write it again, or take it away."
         ) from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise
         raise SourceError(
-            f"{name} cannot be read: {_plain(error)}. Check that it exists and may be read."
+            f"{name} cannot be read: {_first_error_line(error)}. Check that it exists and may be read."
         ) from None
 
 
-def find(table: str, source: str | Iterable[str], folder: Path) -> list[Raw]:
+def resolve_files(table: str, source: str | Iterable[str], folder: Path) -> list[RawTable]:
     """Find a table's files.
 
     Parameters
@@ -68,7 +68,7 @@ def find(table: str, source: str | Iterable[str], folder: Path) -> list[Raw]:
 
     Returns
     -------
-    list of Raw
+    list of RawTable
         One per file, sorted by name, each once.
 
     Raises
@@ -77,20 +77,22 @@ def find(table: str, source: str | Iterable[str], folder: Path) -> list[Raw]:
         If a file is missing, a pattern matches nothing, or a name ends in a way we do not know.
     """
     parts = [source] if isinstance(source, str) else list(source)
-    files: dict[str, Raw] = {}
+    files: dict[str, RawTable] = {}
     for part in parts:
-        found = _remote(table, part) if "://" in part else _local(table, part, folder)
+        found = (
+            _resolve_remote(table, part) if "://" in part else _resolve_local(table, part, folder)
+        )
         files.update({raw.name: raw for raw in found})
     return [files[name] for name in sorted(files)]
 
 
-def _local(table: str, part: str, folder: Path) -> list[Raw]:
+def _resolve_local(table: str, part: str, folder: Path) -> list[RawTable]:
     path = folder / Path(part).expanduser()
     if path.is_file():
         found = [path]
     elif path.is_dir():
         found = [file for file in path.rglob("*") if file.name.endswith((*_PARQUET, *_CSV))]
-    elif _MAGIC.search(part):
+    elif _GLOB_CHARACTERS.search(part):
         root = Path(path.anchor)
         found = [file for file in root.glob(str(path.relative_to(root))) if file.is_file()]
     else:
@@ -103,30 +105,30 @@ def _local(table: str, part: str, folder: Path) -> list[Raw]:
             f"{table}: no file matches {path}. Put one there, or correct [tables] {table} in"
             " expansion.toml."
         )
-    return [_local_file(table, file, folder) for file in found]
+    return [_describe_local_file(table, file, folder) for file in found]
 
 
-def _local_file(table: str, file: Path, folder: Path) -> Raw:
+def _describe_local_file(table: str, file: Path, folder: Path) -> RawTable:
     file, folder = file.absolute(), folder.absolute()
     name = file.relative_to(folder) if file.is_relative_to(folder) else file
-    with reading(f"{table}: {name}"):
+    with source_errors(f"{table}: {name}"):
         state = file.stat()
     content = f"{file}:{state.st_size}:{state.st_mtime_ns}"
-    return Raw(name.as_posix(), content, _scan(table, str(file)))
+    return RawTable(name.as_posix(), content, _scan_file(table, str(file)))
 
 
-def _remote(table: str, url: str) -> list[Raw]:
+def _resolve_remote(table: str, url: str) -> list[RawTable]:
     """Objects in a store, with the store's own word for when each was last written."""
     scheme, _, pattern = url.partition("://")
-    scheme = _SCHEMES.get(scheme, scheme)
-    magic = _MAGIC.search(pattern)
+    scheme = _SCHEME_ALIASES.get(scheme, scheme)
+    magic = _GLOB_CHARACTERS.search(pattern)
     fixed = pattern[: magic.start()].rpartition("/")[0] if magic else pattern.rstrip("/")
     try:
-        store, path = _connect(f"{scheme}://{fixed}")
-        found = _objects(store, path, _like(pattern) if magic else None)
+        store, path = _open_store(f"{scheme}://{fixed}")
+        found = _list_objects(store, path, _glob_to_regex(pattern) if magic else None)
     except (OSError, ValueError) as error:
         raise SourceError(
-            f"{table}: {url} cannot be reached: {_plain(error)}. Check the address and the"
+            f"{table}: {url} cannot be reached: {_first_error_line(error)}. Check the address and the"
             " credentials in the environment."
         ) from None
     if not found:
@@ -134,10 +136,10 @@ def _remote(table: str, url: str) -> list[Raw]:
             f"{table}: no object matches {url}. Put one there, or correct [tables] {table} in"
             " expansion.toml."
         )
-    return [_remote_file(table, f"{scheme}://{info.path}", info) for info in found]
+    return [_describe_remote_file(table, f"{scheme}://{info.path}", info) for info in found]
 
 
-def _connect(url: str) -> tuple[Any, str]:
+def _open_store(url: str) -> tuple[Any, str]:
     """Open the store of a URL; its keys may hold signs that a URL may not."""
     from pyarrow import fs  # noqa: PLC0415 - opens a network library
 
@@ -145,11 +147,11 @@ def _connect(url: str) -> tuple[Any, str]:
     return store, path
 
 
-def _objects(store: Any, path: str, like: re.Pattern[str] | None) -> list[Any]:  # noqa: ANN401
+def _list_objects(store: Any, path: str, pattern: re.Pattern[str] | None) -> list[Any]:  # noqa: ANN401
     """One object, those under a folder, or those under it that are like a pattern."""
     from pyarrow import fs  # noqa: PLC0415
 
-    if like is None:
+    if pattern is None:
         (place,) = store.get_file_info([path])
         if place.type != fs.FileType.Directory:
             return [place] if place.type == fs.FileType.File else []
@@ -158,16 +160,16 @@ def _objects(store: Any, path: str, like: re.Pattern[str] | None) -> list[Any]: 
     except FileNotFoundError:  # the store is there, and has nothing of that name
         return []
     found = [info for info in below if info.type == fs.FileType.File]
-    if like is None:
+    if pattern is None:
         return [info for info in found if info.path.endswith((*_PARQUET, *_CSV))]
-    return [info for info in found if like.fullmatch(info.path)]
+    return [info for info in found if pattern.fullmatch(info.path)]
 
 
-def _remote_file(table: str, url: str, info: Any) -> Raw:  # noqa: ANN401 - pyarrow is untyped
-    return Raw(url, f"{url}:{info.size}:{info.mtime_ns}", _scan(table, url))
+def _describe_remote_file(table: str, url: str, info: Any) -> RawTable:  # noqa: ANN401 - pyarrow is untyped
+    return RawTable(url, f"{url}:{info.size}:{info.mtime_ns}", _scan_file(table, url))
 
 
-def _like(pattern: str) -> re.Pattern[str]:
+def _glob_to_regex(pattern: str) -> re.Pattern[str]:
     """A glob as a regular expression: ``*`` stays inside a folder, ``**`` does not."""
     words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return re.compile(
@@ -178,24 +180,24 @@ def _like(pattern: str) -> re.Pattern[str]:
     )
 
 
-def _scan(table: str, where: str) -> pl.LazyFrame:
+def _scan_file(table: str, location: str) -> pl.LazyFrame:
     """Text stays text here: what a CSV's column means is the contract's to say."""
-    if where.endswith(_PARQUET):
-        return pl.scan_parquet(where, glob=False)
-    if where.endswith(_CSV):
-        return pl.scan_csv(where, infer_schema=False, glob=False)
+    if location.endswith(_PARQUET):
+        return pl.scan_parquet(location, glob=False)
+    if location.endswith(_CSV):
+        return pl.scan_csv(location, infer_schema=False, glob=False)
     raise SourceError(
-        f"{table}: {where} is of a kind we cannot read, expected .parquet, .csv or .csv.gz. Convert"
+        f"{table}: {location} is of a kind we cannot read, expected .parquet, .csv or .csv.gz. Convert"
         f" it, or correct [tables] {table} in expansion.toml."
     )
 
 
-def _plain(error: BaseException) -> str:
+def _first_error_line(error: BaseException) -> str:
     """The first line of a library's message, without the cells it may quote."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    told = re.sub(r"`[^`]*`?| ?\(Request ID: \w+\)", _unquoted, first)
+    told = re.sub(r"`[^`]*`?| ?\(Request ID: \w+\)", _strip_quoted_cell, first)
     return told.rstrip(".")[:200]
 
 
-def _unquoted(found: re.Match[str]) -> str:
-    return "…" if found[0].startswith("`") else ""
+def _strip_quoted_cell(match: re.Match[str]) -> str:
+    return "…" if match[0].startswith("`") else ""

@@ -11,21 +11,27 @@ from typing import Final
 import polars as pl
 
 from data.errors import ContractError, SettingsError
-from data.values import TEXT, Column, Faults
+from data.values import TEXT_TYPES, ParseErrors, SourceColumn
 
-__all__ = ["DAYS", "NO_ZONE", "check_zone", "parse", "zoneless"]
+__all__ = [
+    "DAY_COLUMNS",
+    "NO_TIME_ZONE",
+    "naive_timestamp_error",
+    "parse_timestamps",
+    "validate_time_zone",
+]
 
-DAYS: Final = frozenset(
+DAY_COLUMNS: Final = frozenset(
     {"effective_date", "renewal_date", "created_date", "created_at", "deactivated_at", "known_at"}
 )
-NO_ZONE: Final = "has no time zone"
-_INSTANT: Final = pl.Datetime("us", "UTC")
-_LOCAL: Final = "%Y-%m-%dT%H:%M:%S%.f"
-_DAY: Final = r"\d{4}-\d\d-\d\d"
-_CLOCK: Final = r"[T ]\d\d:\d\d(:\d\d(\.\d+)?)?"
+NO_TIME_ZONE: Final = "has no time zone"
+_UTC_DATETIME: Final = pl.Datetime("us", "UTC")
+_LOCAL_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.f"
+_DAY_PATTERN: Final = r"\d{4}-\d\d-\d\d"
+_CLOCK_PATTERN: Final = r"[T ]\d\d:\d\d(:\d\d(\.\d+)?)?"
 
 
-def parse(column: Column, zone: str | None) -> tuple[pl.Expr, Faults]:
+def parse_timestamps(column: SourceColumn, zone: str | None) -> tuple[pl.Expr, ParseErrors]:
     """Read one column of times.
 
     Parameters
@@ -49,30 +55,30 @@ def parse(column: Column, zone: str | None) -> tuple[pl.Expr, Faults]:
     """
     name, value, dtype = column.name, column.value, column.dtype
     if isinstance(dtype, pl.Null):
-        return value.cast(_INSTANT), []
+        return value.cast(_UTC_DATETIME), []
     if isinstance(dtype, pl.Datetime) and dtype.time_zone:
-        return value.dt.convert_time_zone("UTC").cast(_INSTANT), []
+        return value.dt.convert_time_zone("UTC").cast(_UTC_DATETIME), []
     if isinstance(dtype, pl.Datetime) and zone:
-        return _in_zone(value.cast(pl.Datetime("us")), zone), []
-    if isinstance(dtype, pl.Date) and (name in DAYS or zone):
-        return _midnight(name, value, zone), []
+        return _localize(value.cast(pl.Datetime("us")), zone), []
+    if isinstance(dtype, pl.Date) and (name in DAY_COLUMNS or zone):
+        return _to_midnight(name, value, zone), []
     if isinstance(dtype, pl.Datetime | pl.Date):
-        raise zoneless(column.table, name)
-    if isinstance(dtype, TEXT):
-        return _from_text(name, value.cast(pl.String), zone)
-    raise column.refusal("times with a zone, or ISO 8601 text such as 2024-03-01T09:30:00Z")
+        raise naive_timestamp_error(column.table, name)
+    if isinstance(dtype, TEXT_TYPES):
+        return _parse_text(name, value.cast(pl.String), zone)
+    raise column.type_error("times with a zone, or ISO 8601 text such as 2024-03-01T09:30:00Z")
 
 
-def zoneless(table: str, name: str) -> ContractError:
+def naive_timestamp_error(table: str, name: str) -> ContractError:
     """The refusal of a column whose times could mean any of two dozen instants."""
     return ContractError(
-        f"{table}: {name} {NO_ZONE}, expected instants such as 2024-03-01T09:30:00Z. Store the"
+        f"{table}: {name} {NO_TIME_ZONE}, expected instants such as 2024-03-01T09:30:00Z. Store the"
         ' zone with the time, or declare the one it was written in: [tables] time_zone = "UTC" in'
         " expansion.toml."
     )
 
 
-def check_zone(zone: str | None) -> None:
+def validate_time_zone(zone: str | None) -> None:
     """Refuse a declared time zone that does not exist.
 
     Parameters
@@ -94,7 +100,7 @@ def check_zone(zone: str | None) -> None:
         )
 
 
-def _from_text(name: str, value: pl.Expr, zone: str | None) -> tuple[pl.Expr, Faults]:
+def _parse_text(name: str, value: pl.Expr, zone: str | None) -> tuple[pl.Expr, ParseErrors]:
     text = value.str.strip_chars()
     iso = (
         text.str.replace(r" ?UTC$", "Z")
@@ -102,25 +108,35 @@ def _from_text(name: str, value: pl.Expr, zone: str | None) -> tuple[pl.Expr, Fa
         .str.replace(" ", "T", literal=True)
         .str.replace(r"T(\d\d:\d\d)($|[Z+-])", "T$1:00$2")
     )
-    readings = [iso.str.strptime(_INSTANT, f"{_LOCAL}%#z", strict=False)]
+    readings = [iso.str.strptime(_UTC_DATETIME, f"{_LOCAL_FORMAT}%#z", strict=False)]
     if zone:
-        readings.append(_in_zone(iso.str.strptime(pl.Datetime("us"), _LOCAL, strict=False), zone))
-    if zone or name in DAYS:
+        readings.append(
+            _localize(iso.str.strptime(pl.Datetime("us"), _LOCAL_FORMAT, strict=False), zone)
+        )
+    if zone or name in DAY_COLUMNS:
         day = text.str.strptime(pl.Date, "%Y-%m-%d", strict=False)
-        readings.append(_midnight(name, day, zone))
+        readings.append(_to_midnight(name, day, zone))
     unread = (f"{name} is not a time", text.str.len_bytes() > 0)
-    local = f"^{_DAY}{_CLOCK}$" if name in DAYS else f"^{_DAY}({_CLOCK})?$"
-    zoneless = (f"{name} {NO_ZONE}", text.str.contains(local))
+    local = (
+        f"^{_DAY_PATTERN}{_CLOCK_PATTERN}$"
+        if name in DAY_COLUMNS
+        else f"^{_DAY_PATTERN}({_CLOCK_PATTERN})?$"
+    )
+    zoneless = (f"{name} {NO_TIME_ZONE}", text.str.contains(local))
     return pl.coalesce(readings), [unread] if zone else [zoneless, unread]
 
 
-def _midnight(name: str, day: pl.Expr, zone: str | None) -> pl.Expr:
+def _to_midnight(name: str, day: pl.Expr, zone: str | None) -> pl.Expr:
     """A calendar day is the same day everywhere; the day of an event began in its zone."""
     local = day.cast(pl.Datetime("us"))
-    return local.dt.replace_time_zone("UTC") if name in DAYS else _in_zone(local, zone or "UTC")
+    return (
+        local.dt.replace_time_zone("UTC")
+        if name in DAY_COLUMNS
+        else _localize(local, zone or "UTC")
+    )
 
 
-def _in_zone(local: pl.Expr, zone: str) -> pl.Expr:
+def _localize(local: pl.Expr, zone: str) -> pl.Expr:
     """Wall-clock times as instants.
 
     In the hour that a clock shows twice the first is meant; a time in the hour it skips reads as

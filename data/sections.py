@@ -12,28 +12,28 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "MONTH_DAYS",
-    "Adoption",
-    "Backtest",
-    "Columns",
+    "AdoptionConfig",
+    "BacktestConfig",
+    "ColumnsConfig",
+    "ConfigSection",
     "Eligibility",
-    "Engine",
-    "Evaluation",
+    "EngineConfig",
+    "EvaluationConfig",
     "Gate",
-    "Model",
+    "ModelConfig",
     "Outcome",
-    "Query",
-    "Registry",
+    "RegistryConfig",
     "Roles",
     "Scoring",
     "Seats",
-    "Section",
-    "Tables",
+    "SqlQuery",
+    "TablesConfig",
     "Team",
 ]
 
 MONTH_DAYS: Final = 30
 # Where the sign is plain on its own. Holding more of what the catalogue expects was no better.
-_HELD = (
+_MONOTONE_FEATURES = (
     "seat_utilization",
     "seat_days_above_80_percent",
     "seat_agreement_60d",
@@ -51,37 +51,39 @@ _HELD = (
 )
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """Frozen, and without room for what we do not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Query(Section):
+class SqlQuery(ConfigSection):
     """A table that lives in a SQL database."""
 
     url: str = Field(repr=False, description="SQLAlchemy URL; keep the password in ${A_VARIABLE}.")
     query: str = Field(description="The SELECT that yields the table.")
 
 
-Source = str | tuple[str, ...] | Query
+TableSource = str | tuple[str, ...] | SqlQuery
 
 
-class Tables(Section):
+class TablesConfig(ConfigSection):
     """Where the four tables are: a path, a glob, a list of them, an s3:// URL, or a query."""
 
     folder: str = Field(".", description="Paths start here; itself relative to the settings file.")
-    events: Source = Field("events/*.parquet", description="The product log.")
-    subscriptions: Source = Field("subscriptions.parquet", description="The contract history.")
-    accounts: Source = Field("accounts.parquet", description="The customer companies.")
-    users: Source | None = Field(None, description="The people, where known.")
+    events: TableSource = Field("events/*.parquet", description="The product log.")
+    subscriptions: TableSource = Field("subscriptions.parquet", description="The contract history.")
+    accounts: TableSource = Field("accounts.parquet", description="The customer companies.")
+    users: TableSource | None = Field(None, description="The people, where known.")
     time_zone: str | None = Field(
         None, description="Zone of times stored without one; without it they are refused."
     )
     known_at_reliable_from: date | None = Field(
         None, description="Earlier known_at stamps are a first bulk load and are not believed."
     )
-    stable: tuple[Literal["department", "email_domain", "seat_type", "segment"], ...] = Field(
+    time_invariant_attributes: tuple[
+        Literal["department", "email_domain", "seat_type", "segment"], ...
+    ] = Field(
         (),
         description="Attributes that never change: of users, else they are not features, and the"
         " accounts' segment, else nothing is told of it.",
@@ -91,7 +93,7 @@ class Tables(Section):
     )
 
 
-class Columns(Section):
+class ColumnsConfig(ConfigSection):
     """Our column names on the left, the warehouse's on the right."""
 
     events: Mapping[str, str] = Field({}, description="e.g. timestamp = 'occurred_at'.")
@@ -100,7 +102,7 @@ class Columns(Section):
     users: Mapping[str, str] = Field({}, description="e.g. created_at = 'created_date'.")
 
 
-class Roles(Section):
+class Roles(ConfigSection):
     """Which event names play which role; every other name is feature use."""
 
     api_call: tuple[str, ...] = ("api_call", "api_request")
@@ -112,19 +114,19 @@ class Roles(Section):
     nps: tuple[str, ...] = ("nps", "nps_response")
 
     @model_validator(mode="after")
-    def _one_role_each(self) -> "Roles":
+    def _validate_unique_roles(self) -> "Roles":
         names = [name for role in type(self).model_fields for name in getattr(self, role)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"event name(s) with two roles: {', '.join(twice)}")
         return self
 
-    def of(self) -> dict[str, str]:
+    def map_event_names(self) -> dict[str, str]:
         """Event name → role, for the names that have one."""
         return {name: role for role in type(self).model_fields for name in getattr(self, role)}
 
 
-class Seats(Section):
+class Seats(ConfigSection):
     """What makes a paid seat an active one."""
 
     events: tuple[str, ...] = Field(
@@ -139,22 +141,22 @@ class Seats(Section):
     )
 
 
-class Adoption(Section):
+class AdoptionConfig(ConfigSection):
     """Which features are advanced: the ones that deepen the use."""
 
-    advanced: tuple[str, ...] = Field(
+    advanced_features: tuple[str, ...] = Field(
         (), description="Names of the advanced features; empty: those that few accounts had used."
     )
-    rare_share: float = Field(
+    advanced_max_share: float = Field(
         0.25, ge=0, le=1, description="Few: at most this share of the accounts, as of the day."
     )
 
 
-class Outcome(Section):
+class Outcome(ConfigSection):
     """What counts as an expansion, and how soon."""
 
     horizon_days: int = Field(60, ge=7, le=180, description="Days after the as-of, end excluded.")
-    min_rise: float = Field(
+    min_increase: float = Field(
         0.0, ge=0, le=10, description="Least rise of seats, limit or revenue, as a share."
     )
     revert_days: int = Field(
@@ -166,7 +168,7 @@ class Outcome(Section):
     plans: tuple[str, ...] = Field((), description="Plans in rising order; else by their MRR.")
 
 
-class Eligibility(Section):
+class Eligibility(ConfigSection):
     """Which accounts are trained on and scored; the others are counted by reason."""
 
     silent_days: int = Field(
@@ -177,7 +179,7 @@ class Eligibility(Section):
     )
 
 
-class Model(Section):
+class ModelConfig(ConfigSection):
     """How the probability is learned. The defaults are those of a small history."""
 
     horizons_days: tuple[int, ...] = Field(
@@ -186,37 +188,42 @@ class Model(Section):
         " is, gives the plain classifier of the latter.",
     )
     weekly_anchors: int = Field(1, ge=1, le=4, description="30-day grids pooled, 7 days apart.")
-    members: int = Field(10, ge=2, le=50, description="Account bootstraps, a booster on each.")
-    rounds: int = Field(220, ge=10, le=5000, description="Trees per booster.")
+    ensemble_size: int = Field(
+        10, ge=2, le=50, description="Account bootstraps, a booster on each."
+    )
+    n_estimators: int = Field(220, ge=10, le=5000, description="Trees per booster.")
     learning_rate: float = Field(0.03, gt=0, le=1, description="Shrinkage per tree.")
-    leaves: int = Field(8, ge=2, le=256, description="Leaves per tree.")
-    min_leaf_rows: int = Field(100, ge=1, le=100_000, description="Snapshots per leaf, at least.")
+    num_leaves: int = Field(8, ge=2, le=256, description="Leaves per tree.")
+    min_child_samples: int = Field(
+        100, ge=1, le=100_000, description="Snapshots per leaf, at least."
+    )
     feature_fraction: float = Field(0.5, gt=0, le=1, description="Columns offered to a tree.")
     bagging_fraction: float = Field(0.7, gt=0, le=1, description="Rows offered to a tree.")
-    l2: float = Field(10.0, ge=0, le=1e6, description="Ridge on leaf values.")
-    ridge: float = Field(
+    reg_lambda: float = Field(10.0, ge=0, le=1e6, description="Ridge on leaf values.")
+    ridge_penalty: float = Field(
         100.0,
         gt=0,
         le=1e9,
         description="Ridge on the regression's weights, of columns of spread 1.",
     )
-    linear_accounts: float = Field(
+    blend_prior_accounts: float = Field(
         30.0,
         ge=0,
         le=1e6,
         description="The regression's share of the log-odds is this ÷ (this + accounts that it"
         " happened to), unless history tells.",
     )
-    unseen_spread: float = Field(
+    residual_logit_sd: float = Field(
         0.77, ge=0, le=5, description="Spread of the log-odds between accounts that look alike."
     )
-    held: tuple[str, ...] = Field(
-        _HELD, description="Features held to act in the direction that the catalogue expects."
+    monotone_features: tuple[str, ...] = Field(
+        _MONOTONE_FEATURES,
+        description="Features held to act in the direction that the catalogue expects.",
     )
     seed: int = Field(7, ge=0, description="Same data, same seed, same bytes.")
 
     @model_validator(mode="after")
-    def _rising(self) -> "Model":
+    def _validate_horizons(self) -> "ModelConfig":
         if list(self.horizons_days) != sorted(set(self.horizons_days)) or not self.horizons_days:
             raise ValueError("horizons_days must be a rising list of days")
         if not 1 <= self.horizons_days[0] <= self.horizons_days[-1] <= 180:
@@ -224,16 +231,16 @@ class Model(Section):
         return self
 
 
-class Evaluation(Section):
+class EvaluationConfig(ConfigSection):
     """The walk through history that tells what the model is worth."""
 
     first_as_of: date | None = Field(None, description="First as-of judged; else the last third.")
     refit_months: int = Field(6, ge=1, le=36, description="30-day months between two cuts.")
     capacity: int = Field(20, ge=1, description="Accounts a team can work per 30-day as-of.")
-    resamples: int = Field(200, ge=20, le=10_000, description="Bootstraps per interval.")
+    n_bootstrap: int = Field(200, ge=20, le=10_000, description="Bootstraps per interval.")
 
 
-class Team(Section):
+class Team(ConfigSection):
     """Who works the list, and how long it takes: from it follows the capacity."""
 
     csms: int | None = Field(
@@ -247,7 +254,7 @@ class Team(Section):
     )
 
 
-class Gate(Section):
+class Gate(ConfigSection):
     """What a model must show before it is promoted."""
 
     tolerance: float = Field(
@@ -261,17 +268,17 @@ class Gate(Section):
     )
 
 
-class Backtest(Section):
+class BacktestConfig(ConfigSection):
     """The replay of history: how the ways of working that compete with the model go."""
 
-    rest_days: int = Field(
+    cooldown_days: int = Field(
         60,
         ge=1,
         le=360,
         description="An account that was worked is left alone for so long: a horizon, so that one"
         " expansion is not asked about twice.",
     )
-    caught_within_days: int = Field(
+    detection_window_days: int = Field(
         60,
         ge=1,
         le=180,
@@ -288,15 +295,15 @@ class Backtest(Section):
     review_share: float = Field(
         0.75, gt=0, le=2, description="Share of the limit above which a manual review takes note."
     )
-    rule_share: float = Field(
+    rule_utilization: float = Field(
         0.8, gt=0, le=2, description="Share of the limit at which the CRM and event rules fire."
     )
-    rule_days: int = Field(
+    rule_min_days: int = Field(
         3, ge=1, le=90, description="Days in a row that the event rule waits for."
     )
 
 
-class Scoring(Section):
+class Scoring(ConfigSection):
     """The weekly job."""
 
     max_log_age_days: int = Field(
@@ -314,31 +321,31 @@ class Scoring(Section):
     rank_by: Literal["probability", "expected_arr", "expected_arr_per_minute"] = Field(
         "probability",
         description="What comes first: the likeliest, or the most revenue expected, by the account"
-        " or by the minute that its motion takes (playbook.minutes).",
+        " or by the minute that its motion takes (playbook.motion_minutes).",
     )
-    thin_days: int = Field(
+    low_evidence_days: int = Field(
         90, ge=0, le=720, description="A customer for less than so long: little history, and said."
     )
-    thin_events: int = Field(
+    low_evidence_events: int = Field(
         10, ge=0, le=10_000, description="Fewer events in the last 30 days: little use, and said."
     )
-    thin_share: float = Field(
+    low_evidence_share: float = Field(
         0.1,
         gt=0,
         le=1,
         description="So many of the features that most accounts have are missing: said.",
     )
-    phrases: Mapping[str, str] = Field(
+    ui_strings: Mapping[str, str] = Field(
         {}, description="Your own words beside the reasons; serving/lines/phrases.toml lists them."
     )
-    sentences: str | None = Field(
+    reason_templates: str | None = Field(
         None,
         description="TOML file of your own words for the reasons, relative to the settings file;"
         " `expansion features --sentences` prints what it starts from.",
     )
 
 
-class Engine(Section):
+class EngineConfig(ConfigSection):
     """Where the log is read: on this machine, or on a cluster."""
 
     kind: Literal["polars", "spark"] = Field("polars", description="Who reads the log.")
@@ -354,19 +361,19 @@ class Engine(Section):
     )
 
     @model_validator(mode="after")
-    def _classic(self) -> "Engine":
+    def _validate_master(self) -> "EngineConfig":
         if self.master.startswith("sc://"):
             raise ValueError("expected a master that runs the driver here, not Spark Connect")
         return self
 
 
-class Registry(Section):
+class RegistryConfig(ConfigSection):
     """Where experiments and models live."""
 
     tracking_uri: str | None = Field(
         None, repr=False, description="MLflow tracking URI; else mlflow.db in the state folder."
     )
-    search_url: str | None = Field(
+    tuning_url: str | None = Field(
         None,
         repr=False,
         description="SQLAlchemy URL of the trials; else search.db in the state folder.",

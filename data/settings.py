@@ -17,75 +17,79 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
-from data.delivery import Crm, Digest, Episodes, Slack
+from data.delivery import CrmConfig, DigestConfig, Episodes, Slack
 from data.errors import SettingsError
-from data.playbook import Buyers, Minutes, Playbook
+from data.playbook import ContactRoles, MotionMinutes, Playbook
 from data.sections import (
     MONTH_DAYS,
-    Adoption,
-    Backtest,
-    Columns,
+    AdoptionConfig,
+    BacktestConfig,
+    ColumnsConfig,
+    ConfigSection,
     Eligibility,
-    Engine,
-    Evaluation,
+    EngineConfig,
+    EvaluationConfig,
     Gate,
-    Model,
+    ModelConfig,
     Outcome,
-    Query,
-    Registry,
+    RegistryConfig,
     Roles,
     Scoring,
     Seats,
-    Section,
-    Tables,
+    SqlQuery,
+    TablesConfig,
     Team,
 )
 from data.web import Web
-from data.webhooks import Triggers, Webhooks
+from data.webhooks import Alerts, Webhooks
 
 __all__ = [
     "MONTH_DAYS",
-    "Adoption",
-    "Backtest",
-    "Buyers",
-    "Columns",
-    "Crm",
-    "Digest",
+    "AdoptionConfig",
+    "Alerts",
+    "BacktestConfig",
+    "ColumnsConfig",
+    "ContactRoles",
+    "CrmConfig",
+    "DigestConfig",
     "Eligibility",
-    "Engine",
+    "EngineConfig",
     "Episodes",
-    "Evaluation",
+    "EvaluationConfig",
     "Gate",
-    "Minutes",
-    "Model",
+    "ModelConfig",
+    "MotionMinutes",
     "Outcome",
     "Playbook",
-    "Query",
-    "Registry",
+    "RegistryConfig",
     "Roles",
     "Scoring",
     "Seats",
     "Settings",
     "Slack",
-    "Tables",
+    "SqlQuery",
+    "TablesConfig",
     "Team",
-    "Triggers",
     "Web",
     "Webhooks",
-    "load",
+    "load_settings",
 ]
 
 _PASSWORD_IN_URL = re.compile(
     r"://[^/\s:@]*:(?!\$\{\w+\}@|\d+/)[^\s@]+@|[?&;](password|pwd)=(?!\$\{)", re.IGNORECASE
 )
-_SOURCES = ("tables.events", "tables.subscriptions", "tables.accounts", "tables.users")
+_SOURCE_SETTINGS = ("tables.events", "tables.subscriptions", "tables.accounts", "tables.users")
 # How pydantic names the branches of a union, between the names that a user wrote.
-_BRANCHES = {"str", "tuple[str, ...]", "Query", "date", "literal['today','data end']"}
+_UNION_BRANCHES = {"str", "tuple[str, ...]", "Query", "date", "literal['today','data end']"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_SECRETS = {"api_key", "token", "tokens"}  # whose values are secrets, and so never in the file
+_SECRET_SETTINGS = {
+    "api_key",
+    "token",
+    "tokens",
+}  # whose values are secrets, and so never in the file
 
 
-class Settings(Section):
+class Settings(ConfigSection):
     """Everything ``expansion.toml`` may say."""
 
     as_of: date | Literal["today", "data end"] = Field(
@@ -95,34 +99,37 @@ class Settings(Section):
         "data/local",
         description="Folder of all we write: cache, CRM, models; relative to the settings file.",
     )
-    tables: Tables = Tables()
-    columns: Columns = Columns()
+    tables: TablesConfig = TablesConfig()
+    columns: ColumnsConfig = ColumnsConfig()
     roles: Roles = Roles()
     seats: Seats = Seats()
-    adoption: Adoption = Adoption()
+    adoption: AdoptionConfig = AdoptionConfig()
     outcome: Outcome = Outcome()
     eligibility: Eligibility = Eligibility()
-    model: Model = Model()
-    evaluation: Evaluation = Evaluation()
+    model: ModelConfig = ModelConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     team: Team = Team()
     gate: Gate = Gate()
-    backtest: Backtest = Backtest()
+    backtest: BacktestConfig = BacktestConfig()
     scoring: Scoring = Scoring()
     playbook: Playbook = Playbook()
-    crm: Crm = Crm()
-    digest: Digest = Digest()
+    crm: CrmConfig = CrmConfig()
+    digest: DigestConfig = DigestConfig()
     episodes: Episodes = Episodes()
     slack: Slack = Slack()
     web: Web = Web()
     webhooks: Webhooks = Webhooks()
-    triggers: Triggers = Triggers()
-    registry: Registry = Registry()
-    engine: Engine = Engine()
+    alerts: Alerts = Alerts()
+    registry: RegistryConfig = RegistryConfig()
+    engine: EngineConfig = EngineConfig()
     base: Path = Field(Path(), exclude=True, description="Set by load(): the file's own folder.")
 
     def __repr__(self) -> str:
         """What differs from the defaults, under the names it has in the file; no password."""
-        told = (f"{name}={_without_password(value)}" for name, value in _set(self, Settings()))
+        told = (
+            f"{name}={_mask_password(value)}"
+            for name, value in _iter_changed_settings(self, Settings())
+        )
         return f"Settings({', '.join(told)})"
 
     __str__ = __repr__
@@ -133,18 +140,18 @@ class Settings(Section):
         return (self.base / self.state).resolve()
 
     @property
-    def crm_url(self) -> str:
+    def database_url(self) -> str:
         """The embedded CRM's database: the one named, else a file in the state folder."""
         return self.crm.url or f"sqlite:///{self.state_folder / 'crm.db'}"
 
     @property
-    def sentences_file(self) -> Path | None:
+    def reason_templates_file(self) -> Path | None:
         """The company's own words for the reasons, resolved; None: those of the program."""
-        own = self.scoring.sentences
+        own = self.scoring.reason_templates
         return None if own is None else (self.base / own).resolve()
 
 
-def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Read a settings file and fill in the environment's variables.
 
     Parameters
@@ -174,20 +181,20 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}. Mend that line.") from None
-    filled = _fill(raw, os.environ if environment is None else environment)
+    filled = _substitute_variables(raw, os.environ if environment is None else environment)
     try:
         return Settings(**{**filled, "base": path.resolve().parent})
     except ValidationError as error:
-        raise SettingsError(f"{path.name}: {_first_fault(error)}") from None
+        raise SettingsError(f"{path.name}: {_format_validation_error(error)}") from None
 
 
-def _fill(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - any TOML value
+def _substitute_variables(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - any TOML value
     """Replace ``${NAME}`` in every string, and refuse a password written in the clear."""
     if isinstance(value, dict):
-        _refuse_secrets(value)
-        return {key: _fill(item, environment) for key, item in value.items()}
+        _reject_plain_secrets(value)
+        return {key: _substitute_variables(item, environment) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fill(item, environment) for item in value]
+        return [_substitute_variables(item, environment) for item in value]
     if not isinstance(value, str):
         return value
     if _PASSWORD_IN_URL.search(value):
@@ -201,11 +208,13 @@ def _fill(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - 
             f"the settings name the environment variable(s) {', '.join(missing)}, which are not"
             " set; export them and run again."
         )
-    return _VARIABLE.sub(lambda match: _secret(environment[match[1]], value[match.end() :]), value)
+    return _VARIABLE.sub(
+        lambda match: _escape_secret(environment[match[1]], value[match.end() :]), value
+    )
 
 
-def _refuse_secrets(section: Mapping[str, Any]) -> None:
-    for name in _SECRETS & section.keys():
+def _reject_plain_secrets(section: Mapping[str, Any]) -> None:
+    for name in _SECRET_SETTINGS & section.keys():
         told = section[name]
         values = told.values() if isinstance(told, dict) else [told]
         if any(isinstance(each, str) and not _VARIABLE.fullmatch(each) for each in values):
@@ -215,61 +224,65 @@ def _refuse_secrets(section: Mapping[str, Any]) -> None:
             )
 
 
-def _secret(text: str, followed_by: str) -> str:
+def _escape_secret(text: str, followed_by: str) -> str:
     """In a URL's password place, the characters that would part the URL are escaped."""
     return quote(text, safe="") if followed_by.startswith("@") else text
 
 
-def _first_fault(error: ValidationError) -> str:
+def _format_validation_error(error: ValidationError) -> str:
     """The most telling fault: a name we do not know, else the one furthest inside."""
     faults = error.errors(include_url=False)
     fault = max(faults, key=lambda item: (item["type"] == "extra_forbidden", len(item["loc"])))
-    where = ".".join(str(part) for part in fault["loc"] if part not in _BRANCHES) or "settings"
+    where = (
+        ".".join(str(part) for part in fault["loc"] if part not in _UNION_BRANCHES) or "settings"
+    )
     if fault["type"] == "extra_forbidden":
-        return f"unknown setting {where}. Did you mean {_nearest(where)}?"
+        return f"unknown setting {where}. Did you mean {_suggest_setting(where)}?"
     told = fault["msg"].removeprefix("Value error, ")
-    if where in _SOURCES:
+    if where in _SOURCE_SETTINGS:
         told = "expected a path, a list of paths, or url and query"
-    return f"{where}: {told}{_found(fault['input'])}."
+    return f"{where}: {told}{_format_found(fault['input'])}."
 
 
-def _nearest(where: str) -> str:
+def _suggest_setting(name: str) -> str:
     """The setting of that name in another section, else the one written most alike."""
-    known = _known(Settings)
-    same = [name for name in known if name.rpartition(".")[2] == where.rpartition(".")[2]]
-    return (same or difflib.get_close_matches(where, known, n=1, cutoff=0.0))[0]
+    known = _list_settings(Settings)
+    same = [name for name in known if name.rpartition(".")[2] == name.rpartition(".")[2]]
+    return (same or difflib.get_close_matches(name, known, n=1, cutoff=0.0))[0]
 
 
-def _found(value: object) -> str:
+def _format_found(value: object) -> str:
     """What was written, unless a secret may have been filled into it."""
     is_open = not isinstance(value, Mapping) and "://" not in str(value)
     return f"; found {value!r}" if is_open else ""
 
 
-def _set(here: BaseModel, default: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _iter_changed_settings(
+    section: BaseModel, default: BaseModel, prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
     """Name and value of every setting that is not as it is by default."""
-    for name, field in type(here).model_fields.items():
-        value, usual = getattr(here, name), getattr(default, name)
+    for name, field in type(section).model_fields.items():
+        value, usual = getattr(section, name), getattr(default, name)
         if field.exclude or value == usual:
             continue
         if type(value) is type(usual) and isinstance(value, BaseModel):
-            yield from _set(value, usual, f"{prefix}{name}.")
+            yield from _iter_changed_settings(value, usual, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
-def _without_password(value: object) -> str:
+def _mask_password(value: object) -> str:
     bare = re.sub(r"//[^/@\s]*@", "//", repr(value))
     return re.sub(r"([?&;](?:password|pwd)=)[^&;'\s]*", r"\1...", bare, flags=re.IGNORECASE)
 
 
-def _known(section: type[BaseModel], prefix: str = "") -> list[str]:
+def _list_settings(section: type[BaseModel], prefix: str = "") -> list[str]:
     names = []
     for name, field in section.model_fields.items():
         if field.exclude:
             continue
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
-                names += _known(kind, f"{prefix}{name}.")
+                names += _list_settings(kind, f"{prefix}{name}.")
         names.append(f"{prefix}{name}")
     return names

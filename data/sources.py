@@ -15,16 +15,16 @@ import narwhals as nw
 import polars as pl
 
 from data import contracts, database, files, settings
-from data.arrival import Arrival, Raw, arrive, check_names
-from data.checking import check, counts, refuse_zoneless
+from data.arrival import MappedTable, RawTable, check_columns, map_table
+from data.checking import reject_counts, reject_naive_timestamps, validate_table
 from data.errors import ContractError, SourceError
-from data.files import reading
-from data.instants import check_zone
+from data.files import source_errors
+from data.instants import validate_time_zone
 
-__all__ = ["Partition", "Tables", "from_frames", "read", "reading"]
+__all__ = ["Partition", "Tables", "load_tables", "source_errors", "tables_from_frames"]
 
 # Clocks of phones and servers run ahead of ours by minutes; a day is a wrong date.
-CLOCK_SKEW: Final = timedelta(days=1)
+MAX_CLOCK_SKEW: Final = timedelta(days=1)
 _SAMPLE_ROWS: Final = 100
 
 
@@ -34,29 +34,29 @@ class Partition:
 
     name: str
     identity: str
-    raw: pl.LazyFrame
-    arrival: Arrival
+    raw_rows: pl.LazyFrame
+    mapped: MappedTable
 
     def __repr__(self) -> str:
         return f"Partition({self.name!r})"
 
-    def valid(self) -> pl.LazyFrame:
+    def valid_rows(self) -> pl.LazyFrame:
         """Rows under contract: the columns of ``contracts.Events``, null where absent."""
-        return self.arrival.valid()
+        return self.mapped.valid_rows()
 
-    def judged(self) -> pl.LazyFrame:
+    def with_reject_reason(self) -> pl.LazyFrame:
         """Every row, with the ``reason`` for which it is in quarantine, or null."""
-        return self.arrival.judged()
+        return self.mapped.with_reject_reason()
 
-    def faults(self) -> dict[str, int]:
+    def reject_counts(self) -> dict[str, int]:
         """Reason → rows in quarantine, each row under its first reason; one pass."""
-        with reading(f"events: {self.name}"):
-            return counts(self.arrival)
+        with source_errors(f"events: {self.name}"):
+            return reject_counts(self.mapped)
 
-    def seen(self) -> int:
+    def count_rows(self) -> int:
         """Rows in the file, valid or not."""
-        with reading(f"events: {self.name}"):
-            return int(self.raw.select(pl.len()).collect(engine="streaming").item())
+        with source_errors(f"events: {self.name}"):
+            return int(self.raw_rows.select(pl.len()).collect(engine="streaming").item())
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Tables:
     """The four tables of a company."""
 
     events: tuple[Partition, ...]
-    subscriptions: contracts.Checked
-    accounts: contracts.Checked
-    users: contracts.Checked
+    subscriptions: contracts.ValidatedTable
+    accounts: contracts.ValidatedTable
+    users: contracts.ValidatedTable
 
     def __repr__(self) -> str:
         small = {name: getattr(self, name) for name in ("subscriptions", "accounts", "users")}
@@ -78,7 +78,7 @@ class Tables:
         )
 
 
-def read(config: settings.Settings, now: datetime | None = None) -> Tables:
+def load_tables(config: settings.Settings, now: datetime | None = None) -> Tables:
     """Read the tables that the settings name.
 
     Parameters
@@ -102,26 +102,28 @@ def read(config: settings.Settings, now: datetime | None = None) -> Tables:
         than the allowed share of rows.
     """
     folder = config.base / config.tables.folder
-    raws: dict[str, list[Raw]] = {}
+    raws: dict[str, list[RawTable]] = {}
     for table in contracts.TABLES:
         source = getattr(config.tables, table)
-        if isinstance(source, settings.Query) and table == "events":
-            raws[table] = database.spool(table, source, folder, config.state_folder / "spool")
-        elif isinstance(source, settings.Query):
-            raws[table] = [database.fetch(table, source, folder)]
+        if isinstance(source, settings.SqlQuery) and table == "events":
+            raws[table] = database.export_query_to_parquet(
+                table, source, folder, config.state_folder / "spool"
+            )
+        elif isinstance(source, settings.SqlQuery):
+            raws[table] = [database.read_query(table, source, folder)]
         elif source is not None:
-            raws[table] = files.find(table, source, folder)
-    return _tables(raws, config.tables, config.columns, now)
+            raws[table] = files.resolve_files(table, source, folder)
+    return _validate_tables(raws, config.tables, config.columns, now)
 
 
-def from_frames(
+def tables_from_frames(
     events: Any,  # noqa: ANN401 - any frame that Narwhals knows, or several
     subscriptions: Any,  # noqa: ANN401
     accounts: Any,  # noqa: ANN401
     users: Any = None,  # noqa: ANN401
     *,
-    tables: settings.Tables | None = None,
-    columns: settings.Columns | None = None,
+    tables: settings.TablesConfig | None = None,
+    columns: settings.ColumnsConfig | None = None,
     now: datetime | None = None,
 ) -> Tables:
     """Take the tables from frames in memory.
@@ -153,23 +155,27 @@ def from_frames(
     """
     parts = events if isinstance(events, Sequence) else [events]
     raws = {
-        "events": [_frame("events", part, number) for number, part in enumerate(parts)],
-        "subscriptions": [_frame("subscriptions", subscriptions)],
-        "accounts": [_frame("accounts", accounts)],
+        "events": [_wrap_frame("events", part, number) for number, part in enumerate(parts)],
+        "subscriptions": [_wrap_frame("subscriptions", subscriptions)],
+        "accounts": [_wrap_frame("accounts", accounts)],
     }
     if users is not None:
-        raws["users"] = [_frame("users", users)]
-    return _tables(raws, tables or settings.Tables(), columns or settings.Columns(), now)
-
-
-def _frame(table: str, frame: Any, number: int = 0) -> Raw:  # noqa: ANN401
-    lazy = (
-        frame.lazy() if isinstance(frame, pl.DataFrame | pl.LazyFrame) else _foreign(table, frame)
+        raws["users"] = [_wrap_frame("users", users)]
+    return _validate_tables(
+        raws, tables or settings.TablesConfig(), columns or settings.ColumnsConfig(), now
     )
-    return Raw(f"{table}-{number:05d}", _content(lazy), lazy)
 
 
-def _foreign(table: str, frame: Any) -> pl.LazyFrame:  # noqa: ANN401
+def _wrap_frame(table: str, frame: Any, number: int = 0) -> RawTable:  # noqa: ANN401
+    lazy = (
+        frame.lazy()
+        if isinstance(frame, pl.DataFrame | pl.LazyFrame)
+        else _convert_frame(table, frame)
+    )
+    return RawTable(f"{table}-{number:05d}", _hash_rows(lazy), lazy)
+
+
+def _convert_frame(table: str, frame: Any) -> pl.LazyFrame:  # noqa: ANN401
     try:
         known = nw.from_native(frame).lazy()
     except TypeError:
@@ -190,75 +196,77 @@ def _foreign(table: str, frame: Any) -> pl.LazyFrame:  # noqa: ANN401
     return found.lazy()
 
 
-def _content(frame: pl.LazyFrame) -> str:
+def _hash_rows(frame: pl.LazyFrame) -> str:
     """A digest of the rows, whatever their order."""
     row = pl.struct(pl.all())
     sums = frame.select(row.hash(1).sum().alias("a"), row.hash(2).sum().alias("b"), pl.len())
     return f"{dict(frame.collect_schema())}{sums.collect(engine='streaming').row(0)}"
 
 
-def _tables(
-    raws: Mapping[str, list[Raw]],
-    tables: settings.Tables,
-    columns: settings.Columns,
+def _validate_tables(
+    raws: Mapping[str, list[RawTable]],
+    tables: settings.TablesConfig,
+    columns: settings.ColumnsConfig,
     now: datetime | None,
 ) -> Tables:
-    check_zone(tables.time_zone)
+    validate_time_zone(tables.time_zone)
     arrived = {
-        table: _arrivals(table, found, getattr(columns, table), tables.time_zone)
+        table: _map_tables(table, found, getattr(columns, table), tables.time_zone)
         for table, found in raws.items()
     }
     share = tables.max_quarantine_share
-    accounts = check("accounts", arrived["accounts"], None, share)
+    accounts = validate_table("accounts", arrived["accounts"], None, share)
     known = accounts.rows["account_id"]
     rules = f"{sorted(columns.events.items())}{tables.time_zone}"
     return Tables(
-        events=_partitions(raws["events"], dict(arrived["events"]), rules, now),
-        subscriptions=check("subscriptions", arrived["subscriptions"], known, share),
+        events=_build_partitions(raws["events"], dict(arrived["events"]), rules, now),
+        subscriptions=validate_table("subscriptions", arrived["subscriptions"], known, share),
         accounts=accounts,
-        users=check("users", arrived.get("users", []), known, share),
+        users=validate_table("users", arrived.get("users", []), known, share),
     )
 
 
-def _arrivals(
-    table: str, raws: Sequence[Raw], mapping: Mapping[str, str], zone: str | None
-) -> list[tuple[str, Arrival]]:
+def _map_tables(
+    table: str, raws: Sequence[RawTable], mapping: Mapping[str, str], zone: str | None
+) -> list[tuple[str, MappedTable]]:
     full = [raw for raw in raws if not _is_empty(table, raw)]
     if not full:
         raise ContractError(
             f"{table}: no rows, expected at least one; looked in {len(raws)} place(s). Export the"
             f" table again, or correct [tables] {table} in expansion.toml."
         )
-    check_names(table, {raw.name: raw.frame.collect_schema() for raw in full}, mapping)
-    return [(raw.name, arrive(table, raw.frame, mapping, zone)) for raw in full]
+    check_columns(table, {raw.name: raw.frame.collect_schema() for raw in full}, mapping)
+    return [(raw.name, map_table(table, raw.frame, mapping, zone)) for raw in full]
 
 
-def _is_empty(table: str, raw: Raw) -> bool:
-    with reading(f"{table}: {raw.name}"):
+def _is_empty(table: str, raw: RawTable) -> bool:
+    with source_errors(f"{table}: {raw.name}"):
         try:
             return raw.frame.select(pl.first()).head(1).collect(engine="streaming").is_empty()
         except pl.exceptions.NoDataError:
             return True
 
 
-def _partitions(
-    raws: Sequence[Raw],
-    arrivals: Mapping[str, Arrival],
+def _build_partitions(
+    raws: Sequence[RawTable],
+    mapped_tables: Mapping[str, MappedTable],
     rules: str,
     now: datetime | None,
 ) -> tuple[Partition, ...]:
     made = []
     for raw in raws:
-        if raw.name not in arrivals:
+        if raw.name not in mapped_tables:
             continue
-        arrival = arrivals[raw.name]
+        arrival = mapped_tables[raw.name]
         if now is not None:
-            arrival = arrival.also(contracts.FUTURE, pl.col("timestamp") > now + CLOCK_SKEW)
-        with reading(f"events: {raw.name}"):
-            refuse_zoneless("events", counts(arrival.head(_SAMPLE_ROWS)))
-        made.append(Partition(raw.name, _digest(raw.content, rules), raw.frame, arrival))
+            arrival = arrival.with_rule(
+                contracts.FUTURE_TIMESTAMP, pl.col("timestamp") > now + MAX_CLOCK_SKEW
+            )
+        with source_errors(f"events: {raw.name}"):
+            reject_naive_timestamps("events", reject_counts(arrival.head(_SAMPLE_ROWS)))
+        made.append(Partition(raw.name, _hash_strings(raw.fingerprint, rules), raw.frame, arrival))
     return tuple(sorted(made, key=lambda partition: partition.name))
 
 
-def _digest(*parts: str) -> str:
+def _hash_strings(*parts: str) -> str:
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -10,26 +10,26 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["guarded", "guarded_column"]
+__all__ = ["escape_formula", "escape_formula_column"]
 
 # Excel also takes the full-width signs, and some importers cut away blanks and line ends first.
 # Python counts \x1c to \x1f as white space, the regex engine of Polars does not: name them.
-_RISKY: Final = r"^'*(?:[\t\r\n]|[\s\x1c-\x1f]*[=+\-@＝＋－＠])"
-_STARTS_RISKY: Final = re.compile(_RISKY)
+_FORMULA_PATTERN: Final = r"^'*(?:[\t\r\n]|[\s\x1c-\x1f]*[=+\-@＝＋－＠])"
+_FORMULA_REGEX: Final = re.compile(_FORMULA_PATTERN)
 
 
-def guarded(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Put an apostrophe before text that a spreadsheet would take for a formula.
 
     Examples
     --------
-    >>> [guarded(text) for text in ("=1+1", "Acme", "-5 %", "'=1+1")]
+    >>> [escape_formula(text) for text in ("=1+1", "Acme", "-5 %", "'=1+1")]
     ["'=1+1", 'Acme', "'-5 %", "''=1+1"]
     """
-    return f"'{text}" if _STARTS_RISKY.match(text) else text
+    return f"'{text}" if _FORMULA_REGEX.match(text) else text
 
 
-def guarded_column(name: str) -> pl.Expr:
-    """Guard a column of text: the same as :func:`guarded`, for every row at once."""
+def escape_formula_column(name: str) -> pl.Expr:
+    """Guard a column of text: the same as :func:`escape_formula`, for every row at once."""
     text = pl.col(name)
-    return pl.when(text.str.contains(_RISKY)).then("'" + text).otherwise(text).alias(name)
+    return pl.when(text.str.contains(_FORMULA_PATTERN)).then("'" + text).otherwise(text).alias(name)

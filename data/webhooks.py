@@ -1,16 +1,16 @@
-"""``[webhooks]`` and ``[triggers]``: events as they happen, and when they make a signal."""
+"""``[webhooks]`` and ``[alerts]``: events as they happen, and when they make a signal."""
 
 from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from data.sections import Section
+from data.sections import ConfigSection
 
-__all__ = ["Triggers", "Webhooks"]
+__all__ = ["Alerts", "Webhooks"]
 
 
-class Webhooks(Section):
+class Webhooks(ConfigSection):
     """What is taken from sources that send events: see serving/events/EVENTS.md."""
 
     segment_secret: SecretStr | None = Field(
@@ -23,7 +23,7 @@ class Webhooks(Section):
         ("context.groupId", "properties.account_id", "properties.accountId"),
         description="Where in Segment's messages the account or workspace stands; first found.",
     )
-    shape: Literal["own", "amplitude", "mixpanel"] = Field(
+    payload_format: Literal["own", "amplitude", "mixpanel"] = Field(
         "own", description="What messages of /webhooks/generic look like."
     )
     fields: Mapping[
@@ -41,12 +41,12 @@ class Webhooks(Section):
     reload_minutes: int = Field(
         60, ge=1, le=1440, description="How often tables and log are read anew beside the events."
     )
-    keep_days: int = Field(
+    retention_days: int = Field(
         400, ge=100, le=1200, description="So long events are kept; features look back 13 months."
     )
 
 
-class Triggers(Section):
+class Alerts(ConfigSection):
     """When seats or usage that fill up make a signal between two lists."""
 
     nudge: float = Field(0.8, gt=0, le=2, description="Share of the limit: worth a look.")
@@ -58,10 +58,10 @@ class Triggers(Section):
     tier_1: bool = Field(
         default=True, description="The tier 1 rules of [playbook] count as priority, too."
     )
-    release: float = Field(
+    clear_threshold: float = Field(
         0.7, gt=0, le=2, description="Below such a share the pressure has left; less is a swing."
     )
-    relief_days: int = Field(
+    clear_after_days: int = Field(
         3, ge=1, le=90, description="Left for so many whole days in a row, a signal is closed."
     )
     expiry_days: int = Field(
@@ -69,13 +69,13 @@ class Triggers(Section):
     )
 
     @model_validator(mode="after")
-    def _rising(self) -> "Triggers":
-        if not self.release < self.nudge <= self.priority <= self.urgent:
+    def _validate_order(self) -> "Alerts":
+        if not self.clear_threshold < self.nudge <= self.priority <= self.urgent:
             raise ValueError("expected release < nudge <= priority <= urgent")
         return self
 
     @property
-    def levels(self) -> tuple[tuple[float, int], ...]:
+    def severities(self) -> tuple[tuple[float, int], ...]:
         """Share and days of nudge, priority and urgent."""
         return (
             (self.nudge, self.nudge_days),

@@ -12,10 +12,10 @@ import polars as pl
 from data import spreadsheet
 from data.errors import DeliveryError
 
-__all__ = ["atomically", "check_ending", "table"]
+__all__ = ["atomic_write", "validate_extension", "write_table"]
 
 
-def atomically(file: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
+def atomic_write(file: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
     """Write beside a file, then move the finished draft into its place.
 
     Parameters
@@ -37,13 +37,13 @@ def atomically(file: Path, write: Callable[[Path], object], *, durable: bool = F
         file.parent.mkdir(parents=True, exist_ok=True)
         write(draft)
         if durable:
-            _sync(draft)
+            _fsync(draft)
         draft.replace(file)
         if durable:
-            _sync(file.parent)
+            _fsync(file.parent)
     except (OSError, pl.exceptions.ComputeError) as error:
         raise DeliveryError(
-            f"{file} could not be written: {_plain(error, draft)}; free some space or name another"
+            f"{file} could not be written: {_system_message(error, draft)}; free some space or name another"
             " place. What stood there before is unchanged."
         ) from error
     finally:
@@ -51,8 +51,8 @@ def atomically(file: Path, write: Callable[[Path], object], *, durable: bool = F
             draft.unlink()
 
 
-def check_ending(file: Path) -> None:
-    """Refuse a name that :func:`table` could not write, before the work is done.
+def validate_extension(file: Path) -> None:
+    """Refuse a name that :func:`write_table` could not write, before the work is done.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def check_ending(file: Path) -> None:
         raise DeliveryError(f"{file.name} ends neither in .parquet nor in .csv; name it so.")
 
 
-def table(frame: pl.DataFrame, file: Path) -> None:
+def write_table(frame: pl.DataFrame, file: Path) -> None:
     """Write a frame as Parquet or CSV, by the file's ending.
 
     In a CSV, text that a spreadsheet would take for a formula gets an apostrophe before it.
@@ -73,18 +73,18 @@ def table(frame: pl.DataFrame, file: Path) -> None:
     data.errors.DeliveryError
         If the ending is another, or the file cannot be written.
     """
-    check_ending(file)
+    validate_extension(file)
     if file.suffix == ".parquet":
-        atomically(file, frame.write_parquet, durable=True)
+        atomic_write(file, frame.write_parquet, durable=True)
         return
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     flat = frame.with_columns(pl.col(name).list.join("; ") for name in lists)
     texts = [name for name, kind in flat.schema.items() if kind == pl.String]
-    safe = flat.with_columns(spreadsheet.guarded_column(name) for name in texts)
-    atomically(file, safe.write_csv, durable=True)
+    safe = flat.with_columns(spreadsheet.escape_formula_column(name) for name in texts)
+    atomic_write(file, safe.write_csv, durable=True)
 
 
-def _sync(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """Wait until the disk has it."""
     opened = os.open(path, os.O_RDONLY)
     try:
@@ -93,7 +93,7 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-def _plain(error: OSError | pl.exceptions.ComputeError, draft: Path) -> str:
+def _system_message(error: OSError | pl.exceptions.ComputeError, draft: Path) -> str:
     """What the system said, without what Polars puts around it."""
     told = getattr(error, "strerror", None) or str(error).rpartition("IO error: ")[2]
     if "thrift" in told:  # the last bytes of a Parquet file fail without saying why: ask again

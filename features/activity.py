@@ -18,58 +18,62 @@ import narwhals as nw
 import polars as pl
 
 from data import contracts
-from data.settings import Engine, Roles, Seats
-from data.sources import Partition, reading
-from data.writing import atomically
+from data.settings import EngineConfig, Roles, Seats
+from data.sources import Partition, source_errors
+from data.writing import atomic_write
 from features import daily, firsts, kept, repeats, survey
-from features.due import DailyTable, Due, Named
-from features.rows import NAME, Fold, Made, Rows
+from features.due import BuildTask, DailyTableSpec, EventClassifier
+from features.rows import NAME_DTYPE, Aggregation, Aggregator, TableScan
 
-__all__ = ["Activity", "build"]
+__all__ = ["Activity", "build_activity"]
 
 # Part of every cache key: raise it when a partition is read differently.
-VERSION: Final = 6
-_WRITTEN: Final[dict[str, Any]] = {"compression": "lz4", "row_group_size": 131_072}
-_NAMES: Final = ("account_id", "user_id", "role", "feature")
-_PEOPLE: Final = {
-    "account_id": NAME,
-    "user_id": NAME,
+CACHE_VERSION: Final = 6
+_PARQUET_OPTIONS: Final[dict[str, Any]] = {"compression": "lz4", "row_group_size": 131_072}
+_NAME_COLUMNS: Final = ("account_id", "user_id", "role", "feature")
+_PEOPLE_SCHEMA: Final = {
+    "account_id": NAME_DTYPE,
+    "user_id": NAME_DTYPE,
     "day": pl.Date(),
     "known_day": pl.Date(),
     "uses": pl.Int64(),
     "seat_uses": pl.Int64(),
     "hours": pl.Int32(),
 }
-_VOLUME: Final = {
-    "account_id": NAME,
+_VOLUME_SCHEMA: Final = {
+    "account_id": NAME_DTYPE,
     "day": pl.Date(),
     "known_day": pl.Date(),
-    "role": NAME,
-    "feature": NAME,
+    "role": NAME_DTYPE,
+    "feature": NAME_DTYPE,
     "count": pl.Int64(),
     "quantity_milli": pl.Int64(),
 }
-_FIRST: Final = {"day": pl.Date(), "known_day": pl.Date()}
-_FIRST_USES: Final = dict.fromkeys(daily.FIRST_USES_KEYS, NAME) | _FIRST
-_FIRST_PEOPLE: Final = {
-    "account_id": NAME,
-    "user_id": NAME,
+_FIRST_SEEN_SCHEMA: Final = {"day": pl.Date(), "known_day": pl.Date()}
+_FIRST_USES_SCHEMA: Final = dict.fromkeys(daily.FIRST_USES_KEYS, NAME_DTYPE) | _FIRST_SEEN_SCHEMA
+_FIRST_PEOPLE_SCHEMA: Final = {
+    "account_id": NAME_DTYPE,
+    "user_id": NAME_DTYPE,
     "used": pl.Boolean(),
     "seat": pl.Boolean(),
-} | _FIRST
-_FIRST_FEATURES: Final = dict.fromkeys(daily.FIRST_FEATURES_KEYS, NAME) | _FIRST
-_TABLES: Final = {
-    "people.parquet": DailyTable(daily.people, _PEOPLE),
-    "volume.parquet": DailyTable(daily.volume, _VOLUME),
-    "first_uses.parquet": DailyTable(daily.first_uses, _FIRST_USES),
-    "first_people.parquet": DailyTable(daily.first_people, _FIRST_PEOPLE, of="people.parquet"),
-    "first_features.parquet": DailyTable(
-        daily.first_features, _FIRST_FEATURES, of="volume.parquet"
+} | _FIRST_SEEN_SCHEMA
+_FIRST_FEATURES_SCHEMA: Final = (
+    dict.fromkeys(daily.FIRST_FEATURES_KEYS, NAME_DTYPE) | _FIRST_SEEN_SCHEMA
+)
+_TABLE_SPECS: Final = {
+    "people.parquet": DailyTableSpec(daily.daily_user_activity, _PEOPLE_SCHEMA),
+    "volume.parquet": DailyTableSpec(daily.daily_event_volume, _VOLUME_SCHEMA),
+    "first_uses.parquet": DailyTableSpec(daily.first_seen_user_feature, _FIRST_USES_SCHEMA),
+    "first_people.parquet": DailyTableSpec(
+        daily.first_seen_user, _FIRST_PEOPLE_SCHEMA, source="people.parquet"
+    ),
+    "first_features.parquet": DailyTableSpec(
+        daily.first_seen_feature, _FIRST_FEATURES_SCHEMA, source="volume.parquet"
     ),
 }
-_READ_BY_MONTH: Final = ("people.parquet", "volume.parquet")
-_FIRST_OF: Final = {f"{table}.parquet": key for table, key in daily.FIRST_KEYS.items()}
-_SURVEY: Final = "survey.json"
+_READ_BY_MONTH_TABLES: Final = ("people.parquet", "volume.parquet")
+_FIRST_SEEN_KEYS: Final = {f"{table}.parquet": key for table, key in daily.FIRST_KEYS.items()}
+_PROFILE_FILE: Final = "survey.json"
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,16 @@ class Activity:
     Attributes
     ----------
     people : polars.LazyFrame
-        Account, user, day, known_day → uses, seat_uses, hours (:func:`features.daily.people`).
+        Account, user, day, known_day → uses, seat_uses, hours (:func:`features.daily.daily_user_activity`).
     volume : polars.LazyFrame
         Account, day, known_day, role, feature → count, quantity_milli
-        (:func:`features.daily.volume`).
+        (:func:`features.daily.daily_event_volume`).
     first_uses : polars.LazyFrame
-        Account, user, feature, day, known_day (:func:`features.daily.first_uses`).
+        Account, user, feature, day, known_day (:func:`features.daily.first_seen_user_feature`).
     first_people : polars.LazyFrame
-        Account, user, used, seat, day, known_day (:func:`features.daily.first_people`).
+        Account, user, used, seat, day, known_day (:func:`features.daily.first_seen_user`).
     first_features : polars.LazyFrame
-        Account, role, feature, day, known_day (:func:`features.daily.first_features`).
+        Account, role, feature, day, known_day (:func:`features.daily.first_seen_feature`).
     events : int
         Rows of the log.
     machine_events : int
@@ -99,7 +103,7 @@ class Activity:
         Span of the valid events, whenever they became known; None when there are none.
     rebuilt : int
         Partitions that had to be read.
-    fold : features.rows.Fold
+    aggregate : features.rows.Aggregator
         Makes one table of one of these five, by its name, on the engine that read the log.
     """
 
@@ -114,9 +118,9 @@ class Activity:
     first_day: date | None
     last_day: date | None
     rebuilt: int
-    fold: Fold = field(repr=False)
+    aggregate: Aggregator = field(repr=False)
 
-    def began(self, as_ofs: Sequence[datetime]) -> list[date | None]:
+    def log_start_as_known(self, as_ofs: Sequence[datetime]) -> list[date | None]:
         """Tell, for each as-of, the first day of the log of which it knew; None if of none."""
         found = (
             self.first_features.group_by("known_day")
@@ -136,29 +140,31 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class _Rules:
+class _EventRules:
     """How events are read; part of every cache key."""
 
     roles: Roles
     seats: Seats
     known_at_reliable_from: date | None
 
-    def named(self, events: nw.LazyFrame[Any], also: Sequence[str] = ()) -> nw.LazyFrame[Any]:
+    def classify_events(
+        self, events: nw.LazyFrame[Any], also: Sequence[str] = ()
+    ) -> nw.LazyFrame[Any]:
         """Say of each event what these rules make of it."""
-        return daily.named(
+        return daily.classify_events(
             events,
             roles=self.roles,
             seats=self.seats,
             known_at_reliable_from=self.known_at_reliable_from,
-            also=also,
+            extra_columns=also,
         )
 
-    def key(self) -> str:
+    def cache_key(self) -> str:
         dumped = [self.roles.model_dump(), self.seats.model_dump()]
-        return json.dumps([VERSION, *dumped, str(self.known_at_reliable_from)])
+        return json.dumps([CACHE_VERSION, *dumped, str(self.known_at_reliable_from)])
 
 
-def build(
+def build_activity(
     partitions: Sequence[Partition],
     *,
     folder: Path,
@@ -166,7 +172,7 @@ def build(
     seats: Seats,
     known_at_reliable_from: date | None = None,
     accounts: pl.DataFrame | None = None,
-    engine: Engine | None = None,
+    engine: EngineConfig | None = None,
     rebuild: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Activity:
@@ -179,9 +185,9 @@ def build(
     folder : pathlib.Path
         Where the tables are kept.
     roles, seats, known_at_reliable_from
-        As for :func:`features.daily.named`.
+        As for :func:`features.daily.classify_events`.
     accounts : polars.DataFrame, optional
-        Rows under :class:`data.contracts.Accounts`: those that exist, and since when. Events of
+        Rows under :class:`data.contracts.AccountSchema`: those that exist, and since when. Events of
         others are left out and counted; events from before an account was created count as known
         from then on. The kept tables hold them all, so that a new account does not make the log be
         read again.
@@ -204,47 +210,58 @@ def build(
     data.errors.DeliveryError
         If a table cannot be kept, for want of space or rights.
     """
-    rules = _Rules(roles, seats, known_at_reliable_from)
-    at_work = _opened(engine or Engine())
-    surveys = _surveyed(partitions, folder, at_work, rebuild=rebuild)
+    rules = _EventRules(roles, seats, known_at_reliable_from)
+    at_work = _create_engine(engine or EngineConfig())
+    surveys = _profile_partitions(partitions, folder, at_work, rebuild=rebuild)
     whole = [told for told in surveys if told.span is not None]
     spans = [told.span for told in whole if told.span is not None]
     any_ids = any(told.has_ids for told in whole)
-    tables: list[kept.Kept] = []
-    due: list[Due] = []
+    tables: list[kept.CacheEntry] = []
+    due: list[BuildTask] = []
     for span, told in zip(spans, whole, strict=True):
-        others = repeats.overlapping(span, spans) if any_ids else []
-        found = _kept(folder, span, told, others, rules)
-        if rebuild or not found.whole(_TABLES):
-            due.append(Due(found, span, others, has_ids=told.has_ids))
+        others = repeats.overlapping_partitions(span, spans) if any_ids else []
+        found = _cache_entry(folder, span, told, others, rules)
+        if rebuild or not found.is_complete(_TABLE_SPECS):
+            due.append(BuildTask(found, span, others, has_ids=told.has_ids))
         tables.append(found)
-    for done, _ in enumerate(at_work.make(due, rules.named), start=len(tables) - len(due)):
+    for done, _ in enumerate(
+        at_work.build_tables(due, rules.classify_events), start=len(tables) - len(due)
+    ):
         if progress:
             progress(done + 1, len(tables))
     last_days = [span.last.date() for span in spans]
-    files = {name: [found.file(name) for found in tables] for name in _READ_BY_MONTH} | {
-        name: firsts.settled(tables, last_days, name, partial(_first_days, at_work, name))
-        for name in _FIRST_OF
+    files = {name: [found.file(name) for found in tables] for name in _READ_BY_MONTH_TABLES} | {
+        name: firsts.compact_closed_partitions(
+            tables, last_days, name, partial(_merge_first_seen, at_work, name)
+        )
+        for name in _FIRST_SEEN_KEYS
     }
     used = [told.file for told in surveys]
-    used += [found.file(name) for found in tables for name in _TABLES]
+    used += [found.file(name) for found in tables for name in _TABLE_SPECS]
     used += [file for some in files.values() for file in some]
-    kept.use(used)
-    kept.sweep(folder, used)
+    kept.touch(used)
+    kept.evict(folder, used)
     rows = {
-        name.removesuffix(".parquet"): Rows(files[name], table.schema)
-        for name, table in _TABLES.items()
+        name.removesuffix(".parquet"): TableScan(files[name], table.schema)
+        for name, table in _TABLE_SPECS.items()
     }
     if accounts is not None:
-        names, early = accounts["account_id"], _early(rows["first_features"], accounts)
-        rows = {name: replace(of, accounts=names, early=early) for name, of in rows.items()}
-    return _activity(tables, rows, surveys, len(due), partial(_folded, at_work, rows))
+        names, early = (
+            accounts["account_id"],
+            _find_early_accounts(rows["first_features"], accounts),
+        )
+        rows = {
+            name: replace(of, accounts=names, early_accounts=early) for name, of in rows.items()
+        }
+    return _assemble_activity(
+        tables, rows, surveys, len(due), partial(_aggregate_table, at_work, rows)
+    )
 
 
-def _early(first_features: Rows, accounts: pl.DataFrame) -> pl.DataFrame | None:
+def _find_early_accounts(first_features: TableScan, accounts: pl.DataFrame) -> pl.DataFrame | None:
     """The accounts of which something was known before they were created, if any."""
     created = accounts.lazy().select(
-        pl.col("account_id").cast(NAME), created_day=pl.col("created_date").dt.date()
+        pl.col("account_id").cast(NAME_DTYPE), created_day=pl.col("created_date").dt.date()
     )
     early = (
         first_features.scan()
@@ -258,143 +275,167 @@ def _early(first_features: Rows, accounts: pl.DataFrame) -> pl.DataFrame | None:
     return None if early.is_empty() else early
 
 
-def _kept(
+def _cache_entry(
     folder: Path,
-    span: repeats.Span,
-    survey: "_Survey",
-    others: Sequence[repeats.Span],
-    rules: _Rules,
-) -> kept.Kept:
+    span: repeats.PartitionSpan,
+    profile: "_PartitionProfile",
+    overlapping: Sequence[repeats.PartitionSpan],
+    rules: _EventRules,
+) -> kept.CacheEntry:
     """Name what is kept of a partition by everything that decides what is in it."""
-    identities = sorted(other.partition.identity for other in others)
-    state = kept.digest(span.partition.identity, json.dumps(survey.faults), *identities)
-    return kept.Kept(folder, kept.digest(span.partition.name), kept.digest(rules.key()), state)
+    identities = sorted(other.partition.identity for other in overlapping)
+    state = kept.hash_strings(
+        span.partition.identity, json.dumps(profile.reject_counts), *identities
+    )
+    return kept.CacheEntry(
+        folder, kept.hash_strings(span.partition.name), kept.hash_strings(rules.cache_key()), state
+    )
 
 
-class _Engine(Protocol):
+class _ActivityEngine(Protocol):
     """Who reads the log, and folds what was made of it."""
 
-    def survey(self, partitions: Sequence[Partition]) -> Iterable[dict[str, Any]]:
-        """Tell of each partition, in order, what :func:`features.survey.told` says."""
+    def profile_partitions(self, partitions: Sequence[Partition]) -> Iterable[dict[str, Any]]:
+        """Tell of each partition, in order, what :func:`features.survey.profile_to_json` says."""
 
-    def make(self, due: Sequence[Due], named: Named) -> Iterator[None]:
+    def build_tables(self, due: Sequence[BuildTask], named: EventClassifier) -> Iterator[None]:
         """Make the tables that are due; say so after each partition."""
 
-    def fold(self, rows: Rows, key: Sequence[str], made: Made) -> pl.DataFrame:
+    def aggregate(self, rows: TableScan, key: Sequence[str], made: Aggregation) -> pl.DataFrame:
         """Make one table of rows; no two calls of ``made`` see rows of one key."""
 
 
-def _opened(engine: Engine) -> _Engine:
+def _create_engine(engine: EngineConfig) -> _ActivityEngine:
     if engine.kind == "polars":
-        return _Polars()
+        return _PolarsEngine()
     from features import spark  # noqa: PLC0415 - an extra
 
-    return spark.Spark(engine, _TABLES)
+    return spark.SparkEngine(engine, _TABLE_SPECS)
 
 
-class _Polars:
+class _PolarsEngine:
     """Reads here, one partition after another."""
 
-    def survey(self, partitions: Sequence[Partition]) -> Iterable[dict[str, Any]]:
-        return map(_survey, partitions)
+    def profile_partitions(self, partitions: Sequence[Partition]) -> Iterable[dict[str, Any]]:
+        return map(_profile_partition, partitions)
 
-    def make(self, due: Sequence[Due], named: Named) -> Iterator[None]:
+    def build_tables(self, due: Sequence[BuildTask], named: EventClassifier) -> Iterator[None]:
         for one in due:
-            _make(one, named)
+            _build_partition(one, named)
             yield
 
-    def fold(self, rows: Rows, key: Sequence[str], made: Made) -> pl.DataFrame:  # noqa: ARG002 - all at once
+    def aggregate(self, rows: TableScan, key: Sequence[str], made: Aggregation) -> pl.DataFrame:  # noqa: ARG002 - all at once
         return made(rows.scan())
 
 
-def _folded(
-    engine: _Engine,
-    tables: Mapping[str, Rows],
+def _aggregate_table(
+    engine: _ActivityEngine,
+    tables: Mapping[str, TableScan],
     table: str,
     key: Sequence[str],
-    made: Made,
+    made: Aggregation,
     *,
     since: date | None = None,
 ) -> pl.DataFrame:
-    return engine.fold(replace(tables[table], since=since), key, made)
+    return engine.aggregate(replace(tables[table], since=since), key, made)
 
 
-def _first_days(engine: _Engine, name: str, files: Sequence[Path]) -> pl.DataFrame:
+def _merge_first_seen(engine: _ActivityEngine, name: str, files: Sequence[Path]) -> pl.DataFrame:
     """The first days that some files tell of, whichever accounts exist."""
-    key = _FIRST_OF[name]
-    found = engine.fold(Rows(files, _TABLES[name].schema), key, partial(firsts.earliest, key=key))
+    key = _FIRST_SEEN_KEYS[name]
+    found = engine.aggregate(
+        TableScan(files, _TABLE_SPECS[name].schema),
+        key,
+        partial(firsts.first_seen_by_known_date, key=key),
+    )
     return found.drop("several")
 
 
-def _make(due: Due, named: Named) -> None:
+def _build_partition(task: BuildTask, named: EventClassifier) -> None:
     """Read a partition and keep its tables.
 
     In no order of names: all that is made of them is sums, extremes and counts, and sorting names
     would take longer than counting them.
     """
-    span = due.span
-    with reading(span.partition.name):
-        valid, copies = repeats.first_copies(span, due.others) if due.has_ids else (span.rows(), 0)
-        events = _numbered(named(nw.from_native(valid)).to_native(), held=span.is_small)
+    span = task.span
+    with source_errors(span.partition.name):
+        valid, copies = (
+            repeats.drop_duplicate_events(span, task.overlapping)
+            if task.has_ids
+            else (span.valid_rows(), 0)
+        )
+        events = _to_categorical(
+            named(nw.from_native(valid)).to_native(), in_memory=span.fits_in_memory
+        )
         # One after the other: what one of them holds in memory the next can use.
         made: dict[str, pl.DataFrame] = {}
-        for name, table in _TABLES.items():
-            source = events if table.of is None else made[table.of].lazy()
-            plan = table.made(nw.from_native(source)).to_native()
+        for name, table in _TABLE_SPECS.items():
+            source = events if table.source is None else made[table.source].lazy()
+            plan = table.build(nw.from_native(source)).to_native()
             made[name] = plan.collect(engine="streaming")
     for name, found in made.items():
         # By day, so that a month is read without the rest.
-        rows = found.sort("day") if name in _READ_BY_MONTH else found
-        write = partial(rows.write_parquet, metadata={"copies": str(copies)}, **_WRITTEN)
-        atomically(due.kept.file(name), write)
+        rows = found.sort("day") if name in _READ_BY_MONTH_TABLES else found
+        write = partial(rows.write_parquet, metadata={"copies": str(copies)}, **_PARQUET_OPTIONS)
+        atomic_write(task.entry.file(name), write)
 
 
-def _numbered(events: pl.LazyFrame, *, held: bool) -> pl.LazyFrame:
+def _to_categorical(events: pl.LazyFrame, *, in_memory: bool) -> pl.LazyFrame:
     """Number the names once for all tables; a partition that fits in memory is held there."""
-    numbered = events.with_columns(pl.col(_NAMES).cast(NAME))
-    return numbered.collect(engine="streaming").lazy() if held else numbered
+    numbered = events.with_columns(pl.col(_NAME_COLUMNS).cast(NAME_DTYPE))
+    return numbered.collect(engine="streaming").lazy() if in_memory else numbered
 
 
 @dataclass(frozen=True)
-class _Survey:
+class _PartitionProfile:
     """What one pass over a partition tells before it is counted."""
 
     file: Path
-    seen: int
-    machine: int
-    faults: Mapping[str, int]
-    span: repeats.Span | None
+    row_count: int
+    machine_events: int
+    reject_counts: Mapping[str, int]
+    span: repeats.PartitionSpan | None
     has_ids: bool
 
 
-def _surveyed(
-    partitions: Sequence[Partition], folder: Path, engine: "_Engine", *, rebuild: bool
-) -> list[_Survey]:
+def _profile_partitions(
+    partitions: Sequence[Partition], folder: Path, engine: "_ActivityEngine", *, rebuild: bool
+) -> list[_PartitionProfile]:
     """Take the surveys of the partitions from the cache, or make them."""
     files = [
-        kept.Kept(folder, kept.digest(part.name), "any", kept.digest(part.identity)).file(_SURVEY)
+        kept.CacheEntry(
+            folder, kept.hash_strings(part.name), "any", kept.hash_strings(part.identity)
+        ).file(_PROFILE_FILE)
         for part in partitions
     ]
     found = [None if rebuild else _read_json(file) for file in files]
     # What lies in the future depends on the day of reading, so such a survey is made anew.
     unknown = [
-        place for place, told in enumerate(found) if not told or contracts.FUTURE in told["faults"]
+        place
+        for place, told in enumerate(found)
+        if not told or contracts.FUTURE_TIMESTAMP in told["faults"]
     ]
-    made = engine.survey([partitions[place] for place in unknown])
+    made = engine.profile_partitions([partitions[place] for place in unknown])
     for place, told in zip(unknown, made, strict=True):
         found[place] = told
-        atomically(files[place], partial(Path.write_text, data=json.dumps(told)))
+        atomic_write(files[place], partial(Path.write_text, data=json.dumps(told)))
     return [
-        _read_survey(file, partition, told)
+        _parse_profile(file, partition, told)
         for file, partition, told in zip(files, partitions, found, strict=True)
         if told
     ]
 
 
-def _read_survey(file: Path, partition: Partition, told: Mapping[str, Any]) -> _Survey:
-    first, last = (told[end] and datetime.fromisoformat(told[end]) for end in ("first", "last"))
-    span = repeats.Span(partition, told["seen"], first, last) if first else None
-    return _Survey(file, told["seen"], told["machine"], told["faults"], span, told["has_ids"])
+def _parse_profile(
+    file: Path, partition: Partition, payload: Mapping[str, Any]
+) -> _PartitionProfile:
+    first, last = (
+        payload[end] and datetime.fromisoformat(payload[end]) for end in ("first", "last")
+    )
+    span = repeats.PartitionSpan(partition, payload["seen"], first, last) if first else None
+    return _PartitionProfile(
+        file, payload["seen"], payload["machine"], payload["faults"], span, payload["has_ids"]
+    )
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:
@@ -405,41 +446,41 @@ def _read_json(file: Path) -> dict[str, Any] | None:
         return None
 
 
-def _survey(partition: Partition) -> dict[str, Any]:
-    with reading(partition.name):
-        found = survey.counted(partition.judged()).collect(engine="streaming")
-    return survey.told(found.rows(named=True))
+def _profile_partition(partition: Partition) -> dict[str, Any]:
+    with source_errors(partition.name):
+        found = survey.profile_plan(partition.with_reject_reason()).collect(engine="streaming")
+    return survey.profile_to_json(found.rows(named=True))
 
 
-def _activity(
-    tables: Sequence[kept.Kept],
-    rows: Mapping[str, Rows],
-    surveys: Sequence[_Survey],
+def _assemble_activity(
+    entries: Sequence[kept.CacheEntry],
+    scans: Mapping[str, TableScan],
+    profiles: Sequence[_PartitionProfile],
     rebuilt: int,
-    fold: Fold,
+    aggregate: Aggregator,
 ) -> Activity:
     quarantine: Counter[str] = Counter()
-    for told in surveys:
-        quarantine.update(told.faults)
-    for found in tables:
+    for told in profiles:
+        quarantine.update(told.reject_counts)
+    for found in entries:
         copies = pl.read_parquet_metadata(found.file("volume.parquet"))["copies"]
         quarantine["event_id seen before"] += int(copies)
-    quarantine[contracts.UNKNOWN_ACCOUNT] += _foreign(rows["volume"])
-    spans = [told.span for told in surveys if told.span is not None]
+    quarantine[contracts.UNKNOWN_ACCOUNT] += _count_unknown_accounts(scans["volume"])
+    spans = [told.span for told in profiles if told.span is not None]
     return Activity(
-        **{name: asked.scan() for name, asked in rows.items()},
-        events=sum(told.seen for told in surveys),
-        machine_events=sum(told.machine for told in surveys),
+        **{name: asked.scan() for name, asked in scans.items()},
+        events=sum(told.row_count for told in profiles),
+        machine_events=sum(told.machine_events for told in profiles),
         quarantine=dict(sorted((+quarantine).items())),
         first_day=min((span.first.date() for span in spans), default=None),
         last_day=max((span.last.date() for span in spans), default=None),
         rebuilt=rebuilt,
-        fold=fold,
+        aggregate=aggregate,
     )
 
 
-def _foreign(volume: Rows) -> int:
+def _count_unknown_accounts(volume: TableScan) -> int:
     """How many events are of accounts that do not exist."""
-    rows = replace(volume, accounts=None).scan().filter(~volume.ours())
+    rows = replace(volume, accounts=None).scan().filter(~volume.is_known_account())
     found = rows.select(pl.col("count").sum()).collect(engine="streaming")
     return int(found.item())

@@ -10,18 +10,36 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["INSTANT", "LEVELS", "NOT_ORGANIC", "in_force", "rise_kind", "rise_share", "timeline"]
+__all__ = [
+    "ENTITLEMENT_COLUMNS",
+    "NON_ORGANIC_CHANGES",
+    "UTC_DATETIME",
+    "build_timeline",
+    "in_force",
+    "increase_type",
+    "relative_increase",
+]
 
-LEVELS: Final = ("seats", "usage_limit", "plan_rank", "plan", "mrr")
+ENTITLEMENT_COLUMNS: Final = ("seats", "usage_limit", "plan_rank", "plan", "mrr")
 # A rise that none of these explains is the customer's own decision to buy more.
-NOT_ORGANIC: Final = ("new", "ramp", "merger", "correction", "contraction", "churn")
-_ENDED: Final = ("lapsed", "churned")
+NON_ORGANIC_CHANGES: Final = ("new", "ramp", "merger", "correction", "contraction", "churn")
+_ENDED_STATUSES: Final = ("lapsed", "churned")
 # Of rows that differ in nothing but these the largest speaks, whatever order they came in.
-_TIES: Final = (*LEVELS[:3], "mrr", "plan", "change", "renewal", "ended", "trial", "paid", "booked")
-INSTANT: Final = pl.Datetime("us", "UTC")
+_TIE_BREAKERS: Final = (
+    *ENTITLEMENT_COLUMNS[:3],
+    "mrr",
+    "plan",
+    "change",
+    "renewal",
+    "ended",
+    "trial",
+    "paid",
+    "booked",
+)
+UTC_DATETIME: Final = pl.Datetime("us", "UTC")
 
 
-def timeline(
+def build_timeline(
     subscriptions: pl.DataFrame, *, plans: Sequence[str] = (), reliable_from: date | None = None
 ) -> pl.DataFrame:
     """Give each contract row the moment it was known, and say what it amounts to.
@@ -29,7 +47,7 @@ def timeline(
     Parameters
     ----------
     subscriptions : polars.DataFrame
-        Rows under :class:`data.contracts.Subscriptions`.
+        Rows under :class:`data.contracts.SubscriptionSchema`.
     plans : sequence of str
         Plans in rising order; empty when unknown.
     reliable_from : datetime.date, optional
@@ -42,14 +60,14 @@ def timeline(
         ``seats``, ``usage_limit``, ``plan``, ``plan_rank``, ``mrr``, and ``paid``, ``trial``,
         ``ended``, ``change``, ``renewal``, ``booked`` (whether ``known`` is a real booking time).
     """
-    floor = pl.lit(reliable_from or date(1, 1, 1)).cast(INSTANT)
+    floor = pl.lit(reliable_from or date(1, 1, 1)).cast(UTC_DATETIME)
     believed = (pl.col("known_at") >= floor).fill_null(value=False)
     status = pl.col("status").fill_null("paid")
     # Neither seats, limit, plan nor money: nothing is sold any more.
     empty = pl.all_horizontal(
         pl.col("licensed_seats", "usage_limit", "plan", "mrr").is_null()
     ) | pl.col("mrr").eq(0).fill_null(value=False)
-    ended = status.is_in(_ENDED) | (empty & status.ne("trial"))
+    ended = status.is_in(_ENDED_STATUSES) | (empty & status.ne("trial"))
     rank = (
         pl.col("plan").replace_strict(
             list(plans), list(range(len(plans))), default=None, return_dtype=pl.Float64
@@ -72,23 +90,23 @@ def timeline(
         trial=status.eq("trial"),
         ended=ended,
         paid=status.eq("paid") & ~ended,
-    ).sort("account_id", "effective", "known", *_TIES, nulls_last=False)
+    ).sort("account_id", "effective", "known", *_TIE_BREAKERS, nulls_last=False)
 
 
-def in_force(known: pl.DataFrame, moment: datetime) -> pl.DataFrame:
+def in_force(rows: pl.DataFrame, moment: datetime) -> pl.DataFrame:
     """Return the row of each account that is in force at a moment, of the rows given.
 
     Of several rows from one effective date the one known last speaks, so a correction replaces
     what it corrects.
     """
     return (
-        known.filter(pl.col("effective") <= moment)
+        rows.filter(pl.col("effective") <= moment)
         .group_by("account_id", maintain_order=True)
         .last()
     )
 
 
-def rise_kind(*, min_rise: float = 0.0) -> pl.Expr:
+def increase_type(*, min_increase: float = 0.0) -> pl.Expr:
     """Say what rose between the levels ``x_before`` and ``x``, as one word or null.
 
     ``plan``, ``seats``, ``usage`` and ``revenue`` are organic rises, in this order where several
@@ -97,14 +115,14 @@ def rise_kind(*, min_rise: float = 0.0) -> pl.Expr:
     Returns
     -------
     polars.Expr
-        Over the columns of :func:`timeline` and the same with the suffix ``_before``.
+        Over the columns of :func:`build_timeline` and the same with the suffix ``_before``.
     """
-    organic = pl.col("change").is_null() | ~pl.col("change").is_in(NOT_ORGANIC)
+    organic = pl.col("change").is_null() | ~pl.col("change").is_in(NON_ORGANIC_CHANGES)
 
     def rose(level: str) -> pl.Expr:
         now, before = pl.col(level), pl.col(f"{level}_before")
         # The last factor forgives the rounding of floats where the rise is exactly the least.
-        enough = now >= before * (1 + min_rise) * (1 - 1e-12)
+        enough = now >= before * (1 + min_increase) * (1 - 1e-12)
         # A null before is a first purchase, not a rise.
         return (now.gt(before) & enough).fill_null(value=False)
 
@@ -143,7 +161,7 @@ def rise_kind(*, min_rise: float = 0.0) -> pl.Expr:
     )
 
 
-def rise_share() -> pl.Expr:
+def relative_increase() -> pl.Expr:
     """Return the largest relative rise among seats, usage limit and MRR, as a share."""
     shares = (
         pl.when(pl.col(f"{level}_before") > 0).then(pl.col(level) / pl.col(f"{level}_before") - 1)

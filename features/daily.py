@@ -21,12 +21,12 @@ __all__ = [
     "FIRST_USES_KEYS",
     "PEOPLE_KEYS",
     "VOLUME_KEYS",
-    "first_features",
-    "first_people",
-    "first_uses",
-    "named",
-    "people",
-    "volume",
+    "classify_events",
+    "daily_event_volume",
+    "daily_user_activity",
+    "first_seen_feature",
+    "first_seen_user",
+    "first_seen_user_feature",
 ]
 
 PEOPLE_KEYS: Final = ("account_id", "user_id", "day", "known_day")
@@ -39,32 +39,32 @@ FIRST_KEYS: Final = {
     "first_people": FIRST_PEOPLE_KEYS,
     "first_features": FIRST_FEATURES_KEYS,
 }
-_UTC: Final = ("UTC", "Etc/UTC")
+_UTC_ZONES: Final = ("UTC", "Etc/UTC")
 
-Lazy = nw.LazyFrame[Any]
+LazyFrame = nw.LazyFrame[Any]
 
 
-def named(
-    events: Lazy,
+def classify_events(
+    events: LazyFrame,
     *,
     roles: Roles,
     seats: Seats,
     known_at_reliable_from: date | None = None,
-    also: Sequence[str] = (),
-) -> Lazy:
+    extra_columns: Sequence[str] = (),
+) -> LazyFrame:
     """Say of each event its role, its feature, its day, and the day it was known.
 
     Parameters
     ----------
     events : narwhals.LazyFrame
-        Rows under :class:`data.contracts.Events`.
+        Rows under :class:`data.contracts.EventSchema`.
     roles : data.settings.Roles
         Which event names play which role; all others are feature use.
     seats : data.settings.Seats
         Which event names make a seat active.
     known_at_reliable_from : datetime.date, optional
         Earlier ``known_at`` stamps are not believed; the timestamp stands in.
-    also : sequence of str
+    extra_columns : sequence of str
         Further columns to keep: the file, where several are read at once.
 
     Returns
@@ -78,7 +78,7 @@ def named(
     data.errors.SourceError
         If the engine's session runs in another zone than UTC, and so would count other days.
     """
-    _refuse_other_zone(events)
+    _require_utc(events)
     names = nw.col("event").fill_null("use")
     role = nw.lit("use")
     for name in type(roles).model_fields:
@@ -93,7 +93,7 @@ def named(
     return events.with_columns(
         role=role, feature=nw.coalesce("feature", "event", nw.lit("use"))
     ).select(
-        *also,
+        *extra_columns,
         "account_id",
         "user_id",
         "role",
@@ -106,14 +106,14 @@ def named(
     )
 
 
-def people(events: Lazy, also: Sequence[str] = ()) -> Lazy:
+def daily_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
     """Count feature use per account, user, day and day known; say whether a seat was active.
 
     Parameters
     ----------
     events : narwhals.LazyFrame
-        From :func:`named`. Machine traffic and the other roles are not people's use.
-    also : sequence of str
+        From :func:`classify_events`. Machine traffic and the other roles are not people's use.
+    extra_keys : sequence of str
         Further columns to group by.
 
     Returns
@@ -126,25 +126,28 @@ def people(events: Lazy, also: Sequence[str] = ()) -> Lazy:
     rows = events.filter(~nw.col("user_id").is_null(), used | seat).with_columns(
         uses=used.cast(nw.Int64),
         seat_uses=seat.cast(nw.Int64),
-        hours=nw.when(used).then(engines.bit("hour")).otherwise(nw.lit(0)).cast(nw.Int32),
+        hours=nw.when(used)
+        .then(engines.bit_from_position("hour"))
+        .otherwise(nw.lit(0))
+        .cast(nw.Int32),
     )
-    return engines.grouped(
+    return engines.group_with_bit_or(
         rows,
-        (*also, *PEOPLE_KEYS),
+        (*extra_keys, *PEOPLE_KEYS),
         uses=("sum", "uses"),
         seat_uses=("sum", "seat_uses"),
         hours=("or", "hours"),
     )
 
 
-def volume(events: Lazy, also: Sequence[str] = ()) -> Lazy:
+def daily_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
     """Count events and sum quantities per account, day, day known, role and feature.
 
     Parameters
     ----------
     events : narwhals.LazyFrame
-        From :func:`named`.
-    also : sequence of str
+        From :func:`classify_events`.
+    extra_keys : sequence of str
         Further columns to group by.
 
     Returns
@@ -153,7 +156,7 @@ def volume(events: Lazy, also: Sequence[str] = ()) -> Lazy:
         ``VOLUME_KEYS`` → ``count`` and ``quantity_milli``: the quantity in whole thousandths,
         since sums of floats depend on their order.
     """
-    return events.group_by(*also, *VOLUME_KEYS).agg(
+    return events.group_by(*extra_keys, *VOLUME_KEYS).agg(
         nw.len().cast(nw.Int64).alias("count"),
         # Halves go up: engines differ in how they round, and in how wide they sum.
         (nw.col("quantity").fill_null(1.0) * 1000 + 0.5)
@@ -165,14 +168,14 @@ def volume(events: Lazy, also: Sequence[str] = ()) -> Lazy:
     )
 
 
-def first_uses(events: Lazy, also: Sequence[str] = ()) -> Lazy:
+def first_seen_user_feature(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
     """Find the day of each person's first use of each feature, by how late it became known.
 
     Parameters
     ----------
     events : narwhals.LazyFrame
-        From :func:`named`.
-    also : sequence of str
+        From :func:`classify_events`.
+    extra_keys : sequence of str
         Further columns to group by.
 
     Returns
@@ -182,48 +185,48 @@ def first_uses(events: Lazy, also: Sequence[str] = ()) -> Lazy:
         became known after different numbers of days.
     """
     used = (nw.col("role") == "use") & ~nw.col("user_id").is_null()
-    return _first(events.filter(used), (*also, *FIRST_USES_KEYS))
+    return _first_day_by_lag(events.filter(used), (*extra_keys, *FIRST_USES_KEYS))
 
 
-def first_people(people: Lazy, also: Sequence[str] = ()) -> Lazy:
+def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
     """Find the first days on which each person used a feature, and had an active seat.
 
     Parameters
     ----------
-    people : narwhals.LazyFrame
-        From :func:`people`.
-    also : sequence of str
+    user_activity : narwhals.LazyFrame
+        From :func:`daily_user_activity`.
+    extra_keys : sequence of str
         Further columns to group by.
 
     Returns
     -------
     narwhals.LazyFrame
-        ``FIRST_PEOPLE_KEYS``, ``day`` and ``known_day``, as from :func:`first_uses`: ``used`` and
+        ``FIRST_PEOPLE_KEYS``, ``day`` and ``known_day``, as from :func:`first_seen_user_feature`: ``used`` and
         ``seat`` say which of the two the days were of.
     """
-    told = people.with_columns(used=nw.col("uses") > 0, seat=nw.col("seat_uses") > 0)
-    return _first(told, (*also, *FIRST_PEOPLE_KEYS))
+    told = user_activity.with_columns(used=nw.col("uses") > 0, seat=nw.col("seat_uses") > 0)
+    return _first_day_by_lag(told, (*extra_keys, *FIRST_PEOPLE_KEYS))
 
 
-def first_features(volume: Lazy, also: Sequence[str] = ()) -> Lazy:
+def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
     """Find the first day of each feature of an account, whoever or whatever used it.
 
     Parameters
     ----------
-    volume : narwhals.LazyFrame
-        From :func:`volume`.
-    also : sequence of str
+    event_volume : narwhals.LazyFrame
+        From :func:`daily_event_volume`.
+    extra_keys : sequence of str
         Further columns to group by.
 
     Returns
     -------
     narwhals.LazyFrame
-        ``FIRST_FEATURES_KEYS``, ``day`` and ``known_day``, as from :func:`first_uses`.
+        ``FIRST_FEATURES_KEYS``, ``day`` and ``known_day``, as from :func:`first_seen_user_feature`.
     """
-    return _first(volume, (*also, *FIRST_FEATURES_KEYS))
+    return _first_day_by_lag(event_volume, (*extra_keys, *FIRST_FEATURES_KEYS))
 
 
-def _first(rows: Lazy, keys: Sequence[str]) -> Lazy:
+def _first_day_by_lag(rows: LazyFrame, keys: Sequence[str]) -> LazyFrame:
     """The first day of each key, by how late it became known.
 
     One row per lag is enough for any cut in time: of what became known so many days later, the
@@ -237,10 +240,10 @@ def _first(rows: Lazy, keys: Sequence[str]) -> Lazy:
     )
 
 
-def _refuse_other_zone(events: Lazy) -> None:
+def _require_utc(events: LazyFrame) -> None:
     kind = events.collect_schema()["timestamp"]
     zone = kind.time_zone if isinstance(kind, nw.Datetime) else None
-    if zone not in _UTC:
+    if zone not in _UTC_ZONES:
         raise SourceError(
             f"events: days are counted in UTC, but the engine's session runs in {zone}. Set its"
             " time zone to UTC."

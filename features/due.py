@@ -7,51 +7,51 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from features.kept import Kept
-from features.repeats import Span
+from features.kept import CacheEntry
+from features.repeats import PartitionSpan
 
-__all__ = ["DailyTable", "Due", "Named"]
+__all__ = ["BuildTask", "DailyTableSpec", "EventClassifier"]
 
 # From rows under contract, and columns to keep besides, to named events.
-Named = Callable[..., nw.LazyFrame[Any]]
+EventClassifier = Callable[..., nw.LazyFrame[Any]]
 
 
 @dataclass(frozen=True)
-class DailyTable:
+class DailyTableSpec:
     """A table that is kept of each partition: what makes it, of what, and its columns.
 
     Attributes
     ----------
-    made : callable
+    build : callable
         From named events or from another table, and further columns to group by.
     schema : mapping of str to polars.DataType
         Its columns.
-    of : str, optional
+    source : str, optional
         The table that it is made of; of named events by default.
     """
 
-    made: Callable[..., nw.LazyFrame[Any]]
+    build: Callable[..., nw.LazyFrame[Any]]
     schema: Mapping[str, pl.DataType]
-    of: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
-class Due:
+class BuildTask:
     """A partition whose tables have to be made.
 
     Attributes
     ----------
-    kept : features.kept.Kept
+    entry : features.kept.CacheEntry
         Where they are kept.
-    span : features.repeats.Span
+    span : features.repeats.PartitionSpan
         The partition.
-    others : sequence of features.repeats.Span
+    overlapping : sequence of features.repeats.PartitionSpan
         Those that may hold copies of its events.
     has_ids : bool
         Whether any of its events has an id to know copies by.
     """
 
-    kept: Kept
-    span: Span
-    others: Sequence[Span]
+    entry: CacheEntry
+    span: PartitionSpan
+    overlapping: Sequence[PartitionSpan]
     has_ids: bool

@@ -9,18 +9,18 @@ from typing import Any, Literal
 
 import narwhals as nw
 
-__all__ = ["bit", "grouped"]
+__all__ = ["bit_from_position", "group_with_bit_or"]
 
-Aggregate = tuple[Literal["sum", "min", "max", "or"], str]
+AggregateSpec = tuple[Literal["sum", "min", "max", "or"], str]
 
 
-def bit(place: str) -> nw.Expr:
+def bit_from_position(position: str) -> nw.Expr:
     """Return the number whose only set bit is at the place a column names, from 0 to 30."""
-    return (nw.lit(2) ** nw.col(place)).cast(nw.Int32)
+    return (nw.lit(2) ** nw.col(position)).cast(nw.Int32)
 
 
-def grouped(
-    rows: nw.LazyFrame[Any], keys: Sequence[str], **aggregates: Aggregate
+def group_with_bit_or(
+    rows: nw.LazyFrame[Any], keys: Sequence[str], **aggregates: AggregateSpec
 ) -> nw.LazyFrame[Any]:
     """Group rows on the engine they live on.
 

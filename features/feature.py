@@ -35,22 +35,22 @@ class Feature:
     unit : str
         What one unit of the value is.
     value : polars.Expr
-        The value, over the columns of :func:`features.measures.at`; for peers over the other
-        features and their quantiles (:func:`features.peers.quantiles`). It divides by no plain
+        The value, over the columns of :func:`features.measures.aggregate_accounts`; for peers over the other
+        features and their quantiles (:func:`features.peers.peer_quantiles`). It divides by no plain
         number: Polars rounds that in one row otherwise than in many.
-    signal : str
+    signal_group : str
         Features that measure one thing share a signal; signals that tell of one thing share a story
         (:data:`features.catalogue.STORIES`).
     window_days : int
         How far back the value looks. A window that starts before the log does is missing, not zero.
     seat_window : bool
         Whether the value looks at active seats, and so one seat window further back.
-    silence : float or None
+    fill_value : float or None
         The value when nothing was seen: zero, or missing.
     direction : int
         How it is expected to act on expansion, all else equal: 1, -1, or 0 for no expectation.
-        ``model.held`` in the settings names those that the model is held to.
-    needs : str or None
+        ``model.monotone_features`` in the settings names those that the model is held to.
+    requires : str or None
         The input without which it is always missing: ``seats``, ``usage_limit``, ``mrr``, …
     """
 
@@ -58,13 +58,13 @@ class Feature:
     family: Family
     unit: str
     value: pl.Expr
-    signal: str
+    signal_group: str
     window_days: int = 0
     seat_window: bool = False
-    silence: float | None = None
+    fill_value: float | None = None
     direction: Literal[-1, 0, 1] = 0
-    needs: str | None = None
+    requires: str | None = None
 
-    def reach_days(self, seat_window_days: int) -> int:
+    def lookback_days(self, seat_window_days: int) -> int:
         """Days of log the value needs, given the length of the seat window."""
         return self.window_days + (seat_window_days if self.seat_window else 0)

@@ -15,18 +15,18 @@ import polars as pl
 from data.settings import MONTH_DAYS
 from features import daily, firsts
 from features.activity import Activity
-from features.contract import INSTANT
+from features.contract import UTC_DATETIME
 
-__all__ = ["Grid", "bit", "fold", "known_before"]
+__all__ = ["MonthlyGrid", "aggregate_monthly", "bit_flag", "known_before"]
 
-_PERSON: Final = ("account_id", "user_id")
-_ROLE: Final = ("account_id", "role")
-_NAMED: Final = ("use", "integration")  # roles whose features are told apart
+_USER_KEYS: Final = ("account_id", "user_id")
+_ROLE_KEYS: Final = ("account_id", "role")
+_FEATURE_ROLES: Final = ("use", "integration")  # roles whose features are told apart
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 @dataclass(frozen=True)
-class Grid:
+class MonthlyGrid:
     """The log of one anchor, per 30-day month.
 
     ``month`` counts back from the anchor: 0 is [anchor − 30 d, anchor). ``known`` is a moment that
@@ -60,7 +60,7 @@ class Grid:
     first_people: pl.DataFrame
     first_features: pl.DataFrame
 
-    def back(self, as_of: datetime) -> int:
+    def months_before_anchor(self, as_of: datetime) -> int:
         """Months from the anchor back to an as-of on the grid."""
         days = (self.anchor - as_of).days
         if days < 0 or days % MONTH_DAYS:
@@ -73,7 +73,9 @@ def known_before(rows: Frame, as_of: datetime) -> Frame:
     return rows.filter(pl.col("known") < as_of)
 
 
-def fold(log: Activity, anchor: datetime, *, months: int, depth_months: int) -> Grid:
+def aggregate_monthly(
+    log: Activity, anchor: datetime, *, months: int, detail_months: int
+) -> MonthlyGrid:
     """Fold the daily activity into months counted back from an anchor.
 
     Parameters
@@ -84,37 +86,44 @@ def fold(log: Activity, anchor: datetime, *, months: int, depth_months: int) -> 
         The last as-of, 00:00 UTC; what was known at or after it is left out.
     months : int
         How many months, back from the anchor, are folded: what it costs does not grow with the log.
-    depth_months : int
+    detail_months : int
         For how many of them days, sessions and features are told.
 
     Returns
     -------
-    Grid
+    MonthlyGrid
         Its tables in no order: all that is made of them is sums, extremes and counts.
     """
     logged = -((log.first_day - anchor.date()).days // MONTH_DAYS) if log.first_day else 0
     folded = max(min(logged, months), 1)
     since = (anchor - timedelta(days=folded * MONTH_DAYS)).date()
-    monthly = partial(_monthly, anchor=anchor, months=folded, depth_months=depth_months)
-    people = log.fold("people", _PERSON, partial(monthly, told=_persons), since=since)
-    counts = log.fold("volume", _ROLE, partial(monthly, told=_counts), since=since)
-    key = [*_ROLE, "month", "known"]
-    named = pl.col("role").is_in(_NAMED), pl.col("month") < depth_months
-    return Grid(
+    monthly = partial(_aggregate_months, anchor=anchor, months=folded, depth_months=detail_months)
+    people = log.aggregate(
+        "people", _USER_KEYS, partial(monthly, told=_aggregate_users), since=since
+    )
+    counts = log.aggregate(
+        "volume", _ROLE_KEYS, partial(monthly, told=_aggregate_counts), since=since
+    )
+    key = [*_ROLE_KEYS, "month", "known"]
+    named = pl.col("role").is_in(_FEATURE_ROLES), pl.col("month") < detail_months
+    return MonthlyGrid(
         anchor=anchor,
         people=people,
         roles=counts.group_by(key).agg(pl.col("count", "quantity_milli").sum()),
         features=counts.filter(named).select(*key, "feature"),
-        **{table: _firsts(log, table, key, anchor) for table, key in daily.FIRST_KEYS.items()},
+        **{
+            table: _load_first_seen(log, table, key, anchor)
+            for table, key in daily.FIRST_KEYS.items()
+        },
     )
 
 
-def bit(place: pl.Expr) -> pl.Expr:
+def bit_flag(position: pl.Expr) -> pl.Expr:
     """Return the number whose only set bit is at a place, from 0 to 31."""
-    return pl.lit(2, pl.UInt32).pow(place.cast(pl.UInt32)).cast(pl.UInt32)
+    return pl.lit(2, pl.UInt32).pow(position.cast(pl.UInt32)).cast(pl.UInt32)
 
 
-def _monthly(
+def _aggregate_months(
     rows: pl.LazyFrame,
     *,
     told: Callable[..., pl.LazyFrame],
@@ -125,7 +134,7 @@ def _monthly(
     """What is told of each month, of the last ones in depth."""
     # Month by month, so that memory does not grow with the length of the log.
     found = [
-        told(_during(rows, month, anchor), deep=month < depth_months)
+        told(_select_month(rows, month, anchor), deep=month < depth_months)
         .with_columns(month=pl.lit(month, pl.Int32))
         .collect(engine="streaming")
         for month in range(months)
@@ -133,7 +142,7 @@ def _monthly(
     return pl.concat(found, how="diagonal")
 
 
-def _during(rows: pl.LazyFrame, month: int, anchor: datetime) -> pl.LazyFrame:
+def _select_month(rows: pl.LazyFrame, month: int, anchor: datetime) -> pl.LazyFrame:
     """The rows of a month, how many of its days came after, and when they became known.
 
     What the anchor did not know is left out.
@@ -146,19 +155,19 @@ def _during(rows: pl.LazyFrame, month: int, anchor: datetime) -> pl.LazyFrame:
         pl.col("known_day") < anchor.date(),
     ).with_columns(
         ago=(pl.lit(end.date()) - pl.col("day")).dt.total_days() - 1,
-        known=pl.lit(anchor).cast(INSTANT) - pl.duration(days=(heard + 1) * MONTH_DAYS),
+        known=pl.lit(anchor).cast(UTC_DATETIME) - pl.duration(days=(heard + 1) * MONTH_DAYS),
     )
 
 
-def _counts(volume: pl.LazyFrame, *, deep: bool) -> pl.LazyFrame:
+def _aggregate_counts(volume: pl.LazyFrame, *, deep: bool) -> pl.LazyFrame:
     """What was counted of each role; if deep, of each of its features."""
-    key = [*_ROLE, "known", *(["feature"] if deep else [])]
+    key = [*_ROLE_KEYS, "known", *(["feature"] if deep else [])]
     return volume.group_by(key).agg(pl.col("count", "quantity_milli").sum())
 
 
-def _persons(people: pl.LazyFrame, *, deep: bool) -> pl.LazyFrame:
+def _aggregate_users(people: pl.LazyFrame, *, deep: bool) -> pl.LazyFrame:
     """What each person did; a day that several rows tell of counts once."""
-    key, depth = [*_PERSON, "known"], []
+    key, depth = [*_USER_KEYS, "known"], []
     rows = people
     if deep:
         sums, hours = pl.col("uses", "seat_uses").sum(), pl.col("hours")
@@ -166,7 +175,7 @@ def _persons(people: pl.LazyFrame, *, deep: bool) -> pl.LazyFrame:
         # Hours in use, less those that go on from the hour before.
         sessions = hours.bitwise_count_ones() - (hours & (hours * 2)).bitwise_count_ones()
         rows = rows.with_columns(
-            days=pl.when(pl.col("uses") > 0).then(bit(pl.col("ago"))),
+            days=pl.when(pl.col("uses") > 0).then(bit_flag(pl.col("ago"))),
             sessions=sessions.cast(pl.Int64),
         )
         depth = [pl.col("days").bitwise_or(), pl.col("sessions").sum()]
@@ -179,11 +188,13 @@ def _persons(people: pl.LazyFrame, *, deep: bool) -> pl.LazyFrame:
     )
 
 
-def _firsts(log: Activity, table: str, key: Sequence[str], anchor: datetime) -> pl.DataFrame:
+def _load_first_seen(
+    log: Activity, table: str, key: Sequence[str], anchor: datetime
+) -> pl.DataFrame:
     """The first day of each key, with the moment from which it was known."""
-    found = log.fold(table, key, partial(_earliest, key=key, anchor=anchor))
-    return found.with_columns(known=pl.col("known_day").cast(INSTANT)).drop("known_day")
+    found = log.aggregate(table, key, partial(_first_seen_before, key=key, anchor=anchor))
+    return found.with_columns(known=pl.col("known_day").cast(UTC_DATETIME)).drop("known_day")
 
 
-def _earliest(rows: pl.LazyFrame, *, key: Sequence[str], anchor: datetime) -> pl.DataFrame:
-    return firsts.earliest(rows.filter(pl.col("known_day") < anchor.date()), key)
+def _first_seen_before(rows: pl.LazyFrame, *, key: Sequence[str], anchor: datetime) -> pl.DataFrame:
+    return firsts.first_seen_by_known_date(rows.filter(pl.col("known_day") < anchor.date()), key)

@@ -8,18 +8,18 @@ import polars as pl
 from features.grid import known_before
 from features.persons import days_ago
 
-__all__ = ["provisioned", "reached"]
+__all__ = ["count_provisioned_users", "days_since_new_group"]
 
-_BACK: Final = (30, 60, 90, 180)  # days
+_LOOKBACK_DAYS: Final = (30, 60, 90, 180)  # days
 
 
-def provisioned(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+def count_provisioned_users(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Count the people with a login, now and some days ago.
 
     Parameters
     ----------
     users : polars.DataFrame
-        Rows under :class:`data.contracts.Users` with the moment each was ``known``.
+        Rows under :class:`data.contracts.UserSchema` with the moment each was ``known``.
     as_of : datetime.datetime
         00:00 UTC; only what was known before it is seen.
 
@@ -35,16 +35,16 @@ def provisioned(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         return (given.gt(days) & ~taken.gt(days).fill_null(value=False)).sum()
 
     return (
-        _given(users, as_of)
+        _select_provisioned(users, as_of)
         .group_by("account_id")
         .agg(
             provisioned=there(0),
-            **{f"provisioned_{days}d_ago": there(days) for days in _BACK},
+            **{f"provisioned_{days}d_ago": there(days) for days in _LOOKBACK_DAYS},
         )
     )
 
 
-def reached(users: pl.DataFrame, as_of: datetime, group: str) -> pl.DataFrame:
+def days_since_new_group(users: pl.DataFrame, as_of: datetime, group: str) -> pl.DataFrame:
     """Tell how long ago a further department or e-mail domain got its first login.
 
     Its people may not have used the product yet, so that use tells it later.
@@ -52,7 +52,7 @@ def reached(users: pl.DataFrame, as_of: datetime, group: str) -> pl.DataFrame:
     Parameters
     ----------
     users : polars.DataFrame
-        Rows under :class:`data.contracts.Users` with the moment each was ``known``; attributes
+        Rows under :class:`data.contracts.UserSchema` with the moment each was ``known``; attributes
         only where declared stable.
     as_of : datetime.datetime
         00:00 UTC; only what was known before it is seen.
@@ -66,7 +66,7 @@ def reached(users: pl.DataFrame, as_of: datetime, group: str) -> pl.DataFrame:
         one is no further one.
     """
     first = (
-        _given(users, as_of)
+        _select_provisioned(users, as_of)
         .filter(pl.col(group).is_not_null())
         .group_by("account_id", group)
         .agg(pl.col("created_at").min())
@@ -79,7 +79,7 @@ def reached(users: pl.DataFrame, as_of: datetime, group: str) -> pl.DataFrame:
     )
 
 
-def _given(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+def _select_provisioned(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """People who had been given a login, as far as that was known, with the days of it."""
     return (
         known_before(users, as_of)

@@ -11,41 +11,41 @@ from typing import Final
 import polars as pl
 from polars import selectors as cs
 
-from data.settings import MONTH_DAYS, Adoption
+from data.settings import MONTH_DAYS, AdoptionConfig
 from features import logins, persons, seat_days, spreading, terms
-from features.grid import Grid, known_before
-from features.persons import DEPTH_MONTHS, active, days_ago
+from features.grid import MonthlyGrid, known_before
+from features.persons import DETAIL_MONTHS, days_ago, was_active
 
-__all__ = ["LOOK_BACK_MONTHS", "at"]
+__all__ = ["LOOKBACK_MONTHS", "aggregate_accounts"]
 
-LOOK_BACK_MONTHS: Final = 12
-POWER_DAYS: Final = 12  # active days in a month that make a user a power user
-_GROUPS: Final = ("department", "email_domain")
-_MONTHS: Final = range(LOOK_BACK_MONTHS + 1)
-_ARRIVALS: Final = (30, 60, 90, 180, 360)  # days
-_DEPTHS: Final = {"days": "active_days", "weeks": "active_weeks", "sessions": "sessions"}
+LOOKBACK_MONTHS: Final = 12
+POWER_USER_DAYS: Final = 12  # active days in a month that make a user a power user
+_GROUP_COLUMNS: Final = ("department", "email_domain")
+_MONTHS: Final = range(LOOKBACK_MONTHS + 1)
+_NEW_USER_WINDOWS: Final = (30, 60, 90, 180, 360)  # days
+_DETAIL_COLUMNS: Final = {"days": "active_days", "weeks": "active_weeks", "sessions": "sessions"}
 
 
-def at(
-    grid: Grid,
-    contracts: pl.DataFrame,
+def aggregate_accounts(
+    grid: MonthlyGrid,
+    timeline: pl.DataFrame,
     users: pl.DataFrame,
     as_of: datetime,
     *,
     seat_months: int,
-    adoption: Adoption,
+    adoption: AdoptionConfig,
     log_first_day: date | None = None,
 ) -> pl.DataFrame:
     """Count everything the catalogue needs of every account under contract, at one as-of.
 
     Parameters
     ----------
-    grid : features.grid.Grid
+    grid : features.grid.MonthlyGrid
         The folded log of the as-of's anchor.
-    contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+    timeline : polars.DataFrame
+        :func:`features.contract.build_timeline`.
     users : polars.DataFrame
-        Rows under :class:`data.contracts.Users` with the moment each was ``known``; only dates, and
+        Rows under :class:`data.contracts.UserSchema` with the moment each was ``known``; only dates, and
         the attributes declared stable, are used.
     as_of : datetime.datetime
         A grid line, 00:00 UTC; only what was known before it is seen.
@@ -62,26 +62,32 @@ def at(
         One row per account with a contract known before the as-of, ordered by account. Counts of
         an account without events are zero; what a contract does not say is null.
     """
-    signed = known_before(contracts, as_of)
+    signed = known_before(timeline, as_of)
     days = known_before(grid.first_features, as_of).select(days_ago("day", as_of).alias("days"))
     log_days = int(days["days"].max() or 0)  # type: ignore[arg-type]
     if log_first_day is not None:
         log_days = max((as_of.date() - log_first_day).days, 0)
-    people = persons.at(grid, users, as_of, seat_months=seat_months)
+    people = persons.user_activity_as_of(grid, users, as_of, seat_months=seat_months)
     parts = [
-        _seats(people, seat_months),
-        _people(people),
-        _features_in_use(grid, as_of),
-        _roles(grid, as_of),
-        logins.provisioned(users, as_of),
-        *(_groups(people, group) for group in _GROUPS),
-        *(logins.reached(users, as_of, group) for group in _GROUPS),
-        spreading.at(
-            grid, people, as_of, advanced=adoption.advanced, rare_share=adoption.rare_share
+        _aggregate_seats(people, seat_months),
+        _aggregate_users(people),
+        _aggregate_features(grid, as_of),
+        _aggregate_roles(grid, as_of),
+        logins.count_provisioned_users(users, as_of),
+        *(_aggregate_groups(people, group) for group in _GROUP_COLUMNS),
+        *(logins.days_since_new_group(users, as_of, group) for group in _GROUP_COLUMNS),
+        spreading.feature_adoption_as_of(
+            grid,
+            people,
+            as_of,
+            advanced=adoption.advanced_features,
+            rare_share=adoption.advanced_max_share,
         ),
-        seat_days.above(people, signed, as_of, seat_months=seat_months, log_days=log_days),
+        seat_days.days_above_threshold(
+            people, signed, as_of, seat_months=seat_months, log_days=log_days
+        ),
     ]
-    wide = terms.at(signed, as_of, _MONTHS)
+    wide = terms.subscription_terms_as_of(signed, as_of, _MONTHS)
     for part in parts:
         named = part.with_columns(pl.col("account_id").cast(pl.String))
         wide = wide.join(named, on="account_id", how="left", validate="1:1")
@@ -100,25 +106,29 @@ def at(
     )
 
 
-def _relative(rows: pl.DataFrame, grid: Grid, as_of: datetime) -> pl.LazyFrame:
+def _months_before_as_of(rows: pl.DataFrame, grid: MonthlyGrid, as_of: datetime) -> pl.LazyFrame:
     """Count months back from the as-of instead of the anchor."""
-    return known_before(rows, as_of).lazy().with_columns(pl.col("month") - grid.back(as_of))
+    return (
+        known_before(rows, as_of)
+        .lazy()
+        .with_columns(pl.col("month") - grid.months_before_anchor(as_of))
+    )
 
 
-def _seats(people: pl.DataFrame, seat_months: int) -> pl.DataFrame:
+def _aggregate_seats(people: pl.DataFrame, seat_months: int) -> pl.DataFrame:
     """Active seats in trailing windows, and people who became active for the first time."""
     since_first, window = pl.col("since_first_seat"), seat_months * MONTH_DAYS
-    now, before = active("seat", 0, seat_months), active("seat", 1, seat_months)
+    now, before = was_active("seat", 0, seat_months), was_active("seat", 1, seat_months)
     return (
         people.lazy()
         .filter("paid", since_first.is_not_null())
         .group_by("account_id")
         .agg(
             *(
-                active("seat", lag, seat_months).sum().alias(f"active_seats_m{lag}")
+                was_active("seat", lag, seat_months).sum().alias(f"active_seats_m{lag}")
                 for lag in _MONTHS
             ),
-            *(since_first.le(days).sum().alias(f"new_users_{days}d") for days in _ARRIVALS),
+            *(since_first.le(days).sum().alias(f"new_users_{days}d") for days in _NEW_USER_WINDOWS),
             new_users_previous_30d=since_first.is_between(31, 60).sum(),
             new_users_previous_60d=since_first.is_between(61, 120).sum(),
             new_users_previous_90d=since_first.is_between(91, 180).sum(),
@@ -126,7 +136,7 @@ def _seats(people: pl.DataFrame, seat_months: int) -> pl.DataFrame:
             .filter(since_first <= 6 * MONTH_DAYS)
             .n_unique(),
             since_new_user_days=since_first.min(),
-            kept_90d=(active("seat", 0, 3) & ~pl.col("gone")).sum(),
+            kept_90d=(was_active("seat", 0, 3) & ~pl.col("gone")).sum(),
             # Nobody can leave the window before its oldest third has passed.
             rolling_off=pl.col("since_last_seat").is_between(window * 2 // 3 + 1, window).sum(),
             lost_users=(before & ~now).sum(),
@@ -136,7 +146,7 @@ def _seats(people: pl.DataFrame, seat_months: int) -> pl.DataFrame:
     )
 
 
-def _people(people: pl.DataFrame) -> pl.DataFrame:
+def _aggregate_users(people: pl.DataFrame) -> pl.DataFrame:
     """People by any feature use: how many, how deep, how concentrated."""
     events = pl.col("events_90d")
     return (
@@ -144,17 +154,20 @@ def _people(people: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("since_first_use").is_not_null())
         .group_by("account_id")
         .agg(
-            *(active("use", back, 1).sum().alias(f"active_users_m{back}") for back in _MONTHS),
+            *(was_active("use", back, 1).sum().alias(f"active_users_m{back}") for back in _MONTHS),
             *(
                 pl.col(f"{what}_m{back}").sum().alias(f"{told}_m{back}")
-                for what, told in _DEPTHS.items()
-                for back in DEPTH_MONTHS
+                for what, told in _DETAIL_COLUMNS.items()
+                for back in DETAIL_MONTHS
             ),
             *(
-                pl.col(f"days_m{back}").ge(POWER_DAYS).sum().alias(f"power_users_m{back}")
-                for back in DEPTH_MONTHS
+                pl.col(f"days_m{back}").ge(POWER_USER_DAYS).sum().alias(f"power_users_m{back}")
+                for back in DETAIL_MONTHS
             ),
-            *(active("use", 0, back).sum().alias(f"people_{back * 30}d") for back in (3, 6, 12)),
+            *(
+                was_active("use", 0, back).sum().alias(f"people_{back * 30}d")
+                for back in (3, 6, 12)
+            ),
             champion_events_90d=events.max(),
             events_90d=events.sum(),
         )
@@ -162,14 +175,14 @@ def _people(people: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _features_in_use(grid: Grid, as_of: datetime) -> pl.DataFrame:
+def _aggregate_features(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
     """Features and integrations: those in use in each month, and how long ago what came first."""
     month, use = pl.col("month"), pl.col("role") == "use"
-    recent = _relative(grid.features, grid, as_of).filter(month < len(DEPTH_MONTHS))
+    recent = _months_before_as_of(grid.features, grid, as_of).filter(month < len(DETAIL_MONTHS))
     in_use = recent.group_by("account_id").agg(
         pl.col("feature").filter(month == back, use == is_use).n_unique().alias(f"{what}_m{back}")
         for what, is_use in (("features", True), ("integrations", False))
-        for back in DEPTH_MONTHS
+        for back in DETAIL_MONTHS
     )
     # Of several rows the earliest day speaks.
     first = known_before(grid.first_features, as_of).lazy()
@@ -192,9 +205,9 @@ def _features_in_use(grid: Grid, as_of: datetime) -> pl.DataFrame:
     return ever.join(in_use, on="account_id", how="left").collect()
 
 
-def _roles(grid: Grid, as_of: datetime) -> pl.DataFrame:
+def _aggregate_roles(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
     """Volume by role: use, API calls, and the controls."""
-    rows = _relative(grid.roles, grid, as_of)
+    rows = _months_before_as_of(grid.roles, grid, as_of)
     role, month = pl.col("role"), pl.col("month")
 
     def count(name: str, months: Iterable[int]) -> pl.Expr:
@@ -221,7 +234,7 @@ def _roles(grid: Grid, as_of: datetime) -> pl.DataFrame:
     )
 
 
-def _groups(people: pl.DataFrame, group: str) -> pl.DataFrame:
+def _aggregate_groups(people: pl.DataFrame, group: str) -> pl.DataFrame:
     """Departments or e-mail domains active now, and those new in the last 90 days."""
     used = people.lazy().filter(
         pl.col(group).is_not_null(), pl.col("since_first_use").is_not_null()

@@ -14,54 +14,56 @@ from typing import Final
 import narwhals as nw
 import polars as pl
 
-from data.contracts import Checked
+from data.contracts import ValidatedTable
 from data.settings import Roles, Seats, Settings
 from data.sources import Tables
 from features import daily, panel, spreading
 from features.activity import Activity
-from features.panel import Around, Panel
-from features.rows import NAME, Made
+from features.panel import Panel, ReferencePopulation
+from features.rows import NAME_DTYPE, Aggregation
 
-__all__ = ["around", "as_of", "build", "with_tail"]
+__all__ = ["append_events", "build_online", "build_reference_population", "next_midnight"]
 
-_DERIVED: Final = {
-    "first_people": (daily.first_people, "people"),
-    "first_features": (daily.first_features, "volume"),
+_DERIVED_TABLES: Final = {
+    "first_people": (daily.first_seen_user, "people"),
+    "first_features": (daily.first_seen_feature, "volume"),
 }
 
 
-def as_of(day: date) -> datetime:
+def next_midnight(day: date) -> datetime:
     """The as-of of a day that is not over: 00:00 UTC of the next."""
     return datetime.combine(day + timedelta(days=1), time(), UTC)
 
 
-def around(log: Activity, tables: Tables, moment: datetime, settings: Settings) -> Around:
+def build_reference_population(
+    log: Activity, tables: Tables, as_of: datetime, settings: Settings
+) -> ReferencePopulation:
     """Gather what the features of a few accounts will ask of all others.
 
     Parameters
     ----------
     log, tables
         Of all accounts.
-    moment : datetime.datetime
+    as_of : datetime.datetime
         As-of of the last weekly list, 00:00 UTC; what was known later is not looked at.
     settings : data.settings.Settings
-        As for :func:`features.panel.build`.
+        As for :func:`features.panel.build_panel`.
     """
     pairs = (
-        log.first_uses.filter(pl.col("known_day") < moment.date())
+        log.first_uses.filter(pl.col("known_day") < as_of.date())
         .select("account_id", "feature")
         .unique()
         .collect(engine="streaming")
     )
-    advanced = settings.adoption.advanced or tuple(
-        sorted(spreading.rare(pairs, settings.adoption.rare_share))
+    advanced = settings.adoption.advanced_features or tuple(
+        sorted(spreading.rarely_used_features(pairs, settings.adoption.advanced_max_share))
     )
-    built = panel.build(log, tables, [moment], settings)
-    (began,) = log.began([moment])
-    return Around(began or moment.date(), advanced, built.peers)
+    built = panel.build_panel(log, tables, [as_of], settings)
+    (began,) = log.log_start_as_known([as_of])
+    return ReferencePopulation(began or as_of.date(), advanced, built.peers)
 
 
-def build(
+def build_online(
     log: Activity,
     tables: Tables,
     events: pl.DataFrame,
@@ -69,7 +71,7 @@ def build(
     accounts: Sequence[str],
     day: date,
     settings: Settings,
-    beside: Around,
+    reference: ReferencePopulation,
 ) -> Panel:
     """Compute the features of a few accounts at a moment of a day.
 
@@ -78,29 +80,29 @@ def build(
     log, tables
         Of all accounts, as the weekly job reads them.
     events : polars.DataFrame
-        Rows under :class:`data.contracts.Events` that are not in the log; those of other accounts
+        Rows under :class:`data.contracts.EventSchema` that are not in the log; those of other accounts
         are left out.
     accounts : sequence of str
         Which.
     day : datetime.date
         The day of the moment, UTC.
     settings : data.settings.Settings
-        As for :func:`features.panel.build`.
-    beside : features.panel.Around
-        From :func:`around`.
+        As for :func:`features.panel.build_panel`.
+    reference : features.panel.ReferencePopulation
+        From :func:`build_reference_population`.
     """
     some = pl.Series("account_id", sorted(set(accounts)), dtype=pl.String)
-    tail = with_tail(log, events, some, roles=settings.roles, seats=settings.seats)
+    tail = append_events(log, events, some, roles=settings.roles, seats=settings.seats)
     # People may use the product at another account than the one they are entered under.
     few = replace(
         tables,
-        accounts=_among(tables.accounts, some),
-        subscriptions=_among(tables.subscriptions, some),
+        accounts=_select_accounts(tables.accounts, some),
+        subscriptions=_select_accounts(tables.subscriptions, some),
     )
-    return panel.build(tail, few, [as_of(day)], settings, around=beside)
+    return panel.build_panel(tail, few, [next_midnight(day)], settings, reference=reference)
 
 
-def with_tail(
+def append_events(
     log: Activity, events: pl.DataFrame, accounts: pl.Series, *, roles: Roles, seats: Seats
 ) -> Activity:
     """Give the log of a few accounts, and on top of it events that are not in it.
@@ -110,49 +112,49 @@ def with_tail(
     log : features.activity.Activity
         Of all accounts.
     events : polars.DataFrame
-        Rows under :class:`data.contracts.Events`.
+        Rows under :class:`data.contracts.EventSchema`.
     accounts : polars.Series
         Which.
     roles, seats
-        As for :func:`features.daily.named`.
+        As for :func:`features.daily.classify_events`.
     """
     rows = events.filter(pl.col("account_id").is_in(accounts.implode()))
-    named = daily.named(nw.from_native(rows.lazy()), roles=roles, seats=seats)
+    named = daily.classify_events(nw.from_native(rows.lazy()), roles=roles, seats=seats)
     made = {
         name: table(named).to_native().collect()
         for name, table in (
-            ("people", daily.people),
-            ("volume", daily.volume),
-            ("first_uses", daily.first_uses),
+            ("people", daily.daily_user_activity),
+            ("volume", daily.daily_event_volume),
+            ("first_uses", daily.first_seen_user_feature),
         )
     }
-    for name, (table, of) in _DERIVED.items():
+    for name, (table, of) in _DERIVED_TABLES.items():
         made[name] = table(nw.from_native(made[of].lazy())).to_native().collect()
-    names = accounts.cast(NAME).implode()
+    names = accounts.cast(NAME_DTYPE).implode()
     whole = {}
     for name, found in made.items():
         lazy: pl.LazyFrame = getattr(log, name)
         kinds = lazy.collect_schema()
         whole[name] = found.select(pl.col(column).cast(kind) for column, kind in kinds.items())
 
-    def fold(
-        table: str, key: Sequence[str], made: Made, *, since: date | None = None
+    def aggregate(
+        table: str, key: Sequence[str], aggregation: Aggregation, *, since: date | None = None
     ) -> pl.DataFrame:
         # The log's engine finds the accounts' rows; few enough to be folded here.
-        held = log.fold(table, key, partial(_of, names=names), since=since)
+        held = log.aggregate(table, key, partial(_filter_accounts, names=names), since=since)
         late = whole[table] if since is None else whole[table].filter(pl.col("day") >= since)
-        return made(pl.concat([held, late]).lazy())
+        return aggregation(pl.concat([held, late]).lazy())
 
     tables = {
         name: pl.concat([getattr(log, name).filter(pl.col("account_id").is_in(names)), late.lazy()])
         for name, late in whole.items()
     }
-    return replace(log, fold=fold, **tables)
+    return replace(log, aggregate=aggregate, **tables)
 
 
-def _of(rows: pl.LazyFrame, *, names: pl.Series) -> pl.DataFrame:
+def _filter_accounts(rows: pl.LazyFrame, *, names: pl.Series) -> pl.DataFrame:
     return rows.filter(pl.col("account_id").is_in(names)).collect(engine="streaming")
 
 
-def _among(table: Checked, accounts: pl.Series) -> Checked:
+def _select_accounts(table: ValidatedTable, accounts: pl.Series) -> ValidatedTable:
     return replace(table, rows=table.rows.filter(pl.col("account_id").is_in(accounts.implode())))

@@ -10,19 +10,19 @@ from typing import Final
 
 import polars as pl
 
-from data.settings import MONTH_DAYS, Adoption, Settings
+from data.settings import MONTH_DAYS, AdoptionConfig, Settings
 from data.sources import Tables
 from features import contract, measures, peers, persons
 from features.activity import Activity
-from features.catalogue import FEATURES, NAMES
+from features.catalogue import FEATURE_NAMES, FEATURES
 from features.catalogue import peers as among_peers
 from features.feature import Feature
-from features.grid import fold
-from features.persons import DEPTH_MONTHS
+from features.grid import aggregate_monthly
+from features.persons import DETAIL_MONTHS
 
-__all__ = ["Around", "Panel", "build"]
+__all__ = ["Panel", "ReferencePopulation", "build_panel"]
 
-KEYS: Final = ("account_id", "as_of")
+SNAPSHOT_KEYS: Final = ("account_id", "as_of")
 _NO_FEATURE: Final = "\0"  # the name of none: no name at all would mean those that few use
 
 
@@ -39,7 +39,7 @@ class Panel:
         ``account_id``, ``as_of``, ``reason`` of every account that existed and is not eligible.
     peers : polars.DataFrame
         The quantiles by which accounts were placed among their peers, per as-of, plan and size
-        (:func:`features.peers.quantiles`): to place them by between two runs.
+        (:func:`features.peers.peer_quantiles`): to place them by between two runs.
     months : polars.DataFrame
         Where asked for, the months behind the snapshots, for charts: ``account_id``, ``as_of``,
         and ``active_seats_mK``, ``seats_mK``, ``api_calls_mK`` of the 30-day month K before the
@@ -58,13 +58,13 @@ class Panel:
         return (
             f"Panel({self.snapshots.height:,} snapshots of"
             f" {self.snapshots['account_id'].n_unique():,} accounts at {as_ofs.n_unique()} as-ofs,"
-            f" {span}; {len(NAMES)} features;"
+            f" {span}; {len(FEATURE_NAMES)} features;"
             f" {self.excluded.height:,} excluded)"
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Around:
+class ReferencePopulation:
     """What the features of a few accounts ask of all others: see :mod:`features.moment`.
 
     Attributes
@@ -82,14 +82,14 @@ class Around:
     peers: pl.DataFrame
 
 
-def build(
+def build_panel(
     log: Activity,
     tables: Tables,
     as_ofs: Sequence[datetime],
     settings: Settings,
     *,
     months: bool = False,
-    around: Around | None = None,
+    reference: ReferencePopulation | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Panel:
     """Compute every feature of every eligible account at each as-of.
@@ -106,7 +106,7 @@ def build(
         Seat window, eligibility, order of plans, reliability of ``known_at``, stable attributes.
     months : bool
         Whether the months behind the snapshots are kept, too.
-    around : Around, optional
+    reference : Around, optional
         Where log and tables hold a few accounts only, what is asked of all others.
     progress : callable, optional
         Told as-ofs done and as-ofs in all.
@@ -116,41 +116,43 @@ def build(
     Panel
         The snapshots, and who was excluded and why.
     """
-    contracts = contract.timeline(
+    contracts = contract.build_timeline(
         tables.subscriptions.rows,
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
     seat_days = settings.seats.window_days
-    people = persons.dated(
+    people = persons.prepare_users(
         tables.users.rows,
         tables.accounts.rows,
-        settings.tables.stable,
+        settings.tables.time_invariant_attributes,
         settings.tables.known_at_reliable_from,
     )
     made: dict[datetime, tuple[pl.DataFrame, ...]] = {}
-    for phase in _by_phase(as_ofs):
+    for phase in _group_by_phase(as_ofs):
         between = (phase[-1] - phase[0]).days // MONTH_DAYS
-        grid = fold(
+        grid = aggregate_monthly(
             log,
             phase[-1],
-            months=between + measures.LOOK_BACK_MONTHS + seat_days // MONTH_DAYS,
-            depth_months=between + len(DEPTH_MONTHS),
+            months=between + measures.LOOKBACK_MONTHS + seat_days // MONTH_DAYS,
+            detail_months=between + len(DETAIL_MONTHS),
         )
         for as_of in phase:
-            counted = measures.at(
+            counted = measures.aggregate_accounts(
                 grid,
                 contracts,
                 people,
                 as_of,
                 seat_months=seat_days // MONTH_DAYS,
-                adoption=_adoption(settings, around),
-                log_first_day=around.log_first_day if around else None,
+                adoption=_resolve_adoption(settings, reference),
+                log_first_day=reference.log_first_day if reference else None,
             )
-            verdict = _verdicts(
+            verdict = assign_exclusion_reasons(
                 tables.accounts.rows, counted, as_of, settings.eligibility.silent_days
             )
-            made[as_of] = _at(counted, verdict, seat_days, months=months, around=around)
+            made[as_of] = _build_as_of(
+                counted, verdict, seat_days, months=months, reference=reference
+            )
             if progress:
                 progress(len(made), len(as_ofs))
     return Panel(
@@ -158,40 +160,44 @@ def build(
     )
 
 
-def _at(
-    counted: pl.DataFrame,
-    verdict: pl.DataFrame,
+def _build_as_of(
+    aggregates: pl.DataFrame,
+    verdicts: pl.DataFrame,
     seat_days: int,
     *,
     months: bool,
-    around: Around | None,
+    reference: ReferencePopulation | None,
 ) -> tuple[pl.DataFrame, ...]:
     """The snapshots of one as-of, who is excluded, the quantiles of the peers, and the months."""
-    fit = verdict.filter(pl.col("reason").is_null()).select("account_id")
-    eligible = counted.join(fit, on="account_id", how="semi")
-    valued = _valued(eligible, seat_days)
-    quantiles = _quantiles(valued, around)
-    excluded = verdict.filter(pl.col("reason").is_not_null())
-    placed = _placed(valued, quantiles).sort("account_id")
-    behind = _months(eligible, seat_days) if months else pl.DataFrame()
+    fit = verdicts.filter(pl.col("reason").is_null()).select("account_id")
+    eligible = aggregates.join(fit, on="account_id", how="semi")
+    valued = _compute_features(eligible, seat_days)
+    quantiles = _get_peer_quantiles(valued, reference)
+    excluded = verdicts.filter(pl.col("reason").is_not_null())
+    placed = _add_peer_features(valued, quantiles).sort("account_id")
+    behind = _select_months(eligible, seat_days) if months else pl.DataFrame()
     return placed, excluded.sort("account_id"), quantiles, behind
 
 
-def _quantiles(valued: pl.DataFrame, around: Around | None) -> pl.DataFrame:
+def _get_peer_quantiles(
+    valued: pl.DataFrame, reference: ReferencePopulation | None
+) -> pl.DataFrame:
     """The quantiles of the peers; those of an earlier day are taken for today's."""
-    if around is None:
-        return peers.quantiles(valued, among_peers.OF, among_peers.CEILINGS)
+    if reference is None:
+        return peers.peer_quantiles(
+            valued, among_peers.RANKED_FEATURES, among_peers.CEILING_FEATURES
+        )
     day = pl.lit(valued["as_of"].first(), pl.Date).alias("as_of")
-    return around.peers.with_columns(day)
+    return reference.peers.with_columns(day)
 
 
-def _adoption(settings: Settings, around: Around | None) -> Adoption:
-    if around is None:
+def _resolve_adoption(settings: Settings, reference: ReferencePopulation | None) -> AdoptionConfig:
+    if reference is None:
         return settings.adoption
-    return settings.adoption.model_copy(update={"advanced": around.advanced or (_NO_FEATURE,)})
+    return settings.adoption.model_copy(update={"advanced": reference.advanced or (_NO_FEATURE,)})
 
 
-def _months(eligible: pl.DataFrame, seat_days: int) -> pl.DataFrame:
+def _select_months(eligible: pl.DataFrame, seat_days: int) -> pl.DataFrame:
     """The months behind the snapshots; one that began before the log did is missing."""
 
     def told(name: str, window_days: int) -> list[pl.Expr]:
@@ -199,19 +205,19 @@ def _months(eligible: pl.DataFrame, seat_days: int) -> pl.DataFrame:
             pl.when(pl.col("log_days") >= back * MONTH_DAYS + window_days)
             .then(pl.col(f"{name}_m{back}"))
             .alias(f"{name}_m{back}")
-            for back in range(measures.LOOK_BACK_MONTHS + 1)
+            for back in range(measures.LOOKBACK_MONTHS + 1)
         ]
 
     return eligible.select(
-        *KEYS,
+        *SNAPSHOT_KEYS,
         *("plan", "usage_limit", "mrr", "renewal"),
         *told("active_seats", seat_days),
         *told("api_calls", MONTH_DAYS),
-        *(f"seats_m{back}" for back in range(measures.LOOK_BACK_MONTHS + 1)),
+        *(f"seats_m{back}" for back in range(measures.LOOKBACK_MONTHS + 1)),
     ).sort("account_id")
 
 
-def _by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:
+def _group_by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:
     """Group as-ofs that lie whole months apart, each group in rising order."""
     phases: dict[int, list[datetime]] = {}
     for as_of in sorted(set(as_ofs)):
@@ -219,15 +225,15 @@ def _by_phase(as_ofs: Sequence[datetime]) -> list[list[datetime]]:
     return list(phases.values())
 
 
-def _verdicts(
-    accounts: pl.DataFrame, counted: pl.DataFrame, as_of: datetime, silent_days: int
+def assign_exclusion_reasons(
+    accounts: pl.DataFrame, aggregates: pl.DataFrame, as_of: datetime, silent_days: int
 ) -> pl.DataFrame:
     """Say of every account that exists why it is not eligible, or null."""
     silent = pl.col("since_event_months").fill_null(10**6) >= silent_days // MONTH_DAYS
     return (
         accounts.filter(pl.col("created_date") < as_of)
         .select("account_id")
-        .join(counted, on="account_id", how="left")
+        .join(aggregates, on="account_id", how="left")
         .select(
             "account_id",
             as_of=pl.lit(as_of.date()),
@@ -243,23 +249,27 @@ def _verdicts(
     )
 
 
-def _valued(counted: pl.DataFrame, seat_days: int) -> pl.DataFrame:
+def _compute_features(aggregates: pl.DataFrame, seat_days: int) -> pl.DataFrame:
     """Turn counts into features, all but the places among peers; beside them, what makes a peer."""
-    own = [_value(feature, seat_days) for feature in FEATURES if feature.family != "peers"]
+    own = [_feature_expr(feature, seat_days) for feature in FEATURES if feature.family != "peers"]
     people = pl.coalesce(pl.when(pl.col("seats") > 0).then("seats"), "people_90d")
-    return counted.select(*KEYS, "plan", peers.size(people), *own)
+    return aggregates.select(*SNAPSHOT_KEYS, "plan", peers.size_band(people), *own)
 
 
-def _value(feature: Feature, seat_days: int) -> pl.Expr:
+def _feature_expr(feature: Feature, seat_days: int) -> pl.Expr:
     """A feature's value; a window that starts before the log does is missing."""
     value = feature.value.cast(pl.Float64)
-    if feature.silence is not None:
-        value = value.fill_null(feature.silence)
-    whole = pl.col("log_days") >= feature.reach_days(seat_days)
+    if feature.fill_value is not None:
+        value = value.fill_null(feature.fill_value)
+    whole = pl.col("log_days") >= feature.lookback_days(seat_days)
     return pl.when(whole & value.is_finite()).then(value).alias(feature.name)
 
 
-def _placed(valued: pl.DataFrame, quantiles: pl.DataFrame) -> pl.DataFrame:
+def _add_peer_features(valued: pl.DataFrame, quantiles: pl.DataFrame) -> pl.DataFrame:
     """Place each snapshot among its peers."""
     places = [f.value.alias(f.name) for f in FEATURES if f.family == "peers"]
-    return peers.join(valued, quantiles).with_columns(places).select(*KEYS, *NAMES)
+    return (
+        peers.join_quantiles(valued, quantiles)
+        .with_columns(places)
+        .select(*SNAPSHOT_KEYS, *FEATURE_NAMES)
+    )

@@ -14,32 +14,34 @@ import polars as pl
 
 from data.sources import Partition
 
-__all__ = ["Span", "first_copies", "overlapping"]
+__all__ = ["PartitionSpan", "drop_duplicate_events", "overlapping_partitions"]
 
-_HELD_ROWS: Final = 8_000_000
+_MAX_IN_MEMORY_ROWS: Final = 8_000_000
 
 
 @dataclass(frozen=True)
-class Span:
+class PartitionSpan:
     """A partition, its rows, and the time range of its valid events, both ends included."""
 
     partition: Partition
-    size: int
+    row_count: int
     first: datetime
     last: datetime
 
     @property
-    def is_small(self) -> bool:
+    def fits_in_memory(self) -> bool:
         """Whether the events are few enough to be held in memory, since they are read twice."""
-        return self.size <= _HELD_ROWS
+        return self.row_count <= _MAX_IN_MEMORY_ROWS
 
-    def rows(self) -> pl.LazyFrame:
+    def valid_rows(self) -> pl.LazyFrame:
         """The valid events, held in memory where they are few enough."""
-        valid = self.partition.valid()
-        return valid.collect(engine="streaming").lazy() if self.is_small else valid
+        valid = self.partition.valid_rows()
+        return valid.collect(engine="streaming").lazy() if self.fits_in_memory else valid
 
 
-def overlapping(span: Span, spans: Sequence[Span]) -> list[Span]:
+def overlapping_partitions(
+    span: PartitionSpan, spans: Sequence[PartitionSpan]
+) -> list[PartitionSpan]:
     """Return the other partitions whose time ranges meet this one's."""
     return [
         other
@@ -48,15 +50,17 @@ def overlapping(span: Span, spans: Sequence[Span]) -> list[Span]:
     ]
 
 
-def first_copies(span: Span, others: Sequence[Span]) -> tuple[pl.LazyFrame, int]:
+def drop_duplicate_events(
+    span: PartitionSpan, overlapping: Sequence[PartitionSpan]
+) -> tuple[pl.LazyFrame, int]:
     """Return a partition's events without the copies, and how many copies it held.
 
     Parameters
     ----------
     span : Span
         The partition to read.
-    others : sequence of Span
-        Those that :func:`overlapping` found.
+    overlapping : sequence of Span
+        Those that :func:`overlapping_partitions` found.
 
     Returns
     -------
@@ -66,10 +70,10 @@ def first_copies(span: Span, others: Sequence[Span]) -> tuple[pl.LazyFrame, int]
     int
         Copies left out.
     """
-    mine = span.rows()
+    mine = span.valid_rows()
     near = [
-        other.partition.valid().filter(pl.col("timestamp").is_between(span.first, span.last))
-        for other in others
+        other.partition.valid_rows().filter(pl.col("timestamp").is_between(span.first, span.last))
+        for other in overlapping
     ]
     # Hashes find the candidates by numbers; whether they are copies, the ids themselves say.
     hashed = pl.col("event_id").hash()
@@ -84,7 +88,7 @@ def first_copies(span: Span, others: Sequence[Span]) -> tuple[pl.LazyFrame, int]
     if repeated.is_empty():
         return mine, 0
     twice = pl.col("event_id").is_not_null() & hashed.is_in(repeated.implode())
-    names = [span.partition.name, *(other.partition.name for other in others)]
+    names = [span.partition.name, *(other.partition.name for other in overlapping)]
     copies = pl.concat(
         [
             rows.filter(twice).with_columns(file=pl.lit(name))

@@ -8,16 +8,16 @@ from typing import Final, Protocol
 
 import polars as pl
 
-__all__ = ["NAME", "Fold", "Made", "Rows"]
+__all__ = ["NAME_DTYPE", "Aggregation", "Aggregator", "TableScan"]
 
 # Names repeat by the million: as categories they are grouped as numbers, not as text.
-NAME: Final = pl.Categorical()
+NAME_DTYPE: Final = pl.Categorical()
 # What is made of rows. Made of some keys' rows, it is what all rows would say of these keys.
-Made = Callable[[pl.LazyFrame], pl.DataFrame]
+Aggregation = Callable[[pl.LazyFrame], pl.DataFrame]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class TableScan:
     """Which rows of a daily table are asked for.
 
     Attributes
@@ -28,7 +28,7 @@ class Rows:
         Their columns.
     accounts : polars.Series, optional
         The accounts that exist; all by default.
-    early : polars.DataFrame, optional
+    early_accounts : polars.DataFrame, optional
         ``account_id`` and ``created_day`` of accounts of which the log tells from before they were
         created: none of it was known by then.
     since : datetime.date, optional
@@ -38,51 +38,51 @@ class Rows:
     files: Sequence[Path]
     schema: Mapping[str, pl.DataType]
     accounts: pl.Series | None = None
-    early: pl.DataFrame | None = None
+    early_accounts: pl.DataFrame | None = None
     since: date | None = None
 
     def scan(self) -> pl.LazyFrame:
         """Look at them from this machine."""
-        return self.asked(self._every() if self.files else self.none())
+        return self.apply_filters(self._scan_files() if self.files else self.empty())
 
-    def height(self) -> int:
+    def count_rows(self) -> int:
         """Count all rows of the files, asked for or not: the files say it themselves."""
         if not self.files:
             return 0
-        height: int = self._every().select(pl.len()).collect().item()
+        height: int = self._scan_files().select(pl.len()).collect().item()
         return height
 
-    def none(self) -> pl.LazyFrame:
+    def empty(self) -> pl.LazyFrame:
         """Look at no row of the table."""
         return pl.LazyFrame(schema=dict(self.schema))
 
-    def ours(self) -> pl.Expr:
+    def is_known_account(self) -> pl.Expr:
         """Say of a row whether its account exists."""
         if self.accounts is None:
             return pl.lit(value=True)
-        return pl.col("account_id").is_in(self.accounts.cast(NAME).implode())
+        return pl.col("account_id").is_in(self.accounts.cast(NAME_DTYPE).implode())
 
-    def asked(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+    def apply_filters(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Keep, of rows of the table, those that are asked for; tell when each was known."""
-        ours = rows.filter(self.ours())
+        ours = rows.filter(self.is_known_account())
         if self.since is not None:
             ours = ours.filter(pl.col("day") >= self.since)
-        if self.early is None:
+        if self.early_accounts is None:
             return ours
         return (
-            ours.join(self.early.lazy(), on="account_id", how="left")
+            ours.join(self.early_accounts.lazy(), on="account_id", how="left")
             .with_columns(known_day=pl.max_horizontal("known_day", "created_day"))
             .drop("created_day")
         )
 
-    def _every(self) -> pl.LazyFrame:
+    def _scan_files(self) -> pl.LazyFrame:
         return pl.scan_parquet(list(self.files), glob=False)
 
 
-class Fold(Protocol):
+class Aggregator(Protocol):
     """Makes one table of the rows of a daily table, on the engine that read the log."""
 
     def __call__(
-        self, table: str, key: Sequence[str], made: Made, *, since: date | None = None
+        self, table: str, key: Sequence[str], aggregation: Aggregation, *, since: date | None = None
     ) -> pl.DataFrame:
-        """Call ``made`` on rows: on all of them, or on as many as fit, all of a key together."""
+        """Call ``aggregation`` on rows: on all of them, or on as many as fit, all of a key together."""

@@ -6,25 +6,25 @@ from typing import Final
 import polars as pl
 
 from data.settings import MONTH_DAYS
-from features.persons import SEAT_DAY_MONTHS, active
+from features.persons import SEAT_DAY_MONTHS, was_active
 
-__all__ = ["HIGH_UTILIZATION", "MOST_DAYS", "above"]
+__all__ = ["HIGH_UTILIZATION", "MAX_DAYS", "days_above_threshold"]
 
 HIGH_UTILIZATION: Final = 0.8
-MOST_DAYS: Final = SEAT_DAY_MONTHS * MONTH_DAYS
+MAX_DAYS: Final = SEAT_DAY_MONTHS * MONTH_DAYS
 
 
-def above(
-    persons: pl.DataFrame, signed: pl.DataFrame, as_of: datetime, *, seat_months: int, log_days: int
+def days_above_threshold(
+    users: pl.DataFrame, timeline: pl.DataFrame, as_of: datetime, *, seat_months: int, log_days: int
 ) -> pl.DataFrame:
     """Count the days in a row, back from the as-of, on which utilisation was high.
 
     Parameters
     ----------
-    persons : polars.DataFrame
-        :func:`features.persons.at`.
-    signed : polars.DataFrame
-        Rows of :func:`features.contract.timeline` that were known before the as-of.
+    users : polars.DataFrame
+        :func:`features.persons.user_activity_as_of`.
+    timeline : polars.DataFrame
+        Rows of :func:`features.contract.build_timeline` that were known before the as-of.
     as_of : datetime.datetime
         00:00 UTC.
     seat_months : int
@@ -37,19 +37,19 @@ def above(
     polars.DataFrame
         ``account_id`` and ``days_above``, from 1 to ``MOST_DAYS``; other accounts have no such day.
     """
-    licensed = _licensed(signed, as_of)
+    licensed = _licensed_seats_by_day(timeline, as_of)
     now = licensed.filter(pl.col("ago") == 0).select("account_id", "seats")
-    people = persons.lazy().filter("paid").with_columns(pl.col("account_id").cast(pl.String))
+    people = users.lazy().filter("paid").with_columns(pl.col("account_id").cast(pl.String))
     # Whose seats are not in such use now has no such day, and needs no counting.
     full = (
         people.group_by("account_id")
-        .agg(active("seat", 0, seat_months).sum().alias("active"), pl.len().alias("people"))
+        .agg(was_active("seat", 0, seat_months).sum().alias("active"), pl.len().alias("people"))
         .join(now.lazy(), on="account_id")
         .filter(pl.col("active") > HIGH_UTILIZATION * pl.col("seats"))
         .select("account_id", "people")
         .collect()
     )
-    idle = _idle(people.join(full.lazy(), on="account_id", how="semi"), seat_months)
+    idle = _count_idle_changes(people.join(full.lazy(), on="account_id", how="semi"), seat_months)
     days = full.join(licensed, on="account_id").join(idle, on=["account_id", "ago"], how="left")
     used = pl.col("people") - pl.col("idle").fill_null(0).cum_sum().over(
         "account_id", order_by="ago"
@@ -59,11 +59,11 @@ def above(
     return (
         days.with_columns(high=high & logged)
         .group_by("account_id")
-        .agg(days_above=pl.col("ago").filter(~pl.col("high")).min().fill_null(MOST_DAYS))
+        .agg(days_above=pl.col("ago").filter(~pl.col("high")).min().fill_null(MAX_DAYS))
     )
 
 
-def _idle(people: pl.LazyFrame, seat_months: int) -> pl.DataFrame:
+def _count_idle_changes(people: pl.LazyFrame, seat_months: int) -> pl.DataFrame:
     """How many people more become idle than active again, going back to a day.
 
     A window of whole months that ends inside a month leaves out the month's newest days and takes
@@ -85,12 +85,12 @@ def _idle(people: pl.LazyFrame, seat_months: int) -> pl.DataFrame:
     return pl.concat(ends).group_by("account_id", "ago").agg(pl.col("idle").sum()).collect()
 
 
-def _licensed(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+def _licensed_seats_by_day(timeline: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Licensed seats in force ``ago`` days before the as-of; of one date the row known last."""
-    terms = signed.select("account_id", "effective", "seats").unique(
+    terms = timeline.select("account_id", "effective", "seats").unique(
         ["account_id", "effective"], keep="last", maintain_order=True
     )
-    days = pl.DataFrame({"ago": range(MOST_DAYS)}).with_columns(
+    days = pl.DataFrame({"ago": range(MAX_DAYS)}).with_columns(
         effective=pl.lit(as_of) - pl.duration(days=pl.col("ago"))
     )
     accounts = terms.select("account_id").unique()

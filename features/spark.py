@@ -19,60 +19,62 @@ import narwhals as nw
 import polars as pl
 
 from data import contracts
-from data.arrival import Arrival
+from data.arrival import MappedTable
 from data.errors import DeliveryError
-from data.settings import Engine
+from data.settings import EngineConfig
 from data.sources import Partition
-from data.writing import atomically
+from data.writing import atomic_write
 from features import survey, workers
-from features.due import DailyTable, Due, Named
-from features.rows import Made, Rows
-from features.spark_copies import first_copies
-from features.spark_jobs import collected, run
-from features.spark_session import one_sentence, session
-from features.workers import DRAFTS, FOLDED
+from features.due import BuildTask, DailyTableSpec, EventClassifier
+from features.rows import Aggregation, TableScan
+from features.spark_copies import drop_duplicate_events
+from features.spark_jobs import collect_small, map_in_arrow
+from features.spark_session import open_session, translate_spark_error
+from features.workers import BUCKET_SCHEMA, DRAFTS_SCHEMA
 
-__all__ = ["Spark"]
+__all__ = ["SparkEngine"]
 
 # Partitions that one round of jobs reads: enough to keep a cluster busy.
-_TOGETHER: Final = 200
-_EVENTS: Final = pl.Schema({"file": pl.Int32(), **contracts.Events.create_empty().schema})
-_COLUMNS: Final = contracts.Events.column_names()
-_SURVEYS: Final = pl.Schema({"file": pl.Int32(), **survey.SCHEMA})
+_CHUNK_PARTITIONS: Final = 200
+_EVENTS_SCHEMA: Final = pl.Schema(
+    {"file": pl.Int32(), **contracts.EventSchema.create_empty().schema}
+)
+_COLUMNS: Final = contracts.EventSchema.column_names()
+_PROFILES_SCHEMA: Final = pl.Schema({"file": pl.Int32(), **survey.PROFILE_SCHEMA})
 # What Spark would take for a pattern in the name of a file.
-_GLOB: Final = re.compile(r"([\\*?\[\]{}])")
+_GLOB_CHARACTERS: Final = re.compile(r"([\\*?\[\]{}])")
 
 
-class Spark:
+class SparkEngine:
     """Reads the log with Spark and folds it there; the session starts with the first row asked for.
 
     Parameters
     ----------
     engine : data.settings.Engine
         Master and options.
-    tables : mapping of str to features.due.DailyTable
+    tables : mapping of str to features.due.DailyTableSpec
         What is kept of each partition, by the ending of its file.
     """
 
-    def __init__(self, engine: Engine, tables: Mapping[str, DailyTable]) -> None:
+    def __init__(self, engine: EngineConfig, tables: Mapping[str, DailyTableSpec]) -> None:
         self._engine, self._tables = engine, tables
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401 - an extra, untyped here
-        return session(self._engine)
+        return open_session(self._engine)
 
-    def survey(self, partitions: Sequence[Partition]) -> Iterator[dict[str, Any]]:
-        """Tell of each partition, in order, what :func:`features.survey.told` says.
+    def profile_partitions(self, partitions: Sequence[Partition]) -> Iterator[dict[str, Any]]:
+        """Tell of each partition, in order, what :func:`features.survey.profile_to_json` says.
 
         Raises
         ------
         data.errors.SourceError
             If a partition cannot be read.
         """
-        for some in _chunks(partitions):
-            yield from self._surveys(self._session, some)
+        for some in _split_chunks(partitions):
+            yield from self._profile_chunk(self._session, some)
 
-    def make(self, due: Sequence[Due], named: Named) -> Iterator[None]:
+    def build_tables(self, due: Sequence[BuildTask], named: EventClassifier) -> Iterator[None]:
         """Make the tables that are due; say so after each partition.
 
         Raises
@@ -82,11 +84,11 @@ class Spark:
         data.errors.DeliveryError
             If a table cannot be kept, or the workers keep it where this machine does not see it.
         """
-        for some in _chunks(sorted(due, key=lambda one: one.span.first)):
-            self._make(self._session, some, named)
+        for some in _split_chunks(sorted(due, key=lambda one: one.span.first)):
+            self._build_chunk(self._session, some, named)
             yield from (None for _ in some)
 
-    def fold(self, rows: Rows, key: Sequence[str], made: Made) -> pl.DataFrame:
+    def aggregate(self, rows: TableScan, key: Sequence[str], made: Aggregation) -> pl.DataFrame:
         """Make one table of rows: all rows of a key lie in one bucket, and workers fold each.
 
         Neither the rows nor what is made of them pass through Spark's driver: workers write it
@@ -98,91 +100,101 @@ class Spark:
             If the workers cannot write, or write where this machine does not see it.
         """
         # A task holds about as many rows of a daily table as another does of the log.
-        buckets = ceil(rows.height() / self._engine.task_rows)
+        buckets = ceil(rows.count_rows() / self._engine.task_rows)
         if not buckets:
-            return made(rows.none())
+            return made(rows.empty())
         spark, draft = self._session, rows.files[0].with_name(f".fold-{uuid4().hex}")
-        fold = partial(workers.folded, rows=rows, made=made, draft=draft)
+        fold = partial(workers.aggregate_bucket, rows=rows, made=made, draft=draft)
         try:
-            with one_sentence():
-                spread = _kept_rows(spark, rows).repartition(buckets, *key)
-                files = collected(run(spread, fold, FOLDED))["draft"].to_list()
-            with _seen_from_here(draft.parent):
-                return pl.read_parquet(files, glob=False) if files else made(rows.none())
+            with translate_spark_error():
+                spread = _scan_with_spark(spark, rows).repartition(buckets, *key)
+                files = collect_small(map_in_arrow(spread, fold, BUCKET_SCHEMA))["draft"].to_list()
+            with _shared_folder_errors(draft.parent):
+                return pl.read_parquet(files, glob=False) if files else made(rows.empty())
         finally:
             for file in draft.parent.glob(f"*{draft.name}*"):  # also of tasks that were tried twice
                 file.unlink(missing_ok=True)
 
-    def _surveys(self, spark: Any, partitions: Sequence[Partition]) -> list[dict[str, Any]]:  # noqa: ANN401
+    def _profile_chunk(self, spark: Any, partitions: Sequence[Partition]) -> list[dict[str, Any]]:  # noqa: ANN401
         from pyspark.sql import functions as f  # noqa: PLC0415
 
-        with one_sentence():
-            parts = self._read(spark, partitions, Arrival.judged, survey.counted, _SURVEYS)
+        with translate_spark_error():
+            parts = self._read_partitions(
+                spark,
+                partitions,
+                MappedTable.with_reject_reason,
+                survey.profile_plan,
+                _PROFILES_SCHEMA,
+            )
             found = parts.groupBy("file", "reason").agg(
                 *(f.sum(name).alias(name) for name in ("rows", "machine", "ids")),
                 f.min("first").alias("first"),
                 f.max("last").alias("last"),
             )
-            rows = collected(found)
+            rows = collect_small(found)
         return [
-            survey.told(rows.filter(file=place).rows(named=True))
+            survey.profile_to_json(rows.filter(file=place).rows(named=True))
             for place in range(len(partitions))
         ]
 
-    def _make(self, spark: Any, due: Sequence[Due], named: Named) -> None:  # noqa: ANN401
-        spans = {span.partition.name: span for one in due for span in (one.span, *one.others)}
+    def _build_chunk(self, spark: Any, due: Sequence[BuildTask], named: EventClassifier) -> None:  # noqa: ANN401
+        spans = {span.partition.name: span for one in due for span in (one.span, *one.overlapping)}
         files = [spans[name] for name in sorted(spans)]
         partitions = [span.partition for span in files]
-        with one_sentence():
-            rows = self._read(spark, partitions, Arrival.valid, None, _EVENTS)
-            with first_copies(spark, rows, files, due) as (kept, copies):
+        with translate_spark_error():
+            rows = self._read_partitions(
+                spark, partitions, MappedTable.valid_rows, None, _EVENTS_SCHEMA
+            )
+            with drop_duplicate_events(spark, rows, files, due) as (kept, copies):
                 events = named(nw.from_native(kept), also=("file",))
-                drafts = self._drafts(events, due, copies)
+                drafts = self._write_drafts(events, due, copies)
         for ending, found in drafts.items():
             for place, one in enumerate(due):
-                _settle(found.get(place), one.kept.file(ending))
+                _publish_draft(found.get(place), one.entry.file(ending))
 
-    def _drafts(
-        self, events: nw.LazyFrame[Any], due: Sequence[Due], copies: Mapping[int, int]
+    def _write_drafts(
+        self, events: nw.LazyFrame[Any], due: Sequence[BuildTask], copies: Mapping[int, int]
     ) -> dict[str, dict[int, Path]]:
         """Let the workers write every table; tell where, by ending and place."""
         held: dict[str, Any] = {}
         drafts: dict[str, dict[int, Path]] = {}
         try:
             for ending, table in self._tables.items():
-                source = events if table.of is None else nw.from_native(held[table.of])
-                frame = table.made(source, also=("file",)).to_native()
-                if any(other.of == ending for other in self._tables.values()):
+                source = events if table.source is None else nw.from_native(held[table.source])
+                frame = table.build(source, also=("file",)).to_native()
+                if any(other.source == ending for other in self._tables.values()):
                     held[ending] = frame.persist()
-                drafts[ending] = self._written(frame, ending, due, copies)
+                drafts[ending] = self._write_table(frame, ending, due, copies)
         finally:
             for frame in held.values():
                 frame.unpersist()
         return drafts
 
-    def _written(
+    def _write_table(
         self,
         frame: Any,  # noqa: ANN401
         ending: str,
-        due: Sequence[Due],
+        due: Sequence[BuildTask],
         copies: Mapping[int, int],
     ) -> dict[int, Path]:
         """Let the workers write a table beside where it belongs; tell where."""
-        files = [one.kept.file(ending) for one in due]
+        files = [one.entry.file(ending) for one in due]
         schema = pl.Schema(self._tables[ending].schema)
-        write = partial(workers.drafted, files=files, schema=schema, copies=copies)
-        drafts = collected(run(frame.repartition(len(due), "file"), write, DRAFTS))
+        write = partial(workers.write_drafts, files=files, schema=schema, copies=copies)
+        drafts = collect_small(
+            map_in_arrow(frame.repartition(len(due), "file"), write, DRAFTS_SCHEMA)
+        )
         found = {place: Path(draft) for place, draft in drafts.rows()}
         for place in set(range(len(due))) - set(found):  # nobody had a row of it
             told = {"copies": str(copies.get(place, 0))}
-            atomically(files[place], partial(schema.to_frame().write_parquet, metadata=told))
+            atomic_write(files[place], partial(schema.to_frame().write_parquet, metadata=told))
         return found
 
-    def _read(
+    def _read_partitions(
         self,
         spark: Any,  # noqa: ANN401
         partitions: Sequence[Partition],
-        rows: Callable[[Arrival], pl.LazyFrame],
+        rows: Callable[[MappedTable], pl.LazyFrame],
         then: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
         schema: pl.Schema,
     ) -> Any:  # noqa: ANN401
@@ -190,47 +202,47 @@ class Spark:
         slices = [
             (place, offset, size)
             for place, partition in enumerate(partitions)
-            for offset, size in _slices(partition, self._engine.task_rows)
+            for offset, size in _split_partition(partition, self._engine.task_rows)
         ]
         read = partial(
-            workers.read,
+            workers.read_slices,
             slices=slices,
-            partitions=workers.packed(partitions),
+            partitions=workers.serialize_partitions(partitions),
             rows=rows,
             then=then,
             schema=schema,
         )
         # Each task is given one number: that of its slice.
-        return run(spark.range(0, len(slices), 1, len(slices)), read, schema)
+        return map_in_arrow(spark.range(0, len(slices), 1, len(slices)), read, schema)
 
 
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+def _split_chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
     rest = iter(items)
-    return iter(lambda: list(islice(rest, _TOGETHER)), [])
+    return iter(lambda: list(islice(rest, _CHUNK_PARTITIONS)), [])
 
 
-def _slices(partition: Partition, rows: int) -> list[tuple[int, int | None]]:
+def _split_partition(partition: Partition, rows: int) -> list[tuple[int, int | None]]:
     """Parts of a file that tasks read side by side; text has to be read from its beginning."""
     if partition.name.endswith((".csv", ".csv.gz")):
         return [(0, None)]
-    return [(offset, rows) for offset in range(0, max(partition.seen(), 1), rows)]
+    return [(offset, rows) for offset in range(0, max(partition.count_rows(), 1), rows)]
 
 
-def _kept_rows(spark: Any, rows: Rows) -> Any:  # noqa: ANN401
+def _scan_with_spark(spark: Any, rows: TableScan) -> Any:  # noqa: ANN401
     """The rows of kept tables as Spark sees them; which accounts exist, the workers ask."""
-    paths = (_GLOB.sub(r"\\\1", str(file.resolve())) for file in rows.files)
+    paths = (_GLOB_CHARACTERS.sub(r"\\\1", str(file.resolve())) for file in rows.files)
     read = spark.read.parquet(*(f"file://{path}" for path in paths)).select(*rows.schema)
     return read if rows.since is None else read.where(f"day >= date '{rows.since}'")
 
 
-def _settle(draft: Path | None, file: Path) -> None:
+def _publish_draft(draft: Path | None, file: Path) -> None:
     if draft is not None:
-        with _seen_from_here(file.parent):
+        with _shared_folder_errors(file.parent):
             draft.replace(file)
 
 
 @contextmanager
-def _seen_from_here(folder: Path) -> Iterator[None]:
+def _shared_folder_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:

@@ -11,17 +11,17 @@ from typing import Any, Final
 
 from data import errors
 from data.errors import SettingsError, SourceError
-from data.settings import Engine
+from data.settings import EngineConfig
 from features.workers import BATCH_ROWS
 
-__all__ = ["no_pandas_asked", "one_sentence", "session"]
+__all__ = ["open_session", "suppress_pandas_check", "translate_spark_error"]
 
 # How a worker's Python and how Java put what went wrong.
-_OURS: Final = re.compile(r"^data\.errors\.(\w+): (.*)$", re.MULTILINE)
-_CAUSE: Final = re.compile(r"^: (.*)$", re.MULTILINE)
+_PROJECT_ERROR: Final = re.compile(r"^data\.errors\.(\w+): (.*)$", re.MULTILINE)
+_JAVA_CAUSE: Final = re.compile(r"^: (.*)$", re.MULTILINE)
 
 
-def session(engine: Engine) -> Any:  # noqa: ANN401
+def open_session(engine: EngineConfig) -> Any:  # noqa: ANN401
     """Start Spark, or join the session that is there, with days counted in UTC.
 
     Parameters
@@ -41,17 +41,17 @@ def session(engine: Engine) -> Any:  # noqa: ANN401
     data.errors.SourceError
         If Spark does not start.
     """
-    _refuse_without_java()
+    _require_java()
     try:
-        with no_pandas_asked():
+        with suppress_pandas_check():
             from pyspark.sql import SparkSession  # noqa: PLC0415
     except ImportError:
         raise SettingsError(
             '[engine] kind = "spark" needs PySpark, which is not installed. Install it with'
             " pip install '.[spark]', or set kind = \"polars\"."
         ) from None
-    with one_sentence(), no_pandas_asked():
-        active = SparkSession.getActiveSession() or _started(SparkSession.builder, engine)
+    with translate_spark_error(), suppress_pandas_check():
+        active = SparkSession.getActiveSession() or _start_session(SparkSession.builder, engine)
         ours = active.newSession()
         for name, value in engine.options.items():
             if ours.conf.isModifiable(name):
@@ -61,7 +61,7 @@ def session(engine: Engine) -> Any:  # noqa: ANN401
     return ours
 
 
-def _refuse_without_java() -> None:
+def _require_java() -> None:
     if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
         raise SettingsError(
             '[engine] kind = "spark" needs Java 17 or later, and none was found. Install a Java'
@@ -69,7 +69,7 @@ def _refuse_without_java() -> None:
         )
 
 
-def _started(builder: Any, engine: Engine) -> Any:  # noqa: ANN401
+def _start_session(builder: Any, engine: EngineConfig) -> Any:  # noqa: ANN401
     options = {
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "FATAL",
@@ -90,7 +90,7 @@ def _started(builder: Any, engine: Engine) -> Any:  # noqa: ANN401
 
 
 @contextmanager
-def no_pandas_asked() -> Iterator[None]:
+def suppress_pandas_check() -> Iterator[None]:
     """Spark looks whether it knows the pandas that is installed; no row here passes through it."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
@@ -100,7 +100,7 @@ def no_pandas_asked() -> Iterator[None]:
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
+def translate_spark_error() -> Iterator[None]:
     """Turn what goes wrong on Spark into one of our errors."""
     from py4j.protocol import Py4JError  # noqa: PLC0415
     from pyspark.errors import PySparkException  # noqa: PLC0415
@@ -109,10 +109,10 @@ def one_sentence() -> Iterator[None]:
         yield
     except (PySparkException, Py4JError) as error:
         told = str(error)
-        ours = _OURS.search(told)
+        ours = _PROJECT_ERROR.search(told)
         if ours is not None:  # raised by a task, on a worker
             raise getattr(errors, ours[1])(ours[2]) from None
-        cause = (_CAUSE.findall(told) or told.split("\n"))[0].strip()[:200].rstrip(".")
+        cause = (_JAVA_CAUSE.findall(told) or told.split("\n"))[0].strip()[:200].rstrip(".")
         raise SourceError(
             f"Spark could not read the log: {cause}. Ask for its own log with"
             " [engine.options] 'spark.log.level' = 'ERROR', or read it here: kind = \"polars\"."

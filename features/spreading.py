@@ -6,18 +6,18 @@ from typing import Final
 
 import polars as pl
 
-from features.grid import Grid, known_before
+from features.grid import MonthlyGrid, known_before
 from features.persons import days_ago
 
-__all__ = ["at", "rare"]
+__all__ = ["feature_adoption_as_of", "rarely_used_features"]
 
-_RECENT, _BEFORE = 60, 120
-_PERSON: Final = ["account_id", "user_id"]
+_WINDOW_DAYS, _TWO_WINDOWS_DAYS = 60, 120
+_USER_KEYS: Final = ["account_id", "user_id"]
 
 
-def at(
-    grid: Grid,
-    persons: pl.DataFrame,
+def feature_adoption_as_of(
+    grid: MonthlyGrid,
+    users: pl.DataFrame,
     as_of: datetime,
     *,
     advanced: Sequence[str],
@@ -29,10 +29,10 @@ def at(
 
     Parameters
     ----------
-    grid : features.grid.Grid
+    grid : features.grid.MonthlyGrid
         The folded log of the as-of's anchor.
-    persons : polars.DataFrame
-        :func:`features.persons.at`.
+    users : polars.DataFrame
+        :func:`features.persons.user_activity_as_of`.
     as_of : datetime.datetime
         A grid line, 00:00 UTC.
     advanced : sequence of str
@@ -45,16 +45,16 @@ def at(
     polars.DataFrame
         One row per account with a person who used a feature.
     """
-    first = _first(grid, as_of)
-    recent = first.filter(pl.col("since") <= _BEFORE).join(
-        persons.lazy().select(*_PERSON, "since_first_use"), on=_PERSON
+    first = _days_since_first_use(grid, as_of)
+    recent = first.filter(pl.col("since") <= _TWO_WINDOWS_DAYS).join(
+        users.lazy().select(*_USER_KEYS, "since_first_use"), on=_USER_KEYS
     )
-    feature = _by_feature(first, persons).collect()
-    uncommon = list(advanced) or rare(feature, rare_share)
+    feature = _adoption_by_feature(first, users).collect()
+    uncommon = list(advanced) or rarely_used_features(feature, rare_share)
     parts = [
-        recent.group_by("account_id").agg(_first_uses()),
-        feature.lazy().group_by("account_id").agg(_spread()),
-        _advanced(first, uncommon),
+        recent.group_by("account_id").agg(_count_first_uses()),
+        feature.lazy().group_by("account_id").agg(_count_spread()),
+        _count_advanced(first, uncommon),
     ]
     wide = parts[1]
     for part in (parts[0], parts[2]):
@@ -62,39 +62,39 @@ def at(
     return wide.collect()
 
 
-def _first(grid: Grid, as_of: datetime) -> pl.LazyFrame:
+def _days_since_first_use(grid: MonthlyGrid, as_of: datetime) -> pl.LazyFrame:
     """Each person's first use of each feature, in days ago."""
     rows = known_before(grid.first_uses, as_of).lazy()
-    key, several = [*_PERSON, "feature"], pl.col("several")
+    key, several = [*_USER_KEYS, "feature"], pl.col("several")
     once = rows.filter(~several).select(*key, "day")
     earliest = rows.filter(several).group_by(key).agg(pl.col("day").min())
     return pl.concat([once, earliest]).select(*key, since=days_ago("day", as_of))
 
 
-def _first_uses() -> list[pl.Expr]:
+def _count_first_uses() -> list[pl.Expr]:
     """First uses in the last window and in the one before, by who had come before it."""
     since, came = pl.col("since"), pl.col("since_first_use")
-    now, before = since <= _RECENT, since > _RECENT
-    newcomers = now & (came <= _RECENT)
+    now, before = since <= _WINDOW_DAYS, since > _WINDOW_DAYS
+    newcomers = now & (came <= _WINDOW_DAYS)
     return [
-        (now & (came > _RECENT)).sum().alias("first_uses_established"),
-        (before & (came > _BEFORE)).sum().alias("first_uses_established_previous"),
+        (now & (came > _WINDOW_DAYS)).sum().alias("first_uses_established"),
+        (before & (came > _TWO_WINDOWS_DAYS)).sum().alias("first_uses_established_previous"),
         newcomers.sum().alias("first_uses_recent"),
-        before.and_(came <= _BEFORE).sum().alias("first_uses_recent_previous"),
+        before.and_(came <= _TWO_WINDOWS_DAYS).sum().alias("first_uses_recent_previous"),
         pl.col("feature").filter(newcomers).n_unique().alias("features_of_recent"),
     ]
 
 
-def _by_feature(first: pl.LazyFrame, persons: pl.DataFrame) -> pl.LazyFrame:
+def _adoption_by_feature(first: pl.LazyFrame, users: pl.DataFrame) -> pl.LazyFrame:
     """When the champion and when others came to each feature of an account, in days ago."""
-    champions = _champions(persons).collect()
+    champions = _find_champions(users).collect()
     # A champion may be nobody's champion in another account: few rows, looked at one by one.
     named = pl.col("user_id").is_in(champions["user_id"].implode())
     key, since = ["account_id", "feature"], pl.col("since")
     candidates = first.filter(named)
-    by_champion = candidates.join(champions.lazy(), on=_PERSON, how="semi").group_by(key)
+    by_champion = candidates.join(champions.lazy(), on=_USER_KEYS, how="semi").group_by(key)
     others = pl.concat(
-        [first.filter(~named), candidates.join(champions.lazy(), on=_PERSON, how="anti")]
+        [first.filter(~named), candidates.join(champions.lazy(), on=_USER_KEYS, how="anti")]
     )
     return (
         others.group_by(key)
@@ -103,11 +103,11 @@ def _by_feature(first: pl.LazyFrame, persons: pl.DataFrame) -> pl.LazyFrame:
     )
 
 
-def _champions(persons: pl.DataFrame) -> pl.LazyFrame:
+def _find_champions(users: pl.DataFrame) -> pl.LazyFrame:
     """The person with most feature uses in 90 days; of several, the first by name."""
     events = pl.col("events_90d")
     return (
-        persons.lazy()
+        users.lazy()
         .filter(events > 0, events == events.max().over("account_id"))
         .with_columns(pl.col("user_id").cast(pl.String))
         .group_by("account_id")
@@ -115,20 +115,20 @@ def _champions(persons: pl.DataFrame) -> pl.LazyFrame:
     )
 
 
-def _spread() -> list[pl.Expr]:
+def _count_spread() -> list[pl.Expr]:
     others, champion = pl.col("others"), pl.col("champion")
     followed = (others < champion).fill_null(value=False)
     return [
         pl.len().alias("features_of_people"),
         others.is_not_null().sum().alias("features_beyond_champion"),
-        (followed & (others <= _RECENT)).sum().alias("features_spread"),
-        (followed & others.is_between(_RECENT + 1, _BEFORE))
+        (followed & (others <= _WINDOW_DAYS)).sum().alias("features_spread"),
+        (followed & others.is_between(_WINDOW_DAYS + 1, _TWO_WINDOWS_DAYS))
         .sum()
         .alias("features_spread_previous"),
     ]
 
 
-def rare(feature: pl.DataFrame, share: float) -> list[str]:
+def rarely_used_features(feature: pl.DataFrame, share: float) -> list[str]:
     """Features that at most so large a share of the accounts with any had used.
 
     Parameters
@@ -148,21 +148,21 @@ def rare(feature: pl.DataFrame, share: float) -> list[str]:
     )
 
 
-def _advanced(first: pl.LazyFrame, advanced: Sequence[str]) -> pl.LazyFrame:
+def _count_advanced(first: pl.LazyFrame, advanced: Sequence[str]) -> pl.LazyFrame:
     """Advanced features in hand, and people who came to one for the first time."""
     rows = first.filter(pl.col("feature").is_in(list(advanced)))
-    people = rows.group_by(_PERSON).agg(pl.col("since").max())
+    people = rows.group_by(_USER_KEYS).agg(pl.col("since").max())
     features = rows.group_by("account_id", "feature").agg(pl.col("since").max())
     since = pl.col("since")
     return (
         features.group_by("account_id")
         .agg(
             pl.len().alias("advanced_features"),
-            since.le(_RECENT).sum().alias("advanced_features_new"),
+            since.le(_WINDOW_DAYS).sum().alias("advanced_features_new"),
         )
         .join(
             people.group_by("account_id").agg(
-                since.le(_RECENT).sum().alias("advanced_people_new"),
+                since.le(_WINDOW_DAYS).sum().alias("advanced_people_new"),
                 pl.len().alias("advanced_people"),
             ),
             on="account_id",

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import polars as pl
 
-__all__ = ["SCHEMA", "counted", "told"]
+__all__ = ["PROFILE_SCHEMA", "profile_plan", "profile_to_json"]
 
 # One row per reason, and one without reason for the valid rows.
-SCHEMA: Final = pl.Schema(
+PROFILE_SCHEMA: Final = pl.Schema(
     {
         "reason": pl.String(),
         "rows": pl.Int64(),
@@ -20,13 +20,13 @@ SCHEMA: Final = pl.Schema(
 )
 
 
-def counted(judged: pl.LazyFrame) -> pl.LazyFrame:
+def profile_plan(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Count judged rows by the reason for which they are in quarantine.
 
     Parameters
     ----------
-    judged : polars.LazyFrame
-        From :meth:`data.sources.Partition.judged`.
+    rows : polars.LazyFrame
+        From :meth:`data.sources.Partition.with_reject_reason`.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def counted(judged: pl.LazyFrame) -> pl.LazyFrame:
         Under ``SCHEMA``; the counts of parts of a partition may be added up.
     """
     return (
-        judged.group_by("reason")
+        rows.group_by("reason")
         .agg(
             rows=pl.len(),
             machine=pl.col("user_id").is_null().sum(),
@@ -42,11 +42,11 @@ def counted(judged: pl.LazyFrame) -> pl.LazyFrame:
             last=pl.col("timestamp").max(),
             ids=pl.col("event_id").count(),
         )
-        .cast(SCHEMA)
+        .cast(PROFILE_SCHEMA)
     )
 
 
-def told(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def profile_to_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Say of a whole partition what is kept about it, in words that JSON has."""
     found = {row["reason"]: row for row in rows}
     valid = found.pop(None, None)

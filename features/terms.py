@@ -11,16 +11,18 @@ import polars as pl
 from data.settings import MONTH_DAYS
 from features import contract
 
-__all__ = ["at", "risen"]
+__all__ = ["last_known_increase", "subscription_terms_as_of"]
 
 
-def at(signed: pl.DataFrame, as_of: datetime, months: Iterable[int]) -> pl.DataFrame:
+def subscription_terms_as_of(
+    timeline: pl.DataFrame, as_of: datetime, months: Iterable[int]
+) -> pl.DataFrame:
     """Tell the contract in force now and in past months, its history, and what is signed ahead.
 
     Parameters
     ----------
-    signed : polars.DataFrame
-        Rows of :func:`features.contract.timeline` that were known before the as-of.
+    timeline : polars.DataFrame
+        Rows of :func:`features.contract.build_timeline` that were known before the as-of.
     as_of : datetime.datetime
         00:00 UTC.
     months : iterable of int
@@ -31,9 +33,9 @@ def at(signed: pl.DataFrame, as_of: datetime, months: Iterable[int]) -> pl.DataF
     polars.DataFrame
         One row per account with a contract in force; what it does not say is null.
     """
-    now = contract.in_force(signed, as_of).select(
+    now = contract.in_force(timeline, as_of).select(
         "account_id",
-        *contract.LEVELS,
+        *contract.ENTITLEMENT_COLUMNS,
         "renewal",
         "paid",
         "trial",
@@ -41,14 +43,18 @@ def at(signed: pl.DataFrame, as_of: datetime, months: Iterable[int]) -> pl.DataF
         in_force_days=(pl.lit(as_of) - pl.col("effective")).dt.total_days(),
     )
     past = [
-        contract.in_force(signed, as_of - timedelta(days=back * MONTH_DAYS)).select(
+        contract.in_force(timeline, as_of - timedelta(days=back * MONTH_DAYS)).select(
             "account_id",
             pl.col("seats").alias(f"seats_m{back}"),
             pl.col("mrr").alias(f"mrr_m{back}"),
         )
         for back in months
     ]
-    for table in (*past, _history(signed, as_of), _ahead(signed, as_of)):
+    for table in (
+        *past,
+        _summarize_history(timeline, as_of),
+        _summarize_future_steps(timeline, as_of),
+    ):
         now = now.join(table, on="account_id", how="left", validate="1:1")
     return now.with_columns(
         renewal_days=(pl.col("renewal") - pl.lit(as_of)).dt.total_days(),
@@ -56,41 +62,45 @@ def at(signed: pl.DataFrame, as_of: datetime, months: Iterable[int]) -> pl.DataF
     )
 
 
-def risen(signed: pl.DataFrame) -> pl.DataFrame:
+def last_known_increase(timeline: pl.DataFrame) -> pl.DataFrame:
     """Tell when it was last heard that an account under contract bought more.
 
     Parameters
     ----------
-    signed : polars.DataFrame
-        Rows of :func:`features.contract.timeline` that were known before an as-of.
+    timeline : polars.DataFrame
+        Rows of :func:`features.contract.build_timeline` that were known before an as-of.
 
     Returns
     -------
     polars.DataFrame
         ``account_id`` and ``heard`` (UTC), whether it is in force by then or not.
     """
-    rose = _steps(signed).filter(_rose())
+    rose = _pair_consecutive_rows(timeline).filter(_has_increased())
     return rose.group_by("account_id", maintain_order=True).agg(heard=pl.col("known").max())
 
 
-def _steps(signed: pl.DataFrame) -> pl.DataFrame:
+def _pair_consecutive_rows(timeline: pl.DataFrame) -> pl.DataFrame:
     """What came into force one row after the other, beside what was before it."""
     # Of several rows from one effective date the one known last speaks, as in in_force.
-    spoken = signed.unique(["account_id", "effective"], keep="last", maintain_order=True)
+    spoken = timeline.unique(["account_id", "effective"], keep="last", maintain_order=True)
     return spoken.with_columns(
-        pl.col(*contract.LEVELS).shift(1).over("account_id").name.suffix("_before"),
+        pl.col(*contract.ENTITLEMENT_COLUMNS).shift(1).over("account_id").name.suffix("_before"),
         was_paid=pl.col("paid").shift(1).over("account_id").fill_null(value=False),
     )
 
 
-def _rose() -> pl.Expr:
-    kind = contract.rise_kind()
+def _has_increased() -> pl.Expr:
+    kind = contract.increase_type()
     return kind.is_not_null() & kind.ne("unclear") & pl.col("was_paid") & pl.col("paid")
 
 
-def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+def _summarize_history(timeline: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Tenure, past purchases and cuts."""
-    steps, rose, both = _steps(signed), _rose(), pl.col("was_paid") & pl.col("paid")
+    steps, rose, both = (
+        _pair_consecutive_rows(timeline),
+        _has_increased(),
+        pl.col("was_paid") & pl.col("paid"),
+    )
     bought = rose | (pl.col("paid") & ~pl.col("was_paid"))
     told_otherwise = pl.col("change").is_in(["merger", "correction"]).fill_null(value=False)
     fewer = (pl.col("seats") < pl.col("seats_before")).fill_null(value=False) & both
@@ -111,10 +121,10 @@ def _history(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     )
 
 
-def _ahead(signed: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+def _summarize_future_steps(timeline: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Steps that are signed but not yet in force."""
     return (
-        signed.filter(pl.col("effective") > as_of)
+        timeline.filter(pl.col("effective") > as_of)
         .group_by("account_id", maintain_order=True)
         .agg(seats_ahead=pl.col("seats").max(), mrr_ahead=pl.col("mrr").max())
     )

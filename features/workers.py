@@ -15,30 +15,30 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
-from data.arrival import Arrival
+from data.arrival import MappedTable
 from data.errors import DeliveryError
-from data.sources import Partition, reading
-from data.writing import atomically
-from features.rows import Made, Rows
+from data.sources import Partition, source_errors
+from data.writing import atomic_write
+from features.rows import Aggregation, TableScan
 
 __all__ = [
+    "ARROW_TYPES",
     "BATCH_ROWS",
-    "DRAFTS",
-    "FOLDED",
-    "KINDS",
+    "BUCKET_SCHEMA",
+    "DRAFTS_SCHEMA",
     "Slice",
-    "drafted",
-    "folded",
-    "packed",
-    "read",
+    "aggregate_bucket",
+    "read_slices",
+    "serialize_partitions",
+    "write_drafts",
 ]
 
 BATCH_ROWS: Final = 100_000
-_GROUP_ROWS: Final = 250_000
-DRAFTS: Final = pl.Schema({"file": pl.Int32(), "draft": pl.String()})
-FOLDED: Final = pl.Schema({"draft": pl.String()})
+_ROW_GROUP_SIZE: Final = 250_000
+DRAFTS_SCHEMA: Final = pl.Schema({"file": pl.Int32(), "draft": pl.String()})
+BUCKET_SCHEMA: Final = pl.Schema({"draft": pl.String()})
 # What Spark and Arrow call a type of ours.
-KINDS: Final = {
+ARROW_TYPES: Final = {
     pl.Int32(): ("int", pa.int32()),
     pl.Int64(): ("bigint", pa.int64()),
     pl.Float64(): ("double", pa.float64()),
@@ -50,17 +50,17 @@ KINDS: Final = {
 Slice = tuple[int, int, int | None]
 
 
-def packed(partitions: Sequence[Partition]) -> list[bytes]:
+def serialize_partitions(partitions: Sequence[Partition]) -> list[bytes]:
     """Pack each partition by itself: a worker opens only those that it reads."""
     return [pickle.dumps(partition) for partition in partitions]
 
 
-def read(
+def read_slices(
     numbers: Iterator[pa.RecordBatch],
     *,
     slices: Sequence[Slice],
     partitions: Sequence[bytes],
-    rows: Callable[[Arrival], pl.LazyFrame],
+    rows: Callable[[MappedTable], pl.LazyFrame],
     then: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
     schema: pl.Schema,
 ) -> Iterator[pa.RecordBatch]:
@@ -68,23 +68,23 @@ def read(
     for number in (number for batch in numbers for number in batch.column(0).to_pylist()):
         place, offset, size = slices[number]
         partition: Partition = pickle.loads(partitions[place])  # noqa: S301 - packed by us, see packed()
-        frame = partition.arrival.frame.slice(offset, size)
-        asked = rows(replace(partition.arrival, frame=frame))
+        frame = partition.mapped.frame.slice(offset, size)
+        asked = rows(replace(partition.mapped, frame=frame))
         found = (asked if then is None else then(asked)).with_columns(file=pl.lit(place, pl.Int32))
-        with reading(f"events: {partition.name}"):
+        with source_errors(f"events: {partition.name}"):
             for part in found.select(schema.names()).collect_batches(chunk_size=BATCH_ROWS):
-                yield from _arrow(part, schema)
+                yield from _to_arrow(part, schema)
 
 
-def _arrow(frame: pl.DataFrame, schema: pl.Schema) -> list[pa.RecordBatch]:
-    kinds = pa.schema([(name, KINDS[kind][1]) for name, kind in schema.items()])
+def _to_arrow(frame: pl.DataFrame, schema: pl.Schema) -> list[pa.RecordBatch]:
+    kinds = pa.schema([(name, ARROW_TYPES[kind][1]) for name, kind in schema.items()])
     batches: list[pa.RecordBatch] = (
         frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(kinds).to_batches()
     )
     return batches
 
 
-def drafted(
+def write_drafts(
     batches: Iterator[pa.RecordBatch],
     *,
     files: Sequence[Path],
@@ -92,14 +92,14 @@ def drafted(
     copies: Mapping[int, int],
 ) -> Iterator[pa.RecordBatch]:
     """Write the rows of each file into a draft beside it, on a worker."""
-    drafts: dict[int, _Draft] = {}
+    drafts: dict[int, _DraftWriter] = {}
     try:
         for batch in batches:
             rows = pl.DataFrame(pl.from_arrow(batch))
             for (place,), part in rows.partition_by("file", as_dict=True).items():
                 if place not in drafts:
                     told = {"copies": str(copies.get(place, 0))}
-                    drafts[place] = _Draft(files[place], schema, told)
+                    drafts[place] = _DraftWriter(files[place], schema, told)
                 drafts[place].add(part.select(schema.names()))
         for draft in drafts.values():
             draft.close()
@@ -113,11 +113,13 @@ def drafted(
             ) from error
         raise
     found = {place: str(draft.path) for place, draft in drafts.items()}
-    yield from _arrow(pl.DataFrame(list(found.items()), schema=DRAFTS, orient="row"), DRAFTS)
+    yield from _to_arrow(
+        pl.DataFrame(list(found.items()), schema=DRAFTS_SCHEMA, orient="row"), DRAFTS_SCHEMA
+    )
 
 
-def folded(
-    batches: Iterator[pa.RecordBatch], *, rows: Rows, made: Made, draft: Path
+def aggregate_bucket(
+    batches: Iterator[pa.RecordBatch], *, rows: TableScan, made: Aggregation, draft: Path
 ) -> Iterator[pa.RecordBatch]:
     """Fold a bucket of rows into a table beside a draft, under a name of its own, on a worker."""
     schema = pl.Schema(rows.schema)
@@ -125,11 +127,11 @@ def folded(
     if not held:
         return
     file = draft.with_name(f"{draft.name}.{uuid4().hex}")
-    atomically(file, made(rows.asked(pl.concat(held).lazy())).write_parquet)
-    yield from _arrow(pl.DataFrame({"draft": [str(file)]}), FOLDED)
+    atomic_write(file, made(rows.apply_filters(pl.concat(held).lazy())).write_parquet)
+    yield from _to_arrow(pl.DataFrame({"draft": [str(file)]}), BUCKET_SCHEMA)
 
 
-class _Draft:
+class _DraftWriter:
     """A table in the making; a killed task leaves it under a name that nobody reads."""
 
     def __init__(self, file: Path, schema: pl.Schema, told: Mapping[str, str]) -> None:
@@ -145,7 +147,7 @@ class _Draft:
         """Take rows in; write them when they are many enough."""
         self._rows.append(rows.cast(self._schema))
         self._held += rows.height
-        if self._held >= _GROUP_ROWS:
+        if self._held >= _ROW_GROUP_SIZE:
             self._write()
 
     def close(self) -> None:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from serving.state.database import reading
-from serving.state.schema import FEEDBACK, SCORES, VERDICTS
+from serving.state.database import read_transaction
+from serving.state.schema import FEEDBACK, FEEDBACK_VERDICTS, SCORES
 from training import outcomes
 
 if TYPE_CHECKING:
     from data.settings import Settings
 
-__all__ = ["judged", "kept"]
+__all__ = ["compare_feedback_with_outcomes", "load_feedback"]
 
-_SAID: Final = {
+_FEEDBACK_SCHEMA: Final = {
     "account_id": pl.String,
     "as_of": pl.Date,
     "verdict": pl.String,
@@ -29,7 +29,7 @@ _SAID: Final = {
 }
 
 
-def kept(engine: sa.Engine) -> pl.DataFrame:
+def load_feedback(engine: sa.Engine) -> pl.DataFrame:
     """Read the last answer that was given of each account on each list.
 
     Parameters
@@ -48,30 +48,34 @@ def kept(engine: sa.Engine) -> pl.DataFrame:
     data.errors.DeliveryError
         If the database cannot be read.
     """
-    newest = sa.select(sa.func.max(FEEDBACK.c.id)).group_by(FEEDBACK.c.account_id, FEEDBACK.c.as_of)
-    then = (SCORES.c.account_id == FEEDBACK.c.account_id) & (SCORES.c.as_of == FEEDBACK.c.as_of)
+    latest_ids = sa.select(sa.func.max(FEEDBACK.c.id)).group_by(
+        FEEDBACK.c.account_id, FEEDBACK.c.as_of
+    )
+    same_list = (SCORES.c.account_id == FEEDBACK.c.account_id) & (
+        SCORES.c.as_of == FEEDBACK.c.as_of
+    )
     query = (
-        sa.select(*(FEEDBACK.c[name] for name in list(_SAID)[:3]), SCORES.c.probability)
-        .select_from(FEEDBACK.outerjoin(SCORES, then))
-        .where(FEEDBACK.c.id.in_(newest))
+        sa.select(*(FEEDBACK.c[name] for name in list(_FEEDBACK_SCHEMA)[:3]), SCORES.c.probability)
+        .select_from(FEEDBACK.outerjoin(SCORES, same_list))
+        .where(FEEDBACK.c.id.in_(latest_ids))
         .order_by(FEEDBACK.c.id)
     )
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         rows = [tuple(row) for row in connection.execute(query)]
-    return pl.DataFrame(rows, schema=_SAID, orient="row")
+    return pl.DataFrame(rows, schema=_FEEDBACK_SCHEMA, orient="row")
 
 
-def judged(
-    said: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
+def compare_feedback_with_outcomes(
+    feedback: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
 ) -> list[dict[str, Any]]:
     """Count what became of the accounts by what was said of them.
 
     Parameters
     ----------
-    said : polars.DataFrame
-        :func:`kept`.
+    feedback : polars.DataFrame
+        :func:`load_feedback`.
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+        :func:`features.contract.build_timeline`.
     settings : data.settings.Settings
         What counts as an expansion, and within how many days.
     end : datetime.datetime
@@ -84,11 +88,11 @@ def judged(
         the lists told of them, None where they told none; ``known``, those whose outcome is known;
         and of these the ``expanded``.
     """
-    earlier = said.filter(pl.col("as_of") < end.date())
-    found = outcomes.build(earlier, contracts, cut=end, rules=settings.outcome)
-    happened = found.select(expanded=outcomes.expanded(settings.outcome.horizon_days))
+    earlier = feedback.filter(pl.col("as_of") < end.date())
+    labels = outcomes.build_outcomes(earlier, contracts, cutoff=end, rules=settings.outcome)
+    outcomes_known = labels.select(expanded=outcomes.expanded_within(settings.outcome.horizon_days))
     rows = (
-        earlier.with_columns(happened["expanded"])
+        earlier.with_columns(outcomes_known["expanded"])
         .group_by("verdict")
         .agg(
             answers=pl.len(),
@@ -98,4 +102,4 @@ def judged(
         )
         .rows(named=True)
     )
-    return sorted(rows, key=lambda row: VERDICTS.index(row["verdict"]))
+    return sorted(rows, key=lambda row: FEEDBACK_VERDICTS.index(row["verdict"]))

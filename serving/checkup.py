@@ -14,15 +14,15 @@ from features.catalogue import FEATURES
 from serving import suspicion
 from training import outcomes, splits
 
-__all__ = ["Checkup", "check"]
+__all__ = ["DataQualityReport", "check_data_quality"]
 
-FEWEST_ACCOUNTS: Final = 50
+MIN_ACCOUNTS: Final = 50
 _STALE_DAYS: Final = 180
-_MACHINE_SHARE: Final = 0.9
+_MAX_MACHINE_SHARE: Final = 0.9
 
 
 @dataclass(frozen=True)
-class Checkup:
+class DataQualityReport:
     """What ``expansion check`` reports; every field is a plain JSON value."""
 
     tables: list[dict[str, Any]]
@@ -36,7 +36,9 @@ class Checkup:
     checklist: list[dict[str, Any]]
 
 
-def check(tables: Tables, log: Activity, as_of: datetime, settings: Settings) -> Checkup:
+def check_data_quality(
+    tables: Tables, activity: Activity, as_of: datetime, settings: Settings
+) -> DataQualityReport:
     """Read everything once and say what it is good for.
 
     Parameters
@@ -50,142 +52,171 @@ def check(tables: Tables, log: Activity, as_of: datetime, settings: Settings) ->
 
     Returns
     -------
-    Checkup
+    DataQualityReport
         Rows and quarantine by table, roles of event names, features without input, eligibility,
         expansions in the history, columns that look like the outcome, and the trade's checklist.
     """
-    past = suspicion.as_ofs(as_of, _trained_from(log, as_of, settings), settings)
-    built = panel.build(log, tables, [as_of, *past], settings)
-    today = pl.col("as_of") == as_of.date()
-    now, excluded = built.snapshots.filter(today), built.excluded.filter(today)
-    terms = contract.timeline(
+    past_dates = suspicion.sample_as_of_dates(
+        as_of, _compute_first_training_date(activity, as_of, settings), settings
+    )
+    snapshot_panel = panel.build_panel(activity, tables, [as_of, *past_dates], settings)
+    is_current = pl.col("as_of") == as_of.date()
+    current, excluded = (
+        snapshot_panel.snapshots.filter(is_current),
+        snapshot_panel.excluded.filter(is_current),
+    )
+    contracts = contract.build_timeline(
         tables.subscriptions.rows,
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
-    return Checkup(
-        tables=_tables(tables, log),
-        span={"first_day": str(log.first_day), "last_day": str(log.last_day)},
-        events=_events(tables, settings.roles),
-        missing=_missing(now),
-        eligible=now.height,
+    return DataQualityReport(
+        tables=_summarize_tables(tables, activity),
+        span={"first_day": str(activity.first_day), "last_day": str(activity.last_day)},
+        events=_summarize_events(tables, settings.roles),
+        missing=_list_missing_features(current),
+        eligible=current.height,
         excluded=dict(excluded["reason"].value_counts().sort("reason").iter_rows()),
-        history=_history(tables, log, terms, as_of, settings),
-        suspicious=suspicion.find(
-            built.snapshots.filter(~today), tables, log, terms, as_of, settings=settings
+        history=_summarize_history(tables, activity, contracts, as_of, settings),
+        suspicious=suspicion.find_leaky_columns(
+            snapshot_panel.snapshots.filter(~is_current),
+            tables,
+            activity,
+            contracts,
+            as_of,
+            settings=settings,
         ),
         checklist=[
-            *_checklist(tables, log, terms, as_of),
-            *_readiness(tables, log, as_of, settings),
+            *_check_prerequisites(tables, activity, contracts, as_of),
+            *_check_readiness(tables, activity, as_of, settings),
         ],
     )
 
 
-def _trained_from(log: Activity, as_of: datetime, settings: Settings) -> datetime:
+def _compute_first_training_date(
+    activity: Activity, as_of: datetime, settings: Settings
+) -> datetime:
     """The first moment at which a snapshot may be trained on."""
-    if log.first_day is None:
+    if activity.first_day is None:
         return as_of
-    return splits.midnight(log.first_day) + timedelta(days=settings.eligibility.burn_in_days)
+    return splits.utc_midnight(activity.first_day) + timedelta(
+        days=settings.eligibility.burn_in_days
+    )
 
 
-def _tables(tables: Tables, log: Activity) -> list[dict[str, Any]]:
+def _summarize_tables(tables: Tables, activity: Activity) -> list[dict[str, Any]]:
     report = [
-        {"table": "events", "rows": log.events, "quarantine": dict(log.quarantine), "notes": {}}
+        {
+            "table": "events",
+            "rows": activity.events,
+            "quarantine": dict(activity.quarantine),
+            "notes": {},
+        }
     ]
     for name in ("subscriptions", "accounts", "users"):
-        checked = getattr(tables, name)
+        validated = getattr(tables, name)
         report.append(
             {
                 "table": name,
-                "rows": checked.seen,
-                "quarantine": dict(checked.quarantine),
-                "notes": dict(checked.notes),
+                "rows": validated.seen,
+                "quarantine": dict(validated.quarantine),
+                "notes": dict(validated.notes),
             }
         )
     return report
 
 
-def _events(tables: Tables, roles: Roles) -> list[dict[str, Any]]:
+def _summarize_events(tables: Tables, roles: Roles) -> list[dict[str, Any]]:
     """Each event name, what it was taken for, and how often it occurs."""
-    taken = roles.of()
-    counted = pl.concat(
-        [part.valid().group_by("event").agg(rows=pl.len()) for part in tables.events]
+    role_by_name = roles.map_event_names()
+    partition_counts = pl.concat(
+        [part.valid_rows().group_by("event").agg(rows=pl.len()) for part in tables.events]
     )
     rows = (
-        counted.group_by("event")
+        partition_counts.group_by("event")
         .agg(pl.col("rows").sum())
         .sort("rows", "event", descending=[True, False])
         .collect(engine="streaming")
     )
     return [
-        {"event": name or "(none)", "role": taken.get(name or "", "feature use"), "rows": count}
+        {
+            "event": name or "(none)",
+            "role": role_by_name.get(name or "", "feature use"),
+            "rows": count,
+        }
         for name, count in rows.iter_rows()
     ]
 
 
-def _missing(snapshots: pl.DataFrame) -> list[dict[str, Any]]:
+def _list_missing_features(snapshots: pl.DataFrame) -> list[dict[str, Any]]:
     """Features that no account has a value of, with the input they lack."""
     if snapshots.is_empty():
         return []
     empty = [f for f in FEATURES if snapshots[f.name].null_count() == snapshots.height]
     causes: dict[str, list[str]] = {}
     for feature in empty:
-        causes.setdefault(feature.needs or "a longer log, or its events", []).append(feature.name)
+        causes.setdefault(feature.requires or "a longer log, or its events", []).append(
+            feature.name
+        )
     return [{"lacks": cause, "features": names} for cause, names in causes.items()]
 
 
-def _history(
-    tables: Tables, log: Activity, terms: pl.DataFrame, as_of: datetime, settings: Settings
+def _summarize_history(
+    tables: Tables, activity: Activity, contracts: pl.DataFrame, as_of: datetime, settings: Settings
 ) -> dict[str, Any]:
     """Expansions and ends of contract in the months of the log, from the contracts alone."""
-    months = 0 if log.first_day is None else (as_of.date() - log.first_day).days // MONTH_DAYS
+    months = (
+        0 if activity.first_day is None else (as_of.date() - activity.first_day).days // MONTH_DAYS
+    )
     if months < 1:
         return {}
     days = [as_of.date() - timedelta(days=MONTH_DAYS * back) for back in range(1, months + 1)]
     snapshots = tables.accounts.rows.select("account_id").join(
         pl.DataFrame({"as_of": days}, schema={"as_of": pl.Date}), how="cross"
     )
-    found = outcomes.build(snapshots, terms, cut=as_of, rules=settings.outcome)
+    labels = outcomes.build_outcomes(snapshots, contracts, cutoff=as_of, rules=settings.outcome)
     # A month's own outcomes: every expansion is then counted once.
-    soon = found.filter(pl.col("days_to_expansion") < MONTH_DAYS)
-    unclear = found.filter(pl.col("days_to_unclear") < MONTH_DAYS).height
-    ended = terms.filter("ended", pl.col("effective").dt.date().is_between(days[-1], as_of.date()))
+    expansions = labels.filter(pl.col("days_to_expansion") < MONTH_DAYS)
+    unclear = labels.filter(pl.col("days_to_unclear") < MONTH_DAYS).height
+    ended = contracts.filter(
+        "ended", pl.col("effective").dt.date().is_between(days[-1], as_of.date())
+    )
     return {
         "months": months,
-        "expansions": dict(soon["kind"].value_counts().sort("kind").iter_rows()),
+        "expansions": dict(expansions["kind"].value_counts().sort("kind").iter_rows()),
         "unclear": unclear,
         "ended": ended["account_id"].n_unique(),
     }
 
 
-def _checklist(
-    tables: Tables, log: Activity, terms: pl.DataFrame, as_of: datetime
+def _check_prerequisites(
+    tables: Tables, activity: Activity, contracts: pl.DataFrame, as_of: datetime
 ) -> list[dict[str, Any]]:
     """The trade's own questions before anything is modelled."""
     accounts = tables.accounts.rows.height
-    valid = log.events - sum(log.quarantine.values())
-    machine = log.machine_events / valid if valid else None
-    paid = terms.filter("paid")
-    ages = terms.select((pl.lit(as_of) - pl.col("known")).dt.total_days())["literal"]
+    valid = activity.events - sum(activity.quarantine.values())
+    machine = activity.machine_events / valid if valid else None
+    paid = contracts.filter("paid")
+    ages = contracts.select((pl.lit(as_of) - pl.col("known")).dt.total_days())["literal"]
     age_days = int(ages.filter(ages >= 0).min() or 0) if (ages >= 0).any() else None  # type: ignore[arg-type]
     return [
-        _asked(
-            f"at least {FEWEST_ACCOUNTS} accounts",
-            accounts >= FEWEST_ACCOUNTS,
-            f"{accounts:,} accounts; below {FEWEST_ACCOUNTS} a person reads them all",
+        _make_checklist_item(
+            f"at least {MIN_ACCOUNTS} accounts",
+            accounts >= MIN_ACCOUNTS,
+            f"{accounts:,} accounts; below {MIN_ACCOUNTS} a person reads them all",
         ),
-        _asked(
+        _make_checklist_item(
             "activity of single users",
-            machine is not None and machine < _MACHINE_SHARE,
+            machine is not None and machine < _MAX_MACHINE_SHARE,
             "no valid event" if machine is None else f"{1 - machine:.0%} of events name a user",
         ),
-        _asked(
+        _make_checklist_item(
             "seats or usage limits in the contracts",
             bool(paid["seats"].is_not_null().any() or paid["usage_limit"].is_not_null().any()),
             f"{paid['seats'].is_not_null().sum():,} of {paid.height:,} paid rows have seats,"
             f" {paid['usage_limit'].is_not_null().sum():,} a usage limit",
         ),
-        _asked(
+        _make_checklist_item(
             "a contract history that is kept up to date",
             age_days is not None and age_days <= _STALE_DAYS,
             f"no contract row before {as_of:%Y-%m-%d}"
@@ -195,14 +226,14 @@ def _checklist(
     ]
 
 
-def _readiness(
-    tables: Tables, log: Activity, as_of: datetime, settings: Settings
+def _check_readiness(
+    tables: Tables, activity: Activity, as_of: datetime, settings: Settings
 ) -> list[dict[str, Any]]:
     """What would make the weekly job refuse, or read the contracts wrongly."""
-    age_days = max((as_of.date() - log.last_day).days - 1, 0) if log.last_day else None
+    age_days = max((as_of.date() - activity.last_day).days - 1, 0) if activity.last_day else None
     limit = settings.scoring.max_log_age_days
-    asked = [
-        _asked(
+    items = [
+        _make_checklist_item(
             "a log that is up to date",
             age_days is not None and age_days <= limit,
             "no valid event"
@@ -214,15 +245,15 @@ def _readiness(
     if order:
         plans = set(tables.subscriptions.rows["plan"].drop_nulls())
         unknown = sorted(plans - set(order))
-        asked.append(
-            _asked(
+        items.append(
+            _make_checklist_item(
                 "an order for every plan",
                 not unknown,
                 f"not in outcome.plans: {', '.join(unknown)}" if unknown else "all are in it",
             )
         )
-    return asked
+    return items
 
 
-def _asked(question: str, holds: bool, found: str) -> dict[str, Any]:
+def _make_checklist_item(question: str, holds: bool, found: str) -> dict[str, Any]:
     return {"question": question, "holds": holds, "found": found}

@@ -12,7 +12,7 @@ from serving.commands import backtest, crm, digest, lists, models, promotion, se
 __all__ = ["main"]
 
 
-class _OneLineErrors(click.Group):
+class _SingleLineErrorGroup(click.Group):
     """An error that a user can put right is one line and exit code 1, never a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
@@ -24,7 +24,7 @@ class _OneLineErrors(click.Group):
             raise click.ClickException(" ".join(str(error).split())) from error
 
 
-@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_SingleLineErrorGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="expansion-propensity")
 def main() -> None:
     """Which accounts will expand within 60 days, why, and from which date to talk."""

@@ -8,13 +8,13 @@ import polars as pl
 from data.settings import Playbook
 from serving import playbook
 from training import wording
-from training.wording import Wording
+from training.wording import ReasonTemplates
 
-__all__ = ["CALLED", "listed"]
+__all__ = ["MODEL_NAME", "rank_by_tier_rules"]
 
-CALLED: Final = "tier rules"
-_TOLD: Final = ("seats", "usage")  # the facts behind the order, which way they may speak
-_UNKNOWN: Final = {
+MODEL_NAME: Final = "tier rules"
+_REASON_GROUPS: Final = ("seats", "usage")  # the facts behind the order, which way they may speak
+_NULL_COLUMNS: Final = {
     **dict.fromkeys(("probability", "low", "high", "probability_180d"), pl.Float64),
     **dict.fromkeys(("churn_probability", "expected_arr", "margin", "base"), pl.Float64),
     **dict.fromkeys(("expected_early", "expected_date", "expected_late"), pl.Date),
@@ -22,8 +22,11 @@ _UNKNOWN: Final = {
 }
 
 
-def listed(
-    snapshots: pl.DataFrame, as_of: datetime, rules: Playbook, words: Wording | None = None
+def rank_by_tier_rules(
+    snapshots: pl.DataFrame,
+    as_of: datetime,
+    rules: Playbook,
+    templates: ReasonTemplates | None = None,
 ) -> pl.DataFrame:
     """List accounts by tier, within a tier by how full the nearest limit is, ties by account.
 
@@ -35,7 +38,7 @@ def listed(
         00:00 UTC; from then on one talks to accounts of tier 1.
     rules : data.settings.Playbook
         The thresholds.
-    words : training.wording.Wording, optional
+    templates : training.wording.ReasonTemplates, optional
         The company's own; by default those that come with the program.
 
     Returns
@@ -43,17 +46,17 @@ def listed(
     polars.DataFrame
         In order, with the columns of a list that a model made; what only a model knows is null.
     """
-    advice = playbook.judged(snapshots, rules)
+    advice = playbook.assign_playbook(snapshots, rules)
     pressure = pl.max_horizontal("seat_utilization", "usage_ratio")
     return (
         snapshots.with_columns(**{name: advice[name] for name in advice.columns})
         .with_columns(
-            signals=_sentences(snapshots, words or wording.default()),
+            signals=_render_reasons(snapshots, templates or wording.load_default_templates()),
             pushes_down=pl.lit([], dtype=pl.List(pl.String)),
             contributions=pl.lit("{}"),
-            model=pl.lit(CALLED),
+            model=pl.lit(MODEL_NAME),
             readiness_date=pl.when(pl.col("tier") == 1).then(pl.lit(as_of.date())),
-            **{name: pl.lit(None, dtype=kind) for name, kind in _UNKNOWN.items()},
+            **{name: pl.lit(None, dtype=kind) for name, kind in _NULL_COLUMNS.items()},
         )
         .sort("tier", pressure, "account_id", descending=[False, True, False], nulls_last=True)
         .select(
@@ -61,7 +64,7 @@ def listed(
             "as_of",
             pl.col("active_seats", "licensed_seats").cast(pl.Int64),
             "seat_utilization",
-            *_UNKNOWN,
+            *_NULL_COLUMNS,
             "readiness_date",
             "signals",
             "pushes_down",
@@ -73,9 +76,12 @@ def listed(
     )
 
 
-def _sentences(snapshots: pl.DataFrame, words: Wording) -> pl.Series:
-    told = [
-        [words.tell(story, facts) or words.tell(story, facts, "holds") for story in _TOLD]
+def _render_reasons(snapshots: pl.DataFrame, templates: ReasonTemplates) -> pl.Series:
+    reasons = [
+        [
+            templates.render(story, facts) or templates.render(story, facts, "holds")
+            for story in _REASON_GROUPS
+        ]
         for facts in snapshots.rows(named=True)
     ]
-    return pl.Series([list(filter(None, each)) for each in told], dtype=pl.List(pl.String))
+    return pl.Series([list(filter(None, each)) for each in reasons], dtype=pl.List(pl.String))

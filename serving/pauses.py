@@ -2,10 +2,10 @@
 
 import gc
 
-__all__ = ["shorten"]
+__all__ = ["freeze_gc"]
 
 
-def shorten() -> None:
+def freeze_gc() -> None:
     """Take what is there by now for good: later searches for garbage pass it by.
 
     A million objects of libraries and tables take hundreds of milliseconds to look through, during

@@ -4,10 +4,17 @@ from typing import Final
 
 import polars as pl
 
-from data.settings import Buyers, Minutes, Playbook
+from data.settings import ContactRoles, MotionMinutes, Playbook
 from training import tiers
 
-__all__ = ["LIMITS", "MOTIONS", "NO_ASK", "buyer", "judged", "minutes"]
+__all__ = [
+    "LIMITS",
+    "MOTIONS",
+    "SUPPRESSED_MOTIONS",
+    "assign_playbook",
+    "contact_role",
+    "motion_minutes",
+]
 
 LIMITS: Final = ("seats", "usage", "plan", "none")
 MOTIONS: Final = {
@@ -19,10 +26,10 @@ MOTIONS: Final = {
     "rest": "no ask now, worked of late: leave it to whoever is on it",
     "watch": "no rule of thumb fires; let the date and the reasons lead",
 }
-NO_ASK: Final = ("consolidate", "retain", "rest")
+SUPPRESSED_MOTIONS: Final = ("consolidate", "retain", "rest")
 
 
-def judged(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
+def assign_playbook(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
     """Name the limit, the tier and the motion of each snapshot.
 
     Parameters
@@ -40,10 +47,10 @@ def judged(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
     seats, volume, leading, plateau = (
         rule.fill_null(value=False)
         for rule in (
-            tiers.seats_now(rules),
-            tiers.volume_now(rules),
-            tiers.LEADING,
-            _plateau(rules),
+            tiers.tier1_seats(rules),
+            tiers.tier1_volume(rules),
+            tiers.TIER2,
+            _is_on_plateau(rules),
         )
     )
     motion = (
@@ -57,43 +64,45 @@ def judged(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
         .then(pl.lit("capabilities"))
         .otherwise(pl.lit("watch"))
     )
-    limit = _limit(seats, volume, leading, rules.limit_share)
-    return snapshots.select(limit=limit, tier=tiers.tier(rules), motion=motion)
+    limit = _nearest_limit(seats, volume, leading, rules.limit_utilization)
+    return snapshots.select(limit=limit, tier=tiers.account_tier(rules), motion=motion)
 
 
-def buyer(motion: pl.Expr, words: Buyers) -> pl.Expr:
+def contact_role(motion: pl.Expr, contact_roles: ContactRoles) -> pl.Expr:
     """Say whom to talk to, in words for a role; null where nobody is to be talked to now.
 
-    The frame holds the columns of :data:`training.tiers.SPREADING`: with a new department in,
+    The frame holds the columns of :data:`training.tiers.NEW_DEPARTMENT`: with a new department in,
     that is part of a capabilities conversation.
     """
-    spreading = motion.eq("capabilities") & tiers.SPREADING.fill_null(value=False)
-    roles = {_spoken(name): role for name, role in words.model_dump().items()}
-    told = motion.replace_strict(roles, default=None, return_dtype=pl.String)
-    return pl.when(spreading).then(pl.lit(words.spreading)).otherwise(told)
+    spreading = motion.eq("capabilities") & tiers.NEW_DEPARTMENT.fill_null(value=False)
+    roles = {_to_motion_name(name): role for name, role in contact_roles.model_dump().items()}
+    usual_role = motion.replace_strict(roles, default=None, return_dtype=pl.String)
+    return pl.when(spreading).then(pl.lit(contact_roles.spreading)).otherwise(usual_role)
 
 
-def minutes(motion: pl.Expr, of: Minutes) -> pl.Expr:
+def motion_minutes(motion: pl.Expr, minutes_per_motion: MotionMinutes) -> pl.Expr:
     """Say how many minutes of a CSM the motion takes."""
-    taken = {_spoken(name): value for name, value in of.model_dump().items()}
-    return motion.replace_strict(taken, return_dtype=pl.Float64)
+    minutes_by_motion = {
+        _to_motion_name(name): value for name, value in minutes_per_motion.model_dump().items()
+    }
+    return motion.replace_strict(minutes_by_motion, return_dtype=pl.Float64)
 
 
-def _spoken(name: str) -> str:
+def _to_motion_name(name: str) -> str:
     """A motion's name as it is told, from its name in the settings."""
     return name.replace("_", " ")
 
 
-def _plateau(rules: Playbook) -> pl.Expr:
+def _is_on_plateau(rules: Playbook) -> pl.Expr:
     """High and flat for long, and nobody new."""
     return (
-        (pl.col("seat_utilization") >= rules.plateau_share)
+        (pl.col("seat_utilization") >= rules.plateau_utilization)
         & (pl.col("plateau_months") * 30 >= rules.plateau_days)
         & (pl.col("new_users_90d") == 0)
     )
 
 
-def _limit(seats: pl.Expr, volume: pl.Expr, leading: pl.Expr, share: float) -> pl.Expr:
+def _nearest_limit(seats: pl.Expr, volume: pl.Expr, leading: pl.Expr, share: float) -> pl.Expr:
     """The limit whose rule fires, else the one nearer to being reached."""
     seat_pressure = pl.col("seat_utilization").fill_null(0.0)
     usage_pressure = pl.col("usage_ratio").fill_null(0.0)

@@ -8,15 +8,15 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from serving.events.tables import SIGNALS
-from serving.state.database import reading
+from serving.events.tables import ALERTS
+from serving.state.database import read_transaction
 from serving.state.schema import RUNS, SCORES
 
-__all__ = ["standing"]
+__all__ = ["load_last_communicated_dates"]
 
 # Who is missing from a list or two, for a bad export, is not forgotten.
-_REMEMBERED: Final = timedelta(weeks=4)
-_FACTS: Final = {
+_LOOKBACK: Final = timedelta(weeks=4)
+_SCHEMA: Final = {
     "account_id": pl.String,
     "as_of": pl.Date,
     "probability": pl.Float64,
@@ -25,7 +25,7 @@ _FACTS: Final = {
 }
 
 
-def standing(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
+def load_last_communicated_dates(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
     """Give what was last said of each account before an as-of.
 
     A list that came after one of a later day was in force for nobody, so it said nothing.
@@ -44,30 +44,33 @@ def standing(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
         that was on one of the lists of the last weeks; a signal is as of the midnight that follows
         it. None before the first list.
     """
-    with reading(engine) as connection:
-        lists = [day for day in _in_force(connection) if day < as_of]
-        if not lists:
+    with read_transaction(engine) as connection:
+        active_dates = [day for day in _find_active_lists(connection) if day < as_of]
+        if not active_dates:
             return None
-        recent = [day for day in lists if day >= max(lists) - _REMEMBERED]
+        recent_dates = [day for day in active_dates if day >= max(active_dates) - _LOOKBACK]
         # A list of the midnight that follows a signal knew of it, so it comes after.
-        said = [*_signalled(connection, min(recent), as_of), *_listed(connection, recent)]
-    told = pl.DataFrame(said, schema=_FACTS, orient="row")
-    return told.sort("as_of", maintain_order=True).unique(
+        records = [
+            *_load_alerted_dates(connection, min(recent_dates), as_of),
+            *_load_listed_dates(connection, recent_dates),
+        ]
+    dates = pl.DataFrame(records, schema=_SCHEMA, orient="row")
+    return dates.sort("as_of", maintain_order=True).unique(
         "account_id", keep="last", maintain_order=True
     )
 
 
-def _in_force(connection: sa.Connection) -> set[date]:
+def _find_active_lists(connection: sa.Connection) -> set[date]:
     """The lists that were the newest when they were written last."""
-    found: set[date] = set()
+    active_dates: set[date] = set()
     newest = date.min
     for day in connection.scalars(sa.select(RUNS.c.as_of).order_by(RUNS.c.id)):
         newest = max(newest, day)
-        (found.add if day == newest else found.discard)(day)
-    return found
+        (active_dates.add if day == newest else active_dates.discard)(day)
+    return active_dates
 
 
-def _listed(connection: sa.Connection, days: list[date]) -> list[tuple[Any, ...]]:
+def _load_listed_dates(connection: sa.Connection, days: list[date]) -> list[tuple[Any, ...]]:
     on_list = sa.and_(SCORES.c.as_of.in_(days), SCORES.c.rank.is_not(None))
     last = (
         sa.select(SCORES.c.account_id, sa.func.max(SCORES.c.as_of).label("day"))
@@ -76,20 +79,22 @@ def _listed(connection: sa.Connection, days: list[date]) -> list[tuple[Any, ...]
         .subquery()
     )
     lines = sa.and_(SCORES.c.account_id == last.c.account_id, SCORES.c.as_of == last.c.day)
-    query = sa.select(*(SCORES.c[name] for name in _FACTS)).join(last, lines).where(on_list)
+    query = sa.select(*(SCORES.c[name] for name in _SCHEMA)).join(last, lines).where(on_list)
     return [tuple(row) for row in connection.execute(query.order_by(SCORES.c.rank))]
 
 
-def _signalled(connection: sa.Connection, since: date, as_of: date) -> list[tuple[Any, ...]]:
+def _load_alerted_dates(
+    connection: sa.Connection, since: date, as_of: date
+) -> list[tuple[Any, ...]]:
     query = (
-        sa.select(SIGNALS.c.account_id, SIGNALS.c.told_at, SIGNALS.c.line)
-        .where(SIGNALS.c.told_at.is_not(None))
-        .order_by(SIGNALS.c.told_at, SIGNALS.c.account_id, SIGNALS.c.limit)
+        sa.select(ALERTS.c.account_id, ALERTS.c.told_at, ALERTS.c.line)
+        .where(ALERTS.c.told_at.is_not(None))
+        .order_by(ALERTS.c.told_at, ALERTS.c.account_id, ALERTS.c.limit)
     )
-    found = []
+    records = []
     for account, told_at, line in connection.execute(query):
         midnight = told_at.date() + timedelta(days=1)
         if line and since < midnight <= as_of:
             ready = line["readiness_date"] and date.fromisoformat(line["readiness_date"])
-            found.append((account, midnight, line["probability"], line["tier"], ready))
-    return found
+            records.append((account, midnight, line["probability"], line["tier"], ready))
+    return records

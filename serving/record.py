@@ -11,116 +11,118 @@ from data import sources
 from features.activity import Activity
 from serving import cold
 from serving.lines import bands, ranking
-from training.registry import Registered
-from training.simple import Simple
+from training.registry import RegisteredModel
+from training.simple import CalibratedRanking
 
 if TYPE_CHECKING:
-    from serving.score import Scored
+    from serving.score import ScoredList
 
-__all__ = ["age_days", "record"]
+__all__ = ["build_run_record", "compute_log_age"]
 
-_FIGURES: Final = (
+_METRICS: Final = (
     *("precision_at_capacity", "auroc", "average_precision"),
     *("log_loss_skill", "calibration_error", "observed_to_expected"),
 )
-_PER_KIND: Final = ("auroc", "precision_at_capacity", "observed_to_expected")
+_SEGMENT_METRICS: Final = ("auroc", "precision_at_capacity", "observed_to_expected")
 
 
-def record(
-    scored: Scored,
-    model: Registered | None,
+def build_run_record(
+    scored_list: ScoredList,
+    model: RegisteredModel | None,
     tables: sources.Tables,
     log: Activity,
     as_of: datetime,
 ) -> dict[str, Any]:
     """Say how a list came about: model, data window, counts, quarantine; JSON values."""
     card = {} if model is None else model.card
-    small = {name: getattr(tables, name) for name in ("subscriptions", "accounts", "users")}
+    small_tables = {name: getattr(tables, name) for name in ("subscriptions", "accounts", "users")}
     return {
-        "model": cold.CALLED if model is None else model.called,
-        "basis": _basis(model, scored),
+        "model": cold.MODEL_NAME if model is None else model.display_name,
+        "basis": _describe_ranking_basis(model, scored_list),
         # The simple ranking that serves; null where a model or the tier rules do.
-        "ranking": model.model.ranking if model and isinstance(model.model, Simple) else None,
+        "ranking": model.model.ranking
+        if model and isinstance(model.model, CalibratedRanking)
+        else None,
         "promotion": None if model is None else model.promotion,
-        "verdict": _verdict(model),
-        "card": _card(card),
+        "verdict": _describe_verdict(model),
+        "card": _summarize_card(card),
         # Of the accounts in a band, how many expanded when the same was said of them before.
-        "bands": bands.known(model),
+        "bands": bands.get_band_history(model),
         # A model that was trained later than the as-of knows what came after it.
         "hindsight": str(card.get("as_of", "")) > f"{as_of:%Y-%m-%d}",
         "log": {
             "first_day": str(log.first_day),
             "last_day": str(log.last_day),
             "events": log.events,
-            "days_missing": age_days(log, as_of),
+            "days_missing": compute_log_age(log, as_of),
         },
-        "capacity": None if scored.weekly is None else asdict(scored.weekly),
-        "listed": scored.accounts.height,
-        "excluded": scored.excluded(),
+        "capacity": None if scored_list.csm_capacity is None else asdict(scored_list.csm_capacity),
+        "listed": scored_list.accounts.height,
+        "excluded": scored_list.count_exclusions(),
         "quarantine": {
             "events": dict(log.quarantine),
-            **{name: dict(table.quarantine) for name, table in small.items()},
+            **{name: dict(table.quarantine) for name, table in small_tables.items()},
         },
     }
 
 
-def _card(card: Mapping[str, Any]) -> dict[str, Any]:
+def _summarize_card(card: Mapping[str, Any]) -> dict[str, Any]:
     """What the page of the model shows of its card, without opening the registry."""
     names = ("as_of", "as_ofs", "snapshots", "accounts", "expansions_by_kind", "churn_note")
-    told = {name: card[name] for name in names if name in card}
-    figures = card.get("figures", {})
+    summary = {name: card[name] for name in names if name in card}
+    metrics = card.get("figures", {})
     gate = card.get("gate", {})
     segments = card.get("segments", {})
-    return told | {
+    return summary | {
         "segments": {
-            kind: {name: _segment(each) for name, each in found.items()}
+            kind: {name: _summarize_segment(each) for name, each in found.items()}
             for kind, found in segments.items()
             if len(found) > 1
         },
-        "figures": {name: {key: of.get(key) for key in _FIGURES} for name, of in figures.items()},
+        "figures": {name: {key: of.get(key) for key in _METRICS} for name, of in metrics.items()},
         "gate": {"passes": gate.get("passes"), "sentence": gate.get("sentence")},
     }
 
 
-def _segment(told: Mapping[str, Any]) -> dict[str, Any]:
-    counts = {name: told[name] for name in ("snapshots", "expanded")}
-    return counts | {name: told["figures"][name] for name in _PER_KIND}
+def _summarize_segment(segment: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {name: segment[name] for name in ("snapshots", "expanded")}
+    return counts | {name: segment["figures"][name] for name in _SEGMENT_METRICS}
 
 
-def _basis(model: Registered | None, scored: Scored) -> str:
+def _describe_ranking_basis(model: RegisteredModel | None, scored_list: ScoredList) -> str:
     """Say by what the accounts are ranked, as a clause."""
-    if model is not None and scored.rank_by in ranking.BY_REVENUE:
-        unknown = scored.accounts["expected_arr"].null_count()
+    if model is not None and scored_list.rank_by in ranking.REVENUE_RANKINGS:
+        unknown = scored_list.accounts["expected_arr"].null_count()
         last = f"; {unknown:,} without revenue on file come last" if unknown else ""
-        return f"{ranking.BY_REVENUE[scored.rank_by]}, {_likeliest(model)}{last}"
-    return _likeliest(model)
+        return f"{ranking.REVENUE_RANKINGS[scored_list.rank_by]}, {_describe_probability_source(model)}{last}"
+    return _describe_probability_source(model)
 
 
-def _likeliest(model: Registered | None) -> str:
+def _describe_probability_source(model: RegisteredModel | None) -> str:
     """Say by what the chances are."""
     if model is None:
         return "by the tier rules and utilisation, without a probability"
-    if isinstance(model.model, Simple):
+    if isinstance(model.model, CalibratedRanking):
         return (
             f"by {model.model.ranking}, the best simple ranking of the past, with a probability"
             f" calibrated on it (kept with model version {model.version})"
         )
-    told = f"by model version {model.version}"
+    text = f"by model version {model.version}"
     if model.promotion and model.promotion["forced"]:
-        given = model.promotion
-        told += f", promoted against the gate by {given['by']} on {given['at']}: {given['reason']}"
-    return told
+        promotion = model.promotion
+        text += f", promoted against the gate by {promotion['by']} on {promotion['at']}: {promotion['reason']}"
+    return text
 
 
-def _verdict(model: Registered | None) -> str:
+def _describe_verdict(model: RegisteredModel | None) -> str:
     if model is None:
         return "No model was ever trained: run `expansion train` once outcomes are known."
-    if isinstance(model.model, Simple):
-        ruling = model.card.get("gate", {}).get("sentence", "It was not judged.")
-        return f"No model has been promoted. Of version {model.version}: {ruling}"
+    if isinstance(model.model, CalibratedRanking):
+        decision = model.card.get("gate", {}).get("sentence", "It was not judged.")
+        return f"No model has been promoted. Of version {model.version}: {decision}"
     return str(model.card.get("verdict", "Not judged."))
 
 
-def age_days(log: Activity, as_of: datetime) -> int:
+def compute_log_age(log: Activity, as_of: datetime) -> int:
     """Whole days before the as-of that the log does not cover."""
     return max((as_of.date() - log.last_day).days - 1, 0) if log.last_day else 0

@@ -26,16 +26,16 @@ from serving.lines import (
     pressing,
     ranking,
 )
-from serving.lines.capacity import Weekly, weekly
-from serving.record import age_days, record
+from serving.lines.capacity import CsmCapacity, compute_csm_capacity
+from serving.record import build_run_record, compute_log_age
 from training import wording
-from training.registry import Registered
+from training.registry import RegisteredModel
 
-__all__ = ["Scored", "record", "said", "score"]
+__all__ = ["ScoredList", "build_rows", "build_run_record", "score"]
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredList:
     """The list of one as-of.
 
     Attributes
@@ -44,43 +44,43 @@ class Scored:
         One row per eligible account, by rank: ``account_id``, ``as_of``, ``crm_id``, and the fields
         that the README describes, of which ``contributions`` are JSON (signal → part of the
         margin). Without any model, what only one knows is null.
-    left : polars.DataFrame
+    not_listed : polars.DataFrame
         ``account_id``, ``name``, ``csm``, ``reason`` of every account that is not on the list.
-    weekly : serving.lines.capacity.Weekly or None
+    csm_capacity : serving.lines.capacity.CsmCapacity or None
         What one CSM can work in a week, by which ``this_week`` is marked.
     rank_by : str
         ``scoring.rank_by``, as it was.
-    portraits : polars.DataFrame or None
-        What the page draws beside the lines; see :func:`serving.lines.portraits.of`.
+    account_details : polars.DataFrame or None
+        What the page draws beside the lines; see :func:`serving.lines.portraits.build_account_details`.
     """
 
     accounts: pl.DataFrame
-    left: pl.DataFrame
-    weekly: Weekly | None = None
+    not_listed: pl.DataFrame
+    csm_capacity: CsmCapacity | None = None
     rank_by: str = "probability"
-    portraits: pl.DataFrame | None = None
+    account_details: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
-        return f"Scored({self.accounts.height:,} accounts by rank, {self.left.height:,} left out)"
+        return f"Scored({self.accounts.height:,} accounts by rank, {self.not_listed.height:,} left out)"
 
-    def excluded(self) -> dict[str, int]:
+    def count_exclusions(self) -> dict[str, int]:
         """Reason → accounts that are not on the list."""
-        counts = self.left.group_by("reason").agg(pl.len()).sort("reason")
+        counts = self.not_listed.group_by("reason").agg(pl.len()).sort("reason")
         return dict(counts.iter_rows())
 
 
 def score(
-    model: Registered | None,
+    model: RegisteredModel | None,
     tables: sources.Tables,
     log: Activity,
     as_of: datetime,
     settings: Settings,
     *,
-    before: pl.DataFrame | None = None,
-    promised: pl.DataFrame | None = None,
-    worked: Mapping[str, date] | None = None,
-    not_now: Mapping[str, date] | None = None,
-) -> Scored:
+    previous_list: pl.DataFrame | None = None,
+    previous_dates: pl.DataFrame | None = None,
+    recent_touches: Mapping[str, date] | None = None,
+    snoozed_until: Mapping[str, date] | None = None,
+) -> ScoredList:
     """Rank every eligible account as it stood at the as-of.
 
     Parameters
@@ -93,20 +93,20 @@ def score(
         00:00 UTC; only what was known before it is used.
     settings : data.settings.Settings
         Eligibility, scoring, playbook, team, seats.
-    before : polars.DataFrame, optional
-        The list before, to tell what has changed; see :func:`serving.lines.changes.of` for its
+    previous_list : polars.DataFrame, optional
+        The list before, to tell what has changed; see :func:`serving.lines.changes.describe_changes` for its
         columns.
-    promised : polars.DataFrame, optional
-        What was last said of when to talk (:func:`serving.promises.standing`): a readiness date
+    previous_dates : polars.DataFrame, optional
+        What was last said of when to talk (:func:`serving.promises.load_last_communicated_dates`): a readiness date
         that was named is kept.
-    worked : mapping of str to datetime.date, optional
+    recent_touches : mapping of str to datetime.date, optional
         Account → the last day on which a human dealt with it.
-    not_now : mapping of str to datetime.date, optional
+    snoozed_until : mapping of str to datetime.date, optional
         Account → the day until which a human said that it is not to be asked.
 
     Returns
     -------
-    Scored
+    ScoredList
         Ranked as ``scoring.rank_by`` says, ties by account; without a model by the tier rules.
 
     Raises
@@ -119,60 +119,62 @@ def score(
     ValueError
         If the list before is not from before the as-of.
     """
-    _refuse_stale(log, as_of, settings.scoring.max_log_age_days)
-    told = phrases.of(settings.scoring.phrases)
-    built = panel.build(log, tables, [as_of], settings, months=True)
-    _refuse_nobody(built, as_of)
-    lines = said(
+    _require_fresh_log(log, as_of, settings.scoring.max_log_age_days)
+    strings = phrases.load_ui_strings(settings.scoring.ui_strings)
+    scored_panel = panel.build_panel(log, tables, [as_of], settings, months=True)
+    _require_eligible_accounts(scored_panel, as_of)
+    rows = build_rows(
         model,
-        built,
+        scored_panel,
         tables.subscriptions.rows,
         as_of,
         settings,
-        promised=promised,
-        worked=worked or {},
-        not_now=not_now,
+        previous_dates=previous_dates,
+        recent_touches=recent_touches or {},
+        snoozed_until=snoozed_until,
     )
-    drawn = portraits.of(
+    details = portraits.build_account_details(
         # Of whom is left out, too: the page shows a contract that has ended.
-        pl.concat([lines, built.excluded.select("account_id")], how="diagonal"),
-        built.months,
+        pl.concat([rows, scored_panel.excluded.select("account_id")], how="diagonal"),
+        scored_panel.months,
         tables.accounts.rows,
         tables.subscriptions.rows,
         as_of,
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
-    lines = lines.drop("curve", strict=False)
+    rows = rows.drop("curve", strict=False)
     names = tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
-    able = weekly(settings, tables.accounts.rows)
-    ranked = ranking.ranked(
-        lines.join(names, on="account_id", how="left", maintain_order="left"),
+    capacity = compute_csm_capacity(settings, tables.accounts.rows)
+    ranked = ranking.rank_accounts(
+        rows.join(names, on="account_id", how="left", maintain_order="left"),
         by=settings.scoring.rank_by,
-        minutes=settings.playbook.minutes,
-        weekly=able.accounts,
+        minutes=settings.playbook.motion_minutes,
+        weekly_capacity=capacity.accounts,
     )
-    return Scored(
-        ranked.with_columns(changed=changes.of(ranked, before, as_of.date(), told)),
-        built.excluded.join(names, on="account_id", how="left"),
-        able,
+    return ScoredList(
+        ranked.with_columns(
+            changed=changes.describe_changes(ranked, previous_list, as_of.date(), strings)
+        ),
+        scored_panel.excluded.join(names, on="account_id", how="left"),
+        capacity,
         settings.scoring.rank_by,
-        drawn,
+        details,
     )
 
 
-def said(
-    model: Registered | None,
-    built: Panel,
+def build_rows(
+    model: RegisteredModel | None,
+    scored_panel: Panel,
     subscriptions: pl.DataFrame,
     as_of: datetime,
     settings: Settings,
     *,
-    heard_before: datetime | None = None,
-    promised: pl.DataFrame | None,
-    worked: Mapping[str, date],
-    not_now: Mapping[str, date] | None = None,
-    pressed: Mapping[str, str] | None = None,
+    contracts_known_before: datetime | None = None,
+    previous_dates: pl.DataFrame | None,
+    recent_touches: Mapping[str, date],
+    snoozed_until: Mapping[str, date] | None = None,
+    alerted_limits: Mapping[str, str] | None = None,
 ) -> pl.DataFrame:
     """Say of each snapshot what a line says of it, all but its place and what has changed.
 
@@ -180,65 +182,72 @@ def said(
     ----------
     model, as_of, settings, promised, worked, not_now
         As for :func:`score`.
-    built : features.panel.Panel
+    scored_panel : features.panel.Panel
         The snapshots.
     subscriptions : polars.DataFrame
-        Rows under :class:`data.contracts.Subscriptions`.
-    heard_before : datetime.datetime, optional
+        Rows under :class:`data.contracts.SubscriptionSchema`.
+    contracts_known_before : datetime.datetime, optional
         What was known before it of the contracts is known; by default the as-of.
-    pressed : mapping of str to str, optional
+    alerted_limits : mapping of str to str, optional
         Account → the limit on which a signal says that now is the time; see
-        :func:`serving.lines.pressing.decided`.
+        :func:`serving.lines.pressing.apply_alerts`.
 
     Returns
     -------
     polars.DataFrame
         In the order of the snapshots, with ``standing`` and, of a model, ``curve``.
     """
-    words, told = wording.load(settings.sentences_file), phrases.of(settings.scoring.phrases)
+    templates, strings = (
+        wording.load_templates(settings.reason_templates_file),
+        phrases.load_ui_strings(settings.scoring.ui_strings),
+    )
     if model is None:
-        lines = cold.listed(built.snapshots, as_of, settings.playbook, words)
+        rows = cold.rank_by_tier_rules(scored_panel.snapshots, as_of, settings.playbook, templates)
     else:
-        lines = modelled.lines(model, built.snapshots, as_of, settings, words)
-    lines = asking.decided(
-        pressing.decided(lines, pressed or {}, as_of.date()),
-        built.snapshots,
-        worked,
+        rows = modelled.score_rows(model, scored_panel.snapshots, as_of, settings, templates)
+    rows = asking.suppress_outreach(
+        pressing.apply_alerts(rows, alerted_limits or {}, as_of.date()),
+        scored_panel.snapshots,
+        recent_touches,
         as_of.date(),
         settings.playbook,
-        words=told,
+        strings=strings,
         horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
-        not_now=not_now,
+        snoozed_until=snoozed_until,
     )
-    contracts = contract.timeline(
+    contracts = contract.build_timeline(
         subscriptions,
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
-    risen = terms.risen(known_before(contracts, heard_before or as_of))
-    ready = dated.held(lines, promised, risen, as_of.date())
-    return lines.with_columns(
-        band_told=bands.told(lines["band"], bands.known(model), told),
-        note=notes.of(lines, built.snapshots, settings.scoring, told),
+    last_increases = terms.last_known_increase(
+        known_before(contracts, contracts_known_before or as_of)
+    )
+    held_dates = dated.hold_readiness_dates(rows, previous_dates, last_increases, as_of.date())
+    return rows.with_columns(
+        band_told=bands.describe_bands(rows["band"], bands.get_band_history(model), strings),
+        note=notes.describe_low_evidence(rows, scored_panel.snapshots, settings.scoring, strings),
         # Nobody is talked to who is left alone.
-        readiness_date=pl.when(ready.is_not_null()).then(pl.max_horizontal(ready, "rest_until")),
+        readiness_date=pl.when(held_dates.is_not_null()).then(
+            pl.max_horizontal(held_dates, "rest_until")
+        ),
     ).drop("rest_until")
 
 
-def _refuse_nobody(built: Panel, as_of: datetime) -> None:
-    if built.snapshots.is_empty():
-        reasons = built.excluded["reason"].value_counts().sort("reason")
-        told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.iter_rows())
+def _require_eligible_accounts(scored_panel: Panel, as_of: datetime) -> None:
+    if scored_panel.snapshots.is_empty():
+        reasons = scored_panel.excluded["reason"].value_counts().sort("reason")
+        reason_counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.iter_rows())
         raise HistoryError(
-            f"no account is eligible on {as_of:%Y-%m-%d} ({told or 'no account exists yet'});"
+            f"no account is eligible on {as_of:%Y-%m-%d} ({reason_counts or 'no account exists yet'});"
             " check the contract history with `expansion check`."
         )
 
 
-def _refuse_stale(log: Activity, as_of: datetime, max_days: int) -> None:
+def _require_fresh_log(log: Activity, as_of: datetime, max_days: int) -> None:
     if log.last_day is None:
         raise HistoryError("the log holds no valid event; see its quarantine.")
-    age = age_days(log, as_of)
+    age = compute_log_age(log, as_of)
     if age > max_days:
         raise HistoryError(
             f"the log ends on {log.last_day}, {age} days before {as_of:%Y-%m-%d}; at most"

@@ -13,16 +13,23 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final, Literal
 
-from data.settings import Triggers
+from data.settings import Alerts
 
-__all__ = ["LEVELS", "Change", "Open", "Reading", "Watch", "step"]
+__all__ = [
+    "SEVERITIES",
+    "AlertTransition",
+    "OpenAlert",
+    "ThresholdState",
+    "UtilizationReading",
+    "advance_threshold",
+]
 
-LEVELS: Final = ("nudge", "priority", "urgent")
+SEVERITIES: Final = ("nudge", "priority", "urgent")
 _PRIORITY: Final = 1
 
 
 @dataclass(frozen=True)
-class Reading:
+class UtilizationReading:
     """How full a limit is at a moment.
 
     Attributes
@@ -31,7 +38,7 @@ class Reading:
         The day of the moment, UTC.
     used : float
         Active seats, or units of the trailing month.
-    of : float or None
+    limit_value : float or None
         Licensed seats, or the usage limit; None where none is agreed, or the contract is not paid.
     tier_1 : bool
         Whether the rule of tier 1 for this limit holds.
@@ -41,75 +48,75 @@ class Reading:
 
     day: date
     used: float
-    of: float | None
+    limit_value: float | None
     tier_1: bool = False
     ended: bool = False
 
     @property
-    def share(self) -> float | None:
+    def utilization(self) -> float | None:
         """Used ÷ limit, not clipped; None where there is no limit in force."""
-        return self.used / self.of if self.of and not self.ended else None
+        return self.used / self.limit_value if self.limit_value and not self.ended else None
 
 
 @dataclass(frozen=True)
-class Open:
+class OpenAlert:
     """An open signal: its level (a place in ``LEVELS``), since when, and the limit as it was."""
 
-    level: int
+    severity: int
     opened_on: date
-    of: float
+    limit_value: float
 
 
 @dataclass(frozen=True)
-class Watch:
+class ThresholdState:
     """What is remembered of one limit of one account.
 
     Attributes
     ----------
-    runs : tuple
+    streaks : tuple
         Per level the first and the last of the days in a row that reached it; None: none of late.
-    pressed_on : datetime.date or None
+    last_pressure_on : datetime.date or None
         The last day with pressure.
-    number : int
+    alert_count : int
         Signals so far.
-    open : Open or None
+    open_alert : Open or None
         The open one.
-    spent : bool
+    latched : bool
         The last one expired, and the pressure has not left since: it is not raised again.
     """
 
-    runs: tuple[tuple[date, date] | None, ...] = (None, None, None)
-    pressed_on: date | None = None
-    number: int = 0
-    open: Open | None = None
-    spent: bool = False
+    streaks: tuple[tuple[date, date] | None, ...] = (None, None, None)
+    last_pressure_on: date | None = None
+    alert_count: int = 0
+    open_alert: OpenAlert | None = None
+    latched: bool = False
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Say it in JSON values."""
-        now = self.open
+        current = self.open_alert
         return {
-            "runs": [run and [str(day) for day in run] for run in self.runs],
-            "pressed_on": self.pressed_on and str(self.pressed_on),
-            "number": self.number,
-            "open": now and [now.level, str(now.opened_on), now.of],
-            "spent": self.spent,
+            "runs": [run and [str(day) for day in run] for run in self.streaks],
+            "pressed_on": self.last_pressure_on and str(self.last_pressure_on),
+            "number": self.alert_count,
+            "open": current and [current.severity, str(current.opened_on), current.limit_value],
+            "spent": self.latched,
         }
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Watch:
+    def from_dict(cls, payload: dict[str, Any]) -> ThresholdState:
         """Read what :meth:`told` said."""
-        now = told["open"]
+        current = payload["open"]
         return cls(
-            tuple(run and (_day(run[0]), _day(run[1])) for run in told["runs"]),
-            told["pressed_on"] and _day(told["pressed_on"]),
-            told["number"],
-            now and Open(now[0], _day(now[1]), now[2]),
-            told["spent"],
+            tuple(run and (_parse_day(run[0]), _parse_day(run[1])) for run in payload["runs"]),
+            payload["pressed_on"] and _parse_day(payload["pressed_on"]),
+            payload["number"],
+            current and OpenAlert(current[0], _parse_day(current[1]), current[2]),
+            payload["spent"],
         )
 
 
 @dataclass(frozen=True)
-class Change:
+class AlertTransition:
     """What happened to the signal of that number.
 
     ``ending`` of one that closed: ``expanded``, ``lapsed``, ``relieved`` or ``expired``.
@@ -117,11 +124,13 @@ class Change:
 
     kind: Literal["opened", "escalated", "closed"]
     number: int
-    level: int
+    severity: int
     ending: str | None = None
 
 
-def step(watch: Watch, reading: Reading, rules: Triggers) -> tuple[Watch, list[Change]]:
+def advance_threshold(
+    state: ThresholdState, reading: UtilizationReading, rules: Alerts
+) -> tuple[ThresholdState, list[AlertTransition]]:
     """Carry one limit on by a reading.
 
     The same reading twice changes nothing the second time; a reading of an earlier day than one
@@ -129,7 +138,7 @@ def step(watch: Watch, reading: Reading, rules: Triggers) -> tuple[Watch, list[C
 
     Parameters
     ----------
-    watch : Watch
+    state : Watch
         What is remembered.
     reading : Reading
         How full the limit is.
@@ -138,112 +147,135 @@ def step(watch: Watch, reading: Reading, rules: Triggers) -> tuple[Watch, list[C
 
     Returns
     -------
-    Watch
+    ThresholdState
         What is remembered next.
     list of Change
         In order: a signal may close and, against the new limit, the next one open.
     """
-    if any(day > reading.day for day in _days(watch)):
-        return watch, []
-    watch, by_contract = _by_contract(watch, reading)
-    watch, by_time = _by_time(watch, reading.day, rules)
-    watch = _marked(watch, reading, rules)
-    watch, by_level = _by_level(watch, reading, rules)
-    return watch, [*by_contract, *by_time, *by_level]
+    if any(day > reading.day for day in _iter_recorded_days(state)):
+        return state, []
+    state, from_limit = _close_on_limit_change(state, reading)
+    state, from_time = _clear_or_expire(state, reading.day, rules)
+    state = _update_streaks(state, reading, rules)
+    state, from_severity = _open_or_escalate(state, reading, rules)
+    return state, [*from_limit, *from_time, *from_severity]
 
 
-def _by_contract(watch: Watch, reading: Reading) -> tuple[Watch, list[Change]]:
+def _close_on_limit_change(
+    state: ThresholdState, reading: UtilizationReading
+) -> tuple[ThresholdState, list[AlertTransition]]:
     """Close a signal whose limit has risen, or is no more; days under the old limit say no more."""
-    now = watch.open
-    if now is None:
-        return (Watch(number=watch.number), []) if not reading.of else (watch, [])
+    current = state.open_alert
+    if current is None:
+        return (
+            (ThresholdState(alert_count=state.alert_count), [])
+            if not reading.limit_value
+            else (state, [])
+        )
     if reading.ended:
         ending = "lapsed"
-    elif not reading.of:
+    elif not reading.limit_value:
         ending = "relieved"
-    elif reading.of > now.of:
+    elif reading.limit_value > current.limit_value:
         ending = "expanded"
     else:
-        return watch, []
-    return Watch(number=watch.number), [_closed(watch, now, ending)]
+        return state, []
+    return ThresholdState(alert_count=state.alert_count), [_build_closing(state, current, ending)]
 
 
-def _by_time(watch: Watch, day: date, rules: Triggers) -> tuple[Watch, list[Change]]:
+def _clear_or_expire(
+    state: ThresholdState, day: date, rules: Alerts
+) -> tuple[ThresholdState, list[AlertTransition]]:
     """Close what the days before this one have ended; so it does not matter when it is asked.
 
     A limit that is calm leaves no trace but its number.
     """
-    now = watch.open
-    if watch.pressed_on is None or (day - watch.pressed_on).days > rules.relief_days:
-        calm = replace(watch, pressed_on=None, spent=False, open=None)
-        return calm, [] if now is None else [_closed(watch, now, "relieved")]
-    if now is not None and (day - now.opened_on).days >= rules.expiry_days:
-        return replace(watch, open=None, spent=True), [_closed(watch, now, "expired")]
-    return watch, []
+    current = state.open_alert
+    if (
+        state.last_pressure_on is None
+        or (day - state.last_pressure_on).days > rules.clear_after_days
+    ):
+        cleared = replace(state, last_pressure_on=None, latched=False, open_alert=None)
+        return cleared, [] if current is None else [_build_closing(state, current, "relieved")]
+    if current is not None and (day - current.opened_on).days >= rules.expiry_days:
+        return replace(state, open_alert=None, latched=True), [
+            _build_closing(state, current, "expired")
+        ]
+    return state, []
 
 
-def _closed(watch: Watch, now: Open, ending: str) -> Change:
-    return Change("closed", watch.number, now.level, ending)
+def _build_closing(state: ThresholdState, current: OpenAlert, ending: str) -> AlertTransition:
+    return AlertTransition("closed", state.alert_count, current.severity, ending)
 
 
-def _marked(watch: Watch, reading: Reading, rules: Triggers) -> Watch:
+def _update_streaks(
+    state: ThresholdState, reading: UtilizationReading, rules: Alerts
+) -> ThresholdState:
     """Note for each level whether the day reached it."""
-    share = reading.share
-    if share is None:
-        return watch
-    first = reading.tier_1 and rules.tier_1
-    runs = tuple(
-        _longer(run, reading.day)
-        if share >= line or (first and level == _PRIORITY)
-        else _recent(run, reading.day)
-        for level, (run, (line, _)) in enumerate(zip(watch.runs, rules.levels, strict=True))
+    utilization = reading.utilization
+    if utilization is None:
+        return state
+    tier_1_fires = reading.tier_1 and rules.tier_1
+    streaks = tuple(
+        _extend_streak(run, reading.day)
+        if utilization >= line or (tier_1_fires and level == _PRIORITY)
+        else _drop_broken_streak(run, reading.day)
+        for level, (run, (line, _)) in enumerate(zip(state.streaks, rules.severities, strict=True))
     )
-    pressed = share >= rules.release or first
-    return replace(watch, runs=runs, pressed_on=reading.day if pressed else watch.pressed_on)
+    under_pressure = utilization >= rules.clear_threshold or tier_1_fires
+    return replace(
+        state,
+        streaks=streaks,
+        last_pressure_on=reading.day if under_pressure else state.last_pressure_on,
+    )
 
 
-def _longer(run: tuple[date, date] | None, day: date) -> tuple[date, date]:
+def _extend_streak(streak: tuple[date, date] | None, day: date) -> tuple[date, date]:
     """The run with this day in it; a day left out begins a new one."""
-    return (run[0] if run and (day - run[1]).days <= 1 else day, day)
+    return (streak[0] if streak and (day - streak[1]).days <= 1 else day, day)
 
 
-def _recent(run: tuple[date, date] | None, day: date) -> tuple[date, date] | None:
+def _drop_broken_streak(streak: tuple[date, date] | None, day: date) -> tuple[date, date] | None:
     """The run, as long as this day may still go on with it."""
-    return run if run and (day - run[1]).days <= 1 else None
+    return streak if streak and (day - streak[1]).days <= 1 else None
 
 
-def _reached(watch: Watch, reading: Reading, rules: Triggers) -> int | None:
+def _find_severity(state: ThresholdState, reading: UtilizationReading, rules: Alerts) -> int | None:
     """The highest level that today and enough days before it have reached."""
-    reached = [
+    severities = [
         level
-        for level, (run, (_, days)) in enumerate(zip(watch.runs, rules.levels, strict=True))
+        for level, (run, (_, days)) in enumerate(zip(state.streaks, rules.severities, strict=True))
         if run and run[1] == reading.day and (run[1] - run[0]).days + 1 >= days
     ]
-    return max(reached, default=None)
+    return max(severities, default=None)
 
 
-def _by_level(watch: Watch, reading: Reading, rules: Triggers) -> tuple[Watch, list[Change]]:
+def _open_or_escalate(
+    state: ThresholdState, reading: UtilizationReading, rules: Alerts
+) -> tuple[ThresholdState, list[AlertTransition]]:
     """Open a signal, or escalate the open one."""
-    level, now = _reached(watch, reading, rules), watch.open
-    if level is None or watch.spent or not reading.of:
-        return watch, []
-    if now is None:
-        number = watch.number + 1
-        opened = Open(level, reading.day, reading.of)
-        return replace(watch, number=number, open=opened), [Change("opened", number, level)]
-    if level <= now.level:
-        return watch, []
-    risen = replace(watch, open=replace(now, level=level))
-    return risen, [Change("escalated", watch.number, level)]
+    severity, current = _find_severity(state, reading, rules), state.open_alert
+    if severity is None or state.latched or not reading.limit_value:
+        return state, []
+    if current is None:
+        number = state.alert_count + 1
+        opened = OpenAlert(severity, reading.day, reading.limit_value)
+        return replace(state, alert_count=number, open_alert=opened), [
+            AlertTransition("opened", number, severity)
+        ]
+    if severity <= current.severity:
+        return state, []
+    escalated = replace(state, open_alert=replace(current, severity=severity))
+    return escalated, [AlertTransition("escalated", state.alert_count, severity)]
 
 
-def _days(watch: Watch) -> Iterator[date]:
-    yield from (run[1] for run in watch.runs if run)
-    if watch.pressed_on:
-        yield watch.pressed_on
-    if watch.open:
-        yield watch.open.opened_on
+def _iter_recorded_days(state: ThresholdState) -> Iterator[date]:
+    yield from (run[1] for run in state.streaks if run)
+    if state.last_pressure_on:
+        yield state.last_pressure_on
+    if state.open_alert:
+        yield state.open_alert.opened_on
 
 
-def _day(text: str) -> date:
+def _parse_day(text: str) -> date:
     return date.fromisoformat(text)

@@ -9,33 +9,33 @@ from typing import Final
 import polars as pl
 
 from data.settings import Settings
-from features.catalogue import NAMES
+from features.catalogue import FEATURE_NAMES
 from training import evaluate, metrics
-from training.evaluate import Evaluation
-from training.metrics import Figure
-from training.pipeline import History
+from training.evaluate import EvaluationResult
+from training.metrics import MetricEstimate
+from training.pipeline import TrainingHistory
 
-__all__ = ["controls"]
+__all__ = ["evaluate_controls"]
 
 _KEYS: Final = ["account_id", "as_of"]
 
 
-def controls(
-    past: History,
+def evaluate_controls(
+    history: TrainingHistory,
     settings: Settings,
-    without: Evaluation,
+    evaluation: EvaluationResult,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> Mapping[str, Figure]:
+) -> Mapping[str, MetricEstimate]:
     """Walk forward once more with the controls, and tell what they change.
 
     Parameters
     ----------
-    past : training.pipeline.History
-        From :func:`training.pipeline.history`.
+    history : training.pipeline.TrainingHistory
+        From :func:`training.pipeline.build_history`.
     settings : data.settings.Settings
         As for the walk without them.
-    without : training.evaluate.Evaluation
+    evaluation : training.evaluate.Evaluation
         That walk.
     progress : callable, optional
         Told cuts done and cuts in all.
@@ -46,22 +46,22 @@ def controls(
         ``auroc``, ``average_precision`` and ``log_loss``: with the controls less without them, on
         the same snapshots and the same draws of accounts; null where it cannot be told.
     """
-    given = evaluate.walk(
-        past.panel.snapshots,
-        past.contracts,
+    with_controls = evaluate.evaluate_walk_forward(
+        history.panel.snapshots,
+        history.contracts,
         settings,
-        end=past.as_of,
-        inputs=NAMES,
+        end=history.as_of,
+        inputs=FEATURE_NAMES,
         progress=progress,
-        learn_beside={},
+        reference_models={},
     )
-    both = without.predictions.filter(pl.col("expanded").is_not_null()).join(
-        given.predictions.select(*_KEYS, given="probability"), on=_KEYS
+    paired = evaluation.predictions.filter(pl.col("expanded").is_not_null()).join(
+        with_controls.predictions.select(*_KEYS, given="probability"), on=_KEYS
     )
-    return metrics.change(
-        both["probability"].to_numpy(),
-        both["given"].to_numpy(),
-        metrics.judged(both),
-        resamples=settings.evaluation.resamples,
+    return metrics.compute_metric_change(
+        paired["probability"].to_numpy(),
+        paired["given"].to_numpy(),
+        metrics.label_outcomes(paired),
+        resamples=settings.evaluation.n_bootstrap,
         seed=settings.model.seed,
     )

@@ -16,29 +16,37 @@ import lightgbm as lgb
 import numpy as np
 
 from data.errors import ModelError
-from features.catalogue import by_name
-from training.baselines import RANKINGS
+from features.catalogue import FEATURES_BY_NAME
+from training.baselines import BASELINES
 from training.calibration import Calibration
-from training.horizons import Horizons
-from training.linear import Linear, Scale
+from training.horizons import HorizonLink
+from training.linear import BaggedLogistic, QuantileNormalizer
 from training.model import INPUTS, Propensity
-from training.simple import Simple
+from training.simple import CalibratedRanking
 
-__all__ = ["CARD", "altered", "check", "read", "read_churn", "read_simple", "write"]
+__all__ = [
+    "CARD",
+    "build_tampered_error",
+    "load_churn_model",
+    "load_model",
+    "load_ranking",
+    "save_model",
+    "verify_model_files",
+]
 
 CARD: Final = "card.json"
-_FORMAT: Final = 5
-_CHURN: Final = "churn"
-_SCALE: Final = ("quantiles", "mean", "deviation", "missing")
-_BOOSTER: Final = re.compile(r"booster_\d+\.txt")
+_FORMAT_VERSION: Final = 5
+_CHURN_FOLDER: Final = "churn"
+_NORMALIZER_FIELDS: Final = ("quantiles", "mean", "deviation", "missing")
+_BOOSTER_FILE: Final = re.compile(r"booster_\d+\.txt")
 
 
-def write(
+def save_model(
     model: Propensity,
     folder: Path,
-    about: Mapping[str, Any],
-    churn: Propensity | None = None,
-    simple: Simple | None = None,
+    metadata: Mapping[str, Any],
+    churn_model: Propensity | None = None,
+    fallback: CalibratedRanking | None = None,
 ) -> str:
     """Write a model into an empty folder.
 
@@ -48,57 +56,59 @@ def write(
         The fitted, calibrated model.
     folder : pathlib.Path
         Where its files go.
-    about : mapping
+    metadata : mapping
         JSON values for the card: data window, figures, verdict.
-    churn : Propensity, optional
+    churn_model : Propensity, optional
         The model of churn, written into a folder of its own.
-    simple : Simple, optional
+    fallback : Simple, optional
         The best simple ranking; it is on the card.
 
     Returns
     -------
     str
-        The card's digest, to be kept elsewhere and given to :func:`read`.
+        The card's digest, to be kept elsewhere and given to :func:`load_model`.
     """
     digests = {}
     for number, booster in enumerate(model.boosters):
         text = booster.model_to_string()
         (folder / f"booster_{number}.txt").write_text(text, encoding="utf-8")
-        digests[f"booster_{number}.txt"] = _digest(text)
-    if churn is not None:
-        (folder / _CHURN).mkdir()
+        digests[f"booster_{number}.txt"] = _compute_digest(text)
+    if churn_model is not None:
+        (folder / _CHURN_FOLDER).mkdir()
     card = {
-        "format": _FORMAT,
+        "format": _FORMAT_VERSION,
         "lightgbm": lgb.__version__,
-        "features": {name: by_name[name].unit for name in model.inputs},
-        **_told_horizons(model.horizons),
-        "unseen_spread": model.unseen_spread,
-        "linear_share": model.linear_share,
+        "features": {name: FEATURES_BY_NAME[name].unit for name in model.inputs},
+        **_horizons_to_dict(model.horizon_link),
+        "residual_logit_sd": model.residual_logit_sd,
+        "linear_share": model.blend_weight,
         "correction": model.correction,
-        "linear": _told(model.linear),
+        "linear": _logistic_to_dict(model.logistic),
         "calibration": asdict(model.calibration),
         "boosters": digests,
-        "churn": None if churn is None else write(churn, folder / _CHURN, {}),
-        "simple": None if simple is None else _told_simple(simple),
-        **about,
+        "churn": None
+        if churn_model is None
+        else save_model(churn_model, folder / _CHURN_FOLDER, {}),
+        "simple": None if fallback is None else _ranking_to_dict(fallback),
+        **metadata,
     }
     text = json.dumps(card, indent=2)
     (folder / CARD).write_text(text, encoding="utf-8")
-    return _digest(text)
+    return _compute_digest(text)
 
 
-def read(
-    folder: Path, digest: str | None, *, called: str = "the model"
+def load_model(
+    folder: Path, digest: str | None, *, display_name: str = "the model"
 ) -> tuple[Propensity, dict[str, Any]]:
     """Read a model back, after checking that it is whole and fits this catalogue.
 
     Parameters
     ----------
     folder : pathlib.Path
-        As :func:`write` left it.
+        As :func:`save_model` left it.
     digest : str or None
         The card's digest; None, where nobody kept it, is never matched.
-    called : str
+    display_name : str
         What messages call the model, such as "model version 3".
 
     Returns
@@ -114,23 +124,23 @@ def read(
         If a file is missing, altered or not the model's own, or its features are not those that
         this version computes.
     """
-    card, texts = check(folder, digest, called=called)
-    _refuse_other_features(card["features"], called)
+    card, texts = verify_model_files(folder, digest, display_name=display_name)
+    _check_features(card["features"], display_name)
     model = Propensity(
         boosters=tuple(lgb.Booster(model_str=text) for text in texts),
-        linear=_linear(card["linear"]),
+        logistic=_logistic_from_dict(card["linear"]),
         inputs=tuple(card["features"]),
-        horizons=_horizons(card),
-        unseen_spread=card["unseen_spread"],
-        linear_share=card["linear_share"],
+        horizon_link=_horizons_from_dict(card),
+        residual_logit_sd=card["residual_logit_sd"],
+        blend_weight=card["linear_share"],
         correction=card["correction"],
         calibration=Calibration(**card["calibration"]),
     )
     return model, card
 
 
-def read_churn(
-    folder: Path, card: Mapping[str, Any], *, called: str = "the model"
+def load_churn_model(
+    folder: Path, card: Mapping[str, Any], *, display_name: str = "the model"
 ) -> Propensity | None:
     """Read the model of churn that lies beside a model, if there is one.
 
@@ -139,28 +149,32 @@ def read_churn(
     folder : pathlib.Path
         Of the model.
     card : mapping
-        Its card, as :func:`read` gave it: it vouches for the churn model's.
-    called : str
+        Its card, as :func:`load_model` gave it: it vouches for the churn model's.
+    display_name : str
         What messages call the model.
 
     Raises
     ------
     data.errors.ModelError
-        As for :func:`read`.
+        As for :func:`load_model`.
     """
     if card["churn"] is None:
         return None
-    return read(folder / _CHURN, card["churn"], called=f"the churn model of {called}")[0]
+    return load_model(
+        folder / _CHURN_FOLDER, card["churn"], display_name=f"the churn model of {display_name}"
+    )[0]
 
 
-def read_simple(card: Mapping[str, Any], *, called: str = "the simple ranking") -> Simple:
+def load_ranking(
+    card: Mapping[str, Any], *, display_name: str = "the simple ranking"
+) -> CalibratedRanking:
     """Read the simple ranking that stands on a card.
 
     Parameters
     ----------
     card : mapping
-        As :func:`check` gave it.
-    called : str
+        As :func:`verify_model_files` gave it.
+    display_name : str
         What messages call it.
 
     Raises
@@ -168,67 +182,69 @@ def read_simple(card: Mapping[str, Any], *, called: str = "the simple ranking") 
     data.errors.ModelError
         If there is none, or it ranks by what this version does not know.
     """
-    told = card["simple"]
-    if told is None or told["ranking"] not in RANKINGS:
-        found = "is not there" if told is None else f"ranks by {told['ranking']!r}, now unknown"
-        raise ModelError(f"{called} {found}; run `expansion train` again.")
-    return Simple(
-        **{name: told[name] for name in ("ranking", "unseen_spread")},
-        linear=_linear(told["linear"]),
-        horizons=_horizons(told),
-        calibration=Calibration(**told["calibration"]),
-        bands=tuple(told["bands"]),
+    fields = card["simple"]
+    if fields is None or fields["ranking"] not in BASELINES:
+        problem = (
+            "is not there" if fields is None else f"ranks by {fields['ranking']!r}, now unknown"
+        )
+        raise ModelError(f"{display_name} {problem}; run `expansion train` again.")
+    return CalibratedRanking(
+        **{name: fields[name] for name in ("ranking", "residual_logit_sd")},
+        logistic=_logistic_from_dict(fields["linear"]),
+        horizon_link=_horizons_from_dict(fields),
+        calibration=Calibration(**fields["calibration"]),
+        bands=tuple(fields["bands"]),
     )
 
 
-def _told_simple(ranking: Simple) -> dict[str, Any]:
+def _ranking_to_dict(ranking: CalibratedRanking) -> dict[str, Any]:
     return {
         "ranking": ranking.ranking,
-        "linear": _told(ranking.linear),
-        **_told_horizons(ranking.horizons),
-        "unseen_spread": ranking.unseen_spread,
+        "linear": _logistic_to_dict(ranking.logistic),
+        **_horizons_to_dict(ranking.horizon_link),
+        "residual_logit_sd": ranking.residual_logit_sd,
         "calibration": asdict(ranking.calibration),
         "bands": ranking.bands,
     }
 
 
-def _told(model: Linear) -> dict[str, Any]:
+def _logistic_to_dict(model: BaggedLogistic) -> dict[str, Any]:
     """The regressions as JSON values."""
-    scale = {name: getattr(model.scale, name).tolist() for name in _SCALE}
+    normalizer = {name: getattr(model.normalizer, name).tolist() for name in _NORMALIZER_FIELDS}
     return {
-        "scale": scale,
-        "weights": model.weights.tolist(),
+        "scale": normalizer,
+        "weights": model.coefficients.tolist(),
         "intercepts": model.intercepts.tolist(),
     }
 
 
-def _linear(told: Mapping[str, Any]) -> Linear:
-    scale = {name: np.array(told["scale"][name]) for name in _SCALE}
-    return Linear(
-        scale=Scale(**scale),
-        weights=np.array(told["weights"]),
-        intercepts=np.array(told["intercepts"]),
+def _logistic_from_dict(fields: Mapping[str, Any]) -> BaggedLogistic:
+    normalizer = {name: np.array(fields["scale"][name]) for name in _NORMALIZER_FIELDS}
+    return BaggedLogistic(
+        normalizer=QuantileNormalizer(**normalizer),
+        coefficients=np.array(fields["weights"]),
+        intercepts=np.array(fields["intercepts"]),
     )
 
 
-def _told_horizons(horizons: Horizons) -> dict[str, Any]:
+def _horizons_to_dict(horizons: HorizonLink) -> dict[str, Any]:
     return {
         "horizon_days": horizons.horizon_days,
         "horizons_days": horizons.days,
-        "shifts": list(horizons.shifts.values()),
+        "shifts": list(horizons.coefficients.values()),
     }
 
 
-def _horizons(told: Mapping[str, Any]) -> Horizons:
-    shifts = {
+def _horizons_from_dict(fields: Mapping[str, Any]) -> HorizonLink:
+    coefficients = {
         days: (offset, slope)
-        for days, (offset, slope) in zip(told["horizons_days"], told["shifts"], strict=True)
+        for days, (offset, slope) in zip(fields["horizons_days"], fields["shifts"], strict=True)
     }
-    return Horizons(told["horizon_days"], shifts)
+    return HorizonLink(fields["horizon_days"], coefficients)
 
 
-def check(
-    folder: Path, digest: str | None, *, called: str = "the model"
+def verify_model_files(
+    folder: Path, digest: str | None, *, display_name: str = "the model"
 ) -> tuple[dict[str, Any], list[str]]:
     """Check that a folder is exactly what was written, without parsing any of its boosters.
 
@@ -237,7 +253,7 @@ def check(
     Parameters
     ----------
     folder, digest, called
-        As for :func:`read`.
+        As for :func:`load_model`.
 
     Returns
     -------
@@ -251,61 +267,71 @@ def check(
     data.errors.ModelError
         If a file is missing, altered or not the model's own.
     """
-    card = json.loads(_verified(folder / CARD, digest, called))
-    if card["format"] != _FORMAT:
+    card = json.loads(_read_verified(folder / CARD, digest, display_name))
+    if card["format"] != _FORMAT_VERSION:
         raise ModelError(
-            f"{called} was written in format {card['format']}, and this version reads {_FORMAT};"
+            f"{display_name} was written in format {card['format']}, and this version reads {_FORMAT_VERSION};"
             " run `expansion train` again."
         )
-    _refuse_strangers(folder, card["boosters"], called, has_churn=card["churn"] is not None)
+    _reject_foreign_files(
+        folder, card["boosters"], display_name, has_churn=card["churn"] is not None
+    )
     if card["churn"] is not None:
-        check(folder / _CHURN, card["churn"], called=f"the churn model of {called}")
-    return card, [_verified(folder / name, d, called) for name, d in card["boosters"].items()]
+        verify_model_files(
+            folder / _CHURN_FOLDER, card["churn"], display_name=f"the churn model of {display_name}"
+        )
+    return card, [
+        _read_verified(folder / name, d, display_name) for name, d in card["boosters"].items()
+    ]
 
 
-def altered(called: str, why: str) -> ModelError:
+def build_tampered_error(display_name: str, reason: str) -> ModelError:
     """Say that a model is not what was written, and what to do."""
     return ModelError(
-        f"{called} is incomplete or was altered in the store ({why}); run `expansion train` again,"
+        f"{display_name} is incomplete or was altered in the store ({reason}); run `expansion train` again,"
         " or restore its artifacts."
     )
 
 
-def _verified(file: Path, digest: str | None, called: str) -> str:
+def _read_verified(file: Path, digest: str | None, display_name: str) -> str:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise altered(called, f"{file.name} is missing or damaged") from None
-    if _digest(text) != digest:
-        raise altered(called, f"{file.name} does not match its digest")
+        raise build_tampered_error(display_name, f"{file.name} is missing or damaged") from None
+    if _compute_digest(text) != digest:
+        raise build_tampered_error(display_name, f"{file.name} does not match its digest")
     return text
 
 
-def _digest(text: str) -> str:
+def _compute_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _refuse_strangers(
-    folder: Path, boosters: Mapping[str, str], called: str, *, has_churn: bool
+def _reject_foreign_files(
+    folder: Path, boosters: Mapping[str, str], display_name: str, *, has_churn: bool
 ) -> None:
     """Refuse names that lead out of the folder, and files that nothing vouches for."""
-    outside = sorted(name for name in boosters if not _BOOSTER.fullmatch(name))
-    if outside:
-        raise altered(called, f"its card names {outside[0]!r}, which is no booster")
+    invalid_names = sorted(name for name in boosters if not _BOOSTER_FILE.fullmatch(name))
+    if invalid_names:
+        raise build_tampered_error(
+            display_name, f"its card names {invalid_names[0]!r}, which is no booster"
+        )
     files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
     # The churn model's folder is checked when that is read, by the same rule.
-    mine = {file.as_posix() for file in files if not has_churn or file.parts[0] != _CHURN}
-    foreign = sorted(mine - {CARD, *boosters})
+    model_files = {
+        file.as_posix() for file in files if not has_churn or file.parts[0] != _CHURN_FOLDER
+    }
+    foreign = sorted(model_files - {CARD, *boosters})
     if foreign:
-        raise altered(called, f"{foreign[0]} does not belong to it")
+        raise build_tampered_error(display_name, f"{foreign[0]} does not belong to it")
 
 
-def _refuse_other_features(features: Mapping[str, str], called: str) -> None:
-    present = {name: by_name[name].unit for name in INPUTS}
-    differing = sorted({name for name, _ in features.items() ^ present.items()})
+def _check_features(features: Mapping[str, str], display_name: str) -> None:
+    current = {name: FEATURES_BY_NAME[name].unit for name in INPUTS}
+    differing = sorted({name for name, _ in features.items() ^ current.items()})
     if differing:
         raise ModelError(
-            f"{called} was trained on other features than this catalogue has"
+            f"{display_name} was trained on other features than this catalogue has"
             f" ({', '.join(differing[:3])}{', …' if len(differing) > 3 else ''} differ); run"
             " `expansion train` again."
         )

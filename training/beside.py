@@ -7,55 +7,65 @@ import polars as pl
 
 from data.settings import Settings
 from training import judgement
-from training.evaluate import Evaluation
-from training.metrics import Figure
-from training.rival import Rival
+from training.evaluate import EvaluationResult
+from training.metrics import MetricEstimate
+from training.rival import ChampionPredictions
 
-__all__ = ["Beside", "champion"]
+__all__ = ["ChampionComparison", "compare_with_champion"]
 
 _KEYS = ["account_id", "as_of"]
 
 
 @dataclass(frozen=True)
-class Beside:
+class ChampionComparison:
     """The champion's figures, and how far the model is ahead.
 
     Attributes
     ----------
     note : str
         Which champion, and whether it was walked; or why it was not.
-    figures : mapping of str to training.metrics.Figure
+    metrics : mapping of str to training.metrics.Figure
         Those of the model, of the champion's probability; empty where it was not walked, or says
         the same as the model.
-    ahead : training.metrics.Figure or None
+    precision_gain : training.metrics.Figure or None
         The model's precision at capacity less the champion's, on the same draws.
     """
 
     note: str
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-    ahead: Figure | None = None
+    metrics: Mapping[str, MetricEstimate] = field(default_factory=dict)
+    precision_gain: MetricEstimate | None = None
 
     def __repr__(self) -> str:
         return f"Beside({self.note})"
 
 
-def champion(walked: Evaluation, rival: Rival, settings: Settings) -> Beside:
+def compare_with_champion(
+    evaluation: EvaluationResult, champion_predictions: ChampionPredictions, settings: Settings
+) -> ChampionComparison:
     """Judge what the champion would have said on what the model was judged on.
 
     Parameters
     ----------
-    walked : training.evaluate.Evaluation
+    evaluation : training.evaluate.Evaluation
         The model's walk.
-    rival : training.rival.Rival
-        From :func:`training.rival.walk`.
+    champion_predictions : training.rival.ChampionPredictions
+        From :func:`training.rival.backtest_champion`.
     settings : data.settings.Settings
         Capacity, draws and seed.
     """
-    mine = walked.predictions
-    if rival.predictions is None or rival.predictions["probability"].equals(mine["probability"]):
-        return Beside(rival.note)
-    theirs = rival.predictions.select(*_KEYS, champion="probability")
-    both = mine.join(theirs, on=_KEYS, how="inner", maintain_order="left")
-    said = both.with_columns(probability=pl.col("champion"))
-    figures = judgement.of_model(said, settings)
-    return Beside(rival.note, figures, judgement.over(both, "champion", settings))
+    model_predictions = evaluation.predictions
+    if champion_predictions.predictions is None or champion_predictions.predictions[
+        "probability"
+    ].equals(model_predictions["probability"]):
+        return ChampionComparison(champion_predictions.note)
+    champion_probability = champion_predictions.predictions.select(*_KEYS, champion="probability")
+    both = model_predictions.join(
+        champion_probability, on=_KEYS, how="inner", maintain_order="left"
+    )
+    champion_rows = both.with_columns(probability=pl.col("champion"))
+    champion_metrics = judgement.compute_model_metrics(champion_rows, settings)
+    return ChampionComparison(
+        champion_predictions.note,
+        champion_metrics,
+        judgement.compute_precision_gain(both, "champion", settings),
+    )

@@ -13,10 +13,15 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Calibration", "fit", "linear_share", "settled"]
+__all__ = [
+    "Calibration",
+    "fit_affine_calibration",
+    "fit_blend_and_calibration",
+    "select_blend_weight",
+]
 
-_FEWEST_EXPANSIONS = 20
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_MIN_CLASS_COUNT = 20
+_BLEND_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Array = NDArray[np.float64]
 
@@ -33,41 +38,47 @@ class Calibration:
             return "uncalibrated"
         return f"calibrated with slope {self.slope:.2f}, intercept {self.intercept:+.2f}"
 
-    def log_odds(self, margin: Array) -> Array:
+    def to_log_odds(self, margin: Array) -> Array:
         """Map margins to log-odds; the order stays."""
         return np.asarray(self.intercept + self.slope * margin)
 
-    def probability(self, margin: Array) -> Array:
+    def to_probability(self, margin: Array) -> Array:
         """Map margins to probabilities; the order stays."""
-        return np.asarray(expit(self.log_odds(margin)))
+        return np.asarray(expit(self.to_log_odds(margin)))
 
 
-def settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:
+def fit_blend_and_calibration(
+    predictions: pl.DataFrame, default_weight: float
+) -> tuple[float, Calibration]:
     """Settle the blend and then the map on predictions whose outcome has become known.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        ``account_id``, ``cut``, ``trees_margin``, ``linear_margin``, ``happened``.
-    usual_share : float
-        As for :func:`linear_share`.
+        ``account_id``, ``cut``, ``trees_margin``, ``linear_margin``, ``outcome``.
+    default_weight : float
+        As for :func:`select_blend_weight`.
 
     Returns
     -------
     linear_share : float
-        From :func:`linear_share`.
+        From :func:`select_blend_weight`.
     calibration : Calibration
-        From :func:`fit`, for margins that are blended so.
+        From :func:`fit_affine_calibration`, for margins that are blended so.
     """
-    trees, linear = (predictions[f"{name}_margin"].to_numpy() for name in ("trees", "linear"))
-    happened = predictions["happened"].to_numpy().astype(np.float64)
+    gbm, logistic = (predictions[f"{name}_margin"].to_numpy() for name in ("trees", "linear"))
+    outcome = predictions["happened"].to_numpy().astype(np.float64)
     account = predictions["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
-    share = linear_share(trees, linear, happened, account, usual=usual_share)
-    margin = (1 - share) * trees + share * linear
-    return share, fit(margin, happened, predictions["cut"].to_list(), account)
+    blend_weight = select_blend_weight(
+        gbm, logistic, outcome, account, default_weight=default_weight
+    )
+    margin = (1 - blend_weight) * gbm + blend_weight * logistic
+    return blend_weight, fit_affine_calibration(
+        margin, outcome, predictions["cut"].to_list(), account
+    )
 
 
-def fit(
+def fit_affine_calibration(
     margin: Array, expanded: Array, groups: Sequence[object], account: NDArray[np.int64]
 ) -> Calibration:
     """Fit the map on out-of-time predictions, and keep it only where it helps.
@@ -91,33 +102,44 @@ def fit(
         The identity where either outcome is too rare, the slope is not positive, or it does not
         help.
     """
-    cuts = np.asarray(groups, dtype=str)
-    if _rarer(expanded) < _FEWEST_EXPANSIONS or len(set(cuts)) < 2:
+    fold_names = np.asarray(groups, dtype=str)
+    if _count_minority_class(expanded) < _MIN_CLASS_COUNT or len(set(fold_names)) < 2:
         return Calibration()
-    mapped = np.empty_like(margin)
-    for cut in sorted(set(cuts)):
-        inside = cuts == cut
-        if _rarer(expanded[~inside]) < _FEWEST_EXPANSIONS // 2:
+    calibrated = np.empty_like(margin)
+    for cut in sorted(set(fold_names)):
+        inside = fold_names == cut
+        if _count_minority_class(expanded[~inside]) < _MIN_CLASS_COUNT // 2:
             return Calibration()
-        mapped[inside] = _affine(margin[~inside], expanded[~inside]).log_odds(margin[inside])
-    saved = _losses(margin, expanded) - _losses(mapped, expanded)
-    return _affine(margin, expanded) if _beyond_noise(saved, account) else Calibration()
+        calibrated[inside] = _fit_affine(margin[~inside], expanded[~inside]).to_log_odds(
+            margin[inside]
+        )
+    improvement = _compute_log_losses(margin, expanded) - _compute_log_losses(calibrated, expanded)
+    return (
+        _fit_affine(margin, expanded)
+        if _exceeds_one_standard_error(improvement, account)
+        else Calibration()
+    )
 
 
-def linear_share(
-    trees: Array, linear: Array, expanded: Array, account: NDArray[np.int64], *, usual: float
+def select_blend_weight(
+    gbm: Array,
+    logistic: Array,
+    expanded: Array,
+    account: NDArray[np.int64],
+    *,
+    default_weight: float,
 ) -> float:
     """Choose how much of the margin is the regressions'.
 
     Parameters
     ----------
-    trees, linear : numpy.ndarray, shape (n,)
+    gbm, logistic : numpy.ndarray, shape (n,)
         Margins of predictions made before their outcome was known.
     expanded : numpy.ndarray, shape (n,)
         1 where the account expanded, else 0.
     account : numpy.ndarray of int, shape (n,)
         Codes from 0: rows of one account resemble each other.
-    usual : float
+    default_weight : float
         The share where nothing is known.
 
     Returns
@@ -126,38 +148,42 @@ def linear_share(
         The share of the lowest log loss, each share under its own best map; the usual one unless
         that is better by more than one standard error over accounts.
     """
-    if _rarer(expanded) < _FEWEST_EXPANSIONS:
-        return usual
+    if _count_minority_class(expanded) < _MIN_CLASS_COUNT:
+        return default_weight
     losses = {
-        share: _mapped_losses((1 - share) * trees + share * linear, expanded)
-        for share in sorted({*_SHARES, usual})
+        share: _compute_calibrated_losses((1 - share) * gbm + share * logistic, expanded)
+        for share in sorted({*_BLEND_WEIGHTS, default_weight})
     }
     best = min(losses, key=lambda share: float(losses[share].sum()))
-    return best if _beyond_noise(losses[usual] - losses[best], account) else usual
+    return (
+        best
+        if _exceeds_one_standard_error(losses[default_weight] - losses[best], account)
+        else default_weight
+    )
 
 
-def _beyond_noise(saved: Array, account: NDArray[np.int64]) -> bool:
+def _exceeds_one_standard_error(improvement: Array, account: NDArray[np.int64]) -> bool:
     """Whether what rows save comes to more than one standard error over accounts."""
-    gain = np.bincount(account, weights=saved)
+    gain = np.bincount(account, weights=improvement)
     return bool(gain.sum() > np.sqrt(len(gain) * gain.var()))
 
 
-def _losses(log_odds: Array, expanded: Array) -> Array:
+def _compute_log_losses(log_odds: Array, expanded: Array) -> Array:
     """Log loss of each row."""
     return np.asarray(np.logaddexp(0, np.where(expanded > 0, -log_odds, log_odds)))
 
 
-def _mapped_losses(margin: Array, expanded: Array) -> Array:
+def _compute_calibrated_losses(margin: Array, expanded: Array) -> Array:
     """Log loss of each row under the best affine map of the margin."""
-    return _losses(_affine(margin, expanded).log_odds(margin), expanded)
+    return _compute_log_losses(_fit_affine(margin, expanded).to_log_odds(margin), expanded)
 
 
-def _rarer(expanded: Array) -> float:
+def _count_minority_class(expanded: Array) -> float:
     """How many predictions had the rarer of the two outcomes."""
     return float(min(expanded.sum(), len(expanded) - expanded.sum()))
 
 
-def _affine(margin: Array, expanded: Array) -> Calibration:
+def _fit_affine(margin: Array, expanded: Array) -> Calibration:
     # More threads add in another order, which moves the last bits.
     with threadpool_limits(1):
         model = LogisticRegression(C=np.inf).fit(margin[:, None], expanded)

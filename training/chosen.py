@@ -8,25 +8,25 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from features.catalogue import NAMES
+from features.catalogue import FEATURE_NAMES
 from training import baselines
 from training import ranking_metrics as ranking
-from training.resampling import Draws, codes
-from training.splits import Known
+from training.resampling import ClusterBootstrap, factorize_columns
+from training.splits import TrainingSet
 
-__all__ = ["BEST_COLUMN", "best_column", "best_ranking", "by_column"]
+__all__ = ["BEST_FEATURE", "score_by_feature", "select_baseline", "select_best_feature"]
 
-BEST_COLUMN: Final = "best column so far"
+BEST_FEATURE: Final = "best column so far"
 
 
-def best_ranking(known: Known, happened: pl.Expr, *, capacity: int) -> str:
+def select_baseline(training_set: TrainingSet, label_expr: pl.Expr, *, capacity: int) -> str:
     """Name the simple ranking of the highest precision at capacity on what a cut knew.
 
     Parameters
     ----------
-    known : training.splits.Known
+    training_set : training.splits.TrainingSet
         Snapshots from before a cut, and what the cut knew of them.
-    happened : polars.Expr
+    label_expr : polars.Expr
         Over the outcomes; null while that is unknown.
     capacity : int
         Accounts a team can work per as-of.
@@ -34,32 +34,34 @@ def best_ranking(known: Known, happened: pl.Expr, *, capacity: int) -> str:
     Returns
     -------
     str
-        One of :data:`training.baselines.RANKINGS`, the random one left out; of equals the first.
+        One of :data:`training.baselines.BASELINES`, the random one left out; of equals the first.
     """
-    rows = baselines.scores(known.snapshots).with_columns(
-        happened=known.outcomes.select(happened.alias("happened"))["happened"]
+    rows = baselines.score_baselines(training_set.snapshots).with_columns(
+        happened=training_set.outcomes.select(label_expr.alias("happened"))["happened"]
     )
     rows = rows.drop_nulls("happened")
-    label, (as_of,) = rows["happened"].to_numpy(), codes(rows["as_of"])
-    once = Draws(as_of, resamples=0, seed=0)
+    label, (as_of,) = rows["happened"].to_numpy(), factorize_columns(rows["as_of"])
+    single_sample = ClusterBootstrap(as_of, resamples=0, seed=0)
 
-    def precision(name: str) -> float:
+    def compute_precision(name: str) -> float:
         score = rows[name].to_numpy()
         metric = ranking.mean_precision_at_capacity(score, label, as_of, capacity)
-        return float(once.of(metric)[0])
+        return float(single_sample.evaluate(metric)[0])
 
-    return max((name for name in baselines.RANKINGS if name != baselines.RANDOM), key=precision)
+    return max(
+        (name for name in baselines.BASELINES if name != baselines.RANDOM), key=compute_precision
+    )
 
 
-def best_column(known: Known, happened: pl.Expr) -> tuple[str, int]:
+def select_best_feature(training_set: TrainingSet, label_expr: pl.Expr) -> tuple[str, int]:
     """Name the column of the catalogue, and its direction, of the best average precision so far.
 
-    Judged is the score of :func:`by_column`: what only tells one as-of from another ranks nobody.
+    Judged is the score of :func:`score_by_feature`: what only tells one as-of from another ranks nobody.
 
     Parameters
     ----------
     known, happened
-        As for :func:`best_ranking`.
+        As for :func:`select_baseline`.
 
     Returns
     -------
@@ -68,23 +70,25 @@ def best_column(known: Known, happened: pl.Expr) -> tuple[str, int]:
     direction : int
         1 where high values come first, −1 where low ones do; unknown comes last in both.
     """
-    label = known.outcomes.select(happened.alias("happened"))["happened"]
-    rows = known.snapshots.filter(label.is_not_null())
+    label = training_set.outcomes.select(label_expr.alias("happened"))["happened"]
+    rows = training_set.snapshots.filter(label.is_not_null())
     expanded = label.drop_nulls().to_numpy()
-    once = Draws(np.zeros(rows.height, dtype=np.int64), resamples=0, seed=0)
-    best, chosen = -1.0, (NAMES[0], 1)
+    single_sample = ClusterBootstrap(np.zeros(rows.height, dtype=np.int64), resamples=0, seed=0)
+    best_value, best_feature = -1.0, (FEATURE_NAMES[0], 1)
     for direction in (1, -1):
-        scores = rows.select(by_column(name, direction).alias(name) for name in NAMES)
-        for name in NAMES:
+        scores = rows.select(
+            score_by_feature(name, direction).alias(name) for name in FEATURE_NAMES
+        )
+        for name in FEATURE_NAMES:
             metric = ranking.average_precision(scores[name].to_numpy(), expanded)
-            if (found := float(once.of(metric)[0])) > best:
-                best, chosen = found, (name, direction)
-    return chosen
+            if (value := float(single_sample.evaluate(metric)[0])) > best_value:
+                best_value, best_feature = value, (name, direction)
+    return best_feature
 
 
-def by_column(column: str, direction: int) -> pl.Expr:
+def score_by_feature(feature: str, direction: int) -> pl.Expr:
     """Score by a column: its place among the accounts of the as-of, in (0, 1); unknown is 0.
 
     A place, not the value, since other cuts may have chosen other columns.
     """
-    return baselines.percentile(direction * pl.col(column)).fill_null(0.0)
+    return baselines.percentile_rank(direction * pl.col(feature)).fill_null(0.0)

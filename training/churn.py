@@ -15,16 +15,16 @@ from data.errors import HistoryError
 from data.settings import Settings
 from training import metrics, outcomes, splits, walk
 from training.model import Propensity
-from training.splits import Known
+from training.splits import TrainingSet
 
-__all__ = ["Churn", "train"]
+__all__ = ["ChurnModel", "train_churn_model"]
 
-_NOT_JUDGED = "The churn probability could not be judged: the history is too short."
-_TOLD = ("auroc", "average_precision", "observed_to_expected")
+_NOT_EVALUATED = "The churn probability could not be judged: the history is too short."
+_REPORTED_METRICS = ("auroc", "average_precision", "observed_to_expected")
 
 
 @dataclass(frozen=True)
-class Churn:
+class ChurnModel:
     """A model of churn, and what it was worth.
 
     Attributes
@@ -33,21 +33,21 @@ class Churn:
         Calibrated on the walk forward; None where too few contracts ended.
     note : str
         What the figures say, or why there is no model.
-    figures : mapping of str to training.metrics.Figure
+    estimates : mapping of str to training.metrics.Figure
         Over the judged snapshots; empty where none could be judged.
     """
 
     model: Propensity | None
     note: str
-    figures: Mapping[str, metrics.Figure] = field(default_factory=dict)
+    estimates: Mapping[str, metrics.MetricEstimate] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Churn({self.model!r}: {self.note})"
 
 
-def train(
+def train_churn_model(
     snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
-) -> Churn:
+) -> ChurnModel:
     """Train on everything known at the end, calibrated and judged on a walk forward up to it.
 
     Parameters
@@ -55,7 +55,7 @@ def train(
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.Panel`.
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+        :func:`features.contract.build_timeline`.
     settings : data.settings.Settings
         Outcome (its horizon is that of churn too), model and evaluation.
     end : datetime.datetime
@@ -63,64 +63,76 @@ def train(
 
     Returns
     -------
-    Churn
+    ChurnModel
         Without a model where the history holds too few ends of contract.
     """
     horizon = settings.outcome.horizon_days
-    plain = settings.model.model_copy(update={"horizons_days": (horizon,), "held": ()})
+    model_config = settings.model.model_copy(
+        update={"horizons_days": (horizon,), "monotone_features": ()}
+    )
 
-    def learn(known: Known, seen: pl.DataFrame | None) -> Propensity:
-        return walk.learned(known, seen, plain, horizon_days=horizon, happened=outcomes.churned)
+    def fit(training_set: TrainingSet, past_predictions: pl.DataFrame | None) -> Propensity:
+        return walk.fit_and_calibrate(
+            training_set,
+            past_predictions,
+            model_config,
+            horizon_days=horizon,
+            label_within=outcomes.churned_within,
+        )
 
-    known = splits.known_at(snapshots, contracts, end, settings.outcome)
-    judged = _judged(snapshots, contracts, settings, learn, end=end)
+    training_set = splits.build_training_set(snapshots, contracts, end, settings.outcome)
+    predictions = _predict_walk_forward(snapshots, contracts, settings, fit, end=end)
     try:
-        fitted = learn(known, judged)
+        fitted = fit(training_set, predictions)
     except HistoryError as error:
-        return Churn(None, f"No churn probability: {error}")
-    if judged is None:
-        return Churn(fitted, _NOT_JUDGED)
-    figures = _figures(judged, settings)
-    note = f"Churn within {horizon} days: AUROC {figures['auroc']}, observed"
-    note += f" ÷ expected {figures['observed_to_expected']}."
-    return Churn(fitted, note, figures)
+        return ChurnModel(None, f"No churn probability: {error}")
+    if predictions is None:
+        return ChurnModel(fitted, _NOT_EVALUATED)
+    estimates = _compute_churn_metrics(predictions, settings)
+    note = f"Churn within {horizon} days: AUROC {estimates['auroc']}, observed"
+    note += f" ÷ expected {estimates['observed_to_expected']}."
+    return ChurnModel(fitted, note, estimates)
 
 
-def _judged(
+def _predict_walk_forward(
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
     settings: Settings,
-    learn: Callable[[Known, pl.DataFrame | None], Propensity],
+    fit: Callable[[TrainingSet, pl.DataFrame | None], Propensity],
     *,
     end: datetime,
 ) -> pl.DataFrame | None:
     """What the walk forward said, with what happened; None where that tells nothing."""
     try:
-        walked = walk.forward(
+        predictions = walk.run_walk_forward(
             snapshots,
             contracts,
             settings,
-            learn=learn,
-            say=walk.said,
-            happened=outcomes.churned,
+            fit=fit,
+            predict=walk.predict_fold,
+            label_within=outcomes.churned_within,
         ).predictions
     except HistoryError:
         return None
-    found = outcomes.build(walked, contracts, cut=end, rules=settings.outcome)
-    label = found.select(happened=outcomes.churned(settings.outcome.horizon_days))["happened"]
-    judged = walked.with_columns(happened=label).drop_nulls("happened")
-    return judged if judged["happened"].n_unique() == 2 else None
+    labels = outcomes.build_outcomes(predictions, contracts, cutoff=end, rules=settings.outcome)
+    label = labels.select(happened=outcomes.churned_within(settings.outcome.horizon_days))[
+        "happened"
+    ]
+    labelled = predictions.with_columns(happened=label).drop_nulls("happened")
+    return labelled if labelled["happened"].n_unique() == 2 else None
 
 
-def _figures(known: pl.DataFrame, settings: Settings) -> Mapping[str, metrics.Figure]:
-    probability = known["probability"].to_numpy()
-    found = metrics.figures(
+def _compute_churn_metrics(
+    predictions: pl.DataFrame, settings: Settings
+) -> Mapping[str, metrics.MetricEstimate]:
+    probability = predictions["probability"].to_numpy()
+    estimates = metrics.compute_metrics(
         probability,
-        metrics.judged(known.with_columns(expanded="happened")),
+        metrics.label_outcomes(predictions.with_columns(expanded="happened")),
         capacity=settings.evaluation.capacity,
-        resamples=settings.evaluation.resamples,
+        resamples=settings.evaluation.n_bootstrap,
         seed=settings.model.seed,
         probability=probability,
-        reference=np.full(len(known), known["happened"].mean()),
+        reference=np.full(len(predictions), predictions["happened"].mean()),
     )
-    return {name: found[name] for name in _TOLD}
+    return {name: estimates[name] for name in _REPORTED_METRICS}

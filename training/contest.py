@@ -15,29 +15,29 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data.errors import HistoryError
-from data.settings import Model, Outcome
+from data.settings import ModelConfig, Outcome
 from training import model, outcomes, splits
 from training.model import Propensity
 
-__all__ = ["Contest", "Fold", "losses", "prepare"]
+__all__ = ["InnerCV", "InnerFold", "build_inner_cv", "compute_account_losses"]
 
-_FOLDS = 3
-_FEWEST = 10  # with an expansion, and without, to learn from and to be judged by
-_LEAST_PROBABILITY = 1e-6
+_N_FOLDS = 3
+_MIN_CLASS_COUNT = 10  # with an expansion, and without, to learn from and to be judged by
+_EPSILON = 1e-6
 
 Array = NDArray[np.float64]
 Labels = Mapping[int, Array]
 
 
 @dataclass(frozen=True)
-class Fold:
+class InnerFold:
     """One cut: what it knew, and what became of the snapshots that it judges.
 
     Attributes
     ----------
-    known : training.splits.Known
+    training_set : training.splits.TrainingSet
         What a model may be trained on.
-    judged : polars.DataFrame
+    test_snapshots : polars.DataFrame
         The snapshots from the cut to the next.
     account : numpy.ndarray of int, shape (n_judged,)
         Codes that all folds share.
@@ -47,22 +47,22 @@ class Fold:
         Horizon in days → the rate that the cut knew: what both losses are relative to.
     """
 
-    cut: date
-    known: splits.Known
-    judged: pl.DataFrame
+    cutoff: date
+    training_set: splits.TrainingSet
+    test_snapshots: pl.DataFrame
     account: NDArray[np.int64]
     labels: Labels
     base_rates: Mapping[int, float]
 
     def __repr__(self) -> str:
         return (
-            f"Fold(cut {self.cut}: {self.known.snapshots.height:,} snapshots before it,"
-            f" {self.judged.height:,} judged at {list(self.labels)} days)"
+            f"Fold(cut {self.cutoff}: {self.training_set.snapshots.height:,} snapshots before it,"
+            f" {self.test_snapshots.height:,} judged at {list(self.labels)} days)"
         )
 
 
 @dataclass(frozen=True)
-class Contest:
+class InnerCV:
     """The folds that all settings are judged on: at least one, in rising order.
 
     Attributes
@@ -75,7 +75,7 @@ class Contest:
         That of *the* probability.
     """
 
-    folds: tuple[Fold, ...]
+    folds: tuple[InnerFold, ...]
     skipped: Mapping[date, str]
     accounts: int
     horizon_days: int
@@ -85,14 +85,14 @@ class Contest:
         return f"Contest({self.accounts:,} accounts; {list(self.folds)}{left_out})"
 
 
-def prepare(
+def build_inner_cv(
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
     *,
     end: datetime,
     rules: Outcome,
     horizons_days: Sequence[int],
-) -> Contest:
+) -> InnerCV:
     """Lay three folds over the later half of what was known at an end.
 
     Never more than three, so that a trial costs less than three trainings at the end, however long
@@ -103,7 +103,7 @@ def prepare(
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.Panel`.
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+        :func:`features.contract.build_timeline`.
     end : datetime.datetime
         Nothing that came to be known from this moment on, UTC, is looked at.
     rules : data.settings.Outcome
@@ -117,29 +117,33 @@ def prepare(
         If no fold has expansions enough to learn from and to be judged by.
     """
     horizons = sorted({*horizons_days, rules.horizon_days})
-    settled = splits.known_at(snapshots, contracts, end, rules)
-    blocks = _blocks(settled, rules.horizon_days)
+    labelled_set = splits.build_training_set(snapshots, contracts, end, rules)
+    blocks = _split_as_ofs(labelled_set, rules.horizon_days)
     days = [day for block in blocks for day in block]
-    codes = settled.snapshots.filter(pl.col("as_of").is_in(days))["account_id"].unique().sort()
-    folds: list[Fold] = []
+    account_ids = (
+        labelled_set.snapshots.filter(pl.col("as_of").is_in(days))["account_id"].unique().sort()
+    )
+    folds: list[InnerFold] = []
     skipped: dict[date, str] = {}
     for block in blocks:
-        known = splits.known_at(snapshots, contracts, splits.midnight(block[0]), rules)
-        fold = _fold(block, known, settled, codes, horizons)
-        lack = _lack(known, fold, rules.horizon_days)
-        if lack is None:
+        training_set = splits.build_training_set(
+            snapshots, contracts, splits.utc_midnight(block[0]), rules
+        )
+        fold = _build_fold(block, training_set, labelled_set, account_ids, horizons)
+        missing = _find_missing_classes(training_set, fold, rules.horizon_days)
+        if missing is None:
             folds.append(fold)
         else:
-            skipped[fold.cut] = lack
+            skipped[fold.cutoff] = missing
     if not folds:
         reason = next(iter(skipped.values()), "no window in it is complete yet")
         raise HistoryError(
             f"what was known before {end:%Y-%m-%d} is too little to compare settings on: {reason}."
         )
-    return Contest(tuple(folds), skipped, len(codes), rules.horizon_days)
+    return InnerCV(tuple(folds), skipped, len(account_ids), rules.horizon_days)
 
 
-def losses(fold: Fold, contest: Contest, settings: Model) -> Array:
+def compute_account_losses(fold: InnerFold, inner_cv: InnerCV, settings: ModelConfig) -> Array:
     """Train at a fold's cut, and give what each account adds to the loss.
 
     The loss is the mean of two: log loss at the horizon, and Brier score integrated over the
@@ -163,95 +167,112 @@ def losses(fold: Fold, contest: Contest, settings: Model) -> Array:
     .. [1] E. Graf et al., "Assessment and Comparison of Prognostic Classification Schemes for
            Survival Data", Statistics in Medicine 1999.
     """
-    known, shown = fold.known, contest.horizon_days
-    fitted = model.fit(known.snapshots, known.outcomes, settings, horizon_days=shown)
-    curve, label = _curve(fitted, fold), fold.labels[shown]
-    usual = {h: np.full(len(label), rate) for h, rate in fold.base_rates.items()}
-    log_loss = _log_loss(curve[shown], label) / _log_loss(usual[shown], label).sum()
-    brier = _brier(curve, fold.labels) / _brier(usual, fold.labels).sum()
-    rows = (log_loss + brier) / 2
-    return np.bincount(fold.account, rows, contest.accounts).astype(np.float64)
+    training_set, horizon_days = fold.training_set, inner_cv.horizon_days
+    fitted = model.fit_propensity(
+        training_set.snapshots, training_set.outcomes, settings, horizon_days=horizon_days
+    )
+    curve, label = _predict_curve(fitted, fold), fold.labels[horizon_days]
+    base_curve = {h: np.full(len(label), rate) for h, rate in fold.base_rates.items()}
+    log_loss = (
+        _compute_log_losses(curve[horizon_days], label)
+        / _compute_log_losses(base_curve[horizon_days], label).sum()
+    )
+    brier = (
+        _compute_integrated_brier(curve, fold.labels)
+        / _compute_integrated_brier(base_curve, fold.labels).sum()
+    )
+    row_losses = (log_loss + brier) / 2
+    return np.bincount(fold.account, row_losses, inner_cv.accounts).astype(np.float64)
 
 
-def _blocks(settled: splits.Known, horizon_days: int) -> list[list[date]]:
+def _split_as_ofs(labelled_set: splits.TrainingSet, horizon_days: int) -> list[list[date]]:
     """The later half of the as-ofs whose outcome is known, in three."""
-    known = settled.outcomes.filter(outcomes.expanded(horizon_days).is_not_null())
-    days = known["as_of"].unique().sort().to_list()
+    matured = labelled_set.outcomes.filter(outcomes.expanded_within(horizon_days).is_not_null())
+    days = matured["as_of"].unique().sort().to_list()
     later = days[len(days) // 2 :]
-    edges = [round(len(later) * part / _FOLDS) for part in range(_FOLDS + 1)]
+    edges = [round(len(later) * part / _N_FOLDS) for part in range(_N_FOLDS + 1)]
     blocks = [later[start:stop] for start, stop in pairwise(edges)]
     return [block for block in blocks if block]
 
 
-def _fold(
+def _build_fold(
     block: list[date],
-    known: splits.Known,
-    settled: splits.Known,
-    codes: pl.Series,
+    training_set: splits.TrainingSet,
+    labelled_set: splits.TrainingSet,
+    account_ids: pl.Series,
     horizons: Sequence[int],
-) -> Fold:
+) -> InnerFold:
     inside = pl.col("as_of").is_in(block)
-    judged = settled.snapshots.filter(inside)
-    learned = _labels(known.outcomes, horizons)
-    became = _labels(settled.outcomes.filter(inside), horizons)
-    usable = [h for h in horizons if not (_blank(learned[h]) or _blank(became[h]))]
-    return Fold(
+    test_snapshots = labelled_set.snapshots.filter(inside)
+    train_labels = _build_labels(training_set.outcomes, horizons)
+    test_labels = _build_labels(labelled_set.outcomes.filter(inside), horizons)
+    usable = [
+        h
+        for h in horizons
+        if not (_is_all_missing(train_labels[h]) or _is_all_missing(test_labels[h]))
+    ]
+    return InnerFold(
         block[0],
-        known,
-        judged,
-        codes.search_sorted(judged["account_id"]).to_numpy().astype(np.int64),
-        {h: became[h] for h in usable},
-        {h: float(np.nanmean(learned[h])) for h in usable},
+        training_set,
+        test_snapshots,
+        account_ids.search_sorted(test_snapshots["account_id"]).to_numpy().astype(np.int64),
+        {h: test_labels[h] for h in usable},
+        {h: float(np.nanmean(train_labels[h])) for h in usable},
     )
 
 
-def _lack(known: splits.Known, fold: Fold, horizon_days: int) -> str | None:
+def _find_missing_classes(
+    training_set: splits.TrainingSet, fold: InnerFold, horizon_days: int
+) -> str | None:
     """Say why a fold tells nothing, if so."""
-    learned = _labels(known.outcomes, [horizon_days])[horizon_days]
-    sides = {"before it": learned, "in its months": fold.labels.get(horizon_days, np.empty(0))}
-    for where, label in sides.items():
+    train_labels = _build_labels(training_set.outcomes, [horizon_days])[horizon_days]
+    labels_by_part = {
+        "before it": train_labels,
+        "in its months": fold.labels.get(horizon_days, np.empty(0)),
+    }
+    for where, label in labels_by_part.items():
         with_one, without = int((label == 1).sum()), int((label == 0).sum())
-        if min(with_one, without) < _FEWEST:
+        if min(with_one, without) < _MIN_CLASS_COUNT:
             return (
                 f"of the windows of {horizon_days} days {where}, {with_one:,} hold an expansion and"
-                f" {without:,} none, and {_FEWEST} of each are needed"
+                f" {without:,} none, and {_MIN_CLASS_COUNT} of each are needed"
             )
     return None
 
 
-def _labels(found: pl.DataFrame, horizons: Sequence[int]) -> Labels:
-    columns = [outcomes.expanded(h).cast(pl.Float64).alias(str(h)) for h in horizons]
-    told = found.select(columns)
-    return {h: told[str(h)].to_numpy() for h in horizons}
+def _build_labels(outcome_frame: pl.DataFrame, horizons: Sequence[int]) -> Labels:
+    columns = [outcomes.expanded_within(h).cast(pl.Float64).alias(str(h)) for h in horizons]
+    columns_by_horizon = outcome_frame.select(columns)
+    return {h: columns_by_horizon[str(h)].to_numpy() for h in horizons}
 
 
-def _blank(label: Array) -> bool:
+def _is_all_missing(label: Array) -> bool:
     return bool(np.isnan(label).all())
 
 
-def _curve(fitted: Propensity, fold: Fold) -> dict[int, Array]:
+def _predict_curve(fitted: Propensity, fold: InnerFold) -> dict[int, Array]:
     """P(expansion within h days) at each horizon of the fold."""
     if len(fitted.horizons_days) > 1:
-        at = fitted.estimates(fold.judged)
-        return {h: at[h].probability for h in fold.labels}
-    survival = np.log1p(-fitted.estimate(fold.judged).probability)
+        predictions = fitted.predict_all_horizons(fold.test_snapshots)
+        return {h: predictions[h].probability for h in fold.labels}
+    survival = np.log1p(-fitted.predict(fold.test_snapshots).probability)
     return {h: -np.expm1(survival * h / fitted.horizon_days) for h in fold.labels}
 
 
-def _log_loss(probability: Array, label: Array) -> Array:
-    held = probability.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    lost = -np.where(label > 0, np.log(held), np.log1p(-held))
-    return _parts(np.where(np.isnan(label), np.nan, lost))
+def _compute_log_losses(probability: Array, label: Array) -> Array:
+    clipped = probability.clip(_EPSILON, 1 - _EPSILON)
+    losses = -np.where(label > 0, np.log(clipped), np.log1p(-clipped))
+    return _normalize_observed(np.where(np.isnan(label), np.nan, losses))
 
 
-def _brier(curve: Labels, labels: Labels) -> Array:
+def _compute_integrated_brier(curve: Labels, labels: Labels) -> Array:
     """Integrated over the horizons by the trapezoid rule, from day 0, when it is 0."""
     days = np.array([0, *labels])
     width = (np.append(days[2:], days[-1]) - days[:-1]) / 2
-    scores = [_parts((curve[h] - label) ** 2) for h, label in labels.items()]
+    scores = [_normalize_observed((curve[h] - label) ** 2) for h, label in labels.items()]
     return np.asarray(np.tensordot(width, scores, axes=1))
 
 
-def _parts(values: Array) -> Array:
+def _normalize_observed(values: Array) -> Array:
     """What each row adds to the mean of those that are known."""
     return np.asarray(np.nan_to_num(values) / (~np.isnan(values)).sum(), dtype=np.float64)

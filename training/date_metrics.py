@@ -13,26 +13,39 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.outcomes import LONGEST_DAYS
-from training.readiness import Dates
-from training.resampling import Array, Figure, Metric, codes, intervals, mean, saved
+from training.outcomes import MAX_HORIZON_DAYS
+from training.readiness import EventDateEstimate
+from training.resampling import (
+    Array,
+    Metric,
+    MetricEstimate,
+    estimate_metrics,
+    factorize_columns,
+    mean_metric,
+    skill_metric,
+)
 
-__all__ = ["columns", "figures", "judged", "usual"]
+__all__ = [
+    "build_date_columns",
+    "compute_date_metrics",
+    "fit_constant_baseline",
+    "select_evaluable_rows",
+]
 
 _QUANTILES = {"early": 0.1, "median": 0.5, "late": 0.9}
-_THIRDS = ("lowest", "middle", "highest")
+_TERTILES = ("lowest", "middle", "highest")
 
 
-def columns(expected: Dates) -> dict[str, pl.Series]:
+def build_date_columns(dates: EventDateEstimate) -> dict[str, pl.Series]:
     """Give the dates of a prediction as columns: P(T ≤ 180), and whole days from the as-of."""
-    days = {name: np.floor(getattr(expected, name)) for name in _QUANTILES}
+    days = {name: np.floor(getattr(dates, name)) for name in _QUANTILES}
     return {
-        "within_180d": pl.Series(expected.within),
+        "within_180d": pl.Series(dates.probability_180d),
         **{f"{name}_days": pl.Series(day) for name, day in days.items()},
     }
 
 
-def usual(days_to_expansion: pl.Series) -> dict[str, float]:
+def fit_constant_baseline(days_to_expansion: pl.Series) -> dict[str, float]:
     """Give the best constants for a date, from the expansions that a cut knew.
 
     Parameters
@@ -48,19 +61,19 @@ def usual(days_to_expansion: pl.Series) -> dict[str, float]:
 
     Examples
     --------
-    >>> usual(pl.Series([10, 20, 90]))["usual_median_days"]
+    >>> fit_constant_baseline(pl.Series([10, 20, 90]))["usual_median_days"]
     20.0
     """
-    known = days_to_expansion.drop_nulls()
+    observed = days_to_expansion.drop_nulls()
     return {
-        f"usual_{name}_days": LONGEST_DAYS * share
-        if known.is_empty()
-        else float(np.quantile(known.to_numpy(), share, method="inverted_cdf"))
+        f"usual_{name}_days": MAX_HORIZON_DAYS * share
+        if observed.is_empty()
+        else float(np.quantile(observed.to_numpy(), share, method="inverted_cdf"))
         for name, share in _QUANTILES.items()
     }
 
 
-def judged(predictions: pl.DataFrame) -> pl.DataFrame:
+def select_evaluable_rows(predictions: pl.DataFrame) -> pl.DataFrame:
     """Keep the predictions whose expansion came within 180 days, and give the straight line's day.
 
     Parameters
@@ -73,13 +86,15 @@ def judged(predictions: pl.DataFrame) -> pl.DataFrame:
     polars.DataFrame
         The same columns, and ``line_days``.
     """
-    line = pl.col("days_to_limit").clip(0, LONGEST_DAYS)
+    linear_days = pl.col("days_to_limit").clip(0, MAX_HORIZON_DAYS)
     return predictions.filter(pl.col("days_to_expansion").is_not_null()).with_columns(
-        line_days=line.fill_null(pl.col("usual_median_days"))
+        line_days=linear_days.fill_null(pl.col("usual_median_days"))
     )
 
 
-def figures(predictions: pl.DataFrame, *, resamples: int, seed: int) -> dict[str, Figure]:
+def compute_date_metrics(
+    predictions: pl.DataFrame, *, resamples: int, seed: int
+) -> dict[str, MetricEstimate]:
     """Compute every figure of the dates, with 90 % intervals over accounts and cuts.
 
     Parameters
@@ -101,32 +116,35 @@ def figures(predictions: pl.DataFrame, *, resamples: int, seed: int) -> dict[str
         the same among the ``_lowest``, ``_middle`` and ``_highest`` third of the probabilities;
         ``date_width_days``, the mean width of that interval, and the same by third.
     """
-    known = judged(predictions)
-    came = known["days_to_expansion"].to_numpy().astype(np.float64)
+    evaluable = select_evaluable_rows(predictions)
+    event_days = evaluable["days_to_expansion"].to_numpy().astype(np.float64)
     error = {
-        name: np.abs(known[f"{name}_days"].to_numpy() - came)
+        name: np.abs(evaluable[f"{name}_days"].to_numpy() - event_days)
         for name in ("median", "usual_median", "line")
     }
-    wanted = {
-        "date_error_days": mean(error["median"]),
-        "date_error_days_usual": mean(error["usual_median"]),
-        "date_error_days_line": mean(error["line"]),
-        "date_gain_over_usual": saved(error["median"], error["usual_median"]),
-        "date_gain_over_line": saved(error["median"], error["line"]),
+    metrics = {
+        "date_error_days": mean_metric(error["median"]),
+        "date_error_days_usual": mean_metric(error["usual_median"]),
+        "date_error_days_line": mean_metric(error["line"]),
+        "date_gain_over_usual": skill_metric(error["median"], error["usual_median"]),
+        "date_gain_over_line": skill_metric(error["median"], error["line"]),
         **{
-            f"date_pinball_days_{share:.0%}".rstrip("%"): mean(
-                pinball(known[f"{name}_days"].to_numpy(), came, share)
+            f"date_pinball_days_{share:.0%}".rstrip("%"): mean_metric(
+                pinball_loss(evaluable[f"{name}_days"].to_numpy(), event_days, share)
             )
             for name, share in _QUANTILES.items()
         },
-        **_coverage(known, came),
+        **_make_coverage_metrics(evaluable, event_days),
     }
-    return intervals(
-        wanted, *codes(known["account_id"], known["cut"]), resamples=resamples, seed=seed
+    return estimate_metrics(
+        metrics,
+        *factorize_columns(evaluable["account_id"], evaluable["cut"]),
+        resamples=resamples,
+        seed=seed,
     )
 
 
-def pinball(stated: Array, came: Array, share: float) -> Array:
+def pinball_loss(predicted: Array, observed: Array, quantile: float) -> Array:
     """Loss of a stated quantile, lowest at the true one [1]_; in the unit of the values.
 
     References
@@ -135,26 +153,29 @@ def pinball(stated: Array, came: Array, share: float) -> Array:
 
     Examples
     --------
-    >>> pinball(np.array([10.0, 10.0]), np.array([14.0, 6.0]), 0.9).round(6).tolist()
+    >>> pinball_loss(np.array([10.0, 10.0]), np.array([14.0, 6.0]), 0.9).round(6).tolist()
     [3.6, 0.4]
     """
-    short = came - stated
-    return np.maximum(share * short, (share - 1) * short)
+    error = observed - predicted
+    return np.maximum(quantile * error, (quantile - 1) * error)
 
 
-def _coverage(known: pl.DataFrame, came: Array) -> dict[str, Metric]:
+def _make_coverage_metrics(evaluable: pl.DataFrame, event_days: Array) -> dict[str, Metric]:
     """Share of the expansions inside the interval, and its width: of all, and by third."""
-    early, late = (known[f"{name}_days"].to_numpy() for name in ("early", "late"))
-    told = {"date_coverage": (early <= came) & (came <= late), "date_width_days": late - early}
-    third = _third(known["probability"].to_numpy())
-    return {name: mean(values) for name, values in told.items()} | {
-        f"{name}_{word}": mean(values, third == place)
-        for name, values in told.items()
-        for place, word in enumerate(_THIRDS)
+    early, late = (evaluable[f"{name}_days"].to_numpy() for name in ("early", "late"))
+    row_values = {
+        "date_coverage": (early <= event_days) & (event_days <= late),
+        "date_width_days": late - early,
+    }
+    tertile = _assign_tertile(evaluable["probability"].to_numpy())
+    return {name: mean_metric(values) for name, values in row_values.items()} | {
+        f"{name}_{word}": mean_metric(values, tertile == place)
+        for name, values in row_values.items()
+        for place, word in enumerate(_TERTILES)
     }
 
 
-def _third(probability: Array) -> NDArray[np.int64]:
+def _assign_tertile(probability: Array) -> NDArray[np.int64]:
     if len(probability) == 0:
         return np.zeros(0, dtype=np.int64)
     return np.digitize(probability, np.quantile(probability, [1 / 3, 2 / 3]))

@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from training.calibration import Calibration
-from training.horizons import Horizons
+from training.horizons import HorizonLink
 
-__all__ = ["Estimate", "stated"]
+__all__ = ["Prediction", "build_prediction"]
 
-_NINETY = 1.2815515655446004  # standard normal quantile of 0.9: an interval of 80 %
+_Z_90 = 1.2815515655446004  # standard normal quantile of 0.9: an interval of 80 %
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Prediction:
     """What the model says of each snapshot at one horizon; every array has a value per snapshot.
 
     Attributes
@@ -27,7 +27,7 @@ class Estimate:
     probability, low, high : numpy.ndarray
         Calibrated, with an 80 % interval: of what the members disagree on, and of how much accounts
         differ that look alike.
-    trees_margin, linear_margin : numpy.ndarray
+    gbm_margin, logistic_margin : numpy.ndarray
         The two that were blended.
     """
 
@@ -35,26 +35,26 @@ class Estimate:
     probability: Array
     low: Array
     high: Array
-    trees_margin: Array
-    linear_margin: Array
+    gbm_margin: Array
+    logistic_margin: Array
 
     def __repr__(self) -> str:
-        stated = self.probability
-        if not len(stated):
+        probability = self.probability
+        if not len(probability):
             return "Estimate(of no snapshot)"
         return (
-            f"Estimate(of {len(stated):,} snapshots: probability {stated.min():.1%} to"
-            f" {stated.max():.1%}, mean {stated.mean():.1%})"
+            f"Estimate(of {len(probability):,} snapshots: probability {probability.min():.1%} to"
+            f" {probability.max():.1%}, mean {probability.mean():.1%})"
         )
 
 
-def stated(
+def build_prediction(
     margins: Array,
     calibration: Calibration,
-    unseen_spread: float,
-    horizons: Horizons,
+    residual_logit_sd: float,
+    horizon_link: HorizonLink,
     horizon_days: int,
-) -> Estimate:
+) -> Prediction:
     """Say what margins come to at a horizon.
 
     Parameters
@@ -64,22 +64,22 @@ def stated(
     calibration : training.calibration.Calibration
         The map from margin to log-odds. The horizons follow it: they were fitted as if the margins
         were right at their own.
-    unseen_spread : float
+    residual_logit_sd : float
         Standard deviation of the log-odds between accounts that look alike.
-    horizons : training.horizons.Horizons
+    horizon_link : training.horizons.HorizonLink
         From the model's own horizon to the others.
     horizon_days : int
         The horizon that is asked about.
     """
     mean = margins.mean(axis=0)
-    members = horizons.at(calibration.log_odds(margins), horizon_days)
-    spread = np.hypot(members.std(axis=0, ddof=1), unseen_spread)
-    log_odds = horizons.at(calibration.log_odds(mean), horizon_days)
-    margin = horizons.at(mean, horizon_days)
-    return Estimate(margin, expit(log_odds), *_interval(log_odds, spread), margin, margin)
+    members = horizon_link.predict_logit(calibration.to_log_odds(margins), horizon_days)
+    spread = np.hypot(members.std(axis=0, ddof=1), residual_logit_sd)
+    log_odds = horizon_link.predict_logit(calibration.to_log_odds(mean), horizon_days)
+    margin = horizon_link.predict_logit(mean, horizon_days)
+    return Prediction(margin, expit(log_odds), *_compute_interval(log_odds, spread), margin, margin)
 
 
-def _interval(log_odds: Array, spread: Array) -> tuple[Array, Array]:
+def _compute_interval(log_odds: Array, spread: Array) -> tuple[Array, Array]:
     """Bounds of 80 % of the accounts whose mean probability has these log-odds.
 
     If the log-odds of such accounts are normal around a centre, the centre lies further out than
@@ -92,6 +92,6 @@ def _interval(log_odds: Array, spread: Array) -> tuple[Array, Array]:
     """
     probit = np.abs(log_odds) * np.sqrt(1 + np.pi * spread**2 / 8)
     centre = np.sign(log_odds) * np.minimum(probit, np.abs(log_odds) + spread**2 / 2)
-    low, high = expit(centre - _NINETY * spread), expit(centre + _NINETY * spread)
+    low, high = expit(centre - _Z_90 * spread), expit(centre + _Z_90 * spread)
     probability = expit(log_odds)
     return np.minimum(low, probability), np.maximum(high, probability)

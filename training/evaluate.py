@@ -25,19 +25,26 @@ from training import (
     segments,
     survival_metrics,
 )
-from training.evaluation import Evaluation
-from training.judgement import MODEL, figures
-from training.learners import LEARNERS, Learner
+from training.evaluation import EvaluationResult
+from training.judgement import MODEL, compute_metric_table
+from training.learners import REFERENCE_MODELS, ReferenceModel
 from training.model import Propensity
-from training.splits import Known
-from training.walk import KEYS, Step, forward, learned, said, settled
+from training.splits import TrainingSet
+from training.walk import (
+    KEYS,
+    WalkForwardFold,
+    fit_and_calibrate,
+    predict_fold,
+    run_walk_forward,
+    select_blend_and_calibration,
+)
 
-__all__ = ["MODEL", "Evaluation", "figures", "walk"]
+__all__ = ["MODEL", "EvaluationResult", "compute_metric_table", "evaluate_walk_forward"]
 
 _MONTHS = 12
 
 
-def walk(
+def evaluate_walk_forward(
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
     settings: Settings,
@@ -45,10 +52,10 @@ def walk(
     end: datetime,
     inputs: Sequence[str] = model.INPUTS,
     progress: Callable[[int, int], None] | None = None,
-    told: Callable[[Propensity, pl.DataFrame], object] | None = None,
+    on_fold: Callable[[Propensity, pl.DataFrame], object] | None = None,
     accounts: pl.DataFrame | None = None,
-    learn_beside: Mapping[str, Learner] = LEARNERS,
-) -> Evaluation:
+    reference_models: Mapping[str, ReferenceModel] = REFERENCE_MODELS,
+) -> EvaluationResult:
     """Walk forward through the history and judge every cut's model on what came after.
 
     Parameters
@@ -56,7 +63,7 @@ def walk(
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.Panel`.
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+        :func:`features.contract.build_timeline`.
     settings : data.settings.Settings
         Outcome, model and evaluation.
     end : datetime.datetime
@@ -65,12 +72,12 @@ def walk(
         Columns the model may read.
     progress : callable, optional
         Told cuts done and cuts in all.
-    told : callable, optional
+    on_fold : callable, optional
         Handed each cut's model, calibrated, and the snapshots it judges.
     accounts : polars.DataFrame, optional
         The accounts table, for their segments.
-    learn_beside : mapping of str to callable
-        What else learns at each cut; :data:`training.learners.LEARNERS`.
+    reference_models : mapping of str to callable
+        What else learns at each cut; :data:`training.learners.REFERENCE_MODELS`.
 
     Returns
     -------
@@ -85,95 +92,130 @@ def walk(
     rules = settings.evaluation
     horizon = settings.outcome.horizon_days
 
-    def learn(known: Known, seen: pl.DataFrame | None) -> Propensity:
-        return learned(known, seen, settings.model, horizon_days=horizon, inputs=inputs)
-
-    def say(step: Step[Propensity]) -> pl.DataFrame:
-        if told:
-            told(step.model, step.judged)
-        beside = learners.said(
-            learn_beside, step.known, outcomes.expanded(horizon), step.judged, tuple(inputs)
+    def fit(training_set: TrainingSet, past_predictions: pl.DataFrame | None) -> Propensity:
+        return fit_and_calibrate(
+            training_set, past_predictions, settings.model, horizon_days=horizon, inputs=inputs
         )
-        return _said(step, horizon, rules.capacity).with_columns(**beside)
 
-    walked = forward(
+    def predict(fold: WalkForwardFold[Propensity]) -> pl.DataFrame:
+        if on_fold:
+            on_fold(fold.model, fold.test_snapshots)
+        reference_predictions = learners.predict_reference_models(
+            reference_models,
+            fold.training_set,
+            outcomes.expanded_within(horizon),
+            fold.test_snapshots,
+            tuple(inputs),
+        )
+        return _predict_fold_columns(fold, horizon, rules.capacity).with_columns(
+            **reference_predictions
+        )
+
+    result = run_walk_forward(
         snapshots,
         contracts,
         settings,
-        learn=learn,
-        say=say,
+        fit=fit,
+        predict=predict,
         progress=progress,
     )
-    became = _happened(snapshots, contracts, settings, end)
+    observed = _observe_outcomes(snapshots, contracts, settings, end)
     predictions = (
-        walked.predictions.join(became, on=KEYS, how="left")
-        .join(baselines.scores(snapshots), on=KEYS, how="left")
-        .join(segments.of(snapshots, contracts, settings, accounts), on=KEYS, how="left")
-        .with_columns(simple_score=_named_score())
+        result.predictions.join(observed, on=KEYS, how="left")
+        .join(baselines.score_baselines(snapshots), on=KEYS, how="left")
+        .join(
+            segments.assign_segments(snapshots, contracts, settings, accounts), on=KEYS, how="left"
+        )
+        .with_columns(simple_score=_selected_baseline_score())
         .sort("as_of", "account_id")
     )
-    label = became["expanded"].cast(pl.Float64).to_numpy()
-    usual = linear.share(became["account_id"], label, settings.model.linear_accounts)
-    found = figures(predictions, settings)
-    drawn = {"resamples": rules.resamples, "seed": settings.model.seed}
-    return Evaluation(
+    label = observed["expanded"].cast(pl.Float64).to_numpy()
+    default_weight = linear.compute_default_blend_weight(
+        observed["account_id"], label, settings.model.blend_prior_accounts
+    )
+    metric_table = compute_metric_table(predictions, settings)
+    bootstrap = {"resamples": rules.n_bootstrap, "seed": settings.model.seed}
+    return EvaluationResult(
         predictions,
-        found,
-        date_metrics.figures(predictions, **drawn) | survival_metrics.figures(predictions, **drawn),
-        judgement.over(predictions, judgement.best(found), settings),
-        bands.published(predictions, **drawn),
-        walked.skipped,
-        *settled(predictions.with_columns(happened="expanded"), usual),
+        metric_table,
+        date_metrics.compute_date_metrics(predictions, **bootstrap)
+        | survival_metrics.compute_survival_metrics(predictions, **bootstrap),
+        judgement.compute_precision_gain(
+            predictions, judgement.select_best_baseline(metric_table), settings
+        ),
+        bands.compute_band_calibration(predictions, **bootstrap),
+        result.skipped,
+        *select_blend_and_calibration(
+            predictions.with_columns(happened="expanded"), default_weight
+        ),
         settings,
     )
 
 
-def _named_score() -> pl.Expr:
+def _selected_baseline_score() -> pl.Expr:
     """The score of the ranking that a row names."""
-    return pl.coalesce(pl.when(pl.col("simple") == name).then(name) for name in baselines.RANKINGS)
+    return pl.coalesce(pl.when(pl.col("simple") == name).then(name) for name in baselines.BASELINES)
 
 
-def _said(step: Step[Propensity], horizon_days: int, capacity: int) -> pl.DataFrame:
+def _predict_fold_columns(
+    fold: WalkForwardFold[Propensity], horizon_days: int, capacity: int
+) -> pl.DataFrame:
     """What a cut's model says of the snapshots it judges, beside what the cut knew."""
-    found = step.known.outcomes
-    label = found.select(expanded=outcomes.expanded(horizon_days))["expanded"]
-    column = chosen.best_column(step.known, outcomes.expanded(horizon_days))
-    came = found.filter(outcomes.expanded(outcomes.LONGEST_DAYS))["days_to_expansion"]
-    usual = {
+    training_outcomes = fold.training_set.outcomes
+    label = training_outcomes.select(expanded=outcomes.expanded_within(horizon_days))["expanded"]
+    best_feature = chosen.select_best_feature(
+        fold.training_set, outcomes.expanded_within(horizon_days)
+    )
+    event_days = training_outcomes.filter(outcomes.expanded_within(outcomes.MAX_HORIZON_DAYS))[
+        "days_to_expansion"
+    ]
+    constants = {
         "base_rate": float(np.mean(label.drop_nulls().to_numpy())),
-        **date_metrics.usual(came),
+        **date_metrics.fit_constant_baseline(event_days),
     }
-    curve, horizons = step.model.curve(step.judged), step.model.horizons_days
-    within = {f"within_{h}d": pl.Series(p) for h, p in zip(horizons, curve.T, strict=True)}
-    return said(step).with_columns(
-        **within | date_metrics.columns(readiness.dates(curve, horizons)),
-        **{name: pl.lit(value) for name, value in usual.items()},
-        days_to_limit=step.judged.select(days=baselines.DAYS_TO_LIMIT)["days"],
+    incidence, horizons = (
+        fold.model.predict_cumulative_incidence(fold.test_snapshots),
+        fold.model.horizons_days,
+    )
+    within = {f"within_{h}d": pl.Series(p) for h, p in zip(horizons, incidence.T, strict=True)}
+    return predict_fold(fold).with_columns(
+        **within
+        | date_metrics.build_date_columns(readiness.estimate_event_dates(incidence, horizons)),
+        **{name: pl.lit(value) for name, value in constants.items()},
+        days_to_limit=fold.test_snapshots.select(days=baselines.DAYS_TO_LIMIT)["days"],
         simple=pl.lit(
-            chosen.best_ranking(step.known, outcomes.expanded(horizon_days), capacity=capacity)
+            chosen.select_baseline(
+                fold.training_set, outcomes.expanded_within(horizon_days), capacity=capacity
+            )
         ),
-        best_column=pl.lit(f"{column[0]}, {'highest' if column[1] > 0 else 'lowest'} first"),
-        **{chosen.BEST_COLUMN: step.judged.select(s=chosen.by_column(*column))["s"]},
+        best_column=pl.lit(
+            f"{best_feature[0]}, {'highest' if best_feature[1] > 0 else 'lowest'} first"
+        ),
+        **{
+            chosen.BEST_FEATURE: fold.test_snapshots.select(
+                s=chosen.score_by_feature(*best_feature)
+            )["s"]
+        },
     )
 
 
-def _happened(
+def _observe_outcomes(
     snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, end: datetime
 ) -> pl.DataFrame:
     """What became of each snapshot, as far as it is known at the end."""
-    found = outcomes.build(snapshots, contracts, cut=end, rules=settings.outcome)
-    expanded = outcomes.expanded(settings.outcome.horizon_days)
-    within_180d = outcomes.expanded(outcomes.LONGEST_DAYS)
-    known_days = pl.col("known_days").clip(0, outcomes.LONGEST_DAYS)
-    seen = (pl.col("days_to_expansion") < known_days).fill_null(value=False)
-    followed = pl.min_horizontal(known_days, "days_to_unclear")
-    return found.select(
+    observed = outcomes.build_outcomes(snapshots, contracts, cutoff=end, rules=settings.outcome)
+    expanded = outcomes.expanded_within(settings.outcome.horizon_days)
+    within_180d = outcomes.expanded_within(outcomes.MAX_HORIZON_DAYS)
+    known_days = pl.col("known_days").clip(0, outcomes.MAX_HORIZON_DAYS)
+    event_observed = (pl.col("days_to_expansion") < known_days).fill_null(value=False)
+    censored_days = pl.min_horizontal(known_days, "days_to_unclear")
+    return observed.select(
         *KEYS,
         expanded=expanded,
         expanded_180d=within_180d,
         days_to_expansion=pl.when(within_180d).then("days_to_expansion"),
         known_days=known_days,
-        days_followed=pl.when(seen).then("days_to_expansion").otherwise(followed),
-        expansion_seen=seen,
+        days_followed=pl.when(event_observed).then("days_to_expansion").otherwise(censored_days),
+        expansion_seen=event_observed,
         arr_added=pl.when(expanded).then(_MONTHS * pl.col("mrr_added")).when(~expanded).then(0.0),
     )

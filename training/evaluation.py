@@ -9,19 +9,20 @@ from typing import Any
 import polars as pl
 
 from data.settings import Settings
-from training import judgement, metrics, notes, segments
+from training import judgement, notes, segments
 from training.calibration import Calibration
-from training.judgement import MODEL, Rankings
-from training.power import Power
-from training.segments import Segment
+from training.judgement import MODEL, MetricTable
+from training.power import PowerAnalysis
+from training.resampling import MetricEstimate
+from training.segments import SegmentMetrics
 
-__all__ = ["Evaluation"]
+__all__ = ["EvaluationResult"]
 
 _PROMISING_SKILL = 0.05
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationResult:
     """Walk-forward predictions and what they are worth.
 
     Attributes
@@ -43,18 +44,18 @@ class Evaluation:
         ``arr_added`` is what the expansion within the horizon added to the yearly revenue, 0 where
         none came, null where that is not known. ``size``, ``plan``, ``tenure`` and, where it is
         stable, ``segment`` say of what kind the account was.
-    figures : mapping
+    metrics : mapping
         Ranking → figure name → value with interval; over all judged snapshots.
-    date_figures : mapping
-        Figure name → value with interval; see :func:`training.date_metrics.figures` and
-        :func:`training.survival_metrics.figures`.
-    over_best_simple : training.metrics.Figure
+    date_metrics : mapping
+        Figure name → value with interval; see :func:`training.date_metrics.compute_date_metrics` and
+        :func:`training.survival_metrics.compute_survival_metrics`.
+    gain_over_best_baseline : training.metrics.Figure
         Precision at capacity less that of the best simple ranking, on the same draws.
     bands : list of dict
-        Band of probability → what was expected and observed; :func:`training.bands.published`.
+        Band of probability → what was expected and observed; :func:`training.bands.compute_band_calibration`.
     skipped : mapping of datetime.date to str
         Cuts at which no model could be trained, with the reason.
-    linear_share : float
+    blend_weight : float
         The regressions' share of the margin, and
     calibration : training.calibration.Calibration
         fitted on all matured predictions: what a model trained at the end uses.
@@ -63,12 +64,12 @@ class Evaluation:
     """
 
     predictions: pl.DataFrame
-    figures: Mapping[str, Mapping[str, metrics.Figure]]
-    date_figures: Mapping[str, metrics.Figure]
-    over_best_simple: metrics.Figure
+    metrics: Mapping[str, Mapping[str, MetricEstimate]]
+    date_metrics: Mapping[str, MetricEstimate]
+    gain_over_best_baseline: MetricEstimate
     bands: list[dict[str, Any]]
     skipped: Mapping[date, str]
-    linear_share: float
+    blend_weight: float
     calibration: Calibration
     settings: Settings
 
@@ -80,104 +81,115 @@ class Evaluation:
             f" {known.sum():,} expanded)"
         )
 
-    def best_simple(self) -> str:
+    def best_baseline(self) -> str:
         """Name of the simple ranking with the highest precision at capacity."""
-        return judgement.best(self.figures)
+        return judgement.select_best_baseline(self.metrics)
 
     @cached_property
-    def learners(self) -> Rankings:
+    def reference_metrics(self) -> MetricTable:
         """Learner → figure name → value with interval, as of the model."""
-        return judgement.learners(self.predictions, self.settings)
+        return judgement.compute_reference_metrics(self.predictions, self.settings)
 
     @cached_property
-    def by_cut(self) -> Mapping[date, Rankings]:
+    def metrics_by_cutoff(self) -> Mapping[date, MetricTable]:
         """Cut → the same figures of model, rankings and learners on what it judged."""
-        return judgement.by_cut(self.predictions, self.settings)
+        return judgement.compute_metrics_by_cutoff(self.predictions, self.settings)
 
     @cached_property
-    def segments(self) -> Mapping[str, Mapping[str, Segment]]:
+    def segment_metrics(self) -> Mapping[str, Mapping[str, SegmentMetrics]]:
         """Size, plan, tenure, segment → kind of account → figures of the model."""
-        return segments.figures(self.predictions, self.settings)
+        return segments.compute_segment_metrics(self.predictions, self.settings)
 
     @cached_property
-    def lift(self) -> list[dict[str, Any]]:
-        """Lift by tenth of the probability; :func:`training.lift.by_decile`."""
-        return judgement.by_decile(self.predictions, self.settings)
+    def lift_by_decile(self) -> list[dict[str, Any]]:
+        """Lift by tenth of the probability; :func:`training.lift.compute_lift_by_decile`."""
+        return judgement.compute_lift_by_decile(self.predictions, self.settings)
 
     @cached_property
-    def power(self) -> Power:
+    def power(self) -> PowerAnalysis:
         """How large a difference from the best simple ranking could have been shown."""
-        return judgement.power_over(self.predictions, self.best_simple(), self.settings)
+        return judgement.compute_power_against(
+            self.predictions, self.best_baseline(), self.settings
+        )
 
     @cached_property
-    def over_simple(self) -> metrics.Figure:
+    def gain_over_selected_baseline(self) -> MetricEstimate:
         """Precision at capacity less that of the simple ranking that each cut would have chosen."""
-        return judgement.over(self.predictions, "simple_score", self.settings)
+        return judgement.compute_precision_gain(self.predictions, "simple_score", self.settings)
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything but the predictions, as JSON values; a figure is value, low and high."""
-        best = {"ranking": self.best_simple(), **asdict(self.over_best_simple)}
+        best = {"ranking": self.best_baseline(), **asdict(self.gain_over_best_baseline)}
         return {
-            "verdict": self.verdict(),
-            "figures": _plain(self.figures),
-            "learners": _plain(self.learners),
-            "date_figures": _plain(self.date_figures),
-            "by_cut": {str(cut): _plain(found) for cut, found in self.by_cut.items()},
-            "segments": _plain(self.segments),
-            "lift": self.lift,
+            "verdict": self.summarize_verdict(),
+            "figures": _to_json(self.metrics),
+            "learners": _to_json(self.reference_metrics),
+            "date_figures": _to_json(self.date_metrics),
+            "by_cut": {str(cut): _to_json(found) for cut, found in self.metrics_by_cutoff.items()},
+            "segments": _to_json(self.segment_metrics),
+            "lift": self.lift_by_decile,
             "bands": self.bands,
             "over_best_simple": best,
-            "over_simple": asdict(self.over_simple),
+            "over_simple": asdict(self.gain_over_selected_baseline),
             "power": {**asdict(self.power), "said": str(self.power)},
-            "notes": self.notes(),
+            "notes": self.list_caveats(),
             "skipped": {str(cut): reason for cut, reason in self.skipped.items()},
         }
 
-    def notes(self) -> list[str]:
+    def list_caveats(self) -> list[str]:
         """Say what could not be judged, or was assumed."""
-        return notes.of(self.predictions, self.settings)
+        return notes.list_caveats(self.predictions, self.settings)
 
-    def numbers(self) -> dict[str, float]:
+    def to_metric_values(self) -> dict[str, float]:
         """Every figure of the model and of its dates as a plain number."""
-        found = {**self.figures[MODEL], **self.date_figures}
-        return {name: figure.value for name, figure in found.items() if figure.value is not None}
+        estimates = {**self.metrics[MODEL], **self.date_metrics}
+        return {
+            name: figure.value for name, figure in estimates.items() if figure.value is not None
+        }
 
-    def verdict(self) -> str:
+    def summarize_verdict(self) -> str:
         """Say in one sentence whether the model knows more than chance and the best rule."""
-        mine = self.figures[MODEL]
-        skill = mine["log_loss_skill"]
+        model_metrics = self.metrics[MODEL]
+        skill = model_metrics["log_loss_skill"]
         if skill.low is None or skill.value is None:
             return "Too little is known of the outcomes to judge the model."
         if skill.low <= 0 and skill.value < _PROMISING_SKILL:
             return (
                 "Next to no usable signal was found: the model does not beat the base rate beyond"
-                f" noise (log-loss skill {skill}, AUROC {mine['auroc']})."
+                f" noise (log-loss skill {skill}, AUROC {model_metrics['auroc']})."
             )
-        rule = self._against_the_best_rule()
+        comparison = self._compare_with_best_baseline()
         if skill.low <= 0:
             expanded = self.predictions["expanded"].sum()
             return (
                 f"The model may know something, but {expanded} expansions are too few to be sure"
-                f" (log-loss skill {skill}, AUROC {mine['auroc']}); {rule}."
+                f" (log-loss skill {skill}, AUROC {model_metrics['auroc']}); {comparison}."
             )
-        return f"The model beats the base rate (log-loss skill {skill}); {rule}."
+        return f"The model beats the base rate (log-loss skill {skill}); {comparison}."
 
-    def _against_the_best_rule(self) -> str:
+    def _compare_with_best_baseline(self) -> str:
         """Say whether the model wins, loses, or is level with the best simple ranking."""
-        gain, best = self.over_best_simple, self.best_simple()
-        mine, rule = (self.figures[n]["precision_at_capacity"].value for n in (MODEL, best))
-        if gain.low is None or gain.high is None or mine is None or rule is None:
+        gain, best = self.gain_over_best_baseline, self.best_baseline()
+        model_precision, baseline_precision = (
+            self.metrics[n]["precision_at_capacity"].value for n in (MODEL, best)
+        )
+        if (
+            gain.low is None
+            or gain.high is None
+            or model_precision is None
+            or baseline_precision is None
+        ):
             return "it cannot be compared with the simple rankings"
         word = "beats" if gain.low > 0 else "loses to" if gain.high < 0 else "is level with"
         return (
             f"at the team's capacity it {word} the best simple ranking in hindsight, {best}: of the"
-            f" accounts worked {mine:.1%} expanded against {rule:.1%}, a difference of"
+            f" accounts worked {model_precision:.1%} expanded against {baseline_precision:.1%}, a difference of"
             f" {gain.value:+.1%} ({gain.low:+.1%} to {gain.high:+.1%})"
         )
 
 
-def _plain(found: Any) -> Any:  # noqa: ANN401 - figures, at any depth of mappings
+def _to_json(value: Any) -> Any:  # noqa: ANN401 - figures, at any depth of mappings
     """Turn figures into JSON values."""
-    if isinstance(found, Mapping):
-        return {name: _plain(each) for name, each in found.items()}
-    return asdict(found)
+    if isinstance(value, Mapping):
+        return {name: _to_json(each) for name, each in value.items()}
+    return asdict(value)

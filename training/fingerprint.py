@@ -11,17 +11,17 @@ from typing import Final
 import polars as pl
 
 from data import sources
-from data.contracts import Checked, Events
+from data.contracts import EventSchema, ValidatedTable
 from features.activity import Activity
 
-__all__ = ["Fingerprint", "code", "of"]
+__all__ = ["TableFingerprint", "fingerprint_code", "fingerprint_tables"]
 
-_FLOORS: Final = ("data", "features", "training")
+_LAYERS: Final = ("data", "features", "training")
 _ROOT: Final = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
-class Fingerprint:
+class TableFingerprint:
     """One table as it was read; the same digest means the same rows.
 
     Attributes
@@ -48,51 +48,54 @@ class Fingerprint:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-def of(tables: sources.Tables, log: Activity) -> tuple[Fingerprint, ...]:
+def fingerprint_tables(tables: sources.Tables, activity: Activity) -> tuple[TableFingerprint, ...]:
     """Take the fingerprints of the four tables; the log is told by its partitions' identities."""
-    small = (
-        _of_rows(name, getattr(tables, name)) for name in ("subscriptions", "accounts", "users")
+    row_tables = (
+        _fingerprint_rows(name, getattr(tables, name))
+        for name in ("subscriptions", "accounts", "users")
     )
-    return _of_log(tables.events, log), *small
+    return _fingerprint_events(tables.events, activity), *row_tables
 
 
 @cache
-def code() -> dict[str, str]:
+def fingerprint_code() -> dict[str, str]:
     """Name the code that trains: its version, and a digest of its sources, committed or not."""
-    local = _ROOT / "data" / "local"  # files, and whatever else a company keeps there
-    found = (file for floor in _FLOORS for file in (_ROOT / floor).rglob("*.py"))
-    files = sorted(file for file in found if local not in file.parents)
+    local_folder = _ROOT / "data" / "local"  # files, and whatever else a company keeps there
+    candidates = (file for layer in _LAYERS for file in (_ROOT / layer).rglob("*.py"))
+    files = sorted(file for file in candidates if local_folder not in file.parents)
     texts = (f"{file.relative_to(_ROOT).as_posix()}\0{file.read_text('utf-8')}" for file in files)
-    return {"version": version("expansion-propensity"), "sources": _digest(texts)}
+    return {"version": version("expansion-propensity"), "sources": _hash_texts(texts)}
 
 
-def _of_log(parts: tuple[sources.Partition, ...], log: Activity) -> Fingerprint:
-    identities = {part.name: part.identity for part in parts}
-    return Fingerprint(
+def _fingerprint_events(
+    partitions: tuple[sources.Partition, ...], activity: Activity
+) -> TableFingerprint:
+    identities = {part.name: part.identity for part in partitions}
+    return TableFingerprint(
         "events",
-        _digest(f"{name}\0{identity}" for name, identity in sorted(identities.items())),
-        log.events - sum(log.quarantine.values()),
-        log.quarantine,
-        _columns(Events.create_empty()),
+        _hash_texts(f"{name}\0{identity}" for name, identity in sorted(identities.items())),
+        activity.events - sum(activity.quarantine.values()),
+        activity.quarantine,
+        _column_types(EventSchema.create_empty()),
         identities,
     )
 
 
-def _of_rows(name: str, table: Checked) -> Fingerprint:
+def _fingerprint_rows(name: str, table: ValidatedTable) -> TableFingerprint:
     # Text, for Polars' own hashes change with its version; rows come in a stated order.
     rows = table.rows.write_ndjson()
-    return Fingerprint(
-        name, _digest([rows]), table.rows.height, table.quarantine, _columns(table.rows)
+    return TableFingerprint(
+        name, _hash_texts([rows]), table.rows.height, table.quarantine, _column_types(table.rows)
     )
 
 
-def _columns(frame: pl.DataFrame) -> dict[str, str]:
+def _column_types(frame: pl.DataFrame) -> dict[str, str]:
     return {name: str(kind) for name, kind in frame.schema.items()}
 
 
-def _digest(texts: Iterable[str]) -> str:
-    found = hashlib.sha256()
+def _hash_texts(texts: Iterable[str]) -> str:
+    hasher = hashlib.sha256()
     for text in texts:
-        found.update(text.encode())
-        found.update(b"\0\0")
-    return found.hexdigest()[:16]
+        hasher.update(text.encode())
+        hasher.update(b"\0\0")
+    return hasher.hexdigest()[:16]

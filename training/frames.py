@@ -10,10 +10,10 @@ import polars as pl
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["taken"]
+__all__ = ["select_columns"]
 
 
-def taken(snapshots: pl.DataFrame | pd.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+def select_columns(snapshots: pl.DataFrame | pd.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """Take the columns that are wanted from a Polars or a pandas frame; NaN is missing.
 
     Parameters
@@ -31,7 +31,7 @@ def taken(snapshots: pl.DataFrame | pd.DataFrame, columns: Sequence[str]) -> pl.
     Examples
     --------
     >>> import pandas as pd
-    >>> taken(pd.DataFrame({"mrr": [90.0, float("nan")], "plan_rank": [1.0, 2.0]}), ["mrr"]).rows()
+    >>> select_columns(pd.DataFrame({"mrr": [90.0, float("nan")], "plan_rank": [1.0, 2.0]}), ["mrr"]).rows()
     [(90.0,), (None,)]
     """
     if isinstance(snapshots, pl.DataFrame):

@@ -29,19 +29,19 @@ from data.settings import Settings
 from training import metrics
 from training import probability_metrics as truth
 from training import ranking_metrics as ranking
-from training.resampling import FEWEST_CUTS, Array, Metric
+from training.resampling import MIN_CUTOFF_CLUSTERS, Array, Metric
 
-__all__ = ["Check", "Ruling", "judge", "unjudged"]
+__all__ = ["GateCheck", "GateDecision", "evaluate_gate", "reject_unevaluated"]
 
-_DRAWS: Final = 1_000  # at least: a bound at 10 % then rests on a hundred of them
-_FEWEST: Final = 10  # accounts that expanded, and that did not
+_MIN_RESAMPLES: Final = 1_000  # at least: a bound at 10 % then rests on a hundred of them
+_MIN_ACCOUNTS: Final = 10  # accounts that expanded, and that did not
 _SKILL: Final = "skill over the base rate"
-_SIMPLE: Final = "precision over the simple ranking"
+_BASELINE: Final = "precision over the simple ranking"
 _CHAMPION: Final = "precision over the champion"
 
 
 @dataclass(frozen=True)
-class Check:
+class GateCheck:
     """One question that a model has to answer.
 
     Attributes
@@ -64,7 +64,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Ruling:
+class GateDecision:
     """Whether a model may be promoted, and why.
 
     Attributes
@@ -83,36 +83,36 @@ class Ruling:
 
     passes: bool
     sentence: str
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     counts: Mapping[str, int]
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Ruling({'passes' if self.passes else 'refused'}: {self.sentence})"
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Give everything as JSON values."""
         return {**asdict(self), "counts": dict(self.counts)}
 
 
-def unjudged(why: str) -> Ruling:
+def reject_unevaluated(reason: str) -> GateDecision:
     """Refuse a model of which nothing could be judged.
 
     Parameters
     ----------
-    why : str
+    reason : str
         A sentence.
     """
-    return Ruling(passes=False, sentence=f"Not promoted: {why}", checks=(), counts={})
+    return GateDecision(passes=False, sentence=f"Not promoted: {reason}", checks=(), counts={})
 
 
-def judge(
+def evaluate_gate(
     predictions: pl.DataFrame,
     settings: Settings,
     *,
     champion: pl.DataFrame | None = None,
     notes: Sequence[str] = (),
-) -> Ruling:
+) -> GateDecision:
     """Rule whether a model may be promoted.
 
     Parameters
@@ -131,166 +131,183 @@ def judge(
 
     Returns
     -------
-    Ruling
+    GateDecision
         The same predictions and settings give the same ruling.
     """
-    known = predictions.filter(pl.col("expanded").is_not_null())
-    counts = _counts(known)
-    if lack := _lack(known):
-        return Ruling(False, f"Not promoted: {lack}.", (), counts, tuple(notes))
-    drawn = _Drawn(known, settings)
-    checks = [_skill(known, drawn), _over_simple(known, drawn, settings)]
+    labelled = predictions.filter(pl.col("expanded").is_not_null())
+    counts = _count_evidence(labelled)
+    if missing := _find_missing_classes(labelled):
+        return GateDecision(False, f"Not promoted: {missing}.", (), counts, tuple(notes))
+    bounds = _BootstrapBounds(labelled, settings)
+    checks = [_check_skill(labelled, bounds), _check_baseline(labelled, bounds, settings)]
     if champion is not None:
-        beside, drawn = _beside(known, champion, settings)
-        mine, theirs = (beside[name].to_numpy() for name in ("probability", "rival"))
-        gap = drawn.advantage(mine, theirs)
-        checks.append(_compared(_CHAMPION, "the champion", gap, drawn, settings))
-    told = (*notes, *_caveats(known, settings))
-    return Ruling(
+        paired, bounds = _join_champion(labelled, champion, settings)
+        model_score, champion_score = (paired[name].to_numpy() for name in ("probability", "rival"))
+        gap = bounds.compute_precisions(model_score, champion_score)
+        checks.append(_check_precision(_CHAMPION, "the champion", gap, bounds, settings))
+    all_notes = (*notes, *_list_caveats(labelled, settings))
+    return GateDecision(
         all(check.passes for check in checks),
-        _sentence(checks),
+        _summarize_checks(checks),
         tuple(checks),
         counts,
-        told,
+        all_notes,
     )
 
 
-class _Drawn:
+class _BootstrapBounds:
     """Draws of one set of predictions, and lower bounds over them."""
 
-    def __init__(self, known: pl.DataFrame, settings: Settings) -> None:
-        self.judged = metrics.judged(known)
-        self._rules, self._capacity = settings.gate, settings.evaluation.capacity
-        draws = max(_DRAWS, settings.evaluation.resamples)
-        self._draws = self.judged.draws(resamples=draws, seed=settings.model.seed)
-        self._verdicts = self.judged.draws(
-            resamples=settings.evaluation.resamples, seed=settings.model.seed
+    def __init__(self, labelled: pl.DataFrame, settings: Settings) -> None:
+        self.outcomes = metrics.label_outcomes(labelled)
+        self._settings, self._capacity = settings.gate, settings.evaluation.capacity
+        n_bootstrap = max(_MIN_RESAMPLES, settings.evaluation.n_bootstrap)
+        self._bootstrap = self.outcomes.bootstrap(resamples=n_bootstrap, seed=settings.model.seed)
+        self._verdict_bootstrap = self.outcomes.bootstrap(
+            resamples=settings.evaluation.n_bootstrap, seed=settings.model.seed
         )
 
-    def of(self, metric: Metric) -> Array:
-        return self._draws.of(metric)
+    def evaluate(self, metric: Metric) -> Array:
+        return self._bootstrap.evaluate(metric)
 
-    def lower(self, metric: Metric) -> tuple[float, float | None]:
+    def estimate_with_bound(self, metric: Metric) -> tuple[float, float | None]:
         """A figure, and the lower of its two-sided bounds by these draws and the verdict's."""
-        values = self.of(metric)
-        bounds = [self.low(some, tails=2) for some in (values, self._verdicts.of(metric))]
+        values = self.evaluate(metric)
+        bounds = [
+            self.compute_lower_bound(some, tails=2)
+            for some in (values, self._verdict_bootstrap.evaluate(metric))
+        ]
         return float(values[0]), None if None in bounds else min(b for b in bounds if b is not None)
 
-    def precision(self, score: Array) -> Array:
-        judged = self.judged
-        return self.of(
-            ranking.mean_precision_at_capacity(score, judged.expanded, judged.as_of, self._capacity)
+    def compute_precision(self, score: Array) -> Array:
+        outcomes = self.outcomes
+        return self.evaluate(
+            ranking.mean_precision_at_capacity(
+                score, outcomes.expanded, outcomes.as_of, self._capacity
+            )
         )
 
-    def advantage(self, score: Array, rival: Array) -> tuple[Array, Array]:
+    def compute_precisions(self, score: Array, baseline: Array) -> tuple[Array, Array]:
         """Precision at capacity of both, on the same draws."""
-        return self.precision(score), self.precision(rival)
+        return self.compute_precision(score), self.compute_precision(baseline)
 
-    def low(self, values: Array, *, tails: int = 1) -> float | None:
-        there = values[1:][~np.isnan(values[1:])]
-        below = (1 - self._rules.confidence) / tails
-        return float(np.quantile(there, below)) if len(there) else None
+    def compute_lower_bound(self, values: Array, *, tails: int = 1) -> float | None:
+        replicates = values[1:][~np.isnan(values[1:])]
+        below = (1 - self._settings.confidence) / tails
+        return float(np.quantile(replicates, below)) if len(replicates) else None
 
 
-def _skill(known: pl.DataFrame, drawn: _Drawn) -> Check:
-    expanded = drawn.judged.expanded
-    stated, base = (truth.clipped(known[name].to_numpy()) for name in ("probability", "base_rate"))
-    value, low = drawn.lower(truth.log_loss_skill(stated, base, expanded))
+def _check_skill(labelled: pl.DataFrame, bounds: _BootstrapBounds) -> GateCheck:
+    expanded = bounds.outcomes.expanded
+    probability, base_rate = (
+        truth.clip_probability(labelled[name].to_numpy()) for name in ("probability", "base_rate")
+    )
+    value, low = bounds.estimate_with_bound(truth.log_loss_skill(probability, base_rate, expanded))
     passes = low is not None and low > 0
     verb = "beats" if passes else "does not beat"
     says = (
         f"its probability {verb} the running base rate beyond noise (log-loss skill"
-        f" {value:.3f}, lower bound {_signed(low)})"
+        f" {value:.3f}, lower bound {_format_signed(low)})"
     )
-    return Check(_SKILL, passes, value, low, says)
+    return GateCheck(_SKILL, passes, value, low, says)
 
 
-def _over_simple(known: pl.DataFrame, drawn: _Drawn, settings: Settings) -> Check:
-    mine, theirs = (known[name].to_numpy() for name in ("probability", "simple_score"))
-    names = known["simple"].unique(maintain_order=True).to_list()
-    called = f"the simple ranking chosen at each cut ({', '.join(names)})"
-    return _compared(_SIMPLE, called, drawn.advantage(mine, theirs), drawn, settings)
+def _check_baseline(
+    labelled: pl.DataFrame, bounds: _BootstrapBounds, settings: Settings
+) -> GateCheck:
+    model_score, baseline_score = (
+        labelled[name].to_numpy() for name in ("probability", "simple_score")
+    )
+    names = labelled["simple"].unique(maintain_order=True).to_list()
+    label = f"the simple ranking chosen at each cut ({', '.join(names)})"
+    return _check_precision(
+        _BASELINE, label, bounds.compute_precisions(model_score, baseline_score), bounds, settings
+    )
 
 
-def _compared(
-    name: str, called: str, precision: tuple[Array, Array], drawn: _Drawn, settings: Settings
-) -> Check:
+def _check_precision(
+    name: str,
+    label: str,
+    precision: tuple[Array, Array],
+    bounds: _BootstrapBounds,
+    settings: Settings,
+) -> GateCheck:
     """Ask whether enough of the accounts worked expand, beside a rival's."""
-    mine, theirs = precision
+    model_precision, other_precision = precision
     share = 1 - settings.gate.tolerance
-    gap = mine - share * theirs
-    low = drawn.low(gap)
+    gap = model_precision - share * other_precision
+    low = bounds.compute_lower_bound(gap)
     passes = low is not None and low >= 0
     verb = "keeps up with" if passes else "may fall short of"
     says = (
-        f"at capacity it {verb} {called}: of the {settings.evaluation.capacity} accounts worked"
-        f" {mine[0]:.1%} expanded against {theirs[0]:.1%} (less {share:.0%} of the latter:"
-        f" {gap[0]:+.1%}, lower bound {_signed(low, '.1%')})"
+        f"at capacity it {verb} {label}: of the {settings.evaluation.capacity} accounts worked"
+        f" {model_precision[0]:.1%} expanded against {other_precision[0]:.1%} (less {share:.0%} of the latter:"
+        f" {gap[0]:+.1%}, lower bound {_format_signed(low, '.1%')})"
     )
-    return Check(name, passes, float(gap[0]), low, says)
+    return GateCheck(name, passes, float(gap[0]), low, says)
 
 
-def _beside(
-    known: pl.DataFrame, champion: pl.DataFrame, settings: Settings
-) -> tuple[pl.DataFrame, _Drawn]:
+def _join_champion(
+    labelled: pl.DataFrame, champion: pl.DataFrame, settings: Settings
+) -> tuple[pl.DataFrame, _BootstrapBounds]:
     """What both said of the same snapshots."""
     keys = ["account_id", "as_of"]
-    rival = champion.select(*keys, rival="probability")
-    both = known.join(rival, on=keys, how="inner", maintain_order="left")
-    return both, _Drawn(both, settings)
+    champion_scores = champion.select(*keys, rival="probability")
+    paired = labelled.join(champion_scores, on=keys, how="inner", maintain_order="left")
+    return paired, _BootstrapBounds(paired, settings)
 
 
-def _counts(known: pl.DataFrame) -> dict[str, int]:
-    expanded = known.filter("expanded")
+def _count_evidence(labelled: pl.DataFrame) -> dict[str, int]:
+    expanded = labelled.filter("expanded")
     return {
-        "snapshots": known.height,
-        "accounts": known["account_id"].n_unique(),
-        "cuts": known["cut"].n_unique(),
+        "snapshots": labelled.height,
+        "accounts": labelled["account_id"].n_unique(),
+        "cuts": labelled["cut"].n_unique(),
         "expanded": expanded.height,
         "accounts_expanded": expanded["account_id"].n_unique(),
     }
 
 
-def _lack(known: pl.DataFrame) -> str | None:
+def _find_missing_classes(labelled: pl.DataFrame) -> str | None:
     """Say what is missing for any ruling, if so."""
-    ever = known.group_by("account_id").agg(pl.col("expanded").any())["expanded"]
+    ever = labelled.group_by("account_id").agg(pl.col("expanded").any())["expanded"]
     yes, no = int(ever.sum()), int((~ever).sum())
-    if min(yes, no) >= _FEWEST:
+    if min(yes, no) >= _MIN_ACCOUNTS:
         return None
     return (
         f"of {len(ever):,} accounts judged {yes:,} expanded and {no:,} did not, and at least"
-        f" {_FEWEST} of each are needed to tell a model from chance"
+        f" {_MIN_ACCOUNTS} of each are needed to tell a model from chance"
     )
 
 
-def _caveats(known: pl.DataFrame, settings: Settings) -> list[str]:
+def _list_caveats(labelled: pl.DataFrame, settings: Settings) -> list[str]:
     """What the ruling rests on that a reader should know."""
-    told = []
-    cuts = known["cut"].n_unique()
-    if cuts < FEWEST_CUTS:
-        told.append(
+    caveats = []
+    cuts = labelled["cut"].n_unique()
+    if cuts < MIN_CUTOFF_CLUSTERS:
+        caveats.append(
             f"It rests on {cuts} cut{'s' * (cuts > 1)} with known outcomes, too few to tell how"
             " much cuts differ: the bounds know accounts only."
         )
-    listed = known.group_by("as_of").len()["len"]
+    listed = labelled.group_by("as_of").len()["len"]
     if int(listed.max()) <= settings.evaluation.capacity:  # type: ignore[arg-type]
-        told.append(
+        caveats.append(
             f"A team of {settings.evaluation.capacity} (evaluation.capacity) works every account,"
             " so the order of the list was not put to a test."
         )
     if "capacity" not in settings.evaluation.model_fields_set:
-        told.append(
+        caveats.append(
             f"No capacity is set: {settings.evaluation.capacity} accounts per as-of are assumed."
         )
-    return told
+    return caveats
 
 
-def _sentence(checks: Sequence[Check]) -> str:
+def _summarize_checks(checks: Sequence[GateCheck]) -> str:
     failed = [check.says for check in checks if not check.passes]
     if failed:
         return f"Not promoted: {'; and '.join(failed)}."
     return f"Passes the gate: {'; and '.join(check.says for check in checks)}."
 
 
-def _signed(value: float | None, form: str = ".3f") -> str:
+def _format_signed(value: float | None, form: str = ".3f") -> str:
     return "unknown" if value is None else f"{value:+{form}}"

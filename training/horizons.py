@@ -15,33 +15,33 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-__all__ = ["Horizons", "fit"]
+__all__ = ["HorizonLink", "fit_horizon_link"]
 
 # A prior of a constant hazard and the same odds ratios: 1 / variance before the data speaks.
-_PRIOR: Final = np.array([1.0, 5.0])  # of the offset of the mean account, of a slope
+_PRIOR_PRECISION: Final = np.array([1.0, 5.0])  # of the offset of the mean account, of a slope
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Horizons:
+class HorizonLink:
     """How log-odds at one horizon become those at the others.
 
     Attributes
     ----------
     horizon_days : int
         The horizon that margins are given at.
-    shifts : mapping of int to tuple of float
+    coefficients : mapping of int to tuple of float
         Horizon in days, rising → offset and slope of the log-odds; (0, 1) at the one above.
     """
 
     horizon_days: int
-    shifts: Mapping[int, tuple[float, float]]
+    coefficients: Mapping[int, tuple[float, float]]
 
     def __repr__(self) -> str:
         others = (
             f"{days} days {slope:.2f} m {offset:+.2f}"
-            for days, (offset, slope) in self.shifts.items()
+            for days, (offset, slope) in self.coefficients.items()
             if days != self.horizon_days
         )
         return f"Horizons({'; '.join([f'm = log-odds at {self.horizon_days} days', *others])})"
@@ -49,9 +49,9 @@ class Horizons:
     @property
     def days(self) -> tuple[int, ...]:
         """The horizons of the curve, rising."""
-        return tuple(self.shifts)
+        return tuple(self.coefficients)
 
-    def curve(self, margins: Array) -> Array:
+    def predict_logits(self, margins: Array) -> Array:
         """Log-odds at every horizon.
 
         Parameters
@@ -65,13 +65,15 @@ class Horizons:
             Never falling along the first axis: where two lines cross, the one nearer to
             :attr:`horizon_days` holds on.
         """
-        offsets, slopes = np.array(list(self.shifts.values())).T.reshape(2, -1, *[1] * margins.ndim)
+        offsets, slopes = np.array(list(self.coefficients.values())).T.reshape(
+            2, -1, *[1] * margins.ndim
+        )
         lines, own = offsets + slopes * margins, self.days.index(self.horizon_days)
         later = np.maximum.accumulate(lines[own:])
         earlier = np.minimum.accumulate(lines[own::-1])[::-1]
         return np.concatenate([earlier[:-1], later])
 
-    def at(self, margins: Array, horizon_days: int) -> Array:
+    def predict_logit(self, margins: Array, horizon_days: int) -> Array:
         """Log-odds at one horizon; between those of the curve the cumulative hazard is linear.
 
         Parameters
@@ -93,24 +95,26 @@ class Horizons:
         if horizon_days == self.horizon_days:
             return margins
         if len(self.days) == 1:
-            told = f"a plain model knows {self.horizon_days} days only"
-            raise ValueError(f"{told}, not {horizon_days}")
+            message = f"a plain model knows {self.horizon_days} days only"
+            raise ValueError(f"{message}, not {horizon_days}")
         if not 1 <= horizon_days <= self.days[-1]:
             raise ValueError(
                 f"expected a horizon of 1 to {self.days[-1]} days, found {horizon_days}"
             )
-        curve = self.curve(margins)
-        if horizon_days in self.shifts:
-            return np.asarray(curve[self.days.index(horizon_days)])
-        after = int(np.searchsorted(self.days, horizon_days))
-        start, end = (0, *self.days)[after : after + 2]
-        late = _hazard(curve[after])
-        early = _hazard(curve[after - 1]) if after else np.zeros_like(late)
+        logits = self.predict_logits(margins)
+        if horizon_days in self.coefficients:
+            return np.asarray(logits[self.days.index(horizon_days)])
+        upper = int(np.searchsorted(self.days, horizon_days))
+        start, end = (0, *self.days)[upper : upper + 2]
+        upper_hazard = _to_cumulative_hazard(logits[upper])
+        lower_hazard = (
+            _to_cumulative_hazard(logits[upper - 1]) if upper else np.zeros_like(upper_hazard)
+        )
         share = (horizon_days - start) / (end - start)
-        return _log_odds(early + share * (late - early))
+        return _to_log_odds(lower_hazard + share * (upper_hazard - lower_hazard))
 
 
-def fit(margin: Array, labels: Mapping[int, Array], horizon_days: int) -> Horizons:
+def fit_horizon_link(margin: Array, labels: Mapping[int, Array], horizon_days: int) -> HorizonLink:
     """Fit an offset and a slope for every horizon.
 
     Parameters
@@ -124,45 +128,51 @@ def fit(margin: Array, labels: Mapping[int, Array], horizon_days: int) -> Horizo
 
     Returns
     -------
-    Horizons
+    HorizonLink
         Beside the same regression at ``horizon_days`` itself, so that whatever is wrong with the
         margins there moves no other horizon. A horizon of which nothing is known is given a
         constant hazard.
     """
     mean = float(margin.mean())
-    apart = margin - mean
-    level, slope = _line(apart, labels[horizon_days], (mean, 1.0))
-    shifts = {horizon_days: (0.0, 1.0)}
-    for days in labels.keys() - shifts.keys():
-        usual = (level + log(days / horizon_days), slope)
-        offset, its_slope = _line(apart, labels[days], usual)
-        shifts[days] = (offset - its_slope / slope * level, its_slope / slope)
-    return Horizons(horizon_days, dict(sorted(shifts.items())))
+    centered = margin - mean
+    intercept, slope = _fit_line(centered, labels[horizon_days], (mean, 1.0))
+    coefficients = {horizon_days: (0.0, 1.0)}
+    for days in labels.keys() - coefficients.keys():
+        prior_mean = (intercept + log(days / horizon_days), slope)
+        offset, horizon_slope = _fit_line(centered, labels[days], prior_mean)
+        coefficients[days] = (offset - horizon_slope / slope * intercept, horizon_slope / slope)
+    return HorizonLink(horizon_days, dict(sorted(coefficients.items())))
 
 
-def _line(apart: Array, label: Array, usual: tuple[float, float]) -> tuple[float, float]:
+def _fit_line(
+    centered: Array, label: Array, prior_mean: tuple[float, float]
+) -> tuple[float, float]:
     """Level and slope of the log-odds, by how far margins are apart from the mean."""
-    known = ~np.isnan(label)
-    at, happened, prior = apart[known], label[known], np.array(usual)
+    labelled = ~np.isnan(label)
+    x, outcome, prior = centered[labelled], label[labelled], np.array(prior_mean)
 
-    def loss(line: Array) -> tuple[float, Array]:
-        log_odds, off = line[0] + line[1] * at, line - prior
-        excess = expit(log_odds) - happened
+    def compute_loss(line: Array) -> tuple[float, Array]:
+        log_odds, deviation = line[0] + line[1] * x, line - prior
+        excess = expit(log_odds) - outcome
         # Plain sums: a dot product may be split over threads, which moves the last bits.
-        lost = (np.logaddexp(0, log_odds) - happened * log_odds).sum() + (_PRIOR * off**2).sum() / 2
-        return float(lost), np.array([excess.sum(), (excess * at).sum()]) + _PRIOR * off
+        penalized_loss = (np.logaddexp(0, log_odds) - outcome * log_odds).sum() + (
+            _PRIOR_PRECISION * deviation**2
+        ).sum() / 2
+        return float(penalized_loss), np.array(
+            [excess.sum(), (excess * x).sum()]
+        ) + _PRIOR_PRECISION * deviation
 
-    level, slope = minimize(
-        loss, prior, jac=True, method="L-BFGS-B", bounds=[(None, None), (0.1, 10.0)]
+    intercept, slope = minimize(
+        compute_loss, prior, jac=True, method="L-BFGS-B", bounds=[(None, None), (0.1, 10.0)]
     ).x
-    return float(level), float(slope)
+    return float(intercept), float(slope)
 
 
-def _hazard(log_odds: Array) -> Array:
+def _to_cumulative_hazard(log_odds: Array) -> Array:
     """Cumulative hazard −log(1 − p)."""
     return np.asarray(np.logaddexp(0, log_odds))
 
 
-def _log_odds(hazard: Array) -> Array:
+def _to_log_odds(hazard: Array) -> Array:
     """Log-odds at a cumulative hazard above 0: log(exp(hazard) − 1), also where exp overflows."""
     return np.asarray(hazard + np.log(-np.expm1(-hazard)))

@@ -8,138 +8,164 @@ import polars as pl
 
 from data.settings import Settings
 from training import baselines, chosen, lift, metrics, power
-from training.learners import LEARNERS
-from training.metrics import Figure, Judged
-from training.power import Power
+from training.learners import REFERENCE_MODELS
+from training.metrics import LabelledOutcomes, MetricEstimate
+from training.power import PowerAnalysis
 from training.resampling import Array
 
 __all__ = [
     "MODEL",
-    "Rankings",
-    "best",
-    "by_cut",
-    "by_decile",
-    "figures",
-    "known",
-    "learners",
-    "of_model",
-    "over",
-    "power_over",
+    "MetricTable",
+    "compute_lift_by_decile",
+    "compute_metric_table",
+    "compute_metrics_by_cutoff",
+    "compute_model_metrics",
+    "compute_power_against",
+    "compute_precision_gain",
+    "compute_reference_metrics",
+    "select_best_baseline",
+    "select_labelled_predictions",
 ]
 
 MODEL = "model"
-Rankings: TypeAlias = Mapping[str, Mapping[str, Figure]]
+MetricTable: TypeAlias = Mapping[str, Mapping[str, MetricEstimate]]
 
 
-def known(predictions: pl.DataFrame) -> tuple[pl.DataFrame, Judged]:
+def select_labelled_predictions(predictions: pl.DataFrame) -> tuple[pl.DataFrame, LabelledOutcomes]:
     """Keep the predictions whose outcome is known, and say what became of them."""
     rows = predictions.filter(pl.col("expanded").is_not_null())
-    return rows, metrics.judged(rows)
+    return rows, metrics.label_outcomes(rows)
 
 
-def figures(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str, Figure]]:
+def compute_metric_table(
+    predictions: pl.DataFrame, settings: Settings
+) -> dict[str, dict[str, MetricEstimate]]:
     """Compute the figures of the model and of every simple ranking on known outcomes."""
-    rivals = (*baselines.RANKINGS, chosen.BEST_COLUMN)
-    return {MODEL: of_model(predictions, settings)} | _ranked(predictions, rivals, settings)
+    ranking_names = (*baselines.BASELINES, chosen.BEST_FEATURE)
+    return {MODEL: compute_model_metrics(predictions, settings)} | _compute_ranking_metrics(
+        predictions, ranking_names, settings
+    )
 
 
-def of_model(predictions: pl.DataFrame, settings: Settings) -> dict[str, Figure]:
+def compute_model_metrics(
+    predictions: pl.DataFrame, settings: Settings
+) -> dict[str, MetricEstimate]:
     """Compute the figures of the model's probability.
 
     Probabilities of different cuts carry different calibrations; they rank as they are served.
     """
-    return _probable(predictions, ["probability"], settings)["probability"]
+    return _compute_probability_metrics(predictions, ["probability"], settings)["probability"]
 
 
-def learners(predictions: pl.DataFrame, settings: Settings) -> dict[str, dict[str, Figure]]:
+def compute_reference_metrics(
+    predictions: pl.DataFrame, settings: Settings
+) -> dict[str, dict[str, MetricEstimate]]:
     """Compute the figures of every learner that had a say, as of the model's own."""
-    there = [name for name in LEARNERS if name in predictions.columns]
-    return _probable(predictions, there, settings)
+    present = [name for name in REFERENCE_MODELS if name in predictions.columns]
+    return _compute_probability_metrics(predictions, present, settings)
 
 
-def by_cut(predictions: pl.DataFrame, settings: Settings) -> dict[date, Rankings]:
+def compute_metrics_by_cutoff(
+    predictions: pl.DataFrame, settings: Settings
+) -> dict[date, MetricTable]:
     """Compute the figures of model, rankings and learners on what each cut's model judged.
 
     The draws are of accounts alone. Cuts of whose outcomes nothing is known are left out; where
     only one outcome is, the figures are null.
     """
-    rows, _ = known(predictions)
+    rows, _ = select_labelled_predictions(predictions)
     return {
-        cut: figures(part, settings) | learners(part, settings)
+        cut: compute_metric_table(part, settings) | compute_reference_metrics(part, settings)
         for (cut,), part in rows.group_by("cut", maintain_order=True)
     }
 
 
-def over(predictions: pl.DataFrame, rival: str, settings: Settings) -> Figure:
+def compute_precision_gain(
+    predictions: pl.DataFrame, baseline: str, settings: Settings
+) -> MetricEstimate:
     """Compute the model's precision at capacity less that of a rival column, on the same draws."""
-    rows, judged = known(predictions)
-    return metrics.advantage(
-        rows["probability"].to_numpy(), rows[rival].to_numpy(), judged, **_rules(settings)
+    rows, outcomes = select_labelled_predictions(predictions)
+    return metrics.compute_precision_gain(
+        rows["probability"].to_numpy(),
+        rows[baseline].to_numpy(),
+        outcomes,
+        **_bootstrap_options(settings),
     )
 
 
-def power_over(predictions: pl.DataFrame, rival: str, settings: Settings) -> Power:
+def compute_power_against(
+    predictions: pl.DataFrame, baseline: str, settings: Settings
+) -> PowerAnalysis:
     """Tell how large a difference from a simple ranking these predictions could have shown."""
-    rows, judged = known(predictions)
-    mine, theirs = (rows[name].to_numpy() for name in ("probability", rival))
-    return power.of(rival, metrics.differences(mine, theirs, judged, **_rules(settings)))
+    rows, outcomes = select_labelled_predictions(predictions)
+    model_score, baseline_score = (rows[name].to_numpy() for name in ("probability", baseline))
+    return power.analyze_power(
+        baseline,
+        metrics.compute_paired_differences(
+            model_score, baseline_score, outcomes, **_bootstrap_options(settings)
+        ),
+    )
 
 
-def by_decile(predictions: pl.DataFrame, settings: Settings) -> list[dict[str, object]]:
-    """Compute the lift of the model's probability; :func:`training.lift.by_decile`."""
-    rows, judged = known(predictions)
-    return lift.by_decile(
+def compute_lift_by_decile(
+    predictions: pl.DataFrame, settings: Settings
+) -> list[dict[str, object]]:
+    """Compute the lift of the model's probability; :func:`training.lift.compute_lift_by_decile`."""
+    rows, outcomes = select_labelled_predictions(predictions)
+    return lift.compute_lift_by_decile(
         rows["probability"].to_numpy(),
-        judged,
-        resamples=settings.evaluation.resamples,
+        outcomes,
+        resamples=settings.evaluation.n_bootstrap,
         seed=settings.model.seed,
     )
 
 
-def best(found: Rankings) -> str:
+def select_best_baseline(metric_table: MetricTable) -> str:
     """Name the simple ranking with the highest precision at capacity."""
 
-    def precision(name: str) -> float:
-        value = found[name]["precision_at_capacity"].value
+    def get_precision(name: str) -> float:
+        value = metric_table[name]["precision_at_capacity"].value
         return -1.0 if value is None else value
 
-    return max((name for name in found if name != MODEL), key=precision)
+    return max((name for name in metric_table if name != MODEL), key=get_precision)
 
 
-def _ranked(
+def _compute_ranking_metrics(
     predictions: pl.DataFrame, names: Sequence[str], settings: Settings
-) -> dict[str, dict[str, Figure]]:
-    rows, judged = known(predictions)
-    return {name: _figures(rows[name].to_numpy(), judged, settings) for name in names}
+) -> dict[str, dict[str, MetricEstimate]]:
+    rows, outcomes = select_labelled_predictions(predictions)
+    return {name: _compute_metrics(rows[name].to_numpy(), outcomes, settings) for name in names}
 
 
-def _probable(
+def _compute_probability_metrics(
     predictions: pl.DataFrame, names: Sequence[str], settings: Settings
-) -> dict[str, dict[str, Figure]]:
-    rows, judged = known(predictions)
+) -> dict[str, dict[str, MetricEstimate]]:
+    rows, outcomes = select_labelled_predictions(predictions)
     base = rows["base_rate"].to_numpy()
-    return {name: _figures(rows[name].to_numpy(), judged, settings, base) for name in names}
+    return {
+        name: _compute_metrics(rows[name].to_numpy(), outcomes, settings, base) for name in names
+    }
 
 
-def _figures(
-    score: Array, judged: Judged, settings: Settings, base_rate: Array | None = None
-) -> dict[str, Figure]:
+def _compute_metrics(
+    score: Array, outcomes: LabelledOutcomes, settings: Settings, base_rate: Array | None = None
+) -> dict[str, MetricEstimate]:
     """Compute the figures of a ranking; of a probability where a base rate is given."""
-    return metrics.figures(
+    return metrics.compute_metrics(
         score,
-        judged,
+        outcomes,
         capacity=settings.evaluation.capacity,
-        resamples=settings.evaluation.resamples,
+        resamples=settings.evaluation.n_bootstrap,
         seed=settings.model.seed,
         probability=None if base_rate is None else score,
         reference=base_rate,
     )
 
 
-def _rules(settings: Settings) -> dict[str, int]:
+def _bootstrap_options(settings: Settings) -> dict[str, int]:
     rules = settings.evaluation
     return {
         "capacity": rules.capacity,
-        "resamples": rules.resamples,
+        "resamples": rules.n_bootstrap,
         "seed": settings.model.seed,
     }

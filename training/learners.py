@@ -16,18 +16,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer
 
-from training.splits import Known
+from training.splits import TrainingSet
 
-__all__ = ["LEARNERS", "Learner", "said"]
+__all__ = ["REFERENCE_MODELS", "ReferenceModel", "predict_reference_models"]
 
 Array = NDArray[np.float64]
-Learner: TypeAlias = Callable[[Array, Array, Array], Array]
+ReferenceModel: TypeAlias = Callable[[Array, Array, Array], Array]
 
 _SEED: Final = 0
 _QUANTILES: Final = 1_000  # scikit-learn's own
 
 
-def logistic_regression(matrix: Array, happened: Array, asked: Array) -> Array:
+def predict_logistic_regression(matrix: Array, label: Array, test_matrix: Array) -> Array:
     """Learn by scikit-learn's logistic regression, on columns mapped to normal quantiles.
 
     Its defaults hold, but for the solver, which finds the same optimum sooner. A missing value is
@@ -37,9 +37,9 @@ def logistic_regression(matrix: Array, happened: Array, asked: Array) -> Array:
     ----------
     matrix : numpy.ndarray, shape (n, n_columns)
         NaN where missing.
-    happened : numpy.ndarray, shape (n,)
+    label : numpy.ndarray, shape (n,)
         1 or 0.
-    asked : numpy.ndarray, shape (n_asked, n_columns)
+    test_matrix : numpy.ndarray, shape (n_asked, n_columns)
         Whose probability is asked for.
 
     Returns
@@ -47,8 +47,8 @@ def logistic_regression(matrix: Array, happened: Array, asked: Array) -> Array:
     numpy.ndarray, shape (n_asked,)
     """
     low, high = (bound(matrix, axis=0) for bound in (np.fmin.reduce, np.fmax.reduce))
-    telling = low < high  # a column of one value, or of none, tells nothing
-    learner = make_pipeline(
+    informative = low < high  # a column of one value, or of none, tells nothing
+    model = make_pipeline(
         QuantileTransformer(
             n_quantiles=min(_QUANTILES, len(matrix)),
             output_distribution="normal",
@@ -57,43 +57,48 @@ def logistic_regression(matrix: Array, happened: Array, asked: Array) -> Array:
         SimpleImputer(),
         LogisticRegression(solver="newton-cholesky"),
     )
-    learner.fit(matrix[:, telling], happened)
-    return np.asarray(learner.predict_proba(asked[:, telling])[:, 1])
+    model.fit(matrix[:, informative], label)
+    return np.asarray(model.predict_proba(test_matrix[:, informative])[:, 1])
 
 
-def lightgbm(matrix: Array, happened: Array, asked: Array) -> Array:
+def predict_lightgbm(matrix: Array, label: Array, test_matrix: Array) -> Array:
     """Learn by LightGBM at its defaults; parameters and result as for the regression."""
-    fixed = {"deterministic": True, "force_col_wise": True, "num_threads": 1, "verbosity": -1}
-    learner = lgb.train(
-        {"objective": "binary", "seed": _SEED, **fixed}, lgb.Dataset(matrix, happened)
+    fixed_parameters = {
+        "deterministic": True,
+        "force_col_wise": True,
+        "num_threads": 1,
+        "verbosity": -1,
+    }
+    booster = lgb.train(
+        {"objective": "binary", "seed": _SEED, **fixed_parameters}, lgb.Dataset(matrix, label)
     )
-    return np.asarray(learner.predict(asked))
+    return np.asarray(booster.predict(test_matrix))
 
 
-LEARNERS: Final[Mapping[str, Learner]] = {
-    "logistic regression": logistic_regression,
-    "LightGBM defaults": lightgbm,
+REFERENCE_MODELS: Final[Mapping[str, ReferenceModel]] = {
+    "logistic regression": predict_logistic_regression,
+    "LightGBM defaults": predict_lightgbm,
 }
 
 
-def said(
-    learners: Mapping[str, Learner],
-    known: Known,
-    happened: pl.Expr,
-    judged: pl.DataFrame,
+def predict_reference_models(
+    reference_models: Mapping[str, ReferenceModel],
+    training_set: TrainingSet,
+    label_expr: pl.Expr,
+    test_snapshots: pl.DataFrame,
     inputs: tuple[str, ...],
 ) -> dict[str, pl.Series]:
     """Let each learner learn what a cut knew, and give its probability of what the cut judges.
 
     Parameters
     ----------
-    learners : mapping of str to callable
+    reference_models : mapping of str to callable
         By name.
-    known : training.splits.Known
+    training_set : training.splits.TrainingSet
         Snapshots from before the cut, and what it knew of them.
-    happened : polars.Expr
+    label_expr : polars.Expr
         Over the outcomes; rows of which it is null are not learned from.
-    judged : polars.DataFrame
+    test_snapshots : polars.DataFrame
         The snapshots asked about.
     inputs : tuple of str
         Columns that may be read.
@@ -103,7 +108,13 @@ def said(
     dict of str to polars.Series
         A value per judged snapshot.
     """
-    label = known.outcomes.select(happened.cast(pl.Float64).alias("happened"))["happened"]
-    rows = known.snapshots.filter(label.is_not_null()).select(inputs).to_numpy()
-    asked, told = judged.select(inputs).to_numpy(), label.drop_nulls().to_numpy()
-    return {name: pl.Series(learn(rows, told, asked)) for name, learn in learners.items()}
+    label = training_set.outcomes.select(label_expr.cast(pl.Float64).alias("happened"))["happened"]
+    train_matrix = training_set.snapshots.filter(label.is_not_null()).select(inputs).to_numpy()
+    test_matrix, train_label = (
+        test_snapshots.select(inputs).to_numpy(),
+        label.drop_nulls().to_numpy(),
+    )
+    return {
+        name: pl.Series(learn(train_matrix, train_label, test_matrix))
+        for name, learn in reference_models.items()
+    }

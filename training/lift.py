@@ -5,15 +5,23 @@ from typing import Any, Final
 
 import numpy as np
 
-from training.metrics import Judged
-from training.resampling import Array, Metric, Weights, interval, over
+from training.metrics import LabelledOutcomes
+from training.resampling import (
+    Array,
+    Metric,
+    ResampleWeights,
+    compute_percentile_interval,
+    safe_divide,
+)
 
-__all__ = ["by_decile"]
+__all__ = ["compute_lift_by_decile"]
 
-_TENTHS: Final = 10
+_DECILES: Final = 10
 
 
-def by_decile(score: Array, judged: Judged, *, resamples: int, seed: int) -> list[dict[str, Any]]:
+def compute_lift_by_decile(
+    score: Array, outcomes: LabelledOutcomes, *, resamples: int, seed: int
+) -> list[dict[str, Any]]:
     """Say for each tenth of the ranking how its rate of expansion compares with that of all.
 
     Equal scores are spread evenly over the places they share, so the order of rows does not matter.
@@ -22,7 +30,7 @@ def by_decile(score: Array, judged: Judged, *, resamples: int, seed: int) -> lis
     ----------
     score : numpy.ndarray, shape (n,)
         Higher comes first, over all as-ofs together.
-    judged : training.metrics.Judged
+    outcomes : training.metrics.LabelledOutcomes
         What became of the snapshots.
     resamples : int
         Draws of accounts and cuts, for 90 % intervals.
@@ -38,31 +46,33 @@ def by_decile(score: Array, judged: Judged, *, resamples: int, seed: int) -> lis
     """
     if not len(score):
         return []
-    inside, expanded = _inside(score), judged.expanded.astype(np.float64)
-    draws = judged.draws(resamples=resamples, seed=seed)
-    told = []
-    for tenth in range(_TENTHS):
-        share = inside[:, tenth]
+    decile_shares, expanded = _compute_decile_shares(score), outcomes.expanded.astype(np.float64)
+    bootstrap = outcomes.bootstrap(resamples=resamples, seed=seed)
+    table = []
+    for decile in range(_DECILES):
+        share = decile_shares[:, decile]
         size, hits = float(share.sum()), float(share @ expanded)
-        lift = asdict(interval(draws.of(_lift(share, expanded))))
-        counts = {"decile": tenth + 1, "snapshots": size, "expanded": hits}
-        told.append(counts | {"rate": hits / size if size else None} | lift)
-    return told
+        lift = asdict(
+            compute_percentile_interval(bootstrap.evaluate(_make_lift_metric(share, expanded)))
+        )
+        counts = {"decile": decile + 1, "snapshots": size, "expanded": hits}
+        table.append(counts | {"rate": hits / size if size else None} | lift)
+    return table
 
 
-def _lift(share: Array, expanded: Array) -> Metric:
-    def metric(weights: Weights) -> Array:
+def _make_lift_metric(share: Array, expanded: Array) -> Metric:
+    def compute_replicates(weights: ResampleWeights) -> Array:
         row = weights.row
-        rate = over(row @ (share * expanded), row @ share)
-        return over(rate, over(row @ expanded, row.sum(axis=1)))
+        rate = safe_divide(row @ (share * expanded), row @ share)
+        return safe_divide(rate, safe_divide(row @ expanded, row.sum(axis=1)))
 
-    return metric
+    return compute_replicates
 
 
-def _inside(score: Array) -> Array:
+def _compute_decile_shares(score: Array) -> Array:
     """The share of each row in each tenth, shape (n, 10): that of the places its ties take up."""
     _, group, size = np.unique(-score, return_inverse=True, return_counts=True)
     last = np.cumsum(size)
-    edges = np.linspace(0, len(score), _TENTHS + 1)
+    edges = np.linspace(0, len(score), _DECILES + 1)
     overlap = np.minimum(last[:, None], edges[1:]) - np.maximum((last - size)[:, None], edges[:-1])
     return np.asarray((overlap.clip(0) / size[:, None])[group])

@@ -16,18 +16,24 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Linear", "Scale", "fit", "scale", "share"]
+__all__ = [
+    "BaggedLogistic",
+    "QuantileNormalizer",
+    "compute_default_blend_weight",
+    "fit_bagged_logistic",
+    "fit_normalizer",
+]
 
-_SHARES = np.linspace(0, 1, 51)
-_FARTHEST = 2.5  # standard deviations: beyond the outermost quantiles all values count alike
-_STILL = 1e-9  # a deviation that is rounding
-_AT_ONCE = 10_000  # rows that are scored at once: a scored row takes several times its memory
+_QUANTILE_LEVELS = np.linspace(0, 1, 51)
+_MAX_SCORE = 2.5  # standard deviations: beyond the outermost quantiles all values count alike
+_MIN_DEVIATION = 1e-9  # a deviation that is rounding
+_CHUNK_ROWS = 10_000  # rows that are scored at once: a scored row takes several times its memory
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scale:
+class QuantileNormalizer:
     """Normal scores of a matrix's columns, read off their quantiles.
 
     Attributes
@@ -60,12 +66,12 @@ class Scale:
             Of mean 0 over what the scale was made of. A missing value scores 0; the second half is
             1 less the share of missing values where the value is missing, else 0 less it.
         """
-        unit = np.where(self.deviation > _STILL, self.deviation, np.inf)
-        scores = (_scores(matrix, self.quantiles) - self.mean) / unit
+        unit = np.where(self.deviation > _MIN_DEVIATION, self.deviation, np.inf)
+        scores = (_compute_normal_scores(matrix, self.quantiles) - self.mean) / unit
         return np.hstack([np.nan_to_num(scores), np.isnan(matrix) - self.missing])
 
 
-def scale(matrix: Array) -> Scale:
+def fit_normalizer(matrix: Array) -> QuantileNormalizer:
     """Measure the quantiles of each column.
 
     Parameters
@@ -74,15 +80,15 @@ def scale(matrix: Array) -> Scale:
         NaN where missing.
     """
     missing = np.isnan(matrix).mean(axis=0)
-    quantiles = np.zeros((matrix.shape[1], len(_SHARES)))
-    for place in np.flatnonzero(missing < 1):
-        quantiles[place] = np.nanquantile(matrix[:, place], _SHARES)
-    scores = np.ma.masked_invalid(_scores(matrix, quantiles))
+    quantiles = np.zeros((matrix.shape[1], len(_QUANTILE_LEVELS)))
+    for column in np.flatnonzero(missing < 1):
+        quantiles[column] = np.nanquantile(matrix[:, column], _QUANTILE_LEVELS)
+    scores = np.ma.masked_invalid(_compute_normal_scores(matrix, quantiles))
     mean, deviation = scores.mean(axis=0).filled(0.0), scores.std(axis=0).filled(0.0)
-    return Scale(quantiles, mean, deviation, missing)
+    return QuantileNormalizer(quantiles, mean, deviation, missing)
 
 
-def share(accounts: pl.Series, label: Array, worth: float) -> float:
+def compute_default_blend_weight(accounts: pl.Series, label: Array, prior_accounts: float) -> float:
     """Give the regression's share of a blend where nothing else is known.
 
     Parameters
@@ -91,54 +97,54 @@ def share(accounts: pl.Series, label: Array, worth: float) -> float:
         Whose row each is.
     label : numpy.ndarray, shape (n,)
         1 where it happened, 0 where not, NaN while that is unknown.
-    worth : float
+    prior_accounts : float
         Accounts that it happened to which the regression weighs as much as.
 
     Returns
     -------
     float
-        ``worth`` ÷ (``worth`` + accounts that it happened to), in [0, 1].
+        ``prior_accounts`` ÷ (``prior_accounts`` + accounts that it happened to), in [0, 1].
 
     Examples
     --------
-    >>> share(pl.Series(["a", "a", "b", "c"]), np.array([1.0, 1.0, 1.0, np.nan]), worth=6)
+    >>> compute_default_blend_weight(pl.Series(["a", "a", "b", "c"]), np.array([1.0, 1.0, 1.0, np.nan]), prior_accounts=6)
     0.75
     """
-    told = accounts.filter(pl.Series(label == 1)).n_unique()
-    return worth / (worth + told) if worth else 0.0
+    expanded_accounts = accounts.filter(pl.Series(label == 1)).n_unique()
+    return prior_accounts / (prior_accounts + expanded_accounts) if prior_accounts else 0.0
 
 
-def _scores(matrix: Array, quantiles: Array) -> Array:
+def _compute_normal_scores(matrix: Array, quantiles: Array) -> Array:
     """Normal scores; a value that several quantiles share stands in their middle."""
-    normal = np.clip(norm.ppf(_SHARES), -_FARTHEST, _FARTHEST)
+    normal = np.clip(norm.ppf(_QUANTILE_LEVELS), -_MAX_SCORE, _MAX_SCORE)
     scores = np.empty(matrix.shape)
-    for place, edges in enumerate(quantiles):
-        values = matrix[:, place]
+    for column, edges in enumerate(quantiles):
+        values = matrix[:, column]
         upper = np.interp(values, edges, normal)
         lower = -np.interp(-values, -edges[::-1], -normal[::-1])
-        scores[:, place] = (lower + upper) / 2
+        scores[:, column] = (lower + upper) / 2
     return scores
 
 
 @dataclass(frozen=True)
-class Linear:
+class BaggedLogistic:
     """Regressions on account bootstraps, over one scale; margins are linear in the scores.
 
     Attributes
     ----------
-    scale : Scale
+    normalizer : Scale
         How the columns are scored.
-    weights : numpy.ndarray, shape (n_members, 2 · n_columns)
+    coefficients : numpy.ndarray, shape (n_members, 2 · n_columns)
         Of the scores, then of missing values.
     intercepts : numpy.ndarray, shape (n_members,)
         Margins where every column is at its mean.
     """
 
-    scale: Scale
-    weights: Array
+    normalizer: QuantileNormalizer
+    coefficients: Array
     intercepts: Array
 
-    def margins(self, matrix: Array) -> Array:
+    def predict_margins(self, matrix: Array) -> Array:
         """Log-odds of each member.
 
         Returns
@@ -146,36 +152,36 @@ class Linear:
         numpy.ndarray, shape (n_members, n)
         """
         pieces = [
-            self.weights @ self.scale(matrix[start : start + _AT_ONCE]).T
-            for start in range(0, max(len(matrix), 1), _AT_ONCE)
+            self.coefficients @ self.normalizer(matrix[start : start + _CHUNK_ROWS]).T
+            for start in range(0, max(len(matrix), 1), _CHUNK_ROWS)
         ]
         return np.asarray(np.hstack(pieces) + self.intercepts[:, None])
 
     @property
-    def level(self) -> float:
+    def mean_intercept(self) -> float:
         """The mean margin of the members where every column is at its mean."""
         return float(self.intercepts.mean())
 
-    def contributions(self, matrix: Array) -> Array:
+    def compute_contributions(self, matrix: Array) -> Array:
         """What each column adds to the mean margin of the members, over its own mean.
 
         Returns
         -------
         numpy.ndarray, shape (n, n_columns)
         """
-        parts = self.scale(matrix) * self.weights.mean(axis=0)
+        parts = self.normalizer(matrix) * self.coefficients.mean(axis=0)
         columns = parts.shape[1] // 2
         return np.asarray(parts[:, :columns] + parts[:, columns:])
 
 
-def fit(
+def fit_bagged_logistic(
     matrix: Array,
     label: Array,
-    draws: Sequence[Array],
+    bootstrap_weights: Sequence[Array],
     *,
-    ridge: float,
-    directions: Sequence[int],
-) -> Linear:
+    ridge_penalty: float,
+    constraints: Sequence[int],
+) -> BaggedLogistic:
     """Fit a regression on each bootstrap.
 
     Parameters
@@ -184,46 +190,48 @@ def fit(
         NaN where missing.
     label : numpy.ndarray, shape (n,)
         1 where it happened, 0 where not, NaN while that is unknown.
-    draws : sequence of numpy.ndarray, shape (n,)
+    bootstrap_weights : sequence of numpy.ndarray, shape (n,)
         How often each row is in each bootstrap.
-    ridge : float
+    ridge_penalty : float
         Penalty: 1 / variance of a weight before the data speaks.
-    directions : sequence of int, length n_columns
+    constraints : sequence of int, length n_columns
         1 or −1 where a column is held to act so, else 0. A column that would act the other way
         is left out.
 
     Returns
     -------
-    Linear
+    BaggedLogistic
         The same data gives the same weights.
     """
-    known = ~np.isnan(label)
-    made = scale(matrix[known])
-    scores, happened = made(matrix[known]), label[known]
-    held = np.array([*directions, *np.zeros(len(directions))])
+    labelled = ~np.isnan(label)
+    normalizer = fit_normalizer(matrix[labelled])
+    scores, outcome = normalizer(matrix[labelled]), label[labelled]
+    score_constraints = np.array([*constraints, *np.zeros(len(constraints))])
     weights, intercepts = [], []
     # More threads add in another order, which moves the last bits.
     with threadpool_limits(1):
-        for draw in draws:
-            weight = draw[known]
+        for draw in bootstrap_weights:
+            weight = draw[labelled]
             rows = weight > 0
-            found = _regressed(scores[rows], happened[rows], weight[rows], ridge, held)
-            weights.append(found[0])
-            intercepts.append(found[1])
-    return Linear(made, np.stack(weights), np.array(intercepts))
+            estimate = _fit_constrained_logistic(
+                scores[rows], outcome[rows], weight[rows], ridge_penalty, score_constraints
+            )
+            weights.append(estimate[0])
+            intercepts.append(estimate[1])
+    return BaggedLogistic(normalizer, np.stack(weights), np.array(intercepts))
 
 
-def _regressed(
-    scores: Array, label: Array, weight: Array, ridge: float, held: Array
+def _fit_constrained_logistic(
+    scores: Array, label: Array, weight: Array, ridge_penalty: float, constraints: Array
 ) -> tuple[Array, float]:
     """Weights and intercept; columns that would act against their direction are left out."""
-    used = np.ones(len(held), dtype=bool)
+    used = np.ones(len(constraints), dtype=bool)
     while True:
-        learner = LogisticRegression(C=1 / ridge, solver="newton-cholesky", max_iter=200)
+        learner = LogisticRegression(C=1 / ridge_penalty, solver="newton-cholesky", max_iter=200)
         learner.fit(scores[:, used], label, sample_weight=weight)
-        weights = np.zeros(len(held))
+        weights = np.zeros(len(constraints))
         weights[used] = learner.coef_[0]
-        against = weights * held < 0
-        if not against.any():
+        violated = weights * constraints < 0
+        if not violated.any():
             return weights, float(learner.intercept_[0])
-        used &= ~against
+        used &= ~violated

@@ -10,22 +10,31 @@ from numpy.typing import NDArray
 from training import probability_metrics as truth
 from training import ranking_metrics as ranking
 from training.ranking_metrics import precision_at_capacity
-from training.resampling import Array, Codes, Draws, Figure, Metric, codes, interval, ratio
+from training.resampling import (
+    Array,
+    ClusterBootstrap,
+    Codes,
+    Metric,
+    MetricEstimate,
+    compute_percentile_interval,
+    factorize_columns,
+    ratio_metric,
+)
 
 __all__ = [
-    "Figure",
-    "Judged",
-    "advantage",
-    "change",
-    "differences",
-    "figures",
-    "judged",
+    "LabelledOutcomes",
+    "MetricEstimate",
+    "compute_metric_change",
+    "compute_metrics",
+    "compute_paired_differences",
+    "compute_precision_gain",
+    "label_outcomes",
     "precision_at_capacity",
 ]
 
 
 @dataclass(frozen=True)
-class Judged:
+class LabelledOutcomes:
     """Snapshots whose outcome is known; all arrays have one value per snapshot.
 
     Attributes
@@ -34,7 +43,7 @@ class Judged:
         Whether the account expanded within the horizon.
     account, as_of : numpy.ndarray of int
         Codes of the account and of the as-of, from 0.
-    cut : numpy.ndarray of int, optional
+    cutoff : numpy.ndarray of int, optional
         Code of the cut whose model judged it, from 0; without it all are of one.
     arr_added : numpy.ndarray, optional
         Yearly revenue that the expansion added, 0 where none came; without it none is known.
@@ -43,52 +52,54 @@ class Judged:
     expanded: NDArray[np.bool_]
     account: Codes
     as_of: Codes
-    cut: Codes | None = None
+    cutoff: Codes | None = None
     arr_added: Array | None = None
 
-    def draws(self, *, resamples: int, seed: int) -> Draws:
+    def bootstrap(self, *, resamples: int, seed: int) -> ClusterBootstrap:
         """Draw accounts and cuts."""
-        return Draws(self.account, self.cut, resamples=resamples, seed=seed)
+        return ClusterBootstrap(self.account, self.cutoff, resamples=resamples, seed=seed)
 
 
-def judged(known: pl.DataFrame) -> Judged:
+def label_outcomes(labelled: pl.DataFrame) -> LabelledOutcomes:
     """Say what became of predictions whose outcome is known.
 
     Parameters
     ----------
-    known : polars.DataFrame
-        ``account_id``, ``as_of``, ``cut``, ``expanded``; no outcome is null. Optional is
+    labelled : polars.DataFrame
+        ``account_id``, ``as_of``, ``cutoff``, ``expanded``; no outcome is null. Optional is
         ``arr_added``, null where it is not known, which then counts as nothing.
     """
-    account, as_of, cut = codes(*known["account_id", "as_of", "cut"])
-    return Judged(known["expanded"].to_numpy(), account, as_of, cut, _arr_added(known))
+    account, as_of, cutoff = factorize_columns(*labelled["account_id", "as_of", "cut"])
+    return LabelledOutcomes(
+        labelled["expanded"].to_numpy(), account, as_of, cutoff, _extract_arr_added(labelled)
+    )
 
 
-def _arr_added(known: pl.DataFrame) -> Array | None:
+def _extract_arr_added(labelled: pl.DataFrame) -> Array | None:
     """What was added, where that is known of any expansion."""
-    if "arr_added" not in known.columns:
+    if "arr_added" not in labelled.columns:
         return None
-    told = known.filter("expanded")["arr_added"].drop_nulls()
-    return None if told.is_empty() else known["arr_added"].fill_null(0.0).to_numpy()
+    amounts = labelled.filter("expanded")["arr_added"].drop_nulls()
+    return None if amounts.is_empty() else labelled["arr_added"].fill_null(0.0).to_numpy()
 
 
-def figures(
+def compute_metrics(
     score: Array,
-    judged: Judged,
+    outcomes: LabelledOutcomes,
     *,
     capacity: int,
     resamples: int,
     seed: int,
     probability: Array | None = None,
     reference: Array | None = None,
-) -> dict[str, Figure]:
+) -> dict[str, MetricEstimate]:
     """Compute every figure of a score, with 90 % intervals over accounts and cuts.
 
     Parameters
     ----------
     score : numpy.ndarray, shape (n,)
         Higher comes first.
-    judged : Judged
+    outcomes : Judged
         What became of the snapshots.
     capacity : int
         Accounts a team can work per as-of.
@@ -108,48 +119,57 @@ def figures(
         ``log_loss``, ``log_loss_skill``, ``brier``, ``brier_skill``, ``calibration_error``,
         ``calibration_slope`` and ``observed_to_expected``.
     """
-    drawn = _Drawn(judged, resamples, seed)
-    wanted: dict[str, Callable[[], Metric]] = {
-        "auroc": lambda: ranking.auroc(score, judged.expanded),
-        "average_precision": lambda: ranking.average_precision(score, judged.expanded),
-        "precision_at_capacity": lambda: _precision(score, judged, capacity),
+    resampled = _ResampledMetrics(outcomes, resamples, seed)
+    metric_factories: dict[str, Callable[[], Metric]] = {
+        "auroc": lambda: ranking.auroc(score, outcomes.expanded),
+        "average_precision": lambda: ranking.average_precision(score, outcomes.expanded),
+        "precision_at_capacity": lambda: _make_precision_metric(score, outcomes, capacity),
         "recall_at_capacity": lambda: ranking.recall_at_capacity(
-            score, judged.expanded, judged.as_of, capacity
+            score, outcomes.expanded, outcomes.as_of, capacity
         ),
-        "arr_at_capacity": lambda: _gain(score, judged, capacity),
+        "arr_at_capacity": lambda: _make_revenue_metric(score, outcomes, capacity),
     }
     if probability is not None and reference is not None:
-        stated, base, known = truth.clipped(probability), truth.clipped(reference), judged.expanded
-        wanted |= {
+        stated, base, known = (
+            truth.clip_probability(probability),
+            truth.clip_probability(reference),
+            outcomes.expanded,
+        )
+        metric_factories |= {
             "log_loss": lambda: truth.log_loss(stated, known),
             "log_loss_skill": lambda: truth.log_loss_skill(stated, base, known),
-            "brier": lambda: truth.brier(stated, known),
-            "brier_skill": lambda: truth.brier_skill(stated, base, known),
+            "brier": lambda: truth.brier_score(stated, known),
+            "brier_skill": lambda: truth.brier_skill_score(stated, base, known),
             "calibration_error": lambda: truth.calibration_error(stated, known),
-            "calibration_slope": lambda: truth.calibration_slopes(stated, known),
+            "calibration_slope": lambda: truth.bootstrap_calibration_slope(stated, known),
             "observed_to_expected": lambda: truth.observed_to_expected(stated, known),
         }
-    return {name: interval(drawn.values(make)) for name, make in wanted.items()}
+    return {
+        name: compute_percentile_interval(resampled.compute_values(make))
+        for name, make in metric_factories.items()
+    }
 
 
-def advantage(
+def compute_precision_gain(
     score: Array,
-    rival: Array,
-    judged: Judged,
+    baseline: Array,
+    outcomes: LabelledOutcomes,
     *,
     capacity: int,
     resamples: int,
     seed: int,
-) -> Figure:
+) -> MetricEstimate:
     """Precision at capacity of a score less that of a rival, on the same draws."""
-    drawn = differences(score, rival, judged, capacity=capacity, resamples=resamples, seed=seed)
-    return interval(drawn["precision_at_capacity"])
+    differences_by_metric = compute_paired_differences(
+        score, baseline, outcomes, capacity=capacity, resamples=resamples, seed=seed
+    )
+    return compute_percentile_interval(differences_by_metric["precision_at_capacity"])
 
 
-def differences(
+def compute_paired_differences(
     score: Array,
-    rival: Array,
-    judged: Judged,
+    baseline: Array,
+    outcomes: LabelledOutcomes,
     *,
     capacity: int,
     resamples: int,
@@ -162,28 +182,31 @@ def differences(
     dict of str to numpy.ndarray, shape (1 + resamples,)
         ``precision_at_capacity`` and ``auroc``; nan where they do not exist.
     """
-    drawn = _Drawn(judged, resamples, seed)
-    wanted: dict[str, Callable[[Array], Metric]] = {
-        "precision_at_capacity": lambda s: _precision(s, judged, capacity),
-        "auroc": lambda s: ranking.auroc(s, judged.expanded),
+    resampled = _ResampledMetrics(outcomes, resamples, seed)
+    metric_factories: dict[str, Callable[[Array], Metric]] = {
+        "precision_at_capacity": lambda s: _make_precision_metric(s, outcomes, capacity),
+        "auroc": lambda s: ranking.auroc(s, outcomes.expanded),
     }
 
-    def of(metric: Callable[[Array], Metric], values: Array) -> Array:
-        return drawn.values(lambda: metric(values))
+    def evaluate_metric(metric: Callable[[Array], Metric], values: Array) -> Array:
+        return resampled.compute_values(lambda: metric(values))
 
-    return {name: of(metric, score) - of(metric, rival) for name, metric in wanted.items()}
+    return {
+        name: evaluate_metric(metric, score) - evaluate_metric(metric, baseline)
+        for name, metric in metric_factories.items()
+    }
 
 
-def change(
-    before: Array, after: Array, judged: Judged, *, resamples: int, seed: int
-) -> dict[str, Figure]:
+def compute_metric_change(
+    before: Array, after: Array, outcomes: LabelledOutcomes, *, resamples: int, seed: int
+) -> dict[str, MetricEstimate]:
     """What replacing one probability by another changes, on the same draws.
 
     Parameters
     ----------
     before, after : numpy.ndarray, shape (n,)
         Probabilities of the same snapshots.
-    judged : Judged
+    outcomes : Judged
         What became of them.
     resamples : int
         Bootstrap draws.
@@ -195,41 +218,46 @@ def change(
     dict of str to Figure
         ``auroc``, ``average_precision`` and ``log_loss``: after less before.
     """
-    drawn = _Drawn(judged, resamples, seed)
-    expanded = judged.expanded
-    wanted = {
+    resampled = _ResampledMetrics(outcomes, resamples, seed)
+    expanded = outcomes.expanded
+    metric_factories = {
         "auroc": ranking.auroc,
         "average_precision": ranking.average_precision,
         "log_loss": truth.log_loss,
     }
 
-    def of(metric: Callable[[Array, NDArray[np.bool_]], Metric], probability: Array) -> Array:
-        return drawn.values(lambda: metric(probability, expanded))
+    def evaluate_metric(
+        metric: Callable[[Array, NDArray[np.bool_]], Metric], probability: Array
+    ) -> Array:
+        return resampled.compute_values(lambda: metric(probability, expanded))
 
-    return {name: interval(of(m, after) - of(m, before)) for name, m in wanted.items()}
-
-
-def _precision(score: Array, judged: Judged, capacity: int) -> Metric:
-    return ranking.mean_precision_at_capacity(score, judged.expanded, judged.as_of, capacity)
-
-
-def _gain(score: Array, judged: Judged, capacity: int) -> Metric:
-    if judged.arr_added is None:
-        return lambda weights: np.full(len(weights.cut), np.nan)
-    return ranking.mean_gain_at_capacity(score, judged.arr_added, judged.as_of, capacity)
+    return {
+        name: compute_percentile_interval(evaluate_metric(m, after) - evaluate_metric(m, before))
+        for name, m in metric_factories.items()
+    }
 
 
-class _Drawn:
+def _make_precision_metric(score: Array, outcomes: LabelledOutcomes, capacity: int) -> Metric:
+    return ranking.mean_precision_at_capacity(score, outcomes.expanded, outcomes.as_of, capacity)
+
+
+def _make_revenue_metric(score: Array, outcomes: LabelledOutcomes, capacity: int) -> Metric:
+    if outcomes.arr_added is None:
+        return lambda weights: np.full(len(weights.cutoff), np.nan)
+    return ranking.mean_gain_at_capacity(score, outcomes.arr_added, outcomes.as_of, capacity)
+
+
+class _ResampledMetrics:
     """Draws, and in which of them both outcomes occur: elsewhere no figure exists."""
 
-    def __init__(self, judged: Judged, resamples: int, seed: int) -> None:
-        self._draws = judged.draws(resamples=resamples, seed=seed)
-        happened = judged.expanded.astype(np.float64)
-        rate = self._draws.of(ratio(happened, np.ones(len(happened))))
-        self._both = (rate > 0) & (rate < 1)
+    def __init__(self, outcomes: LabelledOutcomes, resamples: int, seed: int) -> None:
+        self._bootstrap = outcomes.bootstrap(resamples=resamples, seed=seed)
+        outcome = outcomes.expanded.astype(np.float64)
+        rate = self._bootstrap.evaluate(ratio_metric(outcome, np.ones(len(outcome))))
+        self._both_classes = (rate > 0) & (rate < 1)
 
-    def values(self, make: Callable[[], Metric]) -> Array:
+    def compute_values(self, make_metric: Callable[[], Metric]) -> Array:
         """Compute a figure on all draws; it is not made where the history knows one outcome."""
-        if not self._both[0]:
-            return np.full(len(self._both), np.nan)
-        return np.where(self._both, self._draws.of(make()), np.nan)
+        if not self._both_classes[0]:
+            return np.full(len(self._both_classes), np.nan)
+        return np.where(self._both_classes, self._bootstrap.evaluate(make_metric()), np.nan)

@@ -21,23 +21,23 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from data.errors import SettingsError
-from data.settings import Model
-from features.catalogue import FEATURES, by_name
+from data.settings import ModelConfig
+from features.catalogue import FEATURES, FEATURES_BY_NAME
 from training import frames, horizons, linear, samples, trees
 from training.calibration import Calibration
-from training.estimate import Estimate, stated
-from training.horizons import Horizons
-from training.linear import Linear
-from training.outcomes import expanded
+from training.estimate import Prediction, build_prediction
+from training.horizons import HorizonLink
+from training.linear import BaggedLogistic
+from training.outcomes import expanded_within
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INPUTS", "Propensity", "fit"]
+__all__ = ["INPUTS", "Propensity", "fit_propensity"]
 
 # Logins, tickets and NPS look like expansion and are not: the model never sees them.
 INPUTS: tuple[str, ...] = tuple(f.name for f in FEATURES if f.family != "controls")
-_FURTHEST = 10.0  # log-odds that margins may be off at most
+_MAX_CORRECTION = 10.0  # log-odds that margins may be off at most
 
 Array = NDArray[np.float64]
 Snapshots: TypeAlias = "pl.DataFrame | pd.DataFrame"
@@ -51,15 +51,15 @@ class Propensity:
     ----------
     boosters : tuple of lightgbm.Booster
         One per member.
-    linear : training.linear.Linear
+    logistic : training.linear.BaggedLogistic
         One regression per member.
     inputs : tuple of str
         The columns they read.
-    horizons : training.horizons.Horizons
+    horizon_link : training.horizons.HorizonLink
         From the horizon of *the* probability to the curve.
-    unseen_spread : float
+    residual_logit_sd : float
         Standard deviation of the log-odds between accounts that look alike.
-    linear_share : float
+    blend_weight : float
         The regressions' share of the margin, in [0, 1].
     correction : float
         Log-odds added to every margin.
@@ -68,18 +68,18 @@ class Propensity:
     """
 
     boosters: tuple[lgb.Booster, ...]
-    linear: Linear
+    logistic: BaggedLogistic
     inputs: tuple[str, ...]
-    horizons: Horizons
-    unseen_spread: float
-    linear_share: float
+    horizon_link: HorizonLink
+    residual_logit_sd: float
+    blend_weight: float
     correction: float
     calibration: Calibration
 
     def __repr__(self) -> str:
         return (
             f"Propensity({len(self.boosters)} boosters of {self.boosters[0].num_trees()} trees,"
-            f" {self.linear_share:.0%} regression, on {len(self.inputs)} features;"
+            f" {self.blend_weight:.0%} regression, on {len(self.inputs)} features;"
             f" horizons {list(self.horizons_days)} days;"
             f" {self.calibration})"
         )
@@ -87,14 +87,14 @@ class Propensity:
     @property
     def horizons_days(self) -> tuple[int, ...]:
         """The horizons of the curve, rising."""
-        return self.horizons.days
+        return self.horizon_link.days
 
     @property
     def horizon_days(self) -> int:
         """The horizon of *the* probability."""
-        return self.horizons.horizon_days
+        return self.horizon_link.horizon_days
 
-    def estimate(self, snapshots: Snapshots, horizon_days: int | None = None) -> Estimate:
+    def predict(self, snapshots: Snapshots, horizon_days: int | None = None) -> Prediction:
         """Estimate the probability that each snapshot expands within a horizon.
 
         Parameters
@@ -114,10 +114,10 @@ class Propensity:
         ValueError
             If the curve does not reach so far, or if there is none.
         """
-        asked = self.horizon_days if horizon_days is None else horizon_days
-        return next(self._estimated(snapshots, (asked,)))
+        days = self.horizon_days if horizon_days is None else horizon_days
+        return next(self._predict_horizons(snapshots, (days,)))
 
-    def estimates(self, snapshots: Snapshots) -> dict[int, Estimate]:
+    def predict_all_horizons(self, snapshots: Snapshots) -> dict[int, Prediction]:
         """Estimate at every horizon at once, its own among them; cheaper than one by one.
 
         Returns
@@ -125,10 +125,10 @@ class Propensity:
         dict of int to Estimate
             Horizon in days → what :meth:`estimate` says of it, to the bit.
         """
-        found = self._estimated(snapshots, self.horizons_days)
-        return dict(zip(self.horizons_days, found, strict=True))
+        predictions = self._predict_horizons(snapshots, self.horizons_days)
+        return dict(zip(self.horizons_days, predictions, strict=True))
 
-    def curve(self, snapshots: Snapshots) -> Array:
+    def predict_cumulative_incidence(self, snapshots: Snapshots) -> Array:
         """P(expansion within h days) for each snapshot and horizon.
 
         Returns
@@ -136,9 +136,11 @@ class Propensity:
         numpy.ndarray, shape (n_snapshots, n_horizons)
             Rising along each row.
         """
-        return np.column_stack([each.probability for each in self.estimates(snapshots).values()])
+        return np.column_stack(
+            [each.probability for each in self.predict_all_horizons(snapshots).values()]
+        )
 
-    def contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
+    def compute_contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
         """Exact contributions to the margin that is shown: TreeSHAP, and the regression's terms.
 
         Returns
@@ -148,47 +150,55 @@ class Propensity:
         base : numpy.ndarray, shape (n_snapshots,)
             Expected margin; base + contributions = margin.
         """
-        matrix = frames.taken(snapshots, self.inputs).to_numpy()
-        added = np.zeros((len(matrix), len(self.inputs) + 1))
-        for parts in trees.asked(self.boosters, matrix, pred_contrib=True):
-            added += parts
-        mean = added / len(self.boosters)
-        told = self._blend(mean[:, :-1], self.linear.contributions(matrix))
-        level = np.full(len(matrix), self.linear.level)
-        return told, self._blend(mean[:, -1], level) + self.correction
+        matrix = frames.select_columns(snapshots, self.inputs).to_numpy()
+        total = np.zeros((len(matrix), len(self.inputs) + 1))
+        for parts in trees.predict_parallel(self.boosters, matrix, pred_contrib=True):
+            total += parts
+        mean = total / len(self.boosters)
+        contributions = self._blend_margins(
+            mean[:, :-1], self.logistic.compute_contributions(matrix)
+        )
+        intercepts = np.full(len(matrix), self.logistic.mean_intercept)
+        return contributions, self._blend_margins(mean[:, -1], intercepts) + self.correction
 
-    def calibrated(self, calibration: Calibration) -> "Propensity":
+    def with_calibration(self, calibration: Calibration) -> "Propensity":
         """Return the same model with another map from margin to probability."""
         return replace(self, calibration=calibration)
 
-    def _blend(self, boosted: Array, regressed: Array) -> Array:
-        return (1 - self.linear_share) * boosted + self.linear_share * regressed
+    def _blend_margins(self, gbm: Array, logistic: Array) -> Array:
+        return (1 - self.blend_weight) * gbm + self.blend_weight * logistic
 
-    def _margins(self, matrix: Array) -> tuple[Array, Array]:
+    def _predict_margins(self, matrix: Array) -> tuple[Array, Array]:
         """Log-odds of each booster and of each regression, both (n_members, n_snapshots)."""
-        boosted = np.stack(list(trees.asked(self.boosters, matrix, raw_score=True)))
-        return boosted + self.correction, self.linear.margins(matrix) + self.correction
+        gbm = np.stack(list(trees.predict_parallel(self.boosters, matrix, raw_score=True)))
+        return gbm + self.correction, self.logistic.predict_margins(matrix) + self.correction
 
-    def _estimated(self, snapshots: Snapshots, horizons_days: Sequence[int]) -> Iterator[Estimate]:
+    def _predict_horizons(
+        self, snapshots: Snapshots, horizons_days: Sequence[int]
+    ) -> Iterator[Prediction]:
         """Say it of each horizon; the members look at the rows once."""
-        matrix = frames.taken(snapshots, self.inputs).to_numpy()
-        both = self._margins(matrix)
-        margins = self._blend(*both)
+        matrix = frames.select_columns(snapshots, self.inputs).to_numpy()
+        member_margins = self._predict_margins(matrix)
+        margins = self._blend_margins(*member_margins)
         for days in horizons_days:
-            found = stated(margins, self.calibration, self.unseen_spread, self.horizons, days)
-            boosted, regressed = (self.horizons.at(each, days).mean(axis=0) for each in both)
-            yield replace(found, trees_margin=boosted, linear_margin=regressed)
+            prediction = build_prediction(
+                margins, self.calibration, self.residual_logit_sd, self.horizon_link, days
+            )
+            gbm, logistic = (
+                self.horizon_link.predict_logit(each, days).mean(axis=0) for each in member_margins
+            )
+            yield replace(prediction, gbm_margin=gbm, logistic_margin=logistic)
 
 
-def fit(
+def fit_propensity(
     snapshots: pl.DataFrame,
     outcomes: pl.DataFrame,
-    settings: Model,
+    settings: ModelConfig,
     *,
     horizon_days: int,
     inputs: Sequence[str] = INPUTS,
-    happened: Callable[[int], pl.Expr] = expanded,
-    linear_share: float | None = None,
+    label_within: Callable[[int], pl.Expr] = expanded_within,
+    blend_weight: float | None = None,
 ) -> Propensity:
     """Fit boosters and regressions on every window that is complete.
 
@@ -197,18 +207,18 @@ def fit(
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.Panel`.
     outcomes : polars.DataFrame
-        :func:`training.outcomes.build` of the same rows, read at the cut.
+        :func:`training.outcomes.build_outcomes` of the same rows, read at the cut.
     settings : data.settings.Model
         Horizons, members, and the learners' own settings.
     horizon_days : int
         The horizon of *the* probability; joins the horizons.
     inputs : sequence of str
         Columns the model may read.
-    happened : callable
+    label_within : callable
         From a horizon in days to whether it happened within it, null while that is unknown:
-        :func:`training.outcomes.expanded` or :func:`training.outcomes.churned`.
-    linear_share : float, optional
-        The regressions' share of the margin; by default that of :func:`training.linear.share`. The
+        :func:`training.outcomes.expanded_within` or :func:`training.outcomes.churned_within`.
+    blend_weight : float, optional
+        The regressions' share of the margin; by default that of :func:`training.linear.compute_default_blend_weight`. The
         level and the other horizons are fitted to margins that are blended so.
 
     Returns
@@ -221,56 +231,78 @@ def fit(
     data.errors.HistoryError
         If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
     """
-    labels = samples.labels(outcomes, settings, horizon_days, happened)
+    labels = samples.build_labels(outcomes, settings, horizon_days, label_within)
     matrix, label = snapshots.select(inputs).to_numpy(), labels[horizon_days]
-    draws = samples.bootstraps(snapshots, label, settings)
-    if linear_share is None:
-        linear_share = linear.share(snapshots["account_id"], label, settings.linear_accounts)
-    held = _directions(settings.held)
-    directions = [held.get(name, 0) for name in inputs]
+    bootstrap_weights = samples.draw_bootstrap_weights(snapshots, label, settings)
+    if blend_weight is None:
+        blend_weight = linear.compute_default_blend_weight(
+            snapshots["account_id"], label, settings.blend_prior_accounts
+        )
+    expected_directions = _resolve_monotone_constraints(settings.monotone_features)
+    constraints = [expected_directions.get(name, 0) for name in inputs]
     fitted = Propensity(
-        boosters=trees.fit(
-            matrix, label, draws, names=inputs, settings=settings, directions=directions
+        boosters=trees.fit_boosters(
+            matrix,
+            label,
+            bootstrap_weights,
+            feature_names=inputs,
+            settings=settings,
+            constraints=constraints,
         ),
-        linear=linear.fit(matrix, label, draws, ridge=settings.ridge, directions=directions),
+        logistic=linear.fit_bagged_logistic(
+            matrix,
+            label,
+            bootstrap_weights,
+            ridge_penalty=settings.ridge_penalty,
+            constraints=constraints,
+        ),
         inputs=tuple(inputs),
-        horizons=Horizons(horizon_days, {horizon_days: (0.0, 1.0)}),
-        unseen_spread=settings.unseen_spread,
-        linear_share=linear_share,
+        horizon_link=HorizonLink(horizon_days, {horizon_days: (0.0, 1.0)}),
+        residual_logit_sd=settings.residual_logit_sd,
+        blend_weight=blend_weight,
         correction=0.0,
         calibration=Calibration(),
     )
-    rows = samples.spread(len(matrix))
-    margins = fitted._blend(*fitted._margins(matrix[rows]))
-    margin = samples.held_out(margins, [draw[rows] for draw in draws])
-    known = {days: each[rows] for days, each in labels.items()}
-    correction = _correction(margin, known[horizon_days])
+    rows = samples.sample_evenly_spaced_rows(len(matrix))
+    margins = fitted._blend_margins(*fitted._predict_margins(matrix[rows]))
+    margin = samples.compute_out_of_bag_mean(margins, [draw[rows] for draw in bootstrap_weights])
+    labels_by_horizon = {days: each[rows] for days, each in labels.items()}
+    correction = _fit_mean_correction(margin, labels_by_horizon[horizon_days])
     fitted = replace(fitted, correction=correction)
     if len(labels) == 1:
         return fitted
-    return replace(fitted, horizons=horizons.fit(margin + correction, known, horizon_days))
+    return replace(
+        fitted,
+        horizon_link=horizons.fit_horizon_link(
+            margin + correction, labels_by_horizon, horizon_days
+        ),
+    )
 
 
-def _correction(margin: Array, label: Array) -> float:
+def _fit_mean_correction(margin: Array, label: Array) -> float:
     """What to add to margins of rows that were not shown, to expect as many as happened."""
-    known = ~np.isnan(label)
-    happened = float(label[known].sum())
-    if not 0 < happened < known.sum():
+    labelled = ~np.isnan(label)
+    positives = float(label[labelled].sum())
+    if not 0 < positives < labelled.sum():
         return 0.0  # too few of the rows that were asked about
 
-    def excess(added: float) -> float:
-        return float(expit(margin[known] + added).sum()) - happened
+    def compute_excess(correction: float) -> float:
+        return float(expit(margin[labelled] + correction).sum()) - positives
 
-    return float(brentq(excess, -_FURTHEST, _FURTHEST))
+    return float(brentq(compute_excess, -_MAX_CORRECTION, _MAX_CORRECTION))
 
 
-def _directions(held: Sequence[str]) -> dict[str, int]:
+def _resolve_monotone_constraints(feature_names: Sequence[str]) -> dict[str, int]:
     """How each held feature is expected to act."""
-    free = sorted(name for name in held if name not in by_name or not by_name[name].direction)
-    if free:
-        known = ", ".join(feature.name for feature in FEATURES if feature.direction)
+    undirected = sorted(
+        name
+        for name in feature_names
+        if name not in FEATURES_BY_NAME or not FEATURES_BY_NAME[name].direction
+    )
+    if undirected:
+        directed = ", ".join(feature.name for feature in FEATURES if feature.direction)
         raise SettingsError(
-            f"model.held names {', '.join(free)}, of which the catalogue expects no direction."
-            f" It expects one of: {known}."
+            f"model.monotone_features names {', '.join(undirected)}, of which the catalogue expects no direction."
+            f" It expects one of: {directed}."
         )
-    return {name: by_name[name].direction for name in held}
+    return {name: FEATURES_BY_NAME[name].direction for name in feature_names}

@@ -5,18 +5,18 @@ import polars as pl
 from data.settings import Settings
 from training import team
 
-__all__ = ["of"]
+__all__ = ["list_caveats"]
 
-_OFTEN = 0.9
+_REPEAT_RATE = 0.9
 
 
-def of(predictions: pl.DataFrame, settings: Settings) -> list[str]:
+def list_caveats(predictions: pl.DataFrame, settings: Settings) -> list[str]:
     """Say in a sentence each what was assumed, and what could not be judged.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluation.Evaluation`.
+        As in :class:`training.evaluation.EvaluationResult`.
     settings : data.settings.Settings
         By which they were judged.
 
@@ -25,19 +25,25 @@ def of(predictions: pl.DataFrame, settings: Settings) -> list[str]:
     list of str
         Nothing where nothing was.
     """
-    known = predictions.filter(pl.col("expanded").is_not_null())
-    told = [_capacity(settings), _cuts(known), _revenue(known), *_outcomes(known), _always(known)]
-    return [sentence for sentence in told if sentence]
+    labelled = predictions.filter(pl.col("expanded").is_not_null())
+    caveats = [
+        _describe_capacity(settings),
+        _describe_single_cutoff(labelled),
+        _describe_missing_revenue(labelled),
+        *_describe_single_class_cutoffs(labelled),
+        _describe_repeat_expanders(labelled),
+    ]
+    return [sentence for sentence in caveats if sentence]
 
 
-def _capacity(settings: Settings) -> str:
+def _describe_capacity(settings: Settings) -> str:
     if "capacity" in settings.evaluation.model_fields_set:
         return ""
-    return team.assumed(settings.evaluation.capacity)
+    return team.describe_default_capacity(settings.evaluation.capacity)
 
 
-def _cuts(known: pl.DataFrame) -> str:
-    if known["cut"].n_unique() > 1:
+def _describe_single_cutoff(labelled: pl.DataFrame) -> str:
+    if labelled["cut"].n_unique() > 1:
         return ""
     return (
         "The history is too short for two judged cuts: the intervals draw accounts alone, and how"
@@ -45,40 +51,40 @@ def _cuts(known: pl.DataFrame) -> str:
     )
 
 
-def _revenue(known: pl.DataFrame) -> str:
-    came = known.filter("expanded")
-    missing = came["arr_added"].null_count()
-    if came.is_empty() or not missing:
+def _describe_missing_revenue(labelled: pl.DataFrame) -> str:
+    expansions = labelled.filter("expanded")
+    missing = expansions["arr_added"].null_count()
+    if expansions.is_empty() or not missing:
         return ""
-    if missing == came.height:
+    if missing == expansions.height:
         return "No revenue is known of any expansion: what the worked accounts added is not told."
     return (
-        f"Of {missing:,} of {came.height:,} expansions the revenue is not known; they count as"
+        f"Of {missing:,} of {expansions.height:,} expansions the revenue is not known; they count as"
         " nothing added."
     )
 
 
-def _outcomes(known: pl.DataFrame) -> list[str]:
+def _describe_single_class_cutoffs(labelled: pl.DataFrame) -> list[str]:
     """Name the cuts that saw one outcome only."""
     return [
         f"Cut {cut}: all {part.height:,} judged snapshots"
         f" {'expanded' if part['expanded'].all() else 'stayed as they were'}; its ranking figures"
         " are not told."
-        for (cut,), part in known.group_by("cut", maintain_order=True)
+        for (cut,), part in labelled.group_by("cut", maintain_order=True)
         if part["expanded"].n_unique() < 2
     ]
 
 
-def _always(known: pl.DataFrame) -> str:
+def _describe_repeat_expanders(labelled: pl.DataFrame) -> str:
     """Count the accounts that expand again and again: they are no news to anyone."""
-    rates = known.group_by("account_id").agg(rate=pl.col("expanded").mean(), rows=pl.len())
-    always = rates.filter(pl.col("rate") >= _OFTEN, pl.col("rows") >= 3).join(
-        known, on="account_id"
+    rates = labelled.group_by("account_id").agg(rate=pl.col("expanded").mean(), rows=pl.len())
+    repeat_expanders = rates.filter(pl.col("rate") >= _REPEAT_RATE, pl.col("rows") >= 3).join(
+        labelled, on="account_id"
     )
-    if always.is_empty():
+    if repeat_expanders.is_empty():
         return ""
-    share = int(always["expanded"].sum()) / int(known["expanded"].sum())
+    share = int(repeat_expanders["expanded"].sum()) / int(labelled["expanded"].sum())
     return (
-        f"{always['account_id'].n_unique():,} account(s) expanded after nearly every as-of and hold"
+        f"{repeat_expanders['account_id'].n_unique():,} account(s) expanded after nearly every as-of and hold"
         f" {share:.0%} of all expansions: any ranking that knows them looks better for it."
     )

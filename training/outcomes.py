@@ -15,16 +15,16 @@ from data.settings import Outcome
 from features import contract
 from features.grid import known_before
 
-__all__ = ["LONGEST_DAYS", "build", "churned", "expanded"]
+__all__ = ["MAX_HORIZON_DAYS", "build_outcomes", "churned_within", "expanded_within"]
 
-LONGEST_DAYS: Final = 180
-_SNAPSHOT: Final = ["account_id", "as_of"]
-_AMOUNTS: Final = ("seats", "usage_limit", "plan_rank", "mrr")
-_MIDNIGHT: Final = pl.col("as_of").cast(contract.INSTANT)
+MAX_HORIZON_DAYS: Final = 180
+_SNAPSHOT_KEYS: Final = ["account_id", "as_of"]
+_QUANTITIES: Final = ("seats", "usage_limit", "plan_rank", "mrr")
+_AS_OF_MIDNIGHT: Final = pl.col("as_of").cast(contract.UTC_DATETIME)
 
 
-def build(
-    snapshots: pl.DataFrame, contracts: pl.DataFrame, *, cut: datetime, rules: Outcome
+def build_outcomes(
+    snapshots: pl.DataFrame, contracts: pl.DataFrame, *, cutoff: datetime, rules: Outcome
 ) -> pl.DataFrame:
     """Find the first organic expansion and the end of contract after each as-of.
 
@@ -33,8 +33,8 @@ def build(
     snapshots : polars.DataFrame
         ``account_id``, ``as_of`` (Date).
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
-    cut : datetime.datetime
+        :func:`features.contract.build_timeline`.
+    cutoff : datetime.datetime
         Only contract rows known before this moment, UTC, are read.
     rules : data.settings.Outcome
         Least rise, days within which a rise may be undone, booking lag.
@@ -49,18 +49,18 @@ def build(
         ``days_to_unclear`` (to a rise that cannot be told from a price change), and
         ``known_days``: windows up to so many days are complete at the cut.
     """
-    known = known_before(contracts, cut)
-    keys = snapshots.select(_SNAPSHOT)
-    ends = _ends(keys, known)
-    steps = _judged(_steps(keys, known), known, rules)
-    first = (
-        steps.join(ends, on=_SNAPSHOT, how="left")
+    known_contracts = known_before(contracts, cutoff)
+    keys = snapshots.select(_SNAPSHOT_KEYS)
+    churn = _find_churn(keys, known_contracts)
+    increases = _classify_increases(_find_increases(keys, known_contracts), known_contracts, rules)
+    first_increase = (
+        increases.join(churn, on=_SNAPSHOT_KEYS, how="left")
         .filter(
-            pl.col("days").lt(pl.col("days_to_churn").fill_null(LONGEST_DAYS + 1)),
+            pl.col("days").lt(pl.col("days_to_churn").fill_null(MAX_HORIZON_DAYS + 1)),
             pl.col("kind").is_not_null(),
         )
-        .sort(*_SNAPSHOT, "known", "effective")
-        .group_by(_SNAPSHOT, maintain_order=True)
+        .sort(*_SNAPSHOT_KEYS, "known", "effective")
+        .group_by(_SNAPSHOT_KEYS, maintain_order=True)
         .agg(
             days_to_expansion=pl.col("days").filter(pl.col("kind") != "unclear").first(),
             kind=pl.col("kind").filter(pl.col("kind") != "unclear").first(),
@@ -70,58 +70,58 @@ def build(
             days_to_unclear=pl.col("days").filter(pl.col("kind") == "unclear").first(),
         )
     )
-    settled = pl.lit(cut.date()) - pl.col("as_of")
-    wait = rules.booking_lag_days + rules.revert_days
+    days_elapsed = pl.lit(cutoff.date()) - pl.col("as_of")
+    maturity_days = rules.booking_lag_days + rules.revert_days
     return (
-        keys.join(first, on=_SNAPSHOT, how="left", maintain_order="left")
-        .join(ends, on=_SNAPSHOT, how="left", maintain_order="left")
-        .with_columns(known_days=settled.dt.total_days() - wait)
+        keys.join(first_increase, on=_SNAPSHOT_KEYS, how="left", maintain_order="left")
+        .join(churn, on=_SNAPSHOT_KEYS, how="left", maintain_order="left")
+        .with_columns(known_days=days_elapsed.dt.total_days() - maturity_days)
     )
 
 
-def expanded(horizon_days: int) -> pl.Expr:
+def expanded_within(horizon_days: int) -> pl.Expr:
     """Say whether a snapshot expanded within the horizon; null while that is unknown.
 
     A window is unknown until the cut has passed its end, booking lag and revert days included, and
     where the only rise in it cannot be told from a price change.
     """
-    seen = (pl.col("days_to_expansion") < horizon_days).fill_null(value=False)
-    unclear = (pl.col("days_to_unclear") < horizon_days).fill_null(value=False)
+    observed = (pl.col("days_to_expansion") < horizon_days).fill_null(value=False)
+    ambiguous = (pl.col("days_to_unclear") < horizon_days).fill_null(value=False)
     complete = pl.col("known_days") >= horizon_days
-    return pl.when(complete & (seen | ~unclear)).then(seen)
+    return pl.when(complete & (observed | ~ambiguous)).then(observed)
 
 
-def churned(horizon_days: int) -> pl.Expr:
+def churned_within(horizon_days: int) -> pl.Expr:
     """Say whether a snapshot's contract ended within the horizon; null while that is unknown."""
-    seen = (pl.col("days_to_churn") < horizon_days).fill_null(value=False)
-    return pl.when(pl.col("known_days") >= horizon_days).then(seen)
+    observed = (pl.col("days_to_churn") < horizon_days).fill_null(value=False)
+    return pl.when(pl.col("known_days") >= horizon_days).then(observed)
 
 
-def _after(days_from: str) -> pl.Expr:
+def _days_after_as_of(days_from: str) -> pl.Expr:
     return (pl.col(days_from).dt.date() - pl.col("as_of")).dt.total_days()
 
 
-def _ends(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+def _find_churn(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Days until a contract row that ends the account comes into force.
 
     Zero for an end that lay before the as-of and was only heard of later. Of several rows from one
     effective date the one known last speaks: an end that was taken back is none.
     """
-    spoken = known.group_by("account_id", "effective", maintain_order=True).last()
-    ended = spoken.with_columns(
+    last_version = known.group_by("account_id", "effective", maintain_order=True).last()
+    terminations = last_version.with_columns(
         until=pl.col("effective").shift(-1).over("account_id", order_by="effective")
     ).filter("ended")
-    still = pl.col("until").is_null() | (pl.col("until").dt.date() > pl.col("as_of"))
+    not_superseded = pl.col("until").is_null() | (pl.col("until").dt.date() > pl.col("as_of"))
     return (
-        keys.join(ended.select("account_id", "effective", "until"), on="account_id")
-        .with_columns(days=_after("effective"))
-        .filter(pl.col("days") < LONGEST_DAYS, (pl.col("days") >= 0) | still)
-        .group_by(_SNAPSHOT)
+        keys.join(terminations.select("account_id", "effective", "until"), on="account_id")
+        .with_columns(days=_days_after_as_of("effective"))
+        .filter(pl.col("days") < MAX_HORIZON_DAYS, (pl.col("days") >= 0) | not_superseded)
+        .group_by(_SNAPSHOT_KEYS)
         .agg(days_to_churn=pl.col("days").min().clip(lower_bound=0))
     )
 
 
-def _steps(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+def _find_increases(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Contract rows that became known after the as-of, beside the levels they must exceed.
 
     The level at the as-of is one; what was already scheduled for the row's effective date is
@@ -131,92 +131,96 @@ def _steps(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     numbered = known.with_row_index("row")
     rows = (
         keys.join(numbered, on="account_id")
-        .with_columns(days=_after("known"))
-        .filter(pl.col("days").is_between(0, LONGEST_DAYS - 1))
+        .with_columns(days=_days_after_as_of("known"))
+        .filter(pl.col("days").is_between(0, MAX_HORIZON_DAYS - 1))
     )
-    at = _standing(keys.with_columns(due=_MIDNIGHT), numbered, "_at")
-    due = pl.max_horizontal("effective", _MIDNIGHT)
-    scheduled = _standing(rows.select(*_SNAPSHOT, "row", due=due), numbered, "_scheduled")
+    current = _select_in_force(keys.with_columns(due=_AS_OF_MIDNIGHT), numbered, "_at")
+    effective_date = pl.max_horizontal("effective", _AS_OF_MIDNIGHT)
+    scheduled = _select_in_force(
+        rows.select(*_SNAPSHOT_KEYS, "row", due=effective_date), numbered, "_scheduled"
+    )
     joined = (
-        rows.join(at, on=_SNAPSHOT, how="left")
-        .join(scheduled, on=[*_SNAPSHOT, "row"], how="left")
-        .join(_brought(rows), on=[*_SNAPSHOT, "row"], how="left")
+        rows.join(current, on=_SNAPSHOT_KEYS, how="left")
+        .join(scheduled, on=[*_SNAPSHOT_KEYS, "row"], how="left")
+        .join(_find_inorganic_levels(rows), on=[*_SNAPSHOT_KEYS, "row"], how="left")
     )
     before = [
         # A first purchase has no level before it, whatever came in the meantime.
         pl.when(pl.col(f"{name}_at").is_not_null())
         .then(pl.max_horizontal(f"{name}_at", f"{name}_scheduled", f"{name}_else"))
         .alias(f"{name}_before")
-        for name in _AMOUNTS
+        for name in _QUANTITIES
     ]
     return joined.filter("paid_at", "paid").with_columns(
         *before, plan_before=pl.coalesce("plan_scheduled", "plan_at")
     )
 
 
-def _standing(asked: pl.DataFrame, numbered: pl.DataFrame, suffix: str) -> pl.DataFrame:
+def _select_in_force(moments: pl.DataFrame, numbered: pl.DataFrame, suffix: str) -> pl.DataFrame:
     """The contract that is in force at the moment ``due``, as it was known at the as-of."""
-    by = [name for name in asked.columns if name != "due"]
+    group_keys = [name for name in moments.columns if name != "due"]
     rows = numbered.select(
-        "account_id", "known", "effective", *_AMOUNTS, "plan", "paid", place="row"
+        "account_id", "known", "effective", *_QUANTITIES, "plan", "paid", place="row"
     )
     return (
-        asked.join(rows, on="account_id")
-        .filter(pl.col("known") < _MIDNIGHT, pl.col("effective") <= pl.col("due"))
-        .sort(*by, "place")
-        .group_by(by, maintain_order=True)
+        moments.join(rows, on="account_id")
+        .filter(pl.col("known") < _AS_OF_MIDNIGHT, pl.col("effective") <= pl.col("due"))
+        .sort(*group_keys, "place")
+        .group_by(group_keys, maintain_order=True)
         .last()
-        .select(*by, pl.col(*_AMOUNTS, "plan", "paid").name.suffix(suffix))
+        .select(*group_keys, pl.col(*_QUANTITIES, "plan", "paid").name.suffix(suffix))
     )
 
 
-def _brought(rows: pl.DataFrame) -> pl.DataFrame:
+def _find_inorganic_levels(rows: pl.DataFrame) -> pl.DataFrame:
     """The highest levels that came between the as-of and a row without a decision to buy more.
 
     A change of price and a renewal bring money only.
     """
-    inorganic = pl.col("change").is_in(list(contract.NOT_ORGANIC))
-    levels = [pl.when(inorganic).then(name).alias(name) for name in _AMOUNTS if name != "mrr"]
-    brought = rows.filter(inorganic | pl.col("change").is_in(["price", "renewal"])).select(
-        *_SNAPSHOT, *levels, "mrr", came="known", since="effective", place="row"
+    inorganic = pl.col("change").is_in(list(contract.NON_ORGANIC_CHANGES))
+    levels = [pl.when(inorganic).then(name).alias(name) for name in _QUANTITIES if name != "mrr"]
+    inorganic_levels = rows.filter(inorganic | pl.col("change").is_in(["price", "renewal"])).select(
+        *_SNAPSHOT_KEYS, *levels, "mrr", came="known", since="effective", place="row"
     )
-    told_before = (pl.col("came") < pl.col("known")) | (
+    known_earlier = (pl.col("came") < pl.col("known")) | (
         pl.col("came").eq(pl.col("known")) & pl.col("place").lt(pl.col("row"))
     )
     return (
-        rows.select(*_SNAPSHOT, "row", "known", "effective")
-        .join(brought, on=_SNAPSHOT)
-        .filter(told_before, pl.col("since") <= pl.col("effective"))
-        .group_by(*_SNAPSHOT, "row")
-        .agg(pl.col(_AMOUNTS).max().name.suffix("_else"))
+        rows.select(*_SNAPSHOT_KEYS, "row", "known", "effective")
+        .join(inorganic_levels, on=_SNAPSHOT_KEYS)
+        .filter(known_earlier, pl.col("since") <= pl.col("effective"))
+        .group_by(*_SNAPSHOT_KEYS, "row")
+        .agg(pl.col(_QUANTITIES).max().name.suffix("_else"))
     )
 
 
-def _judged(steps: pl.DataFrame, known: pl.DataFrame, rules: Outcome) -> pl.DataFrame:
+def _classify_increases(
+    increases: pl.DataFrame, known: pl.DataFrame, rules: Outcome
+) -> pl.DataFrame:
     """Type each step, and drop those that were undone within the revert days."""
-    kind = contract.rise_kind(min_rise=rules.min_rise)
-    typed = steps.with_columns(
+    kind = contract.increase_type(min_increase=rules.min_increase)
+    typed = increases.with_columns(
         kind=kind,
-        rise=contract.rise_share(),
+        rise=contract.relative_increase(),
         mrr_rise=pl.when(pl.col("mrr_before") > 0).then(pl.col("mrr") / pl.col("mrr_before") - 1),
         mrr_added=pl.col("mrr") - pl.col("mrr_before"),
     ).filter(pl.col("kind").is_not_null())
     later = known.with_row_index("later").select(
-        "account_id", "later", pl.col("effective", *_AMOUNTS, "plan").name.prefix("later_")
+        "account_id", "later", pl.col("effective", *_QUANTITIES, "plan").name.prefix("later_")
     )
     # A rise booked late can be undone only once it is booked.
-    settles = pl.max_horizontal("effective", "known") + pl.duration(days=rules.revert_days)
+    revert_deadline = pl.max_horizontal("effective", "known") + pl.duration(days=rules.revert_days)
     return (
         typed.join(later, on="account_id")
-        .filter(pl.col("later_effective").is_between("effective", settles))
-        .sort(*_SNAPSHOT, "row", "later")
-        .group_by(*_SNAPSHOT, "row", maintain_order=True)
+        .filter(pl.col("later_effective").is_between("effective", revert_deadline))
+        .sort(*_SNAPSHOT_KEYS, "row", "later")
+        .group_by(*_SNAPSHOT_KEYS, "row", maintain_order=True)
         .last()
-        .filter(_held())
+        .filter(_increase_persists())
     )
 
 
-def _held() -> pl.Expr:
+def _increase_persists() -> pl.Expr:
     """Whether anything that rose still stands above the level before it."""
     cheaper = pl.col("later_mrr") <= pl.col("mrr_before")
     lower = (pl.col("later_plan_rank") <= pl.col("plan_rank_before")).fill_null(cheaper)

@@ -14,30 +14,30 @@ from features import activity, contract, panel
 from features.activity import Activity
 from features.panel import Panel
 from training import churn, evaluate, gate, model, rival, simple, sizes, splits, team
-from training.churn import Churn
-from training.evaluate import Evaluation
-from training.gate import Ruling
+from training.churn import ChurnModel
+from training.evaluate import EvaluationResult
+from training.gate import GateDecision
 from training.model import Propensity
 from training.rival import Champion
-from training.simple import Simple
+from training.simple import CalibratedRanking
 
 __all__ = [
-    "History",
-    "Trained",
-    "as_of_from",
-    "condense",
-    "evaluation",
-    "history",
-    "read",
+    "TrainingHistory",
+    "TrainingResult",
+    "build_activity",
+    "build_history",
+    "evaluate_history",
+    "load_data",
+    "resolve_as_of",
     "train",
 ]
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 _WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class History:
+class TrainingHistory:
     """The tables, the daily activity, and every snapshot up to an as-of."""
 
     as_of: datetime
@@ -54,38 +54,42 @@ class History:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """A model and what goes with it, what it was worth in the walk, and what it was made from.
 
     Attributes
     ----------
     model : Propensity
         Fitted on everything known.
-    churn : training.churn.Churn
+    churn : training.churn.ChurnModel
         The model of churn.
-    simple : Simple
+    fallback : Simple
         The best simple ranking, to be served while no model has passed the gate.
-    ruling : training.gate.Ruling
+    gate_decision : training.gate.GateDecision
         Whether the model may be promoted.
     evaluation : training.evaluate.Evaluation or None
         The walk forward; None where the history is too short for one.
-    about : mapping
+    card : mapping
         JSON values for the card.
     """
 
     model: Propensity
-    churn: Churn
-    simple: Simple
-    ruling: Ruling
-    evaluation: Evaluation | None
-    about: Mapping[str, Any]
+    churn: ChurnModel
+    fallback: CalibratedRanking
+    gate_decision: GateDecision
+    evaluation: EvaluationResult | None
+    card: Mapping[str, Any]
 
     def __repr__(self) -> str:
         return f"Trained({self.model!r}, {self.evaluation!r})"
 
 
-def read(
-    settings: Settings, *, now: datetime, rebuild: bool = False, progress: Progress | None = None
+def load_data(
+    settings: Settings,
+    *,
+    now: datetime,
+    rebuild: bool = False,
+    progress: ProgressCallback | None = None,
 ) -> tuple[sources.Tables, Activity]:
     """Read the configured tables and make the daily activity of the log, or take what is kept.
 
@@ -94,16 +98,16 @@ def read(
     data.errors.ExpansionError
         If a table cannot be read, or breaks its contract in too many rows.
     """
-    tables = sources.read(settings, now)
-    return tables, condense(settings, tables, rebuild=rebuild, progress=progress)
+    tables = sources.load_tables(settings, now)
+    return tables, build_activity(settings, tables, rebuild=rebuild, progress=progress)
 
 
-def condense(
+def build_activity(
     settings: Settings,
     tables: sources.Tables,
     *,
     rebuild: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Activity:
     """Make the daily activity of a log, or take what is kept; the tables may be frames in memory.
 
@@ -112,7 +116,7 @@ def condense(
     settings : data.settings.Settings
         Roles of events, seats, and the state folder, where the daily tables are kept.
     tables : data.sources.Tables
-        From :func:`data.sources.read` or :func:`data.sources.from_frames`.
+        From :func:`data.sources.load_tables` or :func:`data.sources.tables_from_frames`.
     rebuild : bool
         Read the whole log again, whatever is kept of it.
     progress : callable, optional
@@ -128,7 +132,7 @@ def condense(
     data.errors.ExpansionError
         If the log cannot be read, or breaks its contract in too many rows.
     """
-    made = activity.build(
+    daily_activity = activity.build_activity(
         tables.events,
         folder=settings.state_folder / "activity",
         roles=settings.roles,
@@ -137,16 +141,19 @@ def condense(
         accounts=tables.accounts.rows,
         engine=settings.engine,
         rebuild=rebuild,
-        progress=_named(progress, "log"),
+        progress=_bind_stage(progress, "log"),
     )
-    contracts.refuse_if_too_dirty(
-        "events", made.events, made.quarantine, settings.tables.max_quarantine_share
+    contracts.enforce_quarantine_limit(
+        "events",
+        daily_activity.events,
+        daily_activity.quarantine,
+        settings.tables.max_quarantine_share,
     )
-    return made
+    return daily_activity
 
 
-def as_of_from(
-    settings: Settings, log: Activity, *, now: datetime, given: datetime | None = None
+def resolve_as_of(
+    settings: Settings, activity: Activity, *, now: datetime, requested: datetime | None = None
 ) -> datetime:
     """Decide the as-of: the one given, else the setting's day, today, or the end of the data.
 
@@ -160,31 +167,31 @@ def as_of_from(
     data.errors.HistoryError
         If the one given lies in the future, or the log is empty.
     """
-    if given is not None:
+    if requested is not None:
         # East of Greenwich it is tomorrow already.
-        if given.date() > now.astimezone(UTC).date() + timedelta(days=1):
+        if requested.date() > now.astimezone(UTC).date() + timedelta(days=1):
             raise HistoryError(
-                f"the as-of {given:%Y-%m-%d} lies in the future, and nothing is known of it; today"
+                f"the as-of {requested:%Y-%m-%d} lies in the future, and nothing is known of it; today"
                 f" is {now.astimezone(UTC):%Y-%m-%d}."
             )
-        return splits.midnight(given.date())
+        return splits.utc_midnight(requested.date())
     if settings.as_of == "today":
-        return splits.midnight(now.astimezone(UTC).date())
+        return splits.utc_midnight(now.astimezone(UTC).date())
     if settings.as_of == "data end":
-        if log.last_day is None:
+        if activity.last_day is None:
             raise HistoryError("the log holds no valid event; see its quarantine.")
-        return splits.midnight(log.last_day + timedelta(days=1))
-    return splits.midnight(settings.as_of)
+        return splits.utc_midnight(activity.last_day + timedelta(days=1))
+    return splits.utc_midnight(settings.as_of)
 
 
-def history(
+def build_history(
     settings: Settings,
     tables: sources.Tables,
-    log: Activity,
+    activity: Activity,
     as_of: datetime,
     *,
-    progress: Progress | None = None,
-) -> History:
+    progress: ProgressCallback | None = None,
+) -> TrainingHistory:
     """Build every snapshot that may be trained on at an as-of.
 
     As-ofs stand 30 days apart, back from the as-of; further weekly anchors are pooled where the
@@ -196,66 +203,70 @@ def history(
     data.errors.HistoryError
         If the log is too short to hold any.
     """
-    if log.first_day is None:
+    if activity.first_day is None:
         raise HistoryError("the log holds no valid event; see its quarantine.")
-    first = splits.midnight(log.first_day) + timedelta(days=settings.eligibility.burn_in_days)
-    since = [
+    first_as_of = splits.utc_midnight(activity.first_day) + timedelta(
+        days=settings.eligibility.burn_in_days
+    )
+    candidates = [
         moment
         for anchor in range(settings.model.weekly_anchors)
-        for moment in _monthly(as_of - anchor * _WEEK, first)
+        for moment in _list_monthly_as_ofs(as_of - anchor * _WEEK, first_as_of)
     ]
     as_ofs = [
         moment
-        for moment, began in zip(since, log.began(since), strict=True)
+        for moment, began in zip(candidates, activity.log_start_as_known(candidates), strict=True)
         if began and (moment.date() - began).days >= settings.eligibility.burn_in_days
     ]
     if not as_ofs:
         raise HistoryError(
-            f"the log starts on {log.first_day}, and the first"
+            f"the log starts on {activity.first_day}, and the first"
             f" {settings.eligibility.burn_in_days} days (eligibility.burn_in_days) are not trained"
             f" on: nothing is left before {as_of:%Y-%m-%d}."
         )
-    built = panel.build(log, tables, as_ofs, settings, progress=_named(progress, "features"))
-    terms = contract.timeline(
+    history_panel = panel.build_panel(
+        activity, tables, as_ofs, settings, progress=_bind_stage(progress, "features")
+    )
+    timeline = contract.build_timeline(
         tables.subscriptions.rows,
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
-    return History(as_of, tables, log, built, terms)
+    return TrainingHistory(as_of, tables, activity, history_panel, timeline)
 
 
-def evaluation(
-    past: History,
+def evaluate_history(
+    history: TrainingHistory,
     settings: Settings,
     *,
-    progress: Progress | None = None,
-    told: Callable[[Propensity, pl.DataFrame], object] | None = None,
-) -> Evaluation:
-    """Walk forward through a history; see :func:`training.evaluate.walk`."""
-    return evaluate.walk(
-        past.panel.snapshots,
-        past.contracts,
+    progress: ProgressCallback | None = None,
+    on_fold: Callable[[Propensity, pl.DataFrame], object] | None = None,
+) -> EvaluationResult:
+    """Walk forward through a history; see :func:`training.evaluate.evaluate_walk_forward`."""
+    return evaluate.evaluate_walk_forward(
+        history.panel.snapshots,
+        history.contracts,
         settings,
-        end=past.as_of,
-        progress=_named(progress, "walk forward"),
-        told=told,
-        accounts=past.tables.accounts.rows,
+        end=history.as_of,
+        progress=_bind_stage(progress, "walk forward"),
+        on_fold=on_fold,
+        accounts=history.tables.accounts.rows,
     )
 
 
 def train(
-    past: History,
+    history: TrainingHistory,
     settings: Settings,
     *,
     champion: Champion | None = None,
-    progress: Progress | None = None,
-) -> Trained:
+    progress: ProgressCallback | None = None,
+) -> TrainingResult:
     """Train on everything known at the as-of, with figures and calibration from the walk forward.
 
     Parameters
     ----------
-    past : History
-        From :func:`history`.
+    history : History
+        From :func:`build_history`.
     settings : data.settings.Settings
         Outcome, model, evaluation and gate.
     champion : training.rival.Champion, optional
@@ -265,7 +276,7 @@ def train(
 
     Returns
     -------
-    Trained
+    TrainingResult
         Where the history is too short for a walk forward the model is uncalibrated, its evaluation
         is None, the gate refuses it, and its card says so.
 
@@ -274,76 +285,92 @@ def train(
     data.errors.HistoryError
         If there is too little to learn from.
     """
-    settings = team.staffed(settings, past.tables.accounts.rows)
-    known = splits.known_at(past.panel.snapshots, past.contracts, past.as_of, settings.outcome)
-    horizon = settings.outcome.horizon_days
-    # Before the walk: what cannot be learned from is refused at once.
-    fitted = model.fit(known.snapshots, known.outcomes, settings.model, horizon_days=horizon)
-    leaving = churn.train(past.panel.snapshots, past.contracts, settings, end=past.as_of)
-    plain = simple.train(past.panel.snapshots, past.contracts, settings, end=past.as_of)
-    about = _about(past, known, settings) | {"churn_note": leaving.note}
-    try:
-        walked = evaluation(past, settings, progress=progress)
-    except HistoryError as error:
-        ruling = gate.unjudged(str(error))
-        about |= {"verdict": f"Not judged: {error}", "gate": rival.told(ruling, champion)}
-        return Trained(fitted, leaving, plain, ruling, None, about)
-    ruling = rival.rule(
-        walked.predictions,
-        past.panel.snapshots,
-        past.contracts,
-        settings,
-        end=past.as_of,
-        champion=champion,
-        progress=_named(progress, "the champion"),
+    settings = team.with_team_capacity(settings, history.tables.accounts.rows)
+    training_set = splits.build_training_set(
+        history.panel.snapshots, history.contracts, history.as_of, settings.outcome
     )
-    about |= {
-        "gate": rival.told(ruling, champion),
-        "verdict": walked.verdict(),
+    horizon_days = settings.outcome.horizon_days
+    # Before the walk: what cannot be learned from is refused at once.
+    fitted = model.fit_propensity(
+        training_set.snapshots, training_set.outcomes, settings.model, horizon_days=horizon_days
+    )
+    churn_model = churn.train_churn_model(
+        history.panel.snapshots, history.contracts, settings, end=history.as_of
+    )
+    fallback = simple.train_fallback(
+        history.panel.snapshots, history.contracts, settings, end=history.as_of
+    )
+    card = _build_card(history, training_set, settings) | {"churn_note": churn_model.note}
+    try:
+        evaluation = evaluate_history(history, settings, progress=progress)
+    except HistoryError as error:
+        decision = gate.reject_unevaluated(str(error))
+        card |= {
+            "verdict": f"Not judged: {error}",
+            "gate": rival.decision_to_dict(decision, champion),
+        }
+        return TrainingResult(fitted, churn_model, fallback, decision, None, card)
+    decision = rival.decide_promotion(
+        evaluation.predictions,
+        history.panel.snapshots,
+        history.contracts,
+        settings,
+        end=history.as_of,
+        champion=champion,
+        progress=_bind_stage(progress, "the champion"),
+    )
+    card |= {
+        "gate": rival.decision_to_dict(decision, champion),
+        "verdict": evaluation.summarize_verdict(),
         "figures": {
             ranking: {name: figure.value for name, figure in figures.items()}
-            for ranking, figures in walked.figures.items()
+            for ranking, figures in evaluation.metrics.items()
         },
-        "bands": walked.bands,
+        "bands": evaluation.bands,
         "segments": {
             kind: {name: asdict(each) for name, each in found.items()}
-            for kind, found in walked.segments.items()
+            for kind, found in evaluation.segment_metrics.items()
         },
-        "cuts_skipped": {str(cut): reason for cut, reason in walked.skipped.items()},
+        "cuts_skipped": {str(cut): reason for cut, reason in evaluation.skipped.items()},
     }
-    if (share := walked.linear_share) != fitted.linear_share:
-        fitted = model.fit(
-            known.snapshots,
-            known.outcomes,
+    if (blend_weight := evaluation.blend_weight) != fitted.blend_weight:
+        fitted = model.fit_propensity(
+            training_set.snapshots,
+            training_set.outcomes,
             settings.model,
-            horizon_days=horizon,
-            linear_share=share,
+            horizon_days=horizon_days,
+            blend_weight=blend_weight,
         )
-    settled = fitted.calibrated(walked.calibration)
-    return Trained(settled, leaving, plain, ruling, walked, about)
+    calibrated = fitted.with_calibration(evaluation.calibration)
+    return TrainingResult(calibrated, churn_model, fallback, decision, evaluation, card)
 
 
-def _about(past: History, known: splits.Known, settings: Settings) -> dict[str, Any]:
-    as_ofs = known.snapshots["as_of"]
+def _build_card(
+    history: TrainingHistory, training_set: splits.TrainingSet, settings: Settings
+) -> dict[str, Any]:
+    as_ofs = training_set.snapshots["as_of"]
     return {
-        "as_of": f"{past.as_of:%Y-%m-%d}",
+        "as_of": f"{history.as_of:%Y-%m-%d}",
         "settings": settings.model.model_dump(mode="json"),
-        "log": {"first_day": str(past.activity.first_day), "last_day": str(past.activity.last_day)},
-        "events": past.activity.events,
-        "snapshots": known.snapshots.height,
-        "accounts": known.snapshots["account_id"].n_unique(),
+        "log": {
+            "first_day": str(history.activity.first_day),
+            "last_day": str(history.activity.last_day),
+        },
+        "events": history.activity.events,
+        "snapshots": training_set.snapshots.height,
+        "accounts": training_set.snapshots["account_id"].n_unique(),
         "as_ofs": {"first": str(as_ofs.min()), "last": str(as_ofs.max())},
-        "expansion_sizes": sizes.of(known.outcomes),
+        "expansion_sizes": sizes.estimate_increase_by_type(training_set.outcomes),
         "expansions_by_kind": dict(
-            known.outcomes["kind"].drop_nulls().value_counts().sort("kind").iter_rows()
+            training_set.outcomes["kind"].drop_nulls().value_counts().sort("kind").iter_rows()
         ),
     }
 
 
-def _monthly(anchor: datetime, first: datetime) -> list[datetime]:
+def _list_monthly_as_ofs(anchor: datetime, first: datetime) -> list[datetime]:
     months = (anchor - first).days // MONTH_DAYS
     return [anchor - timedelta(days=MONTH_DAYS * back) for back in range(months + 1)]
 
 
-def _named(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+def _bind_stage(progress: ProgressCallback | None, stage: str) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, total: progress(stage, done, total)

@@ -9,14 +9,14 @@ from scipy.stats import norm
 
 from training.resampling import Array
 
-__all__ = ["Power", "least_difference", "of"]
+__all__ = ["PowerAnalysis", "analyze_power", "compute_detectable_difference"]
 
 _CONFIDENCE: Final = 0.9
 _POWER: Final = 0.8
 
 
 @dataclass(frozen=True)
-class Power:
+class PowerAnalysis:
     """The least true differences from a rival that this history would have shown.
 
     With 80 % power, at a one-sided test of 90 % confidence; None where it cannot be told.
@@ -44,21 +44,23 @@ class Power:
         )
 
 
-def of(rival: str, differences: Mapping[str, Array]) -> Power:
+def analyze_power(baseline: str, differences: Mapping[str, Array]) -> PowerAnalysis:
     """Tell the power from the spread of the differences over draws.
 
     Parameters
     ----------
-    rival : str
+    baseline : str
         Its name.
     differences : mapping of str to numpy.ndarray
-        From :func:`training.metrics.differences`.
+        From :func:`training.metrics.compute_paired_differences`.
     """
-    found = {name: least_difference(values) for name, values in differences.items()}
-    return Power(rival, found["precision_at_capacity"], found["auroc"])
+    detectable = {
+        name: compute_detectable_difference(values) for name, values in differences.items()
+    }
+    return PowerAnalysis(baseline, detectable["precision_at_capacity"], detectable["auroc"])
 
 
-def least_difference(values: Array) -> float | None:
+def compute_detectable_difference(values: Array) -> float | None:
     """Give the least true difference that is found with 80 % power at a one-sided 90 % test.
 
     It is (z₀.₉ + z₀.₈) standard errors [1]_; the standard error is the spread of the draws.
@@ -79,10 +81,10 @@ def least_difference(values: Array) -> float | None:
 
     Examples
     --------
-    >>> round(least_difference(np.array([0.1, 0.0, 0.1, 0.2])), 4)
+    >>> round(compute_detectable_difference(np.array([0.1, 0.0, 0.1, 0.2])), 4)
     0.2123
     """
-    there = values[1:][~np.isnan(values[1:])]
-    if np.isnan(values[0]) or len(there) < 2:
+    replicates = values[1:][~np.isnan(values[1:])]
+    if np.isnan(values[0]) or len(replicates) < 2:
         return None
-    return float((norm.ppf(_CONFIDENCE) + norm.ppf(_POWER)) * there.std(ddof=1))
+    return float((norm.ppf(_CONFIDENCE) + norm.ppf(_POWER)) * replicates.std(ddof=1))

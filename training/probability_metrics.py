@@ -7,69 +7,79 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from training.resampling import Array, Metric, Weights, mean, over, ratio, saved
+from training.resampling import (
+    Array,
+    Metric,
+    ResampleWeights,
+    mean_metric,
+    ratio_metric,
+    safe_divide,
+    skill_metric,
+)
 
 __all__ = [
-    "brier",
-    "brier_skill",
+    "bootstrap_calibration_slope",
+    "brier_score",
+    "brier_skill_score",
     "calibration_error",
     "calibration_slope",
-    "calibration_slopes",
-    "clipped",
+    "clip_probability",
     "log_loss",
     "log_loss_skill",
     "observed_to_expected",
 ]
 
-_LEAST = 1e-6
+_EPSILON = 1e-6
 _BINS = 10
 _NEWTON_STEPS = 50
-_SETTLED = 1e-10
-_LONGEST_STEP = 2.0
-_SINGULAR = 1e12
+_TOLERANCE = 1e-10
+_MAX_STEP = 2.0
+_MAX_CONDITION = 1e12
 _TINY = 1e-300
 
-Flags = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 
 
-def clipped(probability: Array) -> Array:
+def clip_probability(probability: Array) -> Array:
     """Keep a probability off 0 and 1: being sure and wrong costs much, not infinitely much."""
-    return probability.clip(_LEAST, 1 - _LEAST)
+    return probability.clip(_EPSILON, 1 - _EPSILON)
 
 
-def log_loss(probability: Array, expanded: Flags) -> Metric:
+def log_loss(probability: Array, expanded: BoolArray) -> Metric:
     """Mean logarithmic loss."""
-    return mean(_log_losses(probability, expanded))
+    return mean_metric(_compute_log_losses(probability, expanded))
 
 
-def log_loss_skill(probability: Array, reference: Array, expanded: Flags) -> Metric:
+def log_loss_skill(probability: Array, reference: Array, expanded: BoolArray) -> Metric:
     """Share of a reference's logarithmic loss that is saved."""
-    return saved(_log_losses(probability, expanded), _log_losses(reference, expanded))
+    return skill_metric(
+        _compute_log_losses(probability, expanded), _compute_log_losses(reference, expanded)
+    )
 
 
-def brier(probability: Array, expanded: Flags) -> Metric:
+def brier_score(probability: Array, expanded: BoolArray) -> Metric:
     """Mean squared difference from the outcome."""
-    return mean((probability - expanded) ** 2)
+    return mean_metric((probability - expanded) ** 2)
 
 
-def brier_skill(probability: Array, reference: Array, expanded: Flags) -> Metric:
+def brier_skill_score(probability: Array, reference: Array, expanded: BoolArray) -> Metric:
     """Share of a reference's Brier score that is saved."""
-    return saved((probability - expanded) ** 2, (reference - expanded) ** 2)
+    return skill_metric((probability - expanded) ** 2, (reference - expanded) ** 2)
 
 
-def observed_to_expected(probability: Array, expanded: Flags) -> Metric:
+def observed_to_expected(probability: Array, expanded: BoolArray) -> Metric:
     """How many expanded for each that was expected to."""
-    return ratio(expanded.astype(np.float64), probability)
+    return ratio_metric(expanded.astype(np.float64), probability)
 
 
-def calibration_slopes(probability: Array, expanded: Flags) -> Metric:
+def bootstrap_calibration_slope(probability: Array, expanded: BoolArray) -> Metric:
     """:func:`calibration_slope` of each draw."""
     return lambda weights: np.array(
         [calibration_slope(probability, expanded, row) for row in weights.row]
     )
 
 
-def calibration_error(probability: Array, expanded: Flags, bins: int = _BINS) -> Metric:
+def calibration_error(probability: Array, expanded: BoolArray, bins: int = _BINS) -> Metric:
     """Root mean square gap between stated and observed rate, less what chance alone would show.
 
     Over bins of about equal size; accounts of equal probability share a bin. The observed rate of a
@@ -81,21 +91,23 @@ def calibration_error(probability: Array, expanded: Flags, bins: int = _BINS) ->
     .. [1] A. Kumar, P. Liang and T. Ma, "Verified Uncertainty Calibration", NeurIPS 2019.
     """
     edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1]))
-    inside = np.eye(len(edges) + 1)[np.searchsorted(edges, probability, side="left")]
+    bin_membership = np.eye(len(edges) + 1)[np.searchsorted(edges, probability, side="left")]
 
-    def metric(weights: Weights) -> Array:
+    def compute_replicates(weights: ResampleWeights) -> Array:
         row = weights.row
-        size = row @ inside
-        stated = over(row @ (inside * probability[:, None]), size)
-        observed = over(row @ (inside * expanded[:, None]), size)
-        chance = over(observed * (1 - observed), size - 1)
-        gap = np.nan_to_num((stated - observed) ** 2 - chance)
-        return np.sqrt(np.maximum(over((size * gap).sum(axis=1), size.sum(axis=1)), 0))
+        size = row @ bin_membership
+        predicted = safe_divide(row @ (bin_membership * probability[:, None]), size)
+        observed = safe_divide(row @ (bin_membership * expanded[:, None]), size)
+        sampling_variance = safe_divide(observed * (1 - observed), size - 1)
+        gap = np.nan_to_num((predicted - observed) ** 2 - sampling_variance)
+        return np.sqrt(np.maximum(safe_divide((size * gap).sum(axis=1), size.sum(axis=1)), 0))
 
-    return metric
+    return compute_replicates
 
 
-def calibration_slope(probability: Array, expanded: Flags, weight: Array | None = None) -> float:
+def calibration_slope(
+    probability: Array, expanded: BoolArray, weight: Array | None = None
+) -> float:
     """Slope of the outcome's log-odds on the stated log-odds, with a free intercept [1]_.
 
     One is right; below one the stated probabilities are too extreme, above one too timid.
@@ -130,28 +142,28 @@ def calibration_slope(probability: Array, expanded: Flags, weight: Array | None 
     """
     if len(probability) == 0 or np.ptp(probability) == 0:
         return float("nan")
-    stated = logit(probability)
-    middle = stated.mean()  # taken off for the sake of the arithmetic; the slope is the same
-    terms = np.column_stack([np.ones_like(stated), stated - middle])
-    counts = np.ones(len(stated)) if weight is None else weight
-    return _newton(terms, expanded, counts, start=np.array([middle, 1.0]))
+    predicted = logit(probability)
+    center = predicted.mean()  # taken off for the sake of the arithmetic; the slope is the same
+    terms = np.column_stack([np.ones_like(predicted), predicted - center])
+    weights = np.ones(len(predicted)) if weight is None else weight
+    return _maximize_likelihood(terms, expanded, weights, start=np.array([center, 1.0]))
 
 
-def _newton(terms: Array, expanded: Flags, counts: Array, start: Array) -> float:
+def _maximize_likelihood(terms: Array, expanded: BoolArray, weights: Array, start: Array) -> float:
     """Climb to the maximum of a logistic likelihood, and give the second coefficient."""
-    found = start
+    coefficients = start
     for _ in range(_NEWTON_STEPS):
-        fitted = expit(terms @ found)
-        curvature = (terms * (counts * fitted * (1 - fitted))[:, None]).T @ terms
-        if np.linalg.cond(curvature) > _SINGULAR:
+        fitted = expit(terms @ coefficients)
+        curvature = (terms * (weights * fitted * (1 - fitted))[:, None]).T @ terms
+        if np.linalg.cond(curvature) > _MAX_CONDITION:
             return float("nan")
-        step = np.linalg.solve(curvature, terms.T @ (counts * (expanded - fitted)))
-        found = found + step * min(1.0, _LONGEST_STEP / np.abs(step).max(initial=_TINY))
-        if np.abs(step).max() < _SETTLED:
-            return float(found[1])
+        step = np.linalg.solve(curvature, terms.T @ (weights * (expanded - fitted)))
+        coefficients = coefficients + step * min(1.0, _MAX_STEP / np.abs(step).max(initial=_TINY))
+        if np.abs(step).max() < _TOLERANCE:
+            return float(coefficients[1])
     return float("nan")
 
 
-def _log_losses(probability: Array, expanded: Flags) -> Array:
-    stated = clipped(probability)
-    return np.asarray(-np.log(np.where(expanded, stated, 1 - stated)))
+def _compute_log_losses(probability: Array, expanded: BoolArray) -> Array:
+    clipped = clip_probability(probability)
+    return np.asarray(-np.log(np.where(expanded, clipped, 1 - clipped)))

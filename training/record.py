@@ -18,15 +18,15 @@ from matplotlib.figure import Figure
 
 from data.settings import Settings
 from training import drivers, fingerprint, metrics, plots
-from training.evaluate import MODEL, Evaluation
-from training.fingerprint import Fingerprint
-from training.learners import LEARNERS
-from training.pipeline import History, Trained
+from training.evaluate import MODEL, EvaluationResult
+from training.fingerprint import TableFingerprint
+from training.learners import REFERENCE_MODELS
+from training.pipeline import TrainingHistory, TrainingResult
 
-__all__ = ["Record", "of"]
+__all__ = ["RunRecord", "build_run_record"]
 
 # All that decides what is learned and how it is judged.
-_SECTIONS: Final = (
+_LOGGED_SECTIONS: Final = (
     "model",
     "outcome",
     "evaluation",
@@ -38,14 +38,19 @@ _SECTIONS: Final = (
     "roles",
 )
 # Where tables lie may hold secrets; how their rows are taken decides what is learned.
-_OF_TABLES: Final = ("stable", "known_at_reliable_from", "time_zone", "max_quarantine_share")
-_RANKED: Final = ("auroc", "average_precision", "precision_at_capacity")
+_LOGGED_TABLE_SETTINGS: Final = (
+    "stable",
+    "known_at_reliable_from",
+    "time_zone",
+    "max_quarantine_share",
+)
+_RANKING_METRICS: Final = ("auroc", "average_precision", "precision_at_capacity")
 
-Rankings = Mapping[str, Mapping[str, metrics.Figure]]
+MetricsByRanking = Mapping[str, Mapping[str, metrics.MetricEstimate]]
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """Everything that is logged beside the model.
 
     Attributes
@@ -58,9 +63,9 @@ class Record:
         The page of words, in Markdown.
     parameters : mapping
         Setting, as in ``expansion.toml``, → value.
-    totals : mapping of str to float
+    overall_metrics : mapping of str to float
         Figures over all judged snapshots.
-    by_cut : mapping of datetime.date to mapping
+    metrics_by_cutoff : mapping of datetime.date to mapping
         Figures of each cut's model, on what it judged.
     tags : mapping of str to str
         Short facts to filter runs by.
@@ -76,140 +81,169 @@ class Record:
     verdict: str = ""
     note: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    totals: Mapping[str, float] = field(default_factory=dict)
-    by_cut: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
+    overall_metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics_by_cutoff: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
-    tables: tuple[Fingerprint, ...] = ()
+    tables: tuple[TableFingerprint, ...] = ()
     plots: Mapping[str, Figure] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def of(trained: Trained, past: History, settings: Settings) -> Record:
+def build_run_record(
+    result: TrainingResult, history: TrainingHistory, settings: Settings
+) -> RunRecord:
     """Gather what is worth looking at again about a training.
 
     Parameters
     ----------
-    trained : training.pipeline.Trained
+    result : training.pipeline.TrainingResult
         The model, and its walk through history if there was enough of it.
-    past : training.pipeline.History
+    history : training.pipeline.TrainingHistory
         What it was trained on.
     settings : data.settings.Settings
         Every setting that shaped it.
 
     Returns
     -------
-    Record
+    RunRecord
         Without a walk through history: no figures, and one plot.
     """
-    walked = trained.evaluation
-    cuts = {} if walked is None else _by_cut(walked)
-    tables = fingerprint.of(past.tables, past.activity)
-    newest = past.panel.snapshots.filter(pl.col("as_of") == pl.col("as_of").max())
-    drawn = {"drivers.png": drivers.drivers(trained.model, newest)}
-    if walked is not None:
-        drawn |= plots.judged(walked.predictions, capacity=settings.evaluation.capacity)
-        drawn |= plots.over_cuts(cuts)
-    return Record(
-        name=f"as of {past.as_of:%Y-%m-%d}",
-        verdict=trained.about["verdict"],
-        note=_note(trained),
-        parameters=_parameters(settings),
-        totals={} if walked is None else walked.numbers() | dict(_numbers(_all(walked))),
-        by_cut={cut: dict(_numbers(found)) for cut, found in cuts.items()},
+    evaluation = result.evaluation
+    metrics_by_cutoff = {} if evaluation is None else _metrics_by_cutoff(evaluation)
+    tables = fingerprint.fingerprint_tables(history.tables, history.activity)
+    newest_snapshots = history.panel.snapshots.filter(pl.col("as_of") == pl.col("as_of").max())
+    figures = {"drivers.png": drivers.plot_feature_importance(result.model, newest_snapshots)}
+    if evaluation is not None:
+        figures |= plots.plot_predictions(
+            evaluation.predictions, capacity=settings.evaluation.capacity
+        )
+        figures |= plots.plot_metrics_by_cutoff(metrics_by_cutoff)
+    return RunRecord(
+        name=f"as of {history.as_of:%Y-%m-%d}",
+        verdict=result.card["verdict"],
+        note=_format_note(result),
+        parameters=_collect_parameters(settings),
+        overall_metrics={}
+        if evaluation is None
+        else evaluation.to_metric_values() | dict(_flatten_metrics(_merge_rankings(evaluation))),
+        metrics_by_cutoff={
+            cutoff: dict(_flatten_metrics(ranking_metrics))
+            for cutoff, ranking_metrics in metrics_by_cutoff.items()
+        },
         tags={
-            "as_of": f"{past.as_of:%Y-%m-%d}",
-            "gate": "passes" if trained.ruling.passes else "refuses",
-            **fingerprint.code(),
+            "as_of": f"{history.as_of:%Y-%m-%d}",
+            "gate": "passes" if result.gate_decision.passes else "refuses",
+            **fingerprint.fingerprint_code(),
         },
         tables=tables,
-        plots=drawn,
-        files=_files(walked, cuts, tables)
-        | {"gate.json": json.dumps(trained.ruling.told(), indent=2)},
+        plots=figures,
+        files=_build_files(evaluation, metrics_by_cutoff, tables)
+        | {"gate.json": json.dumps(result.gate_decision.to_dict(), indent=2)},
     )
 
 
-def _by_cut(walked: Evaluation) -> dict[date, Rankings]:
+def _metrics_by_cutoff(evaluation: EvaluationResult) -> dict[date, MetricsByRanking]:
     """Figures of every cut that has judged both outcomes."""
     return {
-        cut: found
-        for cut, found in walked.by_cut.items()
-        if found[MODEL]["auroc"].value is not None
+        cutoff: ranking_metrics
+        for cutoff, ranking_metrics in evaluation.metrics_by_cutoff.items()
+        if ranking_metrics[MODEL]["auroc"].value is not None
     }
 
 
-def _all(walked: Evaluation) -> Rankings:
+def _merge_rankings(evaluation: EvaluationResult) -> MetricsByRanking:
     """The model, the simple rankings and the learners."""
-    return {**walked.figures, **walked.learners}
+    return {**evaluation.metrics, **evaluation.reference_metrics}
 
 
-def _parameters(settings: Settings) -> dict[str, Any]:
-    told = {section: getattr(settings, section).model_dump(mode="json") for section in _SECTIONS}
-    told["tables"] = settings.tables.model_dump(mode="json", include=set(_OF_TABLES))
+def _collect_parameters(settings: Settings) -> dict[str, Any]:
+    sections = {
+        section: getattr(settings, section).model_dump(mode="json") for section in _LOGGED_SECTIONS
+    }
+    sections["tables"] = settings.tables.model_dump(
+        mode="json", include=set(_LOGGED_TABLE_SETTINGS)
+    )
     return {
         f"{section}.{name}": value
-        for section, values in told.items()
+        for section, values in sections.items()
         for name, value in values.items()
     }
 
 
-def _numbers(figures: Rankings) -> Iterator[tuple[str, float]]:
+def _flatten_metrics(ranking_metrics: MetricsByRanking) -> Iterator[tuple[str, float]]:
     """The model's figures under their own names, those of rankings and learners under theirs."""
-    for name, figure in figures[MODEL].items():
-        for end, value in asdict(figure).items():
+    for name, estimate in ranking_metrics[MODEL].items():
+        for end, value in asdict(estimate).items():
             if value is not None:
                 yield (name if end == "value" else f"interval/{name}_{end}"), value
-    for ranking in figures:
-        for name in _RANKED:
-            value = figures[ranking][name].value
+    for ranking in ranking_metrics:
+        for name in _RANKING_METRICS:
+            value = ranking_metrics[ranking][name].value
             if ranking != MODEL and value is not None:
-                group = "learner" if ranking in LEARNERS else "simple"
-                yield f"{group}/{_plain(ranking)}/{name}", value
+                group = "learner" if ranking in REFERENCE_MODELS else "simple"
+                yield f"{group}/{_slugify(ranking)}/{name}", value
 
 
-def _plain(ranking: str) -> str:
+def _slugify(ranking: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", ranking.lower()).strip("_")
 
 
-def _note(trained: Trained) -> str:
+def _format_note(result: TrainingResult) -> str:
     """The verdict, and the model beside the simple rankings, as a page."""
-    about, walked = trained.about, trained.evaluation
+    about, evaluation = result.card, result.evaluation
     lines = [
         about["verdict"],
         "",
-        " ".join([trained.ruling.sentence, *trained.ruling.notes]),
+        " ".join([result.gate_decision.sentence, *result.gate_decision.notes]),
         "",
         f"Trained on {about['snapshots']:,} snapshots of {about['accounts']:,} accounts, as-ofs"
         f" {about['as_ofs']['first']} to {about['as_ofs']['last']}; log of {about['events']:,}"
         f" events from {about['log']['first_day']} to {about['log']['last_day']}.",
     ]
-    if walked is None:
+    if evaluation is None:
         return "\n".join(lines)
-    head = ["ranking", *(name.replace("_", " ") for name in _RANKED)]
+    head = ["ranking", *(name.replace("_", " ") for name in _RANKING_METRICS)]
     rows = [
-        [f"**{name}**" if name == MODEL else name, *(str(figures[key]) for key in _RANKED)]
-        for name, figures in _all(walked).items()
+        [
+            f"**{name}**" if name == MODEL else name,
+            *(str(estimates[key]) for key in _RANKING_METRICS),
+        ]
+        for name, estimates in _merge_rankings(evaluation).items()
     ]
     table = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
-    skipped = [f"- cut of {cut} skipped: {reason}" for cut, reason in walked.skipped.items()]
+    skipped = [
+        f"- cut of {cutoff} skipped: {reason}" for cutoff, reason in evaluation.skipped.items()
+    ]
     return "\n".join([*lines, "", *table, "", "In brackets 90 % intervals.", "", *skipped])
 
 
-def _files(
-    walked: Evaluation | None, cuts: Mapping[date, Rankings], tables: tuple[Fingerprint, ...]
+def _build_files(
+    evaluation: EvaluationResult | None,
+    metrics_by_cutoff: Mapping[date, MetricsByRanking],
+    tables: tuple[TableFingerprint, ...],
 ) -> dict[str, str]:
-    data = json.dumps([asdict(table) for table in tables], indent=2)
-    if walked is None:
-        return {"data.json": data}
-    by_cut = {str(cut): figures for cut, figures in cuts.items()}
-    return {"data.json": data, "figures.csv": _table({"all": _all(walked)} | by_cut)}
+    tables_json = json.dumps([asdict(table) for table in tables], indent=2)
+    if evaluation is None:
+        return {"data.json": tables_json}
+    rankings_by_cutoff = {
+        str(cutoff): ranking_metrics for cutoff, ranking_metrics in metrics_by_cutoff.items()
+    }
+    return {
+        "data.json": tables_json,
+        "figures.csv": _format_metrics_csv(
+            {"all": _merge_rankings(evaluation)} | rankings_by_cutoff
+        ),
+    }
 
 
-def _table(rankings: Mapping[str, Rankings]) -> str:
-    page = io.StringIO()
-    rows = csv.writer(page, lineterminator="\n")
-    rows.writerow(["cut", "ranking", "figure", "value", "low", "high"])
-    for cut, figures in rankings.items():
-        for ranking, found in figures.items():
-            for name, figure in found.items():
-                rows.writerow([cut, ranking, name, figure.value, figure.low, figure.high])
-    return page.getvalue()
+def _format_metrics_csv(rankings: Mapping[str, MetricsByRanking]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["cut", "ranking", "figure", "value", "low", "high"])
+    for cutoff, ranking_metrics in rankings.items():
+        for ranking, estimates in ranking_metrics.items():
+            for name, estimate in estimates.items():
+                writer.writerow(
+                    [cutoff, ranking, name, estimate.value, estimate.low, estimate.high]
+                )
+    return buffer.getvalue()

@@ -23,28 +23,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "FEWEST_CUTS",
-    "Draws",
-    "Figure",
-    "Weights",
-    "codes",
-    "interval",
-    "intervals",
-    "mean",
-    "over",
-    "ratio",
-    "saved",
+    "MIN_CUTOFF_CLUSTERS",
+    "ClusterBootstrap",
+    "MetricEstimate",
+    "ResampleWeights",
+    "compute_percentile_interval",
+    "estimate_metrics",
+    "factorize_columns",
+    "mean_metric",
+    "ratio_metric",
+    "safe_divide",
+    "skill_metric",
 ]
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
-Metric = Callable[["Weights"], Array]
-FEWEST_CUTS = 4
-_VALUES_AT_ONCE = 4_000_000
+Metric = Callable[["ResampleWeights"], Array]
+MIN_CUTOFF_CLUSTERS = 4
+_MAX_CHUNK_VALUES = 4_000_000
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricEstimate:
     """A figure and its 90 % interval; null where it cannot be computed."""
 
     value: float | None
@@ -63,31 +63,31 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Weights:
+class ResampleWeights:
     """How often each row is in each draw: by its account, and by its cut.
 
     Attributes
     ----------
-    account, cut : numpy.ndarray, shape (n_draws, n_rows)
+    account, cutoff : numpy.ndarray, shape (n_draws, n_rows)
         Counts.
     """
 
     account: Array
-    cut: Array
+    cutoff: Array
 
     @property
     def row(self) -> Array:
         """How often each row is in each draw."""
-        return self.account * self.cut
+        return self.account * self.cutoff
 
 
-class Draws:
+class ClusterBootstrap:
     """Draws of accounts and of cuts; the same codes, number and seed give the same draws.
 
     Parameters
     ----------
     account, cut : numpy.ndarray of int, shape (n_rows,)
-        Codes from 0, as of :func:`codes`; without cuts, or with few, all rows count as of one.
+        Codes from 0, as of :func:`factorize_columns`; without cuts, or with few, all rows count as of one.
     resamples : int
         Draws beside the history as it was.
     seed : int
@@ -95,108 +95,124 @@ class Draws:
     """
 
     def __init__(
-        self, account: Codes, cut: Codes | None = None, *, resamples: int, seed: int
+        self, account: Codes, cutoff: Codes | None = None, *, resamples: int, seed: int
     ) -> None:
         rng = np.random.default_rng(seed)
-        one = np.zeros_like(account)
-        cuts = one if cut is None else cut
+        single_cluster = np.zeros_like(account)
+        cutoff_codes = single_cluster if cutoff is None else cutoff
         self._account = account
-        self._cut = cuts if int(cuts.max(initial=-1)) + 1 >= FEWEST_CUTS else one
-        self._accounts = _counts(self._account, resamples, rng)
-        self._cuts = _counts(self._cut, resamples, rng)
+        self._cutoff = (
+            cutoff_codes
+            if int(cutoff_codes.max(initial=-1)) + 1 >= MIN_CUTOFF_CLUSTERS
+            else single_cluster
+        )
+        self._account_counts = _draw_counts(self._account, resamples, rng)
+        self._cutoff_counts = _draw_counts(self._cutoff, resamples, rng)
 
-    def of(self, metric: Metric) -> Array:
+    def evaluate(self, metric: Metric) -> Array:
         """Compute a figure on every draw, the history as it was first."""
-        draws, rows = len(self._accounts), max(len(self._account), 1)
-        step = max(_VALUES_AT_ONCE // rows, 1)
-        found = [metric(self._weights(first, first + step)) for first in range(0, draws, step)]
-        return np.concatenate(found)
+        n_replicates, n_rows = len(self._account_counts), max(len(self._account), 1)
+        step = max(_MAX_CHUNK_VALUES // n_rows, 1)
+        values = [
+            metric(self._select_weights(first, first + step))
+            for first in range(0, n_replicates, step)
+        ]
+        return np.concatenate(values)
 
-    def _weights(self, first: int, last: int) -> Weights:
-        account = self._accounts[first:last, self._account].astype(np.float64)
-        return Weights(account, self._cuts[first:last, self._cut].astype(np.float64))
+    def _select_weights(self, first: int, last: int) -> ResampleWeights:
+        account = self._account_counts[first:last, self._account].astype(np.float64)
+        return ResampleWeights(
+            account, self._cutoff_counts[first:last, self._cutoff].astype(np.float64)
+        )
 
 
-def codes(*columns: object) -> tuple[Codes, ...]:
+def factorize_columns(*columns: object) -> tuple[Codes, ...]:
     """Number the values of each column from 0, in their order."""
     return tuple(
         np.unique(np.asarray(column), return_inverse=True)[1].astype(np.int64) for column in columns
     )
 
 
-def interval(values: Array) -> Figure:
+def compute_percentile_interval(values: Array) -> MetricEstimate:
     """Give the figure and its 90 % interval from its values on all draws, the history's own first.
 
     A draw in which the figure does not exist (nan) has no part in the interval. It always holds the
     figure itself, which draws of repeated rows may all miss on one side.
     """
-    value, spread = values[0], values[1:]
+    value, replicates = values[0], values[1:]
     if np.isnan(value):
-        return Figure(None, None, None)
-    there = spread[~np.isnan(spread)]
-    if not len(there):
-        return Figure(float(value), None, None)
-    low, high = np.quantile(there, [0.05, 0.95])
-    return Figure(float(value), float(min(low, value)), float(max(high, value)))
+        return MetricEstimate(None, None, None)
+    defined = replicates[~np.isnan(replicates)]
+    if not len(defined):
+        return MetricEstimate(float(value), None, None)
+    low, high = np.quantile(defined, [0.05, 0.95])
+    return MetricEstimate(float(value), float(min(low, value)), float(max(high, value)))
 
 
-def intervals(
-    wanted: Mapping[str, Metric],
+def estimate_metrics(
+    metrics: Mapping[str, Metric],
     account: Codes,
-    cut: Codes | None = None,
+    cutoff: Codes | None = None,
     *,
     resamples: int,
     seed: int,
-) -> dict[str, Figure]:
+) -> dict[str, MetricEstimate]:
     """Compute figures with 90 % intervals, all on the same draws.
 
     Parameters
     ----------
-    wanted : mapping of str to callable
+    metrics : mapping of str to callable
         Name → what computes the figure on a stack of draws; nan where it does not exist.
     account, cut, resamples, seed
-        As for :class:`Draws`.
+        As for :class:`ClusterBootstrap`.
 
     Returns
     -------
     dict of str to Figure
         By the names given.
     """
-    draws = Draws(account, cut, resamples=resamples, seed=seed)
-    return {name: interval(draws.of(metric)) for name, metric in wanted.items()}
+    bootstrap = ClusterBootstrap(account, cutoff, resamples=resamples, seed=seed)
+    return {
+        name: compute_percentile_interval(bootstrap.evaluate(metric))
+        for name, metric in metrics.items()
+    }
 
 
-def mean(values: NDArray[np.generic], among: NDArray[np.bool_] | None = None) -> Metric:
+def mean_metric(values: NDArray[np.generic], mask: NDArray[np.bool_] | None = None) -> Metric:
     """The mean over rows, or over those among them; nan where there are none."""
-    kept = np.ones(len(values)) if among is None else among.astype(np.float64)
-    return ratio(np.where(kept > 0, values, 0).astype(np.float64), kept)
+    included = np.ones(len(values)) if mask is None else mask.astype(np.float64)
+    return ratio_metric(np.where(included > 0, values, 0).astype(np.float64), included)
 
 
-def saved(error: Array, rival: Array) -> Metric:
+def skill_metric(error: Array, reference: Array) -> Metric:
     """The share of a rival's error that is saved."""
-    share = ratio(error, rival)
-    return lambda weights: 1 - share(weights)
+    error_ratio = ratio_metric(error, reference)
+    return lambda weights: 1 - error_ratio(weights)
 
 
-def ratio(above: Array, below: Array) -> Metric:
+def ratio_metric(numerator: Array, denominator: Array) -> Metric:
     """The ratio of two sums over rows; nan where the lower is 0."""
 
-    def ratio(weights: Weights) -> Array:
+    def compute_replicates(weights: ResampleWeights) -> Array:
         row = weights.row
-        return over(row @ above, row @ below)
+        return safe_divide(row @ numerator, row @ denominator)
 
-    return ratio
+    return compute_replicates
 
 
-def over(above: Array, below: Array) -> Array:
+def safe_divide(numerator: Array, denominator: Array) -> Array:
     """Divide; nan where there is nothing to divide by."""
-    return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0))
+    return np.asarray(
+        np.divide(
+            numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0
+        )
+    )
 
 
-def _counts(code: Codes, resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
+def _draw_counts(codes: Codes, resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
     """How often each code is drawn, after a first row of ones."""
-    units = int(code.max(initial=-1)) + 1
+    units = int(codes.max(initial=-1)) + 1
     if units == 0:
         return np.ones((resamples + 1, 0), dtype=np.int32)
-    drawn = rng.multinomial(units, np.full(units, 1 / units), size=resamples)
-    return np.vstack([np.ones((1, units)), drawn]).astype(np.int32)
+    counts = rng.multinomial(units, np.full(units, 1 / units), size=resamples)
+    return np.vstack([np.ones((1, units)), counts]).astype(np.int32)

@@ -9,13 +9,19 @@ import polars as pl
 from pydantic import ValidationError
 
 from data.errors import HistoryError
-from data.settings import Model, Settings
-from features.catalogue import by_name
+from data.settings import ModelConfig, Settings
+from features.catalogue import FEATURES_BY_NAME
 from training import evaluate, gate
-from training.gate import Ruling
+from training.gate import GateDecision
 from training.model import INPUTS
 
-__all__ = ["Champion", "Rival", "rule", "told", "walk"]
+__all__ = [
+    "Champion",
+    "ChampionPredictions",
+    "backtest_champion",
+    "decide_promotion",
+    "decision_to_dict",
+]
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,11 @@ class Champion:
 
     version: str
     card: Mapping[str, Any] | None
-    lack: str = ""
+    unavailable_reason: str = ""
 
 
 @dataclass(frozen=True)
-class Rival:
+class ChampionPredictions:
     """What the champion would have said.
 
     Attributes
@@ -43,8 +49,8 @@ class Rival:
     note: str
 
 
-def rule(
-    mine: pl.DataFrame,
+def decide_promotion(
+    predictions: pl.DataFrame,
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
     settings: Settings,
@@ -52,71 +58,84 @@ def rule(
     end: datetime,
     champion: Champion | None,
     progress: Callable[[int, int], None] | None = None,
-) -> Ruling:
+) -> GateDecision:
     """Rule whether a model may be promoted, beside the champion where there is one.
 
     Parameters
     ----------
-    mine : polars.DataFrame
+    predictions : polars.DataFrame
         What the model said in its walk forward.
     champion : Champion or None
         Whose place it would take.
     snapshots, contracts, settings, end, progress
-        As for :func:`walk`.
+        As for :func:`backtest_champion`.
     """
     if champion is None:
-        return gate.judge(mine, settings)
-    beside = walk(champion, mine, snapshots, contracts, settings, end=end, progress=progress)
-    return gate.judge(mine, settings, champion=beside.predictions, notes=[beside.note])
+        return gate.evaluate_gate(predictions, settings)
+    champion_predictions = backtest_champion(
+        champion, predictions, snapshots, contracts, settings, end=end, progress=progress
+    )
+    return gate.evaluate_gate(
+        predictions,
+        settings,
+        champion=champion_predictions.predictions,
+        notes=[champion_predictions.note],
+    )
 
 
-def told(ruling: Ruling, champion: Champion | None) -> dict[str, Any]:
+def decision_to_dict(decision: GateDecision, champion: Champion | None) -> dict[str, Any]:
     """Give a ruling as JSON values, with the champion's version that it was made beside."""
-    return ruling.told() | {"champion": None if champion is None else champion.version}
+    return decision.to_dict() | {"champion": None if champion is None else champion.version}
 
 
-def walk(
+def backtest_champion(
     champion: Champion,
-    mine: pl.DataFrame,
+    predictions: pl.DataFrame,
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
     settings: Settings,
     *,
     end: datetime,
     progress: Callable[[int, int], None] | None = None,
-) -> Rival:
+) -> ChampionPredictions:
     """Walk the champion's settings over the cuts that judged the new model.
 
     Parameters
     ----------
     champion : Champion
         Its card holds its settings.
-    mine : polars.DataFrame
+    predictions : polars.DataFrame
         What the new model said; taken as the champion's word where the settings are equal.
     snapshots, contracts, settings, end, progress
-        As for :func:`training.evaluate.walk`; the settings are those of the new model.
+        As for :func:`training.evaluate.evaluate_walk_forward`; the settings are those of the new model.
     """
-    called = f"Champion version {champion.version}"
+    champion_name = f"Champion version {champion.version}"
     keys = ("account_id", "as_of", "probability")
     if champion.card is None:
-        return Rival(None, f"{called} is left out of the comparison: {champion.lack}")
-    present = {name: by_name[name].unit for name in INPUTS}
-    if champion.card.get("features") != present:
-        lack = "it was trained on other features than this catalogue has."
-        return Rival(None, f"{called} is left out of the comparison: {lack}")
+        return ChampionPredictions(
+            None, f"{champion_name} is left out of the comparison: {champion.unavailable_reason}"
+        )
+    current_features = {name: FEATURES_BY_NAME[name].unit for name in INPUTS}
+    if champion.card.get("features") != current_features:
+        reason = "it was trained on other features than this catalogue has."
+        return ChampionPredictions(None, f"{champion_name} is left out of the comparison: {reason}")
     try:
-        theirs = Model(**champion.card["settings"])
+        champion_settings = ModelConfig(**champion.card["settings"])
     except (KeyError, TypeError, ValidationError):
-        lack = "its settings are not those of this version."
-        return Rival(None, f"{called} is left out of the comparison: {lack}")
-    if theirs == settings.model:
-        note = f"{called} has the same settings, so it compares as equal without another walk."
-        return Rival(mine.select(keys), note)
-    changed = settings.model_copy(update={"model": theirs})
+        reason = "its settings are not those of this version."
+        return ChampionPredictions(None, f"{champion_name} is left out of the comparison: {reason}")
+    if champion_settings == settings.model:
+        note = (
+            f"{champion_name} has the same settings, so it compares as equal without another walk."
+        )
+        return ChampionPredictions(predictions.select(keys), note)
+    changed = settings.model_copy(update={"model": champion_settings})
     try:
-        found = evaluate.walk(
-            snapshots, contracts, changed, end=end, progress=progress, learn_beside={}
+        evaluation = evaluate.evaluate_walk_forward(
+            snapshots, contracts, changed, end=end, progress=progress, reference_models={}
         )
     except HistoryError as error:
-        return Rival(None, f"{called} is left out of the comparison: {error}")
-    return Rival(found.predictions.select(keys), f"{called} was walked over the same cuts.")
+        return ChampionPredictions(None, f"{champion_name} is left out of the comparison: {error}")
+    return ChampionPredictions(
+        evaluation.predictions.select(keys), f"{champion_name} was walked over the same cuts."
+    )

@@ -19,59 +19,61 @@ from optuna.trial import Trial, TrialState
 from pydantic import ValidationError
 
 from data.errors import HistoryError, SearchError
-from data.settings import Model, Settings
+from data.settings import ModelConfig, Settings
 from training import choice, contest, space, splits, studies
-from training.contest import Contest
+from training.contest import InnerCV
 
 if TYPE_CHECKING:
-    from training.pipeline import History, Trained
-    from training.record import Record
+    from training.pipeline import TrainingHistory, TrainingResult
+    from training.record import RunRecord
 
-__all__ = ["Found", "ready", "run"]
+__all__ = ["SearchResult", "check_storage", "run_search"]
 
-_RANDOM: Final = 6  # trials before the sampler learns from them
-_UNPRUNED: Final = 5
-_LOSSES: Final = "account_losses"
-_FOLDS: Final = "fold_losses"
+_STARTUP_TRIALS: Final = 6  # trials before the sampler learns from them
+_PRUNER_STARTUP_TRIALS: Final = 5
+_ACCOUNT_LOSSES: Final = "account_losses"
+_FOLD_LOSSES: Final = "fold_losses"
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search came to.
 
     Attributes
     ----------
     settings : data.settings.Settings
         With the model's settings that were chosen.
-    about : mapping
+    summary : mapping
         JSON values for the card, under ``search``: which trial was taken and why, how many there
         were, and what they lost.
     """
 
     settings: Settings
-    about: Mapping[str, Any]
+    summary: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        return f"Found({self.about['why']!r})"
+        return f"Found({self.summary['why']!r})"
 
-    def noted(self, trained: Trained, record: Record) -> tuple[Trained, Record]:
+    def annotate_run(
+        self, trained: TrainingResult, record: RunRecord
+    ) -> tuple[TrainingResult, RunRecord]:
         """Add what the search came to to a training and to what its run shows."""
-        about = self.about
-        figures = {f"search/{n}": value for n, value in about.items() if isinstance(value, float)}
-        shown = replace(
+        summary = self.summary
+        metrics = {f"search/{n}": value for n, value in summary.items() if isinstance(value, float)}
+        annotated = replace(
             record,
-            note=f"{record.note}\n\n{about['why']}",
-            parameters={**record.parameters, "search.trials": about["trials"]},
-            totals={**record.totals, **figures},
-            tags={**record.tags, "search": about["why"]},
-            files={**record.files, "search.json": json.dumps(about, indent=2)},
+            note=f"{record.note}\n\n{summary['why']}",
+            parameters={**record.parameters, "search.trials": summary["trials"]},
+            overall_metrics={**record.overall_metrics, **metrics},
+            tags={**record.tags, "search": summary["why"]},
+            files={**record.files, "search.json": json.dumps(summary, indent=2)},
         )
-        return replace(trained, about={**trained.about, "search": about}), shown
+        return replace(trained, card={**trained.card, "search": summary}), annotated
 
 
-def ready(settings: Settings) -> None:
+def check_storage(settings: Settings) -> None:
     """Make sure, before any work is done, that trials could be kept.
 
     Raises
@@ -79,28 +81,28 @@ def ready(settings: Settings) -> None:
     data.errors.SearchError
         If they could not.
     """
-    with studies.opened(settings):
+    with studies.open_storage(settings):
         pass
 
 
-def run(
-    past: History,
+def run_search(
+    history: TrainingHistory,
     settings: Settings,
     *,
     trials: int,
     champion: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-    say: Callable[[str], object] = lambda _: None,
-) -> Found:
+    progress: ProgressCallback | None = None,
+    notify: Callable[[str], object] = lambda _: None,
+) -> SearchResult:
     """Search until so many trials are done, and choose by the one-standard-error rule.
 
     Only what was known at the first cut of the walk forward is looked at, so that the figures of
     the model are those of settings chosen before. What a trial loses is told by
-    :func:`training.contest.losses`, how one is chosen by :func:`training.choice.choose`.
+    :func:`training.contest.compute_account_losses`, how one is chosen by :func:`training.choice.select_by_one_standard_error`.
 
     Parameters
     ----------
-    past : training.pipeline.History
+    history : training.pipeline.TrainingHistory
         Its panel is used as it is; a trial only fits.
     settings : data.settings.Settings
         Those of the model are the first trial.
@@ -110,12 +112,12 @@ def run(
         The present champion's card; its settings are the second trial.
     progress : callable, optional
         Told the stage, trials done, and trials in all.
-    say : callable, optional
+    notify : callable, optional
         Told in a sentence when kept trials are gone on with, or cannot be.
 
     Returns
     -------
-    Found
+    SearchResult
         With the settings as they stand where the history is too short to compare any.
 
     Raises
@@ -123,157 +125,179 @@ def run(
     data.errors.SearchError
         If the search was interrupted, or its trials cannot be kept.
     """
-    end = _end(past, settings)
+    end = _resolve_end(history, settings)
     try:
-        judged = contest.prepare(
-            past.panel.snapshots,
-            past.contracts,
+        inner_cv = contest.build_inner_cv(
+            history.panel.snapshots,
+            history.contracts,
             end=end,
             rules=settings.outcome,
-            horizons_days=space.horizons(settings.model),
+            horizons_days=space.select_horizons(settings.model),
         )
     except HistoryError as error:
-        why = f"The settings stay as they stand, and were not searched: {error}"
-        return Found(settings, {"why": why, "trials": 0, "kept": True})
-    with studies.opened(settings) as storage:
-        study = studies.begun(
+        reason = f"The settings stay as they stand, and were not searched: {error}"
+        return SearchResult(settings, {"why": reason, "trials": 0, "kept": True})
+    with studies.open_storage(settings) as storage:
+        study = studies.load_or_create_study(
             storage,
-            past.as_of,
-            judged,
+            history.as_of,
+            inner_cv,
             settings,
-            starts=_starts(settings.model, champion),
-            pruner=MedianPruner(n_startup_trials=_UNPRUNED),
-            say=say,
+            initial_trials=_build_initial_trials(settings.model, champion),
+            pruner=MedianPruner(n_startup_trials=_PRUNER_STARTUP_TRIALS),
+            notify=notify,
         )
-        _go_on(study, judged, settings, trials=trials, as_of=past.as_of, progress=progress)
-        return _concluded(study, judged, settings, end)
+        _run_trials(
+            study, inner_cv, settings, trials=trials, as_of=history.as_of, progress=progress
+        )
+        return _select_result(study, inner_cv, settings, end)
 
 
-def _end(past: History, settings: Settings) -> datetime:
+def _resolve_end(history: TrainingHistory, settings: Settings) -> datetime:
     """Where the walk forward begins to judge, else the as-of."""
     rules = settings.evaluation
-    days = past.panel.snapshots["as_of"].unique().to_list()
+    days = history.panel.snapshots["as_of"].unique().to_list()
     plan = splits.walk_forward(days, first=rules.first_as_of, refit_months=rules.refit_months)
-    return min([past.as_of, *(split.cut for split in plan)])
+    return min([history.as_of, *(split.cutoff for split in plan)])
 
 
-def _starts(model: Model, champion: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def _build_initial_trials(
+    model: ModelConfig, champion: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
     """The settings as they stand, then the champion's where they are others."""
-    starts = [space.nearest(model)]
+    starts = [space.encode_settings(model)]
     try:
-        best = space.nearest(Model(**(champion or {})["settings"]))
+        champion_values = space.encode_settings(ModelConfig(**(champion or {})["settings"]))
     except (KeyError, TypeError, ValidationError):  # a champion of a version with other settings
         return starts
-    return starts if best in starts else [*starts, best]
+    return starts if champion_values in starts else [*starts, champion_values]
 
 
-def _go_on(
+def _run_trials(
     study: optuna.Study,
-    judged: Contest,
+    inner_cv: InnerCV,
     settings: Settings,
     *,
     trials: int,
     as_of: datetime,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> None:
     """Try until so many trials are done."""
-    done = len(studies.done(study))
+    n_finished = len(studies.list_finished_trials(study))
     try:
-        while done < trials:
+        while n_finished < trials:
             if progress:
-                progress("search", done, trials)
-            _try(study, judged, settings, done)
-            done = len(studies.done(study))
+                progress("search", n_finished, trials)
+            _run_trial(study, inner_cv, settings, n_finished)
+            n_finished = len(studies.list_finished_trials(study))
     except KeyboardInterrupt:
         raise SearchError(
-            f"the search was interrupted after {done} of {trials} trials, and nothing was"
+            f"the search was interrupted after {n_finished} of {trials} trials, and nothing was"
             f" registered; the same command with --as-of {as_of:%Y-%m-%d} goes on from there."
         ) from None
     if progress:
         progress("search", trials, trials)
 
 
-def _try(study: optuna.Study, judged: Contest, settings: Settings, done: int) -> None:
+def _run_trial(study: optuna.Study, inner_cv: InnerCV, settings: Settings, n_finished: int) -> None:
     """Do the next trial; one that is interrupted is marked as failed and does not count."""
-    trial = _asked(study, done, settings.model.seed)
+    trial = _ask_trial(study, n_finished, settings.model.seed)
     try:
-        _judge(study, trial, judged, settings)
+        _evaluate_trial(study, trial, inner_cv, settings)
     except BaseException:
         study.tell(trial, state=TrialState.FAIL)
         raise
 
 
-def _asked(study: optuna.Study, done: int, seed: int) -> Trial:
+def _ask_trial(study: optuna.Study, n_finished: int, seed: int) -> Trial:
     """Begin the next trial; its draws depend on the trials done, not on when they were."""
-    own = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+    trial_seed = int(np.random.SeedSequence([seed, n_finished]).generate_state(1)[0])
     study.sampler = optuna.samplers.TPESampler(
-        seed=own, n_startup_trials=_RANDOM, constant_liar=False
+        seed=trial_seed, n_startup_trials=_STARTUP_TRIALS, constant_liar=False
     )
-    starts = study.user_attrs[studies.STARTS]
-    if done < len(starts) and not study.get_trials(states=(TrialState.WAITING,)):
-        study.enqueue_trial(starts[done])
+    starts = study.user_attrs[studies.INITIAL_TRIALS]
+    if n_finished < len(starts) and not study.get_trials(states=(TrialState.WAITING,)):
+        study.enqueue_trial(starts[n_finished])
     return study.ask()
 
 
-def _judge(study: optuna.Study, trial: Trial, judged: Contest, settings: Settings) -> None:
+def _evaluate_trial(
+    study: optuna.Study, trial: Trial, inner_cv: InnerCV, settings: Settings
+) -> None:
     """Judge a trial fold by fold, and give it up when it does worse than half of the others."""
-    model = space.applied(settings.model, _suggested(trial))
-    usual = [part for first in studies.done(study)[:1] for part in first.user_attrs[_FOLDS]]
-    if not usual:  # the settings exactly as they stand, also where the space does not hold them
+    model = space.apply_values(settings.model, _suggest_values(trial))
+    reference_losses = [
+        part
+        for first in studies.list_finished_trials(study)[:1]
+        for part in first.user_attrs[_FOLD_LOSSES]
+    ]
+    if (
+        not reference_losses
+    ):  # the settings exactly as they stand, also where the space does not hold them
         model = settings.model
-    found: list[np.ndarray] = []
-    for place, fold in enumerate(judged.folds):
-        found.append(contest.losses(fold, judged, model))
+    fold_losses: list[np.ndarray] = []
+    for place, fold in enumerate(inner_cv.folds):
+        fold_losses.append(contest.compute_account_losses(fold, inner_cv, model))
         # Beside the settings as they stand, so that a hard fold does not look like a bad trial.
-        worse = [float(part.sum()) - past for part, past in zip(found, usual, strict=False)]
-        trial.report(float(np.mean(worse)) if worse else 0.0, place)
-        if place + 1 < len(judged.folds) and trial.should_prune():
+        excess_losses = [
+            float(part.sum()) - past
+            for part, past in zip(fold_losses, reference_losses, strict=False)
+        ]
+        trial.report(float(np.mean(excess_losses)) if excess_losses else 0.0, place)
+        if place + 1 < len(inner_cv.folds) and trial.should_prune():
             study.tell(trial, state=TrialState.PRUNED)
             return
-    each = np.mean(found, axis=0)
-    trial.set_user_attr(_FOLDS, [float(part.sum()) for part in found])
-    trial.set_user_attr(_LOSSES, each.tolist())
-    study.tell(trial, float(each.sum()))
+    account_losses = np.mean(fold_losses, axis=0)
+    trial.set_user_attr(_FOLD_LOSSES, [float(part.sum()) for part in fold_losses])
+    trial.set_user_attr(_ACCOUNT_LOSSES, account_losses.tolist())
+    study.tell(trial, float(account_losses.sum()))
 
 
-def _suggested(trial: Trial) -> space.Values:
+def _suggest_values(trial: Trial) -> space.Values:
     values: dict[str, float | int] = {}
     for name, r in space.RANGES.items():
-        if r.whole:
-            values[name] = trial.suggest_int(name, int(r.low), int(r.high), log=r.ratios)
+        if r.is_integer:
+            values[name] = trial.suggest_int(name, int(r.low), int(r.high), log=r.log_scale)
         else:
-            values[name] = trial.suggest_float(name, r.low, r.high, log=r.ratios)
+            values[name] = trial.suggest_float(name, r.low, r.high, log=r.log_scale)
     return values
 
 
-def _concluded(study: optuna.Study, judged: Contest, settings: Settings, end: datetime) -> Found:
-    done = studies.done(study)
-    whole = [place for place, trial in enumerate(done) if trial.state == TrialState.COMPLETE]
-    entrants = [np.array(done[place].user_attrs[_LOSSES]) for place in whole]
-    distances = [space.distance(done[place].params, done[0].params) for place in whole]
-    distances = [far if place else 0.0 for place, far in zip(whole, distances, strict=True)]
-    taken = choice.choose(entrants, distances)
-    totals = [float(entrant.sum()) for entrant in entrants]
+def _select_result(
+    study: optuna.Study, inner_cv: InnerCV, settings: Settings, end: datetime
+) -> SearchResult:
+    finished = studies.list_finished_trials(study)
+    complete = [place for place, trial in enumerate(finished) if trial.state == TrialState.COMPLETE]
+    account_losses = [np.array(finished[place].user_attrs[_ACCOUNT_LOSSES]) for place in complete]
+    distances = [
+        space.compute_distance(finished[place].params, finished[0].params) for place in complete
+    ]
+    distances = [far if place else 0.0 for place, far in zip(complete, distances, strict=True)]
+    selected = choice.select_by_one_standard_error(account_losses, distances)
+    totals = [float(entrant.sum()) for entrant in account_losses]
     best = int(np.argmin(totals))
-    gain, error = choice.gain(entrants[0], entrants[best])
+    gain, error = choice.compute_paired_gain(account_losses[0], account_losses[best])
     model = settings.model
-    if whole[taken]:
-        model = space.applied(model, done[whole[taken]].params)
-    about = {
-        "trials": len(done),
-        "pruned": len(done) - len(whole),
-        "kept": whole[taken] == 0,
-        "taken": whole[taken] + 1,
-        "loss": totals[taken],
+    if complete[selected]:
+        model = space.apply_values(model, finished[complete[selected]].params)
+    summary = {
+        "trials": len(finished),
+        "pruned": len(finished) - len(complete),
+        "kept": complete[selected] == 0,
+        "taken": complete[selected] + 1,
+        "loss": totals[selected],
         "usual_loss": totals[0],
-        "best": whole[best] + 1,
+        "best": complete[best] + 1,
         "best_loss": totals[best],
         "best_gain": gain,
         "best_gain_standard_error": error,
-        "best_settings": done[whole[best]].params,
+        "best_settings": finished[complete[best]].params,
         "known_before": f"{end:%Y-%m-%d}",
-        "cuts": [str(fold.cut) for fold in judged.folds],
-        "cuts_skipped": {str(cut): reason for cut, reason in judged.skipped.items()},
+        "cuts": [str(fold.cutoff) for fold in inner_cv.folds],
+        "cuts_skipped": {str(cut): reason for cut, reason in inner_cv.skipped.items()},
         "study": study.study_name,
     }
-    return Found(settings.model_copy(update={"model": model}), {"why": choice.why(about), **about})
+    return SearchResult(
+        settings.model_copy(update={"model": model}),
+        {"why": choice.summarize_selection(summary), **summary},
+    )

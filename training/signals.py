@@ -15,18 +15,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import NAMES, STORIES, STORY_OF, by_name
+from features.catalogue import FEATURE_NAMES, FEATURES_BY_NAME, GROUP_BY_SIGNAL, REASON_GROUPS
 from training import frames, wording
 from training.model import Propensity, Snapshots
-from training.simple import Simple
-from training.wording import Way, Wording
+from training.simple import CalibratedRanking
+from training.wording import Direction, ReasonTemplates
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "explain_predictions"]
 
-_AT_ONCE: Final = 10_000  # snapshots whose contributions are held at once, feature by feature
+_CHUNK_ROWS: Final = 10_000  # snapshots whose contributions are held at once, feature by feature
 
 Array = NDArray[np.float64]
-Told = list[list[str]]
+ReasonLists = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -35,54 +35,56 @@ class Explanation:
 
     Attributes
     ----------
-    base : numpy.ndarray, shape (n,)
+    base_value : numpy.ndarray, shape (n,)
         Expected margin before anything is known of the account.
-    signals : tuple of str
-        The columns of ``parts``.
-    parts : numpy.ndarray, shape (n, n_signals)
+    signal_groups : tuple of str
+        The columns of ``attributions``.
+    attributions : numpy.ndarray, shape (n, n_signals)
         What each signal adds to the margin; with the base they add up to it.
-    sentences : list of list of str
+    reasons : list of list of str
         The stories that pushed the number up most, as sentences, most important first, what an
         account is after what happens there. A story without a fact to tell is not told, though it
         counted.
-    holds_back : list of list of str
+    counter_reasons : list of list of str
         The same of the stories that pushed it down most.
-    stories : list of list of str
-        The names of the stories that ``sentences`` tell.
+    reason_groups : list of list of str
+        The names of the stories that ``reasons`` tell.
     """
 
-    base: Array
-    signals: tuple[str, ...]
-    parts: Array
-    sentences: Told
-    holds_back: Told
-    stories: Told
+    base_value: Array
+    signal_groups: tuple[str, ...]
+    attributions: Array
+    reasons: ReasonLists
+    counter_reasons: ReasonLists
+    reason_groups: ReasonLists
 
     def __repr__(self) -> str:
-        return f"Explanation(of {len(self.base):,} snapshots by {len(self.signals)} signals)"
+        return f"Explanation(of {len(self.base_value):,} snapshots by {len(self.signal_groups)} signals)"
 
     @cached_property
     def contributions(self) -> list[dict[str, float]]:
         """Signal → contribution to the margin of each snapshot, largest first."""
-        order = np.argsort(-self.parts, axis=1, kind="stable")
+        order = np.argsort(-self.attributions, axis=1, kind="stable")
         return [
-            {self.signals[place]: float(row[place]) for place in ranked}
-            for row, ranked in zip(self.parts, order, strict=True)
+            {self.signal_groups[column]: float(row[column]) for column in ranked}
+            for row, ranked in zip(self.attributions, order, strict=True)
         ]
 
-    def as_json(self) -> pl.Series:
+    def to_json_series(self) -> pl.Series:
         """Signal → contribution of each snapshot, as JSON texts: for many snapshots at once."""
-        columns = {name: self.parts[:, place] for place, name in enumerate(self.signals)}
+        columns = {
+            name: self.attributions[:, column] for column, name in enumerate(self.signal_groups)
+        }
         return pl.DataFrame(columns).select(it=pl.struct(pl.all()).struct.json_encode())["it"]
 
 
-def explain(
-    model: Propensity | Simple,
+def explain_predictions(
+    model: Propensity | CalibratedRanking,
     snapshots: Snapshots,
     *,
-    most: int = 3,
-    most_back: int = 2,
-    words: Wording | None = None,
+    max_reasons: int = 3,
+    max_counter_reasons: int = 2,
+    reason_templates: ReasonTemplates | None = None,
 ) -> Explanation:
     """Explain the probability of each snapshot.
 
@@ -92,9 +94,9 @@ def explain(
         What scored them.
     snapshots : polars.DataFrame or pandas.DataFrame
         Rows of a :class:`features.panel.Panel`.
-    most, most_back : int
+    max_reasons, max_counter_reasons : int
         Sentences per snapshot, at most: of what pushed up, and of what holds back.
-    words : training.wording.Wording, optional
+    reason_templates : training.wording.ReasonTemplates, optional
         The company's own; by default those that come with the program.
 
     Returns
@@ -102,71 +104,97 @@ def explain(
     Explanation
         In the order of the snapshots.
     """
-    told = words or wording.default()
-    signals = tuple(sorted({by_name[name].signal for name in model.inputs}))
-    base, parts = _added(model, snapshots, signals)
-    stories = sorted({STORY_OF[name] for name in signals}, key=list(STORIES).index)
-    pushed = _grouped(parts, [STORY_OF[name] for name in signals], stories)
-    facts = frames.taken(snapshots, NAMES).fill_nan(None)
-    sentences, named = _Teller(stories, "raises", most, told)(pushed, facts)
-    holds_back, _ = _Teller(stories, "holds", most_back, told)(-pushed, facts)
-    return Explanation(base, signals, parts, sentences, holds_back, named)
+    active_templates = reason_templates or wording.load_default_templates()
+    signal_groups = tuple(sorted({FEATURES_BY_NAME[name].signal_group for name in model.inputs}))
+    base_value, attributions = _compute_attributions(model, snapshots, signal_groups)
+    groups = sorted(
+        {GROUP_BY_SIGNAL[name] for name in signal_groups}, key=list(REASON_GROUPS).index
+    )
+    group_contributions = _sum_columns_by_group(
+        attributions, [GROUP_BY_SIGNAL[name] for name in signal_groups], groups
+    )
+    features = frames.select_columns(snapshots, FEATURE_NAMES).fill_nan(None)
+    reasons, reason_groups = _ReasonSelector(groups, "raises", max_reasons, active_templates)(
+        group_contributions, features
+    )
+    counter_reasons, _ = _ReasonSelector(groups, "holds", max_counter_reasons, active_templates)(
+        -group_contributions, features
+    )
+    return Explanation(
+        base_value, signal_groups, attributions, reasons, counter_reasons, reason_groups
+    )
 
 
-def _added(
-    model: Propensity | Simple, snapshots: Snapshots, signals: Sequence[str]
+def _compute_attributions(
+    model: Propensity | CalibratedRanking, snapshots: Snapshots, signal_groups: Sequence[str]
 ) -> tuple[Array, Array]:
     """Base, and contributions added by signal, in pieces that memory does not feel."""
-    of = [by_name[name].signal for name in model.inputs]
-    if isinstance(model, Simple):  # its places are among all that are compared with each other
-        parts, base = model.contributions(snapshots)
-        return base, _grouped(parts, of, signals)
-    matrix = frames.taken(snapshots, model.inputs)
-    pieces = [
-        model.contributions(matrix.slice(start, _AT_ONCE))
-        for start in range(0, matrix.height, _AT_ONCE)
+    column_groups = [FEATURES_BY_NAME[name].signal_group for name in model.inputs]
+    if isinstance(
+        model, CalibratedRanking
+    ):  # its places are among all that are compared with each other
+        contributions, base = model.compute_contributions(snapshots)
+        return base, _sum_columns_by_group(contributions, column_groups, signal_groups)
+    matrix = frames.select_columns(snapshots, model.inputs)
+    chunks = [
+        model.compute_contributions(matrix.slice(start, _CHUNK_ROWS))
+        for start in range(0, matrix.height, _CHUNK_ROWS)
     ]
-    base = np.concatenate([base for _, base in pieces])
-    return base, np.concatenate([_grouped(parts, of, signals) for parts, _ in pieces])
+    base = np.concatenate([base for _, base in chunks])
+    return base, np.concatenate(
+        [_sum_columns_by_group(parts, column_groups, signal_groups) for parts, _ in chunks]
+    )
 
 
-def _grouped(parts: Array, of: Sequence[str], groups: Sequence[str]) -> Array:
+def _sum_columns_by_group(
+    contributions: Array, column_groups: Sequence[str], groups: Sequence[str]
+) -> Array:
     """Add the columns of each group, one after the other: the same bytes in pieces of any size."""
-    added = np.zeros((len(parts), len(groups)))
-    for column, group in enumerate(of):
-        added[:, groups.index(group)] += parts[:, column]
-    return added
+    totals = np.zeros((len(contributions), len(groups)))
+    for column, group in enumerate(column_groups):
+        totals[:, groups.index(group)] += contributions[:, column]
+    return totals
 
 
 @dataclass(frozen=True)
-class _Teller:
+class _ReasonSelector:
     """Tells the stories that push one way."""
 
-    stories: list[str]
-    way: Way
-    most: int
-    words: Wording
+    groups: list[str]
+    direction: Direction
+    max_reasons: int
+    reason_templates: ReasonTemplates
 
-    def __call__(self, pushed: Array, facts: pl.DataFrame) -> tuple[Told, Told]:
+    def __call__(
+        self, contributions: Array, features: pl.DataFrame
+    ) -> tuple[ReasonLists, ReasonLists]:
         """Give sentences and their stories for each row, down its ranks."""
-        late = np.array([STORIES[name].circumstance for name in self.stories])
-        order = np.lexsort((-pushed, np.broadcast_to(late, pushed.shape)), axis=1)
-        sentences: Told = [[] for _ in range(len(pushed))]
-        names: Told = [[] for _ in range(len(pushed))]
-        waiting = np.arange(len(pushed))
-        for rank in range(len(self.stories)):
-            for place in np.unique(order[waiting, rank]):
-                rows = waiting[(order[waiting, rank] == place) & (pushed[waiting, place] > 0)]
-                story = self.stories[place]
-                for row, text in zip(rows, self._told(story, rows, facts), strict=True):
+        is_static = np.array([REASON_GROUPS[name].is_static for name in self.groups])
+        order = np.lexsort(
+            (-contributions, np.broadcast_to(is_static, contributions.shape)), axis=1
+        )
+        reasons: ReasonLists = [[] for _ in range(len(contributions))]
+        reason_groups: ReasonLists = [[] for _ in range(len(contributions))]
+        pending = np.arange(len(contributions))
+        for rank in range(len(self.groups)):
+            for column in np.unique(order[pending, rank]):
+                rows = pending[
+                    (order[pending, rank] == column) & (contributions[pending, column] > 0)
+                ]
+                group = self.groups[column]
+                for row, text in zip(rows, self._render_group(group, rows, features), strict=True):
                     if text:
-                        sentences[row].append(text)
-                        names[row].append(story)
-            short = [len(sentences[row]) < self.most for row in waiting]
-            waiting = waiting[np.array(short, dtype=bool)]
-        return sentences, names
+                        reasons[row].append(text)
+                        reason_groups[row].append(group)
+            is_short = [len(reasons[row]) < self.max_reasons for row in pending]
+            pending = pending[np.array(is_short, dtype=bool)]
+        return reasons, reason_groups
 
-    def _told(self, story: str, rows: NDArray[np.int64], facts: pl.DataFrame) -> list[str]:
-        names = self.words.facts(story, self.way)
-        asked = facts.select(names)[rows].rows() if names else [()] * len(rows)
-        return self.words.told(story, self.way, asked)
+    def _render_group(
+        self, group: str, rows: NDArray[np.int64], features: pl.DataFrame
+    ) -> list[str]:
+        feature_names = self.reason_templates.required_features(group, self.direction)
+        rows_of_values = (
+            features.select(feature_names)[rows].rows() if feature_names else [()] * len(rows)
+        )
+        return self.reason_templates.render_many(group, self.direction, rows_of_values)

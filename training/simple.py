@@ -15,7 +15,7 @@ import polars as pl
 
 from data.errors import HistoryError
 from data.settings import Settings
-from features.catalogue import NAMES
+from features.catalogue import FEATURE_NAMES
 from training import (
     bands,
     baselines,
@@ -30,43 +30,43 @@ from training import (
     walk,
 )
 from training.calibration import Calibration
-from training.estimate import Estimate, stated
-from training.horizons import Horizons
-from training.linear import Linear
+from training.estimate import Prediction, build_prediction
+from training.horizons import HorizonLink
+from training.linear import BaggedLogistic
 from training.model import INPUTS, Array, Snapshots
 
-__all__ = ["Simple", "fit", "train"]
+__all__ = ["CalibratedRanking", "fit_ranking", "train_fallback"]
 
 # What the quantiles of the past do not tell apart, such as values beyond them all, stays apart.
-_ORDER: Final = 1e-6
+_TIE_BREAK: Final = 1e-6
 _KEYS: Final = ("account_id", "as_of")
-_FREE: Final = 1e-3  # next to no penalty
+_MIN_RIDGE: Final = 1e-3  # next to no penalty
 
 
 @dataclass(frozen=True)
-class Simple:
+class CalibratedRanking:
     """A simple ranking that states probabilities; it is asked as a model is.
 
     Attributes
     ----------
     ranking : str
-        One of :data:`training.baselines.RANKINGS`.
-    linear : training.linear.Linear
+        One of :data:`training.baselines.BASELINES`.
+    logistic : training.linear.BaggedLogistic
         One regression per member, on the ranking's score.
-    horizons : training.horizons.Horizons
+    horizon_link : training.horizons.HorizonLink
         From the horizon of *the* probability to the curve.
-    unseen_spread : float
+    residual_logit_sd : float
         Standard deviation of the log-odds between accounts that look alike.
     calibration : training.calibration.Calibration
         The map from margin to probability.
     bands : tuple of mapping
-        What became of each band of probability in the past; :func:`training.bands.published`.
+        What became of each band of probability in the past; :func:`training.bands.compute_band_calibration`.
     """
 
     ranking: str
-    linear: Linear
-    horizons: Horizons
-    unseen_spread: float
+    logistic: BaggedLogistic
+    horizon_link: HorizonLink
+    residual_logit_sd: float
     calibration: Calibration = field(default_factory=Calibration)
     bands: tuple[Mapping[str, Any], ...] = ()
 
@@ -78,25 +78,25 @@ class Simple:
     @property
     def horizons_days(self) -> tuple[int, ...]:
         """The horizons of the curve, rising."""
-        return self.horizons.days
+        return self.horizon_link.days
 
     @property
     def horizon_days(self) -> int:
         """The horizon of *the* probability."""
-        return self.horizons.horizon_days
+        return self.horizon_link.horizon_days
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The columns that the ranking reads and that may be told as reasons."""
-        read = baselines.RANKINGS[self.ranking].meta.root_names()
-        return tuple(name for name in dict.fromkeys(read) if name in INPUTS)
+        columns = baselines.BASELINES[self.ranking].meta.root_names()
+        return tuple(name for name in dict.fromkeys(columns) if name in INPUTS)
 
-    def score(self, snapshots: Snapshots) -> Array:
+    def score_snapshots(self, snapshots: Snapshots) -> Array:
         """Score as the ranking itself does; unknown is lowest."""
-        rows = frames.taken(snapshots, [*_KEYS, *NAMES])
-        return baselines.scores(rows)[self.ranking].cast(pl.Float64).to_numpy()
+        rows = frames.select_columns(snapshots, [*_KEYS, *FEATURE_NAMES])
+        return baselines.score_baselines(rows)[self.ranking].cast(pl.Float64).to_numpy()
 
-    def estimate(self, snapshots: Snapshots, horizon_days: int | None = None) -> Estimate:
+    def predict(self, snapshots: Snapshots, horizon_days: int | None = None) -> Prediction:
         """Estimate the probability that each snapshot expands within a horizon.
 
         Parameters
@@ -108,7 +108,7 @@ class Simple:
 
         Returns
         -------
-        training.estimate.Estimate
+        training.estimate.Prediction
             One value per snapshot, in order; a higher score has a higher margin.
 
         Raises
@@ -116,17 +116,19 @@ class Simple:
         ValueError
             If the curve does not reach so far, or if there is none.
         """
-        score = self.score(snapshots)
-        apart = _ORDER * np.sign(score) * np.log1p(np.abs(score))
-        margins = self.linear.margins(score[:, None]) + apart
-        asked = self.horizon_days if horizon_days is None else horizon_days
-        return stated(margins, self.calibration, self.unseen_spread, self.horizons, asked)
+        score = self.score_snapshots(snapshots)
+        tie_break = _TIE_BREAK * np.sign(score) * np.log1p(np.abs(score))
+        margins = self.logistic.predict_margins(score[:, None]) + tie_break
+        days = self.horizon_days if horizon_days is None else horizon_days
+        return build_prediction(
+            margins, self.calibration, self.residual_logit_sd, self.horizon_link, days
+        )
 
-    def estimates(self, snapshots: Snapshots) -> dict[int, Estimate]:
+    def predict_all_horizons(self, snapshots: Snapshots) -> dict[int, Prediction]:
         """Estimate at every horizon, its own among them: horizon in days → what it says."""
-        return {horizon: self.estimate(snapshots, horizon) for horizon in self.horizons_days}
+        return {horizon: self.predict(snapshots, horizon) for horizon in self.horizons_days}
 
-    def curve(self, snapshots: Snapshots) -> Array:
+    def predict_cumulative_incidence(self, snapshots: Snapshots) -> Array:
         """P(expansion within h days) for each snapshot and horizon.
 
         Returns
@@ -134,9 +136,11 @@ class Simple:
         numpy.ndarray, shape (n_snapshots, n_horizons)
             Rising along each row.
         """
-        return np.column_stack([each.probability for each in self.estimates(snapshots).values()])
+        return np.column_stack(
+            [each.probability for each in self.predict_all_horizons(snapshots).values()]
+        )
 
-    def contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
+    def compute_contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
         """Give what the ranking adds to the margin, on the columns that it was read from.
 
         Returns
@@ -146,40 +150,42 @@ class Simple:
         base : numpy.ndarray, shape (n_snapshots,)
             Base + contributions = margin.
         """
-        margin = self.estimate(snapshots).margin
-        base = np.full(len(margin), self.linear.level)
-        return (margin - base)[:, None] * self._parts(snapshots), base
+        margin = self.predict(snapshots).margin
+        base = np.full(len(margin), self.logistic.mean_intercept)
+        return (margin - base)[:, None] * self._split_attribution(snapshots), base
 
-    def calibrated(self, found: Calibration) -> "Simple":
+    def with_calibration(self, calibration: Calibration) -> "CalibratedRanking":
         """Return the same ranking with another map from margin to probability."""
-        return replace(self, calibration=found)
+        return replace(self, calibration=calibration)
 
-    def _parts(self, snapshots: Snapshots) -> Array:
+    def _split_attribution(self, snapshots: Snapshots) -> Array:
         """What share of the score each column has; each row adds up to 1."""
-        columns = frames.taken(snapshots, self.inputs).cast(pl.Float64).to_numpy()
-        told = ~np.isnan(columns)
-        if baselines.RANKINGS[self.ranking].meta.eq(-baselines.DAYS_TO_LIMIT):
-            nearest = np.nanmin(np.where(told, columns, np.inf), axis=1, keepdims=True)
-            told &= columns == nearest
-        told |= ~told.any(axis=1, keepdims=True)
-        return np.asarray(told / told.sum(axis=1, keepdims=True))
+        columns = frames.select_columns(snapshots, self.inputs).cast(pl.Float64).to_numpy()
+        present = ~np.isnan(columns)
+        if baselines.BASELINES[self.ranking].meta.eq(-baselines.DAYS_TO_LIMIT):
+            nearest = np.nanmin(np.where(present, columns, np.inf), axis=1, keepdims=True)
+            present &= columns == nearest
+        present |= ~present.any(axis=1, keepdims=True)
+        return np.asarray(present / present.sum(axis=1, keepdims=True))
 
 
-def fit(ranking: str, known: splits.Known, settings: Settings) -> Simple:
+def fit_ranking(
+    ranking: str, training_set: splits.TrainingSet, settings: Settings
+) -> CalibratedRanking:
     """Fit a simple ranking's probability on every window that is complete.
 
     Parameters
     ----------
     ranking : str
-        One of :data:`training.baselines.RANKINGS`.
-    known : training.splits.Known
+        One of :data:`training.baselines.BASELINES`.
+    training_set : training.splits.TrainingSet
         Snapshots, with the outcomes that a cut knew.
     settings : data.settings.Settings
         Horizons, members and seed, as for the model; there is no penalty, on a single column.
 
     Returns
     -------
-    Simple
+    CalibratedRanking
         Uncalibrated; the same data, settings and seed give the same numbers.
 
     Raises
@@ -187,19 +193,29 @@ def fit(ranking: str, known: splits.Known, settings: Settings) -> Simple:
     data.errors.HistoryError
         If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
     """
-    horizon, rules = settings.outcome.horizon_days, settings.model
-    labels = samples.labels(known.outcomes, rules, horizon)
-    score = baselines.scores(known.snapshots)[ranking].cast(pl.Float64).to_numpy()
-    draws = samples.bootstraps(known.snapshots, labels[horizon], rules)
-    regressed = linear.fit(score[:, None], labels[horizon], draws, ridge=_FREE, directions=[1])
-    margin = samples.held_out(regressed.margins(score[:, None]), draws)
-    curve = horizons.fit(margin, labels, horizon)
-    return Simple(ranking, regressed, curve, rules.unseen_spread)
+    horizon_days, rules = settings.outcome.horizon_days, settings.model
+    labels = samples.build_labels(training_set.outcomes, rules, horizon_days)
+    score = baselines.score_baselines(training_set.snapshots)[ranking].cast(pl.Float64).to_numpy()
+    bootstrap_weights = samples.draw_bootstrap_weights(
+        training_set.snapshots, labels[horizon_days], rules
+    )
+    logistic = linear.fit_bagged_logistic(
+        score[:, None],
+        labels[horizon_days],
+        bootstrap_weights,
+        ridge_penalty=_MIN_RIDGE,
+        constraints=[1],
+    )
+    margin = samples.compute_out_of_bag_mean(
+        logistic.predict_margins(score[:, None]), bootstrap_weights
+    )
+    horizon_link = horizons.fit_horizon_link(margin, labels, horizon_days)
+    return CalibratedRanking(ranking, logistic, horizon_link, rules.residual_logit_sd)
 
 
-def train(
+def train_fallback(
     snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
-) -> Simple:
+) -> CalibratedRanking:
     """Choose the simple ranking that was best on all that is known, and settle its probability.
 
     Parameters
@@ -207,7 +223,7 @@ def train(
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.Panel`.
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+        :func:`features.contract.build_timeline`.
     settings : data.settings.Settings
         Outcome, capacity, model and evaluation.
     end : datetime.datetime
@@ -215,54 +231,60 @@ def train(
 
     Returns
     -------
-    Simple
+    CalibratedRanking
         Calibrated on what it would have said at the cuts of the walk forward, where that helps. The
         ranking itself is chosen in hindsight there.
 
     Raises
     ------
     data.errors.HistoryError
-        As for :func:`fit`.
+        As for :func:`fit_ranking`.
     """
-    known = splits.known_at(snapshots, contracts, end, settings.outcome)
-    happened = outcomes.expanded(settings.outcome.horizon_days)
-    ranking = chosen.best_ranking(known, happened, capacity=settings.evaluation.capacity)
-    last = fit(ranking, known, settings)
+    training_set = splits.build_training_set(snapshots, contracts, end, settings.outcome)
+    label_expr = outcomes.expanded_within(settings.outcome.horizon_days)
+    ranking = chosen.select_baseline(
+        training_set, label_expr, capacity=settings.evaluation.capacity
+    )
+    fallback = fit_ranking(ranking, training_set, settings)
     try:
-        walked = walk.forward(
+        walk_forward_result = walk.run_walk_forward(
             snapshots,
             contracts,
             settings,
-            learn=lambda then, seen: fit(ranking, then, settings).calibrated(_settled(seen)),
-            say=_said,
+            fit=lambda then, seen: fit_ranking(ranking, then, settings).with_calibration(
+                _fit_calibration(seen)
+            ),
+            predict=_predict_fold,
         )
     except HistoryError:  # no cut knew enough expansions
-        return last
-    label = known.outcomes.select(*_KEYS, happened=happened)
-    judged = walked.predictions.join(label, on=_KEYS, how="inner", maintain_order="left")
-    told = bands.published(
-        judged.rename({"happened": "expanded"}),
-        resamples=settings.evaluation.resamples,
+        return fallback
+    label = training_set.outcomes.select(*_KEYS, happened=label_expr)
+    labelled = walk_forward_result.predictions.join(
+        label, on=_KEYS, how="inner", maintain_order="left"
+    )
+    band_table = bands.compute_band_calibration(
+        labelled.rename({"happened": "expanded"}),
+        resamples=settings.evaluation.n_bootstrap,
         seed=settings.model.seed,
     )
-    return replace(last, calibration=_settled(judged), bands=tuple(told))
+    return replace(fallback, calibration=_fit_calibration(labelled), bands=tuple(band_table))
 
 
-def _said(step: walk.Step[Simple]) -> pl.DataFrame:
-    estimate = step.model.estimate(step.judged)
-    return step.judged.select(
+def _predict_fold(fold: walk.WalkForwardFold[CalibratedRanking]) -> pl.DataFrame:
+    prediction = fold.model.predict(fold.test_snapshots)
+    return fold.test_snapshots.select(
         *_KEYS,
-        cut=pl.lit(step.cut.date()),
-        margin=pl.Series(estimate.margin),
-        probability=pl.Series(estimate.probability),
+        cut=pl.lit(fold.cutoff.date()),
+        margin=pl.Series(prediction.margin),
+        probability=pl.Series(prediction.probability),
     )
 
 
-def _settled(said: pl.DataFrame | None) -> Calibration:
-    if said is None:
+def _fit_calibration(predictions: pl.DataFrame | None) -> Calibration:
+    if predictions is None:
         return Calibration()
-    known = said.drop_nulls("happened")
-    happened = known["happened"].to_numpy().astype(np.float64)
-    account = known["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
-    margin, cut = known["margin"].to_numpy(), known["cut"].to_list()
-    return calibration.fit(margin, happened, cut, account)
+    labelled = predictions.drop_nulls("happened")
+    outcome = labelled["happened"].to_numpy().astype(np.float64)
+    account = labelled["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
+    margin, cut = labelled["margin"].to_numpy(), labelled["cut"].to_list()
+    return calibration.fit_affine_calibration(margin, outcome, cut, account)

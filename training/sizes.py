@@ -5,14 +5,14 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["ANY", "of"]
+__all__ = ["ANY_TYPE", "estimate_increase_by_type"]
 
-ANY: Final = "any"
+ANY_TYPE: Final = "any"
 # So many expansions of a kind weigh as much as all others together.
-_PRIOR: Final = 10
+_PRIOR_EXPANSIONS: Final = 10
 
 
-def of(outcomes: pl.DataFrame) -> Mapping[str, float]:
+def estimate_increase_by_type(labels: pl.DataFrame) -> Mapping[str, float]:
     """Give the typical rise of recurring revenue at an expansion.
 
     A kind that was seen n times says n / (n + 10) of its own median and the rest of the median of
@@ -20,8 +20,8 @@ def of(outcomes: pl.DataFrame) -> Mapping[str, float]:
 
     Parameters
     ----------
-    outcomes : polars.DataFrame
-        :func:`training.outcomes.build`, read at the cut.
+    labels : polars.DataFrame
+        :func:`training.outcomes.build_outcomes`, read at the cut.
 
     Returns
     -------
@@ -37,18 +37,21 @@ def of(outcomes: pl.DataFrame) -> Mapping[str, float]:
     >>> rises = pl.DataFrame({"account_id": range(11), "as_of": [date(2025, 1, 1)] * 11,
     ...     "days_to_expansion": [5] * 11, "kind": ["seats"] * 10 + ["plan"],
     ...     "mrr_rise": [0.1] * 10 + [1.0]})
-    >>> {kind: round(share, 3) for kind, share in of(rises).items()}
+    >>> {kind: round(share, 3) for kind, share in estimate_increase_by_type(rises).items()}
     {'any': 0.1, 'plan': 0.182, 'seats': 0.1}
     """
     day = pl.col("as_of") + pl.duration(days=pl.col("days_to_expansion"))
-    once = (
-        outcomes.select("account_id", day.alias("day"), "kind", "mrr_rise")
+    distinct_expansions = (
+        labels.select("account_id", day.alias("day"), "kind", "mrr_rise")
         .drop_nulls()
         .unique(["account_id", "day"], keep="first", maintain_order=True)
     )
-    if once.is_empty():
+    if distinct_expansions.is_empty():
         return {}
-    whole = once.select(pl.col("mrr_rise").median().clip(0)).item()
-    seen, own = pl.len(), pl.col("mrr_rise").median().clip(0)
-    kinds = once.group_by("kind").agg(share=(seen * own + _PRIOR * whole) / (seen + _PRIOR))
-    return {ANY: whole} | dict(kinds.sort("kind").iter_rows())
+    overall_median = distinct_expansions.select(pl.col("mrr_rise").median().clip(0)).item()
+    count, type_median = pl.len(), pl.col("mrr_rise").median().clip(0)
+    increases = distinct_expansions.group_by("kind").agg(
+        share=(count * type_median + _PRIOR_EXPANSIONS * overall_median)
+        / (count + _PRIOR_EXPANSIONS)
+    )
+    return {ANY_TYPE: overall_median} | dict(increases.sort("kind").iter_rows())

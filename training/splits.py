@@ -9,23 +9,23 @@ import polars as pl
 from data.settings import Outcome
 from training import outcomes
 
-__all__ = ["Known", "Split", "known_at", "midnight", "walk_forward"]
+__all__ = ["TimeSplit", "TrainingSet", "build_training_set", "utc_midnight", "walk_forward"]
 
 
 @dataclass(frozen=True)
-class Split:
+class TimeSplit:
     """A cut, and the as-ofs that are judged by the model trained at it."""
 
-    cut: datetime
-    judged: tuple[date, ...]
+    cutoff: datetime
+    test_as_ofs: tuple[date, ...]
 
     def __repr__(self) -> str:
-        span = f"{self.judged[0]} to {self.judged[-1]}"
-        return f"Split(cut {self.cut:%Y-%m-%d}, judges {len(self.judged)} as-ofs, {span})"
+        span = f"{self.test_as_ofs[0]} to {self.test_as_ofs[-1]}"
+        return f"Split(cut {self.cutoff:%Y-%m-%d}, judges {len(self.test_as_ofs)} as-ofs, {span})"
 
 
 @dataclass(frozen=True)
-class Known:
+class TrainingSet:
     """Snapshots from before a cut, with the outcomes that the cut knew; rows correspond."""
 
     snapshots: pl.DataFrame
@@ -39,12 +39,14 @@ class Known:
         )
 
 
-def midnight(day: date) -> datetime:
+def utc_midnight(day: date) -> datetime:
     """Return the start of a day, UTC."""
     return datetime.combine(day, time(), UTC)
 
 
-def walk_forward(as_ofs: Sequence[date], *, first: date | None, refit_months: int) -> list[Split]:
+def walk_forward(
+    as_ofs: Sequence[date], *, first: date | None, refit_months: int
+) -> list[TimeSplit]:
     """Cut the history where a model would have been retrained.
 
     Parameters
@@ -64,25 +66,25 @@ def walk_forward(as_ofs: Sequence[date], *, first: date | None, refit_months: in
     Examples
     --------
     >>> days = [date(2025, 1, 1) + timedelta(days=30 * k) for k in range(6)]
-    >>> [len(split.judged) for split in walk_forward(days, first=days[2], refit_months=3)]
+    >>> [len(split.remaining) for split in walk_forward(days, first=days[2], refit_months=3)]
     [3, 1]
     """
     days = sorted(set(as_ofs))
     if first is None:
         first = days[len(days) * 2 // 3] if days else date.max
-    judged = [day for day in days if day >= first]
-    splits: list[Split] = []
-    while judged:
-        until = judged[0] + timedelta(days=30 * refit_months)
-        block = tuple(day for day in judged if day < until)
-        splits.append(Split(midnight(block[0]), block))
-        judged = judged[len(block) :]
+    remaining = [day for day in days if day >= first]
+    splits: list[TimeSplit] = []
+    while remaining:
+        until = remaining[0] + timedelta(days=30 * refit_months)
+        block = tuple(day for day in remaining if day < until)
+        splits.append(TimeSplit(utc_midnight(block[0]), block))
+        remaining = remaining[len(block) :]
     return splits
 
 
-def known_at(
-    snapshots: pl.DataFrame, contracts: pl.DataFrame, cut: datetime, rules: Outcome
-) -> Known:
+def build_training_set(
+    snapshots: pl.DataFrame, contracts: pl.DataFrame, cutoff: datetime, rules: Outcome
+) -> TrainingSet:
     """Return what may be trained on at a cut: earlier snapshots, labelled as the cut knew them.
 
     Raises
@@ -90,17 +92,19 @@ def known_at(
     AssertionError
         If a label reaches past the cut; this is the check of the split on what it returns.
     """
-    earlier = snapshots.filter(pl.col("as_of") < cut.date())
-    labelled = outcomes.build(earlier, contracts, cut=cut, rules=rules)
-    known = Known(earlier, labelled)
-    _refuse_peeking(known, cut)
-    return known
+    earlier = snapshots.filter(pl.col("as_of") < cutoff.date())
+    labelled = outcomes.build_outcomes(earlier, contracts, cutoff=cutoff, rules=rules)
+    training_set = TrainingSet(earlier, labelled)
+    _assert_no_lookahead(training_set, cutoff)
+    return training_set
 
 
-def _refuse_peeking(known: Known, cut: datetime) -> None:
-    for horizon in (14, 60, outcomes.LONGEST_DAYS):
-        ends = known.outcomes.filter(outcomes.expanded(horizon).is_not_null()).select(
+def _assert_no_lookahead(training_set: TrainingSet, cutoff: datetime) -> None:
+    for horizon in (14, 60, outcomes.MAX_HORIZON_DAYS):
+        ends = training_set.outcomes.filter(outcomes.expanded_within(horizon).is_not_null()).select(
             (pl.col("as_of") + pl.duration(days=horizon)).max()
         )
-        if (last := ends.item()) is not None and last > cut.date():
-            raise AssertionError(f"a window of {horizon} days ends on {last}, after {cut:%Y-%m-%d}")
+        if (last := ends.item()) is not None and last > cutoff.date():
+            raise AssertionError(
+                f"a window of {horizon} days ends on {last}, after {cutoff:%Y-%m-%d}"
+            )

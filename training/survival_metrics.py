@@ -6,22 +6,37 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.resampling import Array, Figure, Metric, Weights, codes, intervals, over
+from training.resampling import (
+    Array,
+    Metric,
+    MetricEstimate,
+    ResampleWeights,
+    estimate_metrics,
+    factorize_columns,
+    safe_divide,
+)
 
-__all__ = ["concordance", "figures", "integrated_brier", "integrated_brier_skill"]
+__all__ = [
+    "compute_survival_metrics",
+    "concordance_index",
+    "integrated_brier_score",
+    "integrated_brier_skill_score",
+]
 
-_EVENTS_AT_ONCE = 500
+_CHUNK_EVENTS = 500
 
-Flags = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 
 
-def figures(predictions: pl.DataFrame, *, resamples: int, seed: int) -> dict[str, Figure]:
+def compute_survival_metrics(
+    predictions: pl.DataFrame, *, resamples: int, seed: int
+) -> dict[str, MetricEstimate]:
     """Compute every figure of the curve, with 90 % intervals over accounts and cuts.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluation.Evaluation`.
+        As in :class:`training.evaluation.EvaluationResult`.
     resamples : int
         Bootstrap draws.
     seed : int
@@ -32,25 +47,25 @@ def figures(predictions: pl.DataFrame, *, resamples: int, seed: int) -> dict[str
     dict of str to Figure
         ``integrated_brier``, ``integrated_brier_skill`` and ``concordance``.
     """
-    horizons = _horizons(predictions)
-    followed, seen, known_days = (
+    horizons = _parse_horizons(predictions)
+    duration, event_observed, observed_days = (
         predictions[name].to_numpy() for name in ("days_followed", "expansion_seen", "known_days")
     )
-    stated = {h: predictions[f"within_{h}d"].to_numpy() for h in horizons}
-    happened = {h: seen & (followed < h) for h in horizons}
+    predicted = {h: predictions[f"within_{h}d"].to_numpy() for h in horizons}
+    event = {h: event_observed & (duration < h) for h in horizons}
     # Early expansions of unfinished windows do not count: they would make every rate look high.
-    known = {h: (known_days >= h) & (happened[h] | (followed >= h)) for h in horizons}
-    wanted = {
-        "integrated_brier": integrated_brier(stated, happened, known),
-        "integrated_brier_skill": integrated_brier_skill(stated, happened, known),
-        "concordance": concordance(stated[horizons[-1]], followed, seen),
+    labelled = {h: (observed_days >= h) & (event[h] | (duration >= h)) for h in horizons}
+    metrics = {
+        "integrated_brier": integrated_brier_score(predicted, event, labelled),
+        "integrated_brier_skill": integrated_brier_skill_score(predicted, event, labelled),
+        "concordance": concordance_index(predicted[horizons[-1]], duration, event_observed),
     }
-    units = codes(predictions["account_id"], predictions["cut"])
-    return intervals(wanted, *units, resamples=resamples, seed=seed)
+    units = factorize_columns(predictions["account_id"], predictions["cut"])
+    return estimate_metrics(metrics, *units, resamples=resamples, seed=seed)
 
 
-def integrated_brier(
-    stated: dict[int, Array], happened: dict[int, Flags], known: dict[int, Flags]
+def integrated_brier_score(
+    predicted: dict[int, Array], event: dict[int, BoolArray], labelled: dict[int, BoolArray]
 ) -> Metric:
     """Brier score integrated over the horizons, from day 0, when it is 0 [1]_.
 
@@ -59,7 +74,7 @@ def integrated_brier(
 
     Parameters
     ----------
-    stated, happened, known : dict of int to numpy.ndarray, shape (n,)
+    predicted, event, labelled : dict of int to numpy.ndarray, shape (n,)
         Horizon in days, rising → P(expansion within it), whether it came, and whether that is
         known.
 
@@ -68,36 +83,45 @@ def integrated_brier(
     .. [1] E. Graf et al., "Assessment and Comparison of Prognostic Classification Schemes for
            Survival Data", Statistics in Medicine 1999.
     """
-    errors = {h: (stated[h] - happened[h]) ** 2 * known[h] for h in stated}
-    shares = _shares(list(stated))
+    errors = {h: (predicted[h] - event[h]) ** 2 * labelled[h] for h in predicted}
+    quadrature_weights = _compute_trapezoid_weights(list(predicted))
 
-    def metric(weights: Weights) -> Array:
+    def compute_replicates(weights: ResampleWeights) -> Array:
         row = weights.row
-        parts = [over(row @ errors[h], row @ known[h].astype(float)) for h in errors]
-        return np.asarray(np.tensordot(shares, parts, axes=1))
+        parts = [safe_divide(row @ errors[h], row @ labelled[h].astype(float)) for h in errors]
+        return np.asarray(np.tensordot(quadrature_weights, parts, axes=1))
 
-    return metric
+    return compute_replicates
 
 
-def integrated_brier_skill(
-    stated: dict[int, Array], happened: dict[int, Flags], known: dict[int, Flags]
+def integrated_brier_skill_score(
+    predicted: dict[int, Array], event: dict[int, BoolArray], labelled: dict[int, BoolArray]
 ) -> Metric:
     """Share that is saved of what the observed rate of each horizon loses, a rival in hindsight."""
-    mine, shares = integrated_brier(stated, happened, known), _shares(list(stated))
+    model_score, quadrature_weights = (
+        integrated_brier_score(predicted, event, labelled),
+        _compute_trapezoid_weights(list(predicted)),
+    )
 
-    def metric(weights: Weights) -> Array:
+    def compute_replicates(weights: ResampleWeights) -> Array:
         row = weights.row
         rates = [
-            over(row @ (happened[h] & known[h]).astype(float), row @ known[h].astype(float))
-            for h in stated
+            safe_divide(
+                row @ (event[h] & labelled[h]).astype(float), row @ labelled[h].astype(float)
+            )
+            for h in predicted
         ]
-        theirs = np.tensordot(shares, [rate * (1 - rate) for rate in rates], axes=1)
-        return 1 - over(mine(weights), theirs)
+        reference_score = np.tensordot(
+            quadrature_weights, [rate * (1 - rate) for rate in rates], axes=1
+        )
+        return 1 - safe_divide(model_score(weights), reference_score)
 
-    return metric
+    return compute_replicates
 
 
-def concordance(risk: Array, days: NDArray[np.int64], seen: Flags) -> Metric:
+def concordance_index(
+    risk: Array, duration: NDArray[np.int64], event_observed: BoolArray
+) -> Metric:
     """Chance that of two accounts the one that expanded first had the higher risk [1]_.
 
     A pair counts where one expanded while the other was still followed; equal risks count half.
@@ -106,9 +130,9 @@ def concordance(risk: Array, days: NDArray[np.int64], seen: Flags) -> Metric:
     ----------
     risk : numpy.ndarray, shape (n,)
         Higher is sooner.
-    days : numpy.ndarray of int, shape (n,)
+    duration : numpy.ndarray of int, shape (n,)
         Until the expansion, or for how long none came.
-    seen : numpy.ndarray of bool, shape (n,)
+    event_observed : numpy.ndarray of bool, shape (n,)
         Whether it is the one or the other.
 
     References
@@ -116,32 +140,34 @@ def concordance(risk: Array, days: NDArray[np.int64], seen: Flags) -> Metric:
     .. [1] F. Harrell, K. Lee and D. Mark, "Multivariable Prognostic Models", Statistics in Medicine
            1996.
     """
-    events = np.flatnonzero(seen)
+    events = np.flatnonzero(event_observed)
 
-    def metric(weights: Weights) -> Array:
+    def compute_replicates(weights: ResampleWeights) -> Array:
         row = weights.row.astype(np.float32)
-        right, pairs = np.zeros(len(row)), np.zeros(len(row))
-        for first in range(0, len(events), _EVENTS_AT_ONCE):
-            some = events[first : first + _EVENTS_AT_ONCE]
-            later = days[None, :] > days[some, None]
-            above = np.sign(risk[some, None] - risk[None, :])
-            won = (later * (1 + above) / 2).astype(np.float32)
-            times = row[:, some]
-            right += np.einsum("de,de->d", times, row @ won.T, dtype=np.float64)
-            pairs += np.einsum(
-                "de,de->d", times, row @ later.T.astype(np.float32), dtype=np.float64
+        concordant, pairs = np.zeros(len(row)), np.zeros(len(row))
+        for first in range(0, len(events), _CHUNK_EVENTS):
+            chunk = events[first : first + _CHUNK_EVENTS]
+            later = duration[None, :] > duration[chunk, None]
+            above = np.sign(risk[chunk, None] - risk[None, :])
+            concordance_value = (later * (1 + above) / 2).astype(np.float32)
+            chunk_weights = row[:, chunk]
+            concordant += np.einsum(
+                "de,de->d", chunk_weights, row @ concordance_value.T, dtype=np.float64
             )
-        return over(right, pairs)
+            pairs += np.einsum(
+                "de,de->d", chunk_weights, row @ later.T.astype(np.float32), dtype=np.float64
+            )
+        return safe_divide(concordant, pairs)
 
-    return metric
+    return compute_replicates
 
 
-def _shares(horizons: list[int]) -> Array:
+def _compute_trapezoid_weights(horizons: list[int]) -> Array:
     """The trapezoid's weight of each horizon; the score is 0 on day 0."""
     days = np.array([0, *horizons])
     return np.asarray((np.append(days[2:], days[-1]) - days[:-1]) / 2 / days[-1])
 
 
-def _horizons(predictions: pl.DataFrame) -> list[int]:
+def _parse_horizons(predictions: pl.DataFrame) -> list[int]:
     named = (re.fullmatch(r"within_(\d+)d", name) for name in predictions.columns)
     return sorted(int(found[1]) for found in named if found)

@@ -7,18 +7,18 @@ import polars as pl
 from data.errors import SettingsError
 from data.settings import MONTH_DAYS, Settings
 
-__all__ = ["Capacity", "assumed", "capacity", "staffed"]
+__all__ = ["ContactCapacity", "describe_default_capacity", "resolve_capacity", "with_team_capacity"]
 
 
 @dataclass(frozen=True)
-class Capacity:
+class ContactCapacity:
     """Accounts a team can work per 30-day as-of, and where the number is from, in a sentence."""
 
     accounts: int
-    why: str
+    explanation: str
 
 
-def capacity(settings: Settings, accounts: pl.DataFrame) -> Capacity:
+def resolve_capacity(settings: Settings, accounts: pl.DataFrame) -> ContactCapacity:
     """Decide how many accounts a team can work per as-of.
 
     ``evaluation.capacity`` holds where it is set, else the hours of ``[team]``.
@@ -32,7 +32,7 @@ def capacity(settings: Settings, accounts: pl.DataFrame) -> Capacity:
 
     Returns
     -------
-    Capacity
+    ContactCapacity
         At least one account.
 
     Raises
@@ -43,42 +43,44 @@ def capacity(settings: Settings, accounts: pl.DataFrame) -> Capacity:
     Examples
     --------
     >>> four = Settings(team={"csms": 4, "hours_per_month": 6, "minutes_per_account": 45})
-    >>> capacity(four, pl.DataFrame()).why
+    >>> resolve_capacity(four, pl.DataFrame()).explanation
     '32 accounts per as-of: 4 CSMs with 6 hours each in 30 days, at 45 minutes an account.'
     """
-    set_to, team = settings.evaluation.capacity, settings.team
+    configured, team = settings.evaluation.capacity, settings.team
     if "capacity" in settings.evaluation.model_fields_set:
-        return Capacity(set_to, f"{set_to} accounts per as-of, as evaluation.capacity says.")
+        return ContactCapacity(
+            configured, f"{configured} accounts per as-of, as evaluation.capacity says."
+        )
     if team.hours_per_month is None:
-        return Capacity(set_to, assumed(set_to))
-    csms = team.csms or _csms(accounts)
-    worked = max(int(csms * team.hours_per_month * 60 / team.minutes_per_account), 1)
-    return Capacity(
-        worked,
-        f"{worked} accounts per as-of: {csms} CSMs with {team.hours_per_month:g} hours each in"
+        return ContactCapacity(configured, describe_default_capacity(configured))
+    csms = team.csms or _count_csms(accounts)
+    available = max(int(csms * team.hours_per_month * 60 / team.minutes_per_account), 1)
+    return ContactCapacity(
+        available,
+        f"{available} accounts per as-of: {csms} CSMs with {team.hours_per_month:g} hours each in"
         f" {MONTH_DAYS} days, at {team.minutes_per_account:g} minutes an account.",
     )
 
 
-def assumed(accounts: int) -> str:
+def describe_default_capacity(accounts: int) -> str:
     """Say that nobody has said how many accounts a team can work."""
     return f"no capacity is set: {accounts} accounts per as-of are assumed."
 
 
-def staffed(settings: Settings, accounts: pl.DataFrame) -> Settings:
+def with_team_capacity(settings: Settings, accounts: pl.DataFrame) -> Settings:
     """Set ``evaluation.capacity`` to what the team's hours allow, where they decide it."""
     if settings.team.hours_per_month is None:
         return settings
-    found = capacity(settings, accounts).accounts
-    rules = settings.evaluation.model_copy(update={"capacity": found})
-    return settings.model_copy(update={"evaluation": rules})
+    available = resolve_capacity(settings, accounts).accounts
+    evaluation = settings.evaluation.model_copy(update={"capacity": available})
+    return settings.model_copy(update={"evaluation": evaluation})
 
 
-def _csms(accounts: pl.DataFrame) -> int:
-    named = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
-    if not named:
+def _count_csms(accounts: pl.DataFrame) -> int:
+    csm_count = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
+    if not csm_count:
         raise SettingsError(
             "team.hours_per_month needs the number of CSMs, and the accounts table names none in"
             " its column csm; set team.csms."
         )
-    return named
+    return csm_count

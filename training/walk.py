@@ -12,45 +12,53 @@ from typing import Generic, TypeVar
 import polars as pl
 
 from data.errors import HistoryError
-from data.settings import Model, Settings
+from data.settings import ModelConfig, Settings
 from training import calibration, linear, model, outcomes, splits
 from training.calibration import Calibration
 from training.model import Propensity
-from training.splits import Known
+from training.splits import TrainingSet
 
-__all__ = ["KEYS", "Step", "Walked", "forward", "learned", "said", "settled"]
+__all__ = [
+    "KEYS",
+    "WalkForwardFold",
+    "WalkForwardResult",
+    "fit_and_calibrate",
+    "predict_fold",
+    "run_walk_forward",
+    "select_blend_and_calibration",
+]
 
 KEYS = ("account_id", "as_of")
-_M = TypeVar("_M")
+_ModelT = TypeVar("_ModelT")
 
 
 @dataclass(frozen=True)
-class Step(Generic[_M]):
+class WalkForwardFold(Generic[_ModelT]):
     """One cut of a walk.
 
     Attributes
     ----------
-    cut : datetime.datetime
+    cutoff : datetime.datetime
         When, 00:00 UTC.
-    known : training.splits.Known
+    training_set : training.splits.TrainingSet
         What it could learn from.
     model : object
         Learned from that, and from how earlier cuts fared.
-    judged : polars.DataFrame
+    test_snapshots : polars.DataFrame
         The snapshots from it to the next cut.
     """
 
-    cut: datetime
-    known: Known
-    model: _M
-    judged: pl.DataFrame
+    cutoff: datetime
+    training_set: TrainingSet
+    model: _ModelT
+    test_snapshots: pl.DataFrame
 
     def __repr__(self) -> str:
-        return f"Step(cut {self.cut:%Y-%m-%d}: {self.known!r}; judges {self.judged.height:,})"
+        return f"Step(cut {self.cutoff:%Y-%m-%d}: {self.training_set!r}; judges {self.test_snapshots.height:,})"
 
 
 @dataclass(frozen=True)
-class Walked:
+class WalkForwardResult:
     """What all cuts said, and which could say nothing.
 
     Attributes
@@ -68,31 +76,31 @@ class Walked:
         return f"Walked({self.predictions.height:,} predictions; {len(self.skipped)} cuts skipped)"
 
 
-def said(step: Step[Propensity]) -> pl.DataFrame:
+def predict_fold(fold: WalkForwardFold[Propensity]) -> pl.DataFrame:
     """Say what a cut's model says of the snapshots it judges."""
-    estimate = step.model.estimate(step.judged)
-    return step.judged.select(
+    prediction = fold.model.predict(fold.test_snapshots)
+    return fold.test_snapshots.select(
         *KEYS,
-        cut=pl.lit(step.cut.date()),
-        probability=pl.Series(estimate.probability),
-        low=pl.Series(estimate.low),
-        high=pl.Series(estimate.high),
-        margin=pl.Series(estimate.margin),
-        trees_margin=pl.Series(estimate.trees_margin),
-        linear_margin=pl.Series(estimate.linear_margin),
+        cut=pl.lit(fold.cutoff.date()),
+        probability=pl.Series(prediction.probability),
+        low=pl.Series(prediction.low),
+        high=pl.Series(prediction.high),
+        margin=pl.Series(prediction.margin),
+        trees_margin=pl.Series(prediction.gbm_margin),
+        linear_margin=pl.Series(prediction.logistic_margin),
     )
 
 
-def forward(
+def run_walk_forward(
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
     settings: Settings,
     *,
-    learn: Callable[[Known, pl.DataFrame | None], _M],
-    say: Callable[[Step[_M]], pl.DataFrame],
-    happened: Callable[[int], pl.Expr] = outcomes.expanded,
+    fit: Callable[[TrainingSet, pl.DataFrame | None], _ModelT],
+    predict: Callable[[WalkForwardFold[_ModelT]], pl.DataFrame],
+    label_within: Callable[[int], pl.Expr] = outcomes.expanded_within,
     progress: Callable[[int, int], None] | None = None,
-) -> Walked:
+) -> WalkForwardResult:
     """Walk forward through a history.
 
     Parameters
@@ -100,22 +108,22 @@ def forward(
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.Panel`.
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+        :func:`features.contract.build_timeline`.
     settings : data.settings.Settings
         Outcome, and where the cuts are.
-    learn : callable
-        Makes a model of what a cut knew, and of what earlier cuts said, with ``happened`` as far as
-        the cut knew it; None at the first. :func:`learned` for a propensity.
-    say : callable
-        What is kept of a step, the keys among it; :func:`said` for a propensity.
-    happened : callable
+    fit : callable
+        Makes a model of what a cut knew, and of what earlier cuts said, with ``label_within`` as far as
+        the cut knew it; None at the first. :func:`fit_and_calibrate` for a propensity.
+    predict : callable
+        What is kept of a step, the keys among it; :func:`predict_fold` for a propensity.
+    label_within : callable
         From a horizon in days to whether it happened within it, null while that is unknown.
     progress : callable, optional
         Told cuts done and cuts in all.
 
     Returns
     -------
-    Walked
+    WalkForwardResult
         Every as-of from the first cut on is judged once.
 
     Raises
@@ -132,79 +140,91 @@ def forward(
     parts: list[pl.DataFrame] = []
     skipped: dict[date, str] = {}
     for done, split in enumerate(plan):
-        known = splits.known_at(snapshots, contracts, split.cut, settings.outcome)
-        label = known.outcomes.select(*KEYS, happened=happened(settings.outcome.horizon_days))
-        seen = pl.concat(parts, how="diagonal") if parts else None
-        if seen is not None:
-            seen = seen.join(label, on=KEYS, maintain_order="left")
+        training_set = splits.build_training_set(
+            snapshots, contracts, split.cutoff, settings.outcome
+        )
+        label = training_set.outcomes.select(
+            *KEYS, happened=label_within(settings.outcome.horizon_days)
+        )
+        past_predictions = pl.concat(parts, how="diagonal") if parts else None
+        if past_predictions is not None:
+            past_predictions = past_predictions.join(label, on=KEYS, maintain_order="left")
         try:
-            found = learn(known, seen)
+            fitted_model = fit(training_set, past_predictions)
         except HistoryError as error:
-            skipped[split.cut.date()] = str(error)
+            skipped[split.cutoff.date()] = str(error)
         else:
-            judged = snapshots.filter(pl.col("as_of").is_in(list(split.judged)))
-            parts.append(say(Step(split.cut, known, found, judged)))
+            test_snapshots = snapshots.filter(pl.col("as_of").is_in(list(split.test_as_ofs)))
+            parts.append(
+                predict(WalkForwardFold(split.cutoff, training_set, fitted_model, test_snapshots))
+            )
         if progress:
             progress(done + 1, len(plan))
     if not parts:
         reason = next(iter(skipped.values()), "the history has no as-of to judge.")
         raise HistoryError(f"the history is too short for a walk forward: {reason}")
-    return Walked(pl.concat(parts, how="diagonal"), skipped)
+    return WalkForwardResult(pl.concat(parts, how="diagonal"), skipped)
 
 
-def learned(
-    known: Known,
-    seen: pl.DataFrame | None,
-    rules: Model,
+def fit_and_calibrate(
+    training_set: TrainingSet,
+    past_predictions: pl.DataFrame | None,
+    rules: ModelConfig,
     *,
     horizon_days: int,
     inputs: Sequence[str] = model.INPUTS,
-    happened: Callable[[int], pl.Expr] = outcomes.expanded,
+    label_within: Callable[[int], pl.Expr] = outcomes.expanded_within,
 ) -> Propensity:
     """Fit a propensity on what a cut knew, blended and calibrated by how earlier cuts fared.
 
     Parameters
     ----------
-    known : training.splits.Known
+    training_set : training.splits.TrainingSet
         What the cut knew.
-    seen : polars.DataFrame or None
-        What earlier cuts said, as of :func:`said`, with ``happened``.
+    past_predictions : polars.DataFrame or None
+        What earlier cuts said, as of :func:`predict_fold`, with ``label_within``.
     rules : data.settings.Model
         The learners' settings.
     horizon_days, inputs, happened
-        As for :func:`training.model.fit`.
+        As for :func:`training.model.fit_propensity`.
 
     Raises
     ------
     data.errors.HistoryError
-        As for :func:`training.model.fit`.
+        As for :func:`training.model.fit_propensity`.
     """
-    share, found = None, Calibration()
-    if seen is not None:
-        label = known.outcomes.select(y=happened(horizon_days).cast(pl.Float64))["y"].to_numpy()
-        usual = linear.share(known.outcomes["account_id"], label, rules.linear_accounts)
-        share, found = settled(seen, usual)
-    fitted = model.fit(
-        known.snapshots,
-        known.outcomes,
+    blend_weight, affine_map = None, Calibration()
+    if past_predictions is not None:
+        label = training_set.outcomes.select(y=label_within(horizon_days).cast(pl.Float64))[
+            "y"
+        ].to_numpy()
+        default_weight = linear.compute_default_blend_weight(
+            training_set.outcomes["account_id"], label, rules.blend_prior_accounts
+        )
+        blend_weight, affine_map = select_blend_and_calibration(past_predictions, default_weight)
+    fitted = model.fit_propensity(
+        training_set.snapshots,
+        training_set.outcomes,
         rules,
         horizon_days=horizon_days,
         inputs=inputs,
-        happened=happened,
-        linear_share=share,
+        label_within=label_within,
+        blend_weight=blend_weight,
     )
-    return fitted.calibrated(found)
+    return fitted.with_calibration(affine_map)
 
 
-def settled(predictions: pl.DataFrame, usual_share: float) -> tuple[float, Calibration]:
+def select_blend_and_calibration(
+    predictions: pl.DataFrame, default_weight: float
+) -> tuple[float, Calibration]:
     """Settle the blend and the map to a probability on what has become known.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        As of :func:`said`, and ``happened``, null while that is unknown.
-    usual_share : float
-        As for :func:`training.calibration.linear_share`.
+        As of :func:`predict_fold`, and ``happened``, null while that is unknown.
+    default_weight : float
+        As for :func:`training.calibration.select_blend_weight`.
     """
-    known = predictions.filter(pl.col("happened").is_not_null())
-    return calibration.settled(known, usual_share)
+    labelled = predictions.filter(pl.col("happened").is_not_null())
+    return calibration.fit_blend_and_calibration(labelled, default_weight)

@@ -11,92 +11,100 @@ import jinja2
 import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from features.catalogue import NAMES, STORIES
-from features.catalogue.sentences import default as default_file
+from features.catalogue import FEATURE_NAMES, REASON_GROUPS
+from features.catalogue.sentences import load_default as default_file
 from training import wording_file, words
 from training.words import UnknownValueError
 
-__all__ = ["Way", "Wording", "default", "load"]
+__all__ = ["Direction", "ReasonTemplates", "load_default_templates", "load_templates"]
 
-Way: TypeAlias = Literal["raises", "holds"]
-_KEPT: Final = 1 << 15  # sentences remembered per template
+Direction: TypeAlias = Literal["raises", "holds"]
+_CACHE_SIZE: Final = 1 << 15  # sentences remembered per template
 
 
 @dataclass(frozen=True)
-class Sentence:
+class CompiledTemplate:
     """One template with the facts that it asks for."""
 
     template: jinja2.Template
-    facts: tuple[str, ...]
+    required_features: tuple[str, ...]
 
     @cached_property
-    def remembered(self) -> Callable[[tuple[float | None, ...]], str]:
+    def cached_render(self) -> Callable[[tuple[float | None, ...]], str]:
         """The same, without rendering twice: counts repeat from account to account."""
-        return lru_cache(_KEPT)(self.__call__)
+        return lru_cache(_CACHE_SIZE)(self.__call__)
 
     def __call__(self, values: tuple[float | None, ...]) -> str:
         """Tell it; empty where no case fits, or where an unknown value would be shown."""
-        known = (nan if value is None else value for value in values)
+        numbers = (nan if value is None else value for value in values)
         try:
-            told = self.template.render(dict(zip(self.facts, known, strict=True)))
+            text = self.template.render(dict(zip(self.required_features, numbers, strict=True)))
         except UnknownValueError:
             return ""
-        told = " ".join(told.split()).replace(" ,", ",")
-        return told[:1].upper() + told[1:]
+        text = " ".join(text.split()).replace(" ,", ",")
+        return text[:1].upper() + text[1:]
 
 
 @dataclass(frozen=True)
-class Wording:
+class ReasonTemplates:
     """The sentences of every story."""
 
-    sentences: Mapping[tuple[str, Way], Sentence] = field(repr=False)
+    templates: Mapping[tuple[str, Direction], CompiledTemplate] = field(repr=False)
     name: str = "the default words"
 
     def __repr__(self) -> str:
-        return f"Wording({len(self.sentences)} sentences in {self.name})"
+        return f"Wording({len(self.templates)} sentences in {self.name})"
 
-    def tell(self, story: str, facts: Mapping[str, float | None], way: Way = "raises") -> str:
+    def render(
+        self, group: str, features: Mapping[str, float | None], direction: Direction = "raises"
+    ) -> str:
         """Tell a story with its numbers; the empty string where there is nothing to tell.
 
         Parameters
         ----------
-        story : str
+        group : str
             A key of :data:`features.catalogue.STORIES`.
-        facts : mapping of str to float or None
+        features : mapping of str to float or None
             Feature name → value of the snapshot.
-        way : {"raises", "holds"}
+        direction : {"raises", "holds"}
             Whether it pushed the chance up or down.
 
         Examples
         --------
         >>> facts = {"active_seats": 41.0, "licensed_seats": 45.0, "active_seats_90d_ago": 27.0}
         >>> facts = dict.fromkeys(NAMES) | facts | {"seat_utilization": 41 / 45}
-        >>> default().tell("seats", facts)
+        >>> load_default_templates().render("seats", facts)
         '41 of 45 seats active, up from 27 three months ago'
         """
-        found = self.sentences.get((story, way))
-        return "" if found is None else found(tuple(facts[name] for name in found.facts))
+        template = self.templates.get((group, direction))
+        return (
+            ""
+            if template is None
+            else template(tuple(features[name] for name in template.required_features))
+        )
 
-    def facts(self, story: str, way: Way) -> tuple[str, ...]:
+    def required_features(self, group: str, direction: Direction) -> tuple[str, ...]:
         """Name the features that a sentence asks for."""
-        found = self.sentences.get((story, way))
-        return () if found is None else found.facts
+        template = self.templates.get((group, direction))
+        return () if template is None else template.required_features
 
-    def told(self, story: str, way: Way, rows: Sequence[tuple[float | None, ...]]) -> list[str]:
+    def render_many(
+        self, group: str, direction: Direction, rows: Sequence[tuple[float | None, ...]]
+    ) -> list[str]:
         """Tell a story of many snapshots, each given by the values of :meth:`facts`."""
-        found = self.sentences.get((story, way))
-        if found is None:
+        template = self.templates.get((group, direction))
+        if template is None:
             return [""] * len(rows)
-        return [found.remembered(values) for values in rows]
+        return [template.cached_render(values) for values in rows]
 
 
 @cache
-def default() -> Wording:
+def load_default_templates() -> ReasonTemplates:
     """Give the words that come with the program."""
-    return _made(default_file(), "the default words")
+    return _compile_templates(default_file(), "the default words")
 
 
-def load(path: Path | None) -> Wording:
+def load_templates(path: Path | None) -> ReasonTemplates:
     """Read a company's own words; what its file leaves out stays as it is.
 
     Parameters
@@ -111,45 +119,51 @@ def load(path: Path | None) -> Wording:
         that is not one, asks for a feature that there is not, or fails on possible numbers.
     """
     if path is None:
-        return default()
-    own = wording_file.read(path)
+        return load_default_templates()
+    custom = wording_file.read_template_file(path)
     base = default_file()
     merged = {
-        name: {**base.get(name, {}), **told} if isinstance(told, dict) else told
-        for name, told in own.items()
+        name: {**base.get(name, {}), **entries} if isinstance(entries, dict) else entries
+        for name, entries in custom.items()
     }
-    return _made({**base, **merged}, path.name)
+    return _compile_templates({**base, **merged}, path.name)
 
 
-def _made(tables: Mapping[str, Any], name: str) -> Wording:
-    language = _language(tables, name)
-    made = {
-        (story, way): _sentence(language, tables[story][way], f"{name}: {story}.{way}")
-        for story in STORIES
-        for way in ("raises", "holds")
-        if tables.get(story, {}).get(way, "").strip()
+def _compile_templates(tables: Mapping[str, Any], name: str) -> ReasonTemplates:
+    environment = _build_environment(tables, name)
+    compiled = {
+        (group, direction): _compile_template(
+            environment, tables[group][direction], f"{name}: {group}.{direction}"
+        )
+        for group in REASON_GROUPS
+        for direction in ("raises", "holds")
+        if tables.get(group, {}).get(direction, "").strip()
     }
-    wording = Wording(made, name)  # type: ignore[arg-type]
-    wording_file.tried(wording.sentences, name)
-    return wording
+    reason_templates = ReasonTemplates(compiled, name)  # type: ignore[arg-type]
+    wording_file.smoke_test_templates(reason_templates.templates, name)
+    return reason_templates
 
 
-def _language(tables: Mapping[str, Any], name: str) -> jinja2.Environment:
+def _build_environment(tables: Mapping[str, Any], name: str) -> jinja2.Environment:
     # Plain text for a CRM field: a page that shows it escapes it there.
-    language = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-    language.globals.clear()
-    language.globals.update(words.of(tables["words"]).functions())
-    with wording_file.refusing(f"{name}: shared"):
-        macros = language.from_string(tables["shared"]).module
-        language.globals.update(
+    environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment.globals.clear()
+    environment.globals.update(words.parse_number_format(tables["words"]).get_template_functions())
+    with wording_file.translate_template_errors(f"{name}: shared"):
+        macros = environment.from_string(tables["shared"]).module
+        environment.globals.update(
             {key: value for key, value in vars(macros).items() if not key.startswith("_")}
         )
-    return language
+    return environment
 
 
-def _sentence(language: jinja2.Environment, text: str, where: str) -> Sentence:
-    with wording_file.refusing(where):
-        asked = jinja2.meta.find_undeclared_variables(language.parse(text)) - set(language.globals)
-        template = language.from_string(text)
-    wording_file.refuse_unknown(asked, NAMES, where)
-    return Sentence(template, tuple(sorted(asked)))
+def _compile_template(
+    environment: jinja2.Environment, text: str, location: str
+) -> CompiledTemplate:
+    with wording_file.translate_template_errors(location):
+        variables = jinja2.meta.find_undeclared_variables(environment.parse(text)) - set(
+            environment.globals
+        )
+        template = environment.from_string(text)
+    wording_file.check_names(variables, FEATURE_NAMES, location)
+    return CompiledTemplate(template, tuple(sorted(variables)))

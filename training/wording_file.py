@@ -10,16 +10,16 @@ from typing import Any, Final
 import jinja2
 
 from data.errors import SettingsError
-from features.catalogue import STORIES
-from features.catalogue.sentences import default
+from features.catalogue import REASON_GROUPS
+from features.catalogue.sentences import load_default
 
-__all__ = ["read", "refuse_unknown", "refusing", "tried"]
+__all__ = ["check_names", "read_template_file", "smoke_test_templates", "translate_template_errors"]
 
-_WAYS: Final = ("raises", "holds")
-_NUMBERS: Final = (None, 0.0, 0.3, 0.95, 1.0, 2.0, 45.0, 1204.0)
+_DIRECTIONS: Final = ("raises", "holds")
+_SMOKE_TEST_VALUES: Final = (None, 0.0, 0.3, 0.95, 1.0, 2.0, 45.0, 1204.0)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_template_file(path: Path) -> dict[str, Any]:
     """Read the tables of a file, each of a name and a kind that there is.
 
     Raises
@@ -31,59 +31,63 @@ def read(path: Path) -> dict[str, Any]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(
-            f"scoring.sentences: {path} cannot be read as TOML: {error}. Start from"
+            f"scoring.reason_templates: {path} cannot be read as TOML: {error}. Start from"
             " `expansion features --sentences`."
         ) from None
-    refuse_unknown(tables, ("shared", "words", *STORIES), path.name)
-    for name, told in tables.items():
+    check_names(tables, ("shared", "words", *REASON_GROUPS), path.name)
+    for name, entries in tables.items():
         if name == "shared":
-            _refuse_other(told, str, f"{path.name}: shared")
+            _check_type(entries, str, f"{path.name}: shared")
             continue
-        _refuse_other(told, dict, f"{path.name}: {name}")
-        known = default()["words"] if name == "words" else dict.fromkeys(_WAYS, "")
-        refuse_unknown(told, known, f"{path.name}: {name}")
-        for key, value in told.items():
-            _refuse_other(value, type(known[key]), f"{path.name}: {name}.{key}")
+        _check_type(entries, dict, f"{path.name}: {name}")
+        allowed = load_default()["words"] if name == "words" else dict.fromkeys(_DIRECTIONS, "")
+        check_names(entries, allowed, f"{path.name}: {name}")
+        for key, value in entries.items():
+            _check_type(value, type(allowed[key]), f"{path.name}: {name}.{key}")
     return tables
 
 
-def refuse_unknown(found: Iterable[str], known: Iterable[str], where: str) -> None:
+def check_names(names: Iterable[str], allowed: Iterable[str], location: str) -> None:
     """Refuse a name that there is not, with the nearest that there is."""
-    names = list(known)
-    for name in sorted(set(found) - set(names)):
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-        raise SettingsError(f"{where}: there is no {name}. Did you mean {nearest}?")
+    allowed_names = list(allowed)
+    for name in sorted(set(names) - set(allowed_names)):
+        nearest = difflib.get_close_matches(name, allowed_names, n=1, cutoff=0.0)[0]
+        raise SettingsError(f"{location}: there is no {name}. Did you mean {nearest}?")
 
 
 @contextmanager
-def refusing(where: str) -> Iterator[None]:
+def translate_template_errors(location: str) -> Iterator[None]:
     """Turn a template's fault into one sentence."""
     try:
         yield
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise SettingsError(
-            f"{where}: not a template that can be told: {error}. Mend it, or leave it out for the"
+            f"{location}: not a template that can be told: {error}. Mend it, or leave it out for the"
             " default."
         ) from None
 
 
-def tried(sentences: Mapping[tuple[str, Any], Callable[..., str]], name: str) -> None:
+def smoke_test_templates(
+    templates: Mapping[tuple[str, Any], Callable[..., str]], source: str
+) -> None:
     """Tell every sentence of every kind of number, so that none fails later."""
-    for (story, way), sentence in sentences.items():
-        facts = sentence.facts  # type: ignore[attr-defined]
-        with refusing(f"{name}: {story}.{way}"):
-            for first in range(len(_NUMBERS)):
+    for (group, direction), template in templates.items():
+        required_features = template.required_features  # type: ignore[attr-defined]
+        with translate_template_errors(f"{source}: {group}.{direction}"):
+            for first in range(len(_SMOKE_TEST_VALUES)):
                 for step in (0, 1, 3):
-                    sentence(
+                    template(
                         tuple(
-                            _NUMBERS[(first + step * place) % len(_NUMBERS)]
-                            for place in range(len(facts))
+                            _SMOKE_TEST_VALUES[(first + step * index) % len(_SMOKE_TEST_VALUES)]
+                            for index in range(len(required_features))
                         )
                     )
 
 
-def _refuse_other(value: object, kind: type, where: str) -> None:
-    named = {"str": "a text in quotes", "dict": "a table", "list": "a list of two nouns"}
-    nouns = not isinstance(value, list) or [type(noun) for noun in value] == [str, str]
-    if not (isinstance(value, kind) and nouns):
-        raise SettingsError(f"{where}: expected {named[kind.__name__]}; found {value!r}.")
+def _check_type(value: object, expected_type: type, location: str) -> None:
+    descriptions = {"str": "a text in quotes", "dict": "a table", "list": "a list of two nouns"}
+    is_noun_pair = not isinstance(value, list) or [type(noun) for noun in value] == [str, str]
+    if not (isinstance(value, expected_type) and is_noun_pair):
+        raise SettingsError(
+            f"{location}: expected {descriptions[expected_type.__name__]}; found {value!r}."
+        )

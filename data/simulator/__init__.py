@@ -25,17 +25,23 @@ import polars as pl
 
 from data.errors import DeliveryError, SettingsError
 from data.simulator import events, noise, people, tables, traces, truth
-from data.simulator.company import History, Span, day_number, live, random
-from data.simulator.dirt import spoil
+from data.simulator.company import (
+    SimulationHistory,
+    SimulationPeriod,
+    day_number,
+    random_stream,
+    simulate,
+)
+from data.simulator.dirt import corrupt_rows
 from data.simulator.state import PLANS
-from data.writing import atomically
+from data.writing import atomic_write
 
-__all__ = ["Summary", "write"]
+__all__ = ["SimulationSummary", "write_company"]
 
-END: Final = date(2026, 6, 1)
+DEFAULT_END: Final = date(2026, 6, 1)
 _ROWS_PER_GROUP: Final = 500_000  # fixed, so that bytes do not hang on the number of threads
-_SIGNED: Final = "# A made-up company, written by `expansion simulate`."
-_SETTINGS: Final = f"""\
+_SETTINGS_HEADER: Final = "# A made-up company, written by `expansion simulate`."
+_SETTINGS_TEXT: Final = f"""\
 # A made-up company, written by `expansion simulate`.
 as_of = "data end"
 state = "."
@@ -45,7 +51,7 @@ events = "events/*.parquet"
 subscriptions = "subscriptions.parquet"
 accounts = "accounts.parquet"
 users = "users.parquet"
-stable = ["department", "email_domain", "seat_type"] # nobody changes them here
+time_invariant_attributes = ["department", "email_domain", "seat_type"] # nobody changes them here
 
 [outcome]
 plans = [{", ".join(f'"{plan}"' for plan in PLANS)}]
@@ -53,7 +59,7 @@ plans = [{", ".join(f'"{plan}"' for plan in PLANS)}]
 
 
 @dataclass(frozen=True)
-class Summary:
+class SimulationSummary:
     """What was written."""
 
     folder: Path
@@ -66,16 +72,16 @@ class Summary:
     last_day: date
 
 
-def write(
+def write_company(
     out: Path,
     *,
     accounts: int,
     months: int,
     seed: int,
-    dirt: float = 0.0,
-    end: date = END,
+    corruption: float = 0.0,
+    end: date = DEFAULT_END,
     progress: Callable[[int, int], None] | None = None,
-) -> Summary:
+) -> SimulationSummary:
     """Simulate a company and write its tables, its truth, and the settings that point at them.
 
     The settings file is taken away first and written last: a folder that has one is whole.
@@ -90,7 +96,7 @@ def write(
         Calendar months of the product log.
     seed : int
         Not negative.
-    dirt : float, default 0
+    corruption : float, default 0
         Malformed rows per sound row, in [0, 1].
     end : datetime.date, default 2026-06-01
         First day of the month after the log's last.
@@ -99,7 +105,7 @@ def write(
 
     Returns
     -------
-    Summary
+    SimulationSummary
         Folder, counts, and the log's first and last day.
 
     Raises
@@ -109,54 +115,60 @@ def write(
     DeliveryError
         If a file cannot be written.
     """
-    _check(accounts, months, seed, dirt, end)
-    firsts = _months_before(end, months)
+    _check_arguments(accounts, months, seed, corruption, end)
+    firsts = _month_starts(end, months)
     paths = [out / "events" / f"{first:%Y-%m}.parquet" for first in firsts[:-1]]
-    _clear(out, paths)
-    report = progress or _ignore
-    history = live(accounts, Span(day_number(firsts[0]), day_number(end)), seed)
-    world = _world(history, seed)
+    _prepare_folder(out, paths)
+    report = progress or _ignore_progress
+    history = simulate(accounts, SimulationPeriod(day_number(firsts[0]), day_number(end)), seed)
+    world = _build_context(history, seed)
     count = 0
-    for done, (path, log) in enumerate(zip(paths, _logs(world, firsts, seed), strict=True)):
+    for done, (path, log) in enumerate(
+        zip(paths, _generate_logs(world, firsts, seed), strict=True)
+    ):
         report(done, months + 1)
-        count += _save(path, spoil("events", log, dirt, random(seed, "dirt", done)))
+        count += _write_parquet(
+            path, corrupt_rows("events", log, corruption, random_stream(seed, "dirt", done))
+        )
     report(months, months + 1)
-    true, driven = _truth(history, seed), tables.drivers(history)
-    _save(out / "truth.parquet", true)
-    _save(out / "drivers.parquet", driven)
-    for number, (name, table) in enumerate(_contracts(world, seed)):
-        dirty = spoil(name, table, dirt, random(seed, "dirt", months + number))
-        _save(out / f"{name}.parquet", dirty)
-    atomically(out / "expansion.toml", lambda draft: draft.write_text(_SETTINGS, encoding="utf-8"))
+    true, driven = _build_ground_truth(history, seed), tables.build_drivers(history)
+    _write_parquet(out / "truth.parquet", true)
+    _write_parquet(out / "drivers.parquet", driven)
+    for number, (name, table) in enumerate(_build_tables(world, seed)):
+        dirty = corrupt_rows(name, table, corruption, random_stream(seed, "dirt", months + number))
+        _write_parquet(out / f"{name}.parquet", dirty)
+    atomic_write(
+        out / "expansion.toml", lambda draft: draft.write_text(_SETTINGS_TEXT, encoding="utf-8")
+    )
     report(months + 1, months + 1)
-    return Summary(out, accounts, len(world.users) - 1, count, len(true), len(driven),
+    return SimulationSummary(out, accounts, len(world.user_ids) - 1, count, len(true), len(driven),
                    firsts[0], end - timedelta(days=1))  # fmt: skip
 
 
-def _ignore(_done: int, _total: int) -> None:
+def _ignore_progress(_done: int, _total: int) -> None:
     """Report progress to nobody."""
 
 
-def _check(accounts: int, months: int, seed: int, dirt: float, end: date) -> None:
-    if min(accounts, months) < 1 or seed < 0 or not 0 <= dirt <= 1:
+def _check_arguments(accounts: int, months: int, seed: int, corruption: float, end: date) -> None:
+    if min(accounts, months) < 1 or seed < 0 or not 0 <= corruption <= 1:
         raise SettingsError(
             "simulate needs at least one account and one month, a seed that is not negative, and a"
-            f" share of dirt from 0 to 1; got {accounts}, {months}, {seed} and {dirt}."
+            f" share of dirt from 0 to 1; got {accounts}, {months}, {seed} and {corruption}."
         )
     if end.day != 1:
         raise SettingsError(f"a simulated log ends with a month; {end} is not the first of one.")
 
 
-def _months_before(end: date, months: int) -> list[date]:
+def _month_starts(end: date, months: int) -> list[date]:
     """Give the first days of the months, and the end."""
     last = end.year * 12 + end.month - 1
     return [date(m // 12, m % 12 + 1, 1) for m in range(last - months, last + 1)]
 
 
-def _clear(out: Path, paths: list[Path]) -> None:
+def _prepare_folder(out: Path, paths: list[Path]) -> None:
     """Make the folder ready; another company's months would be read along with ours."""
     settings_file = out / "expansion.toml"
-    if settings_file.exists() and not settings_file.read_text("utf-8").startswith(_SIGNED):
+    if settings_file.exists() and not settings_file.read_text("utf-8").startswith(_SETTINGS_HEADER):
         raise SettingsError(
             f"{settings_file} was written by somebody else and would be replaced; name another"
             " folder."
@@ -174,41 +186,46 @@ def _clear(out: Path, paths: list[Path]) -> None:
         raise DeliveryError(f"{out} cannot be written to: {error}. Name another folder.") from None
 
 
-def _world(history: History, seed: int) -> traces.World:
-    roster = people.enrol(history, random(seed, "roster"))
-    rng = random(seed, "noise")
-    habits = noise.habits(len(history.traits.joined), rng)
-    guests = noise.visit(history, roster, habits, rng)
-    return events.build(history, roster, habits, guests, random(seed, "events"))
+def _build_context(history: SimulationHistory, seed: int) -> traces.EventContext:
+    roster = people.expand_users(history, random_stream(seed, "roster"))
+    rng = random_stream(seed, "noise")
+    habits = noise.sample_noise_rates(len(history.traits.joined), rng)
+    guests = noise.simulate_guest_visits(history, roster, habits, rng)
+    return events.build_context(history, roster, habits, guests, random_stream(seed, "events"))
 
 
-def _logs(world: traces.World, firsts: list[date], seed: int) -> Iterator[pl.DataFrame]:
+def _generate_logs(
+    world: traces.EventContext, firsts: list[date], seed: int
+) -> Iterator[pl.DataFrame]:
     first_id = 0
     for start, end in itertools.pairwise(firsts):
-        log = events.month(world, day_number(start), day_number(end), seed, first_id)
+        log = events.generate_month(world, day_number(start), day_number(end), seed, first_id)
         first_id += len(log)
         yield log
 
 
-def _contracts(world: traces.World, seed: int) -> Iterator[tuple[str, pl.DataFrame]]:
-    rng = random(seed, "names")
-    yield "accounts", tables.accounts(world.history, rng)
-    yield "subscriptions", tables.subscriptions(world.history, rng)
-    yield "users", tables.users(world.history, world.roster, world.guests.table())
+def _build_tables(world: traces.EventContext, seed: int) -> Iterator[tuple[str, pl.DataFrame]]:
+    rng = random_stream(seed, "names")
+    yield "accounts", tables.build_accounts(world.history, rng)
+    yield "subscriptions", tables.build_subscriptions(world.history, rng)
+    yield (
+        "users",
+        tables.build_users(world.history, world.user_table, world.guests.to_users_table()),
+    )
 
 
-def _truth(history: History, seed: int) -> pl.DataFrame:
-    frame = truth.snapshots(history, seed)
+def _build_ground_truth(history: SimulationHistory, seed: int) -> pl.DataFrame:
+    frame = truth.build_snapshots(history, seed)
     return frame.select(
-        tables.account_ids(frame["account"].to_numpy()),
-        tables.instant(frame["as_of"].to_numpy()).alias("as_of"),
+        tables.format_account_ids(frame["account"].to_numpy()),
+        tables.to_utc_datetime(frame["as_of"].to_numpy()).alias("as_of"),
         pl.col("^p_.*$"),
         "expands_60",
     )
 
 
-def _save(file: Path, frame: pl.DataFrame) -> int:
-    atomically(
+def _write_parquet(file: Path, frame: pl.DataFrame) -> int:
+    atomic_write(
         file,
         lambda draft: frame.write_parquet(
             draft,

@@ -8,20 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.simulator import adoption, deals
-from data.simulator.deals import Change, Deals
+from data.simulator.deals import Deals, DealType
 from data.simulator.state import (
     STEP_DAYS,
+    AccountState,
+    AccountTraits,
     Generator,
-    Integers,
-    State,
-    Traits,
+    IntVector,
     Vector,
-    blank,
-    found,
-    take,
+    empty_state,
+    sample_accounts,
+    select_accounts,
 )
 
-__all__ = ["BURN_IN_DAYS", "Booking", "History", "Span", "day_number", "live", "random", "step"]
+__all__ = [
+    "BURN_IN_DAYS",
+    "SignedDeals",
+    "SimulationHistory",
+    "SimulationPeriod",
+    "advance",
+    "day_number",
+    "random_stream",
+    "simulate",
+]
 
 BURN_IN_DAYS: Final = 720  # lived before the log starts, so that it opens on a company in motion
 AS_OF_DAYS: Final = 30
@@ -31,7 +40,7 @@ PURPOSES: Final = (
 )  # fmt: skip
 
 
-def random(seed: int, purpose: str, *more: int) -> Generator:
+def random_stream(seed: int, purpose: str, *more: int) -> Generator:
     """Give the purpose its own stream of random numbers."""
     return np.random.default_rng([seed, PURPOSES.index(purpose), *more])
 
@@ -42,21 +51,21 @@ def day_number(day: date) -> int:
 
 
 @dataclass(frozen=True)
-class Span:
+class SimulationPeriod:
     """The log's first day and its end, excluded; and the first day lived, as day numbers."""
 
     start: int
     end: int
 
     @property
-    def steps(self) -> int:
+    def step_count(self) -> int:
         """Steps lived, so many that the last one ends with the log."""
         return -(-(self.end - self.start + BURN_IN_DAYS) // STEP_DAYS)
 
     @property
     def origin(self) -> int:
         """First day lived."""
-        return self.end - self.steps * STEP_DAYS
+        return self.end - self.step_count * STEP_DAYS
 
     @property
     def as_ofs(self) -> list[int]:
@@ -65,21 +74,21 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Booking:
+class SignedDeals:
     """The contracts signed in one step, one value per deal."""
 
-    account: Integers
+    account: IntVector
     deals: Deals
-    before: State
-    after: State
+    before: AccountState
+    after: AccountState
 
 
 @dataclass(frozen=True)
-class History:
+class SimulationHistory:
     """What happened; matrices have a row per step and a column per account."""
 
-    span: Span
-    traits: Traits
+    period: SimulationPeriod
+    traits: AccountTraits
     joined: NDArray[np.int32]
     left: NDArray[np.int32]
     departments: NDArray[np.int8]
@@ -87,17 +96,17 @@ class History:
     integrations: NDArray[np.int8]
     usage: NDArray[np.float32]
     alive: NDArray[np.bool_]
-    bookings: list[Booking]
-    states: dict[int, State]  # by as-of
+    signed_deals: list[SignedDeals]
+    states: dict[int, AccountState]  # by as-of
 
-    def step_of(self, day: Integers) -> Integers:
+    def step_index(self, day: IntVector) -> IntVector:
         """Give the row of the matrices that covers a day."""
-        return (day - self.span.origin) // STEP_DAYS
+        return (day - self.period.origin) // STEP_DAYS
 
 
-def step(
-    traits: Traits, state: State, day: float, rng: Generator, *, expand: bool = True
-) -> tuple[State, Vector, Vector, Deals]:
+def advance(
+    traits: AccountTraits, state: AccountState, day: float, rng: Generator, *, expand: bool = True
+) -> tuple[AccountState, Vector, Vector, Deals]:
     """Move every account forward by five days.
 
     The history and the truth both move by this function alone, so the truth cannot drift from
@@ -123,49 +132,49 @@ def step(
     Deals
         What was signed.
     """
-    signed_up = adoption.sign_up(traits, state, day, rng)
-    grown, joined, left = adoption.grow(traits, signed_up, rng)
-    after, signed = deals.sign(traits, grown, day, rng, expand=expand)
+    signed_up = adoption.start_trials(traits, state, day, rng)
+    grown, joined, left = adoption.step_adoption(traits, signed_up, rng)
+    after, signed = deals.step_subscriptions(traits, grown, day, rng, expand=expand)
     joined = joined + (signed_up.people - state.people)
     left = left + (grown.people - after.people)
     return after, joined, left, signed
 
 
-def live(accounts: int, span: Span, seed: int) -> History:
+def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHistory:
     """Let a company live from its first customer to the end of the log.
 
     Parameters
     ----------
     accounts : int
         How many accounts ever sign up.
-    span : Span
+    period : Span
         When.
     seed : int
         Same seed, same life.
 
     Returns
     -------
-    History
+    SimulationHistory
         All that the tables are made of, and the states the truth starts from.
     """
-    days = (float(span.origin), float(span.start), float(span.end))
-    traits = found(accounts, days, random(seed, "traits"))
-    rng = random(seed, "life")
-    state = blank(accounts)
+    days = (float(period.origin), float(period.start), float(period.end))
+    traits = sample_accounts(accounts, days, random_stream(seed, "traits"))
+    rng = random_stream(seed, "life")
+    state = empty_state(accounts)
     rows: list[tuple[NDArray[Any], ...]] = []
-    bookings, states, as_ofs = [], {}, set(span.as_ofs)
-    for day in range(span.origin, span.end, STEP_DAYS):
+    bookings, states, as_ofs = [], {}, set(period.as_ofs)
+    for day in range(period.origin, period.end, STEP_DAYS):
         if day in as_ofs:
             states[day] = state
         before = state
-        state, joined, left, signed = step(traits, before, day, rng)
+        state, joined, left, signed = advance(traits, before, day, rng)
         rows.append((joined, left, state.departments, state.features, state.integrations,
-                     state.usage, before.alive | state.alive))  # fmt: skip
-        bookings.append(_booking(before, state, signed))
-    states[span.end] = state
+                     state.usage, before.is_active | state.is_active))  # fmt: skip
+        bookings.append(_collect_deals(before, state, signed))
+    states[period.end] = state
     columns = [np.stack(column) for column in zip(*rows, strict=True)]
-    return History(
-        span=span,
+    return SimulationHistory(
+        period=period,
         traits=traits,
         joined=columns[0].astype(np.int32),
         left=columns[1].astype(np.int32),
@@ -174,14 +183,19 @@ def live(accounts: int, span: Span, seed: int) -> History:
         integrations=columns[4].astype(np.int8),
         usage=columns[5].astype(np.float32),
         alive=columns[6].astype(bool),
-        bookings=bookings,
+        signed_deals=bookings,
         states=states,
     )
 
 
-def _booking(before: State, after: State, signed: Deals) -> Booking:
-    account = np.flatnonzero(signed.change != Change.NONE)
+def _collect_deals(before: AccountState, after: AccountState, signed: Deals) -> SignedDeals:
+    account = np.flatnonzero(signed.deal_type != DealType.NONE)
     chosen = Deals(
-        signed.change[account], signed.day[account], signed.source[account], signed.chance[account]
+        signed.deal_type[account],
+        signed.day[account],
+        signed.source[account],
+        signed.probability[account],
     )
-    return Booking(account, chosen, take(before, account), take(after, account))
+    return SignedDeals(
+        account, chosen, select_accounts(before, account), select_accounts(after, account)
+    )

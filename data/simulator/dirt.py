@@ -6,7 +6,7 @@ import polars as pl
 
 from data.simulator.state import Generator
 
-__all__ = ["SPOILERS", "spoil"]
+__all__ = ["CORRUPTIONS", "corrupt_rows"]
 
 _INSTANT: Final = pl.Datetime("us", "UTC")
 _NO_TIME: Final = pl.lit(None, _INSTANT)
@@ -15,7 +15,7 @@ _NEVER_SET: Final = pl.lit(0).cast(_INSTANT)  # what a clock shows that was neve
 _CENTURY: Final = pl.duration(days=36_525)  # a future that is one whenever the log is read
 
 # What can be wrong with a row, by table: each way spoils one column of a copy of a sound row.
-SPOILERS: Final[dict[str, tuple[pl.Expr, ...]]] = {
+CORRUPTIONS: Final[dict[str, tuple[pl.Expr, ...]]] = {
     "events": (
         _NO_TEXT.alias("account_id"),
         pl.lit("").alias("account_id"),
@@ -40,7 +40,7 @@ SPOILERS: Final[dict[str, tuple[pl.Expr, ...]]] = {
 }
 
 
-def spoil(table: str, frame: pl.DataFrame, share: float, rng: Generator) -> pl.DataFrame:
+def corrupt_rows(table: str, frame: pl.DataFrame, share: float, rng: Generator) -> pl.DataFrame:
     """Add malformed copies of a share of the rows, at the end.
 
     Parameters
@@ -59,7 +59,7 @@ def spoil(table: str, frame: pl.DataFrame, share: float, rng: Generator) -> pl.D
     polars.DataFrame
         The sound rows in their order, then the malformed ones, way by way.
     """
-    ways = SPOILERS[table]
+    ways = CORRUPTIONS[table]
     copies = [frame[rng.integers(0, len(frame), rng.poisson(share * len(frame) / len(ways)))]
               for _ in ways]  # fmt: skip
     return pl.concat([frame, *(c.with_columns(way) for c, way in zip(copies, ways, strict=True))])

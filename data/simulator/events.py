@@ -9,48 +9,56 @@ import numpy as np
 import polars as pl
 
 from data.simulator import names, traces
-from data.simulator.company import History, random
-from data.simulator.noise import Guests, Habits
-from data.simulator.people import Roster
-from data.simulator.state import Generator, Integers
-from data.simulator.tables import account_ids, user_ids
+from data.simulator.company import SimulationHistory, random_stream
+from data.simulator.noise import GuestVisits, NoiseRates
+from data.simulator.people import UserTable
+from data.simulator.state import Generator, IntVector
+from data.simulator.tables import format_account_ids, format_user_ids
 from data.simulator.traces import DAY, SECOND
 
-__all__ = ["build", "month"]
+__all__ = ["build_context", "generate_month"]
 
-LATE: Final = 0.03  # share that arrives hours after it happened
-VERY_LATE: Final = 0.003  # share that arrives days after
-REPEATED: Final = 0.005  # share delivered twice
+LATE_SHARE: Final = 0.03  # share that arrives hours after it happened
+VERY_LATE_SHARE: Final = 0.003  # share that arrives days after
+DUPLICATE_SHARE: Final = 0.005  # share delivered twice
 _INSTANT: Final = pl.Datetime("us", "UTC")
 _FIRST_ID: Final = 1_000_000_000  # ids of one length sort as they were given
 _EVENTS: Final = pl.Series(traces.EVENTS)
 _FEATURES: Final = pl.Series([*names.FEATURES, *names.INTEGRATIONS, None])  # the last is nothing
 
 
-def build(
-    history: History, roster: Roster, habits: Habits, guests: Guests, rng: Generator
-) -> traces.World:
+def build_context(
+    history: SimulationHistory,
+    user_table: UserTable,
+    noise_rates: NoiseRates,
+    guests: GuestVisits,
+    rng: Generator,
+) -> traces.EventContext:
     """Bring together what the months share."""
     size = len(history.traits.joined)
     advanced = np.arange(len(names.FEATURES)) + rng.normal(0, 3, (size, len(names.FEATURES)))
-    return traces.World(
+    return traces.EventContext(
         history=history,
-        roster=roster,
-        habits=habits,
+        user_table=user_table,
+        noise_rates=noise_rates,
         guests=guests,
         features=np.argsort(advanced, axis=1, kind="stable"),
-        zone=rng.choice([-8, -6, -5, 0, 1, 1, 2, 5, 8, 10], size),
-        accounts=account_ids(np.arange(size)),
-        users=user_ids(np.arange(len(roster) + len(guests.account))).extend_constant(None, 1),
+        utc_offset=rng.choice([-8, -6, -5, 0, 1, 1, 2, 5, 8, 10], size),
+        account_ids=format_account_ids(np.arange(size)),
+        user_ids=format_user_ids(np.arange(len(user_table) + len(guests.account))).extend_constant(
+            None, 1
+        ),
     )
 
 
-def month(world: traces.World, start: int, end: int, seed: int, first_id: int) -> pl.DataFrame:
+def generate_month(
+    context: traces.EventContext, start: int, end: int, seed: int, first_id: int
+) -> pl.DataFrame:
     """Give the events of the days from start to end, end excluded.
 
     Parameters
     ----------
-    world : traces.World
+    context : traces.World
         What the months share.
     start, end : int
         Day numbers.
@@ -65,45 +73,49 @@ def month(world: traces.World, start: int, end: int, seed: int, first_id: int) -
         Rows of the events' contract sorted by time; delivered twice means twice in here. What had
         not arrived by the end of the log is not in it.
     """
-    rng = random(seed, "events", start)
-    quiet = random(seed, "noise", start)
+    rng = random_stream(seed, "events", start)
+    quiet = random_stream(seed, "noise", start)
     parts = [
-        traces.use(world, start, end, rng),
-        traces.calls(world, start, end, rng),
-        traces.syncs(world, start, end, rng),
-        traces.seats(world, start, end, rng),
+        traces.generate_feature_use(context, start, end, rng),
+        traces.generate_api_calls(context, start, end, rng),
+        traces.generate_integration_syncs(context, start, end, rng),
+        traces.generate_seat_changes(context, start, end, rng),
         *(
-            traces.noise(world, start, end, event, quiet)
+            traces.generate_noise_events(context, start, end, event, quiet)
             for event in (traces.LOGIN, traces.TICKET, traces.NPS)
         ),
-        traces.visits(world, start, end, quiet),
+        traces.generate_guest_logins(context, start, end, quiet),
     ]
     time = np.concatenate([part.time for part in parts])
     order = np.argsort(time, kind="stable")
     order = order[slice(*np.searchsorted(time[order], [start * DAY, end * DAY]))]
-    return _frame(world, parts, order, first_id, random(seed, "arrival", start))
+    return _to_frame(context, parts, order, first_id, random_stream(seed, "arrival", start))
 
 
-def _frame(
-    world: traces.World, parts: list[traces.Traces], order: Integers, first_id: int, rng: Generator
+def _to_frame(
+    context: traces.EventContext,
+    parts: list[traces.EventBatch],
+    order: IntVector,
+    first_id: int,
+    rng: Generator,
 ) -> pl.DataFrame:
     """Let the events arrive, some twice, and put words in the place of numbers."""
     time = np.concatenate([part.time for part in parts])[order]
-    known = time + _delay(len(time), rng)
-    again = np.repeat(np.arange(len(time)), 1 + (rng.random(len(time)) < REPEATED))
-    arrived = again[known[again] < world.history.span.end * DAY]
+    known = time + _sample_delay(len(time), rng)
+    again = np.repeat(np.arange(len(time)), 1 + (rng.random(len(time)) < DUPLICATE_SHARE))
+    arrived = again[known[again] < context.history.period.end * DAY]
     order = order[arrived]
 
-    def column(name: str) -> Integers:
+    def column(name: str) -> IntVector:
         return np.concatenate([getattr(part, name) for part in parts])[order]
 
-    def words(dictionary: pl.Series, code: Integers) -> pl.Series:
+    def words(dictionary: pl.Series, code: IntVector) -> pl.Series:
         return dictionary.gather(np.where(code < 0, len(dictionary) - 1, code))
 
     return pl.DataFrame(
         {
-            "account_id": words(world.accounts, column("account")),
-            "user_id": words(world.users, column("user")),
+            "account_id": words(context.account_ids, column("account")),
+            "user_id": words(context.user_ids, column("user")),
             "timestamp": pl.Series(time[arrived]).cast(_INSTANT),
             "event": words(_EVENTS, column("event")),
             "feature": words(_FEATURES, column("feature")),
@@ -114,11 +126,11 @@ def _frame(
     )
 
 
-def _delay(size: int, rng: Generator) -> Integers:
+def _sample_delay(size: int, rng: Generator) -> IntVector:
     """Seconds as a rule, hours for some, days for a few."""
     delay = rng.integers(SECOND, 60 * SECOND, size)
-    late = rng.integers(0, size, int(LATE * size))
+    late = rng.integers(0, size, int(LATE_SHARE * size))
     delay[late] += (rng.exponential(6 * 3600, len(late)) * SECOND).astype(np.int64)
-    very = rng.integers(0, size, int(VERY_LATE * size))
+    very = rng.integers(0, size, int(VERY_LATE_SHARE * size))
     delay[very] += rng.integers(DAY, 7 * DAY, len(very))
     return delay

@@ -4,7 +4,7 @@ from typing import Final
 
 from data.simulator.state import Generator
 
-__all__ = ["CSMS", "DEPARTMENTS", "FEATURES", "INTEGRATIONS", "companies"]
+__all__ = ["CSMS", "DEPARTMENTS", "FEATURES", "INTEGRATIONS", "generate_company_names"]
 
 # From the plainest to the most advanced.
 FEATURES: Final = (
@@ -35,7 +35,7 @@ _SECOND: Final = (
 )  # fmt: skip
 
 
-def companies(count: int, rng: Generator) -> list[str]:
+def generate_company_names(count: int, rng: Generator) -> list[str]:
     """Make that many different names of companies."""
     pairs = [f"{first} {second}" for first in _FIRST for second in _SECOND]
     order = [int(place) for place in rng.permutation(len(pairs))]

@@ -10,18 +10,18 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from data.simulator.company import History
-from data.simulator.people import Roster
-from data.simulator.state import Generator, Integers, Vector
-from data.simulator.tables import account_ids, instant, user_ids
+from data.simulator.company import SimulationHistory
+from data.simulator.people import UserTable
+from data.simulator.state import Generator, IntVector, Vector
+from data.simulator.tables import format_account_ids, format_user_ids, to_utc_datetime
 
-__all__ = ["Guests", "Habits", "habits", "visit"]
+__all__ = ["GuestVisits", "NoiseRates", "sample_noise_rates", "simulate_guest_visits"]
 
-VISITED: Final = 0.12  # share of accounts with a stream of one-time visitors
+VISITED_SHARE: Final = 0.12  # share of accounts with a stream of one-time visitors
 
 
 @dataclass(frozen=True)
-class Habits:
+class NoiseRates:
     """Noisy habits, one value per account."""
 
     logins: Vector  # per month
@@ -32,30 +32,30 @@ class Habits:
 
 
 @dataclass(frozen=True)
-class Guests:
+class GuestVisits:
     """One-time visitors, one value per person, sorted by day."""
 
-    account: Integers
-    day: Integers
+    account: IntVector
+    day: IntVector
     first_user: int  # number of the first of them
 
-    def table(self) -> pl.DataFrame:
+    def to_users_table(self) -> pl.DataFrame:
         """Give their rows of the users table."""
         size = len(self.account)
         return pl.DataFrame(
             {
-                "user_id": user_ids(self.first_user + np.arange(size)),
-                "account_id": account_ids(self.account),
-                "created_at": instant(self.day),
+                "user_id": format_user_ids(self.first_user + np.arange(size)),
+                "account_id": format_account_ids(self.account),
+                "created_at": to_utc_datetime(self.day),
                 "seat_type": ["free"] * size,
             }
         )
 
 
-def habits(accounts: int, rng: Generator) -> Habits:
+def sample_noise_rates(accounts: int, rng: Generator) -> NoiseRates:
     """Draw every account's noisy habits."""
-    visited = rng.random(accounts) < VISITED
-    return Habits(
+    visited = rng.random(accounts) < VISITED_SHARE
+    return NoiseRates(
         logins=rng.lognormal(np.log(40), 0.8, accounts),
         tickets=rng.lognormal(np.log(0.8), 0.8, accounts),
         answers=rng.lognormal(np.log(0.5), 0.5, accounts),
@@ -64,11 +64,13 @@ def habits(accounts: int, rng: Generator) -> Habits:
     )
 
 
-def visit(history: History, roster: Roster, habits: Habits, rng: Generator) -> Guests:
+def simulate_guest_visits(
+    history: SimulationHistory, user_table: UserTable, noise_rates: NoiseRates, rng: Generator
+) -> GuestVisits:
     """Let people drop in on the living accounts, once each, during the log."""
-    span = history.span
+    span = history.period
     days = np.arange(span.start, span.end)
-    alive = history.alive[history.step_of(days)]
-    day, account = np.nonzero(rng.poisson(habits.visitors / 30 * alive))
+    alive = history.alive[history.step_index(days)]
+    day, account = np.nonzero(rng.poisson(noise_rates.visitors / 30 * alive))
     joined = history.traits.joined[account] <= days[day]
-    return Guests(account[joined], days[day][joined], len(roster))
+    return GuestVisits(account[joined], days[day][joined], len(user_table))

@@ -6,23 +6,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.simulator.company import History
-from data.simulator.state import NEVER, STEP_DAYS, Generator, Integers, Vector
+from data.simulator.company import SimulationHistory
+from data.simulator.state import NEVER, STEP_DAYS, Generator, IntVector, Vector
 
-__all__ = ["Roster", "enrol"]
+__all__ = ["UserTable", "expand_users"]
 
 # People of the newest department are invited a little more often than the others.
-_NEWEST: Final = 0.35
+_NEWEST_DEPARTMENT_SHARE: Final = 0.35
 
 
 @dataclass(frozen=True)
-class Roster:
+class UserTable:
     """One value per person, sorted by the day they joined."""
 
-    account: Integers
-    department: Integers  # 0 is the champion's
-    joined: Integers  # day
-    left: Integers  # day; far away while they stay
+    account: IntVector
+    department: IntVector  # 0 is the champion's
+    joined: IntVector  # day
+    left: IntVector  # day; far away while they stay
     champion: NDArray[np.bool_]
     sessions: Vector  # of use, per month
     breadth: Vector  # share of the account's features they come to use
@@ -33,7 +33,7 @@ class Roster:
         return len(self.account)
 
 
-def enrol(history: History, rng: Generator) -> Roster:
+def expand_users(history: SimulationHistory, rng: Generator) -> UserTable:
     """Turn the history's counts of joiners and leavers into people.
 
     Parameters
@@ -45,25 +45,27 @@ def enrol(history: History, rng: Generator) -> Roster:
 
     Returns
     -------
-    Roster
+    UserTable
         Everyone who ever used the product, those from before the log included.
     """
     steps, account = np.nonzero(history.joined)
     count = history.joined[steps, account]
     step, account = np.repeat(steps, count), np.repeat(account, count)
     size = len(account)
-    joined = history.span.origin + step * STEP_DAYS + rng.integers(0, STEP_DAYS, size)
+    joined = history.period.origin + step * STEP_DAYS + rng.integers(0, STEP_DAYS, size)
     joined = np.maximum(joined, history.traits.joined[account].astype(int))
     champion = np.zeros(size, dtype=bool)
     champion[np.unique(account, return_index=True)[1]] = True
     reached = np.maximum(history.departments[step, account], 1)
-    newest = (rng.random(size) < _NEWEST) | _pioneers(history, step, account)
+    newest = (rng.random(size) < _NEWEST_DEPARTMENT_SHARE) | _is_first_of_department(
+        history, step, account
+    )
     department = np.where(newest, reached - 1, rng.integers(0, reached))
-    return Roster(
+    return UserTable(
         account=account,
         department=np.where(champion, 0, department),
         joined=joined,
-        left=_leave(history, account, step, champion, rng),
+        left=_assign_leave_days(history, account, step, champion, rng),
         champion=champion,
         sessions=np.where(champion, 9.0, 2.0 + rng.gamma(1.5, 3.0, size)),
         breadth=np.where(champion, 1.0, rng.beta(2.0, 2.5, size)),
@@ -71,7 +73,9 @@ def enrol(history: History, rng: Generator) -> Roster:
     )
 
 
-def _pioneers(history: History, step: Integers, account: Integers) -> NDArray[np.bool_]:
+def _is_first_of_department(
+    history: SimulationHistory, step: IntVector, account: IntVector
+) -> NDArray[np.bool_]:
     """Say who is the first of a department: the first to join in the step that reached it."""
     before = np.vstack([history.departments[:1], history.departments[:-1]])
     reached = (history.departments > before)[step, account]
@@ -80,9 +84,13 @@ def _pioneers(history: History, step: Integers, account: Integers) -> NDArray[np
     return np.asarray(reached & first)
 
 
-def _leave(
-    history: History, account: Integers, step: Integers, champion: NDArray[np.bool_], rng: Generator
-) -> Integers:
+def _assign_leave_days(
+    history: SimulationHistory,
+    account: IntVector,
+    step: IntVector,
+    champion: NDArray[np.bool_],
+    rng: Generator,
+) -> IntVector:
     """Pick the leavers of every step at random; the champion goes last."""
     left = np.full(len(account), int(NEVER))
     loyalty = rng.random(len(account)) + champion
@@ -95,5 +103,5 @@ def _leave(
         whose = account[here]
         rank = np.arange(len(here)) - np.searchsorted(whose, whose)
         gone = here[rank < leaving[whose]]
-        left[gone] = history.span.origin + (now + 1) * STEP_DAYS
+        left[gone] = history.period.origin + (now + 1) * STEP_DAYS
     return left

@@ -13,44 +13,44 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FEATURES_IN_PLAN",
-    "MONTH",
     "NEVER",
     "PLANS",
     "STEP_DAYS",
+    "STEP_MONTHS",
+    "AccountState",
+    "AccountTraits",
     "Generator",
-    "Integers",
-    "State",
-    "Status",
-    "Traits",
+    "IntVector",
+    "LifecycleStatus",
     "Vector",
-    "blank",
-    "found",
-    "take",
+    "empty_state",
+    "sample_accounts",
+    "select_accounts",
 ]
 
 Vector = NDArray[np.float64]
-Integers = NDArray[np.int64]
+IntVector = NDArray[np.int64]
 Generator = np.random.Generator
 
 # Five days divide the 30 days between as-ofs, so every as-of falls on the edge of a step.
 STEP_DAYS: Final = 5
-MONTH: Final = STEP_DAYS / 30
+STEP_MONTHS: Final = STEP_DAYS / 30
 NEVER: Final = 1e9
 PLANS: Final = ("free", "team", "business", "enterprise")
 FEATURES_IN_PLAN: Final = np.array([10.0, 14.0, 24.0, 36.0])
-FOUNDERS: Final = 0.62  # share that joins before the log starts
-PLANNERS: Final = 0.34  # share that buys for its ceiling at the outset, and then sits there
-DEVELOPERS: Final = 0.42  # share of the others that builds on the API
+FOUNDER_SHARE: Final = 0.62  # share that joins before the log starts
+PLANNER_SHARE: Final = 0.34  # share that buys for its ceiling at the outset, and then sits there
+DEVELOPER_SHARE: Final = 0.42  # share of the others that builds on the API
 
 
-class Status:
+class LifecycleStatus:
     """Where an account stands in its contract's life."""
 
     BEFORE, TRIAL, PAID, LAPSED, CHURNED = range(5)
 
 
 @dataclass(frozen=True)
-class Traits:
+class AccountTraits:
     """What an account is and stays."""
 
     joined: Vector  # day of the first sign-up
@@ -70,7 +70,7 @@ class Traits:
 
 
 @dataclass(frozen=True)
-class State:
+class AccountState:
     """How an account stands at the start of a step."""
 
     status: Vector
@@ -94,14 +94,16 @@ class State:
     pending_seats: Vector
 
     @property
-    def paid(self) -> NDArray[np.bool_]:
+    def is_paying(self) -> NDArray[np.bool_]:
         """Under a paid contract."""
-        return np.asarray(self.status == Status.PAID)
+        return np.asarray(self.status == LifecycleStatus.PAID)
 
     @property
-    def alive(self) -> NDArray[np.bool_]:
+    def is_active(self) -> NDArray[np.bool_]:
         """On trial or under a paid contract."""
-        return np.asarray((self.status == Status.TRIAL) | (self.status == Status.PAID))
+        return np.asarray(
+            (self.status == LifecycleStatus.TRIAL) | (self.status == LifecycleStatus.PAID)
+        )
 
     @property
     def utilization(self) -> Vector:
@@ -109,22 +111,26 @@ class State:
         return np.asarray(self.people / np.maximum(self.seats, 1))
 
 
-Fields = TypeVar("Fields", Traits, State)
+AccountVectors = TypeVar("AccountVectors", AccountTraits, AccountState)
 
 
-def take(vectors: Fields, index: Integers) -> Fields:
+def select_accounts(vectors: AccountVectors, index: IntVector) -> AccountVectors:
     """Give the chosen accounts, in the order of the index; repeats make copies."""
     return type(vectors)(**{f.name: getattr(vectors, f.name)[index] for f in fields(vectors)})
 
 
-def blank(accounts: int) -> State:
+def empty_state(accounts: int) -> AccountState:
     """Give the state of accounts that have not signed up yet."""
-    zeros: dict[str, Vector] = {f.name: np.zeros(accounts) for f in fields(State)}
+    zeros: dict[str, Vector] = {f.name: np.zeros(accounts) for f in fields(AccountState)}
     full = {"limit": np.inf, "price": 1.0, "renewal": NEVER, "pending": NEVER, "rests": -NEVER}
-    return State(**{**zeros, **{name: np.full(accounts, value) for name, value in full.items()}})
+    return AccountState(
+        **{**zeros, **{name: np.full(accounts, value) for name, value in full.items()}}
+    )
 
 
-def found(accounts: int, days: tuple[float, float, float], rng: Generator) -> Traits:
+def sample_accounts(
+    accounts: int, days: tuple[float, float, float], rng: Generator
+) -> AccountTraits:
     """Draw the accounts of a company.
 
     Parameters
@@ -139,19 +145,19 @@ def found(accounts: int, days: tuple[float, float, float], rng: Generator) -> Tr
 
     Returns
     -------
-    Traits
+    AccountTraits
         Sorted by the day of joining, so that account numbers rise with time.
     """
     first, log_start, end = days
-    founder = rng.random(accounts) < FOUNDERS
+    founder = rng.random(accounts) < FOUNDER_SHARE
     early = rng.uniform(first, log_start, accounts)
     late = rng.uniform(log_start, end - 10, accounts)
-    planner = rng.random(accounts) < PLANNERS
-    developer = ~planner & (rng.random(accounts) < DEVELOPERS)
-    return Traits(
+    planner = rng.random(accounts) < PLANNER_SHARE
+    developer = ~planner & (rng.random(accounts) < DEVELOPER_SHARE)
+    return AccountTraits(
         joined=np.sort(np.floor(np.where(founder, early, late))),
         trial_days=rng.choice([14.0, 21.0, 30.0], accounts),
-        departments=_draw(rng, accounts, [0.3, 0.25, 0.2, 0.15, 0.1]),
+        departments=_sample_count(rng, accounts, [0.3, 0.25, 0.2, 0.15, 0.1]),
         department_size=np.clip(rng.lognormal(np.log(11), 0.7, accounts), 3, 90),
         growth=rng.lognormal(np.log(0.33), 0.4, accounts),
         turnover=rng.uniform(0.005, 0.025, accounts),
@@ -166,5 +172,5 @@ def found(accounts: int, days: tuple[float, float, float], rng: Generator) -> Tr
     )
 
 
-def _draw(rng: Generator, size: int, odds: Sequence[float]) -> Vector:
+def _sample_count(rng: Generator, size: int, odds: Sequence[float]) -> Vector:
     return rng.choice(np.arange(1.0, len(odds) + 1), size, p=odds)

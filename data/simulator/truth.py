@@ -11,17 +11,25 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from data.simulator.company import History, random, step
-from data.simulator.state import STEP_DAYS, Generator, Integers, State, Traits, Vector, take
+from data.simulator.company import SimulationHistory, advance, random_stream
+from data.simulator.state import (
+    STEP_DAYS,
+    AccountState,
+    AccountTraits,
+    Generator,
+    IntVector,
+    Vector,
+    select_accounts,
+)
 
-__all__ = ["HORIZONS_DAYS", "probabilities", "snapshots"]
+__all__ = ["HORIZONS_DAYS", "build_snapshots", "estimate_probabilities"]
 
 HORIZONS_DAYS: Final = (30, 60, 90)
-FUTURES: Final = 48
-_AT_ONCE: Final = 16_384  # futures moved together; vectors of this size stay in the cache
+SIMULATED_FUTURES: Final = 48
+_BATCH_SIZE: Final = 16_384  # futures moved together; vectors of this size stay in the cache
 
 
-def snapshots(history: History, seed: int) -> pl.DataFrame:
+def build_snapshots(history: SimulationHistory, seed: int) -> pl.DataFrame:
     """Give every paying account at every as-of with its true chances and what came of it.
 
     Parameters
@@ -38,18 +46,20 @@ def snapshots(history: History, seed: int) -> pl.DataFrame:
         while the window is unfinished; sorted by as-of and account.
     """
     signed = [(b.account[b.deals.source >= 0], b.deals.day[b.deals.source >= 0])
-              for b in history.bookings]  # fmt: skip
+              for b in history.signed_deals]  # fmt: skip
     account = np.concatenate([a for a, _ in signed])
     day = np.concatenate([d for _, d in signed])
     tables = [
-        _at(history, as_of, account[(day >= as_of) & (day < as_of + 60)], seed)
-        for as_of in history.span.as_ofs
+        _build_as_of(history, as_of, account[(day >= as_of) & (day < as_of + 60)], seed)
+        for as_of in history.period.as_ofs
     ]
     # Of very few accounts none may be under contract: such a table has no types of its own.
     return pl.concat(tables, how="vertical_relaxed")
 
 
-def probabilities(traits: Traits, state: State, day: int, rng: Generator, futures: int) -> Vector:
+def estimate_probabilities(
+    traits: AccountTraits, state: AccountState, day: int, rng: Generator, futures: int
+) -> Vector:
     """Follow many futures of each account and average the chance to expand within each horizon.
 
     Parameters
@@ -71,19 +81,29 @@ def probabilities(traits: Traits, state: State, day: int, rng: Generator, future
     """
     accounts = len(state.status)
     result = np.empty((len(HORIZONS_DAYS), accounts))
-    for part in _parts(accounts, max(1, _AT_ONCE // futures)):
+    for part in _split_range(accounts, max(1, _BATCH_SIZE // futures)):
         copies = np.repeat(part, futures)
-        still = _unexpanded(take(traits, copies), take(state, copies), day, rng)
+        still = _survival_probability(
+            select_accounts(traits, copies), select_accounts(state, copies), day, rng
+        )
         result[:, part] = 1 - still.reshape(len(HORIZONS_DAYS), len(part), futures).mean(axis=2)
     return result
 
 
-def _at(history: History, as_of: int, expanding: Integers, seed: int) -> pl.DataFrame:
+def _build_as_of(
+    history: SimulationHistory, as_of: int, expanding: IntVector, seed: int
+) -> pl.DataFrame:
     state = history.states[as_of]
-    paying = np.flatnonzero(state.paid)
-    rng = random(seed, "truth", as_of)
-    chances = probabilities(take(history.traits, paying), take(state, paying), as_of, rng, FUTURES)
-    known = as_of + 60 <= history.span.end
+    paying = np.flatnonzero(state.is_paying)
+    rng = random_stream(seed, "truth", as_of)
+    chances = estimate_probabilities(
+        select_accounts(history.traits, paying),
+        select_accounts(state, paying),
+        as_of,
+        rng,
+        SIMULATED_FUTURES,
+    )
+    known = as_of + 60 <= history.period.end
     return pl.DataFrame(
         {
             "account": paying,
@@ -95,18 +115,20 @@ def _at(history: History, as_of: int, expanding: Integers, seed: int) -> pl.Data
     )
 
 
-def _unexpanded(traits: Traits, state: State, day: int, rng: Generator) -> Vector:
+def _survival_probability(
+    traits: AccountTraits, state: AccountState, day: int, rng: Generator
+) -> Vector:
     """Give the probability not to have expanded by each horizon, for every future."""
     none = np.ones(len(state.status))
     reached = []
     for after in range(0, HORIZONS_DAYS[-1], STEP_DAYS):
-        state, _, _, deals = step(traits, state, day + after, rng, expand=False)
-        none = none * (1 - deals.chance)
+        state, _, _, deals = advance(traits, state, day + after, rng, expand=False)
+        none = none * (1 - deals.probability)
         if after + STEP_DAYS in HORIZONS_DAYS:
             reached.append(none)
     return np.stack(reached)
 
 
-def _parts(size: int, length: int) -> Iterable[Integers]:
+def _split_range(size: int, length: int) -> Iterable[IntVector]:
     for first in range(0, size, length):
         yield np.arange(first, min(first + length, size))

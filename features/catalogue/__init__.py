@@ -12,10 +12,17 @@ from features.catalogue import (
     seats,
     usage,
 )
-from features.catalogue.stories import STORIES, STORY_OF, Story
+from features.catalogue.stories import GROUP_BY_SIGNAL, REASON_GROUPS, ReasonGroup
 from features.feature import Feature
 
-__all__ = ["FEATURES", "NAMES", "STORIES", "STORY_OF", "Story", "by_name"]
+__all__ = [
+    "FEATURES",
+    "FEATURES_BY_NAME",
+    "FEATURE_NAMES",
+    "GROUP_BY_SIGNAL",
+    "REASON_GROUPS",
+    "ReasonGroup",
+]
 
 _MODULES = (
     seats,
@@ -31,5 +38,5 @@ _MODULES = (
 )
 
 FEATURES: tuple[Feature, ...] = tuple(f for module in _MODULES for f in module.FEATURES)
-NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-by_name: dict[str, Feature] = {feature.name: feature for feature in FEATURES}
+FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+FEATURES_BY_NAME: dict[str, Feature] = {feature.name: feature for feature in FEATURES}

@@ -12,20 +12,20 @@ FEATURES = (
         value=(
             pl.col("as_of").dt.offset_by("1q").dt.truncate("1q") - pl.col("as_of")
         ).dt.total_days(),
-        signal="quarter_end",
+        signal_group="quarter_end",
     ),
     Feature(
         name="days_to_year_end",
         family="calendar",
         unit="days",
         value=pl.col("year_end_days"),
-        signal="year_end",
+        signal_group="year_end",
     ),
     Feature(
         name="month_of_year",
         family="calendar",
         unit="1 to 12",
         value=pl.col("as_of").dt.month(),
-        signal="month",
+        signal_group="month",
     ),
 )

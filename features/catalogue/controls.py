@@ -8,42 +8,42 @@ import polars as pl
 from features.feature import Feature
 
 
-def _control(
-    name: str, unit: str, value: pl.Expr, window_days: int, silence: float | None = 0
+def _control_feature(
+    name: str, unit: str, value: pl.Expr, window_days: int, fill_value: float | None = 0
 ) -> Feature:
     return Feature(
         name=name,
         family="controls",
         unit=unit,
         value=value,
-        signal="controls",
+        signal_group="controls",
         window_days=window_days,
-        silence=silence,
+        fill_value=fill_value,
     )
 
 
 FEATURES = (
-    _control("logins_30d", "logins", pl.col("logins_m0"), 30),
-    _control(
+    _control_feature("logins_30d", "logins", pl.col("logins_m0"), 30),
+    _control_feature(
         "logins_growth_30d",
         "log ratio",
         (pl.col("logins_m0") + 1).log() - (pl.col("logins_m1") + 1).log(),
         60,
     ),
-    _control("tickets_90d", "tickets", pl.col("tickets_90d"), 90),
-    _control(
+    _control_feature("tickets_90d", "tickets", pl.col("tickets_90d"), 90),
+    _control_feature(
         "tickets_change_90d",
         "tickets",
         pl.col("tickets_90d").cast(pl.Int64) - pl.col("tickets_previous_90d"),
         180,
     ),
-    _control(
+    _control_feature(
         "nps_180d",
         "mean answer",
         pl.when(pl.col("nps_answers_180d") > 0).then(
             pl.col("nps_sum_180d") / pl.col("nps_answers_180d")
         ),
         180,
-        silence=None,
+        fill_value=None,
     ),
 )

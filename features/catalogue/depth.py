@@ -5,7 +5,7 @@ import polars as pl
 from features.feature import Feature
 
 
-def _depth(
+def _engagement_feature(
     name: str, unit: str, value: pl.Expr, signal: str, window_days: int, *, direction: int = 0
 ) -> Feature:
     return Feature(
@@ -13,9 +13,9 @@ def _depth(
         family="depth",
         unit=unit,
         value=value,
-        signal=signal,
+        signal_group=signal,
         window_days=window_days,
-        silence=0,
+        fill_value=0,
         direction=1 if direction else 0,
     )
 
@@ -25,73 +25,81 @@ def _per_user(month: int, what: str = "active_days") -> pl.Expr:
     return pl.when(users > 0).then(pl.col(f"{what}_m{month}") / users)
 
 
-def _growth(now: str, before: str) -> pl.Expr:
+def _log_growth(now: str, before: str) -> pl.Expr:
     """Log ratio, one added to each side so that silence is a number."""
     return (pl.col(now) + 1).log() - (pl.col(before) + 1).log()
 
 
 FEATURES = (
-    _depth("active_users_30d", "people", pl.col("active_users_m0"), "active_users", 30),
-    _depth("active_users_90d_ago", "people", pl.col("active_users_m3"), "active_users", 120),
-    _depth(
+    _engagement_feature(
+        "active_users_30d", "people", pl.col("active_users_m0"), "active_users", 30
+    ),
+    _engagement_feature(
+        "active_users_90d_ago", "people", pl.col("active_users_m3"), "active_users", 120
+    ),
+    _engagement_feature(
         "active_users_growth_30d",
         "log ratio",
-        _growth("active_users_m0", "active_users_m1"),
+        _log_growth("active_users_m0", "active_users_m1"),
         "active_users",
         60,
         direction=1,
     ),
-    _depth(
+    _engagement_feature(
         "active_users_growth_90d",
         "log ratio",
-        _growth("active_users_m0", "active_users_m3"),
+        _log_growth("active_users_m0", "active_users_m3"),
         "active_users",
         120,
         direction=1,
     ),
-    _depth(
+    _engagement_feature(
         "active_users_growth_180d",
         "log ratio",
-        _growth("active_users_m0", "active_users_m6"),
+        _log_growth("active_users_m0", "active_users_m6"),
         "active_users",
         210,
         direction=1,
     ),
-    _depth("events_30d", "events", pl.col("events_m0"), "events", 30),
-    _depth("events_90d_ago", "events", pl.col("events_m3"), "events", 120),
-    _depth(
+    _engagement_feature("events_30d", "events", pl.col("events_m0"), "events", 30),
+    _engagement_feature("events_90d_ago", "events", pl.col("events_m3"), "events", 120),
+    _engagement_feature(
         "events_growth_30d",
         "log ratio",
-        _growth("events_m0", "events_m1"),
+        _log_growth("events_m0", "events_m1"),
         "events",
         60,
         direction=1,
     ),
-    _depth(
+    _engagement_feature(
         "events_growth_90d",
         "log ratio",
-        _growth("events_m0", "events_m3"),
+        _log_growth("events_m0", "events_m3"),
         "events",
         120,
         direction=1,
     ),
-    _depth("events_growth_360d", "log ratio", _growth("events_m0", "events_m12"), "events", 390),
-    _depth("active_days_per_user_30d", "days", _per_user(0), "active_days", 30),
-    _depth(
+    _engagement_feature(
+        "events_growth_360d", "log ratio", _log_growth("events_m0", "events_m12"), "events", 390
+    ),
+    _engagement_feature("active_days_per_user_30d", "days", _per_user(0), "active_days", 30),
+    _engagement_feature(
         "active_days_per_user_change_90d", "days", _per_user(0) - _per_user(3), "active_days", 120
     ),
-    _depth(
+    _engagement_feature(
         "sessions_per_user_30d", "sessions", _per_user(0, "sessions"), "sessions", 30, direction=1
     ),
-    _depth("sessions_per_user_90d_ago", "sessions", _per_user(3, "sessions"), "sessions", 120),
-    _depth(
+    _engagement_feature(
+        "sessions_per_user_90d_ago", "sessions", _per_user(3, "sessions"), "sessions", 120
+    ),
+    _engagement_feature(
         "weekly_stickiness_30d",
         "share of the last four weeks",
         _per_user(0, "active_weeks") / 4,
         "stickiness",
         30,
     ),
-    _depth(
+    _engagement_feature(
         "weekly_stickiness_change_90d",
         "share of four weeks",
         (_per_user(0, "active_weeks") - _per_user(3, "active_weeks")) / 4,
@@ -99,6 +107,8 @@ FEATURES = (
         120,
         direction=1,
     ),
-    _depth("power_users_30d", "people", pl.col("power_users_m0"), "power_users", 30),
-    _depth("power_users_90d_ago", "people", pl.col("power_users_m3"), "power_users", 120),
+    _engagement_feature("power_users_30d", "people", pl.col("power_users_m0"), "power_users", 30),
+    _engagement_feature(
+        "power_users_90d_ago", "people", pl.col("power_users_m3"), "power_users", 120
+    ),
 )

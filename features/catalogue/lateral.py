@@ -5,38 +5,42 @@ import polars as pl
 from features.feature import Feature
 
 
-def _spread(name: str, unit: str, signal: str, needs: str, direction: int = 0) -> Feature:
+def _group_feature(name: str, unit: str, signal: str, needs: str, direction: int = 0) -> Feature:
     return Feature(
         name=name,
         family="lateral",
         unit=unit,
         value=pl.col(name),
-        signal=signal,
+        signal_group=signal,
         window_days=90,
-        silence=0,
+        fill_value=0,
         direction=1 if direction else 0,
-        needs=needs,
+        requires=needs,
     )
 
 
-def _recency(name: str, signal: str, attribute: str) -> Feature:
+def _recency_feature(name: str, signal: str, attribute: str) -> Feature:
     """Before anybody of a new department has used the product, somebody was given a login."""
     return Feature(
         name=f"days_since_new_{name}",
         family="lateral",
         unit="days",
         value=pl.col(f"since_new_{name}_days"),
-        signal=signal,
+        signal_group=signal,
         direction=-1,
-        needs=f"users.created_at and users.{attribute}",
+        requires=f"users.created_at and users.{attribute}",
     )
 
 
 FEATURES = (
-    _spread("departments_90d", "departments", "departments", "users.department"),
-    _spread("departments_new_90d", "departments", "departments", "users.department", direction=1),
-    _recency("department", "departments", "department"),
-    _spread("email_domains_90d", "domains", "domains", "users.email_domain"),
-    _spread("email_domains_new_90d", "domains", "domains", "users.email_domain", direction=1),
-    _recency("email_domain", "domains", "email_domain"),
+    _group_feature("departments_90d", "departments", "departments", "users.department"),
+    _group_feature(
+        "departments_new_90d", "departments", "departments", "users.department", direction=1
+    ),
+    _recency_feature("department", "departments", "department"),
+    _group_feature("email_domains_90d", "domains", "domains", "users.email_domain"),
+    _group_feature(
+        "email_domains_new_90d", "domains", "domains", "users.email_domain", direction=1
+    ),
+    _recency_feature("email_domain", "domains", "email_domain"),
 )

@@ -2,33 +2,33 @@
 
 from itertools import groupby
 
-from features.catalogue import FEATURES, STORIES, STORY_OF, sentences
+from features.catalogue import FEATURES, GROUP_BY_SIGNAL, REASON_GROUPS, sentences
 from features.feature import Feature
 
-__all__ = ["markdown", "rows"]
+__all__ = ["describe_features", "render_markdown"]
 
 _DIRECTIONS = {1: "up", -1: "down", 0: ""}
 
 
-def rows() -> list[dict[str, object]]:
+def describe_features() -> list[dict[str, object]]:
     """Describe every feature with plain values, in the order of the catalogue."""
     return [
         {
             "name": feature.name,
             "family": feature.family,
             "unit": feature.unit,
-            "window": _window(feature),
-            "silence": feature.silence,
+            "window": _format_window(feature),
+            "silence": feature.fill_value,
             "direction": feature.direction,
-            "needs": feature.needs,
-            "signal": feature.signal,
-            "story": STORY_OF.get(feature.signal),
+            "needs": feature.requires,
+            "signal": feature.signal_group,
+            "story": GROUP_BY_SIGNAL.get(feature.signal_group),
         }
         for feature in FEATURES
     ]
 
 
-def markdown() -> str:
+def render_markdown() -> str:
     """Describe the catalogue as Markdown, a table per family.
 
     Returns
@@ -41,7 +41,7 @@ def markdown() -> str:
         "Made by `make docs` from `features/catalogue/`; do not edit.\n",
         "*Looks back*: the days before the as-of that the value needs; a window that starts before"
         " the log does is missing. *Silence*: the value when nothing was seen. *Acts*: how it"
-        " is expected to act, all else equal; `model.held` names those that the model is held to."
+        " is expected to act, all else equal; `model.monotone_features` names those that the model is held to."
         " *Signal*: the features that measure one thing. Signals that tell of one thing share a"
         " *story*: what a CSM reads as one sentence (below).\n",
     ]
@@ -49,38 +49,38 @@ def markdown() -> str:
         parts.append(f"## {family}\n")
         parts.append("| feature | unit | looks back | silence | acts | needs | signal |")
         parts.append("|---|---|---|---|---|---|---|")
-        parts += [_line(feature) for feature in members]
+        parts += [_render_row(feature) for feature in members]
         parts.append("")
     parts += ["## stories\n", "| story | signals | |", "|---|---|---|"]
-    parts += [_story(name) for name in STORIES]
-    parts += ["", "## sentences\n", "```toml", sentences.text().rstrip(), "```"]
+    parts += [_render_reason_group(name) for name in REASON_GROUPS]
+    parts += ["", "## sentences\n", "```toml", sentences.read_text().rstrip(), "```"]
     return "\n".join(parts) + "\n"
 
 
-def _story(name: str) -> str:
-    story = STORIES[name]
-    signals = ", ".join(map(_words, story.signals))
-    return f"| {name} | {signals} | {'what it is: told last' if story.circumstance else ''} |"
+def _render_reason_group(name: str) -> str:
+    story = REASON_GROUPS[name]
+    signals = ", ".join(map(_humanize, story.signals))
+    return f"| {name} | {signals} | {'what it is: told last' if story.is_static else ''} |"
 
 
-def _words(signal: str) -> str:
+def _humanize(signal: str) -> str:
     return signal.replace("_", " ")
 
 
-def _line(feature: Feature) -> str:
+def _render_row(feature: Feature) -> str:
     cells = (
         f"`{feature.name}`",
         feature.unit,
-        _window(feature),
-        "missing" if feature.silence is None else f"{feature.silence:g}",
+        _format_window(feature),
+        "missing" if feature.fill_value is None else f"{feature.fill_value:g}",
         _DIRECTIONS[feature.direction],
-        feature.needs or "",
-        _words(feature.signal),
+        feature.requires or "",
+        _humanize(feature.signal_group),
     )
     return f"| {' | '.join(cells)} |"
 
 
-def _window(feature: Feature) -> str:
+def _format_window(feature: Feature) -> str:
     days = f"{feature.window_days} d" if feature.window_days else ""
     seat = "seat window" if feature.seat_window else ""
     return " + ".join(filter(None, (days, seat)))

@@ -8,7 +8,7 @@ from features import peers
 from features.catalogue import adoption, contract, depth, seats, usage
 from features.feature import Feature
 
-_NAMED: Final = {
+_RANKED_NAMES: Final = {
     "seat_utilization",
     "new_users_per_seat_90d",
     "active_users_growth_90d",
@@ -25,45 +25,45 @@ _RANKED: Final = tuple(
         *usage.FEATURES,
         *contract.FEATURES,
     )
-    if feature.name in _NAMED
+    if feature.name in _RANKED_NAMES
 )
 
-OF: Final = tuple(feature.name for feature in _RANKED)
-CEILINGS: Final = ("features_ever",)
-_MOST_FEATURES: Final = peers.ceiling("features_ever")
+RANKED_FEATURES: Final = tuple(feature.name for feature in _RANKED)
+CEILING_FEATURES: Final = ("features_ever",)
+_FEATURE_CEILING: Final = peers.plan_ceiling("features_ever")
 
-_PLACES = tuple(
+_PERCENTILE_FEATURES = tuple(
     Feature(
         name=f"{feature.name}_among_peers",
         family="peers",
         unit="share of peers below",
-        value=peers.position(feature.name),
-        signal=f"{feature.name}_among_peers",
+        value=peers.percentile_rank(feature.name),
+        signal_group=f"{feature.name}_among_peers",
         window_days=feature.window_days,
         seat_window=feature.seat_window,
-        needs=feature.needs,
+        requires=feature.requires,
     )
     for feature in _RANKED
 )
 
 FEATURES = (
-    *_PLACES,
+    *_PERCENTILE_FEATURES,
     Feature(
         name="plan_features_used_share",
         family="peers",
         unit="share of the features that accounts of its plan use at most",
-        value=pl.col("features_ever") / _MOST_FEATURES,
-        signal="plan_features",
-        needs="plan",
+        value=pl.col("features_ever") / _FEATURE_CEILING,
+        signal_group="plan_features",
+        requires="plan",
         direction=1,
     ),
     Feature(
         name="plan_features_left",
         family="peers",
         unit="features that accounts of its plan use and it does not",
-        value=_MOST_FEATURES - pl.col("features_ever"),
-        signal="plan_features",
-        needs="plan",
+        value=_FEATURE_CEILING - pl.col("features_ever"),
+        signal_group="plan_features",
+        requires="plan",
         direction=-1,
     ),
 )

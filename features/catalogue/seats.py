@@ -11,8 +11,10 @@ import polars as pl
 
 from features.feature import Feature
 
-_seats_feature: Callable[..., Feature] = partial(Feature, family="seats", needs="seats")
-_person_feature: Callable[..., Feature] = partial(Feature, family="seats", unit="people", silence=0)
+_seats_feature: Callable[..., Feature] = partial(Feature, family="seats", requires="seats")
+_person_feature: Callable[..., Feature] = partial(
+    Feature, family="seats", unit="people", fill_value=0
+)
 
 
 def _utilization(back: int) -> pl.Expr:
@@ -21,27 +23,27 @@ def _utilization(back: int) -> pl.Expr:
     return pl.when(licensed > 0).then(pl.col(f"active_seats_m{back}") / licensed)
 
 
-_NOW = _utilization(0)
+_UTILIZATION = _utilization(0)
 _LICENSED = pl.when(pl.col("seats") > 0).then("seats")
 _HEADROOM = _LICENSED - pl.col("active_seats_m0")
 _HALF_YEAR = pl.concat_list([_utilization(back) for back in range(6)])
 # People per 30 days; half a person keeps an account without arrivals finite.
-_ARRIVALS = (pl.col("new_users_90d") + 0.5) * (1 / 3)
+_MONTHLY_NEW_USERS = (pl.col("new_users_90d") + 0.5) * (1 / 3)
 
-_ARRIVALS_CHANGE = pl.col("new_users_60d") - pl.col("new_users_previous_60d")
+_NEW_USERS_CHANGE = pl.col("new_users_60d") - pl.col("new_users_previous_60d")
 
 
-def _agreement(one: pl.Expr, other: pl.Expr) -> pl.Expr:
+def _sign_agreement(one: pl.Expr, other: pl.Expr) -> pl.Expr:
     """Whether two changes go the same way; null where the first is not known."""
     return pl.when(one.sign() == other.sign()).then(one.sign()).when(one.is_not_null()).then(0)
 
 
-def _change(months: int, **rest: Any) -> Feature:  # noqa: ANN401 - passed on to Feature
+def _utilization_change(months: int, **rest: Any) -> Feature:  # noqa: ANN401 - passed on to Feature
     return _seats_feature(
         name=f"seat_utilization_change_{months * 30}d",
         unit="share of seats",
-        value=_NOW - _utilization(months),
-        signal="seat_utilization",
+        value=_UTILIZATION - _utilization(months),
+        signal_group="seat_utilization",
         window_days=months * 30,
         seat_window=True,
         **rest,
@@ -53,51 +55,53 @@ def _plateau_months() -> pl.Expr:
     run = pl.lit(0)
     holds: pl.Expr = pl.lit(value=True)
     for back in range(1, 13):
-        near = ((_utilization(back) - _NOW).abs() <= 0.1).fill_null(value=False)
+        near = ((_utilization(back) - _UTILIZATION).abs() <= 0.1).fill_null(value=False)
         # Before the log began nobody was active: that is not a plateau.
         logged = pl.col("log_days") >= pl.col("seat_window_days") + back * 30
         holds = holds & near & logged
         run = run + holds.cast(pl.Int32)
-    return pl.when(_NOW.is_not_null()).then(run)
+    return pl.when(_UTILIZATION.is_not_null()).then(run)
 
 
 FEATURES = (
-    _seats_feature(name="licensed_seats", unit="seats", value=_LICENSED, signal="licensed_seats"),
+    _seats_feature(
+        name="licensed_seats", unit="seats", value=_LICENSED, signal_group="licensed_seats"
+    ),
     Feature(
         name="active_seats",
         family="seats",
         unit="seats",
         value=pl.col("active_seats_m0"),
-        signal="seat_utilization",
+        signal_group="seat_utilization",
         seat_window=True,
-        silence=0,
+        fill_value=0,
     ),
     Feature(
         name="active_seats_90d_ago",
         family="seats",
         unit="seats",
         value=pl.col("active_seats_m3"),
-        signal="seat_utilization",
+        signal_group="seat_utilization",
         window_days=90,
         seat_window=True,
-        silence=0,
+        fill_value=0,
     ),
     _seats_feature(
         name="seat_utilization",
         unit="share of seats",
-        value=_NOW,
-        signal="seat_utilization",
+        value=_UTILIZATION,
+        signal_group="seat_utilization",
         seat_window=True,
         direction=1,
     ),
-    *(_change(months, direction=1) for months in (1, 2, 3, 6, 12)),
+    *(_utilization_change(months, direction=1) for months in (1, 2, 3, 6, 12)),
     _seats_feature(
         name="seat_utilization_slope_180d",
         unit="share of seats per month",
         # Least-squares slope over six equal steps; the newest month is the first of the list.
         value=sum((_utilization(back) * (2.5 - back) for back in range(6)), start=pl.lit(0.0))
         * (1 / 17.5),
-        signal="seat_utilization",
+        signal_group="seat_utilization",
         window_days=150,
         seat_window=True,
         direction=1,
@@ -106,7 +110,7 @@ FEATURES = (
         name="seat_utilization_volatility_180d",
         unit="share of seats",
         value=_HALF_YEAR.list.std(),
-        signal="plateau",
+        signal_group="plateau",
         window_days=150,
         seat_window=True,
     ),
@@ -115,7 +119,7 @@ FEATURES = (
         unit="share of seats",
         value=pl.max_horizontal([pl.col(f"active_seats_m{back}") for back in range(12)])
         / _LICENSED,
-        signal="seat_utilization",
+        signal_group="seat_utilization",
         window_days=330,
         seat_window=True,
     ),
@@ -123,7 +127,7 @@ FEATURES = (
         name="plateau_months",
         unit="months",
         value=_plateau_months(),
-        signal="plateau",
+        signal_group="plateau",
         window_days=60,
         seat_window=True,
     ),
@@ -132,15 +136,15 @@ FEATURES = (
         unit="days in a row, at most 90",
         # Lower bounds where the log is shorter: before it nobody is known to have been active.
         value=pl.when(_LICENSED.is_not_null()).then("days_above"),
-        signal="seat_days_high",
+        signal_group="seat_days_high",
         seat_window=True,
         direction=1,
     ),
     _seats_feature(
         name="seat_agreement_60d",
         unit="1 both rise, -1 both fall, 0 else",
-        value=_agreement(_NOW - _utilization(2), _ARRIVALS_CHANGE),
-        signal="seat_agreement",
+        value=_sign_agreement(_UTILIZATION - _utilization(2), _NEW_USERS_CHANGE),
+        signal_group="seat_agreement",
         window_days=90,
         seat_window=True,
         direction=1,
@@ -149,15 +153,15 @@ FEATURES = (
         name="seat_headroom",
         unit="seats",
         value=_HEADROOM,
-        signal="headroom",
+        signal_group="headroom",
         seat_window=True,
         direction=-1,
     ),
     _seats_feature(
         name="seat_headroom_months",
         unit="months of arrivals",
-        value=_HEADROOM / _ARRIVALS,
-        signal="headroom",
+        value=_HEADROOM / _MONTHLY_NEW_USERS,
+        signal_group="headroom",
         window_days=90,
         seat_window=True,
         direction=-1,
@@ -173,7 +177,7 @@ FEATURES = (
             (_HEADROOM * 90 / (pl.col("active_seats_m0") - pl.col("active_seats_m3"))).clip(0, 720)
         )
         .otherwise(pl.when(_HEADROOM.is_not_null()).then(720.0)),
-        signal="headroom",
+        signal_group="headroom",
         window_days=90,
         seat_window=True,
         direction=-1,
@@ -182,7 +186,7 @@ FEATURES = (
         name="seat_growth_90d",
         unit="active seats per licensed seat",
         value=(pl.col("active_seats_m0") - pl.col("active_seats_m3")) / _LICENSED,
-        signal="seat_utilization",
+        signal_group="seat_utilization",
         window_days=90,
         seat_window=True,
         direction=1,
@@ -190,48 +194,48 @@ FEATURES = (
     _person_feature(
         name="new_users_30d",
         value=pl.col("new_users_30d"),
-        signal="new_users",
+        signal_group="new_users",
         window_days=30,
         direction=1,
     ),
     _person_feature(
         name="new_users_previous_30d",
         value=pl.col("new_users_previous_30d"),
-        signal="new_users",
+        signal_group="new_users",
         window_days=60,
     ),
     _person_feature(
         name="new_users_60d",
         value=pl.col("new_users_60d"),
-        signal="new_users",
+        signal_group="new_users",
         window_days=60,
         direction=1,
     ),
     _person_feature(
         name="new_users_90d",
         value=pl.col("new_users_90d"),
-        signal="new_users",
+        signal_group="new_users",
         window_days=90,
         direction=1,
     ),
     _person_feature(
         name="new_users_180d",
         value=pl.col("new_users_180d"),
-        signal="new_users",
+        signal_group="new_users",
         window_days=180,
         direction=1,
     ),
     _person_feature(
         name="new_users_change_60d",
-        value=_ARRIVALS_CHANGE,
-        signal="new_users",
+        value=_NEW_USERS_CHANGE,
+        signal_group="new_users",
         window_days=120,
         direction=1,
     ),
     _person_feature(
         name="new_users_acceleration_90d",
         value=pl.col("new_users_90d").cast(pl.Int64) - pl.col("new_users_previous_90d"),
-        signal="new_users",
+        signal_group="new_users",
         window_days=180,
         direction=1,
     ),
@@ -239,7 +243,7 @@ FEATURES = (
         name="new_users_per_seat_90d",
         unit="people per licensed seat",
         value=pl.col("new_users_90d") / _LICENSED,
-        signal="new_users",
+        signal_group="new_users",
         window_days=90,
         direction=1,
     ),
@@ -248,23 +252,25 @@ FEATURES = (
         family="seats",
         unit="days",
         value=pl.col("since_new_user_days"),
-        signal="new_user_recency",
+        signal_group="new_user_recency",
         direction=-1,
     ),
     _person_feature(
         name="new_users_months_6m",
         value=pl.col("months_with_new_users_6m"),
-        signal="new_user_recency",
+        signal_group="new_user_recency",
         window_days=180,
         direction=1,
     ),
-    _person_feature(name="people_90d", value=pl.col("people_90d"), signal="people", window_days=90),
+    _person_feature(
+        name="people_90d", value=pl.col("people_90d"), signal_group="people", window_days=90
+    ),
     *(
         _seats_feature(
             name=f"people_{days}d_over_seats",
             unit="people beyond the licensed seats",
             value=pl.col(f"people_{days}d").cast(pl.Int64) - _LICENSED,
-            signal="people",
+            signal_group="people",
             window_days=days,
             direction=1,
         )
@@ -274,7 +280,7 @@ FEATURES = (
         name="people_180d_per_seat",
         unit="people per licensed seat",
         value=pl.col("people_180d") / _LICENSED,
-        signal="people",
+        signal_group="people",
         window_days=180,
         direction=1,
     ),
@@ -284,9 +290,9 @@ FEATURES = (
             family="seats",
             unit=unit,
             value=pl.when(pl.col("provisioned") > 0).then(value),
-            signal="people",
+            signal_group="people",
             window_days=90,
-            needs="users.created_at and seats",
+            requires="users.created_at and seats",
             direction=1,
         )
         for name, unit, value in (
@@ -305,7 +311,7 @@ FEATURES = (
     _person_feature(
         name="users_rolling_off",
         value=pl.col("rolling_off"),
-        signal="rolling_off",
+        signal_group="rolling_off",
         seat_window=True,
         direction=-1,
     ),
@@ -313,14 +319,14 @@ FEATURES = (
         name="rolling_off_per_seat",
         unit="share of seats",
         value=pl.col("rolling_off") / _LICENSED,
-        signal="rolling_off",
+        signal_group="rolling_off",
         seat_window=True,
         direction=-1,
     ),
     _person_feature(
         name="lost_users",
         value=pl.col("lost_users"),
-        signal="rolling_off",
+        signal_group="rolling_off",
         window_days=30,
         seat_window=True,
         direction=-1,
@@ -328,7 +334,7 @@ FEATURES = (
     _person_feature(
         name="returned_users",
         value=pl.col("returned_users"),
-        signal="people",
+        signal_group="people",
         window_days=30,
         seat_window=True,
     ),
@@ -337,16 +343,16 @@ FEATURES = (
         family="seats",
         unit="people",
         value=pl.col("provisioned"),
-        signal="provisioned",
-        needs="users.created_at",
+        signal_group="provisioned",
+        requires="users.created_at",
     ),
     Feature(
         name="provisioned_per_seat",
         family="seats",
         unit="people per licensed seat",
         value=pl.col("provisioned") / _LICENSED,
-        signal="provisioned",
-        needs="users.created_at and seats",
+        signal_group="provisioned",
+        requires="users.created_at and seats",
         direction=1,
     ),
     *(
@@ -355,9 +361,9 @@ FEATURES = (
             family="seats",
             unit="people per licensed seat",
             value=(pl.col("provisioned") - pl.col(f"provisioned_{days}d_ago")) / _LICENSED,
-            signal="provisioned",
+            signal_group="provisioned",
             window_days=days,
-            needs="users.created_at and seats",
+            requires="users.created_at and seats",
             direction=1,
         )
         for days in (30, 60, 90, 180)

@@ -5,15 +5,15 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-__all__ = ["default", "text"]
+__all__ = ["load_default", "read_text"]
 
 
-def text() -> str:
+def read_text() -> str:
     """Give the file itself, to start a translation from."""
     return (resources.files("features.catalogue") / "sentences.toml").read_text(encoding="utf-8")
 
 
 @cache
-def default() -> dict[str, Any]:
+def load_default() -> dict[str, Any]:
     """Give its tables: ``shared``, ``words``, and one per story."""
-    return tomllib.loads(text())
+    return tomllib.loads(read_text())

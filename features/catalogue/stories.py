@@ -8,27 +8,27 @@ moves weight from one column to its twin changes nothing.
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["STORIES", "STORY_OF", "Story"]
+__all__ = ["GROUP_BY_SIGNAL", "REASON_GROUPS", "ReasonGroup"]
 
 
 @dataclass(frozen=True)
-class Story:
+class ReasonGroup:
     """One reason that can be told.
 
     Attributes
     ----------
     signals : tuple of str
         Whose contributions are added.
-    circumstance : bool
+    is_static : bool
         What an account is, rather than what happens there: told only after that.
     """
 
     signals: tuple[str, ...]
-    circumstance: bool = False
+    is_static: bool = False
 
 
-STORIES: Final[dict[str, Story]] = {
-    "seats": Story(
+REASON_GROUPS: Final[dict[str, ReasonGroup]] = {
+    "seats": ReasonGroup(
         (
             "seat_utilization",
             "seat_days_high",
@@ -42,10 +42,10 @@ STORIES: Final[dict[str, Story]] = {
             "active_users_growth_90d_among_peers",
         )
     ),
-    "newcomers": Story(
+    "newcomers": ReasonGroup(
         ("new_users", "new_user_recency", "seat_agreement", "new_users_per_seat_90d_among_peers")
     ),
-    "usage": Story(
+    "usage": ReasonGroup(
         (
             "usage_ratio",
             "usage_days_to_limit",
@@ -56,7 +56,7 @@ STORIES: Final[dict[str, Story]] = {
             "usage_ratio_among_peers",
         )
     ),
-    "adoption": Story(
+    "adoption": ReasonGroup(
         (
             "features_in_use",
             "adoption",
@@ -69,19 +69,21 @@ STORIES: Final[dict[str, Story]] = {
             "plan_features",
         )
     ),
-    "departments": Story(("departments", "domains")),
-    "activity": Story(
+    "departments": ReasonGroup(("departments", "domains")),
+    "activity": ReasonGroup(
         ("events", "events_spend", "active_days", "sessions", "stickiness", "power_users")
     ),
-    "integrations": Story(("integrations",)),
-    "terms": Story(
+    "integrations": ReasonGroup(("integrations",)),
+    "terms": ReasonGroup(
         ("tenure", "contract_age", "past_expansions", "past_cuts", "renewal", "ramp"),
-        circumstance=True,
+        is_static=True,
     ),
-    "size": Story(("licensed_seats", "plan", "mrr", "mrr_per_seat_among_peers"), circumstance=True),
+    "size": ReasonGroup(
+        ("licensed_seats", "plan", "mrr", "mrr_per_seat_among_peers"), is_static=True
+    ),
     # The same for every account on a list: it counts, and has no sentence.
-    "calendar": Story(("quarter_end", "year_end", "month"), circumstance=True),
+    "calendar": ReasonGroup(("quarter_end", "year_end", "month"), is_static=True),
 }
-STORY_OF: Final[dict[str, str]] = {
-    signal: name for name, story in STORIES.items() for signal in story.signals
+GROUP_BY_SIGNAL: Final[dict[str, str]] = {
+    signal: name for name, story in REASON_GROUPS.items() for signal in story.signals
 }

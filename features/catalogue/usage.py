@@ -5,48 +5,48 @@ import polars as pl
 from features.feature import Feature
 
 _LIMIT = pl.when(pl.col("usage_limit") > 0).then("usage_limit")
-_FREE = _LIMIT - pl.col("api_calls_m0")
+_HEADROOM = _LIMIT - pl.col("api_calls_m0")
 
 
-def _api(
+def _usage_feature(
     name: str, unit: str, value: pl.Expr, signal: str, window_days: int, **rest: object
 ) -> Feature:
-    silence = rest.pop("silence", 0)
+    fill_value = rest.pop("fill_value", 0)
     return Feature(
         name=name,
         family="usage",
         unit=unit,
         value=value,
-        signal=signal,
+        signal_group=signal,
         window_days=window_days,
-        silence=silence,  # type: ignore[arg-type]
+        fill_value=fill_value,  # type: ignore[arg-type]
         **rest,  # type: ignore[arg-type]
     )
 
 
-def _growth(back: int) -> pl.Expr:
+def _volume_growth(back: int) -> pl.Expr:
     """Share by which a month's volume exceeds the one before; null without volume before."""
     before = pl.col(f"api_calls_m{back + 1}")
     return pl.when(before > 0).then(pl.col(f"api_calls_m{back}") / before - 1)
 
 
-def _months_above(share: float) -> pl.Expr:
+def _months_growing(share: float) -> pl.Expr:
     run, holds = pl.lit(0), pl.lit(value=True)
     for back in range(6):
-        holds = holds & (_growth(back) > share).fill_null(value=False)
+        holds = holds & (_volume_growth(back) > share).fill_null(value=False)
         run = run + holds.cast(pl.Int32)
     return run
 
 
-def _ratio(back: int) -> pl.Expr:
+def _usage_ratio(back: int) -> pl.Expr:
     """A past month's volume against today's limit, so that a raised limit is no fall."""
     return pl.col(f"api_calls_m{back}") / _LIMIT
 
 
-def _months_high(share: float) -> pl.Expr:
+def _months_near_limit(share: float) -> pl.Expr:
     run, holds = pl.lit(0), pl.lit(value=True)
     for back in range(6):
-        holds = holds & (_ratio(back) > share).fill_null(value=False)
+        holds = holds & (_usage_ratio(back) > share).fill_null(value=False)
         run = run + holds.cast(pl.Int32)
     return pl.when(_LIMIT.is_not_null()).then(run)
 
@@ -56,21 +56,21 @@ def _per_mrr(what: str, back: int) -> pl.Expr:
     return pl.when(spend > 0).then(pl.col(f"{what}_m{back}") / spend)
 
 
-def _spend(name: str, what: str, signal: str) -> tuple[Feature, ...]:
+def _spend_features(name: str, what: str, signal: str) -> tuple[Feature, ...]:
     """Volume per unit of recurring revenue, and its change in 90 and 180 days."""
     now = _per_mrr(what, 0)
     return (
-        _api(
+        _usage_feature(
             f"{name}_30d",
             "per unit of recurring revenue",
             now,
             signal,
             30,
-            silence=None,
-            needs="mrr",
+            fill_value=None,
+            requires="mrr",
         ),
         *(
-            _api(
+            _usage_feature(
                 f"{name}_change_{back * 30}d",
                 "share",
                 # A tenfold rise is a rise from next to nothing: how far it went says no more.
@@ -79,8 +79,8 @@ def _spend(name: str, what: str, signal: str) -> tuple[Feature, ...]:
                 ),
                 signal,
                 30 + back * 30,
-                silence=None,
-                needs="mrr",
+                fill_value=None,
+                requires="mrr",
             )
             for back in (3, 6)
         ),
@@ -88,18 +88,18 @@ def _spend(name: str, what: str, signal: str) -> tuple[Feature, ...]:
 
 
 FEATURES = (
-    _api("api_calls_30d", "calls", pl.col("api_calls_m0"), "api_volume", 30),
-    _api("api_calls_previous_30d", "calls", pl.col("api_calls_m1"), "api_volume", 60),
-    _api(
+    _usage_feature("api_calls_30d", "calls", pl.col("api_calls_m0"), "api_volume", 30),
+    _usage_feature("api_calls_previous_30d", "calls", pl.col("api_calls_m1"), "api_volume", 60),
+    _usage_feature(
         "api_growth_30d",
         "share",
-        _growth(0).clip(-1, 10),
+        _volume_growth(0).clip(-1, 10),
         "api_volume",
         60,
-        silence=None,
+        fill_value=None,
         direction=1,
     ),
-    _api(
+    _usage_feature(
         "api_growth_90d",
         "log ratio",
         (pl.col("api_calls_m0") + 1).log() - (pl.col("api_calls_m3") + 1).log(),
@@ -107,108 +107,114 @@ FEATURES = (
         120,
         direction=1,
     ),
-    _api(
-        "api_months_above_20_percent", "months", _months_above(0.2), "api_volume", 210, direction=1
+    _usage_feature(
+        "api_months_above_20_percent",
+        "months",
+        _months_growing(0.2),
+        "api_volume",
+        210,
+        direction=1,
     ),
-    _api(
+    _usage_feature(
         "usage_ratio",
         "share of the limit",
         pl.col("api_calls_m0") / _LIMIT,
         "usage_ratio",
         30,
-        silence=None,
+        fill_value=None,
         direction=1,
-        needs="usage_limit",
+        requires="usage_limit",
     ),
-    _api(
+    _usage_feature(
         "usage_ratio_90d_ago",
         "share of today's limit",
         pl.col("api_calls_m3") / _LIMIT,
         "usage_ratio",
         120,
-        silence=None,
-        needs="usage_limit",
+        fill_value=None,
+        requires="usage_limit",
     ),
     *(
-        _api(
+        _usage_feature(
             f"usage_ratio_change_{back * 30}d",
             "share of today's limit",
-            _ratio(0) - _ratio(back),
+            _usage_ratio(0) - _usage_ratio(back),
             "usage_ratio",
             30 + back * 30,
-            silence=None,
-            needs="usage_limit",
+            fill_value=None,
+            requires="usage_limit",
             direction=1,
         )
         for back in (1, 2, 3, 6, 12)
     ),
-    _api(
+    _usage_feature(
         "usage_ratio_slope_180d",
         "share of the limit per month",
         # Least-squares slope over six equal steps; the newest month is the first of the list.
-        sum((_ratio(back) * (2.5 - back) for back in range(6)), start=pl.lit(0.0)) * (1 / 17.5),
+        sum((_usage_ratio(back) * (2.5 - back) for back in range(6)), start=pl.lit(0.0))
+        * (1 / 17.5),
         "usage_ratio",
         180,
-        silence=None,
-        needs="usage_limit",
+        fill_value=None,
+        requires="usage_limit",
         direction=1,
     ),
-    _api(
+    _usage_feature(
         "usage_ratio_volatility_180d",
         "share of the limit",
-        pl.concat_list([_ratio(back) for back in range(6)]).list.std(),
+        pl.concat_list([_usage_ratio(back) for back in range(6)]).list.std(),
         "usage_plateau",
         180,
-        silence=None,
-        needs="usage_limit",
+        fill_value=None,
+        requires="usage_limit",
     ),
-    _api(
+    _usage_feature(
         "usage_ratio_peak_360d",
         "share of the limit",
-        pl.max_horizontal([_ratio(back) for back in range(12)]),
+        pl.max_horizontal([_usage_ratio(back) for back in range(12)]),
         "usage_ratio",
         360,
-        silence=None,
-        needs="usage_limit",
+        fill_value=None,
+        requires="usage_limit",
     ),
-    _api(
+    _usage_feature(
         "usage_months_above_80_percent",
         "months in a row, at most 6",
-        _months_high(0.8),
+        _months_near_limit(0.8),
         "usage_plateau",
         30,
-        silence=None,
+        fill_value=None,
         direction=1,
-        needs="usage_limit",
+        requires="usage_limit",
     ),
-    _api(
+    _usage_feature(
         "usage_headroom",
         "calls a month",
-        _FREE,
+        _HEADROOM,
         "usage_days_to_limit",
         30,
-        silence=None,
-        needs="usage_limit",
+        fill_value=None,
+        requires="usage_limit",
         direction=-1,
     ),
-    *_spend("usage_per_mrr", "api_calls", "usage_spend"),
-    *_spend("events_per_mrr", "events", "events_spend"),
-    _api(
+    *_spend_features("usage_per_mrr", "api_calls", "usage_spend"),
+    *_spend_features("events_per_mrr", "events", "events_spend"),
+    _usage_feature(
         "usage_days_to_limit",
         "days",
         # Linear: at the pace of the last three months, capped at two years.
-        pl.when(_FREE <= 0)
+        pl.when(_HEADROOM <= 0)
         .then(0.0)
         .when(pl.col("api_calls_m0") > pl.col("api_calls_m3"))
-        .then((_FREE * 90 / (pl.col("api_calls_m0") - pl.col("api_calls_m3"))).clip(0, 720))
-        .otherwise(pl.when(_FREE.is_not_null()).then(720.0)),
+        .then((_HEADROOM * 90 / (pl.col("api_calls_m0") - pl.col("api_calls_m3"))).clip(0, 720))
+        .otherwise(pl.when(_HEADROOM.is_not_null()).then(720.0)),
         "usage_days_to_limit",
         120,
-        silence=None,
-        needs="usage_limit",
+        fill_value=None,
+        requires="usage_limit",
         direction=-1,
     ),
-    _api(
+    _usage_feature(
         "api_in_first_90_days",
         "yes or no",
         (pl.col("tenure_days") - pl.col("since_first_api_days") <= 90).cast(pl.Float64),

@@ -13,10 +13,10 @@ __all__ = ["backtest"]
 
 
 @click.command()
-@options.config
-@options.as_of
-@options.html
-@options.as_json
+@options.config_option
+@options.as_of_option
+@options.html_option
+@options.json_option
 def backtest(config: Path, as_of: datetime | None, page: Path | None, as_json: bool) -> None:
     """Replay history day by day: the rules of today beside the model's list.
 
@@ -34,16 +34,16 @@ def backtest(config: Path, as_of: datetime | None, page: Path | None, as_json: b
     from serving import console
     from training import backtest as replayed
 
-    settings, now = options.opened(config)
-    with console.stages() as stage:
-        past = options.history(settings, now, as_of, stage)
-        found = replayed.run(past, settings, progress=stage)
+    settings, now = options.load_settings_and_time(config)
+    with console.show_progress() as stage:
+        history = options.build_history(settings, now, as_of, stage)
+        result = replayed.run_backtest(history, settings, progress=stage)
     if page is not None:
         from serving.report import backtest as report
 
-        text = report.html(found)
-        writing.atomically(page, lambda draft: draft.write_text(text, encoding="utf-8"))
+        text = report.render_backtest_page(result)
+        writing.atomic_write(page, lambda draft: draft.write_text(text, encoding="utf-8"))
     if as_json:
-        console.emit(found.told())
+        console.print_json(result.to_dict())
     else:
-        console.backtested(found)
+        console.print_backtest(result)

@@ -12,7 +12,7 @@ import click
 from serving.commands import options
 
 if TYPE_CHECKING:
-    from serving.outbox.sent import Planned
+    from serving.outbox.sent import PlannedChange
 
 __all__ = ["crm"]
 
@@ -23,9 +23,9 @@ def crm() -> None:
 
 
 @crm.command()
-@options.config
-@options.crm
-@options.as_json
+@options.config_option
+@options.crm_option
+@options.json_option
 def check(config: Path, name: str | None, as_json: bool) -> None:
     """Look, without writing, whether the CRM is ready: key, rights, fields, matching accounts.
 
@@ -34,28 +34,32 @@ def check(config: Path, name: str | None, as_json: bool) -> None:
     from data import sources
     from serving import console
     from serving.crm import targets
-    from serving.crm.target import Denied, Ref, Transient
+    from serving.crm.target import AccessDeniedError, ObjectRef, RetryableError
 
-    settings, now = options.opened(config)
-    rows = sources.read(settings, now).accounts.rows.select("account_id", "crm_id").iter_rows()
-    refs = [Ref("account", account, account, crm_id=crm_id) for account, crm_id in rows]
+    settings, now = options.load_settings_and_time(config)
+    rows = (
+        sources.load_tables(settings, now).accounts.rows.select("account_id", "crm_id").iter_rows()
+    )
+    refs = [ObjectRef("account", account, account, crm_id=crm_id) for account, crm_id in rows]
     with closing(targets.open_target(settings, name)) as target:
         try:
-            findings = target.check(refs)
-        except (Denied, Transient) as error:
-            raise options.refused(target.name, error) from error
+            findings = target.preflight(refs)
+        except (AccessDeniedError, RetryableError) as error:
+            raise options.to_crm_error(target.name, error) from error
         if as_json:
-            console.emit({"crm": target.name, "findings": [asdict(each) for each in findings]})
+            console.print_json(
+                {"crm": target.name, "findings": [asdict(each) for each in findings]}
+            )
         else:
-            console.findings(target.name, findings)
-    if not all(finding.well for finding in findings):
+            console.print_preflight(target.name, findings)
+    if not all(finding.passed for finding in findings):
         raise click.exceptions.Exit(1)
 
 
 @crm.command()
-@options.config
-@options.crm
-@options.as_json
+@options.config_option
+@options.crm_option
+@options.json_option
 def setup(config: Path, name: str | None, as_json: bool) -> None:
     """Make fields, unique keys and pipeline in the CRM where they are missing; safe to repeat.
 
@@ -63,29 +67,29 @@ def setup(config: Path, name: str | None, as_json: bool) -> None:
     """
     from serving import console
     from serving.crm import targets
-    from serving.crm.target import Denied, Transient
+    from serving.crm.target import AccessDeniedError, RetryableError
 
-    settings, _ = options.opened(config)
+    settings, _ = options.load_settings_and_time(config)
     with closing(targets.open_target(settings, name)) as target:
         try:
-            made = target.setup()
-        except (Denied, Transient) as error:
-            raise options.refused(target.name, error) from error
+            made = target.provision()
+        except (AccessDeniedError, RetryableError) as error:
+            raise options.to_crm_error(target.name, error) from error
         if as_json:
-            console.emit({"crm": target.name, "made": made})
+            console.print_json({"crm": target.name, "made": made})
         else:
-            console.made(target.name, made)
+            console.print_provisioning(target.name, made)
 
 
 @crm.command()
-@options.config
-@options.crm
+@options.config_option
+@options.crm_option
 @click.option("--dry-run", is_flag=True, help="Print field by field what would change; no writes.")
 @click.option("--full", is_flag=True, help="Look at every object, not only at what differs.")
 @click.option(
     "--top", type=click.IntRange(0), default=20, show_default=True, help="Objects to print."
 )
-@options.as_json
+@options.json_option
 def send(
     config: Path, name: str | None, dry_run: bool, full: bool, top: int, as_json: bool
 ) -> None:
@@ -97,41 +101,45 @@ def send(
     from serving.crm import targets
     from serving.outbox import preview, sender
 
-    settings, now = options.opened(config)
-    engine = options.database(settings)
-    shown: list[Planned] = []
+    settings, now = options.load_settings_and_time(config)
+    engine = options.open_database(settings)
+    shown: list[PlannedChange] = []
 
-    def tell(planned: Planned) -> None:
+    def collect_change(planned: PlannedChange) -> None:
         if len(shown) < top:
             shown.append(planned)
 
     seconds = 60 * settings.crm.max_minutes
     with closing(targets.open_target(settings, name)) as target:
         if dry_run:
-            sent = preview.preview(engine, target, full=full, tell=tell, budget_seconds=seconds)
+            sent = preview.preview_changes(
+                engine, target, resync=full, on_change=collect_change, budget_seconds=seconds
+            )
         else:
-            sent = sender.send(
+            sent = sender.send_pending(
                 engine,
                 target,
                 now=now,
-                full=full,
-                tell=tell,
+                resync=full,
+                on_change=collect_change,
                 budget_seconds=seconds,
                 max_writes=settings.crm.max_writes,
             )
     if as_json:
         objects = [asdict(each) for each in shown]
-        console.emit({"crm": target.name, "dry_run": dry_run, **sent.told(), "objects": objects})
+        console.print_json(
+            {"crm": target.name, "dry_run": dry_run, **sent.to_dict(), "objects": objects}
+        )
     else:
         if dry_run:
-            console.differences(shown, sent)
-        console.sent(target.name, sent, dry_run=dry_run)
+            console.print_diff(shown, sent)
+        console.print_sync_summary(target.name, sent, dry_run=dry_run)
 
 
 @crm.command()
-@options.config
-@options.crm
-@options.as_json
+@options.config_option
+@options.crm_option
+@options.json_option
 def status(config: Path, name: str | None, as_json: bool) -> None:
     """Tell what waits, what was refused, and how the last sendings went.
 
@@ -141,18 +149,20 @@ def status(config: Path, name: str | None, as_json: bool) -> None:
     from serving.crm import targets
     from serving.outbox import standing
 
-    settings, _ = options.opened(config)
-    told = standing.status(options.database(settings), targets.named(settings, name))
+    settings, _ = options.load_settings_and_time(config)
+    told = standing.load_delivery_status(
+        options.open_database(settings), targets.resolve_target_name(settings, name)
+    )
     if as_json:
-        console.emit(told)
+        console.print_json(told)
     else:
-        console.standing(told)
+        console.print_delivery_status(told)
 
 
 @crm.command()
-@options.config
-@options.crm
-@options.as_json
+@options.config_option
+@options.crm_option
+@options.json_option
 def rejected(config: Path, name: str | None, as_json: bool) -> None:
     """List what the CRM will not take, with its own words.
 
@@ -162,20 +172,20 @@ def rejected(config: Path, name: str | None, as_json: bool) -> None:
     from serving.crm import targets
     from serving.outbox import standing
 
-    settings, _ = options.opened(config)
-    wanted = targets.named(settings, name)
-    rows = standing.refused(options.database(settings), wanted)
+    settings, _ = options.load_settings_and_time(config)
+    wanted = targets.resolve_target_name(settings, name)
+    rows = standing.list_rejected(options.open_database(settings), wanted)
     if as_json:
-        console.emit({"crm": wanted, "rejected": rows})
+        console.print_json({"crm": wanted, "rejected": rows})
     else:
-        console.rejected(wanted, rows)
+        console.print_rejections(wanted, rows)
 
 
 @crm.command()
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
-@options.config
-@options.crm
-@options.as_json
+@options.config_option
+@options.crm_option
+@options.json_option
 def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) -> None:
     """Let the next sending try again what was refused: all of it, or some keys.
 
@@ -188,25 +198,25 @@ def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) 
     from serving.crm import targets
     from serving.outbox import standing
 
-    settings, _ = options.opened(config)
-    wanted = targets.named(settings, name)
-    count = standing.retry(options.database(settings), wanted, keys)
+    settings, _ = options.load_settings_and_time(config)
+    wanted = targets.resolve_target_name(settings, name)
+    count = standing.requeue_rejected(options.open_database(settings), wanted, keys)
     if keys and not count:
         raise DeliveryError(
             f"nothing of the key(s) {', '.join(keys[:3])} is to be sent to {wanted!r};"
             " `expansion crm rejected` lists what was refused."
         )
     if as_json:
-        console.emit({"crm": wanted, "retried": count})
+        console.print_json({"crm": wanted, "retried": count})
     else:
-        console.retried(count)
+        console.print_requeued(count)
 
 
 @crm.command()
 @click.argument("run", type=click.IntRange(1))
-@options.config
-@options.crm
-@options.as_json
+@options.config_option
+@options.crm_option
+@options.json_option
 def undo(run: int, config: Path, name: str | None, as_json: bool) -> None:
     """Put the CRM's fields back as they were before a run; nothing is deleted.
 
@@ -219,14 +229,14 @@ def undo(run: int, config: Path, name: str | None, as_json: bool) -> None:
     from serving.outbox import sender
     from serving.outbox import undo as undoing
 
-    settings, now = options.opened(config)
-    engine = options.database(settings)
+    settings, now = options.load_settings_and_time(config)
+    engine = options.open_database(settings)
     with closing(targets.open_target(settings, name)) as target:
-        back = undoing.take_back(engine, target.name, run)
+        back = undoing.roll_back_run(engine, target.name, run)
         seconds = 60 * settings.crm.max_minutes
-        sent = sender.send(engine, target, now=now, run_id=-run, budget_seconds=seconds)
+        sent = sender.send_pending(engine, target, now=now, run_id=-run, budget_seconds=seconds)
     if as_json:
-        console.emit({"crm": target.name, **asdict(back), "sent": sent.told()})
+        console.print_json({"crm": target.name, **asdict(back), "sent": sent.to_dict()})
     else:
-        console.taken_back(back)
-        console.sent(target.name, sent, dry_run=False)
+        console.print_rollback(back)
+        console.print_sync_summary(target.name, sent, dry_run=False)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from serving.digest.entries import Digest
-    from serving.digest.post import Format
-    from serving.slack.posting import Posted
+    from serving.digest.post import DigestFormat
+    from serving.slack.posting import PostSummary
 
 __all__ = ["digest"]
 
 
 @click.command()
-@options.config
+@options.config_option
 @click.option("--csm", help="Only for this one; by default for every CSM that the list names.")
 @click.option(
     "--format",
@@ -38,11 +38,11 @@ __all__ = ["digest"]
 )
 @click.option("--slack", is_flag=True, help="Post each in Slack, once for a CSM and list.")
 @click.option("--again", is_flag=True, help="With --slack: also what may have been posted before.")
-@options.as_json
+@options.json_option
 def digest(
     config: Path,
     csm: str | None,
-    form: Format,
+    form: DigestFormat,
     out: Path | None,
     slack: bool,
     again: bool,
@@ -58,71 +58,76 @@ def digest(
     from serving import console
     from serving.digest import post, reading, render
 
-    settings, now = options.opened(config)
-    engine = options.database(settings)
-    as_of = reading.newest(engine)
+    settings, now = options.load_settings_and_time(config)
+    engine = options.open_database(settings)
+    as_of = reading.load_latest_list_date(engine)
     if as_of is None:
         raise DeliveryError("there is no list yet to tell of; run `expansion score` first.")
-    told = reading.digests(engine, settings, as_of, now.date())
+    digests = reading.load_digests(engine, settings, as_of, now.date())
     if csm is not None:
-        told = _only(told, csm)
+        digests = _select_csm(digests, csm)
     if slack:
         from serving import slack as slack_
         from serving.slack import posting
 
-        messages, wire = slack_.of_digests(told), slack_.open_wire(settings)
-        _say(posting.deliver(engine, wire, messages, now=now, again=again), as_json=as_json)
+        messages, wire = slack_.build_digest_messages(digests), slack_.open_transport(settings)
+        _print_post_summary(
+            posting.deliver_messages(engine, wire, messages, now=now, repost_unknown=again),
+            as_json=as_json,
+        )
         return
-    if out is None and not as_json and form != "text" and len(told) > 1:
+    if out is None and not as_json and form != "text" and len(digests) > 1:
         raise DeliveryError(
-            f"{len(told)} digests cannot be printed as one {form} document; name a folder with"
+            f"{len(digests)} digests cannot be printed as one {form} document; name a folder with"
             " --out, or one CSM with --csm."
         )
-    files: Sequence[str | None] = post.put(told, out, form) if out else [None] * len(told)
+    files: Sequence[str | None] = (
+        post.write_files(digests, out, form) if out else [None] * len(digests)
+    )
     if as_json:
         rows: list[dict[str, Any]] = [
-            {"csm": each.csm, "subject": render.subject(each), "accounts": len(each.entries)}
-            | ({"content": _value(each, form)} if file is None else {"file": file})
-            for each, file in zip(told, files, strict=True)
+            {"csm": each.csm, "subject": render.render_subject(each), "accounts": len(each.entries)}
+            | ({"content": _build_json_content(each, form)} if file is None else {"file": file})
+            for each, file in zip(digests, files, strict=True)
         ]
-        console.emit({"as_of": as_of, "format": form, "digests": rows})
+        console.print_json({"as_of": as_of, "format": form, "digests": rows})
     elif out is not None:
-        console.out.print(
-            f"{len(told)} {'digest' if len(told) == 1 else 'digests'} of {as_of} written to {out};"
-            f" {post.INDEX} names them.",
+        console.stdout.print(
+            f"{len(digests)} {'digest' if len(digests) == 1 else 'digests'} of {as_of} written to {out};"
+            f" {post.INDEX_FILE} names them.",
             highlight=False,
             markup=False,
         )
     else:
-        click.echo("\n\n".join(_printed(each, form) for each in told), nl=False)
+        click.echo("\n\n".join(_format_for_print(each, form) for each in digests), nl=False)
 
 
-def _say(said: Posted, *, as_json: bool) -> None:
+def _print_post_summary(summary: PostSummary, *, as_json: bool) -> None:
     from serving import console
     from serving.console import slack
 
     if as_json:
-        console.emit(said.told())
+        console.print_json(summary.to_dict())
     else:
-        slack.posted(said)
+        slack.print_posts(summary)
 
 
-def _only(digests: Sequence[Digest], csm: str) -> list[Digest]:
-    known = [each.csm for each in digests if each.csm]
-    if csm not in known:
-        names = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
+def _select_csm(digests: Sequence[Digest], csm: str) -> list[Digest]:
+    csms = [each.csm for each in digests if each.csm]
+    if csm not in csms:
+        names = ", ".join(csms[:10]) + (", …" if len(csms) > 10 else "")
         raise DeliveryError(f"the list names no CSM {csm!r}; it names {names or 'none'}.")
     return [each for each in digests if each.csm == csm]
 
 
-def _value(digest: Digest, form: Format) -> Any:  # noqa: ANN401 - a text, or a message of Slack's
+def _build_json_content(digest: Digest, form: DigestFormat) -> Any:  # noqa: ANN401 - a text, or a message of Slack's
     from serving.digest import post, slack
 
-    return slack.message(digest) if form == "slack" else post.content(digest, form)
+    return slack.build_message(digest) if form == "slack" else post.render_format(digest, form)
 
 
-def _printed(digest: Digest, form: Format) -> str:
+def _format_for_print(digest: Digest, form: DigestFormat) -> str:
     from serving.digest import post, render
 
-    head = f"{render.subject(digest)}\n\n" if form == "text" else ""
-    return head + post.content(digest, form)
+    head = f"{render.render_subject(digest)}\n\n" if form == "text" else ""
+    return head + post.render_format(digest, form)

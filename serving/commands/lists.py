@@ -14,18 +14,18 @@ __all__ = ["score", "show"]
 
 
 @click.command()
-@options.config
-@options.as_of
+@options.config_option
+@options.as_of_option
 @click.option("--crm", help="Which CRM to write to; by default what the settings say.")
 @click.option("--dry-run", is_flag=True, help="Print the list and leave the CRM untouched.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    callback=options.table_file,
+    callback=options.validate_table_path,
     help="Also write the list, .parquet or .csv.",
 )
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Rows to print.")
-@options.as_json
+@options.json_option
 def score(
     config: Path,
     as_of: datetime | None,
@@ -49,44 +49,49 @@ def score(
     from serving.state import lists
     from training import pipeline, registry
 
-    settings, now = options.opened(config)
-    name = targets.named(settings, crm)
-    model = registry.serving(settings)
-    with console.stages() as stage:
-        tables, log = pipeline.read(settings, now=now, progress=stage)
-        moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
-        engine = options.database(settings)
-        unasked = None
+    settings, now = options.load_settings_and_time(config)
+    name = targets.resolve_target_name(settings, crm)
+    model = registry.load_for_scoring(settings)
+    with console.show_progress() as stage:
+        tables, log = pipeline.load_data(settings, now=now, progress=stage)
+        moment = pipeline.resolve_as_of(settings, log, now=now, requested=as_of)
+        engine = options.open_database(settings)
+        activity_error = None
         if not dry_run:
-            unasked = delivery.catch_up(engine, settings, name=name, now=now)
-        scored = scoring.score(
+            activity_error = delivery.pull_crm_activity(engine, settings, name=name, now=now)
+        scored_list = scoring.score(
             model,
             tables,
             log,
             moment,
             settings,
-            before=lists.before(engine, moment.date()),
-            promised=promises.standing(engine, moment.date()),
-            worked=lists.worked(engine, moment.date(), days=settings.playbook.rest_days),
-            not_now=lists.not_now(engine, moment.date()),
+            previous_list=lists.load_previous_list(engine, moment.date()),
+            previous_dates=promises.load_last_communicated_dates(engine, moment.date()),
+            recent_touches=lists.load_recent_touches(
+                engine, moment.date(), days=settings.playbook.cooldown_days
+            ),
+            snoozed_until=lists.load_snoozes(engine, moment.date()),
         )
     if out is not None:
-        writing.table(scored.accounts, out)
-    record = {**scoring.record(scored, model, tables, log, moment), "unasked": unasked}
+        writing.write_table(scored_list.accounts, out)
+    record = {
+        **scoring.build_run_record(scored_list, model, tables, log, moment),
+        "unasked": activity_error,
+    }
     if dry_run:
-        sent = delivery.foresee(engine, scored, tables, moment, settings, name=name)
-        record = {**record, "crm": name, "would_send": sent and sent.told()}
+        sent = delivery.preview_delivery(engine, scored_list, tables, moment, settings, name=name)
+        record = {**record, "crm": name, "would_send": sent and sent.to_dict()}
     else:
-        done = delivery.deliver(
-            engine, scored, tables, moment, settings, name=name, record=record, now=now
+        done = delivery.deliver_list(
+            engine, scored_list, tables, moment, settings, name=name, record=record, now=now
         )
-        sent, record = done.sent, {**record, **done.told()}
+        sent, record = done.summary, {**record, **done.to_dict()}
     if as_json:
-        console.emit({"as_of": str(moment.date()), "dry_run": dry_run, **record})
+        console.print_json({"as_of": str(moment.date()), "dry_run": dry_run, **record})
         return
-    rows = scored.accounts.rows(named=True)
+    rows = scored_list.accounts.rows(named=True)
     horizon_days = model.model.horizon_days if model else settings.outcome.horizon_days
-    console.monday_list(
+    console.print_ranked_list(
         rows,
         moment.date(),
         top,
@@ -94,18 +99,20 @@ def score(
         basis=record["basis"],
         capacity=(record["capacity"] or {}).get("why", ""),
     )
-    console.scored(record, dry_run=dry_run, where=state.place(settings.crm_url))
+    console.print_run_summary(
+        record, dry_run=dry_run, location=state.redact_url(settings.database_url)
+    )
     if sent is not None:
-        console.sent(name, sent, dry_run=dry_run)
+        console.print_sync_summary(name, sent, dry_run=dry_run)
     elif not dry_run:
-        console.unsent(name, record["to_send"])
+        console.print_send_hint(name, record["to_send"])
 
 
 @click.command()
 @click.argument("account", required=False)
-@options.config
+@options.config_option
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Rows to print.")
-@options.as_json
+@options.json_option
 def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     """Print the list, or one account in full.
 
@@ -115,31 +122,33 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     from serving.playbook import MOTIONS
     from serving.state import lists
 
-    settings, _ = options.opened(config)
-    engine = options.database(settings)
-    as_of = lists.newest(engine)
+    settings, _ = options.load_settings_and_time(config)
+    engine = options.open_database(settings)
+    as_of = lists.load_latest_as_of(engine)
     if as_of is None:
         raise DeliveryError("there is no list yet; run `expansion score` first.")
-    record = (lists.last_run(engine, as_of) or {"record": {}})["record"]
+    record = (lists.load_last_run(engine, as_of) or {"record": {}})["record"]
     basis, horizon = record.get("basis", ""), settings.outcome.horizon_days
     if account is None:
-        rows = lists.listed(engine)
+        rows = lists.load_list_rows(engine)
         if as_json:
-            console.emit({"as_of": as_of, "basis": basis, "accounts": rows[:top]})
+            console.print_json({"as_of": as_of, "basis": basis, "accounts": rows[:top]})
         else:
-            told = (record.get("capacity") or {}).get("why", "")
-            console.monday_list(rows, as_of, top, horizon_days=horizon, basis=basis, capacity=told)
+            capacity = (record.get("capacity") or {}).get("why", "")
+            console.print_ranked_list(
+                rows, as_of, top, horizon_days=horizon, basis=basis, capacity=capacity
+            )
         return
-    found = lists.account(engine, account)
-    if found is None:
+    row = lists.load_account(engine, account)
+    if row is None:
         raise DeliveryError(
             f"the list of {as_of} knows no account {account!r}; `expansion show` prints it."
         )
-    past = lists.past(engine, found["account_id"])
+    score_history = lists.load_score_history(engine, row["account_id"])
     if as_json:
-        console.emit({**found, "past": past})
+        console.print_json({**row, "past": score_history})
     else:
-        outreach = MOTIONS[found["motion"]] if found["motion"] else ""
-        console.one_account(
-            found, past, record.get("bands", []), horizon_days=horizon, outreach=outreach
+        outreach = MOTIONS[row["motion"]] if row["motion"] else ""
+        console.print_account(
+            row, score_history, record.get("bands", []), horizon_days=horizon, motion_text=outreach
         )

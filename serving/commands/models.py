@@ -18,8 +18,8 @@ __all__ = ["evaluate", "explain_exclusion", "train"]
 
 
 @click.command()
-@options.config
-@options.as_of
+@options.config_option
+@options.as_of_option
 @click.option(
     "--trials",
     type=click.IntRange(1),
@@ -31,7 +31,7 @@ __all__ = ["evaluate", "explain_exclusion", "train"]
     show_default=True,
     help="Make it the champion if it passes the gate, or let it wait as the challenger.",
 )
-@options.as_json
+@options.json_option
 def train(
     config: Path, as_of: datetime | None, trials: int | None, promote: bool, as_json: bool
 ) -> None:
@@ -45,64 +45,68 @@ def train(
     from serving import console
     from training import pipeline, record, registry, team
 
-    settings, now = options.opened(config)
-    champion = registry.champion(settings)
+    settings, now = options.load_settings_and_time(config)
+    champion = registry.find_champion(settings)
     if trials is not None:
         from training import search
 
-        search.ready(settings)
-    with console.stages() as stage:
-        past = options.history(settings, now, as_of, stage)
-        settings = team.staffed(settings, past.tables.accounts.rows)
-        found = _searched(past, settings, trials, champion, stage)
-        settings = settings if found is None else found.settings
-        trained = pipeline.train(past, settings, champion=champion, progress=stage)
-    walked = trained.evaluation
-    shown = record.of(trained, past, settings)
-    if found is not None:
-        trained, shown = found.noted(trained, shown)
-    version = registry.register(
-        trained.model,
+        search.check_storage(settings)
+    with console.show_progress() as stage:
+        history = options.build_history(settings, now, as_of, stage)
+        settings = team.with_team_capacity(settings, history.tables.accounts.rows)
+        search_result = _search_hyperparameters(history, settings, trials, champion, stage)
+        settings = settings if search_result is None else search_result.settings
+        training_result = pipeline.train(history, settings, champion=champion, progress=stage)
+    evaluation = training_result.evaluation
+    run_record = record.build_run_record(training_result, history, settings)
+    if search_result is not None:
+        training_result, run_record = search_result.noted(training_result, run_record)
+    version = registry.register_model(
+        training_result.model,
         settings,
-        about=trained.about,
-        record=shown,
-        churn=trained.churn.model,
-        simple=trained.simple,
+        metadata=training_result.card,
+        record=run_record,
+        churn_model=training_result.churn.model,
+        fallback=training_result.fallback,
     )
-    if promote and trained.ruling.passes:
+    if promote and training_result.gate_decision.passes:
         registry.promote(settings)
-    stands = registry.parts(settings)
+    aliases = registry.get_aliases(settings)
     if as_json:
-        console.emit({"version": version, **trained.about, "registry": asdict(stands)})
+        console.print_json(
+            {"version": version, **training_result.card, "registry": asdict(aliases)}
+        )
         return
-    if walked is None:
-        console.out.print(trained.about["verdict"], highlight=False)
+    if evaluation is None:
+        console.stdout.print(training_result.card["verdict"], highlight=False)
     else:
-        console.evaluated(walked)
-    console.out.print(trained.churn.note, highlight=False)
-    if found is not None:
-        console.out.print(found.about["why"], highlight=False)
-    console.out.print(
-        f"Registered as version {version} of {settings.registry.model!r}: {trained.model!r}",
+        console.print_evaluation(evaluation)
+    console.stdout.print(training_result.churn.note, highlight=False)
+    if search_result is not None:
+        console.stdout.print(search_result.about["why"], highlight=False)
+    console.stdout.print(
+        f"Registered as version {version} of {settings.registry.model!r}: {training_result.model!r}",
         highlight=False,
     )
-    console.ruled(trained.ruling, trained.simple.ranking, version, stands)
+    console.print_gate_decision(
+        training_result.gate_decision, training_result.fallback.ranking, version, aliases
+    )
 
 
 @click.command()
-@options.config
-@options.as_of
+@options.config_option
+@options.as_of_option
 @click.option(
     "--predictions",
     type=click.Path(path_type=Path),
-    callback=options.table_file,
+    callback=options.validate_table_path,
     help="Write every prediction beside every ranking and learner, .parquet or .csv.",
 )
 @click.option(
     "--controls", is_flag=True, help="Also tell what logins, tickets and NPS would have added."
 )
-@options.html
-@options.as_json
+@options.html_option
+@options.json_option
 def evaluate(
     config: Path,
     as_of: datetime | None,
@@ -125,44 +129,51 @@ def evaluate(
     from serving import console
     from training import pipeline, team
 
-    settings, now = options.opened(config)
-    with console.stages() as stage:
-        past = options.history(settings, now, as_of, stage)
-        capacity = team.capacity(settings, past.tables.accounts.rows)
-        settings = team.staffed(settings, past.tables.accounts.rows)
-        judged: list[Any] = []
-        walked = pipeline.evaluation(
-            past, settings, progress=stage, told=lambda *last: judged.append(last)
+    settings, now = options.load_settings_and_time(config)
+    with console.show_progress() as stage:
+        history = options.build_history(settings, now, as_of, stage)
+        capacity = team.resolve_capacity(settings, history.tables.accounts.rows)
+        settings = team.with_team_capacity(settings, history.tables.accounts.rows)
+        fold_models: list[Any] = []
+        evaluation = pipeline.evaluate_history(
+            history, settings, progress=stage, on_fold=lambda *last: fold_models.append(last)
         )
-        beside = _beside(past, settings, walked, stage)
-        added = _added(past, settings, walked, stage) if controls else {}
-    said, unread = _answers(past, settings)
+        comparison = _compare_with_champion(history, settings, evaluation, stage)
+        control_gains = _evaluate_controls(history, settings, evaluation, stage) if controls else {}
+    feedback, feedback_errors = _load_feedback_outcomes(history, settings)
     if predictions is not None:
-        writing.table(walked.predictions, predictions)
+        writing.write_table(evaluation.predictions, predictions)
     if page is not None:
         from serving.report import evaluation as report
 
-        text = report.html(walked, past, judged[-1], champion=beside, controls=added, answers=said)
-        writing.atomically(page, lambda draft: draft.write_text(text, encoding="utf-8"))
+        text = report.render_evaluation_page(
+            evaluation,
+            history,
+            fold_models[-1],
+            comparison=comparison,
+            control_gains=control_gains,
+            feedback=feedback,
+        )
+        writing.atomic_write(page, lambda draft: draft.write_text(text, encoding="utf-8"))
     if as_json:
-        told = walked.told() | {"capacity": asdict(capacity), "answers": said}
-        told["notes"] += unread
-        told["champion"] = None if beside is None else asdict(beside)
+        payload = evaluation.to_dict() | {"capacity": asdict(capacity), "answers": feedback}
+        payload["notes"] += feedback_errors
+        payload["champion"] = None if comparison is None else asdict(comparison)
         if controls:
-            told["controls"] = {name: asdict(figure) for name, figure in added.items()}
-        console.emit(told)
+            payload["controls"] = {name: asdict(figure) for name, figure in control_gains.items()}
+        console.print_json(payload)
     else:
-        console.evaluated(walked)
-        console.judged(walked, capacity.why, beside)
-        console.controls(added)
-        console.answers(said, unread)
+        console.print_evaluation(evaluation)
+        console.print_evaluation_details(evaluation, capacity.explanation, comparison)
+        console.print_control_features(control_gains)
+        console.print_feedback_outcomes(feedback, feedback_errors)
 
 
 @click.command(name="explain-exclusion")
 @click.argument("account")
-@options.config
-@options.as_of
-@options.as_json
+@options.config_option
+@options.as_of_option
+@options.json_option
 def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_json: bool) -> None:
     """Say of every as-of whether an account was trained on, and why not.
 
@@ -171,22 +182,22 @@ def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_jso
     from serving import console
     from training import exclusion
 
-    settings, now = options.opened(config)
-    with console.stages() as stage:
-        past = options.history(settings, now, as_of, stage)
-    explained = exclusion.explain(past, settings, account)
+    settings, now = options.load_settings_and_time(config)
+    with console.show_progress() as stage:
+        history = options.build_history(settings, now, as_of, stage)
+    exclusions = exclusion.explain_exclusions(history, settings, account)
     if as_json:
-        console.emit({"account_id": account, "as_ofs": explained.rows(named=True)})
+        console.print_json({"account_id": account, "as_ofs": exclusions.rows(named=True)})
     else:
-        console.exclusion(account, exclusion.stretches(explained).rows(named=True))
+        console.print_exclusions(account, exclusion.merge_consecutive(exclusions).rows(named=True))
 
 
-def _searched(
-    past: Any,  # noqa: ANN401
+def _search_hyperparameters(
+    history: Any,  # noqa: ANN401
     settings: Settings,
     trials: int | None,
     champion: Any,  # noqa: ANN401
-    stage: Any,  # noqa: ANN401
+    progress: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     if trials is None:
         return None
@@ -194,52 +205,66 @@ def _searched(
     from training import search
 
     card = None if champion is None else champion.card
-    return search.run(past, settings, trials=trials, champion=card, progress=stage, say=console.say)
+    return search.run_search(
+        history,
+        settings,
+        trials=trials,
+        champion=card,
+        progress=progress,
+        notify=console.print_status,
+    )
 
 
-def _beside(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # noqa: ANN401
+def _compare_with_champion(history: Any, settings: Settings, evaluation: Any, progress: Any) -> Any:  # noqa: ANN401
     """The champion beside the model; None where no model was ever registered."""
-    kept_here = settings.registry.tracking_uri is None
-    if kept_here and not (settings.state_folder / "mlflow.db").exists():
+    is_local_registry = settings.registry.tracking_uri is None
+    if is_local_registry and not (settings.state_folder / "mlflow.db").exists():
         return None
     from data.errors import ModelError
     from training import beside, registry, rival
 
     try:
-        champion = registry.champion(settings)
+        champion = registry.find_champion(settings)
     except ModelError as error:
-        return beside.Beside(f"The champion is left out of the comparison: {error}")
+        return beside.ChampionComparison(f"The champion is left out of the comparison: {error}")
     if champion is None:
         return None
-    theirs = rival.walk(
+    champion_predictions = rival.backtest_champion(
         champion,
-        walked.predictions,
-        past.panel.snapshots,
-        past.contracts,
+        evaluation.predictions,
+        history.panel.snapshots,
+        history.contracts,
         settings,
-        end=past.as_of,
-        progress=lambda done, total: stage("champion", done, total),
+        end=history.as_of,
+        progress=lambda done, total: progress("champion", done, total),
     )
-    return beside.champion(walked, theirs, settings)
+    return beside.compare_with_champion(evaluation, champion_predictions, settings)
 
 
-def _answers(past: Any, settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:  # noqa: ANN401
+def _load_feedback_outcomes(
+    history: Any, settings: Settings
+) -> tuple[list[dict[str, Any]], list[str]]:  # noqa: ANN401
     """What humans said of the lists, where there are any; or why that could not be read."""
     from data.errors import DeliveryError
     from serving import answers, state
 
     try:
-        if not state.is_there(settings.crm_url):
+        if not state.database_exists(settings.database_url):
             return [], []
-        said = answers.kept(options.database(settings))
+        feedback = answers.load_feedback(options.open_database(settings))
     except DeliveryError as error:
         return [], [f"What humans said of the lists is left out: {error}"]
-    return answers.judged(said, past.contracts, settings, end=past.as_of), []
+    return answers.compare_feedback_with_outcomes(
+        feedback, history.contracts, settings, end=history.as_of
+    ), []
 
 
-def _added(past: Any, settings: Settings, walked: Any, stage: Any) -> Any:  # noqa: ANN401
+def _evaluate_controls(history: Any, settings: Settings, evaluation: Any, progress: Any) -> Any:  # noqa: ANN401
     from training import ablation
 
-    return ablation.controls(
-        past, settings, walked, progress=lambda done, total: stage("with controls", done, total)
+    return ablation.evaluate_controls(
+        history,
+        settings,
+        evaluation,
+        progress=lambda done, total: progress("with controls", done, total),
     )

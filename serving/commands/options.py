@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
     from data.errors import DeliveryError
     from data.settings import Settings
-    from training.pipeline import History
+    from training.pipeline import TrainingHistory
 
 __all__ = [
-    "as_json",
-    "as_of",
-    "config",
-    "crm",
-    "database",
-    "history",
-    "html",
-    "opened",
-    "refused",
-    "table_file",
+    "as_of_option",
+    "build_history",
+    "config_option",
+    "crm_option",
+    "html_option",
+    "json_option",
+    "load_settings_and_time",
+    "open_database",
+    "to_crm_error",
+    "validate_table_path",
 ]
 
 Command = Callable[..., Any]
 
 
-def config(command: Command) -> Command:
+def config_option(command: Command) -> Command:
     """Name the settings file."""
     return click.option(
         "-c",
@@ -44,27 +44,31 @@ def config(command: Command) -> Command:
     )(command)
 
 
-def table_file(ctx: click.Context, param: click.Parameter, file: Path | None) -> Path | None:  # noqa: ARG001
+def validate_table_path(
+    ctx: click.Context, param: click.Parameter, file: Path | None
+) -> Path | None:  # noqa: ARG001
     """Refuse a file we could not write before the work, not after it."""
     from data import writing
 
     if file is not None:
-        writing.check_ending(file)
+        writing.validate_extension(file)
     return file
 
 
-def html(command: Command) -> Command:
+def html_option(command: Command) -> Command:
     """Write the answer as a page, too."""
     return click.option(
         "--html",
         "page",
         type=click.Path(path_type=Path, dir_okay=False),
-        callback=_page_file,
+        callback=_validate_html_path,
         help="Write it all as one self-contained page, to read offline or to send.",
     )(command)
 
 
-def _page_file(ctx: click.Context, param: click.Parameter, file: Path | None) -> Path | None:  # noqa: ARG001
+def _validate_html_path(
+    ctx: click.Context, param: click.Parameter, file: Path | None
+) -> Path | None:  # noqa: ARG001
     """Refuse a name that no browser would take for a page, before the work."""
     from data.errors import DeliveryError
 
@@ -73,28 +77,28 @@ def _page_file(ctx: click.Context, param: click.Parameter, file: Path | None) ->
     return file
 
 
-def as_json(command: Command) -> Command:
+def json_option(command: Command) -> Command:
     """Answer with one JSON object."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(
         command
     )
 
 
-def crm(command: Command) -> Command:
+def crm_option(command: Command) -> Command:
     """Name a CRM other than that of the settings."""
     return click.option(
         "--crm", "name", help="Which CRM is meant; by default what the settings say."
     )(command)
 
 
-def refused(name: str, error: Exception) -> DeliveryError:
+def to_crm_error(name: str, error: Exception) -> DeliveryError:
     """Put what a CRM said into one sentence."""
     from data.errors import DeliveryError
 
     return DeliveryError(f"the CRM {name!r} does not answer as it should: {error}")
 
 
-def as_of(command: Command) -> Command:
+def as_of_option(command: Command) -> Command:
     """Look at the company as it stood at the start of a day."""
     return click.option(
         "--as-of",
@@ -104,26 +108,28 @@ def as_of(command: Command) -> Command:
     )(command)
 
 
-def opened(config: Path) -> tuple[Settings, datetime]:
+def load_settings_and_time(config: Path) -> tuple[Settings, datetime]:
     """Read the settings and, once, the clock."""
     from data import settings
 
-    return settings.load(config), datetime.now(UTC)
+    return settings.load_settings(config), datetime.now(UTC)
 
 
-def database(settings: Settings) -> sa.Engine:
+def open_database(settings: Settings) -> sa.Engine:
     """Open the one SQL database, until the command ends."""
     from serving import state
 
-    engine = state.open(settings.crm_url)
+    engine = state.open_engine(settings.database_url)
     click.get_current_context().call_on_close(engine.dispose)
     return engine
 
 
-def history(settings: Settings, now: datetime, as_of: datetime | None, stage: Any) -> History:  # noqa: ANN401
+def build_history(
+    settings: Settings, now: datetime, as_of: datetime | None, progress: Any
+) -> TrainingHistory:  # noqa: ANN401
     """Read the tables, and build every snapshot up to an as-of."""
     from training import pipeline
 
-    tables, log = pipeline.read(settings, now=now, progress=stage)
-    moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
-    return pipeline.history(settings, tables, log, moment, progress=stage)
+    tables, log = pipeline.load_data(settings, now=now, progress=progress)
+    resolved_as_of = pipeline.resolve_as_of(settings, log, now=now, requested=as_of)
+    return pipeline.build_history(settings, tables, log, resolved_as_of, progress=progress)

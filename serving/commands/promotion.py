@@ -12,9 +12,9 @@ __all__ = ["promote", "rollback"]
 
 
 @click.command()
-@options.config
+@options.config_option
 @click.option("--force", metavar="REASON", help="Promote it whatever the gate said, for a reason.")
-@options.as_json
+@options.json_option
 def promote(config: Path, force: str | None, as_json: bool) -> None:
     """Make the challenger the champion, if the gate let it pass.
 
@@ -25,17 +25,17 @@ def promote(config: Path, force: str | None, as_json: bool) -> None:
     from serving import console
     from training import registry
 
-    settings, _ = options.opened(config)
-    made = registry.promote(settings, force=force)
+    settings, _ = options.load_settings_and_time(config)
+    promotion = registry.promote(settings, force=force)
     if as_json:
-        console.emit(made.told())
+        console.print_json(promotion.to_dict())
     else:
-        console.promoted(made)
+        console.print_promotion(promotion)
 
 
 @click.command()
-@options.config
-@options.as_json
+@options.config_option
+@options.json_option
 def rollback(config: Path, as_json: bool) -> None:
     """Go back to the champion of before; once more, and nothing has changed.
 
@@ -44,9 +44,9 @@ def rollback(config: Path, as_json: bool) -> None:
     from serving import console
     from training import registry
 
-    settings, _ = options.opened(config)
-    made = registry.rollback(settings)
+    settings, _ = options.load_settings_and_time(config)
+    promotion = registry.rollback(settings)
     if as_json:
-        console.emit(made.told())
+        console.print_json(promotion.to_dict())
     else:
-        console.promoted(made)
+        console.print_promotion(promotion)

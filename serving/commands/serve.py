@@ -16,10 +16,10 @@ __all__ = ["serve"]
 
 
 @click.command()
-@options.config
+@options.config_option
 @click.option("--host", help="Address to listen on; by default what the settings say.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Likewise, the port; 0: a free one.")
-@options.as_json
+@options.json_option
 def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> None:
     """Serve the list as a page for the browser, until it is stopped.
 
@@ -34,31 +34,39 @@ def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> No
     from serving.events import process
     from serving.web import app, server
 
-    settings, _ = options.opened(config)
-    settings = _elsewhere(settings, host, port)
-    made = app.make(settings, options.database(settings), clock=lambda: datetime.now(UTC))
-    with server.listening(settings.web.host, settings.web.port) as (socket, url):
+    settings, _ = options.load_settings_and_time(config)
+    settings = _override_address(settings, host, port)
+    web_app = app.create_app(
+        settings, options.open_database(settings), clock=lambda: datetime.now(UTC)
+    )
+    with server.bind_socket(settings.web.host, settings.web.port) as (socket, url):
         if as_json:
-            console.emit({"url": url, "sign_in": not settings.web.open})
+            console.print_json({"url": url, "sign_in": not settings.web.auth_disabled})
         else:
-            console.out.print(f"The list is at {url}; Ctrl-C stops.", highlight=False, markup=False)
-        watched = process.watching(config) if process.is_wanted(settings) else nullcontext()
-        with watched:
-            server.run(made, socket)
+            console.stdout.print(
+                f"The list is at {url}; Ctrl-C stops.", highlight=False, markup=False
+            )
+        consumer = (
+            process.run_consumer_process(config)
+            if process.has_webhook_sources(settings)
+            else nullcontext()
+        )
+        with consumer:
+            server.run_server(web_app, socket)
 
 
-def _elsewhere(settings: Settings, host: str | None, port: int | None) -> Settings:
+def _override_address(settings: Settings, host: str | None, port: int | None) -> Settings:
     """Listen elsewhere than the settings say, by the same rules."""
     from pydantic import ValidationError
 
     from data.errors import SettingsError
     from data.settings import Web
 
-    told = {"host": host, "port": port}
-    changed = {name: value for name, value in told.items() if value is not None}
+    overrides = {"host": host, "port": port}
+    changed = {name: value for name, value in overrides.items() if value is not None}
     try:
         web = Web(**{**dict(settings.web), **changed})
     except ValidationError as error:
-        words = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"web: {words}.") from None
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"web: {message}.") from None
     return settings.model_copy(update={"web": web})

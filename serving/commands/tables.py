@@ -27,7 +27,7 @@ __all__ = ["check", "features", "simulate"]
 @click.option(
     "--dirt", type=click.FloatRange(0, 1), default=0.0, help="Share of malformed rows to add."
 )
-@options.as_json
+@options.json_option
 def simulate(accounts: int, months: int, seed: int, out: Path, dirt: float, as_json: bool) -> None:
     """Make up a company whose true drivers of expansion are known.
 
@@ -36,30 +36,30 @@ def simulate(accounts: int, months: int, seed: int, out: Path, dirt: float, as_j
     from data import simulator
     from serving import console
 
-    with console.stages() as stage:
-        made = simulator.write(
+    with console.show_progress() as stage:
+        company = simulator.write_company(
             out,
             accounts=accounts,
             months=months,
             seed=seed,
-            dirt=dirt,
+            corruption=dirt,
             progress=lambda done, total: stage("simulate", done, total),
         )
     if as_json:
-        console.emit(asdict(made))
+        console.print_json(asdict(company))
         return
-    console.out.print(
-        f"{made.accounts:,} accounts, {made.events:,} events from {made.first_day} to"
-        f" {made.last_day}, {made.expansions:,} expansions; settings in {out / 'expansion.toml'}",
+    console.stdout.print(
+        f"{company.accounts:,} accounts, {company.events:,} events from {company.first_day} to"
+        f" {company.last_day}, {company.expansions:,} expansions; settings in {out / 'expansion.toml'}",
         highlight=False,
         markup=False,
     )
 
 
 @click.command()
-@options.config
-@options.as_of
-@options.as_json
+@options.config_option
+@options.as_of_option
+@options.json_option
 def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
     """Read the configured tables and say what they are fit for.
 
@@ -68,27 +68,27 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
     from serving import checkup, console
     from training import pipeline
 
-    settings, now = options.opened(config)
-    with console.stages() as stage:
-        tables, log = pipeline.read(settings, now=now, progress=stage)
-    moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
-    report = checkup.check(tables, log, moment, settings)
+    settings, now = options.load_settings_and_time(config)
+    with console.show_progress() as stage:
+        tables, log = pipeline.load_data(settings, now=now, progress=stage)
+    moment = pipeline.resolve_as_of(settings, log, now=now, requested=as_of)
+    report = checkup.check_data_quality(tables, log, moment, settings)
     if as_json:
-        console.emit(asdict(report))
+        console.print_json(asdict(report))
     else:
-        console.checkup(report)
+        console.print_data_report(report)
 
 
 @click.command()
-@options.config
-@options.as_of
+@options.config_option
+@options.as_of_option
 @click.option(
     "--months", type=click.IntRange(1), default=1, show_default=True, help="30-day as-ofs back."
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    callback=options.table_file,
+    callback=options.validate_table_path,
     help="File to write, .parquet or .csv.",
 )
 @click.option("--rebuild", is_flag=True, help="Read the whole log again, whatever is kept of it.")
@@ -96,7 +96,7 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
 @click.option(
     "--sentences", is_flag=True, help="Print the sentences of the reasons, to reword them."
 )
-@options.as_json
+@options.json_option
 def features(
     config: Path,
     as_of: datetime | None,
@@ -112,33 +112,33 @@ def features(
     Example: expansion features --as-of 2026-06-01 --months 12 --out panel.parquet
     """
     if describe:
-        _describe(as_json)
+        _print_catalogue(as_json)
     elif sentences:
-        _sentences(as_json)
+        _print_reason_templates(as_json)
     elif out is None:
         raise click.UsageError("name a file with --out, or ask for the catalogue with --describe.")
     else:
         _write_features(config, as_of, months, out, rebuild=rebuild, as_json=as_json)
 
 
-def _describe(as_json: bool) -> None:
+def _print_catalogue(as_json: bool) -> None:
     from features.catalogue import page
     from serving import console
 
     if as_json:
-        console.emit({"features": page.rows()})
+        console.print_json({"features": page.describe_features()})
     else:
-        click.echo(page.markdown(), nl=False)
+        click.echo(page.render_markdown(), nl=False)
 
 
-def _sentences(as_json: bool) -> None:
+def _print_reason_templates(as_json: bool) -> None:
     from features.catalogue import sentences
     from serving import console
 
     if as_json:
-        console.emit({"sentences": sentences.default()})
+        console.print_json({"sentences": sentences.load_default()})
     else:
-        click.echo(sentences.text(), nl=False)
+        click.echo(sentences.read_text(), nl=False)
 
 
 def _write_features(
@@ -158,21 +158,23 @@ def _write_features(
     from serving import console
     from training import pipeline
 
-    settings, now = options.opened(config)
-    with console.stages() as stage:
-        tables, log = pipeline.read(settings, now=now, rebuild=rebuild, progress=stage)
-        moment = pipeline.as_of_from(settings, log, now=now, given=as_of)
+    settings, now = options.load_settings_and_time(config)
+    with console.show_progress() as stage:
+        tables, log = pipeline.load_data(settings, now=now, rebuild=rebuild, progress=stage)
+        moment = pipeline.resolve_as_of(settings, log, now=now, requested=as_of)
         as_ofs = [moment - timedelta(days=MONTH_DAYS * back) for back in range(months)]
-        built = panel.build(
+        built = panel.build_panel(
             log,
             tables,
             as_ofs,
             settings,
             progress=lambda done, total: stage("features", done, total),
         )
-    writing.table(built.snapshots, out)
+    writing.write_table(built.snapshots, out)
     excluded = dict(built.excluded["reason"].value_counts().sort("reason").iter_rows())
     if as_json:
-        console.emit({"out": str(out), "snapshots": built.snapshots.height, "excluded": excluded})
+        console.print_json(
+            {"out": str(out), "snapshots": built.snapshots.height, "excluded": excluded}
+        )
     else:
-        console.out.print(f"{built!r}\nwritten to {out}", highlight=False, markup=False)
+        console.stdout.print(f"{built!r}\nwritten to {out}", highlight=False, markup=False)

@@ -1,51 +1,57 @@
 """What a person sees in the terminal: tables, bars, one line per error."""
 
-from serving.console.account import one_account
-from serving.console.backtest import backtested
+from serving.console.account import print_account
+from serving.console.backtest import print_backtest
 from serving.console.crm import (
-    differences,
-    findings,
-    made,
-    rejected,
-    retried,
-    sent,
-    standing,
-    taken_back,
+    print_delivery_status,
+    print_diff,
+    print_preflight,
+    print_provisioning,
+    print_rejections,
+    print_requeued,
+    print_rollback,
+    print_sync_summary,
 )
-from serving.console.delivery import unsent
-from serving.console.lists import monday_list, scored, talk_from
-from serving.console.models import answers, controls, evaluated, exclusion, judged
-from serving.console.promotion import promoted, ruled
-from serving.console.tables import checkup, suspicious
-from serving.console.terminal import emit, logs, out, say, stages
+from serving.console.delivery import print_send_hint
+from serving.console.lists import format_readiness_date, print_ranked_list, print_run_summary
+from serving.console.models import (
+    print_control_features,
+    print_evaluation,
+    print_evaluation_details,
+    print_exclusions,
+    print_feedback_outcomes,
+)
+from serving.console.promotion import print_gate_decision, print_promotion
+from serving.console.tables import print_data_report, print_leakage_warning
+from serving.console.terminal import print_json, print_status, show_progress, stderr, stdout
 
 __all__ = [
-    "answers",
-    "backtested",
-    "checkup",
-    "controls",
-    "differences",
-    "emit",
-    "evaluated",
-    "exclusion",
-    "findings",
-    "judged",
-    "logs",
-    "made",
-    "monday_list",
-    "one_account",
-    "out",
-    "promoted",
-    "rejected",
-    "retried",
-    "ruled",
-    "say",
-    "scored",
-    "sent",
-    "stages",
-    "standing",
-    "suspicious",
-    "taken_back",
-    "talk_from",
-    "unsent",
+    "format_readiness_date",
+    "print_account",
+    "print_backtest",
+    "print_control_features",
+    "print_data_report",
+    "print_delivery_status",
+    "print_diff",
+    "print_evaluation",
+    "print_evaluation_details",
+    "print_exclusions",
+    "print_feedback_outcomes",
+    "print_gate_decision",
+    "print_json",
+    "print_leakage_warning",
+    "print_preflight",
+    "print_promotion",
+    "print_provisioning",
+    "print_ranked_list",
+    "print_rejections",
+    "print_requeued",
+    "print_rollback",
+    "print_run_summary",
+    "print_send_hint",
+    "print_status",
+    "print_sync_summary",
+    "show_progress",
+    "stderr",
+    "stdout",
 ]

@@ -4,40 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from serving.console.terminal import out
+from serving.console.terminal import stdout
 
 if TYPE_CHECKING:
-    from training.gate import Ruling
-    from training.registry import Aliases, Promotion
+    from training.gate import GateDecision
+    from training.registry import ModelAliases, Promotion
 
-__all__ = ["promoted", "ruled"]
+__all__ = ["print_gate_decision", "print_promotion"]
 
 
-def ruled(ruling: Ruling, simple: str, version: str, stands: Aliases) -> None:
+def print_gate_decision(
+    decision: GateDecision, fallback: str, version: str, aliases: ModelAliases
+) -> None:
     """Print the ruling on a version just trained, and what the weekly list is by now."""
-    for sentence in (ruling.sentence, *ruling.notes):
-        out.print(sentence, highlight=False, markup=False)
-    out.print(_standing(simple, version, stands), highlight=False, style="bold", markup=False)
+    for sentence in (decision.sentence, *decision.notes):
+        stdout.print(sentence, highlight=False, markup=False)
+    stdout.print(
+        _describe_aliases(fallback, version, aliases), highlight=False, style="bold", markup=False
+    )
 
 
-def promoted(made: Promotion) -> None:
+def print_promotion(promotion: Promotion) -> None:
     """Print a change of champion."""
-    before = "" if made.previous is None else f" in place of version {made.previous}"
-    forced = ", against the gate" if made.forced else ""
-    out.print(
-        f"Version {made.version} is champion{before}{forced}: {made.reason}",
+    previous = "" if promotion.previous is None else f" in place of version {promotion.previous}"
+    forced = ", against the gate" if promotion.forced else ""
+    stdout.print(
+        f"Version {promotion.version} is champion{previous}{forced}: {promotion.reason}",
         highlight=False,
         markup=False,
     )
 
 
-def _standing(simple: str, version: str, stands: Aliases) -> str:
-    if stands.champion == version:
+def _describe_aliases(fallback: str, version: str, aliases: ModelAliases) -> str:
+    if aliases.champion == version:
         return f"Version {version} is champion: the weekly list is by it."
-    waits = f"Version {version} waits as the challenger"
-    if stands.champion is None:
+    waiting = f"Version {version} waits as the challenger"
+    if aliases.champion is None:
         return (
-            f"{waits}, and there is no champion: the weekly list is by the best simple ranking,"
-            f" {simple}, with a probability calibrated on the past."
+            f"{waiting}, and there is no champion: the weekly list is by the best simple ranking,"
+            f" {fallback}, with a probability calibrated on the past."
         )
-    return f"{waits}, and version {stands.champion} stays champion."
+    return f"{waiting}, and version {aliases.champion} stays champion."

@@ -11,22 +11,30 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["amount", "emit", "logs", "out", "say", "share", "stages"]
+__all__ = [
+    "format_amount",
+    "format_share",
+    "print_json",
+    "print_status",
+    "show_progress",
+    "stderr",
+    "stdout",
+]
 
-out = Console()
-logs = Console(stderr=True)
+stdout = Console()
+stderr = Console(stderr=True)
 
 
-def emit(value: Any) -> None:  # noqa: ANN401 - any JSON value
+def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON object on stdout."""
     sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
 
 
 @contextmanager
-def stages() -> Iterator[Any]:
+def show_progress() -> Iterator[Any]:
     """Show a bar per stage while a person watches, else a line when a stage ends; on stderr."""
-    if not logs.is_terminal:
-        yield _said
+    if not stderr.is_terminal:
+        yield _print_finished_stage
         return
     columns = (
         TextColumn("{task.description:<14}"),
@@ -35,7 +43,7 @@ def stages() -> Iterator[Any]:
         TimeRemainingColumn(),
     )
     # A step may take minutes, and the time left is told from the steps of so many seconds.
-    with Progress(*columns, console=logs, speed_estimate_period=3600) as bars:
+    with Progress(*columns, console=stderr, speed_estimate_period=3600) as bars:
         tasks: dict[str, Any] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
@@ -46,21 +54,21 @@ def stages() -> Iterator[Any]:
         yield advance
 
 
-def _said(stage: str, done: int, total: int) -> None:
+def _print_finished_stage(stage: str, done: int, total: int) -> None:
     if done == total:
-        logs.print(f"{stage}: {total} done", highlight=False)
+        stderr.print(f"{stage}: {total} done", highlight=False)
 
 
-def say(sentence: str) -> None:
+def print_status(text: str) -> None:
     """Tell something of the work that is going on, on stderr."""
-    logs.print(sentence, highlight=False, markup=False)
+    stderr.print(text, highlight=False, markup=False)
 
 
-def share(value: float | None) -> str:
+def format_share(value: float | None) -> str:
     """Say a share in per cent."""
     return "unknown" if value is None else f"{value:.1%}"
 
 
-def amount(value: float | None) -> str:
+def format_amount(value: float | None) -> str:
     """Say a yearly amount, in the currency of the contracts."""
     return "unknown: no revenue on file" if value is None else f"{value:,.0f} a year"

@@ -18,20 +18,20 @@ import sqlalchemy as sa
 from data import writing
 from serving import state
 from serving.crm.target import (
-    Accepted,
-    Answer,
-    Change,
+    Applied,
+    FieldChange,
     Fields,
-    Finding,
-    Found,
+    HumanTouch,
     Kind,
-    Pace,
-    Ref,
+    ObjectRef,
+    PreflightCheck,
+    RateLimit,
+    RemoteObject,
     Value,
-    Worked,
+    WriteResult,
 )
 from serving.outbox.objects import FIELDS, parse_account_id, shape_fields
-from serving.state.schema import DELIVERED
+from serving.state.schema import APPLIED_OBJECTS
 
 if TYPE_CHECKING:
     from data.settings import Settings
@@ -54,14 +54,14 @@ _TYPES: Final[Mapping[str, Any]] = {
 
 
 class FileExport:
-    """A folder with one file per kind of object: a :class:`serving.crm.target.Target`.
+    """A folder with one file per kind of object: a :class:`serving.crm.target.CrmTarget`.
 
     A change is acknowledged once it is in its file. The rows of a file are the acknowledged
     objects in the application database, with the changes of the current call applied.
     """
 
     name = "files"
-    pace = Pace(rows_per_call=1_000_000)  # every call writes a whole file
+    rate_limit = RateLimit(rows_per_call=1_000_000)  # every call writes a whole file
 
     def __init__(self, engine: sa.Engine, folder: Path, suffix: Literal["csv", "parquet"]) -> None:
         self._engine, self._folder, self._suffix = engine, folder, suffix
@@ -69,18 +69,18 @@ class FileExport:
     def __repr__(self) -> str:
         return f"FileExport({str(self._folder)!r}, {self._suffix})"
 
-    def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return the values as the files hold them."""
         return shape_fields(kind, fields)
 
-    def read(self, refs: Sequence[Ref]) -> list[Found | None]:
+    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Return the last exported values; the files themselves are not read."""
         if not refs:
             return []
         rows = self._load_rows(refs[0].kind)
-        return [Found(ref.key, rows[ref.key]) if ref.key in rows else None for ref in refs]
+        return [RemoteObject(ref.key, rows[ref.key]) if ref.key in rows else None for ref in refs]
 
-    def write(self, changes: Sequence[Change]) -> list[Answer]:
+    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Apply changes to the exported rows and replace the file of their kind.
 
         Raises
@@ -95,21 +95,23 @@ class FileExport:
         for change in changes:
             rows.setdefault(change.ref.key, {}).update(change.fields)
         self._write_file(kind, rows)
-        return [Accepted(change.ref.key) for change in changes]
+        return [Applied(change.ref.key) for change in changes]
 
-    def check(self, accounts: Sequence[Ref]) -> list[Finding]:  # noqa: ARG002
+    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:  # noqa: ARG002
         """Check that the folder is writable and that no exported file is missing."""
         if not self._folder.is_dir():
-            folder = Finding("folder", True, f"{self._folder} is created by the first export")
+            folder = PreflightCheck(
+                "folder", True, f"{self._folder} is created by the first export"
+            )
         elif os.access(self._folder, os.W_OK | os.X_OK):
-            folder = Finding("folder", True, f"{self._folder} is writable")
+            folder = PreflightCheck("folder", True, f"{self._folder} is writable")
         else:
             words = f"{self._folder} is not writable; change its permissions or crm.files.folder"
-            folder = Finding("folder", False, words)
-        edits = Finding("edits", True, "not read back; the next export overwrites them")
+            folder = PreflightCheck("folder", False, words)
+        edits = PreflightCheck("edits", True, "not read back; the next export overwrites them")
         return [folder, edits, *(self._check_file(kind) for kind in FIELDS)]
 
-    def setup(self) -> list[str]:
+    def provision(self) -> list[str]:
         """Write the files that are missing, with all rows that were exported before."""
         missing = [kind for kind in FIELDS if not self._file(kind).exists()]
         created = []
@@ -119,7 +121,7 @@ class FileExport:
             created.append(f"the file {self._file(kind)}, {len(rows):,} rows")
         return created
 
-    def worked(self, since: date) -> list[Worked]:  # noqa: ARG002
+    def fetch_human_touches(self, since: date) -> list[HumanTouch]:  # noqa: ARG002
         """Return nothing: what people do with the files is not read."""
         return []
 
@@ -129,10 +131,10 @@ class FileExport:
 
     def _load_rows(self, kind: Kind) -> dict[str, dict[str, Value]]:
         """Return key → fields of every exported object; without fields it never was exported."""
-        query = sa.select(DELIVERED.c.key, DELIVERED.c.fields).where(
-            DELIVERED.c.target == self.name, DELIVERED.c.kind == kind
+        query = sa.select(APPLIED_OBJECTS.c.key, APPLIED_OBJECTS.c.fields).where(
+            APPLIED_OBJECTS.c.target == self.name, APPLIED_OBJECTS.c.kind == kind
         )
-        with state.reading(self._engine) as connection:
+        with state.read_transaction(self._engine) as connection:
             rows = {row.key: dict(row.fields) for row in connection.execute(query)}
         return {key: fields for key, fields in rows.items() if fields}
 
@@ -149,14 +151,14 @@ class FileExport:
             for key in sorted(rows)
         ]
         frame = pl.DataFrame(records, schema={**dict.fromkeys(keys, pl.String), **types})
-        writing.table(frame.with_columns(pl.col(days).str.to_date()), self._file(kind))
+        writing.write_table(frame.with_columns(pl.col(days).str.to_date()), self._file(kind))
 
-    def _check_file(self, kind: Kind) -> Finding:
+    def _check_file(self, kind: Kind) -> PreflightCheck:
         file, count = self._file(kind), len(self._load_rows(kind))
         if count and not file.exists():
             words = f"missing, with {count:,} exported rows; `expansion crm setup` writes it again"
-            return Finding(file.name, False, words)
-        return Finding(file.name, True, f"{count:,} rows")
+            return PreflightCheck(file.name, False, words)
+        return PreflightCheck(file.name, True, f"{count:,} rows")
 
     def _file(self, kind: Kind) -> Path:
         return self._folder / f"{_FILES[kind]}.{self._suffix}"
@@ -172,4 +174,4 @@ def target(settings: Settings) -> FileExport:
     """
     rules = settings.crm.files
     folder = settings.base / rules.folder if rules.folder else settings.state_folder / "crm"
-    return FileExport(state.open(settings.crm_url), folder.resolve(), rules.format)
+    return FileExport(state.open_engine(settings.database_url), folder.resolve(), rules.format)

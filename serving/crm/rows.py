@@ -10,61 +10,63 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serving.crm.tables import ACCOUNTS, OPPORTUNITIES, TABLES
-from serving.crm.target import Change, Kind, Ref, Value
+from serving.crm.target import FieldChange, Kind, ObjectRef, Value
 from serving.outbox.objects import FIELDS, OPEN
 
-__all__ = ["ids_of", "meant", "or_adoptable", "put", "told"]
+__all__ = ["apply_changes", "fill_adoptable", "find_ids_by_key", "find_rows", "row_to_fields"]
 
 Row: TypeAlias = dict[str, Any]
 # Stages that a human may name, beside a day in closed_on, to say that nothing is open any more.
 _CLOSED: Final = ("won", "lost", "closed", "closed won", "closed lost")
 
 
-def meant(
-    connection: sa.Connection, refs: Sequence[Ref], *, locked: bool = False
+def find_rows(
+    connection: sa.Connection, refs: Sequence[ObjectRef], *, locked: bool = False
 ) -> list[Row | None]:
     """The row of each ref, by the CRM's own name of it or by our key; all are of one kind."""
     if refs[0].kind == "account":
-        named = _by(connection, ACCOUNTS, "account_id", [ref.key for ref in refs], locked)
-        return [named.get(ref.key) for ref in refs]
+        by_account = _load_rows(
+            connection, ACCOUNTS, "account_id", [ref.key for ref in refs], locked
+        )
+        return [by_account.get(ref.key) for ref in refs]
     table = TABLES[refs[0].kind]
-    numbers = [int(ref.crm_id) for ref in refs if ref.crm_id is not None]
-    by_id = _by(connection, table, "id", numbers, locked)
-    by_key = _by(connection, table, "key", [ref.key for ref in refs], locked)
+    ids = [int(ref.crm_id) for ref in refs if ref.crm_id is not None]
+    by_id = _load_rows(connection, table, "id", ids, locked)
+    by_key = _load_rows(connection, table, "key", [ref.key for ref in refs], locked)
     return [
         by_key.get(ref.key) if ref.crm_id is None else by_id.get(int(ref.crm_id)) for ref in refs
     ]
 
 
-def or_adoptable(
-    connection: sa.Connection, refs: Sequence[Ref], rows: Sequence[Row | None]
+def fill_adoptable(
+    connection: sa.Connection, refs: Sequence[ObjectRef], rows: Sequence[Row | None]
 ) -> list[Row | None]:
     """Where there is no row, an open opportunity that a human made at the account for that limit.
 
     One without a limit fits any; the closest limit comes first, then the oldest. None serves two.
     """
     missing = {ref.account_id for ref, row in zip(refs, rows, strict=True) if row is None}
-    theirs = _open_of_humans(connection, missing) if missing else []
+    candidates = _load_human_opportunities(connection, missing) if missing else []
     taken = {row["id"] for row in rows if row is not None}
     filled = []
     for ref, row in zip(refs, rows, strict=True):
-        found = row or next(
+        match = row or next(
             (
                 each
-                for each in theirs
+                for each in candidates
                 if each["account_id"] == ref.account_id
                 and each["limit"] in {None, "", ref.limit}
                 and each["id"] not in taken
             ),
             None,
         )
-        if found is not None:
-            taken.add(found["id"])
-        filled.append(found)
+        if match is not None:
+            taken.add(match["id"])
+        filled.append(match)
     return filled
 
 
-def _open_of_humans(connection: sa.Connection, accounts: Iterable[str]) -> list[Row]:
+def _load_human_opportunities(connection: sa.Connection, accounts: Iterable[str]) -> list[Row]:
     table = OPPORTUNITIES
     query = (
         sa.select(table)
@@ -80,57 +82,65 @@ def _open_of_humans(connection: sa.Connection, accounts: Iterable[str]) -> list[
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def put(connection: sa.Connection, changes: Sequence[Change]) -> list[Row]:
+def apply_changes(connection: sa.Connection, changes: Sequence[FieldChange]) -> list[Row]:
     """Lay changes over the rows as they stand, locked, and write those back.
 
     Returns the rows in the order of the changes; one that was made has no ``id`` yet.
     """
     kind = changes[0].ref.kind
-    standing = meant(connection, [change.ref for change in changes], locked=True)
+    current_rows = find_rows(connection, [change.ref for change in changes], locked=True)
     rows = [
-        {**(row or _bare(change.ref)), **_stored(kind, change.fields), **_parent(change.ref, row)}
-        for change, row in zip(changes, standing, strict=True)
+        {
+            **(row or _build_empty_row(change.ref)),
+            **_to_columns(kind, change.fields),
+            **_build_parent_columns(change.ref, row),
+        }
+        for change, row in zip(changes, current_rows, strict=True)
     ]
     table, unique = TABLES[kind], "account_id" if kind == "account" else "key"
-    known = [row for row in rows if "id" in row]
-    if known:
-        chosen = sa.update(table).where(table.c.id == sa.bindparam("row_id"))
-        values: dict[str, Any] = {name: sa.bindparam(name) for name in known[0] if name != "id"}
-        connection.execute(chosen.values(values), [{**row, "row_id": row["id"]} for row in known])
-    made = [row for row in rows if "id" not in row]
-    if made:
-        connection.execute(_upsert(connection, table, unique, made[0]), made)
+    existing = [row for row in rows if "id" in row]
+    if existing:
+        statement = sa.update(table).where(table.c.id == sa.bindparam("row_id"))
+        values: dict[str, Any] = {name: sa.bindparam(name) for name in existing[0] if name != "id"}
+        connection.execute(
+            statement.values(values), [{**row, "row_id": row["id"]} for row in existing]
+        )
+    created = [row for row in rows if "id" not in row]
+    if created:
+        connection.execute(_build_upsert(connection, table, unique, created[0]), created)
     return rows
 
 
-def ids_of(connection: sa.Connection, table: sa.Table, keys: Sequence[str]) -> dict[str, int]:
+def find_ids_by_key(
+    connection: sa.Connection, table: sa.Table, keys: Sequence[str]
+) -> dict[str, int]:
     """Our key → the CRM's own name of it."""
     query = sa.select(table.c.key, table.c.id).where(table.c.key.in_(keys))
     return {key: number for key, number in connection.execute(query)}
 
 
-def told(kind: Kind, row: Row) -> dict[str, Value]:
+def row_to_fields(kind: Kind, row: Row) -> dict[str, Value]:
     """What stands in our fields of a row; a day as an ISO date, an empty text as None."""
-    return {name: _told(row[name]) for name in FIELDS[kind]}
+    return {name: _to_value(row[name]) for name in FIELDS[kind]}
 
 
-def _told(value: Any) -> Value:  # noqa: ANN401 - whatever the column holds
+def _to_value(value: Any) -> Value:  # noqa: ANN401 - whatever the column holds
     if isinstance(value, date):
         return value.isoformat()
-    said: Value = None if value == "" else value
-    return said
+    normalized: Value = None if value == "" else value
+    return normalized
 
 
-def _stored(kind: Kind, fields: Mapping[str, Value]) -> Row:
-    known = FIELDS[kind]
+def _to_columns(kind: Kind, fields: Mapping[str, Value]) -> Row:
+    catalogue = FIELDS[kind]
     return {
-        name: date.fromisoformat(str(value)) if value and known[name].type == "day" else value
+        name: date.fromisoformat(str(value)) if value and catalogue[name].type == "day" else value
         for name, value in fields.items()
-        if name in known
+        if name in catalogue
     }
 
 
-def _bare(ref: Ref) -> Row:
+def _build_empty_row(ref: ObjectRef) -> Row:
     empty = dict.fromkeys(FIELDS[ref.kind])
     if ref.kind == "account":
         return {"account_id": ref.key, **empty}
@@ -138,14 +148,14 @@ def _bare(ref: Ref) -> Row:
     return {"key": ref.key, "account_id": ref.account_id, **parent, **empty}
 
 
-def _parent(ref: Ref, row: Row | None) -> Row:
+def _build_parent_columns(ref: ObjectRef, row: Row | None) -> Row:
     """The opportunity that a task hangs on, where it is known and was not before."""
     if ref.kind != "task" or ref.opportunity_crm_id is None or (row or {}).get("opportunity_id"):
         return {}
     return {"opportunity_id": int(ref.opportunity_crm_id)}
 
 
-def _by(
+def _load_rows(
     connection: sa.Connection, table: sa.Table, column: str, values: Sequence[Any], locked: bool
 ) -> dict[Any, Row]:
     if not values:
@@ -156,14 +166,14 @@ def _by(
     return {row[column]: dict(row) for row in connection.execute(query).mappings()}
 
 
-def _upsert(
+def _build_upsert(
     connection: sa.Connection, table: sa.Table, unique: str, row: Row
 ) -> postgresql.Insert | sqlite.Insert:
     """Make a row, or, where its key has come in between, set the same fields on it."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert: Any = dialect.insert(table)
-    ours = {name: insert.excluded[name] for name in row if name != unique}
-    made: postgresql.Insert | sqlite.Insert = insert.on_conflict_do_update(
-        index_elements=[unique], set_=ours
+    updates = {name: insert.excluded[name] for name in row if name != unique}
+    statement: postgresql.Insert | sqlite.Insert = insert.on_conflict_do_update(
+        index_elements=[unique], set_=updates
     )
-    return made
+    return statement

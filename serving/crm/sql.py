@@ -18,35 +18,35 @@ from serving import state
 from serving.crm import rows
 from serving.crm.tables import ACCOUNTS, OPPORTUNITIES, TABLES, TASKS
 from serving.crm.target import (
-    Accepted,
-    Answer,
-    BatchRefused,
-    Change,
-    Denied,
+    AccessDeniedError,
+    Applied,
+    BatchRejectedError,
+    FieldChange,
     Fields,
-    Finding,
-    Found,
+    HumanTouch,
     Kind,
-    Pace,
-    Ref,
-    Refused,
-    Transient,
+    ObjectRef,
+    PreflightCheck,
+    RateLimit,
+    Rejected,
+    RemoteObject,
+    RetryableError,
     Value,
-    Worked,
+    WriteResult,
 )
 from serving.outbox.objects import shape_fields
 
 if TYPE_CHECKING:
     from data.settings import Settings
 
-__all__ = ["Sql", "target"]
+__all__ = ["SqlCrm", "target"]
 
 # PostgreSQL: conflict, deadlock, lock, cancelled, no connection left; and classes of them: the
 # connection, and a server that shuts down.
-_LATER: Final = ("40001", "40P01", "55P03", "57014", "53300", "08", "57P")
+_RETRYABLE_SQLSTATES: Final = ("40001", "40P01", "55P03", "57014", "53300", "08", "57P")
 
 
-def target(settings: Settings) -> Sql:
+def target(settings: Settings) -> SqlCrm:
     """Open the embedded CRM of the settings.
 
     Raises
@@ -54,11 +54,11 @@ def target(settings: Settings) -> Sql:
     data.errors.DeliveryError
         If its database cannot be opened.
     """
-    return Sql(state.open(settings.crm_url))
+    return SqlCrm(state.open_engine(settings.database_url))
 
 
-class Sql:
-    """The embedded CRM behind one connection pool: a :class:`serving.crm.target.Target`."""
+class SqlCrm:
+    """The embedded CRM behind one connection pool: a :class:`serving.crm.target.CrmTarget`."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -72,120 +72,136 @@ class Sql:
         return "sql"
 
     @property
-    def pace(self) -> Pace:
+    def rate_limit(self) -> RateLimit:
         """How fast it may be asked: a thousand rows are one transaction of a few milliseconds."""
-        return Pace(rows_per_call=1_000)
+        return RateLimit(rows_per_call=1_000)
 
-    def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Give the values as the tables give them back."""
         return shape_fields(kind, fields)
 
-    def read(self, refs: Sequence[Ref]) -> list[Found | None]:
+    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Give what stands there, or what a human opened at the account for that limit."""
         if not refs:
             return []
         kind = refs[0].kind
-        with _sorted_out(), self._engine.connect() as connection:
-            standing = rows.meant(connection, refs)
+        with _translate_errors(), self._engine.connect() as connection:
+            current_rows = rows.find_rows(connection, refs)
             if kind == "opportunity":
-                standing = rows.or_adoptable(connection, refs, standing)
-        return [None if row is None else _found(kind, row) for row in standing]
+                current_rows = rows.fill_adoptable(connection, refs, current_rows)
+        return [None if row is None else _to_remote_object(kind, row) for row in current_rows]
 
-    def write(self, changes: Sequence[Change]) -> list[Answer]:
+    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Set fields in one transaction; a key that is there already is not made again."""
         if not changes:
             return []
         try:
-            with _sorted_out(), self._writing() as connection:
-                return _written(connection, changes)
-        except BatchRefused as error:
+            with _translate_errors(), self._write_transaction() as connection:
+                return _write_changes(connection, changes)
+        except BatchRejectedError as error:
             if len(changes) == 1:
-                return [Refused(str(error))]
+                return [Rejected(str(error))]
             raise
 
-    def check(self, accounts: Sequence[Ref]) -> list[Finding]:
+    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
         """Look whether the tables can be written; accounts get their rows with the first list."""
-        tables = self._can_be_written()
-        there: set[str] = set()
-        if tables.well:
-            with _sorted_out(), self._engine.connect() as connection:
-                there = set(connection.scalars(sa.select(ACCOUNTS.c.account_id)))
-        without = [ref.key for ref in accounts if ref.key not in there]
-        told = f"{len(accounts) - len(without):,} have a row, {len(without):,} get one"
-        return [tables, Finding("accounts", well=True, words=told, examples=tuple(without[:3]))]
+        tables = self._check_write_access()
+        existing: set[str] = set()
+        if tables.passed:
+            with _translate_errors(), self._engine.connect() as connection:
+                existing = set(connection.scalars(sa.select(ACCOUNTS.c.account_id)))
+        missing = [ref.key for ref in accounts if ref.key not in existing]
+        message = f"{len(accounts) - len(missing):,} have a row, {len(missing):,} get one"
+        return [
+            tables,
+            PreflightCheck("accounts", passed=True, message=message, examples=tuple(missing[:3])),
+        ]
 
-    def setup(self) -> list[str]:
+    def provision(self) -> list[str]:
         """Nothing is left to do: the tables were made when the database was opened."""
         return []
 
-    def worked(self, since: date) -> list[Worked]:
+    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
         """Tell which tasks of ours humans did, and which opportunities they moved or closed."""
         moved = sa.func.coalesce(OPPORTUNITIES.c.closed_on, OPPORTUNITIES.c.moved_on)
-        done = sa.select(
+        completed_tasks = sa.select(
             TASKS.c.account_id, TASKS.c.done_on.label("day"), sa.literal("task done").label("how")
         ).where(TASKS.c.key.is_not(None), TASKS.c.done_on >= since)
-        carried = sa.select(
+        moved_opportunities = sa.select(
             OPPORTUNITIES.c.account_id, moved, sa.literal("opportunity moved")
         ).where(moved >= since)
-        both = sa.union(done, carried).order_by("account_id", "day", "how")
-        with _sorted_out(), self._engine.connect() as connection:
-            return [Worked(*row) for row in connection.execute(both)]
+        query = sa.union(completed_tasks, moved_opportunities).order_by("account_id", "day", "how")
+        with _translate_errors(), self._engine.connect() as connection:
+            return [HumanTouch(*row) for row in connection.execute(query)]
 
     def close(self) -> None:
         """Let go of connections."""
         self._engine.dispose()
 
-    def _can_be_written(self) -> Finding:
+    def _check_write_access(self) -> PreflightCheck:
         """Set nothing at no row, which needs the same rights as a write."""
         try:
-            with _sorted_out(), self._writing() as connection:
+            with _translate_errors(), self._write_transaction() as connection:
                 for table in TABLES.values():
                     connection.execute(sa.update(table).where(sa.false()).values(motion=None))
-        except Denied as error:
-            return Finding("tables", well=False, words=f"{error}; let us read and write them")
-        return Finding("tables", well=True, words=", ".join(t.name for t in TABLES.values()))
+        except AccessDeniedError as error:
+            return PreflightCheck(
+                "tables", passed=False, message=f"{error}; let us read and write them"
+            )
+        return PreflightCheck(
+            "tables", passed=True, message=", ".join(t.name for t in TABLES.values())
+        )
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
+    def _write_transaction(self) -> Iterator[sa.Connection]:
         with self._engine.execution_options(writes=True).begin() as connection:
             yield connection
 
 
-def _found(kind: Kind, row: rows.Row) -> Found:
+def _to_remote_object(kind: Kind, row: rows.Row) -> RemoteObject:
     if kind == "account":
-        return Found(row["account_id"], rows.told(kind, row))
-    return Found(str(row["id"]), rows.told(kind, row), ours=row["key"] is not None)
+        return RemoteObject(row["account_id"], rows.row_to_fields(kind, row))
+    return RemoteObject(
+        str(row["id"]), rows.row_to_fields(kind, row), created_by_us=row["key"] is not None
+    )
 
 
-def _written(connection: sa.Connection, changes: Sequence[Change]) -> list[Answer]:
+def _write_changes(connection: sa.Connection, changes: Sequence[FieldChange]) -> list[WriteResult]:
     kind = changes[0].ref.kind
-    put = rows.put(connection, changes)
+    written = rows.apply_changes(connection, changes)
     if kind == "account":
-        return [Accepted(row["account_id"]) for row in put]
-    made = rows.ids_of(connection, TABLES[kind], [row["key"] for row in put if "id" not in row])
-    return [Accepted(str(row["id"] if "id" in row else made[row["key"]])) for row in put]
+        return [Applied(row["account_id"]) for row in written]
+    new_ids = rows.find_ids_by_key(
+        connection, TABLES[kind], [row["key"] for row in written if "id" not in row]
+    )
+    return [Applied(str(row["id"] if "id" in row else new_ids[row["key"]])) for row in written]
 
 
 @contextmanager
-def _sorted_out() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Tell what may work later from what never will, and that from what is in the rows."""
     try:
         yield
     except OverflowError as error:
-        raise BatchRefused(str(error)) from error
+        raise BatchRejectedError(str(error)) from error
     except DBAPIError as error:
-        words = str(error.orig).strip().partition("\n")[0]
-        if _may_pass(error):
-            raise Transient(words) from error
+        message = str(error.orig).strip().partition("\n")[0]
+        if _is_retryable(error):
+            raise RetryableError(message) from error
         if isinstance(error, DataError | IntegrityError):
-            raise BatchRefused(words) from error
-        raise Denied(f"the database refused: {words}") from error
+            raise BatchRejectedError(message) from error
+        raise AccessDeniedError(f"the database refused: {message}") from error
 
 
-def _may_pass(error: DBAPIError) -> bool:
+def _is_retryable(error: DBAPIError) -> bool:
     code = getattr(error.orig, "sqlstate", None)
     if code is not None:
-        return str(code).startswith(_LATER)
-    words = str(error.orig)
-    lost = "connect" in words and "unable to open" not in words
-    return error.connection_invalidated or lost or "locked" in words or "busy" in words
+        return str(code).startswith(_RETRYABLE_SQLSTATES)
+    message = str(error.orig)
+    is_connection_error = "connect" in message and "unable to open" not in message
+    return (
+        error.connection_invalidated
+        or is_connection_error
+        or "locked" in message
+        or "busy" in message
+    )

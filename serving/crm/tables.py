@@ -14,7 +14,7 @@ from serving.state.schema import METADATA
 
 __all__ = ["ACCOUNTS", "OPPORTUNITIES", "TABLES", "TASKS"]
 
-_TYPES: Final = {
+_COLUMN_TYPES: Final = {
     "text": sa.String,
     "lines": sa.Text,
     "number": sa.Float,
@@ -24,11 +24,11 @@ _TYPES: Final = {
 }
 
 
-def _ours(kind: Kind) -> list[sa.Column[Any]]:
-    return [sa.Column(name, _TYPES[field.type]()) for name, field in FIELDS[kind].items()]
+def _build_managed_columns(kind: Kind) -> list[sa.Column[Any]]:
+    return [sa.Column(name, _COLUMN_TYPES[field.type]()) for name, field in FIELDS[kind].items()]
 
 
-def _made() -> list[sa.Column[Any]]:
+def _build_key_columns() -> list[sa.Column[Any]]:
     return [
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("key", sa.String, unique=True),
@@ -40,14 +40,14 @@ ACCOUNTS: Final = sa.Table(
     "accounts",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
-    *_ours("account"),
+    *_build_managed_columns("account"),
     sa.Index("ix_accounts_as_of", "as_of"),
 )
 OPPORTUNITIES: Final = sa.Table(
     "opportunities",
     METADATA,
-    *_made(),
-    *_ours("opportunity"),
+    *_build_key_columns(),
+    *_build_managed_columns("opportunity"),
     sa.Column("owner", sa.String),
     sa.Column("stage", sa.String),
     sa.Column("moved_on", sa.Date),  # when a human moved it to another stage
@@ -56,9 +56,9 @@ OPPORTUNITIES: Final = sa.Table(
 TASKS: Final = sa.Table(
     "tasks",
     METADATA,
-    *_made(),
+    *_build_key_columns(),
     sa.Column("opportunity_id", sa.Integer),
-    *_ours("task"),
+    *_build_managed_columns("task"),
     sa.Column("owner", sa.String),
     sa.Column("done_on", sa.Date),
 )

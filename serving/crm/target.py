@@ -14,22 +14,22 @@ from typing import Literal, Protocol, TypeAlias
 
 __all__ = [
     "KINDS",
-    "Accepted",
-    "Answer",
-    "BatchRefused",
-    "Change",
-    "Denied",
+    "AccessDeniedError",
+    "Applied",
+    "BatchRejectedError",
+    "CrmTarget",
+    "FieldChange",
     "Fields",
-    "Finding",
-    "Found",
+    "HumanTouch",
     "Kind",
-    "Pace",
-    "Ref",
-    "Refused",
-    "Target",
-    "Transient",
+    "ObjectRef",
+    "PreflightCheck",
+    "RateLimit",
+    "Rejected",
+    "RemoteObject",
+    "RetryableError",
     "Value",
-    "Worked",
+    "WriteResult",
 ]
 
 Kind = Literal["account", "opportunity", "task"]
@@ -40,7 +40,7 @@ Fields: TypeAlias = Mapping[str, Value]
 
 
 @dataclass(frozen=True)
-class Ref:
+class ObjectRef:
     """Which object is meant.
 
     Attributes
@@ -70,7 +70,7 @@ class Ref:
 
 
 @dataclass(frozen=True)
-class Found:
+class RemoteObject:
     """An object as it stands at the target.
 
     Attributes
@@ -79,59 +79,59 @@ class Found:
         The target's own name of it.
     fields : mapping of str to Value
         Present values of the fields we write, under our names; an empty one is None.
-    ours : bool
+    created_by_us : bool
         False where a human made it: an open expansion opportunity of the account, to be adopted.
     """
 
     crm_id: str
     fields: Fields
-    ours: bool = True
+    created_by_us: bool = True
 
 
 @dataclass(frozen=True)
-class Change:
+class FieldChange:
     """Fields to set on one object, which is made where ``ref.crm_id`` is None.
 
     Making must be safe to repeat: the same key twice gives one object.
     """
 
-    ref: Ref
+    ref: ObjectRef
     fields: Fields
 
 
 @dataclass(frozen=True)
-class Accepted:
+class Applied:
     """The target has taken the change."""
 
     crm_id: str
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     """The target will never take this row as it is, and says why in its own words."""
 
-    words: str
+    reason: str
 
 
-Answer: TypeAlias = Accepted | Refused
+WriteResult: TypeAlias = Applied | Rejected
 
 
-class Transient(Exception):  # noqa: N818 - named as what it is: it may work later
+class RetryableError(Exception):  # noqa: N818 - named as what it is: it may work later
     """It may work later: a lost connection, a lock, a rate limit, a server in trouble.
 
-    ``after_seconds`` is what the server asked us to wait, where it did.
+    ``retry_after_seconds`` is what the server asked us to wait, where it did.
     """
 
-    def __init__(self, words: str, after_seconds: float | None = None) -> None:
-        super().__init__(words)
-        self.after_seconds = after_seconds
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
-class BatchRefused(Exception):  # noqa: N818
+class BatchRejectedError(Exception):  # noqa: N818
     """The call was refused as a whole for what is in it; nothing of it was written."""
 
 
-class Denied(Exception):  # noqa: N818
+class AccessDeniedError(Exception):  # noqa: N818
     """We may not do this at all: a key that is not valid, a permission or a field that is missing.
 
     Trying again is of no use; the words say what the CRM's owner must do.
@@ -139,51 +139,51 @@ class Denied(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class Pace:
+class RateLimit:
     """How fast a target may be asked: rows in one call, and calls within a number of seconds."""
 
     rows_per_call: int = 100
-    calls: int | None = None
-    per_seconds: float = 1.0
+    max_calls: int | None = None
+    window_seconds: float = 1.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class PreflightCheck:
     """One line of a pre-flight: what was looked at, whether it is well, what to do if not."""
 
-    about: str
-    well: bool
-    words: str
+    subject: str
+    passed: bool
+    message: str
     examples: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)
-class Worked:
+class HumanTouch:
     """A human has dealt with the account: a task of ours done, an opportunity of ours moved."""
 
     account_id: str
-    on: date
-    how: str
+    touched_on: date
+    activity: str
 
 
-class Target(Protocol):
-    """A CRM. Every method may raise :class:`Transient`, :class:`Denied`."""
+class CrmTarget(Protocol):
+    """A CRM. Every method may raise :class:`RetryableError`, :class:`AccessDeniedError`."""
 
     @property
     def name(self) -> str:
         """The name of the target in the settings, the outbox, and the commands."""
 
     @property
-    def pace(self) -> Pace:
+    def rate_limit(self) -> RateLimit:
         """How fast it may be asked."""
 
-    def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Give the values as :meth:`read` would give them back: rounded, cut to length, mapped.
 
         Fields that this target does not carry are left out. Shaping twice changes nothing more.
         """
 
-    def read(self, refs: Sequence[Ref]) -> list[Found | None]:
+    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Give what stands at the target, in the order of the refs; None: nothing does.
 
         All refs are of one kind and at most ``pace.rows_per_call``. For an opportunity that is not
@@ -192,23 +192,23 @@ class Target(Protocol):
         that matches the account.
         """
 
-    def write(self, changes: Sequence[Change]) -> list[Answer]:
+    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Set fields, and say of each change, in their order, what became of it.
 
         All changes are of one kind and at most ``pace.rows_per_call``. May also raise
-        :class:`BatchRefused`, after which nothing was written.
+        :class:`BatchRejectedError`, after which nothing was written.
         """
 
-    def check(self, accounts: Sequence[Ref]) -> list[Finding]:
+    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
         """Look, without writing, at permissions, fields, and which accounts match no record."""
 
-    def setup(self) -> list[str]:
+    def provision(self) -> list[str]:
         """Make fields, groups, unique keys and pipeline where they are missing; can be repeated.
 
         Returns a line for each thing that was made; none where all was there.
         """
 
-    def worked(self, since: date) -> list[Worked]:
+    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
         """Tell which accounts humans have dealt with, from a day on."""
 
     def close(self) -> None:

@@ -12,15 +12,15 @@ from data.errors import DeliveryError
 
 if TYPE_CHECKING:
     from data.settings import Settings
-    from serving.crm.target import Target
+    from serving.crm.target import CrmTarget
 
-__all__ = ["NAMES", "WRITE_ONLY", "named", "open_target"]
+__all__ = ["TARGET_NAMES", "WRITE_ONLY", "open_target", "resolve_target_name"]
 
-NAMES: Final = ("sql", "odoo", "hubspot", "salesforce", "files")
+TARGET_NAMES: Final = ("sql", "odoo", "hubspot", "salesforce", "files")
 WRITE_ONLY: Final = ("files",)  # from which nothing is read back
 
 
-def named(settings: Settings, name: str | None = None) -> str:
+def resolve_target_name(settings: Settings, name: str | None = None) -> str:
     """Say which CRM is meant, before any work is done for it.
 
     Raises
@@ -28,13 +28,15 @@ def named(settings: Settings, name: str | None = None) -> str:
     data.errors.DeliveryError
         If there is no such CRM.
     """
-    wanted = name or settings.crm.name
-    if wanted not in NAMES:
-        raise DeliveryError(f"no CRM named {wanted!r}; this version writes to: {', '.join(NAMES)}.")
-    return wanted
+    target_name = name or settings.crm.name
+    if target_name not in TARGET_NAMES:
+        raise DeliveryError(
+            f"no CRM named {target_name!r}; this version writes to: {', '.join(TARGET_NAMES)}."
+        )
+    return target_name
 
 
-def open_target(settings: Settings, name: str | None = None) -> Target:
+def open_target(settings: Settings, name: str | None = None) -> CrmTarget:
     """Open the CRM of the settings, or the one named; to be closed by the caller.
 
     Raises
@@ -42,15 +44,15 @@ def open_target(settings: Settings, name: str | None = None) -> Target:
     data.errors.DeliveryError
         If there is no such CRM, or a library that it needs is not installed.
     """
-    wanted = named(settings, name)
-    module = f"serving.crm.{wanted}"
+    target_name = resolve_target_name(settings, name)
+    module_name = f"serving.crm.{target_name}"
     try:
-        opened = import_module(module)
+        target_module = import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name == module:
-            raise DeliveryError(f"the CRM {wanted!r} is not part of this version.") from None
+        if error.name == module_name:
+            raise DeliveryError(f"the CRM {target_name!r} is not part of this version.") from None
         raise DeliveryError(
-            f"the CRM {wanted!r} needs {error.name}, which is not installed: pip install"
-            f" '.[{wanted}]'."
+            f"the CRM {target_name!r} needs {error.name}, which is not installed: pip install"
+            f" '.[{target_name}]'."
         ) from error
-    return cast("Target", opened.target(settings))
+    return cast("CrmTarget", target_module.target(settings))

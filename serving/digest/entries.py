@@ -8,16 +8,16 @@ from datetime import date
 from typing import Any, Final
 from urllib.parse import quote
 
-from serving.digest.plain import one_line
+from serving.digest.plain import to_single_line
 
-__all__ = ["Digest", "Entry", "Held", "digests"]
+__all__ = ["Digest", "DigestEntry", "SuppressedGroup", "build_digests"]
 
-_NAME: Final = 80
-_SENTENCES: Final = 3
+_MAX_NAME_LENGTH: Final = 80
+_MAX_SENTENCES: Final = 3
 
 
 @dataclass(frozen=True)
-class Entry:
+class DigestEntry:
     """One account to talk to.
 
     Attributes
@@ -53,7 +53,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Held:
+class SuppressedGroup:
     """Accounts of which no ask is made, for one reason; ``new`` names those since last time."""
 
     motion: str
@@ -90,10 +90,10 @@ class Digest:
     today: date
     horizon_days: int
     basis: str
-    entries: tuple[Entry, ...]
+    entries: tuple[DigestEntry, ...]
     this_week: int | None
     asked: int
-    held: tuple[Held, ...]
+    held: tuple[SuppressedGroup, ...]
 
     def __repr__(self) -> str:
         return f"Digest({self.csm!r}, {len(self.entries)} of {self.asked} accounts)"
@@ -109,25 +109,25 @@ class Digest:
         return max((self.this_week or 0) - len(self.entries), 0)
 
 
-def digests(
+def build_digests(
     rows: Iterable[Mapping[str, Any]],
-    before: Iterable[Mapping[str, Any]],
+    previous_rows: Iterable[Mapping[str, Any]],
     *,
     as_of: date,
     today: date,
     horizon_days: int,
     basis: str = "",
     link: str | None = None,
-    accounts: int = 5,
+    max_accounts: int = 5,
 ) -> list[Digest]:
     """Make the digest of every CSM that a list names.
 
     Parameters
     ----------
     rows : iterable of mapping
-        Lines of the list, with those that have no rank: see ``serving.state.schema.LINE``. What an
+        Lines of the list, with those that have no rank: see ``serving.state.schema.SCORE_COLUMNS``. What an
         older list has not filled in is None.
-    before : iterable of mapping
+    previous_rows : iterable of mapping
         ``account_id`` and ``motion`` of the list before; empty where there was none.
     as_of, today : datetime.date
         The day of the list, and the day on which it is told.
@@ -137,7 +137,7 @@ def digests(
         By what the accounts are ranked, where a CSM should know.
     link : str, optional
         Where more about an account stands, with ``{account_id}`` in it.
-    accounts : int
+    max_accounts : int
         So many are told in full.
 
     Returns
@@ -145,73 +145,83 @@ def digests(
     list of Digest
         By name; the one for accounts without a CSM comes last.
     """
-    books: dict[str | None, list[Mapping[str, Any]]] = {}
+    portfolios: dict[str | None, list[Mapping[str, Any]]] = {}
     for row in rows:
-        books.setdefault(one_line(row["csm"] or "", _NAME) or None, []).append(row)
-    then = {row["account_id"]: row["motion"] for row in before}
-    made = []
-    for csm in sorted(books, key=lambda name: (name is None, name or "")):
-        listed = sorted((row for row in books[csm] if row["rank"] is not None), key=_place)
-        asked = [row for row in listed if row["ask"] is not False]
-        held = [row for row in listed if row["ask"] is False]
-        weekly = [row["this_week"] for row in asked if row["this_week"] is not None]
-        made.append(
+        portfolios.setdefault(
+            to_single_line(row["csm"] or "", _MAX_NAME_LENGTH) or None, []
+        ).append(row)
+    previous_motions = {row["account_id"]: row["motion"] for row in previous_rows}
+    digests = []
+    for csm in sorted(portfolios, key=lambda name: (name is None, name or "")):
+        listed = sorted((row for row in portfolios[csm] if row["rank"] is not None), key=_sort_key)
+        outreach_rows = [row for row in listed if row["ask"] is not False]
+        suppressed_rows = [row for row in listed if row["ask"] is False]
+        weekly = [row["this_week"] for row in outreach_rows if row["this_week"] is not None]
+        digests.append(
             Digest(
                 csm=csm,
                 as_of=as_of,
                 today=today,
                 horizon_days=horizon_days,
-                basis=one_line(basis),
-                entries=tuple(_entry(row, link) for row in asked[:accounts]),
+                basis=to_single_line(basis),
+                entries=tuple(_build_entry(row, link) for row in outreach_rows[:max_accounts]),
                 this_week=sum(weekly) if weekly else None,
-                asked=len(asked),
-                held=_held(held, then),
+                asked=len(outreach_rows),
+                held=_group_suppressed(suppressed_rows, previous_motions),
             )
         )
-    return made
+    return digests
 
 
-def _place(row: Mapping[str, Any]) -> tuple[int, int]:
+def _sort_key(row: Mapping[str, Any]) -> tuple[int, int]:
     return row["book_rank"] or row["rank"], row["rank"]
 
 
-def _entry(row: Mapping[str, Any], link: str | None) -> Entry:
+def _build_entry(row: Mapping[str, Any], link: str | None) -> DigestEntry:
     limit = row["limit"] or ""
-    return Entry(
-        name=_name(row),
+    return DigestEntry(
+        name=_display_name(row),
         link=link.replace("{account_id}", quote(row["account_id"], safe="")) if link else "",
         chance=row["probability"],
         talk_from=row["readiness_date"],
         limit="" if limit == "none" else limit,
         motion=row["motion"] or "",
-        buyer=one_line(row["buyer"] or ""),
-        signals=_sentences(row["signals"]),
-        changed=_sentences(row["changed"]),
-        holds_back=_sentences(row["holds_back"]),
-        note=one_line(row["note"] or ""),
+        buyer=to_single_line(row["buyer"] or ""),
+        signals=_clean_sentences(row["signals"]),
+        changed=_clean_sentences(row["changed"]),
+        holds_back=_clean_sentences(row["holds_back"]),
+        note=to_single_line(row["note"] or ""),
     )
 
 
-def _held(rows: Sequence[Mapping[str, Any]], then: Mapping[str, Any]) -> tuple[Held, ...]:
+def _group_suppressed(
+    rows: Sequence[Mapping[str, Any]], previous_motions: Mapping[str, Any]
+) -> tuple[SuppressedGroup, ...]:
     """By reason, in the order of the most pressing: who may leave comes first."""
     reasons: dict[str, list[Mapping[str, Any]]] = {"retain": [], "rest": [], "consolidate": []}
     for row in rows:
         reasons.setdefault(row["motion"] or "", []).append(row)
     return tuple(
-        Held(
+        SuppressedGroup(
             motion,
-            len(found),
-            tuple(_name(row) for row in found if then and then.get(row["account_id"]) != motion),
+            len(members),
+            tuple(
+                _display_name(row)
+                for row in members
+                if previous_motions and previous_motions.get(row["account_id"]) != motion
+            ),
         )
-        for motion, found in reasons.items()
-        if found
+        for motion, members in reasons.items()
+        if members
     )
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    return one_line(row["name"] or "", _NAME) or one_line(row["account_id"], _NAME)
+def _display_name(row: Mapping[str, Any]) -> str:
+    return to_single_line(row["name"] or "", _MAX_NAME_LENGTH) or to_single_line(
+        row["account_id"], _MAX_NAME_LENGTH
+    )
 
 
-def _sentences(told: Sequence[str] | None) -> tuple[str, ...]:
-    lines = (one_line(sentence) for sentence in told or ())
-    return tuple(line for line in lines if line)[:_SENTENCES]
+def _clean_sentences(sentences: Sequence[str] | None) -> tuple[str, ...]:
+    lines = (to_single_line(sentence) for sentence in sentences or ())
+    return tuple(line for line in lines if line)[:_MAX_SENTENCES]

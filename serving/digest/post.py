@@ -10,25 +10,28 @@ from typing import Final, Literal
 from data import writing
 from serving.digest import render, slack
 from serving.digest.entries import Digest
-from serving.digest.plain import slug
+from serving.digest.plain import slugify
 
-__all__ = ["FORMATS", "INDEX", "Format", "content", "put"]
+__all__ = ["FORMATS", "INDEX_FILE", "DigestFormat", "render_format", "write_files"]
 
-INDEX: Final = "index.json"
-Format = Literal["text", "html", "slack"]
-FORMATS: Final[Mapping[Format, tuple[str, Callable[[Digest], str]]]] = {
-    "text": (".txt", render.text),
-    "html": (".html", render.html),
-    "slack": (".json", lambda digest: json.dumps(slack.message(digest), ensure_ascii=False) + "\n"),
+INDEX_FILE: Final = "index.json"
+DigestFormat = Literal["text", "html", "slack"]
+FORMATS: Final[Mapping[DigestFormat, tuple[str, Callable[[Digest], str]]]] = {
+    "text": (".txt", render.render_text),
+    "html": (".html", render.render_html),
+    "slack": (
+        ".json",
+        lambda digest: json.dumps(slack.build_message(digest), ensure_ascii=False) + "\n",
+    ),
 }
 
 
-def content(digest: Digest, form: Format) -> str:
+def render_format(digest: Digest, output_format: DigestFormat) -> str:
     """Write a digest in one of the formats."""
-    return FORMATS[form][1](digest)
+    return FORMATS[output_format][1](digest)
 
 
-def put(digests: Sequence[Digest], folder: Path, form: Format) -> list[str]:
+def write_files(digests: Sequence[Digest], folder: Path, output_format: DigestFormat) -> list[str]:
     """Write a file per digest, and last the index: whose it is, and its subject.
 
     The index names what is of this list. Files that an earlier list left stay, but are not in it.
@@ -43,32 +46,32 @@ def put(digests: Sequence[Digest], folder: Path, form: Format) -> list[str]:
     data.errors.DeliveryError
         If the folder cannot be written to.
     """
-    names = [f"{stem}{FORMATS[form][0]}" for stem in _stems(digests)]
+    names = [f"{stem}{FORMATS[output_format][0]}" for stem in _assign_file_stems(digests)]
     for digest, name in zip(digests, names, strict=True):
-        _write(folder / name, content(digest, form))
-    told = [
-        {"csm": digest.csm, "file": name, "subject": render.subject(digest)}
+        _write_text(folder / name, render_format(digest, output_format))
+    entries = [
+        {"csm": digest.csm, "file": name, "subject": render.render_subject(digest)}
         for digest, name in zip(digests, names, strict=True)
     ]
     as_of = str(digests[0].as_of) if digests else None
-    index = {"as_of": as_of, "format": form, "digests": told}
-    _write(folder / INDEX, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
+    index = {"as_of": as_of, "format": output_format, "digests": entries}
+    _write_text(folder / INDEX_FILE, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
     return names
 
 
-def _stems(digests: Sequence[Digest]) -> list[str]:
+def _assign_file_stems(digests: Sequence[Digest]) -> list[str]:
     """A name for each; those that would be the same, or the index's, get a sum of the CSM's."""
-    plain = [slug(digest.csm) if digest.csm else "no-csm" for digest in digests]
-    taken = Counter(plain) + Counter({Path(INDEX).stem: 1})
+    plain = [slugify(digest.csm) if digest.csm else "no-csm" for digest in digests]
+    stem_counts = Counter(plain) + Counter({Path(INDEX_FILE).stem: 1})
     return [
-        stem if taken[stem] == 1 else f"{stem}-{_sum(digest.csm)}"
+        stem if stem_counts[stem] == 1 else f"{stem}-{_hash_csm(digest.csm)}"
         for digest, stem in zip(digests, plain, strict=True)
     ]
 
 
-def _sum(csm: str | None) -> str:
+def _hash_csm(csm: str | None) -> str:
     return hashlib.sha256((csm or "").encode()).hexdigest()[:8]
 
 
-def _write(file: Path, text: str) -> None:
-    writing.atomically(file, lambda draft: draft.write_bytes(text.encode()), durable=True)
+def _write_text(file: Path, text: str) -> None:
+    writing.atomic_write(file, lambda draft: draft.write_bytes(text.encode()), durable=True)

@@ -10,30 +10,30 @@ import jinja2
 
 from serving.digest.entries import Digest
 
-__all__ = ["html", "subject", "template", "text"]
+__all__ = ["load_template", "render_html", "render_subject", "render_text"]
 
 
-def subject(digest: Digest) -> str:
+def render_subject(digest: Digest) -> str:
     """Say in one line what the digest is about."""
-    return str(template("phrases.j2").make_module().subject(digest))  # type: ignore[attr-defined]
+    return str(load_template("phrases.j2").make_module().subject(digest))  # type: ignore[attr-defined]
 
 
-def text(digest: Digest) -> str:
+def render_text(digest: Digest) -> str:
     """Write the digest as plain text, for an e-mail or a terminal."""
-    return template("digest.txt.j2").render(digest=digest).lstrip("\n")
+    return load_template("digest.txt.j2").render(digest=digest).lstrip("\n")
 
 
-def html(digest: Digest) -> str:
+def render_html(digest: Digest) -> str:
     """Write the digest as one HTML page; what comes from data is escaped."""
-    return template("digest.html.j2", escaped=True).render(digest=digest).lstrip("\n")
+    return load_template("digest.html.j2", autoescape=True).render(digest=digest).lstrip("\n")
 
 
 @cache
-def template(name: str, *, escaped: bool = False) -> jinja2.Template:
+def load_template(name: str, *, autoescape: bool = False) -> jinja2.Template:
     """Open a template; a name in it that nothing fills is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("serving.digest"),
-        autoescape=escaped,  # noqa: S701 - plain text is no place for entities
+        autoescape=autoescape,  # noqa: S701 - plain text is no place for entities
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -21,10 +21,10 @@ from data.errors import ExpansionError
 from serving import state
 from serving.events import service
 
-_NICE = 5  # whoever takes events goes first
+_NICENESS = 5  # whoever takes events goes first
 
 
-def _orphaned(stop: threading.Event) -> None:
+def _stop_when_orphaned(stop: threading.Event) -> None:
     """Stop when whoever started us is gone; nothing is ever said to us."""
     while os.read(0, 1):
         pass
@@ -37,18 +37,18 @@ def main(config: Path) -> None:
     """Watch what arrives, until a signal or the end of the server."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("expansion").setLevel(logging.INFO)
-    os.nice(_NICE)
+    os.nice(_NICENESS)
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
-    threading.Thread(target=_orphaned, args=(stop,), daemon=True).start()
+    threading.Thread(target=_stop_when_orphaned, args=(stop,), daemon=True).start()
     try:
-        known = settings.load(config)
-        engine = state.open(known.crm_url)
+        loaded = settings.load_settings(config)
+        engine = state.open_engine(loaded.database_url)
     except ExpansionError as error:
         raise click.ClickException(" ".join(str(error).split())) from error
     try:
-        service.watch(engine, known, clock=lambda: datetime.now(UTC), stop=stop)
+        service.run_consumer(engine, loaded, clock=lambda: datetime.now(UTC), stop=stop)
     finally:
         engine.dispose()
 

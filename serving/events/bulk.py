@@ -13,53 +13,53 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from serving.events.shapes import Message
-from serving.events.tables import ARRIVALS
+from serving.events.shapes import InboundEvent
+from serving.events.tables import WEBHOOK_EVENTS
 
-__all__ = ["Row", "insert"]
+__all__ = ["WebhookRow", "insert_events"]
 
 # Source, moment of receipt, message.
-Row = tuple[str, datetime, Message]
-_COLUMNS: Final = tuple(column.name for column in ARRIVALS.columns if column.name != "id")
-_KINDS: Final = {
+WebhookRow = tuple[str, datetime, InboundEvent]
+_COLUMNS: Final = tuple(column.name for column in WEBHOOK_EVENTS.columns if column.name != "id")
+_COLUMN_TYPES: Final = {
     column.name: "double precision"
     if isinstance(column.type, sa.Float)
     else "timestamptz"
     if isinstance(column.type, sa.DateTime)
     else "text"
-    for column in ARRIVALS.columns
+    for column in WEBHOOK_EVENTS.columns
 }
-_NAMED: Final = ", ".join(_COLUMNS)
-_VALUES: Final = {
+_COLUMN_LIST: Final = ", ".join(_COLUMNS)
+_VALUE_EXPRESSIONS: Final = {
     "sqlite": ", ".join(f"value ->> {place}" for place in range(len(_COLUMNS))),
     "postgresql": ", ".join(
-        f"CAST(value ->> {place} AS {_KINDS[name]})" for place, name in enumerate(_COLUMNS)
+        f"CAST(value ->> {place} AS {_COLUMN_TYPES[name]})" for place, name in enumerate(_COLUMNS)
     ),
 }
-_EACH: Final = {
+_ROW_SOURCES: Final = {
     "sqlite": "json_each(:rows)",
     "postgresql": "json_array_elements(CAST(:rows AS json)) AS told(value)",
 }
-_INSERT: Final = {
+_INSERT_STATEMENTS: Final = {
     dialect: sa.text(
-        f"INSERT INTO {ARRIVALS.name} ({_NAMED}) SELECT {_VALUES[dialect]}"  # noqa: S608 - our own
-        f" FROM {_EACH[dialect]} WHERE true ON CONFLICT DO NOTHING"
+        f"INSERT INTO {WEBHOOK_EVENTS.name} ({_COLUMN_LIST}) SELECT {_VALUE_EXPRESSIONS[dialect]}"  # noqa: S608 - our own
+        f" FROM {_ROW_SOURCES[dialect]} WHERE true ON CONFLICT DO NOTHING"
     )
-    for dialect in _EACH
+    for dialect in _ROW_SOURCES
 }
 
 
-def insert(connection: sa.Connection, rows: Sequence[Row]) -> int:
+def insert_events(connection: sa.Connection, rows: Sequence[WebhookRow]) -> int:
     """Insert arrivals, skip those that are there already, and say how many were new."""
     if not rows:
         return 0
     dialect = connection.dialect.name
     zone = "" if dialect == "sqlite" else "+00"
-    told = json.dumps([_told(row, zone) for row in rows])
-    return max(connection.execute(_INSERT[dialect], {"rows": told}).rowcount, 0)
+    payload = json.dumps([_to_values(row, zone) for row in rows])
+    return max(connection.execute(_INSERT_STATEMENTS[dialect], {"rows": payload}).rowcount, 0)
 
 
-def _told(row: Row, zone: str) -> tuple[str | float | None, ...]:
+def _to_values(row: WebhookRow, zone: str) -> tuple[str | float | None, ...]:
     """In the order of the columns."""
     source, received_at, message = row
     return (
@@ -70,11 +70,11 @@ def _told(row: Row, zone: str) -> tuple[str | float | None, ...]:
         message.event,
         message.feature,
         message.quantity,
-        _moment(message.happened_at, zone),
-        _moment(received_at, zone),
+        _format_time(message.happened_at, zone),
+        _format_time(received_at, zone),
     )
 
 
-def _moment(moment: datetime, zone: str) -> str:
+def _format_time(moment: datetime, zone: str) -> str:
     """A time in UTC as the database writes it."""
     return moment.isoformat(" ", "microseconds")[:26] + zone

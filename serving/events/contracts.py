@@ -11,13 +11,13 @@ import polars as pl
 
 from features import contract
 from features.grid import known_before
-from features.moment import as_of
+from features.moment import next_midnight
 
-__all__ = ["Contracts", "Terms"]
+__all__ = ["SubscriptionIndex", "SubscriptionTerms"]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SubscriptionTerms:
     """A contract in force; None where a level is not agreed."""
 
     seats: float | None = None
@@ -26,34 +26,36 @@ class Terms:
     ended: bool = False
 
 
-_NONE: Final = Terms()
+_NO_TERMS: Final = SubscriptionTerms()
 
 
-class Contracts:
+class SubscriptionIndex:
     """The terms of every account, of one day at a time.
 
     Parameters
     ----------
     subscriptions : polars.DataFrame
-        Rows under :class:`data.contracts.Subscriptions`.
+        Rows under :class:`data.contracts.SubscriptionSchema`.
     plans, reliable_from
-        As in :func:`features.contract.timeline`.
+        As in :func:`features.contract.build_timeline`.
     """
 
     def __init__(
         self, subscriptions: pl.DataFrame, *, plans: Sequence[str], reliable_from: date | None
     ) -> None:
-        self._rows = contract.timeline(subscriptions, plans=plans, reliable_from=reliable_from)
-        self._held: dict[date, Mapping[str, Terms]] = {}
+        self._timeline = contract.build_timeline(
+            subscriptions, plans=plans, reliable_from=reliable_from
+        )
+        self._terms_by_day: dict[date, Mapping[str, SubscriptionTerms]] = {}
 
-    def of(self, account: str, day: date) -> Terms:
+    def get_terms(self, account: str, day: date) -> SubscriptionTerms:
         """The terms of an account on a day; of an unknown one, none."""
-        if day not in self._held:
-            self._held = {day: self._on(day)}
-        return self._held[day].get(account, _NONE)
+        if day not in self._terms_by_day:
+            self._terms_by_day = {day: self._load_day(day)}
+        return self._terms_by_day[day].get(account, _NO_TERMS)
 
-    def _on(self, day: date) -> Mapping[str, Terms]:
-        moment = as_of(day)
-        found = contract.in_force(known_before(self._rows, moment), moment)
-        rows = found.select("account_id", "seats", "usage_limit", "paid", "ended").iter_rows()
-        return {account: Terms(*terms) for account, *terms in rows}
+    def _load_day(self, day: date) -> Mapping[str, SubscriptionTerms]:
+        midnight = next_midnight(day)
+        active = contract.in_force(known_before(self._timeline, midnight), midnight)
+        rows = active.select("account_id", "seats", "usage_limit", "paid", "ended").iter_rows()
+        return {account: SubscriptionTerms(*terms) for account, *terms in rows}

@@ -20,38 +20,38 @@ from data.settings import Settings
 from data.sources import Tables
 from features import moment, persons
 from features.activity import Activity
-from features.panel import Around
+from features.panel import ReferencePopulation
 from serving import state
 from serving.events import arrivals
-from serving.events.arrivals import Arrival, Workspaces
-from serving.events.contracts import Contracts
-from serving.events.counts import Counts, Event
+from serving.events.arrivals import StoredEvent, WorkspaceMap
+from serving.events.contracts import SubscriptionIndex
+from serving.events.counts import UsageCounters, UsageEvent
 from serving.state import lists
 from training import pipeline, registry
-from training.registry import Registered
+from training.registry import RegisteredModel
 
-__all__ = ["Ground", "laid"]
+__all__ = ["MonitorSnapshot", "load_snapshot"]
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class MonitorSnapshot:
     """Everything a reading and a rescoring are made from.
 
     Attributes
     ----------
     tables, log
         As the weekly job reads them.
-    beside : features.panel.Around
+    reference_population : features.panel.ReferencePopulation
         What features ask of other accounts, as of the list in force.
     model : training.registry.Registered or None
         What scores.
-    contracts : serving.events.contracts.Contracts
+    subscriptions : serving.events.contracts.SubscriptionIndex
         The terms.
-    workspaces : serving.events.arrivals.Workspaces
+    workspaces : serving.events.arrivals.WorkspaceMap
         Whose an event is.
-    covered : numpy.ndarray of bool
+    logged_mask : numpy.ndarray of bool
         By number, the arrivals that the log holds, too.
-    counts : serving.events.counts.Counts
+    counters : serving.events.counts.UsageCounters
         Moved on by :meth:`take` and :meth:`pass_to`.
     log_known_until : datetime.date
         The last day on which the log came to know anything.
@@ -59,23 +59,23 @@ class Ground:
 
     tables: Tables
     log: Activity
-    beside: Around
-    model: Registered | None
-    contracts: Contracts
-    workspaces: Workspaces
-    covered: NDArray[np.bool_]
-    counts: Counts
+    reference_population: ReferencePopulation
+    model: RegisteredModel | None
+    subscriptions: SubscriptionIndex
+    workspaces: WorkspaceMap
+    logged_mask: NDArray[np.bool_]
+    counters: UsageCounters
     log_known_until: date
 
     def __repr__(self) -> str:
-        return f"Ground({self.tables!r}, {self.counts!r})"
+        return f"Ground({self.tables!r}, {self.counters!r})"
 
-    def pass_to(self, day: date) -> None:
+    def advance_day(self, day: date) -> None:
         """Count what the log came to know on a day, which follows the last one counted."""
         if day <= self.log_known_until:
-            self.counts.load(self.log, day, after=day - timedelta(days=1))
+            self.counters.load_log(self.log, day, after=day - timedelta(days=1))
 
-    def take(self, arrived: Iterable[Arrival]) -> tuple[set[str], int]:
+    def apply_events(self, events: Iterable[StoredEvent]) -> tuple[set[str], int]:
         """Count arrivals.
 
         Returns
@@ -85,22 +85,24 @@ class Ground:
         int
             How many arrivals are of no account that we know.
         """
-        dirty: set[str] = set()
+        changed: set[str] = set()
         unknown = 0
-        for each in arrived:
-            account = self.workspaces.account(each.workspace)
+        for each in events:
+            account = self.workspaces.find_account(each.workspace)
             if account is None:
                 unknown += 1
-            elif not (each.id < len(self.covered) and self.covered[each.id]):
-                event = Event(account, each.user_id, each.event, each.quantity, each.happened_at)
-                if self.counts.take(event):
-                    dirty.add(account)
-        return dirty, unknown
+            elif not (each.id < len(self.logged_mask) and self.logged_mask[each.id]):
+                event = UsageEvent(
+                    account, each.user_id, each.event, each.quantity, each.happened_at
+                )
+                if self.counters.apply_event(event):
+                    changed.add(account)
+        return changed, unknown
 
 
-def laid(
+def load_snapshot(
     engine: sa.Engine, settings: Settings, *, now: datetime, position: int, day: date
-) -> Ground:
+) -> MonitorSnapshot:
     """Read tables, log and model, and count up to a position and a day.
 
     Parameters
@@ -116,52 +118,56 @@ def laid(
     day : datetime.date
         What the log came to know later is not counted.
     """
-    tables, log = pipeline.read(settings, now=now)
-    listed = lists.newest(engine) or day
-    users = persons.dated(
+    tables, log = pipeline.load_data(settings, now=now)
+    last_list = lists.load_latest_as_of(engine) or day
+    users = persons.prepare_users(
         tables.users.rows,
         tables.accounts.rows,
-        settings.tables.stable,
+        settings.tables.time_invariant_attributes,
         settings.tables.known_at_reliable_from,
     )
-    counts = Counts(settings, persons.unpaid(users)["user_id"], day)
-    counts.load(log, day)
-    with state.reading(engine) as connection:
-        covered = arrivals.in_log(connection, tables.events)
-    ground = Ground(
+    counters = UsageCounters(settings, persons.free_seat_users(users)["user_id"], day)
+    counters.load_log(log, day)
+    with state.read_transaction(engine) as connection:
+        logged_mask = arrivals.flag_logged_events(connection, tables.events)
+    loaded = MonitorSnapshot(
         tables=tables,
         log=log,
-        beside=moment.around(log, tables, datetime.combine(listed, time(), UTC), settings),
-        model=registry.serving(settings),
-        contracts=Contracts(
+        reference_population=moment.build_reference_population(
+            log, tables, datetime.combine(last_list, time(), UTC), settings
+        ),
+        model=registry.load_for_scoring(settings),
+        subscriptions=SubscriptionIndex(
             tables.subscriptions.rows,
             plans=settings.outcome.plans,
             reliable_from=settings.tables.known_at_reliable_from,
         ),
-        workspaces=arrivals.workspaces(tables.accounts.rows["account_id"], _told(settings)),
-        covered=covered,
-        counts=counts,
-        log_known_until=_known_until(log) or day,
+        workspaces=arrivals.build_workspace_map(
+            tables.accounts.rows["account_id"], _read_workspace_file(settings)
+        ),
+        logged_mask=logged_mask,
+        counters=counters,
+        log_known_until=_find_last_known_day(log) or day,
     )
-    with state.reading(engine) as connection:
-        ground.take(arrivals.read(connection, after=0, up_to=position))
-    return ground
+    with state.read_transaction(engine) as connection:
+        loaded.apply_events(arrivals.read_events(connection, after=0, up_to=position))
+    return loaded
 
 
-def _known_until(log: Activity) -> date | None:
+def _find_last_known_day(log: Activity) -> date | None:
     last = log.volume.select(pl.col("known_day").max()).collect(engine="streaming")
-    found: date | None = last.item()
-    return found
+    last_day: date | None = last.item()
+    return last_day
 
 
-def _told(settings: Settings) -> pl.DataFrame | None:
+def _read_workspace_file(settings: Settings) -> pl.DataFrame | None:
     """The workspaces that a file tells of."""
     if settings.webhooks.workspaces is None:
         return None
     file = settings.base / settings.webhooks.workspaces
     try:
-        found = pl.read_csv(file, infer_schema=False)
-        return found.select("workspace_id", "account_id").drop_nulls()
+        mapping = pl.read_csv(file, infer_schema=False)
+        return mapping.select("workspace_id", "account_id").drop_nulls()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SettingsError(
             f"webhooks.workspaces: {file} cannot be read as CSV with workspace_id and account_id"

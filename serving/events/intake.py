@@ -12,48 +12,48 @@ from typing import Any, Final
 from data.errors import DeliveryError
 from data.settings import Webhooks
 from serving.events import shapes, signatures
-from serving.events.shapes import Malformed, Message
-from serving.events.signatures import Unsigned
-from serving.events.store import Full, Refused, Store
+from serving.events.shapes import InboundEvent, InvalidMessageError
+from serving.events.signatures import InvalidSignatureError
+from serving.events.store import EventWriter, QueueFullError, RejectedMessage
 
-__all__ = ["Answer", "Intake"]
+__all__ = ["WebhookHandler", "WebhookResponse"]
 
-_KEPT_OF_BODY: Final = 2_000
+_STORED_BODY_BYTES: Final = 2_000
 _ADDRESS: Final = re.compile(r"[^\s<>,;\"']+@")  # all but its domain
-_MOST_MESSAGES: Final = 10_000  # of one request
+_MAX_MESSAGES: Final = 10_000  # of one request
 
 
 @dataclass(frozen=True)
-class Answer:
+class WebhookResponse:
     """A status code, and what is said with it."""
 
     status: int
-    told: Mapping[str, Any]
+    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Intake:
+class WebhookHandler:
     """Takes requests of a source.
 
     Attributes
     ----------
     settings : data.settings.Webhooks
         Secrets, shapes and limits.
-    store : serving.events.store.Store
+    writer : serving.events.store.EventWriter
         Where messages are kept.
     """
 
     settings: Webhooks
-    store: Store
+    writer: EventWriter
 
     @property
-    def most_bytes(self) -> int:
+    def max_body_bytes(self) -> int:
         """A longer body is refused unread."""
         return self.settings.max_body_kb * 1024
 
-    async def take(
+    async def handle(
         self, source: str, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Answer:
+    ) -> WebhookResponse:
         """Take a request; the answer comes when what it holds is durable.
 
         Parameters
@@ -67,82 +67,84 @@ class Intake:
         now : datetime.datetime
             The clock, UTC.
         """
-        refusal = self._unsigned(source, headers, body, now)
+        refusal = self._check_signature(source, headers, body, now)
         if refusal is not None:
             return refusal
-        taken, refused, ignored = self._read(source, body, now)
+        accepted, rejected, ignored = self._parse_body(source, body, now)
         try:
-            if taken or refused:
-                await self.store.keep(source, taken, refused, now)
-        except Full as full:
-            return Answer(503, {"error": str(full)})
+            if accepted or rejected:
+                await self.writer.append(source, accepted, rejected, now)
+        except QueueFullError as full:
+            return WebhookResponse(503, {"error": str(full)})
         except DeliveryError as error:
-            return Answer(503, {"error": str(error)})
-        told = {"accepted": len(taken), "ignored": ignored, "refused": len(refused)}
-        if refused and not (taken or ignored):
-            return Answer(400, {**told, "error": refused[0].reason})
-        return Answer(200, told)
+            return WebhookResponse(503, {"error": str(error)})
+        counts = {"accepted": len(accepted), "ignored": ignored, "refused": len(rejected)}
+        if rejected and not (accepted or ignored):
+            return WebhookResponse(400, {**counts, "error": rejected[0].reason})
+        return WebhookResponse(200, counts)
 
-    def _unsigned(
+    def _check_signature(
         self, source: str, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Answer | None:
+    ) -> WebhookResponse | None:
         secret = {
             "segment": self.settings.segment_secret,
             "generic": self.settings.generic_secret,
         }[source]
         if secret is None:
-            told = f"no secret is set for this source (webhooks.{source}_secret)"
-            return Answer(403, {"error": told})
+            problem = f"no secret is set for this source (webhooks.{source}_secret)"
+            return WebhookResponse(403, {"error": problem})
         try:
             if source == "segment":
-                signatures.segment(secret.get_secret_value(), headers, body)
+                signatures.verify_segment(secret.get_secret_value(), headers, body)
             else:
                 tolerance = self.settings.tolerance_seconds
-                signatures.generic(
+                signatures.verify_generic(
                     secret.get_secret_value(), headers, body, now, tolerance_seconds=tolerance
                 )
-        except Unsigned as error:
-            return Answer(401, {"error": str(error)})
+        except InvalidSignatureError as error:
+            return WebhookResponse(401, {"error": str(error)})
         return None
 
-    def _read(
+    def _parse_body(
         self, source: str, body: bytes, now: datetime
-    ) -> tuple[list[Message], list[Refused], int]:
+    ) -> tuple[list[InboundEvent], list[RejectedMessage], int]:
         """The messages that make sense, those that do not, and how many tell of no event."""
-        taken: list[Message] = []
-        refused: list[Refused] = []
+        accepted: list[InboundEvent] = []
+        rejected: list[RejectedMessage] = []
         ignored = 0
-        read = shapes.segment if source == "segment" else shapes.generic
+        parse_message = shapes.parse_segment if source == "segment" else shapes.parse_generic
         try:
-            found = shapes.messages(json.loads(body))
-            if len(found) > _MOST_MESSAGES:
-                raise Malformed(f"expected at most {_MOST_MESSAGES:,} messages in one request")
-        except Malformed as error:
-            return [], [_refused(str(error), body)], 0
+            messages = shapes.list_messages(json.loads(body))
+            if len(messages) > _MAX_MESSAGES:
+                raise InvalidMessageError(
+                    f"expected at most {_MAX_MESSAGES:,} messages in one request"
+                )
+        except InvalidMessageError as error:
+            return [], [_build_rejection(str(error), body)], 0
         except (ValueError, RecursionError):
-            return [], [_refused("the body is not JSON that can be read", body)], 0
-        for each in found:
+            return [], [_build_rejection("the body is not JSON that can be read", body)], 0
+        for each in messages:
             try:
-                message = read(each, now, self.settings)
-            except (Malformed, RecursionError) as error:
-                why = str(error) if isinstance(error, Malformed) else "too deeply nested"
-                refused.append(_refused(why, _written(each)))
+                message = parse_message(each, now, self.settings)
+            except (InvalidMessageError, RecursionError) as error:
+                why = str(error) if isinstance(error, InvalidMessageError) else "too deeply nested"
+                rejected.append(_build_rejection(why, _serialize_message(each)))
                 continue
             if message is None:
                 ignored += 1
             else:
-                taken.append(message)
-        return taken, refused, ignored
+                accepted.append(message)
+        return accepted, rejected, ignored
 
 
-def _written(message: Any) -> bytes:  # noqa: ANN401 - any JSON
+def _serialize_message(message: Any) -> bytes:  # noqa: ANN401 - any JSON
     try:
         return json.dumps(message).encode()
     except RecursionError:
         return b""
 
 
-def _refused(reason: str, body: bytes) -> Refused:
+def _build_rejection(reason: str, body: bytes) -> RejectedMessage:
     """Keep how it began, without anybody's address, in signs that every database stores."""
-    start = body[:_KEPT_OF_BODY].decode("utf-8", "replace").replace("\0", "\ufffd")
-    return Refused(reason, _ADDRESS.sub("", start))
+    start = body[:_STORED_BODY_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+    return RejectedMessage(reason, _ADDRESS.sub("", start))

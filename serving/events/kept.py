@@ -9,32 +9,38 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serving.events.tables import ARRIVALS, PROGRESS, QUARANTINE, SIGNALS, WATCHES
+from serving.events.tables import (
+    ALERTS,
+    CONSUMER_OFFSETS,
+    QUARANTINE,
+    THRESHOLD_STATES,
+    WEBHOOK_EVENTS,
+)
 from serving.outbox.upsert import upsert
-from serving.triggers import LEVELS, Change, Watch
+from serving.triggers import SEVERITIES, AlertTransition, ThresholdState
 
 __all__ = [
-    "NAME",
-    "Fired",
+    "CONSUMER_NAME",
+    "AlertEvent",
+    "ConsumerOffset",
     "Key",
-    "Progress",
-    "advance",
-    "forget",
-    "open_signals",
-    "progress",
-    "remember",
-    "tell",
-    "to_post",
-    "to_tell",
-    "watches",
+    "load_alerts_to_post",
+    "load_alerts_to_rescore",
+    "load_offset",
+    "load_open_alerts",
+    "load_states",
+    "purge_events",
+    "save_alerts",
+    "save_offset",
+    "save_states",
 ]
 
 Key = tuple[str, str]  # account, limit
-NAME: Final = "events"
+CONSUMER_NAME: Final = "events"
 
 
 @dataclass(frozen=True)
-class Progress:
+class ConsumerOffset:
     """Up to which arrival was counted, on which day, and what was counted since the start."""
 
     position: int
@@ -43,134 +49,144 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Fired:
+class AlertEvent:
     """A change of a signal, with the figures of its moment."""
 
     account_id: str
     limit: str
-    change: Change
+    transition: AlertTransition
     at: datetime
     used: float
-    of: float
-    before: float | None
+    limit_value: float
+    used_90d_ago: float | None
 
-    def row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, Any]:
         """A row of ``signals`` as it is opened."""
-        level = LEVELS[self.change.level]
+        severity = SEVERITIES[self.transition.severity]
         return {
             "account_id": self.account_id,
             "limit": self.limit,
-            "number": self.change.number,
-            "level": level,
+            "number": self.transition.number,
+            "level": severity,
             "opened_at": self.at,
             "level_at": self.at,
             "used": self.used,
-            "of": self.of,
-            "before": self.before,
+            "of": self.limit_value,
+            "before": self.used_90d_ago,
         }
 
 
-def progress(connection: sa.Connection) -> Progress | None:
+def load_offset(connection: sa.Connection) -> ConsumerOffset | None:
     """How far was counted; None before the first time."""
-    row = connection.execute(sa.select(PROGRESS).where(PROGRESS.c.name == NAME)).one_or_none()
-    return None if row is None else Progress(row.position, row.day, row.counts)
+    row = connection.execute(
+        sa.select(CONSUMER_OFFSETS).where(CONSUMER_OFFSETS.c.name == CONSUMER_NAME)
+    ).one_or_none()
+    return None if row is None else ConsumerOffset(row.position, row.day, row.counts)
 
 
-def advance(connection: sa.Connection, after: Progress, now: datetime) -> None:
+def save_offset(connection: sa.Connection, offset: ConsumerOffset, now: datetime) -> None:
     """Say how far is counted now."""
     row = {
-        "name": NAME,
-        "position": after.position,
-        "day": after.day,
+        "name": CONSUMER_NAME,
+        "position": offset.position,
+        "day": offset.day,
         "beat_at": now,
-        "counts": dict(after.counts),
+        "counts": dict(offset.counts),
     }
-    upsert(connection, PROGRESS, [row])
+    upsert(connection, CONSUMER_OFFSETS, [row])
 
 
-def watches(connection: sa.Connection) -> dict[Key, Watch]:
+def load_states(connection: sa.Connection) -> dict[Key, ThresholdState]:
     """What is remembered, by account and limit."""
-    rows = connection.execute(sa.select(WATCHES))
-    return {(row.account_id, row.limit): Watch.of(row.state) for row in rows}
+    rows = connection.execute(sa.select(THRESHOLD_STATES))
+    return {(row.account_id, row.limit): ThresholdState.from_dict(row.state) for row in rows}
 
 
-def remember(connection: sa.Connection, changed: Mapping[Key, Watch]) -> None:
+def save_states(connection: sa.Connection, states: Mapping[Key, ThresholdState]) -> None:
     """Keep watches; one of which there is nothing to remember is forgotten."""
-    kept = [
-        {"account_id": account, "limit": limit, "state": watch.told()}
-        for (account, limit), watch in changed.items()
-        if watch != Watch()
+    rows = [
+        {"account_id": account, "limit": limit, "state": watch.to_dict()}
+        for (account, limit), watch in states.items()
+        if watch != ThresholdState()
     ]
-    upsert(connection, WATCHES, kept)
-    for (account, limit), watch in changed.items():
-        if watch == Watch():
-            here = (WATCHES.c.account_id == account) & (WATCHES.c.limit == limit)
-            connection.execute(sa.delete(WATCHES).where(here))
+    upsert(connection, THRESHOLD_STATES, rows)
+    for (account, limit), watch in states.items():
+        if watch == ThresholdState():
+            here = (THRESHOLD_STATES.c.account_id == account) & (THRESHOLD_STATES.c.limit == limit)
+            connection.execute(sa.delete(THRESHOLD_STATES).where(here))
 
 
-def tell(connection: sa.Connection, fired: Iterable[Fired], *, quietly: bool = False) -> None:
+def save_alerts(
+    connection: sa.Connection, events: Iterable[AlertEvent], *, warm_up: bool = False
+) -> None:
     """Enter what happened to signals; quietly: as if it had been told before."""
-    for each in fired:
-        row, change = each.row(), each.change
-        if quietly:
-            was = "under pressure before events were watched"
-            row |= {"told_level": row["level"], "posted_level": row["level"], "words": was}
-        if change.kind == "opened":
-            connection.execute(sa.insert(SIGNALS).values(row))
+    for each in events:
+        row, transition = each.to_row(), each.transition
+        if warm_up:
+            message = "under pressure before events were watched"
+            row |= {"told_level": row["level"], "posted_level": row["level"], "words": message}
+        if transition.kind == "opened":
+            connection.execute(sa.insert(ALERTS).values(row))
             continue
-        if change.kind == "escalated":
-            named = ("level", "level_at", "used", "of", "before", "told_level", "posted_level")
-            values = {name: row[name] for name in named if name in row}
+        if transition.kind == "escalated":
+            columns = ("level", "level_at", "used", "of", "before", "told_level", "posted_level")
+            values = {name: row[name] for name in columns if name in row}
         else:
-            values = {"closed_at": each.at, "ending": change.ending}
-        here = _is(each.account_id, each.limit, change.number)
-        connection.execute(sa.update(SIGNALS).where(here).values(values))
+            values = {"closed_at": each.at, "ending": transition.ending}
+        here = _match_alert(each.account_id, each.limit, transition.number)
+        connection.execute(sa.update(ALERTS).where(here).values(values))
 
 
-def to_tell(connection: sa.Connection, *, most: int) -> list[dict[str, Any]]:
+def load_alerts_to_rescore(connection: sa.Connection, *, max_rows: int) -> list[dict[str, Any]]:
     """Open signals whose level was not put down yet, oldest first."""
-    untold = SIGNALS.c.told_level.is_(None) | (SIGNALS.c.told_level != SIGNALS.c.level)
-    query = sa.select(SIGNALS).where(SIGNALS.c.closed_at.is_(None), untold)
-    return _rows(connection, query.order_by(SIGNALS.c.level_at, SIGNALS.c.account_id).limit(most))
-
-
-def to_post(connection: sa.Connection, *, since: datetime, most: int) -> list[dict[str, Any]]:
-    """Open signals that were put down and not posted at their level, not older than that."""
-    unposted = SIGNALS.c.posted_level.is_(None) | (SIGNALS.c.posted_level != SIGNALS.c.level)
-    query = sa.select(SIGNALS).where(
-        SIGNALS.c.closed_at.is_(None),
-        SIGNALS.c.told_level == SIGNALS.c.level,
-        SIGNALS.c.level_at >= since,
-        unposted,
+    not_committed = ALERTS.c.told_level.is_(None) | (ALERTS.c.told_level != ALERTS.c.level)
+    query = sa.select(ALERTS).where(ALERTS.c.closed_at.is_(None), not_committed)
+    return _fetch_rows(
+        connection, query.order_by(ALERTS.c.level_at, ALERTS.c.account_id).limit(max_rows)
     )
-    return _rows(connection, query.order_by(SIGNALS.c.level_at, SIGNALS.c.account_id).limit(most))
 
 
-def open_signals(connection: sa.Connection) -> dict[str, str]:
+def load_alerts_to_post(
+    connection: sa.Connection, *, since: datetime, max_rows: int
+) -> list[dict[str, Any]]:
+    """Open signals that were put down and not posted at their level, not older than that."""
+    not_posted = ALERTS.c.posted_level.is_(None) | (ALERTS.c.posted_level != ALERTS.c.level)
+    query = sa.select(ALERTS).where(
+        ALERTS.c.closed_at.is_(None),
+        ALERTS.c.told_level == ALERTS.c.level,
+        ALERTS.c.level_at >= since,
+        not_posted,
+    )
+    return _fetch_rows(
+        connection, query.order_by(ALERTS.c.level_at, ALERTS.c.account_id).limit(max_rows)
+    )
+
+
+def load_open_alerts(connection: sa.Connection) -> dict[str, str]:
     """Account → the limit on which a signal of at least priority is open; of two the later."""
-    pressing = SIGNALS.c.closed_at.is_(None) & SIGNALS.c.level.in_(LEVELS[1:])
-    query = sa.select(SIGNALS.c.account_id, SIGNALS.c.limit).where(pressing)
-    rows = connection.execute(query.order_by(SIGNALS.c.level_at))
+    pressing = ALERTS.c.closed_at.is_(None) & ALERTS.c.level.in_(SEVERITIES[1:])
+    query = sa.select(ALERTS.c.account_id, ALERTS.c.limit).where(pressing)
+    rows = connection.execute(query.order_by(ALERTS.c.level_at))
     return {row.account_id: row.limit for row in rows}
 
 
-def forget(connection: sa.Connection, before: datetime, position: int) -> None:
+def purge_events(connection: sa.Connection, before: datetime, position: int) -> None:
     """Delete what arrived, or was refused, so long ago."""
-    old = (ARRIVALS.c.received_at < before) & (ARRIVALS.c.id <= position)
-    connection.execute(sa.delete(ARRIVALS).where(old))
+    old = (WEBHOOK_EVENTS.c.received_at < before) & (WEBHOOK_EVENTS.c.id <= position)
+    connection.execute(sa.delete(WEBHOOK_EVENTS).where(old))
     connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.received_at < before))
 
 
-def _is(account_id: str, limit: str, number: int) -> sa.ColumnElement[bool]:
-    table = SIGNALS.c
+def _match_alert(account_id: str, limit: str, number: int) -> sa.ColumnElement[bool]:
+    table = ALERTS.c
     return (table.account_id == account_id) & (table.limit == limit) & (table.number == number)
 
 
-def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
-    return [_dated(dict(row)) for row in connection.execute(query).mappings()]
+def _fetch_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    return [_with_time_zone(dict(row)) for row in connection.execute(query).mappings()]
 
 
-def _dated(row: dict[str, Any]) -> dict[str, Any]:
+def _with_time_zone(row: dict[str, Any]) -> dict[str, Any]:
     """SQLite gives its times without their zone."""
     return {
         name: value.replace(tzinfo=UTC)

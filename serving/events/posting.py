@@ -12,17 +12,17 @@ import sqlalchemy as sa
 from data.settings import Settings
 from serving import state
 from serving.events import kept
-from serving.events.tables import SIGNALS
-from serving.slack.posts import Post
+from serving.events.tables import ALERTS
+from serving.slack.posts import SlackMessage
 
-__all__ = ["post"]
+__all__ = ["post_alerts"]
 
-_NEWS: Final = timedelta(hours=24)  # older ones are in the list
-_MESSAGES: Final = 50
+_MAX_AGE: Final = timedelta(hours=24)  # older ones are in the list
+_MAX_MESSAGES: Final = 50
 _KEY: Final = ("account_id", "limit", "number")
 
 
-def post(engine: sa.Engine, settings: Settings, *, now: datetime) -> None:
+def post_alerts(engine: sa.Engine, settings: Settings, *, now: datetime) -> None:
     """Post what is new, where Slack is set up; each message once.
 
     Raises
@@ -32,38 +32,44 @@ def post(engine: sa.Engine, settings: Settings, *, now: datetime) -> None:
     """
     if settings.slack.bot_token is None and settings.slack.webhook_url is None:
         return
-    with state.reading(engine) as connection:
-        rows = kept.to_post(connection, since=now - _NEWS, most=_MESSAGES)
+    with state.read_transaction(engine) as connection:
+        rows = kept.load_alerts_to_post(connection, since=now - _MAX_AGE, max_rows=_MAX_MESSAGES)
     if not rows:
         return
     from serving import slack  # noqa: PLC0415 - an extra
     from serving.slack import posting  # noqa: PLC0415
 
-    messages = [_message(row, settings) for row in rows]
-    said = posting.deliver(engine, slack.open_wire(settings), messages, now=now)
-    done = {*said.posted, *said.earlier, *said.uncertain, *said.nowhere, *said.refused}
-    with state.writing(engine) as connection:
+    messages = [_build_message(row, settings) for row in rows]
+    summary = posting.deliver_messages(engine, slack.open_transport(settings), messages, now=now)
+    finished = {
+        *summary.posted,
+        *summary.already_posted,
+        *summary.unknown,
+        *summary.unroutable,
+        *summary.rejected,
+    }
+    with state.write_transaction(engine) as connection:
         for row, message in zip(rows, messages, strict=True):
-            if message.key in done:
-                here = sa.and_(*(SIGNALS.c[name] == row[name] for name in _KEY))
-                posted = sa.update(SIGNALS).where(here).values(posted_level=row["level"])
+            if message.key in finished:
+                here = sa.and_(*(ALERTS.c[name] == row[name] for name in _KEY))
+                posted = sa.update(ALERTS).where(here).values(posted_level=row["level"])
                 connection.execute(posted)
 
 
-def _message(row: Mapping[str, Any], settings: Settings) -> Post:
+def _build_message(row: Mapping[str, Any], settings: Settings) -> SlackMessage:
     from serving.slack import signals  # noqa: PLC0415 - opens templates
 
-    line = row["line"] or {}
-    reasons = line.get("signals") or []
+    list_row = row["line"] or {}
+    reasons = list_row.get("signals") or []
     account, link = row["account_id"], settings.digest.link
-    return signals.post(
-        signals.Signal(
+    return signals.build_alert_message(
+        signals.AlertMessage(
             key=":".join(str(row[name]) for name in (*_KEY, "level")),
-            account=line.get("name") or account,
+            account=list_row.get("name") or account,
             limit=row["limit"],
             utilisation=row["used"] / row["of"],
-            csm=line.get("csm"),
+            csm=list_row.get("csm"),
             link=link and link.replace("{account_id}", quote(account, safe="")),
-            words="; ".join([row["words"], *reasons[:1]]),
+            text="; ".join([row["words"], *reasons[:1]]),
         )
     )

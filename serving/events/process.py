@@ -13,48 +13,50 @@ from typing import Final
 
 from data.settings import Settings
 
-__all__ = ["is_wanted", "watching"]
+__all__ = ["has_webhook_sources", "run_consumer_process"]
 
-_THREADS: Final = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS")
-_AGAIN_SECONDS: Final = 2.0
-_PATIENCE_SECONDS: Final = 30.0
+_THREAD_VARIABLES: Final = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS")
+_RESTART_SECONDS: Final = 2.0
+_TERMINATE_TIMEOUT_SECONDS: Final = 30.0
 
 
-def is_wanted(settings: Settings) -> bool:
+def has_webhook_sources(settings: Settings) -> bool:
     """Whether any source may send events."""
     hooks = settings.webhooks
     return hooks.segment_secret is not None or hooks.generic_secret is not None
 
 
 @contextmanager
-def watching(config: Path) -> Iterator[None]:
+def run_consumer_process(config: Path) -> Iterator[None]:
     """Have a watcher run as long as the block does."""
-    over = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(config, over), name="watcher")
-    keeper.start()
+    stop = threading.Event()
+    supervisor = threading.Thread(target=_supervise, args=(config, stop), name="watcher")
+    supervisor.start()
     try:
         yield
     finally:
-        over.set()
-        keeper.join()
+        stop.set()
+        supervisor.join()
 
 
-def _keep(config: Path, over: threading.Event) -> None:
+def _supervise(config: Path, stop: threading.Event) -> None:
     command = [sys.executable, "-m", "serving.events", "-c", str(config)]
-    while not over.is_set():
+    while not stop.is_set():
         # What it reads ends with us, and so does it.
-        with subprocess.Popen(command, env=_one_core(), stdin=subprocess.PIPE) as process:  # noqa: S603 - our own
-            while process.poll() is None and not over.wait(0.2):
+        with subprocess.Popen(
+            command, env=_build_single_core_env(), stdin=subprocess.PIPE
+        ) as process:  # noqa: S603 - our own
+            while process.poll() is None and not stop.wait(0.2):
                 pass
-            if over.is_set():
+            if stop.is_set():
                 process.terminate()
                 try:
-                    process.wait(_PATIENCE_SECONDS)
+                    process.wait(_TERMINATE_TIMEOUT_SECONDS)
                 except subprocess.TimeoutExpired:
                     process.kill()
-        over.wait(_AGAIN_SECONDS)
+        stop.wait(_RESTART_SECONDS)
 
 
-def _one_core() -> dict[str, str]:
+def _build_single_core_env() -> dict[str, str]:
     """The watcher leaves a core to the server: it has time, whoever sends events has not."""
-    return os.environ | dict.fromkeys(_THREADS, "1")
+    return os.environ | dict.fromkeys(_THREAD_VARIABLES, "1")

@@ -19,13 +19,13 @@ from data.settings import Settings
 from serving.events import posting
 from serving.outbox import delivery
 
-__all__ = ["Sending"]
+__all__ = ["Dispatcher"]
 
 _LOG: Final = logging.getLogger("expansion.events")
-_AGAIN_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 60.0
 
 
-class Sending:
+class Dispatcher:
     """A thread that sends when there is something to send; closed, it ends what it has begun."""
 
     def __init__(
@@ -37,50 +37,50 @@ class Sending:
         clock: Callable[[], datetime],
     ) -> None:
         self._engine, self._settings, self._name, self._clock = engine, settings, name, clock
-        self._waiting, self._lock, self._woken = 0, threading.Lock(), threading.Event()
-        self._over = False
+        self._pending, self._lock, self._wake_up = 0, threading.Lock(), threading.Event()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="sending", daemon=True)
         self._thread.start()
 
-    def wake(self, objects: int) -> None:
+    def notify(self, objects: int) -> None:
         """Say that so many objects more are to be sent."""
         with self._lock:
-            self._waiting += objects
-        self._woken.set()
+            self._pending += objects
+        self._wake_up.set()
 
     def close(self) -> None:
         """Send what waits, and stop."""
-        self._over = True
-        self._woken.set()
+        self._closing = True
+        self._wake_up.set()
         self._thread.join()
 
     def _run(self) -> None:
         while True:
-            self._woken.wait(_AGAIN_SECONDS)
-            self._woken.clear()
+            self._wake_up.wait(_RETRY_SECONDS)
+            self._wake_up.clear()
             with self._lock:
-                objects = self._waiting
+                objects = self._pending
             try:
-                self._send(objects)
+                self._send_pending(objects)
             except ExpansionError as error:
                 _LOG.warning("not sent, to be tried again: %s", error)
             try:
-                posting.post(self._engine, self._settings, now=self._clock())
+                posting.post_alerts(self._engine, self._settings, now=self._clock())
             except ExpansionError as error:
                 _LOG.warning("not posted, to be tried again: %s", error)
-            if self._over:
+            if self._closing:
                 return
 
-    def _send(self, objects: int) -> None:
+    def _send_pending(self, objects: int) -> None:
         if not objects:
             return
-        sent = delivery.send_some(
-            self._engine, self._settings, name=self._name, objects=objects, now=self._clock()
+        summary = delivery.send_limited(
+            self._engine, self._settings, name=self._name, max_objects=objects, now=self._clock()
         )
-        left = 0
-        if sent is not None:
-            _LOG.info("sent to %s: %r", self._name, sent)
-            settled = sent.written + sent.unchanged + sent.rejected + sent.gone
-            left = max(min(objects - settled, sent.left), 0) if sent.words else 0
+        remaining = 0
+        if summary is not None:
+            _LOG.info("sent to %s: %r", self._name, summary)
+            processed = summary.written + summary.unchanged + summary.rejected + summary.gone
+            remaining = max(min(objects - processed, summary.left), 0) if summary.words else 0
         with self._lock:
-            self._waiting += left - objects
+            self._pending += remaining - objects

@@ -16,23 +16,23 @@ from data.settings import Settings
 from serving import pauses, state
 from serving.crm import targets
 from serving.events import ground, kept, telling, watcher
-from serving.events.ground import Ground
-from serving.events.kept import Progress
-from serving.events.sending import Sending
-from serving.events.watcher import Watcher
+from serving.events.ground import MonitorSnapshot
+from serving.events.kept import ConsumerOffset
+from serving.events.sending import Dispatcher
+from serving.events.watcher import EventConsumer
 from serving.outbox import lease
-from serving.outbox.lease import Lost
+from serving.outbox.lease import LeaseLostError
 
-__all__ = ["watch"]
+__all__ = ["run_consumer"]
 
 _LOG: Final = logging.getLogger("expansion.events")
 _LEASE: Final = "events"
 _IDLE_SECONDS: Final = 0.2
-_AGAIN_SECONDS: Final = 5.0
-_SIGNALS_AT_ONCE: Final = 200
+_RETRY_SECONDS: Final = 5.0
+_ALERT_BATCH: Final = 200
 
 
-def watch(
+def run_consumer(
     engine: sa.Engine,
     settings: Settings,
     *,
@@ -56,91 +56,97 @@ def watch(
     """
     while not stop.is_set():
         try:
-            held = lease.take(engine, _LEASE, clock)
-            if isinstance(held, str):
-                stop.wait(_AGAIN_SECONDS)
+            acquired = lease.acquire_lease(engine, _LEASE, clock)
+            if isinstance(acquired, str):
+                stop.wait(_RETRY_SECONDS)
                 continue
             try:
-                _work(watcher.started(engine, settings, held, clock()), clock, stop)
+                _run_until_stopped(
+                    watcher.resume_consumer(engine, settings, acquired, clock()), clock, stop
+                )
             finally:
-                held.release(engine)
-        except Lost as lost:
+                acquired.release(engine)
+        except LeaseLostError as lost:
             _LOG.warning("%s; it goes on", lost)
         except ExpansionError as error:
             _LOG.warning("begun anew in a moment: %s", error)
-            stop.wait(_AGAIN_SECONDS)
+            stop.wait(_RETRY_SECONDS)
 
 
-def _work(at_work: Watcher, clock: Callable[[], datetime], stop: threading.Event) -> None:
-    name = targets.named(at_work.settings)
-    sending = Sending(at_work.engine, at_work.settings, name=name, clock=clock)
-    sending.wake(0)  # what was put down before and not posted
-    pauses.shorten()
+def _run_until_stopped(
+    event_consumer: EventConsumer, clock: Callable[[], datetime], stop: threading.Event
+) -> None:
+    name = targets.resolve_target_name(event_consumer.settings)
+    dispatcher = Dispatcher(event_consumer.engine, event_consumer.settings, name=name, clock=clock)
+    dispatcher.notify(0)  # what was put down before and not posted
+    pauses.freeze_gc()
     with ThreadPoolExecutor(1) as pool:
-        reading = _Reading(at_work, pool, clock)
-        _LOG.info("watching from arrival %d on", at_work.progress.position)
+        reloader = _SnapshotReloader(event_consumer, pool, clock)
+        _LOG.info("watching from arrival %d on", event_consumer.offset.position)
         try:
             while not stop.is_set():
-                seen = at_work.follow(clock())
-                told = _tell(at_work, name, sending, clock())
-                reading.look()
-                at_work.beat()
-                if not (seen or told):
+                consumed = event_consumer.poll(clock())
+                rescored = _rescore_new_alerts(event_consumer, name, dispatcher, clock())
+                reloader.reload_if_due()
+                event_consumer.heartbeat()
+                if not (consumed or rescored):
                     stop.wait(_IDLE_SECONDS)
         finally:
-            sending.close()
+            dispatcher.close()
 
 
-def _tell(at_work: Watcher, name: str, sending: Sending, now: datetime) -> int:
+def _rescore_new_alerts(
+    event_consumer: EventConsumer, name: str, dispatcher: Dispatcher, now: datetime
+) -> int:
     """Tell of the signals that were not told yet, and say how many."""
-    with state.reading(at_work.engine) as connection:
-        signals = kept.to_tell(connection, most=_SIGNALS_AT_ONCE)
-    if signals:
-        objects = telling.tell(
-            at_work.engine,
-            at_work.settings,
-            at_work.ground,
-            signals,
+    with state.read_transaction(event_consumer.engine) as connection:
+        alerts = kept.load_alerts_to_rescore(connection, max_rows=_ALERT_BATCH)
+    if alerts:
+        objects = telling.rescore_alerts(
+            event_consumer.engine,
+            event_consumer.settings,
+            event_consumer.snapshot,
+            alerts,
             target=name,
-            position=at_work.progress.position,
+            position=event_consumer.offset.position,
             now=now,
         )
-        sending.wake(objects)
-        _LOG.info("%d signals told, %d objects put down", len(signals), objects)
-    return len(signals)
+        dispatcher.notify(objects)
+        _LOG.info("%d signals told, %d objects put down", len(alerts), objects)
+    return len(alerts)
 
 
-class _Reading:
+class _SnapshotReloader:
     """Reads tables and log anew from time to time, beside the watcher's work."""
 
     def __init__(
-        self, at_work: Watcher, pool: ThreadPoolExecutor, clock: Callable[[], datetime]
+        self, event_consumer: EventConsumer, pool: ThreadPoolExecutor, clock: Callable[[], datetime]
     ) -> None:
-        self._at_work, self._pool, self._clock = at_work, pool, clock
-        self._every = timedelta(minutes=at_work.settings.webhooks.reload_minutes)
-        self._next = clock() + self._every
-        self._under_way: tuple[Future[Ground], Progress] | None = None
+        self._consumer, self._pool, self._clock = event_consumer, pool, clock
+        self._interval = timedelta(minutes=event_consumer.settings.webhooks.reload_minutes)
+        self._next_reload = clock() + self._interval
+        self._in_progress: tuple[Future[MonitorSnapshot], ConsumerOffset] | None = None
 
-    def look(self) -> None:
+    def reload_if_due(self) -> None:
         """Begin when it is time; take what was read when it is there."""
-        if self._under_way is None and self._clock() >= self._next:
-            since = self._at_work.progress
-            read = self._pool.submit(
-                ground.laid,
-                self._at_work.engine,
-                self._at_work.settings,
+        if self._in_progress is None and self._clock() >= self._next_reload:
+            since = self._consumer.offset
+            future = self._pool.submit(
+                ground.load_snapshot,
+                self._consumer.engine,
+                self._consumer.settings,
                 now=self._clock(),
                 position=since.position,
                 day=since.day,
             )
-            self._under_way = (read, since)
-        if self._under_way is not None and self._under_way[0].done():
-            (read, since), self._under_way = self._under_way, None
-            self._next = self._clock() + self._every
+            self._in_progress = (future, since)
+        if self._in_progress is not None and self._in_progress[0].done():
+            (future, since), self._in_progress = self._in_progress, None
+            self._next_reload = self._clock() + self._interval
             try:
-                self._at_work.stand_on(read.result(), since)
-                pauses.shorten()
-            except Lost:
+                self._consumer.rebase(future.result(), since)
+                pauses.freeze_gc()
+            except LeaseLostError:
                 raise
             except ExpansionError as error:
                 _LOG.warning("tables not read anew, the old ones are used: %s", error)

@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-__all__ = ["Unsigned", "generic", "segment"]
+__all__ = ["InvalidSignatureError", "verify_generic", "verify_segment"]
 
 _PREFIX: Final = "whsec_"
 
 
-class Unsigned(Exception):  # noqa: N818 - what it is
+class InvalidSignatureError(Exception):  # noqa: N818 - what it is
     """A request that nobody with the secret has made, or one that is too old."""
 
 
-def segment(secret: str, headers: Mapping[str, str], body: bytes) -> None:
+def verify_segment(secret: str, headers: Mapping[str, str], body: bytes) -> None:
     """Check Segment's signature: HMAC-SHA1 over the whole body, in hexadecimal digits.
 
     What is signed over the first event of a batch only, as ``X-Signature`` is, is refused: the
@@ -27,16 +27,18 @@ def segment(secret: str, headers: Mapping[str, str], body: bytes) -> None:
 
     Raises
     ------
-    Unsigned
+    InvalidSignatureError
         If it is missing or wrong.
     """
-    right = hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
-    given = [headers.get(name, "") for name in ("x-segment-signature", "x-signature")]
-    if not any(_same(each.strip().lower(), right) for each in given):
-        raise Unsigned("expected X-Signature or X-Segment-Signature over the whole body")
+    expected = hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
+    signatures = [headers.get(name, "") for name in ("x-segment-signature", "x-signature")]
+    if not any(_compare_digests(each.strip().lower(), expected) for each in signatures):
+        raise InvalidSignatureError(
+            "expected X-Signature or X-Segment-Signature over the whole body"
+        )
 
 
-def generic(
+def verify_generic(
     secret: str, headers: Mapping[str, str], body: bytes, now: datetime, *, tolerance_seconds: int
 ) -> None:
     """Check a signature by the Standard Webhooks rules, or else the secret itself in a header.
@@ -46,33 +48,37 @@ def generic(
 
     Raises
     ------
-    Unsigned
+    InvalidSignatureError
         If it is missing, wrong or out of time.
     """
     if "webhook-signature" in headers:
-        _standard(secret, headers, body, now, tolerance_seconds)
+        _verify_standard(secret, headers, body, now, tolerance_seconds)
         return
     bearer = headers.get("authorization", "").removeprefix("Bearer ")
-    if not any(_same(each, secret) for each in (bearer, headers.get("x-webhook-secret", ""))):
-        raise Unsigned("expected Webhook-Signature, Authorization or X-Webhook-Secret")
+    if not any(
+        _compare_digests(each, secret) for each in (bearer, headers.get("x-webhook-secret", ""))
+    ):
+        raise InvalidSignatureError("expected Webhook-Signature, Authorization or X-Webhook-Secret")
 
 
-def _standard(
+def _verify_standard(
     secret: str, headers: Mapping[str, str], body: bytes, now: datetime, tolerance: int
 ) -> None:
-    stamp = headers.get("webhook-timestamp", "")
-    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
-        raise Unsigned("expected Webhook-Timestamp in whole seconds since 1970")
-    if abs(now.timestamp() - int(stamp)) > tolerance:
-        raise Unsigned("Webhook-Timestamp is too far from now")
-    signed = f"{headers.get('webhook-id', '')}.{stamp}.".encode() + body
-    right = base64.b64encode(hmac.new(_key(secret), signed, hashlib.sha256).digest()).decode()
-    given = headers["webhook-signature"].split()[:10]
-    if not any(_same(each.removeprefix("v1,"), right) for each in given):
-        raise Unsigned("Webhook-Signature is not that of this body")
+    timestamp = headers.get("webhook-timestamp", "")
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+        raise InvalidSignatureError("expected Webhook-Timestamp in whole seconds since 1970")
+    if abs(now.timestamp() - int(timestamp)) > tolerance:
+        raise InvalidSignatureError("Webhook-Timestamp is too far from now")
+    signed = f"{headers.get('webhook-id', '')}.{timestamp}.".encode() + body
+    expected = base64.b64encode(
+        hmac.new(_decode_secret(secret), signed, hashlib.sha256).digest()
+    ).decode()
+    signatures = headers["webhook-signature"].split()[:10]
+    if not any(_compare_digests(each.removeprefix("v1,"), expected) for each in signatures):
+        raise InvalidSignatureError("Webhook-Signature is not that of this body")
 
 
-def _key(secret: str) -> bytes:
+def _decode_secret(secret: str) -> bytes:
     """The secret's bytes; with the rules' own prefix they are written in base 64."""
     if not secret.startswith(_PREFIX):
         return secret.encode()
@@ -82,5 +88,5 @@ def _key(secret: str) -> bytes:
         return secret.encode()
 
 
-def _same(given: str, right: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode())
+def _compare_digests(received: str, expected: str) -> bool:
+    return hmac.compare_digest(received.encode("utf-8", "replace"), expected.encode())

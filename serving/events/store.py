@@ -20,22 +20,22 @@ import sqlalchemy as sa
 from data.errors import DeliveryError
 from serving import state
 from serving.events import bulk
-from serving.events.shapes import Message
+from serving.events.shapes import InboundEvent
 from serving.events.tables import QUARANTINE
 
-__all__ = ["Full", "Refused", "Store"]
+__all__ = ["EventWriter", "QueueFullError", "RejectedMessage"]
 
-_MOST_WAITING: Final = 50_000  # rows
-_AT_ONCE: Final = 5_000
-_KEPT_REFUSALS: Final = 10_000
+_MAX_QUEUED_ROWS: Final = 50_000  # rows
+_BATCH_ROWS: Final = 5_000
+_QUARANTINE_ROWS: Final = 10_000
 
 
-class Full(Exception):  # noqa: N818 - what it is
+class QueueFullError(Exception):  # noqa: N818 - what it is
     """More waits to be written than we hold; the sender is to come again."""
 
 
 @dataclass(frozen=True)
-class Refused:
+class RejectedMessage:
     """A message that we cannot read: why, and how it began."""
 
     reason: str
@@ -43,24 +43,24 @@ class Refused:
 
 
 @dataclass
-class _Work:
+class _WriteRequest:
     source: str
     received_at: datetime
-    messages: Sequence[Message]
-    refused: Sequence[Refused]
+    messages: Sequence[InboundEvent]
+    rejected: Sequence[RejectedMessage]
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None] = field(repr=False)
 
     @property
-    def rows(self) -> int:
-        return len(self.messages) + len(self.refused)
+    def row_count(self) -> int:
+        return len(self.messages) + len(self.rejected)
 
-    def settle(self, error: Exception | None) -> None:
+    def complete(self, error: Exception | None) -> None:
         """Tell the request, unless its sender has left."""
         with suppress(RuntimeError):  # the server is gone
-            self.loop.call_soon_threadsafe(self._settle, error)
+            self.loop.call_soon_threadsafe(self._complete, error)
 
-    def _settle(self, error: Exception | None) -> None:
+    def _complete(self, error: Exception | None) -> None:
         if self.done.done():
             return
         if error is None:
@@ -69,7 +69,7 @@ class _Work:
             self.done.set_exception(error)
 
 
-class Store:
+class EventWriter:
     """Writes what arrives, with one thread of its own.
 
     Parameters
@@ -81,93 +81,93 @@ class Store:
     def __init__(self, engine: sa.Engine) -> None:
         self.counts = {"arrived": 0, "stored": 0, "quarantined": 0, "commits": 0}
         self._engine = engine
-        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._waiting = 0
+        self._queue: queue.SimpleQueue[_WriteRequest | None] = queue.SimpleQueue()
+        self._queued_rows = 0
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._write, name="arrivals", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
         self._thread.start()
 
-    async def keep(
+    async def append(
         self,
         source: str,
-        messages: Sequence[Message],
-        refused: Sequence[Refused],
+        messages: Sequence[InboundEvent],
+        rejected: Sequence[RejectedMessage],
         received_at: datetime,
     ) -> None:
         """Return once they are durable; a message that is there already stays as it is.
 
         Raises
         ------
-        Full
+        QueueFullError
             If too much waits.
         data.errors.DeliveryError
             If the database refuses.
         """
         loop = asyncio.get_running_loop()
-        work = _Work(source, received_at, messages, refused, loop, loop.create_future())
+        request = _WriteRequest(source, received_at, messages, rejected, loop, loop.create_future())
         with self._lock:
-            if self._waiting + work.rows > _MOST_WAITING:
-                raise Full(f"{self._waiting:,} messages wait to be written")
-            self._waiting += work.rows
-        self._queue.put(work)
-        await work.done
+            if self._queued_rows + request.row_count > _MAX_QUEUED_ROWS:
+                raise QueueFullError(f"{self._queued_rows:,} messages wait to be written")
+            self._queued_rows += request.row_count
+        self._queue.put(request)
+        await request.done
 
     def close(self) -> None:
         """Write what waits, and stop."""
         self._queue.put(None)
         self._thread.join()
 
-    def _write(self) -> None:
+    def _run(self) -> None:
         while (first := self._queue.get()) is not None:
-            together, is_last = self._together(first)
+            batch, is_last = self._collect_batch(first)
             error: Exception | None = None
             try:
-                self._commit(together)
-            except Exception as failed:  # it is the request's to hear of
-                error = failed if isinstance(failed, DeliveryError) else DeliveryError(str(failed))
+                self._commit_batch(batch)
+            except Exception as failure:  # it is the request's to hear of
+                error = (
+                    failure if isinstance(failure, DeliveryError) else DeliveryError(str(failure))
+                )
             with self._lock:
-                self._waiting -= sum(work.rows for work in together)
-            for work in together:
-                work.settle(error)
+                self._queued_rows -= sum(work.row_count for work in batch)
+            for work in batch:
+                work.complete(error)
             if is_last:
                 return
 
-    def _together(self, first: _Work) -> tuple[list[_Work], bool]:
+    def _collect_batch(self, first: _WriteRequest) -> tuple[list[_WriteRequest], bool]:
         """What waits by now, up to what one transaction takes; and whether it is the last."""
-        together, rows = [first], first.rows
-        while rows < _AT_ONCE:
+        batch, rows = [first], first.row_count
+        while rows < _BATCH_ROWS:
             try:
-                work = self._queue.get_nowait()
+                request = self._queue.get_nowait()
             except queue.Empty:
-                return together, False
-            if work is None:
-                return together, True
-            together.append(work)
-            rows += work.rows
-        return together, False
+                return batch, False
+            if request is None:
+                return batch, True
+            batch.append(request)
+            rows += request.row_count
+        return batch, False
 
-    def _commit(self, together: Sequence[_Work]) -> None:
-        arrivals = [
-            (work.source, work.received_at, message)
-            for work in together
-            for message in work.messages
+    def _commit_batch(self, batch: Sequence[_WriteRequest]) -> None:
+        events = [
+            (work.source, work.received_at, message) for work in batch for message in work.messages
         ]
-        refusals = [row for work in together for row in _refusals(work)]
-        with state.writing(self._engine) as connection:
+        rejections = [row for work in batch for row in _build_quarantine_rows(work)]
+        with state.write_transaction(self._engine) as connection:
             # Numbers are given in the order of commits, so that whoever counts misses none.
-            state.alone(connection, "expansion arrivals")
-            stored = bulk.insert(connection, arrivals)
-            if refusals:
-                connection.execute(sa.insert(QUARANTINE), refusals)
+            state.acquire_advisory_lock(connection, "expansion arrivals")
+            stored = bulk.insert_events(connection, events)
+            if rejections:
+                connection.execute(sa.insert(QUARANTINE), rejections)
                 newest = sa.select(sa.func.max(QUARANTINE.c.id)).scalar_subquery()
-                old = QUARANTINE.c.id <= newest - _KEPT_REFUSALS
+                old = QUARANTINE.c.id <= newest - _QUARANTINE_ROWS
                 connection.execute(sa.delete(QUARANTINE).where(old))
-        self.counts["arrived"] += len(arrivals)
+        self.counts["arrived"] += len(events)
         self.counts["stored"] += stored
-        self.counts["quarantined"] += len(refusals)
+        self.counts["quarantined"] += len(rejections)
         self.counts["commits"] += 1
 
 
-def _refusals(work: _Work) -> Iterable[Mapping[str, Any]]:
-    for refused in work.refused:
-        yield {"source": work.source, "received_at": work.received_at, **asdict(refused)}
+def _build_quarantine_rows(request: _WriteRequest) -> Iterable[Mapping[str, Any]]:
+    for message in request.rejected:
+        yield {"source": request.source, "received_at": request.received_at, **asdict(message)}

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from serving.state.schema import METADATA
 
-__all__ = ["ARRIVALS", "PROGRESS", "QUARANTINE", "SIGNALS", "WATCHES"]
+__all__ = ["ALERTS", "CONSUMER_OFFSETS", "QUARANTINE", "THRESHOLD_STATES", "WEBHOOK_EVENTS"]
 
 # One row per message, in the order in which they were committed. ``workspace`` is what the message
 # names: an account, or a workspace of one.
-ARRIVALS: Final = sa.Table(
+WEBHOOK_EVENTS: Final = sa.Table(
     "arrivals",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
@@ -45,7 +45,7 @@ QUARANTINE: Final = sa.Table(
 )
 
 # Up to which arrival, and on which day, the watches below are.
-PROGRESS: Final = sa.Table(
+CONSUMER_OFFSETS: Final = sa.Table(
     "progress",
     METADATA,
     sa.Column("name", sa.String, primary_key=True),
@@ -56,7 +56,7 @@ PROGRESS: Final = sa.Table(
 )
 
 # What is remembered of one limit of one account; without a row, nothing is.
-WATCHES: Final = sa.Table(
+THRESHOLD_STATES: Final = sa.Table(
     "watches",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
@@ -66,7 +66,7 @@ WATCHES: Final = sa.Table(
 
 # One row per signal. ``told_level`` is the level that was put down for the CRM, ``line`` the
 # account's line then; ``used`` of ``of`` is as of the last change of level.
-SIGNALS: Final = sa.Table(
+ALERTS: Final = sa.Table(
     "signals",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),

@@ -19,25 +19,25 @@ from features import moment
 from features.panel import Panel
 from serving import promises, score, state
 from serving.events import arrivals, putting
-from serving.events.ground import Ground
-from serving.events.tables import SIGNALS
-from serving.events.words import sentence
+from serving.events.ground import MonitorSnapshot
+from serving.events.tables import ALERTS
+from serving.events.words import format_alert
 from serving.lines import changes, phrases
 from serving.outbox import levels
-from serving.outbox.levels import Levels
+from serving.outbox.levels import Entitlements
 from serving.state import lists
-from serving.triggers import LEVELS
+from serving.triggers import SEVERITIES
 
-__all__ = ["tell"]
+__all__ = ["rescore_alerts"]
 
 _KEY: Final = ("account_id", "limit", "number")
 
 
-def tell(
+def rescore_alerts(
     engine: sa.Engine,
     settings: Settings,
-    ground: Ground,
-    signals: Sequence[Mapping[str, Any]],
+    snapshot: MonitorSnapshot,
+    alerts: Sequence[Mapping[str, Any]],
     *,
     target: str,
     position: int,
@@ -51,10 +51,10 @@ def tell(
         The one database.
     settings : data.settings.Settings
         As for :func:`serving.score.score`.
-    ground : serving.events.ground.Ground
+    snapshot : serving.events.ground.MonitorSnapshot
         Tables, log and model.
-    signals : sequence of mapping
-        Rows of :func:`serving.events.kept.to_tell`.
+    alerts : sequence of mapping
+        Rows of :func:`serving.events.kept.load_alerts_to_rescore`.
     target : str
         Name of the CRM.
     position : int
@@ -73,123 +73,131 @@ def tell(
     data.errors.ExpansionError
         If the database refuses, or the model does not fit.
     """
-    accounts = sorted({signal["account_id"] for signal in signals})
-    with state.reading(engine) as connection:
-        events = arrivals.frame(
-            connection, ground.workspaces, accounts, ground.covered, up_to=position
+    accounts = sorted({signal["account_id"] for signal in alerts})
+    with state.read_transaction(engine) as connection:
+        events = arrivals.load_unlogged_events(
+            connection, snapshot.workspaces, accounts, snapshot.logged_mask, up_to=position
         )
-    built = moment.build(
-        ground.log,
-        ground.tables,
+    panel = moment.build_online(
+        snapshot.log,
+        snapshot.tables,
         events,
         accounts=accounts,
         day=now.date(),
         settings=settings,
-        beside=ground.beside,
+        reference=snapshot.reference_population,
     )
     day = now.date()
-    lines = _lines(engine, settings, ground, built, signals=signals, day=day)
-    contracts = _levels(ground, settings, day, accounts)
-    notes = _notes(lines, built.excluded, signals, now)
+    rows = _score_accounts(engine, settings, snapshot, panel, alerts=alerts, day=day)
+    entitlements = _load_entitlements(snapshot, settings, day, accounts)
+    updates = _build_alert_updates(rows, panel.excluded, alerts, now)
     while True:
-        with state.reading(engine) as connection:
-            plan = putting.planned(connection, lines, contracts, target=target, day=day)
+        with state.read_transaction(engine) as connection:
+            plan = putting.plan_alert(connection, rows, entitlements, target=target, day=day)
         # Short, for whoever takes events waits for it.
-        with state.writing(engine) as connection:
-            state.alone(connection, "expansion list")
-            if putting.put(connection, plan, target=target, day=day):
-                for here, values in notes:
-                    connection.execute(sa.update(SIGNALS).where(here).values(values))
+        with state.write_transaction(engine) as connection:
+            state.acquire_advisory_lock(connection, "expansion list")
+            if putting.commit_alert(connection, plan, target=target, day=day):
+                for here, values in updates:
+                    connection.execute(sa.update(ALERTS).where(here).values(values))
                 return len(plan.objects)
 
 
-def _lines(
+def _score_accounts(
     engine: sa.Engine,
     settings: Settings,
-    ground: Ground,
-    built: Panel,
+    snapshot: MonitorSnapshot,
+    panel: Panel,
     *,
-    signals: Sequence[Mapping[str, Any]],
+    alerts: Sequence[Mapping[str, Any]],
     day: date,
 ) -> pl.DataFrame:
     """The lines of the accounts as of today, without places; what is new comes first."""
-    if built.snapshots.is_empty():
+    if panel.snapshots.is_empty():
         return pl.DataFrame(schema={"account_id": pl.String})
-    before, midnight = lists.before(engine, day), moment.as_of(day)
-    urging = {each["account_id"]: each["limit"] for each in signals if each["level"] in LEVELS[1:]}
-    lines = score.said(
-        ground.model,
-        built,
-        ground.tables.subscriptions.rows,
+    previous, midnight = lists.load_previous_list(engine, day), moment.next_midnight(day)
+    pressing = {
+        each["account_id"]: each["limit"] for each in alerts if each["level"] in SEVERITIES[1:]
+    }
+    rows = score.build_rows(
+        snapshot.model,
+        panel,
+        snapshot.tables.subscriptions.rows,
         datetime.combine(day, time(), UTC),
         settings,
-        heard_before=midnight,
-        promised=promises.standing(engine, midnight.date()),
-        worked=lists.worked(engine, midnight.date(), days=settings.playbook.rest_days),
-        not_now=lists.not_now(engine, midnight.date()),
-        pressed=urging,
+        contracts_known_before=midnight,
+        previous_dates=promises.load_last_communicated_dates(engine, midnight.date()),
+        recent_touches=lists.load_recent_touches(
+            engine, midnight.date(), days=settings.playbook.cooldown_days
+        ),
+        snoozed_until=lists.load_snoozes(engine, midnight.date()),
+        alerted_limits=pressing,
     )
-    names = ground.tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
-    lines = lines.drop("standing", "as_of").join(
+    names = snapshot.tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
+    rows = rows.drop("standing", "as_of").join(
         names, on="account_id", how="left", maintain_order="left"
     )
-    said = {each["account_id"]: sentence(each) for each in signals}
-    first = lines["account_id"].replace_strict(said, return_dtype=pl.String)
-    news = changes.of(lines, before, day, phrases.of(settings.scoring.phrases))
-    return lines.with_columns(
-        changed=pl.concat_list(first, news.alias("news")),
+    texts = {each["account_id"]: format_alert(each) for each in alerts}
+    alert_texts = rows["account_id"].replace_strict(texts, return_dtype=pl.String)
+    list_changes = changes.describe_changes(
+        rows, previous, day, phrases.load_ui_strings(settings.scoring.ui_strings)
+    )
+    return rows.with_columns(
+        changed=pl.concat_list(alert_texts, list_changes.alias("news")),
         expansion_signal=pl.coalesce(
             "expansion_signal",
-            lines["account_id"].replace_strict(_tags(signals), return_dtype=pl.String),
+            rows["account_id"].replace_strict(_tag_accounts(alerts), return_dtype=pl.String),
         ),
     )
 
 
-def _tags(signals: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _tag_accounts(alerts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What an account is tagged with where no tier fires."""
-    return {each["account_id"]: f"{each['limit']}: {each['level']}" for each in signals}
+    return {each["account_id"]: f"{each['limit']}: {each['level']}" for each in alerts}
 
 
-def _notes(
-    lines: pl.DataFrame,
+def _build_alert_updates(
+    rows: pl.DataFrame,
     excluded: pl.DataFrame,
-    signals: Sequence[Mapping[str, Any]],
+    alerts: Sequence[Mapping[str, Any]],
     now: datetime,
 ) -> list[tuple[sa.ColumnElement[bool], dict[str, Any]]]:
     """What is noted with each signal: what was said, or why nothing was."""
-    said = {row["account_id"]: row for row in _readable(lines).iter_rows(named=True)}
-    why = dict(excluded.select("account_id", "reason").iter_rows())
-    notes = []
-    for signal in signals:
+    row_by_account = {row["account_id"]: row for row in _to_json_ready(rows).iter_rows(named=True)}
+    exclusion_reasons = dict(excluded.select("account_id", "reason").iter_rows())
+    updates = []
+    for signal in alerts:
         account = signal["account_id"]
-        here = sa.and_(*(SIGNALS.c[name] == signal[name] for name in _KEY))
+        here = sa.and_(*(ALERTS.c[name] == signal[name] for name in _KEY))
         values = {
             "told_level": signal["level"],
             "told_at": now,
-            "line": said.get(account),
-            "words": sentence(signal) if account in said else why.get(account, "unknown account"),
+            "line": row_by_account.get(account),
+            "words": format_alert(signal)
+            if account in row_by_account
+            else exclusion_reasons.get(account, "unknown account"),
         }
-        if account not in said:
+        if account not in row_by_account:
             values["posted_level"] = signal["level"]
-        notes.append((here, values))
-    return notes
+        updates.append((here, values))
+    return updates
 
 
-def _levels(
-    ground: Ground, settings: Settings, day: date, accounts: Sequence[str]
-) -> Mapping[str, Levels]:
+def _load_entitlements(
+    snapshot: MonitorSnapshot, settings: Settings, day: date, accounts: Sequence[str]
+) -> Mapping[str, Entitlements]:
     """The contracts of some accounts as of the coming midnight."""
-    rows = ground.tables.subscriptions.rows
-    return levels.at(
+    rows = snapshot.tables.subscriptions.rows
+    return levels.resolve_entitlements(
         rows.filter(pl.col("account_id").is_in(accounts)),
-        moment.as_of(day),
+        moment.next_midnight(day),
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
 
 
-def _readable(lines: pl.DataFrame) -> pl.DataFrame:
+def _to_json_ready(rows: pl.DataFrame) -> pl.DataFrame:
     """What JSON takes of a line, without what only a chart needs."""
-    days = [name for name, kind in lines.schema.items() if kind == pl.Date]
-    shown = lines.drop("curve", "contributions", strict=False)
-    return shown.with_columns(pl.col(days).cast(pl.String))
+    date_columns = [name for name, kind in rows.schema.items() if kind == pl.Date]
+    trimmed = rows.drop("curve", "contributions", strict=False)
+    return trimmed.with_columns(pl.col(date_columns).cast(pl.String))

@@ -19,23 +19,23 @@ import sqlalchemy as sa
 from data.settings import Settings
 from serving import state
 from serving.events import arrivals, ground, kept
-from serving.events.arrivals import Arrival
+from serving.events.arrivals import StoredEvent
 from serving.events.counts import LIMITS
-from serving.events.ground import Ground
-from serving.events.kept import Fired, Key, Progress
+from serving.events.ground import MonitorSnapshot
+from serving.events.kept import AlertEvent, ConsumerOffset, Key
 from serving.outbox.lease import Lease
-from serving.triggers import Change, Watch, step
+from serving.triggers import AlertTransition, ThresholdState, advance_threshold
 
-__all__ = ["Watcher", "started"]
+__all__ = ["EventConsumer", "resume_consumer"]
 
-_ROWS_AT_ONCE: Final = 5_000
-_SEEDED_DAYS: Final = 30
+_BATCH_ROWS: Final = 5_000
+_WARM_UP_DAYS: Final = 30
 _DAY: Final = timedelta(days=1)
-_BEAT: Final = timedelta(minutes=1)  # well within the length of a lease
+_HEARTBEAT_INTERVAL: Final = timedelta(minutes=1)  # well within the length of a lease
 
 
 @dataclass
-class Watcher:
+class EventConsumer:
     """What is counted and remembered, beside what the database knows of it.
 
     Attributes
@@ -46,11 +46,11 @@ class Watcher:
         Triggers.
     lease : serving.outbox.lease.Lease
         One watcher at a time.
-    ground : serving.events.ground.Ground
+    snapshot : serving.events.ground.MonitorSnapshot
         What figures are made from.
-    progress : serving.events.kept.Progress
+    offset : serving.events.kept.ConsumerOffset
         How far it has come.
-    watches : dict
+    states : dict
         By account and limit; no entry: nothing to remember.
     written_at : datetime.datetime
         When it last wrote, UTC.
@@ -59,188 +59,215 @@ class Watcher:
     engine: sa.Engine
     settings: Settings
     lease: Lease
-    ground: Ground
-    progress: Progress
-    watches: dict[Key, Watch] = field(repr=False)
+    snapshot: MonitorSnapshot
+    offset: ConsumerOffset
+    states: dict[Key, ThresholdState] = field(repr=False)
     written_at: datetime = field(default=datetime.min.replace(tzinfo=UTC), repr=False)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Say that it is there, and keep its lease, when for a minute nothing was to be written.
 
         Raises
         ------
-        serving.outbox.lease.Lost
+        serving.outbox.lease.LeaseLostError
             If another watcher has taken over.
         """
-        now = self.lease.time()
-        if now - self.written_at >= _BEAT:
-            self._commit([], self.progress)
+        now = self.lease.clock()
+        if now - self.written_at >= _HEARTBEAT_INTERVAL:
+            self._commit([], self.offset)
 
-    def follow(self, now: datetime) -> int:
+    def poll(self, now: datetime) -> int:
         """Count what has arrived, and the days that have passed; say how many arrivals it was.
 
         Raises
         ------
-        serving.outbox.lease.Lost
+        serving.outbox.lease.LeaseLostError
             If another watcher has taken over.
         """
-        with state.reading(self.engine) as connection:
-            rows = list(arrivals.read(connection, after=self.progress.position, rows=_ROWS_AT_ONCE))
-        for day, some in groupby(rows, key=lambda row: row.day):
-            self._until(day)
-            self._take(list(some))
-        if len(rows) < _ROWS_AT_ONCE:
-            self._until(now.date())
+        with state.read_transaction(self.engine) as connection:
+            rows = list(
+                arrivals.read_events(connection, after=self.offset.position, rows=_BATCH_ROWS)
+            )
+        for day, day_rows in groupby(rows, key=lambda row: row.received_on):
+            self._advance_to_day(day)
+            self._consume(list(day_rows))
+        if len(rows) < _BATCH_ROWS:
+            self._advance_to_day(now.date())
         return len(rows)
 
-    def stand_on(self, new: Ground, since: Progress) -> None:
+    def rebase(self, loaded: MonitorSnapshot, since: ConsumerOffset) -> None:
         """Go on from a new ground, which was counted up to there: contracts may have changed.
 
         Raises
         ------
-        serving.outbox.lease.Lost
+        serving.outbox.lease.LeaseLostError
             If another watcher has taken over.
         """
-        with state.reading(self.engine) as connection:
-            here = self.progress.position
-            new.take(arrivals.read(connection, after=since.position, up_to=here))
-        for days in range((self.progress.day - since.day).days):
-            new.pass_to(since.day + (days + 1) * _DAY)
-        self.ground = new
-        at = self.lease.time()
-        accounts = {*new.counts.accounts, *(account for account, _ in self.watches)}
-        self._commit(self._judged(sorted(accounts), at), self.progress)
-        with state.writing(self.engine) as connection:
-            before = at - timedelta(days=self.settings.webhooks.keep_days)
-            kept.forget(connection, before, self.progress.position)
+        with state.read_transaction(self.engine) as connection:
+            position = self.offset.position
+            loaded.apply_events(
+                arrivals.read_events(connection, after=since.position, up_to=position)
+            )
+        for days in range((self.offset.day - since.day).days):
+            loaded.advance_day(since.day + (days + 1) * _DAY)
+        self.snapshot = loaded
+        at = self.lease.clock()
+        accounts = {*loaded.counters.accounts, *(account for account, _ in self.states)}
+        self._commit(self._evaluate_accounts(sorted(accounts), at), self.offset)
+        with state.write_transaction(self.engine) as connection:
+            before = at - timedelta(days=self.settings.webhooks.retention_days)
+            kept.purge_events(connection, before, self.offset.position)
 
-    def _until(self, day: date) -> None:
+    def _advance_to_day(self, day: date) -> None:
         """Let days pass, each with its midnight: seats age out, and waiting comes to an end."""
-        while self.progress.day < day:
-            after = replace(self.progress, day=self.progress.day + _DAY)
-            midnight = datetime.combine(after.day, time(), UTC)
-            self.progress = after
-            self.ground.pass_to(after.day)
-            accounts = dict.fromkeys(account for account, _ in self.watches)
-            self._commit(self._judged(accounts, midnight), after)
+        while self.offset.day < day:
+            offset = replace(self.offset, day=self.offset.day + _DAY)
+            midnight = datetime.combine(offset.day, time(), UTC)
+            self.offset = offset
+            self.snapshot.advance_day(offset.day)
+            accounts = dict.fromkeys(account for account, _ in self.states)
+            self._commit(self._evaluate_accounts(accounts, midnight), offset)
 
-    def _take(self, rows: Sequence[Arrival]) -> None:
-        dirty, unknown = self.ground.take(rows)
-        counts = dict(self.progress.counts)
+    def _consume(self, rows: Sequence[StoredEvent]) -> None:
+        changed, unknown = self.snapshot.apply_events(rows)
+        counts = dict(self.offset.counts)
         counts["arrivals"] = counts.get("arrivals", 0) + len(rows)
         counts["unknown_account"] = counts.get("unknown_account", 0) + unknown
-        after = Progress(rows[-1].id, self.progress.day, counts)
+        offset = ConsumerOffset(rows[-1].id, self.offset.day, counts)
         at = rows[-1].received_at
-        self._commit(self._judged(sorted(dirty), at), after)
+        self._commit(self._evaluate_accounts(sorted(changed), at), offset)
 
-    def _judged(
+    def _evaluate_accounts(
         self, accounts: Iterable[str], at: datetime
-    ) -> list[tuple[Key, Watch, list[Fired]]]:
+    ) -> list[tuple[Key, ThresholdState, list[AlertEvent]]]:
         """The watches that change by what their limits read now, and what happens."""
-        found = []
+        results = []
         for account in accounts:
             for limit in LIMITS:
                 key = (account, limit)
-                before = self.watches.get(key, Watch())
-                after, fired = self._stepped(key, before, self.progress.day, at)
-                if after != before or fired:
-                    found.append((key, after, fired))
-        return found
+                old_state = self.states.get(key, ThresholdState())
+                new_state, events = self._advance_limit(key, old_state, self.offset.day, at)
+                if new_state != old_state or events:
+                    results.append((key, new_state, events))
+        return results
 
-    def _stepped(
-        self, key: Key, watch: Watch, day: date, at: datetime
-    ) -> tuple[Watch, list[Fired]]:
+    def _advance_limit(
+        self, key: Key, state: ThresholdState, day: date, at: datetime
+    ) -> tuple[ThresholdState, list[AlertEvent]]:
         account, limit = key
-        counts = self.ground.counts
-        reading = counts.reading(account, limit, day, self.ground.contracts)
-        after, changes = step(watch, reading, self.settings.triggers)
+        counters = self.snapshot.counters
+        reading = counters.read_utilization(account, limit, day, self.snapshot.subscriptions)
+        new_state, transitions = advance_threshold(state, reading, self.settings.alerts)
 
-        def fired(change: Change) -> Fired:
-            before = counts.before(account, limit, day)
-            return Fired(account, limit, change, at, reading.used, reading.of or 0.0, before)
+        def to_event(transition: AlertTransition) -> AlertEvent:
+            used_90d_ago = counters.measure_usage_90d_ago(account, limit, day)
+            return AlertEvent(
+                account,
+                limit,
+                transition,
+                at,
+                reading.used,
+                reading.limit_value or 0.0,
+                used_90d_ago,
+            )
 
-        return after, [fired(change) for change in changes]
+        return new_state, [to_event(change) for change in transitions]
 
     def _commit(
         self,
-        judged: Sequence[tuple[Key, Watch, list[Fired]]],
-        after: Progress,
+        results: Sequence[tuple[Key, ThresholdState, list[AlertEvent]]],
+        offset: ConsumerOffset,
         *,
-        quietly: bool = False,
+        warm_up: bool = False,
     ) -> None:
         """Write all that follows, or nothing; then remember it here, too."""
-        changed = {key: watch for key, watch, _ in judged}
-        with state.writing(self.engine) as connection:
+        states = {key: watch for key, watch, _ in results}
+        with state.write_transaction(self.engine) as connection:
             self.lease.renew(connection)
-            kept.advance(connection, after, self.lease.time())
-            kept.remember(connection, changed)
-            kept.tell(connection, (each for *_, all_ in judged for each in all_), quietly=quietly)
-        self.progress, self.written_at = after, self.lease.time()
-        self.watches |= changed
-        for key in [key for key, watch in changed.items() if watch == Watch()]:
-            del self.watches[key]
+            kept.save_offset(connection, offset, self.lease.clock())
+            kept.save_states(connection, states)
+            kept.save_alerts(
+                connection, (each for *_, all_ in results for each in all_), warm_up=warm_up
+            )
+        self.offset, self.written_at = offset, self.lease.clock()
+        self.states |= states
+        for key in [key for key, watch in states.items() if watch == ThresholdState()]:
+            del self.states[key]
 
-    def seed(self) -> None:
+    def warm_up(self) -> None:
         """Look back over the last month, quietly: who was full before was no crossing now.
 
         Raises
         ------
-        serving.outbox.lease.Lost
+        serving.outbox.lease.LeaseLostError
             If another watcher has taken over.
         """
-        day, rules = self.progress.day, self.settings.triggers
-        pressed = [
+        day, rules = self.offset.day, self.settings.alerts
+        pressing = [
             (account, limit)
-            for account in self.ground.counts.accounts
+            for account in self.snapshot.counters.accounts
             for limit in LIMITS
-            if (self.ground.counts.reading(account, limit, day, self.ground.contracts).share or 0.0)
-            >= rules.release
+            if (
+                self.snapshot.counters.read_utilization(
+                    account, limit, day, self.snapshot.subscriptions
+                ).utilization
+                or 0.0
+            )
+            >= rules.clear_threshold
         ]
-        watches: dict[Key, Watch] = {}
-        opened: dict[Key, Fired] = {}
-        for back in range(_SEEDED_DAYS, 0, -1):
+        states: dict[Key, ThresholdState] = {}
+        opened: dict[Key, AlertEvent] = {}
+        for back in range(_WARM_UP_DAYS, 0, -1):
             then = day - back * _DAY
-            for key in pressed:
-                watches[key], fired = self._stepped(
-                    key, watches.get(key, Watch()), then, datetime.combine(then, time(), UTC)
+            for key in pressing:
+                states[key], events = self._advance_limit(
+                    key,
+                    states.get(key, ThresholdState()),
+                    then,
+                    datetime.combine(then, time(), UTC),
                 )
-                opened.update((key, each) for each in fired if each.change.kind != "closed")
-        judged = [
-            (key, _first(watch), _only(opened.get(key), watch)) for key, watch in watches.items()
+                opened.update((key, each) for each in events if each.transition.kind != "closed")
+        results = [
+            (key, _number_from_one(watch), _build_opening_event(opened.get(key), watch))
+            for key, watch in states.items()
         ]
-        self._commit(judged, self.progress, quietly=True)
+        self._commit(results, self.offset, warm_up=True)
 
 
-def _first(watch: Watch) -> Watch:
+def _number_from_one(state: ThresholdState) -> ThresholdState:
     """What was there before is the first signal, if it is one at all."""
-    return replace(watch, number=1 if watch.open else 0)
+    return replace(state, alert_count=1 if state.open_alert else 0)
 
 
-def _only(fired: Fired | None, watch: Watch) -> list[Fired]:
-    if fired is None or watch.open is None:
+def _build_opening_event(event: AlertEvent | None, state: ThresholdState) -> list[AlertEvent]:
+    if event is None or state.open_alert is None:
         return []
-    return [replace(fired, change=Change("opened", 1, watch.open.level))]
+    return [replace(event, transition=AlertTransition("opened", 1, state.open_alert.severity))]
 
 
-def started(engine: sa.Engine, settings: Settings, lease: Lease, now: datetime) -> Watcher:
+def resume_consumer(
+    engine: sa.Engine, settings: Settings, lease: Lease, now: datetime
+) -> EventConsumer:
     """Go on from where the last watcher stopped; the first one begins with what is there.
 
     Raises
     ------
     data.errors.ExpansionError
         If tables, log or model cannot be read.
-    serving.outbox.lease.Lost
+    serving.outbox.lease.LeaseLostError
         If another watcher has taken over.
     """
-    with state.reading(engine) as connection:
-        before = kept.progress(connection)
-        watches = kept.watches(connection)
-        first = next(arrivals.read(connection, after=0, rows=1), None)
-    progress = before or Progress(0, first.day if first else now.date(), {})
-    made = ground.laid(engine, settings, now=now, position=progress.position, day=progress.day)
-    watcher = Watcher(engine, settings, lease, made, progress, watches)
-    if before is None:
-        watcher.seed()
+    with state.read_transaction(engine) as connection:
+        saved = kept.load_offset(connection)
+        states = kept.load_states(connection)
+        first_event = next(arrivals.read_events(connection, after=0, rows=1), None)
+    offset = saved or ConsumerOffset(0, first_event.received_on if first_event else now.date(), {})
+    initial = ground.load_snapshot(
+        engine, settings, now=now, position=offset.position, day=offset.day
+    )
+    consumer = EventConsumer(engine, settings, lease, initial, offset, states)
+    if saved is None:
+        consumer.warm_up()
     else:
-        watcher.stand_on(made, progress)
-    return watcher
+        consumer.rebase(initial, offset)
+    return consumer

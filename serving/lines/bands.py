@@ -5,57 +5,65 @@ from typing import Any, Final
 
 import polars as pl
 
-from serving.lines.phrases import Phrases
-from training.registry import Registered
-from training.simple import Simple
+from serving.lines.phrases import UiStrings
+from training.registry import RegisteredModel
+from training.simple import CalibratedRanking
 
-__all__ = ["known", "told", "words"]
+__all__ = ["describe_bands", "format_band", "get_band_history"]
 
-_EXACT: Final = 20  # up to so many accounts are told one by one
-_TENTHS: Final = 0.195  # a share from here on is told in tenths,
-_NEAR: Final = 0.02  # where that is so near; else in hundredths
+_MAX_EXACT_COUNT: Final = 20  # up to so many accounts are told one by one
+_MIN_SHARE_FOR_TENTHS: Final = 0.195  # a share from here on is told in tenths,
+_TENTHS_TOLERANCE: Final = 0.02  # where that is so near; else in hundredths
 
 
-def known(model: Registered | None) -> Sequence[Mapping[str, Any]]:
-    """The bands of what serves: :func:`training.bands.published`; none where nothing was judged."""
+def get_band_history(model: RegisteredModel | None) -> Sequence[Mapping[str, Any]]:
+    """The bands of what serves: :func:`training.bands.compute_band_calibration`; none where nothing was judged."""
     if model is None:
         return []
-    kept = model.model.bands if isinstance(model.model, Simple) else model.card.get("bands", [])
-    return list(kept)
+    bands = (
+        model.model.bands
+        if isinstance(model.model, CalibratedRanking)
+        else model.card.get("bands", [])
+    )
+    return list(bands)
 
 
-def told(band: pl.Series, bands: Sequence[Mapping[str, Any]], phrases: Phrases) -> pl.Series:
+def describe_bands(
+    band: pl.Series, bands: Sequence[Mapping[str, Any]], strings: UiStrings
+) -> pl.Series:
     """Say of each band how many accounts in it expanded before; null where none was in it."""
-    said = {
-        each["band"]: words(round(each["value"] * each["snapshots"]), each["snapshots"], phrases)
+    text_by_band = {
+        each["band"]: format_band(
+            round(each["value"] * each["snapshots"]), each["snapshots"], strings
+        )
         for each in bands
     }
-    return band.replace_strict(said, default=None, return_dtype=pl.String)
+    return band.replace_strict(text_by_band, default=None, return_dtype=pl.String)
 
 
-def words(expanded: int, accounts: int, phrases: Phrases) -> str:
+def format_band(expanded: int, accounts: int, strings: UiStrings) -> str:
     """Say how many of the accounts in a band expanded.
 
     Exact where all, none or few were seen, else rounded to tenths or hundredths.
 
     Examples
     --------
-    >>> from serving.lines.phrases import default
-    >>> words(183, 301, default())
+    >>> from serving.lines.strings import default
+    >>> format_band(183, 301, default())
     '6 of 10 accounts in this band expanded'
-    >>> words(0, 40, default())
+    >>> format_band(0, 40, default())
     'None of 40 accounts in this band expanded'
     """
     if accounts == 1:
-        return phrases.text("band_yes" if expanded else "band_no")
+        return strings.format_text("band_yes" if expanded else "band_no")
     if expanded == 0:
-        return phrases.text("band_none", accounts=accounts)
+        return strings.format_text("band_none", accounts=accounts)
     if expanded == accounts:
-        return phrases.text("band_all", accounts=accounts)
+        return strings.format_text("band_all", accounts=accounts)
     share = expanded / accounts
-    near = abs(round(share, 1) - share) <= _NEAR
-    of = 10 if share >= _TENTHS and near else 100
-    part = round(share * of)
-    if accounts <= _EXACT or not 0 < part < of:
-        part, of = expanded, accounts
-    return phrases.text("band_some", expanded=part, accounts=of)
+    is_near_tenth = abs(round(share, 1) - share) <= _TENTHS_TOLERANCE
+    denominator = 10 if share >= _MIN_SHARE_FOR_TENTHS and is_near_tenth else 100
+    numerator = round(share * denominator)
+    if accounts <= _MAX_EXACT_COUNT or not 0 < numerator < denominator:
+        numerator, denominator = expanded, accounts
+    return strings.format_text("band_some", expanded=numerator, accounts=denominator)

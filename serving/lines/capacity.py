@@ -7,20 +7,20 @@ import polars as pl
 from data.settings import MONTH_DAYS, Settings
 from training import team
 
-__all__ = ["WEEK_DAYS", "Weekly", "weekly"]
+__all__ = ["WEEK_DAYS", "CsmCapacity", "compute_csm_capacity"]
 
 WEEK_DAYS = 7
 
 
 @dataclass(frozen=True)
-class Weekly:
+class CsmCapacity:
     """Accounts that one CSM can work in a week, and where the number is from, in a sentence."""
 
     accounts: int
     why: str
 
 
-def weekly(settings: Settings, accounts: pl.DataFrame) -> Weekly:
+def compute_csm_capacity(settings: Settings, accounts: pl.DataFrame) -> CsmCapacity:
     """Cut the team's capacity down to one week and one CSM.
 
     ⌊capacity per 30 days × 7 / 30 / CSMs⌋, and at least one; the CSMs are those of ``team.csms``,
@@ -29,7 +29,7 @@ def weekly(settings: Settings, accounts: pl.DataFrame) -> Weekly:
     Parameters
     ----------
     settings : data.settings.Settings
-        Team and evaluation; see :func:`training.team.capacity`.
+        Team and evaluation; see :func:`training.team.resolve_capacity`.
     accounts : polars.DataFrame
         The accounts table.
 
@@ -41,13 +41,13 @@ def weekly(settings: Settings, accounts: pl.DataFrame) -> Weekly:
     Examples
     --------
     >>> four = Settings(team={"csms": 4, "hours_per_month": 20, "minutes_per_account": 45})
-    >>> weekly(four, pl.DataFrame()).accounts  # 106 in 30 days, 26.5 each, 6.2 a week
+    >>> compute_csm_capacity(four, pl.DataFrame()).accounts  # 106 in 30 days, 26.5 each, 6.2 a week
     6
     """
-    whole = team.capacity(settings, accounts)
-    named = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
-    csms = settings.team.csms or named or 1
-    each = max(whole.accounts * WEEK_DAYS // (MONTH_DAYS * csms), 1)
-    among = f" for each of {csms} CSMs" if csms > 1 else ""
-    told = f"{each} {'account' if each == 1 else 'accounts'} a week{among}"
-    return Weekly(each, f"{told}, of {whole.accounts} per {MONTH_DAYS} days.")
+    team_capacity = team.resolve_capacity(settings, accounts)
+    named_csms = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
+    csms = settings.team.csms or named_csms or 1
+    per_csm = max(team_capacity.accounts * WEEK_DAYS // (MONTH_DAYS * csms), 1)
+    csm_text = f" for each of {csms} CSMs" if csms > 1 else ""
+    text = f"{per_csm} {'account' if per_csm == 1 else 'accounts'} a week{csm_text}"
+    return CsmCapacity(per_csm, f"{text}, of {team_capacity.accounts} per {MONTH_DAYS} days.")

@@ -5,30 +5,32 @@ from typing import Final
 
 import polars as pl
 
-from serving.lines.phrases import Phrases, hundredths
+from serving.lines.phrases import UiStrings, round_to_percent
 
-__all__ = ["COLUMNS", "of"]
+__all__ = ["COMPARED_COLUMNS", "describe_changes"]
 
-COLUMNS: Final = ("rank", "probability", "tier", "limit", "readiness_date", "as_of")
-_CHANCE: Final = 5  # whole per cent, as they are shown; a smaller step is no news
-_DAYS: Final = 7
-_MOST: Final = 2
+COMPARED_COLUMNS: Final = ("rank", "probability", "tier", "limit", "readiness_date", "as_of")
+_MIN_PROBABILITY_CHANGE: Final = 5  # whole per cent, as they are shown; a smaller step is no news
+_MIN_DATE_SHIFT_DAYS: Final = 7
+_MAX_CHANGES: Final = 2
 _LIMITS: Final = ("seats", "usage")
 
 
-def of(lines: pl.DataFrame, before: pl.DataFrame | None, as_of: date, words: Phrases) -> pl.Series:
+def describe_changes(
+    rows: pl.DataFrame, previous_list: pl.DataFrame | None, as_of: date, strings: UiStrings
+) -> pl.Series:
     """Say what has changed since the list before, the weightiest first.
 
     Parameters
     ----------
-    lines : polars.DataFrame
+    rows : polars.DataFrame
         ``account_id``, ``probability``, ``tier``, ``limit``, ``readiness_date``.
-    before : polars.DataFrame or None
+    previous_list : polars.DataFrame or None
         The list before: ``account_id``, ``rank`` (null: not on it), ``probability``, ``tier``,
         ``limit``, ``readiness_date``, ``as_of``; None or empty where there was none.
     as_of : datetime.date
         The day of the list.
-    words : serving.lines.phrases.Phrases
+    strings : serving.lines.phrases.UiStrings
         How it is worded.
 
     Returns
@@ -41,70 +43,90 @@ def of(lines: pl.DataFrame, before: pl.DataFrame | None, as_of: date, words: Phr
     ValueError
         If the list before is not from before.
     """
-    if before is None or before.is_empty():
-        return pl.Series("changed", [[]] * lines.height, dtype=pl.List(pl.String))
-    newest = before["as_of"].max()
-    if not isinstance(newest, date) or newest >= as_of:
-        raise ValueError(f"expected a list from before {as_of}, found one of {newest!s}")
-    then = before.select("account_id", pl.col(*COLUMNS).name.suffix("_then"))
-    both = lines.join(then, on="account_id", how="left", maintain_order="left")
-    news = pl.concat_list(*_news(as_of, words)).list.drop_nulls().list.head(_MOST)
-    return both.select(changed=news)["changed"]
+    if previous_list is None or previous_list.is_empty():
+        return pl.Series("changed", [[]] * rows.height, dtype=pl.List(pl.String))
+    latest = previous_list["as_of"].max()
+    if not isinstance(latest, date) or latest >= as_of:
+        raise ValueError(f"expected a list from before {as_of}, found one of {latest!s}")
+    previous = previous_list.select("account_id", pl.col(*COMPARED_COLUMNS).name.suffix("_then"))
+    joined = rows.join(previous, on="account_id", how="left", maintain_order="left")
+    changes = (
+        pl.concat_list(*_build_change_exprs(as_of, strings))
+        .list.drop_nulls()
+        .list.head(_MAX_CHANGES)
+    )
+    return joined.select(changed=changes)["changed"]
 
 
-def _news(as_of: date, words: Phrases) -> list[pl.Expr]:
+def _build_change_exprs(as_of: date, strings: UiStrings) -> list[pl.Expr]:
     """Each kind of news as an expression: a sentence, or null."""
     new = pl.col("rank_then").is_null()
-    first = pl.when(new).then(words.said("new"))
-    later = [_tier(words), _limit(words), _chance(as_of, words), _date(as_of, words)]
+    first = pl.when(new).then(strings.format_expr("new"))
+    later = [
+        _tier_change(strings),
+        _limit_change(strings),
+        _probability_change(as_of, strings),
+        _date_change(as_of, strings),
+    ]
     return [first, *(pl.when(~new).then(each) for each in later)]
 
 
-def _tier(words: Phrases) -> pl.Expr:
+def _tier_change(strings: UiStrings) -> pl.Expr:
     now, then = pl.col("tier"), pl.col("tier_then")
     return (
         pl.when(now.eq_missing(then))
         .then(None)
         .when(then.is_null())
-        .then(words.said("tier_first", tier=now))
+        .then(strings.format_expr("tier_first", tier=now))
         .when(now.is_null())
-        .then(words.said("tier_gone", before=then))
-        .otherwise(words.said("tier_other", tier=now, before=then))
+        .then(strings.format_expr("tier_gone", before=then))
+        .otherwise(strings.format_expr("tier_other", tier=now, before=then))
     )
 
 
-def _limit(words: Phrases) -> pl.Expr:
+def _limit_change(strings: UiStrings) -> pl.Expr:
     """A limit that the account has come to; where a tier has changed, that says enough."""
     now, then = pl.col("limit"), pl.col("limit_then")
     came = now.ne_missing(then) & pl.col("tier").eq_missing(pl.col("tier_then"))
-    named = pl.coalesce(pl.when(now == name).then(words.said(f"limit_{name}")) for name in _LIMITS)
+    named = pl.coalesce(
+        pl.when(now == name).then(strings.format_expr(f"limit_{name}")) for name in _LIMITS
+    )
     return pl.when(came).then(named)
 
 
-def _chance(as_of: date, words: Phrases) -> pl.Expr:
-    now, then = (hundredths(pl.col(name)) for name in ("probability", "probability_then"))
+def _probability_change(as_of: date, strings: UiStrings) -> pl.Expr:
+    now, then = (round_to_percent(pl.col(name)) for name in ("probability", "probability_then"))
     days = (pl.lit(as_of) - pl.col("as_of_then")).dt.total_days()
-    parts = {"before": words.percent(pl.col("probability_then")), "ago": words.ago(days)}
+    parts = {
+        "before": strings.format_percent(pl.col("probability_then")),
+        "ago": strings.format_days_ago(days),
+    }
     return (
-        pl.when(now - then >= _CHANCE)
-        .then(words.said("chance_up", **parts))
-        .when(then - now >= _CHANCE)
-        .then(words.said("chance_down", **parts))
+        pl.when(now - then >= _MIN_PROBABILITY_CHANGE)
+        .then(strings.format_expr("chance_up", **parts))
+        .when(then - now >= _MIN_PROBABILITY_CHANGE)
+        .then(strings.format_expr("chance_down", **parts))
     )
 
 
-def _date(as_of: date, words: Phrases) -> pl.Expr:
+def _date_change(as_of: date, strings: UiStrings) -> pl.Expr:
     """A date that has moved by a week or more; what was due before reads as now."""
     today = pl.lit(as_of)
     now = pl.col("readiness_date")
     then = pl.max_horizontal(pl.col("readiness_date_then"), today)
     known = pl.col("readiness_date_then").is_not_null()
-    moved = (now - then).dt.total_days().abs() >= _DAYS
+    moved = (now - then).dt.total_days().abs() >= _MIN_DATE_SHIFT_DAYS
     return (
         pl.when(known & now.is_not_null() & moved)
-        .then(words.said("date_moved", before=words.day(then, as_of), now=words.day(now, as_of)))
+        .then(
+            strings.format_expr(
+                "date_moved",
+                before=strings.format_day(then, as_of),
+                now=strings.format_day(now, as_of),
+            )
+        )
         .when(~known & now.is_not_null())
-        .then(words.said("date_first", now=words.day(now, as_of)))
+        .then(strings.format_expr("date_first", now=strings.format_day(now, as_of)))
         .when(known & now.is_null())
-        .then(words.said("date_gone"))
+        .then(strings.format_expr("date_gone"))
     )

@@ -11,21 +11,21 @@ from data.settings import Settings
 from serving import playbook
 from serving.lines import dated
 from training import bands, readiness, signals, sizes
-from training.estimate import Estimate
-from training.registry import Registered
-from training.wording import Wording
+from training.estimate import Prediction
+from training.registry import RegisteredModel
+from training.wording import ReasonTemplates
 
-__all__ = ["lines"]
+__all__ = ["score_rows"]
 
-_AT_ONCE: Final = 5_000  # accounts
+_CHUNK_ROWS: Final = 5_000  # accounts
 
 
-def lines(
-    model: Registered,
+def score_rows(
+    model: RegisteredModel,
     snapshots: pl.DataFrame,
     as_of: datetime,
     settings: Settings,
-    words: Wording | None = None,
+    templates: ReasonTemplates | None = None,
 ) -> pl.DataFrame:
     """Say of each snapshot what the model says.
 
@@ -39,7 +39,7 @@ def lines(
         00:00 UTC.
     settings : data.settings.Settings
         Scoring and playbook.
-    words : training.wording.Wording, optional
+    templates : training.wording.ReasonTemplates, optional
         The company's own; by default those that come with the program.
 
     Returns
@@ -48,12 +48,12 @@ def lines(
         In the order of the snapshots; ``standing`` is what they are ranked by, ``pushes_down``
         sentences of what pushes the number down, ``curve`` the chance within each number of days.
     """
-    by_horizon = model.model.estimates(snapshots)
+    by_horizon = model.model.predict_all_horizons(snapshots)
     estimate = by_horizon[model.model.horizon_days]
-    why = signals.explain(model.model, snapshots, words=words)
-    advice = playbook.judged(snapshots, settings.playbook)
+    explanation = signals.explain_predictions(model.model, snapshots, reason_templates=templates)
+    play = playbook.assign_playbook(snapshots, settings.playbook)
     curve = np.column_stack([each.probability for each in by_horizon.values()])
-    expected = readiness.dates(curve, list(by_horizon))
+    expected = readiness.estimate_event_dates(curve, list(by_horizon))
     probability = pl.Series(estimate.probability)
     frame = snapshots.select(
         "account_id",
@@ -64,64 +64,70 @@ def lines(
         probability=probability,
         low=pl.Series(estimate.low),
         high=pl.Series(estimate.high),
-        band=bands.of(probability),
-        probability_180d=pl.Series(expected.within),
-        churn_probability=_churn(model, snapshots),
+        band=bands.assign_band(probability),
+        probability_180d=pl.Series(expected.probability_180d),
+        churn_probability=_predict_churn(model, snapshots),
         margin=pl.Series(estimate.margin),
         standing=pl.Series(estimate.margin),
-        base=pl.Series(why.base),
-        signals=_texts(why.sentences),
-        pushes_down=_texts(why.holds_back),
-        contributions=why.as_json(),
-        curve=_curve(by_horizon),
-        model=pl.lit(model.called),
-        **dated.expected(expected, as_of),
-        **{name: advice[name] for name in advice.columns},
+        base=pl.Series(explanation.base_value),
+        signals=_to_text_lists(explanation.reasons),
+        pushes_down=_to_text_lists(explanation.counter_reasons),
+        contributions=explanation.to_json_series(),
+        curve=_build_incidence_curve(by_horizon),
+        model=pl.lit(model.display_name),
+        **dated.event_date_columns(expected, as_of),
+        **{name: play[name] for name in play.columns},
     )
     return frame.with_columns(
-        readiness_date=dated.readiness(expected, as_of, frame["tier"], settings.scoring),
-        expected_arr=expected_arr(frame, snapshots["mrr"], model.card["expansion_sizes"]),
+        readiness_date=dated.compute_readiness_dates(
+            expected, as_of, frame["tier"], settings.scoring
+        ),
+        expected_arr=compute_expected_arr(frame, snapshots["mrr"], model.card["expansion_sizes"]),
     )
 
 
-def _texts(rows: Sequence[Sequence[str]]) -> pl.Series:
+def _to_text_lists(rows: Sequence[Sequence[str]]) -> pl.Series:
     """Lists of texts, in pieces: Polars takes five kilobytes a row while it reads them."""
-    starts = range(0, max(len(rows), 1), _AT_ONCE)
+    starts = range(0, max(len(rows), 1), _CHUNK_ROWS)
     return pl.concat(
-        pl.Series(rows[start : start + _AT_ONCE], dtype=pl.List(pl.String)) for start in starts
+        pl.Series(rows[start : start + _CHUNK_ROWS], dtype=pl.List(pl.String)) for start in starts
     )
 
 
-def _curve(by_horizon: Mapping[int, Estimate]) -> pl.Series:
+def _build_incidence_curve(by_horizon: Mapping[int, Prediction]) -> pl.Series:
     """The chances with their intervals, by number of days."""
-    named = {"chance": "probability", "low": "low", "high": "high"}
-    told = {
+    fields = {"chance": "probability", "low": "low", "high": "high"}
+    arrays = {
         name: np.column_stack([getattr(each, of) for each in by_horizon.values()]).round(4)
-        for name, of in named.items()
+        for name, of in fields.items()
     }
-    frame = pl.DataFrame({name: pl.Series(rows) for name, rows in told.items()})
+    frame = pl.DataFrame({name: pl.Series(rows) for name, rows in arrays.items()})
     return frame.select(
         curve=pl.struct(
             pl.lit(list(by_horizon), dtype=pl.List(pl.Int64)).alias("days"),
-            *(pl.col(name).arr.to_list() for name in named),
+            *(pl.col(name).arr.to_list() for name in fields),
         )
     )["curve"]
 
 
-def _churn(model: Registered, snapshots: pl.DataFrame) -> pl.Series:
+def _predict_churn(model: RegisteredModel, snapshots: pl.DataFrame) -> pl.Series:
     """The probability that the contract ends within the horizon; null without such a model."""
     if model.churn is None:
         return pl.Series([None] * snapshots.height, dtype=pl.Float64)
-    return pl.Series(model.churn.estimate(snapshots).probability)
+    return pl.Series(model.churn.predict(snapshots).probability)
 
 
-def expected_arr(frame: pl.DataFrame, mrr: pl.Series, shares: Mapping[str, float]) -> pl.Series:
+def compute_expected_arr(
+    frame: pl.DataFrame, mrr: pl.Series, increase_by_limit: Mapping[str, float]
+) -> pl.Series:
     """Probability × usual rise at the limit the account is running into × yearly revenue.
 
     Null without revenue. It is what such accounts add on average, not what an outreach causes.
     """
-    if not shares:
+    if not increase_by_limit:
         return pl.Series([None] * frame.height, dtype=pl.Float64)
-    usual = shares[sizes.ANY]
-    share = frame["limit"].replace_strict(dict(shares), default=usual, return_dtype=pl.Float64)
-    return frame["probability"] * share * 12 * mrr
+    default_increase = increase_by_limit[sizes.ANY_TYPE]
+    increase = frame["limit"].replace_strict(
+        dict(increase_by_limit), default=default_increase, return_dtype=pl.Float64
+    )
+    return frame["probability"] * increase * 12 * mrr

@@ -5,26 +5,28 @@ from typing import Final
 import polars as pl
 
 from data.settings import Scoring
-from features.catalogue import NAMES
-from serving.lines.phrases import Phrases, whole
+from features.catalogue import FEATURE_NAMES
+from serving.lines.phrases import UiStrings, format_integer
 
-__all__ = ["of"]
+__all__ = ["describe_low_evidence"]
 
-_USUAL: Final = 0.5  # a feature that so many accounts have is one to expect
+_EXPECTED_COVERAGE: Final = 0.5  # a feature that so many accounts have is one to expect
 
 
-def of(lines: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring, words: Phrases) -> pl.Series:
+def describe_low_evidence(
+    rows: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring, strings: UiStrings
+) -> pl.Series:
     """Say where history is thin, or why an account comes last.
 
     Parameters
     ----------
-    lines : polars.DataFrame
+    rows : polars.DataFrame
         ``account_id``, ``probability``, ``expected_arr``.
     snapshots : polars.DataFrame
         The same accounts' rows of a :class:`features.panel.Panel`.
     rules : data.settings.Scoring
         What is thin, and by what is ranked.
-    words : serving.lines.phrases.Phrases
+    strings : serving.lines.phrases.UiStrings
         How it is worded.
 
     Returns
@@ -34,27 +36,43 @@ def of(lines: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring, words: Phra
         of which many features are missing that most accounts have; or that is ranked by expected
         ARR and has no revenue on file.
     """
-    usual = [name for name in NAMES if snapshots[name].null_count() < _USUAL * snapshots.height]
+    expected_features = [
+        name
+        for name in FEATURE_NAMES
+        if snapshots[name].null_count() < _EXPECTED_COVERAGE * snapshots.height
+    ]
     facts = snapshots.select(
         "account_id",
         "tenure_days",
         "events_30d",
-        missing=pl.sum_horizontal(pl.col(name).is_null() for name in usual),
+        missing=pl.sum_horizontal(pl.col(name).is_null() for name in expected_features),
     )
     no_revenue = pl.col("expected_arr").is_null() & pl.col("probability").is_not_null()
-    missing, asked = pl.col("missing"), len(usual)
-    thin = (
+    missing, expected_count = pl.col("missing"), len(expected_features)
+    note = (
         pl.when(no_revenue & pl.lit(rules.rank_by != "probability"))
-        .then(words.said("no_revenue"))
-        .when(pl.col("tenure_days") < rules.thin_days)
-        .then(words.said("new_customer", days=words.counted(pl.col("tenure_days"), "day")))
-        .when((pl.col("events_30d") == 0) & pl.lit(rules.thin_events > 0))
-        .then(words.said("no_use"))
-        .when(pl.col("events_30d") < rules.thin_events)
-        .then(words.said("little_use", events=words.counted(pl.col("events_30d"), "event")))
-        .when(missing >= rules.thin_share * asked)
-        .then(words.said("gaps", missing=whole(missing), asked=pl.lit(str(asked))))
+        .then(strings.format_expr("no_revenue"))
+        .when(pl.col("tenure_days") < rules.low_evidence_days)
+        .then(
+            strings.format_expr(
+                "new_customer", days=strings.pluralize(pl.col("tenure_days"), "day")
+            )
+        )
+        .when((pl.col("events_30d") == 0) & pl.lit(rules.low_evidence_events > 0))
+        .then(strings.format_expr("no_use"))
+        .when(pl.col("events_30d") < rules.low_evidence_events)
+        .then(
+            strings.format_expr(
+                "little_use", events=strings.pluralize(pl.col("events_30d"), "event")
+            )
+        )
+        .when(missing >= rules.low_evidence_share * expected_count)
+        .then(
+            strings.format_expr(
+                "gaps", missing=format_integer(missing), asked=pl.lit(str(expected_count))
+            )
+        )
     )
-    return lines.join(facts, on="account_id", how="left", maintain_order="left").select(note=thin)[
+    return rows.join(facts, on="account_id", how="left", maintain_order="left").select(note=note)[
         "note"
     ]

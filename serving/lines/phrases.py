@@ -18,14 +18,20 @@ import polars as pl
 
 from data.errors import SettingsError
 
-__all__ = ["Phrases", "default", "hundredths", "of", "whole"]
+__all__ = [
+    "UiStrings",
+    "format_integer",
+    "load_default_strings",
+    "load_ui_strings",
+    "round_to_percent",
+]
 
-_PART: Final = re.compile(r"\{(\w+)\}")
-_MONTHS: Final = "month_names"
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_MONTH_NAMES_KEY: Final = "month_names"
 
 
 @dataclass(frozen=True)
-class Phrases:
+class UiStrings:
     """How a line is worded.
 
     Attributes
@@ -36,77 +42,81 @@ class Phrases:
 
     templates: Mapping[str, str] = field(repr=False)
 
-    def said(self, name: str, **parts: pl.Expr) -> pl.Expr:
+    def format_expr(self, name: str, **values: pl.Expr) -> pl.Expr:
         """Put parts into a phrase; null where one that is told is.
 
         Examples
         --------
-        >>> pl.select(default().said("tier_first", tier=pl.lit(1))).item()
+        >>> pl.select(load_default_strings().format_expr("tier_first", tier=pl.lit(1))).item()
         'Now tier 1'
         """
         template = self.templates[name]
-        told = [parts[part] for part in _PART.findall(template)]
-        return pl.format(_PART.sub("{}", template), *told) if told else pl.lit(template)
+        ordered_values = [values[part] for part in _PLACEHOLDER.findall(template)]
+        return (
+            pl.format(_PLACEHOLDER.sub("{}", template), *ordered_values)
+            if ordered_values
+            else pl.lit(template)
+        )
 
-    def text(self, name: str, **parts: int) -> str:
+    def format_text(self, name: str, **values: int) -> str:
         """Put whole numbers into a phrase."""
-        return _PART.sub(lambda part: f"{parts[part[1]]:,}", self.templates[name])
+        return _PLACEHOLDER.sub(lambda part: f"{values[part[1]]:,}", self.templates[name])
 
-    def counted(self, value: pl.Expr, noun: str) -> pl.Expr:
+    def pluralize(self, value: pl.Expr, noun: str) -> pl.Expr:
         """Write a number of things: 1 day, 2 days.
 
         Examples
         --------
-        >>> pl.select(default().counted(pl.lit(1200), "day")).item()
+        >>> pl.select(load_default_strings().pluralize(pl.lit(1200), "day")).item()
         '1,200 days'
         """
-        many = self.said(f"{noun}s", number=whole(value))
-        return pl.when(value.round(0) == 1).then(self.said(f"one_{noun}")).otherwise(many)
+        plural = self.format_expr(f"{noun}s", number=format_integer(value))
+        return pl.when(value.round(0) == 1).then(self.format_expr(f"one_{noun}")).otherwise(plural)
 
-    def percent(self, value: pl.Expr) -> pl.Expr:
+    def format_percent(self, value: pl.Expr) -> pl.Expr:
         """Write a share in whole per cent, as the list does."""
-        return self.said("percent", number=hundredths(value))
+        return self.format_expr("percent", number=round_to_percent(value))
 
-    def day(self, value: pl.Expr, as_of: date) -> pl.Expr:
+    def format_day(self, value: pl.Expr, as_of: date) -> pl.Expr:
         """Write a day, with its year where that is another; what is not to come is now."""
-        names = self.templates[_MONTHS].split()
+        names = self.templates[_MONTH_NAMES_KEY].split()
         parts = {
             "day": value.dt.day(),
             "month": value.dt.month().replace_strict(dict(enumerate(names, start=1))),
             "year": value.dt.year(),
         }
-        same = value.dt.year() == as_of.year
-        told = (
-            pl.when(same)
-            .then(self.said("date", **parts))
-            .otherwise(self.said("date_of_year", **parts))
+        same_year = value.dt.year() == as_of.year
+        text = (
+            pl.when(same_year)
+            .then(self.format_expr("date", **parts))
+            .otherwise(self.format_expr("date_of_year", **parts))
         )
-        return pl.when(value <= as_of).then(self.said("now")).otherwise(told)
+        return pl.when(value <= as_of).then(self.format_expr("now")).otherwise(text)
 
-    def ago(self, days: pl.Expr) -> pl.Expr:
+    def format_days_ago(self, days: pl.Expr) -> pl.Expr:
         """Write how long ago something was."""
         weeks = days // 7
         return (
             pl.when(days == 0)
-            .then(self.said("today"))
+            .then(self.format_expr("today"))
             .when(days == 1)
-            .then(self.said("yesterday"))
+            .then(self.format_expr("yesterday"))
             .when(days == 7)
-            .then(self.said("a_week_ago"))
+            .then(self.format_expr("a_week_ago"))
             .when((days % 7 == 0) & (weeks <= 8))
-            .then(self.said("weeks_ago", number=weeks))
-            .otherwise(self.said("days_ago", number=whole(days)))
+            .then(self.format_expr("weeks_ago", number=weeks))
+            .otherwise(self.format_expr("days_ago", number=format_integer(days)))
         )
 
 
 @cache
-def default() -> Phrases:
+def load_default_strings() -> UiStrings:
     """Give the phrases that come with the program."""
     text = (resources.files("serving.lines") / "phrases.toml").read_text(encoding="utf-8")
-    return Phrases(tomllib.loads(text))
+    return UiStrings(tomllib.loads(text))
 
 
-def of(own: Mapping[str, str]) -> Phrases:
+def load_ui_strings(overrides: Mapping[str, str]) -> UiStrings:
     """Give a company's own phrases; what it leaves out stays as it is.
 
     Raises
@@ -114,34 +124,34 @@ def of(own: Mapping[str, str]) -> Phrases:
     data.errors.SettingsError
         If there is no such phrase, or it has no such part.
     """
-    known = default().templates
-    for name, template in own.items():
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    defaults = load_default_strings().templates
+    for name, template in overrides.items():
+        if name not in defaults:
+            nearest = difflib.get_close_matches(name, defaults, n=1, cutoff=0.0)[0]
             raise SettingsError(
-                f"scoring.phrases: there is no phrase {name}. Did you mean {nearest}?"
+                f"scoring.ui_strings: there is no phrase {name}. Did you mean {nearest}?"
             )
-        _refuse_parts(name, template, known[name])
-    return Phrases({**known, **own})
+        _validate_placeholders(name, template, defaults[name])
+    return UiStrings({**defaults, **overrides})
 
 
-def _refuse_parts(name: str, template: str, usual: str) -> None:
-    if name == _MONTHS and len(template.split()) != 12:
+def _validate_placeholders(name: str, template: str, default_template: str) -> None:
+    if name == _MONTH_NAMES_KEY and len(template.split()) != 12:
         raise SettingsError(
-            f"scoring.phrases.{name}: expected the names of twelve months, parted by spaces; found"
+            f"scoring.ui_strings.{name}: expected the names of twelve months, parted by spaces; found"
             f" {len(template.split())}."
         )
-    allowed = _PART.findall(usual)
-    left = _PART.sub(lambda part: "" if part[1] in allowed else part[0], template)
-    if re.search(r"[{}]", left):
+    allowed = _PLACEHOLDER.findall(default_template)
+    remainder = _PLACEHOLDER.sub(lambda part: "" if part[1] in allowed else part[0], template)
+    if re.search(r"[{}]", remainder):
         parts = ", ".join(f"{{{part}}}" for part in allowed) or "none"
         raise SettingsError(
-            f"scoring.phrases.{name}: braces hold the parts of a phrase, here {parts}; found"
+            f"scoring.ui_strings.{name}: braces hold the parts of a phrase, here {parts}; found"
             f" {template!r}."
         )
 
 
-def whole(value: pl.Expr) -> pl.Expr:
+def format_integer(value: pl.Expr) -> pl.Expr:
     """Write a whole number with commas between its thousands."""
     number = value.round(0).cast(pl.Int64)
     thousands, rest = number // 1000, (number % 1000).cast(pl.String).str.zfill(3)
@@ -158,6 +168,6 @@ def whole(value: pl.Expr) -> pl.Expr:
     )
 
 
-def hundredths(value: pl.Expr) -> pl.Expr:
+def round_to_percent(value: pl.Expr) -> pl.Expr:
     """Round a share to whole per cent, to the even one where it lies between two."""
     return (value * 100).round(0, mode="half_to_even").cast(pl.Int64)

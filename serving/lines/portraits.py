@@ -9,17 +9,17 @@ import polars as pl
 from data.settings import MONTH_DAYS
 from features import contract
 from features.grid import known_before
-from features.measures import LOOK_BACK_MONTHS
+from features.measures import LOOKBACK_MONTHS
 
-__all__ = ["of"]
+__all__ = ["build_account_details"]
 
-_AT_ONCE: Final = 5_000  # accounts
-_STEPS: Final = 40  # of a contract, the last so many
-_LEVELS: Final = ("seats", "usage_limit", "plan", "mrr")
+_CHUNK_ROWS: Final = 5_000  # accounts
+_MAX_STEPS: Final = 40  # of a contract, the last so many
+_ENTITLEMENTS: Final = ("seats", "usage_limit", "plan", "mrr")
 
 
-def of(
-    lines: pl.DataFrame,
+def build_account_details(
+    rows: pl.DataFrame,
     months: pl.DataFrame,
     accounts: pl.DataFrame,
     subscriptions: pl.DataFrame,
@@ -32,19 +32,19 @@ def of(
 
     Parameters
     ----------
-    lines : polars.DataFrame
+    rows : polars.DataFrame
         ``account_id``, and ``curve`` where a model made them.
     months : polars.DataFrame
         See :class:`features.panel.Panel`.
     accounts : polars.DataFrame
         ``account_id``, ``segment``.
     subscriptions : polars.DataFrame
-        Rows under :class:`data.contracts.Subscriptions`; what was not known before the as-of is
+        Rows under :class:`data.contracts.SubscriptionSchema`; what was not known before the as-of is
         left out.
     as_of : datetime.datetime
         00:00 UTC.
     plans, reliable_from
-        As in :func:`features.contract.timeline`.
+        As in :func:`features.contract.build_timeline`.
 
     Returns
     -------
@@ -54,38 +54,48 @@ def of(
         first), ``contract`` (``effective``, ``seats``, ``usage_limit``, ``plan``, ``mrr``,
         ``change``, oldest first), and ``plan``, ``usage_limit``, ``mrr``, ``renewal`` now.
     """
-    signed = contract.timeline(subscriptions, plans=plans, reliable_from=reliable_from)
-    steps = known_before(signed, as_of)
-    curve = pl.col("curve") if "curve" in lines.columns else pl.lit(None).alias("curve")
-    bare = lines.select("account_id", curve).join(
+    subscription_timeline = contract.build_timeline(
+        subscriptions, plans=plans, reliable_from=reliable_from
+    )
+    steps = known_before(subscription_timeline, as_of)
+    curve = pl.col("curve") if "curve" in rows.columns else pl.lit(None).alias("curve")
+    accounts_with_segment = rows.select("account_id", curve).join(
         accounts.select("account_id", "segment"),
         on="account_id",
         how="left",
         maintain_order="left",
     )
     # In pieces: as structs, before they are text, portraits are larger than all the list.
-    starts = range(0, max(bare.height, 1), _AT_ONCE)
+    starts = range(0, max(accounts_with_segment.height, 1), _CHUNK_ROWS)
     return pl.concat(
-        _told(bare.slice(start, _AT_ONCE), months, steps, as_of.date()) for start in starts
+        _encode_details(
+            accounts_with_segment.slice(start, _CHUNK_ROWS), months, steps, as_of.date()
+        )
+        for start in starts
     )
 
 
-def _told(some: pl.DataFrame, months: pl.DataFrame, steps: pl.DataFrame, day: date) -> pl.DataFrame:
-    for part in (_months(_theirs(months, some), day), _steps(_theirs(steps, some))):
-        some = some.join(part, on="account_id", how="left", maintain_order="left")
+def _encode_details(
+    selected: pl.DataFrame, months: pl.DataFrame, steps: pl.DataFrame, as_of: date
+) -> pl.DataFrame:
+    for part in (
+        _build_monthly_series(_filter_accounts(months, selected), as_of),
+        _collect_contract_steps(_filter_accounts(steps, selected)),
+    ):
+        selected = selected.join(part, on="account_id", how="left", maintain_order="left")
     parts = ("curve", "months", "contract", "plan", "usage_limit", "mrr", "renewal")
-    return some.select("account_id", "segment", told=pl.struct(parts).struct.json_encode())
+    return selected.select("account_id", "segment", told=pl.struct(parts).struct.json_encode())
 
 
-def _theirs(rows: pl.DataFrame, some: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(some, on="account_id", how="semi", maintain_order="left")
+def _filter_accounts(rows: pl.DataFrame, selected: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(selected, on="account_id", how="semi", maintain_order="left")
 
 
-def _months(months: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    back = range(LOOK_BACK_MONTHS, -1, -1)
-    ends = [(as_of - timedelta(days=each * MONTH_DAYS)).isoformat() for each in back]
+def _build_monthly_series(months: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    months_back = range(LOOKBACK_MONTHS, -1, -1)
+    ends = [(as_of - timedelta(days=each * MONTH_DAYS)).isoformat() for each in months_back]
     series = (
-        pl.concat_list(f"{name}_m{each}" for each in back).alias(name)
+        pl.concat_list(f"{name}_m{each}" for each in months_back).alias(name)
         for name in ("active_seats", "seats", "api_calls")
     )
     return months.select(
@@ -96,11 +106,11 @@ def _months(months: pl.DataFrame, as_of: date) -> pl.DataFrame:
     )
 
 
-def _steps(known: pl.DataFrame) -> pl.DataFrame:
+def _collect_contract_steps(steps: pl.DataFrame) -> pl.DataFrame:
     """The rows of each contract, also of those steps that are signed and not yet in force."""
-    told = known.select(
+    columns = steps.select(
         "account_id",
-        *_LEVELS,
+        *_ENTITLEMENTS,
         "change",
         effective=pl.col("effective").dt.strftime("%Y-%m-%d"),
         status=pl.when("ended")
@@ -109,5 +119,5 @@ def _steps(known: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("trial"))
         .otherwise(pl.lit("paid")),
     )
-    lists = told.group_by("account_id", maintain_order=True).agg(pl.all().tail(_STEPS))
+    lists = columns.group_by("account_id", maintain_order=True).agg(pl.all().tail(_MAX_STEPS))
     return lists.select("account_id", contract=pl.struct(pl.exclude("account_id")))

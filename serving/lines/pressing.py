@@ -6,37 +6,39 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["decided"]
+__all__ = ["apply_alerts"]
 
-_MOTIONS: Final = {"seats": "seat add", "usage": "volume upgrade"}
-_WITHIN: Final = timedelta(days=14)  # as at tier 1
+_MOTION_BY_LIMIT: Final = {"seats": "seat add", "usage": "volume upgrade"}
+_CONTACT_WITHIN: Final = timedelta(days=14)  # as at tier 1
 
 
-def decided(lines: pl.DataFrame, pressed: Mapping[str, str], as_of: date) -> pl.DataFrame:
+def apply_alerts(
+    rows: pl.DataFrame, alerted_limits: Mapping[str, str], as_of: date
+) -> pl.DataFrame:
     """Act on a signal as on a rule of tier 1: the limit is all but reached.
 
     A plateau stays one: high and flat is no crossing to sell on.
 
     Parameters
     ----------
-    lines : polars.DataFrame
+    rows : polars.DataFrame
         ``account_id``, ``tier``, ``limit``, ``motion``, ``readiness_date``.
-    pressed : mapping of str to str
+    alerted_limits : mapping of str to str
         Account → limit, ``seats`` or ``usage``.
     as_of : datetime.date
         The day of the lines; from then on, within two weeks, is the time to talk.
     """
-    if not pressed:
-        return lines
-    signal = pl.col("account_id").replace_strict(
-        dict(pressed), default=None, return_dtype=pl.String
+    if not alerted_limits:
+        return rows
+    alerted_limit = pl.col("account_id").replace_strict(
+        dict(alerted_limits), default=None, return_dtype=pl.String
     )
-    acts = signal.is_not_null() & pl.col("motion").ne("consolidate")
-    motion = signal.replace_strict(_MOTIONS, default=None, return_dtype=pl.String)
-    soon = pl.min_horizontal("readiness_date", pl.lit(as_of + _WITHIN))
-    return lines.with_columns(
-        tier=pl.when(acts).then(1).otherwise("tier").cast(pl.Int32),
-        limit=pl.when(acts).then(signal).otherwise("limit"),
-        motion=pl.when(acts).then(motion).otherwise("motion"),
-        readiness_date=pl.when(acts).then(soon).otherwise("readiness_date"),
+    applies = alerted_limit.is_not_null() & pl.col("motion").ne("consolidate")
+    motion = alerted_limit.replace_strict(_MOTION_BY_LIMIT, default=None, return_dtype=pl.String)
+    soon = pl.min_horizontal("readiness_date", pl.lit(as_of + _CONTACT_WITHIN))
+    return rows.with_columns(
+        tier=pl.when(applies).then(1).otherwise("tier").cast(pl.Int32),
+        limit=pl.when(applies).then(alerted_limit).otherwise("limit"),
+        motion=pl.when(applies).then(motion).otherwise("motion"),
+        readiness_date=pl.when(applies).then(soon).otherwise("readiness_date"),
     )

@@ -4,23 +4,25 @@ from typing import Final
 
 import polars as pl
 
-from data.settings import Minutes
+from data.settings import MotionMinutes
 from serving import playbook
 
-__all__ = ["BY_REVENUE", "ranked"]
+__all__ = ["REVENUE_RANKINGS", "rank_accounts"]
 
-BY_REVENUE: Final = {
+REVENUE_RANKINGS: Final = {
     "expected_arr": "by expected ARR",
     "expected_arr_per_minute": "by expected ARR per minute of work",
 }
 
 
-def ranked(lines: pl.DataFrame, *, by: str, minutes: Minutes, weekly: int) -> pl.DataFrame:
+def rank_accounts(
+    rows: pl.DataFrame, *, by: str, minutes: MotionMinutes, weekly_capacity: int
+) -> pl.DataFrame:
     """Put the accounts in order, and say who is within this week's time.
 
     Parameters
     ----------
-    lines : polars.DataFrame
+    rows : polars.DataFrame
         ``account_id``, ``csm`` (null: nobody's, a book of its own), ``standing`` (a number, higher
         comes first), ``probability``, ``expected_arr``, ``motion``, ``ask``.
     by : {"probability", "expected_arr", "expected_arr_per_minute"}
@@ -28,7 +30,7 @@ def ranked(lines: pl.DataFrame, *, by: str, minutes: Minutes, weekly: int) -> pl
         ``standing``. Where there is no probability at all, ``standing`` decides.
     minutes : data.settings.Minutes
         Of a CSM, per motion.
-    weekly : int
+    weekly_capacity : int
         Accounts that one CSM can work in a week.
 
     Returns
@@ -41,18 +43,18 @@ def ranked(lines: pl.DataFrame, *, by: str, minutes: Minutes, weekly: int) -> pl
     if by != "probability":
         key = pl.col("expected_arr")
     if by == "expected_arr_per_minute":
-        key = key / playbook.minutes(pl.col("motion"), minutes)
+        key = key / playbook.motion_minutes(pl.col("motion"), minutes)
     # Among those who have a key, standing plays no part.
-    keyed = lines.with_columns(key=key).with_columns(
+    keyed = rows.with_columns(key=key).with_columns(
         standing=pl.when(pl.col("key").is_null()).then("standing")
     )
-    asked = pl.col("ask").cast(pl.Int64).cum_sum().over("csm")
+    outreach_count = pl.col("ask").cast(pl.Int64).cum_sum().over("csm")
     return (
         keyed.sort("key", "standing", "account_id", descending=[True, True, False], nulls_last=True)
         .with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
         .with_columns(
             book_rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("csm"),
-            this_week=pl.col("ask") & (asked <= weekly),
+            this_week=pl.col("ask") & (outreach_count <= weekly_capacity),
         )
         .drop("key", "standing")
     )

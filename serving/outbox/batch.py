@@ -11,148 +11,159 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import state
-from serving.crm.target import Accepted, BatchRefused, Change, Kind, Target
+from serving.crm.target import Applied, BatchRejectedError, CrmTarget, FieldChange, Kind
 from serving.outbox import acknowledged, pending, plans
-from serving.outbox.calls import Calls, Exhausted
-from serving.outbox.lease import Lease, Lost
-from serving.outbox.pending import Parents, Row
-from serving.outbox.plans import Plan
-from serving.outbox.sent import Planned
-from serving.outbox.tally import Tally
+from serving.outbox.calls import RetriesExhaustedError, RetryingCaller
+from serving.outbox.lease import Lease, LeaseLostError
+from serving.outbox.pending import ParentIds, PendingObject
+from serving.outbox.plans import ObjectDiff
+from serving.outbox.sent import PlannedChange
+from serving.outbox.tally import SyncCounters
 
-__all__ = ["Work", "deliver"]
+__all__ = ["SendContext", "deliver_batch"]
 
 Item = TypeVar("Item")
 # So many rows refused one by one, with none taken in between: it is not the rows.
-_REFUSED_IN_A_ROW: Final = 50
+_MAX_CONSECUTIVE_REJECTIONS: Final = 50
 
 
 @dataclass(frozen=True)
-class Work:
+class SendContext:
     """What one sender works with."""
 
     engine: sa.Engine
-    target: Target
-    call: Calls
+    target: CrmTarget
+    call: RetryingCaller
     lease: Lease
     send_id: int
     now: datetime
-    tell: Callable[[Planned], None]
-    tally: Tally = field(default_factory=Tally)
+    on_change: Callable[[PlannedChange], None]
+    counters: SyncCounters = field(default_factory=SyncCounters)
 
 
-def deliver(work: Work, rows: Sequence[Row]) -> None:
+def deliver_batch(context: SendContext, rows: Sequence[PendingObject]) -> None:
     """Deliver rows of one kind; what became of them stands in the tally.
 
     Where a target fails at them again and again, they are tried in halves: one of them may be why.
 
     Raises
     ------
-    serving.outbox.calls.OutOfTime, serving.outbox.lease.Lost
+    serving.outbox.calls.DeadlineExceededError, serving.outbox.lease.LeaseLostError
         If the sender has to stop.
     data.errors.DeliveryError
         If the target refuses everything, or the database does.
-    serving.crm.target.Denied
+    serving.crm.target.AccessDeniedError
         If the target denies us.
     """
-    with state.reading(work.engine) as connection:
-        above = pending.parents(connection, work.target.name, rows)
-    ready = [row for row in rows if above.has(row)]
-    work.tally.waiting += len(rows) - len(ready)
+    with state.read_transaction(context.engine) as connection:
+        parent_ids = pending.load_parents(connection, context.target.name, rows)
+    ready = [row for row in rows if parent_ids.has_parents(row)]
+    context.counters.waiting_for_parent += len(rows) - len(ready)
     if ready:
-        _deliver(work, ready, above)
+        _deliver_ready(context, ready, parent_ids)
 
 
-def _deliver(work: Work, rows: Sequence[Row], above: Parents) -> None:
+def _deliver_ready(
+    context: SendContext, rows: Sequence[PendingObject], parent_ids: ParentIds
+) -> None:
     try:
-        found = plans.read(work.call, work.target, rows, above)
-    except Exhausted:
-        _halve(rows, lambda some: _deliver(work, some, above))
+        live = plans.read_live(context.call, context.target, rows, parent_ids)
+    except RetriesExhaustedError:
+        _bisect(rows, lambda some: _deliver_ready(context, some, parent_ids))
         return
-    drawn = plans.drawn(work.target, rows, found, lambda ids: _owners(work, rows[0].kind, ids))
-    busy = [plan for plan in drawn if plan.is_busy]
-    for plan in busy:
-        work.tell(plan.told())
-    _announce(work, busy, [plan for plan in drawn if not plan.is_busy])
-    if busy:
-        _write(work, busy, above)
+    diffs = plans.compute_diffs(
+        context.target, rows, live, lambda ids: _find_owners(context, rows[0].kind, ids)
+    )
+    writes = [plan for plan in diffs if plan.needs_write]
+    for plan in writes:
+        context.on_change(plan.to_planned_change())
+    _record_intent(context, writes, [plan for plan in diffs if not plan.needs_write])
+    if writes:
+        _write_changes(context, writes, parent_ids)
 
 
-def _announce(work: Work, busy: Sequence[Plan], idle: Sequence[Plan]) -> None:
+def _record_intent(
+    context: SendContext, writes: Sequence[ObjectDiff], unchanged: Sequence[ObjectDiff]
+) -> None:
     """Commit what is about to be sent, and what turns out to stand there already."""
-    stand = [(plan, plan.crm_id) for plan in idle]
-    with state.writing(work.engine) as connection:
-        work.lease.renew(connection)
-        acknowledged.attempt(connection, work.target.name, busy)
-        acknowledged.acknowledge(
-            connection, work.target.name, stand, send_id=work.send_id, now=work.now
+    in_sync = [(plan, plan.crm_id) for plan in unchanged]
+    with state.write_transaction(context.engine) as connection:
+        context.lease.renew(connection)
+        acknowledged.record_in_flight(connection, context.target.name, writes)
+        acknowledged.record_applied(
+            connection, context.target.name, in_sync, send_id=context.send_id, now=context.now
         )
-    for plan in idle:
-        work.tally.take(plan)
+    for plan in unchanged:
+        context.counters.add(plan)
 
 
-def _write(work: Work, busy: Sequence[Plan], above: Parents) -> None:
+def _write_changes(
+    context: SendContext, writes: Sequence[ObjectDiff], parent_ids: ParentIds
+) -> None:
     changes = [
-        Change(replace(plan.row.ref(*above.of(plan.row)), crm_id=plan.crm_id), plan.decision.write)
-        for plan in busy
+        FieldChange(
+            replace(plan.row.to_ref(*parent_ids.get_ids(plan.row)), crm_id=plan.crm_id),
+            plan.merge.changes,
+        )
+        for plan in writes
     ]
     try:
-        answers = work.call(work.target.write, changes)
-    except Exhausted:
-        _halve(busy, lambda some: _write(work, some, above))
-    except BatchRefused as refused:
-        if not _halve(busy, lambda some: _write(work, some, above)):
-            _keep(work, [], [(busy[0], str(refused))])
-            _refuse_all(work, refused)
+        results = context.call(context.target.write, changes)
+    except RetriesExhaustedError:
+        _bisect(writes, lambda some: _write_changes(context, some, parent_ids))
+    except BatchRejectedError as refused:
+        if not _bisect(writes, lambda some: _write_changes(context, some, parent_ids)):
+            _record_results(context, [], [(writes[0], str(refused))])
+            _stop_if_all_rejected(context, refused)
     else:
-        pairs = list(zip(busy, answers, strict=True))
-        taken = [(plan, told.crm_id) for plan, told in pairs if isinstance(told, Accepted)]
-        refused_rows = [
-            (plan, told.words) for plan, told in pairs if not isinstance(told, Accepted)
-        ]
-        _keep(work, taken, refused_rows)
+        pairs = list(zip(writes, results, strict=True))
+        applied = [(plan, told.crm_id) for plan, told in pairs if isinstance(told, Applied)]
+        rejected = [(plan, told.reason) for plan, told in pairs if not isinstance(told, Applied)]
+        _record_results(context, applied, rejected)
 
 
-def _keep(
-    work: Work, taken: Sequence[tuple[Plan, str]], refused: Sequence[tuple[Plan, str]]
+def _record_results(
+    context: SendContext,
+    applied: Sequence[tuple[ObjectDiff, str]],
+    rejected: Sequence[tuple[ObjectDiff, str]],
 ) -> None:
     """Commit what the target has answered, also where another sender has taken over since."""
-    name = work.target.name
-    with state.writing(work.engine) as connection:
-        is_kept = work.lease.is_kept(connection)
-        keep = acknowledged.acknowledge if is_kept else acknowledged.unsettle
-        keep(connection, name, taken, send_id=work.send_id, now=work.now)
-        if is_kept:
-            acknowledged.reject(connection, name, refused, now=work.now)
-    for plan, _ in taken:
-        work.tally.take(plan)
-        work.tally.refused_in_a_row = 0
-    work.tally.rejected += len(refused)
-    work.tally.settled += len(refused)
-    if not is_kept:
-        raise Lost("another sender has taken over")
+    name = context.target.name
+    with state.write_transaction(context.engine) as connection:
+        holds_lease = context.lease.try_renew(connection)
+        record = acknowledged.record_applied if holds_lease else acknowledged.mark_for_recheck
+        record(connection, name, applied, send_id=context.send_id, now=context.now)
+        if holds_lease:
+            acknowledged.record_rejected(connection, name, rejected, now=context.now)
+    for plan, _ in applied:
+        context.counters.add(plan)
+        context.counters.consecutive_rejections = 0
+    context.counters.rejected += len(rejected)
+    context.counters.processed += len(rejected)
+    if not holds_lease:
+        raise LeaseLostError("another sender has taken over")
 
 
-def _halve(items: Sequence[Item], again: Callable[[Sequence[Item]], None]) -> bool:
+def _bisect(items: Sequence[Item], retry: Callable[[Sequence[Item]], None]) -> bool:
     """Try two halves; False where there is one item alone."""
     if len(items) == 1:
         return False
     middle = len(items) // 2
-    again(items[:middle])
-    again(items[middle:])
+    retry(items[:middle])
+    retry(items[middle:])
     return True
 
 
-def _refuse_all(work: Work, refused: BatchRefused) -> None:
+def _stop_if_all_rejected(context: SendContext, error: BatchRejectedError) -> None:
     """Stop where the target takes nothing at all, before every row was asked about alone."""
-    work.tally.refused_in_a_row += 1
-    if work.tally.refused_in_a_row >= _REFUSED_IN_A_ROW:
+    context.counters.consecutive_rejections += 1
+    if context.counters.consecutive_rejections >= _MAX_CONSECUTIVE_REJECTIONS:
         raise DeliveryError(
-            f"the CRM {work.target.name!r} refused {_REFUSED_IN_A_ROW} objects in a row, the last"
-            f" with: {refused}. Mend it, then run: expansion crm retry."
-        ) from refused
+            f"the CRM {context.target.name!r} refused {_MAX_CONSECUTIVE_REJECTIONS} objects in a row, the last"
+            f" with: {error}. Mend it, then run: expansion crm retry."
+        ) from error
 
 
-def _owners(work: Work, kind: Kind, crm_ids: Sequence[str]) -> Mapping[str, str]:
-    with state.reading(work.engine) as connection:
-        return pending.same_object(connection, work.target.name, kind, crm_ids)
+def _find_owners(context: SendContext, kind: Kind, crm_ids: Sequence[str]) -> Mapping[str, str]:
+    with state.read_transaction(context.engine) as connection:
+        return pending.find_owner_keys(connection, context.target.name, kind, crm_ids)

@@ -9,35 +9,35 @@ from typing import Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from serving.crm.target import Pace, Transient
+from serving.crm.target import RateLimit, RetryableError
 
-__all__ = ["Calls", "Exhausted", "OutOfTime"]
+__all__ = ["DeadlineExceededError", "RetriesExhaustedError", "RetryingCaller"]
 
-Asked = TypeVar("Asked")
-Told = TypeVar("Told")
-_TRIES: Final = 8
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+_MAX_ATTEMPTS: Final = 8
 # Exponential with full jitter: seconds drawn between 0 and a bound that doubles from try to try.
 _BACKOFF: Final = wait_random_exponential(multiplier=0.5, max=60)
 
 
-class OutOfTime(Exception):  # noqa: N818 - named as what it is
+class DeadlineExceededError(Exception):  # noqa: N818 - named as what it is
     """The time of this run is over, or would be before the target wants to be asked again.
 
     So it is, too, where a target does not answer whatever it is asked.
     """
 
 
-class Exhausted(Exception):  # noqa: N818
+class RetriesExhaustedError(Exception):  # noqa: N818
     """One call failed as often as we try, always for a reason that may pass."""
 
 
 @dataclass
-class Calls:
+class RetryingCaller:
     """The calls to one target within one run.
 
     Attributes
     ----------
-    pace : serving.crm.target.Pace
+    rate_limit : serving.crm.target.RateLimit
         How fast it may be asked.
     deadline : float
         Seconds on the clock after which no call is begun.
@@ -45,85 +45,92 @@ class Calls:
         Seconds that only run forward, and how to wait.
     requests, failures : int
         Calls made so far, and those that failed for a while.
-    exhausted_in_a_row : int
+    consecutive_exhausted : int
         Calls given up since the last one that was answered. One row that a target stumbles over
         gives as many as a batch has halves; beyond that it is the target.
     """
 
-    pace: Pace
+    rate_limit: RateLimit
     deadline: float
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     requests: int = 0
     failures: int = 0
-    exhausted_in_a_row: int = 0
-    _recent: deque[float] = field(default_factory=deque)
+    consecutive_exhausted: int = 0
+    _recent_calls: deque[float] = field(default_factory=deque)
 
-    def __call__(self, ask: Callable[[Asked], Told], what: Asked) -> Told:
+    def __call__(self, operation: Callable[[Argument], Result], argument: Argument) -> Result:
         """Ask until it is answered.
 
         Raises
         ------
-        OutOfTime
+        DeadlineExceededError
             If the next try would come too late, or the target does not answer at all.
-        Exhausted
+        RetriesExhaustedError
             If it failed eight times.
         """
-        again = Retrying(
+        retrying = Retrying(
             sleep=self.sleep,
-            retry=retry_if_exception_type(Transient),
-            wait=_wait,
-            stop=self._stops,
-            retry_error_callback=self._give_up,
+            retry=retry_if_exception_type(RetryableError),
+            wait=_compute_wait,
+            stop=self._should_stop,
+            retry_error_callback=self._raise_exhausted,
         )
-        told: Told = again(self._once, ask, what)
-        return told
+        result: Result = retrying(self._attempt, operation, argument)
+        return result
 
-    def _once(self, ask: Callable[[Asked], Told], what: Asked) -> Told:
-        self._wait_for_turn()
+    def _attempt(self, operation: Callable[[Argument], Result], argument: Argument) -> Result:
+        self._throttle()
         self.requests += 1
         try:
-            told = ask(what)
-        except Transient:
+            result = operation(argument)
+        except RetryableError:
             self.failures += 1
             raise
         else:
-            self.exhausted_in_a_row = 0
-            return told
+            self.consecutive_exhausted = 0
+            return result
         finally:  # a server counts from when it hears us, which is before it has answered
-            if self.pace.calls is not None:
-                self._recent.append(self.clock())
+            if self.rate_limit.max_calls is not None:
+                self._recent_calls.append(self.clock())
 
-    def _wait_for_turn(self) -> None:
+    def _throttle(self) -> None:
         """Wait until as many calls as are allowed at once lie far enough back."""
-        if self.pace.calls is not None and len(self._recent) == self.pace.calls:
-            waits = self._recent.popleft() + self.pace.per_seconds - self.clock()
-            if self.clock() + max(waits, 0) > self.deadline:
-                raise OutOfTime("the time of this run is over")
-            if waits > 0:
-                self.sleep(waits)
+        if (
+            self.rate_limit.max_calls is not None
+            and len(self._recent_calls) == self.rate_limit.max_calls
+        ):
+            wait_seconds = (
+                self._recent_calls.popleft() + self.rate_limit.window_seconds - self.clock()
+            )
+            if self.clock() + max(wait_seconds, 0) > self.deadline:
+                raise DeadlineExceededError("the time of this run is over")
+            if wait_seconds > 0:
+                self.sleep(wait_seconds)
         if self.clock() > self.deadline:
-            raise OutOfTime("the time of this run is over")
+            raise DeadlineExceededError("the time of this run is over")
 
-    def _stops(self, state: RetryCallState) -> bool:
-        late = self.clock() + state.upcoming_sleep > self.deadline
-        return late or state.attempt_number >= _TRIES
+    def _should_stop(self, state: RetryCallState) -> bool:
+        is_late = self.clock() + state.upcoming_sleep > self.deadline
+        return is_late or state.attempt_number >= _MAX_ATTEMPTS
 
-    def _give_up(self, state: RetryCallState) -> None:
+    def _raise_exhausted(self, state: RetryCallState) -> None:
         failed = state.outcome.exception() if state.outcome else None
         if self.clock() + state.upcoming_sleep > self.deadline:
-            raise OutOfTime(f"the time of this run is over; the CRM last said: {failed}")
-        self.exhausted_in_a_row += 1
-        if self.exhausted_in_a_row > self.pace.rows_per_call.bit_length():
-            raise OutOfTime(
-                f"the CRM did not answer {_TRIES * self.exhausted_in_a_row} times in a row; it"
+            raise DeadlineExceededError(
+                f"the time of this run is over; the CRM last said: {failed}"
+            )
+        self.consecutive_exhausted += 1
+        if self.consecutive_exhausted > self.rate_limit.rows_per_call.bit_length():
+            raise DeadlineExceededError(
+                f"the CRM did not answer {_MAX_ATTEMPTS * self.consecutive_exhausted} times in a row; it"
                 f" last said: {failed}"
             )
-        raise Exhausted(str(failed)) from failed
+        raise RetriesExhaustedError(str(failed)) from failed
 
 
-def _wait(state: RetryCallState) -> float:
+def _compute_wait(state: RetryCallState) -> float:
     """At least as long as the server asked for."""
     failed = state.outcome.exception() if state.outcome else None
-    asked = failed.after_seconds if isinstance(failed, Transient) else None
-    return max(asked or 0.0, _BACKOFF(state))
+    retry_after = failed.retry_after_seconds if isinstance(failed, RetryableError) else None
+    return max(retry_after or 0.0, _BACKOFF(state))

@@ -12,62 +12,62 @@ import sqlalchemy as sa
 
 from serving.events import kept as signals
 from serving.outbox import kept, wanted
-from serving.outbox.episodes import Episode, Pressure, advanced
-from serving.outbox.follow_ups import Earlier, of_episodes
-from serving.outbox.levels import Levels
-from serving.outbox.wanted import Wanted
+from serving.outbox.episodes import Episode, LimitPressure, advance_episodes
+from serving.outbox.follow_ups import ExistingFields, build_episode_objects
+from serving.outbox.levels import Entitlements
+from serving.outbox.wanted import DesiredObject
 from serving.state import entry
 
 if TYPE_CHECKING:
     from data.settings import Episodes
-    from serving.score import Scored
+    from serving.score import ScoredList
 
-__all__ = ["Consequences", "of"]
+__all__ = ["DeliveryPlan", "plan_delivery"]
 
 
 @dataclass(frozen=True)
-class Consequences:
+class DeliveryPlan:
     """What follows from a list.
 
     Attributes
     ----------
-    listed, left : polars.DataFrame
+    listed, unlisted : polars.DataFrame
         The accounts on the list, and those that are not, with the reason in ``note``.
-    before, after : list of Episode
+    episodes_before, episodes_after : list of Episode
         The episodes as they were, and as they go on.
-    earlier : mapping
+    existing : mapping
         What the outbox holds of opportunities and tasks.
-    in_force : bool
+    is_current : bool
         False beside a newer list: then nothing follows.
     """
 
     listed: pl.DataFrame
-    left: pl.DataFrame
-    before: list[Episode]
-    after: list[Episode]
-    earlier: Earlier
+    unlisted: pl.DataFrame
+    episodes_before: list[Episode]
+    episodes_after: list[Episode]
+    existing: ExistingFields
     as_of: date
-    in_force: bool
+    is_current: bool
 
-    def objects(self) -> Iterator[Wanted]:
+    def iter_objects(self) -> Iterator[DesiredObject]:
         """Every object as it should be, accounts first."""
-        lines = {}
-        for account in wanted.of_accounts(self.listed, self.left, self.as_of):
+        rows = {}
+        for account in wanted.build_account_objects(self.listed, self.unlisted, self.as_of):
             if account.fields["rank"] is not None:
-                lines[account.key] = account.fields
+                rows[account.key] = account.fields
             yield account
-        yield from of_episodes(self.after, lines, self.earlier, self.as_of)
+        yield from build_episode_objects(self.episodes_after, rows, self.existing, self.as_of)
 
 
-def of(
+def plan_delivery(
     connection: sa.Connection,
     target: str,
-    scored: Scored,
+    scored: ScoredList,
     as_of: date,
     *,
-    levels: Mapping[str, Levels],
-    rules: Episodes,
-) -> Consequences:
+    entitlements: Mapping[str, Entitlements],
+    episode_config: Episodes,
+) -> DeliveryPlan:
     """Find out what follows from a list for a target; nothing is written.
 
     Parameters
@@ -78,40 +78,38 @@ def of(
         Name of the CRM.
     scored, as_of
         The list and its as-of.
-    levels : mapping of str to Levels
-        Account → its contract at the as-of; see :func:`serving.outbox.levels.at`.
-    rules : data.settings.Episodes
+    entitlements : mapping of str to Levels
+        Account → its contract at the as-of; see :func:`serving.outbox.levels.resolve_entitlements`.
+    episode_config : data.settings.Episodes
         When an episode ends.
     """
-    newest = entry.newest_run(connection)
-    before = kept.episodes(connection)
-    after = advanced(
+    newest = entry.select_latest_as_of(connection)
+    before = kept.load_episodes(connection)
+    after = advance_episodes(
         before,
-        _pressure(scored.accounts, signals.open_signals(connection)),
-        levels,
+        _find_pressure(scored.accounts, signals.load_open_alerts(connection)),
+        entitlements,
         as_of,
-        relief_days=rules.relief_days,
-        expiry_days=rules.expiry_days,
+        clear_after_days=episode_config.clear_after_days,
+        expiry_days=episode_config.expiry_days,
     )
-    return Consequences(
+    return DeliveryPlan(
         scored.accounts,
-        entry.left_out(connection, scored.accounts, scored.left, as_of),
+        entry.find_unlisted_accounts(connection, scored.accounts, scored.not_listed, as_of),
         before,
         after,
-        kept.earlier(connection, target),
+        kept.load_existing_followups(connection, target),
         as_of,
-        in_force=newest is None or newest <= as_of,
+        is_current=newest is None or newest <= as_of,
     )
 
 
-def _pressure(listed: pl.DataFrame, signals: Mapping[str, str]) -> dict[str, Pressure]:
+def _find_pressure(listed: pl.DataFrame, alerts: Mapping[str, str]) -> dict[str, LimitPressure]:
     """What each account runs into, where a tier fires or a signal is open."""
     tiered = pl.col("tier").is_not_null() & pl.col("limit").ne("none")
-    signal = pl.col("account_id").replace_strict(
-        dict(signals), default=None, return_dtype=pl.String
-    )
-    found = listed.select(
+    signal = pl.col("account_id").replace_strict(dict(alerts), default=None, return_dtype=pl.String)
+    pressing = listed.select(
         "account_id", "ask", limit=pl.when(tiered).then("limit").otherwise(signal)
     ).drop_nulls("limit")
-    rows = found.select("account_id", "limit", "ask").iter_rows()
-    return {account: Pressure(limit, bool(ask)) for account, limit, ask in rows}
+    rows = pressing.select("account_id", "limit", "ask").iter_rows()
+    return {account: LimitPressure(limit, bool(ask)) for account, limit, ask in rows}

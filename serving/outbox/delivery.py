@@ -13,62 +13,70 @@ import sqlalchemy as sa
 from data.errors import ExpansionError
 from serving import state
 from serving.crm import targets
-from serving.crm.target import Denied
+from serving.crm.target import AccessDeniedError
 from serving.outbox import consequences, foreseen, levels, matches, pending, preview, sender, worked
-from serving.outbox.calls import Calls, Exhausted, OutOfTime
-from serving.outbox.levels import Levels
-from serving.outbox.put import Put, put
-from serving.outbox.sent import Sent
-from serving.state.schema import DELIVERED
+from serving.outbox.calls import DeadlineExceededError, RetriesExhaustedError, RetryingCaller
+from serving.outbox.levels import Entitlements
+from serving.outbox.put import CommittedRun, commit_run
+from serving.outbox.sent import SyncSummary
+from serving.state.schema import APPLIED_OBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from data.settings import Settings
     from data.sources import Tables
-    from serving.score import Scored
+    from serving.score import ScoredList
 
-__all__ = ["Delivered", "catch_up", "deliver", "foresee", "send_some"]
+__all__ = [
+    "DeliveryResult",
+    "deliver_list",
+    "preview_delivery",
+    "pull_crm_activity",
+    "send_limited",
+]
 
-_OURS: Final = ("sql", "files")  # where no human is taken by surprise
-_LOOK_SECONDS: Final = 120.0  # a list is due, whether or not the CRM answers
+_EMBEDDED_TARGETS: Final = ("sql", "files")  # where no human is taken by surprise
+_PULL_TIMEOUT_SECONDS: Final = 120.0  # a list is due, whether or not the CRM answers
 
 
 @dataclass(frozen=True)
-class Delivered:
+class DeliveryResult:
     """What became of a list.
 
     Attributes
     ----------
-    put : serving.outbox.put.Put
+    committed : serving.outbox.put.CommittedRun
         What was written into our own database.
     target : str
         Name of the CRM.
-    sent : serving.outbox.sent.Sent or None
+    summary : serving.outbox.sent.SyncSummary or None
         What was sent to it; None where nothing was: beside a newer list, or the first time.
-    waiting : int
+    pending : int
         Objects that are to be sent still.
     """
 
-    put: Put
+    committed: CommittedRun
     target: str
-    sent: Sent | None
-    waiting: int
+    summary: SyncSummary | None
+    pending: int
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Say it in JSON values."""
-        told = asdict(self.put)
+        told = asdict(self.committed)
         return {
             "run": told["run_id"],
             "written": {name: told[name] for name in ("listed", "unlisted", "newer")},
             "episodes": {name: told[name] for name in ("opened", "closed")},
             "crm": self.target,
-            "sent": None if self.sent is None else self.sent.told(),
-            "to_send": self.waiting,
+            "sent": None if self.summary is None else self.summary.to_dict(),
+            "to_send": self.pending,
         }
 
 
-def catch_up(engine: sa.Engine, settings: Settings, *, name: str, now: datetime) -> str | None:
+def pull_crm_activity(
+    engine: sa.Engine, settings: Settings, *, name: str, now: datetime
+) -> str | None:
     """Ask the CRM whom humans have dealt with, so that the list about to be made knows.
 
     Returns
@@ -76,21 +84,26 @@ def catch_up(engine: sa.Engine, settings: Settings, *, name: str, now: datetime)
     str or None
         Why it could not be asked: the list then goes by what it told before.
     """
-    if not _was_told(engine, name):
+    if not _has_been_synced(engine, name):
         return None
     try:
         with closing(targets.open_target(settings, name)) as target:
-            deadline = time.monotonic() + _LOOK_SECONDS
-            call = Calls(target.pace, deadline, time.monotonic, time.sleep)
-            worked.pull(engine, target, call, now)
-    except (ExpansionError, Denied, Exhausted, OutOfTime) as error:
+            deadline = time.monotonic() + _PULL_TIMEOUT_SECONDS
+            call = RetryingCaller(target.rate_limit, deadline, time.monotonic, time.sleep)
+            worked.pull_human_touches(engine, target, call, now)
+    except (
+        ExpansionError,
+        AccessDeniedError,
+        RetriesExhaustedError,
+        DeadlineExceededError,
+    ) as error:
         return f"{name} did not tell whom humans have dealt with since the last list: {error}"
     return None
 
 
-def deliver(
+def deliver_list(
     engine: sa.Engine,
-    scored: Scored,
+    scored: ScoredList,
     tables: Tables,
     as_of: datetime,
     settings: Settings,
@@ -98,11 +111,11 @@ def deliver(
     name: str,
     record: Mapping[str, Any],
     now: datetime,
-) -> Delivered:
+) -> DeliveryResult:
     """Write a list with all that follows from it, and send it to the CRM.
 
     To a CRM that is not ours the first list is not sent: a human looks at it before
-    (``crm.shadow``).
+    (``crm.hold_first_run``).
 
     Parameters
     ----------
@@ -124,37 +137,37 @@ def deliver(
     data.errors.DeliveryError
         If the database refuses, or the CRM denies us; what was put down is kept then.
     """
-    done = put(
+    committed = commit_run(
         engine,
         name,
         scored,
         as_of.date(),
-        levels=_levels(tables, as_of, settings),
-        rules=settings.episodes,
+        entitlements=_resolve_entitlements(tables, as_of, settings),
+        episode_config=settings.episodes,
         record=record,
         finished_at=now,
     )
-    if name not in _OURS:  # where an account goes by its own id
+    if name not in _EMBEDDED_TARGETS:  # where an account goes by its own id
         rows = tables.accounts.rows.select("account_id", "crm_id").drop_nulls()
-        matches.keep(engine, name, dict(rows.iter_rows()))
-    sent = None
-    if not done.newer and not _in_shadow(engine, settings, name):
+        matches.save_account_matches(engine, name, dict(rows.iter_rows()))
+    summary = None
+    if not committed.newer and not _is_first_run_held(engine, settings, name):
         with closing(targets.open_target(settings, name)) as target:
-            sent = sender.send(
+            summary = sender.send_pending(
                 engine,
                 target,
                 now=now,
                 budget_seconds=60 * settings.crm.max_minutes,
                 max_writes=settings.crm.max_writes,
             )
-    with state.reading(engine) as connection:
-        waiting = pending.count(connection, pending.Scope(name))
-    return Delivered(done, name, sent, waiting)
+    with state.read_transaction(engine) as connection:
+        pending_count = pending.count_pending(connection, pending.Selection(name))
+    return DeliveryResult(committed, name, summary, pending_count)
 
 
-def send_some(
-    engine: sa.Engine, settings: Settings, *, name: str, objects: int, now: datetime
-) -> Sent | None:
+def send_limited(
+    engine: sa.Engine, settings: Settings, *, name: str, max_objects: int, now: datetime
+) -> SyncSummary | None:
     """Send so many objects, the first by their place; None while the CRM is in shadow.
 
     Raises
@@ -162,23 +175,25 @@ def send_some(
     data.errors.DeliveryError
         If the database refuses, or the CRM denies us.
     """
-    if _in_shadow(engine, settings, name):
+    if _is_first_run_held(engine, settings, name):
         return None
     seconds = 60 * settings.crm.max_minutes
     with closing(targets.open_target(settings, name)) as target:
-        return sender.send(engine, target, now=now, budget_seconds=seconds, max_writes=objects)
+        return sender.send_pending(
+            engine, target, now=now, budget_seconds=seconds, max_writes=max_objects
+        )
 
 
-def foresee(
+def preview_delivery(
     engine: sa.Engine,
-    scored: Scored,
+    scored: ScoredList,
     tables: Tables,
     as_of: datetime,
     settings: Settings,
     *,
     name: str,
-) -> Sent | None:
-    """Tell what :func:`deliver` would send: reads at the CRM, and writes nowhere.
+) -> SyncSummary | None:
+    """Tell what :func:`deliver_list` would send: reads at the CRM, and writes nowhere.
 
     None beside a newer list, of which nothing would be sent.
 
@@ -187,25 +202,29 @@ def foresee(
     data.errors.DeliveryError
         If the database refuses, or the CRM does not let us look.
     """
-    contracts = _levels(tables, as_of, settings)
-    with state.reading(engine) as connection:
-        follows = consequences.of(
+    entitlements = _resolve_entitlements(tables, as_of, settings)
+    with state.read_transaction(engine) as connection:
+        delivery_plan = consequences.plan_delivery(
             connection,
             name,
             scored,
             as_of.date(),
-            levels=contracts,
-            rules=settings.episodes,
+            entitlements=entitlements,
+            episode_config=settings.episodes,
         )
-        if not follows.in_force:
+        if not delivery_plan.is_current:
             return None
-        rows = foreseen.rows(connection, name, follows.objects(), as_of.date())
+        rows = foreseen.build_pending_objects(
+            connection, name, delivery_plan.iter_objects(), as_of.date()
+        )
     with closing(targets.open_target(settings, name)) as target:
-        return preview.preview(engine, target, rows=rows)
+        return preview.preview_changes(engine, target, rows=rows)
 
 
-def _levels(tables: Tables, as_of: datetime, settings: Settings) -> Mapping[str, Levels]:
-    return levels.at(
+def _resolve_entitlements(
+    tables: Tables, as_of: datetime, settings: Settings
+) -> Mapping[str, Entitlements]:
+    return levels.resolve_entitlements(
         tables.subscriptions.rows,
         as_of,
         plans=settings.outcome.plans,
@@ -213,13 +232,22 @@ def _levels(tables: Tables, as_of: datetime, settings: Settings) -> Mapping[str,
     )
 
 
-def _in_shadow(engine: sa.Engine, settings: Settings, name: str) -> bool:
+def _is_first_run_held(engine: sa.Engine, settings: Settings, name: str) -> bool:
     """Whether nothing was ever sent to a CRM that humans work in."""
-    return name not in _OURS and settings.crm.shadow and not _was_told(engine, name)
+    return (
+        name not in _EMBEDDED_TARGETS
+        and settings.crm.hold_first_run
+        and not _has_been_synced(engine, name)
+    )
 
 
-def _was_told(engine: sa.Engine, name: str) -> bool:
+def _has_been_synced(engine: sa.Engine, name: str) -> bool:
     """Whether a CRM was ever sent anything."""
-    with state.reading(engine) as connection:
-        were = (DELIVERED.c.target == name) & DELIVERED.c.acknowledged_at.is_not(None)
-        return connection.scalar(sa.select(DELIVERED.c.key).where(were).limit(1)) is not None
+    with state.read_transaction(engine) as connection:
+        is_applied = (APPLIED_OBJECTS.c.target == name) & APPLIED_OBJECTS.c.acknowledged_at.is_not(
+            None
+        )
+        return (
+            connection.scalar(sa.select(APPLIED_OBJECTS.c.key).where(is_applied).limit(1))
+            is not None
+        )

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
 
-from serving.outbox.levels import Levels, rose
-from serving.outbox.objects import OPEN, WITHDRAWN, episode_key
+from serving.outbox.levels import Entitlements, has_increased
+from serving.outbox.objects import OPEN, WITHDRAWN, make_episode_key
 
-__all__ = ["Episode", "Pressure", "advanced", "pressed"]
+__all__ = ["Episode", "LimitPressure", "advance_episodes", "apply_alert"]
 
 
 @dataclass(frozen=True)
-class Pressure:
+class LimitPressure:
     """What an account runs into now, where a tier fires; and whether an ask may be made."""
 
     limit: str
-    ask: bool
+    outreach_allowed: bool
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Episode:
     opened_on, seen_on, closed_on : datetime.date
         As-ofs: of the first ask, of the last pressure, and of the end.
     ending : str or None
-        One of :data:`serving.outbox.objects.ENDINGS`, or withdrawn where the list that began it was
+        One of :data:`serving.outbox.objects.CLOSE_REASONS`, or withdrawn where the list that began it was
         replaced by one that does not; None while it is open.
     levels : Levels
         The contract when it began.
@@ -47,12 +47,12 @@ class Episode:
     seen_on: date
     closed_on: date | None
     ending: str | None
-    levels: Levels
+    levels: Entitlements
 
     @property
     def key(self) -> str:
         """Our name of it, at every target."""
-        return episode_key(self.account_id, self.limit, self.episode)
+        return make_episode_key(self.account_id, self.limit, self.episode)
 
     @property
     def state(self) -> str:
@@ -65,21 +65,21 @@ class Episode:
         return max(day for day in (self.opened_on, self.seen_on, self.closed_on) if day)
 
 
-def advanced(
+def advance_episodes(
     episodes: Iterable[Episode],
-    pressure: Mapping[str, Pressure],
-    levels: Mapping[str, Levels],
+    pressure: Mapping[str, LimitPressure],
+    entitlements: Mapping[str, Entitlements],
     as_of: date,
     *,
-    relief_days: int,
+    clear_after_days: int,
     expiry_days: int,
 ) -> list[Episode]:
     """Carry the episodes on to an as-of.
 
     One that is open closes as *lapsed* where the contract has ended, as *expanded* where its level
-    has risen since, as *relieved* after ``relief_days`` without pressure, as *expired* after
+    has risen since, as *relieved* after ``clear_after_days`` without pressure, as *expired* after
     ``expiry_days`` in all. One opens where an ask is to be made on a limit that has none open;
-    after an expired one only once the pressure had been gone for ``relief_days``.
+    after an expired one only once the pressure had been gone for ``clear_after_days``.
 
     A second list of one as-of replaces the first: what that one had opened or closed is decided
     anew. When the pressure before was last seen it cannot take back.
@@ -90,11 +90,11 @@ def advanced(
         All there ever were.
     pressure : mapping of str to Pressure
         Account → what it runs into at the as-of; accounts on which no tier fires are not in it.
-    levels : mapping of str to Levels
+    entitlements : mapping of str to Levels
         Account → its contract at the as-of, as known then.
     as_of : datetime.date
         00:00 UTC; one older than what any episode has seen changes nothing.
-    relief_days, expiry_days : int
+    clear_after_days, expiry_days : int
         See above.
 
     Returns
@@ -102,25 +102,38 @@ def advanced(
     list of Episode
         By account, limit and number.
     """
-    known = sorted(episodes, key=_order)
-    if any(episode.last_day > as_of for episode in known):
-        return known
-    clock = _Clock(as_of, relief_days, expiry_days)
-    begun = {episode.key: episode for episode in known if episode.opened_on == as_of}
-    before = [_not_yet_closed(episode, as_of) for episode in known if episode.key not in begun]
-    stretches = {place: list(group) for place, group in groupby(before, key=_place)}
-    pressed = {(account, each.limit): each.ask for account, each in pressure.items()}
-    found: list[Episode] = []
-    for place in sorted({*stretches, *pressed}):
-        now = levels.get(place[0], Levels())
-        found += _carried(place, stretches.get(place, []), pressed.get(place), now, clock)
-    gone = begun.keys() - {episode.key for episode in found}
-    found += [replace(begun[key], closed_on=as_of, ending=WITHDRAWN) for key in gone]
-    return sorted(found, key=_order)
+    ordered = sorted(episodes, key=_sort_key)
+    if any(episode.last_day > as_of for episode in ordered):
+        return ordered
+    context = _AdvanceContext(as_of, clear_after_days, expiry_days)
+    opened_today = {episode.key: episode for episode in ordered if episode.opened_on == as_of}
+    earlier = [
+        _reopen_same_day(episode, as_of) for episode in ordered if episode.key not in opened_today
+    ]
+    by_limit = {
+        account_limit: list(group) for account_limit, group in groupby(earlier, key=_account_limit)
+    }
+    outreach_by_limit = {
+        (account, each.limit): each.outreach_allowed for account, each in pressure.items()
+    }
+    advanced: list[Episode] = []
+    for place in sorted({*by_limit, *outreach_by_limit}):
+        current = entitlements.get(place[0], Entitlements())
+        advanced += _advance_limit(
+            place, by_limit.get(place, []), outreach_by_limit.get(place), current, context
+        )
+    withdrawn = opened_today.keys() - {episode.key for episode in advanced}
+    advanced += [replace(opened_today[key], closed_on=as_of, ending=WITHDRAWN) for key in withdrawn]
+    return sorted(advanced, key=_sort_key)
 
 
-def pressed(
-    stretch: list[Episode], place: tuple[str, str], now: Levels, day: date, *, ask: bool
+def apply_alert(
+    episodes: list[Episode],
+    account_limit: tuple[str, str],
+    entitlements: Entitlements,
+    day: date,
+    *,
+    outreach_allowed: bool,
 ) -> list[Episode]:
     """Carry one account's episodes on one limit on by a signal between two lists.
 
@@ -128,15 +141,15 @@ def pressed(
 
     Parameters
     ----------
-    stretch : list of Episode
+    episodes : list of Episode
         Those on this limit, by number.
-    place : tuple of str
+    account_limit : tuple of str
         Account and limit.
-    now : Levels
+    entitlements : Levels
         The contract.
     day : datetime.date
         Of the signal.
-    ask : bool
+    outreach_allowed : bool
         Whether an ask is to be made.
 
     Returns
@@ -144,68 +157,82 @@ def pressed(
     list of Episode
         By number.
     """
-    last = stretch[-1] if stretch else None
+    last = episodes[-1] if episodes else None
     if last is not None and (last.ending is None or last.last_day > day):
-        return [*stretch[:-1], replace(last, seen_on=max(last.seen_on, day))]
-    if not ask or now.ended:
-        return stretch
-    return [*stretch, Episode(*place, len(stretch) + 1, day, day, None, None, now)]
+        return [*episodes[:-1], replace(last, seen_on=max(last.seen_on, day))]
+    if not outreach_allowed or entitlements.ended:
+        return episodes
+    return [
+        *episodes,
+        Episode(*account_limit, len(episodes) + 1, day, day, None, None, entitlements),
+    ]
 
 
 @dataclass(frozen=True)
-class _Clock:
+class _AdvanceContext:
     as_of: date
-    relief_days: int
+    clear_after_days: int
     expiry_days: int
 
 
-def _order(episode: Episode) -> tuple[str, str, int]:
+def _sort_key(episode: Episode) -> tuple[str, str, int]:
     return episode.account_id, episode.limit, episode.episode
 
 
-def _place(episode: Episode) -> tuple[str, str]:
+def _account_limit(episode: Episode) -> tuple[str, str]:
     return episode.account_id, episode.limit
 
 
-def _not_yet_closed(episode: Episode, as_of: date) -> Episode:
+def _reopen_same_day(episode: Episode, as_of: date) -> Episode:
     return replace(episode, closed_on=None, ending=None) if episode.closed_on == as_of else episode
 
 
-def _carried(
-    place: tuple[str, str], stretch: list[Episode], ask: bool | None, now: Levels, clock: _Clock
+def _advance_limit(
+    account_limit: tuple[str, str],
+    episodes: list[Episode],
+    outreach_allowed: bool | None,
+    entitlements: Entitlements,
+    context: _AdvanceContext,
 ) -> list[Episode]:
-    """Carry one account's episodes on one limit on; ``ask`` is None without any pressure on it."""
-    kept = list(stretch)
-    goes_on = False
-    if kept:
-        last = kept[-1]
-        goes_on = last.ending == "expired" and _days(last.seen_on, clock) < clock.relief_days
-        if ask is not None and (last.ending is None or goes_on):
-            last = replace(last, seen_on=clock.as_of)
+    """Carry one account's episodes on one limit on; ``outreach_allowed`` is None without any pressure on it."""
+    advanced = list(episodes)
+    continues = False
+    if advanced:
+        last = advanced[-1]
+        continues = (
+            last.ending == "expired"
+            and _days_since(last.seen_on, context) < context.clear_after_days
+        )
+        if outreach_allowed is not None and (last.ending is None or continues):
+            last = replace(last, seen_on=context.as_of)
         if last.ending is None:
-            last = _ended(last, now, clock)
-            goes_on = last.ending in {None, "expired"}
-        kept[-1] = last
-    if ask and not goes_on and not now.ended:
-        day = clock.as_of
-        kept.append(Episode(*place, len(kept) + 1, day, day, None, None, now))
-    return kept
+            last = _close_if_due(last, entitlements, context)
+            continues = last.ending in {None, "expired"}
+        advanced[-1] = last
+    if outreach_allowed and not continues and not entitlements.ended:
+        day = context.as_of
+        advanced.append(
+            Episode(*account_limit, len(advanced) + 1, day, day, None, None, entitlements)
+        )
+    return advanced
 
 
-def _ended(episode: Episode, now: Levels, clock: _Clock) -> Episode:
+def _close_if_due(
+    episode: Episode, entitlements: Entitlements, context: _AdvanceContext
+) -> Episode:
     """Close an episode where there is a reason to."""
-    if now.ended:
-        ending = "lapsed"
-    elif rose(episode.limit, episode.levels, now):
-        ending = "expanded"
-    elif _days(episode.seen_on, clock) >= clock.relief_days:
-        ending = "relieved"
-    elif _days(episode.opened_on, clock) >= clock.expiry_days:
-        ending = "expired"
+    if entitlements.ended:
+        close_reason = "lapsed"
+    elif has_increased(episode.limit, episode.levels, entitlements):
+        close_reason = "expanded"
+    elif _days_since(episode.seen_on, context) >= context.clear_after_days:
+        close_reason = "relieved"
+    elif _days_since(episode.opened_on, context) >= context.expiry_days:
+        close_reason = "expired"
     else:
         return episode
-    return replace(episode, closed_on=clock.as_of, ending=ending)
+    return replace(episode, closed_on=context.as_of, ending=close_reason)
 
 
-def _days(since: date, clock: _Clock) -> int:
-    return (clock.as_of - since).days
+def _days_since(since: date, context: _AdvanceContext) -> int:
+    return (context.as_of - since).days

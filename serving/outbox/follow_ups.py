@@ -9,37 +9,45 @@ from typing import Final, TypeAlias, TypeGuard
 
 from serving.crm.target import Fields, Kind, Value
 from serving.outbox.episodes import Episode
-from serving.outbox.objects import OPEN, WITHDRAWN, task_key
-from serving.outbox.wanted import Wanted
+from serving.outbox.objects import OPEN, WITHDRAWN, make_task_key
+from serving.outbox.wanted import DesiredObject
 
-__all__ = ["Earlier", "Line", "of_episodes"]
+__all__ = ["ExistingFields", "ListRow", "build_episode_objects"]
 
-Line: TypeAlias = Fields
+ListRow: TypeAlias = Fields
 # (kind, key) → what the outbox held before
-Earlier: TypeAlias = Mapping[tuple[str, str], Fields]
-_MORE: Final = {"seats": "more seats", "usage": "a higher usage limit", "plan": "a larger plan"}
-_FROM_LINE: Final = ("readiness_date", "limit", "motion", "buyer", "signals")
+ExistingFields: TypeAlias = Mapping[tuple[str, str], Fields]
+_INCREASES: Final = {
+    "seats": "more seats",
+    "usage": "a higher usage limit",
+    "plan": "a larger plan",
+}
+_COPIED_FIELDS: Final = ("readiness_date", "limit", "motion", "buyer", "signals")
 
 
 @dataclass(frozen=True)
-class _Action:
+class _TaskTemplate:
     """What is to be done at a tier, and within how many days where no date is named."""
 
     tier: int
-    with_buyer: str
-    without: str
-    days: int
+    subject_with_buyer: str
+    subject_without_buyer: str
+    due_in_days: int
 
 
-_ACTIONS: Final = {
-    "talk": _Action(1, "{name}: talk to the {buyer} about {more}", "{name}: talk about {more}", 14),
-    "prepare": _Action(2, "{name}: prepare a QBR with the {buyer}", "{name}: prepare a QBR", 30),
+_TASK_TEMPLATES: Final = {
+    "talk": _TaskTemplate(
+        1, "{name}: talk to the {buyer} about {more}", "{name}: talk about {more}", 14
+    ),
+    "prepare": _TaskTemplate(
+        2, "{name}: prepare a QBR with the {buyer}", "{name}: prepare a QBR", 30
+    ),
 }
 
 
-def of_episodes(
-    episodes: Iterable[Episode], lines: Mapping[str, Line], earlier: Earlier, as_of: date
-) -> Iterator[Wanted]:
+def build_episode_objects(
+    episodes: Iterable[Episode], rows: Mapping[str, ListRow], existing: ExistingFields, as_of: date
+) -> Iterator[DesiredObject]:
     """Say what should stand in the opportunity and the tasks of each episode.
 
     An opportunity is made at tier 1 where an ask is to be made, and kept up to date as long as the
@@ -52,104 +60,116 @@ def of_episodes(
     ----------
     episodes : iterable of Episode
         All of them, as of the list.
-    lines : mapping of str to mapping
-        Account → its line, as :func:`serving.outbox.wanted.of_accounts` tells it; only accounts
+    rows : mapping of str to mapping
+        Account → its line, as :func:`serving.outbox.wanted.build_account_objects` tells it; only accounts
         that are listed.
-    earlier : mapping
+    existing : mapping
         (kind, key) → the fields that the outbox held before.
     as_of : datetime.date
         Of the list.
     """
     for episode in episodes:
-        line = lines.get(episode.account_id)
-        place = int(line["rank"] or 0) if line and not episode.ending else len(lines) + 1
-        for kind, key, fields in _follow_ups(episode, line, earlier, as_of):
-            yield Wanted(kind, key, episode.account_id, episode.limit, place, fields)
+        line = rows.get(episode.account_id)
+        place = int(line["rank"] or 0) if line and not episode.ending else len(rows) + 1
+        for kind, key, fields in _build_objects(episode, line, existing, as_of):
+            yield DesiredObject(kind, key, episode.account_id, episode.limit, place, fields)
 
 
-def _follow_ups(
-    episode: Episode, line: Line | None, earlier: Earlier, as_of: date
+def _build_objects(
+    episode: Episode, row: ListRow | None, existing: ExistingFields, as_of: date
 ) -> Iterator[tuple[Kind, str, Fields]]:
-    pressing = line if line is not None and _presses(episode, line) else None
-    before = earlier.get(("opportunity", episode.key))
-    is_asked = pressing is not None and _asks(pressing, tier=1)
-    if _is_withdrawn(before) and not is_asked:
+    pressing_row = row if row is not None and _is_under_pressure(episode, row) else None
+    before = existing.get(("opportunity", episode.key))
+    is_allowed = pressing_row is not None and _allows_outreach(pressing_row, tier=1)
+    if _is_withdrawn(before) and not is_allowed:
         yield "opportunity", episode.key, before
-    elif pressing is not None and (before is not None or is_asked):
-        yield "opportunity", episode.key, _opportunity(episode, pressing, before)
+    elif pressing_row is not None and (before is not None or is_allowed):
+        yield "opportunity", episode.key, _build_opportunity(episode, pressing_row, before)
     elif before is not None:
-        yield "opportunity", episode.key, _left_alone(episode, line, before)
-    for name, action in _ACTIONS.items():
-        key = task_key(episode.key, name)
-        told = earlier.get(("task", key))
-        is_asked = pressing is not None and _asks(pressing, tier=action.tier)
-        if told is not None and not _is_withdrawn(told):
-            yield "task", key, {**told, "state": episode.state}
-        elif pressing is not None and is_asked:
-            yield "task", key, _task(episode, pressing, action, as_of)
-        elif told is not None:
-            yield "task", key, told
+        yield "opportunity", episode.key, _update_without_pressure(episode, row, before)
+    for name, action in _TASK_TEMPLATES.items():
+        key = make_task_key(episode.key, name)
+        task = existing.get(("task", key))
+        is_allowed = pressing_row is not None and _allows_outreach(pressing_row, tier=action.tier)
+        if task is not None and not _is_withdrawn(task):
+            yield "task", key, {**task, "state": episode.state}
+        elif pressing_row is not None and is_allowed:
+            yield "task", key, _build_task(episode, pressing_row, action, as_of)
+        elif task is not None:
+            yield "task", key, task
 
 
-def _presses(episode: Episode, line: Line) -> bool:
+def _is_under_pressure(episode: Episode, row: ListRow) -> bool:
     """Whether the account runs into the limit of an open episode now."""
-    limited = line["limit"] == episode.limit and line["tier"] is not None
-    return limited and episode.ending is None
+    has_limit_and_tier = row["limit"] == episode.limit and row["tier"] is not None
+    return has_limit_and_tier and episode.ending is None
 
 
 def _is_withdrawn(fields: Fields | None) -> TypeGuard[Fields]:
     return fields is not None and fields["state"] == WITHDRAWN
 
 
-def _asks(line: Line, *, tier: int) -> bool:
-    return line["tier"] == tier and bool(line["ask"])
+def _allows_outreach(row: ListRow, *, tier: int) -> bool:
+    return row["tier"] == tier and bool(row["ask"])
 
 
-def _opportunity(episode: Episode, line: Line, before: Fields | None) -> dict[str, Value]:
-    told = {
-        "name": f"{_name(episode, line)}: {_more(episode)}",
+def _build_opportunity(episode: Episode, row: ListRow, before: Fields | None) -> dict[str, Value]:
+    fields = {
+        "name": f"{_get_account_name(episode, row)}: {_describe_increase(episode)}",
         "state": OPEN,
-        "probability": line["probability"],
-        "amount": _amount(line),
-        "expected_close_date": line["expected_date"],
-        **{name: line[name] for name in _FROM_LINE},
+        "probability": row["probability"],
+        "amount": _estimate_amount(row),
+        "expected_close_date": row["expected_date"],
+        **{name: row[name] for name in _COPIED_FIELDS},
         "episode": episode.key,
     }
-    if before is not None and line["motion"] == "rest":
+    if before is not None and row["motion"] == "rest":
         # While a human is on it, what to do and with whom stays as it was told.
-        told |= {name: before[name] for name in ("motion", "buyer")}
-    return told
+        fields |= {name: before[name] for name in ("motion", "buyer")}
+    return fields
 
 
-def _left_alone(episode: Episode, line: Line | None, before: Fields) -> dict[str, Value]:
+def _update_without_pressure(
+    episode: Episode, row: ListRow | None, before: Fields
+) -> dict[str, Value]:
     """No pressure just now, or the end; and no old number stands at an account without one."""
     if episode.ending is not None:
         return {**before, "state": episode.state}
-    return {**before, "state": OPEN, "probability": line["probability"] if line else None}
+    return {**before, "state": OPEN, "probability": row["probability"] if row else None}
 
 
-def _task(episode: Episode, line: Line, action: _Action, as_of: date) -> dict[str, Value]:
-    subject = action.with_buyer if line["buyer"] else action.without
-    parts = {"name": _name(episode, line), "buyer": line["buyer"], "more": _more(episode)}
+def _build_task(
+    episode: Episode, row: ListRow, template: _TaskTemplate, as_of: date
+) -> dict[str, Value]:
+    subject = template.subject_with_buyer if row["buyer"] else template.subject_without_buyer
+    parts = {
+        "name": _get_account_name(episode, row),
+        "buyer": row["buyer"],
+        "more": _describe_increase(episode),
+    }
     return {
         "subject": subject.format(**parts),
         "state": OPEN,
-        "due_date": line["readiness_date"] or str(as_of + timedelta(days=action.days)),
-        "notes": line["signals"],
-        "motion": line["motion"],
+        "due_date": row["readiness_date"] or str(as_of + timedelta(days=template.due_in_days)),
+        "notes": row["signals"],
+        "motion": row["motion"],
         "episode": episode.key,
     }
 
 
-def _amount(line: Line) -> float | None:
+def _estimate_amount(row: ListRow) -> float | None:
     """The usual rise × yearly revenue: what is expected, were it certain."""
-    chance, expected = line["probability"], line["expected_arr"]
-    return round(float(expected) / float(chance), 0) if expected is not None and chance else None
+    probability, expected = row["probability"], row["expected_arr"]
+    return (
+        round(float(expected) / float(probability), 0)
+        if expected is not None and probability
+        else None
+    )
 
 
-def _name(episode: Episode, line: Line) -> str:
-    return str(line["name"] or episode.account_id)
+def _get_account_name(episode: Episode, row: ListRow) -> str:
+    return str(row["name"] or episode.account_id)
 
 
-def _more(episode: Episode) -> str:
-    return _MORE.get(episode.limit, episode.limit)
+def _describe_increase(episode: Episode) -> str:
+    return _INCREASES.get(episode.limit, episode.limit)

@@ -8,16 +8,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving.outbox.pending import Row
-from serving.outbox.wanted import Wanted, digest
-from serving.state.schema import DELIVERED, REJECTED
+from serving.outbox.pending import PendingObject
+from serving.outbox.wanted import DesiredObject, hash_fields
+from serving.state.schema import APPLIED_OBJECTS, REJECTED_OBJECTS
 
-__all__ = ["rows"]
+__all__ = ["build_pending_objects"]
 
 
-def rows(
-    connection: sa.Connection, target: str, objects: Iterable[Wanted], as_of: date
-) -> list[Row]:
+def build_pending_objects(
+    connection: sa.Connection, target: str, objects: Iterable[DesiredObject], as_of: date
+) -> list[PendingObject]:
     """Give the rows that would be sent: those that differ from what was acknowledged last.
 
     Parameters
@@ -31,44 +31,47 @@ def rows(
     as_of : datetime.date
         Of the list.
     """
-    known = _by_object(connection, DELIVERED, target)
-    refused = _by_object(connection, REJECTED, target)
-    found = []
+    applied = _load_by_object(connection, APPLIED_OBJECTS, target)
+    rejected = _load_by_object(connection, REJECTED_OBJECTS, target)
+    pending = []
     for each in objects:
         place = (each.kind, each.key)
-        row = _row(each, as_of, known.get(place, {}), refused.get(place))
-        differs = row.settled != row.digest
-        if differs and refused.get(place, {}).get("digest") != row.digest:
-            found.append(row)
-    return sorted(found, key=lambda row: row.position)
+        row = _to_pending_object(each, as_of, applied.get(place, {}), rejected.get(place))
+        differs = row.last_applied_hash != row.digest
+        if differs and rejected.get(place, {}).get("digest") != row.digest:
+            pending.append(row)
+    return sorted(pending, key=lambda row: row.sort_key)
 
 
-def _by_object(
+def _load_by_object(
     connection: sa.Connection, table: sa.Table, target: str
 ) -> dict[tuple[str, str], Mapping[str, Any]]:
-    found = connection.execute(sa.select(table).where(table.c.target == target)).mappings()
-    return {(row["kind"], row["key"]): dict(row) for row in found}
+    rows = connection.execute(sa.select(table).where(table.c.target == target)).mappings()
+    return {(row["kind"], row["key"]): dict(row) for row in rows}
 
 
-def _row(
-    each: Wanted, as_of: date, known: Mapping[str, Any], refused: Mapping[str, Any] | None
-) -> Row:
-    theirs: Sequence[str] = known.get("theirs") or ()
-    return Row(
-        kind=each.kind,
-        key=each.key,
-        account_id=each.account_id,
-        limit=each.limit,
+def _to_pending_object(
+    desired: DesiredObject,
+    as_of: date,
+    applied: Mapping[str, Any],
+    rejection: Mapping[str, Any] | None,
+) -> PendingObject:
+    human_fields: Sequence[str] = applied.get("theirs") or ()
+    return PendingObject(
+        kind=desired.kind,
+        key=desired.key,
+        account_id=desired.account_id,
+        limit=desired.limit,
         as_of=as_of,
         run_id=0,
-        place=each.place,
-        fields=each.fields,
-        digest=digest(each.fields),
-        crm_id=known.get("crm_id"),
-        acknowledged=known.get("fields") or {},
-        settled=known.get("digest"),
-        attempted=known.get("attempted") or {},
-        theirs=tuple(theirs),
-        adopted=bool(known.get("adopted")),
-        refused=refused is not None,
+        place=desired.place,
+        fields=desired.fields,
+        digest=hash_fields(desired.fields),
+        crm_id=applied.get("crm_id"),
+        last_applied=applied.get("fields") or {},
+        last_applied_hash=applied.get("digest"),
+        in_flight=applied.get("attempted") or {},
+        human_fields=tuple(human_fields),
+        adopted=bool(applied.get("adopted")),
+        was_rejected=rejection is not None,
     )

@@ -19,51 +19,53 @@ import sqlalchemy as sa
 
 from serving import state
 from serving.outbox.upsert import insert_or_skip
-from serving.state.schema import SENDERS
+from serving.state.schema import LEASES
 
-__all__ = ["Lease", "Lost", "take"]
+__all__ = ["Lease", "LeaseLostError", "acquire_lease"]
 
-_LENGTH: Final = timedelta(minutes=3)
-_UNKNOWN: Final = "one that came and went this moment"
+_LEASE_DURATION: Final = timedelta(minutes=3)
+_UNKNOWN_HOLDER: Final = "one that came and went this moment"
 
 
-class Lost(Exception):  # noqa: N818 - named as what has happened
+class LeaseLostError(Exception):  # noqa: N818 - named as what has happened
     """Another sender has taken over."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to send to one target; ``time`` gives the wall clock, UTC."""
+    """The right to send to one target; ``clock`` gives the wall clock, UTC."""
 
     target: str
     owner: str
-    time: Callable[[], datetime]
+    clock: Callable[[], datetime]
 
     def renew(self, connection: sa.Connection) -> None:
         """Keep it for another while, within the caller's transaction.
 
         Raises
         ------
-        Lost
+        LeaseLostError
             If another sender has it now.
         """
-        if not self.is_kept(connection):
-            raise Lost("another sender has taken over")
+        if not self.try_renew(connection):
+            raise LeaseLostError("another sender has taken over")
 
-    def is_kept(self, connection: sa.Connection) -> bool:
+    def try_renew(self, connection: sa.Connection) -> bool:
         """Keep it for another while, and say whether it is still ours."""
-        ours = (SENDERS.c.target == self.target) & (SENDERS.c.owner == self.owner)
-        until = self.time() + _LENGTH
-        return connection.execute(sa.update(SENDERS).where(ours).values(until=until)).rowcount == 1
+        is_held = (LEASES.c.target == self.target) & (LEASES.c.owner == self.owner)
+        until = self.clock() + _LEASE_DURATION
+        return (
+            connection.execute(sa.update(LEASES).where(is_held).values(until=until)).rowcount == 1
+        )
 
     def release(self, engine: sa.Engine) -> None:
         """Let the next one in."""
-        ours = (SENDERS.c.target == self.target) & (SENDERS.c.owner == self.owner)
-        with state.writing(engine) as connection:
-            connection.execute(sa.delete(SENDERS).where(ours))
+        is_held = (LEASES.c.target == self.target) & (LEASES.c.owner == self.owner)
+        with state.write_transaction(engine) as connection:
+            connection.execute(sa.delete(LEASES).where(is_held))
 
 
-def take(engine: sa.Engine, target: str, time: Callable[[], datetime]) -> Lease | str:
+def acquire_lease(engine: sa.Engine, target: str, clock: Callable[[], datetime]) -> Lease | str:
     """Take the lease, or say who has it.
 
     Raises
@@ -71,28 +73,28 @@ def take(engine: sa.Engine, target: str, time: Callable[[], datetime]) -> Lease 
     data.errors.DeliveryError
         If the database refuses.
     """
-    lease = Lease(target, f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}", time)
-    row = {"target": target, "owner": lease.owner, "until": time() + _LENGTH}
-    there = SENDERS.c.target == target
-    with state.writing(engine) as connection:
+    lease = Lease(target, f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}", clock)
+    row = {"target": target, "owner": lease.owner, "until": clock() + _LEASE_DURATION}
+    is_target = LEASES.c.target == target
+    with state.write_transaction(engine) as connection:
         # Writing first takes the write lock before anything is compared.
-        if insert_or_skip(connection, SENDERS, row):
+        if insert_or_skip(connection, LEASES, row):
             return lease
-        holder = connection.execute(sa.select(SENDERS).where(there)).one_or_none()
-        if holder is None or _may_work(holder.owner, holder.until, time()):
-            return str(holder.owner) if holder else _UNKNOWN
-        as_read = there & (SENDERS.c.owner == holder.owner)
-        taken = connection.execute(sa.update(SENDERS).where(as_read).values(**row)).rowcount
-    return lease if taken else _UNKNOWN
+        holder = connection.execute(sa.select(LEASES).where(is_target)).one_or_none()
+        if holder is None or _is_holder_active(holder.owner, holder.until, clock()):
+            return str(holder.owner) if holder else _UNKNOWN_HOLDER
+        is_unchanged = is_target & (LEASES.c.owner == holder.owner)
+        updated = connection.execute(sa.update(LEASES).where(is_unchanged).values(**row)).rowcount
+    return lease if updated else _UNKNOWN_HOLDER
 
 
-def _may_work(owner: str, until: datetime, now: datetime) -> bool:
+def _is_holder_active(owner: str, until: datetime, now: datetime) -> bool:
     """Whether a holder may be at work still; promised itself too long, its clock is wrong."""
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return now <= until <= now + 2 * _LENGTH and not _is_dead(owner)
+    return now <= until <= now + 2 * _LEASE_DURATION and not _is_process_dead(owner)
 
 
-def _is_dead(owner: str) -> bool:
+def _is_process_dead(owner: str) -> bool:
     """Whether it was a process of this machine that is no more."""
     host, pid, _ = owner.rsplit("/", 2)
     if host != socket.gethostname():

@@ -9,11 +9,11 @@ import polars as pl
 from features import contract
 from features.grid import known_before
 
-__all__ = ["Levels", "at", "rose"]
+__all__ = ["Entitlements", "has_increased", "resolve_entitlements"]
 
 
 @dataclass(frozen=True)
-class Levels:
+class Entitlements:
     """The contract of an account at an as-of; None where a level is not agreed or not known.
 
     Attributes
@@ -34,51 +34,51 @@ class Levels:
     ended: bool = False
 
 
-def at(
+def resolve_entitlements(
     subscriptions: pl.DataFrame,
     as_of: datetime,
     *,
     plans: Sequence[str] = (),
     reliable_from: date | None = None,
-) -> Mapping[str, Levels]:
+) -> Mapping[str, Entitlements]:
     """Give every account's contract as it was in force and known at an as-of.
 
     Parameters
     ----------
     subscriptions : polars.DataFrame
-        Rows under :class:`data.contracts.Subscriptions`.
+        Rows under :class:`data.contracts.SubscriptionSchema`.
     as_of : datetime.datetime
         00:00 UTC.
     plans, reliable_from
-        As in :func:`features.contract.timeline`.
+        As in :func:`features.contract.build_timeline`.
     """
-    rows = contract.timeline(subscriptions, plans=plans, reliable_from=reliable_from)
+    rows = contract.build_timeline(subscriptions, plans=plans, reliable_from=reliable_from)
     now = contract.in_force(known_before(rows, as_of), as_of)
-    names = [*contract.LEVELS, "ended"]
+    names = [*contract.ENTITLEMENT_COLUMNS, "ended"]
     return {
-        row.pop("account_id"): Levels(**row)
+        row.pop("account_id"): Entitlements(**row)
         for row in now.select("account_id", *names).iter_rows(named=True)
     }
 
 
-def rose(limit: str, before: Levels, now: Levels) -> bool:
+def has_increased(limit: str, before: Entitlements, now: Entitlements) -> bool:
     """Whether the level of a limit has risen; a plan by the order of plans, else by its revenue.
 
     Examples
     --------
-    >>> rose("seats", Levels(seats=10), Levels(seats=12)), rose("plan", Levels(), Levels(plan="a"))
+    >>> has_increased("seats", Entitlements(seats=10), Entitlements(seats=12)), has_increased("plan", Entitlements(), Entitlements(plan="a"))
     (True, False)
     """
     if limit == "seats":
-        return _higher(before.seats, now.seats)
+        return _is_higher(before.seats, now.seats)
     if limit == "usage":
-        return _higher(before.usage_limit, now.usage_limit)
+        return _is_higher(before.usage_limit, now.usage_limit)
     if before.plan is None or now.plan is None or before.plan == now.plan:
         return False
     if before.plan_rank is not None and now.plan_rank is not None:
         return now.plan_rank > before.plan_rank
-    return _higher(before.mrr, now.mrr)
+    return _is_higher(before.mrr, now.mrr)
 
 
-def _higher(before: float | None, now: float | None) -> bool:
+def _is_higher(before: float | None, now: float | None) -> bool:
     return before is not None and now is not None and now > before

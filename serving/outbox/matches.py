@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from serving import state
 from serving.outbox.upsert import insert_missing
-from serving.state.schema import DELIVERED
+from serving.state.schema import APPLIED_OBJECTS
 
-__all__ = ["keep"]
+__all__ = ["save_account_matches"]
 
 
-def keep(engine: sa.Engine, target: str, names: Mapping[str, str]) -> None:
+def save_account_matches(engine: sa.Engine, target: str, crm_ids: Mapping[str, str]) -> None:
     """Remember the target's names of accounts, until the target itself has told one.
 
     Parameters
@@ -23,22 +23,22 @@ def keep(engine: sa.Engine, target: str, names: Mapping[str, str]) -> None:
         The one database.
     target : str
         Which CRM.
-    names : mapping of str to str
+    crm_ids : mapping of str to str
         Account → its ``crm_id``.
     """
-    there = (DELIVERED.c.target == target) & (DELIVERED.c.kind == "account")
-    with state.writing(engine) as connection:
-        query = sa.select(DELIVERED.c.key, DELIVERED.c.crm_id).where(there)
-        known = {row.key: row.crm_id for row in connection.execute(query)}
-        new = [_row(target, key, names[key]) for key in names if key not in known]
-        insert_missing(connection, DELIVERED, new)
-        for key, crm_id in names.items():
-            if key in known and known[key] is None:
-                mine = there & (DELIVERED.c.key == key)
-                connection.execute(sa.update(DELIVERED).where(mine).values(crm_id=crm_id))
+    is_account = (APPLIED_OBJECTS.c.target == target) & (APPLIED_OBJECTS.c.kind == "account")
+    with state.write_transaction(engine) as connection:
+        query = sa.select(APPLIED_OBJECTS.c.key, APPLIED_OBJECTS.c.crm_id).where(is_account)
+        existing = {row.key: row.crm_id for row in connection.execute(query)}
+        new = [_build_row(target, key, crm_ids[key]) for key in crm_ids if key not in existing]
+        insert_missing(connection, APPLIED_OBJECTS, new)
+        for key, crm_id in crm_ids.items():
+            if key in existing and existing[key] is None:
+                is_row = is_account & (APPLIED_OBJECTS.c.key == key)
+                connection.execute(sa.update(APPLIED_OBJECTS).where(is_row).values(crm_id=crm_id))
 
 
-def _row(target: str, key: str, crm_id: str) -> dict[str, Any]:
+def _build_row(target: str, key: str, crm_id: str) -> dict[str, Any]:
     return {
         "target": target,
         "kind": "account",

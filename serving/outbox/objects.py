@@ -11,32 +11,32 @@ from typing import Final, Literal
 from serving.crm.target import Fields, Kind, Value
 
 __all__ = [
-    "ENDINGS",
+    "CLOSE_REASONS",
     "FIELDS",
     "OPEN",
     "STATES",
     "WITHDRAWN",
-    "Field",
-    "episode_key",
-    "is_to_be_made",
+    "CrmField",
+    "make_episode_key",
+    "make_task_key",
     "parse_account_id",
     "shape_fields",
-    "task_key",
+    "should_create",
 ]
 
 OPEN: Final = "open"
-ENDINGS: Final = {
+CLOSE_REASONS: Final = {
     "expanded": "the contract's level of that limit has risen since",
     "relieved": "the pressure has been gone for a while",
     "expired": "nothing came of it for too long",
     "lapsed": "the contract has ended",
 }
 WITHDRAWN: Final = "withdrawn"  # the run that made it was undone
-STATES: Final = (OPEN, *ENDINGS, WITHDRAWN)
+STATES: Final = (OPEN, *CLOSE_REASONS, WITHDRAWN)
 
 
 @dataclass(frozen=True)
-class Field:
+class CrmField:
     """One field that we write.
 
     Attributes
@@ -44,115 +44,119 @@ class Field:
     type : {"text", "lines", "number", "whole", "day", "flag"}
         ``lines`` is one text of several sentences, parted by line ends; ``day`` an ISO date;
         ``whole`` an int, ``number`` a float.
-    means : str
+    description : str
         What a reader of the CRM is told about it.
-    digits : int
+    decimals : int
         After the point, of a number: as many as are worth a write.
-    reference : bool
+    is_native : bool
         True where a CRM has its own field for it, with its own owner, such as the account's name:
         a target that has it leaves ours out.
     """
 
     type: Literal["text", "lines", "number", "whole", "day", "flag"]
-    means: str
-    digits: int = 0
-    reference: bool = False
+    description: str
+    decimals: int = 0
+    is_native: bool = False
 
 
-def _share(means: str) -> Field:
-    return Field("number", means, digits=3)
+def _make_share_field(description: str) -> CrmField:
+    return CrmField("number", description, decimals=3)
 
 
 _ACCOUNT: Final = {
-    "name": Field("text", "name of the account", reference=True),
-    "csm": Field("text", "who looks after it", reference=True),
-    "as_of": Field("day", "the day, 00:00 UTC, as of which all of this is said"),
-    "rank": Field("whole", "place on the list, from 1"),
-    "book_rank": Field("whole", "place in the book of its CSM, from 1"),
-    "this_week": Field("flag", "within what its CSM can work in a week"),
-    "expansion_signal": Field("text", "tag: limit and tier, where a tier fires"),
-    "probability": _share("probability of an expansion within the horizon, 0 to 1"),
-    "low": _share("lower end of its 80 % interval"),
-    "high": _share("upper end of its 80 % interval"),
-    "band": Field("text", "band of the probability"),
-    "band_told": Field("text", "how many accounts in this band expanded in the past"),
-    "readiness_date": Field("day", "from when to talk; empty: no specific date"),
-    "expected_date": Field("day", "when it expands, if it does within 180 days: the median"),
-    "expected_early": Field("day", "lower end of the 80 % interval of that day"),
-    "expected_late": Field("day", "upper end of the 80 % interval of that day"),
-    "probability_180d": _share("probability of an expansion within 180 days"),
-    "expected_arr": Field("number", "probability × usual rise × yearly revenue"),
-    "churn_probability": _share("probability that the contract ends within the horizon"),
-    "limit": Field("text", "what it runs into: seats, usage, plan or none"),
-    "tier": Field("whole", "1: act within two weeks; 2: qualify; empty: neither"),
-    "motion": Field("text", "the outreach that fits"),
-    "buyer": Field("text", "whom to talk to"),
-    "ask": Field("flag", "false where no ask is to be made now"),
-    "signals": Field("lines", "why: the strongest drivers, a sentence each"),
-    "holds_back": Field("lines", "what speaks against it, or why no ask is made"),
-    "changed": Field("lines", "what changed since the list before"),
-    "active_seats": Field("whole", "paid seats in use"),
-    "licensed_seats": Field("whole", "paid seats sold"),
-    "seat_utilization": _share("active ÷ licensed seats"),
-    "model": Field("text", "model version, or the ranking in its place"),
-    "note": Field("text", "why it is not on the list, or how little is known of it"),
+    "name": CrmField("text", "name of the account", is_native=True),
+    "csm": CrmField("text", "who looks after it", is_native=True),
+    "as_of": CrmField("day", "the day, 00:00 UTC, as of which all of this is said"),
+    "rank": CrmField("whole", "place on the list, from 1"),
+    "book_rank": CrmField("whole", "place in the book of its CSM, from 1"),
+    "this_week": CrmField("flag", "within what its CSM can work in a week"),
+    "expansion_signal": CrmField("text", "tag: limit and tier, where a tier fires"),
+    "probability": _make_share_field("probability of an expansion within the horizon, 0 to 1"),
+    "low": _make_share_field("lower end of its 80 % interval"),
+    "high": _make_share_field("upper end of its 80 % interval"),
+    "band": CrmField("text", "band of the probability"),
+    "band_told": CrmField("text", "how many accounts in this band expanded in the past"),
+    "readiness_date": CrmField("day", "from when to talk; empty: no specific date"),
+    "expected_date": CrmField("day", "when it expands, if it does within 180 days: the median"),
+    "expected_early": CrmField("day", "lower end of the 80 % interval of that day"),
+    "expected_late": CrmField("day", "upper end of the 80 % interval of that day"),
+    "probability_180d": _make_share_field("probability of an expansion within 180 days"),
+    "expected_arr": CrmField("number", "probability × usual rise × yearly revenue"),
+    "churn_probability": _make_share_field("probability that the contract ends within the horizon"),
+    "limit": CrmField("text", "what it runs into: seats, usage, plan or none"),
+    "tier": CrmField("whole", "1: act within two weeks; 2: qualify; empty: neither"),
+    "motion": CrmField("text", "the outreach that fits"),
+    "buyer": CrmField("text", "whom to talk to"),
+    "ask": CrmField("flag", "false where no ask is to be made now"),
+    "signals": CrmField("lines", "why: the strongest drivers, a sentence each"),
+    "holds_back": CrmField("lines", "what speaks against it, or why no ask is made"),
+    "changed": CrmField("lines", "what changed since the list before"),
+    "active_seats": CrmField("whole", "paid seats in use"),
+    "licensed_seats": CrmField("whole", "paid seats sold"),
+    "seat_utilization": _make_share_field("active ÷ licensed seats"),
+    "model": CrmField("text", "model version, or the ranking in its place"),
+    "note": CrmField("text", "why it is not on the list, or how little is known of it"),
 }
 _OPPORTUNITY: Final = {
-    "name": Field("text", "the account and what it is about"),
-    "state": Field("text", f"{OPEN}, or how it ended: {', '.join(ENDINGS)}, {WITHDRAWN}"),
-    "probability": _share("probability of an expansion within the horizon, 0 to 1"),
-    "amount": Field("number", "the usual rise at this limit × yearly revenue"),
-    "expected_close_date": Field("day", "when it expands, if it does within 180 days: the median"),
-    "readiness_date": Field("day", "from when to talk; empty: no specific date"),
-    "limit": Field("text", "what the account runs into: seats, usage or plan"),
-    "motion": Field("text", "the outreach that fits"),
-    "buyer": Field("text", "whom to talk to"),
-    "signals": Field("lines", "why: the strongest drivers, a sentence each"),
-    "episode": Field("text", "our key: account, limit, episode"),
+    "name": CrmField("text", "the account and what it is about"),
+    "state": CrmField("text", f"{OPEN}, or how it ended: {', '.join(CLOSE_REASONS)}, {WITHDRAWN}"),
+    "probability": _make_share_field("probability of an expansion within the horizon, 0 to 1"),
+    "amount": CrmField("number", "the usual rise at this limit × yearly revenue"),
+    "expected_close_date": CrmField(
+        "day", "when it expands, if it does within 180 days: the median"
+    ),
+    "readiness_date": CrmField("day", "from when to talk; empty: no specific date"),
+    "limit": CrmField("text", "what the account runs into: seats, usage or plan"),
+    "motion": CrmField("text", "the outreach that fits"),
+    "buyer": CrmField("text", "whom to talk to"),
+    "signals": CrmField("lines", "why: the strongest drivers, a sentence each"),
+    "episode": CrmField("text", "our key: account, limit, episode"),
 }
 _TASK: Final = {
-    "subject": Field("text", "what is to be done"),
-    "state": Field("text", f"{OPEN}, or how its episode ended: {', '.join(ENDINGS)}, {WITHDRAWN}"),
-    "due_date": Field("day", "by when; set once"),
-    "notes": Field("lines", "why: the drivers when the task was made, a sentence each"),
-    "motion": Field("text", "the outreach that fits"),
-    "episode": Field("text", "key of the opportunity or episode it belongs to"),
+    "subject": CrmField("text", "what is to be done"),
+    "state": CrmField(
+        "text", f"{OPEN}, or how its episode ended: {', '.join(CLOSE_REASONS)}, {WITHDRAWN}"
+    ),
+    "due_date": CrmField("day", "by when; set once"),
+    "notes": CrmField("lines", "why: the drivers when the task was made, a sentence each"),
+    "motion": CrmField("text", "the outreach that fits"),
+    "episode": CrmField("text", "key of the opportunity or episode it belongs to"),
 }
-FIELDS: Final[Mapping[Kind, Mapping[str, Field]]] = {
+FIELDS: Final[Mapping[Kind, Mapping[str, CrmField]]] = {
     "account": _ACCOUNT,
     "opportunity": _OPPORTUNITY,
     "task": _TASK,
 }
 
 
-def is_to_be_made(fields: Fields) -> bool:
+def should_create(fields: Fields) -> bool:
     """Whether an object that does not stand at the target is made: not if it has ended already.
 
     Examples
     --------
-    >>> is_to_be_made({"state": "open"}), is_to_be_made({"state": "expanded"})
+    >>> should_create({"state": "open"}), should_create({"state": "expanded"})
     (True, False)
     """
     return fields.get("state", OPEN) == OPEN
 
 
-def episode_key(account_id: str, limit: str, episode: int) -> str:
+def make_episode_key(account_id: str, limit: str, episode: int) -> str:
     """Our own name of an opportunity; a colon within an id is escaped, so keys never collide.
 
     Examples
     --------
-    >>> episode_key("eu:42", "seats", 1)
+    >>> make_episode_key("eu:42", "seats", 1)
     'eu%3A42:seats:1'
     """
-    return f"{_escaped(account_id)}:{_escaped(limit)}:{episode}"
+    return f"{_escape_key_part(account_id)}:{_escape_key_part(limit)}:{episode}"
 
 
-def task_key(episode: str, action: str) -> str:
+def make_task_key(episode: str, action: str) -> str:
     """Our own name of a task: the key of its episode, and what is to be done.
 
     Examples
     --------
-    >>> task_key("acme:seats:1", "talk")
+    >>> make_task_key("acme:seats:1", "talk")
     'acme:seats:1:talk'
     """
     return f"{episode}:{action}"
@@ -163,7 +167,7 @@ def parse_account_id(key: str) -> str:
 
     Examples
     --------
-    >>> parse_account_id(task_key(episode_key("eu:4%2", "seats", 1), "talk"))
+    >>> parse_account_id(make_task_key(make_episode_key("eu:4%2", "seats", 1), "talk"))
     'eu:4%2'
     """
     return key.partition(":")[0].replace("%3A", ":").replace("%25", "%")
@@ -189,5 +193,5 @@ def _cast_value(kind: str, value: Value) -> Value:
     return bool(value) if kind == "flag" else int(value)
 
 
-def _escaped(text: str) -> str:
+def _escape_key_part(text: str) -> str:
     return text.replace("%", "%25").replace(":", "%3A")

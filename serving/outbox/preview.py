@@ -11,47 +11,47 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import state
-from serving.crm.target import KINDS, Denied, Found, Target
+from serving.crm.target import KINDS, AccessDeniedError, CrmTarget, RemoteObject
 from serving.outbox import pending, plans
-from serving.outbox.calls import Calls, Exhausted, OutOfTime
-from serving.outbox.pending import Row, Scope
-from serving.outbox.sent import Planned, Sent
-from serving.outbox.tally import Tally
+from serving.outbox.calls import DeadlineExceededError, RetriesExhaustedError, RetryingCaller
+from serving.outbox.pending import PendingObject, Selection
+from serving.outbox.sent import PlannedChange, SyncSummary
+from serving.outbox.tally import SyncCounters
 
-__all__ = ["preview"]
+__all__ = ["preview_changes"]
 
-_ROWS_AT_ONCE: Final = 5_000
+_PAGE_SIZE: Final = 5_000
 
 
 @dataclass(frozen=True)
-class _Looking:
+class _PreviewContext:
     """What one preview works with; ``accounts`` are those it has found, by our id."""
 
     engine: sa.Engine
-    target: Target
-    call: Calls
-    tell: Callable[[Planned], None]
-    tally: Tally = field(default_factory=Tally)
+    target: CrmTarget
+    call: RetryingCaller
+    on_change: Callable[[PlannedChange], None]
+    counters: SyncCounters = field(default_factory=SyncCounters)
     accounts: dict[str, str] = field(default_factory=dict)
 
 
-def preview(
+def preview_changes(
     engine: sa.Engine,
-    target: Target,
+    target: CrmTarget,
     *,
-    rows: Sequence[Row] | None = None,
-    full: bool = False,
-    tell: Callable[[Planned], None] = lambda _: None,
+    rows: Sequence[PendingObject] | None = None,
+    resync: bool = False,
+    on_change: Callable[[PlannedChange], None] = lambda _: None,
     budget_seconds: float = 1800.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Sent:
+) -> SyncSummary:
     """Tell what sending would do, object by object, in the counts that sending would give.
 
     Parameters
     ----------
     engine, target, full, tell, budget_seconds, clock, sleep
-        As of :func:`serving.outbox.sender.send`.
+        As of :func:`serving.outbox.sender.send_pending`.
     rows : sequence of Row, optional
         What is to be sent; else what stands in the outbox.
 
@@ -60,51 +60,59 @@ def preview(
     data.errors.DeliveryError
         If the target denies us, or does not answer.
     """
-    call = Calls(target.pace, clock() + budget_seconds, clock, sleep)
-    look = _Looking(engine, target, call, tell)
-    windows = _windows(engine, Scope(target.name, full)) if rows is None else iter([rows])
+    call = RetryingCaller(target.rate_limit, clock() + budget_seconds, clock, sleep)
+    context = _PreviewContext(engine, target, call, on_change)
+    windows = _iter_pages(engine, Selection(target.name, resync)) if rows is None else iter([rows])
     try:
         for window in windows:
             for kind in KINDS:
                 mine = [row for row in window if row.kind == kind]
-                for start in range(0, len(mine), target.pace.rows_per_call):
-                    _look(look, mine[start : start + target.pace.rows_per_call])
-    except Denied as error:
+                for start in range(0, len(mine), target.rate_limit.rows_per_call):
+                    _preview_batch(context, mine[start : start + target.rate_limit.rows_per_call])
+    except AccessDeniedError as error:
         raise DeliveryError(str(error)) from error
-    except (Exhausted, OutOfTime) as error:
+    except (RetriesExhaustedError, DeadlineExceededError) as error:
         raise DeliveryError(f"the CRM {target.name!r} does not answer: {error}.") from error
-    return look.tally.sent(call, pending=0, words=None)
+    return context.counters.to_summary(call, pending=0, stop_reason=None)
 
 
-def _windows(engine: sa.Engine, scope: Scope) -> Iterator[Sequence[Row]]:
+def _iter_pages(engine: sa.Engine, selection: Selection) -> Iterator[Sequence[PendingObject]]:
     after = None
     while True:
-        with state.reading(engine) as connection:
-            window = pending.window(connection, scope, after, _ROWS_AT_ONCE)
-        if not window:
+        with state.read_transaction(engine) as connection:
+            page = pending.next_page(connection, selection, after, _PAGE_SIZE)
+        if not page:
             return
-        yield window
-        after = window[-1].position
+        yield page
+        after = page[-1].sort_key
 
 
-def _look(look: _Looking, rows: Sequence[Row]) -> None:
+def _preview_batch(context: _PreviewContext, rows: Sequence[PendingObject]) -> None:
     """What hangs on an account that does not stand there yet is not there either."""
-    with state.reading(look.engine) as connection:
-        above = pending.parents(connection, look.target.name, rows, beside=look.accounts)
-    found: dict[str, Found | None] = {}
-    known = [row for row in rows if row.kind == "account" or row.account_id in above.accounts]
-    if known:
-        told = plans.read(look.call, look.target, known, above)
-        found = {row.key: now for row, now in zip(known, told, strict=True)}
-    standing = [found.get(row.key) for row in rows]
-    for plan in plans.drawn(look.target, rows, standing, lambda ids: _owners(look, rows, ids)):
-        look.tally.take(plan)
+    with state.read_transaction(context.engine) as connection:
+        parent_ids = pending.load_parents(
+            connection, context.target.name, rows, extra_accounts=context.accounts
+        )
+    found: dict[str, RemoteObject | None] = {}
+    readable = [
+        row for row in rows if row.kind == "account" or row.account_id in parent_ids.accounts
+    ]
+    if readable:
+        live = plans.read_live(context.call, context.target, readable, parent_ids)
+        found = {row.key: now for row, now in zip(readable, live, strict=True)}
+    live_objects = [found.get(row.key) for row in rows]
+    for plan in plans.compute_diffs(
+        context.target, rows, live_objects, lambda ids: _find_owners(context, rows, ids)
+    ):
+        context.counters.add(plan)
         if plan.row.kind == "account" and plan.crm_id:
-            look.accounts[plan.row.account_id] = plan.crm_id
-        if plan.is_busy:
-            look.tell(plan.told())
+            context.accounts[plan.row.account_id] = plan.crm_id
+        if plan.needs_write:
+            context.on_change(plan.to_planned_change())
 
 
-def _owners(look: _Looking, rows: Sequence[Row], crm_ids: Sequence[str]) -> dict[str, str]:
-    with state.reading(look.engine) as connection:
-        return pending.same_object(connection, look.target.name, rows[0].kind, crm_ids)
+def _find_owners(
+    context: _PreviewContext, rows: Sequence[PendingObject], crm_ids: Sequence[str]
+) -> dict[str, str]:
+    with state.read_transaction(context.engine) as connection:
+        return pending.find_owner_keys(connection, context.target.name, rows[0].kind, crm_ids)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from serving.outbox import consequences, kept
-from serving.outbox.levels import Levels
+from serving.outbox.levels import Entitlements
 from serving.state import entry
-from serving.state.database import alone, writing
+from serving.state.database import acquire_advisory_lock, write_transaction
 
 if TYPE_CHECKING:
     from data.settings import Episodes
-    from serving.score import Scored
+    from serving.score import ScoredList
 
-__all__ = ["Put", "put"]
+__all__ = ["CommittedRun", "commit_run"]
 
 
 @dataclass(frozen=True)
-class Put:
+class CommittedRun:
     """What was written.
 
     Attributes
@@ -45,17 +45,17 @@ class Put:
     closed: int = 0
 
 
-def put(
+def commit_run(
     engine: sa.Engine,
     target: str,
-    scored: Scored,
+    scored: ScoredList,
     as_of: date,
     *,
-    levels: Mapping[str, Levels],
-    rules: Episodes,
+    entitlements: Mapping[str, Entitlements],
+    episode_config: Episodes,
     record: Mapping[str, Any],
     finished_at: datetime,
-) -> Put:
+) -> CommittedRun:
     """Write a list, its run record, the episodes, and what should be true at a target.
 
     Safe to repeat: a second run for one as-of replaces the first. Beside a newer list an older
@@ -67,13 +67,13 @@ def put(
         The one database, its schema up to date.
     target : str
         Name of the CRM that is to hear of it.
-    scored : serving.score.Scored
+    scored : serving.score.ScoredList
         The list.
     as_of : datetime.date
         Its as-of.
-    levels : mapping of str to Levels
-        Account → its contract at the as-of; see :func:`serving.outbox.levels.at`.
-    rules : data.settings.Episodes
+    entitlements : mapping of str to Levels
+        Account → its contract at the as-of; see :func:`serving.outbox.levels.resolve_entitlements`.
+    episode_config : data.settings.Episodes
         When an episode ends.
     record : mapping
         JSON values: data window, counts, quarantine.
@@ -82,7 +82,7 @@ def put(
 
     Returns
     -------
-    Put
+    CommittedRun
         Counts.
 
     Raises
@@ -90,24 +90,33 @@ def put(
     data.errors.DeliveryError
         If the database refuses; nothing is written then.
     """
-    end = "nothing of this run was written. Mend it and run again."
-    with writing(engine, consequence=end) as connection:
-        alone(connection, "expansion list")
-        follows = consequences.of(connection, target, scored, as_of, levels=levels, rules=rules)
+    consequence = "nothing of this run was written. Mend it and run again."
+    with write_transaction(engine, advice=consequence) as connection:
+        acquire_advisory_lock(connection, "expansion list")
+        delivery_plan = consequences.plan_delivery(
+            connection,
+            target,
+            scored,
+            as_of,
+            entitlements=entitlements,
+            episode_config=episode_config,
+        )
         model = scored.accounts["model"][0]
-        run_id = entry.run(connection, as_of, model=model, record=record, finished_at=finished_at)
-        entry.lines(connection, scored.accounts, follows.left, as_of)
-        if not follows.in_force:
-            return Put(run_id, 0, 0, scored.accounts.height)
-        entry.portraits(connection, scored.portraits, as_of)
-        entry.books(connection, scored.accounts, scored.portraits, as_of)
-        kept.keep(connection, follows.before, follows.after)
-        kept.replace(connection, target, follows.objects(), as_of, run_id)
-    return Put(
+        run_id = entry.insert_run(
+            connection, as_of, model=model, record=record, finished_at=finished_at
+        )
+        entry.replace_scores(connection, scored.accounts, delivery_plan.unlisted, as_of)
+        if not delivery_plan.is_current:
+            return CommittedRun(run_id, 0, 0, scored.accounts.height)
+        entry.replace_account_details(connection, scored.account_details, as_of)
+        entry.replace_list_index(connection, scored.accounts, scored.account_details, as_of)
+        kept.save_episodes(connection, delivery_plan.episodes_before, delivery_plan.episodes_after)
+        kept.replace_objects(connection, target, delivery_plan.iter_objects(), as_of, run_id)
+    return CommittedRun(
         run_id,
         scored.accounts.height,
-        follows.left.height,
+        delivery_plan.unlisted.height,
         0,
-        opened=sum(episode.opened_on == as_of for episode in follows.after),
-        closed=sum(episode.closed_on == as_of for episode in follows.after),
+        opened=sum(episode.opened_on == as_of for episode in delivery_plan.episodes_after),
+        closed=sum(episode.closed_on == as_of for episode in delivery_plan.episodes_after),
     )

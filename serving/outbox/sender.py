@@ -13,34 +13,34 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import state
-from serving.crm.target import KINDS, Denied, Target
+from serving.crm.target import KINDS, AccessDeniedError, CrmTarget
 from serving.outbox import batch, lease, pending, worked
-from serving.outbox.batch import Work
-from serving.outbox.calls import Calls, Exhausted, OutOfTime
-from serving.outbox.lease import Lost
-from serving.outbox.pending import Row, Scope
-from serving.outbox.sent import Planned, Sent
-from serving.state.schema import SENDS
+from serving.outbox.batch import SendContext
+from serving.outbox.calls import DeadlineExceededError, RetriesExhaustedError, RetryingCaller
+from serving.outbox.lease import LeaseLostError
+from serving.outbox.pending import PendingObject, Selection
+from serving.outbox.sent import PlannedChange, SyncSummary
+from serving.state.schema import SYNC_RUNS
 
-__all__ = ["send"]
+__all__ = ["send_pending"]
 
-_BATCHES_AT_ONCE: Final = 20
-_ROWS_AT_ONCE: Final = 5_000  # held in memory, or those of so many batches
+_BATCHES_PER_PAGE: Final = 20
+_MIN_PAGE_SIZE: Final = 5_000  # held in memory, or those of so many batches
 
 
-def send(
+def send_pending(
     engine: sa.Engine,
-    target: Target,
+    target: CrmTarget,
     *,
     now: datetime,
     budget_seconds: float = 1800.0,
     max_writes: int | None = None,
-    full: bool = False,
+    resync: bool = False,
     run_id: int | None = None,
-    tell: Callable[[Planned], None] = lambda _: None,
+    on_change: Callable[[PlannedChange], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Sent:
+) -> SyncSummary:
     """Send what differs from what the target acknowledged last.
 
     Can be killed at any point, and called again: nothing is lost and nothing doubled. Where
@@ -50,7 +50,7 @@ def send(
     ----------
     engine : sqlalchemy.Engine
         The one database, its schema up to date.
-    target : serving.crm.target.Target
+    target : serving.crm.target.CrmTarget
         Where to; it stays open.
     now : datetime.datetime
         The wall clock at the start, UTC: what the stamps say. Nothing depends on its being right.
@@ -58,18 +58,18 @@ def send(
         After so long the rest is left for the next time.
     max_writes : int, optional
         At most so many objects are written, the best places first.
-    full : bool
+    resync : bool
         Look at every object, also those that were acknowledged as they are, or refused.
     run_id : int, optional
         Only objects that this run put into the outbox.
-    tell : callable, optional
+    on_change : callable, optional
         Is given what becomes of each object that differs, as it comes.
     clock, sleep : callable
         Seconds that only run forward, and how to wait.
 
     Returns
     -------
-    serving.outbox.sent.Sent
+    serving.outbox.sent.SyncSummary
         Counts, and why it stopped early where it did.
 
     Raises
@@ -78,102 +78,116 @@ def send(
         If the target denies us, or the database refuses. What was acknowledged before is kept.
     """
     start = clock()
-    call = Calls(target.pace, start + budget_seconds, clock, sleep)
-    scope = Scope(target.name, full, run_id)
-    held = lease.take(engine, target.name, lambda: now + timedelta(seconds=clock() - start))
+    call = RetryingCaller(target.rate_limit, start + budget_seconds, clock, sleep)
+    selection = Selection(target.name, resync, run_id)
+    held = lease.acquire_lease(
+        engine, target.name, lambda: now + timedelta(seconds=clock() - start)
+    )
     if isinstance(held, str):
-        told = f"another sender ({held}) is at work on {target.name!r}; it takes these objects too"
-        return Sent(left=_count(engine, scope), words=told)
-    send_id = _begin(engine, scope, now)
-    work = Work(engine, target, call, held, send_id, now, tell)
+        message = (
+            f"another sender ({held}) is at work on {target.name!r}; it takes these objects too"
+        )
+        return SyncSummary(left=_count_pending(engine, selection), words=message)
+    send_id = _start_sync_run(engine, selection, now)
+    context = SendContext(engine, target, call, held, send_id, now, on_change)
     try:
-        words = _until_done(work, scope, max_writes)
-    except (DeliveryError, Denied) as error:
+        stop_reason = _send_until_done(context, selection, max_writes)
+    except (DeliveryError, AccessDeniedError) as error:
         with suppress(DeliveryError):  # the first word counts
-            _end(work, scope, str(error))
+            _finish_sync_run(context, selection, str(error))
         raise DeliveryError(str(error)) from error
-    return _end(work, scope, words)
+    return _finish_sync_run(context, selection, stop_reason)
 
 
-def _until_done(work: Work, scope: Scope, max_writes: int | None) -> str | None:
+def _send_until_done(
+    context: SendContext, selection: Selection, max_writes: int | None
+) -> str | None:
     """Send until nothing is left that could be; say why where it stops before."""
     while True:
         try:
-            words = _send(work, scope, max_writes)
+            stop_reason = _pull_and_send(context, selection, max_writes)
         finally:
             with suppress(DeliveryError):  # it runs out by itself
-                work.lease.release(work.engine)
+                context.lease.release(context.engine)
         # Whoever found us at work has left to us what it put into the outbox meanwhile.
-        if words or _count(work.engine, scope) <= work.tally.stuck:
-            return words
-        held = lease.take(work.engine, work.target.name, work.lease.time)
+        if stop_reason or _count_pending(context.engine, selection) <= context.counters.blocked:
+            return stop_reason
+        held = lease.acquire_lease(context.engine, context.target.name, context.lease.clock)
         if isinstance(held, str):
             return None
-        work = replace(work, lease=held)
+        context = replace(context, lease=held)
 
 
-def _send(work: Work, scope: Scope, max_writes: int | None) -> str | None:
+def _pull_and_send(
+    context: SendContext, selection: Selection, max_writes: int | None
+) -> str | None:
     try:
-        with suppress(Exhausted):  # the next time asks from the same day on
-            work.tally.worked = worked.pull(work.engine, work.target, work.call, work.now)
-        while _pass(work, scope, max_writes):
-            scope = replace(scope, full=False)
-    except (OutOfTime, Lost) as stopped:
+        with suppress(RetriesExhaustedError):  # the next time asks from the same day on
+            context.counters.human_touches = worked.pull_human_touches(
+                context.engine, context.target, context.call, context.now
+            )
+        while _run_pass(context, selection, max_writes):
+            selection = replace(selection, resync=False)
+    except (DeadlineExceededError, LeaseLostError) as stopped:
         return str(stopped)
-    if max_writes is not None and work.tally.written >= max_writes:
+    if max_writes is not None and context.counters.written >= max_writes:
         return f"the cap of {max_writes:,} objects a run (crm.max_writes) is reached"
     return None
 
 
-def _pass(work: Work, scope: Scope, max_writes: int | None) -> bool:
+def _run_pass(context: SendContext, selection: Selection, max_writes: int | None) -> bool:
     """Go through all rows once, and say whether any was settled, so that another pass may do more.
 
     The best places go first, and of each stretch of them parents before what hangs on them.
     """
-    tally, before = work.tally, work.tally.settled
-    tally.waiting, tally.stuck, after = 0, 0, None
-    size = work.target.pace.rows_per_call
-    while max_writes is None or tally.written < max_writes:
-        rows = max(size * _BATCHES_AT_ONCE, _ROWS_AT_ONCE)
+    counters, before = context.counters, context.counters.processed
+    counters.waiting_for_parent, counters.blocked, after = 0, 0, None
+    size = context.target.rate_limit.rows_per_call
+    while max_writes is None or counters.written < max_writes:
+        rows = max(size * _BATCHES_PER_PAGE, _MIN_PAGE_SIZE)
         if max_writes is not None:
-            rows = min(rows, max_writes - tally.written)
-        with state.reading(work.engine) as connection:
-            window = pending.window(connection, scope, after, rows)
-        if not window:
+            rows = min(rows, max_writes - counters.written)
+        with state.read_transaction(context.engine) as connection:
+            page = pending.next_page(connection, selection, after, rows)
+        if not page:
             break
-        settled = tally.settled
-        for some in _batches(window, size):
-            batch.deliver(work, some)
-        tally.stuck += len(window) - (tally.settled - settled)
-        after = window[-1].position
-    return tally.settled > before
+        settled = counters.processed
+        for batch_rows in _iter_batches(page, size):
+            batch.deliver_batch(context, batch_rows)
+        counters.blocked += len(page) - (counters.processed - settled)
+        after = page[-1].sort_key
+    return counters.processed > before
 
 
-def _batches(window: Sequence[Row], size: int) -> Iterator[list[Row]]:
+def _iter_batches(page: Sequence[PendingObject], size: int) -> Iterator[list[PendingObject]]:
     for kind in KINDS:
-        rows = [row for row in window if row.kind == kind]
+        rows = [row for row in page if row.kind == kind]
         for start in range(0, len(rows), size):
             yield rows[start : start + size]
 
 
-def _count(engine: sa.Engine, scope: Scope) -> int:
-    with state.reading(engine) as connection:
-        return pending.count(connection, replace(scope, full=False))
+def _count_pending(engine: sa.Engine, selection: Selection) -> int:
+    with state.read_transaction(engine) as connection:
+        return pending.count_pending(connection, replace(selection, resync=False))
 
 
-def _begin(engine: sa.Engine, scope: Scope, now: datetime) -> int:
-    mode = "full" if scope.full else "send"
-    row = sa.insert(SENDS).values(target=scope.target, mode=mode, started_at=now, counts={})
-    with state.writing(engine) as connection:
-        return int(connection.execute(row.returning(SENDS.c.id)).scalar_one())
+def _start_sync_run(engine: sa.Engine, selection: Selection, now: datetime) -> int:
+    mode = "full" if selection.resync else "send"
+    row = sa.insert(SYNC_RUNS).values(target=selection.target, mode=mode, started_at=now, counts={})
+    with state.write_transaction(engine) as connection:
+        return int(connection.execute(row.returning(SYNC_RUNS.c.id)).scalar_one())
 
 
-def _end(work: Work, scope: Scope, words: str | None) -> Sent:
-    sent = work.tally.sent(work.call, pending=_count(work.engine, scope), words=words)
-    with state.writing(work.engine) as connection:
+def _finish_sync_run(
+    context: SendContext, selection: Selection, stop_reason: str | None
+) -> SyncSummary:
+    summary = context.counters.to_summary(
+        context.call, pending=_count_pending(context.engine, selection), stop_reason=stop_reason
+    )
+    with state.write_transaction(context.engine) as connection:
         connection.execute(
-            sa.update(SENDS)
-            .where(SENDS.c.id == work.send_id)
-            .values(finished_at=work.lease.time(), counts=sent.told(), words=words)
+            sa.update(SYNC_RUNS)
+            .where(SYNC_RUNS.c.id == context.send_id)
+            .values(finished_at=context.lease.clock(), counts=summary.to_dict(), words=stop_reason)
         )
-    return sent
+    return summary

@@ -8,11 +8,11 @@ from typing import Any
 
 from serving.crm.target import Fields, Kind
 
-__all__ = ["Planned", "Sent"]
+__all__ = ["PlannedChange", "SyncSummary"]
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedChange:
     """What is to become of one object, field by field.
 
     Attributes
@@ -34,7 +34,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Sent:
+class SyncSummary:
     """What came of one time that a sender went to work.
 
     Attributes
@@ -91,6 +91,6 @@ class Sent:
             f" {self.waiting:,} waiting, {self.left:,} left)"
         )
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Say it in JSON values."""
         return asdict(self)

@@ -10,79 +10,94 @@ import sqlalchemy as sa
 from serving import state
 from serving.crm.targets import WRITE_ONLY
 from serving.outbox import pending
-from serving.outbox.pending import Scope
-from serving.state.schema import DELIVERED, DELIVERIES, OUTBOX, REJECTED, SENDERS, SENDS
+from serving.outbox.pending import Selection
+from serving.state.schema import (
+    APPLIED_OBJECTS,
+    CHANGE_LOG,
+    DESIRED_OBJECTS,
+    LEASES,
+    REJECTED_OBJECTS,
+    SYNC_RUNS,
+)
 
-__all__ = ["refused", "retry", "status"]
+__all__ = ["list_rejected", "load_delivery_status", "requeue_rejected"]
 
-_LAST: Final = 5
+_RECENT_RUNS: Final = 5
 
 
-def status(engine: sa.Engine, target: str) -> dict[str, Any]:
+def load_delivery_status(engine: sa.Engine, target: str) -> dict[str, Any]:
     """Say how the delivery stands, in JSON values and times of UTC."""
-    there = DELIVERED.c.target == target
-    with state.reading(engine) as connection:
-        wanted = connection.execute(
-            sa.select(OUTBOX.c.kind, sa.func.count())
-            .where(OUTBOX.c.target == target)
-            .group_by(OUTBOX.c.kind)
+    is_target = APPLIED_OBJECTS.c.target == target
+    with state.read_transaction(engine) as connection:
+        desired = connection.execute(
+            sa.select(DESIRED_OBJECTS.c.kind, sa.func.count())
+            .where(DESIRED_OBJECTS.c.target == target)
+            .group_by(DESIRED_OBJECTS.c.kind)
         )
-        holder = connection.execute(sa.select(SENDERS).where(SENDERS.c.target == target))
+        holder = connection.execute(sa.select(LEASES).where(LEASES.c.target == target))
         unanswered = sa.select(sa.func.count()).where(
-            there, DELIVERED.c.digest.is_(None), sa.cast(DELIVERED.c.attempted, sa.String) != "{}"
+            is_target,
+            APPLIED_OBJECTS.c.digest.is_(None),
+            sa.cast(APPLIED_OBJECTS.c.attempted, sa.String) != "{}",
         )
-        kept = sa.select(sa.func.count()).where(
-            there, sa.cast(DELIVERED.c.theirs, sa.String) != "[]"
+        human_edited = sa.select(sa.func.count()).where(
+            is_target, sa.cast(APPLIED_OBJECTS.c.theirs, sa.String) != "[]"
         )
-        no = sa.select(sa.func.count()).where(REJECTED.c.target == target)
-        newest = sa.select(sa.func.max(DELIVERED.c.as_of)).where(there)
+        rejected = sa.select(sa.func.count()).where(REJECTED_OBJECTS.c.target == target)
+        newest = sa.select(sa.func.max(APPLIED_OBJECTS.c.as_of)).where(is_target)
         return {
             "crm": target,
             "as_of": connection.scalar(newest),
-            "objects": {kind: count for kind, count in wanted},
-            "to_send": pending.count(connection, Scope(target)),
+            "objects": {kind: count for kind, count in desired},
+            "to_send": pending.count_pending(connection, Selection(target)),
             "unanswered": connection.scalar(unanswered),
-            "refused": connection.scalar(no),
-            "with_fields_of_humans": connection.scalar(kept),
+            "refused": connection.scalar(rejected),
+            "with_fields_of_humans": connection.scalar(human_edited),
             "reads_edits": target not in WRITE_ONLY,
             "sender": next((dict(row) for row in holder.mappings()), None),
-            "runs": _runs(connection, target),
-            "sends": _sends(connection, target),
+            "runs": _load_runs(connection, target),
+            "sends": _load_sync_runs(connection, target),
         }
 
 
-def refused(engine: sa.Engine, target: str) -> list[dict[str, Any]]:
+def list_rejected(engine: sa.Engine, target: str) -> list[dict[str, Any]]:
     """Give what the target will not take, with its words, by kind and key."""
-    query = sa.select(REJECTED).where(REJECTED.c.target == target)
-    with state.reading(engine) as connection:
-        rows = connection.execute(query.order_by(REJECTED.c.kind, REJECTED.c.key)).mappings()
+    query = sa.select(REJECTED_OBJECTS).where(REJECTED_OBJECTS.c.target == target)
+    with state.read_transaction(engine) as connection:
+        rows = connection.execute(
+            query.order_by(REJECTED_OBJECTS.c.kind, REJECTED_OBJECTS.c.key)
+        ).mappings()
         return [
             {name: row[name] for name in row if name not in {"target", "digest"}} for row in rows
         ]
 
 
-def retry(engine: sa.Engine, target: str, keys: Collection[str]) -> int:
+def requeue_rejected(engine: sa.Engine, target: str, keys: Collection[str]) -> int:
     """Let what was refused be sent once more, all of it or some keys; give how many objects.
 
     An object that is named and that a human deleted is made anew.
     """
-    with state.writing(engine) as connection:
-        table = REJECTED
+    with state.write_transaction(engine) as connection:
+        table = REJECTED_OBJECTS
         if not keys:
-            gone = sa.delete(table).where(table.c.target == target)
-            return connection.execute(gone).rowcount
+            statement = sa.delete(table).where(table.c.target == target)
+            return connection.execute(statement).rowcount
         found = 0
         for key in keys:
             connection.execute(sa.delete(table).where(table.c.target == target, table.c.key == key))
-            anew = sa.update(DELIVERED).where(DELIVERED.c.target == target, DELIVERED.c.key == key)
-            connection.execute(anew.values(digest=None, crm_id=None))
-            known = sa.select(OUTBOX.c.key).where(OUTBOX.c.target == target, OUTBOX.c.key == key)
-            found += connection.execute(known).first() is not None
+            reset = sa.update(APPLIED_OBJECTS).where(
+                APPLIED_OBJECTS.c.target == target, APPLIED_OBJECTS.c.key == key
+            )
+            connection.execute(reset.values(digest=None, crm_id=None))
+            query = sa.select(DESIRED_OBJECTS.c.key).where(
+                DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.key == key
+            )
+            found += connection.execute(query).first() is not None
         return found
 
 
-def _runs(connection: sa.Connection, target: str) -> list[dict[str, Any]]:
-    table = DELIVERIES
+def _load_runs(connection: sa.Connection, target: str) -> list[dict[str, Any]]:
+    table = CHANGE_LOG
     query = (
         sa.select(
             table.c.run_id,
@@ -93,12 +108,12 @@ def _runs(connection: sa.Connection, target: str) -> list[dict[str, Any]]:
         .where(table.c.target == target)
         .group_by(table.c.run_id)
         .order_by(sa.func.max(table.c.id).desc())
-        .limit(_LAST)
+        .limit(_RECENT_RUNS)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _sends(connection: sa.Connection, target: str) -> list[dict[str, Any]]:
-    query = sa.select(SENDS).where(SENDS.c.target == target).order_by(SENDS.c.id.desc())
-    rows = connection.execute(query.limit(_LAST)).mappings()
+def _load_sync_runs(connection: sa.Connection, target: str) -> list[dict[str, Any]]:
+    query = sa.select(SYNC_RUNS).where(SYNC_RUNS.c.target == target).order_by(SYNC_RUNS.c.id.desc())
+    rows = connection.execute(query.limit(_RECENT_RUNS)).mappings()
     return [{name: row[name] for name in row if name != "target"} for row in rows]

@@ -6,78 +6,80 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from serving.crm.target import Kind
-from serving.outbox.calls import Calls
-from serving.outbox.plans import Plan
-from serving.outbox.sent import Sent
+from serving.outbox.calls import RetryingCaller
+from serving.outbox.plans import ObjectDiff
+from serving.outbox.sent import SyncSummary
 
-__all__ = ["Tally"]
+__all__ = ["SyncCounters"]
 
 
 @dataclass
-class Tally:
+class SyncCounters:
     """What has been done so far.
 
     Attributes
     ----------
-    settled : int
+    processed : int
         Rows that need not be looked at again.
-    stuck : int
+    blocked : int
         Rows that could not be settled in the last pass: refused, waiting, or failing.
-    worked : int or None
+    human_touches : int or None
         Accounts that humans have dealt with; None where the CRM has not told.
-    refused_in_a_row : int
+    consecutive_rejections : int
         Rows that were refused one by one since the last one was taken.
     """
 
-    made: Counter[Kind] = field(default_factory=Counter)
-    changed: Counter[Kind] = field(default_factory=Counter)
+    created: Counter[Kind] = field(default_factory=Counter)
+    updated: Counter[Kind] = field(default_factory=Counter)
     unchanged: int = 0
     fields: int = 0
     adopted: int = 0
-    theirs: int = 0
+    human_fields: int = 0
     rejected: int = 0
-    waiting: int = 0
-    gone: int = 0
-    settled: int = 0
-    stuck: int = 0
-    refused_in_a_row: int = 0
-    worked: int | None = None
+    waiting_for_parent: int = 0
+    deleted_in_crm: int = 0
+    processed: int = 0
+    blocked: int = 0
+    consecutive_rejections: int = 0
+    human_touches: int | None = None
 
     @property
     def written(self) -> int:
         """Objects that were made or changed."""
-        return self.made.total() + self.changed.total()
+        return self.created.total() + self.updated.total()
 
-    def take(self, plan: Plan) -> None:
+    def add(self, diff: ObjectDiff) -> None:
         """Count what was done about one object."""
-        self.settled += 1
-        self.theirs += len(plan.decision.theirs)
-        self.adopted += plan.adopted and not plan.row.adopted
-        self.fields += len(plan.decision.write)
-        if plan.todo == "make":
-            self.made[plan.row.kind] += 1
-        elif plan.todo == "change":
-            self.changed[plan.row.kind] += 1
-        elif plan.todo == "leave" and plan.row.crm_id:
-            self.gone += 1
+        self.processed += 1
+        self.human_fields += len(diff.merge.human_fields)
+        self.adopted += diff.adopted and not diff.row.adopted
+        self.fields += len(diff.merge.changes)
+        if diff.action == "make":
+            self.created[diff.row.kind] += 1
+        elif diff.action == "change":
+            self.updated[diff.row.kind] += 1
+        elif diff.action == "leave" and diff.row.crm_id:
+            self.deleted_in_crm += 1
         else:
             self.unchanged += 1
 
-    def sent(self, call: Calls, *, pending: int, words: str | None) -> Sent:
+    def to_summary(
+        self, call: RetryingCaller, *, pending: int, stop_reason: str | None
+    ) -> SyncSummary:
         """Say it; ``pending`` rows are still to be sent, those that wait included."""
-        return Sent(
-            made=dict(self.made),
-            changed=dict(self.changed),
+        return SyncSummary(
+            made=dict(self.created),
+            changed=dict(self.updated),
             unchanged=self.unchanged,
             fields=self.fields,
             adopted=self.adopted,
-            theirs=self.theirs,
+            theirs=self.human_fields,
             rejected=self.rejected,
-            waiting=self.waiting,
-            gone=self.gone,
-            left=max(pending - self.waiting, 0),
+            waiting=self.waiting_for_parent,
+            gone=self.deleted_in_crm,
+            left=max(pending - self.waiting_for_parent, 0),
             requests=call.requests,
             failures=call.failures,
-            worked=self.worked,
-            words=words,
+            worked=self.human_touches,
+            words=stop_reason,
         )

@@ -16,17 +16,17 @@ from data.errors import DeliveryError
 from serving import state
 from serving.crm.target import Fields, Value
 from serving.outbox.objects import WITHDRAWN
-from serving.outbox.wanted import digest
-from serving.state.schema import DELIVERED, DELIVERIES, OUTBOX
+from serving.outbox.wanted import hash_fields
+from serving.state.schema import APPLIED_OBJECTS, CHANGE_LOG, DESIRED_OBJECTS
 
-__all__ = ["TakenBack", "take_back"]
+__all__ = ["RollbackResult", "roll_back_run"]
 
-_OBJECT: Final = ("kind", "key")
-_Name: TypeAlias = tuple[str, str]
+_KEY_COLUMNS: Final = ("kind", "key")
+_ObjectKey: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class TakenBack:
+class RollbackResult:
     """What is to be put back.
 
     Attributes
@@ -45,7 +45,7 @@ class TakenBack:
     later: int
 
 
-def take_back(engine: sa.Engine, target: str, run_id: int) -> TakenBack:
+def roll_back_run(engine: sa.Engine, target: str, run_id: int) -> RollbackResult:
     """Put into the outbox what stood at the target before a run.
 
     Raises
@@ -53,110 +53,127 @@ def take_back(engine: sa.Engine, target: str, run_id: int) -> TakenBack:
     data.errors.DeliveryError
         If that run never had anything to do with the target, or the database refuses.
     """
-    with state.writing(engine) as connection:
+    with state.write_transaction(engine) as connection:
         rows = {
             (row["kind"], row["key"]): dict(row)
             for row in connection.execute(
-                sa.select(OUTBOX).where(OUTBOX.c.target == target)
+                sa.select(DESIRED_OBJECTS).where(DESIRED_OBJECTS.c.target == target)
             ).mappings()
         }
-        changes, later = _changes(connection, target, run_id)
-        underway = _underway(connection, target, run_id)
-        wanted = {**underway, **changes}
-        unsent = _unsent(connection, target, run_id) - wanted.keys()
-        if not wanted and not unsent:
+        changed, later = _load_changes(connection, target, run_id)
+        in_flight = _load_in_flight(connection, target, run_id)
+        restored = {**in_flight, **changed}
+        unsent = _load_unsent(connection, target, run_id) - restored.keys()
+        if not restored and not unsent:
             raise DeliveryError(
                 f"run {run_id} has changed nothing at {target!r} that still stands;"
                 " `expansion crm status` names the runs."
             )
         for name in unsent:
-            connection.execute(sa.delete(OUTBOX).where(_is(target, name)))
-        back = [name for name in wanted if name in rows]
-        for name in back:
-            fields = {**rows[name]["fields"], **wanted[name]}
-            values = {"fields": fields, "digest": digest(fields), "run_id": -run_id}
-            connection.execute(sa.update(OUTBOX).where(_is(target, name)).values(**values))
-    return TakenBack(run_id, len(back), len(unsent), later)
+            connection.execute(sa.delete(DESIRED_OBJECTS).where(_match_object(target, name)))
+        names = [name for name in restored if name in rows]
+        for name in names:
+            fields = {**rows[name]["fields"], **restored[name]}
+            values = {"fields": fields, "digest": hash_fields(fields), "run_id": -run_id}
+            connection.execute(
+                sa.update(DESIRED_OBJECTS).where(_match_object(target, name)).values(**values)
+            )
+    return RollbackResult(run_id, len(names), len(unsent), later)
 
 
-def _changes(
+def _load_changes(
     connection: sa.Connection, target: str, run_id: int
-) -> tuple[dict[_Name, Fields], int]:
+) -> tuple[dict[_ObjectKey, Fields], int]:
     """What the fields that the run changed held before, and how many a later run has changed.
 
     Of an opportunity or a task that the run made, only that it is withdrawn.
     """
-    made: set[_Name] = set()
-    before: dict[_Name, dict[str, Value]] = {}
+    created: set[_ObjectKey] = set()
+    before: dict[_ObjectKey, dict[str, Value]] = {}
     later = 0
-    for entry in _ledger(connection, target, run_id):
+    for entry in _load_change_log(connection, target, run_id):
         name = (entry["kind"], entry["key"])
         fields = before.setdefault(name, {})
         if entry["run_id"] != run_id:
-            later += sum(fields.pop(field, _ABSENT) is not _ABSENT for field in entry["after"])
+            later += sum(fields.pop(field, _MISSING) is not _MISSING for field in entry["after"])
             continue
         if entry["made"] and name[0] != "account":
-            made.add(name)
+            created.add(name)
         before[name] = {**entry["before"], **fields}
-    back = {name: _withdrawn(fields) if name in made else fields for name, fields in before.items()}
-    return {name: fields for name, fields in back.items() if fields}, later
+    restored = {
+        name: _withdraw_fields(fields) if name in created else fields
+        for name, fields in before.items()
+    }
+    return {name: fields for name, fields in restored.items() if fields}, later
 
 
-def _withdrawn(before: Fields) -> Fields:
+def _withdraw_fields(before: Fields) -> Fields:
     """What becomes of an object that was made; nothing, where a later run has ended it."""
     return {"state": WITHDRAWN} if "state" in before else {}
 
 
-_ABSENT: Final = object()
+_MISSING: Final = object()
 
 
-def _ledger(connection: sa.Connection, target: str, run_id: int) -> Iterator[Mapping[Any, Any]]:
+def _load_change_log(
+    connection: sa.Connection, target: str, run_id: int
+) -> Iterator[Mapping[Any, Any]]:
     """Everything since the run's first change of the objects that it changed, in order."""
-    of_run = (DELIVERIES.c.target == target) & (DELIVERIES.c.run_id == run_id)
-    touched = sa.select(DELIVERIES.c.kind, DELIVERIES.c.key).where(of_run)
-    first = sa.select(sa.func.min(DELIVERIES.c.id)).where(of_run).scalar_subquery()
+    is_of_run = (CHANGE_LOG.c.target == target) & (CHANGE_LOG.c.run_id == run_id)
+    touched = sa.select(CHANGE_LOG.c.kind, CHANGE_LOG.c.key).where(is_of_run)
+    first = sa.select(sa.func.min(CHANGE_LOG.c.id)).where(is_of_run).scalar_subquery()
     query = (
-        sa.select(DELIVERIES)
-        .where(DELIVERIES.c.target == target, DELIVERIES.c.id >= first)
-        .where(sa.tuple_(DELIVERIES.c.kind, DELIVERIES.c.key).in_(touched))
-        .order_by(DELIVERIES.c.id)
+        sa.select(CHANGE_LOG)
+        .where(CHANGE_LOG.c.target == target, CHANGE_LOG.c.id >= first)
+        .where(sa.tuple_(CHANGE_LOG.c.kind, CHANGE_LOG.c.key).in_(touched))
+        .order_by(CHANGE_LOG.c.id)
     )
     yield from connection.execute(query).mappings()
 
 
-def _underway(connection: sa.Connection, target: str, run_id: int) -> dict[_Name, Fields]:
+def _load_in_flight(
+    connection: sa.Connection, target: str, run_id: int
+) -> dict[_ObjectKey, Fields]:
     """What was acknowledged before of fields that the run has sent without an answer."""
-    query = _beside(target, run_id).where(DELIVERED.c.digest.is_(None))
-    found: dict[_Name, Fields] = {}
+    query = _select_run_objects(target, run_id).where(APPLIED_OBJECTS.c.digest.is_(None))
+    restored: dict[_ObjectKey, Fields] = {}
     for row in connection.execute(query).mappings():
         if row["attempted"]:
-            last = row["fields"]
-            back: Fields = {field: last.get(field) for field in row["attempted"]}
+            last_applied = row["fields"]
+            previous: Fields = {field: last_applied.get(field) for field in row["attempted"]}
             is_new = row["crm_id"] is None and row["kind"] != "account"
-            found[row["kind"], row["key"]] = {"state": WITHDRAWN} if is_new else back
-    return found
+            restored[row["kind"], row["key"]] = {"state": WITHDRAWN} if is_new else previous
+    return restored
 
 
-def _unsent(connection: sa.Connection, target: str, run_id: int) -> set[_Name]:
-    differs = DELIVERED.c.digest.is_(None) | (DELIVERED.c.digest != OUTBOX.c.digest)
-    rows = connection.execute(_beside(target, run_id).where(differs)).mappings()
+def _load_unsent(connection: sa.Connection, target: str, run_id: int) -> set[_ObjectKey]:
+    is_pending = APPLIED_OBJECTS.c.digest.is_(None) | (
+        APPLIED_OBJECTS.c.digest != DESIRED_OBJECTS.c.digest
+    )
+    rows = connection.execute(_select_run_objects(target, run_id).where(is_pending)).mappings()
     return {(row["kind"], row["key"]) for row in rows}
 
 
-def _beside(target: str, run_id: int) -> sa.Select[Any]:
-    same = [OUTBOX.c[name] == DELIVERED.c[name] for name in ("target", *_OBJECT)]
+def _select_run_objects(target: str, run_id: int) -> sa.Select[Any]:
+    same = [
+        DESIRED_OBJECTS.c[name] == APPLIED_OBJECTS.c[name] for name in ("target", *_KEY_COLUMNS)
+    ]
     return (
         sa.select(
-            OUTBOX.c.kind,
-            OUTBOX.c.key,
-            DELIVERED.c.crm_id,
-            DELIVERED.c.fields,
-            DELIVERED.c.attempted,
+            DESIRED_OBJECTS.c.kind,
+            DESIRED_OBJECTS.c.key,
+            APPLIED_OBJECTS.c.crm_id,
+            APPLIED_OBJECTS.c.fields,
+            APPLIED_OBJECTS.c.attempted,
         )
-        .select_from(OUTBOX.outerjoin(DELIVERED, sa.and_(*same)))
-        .where(OUTBOX.c.target == target, OUTBOX.c.run_id == run_id)
+        .select_from(DESIRED_OBJECTS.outerjoin(APPLIED_OBJECTS, sa.and_(*same)))
+        .where(DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.run_id == run_id)
     )
 
 
-def _is(target: str, name: _Name) -> sa.ColumnElement[bool]:
-    return (OUTBOX.c.target == target) & (OUTBOX.c.kind == name[0]) & (OUTBOX.c.key == name[1])
+def _match_object(target: str, name: _ObjectKey) -> sa.ColumnElement[bool]:
+    return (
+        (DESIRED_OBJECTS.c.target == target)
+        & (DESIRED_OBJECTS.c.kind == name[0])
+        & (DESIRED_OBJECTS.c.key == name[1])
+    )

@@ -8,45 +8,49 @@ from typing import Final
 import sqlalchemy as sa
 
 from serving import state
-from serving.crm.target import Target
-from serving.outbox.calls import Calls
+from serving.crm.target import CrmTarget
+from serving.outbox.calls import RetryingCaller
 from serving.outbox.upsert import insert_or_skip
-from serving.state.schema import SENDS, WORKED
+from serving.state.schema import ACCOUNT_TOUCHES, SYNC_RUNS
 
-__all__ = ["pull"]
+__all__ = ["pull_human_touches"]
 
-_FIRST_LOOK: Final = timedelta(days=90)
+_INITIAL_LOOKBACK: Final = timedelta(days=90)
 _OVERLAP: Final = timedelta(days=2)  # a day is over everywhere on Earth
 
 
-def pull(engine: sa.Engine, target: Target, call: Calls, now: datetime) -> int:
+def pull_human_touches(
+    engine: sa.Engine, target: CrmTarget, call: RetryingCaller, now: datetime
+) -> int:
     """Ask who was dealt with since the last look, and keep it; give how many are new.
 
     Raises
     ------
-    serving.outbox.calls.Exhausted, serving.outbox.calls.OutOfTime
+    serving.outbox.calls.RetriesExhaustedError, serving.outbox.calls.DeadlineExceededError
         If the target does not answer.
     """
-    last = _last_look(engine, target.name)
-    since = (last - _OVERLAP if last else now - _FIRST_LOOK).date()
-    found = call(target.worked, since)
-    with state.writing(engine) as connection:
+    last_pull = _find_last_pull(engine, target.name)
+    since = (last_pull - _OVERLAP if last_pull else now - _INITIAL_LOOKBACK).date()
+    touches = call(target.fetch_human_touches, since)
+    with state.write_transaction(engine) as connection:
         return sum(
             insert_or_skip(
                 connection,
-                WORKED,
-                {"account_id": each.account_id, "worked_on": each.on, "how": each.how},
+                ACCOUNT_TOUCHES,
+                {"account_id": each.account_id, "worked_on": each.touched_on, "how": each.activity},
             )
-            for each in found
+            for each in touches
         )
 
 
-def _last_look(engine: sa.Engine, target: str) -> datetime | None:
+def _find_last_pull(engine: sa.Engine, target: str) -> datetime | None:
     """When a sending began that the CRM has told who was dealt with."""
-    query = sa.select(SENDS.c.started_at, SENDS.c.counts).where(SENDS.c.target == target)
-    with state.reading(engine) as connection:
-        for row in connection.execute(query.order_by(SENDS.c.id.desc())):
+    query = sa.select(SYNC_RUNS.c.started_at, SYNC_RUNS.c.counts).where(
+        SYNC_RUNS.c.target == target
+    )
+    with state.read_transaction(engine) as connection:
+        for row in connection.execute(query.order_by(SYNC_RUNS.c.id.desc())):
             if row.counts.get("worked") is not None:
-                told: datetime = row.started_at
-                return told
+                started_at: datetime = row.started_at
+                return started_at
     return None

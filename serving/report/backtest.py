@@ -4,22 +4,33 @@ from collections.abc import Sequence
 from typing import Final
 
 from serving.report import way_charts
-from serving.report.page import Cell, Fact, Note, Page, Part, Row, Section, Table, Terms, render
-from serving.report.paint import plain
-from serving.report.words import cell
-from training.backtest import FIGURES, Backtest, Way
+from serving.report.page import (
+    DefinitionList,
+    KeyMetric,
+    MetricCell,
+    Paragraph,
+    ReportPage,
+    ReportSection,
+    ReportTable,
+    SectionPart,
+    TableRow,
+    render_page,
+)
+from serving.report.paint import to_single_line
+from serving.report.words import format_cell
+from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
 
-__all__ = ["html"]
+__all__ = ["render_backtest_page"]
 
-_CAUGHT: Final = (
+_CATCH_METRICS: Final = (
     "share_flagged",
     "share_flagged_14d",
     "share_flagged_30d",
     "share_pointed_at",
     "precision",
 )
-_COST: Final = ("false_alarms", "missed", "minutes", "lag_days", "lead_days")
-_HEADS: Final = {
+_COST_METRICS: Final = ("false_alarms", "missed", "minutes", "lag_days", "lead_days")
+_COLUMN_TITLES: Final = {
     "share_flagged": "caught",
     "share_flagged_14d": "14 days before",
     "share_flagged_30d": "30 days before",
@@ -33,12 +44,12 @@ _HEADS: Final = {
 }
 
 
-def html(found: Backtest) -> str:
+def render_backtest_page(result: BacktestResult) -> str:
     """Write a backtest as one self-contained HTML page.
 
     Parameters
     ----------
-    found : training.backtest.Backtest
+    result : training.backtest.Backtest
         What the replay found.
 
     Returns
@@ -46,72 +57,82 @@ def html(found: Backtest) -> str:
     str
         The same for the same input; of accounts it holds counts only.
     """
-    return render(
-        Page(
+    return render_page(
+        ReportPage(
             title="How each way of working would have done",
-            about=_about(found),
+            about=_format_summary(result),
             foot="Beside the figures, 90% intervals, which draw whole accounts.",
-            verdict=found.verdict,
-            warnings=[plain(each, 600) for each in found.notes],
-            facts=_facts(found),
+            verdict=result.verdict,
+            warnings=[to_single_line(each, 600) for each in result.notes],
+            facts=_build_key_metrics(result),
             sections=[
-                _compared(found),
-                _ways(found),
-                _claims(found),
-                _limits(found),
-                _method(found),
+                _build_comparison_section(result),
+                _build_rules_section(result),
+                _build_claims_section(result),
+                _build_limitations_section(result),
+                _build_method_section(result),
             ],
         )
     )
 
 
-def _about(found: Backtest) -> str:
+def _format_summary(result: BacktestResult) -> str:
     return (
-        f"History from {found.start} to {found.end}, replayed with only what was known on each"
-        f" day. Counted are the {found.expansions:,} expansions from {found.counted_from} to"
-        f" {found.counted_until}, the end excluded, of {found.accounts:,.0f} accounts under"
+        f"History from {result.start} to {result.end}, replayed with only what was known on each"
+        f" day. Counted are the {result.expansions:,} expansions from {result.counted_from} to"
+        f" {result.counted_until}, the end excluded, of {result.accounts:,.0f} accounts under"
         " contract on average. Every way of working has the same hours."
     )
 
 
-def _facts(found: Backtest) -> list[Fact]:
-    hours = found.minutes_per_month / 60
-    told = "CSM shares" if found.csms == 1 else "CSMs share"
+def _build_key_metrics(result: BacktestResult) -> list[KeyMetric]:
+    hours = result.minutes_per_month / 60
+    verb = "CSM shares" if result.csms == 1 else "CSMs share"
     return [
-        Fact("Hours", f"{hours:,.0f} h", "in 30 days", f"{found.csms} {told} them"),
-        Fact(
+        KeyMetric("Hours", f"{hours:,.0f} h", "in 30 days", f"{result.csms} {verb} them"),
+        KeyMetric(
             "Working an account",
-            f"{found.minutes_per_account:,.0f} min",
+            f"{result.minutes_per_account:,.0f} min",
             "",
-            f"then it rests for {found.rest_days} days",
+            f"then it rests for {result.rest_days} days",
         ),
-        Fact(
+        KeyMetric(
             "Looking at one in a review",
-            f"{found.review_minutes:,.0f} min",
+            f"{result.review_minutes:,.0f} min",
             "",
             "only for ways that review by hand",
         ),
-        Fact(
+        KeyMetric(
             "A flag counts",
-            f"{found.caught_within_days} days",
+            f"{result.caught_within_days} days",
             "",
             "before the expansion, at most",
         ),
     ]
 
 
-def _compared(found: Backtest) -> Section:
+def _build_comparison_section(result: BacktestResult) -> ReportSection:
     heading = "What each way catches, and at what cost"
-    if not found.ways:
-        return Section(
-            "ways", heading, [Note("No way of working could be replayed."), *_gone(found)]
+    if not result.ways:
+        return ReportSection(
+            "ways",
+            heading,
+            [Paragraph("No way of working could be replayed."), *_build_unavailable_table(result)],
         )
-    if not found.expansions:
+    if not result.expansions:
         none = "No expansion falls into the days that count, so nothing could be caught."
-        return Section("ways", heading, [Note(none), _table(found.ways, _COST), *_gone(found)])
-    parts: list[Part] = [
-        way_charts.against(
-            found.ways,
+        return ReportSection(
+            "ways",
+            heading,
+            [
+                Paragraph(none),
+                _build_strategy_table(result.ways, _COST_METRICS),
+                *_build_unavailable_table(result),
+            ],
+        )
+    parts: list[SectionPart] = [
+        way_charts.draw_cost_scatter(
+            result.ways,
             "false_alarms",
             key="false-alarms",
             title="What is caught, for how many false alarms?",
@@ -120,60 +141,84 @@ def _compared(found: Backtest) -> Section:
             " quarter and CSM.",
             x="false alarms per quarter and CSM",
         ),
-        way_charts.early(found.ways),
-        _table(found.ways, _CAUGHT),
-        _table(found.ways, _COST),
+        way_charts.draw_lead_times(result.ways),
+        _build_strategy_table(result.ways, _CATCH_METRICS),
+        _build_strategy_table(result.ways, _COST_METRICS),
     ]
-    return Section("ways", heading, [*parts, *_gone(found)])
+    return ReportSection("ways", heading, [*parts, *_build_unavailable_table(result)])
 
 
-def _table(ways: Sequence[Way], names: Sequence[str]) -> Table:
-    rows: list[Row] = [
-        [plain(way.name), *(_cell(name, way) for name in names), f"{way.flags:,}"] for way in ways
+def _build_strategy_table(
+    strategies: Sequence[StrategyResult], metrics: Sequence[str]
+) -> ReportTable:
+    rows: list[TableRow] = [
+        [
+            to_single_line(strategy.name),
+            *(_format_cell(name, strategy) for name in metrics),
+            f"{strategy.flags:,}",
+        ]
+        for strategy in strategies
     ]
-    about = "What each way caught" if names == _CAUGHT else "What each way cost, and when it came"
-    return Table(
-        f"{about}, with 90% intervals",
-        ["way of working", *(_HEADS[name] for name in names), "flags in all"],
+    title = (
+        "What each way caught"
+        if metrics == _CATCH_METRICS
+        else "What each way cost, and when it came"
+    )
+    return ReportTable(
+        f"{title}, with 90% intervals",
+        ["way of working", *(_COLUMN_TITLES[name] for name in metrics), "flags in all"],
         rows,
-        strong=frozenset(at for at, way in enumerate(ways) if way_charts.is_model(way)),
+        strong=frozenset(at for at, way in enumerate(strategies) if way_charts.uses_model(way)),
     )
 
 
-def _cell(name: str, way: Way) -> Cell:
-    figure = way.figures.get(name)
-    if name in {"false_alarms", "missed", "minutes"} and figure and figure.value is not None:
-        many = name == "minutes"
-        say = "{:,.0f}".format if many else "{:,.1f}".format
-        ends = figure.low is not None and figure.high is not None
-        return Cell(say(figure.value), f"{say(figure.low)} to {say(figure.high)}" if ends else "")
-    return cell(name, figure)
+def _format_cell(name: str, strategy: StrategyResult) -> MetricCell:
+    estimate = strategy.figures.get(name)
+    if name in {"false_alarms", "missed", "minutes"} and estimate and estimate.value is not None:
+        whole_numbers = name == "minutes"
+        format_value = "{:,.0f}".format if whole_numbers else "{:,.1f}".format
+        has_interval = estimate.low is not None and estimate.high is not None
+        return MetricCell(
+            format_value(estimate.value),
+            f"{format_value(estimate.low)} to {format_value(estimate.high)}"
+            if has_interval
+            else "",
+        )
+    return format_cell(name, estimate)
 
 
-def _gone(found: Backtest) -> list[Part]:
-    if not found.absent:
+def _build_unavailable_table(result: BacktestResult) -> list[SectionPart]:
+    if not result.absent:
         return []
-    rows: list[Row] = [[plain(name), plain(why, 300)] for name, why in found.absent.items()]
+    rows: list[TableRow] = [
+        [to_single_line(name), to_single_line(reason, 300)]
+        for name, reason in result.absent.items()
+    ]
     head, words = ["way of working", "reason"], frozenset({0, 1})
-    return [Table("Ways that could not be replayed", head, rows, words)]
+    return [ReportTable("Ways that could not be replayed", head, rows, words)]
 
 
-def _ways(found: Backtest) -> Section:
-    pairs = [(plain(way.name), plain(way.rule, 600)) for way in found.ways]
-    return Section("rules", "When each way flags an account", [Terms(pairs)])
+def _build_rules_section(result: BacktestResult) -> ReportSection:
+    pairs = [
+        (to_single_line(strategy.name), to_single_line(strategy.rule, 600))
+        for strategy in result.ways
+    ]
+    return ReportSection("rules", "When each way flags an account", [DefinitionList(pairs)])
 
 
-def _claims(found: Backtest) -> Section:
+def _build_claims_section(result: BacktestResult) -> ReportSection:
     heading = "What the trade claims"
-    claimed = [way for way in found.ways if way.claim]
+    claimed = [strategy for strategy in result.ways if strategy.claim]
     if not claimed:
-        return Section("claims", heading, [Note("No claim is on file for these ways of working.")])
-    rows: list[Row] = [
+        return ReportSection(
+            "claims", heading, [Paragraph("No claim is on file for these ways of working.")]
+        )
+    rows: list[TableRow] = [
         [
-            plain(way.name),
-            plain(way.claim, 200),
-            _cell("share_flagged", way),
-            _cell("precision", way),
+            to_single_line(way.name),
+            to_single_line(way.claim, 200),
+            _format_cell("share_flagged", way),
+            _format_cell("precision", way),
         ]
         for way in claimed
     ]
@@ -182,38 +227,55 @@ def _claims(found: Backtest) -> Section:
         " known, and they are not of this company: they stand here beside what this history shows."
     )
     head = ["way of working", "claimed, not verified", "caught here", "precision here"]
-    table = Table("Claims beside this history", head, rows, words=frozenset({0, 1}))
-    return Section("claims", heading, [Note(warning, loud=True), table])
+    table = ReportTable("Claims beside this history", head, rows, words=frozenset({0, 1}))
+    return ReportSection("claims", heading, [Paragraph(warning, loud=True), table])
 
 
-def _limits(found: Backtest) -> Section:
-    parts: list[Part] = [Note(plain(each, 600)) for each in found.hindsight]
-    return Section("hindsight", "What hindsight cannot know", parts)
+def _build_limitations_section(result: BacktestResult) -> ReportSection:
+    parts: list[SectionPart] = [Paragraph(to_single_line(each, 600)) for each in result.hindsight]
+    return ReportSection("hindsight", "What hindsight cannot know", parts)
 
 
-def _method(found: Backtest) -> Section:
-    words = [
-        (word.capitalize(), plain(meaning, 600))
-        for word, meaning in found.definitions.items()
-        if word not in FIGURES
+def _build_method_section(result: BacktestResult) -> ReportSection:
+    terms = [
+        (term.capitalize(), to_single_line(meaning, 600))
+        for term, meaning in result.definitions.items()
+        if term not in BACKTEST_METRICS
     ]
-    figures = [
-        (_HEADS.get(name, name.replace("_", " ")).capitalize(), plain(meaning, 600))
-        for name, meaning in FIGURES.items()
+    metrics = [
+        (
+            _COLUMN_TITLES.get(name, name.replace("_", " ")).capitalize(),
+            to_single_line(meaning, 600),
+        )
+        for name, meaning in BACKTEST_METRICS.items()
     ]
-    counts: list[Row] = [
+    counts: list[TableRow] = [
         [
-            plain(way.name),
-            *(f"{n:,}" for n in (way.flags, way.hits, way.false_alarms, way.caught, way.looked)),
-            f"{way.minutes_looking:,.0f}",
-            f"{way.minutes_working:,.0f}",
+            to_single_line(strategy.name),
+            *(
+                f"{n:,}"
+                for n in (
+                    strategy.flags,
+                    strategy.hits,
+                    strategy.false_alarms,
+                    strategy.caught,
+                    strategy.looked,
+                )
+            ),
+            f"{strategy.minutes_looking:,.0f}",
+            f"{strategy.minutes_working:,.0f}",
         ]
-        for way in found.ways
+        for strategy in result.ways
     ]
     head = ["way of working", "flags", "hits", "false alarms", "caught", "looked at"]
     head += ["minutes looking", "minutes working"]
-    parts: list[Part] = [Terms(words), Terms(figures, "What each figure means")]
+    parts: list[SectionPart] = [
+        DefinitionList(terms),
+        DefinitionList(metrics, "What each figure means"),
+    ]
     if counts:
-        parts.append(Table("The counts behind the figures, over the whole replay", head, counts))
+        parts.append(
+            ReportTable("The counts behind the figures, over the whole replay", head, counts)
+        )
     undecided = "Flags that are neither hits nor false alarms are not decided yet."
-    return Section("method", "How it was measured", [*parts, Note(undecided)])
+    return ReportSection("method", "How it was measured", [*parts, Paragraph(undecided)])

@@ -5,15 +5,15 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from features.catalogue import by_name
+from features.catalogue import FEATURES_BY_NAME
 from training.model import Propensity
 
-__all__ = ["signals"]
+__all__ = ["summarize_attributions"]
 
-_PLAIN: Final = 0.3  # rank correlation from which a direction is told
+_MIN_RANK_CORRELATION: Final = 0.3  # rank correlation from which a direction is told
 
 
-def signals(model: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
+def summarize_attributions(model: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
     """Average the exact contributions of each signal's features.
 
     Parameters
@@ -26,40 +26,42 @@ def signals(model: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``signal``; ``size``, the mean absolute contribution to the log-odds, ``up`` and ``down``,
+        ``signal_group``; ``size``, the mean absolute contribution to the log-odds, ``up`` and ``down``,
         the parts of it by sign (``down`` is below 0); ``feature``, of its features the one that
         moves most; ``direction``, what more of that feature does to the score; largest first.
     """
-    parts, _ = model.contributions(snapshots)
-    weight = np.abs(parts).mean(axis=0)
-    names = [by_name[name].signal for name in model.inputs]
+    contributions, _ = model.compute_contributions(snapshots)
+    mean_magnitude = np.abs(contributions).mean(axis=0)
+    signal_groups = [FEATURES_BY_NAME[name].signal_group for name in model.inputs]
     rows = []
-    for signal in dict.fromkeys(names):
-        mine = [at for at, name in enumerate(names) if name == signal]
-        added = parts[:, mine].sum(axis=1)
-        leading = max(mine, key=lambda at: (weight[at], -at))
-        feature = model.inputs[leading]
+    for signal_group in dict.fromkeys(signal_groups):
+        columns = [at for at, name in enumerate(signal_groups) if name == signal_group]
+        total = contributions[:, columns].sum(axis=1)
+        leading_column = max(columns, key=lambda at: (mean_magnitude[at], -at))
+        feature = model.inputs[leading_column]
         rows.append(
             {
-                "signal": signal.replace("_", " "),
-                "size": float(np.abs(added).mean()),
-                "up": float(added.clip(min=0).mean()),
-                "down": float(added.clip(max=0).mean()),
+                "signal": signal_group.replace("_", " "),
+                "size": float(np.abs(total).mean()),
+                "up": float(total.clip(min=0).mean()),
+                "down": float(total.clip(max=0).mean()),
                 "feature": feature,
-                "direction": _direction(snapshots[feature], parts[:, leading]),
+                "direction": _describe_direction(
+                    snapshots[feature], contributions[:, leading_column]
+                ),
             }
         )
     return pl.DataFrame(rows).sort("size", "signal", descending=[True, False])
 
 
-def _direction(values: pl.Series, contributions: np.ndarray) -> str:
+def _describe_direction(values: pl.Series, contributions: np.ndarray) -> str:
     """Tell from the ranks whether more of a feature raises or lowers the score."""
-    both = pl.DataFrame({"value": values, "push": contributions}).filter(
+    pairs = pl.DataFrame({"value": values, "push": contributions}).filter(
         pl.col("value").is_not_null() & pl.col("value").is_not_nan()
     )
-    if both["value"].n_unique() < 2 or both["push"].n_unique() < 2:
+    if pairs["value"].n_unique() < 2 or pairs["push"].n_unique() < 2:
         return "no difference"
-    agree = both.select(pl.corr("value", "push", method="spearman")).item()
-    if abs(agree) < _PLAIN:
+    correlation = pairs.select(pl.corr("value", "push", method="spearman")).item()
+    if abs(correlation) < _MIN_RANK_CORRELATION:
         return "both ways"
-    return "raises" if agree > 0 else "lowers"
+    return "raises" if correlation > 0 else "lowers"

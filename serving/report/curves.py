@@ -13,31 +13,36 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training import metrics
-from training.resampling import Draws, codes, interval, over
+from training.resampling import (
+    ClusterBootstrap,
+    compute_percentile_interval,
+    factorize_columns,
+    safe_divide,
+)
 
 __all__ = [
-    "capacity",
-    "dates",
-    "months",
-    "net_benefit",
-    "precision_recall",
-    "reliability",
+    "compute_capacity_curve",
+    "compute_net_benefit",
+    "compute_precision_recall",
+    "compute_reliability",
+    "count_expansions_by_date",
+    "group_event_dates",
 ]
 
-_TENTHS: Final = 10
+_N_BINS: Final = 10
 _NORMAL_90: Final = 1.645
-_LEAST_ACTED_ON: Final = 20
-_DATED_AT_ONCE: Final = 10
+_MIN_CONTACTED: Final = 20
+_MIN_GROUP_SIZE: Final = 10
 
 Array = NDArray[np.float64]
 
 
-def reliability(known: pl.DataFrame, *, resamples: int, seed: int) -> pl.DataFrame:
+def compute_reliability(labelled: pl.DataFrame, *, resamples: int, seed: int) -> pl.DataFrame:
     """Compare stated and observed in tenths of the snapshots by stated probability.
 
     Parameters
     ----------
-    known : polars.DataFrame
+    labelled : polars.DataFrame
         Predictions with a known outcome; at least one.
     resamples, seed : int
         Draws, and where they start.
@@ -48,47 +53,49 @@ def reliability(known: pl.DataFrame, *, resamples: int, seed: int) -> pl.DataFra
         ``snapshots``, ``expected`` (mean stated), ``observed``, ``low``, ``high``; a row per tenth
         from the lowest. Equal probabilities share a row, so there may be fewer.
     """
-    stated = known["probability"].to_numpy()
-    edges = np.unique(np.quantile(stated, np.linspace(0, 1, _TENTHS + 1)[1:-1]))
-    place = np.unique(np.searchsorted(edges, stated, side="right"), return_inverse=True)[1]
-    return _rates(known, place, resamples=resamples, seed=seed)
+    predicted = labelled["probability"].to_numpy()
+    edges = np.unique(np.quantile(predicted, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
+    bin_index = np.unique(np.searchsorted(edges, predicted, side="right"), return_inverse=True)[1]
+    return _compute_bin_rates(labelled, bin_index, resamples=resamples, seed=seed)
 
 
-def capacity(known: pl.DataFrame, score: str, worked: Sequence[int]) -> pl.DataFrame:
+def compute_capacity_curve(
+    labelled: pl.DataFrame, score: str, contacted: Sequence[int]
+) -> pl.DataFrame:
     """Tell what a team finds that works so many accounts per as-of, from the top of a ranking.
 
     Parameters
     ----------
-    known : polars.DataFrame
+    labelled : polars.DataFrame
         Predictions with a known outcome; at least one.
     score : str
         Column; higher comes first.
-    worked : sequence of int
+    contacted : sequence of int
         Accounts per as-of.
 
     Returns
     -------
     polars.DataFrame
-        ``worked``, ``precision`` (mean over as-ofs) and ``recall`` (of all expansions).
+        ``contacted``, ``precision`` (mean over as-ofs) and ``recall`` (of all expansions).
     """
-    wanted = np.asarray(worked, dtype=np.float64)
-    precision, found = np.zeros(len(wanted)), np.zeros(len(wanted))
-    parts = known.select("as_of", "expanded", score=score).partition_by("as_of")
+    counts = np.asarray(contacted, dtype=np.float64)
+    precision, found_expansions = np.zeros(len(counts)), np.zeros(len(counts))
+    parts = labelled.select("as_of", "expanded", score=score).partition_by("as_of")
     for part in parts:
-        hits = _expected_hits(part["score"].to_numpy(), part["expanded"].to_numpy(), wanted)
-        precision += hits / np.minimum(wanted, part.height) / len(parts)
-        found += hits
-    every = int(known["expanded"].to_numpy().sum())
-    recall = found / every if every else np.full(len(wanted), np.nan)
-    return pl.DataFrame({"worked": list(worked), "precision": precision, "recall": recall})
+        hits = _compute_expected_hits(part["score"].to_numpy(), part["expanded"].to_numpy(), counts)
+        precision += hits / np.minimum(counts, part.height) / len(parts)
+        found_expansions += hits
+    total = int(labelled["expanded"].to_numpy().sum())
+    recall = found_expansions / total if total else np.full(len(counts), np.nan)
+    return pl.DataFrame({"worked": list(contacted), "precision": precision, "recall": recall})
 
 
-def precision_recall(known: pl.DataFrame, score: str) -> pl.DataFrame:
+def compute_precision_recall(labelled: pl.DataFrame, score: str) -> pl.DataFrame:
     """Follow a ranking down: how many of the expansions are found, and what share of the found.
 
     Parameters
     ----------
-    known : polars.DataFrame
+    labelled : polars.DataFrame
         Predictions with a known outcome, at least one of them expanded.
     score : str
         Column; higher comes first, equal ones together.
@@ -98,17 +105,22 @@ def precision_recall(known: pl.DataFrame, score: str) -> pl.DataFrame:
     polars.DataFrame
         ``recall`` in hundredths, rising, and ``precision`` where so much is first found.
     """
-    values, expanded = known[score].to_numpy().astype(np.float64), known["expanded"].to_numpy()
+    values, expanded = (
+        labelled[score].to_numpy().astype(np.float64),
+        labelled["expanded"].to_numpy(),
+    )
     order = np.argsort(-values, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)
-    found = np.cumsum(expanded[order])[ends]
+    true_positives = np.cumsum(expanded[order])[ends]
     recall = np.arange(1, 101) / 100
-    first = np.searchsorted(found, np.ceil(recall * found[-1] - 1e-9), side="left")
-    return pl.DataFrame({"recall": recall, "precision": (found / (ends + 1))[first]})
+    first = np.searchsorted(
+        true_positives, np.ceil(recall * true_positives[-1] - 1e-9), side="left"
+    )
+    return pl.DataFrame({"recall": recall, "precision": (true_positives / (ends + 1))[first]})
 
 
-def net_benefit(
-    known: pl.DataFrame, rules: Mapping[str, str], *, resamples: int, seed: int
+def compute_net_benefit(
+    labelled: pl.DataFrame, rules: Mapping[str, str], *, resamples: int, seed: int
 ) -> pl.DataFrame:
     """Weigh expansions found against needless contacts, by how little chance is worth a contact.
 
@@ -117,7 +129,7 @@ def net_benefit(
 
     Parameters
     ----------
-    known : polars.DataFrame
+    labelled : polars.DataFrame
         Predictions with a known outcome; at least one.
     rules : mapping of str to str
         Name → column that is above 0 where a rule says to act: rules that state no probability act
@@ -135,30 +147,34 @@ def net_benefit(
     .. [1] A. Vickers and E. Elkin, "Decision Curve Analysis: A Novel Method for Evaluating
            Prediction Models", Medical Decision Making 2006.
     """
-    stated, expanded = known["probability"].to_numpy(), known["expanded"].to_numpy()
-    few = min(_LEAST_ACTED_ON, len(stated))
-    highest = float(np.clip(np.partition(stated, -few)[-few], 0.05, 0.9))
+    predicted, expanded = labelled["probability"].to_numpy(), labelled["expanded"].to_numpy()
+    min_contacted = min(_MIN_CONTACTED, len(predicted))
+    highest = float(np.clip(np.partition(predicted, -min_contacted)[-min_contacted], 0.05, 0.9))
     threshold = np.linspace(0.01, highest, 40)
     weight = threshold / (1 - threshold)
     gain = np.where(expanded[:, None], 1.0, -weight)
-    acted = np.where(stated[:, None] >= threshold, gain, 0.0)
-    draws = metrics.judged(known).draws(resamples=resamples, seed=seed)
-    drawn = draws.of(lambda weights: over(weights.row @ acted, _totals(weights.row, acted)))
-    low, high = _limits(drawn)
-    acting = {name: known[column].to_numpy() > 0 for name, column in rules.items()}
+    model_gain = np.where(predicted[:, None] >= threshold, gain, 0.0)
+    bootstrap = metrics.label_outcomes(labelled).bootstrap(resamples=resamples, seed=seed)
+    replicates = bootstrap.evaluate(
+        lambda weights: safe_divide(
+            weights.row @ model_gain, _repeat_totals(weights.row, model_gain)
+        )
+    )
+    low, high = _compute_limits(replicates)
+    rule_flags = {name: labelled[column].to_numpy() > 0 for name, column in rules.items()}
     return pl.DataFrame(
         {
             "threshold": threshold,
-            "model": drawn[0],
+            "model": replicates[0],
             "low": low,
             "high": high,
             "everyone": gain.mean(axis=0),
-            **{name: (rule[:, None] * gain).mean(axis=0) for name, rule in acting.items()},
+            **{name: (rule[:, None] * gain).mean(axis=0) for name, rule in rule_flags.items()},
         }
     )
 
 
-def months(known: pl.DataFrame) -> pl.DataFrame:
+def count_expansions_by_date(labelled: pl.DataFrame) -> pl.DataFrame:
     """Count expansions as stated and as they happened, as-of by as-of: drift shows here first.
 
     Returns
@@ -170,7 +186,7 @@ def months(known: pl.DataFrame) -> pl.DataFrame:
     chance = pl.col("probability")
     spread = _NORMAL_90 * (chance * (1 - chance)).sum().sqrt()
     return (
-        known.group_by("as_of")
+        labelled.group_by("as_of")
         .agg(
             snapshots=pl.len(),
             expected=chance.sum(),
@@ -182,13 +198,13 @@ def months(known: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def dates(dated: pl.DataFrame) -> pl.DataFrame:
+def group_event_dates(evaluable: pl.DataFrame) -> pl.DataFrame:
     """Compare expected dates with those on which it happened, in groups of like expected dates.
 
     Parameters
     ----------
-    dated : polars.DataFrame
-        :func:`training.date_metrics.judged`.
+    evaluable : polars.DataFrame
+        :func:`training.date_metrics.select_evaluable_rows`.
 
     Returns
     -------
@@ -197,63 +213,68 @@ def dates(dated: pl.DataFrame) -> pl.DataFrame:
         quantiles ``came_10``, ``came_50`` and ``came_90`` of what happened; all in days after the
         as-of, at most six rows, from the soonest.
     """
-    groups = min(6, max(dated.height // _DATED_AT_ONCE, 1))
+    groups = min(6, max(evaluable.height // _MIN_GROUP_SIZE, 1))
     # Equal expected dates stay together.
-    place = ((pl.col("median_days").rank("min") - 1) * groups // pl.len()).cast(pl.Int64)
-    came = pl.col("days_to_expansion").cast(pl.Float64)
+    group = ((pl.col("median_days").rank("min") - 1) * groups // pl.len()).cast(pl.Int64)
+    observed = pl.col("days_to_expansion").cast(pl.Float64)
     return (
-        dated.with_columns(group=place)
+        evaluable.with_columns(group=group)
         .group_by("group")
         .agg(
             expansions=pl.len(),
             early=pl.col("early_days").mean(),
             median=pl.col("median_days").mean(),
             late=pl.col("late_days").mean(),
-            **{f"came_{share}": came.quantile(share / 100, "linear") for share in (10, 50, 90)},
+            **{f"came_{share}": observed.quantile(share / 100, "linear") for share in (10, 50, 90)},
         )
         .sort("group")
         .drop("group")
     )
 
 
-def _expected_hits(score: Array, expanded: NDArray[np.bool_], worked: Array) -> Array:
+def _compute_expected_hits(score: Array, expanded: NDArray[np.bool_], contacted: Array) -> Array:
     """How many of the first so many expanded; equal scores at the cut count by their average."""
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     hits = np.cumsum(expanded[order])[ends]
-    return np.asarray(np.interp(worked, np.append(0, ends + 1), np.append(0, hits)))
+    return np.asarray(np.interp(contacted, np.append(0, ends + 1), np.append(0, hits)))
 
 
-def _rates(
-    known: pl.DataFrame, place: NDArray[np.int64], *, resamples: int, seed: int
+def _compute_bin_rates(
+    labelled: pl.DataFrame, bin_index: NDArray[np.int64], *, resamples: int, seed: int
 ) -> pl.DataFrame:
     """Stated and observed rate of each place, from 0, with limits of the observed."""
-    inside = np.eye(int(place.max()) + 1)[place]
-    expanded = inside * known["expanded"].to_numpy()[:, None]
-    draws = Draws(*codes(*known["account_id", "cut"]), resamples=resamples, seed=seed)
-    drawn = draws.of(lambda weights: over(weights.row @ expanded, weights.row @ inside))
-    low, high = _limits(drawn)
-    stated = known["probability"].to_numpy() @ inside
+    inside = np.eye(int(bin_index.max()) + 1)[bin_index]
+    expanded = inside * labelled["expanded"].to_numpy()[:, None]
+    bootstrap = ClusterBootstrap(
+        *factorize_columns(*labelled["account_id", "cut"]), resamples=resamples, seed=seed
+    )
+    replicates = bootstrap.evaluate(
+        lambda weights: safe_divide(weights.row @ expanded, weights.row @ inside)
+    )
+    low, high = _compute_limits(replicates)
+    predicted = labelled["probability"].to_numpy() @ inside
     return pl.DataFrame(
         {
             "snapshots": inside.sum(axis=0).astype(np.int64),
-            "expected": stated / inside.sum(axis=0),
-            "observed": drawn[0],
-            "low": np.minimum(low, drawn[0]),
-            "high": np.maximum(high, drawn[0]),
+            "expected": predicted / inside.sum(axis=0),
+            "observed": replicates[0],
+            "low": np.minimum(low, replicates[0]),
+            "high": np.maximum(high, replicates[0]),
         }
     )
 
 
-def _limits(drawn: Array) -> tuple[Array, Array]:
+def _compute_limits(replicates: Array) -> tuple[Array, Array]:
     """Limits of each column of draws, the history as it was first; that where there are none."""
-    found = [interval(column) for column in drawn.T]
+    estimates = [compute_percentile_interval(column) for column in replicates.T]
     ends = [
-        (f.value if f.low is None else f.low, f.value if f.high is None else f.high) for f in found
+        (f.value if f.low is None else f.low, f.value if f.high is None else f.high)
+        for f in estimates
     ]
     low, high = np.array(ends, dtype=float).T
     return low, high
 
 
-def _totals(row: Array, like: Array) -> Array:
+def _repeat_totals(row: Array, like: Array) -> Array:
     return np.repeat(row.sum(axis=1, keepdims=True), like.shape[1], axis=1)

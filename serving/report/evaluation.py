@@ -7,166 +7,198 @@ import numpy as np
 import polars as pl
 
 from serving.report import causes, compared, kinds, provenance, said, strokes, truth
-from serving.report.page import Fact, Note, Page, Part, Row, Section, Table, render
-from serving.report.paint import plain
-from serving.report.words import cell, interval, title
-from training.beside import Beside
-from training.evaluate import MODEL, Evaluation
+from serving.report.page import (
+    KeyMetric,
+    Paragraph,
+    ReportPage,
+    ReportSection,
+    ReportTable,
+    SectionPart,
+    TableRow,
+    render_page,
+)
+from serving.report.paint import to_single_line
+from serving.report.words import format_cell, format_interval, format_title
+from training.beside import ChampionComparison
+from training.evaluate import MODEL, EvaluationResult
 from training.model import Propensity
-from training.pipeline import History
-from training.resampling import Figure
+from training.pipeline import TrainingHistory
+from training.resampling import MetricEstimate
 
-__all__ = ["html"]
+__all__ = ["render_evaluation_page"]
 
-_SIGNALS: Final = 14
+_MAX_SIGNALS: Final = 14
 
 
-def html(
-    walked: Evaluation,
-    past: History,
-    explained: tuple[Propensity, pl.DataFrame] | None = None,
+def render_evaluation_page(
+    evaluation: EvaluationResult,
+    history: TrainingHistory,
+    explained_model: tuple[Propensity, pl.DataFrame] | None = None,
     *,
-    champion: Beside | None = None,
-    controls: Mapping[str, Figure] | None = None,
-    answers: Sequence[Mapping[str, Any]] = (),
+    comparison: ChampionComparison | None = None,
+    control_gains: Mapping[str, MetricEstimate] | None = None,
+    feedback: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Write the evaluation as one self-contained HTML page.
 
     Parameters
     ----------
-    walked : training.evaluate.Evaluation
+    evaluation : training.evaluate.Evaluation
         The walk through history; of its settings nothing that may hold a secret is shown.
-    past : training.pipeline.History
+    history : training.pipeline.TrainingHistory
         What it walked through.
-    explained : tuple of Propensity and polars.DataFrame, optional
+    explained_model : tuple of Propensity and polars.DataFrame, optional
         The last cut's model and the snapshots it judged, to show what moves its scores.
-    champion : training.beside.Beside, optional
+    comparison : training.beside.ChampionComparison, optional
         What the champion's settings would have been worth at the same cuts.
-    controls : mapping of str to training.resampling.Figure, optional
-        What the controls would have added; :func:`training.ablation.controls`.
-    answers : sequence of mapping, optional
-        What humans said of the lists; :func:`serving.answers.judged`.
+    control_gains : mapping of str to training.resampling.MetricEstimate, optional
+        What the controls would have added; :func:`training.ablation.evaluate_controls`.
+    feedback : sequence of mapping, optional
+        What humans said of the lists; :func:`serving.answers.compare_feedback_with_outcomes`.
 
     Returns
     -------
     str
         The same for the same input; of accounts it holds counts only.
     """
-    settings = walked.settings
-    known = walked.predictions.filter(pl.col("expanded").is_not_null())
-    both = known["expanded"].n_unique() == 2
+    settings = evaluation.settings
+    labelled = evaluation.predictions.filter(pl.col("expanded").is_not_null())
+    has_both_classes = labelled["expanded"].n_unique() == 2
     sections = [
-        compared.rankings(walked, known, champion, both=both),
-        truth.probability(walked, known, both=both),
-        truth.dates(walked),
-        kinds.section(walked),
-        compared.over_time(walked, known),
-        *said.sections(answers),
-        _causes(explained, controls or {}),
-        provenance.left_out(walked, past),
-        provenance.method(past, settings),
-        provenance.made_from(past, settings),
+        compared.build_rankings_section(
+            evaluation, labelled, comparison, has_both_classes=has_both_classes
+        ),
+        truth.build_probability_section(evaluation, labelled, has_both_classes=has_both_classes),
+        truth.build_dates_section(evaluation),
+        kinds.build_segments_section(evaluation),
+        compared.build_cutoffs_section(evaluation, labelled),
+        *said.build_feedback_sections(feedback),
+        _build_drivers_section(explained_model, control_gains or {}),
+        provenance.build_exclusions_section(evaluation, history),
+        provenance.build_method_section(history, settings),
+        provenance.build_lineage_section(history, settings),
     ]
     horizon = settings.outcome.horizon_days
-    return render(
-        Page(
+    return render_page(
+        ReportPage(
             title="What the model would have been worth",
-            about=_about(walked, known, past, horizon),
+            about=_format_summary(evaluation, labelled, history, horizon),
             foot="Beside the figures, 90% intervals, which draw whole accounts, and whole cuts"
             " where there are four or more.",
-            verdict=walked.verdict(),
-            facts=_facts(walked, known, settings.evaluation.capacity) if both else (),
-            warnings=[_sentence(each) for each in walked.notes()],
+            verdict=evaluation.summarize_verdict(),
+            facts=_build_key_metrics(evaluation, labelled, settings.evaluation.capacity)
+            if has_both_classes
+            else (),
+            warnings=[_capitalize_line(each) for each in evaluation.list_caveats()],
             sections=sections,
         )
     )
 
 
-def _about(walked: Evaluation, known: pl.DataFrame, past: History, horizon_days: int) -> str:
-    predictions = walked.predictions
+def _format_summary(
+    evaluation: EvaluationResult,
+    labelled: pl.DataFrame,
+    history: TrainingHistory,
+    horizon_days: int,
+) -> str:
+    predictions = evaluation.predictions
     return (
-        f"A walk through history up to {past.as_of:%Y-%m-%d}: {predictions['cut'].n_unique()}"
+        f"A walk through history up to {history.as_of:%Y-%m-%d}: {predictions['cut'].n_unique()}"
         " models, each trained on what was known at its cut, judged on what came after it."
-        f" {predictions.height:,} predictions, {known.height:,} with a known outcome, of"
-        f" {known['account_id'].n_unique():,} accounts; {known['expanded'].sum():,} expanded within"
+        f" {predictions.height:,} predictions, {labelled.height:,} with a known outcome, of"
+        f" {labelled['account_id'].n_unique():,} accounts; {labelled['expanded'].sum():,} expanded within"
         f" {horizon_days} days."
     )
 
 
-def _sentence(text: str) -> str:
-    line = plain(text, 400)
+def _capitalize_line(text: str) -> str:
+    line = to_single_line(text, 400)
     return line[:1].upper() + line[1:]
 
 
-def _facts(walked: Evaluation, known: pl.DataFrame, capacity: int) -> list[Fact]:
-    mine, best = walked.figures[MODEL], walked.best_simple()
-    rule = walked.figures[best]
-    rate = float(np.mean(known["expanded"].to_numpy()))
-    says = {
-        "auroc": f"against {cell('auroc', rule['auroc']).value} for {best}",
+def _build_key_metrics(
+    evaluation: EvaluationResult, labelled: pl.DataFrame, capacity: int
+) -> list[KeyMetric]:
+    model_metrics, best_baseline = evaluation.metrics[MODEL], evaluation.best_baseline()
+    baseline_metrics = evaluation.metrics[best_baseline]
+    rate = float(np.mean(labelled["expanded"].to_numpy()))
+    explanations = {
+        "auroc": f"against {format_cell('auroc', baseline_metrics['auroc']).value} for {best_baseline}",
         "average_precision": f"any order has {rate:.3f}",
         "precision_at_capacity": f"of {capacity} accounts worked per as-of;"
-        f" {cell('precision_at_capacity', rule['precision_at_capacity']).value} by {best}",
+        f" {format_cell('precision_at_capacity', baseline_metrics['precision_at_capacity']).value} by {best_baseline}",
         "recall_at_capacity": "of all expansions are among them",
         "log_loss_skill": "saved against the base rate; above 0 is better",
         "observed_to_expected": "1 is right",
         "calibration_error": "typical gap of stated and observed; 0 is right",
     }
-    facts = [_fact(name, mine[name], told) for name, told in says.items() if name in mine]
-    error, usual = (walked.date_figures[f"date_error_days{k}"] for k in ("", "_usual"))
-    if error.value is not None and usual.value is not None:
-        told = f"on average; the usual day is off by {usual.value:.0f}"
-        facts.append(_fact("date_error_days", error, told))
-    return facts
+    key_metrics = [
+        _build_key_metric(name, model_metrics[name], explanation)
+        for name, explanation in explanations.items()
+        if name in model_metrics
+    ]
+    error, constant_error = (evaluation.date_metrics[f"date_error_days{k}"] for k in ("", "_usual"))
+    if error.value is not None and constant_error.value is not None:
+        told = f"on average; the usual day is off by {constant_error.value:.0f}"
+        key_metrics.append(_build_key_metric("date_error_days", error, told))
+    return key_metrics
 
 
-def _fact(name: str, figure: Figure, says: str) -> Fact:
-    return Fact(title(name), cell(name, figure).value, interval(name, figure), says)
+def _build_key_metric(name: str, estimate: MetricEstimate, explanation: str) -> KeyMetric:
+    return KeyMetric(
+        format_title(name),
+        format_cell(name, estimate).value,
+        format_interval(name, estimate),
+        explanation,
+    )
 
 
-def _causes(
-    explained: tuple[Propensity, pl.DataFrame] | None, controls: Mapping[str, Figure]
-) -> Section:
+def _build_drivers_section(
+    explained_model: tuple[Propensity, pl.DataFrame] | None,
+    control_gains: Mapping[str, MetricEstimate],
+) -> ReportSection:
     heading = "What drives it"
-    if explained is None or explained[1].is_empty():
-        none = Note("No model was handed over to be explained.")
-        return Section("drivers", heading, [none, *_added(controls)])
-    model, judged = explained
-    newest = judged["as_of"].max()
-    shown_on = judged.filter(pl.col("as_of") == newest)
-    found = causes.signals(model, shown_on)
-    shown = found.head(_SIGNALS)
-    of_all = sum(shown["size"]) / max(sum(found["size"]), 1e-12)
-    rows: list[Row] = [
+    if explained_model is None or explained_model[1].is_empty():
+        none = Paragraph("No model was handed over to be explained.")
+        return ReportSection("drivers", heading, [none, *_build_control_gains(control_gains)])
+    model, test_snapshots = explained_model
+    newest = test_snapshots["as_of"].max()
+    shown_on = test_snapshots.filter(pl.col("as_of") == newest)
+    summary = causes.summarize_attributions(model, shown_on)
+    shown = summary.head(_MAX_SIGNALS)
+    share_shown = sum(shown["size"]) / max(sum(summary["size"]), 1e-12)
+    rows: list[TableRow] = [
         [row["signal"], f"{row['size']:.3f}", row["feature"], row["direction"]]
         for row in shown.rows(named=True)
     ]
-    return Section(
+    return ReportSection(
         "drivers",
         heading,
         [
-            Note(
+            Paragraph(
                 f"The last cut's model on the {shown_on.height:,} accounts of the newest as-of,"
-                f" {newest!s}. The {shown.height} signals shown make {of_all:.0%}"
+                f" {newest!s}. The {shown.height} signals shown make {share_shown:.0%}"
                 " of all moves. A signal that moves the score need not cause the expansion."
             ),
-            strokes.pushes(shown),
-            Table(
+            strokes.draw_contributions(shown),
+            ReportTable(
                 "Mean absolute contribution to the log-odds, and what its leading feature does",
                 ["signal", "mean size", "leading feature", "more of it"],
                 rows,
                 words=frozenset({0, 2, 3}),
                 beside=True,
             ),
-            *_added(controls),
+            *_build_control_gains(control_gains),
         ],
     )
 
 
-def _added(controls: Mapping[str, Figure]) -> list[Part]:
+def _build_control_gains(control_gains: Mapping[str, MetricEstimate]) -> list[SectionPart]:
     """What would have been gained by what the model is not given, where that was asked for."""
-    if not controls:
+    if not control_gains:
         return []
-    rows: list[Row] = [[title(name), cell(name, figure)] for name, figure in controls.items()]
+    rows: list[TableRow] = [
+        [format_title(name), format_cell(name, figure)] for name, figure in control_gains.items()
+    ]
     caption = "What logins, tickets and NPS would have added, which the model is not given"
-    return [Table(caption, ["figure", "with them less without"], rows)]
+    return [ReportTable(caption, ["figure", "with them less without"], rows)]

@@ -4,30 +4,50 @@ from collections.abc import Mapping
 from typing import Final
 
 from serving.report import strokes
-from serving.report.page import Group, Note, Part, Row, Section, Table
-from serving.report.paint import plain
-from serving.report.words import cell, share, title
-from training.evaluate import Evaluation
-from training.resampling import Figure
-from training.segments import Segment
+from serving.report.page import (
+    GroupRow,
+    Paragraph,
+    ReportSection,
+    ReportTable,
+    SectionPart,
+    TableRow,
+)
+from serving.report.paint import to_single_line
+from serving.report.words import format_cell, format_share, format_title
+from training.evaluate import EvaluationResult
+from training.resampling import MetricEstimate
+from training.segments import SegmentMetrics
 
-__all__ = ["section"]
+__all__ = ["build_segments_section"]
 
-_SHOWN: Final = ("auroc", "observed_to_expected", "precision_at_capacity")
-_FEW: Final = 10
+_SEGMENT_METRICS: Final = ("auroc", "observed_to_expected", "precision_at_capacity")
+_MIN_EXPANSIONS: Final = 10
 
 
-def section(walked: Evaluation) -> Section:
+def build_segments_section(evaluation: EvaluationResult) -> ReportSection:
     """Show the model's figures by size, plan, tenure, and segment where it is stable."""
     heading = "By kind of account"
-    kinds = {kind: found for kind, found in walked.segments.items() if len(found) > 1}
-    if not kinds:
-        return Section("kinds", heading, [Note("All judged accounts are of one kind.")])
-    rows: list[Row] = []
-    for kind, found in kinds.items():
-        rows += [Group(kind.capitalize()), *(_row(name, each) for name, each in found.items())]
-    head = ["kind", "snapshots", "expanded", "rate", *(title(name) for name in _SHOWN[:2])]
-    table = Table(
+    segments = {
+        dimension: members
+        for dimension, members in evaluation.segment_metrics.items()
+        if len(members) > 1
+    }
+    if not segments:
+        return ReportSection("kinds", heading, [Paragraph("All judged accounts are of one kind.")])
+    rows: list[TableRow] = []
+    for kind, found in segments.items():
+        rows += [
+            GroupRow(kind.capitalize()),
+            *(_build_row(name, each) for name, each in found.items()),
+        ]
+    head = [
+        "kind",
+        "snapshots",
+        "expanded",
+        "rate",
+        *(format_title(name) for name in _SEGMENT_METRICS[:2]),
+    ]
+    table = ReportTable(
         "The model by kind of account, with 90% intervals; precision is that of the accounts within"
         " the team's capacity",
         [*head, "precision"],
@@ -35,36 +55,36 @@ def section(walked: Evaluation) -> Section:
     )
     note = (
         "Size is licensed seats, or people where none are sold; plan and tenure are those of the"
-        f" as-of. Kinds with fewer than {_FEW} expansions are in the table only: their figures tell"
+        f" as-of. Kinds with fewer than {_MIN_EXPANSIONS} expansions are in the table only: their figures tell"
         " next to nothing."
     )
-    return Section("kinds", heading, [Note(note), *_charts(kinds), table])
+    return ReportSection("kinds", heading, [Paragraph(note), *_build_charts(segments), table])
 
 
-def _charts(kinds: Mapping[str, Mapping[str, Segment]]) -> list[Part]:
+def _build_charts(segments: Mapping[str, Mapping[str, SegmentMetrics]]) -> list[SectionPart]:
     enough = {
-        f"{kind}: {plain(name, 24)}": each
-        for kind, found in kinds.items()
-        for name, each in found.items()
-        if each.expanded >= _FEW
+        f"{dimension}: {to_single_line(name, 24)}": each
+        for dimension, members in segments.items()
+        for name, each in members.items()
+        if each.expanded >= _MIN_EXPANSIONS
     }
     if not enough:
         return []
 
-    def of(name: str) -> dict[str, Figure]:
-        return {kind: each.figures[name] for kind, each in enough.items()}
+    def select_metric(name: str) -> dict[str, MetricEstimate]:
+        return {label: each.figures[name] for label, each in enough.items()}
 
     return [
-        strokes.dots(
-            of("auroc"),
+        strokes.draw_dot_plot(
+            select_metric("auroc"),
             key="kinds-auroc",
             title="Does it rank well within each kind?",
             says="AUROC among the accounts of a kind, with 90% intervals; dashed: any order.",
             x="AUROC",
             line=0.5,
         ),
-        strokes.dots(
-            of("observed_to_expected"),
+        strokes.draw_dot_plot(
+            select_metric("observed_to_expected"),
             key="kinds-ratio",
             title="Is the probability true for each kind?",
             says="Observed ÷ expected expansions, with 90% intervals; dashed: as expected.",
@@ -74,11 +94,11 @@ def _charts(kinds: Mapping[str, Mapping[str, Segment]]) -> list[Part]:
     ]
 
 
-def _row(name: str, found: Segment) -> Row:
+def _build_row(name: str, segment: SegmentMetrics) -> TableRow:
     return [
-        plain(name, 40),
-        f"{found.snapshots:,}",
-        f"{found.expanded:,}",
-        share(found.expanded / found.snapshots),
-        *(cell(figure, found.figures[figure]) for figure in _SHOWN),
+        to_single_line(name, 40),
+        f"{segment.snapshots:,}",
+        f"{segment.expanded:,}",
+        format_share(segment.expanded / segment.snapshots),
+        *(format_cell(figure, segment.figures[figure]) for figure in _SEGMENT_METRICS),
     ]

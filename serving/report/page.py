@@ -16,40 +16,40 @@ from markupsafe import Markup, escape
 from serving.report import paint
 
 __all__ = [
-    "Cell",
-    "Chart",
-    "Fact",
-    "Group",
-    "Note",
-    "Page",
-    "Row",
-    "Section",
-    "Table",
-    "Terms",
-    "render",
+    "DefinitionList",
+    "GroupRow",
+    "KeyMetric",
+    "MetricCell",
+    "Paragraph",
+    "ReportChart",
+    "ReportPage",
+    "ReportSection",
+    "ReportTable",
+    "TableRow",
+    "render_page",
 ]
 
-_UNBROKEN: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}\b|\bas-ofs?\b")
+_NO_WRAP: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}\b|\bas-ofs?\b")
 
 
-class Cell(NamedTuple):
+class MetricCell(NamedTuple):
     """A value of a table, with its interval in a quieter voice."""
 
     value: str
     interval: str = ""
 
 
-class Group(NamedTuple):
+class GroupRow(NamedTuple):
     """A line of a table that names the rows below it."""
 
     name: str
 
 
-Row = Group | Sequence[str | Cell]
+TableRow = GroupRow | Sequence[str | MetricCell]
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Rows under a head; the first column names the row, those in ``words`` are text.
 
     One that stands ``beside`` shares a line with the chart before it, where there is room.
@@ -57,7 +57,7 @@ class Table:
 
     caption: str
     head: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     words: frozenset[int] = frozenset({0})
     strong: frozenset[int] = frozenset()
     beside: bool = False
@@ -69,7 +69,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Chart:
+class ReportChart:
     """A picture, a sentence that says what it shows, and the numbers behind it.
 
     Attributes
@@ -77,7 +77,7 @@ class Chart:
     title : str
         The question it answers.
     svg : str
-        From :func:`serving.report.paint.svg`.
+        From :func:`serving.report.paint.render_svg`.
     says : str
         How to read it.
     numbers : Table, optional
@@ -89,7 +89,7 @@ class Chart:
     title: str
     svg: Markup
     says: str
-    numbers: Table | None = None
+    numbers: ReportTable | None = None
     tall: bool = False
 
     kind: ClassVar[str] = "chart"
@@ -99,7 +99,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Note:
+class Paragraph:
     """A paragraph; ``loud`` where it must not be overlooked."""
 
     text: str
@@ -109,7 +109,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Terms:
+class DefinitionList:
     """Words and what they mean, or names and their values; folded away where there are many."""
 
     pairs: Sequence[tuple[str, str]]
@@ -121,36 +121,36 @@ class Terms:
         return f"Terms({len(self.pairs)} pairs)"
 
 
-Part = Chart | Note | Table | Terms
+SectionPart = ReportChart | Paragraph | ReportTable | DefinitionList
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A heading with an address in the page, and what stands under it."""
 
     key: str
     title: str
-    parts: Sequence[Part]
+    parts: Sequence[SectionPart]
 
     def __repr__(self) -> str:
         return f"Section({self.key!r}, {len(self.parts)} parts)"
 
-    def runs(self) -> list[list[Part]]:
+    def runs(self) -> list[list[SectionPart]]:
         """The parts, with those together that stand side by side."""
-        found: list[list[Part]] = []
+        groups: list[list[SectionPart]] = []
         for part in self.parts:
-            if found and _beside(part) and _beside(found[-1][0]):
-                found[-1].append(part)
+            if groups and _is_side_by_side(part) and _is_side_by_side(groups[-1][0]):
+                groups[-1].append(part)
             else:
-                found.append([part])
-        return found
+                groups.append([part])
+        return groups
 
 
-def _beside(part: Part) -> bool:
-    return isinstance(part, Chart) or (isinstance(part, Table) and part.beside)
+def _is_side_by_side(part: SectionPart) -> bool:
+    return isinstance(part, ReportChart) or (isinstance(part, ReportTable) and part.beside)
 
 
-class Fact(NamedTuple):
+class KeyMetric(NamedTuple):
     """A key figure: its name, value, interval, and what it says."""
 
     name: str
@@ -160,7 +160,7 @@ class Fact(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Page:
+class ReportPage:
     """A whole report.
 
     Attributes
@@ -181,15 +181,15 @@ class Page:
     about: str
     foot: str
     verdict: str
-    sections: Sequence[Section]
-    facts: Sequence[Fact] = ()
+    sections: Sequence[ReportSection]
+    facts: Sequence[KeyMetric] = ()
     warnings: Sequence[str] = field(default=())
 
     def __repr__(self) -> str:
         return f"Page({self.title!r}, {', '.join(each.key for each in self.sections)})"
 
 
-def render(page: Page) -> str:
+def render_page(page: ReportPage) -> str:
     """Write a report as one HTML file.
 
     Returns
@@ -197,11 +197,11 @@ def render(page: Page) -> str:
     str
         The same for the same page: it holds no clock and no random name.
     """
-    return _template().render(page=page, light=paint.LIGHT, dark=paint.DARK)
+    return _load_template().render(page=page, light=paint.LIGHT, dark=paint.DARK)
 
 
 @cache
-def _template() -> jinja2.Template:
+def _load_template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("serving.report"),
         autoescape=True,
@@ -209,11 +209,11 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["whole"] = _whole
+    environment.filters["whole"] = _prevent_wrapping
     return environment.get_template("page.html.j2")
 
 
-def _whole(text: str) -> Markup:
+def _prevent_wrapping(text: str) -> Markup:
     """Keep days and as-ofs from being broken at their hyphens."""
-    kept = _UNBROKEN.sub(r'<span class="whole">\g<0></span>', str(escape(text)))
-    return Markup(kept)  # noqa: S704 - escaped above
+    wrapped = _NO_WRAP.sub(r'<span class="whole">\g<0></span>', str(escape(text)))
+    return Markup(wrapped)  # noqa: S704 - escaped above

@@ -16,7 +16,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
 
-__all__ = ["DARK", "LIGHT", "RIVALS", "axes", "percent", "plain", "styled", "svg", "widen"]
+__all__ = [
+    "BASELINE_STYLES",
+    "DARK",
+    "LIGHT",
+    "create_axes",
+    "format_percent_axis",
+    "render_svg",
+    "set_upper_limit",
+    "to_single_line",
+    "with_chart_style",
+]
 
 # Every colour has one name; two names never share a value, for the value finds the name.
 LIGHT: Final = {
@@ -44,11 +54,11 @@ DARK: Final = {
     "rival-3": "#d2a0dc",
 }
 # Told apart by colour and dash alike, for print and for colour-blind eyes.
-RIVALS: Final[tuple[dict[str, Any], ...]] = tuple(
+BASELINE_STYLES: Final[tuple[dict[str, Any], ...]] = tuple(
     {"color": LIGHT[f"rival-{number}"], "linestyle": dash, "linewidth": 1.4}
     for number, dash in enumerate(("--", "-.", (0, (1, 1))), start=1)
 )
-_STYLE: Final[Any] = {
+_RC_PARAMS: Final[Any] = {
     "axes.edgecolor": LIGHT["muted"],
     "axes.labelcolor": LIGHT["muted"],
     "axes.labelsize": 12.5,
@@ -72,17 +82,19 @@ _STYLE: Final[Any] = {
     "ytick.color": LIGHT["muted"],
     "ytick.labelsize": 12.5,
 }
-styled = matplotlib.rc_context(_STYLE)  # around whatever draws: a decorator
-_NAMES: Final = {value: name for name, value in LIGHT.items()}
+with_chart_style = matplotlib.rc_context(_RC_PARAMS)  # around whatever draws: a decorator
+_VARIABLE_BY_COLOR: Final = {value: name for name, value in LIGHT.items()}
 _WIDTH_PT: Final = 440
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _LINK: Final = "{http://www.w3.org/1999/xlink}href"
 # Nothing refers to a group; the size is the page's to say.
-_DROPPED: Final = {"svg": ("width", "height", "version"), "g": ("id",)}
-_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
+_DROPPED_ATTRIBUTES: Final = {"svg": ("width", "height", "version"), "g": ("id",)}
+_CONTROL_CHARACTERS: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+"
+)
 
 
-def axes(
+def create_axes(
     x: str,
     y: str,
     *,
@@ -112,46 +124,46 @@ def axes(
     """
     figure = Figure(figsize=(_WIDTH_PT / 72, height_pt / 72), dpi=72, layout="constrained")
     figure.patch.set_visible(False)
-    found = figure.subplots(rows, 1, sharex=rows > 1, **layout)
-    every = list(found) if rows > 1 else [found]
+    subplots = figure.subplots(rows, 1, sharex=rows > 1, **layout)
+    every = list(subplots) if rows > 1 else [subplots]
     for each in every:
         each.patch.set_visible(False)
     every[-1].set_xlabel(x)
     every[0].set_ylabel(y)
-    return figure, found
+    return figure, subplots
 
 
-def percent(axis: Any, *, highest: float = 1.0) -> None:  # noqa: ANN401 - an axis of either kind
+def format_percent_axis(axis: Any, *, highest: float = 1.0) -> None:  # noqa: ANN401 - an axis of either kind
     """Label shares in per cent, with as many decimals as the span asks for."""
     axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if highest >= 0.05 else 1))
 
 
-def widen(chart: Axes, *, top: float, room: float = 1.08) -> None:
+def set_upper_limit(chart: Axes, *, top: float, room: float = 1.08) -> None:
     """Start the upright axis at nothing and leave room above the highest mark."""
     chart.set_ylim(0, top * room if top > 0 else 1)
 
 
-def plain(text: object, most: int = 60) -> str:
+def to_single_line(text: object, max_length: int = 60) -> str:
     r"""Make a value from the data fit to stand in a line: no breaks, nothing unseen, not too long.
 
     Examples
     --------
-    >>> plain("team\n\x00plan")
+    >>> to_single_line("team\n\x00plan")
     'team plan'
-    >>> plain("enterprise", most=6)
+    >>> to_single_line("enterprise", max_length=6)
     'enter…'
     """
-    line = " ".join(_UNSEEN.sub(" ", str(text)).split())
-    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+    line = " ".join(_CONTROL_CHARACTERS.sub(" ", str(text)).split())
+    return line if len(line) <= max_length else f"{line[: max_length - 1].rstrip()}…"
 
 
-def svg(figure: Figure, *, key: str, alt: str) -> str:
+def render_svg(figure: Figure, *, key: str, alt: str) -> str:
     """Write a chart as an SVG element to stand in a page.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        From :func:`axes`.
+        From :func:`create_axes`.
     key : str
         Its name in the page: no other chart may have it.
     alt : str
@@ -164,7 +176,7 @@ def svg(figure: Figure, *, key: str, alt: str) -> str:
     """
     file = io.StringIO()
     for text in figure.findobj(Text):
-        text.set_text(_UNSEEN.sub(" ", text.get_text()))
+        text.set_text(_CONTROL_CHARACTERS.sub(" ", text.get_text()))
     with matplotlib.rc_context({"svg.hashsalt": key}), warnings.catch_warnings():
         # The reader's fonts draw the text; ours only measure it.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
@@ -173,25 +185,25 @@ def svg(figure: Figure, *, key: str, alt: str) -> str:
     for inner in ("metadata", "defs"):  # the latter holds a style for the page as a whole
         root.remove(root.find(f"{_SVG}{inner}"))  # type: ignore[arg-type]
     for element in root.iter():
-        _adapted(element, key)
-    root.attrib |= {"role": "img", "aria-label": plain(alt, most=2000)}
+        _rewrite_element(element, key)
+    root.attrib |= {"role": "img", "aria-label": to_single_line(alt, max_length=2000)}
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _adapted(element: ElementTree.Element, key: str) -> None:
+def _rewrite_element(element: ElementTree.Element, key: str) -> None:
     """Take namespaces, sizes and colours off an element, and make its id the chart's own."""
     element.tag = element.tag.removeprefix(_SVG)
     element.tail = None
     if element.tag != "text":
         element.text = None
-    given, element.attrib = dict(element.attrib), {}
-    for name in _DROPPED.get(element.tag, ()):
-        given.pop(name, None)
-    for name, value in given.items():
-        element.set(*_attribute(name, value, key))
+    attributes, element.attrib = dict(element.attrib), {}
+    for name in _DROPPED_ATTRIBUTES.get(element.tag, ()):
+        attributes.pop(name, None)
+    for name, value in attributes.items():
+        element.set(*_rewrite_attribute(name, value, key))
 
 
-def _attribute(name: str, value: str, key: str) -> tuple[str, str]:
+def _rewrite_attribute(name: str, value: str, key: str) -> tuple[str, str]:
     if name == "id":
         return name, f"{key}-{value}"
     if name == _LINK:
@@ -199,13 +211,13 @@ def _attribute(name: str, value: str, key: str) -> tuple[str, str]:
     if name == "clip-path":
         return name, value.replace("url(#", f"url(#{key}-")
     if name == "style":
-        return name, _coloured(re.sub(r"font-family:[^;]*;?", "", value))
+        return name, _replace_colors(re.sub(r"font-family:[^;]*;?", "", value))
     return name, " ".join(value.split())
 
 
-def _coloured(style: str) -> str:
-    return re.sub(r"#[0-9a-f]{6}", lambda found: _variable(found[0]), style)
+def _replace_colors(style: str) -> str:
+    return re.sub(r"#[0-9a-f]{6}", lambda found: _to_css_variable(found[0]), style)
 
 
-def _variable(color: str) -> str:
-    return f"var(--{_NAMES[color]})" if color in _NAMES else color
+def _to_css_variable(color: str) -> str:
+    return f"var(--{_VARIABLE_BY_COLOR[color]})" if color in _VARIABLE_BY_COLOR else color

@@ -8,26 +8,26 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from serving.report import paint, strokes
-from serving.report.page import Chart, Table
-from serving.report.words import share
+from serving.report.page import ReportChart, ReportTable
+from serving.report.words import format_share
 
-__all__ = ["dates", "months", "net_benefit", "reliability"]
+__all__ = ["draw_event_dates", "draw_expansions_by_date", "draw_net_benefit", "draw_reliability"]
 
 _BARS: Final = 36
 
 
-@paint.styled
-def reliability(rates: pl.DataFrame, stated: pl.Series) -> Chart:
+@paint.with_chart_style
+def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart:
     """Stated against observed, and how often so much is stated.
 
     Parameters
     ----------
     rates : polars.DataFrame
-        :func:`serving.report.curves.reliability`.
-    stated : polars.Series
+        :func:`serving.report.curves.compute_reliability`.
+    probability : polars.Series
         Every stated probability.
     """
-    figure, (above, below) = paint.axes(
+    figure, (above, below) = paint.create_axes(
         "stated probability; last bar: and above",
         "share that expanded",
         height_pt=380,
@@ -36,57 +36,70 @@ def reliability(rates: pl.DataFrame, stated: pl.Series) -> Chart:
     )
     top = float(max(rates["high"].max(), rates["expected"].max()))  # type: ignore[type-var, arg-type]
     above.plot([0, top], [0, top], label="as stated", **strokes.REFERENCE)
-    _with_intervals(above, rates["expected"], rates["observed"], rates["low"], rates["high"])
-    paint.widen(above, top=top, room=1.05)
+    _draw_with_intervals(above, rates["expected"], rates["observed"], rates["low"], rates["high"])
+    paint.set_upper_limit(above, top=top, room=1.05)
     above.set_xlim(0, top * 1.05)
-    paint.percent(above.yaxis, highest=top)
+    paint.format_percent_axis(above.yaxis, highest=top)
     below.hist(
-        stated.to_numpy().clip(max=top), bins=_BARS, range=(0, top), color=strokes.MODEL, alpha=0.6
+        probability.to_numpy().clip(max=top),
+        bins=_BARS,
+        range=(0, top),
+        color=strokes.MODEL,
+        alpha=0.6,
     )
     below.set_yscale("log")
     below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     below.yaxis.set_minor_locator(NullLocator())
     below.set_ylabel("snapshots")
     below.grid(visible=False, axis="x")
-    paint.percent(below.xaxis, highest=top)
-    return strokes.chart(
+    paint.format_percent_axis(below.xaxis, highest=top)
+    return strokes.build_chart(
         figure,
         key="reliability",
         title="Does it happen as often as stated?",
         says="Snapshots in tenths by stated probability. Dots on the dashed line are exact; upright"
         " lines are 90% intervals of the observed share. Below, how many snapshots get so much.",
-        numbers=Table(
+        numbers=ReportTable(
             "Stated and observed, by tenth of the stated probability",
             ["snapshots", "stated", "observed", "90% interval"],
             [
-                [f"{r['snapshots']:,}", share(r["expected"]), share(r["observed"]), strokes.span(r)]
+                [
+                    f"{r['snapshots']:,}",
+                    format_share(r["expected"]),
+                    format_share(r["observed"]),
+                    strokes.format_row_interval(r),
+                ]
                 for r in rates.rows(named=True)
             ],
         ),
     )
 
 
-@paint.styled
-def months(counts: pl.DataFrame) -> Chart:
-    """Expansions per as-of; see :func:`serving.report.curves.months`."""
-    figure, axes = paint.axes("as-of", "accounts that expand", height_pt=330)
+@paint.with_chart_style
+def draw_expansions_by_date(counts: pl.DataFrame) -> ReportChart:
+    """Expansions per as-of; see :func:`serving.report.curves.count_expansions_by_date`."""
+    figure, axes = paint.create_axes("as-of", "accounts that expand", height_pt=330)
     days = counts["as_of"].to_list()
     axes.fill_between(days, counts["low"], counts["high"], label="90% if exact", **strokes.BAND)
     axes.plot(days, counts["expected"], marker=".", label="expected", **strokes.BOLD)
-    seen = paint.RIVALS[0] | {"linestyle": "none", "marker": "o", "markersize": 5}
-    axes.plot(days, counts["observed"], label="observed", **seen)
+    observed_style = paint.BASELINE_STYLES[0] | {
+        "linestyle": "none",
+        "marker": "o",
+        "markersize": 5,
+    }
+    axes.plot(days, counts["observed"], label="observed", **observed_style)
     highest = max(float(counts[name].max()) for name in ("high", "observed"))  # type: ignore[arg-type]
-    paint.widen(axes, top=highest)
+    paint.set_upper_limit(axes, top=highest)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    strokes.dated(axes, days)
-    strokes.legend(figure, columns=3)
-    return strokes.chart(
+    strokes.format_date_axis(axes, days)
+    strokes.draw_legend(figure, columns=3)
+    return strokes.build_chart(
         figure,
         key="months",
         title="Did it drift?",
         says="Expansions that the probabilities of each as-of promised, and those that came. In the"
         " shade lie 90% of outcomes if every probability is exact and no account sways another.",
-        numbers=Table(
+        numbers=ReportTable(
             "Expected and observed expansions, by as-of",
             ["as-of", "snapshots", "expected", "observed"],
             [
@@ -102,43 +115,46 @@ def months(counts: pl.DataFrame) -> Chart:
     )
 
 
-@paint.styled
-def net_benefit(weighed: pl.DataFrame, rules: Sequence[str]) -> Chart:
-    """Net benefit by threshold; see :func:`serving.report.curves.net_benefit`."""
-    figure, axes = paint.axes(
+@paint.with_chart_style
+def draw_net_benefit(curve: pl.DataFrame, rules: Sequence[str]) -> ReportChart:
+    """Net benefit by threshold; see :func:`serving.report.curves.compute_net_benefit`."""
+    figure, axes = paint.create_axes(
         "least chance that is worth a contact", "net expansions per 100 accounts"
     )
-    at, per = weighed["threshold"], 100.0
-    axes.fill_between(at, weighed["low"] * per, weighed["high"] * per, **strokes.BAND)
-    for name, style in zip(rules, paint.RIVALS, strict=False):
-        axes.plot(at, weighed[name] * per, label=paint.plain(name, 34), **style)
+    threshold, scale = curve["threshold"], 100.0
+    axes.fill_between(threshold, curve["low"] * scale, curve["high"] * scale, **strokes.BAND)
+    for name, style in zip(rules, paint.BASELINE_STYLES, strict=False):
+        axes.plot(threshold, curve[name] * scale, label=paint.to_single_line(name, 34), **style)
     axes.plot(
-        at, weighed["everyone"] * per, label="everyone", **(strokes.CONTEXT | {"linewidth": 1.4})
+        threshold,
+        curve["everyone"] * scale,
+        label="everyone",
+        **(strokes.CONTEXT | {"linewidth": 1.4}),
     )
-    axes.plot(at, weighed["model"] * per, label="model", **strokes.BOLD)
+    axes.plot(threshold, curve["model"] * scale, label="model", **strokes.BOLD)
     axes.axhline(0, label="no one", **strokes.REFERENCE)
-    top = max(float(weighed[name].max()) * per for name in ("high", *rules))  # type: ignore[arg-type]
+    top = max(float(curve[name].max()) * scale for name in ("high", *rules))  # type: ignore[arg-type]
     axes.set_ylim(-0.35 * top if top > 0 else -1, top * 1.08 if top > 0 else 1)
-    axes.set_xlim(0, float(at.max()))  # type: ignore[arg-type]
-    paint.percent(axes.xaxis, highest=float(at.max()))  # type: ignore[arg-type]
-    strokes.legend(figure, columns=2)
-    shown = weighed.gather_every(6)
-    return strokes.chart(
+    axes.set_xlim(0, float(threshold.max()))  # type: ignore[arg-type]
+    paint.format_percent_axis(axes.xaxis, highest=float(threshold.max()))  # type: ignore[arg-type]
+    strokes.draw_legend(figure, columns=2)
+    shown = curve.gather_every(6)
+    return strokes.build_chart(
         figure,
         key="net-benefit",
         title="Is acting on it better than a rule?",
         says="Expansions found, less needless contacts at the rate that the threshold implies: who"
         " acts from 10% upwards takes nine needless contacts for one expansion. Rules state no"
         " chance, so they act on the same accounts everywhere. Shaded: the model's 90% interval.",
-        numbers=Table(
+        numbers=ReportTable(
             "Net expansions per 100 accounts, by threshold",
             ["threshold", "model", "90% interval", *rules, "everyone"],
             [
                 [
-                    share(r["threshold"]),
-                    f"{r['model'] * per:.2f}",
-                    f"{r['low'] * per:.2f} to {r['high'] * per:.2f}",
-                    *(f"{r[name] * per:.2f}" for name in (*rules, "everyone")),
+                    format_share(r["threshold"]),
+                    f"{r['model'] * scale:.2f}",
+                    f"{r['low'] * scale:.2f} to {r['high'] * scale:.2f}",
+                    *(f"{r[name] * scale:.2f}" for name in (*rules, "everyone")),
                 ]
                 for r in shown.rows(named=True)
             ],
@@ -146,39 +162,45 @@ def net_benefit(weighed: pl.DataFrame, rules: Sequence[str]) -> Chart:
     )
 
 
-@paint.styled
-def dates(groups: pl.DataFrame) -> Chart:
-    """Expected and observed days; see :func:`serving.report.curves.dates`."""
-    figure, axes = paint.axes("expected day, mean of each group", "day it came, after the as-of")
-    stated = groups["median"]
+@paint.with_chart_style
+def draw_event_dates(groups: pl.DataFrame) -> ReportChart:
+    """Expected and observed days; see :func:`serving.report.curves.group_event_dates`."""
+    figure, axes = paint.create_axes(
+        "expected day, mean of each group", "day it came, after the as-of"
+    )
+    expected = groups["median"]
     axes.fill_between(
-        stated, groups["early"], groups["late"], label="stated 80% interval", **strokes.BAND
+        expected, groups["early"], groups["late"], label="stated 80% interval", **strokes.BAND
     )
     ends = [0.0, 180.0]
     axes.plot(ends, ends, label="as expected", **strokes.REFERENCE)
-    seen = {"color": paint.LIGHT["rival-1"], "linewidth": 1.6}
+    observed_style = {"color": paint.LIGHT["rival-1"], "linewidth": 1.6}
     axes.vlines(
-        stated, groups["came_10"], groups["came_90"], label="10% to 90% of what came", **seen
+        expected,
+        groups["came_10"],
+        groups["came_90"],
+        label="10% to 90% of what came",
+        **observed_style,
     )
     axes.plot(
-        stated,
+        expected,
         groups["came_50"],
         linestyle="none",
         marker="o",
-        color=seen["color"],
+        color=observed_style["color"],
         label="median of what came",
     )
-    span = max(float(stated.max() - stated.min()), 20.0)  # type: ignore[operator, arg-type]
-    middle = float(stated.max() + stated.min()) / 2  # type: ignore[operator, arg-type]
+    span = max(float(expected.max() - expected.min()), 20.0)  # type: ignore[operator, arg-type]
+    middle = float(expected.max() + expected.min()) / 2  # type: ignore[operator, arg-type]
     axes.set(xlim=(max(middle - 0.6 * span, 0), middle + 0.6 * span), ylim=(0, 185))
-    strokes.legend(figure, columns=2)
-    return strokes.chart(
+    strokes.draw_legend(figure, columns=2)
+    return strokes.build_chart(
         figure,
         key="dates",
         title="Does it come when expected?",
         says="Expansions that came within 180 days of the as-of, in groups by expected day. If the"
         " dates hold, the dots follow the dashed line and the bars fill the shade.",
-        numbers=Table(
+        numbers=ReportTable(
             "Expected and observed days after the as-of",
             ["expansions", "expected", "stated 80%", "median came", "10% to 90% came"],
             [
@@ -195,7 +217,7 @@ def dates(groups: pl.DataFrame) -> Chart:
     )
 
 
-def _with_intervals(
+def _draw_with_intervals(
     axes: Axes, x: pl.Series, y: pl.Series, low: pl.Series, high: pl.Series
 ) -> None:
     axes.vlines(x, low, high, color=strokes.MODEL, linewidth=1.2)

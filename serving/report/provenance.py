@@ -6,17 +6,17 @@ from typing import Final
 import polars as pl
 
 from data.settings import Settings
-from serving.report.page import Note, Part, Section, Table, Terms
-from serving.report.paint import plain
-from serving.report.words import MEANINGS, title
+from serving.report.page import DefinitionList, Paragraph, ReportSection, ReportTable, SectionPart
+from serving.report.paint import to_single_line
+from serving.report.words import METRIC_DEFINITIONS, format_title
 from training import fingerprint, team
-from training.evaluate import Evaluation
-from training.pipeline import History
+from training.evaluate import EvaluationResult
+from training.pipeline import TrainingHistory
 
-__all__ = ["left_out", "made_from", "method"]
+__all__ = ["build_exclusions_section", "build_lineage_section", "build_method_section"]
 
 # All that decides what is learned and how it is judged; where tables lie may hold secrets.
-_SECTIONS: Final = (
+_SHOWN_SECTIONS: Final = (
     "outcome",
     "evaluation",
     "team",
@@ -29,28 +29,35 @@ _SECTIONS: Final = (
 _LIBRARIES: Final = ("lightgbm", "scikit-learn", "polars", "numpy")
 
 
-def left_out(walked: Evaluation, past: History) -> Section:
+def build_exclusions_section(
+    evaluation: EvaluationResult, history: TrainingHistory
+) -> ReportSection:
     """Count what no figure is computed on, by reason."""
-    parts: list[Part] = [_excluded(past), _unknown(walked)]
-    if walked.skipped:
-        rows = [[str(cut), plain(reason, 300)] for cut, reason in walked.skipped.items()]
+    parts: list[SectionPart] = [_build_ineligible_table(history), _describe_unlabelled(evaluation)]
+    if evaluation.skipped:
+        rows = [
+            [str(cutoff), to_single_line(reason, 300)]
+            for cutoff, reason in evaluation.skipped.items()
+        ]
         words = frozenset({0, 1})
-        parts.append(Table("Cuts at which no model was trained", ["cut", "reason"], rows, words))
+        parts.append(
+            ReportTable("Cuts at which no model was trained", ["cut", "reason"], rows, words)
+        )
     else:
-        parts.append(Note("No cut was skipped."))
-    parts.append(_quarantined(past))
-    return Section("left-out", "What was left out, and why", parts)
+        parts.append(Paragraph("No cut was skipped."))
+    parts.append(_build_quarantine_table(history))
+    return ReportSection("left-out", "What was left out, and why", parts)
 
 
-def method(past: History, settings: Settings) -> Section:
+def build_method_section(history: TrainingHistory, settings: Settings) -> ReportSection:
     """Say how it was measured, in plain words."""
     rules, outcome = settings.evaluation, settings.outcome
-    waits = outcome.booking_lag_days + outcome.revert_days
+    maturity_days = outcome.booking_lag_days + outcome.revert_days
     steps = [
         (
             "The question",
             f"Will this account expand within {outcome.horizon_days} days of the as-of? It is asked"
-            f" of every eligible account, {_how_often(settings)}, with only what was"
+            f" of every eligible account, {_describe_frequency(settings)}, with only what was"
             " known before that day.",
         ),
         (
@@ -69,7 +76,7 @@ def method(past: History, settings: Settings) -> Section:
             "Walk forward",
             f"Every {rules.refit_months} months a model is trained on what was known at that cut,"
             " and judged on the as-ofs from there to the next cut. An outcome is known at a cut"
-            f" only when its whole window and {waits} further days for late bookings and undone"
+            f" only when its whole window and {maturity_days} further days for late bookings and undone"
             " rises were over by then.",
         ),
         (
@@ -79,13 +86,13 @@ def method(past: History, settings: Settings) -> Section:
         ),
         (
             "Intervals",
-            f"90%: {rules.resamples} draws, with replacement, of whole accounts, and of whole cuts"
+            f"90%: {rules.n_bootstrap} draws, with replacement, of whole accounts, and of whole cuts"
             " where there are four or more. Rows of one account resemble each other, and so do"
             " those of one cut.",
         ),
         (
             "Capacity",
-            f"{plain(_capacity(past, settings), 200)} All of them are worked; equal scores at the"
+            f"{to_single_line(_describe_capacity(history, settings), 200)} All of them are worked; equal scores at the"
             " end of the list count by their average.",
         ),
         (
@@ -94,104 +101,111 @@ def method(past: History, settings: Settings) -> Section:
             " the past lists that a team did work with are not in it.",
         ),
     ]
-    figures = [(title(name), meaning) for name, meaning in MEANINGS.items()]
-    return Section(
-        "method", "How it was measured", [Terms(steps), Terms(figures, "What each figure means")]
+    metrics = [(format_title(name), meaning) for name, meaning in METRIC_DEFINITIONS.items()]
+    return ReportSection(
+        "method",
+        "How it was measured",
+        [DefinitionList(steps), DefinitionList(metrics, "What each figure means")],
     )
 
 
-def made_from(past: History, settings: Settings) -> Section:
+def build_lineage_section(history: TrainingHistory, settings: Settings) -> ReportSection:
     """Name the data, the settings and the code."""
-    as_ofs = sorted(past.panel.snapshots["as_of"].unique())
+    as_ofs = sorted(history.panel.snapshots["as_of"].unique())
     window = [
-        ("As of", f"{past.as_of:%Y-%m-%d}, 00:00 UTC"),
+        ("As of", f"{history.as_of:%Y-%m-%d}, 00:00 UTC"),
         (
             "Log",
-            f"{past.activity.events:,} events, {past.activity.first_day} to"
-            f" {past.activity.last_day}",
+            f"{history.activity.events:,} events, {history.activity.first_day} to"
+            f" {history.activity.last_day}",
         ),
         (
             "Snapshots",
-            f"{past.panel.snapshots.height:,} of"
-            f" {past.panel.snapshots['account_id'].n_unique():,} accounts at"
+            f"{history.panel.snapshots.height:,} of"
+            f" {history.panel.snapshots['account_id'].n_unique():,} accounts at"
             f" {len(as_ofs)} as-ofs, {as_ofs[0]} to {as_ofs[-1]}",
         ),
     ]
-    tables = Table(
+    tables = ReportTable(
         "The tables as they were read: the same digest means the same rows",
         ["table", "rows", "digest"],
         [
             [each.name, f"{each.rows:,}", each.digest]
-            for each in fingerprint.of(past.tables, past.activity)
+            for each in fingerprint.fingerprint_tables(history.tables, history.activity)
         ],
     )
-    code = fingerprint.code()
+    code = fingerprint.fingerprint_code()
     versions = [("expansion-propensity", f"{code['version']}, sources {code['sources']}")]
     versions += [(name, version(name)) for name in _LIBRARIES]
-    chosen = [
-        (f"{section}.{name}", plain(_shown(value), 400))
-        for section in _SECTIONS
+    setting_values = [
+        (f"{section}.{name}", to_single_line(_format_setting(value), 400))
+        for section in _SHOWN_SECTIONS
         for name, value in getattr(settings, section).model_dump(mode="json").items()
     ]
-    return Section(
+    return ReportSection(
         "made-from",
         "What it was made from",
-        [Terms(window), tables, Terms(chosen, "Settings"), Terms(versions, "Versions")],
+        [
+            DefinitionList(window),
+            tables,
+            DefinitionList(setting_values, "Settings"),
+            DefinitionList(versions, "Versions"),
+        ],
     )
 
 
-def _how_often(settings: Settings) -> str:
+def _describe_frequency(settings: Settings) -> str:
     grids = settings.model.weekly_anchors
     return "every 30 days" if grids == 1 else f"every 30 days on each of {grids} grids"
 
 
-def _capacity(past: History, settings: Settings) -> str:
-    why = team.capacity(settings, past.tables.accounts.rows).why
-    return why[:1].upper() + why[1:]
+def _describe_capacity(history: TrainingHistory, settings: Settings) -> str:
+    explanation = team.resolve_capacity(settings, history.tables.accounts.rows).explanation
+    return explanation[:1].upper() + explanation[1:]
 
 
-def _excluded(past: History) -> Table | Note:
-    excluded, eligible = past.panel.excluded, past.panel.snapshots.height
+def _build_ineligible_table(history: TrainingHistory) -> ReportTable | Paragraph:
+    excluded, eligible = history.panel.excluded, history.panel.snapshots.height
     if "reason" not in excluded.columns or excluded.is_empty():
-        return Note("Every account was eligible at every as-of.")
+        return Paragraph("Every account was eligible at every as-of.")
     counts = excluded.group_by("reason").agg(
         rows=pl.len(), accounts=pl.col("account_id").n_unique()
     )
     rows = [
-        [plain(row["reason"]), f"{row['rows']:,}", f"{row['accounts']:,}"]
+        [to_single_line(row["reason"]), f"{row['rows']:,}", f"{row['accounts']:,}"]
         for row in counts.sort("rows", "reason", descending=[True, False]).rows(named=True)
     ]
     caption = f"Accounts that were not eligible, beside {eligible:,} snapshots that were"
-    return Table(caption, ["reason", "account × as-of", "accounts"], rows)
+    return ReportTable(caption, ["reason", "account × as-of", "accounts"], rows)
 
 
-def _unknown(walked: Evaluation) -> Note:
-    unknown = walked.predictions["expanded"].null_count()
-    return Note(
-        f"Of {walked.predictions.height:,} predictions {unknown:,} have no known outcome: their"
+def _describe_unlabelled(evaluation: EvaluationResult) -> Paragraph:
+    unlabelled = evaluation.predictions["expanded"].null_count()
+    return Paragraph(
+        f"Of {evaluation.predictions.height:,} predictions {unlabelled:,} have no known outcome: their"
         " window was not over at the end of the history, or a rise in it cannot be told from a"
         " price change."
     )
 
 
-def _quarantined(past: History) -> Table | Note:
-    found = {"events": past.activity.quarantine} | {
-        name: getattr(past.tables, name).quarantine
+def _build_quarantine_table(history: TrainingHistory) -> ReportTable | Paragraph:
+    quarantine = {"events": history.activity.quarantine} | {
+        name: getattr(history.tables, name).quarantine
         for name in ("subscriptions", "accounts", "users")
     }
     rows = [
-        [table, plain(reason, 120), f"{count:,}"]
-        for table, reasons in found.items()
+        [table, to_single_line(reason, 120), f"{count:,}"]
+        for table, reasons in quarantine.items()
         for reason, count in reasons.items()
         if count
     ]
     if not rows:
-        return Note("No row was left out on arrival.")
+        return Paragraph("No row was left out on arrival.")
     head = ["table", "reason", "rows"]
-    return Table("Rows left out on arrival", head, rows, words=frozenset({0, 1}))
+    return ReportTable("Rows left out on arrival", head, rows, words=frozenset({0, 1}))
 
 
-def _shown(value: object) -> str:
+def _format_setting(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

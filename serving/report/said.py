@@ -3,36 +3,36 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serving.report.page import Note, Section, Table
-from serving.report.words import share
+from serving.report.page import Paragraph, ReportSection, ReportTable
+from serving.report.words import format_share
 
-__all__ = ["sections"]
+__all__ = ["build_feedback_sections"]
 
 
-def sections(answers: Sequence[Mapping[str, Any]]) -> list[Section]:
+def build_feedback_sections(feedback: Sequence[Mapping[str, Any]]) -> list[ReportSection]:
     """Show the answers; nothing where none was given."""
-    if not answers:
+    if not feedback:
         return []
     note = (
         "No answer is a label: what counts as an expansion is read from the contracts alone. Where"
         " the two disagree, look at both: an account that was called won and shows no expansion,"
         " or one that was called wrong and expanded."
     )
-    table = Table(
+    table = ReportTable(
         "The last answer on each account of each list, beside the chance that the list told and"
         " what became of the account within the horizon",
         ["answer", "given", "chance told", "outcome known", "expanded"],
-        [_row(each) for each in answers],
+        [_build_row(each) for each in feedback],
     )
-    return [Section("said", "What humans said of the lists", [Note(note), table])]
+    return [ReportSection("said", "What humans said of the lists", [Paragraph(note), table])]
 
 
-def _row(told: Mapping[str, Any]) -> list[str]:
-    chance = "" if told["expected"] is None else share(told["expected"])
+def _build_row(entry: Mapping[str, Any]) -> list[str]:
+    chance = "" if entry["expected"] is None else format_share(entry["expected"])
     return [
-        told["verdict"],
-        f"{told['answers']:,}",
+        entry["verdict"],
+        f"{entry['answers']:,}",
         chance,
-        f"{told['known']:,}",
-        f"{told['expanded']:,}",
+        f"{entry['known']:,}",
+        f"{entry['expanded']:,}",
     ]

@@ -7,15 +7,15 @@ from typing import Final
 import polars as pl
 
 from serving.report import curves, probability_charts, strokes
-from serving.report.page import Cell, Note, Row, Section, Table
-from serving.report.words import cell, lacking, share, title
+from serving.report.page import MetricCell, Paragraph, ReportSection, ReportTable, TableRow
+from serving.report.words import describe_missing_classes, format_cell, format_share, format_title
 from training import date_metrics
-from training.evaluate import MODEL, Evaluation
-from training.resampling import Figure
+from training.evaluate import MODEL, EvaluationResult
+from training.resampling import MetricEstimate
 
-__all__ = ["dates", "probability"]
+__all__ = ["build_dates_section", "build_probability_section"]
 
-_TRUTH: Final = (
+_PROBABILITY_METRICS: Final = (
     "log_loss_skill",
     "log_loss",
     "brier",
@@ -24,71 +24,88 @@ _TRUTH: Final = (
     "calibration_slope",
     "observed_to_expected",
 )
-_CURVE: Final = ("integrated_brier", "integrated_brier_skill", "concordance")
-_RULES: Final = 3
+_CURVE_METRICS: Final = ("integrated_brier", "integrated_brier_skill", "concordance")
+_MAX_RULES: Final = 3
 
 
-def probability(walked: Evaluation, known: pl.DataFrame, *, both: bool) -> Section:
+def build_probability_section(
+    evaluation: EvaluationResult, labelled: pl.DataFrame, *, has_both_classes: bool
+) -> ReportSection:
     """Ask of the probability whether it is true, and whether acting on it pays."""
     heading = "Is the probability true?"
-    if not both:
-        return Section(
-            "probability", heading, [Note(lacking(known["expanded"].n_unique())), *_bands(walked)]
+    if not has_both_classes:
+        return ReportSection(
+            "probability",
+            heading,
+            [
+                Paragraph(describe_missing_classes(labelled["expanded"].n_unique())),
+                *_build_band_tables(evaluation),
+            ],
         )
-    mine, settings = walked.figures[MODEL], walked.settings
-    draws = {"resamples": settings.evaluation.resamples, "seed": settings.model.seed}
-    rules = _rules(known, list(walked.figures))
-    weighed = curves.net_benefit(known, rules, **draws)
-    table = Table(
+    model_metrics, settings = evaluation.metrics[MODEL], evaluation.settings
+    bootstrap_options = {"resamples": settings.evaluation.n_bootstrap, "seed": settings.model.seed}
+    rules = _select_binary_rules(labelled, list(evaluation.metrics))
+    benefit = curves.compute_net_benefit(labelled, rules, **bootstrap_options)
+    table = ReportTable(
         "The model's probability, with 90% intervals",
         ["figure", "value"],
-        [[title(name), cell(name, mine[name])] for name in _TRUTH if name in mine],
+        [
+            [format_title(name), format_cell(name, model_metrics[name])]
+            for name in _PROBABILITY_METRICS
+            if name in model_metrics
+        ],
         beside=True,
     )
-    return Section(
+    return ReportSection(
         "probability",
         heading,
         [
-            probability_charts.reliability(
-                curves.reliability(known, **draws), known["probability"]
+            probability_charts.draw_reliability(
+                curves.compute_reliability(labelled, **bootstrap_options), labelled["probability"]
             ),
-            probability_charts.months(curves.months(known)),
-            replace(probability_charts.net_benefit(weighed, list(rules)), tall=True),
+            probability_charts.draw_expansions_by_date(curves.count_expansions_by_date(labelled)),
+            replace(probability_charts.draw_net_benefit(benefit, list(rules)), tall=True),
             table,
-            *_bands(walked),
+            *_build_band_tables(evaluation),
         ],
     )
 
 
-def dates(walked: Evaluation) -> Section:
+def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
     """Ask of the expected dates whether it came then, and inside the interval."""
-    heading, found = "The expected dates", walked.date_figures
-    dated = date_metrics.judged(walked.predictions)
-    if dated.is_empty():
-        told = (
+    heading, date_metrics_by_name = "The expected dates", evaluation.date_metrics
+    evaluable = date_metrics.select_evaluable_rows(evaluation.predictions)
+    if evaluable.is_empty():
+        message = (
             "No expansion can be judged yet: none came within 180 days of an as-of whose 180 days"
         )
-        return Section("dates", heading, [Note(f"{told} are over.")])
+        return ReportSection("dates", heading, [Paragraph(f"{message} are over.")])
     errors = {
-        "model": found["date_error_days"],
-        "the usual day": found["date_error_days_usual"],
-        "straight line to the limit": found["date_error_days_line"],
+        "model": date_metrics_by_name["date_error_days"],
+        "the usual day": date_metrics_by_name["date_error_days_usual"],
+        "straight line to the limit": date_metrics_by_name["date_error_days_line"],
     }
-    curve: list[Row] = [[title(name), cell(name, found[name])] for name in _CURVE if name in found]
-    held = {"all": found["date_coverage"]} | {
-        f"{third} third of the chance": found[f"date_coverage_{third}"]
+    curve: list[TableRow] = [
+        [format_title(name), format_cell(name, date_metrics_by_name[name])]
+        for name in _CURVE_METRICS
+        if name in date_metrics_by_name
+    ]
+    coverage = {"all": date_metrics_by_name["date_coverage"]} | {
+        f"{third} third of the chance": date_metrics_by_name[f"date_coverage_{third}"]
         for third in ("lowest", "middle", "highest")
     }
-    return Section(
+    return ReportSection(
         "dates",
         heading,
         [
-            Note(
-                f"Judged are the {dated.height:,} snapshots whose expansion came within 180 days,"
+            Paragraph(
+                f"Judged are the {evaluable.height:,} snapshots whose expansion came within 180 days,"
                 " once all of the 180 days are known."
             ),
-            replace(probability_charts.dates(curves.dates(dated)), tall=True),
-            strokes.dots(
+            replace(
+                probability_charts.draw_event_dates(curves.group_event_dates(evaluable)), tall=True
+            ),
+            strokes.draw_dot_plot(
                 errors,
                 key="date-error",
                 title="How far off is the expected date?",
@@ -97,10 +114,12 @@ def dates(walked: Evaluation) -> Section:
                 " seat or usage limit.",
                 x="days",
                 strong=["model"],
-                numbers=_figures_table("Error of the expected date", "date_error_days", errors),
+                numbers=_build_metric_table(
+                    "Error of the expected date", "date_error_days", errors
+                ),
             ),
-            strokes.dots(
-                held,
+            strokes.draw_dot_plot(
+                coverage,
                 key="date-coverage",
                 title="Does the interval hold what it promises?",
                 says="Share of those expansions inside the stated 80% interval, of all and by third"
@@ -109,40 +128,46 @@ def dates(walked: Evaluation) -> Section:
                 line=0.8,
                 shares=True,
                 strong=["all"],
-                numbers=_figures_table("Coverage of the 80% interval", "date_coverage", held),
+                numbers=_build_metric_table(
+                    "Coverage of the 80% interval", "date_coverage", coverage
+                ),
             ),
-            Table("The whole curve up to 180 days, with 90% intervals", ["figure", "value"], curve),
+            ReportTable(
+                "The whole curve up to 180 days, with 90% intervals", ["figure", "value"], curve
+            ),
         ],
     )
 
 
-def _bands(walked: Evaluation) -> list[Table]:
-    if not walked.bands:
+def _build_band_tables(evaluation: EvaluationResult) -> list[ReportTable]:
+    if not evaluation.bands:
         return []
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         [
             band["band"],
             f"{band['snapshots']:,}",
-            share(band["expected"]),
-            Cell(share(band["value"]), _span(band["low"], band["high"])),
+            format_share(band["expected"]),
+            MetricCell(format_share(band["value"]), _format_ends(band["low"], band["high"])),
         ]
-        for band in walked.bands
+        for band in evaluation.bands
     ]
     caption = "By band of the probability, as a CSM sees it: what was stated, and what happened"
-    return [Table(caption, ["band", "snapshots", "stated", "expanded"], rows, beside=True)]
+    return [ReportTable(caption, ["band", "snapshots", "stated", "expanded"], rows, beside=True)]
 
 
-def _figures_table(caption: str, name: str, found: Mapping[str, Figure]) -> Table:
-    rows: list[Row] = [[key, cell(name, figure)] for key, figure in found.items()]
-    return Table(f"{caption}, with 90% intervals", ["", "value"], rows)
+def _build_metric_table(
+    caption: str, name: str, estimates: Mapping[str, MetricEstimate]
+) -> ReportTable:
+    rows: list[TableRow] = [[key, format_cell(name, figure)] for key, figure in estimates.items()]
+    return ReportTable(f"{caption}, with 90% intervals", ["", "value"], rows)
 
 
-def _rules(known: pl.DataFrame, rankings: Sequence[str]) -> dict[str, str]:
+def _select_binary_rules(labelled: pl.DataFrame, rankings: Sequence[str]) -> dict[str, str]:
     """The rankings that only say yes or no: 1, 0, or below 0 where they cannot tell."""
-    told = [n for n in rankings if n in known.columns]
-    yes_or_no = [n for n in told if known[n].max() == 1 and known[n].n_unique() <= 3]
-    return {name: name for name in yes_or_no[:_RULES]}
+    present = [n for n in rankings if n in labelled.columns]
+    binary = [n for n in present if labelled[n].max() == 1 and labelled[n].n_unique() <= 3]
+    return {name: name for name in binary[:_MAX_RULES]}
 
 
-def _span(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{share(low)} to {share(high)}"
+def _format_ends(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{format_share(low)} to {format_share(high)}"

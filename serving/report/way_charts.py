@@ -7,16 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from serving.report import paint, strokes
-from serving.report.page import Chart
-from training.backtest import Way
-from training.backtest.competing import LIST, LIST_AND_EVENTS
+from serving.report.page import ReportChart
+from training.backtest import StrategyResult
+from training.backtest.competing import WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS
 
-__all__ = ["against", "early", "is_model"]
+__all__ = ["draw_cost_scatter", "draw_lead_times", "uses_model"]
 
-_LETTER_PT: Final = 6.2  # a letter of 11.5 points is no wider on average
-_LINE_PT: Final = 13.0
+_LETTER_WIDTH_PT: Final = 6.2  # a letter of 11.5 points is no wider on average
+_LINE_HEIGHT_PT: Final = 13.0
 # Where a name may stand beside its mark: across, up, and the side that touches it.
-_PLACES: Final = (
+_LABEL_OFFSETS: Final = (
     (7, 10, "left"),
     (-7, 10, "right"),
     (7, -10, "left"),
@@ -32,60 +32,66 @@ _PLACES: Final = (
 Box = tuple[float, float, float, float]
 
 
-def is_model(way: Way) -> bool:
+def uses_model(strategy: StrategyResult) -> bool:
     """Tell whether a way of working follows the model."""
-    return way.name in {LIST, LIST_AND_EVENTS}
+    return strategy.name in {WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS}
 
 
-@paint.styled
-def against(ways: Sequence[Way], cost: str, *, key: str, title: str, says: str, x: str) -> Chart:
+@paint.with_chart_style
+def draw_cost_scatter(
+    strategies: Sequence[StrategyResult], cost: str, *, key: str, title: str, says: str, x: str
+) -> ReportChart:
     """Share caught against a cost, each way with its name and its intervals.
 
     Parameters
     ----------
-    ways : sequence of Way
+    strategies : sequence of Way
         Those without either figure are left out.
     cost : str
         A key of :data:`training.backtest.FIGURES`.
     key, title, says, x
         The chart's address, question, reading, and what the axis shows.
     """
-    told = [
-        w for w in ways if _value(w, cost) is not None and _value(w, "share_flagged") is not None
+    drawn = [
+        w
+        for w in strategies
+        if _get_value(w, cost) is not None and _get_value(w, "share_flagged") is not None
     ]
-    figure, axes = paint.axes(x, "share of the expansions caught", height_pt=360)
-    for way in told:
-        across, up = way.figures[cost], way.figures["share_flagged"]
-        color = strokes.MODEL if is_model(way) else strokes.MUTED
+    figure, axes = paint.create_axes(x, "share of the expansions caught", height_pt=360)
+    for strategy in drawn:
+        across, up = strategy.figures[cost], strategy.figures["share_flagged"]
+        color = strokes.MODEL if uses_model(strategy) else strokes.MUTED
         if across.low is not None:
             axes.hlines(up.value, across.low, across.high, color=color, linewidth=1, alpha=0.55)
         if up.low is not None:
             axes.vlines(across.value, up.low, up.high, color=color, linewidth=1, alpha=0.55)
-        mark = "D" if is_model(way) else "o"
+        mark = "D" if uses_model(strategy) else "o"
         axes.plot(
             across.value, up.value, marker=mark, markersize=6.5, color=color, linestyle="none"
         )
-    ends = [e for w in told for e in _ends(w, cost)] or [1.0]
-    tops = [e for w in told for e in _ends(w, "share_flagged")] or [1.0]
+    ends = [e for w in drawn for e in _get_ends(w, cost)] or [1.0]
+    tops = [e for w in drawn for e in _get_ends(w, "share_flagged")] or [1.0]
     axes.set_xlim(0, max(max(ends) * 1.06, 1e-9))
-    paint.widen(axes, top=max(tops))
-    paint.percent(axes.yaxis, highest=max(tops))
+    paint.set_upper_limit(axes, top=max(tops))
+    paint.format_percent_axis(axes.yaxis, highest=max(tops))
     figure.draw_without_rendering()  # settles the layout, so that names can be placed
-    _name(axes, told, cost)
-    return strokes.chart(figure, key=key, title=title, says=says, numbers=None)
+    _label_points(axes, drawn, cost)
+    return strokes.build_chart(figure, key=key, title=title, says=says, numbers=None)
 
 
-@paint.styled
-def early(ways: Sequence[Way]) -> Chart:
+@paint.with_chart_style
+def draw_lead_times(strategies: Sequence[StrategyResult]) -> ReportChart:
     """How long before the expansion each way had flagged it, as parts of a bar."""
-    figure, axes = paint.axes("share of the expansions", "", height_pt=84 + 24 * len(ways))
-    rows = np.arange(len(ways))
+    figure, axes = paint.create_axes(
+        "share of the expansions", "", height_pt=84 + 24 * len(strategies)
+    )
+    rows = np.arange(len(strategies))
     month, fortnight, any_time = (
-        np.array([_value(way, name) or 0.0 for way in ways])
+        np.array([_get_value(strategy, name) or 0.0 for strategy in strategies])
         for name in ("share_flagged_30d", "share_flagged_14d", "share_flagged")
     )
     shades = (("30 days before", month, 1.0), ("14 to 29", fortnight - month, 0.6))
-    left = np.zeros(len(ways))
+    left = np.zeros(len(strategies))
     for label, width, alpha in (*shades, ("later", any_time - fortnight, 0.2)):
         axes.barh(
             rows,
@@ -98,11 +104,11 @@ def early(ways: Sequence[Way]) -> Chart:
             linewidth=0.8,
         )
         left = left + width
-    strokes.rows(axes, [way.name for way in ways])
+    strokes.label_rows(axes, [way.name for way in strategies])
     axes.set_xlim(0, max(float(any_time.max()) * 1.08, 1e-9))
-    paint.percent(axes.xaxis, highest=float(any_time.max()))
-    strokes.legend(figure, columns=3)
-    return strokes.chart(
+    paint.format_percent_axis(axes.xaxis, highest=float(any_time.max()))
+    strokes.draw_legend(figure, columns=3)
+    return strokes.build_chart(
         figure,
         key="early",
         title="How early is it caught?",
@@ -112,46 +118,56 @@ def early(ways: Sequence[Way]) -> Chart:
     )
 
 
-def _name(axes: Axes, ways: Sequence[Way], cost: str) -> None:
+def _label_points(axes: Axes, strategies: Sequence[StrategyResult], cost: str) -> None:
     """Write each way's name beside its mark, where it covers no other name or mark."""
     marks = [
-        axes.transData.transform((_known(way, cost), _known(way, "share_flagged"))) for way in ways
+        axes.transData.transform(
+            (_require_value(strategy, cost), _require_value(strategy, "share_flagged"))
+        )
+        for strategy in strategies
     ]
-    taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
-    for way in ways:
-        taken += _lines(axes, way, cost)
+    occupied: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
+    for way in strategies:
+        occupied += _compute_interval_boxes(axes, way, cost)
     frame = axes.get_window_extent()
-    room = (frame.x0, frame.y0, frame.x1, frame.y1)
-    for way, (x, y) in zip(ways, marks, strict=True):
-        text = paint.plain(way.name, 34)
-        width = _LETTER_PT * len(text)
-        boxes = [_box(x + dx, y + dy, width, side) for dx, dy, side in _PLACES]
+    frame_box = (frame.x0, frame.y0, frame.x1, frame.y1)
+    for way, (x, y) in zip(strategies, marks, strict=True):
+        text = paint.to_single_line(way.name, 34)
+        width = _LETTER_WIDTH_PT * len(text)
+        boxes = [_make_label_box(x + dx, y + dy, width, side) for dx, dy, side in _LABEL_OFFSETS]
         costs = [
-            sum(_overlap(box, other) for other in taken) + _outside(box, room) for box in boxes
+            sum(_compute_overlap(box, other) for other in occupied)
+            + _compute_outside_area(box, frame_box)
+            for box in boxes
         ]
         best = int(np.argmin(costs))
-        across, up, side = _PLACES[best]
-        taken.append(boxes[best])
+        across, up, side = _LABEL_OFFSETS[best]
+        occupied.append(boxes[best])
         axes.annotate(
             text,
-            (_known(way, cost), _known(way, "share_flagged")),
+            (_require_value(way, cost), _require_value(way, "share_flagged")),
             xytext=(across, up),
             textcoords="offset points",
             ha=side,
             va="center",
             fontsize=11.5,
-            fontweight="bold" if is_model(way) else "normal",
-            color=strokes.MODEL if is_model(way) else paint.LIGHT["ink"],
+            fontweight="bold" if uses_model(way) else "normal",
+            color=strokes.MODEL if uses_model(way) else paint.LIGHT["ink"],
             annotation_clip=False,
         ).set_in_layout(False)
 
 
-def _lines(axes: Axes, way: Way, cost: str) -> list[Box]:
+def _compute_interval_boxes(axes: Axes, strategy: StrategyResult, cost: str) -> list[Box]:
     """Where the intervals of a way are drawn: names are kept off them where there is room."""
-    across, up = _ends(way, cost), _ends(way, "share_flagged")
-    here = _known(way, cost), _known(way, "share_flagged")
+    across, up = _get_ends(strategy, cost), _get_ends(strategy, "share_flagged")
+    center = _require_value(strategy, cost), _require_value(strategy, "share_flagged")
     ends = np.array(
-        [(min(across), here[1]), (max(across), here[1]), (here[0], min(up)), (here[0], max(up))]
+        [
+            (min(across), center[1]),
+            (max(across), center[1]),
+            (center[0], min(up)),
+            (center[0], max(up)),
+        ]
     )
     left, right, low, high = axes.transData.transform(ends)
     return [
@@ -160,32 +176,32 @@ def _lines(axes: Axes, way: Way, cost: str) -> list[Box]:
     ]
 
 
-def _box(x: float, y: float, width: float, side: str) -> Box:
+def _make_label_box(x: float, y: float, width: float, side: str) -> Box:
     left = x if side == "left" else x - width
-    return left, y - _LINE_PT / 2, left + width, y + _LINE_PT / 2
+    return left, y - _LINE_HEIGHT_PT / 2, left + width, y + _LINE_HEIGHT_PT / 2
 
 
-def _overlap(one: Box, other: Box) -> float:
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    up = min(one[3], other[3]) - max(one[1], other[1])
+def _compute_overlap(first: Box, second: Box) -> float:
+    across = min(first[2], second[2]) - max(first[0], second[0])
+    up = min(first[3], second[3]) - max(first[1], second[1])
     return max(across, 0) * max(up, 0)
 
 
-def _outside(box: Box, room: Box) -> float:
+def _compute_outside_area(box: Box, frame_box: Box) -> float:
     """What lies outside the chart counts double."""
-    inside = _overlap(box, room)
+    inside = _compute_overlap(box, frame_box)
     return 2 * ((box[2] - box[0]) * (box[3] - box[1]) - inside)
 
 
-def _value(way: Way, name: str) -> float | None:
-    figure = way.figures.get(name)
-    return None if figure is None else figure.value
+def _get_value(strategy: StrategyResult, name: str) -> float | None:
+    estimate = strategy.figures.get(name)
+    return None if estimate is None else estimate.value
 
 
-def _known(way: Way, name: str) -> float:
-    return float(way.figures[name].value or 0.0)
+def _require_value(strategy: StrategyResult, name: str) -> float:
+    return float(strategy.figures[name].value or 0.0)
 
 
-def _ends(way: Way, name: str) -> list[float]:
-    figure = way.figures[name]
-    return [end for end in (figure.low, figure.value, figure.high) if end is not None]
+def _get_ends(strategy: StrategyResult, name: str) -> list[float]:
+    estimate = strategy.figures[name]
+    return [end for end in (estimate.low, estimate.value, estimate.high) if end is not None]

@@ -3,12 +3,21 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from serving.report.page import Cell
-from training.resampling import Figure
+from serving.report.page import MetricCell
+from training.resampling import MetricEstimate
 
-__all__ = ["MEANINGS", "TITLES", "cell", "interval", "lacking", "number", "share", "title"]
+__all__ = [
+    "METRIC_DEFINITIONS",
+    "METRIC_TITLES",
+    "describe_missing_classes",
+    "format_cell",
+    "format_interval",
+    "format_number",
+    "format_share",
+    "format_title",
+]
 
-TITLES: Final[Mapping[str, str]] = {
+METRIC_TITLES: Final[Mapping[str, str]] = {
     "auroc": "AUROC",
     "average_precision": "Average precision",
     "precision_at_capacity": "Precision at capacity",
@@ -27,7 +36,7 @@ TITLES: Final[Mapping[str, str]] = {
     "date_error_days": "Error of the expected date",
     "date_coverage": "Coverage of the date's interval",
 }
-MEANINGS: Final[Mapping[str, str]] = {
+METRIC_DEFINITIONS: Final[Mapping[str, str]] = {
     "auroc": "The chance that an account that expanded stands above one that did not. 0.5 is any"
     " order, 1 is perfect; ties count half.",
     "average_precision": "Precision at the place of every account that expanded, averaged. Any"
@@ -60,20 +69,20 @@ MEANINGS: Final[Mapping[str, str]] = {
     "date_coverage": "The share of those expansions inside the interval that promised 80%.",
 }
 
-_SHARES: Final = ("precision", "recall_", "date_coverage", "date_gain", "share_")
+_SHARE_PREFIXES: Final = ("precision", "recall_", "date_coverage", "date_gain", "share_")
 
 
-def title(name: str) -> str:
+def format_title(name: str) -> str:
     """Name a figure as a person would."""
-    return TITLES.get(name, name.replace("_", " ").capitalize())
+    return METRIC_TITLES.get(name, name.replace("_", " ").capitalize())
 
 
-def share(value: float | None) -> str:
+def format_share(value: float | None) -> str:
     """Say a share in per cent, with a decimal where it is small.
 
     Examples
     --------
-    >>> share(0.482), share(0.0213), share(1.0)
+    >>> format_share(0.482), format_share(0.0213), format_share(1.0)
     ('48%', '2.1%', '100%')
     """
     if value is None:
@@ -81,53 +90,53 @@ def share(value: float | None) -> str:
     return f"{value:.1%}" if 0 < abs(value) < 0.0995 else f"{value:.0%}"
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Say a figure without a unit, with three decimals."""
     return "n/a" if value is None else f"{value:.3f}"
 
 
-def lacking(outcomes: int) -> str:
+def describe_missing_classes(class_count: int) -> str:
     """Say why nothing can be compared where so many different outcomes are known."""
-    known = "Only one outcome" if outcomes else "No outcome"
-    return f"{known} is known so far, so there is nothing to compare."
+    subject = "Only one outcome" if class_count else "No outcome"
+    return f"{subject} is known so far, so there is nothing to compare."
 
 
-def days(value: float | None) -> str:
+def format_days(value: float | None) -> str:
     """Say a span in days."""
     return "n/a" if value is None else f"{value:.0f} days"
 
 
-def amount(value: float | None) -> str:
+def format_amount(value: float | None) -> str:
     """Say an amount in the currency of the contracts."""
     return "n/a" if value is None else f"{value:,.0f}"
 
 
-def cell(name: str, figure: Figure | None) -> Cell:
+def format_cell(name: str, estimate: MetricEstimate | None) -> MetricCell:
     """Say a figure with its interval, in the manner of its kind."""
-    if figure is None or figure.value is None:
-        return Cell("n/a")
-    say = _manner(name)
-    return Cell(say(figure.value), interval(name, figure))
+    if estimate is None or estimate.value is None:
+        return MetricCell("n/a")
+    format_value = _select_formatter(name)
+    return MetricCell(format_value(estimate.value), format_interval(name, estimate))
 
 
-def interval(name: str, figure: Figure) -> str:
+def format_interval(name: str, estimate: MetricEstimate) -> str:
     """Say the interval alone; nothing where there is none.
 
     Examples
     --------
-    >>> interval("precision_at_capacity", Figure(0.48, 0.39, 0.53))
+    >>> format_interval("precision_at_capacity", Figure(0.48, 0.39, 0.53))
     '39% to 53%'
     """
-    if figure.low is None or figure.high is None:
+    if estimate.low is None or estimate.high is None:
         return ""
-    say = _manner(name)
-    low, high = (say(end) for end in (figure.low, figure.high))
+    format_value = _select_formatter(name)
+    low, high = (format_value(end) for end in (estimate.low, estimate.high))
     return f"{low.removesuffix(' days')} to {high}"
 
 
-def _manner(name: str) -> Callable[[float | None], str]:
-    if name.startswith(_SHARES):
-        return share
+def _select_formatter(name: str) -> Callable[[float | None], str]:
+    if name.startswith(_SHARE_PREFIXES):
+        return format_share
     if name.startswith("arr_"):
-        return amount
-    return days if "_days" in name else number
+        return format_amount
+    return format_days if "_days" in name else format_number

@@ -17,142 +17,144 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import state
-from serving.crm.target import Denied, Pace, Transient
+from serving.crm.target import AccessDeniedError, RateLimit, RetryableError
 from serving.outbox import lease
-from serving.outbox.calls import Calls, Exhausted, OutOfTime
+from serving.outbox.calls import DeadlineExceededError, RetriesExhaustedError, RetryingCaller
 from serving.slack import posts
-from serving.slack.answers import Lost, Rejected, Wire
-from serving.slack.posts import Post
+from serving.slack.answers import DeliveryUnknown, MessageRejected, SlackTransport
+from serving.slack.posts import SlackMessage
 
-__all__ = ["Posted", "deliver"]
+__all__ = ["PostSummary", "deliver_messages"]
 
-_NAME: Final = "slack"
+_LEASE_NAME: Final = "slack"
 # A message a second and channel is what Slack takes.
-_PACE: Final = Pace(rows_per_call=1, calls=1, per_seconds=1.0)
+_RATE_LIMIT: Final = RateLimit(rows_per_call=1, max_calls=1, window_seconds=1.0)
 # So long a message may be on its way that was not answered: only then it is looked for.
-_ON_ITS_WAY_SECONDS: Final = 5.0
-_CLOCKS: Final = timedelta(minutes=10)  # by so much ours may differ from Slack's
+_IN_FLIGHT_SECONDS: Final = 5.0
+_CLOCK_SKEW: Final = timedelta(minutes=10)  # by so much ours may differ from Slack's
 
 
 @dataclass
-class Posted:
+class PostSummary:
     """What became of the messages, by key.
 
     Attributes
     ----------
-    posted, earlier : list of str
+    posted, already_posted : list of str
         Posted now, and before.
-    uncertain : list of str
+    unknown : list of str
         May have been posted: nobody can know, so they are not posted again.
-    nowhere : list of str
+    unroutable : list of str
         No channel or person is known for them.
-    refused : dict of str to str
+    rejected : dict of str to str
         With Slack's words.
-    left : list of str
+    remaining : list of str
         For the next time.
-    words : str or None
+    stop_reason : str or None
         Why it stopped early.
     """
 
     posted: list[str] = field(default_factory=list)
-    earlier: list[str] = field(default_factory=list)
-    uncertain: list[str] = field(default_factory=list)
-    nowhere: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
-    words: str | None = None
+    already_posted: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    unroutable: list[str] = field(default_factory=list)
+    rejected: dict[str, str] = field(default_factory=dict)
+    remaining: list[str] = field(default_factory=list)
+    stop_reason: str | None = None
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Say it in JSON values."""
         return asdict(self)
 
 
 @dataclass
 class _Poster:
-    """Posts one message at a time; ``again`` posts also what may have been posted before."""
+    """Posts one message at a time; ``repost_unknown`` posts also what may have been posted before."""
 
     engine: sa.Engine
-    wire: Wire
-    held: lease.Lease
-    again: bool
-    said: Posted
+    transport: SlackTransport
+    sender_lease: lease.Lease
+    repost_unknown: bool
+    summary: PostSummary
 
-    def __call__(self, post: Post) -> None:
+    def __call__(self, post: SlackMessage) -> None:
         """Go one step; asked again after :class:`Transient`, it first looks what stands there.
 
         Raises
         ------
-        serving.crm.target.Transient
+        serving.crm.target.RetryableError
             If it is to be asked again later.
         """
-        known = self._known(post.key)
-        if known and known.posted_at:
-            self.said.earlier.append(post.key)
+        previous = self._load_state(post.key)
+        if previous and previous.posted_at:
+            self.summary.already_posted.append(post.key)
             return
         try:
-            if known and self._stands(post, known):
+            if previous and self._is_already_posted(post, previous):
                 return
-            place = self.wire.place(post.csm)
-        except Rejected as error:
-            self.said.refused[post.key] = str(error)
+            channel = self.transport.resolve_channel(post.csm)
+        except MessageRejected as error:
+            self.summary.rejected[post.key] = str(error)
             return
-        if place is None:
-            self.said.nowhere.append(post.key)
+        if channel is None:
+            self.summary.unroutable.append(post.key)
             return
-        self._post(post, place)
+        self._post_message(post, channel)
 
-    def _known(self, key: str) -> posts.Kept | None:
-        with state.reading(self.engine) as connection:
-            return posts.kept(connection, key)
+    def _load_state(self, key: str) -> posts.MessageState | None:
+        with state.read_transaction(self.engine) as connection:
+            return posts.load_state(connection, key)
 
-    def _stands(self, post: Post, known: posts.Kept) -> bool:
+    def _is_already_posted(self, post: SlackMessage, previous: posts.MessageState) -> bool:
         """Whether it was posted after all, or may have been and we cannot know."""
         try:
-            found = self.wire.find(known.channel, post.key, known.attempted_at - _CLOCKS)
-        except Lost:
-            if not self.again:
-                self.said.uncertain.append(post.key)
-            return not self.again
-        if found is None:
+            message_id = self.transport.find_by_key(
+                previous.channel, post.key, previous.attempted_at - _CLOCK_SKEW
+            )
+        except DeliveryUnknown:
+            if not self.repost_unknown:
+                self.summary.unknown.append(post.key)
+            return not self.repost_unknown
+        if message_id is None:
             return False
-        self._settle(post, found)
+        self._record_posted(post, message_id)
         return True
 
-    def _post(self, post: Post, place: str) -> None:
-        with state.writing(self.engine) as connection:
-            self.held.renew(connection)
-            posts.attempt(connection, post.key, place, self.held.time())
+    def _post_message(self, post: SlackMessage, channel: str) -> None:
+        with state.write_transaction(self.engine) as connection:
+            self.sender_lease.renew(connection)
+            posts.record_attempt(connection, post.key, channel, self.sender_lease.clock())
         try:
-            message = self.wire.post(place, post.message, post.key)
-        except (Transient, Rejected, Denied) as error:
-            with state.writing(self.engine) as connection:
-                posts.forget(connection, post.key)
-            if not isinstance(error, Rejected):
+            message_id = self.transport.post_message(channel, post.payload, post.key)
+        except (RetryableError, MessageRejected, AccessDeniedError) as error:
+            with state.write_transaction(self.engine) as connection:
+                posts.clear_attempt(connection, post.key)
+            if not isinstance(error, MessageRejected):
                 raise
-            self.said.refused[post.key] = str(error)
-        except Lost as error:
-            self.again = False  # it was tried now: from here on it may stand there
-            raise Transient(str(error), _ON_ITS_WAY_SECONDS) from error
+            self.summary.rejected[post.key] = str(error)
+        except DeliveryUnknown as error:
+            self.repost_unknown = False  # it was tried now: from here on it may stand there
+            raise RetryableError(str(error), _IN_FLIGHT_SECONDS) from error
         else:
-            self._settle(post, message)
+            self._record_posted(post, message_id)
 
-    def _settle(self, post: Post, message: str) -> None:
-        with state.writing(self.engine) as connection:
-            posts.settle(connection, post.key, message, self.held.time())
-        self.said.posted.append(post.key)
+    def _record_posted(self, post: SlackMessage, message_id: str) -> None:
+        with state.write_transaction(self.engine) as connection:
+            posts.record_posted(connection, post.key, message_id, self.sender_lease.clock())
+        self.summary.posted.append(post.key)
 
 
-def deliver(
+def deliver_messages(
     engine: sa.Engine,
-    wire: Wire,
-    messages: Sequence[Post],
+    transport: SlackTransport,
+    messages: Sequence[SlackMessage],
     *,
     now: datetime,
-    again: bool = False,
+    repost_unknown: bool = False,
     budget_seconds: float = 600.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Posted:
+) -> PostSummary:
     """Post messages that were not posted yet.
 
     Can be killed at any point, and called again.
@@ -161,13 +163,13 @@ def deliver(
     ----------
     engine : sqlalchemy.Engine
         The one database, its schema up to date.
-    wire : serving.slack.answers.Wire
+    transport : serving.slack.answers.SlackTransport
         A bot, or a webhook.
     messages : sequence of Post
         In the order they are to be posted.
     now : datetime.datetime
         The wall clock at the start, UTC.
-    again : bool
+    repost_unknown : bool
         Post also what may have been posted, where that cannot be looked up.
     budget_seconds : float
         After so long the rest is left.
@@ -176,7 +178,7 @@ def deliver(
 
     Returns
     -------
-    Posted
+    PostSummary
         What became of each.
 
     Raises
@@ -185,28 +187,41 @@ def deliver(
         If Slack denies us, or the database refuses.
     """
     start = clock()
-    call = Calls(_PACE, start + budget_seconds, clock, sleep)
-    held = lease.take(engine, _NAME, lambda: now + timedelta(seconds=clock() - start))
-    said = Posted()
-    if isinstance(held, str):
+    caller = RetryingCaller(_RATE_LIMIT, start + budget_seconds, clock, sleep)
+    sender_lease = lease.acquire_lease(
+        engine, _LEASE_NAME, lambda: now + timedelta(seconds=clock() - start)
+    )
+    summary = PostSummary()
+    if isinstance(sender_lease, str):
         keys = [post.key for post in messages]
-        return Posted(left=keys, words=f"another process ({held}) is posting; it goes first")
+        return PostSummary(
+            remaining=keys,
+            stop_reason=f"another process ({sender_lease}) is posting; it goes first",
+        )
     try:
         for post in messages:
-            _one(call, _Poster(engine, wire, held, again, said), post)
-    except Denied as error:
+            _post_with_retry(
+                caller, _Poster(engine, transport, sender_lease, repost_unknown, summary), post
+            )
+    except AccessDeniedError as error:
         raise DeliveryError(str(error)) from error
-    except lease.Lost as error:
-        said.words = str(error)
+    except lease.LeaseLostError as error:
+        summary.stop_reason = str(error)
     finally:
-        held.release(engine)
-    reached = {*said.posted, *said.earlier, *said.uncertain, *said.nowhere, *said.refused}
-    said.left = [post.key for post in messages if post.key not in reached]
-    return said
+        sender_lease.release(engine)
+    handled = {
+        *summary.posted,
+        *summary.already_posted,
+        *summary.unknown,
+        *summary.unroutable,
+        *summary.rejected,
+    }
+    summary.remaining = [post.key for post in messages if post.key not in handled]
+    return summary
 
 
-def _one(call: Calls, poster: _Poster, post: Post) -> None:
+def _post_with_retry(caller: RetryingCaller, poster: _Poster, post: SlackMessage) -> None:
     try:
-        call(poster, post)
-    except (Exhausted, OutOfTime) as error:
-        poster.said.words = str(error)
+        caller(poster, post)
+    except (RetriesExhaustedError, DeadlineExceededError) as error:
+        poster.summary.stop_reason = str(error)

@@ -10,13 +10,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from serving.outbox.upsert import upsert
-from serving.state.schema import POSTS
+from serving.state.schema import SLACK_MESSAGES
 
-__all__ = ["Kept", "Post", "attempt", "forget", "kept", "settle"]
+__all__ = [
+    "MessageState",
+    "SlackMessage",
+    "clear_attempt",
+    "load_state",
+    "record_attempt",
+    "record_posted",
+]
 
 
 @dataclass(frozen=True)
-class Post:
+class SlackMessage:
     """A message that is to be posted once.
 
     Attributes
@@ -25,17 +32,17 @@ class Post:
         Our own name of it: posted under this name before, it is not posted again.
     csm : str or None
         For whom.
-    message : mapping
+    payload : mapping
         ``text`` and ``blocks``, as Slack takes them.
     """
 
     key: str
     csm: str | None
-    message: Mapping[str, Any] = field(repr=False)
+    payload: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
-class Kept:
+class MessageState:
     """What is known of a message: when it was tried, and when that was acknowledged, UTC."""
 
     channel: str
@@ -43,30 +50,40 @@ class Kept:
     posted_at: datetime | None
 
 
-def kept(connection: sa.Connection, key: str) -> Kept | None:
+def load_state(connection: sa.Connection, key: str) -> MessageState | None:
     """Say what is known of a message."""
-    row = connection.execute(sa.select(POSTS).where(POSTS.c.key == key)).one_or_none()
+    row = connection.execute(
+        sa.select(SLACK_MESSAGES).where(SLACK_MESSAGES.c.key == key)
+    ).one_or_none()
     if row is None:
         return None
-    return Kept(row.channel, _utc(row.attempted_at), row.posted_at and _utc(row.posted_at))
+    return MessageState(
+        row.channel, _to_utc(row.attempted_at), row.posted_at and _to_utc(row.posted_at)
+    )
 
 
-def attempt(connection: sa.Connection, key: str, channel: str, now: datetime) -> None:
+def record_attempt(connection: sa.Connection, key: str, channel: str, now: datetime) -> None:
     """Remember what is about to be posted."""
-    told = {"posted_at": None, "message": None, "words": None}
-    upsert(connection, POSTS, [{"key": key, "channel": channel, "attempted_at": now, **told}])
+    unset = {"posted_at": None, "message": None, "words": None}
+    upsert(
+        connection, SLACK_MESSAGES, [{"key": key, "channel": channel, "attempted_at": now, **unset}]
+    )
 
 
-def settle(connection: sa.Connection, key: str, message: str, now: datetime) -> None:
+def record_posted(connection: sa.Connection, key: str, message_id: str, now: datetime) -> None:
     """Remember that it stands in Slack, under which name."""
-    told = sa.update(POSTS).where(POSTS.c.key == key)
-    connection.execute(told.values(posted_at=now, message=message))
+    statement = sa.update(SLACK_MESSAGES).where(SLACK_MESSAGES.c.key == key)
+    connection.execute(statement.values(posted_at=now, message=message_id))
 
 
-def forget(connection: sa.Connection, key: str) -> None:
+def clear_attempt(connection: sa.Connection, key: str) -> None:
     """It was surely not posted."""
-    connection.execute(sa.delete(POSTS).where(POSTS.c.key == key, POSTS.c.posted_at.is_(None)))
+    connection.execute(
+        sa.delete(SLACK_MESSAGES).where(
+            SLACK_MESSAGES.c.key == key, SLACK_MESSAGES.c.posted_at.is_(None)
+        )
+    )
 
 
-def _utc(moment: datetime) -> datetime:
+def _to_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

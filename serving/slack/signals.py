@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from serving.digest.slack import literal
-from serving.slack.posts import Post
+from serving.digest.slack import escape_mrkdwn
+from serving.slack.posts import SlackMessage
 
-__all__ = ["Signal", "post"]
+__all__ = ["AlertMessage", "build_alert_message"]
 
-_LIMITS: Final = {"seats": "seats", "usage": "usage limit", "plan": "plan"}
+_LIMIT_NAMES: Final = {"seats": "seats", "usage": "usage limit", "plan": "plan"}
 
 
 @dataclass(frozen=True)
-class Signal:
+class AlertMessage:
     """An account has crossed a line.
 
     Attributes
@@ -31,7 +31,7 @@ class Signal:
         Who is told; nobody known: the common channel is.
     link : str or None
         Where more stands.
-    words : str or None
+    text : str or None
         What is said in place of the utilisation, such as "9/10 seats in use (90 %)".
     """
 
@@ -41,37 +41,39 @@ class Signal:
     utilisation: float | None = None
     csm: str | None = None
     link: str | None = None
-    words: str | None = None
+    text: str | None = None
 
 
-def post(signal: Signal) -> Post:
+def build_alert_message(alert: AlertMessage) -> SlackMessage:
     """Say a signal as a message.
 
     Examples
     --------
-    >>> said = post(Signal("s-1", "Acme <Ltd>", "seats", 0.93))
+    >>> said = build_alert_message(AlertMessage("s-1", "Acme <Ltd>", "seats", 0.93))
     >>> said.message["text"]
     'Acme &lt;Ltd&gt; uses 93 % of its seats'
     """
-    text = _sentence(signal)
-    shown = f"*{literal(signal.account)}*{text.removeprefix(literal(signal.account))}"
-    blocks = [_section(shown)]
-    if signal.link:
+    text = _format_text(alert)
+    headline = f"*{escape_mrkdwn(alert.account)}*{text.removeprefix(escape_mrkdwn(alert.account))}"
+    blocks = [_build_section(headline)]
+    if alert.link:
         # An address may hold none of Slack's own marks.
-        safe = signal.link.translate({ord("<"): "%3C", ord(">"): "%3E", ord("|"): "%7C"})
-        blocks.append(_section(f"<{safe}|Open the account>"))
-    return Post(f"signal:{signal.key}", signal.csm, {"text": text, "blocks": blocks})
+        escaped_link = alert.link.translate({ord("<"): "%3C", ord(">"): "%3E", ord("|"): "%7C"})
+        blocks.append(_build_section(f"<{escaped_link}|Open the account>"))
+    return SlackMessage(f"signal:{alert.key}", alert.csm, {"text": text, "blocks": blocks})
 
 
-def _sentence(signal: Signal) -> str:
-    what = _LIMITS.get(signal.limit, signal.limit)
-    name = literal(signal.account)
-    if signal.words is not None:
-        return f"{name}: {literal(signal.words)}"
-    if signal.utilisation is None:
-        return f"{name} runs into its {literal(what)}"
-    return f"{name} uses {signal.utilisation:.0%} of its {literal(what)}".replace("%", " %")
+def _format_text(alert: AlertMessage) -> str:
+    limit_name = _LIMIT_NAMES.get(alert.limit, alert.limit)
+    name = escape_mrkdwn(alert.account)
+    if alert.text is not None:
+        return f"{name}: {escape_mrkdwn(alert.text)}"
+    if alert.utilisation is None:
+        return f"{name} runs into its {escape_mrkdwn(limit_name)}"
+    return f"{name} uses {alert.utilisation:.0%} of its {escape_mrkdwn(limit_name)}".replace(
+        "%", " %"
+    )
 
 
-def _section(text: str) -> dict[str, Any]:
+def _build_section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}

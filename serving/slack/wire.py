@@ -18,18 +18,23 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient
 
-from serving.crm.target import Denied, Transient
-from serving.slack.answers import Lost, Rejected
+from serving.crm.target import AccessDeniedError, RetryableError
+from serving.slack.answers import DeliveryUnknown, MessageRejected
 
-__all__ = ["Bot", "Webhook"]
+__all__ = ["BotClient", "IncomingWebhook"]
 
-Told = TypeVar("Told")
-_EVENT: Final = "expansion_message"
-_PAGE: Final = 200
+ResponseT = TypeVar("ResponseT")
+_EVENT_TYPE: Final = "expansion_message"
+_PAGE_SIZE: Final = 200
 # "It's possible some aspect of the operation succeeded before the error was raised."
-_UNKNOWN: Final = {"internal_error", "fatal_error", "service_unavailable", "request_timeout"}
-_BUSY: Final = {"ratelimited", "rate_limited"}
-_DENIED: Final = {
+_AMBIGUOUS_ERRORS: Final = {
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+}
+_RATE_LIMIT_ERRORS: Final = {"ratelimited", "rate_limited"}
+_ACCESS_ERRORS: Final = {
     "invalid_auth",
     "not_authed",
     "account_inactive",
@@ -42,12 +47,12 @@ _DENIED: Final = {
     "ekm_access_denied",
     "team_access_not_granted",
 }
-_QUIET: Final = logging.getLogger("expansion.slack")
-_QUIET.addHandler(logging.NullHandler())
-_QUIET.propagate = False  # the client would log what it sends
+_SILENT_LOGGER: Final = logging.getLogger("expansion.slack")
+_SILENT_LOGGER.addHandler(logging.NullHandler())
+_SILENT_LOGGER.propagate = False  # the client would log what it sends
 
 
-class Bot:
+class BotClient:
     """A bot, which posts anywhere it was invited to, and to people; it finds its messages again.
 
     ``channels`` maps CSMs to ids of channels or users, ``default`` is where the rest goes.
@@ -58,86 +63,96 @@ class Bot:
         token: str,
         *,
         channels: Mapping[str, str],
-        default: str | None,
+        default_channel: str | None,
         api_url: str = "https://slack.com/api/",
         timeout_seconds: int = 30,
     ) -> None:
-        self._channels, self._default = channels, default
-        self._open: dict[str, str] = {}
+        self._channels, self._default_channel = channels, default_channel
+        self._direct_messages: dict[str, str] = {}
         self._client = WebClient(
-            token, base_url=api_url, timeout=timeout_seconds, retry_handlers=[], logger=_QUIET
+            token,
+            base_url=api_url,
+            timeout=timeout_seconds,
+            retry_handlers=[],
+            logger=_SILENT_LOGGER,
         )
 
     def __repr__(self) -> str:
         return f"Bot({self._client.base_url!r})"
 
-    def post(self, channel: str, message: Mapping[str, Any], key: str) -> str:
+    def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:
         """Post with our key in the message's metadata, which people do not see."""
-        answer = _told(
+        response = _call_api(
             lambda: self._client.chat_postMessage(
                 channel=channel,
                 text=message["text"],
                 blocks=message["blocks"],
-                metadata={"event_type": _EVENT, "event_payload": {"key": key}},
+                metadata={"event_type": _EVENT_TYPE, "event_payload": {"key": key}},
                 unfurl_links=False,
                 unfurl_media=False,
             )
         )
-        return str(answer["ts"])
+        return str(response["ts"])
 
-    def find(self, channel: str, key: str, since: datetime) -> str | None:
+    def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:
         """Read the channel's messages from a moment on; metadata are shown to their app only."""
         history = partial(
             self._client.conversations_history,
             channel=channel,
             oldest=f"{since.timestamp():.6f}",
             include_all_metadata=True,
-            limit=_PAGE,
+            limit=_PAGE_SIZE,
         )
-        page = _asked(history)
+        page = _call_read_api(history)
         while True:
             for message in page["messages"]:
-                if _key(message) == key:
+                if _read_key(message) == key:
                     return str(message["ts"])
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 return None
-            page = _asked(partial(history, cursor=cursor))
+            page = _call_read_api(partial(history, cursor=cursor))
 
-    def place(self, csm: str | None) -> str | None:
+    def resolve_channel(self, csm: str | None) -> str | None:
         """Give the CSM's channel of the settings, else a talk with them, else the common one."""
-        told = self._channels.get(csm) if csm else None
-        place = told or (self._user(csm) if csm and "@" in csm else None) or self._default
-        if place and place.startswith(("U", "W")):
-            return self._talk(place)
-        return place
+        configured = self._channels.get(csm) if csm else None
+        destination = (
+            configured
+            or (self._find_user(csm) if csm and "@" in csm else None)
+            or self._default_channel
+        )
+        if destination and destination.startswith(("U", "W")):
+            return self._open_conversation(destination)
+        return destination
 
-    def _user(self, email: str) -> str | None:
+    def _find_user(self, email: str) -> str | None:
         try:
-            answer = _asked(lambda: self._client.users_lookupByEmail(email=email))
-        except Rejected:  # no such user
+            response = _call_read_api(lambda: self._client.users_lookupByEmail(email=email))
+        except MessageRejected:  # no such user
             return None
-        return str(answer["user"]["id"])
+        return str(response["user"]["id"])
 
-    def _talk(self, user: str) -> str:
-        if user not in self._open:
-            answer = _asked(lambda: self._client.conversations_open(users=[user]))
-            self._open[user] = str(answer["channel"]["id"])
-        return self._open[user]
+    def _open_conversation(self, user_id: str) -> str:
+        if user_id not in self._direct_messages:
+            response = _call_read_api(lambda: self._client.conversations_open(users=[user_id]))
+            self._direct_messages[user_id] = str(response["channel"]["id"])
+        return self._direct_messages[user_id]
 
 
-class Webhook:
+class IncomingWebhook:
     """An incoming webhook: one channel, and no way to look what stands there."""
 
     def __init__(self, url: str, *, timeout_seconds: int = 30) -> None:
-        self._client = WebhookClient(url, timeout=timeout_seconds, retry_handlers=[], logger=_QUIET)
+        self._client = WebhookClient(
+            url, timeout=timeout_seconds, retry_handlers=[], logger=_SILENT_LOGGER
+        )
 
     def __repr__(self) -> str:
         return "Webhook(...)"  # its address is a secret
 
-    def post(self, channel: str, message: Mapping[str, Any], key: str) -> str:  # noqa: ARG002
+    def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:  # noqa: ARG002
         """Post into the channel that the webhook is of."""
-        answer = _sent(
+        response = _send_request(
             lambda: self._client.send(
                 text=message["text"],
                 blocks=message["blocks"],
@@ -145,82 +160,82 @@ class Webhook:
                 unfurl_media=False,
             )
         )
-        if answer.status_code >= 500:
-            raise Lost(f"Slack answered {answer.status_code}")
-        if answer.status_code == 429:
-            raise Transient("Slack asks us to wait", _after(answer.headers))
-        if answer.status_code in {403, 404, 410}:
-            raise Denied(
-                f"Slack takes nothing from this webhook ({answer.body}); make a new one, and export"
+        if response.status_code >= 500:
+            raise DeliveryUnknown(f"Slack answered {response.status_code}")
+        if response.status_code == 429:
+            raise RetryableError("Slack asks us to wait", _parse_retry_after(response.headers))
+        if response.status_code in {403, 404, 410}:
+            raise AccessDeniedError(
+                f"Slack takes nothing from this webhook ({response.body}); make a new one, and export"
                 " it anew"
             )
-        if answer.status_code != 200:
-            raise Rejected(str(answer.body))
-        if answer.body.strip() != "ok":
-            raise Lost(f"Slack answered {answer.body[:100]}")
+        if response.status_code != 200:
+            raise MessageRejected(str(response.body))
+        if response.body.strip() != "ok":
+            raise DeliveryUnknown(f"Slack answered {response.body[:100]}")
         return ""
 
-    def find(self, channel: str, key: str, since: datetime) -> str | None:  # noqa: ARG002
+    def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:  # noqa: ARG002
         """Say that it cannot."""
-        raise Lost("a webhook cannot look what was posted")
+        raise DeliveryUnknown("a webhook cannot look what was posted")
 
-    def place(self, csm: str | None) -> str | None:  # noqa: ARG002
+    def resolve_channel(self, csm: str | None) -> str | None:  # noqa: ARG002
         """All goes to its one channel."""
         return "webhook"
 
 
-def _key(message: Mapping[str, Any]) -> str | None:
+def _read_key(message: Mapping[str, Any]) -> str | None:
     metadata = message.get("metadata") or {}
     payload = metadata.get("event_payload") or {}
-    return payload.get("key") if metadata.get("event_type") == _EVENT else None
+    return payload.get("key") if metadata.get("event_type") == _EVENT_TYPE else None
 
 
-def _told(ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's answer
+def _call_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's answer
     """Ask the Web API, and sort what goes wrong."""
     try:
-        return _sent(ask)
+        return _send_request(api_call)
     except SlackApiError as error:
-        raise _fault(error) from None
+        raise _to_error(error) from None
 
 
-def _asked(ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's answer
+def _call_read_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's answer
     """Ask what changes nothing: a lost answer may be asked for again."""
     try:
-        return _told(ask)
-    except Lost as error:
-        raise Transient(str(error)) from error
+        return _call_api(api_call)
+    except DeliveryUnknown as error:
+        raise RetryableError(str(error)) from error
 
 
-def _sent(send: Callable[[], Told]) -> Told:
+def _send_request(send: Callable[[], ResponseT]) -> ResponseT:
     try:
         return send()
     except URLError as error:
-        if isinstance(error.reason, ConnectionRefusedError) or _has_no_address(error.reason):
-            raise Transient(f"Slack cannot be reached: {error.reason}") from error
-        raise Lost(f"Slack did not answer: {error.reason}") from error
+        if isinstance(error.reason, ConnectionRefusedError) or _is_dns_error(error.reason):
+            raise RetryableError(f"Slack cannot be reached: {error.reason}") from error
+        raise DeliveryUnknown(f"Slack did not answer: {error.reason}") from error
     except (OSError, HTTPException) as error:
-        raise Lost(f"Slack did not answer: {error or type(error).__name__}") from error
+        raise DeliveryUnknown(f"Slack did not answer: {error or type(error).__name__}") from error
 
 
-def _has_no_address(reason: object) -> bool:
+def _is_dns_error(reason: object) -> bool:
     return type(reason).__name__ == "gaierror"
 
 
-def _fault(error: SlackApiError) -> Exception:
-    answer: Any = error.response
-    told = str(answer.get("error"))
-    if answer.status_code == 429 or told in _BUSY:
-        return Transient("Slack asks us to wait", _after(answer.headers))
-    if answer.status_code >= 500 or told in _UNKNOWN or "non-JSON" in told:
-        return Lost(f"Slack answered {answer.status_code}, {told[:100]}")
-    if told in _DENIED:
-        needed = f", needed is {answer.get('needed')}" if answer.get("needed") else ""
-        return Denied(
-            f"Slack denies us: {told}{needed}; see serving/SLACK.md for what the bot needs"
+def _to_error(error: SlackApiError) -> Exception:
+    response: Any = error.response
+    code = str(response.get("error"))
+    if response.status_code == 429 or code in _RATE_LIMIT_ERRORS:
+        return RetryableError("Slack asks us to wait", _parse_retry_after(response.headers))
+    if response.status_code >= 500 or code in _AMBIGUOUS_ERRORS or "non-JSON" in code:
+        return DeliveryUnknown(f"Slack answered {response.status_code}, {code[:100]}")
+    if code in _ACCESS_ERRORS:
+        needed = f", needed is {response.get('needed')}" if response.get("needed") else ""
+        return AccessDeniedError(
+            f"Slack denies us: {code}{needed}; see serving/SLACK.md for what the bot needs"
         )
-    return Rejected(told)
+    return MessageRejected(code)
 
 
-def _after(headers: Mapping[str, str]) -> float | None:
-    told = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
-    return float(told) if str(told).isdecimal() else None
+def _parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    retry_after = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
+    return float(retry_after) if str(retry_after).isdecimal() else None

@@ -1,5 +1,19 @@
 """The one SQL database: what was said, what should be true at a CRM, what has become of it."""
 
-from serving.state.database import alone, is_there, open, place, reading, writing
+from serving.state.database import (
+    acquire_advisory_lock,
+    database_exists,
+    open_engine,
+    read_transaction,
+    redact_url,
+    write_transaction,
+)
 
-__all__ = ["alone", "is_there", "open", "place", "reading", "writing"]
+__all__ = [
+    "acquire_advisory_lock",
+    "database_exists",
+    "open_engine",
+    "read_transaction",
+    "redact_url",
+    "write_transaction",
+]

@@ -12,30 +12,30 @@ from typing import Any, Final, Literal, get_args
 import sqlalchemy as sa
 
 __all__ = [
-    "BOOKS",
-    "DELIVERED",
-    "DELIVERIES",
+    "ACCOUNT_DETAILS",
+    "ACCOUNT_TOUCHES",
+    "APPLIED_OBJECTS",
+    "CHANGE_LOG",
+    "DESIRED_OBJECTS",
     "EPISODES",
     "FEEDBACK",
-    "LINE",
+    "FEEDBACK_VERDICTS",
+    "LEASES",
+    "LIST_INDEX",
     "METADATA",
-    "OUTBOX",
-    "PORTRAITS",
-    "POSTS",
-    "REJECTED",
+    "REJECTED_OBJECTS",
     "RUNS",
     "SCORES",
-    "SENDERS",
-    "SENDS",
-    "VERDICTS",
-    "WORKED",
-    "Verdict",
+    "SCORE_COLUMNS",
+    "SLACK_MESSAGES",
+    "SYNC_RUNS",
+    "FeedbackVerdict",
 ]
 
 METADATA: Final = sa.MetaData()
 
 
-def _object() -> list[sa.Column[Any]]:
+def _build_key_columns() -> list[sa.Column[Any]]:
     """What names one object at one target."""
     return [
         sa.Column("target", sa.String, primary_key=True),
@@ -46,10 +46,10 @@ def _object() -> list[sa.Column[Any]]:
 
 # What should be true: one row per object, replaced by every newer run. ``digest`` is that of the
 # fields; what differs from the digest in ``delivered`` is still to be sent, by rising ``place``.
-OUTBOX: Final = sa.Table(
+DESIRED_OBJECTS: Final = sa.Table(
     "outbox",
     METADATA,
-    *_object(),
+    *_build_key_columns(),
     sa.Column("account_id", sa.String, nullable=False),
     sa.Column("limit", sa.String),
     sa.Column("as_of", sa.Date, nullable=False),
@@ -62,10 +62,10 @@ OUTBOX: Final = sa.Table(
 # What a target has acknowledged last. ``attempted`` holds, per field, the values that were sent
 # since without an answer: they may or may not stand there, and are ours either way. ``theirs``
 # names the fields that a human has set since, which are left alone.
-DELIVERED: Final = sa.Table(
+APPLIED_OBJECTS: Final = sa.Table(
     "delivered",
     METADATA,
-    *_object(),
+    *_build_key_columns(),
     sa.Column("crm_id", sa.String),
     sa.Column("fields", sa.JSON, nullable=False),
     sa.Column("digest", sa.String),
@@ -77,10 +77,10 @@ DELIVERED: Final = sa.Table(
 )
 
 # What a target will not take, in its own words. Not sent again until it differs or is retried.
-REJECTED: Final = sa.Table(
+REJECTED_OBJECTS: Final = sa.Table(
     "rejected",
     METADATA,
-    *_object(),
+    *_build_key_columns(),
     sa.Column("digest", sa.String, nullable=False),
     sa.Column("words", sa.String, nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
@@ -89,7 +89,7 @@ REJECTED: Final = sa.Table(
 
 # The ledger: one row per acknowledged change, with the fields it changed as they were before and
 # are after, so that a run can be undone.
-DELIVERIES: Final = sa.Table(
+CHANGE_LOG: Final = sa.Table(
     "deliveries",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
@@ -106,7 +106,7 @@ DELIVERIES: Final = sa.Table(
 )
 
 # One row per time that a sender went to work; ``counts`` are JSON, ``words`` why it stopped early.
-SENDS: Final = sa.Table(
+SYNC_RUNS: Final = sa.Table(
     "sends",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
@@ -120,7 +120,7 @@ SENDS: Final = sa.Table(
 
 # Who is at work on a target. It spares two senders the same work; what keeps them from harm is
 # that every write can be repeated.
-SENDERS: Final = sa.Table(
+LEASES: Final = sa.Table(
     "senders",
     METADATA,
     sa.Column("target", sa.String, primary_key=True),
@@ -130,7 +130,7 @@ SENDERS: Final = sa.Table(
 
 # What was posted in Slack, by our own name of it. Without ``posted_at`` the answer never came: it
 # may stand there or not. ``message`` is Slack's name of it; ``words`` why it was refused.
-POSTS: Final = sa.Table(
+SLACK_MESSAGES: Final = sa.Table(
     "posts",
     METADATA,
     sa.Column("key", sa.String, primary_key=True),
@@ -156,7 +156,7 @@ EPISODES: Final = sa.Table(
 )
 
 # When a human last dealt with an account, as the CRM or the page told us.
-WORKED: Final = sa.Table(
+ACCOUNT_TOUCHES: Final = sa.Table(
     "worked",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
@@ -164,8 +164,8 @@ WORKED: Final = sa.Table(
     sa.Column("how", sa.String, nullable=False),
 )
 
-Verdict = Literal["contacted", "won", "not now", "wrong"]
-VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+FeedbackVerdict = Literal["contacted", "won", "not now", "wrong"]
+FEEDBACK_VERDICTS: Final[tuple[FeedbackVerdict, ...]] = get_args(FeedbackVerdict)
 
 # What a human said on the page of what became of an account; ``as_of`` is the list it was said of.
 # ``once`` is of the form that was sent, so that sending it twice says it once.
@@ -185,7 +185,7 @@ FEEDBACK: Final = sa.Table(
 
 # What the page draws of an account on the list in force, beside its line: the curve, a year of
 # months, the contract. Replaced whole by the next list.
-PORTRAITS: Final = sa.Table(
+ACCOUNT_DETAILS: Final = sa.Table(
     "portraits",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
@@ -196,7 +196,7 @@ PORTRAITS: Final = sa.Table(
 
 # What the page filters, counts and orders the list in force by: a narrow copy of its lines, which
 # are wide, and of the segment. Replaced whole by the next list.
-BOOKS: Final = sa.Table(
+LIST_INDEX: Final = sa.Table(
     "books",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
@@ -217,7 +217,7 @@ BOOKS: Final = sa.Table(
 )
 
 # The line of one account on one list: the README describes each field.
-LINE: Final[Mapping[str, Any]] = {
+SCORE_COLUMNS: Final[Mapping[str, Any]] = {
     "rank": sa.Integer,
     "name": sa.String,
     "csm": sa.String,
@@ -269,6 +269,6 @@ SCORES: Final = sa.Table(
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
     sa.Column("as_of", sa.Date, primary_key=True),
-    *[sa.Column(name, kind, nullable=True) for name, kind in LINE.items()],
+    *[sa.Column(name, kind, nullable=True) for name, kind in SCORE_COLUMNS.items()],
     sa.Index("ix_scores_as_of", "as_of", "rank"),
 )

@@ -5,17 +5,17 @@ from typing import Final
 import sqlalchemy as sa
 
 from data.errors import DeliveryError
-from serving.state.database import alone, writing
+from serving.state.database import acquire_advisory_lock, write_transaction
 from serving.state.schema import METADATA
 
-__all__ = ["NEWEST", "VERSION_TABLE", "to_newest"]
+__all__ = ["LATEST_REVISION", "VERSION_TABLE", "upgrade_to_latest"]
 
-NEWEST: Final = "0001"
+LATEST_REVISION: Final = "0001"
 # MLflow, which may live in the same database, calls its own alembic_version.
 VERSION_TABLE: Final = "expansion_version"
 
 
-def to_newest(engine: sa.Engine) -> None:
+def upgrade_to_latest(engine: sa.Engine) -> None:
     """Run the migrations that the database lacks.
 
     Raises
@@ -25,32 +25,32 @@ def to_newest(engine: sa.Engine) -> None:
         table with one of our names.
     """
     with engine.connect() as connection:
-        if _version(connection) == NEWEST:
+        if _read_version(connection) == LATEST_REVISION:
             return
-    with writing(engine) as connection:
-        alone(connection, "expansion upgrade")
-        found = _version(connection)
-        if found is None:
-            _refuse_foreign(connection)
-        if found != NEWEST:
-            _run(connection)
+    with write_transaction(engine) as connection:
+        acquire_advisory_lock(connection, "expansion upgrade")
+        version = _read_version(connection)
+        if version is None:
+            _reject_foreign_tables(connection)
+        if version != LATEST_REVISION:
+            _run_migrations(connection)
 
 
-def _version(connection: sa.Connection) -> str | None:
+def _read_version(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     version: str | None = connection.scalar(
         sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - our own name
     )
-    if version is not None and version > NEWEST:
+    if version is not None and version > LATEST_REVISION:
         raise DeliveryError(
             f"the database that crm.url names is of version {version}, and this program knows"
-            f" versions up to {NEWEST}; bring the program up to date, or name another database."
+            f" versions up to {LATEST_REVISION}; bring the program up to date, or name another database."
         )
     return version
 
 
-def _refuse_foreign(connection: sa.Connection) -> None:
+def _reject_foreign_tables(connection: sa.Connection) -> None:
     """Refuse a database without a version that holds a table with one of our names."""
     foreign = sorted(METADATA.tables.keys() & set(sa.inspect(connection).get_table_names()))
     if foreign:
@@ -60,11 +60,11 @@ def _refuse_foreign(connection: sa.Connection) -> None:
         )
 
 
-def _run(connection: sa.Connection) -> None:
+def _run_migrations(connection: sa.Connection) -> None:
     from alembic import command  # noqa: PLC0415 - only where there is something to change
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", "serving.state:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, NEWEST)
+    command.upgrade(config, LATEST_REVISION)

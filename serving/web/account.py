@@ -9,93 +9,101 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serving.state.database import reading
-from serving.state.schema import EPISODES, PORTRAITS, SCORES
+from serving.state.database import read_transaction
+from serving.state.schema import ACCOUNT_DETAILS, EPISODES, SCORES
 from serving.web import feedback, signals
-from serving.web.sign_in import Viewer
+from serving.web.sign_in import User
 
-__all__ = ["Account", "agreed", "find", "terms"]
+__all__ = ["AccountView", "list_changed_terms", "list_named_terms", "load_account"]
 
-_LISTS: Final = 26  # of the past, half a year of Mondays
-_TERMS: Final = ("plan", "seats", "usage_limit", "mrr", "status")
-_PAST: Final = ("as_of", "rank", "probability", "tier", "limit", "signals", "expansion_signal")
+_PAST_LISTS: Final = 26  # of the past, half a year of Mondays
+_TERM_COLUMNS: Final = ("plan", "seats", "usage_limit", "mrr", "status")
+_PAST_COLUMNS: Final = (
+    "as_of",
+    "rank",
+    "probability",
+    "tier",
+    "limit",
+    "signals",
+    "expansion_signal",
+)
 
 
 @dataclass(frozen=True)
-class Account:
+class AccountView:
     """What is known of an account.
 
     Attributes
     ----------
-    line : mapping
-        See ``serving.state.schema.LINE``; of one that is not on the list, the reason in ``note``.
+    row : mapping
+        See ``serving.state.schema.SCORE_COLUMNS``; of one that is not on the list, the reason in ``note``.
     segment : str or None
         Of the accounts table.
-    drawn : mapping
-        What :func:`serving.lines.portraits.of` told; empty where no list has told it.
+    details : mapping
+        What :func:`serving.lines.portraits.build_account_details` told; empty where no list has told it.
     past : sequence of mapping
         Its lines on the last lists, oldest first.
-    episodes, signals, said : sequence of mapping
+    episodes, alerts, feedback : sequence of mapping
         Stretches of pressure, what events raised, and what humans said; newest first.
     """
 
-    line: Mapping[str, Any]
+    row: Mapping[str, Any]
     segment: str | None
-    drawn: Mapping[str, Any]
+    details: Mapping[str, Any]
     past: Sequence[Mapping[str, Any]]
     episodes: Sequence[Mapping[str, Any]]
-    signals: Sequence[Mapping[str, Any]]
-    said: Sequence[Mapping[str, Any]]
+    alerts: Sequence[Mapping[str, Any]]
+    feedback: Sequence[Mapping[str, Any]]
 
     def __repr__(self) -> str:
-        return f"Account({self.line['account_id']!r})"
+        return f"Account({self.row['account_id']!r})"
 
 
-def find(engine: sa.Engine, viewer: Viewer, account_id: str, as_of: date) -> Account | None:
+def load_account(engine: sa.Engine, user: User, account_id: str, as_of: date) -> AccountView | None:
     """Look an account up; None where there is none in the viewer's book."""
-    whose = [] if viewer.csm is None else [SCORES.c.csm == viewer.csm]
-    here = sa.select(SCORES).where(
-        SCORES.c.account_id == account_id, SCORES.c.as_of == as_of, *whose
+    portfolio_filter = [] if user.csm is None else [SCORES.c.csm == user.csm]
+    query = sa.select(SCORES).where(
+        SCORES.c.account_id == account_id, SCORES.c.as_of == as_of, *portfolio_filter
     )
-    with reading(engine) as connection:
-        line = connection.execute(here).mappings().first()
-        if line is None:
+    with read_transaction(engine) as connection:
+        list_row = connection.execute(query).mappings().first()
+        if list_row is None:
             return None
-        drawn = connection.execute(
-            sa.select(PORTRAITS).where(
-                PORTRAITS.c.account_id == account_id, PORTRAITS.c.as_of == as_of
+        details = connection.execute(
+            sa.select(ACCOUNT_DETAILS).where(
+                ACCOUNT_DETAILS.c.account_id == account_id, ACCOUNT_DETAILS.c.as_of == as_of
             )
         ).first()
         past = connection.execute(
-            sa.select(*(SCORES.c[name] for name in _PAST))
+            sa.select(*(SCORES.c[name] for name in _PAST_COLUMNS))
             .where(
                 SCORES.c.account_id == account_id,
                 SCORES.c.rank.is_not(None),
                 SCORES.c.as_of <= as_of,
             )
             .order_by(SCORES.c.as_of.desc())
-            .limit(_LISTS)
+            .limit(_PAST_LISTS)
         ).mappings()
-        lists = [dict(row) for row in past][::-1]
+        past_rows = [dict(row) for row in past][::-1]
         episodes = connection.execute(
             sa.select(EPISODES)
             .where(EPISODES.c.account_id == account_id)
             .order_by(EPISODES.c.opened_on.desc(), EPISODES.c.limit)
         ).mappings()
-        stretches = [dict(row) for row in episodes]
-        raised = signals.of_account(connection, account_id)
-    return Account(
-        dict(line),
-        drawn.segment if drawn else None,
-        drawn.told if drawn else {},
-        lists,
-        stretches,
-        raised,
-        feedback.of_account(engine, account_id),
+        episode_rows = [dict(row) for row in episodes]
+        alert_rows = signals.load_account_alerts(connection, account_id)
+    return AccountView(
+        dict(list_row),
+        details.segment if details else None,
+        details.told if details else {},
+        past_rows,
+        episode_rows,
+        alert_rows,
+        feedback.load_account_feedback(engine, account_id),
     )
 
 
-def terms(contract: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:
+def list_changed_terms(contract: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:
     """Give the rows of a contract that changed something, the newest first."""
     if not contract:
         return []
@@ -103,10 +111,12 @@ def terms(contract: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:
     return [
         row
         for row, before in zip(rows, [None, *rows[:-1]], strict=True)
-        if before is None or row["change"] or any(row[name] != before[name] for name in _TERMS)
+        if before is None
+        or row["change"]
+        or any(row[name] != before[name] for name in _TERM_COLUMNS)
     ][::-1]
 
 
-def agreed(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+def list_named_terms(rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """Name what a contract says anything of."""
-    return {name for name in _TERMS if any(row[name] is not None for row in rows)}
+    return {name for name in _TERM_COLUMNS if any(row[name] is not None for row in rows)}

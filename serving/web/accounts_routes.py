@@ -8,104 +8,113 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from serving.playbook import MOTIONS, NO_ASK
-from serving.state.schema import VERDICTS
+from serving.playbook import MOTIONS, SUPPRESSED_MOTIONS
+from serving.state.schema import FEEDBACK_VERDICTS
 from serving.web import account, book, charts, company, feedback, forms, signals
-from serving.web.account import Account
-from serving.web.points import POINTS
-from serving.web.sign_in import Viewer
-from serving.web.site import Here, Looking, Site, page
+from serving.web.account import AccountView
+from serving.web.points import TALKING_POINTS
+from serving.web.sign_in import User
+from serving.web.site import AppContext, ContextDep, UserDep, render_page
 
 __all__ = ["router"]
 
 router = APIRouter()
-_Id = Annotated[str, Query(alias="id", min_length=1, max_length=500)]
-_Form = Annotated[dict[str, str], Depends(forms.fields)]
+_AccountId = Annotated[str, Query(alias="id", min_length=1, max_length=500)]
+_Form = Annotated[dict[str, str], Depends(forms.read_fields)]
 
 
 @router.get("/account")
-def one(site: Here, viewer: Looking, account_id: _Id) -> HTMLResponse:
+def show_account(context: ContextDep, user: UserDep, account_id: _AccountId) -> HTMLResponse:
     """Show an account."""
-    return _page(site, viewer, _found(site, viewer, account_id))
+    return _render_account(context, user, _load_or_404(context, user, account_id))
 
 
 @router.post("/account")
-def answer(site: Here, viewer: Looking, account_id: _Id, form: _Form) -> Response:
+def submit_feedback(
+    context: ContextDep, user: UserDep, account_id: _AccountId, form: _Form
+) -> Response:
     """Keep what a human says of an account, and show it."""
-    if not site.door.sealed(viewer, form.get("seal", "")):
+    if not context.authenticator.verify_csrf(user, form.get("seal", "")):
         raise HTTPException(403, "This form is too old, or not of ours; load the page again.")
-    found = _found(site, viewer, account_id)
-    now = site.clock()
+    view = _load_or_404(context, user, account_id)
+    now = context.clock()
     try:
-        said = forms.said(form, account_id, found.line["as_of"], now.date())
-    except forms.Mistake as error:
-        return _page(site, viewer, found, mistake=str(error), form=form, status=422)
-    feedback.give(site.engine, said, viewer, now)
-    there = f"/account?id={quote(account_id, safe='')}#said"
-    return RedirectResponse(there, 303)
+        entry = forms.parse_feedback(form, account_id, view.row["as_of"], now.date())
+    except forms.FormError as error:
+        return _render_account(context, user, view, error=str(error), form=form, status=422)
+    feedback.save_feedback(context.engine, entry, user, now)
+    location = f"/account?id={quote(account_id, safe='')}#said"
+    return RedirectResponse(location, 303)
 
 
-def _found(site: Site, viewer: Viewer, account_id: str) -> Account:
-    as_of = book.newest(site.engine)
-    plain = "\0" not in account_id
-    found = account.find(site.engine, viewer, account_id, as_of) if as_of and plain else None
-    if found is None:
+def _load_or_404(context: AppContext, user: User, account_id: str) -> AccountView:
+    as_of = book.load_latest_as_of(context.engine)
+    is_valid = "\0" not in account_id
+    view = (
+        account.load_account(context.engine, user, account_id, as_of)
+        if as_of and is_valid
+        else None
+    )
+    if view is None:
         raise HTTPException(404)
-    return found
+    return view
 
 
-def _page(
-    site: Site,
-    viewer: Viewer,
-    found: Account,
+def _render_account(
+    context: AppContext,
+    user: User,
+    view: AccountView,
     *,
-    mistake: str = "",
+    error: str = "",
     form: dict[str, str] | None = None,
     status: int = 200,
 ) -> HTMLResponse:
-    line, horizon = found.line, site.settings.outcome.horizon_days
-    record = company.run_of(site.engine, line["as_of"])["record"]
-    band = next((each for each in record.get("bands", []) if each["band"] == line["band"]), None)
-    return page(
+    row, horizon = view.row, context.settings.outcome.horizon_days
+    record = company.load_run(context.engine, row["as_of"])["record"]
+    band = next((each for each in record.get("bands", []) if each["band"] == row["band"]), None)
+    return render_page(
         "account.html.j2",
-        viewer,
-        site,
-        at="account",
+        user,
+        context,
+        active_page="account",
         status=status,
-        account=found,
-        line=line,
+        account=view,
+        line=row,
         band=band,
         horizon=horizon,
-        outreach=MOTIONS.get(line["motion"] or "", ""),
-        asks=line["motion"] not in NO_ASK,
-        fresh=[each for each in found.signals if signals.is_fresh(each, line["as_of"])],
-        told_on=book.told_on(line["as_of"], site.today),
-        charts=_drawn(found, horizon),
-        steps=_steps(line),
-        named=book.names_csms(site.engine, line["as_of"]),
-        agreed=account.agreed,
-        terms=account.terms(found.drawn.get("contract")),
-        points=POINTS,
-        verdicts=VERDICTS,
-        once=site.unique(),
-        mistake=mistake,
+        outreach=MOTIONS.get(row["motion"] or "", ""),
+        asks=row["motion"] not in SUPPRESSED_MOTIONS,
+        fresh=[each for each in view.alerts if signals.is_new_alert(each, row["as_of"])],
+        told_on=book.get_reference_date(row["as_of"], context.today),
+        charts=_build_charts(view, horizon),
+        steps=_build_waterfall(row),
+        named=book.has_csms(context.engine, row["as_of"]),
+        agreed=account.list_named_terms,
+        terms=account.list_changed_terms(view.details.get("contract")),
+        points=TALKING_POINTS,
+        verdicts=FEEDBACK_VERDICTS,
+        once=context.new_form_id(),
+        mistake=error,
         form=form or {},
     )
 
 
-def _drawn(found: Account, horizon: int) -> dict[str, charts.Chart | None]:
-    drawn, line = found.drawn, found.line
+def _build_charts(view: AccountView, horizon: int) -> dict[str, charts.LineChart | None]:
+    details, row = view.details, view.row
     return {
-        "curve": charts.curve(
-            drawn.get("curve"), line["as_of"], ready=line["readiness_date"], horizon_days=horizon
+        "curve": charts.build_curve_chart(
+            details.get("curve"),
+            row["as_of"],
+            readiness_date=row["readiness_date"],
+            horizon_days=horizon,
         ),
-        "seats": charts.seats(drawn.get("months")),
-        "usage": charts.usage(drawn.get("months"), drawn.get("contract")),
-        "chances": charts.chances(found.past),
+        "seats": charts.build_seats_chart(details.get("months")),
+        "usage": charts.build_usage_chart(details.get("months"), details.get("contract")),
+        "chances": charts.build_history_chart(view.past),
     }
 
 
-def _steps(line: Any) -> list[charts.Step]:  # noqa: ANN401 - a line
-    if line["margin"] is None or not line["contributions"]:
+def _build_waterfall(row: Any) -> list[charts.WaterfallBar]:  # noqa: ANN401 - a line
+    if row["margin"] is None or not row["contributions"]:
         return []
-    return charts.waterfall(line["base"], line["contributions"], line["margin"])
+    return charts.build_waterfall(row["base"], row["contributions"], row["margin"])

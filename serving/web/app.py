@@ -19,24 +19,24 @@ from starlette.staticfiles import StaticFiles
 from data.errors import DeliveryError
 from data.settings import Settings
 from serving.web import accounts_routes, company_routes, list_routes, sign_in_routes
-from serving.web.forms import Mistake
-from serving.web.guard import Guard
-from serving.web.pages import STATIC, render
-from serving.web.sign_in import Doorkeeper
-from serving.web.site import Site
+from serving.web.forms import FormError
+from serving.web.guard import SecurityMiddleware
+from serving.web.pages import STATIC, render_template
+from serving.web.sign_in import Authenticator
+from serving.web.site import AppContext
 
-__all__ = ["make"]
+__all__ = ["create_app"]
 
 _THREADS: Final = 12  # fewer than the database's connections
-_WORDS: Final = {
+_STATUS_MESSAGES: Final = {
     404: "There is no such page, or no such account in your book.",
     405: "This address does not take that.",
     503: "The database does not answer just now. Nothing was lost; try again in a minute.",
 }
 
 
-def make(
-    settings: Settings, engine: sa.Engine, *, clock: Callable[[], datetime], hooks: bool = True
+def create_app(
+    settings: Settings, engine: sa.Engine, *, clock: Callable[[], datetime], webhooks: bool = True
 ) -> FastAPI:
     """Put the page together.
 
@@ -48,7 +48,7 @@ def make(
         The one database, its schema up to date.
     clock : callable
         Gives the moment, UTC; asked once per request.
-    hooks : bool
+    webhooks : bool
         Whether webhooks are taken, too.
     """
     app = FastAPI(
@@ -58,20 +58,22 @@ def make(
         openapi_url=None,
         lifespan=_lifespan,
     )
-    app.state.site = Site(settings, engine, Doorkeeper(settings.web), clock, secrets.token_urlsafe)
+    app.state.site = AppContext(
+        settings, engine, Authenticator(settings.web), clock, secrets.token_urlsafe
+    )
     for routes in (list_routes, accounts_routes, company_routes, sign_in_routes):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_exception_handler(DeliveryError, _unanswered)
-    app.add_exception_handler(sa.exc.SQLAlchemyError, _unanswered)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _misread)
-    app.add_exception_handler(Mistake, _mistaken)
-    if hooks:
-        from serving.events.routes import Hooks  # noqa: PLC0415 - not needed for the page alone
+    app.add_exception_handler(DeliveryError, _handle_unavailable)
+    app.add_exception_handler(sa.exc.SQLAlchemyError, _handle_unavailable)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(FormError, _handle_form_error)
+    if webhooks:
+        from serving.events.routes import WebhookMiddleware  # noqa: PLC0415 - not needed for the page alone
 
-        app.add_middleware(Hooks, settings=settings, engine=engine)
-    app.add_middleware(Guard, rules=settings.web)
+        app.add_middleware(WebhookMiddleware, settings=settings, engine=engine)
+    app.add_middleware(SecurityMiddleware, rules=settings.web)
     return app
 
 
@@ -81,25 +83,27 @@ async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def _unanswered(_: Request, __: Exception) -> Response:
-    return _told(503, {"Retry-After": "30"})
+def _handle_unavailable(_: Request, __: Exception) -> Response:
+    return _render_error(503, {"Retry-After": "30"})
 
 
-def _refused(_: Request, error: Exception) -> Response:
+def _handle_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
-    return _told(error.status_code, dict(error.headers or {}), str(error.detail))
+    return _render_error(error.status_code, dict(error.headers or {}), str(error.detail))
 
 
-def _misread(_: Request, error: Exception) -> Response:
+def _handle_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    named = sorted({str(each["loc"][-1]) for each in error.errors()})
-    return _told(422, {}, f"This cannot be asked for: {', '.join(named)}.")
+    fields = sorted({str(each["loc"][-1]) for each in error.errors()})
+    return _render_error(422, {}, f"This cannot be asked for: {', '.join(fields)}.")
 
 
-def _mistaken(_: Request, error: Exception) -> Response:
-    return _told(422, {}, str(error))
+def _handle_form_error(_: Request, error: Exception) -> Response:
+    return _render_error(422, {}, str(error))
 
 
-def _told(status: int, headers: dict[str, str], words: str = "") -> HTMLResponse:
-    told: dict[str, Any] = {"status": status, "words": _WORDS.get(status) or words}
-    return HTMLResponse(render("error.html.j2", viewer=None, at="", **told), status, headers)
+def _render_error(status: int, headers: dict[str, str], message: str = "") -> HTMLResponse:
+    context: dict[str, Any] = {"status": status, "words": _STATUS_MESSAGES.get(status) or message}
+    return HTMLResponse(
+        render_template("error.html.j2", viewer=None, at="", **context), status, headers
+    )

@@ -8,75 +8,85 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serving.state.database import reading
-from serving.state.schema import RUNS, SENDS
+from serving.state.database import read_transaction
+from serving.state.schema import RUNS, SYNC_RUNS
 
-__all__ = ["Health", "Reasons", "figures", "health", "refused", "run_of", "runs"]
+__all__ = [
+    "Problems",
+    "ReasonCounts",
+    "count_quarantine_reasons",
+    "get_ranking_metrics",
+    "list_run_problems",
+    "load_run",
+    "load_runs",
+]
 
-Health = list[str]  # what is not well with a run, a sentence each
-Reasons = list[tuple[str, int]]  # with how many each holds for, the most first
-_RUNS: Final = 60
-_REFUSED: Final = 0.05  # of the events: beyond it is told
+Problems = list[str]  # what is not well with a run, a sentence each
+ReasonCounts = list[tuple[str, int]]  # with how many each holds for, the most first
+_MAX_RUNS: Final = 60
+_MAX_REJECTED_SHARE: Final = 0.05  # of the events: beyond it is told
 
 
-def run_of(engine: sa.Engine, as_of: date) -> dict[str, Any]:
-    """Give the record of the last run of an as-of; see :func:`serving.record.record`."""
+def load_run(engine: sa.Engine, as_of: date) -> dict[str, Any]:
+    """Give the record of the last run of an as-of; see :func:`serving.record.build_run_record`."""
     query = sa.select(RUNS).where(RUNS.c.as_of == as_of).order_by(RUNS.c.id.desc()).limit(1)
-    with reading(engine) as connection:
-        found = connection.execute(query).mappings().first()
-    return dict(found) if found else {"record": {}}
+    with read_transaction(engine) as connection:
+        row = connection.execute(query).mappings().first()
+    return dict(row) if row else {"record": {}}
 
 
-def figures(record: Mapping[str, Any]) -> dict[str, float]:
+def get_ranking_metrics(record: Mapping[str, Any]) -> dict[str, float]:
     """Give the figures of what ranks the list: a model, or the simple ranking in its place.
 
     How near a simple ranking's probability comes to the truth is read from its bands.
     """
     ranking = record.get("ranking")
-    told = record.get("card", {}).get("figures", {}).get(ranking or "model", {})
-    found = {name: value for name, value in told.items() if value is not None}
+    card_metrics = record.get("card", {}).get("figures", {}).get(ranking or "model", {})
+    metrics = {name: value for name, value in card_metrics.items() if value is not None}
     if ranking is None:
-        return found
-    seen = [(each["snapshots"], each["value"], each["expected"]) for each in record["bands"]]
-    expected = sum(count * said for count, _, said in seen)
+        return metrics
+    bands = [(each["snapshots"], each["value"], each["expected"]) for each in record["bands"]]
+    expected = sum(count * predicted for count, _, predicted in bands)
     if expected > 0:
-        found["observed_to_expected"] = sum(count * true for count, true, _ in seen) / expected
-    return found
+        metrics["observed_to_expected"] = (
+            sum(count * observed for count, observed, _ in bands) / expected
+        )
+    return metrics
 
 
-def runs(engine: sa.Engine) -> list[dict[str, Any]]:
+def load_runs(engine: sa.Engine) -> list[dict[str, Any]]:
     """Give the last runs, newest first, each with the sendings that began after it."""
-    with reading(engine) as connection:
-        found = [
+    with read_transaction(engine) as connection:
+        run_rows = [
             dict(row)
             for row in connection.execute(
-                sa.select(RUNS).order_by(RUNS.c.id.desc()).limit(_RUNS)
+                sa.select(RUNS).order_by(RUNS.c.id.desc()).limit(_MAX_RUNS)
             ).mappings()
         ]
-        sent = [
+        sync_runs = [
             dict(row)
             for row in connection.execute(
-                sa.select(SENDS).order_by(SENDS.c.id.desc()).limit(5 * _RUNS)
+                sa.select(SYNC_RUNS).order_by(SYNC_RUNS.c.id.desc()).limit(5 * _MAX_RUNS)
             ).mappings()
         ]
     until = None
-    for run in found:
+    for run in run_rows:
         run["sends"] = [
             each
-            for each in sent
+            for each in sync_runs
             if each["started_at"] >= run["finished_at"]
             and (until is None or each["started_at"] < until)
         ]
         until = run["finished_at"]
-        run["health"] = health(run)
-        run["refused"] = refused(run["record"])
-        run["left_out"] = _ordered(run["record"].get("excluded", {}))
-    return found
+        run["health"] = list_run_problems(run)
+        run["refused"] = count_quarantine_reasons(run["record"])
+        run["left_out"] = _sort_reasons(run["record"].get("excluded", {}))
+    return run_rows
 
 
-def refused(record: Mapping[str, Any]) -> Reasons:
+def count_quarantine_reasons(record: Mapping[str, Any]) -> ReasonCounts:
     """Say why rows of the tables were refused, each reason with its table."""
-    return _ordered(
+    return _sort_reasons(
         {
             f"{table}: {reason}": count
             for table, reasons in record.get("quarantine", {}).items()
@@ -85,35 +95,38 @@ def refused(record: Mapping[str, Any]) -> Reasons:
     )
 
 
-def _ordered(reasons: Mapping[str, int]) -> Reasons:
+def _sort_reasons(reasons: Mapping[str, int]) -> ReasonCounts:
     """The most frequent first; what never happened is left out."""
-    found = [(reason, count) for reason, count in reasons.items() if count]
-    return sorted(found, key=lambda each: (-each[1], each[0]))
+    counts = [(reason, count) for reason, count in reasons.items() if count]
+    return sorted(counts, key=lambda each: (-each[1], each[0]))
 
 
-def health(run: dict[str, Any]) -> Health:
+def list_run_problems(run: dict[str, Any]) -> Problems:
     """Say what is not well with a run, a sentence each; nothing where all is."""
     record = run["record"]
     log, promotion = record.get("log", {}), record.get("promotion") or {}
     missing = log.get("days_missing", 0)
-    refused = sum(record.get("quarantine", {}).get("events", {}).values())
-    found = {
+    rejected = sum(record.get("quarantine", {}).get("events", {}).values())
+    checks = {
         f"The log ended {missing} {'day' if missing == 1 else 'days'} before.": missing,
-        f"{refused:,} events were refused.": refused > _REFUSED * max(log.get("events", 0), 1),
+        f"{rejected:,} events were refused.": rejected
+        > _MAX_REJECTED_SHARE * max(log.get("events", 0), 1),
         "Its model was trained later than this day: it knows what came after.": record.get(
             "hindsight"
         ),
         "Its model was promoted against the gate.": promotion.get("forced"),
         "The CRM did not tell whom humans had dealt with.": record.get("unasked"),
     }
-    return [told for told, holds in found.items() if holds] + _unsent(run.get("sends", ()))
+    return [text for text, holds in checks.items() if holds] + _list_sync_problems(
+        run.get("sends", ())
+    )
 
 
-def _unsent(sends: Sequence[Mapping[str, Any]]) -> Health:
-    told: Health = []
+def _list_sync_problems(sends: Sequence[Mapping[str, Any]]) -> Problems:
+    problems: Problems = []
     for each in sends:
         if each["words"]:
-            told.append(f"Sending to {each['target']} stopped early: {each['words']}")
+            problems.append(f"Sending to {each['target']} stopped early: {each['words']}")
         if rejected := (each["counts"] or {}).get("rejected"):
-            told.append(f"{each['target']} would not take {rejected}.")
-    return told
+            problems.append(f"{each['target']} would not take {rejected}.")
+    return problems

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from serving.state.database import reading
+from serving.state.database import read_transaction
 from serving.web import book, company, events, feedback
-from serving.web.site import Here, Looking, page
+from serving.web.site import ContextDep, UserDep, render_page
 
 __all__ = ["router"]
 
@@ -16,46 +16,46 @@ router = APIRouter()
 
 
 @router.get("/model")
-def model(site: Here, viewer: Looking) -> HTMLResponse:
+def show_model(context: ContextDep, user: UserDep) -> HTMLResponse:
     """Show what the list in force was made with, and how far it can be believed."""
-    as_of = book.newest(site.engine)
+    as_of = book.load_latest_as_of(context.engine)
     if as_of is None:
-        return page("empty.html.j2", viewer, site, at="model")
-    run = company.run_of(site.engine, as_of)
+        return render_page("empty.html.j2", user, context, active_page="model")
+    run = company.load_run(context.engine, as_of)
     record = run["record"]
-    return page(
+    return render_page(
         "model.html.j2",
-        viewer,
-        site,
-        at="model",
+        user,
+        context,
+        active_page="model",
         as_of=as_of,
         run=run,
         record=record,
         ranking=record.get("ranking"),
-        figures=company.figures(record),
+        figures=company.get_ranking_metrics(record),
         bands=list(reversed(record.get("bands", []))),
-        answers=feedback.by_band(site.engine) if viewer.csm is None else [],
-        horizon=site.settings.outcome.horizon_days,
+        answers=feedback.count_by_band(context.engine) if user.csm is None else [],
+        horizon=context.settings.outcome.horizon_days,
     )
 
 
 @router.get("/runs")
-def runs(site: Here, viewer: Looking) -> HTMLResponse:
+def show_runs(context: ContextDep, user: UserDep) -> HTMLResponse:
     """Show every run of late, how events stand, and what was not well with either."""
-    return page(
+    return render_page(
         "runs.html.j2",
-        viewer,
-        site,
-        at="runs",
-        runs=company.runs(site.engine),
-        events=events.stand(site.engine, site.settings.webhooks, site.clock()),
-        most=events.MOST,
+        user,
+        context,
+        active_page="runs",
+        runs=company.load_runs(context.engine),
+        events=events.load_event_status(context.engine, context.settings.webhooks, context.clock()),
+        most=events.MAX_WAITING,
     )
 
 
 @router.get("/health")
-def health(site: Here) -> PlainTextResponse:
+def check_health(context: ContextDep) -> PlainTextResponse:
     """Say that the page and its database answer; nobody signs in for it."""
-    with reading(site.engine) as connection:
+    with read_transaction(context.engine) as connection:
         connection.execute(sa.select(1))
     return PlainTextResponse("well")

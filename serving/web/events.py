@@ -14,22 +14,28 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from data.webhooks import Webhooks
-from serving.events.kept import NAME
-from serving.events.tables import ARRIVALS, PROGRESS, QUARANTINE, SIGNALS
-from serving.state.database import reading
-from serving.triggers import LEVELS
-from serving.web.pages import moment, utc
+from serving.events.kept import CONSUMER_NAME
+from serving.events.tables import ALERTS, CONSUMER_OFFSETS, QUARANTINE, WEBHOOK_EVENTS
+from serving.state.database import read_transaction
+from serving.triggers import SEVERITIES
+from serving.web.pages import as_utc, format_moment
 
-__all__ = ["MOST", "Events", "Refusal", "ill", "stand"]
+__all__ = [
+    "MAX_WAITING",
+    "EventStatus",
+    "RejectionCount",
+    "list_event_problems",
+    "load_event_status",
+]
 
-MOST: Final = 100_000  # what waits is counted up to here
-_REASONS: Final = 12
-_PATIENCE: Final = timedelta(minutes=2)  # so long something may wait without a word
-_SILENT: Final = timedelta(minutes=5)  # it reads tables and log before it begins
+MAX_WAITING: Final = 100_000  # what waits is counted up to here
+_MAX_REASONS: Final = 12
+_MAX_DELAY: Final = timedelta(minutes=2)  # so long something may wait without a word
+_MAX_SILENCE: Final = timedelta(minutes=5)  # it reads tables and log before it begins
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RejectionCount:
     """Messages that were refused for one reason: of which source, how many, and the last."""
 
     source: str
@@ -39,7 +45,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Events:
+class EventStatus:
     """Where events stand.
 
     Attributes
@@ -51,14 +57,14 @@ class Events:
     counted, unknown : int
         Events it has counted since it began; of these of accounts that nobody knows.
     waiting : int
-        Events that it has not counted, up to :data:`MOST` and one more.
-    since : datetime.datetime or None
+        Events that it has not counted, up to :data:`MAX_WAITING` and one more.
+    waiting_since : datetime.datetime or None
         When the first of those arrived.
-    refused : sequence of Refusal
+    rejections : sequence of Refusal
         By source and reason, the most frequent first; of the messages that are kept.
-    signals : mapping of str to int
+    open_alerts : mapping of str to int
         Level, the highest first → signals under way.
-    ill : sequence of str
+    problems : sequence of str
         What is not well, a sentence each.
     """
 
@@ -67,52 +73,63 @@ class Events:
     counted: int
     unknown: int
     waiting: int
-    since: datetime | None
-    refused: Sequence[Refusal]
-    signals: Mapping[str, int]
-    ill: Sequence[str]
+    waiting_since: datetime | None
+    rejections: Sequence[RejectionCount]
+    open_alerts: Mapping[str, int]
+    problems: Sequence[str]
 
     @property
-    def any(self) -> bool:
+    def has_activity(self) -> bool:
         """Whether there is anything to tell: a source, or what came while there was one."""
-        return bool(self.sources or self.written_at or self.waiting or self.refused)
+        return bool(self.sources or self.written_at or self.waiting or self.rejections)
 
 
-def stand(engine: sa.Engine, hooks: Webhooks, now: datetime) -> Events:
+def load_event_status(engine: sa.Engine, webhooks: Webhooks, now: datetime) -> EventStatus:
     """Say how events stand at a moment, UTC."""
-    sources = _sources(hooks)
-    with reading(engine) as connection:
-        row = connection.execute(sa.select(PROGRESS).where(PROGRESS.c.name == NAME)).one_or_none()
-        after = ARRIVALS.c.id > (row.position if row else 0)
-        some = sa.select(ARRIVALS.c.id).where(after).limit(MOST + 1).subquery()
-        waiting = connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
-        oldest = sa.select(ARRIVALS.c.received_at).where(after).order_by(ARRIVALS.c.id).limit(1)
+    sources = _list_sources(webhooks)
+    with read_transaction(engine) as connection:
+        row = connection.execute(
+            sa.select(CONSUMER_OFFSETS).where(CONSUMER_OFFSETS.c.name == CONSUMER_NAME)
+        ).one_or_none()
+        uncounted = WEBHOOK_EVENTS.c.id > (row.position if row else 0)
+        waiting_rows = (
+            sa.select(WEBHOOK_EVENTS.c.id).where(uncounted).limit(MAX_WAITING + 1).subquery()
+        )
+        waiting = connection.scalar(sa.select(sa.func.count()).select_from(waiting_rows)) or 0
+        oldest = (
+            sa.select(WEBHOOK_EVENTS.c.received_at)
+            .where(uncounted)
+            .order_by(WEBHOOK_EVENTS.c.id)
+            .limit(1)
+        )
         first = connection.scalar(oldest)
-        refused = [_refusal(each) for each in connection.execute(_refusals())]
-        found = {each.level: each for each in connection.execute(_under_way(now))}
-    written = utc(row.beat_at) if row else None
-    since = utc(first) if first else None
-    untold = sum(each.untold for each in found.values())
+        rejections = [
+            _to_rejection_count(each) for each in connection.execute(_build_rejection_query())
+        ]
+        alert_rows = {each.level: each for each in connection.execute(_build_open_alert_query(now))}
+    written = as_utc(row.beat_at) if row else None
+    since = as_utc(first) if first else None
+    not_committed = sum(each.untold for each in alert_rows.values())
     counts = row.counts if row else {}
-    return Events(
+    return EventStatus(
         sources,
         written,
         counts.get("arrivals", 0),
         counts.get("unknown_account", 0),
         waiting,
         since,
-        refused,
-        {level: found[level].signals for level in reversed(LEVELS) if level in found},
-        [*ill(written, since, untold, now)] if sources else [],
+        rejections,
+        {level: alert_rows[level].signals for level in reversed(SEVERITIES) if level in alert_rows},
+        [*list_event_problems(written, since, not_committed, now)] if sources else [],
     )
 
 
-def _sources(hooks: Webhooks) -> list[str]:
-    secrets = {"segment": hooks.segment_secret, "generic": hooks.generic_secret}
+def _list_sources(webhooks: Webhooks) -> list[str]:
+    secrets = {"segment": webhooks.segment_secret, "generic": webhooks.generic_secret}
     return [f"/webhooks/{name}" for name, secret in secrets.items() if secret is not None]
 
 
-def _refusals() -> sa.Select[Any]:
+def _build_rejection_query() -> sa.Select[Any]:
     count = sa.func.count().label("messages")
     return (
         sa.select(
@@ -123,19 +140,19 @@ def _refusals() -> sa.Select[Any]:
         )
         .group_by(QUARANTINE.c.source, QUARANTINE.c.reason)
         .order_by(count.desc(), QUARANTINE.c.source, QUARANTINE.c.reason)
-        .limit(_REASONS)
+        .limit(_MAX_REASONS)
     )
 
 
-def _refusal(row: Any) -> Refusal:  # noqa: ANN401 - a row of the query above
-    return Refusal(row.source, row.reason, row.messages, utc(row.last))
+def _to_rejection_count(row: Any) -> RejectionCount:  # noqa: ANN401 - a row of the query above
+    return RejectionCount(row.source, row.reason, row.messages, as_utc(row.last))
 
 
-def _under_way(now: datetime) -> sa.Select[Any]:
+def _build_open_alert_query(now: datetime) -> sa.Select[Any]:
     """Signals under way by level, and how many of them stand there untold."""
-    table = SIGNALS.c
-    untold = table.told_level.is_(None) | (table.told_level != table.level)
-    late = untold & (table.level_at < now - _PATIENCE)
+    table = ALERTS.c
+    not_committed = table.told_level.is_(None) | (table.told_level != table.level)
+    late = not_committed & (table.level_at < now - _MAX_DELAY)
     return (
         sa.select(
             table.level,
@@ -147,19 +164,19 @@ def _under_way(now: datetime) -> sa.Select[Any]:
     )
 
 
-def ill(
-    written: datetime | None, since: datetime | None, untold: int, now: datetime
+def list_event_problems(
+    written: datetime | None, since: datetime | None, not_committed: int, now: datetime
 ) -> Iterator[str]:
     """Say what is not well where a webhook is set up, a sentence each."""
     if written is None:
         yield "The watcher has written nothing yet; if that stays so, the server’s log says why."
-    elif now - written > _SILENT:
+    elif now - written > _MAX_SILENCE:
         yield (
-            f"The watcher has written nothing since {moment(written)}, and should every minute:"
+            f"The watcher has written nothing since {format_moment(written)}, and should every minute:"
             " the server’s log says why."
         )
-    if since is not None and now - since > _PATIENCE:
-        yield f"Events wait since {moment(since)} to be counted."
-    if untold:
-        told = "signal was" if untold == 1 else "signals were"
-        yield f"{untold:,} {told} raised and not passed on to the CRM."
+    if since is not None and now - since > _MAX_DELAY:
+        yield f"Events wait since {format_moment(since)} to be counted."
+    if not_committed:
+        subject = "signal was" if not_committed == 1 else "signals were"
+        yield f"{not_committed:,} {subject} raised and not passed on to the CRM."

@@ -14,68 +14,72 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from starlette.responses import HTMLResponse, StreamingResponse
 
 from data.errors import DeliveryError
-from data.spreadsheet import guarded
+from data.spreadsheet import escape_formula
 from serving.web import book, company, feedback, signals
-from serving.web.pages import utc
-from serving.web.site import Here, Looking, page
-from serving.web.wanted import Limit, Order, Tier, Wanted, When
+from serving.web.pages import as_utc
+from serving.web.site import ContextDep, UserDep, render_page
+from serving.web.wanted import LimitFilter, ListFilters, SortOrder, TierFilter, WhenFilter
 
 __all__ = ["router"]
 
 router = APIRouter()
 _IN_MEMORY_BYTES: Final = 2_000_000
-_PART: Final = 64 * 1024
+_CHUNK_CHARS: Final = 64 * 1024
 _Text = Annotated[str, Query(max_length=200)]
 
 
-def _wanted(
+def _parse_filters(
     *,
     csm: _Text = "",
-    tier: Tier = "",
-    limit: Limit = "",
+    tier: TierFilter = "",
+    limit: LimitFilter = "",
     segment: _Text = "",
-    when: When = "",
+    when: WhenFilter = "",
     q: _Text = "",
-    sort: Order = "rank",
+    sort: SortOrder = "rank",
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-) -> Wanted:
-    of, part, search = (each.replace("\0", "") for each in (csm, segment, q))
-    return Wanted(of, tier, limit, part, when, search.strip(), sort, page)
+) -> ListFilters:
+    clean_csm, clean_segment, search = (each.replace("\0", "") for each in (csm, segment, q))
+    return ListFilters(clean_csm, tier, limit, clean_segment, when, search.strip(), sort, page)
 
 
-Choice = Annotated[Wanted, Depends(_wanted)]
+FiltersDep = Annotated[ListFilters, Depends(_parse_filters)]
 
 
 @router.get("/")
-def monday_list(request: Request, site: Here, viewer: Looking, wanted: Choice) -> HTMLResponse:
+def show_list(
+    request: Request, context: ContextDep, user: UserDep, filters: FiltersDep
+) -> HTMLResponse:
     """Show one page of the list; only the table where htmx asks."""
-    as_of = book.newest(site.engine)
+    as_of = book.load_latest_as_of(context.engine)
     if as_of is None:
-        return page("empty.html.j2", viewer, site, at="list")
-    part = request.headers.get("hx-target") == "list"
-    rows = site.settings.web.rows
-    shown = book.shown(site.engine, viewer, wanted, as_of, rows=rows, table_alone=part)
-    record = company.run_of(site.engine, as_of)["record"]
-    accounts = [row["account_id"] for row in shown.rows]
-    return page(
-        "list_part.html.j2" if part else "list.html.j2",
-        viewer,
-        site,
-        at="list",
+        return render_page("empty.html.j2", user, context, active_page="list")
+    is_htmx = request.headers.get("hx-target") == "list"
+    rows = context.settings.web.page_size
+    list_page = book.load_page(
+        context.engine, user, filters, as_of, page_size=rows, table_only=is_htmx
+    )
+    record = company.load_run(context.engine, as_of)["record"]
+    accounts = [row["account_id"] for row in list_page.rows]
+    return render_page(
+        "list_part.html.j2" if is_htmx else "list.html.j2",
+        user,
+        context,
+        active_page="list",
         as_of=as_of,
-        shown=shown,
-        wanted=wanted,
-        pages=max(-(-shown.found // rows), 1),
-        before=(wanted.page - 1) * rows,
+        shown=list_page,
+        wanted=filters,
+        pages=max(-(-list_page.total // rows), 1),
+        before=(filters.page - 1) * rows,
         capacity=record.get("capacity"),
         basis=record.get("basis", ""),
-        horizon=site.settings.outcome.horizon_days,
-        chances=any(row["probability"] is not None for row in shown.rows),
-        said=feedback.latest(site.engine, accounts),
-        fresh=signals.fresh(site.engine, accounts, as_of),
-        named=book.names_csms(site.engine, as_of),
+        horizon=context.settings.outcome.horizon_days,
+        chances=any(row["probability"] is not None for row in list_page.rows),
+        said=feedback.load_latest_feedback(context.engine, accounts),
+        fresh=signals.load_new_alerts(context.engine, accounts, as_of),
+        named=book.has_csms(context.engine, as_of),
         week=book.WEEK,
-        told_on=book.told_on(as_of, site.today),
+        told_on=book.get_reference_date(as_of, context.today),
     )
 
 
@@ -93,33 +97,33 @@ TemporaryFile = Annotated[IO[str], Depends(open_temporary_file)]
 
 
 @router.get("/list.csv")
-def list_file(
-    site: Here, viewer: Looking, wanted: Choice, file: TemporaryFile
+def download_list(
+    context: ContextDep, user: UserDep, filters: FiltersDep, file: TemporaryFile
 ) -> StreamingResponse:
     """Return every row that passes the filters."""
-    as_of = _newest(site)
-    rows = book.everything(site.engine, viewer, wanted, as_of)
-    _write_csv(file, ("as_of", *book.columns()), _of_day(rows, as_of))
+    as_of = _latest_or_404(context)
+    rows = book.iter_list_rows(context.engine, user, filters, as_of)
+    _write_csv(file, ("as_of", *book.list_export_columns()), _add_as_of(rows, as_of))
     return _respond_with(file, f"list-{as_of}.csv")
 
 
 @router.get("/feedback.csv")
-def feedback_file(site: Here, viewer: Looking, file: TemporaryFile) -> StreamingResponse:
+def download_feedback(context: ContextDep, user: UserDep, file: TemporaryFile) -> StreamingResponse:
     """Return all feedback on the viewer's accounts."""
-    as_of = _newest(site)
-    rows = feedback.everything(site.engine, viewer, as_of)
-    _write_csv(file, feedback.columns(), rows)
+    as_of = _latest_or_404(context)
+    rows = feedback.load_feedback_rows(context.engine, user, as_of)
+    _write_csv(file, feedback.list_export_columns(), rows)
     return _respond_with(file, f"feedback-{as_of}.csv")
 
 
-def _newest(site: Here) -> Any:  # noqa: ANN401 - a day
-    as_of = book.newest(site.engine)
+def _latest_or_404(context: ContextDep) -> Any:  # noqa: ANN401 - a day
+    as_of = book.load_latest_as_of(context.engine)
     if as_of is None:
         raise HTTPException(404)
     return as_of
 
 
-def _of_day(rows: Iterable[Mapping[str, Any]], as_of: object) -> Iterator[dict[str, Any]]:
+def _add_as_of(rows: Iterable[Mapping[str, Any]], as_of: object) -> Iterator[dict[str, Any]]:
     for row in rows:
         yield {**row, "as_of": as_of}
 
@@ -129,7 +133,7 @@ def _write_csv(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str
     try:
         out = csv.writer(file, lineterminator="\r\n")
         out.writerow(columns)
-        out.writerows([_cell(row[name]) for name in columns] for row in rows)
+        out.writerows([_format_cell(row[name]) for name in columns] for row in rows)
         file.seek(0)
     except OSError as error:
         raise DeliveryError(f"the file has no room ({error.strerror}); free some.") from error
@@ -137,13 +141,13 @@ def _write_csv(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str
 
 def _respond_with(file: IO[str], name: str) -> StreamingResponse:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    parts = iter(partial(file.read, _PART), "")
+    parts = iter(partial(file.read, _CHUNK_CHARS), "")
     return StreamingResponse(parts, 200, headers, "text/csv; charset=utf-8")
 
 
-def _cell(value: object) -> object:
+def _format_cell(value: object) -> object:
     if isinstance(value, list):
         value = "\n".join(map(str, value))
     if isinstance(value, datetime):
-        return utc(value).isoformat()
-    return guarded(value) if isinstance(value, str) else value
+        return as_utc(value).isoformat()
+    return escape_formula(value) if isinstance(value, str) else value

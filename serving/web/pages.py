@@ -13,21 +13,21 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup, escape
 
-from serving.digest.plain import one_line
+from serving.digest.plain import to_single_line
 
-__all__ = ["STATIC", "moment", "render", "utc"]
+__all__ = ["STATIC", "as_utc", "format_moment", "render_template"]
 
 STATIC: Final = Path(str(resources.files("serving.web") / "static"))
 
 
-def render(name: str, **told: Any) -> str:  # noqa: ANN401 - whatever the template asks for
+def render_template(name: str, **variables: Any) -> str:  # noqa: ANN401 - whatever the template asks for
     """Write a page."""
-    return _environment().get_template(name).render(**told)
+    return _environment().get_template(name).render(**variables)
 
 
 @cache
 def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("serving.web"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -35,60 +35,60 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {
-        "day": _day,
-        "moment": moment,
-        "share": _share,
-        "amount": _amount,
-        "line": one_line,
-        "sentences": _sentences,
-        "coded": _coded,
+    environment.filters |= {
+        "day": _format_day,
+        "moment": format_moment,
+        "share": _format_share,
+        "amount": _format_amount,
+        "line": to_single_line,
+        "sentences": _clean_sentences,
+        "coded": _backticks_to_code,
         "upper_first": _upper_first,
     }
-    made.globals["static"] = _static
-    return made
+    environment.globals["static"] = _build_static_url
+    return environment
 
 
 @cache
-def _static(name: str) -> str:
+def _build_static_url(name: str) -> str:
     """The address of a static file, another one when it changes."""
-    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
-    return f"/static/{name}?{digest}"
+    content_hash = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?{content_hash}"
 
 
-def _day(value: date | str | None, today: date | None = None) -> str:
+def _format_day(value: date | str | None, today: date | None = None) -> str:
     if value is None:
         return "–"
     if isinstance(value, str):
         value = date.fromisoformat(value)
     if isinstance(value, datetime):
-        value = utc(value).date()
+        value = as_utc(value).date()
     year = "" if today is not None and value.year == today.year else f" {value.year}"
     return f"{value.day} {value:%B}{year}"
 
 
-def moment(value: datetime | None) -> str:
+def format_moment(value: datetime | None) -> str:
     """Write a moment as a reader of any zone understands it."""
     if value is None:
         return "–"
-    value = utc(value)
+    value = as_utc(value)
     return f"{value.day} {value:%b %Y, %H:%M} UTC"
 
 
-def utc(value: datetime) -> datetime:
+def as_utc(value: datetime) -> datetime:
     """Bring what a database gave into UTC: SQLite leaves the zone out, PostgreSQL has its own."""
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _share(value: float | None, digits: int = 0) -> str:
+def _format_share(value: float | None, digits: int = 0) -> str:
     return "–" if value is None else f"{value:.{digits}%}"
 
 
-def _amount(value: float | None) -> str:
+def _format_amount(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def _coded(text: str) -> Markup:
+def _backticks_to_code(text: str) -> Markup:
     """Show as code what a sentence has between backticks."""
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
@@ -97,5 +97,5 @@ def _upper_first(text: str) -> str:
     return text[:1].upper() + text[1:]  # not capitalize(), which makes a QBR a Qbr
 
 
-def _sentences(told: list[str] | None) -> list[str]:
-    return [line for line in (one_line(each) for each in told or ()) if line]
+def _clean_sentences(texts: list[str] | None) -> list[str]:
+    return [line for line in (to_single_line(each) for each in texts or ()) if line]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-__all__ = ["POINTS"]
+__all__ = ["TALKING_POINTS"]
 
-POINTS: Final[Mapping[str, Sequence[str]]] = {
+TALKING_POINTS: Final[Mapping[str, Sequence[str]]] = {
     "seat add": (
         "Ask who joins next, and by when",
         "Offer to add seats before somebody is turned away",

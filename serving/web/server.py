@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from data.errors import SettingsError
 from serving import pauses
 
-__all__ = ["config", "listening", "run"]
+__all__ = ["bind_socket", "build_config", "run_server"]
 
 _MAX_CONNECTIONS: Final = 1000
 _KEEP_ALIVE_SECONDS: Final = 15
@@ -24,7 +24,7 @@ _SHUTDOWN_SECONDS: Final = 10
 
 
 @contextmanager
-def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
+def bind_socket(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
     """Take an address, and say under which URL a browser finds it.
 
     Raises
@@ -34,24 +34,24 @@ def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        taken = socket.create_server((host, port), family=family, backlog=2048)
+        sock = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise SettingsError(
             f"cannot listen on {host}, port {port} ({error.strerror}); name another --port, or"
             " another web.host."
         ) from error
-    with taken:
+    with sock:
         name = f"[{host}]" if family == socket.AF_INET6 else host
-        yield taken, f"http://{name}:{taken.getsockname()[1]}/"
+        yield sock, f"http://{name}:{sock.getsockname()[1]}/"
 
 
-def run(app: FastAPI, taken: socket.socket) -> None:
+def run_server(app: FastAPI, sock: socket.socket) -> None:
     """Serve until a signal comes; what was begun is finished for some seconds."""
-    pauses.shorten()
-    uvicorn.Server(config(app)).run(sockets=[taken])
+    pauses.freeze_gc()
+    uvicorn.Server(build_config(app)).run(sockets=[sock])
 
 
-def config(app: FastAPI) -> uvicorn.Config:
+def build_config(app: FastAPI) -> uvicorn.Config:
     """Return the uvicorn settings: limits, no access log, no proxy headers."""
     return uvicorn.Config(
         app,
@@ -63,5 +63,5 @@ def config(app: FastAPI) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         server_header=False,
-        proxy_headers=False,  # web.proxies names the trusted proxies
+        proxy_headers=False,  # web.trusted_proxies names the trusted proxies
     )

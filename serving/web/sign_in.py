@@ -14,15 +14,15 @@ from starlette.requests import Request
 
 from data.web import Web
 
-__all__ = ["COOKIE", "Doorkeeper", "Viewer"]
+__all__ = ["SESSION_COOKIE", "Authenticator", "User"]
 
-COOKIE: Final = "expansion"
+SESSION_COOKIE: Final = "expansion"
 SESSION_SECONDS: Final = 12 * 3600
-_FORM_SECONDS: Final = 24 * 3600
+_CSRF_SECONDS: Final = 24 * 3600
 
 
 @dataclass(frozen=True)
-class Viewer:
+class User:
     """Who is looking.
 
     Attributes
@@ -40,7 +40,7 @@ class Viewer:
         return f"Viewer({'every book' if self.csm is None else 'one book'})"
 
 
-class Doorkeeper:
+class Authenticator:
     """Tells who is looking: anyone on this machine, who has a token, or whom a proxy names.
 
     Sessions are signed with what the tokens are, so that a token that is changed ends them.
@@ -48,72 +48,78 @@ class Doorkeeper:
 
     def __init__(self, rules: Web) -> None:
         self.rules = rules
-        self._viewers = _of_tokens(rules)
-        key = "".join(sorted(self._viewers)) or secrets.token_hex(32)
+        self._users = _map_tokens_to_users(rules)
+        key = "".join(sorted(self._users)) or secrets.token_hex(32)
         self._sessions = URLSafeTimedSerializer(key, salt="session")
-        self._forms = URLSafeTimedSerializer(key, salt="form")
+        self._csrf_tokens = URLSafeTimedSerializer(key, salt="form")
 
     def __repr__(self) -> str:
-        return f"Doorkeeper({len(self._viewers)} tokens, header {self.rules.header})"
+        return f"Doorkeeper({len(self._users)} tokens, header {self.rules.auth_header})"
 
     @property
-    def takes_tokens(self) -> bool:
+    def accepts_tokens(self) -> bool:
         """Whether there is something to sign in with."""
-        return bool(self._viewers)
+        return bool(self._users)
 
-    def viewer(self, request: Request) -> Viewer | None:
+    def authenticate(self, request: Request) -> User | None:
         """Say who is looking; None where they must sign in first."""
-        if self.rules.open:
-            return Viewer("whoever uses this machine")
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and (found := self._viewers.get(_digest(given.strip()))):
-            return found
-        return self._named(request) or self._in_session(request.cookies.get(COOKIE, ""))
+        if self.rules.auth_disabled:
+            return User("whoever uses this machine")
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and (
+            user := self._users.get(_hash_token(credentials.strip()))
+        ):
+            return user
+        return self._authenticate_header(request) or self._authenticate_session(
+            request.cookies.get(SESSION_COOKIE, "")
+        )
 
-    def session(self, token: str) -> str | None:
+    def create_session(self, token: str) -> str | None:
         """Give what the browser keeps of a token; None where it is none of ours."""
-        digest = _digest(token)
-        known = any([hmac.compare_digest(digest, each) for each in self._viewers])
-        return str(self._sessions.dumps(digest)) if known else None
+        digest = _hash_token(token)
+        is_known = any([hmac.compare_digest(digest, each) for each in self._users])
+        return str(self._sessions.dumps(digest)) if is_known else None
 
-    def seal(self, viewer: Viewer) -> str:
+    def create_csrf_token(self, user: User) -> str:
         """Give what a form carries that nobody else can make for this viewer."""
-        return str(self._forms.dumps(viewer.name))
+        return str(self._csrf_tokens.dumps(user.name))
 
-    def sealed(self, viewer: Viewer, seal: str) -> bool:
+    def verify_csrf(self, user: User, token: str) -> bool:
         """Say whether a form carries a seal of this viewer, of the last day."""
         try:
-            name = self._forms.loads(seal, max_age=_FORM_SECONDS)
+            name = self._csrf_tokens.loads(token, max_age=_CSRF_SECONDS)
         except BadSignature:
             return False
-        return bool(name == viewer.name)
+        return bool(name == user.name)
 
-    def _named(self, request: Request) -> Viewer | None:
+    def _authenticate_header(self, request: Request) -> User | None:
         rules = self.rules
-        near = request.client is not None and request.client.host in rules.proxies
-        given = request.headers.getlist(rules.header) if rules.header and near else []
-        if len(given) != 1 or not given[0].strip():
+        from_proxy = request.client is not None and request.client.host in rules.trusted_proxies
+        values = (
+            request.headers.getlist(rules.auth_header) if rules.auth_header and from_proxy else []
+        )
+        if len(values) != 1 or not values[0].strip():
             return None
-        name = given[0].strip()
-        return Viewer(name, None if name in rules.leads else rules.csms.get(name, name))
+        name = values[0].strip()
+        return User(name, None if name in rules.managers else rules.user_portfolios.get(name, name))
 
-    def _in_session(self, cookie: str) -> Viewer | None:
+    def _authenticate_session(self, cookie: str) -> User | None:
         try:
             digest = self._sessions.loads(cookie, max_age=SESSION_SECONDS)
         except BadSignature:
             return None
-        return self._viewers.get(digest) if isinstance(digest, str) else None
+        return self._users.get(digest) if isinstance(digest, str) else None
 
 
-def _of_tokens(rules: Web) -> Mapping[str, Viewer]:
+def _map_tokens_to_users(rules: Web) -> Mapping[str, User]:
     """Digest of a token → who has it."""
-    found = {
-        _digest(token.get_secret_value()): Viewer(csm, csm) for csm, token in rules.tokens.items()
+    users = {
+        _hash_token(token.get_secret_value()): User(csm, csm) for csm, token in rules.tokens.items()
     }
     if rules.token:
-        found[_digest(rules.token.get_secret_value())] = Viewer("a lead")
-    return found
+        users[_hash_token(rules.token.get_secret_value())] = User("a lead")
+    return users
 
 
-def _digest(token: str) -> str:
+def _hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

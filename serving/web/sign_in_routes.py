@@ -8,62 +8,62 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from serving.web import forms
-from serving.web.pages import render
-from serving.web.sign_in import COOKIE, SESSION_SECONDS
-from serving.web.site import Here
+from serving.web.pages import render_template
+from serving.web.sign_in import SESSION_COOKIE, SESSION_SECONDS
+from serving.web.site import ContextDep
 
 __all__ = ["router"]
 
 router = APIRouter()
-_Form = Annotated[dict[str, str], Depends(forms.fields)]
+_Form = Annotated[dict[str, str], Depends(forms.read_fields)]
 
 
 @router.get("/sign-in")
-def ask(site: Here, to: str = "/") -> HTMLResponse:
+def show_sign_in(context: ContextDep, to: str = "/") -> HTMLResponse:
     """Ask for the token."""
-    if not site.door.takes_tokens:
+    if not context.authenticator.accepts_tokens:
         raise HTTPException(404)
-    return _asked(to)
+    return _render_sign_in(to)
 
 
 @router.post("/sign-in")
-def sign_in(request: Request, site: Here, form: _Form) -> Response:
+def sign_in(request: Request, context: ContextDep, form: _Form) -> Response:
     """Let in who has a token."""
-    session = site.door.session(form.get("token", ""))
+    session = context.authenticator.create_session(form.get("token", ""))
     if session is None:
-        return _asked(form.get("to", "/"), "This token is not known.", 401)
-    answer = RedirectResponse(_inside(form.get("to", "/")), 303)
-    answer.set_cookie(
-        COOKIE,
+        return _render_sign_in(form.get("to", "/"), "This token is not known.", 401)
+    response = RedirectResponse(_safe_redirect(form.get("to", "/")), 303)
+    response.set_cookie(
+        SESSION_COOKIE,
         session,
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="lax",
         secure=request.url.scheme == "https",
     )
-    return answer
+    return response
 
 
 @router.post("/sign-out")
-def sign_out(site: Here) -> Response:
+def sign_out(context: ContextDep) -> Response:
     """Forget who is looking."""
-    answer = RedirectResponse("/sign-in" if site.door.takes_tokens else "/", 303)
-    answer.delete_cookie(COOKIE)
-    return answer
+    response = RedirectResponse("/sign-in" if context.authenticator.accepts_tokens else "/", 303)
+    response.delete_cookie(SESSION_COOKIE)
+    return response
 
 
-def _asked(to: str, mistake: str = "", status: int = 200) -> HTMLResponse:
-    told = {"viewer": None, "at": "", "to": _inside(to), "mistake": mistake}
-    return HTMLResponse(render("sign_in.html.j2", **told), status)
+def _render_sign_in(to: str, error: str = "", status: int = 200) -> HTMLResponse:
+    variables = {"viewer": None, "at": "", "to": _safe_redirect(to), "mistake": error}
+    return HTMLResponse(render_template("sign_in.html.j2", **variables), status)
 
 
-def _inside(to: str) -> str:
+def _safe_redirect(to: str) -> str:
     r"""Keep an address on this page: no other host, by whatever slashes.
 
     Examples
     --------
-    >>> [_inside(to) for to in ("/model?x=1", "//evil", "/\\evil", "https://evil", "/a\r\nb")]
+    >>> [_safe_redirect(to) for to in ("/model?x=1", "//evil", "/\\evil", "https://evil", "/a\r\nb")]
     ['/model?x=1', '/', '/', '/', '/']
     """
-    own = to.startswith("/") and not to.startswith(("//", "/\\"))
-    return to if own and to.isascii() and to.isprintable() else "/"
+    is_local = to.startswith("/") and not to.startswith(("//", "/\\"))
+    return to if is_local and to.isascii() and to.isprintable() else "/"

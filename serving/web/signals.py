@@ -8,58 +8,60 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serving.events.tables import SIGNALS
-from serving.events.words import sentence
-from serving.state.database import reading
-from serving.web.pages import utc
+from serving.events.tables import ALERTS
+from serving.events.words import format_alert
+from serving.state.database import read_transaction
+from serving.web.pages import as_utc
 
-__all__ = ["fresh", "is_fresh", "of_account", "who"]
+__all__ = ["is_new_alert", "load_account_alerts", "load_new_alerts", "select_accounts_with_alerts"]
 
-_FRESH: Final = timedelta(days=7)  # before the list: what rose in its week is news on it, too
-_COLUMNS: Final = (
+_NEW_DAYS: Final = timedelta(days=7)  # before the list: what rose in its week is news on it, too
+_ALERT_COLUMNS: Final = (
     *("account_id", "limit", "level", "opened_at", "level_at", "used", "of", "before"),
     *("closed_at", "ending"),
 )
 
 
-def who(as_of: date) -> sa.Select[Any]:
+def select_accounts_with_alerts(as_of: date) -> sa.Select[Any]:
     """Ask for the accounts with a signal under way that rose in the list's week or since."""
-    return sa.select(SIGNALS.c.account_id).where(*_rose(as_of))
+    return sa.select(ALERTS.c.account_id).where(*_build_new_alert_filter(as_of))
 
 
-def fresh(
+def load_new_alerts(
     engine: sa.Engine, accounts: Sequence[str], as_of: date
 ) -> dict[str, list[dict[str, Any]]]:
     """Account → its fresh signals, the newest first; of those accounts that have one."""
-    query = _signals().where(*_rose(as_of), SIGNALS.c.account_id.in_(accounts))
-    found: dict[str, list[dict[str, Any]]] = {}
-    with reading(engine) as connection:
+    query = _select_alerts().where(
+        *_build_new_alert_filter(as_of), ALERTS.c.account_id.in_(accounts)
+    )
+    alerts: dict[str, list[dict[str, Any]]] = {}
+    with read_transaction(engine) as connection:
         for row in connection.execute(query).mappings():
-            found.setdefault(row["account_id"], []).append(_told(dict(row)))
-    return found
+            alerts.setdefault(row["account_id"], []).append(_with_text(dict(row)))
+    return alerts
 
 
-def of_account(connection: sa.Connection, account_id: str) -> list[dict[str, Any]]:
+def load_account_alerts(connection: sa.Connection, account_id: str) -> list[dict[str, Any]]:
     """Every signal of an account with its words in ``says``, the newest first."""
-    query = _signals().where(SIGNALS.c.account_id == account_id)
-    return [_told(dict(row)) for row in connection.execute(query).mappings()]
+    query = _select_alerts().where(ALERTS.c.account_id == account_id)
+    return [_with_text(dict(row)) for row in connection.execute(query).mappings()]
 
 
-def is_fresh(signal: Mapping[str, Any], as_of: date) -> bool:
+def is_new_alert(alert: Mapping[str, Any], as_of: date) -> bool:
     """Whether a signal is under way and rose in the list's week or since."""
-    return signal["closed_at"] is None and utc(signal["level_at"]).date() >= as_of - _FRESH
+    return alert["closed_at"] is None and as_utc(alert["level_at"]).date() >= as_of - _NEW_DAYS
 
 
-def _rose(as_of: date) -> tuple[sa.ColumnElement[bool], ...]:
-    since = datetime.combine(as_of - _FRESH, time(), UTC)
-    return SIGNALS.c.closed_at.is_(None), SIGNALS.c.level_at >= since
+def _build_new_alert_filter(as_of: date) -> tuple[sa.ColumnElement[bool], ...]:
+    since = datetime.combine(as_of - _NEW_DAYS, time(), UTC)
+    return ALERTS.c.closed_at.is_(None), ALERTS.c.level_at >= since
 
 
-def _signals() -> sa.Select[Any]:
-    newest = (SIGNALS.c.level_at.desc(), SIGNALS.c.limit, SIGNALS.c.number.desc())
-    return sa.select(*(SIGNALS.c[name] for name in _COLUMNS)).order_by(*newest)
+def _select_alerts() -> sa.Select[Any]:
+    newest = (ALERTS.c.level_at.desc(), ALERTS.c.limit, ALERTS.c.number.desc())
+    return sa.select(*(ALERTS.c[name] for name in _ALERT_COLUMNS)).order_by(*newest)
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _with_text(row: dict[str, Any]) -> dict[str, Any]:
     # The page writes a share without a space.
-    return {**row, "says": sentence(row).replace(" %", "%")}
+    return {**row, "says": format_alert(row).replace(" %", "%")}

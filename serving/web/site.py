@@ -13,24 +13,24 @@ from fastapi import Depends, HTTPException, Request
 from starlette.responses import HTMLResponse
 
 from data.settings import Settings
-from serving.web.pages import render
-from serving.web.sign_in import Doorkeeper, Viewer
+from serving.web.pages import render_template
+from serving.web.sign_in import Authenticator, User
 
-__all__ = ["Here", "Looking", "Site", "page"]
+__all__ = ["AppContext", "ContextDep", "UserDep", "render_page"]
 
 
 @dataclass(frozen=True)
-class Site:
+class AppContext:
     """Settings, database, door, clock, and what makes names that nobody guesses."""
 
     settings: Settings
     engine: sa.Engine
-    door: Doorkeeper
+    authenticator: Authenticator
     clock: Callable[[], datetime]
-    unique: Callable[[], str]
+    new_form_id: Callable[[], str]
 
     def __repr__(self) -> str:
-        return f"Site({self.door!r})"
+        return f"Site({self.authenticator!r})"
 
     @property
     def today(self) -> date:
@@ -38,37 +38,42 @@ class Site:
         return self.clock().date()
 
 
-def _site(request: Request) -> Site:
-    found: Site = request.app.state.site
-    return found
+def _get_context(request: Request) -> AppContext:
+    context: AppContext = request.app.state.site
+    return context
 
 
-def _viewer(request: Request) -> Viewer:
-    door = _site(request).door
-    found = door.viewer(request)
-    if found is not None:
-        return found
-    if door.takes_tokens and request.method == "GET":
+def _get_user(request: Request) -> User:
+    authenticator = _get_context(request).authenticator
+    user = authenticator.authenticate(request)
+    if user is not None:
+        return user
+    if authenticator.accepts_tokens and request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
-        there = quote(f"{request.url.path}{query}", safe="")
-        raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?to={there}"})
+        target = quote(f"{request.url.path}{query}", safe="")
+        raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?to={target}"})
     raise HTTPException(401, "Sign in first.")
 
 
-Here = Annotated[Site, Depends(_site)]
-Looking = Annotated[Viewer, Depends(_viewer)]
+ContextDep = Annotated[AppContext, Depends(_get_context)]
+UserDep = Annotated[User, Depends(_get_user)]
 
 
-def page(
+def render_page(
     name: str,
-    viewer: Viewer,
-    site: Site,
+    user: User,
+    context: AppContext,
     *,
-    at: str,
+    active_page: str,
     status: int = 200,
-    **told: Any,  # noqa: ANN401 - whatever the template asks for
+    **variables: Any,  # noqa: ANN401 - whatever the template asks for
 ) -> HTMLResponse:
     """Answer with a page, which knows who looks and where they are."""
-    told |= {"viewer": viewer, "at": at, "seal": site.door.seal(viewer), "today": site.today}
-    told |= {"signs_out": site.door.takes_tokens}
-    return HTMLResponse(render(name, **told), status)
+    variables |= {
+        "viewer": user,
+        "at": active_page,
+        "seal": context.authenticator.create_csrf_token(user),
+        "today": context.today,
+    }
+    variables |= {"signs_out": context.authenticator.accepts_tokens}
+    return HTMLResponse(render_template(name, **variables), status)

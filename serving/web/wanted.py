@@ -6,17 +6,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 from urllib.parse import urlencode
 
-__all__ = ["NOBODY", "Limit", "Order", "Tier", "Wanted", "When"]
+__all__ = ["NO_CSM", "LimitFilter", "ListFilters", "SortOrder", "TierFilter", "WhenFilter"]
 
-NOBODY = "\u2014"  # the book of the accounts that are no CSM's
-Tier = Literal["", "1", "2", "none"]
-Limit = Literal["", "seats", "usage", "plan", "none"]
-When = Literal["", "ready", "week", "signal"]
-Order = Literal["rank", "name", "chance", "ready", "arr", "full"]
+NO_CSM = "\u2014"  # the book of the accounts that are no CSM's
+TierFilter = Literal["", "1", "2", "none"]
+LimitFilter = Literal["", "seats", "usage", "plan", "none"]
+WhenFilter = Literal["", "ready", "week", "signal"]
+SortOrder = Literal["rank", "name", "chance", "ready", "arr", "full"]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ListFilters:
     """A choice of the list; what is empty is not asked for.
 
     Attributes
@@ -37,24 +37,26 @@ class Wanted:
     """
 
     csm: str = ""
-    tier: Tier = ""
-    limit: Limit = ""
+    tier: TierFilter = ""
+    limit: LimitFilter = ""
     segment: str = ""
-    when: When = ""
+    when: WhenFilter = ""
     q: str = ""
-    sort: Order = "rank"
+    sort: SortOrder = "rank"
     page: int = 1
 
-    def link(self, **changes: object) -> str:
+    def build_query(self, **changes: object) -> str:
         """Give the query of the same choice with changes, on its first page unless told."""
         changed = asdict(replace(self, **{"page": 1, **changes}))  # type: ignore[arg-type]
-        told = {name: value for name, value in changed.items() if value != _USUAL[name]}
-        return f"?{urlencode(told)}" if told else "?"
+        changed_values = {
+            name: value for name, value in changed.items() if value != _DEFAULTS[name]
+        }
+        return f"?{urlencode(changed_values)}" if changed_values else "?"
 
     @property
-    def narrowed(self) -> bool:
+    def is_filtered(self) -> bool:
         """Whether any filter holds."""
         return bool(self.csm or self.tier or self.limit or self.segment or self.when or self.q)
 
 
-_USUAL = asdict(Wanted())
+_DEFAULTS = asdict(ListFilters())

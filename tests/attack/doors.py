@@ -101,5 +101,5 @@ def guessing(at: Attack, kind: Kind) -> None:
 
 
 def _answers(at: Attack) -> int:
-    with state.reading(at.target.engine) as connection:
+    with state.read_transaction(at.target.engine) as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(FEEDBACK)) or 0

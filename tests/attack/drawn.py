@@ -101,7 +101,9 @@ def _try(at: Attack, kind: Kind, operation: Any, viewer: str, session: requests.
 
 
 def _schema(at: Attack) -> dict[str, Any]:
-    made = app.make(settings.load(at.target.config), at.target.engine, clock=lambda: None)
+    made = app.create_app(
+        settings.load_settings(at.target.config), at.target.engine, clock=lambda: None
+    )
     told: dict[str, Any] = json.loads(json.dumps(made.openapi()))
     for path in ("/account", "/sign-in"):
         told["paths"][path]["post"]["requestBody"] = _FORM

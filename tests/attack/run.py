@@ -34,7 +34,7 @@ from attack import Attack  # noqa: E402
 from ledger import Kind, Ledger  # noqa: E402
 
 from serving import state  # noqa: E402
-from serving.events.tables import PROGRESS  # noqa: E402
+from serving.events.tables import CONSUMER_OFFSETS  # noqa: E402
 
 Work = Callable[[Attack, Kind], None]
 KINDS: dict[str, tuple[str, Work, bool]] = {
@@ -125,8 +125,8 @@ def _warm(attack: Attack) -> None:
 
 
 def _progress(company: target.Target) -> bool:
-    with state.reading(company.engine) as connection:
-        return connection.scalar(PROGRESS.select()) is not None
+    with state.read_transaction(company.engine) as connection:
+        return connection.scalar(CONSUMER_OFFSETS.select()) is not None
 
 
 @contextmanager

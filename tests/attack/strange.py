@@ -11,7 +11,7 @@ from target import EVIL
 from wire import Answer, Line
 
 from serving import state
-from serving.state.schema import BOOKS, METADATA, SCORES
+from serving.state.schema import LIST_INDEX, METADATA, SCORES
 
 TEXTS = (
     *EVIL,
@@ -107,10 +107,10 @@ def _looked(kind: Kind, answer: Answer) -> None:
 
 def _held(at: Attack) -> dict[str, int]:
     """Rows of the list, and the names of the tables."""
-    with state.reading(at.target.engine) as connection:
+    with state.read_transaction(at.target.engine) as connection:
         held = {
             each.name: connection.scalar(sa.select(sa.func.count()).select_from(each)) or 0
-            for each in (SCORES, BOOKS)
+            for each in (SCORES, LIST_INDEX)
         }
         there = set(sa.inspect(connection).get_table_names())
     return held | {"missing": len(set(METADATA.tables) - there)}

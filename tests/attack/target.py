@@ -49,7 +49,7 @@ max_log_age_days = 60
 segment_secret = "${ATTACK_SEGMENT}"
 generic_secret = "${ATTACK_GENERIC}"
 [web]
-names = ["127.0.0.1", "expansion.acme.com"]
+allowed_hosts = ["127.0.0.1", "expansion.acme.com"]
 token = "${ATTACK_LEAD}"
 [web.tokens]
 Ada = "${ATTACK_ADA}"
@@ -69,7 +69,7 @@ class Target:
     @cached_property
     def engine(self) -> sa.Engine:
         """A second way into the database, for the judge."""
-        return state.open(settings.load(self.config).crm_url)
+        return state.open_engine(settings.load_settings(self.config).database_url)
 
     @property
     def watched(self) -> list[str]:
@@ -104,7 +104,7 @@ def made(folder: Path, url: str | None = None) -> Target:
     today = datetime.now(UTC).date()
     monday = today - timedelta(days=today.weekday())
     web_office.enter(target.engine, rows, monday)
-    with state.writing(target.engine) as connection:
+    with state.write_transaction(target.engine) as connection:
         connection.execute(
             sa.insert(FEEDBACK).values(
                 once="before-the-attack",

@@ -11,7 +11,7 @@ from ledger import Kind, Ledger
 from target import Target
 
 from serving import state
-from serving.events.tables import ARRIVALS
+from serving.events.tables import WEBHOOK_EVENTS
 
 MOST_GROWN_MB = 100
 
@@ -90,8 +90,8 @@ def _tracebacks(log: str) -> str:
 
 def _stored(target: Target) -> Counter[tuple[str, str]]:
     target.engine.dispose()  # its connections may be from before the database was away
-    with state.reading(target.engine) as connection:
-        rows = connection.execute(sa.select(ARRIVALS.c.source, ARRIVALS.c.message_id))
+    with state.read_transaction(target.engine) as connection:
+        rows = connection.execute(sa.select(WEBHOOK_EVENTS.c.source, WEBHOOK_EVENTS.c.message_id))
         return Counter((row[0], row[1]) for row in rows)
 
 

@@ -11,9 +11,9 @@ import duckdb_seat_days
 import duckdb_spreading
 
 from data.settings import Settings
-from features.measures import LOOK_BACK_MONTHS
+from features.measures import LOOKBACK_MONTHS
 
-_MONTHS = range(LOOK_BACK_MONTHS + 1)
+_MONTHS = range(LOOKBACK_MONTHS + 1)
 _RECENT = range(4)
 
 _DEPTHS = {"days": "active_days", "weeks": "active_weeks", "sessions": "sessions"}

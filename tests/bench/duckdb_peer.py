@@ -48,7 +48,7 @@ def activity(
     settings : data.settings.Settings
         Names of columns, roles, and what makes a seat active.
     """
-    stable = settings.tables.stable
+    stable = settings.tables.time_invariant_attributes
     undated = [n for n in ("department", "email_domain", "seat_type") if n not in stable]
     users = tables.users.rows.with_columns(pl.lit(None, pl.String).alias(n) for n in undated)
     _hold(con, "accounts", tables.accounts.rows.select("account_id", "created_date"))

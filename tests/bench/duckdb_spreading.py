@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from duckdb_activity import quoted
 
-from data.settings import Adoption
+from data.settings import AdoptionConfig
 
 
-def at(day: int, adoption: Adoption) -> Iterator[str]:
+def at(day: int, adoption: AdoptionConfig) -> Iterator[str]:
     """The statements that count first uses, what left the champion's hands, and advanced features.
 
     Parameters
@@ -73,10 +73,10 @@ def at(day: int, adoption: Adoption) -> Iterator[str]:
         from people join features using (account)"""
 
 
-def _advanced(adoption: Adoption) -> str:
+def _advanced(adoption: AdoptionConfig) -> str:
     """The features that are named, else those that few of the accounts had used."""
-    if adoption.advanced:
-        return f"select feature from feature where name in ({quoted(adoption.advanced)})"
+    if adoption.advanced_features:
+        return f"select feature from feature where name in ({quoted(adoption.advanced_features)})"
     return f"""
         select feature from spread group by feature
-        having count(*) <= {adoption.rare_share} * (select count(distinct account) from spread)"""
+        having count(*) <= {adoption.advanced_max_share} * (select count(distinct account) from spread)"""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from data.settings import Settings
-from features.measures import LOOK_BACK_MONTHS
+from features.measures import LOOKBACK_MONTHS
 
 _NEVER = "0001-01-01"
 
@@ -54,7 +54,7 @@ def at(as_of: datetime) -> Iterator[str]:
 def _standing(as_of: datetime, now: str) -> str:
     """The row in force now and in past months: the last of those in effect by then."""
     past = []
-    for back in range(LOOK_BACK_MONTHS + 1):
+    for back in range(LOOKBACK_MONTHS + 1):
         moment = f"'{as_of - timedelta(days=30 * back):%Y-%m-%d}'::timestamptz"
         last = "arg_max({{'value': {}}}, place) filter (effective <= {}).value as {}_m{}"
         past += [last.format(level, moment, level, back) for level in ("seats", "mrr")]

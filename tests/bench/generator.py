@@ -44,7 +44,7 @@ state = "state"
 
 [tables]
 users = "users.parquet"
-stable = ["department"]
+time_invariant_attributes = ["department"]
 
 [outcome]
 plans = ["team", "business"]
@@ -96,7 +96,7 @@ def simulated(out: Path, events: int, report: Report) -> None:
     """Write the simulator's log with about so many events, unless it is there."""
     if not (out / "expansion.toml").exists():
         accounts = max(1, events // (SIMULATED_EVENTS_PER_ACCOUNT_MONTH * MONTHS))
-        simulator.write(out, accounts=accounts, months=MONTHS, seed=SEED, progress=report)
+        simulator.write_company(out, accounts=accounts, months=MONTHS, seed=SEED, progress=report)
 
 
 def next_week(out: Path, events: int) -> None:

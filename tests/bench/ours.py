@@ -16,12 +16,12 @@ from features.activity import Activity
 from training import pipeline
 
 AS_OFS = 24
-_COLUMNS = contracts.Events.column_names()
+_COLUMNS = contracts.EventSchema.column_names()
 
 
 def configured(folder: Path, state: str = "state") -> Settings:
     """The settings of a log, with a state folder of the given name beside it."""
-    return settings.load(folder / "expansion.toml").model_copy(update={"state": state})
+    return settings.load_settings(folder / "expansion.toml").model_copy(update={"state": state})
 
 
 def log_files(folder: Path) -> list[Path]:
@@ -31,7 +31,7 @@ def log_files(folder: Path) -> list[Path]:
 
 def small_tables(folder: Path) -> sources.Tables:
     """The tables as our own reading hands them to the peers: the small ones checked."""
-    return sources.read(configured(folder), generator.NOW)
+    return sources.load_tables(configured(folder), generator.NOW)
 
 
 def as_ofs_before(last: datetime) -> list[datetime]:
@@ -58,9 +58,11 @@ def scan(folder: Path) -> dict[str, Any]:
 def whole(folder: Path) -> dict[str, Any]:
     """Read the log with an empty cache, and build every as-of."""
     config = configured(folder)
-    (tables, log), activity_seconds = timed(lambda: pipeline.read(config, now=generator.NOW))
-    last = pipeline.as_of_from(config, log, now=generator.NOW)
-    built, panel_seconds = timed(lambda: panel.build(log, tables, as_ofs_before(last), config))
+    (tables, log), activity_seconds = timed(lambda: pipeline.load_data(config, now=generator.NOW))
+    last = pipeline.resolve_as_of(config, log, now=generator.NOW)
+    built, panel_seconds = timed(
+        lambda: panel.build_panel(log, tables, as_ofs_before(last), config)
+    )
     return {
         "seconds": activity_seconds + panel_seconds,
         "activity_seconds": activity_seconds,
@@ -79,13 +81,15 @@ def whole(folder: Path) -> dict[str, Any]:
 def weekly(folder: Path) -> dict[str, Any]:
     """The weekly run: whatever is new in the log, and one as-of."""
     config = configured(folder)
-    (tables, log), activity_seconds = timed(lambda: pipeline.read(config, now=generator.NOW))
-    last = pipeline.as_of_from(config, log, now=generator.NOW)
-    built, panel_seconds = timed(lambda: panel.build(log, tables, [last], config))
+    (tables, log), activity_seconds = timed(lambda: pipeline.load_data(config, now=generator.NOW))
+    last = pipeline.resolve_as_of(config, log, now=generator.NOW)
+    built, panel_seconds = timed(lambda: panel.build_panel(log, tables, [last], config))
     # Once more, to tell how much of the panel it was.
-    depth_months = len(persons.DEPTH_MONTHS)
-    months = measures.LOOK_BACK_MONTHS + config.seats.window_days // MONTH_DAYS
-    _, fold_seconds = timed(lambda: grid.fold(log, last, months=months, depth_months=depth_months))
+    depth_months = len(persons.DETAIL_MONTHS)
+    months = measures.LOOKBACK_MONTHS + config.seats.window_days // MONTH_DAYS
+    _, fold_seconds = timed(
+        lambda: grid.aggregate_monthly(log, last, months=months, detail_months=depth_months)
+    )
     return {
         "seconds": activity_seconds + panel_seconds,
         "activity_seconds": activity_seconds,
@@ -98,7 +102,7 @@ def weekly(folder: Path) -> dict[str, Any]:
 
 def late(folder: Path) -> dict[str, Any]:
     """Read the log again after one of its files was delivered again."""
-    (_, log), seconds = timed(lambda: pipeline.read(configured(folder), now=generator.NOW))
+    (_, log), seconds = timed(lambda: pipeline.load_data(configured(folder), now=generator.NOW))
     return {"seconds": seconds, "rebuilt": log.rebuilt}
 
 

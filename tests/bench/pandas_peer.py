@@ -45,7 +45,7 @@ def _log(files: Sequence[Path], settings: Settings, accounts: list[str]) -> pd.D
     log["known_at"] = log["known_at"].fillna(log["timestamp"]).clip(lower=log["timestamp"])
     log = log.sort_values("known_at")
     log = log[log["event_id"].isna() | ~log["event_id"].duplicated()]
-    log["role"] = log["event"].map(settings.roles.of()).fillna("use")
+    log["role"] = log["event"].map(settings.roles.map_event_names()).fillna("use")
     log["feature"] = log["feature"].fillna(log["event"]).fillna("use")
     log["day"] = log["timestamp"].dt.floor("D")
     return log

@@ -32,12 +32,12 @@ Spent = dict[str, list[float]]
 def profile(folder: Path) -> dict[str, Any]:
     """Build once with a clock around every function; print what each took, and tell the largest."""
     config = ours.configured(folder)
-    tables = sources.read(config, generator.NOW)
+    tables = sources.load_tables(config, generator.NOW)
     _print_stages(tables.events[len(tables.events) // 2], config)
     spent = _watch()
-    (tables, log), _ = ours.timed(lambda: pipeline.read(config, now=generator.NOW))
-    last = pipeline.as_of_from(config, log, now=generator.NOW)
-    panel.build(log, tables, ours.as_ofs_before(last), config)
+    (tables, log), _ = ours.timed(lambda: pipeline.load_data(config, now=generator.NOW))
+    last = pipeline.resolve_as_of(config, log, now=generator.NOW)
+    panel.build_panel(log, tables, ours.as_ofs_before(last), config)
     _print_functions(spent)
     largest = sorted(spent.items(), key=lambda item: -item[1][2])[:_TOLD]
     return {"functions": [[name, calls, own] for name, (calls, _, own) in largest]}
@@ -91,19 +91,27 @@ def _print_functions(spent: Spent) -> None:
 
 def _print_stages(partition: sources.Partition, config: Settings) -> None:
     """What one file costs: each line is a plan of its own, from the file on."""
-    valid = partition.valid()
+    valid = partition.valid_rows()
     held, in_memory = ours.timed(lambda: valid.collect(engine="streaming").lazy())
-    survey = activity._survey(partition)
+    survey = activity._profile_partition(partition)
     first, last = (datetime.fromisoformat(survey[end]) for end in ("first", "last"))
-    span = repeats.Span(partition, survey["seen"], first, last)
-    plan = daily.named(nw.from_native(held), roles=config.roles, seats=config.seats).to_native()
+    span = repeats.PartitionSpan(partition, survey["seen"], first, last)
+    plan = daily.classify_events(
+        nw.from_native(held), roles=config.roles, seats=config.seats
+    ).to_native()
     events = plan.collect(engine="streaming").lazy()
     stages: dict[str, Callable[[], Any]] = {
-        "survey": lambda: activity._survey(partition),
-        "first copies": lambda: repeats.first_copies(span, [])[0].collect(engine="streaming"),
+        "survey": lambda: activity._profile_partition(partition),
+        "first copies": lambda: repeats.drop_duplicate_events(span, [])[0].collect(
+            engine="streaming"
+        ),
         "naming": lambda: plan.collect(engine="streaming"),
     }
-    for table in (daily.people, daily.volume, daily.first_uses):
+    for table in (
+        daily.daily_user_activity,
+        daily.daily_event_volume,
+        daily.first_seen_user_feature,
+    ):
         counted = table(nw.from_native(events)).to_native()
         stages[table.__name__] = functools.partial(counted.collect, engine="streaming")
     _say(f"one file of {survey['seen']:,} rows: {partition.name}")

@@ -63,18 +63,18 @@ class Company:
         )
 
     def read(self, columns: dict[str, Any] | None = None, **tables: Any) -> sources.Tables:
-        return sources.read(self.settings(columns, **tables), NOW)
+        return sources.load_tables(self.settings(columns, **tables), NOW)
 
     def log(self, **tables: Any) -> pl.DataFrame:
         """All valid events of all partitions."""
-        return pl.concat(part.valid().collect() for part in self.read(**tables).events)
+        return pl.concat(part.valid_rows().collect() for part in self.read(**tables).events)
 
     def quarantine(self, table: str, text: str) -> dict[str, int]:
         """What becomes of a table with this content, however much of it is lost."""
         self.put(f"{table}.csv", text)
         tables = self.read(max_quarantine_share=1)
         if table == "events":
-            return tables.events[0].faults()
+            return tables.events[0].reject_counts()
         return dict(getattr(tables, table).quarantine)
 
 

@@ -63,7 +63,7 @@ def test_a_database_gives_the_same_tables_as_files(company, url):
     tables = company.read(**queries(url))
 
     assert_frame_equal(
-        tables.events[0].valid().collect(),
+        tables.events[0].valid_rows().collect(),
         expected.events[0].valid().collect(),
         check_row_order=False,
     )
@@ -76,7 +76,7 @@ def test_a_query_may_hold_any_sign(company, url):
 
     tables = company.read(events={"url": url, "query": query})
 
-    assert tables.events[0].seen() == 3
+    assert tables.events[0].count_rows() == 3
 
 
 def test_a_query_without_rows_is_an_empty_table(company, url):
@@ -116,7 +116,7 @@ def test_a_long_log_is_spooled_in_parts_of_bounded_size(company, monkeypatch):
 
     tables = company.read(**queries(sqlite(company)))
 
-    assert [partition.seen() for partition in tables.events] == [2, 1]
+    assert [partition.count_rows() for partition in tables.events] == [2, 1]
     assert len(list((company.folder / "state/spool").rglob("*.parquet"))) == 2
 
 
@@ -145,7 +145,7 @@ def test_a_query_that_fails_halfway_leaves_the_last_spool_as_it_was(company):
     with pytest.raises(SourceError):
         company.read(events={"url": url, "query": "select * from nowhere"})
 
-    assert tables.events[0].valid().collect().height == 3
+    assert tables.events[0].valid_rows().collect().height == 3
 
 
 def test_a_missing_sqlite_file_is_named_and_not_made(company):

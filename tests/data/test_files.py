@@ -154,12 +154,12 @@ def test_garbage_in_a_csv_is_named_and_not_quoted(company, garbage):
 
 
 def test_a_full_disk_is_not_mistaken_for_a_bad_file():
-    with pytest.raises(OSError, match="No space"), files.reading("events"):
+    with pytest.raises(OSError, match="No space"), files.source_errors("events"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_mistake_of_ours_is_not_mistaken_for_a_bad_file():
-    with pytest.raises(pl.exceptions.ColumnNotFoundError), files.reading("events"):
+    with pytest.raises(pl.exceptions.ColumnNotFoundError), files.source_errors("events"):
         pl.DataFrame({"a": [1]}).select("b")
 
 
@@ -167,4 +167,4 @@ def test_a_url_is_read_like_a_path(logs):
     tables = logs.read(events=f"file://{logs.folder}/log/[12].csv")
 
     assert names(tables) == [f"file://{logs.folder}/log/{day}.csv" for day in (1, 2)]
-    assert tables.events[0].valid().collect().height == 1
+    assert tables.events[0].valid_rows().collect().height == 1

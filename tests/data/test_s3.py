@@ -95,7 +95,7 @@ def names(tables: Any) -> list[str]:
 
 
 def days(tables: Any) -> list[int]:
-    rows = pl.concat(partition.valid().collect() for partition in tables.events)
+    rows = pl.concat(partition.valid_rows().collect() for partition in tables.events)
     return rows["timestamp"].dt.day().to_list()
 
 

@@ -14,7 +14,7 @@ def load(tmp_path):
     def load(text, **environment):
         path = tmp_path / "expansion.toml"
         path.write_text(text, encoding="utf-8")
-        return settings.load(path, environment)
+        return settings.load_settings(path, environment)
 
     return load
 
@@ -91,12 +91,12 @@ def test_a_slip_of_the_finger_finds_the_setting_that_was_meant(tmp_path_factory,
     path.write_text(f"[{section}]\n{slip} = 1\n")
 
     with pytest.raises(SettingsError, match=rf"Did you mean {section}\.{name}\?"):
-        settings.load(path, {})
+        settings.load_settings(path, {})
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path):
     with pytest.raises(SettingsError, match=r"no settings file at .*gone\.toml.*simulate"):
-        settings.load(tmp_path / "gone.toml", {})
+        settings.load_settings(tmp_path / "gone.toml", {})
 
 
 @pytest.mark.parametrize("text", ["tables = [", "a = 1\na = 2"])
@@ -107,7 +107,7 @@ def test_what_is_not_toml_is_told_with_its_line(load, text):
 
 def test_a_folder_in_place_of_the_file_is_told(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read"):
-        settings.load(tmp_path, {})
+        settings.load_settings(tmp_path, {})
 
 
 # Secrets
@@ -170,9 +170,9 @@ def test_a_fault_beside_a_filled_in_secret_does_not_show_it(load):
 def test_a_section_alone_shows_no_address_that_may_hold_a_password() -> None:
     address = "postgresql://reader:hunter2@warehouse/analytics"
     shown = [
-        settings.Crm(url=address),
-        settings.Query(url=address, query="select 1"),
-        settings.Registry(tracking_uri=address, search_url=address),
+        settings.CrmConfig(url=address),
+        settings.SqlQuery(url=address, query="select 1"),
+        settings.RegistryConfig(tracking_uri=address, tuning_url=address),
     ]
 
     assert all("hunter2" not in repr(section) for section in shown)

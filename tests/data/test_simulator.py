@@ -11,27 +11,29 @@ from sklearn.metrics import roc_auc_score
 from data import contracts, settings, simulator, sources
 from data.errors import DeliveryError, SettingsError
 from data.simulator import company, people, pressure, truth
-from data.simulator.state import STEP_DAYS, Status, blank, take
+from data.simulator.state import STEP_DAYS, LifecycleStatus, empty_state, select_accounts
 
 END = datetime(2026, 6, 1, tzinfo=UTC)
 NOISE = ("login", "support_ticket", "nps")
-LIFE = company.Span(company.day_number(date(2024, 6, 1)), company.day_number(END.date()))
+LIFE = company.SimulationPeriod(
+    company.day_number(date(2024, 6, 1)), company.day_number(END.date())
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("company")
-    simulator.write(made, accounts=150, months=12, seed=3)
+    simulator.write_company(made, accounts=150, months=12, seed=3)
     return made
 
 
 @pytest.fixture(scope="module")
-def history() -> company.History:
-    return company.live(600, LIFE, seed=5)
+def history() -> company.SimulationHistory:
+    return company.simulate(600, LIFE, seed=5)
 
 
 def test_the_settings_it_writes_load(folder: Path) -> None:
-    loaded = settings.load(folder / "expansion.toml")
+    loaded = settings.load_settings(folder / "expansion.toml")
 
     assert loaded.as_of == "data end"
     assert loaded.outcome.plans == ("free", "team", "business", "enterprise")
@@ -41,7 +43,7 @@ def test_the_settings_it_writes_load(folder: Path) -> None:
 def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
 
-    summary = simulator.write(
+    summary = simulator.write_company(
         tmp_path, accounts=20, months=3, seed=1, progress=lambda *done: seen.append(done)
     )
 
@@ -56,7 +58,7 @@ def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
 
 def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     for name, seed in (("first", 1), ("second", 1), ("third", 2)):
-        simulator.write(tmp_path / name, accounts=20, months=2, seed=seed, dirt=0.01)
+        simulator.write_company(tmp_path / name, accounts=20, months=2, seed=seed, corruption=0.01)
 
     first, second, third = (_bytes(tmp_path / name) for name in ("first", "second", "third"))
     assert first == second
@@ -64,9 +66,9 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: P
 
 
 def test_every_table_keeps_its_contract(folder: Path) -> None:
-    tables = sources.read(settings.load(folder / "expansion.toml"), now=END)
+    tables = sources.load_tables(settings.load_settings(folder / "expansion.toml"), now=END)
 
-    assert all(not partition.faults() for partition in tables.events)
+    assert all(not partition.reject_counts() for partition in tables.events)
     assert not tables.subscriptions.quarantine
     assert not tables.accounts.quarantine
     assert not tables.users.quarantine
@@ -74,20 +76,22 @@ def test_every_table_keeps_its_contract(folder: Path) -> None:
 
 def test_dirt_lands_in_quarantine_and_leaves_the_sound_rows_as_they_were(tmp_path: Path) -> None:
     for name, dirt in (("clean", 0.0), ("dirty", 0.04)):
-        simulator.write(tmp_path / name, accounts=60, months=2, seed=1, dirt=dirt)
+        simulator.write_company(tmp_path / name, accounts=60, months=2, seed=1, corruption=dirt)
 
     clean, dirty = (
-        sources.read(settings.load(tmp_path / name / "expansion.toml"), now=END)
+        sources.load_tables(settings.load_settings(tmp_path / name / "expansion.toml"), now=END)
         for name in ("clean", "dirty")
     )
 
     ours = pl.col("account_id").is_in(clean.accounts.rows["account_id"].implode())
     for before, after in zip(clean.events, dirty.events, strict=True):
-        assert len(after.faults()) == 6
-        assert sum(after.faults().values()) == pytest.approx(0.04 * before.seen(), rel=0.5)
-        assert after.valid().filter(~ours).select(pl.len()).collect().item()
-        assert after.valid().filter(ours).collect().equals(before.valid().collect())
-    assert contracts.FUTURE in dirty.events[0].faults()
+        assert len(after.reject_counts()) == 6
+        assert sum(after.reject_counts().values()) == pytest.approx(
+            0.04 * before.count_rows(), rel=0.5
+        )
+        assert after.valid_rows().filter(~ours).select(pl.len()).collect().item()
+        assert after.valid_rows().filter(ours).collect().equals(before.valid_rows().collect())
+    assert contracts.FUTURE_TIMESTAMP in dirty.events[0].reject_counts()
     assert dirty.subscriptions.quarantine
     assert dirty.users.quarantine
     assert dirty.users.rows.equals(clean.users.rows)
@@ -139,23 +143,23 @@ def test_ramps_are_signed_before_they_come_into_force(folder: Path) -> None:
 
 
 def test_an_account_that_fills_its_seats_is_under_pressure_and_one_that_sits_there_is_not() -> None:
-    state = blank(3)
-    state.status[:] = Status.PAID
+    state = empty_state(3)
+    state.status[:] = LifecycleStatus.PAID
     state.plan[:] = 1
     state.seats[:] = 50
     state.people[:] = (20, 46, 46)
     state.people_trend[:] = (3, 0, 3)
 
-    idle, flat, rising = pressure.rates(state, 20_000)[0]
+    idle, flat, rising = pressure.hazard_rates(state, 20_000)[0]
 
     assert idle < flat
     assert rising > 20 * flat
 
 
-def test_a_department_is_reached_by_one_of_its_people(history: company.History) -> None:
-    roster = people.enrol(history, np.random.default_rng(1))
+def test_a_department_is_reached_by_one_of_its_people(history: company.SimulationHistory) -> None:
+    roster = people.expand_users(history, np.random.default_rng(1))
     joined = set(
-        zip(roster.account, roster.department, history.step_of(roster.joined), strict=True)
+        zip(roster.account, roster.department, history.step_index(roster.joined), strict=True)
     )
 
     rises = np.diff(history.departments, axis=0) > 0
@@ -168,18 +172,20 @@ def test_a_department_is_reached_by_one_of_its_people(history: company.History) 
     assert set(reached) <= joined
 
 
-def test_the_truth_is_the_frequency_with_which_the_dice_fall(history: company.History) -> None:
-    as_of, futures = history.span.end, 300
+def test_the_truth_is_the_frequency_with_which_the_dice_fall(
+    history: company.SimulationHistory,
+) -> None:
+    as_of, futures = history.period.end, 300
     state = history.states[as_of]
-    chosen = np.flatnonzero(state.paid)[::12]
-    traits, state = take(history.traits, chosen), take(state, chosen)
-    told = truth.probabilities(traits, state, as_of, np.random.default_rng(1), futures)[1]
+    chosen = np.flatnonzero(state.is_paying)[::12]
+    traits, state = select_accounts(history.traits, chosen), select_accounts(state, chosen)
+    told = truth.estimate_probabilities(traits, state, as_of, np.random.default_rng(1), futures)[1]
 
     copies = np.repeat(np.arange(len(chosen)), futures)
-    traits, state = take(traits, copies), take(state, copies)
+    traits, state = select_accounts(traits, copies), select_accounts(state, copies)
     expanded, rng = np.zeros(len(copies), dtype=bool), np.random.default_rng(2)
     for day in range(as_of, as_of + 60, STEP_DAYS):
-        state, _, _, deals = company.step(traits, state, day, rng)
+        state, _, _, deals = company.advance(traits, state, day, rng)
         expanded |= deals.source >= 0
     thrown = expanded.reshape(-1, futures).mean(axis=1)
 
@@ -188,8 +194,8 @@ def test_the_truth_is_the_frequency_with_which_the_dice_fall(history: company.Hi
     assert thrown.mean() == pytest.approx(told.mean(), abs=0.006)
 
 
-def test_the_truth_is_calibrated_and_ranks_well(history: company.History) -> None:
-    snapshots = truth.snapshots(history, seed=5).drop_nulls("expands_60")
+def test_the_truth_is_calibrated_and_ranks_well(history: company.SimulationHistory) -> None:
+    snapshots = truth.build_snapshots(history, seed=5).drop_nulls("expands_60")
     probability, expands = snapshots["p_60"].to_numpy(), snapshots["expands_60"].to_numpy()
     # Windows of one account overlap, so its snapshots count as one draw.
     excess = snapshots.group_by("account").agg((pl.col("expands_60") - pl.col("p_60")).sum())
@@ -210,11 +216,11 @@ def test_unfinished_windows_are_unknown(folder: Path) -> None:
 
 
 def test_some_accounts_sit_at_a_high_utilization_for_a_year_and_do_not_expand(
-    history: company.History,
+    history: company.SimulationHistory,
 ) -> None:
-    as_ofs = history.span.as_ofs[-13:]
+    as_ofs = history.period.as_ofs[-13:]
     states = [history.states[as_of] for as_of in as_ofs]
-    high = np.array([s.paid & (s.utilization > 0.78) & (s.utilization < 0.97) for s in states])
+    high = np.array([s.is_paying & (s.utilization > 0.78) & (s.utilization < 0.97) for s in states])
     bought = states[-1].seats > states[0].seats
 
     flat = high.all(axis=0)
@@ -231,7 +237,7 @@ def test_contracts_tell_the_same_expansions_as_the_truth(folder: Path) -> None:
 
 
 def test_noise_says_nothing_about_expansions(tmp_path: Path) -> None:
-    simulator.write(tmp_path, accounts=600, months=15, seed=2)
+    simulator.write_company(tmp_path, accounts=600, months=15, seed=2)
 
     snapshots = _activity(tmp_path).drop_nulls("expands_60")
 
@@ -241,20 +247,20 @@ def test_noise_says_nothing_about_expansions(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_leaves_no_settings_and_no_half_file(tmp_path: Path) -> None:
-    simulator.write(tmp_path, accounts=10, months=3, seed=1)
+    simulator.write_company(tmp_path, accounts=10, months=3, seed=1)
 
     with pytest.raises(KeyboardInterrupt):
-        simulator.write(tmp_path, accounts=10, months=3, seed=2, progress=_interrupt_at(2))
+        simulator.write_company(tmp_path, accounts=10, months=3, seed=2, progress=_interrupt_at(2))
 
     assert not (tmp_path / "expansion.toml").exists()
     assert all(pl.read_parquet(file).width == 8 for file in (tmp_path / "events").iterdir())
 
 
 def test_months_of_another_company_are_refused(tmp_path: Path) -> None:
-    simulator.write(tmp_path, accounts=10, months=3, seed=1)
+    simulator.write_company(tmp_path, accounts=10, months=3, seed=1)
 
     with pytest.raises(SettingsError, match=r"already holds other months \(2026-03.parquet"):
-        simulator.write(tmp_path, accounts=10, months=2, seed=1)
+        simulator.write_company(tmp_path, accounts=10, months=2, seed=1)
 
 
 @pytest.mark.parametrize("wrong", [{"accounts": 0}, {"months": 0}, {"seed": -1}, {"dirt": 1.5}])
@@ -262,19 +268,21 @@ def test_arguments_out_of_bounds_are_refused(tmp_path: Path, wrong: dict[str, in
     arguments: dict[str, int] = {"accounts": 10, "months": 2, "seed": 1, **wrong}
 
     with pytest.raises(SettingsError, match="at least one account"):
-        simulator.write(tmp_path, **arguments)
+        simulator.write_company(tmp_path, **arguments)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(DeliveryError, match="file"):
-        simulator.write(tmp_path / "file", accounts=10, months=2, seed=1)
+        simulator.write_company(tmp_path / "file", accounts=10, months=2, seed=1)
 
 
 @pytest.mark.parametrize("seed", [0, 6])
 def test_a_single_account_and_month_will_do(tmp_path: Path, seed: int) -> None:
-    summary = simulator.write(tmp_path, accounts=1, months=1, seed=seed, end=date(2025, 3, 1))
+    summary = simulator.write_company(
+        tmp_path, accounts=1, months=1, seed=seed, end=date(2025, 3, 1)
+    )
 
     assert summary.accounts == 1
     assert pl.read_parquet(tmp_path / "events/2025-02.parquet").height == summary.events
@@ -283,7 +291,7 @@ def test_a_single_account_and_month_will_do(tmp_path: Path, seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_company_is_as_hard_to_predict_as_promised(tmp_path: Path, seed: int) -> None:
-    simulator.write(tmp_path, accounts=1000, months=36, seed=seed)
+    simulator.write_company(tmp_path, accounts=1000, months=36, seed=seed)
     snapshots = _activity(tmp_path).drop_nulls("expands_60")
     expands = snapshots["expands_60"]
 
@@ -360,12 +368,12 @@ def test_the_settings_of_somebody_else_are_never_replaced(tmp_path: Path) -> Non
     (tmp_path / "expansion.toml").write_text("[tables]\n")
 
     with pytest.raises(SettingsError, match="written by somebody else"):
-        simulator.write(tmp_path, accounts=3, months=1, seed=1)
+        simulator.write_company(tmp_path, accounts=3, months=1, seed=1)
 
     assert (tmp_path / "expansion.toml").read_text() == "[tables]\n"
 
 
 def test_even_three_accounts_make_a_company(tmp_path: Path) -> None:
-    made = simulator.write(tmp_path, accounts=3, months=1, seed=7)
+    made = simulator.write_company(tmp_path, accounts=3, months=1, seed=7)
 
     assert made.accounts == 3

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from data import contracts, settings, sources
 from data.errors import ContractError, SettingsError, SourceError
 
-ALL_PASSES = settings.Tables(max_quarantine_share=1)
+ALL_PASSES = settings.TablesConfig(max_quarantine_share=1)
 
 
 def at(text):
@@ -20,13 +20,13 @@ def at(text):
 
 
 def valid(tables):
-    return pl.concat(partition.valid().collect() for partition in tables.events)
+    return pl.concat(partition.valid_rows().collect() for partition in tables.events)
 
 
 def test_a_log_in_csv_arrives_typed_and_complete(company):
     log = company.log()
 
-    assert log.schema == contracts.Events.create_empty().schema
+    assert log.schema == contracts.EventSchema.create_empty().schema
     assert log["timestamp"].to_list() == [
         at("2024-03-01T09:30:00+00:00"),
         at("2024-03-01T09:30:00+00:00"),
@@ -61,7 +61,7 @@ def test_accounts_keep_their_further_columns_and_other_tables_do_not(company):
 def test_without_a_users_table_its_frame_is_empty_under_contract(company):
     tables = company.read(users=None)
 
-    assert_frame_equal(tables.users.rows, contracts.Users.create_empty())
+    assert_frame_equal(tables.users.rows, contracts.UserSchema.create_empty())
 
 
 def as_pandas(company):
@@ -74,7 +74,7 @@ def as_lazy(company):
 
 @pytest.mark.parametrize("frames", [as_pandas, as_lazy])
 def test_frames_in_memory_give_the_same_tables_as_files(company, frames):
-    tables = sources.from_frames(**frames(company))
+    tables = sources.tables_from_frames(**frames(company))
 
     expected = company.read()
     assert_frame_equal(valid(tables), valid(expected))
@@ -97,7 +97,7 @@ def test_what_is_no_frame_is_refused_in_one_sentence(company):
     frames = company.frames() | {"accounts": {"account_id": ["acme"]}}
 
     with pytest.raises(SourceError, match=r"accounts: expected a Polars or pandas frame.*dict"):
-        sources.from_frames(**frames)
+        sources.tables_from_frames(**frames)
 
 
 def test_a_pandas_column_of_mixed_types_is_refused_without_quoting_it(company):
@@ -105,7 +105,7 @@ def test_a_pandas_column_of_mixed_types_is_refused_without_quoting_it(company):
     mixed["mrr"] = [1, "secret", 2.5]
 
     with pytest.raises(SourceError, match="subscriptions: a column of the pandas frame mixes typ"):
-        sources.from_frames(**company.frames() | {"subscriptions": mixed})
+        sources.tables_from_frames(**company.frames() | {"subscriptions": mixed})
 
 
 def test_pandas_times_with_a_zone_are_instants(company):
@@ -113,7 +113,7 @@ def test_pandas_times_with_a_zone_are_instants(company):
     log["timestamp"] = pd.to_datetime(log["timestamp"], format="ISO8601", utc=True)
     log["timestamp"] = log["timestamp"].dt.tz_convert("Asia/Tokyo")
 
-    tables = sources.from_frames(**company.frames() | {"events": log})
+    tables = sources.tables_from_frames(**company.frames() | {"events": log})
 
     assert valid(tables)["timestamp"].to_list() == company.log()["timestamp"].to_list()
 
@@ -122,9 +122,9 @@ def test_several_frames_of_one_log_are_its_partitions(company):
     log = company.frame("events")
     frames = company.frames() | {"events": [log.head(1), log.tail(2)]}
 
-    tables = sources.from_frames(**frames)
+    tables = sources.tables_from_frames(**frames)
 
-    assert [partition.seen() for partition in tables.events] == [1, 2]
+    assert [partition.count_rows() for partition in tables.events] == [1, 2]
 
 
 # Names
@@ -169,19 +169,19 @@ def test_an_attribute_of_accounts_can_be_renamed(company):
     ]
 
 
-@given(names=st.permutations(contracts.Events.column_names()))
+@given(names=st.permutations(contracts.EventSchema.column_names()))
 def test_renamed_columns_mapped_back_give_the_same_log(names):
-    ours = contracts.Events.column_names()
+    ours = contracts.EventSchema.column_names()
     log = (
-        contracts.Events.create_empty()
+        contracts.EventSchema.create_empty()
         .clear(2)
         .with_columns(account_id=pl.lit("acme"), timestamp=pl.lit(at("2024-03-01T00:00:00+00:00")))
     )
-    log = log.cast(contracts.Events.create_empty().schema)
+    log = log.cast(contracts.EventSchema.create_empty().schema)
     theirs = {name: f"their_{other}" for name, other in zip(ours, names, strict=True)}
 
-    mapped = sources.from_frames(
-        log.rename(theirs), CONTRACTS, ACCOUNTS, columns=settings.Columns(events=theirs)
+    mapped = sources.tables_from_frames(
+        log.rename(theirs), CONTRACTS, ACCOUNTS, columns=settings.ColumnsConfig(events=theirs)
     )
 
     assert_frame_equal(valid(mapped), log)
@@ -192,11 +192,13 @@ def test_renamed_columns_mapped_back_give_the_same_log(names):
 
 def test_equal_rows_collapse_to_one_and_are_counted(company):
     text = company.frame("subscriptions")
-    tables = sources.from_frames(**company.frames() | {"subscriptions": pl.concat([text, text])})
+    tables = sources.tables_from_frames(
+        **company.frames() | {"subscriptions": pl.concat([text, text])}
+    )
 
     assert tables.subscriptions.rows.height == 3
-    assert tables.subscriptions.quarantine == {contracts.REPEATED: 3}
-    assert tables.subscriptions.seen == 6
+    assert tables.subscriptions.quarantine == {contracts.DUPLICATE_ROW: 3}
+    assert tables.subscriptions.row_count == 6
 
 
 def test_a_user_in_two_accounts_is_in_neither(company):
@@ -213,7 +215,7 @@ def test_an_event_ahead_of_the_clock_by_a_day_is_left_out(company):
     header = "account_id,user_id,timestamp\n"
     rows = "acme,u1,2024-06-01T23:59:59Z\nacme,u1,2024-06-02T00:00:01Z\n"
 
-    assert company.quarantine("events", header + rows) == {contracts.FUTURE: 1}
+    assert company.quarantine("events", header + rows) == {contracts.FUTURE_TIMESTAMP: 1}
 
 
 def test_contracts_of_unknown_accounts_are_counted(company):
@@ -254,11 +256,13 @@ def frame(rows):
 
 @given(rows=st.lists(events, min_size=1, max_size=12))
 def test_every_event_is_valid_or_counted_once(rows):
-    tables = sources.from_frames(frame(rows), CONTRACTS, ACCOUNTS, tables=ALL_PASSES, now=NOW)
+    tables = sources.tables_from_frames(
+        frame(rows), CONTRACTS, ACCOUNTS, tables=ALL_PASSES, now=NOW
+    )
 
     part = tables.events[0]
-    assert part.seen() == len(rows)
-    assert part.valid().collect().height + sum(part.faults().values()) == len(rows)
+    assert part.count_rows() == len(rows)
+    assert part.valid_rows().collect().height + sum(part.reject_counts().values()) == len(rows)
 
 
 @given(rows=st.lists(changes, min_size=1, max_size=12), data=st.data())
@@ -268,11 +272,11 @@ def test_every_change_is_valid_or_counted_and_the_order_of_rows_is_immaterial(ro
     log = frame([{"account_id": "acme", "user_id": "u1", "timestamp": "2024-03-01T00:00:00Z"}])
 
     one, other = (
-        sources.from_frames(log, frame(order), ACCOUNTS, tables=ALL_PASSES).subscriptions
+        sources.tables_from_frames(log, frame(order), ACCOUNTS, tables=ALL_PASSES).subscriptions
         for order in (rows, data.draw(st.permutations(rows)))
     )
 
-    assert one.seen == len(rows) == one.rows.height + sum(one.quarantine.values())
+    assert one.row_count == len(rows) == one.rows.height + sum(one.quarantine.values())
     assert_frame_equal(one.rows, other.rows)
     assert one.quarantine == other.quarantine
 
@@ -315,7 +319,7 @@ def test_the_identity_of_a_frame_is_its_rows_in_any_order(company):
     log = frames["events"]
 
     def of(events):
-        return sources.from_frames(**frames | {"events": events}).events[0].identity
+        return sources.tables_from_frames(**frames | {"events": events}).events[0].identity
 
     assert of(log) == of(log.reverse())
     assert of(log) != of(log.with_columns(event=pl.lit("other")))

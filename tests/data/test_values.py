@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from data import settings, sources
-from data.checking import NO_SEATS
+from data.checking import ZERO_SEATS_NOTE
 from data.errors import ContractError, SettingsError
 
 
@@ -18,7 +18,7 @@ def at(text):
 
 
 def valid(tables):
-    return pl.concat(partition.valid().collect() for partition in tables.events)
+    return pl.concat(partition.valid_rows().collect() for partition in tables.events)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_events_without_a_zone_are_refused(company, times):
     frames = company.frames() | {"events": log}
 
     with pytest.raises(ContractError, match=r"timestamp has no time zone.*\[tables\] time_zone"):
-        sources.from_frames(**frames)
+        sources.tables_from_frames(**frames)
 
 
 @pytest.mark.parametrize("times", ZONELESS)
@@ -62,7 +62,9 @@ def test_a_declared_zone_gives_events_one(company, times):
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": times})
     frames = company.frames() | {"events": log}
 
-    tables = sources.from_frames(**frames, tables=settings.Tables(time_zone="America/New_York"))
+    tables = sources.tables_from_frames(
+        **frames, tables=settings.TablesConfig(time_zone="America/New_York")
+    )
 
     hour = 14 if "09:30" in str(times) or isinstance(times[0], datetime) else 5
     minute = 30 if hour == 14 else 0
@@ -93,7 +95,9 @@ def test_hours_that_a_clock_shows_twice_or_never_are_read(company, local, instan
     company.put("events.csv", f"account_id,user_id,timestamp\nacme,u1,{local}\n")
     frames = company.frames()
 
-    tables = sources.from_frames(**frames, tables=settings.Tables(time_zone="Europe/Berlin"))
+    tables = sources.tables_from_frames(
+        **frames, tables=settings.TablesConfig(time_zone="Europe/Berlin")
+    )
 
     assert valid(tables)["timestamp"].to_list() == [at(instant)]
 
@@ -107,7 +111,7 @@ def test_instants_in_another_zone_become_utc(company):
     tokyo = pl.Series([at("2024-03-01T00:00:00+00:00")]).dt.convert_time_zone("Asia/Tokyo")
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": tokyo})
 
-    tables = sources.from_frames(**company.frames() | {"events": log})
+    tables = sources.tables_from_frames(**company.frames() | {"events": log})
 
     assert valid(tables)["timestamp"].to_list() == [at("2024-03-01T00:00:00+00:00")]
 
@@ -123,7 +127,7 @@ def test_a_column_of_a_hopeless_type_is_refused(company, column, values):
     )
 
     with pytest.raises(ContractError, match=f"events: {column} holds .* expected"):
-        sources.from_frames(**company.frames() | {"events": log})
+        sources.tables_from_frames(**company.frames() | {"events": log})
 
 
 # Numbers and keys
@@ -138,7 +142,9 @@ def test_whole_fractional_and_decimal_numbers_are_numbers(company, seats):
         "subscriptions": contract.with_columns(pl.Series("licensed_seats", seats))
     }
 
-    assert sources.from_frames(**frames).subscriptions.rows["licensed_seats"].to_list() == [3.0]
+    assert sources.tables_from_frames(**frames).subscriptions.rows["licensed_seats"].to_list() == [
+        3.0
+    ]
 
 
 @pytest.mark.parametrize("nothing", [float("nan"), "NaN", "", "  ", None])
@@ -148,7 +154,9 @@ def test_nan_and_blank_are_missing(company, nothing):
         "subscriptions": contract.with_columns(licensed_seats=pl.lit(nothing))
     }
 
-    assert sources.from_frames(**frames).subscriptions.rows["licensed_seats"].to_list() == [None]
+    assert sources.tables_from_frames(**frames).subscriptions.rows["licensed_seats"].to_list() == [
+        None
+    ]
 
 
 def test_zero_licensed_seats_mean_that_none_are_sold(company):
@@ -157,7 +165,7 @@ def test_zero_licensed_seats_mean_that_none_are_sold(company):
     found = company.read().subscriptions
 
     assert found.rows["licensed_seats"].to_list() == [None]
-    assert found.notes == {NO_SEATS: 1}
+    assert found.notes == {ZERO_SEATS_NOTE: 1}
     assert found.quarantine == {}
 
 
@@ -168,7 +176,7 @@ def test_whole_number_keys_join_however_they_are_stored(company):
         {"account_id": "12", "user_id": [7.0], "timestamp": [at("2024-03-01T00:00:00+00:00")]}
     )
 
-    tables = sources.from_frames(log, contract, accounts)
+    tables = sources.tables_from_frames(log, contract, accounts)
 
     assert tables.subscriptions.rows["account_id"].to_list() == ["12"]
     assert valid(tables)["user_id"].to_list() == ["7"]

@@ -16,7 +16,7 @@ from serving import state
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
     """A server of webhooks on an empty database."""
-    engine = state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     with running(served(engine)) as client:
         yield Door(client, engine)
     engine.dispose()

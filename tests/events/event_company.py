@@ -12,9 +12,9 @@ from data import settings
 from data.settings import Settings
 from serving import state
 from serving.events import kept, telling, watcher
-from serving.events.shapes import Message
-from serving.events.tables import ARRIVALS, SIGNALS, WATCHES
-from serving.events.watcher import Watcher
+from serving.events.shapes import InboundEvent
+from serving.events.tables import ALERTS, THRESHOLD_STATES, WEBHOOK_EVENTS
+from serving.events.watcher import EventConsumer
 from serving.outbox import delivery, lease
 from serving.outbox.upsert import insert_missing
 
@@ -72,8 +72,8 @@ class Company:
         (self.folder / "workspaces.csv").write_text("workspace_id,account_id\nacme-eu,acme\n")
         file = self.folder / "expansion.toml"
         file.write_text(SETTINGS + self.more)
-        self.settings = settings.load(file)
-        self.engine = state.open(self.settings.crm_url)
+        self.settings = settings.load_settings(file)
+        self.engine = state.open_engine(self.settings.database_url)
         # An empty registry takes MLflow seconds to make.
         if _REGISTRY:
             shutil.copy(_REGISTRY[0], self.settings.state_folder)
@@ -85,7 +85,7 @@ class Company:
         """Let an event arrive at the moment it happens, or late (``received``)."""
         self.sent += 1
         received = more.pop("received", at)
-        message = Message(
+        message = InboundEvent(
             **{
                 "message_id": f"m-{self.sent}",
                 "workspace": workspace,
@@ -97,10 +97,10 @@ class Company:
                 **more,
             }
         )
-        row = {name: getattr(message, name) for name in Message.__slots__}
-        with state.writing(self.engine) as connection:
+        row = {name: getattr(message, name) for name in InboundEvent.__slots__}
+        with state.write_transaction(self.engine) as connection:
             insert_missing(
-                connection, ARRIVALS, [{**row, "source": "generic", "received_at": received}]
+                connection, WEBHOOK_EVENTS, [{**row, "source": "generic", "received_at": received}]
             )
 
     def fill(self, account: str, people: int, at: datetime) -> None:
@@ -108,32 +108,32 @@ class Company:
         for user in range(people):
             self.use(account, f"{account}-{user}", at)
 
-    def start(self, now: datetime) -> Watcher:
+    def start(self, now: datetime) -> EventConsumer:
         """A watcher, which whoever watched before has left to it."""
-        held = lease.take(self.engine, f"events-{self.sent}-{now}", lambda: now)
+        held = lease.acquire_lease(self.engine, f"events-{self.sent}-{now}", lambda: now)
         assert isinstance(held, lease.Lease)
-        made = watcher.started(self.engine, self.settings, held, now)
+        made = watcher.resume_consumer(self.engine, self.settings, held, now)
         _REGISTRY[:] = [self.settings.state_folder / "mlflow.db"]
         return made
 
-    def follow(self, at_work: Watcher, now: datetime) -> None:
+    def follow(self, at_work: EventConsumer, now: datetime) -> None:
         """Count, tell, and send to the CRM in the database."""
-        at_work.follow(now)
-        with state.reading(self.engine) as connection:
-            signals = kept.to_tell(connection, most=100)
+        at_work.poll(now)
+        with state.read_transaction(self.engine) as connection:
+            signals = kept.load_alerts_to_rescore(connection, max_rows=100)
         if signals:
-            told = {"target": "sql", "position": at_work.progress.position, "now": now}
-            telling.tell(self.engine, self.settings, at_work.ground, signals, **told)
-            delivery.send_some(self.engine, self.settings, name="sql", objects=100, now=now)
+            told = {"target": "sql", "position": at_work.offset.position, "now": now}
+            telling.rescore_alerts(self.engine, self.settings, at_work.snapshot, signals, **told)
+            delivery.send_limited(self.engine, self.settings, name="sql", max_objects=100, now=now)
 
     def signals(self) -> list[dict[str, Any]]:
-        return self.rows(SIGNALS)
+        return self.rows(ALERTS)
 
     def watches(self) -> list[dict[str, Any]]:
-        return self.rows(WATCHES)
+        return self.rows(THRESHOLD_STATES)
 
     def rows(self, table: sa.Table) -> list[dict[str, Any]]:
-        with state.reading(self.engine) as connection:
+        with state.read_transaction(self.engine) as connection:
             rows = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
             return [dict(row) for row in rows]
 

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from data.settings import Settings
 from serving import state
 from serving.events import routes
-from serving.events.tables import ARRIVALS, QUARANTINE
+from serving.events.tables import QUARANTINE, WEBHOOK_EVENTS
 
 SECRET = "a long shared secret"  # noqa: S105
 SETTINGS: dict[str, Any] = {
@@ -47,12 +47,12 @@ class Door:
         )
 
     def rows(self, table: sa.Table) -> list[dict[str, Any]]:
-        with state.reading(self.engine) as connection:
+        with state.read_transaction(self.engine) as connection:
             found = connection.execute(sa.select(table).order_by(table.c.id)).mappings()
             return [dict(row) for row in found]
 
     def arrivals(self) -> list[dict[str, Any]]:
-        return self.rows(ARRIVALS)
+        return self.rows(WEBHOOK_EVENTS)
 
     def quarantine(self) -> list[dict[str, Any]]:
         return self.rows(QUARANTINE)
@@ -62,7 +62,7 @@ def served(engine: sa.Engine, **webhooks: Any) -> FastAPI:
     app = FastAPI()
     told = {**SETTINGS["webhooks"], **webhooks}
     settings = Settings.model_validate({"webhooks": told})
-    app.add_middleware(routes.Hooks, settings=settings, engine=engine)
+    app.add_middleware(routes.WebhookMiddleware, settings=settings, engine=engine)
     return app
 
 

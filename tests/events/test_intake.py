@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from data.settings import Webhooks
 from serving import state
 from serving.events import shapes
-from serving.events.shapes import Malformed
-from serving.events.signatures import Unsigned, generic
+from serving.events.shapes import InvalidMessageError
+from serving.events.signatures import InvalidSignatureError, verify_generic
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OWN: dict[str, Any] = {
@@ -95,13 +95,13 @@ def test_segment_s_messages_are_kept_without_anybody_s_address(door: Door) -> No
 
 
 @pytest.mark.parametrize(
-    ("shape", "message", "workspace"),
+    ("payload_format", "message", "workspace"),
     [("amplitude", AMPLITUDE, "acme"), ("mixpanel", MIXPANEL, "42")],
 )
 def test_other_sources_map_onto_the_generic_one(
     shape: str, message: dict[str, Any], workspace: str
 ) -> None:
-    read = shapes.generic(message, NOW, Webhooks.model_validate({"shape": shape}))
+    read = shapes.parse_generic(message, NOW, Webhooks.model_validate({"payload_format": shape}))
 
     assert (read.message_id, read.workspace, read.user_id) == ("i-1", workspace, "u-1")
     assert (read.event, read.happened_at) == ("view", datetime(2026, 6, 1, 9, 30, tzinfo=UTC))
@@ -111,10 +111,13 @@ def test_a_field_may_stand_elsewhere() -> None:
     rules = Webhooks.model_validate({"fields": {"account": "tenant.id", "timestamp": "at_ms"}})
     message = {"tenant": {"id": 7}, "at_ms": 1780306200000, "event": "view"}
 
-    read = shapes.generic(message, NOW, rules)
+    read = shapes.parse_generic(message, NOW, rules)
 
     assert (read.workspace, read.happened_at.hour) == ("7", 9)
-    assert read.message_id == shapes.generic(dict(reversed(message.items())), NOW, rules).message_id
+    assert (
+        read.message_id
+        == shapes.parse_generic(dict(reversed(message.items())), NOW, rules).message_id
+    )
 
 
 def test_a_message_counts_once_however_often_it_comes(door: Door) -> None:
@@ -198,11 +201,11 @@ names = st.sampled_from(sorted({*OWN, *TRACK, *AMPLITUDE, "properties", "type"})
 
 @given(st.dictionaries(names, json_values), st.sampled_from(["own", "amplitude", "mixpanel"]))
 def test_any_json_is_a_message_or_malformed(message: dict[str, Any], shape: str) -> None:
-    rules = Webhooks.model_validate({"shape": shape})
-    for read in (shapes.segment, shapes.generic):
+    rules = Webhooks.model_validate({"payload_format": shape})
+    for read in (shapes.parse_segment, shapes.parse_generic):
         try:
             found = read(message, NOW, rules)
-        except Malformed:
+        except InvalidMessageError:
             continue
         if found is not None:
             assert found.happened_at.tzinfo is UTC
@@ -244,9 +247,9 @@ def test_a_signed_request_is_taken_within_its_time_only(late: int, *, is_taken: 
     body = json.dumps(OWN).encode()
     headers = _signed(body, NOW - timedelta(seconds=late))
     try:
-        generic(SECRET, headers, body, NOW, tolerance_seconds=300)
+        verify_generic(SECRET, headers, body, NOW, tolerance_seconds=300)
         taken = 1
-    except Unsigned:
+    except InvalidSignatureError:
         taken = 0
 
     assert taken == is_taken
@@ -262,9 +265,9 @@ def test_the_standard_s_own_example_is_taken() -> None:
     }
     now = datetime.fromtimestamp(1614265330, UTC)
 
-    generic(secret, headers, b'{"test": 2432232314}', now, tolerance_seconds=300)
-    with pytest.raises(Unsigned):
-        generic(secret, headers, b'{"test": 2432232315}', now, tolerance_seconds=300)
+    verify_generic(secret, headers, b'{"test": 2432232314}', now, tolerance_seconds=300)
+    with pytest.raises(InvalidSignatureError):
+        verify_generic(secret, headers, b'{"test": 2432232315}', now, tolerance_seconds=300)
 
 
 def test_a_body_that_is_too_long_is_refused_unread(door: Door) -> None:
@@ -287,10 +290,10 @@ def test_a_source_without_a_secret_is_closed(door: Door) -> None:
 
 
 def test_a_database_that_refuses_is_said_to_the_source_which_comes_again(door: Door) -> None:
-    with state.writing(door.engine) as connection:
+    with state.write_transaction(door.engine) as connection:
         connection.exec_driver_sql("ALTER TABLE arrivals RENAME TO elsewhere")
     answer = door.send(OWN)
-    with state.writing(door.engine) as connection:
+    with state.write_transaction(door.engine) as connection:
         connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO arrivals")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")

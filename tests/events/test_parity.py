@@ -28,10 +28,10 @@ from features import moment, panel
 from features.activity import Activity
 from serving import state
 from serving.events import arrivals, watcher
-from serving.events.intake import Intake
-from serving.events.store import Store
-from serving.events.tables import ARRIVALS
-from serving.events.watcher import Watcher
+from serving.events.intake import WebhookHandler
+from serving.events.store import EventWriter
+from serving.events.tables import WEBHOOK_EVENTS
+from serving.events.watcher import EventConsumer
 from serving.outbox import lease
 from training import pipeline
 from training import registry as models
@@ -128,15 +128,15 @@ def _segment(row: dict[str, Any]) -> dict[str, Any]:
 
 async def sent(rules: Settings, engine: sa.Engine, rows: Sequence[dict[str, Any]]) -> None:
     """Send rows in the order in which they became known, those of one moment together."""
-    store = Store(engine)
+    store = EventWriter(engine)
     try:
-        intake = Intake(rules.webhooks, store)
+        intake = WebhookHandler(rules.webhooks, store)
         for (now, bare), some in groupby(rows, lambda row: (row["known_at"], row["event"] is None)):
             while part := list(islice(some, 400)):
                 # Segment has no event without a name.
                 source = "generic" if bare or len(part) % 2 else "segment"
-                answer = await intake.take(source, *request(part, source), now)
-                assert (answer.status, answer.told["accepted"]) == (200, len(part))
+                answer = await intake.handle(source, *request(part, source), now)
+                assert (answer.status, answer.body["accepted"]) == (200, len(part))
     finally:
         store.close()
 
@@ -151,21 +151,21 @@ def compared(both: Both, stream: pl.DataFrame, days: Sequence[date]) -> list[int
     Returns how many accounts a batch had on each of those days.
     """
     live, whole = both.settings("live"), both.settings("whole")
-    engine = state.open(live.crm_url)
+    engine = state.open_engine(live.database_url)
     first = stream["known_at"].min()
     assert isinstance(first, datetime)
-    held = lease.take(engine, "parity", lambda: first)
+    held = lease.acquire_lease(engine, "parity", lambda: first)
     assert isinstance(held, lease.Lease)
-    at_work = watcher.started(engine, live, held, first)
-    tables, log = pipeline.read(whole, now=stream["known_at"].max())  # type: ignore[arg-type]
+    at_work = watcher.resume_consumer(engine, live, held, first)
+    tables, log = pipeline.load_data(whole, now=stream["known_at"].max())  # type: ignore[arg-type]
     found = []
     names = {account: name for name, account in both.workspaces.items()}
     for day in days:
-        arrived = pl.col("known_at").dt.date().is_between(at_work.progress.day, day)
+        arrived = pl.col("known_at").dt.date().is_between(at_work.offset.day, day)
         some = stream.filter(arrived).sort("known_at", maintain_order=True)
         renamed = some.with_columns(pl.col("account_id").replace(names))
         asyncio.run(sent(live, engine, renamed.to_dicts()))
-        while at_work.follow(last_moment(day)):
+        while at_work.poll(last_moment(day)):
             pass
         found.append(agreed(at_work, tables, log, day))
         stream = stream.filter(~arrived)
@@ -173,38 +173,43 @@ def compared(both: Both, stream: pl.DataFrame, days: Sequence[date]) -> list[int
     return found
 
 
-def agreed(at_work: Watcher, tables: Tables, log: Activity, day: date) -> int:
+def agreed(at_work: EventConsumer, tables: Tables, log: Activity, day: date) -> int:
     """Compare what a watcher counts with the panel as of the coming midnight, to the bit."""
-    ground = at_work.ground
-    batch = panel.build(
-        log, tables, [moment.as_of(day)], at_work.settings, around=ground.beside, months=True
+    ground = at_work.snapshot
+    batch = panel.build_panel(
+        log,
+        tables,
+        [moment.next_midnight(day)],
+        at_work.settings,
+        reference=ground.reference_population,
+        months=True,
     )
     listed = batch.months.join(batch.snapshots, on="account_id", maintain_order="left")
     for row in listed.iter_rows(named=True):
-        account, counts = row["account_id"], ground.counts
-        assert counts.active(account, day) == (row["active_seats_m0"] or 0), account
-        assert counts.called(account, day) == (row["api_calls_m0"] or 0), account
+        account, counts = row["account_id"], ground.counters
+        assert counts.count_active_seats(account, day) == (row["active_seats_m0"] or 0), account
+        assert counts.count_api_calls(account, day) == (row["api_calls_m0"] or 0), account
         for limit, name in {"seats": "active_seats", "usage": "api_calls"}.items():
-            before = counts.before(account, limit, day)
+            before = counts.measure_usage_90d_ago(account, limit, day)
             assert before is None or before == (row[f"{name}_m3"] or 0), account
-        assert ground.contracts.of(account, day).seats == row["licensed_seats"], account
+        assert ground.subscriptions.get_terms(account, day).seats == row["licensed_seats"], account
     everybody = tables.accounts.rows["account_id"].to_list()
-    with state.reading(at_work.engine) as connection:
-        events = arrivals.frame(
+    with state.read_transaction(at_work.engine) as connection:
+        events = arrivals.load_unlogged_events(
             connection,
             ground.workspaces,
             everybody,
-            ground.covered,
-            up_to=at_work.progress.position,
+            ground.logged_mask,
+            up_to=at_work.offset.position,
         )
-    now = moment.build(
+    now = moment.build_online(
         ground.log,
         ground.tables,
         events,
         accounts=everybody,
         day=day,
         settings=at_work.settings,
-        beside=ground.beside,
+        reference=ground.reference_population,
     )
     assert_frame_equal(now.snapshots, batch.snapshots, check_exact=True)
     assert_frame_equal(now.excluded, batch.excluded)
@@ -245,7 +250,7 @@ def made(drawn: Sequence[Any]) -> pl.DataFrame:
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty registry, which takes MLflow seconds to make."""
     folder = tmp_path_factory.mktemp("registry")
-    assert models.serving(Settings.model_validate({"state": str(folder)})) is None
+    assert models.load_for_scoring(Settings.model_validate({"state": str(folder)})) is None
     return folder / "mlflow.db"
 
 
@@ -300,14 +305,14 @@ def small_company(both: Both) -> None:
         "subscriptions": "subscriptions.parquet",
         "accounts": "accounts.parquet",
         "users": "users.parquet",
-        "stable": ["seat_type", "department"],
+        "time_invariant_attributes": ["seat_type", "department"],
     }
 
 
 def test_a_month_of_a_company_through_the_webhook_is_what_a_batch_of_it_knows(
     registry: Path, tmp_path: Path
 ) -> None:
-    simulator.write(tmp_path, accounts=40, months=12, seed=3, end=TODAY.replace(day=1))
+    simulator.write_company(tmp_path, accounts=40, months=12, seed=3, end=TODAY.replace(day=1))
     log = pl.concat(
         [pl.read_parquet(file) for file in sorted((tmp_path / "events").glob("*.parquet"))]
     ).unique("event_id", keep="first", maintain_order=True)
@@ -323,7 +328,7 @@ def test_a_month_of_a_company_through_the_webhook_is_what_a_batch_of_it_knows(
             "subscriptions": "subscriptions.parquet",
             "accounts": "accounts.parquet",
             "users": "users.parquet",
-            "stable": ["department", "email_domain", "seat_type"],
+            "time_invariant_attributes": ["department", "email_domain", "seat_type"],
         },
     )
     both.write(log.filter(is_old), stream)
@@ -336,8 +341,8 @@ def test_a_month_of_a_company_through_the_webhook_is_what_a_batch_of_it_knows(
 
     assert min(counted) >= 15
     assert stream.height > 3_000
-    engine = state.open(both.settings("live").crm_url)
-    with state.reading(engine) as connection:
-        stored = connection.scalar(sa.select(sa.func.count()).select_from(ARRIVALS))
+    engine = state.open_engine(both.settings("live").database_url)
+    with state.read_transaction(engine) as connection:
+        stored = connection.scalar(sa.select(sa.func.count()).select_from(WEBHOOK_EVENTS))
     engine.dispose()
     assert stored == stream.filter(pl.col("known_at") < datetime(2026, 6, 1, tzinfo=UTC)).height

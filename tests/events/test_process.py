@@ -62,9 +62,9 @@ def config(tmp_path: Path) -> Iterator[Path]:
     """Settings of a company at which another watches already: whoever comes waits for its turn."""
     url, file = f"sqlite:///{tmp_path / 'crm.db'}", tmp_path / "expansion.toml"
     file.write_text(f"[crm]\nurl = '{url}'\n")
-    engine = state.open(url)
+    engine = state.open_engine(url)
     assert not isinstance(
-        lease.take(engine, "events", lambda: datetime(2100, 1, 1, tzinfo=UTC)), str
+        lease.acquire_lease(engine, "events", lambda: datetime(2100, 1, 1, tzinfo=UTC)), str
     )
     yield file
     engine.dispose()

@@ -8,8 +8,8 @@ import pytest
 from event_company import TODAY, Company, noon
 
 from serving.crm.tables import ACCOUNTS, OPPORTUNITIES, TASKS
-from serving.events.tables import PROGRESS
-from serving.outbox.lease import Lease, Lost, take
+from serving.events.tables import CONSUMER_OFFSETS
+from serving.outbox.lease import Lease, LeaseLostError, acquire_lease
 
 DAY = timedelta(days=1)
 
@@ -87,7 +87,7 @@ def test_a_person_of_two_workspaces_counts_once_and_of_two_accounts_twice(
 
     # Three more were active of late at each: twelve seats of ten.
     assert [row["used"] for row in company.signals()] == [12.0, 12.0]
-    (progress,) = company.rows(PROGRESS)
+    (progress,) = company.rows(CONSUMER_OFFSETS)
     assert progress["counts"] == {"arrivals": 29, "unknown_account": 2}
 
 
@@ -112,7 +112,7 @@ def test_who_was_full_before_is_no_crossing(tmp_path: Path) -> None:
 def test_another_watcher_goes_on_where_the_last_one_was_killed(company: Company) -> None:
     first = company.start(noon(TODAY))
     company.fill("acme", 8, noon(TODAY))
-    first.follow(noon(TODAY))
+    first.poll(noon(TODAY))
     company.fill("beta", 8, noon(TODAY + DAY))
 
     # Three days later, with nobody at work in between.
@@ -133,8 +133,8 @@ def test_one_who_was_taken_over_from_writes_nothing_more(company: Company) -> No
     company.fill("acme", 10, noon(TODAY))
     assert isinstance(first.lease, Lease)
 
-    with pytest.raises(Lost):
-        first.follow(noon(TODAY))
+    with pytest.raises(LeaseLostError):
+        first.poll(noon(TODAY))
 
     assert company.signals() == []
 
@@ -151,17 +151,17 @@ def test_at_rest_it_keeps_its_lease_so_that_another_waits(company: Company) -> N
     at_work.lease = replace(at_work.lease, time=clock)
     for seconds in range(0, 1_200, 20):
         now = start + timedelta(seconds=seconds)
-        at_work.beat()
+        at_work.heartbeat()
 
-        assert isinstance(take(company.engine, at_work.lease.target, clock), str)
-    (progress,) = company.rows(PROGRESS)
+        assert isinstance(acquire_lease(company.engine, at_work.lease.target, clock), str)
+    (progress,) = company.rows(CONSUMER_OFFSETS)
     assert timedelta(0) <= now - progress["beat_at"].replace(tzinfo=UTC) < timedelta(minutes=1)
 
     now += timedelta(minutes=4)  # it hangs
-    other = take(company.engine, at_work.lease.target, clock)
+    other = acquire_lease(company.engine, at_work.lease.target, clock)
     assert isinstance(other, Lease)
-    with pytest.raises(Lost):
-        at_work.beat()
+    with pytest.raises(LeaseLostError):
+        at_work.heartbeat()
 
 
 def test_a_contract_that_grows_closes_the_signal(company: Company) -> None:
@@ -191,6 +191,6 @@ def test_late_events_and_what_the_log_holds_by_now_count_once(company: Company) 
     company.write("events", [*rows, *more])
     again = company.start(noon(TODAY))
 
-    assert again.ground.covered.sum() == 7
-    assert again.ground.counts.active("acme", TODAY) == 10
-    assert again.ground.counts.active("acme", date(2026, 5, 10)) == 7
+    assert again.snapshot.logged_mask.sum() == 7
+    assert again.snapshot.counters.count_active_seats("acme", TODAY) == 10
+    assert again.snapshot.counters.count_active_seats("acme", date(2026, 5, 10)) == 7

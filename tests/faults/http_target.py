@@ -8,21 +8,21 @@ from typing import Any
 import httpx
 
 from serving.crm.target import (
-    Accepted,
-    Answer,
-    BatchRefused,
-    Change,
-    Denied,
+    AccessDeniedError,
+    Applied,
+    BatchRejectedError,
+    FieldChange,
     Fields,
-    Finding,
-    Found,
+    HumanTouch,
     Kind,
-    Pace,
-    Ref,
-    Refused,
-    Transient,
+    ObjectRef,
+    PreflightCheck,
+    RateLimit,
+    Rejected,
+    RemoteObject,
+    RetryableError,
     Value,
-    Worked,
+    WriteResult,
 )
 
 _LATER = {429, 500, 502, 503, 504}
@@ -44,36 +44,38 @@ class HttpTarget:
         tells: bool = False,
     ) -> None:
         self._client = httpx.Client(base_url=url, timeout=seconds)
-        self._pace, self._point = Pace(rows_per_call, calls), point
+        self._pace, self._point = RateLimit(rows_per_call, calls), point
         self._tells = tells
         self.asked_since: list[date] = []
 
     @property
-    def pace(self) -> Pace:
+    def rate_limit(self) -> RateLimit:
         return self._pace
 
-    def shape(self, _: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, _: Kind, fields: Fields) -> dict[str, Value]:
         return dict(fields)
 
-    def read(self, refs: Sequence[Ref]) -> list[Found | None]:
+    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         told = self._post("/read", [asdict(ref) for ref in refs])
-        return [None if each is None else Found(**each) for each in told]
+        return [None if each is None else RemoteObject(**each) for each in told]
 
-    def write(self, changes: Sequence[Change]) -> list[Answer]:
+    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         asked = [{"ref": asdict(each.ref), "fields": dict(each.fields)} for each in changes]
         told = self._post("/write", asked)
-        return [Accepted(**each) if "crm_id" in each else Refused(**each) for each in told]
+        return [Applied(**each) if "crm_id" in each else Rejected(**each) for each in told]
 
-    def check(self, _: Sequence[Ref]) -> list[Finding]:
+    def preflight(self, _: Sequence[ObjectRef]) -> list[PreflightCheck]:
         return []
 
-    def setup(self) -> list[str]:
+    def provision(self) -> list[str]:
         return []
 
-    def worked(self, since: date) -> list[Worked]:
+    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
         self.asked_since.append(since)
         told = self._post("/worked", str(since)) if self._tells else []
-        return [Worked(each["account_id"], date.fromisoformat(each["on"]), "call") for each in told]
+        return [
+            HumanTouch(each["account_id"], date.fromisoformat(each["on"]), "call") for each in told
+        ]
 
     def close(self) -> None:
         self._client.close()
@@ -84,12 +86,12 @@ class HttpTarget:
             answer = self._client.post(path, json=asked)
             self._point()
         except httpx.TransportError as error:
-            raise Transient(f"{type(error).__name__}: {error}") from error
+            raise RetryableError(f"{type(error).__name__}: {error}") from error
         if answer.status_code in _LATER:
             after = answer.headers.get("Retry-After")
-            raise Transient(f"HTTP {answer.status_code}", float(after) if after else None)
+            raise RetryableError(f"HTTP {answer.status_code}", float(after) if after else None)
         if answer.status_code in {401, 403}:
-            raise Denied("the key is not valid; give another.")
+            raise AccessDeniedError("the key is not valid; give another.")
         if answer.status_code == 422:
-            raise BatchRefused(str(answer.json()))
+            raise BatchRejectedError(str(answer.json()))
         return answer.json()

@@ -19,8 +19,8 @@ import judge
 import sqlalchemy as sa
 
 from serving import state
-from serving.crm.sql import Sql
-from serving.crm.target import Pace
+from serving.crm.sql import SqlCrm
+from serving.crm.target import RateLimit
 from serving.outbox import sender
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
@@ -31,10 +31,10 @@ _FIELDS = {
 }
 
 
-class Small(Sql):
+class Small(SqlCrm):
     """The embedded CRM, asked for fewer rows at once, so that there are more points to die at."""
 
-    pace = Pace(rows_per_call=100)
+    rate_limit = RateLimit(rows_per_call=100)
 
 
 @dataclass(eq=False)
@@ -56,10 +56,10 @@ class Points:
 
 def sent_to_sql(url: str, dies_at: int | None = None, *, now: datetime = NOW) -> int:
     """Send in this process, and give how many points were passed."""
-    engine = state.open(url)
+    engine = state.open_engine(url)
     points = Points(dies_at)
     points.watch(engine)
-    sender.send(engine, Small(engine), now=now)
+    sender.send_pending(engine, Small(engine), now=now)
     engine.dispose()
     return points.passed
 

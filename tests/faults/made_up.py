@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving.state.schema import OUTBOX
+from serving.state.schema import DESIRED_OBJECTS
 
 FIRST = date(2026, 6, 1)
 
@@ -52,8 +52,8 @@ def put(engine: sa.Engine, target: str, accounts: int, week: int = 0, seed: int 
         for row in wanted(accounts, week, seed)
     ]
     with engine.execution_options(writes=True).begin() as connection:
-        connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.target == target))
-        connection.execute(sa.insert(OUTBOX), rows)
+        connection.execute(sa.delete(DESIRED_OBJECTS).where(DESIRED_OBJECTS.c.target == target))
+        connection.execute(sa.insert(DESIRED_OBJECTS), rows)
 
 
 def _row(  # noqa: PLR0917

@@ -19,15 +19,15 @@ from faulty_crm import FaultyCrm
 from data.errors import DeliveryError
 from serving import state
 from serving.outbox import sender
-from serving.outbox.sent import Sent
-from serving.state.schema import DELIVERIES, REJECTED, SENDERS, SENDS, WORKED
+from serving.outbox.sent import SyncSummary
+from serving.state.schema import ACCOUNT_TOUCHES, CHANGE_LOG, LEASES, REJECTED_OBJECTS, SYNC_RUNS
 
 ACCOUNTS = 60
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Any:
-    engine = state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     made_up.put(engine, "http", ACCOUNTS)
     yield engine
     engine.dispose()
@@ -40,12 +40,12 @@ def crm() -> Any:
     crm.stop()
 
 
-def send(engine: sa.Engine, crm: FaultyCrm, **options: Any) -> Sent:
+def send(engine: sa.Engine, crm: FaultyCrm, **options: Any) -> SyncSummary:
     timer = scenarios.Timer()
     pace = {name: options.pop(name) for name in ("rows_per_call", "calls") if name in options}
     target = http_target.HttpTarget(crm.start(), **{"rows_per_call": 10, **pace})
     try:
-        return sender.send(
+        return sender.send_pending(
             engine, target, now=killing.NOW, clock=timer.clock, sleep=timer.sleep, **options
         )
     finally:
@@ -145,7 +145,7 @@ def test_a_bad_row_is_found_among_a_batch_and_kept_with_the_words(
     sent = send(engine, crm)
 
     assert sent.rejected == 2
-    assert column(engine, sa.select(REJECTED.c.words).order_by(REJECTED.c.key)) == [
+    assert column(engine, sa.select(REJECTED_OBJECTS.c.words).order_by(REJECTED_OBJECTS.c.key)) == [
         "cannot take acc_00005",
         "cannot take acc_00042",
     ]
@@ -166,7 +166,7 @@ def test_what_hangs_on_a_refused_account_waits_and_follows_it(
     assert (first.rejected, first.waiting, first.left) == (1, 2, 0)
     assert (second.rejected, second.waiting) == (0, 0)
     assert verdict(crm, week=1)
-    assert column(engine, sa.select(REJECTED.c.key)) == []
+    assert column(engine, sa.select(REJECTED_OBJECTS.c.key)) == []
 
 
 def test_a_row_that_breaks_the_server_holds_up_nobody_else(
@@ -224,7 +224,7 @@ def test_no_faster_than_the_pace(engine: sa.Engine, crm: FaultyCrm) -> None:
         crm.start(), rows_per_call=10, calls=5, point=lambda: times.append(timer.clock())
     )
 
-    sender.send(engine, target, now=killing.NOW, clock=timer.clock, sleep=timer.sleep)
+    sender.send_pending(engine, target, now=killing.NOW, clock=timer.clock, sleep=timer.sleep)
 
     target.close()
     begun = times[::2]
@@ -241,7 +241,7 @@ def test_a_human_who_deletes_a_task_has_the_last_word_and_retry_makes_it_anew(
     del crm.objects["task"]["acc_00008:seats:1:talk"]
 
     left = send(engine, crm, full=True)
-    standing.retry(engine, "http", ["acc_00008:seats:1:talk"])
+    standing.requeue_rejected(engine, "http", ["acc_00008:seats:1:talk"])
     made = send(engine, crm)
 
     assert (left.gone, left.written) == (1, 0)
@@ -269,7 +269,7 @@ def test_undoing_a_run_puts_all_back_but_what_humans_set(engine: sa.Engine, crm:
     crm.edit("account", "acc_00007", "note", "mine")
     crm.edit("account", "acc_00009", "probability", 0.777)
 
-    back = undo.take_back(engine, "http", 2)
+    back = undo.roll_back_run(engine, "http", 2)
     send(engine, crm, run_id=-2)
 
     edits = {
@@ -287,20 +287,20 @@ def test_undoing_the_run_that_made_it_all_withdraws_and_deletes_nothing(
 
     send(engine, crm)
 
-    undo.take_back(engine, "http", 1)
+    undo.roll_back_run(engine, "http", 1)
     send(engine, crm, run_id=-1)
 
     states = {each["fields"]["state"] for each in crm.objects["opportunity"].values()}
     figures = {each["fields"]["probability"] for each in crm.objects["account"].values()}
     assert (states, figures) == ({"withdrawn"}, {None})
     with pytest.raises(DeliveryError, match="changed nothing"):
-        undo.take_back(engine, "http", 1)
+        undo.roll_back_run(engine, "http", 1)
 
 
 def test_a_sender_that_was_overtaken_sends_nothing_more(engine: sa.Engine, crm: FaultyCrm) -> None:
     def overtaken(_: Any) -> None:
         with engine.execution_options(writes=True).begin() as connection:
-            connection.execute(sa.update(SENDERS).values(owner="elsewhere/1/abc"))
+            connection.execute(sa.update(LEASES).values(owner="elsewhere/1/abc"))
 
     stopped = send(engine, crm, tell=overtaken)
 
@@ -315,8 +315,8 @@ def test_a_sender_at_work_is_left_alone_until_its_lease_is_over(
     mine = {"target": "http", "owner": "elsewhere/1/abc"}
     for until, works in ((timedelta(minutes=1), False), (timedelta(minutes=-1), True)):
         with engine.execution_options(writes=True).begin() as connection:
-            connection.execute(sa.delete(SENDERS))
-            connection.execute(sa.insert(SENDERS).values(**mine, until=killing.NOW + until))
+            connection.execute(sa.delete(LEASES))
+            connection.execute(sa.insert(LEASES).values(**mine, until=killing.NOW + until))
 
         sent = send(engine, crm)
 
@@ -332,7 +332,7 @@ def test_who_was_dealt_with_is_asked_for_until_the_crm_has_told(
     for days, down in ((0, True), (7, False), (14, False)):
         crm.fault, crm.share = ("503" if down else None), 1.0
         target = http_target.HttpTarget(crm.start(), tells=True)
-        sender.send(
+        sender.send_pending(
             engine,
             target,
             now=killing.ahead(days),
@@ -345,7 +345,7 @@ def test_who_was_dealt_with_is_asked_for_until_the_crm_has_told(
         crm.stop()
 
     assert asked == [date(2026, 3, 3), date(2026, 3, 10), date(2026, 6, 6)]
-    assert column(engine, sa.select(WORKED.c.account_id)) == ["acc_00001"]
+    assert column(engine, sa.select(ACCOUNT_TOUCHES.c.account_id)) == ["acc_00001"]
 
 
 def test_the_ledger_and_the_log_of_sendings_tell_what_was_done(
@@ -353,9 +353,9 @@ def test_the_ledger_and_the_log_of_sendings_tell_what_was_done(
 ) -> None:
     sent = send(engine, crm)
 
-    assert len(column(engine, sa.select(DELIVERIES.c.id))) == sent.written
-    (counts,) = column(engine, sa.select(SENDS.c.counts))
-    assert counts == sent.told()
+    assert len(column(engine, sa.select(CHANGE_LOG.c.id))) == sent.written
+    (counts,) = column(engine, sa.select(SYNC_RUNS.c.counts))
+    assert counts == sent.to_dict()
 
 
 def test_the_judge_sees_what_is_lost_doubled_overwritten_and_wrong() -> None:

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from data import sources
-from data.contracts import Events
+from data.contracts import EventSchema
 from data.errors import DeliveryError, SourceError
 from data.settings import Roles, Seats, Settings
 from features import activity, daily
 
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
-SCHEMA = Events.create_empty().schema
+SCHEMA = EventSchema.create_empty().schema
 
 Row = dict[str, Any]
 
@@ -58,9 +58,9 @@ class Log:
         pl.DataFrame(rows, schema=SCHEMA).write_parquet(file)
 
     def build(self, **rules: Any) -> activity.Activity:
-        tables = sources.read(Settings(base=self.folder))
+        tables = sources.load_tables(Settings(base=self.folder))
         usual = {"roles": Roles(), "seats": Seats()}
-        return activity.build(tables.events, folder=self.kept, **{**usual, **rules})
+        return activity.build_activity(tables.events, folder=self.kept, **{**usual, **rules})
 
     def tables(self) -> list[pl.DataFrame]:
         """The kept tables in a stated order."""
@@ -292,14 +292,14 @@ def test_first_uses_know_at_any_moment_whose_first_use_was_known_and_when(
     rows: list[Row], reliable_from: Any, moment: datetime
 ) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA)
-    named = daily.named(
+    named = daily.classify_events(
         nw.from_native(frame.lazy()),
         roles=Roles(),
         seats=Seats(),
         known_at_reliable_from=reliable_from,
     )
 
-    made = daily.first_uses(named).to_native()
+    made = daily.first_seen_user_feature(named).to_native()
 
     keys, known = daily.FIRST_USES_KEYS, pl.col("known_day") < moment.date()
     used = named.to_native().filter(pl.col("role") == "use", pl.col("user_id").is_not_null())
@@ -315,9 +315,11 @@ def test_hours_of_use_are_bits_and_an_hour_counts_once() -> None:
     rows = [happening(n, DAY + timedelta(hours=h), event=e) for n, (h, e) in enumerate(hours)]
     frame = pl.DataFrame(rows, schema=SCHEMA)
 
-    named = daily.named(nw.from_native(frame.lazy()), roles=Roles(), seats=Seats())
+    named = daily.classify_events(nw.from_native(frame.lazy()), roles=Roles(), seats=Seats())
 
-    assert daily.people(named).to_native().collect()["hours"].to_list() == [1 + 2**9 + 2**23]
+    assert daily.daily_user_activity(named).to_native().collect()["hours"].to_list() == [
+        1 + 2**9 + 2**23
+    ]
 
 
 def test_an_engine_that_counts_days_in_another_zone_is_refused() -> None:
@@ -327,14 +329,16 @@ def test_an_engine_that_counts_days_in_another_zone_is_refused() -> None:
         relation: Any = nw.from_native(connection.from_arrow(frame.to_arrow()))
 
         with pytest.raises(SourceError, match="America/New_York"):
-            daily.named(relation, roles=Roles(), seats=Seats())
+            daily.classify_events(relation, roles=Roles(), seats=Seats())
 
 
 def test_a_role_is_played_by_the_names_the_settings_give_it() -> None:
     rows = [happening(n, DAY, event=name) for n, name in enumerate(["signin", "login", None])]
     frame = pl.DataFrame(rows, schema=SCHEMA)
 
-    made = daily.named(nw.from_native(frame.lazy()), roles=Roles(login=("signin",)), seats=Seats())
+    made = daily.classify_events(
+        nw.from_native(frame.lazy()), roles=Roles(login=("signin",)), seats=Seats()
+    )
 
     found = made.to_native().sort("feature").select("feature", "role", "seat").collect()
     assert found.rows() == [
@@ -494,7 +498,7 @@ def test_each_as_of_knows_when_the_log_began(log: Log) -> None:
         DAY + timedelta(days=1),
     ]
 
-    began = log.build().began(as_ofs)
+    began = log.build().log_start_as_known(as_ofs)
 
     assert began == [None, date(2024, 1, 1), date(2024, 1, 1), date(2023, 8, 14)]
 

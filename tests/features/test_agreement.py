@@ -20,7 +20,7 @@ import pytest
 
 from data import settings, sources
 from features import activity, panel
-from features.catalogue import FEATURES, NAMES
+from features.catalogue import FEATURE_NAMES, FEATURES
 
 END = datetime(2024, 6, 1, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -671,19 +671,19 @@ class Company:
     terms: Mapping[str, Sequence[Terms]]
     people: Mapping[str, Sequence[Person]]
     known: Sequence[tuple[datetime, date]]  # when an event became visible, and its day
-    adoption: settings.Adoption
+    adoption: settings.AdoptionConfig
 
     def advanced(self, as_of: datetime) -> Collection[str]:
         """The features named as advanced, else those that few accounts' people had used."""
-        if self.adoption.advanced:
-            return self.adoption.advanced
+        if self.adoption.advanced_features:
+            return self.adoption.advanced_features
         used = {
             (account, e.feature)
             for account, events in self.events.items()
             for e in events
             if e.role == "use" and e.user is not None and max(e.at, e.known) < as_of
         }
-        most = self.adoption.rare_share * len({account for account, _ in used})
+        most = self.adoption.advanced_max_share * len({account for account, _ in used})
         return {f for f, n in Counter(feature for _, feature in used).items() if n <= most}
 
     def features(self, name: str, as_of: datetime) -> dict[str, float | None]:
@@ -802,10 +802,10 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_random_company(
     as_ofs = [END - timedelta(days=back) for back in (0, 30, 45, 150, 300, 430)]
     config = settings.Settings(
         seats=settings.Seats(window_days=seat_days),
-        adoption=settings.Adoption(advanced=("chart", "ai") if seed == 2 else ()),
-        tables=settings.Tables(stable=("department", "email_domain")),
+        adoption=settings.AdoptionConfig(advanced_features=("chart", "ai") if seed == 2 else ()),
+        tables=settings.TablesConfig(time_invariant_attributes=("department", "email_domain")),
     )
-    tables = sources.from_frames(
+    tables = sources.tables_from_frames(
         pl.DataFrame(log, infer_schema_length=None),
         pl.DataFrame(deals),
         pl.DataFrame({"account_id": ACCOUNTS, "created_date": [END - timedelta(days=2000)] * 4}),
@@ -824,29 +824,29 @@ def test_all_but_the_rank_of_the_plan_and_places_among_peers_are_derived_here() 
     derived = Account(END, 30, [], [ALWAYS], [], log_days=0).features()
 
     elsewhere = {feature.name for feature in FEATURES if feature.family == "peers"}
-    assert set(NAMES) - set(derived) == {"plan_rank", *elsewhere}
-    assert set(derived) <= set(NAMES)
+    assert set(FEATURE_NAMES) - set(derived) == {"plan_rank", *elsewhere}
+    assert set(derived) <= set(FEATURE_NAMES)
 
 
 @pytest.mark.slow
 def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
     tmp_path: Path,
 ) -> None:
-    found = settings.load(OPENSTACK)
+    found = settings.load_settings(OPENSTACK)
     # Named, because what is rare would have to be told from all accounts, and this is a sample.
-    adoption = settings.Adoption(advanced=("nova/api", "heat/cmd"))
+    adoption = settings.AdoptionConfig(advanced_features=("nova/api", "heat/cmd"))
     config = found.model_copy(update={"adoption": adoption})
     folder = config.base / config.tables.folder
     if not folder.exists():
         pytest.skip(f"the OpenStack log is not on this machine: no folder {folder.resolve()}")
-    tables = sources.read(config)
+    tables = sources.load_tables(config)
     as_ofs = [datetime(year, 3, 1, tzinfo=UTC) for year in (2011, 2013, 2016, 2020, 2026)]
 
     found = snapshots(tables, as_ofs, config, tmp_path)
 
     sample = found.sample(60, seed=7)
     ours = pl.col("account_id").is_in(sample["account_id"].unique().implode())
-    log = pl.concat(part.valid() for part in tables.events).collect()
+    log = pl.concat(part.valid_rows() for part in tables.events).collect()
     company = company_of(
         log.filter(ours | (pl.col("timestamp") == log["timestamp"].min())).to_dicts(),
         tables.subscriptions.rows.filter(ours).to_dicts(),
@@ -859,8 +859,10 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
 def snapshots(
     tables: sources.Tables, as_ofs: list[datetime], config: settings.Settings, folder: Path
 ) -> pl.DataFrame:
-    made = activity.build(tables.events, folder=folder, roles=config.roles, seats=config.seats)
-    return panel.build(made, tables, as_ofs, config).snapshots
+    made = activity.build_activity(
+        tables.events, folder=folder, roles=config.roles, seats=config.seats
+    )
+    return panel.build_panel(made, tables, as_ofs, config).snapshots
 
 
 def company_of(
@@ -869,7 +871,7 @@ def company_of(
     people: Iterable[Mapping[str, Any]],
     config: settings.Settings,
 ) -> Company:
-    roles, seats = config.roles.of(), config.seats.events
+    roles, seats = config.roles.map_event_names(), config.seats.events
     events, terms, persons = defaultdict(list), defaultdict(list), defaultdict(list)
     for row in log:
         events[row["account_id"]].append(event(row, roles, seats))

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 from data import contracts, sources
 from data.errors import ContractError
-from data.settings import Outcome, Roles, Seats, Settings, Tables
+from data.settings import Outcome, Roles, Seats, Settings, TablesConfig
 from features import activity, contract, panel
 from training import outcomes
 
@@ -62,17 +62,17 @@ class Company:
             {"account_id": name, "created_date": JOINED, "parent_id": self.parents.get(name)}
             for name in self.accounts
         ]
-        return sources.from_frames(
+        return sources.tables_from_frames(
             [frame("events", rows) for rows in self.files],
             frame("subscriptions", self.deals),
             frame("accounts", named),
             frame("users", self.users) if self.users else None,
-            tables=Tables(max_quarantine_share=1),
+            tables=TablesConfig(max_quarantine_share=1),
         )
 
     def log(self, folder: Path) -> activity.Activity:
         tables = self.tables()
-        return activity.build(
+        return activity.build_activity(
             tables.events,
             folder=folder,
             roles=Roles(),
@@ -81,7 +81,7 @@ class Company:
         )
 
     def panel(self, folder: Path, *as_ofs: datetime) -> panel.Panel:
-        return panel.build(self.log(folder), self.tables(), as_ofs or [AS_OF], Settings())
+        return panel.build_panel(self.log(folder), self.tables(), as_ofs or [AS_OF], Settings())
 
     def told(self, folder: Path, feature: str, *as_ofs: datetime) -> dict[str, float | None]:
         """A feature by account."""
@@ -91,10 +91,10 @@ class Company:
     def expanded(self, days_ago: int) -> dict[str, bool | None]:
         """Whether each account expanded in the 60 days from so many days ago."""
         as_of = AS_OF - days_ago * DAY
-        terms = contract.timeline(self.tables().subscriptions.rows)
+        terms = contract.build_timeline(self.tables().subscriptions.rows)
         keys = pl.DataFrame({"account_id": self.accounts, "as_of": [as_of.date()] * 2})
-        found = outcomes.build(keys, terms, cut=AS_OF, rules=Outcome())
-        return dict(found.select("account_id", outcomes.expanded(60)).iter_rows())
+        found = outcomes.build_outcomes(keys, terms, cutoff=AS_OF, rules=Outcome())
+        return dict(found.select("account_id", outcomes.expanded_within(60)).iter_rows())
 
 
 SOLD = [deal("acme", 800, 10), deal("beta", 800, 10)]
@@ -134,7 +134,7 @@ def test_an_empty_table_of_users_is_refused(tmp_path: Path) -> None:
     tables = company.tables()
 
     with pytest.raises(ContractError, match="users: no rows, expected at least one"):
-        sources.from_frames(
+        sources.tables_from_frames(
             frame("events", USED),
             tables.subscriptions.rows,
             tables.accounts.rows,

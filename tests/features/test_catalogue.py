@@ -9,15 +9,23 @@ import polars as pl
 import pytest
 
 from data import sources
-from data.settings import Settings, Tables
+from data.settings import Settings, TablesConfig
 from features import activity, panel
-from features.catalogue import FEATURES, NAMES, STORIES, STORY_OF, by_name, page, sentences
+from features.catalogue import (
+    FEATURE_NAMES,
+    FEATURES,
+    FEATURES_BY_NAME,
+    GROUP_BY_SIGNAL,
+    REASON_GROUPS,
+    page,
+    sentences,
+)
 from features.feature import FAMILIES, Feature
 
 START = datetime(2023, 1, 1, tzinfo=UTC)
 TOLD = [feature for feature in FEATURES if feature.family != "controls"]
 # Days of log, on both sides of every reach in the catalogue.
-REACHES = sorted({feature.reach_days(30) for feature in FEATURES})
+REACHES = sorted({feature.lookback_days(30) for feature in FEATURES})
 LENGTHS = sorted({reach - early for reach in REACHES if reach for early in (0, 1)})
 
 
@@ -48,8 +56,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     for row in events:
         row["quantity"] = 1e12 if row["account_id"] == "huge" else 0.001
     sold = START - timedelta(days=800)
-    config = Settings(tables=Tables(stable=("department", "email_domain")))
-    tables = sources.from_frames(
+    config = Settings(tables=TablesConfig(time_invariant_attributes=("department", "email_domain")))
+    tables = sources.tables_from_frames(
         pl.DataFrame(events),
         pl.DataFrame(
             [{"account_id": name, "effective_date": sold, **has} for name, has in company.items()]
@@ -58,16 +66,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
         tables=config.tables,
     )
     folder: Path = tmp_path_factory.mktemp("activity")
-    made = activity.build(tables.events, folder=folder, roles=config.roles, seats=config.seats)
+    made = activity.build_activity(
+        tables.events, folder=folder, roles=config.roles, seats=config.seats
+    )
     as_ofs = [START + timedelta(days=days) for days in LENGTHS]
-    return panel.build(made, tables, as_ofs, config).snapshots
+    return panel.build_panel(made, tables, as_ofs, config).snapshots
 
 
 def test_a_name_is_declared_once() -> None:
-    assert len(NAMES) == len(set(NAMES)) == len(by_name)
+    assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) == len(FEATURES_BY_NAME)
 
 
-@pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
+@pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
 def test_a_feature_says_what_it_is(feature: Feature) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", feature.name)
     assert feature.family in FAMILIES
@@ -75,21 +85,23 @@ def test_a_feature_says_what_it_is(feature: Feature) -> None:
 
 
 def test_every_signal_belongs_to_one_story_and_no_story_tells_of_a_signal_that_is_not() -> None:
-    told = [signal for story in STORIES.values() for signal in story.signals]
+    told = [signal for story in REASON_GROUPS.values() for signal in story.signals]
 
     assert len(told) == len(set(told))
-    assert set(told) == set(STORY_OF) == {feature.signal for feature in TOLD}
+    assert set(told) == set(GROUP_BY_SIGNAL) == {feature.signal_group for feature in TOLD}
 
 
 def test_every_story_has_both_sentences_but_the_calendar_which_is_the_same_for_all() -> None:
-    tables = sentences.default()
+    tables = sentences.load_default()
 
-    assert set(tables) - {"shared", "words"} == set(STORIES) - {"calendar"}
-    assert all(set(tables[name]) == {"raises", "holds"} for name in STORIES if name != "calendar")
+    assert set(tables) - {"shared", "words"} == set(REASON_GROUPS) - {"calendar"}
+    assert all(
+        set(tables[name]) == {"raises", "holds"} for name in REASON_GROUPS if name != "calendar"
+    )
 
 
 def test_a_control_has_no_story() -> None:
-    assert not {f.signal for f in FEATURES if f.family == "controls"} & set(STORY_OF)
+    assert not {f.signal_group for f in FEATURES if f.family == "controls"} & set(GROUP_BY_SIGNAL)
 
 
 WINDOWED = [f for f in FEATURES if re.search(r"_\d+d", f.name) and f.family != "contract"]
@@ -101,55 +113,55 @@ def test_a_name_carries_the_window_that_is_looked_at(feature: Feature) -> None:
 
     # A level looks back so far; a lag or a change one month further; two windows twice as far.
     assert len(named) == 1
-    assert feature.reach_days(30) in {named[0], named[0] + 30, 2 * named[0]}
+    assert feature.lookback_days(30) in {named[0], named[0] + 30, 2 * named[0]}
 
 
-@pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
+@pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
 def test_a_window_is_made_of_whole_months(feature: Feature) -> None:
     assert feature.window_days % 30 == 0
 
 
 def test_every_feature_is_computed(built: pl.DataFrame) -> None:
-    assert tuple(built.columns) == ("account_id", "as_of", *NAMES)
-    assert set(built.select(NAMES).dtypes) == {pl.Float64}
+    assert tuple(built.columns) == ("account_id", "as_of", *FEATURE_NAMES)
+    assert set(built.select(FEATURE_NAMES).dtypes) == {pl.Float64}
 
 
 def test_every_value_is_finite_or_missing(built: pl.DataFrame) -> None:
-    values = built.select(NAMES).unpivot().drop_nulls()
+    values = built.select(FEATURE_NAMES).unpivot().drop_nulls()
 
     wrong = values.filter(~pl.col("value").is_finite())
 
     assert wrong["variable"].unique().to_list() == []
 
 
-@pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
+@pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
 def test_a_window_that_starts_before_the_log_is_missing(
     built: pl.DataFrame, feature: Feature
 ) -> None:
     log_days = (pl.col("as_of") - START.date()).dt.total_days()
 
-    early = built.filter(log_days < feature.reach_days(30))
+    early = built.filter(log_days < feature.lookback_days(30))
 
     assert early[feature.name].null_count() == early.height
 
 
-@pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
+@pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
 def test_silence_is_what_the_feature_says_it_is(built: pl.DataFrame, feature: Feature) -> None:
     log_days = (pl.col("as_of") - START.date()).dt.total_days()
-    whole = built.filter(log_days >= feature.reach_days(30))
+    whole = built.filter(log_days >= feature.lookback_days(30))
 
     silent = whole.filter(account_id="silent")[feature.name]
 
-    if feature.silence is not None:
+    if feature.fill_value is not None:
         assert whole[feature.name].null_count() == 0
     if feature.family in {"seats", "adoption", "depth", "usage", "integrations"} and (
-        feature.needs is None and feature.silence is not None
+        feature.requires is None and feature.fill_value is not None
     ):
-        assert set(silent) == {feature.silence}
+        assert set(silent) == {feature.fill_value}
 
 
 def test_a_ratio_to_nothing_is_missing_and_not_infinite(built: pl.DataFrame) -> None:
-    ratios = [f.name for f in FEATURES if f.needs in {"seats", "usage_limit"}]
+    ratios = [f.name for f in FEATURES if f.requires in {"seats", "usage_limit"}]
 
     without = built.filter(pl.col("account_id").is_in(["limitless", "nothing"])).select(ratios)
 
@@ -167,11 +179,11 @@ def test_use_that_fades_is_a_fall(built: pl.DataFrame) -> None:
 def test_the_page_of_the_catalogue_is_fresh() -> None:
     kept = Path(page.__file__).parents[1] / "CATALOGUE.md"
 
-    assert kept.read_text(encoding="utf-8") == page.markdown(), "run `make docs`"
+    assert kept.read_text(encoding="utf-8") == page.render_markdown(), "run `make docs`"
 
 
 def test_the_page_names_every_feature_once() -> None:
-    told = re.findall(r"^\| `(\w+)` \|", page.markdown(), flags=re.MULTILINE)
+    told = re.findall(r"^\| `(\w+)` \|", page.render_markdown(), flags=re.MULTILINE)
 
-    assert told == list(NAMES)
-    assert [row["name"] for row in page.rows()] == list(NAMES)
+    assert told == list(FEATURE_NAMES)
+    assert [row["name"] for row in page.describe_features()] == list(FEATURE_NAMES)

@@ -38,10 +38,12 @@ def pandas_peer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("company")
-    simulator.write(folder, accounts=60, months=14, seed=5)
-    config = settings.load(folder / "expansion.toml")
+    simulator.write_company(folder, accounts=60, months=14, seed=5)
+    config = settings.load_settings(folder / "expansion.toml")
     stable = ("department", "email_domain", "seat_type")
-    return config.model_copy(update={"tables": config.tables.model_copy(update={"stable": stable})})
+    return config.model_copy(
+        update={"tables": config.tables.model_copy(update={"time_invariant_attributes": stable})}
+    )
 
 
 @pytest.mark.parametrize("seat_days", [30, 60])
@@ -63,7 +65,7 @@ def test_sql_counts_the_same_where_seats_roles_and_late_rows_are_told_otherwise(
         update={
             "seats": settings.Seats(events=("login", "api_call"), window_days=90),
             "roles": settings.Roles(login=(), nps=("nps", "support_ticket"), support_ticket=()),
-            "adoption": settings.Adoption(advanced=("goals", "rules", "reports")),
+            "adoption": settings.AdoptionConfig(advanced_features=("goals", "rules", "reports")),
         }
     )
 
@@ -87,7 +89,7 @@ def test_pandas_counts_the_same_on_a_simulated_log(
 
 @pytest.mark.slow
 def test_sql_counts_the_same_on_a_real_product_log(tmp_path: Path, duckdb_peer: ModuleType) -> None:
-    config = settings.load(OPENSTACK)
+    config = settings.load_settings(OPENSTACK)
     folder = config.base / config.tables.folder
     if not folder.exists():
         pytest.skip(f"the OpenStack log is not on this machine: no folder {folder.resolve()}")
@@ -118,8 +120,8 @@ def both(
 def read(
     config: Settings, folder: Path, as_ofs: int = AS_OFS
 ) -> tuple[sources.Tables, Activity, list[datetime]]:
-    tables = sources.read(config)
-    log = activity.build(
+    tables = sources.load_tables(config)
+    log = activity.build_activity(
         tables.events,
         folder=folder,
         roles=config.roles,
@@ -141,15 +143,15 @@ def measured(
 ) -> pl.DataFrame:
     """Our measures, as the panel takes them before they become features."""
     taken: list[pl.DataFrame] = []
-    at = measures.at
+    at = measures.aggregate_accounts
 
     def listening(*args: Any, **kwargs: Any) -> pl.DataFrame:
         taken.append(at(*args, **kwargs))
         return taken[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measures, "at", listening)
-        panel.build(log, tables, as_ofs, config)
+        patch.setattr(measures, "aggregate_accounts", listening)
+        panel.build_panel(log, tables, as_ofs, config)
     return pl.concat(taken)
 
 

@@ -20,8 +20,10 @@ DAY = date(2026, 6, 10)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ACCOUNTS = ["acme", "beta", "core"]
 UNSHRUNK = [Phase.explicit, Phase.generate]  # each example takes a good part of a second
-RULES = Settings.model_validate({"tables": {"stable": ["seat_type", "department"]}})
-HOURS = int((moment.as_of(DAY) - START).total_seconds()) // 3600
+RULES = Settings.model_validate(
+    {"tables": {"time_invariant_attributes": ["seat_type", "department"]}}
+)
+HOURS = int((moment.next_midnight(DAY) - START).total_seconds()) // 3600
 # Around today's midnight, and where the windows of 30, 60 and 90 days begin.
 EDGES = [HOURS - 24 * days + hour for days in (0, 1, 2, 30, 60, 90) for hour in (-1, 0)]
 
@@ -69,7 +71,7 @@ def frame(events: list[Any]) -> pl.DataFrame:
 
 
 def company(events: pl.DataFrame) -> sources.Tables:
-    return sources.from_frames(
+    return sources.tables_from_frames(
         events,
         pl.DataFrame(
             {
@@ -95,7 +97,7 @@ def company(events: pl.DataFrame) -> sources.Tables:
 
 
 def condensed(tables: sources.Tables, folder: Path) -> Activity:
-    return activity.build(
+    return activity.build_activity(
         tables.events,
         folder=folder,
         roles=RULES.roles,
@@ -117,20 +119,22 @@ def test_events_on_top_of_the_log_count_as_if_they_had_been_in_it(
     first = frame([("core", "u-0", 0, "use", "reports", None, 0)])  # a log begins somewhere
     tables = company(pl.concat([first, whole]))
     log = condensed(company(pl.concat([first, whole.filter(is_old)])), tmp_path)
-    beside = moment.around(log, tables, moment.as_of(DAY) - timedelta(days=7), RULES)
+    beside = moment.build_reference_population(
+        log, tables, moment.next_midnight(DAY) - timedelta(days=7), RULES
+    )
 
-    live = moment.build(
+    live = moment.build_online(
         log,
         tables,
         whole.filter(~is_old),
         accounts=list(asked),
         day=DAY,
         settings=RULES,
-        beside=beside,
+        reference=beside,
     )
 
-    batch = panel.build(
-        condensed(tables, tmp_path), tables, [moment.as_of(DAY)], RULES, around=beside
+    batch = panel.build_panel(
+        condensed(tables, tmp_path), tables, [moment.next_midnight(DAY)], RULES, reference=beside
     )
     ours = pl.col("account_id").is_in(asked)
     assert_frame_equal(live.snapshots, batch.snapshots.filter(ours), check_exact=True)
@@ -140,8 +144,8 @@ def test_events_on_top_of_the_log_count_as_if_they_had_been_in_it(
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[sources.Tables, Path]:
     folder = tmp_path_factory.mktemp("simulated")
-    simulator.write(folder, accounts=60, months=14, seed=3, end=date(2026, 6, 1))
-    return sources.read(
+    simulator.write_company(folder, accounts=60, months=14, seed=3, end=date(2026, 6, 1))
+    return sources.load_tables(
         Settings.model_validate(
             {"tables": {"folder": str(folder), "users": "users.parquet"}, "state": str(folder)}
         )
@@ -153,19 +157,25 @@ def test_a_month_of_a_company_on_top_of_its_log_gives_what_the_whole_log_gives(
 ) -> None:
     tables, folder = simulated
     before = tables.events[:-2]
-    held = pl.concat([part.valid().collect() for part in tables.events[-2:]])
+    held = pl.concat([part.valid_rows().collect() for part in tables.events[-2:]])
     held = held.unique("event_id", keep="first", maintain_order=True)
     day = held["timestamp"].max().date() - timedelta(days=3)  # type: ignore[union-attr]
     log = condensed(replace(tables, events=before), folder / "kept")
-    beside = moment.around(log, tables, moment.as_of(day) - timedelta(days=7), RULES)
+    beside = moment.build_reference_population(
+        log, tables, moment.next_midnight(day) - timedelta(days=7), RULES
+    )
     accounts = tables.accounts.rows["account_id"].to_list()
 
-    live = moment.build(
-        log, tables, held, accounts=accounts, day=day, settings=RULES, beside=beside
+    live = moment.build_online(
+        log, tables, held, accounts=accounts, day=day, settings=RULES, reference=beside
     )
 
-    batch = panel.build(
-        condensed(tables, folder / "kept"), tables, [moment.as_of(day)], RULES, around=beside
+    batch = panel.build_panel(
+        condensed(tables, folder / "kept"),
+        tables,
+        [moment.next_midnight(day)],
+        RULES,
+        reference=beside,
     )
     assert live.snapshots.height > 20
     assert_frame_equal(live.snapshots, batch.snapshots, check_exact=True)
@@ -177,13 +187,17 @@ def test_an_account_alone_has_the_figures_that_it_has_among_others(
     tables, folder = simulated
     day = date(2026, 5, 29)
     log = condensed(tables, folder / "kept")
-    beside = moment.around(log, tables, moment.as_of(day) - timedelta(days=7), RULES)
-    none = tables.events[0].valid().collect().clear()
+    beside = moment.build_reference_population(
+        log, tables, moment.next_midnight(day) - timedelta(days=7), RULES
+    )
+    none = tables.events[0].valid_rows().collect().clear()
     asked = {"day": day, "settings": RULES, "beside": beside}
     names = tables.accounts.rows["account_id"].sort().to_list()[:16]
 
-    together = moment.build(log, tables, none, accounts=names, **asked).snapshots
+    together = moment.build_online(log, tables, none, accounts=names, **asked).snapshots
 
-    alone = [moment.build(log, tables, none, accounts=[name], **asked).snapshots for name in names]
+    alone = [
+        moment.build_online(log, tables, none, accounts=[name], **asked).snapshots for name in names
+    ]
     assert together.height > 5
     assert_frame_equal(pl.concat(alone), together, check_exact=True)

@@ -21,9 +21,9 @@ from polars.testing import assert_frame_equal
 from pyarrow import parquet
 
 from data import settings, simulator, sources
-from data.contracts import Events
+from data.contracts import EventSchema
 from data.errors import DeliveryError, SettingsError, SourceError
-from data.settings import Engine, Roles, Seats
+from data.settings import EngineConfig, Roles, Seats
 from features import activity, daily, grid, kept, panel, spark_session, workers
 from features import spark as spark_engine
 from features.activity import Activity
@@ -32,9 +32,9 @@ from training import pipeline, splits
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENSTACK = ROOT / "data/examples/openstack.toml"
-SCHEMA = Events.create_empty().schema
+SCHEMA = EventSchema.create_empty().schema
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
-SPARK = Engine(
+SPARK = EngineConfig(
     kind="spark",
     master="local[2]",
     task_rows=1_500,  # small files in several slices
@@ -69,20 +69,20 @@ def spark(store: str) -> Iterator[Any]:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("no Java here")
     pytest.importorskip("pyspark", reason="the extra spark is not installed")
-    session = spark_session.session(SPARK)
+    session = spark_session.open_session(SPARK)
     yield session
     session.stop()
 
 
-def built(log: sources.Tables, folder: Path, engine: Engine, **rules: Any) -> Activity:
+def built(log: sources.Tables, folder: Path, engine: EngineConfig, **rules: Any) -> Activity:
     usual = {"roles": Roles(), "seats": Seats()}
-    return activity.build(log.events, folder=folder, engine=engine, **{**usual, **rules})
+    return activity.build_activity(log.events, folder=folder, engine=engine, **{**usual, **rules})
 
 
 def both(log: sources.Tables, folder: Path, **rules: Any) -> tuple[Activity, Activity]:
     """The activity of a log as made by Polars, and as made by Spark."""
     return tuple(  # type: ignore[return-value]
-        built(log, folder / engine.kind, engine, **rules) for engine in (Engine(), SPARK)
+        built(log, folder / engine.kind, engine, **rules) for engine in (EngineConfig(), SPARK)
     )
 
 
@@ -164,7 +164,7 @@ class Log:
         return file
 
     def tables(self, **more: Any) -> sources.Tables:
-        return sources.read(
+        return sources.load_tables(
             settings.Settings(base=self.folder, tables={"events": "events", **more})
         )
 
@@ -191,7 +191,7 @@ def test_tricky_rows_say_the_same(
     spark: Any, rows: pl.DataFrame, tmp_path: Path, rules: dict[str, Any]
 ) -> None:
     early = rows.filter(rows["timestamp"] < DAY + timedelta(days=30))
-    tables = sources.from_frames([early, rows], **SMALL)
+    tables = sources.tables_from_frames([early, rows], **SMALL)
 
     here, there = both(tables, tmp_path, **rules)
 
@@ -206,15 +206,15 @@ def folding(rows: pl.DataFrame, tmp_path: Path) -> tuple[Activity, Activity]:
         rows.with_columns(pl.col("timestamp", "known_at") + timedelta(days=days, hours=5))
         for days in (0, 1, 61, 122)
     ]
-    tables = sources.from_frames(months, **SMALL)
+    tables = sources.tables_from_frames(months, **SMALL)
     polars, spark = (tmp_path / f"{name} {{in}} [its] own* \\ place" for name in ("here", "there"))
     # Of the second, all of the first months happened before it was created.
     created = [DAY - timedelta(days=400), DAY + timedelta(days=65)]
     exist = pl.DataFrame({"account_id": ["beta", "gamma"], "created_date": created})
     rules = {"accounts": exist}
-    here = built(tables, polars, Engine(), **rules)
+    here = built(tables, polars, EngineConfig(), **rules)
     shutil.copytree(polars, spark)
-    merged = list(spark.glob(f"{kept.digest('first days')}-*"))
+    merged = list(spark.glob(f"{kept.hash_strings('first days')}-*"))
     assert len(merged) == len(daily.FIRST_KEYS)
     for file in merged:
         file.unlink()
@@ -227,7 +227,9 @@ def test_tricky_rows_are_folded_the_same(
 ) -> None:
     anchor = DAY + timedelta(days=155)
 
-    here, there = (grid.fold(log, anchor, months=5, depth_months=2) for log in folding)
+    here, there = (
+        grid.aggregate_monthly(log, anchor, months=5, detail_months=2) for log in folding
+    )
 
     assert_same_rows(*folding)
     for name in ("people", "roles", "features", "first_uses", "first_people", "first_features"):
@@ -248,7 +250,7 @@ def test_workers_fold_all_rows_of_a_key_together(
         found = rows.group_by(person).agg(pl.len().cast(pl.Int64))
         return found.with_columns(process=pl.lit(os.getpid())).collect()
 
-    here, there = (log.fold("people", person, persons, since=DAY.date()) for log in folding)
+    here, there = (log.aggregate("people", person, persons, since=DAY.date()) for log in folding)
 
     assert_frame_equal(ordered(there.drop("process")), ordered(here.drop("process")))
     assert os.getpid() not in there["process"]
@@ -264,7 +266,7 @@ def test_a_fold_that_fails_leaves_no_drafts(
         return rows.collect()
 
     with pytest.raises(DeliveryError, match="no room for ann"):
-        folding[1].fold("people", ["user_id"], late)
+        folding[1].aggregate("people", ["user_id"], late)
 
     assert not list(tmp_path.glob("there*/.*"))
 
@@ -297,11 +299,13 @@ def test_files_of_every_kind_say_the_same(spark: Any, rows: pl.DataFrame, log: L
 
 @pytest.mark.spark
 def test_dirt_and_copies_across_files_are_counted_the_same(spark: Any, tmp_path: Path) -> None:
-    simulator.write(tmp_path, accounts=15, months=3, seed=5, dirt=0.03)
+    simulator.write_company(tmp_path, accounts=15, months=3, seed=5, corruption=0.03)
     first, *_, last = sorted((tmp_path / "events").glob("*.parquet"))
     again = pl.concat([pl.read_parquet(first).tail(400), pl.read_parquet(last).head(300)])
     again.write_parquet(first.with_name("redelivered.parquet"))
-    tables = sources.read(settings.load(tmp_path / "expansion.toml"), datetime.now(UTC))
+    tables = sources.load_tables(
+        settings.load_settings(tmp_path / "expansion.toml"), datetime.now(UTC)
+    )
 
     here, there = both(tables, tmp_path)
 
@@ -345,7 +349,7 @@ def test_what_one_engine_made_the_other_need_not_make_again(
     log.put("1.parquet", rows)
     built(log.tables(), log.folder / "kept", SPARK)
 
-    assert built(log.tables(), log.folder / "kept", Engine()).rebuilt == 0
+    assert built(log.tables(), log.folder / "kept", EngineConfig()).rebuilt == 0
 
 
 @pytest.mark.spark
@@ -408,7 +412,7 @@ def test_a_session_that_counts_days_in_another_zone_is_refused(
     frame = elsewhere.createDataFrame([(DAY,)], "timestamp timestamp")
 
     with pytest.raises(SourceError, match="America/New_York"):
-        daily.named(nw.from_native(frame), roles=Roles(), seats=Seats())
+        daily.classify_events(nw.from_native(frame), roles=Roles(), seats=Seats())
 
 
 # ---- The whole road
@@ -417,27 +421,27 @@ def test_a_session_that_counts_days_in_another_zone_is_refused(
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("company")
-    simulator.write(folder, accounts=30, months=9, seed=7, dirt=0.01)
+    simulator.write_company(folder, accounts=30, months=9, seed=7, corruption=0.01)
     return folder
 
 
 def panels(config: settings.Settings, as_ofs: int) -> list[panel.Panel]:
     """The panel of the log's last months, by Polars and by Spark."""
     made = []
-    for engine in (Engine(), SPARK.model_copy(update={"task_rows": 50_000})):
+    for engine in (EngineConfig(), SPARK.model_copy(update={"task_rows": 50_000})):
         state = f"state-{engine.kind}"
         chosen = config.model_copy(update={"engine": engine, "state": state})
-        tables, log = pipeline.read(chosen, now=datetime.now(UTC))
+        tables, log = pipeline.load_data(chosen, now=datetime.now(UTC))
         assert log.last_day is not None
-        end = splits.midnight(log.last_day + timedelta(days=1))
+        end = splits.utc_midnight(log.last_day + timedelta(days=1))
         back = [end - timedelta(days=30 * month) for month in range(as_ofs)]
-        made.append(panel.build(log, tables, back, chosen))
+        made.append(panel.build_panel(log, tables, back, chosen))
     return made
 
 
 @pytest.mark.spark
 def test_a_company_has_the_same_panel(spark: Any, company: Path) -> None:
-    here, there = panels(settings.load(company / "expansion.toml"), as_ofs=3)
+    here, there = panels(settings.load_settings(company / "expansion.toml"), as_ofs=3)
 
     assert here.snapshots.height > 50
     assert_frame_equal(there.snapshots, here.snapshots, check_exact=True)
@@ -447,7 +451,7 @@ def test_a_company_has_the_same_panel(spark: Any, company: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.spark
 def test_a_real_log_has_the_same_panel(spark: Any, tmp_path: Path) -> None:
-    config = settings.load(OPENSTACK)
+    config = settings.load_settings(OPENSTACK)
     folder = config.base / config.tables.folder
     if not folder.exists():
         pytest.skip(f"no data at {folder}")
@@ -486,7 +490,7 @@ def test_without_java_one_sentence_says_what_to_install(
     monkeypatch.delenv("JAVA_HOME", raising=False)
 
     with pytest.raises(SettingsError, match=r"needs Java 17 or later.*or set kind = \"polars\""):
-        built(sources.from_frames(rows, **SMALL), tmp_path, SPARK)
+        built(sources.tables_from_frames(rows, **SMALL), tmp_path, SPARK)
 
 
 def test_without_pyspark_one_sentence_says_what_to_install(
@@ -496,12 +500,12 @@ def test_without_pyspark_one_sentence_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
 
     with pytest.raises(SettingsError, match=r"needs PySpark.*pip install '\.\[spark\]'"):
-        built(sources.from_frames(rows, **SMALL), tmp_path, SPARK)
+        built(sources.tables_from_frames(rows, **SMALL), tmp_path, SPARK)
 
 
 def test_a_server_of_spark_connect_is_refused() -> None:
     with pytest.raises(ValueError, match="not Spark Connect"):
-        Engine(kind="spark", master="sc://cluster:15002")
+        EngineConfig(kind="spark", master="sc://cluster:15002")
 
 
 def test_a_task_that_fails_takes_its_drafts_with_it(tmp_path: Path) -> None:
@@ -515,6 +519,6 @@ def test_a_task_that_fails_takes_its_drafts_with_it(tmp_path: Path) -> None:
     files = [tmp_path / "1.people.parquet", tmp_path / "2.people.parquet"]
 
     with pytest.raises(DeliveryError, match="No space left on device"):
-        list(workers.drafted(batches(), files=files, schema=schema, copies={}))
+        list(workers.write_drafts(batches(), files=files, schema=schema, copies={}))
 
     assert list(tmp_path.iterdir()) == []

@@ -19,8 +19,8 @@ def heard(as_of: datetime, *rows: dict[str, Any]) -> datetime | None:
     schema = TABLES["subscriptions"].create_empty().schema
     first = {"effective_date": LIST - 400 * DAY, "licensed_seats": 5.0}
     told = [dict.fromkeys(schema) | {"account_id": "acme"} | row for row in (first, *rows)]
-    signed = known_before(contract.timeline(pl.DataFrame(told, schema=schema)), as_of)
-    found = terms.risen(signed)["heard"]
+    signed = known_before(contract.build_timeline(pl.DataFrame(told, schema=schema)), as_of)
+    found = terms.last_known_increase(signed)["heard"]
     return found[0] if len(found) else None
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from data import contracts, sources
-from data.settings import Eligibility, Settings, Tables
+from data.settings import Eligibility, Settings, TablesConfig
 from features import activity, panel
 from features.catalogue import FEATURES
 
@@ -123,14 +123,14 @@ def collected(
     world: World, as_ofs: Sequence[datetime], files: Sequence[Sequence[Row]], folder: Path
 ) -> panel.Panel:
     config = Settings(
-        tables=Tables(
+        tables=TablesConfig(
             known_at_reliable_from=world.reliable_from,
-            stable=("department", "email_domain"),
+            time_invariant_attributes=("department", "email_domain"),
             max_quarantine_share=1,
         ),
         eligibility=Eligibility(silent_days=360),
     )
-    tables = sources.from_frames(
+    tables = sources.tables_from_frames(
         [frame("events", rows) for rows in files],
         frame("subscriptions", world.subscriptions),
         frame(
@@ -140,7 +140,7 @@ def collected(
         frame("users", world.users) if world.users else None,
         tables=config.tables,
     )
-    made = activity.build(
+    made = activity.build_activity(
         tables.events,
         folder=folder,
         roles=config.roles,
@@ -148,7 +148,7 @@ def collected(
         known_at_reliable_from=world.reliable_from,
         accounts=tables.accounts.rows,
     )
-    return panel.build(made, tables, as_ofs, config)
+    return panel.build_panel(made, tables, as_ofs, config)
 
 
 def assert_same(left: panel.Panel, right: panel.Panel) -> None:

@@ -25,9 +25,9 @@ from hubspot_portal.service import TOKEN
 from data.settings import Settings
 from serving import state
 from serving.crm import hubspot
-from serving.crm.hubspot import HubSpot
-from serving.crm.target import Change, Ref
-from serving.outbox.sender import send
+from serving.crm.hubspot import HubSpotTarget
+from serving.crm.target import FieldChange, ObjectRef
+from serving.outbox.sender import send_pending
 
 HERE = Path(__file__).parent
 CALLS, ROWS, WINDOW = 190, 100, 10.0  # borne in so many seconds, each of so many records
@@ -56,7 +56,7 @@ def main() -> None:
     told = parser.parse_args()
     with _portal() as ask:
         target = _target(ask.url)  # type: ignore[attr-defined]
-        target.setup()
+        target.provision()
         ask(f"enter {told.accounts}")
         ask(f"limit {CALLS}")
         figures = {
@@ -69,16 +69,18 @@ def main() -> None:
         told.json.write_text(json.dumps(figures, indent=1))
 
 
-def _writes(target: HubSpot, ask: Callable[[str], list[int]], accounts: int) -> dict[str, Any]:
+def _writes(
+    target: HubSpotTarget, ask: Callable[[str], list[int]], accounts: int
+) -> dict[str, Any]:
     """The target alone: every account's fields, 100 at a time."""
     rows = [row for row in outbox.wanted(accounts) if row["kind"] == "account"]
-    refs = [Ref("account", row["key"], row["key"]) for row in rows[:ROWS]]
+    refs = [ObjectRef("account", row["key"], row["key"]) for row in rows[:ROWS]]
     found = target.read(refs)
     first = int(min(int(one.crm_id) for one in found if one is not None))
     changes = [
-        Change(
-            replace(Ref("account", row["key"], row["key"]), crm_id=str(first + place)),
-            target.shape("account", row["fields"]),
+        FieldChange(
+            replace(ObjectRef("account", row["key"], row["key"]), crm_id=str(first + place)),
+            target.normalize("account", row["fields"]),
         )
         for place, row in enumerate(rows)
     ]
@@ -86,12 +88,12 @@ def _writes(target: HubSpot, ask: Callable[[str], list[int]], accounts: int) -> 
     return _measured(ask, lambda: [target.write(batch) for batch in batches])
 
 
-def _sends(target: HubSpot, ask: Callable[[str], list[int]], accounts: int) -> dict[str, Any]:
+def _sends(target: HubSpotTarget, ask: Callable[[str], list[int]], accounts: int) -> dict[str, Any]:
     """The whole sender, its database included: read, decide, write, remember."""
     with tempfile.TemporaryDirectory() as folder:
-        engine = state.open(f"sqlite:///{folder}/crm.db")
+        engine = state.open_engine(f"sqlite:///{folder}/crm.db")
         outbox.put(engine, accounts, week=1)
-        told = _measured(ask, lambda: send(engine, target, now=datetime.now(UTC)))
+        told = _measured(ask, lambda: send_pending(engine, target, now=datetime.now(UTC)))
         engine.dispose()
     return told
 
@@ -141,7 +143,7 @@ def _portal() -> Iterator[Any]:
         process.kill()
 
 
-def _target(url: str) -> HubSpot:
+def _target(url: str) -> HubSpotTarget:
     crm = {"name": "hubspot", "hubspot": {"token": TOKEN, "url": url}}
     return hubspot.target(Settings.model_validate({"crm": crm}))
 

@@ -16,7 +16,7 @@ from hubspot_portal.service import TOKEN, Service
 from data.settings import Settings
 from serving import state
 from serving.crm import hubspot
-from serving.crm.hubspot import HubSpot
+from serving.crm.hubspot import HubSpotTarget
 
 # One test company for every account id, as an admin's import would have left them.
 Enter = Callable[[int], dict[str, str]]
@@ -43,11 +43,11 @@ def settings(service: Service) -> Callable[..., Settings]:
 
 
 @pytest.fixture
-def opened(settings: Callable[..., Settings]) -> Iterator[Callable[..., HubSpot]]:
+def opened(settings: Callable[..., Settings]) -> Iterator[Callable[..., HubSpotTarget]]:
     """Opens the target, and closes what was opened."""
-    targets: list[HubSpot] = []
+    targets: list[HubSpotTarget] = []
 
-    def open_(**more: Any) -> HubSpot:
+    def open_(**more: Any) -> HubSpotTarget:
         targets.append(hubspot.target(settings(**more)))
         return targets[-1]
 
@@ -57,10 +57,10 @@ def opened(settings: Callable[..., Settings]) -> Iterator[Callable[..., HubSpot]
 
 
 @pytest.fixture
-def target(opened: Callable[..., HubSpot]) -> HubSpot:
+def target(opened: Callable[..., HubSpotTarget]) -> HubSpotTarget:
     """The target of a portal that was set up."""
     made = opened()
-    made.setup()
+    made.provision()
     return made
 
 
@@ -81,7 +81,7 @@ def enter(service: Service) -> Enter:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[sa.Engine]:
     """An empty database of the delivery's."""
-    engine = state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     yield engine
     engine.dispose()
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from serving.crm.target import KINDS, Fields, Kind
-from serving.state.schema import OUTBOX
+from serving.state.schema import DESIRED_OBJECTS
 
 FIRST = date(2026, 6, 1)
 
@@ -39,8 +39,8 @@ def put(engine: sa.Engine, accounts: int, week: int = 0, seed: int = 7) -> list[
         for row in wanted(accounts, week, seed)
     ]
     with engine.execution_options(writes=True).begin() as connection:
-        connection.execute(sa.delete(OUTBOX))
-        connection.execute(sa.insert(OUTBOX), rows)
+        connection.execute(sa.delete(DESIRED_OBJECTS))
+        connection.execute(sa.insert(DESIRED_OBJECTS), rows)
     return rows
 
 

@@ -8,7 +8,7 @@ from hubspot_portal.service import TOKEN
 from data.settings import Settings
 from serving import state
 from serving.crm import hubspot
-from serving.outbox.sender import send
+from serving.outbox.sender import send_pending
 
 
 def main() -> None:
@@ -16,8 +16,8 @@ def main() -> None:
     database, url = sys.argv[1:]
     crm = {"name": "hubspot", "hubspot": {"token": TOKEN, "url": url, "timeout_seconds": 1.0}}
     target = hubspot.target(Settings.model_validate({"crm": crm}))
-    engine = state.open(database)
-    sent = send(engine, target, now=datetime.now(UTC), sleep=lambda _: None)
+    engine = state.open_engine(database)
+    sent = send_pending(engine, target, now=datetime.now(UTC), sleep=lambda _: None)
     sys.exit(0 if sent.left == 0 else 3)
 
 

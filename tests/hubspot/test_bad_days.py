@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from hubspot_portal.service import FAULTS, Service
 
 from serving import state
-from serving.crm.hubspot import HubSpot
-from serving.outbox.sender import send
+from serving.crm.hubspot import HubSpotTarget
+from serving.outbox.sender import send_pending
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 SHARE, WEEKS, KILLS = 0.3, 4, 50
@@ -37,21 +37,21 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def target(opened: Callable[..., HubSpot]) -> HubSpot:
+def target(opened: Callable[..., HubSpotTarget]) -> HubSpotTarget:
     """The target of a portal that was set up, which does not wait long for an answer."""
-    opened().setup()
+    opened().provision()
     return opened(timeout_seconds=1.0)
 
 
 def weeks(
-    service: Service, target: HubSpot, database: sa.Engine, edited: dict[str, str]
+    service: Service, target: HubSpotTarget, database: sa.Engine, edited: dict[str, str]
 ) -> list[dict[str, object]]:
     """Deliver some weeks of a thousand accounts; give the last."""
     rows = []
     for week in range(WEEKS):
         rows = outbox.put(database, 1_000, week)
         for _ in range(20):
-            if send(database, target, now=NOW, sleep=lambda _: None).left == 0:
+            if send_pending(database, target, now=NOW, sleep=lambda _: None).left == 0:
                 break
         if week == 0:
             for name, text in edited.items():
@@ -60,7 +60,7 @@ def weeks(
 
 
 def test_good_days_take_as_many_requests_as_worked_out_by_hand(
-    service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     enter(1_000)
     before = service.total
@@ -73,7 +73,7 @@ def test_good_days_take_as_many_requests_as_worked_out_by_hand(
 
 @pytest.mark.parametrize("fault", [*FAULTS, "any"])
 def test_a_bad_day_loses_and_doubles_nothing_and_costs_little(
-    fault: str, service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    fault: str, service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     names = enter(1_000)
     edited = {names[key]: f"Zoë of {key}" for key in ("acc_00003", "acc_00008", "acc_00999")}
@@ -94,13 +94,13 @@ def test_a_bad_day_loses_and_doubles_nothing_and_costs_little(
 
 def test_two_senders_of_two_databases_make_each_object_once(
     service: Service,
-    opened: Callable[..., HubSpot],
-    target: HubSpot,
+    opened: Callable[..., HubSpotTarget],
+    target: HubSpotTarget,
     enter: Enter,
     tmp_path: Path,
 ) -> None:
     enter(400)
-    engines = [state.open(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
+    engines = [state.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
     rows, _ = [outbox.put(engine, 400) for engine in engines]
     service.fault, service.share = "any", 0.1
     gate = threading.Barrier(2)
@@ -109,7 +109,7 @@ def test_two_senders_of_two_databases_make_each_object_once(
         mine = opened(timeout_seconds=1.0)
         gate.wait()
         for _ in range(20):
-            if send(engine, mine, now=NOW, sleep=lambda _: None).left == 0:
+            if send_pending(engine, mine, now=NOW, sleep=lambda _: None).left == 0:
                 break
 
     threads = [threading.Thread(target=work, args=(engine,)) for engine in engines]
@@ -127,7 +127,7 @@ def test_two_senders_of_two_databases_make_each_object_once(
 
 
 def test_senders_that_are_killed_at_random_requests_leave_a_whole_portal(
-    service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     enter(400)
     draw = random.Random(7)  # noqa: S311 - made up, not secret

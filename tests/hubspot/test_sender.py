@@ -10,10 +10,10 @@ import hubspot_outbox as outbox
 import sqlalchemy as sa
 from hubspot_portal.service import Service
 
-from serving.crm.hubspot import HubSpot
-from serving.outbox.sender import send
-from serving.outbox.sent import Sent
-from serving.state.schema import REJECTED
+from serving.crm.hubspot import HubSpotTarget
+from serving.outbox.sender import send_pending
+from serving.outbox.sent import SyncSummary
+from serving.state.schema import REJECTED_OBJECTS
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 SHARE = 0.3
@@ -21,8 +21,8 @@ HERE = Path(__file__).parent
 Enter = Callable[[int], dict[str, str]]
 
 
-def sent(database: sa.Engine, target: HubSpot, **more: Any) -> Sent:
-    return send(database, target, now=NOW, sleep=lambda _: None, **more)
+def sent(database: sa.Engine, target: HubSpotTarget, **more: Any) -> SyncSummary:
+    return send_pending(database, target, now=NOW, sleep=lambda _: None, **more)
 
 
 def well(service: Service, rows: list[dict[str, Any]]) -> None:
@@ -33,7 +33,7 @@ def well(service: Service, rows: list[dict[str, Any]]) -> None:
 
 
 def test_a_list_arrives_whole_and_a_second_run_writes_nothing(
-    service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     enter(100)
     rows = outbox.put(database, 100)
@@ -51,7 +51,7 @@ def test_a_list_arrives_whole_and_a_second_run_writes_nothing(
 
 
 def test_the_next_week_changes_what_is_there(
-    service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     enter(40)
     outbox.put(database, 40)
@@ -66,7 +66,7 @@ def test_the_next_week_changes_what_is_there(
 
 
 def test_what_a_human_edited_stays(
-    service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     names = enter(40)
     outbox.put(database, 40)
@@ -99,7 +99,7 @@ def test_what_a_human_edited_stays(
 
 
 def test_a_deal_that_a_human_opened_is_adopted_and_only_filled(
-    service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     names = enter(8)
     pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
@@ -124,14 +124,14 @@ def test_a_deal_that_a_human_opened_is_adopted_and_only_filled(
 
 
 def test_a_bad_row_is_told_in_the_portals_words_and_the_others_arrive(
-    service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     enter(39)  # one company is missing
     rows = outbox.put(database, 40)
     bad = next(row for row in rows if row["key"] == "acc_00003")
     fields = {**bad["fields"], "limit": "no such limit"}
     with database.execution_options(writes=True).begin() as connection:
-        table = outbox.OUTBOX
+        table = outbox.DESIRED_OBJECTS
         connection.execute(
             sa.update(table).where(table.c.key == bad["key"]).values(fields=fields, digest="x")
         )
@@ -139,7 +139,7 @@ def test_a_bad_row_is_told_in_the_portals_words_and_the_others_arrive(
     told = sent(database, target)
 
     with database.connect() as connection:
-        refused = {row.key: row.words for row in connection.execute(sa.select(REJECTED))}
+        refused = {row.key: row.words for row in connection.execute(sa.select(REJECTED_OBJECTS))}
     missing = {row["key"] for row in rows if row["account_id"] == "acc_00040"}
     assert set(refused) == {"acc_00003", "acc_00040"}
     assert "was not one of the allowed options" in refused["acc_00003"]
@@ -150,7 +150,7 @@ def test_a_bad_row_is_told_in_the_portals_words_and_the_others_arrive(
 
 
 def test_a_deal_that_was_deleted_stays_deleted(
-    service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     enter(8)
     outbox.put(database, 8)
@@ -166,7 +166,7 @@ def test_a_deal_that_was_deleted_stays_deleted(
 
 
 def test_two_companies_that_were_merged_are_one_account(
-    service: Service, target: HubSpot, database: sa.Engine, enter: Enter
+    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
 ) -> None:
     names = enter(8)
     outbox.put(database, 8)

@@ -15,13 +15,22 @@ from hypothesis import strategies as st
 from data.errors import SettingsError
 from data.settings import Settings
 from serving.crm import hubspot
-from serving.crm.hubspot import HubSpot, faults, names
-from serving.crm.target import Accepted, BatchRefused, Change, Denied, Kind, Ref, Refused, Transient
+from serving.crm.hubspot import HubSpotTarget, faults, names
+from serving.crm.target import (
+    AccessDeniedError,
+    Applied,
+    BatchRejectedError,
+    FieldChange,
+    Kind,
+    ObjectRef,
+    Rejected,
+    RetryableError,
+)
 from serving.outbox.objects import FIELDS
 
-ACCOUNT = Ref("account", "acme", "acme")
-DEAL = Ref("opportunity", "acme:seats:1", "acme", "seats")
-TASK = Ref("task", "acme:seats:1:talk", "acme", "seats")
+ACCOUNT = ObjectRef("account", "acme", "acme")
+DEAL = ObjectRef("opportunity", "acme:seats:1", "acme", "seats")
+TASK = ObjectRef("task", "acme:seats:1:talk", "acme", "seats")
 DEAL_FIELDS = {"name": "Acme: more seats", "state": "open", "limit": "seats", "episode": DEAL.key}
 TASK_FIELDS = {
     "subject": "talk",
@@ -59,17 +68,17 @@ def fields(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
 def test_what_is_shaped_is_read_back_as_it_was_written(told: tuple[Kind, dict[str, Any]]) -> None:
     kind, wanted = told
 
-    shaped = names.shaped(kind, wanted)
+    shaped = names.normalize_fields(kind, wanted)
 
-    assert names.shaped(kind, shaped) == shaped
-    back = names.decoded(kind, names.encoded(kind, shaped))
+    assert names.normalize_fields(kind, shaped) == shaped
+    back = names.deserialize_fields(kind, names.serialize_fields(kind, shaped))
     assert {name: back[name] for name in shaped} == shaped
 
 
 def test_a_text_that_is_too_long_is_cut_to_what_hubspot_takes() -> None:
-    shaped = names.shaped("task", {"notes": "<&\n" * 40_000})
+    shaped = names.normalize_fields("task", {"notes": "<&\n" * 40_000})
 
-    assert len(names.encoded("task", shaped)["hs_task_body"]) <= 65_536
+    assert len(names.serialize_fields("task", shaped)["hs_task_body"]) <= 65_536
 
 
 def company(service: Service, **properties: str) -> str:
@@ -78,29 +87,29 @@ def company(service: Service, **properties: str) -> str:
     )
 
 
-def hung(service: Service, target: HubSpot) -> tuple[Ref, Ref, str]:
+def hung(service: Service, target: HubSpotTarget) -> tuple[ObjectRef, ObjectRef, str]:
     """A deal and a task of Acme's, made by us; and the company."""
     above = company(service)
     deal = replace(DEAL, account_crm_id=above)
-    [made] = target.write([Change(deal, DEAL_FIELDS)])
-    assert isinstance(made, Accepted)
+    [made] = target.write([FieldChange(deal, DEAL_FIELDS)])
+    assert isinstance(made, Applied)
     task = replace(TASK, account_crm_id=above, opportunity_crm_id=made.crm_id)
-    [done] = target.write([Change(task, TASK_FIELDS)])
-    assert isinstance(done, Accepted)
+    [done] = target.write([FieldChange(task, TASK_FIELDS)])
+    assert isinstance(done, Applied)
     return replace(deal, crm_id=made.crm_id), replace(task, crm_id=done.crm_id), above
 
 
 def test_setup_makes_what_is_missing_and_nothing_the_second_time(
-    opened: Callable[..., HubSpot], service: Service
+    opened: Callable[..., HubSpotTarget], service: Service
 ) -> None:
     target = opened()
 
-    first, second = target.setup(), target.setup()
+    first, second = target.provision(), target.provision()
 
     assert len(first) == 49
     assert "property deals.expansion_key (unique, for good)" in first
     assert second == []
-    assert all(finding.well for finding in target.check([]))
+    assert all(finding.passed for finding in target.preflight([]))
     unique = {
         of: [name for name, held in kept.items() if held.get("hasUniqueValue")]
         for of, kept in service.portal.properties.items()
@@ -113,25 +122,27 @@ def test_setup_makes_what_is_missing_and_nothing_the_second_time(
 
 
 def test_a_property_of_another_type_is_told_and_left_as_it_is(
-    opened: Callable[..., HubSpot], service: Service
+    opened: Callable[..., HubSpotTarget], service: Service
 ) -> None:
     theirs = {"name": "expansion_key", "type": "string", "hasUniqueValue": False, "options": []}
     service.portal.properties["deals"]["expansion_key"] = theirs
     target = opened()
 
-    with pytest.raises(Denied, match=r"deals.expansion_key does not hold unique values") as told:
-        target.setup()
+    with pytest.raises(
+        AccessDeniedError, match=r"deals.expansion_key does not hold unique values"
+    ) as told:
+        target.provision()
 
     assert "nothing of them was changed" in str(told.value)
     assert service.portal.properties["deals"]["expansion_key"] == theirs
-    wrong = [finding.words for finding in target.check([]) if not finding.well]
+    wrong = [finding.message for finding in target.preflight([]) if not finding.passed]
     assert wrong == [
         "expansion_key does not hold unique values, which is settled when a property is made"
     ]
 
 
 def test_a_pipeline_of_the_companys_own_is_used_as_the_settings_say(
-    opened: Callable[..., HubSpot], service: Service
+    opened: Callable[..., HubSpotTarget], service: Service
 ) -> None:
     stages = {
         "open": "Appointment",
@@ -139,7 +150,7 @@ def test_a_pipeline_of_the_companys_own_is_used_as_the_settings_say(
         **dict.fromkeys(["relieved", "expired", "lapsed", "withdrawn"], "Closed lost"),
     }
     target = opened(pipeline="Sales Pipeline", stages=stages)
-    target.setup()
+    target.provision()
     deal, _, _ = hung(service, target)
 
     for state, stage in (
@@ -147,7 +158,7 @@ def test_a_pipeline_of_the_companys_own_is_used_as_the_settings_say(
         ("withdrawn", "closedlost"),
         ("expanded", "closedwon"),
     ):
-        target.write([Change(deal, {"state": state})])
+        target.write([FieldChange(deal, {"state": state})])
 
         [found] = target.read([deal])
         assert found is not None
@@ -157,16 +168,18 @@ def test_a_pipeline_of_the_companys_own_is_used_as_the_settings_say(
 
 
 def test_a_stage_that_is_missing_is_told_with_those_that_are_there(
-    opened: Callable[..., HubSpot], service: Service
+    opened: Callable[..., HubSpotTarget], service: Service
 ) -> None:
-    with pytest.raises(Denied, match="'Sales Pipeline' has no stage 'Ready to talk'") as told:
-        opened(pipeline="Sales Pipeline").setup()
+    with pytest.raises(
+        AccessDeniedError, match="'Sales Pipeline' has no stage 'Ready to talk'"
+    ) as told:
+        opened(pipeline="Sales Pipeline").provision()
 
     assert "which of Appointment, Closed won, Closed lost stands for it" in str(told.value)
 
 
 def test_a_deal_and_a_task_hang_on_their_company_and_read_as_they_were_written(
-    target: HubSpot, service: Service
+    target: HubSpotTarget, service: Service
 ) -> None:
     deal, task, above = hung(service, target)
 
@@ -185,7 +198,7 @@ def test_a_deal_and_a_task_hang_on_their_company_and_read_as_they_were_written(
 
 
 def test_what_was_made_and_not_tied_is_tied_the_next_time(
-    target: HubSpot, service: Service
+    target: HubSpotTarget, service: Service
 ) -> None:
     deal, task, _ = hung(service, target)
     service.portal.untie("tasks", "deals", task.crm_id or "", deal.crm_id or "")
@@ -195,26 +208,31 @@ def test_what_was_made_and_not_tied_is_tied_the_next_time(
 
     assert found is not None
     assert found.fields["episode"] is None
-    target.write([Change(replace(task, crm_id=found.crm_id), {"episode": DEAL.key})])
+    target.write([FieldChange(replace(task, crm_id=found.crm_id), {"episode": DEAL.key})])
     assert service.portal.links["tasks", "deals"][found.crm_id] == {deal.crm_id}
     assert target.read([forgotten])[0].fields["episode"] == DEAL.key  # type: ignore[union-attr]
 
 
-def test_nothing_is_made_for_a_company_that_is_gone(target: HubSpot, service: Service) -> None:
+def test_nothing_is_made_for_a_company_that_is_gone(
+    target: HubSpotTarget, service: Service
+) -> None:
     above, gone = company(service), service.portal.make("companies", {"name": "gone"})
     service.portal.archive("companies", gone)
     other = replace(DEAL, key="b:seats:1", account_id="b", account_crm_id=gone)
 
     refused, made = target.write(
-        [Change(other, DEAL_FIELDS), Change(replace(DEAL, account_crm_id=above), DEAL_FIELDS)]
+        [
+            FieldChange(other, DEAL_FIELDS),
+            FieldChange(replace(DEAL, account_crm_id=above), DEAL_FIELDS),
+        ]
     )
 
-    assert refused == Refused(f"its company {gone} is no longer at HubSpot.")
-    assert isinstance(made, Accepted)
+    assert refused == Rejected(f"its company {gone} is no longer at HubSpot.")
+    assert isinstance(made, Applied)
     assert list(service.portal.records["deals"]) == [made.crm_id]
 
 
-def test_a_tie_that_a_human_has_cut_stays_cut(target: HubSpot, service: Service) -> None:
+def test_a_tie_that_a_human_has_cut_stays_cut(target: HubSpotTarget, service: Service) -> None:
     deal, _, above = hung(service, target)
     service.portal.untie("deals", "companies", deal.crm_id or "", above)
 
@@ -228,15 +246,15 @@ def test_a_tie_that_a_human_has_cut_stays_cut(target: HubSpot, service: Service)
     ("csm", "owner"), [("Ada@acme.com", "77"), ("ada lovelace", "77"), ("nobody@acme.com", None)]
 )
 def test_what_is_made_belongs_to_the_csm_of_its_company(
-    csm: str, owner: str | None, target: HubSpot, service: Service
+    csm: str, owner: str | None, target: HubSpotTarget, service: Service
 ) -> None:
     person = {"id": "77", "email": "ada@acme.com", "firstName": "Ada", "lastName": "Lovelace"}
     service.portal.owners.append(person)
     above = company(service, expansion_csm=csm)
 
-    [made] = target.write([Change(replace(DEAL, account_crm_id=above), DEAL_FIELDS)])
+    [made] = target.write([FieldChange(replace(DEAL, account_crm_id=above), DEAL_FIELDS)])
 
-    assert isinstance(made, Accepted)
+    assert isinstance(made, Applied)
     kept = service.portal.records["deals"][made.crm_id].properties
     assert kept.get("hubspot_owner_id") == owner
 
@@ -255,7 +273,7 @@ def test_what_is_made_belongs_to_the_csm_of_its_company(
     ],
 )
 def test_an_open_deal_of_a_human_about_the_same_is_found(
-    deal: dict[str, str], is_found: bool, target: HubSpot, service: Service
+    deal: dict[str, str], is_found: bool, target: HubSpotTarget, service: Service
 ) -> None:
     ours = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
     stages = {stage["label"]: stage["id"] for stage in ours["stages"]}
@@ -268,11 +286,11 @@ def test_an_open_deal_of_a_human_about_the_same_is_found(
 
     assert (found is not None) == is_found
     if found is not None:
-        assert (found.crm_id, found.ours, found.fields["name"]) == (hers, False, "hers")
+        assert (found.crm_id, found.created_by_us, found.fields["name"]) == (hers, False, "hers")
 
 
 def test_a_company_of_many_deals_is_looked_through_to_the_last(
-    target: HubSpot, service: Service, monkeypatch: pytest.MonkeyPatch
+    target: HubSpotTarget, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hubspot_portal.operations.LINK_PAGE", 3)
     above = company(service)
@@ -289,30 +307,30 @@ def test_a_company_of_many_deals_is_looked_through_to_the_last(
 
 
 def test_a_company_is_made_only_where_that_is_asked_for(
-    opened: Callable[..., HubSpot], target: HubSpot, service: Service
+    opened: Callable[..., HubSpotTarget], target: HubSpotTarget, service: Service
 ) -> None:
-    change = Change(ACCOUNT, {"name": "Acme", "rank": 1})
+    change = FieldChange(ACCOUNT, {"name": "Acme", "rank": 1})
 
     [refused] = target.write([change])
     makes = opened(make_companies=True)
     [made] = makes.write([change])
     [again] = makes.write([change])
 
-    assert isinstance(refused, Refused)
-    assert "crm.hubspot.make_companies" in refused.words
+    assert isinstance(refused, Rejected)
+    assert "crm.hubspot.create_companies" in refused.reason
     assert made == again
     [kept] = service.portal.records["companies"].values()
     assert (kept.properties["name"], kept.properties["expansion_rank"]) == ("Acme", "1")
-    assert "name" not in target.shape("account", {"name": "Acme"})
+    assert "name" not in target.normalize("account", {"name": "Acme"})
 
 
 def test_a_column_of_the_companys_own_can_carry_the_account_id(
-    opened: Callable[..., HubSpot], service: Service
+    opened: Callable[..., HubSpotTarget], service: Service
 ) -> None:
     held = {"name": "product_id", "type": "string", "hasUniqueValue": True, "options": []}
     service.portal.properties["companies"]["product_id"] = held
     target = opened(account_property="product_id")
-    target.setup()
+    target.provision()
     kept = service.portal.make("companies", {"name": "Acme", "product_id": "acme"})
 
     [found] = target.read([ACCOUNT])
@@ -322,35 +340,35 @@ def test_a_column_of_the_companys_own_can_carry_the_account_id(
     assert "expansion_account_id" not in service.portal.properties["companies"]
 
 
-def test_one_row_that_is_refused_leaves_the_others(target: HubSpot, service: Service) -> None:
+def test_one_row_that_is_refused_leaves_the_others(target: HubSpotTarget, service: Service) -> None:
     above = company(service)
-    good = Change(replace(ACCOUNT, crm_id=above), {"rank": 1})
-    gone = Change(Ref("account", "gone", "gone", crm_id="999999"), {"rank": 2})
+    good = FieldChange(replace(ACCOUNT, crm_id=above), {"rank": 1})
+    gone = FieldChange(ObjectRef("account", "gone", "gone", crm_id="999999"), {"rank": 2})
     other = service.portal.make("companies", {"name": "other"})
-    bad = Change(Ref("account", "bad", "bad", crm_id=other), {"limit": "none of these"})
+    bad = FieldChange(ObjectRef("account", "bad", "bad", crm_id=other), {"limit": "none of these"})
 
     told = target.write([good, gone, bad])
 
-    assert told[0] == Accepted(above)
-    assert isinstance(told[1], Refused)
-    assert isinstance(told[2], Refused)
-    assert "was not one of the allowed options" in told[2].words
+    assert told[0] == Applied(above)
+    assert isinstance(told[1], Rejected)
+    assert isinstance(told[2], Rejected)
+    assert "was not one of the allowed options" in told[2].reason
 
 
 def test_a_conflict_refuses_the_whole_call_and_writes_nothing(
-    target: HubSpot, service: Service, opened: Callable[..., HubSpot]
+    target: HubSpotTarget, service: Service, opened: Callable[..., HubSpotTarget]
 ) -> None:
     held = {"name": "code", "type": "string", "hasUniqueValue": True, "options": []}
     service.portal.properties["companies"]["expansion_buyer"] = held | {"name": "expansion_buyer"}
     service.portal.make("companies", {"expansion_buyer": "taken"})
     above = company(service)
 
-    with pytest.raises(BatchRefused, match="already has that value"):
+    with pytest.raises(BatchRejectedError, match="already has that value"):
         target.write(
             [
-                Change(replace(ACCOUNT, crm_id=above), {"rank": 1}),
-                Change(
-                    Ref("account", "b", "b", crm_id=service.portal.make("companies", {})),
+                FieldChange(replace(ACCOUNT, crm_id=above), {"rank": 1}),
+                FieldChange(
+                    ObjectRef("account", "b", "b", crm_id=service.portal.make("companies", {})),
                     {"buyer": "taken"},
                 ),
             ]
@@ -359,108 +377,126 @@ def test_a_conflict_refuses_the_whole_call_and_writes_nothing(
     assert "expansion_rank" not in service.portal.records["companies"][above].properties
 
 
-def test_a_question_asked_again_goes_on_where_it_failed(target: HubSpot, service: Service) -> None:
+def test_a_question_asked_again_goes_on_where_it_failed(
+    target: HubSpotTarget, service: Service
+) -> None:
     above = company(service)
-    change = Change(replace(DEAL, account_crm_id=above), DEAL_FIELDS)
+    change = FieldChange(replace(DEAL, account_crm_id=above), DEAL_FIELDS)
     hit = iter([False, False, False, True])  # the pipeline, the CSM, the deal, and then the tie
     service.before = lambda _: setattr(service, "fault", "503" if next(hit, False) else None)
     service.share = 1.0
     before = service.requests.copy()
 
-    with pytest.raises(Transient):
+    with pytest.raises(RetryableError):
         target.write([change])
     [made] = target.write([change])
 
-    assert isinstance(made, Accepted)
+    assert isinstance(made, Applied)
     spent = service.requests - before
     assert (spent["upsert"], spent["tie"], spent["read"]) == (1, 2, 1)
 
 
-def test_what_humans_did_is_told_and_what_we_did_is_not(target: HubSpot, service: Service) -> None:
+def test_what_humans_did_is_told_and_what_we_did_is_not(
+    target: HubSpotTarget, service: Service
+) -> None:
     service.portal.lag_seconds = 0.0
     _, task, above = hung(service, target)
     second = replace(DEAL, key="a%3Ab:usage:1", account_crm_id=above, account_id="a:b")
-    [ended] = target.write([Change(second, {**DEAL_FIELDS, "episode": second.key})])
-    assert isinstance(ended, Accepted)
-    target.write([Change(replace(second, crm_id=ended.crm_id), {"state": "expired"})])
-    target.write([Change(task, {"state": "expired"})])
+    [ended] = target.write([FieldChange(second, {**DEAL_FIELDS, "episode": second.key})])
+    assert isinstance(ended, Applied)
+    target.write([FieldChange(replace(second, crm_id=ended.crm_id), {"state": "expired"})])
+    target.write([FieldChange(task, {"state": "expired"})])
     today = datetime.now(UTC).date()
-    assert target.worked(today) == []
+    assert target.human_touches(today) == []
 
     ours = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
     service.portal.edit("deals", ended.crm_id, dealstage=ours["stages"][2]["id"])
-    target.write([Change(task, {"state": "open"})])
+    target.write([FieldChange(task, {"state": "open"})])
     service.portal.edit("tasks", task.crm_id or "", hs_task_status="COMPLETED")
-    told = target.worked(today)
+    told = target.human_touches(today)
 
-    assert [(each.account_id, each.on, each.how) for each in told] == [
+    assert [(each.account_id, each.touched_on, each.activity) for each in told] == [
         ("a:b", today, "opportunity moved"),
         ("acme", today, "task done"),
     ]
-    assert target.worked(date(2100, 1, 1)) == []
+    assert target.human_touches(date(2100, 1, 1)) == []
 
 
 def test_check_names_what_an_admin_has_to_do(
-    opened: Callable[..., HubSpot], target: HubSpot, service: Service
+    opened: Callable[..., HubSpotTarget], target: HubSpotTarget, service: Service
 ) -> None:
     company(service, expansion_csm="nobody@acme.com")
     service.scopes -= {"crm.objects.owners.read", "crm.schemas.deals.write"}
-    accounts = [ACCOUNT, Ref("account", "core", "core"), Ref("account", "dora", "dora", crm_id="x")]
+    accounts = [
+        ACCOUNT,
+        ObjectRef("account", "core", "core"),
+        ObjectRef("account", "dora", "dora", crm_id="x"),
+    ]
 
-    told = {finding.about: finding for finding in target.check(accounts)}
+    told = {finding.subject: finding for finding in target.preflight(accounts)}
 
     assert told["key"].examples == ("crm.objects.owners.read",)
-    assert not told["key"].well
-    assert told["match"].words.startswith("1 of 3 accounts have a company")
+    assert not told["key"].passed
+    assert told["match"].message.startswith("1 of 3 accounts have a company")
     assert told["match"].examples == ("core", "dora")
-    assert "Add the scope(s) crm.objects.owners.read to the key." in told["owners"].words
+    assert "Add the scope(s) crm.objects.owners.read to the key." in told["owners"].message
     service.scopes |= {"crm.objects.owners.read"}
-    told = {finding.about: finding for finding in opened().check(accounts)}
-    assert told["key"].well
+    told = {finding.subject: finding for finding in opened().preflight(accounts)}
+    assert told["key"].passed
     assert told["owners"].examples == ("nobody@acme.com",)
 
 
 def test_check_says_when_the_plan_bears_less(
-    opened: Callable[..., HubSpot], service: Service
+    opened: Callable[..., HubSpotTarget], service: Service
 ) -> None:
     service.calls = 100
     target = opened()
-    target.setup()
+    target.provision()
 
-    wrong = [finding.words for finding in target.check([ACCOUNT]) if finding.about == "limits"]
+    wrong = [
+        finding.message for finding in target.preflight([ACCOUNT]) if finding.subject == "limits"
+    ]
 
     assert wrong == ["HubSpot bears 100 calls per 10 s, fewer than crm.hubspot.plan says"]
 
 
 def test_before_setup_it_is_said_what_to_run(
-    opened: Callable[..., HubSpot], service: Service
+    opened: Callable[..., HubSpotTarget], service: Service
 ) -> None:
     above = service.portal.make("companies", {"name": "Acme"})
 
-    with pytest.raises(Denied, match="expansion crm check"):
+    with pytest.raises(AccessDeniedError, match="expansion crm check"):
         opened().read([ACCOUNT])
-    with pytest.raises(Denied, match=r"does not exist.*Run: expansion crm setup"):
-        opened().write([Change(replace(ACCOUNT, crm_id=above), {"rank": 1})])
-    with pytest.raises(Denied, match=r"no deal pipeline 'Expansion'. Run: expansion crm setup"):
+    with pytest.raises(AccessDeniedError, match=r"does not exist.*Run: expansion crm setup"):
+        opened().write([FieldChange(replace(ACCOUNT, crm_id=above), {"rank": 1})])
+    with pytest.raises(
+        AccessDeniedError, match=r"no deal pipeline 'Expansion'. Run: expansion crm setup"
+    ):
         opened().read([DEAL])
 
 
 def test_a_key_that_is_not_valid_and_a_scope_that_is_missing_are_named(
-    opened: Callable[..., HubSpot], target: HubSpot, service: Service
+    opened: Callable[..., HubSpotTarget], target: HubSpotTarget, service: Service
 ) -> None:
-    with pytest.raises(Denied, match=r"does not accept the key.*crm.hubspot.token") as told:
+    with pytest.raises(
+        AccessDeniedError, match=r"does not accept the key.*crm.hubspot.token"
+    ) as told:
         opened(token="pat-wrong").read([ACCOUNT])  # noqa: S106
     assert "pat-wrong" not in str(told.value)
 
     service.scopes -= {"crm.objects.companies.read"}
-    with pytest.raises(Denied, match=r"Add the scope\(s\) crm.objects.companies.read to the key"):
+    with pytest.raises(
+        AccessDeniedError, match=r"Add the scope\(s\) crm.objects.companies.read to the key"
+    ):
         target.read([ACCOUNT])
 
 
-def test_a_day_whose_calls_are_used_up_stops_with_words(target: HubSpot, service: Service) -> None:
+def test_a_day_whose_calls_are_used_up_stops_with_words(
+    target: HubSpotTarget, service: Service
+) -> None:
     service.daily = 0
 
-    with pytest.raises(Denied, match="goes out in the next run"):
+    with pytest.raises(AccessDeniedError, match="goes out in the next run"):
         target.read([ACCOUNT])
 
 
@@ -478,22 +514,22 @@ def test_a_day_whose_calls_are_used_up_stops_with_words(target: HubSpot, service
 def test_what_may_work_later_says_when(
     status: int, headers: dict[str, str], body: dict[str, str], seconds: float | None
 ) -> None:
-    told = faults.fault(status, headers, json.dumps(body))
+    told = faults.to_error(status, headers, json.dumps(body))
 
-    assert isinstance(told, Transient)
-    assert told.after_seconds == seconds
+    assert isinstance(told, RetryableError)
+    assert told.retry_after_seconds == seconds
 
 
 @given(st.integers(0, 599), st.text(max_size=80))
 def test_any_answer_is_told_as_one_of_the_contracts(status: int, body: str) -> None:
-    told = faults.fault(status, {}, body)
+    told = faults.to_error(status, {}, body)
 
-    assert isinstance(told, Transient | Denied | BatchRefused)
+    assert isinstance(told, RetryableError | AccessDeniedError | BatchRejectedError)
     assert "\n" not in str(told)
 
 
 def test_the_pace_is_kept_whatever_is_asked(
-    opened: Callable[..., HubSpot], service: Service
+    opened: Callable[..., HubSpotTarget], service: Service
 ) -> None:
     service.calls = 100
     target = opened(plan="starter")
@@ -504,7 +540,7 @@ def test_the_pace_is_kept_whatever_is_asked(
         waits.append(seconds)
         now[0] += seconds
 
-    door = target._door
+    door = target._client
     door._clock, door._sleep = lambda: now[0], sleep
     for _ in range(100):
         door(door.pipelines.get_all, "deals")
@@ -517,10 +553,10 @@ def test_the_pace_is_kept_whatever_is_asked(
 
 
 def test_the_portal_answers_as_hubspots_own_client_expects(
-    target: HubSpot, service: Service
+    target: HubSpotTarget, service: Service
 ) -> None:
     deal, _, above = hung(service, target)
-    door = target._door
+    door = target._client
 
     read = door.objects.read(
         "deals",
@@ -530,7 +566,7 @@ def test_the_portal_answers_as_hubspots_own_client_expects(
             "propertiesWithHistory": ["dealstage"],
         },
     )
-    links = door.links.get_page("deals", "companies", {"inputs": [{"id": deal.crm_id}]})
+    links = door.associations.get_page("deals", "companies", {"inputs": [{"id": deal.crm_id}]})
     pipelines = door.pipelines.get_all("deals")
     held = door.properties.get_all("deals")
 
@@ -551,15 +587,15 @@ def test_the_portal_answers_as_hubspots_own_client_expects(
     ],
 )
 def test_the_portal_refuses_what_is_not_in_the_contract(
-    change: Callable[[Any], None], target: HubSpot, service: Service
+    change: Callable[[Any], None], target: HubSpotTarget, service: Service
 ) -> None:
     body: dict[str, Any] = {
         "inputs": [{"id": company(service), "properties": {"expansion_rank": "1"}}]
     }
     change(body)
 
-    with pytest.raises(BatchRefused, match="Invalid input JSON"):
-        target._door(target._door.objects.update, "companies", body)
+    with pytest.raises(BatchRejectedError, match="Invalid input JSON"):
+        target._client(target._client.objects.update, "companies", body)
 
     assert len(service.wrong) == 1
     service.wrong.clear()
@@ -570,15 +606,15 @@ def test_a_target_without_a_key_says_how_to_give_one() -> None:
         hubspot.target(Settings())
 
 
-def test_nobody_prints_the_key(target: HubSpot, settings: Callable[..., Settings]) -> None:
+def test_nobody_prints_the_key(target: HubSpotTarget, settings: Callable[..., Settings]) -> None:
     assert TOKEN not in repr(target)
     assert TOKEN not in repr(settings())
 
 
-def test_a_portal_that_is_not_there_may_be_back_later(opened: Callable[..., HubSpot]) -> None:
+def test_a_portal_that_is_not_there_may_be_back_later(opened: Callable[..., HubSpotTarget]) -> None:
     started = time.monotonic()
 
-    with pytest.raises(Transient, match="no answer from HubSpot"):
+    with pytest.raises(RetryableError, match="no answer from HubSpot"):
         opened(url="http://127.0.0.1:9").read([ACCOUNT])
 
     assert time.monotonic() - started < 5

@@ -19,8 +19,8 @@ LOADED = END - timedelta(hours=1)  # last night's job
 LAST = END - timedelta(days=90)  # the newest as-of with a complete window of 60 days
 AS_OFS = [LAST - timedelta(days=60 * back) for back in range(7)]
 CUT = AS_OFS[2]
-LEARNER = settings.Model(
-    horizons_days=(60,), members=3, rounds=60, learning_rate=0.05, min_leaf_rows=40
+LEARNER = settings.ModelConfig(
+    horizons_days=(60,), ensemble_size=3, n_estimators=60, learning_rate=0.05, min_child_samples=40
 )
 
 
@@ -61,7 +61,7 @@ class Company:
         return replace(self, users=pl.concat([self.users, rows], how="diagonal"))
 
     def stable(self, *attributes: str) -> "Company":
-        tables = self.settings.tables.model_copy(update={"stable": attributes})
+        tables = self.settings.tables.model_copy(update={"time_invariant_attributes": attributes})
         return replace(self, settings=self.settings.model_copy(update={"tables": tables}))
 
     def sold(self, start: datetime, end: datetime = END) -> pl.DataFrame:
@@ -72,7 +72,7 @@ class Company:
         return pl.col("account_id").is_in(self.sold(start)["account_id"].implode())
 
     def tables(self) -> sources.Tables:
-        return sources.from_frames(
+        return sources.tables_from_frames(
             list(self.events),
             self.subscriptions,
             self.accounts,
@@ -82,7 +82,7 @@ class Company:
         )
 
     def log(self, tables: sources.Tables) -> activity.Activity:
-        return activity.build(
+        return activity.build_activity(
             tables.events,
             folder=self.folder,
             roles=self.settings.roles,
@@ -90,20 +90,20 @@ class Company:
         )
 
     def terms(self, tables: sources.Tables) -> pl.DataFrame:
-        return contract.timeline(tables.subscriptions.rows, plans=self.settings.outcome.plans)
+        return contract.build_timeline(tables.subscriptions.rows, plans=self.settings.outcome.plans)
 
     def through_the_door(self, as_ofs: Sequence[datetime] = AS_OFS) -> Seen:
         tables = self.tables()
         log, terms, rules = self.log(tables), self.terms(tables), self.settings.outcome
-        snapshots = panel.build(log, tables, as_ofs, self.settings).snapshots
-        at_cut = splits.known_at(snapshots, terms, CUT, rules).outcomes
-        today = outcomes.build(snapshots, terms, cut=END, rules=rules)
+        snapshots = panel.build_panel(log, tables, as_ofs, self.settings).snapshots
+        at_cut = splits.build_training_set(snapshots, terms, CUT, rules).outcomes
+        today = outcomes.build_outcomes(snapshots, terms, cutoff=END, rules=rules)
         return Seen(snapshots, at_cut, today, dict(log.quarantine))
 
     def suspicious(self) -> set[str]:
         """The columns that `expansion check` warns of."""
         tables = self.tables()
-        report = checkup.check(tables, self.log(tables), END, self.settings)
+        report = checkup.check_data_quality(tables, self.log(tables), END, self.settings)
         return {f"{found['table']}.{found['column']}" for found in report.suspicious}
 
 
@@ -111,21 +111,21 @@ class Company:
 def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     """An honest company: a quarter of its log is enough here."""
     folder = tmp_path_factory.mktemp("leaks")
-    simulator.write(folder, accounts=250, months=24, seed=1)
+    simulator.write_company(folder, accounts=250, months=24, seed=1)
 
     def table(name: str) -> pl.DataFrame:
         return pl.read_parquet(folder / f"{name}.parquet")
 
     quarter = pl.col("event_id").str.slice(1).cast(pl.Int64) % 4 == 0
     log = pl.scan_parquet(folder / "events" / "*.parquet").filter(quarter).collect()
-    evening = pl.col("date").cast(contract.INSTANT) + pl.duration(hours=20)
+    evening = pl.col("date").cast(contract.UTC_DATETIME) + pl.duration(hours=20)
     made = Company(
         events=(log,),
         subscriptions=table("subscriptions"),
         accounts=table("accounts"),
         users=table("users"),
         sales=table("drivers").select("account_id", sold_at=evening),
-        settings=settings.load(folder / "expansion.toml"),
+        settings=settings.load_settings(folder / "expansion.toml"),
         folder=folder / "kept",
     )
     # It is made so that nobody changes department; whoever plants a leak there does not say so.
@@ -141,7 +141,7 @@ def honest(company: Company) -> Seen:
 @pytest.fixture(scope="session")
 def truth(honest: Seen) -> pl.DataFrame:
     """Which snapshots expanded, as far as that is known today."""
-    expanded = outcomes.expanded(60).alias("expanded")
+    expanded = outcomes.expanded_within(60).alias("expanded")
     return honest.today.select("account_id", "as_of", expanded).drop_nulls()
 
 
@@ -153,9 +153,11 @@ def honest_auroc(honest: Seen, truth: pl.DataFrame) -> float:
 def learnt(seen: Seen, truth: pl.DataFrame) -> float:
     """AUROC after the cut of a small learner that was trained on what was known at it."""
     before = pl.col("as_of") < CUT.date()
-    fitted = model.fit(seen.snapshots.filter(before), seen.at_cut, LEARNER, horizon_days=60)
+    fitted = model.fit_propensity(
+        seen.snapshots.filter(before), seen.at_cut, LEARNER, horizon_days=60
+    )
     judged = seen.snapshots.filter(~before).join(truth, on=["account_id", "as_of"])
-    return float(roc_auc_score(judged["expanded"], fitted.estimate(judged).margin))
+    return float(roc_auc_score(judged["expanded"], fitted.predict(judged).margin))
 
 
 @pytest.fixture(scope="session")

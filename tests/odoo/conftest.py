@@ -17,9 +17,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from serving.crm.odoo import Odoo
-from serving.crm.odoo.client import Client
-from serving.crm.odoo.names import Names
+from serving.crm.odoo import OdooTarget
+from serving.crm.odoo.client import OdooClient
+from serving.crm.odoo.names import OdooFieldMapping
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / "data/local/odoo"
@@ -108,13 +108,15 @@ class Database:
     server: Server
     name: str
 
-    def client(self, who: str = "admin", **options: Any) -> Client:
-        return Client(self.server.url, self.name, self.server.keys[who], **options)
+    def client(self, who: str = "admin", **options: Any) -> OdooClient:
+        return OdooClient(self.server.url, self.name, self.server.keys[who], **options)
 
-    def odoo(self, who: str = "sender", *, make_partners: bool = False, **options: Any) -> Odoo:
+    def odoo(
+        self, who: str = "sender", *, make_partners: bool = False, **options: Any
+    ) -> OdooTarget:
         """Open it as a target; the sender's rights are no more than ODOO.md asks for."""
-        names = Names.of({}, make_partners=make_partners)
-        return Odoo(self.client(who), names, make_partners=make_partners, **options)
+        names = OdooFieldMapping.from_config({}, create_partners=make_partners)
+        return OdooTarget(self.client(who), names, create_partners=make_partners, **options)
 
     def call(self, model: str, method: str, **arguments: Any) -> Any:
         """What a human does in the pages, as a call."""
@@ -188,7 +190,7 @@ def database(new_database: Callable[[str], Database], request: pytest.FixtureReq
     """A database of this module's, set up."""
     made = new_database(request.module.__name__.rpartition(".")[2])
     admin = made.odoo("admin")
-    admin.setup()
+    admin.provision()
     admin.close()
     return made
 

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import httpx
 
 from serving import state
-from serving.crm.odoo import Odoo
-from serving.crm.odoo.client import Client
-from serving.crm.odoo.names import Names
-from serving.crm.target import Pace
+from serving.crm.odoo import OdooTarget
+from serving.crm.odoo.client import OdooClient
+from serving.crm.odoo.names import OdooFieldMapping
+from serving.crm.target import RateLimit
 from serving.outbox import sender
 
 
@@ -39,10 +39,14 @@ class Deadly(httpx.BaseTransport):
 
 
 def main(database: str, url: str, name: str, halves: str) -> None:
-    engine = state.open(database)
-    client = Client(url, name, os.environ["ODOO_API_KEY"], transport=Deadly(int(halves)))
-    target = Odoo(client, Names.of({}, make_partners=False), pace=Pace(rows_per_call=20))
-    sent = sender.send(engine, target, now=datetime.now(UTC))
+    engine = state.open_engine(database)
+    client = OdooClient(url, name, os.environ["ODOO_API_KEY"], transport=Deadly(int(halves)))
+    target = OdooTarget(
+        client,
+        OdooFieldMapping.from_config({}, create_partners=False),
+        rate_limit=RateLimit(rows_per_call=20),
+    )
+    sent = sender.send_pending(engine, target, now=datetime.now(UTC))
     assert sent.words is None, sent.words
 
 

@@ -21,11 +21,11 @@ import pytest
 import sqlalchemy as sa
 
 from serving import state
-from serving.crm.odoo import Odoo
-from serving.crm.target import Pace
+from serving.crm.odoo import OdooTarget
+from serving.crm.target import RateLimit
 from serving.outbox import sender
-from serving.outbox.sent import Sent
-from serving.state.schema import DELIVERED, OUTBOX, REJECTED
+from serving.outbox.sent import SyncSummary
+from serving.state.schema import APPLIED_OBJECTS, DESIRED_OBJECTS, REJECTED_OBJECTS
 
 pytestmark = pytest.mark.odoo
 
@@ -97,13 +97,13 @@ def _row(kind: str, key: str, name: str, place: int, fields: dict[str, Any]) -> 
 
 
 def put(engine: sa.Engine, rows: list[dict[str, Any]]) -> None:
-    with state.writing(engine) as connection:
-        connection.execute(sa.delete(OUTBOX))
-        connection.execute(sa.insert(OUTBOX), rows)
+    with state.write_transaction(engine) as connection:
+        connection.execute(sa.delete(DESIRED_OBJECTS))
+        connection.execute(sa.insert(DESIRED_OBJECTS), rows)
 
 
-def send(engine: sa.Engine, target: Odoo, *, full: bool = False) -> Sent:
-    return sender.send(engine, target, now=datetime.now(UTC), full=full)
+def send(engine: sa.Engine, target: OdooTarget, *, full: bool = False) -> SyncSummary:
+    return sender.send_pending(engine, target, now=datetime.now(UTC), resync=full)
 
 
 def differences(database: Any, rows: list[dict[str, Any]]) -> list[str]:
@@ -151,7 +151,7 @@ def _task(item: dict[str, Any]) -> tuple[Any, ...]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    opened = state.open(f"sqlite:///{tmp_path / 'state.db'}")
+    opened = state.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
     yield opened
     opened.dispose()
 
@@ -169,14 +169,14 @@ def company(database: Any) -> Callable[[str, int], list[str]]:
 
 
 @pytest.fixture
-def odoo(database: Any) -> Iterator[Odoo]:
-    target = database.odoo(pace=Pace(rows_per_call=100))
+def odoo(database: Any) -> Iterator[OdooTarget]:
+    target = database.odoo(pace=RateLimit(rows_per_call=100))
     yield target
     target.close()
 
 
 def test_a_thousand_accounts_arrive_and_a_second_run_writes_nothing(
-    database: Any, company: Any, engine: sa.Engine, odoo: Odoo
+    database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     rows = list(wanted(company("thousand", 1000)))
     put(engine, rows)
@@ -195,7 +195,7 @@ def test_a_thousand_accounts_arrive_and_a_second_run_writes_nothing(
 
 
 def test_what_a_human_set_stays_and_the_rest_follows(
-    database: Any, company: Any, engine: sa.Engine, odoo: Odoo
+    database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("edited", 8)
     put(engine, list(wanted(names)))
@@ -227,7 +227,7 @@ def test_what_a_human_set_stays_and_the_rest_follows(
 
 
 def test_a_humans_opportunity_is_filled_where_it_is_empty(
-    database: Any, company: Any, engine: sa.Engine, odoo: Odoo
+    database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("adopting", 4)
     (partner,) = database.find("res.partner", [["ref", "=", names[3]]], ["id"])
@@ -264,7 +264,7 @@ def test_a_humans_opportunity_is_filled_where_it_is_empty(
 
 
 def test_one_bad_row_is_kept_with_odoos_words_and_the_rest_arrives(
-    database: Any, company: Any, engine: sa.Engine, odoo: Odoo
+    database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("bad", 40)
     rows = list(wanted(names))
@@ -281,8 +281,8 @@ def test_one_bad_row_is_kept_with_odoos_words_and_the_rest_arrives(
 
     sent = send(engine, odoo)
 
-    with state.reading(engine) as connection:
-        (kept,) = connection.execute(sa.select(REJECTED)).mappings()
+    with state.read_transaction(engine) as connection:
+        (kept,) = connection.execute(sa.select(REJECTED_OBJECTS)).mappings()
     assert sent.rejected == 1
     assert kept["key"] == bad["key"]
     assert "soon" in kept["words"]
@@ -291,7 +291,7 @@ def test_one_bad_row_is_kept_with_odoos_words_and_the_rest_arrives(
 
 
 def test_a_task_that_a_human_cancelled_stays_away(
-    database: Any, company: Any, engine: sa.Engine, odoo: Odoo
+    database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("cancel", 4)
     put(engine, list(wanted(names)))
@@ -317,8 +317,8 @@ def test_two_installations_at_once_double_nothing(
     database: Any, company: Any, tmp_path: Path
 ) -> None:
     rows = list(wanted(company("twice", 120)))
-    engines = [state.open(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
-    targets = [database.odoo(pace=Pace(rows_per_call=10)) for _ in engines]
+    engines = [state.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
+    targets = [database.odoo(pace=RateLimit(rows_per_call=10)) for _ in engines]
     for engine in engines:
         put(engine, rows)
 
@@ -337,9 +337,9 @@ def test_odoo_is_killed_in_the_middle_and_started_again(
 ) -> None:
     rows = list(wanted(company("outage", 400)))
     put(engine, rows)
-    target = database.odoo(pace=Pace(rows_per_call=10))
+    target = database.odoo(pace=RateLimit(rows_per_call=10))
     draw = random.Random(5)  # noqa: S311
-    told: list[Sent] = []
+    told: list[SyncSummary] = []
     thread = threading.Thread(target=lambda: told.append(send(engine, target)))
 
     thread.start()
@@ -359,7 +359,7 @@ def test_a_sender_killed_at_random_points_loses_and_doubles_nothing(
     database: Any, company: Any, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
-    engine = state.open(url)
+    engine = state.open_engine(url)
     names, draw = company("killed", 60), random.Random(11)  # noqa: S311
     script = str(Path(__file__).with_name("sending.py"))
     where = [database.server.url, database.name]
@@ -379,6 +379,8 @@ def test_a_sender_killed_at_random_points_loses_and_doubles_nothing(
     assert ends.count(-9) >= 10
     assert finished == 0
     assert differences(database, week) == []
-    with state.reading(engine) as connection:
-        assert connection.scalar(sa.select(sa.func.count()).select_from(DELIVERED)) == len(week)
+    with state.read_transaction(engine) as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(APPLIED_OBJECTS)) == len(
+            week
+        )
     engine.dispose()

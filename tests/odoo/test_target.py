@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from serving.crm.odoo import Odoo
+from serving.crm.odoo import OdooTarget
 from serving.crm.target import (
-    Accepted,
-    BatchRefused,
-    Change,
-    Denied,
+    AccessDeniedError,
+    Applied,
+    BatchRejectedError,
+    FieldChange,
     Fields,
-    Found,
-    Ref,
-    Refused,
-    Transient,
-    Worked,
+    HumanTouch,
+    ObjectRef,
+    Rejected,
+    RemoteObject,
+    RetryableError,
 )
 
 pytestmark = pytest.mark.odoo
@@ -54,23 +54,23 @@ TODO: Fields = {
 
 
 @pytest.fixture
-def odoo(database: Any) -> Iterator[Odoo]:
+def odoo(database: Any) -> Iterator[OdooTarget]:
     target = database.odoo()
     yield target
     target.close()
 
 
-def account(name: str, crm_id: str | None = None) -> Ref:
-    return Ref("account", name, name, crm_id=crm_id)
+def account(name: str, crm_id: str | None = None) -> ObjectRef:
+    return ObjectRef("account", name, name, crm_id=crm_id)
 
 
-def deal(name: str, partner: str | None, number: int = 1, **more: Any) -> Ref:
+def deal(name: str, partner: str | None, number: int = 1, **more: Any) -> ObjectRef:
     key = f"{name}:seats:{number}"
-    return Ref("opportunity", key, name, limit="seats", account_crm_id=partner, **more)
+    return ObjectRef("opportunity", key, name, limit="seats", account_crm_id=partner, **more)
 
 
-def todo(name: str, partner: str | None, lead: str | None = None) -> Ref:
-    return Ref(
+def todo(name: str, partner: str | None, lead: str | None = None) -> ObjectRef:
+    return ObjectRef(
         "task",
         f"{name}:seats:1:talk",
         name,
@@ -80,34 +80,34 @@ def todo(name: str, partner: str | None, lead: str | None = None) -> Ref:
     )
 
 
-def made(odoo: Odoo, ref: Ref, fields: Fields) -> str:
-    (answer,) = odoo.write([Change(ref, fields)])
-    assert isinstance(answer, Accepted), answer
+def made(odoo: OdooTarget, ref: ObjectRef, fields: Fields) -> str:
+    (answer,) = odoo.write([FieldChange(ref, fields)])
+    assert isinstance(answer, Applied), answer
     return answer.crm_id
 
 
-def standing(odoo: Odoo, ref: Ref) -> Found:
+def standing(odoo: OdooTarget, ref: ObjectRef) -> RemoteObject:
     (found,) = odoo.read([ref])
     assert found is not None
     return found
 
 
-def subset(found: Found, fields: Fields) -> dict[str, Any]:
+def subset(found: RemoteObject, fields: Fields) -> dict[str, Any]:
     return {name: found.fields[name] for name in fields}
 
 
-def test_an_account_reads_back_as_it_was_shaped(odoo: Odoo, database: Any) -> None:
+def test_an_account_reads_back_as_it_was_shaped(odoo: OdooTarget, database: Any) -> None:
     partner = database.partners("round")["round"]
     before = standing(odoo, account("round"))
 
-    answers = odoo.write([Change(account("round", partner), LINE)])
+    answers = odoo.write([FieldChange(account("round", partner), LINE)])
 
     assert not any(before.fields.values())
-    assert answers == [Accepted(partner)]
-    assert subset(standing(odoo, account("round")), LINE) == odoo.shape("account", LINE)
+    assert answers == [Applied(partner)]
+    assert subset(standing(odoo, account("round")), LINE) == odoo.normalize("account", LINE)
 
 
-def test_writing_nothing_empties_a_field(odoo: Odoo, database: Any) -> None:
+def test_writing_nothing_empties_a_field(odoo: OdooTarget, database: Any) -> None:
     partner = database.partners("emptied")["emptied"]
     made(odoo, account("emptied", partner), LINE)
 
@@ -116,7 +116,9 @@ def test_writing_nothing_empties_a_field(odoo: Odoo, database: Any) -> None:
     assert not any(standing(odoo, account("emptied")).fields.values())
 
 
-def test_a_partner_that_is_named_goes_before_one_that_matches(odoo: Odoo, database: Any) -> None:
+def test_a_partner_that_is_named_goes_before_one_that_matches(
+    odoo: OdooTarget, database: Any
+) -> None:
     ids = database.partners("named", "other")
 
     found = standing(odoo, account("named", ids["other"]))
@@ -124,7 +126,9 @@ def test_a_partner_that_is_named_goes_before_one_that_matches(odoo: Odoo, databa
     assert found.crm_id == ids["other"]
 
 
-def test_of_partners_that_match_the_company_in_use_is_meant(odoo: Odoo, database: Any) -> None:
+def test_of_partners_that_match_the_company_in_use_is_meant(
+    odoo: OdooTarget, database: Any
+) -> None:
     company = database.partners("group")["group"]
     database.call(
         "res.partner",
@@ -138,33 +142,35 @@ def test_of_partners_that_match_the_company_in_use_is_meant(odoo: Odoo, database
     assert standing(odoo, account("group")).crm_id == company
 
 
-def test_two_partners_that_match_are_not_guessed_between(odoo: Odoo, database: Any) -> None:
+def test_two_partners_that_match_are_not_guessed_between(odoo: OdooTarget, database: Any) -> None:
     database.partners("twin")
     database.partners("twin")
 
     assert odoo.read([account("twin")]) == [None]
-    (answer,) = odoo.write([Change(account("twin"), LINE)])
-    assert isinstance(answer, Refused)
-    assert "several partners have ref = twin" in answer.words
+    (answer,) = odoo.write([FieldChange(account("twin"), LINE)])
+    assert isinstance(answer, Rejected)
+    assert "several partners have ref = twin" in answer.reason
 
 
 def test_an_account_without_a_partner_gets_one_only_where_that_is_set(
-    odoo: Odoo, database: Any
+    odoo: OdooTarget, database: Any
 ) -> None:
-    (refused,) = odoo.write([Change(account("fresh"), LINE)])
+    (refused,) = odoo.write([FieldChange(account("fresh"), LINE)])
     maker = database.odoo(make_partners=True)
     line = {**LINE, "name": "Fresh Ltd"}
 
     first, again = made(maker, account("fresh"), line), maker.read([account("fresh")])
 
-    assert isinstance(refused, Refused)
-    assert "no partner has ref = fresh" in refused.words
+    assert isinstance(refused, Rejected)
+    assert "no partner has ref = fresh" in refused.reason
     assert again[0] is not None
     assert again[0].crm_id == first
     assert again[0].fields["name"] == "Fresh Ltd"
 
 
-def test_an_opportunity_is_made_once_however_often_it_is_asked(odoo: Odoo, database: Any) -> None:
+def test_an_opportunity_is_made_once_however_often_it_is_asked(
+    odoo: OdooTarget, database: Any
+) -> None:
     partner = database.partners("once")["once"]
     ref = deal("once", partner)
 
@@ -180,11 +186,11 @@ def test_an_opportunity_is_made_once_however_often_it_is_asked(odoo: Odoo, datab
     assert lead["type"] == "opportunity"
     assert lead["team_id"][1] == "Expansion"
     assert lead["user_id"] is False
-    assert subset(standing(odoo, ref), DEAL) == odoo.shape("opportunity", DEAL)
+    assert subset(standing(odoo, ref), DEAL) == odoo.normalize("opportunity", DEAL)
 
 
 def test_whoever_looks_after_the_partner_gets_opportunity_and_task(
-    odoo: Odoo, database: Any
+    odoo: OdooTarget, database: Any
 ) -> None:
     partner = database.partners("owned")["owned"]
     (cleo,) = database.find("res.users", [["login", "=", "cleo"]], ["id"])
@@ -201,7 +207,7 @@ def test_whoever_looks_after_the_partner_gets_opportunity_and_task(
     assert (activity["res_model"], activity["res_id"]) == ("crm.lead", int(lead))
 
 
-def test_eight_at_once_make_one_opportunity(odoo: Odoo, database: Any) -> None:
+def test_eight_at_once_make_one_opportunity(odoo: OdooTarget, database: Any) -> None:
     partner = database.partners("crowd")["crowd"]
     refs = [deal("crowd", partner, number) for number in range(1, 6)]
 
@@ -209,8 +215,8 @@ def test_eight_at_once_make_one_opportunity(odoo: Odoo, database: Any) -> None:
         target = database.odoo()
         while True:
             try:
-                return target.write([Change(ref, DEAL) for ref in refs])
-            except Transient:
+                return target.write([FieldChange(ref, DEAL) for ref in refs])
+            except RetryableError:
                 continue
 
     with ThreadPoolExecutor(8) as pool:
@@ -220,20 +226,20 @@ def test_eight_at_once_make_one_opportunity(odoo: Odoo, database: Any) -> None:
     assert len(database.find("crm.lead", [["partner_id", "=", int(partner)]], ["id"])) == 5
 
 
-def test_a_task_reads_back_as_it_was_shaped(odoo: Odoo, database: Any) -> None:
+def test_a_task_reads_back_as_it_was_shaped(odoo: OdooTarget, database: Any) -> None:
     partner = database.partners("task")["task"]
     ref = todo("task", partner)
 
     first, again = made(odoo, ref, TODO), made(odoo, ref, TODO)
 
     assert first == again
-    assert subset(standing(odoo, ref), TODO) == odoo.shape("task", TODO)
+    assert subset(standing(odoo, ref), TODO) == odoo.normalize("task", TODO)
     assert standing(odoo, ref).fields["notes"] == (
         "No seat is free & 3 people joined\n26 people <use> it"
     )
 
 
-def test_any_text_reads_back_as_it_was_shaped(odoo: Odoo, database: Any) -> None:
+def test_any_text_reads_back_as_it_was_shaped(odoo: OdooTarget, database: Any) -> None:
     texts = [
         "<script>alert(1)</script> &amp; &nbsp;",
         "  many   blanks\tand tabs \n\n\r\n end ",
@@ -250,12 +256,12 @@ def test_any_text_reads_back_as_it_was_shaped(odoo: Odoo, database: Any) -> None
 
         line, task = standing(odoo, account(name)), standing(odoo, todo(name, partner))
 
-        wanted = odoo.shape("account", {"note": text, "signals": text})
+        wanted = odoo.normalize("account", {"note": text, "signals": text})
         assert subset(line, wanted) == wanted
-        assert task.fields["notes"] == odoo.shape("task", {"notes": text})["notes"]
+        assert task.fields["notes"] == odoo.normalize("task", {"notes": text})["notes"]
 
 
-def test_a_task_that_is_done_does_not_come_back(odoo: Odoo, database: Any) -> None:
+def test_a_task_that_is_done_does_not_come_back(odoo: OdooTarget, database: Any) -> None:
     partner = database.partners("done")["done"]
     task = made(odoo, todo("done", partner), TODO)
     database.call("mail.activity", "action_feedback", ids=[int(task)], feedback="Sold ten")
@@ -268,16 +274,16 @@ def test_a_task_that_is_done_does_not_come_back(odoo: Odoo, database: Any) -> No
     assert activity["active"] is False
 
 
-def test_a_task_that_a_human_cancelled_stands_no_more(odoo: Odoo, database: Any) -> None:
+def test_a_task_that_a_human_cancelled_stands_no_more(odoo: OdooTarget, database: Any) -> None:
     partner = database.partners("cancelled")["cancelled"]
     task = made(odoo, todo("cancelled", partner), TODO)
     database.call("mail.activity", "action_cancel", ids=[int(task)])
     known = todo("cancelled", partner)
 
-    assert odoo.read([Ref(**{**vars(known), "crm_id": task})]) == [None]
+    assert odoo.read([ObjectRef(**{**vars(known), "crm_id": task})]) == [None]
 
 
-def test_an_open_opportunity_of_a_human_is_found_once(odoo: Odoo, database: Any) -> None:
+def test_an_open_opportunity_of_a_human_is_found_once(odoo: OdooTarget, database: Any) -> None:
     partner = database.partners("human")["human"]
     (team,) = database.find("crm.team", [["name", "=", "Expansion"]], ["id"])
     (person,) = database.call(
@@ -289,7 +295,7 @@ def test_an_open_opportunity_of_a_human_is_found_once(odoo: Odoo, database: Any)
     first, second = odoo.read([deal("human", partner, 1), deal("human", partner, 2)])
 
     assert first is not None
-    assert (first.crm_id, first.ours, second) == (str(lead), False, None)
+    assert (first.crm_id, first.created_by_us, second) == (str(lead), False, None)
     assert first.fields["name"] == "Ann asks"
 
 
@@ -306,7 +312,7 @@ def test_an_open_opportunity_of_a_human_is_found_once(odoo: Odoo, database: Any)
     ids=str,
 )
 def test_what_is_no_open_expansion_opportunity_here_is_not_adopted(
-    odoo: Odoo, database: Any, change: dict[str, Any]
+    odoo: OdooTarget, database: Any, change: dict[str, Any]
 ) -> None:
     name = "not" + "".join(filter(str.isalpha, str(change))).lower()
     partner = database.partners(name)[name]
@@ -317,7 +323,7 @@ def test_what_is_no_open_expansion_opportunity_here_is_not_adopted(
     assert odoo.read([deal(name, partner)]) == [None]
 
 
-def test_a_tag_is_enough_to_adopt_and_won_is_not_open(odoo: Odoo, database: Any) -> None:
+def test_a_tag_is_enough_to_adopt_and_won_is_not_open(odoo: OdooTarget, database: Any) -> None:
     partner = database.partners("tagged")["tagged"]
     (tag,) = database.find("crm.tag", [["name", "=", "Expansion"]], ["id"])
     row = {"type": "opportunity", "partner_id": int(partner), "name": "X", "tag_ids": [tag["id"]]}
@@ -326,11 +332,13 @@ def test_a_tag_is_enough_to_adopt_and_won_is_not_open(odoo: Odoo, database: Any)
 
     database.call("crm.lead", "action_set_won", ids=[lead])
 
-    assert (open_one.crm_id, open_one.ours) == (str(lead), False)
+    assert (open_one.crm_id, open_one.created_by_us) == (str(lead), False)
     assert odoo.read([deal("tagged", partner)]) == [None]
 
 
-def test_an_adopted_opportunity_is_known_by_our_key_from_then_on(odoo: Odoo, database: Any) -> None:
+def test_an_adopted_opportunity_is_known_by_our_key_from_then_on(
+    odoo: OdooTarget, database: Any
+) -> None:
     partner = database.partners("adopted")["adopted"]
     (team,) = database.find("crm.team", [["name", "=", "Expansion"]], ["id"])
     row = {"type": "opportunity", "team_id": team["id"], "partner_id": int(partner), "name": "Mine"}
@@ -345,69 +353,76 @@ def test_an_adopted_opportunity_is_known_by_our_key_from_then_on(odoo: Odoo, dat
 
 
 def test_a_bad_row_refuses_the_batch_and_nothing_of_it_is_written(
-    odoo: Odoo, database: Any
+    odoo: OdooTarget, database: Any
 ) -> None:
     ids = database.partners("good", "bad")
     refs = [deal("good", ids["good"]), deal("bad", ids["bad"])]
 
-    with pytest.raises(BatchRefused, match="not-a-date"):
+    with pytest.raises(BatchRejectedError, match="not-a-date"):
         odoo.write(
-            [Change(refs[0], DEAL), Change(refs[1], {**DEAL, "expected_close_date": "not-a-date"})]
+            [
+                FieldChange(refs[0], DEAL),
+                FieldChange(refs[1], {**DEAL, "expected_close_date": "not-a-date"}),
+            ]
         )
 
     assert odoo.read(refs) == [None, None]
 
 
-def test_a_bad_value_refuses_the_batch_and_nothing_of_it_is_set(odoo: Odoo, database: Any) -> None:
+def test_a_bad_value_refuses_the_batch_and_nothing_of_it_is_set(
+    odoo: OdooTarget, database: Any
+) -> None:
     ids = database.partners("fine", "wide")
     changes = [
-        Change(account("fine", ids["fine"]), {"rank": 1}),
-        Change(account("wide", ids["wide"]), {"rank": 2**40}),
+        FieldChange(account("fine", ids["fine"]), {"rank": 1}),
+        FieldChange(account("wide", ids["wide"]), {"rank": 2**40}),
     ]
 
-    with pytest.raises(BatchRefused, match="out of range"):
+    with pytest.raises(BatchRejectedError, match="out of range"):
         odoo.write(changes)
 
     assert standing(odoo, account("fine")).fields["rank"] is None
 
 
-def test_a_partner_that_is_gone_refuses_its_batch(odoo: Odoo, database: Any) -> None:
+def test_a_partner_that_is_gone_refuses_its_batch(odoo: OdooTarget, database: Any) -> None:
     ids = database.partners("here")
     changes = [
-        Change(account("here", ids["here"]), {"rank": 1}),
-        Change(account("gone", "999999"), {"rank": 2}),
+        FieldChange(account("here", ids["here"]), {"rank": 1}),
+        FieldChange(account("gone", "999999"), {"rank": 2}),
     ]
 
-    with pytest.raises(BatchRefused, match="does not exist"):
+    with pytest.raises(BatchRejectedError, match="does not exist"):
         odoo.write(changes)
 
 
-def test_when_new_rows_are_made_a_bad_old_one_is_told_by_itself(odoo: Odoo, database: Any) -> None:
+def test_when_new_rows_are_made_a_bad_old_one_is_told_by_itself(
+    odoo: OdooTarget, database: Any
+) -> None:
     ids = database.partners("mixed")
     old = made(odoo, deal("mixed", ids["mixed"]), DEAL)
     bad = deal("mixed", ids["mixed"], crm_id=old)
     new = deal("mixed", ids["mixed"], 2)
 
-    answers = odoo.write([Change(bad, {"expected_close_date": "no"}), Change(new, DEAL)])
+    answers = odoo.write([FieldChange(bad, {"expected_close_date": "no"}), FieldChange(new, DEAL)])
 
-    assert isinstance(answers[0], Refused)
-    assert isinstance(answers[1], Accepted)
+    assert isinstance(answers[0], Rejected)
+    assert isinstance(answers[1], Applied)
 
 
-def test_an_id_that_is_none_of_odoos_is_refused_by_itself(odoo: Odoo, database: Any) -> None:
+def test_an_id_that_is_none_of_odoos_is_refused_by_itself(odoo: OdooTarget, database: Any) -> None:
     ids = database.partners("numbered")
     changes = [
-        Change(account("crm", "00Q5e"), {"rank": 1}),
-        Change(account("numbered", ids["numbered"]), {"rank": 2}),
+        FieldChange(account("crm", "00Q5e"), {"rank": 1}),
+        FieldChange(account("numbered", ids["numbered"]), {"rank": 2}),
     ]
 
     answers = odoo.write(changes)
 
-    assert isinstance(answers[0], Refused)
-    assert answers[1] == Accepted(ids["numbered"])
+    assert isinstance(answers[0], Rejected)
+    assert answers[1] == Applied(ids["numbered"])
 
 
-def test_keys_may_hold_any_sign(odoo: Odoo, database: Any) -> None:
+def test_keys_may_hold_any_sign(odoo: OdooTarget, database: Any) -> None:
     name = "ä b/c.d %s:'\"(☂)"
     partner = database.partners(name)[name]
 
@@ -417,7 +432,7 @@ def test_keys_may_hold_any_sign(odoo: Odoo, database: Any) -> None:
     assert made(odoo, deal(name, partner), DEAL) == lead
 
 
-def test_what_humans_worked_on_is_told(odoo: Odoo, database: Any) -> None:
+def test_what_humans_worked_on_is_told(odoo: OdooTarget, database: Any) -> None:
     ids = database.partners("talked", "moved", "won", "lost", "idle")
     leads = {name: int(made(odoo, deal(name, ids[name]), DEAL)) for name in ids if name != "talked"}
     task = made(odoo, todo("talked", ids["talked"]), TODO)
@@ -430,17 +445,17 @@ def test_what_humans_worked_on_is_told(odoo: Odoo, database: Any) -> None:
     database.call("crm.lead", "action_set_won", ids=[leads["won"]])
     database.call("crm.lead", "action_set_lost", ids=[leads["lost"]])
 
-    told = [item for item in odoo.worked(yesterday) if item.account_id in ids]
+    told = [item for item in odoo.fetch_human_touches(yesterday) if item.account_id in ids]
     assert told == [
-        Worked("lost", today, "opportunity lost"),
-        Worked("moved", today, "opportunity moved to Qualified"),
-        Worked("talked", today, "task done"),
-        Worked("won", today, "opportunity won"),
+        HumanTouch("lost", today, "opportunity lost"),
+        HumanTouch("moved", today, "opportunity moved to Qualified"),
+        HumanTouch("talked", today, "task done"),
+        HumanTouch("won", today, "opportunity won"),
     ]
-    assert odoo.worked(today + timedelta(days=1)) == []
+    assert odoo.fetch_human_touches(today + timedelta(days=1)) == []
 
 
-def test_the_look_before_names_accounts_without_a_partner(odoo: Odoo, database: Any) -> None:
+def test_the_look_before_names_accounts_without_a_partner(odoo: OdooTarget, database: Any) -> None:
     ids = database.partners("sole", "shared")
     database.partners("double")
     database.partners("double")
@@ -452,9 +467,9 @@ def test_the_look_before_names_accounts_without_a_partner(odoo: Odoo, database: 
         account("sharer", ids["shared"]),
     ]
 
-    findings = {finding.about: finding for finding in odoo.check(refs)}
+    findings = {finding.subject: finding for finding in odoo.preflight(refs)}
 
-    unwell = {about: finding.examples for about, finding in findings.items() if not finding.well}
+    unwell = {about: finding.examples for about, finding in findings.items() if not finding.passed}
     assert unwell == {
         "accounts without a partner": ("nobody",),
         "accounts with several partners": ("double",),
@@ -470,7 +485,7 @@ def test_a_key_that_is_not_valid_is_told_in_words(database: Any) -> None:
 
     assert not finding.well
     assert "does not know the API key" in finding.words
-    with pytest.raises(Denied, match="API key"):
+    with pytest.raises(AccessDeniedError, match="API key"):
         target.read([account("a")])
 
 
@@ -478,14 +493,14 @@ def test_a_database_that_is_not_there_is_told_in_words(database: Any) -> None:
     client = database.client("sender")
     client._http.headers["X-Odoo-Database"] = "nowhere"
 
-    with pytest.raises(Denied, match="expected Odoo's JSON-2 API"):
+    with pytest.raises(AccessDeniedError, match="expected Odoo's JSON-2 API"):
         client.call("res.users", "context_get")
 
 
-def test_setup_by_a_user_without_rights_is_denied(odoo: Odoo) -> None:
+def test_setup_by_a_user_without_rights_is_denied(odoo: OdooTarget) -> None:
     admin_only = odoo._client
 
-    with pytest.raises(Denied, match="denies"):
+    with pytest.raises(AccessDeniedError, match="denies"):
         admin_only.call("ir.model.fields", "create", vals_list=[{"name": "x_expansion_no"}])
 
 

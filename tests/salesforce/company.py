@@ -15,13 +15,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving.crm.salesforce.client import Client, Login
-from serving.crm.salesforce.making import Making
-from serving.crm.salesforce.names import Names
-from serving.crm.salesforce.target import Salesforce
-from serving.outbox.sender import send
-from serving.outbox.sent import Sent
-from serving.state.schema import OUTBOX
+from serving.crm.salesforce.client import SalesforceClient, SalesforceCredentials
+from serving.crm.salesforce.making import CreateOptions
+from serving.crm.salesforce.names import SalesforceFieldMapping
+from serving.crm.salesforce.target import SalesforceTarget
+from serving.outbox.sender import send_pending
+from serving.outbox.sent import SyncSummary
+from serving.state.schema import DESIRED_OBJECTS
 from tests.salesforce.server import CLIENT, Server
 
 MONDAY = date(2026, 6, 1)
@@ -43,7 +43,7 @@ class Company:
     def deploy(self) -> None:
         """Set the org up as its admin does, and let it have the accounts."""
         target = self.target()
-        target.setup()
+        target.provision()
         target.close()
         org = self.server.org
         org.deploy(self.folder / "salesforce")
@@ -65,8 +65,8 @@ class Company:
         rows = [change(row) for row in self.wanted()]
         told = {"target": "salesforce", "run_id": week + 1, "as_of": day}
         with self.engine.execution_options(writes=True).begin() as connection:
-            connection.execute(sa.delete(OUTBOX))
-            connection.execute(sa.insert(OUTBOX), [row | told for row in rows])
+            connection.execute(sa.delete(DESIRED_OBJECTS))
+            connection.execute(sa.insert(DESIRED_OBJECTS), [row | told for row in rows])
 
     def wanted(self) -> Iterator[Row]:
         draw = random.Random(f"7 {self.week}")  # noqa: S311
@@ -80,26 +80,29 @@ class Company:
                 yield _row("opportunity", key, account, place, _opportunity(draw, account, key))
             yield _row("task", f"{key}:talk", account, place, _task(account, key))
 
-    def target(self, **making: Any) -> Salesforce:
+    def target(self, **making: Any) -> SalesforceTarget:
         """Open the org anew, as a process does that starts."""
-        client = Client(
-            Login(self.server.url, *CLIENT), timeout_seconds=making.pop("timeout_seconds", 20)
+        client = SalesforceClient(
+            SalesforceCredentials(self.server.url, *CLIENT),
+            timeout_seconds=making.pop("timeout_seconds", 20),
         )
-        made = Making(**making)
-        return Salesforce(
+        made = CreateOptions(**making)
+        return SalesforceTarget(
             client,
-            Names.of({}, make_accounts=made.accounts),
+            SalesforceFieldMapping.from_config({}, create_accounts=made.create_accounts),
             folder=self.folder / "salesforce",
             today=lambda: MONDAY,
-            making=made,
+            create_options=made,
         )
 
-    def send(self, **told: Any) -> Sent:
+    def send(self, **told: Any) -> SyncSummary:
         """Send once, without waiting between tries."""
         making = {name: told.pop(name) for name in ("accounts", "timeout_seconds") if name in told}
         target = self.target(**making)
         try:
-            return send(self.engine, target, now=NOW, sleep=lambda _: time.sleep(0.001), **told)
+            return send_pending(
+                self.engine, target, now=NOW, sleep=lambda _: time.sleep(0.001), **told
+            )
         finally:
             target.close()
 

@@ -19,7 +19,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    opened = state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+    opened = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     yield opened
     opened.dispose()
 

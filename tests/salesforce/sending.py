@@ -6,26 +6,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from serving import state
-from serving.crm.salesforce.client import Client, Login
-from serving.crm.salesforce.making import Making
-from serving.crm.salesforce.names import Names
-from serving.crm.salesforce.target import Salesforce
-from serving.outbox.sender import send
+from serving.crm.salesforce.client import SalesforceClient, SalesforceCredentials
+from serving.crm.salesforce.making import CreateOptions
+from serving.crm.salesforce.names import SalesforceFieldMapping
+from serving.crm.salesforce.target import SalesforceTarget
+from serving.outbox.sender import send_pending
 from tests.salesforce.company import MONDAY
 from tests.salesforce.server import CLIENT
 
 
 def main(database: str, folder: str, url: str, rows: str) -> None:
-    target = Salesforce(
-        Client(Login(url, *CLIENT), timeout_seconds=20),
-        Names.of({}, make_accounts=False),
+    target = SalesforceTarget(
+        SalesforceClient(SalesforceCredentials(url, *CLIENT), timeout_seconds=20),
+        SalesforceFieldMapping.from_config({}, create_accounts=False),
         folder=Path(folder),
         today=lambda: MONDAY,
-        making=Making(),
+        create_options=CreateOptions(),
         rows_per_call=int(rows),
     )
     now = datetime.now(UTC)
-    send(state.open(database), target, now=now, sleep=lambda _: time.sleep(0.001))
+    send_pending(state.open_engine(database), target, now=now, sleep=lambda _: time.sleep(0.001))
 
 
 if __name__ == "__main__":

@@ -10,15 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import DeliveryError
-from serving.crm.salesforce.client import Client, Login
-from serving.crm.salesforce.names import Names, record_id
-from serving.crm.target import Accepted, Change, Denied, Ref, Refused, Transient, Worked
+from serving.crm.salesforce.client import SalesforceClient, SalesforceCredentials
+from serving.crm.salesforce.names import SalesforceFieldMapping, normalize_record_id
+from serving.crm.target import (
+    AccessDeniedError,
+    Applied,
+    FieldChange,
+    HumanTouch,
+    ObjectRef,
+    Rejected,
+    RetryableError,
+)
 from serving.outbox.objects import FIELDS
 from tests.salesforce.company import MONDAY, Company
 from tests.salesforce.org import _check_json, _field, _standard, _stored
 from tests.salesforce.server import Server
 
-NAMES = Names.of({}, make_accounts=True)
+NAMES = SalesforceFieldMapping.from_config({}, create_accounts=True)
 Made = Callable[[int], Company]
 
 
@@ -164,12 +172,12 @@ def test_it_tells_which_accounts_humans_have_dealt_with(company: Made, server: S
 
     target, on = made.target(), MONDAY + timedelta(days=2)
 
-    assert target.worked(MONDAY) == [
-        Worked("acc_00001", on, "task done"),
-        Worked("acc_00008", on, "opportunity moved to Negotiation/Review"),
-        Worked("acc_00016", on, "opportunity won"),
+    assert target.fetch_human_touches(MONDAY) == [
+        HumanTouch("acc_00001", on, "task done"),
+        HumanTouch("acc_00008", on, "opportunity moved to Negotiation/Review"),
+        HumanTouch("acc_00016", on, "opportunity won"),
     ]
-    assert target.worked(on + timedelta(days=1)) == []
+    assert target.fetch_human_touches(on + timedelta(days=1)) == []
 
 
 def test_a_stage_that_is_moved_while_an_answer_is_lost_stays_moved(
@@ -177,13 +185,13 @@ def test_a_stage_that_is_moved_while_an_answer_is_lost_stays_moved(
 ) -> None:
     made = company(8)
     target = made.target()
-    ref = Ref("opportunity", "acc_00008:seats:1", "acc_00008", "seats")
-    ref = Ref(*_parts(ref), account_crm_id=made.ids["acc_00008"])
-    change = Change(ref, {"name": "A deal", "state": "open"})
+    ref = ObjectRef("opportunity", "acc_00008:seats:1", "acc_00008", "seats")
+    ref = ObjectRef(*_parts(ref), account_crm_id=made.ids["acc_00008"])
+    change = FieldChange(ref, {"name": "A deal", "state": "open"})
     target.read([ref])
     server.fault = lambda _: "reset after" if writes(server) else None
 
-    with pytest.raises(Transient):
+    with pytest.raises(RetryableError):
         target.write([change])
     server.fault = lambda _: None
     [deal] = server.org.keyed("Opportunity", ref.key)
@@ -192,12 +200,12 @@ def test_a_stage_that_is_moved_while_an_answer_is_lost_stays_moved(
     )
     answers = target.write([change])
 
-    assert answers == [Accepted(deal["Id"])]
+    assert answers == [Applied(deal["Id"])]
     assert (deal["StageName"], deal["CloseDate"]) == ("Negotiation/Review", "2026-12-24")
     assert server.org.made["Opportunity"] == 1
 
 
-def _parts(ref: Ref) -> tuple[Any, ...]:
+def _parts(ref: ObjectRef) -> tuple[Any, ...]:
     return ref.kind, ref.key, ref.account_id, ref.limit
 
 
@@ -210,11 +218,13 @@ def test_an_account_is_known_by_its_record_id_and_then_carries_ours(
     made = company(1)
     bare = server.org.add("Account", Name="Bare")
     target = made.target()
-    ref = Ref("account", "acc_x", "acc_x", crm_id=bare[:15])
+    ref = ObjectRef("account", "acc_x", "acc_x", crm_id=bare[:15])
 
     [found] = target.read([ref])
     assert found is not None
-    target.write([Change(Ref("account", "acc_x", "acc_x", crm_id=found.crm_id), {"rank": 3})])
+    target.write(
+        [FieldChange(ObjectRef("account", "acc_x", "acc_x", crm_id=found.crm_id), {"rank": 3})]
+    )
 
     record = server.org.records["Account"][bare]
     assert (record["Expansion_Account_Id__c"], record["Expansion_Rank__c"]) == ("acc_x", 3)
@@ -232,11 +242,11 @@ def test_an_account_that_matches_none_or_several_is_refused_in_words_and_nothing
 
     assert (sent.rejected, sent.waiting, len(org.records["Account"])) == (1, 2, before)
     target = made.target()
-    target._reader.several["acc_00008"] = ["001A", "001B"]
-    ref = Ref("account", "acc_00008", "acc_00008")
-    told = target.write([Change(ref, {"rank": 1})])
+    target._reader.ambiguous["acc_00008"] = ["001A", "001B"]
+    ref = ObjectRef("account", "acc_00008", "acc_00008")
+    told = target.write([FieldChange(ref, {"rank": 1})])
     assert told == [
-        Refused(
+        Rejected(
             "2 accounts have Expansion_Account_Id__c = acc_00008 (001A, 001B); clear it in all but"
             " one, or merge them"
         )
@@ -264,11 +274,11 @@ def test_another_field_may_hold_the_ids_of_accounts(company: Made, server: Serve
     target = made.target()
     object.__setattr__(target._reader, "match", "Product_Id__c")
 
-    one, two, three = target.read([Ref("account", key, key) for key in ("p-1", "p-2", "p-3")])
+    one, two, three = target.read([ObjectRef("account", key, key) for key in ("p-1", "p-2", "p-3")])
 
     assert one is not None
     assert (one.crm_id, two, three) == (first, None, None)
-    assert list(target._reader.several) == ["p-2"]
+    assert list(target._reader.ambiguous) == ["p-2"]
 
 
 # -- what Salesforce complains of ----------------------------------------------------------------
@@ -309,27 +319,29 @@ def test_a_row_that_a_rule_refuses_is_kept_with_its_words_and_the_rest_arrives(
 def test_a_session_that_has_run_out_is_opened_once_more(company: Made, server: Server) -> None:
     made = company(3)
     target = made.target()
-    target.check([])
+    target.preflight([])
     server.tokens.clear()
 
-    found = target.read([Ref("account", "acc_00001", "acc_00001")])
+    found = target.read([ObjectRef("account", "acc_00001", "acc_00001")])
 
     assert found[0] is not None
     assert server.logins == 3  # setup, check, and now
 
 
 def test_a_wrong_secret_is_said_in_one_sentence(server: Server) -> None:
-    client = Client(Login(server.url, "an-id", "wrong"))
+    client = SalesforceClient(SalesforceCredentials(server.url, "an-id", "wrong"))
 
-    with pytest.raises(Denied, match=r"does not let us in \(invalid_client: .*\); look at"):
+    with pytest.raises(
+        AccessDeniedError, match=r"does not let us in \(invalid_client: .*\); look at"
+    ):
         client.query("SELECT Id FROM Account")
-    assert "wrong" not in repr(client) + repr(client._login)
+    assert "wrong" not in repr(client) + repr(client._credentials)
 
 
 def test_a_token_that_has_run_out_is_said_in_one_sentence(server: Server) -> None:
-    client = Client(Login(server.url, token="old"))  # noqa: S106
+    client = SalesforceClient(SalesforceCredentials(server.url, token="old"))  # noqa: S106
 
-    with pytest.raises(Denied, match="fetch a new token"):
+    with pytest.raises(AccessDeniedError, match="fetch a new token"):
         client.query("SELECT Id FROM Account")
 
 
@@ -360,16 +372,16 @@ def test_without_the_package_it_says_what_to_do(server: Server, tmp_path: Any, e
     made = Company(server, engine, tmp_path, 0)
     target = made.target()
 
-    with pytest.raises(Denied, match="run expansion crm setup, and give our user"):
-        target.read([Ref("account", "a", "a")])
-    [_, _, rights, fields] = target.check([])
-    assert (rights.about, rights.well, rights.examples) == (
+    with pytest.raises(AccessDeniedError, match="run expansion crm setup, and give our user"):
+        target.read([ObjectRef("account", "a", "a")])
+    [_, _, rights, fields] = target.preflight([])
+    assert (rights.subject, rights.passed, rights.examples) == (
         "rights",
         False,
         ("Opportunity is not createable",),
     )
-    assert (fields.about, fields.well) == ("fields", False)
-    assert "deploy what it writes" in fields.words
+    assert (fields.subject, fields.passed) == ("fields", False)
+    assert "deploy what it writes" in fields.message
 
 
 # -- setup and check -----------------------------------------------------------------------------
@@ -381,16 +393,16 @@ def test_setup_writes_a_package_once_and_has_nothing_to_do_when_it_is_deployed(
     made = Company(server, engine, tmp_path, 3)
     target = made.target()
 
-    told = target.setup()
+    told = target.provision()
     first = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
-    target.setup()
+    target.provision()
     second = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
     made.deploy()
 
     assert "sf project deploy start --metadata-dir package --target-org" in told[0]
     assert first == second
-    assert target.setup() == []
-    assert all(finding.well for finding in target.check([]))
+    assert target.provision() == []
+    assert all(finding.passed for finding in target.preflight([]))
 
 
 def test_check_names_the_accounts_without_a_record_and_the_csms_without_a_user(
@@ -400,15 +412,15 @@ def test_check_names_the_accounts_without_a_record_and_the_csms_without_a_user(
     server.org.edit("Account", made.ids["acc_00001"], Expansion_CSM__c="gone@acme.example")
     target = made.target(stage="Discovery")
 
-    refs = [Ref("account", key, key) for key in ("acc_00001", "acc_none")]
-    refs += [Ref("account", "named", "named", crm_id=made.ids["acc_00002"][:15] + "AAA")]
-    refs += [Ref("account", "gone", "gone", crm_id="001000000000999")]
-    wrong = {f.about: f for f in target.check(refs) if not f.well}
+    refs = [ObjectRef("account", key, key) for key in ("acc_00001", "acc_none")]
+    refs += [ObjectRef("account", "named", "named", crm_id=made.ids["acc_00002"][:15] + "AAA")]
+    refs += [ObjectRef("account", "gone", "gone", crm_id="001000000000999")]
+    wrong = {f.subject: f for f in target.preflight(refs) if not f.passed}
 
     assert set(wrong) == {"stage", "accounts", "owners"}
     assert wrong["accounts"].examples == ("acc_none", "gone")
     assert wrong["owners"].examples == ("gone@acme.example",)
-    assert "offers no 'Discovery'" in wrong["stage"].words
+    assert "offers no 'Discovery'" in wrong["stage"].message
 
 
 # -- size ----------------------------------------------------------------------------------------
@@ -423,7 +435,7 @@ def test_a_long_query_goes_in_a_body_and_a_long_answer_comes_in_pages(
     for key in keys:
         server.org.add("Account", Name=key, Expansion_Account_Id__c=key)
 
-    found = made.target().read([Ref("account", key, key) for key in keys])
+    found = made.target().read([ObjectRef("account", key, key) for key in keys])
 
     assert all(found)
     assert server.seen["POST /composite"] == 1
@@ -432,7 +444,7 @@ def test_a_long_query_goes_in_a_body_and_a_long_answer_comes_in_pages(
 def test_two_who_make_the_same_at_once_make_it_once(company: Made, server: Server) -> None:
     made = company(80)
     refs = [
-        Ref(
+        ObjectRef(
             "task",
             f"acc_{n:05}:seats:1:talk",
             f"acc_{n:05}",
@@ -442,7 +454,7 @@ def test_two_who_make_the_same_at_once_make_it_once(company: Made, server: Serve
         )
         for n in range(1, 81)
     ]
-    changes = [Change(ref, {"subject": "talk", "state": "open"}) for ref in refs]
+    changes = [FieldChange(ref, {"subject": "talk", "state": "open"}) for ref in refs]
     answers: list[Any] = []
 
     def make() -> None:
@@ -453,7 +465,7 @@ def test_two_who_make_the_same_at_once_make_it_once(company: Made, server: Serve
             try:
                 answers.append(target.write(changes))
                 return
-            except Transient:
+            except RetryableError:
                 continue
 
     barrier = threading.Barrier(3)
@@ -499,19 +511,23 @@ def _values(kind: str) -> st.SearchStrategy[Any]:
 @st.composite
 def values(draw: Any) -> tuple[Any, str, Any]:
     kind = draw(st.sampled_from(sorted(FIELDS)))
-    name = draw(st.sampled_from(sorted(NAMES.columns[kind])))
+    name = draw(st.sampled_from(sorted(NAMES.fields[kind])))
     return kind, name, draw(st.none() | _values(FIELDS[kind][name].type))
 
 
 @given(values())
 def test_a_shaped_value_comes_back_from_salesforce_as_it_is(drawn: tuple[Any, str, Any]) -> None:
     kind, name, value = drawn
-    column = NAMES.columns[kind][name]
+    column = NAMES.fields[kind][name]
     theirs = _standard()[{"account": "Account", "opportunity": "Opportunity", "task": "Task"}[kind]]
     if column.name.endswith("__c"):
-        from serving.crm.salesforce.package import kind_of, label  # noqa: PLC0415
+        from serving.crm.salesforce.package import build_field_type, format_label  # noqa: PLC0415
 
-        told = {"fullName": column.name, "label": label(column.name), **kind_of(column)}
+        told = {
+            "fullName": column.name,
+            "label": format_label(column.name),
+            **build_field_type(column),
+        }
         theirs[column.name] = _field(
             {
                 key: str(each).lower() if isinstance(each, bool) else str(each)
@@ -519,19 +535,19 @@ def test_a_shaped_value_comes_back_from_salesforce_as_it_is(drawn: tuple[Any, st
             }
         )
 
-    shaped = NAMES.shape(kind, {name: value})
-    [(api, sent)] = NAMES.values(kind, shaped).items()
+    shaped = NAMES.normalize(kind, {name: value})
+    [(api, sent)] = NAMES.serialize_fields(kind, shaped).items()
     _check_json(theirs[api], sent)
-    back = NAMES.received(kind, {api: _stored(theirs[api], sent)})
+    back = NAMES.deserialize_record(kind, {api: _stored(theirs[api], sent)})
 
-    assert NAMES.shape(kind, shaped) == shaped
+    assert NAMES.normalize(kind, shaped) == shaped
     assert back[name] == shaped[name]
 
 
 @given(st.text(st.sampled_from("abcXYZ019"), min_size=12, max_size=12))
 def test_a_short_record_id_and_its_long_form_are_one(tail: str) -> None:
-    long = record_id("account", f"001{tail}")
+    long = normalize_record_id("account", f"001{tail}")
 
     assert long is not None
-    assert record_id("account", long) == long
-    assert record_id("opportunity", long) is None
+    assert normalize_record_id("account", long) == long
+    assert normalize_record_id("opportunity", long) is None

@@ -8,7 +8,7 @@ import pytest
 from data import settings
 from data.errors import DeliveryError, SettingsError
 from data.settings import Settings
-from serving.crm.target import Ref
+from serving.crm.target import ObjectRef
 from serving.crm.targets import open_target
 from tests.salesforce.server import CLIENT, Server
 
@@ -27,7 +27,7 @@ VARIABLES = dict(zip(("SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET"), CLIEN
 def loaded(folder: Path, url: str, more: str = "") -> Settings:
     file = folder / "expansion.toml"
     file.write_text(TOLD.format(url=url) + more)
-    return settings.load(file, VARIABLES)
+    return settings.load_settings(file, VARIABLES)
 
 
 def test_a_target_is_opened_as_the_settings_say(tmp_path: Path, server: Server) -> None:
@@ -38,13 +38,13 @@ def test_a_target_is_opened_as_the_settings_say(tmp_path: Path, server: Server) 
     )
 
     target = open_target(told)
-    lines = target.setup()
+    lines = target.provision()
     server.org.deploy(tmp_path / "salesforce")
     server.org.add("Account", Name="One", Product_Id__c="p-1")
 
     assert str(tmp_path / "salesforce") in lines[0]
     assert "Expansion_Model__c" not in server.org.fields["Account"]
-    assert target.read([Ref("account", "p-1", "p-1")])[0] is not None
+    assert target.read([ObjectRef("account", "p-1", "p-1")])[0] is not None
     assert CLIENT[1] not in repr(told) + repr(target)
 
 
@@ -75,7 +75,7 @@ def test_without_a_login_it_says_which_variables_to_export(tmp_path: Path) -> No
     file.write_text('[crm]\nname = "salesforce"\n')
 
     with pytest.raises(SettingsError, match="expected instance_url, client_id and client_secret"):
-        open_target(settings.load(file, {}))
+        open_target(settings.load_settings(file, {}))
 
 
 def test_a_missing_library_is_said_with_the_command_that_installs_it(

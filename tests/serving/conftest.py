@@ -21,13 +21,13 @@ from serving.crm.tables import METADATA
 # Enough to learn from in seconds.
 QUICK = """
 [model]
-members = 2
-rounds = 40
-min_leaf_rows = 10
+ensemble_size = 2
+n_estimators = 40
+min_child_samples = 10
 horizons_days = [30, 60, 180]
 
 [evaluation]
-resamples = 20
+n_bootstrap = 20
 capacity = 5
 first_as_of = 2000-01-01
 refit_months = 4
@@ -219,19 +219,19 @@ def migrated_url(
     """A database with our tables, which tests share one after the other."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('migrated') / 'crm.db'}"
-        state.open(url).dispose()
+        state.open_engine(url).dispose()
         yield url
         return
     with on_postgres(request) as url:
-        state.open(url).dispose()
+        state.open_engine(url).dispose()
         yield url
 
 
 @pytest.fixture
 def database(migrated_url: str) -> Iterator[sa.Engine]:
     """A database with our tables, and nothing in them."""
-    engine = state.open(migrated_url)
-    with state.writing(engine) as connection:
+    engine = state.open_engine(migrated_url)
+    with state.write_transaction(engine) as connection:
         for table in METADATA.tables.values():
             connection.execute(sa.delete(table))
     yield engine

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from data import settings
-from data.contracts import Subscriptions
+from data.contracts import SubscriptionSchema
 from data.errors import DeliveryError
 from features import contract
 from serving import answers, console, state
@@ -42,7 +42,7 @@ def listed(connection: sa.Connection, account: str, probability: float) -> None:
 
 def contracts(grown: list[str], others: list[str]) -> pl.DataFrame:
     """Ten seats each; some of them twenty from 20 days after the list."""
-    schema = Subscriptions.create_empty().schema
+    schema = SubscriptionSchema.create_empty().schema
     start, later = datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 3, 23, tzinfo=UTC)
     rows: list[dict[str, Any]] = [
         {"account_id": each, "effective_date": start, "licensed_seats": 10.0}
@@ -52,7 +52,7 @@ def contracts(grown: list[str], others: list[str]) -> pl.DataFrame:
         {"account_id": each, "effective_date": later, "licensed_seats": 20.0} for each in grown
     ]
     told = [dict.fromkeys(schema) | {"plan": "team", "mrr": 100.0} | row for row in rows]
-    return contract.timeline(pl.DataFrame(told, schema=schema), plans=(), reliable_from=None)
+    return contract.build_timeline(pl.DataFrame(told, schema=schema), plans=(), reliable_from=None)
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def known(tmp_path: Path) -> Any:
         'as_of = "data end"\nstate = "state"\n[tables]\nevents = "e.csv"\n'
         'subscriptions = "s.csv"\naccounts = "a.csv"\n'
     )
-    return settings.load(file)
+    return settings.load_settings(file)
 
 
 def test_each_answer_is_counted_with_what_became_of_the_account(
     database: sa.Engine, known: Any
 ) -> None:
-    with state.writing(database) as connection:
+    with state.write_transaction(database) as connection:
         for account, probability in {"acme": 0.4, "beta": 0.2, "core": 0.1}.items():
             listed(connection, account, probability)
         answer(connection, "acme", "contacted")  # said again below: the last counts
@@ -77,8 +77,8 @@ def test_each_answer_is_counted_with_what_became_of_the_account(
         answer(connection, "core", "wrong")
         answer(connection, "dune", "wrong")  # was not on the list
 
-    found = answers.judged(
-        answers.kept(database),
+    found = answers.compare_feedback_with_outcomes(
+        answers.load_feedback(database),
         contracts(["acme", "core"], ["beta", "dune"]),
         known,
         end=LONG_AFTER,
@@ -103,14 +103,16 @@ def test_each_answer_is_counted_with_what_became_of_the_account(
 
 
 def test_an_outcome_is_known_only_when_its_window_is_over(database: sa.Engine, known: Any) -> None:
-    with state.writing(database) as connection:
+    with state.write_transaction(database) as connection:
         listed(connection, "acme", 0.4)
         answer(connection, "acme", "won")
-    said, history = answers.kept(database), contracts(["acme"], [])
+    said, history = answers.load_feedback(database), contracts(["acme"], [])
     day = datetime(2025, 3, 3, tzinfo=UTC)
 
     def found(days: int) -> list[dict[str, Any]]:
-        return answers.judged(said, history, known, end=day + timedelta(days=days))
+        return answers.compare_feedback_with_outcomes(
+            said, history, known, end=day + timedelta(days=days)
+        )
 
     (early,), (late,) = found(30), found(120)
     assert found(0) == []  # of a list that was not there yet
@@ -121,11 +123,13 @@ def test_an_outcome_is_known_only_when_its_window_is_over(database: sa.Engine, k
 def test_answers_on_one_account_of_several_lists_are_each_counted(
     database: sa.Engine, known: Any
 ) -> None:
-    with state.writing(database) as connection:
+    with state.write_transaction(database) as connection:
         answer(connection, "acme", "not now")
         answer(connection, "acme", "won", MONDAY + timedelta(days=7))
 
-    found = answers.judged(answers.kept(database), contracts(["acme"], []), known, end=LONG_AFTER)
+    found = answers.compare_feedback_with_outcomes(
+        answers.load_feedback(database), contracts(["acme"], []), known, end=LONG_AFTER
+    )
 
     assert [(row["verdict"], row["answers"], row["expected"]) for row in found] == [
         ("won", 1, None),
@@ -136,26 +140,26 @@ def test_answers_on_one_account_of_several_lists_are_each_counted(
 def test_they_are_told_in_the_terminal_and_on_the_page(capsys: Any) -> None:
     row = {"verdict": "won", "answers": 1234, "expected": None, "known": 7, "expanded": 5}
 
-    console.answers([row], ["it was away"])
+    console.print_feedback_outcomes([row], ["it was away"])
     shown = capsys.readouterr().out
-    (section,) = said_section.sections([row])
+    (section,) = said_section.build_feedback_sections([row])
 
     assert "1,234" in shown
     assert "it was away" in shown
     assert ["won", "1,234", "", "7", "5"] in section.parts[1].rows  # type: ignore[union-attr]
-    assert said_section.sections([]) == []
+    assert said_section.build_feedback_sections([]) == []
 
 
 def test_asking_for_a_database_makes_none(database_url: str, tmp_path: Path) -> None:
-    at_first = state.is_there(database_url)
+    at_first = state.database_exists(database_url)
     assert at_first is database_url.startswith("postgresql")  # a server tells when it is opened
     assert list(tmp_path.iterdir()) == []
 
-    state.open(database_url).dispose()
+    state.open_engine(database_url).dispose()
 
-    assert state.is_there(database_url)
+    assert state.database_exists(database_url)
     with pytest.raises(DeliveryError, match="names a database"):
-        state.is_there("no url")
+        state.database_exists("no url")
 
 
 @pytest.mark.long
@@ -165,8 +169,8 @@ def test_evaluate_reads_the_answers_and_does_without_a_database_that_is_away(
 ) -> None:
     company = type(road)(Path(copytree(road.folder, tmp_path / "copy")))
     line = company.shown()["accounts"][0]
-    engine = state.open(settings.load(company.config).crm_url)
-    with state.writing(engine) as connection:
+    engine = state.open_engine(settings.load_settings(company.config).database_url)
+    with state.write_transaction(engine) as connection:
         answer(connection, line["account_id"], "won", date.fromisoformat(company.shown()["as_of"]))
     engine.dispose()
 

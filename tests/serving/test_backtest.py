@@ -7,18 +7,22 @@ import pytest
 from rich.console import Console
 
 from serving.console import backtest
-from training.backtest import FIGURES, Backtest, Way
-from training.resampling import Figure
+from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
+from training.resampling import MetricEstimate
 
-NONE = Figure(None, None, None)
-
-
-def _way(name: str, claim: str | None = None, **figures: Figure) -> Way:
-    every = dict.fromkeys(FIGURES, NONE) | {"minutes": Figure(485.85, None, None)} | figures
-    return Way(name, f"How {name} flags.", every, 9, 3, 4, 3, 2, 1, 0, 0.0, 540.0, claim)
+NONE = MetricEstimate(None, None, None)
 
 
-FOUND = Backtest(
+def _way(name: str, claim: str | None = None, **figures: MetricEstimate) -> StrategyResult:
+    every = (
+        dict.fromkeys(BACKTEST_METRICS, NONE)
+        | {"minutes": MetricEstimate(485.85, None, None)}
+        | figures
+    )
+    return StrategyResult(name, f"How {name} flags.", every, 9, 3, 4, 3, 2, 1, 0, 0.0, 540.0, claim)
+
+
+FOUND = BacktestResult(
     start=date(2026, 1, 1),
     end=date(2026, 6, 1),
     counted_from=date(2026, 3, 2),
@@ -30,13 +34,13 @@ FOUND = Backtest(
         _way(
             "manual review, monthly",
             "40 to 55 % caught",
-            share_flagged=Figure(0.0881, 0.0541, 0.1271),
-            share_flagged_14d=Figure(1.0, 0.999, 1.0),
-            share_pointed_at=Figure(0.7551, 0.7, 0.8131),
-            lag_days=Figure(-12.0, -113.5, -100.0),
-            lead_days=Figure(22.5, 20.0, 131.0),
-            false_alarms=Figure(16.683, 15.911, 17.5),
-            missed=Figure(17.033, 16.181, 17.912),
+            share_flagged=MetricEstimate(0.0881, 0.0541, 0.1271),
+            share_flagged_14d=MetricEstimate(1.0, 0.999, 1.0),
+            share_pointed_at=MetricEstimate(0.7551, 0.7, 0.8131),
+            lag_days=MetricEstimate(-12.0, -113.5, -100.0),
+            lead_days=MetricEstimate(22.5, 20.0, 131.0),
+            false_alarms=MetricEstimate(16.683, 15.911, 17.5),
+            missed=MetricEstimate(17.033, 16.181, 17.912),
         ),
         _way("model's weekly list"),
     ),
@@ -48,7 +52,7 @@ FOUND = Backtest(
     rest_days=60,
     caught_within_days=60,
     definitions=dict.fromkeys(("flag", "caught", "false alarm", "use", "hours"), "so [it] is.")
-    | dict(FIGURES),
+    | dict(BACKTEST_METRICS),
     notes=("20 accounts are assumed.",),
     hindsight=("Nobody acted on these flags.",),
     verdict="With the same hours it is level.",
@@ -62,7 +66,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     out = Console(width=80)
     monkeypatch.setattr(backtest, "out", out)
     with out.capture() as got:
-        backtest.backtested(FOUND)
+        backtest.print_backtest(FOUND)
     return got.get().splitlines()
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.crm.target import Pace, Transient
-from serving.outbox.calls import Calls, Exhausted, OutOfTime
+from serving.crm.target import RateLimit, RetryableError
+from serving.outbox.calls import DeadlineExceededError, RetriesExhaustedError, RetryingCaller
 
 HOUR = 3600.0
 
@@ -29,8 +29,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def calls(clock: Clock) -> Calls:
-    return Calls(Pace(rows_per_call=100), HOUR, clock, clock.sleep)
+def calls(clock: Clock) -> RetryingCaller:
+    return RetryingCaller(RateLimit(rows_per_call=100), HOUR, clock, clock.sleep)
 
 
 def stumble(over: int) -> Callable[[list[int]], int]:
@@ -38,17 +38,17 @@ def stumble(over: int) -> Callable[[list[int]], int]:
 
     def ask(rows: list[int]) -> int:
         if over in rows:
-            raise Transient("503")
+            raise RetryableError("503")
         return len(rows)
 
     return ask
 
 
-def halves(calls: Calls, ask: Callable[[list[int]], int], rows: list[int]) -> list[int]:
+def halves(calls: RetryingCaller, ask: Callable[[list[int]], int], rows: list[int]) -> list[int]:
     """Ask as the sender does, and give the rows that were never answered."""
     try:
         calls(ask, rows)
-    except Exhausted:
+    except RetriesExhaustedError:
         if len(rows) == 1:
             return rows
         middle = len(rows) // 2
@@ -57,28 +57,28 @@ def halves(calls: Calls, ask: Callable[[list[int]], int], rows: list[int]) -> li
 
 
 @pytest.mark.parametrize("over", [0, 37, 99])
-def test_one_row_that_a_target_stumbles_over_is_found(calls: Calls, over: int) -> None:
+def test_one_row_that_a_target_stumbles_over_is_found(calls: RetryingCaller, over: int) -> None:
     assert halves(calls, stumble(over), list(range(100))) == [over]
 
 
 def test_a_target_that_never_answers_is_let_be_long_before_the_time_is_over(
-    calls: Calls, clock: Clock
+    calls: RetryingCaller, clock: Clock
 ) -> None:
     def ask(rows: list[int]) -> int:
-        raise Transient("connection refused")
+        raise RetryableError("connection refused")
 
-    with pytest.raises(OutOfTime, match="in a row; it last said: connection refused"):
+    with pytest.raises(DeadlineExceededError, match="in a row; it last said: connection refused"):
         halves(calls, ask, list(range(100)))
 
     assert clock.now < HOUR / 4
     assert calls.requests == calls.failures == 64
 
 
-def test_no_try_is_begun_that_would_come_too_late(calls: Calls, clock: Clock) -> None:
+def test_no_try_is_begun_that_would_come_too_late(calls: RetryingCaller, clock: Clock) -> None:
     def ask(_: None) -> None:
-        raise Transient("busy", after_seconds=2 * HOUR)
+        raise RetryableError("busy", retry_after_seconds=2 * HOUR)
 
-    with pytest.raises(OutOfTime, match="the CRM last said: busy"):
+    with pytest.raises(DeadlineExceededError, match="the CRM last said: busy"):
         calls(ask, None)
 
     assert (calls.requests, clock.now) == (1, 0.0)

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from sklearn.metrics import roc_auc_score
 
-from features.catalogue import NAMES
+from features.catalogue import FEATURE_NAMES
 from serving.cli import main
-from serving.playbook import LIMITS, MOTIONS, NO_ASK
+from serving.playbook import LIMITS, MOTIONS, SUPPRESSED_MOTIONS
 from training import baselines
-from training.chosen import BEST_COLUMN
-from training.learners import LEARNERS
+from training.chosen import BEST_FEATURE
+from training.learners import REFERENCE_MODELS
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -131,7 +131,7 @@ def test_check_counts_what_was_read(road: Any) -> None:
 def test_features_writes_a_row_per_eligible_account_and_as_of(road: Any) -> None:
     panel = pl.read_parquet(road.folder / "panel.parquet")
 
-    assert panel.columns == ["account_id", "as_of", *NAMES]
+    assert panel.columns == ["account_id", "as_of", *FEATURE_NAMES]
     assert panel["as_of"].n_unique() == 3
     assert panel.height == road.told("features")["snapshots"]
     assert not panel.select("account_id", "as_of").is_duplicated().any()
@@ -155,7 +155,7 @@ def test_predictions_hold_every_column_that_a_check_needs(road: Any) -> None:
     assert schema["as_of"] == schema["cut"] == pl.Date
     assert schema["expanded"] == pl.Boolean
     assert schema["probability"] == pl.Float64
-    assert set(baselines.RANKINGS) <= set(schema)
+    assert set(baselines.BASELINES) <= set(schema)
     assert predictions["expanded"].null_count() > 0
     later = ["expanded", "expanded_180d", "days_to_expansion", "arr_added"]
     stated = predictions.drop(*later, "days_to_limit")
@@ -169,7 +169,7 @@ def test_the_figures_can_be_computed_again_from_the_predictions(road: Any) -> No
 
     figures = road.told("evaluate")["figures"]
 
-    assert set(figures) == {"model", *baselines.RANKINGS, BEST_COLUMN}
+    assert set(figures) == {"model", *baselines.BASELINES, BEST_FEATURE}
     for name, found in figures.items():
         score = known["probability" if name == "model" else name]
         assert found["auroc"]["value"] == pytest.approx(roc_auc_score(known["expanded"], score))
@@ -178,7 +178,9 @@ def test_the_figures_can_be_computed_again_from_the_predictions(road: Any) -> No
 def test_evaluate_tells_what_stands_beside_the_model_and_what_was_assumed(road: Any) -> None:
     told = road.told("evaluate")
 
-    assert set(told["learners"]) == set(LEARNERS) <= set(next(iter(told["by_cut"].values())))
+    assert (
+        set(told["learners"]) == set(REFERENCE_MODELS) <= set(next(iter(told["by_cut"].values())))
+    )
     assert told["capacity"] == {
         "accounts": 5,
         "why": "5 accounts per as-of, as evaluation.capacity says.",
@@ -219,7 +221,7 @@ def test_every_row_of_the_list_holds_together(road: Any) -> None:
         assert row["readiness_date"] is None or row["readiness_date"] >= row["as_of"]
         assert row["limit"] in LIMITS
         assert row["motion"] in MOTIONS
-        assert row["ask"] == (row["motion"] not in NO_ASK)
+        assert row["ask"] == (row["motion"] not in SUPPRESSED_MOTIONS)
         tagged = f"{row['limit']}: tier {row['tier']}" if row["tier"] and row["ask"] else None
         assert row["expansion_signal"] == tagged
         assert len(row["signals"]) <= 3

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from serving import console
 from serving.console import terminal
-from training.beside import Beside
-from training.metrics import Figure
-from training.power import Power
-from training.segments import Segment
+from training.beside import ChampionComparison
+from training.metrics import MetricEstimate
+from training.power import PowerAnalysis
+from training.segments import SegmentMetrics
 
-NONE = Figure(None, None, None)
+NONE = MetricEstimate(None, None, None)
 RANKED = ("auroc", "average_precision", "precision_at_capacity", "log_loss_skill")
 DATES = (
     "date_error_days",
@@ -36,7 +36,7 @@ DATES = (
 )
 
 
-def told(dates: dict[str, Figure], bands: Sequence[dict[str, Any]] = ()) -> str:
+def told(dates: dict[str, MetricEstimate], bands: Sequence[dict[str, Any]] = ()) -> str:
     walked = SimpleNamespace(
         predictions=pl.DataFrame({"expanded": [True, None], "cut": [date(2025, 1, 1)] * 2}),
         figures={"model": dict.fromkeys(RANKED, NONE)},
@@ -46,19 +46,19 @@ def told(dates: dict[str, Figure], bands: Sequence[dict[str, Any]] = ()) -> str:
         skipped={},
         verdict=lambda: "Level.",
     )
-    with console.out.capture() as got:
-        console.evaluated(walked)  # type: ignore[arg-type]
+    with console.stdout.capture() as got:
+        console.print_evaluation(walked)  # type: ignore[arg-type]
     return " ".join(got.get().split())
 
 
 def test_the_error_of_the_dates_is_told_beside_the_usual_day_and_the_line() -> None:
     text = told(
         {
-            "date_error_days": Figure(31.2, 30.0, 33.0),
-            "date_error_days_usual": Figure(44.0, 43.0, 46.0),
-            "date_error_days_line": Figure(75.4, 70.0, 80.0),
-            "date_gain_over_usual": Figure(0.291, 0.2, 0.3),
-            "date_coverage_lowest": Figure(0.8, 0.7, 0.9),
+            "date_error_days": MetricEstimate(31.2, 30.0, 33.0),
+            "date_error_days_usual": MetricEstimate(44.0, 43.0, 46.0),
+            "date_error_days_line": MetricEstimate(75.4, 70.0, 80.0),
+            "date_gain_over_usual": MetricEstimate(0.291, 0.2, 0.3),
+            "date_coverage_lowest": MetricEstimate(0.8, 0.7, 0.9),
         }
     )
 
@@ -92,14 +92,16 @@ def further(**changes: Any) -> str:
             "by_cut": {},
             "segments": {},
             "over_simple": NONE,
-            "power": Power("a rule", 0.101, 0.0304),
+            "power": PowerAnalysis("a rule", 0.101, 0.0304),
             "notes": lambda: ["assumed.", "No revenue [is] known."],
         }
         | changes
     )
-    beside = Beside("Version 3 was walked.", dict.fromkeys(RANKED, Figure(0.7, 0.6, 0.8)), NONE)
-    with console.out.capture() as got:
-        console.judged(walked, "assumed.", beside)  # type: ignore[arg-type]
+    beside = ChampionComparison(
+        "Version 3 was walked.", dict.fromkeys(RANKED, MetricEstimate(0.7, 0.6, 0.8)), NONE
+    )
+    with console.stdout.capture() as got:
+        console.print_evaluation_details(walked, "assumed.", beside)  # type: ignore[arg-type]
     return " ".join(got.get().split())
 
 
@@ -119,9 +121,11 @@ def test_lift_cuts_and_kinds_of_account_are_told_where_they_are_known() -> None:
 
     text = further(
         lift=[tenth | {"value": 5.0, "low": 4.5, "high": 6.0}],
-        by_cut={date(2025, 1, 1): {"model": figures | {"log_loss_skill": Figure(0.2, 0.1, 0.3)}}},
-        segments={"plan": {"[team]": Segment(12, 3, 2.0, figures)}},
-        over_simple=Figure(0.064, -0.03, 0.165),
+        by_cut={
+            date(2025, 1, 1): {"model": figures | {"log_loss_skill": MetricEstimate(0.2, 0.1, 0.3)}}
+        },
+        segments={"plan": {"[team]": SegmentMetrics(12, 3, 2.0, figures)}},
+        over_simple=MetricEstimate(0.064, -0.03, 0.165),
     )
 
     assert "│ 1 │ 501 │ 183 │ 36.5% │ 5.0 4.5–6.0 │" in text
@@ -137,9 +141,9 @@ def test_a_person_who_watches_is_told_what_is_done_and_the_time_that_is_left(
     page = Console(
         file=StringIO(), force_terminal=True, width=100, get_time=lambda: float(next(seconds))
     )
-    monkeypatch.setattr(terminal, "logs", page)
+    monkeypatch.setattr(terminal, "stderr", page)
 
-    with terminal.stages() as advance:
+    with terminal.show_progress() as advance:
         for trial in range(1, 5):
             advance("search", trial, 12)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import console
-from serving.playbook import MOTIONS, NO_ASK
+from serving.playbook import MOTIONS, SUPPRESSED_MOTIONS
 
 AS_OF = date(2026, 6, 1)
 ROW: dict[str, Any] = {
@@ -61,19 +61,19 @@ OLDER = dict.fromkeys(
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console.out, "width", 80)
+    monkeypatch.setattr(console.stdout, "width", 80)
 
 
 def listed(*rows: dict[str, Any], top: int = 10, **told: str) -> list[str]:
-    with console.out.capture() as got:
-        console.monday_list([ROW | row for row in rows], AS_OF, top, horizon_days=60, **told)
+    with console.stdout.capture() as got:
+        console.print_ranked_list([ROW | row for row in rows], AS_OF, top, horizon_days=60, **told)
     return [line.rstrip() for line in got.get().splitlines() if line.strip()]
 
 
 def shown(**row: Any) -> str:
     found = ROW | row
-    with console.out.capture() as got:
-        console.one_account(found, [], [], horizon_days=60, outreach=MOTIONS[found["motion"]])
+    with console.stdout.capture() as got:
+        console.print_account(found, [], [], horizon_days=60, motion_text=MOTIONS[found["motion"]])
     return " ".join(got.get().split())
 
 
@@ -166,7 +166,11 @@ rows = st.fixed_dictionaries(
         "changed": st.lists(st.just("Now tier 1"), max_size=2),
         "note": st.none() | st.just("No revenue on file"),
     }
-).map(lambda row: row | (RESTING if row["motion"] in NO_ASK else {}) | {"motion": row["motion"]})
+).map(
+    lambda row: (
+        row | (RESTING if row["motion"] in SUPPRESSED_MOTIONS else {}) | {"motion": row["motion"]}
+    )
+)
 
 
 @given(st.lists(rows, min_size=1, max_size=4))

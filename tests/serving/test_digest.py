@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from serving import state
 from serving.cli import main
 from serving.digest import entries, post, render, slack
-from serving.digest.plain import one_line, slug
-from serving.state.schema import LINE, RUNS, SCORES
+from serving.digest.plain import slugify, to_single_line
+from serving.state.schema import RUNS, SCORE_COLUMNS, SCORES
 
 AS_OF = date(2026, 6, 1)
 HOSTILE = [
@@ -61,17 +61,17 @@ LINK = "https://page.example/a/{account_id}?x=1&y=2"
 
 def line(number=1, **told):
     known = {"account_id": f"a{number}", "name": f"Account {number}", "csm": "Ada", "rank": number}
-    return dict.fromkeys(LINE) | known | {"probability": 0.5} | told
+    return dict.fromkeys(SCORE_COLUMNS) | known | {"probability": 0.5} | told
 
 
 def made(rows, before=(), today=AS_OF, **told):
     known = {"as_of": AS_OF, "today": today, "horizon_days": 60}
-    return entries.digests(rows, before, **known, **told)
+    return entries.build_digests(rows, before, **known, **told)
 
 
 def told(*rows, **rest):
     (digest,) = made(rows, **rest)
-    return render.text(digest)
+    return render.render_text(digest)
 
 
 @st.composite
@@ -127,21 +127,21 @@ def calm(digest):
 @given(digests())
 def test_our_own_words_read_well_whatever_is_missing(found):
     for digest in map(calm, found):
-        for words in (render.subject(digest), render.text(digest)):
+        for words in (render.render_subject(digest), render.render_text(digest)):
             assert not ODD.search(words)
             assert not re.search(r" {2,}\S.*:$|\( |,,| \.|\.\.|;\.", words)
             assert "\n\n\n" not in words
             assert words == words.strip("\n") + "\n" * words.endswith("\n")
         days = {f"{day.day} {day:%B}" for day in (AS_OF + timedelta(n) for n in range(-60, 0))}
-        assert not any(f"From {day}:" in render.text(digest) for day in days)
+        assert not any(f"From {day}:" in render.render_text(digest) for day in days)
 
 
 @settings(max_examples=30)
 @given(digests())
 def test_a_line_break_in_the_data_breaks_no_line(found):
     for digest in found:
-        assert "\n" not in render.subject(digest)
-        for row in render.text(digest).splitlines():
+        assert "\n" not in render.render_subject(digest)
+        for row in render.render_text(digest).splitlines():
             assert row == "" or re.match(r"\d+\. |   \S|\S", row)
 
 
@@ -149,12 +149,12 @@ def test_a_line_break_in_the_data_breaks_no_line(found):
 @given(digests())
 def test_data_adds_no_tag_and_no_address_to_the_page(found):
     for digest in found:
-        page = Seen(render.html(digest))
+        page = Seen(render.render_html(digest))
 
-        expected = Seen(render.html(_same_shape(digest)))
+        expected = Seen(render.render_html(_same_shape(digest)))
         assert page.tags == expected.tags
         assert page.links == [entry.link for entry in digest.entries if entry.link]
-        assert "http" not in re.sub(r'href="[^"]*"', "", render.html(calm(digest)))
+        assert "http" not in re.sub(r'href="[^"]*"', "", render.render_html(calm(digest)))
 
 
 def _same_shape(digest):
@@ -178,16 +178,16 @@ def _same_shape(digest):
 @given(digests())
 def test_a_slack_message_is_within_its_bounds_and_holds_only_our_marks(found):
     for digest in found:
-        message = slack.message(digest)
+        message = slack.build_message(digest)
 
         blocks = message["blocks"]
         parts = [
             part for block in blocks for part in [block.get("text"), *block.get("elements", [])]
         ]
         words = [part["text"] for part in parts if part]
-        assert len(blocks) <= slack.MOST_BLOCKS
-        assert all(1 <= len(each) <= slack.MOST_TEXT for each in [*words, message["text"]])
-        assert sum(map(len, words)) <= slack.MOST_CHARACTERS
+        assert len(blocks) <= slack.MAX_BLOCKS
+        assert all(1 <= len(each) <= slack.MAX_TEXT_LENGTH for each in [*words, message["text"]])
+        assert sum(map(len, words)) <= slack.MAX_MESSAGE_CHARACTERS
         assert {block["type"] for block in blocks} <= {"section", "divider", "context"}
         for each in words:
             bare = re.sub(r"<https://page\.example/[^<>|]*\|[^<>]*>", "", each)
@@ -202,7 +202,7 @@ def test_a_slack_message_is_within_its_bounds_and_holds_only_our_marks(found):
 @example("<!here>")
 @example("a:b:c :+1: ::x:")
 def test_literal_text_has_nothing_that_slack_acts_on(text):
-    found = slack.literal(text)
+    found = slack.escape_mrkdwn(text)
 
     assert not re.search(r"[<>*~`_\n]|&(?!amp;|lt;|gt;)|:[\w+-]+:", found)
 
@@ -224,9 +224,9 @@ def test_a_whole_digest_by_hand():
 
     (digest,) = made(rows, before, link="https://p.example/{account_id}", accounts=2)
 
-    assert render.subject(digest) == "Account 1 and 1 more come first, as of 1 June"
+    assert render.render_subject(digest) == "Account 1 and 1 more come first, as of 1 June"
     assert (
-        render.text(digest)
+        render.render_text(digest)
         == """\
 Ada, these accounts of yours come first this week.
 Who is likely to expand within 60 days, as of 1 June.
@@ -339,7 +339,7 @@ def test_accounts_without_a_csm_get_a_digest_of_their_own_and_last():
 
     assert [digest.csm for digest in found] == ["Ada", "Zoe", None]
     assert found[-1].asked == 2
-    assert "No CSM is named for them" in render.text(found[-1])
+    assert "No CSM is named for them" in render.render_text(found[-1])
 
 
 def test_on_the_first_list_nothing_is_new():
@@ -367,7 +367,7 @@ def test_no_address_of_an_account_leaves_its_place():
 def test_a_file_for_each_csm_inside_the_folder_and_an_index(names):
     found = made([line(n, csm=name) for n, name in enumerate(names, start=1)])
     with TemporaryDirectory() as folder:
-        files = post.put(found, Path(folder), "html")
+        files = post.write_files(found, Path(folder), "html")
 
         index = json.loads((Path(folder) / "index.json").read_text())
         assert sorted([*files, "index.json"]) == sorted(
@@ -376,17 +376,17 @@ def test_a_file_for_each_csm_inside_the_folder_and_an_index(names):
         assert len({file.lower() for file in files}) == len(found)
         assert [each["csm"] for each in index["digests"]] == [digest.csm for digest in found]
         for digest, file in zip(found, files, strict=True):
-            assert (Path(folder) / file).read_text(encoding="utf-8") == render.html(digest)
+            assert (Path(folder) / file).read_text(encoding="utf-8") == render.render_html(digest)
 
 
 @given(st.text())
 def test_one_line_is_one_line_and_stays_so(text):
-    line = one_line(text, 40)
+    line = to_single_line(text, 40)
 
-    assert one_line(line, 40) == line
+    assert to_single_line(line, 40) == line
     assert len(line) <= 40
     assert len(line.splitlines()) <= 1
-    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug(text))
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slugify(text))
 
 
 @pytest.fixture
@@ -395,10 +395,10 @@ def company(tmp_path):
     (tmp_path / "expansion.toml").write_text(
         'state = "."\n[digest]\nlink = "https://p.example/{account_id}"\n'
     )
-    engine = state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     older = [line(1, as_of=date(2026, 5, 25), motion="watch")]
     rows = [line(1, as_of=AS_OF, ask=False, motion="retain"), line(2, as_of=AS_OF, csm=None)]
-    with state.writing(engine) as connection:
+    with state.write_transaction(engine) as connection:
         connection.execute(sa.insert(SCORES), older + rows)
         record = {"basis": "by the tier rules and utilisation, without a probability"}
         connection.execute(

@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.outbox import levels
-from serving.outbox.episodes import Episode, Pressure, advanced
-from serving.outbox.levels import Levels, rose
-from serving.outbox.objects import ENDINGS, WITHDRAWN, episode_key, task_key
+from serving.outbox.episodes import Episode, LimitPressure, advance_episodes
+from serving.outbox.levels import Entitlements, has_increased
+from serving.outbox.objects import CLOSE_REASONS, WITHDRAWN, make_episode_key, make_task_key
 
 MONDAY = date(2025, 6, 2)
 RELIEF, EXPIRY = 28, 180
 LIMITS = st.sampled_from(["seats", "usage", "plan"])
 PRESSURE = st.dictionaries(
-    st.sampled_from(["acme", "beta"]), st.builds(Pressure, LIMITS, st.booleans())
+    st.sampled_from(["acme", "beta"]), st.builds(LimitPressure, LIMITS, st.booleans())
 )
 LEVELS = st.dictionaries(
     st.sampled_from(["acme", "beta"]),
     st.builds(
-        Levels,
+        Entitlements,
         seats=st.sampled_from([None, 10.0, 12.0]),
         usage_limit=st.sampled_from([None, 100.0, 200.0]),
         plan=st.sampled_from([None, "team", "business"]),
@@ -38,14 +38,18 @@ WEEK = st.tuples(st.sampled_from(GAPS), PRESSURE, LEVELS)
 
 def step(
     episodes: list[Episode],
-    pressure: dict[str, Pressure],
-    contracts: dict[str, Levels],
+    pressure: dict[str, LimitPressure],
+    contracts: dict[str, Entitlements],
     as_of: date,
 ) -> list[Episode]:
-    return advanced(episodes, pressure, contracts, as_of, relief_days=RELIEF, expiry_days=EXPIRY)
+    return advance_episodes(
+        episodes, pressure, contracts, as_of, clear_after_days=RELIEF, expiry_days=EXPIRY
+    )
 
 
-def history(weeks: list[tuple[int, dict[str, Pressure], dict[str, Levels]]]) -> list[Episode]:
+def history(
+    weeks: list[tuple[int, dict[str, LimitPressure], dict[str, Entitlements]]],
+) -> list[Episode]:
     episodes: list[Episode] = []
     day = MONDAY
     for gap, pressure, contracts in weeks:
@@ -74,7 +78,7 @@ def test_episodes_are_numbered_and_follow_each_other(weeks: list) -> None:
             assert before.closed_on <= after.opened_on
     for each in found:
         assert (each.ending is None) == (each.closed_on is None)
-        assert each.ending is None or each.ending in {*ENDINGS, WITHDRAWN}
+        assert each.ending is None or each.ending in {*CLOSE_REASONS, WITHDRAWN}
         assert each.opened_on <= each.seen_on <= each.last_day
 
 
@@ -142,13 +146,13 @@ def _places(episodes: list[Episode]) -> set[tuple[str, str]]:
 def test_oscillating_pressure_does_not_open_a_second(weeks: list[bool]) -> None:
     """Weekly lists, on which pressure never pauses for as long as relief takes."""
     episodes: list[Episode] = []
-    contracts = {"acme": Levels(seats=10)}
+    contracts = {"acme": Entitlements(seats=10)}
     quiet = 0
     day = MONDAY
     for told in weeks:
         pressed = told or quiet >= RELIEF // 7 - 1
         quiet = 0 if pressed else quiet + 1
-        pressure = {"acme": Pressure("seats", ask=True)} if pressed else {}
+        pressure = {"acme": LimitPressure("seats", outreach_allowed=True)} if pressed else {}
         episodes = step(episodes, pressure, contracts, day)
         day += timedelta(days=7)
 
@@ -156,8 +160,8 @@ def test_oscillating_pressure_does_not_open_a_second(weeks: list[bool]) -> None:
     assert not any(each.ending for each in episodes)
 
 
-SEATS = {"acme": Pressure("seats", ask=True)}
-TEN = {"acme": Levels(seats=10, usage_limit=100, plan="team", mrr=50)}
+SEATS = {"acme": LimitPressure("seats", outreach_allowed=True)}
+TEN = {"acme": Entitlements(seats=10, usage_limit=100, plan="team", mrr=50)}
 
 
 def opened(day: date = MONDAY) -> list[Episode]:
@@ -169,7 +173,7 @@ def test_an_episode_opens_with_the_contract_as_it_is() -> None:
 
 
 def test_without_an_ask_none_opens_but_one_that_is_open_goes_on() -> None:
-    quiet = {"acme": Pressure("seats", ask=False)}
+    quiet = {"acme": LimitPressure("seats", outreach_allowed=False)}
     later = MONDAY + timedelta(days=RELIEF)
 
     assert step([], quiet, TEN, MONDAY) == []
@@ -183,7 +187,12 @@ def test_without_an_ask_none_opens_but_one_that_is_open_goes_on() -> None:
         (7, SEATS, {"seats": 10}, None),
         (RELIEF - 1, {}, {"seats": 10}, None),
         (RELIEF, {}, {"seats": 10}, "relieved"),
-        (RELIEF, {"acme": Pressure("usage", ask=True)}, {"seats": 10}, "relieved"),
+        (
+            RELIEF,
+            {"acme": LimitPressure("usage", outreach_allowed=True)},
+            {"seats": 10},
+            "relieved",
+        ),
         (EXPIRY - 1, SEATS, {"seats": 10}, None),
         (EXPIRY, SEATS, {"seats": 10}, "expired"),
         (7, SEATS, {"seats": 11}, "expanded"),
@@ -197,7 +206,7 @@ def test_without_an_ask_none_opens_but_one_that_is_open_goes_on() -> None:
 def test_how_an_episode_ends(days: int, pressure: dict, contract: dict, ending: str | None) -> None:
     day = MONDAY + timedelta(days=days)
 
-    found = step(opened(), pressure, {"acme": Levels(**contract)}, day)[0]
+    found = step(opened(), pressure, {"acme": Entitlements(**contract)}, day)[0]
 
     assert found.limit == "seats"
     assert (found.ending, found.closed_on) == (ending, day if ending else None)
@@ -207,18 +216,26 @@ def test_what_a_replaced_list_began_is_withdrawn_and_what_it_ended_goes_on() -> 
     day = MONDAY + timedelta(days=7)
     before = opened()
 
-    wrong = step(before, {"beta": Pressure("usage", ask=True)}, {"acme": Levels(ended=True)}, day)
+    wrong = step(
+        before,
+        {"beta": LimitPressure("usage", outreach_allowed=True)},
+        {"acme": Entitlements(ended=True)},
+        day,
+    )
     right = step(wrong, SEATS, TEN, day)
 
     assert [each.ending for each in wrong] == ["lapsed", None]
     assert [each.ending for each in right] == [None, WITHDRAWN]
-    assert step(right, {"beta": Pressure("usage", ask=True)}, TEN, day)[1].ending is None
+    assert (
+        step(right, {"beta": LimitPressure("usage", outreach_allowed=True)}, TEN, day)[1].ending
+        is None
+    )
 
 
 def test_pressure_beyond_an_expansion_opens_the_next_episode() -> None:
     day = MONDAY + timedelta(days=7)
 
-    first, second = step(opened(), SEATS, {"acme": Levels(seats=12)}, day)
+    first, second = step(opened(), SEATS, {"acme": Entitlements(seats=12)}, day)
 
     assert (first.ending, second.episode, second.levels.seats) == ("expanded", 2, 12)
     assert second.ending is None
@@ -238,12 +255,12 @@ def test_after_expiry_the_same_pressure_opens_no_other_until_it_has_been_gone() 
 
 @given(st.text(), st.sampled_from(["seats", "usage"]), st.integers(1, 99), st.text())
 def test_keys_never_collide(account: str, limit: str, number: int, other: str) -> None:
-    key = episode_key(account, limit, number)
+    key = make_episode_key(account, limit, number)
 
     assert key.count(":") == 2
-    assert task_key(key, "talk").rpartition(":")[0] == key
+    assert make_task_key(key, "talk").rpartition(":")[0] == key
     if other != account:
-        assert episode_key(other, limit, number) != key
+        assert make_episode_key(other, limit, number) != key
 
 
 # ---- The levels of a contract.
@@ -264,7 +281,7 @@ def test_keys_never_collide(account: str, limit: str, number: int, other: str) -
     ],
 )
 def test_what_counts_as_a_rise(limit: str, before: dict, now: dict, expected: bool) -> None:
-    assert rose(limit, Levels(**before), Levels(**now)) is expected
+    assert has_increased(limit, Entitlements(**before), Entitlements(**now)) is expected
 
 
 def test_levels_are_those_in_force_and_known_before_the_as_of() -> None:
@@ -287,7 +304,7 @@ def test_levels_are_those_in_force_and_known_before_the_as_of() -> None:
         renewal_date=pl.lit(None, pl.Datetime("us", "UTC")),
     )
 
-    found = levels.at(subscriptions, as_of)
+    found = levels.resolve_entitlements(subscriptions, as_of)
 
     assert {account: each.seats for account, each in found.items()} == {"acme": 12, "beta": 5}
     assert not found["acme"].ended

@@ -21,9 +21,9 @@ from data.settings import Settings
 from serving import state
 from serving.crm import files
 from serving.crm.files import FileExport
-from serving.crm.target import Accepted, Change, Kind, Ref
+from serving.crm.target import Applied, FieldChange, Kind, ObjectRef
 from serving.outbox.objects import FIELDS
-from serving.state.schema import DELIVERED
+from serving.state.schema import APPLIED_OBJECTS
 
 KINDS: dict[Kind, str] = {"account": "accounts", "opportunity": "opportunities", "task": "tasks"}
 HOSTILE = ["=1+1", "'=1+1", "-5", "@sum", "\tx", "two\nlines", "a\r\nb", ',;"', "true", "12", "é✓"]
@@ -49,21 +49,21 @@ def key_of(account_id: str, kind: Kind) -> str:
 
 def write(target: FileExport, account_id: str, kind: Kind = "account", **fields: Any) -> None:
     key = key_of(account_id, kind)
-    assert target.write([Change(Ref(kind, key, account_id), fields)]) == [Accepted(key)]
+    assert target.write([FieldChange(ObjectRef(kind, key, account_id), fields)]) == [Applied(key)]
 
 
 def acknowledge(engine: sa.Engine, key: str, **fields: Any) -> None:
     """Store an account as exported, like the sender after a write."""
     row = {"target": "files", "kind": "account", "key": key, "crm_id": key, "fields": fields}
-    with state.writing(engine) as connection:
+    with state.write_transaction(engine) as connection:
         connection.execute(
-            sa.insert(DELIVERED), {**row, "attempted": {}, "theirs": [], "adopted": False}
+            sa.insert(APPLIED_OBJECTS), {**row, "attempted": {}, "theirs": [], "adopted": False}
         )
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = state.open(f"sqlite:///{tmp_path / 'state.db'}")
+    engine = state.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
     yield engine
     engine.dispose()
 
@@ -87,9 +87,11 @@ def test_parquet_holds_every_value_in_its_type(
     desired = {
         key_of(each, kind): data.draw(draw_fields(kind)) for each in ["acme", "'beta", "001"]
     }
-    shaped = {key: target.shape(kind, fields) for key, fields in desired.items()}
+    shaped = {key: target.normalize(kind, fields) for key, fields in desired.items()}
 
-    target.write([Change(Ref(kind, key, key.split(":")[0]), shaped[key]) for key in shaped])
+    target.write(
+        [FieldChange(ObjectRef(kind, key, key.split(":")[0]), shaped[key]) for key in shaped]
+    )
 
     frame = pl.read_parquet(tmp_path / f"{KINDS[kind]}.parquet")
     assert frame["account_id"].to_list() == ["'beta", "001", "acme"]
@@ -98,7 +100,7 @@ def test_parquet_holds_every_value_in_its_type(
         for name, field in FIELDS[kind].items():
             value = row[name].isoformat() if isinstance(row[name], date) else row[name]
             assert value == fields.get(name), (name, field)
-    assert all(target.shape(kind, fields) == fields for fields in shaped.values())
+    assert all(target.normalize(kind, fields) == fields for fields in shaped.values())
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,10 +109,10 @@ def test_csv_holds_no_formula_and_any_reader_parses_it(
     engine: sa.Engine, tmp_path: Path, name: str
 ) -> None:
     target = FileExport(engine, tmp_path, "csv")
-    fields = target.shape(
+    fields = target.normalize(
         "account", {"name": name, "rank": -1, "probability": 0.5, "as_of": "2026-06-01"}
     )
-    target.write([Change(Ref("account", "=acme", "=acme"), fields)])
+    target.write([FieldChange(ObjectRef("account", "=acme", "=acme"), fields)])
 
     text = (tmp_path / "accounts.csv").read_bytes().decode()
     (row,) = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -122,7 +124,7 @@ def test_csv_holds_no_formula_and_any_reader_parses_it(
 
 
 def test_a_colon_in_an_account_id_survives_in_the_key(csv_target: FileExport) -> None:
-    change = Change(Ref("task", "eu%3A42:seats:1:talk", "eu:42"), {"subject": "Talk"})
+    change = FieldChange(ObjectRef("task", "eu%3A42:seats:1:talk", "eu:42"), {"subject": "Talk"})
 
     csv_target.write([change])
 
@@ -147,31 +149,31 @@ def test_a_write_keeps_the_rows_that_were_exported_before(
 
 def test_edits_in_a_file_are_not_read_back(csv_target: FileExport, engine: sa.Engine) -> None:
     acknowledge(engine, "acme", name="Acme", rank=1)
-    csv_target.setup()
+    csv_target.provision()
     file = csv_target._folder / "accounts.csv"
     file.write_text(file.read_text().replace("Acme", "Edited"))
 
-    (found,) = csv_target.read([Ref("account", "acme", "acme")])
+    (found,) = csv_target.read([ObjectRef("account", "acme", "acme")])
     write(csv_target, "acme", rank=2)
 
     assert found is not None
     assert found.fields == {"name": "Acme", "rank": 1}
     assert "Edited" not in file.read_text()
-    assert csv_target.worked(date(2026, 1, 1)) == []
+    assert csv_target.fetch_human_touches(date(2026, 1, 1)) == []
 
 
 def test_setup_writes_missing_files_once_and_check_reports_them(
     target: FileExport, engine: sa.Engine
 ) -> None:
     acknowledge(engine, "acme", name="Acme")
-    before = [finding.about for finding in target.check([]) if not finding.well]
+    before = [finding.subject for finding in target.preflight([]) if not finding.passed]
 
-    created, again = target.setup(), target.setup()
+    created, again = target.provision(), target.provision()
 
     assert before == [f"accounts.{target._suffix}"]
     assert len(created) == 3
     assert again == []
-    assert all(finding.well for finding in target.check([]))
+    assert all(finding.passed for finding in target.preflight([]))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -190,7 +192,7 @@ engine = state.open("sqlite://")
 target = FileExport(engine, Path({str(tmp_path)!r}), {suffix!r})
 target.write([Change(Ref("account", "acme", "acme"), {{"rank": 1}})])
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
-names = [random.randbytes(30).hex() for _ in range(5000)]
+allowed_hosts = [random.randbytes(30).hex() for _ in range(5000)]
 try:
     target.write([Change(Ref("account", name, name), {{"name": name}}) for name in names])
 except DeliveryError as error:

@@ -16,8 +16,8 @@ from serving import state
 from serving.cli import main
 from serving.crm.files import FileExport
 from serving.outbox import sender, standing, undo
-from serving.outbox.wanted import digest
-from serving.state.schema import OUTBOX
+from serving.outbox.wanted import hash_fields
+from serving.state.schema import DESIRED_OBJECTS
 
 FILES = ("accounts.csv", "opportunities.csv", "tasks.csv")
 FIRST = date(2026, 6, 1)
@@ -63,13 +63,13 @@ def fill(engine, accounts, week):
             "run_id": week + 1,
             "place": place,
             "fields": fields,
-            "digest": digest(fields),
+            "digest": hash_fields(fields),
         }
         for place, ((kind, key), (account, fields)) in enumerate(wanted(accounts, week).items())
     ]
-    with state.writing(engine) as connection:
-        connection.execute(sa.delete(OUTBOX))
-        connection.execute(sa.insert(OUTBOX), rows)
+    with state.write_transaction(engine) as connection:
+        connection.execute(sa.delete(DESIRED_OBJECTS))
+        connection.execute(sa.insert(DESIRED_OBJECTS), rows)
 
 
 def rows_of(file):
@@ -100,15 +100,15 @@ def differences(folder, accounts, week):
 
 @pytest.fixture
 def engine(tmp_path):
-    return state.open(f"sqlite:///{tmp_path / 'state.db'}")
+    return state.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
 
 
 def test_a_list_is_exported_once_and_a_second_send_writes_nothing(engine, tmp_path):
     target = FileExport(engine, tmp_path / "drop", "csv")
     fill(engine, 60, week=0)
 
-    first = sender.send(engine, target, now=datetime.now(UTC))
-    again = sender.send(engine, target, now=datetime.now(UTC))
+    first = sender.send_pending(engine, target, now=datetime.now(UTC))
+    again = sender.send_pending(engine, target, now=datetime.now(UTC))
 
     assert (first.written, again.written) == (84, 0)
     assert differences(tmp_path / "drop", 60, 0) == []
@@ -127,13 +127,13 @@ def test_the_status_says_that_nothing_is_read_back(tmp_path):
 def test_undo_restores_the_values_before_a_run_and_withdraws_what_it_created(engine, tmp_path):
     target = FileExport(engine, tmp_path, "csv")
     fill(engine, 10, week=0)
-    sender.send(engine, target, now=datetime.now(UTC))
+    sender.send_pending(engine, target, now=datetime.now(UTC))
     fill(engine, 10, week=1)
-    sender.send(engine, target, now=datetime.now(UTC))
+    sender.send_pending(engine, target, now=datetime.now(UTC))
 
     for run in (2, 1):
-        undo.take_back(engine, "files", run)
-        sender.send(engine, target, now=datetime.now(UTC), run_id=-run)
+        undo.roll_back_run(engine, "files", run)
+        sender.send_pending(engine, target, now=datetime.now(UTC), run_id=-run)
         if run == 2:
             assert differences(tmp_path, 10, 0) == []
 
@@ -144,10 +144,10 @@ def test_undo_restores_the_values_before_a_run_and_withdraws_what_it_created(eng
 def test_a_retried_object_stays_in_its_file(engine, tmp_path):
     target = FileExport(engine, tmp_path, "csv")
     fill(engine, 10, week=0)
-    sender.send(engine, target, now=datetime.now(UTC))
+    sender.send_pending(engine, target, now=datetime.now(UTC))
 
-    standing.retry(engine, "files", ["acc00001"])
-    sent = sender.send(engine, target, now=datetime.now(UTC))
+    standing.requeue_rejected(engine, "files", ["acc00001"])
+    sent = sender.send_pending(engine, target, now=datetime.now(UTC))
 
     assert sent.written == 0
     assert differences(tmp_path, 10, 0) == []

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.crm.target import Fields
-from serving.outbox.episodes import Episode, Pressure, advanced
-from serving.outbox.follow_ups import Earlier, of_episodes
-from serving.outbox.levels import Levels
-from serving.outbox.objects import ENDINGS, FIELDS, STATES, is_to_be_made
-from serving.outbox.wanted import Wanted, digest, of_accounts
+from serving.outbox.episodes import Episode, LimitPressure, advance_episodes
+from serving.outbox.follow_ups import ExistingFields, build_episode_objects
+from serving.outbox.levels import Entitlements
+from serving.outbox.objects import CLOSE_REASONS, FIELDS, STATES, should_create
+from serving.outbox.wanted import DesiredObject, build_account_objects, hash_fields
 
 MONDAY = date(2025, 6, 2)
 LINE: dict[str, Any] = {
@@ -45,7 +45,7 @@ LEFT = pl.DataFrame(schema=dict.fromkeys(["account_id", "name", "csm", "note"], 
 
 def line(**changed: Any) -> Fields:
     """Acme's line as a CRM gets it."""
-    (told,) = of_accounts(pl.DataFrame([{**LINE, **changed}]), LEFT, MONDAY)
+    (told,) = build_account_objects(pl.DataFrame([{**LINE, **changed}]), LEFT, MONDAY)
     return told.fields
 
 
@@ -58,16 +58,18 @@ def episode(**changed: Any) -> Episode:
         "seen_on": MONDAY,
         "closed_on": None,
         "ending": None,
-        "levels": Levels(seats=10),
+        "levels": Entitlements(seats=10),
     }
     return Episode(**{**whole, **changed})
 
 
 def follow_ups(
-    one: Episode, told: Fields | None, earlier: Earlier | None = None, day: date = MONDAY
+    one: Episode, told: Fields | None, earlier: ExistingFields | None = None, day: date = MONDAY
 ) -> dict[str, Fields]:
     lines = {} if told is None else {"acme": told}
-    return {each.key: each.fields for each in of_episodes([one], lines, earlier or {}, day)}
+    return {
+        each.key: each.fields for each in build_episode_objects([one], lines, earlier or {}, day)
+    }
 
 
 def held(objects: dict[str, Fields]) -> dict[tuple[str, str], Fields]:
@@ -99,7 +101,7 @@ def test_a_line_is_told_rounded_and_as_text() -> None:
 def test_an_account_that_is_not_on_the_list_has_its_reason_and_no_figure() -> None:
     left = pl.DataFrame([{"account_id": "gone", "name": "Gone", "csm": None, "note": "on trial"}])
 
-    acme, gone = of_accounts(pl.DataFrame([LINE]), left.cast(pl.String), MONDAY)
+    acme, gone = build_account_objects(pl.DataFrame([LINE]), left.cast(pl.String), MONDAY)
 
     told = {name: value for name, value in gone.fields.items() if value is not None}
     assert told == {"name": "Gone", "as_of": "2025-06-02", "note": "on trial"}
@@ -117,22 +119,22 @@ def test_a_figure_is_a_number_that_json_knows_or_none(
     frame = pl.DataFrame([{**LINE, "probability": chance, "expected_arr": arr, "low": used}])
     schema = dict.fromkeys(["probability", "expected_arr", "low"], pl.Float64)
 
-    (told,) = of_accounts(frame.cast(schema), LEFT, MONDAY)
+    (told,) = build_account_objects(frame.cast(schema), LEFT, MONDAY)
 
     for name, given_ in (("probability", chance), ("expected_arr", arr), ("low", used)):
         value = told.fields[name]
         if given_ is None or not math.isfinite(given_):
             assert value is None
         else:
-            off = 0.5 * 10.0 ** -FIELDS["account"][name].digits
+            off = 0.5 * 10.0 ** -FIELDS["account"][name].decimals
             assert isinstance(value, float)
             assert abs(value - given_) <= off * (1 + 1e-9) + abs(given_) * 1e-15
     json.dumps(told.fields, allow_nan=False)
 
 
 def test_a_difference_too_small_to_matter_is_none() -> None:
-    assert digest(line(probability=0.7001)) == digest(line(probability=0.69996))
-    assert digest(line(probability=0.7001)) != digest(line(probability=0.7006))
+    assert hash_fields(line(probability=0.7001)) == hash_fields(line(probability=0.69996))
+    assert hash_fields(line(probability=0.7001)) != hash_fields(line(probability=0.7006))
 
 
 @given(st.permutations(list(LINE)))
@@ -140,7 +142,7 @@ def test_a_digest_does_not_hang_on_the_order_of_fields(names: list[str]) -> None
     told = line()
     kept = [name for name in names if name in told]
 
-    assert digest({name: told[name] for name in kept}) == digest(
+    assert hash_fields({name: told[name] for name in kept}) == hash_fields(
         {name: told[name] for name in told if name in kept}
     )
 
@@ -232,10 +234,10 @@ def test_while_a_human_is_on_it_motion_and_buyer_stay_as_they_were_told() -> Non
 def test_the_end_of_an_episode_is_said_and_nothing_else() -> None:
     before = held(follow_ups(episode(), line()))
 
-    for ending in ENDINGS:
+    for ending in CLOSE_REASONS:
         ended = follow_ups(episode(ending=ending, closed_on=MONDAY), line(), before)
         assert held(ended) == {place: {**each, "state": ending} for place, each in before.items()}
-        assert not any(map(is_to_be_made, ended.values()))
+        assert not any(map(should_create, ended.values()))
 
 
 def test_what_was_withdrawn_is_wanted_again_by_the_next_list() -> None:
@@ -289,10 +291,12 @@ def test_no_object_is_ever_dropped_and_its_days_never_move(weeks: list) -> None:
     day = MONDAY
     for tier, limit, ask, seats, days in weeks:
         told = line(tier=tier, limit=limit, ask=ask, readiness_date=day + timedelta(days=9))
-        pressure = {"acme": Pressure(limit, ask)} if tier else {}
-        contract = {"acme": Levels(seats=seats, usage_limit=1)}
-        episodes = advanced(episodes, pressure, contract, day, relief_days=28, expiry_days=90)
-        objects = list(of_episodes(episodes, {"acme": told}, earlier, day))
+        pressure = {"acme": LimitPressure(limit, ask)} if tier else {}
+        contract = {"acme": Entitlements(seats=seats, usage_limit=1)}
+        episodes = advance_episodes(
+            episodes, pressure, contract, day, clear_after_days=28, expiry_days=90
+        )
+        objects = list(build_episode_objects(episodes, {"acme": told}, earlier, day))
         now = {(each.kind, each.key): each.fields for each in objects}
         assert len(now) == len(objects)
         assert set(earlier) <= set(now)
@@ -300,13 +304,13 @@ def test_no_object_is_ever_dropped_and_its_days_never_move(weeks: list) -> None:
             assert fields["state"] in STATES
             if place in earlier and place[0] == "task":
                 assert {**fields, "state": ""} == {**earlier[place], "state": ""}
-        open_now = [key for (kind, key), each in now.items() if is_to_be_made(each)]
+        open_now = [key for (kind, key), each in now.items() if should_create(each)]
         talks = [key for key in open_now if key.count(":") == 2]
         assert len({key.rpartition(":")[0] for key in talks}) == len(talks)
-        repeated = list(of_episodes(episodes, {"acme": told}, now, day))
+        repeated = list(build_episode_objects(episodes, {"acme": told}, now, day))
         assert repeated == objects
         earlier, day = now, day + timedelta(days=days)
 
 
 def test_a_wanted_object_is_small() -> None:
-    assert not hasattr(Wanted("account", "a", "a", None, 1, {}), "__dict__")
+    assert not hasattr(DesiredObject("account", "a", "a", None, 1, {}), "__dict__")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from data.settings import Playbook
 from serving.lines import asking
-from serving.lines.phrases import default
-from serving.playbook import MOTIONS, NO_ASK
+from serving.lines.phrases import load_default_strings
+from serving.playbook import MOTIONS, SUPPRESSED_MOTIONS
 
 AS_OF = date(2026, 6, 1)
 LINE: dict[str, Any] = {
@@ -49,15 +49,15 @@ def decided(
     snapshots = pl.DataFrame([FACTS | facts] * len(lines), schema=read).with_columns(
         account_id=frame["account_id"]
     )
-    return asking.decided(
+    return asking.suppress_outreach(
         frame,
         snapshots,
         worked or {},
         AS_OF,
         Playbook(),
-        words=default(),
+        strings=load_default_strings(),
         horizon_days=60,
-        not_now=not_now,
+        snoozed_until=not_now,
     ).rows(named=True)
 
 
@@ -154,7 +154,7 @@ def test_every_line_holds_together(
         departments_new_90d=new,
     )
 
-    assert found["ask"] == (found["motion"] not in NO_ASK)
+    assert found["ask"] == (found["motion"] not in SUPPRESSED_MOTIONS)
     assert found["motion"] in MOTIONS
     assert (found["tier"], found["limit"]) == (line["tier"], line["limit"])
     assert (found["expansion_signal"] is None) == (found["tier"] is None or not found["ask"])

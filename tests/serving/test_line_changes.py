@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.lines import changes, dated
-from serving.lines.phrases import default
+from serving.lines.phrases import load_default_strings
 
 AS_OF = date(2026, 6, 1)
 BAND_EDGES = (0.02, 0.05, 0.1, 0.2, 0.4)
@@ -43,7 +43,7 @@ def frame(*rows: dict[str, Any]) -> pl.DataFrame:
 
 def told(now: dict[str, Any], then: dict[str, Any], days: int = 7) -> list[str]:
     before = frame({"as_of": AS_OF - timedelta(days=days)} | then)
-    (found,) = changes.of(frame(now), before, AS_OF, default()).to_list()
+    (found,) = changes.describe_changes(frame(now), before, AS_OF, load_default_strings()).to_list()
     return list(found)
 
 
@@ -112,14 +112,20 @@ def test_the_distance_in_time_is_the_true_one(days: int, when: str) -> None:
 def test_the_first_list_has_no_news() -> None:
     nothing = frame().clear()
 
-    assert changes.of(frame({}, {}), None, AS_OF, default()).to_list() == [[], []]
-    assert changes.of(frame({}, {}), nothing, AS_OF, default()).to_list() == [[], []]
-    assert changes.of(nothing, None, AS_OF, default()).dtype == pl.List(pl.String)
+    assert changes.describe_changes(
+        frame({}, {}), None, AS_OF, load_default_strings()
+    ).to_list() == [[], []]
+    assert changes.describe_changes(
+        frame({}, {}), nothing, AS_OF, load_default_strings()
+    ).to_list() == [[], []]
+    assert changes.describe_changes(nothing, None, AS_OF, load_default_strings()).dtype == pl.List(
+        pl.String
+    )
 
 
 def test_a_list_that_is_not_from_before_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a list from before 2026-06-01"):
-        changes.of(frame({}), frame({"as_of": AS_OF}), AS_OF, default())
+        changes.describe_changes(frame({}), frame({"as_of": AS_OF}), AS_OF, load_default_strings())
 
 
 days_around = st.none() | st.integers(-30, 250).map(lambda days: AS_OF + timedelta(days=days))
@@ -178,7 +184,7 @@ def test_news_agrees_with_a_slow_version_and_is_never_more_than_two(
     now, then, days = drawn
     before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
 
-    found = changes.of(frame(*now), before, AS_OF, default()).to_list()
+    found = changes.describe_changes(frame(*now), before, AS_OF, load_default_strings()).to_list()
 
     past = {row["account_id"]: row for row in then}
     for row, sentences in zip(now, found, strict=True):
@@ -195,7 +201,7 @@ def test_no_news_shows_a_gap_or_a_day_that_has_passed(
     before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
 
     for sentence in chain.from_iterable(
-        changes.of(frame(*now), before, AS_OF, default()).to_list()
+        changes.describe_changes(frame(*now), before, AS_OF, load_default_strings()).to_list()
     ):
         assert not re.search(r"nan|None|null|inf|\b1 (days|weeks)\b|-\d", sentence)
         for day, year in re.findall(rf"(\d+ (?:{MONTHS}))( \d{{4}})?", sentence):
@@ -235,7 +241,7 @@ def test_a_date_named_stays_until_the_account_gives_a_reason(
     before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
     past = {row["account_id"]: row for row in then}
 
-    found = dated.held(
+    found = dated.hold_readiness_dates(
         frame(*now), before, risen({row["account_id"]: row["heard"] for row in now}), AS_OF
     ).to_list()
 
@@ -275,7 +281,9 @@ def test_a_date_does_not_recede_while_nothing_happens(
     before = frame(then | {"readiness_date": named, "as_of": AS_OF - WEEK})
     ago = heard and datetime.combine(AS_OF, time(), UTC) - timedelta(days=heard)
 
-    (found,) = dated.held(frame(now | {"readiness_date": new}), before, risen({"acme": ago}), AS_OF)
+    (found,) = dated.hold_readiness_dates(
+        frame(now | {"readiness_date": new}), before, risen({"acme": ago}), AS_OF
+    )
 
     assert found == {"named": named, "new": new}[ready]
 
@@ -285,7 +293,7 @@ def test_week_after_week_a_named_date_comes_near_and_then_reads_now() -> None:
     for week in range(5):
         today = AS_OF + week * WEEK
         line = frame({"readiness_date": today + timedelta(days=16), "as_of": today})
-        ready = dated.held(line, before, risen({}), today)
+        ready = dated.hold_readiness_dates(line, before, risen({}), today)
         before = line.with_columns(readiness_date=ready)
         told.append((ready[0] - today).days)
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import SettingsError
-from data.settings import Minutes, Settings
+from data.settings import MotionMinutes, Settings
 from serving.lines import ranking
-from serving.lines.capacity import weekly
-from serving.playbook import MOTIONS, NO_ASK
+from serving.lines.capacity import compute_csm_capacity
+from serving.playbook import MOTIONS, SUPPRESSED_MOTIONS
 
-MINUTES = {name: getattr(Minutes(), name.replace(" ", "_")) for name in MOTIONS}
+MINUTES = {name: getattr(MotionMinutes(), name.replace(" ", "_")) for name in MOTIONS}
 SCHEMA = {
     "account_id": pl.String,
     "csm": pl.String,
@@ -31,14 +31,14 @@ line = st.fixed_dictionaries(
         "expected_arr": st.none() | st.sampled_from([0.0, 100.0]) | st.floats(0, 1e6),
         "motion": st.sampled_from(list(MOTIONS)),
     }
-).map(lambda row: row | {"ask": row["motion"] not in NO_ASK})
+).map(lambda row: row | {"ask": row["motion"] not in SUPPRESSED_MOTIONS})
 lists = st.lists(line, max_size=30, unique_by=lambda row: row["account_id"])
 WAYS = ["probability", "expected_arr", "expected_arr_per_minute"]
 
 
 def ranked(rows: list[dict[str, Any]], by: str = "probability", weekly: int = 2) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=SCHEMA)
-    return ranking.ranked(frame, by=by, minutes=Minutes(), weekly=weekly)
+    return ranking.rank_accounts(frame, by=by, minutes=MotionMinutes(), weekly_capacity=weekly)
 
 
 def key(row: dict[str, Any], by: str) -> tuple[Any, ...]:
@@ -130,7 +130,7 @@ ACCOUNTS = pl.DataFrame({"csm": ["Ada", "Bo", None, "Ada"]})
 def test_a_weeks_time_is_the_teams_capacity_cut_to_a_week_and_a_csm(
     settings: dict[str, Any], accounts: pl.DataFrame, told: str
 ) -> None:
-    found = weekly(Settings(**settings), accounts)
+    found = compute_csm_capacity(Settings(**settings), accounts)
 
     assert found.why == told
     assert told.startswith(f"{found.accounts} ")
@@ -138,4 +138,4 @@ def test_a_weeks_time_is_the_teams_capacity_cut_to_a_week_and_a_csm(
 
 def test_hours_of_nobody_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"set team\.csms"):
-        weekly(Settings(team={"hours_per_month": 5}), pl.DataFrame())
+        compute_csm_capacity(Settings(team={"hours_per_month": 5}), pl.DataFrame())

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from data.errors import SettingsError
 from data.settings import Scoring
-from features.catalogue import NAMES
+from features.catalogue import FEATURE_NAMES
 from serving.lines import bands, dated, notes, phrases
-from training.readiness import Dates
+from training.readiness import EventDateEstimate
 
-WORDS = phrases.default()
+WORDS = phrases.load_default_strings()
 
 # Bands
 
@@ -42,7 +42,7 @@ WORDS = phrases.default()
     ],
 )
 def test_a_band_is_told_as_worked_out_by_hand(expanded: int, accounts: int, told: str) -> None:
-    assert bands.words(expanded, accounts, WORDS) == told
+    assert bands.format_band(expanded, accounts, WORDS) == told
 
 
 @given(accounts=st.integers(2, 100_000), data=st.data())
@@ -51,7 +51,7 @@ def test_what_a_band_tells_is_near_the_truth_and_all_or_none_only_where_it_is(
 ) -> None:
     expanded = data.draw(st.sampled_from([0, 1, accounts - 1, accounts]) | st.integers(0, accounts))
 
-    told = bands.words(expanded, accounts, WORDS)
+    told = bands.format_band(expanded, accounts, WORDS)
 
     assert told.startswith("None of ") == (expanded == 0)
     assert told.startswith("All ") == (expanded == accounts)
@@ -65,15 +65,15 @@ def test_what_a_band_tells_is_near_the_truth_and_all_or_none_only_where_it_is(
 def test_a_band_in_which_nobody_was_before_tells_nothing() -> None:
     seen = [{"band": "10% to 20%", "snapshots": 200, "value": 0.18}]
 
-    found = bands.told(pl.Series(["10% to 20%", "under 2%", None]), seen, WORDS)
+    found = bands.describe_bands(pl.Series(["10% to 20%", "under 2%", None]), seen, WORDS)
 
     assert found.to_list() == ["18 of 100 accounts in this band expanded", None, None]
-    assert bands.told(pl.Series(["under 2%"]), [], WORDS).to_list() == [None]
+    assert bands.describe_bands(pl.Series(["under 2%"]), [], WORDS).to_list() == [None]
 
 
 # Notes
 
-KNOWN = dict.fromkeys(NAMES, 1.0) | {"tenure_days": 400.0, "events_30d": 50.0}
+KNOWN = dict.fromkeys(FEATURE_NAMES, 1.0) | {"tenure_days": 400.0, "events_30d": 50.0}
 
 
 def note(
@@ -83,12 +83,14 @@ def note(
 ) -> str | None:
     """The note of the first of three accounts, of which the others are well known."""
     snapshots = pl.DataFrame(
-        [KNOWN | (facts or {}), KNOWN, KNOWN], schema=dict.fromkeys(NAMES, pl.Float64)
+        [KNOWN | (facts or {}), KNOWN, KNOWN], schema=dict.fromkeys(FEATURE_NAMES, pl.Float64)
     ).with_columns(account_id=pl.Series(["acme", "beta", "core"]))
     told = {"account_id": "acme", "probability": 0.1, "expected_arr": 100.0} | (line or {})
     rows = [told, told | {"account_id": "beta"}, told | {"account_id": "core"}]
     schema = {"account_id": pl.String, "probability": pl.Float64, "expected_arr": pl.Float64}
-    found = notes.of(pl.DataFrame(rows, schema=schema), snapshots, Scoring(**(rules or {})), WORDS)
+    found = notes.describe_low_evidence(
+        pl.DataFrame(rows, schema=schema), snapshots, Scoring(**(rules or {})), WORDS
+    )
     return found.to_list()[0]  # type: ignore[no-any-return]
 
 
@@ -116,10 +118,10 @@ def test_thin_history_is_told_in_one_sentence(
 
 
 def test_missing_features_are_told_where_other_accounts_have_them() -> None:
-    gone: dict[str, float | None] = dict.fromkeys(NAMES[-20:])
+    gone: dict[str, float | None] = dict.fromkeys(FEATURE_NAMES[-20:])
 
-    assert note(gone) == f"20 of {len(NAMES)} features are not known of this account"
-    assert note(gone, rules={"thin_share": 0.5}) is None
+    assert note(gone) == f"20 of {len(FEATURE_NAMES)} features are not known of this account"
+    assert note(gone, rules={"low_evidence_share": 0.5}) is None
 
 
 def test_who_has_no_revenue_on_file_is_told_so_where_revenue_ranks() -> None:
@@ -137,12 +139,12 @@ def test_who_has_no_revenue_on_file_is_told_so_where_revenue_ranks() -> None:
 
 @given(st.integers(0, 5_000_000))
 def test_whole_numbers_are_written_with_commas(number: int) -> None:
-    assert pl.select(phrases.whole(pl.lit(number))).item() == f"{number:,}"
+    assert pl.select(phrases.format_integer(pl.lit(number))).item() == f"{number:,}"
 
 
 @given(st.integers(0, 400))
 def test_days_ago_are_told_exactly(days: int) -> None:
-    told = pl.select(WORDS.ago(pl.lit(days))).item()
+    told = pl.select(WORDS.format_days_ago(pl.lit(days))).item()
 
     found = re.search(r"(\d+) (day|week)", told)
     if found:
@@ -159,7 +161,7 @@ AS_OF = date(2026, 11, 20)
 def test_a_day_is_told_with_its_year_where_that_is_another_and_never_once_past(days: int) -> None:
     day = AS_OF + timedelta(days=days)
 
-    told = pl.select(WORDS.day(pl.lit(day), AS_OF)).item()
+    told = pl.select(WORDS.format_day(pl.lit(day), AS_OF)).item()
 
     year = "" if day.year == AS_OF.year else f" {day.year}"
     assert told == ("now" if days <= 0 else f"{day.day} {day:%B}{year}")
@@ -169,7 +171,7 @@ def test_a_day_is_told_with_its_year_where_that_is_another_and_never_once_past(d
 
 
 def test_phrases_may_be_reworded_and_their_parts_turned_round() -> None:
-    own = phrases.of(
+    own = phrases.load_ui_strings(
         {
             "tier_other": "{before} war der Rang, jetzt {tier}",
             "date": "{day}. {month}",
@@ -179,9 +181,9 @@ def test_phrases_may_be_reworded_and_their_parts_turned_round() -> None:
     )
 
     told = pl.select(
-        tier=own.said("tier_other", tier=pl.lit(1), before=pl.lit(2)),
-        day=own.day(pl.lit(date(2026, 12, 3)), AS_OF),
-        new=own.said("new"),
+        tier=own.format_expr("tier_other", tier=pl.lit(1), before=pl.lit(2)),
+        day=own.format_day(pl.lit(date(2026, 12, 3)), AS_OF),
+        new=own.format_expr("new"),
     ).row(0)
 
     assert told == ("2 war der Rang, jetzt 1", "3. Dezember", "New on the list")
@@ -201,7 +203,7 @@ def test_a_phrase_that_cannot_be_told_is_refused_in_one_sentence(
     own: dict[str, str], told: str
 ) -> None:
     with pytest.raises(SettingsError, match=re.escape(told)):
-        phrases.of(own)
+        phrases.load_ui_strings(own)
 
 
 @given(
@@ -216,7 +218,7 @@ def test_no_date_of_a_line_is_before_the_as_of(
     drawn: list[tuple[float, float, float, float]], lead: int, data: st.DataObject
 ) -> None:
     early, median, late = np.sort(np.array([row[:3] for row in drawn]), axis=1).T
-    found = Dates(np.array([row[3] for row in drawn]), early, median, late)
+    found = EventDateEstimate(np.array([row[3] for row in drawn]), early, median, late)
     tier = data.draw(
         st.lists(st.sampled_from([None, 1, 2]), min_size=len(drawn), max_size=len(drawn))
     )
@@ -224,14 +226,16 @@ def test_no_date_of_a_line_is_before_the_as_of(
     rules = Scoring(lead_days=lead)
     midnight = datetime(2026, 11, 20, tzinfo=UTC)
 
-    days = dated.expected(found, midnight)
-    ready = dated.readiness(found, midnight, tiers, rules)
+    days = dated.event_date_columns(found, midnight)
+    ready = dated.compute_readiness_dates(found, midnight, tiers, rules)
 
     assert all(value.min() >= AS_OF for value in days.values())  # type: ignore[operator]
     for name, quantile in (("expected_early", early), ("expected_date", median)):
         slow = [AS_OF + timedelta(days=int(day)) for day in quantile]
         assert days[name].to_list() == slow
-    for value, level, width, within in zip(ready, tier, found.width, found.within, strict=True):
+    for value, level, width, within in zip(
+        ready, tier, found.width, found.probability_180d, strict=True
+    ):
         sure = within >= rules.date_min_probability and width <= rules.date_width_days
         assert (value is not None) == (level == 1 or sure)
         assert value is None or value >= AS_OF

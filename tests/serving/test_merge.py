@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serving.outbox.merge import after_attempt, decide, is_settled
+from serving.outbox.merge import add_in_flight, is_converged, three_way_merge
 
 NAMES = ("note", "tier")
 values = st.sampled_from([None, "a", "b", "c", 1, 2])
@@ -27,14 +27,14 @@ class World:
 
     def send(self, wanted: dict[str, Any], *, lands: bool, answered: bool) -> None:
         """Send, and lose the request, or the answer to it, on the way."""
-        decision = decide(wanted, self.there, self.acknowledged, self.attempted)
-        self.overwritten += [name for name in decision.write if name in self.by_human]
-        before, self.attempted = self.attempted, after_attempt(self.attempted, decision.write)
+        decision = three_way_merge(wanted, self.there, self.acknowledged, self.attempted)
+        self.overwritten += [name for name in decision.changes if name in self.by_human]
+        before, self.attempted = self.attempted, add_in_flight(self.attempted, decision.changes)
         if lands:
-            self.there |= decision.write
+            self.there |= decision.changes
         if lands and answered:
-            self.acknowledged = dict(decision.ours)
-            self.attempted = {} if is_settled(decision, before) else dict(before)
+            self.acknowledged = dict(decision.last_applied)
+            self.attempted = {} if is_converged(decision, before) else dict(before)
 
     def edit(self, name: str, value: Any) -> None:
         """A human sets a field to something that we have not sent."""
@@ -84,10 +84,10 @@ def test_once_it_is_acknowledged_nothing_is_left_to_write(
     world = lived(steps)
     world.send(wanted, lands=True, answered=True)
 
-    again = decide(wanted, world.there, world.acknowledged, world.attempted)
+    again = three_way_merge(wanted, world.there, world.acknowledged, world.attempted)
 
-    assert not again.write
-    assert set(again.theirs) == world.by_human
+    assert not again.changes
+    assert set(again.human_fields) == world.by_human
 
 
 @given(st.lists(human | sent, max_size=12), fields)
@@ -95,11 +95,14 @@ def test_a_crash_between_write_and_answer_never_looks_like_a_human(
     steps: list[Any], wanted: dict[str, Any]
 ) -> None:
     world = lived(steps)
-    before = decide(wanted, world.there, world.acknowledged, world.attempted).theirs
+    before = three_way_merge(wanted, world.there, world.acknowledged, world.attempted).human_fields
 
     world.send(wanted, lands=True, answered=False)
 
-    assert decide(wanted, world.there, world.acknowledged, world.attempted).theirs == before
+    assert (
+        three_way_merge(wanted, world.there, world.acknowledged, world.attempted).human_fields
+        == before
+    )
 
 
 @given(fields, fields, some, tried)
@@ -107,36 +110,36 @@ def test_a_crash_between_write_and_answer_never_looks_like_a_human(
 def test_a_value_is_written_or_a_humans_or_as_it_should_be(
     wanted: dict[str, Any], there: dict[str, Any], last: dict[str, Any], tries: dict[str, Any]
 ) -> None:
-    decision = decide(wanted, there, last, tries)
+    decision = three_way_merge(wanted, there, last, tries)
 
     for name, value in wanted.items():
-        told = (name in decision.write) + (name in decision.theirs)
+        told = (name in decision.changes) + (name in decision.human_fields)
         assert told == 1 or (told == 0 and there[name] == value)
-        if name in decision.write:
+        if name in decision.changes:
             assert there[name] in {last.get(name), *tries.get(name, ())}
 
 
 def test_a_field_that_a_human_set_back_to_our_last_value_is_ours_again() -> None:
     last = {"tier": 2}
-    theirs = decide({"tier": 1}, {"tier": 3}, last, {})
-    back = decide({"tier": 1}, {"tier": 2}, theirs.ours, {})
+    theirs = three_way_merge({"tier": 1}, {"tier": 3}, last, {})
+    back = three_way_merge({"tier": 1}, {"tier": 2}, theirs.last_applied, {})
 
-    assert theirs.theirs == ("tier",)
-    assert back.write == {"tier": 1}
+    assert theirs.human_fields == ("tier",)
+    assert back.changes == {"tier": 1}
 
 
 def test_of_an_adopted_object_only_what_is_empty_is_filled() -> None:
-    decision = decide(
+    decision = three_way_merge(
         {"name": "seats", "amount": 90.0}, {"name": "Big deal", "amount": None}, {}, {}
     )
 
-    assert decision.write == {"amount": 90.0}
-    assert decision.theirs == ("name",)
+    assert decision.changes == {"amount": 90.0}
+    assert decision.human_fields == ("name",)
 
 
 def test_what_a_killed_sender_may_still_land_is_looked_at_once_more() -> None:
-    landed = decide({"tier": 1}, {"tier": 2}, {"tier": 2}, {"tier": [3]})
-    same = decide({"tier": 1}, {"tier": 2}, {"tier": 2}, {"tier": [1]})
+    landed = three_way_merge({"tier": 1}, {"tier": 2}, {"tier": 2}, {"tier": [3]})
+    same = three_way_merge({"tier": 1}, {"tier": 2}, {"tier": 2}, {"tier": [1]})
 
-    assert not is_settled(landed, {"tier": [3]})
-    assert is_settled(same, {"tier": [1]})
+    assert not is_converged(landed, {"tier": [3]})
+    assert is_converged(same, {"tier": [1]})

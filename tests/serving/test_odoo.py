@@ -14,25 +14,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import SettingsError
-from data.settings import Settings, load
-from serving.crm.odoo import Odoo, target
-from serving.crm.odoo.client import Client
-from serving.crm.odoo.names import HTML, MODELS, Names, external_id
+from data.settings import Settings, load_settings
+from serving.crm.odoo import OdooTarget, target
+from serving.crm.odoo.client import OdooClient
+from serving.crm.odoo.names import HTML_FIELDS, MODELS, OdooFieldMapping, build_external_id
 from serving.crm.target import (
     KINDS,
-    Accepted,
-    BatchRefused,
-    Change,
-    Denied,
+    AccessDeniedError,
+    Applied,
+    BatchRejectedError,
+    FieldChange,
+    HumanTouch,
     Kind,
-    Ref,
-    Refused,
-    Transient,
-    Worked,
+    ObjectRef,
+    Rejected,
+    RetryableError,
 )
 from serving.outbox.objects import FIELDS
 
-NAMES = Names.of({}, make_partners=False)
+NAMES = OdooFieldMapping.from_config({}, create_partners=False)
 SECRET = "9f1c0ffee"  # noqa: S105 - made up
 Answers = Callable[[httpx.Request], httpx.Response]
 
@@ -46,10 +46,10 @@ _VALUES = {
 }
 
 
-def opened(answers: Answers, **options: Any) -> Odoo:
+def opened(answers: Answers, **options: Any) -> OdooTarget:
     transport = httpx.MockTransport(answers)
-    client = Client("http://odoo.test", "crm", SECRET, transport=transport)
-    return Odoo(client, NAMES, **options)
+    client = OdooClient("http://odoo.test", "crm", SECRET, transport=transport)
+    return OdooTarget(client, NAMES, **options)
 
 
 def fields_of(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
@@ -69,9 +69,9 @@ def stored(sent: dict[str, Any], kind: Kind) -> dict[str, Any]:
 def test_shaping_twice_changes_nothing_more(kind: Kind) -> None:
     @given(fields_of(kind))
     def law(fields: dict[str, Any]) -> None:
-        once = NAMES.shape(kind, fields)
+        once = NAMES.normalize(kind, fields)
 
-        assert NAMES.shape(kind, once) == once
+        assert NAMES.normalize(kind, once) == once
 
     law()
 
@@ -80,9 +80,9 @@ def test_shaping_twice_changes_nothing_more(kind: Kind) -> None:
 def test_what_is_written_reads_back_as_it_was_shaped(kind: Kind) -> None:
     @given(fields_of(kind))
     def law(fields: dict[str, Any]) -> None:
-        shaped = NAMES.shape(kind, fields)
+        shaped = NAMES.normalize(kind, fields)
 
-        read = NAMES.received(kind, stored(NAMES.values(kind, fields), kind))
+        read = NAMES.deserialize_record(kind, stored(NAMES.serialize_fields(kind, fields), kind))
 
         assert {name: read[name] for name in shaped} == shaped
         assert not any(value for name, value in read.items() if name not in shaped)
@@ -94,7 +94,7 @@ def test_what_is_written_reads_back_as_it_was_shaped(kind: Kind) -> None:
 def test_a_spreadsheets_cells_say_what_values_say(kind: Kind) -> None:
     @given(fields_of(kind))
     def law(fields: dict[str, Any]) -> None:
-        values, cells = NAMES.values(kind, fields), NAMES.cells(kind, fields)
+        values, cells = NAMES.serialize_fields(kind, fields), NAMES.serialize_cells(kind, fields)
 
         assert all(isinstance(cell, str) for cell in cells.values())
         assert {name for name, cell in cells.items() if cell} == {
@@ -107,7 +107,7 @@ def test_a_spreadsheets_cells_say_what_values_say(kind: Kind) -> None:
 
 @given(st.text(), st.text())
 def test_an_external_id_names_one_key_and_holds_no_blank(one: str, other: str) -> None:
-    first, second = external_id("task", one), external_id("task", other)
+    first, second = build_external_id("task", one), build_external_id("task", other)
 
     assert (first == second) == (one == other)
     assert re.fullmatch(r"expansion\.task_[\w.~=-]*", first, re.ASCII)
@@ -117,75 +117,77 @@ def test_rich_text_loses_its_markup_and_nothing_else() -> None:
     note = "<p>No seat is free &amp; 3 joined</p><p>Ask&nbsp;<b>Ann</b><br>Today</p>"
     record = dict.fromkeys(NAMES.fields["task"].values(), False) | {"note": note}
 
-    notes = NAMES.received("task", record)["notes"]
+    notes = NAMES.deserialize_record("task", record)["notes"]
 
-    assert "note" in HTML
+    assert "note" in HTML_FIELDS
     assert notes == "No seat is free & 3 joined\nAsk Ann\nToday"
 
 
 def test_another_field_can_carry_ours_or_none_can() -> None:
-    names = Names.of({"account": {"tier": "x_studio_tier", "note": ""}}, make_partners=False)
+    names = OdooFieldMapping.from_config(
+        {"account": {"tier": "x_studio_tier", "note": ""}}, create_partners=False
+    )
 
-    assert names.values("account", {"tier": 1, "note": "x"}) == {"x_studio_tier": 1}
-    assert names.shape("account", {"note": "x", "name": "Acme"}) == {}
+    assert names.serialize_fields("account", {"tier": 1, "note": "x"}) == {"x_studio_tier": 1}
+    assert names.normalize("account", {"note": "x", "name": "Acme"}) == {}
     with pytest.raises(SettingsError, match="we have no teir"):
-        Names.of({"account": {"teir": "x"}}, make_partners=False)
+        OdooFieldMapping.from_config({"account": {"teir": "x"}}, create_partners=False)
 
 
 # What Odoo 19.0 answered: status, its class of error, the first words of its message.
 FAULTS = [
-    (401, "werkzeug.exceptions.Unauthorized", "Invalid apikey", Denied, "API key"),
+    (401, "werkzeug.exceptions.Unauthorized", "Invalid apikey", AccessDeniedError, "API key"),
     (
         403,
         "odoo.exceptions.AccessError",
         "You are not allowed to create 'Fields' (ir.model.fields) records.\n\nThis operation is",
-        Denied,
+        AccessDeniedError,
         "not allowed",
     ),
     (
         404,
         "werkzeug.exceptions.NotFound",
         "the model 'crm.lead' does not exist",
-        Denied,
+        AccessDeniedError,
         "crm.lead",
     ),
-    (500, "builtins.KeyError", "x_expansion_rank", Denied, "expansion crm setup"),
+    (500, "builtins.KeyError", "x_expansion_rank", AccessDeniedError, "expansion crm setup"),
     (
         500,
         "builtins.ValueError",
         "Invalid field 'x_expansion_rank' on 'res.partner'",
-        Denied,
+        AccessDeniedError,
         "expansion crm setup",
     ),
     (
         404,
         "odoo.exceptions.MissingError",
         "Record does not exist or has been deleted.\n(Record: res.partner(999999,), User: 2)",
-        BatchRefused,
+        BatchRejectedError,
         "does not exist",
     ),
     (
         422,
         "odoo.exceptions.ValidationError",
         "The operation cannot be completed: Contacts require a name",
-        BatchRefused,
+        BatchRejectedError,
         "require a name",
     ),
     (
         500,
         "psycopg2.errors.NumericValueOutOfRange",
         "integer out of range\n",
-        BatchRefused,
+        BatchRejectedError,
         "out of range",
     ),
     (
         500,
         "psycopg2.errors.SerializationFailure",
         "could not serialize access due to concurrent update\n",
-        Transient,
+        RetryableError,
         "serialize",
     ),
-    (500, "psycopg2.OperationalError", "server closed the connection", Transient, "closed"),
+    (500, "psycopg2.OperationalError", "server closed the connection", RetryableError, "closed"),
 ]
 
 
@@ -197,7 +199,7 @@ def test_odoos_faults_say_what_to_do(
     odoo = opened(lambda _: httpx.Response(status, json=told))
 
     with pytest.raises(kind, match=words) as raised:
-        odoo.read([Ref("account", "a", "a")])
+        odoo.read([ObjectRef("account", "a", "a")])
 
     assert "\n" not in str(raised.value)
     assert SECRET not in str(raised.value)
@@ -206,11 +208,11 @@ def test_odoos_faults_say_what_to_do(
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (httpx.Response(200, content=b'{"cut": '), Transient),
-        (httpx.Response(502, text="<html>"), Transient),
-        (httpx.Response(500, text="<html>"), Transient),
-        (httpx.Response(303, headers={"Location": "/web/login"}), Denied),
-        (httpx.Response(404, text="<html>"), Denied),
+        (httpx.Response(200, content=b'{"cut": '), RetryableError),
+        (httpx.Response(502, text="<html>"), RetryableError),
+        (httpx.Response(500, text="<html>"), RetryableError),
+        (httpx.Response(303, headers={"Location": "/web/login"}), AccessDeniedError),
+        (httpx.Response(404, text="<html>"), AccessDeniedError),
     ],
 )
 def test_whatever_stands_before_odoo_is_told_apart(
@@ -219,24 +221,24 @@ def test_whatever_stands_before_odoo_is_told_apart(
     odoo = opened(lambda _: answer)
 
     with pytest.raises(kind):
-        odoo.read([Ref("account", "a", "a")])
+        odoo.read([ObjectRef("account", "a", "a")])
 
 
 def test_a_server_that_asks_for_time_gets_it() -> None:
     odoo = opened(lambda _: httpx.Response(429, headers={"Retry-After": "7"}))
 
-    with pytest.raises(Transient) as raised:
-        odoo.read([Ref("account", "a", "a")])
+    with pytest.raises(RetryableError) as raised:
+        odoo.read([ObjectRef("account", "a", "a")])
 
-    assert raised.value.after_seconds == 7
+    assert raised.value.retry_after_seconds == 7
 
 
 def test_a_lost_connection_may_work_later() -> None:
     def lost(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("timed out", request=request)
 
-    with pytest.raises(Transient, match="did not answer"):
-        opened(lost).read([Ref("account", "a", "a")])
+    with pytest.raises(RetryableError, match="did not answer"):
+        opened(lost).read([ObjectRef("account", "a", "a")])
 
 
 def loading(message: str, *, may: bool = True) -> Answers:
@@ -255,7 +257,9 @@ def loading(message: str, *, may: bool = True) -> Answers:
     return answer
 
 
-DEAL = Change(Ref("opportunity", "a:seats:1", "a", account_crm_id="6"), {"name": "A: seats"})
+DEAL = FieldChange(
+    ObjectRef("opportunity", "a:seats:1", "a", account_crm_id="6"), {"name": "A: seats"}
+)
 
 
 @pytest.mark.parametrize(
@@ -264,11 +268,11 @@ DEAL = Change(Ref("opportunity", "a:seats:1", "a", account_crm_id="6"), {"name":
         (
             "'soon' does not seem to be a valid date for field 'Expected Closing'",
             True,
-            BatchRefused,
+            BatchRejectedError,
         ),
-        ("You are not allowed to create 'Lead' (crm.lead) records.", False, Denied),
-        ("could not serialize access due to concurrent update\n", True, Transient),
-        ("current transaction is aborted, commands ignored until end", True, Transient),
+        ("You are not allowed to create 'Lead' (crm.lead) records.", False, AccessDeniedError),
+        ("could not serialize access due to concurrent update\n", True, RetryableError),
+        ("current transaction is aborted, commands ignored until end", True, RetryableError),
     ],
 )
 def test_a_load_that_takes_nothing_says_why_though_it_answers_200(
@@ -282,11 +286,11 @@ def test_a_load_that_takes_nothing_says_why_though_it_answers_200(
 
 def test_rows_that_nobody_could_take_are_refused_without_asking() -> None:
     odoo = opened(loading("never asked"))
-    orphan = Change(Ref("opportunity", "a:seats:1", "a"), {"name": "A: seats"})
-    strange = Change(Ref("account", "a", "a", crm_id="00Q5e"), {"rank": 1})
+    orphan = FieldChange(ObjectRef("opportunity", "a:seats:1", "a"), {"name": "A: seats"})
+    strange = FieldChange(ObjectRef("account", "a", "a", crm_id="00Q5e"), {"rank": 1})
 
-    assert isinstance(odoo.write([orphan])[0], Refused)
-    assert isinstance(odoo.write([strange])[0], Refused)
+    assert isinstance(odoo.write([orphan])[0], Rejected)
+    assert isinstance(odoo.write([strange])[0], Rejected)
 
 
 def test_values_of_what_exists_go_out_in_one_call() -> None:
@@ -298,13 +302,15 @@ def test_values_of_what_exists_go_out_in_one_call() -> None:
 
     answers = opened(answer).write(
         [
-            Change(Ref("account", "a", "a", crm_id="6"), {"probability": 0.684, "note": None}),
-            Change(Ref("account", "b", "b", crm_id="7"), {"this_week": True}),
+            FieldChange(
+                ObjectRef("account", "a", "a", crm_id="6"), {"probability": 0.684, "note": None}
+            ),
+            FieldChange(ObjectRef("account", "b", "b", crm_id="7"), {"this_week": True}),
         ]
     )
 
     (request,) = seen
-    assert answers == [Accepted("6"), Accepted("7")]
+    assert answers == [Applied("6"), Applied("7")]
     assert request.url == "http://odoo.test/json/2/res.partner/web_save_multi"
     assert request.headers["X-Odoo-Database"] == "crm"
     assert request.headers["Authorization"] == f"bearer {SECRET}"
@@ -339,8 +345,8 @@ def test_an_opportunity_that_only_begins_was_not_worked() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=[begun, moved] if "crm.lead" in request.url.path else [])
 
-    assert opened(answer).worked(date(2026, 6, 1)) == [
-        Worked("moved", date(2026, 6, 2), "opportunity moved to Qualified")
+    assert opened(answer).fetch_human_touches(date(2026, 6, 1)) == [
+        HumanTouch("moved", date(2026, 6, 2), "opportunity moved to Qualified")
     ]
 
 
@@ -353,7 +359,7 @@ def written(folder: Path, key: str) -> Path:
 
 
 def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path: Path) -> None:
-    settings = load(written(tmp_path, "${ODOO_API_KEY}"), {"ODOO_API_KEY": SECRET})
+    settings = load_settings(written(tmp_path, "${ODOO_API_KEY}"), {"ODOO_API_KEY": SECRET})
 
     opened_by_settings = target(settings)
 
@@ -361,7 +367,7 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path: Path) -
     assert SECRET not in repr(opened_by_settings)
     opened_by_settings.close()
     with pytest.raises(SettingsError, match="hold api_key in the clear"):
-        load(written(tmp_path, SECRET), {})
+        load_settings(written(tmp_path, SECRET), {})
 
 
 def test_without_an_address_we_say_what_to_write() -> None:
@@ -381,10 +387,10 @@ def test_every_field_has_a_place_and_a_name_of_its_own() -> None:
 
 @given(st.text())
 def test_notes_are_escaped(text: str) -> None:
-    sent = NAMES.values("task", {"notes": text})["note"] or ""
+    sent = NAMES.serialize_fields("task", {"notes": text})["note"] or ""
 
     bare = re.sub(r"</?p>", "", sent)
     assert "<" not in bare
     assert html.unescape(bare).replace(" ", "") == "".join(
-        line for line in str(NAMES.shape("task", {"notes": text})["notes"] or "").split("\n")
+        line for line in str(NAMES.normalize("task", {"notes": text})["notes"] or "").split("\n")
     ).replace(" ", "")

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data.settings import Buyers, Minutes, Playbook
+from data.settings import ContactRoles, MotionMinutes, Playbook
 from serving import playbook
 
 QUIET: dict[str, float | None] = {
@@ -31,7 +31,7 @@ SPREADING = {"departments_90d": 2.0, "departments_new_90d": 1.0}
 def judged(*accounts: dict[str, Any]) -> list[tuple[str, int | None, str]]:
     rows = [QUIET | account for account in accounts]
     schema = dict.fromkeys(QUIET, pl.Float64)
-    return playbook.judged(pl.DataFrame(rows, schema=schema), Playbook()).rows()
+    return playbook.assign_playbook(pl.DataFrame(rows, schema=schema), Playbook()).rows()
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_accounts_are_judged_each_on_its_own_and_in_order() -> None:
     ("account", "rules", "before", "after"),
     [
         (FLAT, {"plateau_days": 210}, "consolidate", "watch"),
-        (FLAT, {"plateau_share": 0.91}, "consolidate", "watch"),
-        (FULL, {"seat_share": 0.95}, "seat add", "watch"),
+        (FLAT, {"plateau_utilization": 0.91}, "consolidate", "watch"),
+        (FULL, {"seat_utilization": 0.95}, "seat add", "watch"),
         (VOLUME, {"api_growth": 0.21}, "volume upgrade", "watch"),
-        (VOLUME, {"usage_share": 0.51}, "volume upgrade", "watch"),
-        (VOLUME | {"usage_ratio": 0.1}, {"usage_share": 0.1}, "watch", "volume upgrade"),
+        (VOLUME, {"usage_utilization": 0.51}, "volume upgrade", "watch"),
+        (VOLUME | {"usage_ratio": 0.1}, {"usage_utilization": 0.1}, "watch", "volume upgrade"),
     ],
 )
 def test_every_threshold_is_a_setting(
@@ -108,7 +108,10 @@ def test_every_threshold_is_a_setting(
 ) -> None:
     table = pl.DataFrame([QUIET | account], schema=dict.fromkeys(QUIET, pl.Float64))
 
-    found = [playbook.judged(table, each)["motion"][0] for each in (Playbook(), Playbook(**rules))]
+    found = [
+        playbook.assign_playbook(table, each)["motion"][0]
+        for each in (Playbook(), Playbook(**rules))
+    ]
 
     assert found == [before, after]
 
@@ -119,7 +122,8 @@ def test_a_limit_is_one_from_the_share_that_the_settings_say() -> None:
     )
 
     limits = [
-        playbook.judged(table, Playbook(limit_share=share))["limit"][0] for share in (0.7, 0.71)
+        playbook.assign_playbook(table, Playbook(limit_utilization=share))["limit"][0]
+        for share in (0.7, 0.71)
     ]
 
     assert limits == ["seats", "none"]
@@ -131,11 +135,11 @@ def test_each_motion_has_its_minutes_and_each_ask_its_buyer() -> None:
     )
     motion = pl.col("motion")
 
-    taken = motions.select(playbook.minutes(motion, Minutes()))["motion"]
+    taken = motions.select(playbook.motion_minutes(motion, MotionMinutes()))["motion"]
     buyers = dict(
         zip(
             motions["motion"],
-            motions.select(playbook.buyer(motion, Buyers())).to_series(),
+            motions.select(playbook.contact_role(motion, ContactRoles())).to_series(),
             strict=True,
         )
     )
@@ -150,7 +154,9 @@ def test_with_a_new_department_in_it_is_part_of_a_capabilities_conversation() ->
         {"motion": ["capabilities", "seat add"], "departments_90d": 2.0, "departments_new_90d": 1.0}
     )
 
-    found = table.select(role=playbook.buyer(pl.col("motion"), Buyers()))["role"].to_list()
+    found = table.select(role=playbook.contact_role(pl.col("motion"), ContactRoles()))[
+        "role"
+    ].to_list()
 
     assert found == ["champion and the new department", "department head or admin"]
 

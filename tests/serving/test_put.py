@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from data.errors import DeliveryError
 from data.settings import Episodes
 from serving import state
-from serving.outbox.levels import Levels
-from serving.outbox.put import Put, put
-from serving.outbox.wanted import digest
-from serving.score import Scored
+from serving.outbox.levels import Entitlements
+from serving.outbox.put import CommittedRun, commit_run
+from serving.outbox.wanted import hash_fields
+from serving.score import ScoredList
 from serving.state import lists
-from serving.state.schema import EPISODES, OUTBOX, WORKED
+from serving.state.schema import ACCOUNT_TOUCHES, DESIRED_OBJECTS, EPISODES
 
 MONDAY = date(2025, 6, 2)
 NEXT = MONDAY + timedelta(days=7)
@@ -56,7 +56,7 @@ def listed(
     left: dict[str, str] | None = None,
     tiers: dict[str, int] | None = None,
     **chances: float,
-) -> Scored:
+) -> ScoredList:
     """A list of accounts by falling chance, and those that left it, with the reason."""
     ranked = sorted(chances.items(), key=lambda item: -item[1])
     rows = [
@@ -78,45 +78,45 @@ def listed(
     names = ["account_id", "as_of", "reason", "name", "csm"]
     schema = dict.fromkeys(names, pl.String) | {"as_of": pl.Date}
     frame = pl.DataFrame(rows, schema_overrides={"tier": pl.Int64})
-    return Scored(frame, pl.DataFrame(gone, schema=schema, orient="row"))
+    return ScoredList(frame, pl.DataFrame(gone, schema=schema, orient="row"))
 
 
 def write(
     engine: sa.Engine,
-    scored: Scored,
+    scored: ScoredList,
     as_of: date = MONDAY,
     *,
     target: str = "sql",
-    levels: dict[str, Levels] | None = None,
-) -> Put:
-    return put(
+    levels: dict[str, Entitlements] | None = None,
+) -> CommittedRun:
+    return commit_run(
         engine,
         target,
         scored,
         as_of,
-        levels=levels or {},
-        rules=Episodes(),
+        entitlements=levels or {},
+        episode_config=Episodes(),
         record={"listed": scored.accounts.height},
         finished_at=NOW,
     )
 
 
-def counts(done: Put) -> tuple[int, int, int]:
+def counts(done: CommittedRun) -> tuple[int, int, int]:
     return done.listed, done.unlisted, done.newer
 
 
 def chances(engine: sa.Engine) -> dict[str, float]:
-    return {row["account_id"]: row["probability"] for row in lists.listed(engine)}
+    return {row["account_id"]: row["probability"] for row in lists.load_list_rows(engine)}
 
 
 def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    with state.reading(engine) as connection:
+    with state.read_transaction(engine) as connection:
         found = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
         return [dict(row) for row in found]
 
 
 def outbox(engine: sa.Engine) -> dict[str, dict[str, Any]]:
-    return {row["key"]: row for row in rows(engine, OUTBOX)}
+    return {row["key"]: row for row in rows(engine, DESIRED_OBJECTS)}
 
 
 # ---- The list.
@@ -125,15 +125,15 @@ def outbox(engine: sa.Engine) -> dict[str, dict[str, Any]]:
 def test_a_list_is_read_back_as_it_was_written(database: sa.Engine) -> None:
     written = write(database, listed(acme=0.7, beta=0.2))
 
-    first, second = lists.listed(database)
+    first, second = lists.load_list_rows(database)
     assert counts(written) == (2, 0, 0)
     assert (first["rank"], first["account_id"], first["probability"]) == (1, "acme", 0.7)
     assert first["signals"] == ROW["signals"]
     assert first["contributions"] == {"seat_utilization": 1.5}
     assert first["readiness_date"] == MONDAY
     assert second["rank"] == 2
-    assert lists.newest(database) == MONDAY
-    run = lists.last_run(database)
+    assert lists.load_latest_as_of(database) == MONDAY
+    run = lists.load_last_run(database)
     assert run is not None
     assert (run["id"], run["record"]) == (written.run_id, {"listed": 2})
 
@@ -144,20 +144,20 @@ def test_a_second_run_for_one_as_of_replaces_the_first(database: sa.Engine) -> N
     write(database, listed(acme=0.3, core=0.4, left={"beta": "contract ended"}))
 
     assert chances(database) == {"core": 0.4, "acme": 0.3}
-    assert [past["probability"] for past in lists.past(database, "acme")] == [0.3]
-    assert lists.past(database, "beta") == []
+    assert [past["probability"] for past in lists.load_score_history(database, "acme")] == [0.3]
+    assert lists.load_score_history(database, "beta") == []
 
 
 def test_the_same_run_twice_leaves_the_same(database: sa.Engine) -> None:
     scored = listed(acme=0.7, beta=0.2, tiers={"acme": 1}, left={"gone": "on trial"})
     once = write(database, scored)
-    before = lists.listed(database), rows(database, EPISODES), outbox(database)
+    before = lists.load_list_rows(database), rows(database, EPISODES), outbox(database)
 
     again = write(database, scored)
 
     after = outbox(database)
     same = {key: {**row, "run_id": once.run_id} for key, row in after.items()}
-    assert (lists.listed(database), rows(database, EPISODES), same) == before
+    assert (lists.load_list_rows(database), rows(database, EPISODES), same) == before
     assert {**vars(again), "run_id": once.run_id} == vars(once)
 
 
@@ -166,8 +166,10 @@ def test_the_next_week_replaces_the_list_and_keeps_the_past(database: sa.Engine)
 
     write(database, listed(NEXT, acme=0.5), NEXT)
 
-    assert lists.newest(database) == NEXT
-    assert [(past["as_of"], past["probability"]) for past in lists.past(database, "acme")] == [
+    assert lists.load_latest_as_of(database) == NEXT
+    assert [
+        (past["as_of"], past["probability"]) for past in lists.load_score_history(database, "acme")
+    ] == [
         (MONDAY, 0.7),
         (NEXT, 0.5),
     ]
@@ -175,14 +177,17 @@ def test_the_next_week_replaces_the_list_and_keeps_the_past(database: sa.Engine)
 
 def test_an_older_as_of_goes_to_the_scores_only(database: sa.Engine) -> None:
     write(database, listed(NEXT, acme=0.5, beta=0.1, tiers={"acme": 1}), NEXT)
-    before = lists.listed(database), outbox(database), rows(database, EPISODES)
+    before = lists.load_list_rows(database), outbox(database), rows(database, EPISODES)
 
     written = write(database, listed(acme=0.9, gone=0.8, tiers={"gone": 1}))
 
     assert counts(written) == (0, 0, 2)
-    assert (lists.listed(database), outbox(database), rows(database, EPISODES)) == before
-    assert [past["probability"] for past in lists.past(database, "acme")] == [0.9, 0.5]
-    assert lists.account(database, "gone") is None
+    assert (lists.load_list_rows(database), outbox(database), rows(database, EPISODES)) == before
+    assert [past["probability"] for past in lists.load_score_history(database, "acme")] == [
+        0.9,
+        0.5,
+    ]
+    assert lists.load_account(database, "gone") is None
 
 
 def test_an_account_that_left_the_list_is_blank_with_its_reason(database: sa.Engine) -> None:
@@ -190,7 +195,7 @@ def test_an_account_that_left_the_list_is_blank_with_its_reason(database: sa.Eng
 
     written = write(database, listed(NEXT, core=0.1, left={"acme": "no event in 90 days"}), NEXT)
 
-    acme, beta = lists.account(database, "acme"), lists.account(database, "beta")
+    acme, beta = lists.load_account(database, "acme"), lists.load_account(database, "beta")
     assert written.unlisted == 2
     assert acme is not None
     assert beta is not None
@@ -208,7 +213,7 @@ def test_an_account_that_is_known_no_more_keeps_its_reason(database: sa.Engine) 
 
     write(database, listed(later, acme=0.7), later)
 
-    beta = lists.account(database, "beta")
+    beta = lists.load_account(database, "beta")
     assert beta is not None
     assert (beta["name"], beta["note"], beta["as_of"]) == ("Beta", "unknown account", later)
 
@@ -219,7 +224,7 @@ def test_an_account_that_comes_back_is_listed_again(database: sa.Engine) -> None
 
     write(database, listed(NEXT, acme=0.6, beta=0.2), NEXT)
 
-    acme = lists.account(database, "acme")
+    acme = lists.load_account(database, "acme")
     assert acme is not None
     assert (acme["probability"], acme["note"]) == (0.6, None)
 
@@ -227,10 +232,10 @@ def test_an_account_that_comes_back_is_listed_again(database: sa.Engine) -> None
 def test_an_account_is_found_by_id_or_by_name_in_any_case(database: sa.Engine) -> None:
     scored = listed(acme=0.7, beta=0.2)
     names = pl.Series("name", ["beta", "Ångström"])
-    write(database, Scored(scored.accounts.with_columns(names), scored.left))
+    write(database, ScoredList(scored.accounts.with_columns(names), scored.not_listed))
 
     found = {
-        asked: (lists.account(database, asked) or {}).get("account_id")
+        asked: (lists.load_account(database, asked) or {}).get("account_id")
         for asked in ("acme", "beta", "BETA", "Ångström", "nobody")
     }
 
@@ -245,33 +250,35 @@ def test_an_account_is_found_by_id_or_by_name_in_any_case(database: sa.Engine) -
 
 
 def test_an_empty_database_says_so(database: sa.Engine) -> None:
-    assert lists.newest(database) is None
-    assert lists.last_run(database) is None
-    assert lists.listed(database) == []
-    assert lists.account(database, "acme") is None
-    assert lists.before(database, MONDAY) is None
+    assert lists.load_latest_as_of(database) is None
+    assert lists.load_last_run(database) is None
+    assert lists.load_list_rows(database) == []
+    assert lists.load_account(database, "acme") is None
+    assert lists.load_previous_list(database, MONDAY) is None
 
 
 def test_the_list_before_is_that_of_the_day_before_the_as_of(database: sa.Engine) -> None:
     write(database, listed(acme=0.7))
     write(database, listed(NEXT, acme=0.5, left={"beta": "on trial"}), NEXT)
 
-    assert lists.before(database, MONDAY) is None
+    assert lists.load_previous_list(database, MONDAY) is None
     for day, chance in ((NEXT, 0.7), (NEXT + timedelta(days=1), 0.5)):
-        before = lists.before(database, day)
+        before = lists.load_previous_list(database, day)
         assert before is not None
         assert before.select("account_id", "probability").rows() == [("acme", chance)]
 
 
 def test_the_last_day_an_account_was_worked_is_known_as_of_a_day(database: sa.Engine) -> None:
     days = [MONDAY - timedelta(days=back) for back in (0, 3, 9, 70)]
-    with state.writing(database) as connection:
+    with state.write_transaction(database) as connection:
         worked = [{"account_id": "acme", "worked_on": day, "how": "task done"} for day in days]
-        connection.execute(sa.insert(WORKED), worked)
+        connection.execute(sa.insert(ACCOUNT_TOUCHES), worked)
 
-    assert lists.worked(database, MONDAY, days=60) == {"acme": MONDAY - timedelta(days=3)}
-    assert lists.worked(database, NEXT, days=60) == {"acme": MONDAY}
-    assert lists.worked(database, MONDAY - timedelta(days=80), days=60) == {}
+    assert lists.load_recent_touches(database, MONDAY, days=60) == {
+        "acme": MONDAY - timedelta(days=3)
+    }
+    assert lists.load_recent_touches(database, NEXT, days=60) == {"acme": MONDAY}
+    assert lists.load_recent_touches(database, MONDAY - timedelta(days=80), days=60) == {}
 
 
 # ---- What should be true at the CRM.
@@ -290,13 +297,13 @@ def test_the_outbox_says_of_every_object_what_should_be_true(database: sa.Engine
     }
     for row in found.values():
         assert (row["target"], row["as_of"], row["run_id"]) == ("sql", MONDAY, done.run_id)
-        assert row["digest"] == digest(row["fields"])
+        assert row["digest"] == hash_fields(row["fields"])
     assert (done.opened, done.closed) == (1, 0)
     assert {row["limit"] for key, row in found.items() if ":" in key} == {"seats"}
 
 
 def test_an_expansion_ends_the_episode_and_its_objects(database: sa.Engine) -> None:
-    ten, twelve = {"acme": Levels(seats=10)}, {"acme": Levels(seats=12)}
+    ten, twelve = {"acme": Entitlements(seats=10)}, {"acme": Entitlements(seats=12)}
     write(database, listed(acme=0.7, tiers={"acme": 1}), levels=ten)
 
     done = write(database, listed(NEXT, acme=0.2), NEXT, levels=twelve)
@@ -314,7 +321,7 @@ def test_each_crm_has_an_outbox_of_its_own(database: sa.Engine) -> None:
 
     write(database, listed(NEXT, acme=0.6, tiers={"acme": 1}), NEXT, target="odoo")
 
-    found = rows(database, OUTBOX)
+    found = rows(database, DESIRED_OBJECTS)
     assert [(row["target"], row["as_of"]) for row in found] == [("odoo", NEXT)] * 3 + [
         ("sql", MONDAY)
     ] * 3
@@ -328,7 +335,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     table: str, database: sa.Engine
 ) -> None:
     write(database, listed(acme=0.7, beta=0.2))
-    before = lists.listed(database), lists.last_run(database), outbox(database)
+    before = lists.load_list_rows(database), lists.load_last_run(database), outbox(database)
 
     def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith(f"INSERT INTO {table}"):
@@ -341,14 +348,18 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     finally:
         sa.event.remove(database, "before_cursor_execute", fail)
 
-    assert (lists.listed(database), lists.last_run(database), outbox(database)) == before
-    assert lists.past(database, "core") == []
+    assert (
+        lists.load_list_rows(database),
+        lists.load_last_run(database),
+        outbox(database),
+    ) == before
+    assert lists.load_score_history(database, "core") == []
     assert rows(database, EPISODES) == []
 
 
 def test_a_value_the_database_refuses_leaves_everything_as_it_was(database: sa.Engine) -> None:
     write(database, listed(acme=0.7))
-    twice = Scored(pl.concat([listed(NEXT, acme=0.5).accounts] * 2), listed().left)
+    twice = ScoredList(pl.concat([listed(NEXT, acme=0.5).accounts] * 2), listed().not_listed)
 
     with pytest.raises(DeliveryError, match="the CRM database refused: ") as told:
         write(database, twice, NEXT)

@@ -9,15 +9,15 @@ import polars as pl
 import pytest
 
 from serving.report import backtest
-from training.backtest import FIGURES, Backtest, Way
-from training.backtest.competing import LIST, LIST_AND_EVENTS
-from training.resampling import Figure
+from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
+from training.backtest.competing import WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS
+from training.resampling import MetricEstimate
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-UNKNOWN = Figure(None, None, None)
+UNKNOWN = MetricEstimate(None, None, None)
 
 
-def way(name: str, caught: float, false_alarms: float, claim: str | None = None) -> Way:
+def way(name: str, caught: float, false_alarms: float, claim: str | None = None) -> StrategyResult:
     around = {
         "share_flagged": caught,
         "share_flagged_14d": caught * 0.7,
@@ -29,8 +29,10 @@ def way(name: str, caught: float, false_alarms: float, claim: str | None = None)
         "lag_days": 36.0,
         "lead_days": 21.0,
     }
-    figures = {name: Figure(value, value * 0.9, value * 1.1) for name, value in around.items()}
-    return Way(
+    figures = {
+        name: MetricEstimate(value, value * 0.9, value * 1.1) for name, value in around.items()
+    }
+    return StrategyResult(
         name=name,
         rule=f"{name} flags when it does.",
         figures=figures | {"share_pointed_at": UNKNOWN},
@@ -52,14 +54,14 @@ WAYS = (
     way("manual review, monthly", 0.094, 6.1, "40 to 55 % caught"),
     way("CRM rule", 0.32, 4.8, "70 to 80 % caught"),
     way("tiered stack", 0.28, 5.3),
-    way(LIST, 0.36, 4.7),
-    way(LIST_AND_EVENTS, 0.24, 5.4),
+    way(WEEKLY_LIST, 0.36, 4.7),
+    way(WEEKLY_LIST_AND_EVENTS, 0.24, 5.4),
 )
 
 
 @pytest.fixture(scope="module")
-def found() -> Backtest:
-    return Backtest(
+def found() -> BacktestResult:
+    return BacktestResult(
         start=date(2025, 8, 5),
         end=date(2026, 6, 1),
         counted_from=date(2025, 10, 4),
@@ -75,7 +77,7 @@ def found() -> Backtest:
         review_minutes=2.0,
         rest_days=60,
         caught_within_days=60,
-        definitions={"flag": "An account handed to a CSM.", **FIGURES},
+        definitions={"flag": "An account handed to a CSM.", **BACKTEST_METRICS},
         notes=("No capacity is set: 20 accounts per 30 days are assumed.",),
         hindsight=("Nobody acted on these flags.",),
         verdict="With the same hours the model's weekly list caught 36% of 159 expansions.",
@@ -85,8 +87,8 @@ def found() -> Backtest:
 
 
 @pytest.fixture(scope="module")
-def page(found: Backtest) -> str:
-    return backtest.html(found)
+def page(found: BacktestResult) -> str:
+    return backtest.render_backtest_page(found)
 
 
 def section(page: str, key: str) -> str:
@@ -129,7 +131,7 @@ def test_names_in_the_picture_do_not_cover_each_other(page: str) -> None:
 def test_the_model_stands_out_in_the_table(page: str) -> None:
     rows = re.findall(r'<tr class="strong"><th scope="row">([^<]+)', section(page, "ways"))
 
-    assert {row.replace("&#39;", "'") for row in rows} == {LIST, LIST_AND_EVENTS}
+    assert {row.replace("&#39;", "'") for row in rows} == {WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS}
 
 
 def test_the_figures_are_those_of_the_backtest(page: str) -> None:
@@ -161,11 +163,11 @@ def test_the_page_is_one_file_that_names_no_account(page: str) -> None:
     assert "acme" not in page
 
 
-def test_the_same_backtest_is_the_same_page(found: Backtest, page: str) -> None:
-    assert backtest.html(found) == page
+def test_the_same_backtest_is_the_same_page(found: BacktestResult, page: str) -> None:
+    assert backtest.render_backtest_page(found) == page
 
 
-def test_words_of_a_backtest_are_shown_and_not_obeyed(found: Backtest) -> None:
+def test_words_of_a_backtest_are_shown_and_not_obeyed(found: BacktestResult) -> None:
     spoiled = replace(
         found,
         ways=(replace(WAYS[0], name=HOSTILE, rule=HOSTILE, claim=HOSTILE),),
@@ -174,7 +176,7 @@ def test_words_of_a_backtest_are_shown_and_not_obeyed(found: Backtest) -> None:
         verdict=HOSTILE,
     )
 
-    assert "<img" not in backtest.html(spoiled)
+    assert "<img" not in backtest.render_backtest_page(spoiled)
 
 
 @pytest.mark.parametrize(
@@ -185,17 +187,17 @@ def test_words_of_a_backtest_are_shown_and_not_obeyed(found: Backtest) -> None:
     ],
 )
 def test_where_there_is_nothing_to_draw_the_section_says_so(
-    found: Backtest, changes: dict[str, object], told: str
+    found: BacktestResult, changes: dict[str, object], told: str
 ) -> None:
-    page = backtest.html(replace(found, **changes))  # type: ignore[arg-type]
+    page = backtest.render_backtest_page(replace(found, **changes))  # type: ignore[arg-type]
 
     assert told in section(page, "ways")
     assert "<svg" not in page
 
 
-def test_a_way_without_figures_is_told_and_left_out_of_the_picture(found: Backtest) -> None:
-    blank = replace(WAYS[0], name="silent way", figures=dict.fromkeys(FIGURES, UNKNOWN))
+def test_a_way_without_figures_is_told_and_left_out_of_the_picture(found: BacktestResult) -> None:
+    blank = replace(WAYS[0], name="silent way", figures=dict.fromkeys(BACKTEST_METRICS, UNKNOWN))
 
-    page = backtest.html(replace(found, ways=(*WAYS, blank)))
+    page = backtest.render_backtest_page(replace(found, ways=(*WAYS, blank)))
 
     assert '<th scope="row">silent way</th><td>n/a</td>' in page

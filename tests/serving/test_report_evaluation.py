@@ -9,15 +9,15 @@ import pytest
 
 from data import settings as reading
 from data import simulator
-from data.settings import Evaluation as Rules
-from data.settings import Model
+from data.settings import EvaluationConfig as Rules
+from data.settings import ModelConfig
 from serving.report import causes, evaluation
 from training import evaluate, pipeline
-from training.beside import Beside
-from training.evaluate import Evaluation
+from training.beside import ChampionComparison
+from training.evaluate import EvaluationResult
 from training.model import Propensity
-from training.pipeline import History
-from training.resampling import Figure
+from training.pipeline import TrainingHistory
+from training.resampling import MetricEstimate
 
 pytestmark = pytest.mark.long
 
@@ -39,12 +39,12 @@ SECTIONS = (
 class Walk:
     """A small company's walk through history, and all that its page is made of."""
 
-    walked: Evaluation
-    past: History
+    walked: EvaluationResult
+    past: TrainingHistory
     explained: tuple[Propensity, pl.DataFrame]
 
     def page(self) -> str:
-        return evaluation.html(self.walked, self.past, self.explained)
+        return evaluation.render_evaluation_page(self.walked, self.past, self.explained)
 
     def with_predictions(self, *changes: pl.Expr) -> "Walk":
         """The same walk, had it come otherwise."""
@@ -55,23 +55,25 @@ class Walk:
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     folder = tmp_path_factory.mktemp("company")
-    simulator.write(folder, accounts=60, months=18, seed=7)
-    settings = reading.load(folder / "expansion.toml").model_copy(
+    simulator.write_company(folder, accounts=60, months=18, seed=7)
+    settings = reading.load_settings(folder / "expansion.toml").model_copy(
         update={
-            "model": Model(members=2, rounds=20, min_leaf_rows=10, horizons_days=(30, 60, 180)),
-            "evaluation": Rules(resamples=20, capacity=5, refit_months=3),
+            "model": ModelConfig(
+                ensemble_size=2, n_estimators=20, min_child_samples=10, horizons_days=(30, 60, 180)
+            ),
+            "evaluation": Rules(n_bootstrap=20, capacity=5, refit_months=3),
         }
     )
-    tables, log = pipeline.read(settings, now=datetime(2026, 6, 1, tzinfo=UTC))
+    tables, log = pipeline.load_data(settings, now=datetime(2026, 6, 1, tzinfo=UTC))
     as_of = datetime(2026, 6, 1, tzinfo=UTC)
-    past = pipeline.history(settings, tables, log, as_of)
+    past = pipeline.build_history(settings, tables, log, as_of)
     judged: list[tuple[Propensity, pl.DataFrame]] = []
-    walked = evaluate.walk(
+    walked = evaluate.evaluate_walk_forward(
         past.panel.snapshots,
         past.contracts,
         settings,
         end=as_of,
-        told=lambda model, snapshots: judged.append((model, snapshots)),
+        on_fold=lambda model, snapshots: judged.append((model, snapshots)),
     )
     return Walk(walked, past, judged[-1])
 
@@ -91,7 +93,9 @@ def test_the_verdict_stands_above_all(page: str, walk: Walk) -> None:
     verdict = re.search(r'<p class="verdict">(.*?)</p>', page, re.DOTALL)
 
     assert verdict
-    assert re.sub(r"<[^>]+>", "", verdict[1]).replace("&#39;", "'") == walk.walked.verdict()
+    assert (
+        re.sub(r"<[^>]+>", "", verdict[1]).replace("&#39;", "'") == walk.walked.summarize_verdict()
+    )
     assert page.index("verdict") < page.index("<section")
 
 
@@ -120,21 +124,21 @@ def test_the_page_names_no_account(page: str, walk: Walk) -> None:
 
 
 def test_the_figures_are_those_of_the_walk(page: str, walk: Walk) -> None:
-    mine = walk.walked.figures[evaluate.MODEL]["auroc"]
+    mine = walk.walked.metrics[evaluate.MODEL]["auroc"]
 
     assert f'{mine.value:.3f} <span class="interval">' in section(page, "rankings")
-    for ranking in walk.walked.figures:
+    for ranking in walk.walked.metrics:
         assert ranking in section(page, "rankings")
 
 
 def test_pushes_of_the_signals_are_the_whole_of_every_score(walk: Walk) -> None:
     model, judged = walk.explained
-    _, base = model.contributions(judged)
+    _, base = model.compute_contributions(judged)
 
-    found = causes.signals(model, judged)
+    found = causes.summarize_attributions(model, judged)
 
     assert (found["up"] + found["down"]).sum() + base.mean() == pytest.approx(
-        model.estimate(judged).margin.mean()
+        model.predict(judged).margin.mean()
     )
     assert found["size"].to_list() == pytest.approx((found["up"] - found["down"]).to_list())
     assert found["size"].is_sorted(descending=True)
@@ -170,10 +174,14 @@ def spoiled(walk: Walk) -> str:
         settings=mine.model_copy(update=changed),
     )
     past = replace(walk.past, panel=replace(walk.past.panel, excluded=excluded))
-    mine = walk.walked.figures[evaluate.MODEL]
-    champion = Beside(f"The champion is {HOSTILE}.", mine, Figure(0.05, -0.01, 0.11))
-    added = {"auroc": Figure(0.002, -0.01, 0.014)}
-    return evaluation.html(walked, past, walk.explained, champion=champion, controls=added)
+    mine = walk.walked.metrics[evaluate.MODEL]
+    champion = ChampionComparison(
+        f"The champion is {HOSTILE}.", mine, MetricEstimate(0.05, -0.01, 0.11)
+    )
+    added = {"auroc": MetricEstimate(0.002, -0.01, 0.014)}
+    return evaluation.render_evaluation_page(
+        walked, past, walk.explained, comparison=champion, control_gains=added
+    )
 
 
 def test_words_from_the_data_are_shown_and_not_obeyed(spoiled: str) -> None:
@@ -214,7 +222,7 @@ def test_where_nothing_is_known_the_page_stands_and_every_section_says_why(walk:
         pl.lit(None, pl.Int64).alias("days_to_expansion"),
     )
 
-    page = evaluation.html(nothing.walked, nothing.past)
+    page = evaluation.render_evaluation_page(nothing.walked, nothing.past)
 
     assert "0 with a known outcome" in page
     for key in ("rankings", "probability"):

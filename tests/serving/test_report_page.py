@@ -9,7 +9,18 @@ import pytest
 from markupsafe import Markup
 
 from serving.report import paint
-from serving.report.page import Cell, Chart, Fact, Group, Note, Page, Section, Table, Terms, render
+from serving.report.page import (
+    DefinitionList,
+    GroupRow,
+    KeyMetric,
+    MetricCell,
+    Paragraph,
+    ReportChart,
+    ReportPage,
+    ReportSection,
+    ReportTable,
+    render_page,
+)
 
 HOSTILE = "<script>alert('x')</script> & \"$\\alpha$\" \x00\x1b[31m\n</svg>"
 
@@ -26,28 +37,30 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@paint.styled
+@paint.with_chart_style
 def drawn(key: str, label: str = "a line") -> str:
-    figure, axes = paint.axes(f"across {label}", "up")
+    figure, axes = paint.create_axes(f"across {label}", "up")
     axes.plot([0, 1], [0, 1], color=paint.LIGHT["model"], marker="o", label=label)
     axes.fill_between([0, 1], [0, 0], [1, 2], color=paint.LIGHT["rival-1"], alpha=0.2)
     figure.legend(loc="outside lower left")
-    return paint.svg(figure, key=key, alt=f"what it shows: {label}")
+    return paint.render_svg(figure, key=key, alt=f"what it shows: {label}")
 
 
 def whole(text: str) -> str:
-    table = Table(text, [text, text], [Group(text), [text, Cell(text, text)]])
+    table = ReportTable(text, [text, text], [GroupRow(text), [text, MetricCell(text, text)]])
     svg = Markup(drawn("one", text))  # noqa: S704 - what is tested
-    chart = Chart(text, svg, text, table)
+    chart = ReportChart(text, svg, text, table)
     parts = [
         chart,
         table,
-        Note(text, loud=True),
-        Terms([(text, text)], text),
-        Terms([(text, text)]),
+        Paragraph(text, loud=True),
+        DefinitionList([(text, text)], text),
+        DefinitionList([(text, text)]),
     ]
-    facts = [Fact(text, text, text, text)]
-    return render(Page(text, text, text, text, [Section("one", text, parts)], facts, [text]))
+    facts = [KeyMetric(text, text, text, text)]
+    return render_page(
+        ReportPage(text, text, text, text, [ReportSection("one", text, parts)], facts, [text])
+    )
 
 
 class _Elements(HTMLParser):

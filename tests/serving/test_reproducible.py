@@ -19,12 +19,12 @@ pytestmark = pytest.mark.long
 AS_OF = "2026-06-01"
 QUICK = """
 [model]
-members = 3
-rounds = 40
-min_leaf_rows = 10
+ensemble_size = 3
+n_estimators = 40
+min_child_samples = 10
 
 [evaluation]
-resamples = 20
+n_bootstrap = 20
 refit_months = 4
 """
 
@@ -64,7 +64,7 @@ def scored(folder: Path) -> list[dict[str, Any]]:
 
 def test_model_and_scores_are_the_same_on_one_thread_and_on_two(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    simulator.write(one, accounts=80, months=20, seed=7)
+    simulator.write_company(one, accounts=80, months=20, seed=7)
     with (one / "expansion.toml").open("a") as file:
         file.write(QUICK)
     shutil.copytree(one, two)

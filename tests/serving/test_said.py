@@ -23,9 +23,9 @@ Scored = Callable[..., pl.DataFrame]
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Scored:
     """The list of the day by the tier rules; of accounts that are at tier 1."""
     folder: Path = tmp_path_factory.mktemp("company")
-    simulator.write(folder, accounts=200, months=8, seed=5)
-    config = configured.load(folder / "expansion.toml")
-    tables, log = pipeline.read(config, now=AS_OF + timedelta(days=1))
+    simulator.write_company(folder, accounts=200, months=8, seed=5)
+    config = configured.load_settings(folder / "expansion.toml")
+    tables, log = pipeline.load_data(config, now=AS_OF + timedelta(days=1))
     made = partial(score.score, None, tables, log, AS_OF, config)
 
     def told(**more: Any) -> pl.DataFrame:

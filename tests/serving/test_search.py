@@ -23,12 +23,12 @@ SEARCHED = """
 [outcome]
 horizon_days = 90
 [model]
-members = 2
-rounds = 40
-min_leaf_rows = 10
+ensemble_size = 2
+n_estimators = 40
+min_child_samples = 10
 horizons_days = [30, 90]
 [evaluation]
-resamples = 20
+n_bootstrap = 20
 capacity = 5
 first_as_of = 2100-01-01
 """
@@ -46,9 +46,9 @@ def searched(road: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return company
 
 
-def _newest(searched: Any) -> registry.Registered:
+def _newest(searched: Any) -> registry.RegisteredModel:
     """The last model trained, which nothing has judged: no as-of is."""
-    return registry.load(settings.load(searched.config), registry.CHALLENGER)
+    return registry.load_alias(settings.load_settings(searched.config), registry.CHALLENGER)
 
 
 def test_the_search_is_part_of_the_answer_and_of_the_card(searched: Any) -> None:
@@ -58,7 +58,7 @@ def test_the_search_is_part_of_the_answer_and_of_the_card(searched: Any) -> None
     assert told["search"] == newest.card["search"]
     assert told["search"]["trials"] == 2
     assert told["settings"] == newest.card["settings"]
-    assert told["settings"]["members"] == 2
+    assert told["settings"]["ensemble_size"] == 2
     assert "optuna" not in searched.said["two"].stderr.lower()
     assert "search: 2 done" in searched.said["two"].stderr
 
@@ -78,7 +78,7 @@ def test_an_interrupted_search_registers_nothing_and_says_how_to_go_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(contest, "losses", interrupted)
+    monkeypatch.setattr(contest, "compute_account_losses", interrupted)
     before = _newest(searched).version
 
     result = searched.run("train", "--trials", 9, "--json")
@@ -98,7 +98,7 @@ def test_a_company_too_small_to_search_is_trained_as_it_stands(road: Any, tmp_pa
     assert told["search"]["why"].startswith(
         "The settings stay as they stand, and were not searched"
     )
-    assert told["settings"]["rounds"] == 40
+    assert told["settings"]["n_estimators"] == 40
 
 
 @pytest.mark.parametrize("trials", ["0", "-3", "many"])

@@ -13,7 +13,7 @@ def test_the_sentences_are_printed_to_start_from() -> None:
     printed = CliRunner().invoke(main, ["features", "--sentences"])
 
     assert printed.exit_code == 0
-    assert printed.output == sentences.text()
+    assert printed.output == sentences.read_text()
 
 
 def test_a_list_is_told_in_a_companys_own_words(road: Any) -> None:

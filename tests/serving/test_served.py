@@ -46,10 +46,10 @@ def refused_model(road: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def snapshots(company: Any, as_of: str) -> pl.DataFrame:
-    config = settings.load(company.config)
-    tables, log = pipeline.read(config, now=datetime.now(UTC))
+    config = settings.load_settings(company.config)
+    tables, log = pipeline.load_data(config, now=datetime.now(UTC))
     moment = datetime.fromisoformat(as_of).replace(tzinfo=UTC)
-    return panel.build(log, tables, [moment], config).snapshots
+    return panel.build_panel(log, tables, [moment], config).snapshots
 
 
 def test_without_any_model_the_tier_rules_rank_and_no_chance_is_told(untrained: Any) -> None:
@@ -89,9 +89,11 @@ def test_the_tier_rules_say_of_each_account_what_the_playbook_says(untrained: An
     as_of = untrained.ask("score", "--dry-run")["as_of"]
     rows = snapshots(untrained, as_of)
 
-    listed = cold.listed(rows, datetime.fromisoformat(as_of).replace(tzinfo=UTC), Playbook())
+    listed = cold.rank_by_tier_rules(
+        rows, datetime.fromisoformat(as_of).replace(tzinfo=UTC), Playbook()
+    )
 
-    advice = rows.select("account_id").with_columns(playbook.judged(rows, Playbook()))
+    advice = rows.select("account_id").with_columns(playbook.assign_playbook(rows, Playbook()))
     both = listed.join(advice, on="account_id", suffix="_of_the_playbook")
     for name in ("limit", "tier", "motion"):
         assert both[name].equals(both[f"{name}_of_the_playbook"])
@@ -120,7 +122,9 @@ def test_the_list_that_is_served_is_in_the_simple_rankings_order(refused_model: 
 
     rows = snapshots(refused_model, str(file["as_of"][0]))
 
-    score = rows.select("account_id").with_columns(baselines.scores(rows)[ranking].alias("score"))
+    score = rows.select("account_id").with_columns(
+        baselines.score_baselines(rows)[ranking].alias("score")
+    )
     expected = score.sort("score", "account_id", descending=[True, False])
     assert file["account_id"].to_list() == expected["account_id"].to_list()
 

@@ -29,7 +29,7 @@ def slack() -> Iterator[Slack]:
 @pytest.fixture
 def config(tmp_path: Path, slack: Slack) -> Path:
     """A state folder with a list of two CSMs, and settings that name the workspace."""
-    engine = state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     rows = [
         LINE | {"account_id": "a", "name": "Acme", "csm": "cleo@acme.example", "rank": 1},
         LINE | {"account_id": "b", "name": "Bolt <b>", "csm": "ivan@acme.example", "rank": 2},

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from data.errors import DeliveryError
 from serving import state
 from serving.slack import signals
-from serving.slack.answers import Wire
-from serving.slack.posting import Posted, deliver
-from serving.slack.posts import Post
-from serving.slack.signals import Signal
-from serving.slack.wire import Bot, Webhook
+from serving.slack.answers import SlackTransport
+from serving.slack.posting import PostSummary, deliver_messages
+from serving.slack.posts import SlackMessage
+from serving.slack.signals import AlertMessage
+from serving.slack.wire import BotClient, IncomingWebhook
 from tests.slack.posting_process import MESSAGES
 from tests.slack.server import FAULTS, TOKEN, Slack, sometimes
 
@@ -38,19 +38,23 @@ def slack() -> Iterator[Slack]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    opened = state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+    opened = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     yield opened
     opened.dispose()
 
 
-def bot(slack: Slack, **told: object) -> Bot:
+def bot(slack: Slack, **told: object) -> BotClient:
     settings = {"channels": {}, "default": "C01", "timeout_seconds": 30, **told}
-    return Bot(TOKEN, api_url=slack.api_url, **settings)  # type: ignore[arg-type]
+    return BotClient(TOKEN, api_url=slack.api_url, **settings)  # type: ignore[arg-type]
 
 
-def post(engine: sa.Engine, wire: Wire, messages: list[Post] = MESSAGES, **told: bool) -> Posted:
+def post(
+    engine: sa.Engine, wire: SlackTransport, messages: list[SlackMessage] = MESSAGES, **told: bool
+) -> PostSummary:
     """Post without waiting between tries."""
-    return deliver(engine, wire, messages, now=datetime.now(UTC), sleep=lambda _: None, **told)
+    return deliver_messages(
+        engine, wire, messages, now=datetime.now(UTC), sleep=lambda _: None, **told
+    )
 
 
 def everywhere(slack: Slack) -> Counter[str]:
@@ -66,7 +70,7 @@ def test_each_csm_is_told_once_in_person_or_else_in_the_common_channel(
     said = post(engine, bot(slack))
     again = post(engine, bot(slack))
 
-    assert (said.posted, said.left, again.posted, again.earlier) == (KEYS, [], [], KEYS)
+    assert (said.posted, said.remaining, again.posted, again.already_posted) == (KEYS, [], [], KEYS)
     assert slack.texts("DUCLEO") == ["cleo"]
     assert slack.texts("C01") == ["noor", "theo"]
     assert slack.calls["conversations.history"] == 0  # nothing was in doubt
@@ -79,11 +83,11 @@ def test_a_csm_may_have_a_channel_of_their_own(slack: Slack, engine: sa.Engine) 
     said = post(engine, wire)
 
     assert slack.texts("C77") == ["cleo"]
-    assert said.nowhere == KEYS[3:]
+    assert said.unroutable == KEYS[3:]
 
 
 def test_a_webhook_posts_all_into_its_channel(slack: Slack, engine: sa.Engine) -> None:
-    said = post(engine, Webhook(slack.hook_url))
+    said = post(engine, IncomingWebhook(slack.hook_url))
 
     assert said.posted == KEYS
     assert slack.texts("C01") == ["cleo", "ivan", "mara", "noor", "theo"]
@@ -92,9 +96,11 @@ def test_a_webhook_posts_all_into_its_channel(slack: Slack, engine: sa.Engine) -
 def test_a_signal_names_the_account_its_utilisation_and_what_it_runs_into(
     slack: Slack, engine: sa.Engine
 ) -> None:
-    told = Signal("x", "R&D <!here>", "usage", 0.934, "cleo@acme.example", "https://a.example/?a|b")
+    told = AlertMessage(
+        "x", "R&D <!here>", "usage", 0.934, "cleo@acme.example", "https://a.example/?a|b"
+    )
 
-    post(engine, bot(slack), [signals.post(told)])
+    post(engine, bot(slack), [signals.build_alert_message(told)])
 
     [message] = slack.channels["DUCLEO"]
     assert message["text"] == "R&amp;D &lt;!here&gt; uses 93 % of its usage limit"
@@ -134,26 +140,26 @@ def test_a_webhook_posts_no_message_twice_and_says_which_may_be_missing(
     told = iter([kind])
     slack.fault = lambda _: next(told, None)
 
-    said = post(engine, Webhook(slack.hook_url, timeout_seconds=_seconds(kind)))
-    once_more = post(engine, Webhook(slack.hook_url))
+    said = post(engine, IncomingWebhook(slack.hook_url, timeout_seconds=_seconds(kind)))
+    once_more = post(engine, IncomingWebhook(slack.hook_url))
 
     surely_not = kind == "429 before"
-    assert said.uncertain == once_more.uncertain == ([] if surely_not else KEYS[:1])
+    assert said.unknown == once_more.unknown == ([] if surely_not else KEYS[:1])
     assert max(everywhere(slack).values()) == 1
     assert len(everywhere(slack)) == (5 if surely_not or kind in AFTER else 4)
-    again = post(engine, Webhook(slack.hook_url), again=True)
+    again = post(engine, IncomingWebhook(slack.hook_url), again=True)
     assert again.posted == ([] if surely_not else KEYS[:1])
 
 
 def test_a_bot_posts_once_with_a_third_of_the_calls_failing(
     slack: Slack, engine: sa.Engine
 ) -> None:
-    many = [Post(f"k{n}", None, {"text": f"m{n}", "blocks": []}) for n in range(40)]
+    many = [SlackMessage(f"k{n}", None, {"text": f"m{n}", "blocks": []}) for n in range(40)]
     slack.fault = sometimes(0.3, 5, tuple(k for k in FAULTS if "silence" not in k))
 
     for _ in range(5):
         said = post(engine, bot(slack), many)
-        if not said.left:
+        if not said.remaining:
             break
 
     assert slack.failed > 10
@@ -164,8 +170,12 @@ def test_the_wait_that_slack_asks_for_is_kept(slack: Slack, engine: sa.Engine) -
     slack.fault = lambda number: "429 before" if number == 1 else None
     waits: list[float] = []
 
-    deliver(
-        engine, Webhook(slack.hook_url), MESSAGES[:1], now=datetime.now(UTC), sleep=waits.append
+    deliver_messages(
+        engine,
+        IncomingWebhook(slack.hook_url),
+        MESSAGES[:1],
+        now=datetime.now(UTC),
+        sleep=waits.append,
     )
 
     assert max(waits) >= 1
@@ -178,7 +188,7 @@ def test_what_slack_refuses_is_told_in_its_words_and_the_others_are_posted(
 
     said = post(engine, bot(slack))
 
-    assert said.refused == dict.fromkeys(KEYS[3:], "not_in_channel")
+    assert said.rejected == dict.fromkeys(KEYS[3:], "not_in_channel")
     assert said.posted == KEYS[:3]
     slack.closed.clear()
     assert post(engine, bot(slack)).posted == KEYS[3:]
@@ -192,23 +202,26 @@ def test_a_missing_scope_and_a_wrong_token_are_said_in_one_sentence(
     with pytest.raises(DeliveryError, match="missing_scope, needed is chat:write"):
         post(engine, bot(slack))
     with pytest.raises(DeliveryError, match="denies us: invalid_auth"):
-        post(engine, Bot("xoxb-wrong", channels={}, default="C01", api_url=slack.api_url))
+        post(
+            engine,
+            BotClient("xoxb-wrong", channels={}, default_channel="C01", api_url=slack.api_url),
+        )
     slack.scopes.add("chat:write")
     assert post(engine, bot(slack)).posted == KEYS
 
 
 def test_who_cannot_reach_slack_posts_later(slack: Slack, engine: sa.Engine) -> None:
-    wire = Bot(TOKEN, channels={}, default="C01", api_url="http://127.0.0.1:9/api/")
+    wire = BotClient(TOKEN, channels={}, default_channel="C01", api_url="http://127.0.0.1:9/api/")
 
     said = post(engine, wire)
 
-    assert said.left == KEYS
-    assert "cannot be reached" in str(said.words)
+    assert said.remaining == KEYS
+    assert "cannot be reached" in str(said.stop_reason)
     assert post(engine, bot(slack)).posted == KEYS
 
 
 def test_two_at_once_post_once(slack: Slack, engine: sa.Engine) -> None:
-    said: list[Posted] = []
+    said: list[PostSummary] = []
     threads = [
         threading.Thread(target=lambda: said.append(post(engine, bot(slack)))) for _ in range(3)
     ]
@@ -217,7 +230,7 @@ def test_two_at_once_post_once(slack: Slack, engine: sa.Engine) -> None:
     for thread in threads:
         thread.join()
 
-    assert everywhere(slack) == Counter({post.message["text"]: 1 for post in MESSAGES})
+    assert everywhere(slack) == Counter({post.payload["text"]: 1 for post in MESSAGES})
 
 
 def _killed(slack: Slack, engine: sa.Engine, at: int, when: str, kind: str) -> bool:
@@ -262,13 +275,13 @@ def test_kills_at_any_call(slack: Slack, engine: sa.Engine, kind: str) -> None:
             most = 13 if kind == "bot" else 5
             when = draw.choice(["before", "after"])
             kills += _killed(slack, engine, draw.randint(1, most), when, kind)
-        wire = bot(slack) if kind == "bot" else Webhook(slack.hook_url)
+        wire = bot(slack) if kind == "bot" else IncomingWebhook(slack.hook_url)
         said = post(engine, wire)
         told = everywhere(slack)
         assert max(told.values()) == 1
         if kind == "bot":
             assert len(told) == 5
         else:
-            assert 5 - len(told) <= len(said.uncertain)
+            assert 5 - len(told) <= len(said.unknown)
     assert kills >= 30
     print(f"\n{kind}: {kills} kills")  # noqa: T201

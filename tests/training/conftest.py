@@ -8,24 +8,24 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.contracts import Subscriptions
-from data.settings import Evaluation, Model, Outcome, Settings
+from data.contracts import SubscriptionSchema
+from data.settings import EvaluationConfig, ModelConfig, Outcome, Settings
 from features import contract
-from features.catalogue import NAMES
+from features.catalogue import FEATURE_NAMES
 from training import model, splits
 
 START = date(2024, 1, 1)
 RULES = Outcome(revert_days=0)
 SETTINGS = Settings(
     outcome=RULES,
-    model=Model(
-        members=3,
-        rounds=40,
+    model=ModelConfig(
+        ensemble_size=3,
+        n_estimators=40,
         learning_rate=0.1,
-        min_leaf_rows=10,
+        min_child_samples=10,
         horizons_days=(14, 30, 60, 90, 180),
     ),
-    evaluation=Evaluation(refit_months=3, capacity=5, resamples=20),
+    evaluation=EvaluationConfig(refit_months=3, capacity=5, n_bootstrap=20),
 )
 
 
@@ -38,15 +38,15 @@ class History:
 
     @property
     def end(self) -> datetime:
-        return splits.midnight(self.snapshots["as_of"].max())  # type: ignore[arg-type]
+        return splits.utc_midnight(self.snapshots["as_of"].max())  # type: ignore[arg-type]
 
-    def known(self) -> splits.Known:
-        return splits.known_at(self.snapshots, self.contracts, self.end, RULES)
+    def known(self) -> splits.TrainingSet:
+        return splits.build_training_set(self.snapshots, self.contracts, self.end, RULES)
 
-    def fit(self, settings: Model = SETTINGS.model, **changes: int) -> model.Propensity:
+    def fit(self, settings: ModelConfig = SETTINGS.model, **changes: int) -> model.Propensity:
         known = self.known()
         chosen = settings.model_copy(update=changes)
-        return model.fit(known.snapshots, known.outcomes, chosen, horizon_days=60)
+        return model.fit_propensity(known.snapshots, known.outcomes, chosen, horizon_days=60)
 
 
 @cache
@@ -55,7 +55,7 @@ def _drawn(strength: float, accounts: int, months: int, seed: int) -> History:
     ids = [f"acc_{number:03}" for number in range(accounts)]
     as_ofs = [START + timedelta(days=30 * month) for month in range(months)]
     table = pl.DataFrame({"account_id": ids}).join(pl.DataFrame({"as_of": as_ofs}), how="cross")
-    drawn = {name: rng.normal(size=table.height) for name in NAMES}
+    drawn = {name: rng.normal(size=table.height) for name in FEATURE_NAMES}
     drawn["seat_utilization"] = rng.uniform(0, 1.2, size=table.height)
     columns = {name: pl.Series(values, dtype=pl.Float64) for name, values in drawn.items()}
     columns["mrr"] = pl.Series([None] * table.height, dtype=pl.Float64)
@@ -78,7 +78,7 @@ def _drawn(strength: float, accounts: int, months: int, seed: int) -> History:
         for (name,), rows in bought.filter("buys").group_by("account_id", maintain_order=True)
         for number, day in enumerate(rows["day"].sort())
     ]
-    schema = Subscriptions.create_empty().schema
+    schema = SubscriptionSchema.create_empty().schema
     subscriptions = pl.DataFrame(
         [
             dict.fromkeys(schema)
@@ -92,7 +92,7 @@ def _drawn(strength: float, accounts: int, months: int, seed: int) -> History:
         schema=schema,
     )
     order = ["as_of", "account_id"]
-    return History(snapshots.sort(order), contract.timeline(subscriptions))
+    return History(snapshots.sort(order), contract.build_timeline(subscriptions))
 
 
 @pytest.fixture(scope="session")

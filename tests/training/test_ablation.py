@@ -15,9 +15,9 @@ from training import ablation, evaluate, outcomes
 def test_what_the_controls_would_have_added_is_what_they_know(
     history: Any, settings: Settings, strength: float
 ) -> None:
-    expanded = outcomes.build(
-        history.snapshots, history.contracts, cut=history.end, rules=settings.outcome
-    ).select(y=outcomes.expanded(60).fill_null(value=False).cast(pl.Float64))["y"]
+    expanded = outcomes.build_outcomes(
+        history.snapshots, history.contracts, cutoff=history.end, rules=settings.outcome
+    ).select(y=outcomes.expanded_within(60).fill_null(value=False).cast(pl.Float64))["y"]
     noise = np.random.default_rng(5).normal(size=len(expanded))
     snapshots = history.snapshots.with_columns(tickets_90d=strength * expanded + noise)
     past = SimpleNamespace(
@@ -25,9 +25,11 @@ def test_what_the_controls_would_have_added_is_what_they_know(
         contracts=history.contracts,
         panel=SimpleNamespace(snapshots=snapshots),
     )
-    without = evaluate.walk(snapshots, history.contracts, settings, end=history.end)
+    without = evaluate.evaluate_walk_forward(
+        snapshots, history.contracts, settings, end=history.end
+    )
 
-    added = ablation.controls(past, settings, without)
+    added = ablation.evaluate_controls(past, settings, without)
 
     gain = added["auroc"]
     assert (gain.low > 0.02) == (strength > 0)

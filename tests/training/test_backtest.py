@@ -16,9 +16,9 @@ import pytest
 from data import settings, simulator, sources
 from data.errors import HistoryError
 from training import backtest, pipeline
-from training.backtest import Backtest, Way, replay
+from training.backtest import BacktestResult, StrategyResult, replay
 from training.backtest import known as rests
-from training.backtest.known import Known
+from training.backtest.known import BacktestInputs
 
 pytestmark = pytest.mark.long
 
@@ -29,11 +29,17 @@ MODELS = ["model's weekly list", "weekly list and events"]
 WAYS = [*REVIEWS, "CRM rule", "event rule", "tiered stack", "health score", "login volume", *MODELS]
 CHANGES = {
     "eligibility": settings.Eligibility(burn_in_days=90),
-    "model": settings.Model(
-        horizons_days=(60,), members=2, rounds=20, learning_rate=0.1, min_leaf_rows=20
+    "model": settings.ModelConfig(
+        horizons_days=(60,),
+        ensemble_size=2,
+        n_estimators=20,
+        learning_rate=0.1,
+        min_child_samples=20,
     ),
-    "evaluation": settings.Evaluation(first_as_of=date(2026, 1, 30), refit_months=2, resamples=20),
-    "backtest": settings.Backtest(caught_within_days=40),
+    "evaluation": settings.EvaluationConfig(
+        first_as_of=date(2026, 1, 30), refit_months=2, n_bootstrap=20
+    ),
+    "backtest": settings.BacktestConfig(detection_window_days=40),
 }
 
 
@@ -47,9 +53,9 @@ class Company:
     users: pl.DataFrame
     config: settings.Settings
 
-    def past(self, folder: Path) -> pipeline.History:
+    def past(self, folder: Path) -> pipeline.TrainingHistory:
         config = self.config.model_copy(update={"state": str(folder), "base": Path()})
-        tables = sources.from_frames(
+        tables = sources.tables_from_frames(
             list(self.events),
             self.subscriptions,
             self.accounts,
@@ -57,7 +63,9 @@ class Company:
             tables=config.tables,
             now=NOW,
         )
-        return pipeline.history(config, tables, pipeline.condense(config, tables), AS_OF)
+        return pipeline.build_history(
+            config, tables, pipeline.build_activity(config, tables), AS_OF
+        )
 
     def known_before(self, day: date) -> "Company":
         """The tables without what became known on a day or later."""
@@ -76,13 +84,13 @@ class Company:
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     folder = tmp_path_factory.mktemp("company")
-    simulator.write(folder, accounts=50, months=12, seed=4, dirt=0.0)
+    simulator.write_company(folder, accounts=50, months=12, seed=4, corruption=0.0)
     subscriptions, accounts, users = (
         pl.read_parquet(folder / f"{name}.parquet")
         for name in ("subscriptions", "accounts", "users")
     )
     months = [pl.read_parquet(file) for file in sorted((folder / "events").glob("*.parquet"))]
-    config = settings.load(folder / "expansion.toml").model_copy(update=CHANGES)
+    config = settings.load_settings(folder / "expansion.toml").model_copy(update=CHANGES)
     return Company(months, _busier(subscriptions), accounts, users, config)
 
 
@@ -112,21 +120,21 @@ def _busier(subscriptions: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def past(company: Company, tmp_path_factory: pytest.TempPathFactory) -> pipeline.History:
+def past(company: Company, tmp_path_factory: pytest.TempPathFactory) -> pipeline.TrainingHistory:
     return company.past(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="module")
-def made(company: Company, past: pipeline.History) -> Known:
-    return rests.known(past, company.config)
+def made(company: Company, past: pipeline.TrainingHistory) -> BacktestInputs:
+    return rests.prepare_inputs(past, company.config)
 
 
 @pytest.fixture(scope="module")
-def found(company: Company, made: Known) -> Backtest:
-    return replay.replay(made, company.config)
+def found(company: Company, made: BacktestInputs) -> BacktestResult:
+    return replay.replay_history(made, company.config)
 
 
-def test_every_way_competes_on_the_same_days_and_hours(found: Backtest) -> None:
+def test_every_way_competes_on_the_same_days_and_hours(found: BacktestResult) -> None:
     assert [way.name for way in found.ways] == WAYS
     assert not found.absent
     assert found.expansions > 20
@@ -134,7 +142,7 @@ def test_every_way_competes_on_the_same_days_and_hours(found: Backtest) -> None:
     assert all(way.minutes_looking + way.minutes_working <= limit for way in found.ways)
 
 
-def test_anyone_can_compute_the_figures_from_the_two_tables(found: Backtest) -> None:
+def test_anyone_can_compute_the_figures_from_the_two_tables(found: BacktestResult) -> None:
     for way in found.ways:
         flags = found.flags.filter(way=way.name)
         lead = [
@@ -150,12 +158,14 @@ def test_anyone_can_compute_the_figures_from_the_two_tables(found: Backtest) -> 
         _is(way, "lead_days", statistics.median(lead) if lead else None)
 
 
-def _is(way: Way, name: str, value: Any) -> None:
+def _is(way: StrategyResult, name: str, value: Any) -> None:
     told = way.figures[name].value
     assert told == (None if value is None else pytest.approx(value)), (way.name, name)
 
 
-def test_an_expansion_is_caught_by_the_first_flag_of_the_days_before_it(found: Backtest) -> None:
+def test_an_expansion_is_caught_by_the_first_flag_of_the_days_before_it(
+    found: BacktestResult,
+) -> None:
     for way in found.ways:
         flags = found.flags.filter(way=way.name)
         for row in found.expanded.iter_rows(named=True):
@@ -168,11 +178,11 @@ def test_an_expansion_is_caught_by_the_first_flag_of_the_days_before_it(found: B
 
 
 def test_rows_known_after_a_week_change_no_decision_of_that_week(
-    company: Company, made: Known, found: Backtest, tmp_path: Path
+    company: Company, made: BacktestInputs, found: BacktestResult, tmp_path: Path
 ) -> None:
     week = found.start + timedelta(days=10 * 7)
 
-    without = backtest.run(company.known_before(week).past(tmp_path), company.config)
+    without = backtest.run_backtest(company.known_before(week).past(tmp_path), company.config)
 
     kept, again = (
         told.flags.filter(pl.col("day") <= week).select("way", "account_id", "day")
@@ -181,12 +191,12 @@ def test_rows_known_after_a_week_change_no_decision_of_that_week(
     assert kept.equals(again)
     assert kept["way"].unique(maintain_order=True).to_list() == WAYS
     assert made.models is not None
-    assert len([step for step in made.models.steps if step.cut.date() <= week]) > 1
+    assert len([step for step in made.models.folds if step.cutoff.date() <= week]) > 1
     assert without.expansions < found.expansions
 
 
-def test_the_answer_is_json_and_names_every_figure(found: Backtest) -> None:
-    told = json.loads(json.dumps(found.told()))
+def test_the_answer_is_json_and_names_every_figure(found: BacktestResult) -> None:
+    told = json.loads(json.dumps(found.to_dict()))
 
     assert told["start"] == str(found.start)
     for way in told["ways"]:
@@ -199,7 +209,7 @@ def test_the_answer_is_json_and_names_every_figure(found: Backtest) -> None:
     assert "model's weekly list caught" in told["verdict"]
 
 
-def test_an_account_that_expands_every_month_is_counted_and_said(found: Backtest) -> None:
+def test_an_account_that_expands_every_month_is_counted_and_said(found: BacktestResult) -> None:
     days = found.expanded.group_by("account_id").agg(pl.col("day").sort())
     close = sum(
         (later - sooner).days < found.caught_within_days
@@ -212,28 +222,36 @@ def test_an_account_that_expands_every_month_is_counted_and_said(found: Backtest
     assert any(note.startswith(f"{found.repeated} of {found.expansions}") for note in found.notes)
 
 
-def test_without_seats_and_limits_the_other_ways_still_run(company: Company, made: Known) -> None:
+def test_without_seats_and_limits_the_other_ways_still_run(
+    company: Company, made: BacktestInputs
+) -> None:
     none = pl.lit(None, pl.Float64)
-    bare = made.past.contracts.with_columns(seats=none, usage_limit=none)
+    bare = made.history.contracts.with_columns(seats=none, usage_limit=none)
 
-    found = replay.replay(replace(made, past=replace(made.past, contracts=bare)), company.config)
+    found = replay.replay_history(
+        replace(made, past=replace(made.history, contracts=bare)), company.config
+    )
 
     assert list(found.absent) == [*REVIEWS, "CRM rule", "event rule", "weekly list and events"]
     assert all("seats nor usage limits" in why for why in found.absent.values())
     assert "No account has licensed seats" not in " ".join(found.notes)
 
 
-def test_without_limits_that_is_said_and_the_seats_speak(company: Company, made: Known) -> None:
-    bare = made.past.contracts.with_columns(usage_limit=pl.lit(None, pl.Float64))
+def test_without_limits_that_is_said_and_the_seats_speak(
+    company: Company, made: BacktestInputs
+) -> None:
+    bare = made.history.contracts.with_columns(usage_limit=pl.lit(None, pl.Float64))
 
-    found = replay.replay(replace(made, past=replace(made.past, contracts=bare)), company.config)
+    found = replay.replay_history(
+        replace(made, past=replace(made.history, contracts=bare)), company.config
+    )
 
     assert [way.name for way in found.ways] == WAYS
     assert "No account has a usage limit: use is that of the seats." in found.notes
 
 
 def test_a_history_too_short_for_a_model_lets_the_others_run(
-    company: Company, past: pipeline.History
+    company: Company, past: pipeline.TrainingHistory
 ) -> None:
     lately = pl.col("as_of") >= date(2026, 3, 15)
     shorter = replace(
@@ -242,7 +260,7 @@ def test_a_history_too_short_for_a_model_lets_the_others_run(
         excluded=past.panel.excluded.filter(lately),
     )
 
-    found = backtest.run(replace(past, panel=shorter), company.config)
+    found = backtest.run_backtest(replace(past, panel=shorter), company.config)
 
     assert list(found.absent) == MODELS
     assert all("too short for a walk forward" in why for why in found.absent.values())
@@ -251,7 +269,7 @@ def test_a_history_too_short_for_a_model_lets_the_others_run(
 
 
 def test_a_history_without_a_day_that_counts_is_refused(
-    company: Company, past: pipeline.History
+    company: Company, past: pipeline.TrainingHistory
 ) -> None:
     last = pl.col("as_of") >= date(2026, 4, 25)
     shorter = replace(
@@ -261,15 +279,17 @@ def test_a_history_without_a_day_that_counts_is_refused(
     )
 
     with pytest.raises(HistoryError, match=r"no day is left\. Let evaluation\.first_as_of"):
-        backtest.run(replace(past, panel=shorter), company.config)
+        backtest.run_backtest(replace(past, panel=shorter), company.config)
 
 
-def test_hours_and_csms_are_those_of_the_settings(company: Company, made: Known) -> None:
+def test_hours_and_csms_are_those_of_the_settings(company: Company, made: BacktestInputs) -> None:
     team = settings.Team(csms=2, hours_per_month=6, minutes_per_account=45)
-    rules = settings.Backtest(rest_days=30, rule_share=0.9, caught_within_days=30)
+    rules = settings.BacktestConfig(
+        cooldown_days=30, rule_utilization=0.9, detection_window_days=30
+    )
     own = company.config.model_copy(update={"team": team, "backtest": rules})
 
-    found = replay.replay(made, own)
+    found = replay.replay_history(made, own)
 
     assert (found.csms, found.minutes_per_month, found.minutes_per_account) == (2, 720, 45)
     assert found.notes[0].startswith("16 accounts per 30 days: 2 CSMs with 6 hours each")

@@ -18,7 +18,7 @@ from data import simulator, sources
 from features import activity, contract, panel, persons
 from training import pipeline
 from training.backtest import daily
-from training.backtest.daily import Daily
+from training.backtest.daily import DailyUtilization
 
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
@@ -98,10 +98,10 @@ def _at(hour: int) -> datetime:
     return datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC) + timedelta(hours=hour)
 
 
-def _built(world: World, folder: Path) -> tuple[Daily, pl.DataFrame]:
+def _built(world: World, folder: Path) -> tuple[DailyUtilization, pl.DataFrame]:
     stamp = pl.Datetime("us", "UTC")
     kinds = {"user_id": pl.String, "known_at": stamp, "quantity": pl.Float64}
-    tables = sources.from_frames(
+    tables = sources.tables_from_frames(
         pl.DataFrame(world.events, schema_overrides=kinds),
         pl.DataFrame(
             world.subscriptions,
@@ -127,18 +127,18 @@ def _built(world: World, folder: Path) -> tuple[Daily, pl.DataFrame]:
         ),
         now=NOW,
     )
-    log = activity.build(
+    log = activity.build_activity(
         tables.events, folder=folder, roles=configured.Roles(), seats=configured.Seats()
     )
-    contracts = contract.timeline(tables.subscriptions.rows)
-    found = daily.build(
+    contracts = contract.build_timeline(tables.subscriptions.rows)
+    found = daily.build_daily_utilization(
         log,
         contracts,
-        first=FIRST,
+        first_day=FIRST,
         days=DAYS,
         seat_days=SEAT_DAYS,
-        unpaid=persons.unpaid(
-            persons.dated(tables.users.rows, tables.accounts.rows, ["seat_type"])
+        free_seat_users=persons.free_seat_users(
+            persons.prepare_users(tables.users.rows, tables.accounts.rows, ["seat_type"])
         ),
     )
     return found, contracts
@@ -211,9 +211,9 @@ def _same(found: float, slow: float | None) -> bool:
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Any]:
     folder = tmp_path_factory.mktemp("company")
-    simulator.write(folder, accounts=40, months=10, seed=5, dirt=0.01)
-    config = configured.load(folder / "expansion.toml")
-    return config, *pipeline.read(config, now=NOW)
+    simulator.write_company(folder, accounts=40, months=10, seed=5, corruption=0.01)
+    config = configured.load_settings(folder / "expansion.toml")
+    return config, *pipeline.load_data(config, now=NOW)
 
 
 @pytest.mark.parametrize("seat_days", [30, 90])
@@ -225,15 +225,15 @@ def test_it_is_what_the_panel_says_of_the_same_morning_to_the_bit(
     as_ofs = [AS_OF - timedelta(days=back) for back in (0, 30, 95, 231, 260)]
     first = as_ofs[-1].date()
 
-    told = panel.build(log, tables, as_ofs, config).snapshots
-    found = daily.build(
+    told = panel.build_panel(log, tables, as_ofs, config).snapshots
+    found = daily.build_daily_utilization(
         log,
-        contract.timeline(tables.subscriptions.rows, plans=config.outcome.plans),
-        first=first,
+        contract.build_timeline(tables.subscriptions.rows, plans=config.outcome.plans),
+        first_day=first,
         days=261,
         seat_days=seat_days,
-        unpaid=persons.unpaid(
-            persons.dated(tables.users.rows, tables.accounts.rows, config.tables.stable)
+        free_seat_users=persons.free_seat_users(
+            persons.prepare_users(tables.users.rows, tables.accounts.rows, config.tables.stable)
         ),
     )
 
@@ -252,15 +252,15 @@ def test_it_is_what_the_panel_says_of_the_same_morning_to_the_bit(
 def test_nobody_without_a_paid_contract_is_full(past: tuple[Any, Any, Any]) -> None:
     _, tables, log = past
 
-    found = daily.build(
+    found = daily.build_daily_utilization(
         log,
-        contract.timeline(tables.subscriptions.rows),
-        first=date(2026, 1, 1),
+        contract.build_timeline(tables.subscriptions.rows),
+        first_day=date(2026, 1, 1),
         days=100,
         seat_days=30,
-        unpaid=pl.DataFrame(schema={"user_id": pl.String, "known_day": pl.Date}),
+        free_seat_users=pl.DataFrame(schema={"user_id": pl.String, "known_day": pl.Date}),
     )
 
-    assert np.isnan(found.fullness[~found.paid]).all()
+    assert np.isnan(found.max_utilization[~found.paid]).all()
     assert (~found.paid).any()
     assert repr(found) == f"Daily({len(found.accounts)} accounts, 2026-01-01 to 2026-04-10)"

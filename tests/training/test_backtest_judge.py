@@ -9,22 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.contracts import Subscriptions
+from data.contracts import SubscriptionSchema
 from data.settings import Outcome
 from features import contract
 from training import outcomes, resampling
 from training.backtest import expansions, judge, ways
-from training.backtest.daily import Daily
-from training.backtest.ground import Ground
-from training.backtest.judge import Verdict
-from training.backtest.work import Hours, Worked
+from training.backtest.daily import DailyUtilization
+from training.backtest.ground import BacktestContext
+from training.backtest.judge import StrategyScore
+from training.backtest.work import ContactLog, TeamCapacity
 
 START = date(2024, 1, 1)
 END = datetime(2024, 12, 31, tzinfo=UTC)
 RULES = Outcome(revert_days=7)
 DAYS = 365
-HOURS = Hours(per_month=600, per_account=30, per_look=2, rest_days=60)
-SCHEMA = Subscriptions.create_empty().schema
+HOURS = TeamCapacity(
+    minutes_per_month=600, minutes_per_account=30, minutes_per_review=2, cooldown_days=60
+)
+SCHEMA = SubscriptionSchema.create_empty().schema
 
 
 def _contracts(*rows: tuple[str, int, float] | tuple[str, int, float, str]) -> pl.DataFrame:
@@ -39,7 +41,7 @@ def _contracts(*rows: tuple[str, int, float] | tuple[str, int, float, str]) -> p
         }
         for row in rows
     ]
-    return contract.timeline(pl.DataFrame(made, schema=SCHEMA))
+    return contract.build_timeline(pl.DataFrame(made, schema=SCHEMA))
 
 
 def _day(number: int) -> date:
@@ -61,13 +63,13 @@ def test_an_expansion_is_found_on_its_day_and_what_is_none_is_not() -> None:
         ("new", 40, 10),
     )
 
-    found = expansions.found(contracts, end=END, rules=RULES)
+    found = expansions.find_expansions(contracts, end=END, rules=RULES)
 
     assert found.select("account_id", "day", "before").rows() == [
         ("grows", _day(100), None),
         ("grows", _day(130), _day(100)),
     ]
-    assert expansions.settled_days(END.date(), RULES) == _day(358)
+    assert expansions.compute_maturity_date(END.date(), RULES) == _day(358)
 
 
 @settings(max_examples=30)
@@ -78,9 +80,9 @@ def test_a_flag_is_followed_by_an_expansion_where_one_of_those_found_is_near(
     rises = [("acme", day, 11.0 + number) for number, day in enumerate(sorted(days))]
     contracts = _contracts(("acme", -300, 10), *rises)
 
-    found = expansions.found(contracts, end=END, rules=RULES)["day"].to_list()
+    found = expansions.find_expansions(contracts, end=END, rules=RULES)["day"].to_list()
     flags = pl.DataFrame({"account_id": ["acme"], "day": [_day(flagged)]})
-    (followed,) = expansions.after(flags, contracts, end=END, rules=RULES, within_days=60)
+    (followed,) = expansions.label_flags(flags, contracts, end=END, rules=RULES, within_days=60)
 
     assert found == [_day(day) for day in sorted(days)]
     assert followed == any(0 <= (day - _day(flagged)).days < 60 for day in found)
@@ -90,13 +92,15 @@ def test_an_account_is_full_from_its_first_full_morning_since_it_last_expanded()
     full = np.full((3, 400), 0.5)
     full[0, [50, 210, 230]] = 0.8  # 180 days before day 300 is day 121
     full[1, [150, 260]] = 0.9
-    daily = Daily(pl.Series(["a", "b", "c"]), START, full, np.full(full.shape, np.nan), full > 0)
+    daily = DailyUtilization(
+        pl.Series(["a", "b", "c"]), START, full, np.full(full.shape, np.nan), full > 0
+    )
     contracts = _contracts(
         *((name, -300, 10) for name in "abc"), ("b", 200, 12), *((name, 300, 20) for name in "abc")
     )
 
-    found = expansions.found(contracts, end=END, rules=RULES)
-    since = expansions.full_from(found, daily, share=0.8)
+    found = expansions.find_expansions(contracts, end=END, rules=RULES)
+    since = expansions.find_first_full_day(found, daily, threshold=0.8)
 
     assert list(zip(found["account_id"], found["day"], since, strict=True)) == [
         ("a", _day(300), _day(210)),
@@ -115,33 +119,33 @@ CONTRACTS = _contracts(
 )
 
 
-def _ground() -> Ground:
+def _ground() -> BacktestContext:
     """Four accounts, four expansions: two of a, one each of b and c; a and b were full before."""
-    return Ground(
+    return BacktestContext(
         accounts=pl.Series("account_id", ["a", "b", "c", "d"]),
         start=START,
-        book=np.ones((4, DAYS), dtype=bool),
-        counted=range(60, 358),
-        row=np.array([0, 0, 1, 2]),
-        day=np.array([100, 120, 200, 150]),
-        full=np.array([70, -1, 160, -1]),
-        since=np.array([-79, 101, 21, -29]),
+        under_contract=np.ones((4, DAYS), dtype=bool),
+        counted_columns=range(60, 358),
+        expansion_row=np.array([0, 0, 1, 2]),
+        expansion_day=np.array([100, 120, 200, 150]),
+        first_full_day=np.array([70, -1, 160, -1]),
+        lookback_start=np.array([-79, 101, 21, -29]),
         contracts=CONTRACTS,
         end=END,
-        rules=RULES,
-        within_days=60,
-        csms=2,
-        draws=resampling.Draws(np.arange(4), resamples=20, seed=1),
+        outcome_rules=RULES,
+        window_days=60,
+        csm_count=2,
+        bootstrap=resampling.ClusterBootstrap(np.arange(4), resamples=20, seed=1),
     )
 
 
-def _judged(flags: list[tuple[int, int]], looks: int = 0, points: Any = None) -> Verdict:
+def _judged(flags: list[tuple[int, int]], looks: int = 0, points: Any = None) -> StrategyScore:
     account, day = (np.array(column, dtype=np.int64) for column in zip(*flags, strict=True))
     pointed = np.zeros((4, DAYS), dtype=bool)
     for row, column in points or ():
         pointed[row, column] = True
-    plan = ways.review("review", np.zeros((4, DAYS)), above=0.75, every_days=7)
-    return judge.judged(plan, Worked(account, day, looks, pointed), _ground(), HOURS)
+    plan = ways.build_manual_review("review", np.zeros((4, DAYS)), threshold=0.75, every_days=7)
+    return judge.score_strategy(plan, ContactLog(account, day, looks, pointed), _ground(), HOURS)
 
 
 def test_the_figures_are_what_a_hand_finds() -> None:
@@ -149,7 +153,7 @@ def test_the_figures_are_what_a_hand_finds() -> None:
     # c: a day too early, and a day too late; d: for nothing, once so late that nobody knows yet.
     flags = [(0, 75), (1, 141), (1, 199), (2, 90), (2, 151), (3, 10), (3, 320)]
 
-    way = _judged(flags, looks=5).way
+    way = _judged(flags, looks=5).result
     values = {name: figure.value for name, figure in way.figures.items()}
 
     assert values["share_flagged"] == 3 / 4
@@ -169,16 +173,18 @@ def test_the_figures_are_what_a_hand_finds() -> None:
 
 @pytest.mark.parametrize(("day", "seen"), [(90, 0.0), (91, 0.25), (150, 0.25), (151, 0.0)], ids=str)
 def test_a_condition_points_at_an_expansion_in_the_days_that_count(day: int, seen: float) -> None:
-    way = _judged([(3, 10)], points=[(2, day)]).way
+    way = _judged([(3, 10)], points=[(2, day)]).result
 
     assert way.figures["share_pointed_at"].value == seen
 
 
 def test_the_days_on_which_an_expansion_was_caught_are_told() -> None:
     ground = _ground()
-    counted = pl.DataFrame({"day": [_day(day) for day in ground.day.tolist()]})
+    counted = pl.DataFrame({"day": [_day(day) for day in ground.expansion_day.tolist()]})
 
-    flags, caught = judge.told({"way": _judged([(0, 75), (2, 151)])}, ground, counted)
+    flags, caught = judge.collect_flags_and_expansions(
+        {"way": _judged([(0, 75), (2, 151)])}, ground, counted
+    )
 
     assert caught["way"].to_list() == [_day(75), _day(75), None, None]
     assert flags.rows() == [("way", "a", _day(75), True), ("way", "c", _day(151), False)]
@@ -187,7 +193,7 @@ def test_the_days_on_which_an_expansion_was_caught_are_told() -> None:
 def test_an_advantage_is_the_difference_of_the_shares() -> None:
     one, other = _judged([(0, 75), (1, 150)]), _judged([(2, 150)])
 
-    gain = judge.advantage(one, other, _ground())
+    gain = judge.compare_catches(one, other, _ground())
 
     assert gain.value == pytest.approx(3 / 4 - 1 / 4)
     assert gain.low is not None
@@ -195,10 +201,12 @@ def test_an_advantage_is_the_difference_of_the_shares() -> None:
 
 
 def test_without_flags_nothing_was_caught_and_nothing_cost() -> None:
-    plan = ways.nightly(np.zeros((4, DAYS)), share=0.8)
+    plan = ways.build_crm_rule(np.zeros((4, DAYS)), threshold=0.8)
     none = np.zeros(0, dtype=np.int64)
 
-    way = judge.judged(plan, Worked(none, none, 0, np.zeros((4, DAYS), bool)), _ground(), HOURS).way
+    way = judge.score_strategy(
+        plan, ContactLog(none, none, 0, np.zeros((4, DAYS), bool)), _ground(), HOURS
+    ).result
 
     assert way.figures["share_flagged"].value == 0
     assert way.figures["precision"].value is None
@@ -215,9 +223,9 @@ def test_a_weighted_median_is_that_of_the_values_repeated(
 ) -> None:
     values = np.array([value for value, _ in told], dtype=np.float64)
     rows = np.array([row for _, row in told], dtype=np.int64)
-    drawn = resampling.Weights(np.array([weights], dtype=np.float64), np.ones((1, 4)))
+    drawn = resampling.ResampleWeights(np.array([weights], dtype=np.float64), np.ones((1, 4)))
 
-    (found,) = judge.median(values, rows)(drawn)
+    (found,) = judge.make_median_metric(values, rows)(drawn)
 
     repeated = np.repeat(values, [weights[row] for row in rows])
     assert np.isnan(found) if not len(repeated) else found == np.median(repeated)
@@ -225,7 +233,7 @@ def test_a_weighted_median_is_that_of_the_values_repeated(
 
 def test_the_hand_made_outcomes_are_those_of_training() -> None:
     """The ground above names the expansions of its contracts."""
-    found = expansions.found(CONTRACTS, end=END, rules=RULES)
+    found = expansions.find_expansions(CONTRACTS, end=END, rules=RULES)
 
     assert found.select("account_id", "day").rows() == [
         ("a", _day(100)),
@@ -233,4 +241,4 @@ def test_the_hand_made_outcomes_are_those_of_training() -> None:
         ("b", _day(200)),
         ("c", _day(150)),
     ]
-    assert expansions.FULL_WITHIN_DAYS == outcomes.LONGEST_DAYS
+    assert expansions.UTILIZATION_LOOKBACK_DAYS == outcomes.MAX_HORIZON_DAYS

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from data.settings import Settings
-from features.catalogue import NAMES
+from features.catalogue import FEATURE_NAMES
 from training import baselines, chosen, outcomes, splits
 from training.metrics import precision_at_capacity
-from training.splits import Known
+from training.splits import TrainingSet
 
 DAY = date(2024, 7, 1)
 SOME = st.none() | st.floats(-5, 5, width=32)
@@ -22,7 +22,9 @@ SOME = st.none() | st.floats(-5, 5, width=32)
 
 def snapshots(rows: int = 2, **known: list[float | None]) -> pl.DataFrame:
     """Snapshots of one as-of, of which nothing else is known."""
-    columns = {name: pl.Series(known.get(name, [None] * rows), dtype=pl.Float64) for name in NAMES}
+    columns = {
+        name: pl.Series(known.get(name, [None] * rows), dtype=pl.Float64) for name in FEATURE_NAMES
+    }
     accounts = [f"acc_{number}" for number in range(rows)]
     return pl.DataFrame({"account_id": accounts, "as_of": [DAY] * rows}).with_columns(**columns)
 
@@ -40,10 +42,10 @@ def test_each_ranking_scores_as_it_is_called_and_puts_the_unknown_last() -> None
         events_growth_30d=[0.1, None],
     )
 
-    found = baselines.scores(table)
+    found = baselines.score_baselines(table)
 
     first = found.row(0, named=True)
-    assert {name: first[name] for name in list(baselines.RANKINGS)[:7]} == {
+    assert {name: first[name] for name in list(baselines.BASELINES)[:7]} == {
         "seat utilisation": 0.85,
         "most active users": 3.0,
         "rule: utilisation at least 80 %": 1.0,
@@ -59,7 +61,7 @@ def test_each_ranking_scores_as_it_is_called_and_puts_the_unknown_last() -> None
 def test_a_rule_held_for_two_days_only_does_not_fire() -> None:
     table = snapshots(seat_days_above_80_percent=[2.0, 3.0])
 
-    assert baselines.scores(table)["rule: 80 % held for 3 days"].to_list() == [0.0, 1.0]
+    assert baselines.score_baselines(table)["rule: 80 % held for 3 days"].to_list() == [0.0, 1.0]
 
 
 def test_the_health_score_is_the_mean_of_the_percentiles_that_are_known() -> None:
@@ -72,7 +74,7 @@ def test_the_health_score_is_the_mean_of_the_percentiles_that_are_known() -> Non
         nps_180d=[None, None, None],
     )
 
-    found = baselines.scores(table)["health score"].to_list()
+    found = baselines.score_baselines(table)["health score"].to_list()
 
     assert found == pytest.approx([15 / 24, 11 / 24, 10 / 24])
 
@@ -81,7 +83,7 @@ def test_the_health_score_is_the_mean_of_the_percentiles_that_are_known() -> Non
 def test_a_percentile_keeps_the_order_and_is_half_on_average(values: list[float | None]) -> None:
     table = pl.DataFrame({"as_of": [DAY] * len(values), "x": pl.Series(values, dtype=pl.Float64)})
 
-    places = table.select(p=baselines.percentile(pl.col("x")))["p"].to_list()
+    places = table.select(p=baselines.percentile_rank(pl.col("x")))["p"].to_list()
 
     known = [(v, p) for v, p in zip(values, places, strict=True) if v is not None]
     assert [p is None for p in places] == [v is None for v in values]
@@ -95,34 +97,34 @@ def test_a_percentile_keeps_the_order_and_is_half_on_average(values: list[float 
 def test_the_random_ranking_depends_on_the_account_and_the_as_of_alone() -> None:
     table = snapshots(rows=200)
 
-    found = baselines.scores(table)[baselines.RANDOM]
+    found = baselines.score_baselines(table)[baselines.RANDOM]
 
-    again = baselines.scores(table.reverse().head(50))[baselines.RANDOM]
+    again = baselines.score_baselines(table.reverse().head(50))[baselines.RANDOM]
     assert again.to_list() == found.reverse().head(50).to_list()
     assert found[0] == pytest.approx(0.9629001176)
     assert found.is_between(0, 1).all()
     assert found.mean() == pytest.approx(0.5, abs=0.1)
-    later = baselines.scores(table.with_columns(as_of=date(2024, 8, 1)))[baselines.RANDOM]
+    later = baselines.score_baselines(table.with_columns(as_of=date(2024, 8, 1)))[baselines.RANDOM]
     assert abs(np.corrcoef(found, later)[0, 1]) < 0.2
 
 
 @pytest.fixture(scope="module")
-def known(history: Any, settings: Settings) -> Known:
-    cut = splits.midnight(date(2024, 8, 1))
-    return splits.known_at(history.snapshots, history.contracts, cut, settings.outcome)
+def known(history: Any, settings: Settings) -> TrainingSet:
+    cut = splits.utc_midnight(date(2024, 8, 1))
+    return splits.build_training_set(history.snapshots, history.contracts, cut, settings.outcome)
 
 
-def test_the_best_column_is_that_of_the_best_average_precision(known: Known) -> None:
-    label = known.outcomes.select(y=outcomes.expanded(60))["y"]
+def test_the_best_column_is_that_of_the_best_average_precision(known: TrainingSet) -> None:
+    label = known.outcomes.select(y=outcomes.expanded_within(60))["y"]
     rows = known.snapshots.filter(label.is_not_null())
     happened = label.drop_nulls().to_numpy()
     slow = {
         (name, sign): average_precision_score(happened, _places(rows, name, sign))
         for sign in (1, -1)
-        for name in NAMES
+        for name in FEATURE_NAMES
     }
 
-    found = chosen.best_column(known, outcomes.expanded(60))
+    found = chosen.select_best_feature(known, outcomes.expanded_within(60))
 
     assert found == max(slow, key=lambda key: slow[key])
     assert found == ("seat_utilization", 1)
@@ -146,21 +148,21 @@ def _places(rows: pl.DataFrame, name: str, sign: int) -> list[float]:
     return [place(as_of, value) for as_of, value in table]
 
 
-def test_a_column_that_only_tells_as_ofs_apart_ranks_nobody(known: Known) -> None:
-    label = known.outcomes.select(y=outcomes.expanded(60))["y"]
+def test_a_column_that_only_tells_as_ofs_apart_ranks_nobody(known: TrainingSet) -> None:
+    label = known.outcomes.select(y=outcomes.expanded_within(60))["y"]
     busiest = known.snapshots.with_columns(y=label).group_by("as_of").agg(rate=pl.col("y").mean())
     told = known.snapshots.join(busiest, on="as_of", how="left", maintain_order="left")
 
     found = told.with_columns(month_of_year="rate").select(
-        s=chosen.by_column("month_of_year", 1), known=pl.col("rate").is_not_null()
+        s=chosen.score_by_feature("month_of_year", 1), known=pl.col("rate").is_not_null()
     )
 
     assert found.filter("known")["s"].to_list() == pytest.approx([0.5] * found["known"].sum())
 
 
-def test_the_best_ranking_is_that_of_the_best_precision_at_capacity(known: Known) -> None:
-    label = known.outcomes.select(y=outcomes.expanded(60))["y"]
-    rows = baselines.scores(known.snapshots).with_columns(y=label).drop_nulls("y")
+def test_the_best_ranking_is_that_of_the_best_precision_at_capacity(known: TrainingSet) -> None:
+    label = known.outcomes.select(y=outcomes.expanded_within(60))["y"]
+    rows = baselines.score_baselines(known.snapshots).with_columns(y=label).drop_nulls("y")
     slow = {
         name: np.mean(
             [
@@ -168,26 +170,28 @@ def test_the_best_ranking_is_that_of_the_best_precision_at_capacity(known: Known
                 for part in rows.partition_by("as_of")
             ]
         )
-        for name in baselines.RANKINGS
+        for name in baselines.BASELINES
     }
 
-    found = chosen.best_ranking(known, outcomes.expanded(60), capacity=5)
+    found = chosen.select_baseline(known, outcomes.expanded_within(60), capacity=5)
 
     assert found != baselines.RANDOM
     assert slow[found] == max(score for name, score in slow.items() if name != baselines.RANDOM)
 
 
 def test_what_became_known_after_a_cut_chooses_nothing_for_it(
-    history: Any, settings: Settings, known: Known
+    history: Any, settings: Settings, known: TrainingSet
 ) -> None:
-    cut = splits.midnight(date(2024, 8, 1))
+    cut = splits.utc_midnight(date(2024, 8, 1))
     earlier = history.contracts.filter(pl.col("known") < cut)
     before = history.snapshots.filter(pl.col("as_of") < cut.date())
-    alone = splits.known_at(before, earlier, cut, settings.outcome)
+    alone = splits.build_training_set(before, earlier, cut, settings.outcome)
 
-    for happened in (outcomes.expanded(60),):
-        assert chosen.best_column(alone, happened) == chosen.best_column(known, happened)
-        assert chosen.best_ranking(alone, happened, capacity=5) == chosen.best_ranking(
+    for happened in (outcomes.expanded_within(60),):
+        assert chosen.select_best_feature(alone, happened) == chosen.select_best_feature(
+            known, happened
+        )
+        assert chosen.select_baseline(alone, happened, capacity=5) == chosen.select_baseline(
             known, happened, capacity=5
         )
 
@@ -195,6 +199,6 @@ def test_what_became_known_after_a_cut_chooses_nothing_for_it(
 def test_a_column_scores_by_its_place_with_the_unknown_last() -> None:
     table = snapshots(rows=4, mrr=[5.0, None, 9.0, 5.0])
 
-    found = table.select(s=chosen.by_column("mrr", -1))["s"].to_list()
+    found = table.select(s=chosen.score_by_feature("mrr", -1))["s"].to_list()
 
     assert found == pytest.approx([4 / 6, 0.0, 1 / 6, 4 / 6])

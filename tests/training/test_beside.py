@@ -14,10 +14,10 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from data import writing
 from data.settings import Settings
 from training import baselines, beside, evaluate, learners, outcomes, splits
-from training.chosen import BEST_COLUMN
-from training.evaluate import Evaluation
-from training.learners import LEARNERS
-from training.rival import Rival
+from training.chosen import BEST_FEATURE
+from training.evaluate import EvaluationResult
+from training.learners import REFERENCE_MODELS
+from training.rival import ChampionPredictions
 
 pytestmark = pytest.mark.long
 
@@ -31,19 +31,21 @@ def chosen(settings: Settings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def walked(history: Any, chosen: Settings) -> Evaluation:
-    return evaluate.walk(history.snapshots, history.contracts, chosen, end=history.end)
+def walked(history: Any, chosen: Settings) -> EvaluationResult:
+    return evaluate.evaluate_walk_forward(
+        history.snapshots, history.contracts, chosen, end=history.end
+    )
 
 
 def test_every_figure_can_be_computed_again_from_the_file(
-    walked: Evaluation, tmp_path: Path
+    walked: EvaluationResult, tmp_path: Path
 ) -> None:
-    writing.table(walked.predictions, tmp_path / "predictions.csv")
+    writing.write_table(walked.predictions, tmp_path / "predictions.csv")
     with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["expanded"]]
     happened = [row["expanded"] == "true" for row in rows]
 
-    for name, found in {**walked.figures, **walked.learners}.items():
+    for name, found in {**walked.metrics, **walked.reference_metrics}.items():
         score = [float(row["probability" if name == "model" else name]) for row in rows]
         assert found["auroc"].value == pytest.approx(roc_auc_score(happened, score))
         assert found["average_precision"].value == pytest.approx(
@@ -74,7 +76,7 @@ def _precision(rows: list[dict[str, str]], score: list[float], *, capacity: int)
 
 
 def test_what_followed_is_told_with_whether_it_was_an_expansion(
-    walked: Evaluation, chosen: Settings
+    walked: EvaluationResult, chosen: Settings
 ) -> None:
     rows = walked.predictions
     within = rows["expansion_seen"] & (rows["days_followed"] < 60)
@@ -90,30 +92,34 @@ def test_what_followed_is_told_with_whether_it_was_an_expansion(
     assert rows["days_followed"].is_between(0, 180).all()
 
 
-def test_figures_of_a_cut_are_those_of_its_rows(walked: Evaluation, chosen: Settings) -> None:
-    for cut, found in walked.by_cut.items():
+def test_figures_of_a_cut_are_those_of_its_rows(walked: EvaluationResult, chosen: Settings) -> None:
+    for cut, found in walked.metrics_by_cutoff.items():
         rows = walked.predictions.filter(pl.col("cut") == cut).drop_nulls("expanded")
         for name in ("seat utilisation", "LightGBM defaults"):
             theirs = roc_auc_score(rows["expanded"], rows[name])
             assert found[name]["auroc"].value == pytest.approx(theirs)
-    assert set(found) == {"model", *baselines.RANKINGS, BEST_COLUMN, *LEARNERS}
+    assert set(found) == {"model", *baselines.BASELINES, BEST_FEATURE, *REFERENCE_MODELS}
 
 
 def test_the_score_that_a_cut_would_have_chosen_is_that_of_the_ranking_it_names(
-    walked: Evaluation,
+    walked: EvaluationResult,
 ) -> None:
     for row in walked.predictions.iter_rows(named=True):
         assert row["simple_score"] == row[row["simple"]]
 
 
 def test_plain_learners_learn_what_the_cut_knew_alone(history: Any, chosen: Settings) -> None:
-    cut = splits.midnight(FIRST)
-    known = splits.known_at(history.snapshots, history.contracts, cut, chosen.outcome)
+    cut = splits.utc_midnight(FIRST)
+    known = splits.build_training_set(history.snapshots, history.contracts, cut, chosen.outcome)
     judged = history.snapshots.filter(pl.col("as_of") == FIRST)
     inputs = ("seat_utilization", "champion_share_90d", "mrr", "plan_rank")  # gaps, none, constant
 
-    found = learners.said(LEARNERS, known, outcomes.expanded(60), judged, inputs)
-    again = learners.said(LEARNERS, known, outcomes.expanded(60), judged.reverse(), inputs)
+    found = learners.predict_reference_models(
+        REFERENCE_MODELS, known, outcomes.expanded_within(60), judged, inputs
+    )
+    again = learners.predict_reference_models(
+        REFERENCE_MODELS, known, outcomes.expanded_within(60), judged.reverse(), inputs
+    )
 
     for name, said in found.items():
         assert said.is_between(0, 1).all()
@@ -122,38 +128,45 @@ def test_plain_learners_learn_what_the_cut_knew_alone(history: Any, chosen: Sett
         assert np.corrcoef(use, said.to_numpy())[0, 1] > 0.3
 
 
-def test_all_that_is_told_is_json(walked: Evaluation) -> None:
-    told = walked.told()
+def test_all_that_is_told_is_json(walked: EvaluationResult) -> None:
+    told = walked.to_dict()
 
     assert json.loads(json.dumps(told, allow_nan=False))["power"]["said"] == str(walked.power)
     assert set(told["segments"]) == {"size", "plan", "tenure"}
     assert len(told["lift"]) == 10
-    assert told["over_best_simple"]["ranking"] == walked.best_simple()
+    assert told["over_best_simple"]["ranking"] == walked.best_baseline()
 
 
 def test_a_champion_of_equal_settings_is_told_in_one_line(
-    walked: Evaluation, chosen: Settings
+    walked: EvaluationResult, chosen: Settings
 ) -> None:
-    same = Rival(walked.predictions.select("account_id", "as_of", "probability"), "Equal.")
+    same = ChampionPredictions(
+        walked.predictions.select("account_id", "as_of", "probability"), "Equal."
+    )
 
-    assert beside.champion(walked, same, chosen) == beside.Beside("Equal.")
-    assert beside.champion(walked, Rival(None, "Left out."), chosen).figures == {}
+    assert beside.compare_with_champion(walked, same, chosen) == beside.ChampionComparison("Equal.")
+    assert (
+        beside.compare_with_champion(walked, ChampionPredictions(None, "Left out."), chosen).metrics
+        == {}
+    )
 
 
 def test_a_champion_is_judged_on_what_the_model_was_judged_on(
-    walked: Evaluation, chosen: Settings
+    walked: EvaluationResult, chosen: Settings
 ) -> None:
     keys = walked.predictions.select("account_id", "as_of")
-    worse = Rival(keys.with_columns(probability=walked.predictions["random"].clip(0.01)), "Walked.")
+    worse = ChampionPredictions(
+        keys.with_columns(probability=walked.predictions["random"].clip(0.01)), "Walked."
+    )
 
-    found = beside.champion(walked, worse, chosen)
+    found = beside.compare_with_champion(walked, worse, chosen)
 
     known = walked.predictions.drop_nulls("expanded")
-    assert found.figures["auroc"].value == pytest.approx(
+    assert found.metrics["auroc"].value == pytest.approx(
         roc_auc_score(known["expanded"], known["random"].clip(0.01))
     )
-    assert found.ahead is not None
-    assert found.ahead.value == pytest.approx(
-        walked.figures["model"]["precision_at_capacity"].value
-        - found.figures["precision_at_capacity"].value
+    assert found.precision_gain is not None
+    assert found.precision_gain.value == pytest.approx(
+        walked.metrics["model"]["precision_at_capacity"].value
+        - found.metrics["precision_at_capacity"].value
     )

@@ -23,7 +23,7 @@ def drawn(
 
 
 def test_a_known_affine_map_is_recovered() -> None:
-    found = calibration.fit(*drawn(20_000, slope=0.6, intercept=-0.8))
+    found = calibration.fit_affine_calibration(*drawn(20_000, slope=0.6, intercept=-0.8))
 
     assert found.slope == pytest.approx(0.6, abs=0.05)
     assert found.intercept == pytest.approx(-0.8, abs=0.05)
@@ -41,9 +41,9 @@ def test_a_known_affine_map_is_recovered() -> None:
 def test_a_higher_margin_is_always_a_higher_probability(
     slope: float, intercept: float, rows: int, seed: int, hundredths: list[int]
 ) -> None:
-    found = calibration.fit(*drawn(rows, slope, intercept, seed))
+    found = calibration.fit_affine_calibration(*drawn(rows, slope, intercept, seed))
 
-    probability = found.probability(np.sort(np.array(hundredths) / 100))
+    probability = found.to_probability(np.sort(np.array(hundredths) / 100))
 
     assert (np.diff(probability) > 0).all()
     assert ((probability > 0) & (probability < 1)).all()
@@ -52,7 +52,7 @@ def test_a_higher_margin_is_always_a_higher_probability(
 def test_true_probabilities_are_left_nearly_as_they_are() -> None:
     margin, *rest = drawn(400, slope=1.0, intercept=0.0)
 
-    found = calibration.fit(margin, *rest).probability(margin)
+    found = calibration.fit_affine_calibration(margin, *rest).to_probability(margin)
 
     assert np.abs(found - expit(margin)).max() < 0.1
 
@@ -61,13 +61,15 @@ def test_where_margins_say_nothing_and_are_on_level_the_identity_stays() -> None
     rng = np.random.default_rng(8)
     expanded = (rng.uniform(size=2_000) < 0.5).astype(np.float64)
 
-    found = calibration.fit(np.zeros(2_000), expanded, ["a", "b"] * 1_000, np.arange(2_000))
+    found = calibration.fit_affine_calibration(
+        np.zeros(2_000), expanded, ["a", "b"] * 1_000, np.arange(2_000)
+    )
 
     assert found == IDENTITY
 
 
 def test_margins_that_point_the_wrong_way_are_not_turned_round() -> None:
-    found = calibration.fit(*drawn(2_000, slope=-1.0, intercept=0.0))
+    found = calibration.fit_affine_calibration(*drawn(2_000, slope=-1.0, intercept=0.0))
 
     assert found == IDENTITY
     assert str(found) == "uncalibrated"
@@ -80,7 +82,7 @@ def test_too_few_of_either_outcome_leave_the_identity(rare: float, count: int) -
     expanded[:count] = rare
 
     cuts, margin = [row % 4 for row in range(300)], np.linspace(-9, 9, 300)
-    found = calibration.fit(margin, expanded, cuts, np.arange(300))
+    found = calibration.fit_affine_calibration(margin, expanded, cuts, np.arange(300))
 
     assert found == IDENTITY
 
@@ -88,14 +90,16 @@ def test_too_few_of_either_outcome_leave_the_identity(rare: float, count: int) -
 def test_a_single_cut_leaves_the_identity() -> None:
     margin, expanded, _, account = drawn(5_000, slope=0.5, intercept=-1.0)
 
-    assert calibration.fit(margin, expanded, ["only"] * 5_000, account) == IDENTITY
+    assert (
+        calibration.fit_affine_calibration(margin, expanded, ["only"] * 5_000, account) == IDENTITY
+    )
 
 
 def test_a_cut_that_holds_nearly_all_expansions_leaves_the_identity() -> None:
     margin, expanded, _, account = drawn(2_000, slope=0.5, intercept=-1.0)
     cuts = ["rich" if happened else "poor" for happened in expanded]
 
-    assert calibration.fit(margin, expanded, cuts, account) == IDENTITY
+    assert calibration.fit_affine_calibration(margin, expanded, cuts, account) == IDENTITY
 
 
 def test_the_luck_of_one_account_moves_nobody() -> None:
@@ -104,8 +108,10 @@ def test_the_luck_of_one_account_moves_nobody() -> None:
     lucky = np.arange(1_000) < 60
     expanded = np.where(lucky, 1.0, expanded)
 
-    of_many = calibration.fit(margin, expanded, cuts, account)
-    of_one = calibration.fit(margin, expanded, cuts, np.where(lucky, 0, account - 59))
+    of_many = calibration.fit_affine_calibration(margin, expanded, cuts, account)
+    of_one = calibration.fit_affine_calibration(
+        margin, expanded, cuts, np.where(lucky, 0, account - 59)
+    )
 
     assert of_many != IDENTITY
     assert of_one == IDENTITY
@@ -113,7 +119,7 @@ def test_the_luck_of_one_account_moves_nobody() -> None:
 
 def _share(trees: np.ndarray, linear: np.ndarray, expanded: np.ndarray, accounts: int) -> float:
     account = np.arange(len(expanded)) % accounts
-    return calibration.linear_share(trees, linear, expanded, account, usual=0.25)
+    return calibration.select_blend_weight(trees, linear, expanded, account, default_weight=0.25)
 
 
 @pytest.mark.parametrize(("right", "share"), [("trees", 0.0), ("linear", 1.0)])
@@ -137,7 +143,7 @@ def test_one_account_alone_does_not_move_the_share() -> None:
     account = np.arange(400) // 4
     linear = np.where(account == 7, np.where(expanded > 0, 9.0, -9.0), margin)
 
-    found = calibration.linear_share(margin, linear, expanded, account, usual=0.25)
+    found = calibration.select_blend_weight(margin, linear, expanded, account, default_weight=0.25)
 
     assert found == 0.25
 

@@ -44,17 +44,17 @@ def leaving(history: Any) -> Any:
 
 
 def test_who_is_about_to_leave_is_ranked_first(leaving: Any, settings: Settings) -> None:
-    found = churn.train(leaving.snapshots, leaving.contracts, settings, end=leaving.end)
+    found = churn.train_churn_model(leaving.snapshots, leaving.contracts, settings, end=leaving.end)
 
     assert found.model is not None
-    assert found.figures["auroc"].low is not None
-    assert found.figures["auroc"].low > 0.7
+    assert found.estimates["auroc"].low is not None
+    assert found.estimates["auroc"].low > 0.7
     assert found.note.startswith("Churn within 60 days: AUROC 0.")
     assert found.model.horizons_days == (60,)
-    label = outcomes.build(
-        leaving.snapshots, leaving.contracts, cut=leaving.end, rules=settings.outcome
-    ).select(outcomes.churned(60).alias("y"))["y"]
-    chance = found.model.estimate(leaving.snapshots).probability
+    label = outcomes.build_outcomes(
+        leaving.snapshots, leaving.contracts, cutoff=leaving.end, rules=settings.outcome
+    ).select(outcomes.churned_within(60).alias("y"))["y"]
+    chance = found.model.predict(leaving.snapshots).probability
     leaves = label.fill_null(value=False).to_numpy()
     assert chance[leaves].mean() > 3 * chance[~leaves].mean()
 
@@ -62,10 +62,10 @@ def test_who_is_about_to_leave_is_ranked_first(leaving: Any, settings: Settings)
 def test_without_ends_of_contract_there_is_no_model_and_the_note_says_why(
     history: Any, settings: Settings
 ) -> None:
-    found = churn.train(history.snapshots, history.contracts, settings, end=history.end)
+    found = churn.train_churn_model(history.snapshots, history.contracts, settings, end=history.end)
 
     assert found.model is None
-    assert found.figures == {}
+    assert found.estimates == {}
     assert found.note.startswith("No churn probability: 0 of ")
     assert "hold a churn" in found.note
 
@@ -75,7 +75,7 @@ def test_an_end_counts_within_the_horizon_and_only_once_the_window_is_complete()
         {"days_to_churn": [59, 60, None, 10, None], "known_days": [60, 60, 60, 59, 59]}
     )
 
-    assert rows.select(outcomes.churned(60)).to_series().to_list() == [
+    assert rows.select(outcomes.churned_within(60)).to_series().to_list() == [
         True,
         False,
         False,

@@ -15,34 +15,34 @@ from polars.testing import assert_frame_equal
 from sklearn.metrics import brier_score_loss, log_loss
 
 from data.errors import HistoryError
-from data.settings import Model
+from data.settings import ModelConfig
 from training import choice, contest, readiness, space, splits
-from training.contest import Contest, Fold
+from training.contest import InnerCV, InnerFold
 
 HORIZONS = (14, 30, 60, 90, 180)
 
 
-def prepared(history: Any, end: datetime, rules: Any, horizons: Any = HORIZONS) -> Contest:
-    return contest.prepare(
+def prepared(history: Any, end: datetime, rules: Any, horizons: Any = HORIZONS) -> InnerCV:
+    return contest.build_inner_cv(
         history.snapshots, history.contracts, end=end, rules=rules, horizons_days=horizons
     )
 
 
 @pytest.fixture(scope="module")
-def judged(history: Any, settings: Any) -> Contest:
+def judged(history: Any, settings: Any) -> InnerCV:
     return prepared(history, history.end, settings.outcome)
 
 
-def test_three_folds_follow_each_other_and_judge_what_came_after_their_cut(judged: Contest) -> None:
+def test_three_folds_follow_each_other_and_judge_what_came_after_their_cut(judged: InnerCV) -> None:
     assert len(judged.folds) == 3
-    days = [day for fold in judged.folds for day in fold.judged["as_of"].unique().sort()]
+    days = [day for fold in judged.folds for day in fold.test_snapshots["as_of"].unique().sort()]
     assert days == sorted(set(days))
     for fold in judged.folds:
-        assert fold.judged["as_of"].min() == fold.cut
-        assert fold.known.snapshots["as_of"].max() < fold.cut  # type: ignore[operator]
+        assert fold.test_snapshots["as_of"].min() == fold.cutoff
+        assert fold.training_set.snapshots["as_of"].max() < fold.cutoff  # type: ignore[operator]
 
 
-def test_a_contest_tells_what_it_is_in_a_line(judged: Contest) -> None:
+def test_a_contest_tells_what_it_is_in_a_line(judged: InnerCV) -> None:
     told = repr(judged)
 
     assert told.startswith("Contest(60 accounts; [Fold(cut 2024-")
@@ -50,13 +50,13 @@ def test_a_contest_tells_what_it_is_in_a_line(judged: Contest) -> None:
     assert len(told) < 400
 
 
-def test_a_fold_learns_what_its_cut_knew(judged: Contest, history: Any, settings: Any) -> None:
+def test_a_fold_learns_what_its_cut_knew(judged: InnerCV, history: Any, settings: Any) -> None:
     for fold in judged.folds:
-        known = splits.known_at(
-            history.snapshots, history.contracts, splits.midnight(fold.cut), settings.outcome
+        known = splits.build_training_set(
+            history.snapshots, history.contracts, splits.utc_midnight(fold.cutoff), settings.outcome
         )
 
-        assert_frame_equal(fold.known.outcomes, known.outcomes)
+        assert_frame_equal(fold.training_set.outcomes, known.outcomes)
 
 
 @pytest.mark.parametrize("months", [2, 5])
@@ -71,39 +71,39 @@ def test_what_comes_after_the_end_changes_nothing(months: int, history: Any, set
     with_future, without = (prepared(h, end, settings.outcome) for h in (history, past))
 
     for one, other in zip(with_future.folds, without.folds, strict=True):
-        assert_frame_equal(one.known.outcomes, other.known.outcomes)
-        assert_frame_equal(one.judged, other.judged)
+        assert_frame_equal(one.training_set.outcomes, other.training_set.outcomes)
+        assert_frame_equal(one.test_snapshots, other.test_snapshots)
         for h, label in one.labels.items():
             assert np.array_equal(label, other.labels[h], equal_nan=True)
 
 
 def test_the_loss_of_a_model_with_signal_is_below_one_and_adds_up_over_accounts(
-    judged: Contest, settings: Any
+    judged: InnerCV, settings: Any
 ) -> None:
-    each = contest.losses(judged.folds[-1], judged, settings.model)
+    each = contest.compute_account_losses(judged.folds[-1], judged, settings.model)
 
     assert each.shape == (judged.accounts,)
     assert (each >= 0).all()
     assert 0.3 < each.sum() < 0.95
 
 
-def stated(fold: Fold, curve: Mapping[int, Any], monkeypatch: pytest.MonkeyPatch) -> float:
+def stated(fold: InnerFold, curve: Mapping[int, Any], monkeypatch: pytest.MonkeyPatch) -> float:
     """The loss of a fold if a model said this."""
-    monkeypatch.setattr(contest.model, "fit", lambda *_, **__: None)
-    monkeypatch.setattr(contest, "_curve", lambda *_: curve)
-    whole = Contest((fold,), {}, int(fold.account.max()) + 1, 60)
-    return float(contest.losses(fold, whole, Model()).sum())
+    monkeypatch.setattr(contest.model, "fit_propensity", lambda *_, **__: None)
+    monkeypatch.setattr(contest, "_predict_curve", lambda *_: curve)
+    whole = InnerCV((fold,), {}, int(fold.account.max()) + 1, 60)
+    return float(contest.compute_account_losses(fold, whole, ModelConfig()).sum())
 
 
-def test_the_base_rate_loses_one(judged: Contest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base_rate_loses_one(judged: InnerCV, monkeypatch: pytest.MonkeyPatch) -> None:
     fold = judged.folds[0]
-    usual = {h: np.full(fold.judged.height, rate) for h, rate in fold.base_rates.items()}
+    usual = {h: np.full(fold.test_snapshots.height, rate) for h, rate in fold.base_rates.items()}
 
     assert stated(fold, usual, monkeypatch) == pytest.approx(1)
 
 
 def test_the_loss_is_the_mean_of_log_loss_and_integrated_brier_beside_the_base_rate(
-    judged: Contest, monkeypatch: pytest.MonkeyPatch
+    judged: InnerCV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     label = np.array([1.0, 0.0, 0.0, np.nan])
     fold = replace(
@@ -128,27 +128,29 @@ def test_the_loss_is_the_mean_of_log_loss_and_integrated_brier_beside_the_base_r
 
 
 def test_a_plain_model_is_judged_by_the_curve_that_is_served(
-    judged: Contest, settings: Any
+    judged: InnerCV, settings: Any
 ) -> None:
     fold = judged.folds[-1]
     plain = settings.model.model_copy(update={"horizons_days": (60,)})
-    fitted = contest.model.fit(fold.known.snapshots, fold.known.outcomes, plain, horizon_days=60)
-    longest = replace(fold, labels={**fold.labels, 180: np.zeros(fold.judged.height)})
+    fitted = contest.model.fit_propensity(
+        fold.training_set.snapshots, fold.training_set.outcomes, plain, horizon_days=60
+    )
+    longest = replace(fold, labels={**fold.labels, 180: np.zeros(fold.test_snapshots.height)})
 
-    curve = contest._curve(fitted, longest)
+    curve = contest._predict_curve(fitted, longest)
 
-    served = readiness.dates(curve[60][:, None], [60]).within
+    served = readiness.estimate_event_dates(curve[60][:, None], [60]).probability_180d
     assert curve[180] == pytest.approx(served)
-    assert contest.losses(fold, judged, plain).sum() < 1
+    assert contest.compute_account_losses(fold, judged, plain).sum() < 1
 
 
 def test_a_fold_without_expansions_is_left_out_with_its_reason(history: Any, settings: Any) -> None:
-    quiet = prepared(history, history.end, settings.outcome).folds[0].cut
-    later = splits.midnight(quiet + timedelta(days=150))
+    quiet = prepared(history, history.end, settings.outcome).folds[0].cutoff
+    later = splits.utc_midnight(quiet + timedelta(days=150))
     calm = replace(
         history,
         contracts=history.contracts.filter(
-            ~pl.col("known").is_between(splits.midnight(quiet), later)
+            ~pl.col("known").is_between(splits.utc_midnight(quiet), later)
         ),
     )
 
@@ -156,14 +158,14 @@ def test_a_fold_without_expansions_is_left_out_with_its_reason(history: Any, set
 
     assert quiet in found.skipped
     assert "hold an expansion" in found.skipped[quiet]
-    assert all(fold.cut > quiet for fold in found.folds)
+    assert all(fold.cutoff > quiet for fold in found.folds)
 
 
 @pytest.mark.parametrize("months", [1, 3])
 def test_a_history_that_cannot_be_compared_on_is_told_in_one_sentence(
     months: int, history: Any, settings: Any
 ) -> None:
-    end = splits.midnight(history.snapshots["as_of"].min() + timedelta(days=30 * months))
+    end = splits.utc_midnight(history.snapshots["as_of"].min() + timedelta(days=30 * months))
 
     with pytest.raises(HistoryError, match="is too little to compare settings on") as told:
         prepared(history, end, settings.outcome)
@@ -197,10 +199,10 @@ def test_the_rule_of_one_standard_error_by_hand() -> None:
     # .5625 + .0225 + .0225 + .2025 = .81, the variance is .27, the error is sqrt(4 · .27) = 1.0392.
     erratic = stands - [0.9, 0.0, 0.0, -0.3]
 
-    assert choice.gain(stands, better) == pytest.approx((0.6, 0.3464), abs=1e-4)
-    assert choice.gain(stands, erratic) == pytest.approx((0.6, 1.0392), abs=1e-4)
-    assert choice.choose([stands, better], [0, 1]) == 1
-    assert choice.choose([stands, erratic], [0, 1]) == 0
+    assert choice.compute_paired_gain(stands, better) == pytest.approx((0.6, 0.3464), abs=1e-4)
+    assert choice.compute_paired_gain(stands, erratic) == pytest.approx((0.6, 1.0392), abs=1e-4)
+    assert choice.select_by_one_standard_error([stands, better], [0, 1]) == 1
+    assert choice.select_by_one_standard_error([stands, erratic], [0, 1]) == 0
 
 
 entrants = st.integers(2, 6).flatmap(
@@ -219,20 +221,20 @@ def test_the_chosen_is_level_with_the_best_and_nothing_nearer_is(drawn: Any) -> 
     each: list[NDArray[np.float64]] = [np.array(losses, dtype=float) for losses, _ in drawn]
     distances = [0.0, *(float(far) for _, far in drawn[1:])]
 
-    taken = choice.choose(each, distances)
+    taken = choice.select_by_one_standard_error(each, distances)
 
     best = min(each, key=lambda losses: losses.sum())
-    gain, error = choice.gain(each[taken], best)
+    gain, error = choice.compute_paired_gain(each[taken], best)
     assert gain <= error
     for losses, far in zip(each, distances, strict=True):
-        saved, noise = choice.gain(losses, best)
+        saved, noise = choice.compute_paired_gain(losses, best)
         assert saved > noise or far >= distances[taken]
 
 
 values = st.builds(
     lambda shares: {
         name: round(r.low + share * (r.high - r.low))
-        if r.whole
+        if r.is_integer
         else r.low + share * (r.high - r.low)
         for (name, r), share in zip(space.RANGES.items(), shares, strict=True)
     },
@@ -243,19 +245,19 @@ values = st.builds(
 @given(values, values)
 @settings(max_examples=50)
 def test_a_choice_is_what_is_applied_and_distance_is_one(one: Any, other: Any) -> None:
-    applied = space.applied(Model(), one)
+    applied = space.apply_values(ModelConfig(), one)
 
-    assert space.nearest(applied) == one
-    assert space.distance(one, other) == space.distance(other, one)
-    assert (space.distance(one, other) == 0) == (one == other)
-    assert space.distance(one, other) <= np.sqrt(len(one))
+    assert space.encode_settings(applied) == one
+    assert space.compute_distance(one, other) == space.compute_distance(other, one)
+    assert (space.compute_distance(one, other) == 0) == (one == other)
+    assert space.compute_distance(one, other) <= np.sqrt(len(one))
 
 
 def test_settings_outside_the_space_have_a_nearest_in_it() -> None:
-    odd = Model(rounds=5000, l2=0, leaves=2, horizons_days=(45,))
+    odd = ModelConfig(n_estimators=5000, reg_lambda=0, num_leaves=2, horizons_days=(45,))
 
-    near = space.nearest(odd)
+    near = space.encode_settings(odd)
 
-    assert (near["rounds"], near["l2"], near["leaves"]) == (600, 0.1, 3)
-    assert isinstance(near["rounds"], int)
-    assert space.horizons(odd) == Model().horizons_days
+    assert (near["n_estimators"], near["reg_lambda"], near["num_leaves"]) == (600, 0.1, 3)
+    assert isinstance(near["n_estimators"], int)
+    assert space.select_horizons(odd) == ModelConfig().horizons_days

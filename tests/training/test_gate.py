@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from scipy.special import expit
 
-from data.settings import Evaluation, Gate, Settings
+from data.settings import EvaluationConfig, Gate, Settings
 from training import gate, metrics
 from training.ranking_metrics import precision_at_capacity
-from training.resampling import Draws, Weights, codes
+from training.resampling import ClusterBootstrap, ResampleWeights, factorize_columns
 
-RULES = Settings(evaluation=Evaluation(capacity=10))
+RULES = Settings(evaluation=EvaluationConfig(capacity=10))
 START = date(2025, 1, 1)
 
 
@@ -48,7 +48,7 @@ def with_noise(told: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def test_a_model_that_knows_more_than_the_rule_passes() -> None:
-    ruling = gate.judge(history(knows=1.5), RULES)
+    ruling = gate.evaluate_gate(history(knows=1.5), RULES)
 
     assert ruling.passes
     assert ruling.sentence.startswith("Passes the gate: its probability beats the running base")
@@ -59,7 +59,7 @@ def test_a_model_that_knows_more_than_the_rule_passes() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_probability_that_knows_nothing_is_refused(seed: int) -> None:
-    ruling = gate.judge(with_noise(history(knows=1.0, seed=seed), seed), RULES)
+    ruling = gate.evaluate_gate(with_noise(history(knows=1.0, seed=seed), seed), RULES)
 
     assert not ruling.passes
     assert ruling.sentence.startswith("Not promoted: its probability does not beat the running")
@@ -68,7 +68,7 @@ def test_a_probability_that_knows_nothing_is_refused(seed: int) -> None:
 
 
 def test_a_model_that_beats_the_base_rate_but_not_a_strong_rule_is_refused_for_that() -> None:
-    ruling = gate.judge(history(knows=1.0, rule=3.0), RULES)
+    ruling = gate.evaluate_gate(history(knows=1.0, rule=3.0), RULES)
 
     skill, over_simple = ruling.checks
     assert skill.passes
@@ -82,13 +82,13 @@ def test_no_model_passes_beside_words_that_call_its_signal_noise(seed: int) -> N
     told = history(knows=0.4, accounts=60, seed=seed)
     probability = told["probability"].to_numpy()
 
-    skill = gate.judge(told, RULES).checks[0]
+    skill = gate.evaluate_gate(told, RULES).checks[0]
 
-    verdict = metrics.figures(
+    verdict = metrics.compute_metrics(
         probability,
-        metrics.judged(told),
+        metrics.label_outcomes(told),
         capacity=10,
-        resamples=RULES.evaluation.resamples,
+        resamples=RULES.evaluation.n_bootstrap,
         seed=RULES.model.seed,
         probability=probability,
         reference=told["base_rate"].to_numpy(),
@@ -105,10 +105,10 @@ def test_the_bounds_are_those_of_a_slow_count_over_drawn_rows(cuts: int) -> None
     if cuts == 6:
         told = told.with_columns(cut="as_of")
 
-    skill, over_simple = gate.judge(told, RULES).checks
+    skill, over_simple = gate.evaluate_gate(told, RULES).checks
 
     gains, gaps = _slowly(told)
-    fewer, _ = _slowly(told, resamples=RULES.evaluation.resamples)
+    fewer, _ = _slowly(told, resamples=RULES.evaluation.n_bootstrap)
     lower = min(np.quantile(draws[1:], 0.05) for draws in (gains, fewer))
     assert skill.low == pytest.approx(lower, abs=1e-9)
     assert over_simple.value == pytest.approx(gaps[0], abs=1e-9)
@@ -117,20 +117,20 @@ def test_the_bounds_are_those_of_a_slow_count_over_drawn_rows(cuts: int) -> None
 
 def _slowly(told: pl.DataFrame, *, resamples: int = 1_000) -> tuple[list[float], list[float]]:
     """Repeat the rows of every draw, and compute both figures on them one by one."""
-    account, as_of, cut = codes(*told["account_id", "as_of", "cut"])
+    account, as_of, cut = factorize_columns(*told["account_id", "as_of", "cut"])
     names = ("probability", "simple_score", "base_rate", "expanded")
     mine, rule, base, expanded = (told[name].to_numpy() for name in names)
     counts: list[np.ndarray] = []
     spread: list[np.ndarray] = []
 
-    def noted(weights: Weights) -> np.ndarray:
+    def noted(weights: ResampleWeights) -> np.ndarray:
         counts.extend(weights.account.astype(int))
-        spread.extend(weights.cut.astype(int))
-        return np.zeros(len(weights.cut))
+        spread.extend(weights.cutoff.astype(int))
+        return np.zeros(len(weights.cutoff))
 
     # Two cuts are not drawn; of six each may come several times or not at all.
     drawn = cut if cut.max() > 2 else None
-    Draws(account, drawn, resamples=resamples, seed=RULES.model.seed).of(noted)
+    ClusterBootstrap(account, drawn, resamples=resamples, seed=RULES.model.seed).evaluate(noted)
     gains, gaps = [], []
     for by_account, by_cut in zip(counts, spread, strict=True):
         rows = np.repeat(np.arange(told.height), by_account * by_cut)
@@ -152,7 +152,7 @@ def test_a_champion_that_is_better_keeps_its_place() -> None:
     told = history(knows=1.0)
     champion = history(knows=3.0).select("account_id", "as_of", "probability")
 
-    ruling = gate.judge(told, RULES, champion=champion)
+    ruling = gate.evaluate_gate(told, RULES, champion=champion)
 
     assert [check.passes for check in ruling.checks] == [True, True, False]
     assert "at capacity it may fall short of the champion" in ruling.sentence
@@ -164,7 +164,9 @@ def test_no_model_falls_short_of_itself(seed: int, tolerance: float) -> None:
     told = history(knows=1.0, accounts=40, seed=seed)
     rules = RULES.model_copy(update={"gate": Gate(tolerance=tolerance)})
 
-    ruling = gate.judge(told, rules, champion=told.select("account_id", "as_of", "probability"))
+    ruling = gate.evaluate_gate(
+        told, rules, champion=told.select("account_id", "as_of", "probability")
+    )
 
     assert ruling.checks[-1].passes
 
@@ -175,7 +177,7 @@ def test_more_tolerance_and_less_confidence_never_refuse_what_passed(seed: int) 
     told = history(knows=0.8, accounts=60, seed=seed)
 
     def passes(**rules: float) -> bool:
-        return gate.judge(told, RULES.model_copy(update={"gate": Gate(**rules)})).passes
+        return gate.evaluate_gate(told, RULES.model_copy(update={"gate": Gate(**rules)})).passes
 
     assert passes(tolerance=0.1) <= passes(tolerance=0.4)
     assert passes(confidence=0.9) <= passes(confidence=0.6)
@@ -184,9 +186,9 @@ def test_more_tolerance_and_less_confidence_never_refuse_what_passed(seed: int) 
 def test_the_order_of_the_rows_decides_nothing() -> None:
     told = history(knows=1.0)
 
-    shuffled = gate.judge(told.sample(fraction=1, shuffle=True, seed=3), RULES).checks
+    shuffled = gate.evaluate_gate(told.sample(fraction=1, shuffle=True, seed=3), RULES).checks
 
-    for before, after in zip(gate.judge(told, RULES).checks, shuffled, strict=True):
+    for before, after in zip(gate.evaluate_gate(told, RULES).checks, shuffled, strict=True):
         assert after.value == pytest.approx(before.value)
         assert after.low == pytest.approx(before.low)
 
@@ -194,7 +196,7 @@ def test_the_order_of_the_rows_decides_nothing() -> None:
 def test_too_few_expansions_are_said_and_refused() -> None:
     few = history(knows=3.0).with_columns(pl.col("expanded") & (pl.col("account_id") < "acc_005"))
 
-    ruling = gate.judge(few, RULES)
+    ruling = gate.evaluate_gate(few, RULES)
 
     assert not ruling.passes
     assert ruling.checks == ()
@@ -208,24 +210,26 @@ def test_unknown_outcomes_have_no_part() -> None:
         expanded=pl.lit(None, dtype=pl.Boolean), as_of=pl.col("as_of").dt.offset_by("1y")
     )
 
-    assert gate.judge(pl.concat([told, later]), RULES) == gate.judge(told, RULES)
+    assert gate.evaluate_gate(pl.concat([told, later]), RULES) == gate.evaluate_gate(told, RULES)
 
 
 def test_a_single_cut_and_a_capacity_for_everyone_are_said() -> None:
     told = history(knows=1.0).with_columns(cut=pl.lit(START))
-    rules = RULES.model_copy(update={"evaluation": Evaluation(capacity=500)})
+    rules = RULES.model_copy(update={"evaluation": EvaluationConfig(capacity=500)})
 
-    notes = " ".join(gate.judge(told, rules).notes)
+    notes = " ".join(gate.evaluate_gate(told, rules).notes)
 
     assert "It rests on 1 cut with known outcomes, too few to tell how much cuts differ" in notes
     assert "works every account, so the order of the list was not put to a test" in notes
     assert "No capacity is set" not in notes
-    assert "No capacity is set: 20 accounts" in " ".join(gate.judge(told, Settings()).notes)
+    assert "No capacity is set: 20 accounts" in " ".join(gate.evaluate_gate(told, Settings()).notes)
 
 
 def test_a_ruling_is_json() -> None:
-    told = json.loads(json.dumps(gate.judge(history(knows=1.0), RULES).told()))
+    told = json.loads(json.dumps(gate.evaluate_gate(history(knows=1.0), RULES).to_dict()))
 
     assert set(told) == {"passes", "sentence", "checks", "counts", "notes"}
     assert set(told["checks"][0]) == {"name", "passes", "value", "low", "says"}
-    assert json.loads(json.dumps(gate.unjudged("too early.").told()))["passes"] is False
+    assert (
+        json.loads(json.dumps(gate.reject_unevaluated("too early.").to_dict()))["passes"] is False
+    )

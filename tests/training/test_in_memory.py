@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from data import settings, simulator, sources
 from data.errors import HistoryError
 from training import churn, metrics, model, pipeline, readiness, signals, splits
-from training.estimate import Estimate
+from training.estimate import Prediction
 
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 
@@ -21,14 +21,14 @@ NOW = datetime(2026, 6, 2, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> settings.Settings:
     folder = tmp_path_factory.mktemp("company")
-    simulator.write(folder, accounts=40, months=12, seed=3, dirt=0.01)
-    return settings.load(folder / "expansion.toml")
+    simulator.write_company(folder, accounts=40, months=12, seed=3, corruption=0.01)
+    return settings.load_settings(folder / "expansion.toml")
 
 
 @pytest.fixture(scope="module")
-def past(config: settings.Settings) -> pipeline.History:
-    tables, log = pipeline.read(config, now=NOW)
-    return pipeline.history(config, tables, log, datetime(2026, 6, 1, tzinfo=UTC))
+def past(config: settings.Settings) -> pipeline.TrainingHistory:
+    tables, log = pipeline.load_data(config, now=NOW)
+    return pipeline.build_history(config, tables, log, datetime(2026, 6, 1, tzinfo=UTC))
 
 
 def _frames(folder: Path) -> dict[str, Any]:
@@ -40,25 +40,25 @@ def _frames(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("library", ["polars", "pandas"])
 def test_frames_in_memory_give_the_snapshots_that_files_give(
-    library: str, config: settings.Settings, past: pipeline.History, tmp_path: Path
+    library: str, config: settings.Settings, past: pipeline.TrainingHistory, tmp_path: Path
 ) -> None:
     frames = _frames(config.base)
     if library == "pandas":
         months = [month.to_pandas() for month in frames.pop("events")]
         frames = {"events": months} | {name: frame.to_pandas() for name, frame in frames.items()}
-    rules = settings.Tables(stable=config.tables.stable)
+    rules = settings.TablesConfig(time_invariant_attributes=config.tables.time_invariant_attributes)
     own = settings.Settings(state=str(tmp_path), tables=rules, outcome=config.outcome)
 
-    tables = sources.from_frames(**frames, now=NOW)
-    log = pipeline.condense(own, tables)
-    found = pipeline.history(own, tables, log, past.as_of)
+    tables = sources.tables_from_frames(**frames, now=NOW)
+    log = pipeline.build_activity(own, tables)
+    found = pipeline.build_history(own, tables, log, past.as_of)
 
     assert_frame_equal(found.panel.snapshots, past.panel.snapshots)
     assert_frame_equal(found.panel.excluded, past.panel.excluded)
 
 
 def test_an_event_that_is_booked_years_later_makes_no_earlier_snapshot(
-    config: settings.Settings, past: pipeline.History, tmp_path: Path
+    config: settings.Settings, past: pipeline.TrainingHistory, tmp_path: Path
 ) -> None:
     frames = _frames(config.base)
     late = frames["events"][0].head(1)
@@ -70,35 +70,37 @@ def test_an_event_that_is_booked_years_later_makes_no_earlier_snapshot(
     )
     own = settings.Settings(
         state=str(tmp_path),
-        tables=settings.Tables(stable=config.tables.stable),
+        tables=settings.TablesConfig(
+            time_invariant_attributes=config.tables.time_invariant_attributes
+        ),
         outcome=config.outcome,
     )
 
-    tables = sources.from_frames(**frames, now=NOW)
-    log = pipeline.condense(own, tables)
-    found = pipeline.history(own, tables, log, past.as_of)
+    tables = sources.tables_from_frames(**frames, now=NOW)
+    log = pipeline.build_activity(own, tables)
+    found = pipeline.build_history(own, tables, log, past.as_of)
 
     assert log.first_day < past.activity.first_day
     assert_frame_equal(found.panel.snapshots, past.panel.snapshots)
 
 
 def test_an_as_of_in_the_future_is_refused_but_not_what_is_tomorrow_here(
-    config: settings.Settings, past: pipeline.History
+    config: settings.Settings, past: pipeline.TrainingHistory
 ) -> None:
-    asked = partial(pipeline.as_of_from, config, past.activity, now=NOW)
+    asked = partial(pipeline.resolve_as_of, config, past.activity, now=NOW)
 
-    assert asked(given=NOW + timedelta(days=1)) == NOW + timedelta(days=1)
+    assert asked(requested=NOW + timedelta(days=1)) == NOW + timedelta(days=1)
     with pytest.raises(HistoryError, match=r"2026-06-04 lies in the future.*today is 2026-06-02"):
-        asked(given=NOW + timedelta(days=2))
+        asked(requested=NOW + timedelta(days=2))
 
 
 def test_weekly_anchors_pool_grids_that_lie_a_week_apart(
-    config: settings.Settings, past: pipeline.History
+    config: settings.Settings, past: pipeline.TrainingHistory
 ) -> None:
     rules = config.model.model_copy(update={"weekly_anchors": 4})
     pooled = config.model_copy(update={"model": rules})
 
-    found = pipeline.history(pooled, past.tables, past.activity, past.as_of)
+    found = pipeline.build_history(pooled, past.tables, past.activity, past.as_of)
 
     usual = set(past.panel.snapshots["as_of"])
     days = sorted(set(found.panel.snapshots["as_of"]))
@@ -111,13 +113,16 @@ def test_weekly_anchors_pool_grids_that_lie_a_week_apart(
 
 def test_a_model_reads_pandas_as_it_reads_polars(fitted: model.Propensity, history: Any) -> None:
     rows = history.snapshots.head(50)
-    explained = signals.explain(fitted, rows.to_pandas())
+    explained = signals.explain_predictions(fitted, rows.to_pandas())
 
-    np.testing.assert_array_equal(fitted.curve(rows.to_pandas()), fitted.curve(rows))
-    assert explained.sentences == signals.explain(fitted, rows).sentences
+    np.testing.assert_array_equal(
+        fitted.predict_cumulative_incidence(rows.to_pandas()),
+        fitted.predict_cumulative_incidence(rows),
+    )
+    assert explained.reasons == signals.explain_predictions(fitted, rows).reasons
 
 
-def test_a_history_tells_in_a_line_what_it_holds(past: pipeline.History) -> None:
+def test_a_history_tells_in_a_line_what_it_holds(past: pipeline.TrainingHistory) -> None:
     told = repr(past)
 
     assert told.startswith("History(as of 2026-06-01: Panel(")
@@ -126,10 +131,10 @@ def test_a_history_tells_in_a_line_what_it_holds(past: pipeline.History) -> None
 
 
 def test_no_object_prints_its_frames(
-    past: pipeline.History, fitted: model.Propensity, history: Any
+    past: pipeline.TrainingHistory, fitted: model.Propensity, history: Any
 ) -> None:
     rows = history.snapshots.head(50)
-    estimate = fitted.estimate(rows)
+    estimate = fitted.predict(rows)
     objects = (
         past,
         past.tables,
@@ -138,12 +143,16 @@ def test_no_object_prints_its_frames(
         past.activity,
         past.panel,
         estimate,
-        readiness.dates(fitted.curve(rows), fitted.horizons_days),
-        signals.explain(fitted, rows),
+        readiness.estimate_event_dates(
+            fitted.predict_cumulative_incidence(rows), fitted.horizons_days
+        ),
+        signals.explain_predictions(fitted, rows),
         history.known(),
-        splits.Split(history.end, (history.end.date(), history.end.date() + timedelta(days=30))),
-        churn.Churn(None, "No churn probability: too few ends."),
-        metrics.Figure(0.8, 0.7, 0.9),
+        splits.TimeSplit(
+            history.end, (history.end.date(), history.end.date() + timedelta(days=30))
+        ),
+        churn.ChurnModel(None, "No churn probability: too few ends."),
+        metrics.MetricEstimate(0.8, 0.7, 0.9),
     )
 
     for thing in objects:
@@ -155,8 +164,8 @@ def test_no_object_prints_its_frames(
 def test_nothing_tells_of_itself_too() -> None:
     none = np.array([])
 
-    assert repr(Estimate(*[none] * 6)) == "Estimate(of no snapshot)"
-    assert repr(readiness.Dates(*[none] * 4)) == "Dates(of no snapshot)"
+    assert repr(Prediction(*[none] * 6)) == "Estimate(of no snapshot)"
+    assert repr(readiness.EventDateEstimate(*[none] * 4)) == "Dates(of no snapshot)"
     assert (
         repr(signals.Explanation(none, (), none, [], [], []))
         == "Explanation(of 0 snapshots by 0 signals)"
@@ -165,12 +174,12 @@ def test_nothing_tells_of_itself_too() -> None:
 
 def test_settings_tell_what_is_set_and_no_password() -> None:
     own = settings.Settings(
-        model=settings.Model(members=3),
-        crm=settings.Crm(url="postgresql://crm:hunter2@host/db"),
-        registry=settings.Registry(tracking_uri="https://host/?password=hunter2&x=1"),
+        model=settings.ModelConfig(ensemble_size=3),
+        crm=settings.CrmConfig(url="postgresql://crm:hunter2@host/db"),
+        registry=settings.RegistryConfig(tracking_uri="https://host/?password=hunter2&x=1"),
     )
 
     assert repr(settings.Settings()) == "Settings()"
-    assert "model.members=3" in repr(own)
+    assert "model.ensemble_size=3" in repr(own)
     assert "host" in repr(own)
     assert "hunter2" not in f"{own!r} {own}"

@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from data.settings import Evaluation, Settings, Tables
+from data.settings import EvaluationConfig, Settings, TablesConfig
 from training import lift, metrics, notes, power, ranking_metrics, segments
-from training.metrics import Judged
+from training.metrics import LabelledOutcomes
 
-RULES = Settings(evaluation=Evaluation(capacity=2, resamples=20))
+RULES = Settings(evaluation=EvaluationConfig(capacity=2, n_bootstrap=20))
 DAY = date(2024, 7, 1)
 rows_drawn = st.lists(
     st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.9]), st.booleans()), min_size=1, max_size=40
 )
 
 
-def judged(expanded: list[bool], **rest: Any) -> Judged:
+def judged(expanded: list[bool], **rest: Any) -> LabelledOutcomes:
     rows = np.arange(len(expanded))
-    return Judged(np.array(expanded), rows, np.zeros_like(rows), **rest)
+    return LabelledOutcomes(np.array(expanded), rows, np.zeros_like(rows), **rest)
 
 
 @given(rows_drawn, st.randoms())
@@ -34,8 +34,8 @@ def test_tenths_share_out_every_row_and_the_order_of_rows_does_not_matter(
     shuffled = drawn.copy()
     random.shuffle(shuffled)
 
-    found = lift.by_decile(np.array(score), judged(expanded), resamples=5, seed=1)
-    again = lift.by_decile(
+    found = lift.compute_lift_by_decile(np.array(score), judged(expanded), resamples=5, seed=1)
+    again = lift.compute_lift_by_decile(
         np.array([row[0] for row in shuffled]),
         judged([row[1] for row in shuffled]),
         resamples=5,
@@ -52,12 +52,12 @@ def test_tenths_share_out_every_row_and_the_order_of_rows_does_not_matter(
 def test_the_lift_of_a_perfect_ranking_is_as_worked_out_by_hand() -> None:
     score, expanded = np.linspace(1, 0, 20), [True] * 3 + [False] * 17
 
-    found = lift.by_decile(score, judged(expanded), resamples=20, seed=1)
+    found = lift.compute_lift_by_decile(score, judged(expanded), resamples=20, seed=1)
 
     # Two in the first tenth, one in the second; a rate of 3 in 20.
     assert [row["value"] for row in found[:3]] == pytest.approx([1 / 0.15, 0.5 / 0.15, 0])
     assert found[0]["low"] is not None
-    assert lift.by_decile(np.array([]), judged([]), resamples=5, seed=1) == []
+    assert lift.compute_lift_by_decile(np.array([]), judged([]), resamples=5, seed=1) == []
 
 
 def test_a_difference_as_large_as_told_is_found_in_four_of_five_histories() -> None:
@@ -65,7 +65,7 @@ def test_a_difference_as_large_as_told_is_found_in_four_of_five_histories() -> N
     standard_error = 0.04
     draws = np.concatenate([[0.0], rng.normal(0, standard_error, 4_000)])
 
-    least = power.least_difference(draws)
+    least = power.compute_detectable_difference(draws)
 
     assert least is not None
     histories = rng.normal(least, standard_error, 20_000)
@@ -76,7 +76,7 @@ def test_a_difference_as_large_as_told_is_found_in_four_of_five_histories() -> N
 def test_without_a_spread_no_power_is_told() -> None:
     nothing = np.full(5, np.nan)
 
-    found = power.of("a rule", {"precision_at_capacity": nothing, "auroc": nothing})
+    found = power.analyze_power("a rule", {"precision_at_capacity": nothing, "auroc": nothing})
 
     assert found.auroc is None
     assert str(found) == "How large a difference this history could have shown cannot be told."
@@ -86,9 +86,9 @@ def test_what_the_worked_accounts_added_is_as_worked_out_by_hand() -> None:
     score = np.array([0.9, 0.5, 0.5, 0.1, 0.8, 0.7, 0.6])
     added = np.array([100.0, 40.0, 0.0, 900.0, 0.0, 10.0, 500.0])
     as_of = np.array([0, 0, 0, 0, 1, 1, 1])
-    known = Judged(added > 0, np.arange(7), as_of, arr_added=added)
+    known = LabelledOutcomes(added > 0, np.arange(7), as_of, arr_added=added)
 
-    found = metrics.figures(score, known, capacity=2, resamples=20, seed=1)
+    found = metrics.compute_metrics(score, known, capacity=2, resamples=20, seed=1)
 
     # At the first as-of the best, and one of two equals; at the second the first two.
     assert found["arr_at_capacity"].value == pytest.approx(((100 + 20) + 10) / 2)
@@ -99,13 +99,17 @@ def test_without_revenue_nothing_is_told_of_what_was_added() -> None:
         arr_added=pl.when(~pl.col("expanded")).then(0.0).cast(pl.Float64)
     )
 
-    found = metrics.figures(
-        table["probability"].to_numpy(), metrics.judged(table), capacity=2, resamples=20, seed=1
+    found = metrics.compute_metrics(
+        table["probability"].to_numpy(),
+        metrics.label_outcomes(table),
+        capacity=2,
+        resamples=20,
+        seed=1,
     )
 
     assert found["arr_at_capacity"].value is None
     assert found["auroc"].value is not None
-    assert any(note.startswith("No revenue is known") for note in notes.of(table, RULES))
+    assert any(note.startswith("No revenue is known") for note in notes.list_caveats(table, RULES))
 
 
 @given(rows_drawn, st.integers(1, 6))
@@ -115,7 +119,9 @@ def test_rows_within_capacity_give_the_precision_at_capacity(
     score, expanded = (np.array(column) for column in zip(*drawn, strict=True))
     capacity = min(capacity, len(drawn))
 
-    worked = ranking_metrics.within_capacity(score, np.zeros(len(drawn), dtype=np.int64), capacity)
+    worked = ranking_metrics.compute_capacity_share(
+        score, np.zeros(len(drawn), dtype=np.int64), capacity
+    )
 
     assert worked.sum() == pytest.approx(capacity)
     assert worked @ expanded / capacity == pytest.approx(
@@ -142,7 +148,7 @@ def predictions() -> pl.DataFrame:
 
 
 def test_a_segment_with_one_outcome_tells_what_can_be_told() -> None:
-    found = segments.figures(predictions(), RULES)
+    found = segments.compute_segment_metrics(predictions(), RULES)
 
     assert list(found) == ["size", "plan", "tenure"]
     assert list(found["size"]) == ["1 to 10", "11 to 50", "unknown"]
@@ -157,7 +163,7 @@ def test_a_segment_with_one_outcome_tells_what_can_be_told() -> None:
 
 
 def test_segments_share_out_the_worked_accounts_and_the_expansions() -> None:
-    for kinds in segments.figures(predictions(), RULES).values():
+    for kinds in segments.compute_segment_metrics(predictions(), RULES).values():
         assert sum(each.worked for each in kinds.values()) == 2 * 2
         assert sum(each.expanded for each in kinds.values()) == 3
 
@@ -178,9 +184,9 @@ def test_an_accounts_kind_is_that_of_the_day() -> None:
     )
     accounts = pl.DataFrame({"account_id": ["a", "b"], "segment": ["bank", None]})
 
-    plain = segments.of(snapshots, contracts, Settings(), accounts)
-    stable = Settings(tables=Tables(stable=("segment",)))
-    told = segments.of(snapshots, contracts, stable, accounts)
+    plain = segments.assign_segments(snapshots, contracts, Settings(), accounts)
+    stable = Settings(tables=TablesConfig(time_invariant_attributes=("segment",)))
+    told = segments.assign_segments(snapshots, contracts, stable, accounts)
 
     assert "segment" not in plain.columns
     assert told["size"].to_list() == ["1 to 10", "11 to 50", "201 and more", "51 to 200", "unknown"]
@@ -204,14 +210,14 @@ def test_what_was_assumed_or_could_not_be_judged_is_said() -> None:
     )
     always = later.with_columns(account_id=pl.lit("w"), expanded=pl.lit(value=True))
 
-    assert notes.of(table, Settings())[0] == (
+    assert notes.list_caveats(table, Settings())[0] == (
         "no capacity is set: 20 accounts per as-of are assumed."
     )
-    (alone,) = notes.of(table, RULES)
+    (alone,) = notes.list_caveats(table, RULES)
     assert alone.startswith("The history is too short for two judged cuts")
-    (flat,) = notes.of(pl.concat([table, later]), RULES)
+    (flat,) = notes.list_caveats(pl.concat([table, later]), RULES)
     assert flat.startswith("Cut 2025-01-01: all 8 judged snapshots stayed as they were")
-    told = notes.of(pl.concat([table, always]), RULES)
+    told = notes.list_caveats(pl.concat([table, always]), RULES)
     assert any(note.startswith("Cut 2025-01-01: all 8 judged snapshots expanded") for note in told)
 
 
@@ -226,7 +232,7 @@ def test_an_account_that_expands_every_month_is_told_apart() -> None:
         ]
     )
 
-    found = notes.of(table, RULES)
+    found = notes.list_caveats(table, RULES)
 
     said = "1 account(s) expanded after nearly every as-of and hold 67% of all expansions"
     assert any(note.startswith(said) for note in found)

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import QuantileTransformer
 
 from training import artifact, linear
-from training.linear import Linear
+from training.linear import BaggedLogistic
 
 ROWS = 600
 
@@ -34,10 +34,14 @@ def drawn() -> tuple[np.ndarray, np.ndarray]:
     return matrix, (day < 60).astype(np.float64)
 
 
-def fitted(drawn: tuple[np.ndarray, np.ndarray], directions: tuple[int, ...] = (0,) * 5) -> Linear:
+def fitted(
+    drawn: tuple[np.ndarray, np.ndarray], directions: tuple[int, ...] = (0,) * 5
+) -> BaggedLogistic:
     matrix, label = drawn
     draws = [np.ones(ROWS), np.arange(ROWS) % 3.0]
-    return linear.fit(matrix, label, draws, ridge=10.0, directions=directions)
+    return linear.fit_bagged_logistic(
+        matrix, label, draws, ridge_penalty=10.0, constraints=directions
+    )
 
 
 @given(
@@ -48,7 +52,7 @@ def fitted(drawn: tuple[np.ndarray, np.ndarray], directions: tuple[int, ...] = (
 def test_a_higher_value_never_scores_lower_and_a_missing_one_stands_at_the_mean(
     values: np.ndarray, others: list[float]
 ) -> None:
-    found = linear.scale(values[:, None])
+    found = linear.fit_normalizer(values[:, None])
 
     scores = found(np.sort(others)[:, None])[:, 0]
     missing = found(np.array([[np.nan]]))
@@ -62,7 +66,7 @@ def test_a_higher_value_never_scores_lower_and_a_missing_one_stands_at_the_mean(
 def test_on_many_rows_scores_are_normal_scores() -> None:
     values = np.random.default_rng(2).lognormal(size=(20_000, 1))
 
-    scores = linear.scale(values)(values)[:, 0]
+    scores = linear.fit_normalizer(values)(values)[:, 0]
 
     theirs = QuantileTransformer(n_quantiles=51, output_distribution="normal").fit_transform(values)
     inside = np.abs(theirs[:, 0]) < 1.9
@@ -75,11 +79,13 @@ def test_weights_are_those_of_scikit_learns_regression_on_the_scores(drawn: Any)
     matrix, label = drawn
     found = fitted(drawn)
     theirs = LogisticRegression(C=0.1, tol=1e-8, max_iter=1000)
-    theirs.fit(found.scale(matrix), label)
+    theirs.fit(found.normalizer(matrix), label)
 
-    np.testing.assert_allclose(found.weights[0], theirs.coef_[0], atol=1e-4)
+    np.testing.assert_allclose(found.coefficients[0], theirs.coef_[0], atol=1e-4)
     np.testing.assert_allclose(
-        found.margins(matrix)[0], theirs.decision_function(found.scale(matrix)), atol=1e-3
+        found.predict_margins(matrix)[0],
+        theirs.decision_function(found.normalizer(matrix)),
+        atol=1e-3,
     )
 
 
@@ -87,9 +93,9 @@ def test_contributions_and_level_add_up_to_the_mean_margin(drawn: Any) -> None:
     matrix, _ = drawn
     found = fitted(drawn)
 
-    total = found.contributions(matrix).sum(axis=1) + found.level
-    np.testing.assert_allclose(total, found.margins(matrix).mean(axis=0), atol=1e-9)
-    assert np.abs(found.contributions(matrix).mean(axis=0)).max() < 1e-9
+    total = found.compute_contributions(matrix).sum(axis=1) + found.mean_intercept
+    np.testing.assert_allclose(total, found.predict_margins(matrix).mean(axis=0), atol=1e-9)
+    assert np.abs(found.compute_contributions(matrix).mean(axis=0)).max() < 1e-9
 
 
 def test_a_row_whose_outcome_is_unknown_counts_for_nothing(drawn: Any) -> None:
@@ -97,22 +103,26 @@ def test_a_row_whose_outcome_is_unknown_counts_for_nothing(drawn: Any) -> None:
     unknown = np.arange(ROWS) >= 400
     draws = [np.ones(ROWS), np.arange(ROWS) % 3.0]
 
-    found = linear.fit(
-        matrix, np.where(unknown, np.nan, label), draws, ridge=10.0, directions=(0,) * 5
+    found = linear.fit_bagged_logistic(
+        matrix, np.where(unknown, np.nan, label), draws, ridge_penalty=10.0, constraints=(0,) * 5
     )
 
-    without = linear.fit(
-        matrix[:400], label[:400], [d[:400] for d in draws], ridge=10.0, directions=(0,) * 5
+    without = linear.fit_bagged_logistic(
+        matrix[:400],
+        label[:400],
+        [d[:400] for d in draws],
+        ridge_penalty=10.0,
+        constraints=(0,) * 5,
     )
-    assert np.array_equal(found.margins(matrix), without.margins(matrix))
+    assert np.array_equal(found.predict_margins(matrix), without.predict_margins(matrix))
 
 
 def test_a_column_held_the_other_way_is_left_out(drawn: Any) -> None:
     free, held = fitted(drawn), fitted(drawn, (0, -1, 0, 0, 0))
 
-    assert (free.weights[:, 1] > 0).all()
-    assert (held.weights[:, 1] == 0).all()
-    assert fitted(drawn, (0, 1, 0, 0, 0)).weights.tolist() == free.weights.tolist()
+    assert (free.coefficients[:, 1] > 0).all()
+    assert (held.coefficients[:, 1] == 0).all()
+    assert fitted(drawn, (0, 1, 0, 0, 0)).coefficients.tolist() == free.coefficients.tolist()
 
 
 def test_a_constant_or_empty_column_counts_for_nothing_whatever_it_holds_later(drawn: Any) -> None:
@@ -121,15 +131,17 @@ def test_a_constant_or_empty_column_counts_for_nothing_whatever_it_holds_later(d
     later = matrix.copy()
     later[:, 3:] = 1e9
 
-    assert (found.contributions(later)[:, 3] == 0).all()
-    np.testing.assert_allclose(found.contributions(later)[:, 4], 0, atol=1e-6)
-    assert np.isfinite(found.margins(later)).all()
+    assert (found.compute_contributions(later)[:, 3] == 0).all()
+    np.testing.assert_allclose(found.compute_contributions(later)[:, 4], 0, atol=1e-6)
+    assert np.isfinite(found.predict_margins(later)).all()
 
 
 def test_a_regression_survives_being_written_as_json(drawn: Any) -> None:
     matrix, _ = drawn
     found = fitted(drawn)
 
-    again = artifact._linear(json.loads(json.dumps(artifact._told(found), allow_nan=False)))
+    again = artifact._logistic_from_dict(
+        json.loads(json.dumps(artifact._logistic_to_dict(found), allow_nan=False))
+    )
 
-    assert (again.margins(matrix) == found.margins(matrix)).all()
+    assert (again.predict_margins(matrix) == found.predict_margins(matrix)).all()

@@ -12,8 +12,8 @@ from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
 from training import metrics, probability_metrics
-from training.metrics import Figure, Judged
-from training.resampling import Draws
+from training.metrics import LabelledOutcomes, MetricEstimate
+from training.resampling import ClusterBootstrap
 
 Array = NDArray[np.float64]
 # Few values, so that ties are the rule.
@@ -22,14 +22,14 @@ scored = st.lists(
 )
 
 
-def judged(expanded: NDArray[np.bool_], accounts: int = 10) -> Judged:
+def judged(expanded: NDArray[np.bool_], accounts: int = 10) -> LabelledOutcomes:
     rows = np.arange(len(expanded))
-    return Judged(expanded, rows % accounts, rows // accounts)
+    return LabelledOutcomes(expanded, rows % accounts, rows // accounts)
 
 
-def figures(score: Array, known: Judged, **changes: object) -> dict[str, Figure]:
+def figures(score: Array, known: LabelledOutcomes, **changes: object) -> dict[str, MetricEstimate]:
     given = {"capacity": 3, "resamples": 50, "seed": 1} | changes
-    return metrics.figures(score, known, **given)  # type: ignore[arg-type]
+    return metrics.compute_metrics(score, known, **given)  # type: ignore[arg-type]
 
 
 @given(st.integers(0, 10_000))
@@ -103,7 +103,7 @@ def test_a_capacity_beyond_the_accounts_is_refused(capacity: int) -> None:
 def test_precision_at_capacity_is_the_mean_over_as_ofs() -> None:
     score = np.array([3.0, 2.0, 1.0, 3.0])
     expanded = np.array([True, True, False, False])
-    known = Judged(expanded, np.array([0, 1, 2, 0]), np.array([0, 0, 0, 1]))
+    known = LabelledOutcomes(expanded, np.array([0, 1, 2, 0]), np.array([0, 0, 0, 1]))
 
     found = figures(score, known, capacity=2)
 
@@ -113,7 +113,11 @@ def test_precision_at_capacity_is_the_mean_over_as_ofs() -> None:
 
 def calibration_error(probability: Array, expanded: NDArray[np.bool_], bins: int) -> float:
     metric = probability_metrics.calibration_error(probability, expanded, bins)
-    return float(Draws(np.zeros(len(expanded), dtype=np.int64), resamples=0, seed=1).of(metric)[0])
+    return float(
+        ClusterBootstrap(np.zeros(len(expanded), dtype=np.int64), resamples=0, seed=1).evaluate(
+            metric
+        )[0]
+    )
 
 
 def test_the_calibration_error_is_as_worked_out_by_hand() -> None:
@@ -191,9 +195,11 @@ def test_more_rows_of_the_same_accounts_do_not_narrow_an_interval(
 ) -> None:
     score = rng.normal(size=60)
     expanded = rng.uniform(size=60) < 0.4
-    once = Judged(expanded, np.arange(60), np.zeros(60, dtype=np.int64))
-    same = Judged(*(np.repeat(column, 9) for column in (expanded, once.account, once.as_of)))
-    other = Judged(same.expanded, np.arange(540), same.as_of)
+    once = LabelledOutcomes(expanded, np.arange(60), np.zeros(60, dtype=np.int64))
+    same = LabelledOutcomes(
+        *(np.repeat(column, 9) for column in (expanded, once.account, once.as_of))
+    )
+    other = LabelledOutcomes(same.expanded, np.arange(540), same.as_of)
 
     few = figures(score, once)["auroc"]
     repeated = figures(np.repeat(score, 9), same)["auroc"]
@@ -209,7 +215,7 @@ def test_where_only_one_outcome_occurred_no_figure_is_made_up(outcome: bool) -> 
 
     found = figures(half, judged(np.full(20, outcome)), probability=half, reference=half)
 
-    assert set(found.values()) == {Figure(None, None, None)}
+    assert set(found.values()) == {MetricEstimate(None, None, None)}
     assert str(found["auroc"]) == "n/a"
 
 
@@ -218,7 +224,7 @@ def test_without_any_known_outcome_no_figure_is_made_up() -> None:
 
     found = figures(none, judged(none.astype(bool)), probability=none, reference=none)
 
-    assert set(found.values()) == {Figure(None, None, None)}
+    assert set(found.values()) == {MetricEstimate(None, None, None)}
 
 
 def test_a_sure_and_wrong_probability_costs_much_and_not_infinitely_much() -> None:
@@ -238,12 +244,12 @@ def rng() -> np.random.Generator:
 def test_the_advantage_over_a_rival_is_judged_on_the_same_draws() -> None:
     rng = np.random.default_rng(3)
     expanded = rng.random(600) < 0.2
-    judged = metrics.Judged(expanded, np.arange(600) % 60, np.arange(600) // 60)
+    judged = metrics.LabelledOutcomes(expanded, np.arange(600) % 60, np.arange(600) // 60)
     good, noise = expanded + rng.normal(0, 0.3, 600), rng.random(600)
     rules = {"capacity": 10, "resamples": 100, "seed": 1}
 
-    gain = metrics.advantage(good, noise, judged, **rules)
-    none = metrics.advantage(good, good, judged, **rules)
+    gain = metrics.compute_precision_gain(good, noise, judged, **rules)
+    none = metrics.compute_precision_gain(good, good, judged, **rules)
 
     assert gain.low is not None
     assert gain.low > 0
@@ -305,11 +311,13 @@ def test_the_brier_skill_is_what_is_saved_of_the_base_rates_brier() -> None:
 def test_a_probability_replaced_by_itself_changes_nothing_and_by_the_truth_betters_all() -> None:
     rng = np.random.default_rng(6)
     truth = rng.beta(1, 6, size=2_000)
-    outcome = Judged(rng.uniform(size=2_000) < truth, np.arange(2_000) // 8, np.arange(2_000) % 8)
+    outcome = LabelledOutcomes(
+        rng.uniform(size=2_000) < truth, np.arange(2_000) // 8, np.arange(2_000) % 8
+    )
     guess = np.clip(truth * rng.lognormal(0, 1.0, size=2_000), 0.001, 0.999)
 
-    same = metrics.change(guess, guess, outcome, resamples=20, seed=1)
-    better = metrics.change(guess, truth, outcome, resamples=20, seed=1)
+    same = metrics.compute_metric_change(guess, guess, outcome, resamples=20, seed=1)
+    better = metrics.compute_metric_change(guess, truth, outcome, resamples=20, seed=1)
 
     assert all((f.value, f.low, f.high) == (0, 0, 0) for f in same.values())
     whole = [

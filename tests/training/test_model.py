@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from data.errors import HistoryError, SettingsError
 from data.settings import Settings
-from features.catalogue import FEATURES, NAMES, by_name
+from features.catalogue import FEATURE_NAMES, FEATURES, FEATURES_BY_NAME
 from training import model, outcomes, samples, trees
 from training.calibration import Calibration
 from training.model import Propensity
@@ -24,7 +24,7 @@ def texts(fitted: Propensity) -> list[str]:
 
 
 def test_the_curve_never_falls_with_the_horizon(fitted: Propensity, history: Any) -> None:
-    curve = fitted.curve(history.snapshots)
+    curve = fitted.predict_cumulative_incidence(history.snapshots)
 
     assert curve.shape == (history.snapshots.height, len(fitted.horizons_days))
     assert (np.diff(curve, axis=1) >= 0).all()
@@ -34,9 +34,11 @@ def test_the_curve_never_falls_with_the_horizon(fitted: Propensity, history: Any
 def test_the_probability_is_the_curve_at_its_horizon(fitted: Propensity, history: Any) -> None:
     at_sixty = fitted.horizons_days.index(60)
 
-    estimate = fitted.estimate(history.snapshots)
+    estimate = fitted.predict(history.snapshots)
 
-    assert (estimate.probability == fitted.curve(history.snapshots)[:, at_sixty]).all()
+    assert (
+        estimate.probability == fitted.predict_cumulative_incidence(history.snapshots)[:, at_sixty]
+    ).all()
     assert (estimate.low <= estimate.probability).all()
     assert (estimate.probability <= estimate.high).all()
 
@@ -44,11 +46,11 @@ def test_the_probability_is_the_curve_at_its_horizon(fitted: Propensity, history
 def test_all_horizons_at_once_are_each_to_the_bit(fitted: Propensity, history: Any) -> None:
     some = history.snapshots.head(300)
 
-    at_once = fitted.estimates(some)
+    at_once = fitted.predict_all_horizons(some)
 
     assert tuple(at_once) == fitted.horizons_days
     for horizon, found in at_once.items():
-        alone = fitted.estimate(some, horizon)
+        alone = fitted.predict(some, horizon)
         for name, values in vars(alone).items():
             assert np.array_equal(getattr(found, name), values), (horizon, name)
 
@@ -57,8 +59,8 @@ def test_the_plain_model_says_the_same_of_its_horizon(fitted: Propensity, histor
     plain = history.fit(horizons_days=(60,))
 
     assert texts(plain) == texts(fitted)
-    for name, values in vars(plain.estimate(history.snapshots)).items():
-        assert np.array_equal(getattr(fitted.estimate(history.snapshots), name), values), name
+    for name, values in vars(plain.predict(history.snapshots)).items():
+        assert np.array_equal(getattr(fitted.predict(history.snapshots), name), values), name
 
 
 def test_each_horizon_expects_about_as_many_as_came_within_it(
@@ -66,8 +68,8 @@ def test_each_horizon_expects_about_as_many_as_came_within_it(
 ) -> None:
     known = history.known()
     for horizon in fitted.horizons_days:
-        label = known.outcomes.select(outcomes.expanded(horizon).alias("y"))["y"]
-        stated = fitted.estimate(known.snapshots, horizon).probability
+        label = known.outcomes.select(outcomes.expanded_within(horizon).alias("y"))["y"]
+        stated = fitted.predict(known.snapshots, horizon).probability
         expected = pl.Series(stated).filter(label.is_not_null()).sum()
         assert expected == pytest.approx(label.sum(), rel=0.25)
 
@@ -77,17 +79,19 @@ def test_of_rows_that_members_were_not_shown_as_many_are_expected_as_happened(
     history: Any, share: float | None
 ) -> None:
     known = history.known()
-    rules = Settings().model.model_copy(update={"members": 4, "rounds": 40})
-    fitted = model.fit(known.snapshots, known.outcomes, rules, horizon_days=60, linear_share=share)
-    label = samples.labels(known.outcomes, rules, 60)[60]
-    spared = np.stack(samples.bootstraps(known.snapshots, label, rules)) == 0
+    rules = Settings().model.model_copy(update={"ensemble_size": 4, "n_estimators": 40})
+    fitted = model.fit_propensity(
+        known.snapshots, known.outcomes, rules, horizon_days=60, blend_weight=share
+    )
+    label = samples.build_labels(known.outcomes, rules, 60)[60]
+    spared = np.stack(samples.draw_bootstrap_weights(known.snapshots, label, rules)) == 0
     spared |= ~spared.any(axis=0)  # shown to all: told by all
     asked = ~np.isnan(label)
 
     matrix = known.snapshots.select(fitted.inputs).to_numpy()
     boosted = np.stack([booster.predict(matrix, raw_score=True) for booster in fitted.boosters])
-    both = (1 - fitted.linear_share) * boosted
-    both += fitted.linear_share * fitted.linear.margins(matrix) + fitted.correction
+    both = (1 - fitted.blend_weight) * boosted
+    both += fitted.blend_weight * fitted.logistic.predict_margins(matrix) + fitted.correction
     mean = np.where(spared, both, np.nan)[:, asked]
     stated = expit(np.nanmean(mean, axis=0))
 
@@ -98,20 +102,22 @@ def test_of_rows_that_members_were_not_shown_as_many_are_expected_as_happened(
 def test_the_regression_weighs_as_much_as_so_many_accounts_that_expanded(history: Any) -> None:
     known = history.known()
     expanded = pl.col("expanded").fill_null(value=False)
-    label = known.outcomes.select("account_id", expanded=outcomes.expanded(60))
+    label = known.outcomes.select("account_id", expanded=outcomes.expanded_within(60))
     accounts = label.filter(expanded)["account_id"].n_unique()
 
     for weight in (0.0, 7.0, 30.0):
         found = history.fit(members=2, rounds=10, linear_accounts=weight)
-        assert found.linear_share == pytest.approx(weight / (weight + accounts))
+        assert found.blend_weight == pytest.approx(weight / (weight + accounts))
 
 
 def test_calibration_changes_probabilities_and_not_the_order(
     fitted: Propensity, history: Any
 ) -> None:
-    plain = fitted.estimate(history.snapshots)
+    plain = fitted.predict(history.snapshots)
 
-    mapped = fitted.calibrated(Calibration(slope=0.5, intercept=-1.0)).estimate(history.snapshots)
+    mapped = fitted.with_calibration(Calibration(slope=0.5, intercept=-1.0)).predict(
+        history.snapshots
+    )
 
     assert (mapped.margin == plain.margin).all()
     assert (np.argsort(mapped.probability) == np.argsort(plain.probability)).all()
@@ -121,19 +127,19 @@ def test_calibration_changes_probabilities_and_not_the_order(
 def test_the_other_horizons_follow_what_calibration_says_of_the_own_one(
     fitted: Propensity, history: Any
 ) -> None:
-    mapped = fitted.calibrated(Calibration(slope=0.5, intercept=-1.0))
-    shift, slope = fitted.horizons.shifts[30]
+    mapped = fitted.with_calibration(Calibration(slope=0.5, intercept=-1.0))
+    shift, slope = fitted.horizon_link.coefficients[30]
 
-    found = mapped.estimate(history.snapshots, 30).probability
+    found = mapped.predict(history.snapshots, 30).probability
 
-    right = 0.5 * fitted.estimate(history.snapshots).margin - 1.0
+    right = 0.5 * fitted.predict(history.snapshots).margin - 1.0
     assert found == pytest.approx(expit(np.minimum(shift + slope * right, right)))
 
 
 def test_contributions_and_base_add_up_to_the_margin(fitted: Propensity, history: Any) -> None:
-    contributions, base = fitted.contributions(history.snapshots)
+    contributions, base = fitted.compute_contributions(history.snapshots)
 
-    margin = fitted.estimate(history.snapshots).margin
+    margin = fitted.predict(history.snapshots).margin
     assert contributions.shape == (history.snapshots.height, len(fitted.inputs))
     np.testing.assert_allclose(contributions.sum(axis=1) + base, margin, rtol=0, atol=1e-9)
 
@@ -147,7 +153,7 @@ def test_contributions_agree_with_shap(fitted: Propensity, history: Any) -> None
         matrix = some.select(fitted.inputs).to_numpy()
         told = [shap.TreeExplainer(booster).shap_values(matrix) for booster in fitted.boosters]
 
-    contributions, _ = replace(fitted, linear_share=0.0).contributions(some)
+    contributions, _ = replace(fitted, linear_share=0.0).compute_contributions(some)
 
     np.testing.assert_allclose(contributions, np.mean(told, axis=0), rtol=0, atol=1e-9)
 
@@ -158,13 +164,13 @@ def test_blended_margins_and_contributions_lie_between_those_of_trees_and_regres
     some = history.snapshots.head(50)
     whole = [replace(fitted, linear_share=share) for share in (0.0, 0.4, 1.0)]
 
-    trees, both, regressions = (each.estimate(some) for each in whole)
-    parts = [each.contributions(some)[0] for each in whole]
+    trees, both, regressions = (each.predict(some) for each in whole)
+    parts = [each.compute_contributions(some)[0] for each in whole]
 
     np.testing.assert_allclose(both.margin, 0.6 * trees.margin + 0.4 * regressions.margin)
     np.testing.assert_allclose(parts[1], 0.6 * parts[0] + 0.4 * parts[2], atol=1e-12)
-    assert (trees.margin == both.trees_margin).all()
-    assert (regressions.margin == both.linear_margin).all()
+    assert (trees.margin == both.gbm_margin).all()
+    assert (regressions.margin == both.logistic_margin).all()
 
 
 def test_the_interval_is_that_of_accounts_that_differ_as_much_as_stated(
@@ -174,7 +180,7 @@ def test_the_interval_is_that_of_accounts_that_differ_as_much_as_stated(
     alike = fitted.boosters[:1] * 3
     certain = replace(fitted, boosters=alike, unseen_spread=1.2, linear_share=0.0)
     some = history.snapshots.sample(8, seed=3)
-    estimate = certain.estimate(some)
+    estimate = certain.predict(some)
     rng = np.random.default_rng(1)
 
     for probability, low, high in zip(
@@ -210,20 +216,20 @@ def test_members_differ_from_each_other(fitted: Propensity) -> None:
 def test_the_order_of_the_panel_columns_is_immaterial(fitted: Propensity, history: Any) -> None:
     backwards = history.snapshots.select(*reversed(history.snapshots.columns))
 
-    assert (fitted.estimate(backwards).margin == fitted.estimate(history.snapshots).margin).all()
+    assert (fitted.predict(backwards).margin == fitted.predict(history.snapshots).margin).all()
 
 
-DIRECTED = Settings().model.held
+DIRECTED = Settings().model.monotone_features
 
 
 @pytest.mark.parametrize("name", DIRECTED)
 def test_a_known_direction_is_honoured_even_against_the_data(history: Any, name: str) -> None:
-    direction = by_name[name].direction
+    direction = FEATURES_BY_NAME[name].direction
     # In this history the column acts the other way round.
     against = (pl.col("seat_utilization") * -direction).alias(name)
     known = history.known()
     turned = known.snapshots.with_columns(against)
-    fitted = model.fit(
+    fitted = model.fit_propensity(
         turned,
         known.outcomes,
         _small(),
@@ -233,29 +239,34 @@ def test_a_known_direction_is_honoured_even_against_the_data(history: Any, name:
     some = turned.head(30)
     steps = [some.with_columns(pl.lit(float(at)).alias(name)) for at in np.linspace(-1.5, 1.5, 13)]
 
-    margins = np.stack([fitted.estimate(step).margin for step in steps])
+    margins = np.stack([fitted.predict(step).margin for step in steps])
 
     assert (np.diff(margins, axis=0) * direction >= 0).all()
 
 
 def _small() -> Any:
     return Settings().model.model_copy(
-        update={"members": 2, "rounds": 15, "min_leaf_rows": 5, "horizons_days": (60,)}
+        update={
+            "ensemble_size": 2,
+            "n_estimators": 15,
+            "min_child_samples": 5,
+            "horizons_days": (60,),
+        }
     )
 
 
 def test_a_direction_can_be_let_go(history: Any) -> None:
-    name, free = "days_since_new_user", _small().model_copy(update={"held": ()})
+    name, free = "days_since_new_user", _small().model_copy(update={"monotone_features": ()})
     known = history.known()
     # In this history the column acts the other way round.
     turned = known.snapshots.with_columns(pl.col("seat_utilization").alias(name))
 
-    fitted = model.fit(
+    fitted = model.fit_propensity(
         turned, known.outcomes, free, horizon_days=60, inputs=(name, "tenure_days", "mrr")
     )
 
     low, high = (
-        fitted.estimate(turned.head(30).with_columns(pl.lit(use).alias(name))).margin
+        fitted.predict(turned.head(30).with_columns(pl.lit(use).alias(name))).margin
         for use in (0.2, 1.1)
     )
     assert (high > low).all()
@@ -263,11 +274,11 @@ def test_a_direction_can_be_let_go(history: Any) -> None:
 
 @pytest.mark.parametrize("name", ["tenure_days", "no_such_feature"])
 def test_to_hold_what_has_no_direction_is_refused(history: Any, name: str) -> None:
-    held = _small().model_copy(update={"held": ("seat_utilization", name)})
+    held = _small().model_copy(update={"monotone_features": ("seat_utilization", name)})
     known = history.known()
 
-    with pytest.raises(SettingsError, match=f"model.held names {name}"):
-        model.fit(known.snapshots, known.outcomes, held, horizon_days=60)
+    with pytest.raises(SettingsError, match=f"model.monotone_features names {name}"):
+        model.fit_propensity(known.snapshots, known.outcomes, held, horizon_days=60)
 
 
 def test_what_the_data_says_in_the_known_direction_is_learned(
@@ -276,8 +287,7 @@ def test_what_the_data_says_in_the_known_direction_is_learned(
     some = history.snapshots.head(50)
 
     low, high = (
-        fitted.estimate(some.with_columns(seat_utilization=pl.lit(use))).margin
-        for use in (0.2, 1.1)
+        fitted.predict(some.with_columns(seat_utilization=pl.lit(use))).margin for use in (0.2, 1.1)
     )
 
     assert (high > low).all()
@@ -288,7 +298,7 @@ def test_controls_are_no_inputs(fitted: Propensity) -> None:
 
     assert controls
     assert not controls & set(fitted.inputs)
-    assert set(fitted.inputs) == set(NAMES) - controls
+    assert set(fitted.inputs) == set(FEATURE_NAMES) - controls
 
 
 def test_controls_change_nothing(fitted: Propensity, history: Any) -> None:
@@ -298,11 +308,11 @@ def test_controls_change_nothing(fitted: Propensity, history: Any) -> None:
         if feature.family == "controls"
     )
 
-    assert (fitted.estimate(without).margin == fitted.estimate(history.snapshots).margin).all()
+    assert (fitted.predict(without).margin == fitted.predict(history.snapshots).margin).all()
 
 
 def test_constant_and_missing_columns_are_no_obstacle(fitted: Propensity, history: Any) -> None:
-    contributions, _ = fitted.contributions(history.snapshots)
+    contributions, _ = fitted.compute_contributions(history.snapshots)
 
     # The history's mrr is missing throughout and its plan_rank is constant.
     useless = [fitted.inputs.index(name) for name in ("mrr", "plan_rank")]
@@ -313,10 +323,10 @@ def test_a_snapshot_of_which_nothing_is_known_is_still_estimated(
     fitted: Propensity, history: Any
 ) -> None:
     nothing = history.snapshots.head(1).with_columns(
-        pl.lit(None, pl.Float64).alias(name) for name in NAMES
+        pl.lit(None, pl.Float64).alias(name) for name in FEATURE_NAMES
     )
 
-    estimate = fitted.estimate(nothing)
+    estimate = fitted.predict(nothing)
 
     assert 0 < estimate.probability[0] < 1
 
@@ -325,7 +335,7 @@ def test_a_plain_model_knows_its_own_horizon_only(history: Any) -> None:
     plain = history.fit(horizons_days=(60,))
 
     assert plain.horizons_days == (60,)
-    assert plain.curve(history.snapshots).shape[1] == 1
+    assert plain.predict_cumulative_incidence(history.snapshots).shape[1] == 1
     with pytest.raises(ValueError, match="knows 60 days only, not 90"):
         plain.estimate(history.snapshots, 90)
 
@@ -333,7 +343,7 @@ def test_a_plain_model_knows_its_own_horizon_only(history: Any) -> None:
 def test_a_plain_model_explains_its_margin_too(history: Any) -> None:
     plain = history.fit(horizons_days=(60,))
 
-    contributions, base = plain.contributions(history.snapshots)
+    contributions, base = plain.compute_contributions(history.snapshots)
 
     margin = plain.estimate(history.snapshots).margin
     np.testing.assert_allclose(contributions.sum(axis=1) + base, margin, rtol=0, atol=1e-9)
@@ -348,13 +358,13 @@ def test_unfinished_windows_are_used_as_far_as_they_are_known(
     assert known.outcomes.filter(recent)["days_to_expansion"].is_not_null().any()
     whole = history.fit()
 
-    quiet = model.fit(
+    quiet = model.fit_propensity(
         known.snapshots, known.outcomes.with_columns(none_yet), settings.model, horizon_days=60
     )
 
     assert texts(quiet) == texts(whole)
-    assert quiet.horizons.shifts[30] != whole.horizons.shifts[30]
-    assert quiet.horizons.shifts[90] == whole.horizons.shifts[90]
+    assert quiet.horizon_link.coefficients[30] != whole.horizon_link.shifts[30]
+    assert quiet.horizon_link.coefficients[90] == whole.horizons.shifts[90]
 
 
 def test_a_history_without_expansions_is_refused_in_one_sentence(history: Any) -> None:
@@ -388,15 +398,15 @@ def test_expansions_of_one_account_alone_reach_every_member(history: Any) -> Non
     mine = pl.when(pl.col("account_id") == "acc_007").then(pl.lit(1, pl.Int64))
     alone = history.known().outcomes.with_columns(days_to_expansion=mine)
 
-    fitted = model.fit(
+    fitted = model.fit_propensity(
         history.known().snapshots,
         alone,
-        _small().model_copy(update={"members": 12}),
+        _small().model_copy(update={"ensemble_size": 12}),
         horizon_days=60,
     )
 
     # A member that never saw an expansion would be all but certain that there is none.
-    assert fitted.estimate(history.snapshots).margin.min() > -6
+    assert fitted.predict(history.snapshots).margin.min() > -6
 
 
 @pytest.mark.parametrize("days", [100, 1])
@@ -407,14 +417,14 @@ def test_what_is_rare_within_the_horizon_only_reaches_every_member_too(
     mine = pl.when((pl.col("account_id") == "acc_007") == (days > 60)).then(1).otherwise(100)
     rare = history.known().outcomes.with_columns(days_to_expansion=mine.cast(pl.Int64))
 
-    fitted = model.fit(
+    fitted = model.fit_propensity(
         history.known().snapshots,
         rare,
-        _small().model_copy(update={"members": 12, "horizons_days": (60, 180)}),
+        _small().model_copy(update={"ensemble_size": 12, "horizons_days": (60, 180)}),
         horizon_days=60,
     )
 
-    assert np.abs(fitted.estimate(history.snapshots).margin).max() < 8
+    assert np.abs(fitted.predict(history.snapshots).margin).max() < 8
 
 
 def test_without_a_complete_window_the_history_is_called_too_short(history: Any) -> None:
@@ -425,7 +435,7 @@ def test_without_a_complete_window_the_history_is_called_too_short(history: Any)
 
 
 def _fit(history: Any, outcome: pl.DataFrame) -> Propensity:
-    return model.fit(history.known().snapshots, outcome, _small(), horizon_days=60)
+    return model.fit_propensity(history.known().snapshots, outcome, _small(), horizon_days=60)
 
 
 def test_the_same_data_gives_the_same_label_rows(history: Any) -> None:

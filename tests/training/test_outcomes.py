@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data.contracts import CHANGES, Subscriptions
+from data.contracts import CHANGES, SubscriptionSchema
 from data.settings import Outcome
 from features import contract
 from training import outcomes
@@ -43,9 +43,9 @@ BASE = row(-200, -210)
 def timeline(
     rows: Sequence[Row], plans: Sequence[str] = (), reliable_from: date | None = None
 ) -> pl.DataFrame:
-    schema = Subscriptions.create_empty().schema
+    schema = SubscriptionSchema.create_empty().schema
     table = pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
-    return contract.timeline(table, plans=plans, reliable_from=reliable_from)
+    return contract.build_timeline(table, plans=plans, reliable_from=reliable_from)
 
 
 def outcome(
@@ -59,8 +59,8 @@ def outcome(
     """The outcome of one account's snapshot, and whether it expanded within the horizon."""
     snapshot = pl.DataFrame({"account_id": ["acme"], "as_of": [AS_OF.date()]})
     contracts = timeline(rows, rules.plans, reliable_from)
-    found = outcomes.build(snapshot, contracts, cut=cut, rules=rules)
-    return found.with_columns(expanded=outcomes.expanded(horizon)).row(0, named=True)
+    found = outcomes.build_outcomes(snapshot, contracts, cutoff=cut, rules=rules)
+    return found.with_columns(expanded=outcomes.expanded_within(horizon)).row(0, named=True)
 
 
 NO = (False, None, None)
@@ -370,7 +370,7 @@ def test_a_bulk_load_makes_no_expansions() -> None:
     ("seats", "expanded"), [(11, False), (12, True), (13, True)], ids=["less", "exactly", "more"]
 )
 def test_a_rise_counts_from_the_least_share_on(seats: float, expanded: bool) -> None:
-    found = outcome([BASE, row(20, 20, seats=seats)], rules=Outcome(min_rise=0.2))
+    found = outcome([BASE, row(20, 20, seats=seats)], rules=Outcome(min_increase=0.2))
 
     assert found["expanded"] is expanded
 
@@ -378,7 +378,7 @@ def test_a_rise_counts_from_the_least_share_on(seats: float, expanded: bool) -> 
 def test_small_rises_count_once_together_they_reach_the_least_share() -> None:
     rows = [BASE, *(row(day, day, seats=10 + day / 10) for day in (10, 20, 30, 40))]
 
-    found = outcome(rows, rules=Outcome(min_rise=0.3))
+    found = outcome(rows, rules=Outcome(min_increase=0.3))
 
     assert found["days_to_expansion"] == 30
 
@@ -412,7 +412,7 @@ def test_the_rise_is_the_largest_share_among_seats_limit_and_revenue() -> None:
 def test_no_snapshots_have_no_outcomes() -> None:
     none = pl.DataFrame(schema={"account_id": pl.String, "as_of": pl.Date})
 
-    found = outcomes.build(none, timeline([BASE]), cut=LONG_AFTER, rules=RULES)
+    found = outcomes.build_outcomes(none, timeline([BASE]), cutoff=LONG_AFTER, rules=RULES)
 
     assert found.is_empty()
     assert "days_to_expansion" in found.columns
@@ -426,8 +426,8 @@ def test_every_snapshot_is_answered_in_the_order_given() -> None:
         }
     )
 
-    found = outcomes.build(
-        keys, timeline([BASE, row(40, 40, seats=20)]), cut=LONG_AFTER, rules=RULES
+    found = outcomes.build_outcomes(
+        keys, timeline([BASE, row(40, 40, seats=20)]), cutoff=LONG_AFTER, rules=RULES
     )
 
     assert_frame_equal(found.select(keys.columns), keys)
@@ -456,7 +456,7 @@ changes = st.builds(
 histories = st.lists(changes, max_size=5).map(lambda rows: [BASE, *rows])
 rules = st.builds(
     Outcome,
-    min_rise=st.sampled_from([0.0, 0.2]),
+    min_increase=st.sampled_from([0.0, 0.2]),
     revert_days=st.sampled_from([0, 7, 30]),
     plans=st.sampled_from([(), ORDER]),
 )
@@ -611,7 +611,7 @@ class SlowReading:
     def raised(self, row: Row, before: Row) -> str | None:
         if row["change"] in INORGANIC:
             return None
-        share = self.rules.min_rise
+        share = self.rules.min_increase
         quantities = [
             ("plan", higher_plan(row, before)),
             ("seats", more(row["seats"], before["seats"], share)),

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from data.errors import ModelError
-from data.settings import Registry, Settings
+from data.settings import RegistryConfig, Settings
 from training import artifact, registry, simple
 from training.model import Propensity
-from training.record import Record
-from training.registry import Aliases
-from training.simple import Simple
+from training.record import RunRecord
+from training.registry import ModelAliases
+from training.simple import CalibratedRanking
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = [
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-RECORD = Record("a run", verdict="Judged well.")
+RECORD = RunRecord("a run", verdict="Judged well.")
 PASSES = {"passes": True, "sentence": "Passes the gate: it knows.", "champion": None}
 REFUSED = {"passes": False, "sentence": "Not promoted: it knows nothing.", "champion": None}
 STEPS = ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias")
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(folder: Path, request: pytest.FixtureRequest) -> Settings:
     """A store that holds no model under this test's name."""
-    return Settings(base=folder, state="state", registry=Registry(model=request.node.name))
+    return Settings(base=folder, state="state", registry=RegistryConfig(model=request.node.name))
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,16 @@ def fitted(history: Any) -> Propensity:
 
 
 @pytest.fixture(scope="module")
-def ranking(history: Any, settings: Settings) -> Simple:
-    return simple.train(history.snapshots, history.contracts, settings, end=history.end)
+def ranking(history: Any, settings: Settings) -> CalibratedRanking:
+    return simple.train_fallback(history.snapshots, history.contracts, settings, end=history.end)
 
 
 def put(model: Propensity, store: Settings, ruling: dict[str, Any] = PASSES, **rest: Any) -> str:
     """Register a model with a ruling made beside the present champion."""
-    beside = {"champion": registry.parts(store).champion}
-    return registry.register(model, store, about={"gate": ruling | beside}, record=RECORD, **rest)
+    beside = {"champion": registry.get_aliases(store).champion}
+    return registry.register_model(
+        model, store, metadata={"gate": ruling | beside}, record=RECORD, **rest
+    )
 
 
 def crown(model: Propensity, store: Settings) -> str:
@@ -72,16 +74,16 @@ def crown(model: Propensity, store: Settings) -> str:
 def test_what_is_registered_waits_until_it_is_promoted(fitted: Propensity, store: Settings) -> None:
     put(fitted, store)
 
-    assert registry.parts(store) == Aliases(challenger="1")
+    assert registry.get_aliases(store) == ModelAliases(challenger="1")
     with pytest.raises(ModelError, match="version 1 waits as the challenger, see `expansion pro"):
-        registry.load(store)
+        registry.load_alias(store)
 
     made = registry.promote(store)
 
-    assert registry.parts(store) == Aliases(champion="1")
+    assert registry.get_aliases(store) == ModelAliases(champion="1")
     assert (made.version, made.previous, made.forced) == ("1", None, False)
     assert made.reason == "Passes the gate: it knows."
-    assert registry.load(store).promotion == made.told()
+    assert registry.load_alias(store).promotion == made.to_dict()
 
 
 def test_what_the_gate_refused_needs_a_reason_that_is_kept(
@@ -98,10 +100,10 @@ def test_what_the_gate_refused_needs_a_reason_that_is_kept(
         "version 1 is not promoted: Not promoted: it knows nothing. Promote it all the same with"
         " --force 'REASON'."
     )
-    assert registry.parts(store) == Aliases(challenger="1")
+    assert registry.get_aliases(store) == ModelAliases(challenger="1")
     made = registry.promote(store, force="agreed with sales")
     assert (made.reason, made.forced) == ("agreed with sales", True)
-    kept = registry.load(store).promotion
+    kept = registry.load_alias(store).promotion
     assert kept is not None
     assert kept["reason"] == "agreed with sales"
     assert kept["forced"] is True
@@ -127,7 +129,7 @@ def test_a_ruling_made_beside_another_champion_does_not_count(
     put(fitted, store)
     early = dict(PASSES)
     registry.promote(store)
-    registry.register(fitted, store, about={"gate": early}, record=RECORD)
+    registry.register_model(fitted, store, metadata={"gate": early}, record=RECORD)
 
     with pytest.raises(ModelError, match="judged it beside no champion, and champion is 1; train"):
         registry.promote(store)
@@ -144,7 +146,7 @@ def test_a_challenger_that_is_not_whole_is_not_promoted(
     with pytest.raises(ModelError, match="altered in the store"):
         registry.promote(store, force="never mind")
 
-    assert registry.parts(store).champion is None
+    assert registry.get_aliases(store).champion is None
 
 
 def test_going_back_goes_there_and_back_again(fitted: Propensity, store: Settings) -> None:
@@ -152,12 +154,12 @@ def test_going_back_goes_there_and_back_again(fitted: Propensity, store: Setting
         crown(fitted, store)
     put(fitted, store)
 
-    assert registry.parts(store) == Aliases("3", "4", "2")
+    assert registry.get_aliases(store) == ModelAliases("3", "4", "2")
     made = registry.rollback(store)
-    assert registry.parts(store) == Aliases("2", "4", "3")
+    assert registry.get_aliases(store) == ModelAliases("2", "4", "3")
     assert made.reason == "rolled back from version 3"
     registry.rollback(store)
-    assert registry.parts(store) == Aliases("3", "4", "2")
+    assert registry.get_aliases(store) == ModelAliases("3", "4", "2")
 
 
 def test_without_a_previous_champion_there_is_no_way_back(
@@ -203,84 +205,84 @@ def test_a_kill_between_any_two_steps_leaves_the_state_before_or_after(
     seen = []
     for call in range(20):
         put(fitted, store)
-        before = registry.parts(store)
+        before = registry.get_aliases(store)
         assert before.champion is not None
         after = {
-            "promote": Aliases(before.challenger, None, before.champion),
-            "rollback": Aliases(before.previous, before.challenger, before.champion),
+            "promote": ModelAliases(before.challenger, None, before.champion),
+            "rollback": ModelAliases(before.previous, before.challenger, before.champion),
         }[move]
         with killed_at(call) as made:
             try:
                 getattr(registry, move)(store)
             except Killed:
-                left = registry.parts(store)
+                left = registry.get_aliases(store)
             else:
-                assert registry.parts(store) == after
+                assert registry.get_aliases(store) == after
                 break
         assert left in (before, after), made
-        assert registry.load(store).version == left.champion
+        assert registry.load_alias(store).version == left.champion
         seen.append(left == after)
         if left == before:  # what was broken off can be done
             getattr(registry, move)(store)
-            assert registry.parts(store) == after
+            assert registry.get_aliases(store) == after
     assert call >= 4
     assert set(seen) == {True, False}
 
 
 def test_while_there_is_no_champion_the_simple_ranking_is_served(
-    fitted: Propensity, ranking: Simple, store: Settings, history: Any
+    fitted: Propensity, ranking: CalibratedRanking, store: Settings, history: Any
 ) -> None:
-    assert registry.serving(store) is None
+    assert registry.load_for_scoring(store) is None
     put(fitted, store, REFUSED, simple=ranking, churn=replace(fitted, linear_share=0.5))
 
-    served = registry.serving(store)
+    served = registry.load_for_scoring(store)
 
     assert served is not None
-    assert served.called == "seat utilisation (no model passed)"
+    assert served.display_name == "seat utilisation (no model passed)"
     assert served.version == "1"
     assert repr(served.model) == repr(ranking)
     rows = history.snapshots.head(40)
     for name in ("margin", "probability", "low", "high"):
-        before, after = (getattr(m.estimate(rows), name) for m in (ranking, served.model))
+        before, after = (getattr(m.predict(rows), name) for m in (ranking, served.model))
         assert np.array_equal(before, after)
     assert served.churn is not None
     registry.promote(store, force="a test")
-    champion = registry.serving(store)
+    champion = registry.load_for_scoring(store)
     assert champion is not None
-    assert champion.called == "1"
+    assert champion.display_name == "1"
     assert isinstance(champion.model, Propensity)
 
 
 def test_a_refused_challenger_leaves_the_champion_serving(
-    fitted: Propensity, ranking: Simple, store: Settings
+    fitted: Propensity, ranking: CalibratedRanking, store: Settings
 ) -> None:
     crown(fitted, store)
     put(fitted, store, REFUSED, simple=ranking)
 
-    served = registry.serving(store)
+    served = registry.load_for_scoring(store)
 
     assert served is not None
-    assert served.called == "1"
-    assert registry.parts(store) == Aliases(champion="1", challenger="2")
+    assert served.display_name == "1"
+    assert registry.get_aliases(store) == ModelAliases(champion="1", challenger="2")
 
 
 def test_a_version_without_a_simple_ranking_says_so(fitted: Propensity, store: Settings) -> None:
     put(fitted, store, REFUSED)
 
     with pytest.raises(ModelError, match="the simple ranking of model version 1 is not there; run"):
-        registry.serving(store)
+        registry.load_for_scoring(store)
 
 
 def test_a_champion_that_cannot_be_read_is_given_with_the_reason(
     fitted: Propensity, store: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert registry.champion(store) is None
+    assert registry.find_champion(store) is None
     crown(fitted, store)
     monkeypatch.setattr(artifact, "INPUTS", artifact.INPUTS[1:])
 
-    found = registry.champion(store)
+    found = registry.find_champion(store)
 
     assert found is not None
     assert found.version == "1"
     assert found.card is None
-    assert "other features than this catalogue" in found.lack
+    assert "other features than this catalogue" in found.unavailable_reason

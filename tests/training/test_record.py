@@ -17,10 +17,10 @@ from features import activity
 from features.activity import Activity
 from features.panel import Panel
 from training import drivers, evaluate, fingerprint, pipeline, plots, record
-from training.evaluate import Evaluation
+from training.evaluate import EvaluationResult
 from training.model import Propensity
-from training.pipeline import History, Trained
-from training.record import Record
+from training.pipeline import TrainingHistory, TrainingResult
+from training.record import RunRecord
 
 pytestmark = pytest.mark.long
 
@@ -39,8 +39,8 @@ def read(
     folder: Path, events: pl.DataFrame = EVENTS, subscriptions: pl.DataFrame = SUBSCRIPTIONS
 ) -> tuple[sources.Tables, Activity]:
     settings = Settings(base=folder)
-    tables = sources.from_frames(events, subscriptions, ACCOUNTS)
-    log = activity.build(
+    tables = sources.tables_from_frames(events, subscriptions, ACCOUNTS)
+    log = activity.build_activity(
         tables.events,
         folder=folder,
         roles=settings.roles,
@@ -52,27 +52,27 @@ def read(
 
 
 @pytest.fixture(scope="module")
-def past(history: Any, tmp_path_factory: pytest.TempPathFactory) -> History:
+def past(history: Any, tmp_path_factory: pytest.TempPathFactory) -> TrainingHistory:
     """The drawn panel, beside the log and the tables of one account."""
     tables, log = read(tmp_path_factory.mktemp("past"))
     panel = Panel(history.snapshots, pl.DataFrame(), pl.DataFrame())
-    return History(history.end, tables, log, panel, history.contracts)
+    return TrainingHistory(history.end, tables, log, panel, history.contracts)
 
 
 @pytest.fixture(scope="module")
-def trained(past: History, settings: Settings) -> Trained:
+def trained(past: TrainingHistory, settings: Settings) -> TrainingResult:
     return pipeline.train(past, settings)
 
 
 @pytest.fixture
-def walked(trained: Trained) -> Evaluation:
+def walked(trained: TrainingResult) -> EvaluationResult:
     assert trained.evaluation is not None
     return trained.evaluation
 
 
 @pytest.fixture(scope="module")
-def shown(trained: Trained, past: History, settings: Settings) -> Record:
-    return record.of(trained, past, settings)
+def shown(trained: TrainingResult, past: TrainingHistory, settings: Settings) -> RunRecord:
+    return record.build_run_record(trained, past, settings)
 
 
 def _pixels(figure: Figure) -> bytes:
@@ -81,29 +81,31 @@ def _pixels(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def test_totals_are_the_figures_of_the_evaluation(shown: Record, walked: Evaluation) -> None:
-    mine = walked.figures[evaluate.MODEL]["auroc"]
+def test_totals_are_the_figures_of_the_evaluation(
+    shown: RunRecord, walked: EvaluationResult
+) -> None:
+    mine = walked.metrics[evaluate.MODEL]["auroc"]
 
-    assert shown.totals["auroc"] == mine.value
-    assert shown.totals["interval/auroc_low"] == mine.low
-    rule = walked.figures["rule: utilisation at least 80 %"]["auroc"].value
-    assert shown.totals["simple/rule_utilisation_at_least_80/auroc"] == rule
+    assert shown.overall_metrics["auroc"] == mine.value
+    assert shown.overall_metrics["interval/auroc_low"] == mine.low
+    rule = walked.metrics["rule: utilisation at least 80 %"]["auroc"].value
+    assert shown.overall_metrics["simple/rule_utilisation_at_least_80/auroc"] == rule
 
 
 def test_figures_of_a_cut_are_those_of_what_it_judged(
-    shown: Record, walked: Evaluation, settings: Settings
+    shown: RunRecord, walked: EvaluationResult, settings: Settings
 ) -> None:
-    cut = max(shown.by_cut)
+    cut = max(shown.metrics_by_cutoff)
     part = walked.predictions.filter(pl.col("cut") == cut)
-    alone = evaluate.figures(part, settings)[evaluate.MODEL]
+    alone = evaluate.compute_metric_table(part, settings)[evaluate.MODEL]
 
-    assert shown.by_cut[cut]["auroc"] == alone["auroc"].value
-    assert shown.by_cut[cut]["log_loss_skill"] == alone["log_loss_skill"].value
-    assert set(shown.by_cut) <= set(walked.predictions["cut"])
+    assert shown.metrics_by_cutoff[cut]["auroc"] == alone["auroc"].value
+    assert shown.metrics_by_cutoff[cut]["log_loss_skill"] == alone["log_loss_skill"].value
+    assert set(shown.metrics_by_cutoff) <= set(walked.predictions["cut"])
 
 
 def test_every_setting_of_the_model_its_outcome_and_its_judgement_is_shown(
-    shown: Record, settings: Settings
+    shown: RunRecord, settings: Settings
 ) -> None:
     for section in ("model", "outcome", "evaluation", "gate", "eligibility"):
         for name in getattr(settings, section).model_dump():
@@ -112,25 +114,25 @@ def test_every_setting_of_the_model_its_outcome_and_its_judgement_is_shown(
     assert not sections & {"crm", "registry", "columns", "slack", "web"}
 
 
-def test_of_the_tables_is_shown_which_rows_count_and_not_where_they_lie(shown: Record) -> None:
+def test_of_the_tables_is_shown_which_rows_count_and_not_where_they_lie(shown: RunRecord) -> None:
     told = {name for name in shown.parameters if name.startswith("tables.")}
 
     assert told == {
-        "tables.stable",
+        "tables.time_invariant_attributes",
         "tables.known_at_reliable_from",
         "tables.time_zone",
         "tables.max_quarantine_share",
     }
 
 
-def test_nothing_of_an_account_is_shown(shown: Record, history: Any) -> None:
+def test_nothing_of_an_account_is_shown(shown: RunRecord, history: Any) -> None:
     told = repr(replace(shown, plots={}))
 
     for account in [*history.snapshots["account_id"].unique(), "acme", "Acme Ltd"]:
         assert account not in told
 
 
-def test_every_plot_can_be_drawn(shown: Record) -> None:
+def test_every_plot_can_be_drawn(shown: RunRecord) -> None:
     assert set(shown.plots) == {
         "drivers.png",
         "reliability.png",
@@ -144,7 +146,7 @@ def test_every_plot_can_be_drawn(shown: Record) -> None:
 
 
 def test_precision_at_capacity_is_drawn_where_the_figure_says(
-    shown: Record, walked: Evaluation, settings: Settings
+    shown: RunRecord, walked: EvaluationResult, settings: Settings
 ) -> None:
     capacity = settings.evaluation.capacity
     (axes,) = shown.plots["precision_by_capacity.png"].axes
@@ -152,41 +154,47 @@ def test_precision_at_capacity_is_drawn_where_the_figure_says(
     drawn = dict(zip(*map(np.asarray, line.get_data()), strict=True))
 
     assert drawn[capacity] == pytest.approx(
-        walked.figures[evaluate.MODEL]["precision_at_capacity"].value
+        walked.metrics[evaluate.MODEL]["precision_at_capacity"].value
     )
 
 
-def test_of_one_outcome_alone_nothing_is_drawn(walked: Evaluation) -> None:
+def test_of_one_outcome_alone_nothing_is_drawn(walked: EvaluationResult) -> None:
     never = walked.predictions.filter(~pl.col("expanded"))
 
-    assert plots.judged(never, capacity=5) == {}
-    assert plots.over_cuts({}) == {}
+    assert plots.plot_predictions(never, capacity=5) == {}
+    assert plots.plot_metrics_by_cutoff({}) == {}
 
 
-def test_equal_probabilities_can_be_drawn(walked: Evaluation) -> None:
+def test_equal_probabilities_can_be_drawn(walked: EvaluationResult) -> None:
     flat = walked.predictions.with_columns(probability=pl.lit(0.1))
 
-    assert all(map(_pixels, plots.judged(flat, capacity=5).values()))
+    assert all(map(_pixels, plots.plot_predictions(flat, capacity=5).values()))
 
 
 def test_drivers_of_a_single_account_can_be_drawn(fitted: Propensity, history: Any) -> None:
-    assert _pixels(drivers.drivers(fitted, history.snapshots.head(1)))
+    assert _pixels(drivers.plot_feature_importance(fitted, history.snapshots.head(1)))
 
 
 def test_without_a_walk_through_history_the_run_says_so(
-    trained: Trained, past: History, settings: Settings
+    trained: TrainingResult, past: TrainingHistory, settings: Settings
 ) -> None:
-    about = {**trained.about, "verdict": "Not judged: too short."}
+    about = {**trained.card, "verdict": "Not judged: too short."}
 
-    shown = record.of(replace(trained, evaluation=None, about=about), past, settings)
+    shown = record.build_run_record(replace(trained, evaluation=None, about=about), past, settings)
 
     assert shown.note.startswith("Not judged: too short.")
-    assert (shown.totals, shown.by_cut, set(shown.plots)) == ({}, {}, {"drivers.png"})
+    assert (shown.overall_metrics, shown.metrics_by_cutoff, set(shown.plots)) == (
+        {},
+        {},
+        {"drivers.png"},
+    )
 
 
 def test_the_same_rows_have_the_same_fingerprint_in_whatever_order(tmp_path: Path) -> None:
-    one = fingerprint.of(*read(tmp_path / "one"))
-    other = fingerprint.of(*read(tmp_path / "other", EVENTS.reverse(), SUBSCRIPTIONS.reverse()))
+    one = fingerprint.fingerprint_tables(*read(tmp_path / "one"))
+    other = fingerprint.fingerprint_tables(
+        *read(tmp_path / "other", EVENTS.reverse(), SUBSCRIPTIONS.reverse())
+    )
 
     assert one == other
     assert [(table.name, table.rows) for table in one] == [
@@ -201,8 +209,8 @@ def test_another_row_is_another_fingerprint_and_quarantine_is_counted(tmp_path: 
     spoiled = EVENTS.with_columns(account_id=pl.Series(["acme"] * 5 + [None]))
     more = SUBSCRIPTIONS.with_columns(licensed_seats=pl.Series([5, 10]))
 
-    one = fingerprint.of(*read(tmp_path / "one"))
-    other = fingerprint.of(*read(tmp_path / "other", spoiled, more))
+    one = fingerprint.fingerprint_tables(*read(tmp_path / "one"))
+    other = fingerprint.fingerprint_tables(*read(tmp_path / "other", spoiled, more))
 
     assert [a.digest == b.digest for a, b in zip(one, other, strict=True)] == [
         False,
@@ -214,7 +222,7 @@ def test_another_row_is_another_fingerprint_and_quarantine_is_counted(tmp_path: 
 
 
 def test_the_code_is_named_by_version_and_sources() -> None:
-    code = fingerprint.code()
+    code = fingerprint.fingerprint_code()
 
     assert code["version"]
     assert len(code["sources"]) == 16

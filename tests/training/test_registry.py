@@ -15,12 +15,12 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from data.errors import ModelError
-from data.settings import Registry, Settings
+from data.settings import RegistryConfig, Settings
 from training import artifact, model, registry
 from training.calibration import Calibration
-from training.fingerprint import Fingerprint
+from training.fingerprint import TableFingerprint
 from training.model import INPUTS, Propensity
-from training.record import Record
+from training.record import RunRecord
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = [
@@ -29,15 +29,19 @@ pytestmark = [
 ]
 
 ABOUT = {"verdict": "Judged well.", "as_of": "2025-04-25"}
-RECORD = Record(
+RECORD = RunRecord(
     name="as of 2025-04-25",
     verdict="Judged well.",
     note="# A page",
-    parameters={"model.rounds": 40, "model.held": ["a", "b"], "evaluation.first_as_of": None},
-    totals={"auroc": 0.8},
-    by_cut={date(2024, 9, 1): {"auroc": 0.7}, date(2025, 3, 1): {"auroc": 0.9}},
+    parameters={
+        "model.n_estimators": 40,
+        "model.monotone_features": ["a", "b"],
+        "evaluation.first_as_of": None,
+    },
+    overall_metrics={"auroc": 0.8},
+    metrics_by_cutoff={date(2024, 9, 1): {"auroc": 0.7}, date(2025, 3, 1): {"auroc": 0.9}},
     tags={"as_of": "2025-04-25"},
-    tables=(Fingerprint("events", "f00d", 7, {"no time": 2}, {"day": "Date"}, {"a": "1"}),),
+    tables=(TableFingerprint("events", "f00d", 7, {"no time": 2}, {"day": "Date"}, {"a": "1"}),),
     files={"figures.csv": "cut,value\n"},
 )
 
@@ -51,12 +55,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(folder: Path, request: pytest.FixtureRequest) -> Settings:
     """A store that holds no model under this test's name."""
-    return Settings(base=folder, state="state", registry=Registry(model=request.node.name))
+    return Settings(base=folder, state="state", registry=RegistryConfig(model=request.node.name))
 
 
 @pytest.fixture
 def calibrated(fitted: Propensity) -> Propensity:
-    return fitted.calibrated(Calibration(slope=0.9, intercept=-0.1))
+    return fitted.with_calibration(Calibration(slope=0.9, intercept=-0.1))
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def kept(calibrated: Propensity, store: Settings) -> Kept:
 
 def put(model: Propensity, store: Settings) -> str:
     """Register a model and make it the champion: nothing here has been judged."""
-    version = registry.register(model, store, about=ABOUT, record=RECORD)
+    version = registry.register_model(model, store, metadata=ABOUT, record=RECORD)
     registry.promote(store, force="a test of the registry")
     return version
 
@@ -85,7 +89,7 @@ def put(model: Propensity, store: Settings) -> str:
 def test_a_model_comes_back_with_the_same_probabilities_bit_by_bit(
     calibrated: Propensity, kept: Kept, store: Settings, history: Any
 ) -> None:
-    found = registry.load(store)
+    found = registry.load_alias(store)
 
     assert found.version == kept.version
     assert found.card["verdict"] == "Judged well."
@@ -97,22 +101,26 @@ def test_a_model_comes_back_with_the_same_probabilities_bit_by_bit(
 
 
 def _told(fitted: Propensity, snapshots: Any) -> list[np.ndarray]:
-    estimate = fitted.estimate(snapshots)
+    estimate = fitted.predict(snapshots)
     bounds = [estimate.margin, estimate.probability, estimate.low, estimate.high]
-    return [*bounds, fitted.curve(snapshots), *fitted.contributions(snapshots)]
+    return [
+        *bounds,
+        fitted.predict_cumulative_incidence(snapshots),
+        *fitted.compute_contributions(snapshots),
+    ]
 
 
 def test_without_a_champion_the_way_to_one_is_told(store: Settings) -> None:
     with pytest.raises(ModelError, match="run `expansion train` first"):
-        registry.load(store)
+        registry.load_alias(store)
 
 
 def test_a_new_champion_moves_the_last_one_aside(calibrated: Propensity, store: Settings) -> None:
     versions = [put(calibrated, store) for _ in range(3)]
 
     assert versions == ["1", "2", "3"]
-    assert registry.load(store).version == "3"
-    assert registry.load(store, "previous").version == "2"
+    assert registry.load_alias(store).version == "3"
+    assert registry.load_alias(store, "previous").version == "2"
 
 
 def test_nothing_that_runs_is_kept_of_a_model(kept: Kept, fitted: Propensity) -> None:
@@ -160,41 +168,41 @@ def test_a_model_that_is_not_whole_is_refused(
     harm(file)
 
     with pytest.raises(ModelError, match=f"altered in the store \\({why}\\)"):
-        registry.load(store)
+        registry.load_alias(store)
 
 
 def test_a_model_whose_folder_is_gone_is_refused(kept: Kept, store: Settings) -> None:
     kept.folder.rename(kept.folder.with_name("elsewhere"))
 
     with pytest.raises(ModelError, match="incomplete or was altered in the store"):
-        registry.load(store)
+        registry.load_alias(store)
 
 
 def test_a_model_of_other_features_is_refused_with_their_names(
     store: Settings, history: Any, settings: Settings
 ) -> None:
     known = history.known()
-    fewer = model.fit(
+    fewer = model.fit_propensity(
         known.snapshots,
         known.outcomes,
-        settings.model.model_copy(update={"rounds": 10, "members": 2}),
+        settings.model.model_copy(update={"n_estimators": 10, "ensemble_size": 2}),
         horizon_days=60,
         inputs=INPUTS[1:],
     )
-    registry.register(fewer, store, about=ABOUT, record=RECORD)
+    registry.register_model(fewer, store, metadata=ABOUT, record=RECORD)
 
     with pytest.raises(ModelError, match=rf"other features .* \({INPUTS[0]} differ\); run"):
-        registry.load(store, registry.CHALLENGER)
+        registry.load_alias(store, registry.CHALLENGER)
 
 
 @pytest.mark.parametrize("uri", ["gopher://somewhere", "mssql://nobody:secret@localhost/x"])
 def test_a_registry_out_of_reach_is_told_in_one_line_without_its_password(
     uri: str, tmp_path: Path
 ) -> None:
-    away = Settings(base=tmp_path, registry=Registry(tracking_uri=uri))
+    away = Settings(base=tmp_path, registry=RegistryConfig(tracking_uri=uri))
 
     with pytest.raises(ModelError, match="the model registry cannot be reached") as told:
-        registry.load(away)
+        registry.load_alias(away)
 
     assert "\n" not in str(told.value)
     assert "secret" not in str(told.value)
@@ -209,7 +217,7 @@ def test_a_server_that_is_down_is_told_in_one_sentence(
         away = f"http://somebody:secret@127.0.0.1:{free.getsockname()[1]}"
 
     with pytest.raises(ModelError) as told:
-        registry.champion(Settings(base=tmp_path, registry=Registry(tracking_uri=away)))
+        registry.find_champion(Settings(base=tmp_path, registry=RegistryConfig(tracking_uri=away)))
 
     place = away.replace("somebody:secret@", "")
     assert str(told.value) == (
@@ -224,7 +232,7 @@ def test_what_the_environment_says_of_patience_is_kept(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
 
-    registry.champion(store)
+    registry.find_champion(store)
 
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"
@@ -262,10 +270,10 @@ def test_whatever_fails_the_champion_stays_and_a_rerun_works(
         with pytest.raises(ModelError, match=f"could not be registered: {KILLED}"):
             put(calibrated, store)
 
-    assert registry.load(store).version == kept.version
+    assert registry.load_alias(store).version == kept.version
     assert all(_whole(version, store) for version in _versions(client, store))
     version = put(calibrated, store)
-    assert registry.load(store).version == version
+    assert registry.load_alias(store).version == version
 
 
 def _versions(client: mlflow.MlflowClient, store: Settings) -> list[Any]:
@@ -274,7 +282,7 @@ def _versions(client: mlflow.MlflowClient, store: Settings) -> list[Any]:
 
 def _whole(version: Any, store: Settings) -> bool:
     folder = store.state_folder / "mlartifacts" / version.run_id / "artifacts/model"
-    return bool(artifact.check(folder, version.tags["card_sha256"]))
+    return bool(artifact.verify_model_files(folder, version.tags["card_sha256"]))
 
 
 def test_a_disk_that_fills_while_writing_makes_no_version(
@@ -300,7 +308,7 @@ def test_a_disk_that_fills_while_writing_makes_no_version(
             put(calibrated, store)
 
     assert len(_versions(client, store)) == 1
-    assert registry.load(store).version == kept.version
+    assert registry.load_alias(store).version == kept.version
     (run, _) = client.search_runs(["1"], max_results=2)
     assert run.info.status == "FAILED"
     assert put(calibrated, store) == "2"
@@ -309,14 +317,14 @@ def test_a_disk_that_fills_while_writing_makes_no_version(
 def test_a_file_that_is_lost_on_the_way_makes_no_version(
     calibrated: Propensity, store: Settings, client: mlflow.MlflowClient, monkeypatch: Any
 ) -> None:
-    write = artifact.write
+    write = artifact.save_model
 
     def lose(model: Propensity, folder: Path, *rest: Any) -> str:
         digest = write(model, folder, *rest)
         (folder / "booster_2.txt").unlink()
         return digest
 
-    monkeypatch.setattr(artifact, "write", lose)
+    monkeypatch.setattr(artifact, "save_model", lose)
 
     with pytest.raises(ModelError, match=r"booster_2\.txt is missing or damaged"):
         put(calibrated, store)
@@ -330,10 +338,10 @@ def test_a_champion_of_another_catalogue_does_not_keep_a_new_one_out(
     with monkeypatch.context() as patch:
         patch.setattr(artifact, "INPUTS", INPUTS[1:])
         with pytest.raises(ModelError, match="run `expansion train` again"):
-            registry.load(store)
+            registry.load_alias(store)
 
     assert put(calibrated, store) == "2"
-    assert registry.load(store).version == "2"
+    assert registry.load_alias(store).version == "2"
 
 
 def test_a_state_folder_may_be_moved(calibrated: Propensity, tmp_path: Path) -> None:
@@ -342,9 +350,9 @@ def test_a_state_folder_may_be_moved(calibrated: Propensity, tmp_path: Path) -> 
     before.state_folder.rename(tmp_path / "after")
     after = Settings(base=tmp_path, state="after")
 
-    assert registry.load(after).version == "1"
+    assert registry.load_alias(after).version == "1"
     assert put(calibrated, after) == "2"
-    assert registry.load(after, "previous").version == "1"
+    assert registry.load_alias(after, "previous").version == "1"
     assert not before.state_folder.exists()
 
 
@@ -357,8 +365,8 @@ def test_a_run_shows_settings_figures_at_each_cut_and_data(
 
     assert run.info.status == "FINISHED"
     assert run.data.params == {
-        "model.rounds": "40",
-        "model.held": '["a", "b"]',
+        "model.n_estimators": "40",
+        "model.monotone_features": '["a", "b"]',
         "evaluation.first_as_of": "null",
     }
     assert run.data.metrics == {"auroc": 0.8, "by_cut/auroc": 0.9}

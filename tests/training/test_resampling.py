@@ -10,13 +10,13 @@ from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
 from training import probability_metrics, ranking_metrics, resampling
-from training.resampling import Draws, Figure, Weights
+from training.resampling import ClusterBootstrap, MetricEstimate, ResampleWeights
 
 Array = NDArray[np.float64]
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Array, NDArray[np.bool_], Weights]:
+def histories(draw: st.DrawFn) -> tuple[Array, NDArray[np.bool_], ResampleWeights]:
     """Scores with ties, outcomes of both kinds, and how often each row is drawn."""
     rows = draw(st.integers(4, 25))
     one = st.lists(st.sampled_from([0.1, 0.2, 0.5, 0.9]), min_size=rows, max_size=rows)
@@ -26,12 +26,12 @@ def histories(draw: st.DrawFn) -> tuple[Array, NDArray[np.bool_], Weights]:
     counts = draw(st.lists(st.integers(0, 3), min_size=rows, max_size=rows))
     weight = np.array([counts], dtype=np.float64)
     weight[0, :2] = 1
-    return score, expanded, Weights(weight, np.ones_like(weight))
+    return score, expanded, ResampleWeights(weight, np.ones_like(weight))
 
 
 @given(histories())
 def test_a_weight_counts_as_so_many_rows(
-    history: tuple[Array, NDArray[np.bool_], Weights],
+    history: tuple[Array, NDArray[np.bool_], ResampleWeights],
 ) -> None:
     score, expanded, weights = history
     rows = np.repeat(np.arange(len(score)), weights.row[0].astype(int))
@@ -40,7 +40,7 @@ def test_a_weight_counts_as_so_many_rows(
         "auroc": ranking_metrics.auroc(score, expanded),
         "ap": ranking_metrics.average_precision(score, expanded),
         "loss": probability_metrics.log_loss(score, expanded),
-        "brier": probability_metrics.brier(score, expanded),
+        "brier": probability_metrics.brier_score(score, expanded),
     }
 
     theirs = {
@@ -54,12 +54,12 @@ def test_a_weight_counts_as_so_many_rows(
 
 @given(histories(), st.integers(1, 6))
 def test_precision_and_recall_at_capacity_count_drawn_rows_as_of_by_as_of(
-    history: tuple[Array, NDArray[np.bool_], Weights], capacity: int
+    history: tuple[Array, NDArray[np.bool_], ResampleWeights], capacity: int
 ) -> None:
     score, expanded, weights = history
     as_of = np.arange(len(score)) % 2
     # The first as-of stands in a cut that is drawn twice.
-    drawn = Weights(weights.account, 2.0 - as_of[None, :])
+    drawn = ResampleWeights(weights.account, 2.0 - as_of[None, :])
     precisions, hits, happened = [], 0.0, 0
     for day in (0, 0, 1):
         rows = np.repeat(np.arange(len(score)), weights.account[0].astype(int) * (as_of == day))
@@ -100,39 +100,41 @@ def test_a_weighted_calibration_slope_agrees_with_scikit_learn(seed: int) -> Non
 def test_accounts_and_cuts_are_drawn_whole_and_as_many_as_there_are(
     rows: list[tuple[int, int]],
 ) -> None:
-    account, cut = resampling.codes(*zip(*rows, strict=True))
+    account, cut = resampling.factorize_columns(*zip(*rows, strict=True))
 
-    def seen(weights: Weights) -> Array:
-        for code, drawn in ((account, weights.account), (cut, weights.cut)):
+    def seen(weights: ResampleWeights) -> Array:
+        for code, drawn in ((account, weights.account), (cut, weights.cutoff)):
             firsts = np.unique(code, return_index=True)[1]
             assert (drawn == drawn[:, firsts][:, code]).all()
             assert (drawn[:, firsts].sum(axis=1) == len(firsts)).all()
         return weights.row.sum(axis=1)
 
-    sizes = Draws(account, cut, resamples=9, seed=1).of(seen)
+    sizes = ClusterBootstrap(account, cut, resamples=9, seed=1).evaluate(seen)
 
     assert sizes[0] == len(rows)
 
 
 def test_a_few_draws_at_a_time_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     account, cut = np.arange(30) % 10, np.arange(30) // 10
-    metric = resampling.mean(np.random.default_rng(1).normal(size=30))
-    whole = Draws(account, cut, resamples=25, seed=3).of(metric)
+    metric = resampling.mean_metric(np.random.default_rng(1).normal(size=30))
+    whole = ClusterBootstrap(account, cut, resamples=25, seed=3).evaluate(metric)
 
-    monkeypatch.setattr(resampling, "_VALUES_AT_ONCE", 60)
+    monkeypatch.setattr(resampling, "_MAX_CHUNK_VALUES", 60)
 
-    assert Draws(account, cut, resamples=25, seed=3).of(metric) == pytest.approx(whole)
+    assert ClusterBootstrap(account, cut, resamples=25, seed=3).evaluate(metric) == pytest.approx(
+        whole
+    )
 
 
 @pytest.mark.parametrize("cuts", [1, 2, 3])
 def test_few_cuts_are_not_drawn(cuts: int) -> None:
     account, cut = np.arange(60) % 20, np.arange(60) // 20 % cuts
-    metric = resampling.mean(np.random.default_rng(1).normal(size=60) + cut)
+    metric = resampling.mean_metric(np.random.default_rng(1).normal(size=60) + cut)
     rules = {"resamples": 20, "seed": 3}
 
     assert (
-        Draws(account, cut, **rules).of(metric).tolist()
-        == Draws(account, **rules).of(metric).tolist()
+        ClusterBootstrap(account, cut, **rules).evaluate(metric).tolist()
+        == ClusterBootstrap(account, **rules).evaluate(metric).tolist()
     )
 
 
@@ -142,9 +144,15 @@ def test_cuts_that_differ_widen_an_interval_and_one_cut_is_the_plain_bootstrap()
     values = rng.normal(size=400) * 0.1 + cut
     rules = {"resamples": 200, "seed": 1}
 
-    plain = resampling.intervals({"it": resampling.mean(values)}, account, **rules)["it"]
-    of_one = resampling.intervals({"it": resampling.mean(values)}, account, cut * 0, **rules)["it"]
-    blocked = resampling.intervals({"it": resampling.mean(values)}, account, cut, **rules)["it"]
+    plain = resampling.estimate_metrics({"it": resampling.mean_metric(values)}, account, **rules)[
+        "it"
+    ]
+    of_one = resampling.estimate_metrics(
+        {"it": resampling.mean_metric(values)}, account, cut * 0, **rules
+    )["it"]
+    blocked = resampling.estimate_metrics(
+        {"it": resampling.mean_metric(values)}, account, cut, **rules
+    )["it"]
 
     assert plain == of_one
     assert plain.high - plain.low < 0.1  # type: ignore[operator]
@@ -153,10 +161,12 @@ def test_cuts_that_differ_widen_an_interval_and_one_cut_is_the_plain_bootstrap()
 
 
 def test_an_interval_holds_its_own_figure_where_every_draw_lies_to_one_side() -> None:
-    def at_its_bound(weights: resampling.Weights) -> np.ndarray:
+    def at_its_bound(weights: resampling.ResampleWeights) -> np.ndarray:
         return np.abs(weights.row - 1).sum(axis=1)
 
-    found = resampling.intervals({"it": at_its_bound}, np.arange(40), resamples=50, seed=1)["it"]
+    found = resampling.estimate_metrics({"it": at_its_bound}, np.arange(40), resamples=50, seed=1)[
+        "it"
+    ]
 
     assert (found.value, found.low) == (0, 0)
     assert found.high is not None
@@ -164,9 +174,9 @@ def test_an_interval_holds_its_own_figure_where_every_draw_lies_to_one_side() ->
 
 
 def test_a_draw_in_which_a_figure_does_not_exist_has_no_part_in_its_interval() -> None:
-    def of_the_first(weights: Weights) -> Array:
+    def of_the_first(weights: ResampleWeights) -> Array:
         return np.where(weights.row[:, 0] > 0, 7.0, np.nan)
 
-    found = resampling.intervals({"seven": of_the_first}, np.arange(3), resamples=50, seed=1)
+    found = resampling.estimate_metrics({"seven": of_the_first}, np.arange(3), resamples=50, seed=1)
 
-    assert found["seven"] == Figure(7.0, 7.0, 7.0)
+    assert found["seven"] == MetricEstimate(7.0, 7.0, 7.0)

@@ -6,26 +6,28 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from data.settings import Settings
-from features.catalogue import by_name
+from features.catalogue import FEATURES_BY_NAME
 from training import evaluate, rival
-from training.evaluate import Evaluation
+from training.evaluate import EvaluationResult
 from training.model import INPUTS
-from training.rival import Champion, Rival
+from training.rival import Champion, ChampionPredictions
 
-FEATURES = {name: by_name[name].unit for name in INPUTS}
+FEATURES = {name: FEATURES_BY_NAME[name].unit for name in INPUTS}
 KEYS = ["account_id", "as_of", "probability"]
 
 
 @pytest.fixture(scope="module")
 def quick(settings: Settings) -> Settings:
-    small = settings.model.model_copy(update={"members": 2, "rounds": 15})
+    small = settings.model.model_copy(update={"ensemble_size": 2, "n_estimators": 15})
     rare = settings.evaluation.model_copy(update={"refit_months": 6})
     return settings.model_copy(update={"model": small, "evaluation": rare})
 
 
 @pytest.fixture(scope="module")
-def mine(history: Any, quick: Settings) -> Evaluation:
-    return evaluate.walk(history.snapshots, history.contracts, quick, end=history.end)
+def mine(history: Any, quick: Settings) -> EvaluationResult:
+    return evaluate.evaluate_walk_forward(
+        history.snapshots, history.contracts, quick, end=history.end
+    )
 
 
 def card(settings: Settings, **changes: Any) -> dict[str, Any]:
@@ -33,8 +35,10 @@ def card(settings: Settings, **changes: Any) -> dict[str, Any]:
     return {"features": FEATURES, "settings": told}
 
 
-def beside(champion: Champion, mine: Evaluation, history: Any, settings: Settings) -> Rival:
-    return rival.walk(
+def beside(
+    champion: Champion, mine: EvaluationResult, history: Any, settings: Settings
+) -> ChampionPredictions:
+    return rival.backtest_champion(
         champion,
         mine.predictions,
         history.snapshots,
@@ -45,9 +49,9 @@ def beside(champion: Champion, mine: Evaluation, history: Any, settings: Setting
 
 
 def test_a_champion_of_the_same_settings_is_level_without_another_walk(
-    mine: Evaluation, history: Any, quick: Settings, monkeypatch: pytest.MonkeyPatch
+    mine: EvaluationResult, history: Any, quick: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(evaluate, "walk")  # it would be needed for another
+    monkeypatch.delattr(evaluate, "evaluate_walk_forward")  # it would be needed for another
 
     found = beside(Champion("3", card(quick)), mine, history, quick)
 
@@ -59,14 +63,16 @@ def test_a_champion_of_the_same_settings_is_level_without_another_walk(
 
 
 def test_a_champion_of_other_settings_is_walked_over_the_same_cuts(
-    mine: Evaluation, history: Any, quick: Settings
+    mine: EvaluationResult, history: Any, quick: Settings
 ) -> None:
-    other = quick.model.model_copy(update={"leaves": 3})
+    other = quick.model.model_copy(update={"num_leaves": 3})
     theirs = quick.model_copy(update={"model": other})
 
     found = beside(Champion("3", card(theirs)), mine, history, quick)
 
-    again = evaluate.walk(history.snapshots, history.contracts, theirs, end=history.end)
+    again = evaluate.evaluate_walk_forward(
+        history.snapshots, history.contracts, theirs, end=history.end
+    )
     assert found.note == "Champion version 3 was walked over the same cuts."
     assert found.predictions is not None
     assert_frame_equal(found.predictions, again.predictions.select(KEYS))
@@ -91,9 +97,9 @@ def test_a_champion_of_other_settings_is_walked_over_the_same_cuts(
     ],
 )
 def test_a_champion_that_cannot_be_walked_is_left_out_and_that_is_said(
-    champion: Champion, why: str, mine: Evaluation, history: Any, quick: Settings
+    champion: Champion, why: str, mine: EvaluationResult, history: Any, quick: Settings
 ) -> None:
-    ruling = rival.rule(
+    ruling = rival.decide_promotion(
         mine.predictions,
         history.snapshots,
         history.contracts,
@@ -104,20 +110,20 @@ def test_a_champion_that_cannot_be_walked_is_left_out_and_that_is_said(
 
     assert ruling.notes[0] == f"Champion version 3 is left out of the comparison: {why}"
     assert len(ruling.checks) == 2
-    assert rival.told(ruling, champion)["champion"] == "3"
+    assert rival.decision_to_dict(ruling, champion)["champion"] == "3"
 
 
 def test_with_a_champion_the_gate_asks_one_question_more(
-    mine: Evaluation, history: Any, quick: Settings
+    mine: EvaluationResult, history: Any, quick: Settings
 ) -> None:
     arguments = (mine.predictions, history.snapshots, history.contracts, quick)
 
-    alone = rival.rule(*arguments, end=history.end, champion=None)
-    both = rival.rule(*arguments, end=history.end, champion=Champion("3", card(quick)))
+    alone = rival.decide_promotion(*arguments, end=history.end, champion=None)
+    both = rival.decide_promotion(*arguments, end=history.end, champion=Champion("3", card(quick)))
 
     assert [check.name for check in both.checks] == [
         *(check.name for check in alone.checks),
         "precision over the champion",
     ]
     assert both.checks[-1].passes
-    assert rival.told(alone, None)["champion"] is None
+    assert rival.decision_to_dict(alone, None)["champion"] is None

@@ -16,11 +16,11 @@ import pytest
 import sqlalchemy as sa
 
 from data.errors import SearchError
-from data.settings import Model, Settings
+from data.settings import ModelConfig, Settings
 from training import contest, search, space, studies
-from training.contest import Contest, Fold
-from training.record import Record
-from training.search import Found
+from training.contest import InnerCV, InnerFold
+from training.record import RunRecord
+from training.search import SearchResult
 
 pytestmark = pytest.mark.long
 
@@ -34,9 +34,9 @@ class Company:
     said: list[str] = field(default_factory=list)
     steps: list[tuple[str, int, int]] = field(default_factory=list)
 
-    def search(self, trials: int, **changes: Any) -> Found:
+    def search(self, trials: int, **changes: Any) -> SearchResult:
         told = {"progress": lambda *step: self.steps.append(step), "say": self.said.append}
-        return search.run(self.past, self.settings, trials=trials, **told | changes)
+        return search.run_search(self.past, self.settings, trials=trials, **told | changes)
 
     def study(self) -> optuna.Study:
         (study,) = self.studies()
@@ -86,29 +86,29 @@ def make(
     return made
 
 
-def bowl(fold: Fold, judged: Contest, model: Model) -> Any:
+def bowl(fold: InnerFold, judged: InnerCV, model: ModelConfig) -> Any:
     """A loss without any model: lowest at a learning rate of .03 and a ridge of 30."""
-    rng = np.random.default_rng(fold.cut.toordinal())
+    rng = np.random.default_rng(fold.cutoff.toordinal())
     noise = rng.uniform(0.5, 1.5, judged.accounts)
-    height = np.log(model.learning_rate / 0.03) ** 2 + 0.1 * np.log(model.ridge / 30) ** 2
+    height = np.log(model.learning_rate / 0.03) ** 2 + 0.1 * np.log(model.ridge_penalty / 30) ** 2
     return noise * (0.5 + 0.05 * height) / judged.accounts
 
 
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contest, "losses", bowl)
+    monkeypatch.setattr(contest, "compute_account_losses", bowl)
 
 
 @pytest.fixture(scope="module")
-def whole(make: Make) -> Found:
+def whole(make: Make) -> SearchResult:
     """What comes of nine trials at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contest, "losses", bowl)
+        patch.setattr(contest, "compute_account_losses", bowl)
         return make().search(9)
 
 
-def same(one: Found, other: Found) -> bool:
-    return (one.settings.model, one.about) == (other.settings.model, other.about)
+def same(one: SearchResult, other: SearchResult) -> bool:
+    return (one.settings.model, one.summary) == (other.settings.model, other.summary)
 
 
 def stopping(after: int) -> Callable[..., Any]:
@@ -123,22 +123,24 @@ def stopping(after: int) -> Callable[..., Any]:
     return losses
 
 
-def test_the_same_trials_from_scratch_give_the_same(make: Make, whole: Found, cheap: None) -> None:
+def test_the_same_trials_from_scratch_give_the_same(
+    make: Make, whole: SearchResult, cheap: None
+) -> None:
     assert same(make().search(9), whole)
-    assert whole.about["trials"] == 9
-    assert whole.about["best_loss"] < whole.about["usual_loss"]
-    assert not whole.about["kept"]
+    assert whole.summary["trials"] == 9
+    assert whole.summary["best_loss"] < whole.summary["usual_loss"]
+    assert not whole.summary["kept"]
 
 
 def test_another_seed_tries_others(make: Make, cheap: None) -> None:
     one, other = make().search(3), make(seed=8).search(3)
 
-    assert one.about["best_settings"] != other.about["best_settings"]
+    assert one.summary["best_settings"] != other.summary["best_settings"]
 
 
 @pytest.mark.parametrize("first", [1, 2, 7])
 def test_going_on_ends_as_if_it_had_been_one_search(
-    first: int, make: Make, whole: Found, cheap: None
+    first: int, make: Make, whole: SearchResult, cheap: None
 ) -> None:
     company = make()
 
@@ -153,10 +155,10 @@ def test_going_on_ends_as_if_it_had_been_one_search(
 
 @pytest.mark.parametrize("folds", [0, 2, 4, 16])
 def test_an_interrupted_trial_does_not_count_and_is_done_again(
-    folds: int, make: Make, whole: Found, monkeypatch: pytest.MonkeyPatch
+    folds: int, make: Make, whole: SearchResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company = make()
-    monkeypatch.setattr(contest, "losses", stopping(folds))
+    monkeypatch.setattr(contest, "compute_account_losses", stopping(folds))
 
     with pytest.raises(SearchError) as told:
         company.search(9)
@@ -168,35 +170,35 @@ def test_an_interrupted_trial_does_not_count_and_is_done_again(
         f" registered; the same command with --as-of {company.past.as_of:%Y-%m-%d} goes on from"
         " there."
     )
-    monkeypatch.setattr(contest, "losses", bowl)
+    monkeypatch.setattr(contest, "compute_account_losses", bowl)
     assert same(company.search(9), whole)
 
 
 def test_trials_that_are_kept_in_postgresql_are_gone_on_with(
-    make: Make, whole: Found, postgres: str, monkeypatch: pytest.MonkeyPatch
+    make: Make, whole: SearchResult, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company = make()
     company.settings.state_folder.joinpath("search.db").unlink()
     url = postgres.replace("postgresql:", "postgresql+psycopg:")
-    where = company.settings.registry.model_copy(update={"search_url": url})
+    where = company.settings.registry.model_copy(update={"tuning_url": url})
     company.settings = company.settings.model_copy(update={"registry": where})
-    monkeypatch.setattr(contest, "losses", stopping(5))
+    monkeypatch.setattr(contest, "compute_account_losses", stopping(5))
     with pytest.raises(SearchError, match="the search was interrupted after"):
         company.search(9)
-    monkeypatch.setattr(contest, "losses", bowl)
+    monkeypatch.setattr(contest, "compute_account_losses", bowl)
 
     found = company.search(9)
 
     assert same(found, whole)
-    with studies.opened(company.settings) as storage:
+    with studies.open_storage(company.settings) as storage:
         (name,) = optuna.get_all_study_names(storage)
         kept = optuna.load_study(study_name=name, storage=storage)
-        assert len(studies.done(kept)) == 9
+        assert len(studies.list_finished_trials(kept)) == 9
     assert not company.settings.state_folder.joinpath("search.db").exists()
 
 
 def test_a_disk_that_fills_is_told_and_the_trials_before_it_count(
-    make: Make, whole: Found, cheap: None
+    make: Make, whole: SearchResult, cheap: None
 ) -> None:
     company = make()
     pages = company.settings.state_folder.joinpath("search.db").stat().st_size // 4096
@@ -212,13 +214,15 @@ def test_a_disk_that_fills_is_told_and_the_trials_before_it_count(
         sa.event.remove(sa.Engine, "connect", small)
 
     assert "\n" not in str(told.value)
-    before = len(studies.done(company.study()))
+    before = len(studies.list_finished_trials(company.study()))
     assert 0 < before < 9
     assert same(company.search(9), whole)
     assert company.said[-1] == f"Trials of this search that are done already: {before}."
 
 
-def test_a_trial_that_was_killed_does_not_count(make: Make, whole: Found, cheap: None) -> None:
+def test_a_trial_that_was_killed_does_not_count(
+    make: Make, whole: SearchResult, cheap: None
+) -> None:
     company = make()
     company.search(3)
     company.study().ask()
@@ -235,35 +239,42 @@ def test_more_trials_than_asked_for_are_all_used(make: Make, cheap: None) -> Non
 
 def test_the_settings_come_first_and_the_champions_second(make: Make, cheap: None) -> None:
     company = make()
-    champion = company.settings.model.model_copy(update={"ridge": 7.0, "leaves": 5})
+    champion = company.settings.model.model_copy(update={"ridge_penalty": 7.0, "num_leaves": 5})
 
     company.search(3, champion={"settings": champion.model_dump(mode="json")})
 
     first, second, _ = company.study().trials
-    assert first.params == space.nearest(company.settings.model)
-    assert second.params == space.nearest(champion)
+    assert first.params == space.encode_settings(company.settings.model)
+    assert second.params == space.encode_settings(champion)
 
 
 @pytest.mark.parametrize(
-    "card", [None, {}, {"settings": None}, {"settings": {"trees": 3}}, {"settings": {"rounds": 0}}]
+    "card",
+    [None, {}, {"settings": None}, {"settings": {"trees": 3}}, {"settings": {"n_estimators": 0}}],
 )
 def test_a_champion_whose_settings_are_not_known_is_left_out(card: Any) -> None:
-    assert search._starts(Model(), card) == [space.nearest(Model())]
+    assert search._build_initial_trials(ModelConfig(), card) == [
+        space.encode_settings(ModelConfig())
+    ]
 
 
 def test_settings_outside_the_space_are_judged_exactly_as_they_stand(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Model] = []
-    monkeypatch.setattr(contest, "losses", lambda *given: (seen.append(given[-1]), bowl(*given))[1])
+    seen: list[ModelConfig] = []
+    monkeypatch.setattr(
+        contest, "compute_account_losses", lambda *given: (seen.append(given[-1]), bowl(*given))[1]
+    )
     company = make(rounds=5000, l2=0.0, learning_rate=0.03, ridge=30.0)
 
     found = company.search(2)
 
     assert seen[0] == company.settings.model
     assert found.settings == company.settings
-    assert found.about["kept"]
-    assert found.about["why"].startswith("The settings stay as they stand: none of 2 trials loses")
+    assert found.summary["kept"]
+    assert found.summary["why"].startswith(
+        "The settings stay as they stand: none of 2 trials loses"
+    )
 
 
 def test_a_trial_that_does_worse_than_half_of_the_others_is_given_up_and_counts(
@@ -271,8 +282,8 @@ def test_a_trial_that_does_worse_than_half_of_the_others_is_given_up_and_counts(
 ) -> None:
     found = make().search(20)
 
-    assert found.about["trials"] == 20
-    assert 0 < found.about["pruned"] < 15
+    assert found.summary["trials"] == 20
+    assert 0 < found.summary["pruned"] < 15
 
 
 @pytest.mark.parametrize("other", ["features", "search space", "settings", "data"])
@@ -286,7 +297,7 @@ def test_trials_of_another_search_are_not_mixed_in(
     elif other == "search space":
         monkeypatch.setattr(studies, "_VERSION", studies._VERSION - 1)
     elif other == "settings":
-        members = company.settings.model.model_copy(update={"members": 4})
+        members = company.settings.model.model_copy(update={"ensemble_size": 4})
         company.settings = company.settings.model_copy(update={"model": members})
     else:
         seats = pl.col("seat_utilization") * 2
@@ -294,7 +305,7 @@ def test_trials_of_another_search_are_not_mixed_in(
 
     found = company.search(2)
 
-    assert found.about["trials"] == 2
+    assert found.summary["trials"] == 2
     (said,) = company.said
     assert said.startswith("The trials kept for this as-of are of other ")
     assert other in said
@@ -316,7 +327,7 @@ def test_nothing_is_looked_at_that_the_model_is_judged_by(make: Make, cheap: Non
     one, other = company.search(3), spoiled.search(3)
 
     assert same(one, other)
-    assert one.about["known_before"] == str(first)
+    assert one.summary["known_before"] == str(first)
 
 
 def test_a_history_too_short_to_compare_on_keeps_the_settings(make: Make, cheap: None) -> None:
@@ -326,8 +337,10 @@ def test_a_history_too_short_to_compare_on_keeps_the_settings(make: Make, cheap:
     found = company.search(3)
 
     assert found.settings == company.settings
-    assert (found.about["kept"], found.about["trials"]) == (True, 0)
-    assert found.about["why"].startswith("The settings stay as they stand, and were not searched: ")
+    assert (found.summary["kept"], found.summary["trials"]) == (True, 0)
+    assert found.summary["why"].startswith(
+        "The settings stay as they stand, and were not searched: "
+    )
     assert not company.studies()
 
 
@@ -365,7 +378,7 @@ def test_a_database_that_may_not_be_written_is_told_in_one_sentence(
     company.search(1)
     file = company.settings.state_folder / "search.db"
     url = f"sqlite:///file:{file}?mode=ro&uri=true"
-    where = company.settings.registry.model_copy(update={"search_url": url})
+    where = company.settings.registry.model_copy(update={"tuning_url": url})
     company.settings = company.settings.model_copy(update={"registry": where})
 
     with pytest.raises(SearchError, match="attempt to write a readonly database"):
@@ -375,7 +388,7 @@ def test_a_database_that_may_not_be_written_is_told_in_one_sentence(
 def test_a_password_is_not_told(make: Make, cheap: None) -> None:
     company = make()
     where = company.settings.registry.model_copy(
-        update={"search_url": "postgresql+nodriver://me:secret@nowhere/trials"}
+        update={"tuning_url": "postgresql+nodriver://me:secret@nowhere/trials"}
     )
     company.settings = company.settings.model_copy(update={"registry": where})
 
@@ -395,17 +408,17 @@ def test_two_real_trials_are_told_to_the_card_and_to_the_run(make: Make) -> None
     company = make(members=2)
 
     found = company.search(2)
-    trained, shown = found.noted(
+    trained, shown = found.annotate_run(
         SimpleTrained({"verdict": "Good."}),  # type: ignore[arg-type]
-        Record("as of then", note="A page."),
+        RunRecord("as of then", note="A page."),
     )
 
-    about = trained.about["search"]
+    about = trained.card["search"]
     assert repr(found) == f"Found({about['why']!r})"
     assert about["why"] in shown.note
     assert shown.tags["search"] == about["why"]
     assert shown.parameters["search.trials"] == 2
-    assert shown.totals["search/usual_loss"] == pytest.approx(about["usual_loss"])
+    assert shown.overall_metrics["search/usual_loss"] == pytest.approx(about["usual_loss"])
     assert 0.3 < about["usual_loss"] < 1
     assert about["best_loss"] <= about["usual_loss"]
     assert found.settings.model_copy(update={"model": company.settings.model}) == company.settings
@@ -431,10 +444,14 @@ def test_what_was_chosen_is_told_in_words() -> None:
         "best_gain_standard_error": 0.02,
     }
 
-    assert search.choice.why(about) == (
+    assert search.choice.summarize_selection(about) == (
         "Trial 4 of 9 is taken, which loses 0.8100: within a standard error of the best, trial 7,"
         " and nearer to the settings as they stand. The best loses 0.8000 against 0.8500, a gain of"
         " 0.0500 with a standard error of 0.0200."
     )
-    assert "is taken, the best: it loses 0.8000" in search.choice.why({**about, "taken": 7})
-    assert search.choice.why({**about, "kept": True}).endswith("which is no more than that.")
+    assert "is taken, the best: it loses 0.8000" in search.choice.summarize_selection(
+        {**about, "taken": 7}
+    )
+    assert search.choice.summarize_selection({**about, "kept": True}).endswith(
+        "which is no more than that."
+    )

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from data.errors import ModelError
-from data.settings import Registry, Settings
+from data.settings import RegistryConfig, Settings
 from training import artifact, registry
 from training.model import Propensity
-from training.record import Record
+from training.record import RunRecord
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,18 +22,18 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-RECORD = Record("a run", verdict="Judged well.", parameters={"model.rounds": 40})
+RECORD = RunRecord("a run", verdict="Judged well.", parameters={"model.n_estimators": 40})
 
 
 @pytest.fixture
 def store(mlflow_server: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """A registry by URL that holds no model under this test's name."""
-    registered = Registry(tracking_uri=mlflow_server.url, model=request.node.name)
+    registered = RegistryConfig(tracking_uri=mlflow_server.url, model=request.node.name)
     return Settings(base=tmp_path, registry=registered)
 
 
 def put(model: Propensity, store: Settings) -> str:
-    version = registry.register(model, store, about={}, record=RECORD)
+    version = registry.register_model(model, store, metadata={}, record=RECORD)
     registry.promote(store, force="a test of the registry")
     return version
 
@@ -54,10 +54,10 @@ def test_a_model_comes_back_from_a_server_bit_by_bit(
 ) -> None:
     version = put(fitted, store)
 
-    found = registry.load(store)
+    found = registry.load_alias(store)
 
     assert found.version == version
-    before, after = (m.estimate(history.snapshots).margin for m in (fitted, found.model))
+    before, after = (m.predict(history.snapshots).margin for m in (fitted, found.model))
     assert np.array_equal(before, after)
     assert list(mlflow_server.artifacts.rglob("card.json"))
     assert not list(store.base.iterdir())  # nothing is kept on this side
@@ -67,14 +67,14 @@ def test_a_server_that_is_killed_halfway_keeps_the_champion_and_a_rerun_works(
     fitted: Propensity, store: Settings, mlflow_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(fitted, store)
-    write = artifact.write
+    write = artifact.save_model
 
     def write_and_kill(*arguments: Any) -> str:
         mlflow_server.kill()
         return write(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(artifact, "write", write_and_kill)
+        patch.setattr(artifact, "save_model", write_and_kill)
         with pytest.raises(ModelError, match=r"server at \S+ does not answer\. The champion is as"):
             put(fitted, store)
     mlflow_server.start()
@@ -82,7 +82,7 @@ def test_a_server_that_is_killed_halfway_keeps_the_champion_and_a_rerun_works(
     assert aliases(store) == {"champion": "1"}
     assert versions(store) == ["1"]
     assert put(fitted, store) == "2"
-    assert registry.load(store).version == "2"
+    assert registry.load_alias(store).version == "2"
 
 
 def test_a_server_that_cannot_keep_artifacts_makes_no_version(
@@ -102,7 +102,7 @@ def test_a_server_that_cannot_keep_artifacts_makes_no_version(
         aside.rename(mlflow_server.artifacts)
 
     assert versions(store) == ["1"]
-    assert registry.load(store).version == "1"
+    assert registry.load_alias(store).version == "1"
     statuses = {
         run.info.status
         for run in mlflow.MlflowClient(mlflow_server.url).search_runs(["1"], max_results=1)
@@ -139,7 +139,7 @@ def test_two_trainings_at_once_both_land(
     told = [process.communicate(timeout=300) for process in running]
 
     assert sorted(out.strip() for out, _ in told) == ["1", "2"], told
-    assert registry.load(store, "challenger").version in {"1", "2"}
+    assert registry.load_alias(store, "challenger").version in {"1", "2"}
 
 
 def test_a_name_and_a_password_in_the_environment_are_sent(

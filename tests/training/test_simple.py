@@ -11,18 +11,18 @@ from hypothesis import settings as hypothesis_settings
 
 from data.errors import HistoryError
 from data.settings import Settings
-from features.catalogue import NAMES, by_name
+from features.catalogue import FEATURE_NAMES, FEATURES_BY_NAME
 from training import baselines, outcomes, signals, simple, splits
 from training.calibration import Calibration
-from training.simple import Simple
+from training.simple import CalibratedRanking
 
-SERVED = [name for name in baselines.RANKINGS if name != "random"]
+SERVED = [name for name in baselines.BASELINES if name != "random"]
 
 
 @pytest.fixture(scope="module")
-def fitted(history: Any, settings: Settings) -> dict[str, Simple]:
+def fitted(history: Any, settings: Settings) -> dict[str, CalibratedRanking]:
     known = history.known()
-    return {name: simple.fit(name, known, settings) for name in SERVED}
+    return {name: simple.fit_ranking(name, known, settings) for name in SERVED}
 
 
 VALUES = st.one_of(
@@ -39,20 +39,20 @@ VALUES = st.one_of(
 )
 @given(data=st.data())
 def test_the_list_is_in_the_rankings_own_order(
-    name: str, fitted: dict[str, Simple], history: Any, data: st.DataObject
+    name: str, fitted: dict[str, CalibratedRanking], history: Any, data: st.DataObject
 ) -> None:
     rows = history.snapshots.filter(pl.col("as_of") == pl.col("as_of").max()).head(12)
-    read = baselines.RANKINGS[name].meta.root_names()
+    read = baselines.BASELINES[name].meta.root_names()
     drawn = {
         column: pl.Series(data.draw(st.lists(VALUES, min_size=12, max_size=12)), dtype=pl.Float64)
         for column in read
-        if column in NAMES
+        if column in FEATURE_NAMES
     }
     rows = rows.with_columns(**drawn)
 
-    margin = fitted[name].estimate(rows).margin
+    margin = fitted[name].predict(rows).margin
 
-    score = baselines.scores(rows)[name].to_numpy()
+    score = baselines.score_baselines(rows)[name].to_numpy()
     above = score[:, None] > score[None, :]
     level = score[:, None] == score[None, :]
     assert (margin[:, None] > margin[None, :])[above].all()
@@ -60,13 +60,15 @@ def test_the_list_is_in_the_rankings_own_order(
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_it_is_read_as_a_model_is(name: str, fitted: dict[str, Simple], history: Any) -> None:
-    ranking = fitted[name].calibrated(Calibration(0.8, -0.2))
+def test_it_is_read_as_a_model_is(
+    name: str, fitted: dict[str, CalibratedRanking], history: Any
+) -> None:
+    ranking = fitted[name].with_calibration(Calibration(0.8, -0.2))
     rows = history.snapshots.tail(60)
 
-    estimate, curve = ranking.estimate(rows), ranking.curve(rows)
-    parts, base = ranking.contributions(rows)
-    why = signals.explain(ranking, rows)
+    estimate, curve = ranking.predict(rows), ranking.predict_cumulative_incidence(rows)
+    parts, base = ranking.compute_contributions(rows)
+    why = signals.explain_predictions(ranking, rows)
 
     assert (np.diff(curve, axis=1) >= 0).all()
     assert np.array_equal(curve[:, ranking.horizons_days.index(60)], estimate.probability)
@@ -74,16 +76,16 @@ def test_it_is_read_as_a_model_is(name: str, fitted: dict[str, Simple], history:
     assert (estimate.probability <= estimate.high).all()
     assert base + parts.sum(axis=1) == pytest.approx(estimate.margin)
     assert parts.shape == (60, len(ranking.inputs))
-    assert not {by_name[column].family for column in ranking.inputs} & {"controls"}
-    assert all(len(sentences) <= 3 for sentences in why.sentences)
+    assert not {FEATURES_BY_NAME[column].family for column in ranking.inputs} & {"controls"}
+    assert all(len(sentences) <= 3 for sentences in why.reasons)
 
 
 def test_its_probability_is_what_happens(history: Any, settings: Settings) -> None:
-    ranking = simple.train(history.snapshots, history.contracts, settings, end=history.end)
+    ranking = simple.train_fallback(history.snapshots, history.contracts, settings, end=history.end)
 
     known = history.known()
-    stated = ranking.estimate(known.snapshots).probability
-    label = known.outcomes.select(y=outcomes.expanded(60))["y"]
+    stated = ranking.predict(known.snapshots).probability
+    label = known.outcomes.select(y=outcomes.expanded_within(60))["y"]
     there = label.is_not_null().to_numpy()
     happened = label.drop_nulls().to_numpy()
     assert ranking.ranking == "seat utilisation"
@@ -96,16 +98,18 @@ def test_its_probability_is_what_happens(history: Any, settings: Settings) -> No
 def test_a_rule_of_two_values_states_two_rates(history: Any, settings: Settings) -> None:
     known = history.known()
 
-    rule = simple.fit("rule: utilisation at least 80 %", known, settings)
+    rule = simple.fit_ranking("rule: utilisation at least 80 %", known, settings)
 
-    rows = known.snapshots.with_columns(y=known.outcomes.select(y=outcomes.expanded(60))["y"])
-    rows = rows.drop_nulls("y").with_columns(p=rule.estimate(rows.drop_nulls("y")).probability)
+    rows = known.snapshots.with_columns(
+        y=known.outcomes.select(y=outcomes.expanded_within(60))["y"]
+    )
+    rows = rows.drop_nulls("y").with_columns(p=rule.predict(rows.drop_nulls("y")).probability)
     rates = rows.group_by(pl.col("seat_utilization") >= 0.8).agg(pl.col("p", "y").mean())
     assert rates["p"].to_list() == pytest.approx(rates["y"].to_list(), abs=0.03)
 
 
 def test_days_to_limit_are_told_of_the_limit_that_is_nearer(
-    fitted: dict[str, Simple], history: Any
+    fitted: dict[str, CalibratedRanking], history: Any
 ) -> None:
     rows = history.snapshots.head(3).with_columns(
         seat_days_to_ceiling=pl.Series([10.0, 90.0, None]),
@@ -113,16 +117,16 @@ def test_days_to_limit_are_told_of_the_limit_that_is_nearer(
     )
     ranking = fitted["days to limit"]
 
-    parts = ranking.contributions(rows)[0]
+    parts = ranking.compute_contributions(rows)[0]
 
     told = [{ranking.inputs[place] for place in np.flatnonzero(row)} for row in parts]
     assert told == [{"seat_days_to_ceiling"}, {"usage_days_to_limit"}, {"usage_days_to_limit"}]
 
 
-def test_pandas_is_read_as_polars(fitted: dict[str, Simple], history: Any) -> None:
+def test_pandas_is_read_as_polars(fitted: dict[str, CalibratedRanking], history: Any) -> None:
     rows = history.snapshots.head(30)
 
-    both = [fitted["seat utilisation"].estimate(each).margin for each in (rows, rows.to_pandas())]
+    both = [fitted["seat utilisation"].predict(each).margin for each in (rows, rows.to_pandas())]
 
     assert np.array_equal(*both)
 
@@ -134,7 +138,7 @@ def test_without_a_walk_it_is_fitted_on_what_is_known_and_uncalibrated(
     rules = settings.model_copy(update={"evaluation": later})
     short = history.snapshots.filter(pl.col("as_of") < history.end.date())
 
-    found = simple.train(short, history.contracts, rules, end=history.end)
+    found = simple.train_fallback(short, history.contracts, rules, end=history.end)
 
     assert found.calibration == Calibration()
     assert found.bands == ()
@@ -143,7 +147,7 @@ def test_without_a_walk_it_is_fitted_on_what_is_known_and_uncalibrated(
 def test_where_nothing_is_known_it_is_refused_like_a_model(
     history: Any, settings: Settings
 ) -> None:
-    start = splits.midnight(history.snapshots["as_of"].min())
+    start = splits.utc_midnight(history.snapshots["as_of"].min())
 
     with pytest.raises(HistoryError, match="no snapshot has a complete window of 60 days"):
-        simple.train(history.snapshots, history.contracts, settings, end=start)
+        simple.train_fallback(history.snapshots, history.contracts, settings, end=start)

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data.contracts import Subscriptions
+from data.contracts import SubscriptionSchema
 from data.settings import Outcome
 from features import contract
 from training import outcomes, splits
 
 START = date(2024, 1, 1)
 as_ofs = st.lists(st.integers(0, 90).map(lambda week: START + timedelta(weeks=week)), max_size=40)
-ROW = dict.fromkeys(Subscriptions.create_empty().schema) | {"account_id": "acme"}
+ROW = dict.fromkeys(SubscriptionSchema.create_empty().schema) | {"account_id": "acme"}
 
 
 @given(as_ofs, st.none() | st.integers(-5, 100), st.integers(1, 12))
@@ -32,11 +32,11 @@ def test_every_as_of_from_the_first_on_is_judged_once_and_not_before_its_cut(
     expected = (
         rising[len(rising) * 2 // 3 :] if first is None else [d for d in rising if d >= first]
     )
-    assert [day for split in plan for day in split.judged] == expected
+    assert [day for split in plan for day in split.test_as_ofs] == expected
     for split in plan:
-        assert split.cut == splits.midnight(split.judged[0])
-        assert split.judged[-1] - split.judged[0] < timedelta(days=30 * months)
-    assert all(a.cut < b.cut for a, b in pairwise(plan))
+        assert split.cutoff == splits.utc_midnight(split.test_as_ofs[0])
+        assert split.test_as_ofs[-1] - split.test_as_ofs[0] < timedelta(days=30 * months)
+    assert all(a.cutoff < b.cutoff for a, b in pairwise(plan))
 
 
 def test_blocks_are_as_long_as_a_model_is_kept() -> None:
@@ -44,8 +44,8 @@ def test_blocks_are_as_long_as_a_model_is_kept() -> None:
 
     plan = splits.walk_forward(days, first=days[4], refit_months=3)
 
-    assert [len(split.judged) for split in plan] == [3, 3, 2]
-    assert [split.cut.date() for split in plan] == [days[4], days[7], days[10]]
+    assert [len(split.test_as_ofs) for split in plan] == [3, 3, 2]
+    assert [split.cutoff.date() for split in plan] == [days[4], days[7], days[10]]
 
 
 def test_by_default_the_last_third_is_judged() -> None:
@@ -53,7 +53,7 @@ def test_by_default_the_last_third_is_judged() -> None:
 
     plan = splits.walk_forward(days, first=None, refit_months=36)
 
-    assert [split.judged for split in plan] == [tuple(days[6:])]
+    assert [split.test_as_ofs for split in plan] == [tuple(days[6:])]
 
 
 def moment(day: int) -> datetime:
@@ -76,8 +76,8 @@ def worlds(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, datetime, Outco
         day = draw(st.integers(0, 300))
         seats += draw(st.sampled_from([-5.0, 5.0]))
         rows.append(_contract(day, draw(st.sampled_from([day, day + 40])), max(seats, 1.0)))
-    table = pl.DataFrame(rows, schema=Subscriptions.create_empty().schema)
-    return snapshots, contract.timeline(table), cut, rules
+    table = pl.DataFrame(rows, schema=SubscriptionSchema.create_empty().schema)
+    return snapshots, contract.build_timeline(table), cut, rules
 
 
 def _contract(effective: int, known: int, seats: float) -> dict[str, Any]:
@@ -92,14 +92,14 @@ def test_no_label_reaches_past_the_cut(
 ) -> None:
     snapshots, contracts, cut, rules = world
 
-    known = splits.known_at(snapshots, contracts, cut, rules)
+    known = splits.build_training_set(snapshots, contracts, cut, rules)
 
     assert known.snapshots["as_of"].max() is None or known.snapshots["as_of"].max() < cut.date()
     for horizon in (14, 60, 180):
         wait = timedelta(days=horizon + rules.booking_lag_days + rules.revert_days)
-        label = known.outcomes.select("as_of", label=outcomes.expanded(horizon))
+        label = known.outcomes.select("as_of", label=outcomes.expanded_within(horizon))
         told = label.filter(pl.col("label").is_not_null())["as_of"].to_list()
-        assert all(splits.midnight(as_of) + wait <= cut for as_of in told)
+        assert all(splits.utc_midnight(as_of) + wait <= cut for as_of in told)
 
 
 @given(worlds())
@@ -111,8 +111,8 @@ def test_what_comes_after_the_cut_changes_no_label(
     past = contracts.filter(pl.col("known") < cut)
     earlier = snapshots.filter(pl.col("as_of") < cut.date())
 
-    known = splits.known_at(snapshots, contracts, cut, rules)
-    without = splits.known_at(earlier, past, cut, rules)
+    known = splits.build_training_set(snapshots, contracts, cut, rules)
+    without = splits.build_training_set(earlier, past, cut, rules)
 
     assert_frame_equal(known.outcomes, without.outcomes)
     assert_frame_equal(known.snapshots, without.snapshots)
@@ -122,14 +122,14 @@ def test_a_label_that_did_reach_past_the_cut_would_be_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     snapshots = pl.DataFrame({"account_id": ["acme"], "as_of": [START]})
-    contracts = contract.timeline(
-        pl.DataFrame([_contract(-100, -100, 10.0)], schema=Subscriptions.create_empty().schema)
+    contracts = contract.build_timeline(
+        pl.DataFrame([_contract(-100, -100, 10.0)], schema=SubscriptionSchema.create_empty().schema)
     )
-    honest = outcomes.build
+    honest = outcomes.build_outcomes
 
     def peeking(*args: Any, cut: datetime, **rest: Any) -> pl.DataFrame:
-        return honest(*args, cut=cut + timedelta(days=30), **rest)
+        return honest(*args, cutoff=cut + timedelta(days=30), **rest)
 
-    monkeypatch.setattr(outcomes, "build", peeking)
+    monkeypatch.setattr(outcomes, "build_outcomes", peeking)
     with pytest.raises(AssertionError, match="a window of 60 days ends on 2024-03-01, after"):
-        splits.known_at(snapshots, contracts, moment(40), Outcome(revert_days=0))
+        splits.build_training_set(snapshots, contracts, moment(40), Outcome(revert_days=0))

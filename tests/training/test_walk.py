@@ -6,22 +6,22 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.settings import Model, Settings
+from data.settings import ModelConfig, Settings
 from training import model, outcomes, walk
 from training.calibration import Calibration
 from training.model import Propensity
-from training.splits import Known
+from training.splits import TrainingSet
 
 
 @pytest.fixture
-def rules(settings: Settings) -> Model:
-    return settings.model.model_copy(update={"members": 3, "rounds": 20})
+def rules(settings: Settings) -> ModelConfig:
+    return settings.model.model_copy(update={"ensemble_size": 3, "n_estimators": 20})
 
 
-def seen(known: Known, better: str) -> pl.DataFrame:
+def seen(known: TrainingSet, better: str) -> pl.DataFrame:
     """Predictions by which one of the two learners knew what the other did not."""
     label = known.outcomes.select(
-        "account_id", "as_of", happened=outcomes.expanded(60)
+        "account_id", "as_of", happened=outcomes.expanded_within(60)
     ).drop_nulls()
     sign = np.where(label["happened"].to_numpy(), 1.0, -1.0)
     noise = np.random.default_rng(1).normal(size=(2, label.height))
@@ -33,30 +33,30 @@ def seen(known: Known, better: str) -> pl.DataFrame:
 
 @pytest.mark.parametrize(("better", "share"), [("trees_margin", 0.0), ("linear_margin", 1.0)])
 def test_level_and_horizons_are_fitted_to_margins_that_are_blended_as_history_says(
-    history: Any, rules: Model, better: str, share: float
+    history: Any, rules: ModelConfig, better: str, share: float
 ) -> None:
     known = history.known()
 
-    found = walk.learned(known, seen(known, better), rules, horizon_days=60)
+    found = walk.fit_and_calibrate(known, seen(known, better), rules, horizon_days=60)
 
-    assert found.linear_share == pytest.approx(share, abs=0.25)
+    assert found.blend_weight == pytest.approx(share, abs=0.25)
     assert found.calibration != Calibration()
-    said = {"horizon_days": 60, "linear_share": found.linear_share}
-    fitted = model.fit(known.snapshots, known.outcomes, rules, **said)
-    usual = model.fit(known.snapshots, known.outcomes, rules, horizon_days=60)
+    said = {"horizon_days": 60, "linear_share": found.blend_weight}
+    fitted = model.fit_propensity(known.snapshots, known.outcomes, rules, **said)
+    usual = model.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=60)
     assert parts(found) == parts(fitted)
     assert parts(found) != parts(usual)
 
 
 def parts(fitted: Propensity) -> tuple[Any, ...]:
-    return fitted.linear_share, fitted.correction, dict(fitted.horizons.shifts)
+    return fitted.blend_weight, fitted.correction, dict(fitted.horizon_link.coefficients)
 
 
-def test_at_the_first_cut_nothing_was_said_before(history: Any, rules: Model) -> None:
+def test_at_the_first_cut_nothing_was_said_before(history: Any, rules: ModelConfig) -> None:
     known = history.known()
 
-    found = walk.learned(known, None, rules, horizon_days=60)
+    found = walk.fit_and_calibrate(known, None, rules, horizon_days=60)
 
     assert found.calibration == Calibration()
-    usual = model.fit(known.snapshots, known.outcomes, rules, horizon_days=60)
+    usual = model.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=60)
     assert parts(found) == parts(usual)

@@ -7,14 +7,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from features.catalogue import NAMES, STORIES, sentences
+from features.catalogue import FEATURE_NAMES, REASON_GROUPS, sentences
 from training import wording
-from training.words import Words
+from training.words import NumberFormat
 
-WAYS: tuple[wording.Way, ...] = ("raises", "holds")
-TOLD = [(story, way) for story in STORIES for way in WAYS if wording.default().facts(story, way)]
+WAYS: tuple[wording.Direction, ...] = ("raises", "holds")
+TOLD = [
+    (story, way)
+    for story in REASON_GROUPS
+    for way in WAYS
+    if wording.load_default_templates().required_features(story, way)
+]
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
-words = Words()
+words = NumberFormat()
 
 EDGES = st.sampled_from([0.0, 1.0, 2.0, 9.0, 10.0, 999.0, 1000.0, 1204.0])
 small = st.integers(0, 12).map(float)
@@ -41,9 +46,9 @@ every_sentence = pytest.mark.parametrize(("story", "way"), TOLD)
 
 
 @st.composite
-def facts(draw: Any, story: str, way: wording.Way) -> dict[str, float | None]:
+def facts(draw: Any, story: str, way: wording.Direction) -> dict[str, float | None]:
     """Facts of an account as they can be: counts are whole, shares follow, some unknown."""
-    asked = wording.default().facts(story, way)
+    asked = wording.load_default_templates().required_features(story, way)
     known = {name: draw(_kind(name)) for name in asked}
     if known.keys() >= {"active_seats", "licensed_seats"}:
         seats, active = known["licensed_seats"], known["active_seats"]
@@ -53,7 +58,7 @@ def facts(draw: Any, story: str, way: wording.Way) -> dict[str, float | None]:
             known[whole] = max(known[part], known[whole])
     for name in draw(st.sets(st.sampled_from(asked), max_size=2)):
         known[name] = None
-    return dict.fromkeys(NAMES) | known
+    return dict.fromkeys(FEATURE_NAMES) | known
 
 
 def _kind(name: str) -> st.SearchStrategy[Any]:
@@ -64,9 +69,9 @@ def _kind(name: str) -> st.SearchStrategy[Any]:
 @given(st.data())
 @settings(max_examples=40)
 def test_a_sentence_reads_well_whatever_the_numbers(
-    story: str, way: wording.Way, data: st.DataObject
+    story: str, way: wording.Direction, data: st.DataObject
 ) -> None:
-    text = wording.default().tell(story, data.draw(facts(story, way)), way)
+    text = wording.load_default_templates().render(story, data.draw(facts(story, way)), way)
 
     assert not text or text[0].isupper() or text[0].isdigit(), text
     assert text == text.strip(), text
@@ -80,11 +85,11 @@ def test_a_sentence_reads_well_whatever_the_numbers(
 @given(st.data())
 @settings(max_examples=40)
 def test_a_sentence_has_no_number_that_is_not_a_fact(
-    story: str, way: wording.Way, data: st.DataObject
+    story: str, way: wording.Direction, data: st.DataObject
 ) -> None:
     known = data.draw(facts(story, way))
 
-    text = wording.default().tell(story, known, way)
+    text = wording.load_default_templates().render(story, known, way)
 
     bare = re.sub(r"{{.*?}}|{%.*?%}", " ", _template(story, way), flags=re.DOTALL)
     windows = set(NUMBER.findall(bare)) | {"30", "60"}  # these two the macros are told
@@ -104,9 +109,9 @@ MOVED = rf"(?:Only |All )?({NUMBER.pattern}).*, (up|down) from ({NUMBER.pattern}
 @given(st.data())
 @settings(max_examples=40)
 def test_a_reason_never_reads_as_its_opposite(
-    story: str, way: wording.Way, data: st.DataObject
+    story: str, way: wording.Direction, data: st.DataObject
 ) -> None:
-    text = wording.default().tell(story, data.draw(facts(story, way)), way)
+    text = wording.load_default_templates().render(story, data.draw(facts(story, way)), way)
 
     told = text.replace("up from none", "up from 0")
     assert not re.search(AGAINST[way], told, re.IGNORECASE), text
@@ -118,22 +123,28 @@ def test_a_reason_never_reads_as_its_opposite(
 
 
 @every_sentence
-def test_of_what_is_not_known_nothing_is_told(story: str, way: wording.Way) -> None:
-    assert wording.default().tell(story, dict.fromkeys(NAMES), way) == ""
+def test_of_what_is_not_known_nothing_is_told(story: str, way: wording.Direction) -> None:
+    assert wording.load_default_templates().render(story, dict.fromkeys(FEATURE_NAMES), way) == ""
 
 
 def _template(story: str, way: str) -> str:
-    return str(sentences.default()[story][way])
+    return str(sentences.load_default()[story][way])
 
 
-def _shown(story: str, way: wording.Way, known: dict[str, float | None]) -> set[str]:
+def _shown(story: str, way: wording.Direction, known: dict[str, float | None]) -> set[str]:
     """Every fact of a sentence as it may be written."""
-    values = [known[name] for name in wording.default().facts(story, way)]
+    values = [
+        known[name] for name in wording.load_default_templates().required_features(story, way)
+    ]
     shown = set()
     for value in filter(lambda each: each is not None, values):
-        for written in (words.n(value), words.percent(value), words.percent(1 - value)):
+        for written in (
+            words.format_number(value),
+            words.format_percent(value),
+            words.format_percent(1 - value),
+        ):
             shown.add(written.removeprefix("-"))
-        shown |= {NUMBER.findall(words.span(abs(value)))[0]}
+        shown |= {NUMBER.findall(words.format_duration(abs(value)))[0]}
     return shown
 
 
@@ -163,7 +174,7 @@ SAID = [
 
 @pytest.mark.parametrize(("story", "way", "text", "seats"), SAID)
 def test_seats_are_told_as_they_are(
-    story: str, way: wording.Way, text: str, seats: tuple[int, int, int]
+    story: str, way: wording.Direction, text: str, seats: tuple[int, int, int]
 ) -> None:
     active, licensed, before = seats
     known = {
@@ -174,7 +185,10 @@ def test_seats_are_told_as_they_are(
         "seat_headroom": licensed - active,
     }
 
-    assert wording.default().tell(story, dict.fromkeys(NAMES) | known, way) == text
+    assert (
+        wording.load_default_templates().render(story, dict.fromkeys(FEATURE_NAMES) | known, way)
+        == text
+    )
 
 
 @pytest.mark.parametrize(
@@ -253,9 +267,12 @@ def test_seats_are_told_as_they_are(
     ],
 )
 def test_a_sentence_says_what_its_numbers_say(
-    story: str, way: wording.Way, known: dict[str, float | None], text: str
+    story: str, way: wording.Direction, known: dict[str, float | None], text: str
 ) -> None:
-    assert wording.default().tell(story, dict.fromkeys(NAMES) | known, way) == text
+    assert (
+        wording.load_default_templates().render(story, dict.fromkeys(FEATURE_NAMES) | known, way)
+        == text
+    )
 
 
 @given(st.floats(-1e7, 1e7))
@@ -263,7 +280,7 @@ def test_a_sentence_says_what_its_numbers_say(
 @example(1.0049)
 @example(0.0049)
 def test_a_share_is_all_or_nothing_only_where_it_is(share: float) -> None:
-    told = words.percent(share).removeprefix("-")
+    told = words.format_percent(share).removeprefix("-")
 
     assert (told == "0%") == (share == 0)
     assert (told == "100%") == (abs(share) == 1)
@@ -272,12 +289,12 @@ def test_a_share_is_all_or_nothing_only_where_it_is(share: float) -> None:
 
 def test_many_are_told_as_each_is() -> None:
     rows = [(float(a), 3.0, 10.0) for a in range(12)]
-    told = wording.default()
-    names = told.facts("departments", "raises")
+    told = wording.load_default_templates()
+    names = told.required_features("departments", "raises")
 
-    assert told.told("calendar", "raises", [()] * 3) == ["", "", ""]
+    assert told.render_many("calendar", "raises", [()] * 3) == ["", "", ""]
     for row in rows:
         values = dict(zip(names, (*row, 1.0, 20.0, 20.0)[: len(names)], strict=True))
-        assert told.told("departments", "raises", [tuple(values.values())]) == [
-            told.tell("departments", values)
+        assert told.render_many("departments", "raises", [tuple(values.values())]) == [
+            told.render("departments", values)
         ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import SettingsError
-from features.catalogue import NAMES, sentences
+from features.catalogue import FEATURE_NAMES, sentences
 from training import wording
 
 
@@ -26,25 +26,25 @@ def test_a_company_may_use_its_own_words(tmp_path: Path) -> None:
         """
     )
 
-    found = wording.load(own)
+    found = wording.load_templates(own)
 
-    known = dict.fromkeys(NAMES) | {"active_seats": 1204.0, "licensed_seats": 1300.0}
-    assert found.tell("seats", known) == "1.204 von 1.300 Plätzen belegt"
+    known = dict.fromkeys(FEATURE_NAMES) | {"active_seats": 1204.0, "licensed_seats": 1300.0}
+    assert found.render("seats", known) == "1.204 von 1.300 Plätzen belegt"
     known["days_since_new_user"] = 1.0
-    assert found.tell("newcomers", known, "holds") == "Seit 1 Tag niemand Neues"
-    assert found.tell("usage", known | {"usage_ratio": 0.834}) == (
+    assert found.render("newcomers", known, "holds") == "Seit 1 Tag niemand Neues"
+    assert found.render("usage", known | {"usage_ratio": 0.834}) == (
         "83 % of the monthly usage limit used"
     )
 
 
 def test_the_file_that_is_printed_is_the_default(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
-    own.write_text(sentences.text(), encoding="utf-8")
+    own.write_text(sentences.read_text(), encoding="utf-8")
 
-    found = wording.load(own)
+    found = wording.load_templates(own)
 
-    assert tomllib.loads(sentences.text()) == sentences.default()
-    assert found.sentences.keys() == wording.default().sentences.keys()
+    assert tomllib.loads(sentences.read_text()) == sentences.load_default()
+    assert found.templates.keys() == wording.load_default_templates().templates.keys()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_told_is_refused_when_it_is_read(
     own.write_text(text)
 
     with pytest.raises(SettingsError) as found:
-        wording.load(own)
+        wording.load_templates(own)
 
     assert said in str(found.value)
     assert "\n" not in str(found.value)
@@ -82,4 +82,4 @@ def test_a_file_that_cannot_be_told_is_refused_when_it_is_read(
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"scoring\.sentences.*absent\.toml"):
-        wording.load(tmp_path / "absent.toml")
+        wording.load_templates(tmp_path / "absent.toml")

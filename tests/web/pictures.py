@@ -50,12 +50,12 @@ def main(config: str, account: str, folder: str) -> None:
 @contextmanager
 def served(config: Path) -> Iterator[str]:
     """The page as whoever comes to work at nine on the day of the list finds it."""
-    known = settings.load(config)
-    engine = state.open(known.crm_url)
-    as_of = book.newest(engine)
+    known = settings.load_settings(config)
+    engine = state.open_engine(known.database_url)
+    as_of = book.load_latest_as_of(engine)
     assert as_of is not None, "there is no list yet: expansion score"
     morning = datetime.combine(as_of, time(9), UTC)
-    with serving(app.make(known, engine, clock=lambda: morning, hooks=False)) as url:
+    with serving(app.create_app(known, engine, clock=lambda: morning, webhooks=False)) as url:
         yield url
     engine.dispose()
 

@@ -12,8 +12,8 @@ from web_office import MONDAY, NOW, Office, office, raised
 
 from data.webhooks import Webhooks
 from serving import state
-from serving.events.kept import Progress, advance
-from serving.events.tables import ARRIVALS, QUARANTINE, SIGNALS
+from serving.events.kept import ConsumerOffset, save_offset
+from serving.events.tables import ALERTS, QUARANTINE, WEBHOOK_EVENTS
 from serving.web import company, events
 
 SECRET: Any = {"generic_secret": "a-secret-of-a-webhook-0123456789"}
@@ -30,7 +30,7 @@ def arrived(connection: sa.Connection, count: int, at: datetime) -> None:
         }
         for n in range(count)
     ]
-    connection.execute(sa.insert(ARRIVALS), rows)
+    connection.execute(sa.insert(WEBHOOK_EVENTS), rows)
 
 
 def refused(connection: sa.Connection, reason: str, at: datetime, source: str = "generic") -> None:
@@ -55,19 +55,19 @@ def test_without_a_webhook_the_page_says_so_and_how_to_begin(office: Office) -> 
 def test_how_events_stand_is_told(tmp_path: Path) -> None:
     with office(tmp_path, webhooks=SECRET) as opened:
         minute = timedelta(minutes=1)
-        with state.writing(opened.engine) as connection:
+        with state.write_transaction(opened.engine) as connection:
             arrived(connection, 5, NOW - 90 * minute)
             arrived(connection, 3, NOW - 7 * minute)
             counts = {"arrivals": 1_205, "unknown_account": 17}
-            advance(connection, Progress(5, MONDAY, counts), NOW - 20 * minute)
+            save_offset(connection, ConsumerOffset(5, MONDAY, counts), NOW - 20 * minute)
             for back in (3, 1, 2):
                 refused(connection, "timestamp is too old", NOW - back * minute)
             refused(connection, "<b>event</b> is missing", NOW - 30 * minute, "segment")
         raised(opened.engine, "acc_00002", level="urgent", at=MONDAY)
         raised(opened.engine, "acc_00004", level="nudge", at=MONDAY)
         raised(opened.engine, "acc_00005", level="nudge", at=MONDAY, closed=MONDAY)
-        with state.writing(opened.engine) as connection:
-            connection.execute(sa.update(SIGNALS).values(told_level="urgent"))
+        with state.write_transaction(opened.engine) as connection:
+            connection.execute(sa.update(ALERTS).values(told_level="urgent"))
 
         page = told(opened.text("/runs"))
 
@@ -86,9 +86,9 @@ def test_a_watcher_that_keeps_up_is_well(tmp_path: Path) -> None:
         page = told(opened.text("/runs"))
         assert "has written nothing yet" in page
         assert "counted Counted" not in page  # nor that all is counted
-        with state.writing(opened.engine) as connection:
+        with state.write_transaction(opened.engine) as connection:
             arrived(connection, 2, NOW)
-            advance(connection, Progress(2, MONDAY, {"arrivals": 2}), NOW)
+            save_offset(connection, ConsumerOffset(2, MONDAY, {"arrivals": 2}), NOW)
 
         page = told(opened.text("/runs"))
 
@@ -98,8 +98,8 @@ def test_a_watcher_that_keeps_up_is_well(tmp_path: Path) -> None:
 
 
 def test_what_came_while_there_was_a_webhook_is_still_told(office: Office) -> None:
-    with state.writing(office.engine) as connection:
-        advance(connection, Progress(0, MONDAY, {}), NOW)
+    with state.write_transaction(office.engine) as connection:
+        save_offset(connection, ConsumerOffset(0, MONDAY, {}), NOW)
 
     page = told(office.text("/runs"))
 
@@ -113,18 +113,18 @@ def test_silence_is_told_after_five_minutes_and_waiting_after_two(
 ) -> None:
     written, since = NOW - timedelta(minutes=minutes), NOW - timedelta(seconds=waited)
 
-    found = [*events.ill(written, since, 0, NOW)]
+    found = [*events.list_event_problems(written, since, 0, NOW)]
 
     assert any("written nothing since" in each for each in found) == (minutes > 5)
     assert any("to be counted" in each for each in found) == (waited > 120)
 
 
 def test_more_than_the_most_is_not_counted_out(office: Office, monkeypatch: Any) -> None:
-    monkeypatch.setattr(events, "MOST", 4)
-    with state.writing(office.engine) as connection:
+    monkeypatch.setattr(events, "MAX_WAITING", 4)
+    with state.write_transaction(office.engine) as connection:
         arrived(connection, 9, NOW)
 
-    found = events.stand(office.engine, HOOKS, NOW)
+    found = events.load_event_status(office.engine, HOOKS, NOW)
 
     assert found.waiting == 5
     assert "more than 4 events wait" in told(office.text("/runs"))
@@ -147,7 +147,7 @@ def test_refused_rows_and_who_was_left_out_are_told_with_their_reasons(office: O
 def test_reasons_lose_no_row_and_the_most_frequent_come_first(
     quarantine: dict[str, dict[str, int]],
 ) -> None:
-    found = company.refused({"quarantine": quarantine})
+    found = company.count_quarantine_reasons({"quarantine": quarantine})
 
     counts = [count for _, count in found]
     assert sum(counts) == sum(sum(each.values()) for each in quarantine.values())

@@ -19,13 +19,13 @@ EXAMPLES = 300  # of every address
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    rules = {**SIGNED_IN, "hooks_per_minute": 10_000_000}
+    rules = {**SIGNED_IN, "webhook_requests_per_minute": 10_000_000}
     with office(tmp_path_factory.mktemp("fuzz"), web=rules, hooks=True) as opened:
         yield opened
 
 
 def schema_of(opened: Office) -> schemathesis.BaseSchema:
-    made = app.make(opened.settings, opened.engine, clock=lambda: None)
+    made = app.create_app(opened.settings, opened.engine, clock=lambda: None)
     return schemathesis.openapi.from_dict(made.openapi())
 
 

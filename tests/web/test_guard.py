@@ -21,7 +21,7 @@ from web_office import Office, answered, enter, lines, office, seal_of
 from serving import state
 from serving.report import paint
 from serving.state.schema import SCORES
-from serving.web.guard import LARGEST_BYTES, Pace
+from serving.web.guard import MAX_BODY_BYTES, TokenBucket
 from serving.web.pages import STATIC
 
 EVIL = (
@@ -148,7 +148,7 @@ def test_no_path_leads_out_of_the_static_files(office: Office, path: str) -> Non
 
 
 def test_a_form_that_is_too_large_is_refused_unread(office: Office) -> None:
-    large = b"why=" + b"x" * LARGEST_BYTES
+    large = b"why=" + b"x" * MAX_BODY_BYTES
 
     told = office.browser.post("/account?id=acc_00000", content=large)
     untold = office.browser.post("/account?id=acc_00000", content=iter([large[:50_000]] * 3))
@@ -165,7 +165,7 @@ def test_a_form_that_is_none_is_refused(office: Office, body: bytes) -> None:
 
 
 def test_who_never_ends_a_form_is_let_go(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.web.guard.SLOWEST_SECONDS", 0.3)
+    monkeypatch.setattr("serving.web.guard.BODY_TIMEOUT_SECONDS", 0.3)
     head = (
         "POST /account?id=acc_00000 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nwhy"
     )
@@ -240,17 +240,17 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 @given(st.integers(1, 500), st.lists(st.floats(0, 90), max_size=60))
 def test_nobody_is_let_through_faster_than_the_pace(per_minute: int, pauses: list[float]) -> None:
     now, taken = 0.0, 0
-    pace = Pace(per_minute, clock=lambda: now)
+    pace = TokenBucket(per_minute, clock=lambda: now)
     for pause in pauses:
         now += pause
         for _ in range(20):
-            wait = pace.take("one")
+            wait = pace.take_token("one")
             taken += wait == 0
             assert wait <= 60 / per_minute + 1e-9
 
     assert taken <= per_minute + now * per_minute / 60 + 1e-6
     assert taken >= min(per_minute, 20 * len(pauses))
-    assert pace.take("another") == 0
+    assert pace.take_token("another") == 0
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -275,11 +275,11 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
 
 def test_a_database_that_is_gone_is_told_and_comes_back(tmp_path: Path) -> None:
     with office(tmp_path, count=5) as opened:
-        with state.writing(opened.engine) as connection:
+        with state.write_transaction(opened.engine) as connection:
             connection.execute(sa.text("ALTER TABLE scores RENAME TO away"))
         gone = opened.browser.get("/")
         health = opened.browser.get("/account?id=acc_00001")
-        with state.writing(opened.engine) as connection:
+        with state.write_transaction(opened.engine) as connection:
             connection.execute(sa.text("ALTER TABLE away RENAME TO scores"))
 
         assert (gone.status_code, health.status_code) == (503, 503)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from web_office import MONDAY, Office, enter, lines, raised
 
 from serving import state
-from serving.state.schema import BOOKS
+from serving.state.schema import LIST_INDEX
 from serving.web import book, pages, signals
-from serving.web.wanted import NOBODY
+from serving.web.wanted import NO_CSM
 
 CHOICES = st.fixed_dictionaries(
     {
-        "csm": st.sampled_from(["", "Ada", "Ben", NOBODY, "Nobody at all"]),
+        "csm": st.sampled_from(["", "Ada", "Ben", NO_CSM, "Nobody at all"]),
         "tier": st.sampled_from(["", "1", "2", "none"]),
         "limit": st.sampled_from(["", "seats", "usage", "plan", "none"]),
         "segment": st.sampled_from(["", "small", "large", "huge"]),
@@ -39,7 +39,7 @@ def fits(row: Any, place: int, asked: dict[str, str]) -> bool:
     part = asked["q"].replace("\0", "").lower()
     return all(
         (
-            not asked["csm"] or (row["csm"] or NOBODY) == asked["csm"],
+            not asked["csm"] or (row["csm"] or NO_CSM) == asked["csm"],
             not asked["tier"] or str(row["tier"] or "none") == asked["tier"],
             not asked["limit"] or row["limit"] == asked["limit"],
             not asked["segment"] or segment == asked["segment"],
@@ -186,22 +186,23 @@ def test_fresh_is_the_same_in_every_zone(after: int, hours: int) -> None:
     bare, zoned = at.replace(tzinfo=None), at.astimezone(timezone(timedelta(hours=hours)))
 
     told = [
-        signals.is_fresh({"closed_at": None, "level_at": each}, MONDAY) for each in (bare, zoned)
+        signals.is_new_alert({"closed_at": None, "level_at": each}, MONDAY)
+        for each in (bare, zoned)
     ]
 
     assert told == [after >= -7 * 24] * 2
-    assert [pages.utc(bare), pages.utc(zoned)] == [at, at]
+    assert [pages.as_utc(bare), pages.as_utc(zoned)] == [at, at]
 
 
 def test_dates_are_told_against_today_in_the_week_of_the_list_only() -> None:
     for days, told in ((-1, 0), (0, 0), (3, 3), (6, 6), (7, 0), (180, 0)):
         expected = MONDAY + timedelta(days=told)
-        assert book.told_on(MONDAY, MONDAY + timedelta(days=days)) == expected
+        assert book.get_reference_date(MONDAY, MONDAY + timedelta(days=days)) == expected
 
 
 def test_an_old_list_says_how_old_it_is(office: Office) -> None:
     assert "days ago" not in office.text("/")
-    with state.writing(office.engine) as connection:
+    with state.write_transaction(office.engine) as connection:
         for table in ("runs", "books", "scores"):
             connection.execute(
                 sa.text(f"UPDATE {table} SET as_of = '2026-05-04' WHERE as_of = '2026-06-01'")
@@ -222,8 +223,8 @@ def test_the_heads_of_the_table_order_it_and_keep_the_filters(shared: Office) ->
 def test_an_empty_list_does_not_speak_of_filters(office: Office) -> None:
     enter(office.engine, lines(1))
     assert "account in 1 book" in office.text("/")
-    with state.writing(office.engine) as connection:
-        connection.execute(sa.delete(BOOKS))
+    with state.write_transaction(office.engine) as connection:
+        connection.execute(sa.delete(LIST_INDEX))
 
     assert "Nobody is on this list" in office.text("/")
     assert "Nothing on the list fits" in office.text("/", params={"q": "x"})

@@ -13,7 +13,7 @@ from test_list import CHOICES, fits, key
 from web_office import MONDAY, Office, answered, office, raised
 
 from serving import state
-from serving.state.schema import FEEDBACK, WORKED
+from serving.state.schema import ACCOUNT_TOUCHES, FEEDBACK
 
 pytestmark = pytest.mark.slow
 
@@ -105,13 +105,15 @@ def test_an_address_answers_the_same(both: tuple[Office, Office], path: str) -> 
 def test_answers_are_kept_the_same(both: tuple[Office, Office]) -> None:
     kept: list[list[Any]] = []
     for each in both:
-        with state.reading(each.engine) as connection:
+        with state.read_transaction(each.engine) as connection:
             said = connection.execute(
                 sa.select(FEEDBACK.c.account_id, FEEDBACK.c.verdict, FEEDBACK.c.until).order_by(
                     FEEDBACK.c.id
                 )
             ).all()
-            worked = connection.execute(sa.select(WORKED).order_by(WORKED.c.account_id)).all()
+            worked = connection.execute(
+                sa.select(ACCOUNT_TOUCHES).order_by(ACCOUNT_TOUCHES.c.account_id)
+            ).all()
         kept.append([*said, *worked])
 
     assert kept[0] == kept[1]

@@ -57,7 +57,7 @@ def test_ten_thousand_accounts_answer_in_a_tenth_of_a_second(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_it_stops_when_told_and_finishes_what_it_began(tmp_path: Path) -> None:
-    engine = state.open(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     enter(engine, lines(3))
     engine.dispose()
     with served(tmp_path) as (url, process):

@@ -79,7 +79,7 @@ def test_another_books_account_is_as_good_as_none(closed: Office) -> None:
 
     assert there[0] == there[1]
     assert told.status_code == 404
-    with state.reading(closed.engine) as connection:
+    with state.read_transaction(closed.engine) as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(FEEDBACK)) == 0
 
 
@@ -154,7 +154,11 @@ def test_tokens_are_not_guessed_at_speed(closed: Office) -> None:
 
 
 def test_a_proxy_names_who_is_looking(tmp_path: Path) -> None:
-    rules = {"header": "X-User", "leads": ["lea@x.io"], "csms": {"ada@x.io": "Ada"}}
+    rules = {
+        "auth_header": "X-User",
+        "managers": ["lea@x.io"],
+        "user_portfolios": {"ada@x.io": "Ada"},
+    }
     with office(tmp_path, web=rules) as opened:
         ada = opened.again(**{"X-User": "ada@x.io"})
         stranger = opened.again(**{"X-User": "eve@x.io"})
@@ -168,7 +172,7 @@ def test_a_proxy_names_who_is_looking(tmp_path: Path) -> None:
 
 
 def test_a_header_from_elsewhere_is_not_believed(tmp_path: Path) -> None:
-    rules = {"header": "X-User", "leads": ["lea@x.io"], "proxies": ["10.0.0.1"]}
+    rules = {"auth_header": "X-User", "managers": ["lea@x.io"], "trusted_proxies": ["10.0.0.1"]}
     with office(tmp_path, count=3, web=rules) as opened:
         assert opened.again(**{"X-User": "lea@x.io"}).get("/").status_code == 401
 

@@ -22,9 +22,9 @@ from fastapi import FastAPI
 
 from data.settings import Settings
 from serving import state
-from serving.events.tables import SIGNALS
+from serving.events.tables import ALERTS
 from serving.state import entry
-from serving.state.schema import LINE
+from serving.state.schema import SCORE_COLUMNS
 from serving.web import app, server
 
 MONDAY = date(2026, 6, 1)
@@ -75,7 +75,7 @@ def lines(
         books[csm] += 1
         rows.append(
             {
-                **dict.fromkeys(LINE),
+                **dict.fromkeys(SCORE_COLUMNS),
                 "account_id": f"acc_{place:05}",
                 "rank": place + 1,
                 "book_rank": books[csm],
@@ -184,14 +184,14 @@ def enter(engine: sa.Engine, rows: Sequence[Mapping[str, Any]], as_of: date = MO
     left = pl.DataFrame(
         {"account_id": ["gone"], "name": ["Gone Ltd"], "csm": ["Ada"], "note": ["on trial"]}
     )
-    with state.writing(engine) as connection:
+    with state.write_transaction(engine) as connection:
         events = 9 if as_of == MONDAY else 9_000  # of which three are refused
         made = record(len(rows), events=events)
         told = {"model": "1", "record": made, "finished_at": NOW}
-        entry.run(connection, as_of, **told)
-        entry.lines(connection, listed, left, as_of)
-        entry.portraits(connection, portraits(rows), as_of)
-        entry.books(connection, listed, portraits(rows), as_of)
+        entry.insert_run(connection, as_of, **told)
+        entry.replace_scores(connection, listed, left, as_of)
+        entry.replace_account_details(connection, portraits(rows), as_of)
+        entry.replace_list_index(connection, listed, portraits(rows), as_of)
 
 
 @cache
@@ -199,7 +199,7 @@ def _empty() -> bytes:
     """A database with its tables and nothing in them: made once, for that takes longest."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "crm.db")
-        state.open(f"sqlite:///{file}").dispose()
+        state.open_engine(f"sqlite:///{file}").dispose()
         return file.read_bytes()
 
 
@@ -218,14 +218,14 @@ def office(
     folder.mkdir(exist_ok=True)
     if not database:
         (folder / "crm.db").write_bytes(_empty())
-    engine = state.open(database or f"sqlite:///{folder / 'crm.db'}")
+    engine = state.open_engine(database or f"sqlite:///{folder / 'crm.db'}")
     rows = lines(count, names=names)
     enter(
         engine, lines(count, as_of=MONDAY - timedelta(days=7), seed=2), MONDAY - timedelta(days=7)
     )
     enter(engine, rows)
     settings = Settings(web=dict(web or {}), webhooks=dict(webhooks or {}), base=folder)
-    made = app.make(settings, engine, clock=lambda: NOW, hooks=hooks)
+    made = app.create_app(settings, engine, clock=lambda: NOW, webhooks=hooks)
     with (
         serving(made) as at,
         httpx.Client(base_url=at, timeout=30) as browser,
@@ -238,8 +238,8 @@ def office(
 @contextmanager
 def serving(made: FastAPI) -> Iterator[str]:
     """A real server of the page on a free port, as the command runs it."""
-    with server.listening("127.0.0.1", 0) as (taken, url):
-        running = uvicorn.Server(server.config(made))
+    with server.bind_socket("127.0.0.1", 0) as (taken, url):
+        running = uvicorn.Server(server.build_config(made))
         thread = threading.Thread(target=running.run, args=([taken],), daemon=True)
         thread.start()
         while not running.started:
@@ -261,8 +261,8 @@ def raised(
         for name, day in moments.items()
     }
     told |= {"limit": "seats", "number": 1, "ending": "relieved" if closed else None}
-    with state.writing(engine) as connection:
-        connection.execute(sa.insert(SIGNALS).values(account_id=account_id, **told))
+    with state.write_transaction(engine) as connection:
+        connection.execute(sa.insert(ALERTS).values(account_id=account_id, **told))
 
 
 def seal_of(page: str) -> dict[str, str]:

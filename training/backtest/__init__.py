@@ -1,6 +1,6 @@
 """History replayed day by day: how would each way of working have done, with the same hours?"""
 
-from training.backtest.replay import run
-from training.backtest.result import FIGURES, Backtest, Way
+from training.backtest.replay import run_backtest
+from training.backtest.result import BACKTEST_METRICS, BacktestResult, StrategyResult
 
-__all__ = ["FIGURES", "Backtest", "Way", "run"]
+__all__ = ["BACKTEST_METRICS", "BacktestResult", "StrategyResult", "run_backtest"]

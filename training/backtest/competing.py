@@ -9,112 +9,129 @@ from numpy.typing import NDArray
 from data.settings import Playbook, Settings
 from training import baselines, tiers
 from training.backtest import expansions, lists, ways
-from training.backtest.daily import Daily
-from training.backtest.known import Known
-from training.backtest.ways import Plan
+from training.backtest.daily import DailyUtilization
+from training.backtest.known import BacktestInputs
+from training.backtest.ways import Strategy
 
-__all__ = ["LIST", "LIST_AND_EVENTS", "plans"]
+__all__ = ["WEEKLY_LIST", "WEEKLY_LIST_AND_EVENTS", "build_strategies"]
 
 Array = NDArray[np.float64]
-LIST, LIST_AND_EVENTS = "model's weekly list", "weekly list and events"
-_REVIEWS = (("manual review, weekly", 7), ("manual review, monthly", 30))
+WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS = "model's weekly list", "weekly list and events"
+_MANUAL_REVIEWS = (("manual review, weekly", 7), ("manual review, monthly", 30))
 
 
-def plans(made: Known, settings: Settings, full: Daily) -> tuple[list[Plan], dict[str, str]]:
+def build_strategies(
+    inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
+) -> tuple[list[Strategy], dict[str, str]]:
     """Say which ways can be replayed, in the order in which they are shown, and why others not.
 
     Parameters
     ----------
-    made : training.backtest.known.Known
+    inputs : training.backtest.known.BacktestInputs
         Models and weekly snapshots.
     settings : data.settings.Settings
         ``backtest``: when the reviews and rules take note.
-    full : training.backtest.daily.Daily
+    daily : training.backtest.daily.DailyUtilization
         How full every contract was, from ``FULL_WITHIN_DAYS`` before the replay.
 
     Returns
     -------
-    found : list of training.backtest.ways.Plan
+    available : list of training.backtest.ways.Strategy
         Those that can.
-    absent : dict of str to str
+    unavailable : dict of str to str
         Name → why not.
     """
-    found: list[Plan] = []
-    absent: dict[str, str] = {}
-    for name, made_of in _offered(made, settings, full):
-        if isinstance(made_of, str):
-            absent[name] = made_of
+    available: list[Strategy] = []
+    unavailable: dict[str, str] = {}
+    for name, strategy_or_reason in _iter_strategies(inputs, settings, daily):
+        if isinstance(strategy_or_reason, str):
+            unavailable[name] = strategy_or_reason
         else:
-            found.append(made_of)
-    return found, absent
+            available.append(strategy_or_reason)
+    return available, unavailable
 
 
-def _offered(made: Known, settings: Settings, full: Daily) -> Iterator[tuple[str, Plan | str]]:
+def _iter_strategies(
+    inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
+) -> Iterator[tuple[str, Strategy | str]]:
     rules = settings.backtest
-    fullness = full.fullness[:, expansions.FULL_WITHIN_DAYS :]
-    unknown = (
+    utilization = daily.max_utilization[:, expansions.UTILIZATION_LOOKBACK_DAYS :]
+    no_limits_reason = (
         ""
-        if np.isfinite(fullness).any()
+        if np.isfinite(utilization).any()
         else "neither licensed seats nor usage limits are known of any account."
     )
-    for name, every in _REVIEWS:
-        review = ways.review(name, fullness, above=rules.review_share, every_days=every)
-        yield name, unknown or review
-    nightly = ways.nightly(fullness, share=rules.rule_share)
-    yield nightly.name, unknown or nightly
-    by_event = ways.events(
-        full.fullness,
-        share=rules.rule_share,
-        days=rules.rule_days,
-        before=expansions.FULL_WITHIN_DAYS,
+    for name, every_days in _MANUAL_REVIEWS:
+        manual_review = ways.build_manual_review(
+            name, utilization, threshold=rules.review_share, every_days=every_days
+        )
+        yield name, no_limits_reason or manual_review
+    crm_rule = ways.build_crm_rule(utilization, threshold=rules.rule_utilization)
+    yield crm_rule.name, no_limits_reason or crm_rule
+    event_rule = ways.build_event_rule(
+        daily.max_utilization,
+        threshold=rules.rule_utilization,
+        min_days=rules.rule_min_days,
+        lookback_columns=expansions.UTILIZATION_LOOKBACK_DAYS,
     )
-    yield by_event.name, unknown or by_event
+    yield event_rule.name, no_limits_reason or event_rule
 
-    def column(score: pl.Expr) -> Array:
-        return lists.of_column(score, made.weekly, full.accounts, made.start, made.days)
+    def weekly_scores(score: pl.Expr) -> Array:
+        return lists.compute_column_scores(
+            score, inputs.weekly_snapshots, daily.accounts, inputs.start, inputs.day_count
+        )
 
-    tiered = settings.playbook
-    stack = ways.listed(
+    tier_rules = settings.playbook
+    tier_strategy = ways.build_weekly_list(
         "tiered stack",
-        f"Every week, tier 1 (seats above {tiered.seat_share:.0%} and new users, or API volume up"
-        f" by {tiered.api_growth:.0%} with {tiered.usage_share:.0%} of its limit used), then tier 2"
+        f"Every week, tier 1 (seats above {tier_rules.seat_utilization:.0%} and new users, or API volume up"
+        f" by {tier_rules.api_growth:.0%} with {tier_rules.usage_utilization:.0%} of its limit used), then tier 2"
         " (adoption, departments or integrations growing), the fullest first.",
-        column(_tiered(tiered)),
-        points=True,
+        weekly_scores(_score_tier(tier_rules)),
+        is_condition=True,
     )
-    yield stack.name, stack
-    health = "Every week, the accounts of the highest health score first."
-    yield "health score", ways.listed("health score", health, column(baselines.health()))
-    logins = column(pl.col("logins_30d"))
+    yield tier_strategy.name, tier_strategy
+    health_rule = "Every week, the accounts of the highest health score first."
+    yield (
+        "health score",
+        ways.build_weekly_list(
+            "health score", health_rule, weekly_scores(baselines.health_score())
+        ),
+    )
+    logins = weekly_scores(pl.col("logins_30d"))
     yield (
         "login volume",
-        ways.listed("login volume", "Every week, the accounts with the most logins first.", logins)
+        ways.build_weekly_list(
+            "login volume", "Every week, the accounts with the most logins first.", logins
+        )
         if np.nansum(logins) > 0
         else "no event of the log plays the role of a login.",
     )
-    if made.models is None:
-        yield LIST, made.why_none
-        yield LIST_AND_EVENTS, made.why_none
+    if inputs.models is None:
+        yield WEEKLY_LIST, inputs.no_model_reason
+        yield WEEKLY_LIST_AND_EVENTS, inputs.no_model_reason
         return
-    scores = lists.of_models(made.models, made.weekly, full.accounts, made.start, made.days)
-    model = ways.listed(
-        LIST, "Every week, the model's list from its top, by the model of the day.", scores
+    scores = lists.compute_model_scores(
+        inputs.models, inputs.weekly_snapshots, daily.accounts, inputs.start, inputs.day_count
     )
-    yield LIST, model
+    model_strategy = ways.build_weekly_list(
+        WEEKLY_LIST, "Every week, the model's list from its top, by the model of the day.", scores
+    )
+    yield WEEKLY_LIST, model_strategy
     yield (
-        LIST_AND_EVENTS,
-        unknown
-        or ways.both(
-            LIST_AND_EVENTS,
+        WEEKLY_LIST_AND_EVENTS,
+        no_limits_reason
+        or ways.combine_strategies(
+            WEEKLY_LIST_AND_EVENTS,
             "The model's weekly list, and on the days between the event rule.",
-            model,
-            by_event,
+            model_strategy,
+            event_rule,
         ),
     )
 
 
-def _tiered(rules: Playbook) -> pl.Expr:
+def _score_tier(rules: Playbook) -> pl.Expr:
     """Tier 1 before tier 2; within a tier the fullest first."""
-    fullest = pl.max_horizontal("seat_utilization", "usage_ratio").fill_null(0.0)
+    utilization = pl.max_horizontal("seat_utilization", "usage_ratio").fill_null(0.0)
     # Fuller is higher without end, but never so high as to reach the next tier.
-    return (3 - tiers.tier(rules)) + fullest / (1 + fullest)
+    return (3 - tiers.account_tier(rules)) + utilization / (1 + utilization)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from data.settings import MONTH_DAYS
 from features.activity import Activity
-from features.rows import NAME
+from features.rows import NAME_DTYPE
 
-__all__ = ["Daily", "build"]
+__all__ = ["DailyUtilization", "build_daily_utilization"]
 
 _ACCOUNT: Final = ("account_id",)
 Array = NDArray[np.float64]
@@ -26,14 +26,14 @@ Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Daily:
+class DailyUtilization:
     """Every account on every morning, 00:00 UTC; rows are accounts and columns are days.
 
     Attributes
     ----------
     accounts : polars.Series
         Those with a contract, in rising order.
-    first : datetime.date
+    first_day : datetime.date
         The day of the first column.
     seat_utilization, usage_ratio : numpy.ndarray, shape (n_accounts, n_days)
         As the features of these names; nan without a limit, or where the log had not yet filled the
@@ -43,89 +43,97 @@ class Daily:
     """
 
     accounts: pl.Series
-    first: date
+    first_day: date
     seat_utilization: Array
     usage_ratio: Array
     paid: NDArray[np.bool_]
 
     def __repr__(self) -> str:
-        last = self.first + timedelta(days=self.paid.shape[1] - 1)
-        return f"Daily({len(self.accounts):,} accounts, {self.first} to {last})"
+        last = self.first_day + timedelta(days=self.paid.shape[1] - 1)
+        return f"Daily({len(self.accounts):,} accounts, {self.first_day} to {last})"
 
     @property
-    def fullness(self) -> Array:
+    def max_utilization(self) -> Array:
         """The higher of the two, of accounts under paid contract; nan where neither is known."""
-        fuller = np.fmax(self.seat_utilization, self.usage_ratio)
-        return np.where(self.paid, fuller, np.nan)
+        higher = np.fmax(self.seat_utilization, self.usage_ratio)
+        return np.where(self.paid, higher, np.nan)
 
 
-def build(
-    log: Activity,
+def build_daily_utilization(
+    activity: Activity,
     contracts: pl.DataFrame,
     *,
-    first: date,
+    first_day: date,
     days: int,
     seat_days: int,
-    unpaid: pl.DataFrame,
-) -> Daily:
+    free_seat_users: pl.DataFrame,
+) -> DailyUtilization:
     """Count active seats, calls and the terms in force, of every account on every morning.
 
     Parameters
     ----------
-    log : features.activity.Activity
+    activity : features.activity.Activity
         The daily tables of the log.
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
-    first : datetime.date
+        :func:`features.contract.build_timeline`.
+    first_day : datetime.date
         The first morning.
     days : int
         How many mornings.
     seat_days : int
         Length of the seat window.
-    unpaid : polars.DataFrame
+    free_seat_users : polars.DataFrame
         People whose seat is not a paid one, and since when that is known
-        (:func:`features.persons.unpaid`).
+        (:func:`features.persons.free_seat_users`).
 
     Returns
     -------
-    Daily
+    DailyUtilization
         Equal, to the bit, to the panel's ``seat_utilization`` and ``usage_ratio`` of those days.
     """
     accounts = contracts["account_id"].unique().sort()
-    size = (len(accounts), days)
-    since = first - timedelta(days=max(seat_days, MONTH_DAYS))
-    people = log.fold("people", _ACCOUNT, _seated(seat_days, unpaid), since=since)
-    calls = log.fold("volume", _ACCOUNT, _called, since=since)
-    active = _counted(_placed(people, accounts, first), size)
-    milli = _counted(_placed(calls, accounts, first), size)
-    seats, limit, paid = _terms(contracts, accounts, first, size)
-    logged = _log_days(log, first, days)
-    return Daily(
+    shape = (len(accounts), days)
+    since = first_day - timedelta(days=max(seat_days, MONTH_DAYS))
+    seat_changes = activity.aggregate(
+        "people", _ACCOUNT, _make_seat_aggregator(seat_days, free_seat_users), since=since
+    )
+    call_changes = activity.aggregate("volume", _ACCOUNT, _aggregate_calls, since=since)
+    active_seats = _accumulate_changes(_locate_changes(seat_changes, accounts, first_day), shape)
+    calls_milli = _accumulate_changes(_locate_changes(call_changes, accounts, first_day), shape)
+    seats, limit, paid = _build_daily_terms(contracts, accounts, first_day, shape)
+    log_days = _count_log_days(activity, first_day, days)
+    return DailyUtilization(
         accounts,
-        first,
-        np.where(logged >= seat_days, _share(active.astype(np.float64), seats), np.nan),
+        first_day,
         np.where(
-            logged >= MONTH_DAYS, _share(np.multiply(milli, 0.001, dtype=np.float64), limit), np.nan
+            log_days >= seat_days, _divide_by_limit(active_seats.astype(np.float64), seats), np.nan
+        ),
+        np.where(
+            log_days >= MONTH_DAYS,
+            _divide_by_limit(np.multiply(calls_milli, 0.001, dtype=np.float64), limit),
+            np.nan,
         ),
         paid,
     )
 
 
-def _seated(seat_days: int, unpaid: pl.DataFrame) -> Callable[[pl.LazyFrame], pl.DataFrame]:
+def _make_seat_aggregator(
+    seat_days: int, free_seat_users: pl.DataFrame
+) -> Callable[[pl.LazyFrame], pl.DataFrame]:
     """How many people more, from a day on, have been active within the window."""
     morning = pl.col("known_day") + pl.duration(days=1)
     # Until it was known that a seat is not a paid one, it counted as one.
-    free = unpaid.lazy().select(
-        pl.col("user_id").cast(NAME), until=morning.fill_null(pl.date(1, 1, 1))
+    free_from = free_seat_users.lazy().select(
+        pl.col("user_id").cast(NAME_DTYPE), until=morning.fill_null(pl.date(1, 1, 1))
     )
 
-    def made(rows: pl.LazyFrame) -> pl.DataFrame:
+    def aggregate_seats(rows: pl.LazyFrame) -> pl.DataFrame:
         person = ["account_id", "user_id"]
         spans = (
             rows.filter(pl.col("seat_uses") > 0)
             .group_by(*person, "day")
             .agg(start=morning.min())
-            .join(free, on="user_id", how="left")
+            .join(free_from, on="user_id", how="left")
             .with_columns(
                 end=pl.min_horizontal(pl.col("day") + pl.duration(days=seat_days + 1), "until")
             )
@@ -134,53 +142,57 @@ def _seated(seat_days: int, unpaid: pl.DataFrame) -> Callable[[pl.LazyFrame], pl
             .with_columns(covered=pl.col("end").cum_max().shift(1).over(person))
             .with_columns(start=pl.max_horizontal("start", "covered"))
         )
-        return _changes(spans, pl.lit(1, pl.Int64))
+        return _spans_to_changes(spans, pl.lit(1, pl.Int64))
 
-    return made
+    return aggregate_seats
 
 
-def _called(rows: pl.LazyFrame) -> pl.DataFrame:
+def _aggregate_calls(rows: pl.LazyFrame) -> pl.DataFrame:
     """How many thousandths of API calls more, from a day on, lie within the last month."""
     spans = rows.filter(pl.col("role") == "api_call").with_columns(
         start=pl.col("known_day") + pl.duration(days=1),
         end=pl.col("day") + pl.duration(days=MONTH_DAYS + 1),
     )
-    return _changes(spans, pl.col("quantity_milli"))
+    return _spans_to_changes(spans, pl.col("quantity_milli"))
 
 
-def _changes(spans: pl.LazyFrame, amount: pl.Expr) -> pl.DataFrame:
+def _spans_to_changes(spans: pl.LazyFrame, amount: pl.Expr) -> pl.DataFrame:
     """An amount comes on the first day of its span and goes on its end."""
-    real = spans.filter(pl.col("start") < pl.col("end"))
+    nonempty = spans.filter(pl.col("start") < pl.col("end"))
     ends = [
-        real.select("account_id", at=pl.col(day), change=change)
+        nonempty.select("account_id", at=pl.col(day), change=change)
         for day, change in (("start", amount), ("end", -amount))
     ]
     return pl.concat(ends).group_by("account_id", "at").agg(pl.col("change").sum()).collect()
 
 
-def _placed(changes: pl.DataFrame, accounts: pl.Series, first: date) -> pl.DataFrame:
+def _locate_changes(changes: pl.DataFrame, accounts: pl.Series, first_day: date) -> pl.DataFrame:
     """The row and the column of each change; what came before the first morning counts on it."""
     return changes.select(
         pl.col("account_id").cast(pl.String),
-        column=(pl.col("at") - pl.lit(first)).dt.total_days().clip(0),
+        column=(pl.col("at") - pl.lit(first_day)).dt.total_days().clip(0),
         change="change",
-    ).join(_numbered(accounts), on="account_id")
+    ).join(_number_accounts(accounts), on="account_id")
 
 
-def _numbered(accounts: pl.Series) -> pl.DataFrame:
+def _number_accounts(accounts: pl.Series) -> pl.DataFrame:
     return pl.DataFrame({"account_id": accounts}).with_row_index("row")
 
 
-def _counted(changes: pl.DataFrame, size: tuple[int, int]) -> Counts:
+def _accumulate_changes(changes: pl.DataFrame, shape: tuple[int, int]) -> Counts:
     """Add up the changes, day after day."""
-    seen = changes.filter(pl.col("column") < size[1])
-    table = np.zeros(size, dtype=np.int64)
-    np.add.at(table, (seen["row"].to_numpy(), seen["column"].to_numpy()), seen["change"].to_numpy())
+    visible = changes.filter(pl.col("column") < shape[1])
+    table = np.zeros(shape, dtype=np.int64)
+    np.add.at(
+        table,
+        (visible["row"].to_numpy(), visible["column"].to_numpy()),
+        visible["change"].to_numpy(),
+    )
     return np.cumsum(table, axis=1, out=table)
 
 
-def _terms(
-    contracts: pl.DataFrame, accounts: pl.Series, first: date, size: tuple[int, int]
+def _build_daily_terms(
+    contracts: pl.DataFrame, accounts: pl.Series, first_day: date, shape: tuple[int, int]
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Licensed seats, usage limit, and whether a paid contract is in force, each morning.
 
@@ -188,45 +200,47 @@ def _terms(
     the last in the timeline's order does, as in :func:`features.contract.in_force`.
     """
     in_force = pl.col("effective").dt.offset_by("-1us").dt.date() + pl.duration(days=1)
-    heard = pl.col("known").dt.date() + pl.duration(days=1)
+    known_from = pl.col("known").dt.date() + pl.duration(days=1)
     rows = (
         contracts.with_row_index("place")
-        .join(_numbered(accounts), on="account_id")
+        .join(_number_accounts(accounts), on="account_id")
         .with_columns(
-            column=(pl.max_horizontal(in_force, heard) - pl.lit(first)).dt.total_days().clip(0)
+            column=(pl.max_horizontal(in_force, known_from) - pl.lit(first_day))
+            .dt.total_days()
+            .clip(0)
         )
-        .filter(pl.col("column") < size[1])
+        .filter(pl.col("column") < shape[1])
     )
-    place = np.full(size, -1, dtype=np.int64)
-    at = rows["row"].to_numpy(), rows["column"].to_numpy()
-    np.maximum.at(place, at, rows["place"].to_numpy().astype(np.int64))
-    np.maximum.accumulate(place, axis=1, out=place)
+    row_index = np.full(shape, -1, dtype=np.int64)
+    position = rows["row"].to_numpy(), rows["column"].to_numpy()
+    np.maximum.at(row_index, position, rows["place"].to_numpy().astype(np.int64))
+    np.maximum.accumulate(row_index, axis=1, out=row_index)
     # The last place of all, which no row has, says that there is no contract yet.
     seats, limit = (
-        np.append(contracts[name].cast(pl.Float64).fill_null(np.nan).to_numpy(), np.nan)[place]
+        np.append(contracts[name].cast(pl.Float64).fill_null(np.nan).to_numpy(), np.nan)[row_index]
         for name in ("seats", "usage_limit")
     )
-    return seats, limit, np.append(contracts["paid"].to_numpy(), False)[place]
+    return seats, limit, np.append(contracts["paid"].to_numpy(), False)[row_index]
 
 
-def _log_days(log: Activity, first: date, days: int) -> Counts:
+def _count_log_days(activity: Activity, first_day: date, days: int) -> Counts:
     """Days of log before each morning, as known on it."""
-    seen = (
-        log.first_features.group_by("known_day")
+    first_known = (
+        activity.first_features.group_by("known_day")
         .agg(pl.col("day").min())
         .select(
-            column=(pl.col("known_day") - pl.lit(first)).dt.total_days().clip(-1) + 1,
-            day=(pl.col("day") - pl.lit(first)).dt.total_days(),
+            column=(pl.col("known_day") - pl.lit(first_day)).dt.total_days().clip(-1) + 1,
+            day=(pl.col("day") - pl.lit(first_day)).dt.total_days(),
         )
         .filter(pl.col("column") < days)
         .collect()
     )
     earliest = np.full(days, days, dtype=np.int64)
-    np.minimum.at(earliest, seen["column"].to_numpy(), seen["day"].to_numpy())
+    np.minimum.at(earliest, first_known["column"].to_numpy(), first_known["day"].to_numpy())
     return np.arange(days) - np.minimum.accumulate(earliest)
 
 
-def _share(amount: Array, limit: Array) -> Array:
+def _divide_by_limit(amount: Array, limit: Array) -> Array:
     """An amount as a share of its limit; null and zero alike are no limit."""
-    found = np.full(amount.shape, np.nan)
-    return np.asarray(np.divide(amount, limit, out=found, where=limit > 0))
+    ratio = np.full(amount.shape, np.nan)
+    return np.asarray(np.divide(amount, limit, out=ratio, where=limit > 0))

@@ -9,15 +9,21 @@ from numpy.typing import NDArray
 
 from data.settings import Outcome
 from training import outcomes
-from training.backtest.daily import Daily
+from training.backtest.daily import DailyUtilization
 
-__all__ = ["FULL_WITHIN_DAYS", "after", "found", "full_from", "settled_days"]
+__all__ = [
+    "UTILIZATION_LOOKBACK_DAYS",
+    "compute_maturity_date",
+    "find_expansions",
+    "find_first_full_day",
+    "label_flags",
+]
 
-FULL_WITHIN_DAYS: Final = outcomes.LONGEST_DAYS
+UTILIZATION_LOOKBACK_DAYS: Final = outcomes.MAX_HORIZON_DAYS
 Days = NDArray[np.int64]
 
 
-def found(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataFrame:
+def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataFrame:
     """Find every expansion that was known, and settled, before a moment.
 
     An expansion of a day is what :mod:`training.outcomes` calls one within a day of that day's
@@ -29,7 +35,7 @@ def found(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataF
     Parameters
     ----------
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+        :func:`features.contract.build_timeline`.
     end : datetime.datetime
         Only rows known before this moment, UTC, are read.
     rules : data.settings.Outcome
@@ -42,23 +48,25 @@ def found(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataF
         ``since``, the day after that, or the first of the last 180 where that is later: from then
         on its use is held against it. Ordered by account and day.
     """
-    asked = contracts.select("account_id", as_of=pl.col("known").dt.date()).unique()
-    of = outcomes.build(asked.sort("account_id", "as_of"), contracts, cut=end, rules=rules)
+    keys = contracts.select("account_id", as_of=pl.col("known").dt.date()).unique()
+    labels = outcomes.build_outcomes(
+        keys.sort("account_id", "as_of"), contracts, cutoff=end, rules=rules
+    )
     return (
-        of.filter(outcomes.expanded(1))
+        labels.filter(outcomes.expanded_within(1))
         .select("account_id", day="as_of")
         .sort("account_id", "day")
         .with_columns(before=pl.col("day").shift(1).over("account_id"))
         .with_columns(
             since=pl.max_horizontal(
-                pl.col("day") - pl.duration(days=FULL_WITHIN_DAYS - 1),
+                pl.col("day") - pl.duration(days=UTILIZATION_LOOKBACK_DAYS - 1),
                 pl.col("before") + pl.duration(days=1),
             )
         )
     )
 
 
-def after(
+def label_flags(
     flags: pl.DataFrame, contracts: pl.DataFrame, *, end: datetime, rules: Outcome, within_days: int
 ) -> pl.Series:
     """Say of each flag whether an expansion followed; null while that is not known.
@@ -68,7 +76,7 @@ def after(
     flags : polars.DataFrame
         ``account_id``, ``day``: the morning on which the account was flagged.
     contracts, end, rules
-        As for :func:`found`.
+        As for :func:`find_expansions`.
     within_days : int
         Days from the flag's own, the end excluded.
 
@@ -77,26 +85,28 @@ def after(
     polars.Series
         In the order of the flags.
     """
-    asked = flags.select("account_id", as_of="day")
-    of = outcomes.build(asked, contracts, cut=end, rules=rules)
-    return of.select(expanded=outcomes.expanded(within_days))["expanded"]
+    keys = flags.select("account_id", as_of="day")
+    labels = outcomes.build_outcomes(keys, contracts, cutoff=end, rules=rules)
+    return labels.select(expanded=outcomes.expanded_within(within_days))["expanded"]
 
 
-def settled_days(end: date, rules: Outcome) -> date:
+def compute_maturity_date(end: date, rules: Outcome) -> date:
     """The first day of which it is not yet known whether an account expanded."""
     return end - timedelta(days=rules.booking_lag_days + rules.revert_days)
 
 
-def full_from(expansions: pl.DataFrame, daily: Daily, *, share: float) -> pl.Series:
+def find_first_full_day(
+    expansions: pl.DataFrame, daily: DailyUtilization, *, threshold: float
+) -> pl.Series:
     """Find the morning on which an account first stood at a share of its seats or usage.
 
     Parameters
     ----------
     expansions : polars.DataFrame
-        From :func:`found`, of days that ``daily`` holds.
-    daily : training.backtest.daily.Daily
+        From :func:`find_expansions`, of days that ``daily`` holds.
+    daily : training.backtest.daily.DailyUtilization
         From at least ``FULL_WITHIN_DAYS`` before them.
-    share : float
+    threshold : float
         Of the limit.
 
     Returns
@@ -109,20 +119,22 @@ def full_from(expansions: pl.DataFrame, daily: Daily, *, share: float) -> pl.Ser
         on="account_id",
         maintain_order="left",
     ).with_columns(
-        (pl.col(name) - pl.lit(daily.first)).dt.total_days() for name in ("day", "since")
+        (pl.col(name) - pl.lit(daily.first_day)).dt.total_days() for name in ("day", "since")
     )
     last, since = rows["day"].to_numpy(), rows["since"].to_numpy()
-    column = since[:, None] + np.arange(FULL_WITHIN_DAYS)
-    asked = (column <= last[:, None]) & (column >= 0)
-    at = np.where(asked, column, 0)
-    full = asked & (daily.fullness[rows["row"].to_numpy()[:, None], at] >= share)
-    first = since + full.argmax(axis=1)
-    days = pl.Series("full_from", np.where(full.any(axis=1), first, -1))
+    column = since[:, None] + np.arange(UTILIZATION_LOOKBACK_DAYS)
+    in_window = (column <= last[:, None]) & (column >= 0)
+    clipped = np.where(in_window, column, 0)
+    is_full = in_window & (
+        daily.max_utilization[rows["row"].to_numpy()[:, None], clipped] >= threshold
+    )
+    first = since + is_full.argmax(axis=1)
+    days = pl.Series("full_from", np.where(is_full.any(axis=1), first, -1))
     return (
         pl.DataFrame({"days": days})
         .select(
             full_from=pl.when(pl.col("days") >= 0).then(
-                pl.lit(daily.first) + pl.duration(days=pl.col("days"))
+                pl.lit(daily.first_day) + pl.duration(days=pl.col("days"))
             )
         )["full_from"]
         .cast(pl.Date)

@@ -13,10 +13,16 @@ from features import persons
 from training import resampling
 from training.backtest import daily as mornings
 from training.backtest import expansions
-from training.backtest.daily import Daily
-from training.backtest.known import Known
+from training.backtest.daily import DailyUtilization
+from training.backtest.known import BacktestInputs
 
-__all__ = ["QUARTER_DAYS", "Ground", "counted", "full", "ground"]
+__all__ = [
+    "QUARTER_DAYS",
+    "BacktestContext",
+    "build_context",
+    "build_utilization",
+    "select_counted_expansions",
+]
 
 QUARTER_DAYS: Final = 90
 Array = NDArray[np.float64]
@@ -24,7 +30,7 @@ Days = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class BacktestContext:
     """What all ways are judged by.
 
     Attributes
@@ -33,113 +39,126 @@ class Ground:
         The rows.
     start : datetime.date
         The day of column 0.
-    book : numpy.ndarray of bool, shape (n_accounts, n_days)
+    under_contract : numpy.ndarray of bool, shape (n_accounts, n_days)
         Who was under paid contract when.
-    counted : range
+    counted_columns : range
         Columns of the days whose expansions count.
-    row, day : numpy.ndarray of int, shape (n_expansions,)
+    expansion_row, expansion_day : numpy.ndarray of int, shape (n_expansions,)
         Of each expansion that counts.
-    full, since : numpy.ndarray of int, shape (n_expansions,)
+    first_full_day, lookback_start : numpy.ndarray of int, shape (n_expansions,)
         Column of the first day at 80 %, negative where it lay before the replay, or nowhere; and of
         the day from which on it was looked for.
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+        :func:`features.contract.build_timeline`.
     end : datetime.datetime
         What is known before this moment, UTC, judges.
-    rules : data.settings.Outcome
+    outcome_rules : data.settings.Outcome
         What counts as an expansion, and its horizon.
-    within_days : int
+    window_days : int
         How long before an expansion a flag counts.
-    csms : int
+    csm_count : int
         Who share the work.
-    draws : training.resampling.Draws
+    bootstrap : training.resampling.ClusterBootstrap
         Of the accounts.
     """
 
     accounts: pl.Series
     start: date
-    book: NDArray[np.bool_]
-    counted: range
-    row: Days
-    day: Days
-    full: Days
-    since: Days
+    under_contract: NDArray[np.bool_]
+    counted_columns: range
+    expansion_row: Days
+    expansion_day: Days
+    first_full_day: Days
+    lookback_start: Days
     contracts: pl.DataFrame
     end: datetime
-    rules: Outcome
-    within_days: int
-    csms: int
-    draws: resampling.Draws
+    outcome_rules: Outcome
+    window_days: int
+    csm_count: int
+    bootstrap: resampling.ClusterBootstrap
 
-    def per_account(self, rows: Days) -> Array:
+    def count_per_account(self, rows: Days) -> Array:
         """Count how often each account occurs."""
         return np.bincount(rows, minlength=len(self.accounts)).astype(np.float64)
 
-    def quarters(self, days: int) -> float:
+    def to_csm_quarters(self, days: int) -> float:
         """So many days as quarters, times the CSMs."""
-        return days / QUARTER_DAYS * self.csms
+        return days / QUARTER_DAYS * self.csm_count
 
 
-def full(made: Known, settings: Settings) -> Daily:
+def build_utilization(inputs: BacktestInputs, settings: Settings) -> DailyUtilization:
     """How full every contract was, from so long before the replay as a lag is told."""
-    before = expansions.FULL_WITHIN_DAYS
-    return mornings.build(
-        made.past.activity,
-        made.past.contracts,
-        first=made.start - timedelta(days=before),
-        days=made.days + before,
+    lookback_days = expansions.UTILIZATION_LOOKBACK_DAYS
+    return mornings.build_daily_utilization(
+        inputs.history.activity,
+        inputs.history.contracts,
+        first_day=inputs.start - timedelta(days=lookback_days),
+        days=inputs.day_count + lookback_days,
         seat_days=settings.seats.window_days,
-        unpaid=persons.unpaid(
-            persons.dated(
-                made.past.tables.users.rows,
-                made.past.tables.accounts.rows,
-                settings.tables.stable,
+        free_seat_users=persons.free_seat_users(
+            persons.prepare_users(
+                inputs.history.tables.users.rows,
+                inputs.history.tables.accounts.rows,
+                settings.tables.time_invariant_attributes,
                 settings.tables.known_at_reliable_from,
             )
         ),
     )
 
 
-def counted(made: Known, settings: Settings, daily: Daily) -> pl.DataFrame:
+def select_counted_expansions(
+    inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
+) -> pl.DataFrame:
     """The expansions that count, and since when each account had been full."""
-    since = made.start + timedelta(days=settings.backtest.caught_within_days)
-    found = expansions.found(made.past.contracts, end=made.past.as_of, rules=settings.outcome)
-    recent = found.filter(pl.col("day") >= since)
-    first = expansions.full_from(recent, daily, share=settings.backtest.rule_share)
-    return recent.with_columns(full_from=first)
+    since = inputs.start + timedelta(days=settings.backtest.detection_window_days)
+    all_expansions = expansions.find_expansions(
+        inputs.history.contracts, end=inputs.history.as_of, rules=settings.outcome
+    )
+    recent = all_expansions.filter(pl.col("day") >= since)
+    first_full = expansions.find_first_full_day(
+        recent, daily, threshold=settings.backtest.rule_utilization
+    )
+    return recent.with_columns(full_from=first_full)
 
 
-def ground(
-    made: Known, settings: Settings, daily: Daily, expanded: pl.DataFrame, *, csms: int
-) -> Ground:
+def build_context(
+    inputs: BacktestInputs,
+    settings: Settings,
+    daily: DailyUtilization,
+    counted: pl.DataFrame,
+    *,
+    csm_count: int,
+) -> BacktestContext:
     """Put the expansions and the book on the rows and columns of the replay."""
-    rows = expanded.join(
+    rows = counted.join(
         pl.DataFrame({"account_id": daily.accounts}).with_row_index("row"),
         on="account_id",
         maintain_order="left",
     )
-    settled = expansions.settled_days(made.end, settings.outcome)
-    day, first, since = (
-        (rows[name] - made.start).dt.total_days().fill_null(-1).to_numpy()
+    maturity_date = expansions.compute_maturity_date(inputs.end, settings.outcome)
+    day, first_full, since = (
+        (rows[name] - inputs.start).dt.total_days().fill_null(-1).to_numpy()
         for name in ("day", "full_from", "since")
     )
-    return Ground(
+    return BacktestContext(
         accounts=daily.accounts,
-        start=made.start,
-        book=daily.paid[:, expansions.FULL_WITHIN_DAYS :],
-        counted=range(settings.backtest.caught_within_days, (settled - made.start).days),
-        row=rows["row"].to_numpy().astype(np.int64),
-        day=day,
-        full=first,
-        since=since,
-        contracts=made.past.contracts,
-        end=made.past.as_of,
-        rules=settings.outcome,
-        within_days=settings.backtest.caught_within_days,
-        csms=csms,
-        draws=resampling.Draws(
+        start=inputs.start,
+        under_contract=daily.paid[:, expansions.UTILIZATION_LOOKBACK_DAYS :],
+        counted_columns=range(
+            settings.backtest.detection_window_days, (maturity_date - inputs.start).days
+        ),
+        expansion_row=rows["row"].to_numpy().astype(np.int64),
+        expansion_day=day,
+        first_full_day=first_full,
+        lookback_start=since,
+        contracts=inputs.history.contracts,
+        end=inputs.history.as_of,
+        outcome_rules=settings.outcome,
+        window_days=settings.backtest.detection_window_days,
+        csm_count=csm_count,
+        bootstrap=resampling.ClusterBootstrap(
             np.arange(len(daily.accounts)),
-            resamples=settings.evaluation.resamples,
+            resamples=settings.evaluation.n_bootstrap,
             seed=settings.model.seed,
         ),
     )

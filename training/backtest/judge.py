@@ -11,108 +11,136 @@ from numpy.typing import NDArray
 
 from training import resampling
 from training.backtest import expansions
-from training.backtest.ground import QUARTER_DAYS, Ground
-from training.backtest.result import Way
-from training.backtest.ways import Plan
-from training.backtest.work import Hours, Worked
-from training.resampling import Figure, Metric, Weights
+from training.backtest.ground import QUARTER_DAYS, BacktestContext
+from training.backtest.result import StrategyResult
+from training.backtest.ways import Strategy
+from training.backtest.work import ContactLog, TeamCapacity
+from training.resampling import Metric, MetricEstimate, ResampleWeights
 
-__all__ = ["Verdict", "advantage", "judged", "median", "told"]
+__all__ = [
+    "StrategyScore",
+    "collect_flags_and_expansions",
+    "compare_catches",
+    "make_median_metric",
+    "score_strategy",
+]
 
-BOOK_ACCOUNTS: Final = 80
-_NOWHERE: Final = -1
+PORTFOLIO_ACCOUNTS: Final = 80
+_NO_FLAG: Final = -1
 Array = NDArray[np.float64]
 Days = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class StrategyScore:
     """A way as it is shown, and what it was made from.
 
     Attributes
     ----------
-    way : training.backtest.result.Way
+    result : training.backtest.result.StrategyResult
         The figures.
     flags : polars.DataFrame
         ``account_id``, ``day``, ``expanded`` of every flag.
-    caught : numpy.ndarray of int, shape (n_expansions,)
+    catch_day : numpy.ndarray of int, shape (n_expansions,)
         Column of the first flag that counts; negative where there is none.
     """
 
-    way: Way
+    result: StrategyResult
     flags: pl.DataFrame
-    caught: Days
+    catch_day: Days
 
 
-def judged(plan: Plan, worked: Worked, ground: Ground, hours: Hours) -> Verdict:
+def score_strategy(
+    strategy: Strategy, contacts: ContactLog, context: BacktestContext, capacity: TeamCapacity
+) -> StrategyScore:
     """Compute the figures of a way.
 
     Parameters
     ----------
     plan, worked
         The way, and what the team did by it.
-    ground : Ground
+    context : Ground
         What all ways are judged by.
-    hours : training.backtest.work.Hours
+    capacity : training.backtest.work.TeamCapacity
         The team's.
 
     Returns
     -------
-    Verdict
+    StrategyScore
         Its figures, flags, and what it caught.
     """
-    flags = _flags(worked, ground)
+    flags = _label_contacts(contacts, context)
     expanded = flags["expanded"]
-    caught = _first(worked, ground, ground.day - ground.within_days + 1)
-    full_inside = ground.full >= 0
-    soon = np.maximum(ground.full - ground.within_days + 1, ground.since)
-    noticed = _first(worked, ground, soon)
-    early = (caught < 0) & (_first(worked, ground, ground.since) >= 0)
-    lead = np.where(caught >= 0, ground.day - caught, np.nan)
-    lag = np.where(full_inside & (noticed >= 0), noticed - ground.full, np.nan)
-    hits, false = (
-        worked.account[expanded.eq_missing(pl.Series([value])).to_numpy()]
+    catch_day = _find_first_flag(contacts, context, context.expansion_day - context.window_days + 1)
+    reached_in_replay = context.first_full_day >= 0
+    window_start = np.maximum(
+        context.first_full_day - context.window_days + 1, context.lookback_start
+    )
+    first_flag_when_full = _find_first_flag(contacts, context, window_start)
+    is_too_early = (catch_day < 0) & (
+        _find_first_flag(contacts, context, context.lookback_start) >= 0
+    )
+    lead_days = np.where(catch_day >= 0, context.expansion_day - catch_day, np.nan)
+    lag_days = np.where(
+        reached_in_replay & (first_flag_when_full >= 0),
+        first_flag_when_full - context.first_full_day,
+        np.nan,
+    )
+    hits, misses = (
+        contacts.account[expanded.eq_missing(pl.Series([value])).to_numpy()]
         for value in (True, False)
     )
-    looking, working = worked.looks * hours.per_look, len(worked.account) * hours.per_account
-    figures = {
-        **_shares(lead, ground),
-        "share_pointed_at": _pointed(plan, worked, ground),
-        "precision": _share(ground.per_account(hits), ground.per_account(false), ground),
-        "lag_days": _median(lag, ground),
-        "lead_days": _median(lead, ground),
-        "false_alarms": _false_alarms(false, ground),
-        "missed": _missed(lead, ground),
-        "minutes": _number((looking + working) / ground.quarters(ground.book.shape[1])),
-    }
-    way = Way(
-        name=plan.name,
-        rule=plan.rule,
-        figures=figures,
-        flags=len(worked.account),
-        hits=len(hits),
-        false_alarms=len(false),
-        caught=int((lead >= 0).sum()),
-        caught_14d=int((lead >= 14).sum()),
-        caught_30d=int((lead >= 30).sum()),
-        looked=worked.looks,
-        minutes_looking=looking,
-        minutes_working=working,
-        claim=plan.claim,
-        early=int(early.sum()),
+    review_minutes, contact_minutes = (
+        contacts.reviews * capacity.minutes_per_review,
+        len(contacts.account) * capacity.minutes_per_account,
     )
-    return Verdict(way, flags, caught)
+    estimates = {
+        **_compute_catch_rates(lead_days, context),
+        "share_pointed_at": _compute_condition_rate(strategy, contacts, context),
+        "precision": _compute_precision(
+            context.count_per_account(hits), context.count_per_account(misses), context
+        ),
+        "lag_days": _compute_median(lag_days, context),
+        "lead_days": _compute_median(lead_days, context),
+        "false_alarms": _compute_false_alarms(misses, context),
+        "missed": _compute_missed(lead_days, context),
+        "minutes": _make_exact_estimate(
+            (review_minutes + contact_minutes)
+            / context.to_csm_quarters(context.under_contract.shape[1])
+        ),
+    }
+    result = StrategyResult(
+        name=strategy.name,
+        rule=strategy.rule,
+        figures=estimates,
+        flags=len(contacts.account),
+        hits=len(hits),
+        false_alarms=len(misses),
+        caught=int((lead_days >= 0).sum()),
+        caught_14d=int((lead_days >= 14).sum()),
+        caught_30d=int((lead_days >= 30).sum()),
+        looked=contacts.reviews,
+        minutes_looking=review_minutes,
+        minutes_working=contact_minutes,
+        claim=strategy.claim,
+        early=int(is_too_early.sum()),
+    )
+    return StrategyScore(result, flags, catch_day)
 
 
-def advantage(one: Verdict, other: Verdict, ground: Ground) -> Figure:
+def compare_catches(
+    score: StrategyScore, baseline: StrategyScore, context: BacktestContext
+) -> MetricEstimate:
     """How much more of the expansions one way caught than another, on the same draws."""
-    gained = (one.caught >= 0).astype(np.float64) - (other.caught >= 0)
-    total = np.zeros(len(ground.accounts))
-    np.add.at(total, ground.row, gained)
-    return _figure(resampling.ratio(total, ground.per_account(ground.row)), ground)
+    difference = (score.catch_day >= 0).astype(np.float64) - (baseline.catch_day >= 0)
+    total = np.zeros(len(context.accounts))
+    np.add.at(total, context.expansion_row, difference)
+    return _estimate_metric(
+        resampling.ratio_metric(total, context.count_per_account(context.expansion_row)), context
+    )
 
 
-def median(values: Array, rows: Days) -> Metric:
+def make_median_metric(values: Array, rows: Days) -> Metric:
     """The median over values, each of which counts as often as its account; nan without any.
 
     Parameters
@@ -128,124 +156,147 @@ def median(values: Array, rows: Days) -> Metric:
         From the weights of a stack of draws to a median for each.
     """
     order = np.argsort(values, kind="stable")
-    rising = values[order]
+    ordered = values[order]
 
-    def metric(weights: Weights) -> Array:
-        if not len(rising):
+    def metric(weights: ResampleWeights) -> Array:
+        if not len(ordered):
             return np.full(len(weights.row), np.nan)
         total = np.cumsum(weights.row[:, rows[order]], axis=1)
         half = total[:, -1:] / 2
-        lower, upper = (reached.argmax(axis=1) for reached in (total >= half, total > half))
-        return np.where(half[:, 0] > 0, (rising[lower] + rising[upper]) / 2, np.nan)
+        lower, upper = (passed.argmax(axis=1) for passed in (total >= half, total > half))
+        return np.where(half[:, 0] > 0, (ordered[lower] + ordered[upper]) / 2, np.nan)
 
     return metric
 
 
-def _flags(worked: Worked, ground: Ground) -> pl.DataFrame:
-    found = pl.DataFrame(
+def _label_contacts(contacts: ContactLog, context: BacktestContext) -> pl.DataFrame:
+    flags = pl.DataFrame(
         {
-            "account_id": ground.accounts.gather(worked.account),
-            "day": pl.Series(worked.day, dtype=pl.Int64),
+            "account_id": context.accounts.gather(contacts.account),
+            "day": pl.Series(contacts.day, dtype=pl.Int64),
         }
-    ).with_columns(day=pl.lit(ground.start) + pl.duration(days=pl.col("day")))
-    expanded = expansions.after(
-        found,
-        ground.contracts,
-        end=ground.end,
-        rules=ground.rules,
-        within_days=ground.rules.horizon_days,
+    ).with_columns(day=pl.lit(context.start) + pl.duration(days=pl.col("day")))
+    expanded = expansions.label_flags(
+        flags,
+        context.contracts,
+        end=context.end,
+        rules=context.outcome_rules,
+        within_days=context.outcome_rules.horizon_days,
     )
-    return found.with_columns(expanded=expanded)
+    return flags.with_columns(expanded=expanded)
 
 
-def _first(worked: Worked, ground: Ground, since: Days) -> Days:
+def _find_first_flag(contacts: ContactLog, context: BacktestContext, since: Days) -> Days:
     """The first flag of each expansion's account from a day on, up to the expansion's own."""
-    width = ground.book.shape[1] + 1
-    flags = np.sort(worked.account * width + worked.day)
-    own = ground.row * width
-    place = np.searchsorted(flags, own + np.maximum(since, 0))
-    at = np.append(flags, np.iinfo(np.int64).max)[place]
-    return np.where(at <= own + ground.day, at - own, _NOWHERE)
+    width = context.under_contract.shape[1] + 1
+    flags = np.sort(contacts.account * width + contacts.day)
+    row_offset = context.expansion_row * width
+    index = np.searchsorted(flags, row_offset + np.maximum(since, 0))
+    first_flag = np.append(flags, np.iinfo(np.int64).max)[index]
+    return np.where(
+        first_flag <= row_offset + context.expansion_day, first_flag - row_offset, _NO_FLAG
+    )
 
 
-def _shares(lead: Array, ground: Ground) -> dict[str, Figure]:
-    every = ground.per_account(ground.row)
-    least = {"share_flagged": 0, "share_flagged_14d": 14, "share_flagged_30d": 30}
+def _compute_catch_rates(lead_days: Array, context: BacktestContext) -> dict[str, MetricEstimate]:
+    expansions_per_account = context.count_per_account(context.expansion_row)
+    min_lead_days = {"share_flagged": 0, "share_flagged_14d": 14, "share_flagged_30d": 30}
     return {
-        name: _figure(resampling.ratio(ground.per_account(ground.row[lead >= days]), every), ground)
-        for name, days in least.items()
+        name: _estimate_metric(
+            resampling.ratio_metric(
+                context.count_per_account(context.expansion_row[lead_days >= days]),
+                expansions_per_account,
+            ),
+            context,
+        )
+        for name, days in min_lead_days.items()
     }
 
 
-def _pointed(plan: Plan, worked: Worked, ground: Ground) -> Figure:
-    if not plan.points:
-        return Figure(None, None, None)
-    days = np.cumsum(worked.pointed, axis=1)
-    before = ground.day - ground.within_days
-    until = days[ground.row, ground.day]
-    seen = until - np.where(before >= 0, days[ground.row, np.maximum(before, 0)], 0) > 0
-    held = ground.per_account(ground.row[seen])
-    return _figure(resampling.ratio(held, ground.per_account(ground.row)), ground)
+def _compute_condition_rate(
+    strategy: Strategy, contacts: ContactLog, context: BacktestContext
+) -> MetricEstimate:
+    if not strategy.is_condition:
+        return MetricEstimate(None, None, None)
+    days = np.cumsum(contacts.condition_met, axis=1)
+    before = context.expansion_day - context.window_days
+    until = days[context.expansion_row, context.expansion_day]
+    was_met = (
+        until - np.where(before >= 0, days[context.expansion_row, np.maximum(before, 0)], 0) > 0
+    )
+    met_per_account = context.count_per_account(context.expansion_row[was_met])
+    return _estimate_metric(
+        resampling.ratio_metric(met_per_account, context.count_per_account(context.expansion_row)),
+        context,
+    )
 
 
-def _share(hits: Array, misses: Array, ground: Ground) -> Figure:
-    return _figure(resampling.ratio(hits, hits + misses), ground)
+def _compute_precision(hits: Array, misses: Array, context: BacktestContext) -> MetricEstimate:
+    return _estimate_metric(resampling.ratio_metric(hits, hits + misses), context)
 
 
-def _median(values: Array, ground: Ground) -> Figure:
-    there = ~np.isnan(values)
-    return _figure(median(values[there], ground.row[there]), ground)
+def _compute_median(values: Array, context: BacktestContext) -> MetricEstimate:
+    is_known = ~np.isnan(values)
+    return _estimate_metric(
+        make_median_metric(values[is_known], context.expansion_row[is_known]), context
+    )
 
 
-def _false_alarms(rows: Days, ground: Ground) -> Figure:
+def _compute_false_alarms(rows: Days, context: BacktestContext) -> MetricEstimate:
     # Flags of the last days are not decided yet, and so are not counted either way.
-    settled = (expansions.settled_days(ground.end.date(), ground.rules) - ground.start).days
-    quarters = ground.quarters(settled - ground.rules.horizon_days + 1)
+    matured_days = (
+        expansions.compute_maturity_date(context.end.date(), context.outcome_rules) - context.start
+    ).days
+    quarters = context.to_csm_quarters(matured_days - context.outcome_rules.horizon_days + 1)
     if quarters <= 0:
-        return Figure(None, None, None)
-    false = ground.per_account(rows)
-    return _figure(lambda weights: weights.row @ false / quarters, ground)
+        return MetricEstimate(None, None, None)
+    false_alarms = context.count_per_account(rows)
+    return _estimate_metric(lambda weights: weights.row @ false_alarms / quarters, context)
 
 
-def _missed(lead: Array, ground: Ground) -> Figure:
-    missed = ground.per_account(ground.row[np.isnan(lead)])
-    days = ground.book[:, ground.counted.start : ground.counted.stop].sum(axis=1)
-    books = days / (QUARTER_DAYS * BOOK_ACCOUNTS)
-    return _figure(resampling.ratio(missed, books), ground)
+def _compute_missed(lead_days: Array, context: BacktestContext) -> MetricEstimate:
+    missed = context.count_per_account(context.expansion_row[np.isnan(lead_days)])
+    days = context.under_contract[
+        :, context.counted_columns.start : context.counted_columns.stop
+    ].sum(axis=1)
+    portfolio_quarters = days / (QUARTER_DAYS * PORTFOLIO_ACCOUNTS)
+    return _estimate_metric(resampling.ratio_metric(missed, portfolio_quarters), context)
 
 
-def _figure(metric: Metric, ground: Ground) -> Figure:
-    return resampling.interval(ground.draws.of(metric))
+def _estimate_metric(metric: Metric, context: BacktestContext) -> MetricEstimate:
+    return resampling.compute_percentile_interval(context.bootstrap.evaluate(metric))
 
 
-def _number(value: float) -> Figure:
+def _make_exact_estimate(value: float) -> MetricEstimate:
     """What was spent is spent: no interval."""
-    return Figure(float(value), None, None)
+    return MetricEstimate(float(value), None, None)
 
 
-def told(
-    verdicts: Mapping[str, Verdict], ground: Ground, counted: pl.DataFrame
+def collect_flags_and_expansions(
+    scores: Mapping[str, StrategyScore], context: BacktestContext, counted: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Give the flags of all ways, and each expansion with the days on which it was caught.
 
     Parameters
     ----------
-    verdicts : mapping of str to Verdict
+    scores : mapping of str to Verdict
         By the ways' names.
-    ground : Ground
+    context : Ground
         What they were judged by.
     counted : polars.DataFrame
         The expansions that count, in its order.
     """
     flags = [
-        verdict.flags.select(pl.lit(name).alias("way"), pl.all())
-        for name, verdict in verdicts.items()
+        score.flags.select(pl.lit(name).alias("way"), pl.all()) for name, score in scores.items()
     ]
-    days = {name: _days(verdict.caught, ground.start) for name, verdict in verdicts.items()}
+    days = {
+        name: _columns_to_dates(verdict.catch_day, context.start)
+        for name, verdict in scores.items()
+    }
     return pl.concat(flags), counted.with_columns(**days)
 
 
-def _days(columns: Days, start: date) -> pl.Series:
-    asked = pl.DataFrame({"at": columns})
+def _columns_to_dates(columns: Days, start: date) -> pl.Series:
+    frame = pl.DataFrame({"at": columns})
     day = (pl.lit(start) + pl.duration(days=pl.col("at"))).cast(pl.Date)
-    return asked.select(at=pl.when(pl.col("at") >= 0).then(day))["at"]
+    return frame.select(at=pl.when(pl.col("at") >= 0).then(day))["at"]

@@ -11,53 +11,55 @@ from data.settings import Settings
 from features import panel
 from training import splits
 from training.backtest import expansions, lists
-from training.backtest.lists import Models
-from training.pipeline import History
+from training.backtest.lists import WalkForwardModels
+from training.pipeline import TrainingHistory
 
-__all__ = ["Known", "known"]
+__all__ = ["BacktestInputs", "prepare_inputs"]
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Known:
+class BacktestInputs:
     """What is made once, before anything is replayed.
 
     Attributes
     ----------
-    past : training.pipeline.History
+    history : training.pipeline.TrainingHistory
         Tables, daily activity, and contracts.
     start : datetime.date
         The first day replayed.
-    models : training.backtest.lists.Models or None
+    models : training.backtest.lists.WalkForwardModels or None
         Those of the walk forward.
-    why_none : str
+    no_model_reason : str
         Why there is no model, where there is none.
-    weekly : polars.DataFrame
+    weekly_snapshots : polars.DataFrame
         Snapshots as of the day of each weekly list.
     """
 
-    past: History
+    history: TrainingHistory
     start: date
-    models: Models | None
-    why_none: str
-    weekly: pl.DataFrame
+    models: WalkForwardModels | None
+    no_model_reason: str
+    weekly_snapshots: pl.DataFrame
 
     def __repr__(self) -> str:
-        return f"Known(from {self.start} on, {self.models!r}, {self.weekly.height:,} snapshots)"
+        return f"Known(from {self.start} on, {self.models!r}, {self.weekly_snapshots.height:,} snapshots)"
 
     @property
     def end(self) -> date:
         """The first day not replayed."""
-        return self.past.as_of.date()
+        return self.history.as_of.date()
 
     @property
-    def days(self) -> int:
+    def day_count(self) -> int:
         """Days replayed."""
         return (self.end - self.start).days
 
 
-def known(past: History, settings: Settings, *, progress: Progress | None = None) -> Known:
+def prepare_inputs(
+    history: TrainingHistory, settings: Settings, *, progress: Progress | None = None
+) -> BacktestInputs:
     """Train the models of the walk forward, and build the snapshots of every week.
 
     The replay starts with the first of them; where there is none in time, with the first as-of of
@@ -68,36 +70,45 @@ def known(past: History, settings: Settings, *, progress: Progress | None = None
     data.errors.HistoryError
         If no day is left whose expansions could be counted.
     """
-    trained: Models | None = None
-    why_none = ""
-    start: date = pl.concat([past.panel.snapshots["as_of"], past.panel.excluded["as_of"]]).min()  # type: ignore[assignment]
+    models: WalkForwardModels | None = None
+    no_model_reason = ""
+    start: date = pl.concat(
+        [history.panel.snapshots["as_of"], history.panel.excluded["as_of"]]
+    ).min()  # type: ignore[assignment]
     try:
-        trained = lists.models(
-            past.panel.snapshots, past.contracts, settings, progress=_stage(progress, "models")
+        models = lists.train_walk_forward_models(
+            history.panel.snapshots,
+            history.contracts,
+            settings,
+            progress=_bind_stage(progress, "models"),
         )
-        _refuse_too_short(trained.first, past.as_of.date(), settings)
-        start = trained.first
+        _require_counted_days(models.first_day, history.as_of.date(), settings)
+        start = models.first_day
         # The walk's last cut may be the as-of itself, after which nothing is replayed.
-        trained = Models(tuple(step for step in trained.steps if step.cut < past.as_of))
+        models = WalkForwardModels(
+            tuple(fold for fold in models.folds if fold.cutoff < history.as_of)
+        )
     except HistoryError as error:
-        trained, why_none = None, str(error)
-        _refuse_too_short(start, past.as_of.date(), settings)
-    as_ofs = [splits.midnight(day) for day in lists.weeks(start, past.as_of.date())]
-    built = panel.build(
-        past.activity, past.tables, as_ofs, settings, progress=_stage(progress, "weeks")
+        models, no_model_reason = None, str(error)
+        _require_counted_days(start, history.as_of.date(), settings)
+    as_ofs = [
+        splits.utc_midnight(day) for day in lists.list_weekly_dates(start, history.as_of.date())
+    ]
+    weekly_panel = panel.build_panel(
+        history.activity, history.tables, as_ofs, settings, progress=_bind_stage(progress, "weeks")
     )
-    return Known(past, start, trained, why_none, built.snapshots)
+    return BacktestInputs(history, start, models, no_model_reason, weekly_panel.snapshots)
 
 
-def _refuse_too_short(start: date, end: date, settings: Settings) -> None:
-    first = start + timedelta(days=settings.backtest.caught_within_days)
-    if first >= (last := expansions.settled_days(end, settings.outcome)):
+def _require_counted_days(start: date, end: date, settings: Settings) -> None:
+    first = start + timedelta(days=settings.backtest.detection_window_days)
+    if first >= (last := expansions.compute_maturity_date(end, settings.outcome)):
         raise HistoryError(
             f"a replay from {start} on counts expansions from {first} on"
-            f" (backtest.caught_within_days later), but they are settled before {last} only: no day"
+            f" (backtest.detection_window_days later), but they are settled before {last} only: no day"
             " is left. Let evaluation.first_as_of be earlier, or come back with a longer history."
         )
 
 
-def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+def _bind_stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, total: progress(stage, done, total)

@@ -10,30 +10,36 @@ from numpy.typing import NDArray
 
 from data.settings import Settings
 from training import model, splits, walk
-from training.walk import Step
+from training.walk import WalkForwardFold
 
-__all__ = ["Models", "models", "of_column", "of_models", "weeks"]
+__all__ = [
+    "WalkForwardModels",
+    "compute_column_scores",
+    "compute_model_scores",
+    "list_weekly_dates",
+    "train_walk_forward_models",
+]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Models:
+class WalkForwardModels:
     """The models of a walk forward, each from the cut at which it was trained."""
 
-    steps: tuple[Step[model.Propensity], ...]
+    folds: tuple[WalkForwardFold[model.Propensity], ...]
 
     def __repr__(self) -> str:
-        cuts = ", ".join(f"{step.cut:%Y-%m-%d}" for step in self.steps)
-        return f"Models(trained {cuts})"
+        cutoffs = ", ".join(f"{fold.cutoff:%Y-%m-%d}" for fold in self.folds)
+        return f"Models(trained {cutoffs})"
 
     @property
-    def first(self) -> date:
+    def first_day(self) -> date:
         """The first day on which there is a model."""
-        return self.steps[0].cut.date()
+        return self.folds[0].cutoff.date()
 
-    def ranked(self, snapshots: pl.DataFrame) -> pl.DataFrame:
+    def score_snapshots(self, snapshots: pl.DataFrame) -> pl.DataFrame:
         """Score each snapshot by the model that was the last to be trained by then.
 
         Returns
@@ -41,24 +47,26 @@ class Models:
         polars.DataFrame
             ``account_id``, ``as_of``, ``score``: the margin, by which the weekly list ranks.
         """
-        ends = [step.cut.date() for step in self.steps[1:]] + [date.max]
+        ends = [fold.cutoff.date() for fold in self.folds[1:]] + [date.max]
         parts = []
-        for step, end in zip(self.steps, ends, strict=True):
-            asked = snapshots.filter(
-                pl.col("as_of").is_between(step.cut.date(), end, closed="left")
+        for step, end in zip(self.folds, ends, strict=True):
+            fold_snapshots = snapshots.filter(
+                pl.col("as_of").is_between(step.cutoff.date(), end, closed="left")
             )
-            margin = step.model.estimate(asked).margin if asked.height else np.zeros(0)
-            parts.append(asked.select("account_id", "as_of", score=pl.Series(margin)))
+            margin = (
+                step.model.predict(fold_snapshots).margin if fold_snapshots.height else np.zeros(0)
+            )
+            parts.append(fold_snapshots.select("account_id", "as_of", score=pl.Series(margin)))
         return pl.concat(parts)
 
 
-def models(
+def train_walk_forward_models(
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Models:
+) -> WalkForwardModels:
     """Train a model at every cut of the walk forward, on what the cut knew.
 
     Parameters
@@ -66,7 +74,7 @@ def models(
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.Panel`.
     contracts : polars.DataFrame
-        :func:`features.contract.timeline`.
+        :func:`features.contract.build_timeline`.
     settings : data.settings.Settings
         Outcome, model, and where the cuts are.
     progress : callable, optional
@@ -77,39 +85,46 @@ def models(
     data.errors.HistoryError
         If none could be trained.
     """
-    steps: list[Step[model.Propensity]] = []
+    folds: list[WalkForwardFold[model.Propensity]] = []
 
-    def learn(known: splits.Known, seen: pl.DataFrame | None) -> model.Propensity:
-        return walk.learned(known, seen, settings.model, horizon_days=settings.outcome.horizon_days)
+    def fit(
+        training_set: splits.TrainingSet, past_predictions: pl.DataFrame | None
+    ) -> model.Propensity:
+        return walk.fit_and_calibrate(
+            training_set,
+            past_predictions,
+            settings.model,
+            horizon_days=settings.outcome.horizon_days,
+        )
 
-    def say(step: Step[model.Propensity]) -> pl.DataFrame:
-        steps.append(step)
-        return walk.said(step)
+    def predict(fold: WalkForwardFold[model.Propensity]) -> pl.DataFrame:
+        folds.append(fold)
+        return walk.predict_fold(fold)
 
-    walk.forward(
+    walk.run_walk_forward(
         snapshots,
         contracts,
         settings,
-        learn=learn,
-        say=say,
+        fit=fit,
+        predict=predict,
         progress=progress,
     )
-    return Models(tuple(steps))
+    return WalkForwardModels(tuple(folds))
 
 
-def weeks(start: date, end: date) -> list[date]:
+def list_weekly_dates(start: date, end: date) -> list[date]:
     """The days on which a list is made: the first, and every seventh after it, before the end."""
     return [start + timedelta(days=day) for day in range(0, (end - start).days, 7)]
 
 
-def of_models(
-    trained: Models, snapshots: pl.DataFrame, accounts: pl.Series, start: date, days: int
+def compute_model_scores(
+    models: WalkForwardModels, snapshots: pl.DataFrame, accounts: pl.Series, start: date, days: int
 ) -> Array:
-    """Score accounts on the days of the lists by the model of the day; see :func:`of_column`."""
-    return _placed(trained.ranked(snapshots), accounts, start, days)
+    """Score accounts on the days of the lists by the model of the day; see :func:`compute_column_scores`."""
+    return _scores_to_matrix(models.score_snapshots(snapshots), accounts, start, days)
 
 
-def of_column(
+def compute_column_scores(
     score: pl.Expr, snapshots: pl.DataFrame, accounts: pl.Series, start: date, days: int
 ) -> Array:
     """Score accounts on the days of the lists by an expression over their snapshots.
@@ -119,14 +134,16 @@ def of_column(
     numpy.ndarray, shape (n_accounts, days)
         nan where an account has no snapshot that day, or no value.
     """
-    return _placed(snapshots.select("account_id", "as_of", score=score), accounts, start, days)
+    return _scores_to_matrix(
+        snapshots.select("account_id", "as_of", score=score), accounts, start, days
+    )
 
 
-def _placed(scored: pl.DataFrame, accounts: pl.Series, start: date, days: int) -> Array:
+def _scores_to_matrix(scored: pl.DataFrame, accounts: pl.Series, start: date, days: int) -> Array:
     rows = scored.join(
         pl.DataFrame({"account_id": accounts}).with_row_index("row"), on="account_id"
     ).with_columns(column=(pl.col("as_of") - pl.lit(start)).dt.total_days())
-    table = np.full((len(accounts), days), np.nan)
+    matrix = np.full((len(accounts), days), np.nan)
     score = rows["score"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    table[rows["row"].to_numpy(), rows["column"].to_numpy()] = score
-    return table
+    matrix[rows["row"].to_numpy(), rows["column"].to_numpy()] = score
+    return matrix

@@ -10,25 +10,27 @@ from data.settings import MONTH_DAYS, Settings
 from training import team
 from training.backtest import competing, judge, words
 from training.backtest import ground as grounds
-from training.backtest.daily import Daily
-from training.backtest.ground import Ground
-from training.backtest.judge import Verdict
-from training.backtest.known import Known, known
-from training.backtest.result import Backtest
-from training.backtest.work import Hours, work
-from training.pipeline import History
+from training.backtest.daily import DailyUtilization
+from training.backtest.ground import BacktestContext
+from training.backtest.judge import StrategyScore
+from training.backtest.known import BacktestInputs, prepare_inputs
+from training.backtest.result import BacktestResult
+from training.backtest.work import TeamCapacity, simulate_workload
+from training.pipeline import TrainingHistory
 
-__all__ = ["replay", "run"]
+__all__ = ["replay_history", "run_backtest"]
 
 Progress = Callable[[str, int, int], None]
 
 
-def run(past: History, settings: Settings, *, progress: Progress | None = None) -> Backtest:
+def run_backtest(
+    history: TrainingHistory, settings: Settings, *, progress: Progress | None = None
+) -> BacktestResult:
     """Replay history day by day with only what was known, and let the ways of working compete.
 
     Parameters
     ----------
-    past : training.pipeline.History
+    history : training.pipeline.TrainingHistory
         Everything up to an as-of.
     settings : data.settings.Settings
         Outcome, model and evaluation; the team and its hours; ``backtest``.
@@ -37,7 +39,7 @@ def run(past: History, settings: Settings, *, progress: Progress | None = None) 
 
     Returns
     -------
-    training.backtest.result.Backtest
+    training.backtest.result.BacktestResult
         The ways side by side, with what was assumed and what no replay can know.
 
     Raises
@@ -45,121 +47,151 @@ def run(past: History, settings: Settings, *, progress: Progress | None = None) 
     data.errors.HistoryError
         If the history holds no day whose expansions could be counted.
     """
-    return replay(known(past, settings, progress=progress), settings, progress=progress)
+    return replay_history(
+        prepare_inputs(history, settings, progress=progress), settings, progress=progress
+    )
 
 
-def replay(made: Known, settings: Settings, *, progress: Progress | None = None) -> Backtest:
-    """Let the ways of working compete; see :func:`run`."""
+def replay_history(
+    inputs: BacktestInputs, settings: Settings, *, progress: Progress | None = None
+) -> BacktestResult:
+    """Let the ways of working compete; see :func:`run_backtest`."""
     rules = settings.backtest
-    hours, csms, capacity = _hours(made, settings)
-    full = grounds.full(made, settings)
-    counted = grounds.counted(made, settings, full)
-    ground = grounds.ground(made, settings, full, counted, csms=csms)
-    plans, absent = competing.plans(made, settings, full)
-    verdicts: dict[str, Verdict] = {}
-    for done, plan in enumerate(plans):
-        verdicts[plan.name] = judge.judged(plan, work(plan, ground.book, hours), ground, hours)
+    capacity, csm_count, capacity_notes = _resolve_team_capacity(inputs, settings)
+    daily = grounds.build_utilization(inputs, settings)
+    counted = grounds.select_counted_expansions(inputs, settings, daily)
+    context = grounds.build_context(inputs, settings, daily, counted, csm_count=csm_count)
+    strategies, unavailable = competing.build_strategies(inputs, settings, daily)
+    scores: dict[str, StrategyScore] = {}
+    for position, strategy in enumerate(strategies):
+        scores[strategy.name] = judge.score_strategy(
+            strategy,
+            simulate_workload(strategy, context.under_contract, capacity),
+            context,
+            capacity,
+        )
         if progress:
-            progress("ways", done + 1, len(plans))
-    flags, expanded = judge.told(verdicts, ground, counted.drop("before", "since"))
-    since = (pl.col("day") - pl.col("before")).dt.total_days()
-    repeated = counted.filter(since < rules.caught_within_days).height
-    return Backtest(
-        start=made.start,
-        end=made.end,
-        counted_from=made.start + timedelta(days=ground.counted.start),
-        counted_until=made.start + timedelta(days=ground.counted.stop),
-        accounts=float(ground.book.sum() / made.days),
+            progress("ways", position + 1, len(strategies))
+    flags, expanded = judge.collect_flags_and_expansions(
+        scores, context, counted.drop("before", "since")
+    )
+    days_since_previous = (pl.col("day") - pl.col("before")).dt.total_days()
+    repeated = counted.filter(days_since_previous < rules.detection_window_days).height
+    return BacktestResult(
+        start=inputs.start,
+        end=inputs.end,
+        counted_from=inputs.start + timedelta(days=context.counted_columns.start),
+        counted_until=inputs.start + timedelta(days=context.counted_columns.stop),
+        accounts=float(context.under_contract.sum() / inputs.day_count),
         expansions=counted.height,
         repeated=repeated,
-        ways=tuple(verdict.way for verdict in verdicts.values()),
-        absent=absent,
-        csms=csms,
-        minutes_per_month=hours.per_month,
-        minutes_per_account=hours.per_account,
-        review_minutes=hours.per_look,
-        rest_days=rules.rest_days,
-        caught_within_days=rules.caught_within_days,
-        definitions=words.definitions(settings),
-        notes=tuple(capacity + _notes(made, settings, full, counted, hours, repeated=repeated)),
-        hindsight=words.HINDSIGHT,
-        verdict=_verdict(verdicts, ground),
+        ways=tuple(verdict.result for verdict in scores.values()),
+        absent=unavailable,
+        csms=csm_count,
+        minutes_per_month=capacity.minutes_per_month,
+        minutes_per_account=capacity.minutes_per_account,
+        review_minutes=capacity.minutes_per_review,
+        rest_days=rules.cooldown_days,
+        caught_within_days=rules.detection_window_days,
+        definitions=words.define_terms(settings),
+        notes=tuple(
+            capacity_notes
+            + _collect_notes(inputs, settings, daily, counted, capacity, repeated=repeated)
+        ),
+        hindsight=words.LIMITATIONS,
+        verdict=_format_verdict(scores, context),
         flags=flags,
         expanded=expanded,
     )
 
 
-def _hours(made: Known, settings: Settings) -> tuple[Hours, int, list[str]]:
+def _resolve_team_capacity(
+    inputs: BacktestInputs, settings: Settings
+) -> tuple[TeamCapacity, int, list[str]]:
     """What the team has, how many they are, and where the numbers are from."""
-    accounts = made.past.tables.accounts.rows
-    named = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
-    csms = settings.team.csms or named
-    capacity = team.capacity(settings, accounts)
-    why = capacity.why[:1].upper() + capacity.why[1:]
-    notes = [why.replace("per as-of", "per 30 days")]
-    if not csms:
+    accounts = inputs.history.tables.accounts.rows
+    named_csms = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
+    csm_count = settings.team.csms or named_csms
+    contact_capacity = team.resolve_capacity(settings, accounts)
+    explanation = contact_capacity.explanation[:1].upper() + contact_capacity.explanation[1:]
+    notes = [explanation.replace("per as-of", "per 30 days")]
+    if not csm_count:
         notes.append(
             "How many CSMs there are is not known: figures per CSM take the team for one. Set"
             " team.csms."
         )
     minutes = settings.team.minutes_per_account
-    hours = Hours(
-        capacity.accounts * minutes,
+    capacity = TeamCapacity(
+        contact_capacity.accounts * minutes,
         minutes,
         settings.backtest.review_minutes,
-        settings.backtest.rest_days,
+        settings.backtest.cooldown_days,
     )
-    return hours, csms or 1, notes
+    return capacity, csm_count or 1, notes
 
 
-def _notes(
-    made: Known,
+def _collect_notes(
+    inputs: BacktestInputs,
     settings: Settings,
-    full: Daily,
+    daily: DailyUtilization,
     counted: pl.DataFrame,
-    hours: Hours,
+    capacity: TeamCapacity,
     *,
     repeated: int,
 ) -> list[str]:
     """What was assumed, or is missing, in this data."""
-    told = []
-    seats, limits = (np.isfinite(of).any() for of in (full.seat_utilization, full.usage_ratio))
-    if limits and not seats:
-        told.append("No account has licensed seats: use is that of the usage limits.")
-    elif seats and not limits:
-        told.append("No account has a usage limit: use is that of the seats.")
-    told += _reach(made, hours)
-    if made.models is not None and len(made.models.steps) == 1:
-        told.append("One model only was trained: its figures are of a single cut.")
+    notes = []
+    has_seats, has_limits = (
+        np.isfinite(utilization).any()
+        for utilization in (daily.seat_utilization, daily.usage_ratio)
+    )
+    if has_limits and not has_seats:
+        notes.append("No account has licensed seats: use is that of the usage limits.")
+    elif has_seats and not has_limits:
+        notes.append("No account has a usage limit: use is that of the seats.")
+    notes += _note_ample_capacity(inputs, capacity)
+    if inputs.models is not None and len(inputs.models.folds) == 1:
+        notes.append("One model only was trained: its figures are of a single cut.")
     if not counted.height:
-        told.append("No expansion was booked in the days that count.")
+        notes.append("No expansion was booked in the days that count.")
     elif repeated:
-        told.append(
+        notes.append(
             f"{repeated:,} of {counted.height:,} expansions came less than"
-            f" {settings.backtest.caught_within_days} days after the account's previous one: one"
+            f" {settings.backtest.detection_window_days} days after the account's previous one: one"
             " flag can catch both."
         )
-    late = made.past.activity.volume.select((pl.col("known_day") > pl.col("day")).any())
-    return told + words.late_data(made.past.contracts, events_lag=bool(late.collect().item()))
+    known_late = inputs.history.activity.volume.select((pl.col("known_day") > pl.col("day")).any())
+    return notes + words.describe_late_data(
+        inputs.history.contracts, events_lag=bool(known_late.collect().item())
+    )
 
 
-def _reach(made: Known, hours: Hours) -> list[str]:
+def _note_ample_capacity(inputs: BacktestInputs, capacity: TeamCapacity) -> list[str]:
     """Say where the hours reach so many accounts that a ranking hardly has to choose."""
-    listed = made.weekly.height / max(made.weekly["as_of"].n_unique(), 1)
-    worked = hours.per_month / hours.per_account * hours.rest_days / MONTH_DAYS
-    if 2 * worked < listed:
+    listed = inputs.weekly_snapshots.height / max(inputs.weekly_snapshots["as_of"].n_unique(), 1)
+    workable = (
+        capacity.minutes_per_month
+        / capacity.minutes_per_account
+        * capacity.cooldown_days
+        / MONTH_DAYS
+    )
+    if 2 * workable < listed:
         return []
     return [
-        f"In the {hours.rest_days} days that an account rests the hours are enough for"
-        f" {worked:,.0f} accounts, and {listed:,.0f} are eligible on average: a list from its top"
+        f"In the {capacity.cooldown_days} days that an account rests the hours are enough for"
+        f" {workable:,.0f} accounts, and {listed:,.0f} are eligible on average: a list from its top"
         " then flags a great part of them whatever it ranks by."
     ]
 
 
-def _verdict(verdicts: Mapping[str, Verdict], ground: Ground) -> str:
-    mine = verdicts.get(competing.LIST)
-    models = (competing.LIST, competing.LIST_AND_EVENTS)
-    others = [one for name, one in verdicts.items() if name not in models]
-    rival = words.best(others)
-    gain = judge.advantage(mine, rival, ground) if mine and rival else None
-    return words.verdict(mine, rival, gain, len(ground.row))
+def _format_verdict(scores: Mapping[str, StrategyScore], context: BacktestContext) -> str:
+    model_score = scores.get(competing.WEEKLY_LIST)
+    model_strategies = (competing.WEEKLY_LIST, competing.WEEKLY_LIST_AND_EVENTS)
+    baselines = [score for name, score in scores.items() if name not in model_strategies]
+    best_baseline = words.select_best(baselines)
+    gain = (
+        judge.compare_catches(model_score, best_baseline, context)
+        if model_score and best_baseline
+        else None
+    )
+    return words.format_verdict(model_score, best_baseline, gain, len(context.expansion_row))

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from training.resampling import Figure
+from training.resampling import MetricEstimate
 
-__all__ = ["FIGURES", "Backtest", "Way"]
+__all__ = ["BACKTEST_METRICS", "BacktestResult", "StrategyResult"]
 
-FIGURES: Final[Mapping[str, str]] = {
+BACKTEST_METRICS: Final[Mapping[str, str]] = {
     "share_flagged": "Share of the expansions that were caught: the account was flagged on the day"
     " of the expansion or in the days before it that count.",
     "share_flagged_14d": "Share of the expansions whose first such flag came at least 14 days"
@@ -33,7 +33,7 @@ FIGURES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Way:
+class StrategyResult:
     """One way of working: when it flags an account, and what came of it.
 
     Attributes
@@ -42,7 +42,7 @@ class Way:
         As it is printed.
     rule : str
         One sentence: when it flags an account.
-    figures : mapping of str to training.resampling.Figure
+    figures : mapping of str to training.resampling.MetricEstimate
         Keys and definitions as in ``FIGURES``; shares in [0, 1]; 90 % intervals over accounts; null
         where there is nothing to compute it from.
     flags : int
@@ -65,7 +65,7 @@ class Way:
 
     name: str
     rule: str
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, MetricEstimate]
     flags: int
     hits: int
     false_alarms: int
@@ -86,7 +86,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Backtest:
+class BacktestResult:
     """History replayed day by day, the ways of working side by side.
 
     Attributes
@@ -140,7 +140,7 @@ class Backtest:
     accounts: float
     expansions: int
     repeated: int
-    ways: tuple[Way, ...]
+    ways: tuple[StrategyResult, ...]
     absent: Mapping[str, str]
     csms: int
     minutes_per_month: float
@@ -161,9 +161,9 @@ class Backtest:
             f" {self.expansions:,} expansions of {self.accounts:,.0f} accounts)"
         )
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything but the two tables, as plain values for JSON; days as YYYY-MM-DD."""
         frames = ("flags", "expanded")
         plain = {name: value for name, value in vars(self).items() if name not in frames}
         days = {name: str(value) for name, value in plain.items() if isinstance(value, date)}
-        return plain | days | {"ways": [asdict(way) for way in self.ways]}
+        return plain | days | {"ways": [asdict(strategy) for strategy in self.ways]}

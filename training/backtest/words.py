@@ -7,13 +7,13 @@ import polars as pl
 
 from data.settings import Settings
 from training.backtest.ground import QUARTER_DAYS
-from training.backtest.judge import BOOK_ACCOUNTS, Verdict
-from training.backtest.result import FIGURES
-from training.resampling import Figure
+from training.backtest.judge import PORTFOLIO_ACCOUNTS, StrategyScore
+from training.backtest.result import BACKTEST_METRICS
+from training.resampling import MetricEstimate
 
-__all__ = ["HINDSIGHT", "definitions", "late_data", "verdict"]
+__all__ = ["LIMITATIONS", "define_terms", "describe_late_data", "format_verdict"]
 
-HINDSIGHT: Final = (
+LIMITATIONS: Final = (
     "Nobody acted on these flags. What was done at the time is in the history: if the team worked"
     " full accounts then, contacts may have caused or hastened the very expansions that the replay"
     " finds, and most of all for the rule the team followed.",
@@ -30,88 +30,99 @@ HINDSIGHT: Final = (
 )
 
 
-def definitions(settings: Settings) -> dict[str, str]:
+def define_terms(settings: Settings) -> dict[str, str]:
     """Say what each term means, with the numbers of these settings."""
     rules, horizon = settings.backtest, settings.outcome.horizon_days
-    words = {
+    terms = {
         "flag": "An account handed to a CSM who has the time, and works it, on a day. What a way"
         " points at while nobody has the time is no flag.",
         "caught": f"An expansion whose account was flagged on its day or in the"
-        f" {rules.caught_within_days - 1} days before it. An expansion is what the outcomes of"
+        f" {rules.detection_window_days - 1} days before it. An expansion is what the outcomes of"
         " training call one, on the day it was booked. One flag can catch several.",
         "false alarm": f"A flag without an expansion on its day or in the {horizon - 1} days after"
         " it. Not counted while those days are not all known, or where the only rise in them cannot"
         " be told from a change of price.",
-        "rest": f"An account that was worked is not flagged again for {rules.rest_days} days,"
+        "rest": f"An account that was worked is not flagged again for {rules.cooldown_days} days,"
         " whichever way flagged it, and whatever came of it.",
         "use": "The higher of seat utilisation and the share of the usage limit, of accounts under"
         " paid contract, from rows known before the day.",
         "hours": "The same for every way. They come in evenly, day by day; what is not used is"
         " kept, up to a month's worth, which the team starts with.",
         "quarter": f"{QUARTER_DAYS} days.",
-        "book": f"{BOOK_ACCOUNTS} accounts under paid contract.",
+        "book": f"{PORTFOLIO_ACCOUNTS} accounts under paid contract.",
         "claim": "What vendors say that such a way catches: their figures, without a definition or"
         " a source that could be checked.",
     }
-    return {**words, **FIGURES}
+    return {**terms, **BACKTEST_METRICS}
 
 
-def verdict(mine: Verdict | None, rival: Verdict | None, gain: Figure | None, counted: int) -> str:
+def format_verdict(
+    model_score: StrategyScore | None,
+    best_baseline: StrategyScore | None,
+    gain: MetricEstimate | None,
+    expansion_count: int,
+) -> str:
     """Say in one sentence what the model's list adds with the same hours.
 
     Parameters
     ----------
-    mine, rival : Verdict or None
+    model_score, best_baseline : Verdict or None
         The model's weekly list, and of the ways without a model the one that caught most.
-    gain : training.resampling.Figure or None
+    gain : training.resampling.MetricEstimate or None
         How much more of the expansions the first caught, as a share.
-    counted : int
+    expansion_count : int
         Expansions in all.
     """
-    if not counted:
+    if not expansion_count:
         return "No expansion was booked in the days that count: there is nothing to compare by."
-    if rival is None:
+    if best_baseline is None:
         return "No way of working without a model could be replayed: there is nothing to compare."
-    if mine is None or gain is None or gain.value is None or gain.low is None or gain.high is None:
+    if (
+        model_score is None
+        or gain is None
+        or gain.value is None
+        or gain.low is None
+        or gain.high is None
+    ):
         return (
-            f"No model could be replayed; of the other ways {rival.way.name} caught most:"
-            f" {_of(rival)} of {counted:,} expansions."
+            f"No model could be replayed; of the other ways {best_baseline.result.name} caught most:"
+            f" {_format_catch_rate(best_baseline)} of {expansion_count:,} expansions."
         )
-    level = gain.low <= 0 <= gain.high
-    beyond = "which is not beyond noise" if level else "which is beyond noise"
+    within_noise = gain.low <= 0 <= gain.high
+    significance = "which is not beyond noise" if within_noise else "which is beyond noise"
     return (
-        f"With the same hours the {mine.way.name} caught {_of(mine)} of {counted:,} expansions, and"
-        f" the best of the ways without a model, in hindsight, {rival.way.name}, {_of(rival)}: a"
+        f"With the same hours the {model_score.result.name} caught {_format_catch_rate(model_score)} of {expansion_count:,} expansions, and"
+        f" the best of the ways without a model, in hindsight, {best_baseline.result.name}, {_format_catch_rate(best_baseline)}: a"
         f" difference of {100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to"
-        f" {100 * gain.high:+.1f}), {beyond}."
+        f" {100 * gain.high:+.1f}), {significance}."
     )
 
 
-def best(verdicts: Sequence[Verdict]) -> Verdict | None:
+def select_best(scores: Sequence[StrategyScore]) -> StrategyScore | None:
     """The way that caught most; of equal ones the first."""
-    return max(verdicts, key=lambda one: one.way.caught, default=None)
+    return max(scores, key=lambda one: one.result.caught, default=None)
 
 
-def late_data(contracts: pl.DataFrame, *, events_lag: bool) -> list[str]:
+def describe_late_data(contracts: pl.DataFrame, *, events_lag: bool) -> list[str]:
     """Say for which tables the moment of becoming known had to be assumed."""
-    told = []
-    unstated = int((~contracts["booked"]).sum())
-    if unstated:
-        told.append(
-            f"{unstated:,} of {contracts.height:,} contract rows do not say when they were booked:"
+    notes = []
+    without_booking_date = int((~contracts["booked"]).sum())
+    if without_booking_date:
+        notes.append(
+            f"{without_booking_date:,} of {contracts.height:,} contract rows do not say when they were booked:"
             " the day they came into force stands in, so what was entered late looks as if it had"
             " been known in time."
         )
     if not events_lag:
-        told.append(
+        notes.append(
             "No event says that it became known later than it happened: a file that came late looks"
             " as if it had been there in time, which favours whatever looks daily."
         )
-    return told
+    return notes
 
 
-def _of(one: Verdict) -> str:
-    share = one.way.figures["share_flagged"]
+def _format_catch_rate(score: StrategyScore) -> str:
+    share = score.result.figures["share_flagged"]
     if share.value is None or share.low is None or share.high is None:
         return "none"
     return f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})"

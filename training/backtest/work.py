@@ -11,152 +11,159 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.settings import MONTH_DAYS
-from training.backtest.ways import Plan
+from training.backtest.ways import Strategy
 
-__all__ = ["Hours", "Worked", "work"]
+__all__ = ["ContactLog", "TeamCapacity", "simulate_workload"]
 
 Days = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-_NEVER = -1
+_NEVER_REVIEWED = -1
 
 
 @dataclass(frozen=True)
-class Hours:
+class TeamCapacity:
     """What a team has, and what its work takes.
 
     Attributes
     ----------
-    per_month : float
+    minutes_per_month : float
         Minutes per 30 days, of all CSMs together.
-    per_account : float
+    minutes_per_account : float
         Minutes to work a flagged account.
-    per_look : float
+    minutes_per_review : float
         Minutes to look at one in a review.
-    rest_days : int
+    cooldown_days : int
         An account that was worked is not offered again for so long.
     """
 
-    per_month: float
-    per_account: float
-    per_look: float
-    rest_days: int
+    minutes_per_month: float
+    minutes_per_account: float
+    minutes_per_review: float
+    cooldown_days: int
 
 
 @dataclass(frozen=True, eq=False)
-class Worked:
+class ContactLog:
     """Who was worked when.
 
     Attributes
     ----------
     account, day : numpy.ndarray of int, shape (n_flags,)
         Row of the account and column of the day, in the order in which they were worked.
-    looks : int
+    reviews : int
         Accounts looked at in reviews.
-    pointed : numpy.ndarray of bool, shape (n_accounts, n_days)
+    condition_met : numpy.ndarray of bool, shape (n_accounts, n_days)
         Whether the way's condition held, worked or not.
     """
 
     account: Days
     day: Days
-    looks: int
-    pointed: Flags
+    reviews: int
+    condition_met: Flags
 
     def __repr__(self) -> str:
-        return f"Worked({len(self.account):,} flags, {self.looks:,} looks)"
+        return f"Worked({len(self.account):,} flags, {self.reviews:,} looks)"
 
 
-def work(plan: Plan, book: Flags, hours: Hours) -> Worked:
+def simulate_workload(
+    strategy: Strategy, under_contract: Flags, capacity: TeamCapacity
+) -> ContactLog:
     """Work what a plan offers, as far as the hours go.
 
     Parameters
     ----------
-    plan : training.backtest.ways.Plan
+    strategy : training.backtest.ways.Strategy
         Whom it offers, day by day.
-    book : numpy.ndarray of bool, shape (n_accounts, n_days)
+    under_contract : numpy.ndarray of bool, shape (n_accounts, n_days)
         Accounts that there are to look at: those under paid contract.
-    hours : Hours
+    capacity : Hours
         The same for every way.
 
     Returns
     -------
-    Worked
+    ContactLog
         The flags, day by day, of a day in the order of the scores, of equal scores in the order of
         the accounts.
     """
-    team = _Team(len(book), hours)
-    pointed = np.zeros(book.shape, dtype=bool)
-    stretch = plan.stretch
-    for day in range(book.shape[1]):
-        team.next_day(day)
-        if not plan.acts[day]:
+    team = _TeamSimulator(len(under_contract), capacity)
+    condition_met = np.zeros(under_contract.shape, dtype=bool)
+    streak_id = strategy.streak_id
+    for day in range(under_contract.shape[1]):
+        team.start_day(day)
+        if not strategy.active_days[day]:
             continue
-        score = np.where(book[:, day], plan.offers(day), np.nan)
-        pointed[:, day] = ~np.isnan(score)
-        once = plan.once is None or bool(plan.once[day])
-        if plan.reviewed:
-            team.look_through(pointed[:, day], book[:, day])
+        score = np.where(under_contract[:, day], strategy.score_day(day), np.nan)
+        condition_met[:, day] = ~np.isnan(score)
+        once = strategy.once_per_streak is None or bool(strategy.once_per_streak[day])
+        if strategy.is_manual_review:
+            team.review_accounts(condition_met[:, day], under_contract[:, day])
         else:
-            team.take(score, None if stretch is None else stretch[:, day], once=once)
-    return Worked(*team.flags(), team.looks, pointed)
+            team.contact_highest_scores(
+                score, None if streak_id is None else streak_id[:, day], once=once
+            )
+    return ContactLog(*team.collect_flags(), team.reviews, condition_met)
 
 
-class _Team:
+class _TeamSimulator:
     """The minutes in hand, and what was done with them.
 
     Minutes are counted in thirtieths, so that a day's share of a month adds up without rounding.
     """
 
-    def __init__(self, accounts: int, hours: Hours) -> None:
-        self._hours = hours
-        self._full = hours.per_month * MONTH_DAYS
-        self._minutes = self._full
-        self._rests_until = np.zeros(accounts, dtype=np.int64)
-        self._looked = np.full(accounts, _NEVER)
-        self._stretch = np.full(accounts, np.iinfo(np.int64).min)
+    def __init__(self, accounts: int, capacity: TeamCapacity) -> None:
+        self._capacity = capacity
+        self._max_minutes = capacity.minutes_per_month * MONTH_DAYS
+        self._minutes = self._max_minutes
+        self._cooldown_until = np.zeros(accounts, dtype=np.int64)
+        self._last_review = np.full(accounts, _NEVER_REVIEWED)
+        self._last_streak = np.full(accounts, np.iinfo(np.int64).min)
         self._flags: list[tuple[Days, Days]] = []
         self._day = 0
-        self.looks = 0
+        self.reviews = 0
 
-    def next_day(self, day: int) -> None:
+    def start_day(self, day: int) -> None:
         self._day = day
         if day:
-            self._minutes = min(self._minutes + self._hours.per_month, self._full)
+            self._minutes = min(self._minutes + self._capacity.minutes_per_month, self._max_minutes)
 
-    def take(
-        self, score: NDArray[np.float64], stretch: Days | None = None, *, once: bool = True
+    def contact_highest_scores(
+        self, score: NDArray[np.float64], streak_id: Days | None = None, *, once: bool = True
     ) -> None:
         """Work the highest scores."""
-        offered = ~np.isnan(score) & self._awake()
-        if stretch is not None and once:
-            offered &= stretch != self._stretch
-        places = np.flatnonzero(offered)
-        most = int(self._minutes // (self._hours.per_account * MONTH_DAYS))
-        chosen = places[np.argsort(-score[places], kind="stable")[:most]]
-        if stretch is not None:
-            self._stretch[chosen] = stretch[chosen]
-        self._work(chosen)
+        offered = ~np.isnan(score) & self._find_available()
+        if streak_id is not None and once:
+            offered &= streak_id != self._last_streak
+        candidates = np.flatnonzero(offered)
+        max_contacts = int(self._minutes // (self._capacity.minutes_per_account * MONTH_DAYS))
+        chosen = candidates[np.argsort(-score[candidates], kind="stable")[:max_contacts]]
+        if streak_id is not None:
+            self._last_streak[chosen] = streak_id[chosen]
+        self._record_contacts(chosen)
 
-    def look_through(self, found: Flags, book: Flags) -> None:
+    def review_accounts(self, condition_met: Flags, under_contract: Flags) -> None:
         """Look at one account after the other, and work at once whatever is found."""
-        places = np.flatnonzero(book & self._awake())
-        order = places[np.argsort(self._looked[places], kind="stable")]
-        each = self._hours.per_look + self._hours.per_account * found[order]
-        seen = order[np.cumsum(each) * MONTH_DAYS <= self._minutes]
-        self._looked[seen] = self._day
-        self.looks += len(seen)
-        self._minutes -= len(seen) * self._hours.per_look * MONTH_DAYS
-        self._work(seen[found[seen]])
+        candidates = np.flatnonzero(under_contract & self._find_available())
+        order = candidates[np.argsort(self._last_review[candidates], kind="stable")]
+        cost = (
+            self._capacity.minutes_per_review
+            + self._capacity.minutes_per_account * condition_met[order]
+        )
+        reviewed = order[np.cumsum(cost) * MONTH_DAYS <= self._minutes]
+        self._last_review[reviewed] = self._day
+        self.reviews += len(reviewed)
+        self._minutes -= len(reviewed) * self._capacity.minutes_per_review * MONTH_DAYS
+        self._record_contacts(reviewed[condition_met[reviewed]])
 
-    def flags(self) -> tuple[Days, Days]:
+    def collect_flags(self) -> tuple[Days, Days]:
         if not self._flags:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         account, day = zip(*self._flags, strict=True)
         return np.concatenate(account), np.concatenate(day)
 
-    def _awake(self) -> Flags:
-        return np.asarray(self._rests_until <= self._day)
+    def _find_available(self) -> Flags:
+        return np.asarray(self._cooldown_until <= self._day)
 
-    def _work(self, accounts: Days) -> None:
-        self._rests_until[accounts] = self._day + self._hours.rest_days
-        self._minutes -= len(accounts) * self._hours.per_account * MONTH_DAYS
+    def _record_contacts(self, accounts: Days) -> None:
+        self._cooldown_until[accounts] = self._day + self._capacity.cooldown_days
+        self._minutes -= len(accounts) * self._capacity.minutes_per_account * MONTH_DAYS
         self._flags.append((accounts, np.full(len(accounts), self._day)))

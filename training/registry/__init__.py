@@ -4,22 +4,28 @@ What a model is as files, and why reading them executes no code, stands in
 :mod:`training.artifact`; the registry keeps the digest of its card as a tag of the version.
 """
 
-from training.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, Aliases
-from training.registry.kept import Registered, champion, load, register, serving
-from training.registry.promotion import Promotion, parts, promote, rollback
+from training.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, ModelAliases
+from training.registry.kept import (
+    RegisteredModel,
+    find_champion,
+    load_alias,
+    load_for_scoring,
+    register_model,
+)
+from training.registry.promotion import Promotion, get_aliases, promote, rollback
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "PREVIOUS",
-    "Aliases",
+    "ModelAliases",
     "Promotion",
-    "Registered",
-    "champion",
-    "load",
-    "parts",
+    "RegisteredModel",
+    "find_champion",
+    "get_aliases",
+    "load_alias",
+    "load_for_scoring",
     "promote",
-    "register",
+    "register_model",
     "rollback",
-    "serving",
 ]

@@ -14,18 +14,27 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Aliases", "challenge", "history", "install", "of"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "PREVIOUS",
+    "ModelAliases",
+    "read_aliases",
+    "read_promotion_history",
+    "set_challenger",
+    "set_champion",
+]
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 PREVIOUS: Final = "previous"
-_LEAVING: Final = "leaving"
-_HISTORY: Final = "promotions"
-_REMEMBERED: Final = 10
+_OUTGOING: Final = "leaving"
+_PROMOTIONS_TAG: Final = "promotions"
+_MAX_PROMOTIONS: Final = 10
 
 
 @dataclass(frozen=True)
-class Aliases:
+class ModelAliases:
     """Versions by the part they play; None where no version plays it."""
 
     champion: str | None = None
@@ -33,22 +42,22 @@ class Aliases:
     previous: str | None = None
 
 
-def of(client: mlflow.MlflowClient, name: str) -> Aliases:
+def read_aliases(client: mlflow.MlflowClient, name: str) -> ModelAliases:
     """Read who plays which part, a move that was broken off taken as made or not begun."""
-    found = _raw(client, name)
-    champion, leaving = found.get(CHAMPION), found.get(_LEAVING)
-    challenger, previous = found.get(CHALLENGER), found.get(PREVIOUS)
-    if leaving is not None and leaving != champion:
-        previous = leaving
-    return Aliases(champion, None if challenger == champion else challenger, previous)
+    current = _read_raw_aliases(client, name)
+    champion, outgoing = current.get(CHAMPION), current.get(_OUTGOING)
+    challenger, previous = current.get(CHALLENGER), current.get(PREVIOUS)
+    if outgoing is not None and outgoing != champion:
+        previous = outgoing
+    return ModelAliases(champion, None if challenger == champion else challenger, previous)
 
 
-def challenge(client: mlflow.MlflowClient, name: str, version: str) -> None:
+def set_challenger(client: mlflow.MlflowClient, name: str, version: str) -> None:
     """Let a version wait for its promotion; one that waited gives way."""
     client.set_registered_model_alias(name, CHALLENGER, version)
 
 
-def install(
+def set_champion(
     client: mlflow.MlflowClient, name: str, version: str, *, note: Mapping[str, Any]
 ) -> None:
     """Make a version the champion, and the champion the previous one.
@@ -64,39 +73,41 @@ def install(
     note : mapping
         JSON values, kept with the version: who, when, why.
     """
-    _clear_up(client, name)
-    told = [*history(client, name, version), dict(note)][-_REMEMBERED:]
-    client.set_model_version_tag(name, version, _HISTORY, json.dumps(told))
-    champion = of(client, name).champion
+    _complete_alias_move(client, name)
+    promotions = [*read_promotion_history(client, name, version), dict(note)][-_MAX_PROMOTIONS:]
+    client.set_model_version_tag(name, version, _PROMOTIONS_TAG, json.dumps(promotions))
+    champion = read_aliases(client, name).champion
     if champion is not None:
-        client.set_registered_model_alias(name, _LEAVING, champion)
+        client.set_registered_model_alias(name, _OUTGOING, champion)
     client.set_registered_model_alias(name, CHAMPION, version)
-    _clear_up(client, name)
+    _complete_alias_move(client, name)
 
 
-def history(client: mlflow.MlflowClient, name: str, version: str) -> list[dict[str, Any]]:
-    """How a version came to be champion, each time: the notes given to :func:`install`."""
+def read_promotion_history(
+    client: mlflow.MlflowClient, name: str, version: str
+) -> list[dict[str, Any]]:
+    """How a version came to be champion, each time: the notes given to :func:`set_champion`."""
     tags = client.get_model_version(name, version).tags
-    found: list[dict[str, Any]] = json.loads(tags.get(_HISTORY, "[]"))
-    return found
+    promotions: list[dict[str, Any]] = json.loads(tags.get(_PROMOTIONS_TAG, "[]"))
+    return promotions
 
 
-def _clear_up(client: mlflow.MlflowClient, name: str) -> None:
+def _complete_alias_move(client: mlflow.MlflowClient, name: str) -> None:
     """Bring the aliases to what they read as."""
-    found, meant = _raw(client, name), of(client, name)
-    if _LEAVING in found:
-        if meant.previous is not None and meant.previous != found.get(PREVIOUS):
-            client.set_registered_model_alias(name, PREVIOUS, meant.previous)
-        client.delete_registered_model_alias(name, _LEAVING)
-    if CHALLENGER in found and meant.challenger is None:
+    current, resolved = _read_raw_aliases(client, name), read_aliases(client, name)
+    if _OUTGOING in current:
+        if resolved.previous is not None and resolved.previous != current.get(PREVIOUS):
+            client.set_registered_model_alias(name, PREVIOUS, resolved.previous)
+        client.delete_registered_model_alias(name, _OUTGOING)
+    if CHALLENGER in current and resolved.challenger is None:
         client.delete_registered_model_alias(name, CHALLENGER)
 
 
-def _raw(client: mlflow.MlflowClient, name: str) -> dict[str, str]:
+def _read_raw_aliases(client: mlflow.MlflowClient, name: str) -> dict[str, str]:
     try:
-        found = client.get_registered_model(name).aliases
+        raw_aliases = client.get_registered_model(name).aliases
     except MlflowException as error:
         if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             return {}
         raise
-    return {alias: str(version) for alias, version in found.items()}
+    return {alias: str(version) for alias, version in raw_aliases.items()}

@@ -13,20 +13,20 @@ from data.errors import ModelError
 from data.settings import Settings
 from training import artifact, faults
 from training.model import Propensity
-from training.record import Record
+from training.record import RunRecord
 from training.registry import aliases, runs
 from training.registry.aliases import CHAMPION
-from training.registry.store import FOLDER, Store, connect
+from training.registry.store import MODEL_FOLDER, TrackingStore, connect_store
 from training.rival import Champion
-from training.simple import Simple
+from training.simple import CalibratedRanking
 
-__all__ = ["Registered", "champion", "load", "register", "serving"]
+__all__ = ["RegisteredModel", "find_champion", "load_alias", "load_for_scoring", "register_model"]
 
-_DIGEST: Final = "card_sha256"
+_DIGEST_TAG: Final = "card_sha256"
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredModel:
     """What scores, as the registry holds it.
 
     Attributes
@@ -43,29 +43,29 @@ class Registered:
         When it became champion, by whom, why, and whether against the gate.
     """
 
-    model: Propensity | Simple
+    model: Propensity | CalibratedRanking
     version: str
     card: Mapping[str, Any]
     churn: Propensity | None = None
     promotion: Mapping[str, Any] | None = None
 
     @property
-    def called(self) -> str:
+    def display_name(self) -> str:
         """Name it as the CRM's ``model`` field does."""
-        if isinstance(self.model, Simple):
-            passed = self.card.get("gate", {}).get("passes", False)
-            return f"{self.model.ranking} (no model {'promoted' if passed else 'passed'})"
+        if isinstance(self.model, CalibratedRanking):
+            has_passed = self.card.get("gate", {}).get("passes", False)
+            return f"{self.model.ranking} (no model {'promoted' if has_passed else 'passed'})"
         return self.version
 
 
-def register(
+def register_model(
     model: Propensity,
     settings: Settings,
     *,
-    about: Mapping[str, Any],
-    record: Record,
-    churn: Propensity | None = None,
-    simple: Simple | None = None,
+    metadata: Mapping[str, Any],
+    record: RunRecord,
+    churn_model: Propensity | None = None,
+    fallback: CalibratedRanking | None = None,
 ) -> str:
     """Log a run, keep the model, and let it wait as the challenger.
 
@@ -78,13 +78,13 @@ def register(
         The fitted, calibrated model.
     settings : data.settings.Settings
         Where the registry is.
-    about : mapping
+    metadata : mapping
         JSON values for the card: data window, figures, verdict.
-    record : training.record.Record
+    record : training.record.RunRecord
         What the run shows: settings, figures, data, plots.
-    churn : Propensity, optional
+    churn_model : Propensity, optional
         The model of churn that goes with it.
-    simple : Simple, optional
+    fallback : Simple, optional
         The best simple ranking, to be served while no model is champion.
 
     Returns
@@ -97,27 +97,31 @@ def register(
     data.errors.ModelError
         If the registry cannot be reached or written to.
     """
-    store = connect(settings)
+    store = connect_store(settings)
     try:
-        with runs.started(store, record) as run:
-            runs.log(store.client, run, record)
-            with store.drafting(run.info.run_id) as folder:
-                runs.write(folder, record)
-                (folder / FOLDER).mkdir()
-                digest = artifact.write(model, folder / FOLDER, about, churn, simple)
-            with store.model(run.info.run_id) as kept:
-                artifact.check(kept, digest, called="the model just written")
-        version = _made(store, settings.registry.model, run, digest, record.verdict)
-        aliases.challenge(store.client, settings.registry.model, version)
+        with runs.start_run(store, record) as run:
+            runs.log_run(store.client, run, record)
+            with store.open_artifact_draft(run.info.run_id) as folder:
+                runs.write_run_files(folder, record)
+                (folder / MODEL_FOLDER).mkdir()
+                digest = artifact.save_model(
+                    model, folder / MODEL_FOLDER, metadata, churn_model, fallback
+                )
+            with store.open_model_artifacts(run.info.run_id) as model_folder:
+                artifact.verify_model_files(
+                    model_folder, digest, display_name="the model just written"
+                )
+        version = _create_version(store, settings.registry.model, run, digest, record.verdict)
+        aliases.set_challenger(store.client, settings.registry.model, version)
     except (MlflowException, OSError) as error:
         raise ModelError(
-            f"the model could not be registered: {faults.told(error)}. The champion is as it was;"
+            f"the model could not be registered: {faults.describe_error(error)}. The champion is as it was;"
             " once that is put right, run `expansion train` again."
         ) from error
     return version
 
 
-def load(settings: Settings, alias: str = CHAMPION) -> Registered:
+def load_alias(settings: Settings, alias: str = CHAMPION) -> RegisteredModel:
     """Load a registered model, after checking that it is whole and fits this catalogue.
 
     Parameters
@@ -133,32 +137,34 @@ def load(settings: Settings, alias: str = CHAMPION) -> Registered:
         If the registry cannot be reached, holds no such model, a file of it is missing or altered,
         or its features are not those that this version computes.
     """
-    store, name = connect(settings), settings.registry.model
-    with _told():
-        parts = aliases.of(store.client, name)
-    version = getattr(parts, alias)
+    store, name = connect_store(settings), settings.registry.model
+    with _translate_registry_errors():
+        current = aliases.read_aliases(store.client, name)
+    version = getattr(current, alias)
     if version is None:
-        waits = alias == CHAMPION and parts.challenger is not None
-        todo = (
-            f"version {parts.challenger} waits as the challenger, see `expansion promote`."
-            if waits
+        challenger_waits = alias == CHAMPION and current.challenger is not None
+        next_step = (
+            f"version {current.challenger} waits as the challenger, see `expansion promote`."
+            if challenger_waits
             else "run `expansion train` first."
         )
-        raise ModelError(f"no {alias} model is registered as {name!r}; {todo}")
-    with _told():
-        found = store.client.get_model_version(name, version)
-        promotions = aliases.history(store.client, name, version)
-    called = f"model version {version}"
+        raise ModelError(f"no {alias} model is registered as {name!r}; {next_step}")
+    with _translate_registry_errors():
+        model_version = store.client.get_model_version(name, version)
+        promotions = aliases.read_promotion_history(store.client, name, version)
+    display_name = f"model version {version}"
     try:
-        with store.model(str(found.run_id)) as folder:
-            model, card = artifact.read(folder, found.tags.get(_DIGEST), called=called)
-            churn = artifact.read_churn(folder, card, called=called)
+        with store.open_model_artifacts(str(model_version.run_id)) as folder:
+            model, card = artifact.load_model(
+                folder, model_version.tags.get(_DIGEST_TAG), display_name=display_name
+            )
+            churn = artifact.load_churn_model(folder, card, display_name=display_name)
     except (MlflowException, OSError) as error:
-        raise artifact.altered(called, faults.told(error)) from None
-    return Registered(model, version, card, churn, promotions[-1] if promotions else None)
+        raise artifact.build_tampered_error(display_name, faults.describe_error(error)) from None
+    return RegisteredModel(model, version, card, churn, promotions[-1] if promotions else None)
 
 
-def champion(settings: Settings) -> Champion | None:
+def find_champion(settings: Settings) -> Champion | None:
     """Say which version is champion, with its card; None where none is.
 
     Raises
@@ -167,75 +173,77 @@ def champion(settings: Settings) -> Champion | None:
         If the registry cannot be reached. A champion that cannot be read is no error: it is given
         with the reason.
     """
-    store, name = connect(settings), settings.registry.model
-    with _told():
-        version = aliases.of(store.client, name).champion
+    store, name = connect_store(settings), settings.registry.model
+    with _translate_registry_errors():
+        version = aliases.read_aliases(store.client, name).champion
     if version is None:
         return None
     try:
-        return Champion(version, load(settings).card)
+        return Champion(version, load_alias(settings).card)
     except ModelError as error:
         return Champion(version, None, str(error))
 
 
-def serving(settings: Settings) -> Registered | None:
+def load_for_scoring(settings: Settings) -> RegisteredModel | None:
     """Load what the weekly list is made by.
 
     Returns
     -------
-    Registered or None
+    RegisteredModel or None
         The champion; while there is none, the best simple ranking as it was kept with the
         challenger; None where no model was ever registered.
 
     Raises
     ------
     data.errors.ModelError
-        As for :func:`load`.
+        As for :func:`load_alias`.
     """
-    store, name = connect(settings), settings.registry.model
-    with _told():
-        found = aliases.of(store.client, name)
-        if found.champion is not None:
-            return load(settings)
-        if found.challenger is None:
+    store, name = connect_store(settings), settings.registry.model
+    with _translate_registry_errors():
+        current = aliases.read_aliases(store.client, name)
+        if current.champion is not None:
+            return load_alias(settings)
+        if current.challenger is None:
             return None
-        kept = store.client.get_model_version(name, found.challenger)
-    return _simple(store, kept)
+        model_version = store.client.get_model_version(name, current.challenger)
+    return _load_fallback(store, model_version)
 
 
-def _simple(store: Store, kept: ModelVersion) -> Registered:
-    called = f"the simple ranking of model version {kept.version}"
+def _load_fallback(store: TrackingStore, model_version: ModelVersion) -> RegisteredModel:
+    display_name = f"the simple ranking of model version {model_version.version}"
     try:
-        with store.model(str(kept.run_id)) as folder:
-            card, _ = artifact.check(folder, kept.tags.get(_DIGEST), called=called)
-            ranking = artifact.read_simple(card, called=called)
-            churn = artifact.read_churn(folder, card, called=called)
+        with store.open_model_artifacts(str(model_version.run_id)) as folder:
+            card, _ = artifact.verify_model_files(
+                folder, model_version.tags.get(_DIGEST_TAG), display_name=display_name
+            )
+            ranking = artifact.load_ranking(card, display_name=display_name)
+            churn = artifact.load_churn_model(folder, card, display_name=display_name)
     except (MlflowException, OSError) as error:
-        raise artifact.altered(called, faults.told(error)) from None
-    return Registered(ranking, str(kept.version), card, churn)
+        raise artifact.build_tampered_error(display_name, faults.describe_error(error)) from None
+    return RegisteredModel(ranking, str(model_version.version), card, churn)
 
 
-def _made(store: Store, name: str, run: Run, digest: str, verdict: str) -> str:
+def _create_version(store: TrackingStore, name: str, run: Run, digest: str, verdict: str) -> str:
     """Make a version of what a run has kept."""
     client = store.client
     try:
         client.create_registered_model(name)
     except MlflowException:
         client.get_registered_model(name)  # it is there already, or the registry is not
-    source = f"{run.info.artifact_uri}/{FOLDER}"
-    made = client.create_model_version(
-        name, source, run.info.run_id, tags={_DIGEST: digest}, description=verdict
+    source = f"{run.info.artifact_uri}/{MODEL_FOLDER}"
+    model_version = client.create_model_version(
+        name, source, run.info.run_id, tags={_DIGEST_TAG: digest}, description=verdict
     )
-    return str(made.version)
+    return str(model_version.version)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translate_registry_errors() -> Iterator[None]:
     """Tell in one sentence that the registry failed while it was read."""
     try:
         yield
     except MlflowException as error:
         raise ModelError(
-            f"the model registry cannot be read: {faults.told(error)}. Check [registry] in"
+            f"the model registry cannot be read: {faults.describe_error(error)}. Check [registry] in"
             " expansion.toml, and run again."
         ) from error

@@ -11,10 +11,10 @@ from data.errors import ModelError
 from data.settings import Settings
 from training import faults
 from training.registry import aliases, kept
-from training.registry.aliases import CHALLENGER, PREVIOUS, Aliases
-from training.registry.store import connect
+from training.registry.aliases import CHALLENGER, PREVIOUS, ModelAliases
+from training.registry.store import connect_store
 
-__all__ = ["Promotion", "parts", "promote", "rollback"]
+__all__ = ["Promotion", "get_aliases", "promote", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Promotion:
     reason: str
     forced: bool
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Give everything as JSON values."""
         return asdict(self)
 
 
-def parts(settings: Settings) -> Aliases:
+def get_aliases(settings: Settings) -> ModelAliases:
     """Say which version is champion, which challenges it, and which was before it.
 
     Raises
@@ -56,9 +56,11 @@ def parts(settings: Settings) -> Aliases:
         If the registry cannot be reached.
     """
     try:
-        return aliases.of(connect(settings).client, settings.registry.model)
+        return aliases.read_aliases(connect_store(settings).client, settings.registry.model)
     except MlflowException as error:
-        raise ModelError(f"the model registry cannot be read: {faults.told(error)}.") from error
+        raise ModelError(
+            f"the model registry cannot be read: {faults.describe_error(error)}."
+        ) from error
 
 
 def promote(settings: Settings, *, force: str | None = None) -> Promotion:
@@ -87,22 +89,26 @@ def promote(settings: Settings, *, force: str | None = None) -> Promotion:
             "a model is promoted against the gate for a reason only, and none was given; say it:"
             " --force 'REASON'."
         )
-    found = parts(settings)
-    if found.challenger is None:
-        standing = "" if found.champion is None else f"; version {found.champion} is champion"
-        raise ModelError(
-            f"there is no challenger to promote{standing}. Train one with `expansion train`."
+    current = get_aliases(settings)
+    if current.challenger is None:
+        champion_note = (
+            "" if current.champion is None else f"; version {current.champion} is champion"
         )
-    challenger = kept.load(settings, CHALLENGER)
-    refusal = _refusal(challenger, found)
+        raise ModelError(
+            f"there is no challenger to promote{champion_note}. Train one with `expansion train`."
+        )
+    challenger = kept.load_alias(settings, CHALLENGER)
+    refusal = _find_refusal_reason(challenger, current)
     if refusal is not None and force is None:
         raise ModelError(
-            f"version {found.challenger} is not promoted: {refusal} Promote it all the same with"
+            f"version {current.challenger} is not promoted: {refusal} Promote it all the same with"
             " --force 'REASON'."
         )
-    ruling = challenger.card.get("gate", {}).get("sentence", "")
-    reason = ruling if force is None else force.strip()
-    return _install(settings, found.challenger, found, reason, forced=refusal is not None)
+    gate_reason = challenger.card.get("gate", {}).get("sentence", "")
+    reason = gate_reason if force is None else force.strip()
+    return _install_champion(
+        settings, current.challenger, current, reason, forced=refusal is not None
+    )
 
 
 def rollback(settings: Settings) -> Promotion:
@@ -113,54 +119,54 @@ def rollback(settings: Settings) -> Promotion:
     data.errors.ModelError
         If there was none before, or it is not whole or does not fit this catalogue any more.
     """
-    found = parts(settings)
-    if found.previous is None:
+    current = get_aliases(settings)
+    if current.previous is None:
         raise ModelError(
             "no champion was there before, so there is nothing to go back to"
-            f" ({_standing(found)}). See what was trained in MLflow."
+            f" ({_describe_champion(current)}). See what was trained in MLflow."
         )
-    kept.load(settings, PREVIOUS)
-    reason = f"rolled back from version {found.champion}"
-    return _install(settings, found.previous, found, reason, forced=False)
+    kept.load_alias(settings, PREVIOUS)
+    reason = f"rolled back from version {current.champion}"
+    return _install_champion(settings, current.previous, current, reason, forced=False)
 
 
-def _refusal(challenger: kept.Registered, found: Aliases) -> str | None:
+def _find_refusal_reason(challenger: kept.RegisteredModel, current: ModelAliases) -> str | None:
     """Why a challenger may not pass without force, as a sentence."""
-    ruling = challenger.card.get("gate")
-    if ruling is None:
+    decision = challenger.card.get("gate")
+    if decision is None:
         return "The gate has not judged it."
-    if not ruling["passes"]:
-        return str(ruling["sentence"])
-    if ruling["champion"] != found.champion:
-        beside = ruling["champion"]
+    if not decision["passes"]:
+        return str(decision["sentence"])
+    if decision["champion"] != current.champion:
+        compared_version = decision["champion"]
         return (
-            f"The gate judged it beside {'no champion' if beside is None else f'version {beside}'},"
-            f" and {_standing(found)}; train again."
+            f"The gate judged it beside {'no champion' if compared_version is None else f'version {compared_version}'},"
+            f" and {_describe_champion(current)}; train again."
         )
     return None
 
 
-def _standing(found: Aliases) -> str:
-    return "there is no champion" if found.champion is None else f"champion is {found.champion}"
+def _describe_champion(current: ModelAliases) -> str:
+    return "there is no champion" if current.champion is None else f"champion is {current.champion}"
 
 
-def _install(
-    settings: Settings, version: str, found: Aliases, reason: str, *, forced: bool
+def _install_champion(
+    settings: Settings, version: str, current: ModelAliases, reason: str, *, forced: bool
 ) -> Promotion:
     at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    made = Promotion(version, found.champion, at, _user(), reason, forced)
+    promotion = Promotion(version, current.champion, at, _current_user(), reason, forced)
     try:
-        client = connect(settings).client
-        aliases.install(client, settings.registry.model, version, note=made.told())
+        client = connect_store(settings).client
+        aliases.set_champion(client, settings.registry.model, version, note=promotion.to_dict())
     except MlflowException as error:
         raise ModelError(
-            f"version {version} could not be made champion: {faults.told(error)}. Run the command"
+            f"version {version} could not be made champion: {faults.describe_error(error)}. Run the command"
             " again; a list made meanwhile is by the champion of before, or already by this one."
         ) from error
-    return made
+    return promotion
 
 
-def _user() -> str:
+def _current_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container need not know its own user

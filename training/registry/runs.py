@@ -14,17 +14,17 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME
 
-from training.fingerprint import Fingerprint
-from training.record import Record
-from training.registry.store import Store
+from training.fingerprint import TableFingerprint
+from training.record import RunRecord
+from training.registry.store import TrackingStore
 
-__all__ = ["log", "started", "write"]
+__all__ = ["log_run", "start_run", "write_run_files"]
 
-_MOST_METRICS: Final = 1000  # that MLflow takes at once
+_MAX_METRICS_PER_CALL: Final = 1000  # that MLflow takes at once
 
 
 @contextmanager
-def started(store: Store, record: Record) -> Iterator[Run]:
+def start_run(store: TrackingStore, record: RunRecord) -> Iterator[Run]:
     """Give a run that ends as finished, or as failed with whatever was logged of it."""
     run = store.client.create_run(store.experiment, run_name=record.name)
     try:
@@ -36,19 +36,19 @@ def started(store: Store, record: Record) -> Iterator[Run]:
         raise
 
 
-def log(client: mlflow.MlflowClient, run: Run, record: Record) -> None:
+def log_run(client: mlflow.MlflowClient, run: Run, record: RunRecord) -> None:
     """Log everything but the artifacts, in as few calls as MLflow takes."""
-    key = run.info.run_id
-    params = [Param(name, _text(value)) for name, value in record.parameters.items()]
-    client.log_batch(key, params=params, tags=_tags(record))
-    metrics = _metrics(record)
-    for first in range(0, len(metrics), _MOST_METRICS):
-        client.log_batch(key, metrics=metrics[first : first + _MOST_METRICS])
+    run_id = run.info.run_id
+    params = [Param(name, _format_param(value)) for name, value in record.parameters.items()]
+    client.log_batch(run_id, params=params, tags=_build_tags(record))
+    metrics = _build_metrics(record)
+    for start in range(0, len(metrics), _MAX_METRICS_PER_CALL):
+        client.log_batch(run_id, metrics=metrics[start : start + _MAX_METRICS_PER_CALL])
     if record.tables:
-        client.log_inputs(key, [_dataset(table) for table in record.tables])
+        client.log_inputs(run_id, [_build_dataset_input(table) for table in record.tables])
 
 
-def _tags(record: Record) -> list[RunTag]:
+def _build_tags(record: RunRecord) -> list[RunTag]:
     tags = {
         **record.tags,
         "verdict": record.verdict,
@@ -59,25 +59,25 @@ def _tags(record: Record) -> list[RunTag]:
     return [RunTag(name, value) for name, value in tags.items() if value]
 
 
-def _metrics(record: Record) -> list[Metric]:
+def _build_metrics(record: RunRecord) -> list[Metric]:
     """Totals, and each cut as a step at its own date, so that both axes of the page are right."""
     now = int(time.time() * 1000)
-    totals = [Metric(name, value, now, 0) for name, value in record.totals.items()]
+    totals = [Metric(name, value, now, 0) for name, value in record.overall_metrics.items()]
     return totals + [
-        Metric(f"by_cut/{name}", value, _milliseconds(cut), step)
-        for step, (cut, figures) in enumerate(sorted(record.by_cut.items()), start=1)
-        for name, value in figures.items()
+        Metric(f"by_cut/{name}", value, _to_milliseconds(cutoff), step)
+        for step, (cutoff, values) in enumerate(sorted(record.metrics_by_cutoff.items()), start=1)
+        for name, value in values.items()
     ]
 
 
-def _milliseconds(day: date) -> int:
+def _to_milliseconds(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
 
 
-def _dataset(table: Fingerprint) -> DatasetInput:
-    columns = [{"name": name, "type": kind} for name, kind in table.columns.items()]
+def _build_dataset_input(table: TableFingerprint) -> DatasetInput:
+    columns = [{"name": name, "type": dtype} for name, dtype in table.columns.items()]
     profile = {"rows": table.rows, "quarantine": dict(table.quarantine), "parts": len(table.parts)}
-    told = Dataset(
+    dataset = Dataset(
         name=table.name,
         digest=table.digest,
         source_type="code",
@@ -85,10 +85,10 @@ def _dataset(table: Fingerprint) -> DatasetInput:
         schema=json.dumps({"mlflow_colspec": columns}),
         profile=json.dumps(profile),
     )
-    return DatasetInput(told, [InputTag("mlflow.data.context", "training")])
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
-def write(folder: Path, record: Record) -> None:
+def write_run_files(folder: Path, record: RunRecord) -> None:
     """Write what a run keeps as files beside its model."""
     (folder / "plots").mkdir()
     for name, figure in record.plots.items():
@@ -97,5 +97,5 @@ def write(folder: Path, record: Record) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - any setting
+def _format_param(value: Any) -> str:  # noqa: ANN401 - any setting
     return value if isinstance(value, str) else json.dumps(value)

@@ -22,9 +22,9 @@ from data.errors import ModelError
 from data.settings import Settings
 from training import faults
 
-__all__ = ["FOLDER", "Store", "connect"]
+__all__ = ["MODEL_FOLDER", "TrackingStore", "connect_store"]
 
-FOLDER: Final = "model"  # among a run's artifacts
+MODEL_FOLDER: Final = "model"  # among a run's artifacts
 # What the environment says comes first. A server that is gone is told within a minute or two, where
 # MLflow would try for many; nothing else than a command's answer is printed, nothing is sent away.
 _DEFAULTS: Final = {
@@ -38,39 +38,39 @@ _DEFAULTS: Final = {
 
 
 @dataclass(frozen=True)
-class Store:
+class TrackingStore:
     """An opened tracking store.
 
-    ``folder`` is where artifacts lie when the store is our own, None when a server keeps them.
+    ``artifact_root`` is where artifacts lie when the store is our own, None when a server keeps them.
     """
 
     client: mlflow.MlflowClient
     experiment: str
-    folder: Path | None
+    artifact_root: Path | None
 
     @contextmanager
-    def drafting(self, run: str) -> Iterator[Path]:
+    def open_artifact_draft(self, run_id: str) -> Iterator[Path]:
         """Give a folder whose files are the run's artifacts once it is left."""
-        if self.folder is not None:
-            place = self.folder / run / "artifacts"
-            place.mkdir(parents=True)
-            yield place
+        if self.artifact_root is not None:
+            artifact_folder = self.artifact_root / run_id / "artifacts"
+            artifact_folder.mkdir(parents=True)
+            yield artifact_folder
             return
         with tempfile.TemporaryDirectory() as draft:
             yield Path(draft)
-            self.client.log_artifacts(run, draft)
+            self.client.log_artifacts(run_id, draft)
 
     @contextmanager
-    def model(self, run: str) -> Iterator[Path]:
+    def open_model_artifacts(self, run_id: str) -> Iterator[Path]:
         """Give the folder of the run's model for as long as it is read."""
-        if self.folder is not None:
-            yield self.folder / run / "artifacts" / FOLDER
+        if self.artifact_root is not None:
+            yield self.artifact_root / run_id / "artifacts" / MODEL_FOLDER
             return
         with tempfile.TemporaryDirectory() as copy:
-            yield Path(self.client.download_artifacts(run, FOLDER, copy))
+            yield Path(self.client.download_artifacts(run_id, MODEL_FOLDER, copy))
 
 
-def connect(settings: Settings) -> Store:
+def connect_store(settings: Settings) -> TrackingStore:
     """Open the store that the settings name.
 
     Raises
@@ -79,27 +79,29 @@ def connect(settings: Settings) -> Store:
         If it cannot be reached.
     """
     try:
-        return _open(settings)
+        return _open_store(settings)
     except Exception as error:  # every kind of store brings its own family of errors
         raise ModelError(
-            f"the model registry cannot be reached: {faults.told(error)}. Check [registry]"
+            f"the model registry cannot be reached: {faults.describe_error(error)}. Check [registry]"
             " tracking_uri in expansion.toml."
         ) from error
 
 
-def _open(settings: Settings) -> Store:
-    _quieten()
+def _open_store(settings: Settings) -> TrackingStore:
+    _configure_mlflow()
     uri, name = settings.registry.tracking_uri, settings.registry.experiment
     if uri is not None:
         client = mlflow.MlflowClient(tracking_uri=uri)
-        return Store(client, _experiment(client, name, None), None)
+        return TrackingStore(client, _get_or_create_experiment(client, name, None), None)
     state = settings.state_folder
-    client = mlflow.MlflowClient(tracking_uri=_database(state / "mlflow.db"))
+    client = mlflow.MlflowClient(tracking_uri=_prepare_database(state / "mlflow.db"))
     # A place relative to whatever serves the artifacts, where a path would bind the store to it.
-    return Store(client, _experiment(client, name, "mlflow-artifacts:/"), state / "mlartifacts")
+    return TrackingStore(
+        client, _get_or_create_experiment(client, name, "mlflow-artifacts:/"), state / "mlartifacts"
+    )
 
 
-def _database(file: Path) -> str:
+def _prepare_database(file: Path) -> str:
     """Name our own database, made first if need be.
 
     MLflow makes its tables in dozens of steps, so a run that is killed or joined by another
@@ -109,11 +111,11 @@ def _database(file: Path) -> str:
         file.parent.mkdir(parents=True, exist_ok=True)
         with ExclusiveFileLock(str(file.with_suffix(".lock"))):
             if not file.exists():
-                writing.atomically(file, lambda draft: mlflow.MlflowClient(f"sqlite:///{draft}"))
+                writing.atomic_write(file, lambda draft: mlflow.MlflowClient(f"sqlite:///{draft}"))
     return f"sqlite:///{file}"
 
 
-def _quieten() -> None:
+def _configure_mlflow() -> None:
     """Keep MLflow's chatter off the terminal and the net, and its patience within bounds."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -121,14 +123,16 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _experiment(client: mlflow.MlflowClient, name: str, place: str | None) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+def _get_or_create_experiment(
+    client: mlflow.MlflowClient, name: str, artifact_location: str | None
+) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     try:
-        return str(client.create_experiment(name, artifact_location=place))
+        return str(client.create_experiment(name, artifact_location=artifact_location))
     except MlflowException:
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
             raise
-        return str(found.experiment_id)  # another training made it just now
+        return str(experiment.experiment_id)  # another training made it just now

@@ -5,21 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from data.errors import SettingsError
-from serving.crm.hubspot.door import Door
-from serving.crm.hubspot.pipeline import Stages
-from serving.crm.hubspot.target import HubSpot
-from serving.crm.target import Pace
+from serving.crm.hubspot.door import HubSpotClient
+from serving.crm.hubspot.pipeline import StageMapping
+from serving.crm.hubspot.target import HubSpotTarget
+from serving.crm.target import RateLimit
 
 if TYPE_CHECKING:
     from data.settings import Settings
 
-__all__ = ["HubSpot", "target"]
+__all__ = ["HubSpotTarget", "target"]
 
 # Calls that one app may make in ten seconds, by plan.
-_CALLS: Final = {"free": 100, "starter": 100, "professional": 190, "enterprise": 190}
+_CALLS_PER_TEN_SECONDS: Final = {
+    "free": 100,
+    "starter": 100,
+    "professional": 190,
+    "enterprise": 190,
+}
 
 
-def target(settings: Settings) -> HubSpot:
+def target(settings: Settings) -> HubSpotTarget:
     """Open HubSpot as ``[crm.hubspot]`` says.
 
     Raises
@@ -27,20 +32,25 @@ def target(settings: Settings) -> HubSpot:
     data.errors.SettingsError
         If the key is not set.
     """
-    told = settings.crm.hubspot
-    if told.token is None:
+    config = settings.crm.hubspot
+    if config.token is None:
         raise SettingsError(
             'crm.hubspot: expected a token; write token = "${HUBSPOT_TOKEN}" under [crm.hubspot],'
             " and export that variable."
         )
-    pace = Pace(rows_per_call=100, calls=_CALLS[told.plan], per_seconds=10.0)
-    door = Door(
-        told.token.get_secret_value(), told.url, pace=pace, timeout_seconds=told.timeout_seconds
+    rate_limit = RateLimit(
+        rows_per_call=100, max_calls=_CALLS_PER_TEN_SECONDS[config.plan], window_seconds=10.0
     )
-    return HubSpot(
-        door,
-        pace=pace,
-        stages=Stages.of(told.pipeline, dict(told.stages.items())),
-        account_property=told.account_property,
-        make_companies=told.make_companies,
+    client = HubSpotClient(
+        config.token.get_secret_value(),
+        config.url,
+        rate_limit=rate_limit,
+        timeout_seconds=config.timeout_seconds,
+    )
+    return HubSpotTarget(
+        client,
+        rate_limit=rate_limit,
+        stages=StageMapping.from_config(config.pipeline, dict(config.stages.items())),
+        account_property=config.account_property,
+        create_companies=config.create_companies,
     )

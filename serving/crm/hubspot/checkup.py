@@ -6,12 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from serving.crm.hubspot import owners, pipeline, records, setup
-from serving.crm.hubspot.door import Door
-from serving.crm.hubspot.names import OBJECTS, PROPERTIES
-from serving.crm.hubspot.pipeline import Stages
-from serving.crm.target import BatchRefused, Denied, Finding, Kind, Pace, Ref
+from serving.crm.hubspot.door import HubSpotClient
+from serving.crm.hubspot.names import OBJECT_TYPES, PROPERTIES
+from serving.crm.hubspot.pipeline import StageMapping
+from serving.crm.target import (
+    AccessDeniedError,
+    BatchRejectedError,
+    Kind,
+    ObjectRef,
+    PreflightCheck,
+    RateLimit,
+)
 
-__all__ = ["SCOPES", "SETUP_SCOPES", "look"]
+__all__ = ["PROVISION_SCOPES", "SCOPES", "run_preflight"]
 
 # What the weekly run needs; tasks come with contacts.
 SCOPES: Final = (
@@ -27,130 +34,160 @@ SCOPES: Final = (
     "crm.schemas.deals.read",
 )
 # What setup needs beside them, once.
-SETUP_SCOPES: Final = (
+PROVISION_SCOPES: Final = (
     "crm.schemas.companies.write",
     "crm.schemas.contacts.write",
     "crm.schemas.deals.write",
 )
-_EXAMPLES: Final = 5
-_CSM: Final = PROPERTIES["account"]["csm"].name
+_MAX_EXAMPLES: Final = 5
+_CSM_PROPERTY: Final = PROPERTIES["account"]["csm"].name
 
 
-def look(
-    door: Door, accounts: Sequence[Ref], stages: Stages, account_property: str, pace: Pace
-) -> Iterator[Finding]:
+def run_preflight(
+    client: HubSpotClient,
+    accounts: Sequence[ObjectRef],
+    stages: StageMapping,
+    account_property: str,
+    rate_limit: RateLimit,
+) -> Iterator[PreflightCheck]:
     """Give a finding for each thing that can be wrong; stops where nothing more can be seen."""
-    yield _key(door)
-    there: dict[Kind, Mapping[str, Mapping[str, Any]]] = {}
-    for kind, objects in OBJECTS.items():
+    yield _check_token(client)
+    existing_properties: dict[Kind, Mapping[str, Mapping[str, Any]]] = {}
+    for kind, object_type in OBJECT_TYPES.items():
         try:
-            there[kind] = setup.standing(door, objects)
-        except Denied as error:
-            yield Finding(f"properties of {objects}", well=False, words=str(error))
+            existing_properties[kind] = setup.fetch_properties(client, object_type)
+        except AccessDeniedError as error:
+            yield PreflightCheck(f"properties of {object_type}", passed=False, message=str(error))
             continue
-        yield _properties(kind, there[kind], account_property)
-    yield _pipeline(door, stages)
-    yield _limits(door, len(accounts), pace)
-    if "account" in there:
-        yield from _companies(door, accounts, there["account"], account_property)
-
-
-def _key(door: Door) -> Finding:
-    try:
-        told = door.key_info()
-    except Denied as error:
-        return Finding("key", well=False, words=str(error))
-    except BatchRefused as error:
-        words = f"HubSpot does not tell this key's scopes ({error}); what follows tries them"
-        return Finding("key", well=True, words=words)
-    scopes = set(told.get("scopes") or [])
-    missing = tuple(scope for scope in SCOPES if scope not in scopes)
-    of = f"portal {told.get('hubId', '?')}"
-    if missing:
-        return Finding(
-            "key", well=False, words=f"{of}: scopes are missing; add them", examples=missing
+        yield _check_properties(kind, existing_properties[kind], account_property)
+    yield _check_pipeline(client, stages)
+    yield _check_rate_limits(client, len(accounts), rate_limit)
+    if "account" in existing_properties:
+        yield from _check_companies(
+            client, accounts, existing_properties["account"], account_property
         )
-    spare = tuple(scope for scope in SETUP_SCOPES if scope in scopes)
-    beside = "; once setup is done, the scopes below can be taken away" if spare else ""
-    return Finding("key", well=True, words=f"{of}: valid, with all scopes{beside}", examples=spare)
 
 
-def _properties(
-    kind: Kind, there: Mapping[str, Mapping[str, Any]], account_property: str
-) -> Finding:
-    objects = OBJECTS[kind]
-    missing, wrong = setup.compared(objects, setup.definitions(kind, account_property), there)
-    if wrong:
-        said = "; ".join(f"{one.name} {one.words}" for one in wrong)
-        return Finding(f"properties of {objects}", well=False, words=said)
+def _check_token(client: HubSpotClient) -> PreflightCheck:
+    try:
+        token_info = client.get_token_info()
+    except AccessDeniedError as error:
+        return PreflightCheck("key", passed=False, message=str(error))
+    except BatchRejectedError as error:
+        message = f"HubSpot does not tell this key's scopes ({error}); what follows tries them"
+        return PreflightCheck("key", passed=True, message=message)
+    scopes = set(token_info.get("scopes") or [])
+    missing = tuple(scope for scope in SCOPES if scope not in scopes)
+    portal = f"portal {token_info.get('hubId', '?')}"
+    if missing:
+        return PreflightCheck(
+            "key", passed=False, message=f"{portal}: scopes are missing; add them", examples=missing
+        )
+    removable = tuple(scope for scope in PROVISION_SCOPES if scope in scopes)
+    hint = "; once setup is done, the scopes below can be taken away" if removable else ""
+    return PreflightCheck(
+        "key", passed=True, message=f"{portal}: valid, with all scopes{hint}", examples=removable
+    )
+
+
+def _check_properties(
+    kind: Kind, existing: Mapping[str, Mapping[str, Any]], account_property: str
+) -> PreflightCheck:
+    object_type = OBJECT_TYPES[kind]
+    missing, conflicts = setup.diff_properties(
+        object_type, setup.build_property_definitions(kind, account_property), existing
+    )
+    if conflicts:
+        details = "; ".join(f"{one.name} {one.problem}" for one in conflicts)
+        return PreflightCheck(f"properties of {object_type}", passed=False, message=details)
     if missing:
         names = tuple(one["name"] for one in missing)
-        words = f"{len(names)} are missing; run: expansion crm setup"
-        return Finding(f"properties of {objects}", well=False, words=words, examples=names[:5])
-    return Finding(f"properties of {objects}", well=True, words="all there, of the right types")
+        message = f"{len(names)} are missing; run: expansion crm setup"
+        return PreflightCheck(
+            f"properties of {object_type}", passed=False, message=message, examples=names[:5]
+        )
+    return PreflightCheck(
+        f"properties of {object_type}", passed=True, message="all there, of the right types"
+    )
 
 
-def _pipeline(door: Door, stages: Stages) -> Finding:
+def _check_pipeline(client: HubSpotClient, stages: StageMapping) -> PreflightCheck:
     try:
-        pipeline.board(door(door.pipelines.get_all, "deals")["results"], stages)
-    except Denied as error:
-        return Finding("pipeline", well=False, words=str(error))
-    return Finding("pipeline", well=True, words=f"{stages.pipeline!r}, with all stages")
+        pipeline.resolve_pipeline(client(client.pipelines.get_all, "deals")["results"], stages)
+    except AccessDeniedError as error:
+        return PreflightCheck("pipeline", passed=False, message=str(error))
+    return PreflightCheck("pipeline", passed=True, message=f"{stages.pipeline!r}, with all stages")
 
 
-def _limits(door: Door, accounts: int, pace: Pace) -> Finding:
-    told = door.limits
-    borne, left = (
-        told.get("x-hubspot-ratelimit-max"),
-        told.get("x-hubspot-ratelimit-daily-remaining"),
+def _check_rate_limits(
+    client: HubSpotClient, account_count: int, rate_limit: RateLimit
+) -> PreflightCheck:
+    headers = client.rate_limit_headers
+    max_calls, daily_remaining = (
+        headers.get("x-hubspot-ratelimit-max"),
+        headers.get("x-hubspot-ratelimit-daily-remaining"),
     )
     # Reading and writing every account, and as much again for what hangs on them.
-    needed = 4 * (-(-accounts // records.AT_ONCE))
-    if borne is not None and pace.calls is not None and int(borne) < pace.calls:
-        words = f"HubSpot bears {borne} calls per 10 s, fewer than crm.hubspot.plan says"
-        return Finding("limits", well=False, words=words)
-    if left is not None and int(left) < needed:
-        words = f"{left} calls are left of this day, and a run needs about {needed:,}"
-        return Finding("limits", well=False, words=words)
-    of_day = f"; {int(left):,} calls are left of this day" if left else ""
-    return Finding("limits", well=True, words=f"a run takes about {needed:,} calls{of_day}")
-
-
-def _companies(
-    door: Door,
-    accounts: Sequence[Ref],
-    there: Mapping[str, Mapping[str, Any]],
-    account_property: str,
-) -> Iterator[Finding]:
-    carried = [name for name in (_CSM,) if name in there]
-    by_id = [ref.crm_id for ref in accounts if ref.crm_id and ref.crm_id.isdecimal()]
-    found = records.read(door, OBJECTS["account"], by_id, carried)
-    keys = [ref.key for ref in accounts if ref.crm_id not in found]
-    usable = there.get(account_property, {}).get("hasUniqueValue")
-    by_key = (
-        records.read(door, OBJECTS["account"], keys, carried, by=account_property) if usable else {}
+    needed = 4 * (-(-account_count // records.BATCH_SIZE))
+    if (
+        max_calls is not None
+        and rate_limit.max_calls is not None
+        and int(max_calls) < rate_limit.max_calls
+    ):
+        message = f"HubSpot bears {max_calls} calls per 10 s, fewer than crm.hubspot.plan says"
+        return PreflightCheck("limits", passed=False, message=message)
+    if daily_remaining is not None and int(daily_remaining) < needed:
+        message = f"{daily_remaining} calls are left of this day, and a run needs about {needed:,}"
+        return PreflightCheck("limits", passed=False, message=message)
+    daily_note = f"; {int(daily_remaining):,} calls are left of this day" if daily_remaining else ""
+    return PreflightCheck(
+        "limits", passed=True, message=f"a run takes about {needed:,} calls{daily_note}"
     )
-    unmatched = sorted(key for key in keys if key not in by_key)
-    words = f"{len(accounts) - len(unmatched):,} of {len(accounts):,} accounts have a company"
-    if unmatched and not usable:
-        words += f"; {account_property} is not there, or not unique: run expansion crm setup"
+
+
+def _check_companies(
+    client: HubSpotClient,
+    accounts: Sequence[ObjectRef],
+    existing: Mapping[str, Mapping[str, Any]],
+    account_property: str,
+) -> Iterator[PreflightCheck]:
+    readable = [name for name in (_CSM_PROPERTY,) if name in existing]
+    company_ids = [ref.crm_id for ref in accounts if ref.crm_id and ref.crm_id.isdecimal()]
+    companies_by_id = records.read_records(client, OBJECT_TYPES["account"], company_ids, readable)
+    keys = [ref.key for ref in accounts if ref.crm_id not in companies_by_id]
+    has_unique_key = existing.get(account_property, {}).get("hasUniqueValue")
+    companies_by_key = (
+        records.read_records(
+            client, OBJECT_TYPES["account"], keys, readable, id_property=account_property
+        )
+        if has_unique_key
+        else {}
+    )
+    unmatched = sorted(key for key in keys if key not in companies_by_key)
+    message = f"{len(accounts) - len(unmatched):,} of {len(accounts):,} accounts have a company"
+    if unmatched and not has_unique_key:
+        message += f"; {account_property} is not there, or not unique: run expansion crm setup"
     elif unmatched:
-        words += f"; the others are not written: enter {account_property}, or give crm_id"
-    yield Finding("match", not unmatched, words, tuple(unmatched[:_EXAMPLES]))
-    yield _owners(door, [*found.values(), *by_key.values()])
+        message += f"; the others are not written: enter {account_property}, or give crm_id"
+    yield PreflightCheck("match", not unmatched, message, tuple(unmatched[:_MAX_EXAMPLES]))
+    yield _check_owners(client, [*companies_by_id.values(), *companies_by_key.values()])
 
 
-def _owners(door: Door, companies: Sequence[records.Record]) -> Finding:
+def _check_owners(client: HubSpotClient, companies: Sequence[records.Record]) -> PreflightCheck:
     try:
-        known = owners.known(door)
-    except Denied as error:
-        return Finding("owners", well=False, words=str(error))
-    csms = {str(name) for one in companies if (name := one["properties"].get(_CSM))}
-    lacking = tuple(sorted(csm for csm in csms if owners.of(known, csm) is None))
-    if lacking:
-        words = (
-            f"{len(lacking)} of {len(csms)} CSMs are no owners at HubSpot, by e-mail or name: their"
+        owner_ids = owners.fetch_owners(client)
+    except AccessDeniedError as error:
+        return PreflightCheck("owners", passed=False, message=str(error))
+    csms = {str(name) for one in companies if (name := one["properties"].get(_CSM_PROPERTY))}
+    missing = tuple(sorted(csm for csm in csms if owners.find_owner(owner_ids, csm) is None))
+    if missing:
+        message = (
+            f"{len(missing)} of {len(csms)} CSMs are no owners at HubSpot, by e-mail or name: their"
             " deals and tasks belong to nobody"
         )
-        return Finding("owners", well=False, words=words, examples=lacking[:_EXAMPLES])
-    return Finding("owners", well=True, words=f"{len(csms)} CSMs of companies, all owners")
+        return PreflightCheck(
+            "owners", passed=False, message=message, examples=missing[:_MAX_EXAMPLES]
+        )
+    return PreflightCheck(
+        "owners", passed=True, message=f"{len(csms)} CSMs of companies, all owners"
+    )

@@ -18,13 +18,13 @@ from hubspot.crm.pipelines.exceptions import ApiException as PipelinesException
 from hubspot.crm.properties.exceptions import ApiException as PropertiesException
 from hubspot.oauth.exceptions import ApiException as OauthException
 
-from serving.crm.hubspot.faults import fault
-from serving.crm.target import Pace, Transient
+from serving.crm.hubspot.faults import to_error
+from serving.crm.target import RateLimit, RetryableError
 
-__all__ = ["Door"]
+__all__ = ["HubSpotClient"]
 
 # Every part of the client was generated with an exception of its own.
-_ANSWERED: Final = (
+_API_EXCEPTIONS: Final = (
     ApiException,
     OwnersException,
     PipelinesException,
@@ -32,12 +32,12 @@ _ANSWERED: Final = (
     OauthException,
     v4.ApiException,
 )
-_SEARCHES: Final = Pace(calls=4, per_seconds=1.0)  # HubSpot bears five
-_FRESH_SECONDS: Final = 60.0
-_INFO: Final = "/oauth/v2/private-apps/get/access-token-info"
+_SEARCH_RATE_LIMIT: Final = RateLimit(max_calls=4, window_seconds=1.0)  # HubSpot bears five
+_REPLAY_SECONDS: Final = 60.0
+_TOKEN_INFO_PATH: Final = "/oauth/v2/private-apps/get/access-token-info"
 
 
-class Door:
+class HubSpotClient:
     """HubSpot's APIs, as far as they are asked.
 
     Parameters
@@ -46,7 +46,7 @@ class Door:
         Service key or private app token.
     url : str
         Address of the API.
-    pace : serving.crm.target.Pace
+    pace : serving.crm.target.RateLimit
         Calls within seconds, whatever is asked.
     timeout_seconds : float
         For one answer.
@@ -59,7 +59,7 @@ class Door:
         token: str,
         url: str,
         *,
-        pace: Pace,
+        rate_limit: RateLimit,
         timeout_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -68,141 +68,156 @@ class Door:
         client = Client.create(access_token=token, host=url, retry=False)
         self.objects = client.crm.objects.batch_api
         self.search = client.crm.objects.search_api
-        self.links = client.crm.associations.v4.batch_api
+        self.associations = client.crm.associations.v4.batch_api
         self.properties = client.crm.properties.core_api
         self.property_batch = client.crm.properties.batch_api
-        self.groups = client.crm.properties.groups_api
+        self.property_groups = client.crm.properties.groups_api
         self.pipelines = client.crm.pipelines.pipelines_api
         self.owners = client.crm.owners.owners_api
-        self.limits: dict[str, str] = {}
+        self.rate_limit_headers: dict[str, str] = {}
         self._oauth = client.oauth.tokens_api.api_client
         self._token, self._url, self._timeout = token, url, timeout_seconds
         self._clock, self._sleep = clock, sleep
-        self._calls, self._searches = _Turns(pace), _Turns(_SEARCHES)
-        self._steps = _Steps()
+        self._call_limiter, self._search_limiter = (
+            _RateLimiter(rate_limit),
+            _RateLimiter(_SEARCH_RATE_LIMIT),
+        )
+        self._replay = _ResponseReplay()
 
     def __repr__(self) -> str:
         return f"Door({self._url})"
 
-    def __call__(self, ask: Callable[..., Any], *what: object, **named: object) -> dict[str, Any]:
+    def __call__(
+        self, endpoint: Callable[..., Any], *args: object, **kwargs: object
+    ) -> dict[str, Any]:
         """Ask one thing of an API, and give the JSON of its answer.
 
         Raises
         ------
-        serving.crm.target.Transient, serving.crm.target.Denied, serving.crm.target.BatchRefused
+        serving.crm.target.RetryableError, serving.crm.target.AccessDeniedError, serving.crm.target.BatchRejectedError
             As HubSpot answered, or did not.
         """
-        request = (getattr(ask, "__qualname__", ""), what, named)
-        known = self._steps.known(request)
-        if known is not None:
-            return known
-        told = self._ask(ask, *what, **named)
-        self._steps.done(request, told)
-        return told
+        request = (getattr(endpoint, "__qualname__", ""), args, kwargs)
+        replayed = self._replay.next_response(request)
+        if replayed is not None:
+            return replayed
+        payload = self._send_request(endpoint, *args, **kwargs)
+        self._replay.record_response(request, payload)
+        return payload
 
-    def key_info(self) -> dict[str, Any]:
+    def get_token_info(self) -> dict[str, Any]:
         """What HubSpot knows of the key: its portal and its scopes."""
         body = {"tokenKey": self._token}
-        call = self._oauth.call_api
+        endpoint = self._oauth.call_api
         headers = {"Accept": "application/json", "Authorization": f"Bearer {self._token}"}
-        return self(call, _INFO, "POST", {}, [], headers, body=body)
+        return self(endpoint, _TOKEN_INFO_PATH, "POST", {}, [], headers, body=body)
 
     @contextmanager
-    def steps(self, asked: object) -> Iterator[None]:
+    def replay_responses(self, operation: object) -> Iterator[None]:
         """Take the calls within as steps of one question.
 
         Asked the same again after a passing fault, it goes on with the step that failed.
         """
-        self._steps.begin(asked, self._clock())
+        self._replay.start_operation(operation, self._clock())
         try:
             yield
-        except Transient:
+        except RetryableError:
             raise
         except BaseException:
-            self._steps = _Steps()
+            self._replay = _ResponseReplay()
             raise
-        self._steps = _Steps()
+        self._replay = _ResponseReplay()
 
-    def forget_steps(self) -> None:
+    def discard_replay(self) -> None:
         """Begin with the first step, should the same be asked again."""
-        self._steps = _Steps()
+        self._replay = _ResponseReplay()
 
     def close(self) -> None:
         """Let go of connections."""
-        for api in (self.objects, self.search, self.links, self.properties, self.property_batch):
+        for api in (
+            self.objects,
+            self.search,
+            self.associations,
+            self.properties,
+            self.property_batch,
+        ):
             api.api_client.rest_client.pool_manager.clear()
-        for api in (self.groups, self.pipelines, self.owners):
+        for api in (self.property_groups, self.pipelines, self.owners):
             api.api_client.rest_client.pool_manager.clear()
         self._oauth.rest_client.pool_manager.clear()
 
-    def _ask(self, ask: Callable[..., Any], *what: object, **named: object) -> dict[str, Any]:
-        is_search = ask == self.search.do_search
-        turns = [self._calls, self._searches] if is_search else [self._calls]
-        for turn in turns:
-            turn.wait(self._clock, self._sleep)
+    def _send_request(
+        self, endpoint: Callable[..., Any], *args: object, **kwargs: object
+    ) -> dict[str, Any]:
+        is_search = endpoint == self.search.do_search
+        limiters = [self._call_limiter, self._search_limiter] if is_search else [self._call_limiter]
+        for limiter in limiters:
+            limiter.wait_for_slot(self._clock, self._sleep)
         try:
-            answer = ask(*what, _preload_content=False, _request_timeout=self._timeout, **named)
-            told: dict[str, Any] = json.loads(answer.data or b"{}")
-        except _ANSWERED as error:
+            response = endpoint(
+                *args, _preload_content=False, _request_timeout=self._timeout, **kwargs
+            )
+            payload: dict[str, Any] = json.loads(response.data or b"{}")
+        except _API_EXCEPTIONS as error:
             headers = dict(error.headers or {})
-            raise fault(int(error.status or 0), headers, error.body or error.reason) from None
+            raise to_error(int(error.status or 0), headers, error.body or error.reason) from None
         except urllib3.exceptions.HTTPError as error:
-            raise Transient(f"no answer from HubSpot: {type(error).__name__}") from None
+            raise RetryableError(f"no answer from HubSpot: {type(error).__name__}") from None
         except ValueError:
-            raise Transient("HubSpot's answer broke off") from None
+            raise RetryableError("HubSpot's answer broke off") from None
         finally:
             # HubSpot has counted it by now, however long it was under way.
-            for turn in turns:
-                turn.taken(self._clock())
-        self.limits |= {
+            for limiter in limiters:
+                limiter.record_call(self._clock())
+        self.rate_limit_headers |= {
             name.lower(): value
-            for name, value in answer.headers.items()
+            for name, value in response.headers.items()
             if name.lower().startswith("x-hubspot-ratelimit")
         }
-        return told
+        return payload
 
 
-class _Turns:
+class _RateLimiter:
     """When the last calls were, so that no more are made within the time than are borne."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-        self._times: deque[float] = deque(maxlen=pace.calls)
+    def __init__(self, rate_limit: RateLimit) -> None:
+        self._rate_limit = rate_limit
+        self._call_times: deque[float] = deque(maxlen=rate_limit.max_calls)
 
-    def wait(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        if len(self._times) == self._pace.calls:
-            left = self._times[0] + self._pace.per_seconds - clock()
-            if left > 0:
-                sleep(left)
+    def wait_for_slot(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        if len(self._call_times) == self._rate_limit.max_calls:
+            remaining = self._call_times[0] + self._rate_limit.window_seconds - clock()
+            if remaining > 0:
+                sleep(remaining)
 
-    def taken(self, now: float) -> None:
-        self._times.append(now)
+    def record_call(self, now: float) -> None:
+        self._call_times.append(now)
 
 
-class _Steps:
+class _ResponseReplay:
     """The steps of one question that were taken so far: requests, and their answers."""
 
     def __init__(self) -> None:
-        self._asked: object = None
-        self._since = 0.0
-        self._taken: list[tuple[object, dict[str, Any]]] | None = None
-        self._next = 0
+        self._operation: object = None
+        self._started_at = 0.0
+        self._responses: list[tuple[object, dict[str, Any]]] | None = None
+        self._position = 0
 
-    def begin(self, asked: object, now: float) -> None:
-        is_same = self._taken is not None and asked == self._asked
-        if not is_same or now - self._since > _FRESH_SECONDS:
-            self._asked, self._since, self._taken = asked, now, []
-        self._next = 0
+    def start_operation(self, operation: object, now: float) -> None:
+        is_same = self._responses is not None and operation == self._operation
+        if not is_same or now - self._started_at > _REPLAY_SECONDS:
+            self._operation, self._started_at, self._responses = operation, now, []
+        self._position = 0
 
-    def known(self, request: object) -> dict[str, Any] | None:
-        for place in range(self._next, len(self._taken or ())):
-            before, answer = (self._taken or [])[place]
-            if before == request:
-                self._next = place + 1
-                return answer
+    def next_response(self, request: object) -> dict[str, Any] | None:
+        for index in range(self._position, len(self._responses or ())):
+            recorded_request, response = (self._responses or [])[index]
+            if recorded_request == request:
+                self._position = index + 1
+                return response
         return None
 
-    def done(self, request: object, answer: dict[str, Any]) -> None:
-        if self._taken is not None:
-            self._taken.append((request, answer))
-            self._next = len(self._taken)
+    def record_response(self, request: object, response: dict[str, Any]) -> None:
+        if self._responses is not None:
+            self._responses.append((request, response))
+            self._position = len(self._responses)

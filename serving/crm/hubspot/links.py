@@ -5,74 +5,87 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from serving.crm.hubspot.door import Door
-from serving.crm.hubspot.faults import words
-from serving.crm.target import BatchRefused, Ref, Refused, Transient
+from serving.crm.hubspot.door import HubSpotClient
+from serving.crm.hubspot.faults import format_error
+from serving.crm.target import BatchRejectedError, ObjectRef, Rejected, RetryableError
 
-__all__ = ["above", "linked", "tie"]
+__all__ = ["create_associations", "parent_ids", "read_associations"]
 
-_AT_ONCE: Final = 1_000
+_BATCH_SIZE: Final = 1_000
 # HubSpot's numbers of its own kinds of association.
-_TYPES: Final[Mapping[tuple[str, str], int]] = {
+_ASSOCIATION_TYPE_IDS: Final[Mapping[tuple[str, str], int]] = {
     ("deals", "companies"): 341,
     ("tasks", "companies"): 192,
     ("tasks", "deals"): 216,
 }
-_NONE: Final = ("OBJECT_NOT_FOUND", "NO_ASSOCIATIONS_FOUND")
+_NO_ASSOCIATION_ERRORS: Final = ("OBJECT_NOT_FOUND", "NO_ASSOCIATIONS_FOUND")
 
 
-def above(ref: Ref) -> dict[str, str]:
+def parent_ids(ref: ObjectRef) -> dict[str, str]:
     """What a deal or a task hangs on: companies, deals → HubSpot's name of it."""
-    both = {"companies": ref.account_crm_id, "deals": ref.opportunity_crm_id}
+    parents = {"companies": ref.account_crm_id, "deals": ref.opportunity_crm_id}
     if ref.kind == "opportunity":
-        both.pop("deals")
-    return {objects: name for objects, name in both.items() if name}
+        parents.pop("deals")
+    return {objects: name for objects, name in parents.items() if name}
 
 
-def linked(door: Door, of: str, to: str, ids: Iterable[str]) -> dict[str, set[str]]:
+def read_associations(
+    client: HubSpotClient, from_type: str, to_type: str, ids: Iterable[str]
+) -> dict[str, set[str]]:
     """Give, by name, the names of what records are associated with."""
-    found: dict[str, set[str]] = {name: set() for name in ids}
-    inputs: list[dict[str, str]] = [{"id": name} for name in found]
+    associated: dict[str, set[str]] = {from_id: set() for from_id in ids}
+    inputs: list[dict[str, str]] = [{"id": name} for name in associated]
     while inputs:
-        told = door(door.links.get_page, of, to, {"inputs": inputs[:_AT_ONCE]})
-        _complain(door, told)
-        more = []
-        for result in told.get("results") or []:
+        response = client(
+            client.associations.get_page, from_type, to_type, {"inputs": inputs[:_BATCH_SIZE]}
+        )
+        _raise_for_errors(client, response)
+        next_inputs = []
+        for result in response.get("results") or []:
             name = str(result["from"]["id"])
-            found[name] |= {str(other["toObjectId"]) for other in result["to"]}
+            associated[name] |= {str(other["toObjectId"]) for other in result["to"]}
             after = ((result.get("paging") or {}).get("next") or {}).get("after")
             if after:
-                more.append({"id": name, "after": str(after)})
-        inputs = inputs[_AT_ONCE:] + more
-    return found
+                next_inputs.append({"id": name, "after": str(after)})
+        inputs = inputs[_BATCH_SIZE:] + next_inputs
+    return associated
 
 
-def tie(door: Door, of: str, to: str, pairs: Sequence[tuple[str, str]]) -> dict[str, Refused]:
+def create_associations(
+    client: HubSpotClient, from_type: str, to_type: str, pairs: Sequence[tuple[str, str]]
+) -> dict[str, Rejected]:
     """Associate each first with its second, and give, by first name, what was refused.
 
     Raises
     ------
-    serving.crm.target.BatchRefused
+    serving.crm.target.BatchRejectedError
         If HubSpot does not say which.
     """
-    kind = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": _TYPES[of, to]}
+    association_type = {
+        "associationCategory": "HUBSPOT_DEFINED",
+        "associationTypeId": _ASSOCIATION_TYPE_IDS[from_type, to_type],
+    }
     inputs = [
-        {"from": {"id": first}, "to": {"id": second}, "types": [kind]} for first, second in pairs
+        {"from": {"id": first}, "to": {"id": second}, "types": [association_type]}
+        for first, second in pairs
     ]
-    told = door(door.links.create, of, to, {"inputs": inputs})
-    refused: dict[str, Refused] = {}
-    for error in told.get("errors") or []:
-        said = words(error)
-        names = (error.get("context") or {}).get("fromObjectId") or []
-        if not names:
-            raise BatchRefused(said)
-        refused |= {str(name): Refused(said) for name in names}
-    return refused
+    response = client(client.associations.create, from_type, to_type, {"inputs": inputs})
+    rejected: dict[str, Rejected] = {}
+    for error in response.get("errors") or []:
+        reason = format_error(error)
+        from_ids = (error.get("context") or {}).get("fromObjectId") or []
+        if not from_ids:
+            raise BatchRejectedError(reason)
+        rejected |= {str(name): Rejected(reason) for name in from_ids}
+    return rejected
 
 
-def _complain(door: Door, told: Mapping[str, Any]) -> None:
+def _raise_for_errors(client: HubSpotClient, response: Mapping[str, Any]) -> None:
     """Stop at an error that says anything else than that nothing is associated."""
-    for error in told.get("errors") or []:
-        if not any(sign in f"{error.get('category')} {error.get('subCategory')}" for sign in _NONE):
-            door.forget_steps()
-            raise Transient(f"HubSpot could not read all associations: {words(error)}")
+    for error in response.get("errors") or []:
+        if not any(
+            sign in f"{error.get('category')} {error.get('subCategory')}"
+            for sign in _NO_ASSOCIATION_ERRORS
+        ):
+            client.discard_replay()
+            raise RetryableError(f"HubSpot could not read all associations: {format_error(error)}")

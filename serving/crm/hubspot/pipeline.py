@@ -6,109 +6,118 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from serving.crm.target import Denied
+from serving.crm.target import AccessDeniedError
 from serving.outbox.objects import OPEN, STATES, WITHDRAWN
 
-__all__ = ["STAGES", "STANDING", "Board", "Stages", "board", "made"]
+__all__ = [
+    "DEFAULT_STAGES",
+    "MANAGED_STAGES",
+    "PipelineState",
+    "StageMapping",
+    "find_pipeline",
+    "resolve_pipeline",
+]
 
-_READY, _WON, _PASSED, _WITHDRAWN = "Ready to talk", "Won", "Passed by", "Withdrawn"
+_READY, _WON, _NO_EXPANSION, _WITHDRAWN = "Ready to talk", "Won", "Passed by", "Withdrawn"
 # Stages that we move deals to; the others are for humans.
-STANDING: Final = (_READY, _WON, _PASSED, _WITHDRAWN)
+MANAGED_STAGES: Final = (_READY, _WON, _NO_EXPANSION, _WITHDRAWN)
 # The board that setup makes: name → HubSpot's chance of it; 1 is won and 0 is lost, both closed.
-STAGES: Final[Mapping[str, str]] = {
+DEFAULT_STAGES: Final[Mapping[str, str]] = {
     _READY: "0.2",
     "In conversation": "0.4",
     "Offer made": "0.7",
     _WON: "1.0",
     "Lost": "0.0",
-    _PASSED: "0.0",
+    _NO_EXPANSION: "0.0",
     _WITHDRAWN: "0.0",
 }
-_OF_STATE: Final = {OPEN: _READY, "expanded": _WON, WITHDRAWN: _WITHDRAWN}
+_DEFAULT_STAGE_BY_STATE: Final = {OPEN: _READY, "expanded": _WON, WITHDRAWN: _WITHDRAWN}
 
 
 @dataclass(frozen=True)
-class Stages:
+class StageMapping:
     """Which stage, by name, stands for which state."""
 
     pipeline: str
-    of_state: Mapping[str, str]
+    stage_by_state: Mapping[str, str]
 
     @classmethod
-    def of(cls, pipeline: str, told: Mapping[Any, str]) -> Stages:
+    def from_config(cls, pipeline: str, overrides: Mapping[Any, str]) -> StageMapping:
         """Take the settings' names, ours for the rest: who was not talked to was passed by."""
-        ours = {state: _OF_STATE.get(state, _PASSED) for state in STATES}
-        return cls(pipeline, {**ours, **told})
+        defaults = {state: _DEFAULT_STAGE_BY_STATE.get(state, _NO_EXPANSION) for state in STATES}
+        return cls(pipeline, {**defaults, **overrides})
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def stage_names(self) -> tuple[str, ...]:
         """The stages that must be there, in the order of the states."""
-        return tuple(dict.fromkeys(self.of_state.values()))
+        return tuple(dict.fromkeys(self.stage_by_state.values()))
 
 
 @dataclass(frozen=True)
-class Board:
+class PipelineState:
     """The pipeline as it stands at HubSpot.
 
     Attributes
     ----------
     id : str
         HubSpot's name of the pipeline.
-    of_state : mapping of str to str
+    stage_by_state : mapping of str to str
         State → HubSpot's name of its stage.
-    labels : mapping of str to str
+    stage_labels : mapping of str to str
         HubSpot's name of a stage of any pipeline → its label.
-    closed : frozenset of str
+    closed_stages : frozenset of str
         HubSpot's names of the stages in which a deal has ended.
     """
 
     id: str
-    of_state: Mapping[str, str]
-    labels: Mapping[str, str]
-    closed: frozenset[str]
+    stage_by_state: Mapping[str, str]
+    stage_labels: Mapping[str, str]
+    closed_stages: frozenset[str]
 
-    def state(self, told: str | None, stage: str | None) -> str | None:
+    def resolve_state(self, written_state: str | None, stage: str | None) -> str | None:
         """Give the state that was written, if the deal still stands where that put it.
 
         Else a human has moved it, and the name of its stage is told.
         """
-        if told and stage == self.of_state.get(told):
-            return told
-        return f"stage {self.labels.get(stage, stage)!r}" if stage else told
+        if written_state and stage == self.stage_by_state.get(written_state):
+            return written_state
+        return f"stage {self.stage_labels.get(stage, stage)!r}" if stage else written_state
 
 
-def board(told: Sequence[Mapping[str, Any]], stages: Stages) -> Board:
+def resolve_pipeline(pipelines: Sequence[Mapping[str, Any]], stages: StageMapping) -> PipelineState:
     """Find the pipeline and its stages among those that HubSpot tells of.
 
     Raises
     ------
-    serving.crm.target.Denied
+    serving.crm.target.AccessDeniedError
         If the pipeline or a stage is missing.
     """
-    found = made(told, stages.pipeline)
-    if found is None:
-        raise Denied(f"HubSpot has no deal pipeline {stages.pipeline!r}. Run: expansion crm setup.")
-    ids = {stage["label"]: str(stage["id"]) for stage in found["stages"]}
-    missing = [name for name in stages.names if name not in ids]
+    selected = find_pipeline(pipelines, stages.pipeline)
+    if selected is None:
+        raise AccessDeniedError(
+            f"HubSpot has no deal pipeline {stages.pipeline!r}. Run: expansion crm setup."
+        )
+    ids = {stage["label"]: str(stage["id"]) for stage in selected["stages"]}
+    missing = [name for name in stages.stage_names if name not in ids]
     if missing:
-        raise Denied(
+        raise AccessDeniedError(
             f"the deal pipeline {stages.pipeline!r} has no stage {', '.join(map(repr, missing))}."
             f" Add it at HubSpot, or say under [crm.hubspot.stages] which of {', '.join(ids)}"
             " stands for it."
         )
-    everywhere = [stage for pipeline in told for stage in pipeline["stages"]]
-    return Board(
-        str(found["id"]),
-        {state: ids[name] for state, name in stages.of_state.items()},
-        {str(stage["id"]): str(stage["label"]) for stage in everywhere},
-        frozenset(str(stage["id"]) for stage in everywhere if _is_closed(stage)),
+    all_stages = [stage for pipeline in pipelines for stage in pipeline["stages"]]
+    return PipelineState(
+        str(selected["id"]),
+        {state: ids[name] for state, name in stages.stage_by_state.items()},
+        {str(stage["id"]): str(stage["label"]) for stage in all_stages},
+        frozenset(str(stage["id"]) for stage in all_stages if _is_closed(stage)),
     )
 
 
-def made(told: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+def find_pipeline(pipelines: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
     """Find a pipeline by its label, or by HubSpot's own name of it."""
-    by_name = {str(pipeline["id"]): pipeline for pipeline in told}
-    by_name |= {str(pipeline["label"]): pipeline for pipeline in reversed(told)}
+    by_name = {str(pipeline["id"]): pipeline for pipeline in pipelines}
+    by_name |= {str(pipeline["label"]): pipeline for pipeline in reversed(pipelines)}
     return by_name.get(name)
 
 

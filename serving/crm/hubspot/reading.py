@@ -6,154 +6,202 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from serving.crm.hubspot import links, records
-from serving.crm.hubspot.door import Door
-from serving.crm.hubspot.names import ENDED, KEY, OBJECTS, PROPERTIES, STATE, decoded
-from serving.crm.hubspot.pipeline import Board
+from serving.crm.hubspot.door import HubSpotClient
+from serving.crm.hubspot.names import (
+    COMPLETED,
+    KEY_PROPERTY,
+    OBJECT_TYPES,
+    PROPERTIES,
+    STATE_PROPERTY,
+    deserialize_fields,
+)
+from serving.crm.hubspot.pipeline import PipelineState
 from serving.crm.hubspot.records import Record
-from serving.crm.target import Found, Kind, Ref, Value
+from serving.crm.target import Kind, ObjectRef, RemoteObject, Value
 from serving.outbox.objects import OPEN
 
-__all__ = ["accounts", "opportunities", "tasks"]
+__all__ = ["read_accounts", "read_opportunities", "read_tasks"]
 
-_EPISODE: Final = PROPERTIES["opportunity"]["episode"].name
-_LIMIT: Final = PROPERTIES["opportunity"]["limit"].name
-_BESIDE: Final = {
+_EPISODE_PROPERTY: Final = PROPERTIES["opportunity"]["episode"].name
+_LIMIT_PROPERTY: Final = PROPERTIES["opportunity"]["limit"].name
+_EXTRA_PROPERTIES: Final = {
     "account": [],
-    "opportunity": [KEY, STATE, "dealstage", "pipeline"],
-    "task": [KEY, STATE, "hs_task_status"],
+    "opportunity": [KEY_PROPERTY, STATE_PROPERTY, "dealstage", "pipeline"],
+    "task": [KEY_PROPERTY, STATE_PROPERTY, "hs_task_status"],
 }
 
 
-def accounts(door: Door, refs: Sequence[Ref], by: str) -> list[Found | None]:
-    """Read companies: by HubSpot's name of it, else by the unique property ``by``."""
-    found = _standing(door, refs, by)
+def read_accounts(
+    client: HubSpotClient, refs: Sequence[ObjectRef], id_property: str
+) -> list[RemoteObject | None]:
+    """Read companies: by HubSpot's name of it, else by the unique property ``id_property``."""
+    matches = _read_records(client, refs, id_property)
     return [
-        None if record is None else Found(str(record["id"]), _fields("account", record))
-        for record in found
+        None
+        if record is None
+        else RemoteObject(str(record["id"]), _deserialize_record("account", record))
+        for record in matches
     ]
 
 
-def opportunities(door: Door, refs: Sequence[Ref], board: Board) -> list[Found | None]:
+def read_opportunities(
+    client: HubSpotClient, refs: Sequence[ObjectRef], pipeline: PipelineState
+) -> list[RemoteObject | None]:
     """Read deals; for one that is not there, an open deal of a human's at the company."""
-    found = _standing(door, refs, KEY)
-    _adopt(door, refs, found, board)
-    bare = _untied(door, refs, found)
-    told: list[Found | None] = []
-    for ref, record in zip(refs, found, strict=True):
+    matches = _read_records(client, refs, KEY_PROPERTY)
+    _adopt_deals(client, refs, matches, pipeline)
+    unassociated = _find_unassociated(client, refs, matches)
+    results: list[RemoteObject | None] = []
+    for ref, record in zip(refs, matches, strict=True):
         if record is None:
-            told.append(None)
+            results.append(None)
             continue
         properties = record["properties"]
-        fields = _fields("opportunity", record)
-        fields["state"] = board.state(properties.get(STATE), properties.get("dealstage"))
-        if ref.key in bare:
+        fields = _deserialize_record("opportunity", record)
+        fields["state"] = pipeline.resolve_state(
+            properties.get(STATE_PROPERTY), properties.get("dealstage")
+        )
+        if ref.key in unassociated:
             fields["episode"] = None
-        told.append(Found(str(record["id"]), fields, ours=bool(properties.get(KEY))))
-    return told
+        results.append(
+            RemoteObject(
+                str(record["id"]), fields, created_by_us=bool(properties.get(KEY_PROPERTY))
+            )
+        )
+    return results
 
 
-def tasks(door: Door, refs: Sequence[Ref]) -> list[Found | None]:
+def read_tasks(client: HubSpotClient, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
     """Read tasks. One that a human has done, begun or put off says so in its state."""
-    found = _standing(door, refs, KEY)
-    bare = _untied(door, refs, found)
-    told: list[Found | None] = []
-    for ref, record in zip(refs, found, strict=True):
+    matches = _read_records(client, refs, KEY_PROPERTY)
+    unassociated = _find_unassociated(client, refs, matches)
+    results: list[RemoteObject | None] = []
+    for ref, record in zip(refs, matches, strict=True):
         if record is None:
-            told.append(None)
+            results.append(None)
             continue
-        fields = _fields("task", record)
-        fields["state"] = _state(record)
-        if ref.key in bare:
+        fields = _deserialize_record("task", record)
+        fields["state"] = _resolve_task_state(record)
+        if ref.key in unassociated:
             fields["episode"] = None
-        told.append(Found(str(record["id"]), fields))
-    return told
+        results.append(RemoteObject(str(record["id"]), fields))
+    return results
 
 
-def _standing(door: Door, refs: Sequence[Ref], by: str) -> list[Record | None]:
+def _read_records(
+    client: HubSpotClient, refs: Sequence[ObjectRef], id_property: str
+) -> list[Record | None]:
     """The record of each ref, by HubSpot's name where it is known, else by the unique one."""
     kind = refs[0].kind
-    objects, wanted = OBJECTS[kind], _wanted(kind)
+    object_type, properties = OBJECT_TYPES[kind], _list_properties(kind)
     ids = [ref.crm_id for ref in refs if ref.crm_id and ref.crm_id.isdecimal()]
     keys = [ref.key for ref in refs if ref.crm_id is None]
-    by_id = records.read(door, objects, ids, wanted)
-    by_key = records.read(door, objects, keys, wanted, by=by)
+    by_id = records.read_records(client, object_type, ids, properties)
+    by_key = records.read_records(client, object_type, keys, properties, id_property=id_property)
     return [by_key.get(ref.key) if ref.crm_id is None else by_id.get(ref.crm_id) for ref in refs]
 
 
-def _wanted(kind: Kind) -> list[str]:
-    return sorted({*(held.name for held in PROPERTIES[kind].values()), *_BESIDE[kind]})
+def _list_properties(kind: Kind) -> list[str]:
+    return sorted({*(held.name for held in PROPERTIES[kind].values()), *_EXTRA_PROPERTIES[kind]})
 
 
-def _fields(kind: Kind, record: Record) -> dict[str, Value]:
-    return decoded(kind, record["properties"])
+def _deserialize_record(kind: Kind, record: Record) -> dict[str, Value]:
+    return deserialize_fields(kind, record["properties"])
 
 
-def _state(record: Record) -> str | None:
+def _resolve_task_state(record: Record) -> str | None:
     """The state that was written, if the task still stands where that put it."""
     properties = record["properties"]
-    told, status = properties.get(STATE), properties.get("hs_task_status")
-    expected = "NOT_STARTED" if told == OPEN else ENDED
-    return told if told and status == expected else f"status {status}"
+    written_state, status = properties.get(STATE_PROPERTY), properties.get("hs_task_status")
+    expected = "NOT_STARTED" if written_state == OPEN else COMPLETED
+    return written_state if written_state and status == expected else f"status {status}"
 
 
-def _adopt(door: Door, refs: Sequence[Ref], found: list[Record | None], board: Board) -> None:
+def _adopt_deals(
+    client: HubSpotClient,
+    refs: Sequence[ObjectRef],
+    matches: list[Record | None],
+    pipeline: PipelineState,
+) -> None:
     """Fill in deals that humans made, each for one ref: the same limit first, then the oldest."""
-    without = [
-        place
-        for place, ref in enumerate(refs)
-        if found[place] is None and ref.crm_id is None and ref.account_crm_id
+    unmatched = [
+        index
+        for index, ref in enumerate(refs)
+        if matches[index] is None and ref.crm_id is None and ref.account_crm_id
     ]
-    companies = {refs[place].account_crm_id or "" for place in without}
-    deals = links.linked(door, "companies", "deals", sorted(companies)) if companies else {}
+    companies = {refs[place].account_crm_id or "" for place in unmatched}
+    deals = (
+        links.read_associations(client, "companies", "deals", sorted(companies))
+        if companies
+        else {}
+    )
     ids = sorted(set().union(*deals.values())) if deals else []
-    theirs = records.read(door, OBJECTS["opportunity"], ids, _wanted("opportunity"))
-    taken: set[str] = set()
-    for place in without:
-        at_company = [
-            theirs[name] for name in deals[refs[place].account_crm_id or ""] if name in theirs
+    candidates = records.read_records(
+        client, OBJECT_TYPES["opportunity"], ids, _list_properties("opportunity")
+    )
+    adopted: set[str] = set()
+    for place in unmatched:
+        company_deals = [
+            candidates[name]
+            for name in deals[refs[place].account_crm_id or ""]
+            if name in candidates
         ]
-        for record in sorted(at_company, key=lambda deal: _fit(deal, refs[place])):
-            if record["id"] not in taken and _may_be(record, refs[place], board):
-                found[place] = record
-                taken.add(record["id"])
+        for record in sorted(company_deals, key=lambda deal: _rank_candidate(deal, refs[place])):
+            if record["id"] not in adopted and _is_adoptable(record, refs[place], pipeline):
+                matches[place] = record
+                adopted.add(record["id"])
                 break
 
 
-def _fit(deal: Record, ref: Ref) -> tuple[bool, bool, int]:
+def _rank_candidate(deal: Record, ref: ObjectRef) -> tuple[bool, bool, int]:
     properties = deal["properties"]
-    return properties.get(_EPISODE) != ref.key, not properties.get(_LIMIT), int(deal["id"])
+    return (
+        properties.get(_EPISODE_PROPERTY) != ref.key,
+        not properties.get(_LIMIT_PROPERTY),
+        int(deal["id"]),
+    )
 
 
-def _may_be(deal: Record, ref: Ref, board: Board) -> bool:
+def _is_adoptable(deal: Record, ref: ObjectRef, pipeline: PipelineState) -> bool:
     """Whether a human made it for what the ref is about."""
     properties = deal["properties"]
-    if properties.get(KEY):
+    if properties.get(KEY_PROPERTY):
         return False
-    if properties.get(_EPISODE):  # it was adopted, by us, before anyone remembered
-        return bool(properties[_EPISODE] == ref.key)
-    is_open = properties.get("dealstage") not in board.closed
-    fits = (properties.get(_LIMIT) or ref.limit) == ref.limit
-    return properties.get("pipeline") == board.id and is_open and fits
+    if properties.get(_EPISODE_PROPERTY):  # it was adopted, by us, before anyone remembered
+        return bool(properties[_EPISODE_PROPERTY] == ref.key)
+    is_open = properties.get("dealstage") not in pipeline.closed_stages
+    same_limit = (properties.get(_LIMIT_PROPERTY) or ref.limit) == ref.limit
+    return properties.get("pipeline") == pipeline.id and is_open and same_limit
 
 
-def _untied(door: Door, refs: Sequence[Ref], found: Sequence[Record | None]) -> set[str]:
+def _find_unassociated(
+    client: HubSpotClient, refs: Sequence[ObjectRef], matches: Sequence[Record | None]
+) -> set[str]:
     """Keys of what was made, but not tied to all it hangs on, when a sender was stopped between.
 
     Once a write was acknowledged it was tied, and a tie that is missing then a human has cut.
     """
-    doubtful = [
+    unconfirmed = [
         (ref, str(record["id"]))
-        for ref, record in zip(refs, found, strict=True)
-        if record is not None and ref.crm_id is None and record["properties"].get(KEY)
+        for ref, record in zip(refs, matches, strict=True)
+        if record is not None and ref.crm_id is None and record["properties"].get(KEY_PROPERTY)
     ]
-    return set(_cut(door, doubtful)) if doubtful else set()
+    return set(_find_missing_associations(client, unconfirmed)) if unconfirmed else set()
 
 
-def _cut(door: Door, made: Sequence[tuple[Ref, str]]) -> Iterator[str]:
-    for to in ("companies", "deals"):
-        hanging = [(ref, name) for ref, name in made if to in links.above(ref)]
-        if not hanging:
+def _find_missing_associations(
+    client: HubSpotClient, created: Sequence[tuple[ObjectRef, str]]
+) -> Iterator[str]:
+    for to_type in ("companies", "deals"):
+        with_parent = [(ref, name) for ref, name in created if to_type in links.parent_ids(ref)]
+        if not with_parent:
             continue
-        of = OBJECTS[hanging[0][0].kind]
-        tied = links.linked(door, of, to, [name for _, name in hanging])
-        yield from (ref.key for ref, name in hanging if links.above(ref)[to] not in tied[name])
+        from_type = OBJECT_TYPES[with_parent[0][0].kind]
+        associated = links.read_associations(
+            client, from_type, to_type, [name for _, name in with_parent]
+        )
+        yield from (
+            ref.key
+            for ref, name in with_parent
+            if links.parent_ids(ref)[to_type] not in associated[name]
+        )

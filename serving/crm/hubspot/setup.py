@@ -7,19 +7,33 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from serving.crm.hubspot import pipeline
-from serving.crm.hubspot.door import Door
-from serving.crm.hubspot.faults import words
-from serving.crm.hubspot.names import GROUP, KEY, OBJECTS, PREFIX, PROPERTIES, Property
-from serving.crm.hubspot.pipeline import STAGES, Stages
-from serving.crm.target import Denied, Kind
+from serving.crm.hubspot.door import HubSpotClient
+from serving.crm.hubspot.faults import format_error
+from serving.crm.hubspot.names import (
+    KEY_PROPERTY,
+    OBJECT_TYPES,
+    PROPERTIES,
+    PROPERTY_GROUP,
+    PROPERTY_PREFIX,
+    HubSpotProperty,
+)
+from serving.crm.hubspot.pipeline import DEFAULT_STAGES, StageMapping
+from serving.crm.target import AccessDeniedError, Kind
 
-__all__ = ["ACCOUNT_KEY", "Differing", "compared", "definitions", "set_up", "standing"]
+__all__ = [
+    "ACCOUNT_ID_PROPERTY",
+    "PropertyConflict",
+    "build_property_definitions",
+    "diff_properties",
+    "fetch_properties",
+    "provision_portal",
+]
 
-ACCOUNT_KEY: Final = f"{PREFIX}account_id"
-_AT_ONCE: Final = 100
-_YES_NO: Final = (("true", "Yes"), ("false", "No"))
+ACCOUNT_ID_PROPERTY: Final = f"{PROPERTY_PREFIX}account_id"
+_BATCH_SIZE: Final = 100
+_BOOLEAN_OPTIONS: Final = (("true", "Yes"), ("false", "No"))
 # How we write a value → HubSpot's type of the property, and of the field that shows it.
-_TYPES: Final[Mapping[str, tuple[str, str]]] = {
+_PROPERTY_TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "text": ("string", "text"),
     "lines": ("string", "textarea"),
     "number": ("number", "number"),
@@ -31,95 +45,101 @@ _TYPES: Final[Mapping[str, tuple[str, str]]] = {
 
 
 @dataclass(frozen=True)
-class Differing:
+class PropertyConflict:
     """A property that is there, but not as we need it; it is told, and never changed."""
 
-    objects: str
+    object_type: str
     name: str
-    words: str
+    problem: str
 
     def __str__(self) -> str:
-        return f"{self.objects}.{self.name} {self.words}"
+        return f"{self.object_type}.{self.name} {self.problem}"
 
 
-def set_up(door: Door, stages: Stages, account_property: str) -> list[str]:
+def provision_portal(
+    client: HubSpotClient, stages: StageMapping, account_property: str
+) -> list[str]:
     """Make what is missing, and give a line for each thing made.
 
     Raises
     ------
-    serving.crm.target.Denied
+    serving.crm.target.AccessDeniedError
         If something is there under one of our names and cannot be used: said after all else was
         made.
     """
-    made, differing = [], []
-    for kind, objects in OBJECTS.items():
-        made += _make_group(door, objects)
-        wanted = definitions(kind, account_property)
-        missing, wrong = compared(objects, wanted, standing(door, objects))
-        made += _make_properties(door, objects, missing)
-        differing += wrong
-    made += _make_pipeline(door, stages)
-    if differing:
-        said = "; ".join(map(str, differing))
-        raise Denied(
-            f"HubSpot has properties of our names that are not as we need them: {said}. Rename or"
+    created, conflicts = [], []
+    for kind, object_type in OBJECT_TYPES.items():
+        created += _create_group(client, object_type)
+        desired = build_property_definitions(kind, account_property)
+        missing, mismatched = diff_properties(
+            object_type, desired, fetch_properties(client, object_type)
+        )
+        created += _create_properties(client, object_type, missing)
+        conflicts += mismatched
+    created += _create_pipeline(client, stages)
+    if conflicts:
+        details = "; ".join(map(str, conflicts))
+        raise AccessDeniedError(
+            f"HubSpot has properties of our names that are not as we need them: {details}. Rename or"
             " remove them at HubSpot, and run again; nothing of them was changed."
         )
-    return made
+    return created
 
 
-def definitions(kind: Kind, account_property: str) -> list[dict[str, Any]]:
+def build_property_definitions(kind: Kind, account_property: str) -> list[dict[str, Any]]:
     """Give the properties of ours as HubSpot's API takes them; the unique key is the first."""
-    held = [held for held in PROPERTIES[kind].values() if held.is_ours]
-    key = ACCOUNT_KEY if kind == "account" else KEY
-    if kind == "account" and account_property != ACCOUNT_KEY:
-        return [_definition(one) for one in held]
-    means = "unique key of the expansion list; permanent, and not to be edited"
-    return [_definition(Property(key, "text", means)) | {"hasUniqueValue": True}] + [
-        _definition(one) for one in held
-    ]
+    custom_properties = [held for held in PROPERTIES[kind].values() if held.is_custom]
+    key = ACCOUNT_ID_PROPERTY if kind == "account" else KEY_PROPERTY
+    if kind == "account" and account_property != ACCOUNT_ID_PROPERTY:
+        return [_build_definition(one) for one in custom_properties]
+    description = "unique key of the expansion list; permanent, and not to be edited"
+    return [
+        _build_definition(HubSpotProperty(key, "text", description)) | {"hasUniqueValue": True}
+    ] + [_build_definition(one) for one in custom_properties]
 
 
-def compared(
-    objects: str, wanted: Sequence[Mapping[str, Any]], there: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[Mapping[str, Any]], list[Differing]]:
+def diff_properties(
+    object_type: str,
+    desired: Sequence[Mapping[str, Any]],
+    existing: Mapping[str, Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], list[PropertyConflict]]:
     """Part what is wanted into what is missing and what is there but differs."""
-    missing = [one for one in wanted if one["name"] not in there]
+    missing = [one for one in desired if one["name"] not in existing]
     return missing, [
-        Differing(objects, one["name"], said)
-        for one in wanted
-        if one["name"] in there
-        for said in _differences(one, there[one["name"]])
+        PropertyConflict(object_type, one["name"], said)
+        for one in desired
+        if one["name"] in existing
+        for said in _find_conflicts(one, existing[one["name"]])
     ]
 
 
-def standing(door: Door, objects: str) -> dict[str, Mapping[str, Any]]:
+def fetch_properties(client: HubSpotClient, object_type: str) -> dict[str, Mapping[str, Any]]:
     """Give the properties that stand at HubSpot, by name."""
-    told = door(door.properties.get_all, objects, archived=False)
-    return {str(held["name"]): held for held in told["results"]}
+    response = client(client.properties.get_all, object_type, archived=False)
+    return {str(held["name"]): held for held in response["results"]}
 
 
-def _differences(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
-    if there.get("type") != wanted["type"]:
-        yield f"is of type {there.get('type')}, expected {wanted['type']}"
-    if wanted.get("hasUniqueValue") and not there.get("hasUniqueValue"):
+def _find_conflicts(desired: Mapping[str, Any], existing: Mapping[str, Any]) -> Iterator[str]:
+    if existing.get("type") != desired["type"]:
+        yield f"is of type {existing.get('type')}, expected {desired['type']}"
+    if desired.get("hasUniqueValue") and not existing.get("hasUniqueValue"):
         yield "does not hold unique values, which is settled when a property is made"
-    options = {str(option["value"]) for option in there.get("options") or []}
-    lacking = [option["value"] for option in wanted["options"] if option["value"] not in options]
-    if lacking:
-        yield f"lacks the option(s) {', '.join(lacking)}"
+    options = {str(option["value"]) for option in existing.get("options") or []}
+    missing = [option["value"] for option in desired["options"] if option["value"] not in options]
+    if missing:
+        yield f"lacks the option(s) {', '.join(missing)}"
 
 
-def _definition(held: Property) -> dict[str, Any]:
-    kind, field = _TYPES[held.type]
-    options = _YES_NO if held.type == "flag" else [(name, name) for name in held.choices]
+def _build_definition(prop: HubSpotProperty) -> dict[str, Any]:
+    property_type, field_type = _PROPERTY_TYPES[prop.type]
+    options = _BOOLEAN_OPTIONS if prop.type == "flag" else [(name, name) for name in prop.choices]
     return {
-        "name": held.name,
-        "label": held.name.replace("_", " ").capitalize(),
-        "description": held.means,
-        "groupName": GROUP,
-        "type": kind,
-        "fieldType": field,
+        "name": prop.name,
+        "label": prop.name.replace("_", " ").capitalize(),
+        "description": prop.description,
+        "groupName": PROPERTY_GROUP,
+        "type": property_type,
+        "fieldType": field_type,
         "options": [
             {"value": value, "label": label, "displayOrder": place, "hidden": False}
             for place, (value, label) in enumerate(options)
@@ -127,52 +147,66 @@ def _definition(held: Property) -> dict[str, Any]:
     }
 
 
-def _make_group(door: Door, objects: str) -> list[str]:
-    groups = {group["name"] for group in door(door.groups.get_all, objects)["results"]}
-    if GROUP in groups:
-        return []
-    body = {"name": GROUP, "label": "Expansion", "displayOrder": -1}
-    door(door.groups.create, objects, body)
-    return [f"property group {GROUP} of {objects}"]
-
-
-def _make_properties(
-    door: Door, objects: str, missing: Sequence[Mapping[str, Any]]
-) -> Iterator[str]:
-    for start in range(0, len(missing), _AT_ONCE):
-        some = missing[start : start + _AT_ONCE]
-        told = door(door.property_batch.create, objects, {"inputs": [dict(one) for one in some]})
-        if told.get("errors"):
-            said = " ".join(words(error) for error in told["errors"])
-            raise Denied(f"HubSpot did not make every property of {objects}: {said}")
-        yield from (f"property {objects}.{one['name']}{_unique(one)}" for one in some)
-
-
-def _unique(one: Mapping[str, Any]) -> str:
-    return " (unique, for good)" if one.get("hasUniqueValue") else ""
-
-
-def _make_pipeline(door: Door, stages: Stages) -> list[str]:
-    told = door(door.pipelines.get_all, "deals")["results"]
-    if pipeline.made(told, stages.pipeline) is not None:
-        pipeline.board(told, stages)  # says what it lacks
-        return []
-    columns = [
-        {"label": label, "displayOrder": place, "metadata": {"probability": chance}}
-        for place, (label, chance) in enumerate(_stages(stages))
-    ]
-    body = {"label": stages.pipeline, "displayOrder": len(told), "stages": columns}
-    door(door.pipelines.create, "deals", body)
-    return [f"deal pipeline {stages.pipeline!r} with {len(columns)} stages"]
-
-
-def _stages(stages: Stages) -> list[tuple[str, str]]:
-    """Our board, and what the settings name beside it: won where it stands for an expansion."""
-    chances = {"open": "0.2", "expanded": "1.0"}
-    named = {label: chances.get(state, "0.0") for state, label in stages.of_state.items()}
-    own = {
-        label: chance
-        for label, chance in STAGES.items()
-        if label in named or label not in pipeline.STANDING
+def _create_group(client: HubSpotClient, object_type: str) -> list[str]:
+    groups = {
+        group["name"] for group in client(client.property_groups.get_all, object_type)["results"]
     }
-    return list((own | {label: named[label] for label in named if label not in own}).items())
+    if PROPERTY_GROUP in groups:
+        return []
+    body = {"name": PROPERTY_GROUP, "label": "Expansion", "displayOrder": -1}
+    client(client.property_groups.create, object_type, body)
+    return [f"property group {PROPERTY_GROUP} of {object_type}"]
+
+
+def _create_properties(
+    client: HubSpotClient, object_type: str, missing: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    for start in range(0, len(missing), _BATCH_SIZE):
+        batch = missing[start : start + _BATCH_SIZE]
+        response = client(
+            client.property_batch.create, object_type, {"inputs": [dict(one) for one in batch]}
+        )
+        if response.get("errors"):
+            details = " ".join(format_error(error) for error in response["errors"])
+            raise AccessDeniedError(
+                f"HubSpot did not make every property of {object_type}: {details}"
+            )
+        yield from (
+            f"property {object_type}.{one['name']}{_format_uniqueness(one)}" for one in batch
+        )
+
+
+def _format_uniqueness(definition: Mapping[str, Any]) -> str:
+    return " (unique, for good)" if definition.get("hasUniqueValue") else ""
+
+
+def _create_pipeline(client: HubSpotClient, stages: StageMapping) -> list[str]:
+    pipelines = client(client.pipelines.get_all, "deals")["results"]
+    if pipeline.find_pipeline(pipelines, stages.pipeline) is not None:
+        pipeline.resolve_pipeline(pipelines, stages)  # says what it lacks
+        return []
+    stage_definitions = [
+        {"label": label, "displayOrder": place, "metadata": {"probability": chance}}
+        for place, (label, chance) in enumerate(_build_stages(stages))
+    ]
+    body = {"label": stages.pipeline, "displayOrder": len(pipelines), "stages": stage_definitions}
+    client(client.pipelines.create, "deals", body)
+    return [f"deal pipeline {stages.pipeline!r} with {len(stage_definitions)} stages"]
+
+
+def _build_stages(stages: StageMapping) -> list[tuple[str, str]]:
+    """Our board, and what the settings name beside it: won where it stands for an expansion."""
+    probabilities = {"open": "0.2", "expanded": "1.0"}
+    configured = {
+        label: probabilities.get(state, "0.0") for state, label in stages.stage_by_state.items()
+    }
+    defaults = {
+        label: chance
+        for label, chance in DEFAULT_STAGES.items()
+        if label in configured or label not in pipeline.MANAGED_STAGES
+    }
+    return list(
+        (
+            defaults | {label: configured[label] for label in configured if label not in defaults}
+        ).items()
+    )

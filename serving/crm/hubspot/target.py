@@ -9,37 +9,37 @@ from functools import cached_property
 from typing import Final
 
 from serving.crm.hubspot import checkup, owners, pipeline, reading, setup, work, writing
-from serving.crm.hubspot.door import Door
-from serving.crm.hubspot.names import shaped
-from serving.crm.hubspot.pipeline import Board, Stages
+from serving.crm.hubspot.door import HubSpotClient
+from serving.crm.hubspot.names import normalize_fields
+from serving.crm.hubspot.pipeline import PipelineState, StageMapping
 from serving.crm.target import (
-    Answer,
-    BatchRefused,
-    Change,
-    Denied,
+    AccessDeniedError,
+    BatchRejectedError,
+    FieldChange,
     Fields,
-    Finding,
-    Found,
+    HumanTouch,
     Kind,
-    Pace,
-    Ref,
+    ObjectRef,
+    PreflightCheck,
+    RateLimit,
+    RemoteObject,
     Value,
-    Worked,
+    WriteResult,
 )
 
-__all__ = ["HubSpot"]
+__all__ = ["HubSpotTarget"]
 
 
-class HubSpot:
-    """HubSpot behind its API: a :class:`serving.crm.target.Target`.
+class HubSpotTarget:
+    """HubSpot behind its API: a :class:`serving.crm.target.CrmTarget`.
 
     Parameters
     ----------
-    door : serving.crm.hubspot.door.Door
+    door : serving.crm.hubspot.door.HubSpotClient
         To its API.
-    pace : serving.crm.target.Pace
+    rate_limit : serving.crm.target.RateLimit
         How fast it may be asked.
-    stages : serving.crm.hubspot.pipeline.Stages
+    stages : serving.crm.hubspot.pipeline.StageMapping
         Which stage of which pipeline stands for which state.
     account_property : str
         Unique property of companies that holds our account id.
@@ -51,91 +51,100 @@ class HubSpot:
 
     def __init__(
         self,
-        door: Door,
+        client: HubSpotClient,
         *,
-        pace: Pace,
-        stages: Stages,
+        rate_limit: RateLimit,
+        stages: StageMapping,
         account_property: str,
-        make_companies: bool,
+        create_companies: bool,
     ) -> None:
-        self.pace = pace
-        self._door = door
+        self.rate_limit = rate_limit
+        self._client = client
         self._stages = stages
         self._account_property = account_property
-        self._make = make_companies
+        self._create_companies = create_companies
 
     def __repr__(self) -> str:
-        return f"HubSpot({self._door!r}, pipeline {self._stages.pipeline!r})"
+        return f"HubSpot({self._client!r}, pipeline {self._stages.pipeline!r})"
 
-    def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Give the values as HubSpot gives them back; its own name of a company stays its own."""
-        told = shaped(kind, fields)
-        if kind == "account" and not self._make:
-            told.pop("name", None)
-        return told
+        normalized = normalize_fields(kind, fields)
+        if kind == "account" and not self._create_companies:
+            normalized.pop("name", None)
+        return normalized
 
-    def read(self, refs: Sequence[Ref]) -> list[Found | None]:
+    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Give what stands there; for an opportunity, also what a human opened at the company."""
         if not refs:
             return []
-        with _no_rows_at_fault(), self._door.steps(("read", tuple(refs))):
+        with _convert_batch_rejection(), self._client.replay_responses(("read", tuple(refs))):
             if refs[0].kind == "account":
-                return reading.accounts(self._door, refs, self._account_property)
+                return reading.read_accounts(self._client, refs, self._account_property)
             if refs[0].kind == "task":
-                return reading.tasks(self._door, refs)
-            return reading.opportunities(self._door, refs, self._board)
+                return reading.read_tasks(self._client, refs)
+            return reading.read_opportunities(self._client, refs, self._pipeline)
 
-    def write(self, changes: Sequence[Change]) -> list[Answer]:
+    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Set fields; what is new is made by its key, tied to its company, and given its owner."""
         if not changes:
             return []
-        door, kind = self._door, changes[0].ref.kind
-        with door.steps(("write", tuple(changes))):
+        client, kind = self._client, changes[0].ref.kind
+        with client.replay_responses(("write", tuple(changes))):
             if kind == "account":
-                return writing.accounts(door, changes, self._account_property, make=self._make)
+                return writing.write_accounts(
+                    client, changes, self._account_property, create_missing=self._create_companies
+                )
             if kind == "task":
-                return writing.tasks(door, changes, self._people)
-            return writing.opportunities(door, changes, self._board, self._people)
+                return writing.write_tasks(client, changes, self._get_owner_ids)
+            return writing.write_opportunities(client, changes, self._pipeline, self._get_owner_ids)
 
-    def check(self, accounts: Sequence[Ref]) -> list[Finding]:
+    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
         """Look, without writing, at the key, properties, pipeline, limits, companies and owners."""
-        with _no_rows_at_fault():
-            property_ = self._account_property
-            return list(checkup.look(self._door, accounts, self._stages, property_, self.pace))
+        with _convert_batch_rejection():
+            id_property = self._account_property
+            return list(
+                checkup.run_preflight(
+                    self._client, accounts, self._stages, id_property, self.rate_limit
+                )
+            )
 
-    def setup(self) -> list[str]:
+    def provision(self) -> list[str]:
         """Make the property group, the properties, the unique keys and the pipeline."""
-        with _no_rows_at_fault():
-            return setup.set_up(self._door, self._stages, self._account_property)
+        with _convert_batch_rejection():
+            return setup.provision_portal(self._client, self._stages, self._account_property)
 
-    def worked(self, since: date) -> list[Worked]:
+    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
         """Tell which tasks humans did, and which opportunities they moved."""
-        with _no_rows_at_fault():
-            told = [*work.done(self._door, since), *work.moved(self._door, since, self._board)]
-        return sorted(set(told), key=lambda one: (one.account_id, one.on, one.how))
+        with _convert_batch_rejection():
+            touches = [
+                *work.find_completed_tasks(self._client, since),
+                *work.find_moved_deals(self._client, since, self._pipeline),
+            ]
+        return sorted(set(touches), key=lambda one: (one.account_id, one.touched_on, one.activity))
 
     def close(self) -> None:
         """Let go of connections."""
-        self._door.close()
+        self._client.close()
 
     @cached_property
-    def _board(self) -> Board:
-        told = self._door(self._door.pipelines.get_all, "deals")["results"]
-        return pipeline.board(told, self._stages)
+    def _pipeline(self) -> PipelineState:
+        pipelines = self._client(self._client.pipelines.get_all, "deals")["results"]
+        return pipeline.resolve_pipeline(pipelines, self._stages)
 
-    def _people(self) -> Mapping[str, str]:
+    def _get_owner_ids(self) -> Mapping[str, str]:
         """HubSpot's owners, by e-mail address and name; asked for where somebody is to own."""
-        return self._owners
+        return self._owner_ids
 
     @cached_property
-    def _owners(self) -> Mapping[str, str]:
-        return owners.known(self._door)
+    def _owner_ids(self) -> Mapping[str, str]:
+        return owners.fetch_owners(self._client)
 
 
 @contextmanager
-def _no_rows_at_fault() -> Iterator[None]:
+def _convert_batch_rejection() -> Iterator[None]:
     """Where nothing is written, a refusal is not about rows."""
     try:
         yield
-    except BatchRefused as error:
-        raise Denied(f"HubSpot refuses what it is asked: {error}") from None
+    except BatchRejectedError as error:
+        raise AccessDeniedError(f"HubSpot refuses what it is asked: {error}") from None

@@ -12,100 +12,124 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from serving.crm.hubspot import records
-from serving.crm.hubspot.door import Door
-from serving.crm.hubspot.names import ENDED, KEY, PROPERTIES, STATE
-from serving.crm.hubspot.pipeline import Board
-from serving.crm.target import Worked
+from serving.crm.hubspot.door import HubSpotClient
+from serving.crm.hubspot.names import COMPLETED, KEY_PROPERTY, PROPERTIES, STATE_PROPERTY
+from serving.crm.hubspot.pipeline import PipelineState
+from serving.crm.target import HumanTouch
 from serving.outbox.objects import OPEN
 
-__all__ = ["done", "moved"]
+__all__ = ["find_completed_tasks", "find_moved_deals"]
 
-_PAGE: Final = 200
-_MOST: Final = 10_000  # HubSpot gives no more of one search
-_EPISODE: Final = PROPERTIES["opportunity"]["episode"].name
-_DONE: Final = "hs_task_completion_date"
-_HISTORY_AT_ONCE: Final = 50
+_PAGE_SIZE: Final = 200
+_MAX_SEARCH_RESULTS: Final = 10_000  # HubSpot gives no more of one search
+_EPISODE_PROPERTY: Final = PROPERTIES["opportunity"]["episode"].name
+_COMPLETION_DATE: Final = "hs_task_completion_date"
+_HISTORY_BATCH_SIZE: Final = 50
 
 
-def done(door: Door, since: date) -> list[Worked]:
+def find_completed_tasks(client: HubSpotClient, since: date) -> list[HumanTouch]:
     """Give the tasks of ours that humans did, from a day on."""
     filters = [
-        {"propertyName": KEY, "operator": "HAS_PROPERTY"},
-        {"propertyName": STATE, "operator": "EQ", "value": OPEN},
-        {"propertyName": "hs_task_status", "operator": "EQ", "value": ENDED},
-        {"propertyName": _DONE, "operator": "GTE", "value": _moment(since)},
+        {"propertyName": KEY_PROPERTY, "operator": "HAS_PROPERTY"},
+        {"propertyName": STATE_PROPERTY, "operator": "EQ", "value": OPEN},
+        {"propertyName": "hs_task_status", "operator": "EQ", "value": COMPLETED},
+        {"propertyName": _COMPLETION_DATE, "operator": "GTE", "value": _to_epoch_millis(since)},
     ]
     return [
-        Worked(_account(task["properties"][KEY]), _day(task["properties"][_DONE]), "task done")
-        for task in _searched(door, "tasks", filters, [KEY, _DONE])
-        if task["properties"].get(_DONE)
+        HumanTouch(
+            _parse_account_id(task["properties"][KEY_PROPERTY]),
+            _parse_day(task["properties"][_COMPLETION_DATE]),
+            "task done",
+        )
+        for task in _search_records(client, "tasks", filters, [KEY_PROPERTY, _COMPLETION_DATE])
+        if task["properties"].get(_COMPLETION_DATE)
     ]
 
 
-def moved(door: Door, since: date, board: Board) -> list[Worked]:
+def find_moved_deals(
+    client: HubSpotClient, since: date, pipeline: PipelineState
+) -> list[HumanTouch]:
     """Give the opportunities of ours whose stage humans changed, from a day on."""
     filters = [
-        {"propertyName": _EPISODE, "operator": "HAS_PROPERTY"},
-        {"propertyName": "dealstage", "operator": "NEQ", "value": board.of_state[OPEN]},
-        {"propertyName": "hs_lastmodifieddate", "operator": "GTE", "value": _moment(since)},
+        {"propertyName": _EPISODE_PROPERTY, "operator": "HAS_PROPERTY"},
+        {"propertyName": "dealstage", "operator": "NEQ", "value": pipeline.stage_by_state[OPEN]},
+        {
+            "propertyName": "hs_lastmodifieddate",
+            "operator": "GTE",
+            "value": _to_epoch_millis(since),
+        },
     ]
-    found = _searched(door, "deals", filters, [_EPISODE, STATE, "dealstage"])
-    by_human = [deal for deal in found if not _stands(deal["properties"], board)]
+    deals = _search_records(
+        client, "deals", filters, [_EPISODE_PROPERTY, STATE_PROPERTY, "dealstage"]
+    )
+    moved_by_human = [
+        deal for deal in deals if not _is_in_written_stage(deal["properties"], pipeline)
+    ]
     return [
-        Worked(_account(deal["properties"][_EPISODE]), on, "opportunity moved")
-        for deal, on in _changed(door, by_human)
+        HumanTouch(
+            _parse_account_id(deal["properties"][_EPISODE_PROPERTY]), on, "opportunity moved"
+        )
+        for deal, on in _find_stage_changes(client, moved_by_human)
         if on >= since
     ]
 
 
-def _stands(properties: dict[str, Any], board: Board) -> bool:
-    told = properties.get(STATE)
-    return bool(told and board.state(told, properties.get("dealstage")) == told)
+def _is_in_written_stage(properties: dict[str, Any], pipeline: PipelineState) -> bool:
+    written_state = properties.get(STATE_PROPERTY)
+    return bool(
+        written_state
+        and pipeline.resolve_state(written_state, properties.get("dealstage")) == written_state
+    )
 
 
-def _changed(door: Door, deals: Sequence[records.Record]) -> Iterator[tuple[records.Record, date]]:
+def _find_stage_changes(
+    client: HubSpotClient, deals: Sequence[records.Record]
+) -> Iterator[tuple[records.Record, date]]:
     """Each deal with the day on which it came to its stage."""
     by_id = {str(deal["id"]): deal for deal in deals}
-    names = list(by_id)
-    for start in range(0, len(names), _HISTORY_AT_ONCE):
+    deal_ids = list(by_id)
+    for start in range(0, len(deal_ids), _HISTORY_BATCH_SIZE):
         body = {
-            "inputs": [{"id": name} for name in names[start : start + _HISTORY_AT_ONCE]],
+            "inputs": [{"id": name} for name in deal_ids[start : start + _HISTORY_BATCH_SIZE]],
             "properties": ["dealstage"],
             "propertiesWithHistory": ["dealstage"],
         }
-        for told in door(door.objects.read, "deals", body).get("results") or []:
-            history = (told.get("propertiesWithHistory") or {}).get("dealstage")
+        for record in client(client.objects.read, "deals", body).get("results") or []:
+            history = (record.get("propertiesWithHistory") or {}).get("dealstage")
             if history:  # the newest stands first
-                yield by_id[str(told["id"])], _day(history[0]["timestamp"])
+                yield by_id[str(record["id"])], _parse_day(history[0]["timestamp"])
 
 
-def _searched(
-    door: Door, objects: str, filters: Sequence[dict[str, str]], properties: Sequence[str]
+def _search_records(
+    client: HubSpotClient,
+    object_type: str,
+    filters: Sequence[dict[str, str]],
+    properties: Sequence[str],
 ) -> Iterator[records.Record]:
     after: str | None = None
-    while after is None or int(after) < _MOST:
+    while after is None or int(after) < _MAX_SEARCH_RESULTS:
         body = {
             "filterGroups": [{"filters": list(filters)}],
             "properties": list(properties),
-            "limit": _PAGE,
+            "limit": _PAGE_SIZE,
             **({"after": after} if after else {}),
         }
-        told = door(door.search.do_search, objects, body)
-        yield from told["results"]
-        after = ((told.get("paging") or {}).get("next") or {}).get("after")
+        response = client(client.search.do_search, object_type, body)
+        yield from response["results"]
+        after = ((response.get("paging") or {}).get("next") or {}).get("after")
         if not after:
             return
 
 
-def _account(key: str) -> str:
+def _parse_account_id(key: str) -> str:
     """The account that one of our keys begins with."""
     return unquote(key.partition(":")[0])
 
 
-def _moment(day: date) -> str:
+def _to_epoch_millis(day: date) -> str:
     """Its first moment, UTC, in milliseconds, as the search takes it."""
     return str(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000))
 
 
-def _day(moment: str) -> date:
+def _parse_day(moment: str) -> date:
     return date.fromisoformat(moment[:10])

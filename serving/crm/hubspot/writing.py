@@ -6,144 +6,195 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from serving.crm.hubspot import links, owners, records
-from serving.crm.hubspot.door import Door
-from serving.crm.hubspot.names import ENDED, KEY, OBJECTS, PROPERTIES, encoded
-from serving.crm.hubspot.pipeline import Board
-from serving.crm.hubspot.records import Setting
-from serving.crm.target import Accepted, Answer, Change, Fields, Ref, Refused
+from serving.crm.hubspot.door import HubSpotClient
+from serving.crm.hubspot.names import (
+    COMPLETED,
+    KEY_PROPERTY,
+    OBJECT_TYPES,
+    PROPERTIES,
+    serialize_fields,
+)
+from serving.crm.hubspot.pipeline import PipelineState
+from serving.crm.hubspot.records import RecordUpdate
+from serving.crm.target import Applied, FieldChange, Fields, ObjectRef, Rejected, WriteResult
 from serving.outbox.objects import OPEN
 
-__all__ = ["accounts", "opportunities", "tasks"]
+__all__ = ["write_accounts", "write_opportunities", "write_tasks"]
 
-_CSM: Final = PROPERTIES["account"]["csm"].name
-Extra = Callable[[Change], Mapping[str, str]]
+_CSM_PROPERTY: Final = PROPERTIES["account"]["csm"].name
+ExtraProperties = Callable[[FieldChange], Mapping[str, str]]
 
 
-def accounts(door: Door, changes: Sequence[Change], by: str, *, make: bool) -> list[Answer]:
+def write_accounts(
+    client: HubSpotClient, changes: Sequence[FieldChange], id_property: str, *, create_missing: bool
+) -> list[WriteResult]:
     """Set fields of companies; one that matches none is made only where that is asked for."""
-    words = Refused(
-        f"no company carries this account_id in {by}. Enter it there, or give HubSpot's record id"
-        " as crm_id in the accounts table; crm.hubspot.make_companies makes one."
+    rejection = Rejected(
+        f"no company carries this account_id in {id_property}. Enter it there, or give HubSpot's record id"
+        " as crm_id in the accounts table; crm.hubspot.create_companies makes one."
     )
-    known = [change for change in changes if change.ref.crm_id is not None or make]
-    told = iter(_written(door, known, by, lambda _: {}) if known else [])
-    return [next(told) if change.ref.crm_id is not None or make else words for change in changes]
+    writable = [change for change in changes if change.ref.crm_id is not None or create_missing]
+    results = iter(_write_records(client, writable, id_property, lambda _: {}) if writable else [])
+    return [
+        next(results) if change.ref.crm_id is not None or create_missing else rejection
+        for change in changes
+    ]
 
 
-def opportunities(
-    door: Door, changes: Sequence[Change], board: Board, people: Callable[[], Mapping[str, str]]
-) -> list[Answer]:
+def write_opportunities(
+    client: HubSpotClient,
+    changes: Sequence[FieldChange],
+    pipeline: PipelineState,
+    get_owner_ids: Callable[[], Mapping[str, str]],
+) -> list[WriteResult]:
     """Set fields of deals; new ones hang on their company, and belong to its CSM."""
-    above = _companies(door, changes)
+    csm_by_company = _read_company_csms(client, changes)
 
-    def beside(change: Change) -> dict[str, str]:
-        stage = _stage(change.fields, board)
+    def build_extra(change: FieldChange) -> dict[str, str]:
+        stage_properties = _serialize_stage(change.fields, pipeline)
         if change.ref.crm_id is not None:
-            return stage
-        return {**stage, "pipeline": board.id, **_owned(change.ref, above, people)}
+            return stage_properties
+        return {
+            **stage_properties,
+            "pipeline": pipeline.id,
+            **_resolve_owner(change.ref, csm_by_company, get_owner_ids),
+        }
 
-    return _made(door, changes, above, beside)
+    return _write_and_associate(client, changes, csm_by_company, build_extra)
 
 
-def tasks(
-    door: Door, changes: Sequence[Change], people: Callable[[], Mapping[str, str]]
-) -> list[Answer]:
+def write_tasks(
+    client: HubSpotClient,
+    changes: Sequence[FieldChange],
+    get_owner_ids: Callable[[], Mapping[str, str]],
+) -> list[WriteResult]:
     """Set fields of tasks; new ones hang on their company and deal, and belong to its CSM."""
-    above = _companies(door, changes)
+    csm_by_company = _read_company_csms(client, changes)
 
-    def beside(change: Change) -> dict[str, str]:
-        status = _status(change.fields)
+    def build_extra(change: FieldChange) -> dict[str, str]:
+        status_properties = _serialize_task_status(change.fields)
         is_new = change.ref.crm_id is None
-        return status | _owned(change.ref, above, people) if is_new else status
+        return (
+            status_properties | _resolve_owner(change.ref, csm_by_company, get_owner_ids)
+            if is_new
+            else status_properties
+        )
 
-    return _made(door, changes, above, beside)
+    return _write_and_associate(client, changes, csm_by_company, build_extra)
 
 
-def _companies(door: Door, changes: Sequence[Change]) -> dict[str, str]:
+def _read_company_csms(client: HubSpotClient, changes: Sequence[FieldChange]) -> dict[str, str]:
     """HubSpot's names of the companies of what is new → their CSMs; those that are there."""
     refs = [change.ref for change in changes if change.ref.crm_id is None]
-    names = [ref.account_crm_id for ref in refs if ref.account_crm_id]
-    found = records.read(door, OBJECTS["account"], names, [_CSM])
-    return {name: str(record["properties"].get(_CSM) or "") for name, record in found.items()}
+    company_ids = [ref.account_crm_id for ref in refs if ref.account_crm_id]
+    companies = records.read_records(client, OBJECT_TYPES["account"], company_ids, [_CSM_PROPERTY])
+    return {
+        name: str(record["properties"].get(_CSM_PROPERTY) or "")
+        for name, record in companies.items()
+    }
 
 
-def _owned(
-    ref: Ref, above: Mapping[str, str], people: Callable[[], Mapping[str, str]]
+def _resolve_owner(
+    ref: ObjectRef,
+    csm_by_company: Mapping[str, str],
+    get_owner_ids: Callable[[], Mapping[str, str]],
 ) -> dict[str, str]:
-    csm = above.get(ref.account_crm_id or "")
-    owner = owners.of(people(), csm) if csm else None
+    csm = csm_by_company.get(ref.account_crm_id or "")
+    owner = owners.find_owner(get_owner_ids(), csm) if csm else None
     return {"hubspot_owner_id": owner} if owner else {}
 
 
-def _made(
-    door: Door, changes: Sequence[Change], above: Mapping[str, str], beside: Extra
-) -> list[Answer]:
+def _write_and_associate(
+    client: HubSpotClient,
+    changes: Sequence[FieldChange],
+    csm_by_company: Mapping[str, str],
+    build_extra: ExtraProperties,
+) -> list[WriteResult]:
     """Write and tie, but nothing new for a company that is gone."""
-    ready = [change for change in changes if change.ref.crm_id or _hangs(change.ref, above)]
-    told = iter(_tied(door, ready, _written(door, ready, KEY, beside)))
+    ready = [
+        change
+        for change in changes
+        if change.ref.crm_id or _has_company(change.ref, csm_by_company)
+    ]
+    results = iter(
+        _associate_parents(client, ready, _write_records(client, ready, KEY_PROPERTY, build_extra))
+    )
     return [
-        next(told)
-        if change.ref.crm_id or _hangs(change.ref, above)
-        else Refused(f"its company {change.ref.account_crm_id} is no longer at HubSpot.")
+        next(results)
+        if change.ref.crm_id or _has_company(change.ref, csm_by_company)
+        else Rejected(f"its company {change.ref.account_crm_id} is no longer at HubSpot.")
         for change in changes
     ]
 
 
-def _hangs(ref: Ref, above: Mapping[str, str]) -> bool:
-    return (ref.account_crm_id or "") in above
+def _has_company(ref: ObjectRef, csm_by_company: Mapping[str, str]) -> bool:
+    return (ref.account_crm_id or "") in csm_by_company
 
 
-def _written(door: Door, changes: Sequence[Change], by: str, beside: Extra) -> list[Answer]:
+def _write_records(
+    client: HubSpotClient,
+    changes: Sequence[FieldChange],
+    id_property: str,
+    build_extra: ExtraProperties,
+) -> list[WriteResult]:
     """Update the records that are known and upsert the others: two calls at most."""
-    answers: dict[str, str | Refused] = {}
+    results: dict[str, str | Rejected] = {}
     for is_known in (True, False):
-        some = [change for change in changes if (change.ref.crm_id is not None) is is_known]
-        if some:
-            settings = [_setting(change, by, beside(change)) for change in some]
-            objects = OBJECTS[some[0].ref.kind]
-            told = records.write(door, objects, settings, by=None if is_known else by)
-            answers |= {change.ref.key: one for change, one in zip(some, told, strict=True)}
+        batch = [change for change in changes if (change.ref.crm_id is not None) is is_known]
+        if batch:
+            updates = [_build_update(change, id_property, build_extra(change)) for change in batch]
+            object_type = OBJECT_TYPES[batch[0].ref.kind]
+            batch_results = records.write_records(
+                client, object_type, updates, id_property=None if is_known else id_property
+            )
+            results |= {
+                change.ref.key: one for change, one in zip(batch, batch_results, strict=True)
+            }
     return [
-        Accepted(answer) if isinstance(answer := answers[change.ref.key], str) else answer
+        Applied(answer) if isinstance(answer := results[change.ref.key], str) else answer
         for change in changes
     ]
 
 
-def _setting(change: Change, by: str, beside: Mapping[str, str]) -> Setting:
+def _build_update(change: FieldChange, id_property: str, extra: Mapping[str, str]) -> RecordUpdate:
     ref = change.ref
-    properties = {**encoded(ref.kind, change.fields), **beside}
+    properties = {**serialize_fields(ref.kind, change.fields), **extra}
     if ref.crm_id is not None:
-        return Setting(ref.crm_id, properties)
-    filled = {name: text for name, text in properties.items() if text}
-    return Setting(ref.key, {**filled, by: ref.key})
+        return RecordUpdate(ref.crm_id, properties)
+    non_empty = {name: text for name, text in properties.items() if text}
+    return RecordUpdate(ref.key, {**non_empty, id_property: ref.key})
 
 
-def _stage(fields: Fields, board: Board) -> dict[str, str]:
+def _serialize_stage(fields: Fields, pipeline: PipelineState) -> dict[str, str]:
     state = fields.get("state")
-    return {"dealstage": board.of_state[str(state)]} if state else {}
+    return {"dealstage": pipeline.stage_by_state[str(state)]} if state else {}
 
 
-def _status(fields: Fields) -> dict[str, str]:
+def _serialize_task_status(fields: Fields) -> dict[str, str]:
     """A task whose episode has ended is off the list; its state says that nobody did it."""
     state = fields.get("state")
-    return {"hs_task_status": "NOT_STARTED" if state == OPEN else ENDED} if state else {}
+    return {"hs_task_status": "NOT_STARTED" if state == OPEN else COMPLETED} if state else {}
 
 
-def _tied(door: Door, changes: Sequence[Change], answers: Sequence[Answer]) -> list[Answer]:
+def _associate_parents(
+    client: HubSpotClient, changes: Sequence[FieldChange], results: Sequence[WriteResult]
+) -> list[WriteResult]:
     """Tie what was given its episode just now: what is new, and what was stopped half made."""
-    told = dict(zip((change.ref.key for change in changes), answers, strict=True))
-    for to in ("companies", "deals"):
-        names = {
+    results_by_key = dict(zip((change.ref.key for change in changes), results, strict=True))
+    for to_type in ("companies", "deals"):
+        refs_by_id = {
             answer.crm_id: change.ref
             for change in changes
             if "episode" in change.fields
-            and to in links.above(change.ref)
-            and isinstance(answer := told[change.ref.key], Accepted)
+            and to_type in links.parent_ids(change.ref)
+            and isinstance(answer := results_by_key[change.ref.key], Applied)
         }
-        if not names:
+        if not refs_by_id:
             continue
-        of = OBJECTS[changes[0].ref.kind]
-        pairs = [(name, links.above(ref)[to]) for name, ref in names.items()]
-        refused = links.tie(door, of, to, pairs)
-        told |= {names[name].key: words for name, words in refused.items() if name in names}
-    return [told[change.ref.key] for change in changes]
+        from_type = OBJECT_TYPES[changes[0].ref.kind]
+        pairs = [(name, links.parent_ids(ref)[to_type]) for name, ref in refs_by_id.items()]
+        rejected = links.create_associations(client, from_type, to_type, pairs)
+        results_by_key |= {
+            refs_by_id[name].key: words for name, words in rejected.items() if name in refs_by_id
+        }
+    return [results_by_key[change.ref.key] for change in changes]

@@ -6,24 +6,24 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from serving.crm.odoo.client import Client
-from serving.crm.odoo.names import ACCOUNT, KEY, MODELS, TYPES
-from serving.crm.odoo.reading import Reader, number
-from serving.crm.target import Denied, Finding, Kind, Ref
+from serving.crm.odoo.client import OdooClient
+from serving.crm.odoo.names import ACCOUNT_ID_FIELD, FIELD_TYPES, KEY_FIELD, MODELS
+from serving.crm.odoo.reading import OdooReader, parse_id
+from serving.crm.target import AccessDeniedError, Kind, ObjectRef, PreflightCheck
 from serving.outbox.objects import FIELDS
 
-__all__ = ["look"]
+__all__ = ["run_preflight"]
 
 _APPS: Final[dict[Kind, str]] = {
     "account": "Contacts",
     "opportunity": "CRM",
     "task": "Discuss",
 }
-_EXAMPLES: Final = 5
-_CHUNK: Final = 1000
-_SETUP: Final = "run expansion crm setup with an administrator's key"
+_MAX_EXAMPLES: Final = 5
+_BATCH_SIZE: Final = 1000
+_PROVISION_HINT: Final = "run expansion crm setup with an administrator's key"
 # What stands in for a type of ours at a field of the company's own.
-_ALIKE: Final = {
+_COMPATIBLE_TYPES: Final = {
     "char": {"char", "text", "selection", "html"},
     "text": {"text", "char", "html"},
     "float": {"float", "monetary"},
@@ -33,122 +33,153 @@ _ALIKE: Final = {
 }
 
 
-def look(
-    client: Client, reader: Reader, accounts: Sequence[Ref], *, activity: str
-) -> list[Finding]:
+def run_preflight(
+    client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef], *, activity_type: str
+) -> list[PreflightCheck]:
     """Tell, without writing, of the key, the apps, permissions, fields, names and partners."""
     try:
         user = client.call("res.users", "context_get")["uid"]
-    except Denied as error:
-        return [Finding("API key", False, f"{error}.")]
-    findings = [Finding("API key", True, f"Odoo knows the key, as user {user}.")]
+    except AccessDeniedError as error:
+        return [PreflightCheck("API key", False, f"{error}.")]
+    checks = [PreflightCheck("API key", True, f"Odoo knows the key, as user {user}.")]
     if client.url.startswith("http://") and "//127.0.0.1" not in client.url:
-        findings.append(Finding("connection", False, "the key travels in the clear; use https://."))
-    findings += [_model(client, reader, kind) for kind in MODELS]
-    if all(finding.well for finding in findings):
-        findings += [_called(client, *pair) for pair in _named(reader, activity)]
-        findings += _partners(client, reader, accounts)
-    return findings
+        checks.append(
+            PreflightCheck("connection", False, "the key travels in the clear; use https://.")
+        )
+    checks += [_check_model(client, reader, kind) for kind in MODELS]
+    if all(finding.passed for finding in checks):
+        checks += [
+            _check_record(client, *pair) for pair in _list_required_records(reader, activity_type)
+        ]
+        checks += _check_partners(client, reader, accounts)
+    return checks
 
 
-def _named(reader: Reader, activity: str) -> list[tuple[str, str, str]]:
+def _list_required_records(reader: OdooReader, activity_type: str) -> list[tuple[str, str, str]]:
     return [
         ("sales team", "crm.team", reader.team),
         ("tag", "crm.tag", reader.tag),
-        ("type of activity", "mail.activity.type", activity),
+        ("type of activity", "mail.activity.type", activity_type),
     ]
 
 
-def _model(client: Client, reader: Reader, kind: Kind) -> Finding:
+def _check_model(client: OdooClient, reader: OdooReader, kind: Kind) -> PreflightCheck:
     """Whether the app is there, and we may read, write and make its records, with our fields."""
     model = MODELS[kind]
-    about = f"{_APPS[kind]} ({model})"
+    subject = f"{_APPS[kind]} ({model})"
     try:
-        present = client.call(model, "fields_get", attributes=["type"])
-        may_not = [
+        fields = client.call(model, "fields_get", attributes=["type"])
+        denied = [
             operation
             for operation in ("read", "write", "create")
             if not client.call(model, "has_access", operation=operation)
         ]
-    except Denied as error:
-        return Finding(about, False, f"{error}. Install the app, or let our user have it.")
-    if may_not:
-        return Finding(about, False, f"our user may not {', '.join(may_not)}: {_RIGHTS[kind]}.")
-    types = {name: field["type"] for name, field in present.items()}
-    return _fields(about, reader, kind, types)
+    except AccessDeniedError as error:
+        return PreflightCheck(subject, False, f"{error}. Install the app, or let our user have it.")
+    if denied:
+        return PreflightCheck(
+            subject, False, f"our user may not {', '.join(denied)}: {_ACCESS_HINTS[kind]}."
+        )
+    types = {name: field["type"] for name, field in fields.items()}
+    return _check_fields(subject, reader, kind, types)
 
 
-_RIGHTS: Final[dict[Kind, str]] = {
+_ACCESS_HINTS: Final[dict[Kind, str]] = {
     "account": "give it Contact: Creation",
     "opportunity": "give it Sales: User: All Documents",
     "task": "give it Sales: User: All Documents",
 }
 
 
-def _fields(about: str, reader: Reader, kind: Kind, types: dict[str, str]) -> Finding:
-    needed = _needed(reader, kind)
-    if missing := sorted(set(needed) - set(types)):
-        words = f"{len(missing)} fields are missing: {_SETUP}."
-        return Finding(about, False, words, tuple(missing[:_EXAMPLES]))
-    unlike = [
+def _check_fields(
+    subject: str, reader: OdooReader, kind: Kind, types: dict[str, str]
+) -> PreflightCheck:
+    required = _list_required_fields(reader, kind)
+    if missing := sorted(set(required) - set(types)):
+        message = f"{len(missing)} fields are missing: {_PROVISION_HINT}."
+        return PreflightCheck(subject, False, message, tuple(missing[:_MAX_EXAMPLES]))
+    mismatched = [
         f"{name} is {types[name]}, expected {wanted}"
-        for name, wanted in needed.items()
-        if types[name] not in _ALIKE[wanted]
+        for name, wanted in required.items()
+        if types[name] not in _COMPATIBLE_TYPES[wanted]
     ]
-    if unlike:
-        words = "fields of another type; map others under crm.odoo.fields."
-        return Finding(about, False, words, tuple(unlike[:_EXAMPLES]))
-    return Finding(about, True, f"all {len(needed)} fields are there, and we may write them.")
+    if mismatched:
+        message = "fields of another type; map others under crm.odoo.fields."
+        return PreflightCheck(subject, False, message, tuple(mismatched[:_MAX_EXAMPLES]))
+    return PreflightCheck(
+        subject, True, f"all {len(required)} fields are there, and we may write them."
+    )
 
 
-def _needed(reader: Reader, kind: Kind) -> dict[str, str]:
+def _list_required_fields(reader: OdooReader, kind: Kind) -> dict[str, str]:
     """Odoo's fields that we write or look up by, with the type we expect."""
-    own = {
-        theirs: TYPES[FIELDS[kind][ours].type] for ours, theirs in reader.names.fields[kind].items()
+    mapped = {
+        theirs: FIELD_TYPES[FIELDS[kind][ours].type]
+        for ours, theirs in reader.field_mapping.fields[kind].items()
     }
-    keys = {reader.match: "char"} if kind == "account" else {KEY: "char", ACCOUNT: "char"}
-    return {**own, **keys}
+    keys = (
+        {reader.match_field: "char"}
+        if kind == "account"
+        else {KEY_FIELD: "char", ACCOUNT_ID_FIELD: "char"}
+    )
+    return {**mapped, **keys}
 
 
-def _called(client: Client, about: str, model: str, name: str) -> Finding:
+def _check_record(client: OdooClient, subject: str, model: str, name: str) -> PreflightCheck:
     if client.call(model, "search_count", domain=[["name", "=", name]]):
-        return Finding(about, True, f"{name!r} is there.")
-    return Finding(about, False, f"there is none called {name!r}: {_SETUP}.")
+        return PreflightCheck(subject, True, f"{name!r} is there.")
+    return PreflightCheck(subject, False, f"there is none called {name!r}: {_PROVISION_HINT}.")
 
 
-def _partners(client: Client, reader: Reader, accounts: Sequence[Ref]) -> Iterator[Finding]:
+def _check_partners(
+    client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef]
+) -> Iterator[PreflightCheck]:
     """Which accounts match no partner, several, or one that another account has too."""
-    found: dict[str, list[int]] = {}
-    for start in range(0, len(accounts), _CHUNK):
-        chunk = accounts[start : start + _CHUNK]
-        found |= _matched(client, reader, chunk)
-    none = [ref.account_id for ref in accounts if not found[ref.account_id]]
-    several = [ref.account_id for ref in accounts if len(found[ref.account_id]) > 1]
-    sole = Counter(ids[0] for ids in found.values() if len(ids) == 1)
-    shared = [name for name, ids in found.items() if len(ids) == 1 and sole[ids[0]] > 1]
-    match = reader.match
-    for names, about, words in (
-        (none, "accounts without a partner", f"fill {match} at the partner, or accounts.crm_id."),
-        (several, "accounts with several partners", f"let {match} stand at one of them only."),
+    partner_ids: dict[str, list[int]] = {}
+    for start in range(0, len(accounts), _BATCH_SIZE):
+        chunk = accounts[start : start + _BATCH_SIZE]
+        partner_ids |= _match_accounts(client, reader, chunk)
+    unmatched = [ref.account_id for ref in accounts if not partner_ids[ref.account_id]]
+    ambiguous = [ref.account_id for ref in accounts if len(partner_ids[ref.account_id]) > 1]
+    usage_counts = Counter(ids[0] for ids in partner_ids.values() if len(ids) == 1)
+    shared = [
+        name for name, ids in partner_ids.items() if len(ids) == 1 and usage_counts[ids[0]] > 1
+    ]
+    match_field = reader.match_field
+    for account_ids, subject, advice in (
+        (
+            unmatched,
+            "accounts without a partner",
+            f"fill {match_field} at the partner, or accounts.crm_id.",
+        ),
+        (
+            ambiguous,
+            "accounts with several partners",
+            f"let {match_field} stand at one of them only.",
+        ),
         (shared, "partners of several accounts", "name another partner in accounts.crm_id."),
     ):
-        if names:
-            told = f"{len(names):,} of {len(accounts):,}: {words}"
-            yield Finding(about, False, told, tuple(names[:_EXAMPLES]))
-    if not (none or several or shared):
-        yield Finding("partners", True, f"each of {len(accounts):,} accounts has its partner.")
+        if account_ids:
+            message = f"{len(account_ids):,} of {len(accounts):,}: {advice}"
+            yield PreflightCheck(subject, False, message, tuple(account_ids[:_MAX_EXAMPLES]))
+    if not (unmatched or ambiguous or shared):
+        yield PreflightCheck(
+            "partners", True, f"each of {len(accounts):,} accounts has its partner."
+        )
 
 
-def _matched(client: Client, reader: Reader, accounts: Sequence[Ref]) -> dict[str, list[int]]:
+def _match_accounts(
+    client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef]
+) -> dict[str, list[int]]:
     """The partners of each account: the one it names, where that stands, else those that match."""
-    named = [identity for ref in accounts if (identity := number(ref.crm_id)) is not None]
-    domain = [["id", "in", named]]
+    named_ids = [identity for ref in accounts if (identity := parse_id(ref.crm_id)) is not None]
+    domain = [["id", "in", named_ids]]
     context = {"active_test": False}
-    standing = set(client.call("res.partner", "search", domain=domain, context=context))
-    matches = reader.matches([ref.account_id for ref in accounts])
+    existing = set(client.call("res.partner", "search", domain=domain, context=context))
+    matches = reader.match_partners([ref.account_id for ref in accounts])
     return {
         ref.account_id: [identity]
-        if (identity := number(ref.crm_id)) in standing and identity is not None
+        if (identity := parse_id(ref.crm_id)) in existing and identity is not None
         else matches.get(ref.account_id, [])
         for ref in accounts
     }

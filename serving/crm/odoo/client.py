@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import httpx
 
-from serving.crm.target import BatchRefused, Denied, Transient
+from serving.crm.target import AccessDeniedError, BatchRejectedError, RetryableError
 
-__all__ = ["Client"]
+__all__ = ["OdooClient"]
 
-_CONNECT_SECONDS: Final = 10.0
+_CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # Of what the database says, these pass; a value out of range does not.
-_PASSING: Final = (
+_RETRYABLE_ERRORS: Final = (
     "psycopg2.OperationalError",
     "psycopg2.InterfaceError",
     "psycopg2.errors.SerializationFailure",
@@ -32,15 +32,15 @@ _PASSING: Final = (
     "odoo.exceptions.ConcurrencyError",
     "odoo.exceptions.LockError",
 )
-_BUSY: Final = (408, 429, 502, 503, 504)
-_PASSING_WORDS: Final = (
+_RETRYABLE_STATUSES: Final = (408, 429, 502, 503, 504)
+_RETRYABLE_MESSAGES: Final = (
     "could not serialize access",
     "deadlock detected",
     "current transaction is",
 )
 
 
-class Client:
+class OdooClient:
     """Calls methods of Odoo's models with a user's key; the key is never shown."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Client:
         self._http = httpx.Client(
             base_url=self.url,
             headers=headers,
-            timeout=httpx.Timeout(timeout_seconds, connect=_CONNECT_SECONDS),
+            timeout=httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS),
             transport=transport,
         )
 
@@ -78,39 +78,43 @@ class Client:
 
         Raises
         ------
-        serving.crm.target.Transient
+        serving.crm.target.RetryableError
             If it may work later.
-        serving.crm.target.Denied
+        serving.crm.target.AccessDeniedError
             If the key, a permission, a module or a field is missing.
-        serving.crm.target.BatchRefused
+        serving.crm.target.BatchRejectedError
             If what we sent is refused; nothing of it was written.
         """
         try:
             response = self._http.post(f"/json/2/{model}/{method}", json=arguments)
         except httpx.TransportError as error:
-            raise Transient(f"{self.url} did not answer: {_plain(error)}") from error
+            raise RetryableError(
+                f"{self.url} did not answer: {_describe_exception(error)}"
+            ) from error
         except httpx.HTTPError as error:
-            raise Denied(
-                f"{self.url} cannot be asked: {_plain(error)}; mend crm.odoo.url"
+            raise AccessDeniedError(
+                f"{self.url} cannot be asked: {_describe_exception(error)}; mend crm.odoo.url"
             ) from error
         if not response.is_success:
-            raise self._fault(response)
+            raise self._to_error(response)
         try:
             return response.json()
         except ValueError as error:
-            raise Transient(f"{self.url} broke off its answer to {model}.{method}") from error
+            raise RetryableError(f"{self.url} broke off its answer to {model}.{method}") from error
 
-    def save(self, model: str, ids: list[int], rows: list[dict[str, Any]]) -> None:
+    def save_records(self, model: str, ids: list[int], rows: list[dict[str, Any]]) -> None:
         """Set values of records, each its own, as Odoo's own pages do: all of them, or none.
 
         Raises as :meth:`call` does; what only some records forbid refuses the batch.
         """
         try:
             self.call(model, "web_save_multi", ids=ids, vals_list=rows, specification={})
-        except Denied as error:
-            raise self._refusal(model, "write", str(error)) from error
+        except AccessDeniedError as error:
+            raise self._to_rejection(model, "write", str(error)) from error
 
-    def load(self, model: str, rows: list[dict[str, str]], context: dict[str, Any]) -> list[int]:
+    def load_records(
+        self, model: str, rows: list[dict[str, str]], context: dict[str, Any]
+    ) -> list[int]:
         """Make records under external ids, each once however often it is asked; give their ids.
 
         Odoo answers 200 also where it takes nothing, and tells why in messages.
@@ -126,72 +130,72 @@ class Client:
         """
         columns = list(dict.fromkeys(name for row in rows for name in row))
         data = [[row.get(name, "") for name in columns] for row in rows]
-        answer = self.call(model, "load", fields=columns, data=data, context=context)
-        if answer["ids"]:
-            return list(answer["ids"])
-        told = [item["message"] for item in answer["messages"] if item["type"] == "error"]
-        words = _first_line(told[0]) if told else "Odoo gave no reason"
-        if any(sign in text for text in told for sign in _PASSING_WORDS):
-            raise Transient(words)
-        raise self._refusal(model, "create", words)
+        response = self.call(model, "load", fields=columns, data=data, context=context)
+        if response["ids"]:
+            return list(response["ids"])
+        messages = [item["message"] for item in response["messages"] if item["type"] == "error"]
+        reason = _extract_first_line(messages[0]) if messages else "Odoo gave no reason"
+        if any(sign in text for text in messages for sign in _RETRYABLE_MESSAGES):
+            raise RetryableError(reason)
+        raise self._to_rejection(model, "create", reason)
 
     def close(self) -> None:
         """Let go of the connections."""
         self._http.close()
 
-    def _fault(self, response: httpx.Response) -> Exception:
-        status, (name, words) = response.status_code, _complaint(response)
+    def _to_error(self, response: httpx.Response) -> Exception:
+        status, (name, message) = response.status_code, _parse_error(response)
         if status == httpx.codes.UNAUTHORIZED:
-            return Denied(
+            return AccessDeniedError(
                 "Odoo does not know the API key, or it has expired; make one under My Preferences,"
                 " Security, Add API Key, and export it anew"
             )
-        if status in _BUSY or not name:
-            return self._strange(response)
-        if name in _PASSING or any(sign in words for sign in _PASSING_WORDS):
-            return Transient(f"Odoo's database: {words}")
+        if status in _RETRYABLE_STATUSES or not name:
+            return self._to_unexpected_error(response)
+        if name in _RETRYABLE_ERRORS or any(sign in message for sign in _RETRYABLE_MESSAGES):
+            return RetryableError(f"Odoo's database: {message}")
         if name.endswith(("AccessError", "AccessDenied", "NotFound", "Forbidden")):
-            return Denied(f"Odoo denies it: {words}")
-        if "Invalid field" in words or (name == "builtins.KeyError" and words.startswith("x_")):
-            return Denied(f"Odoo lacks a field ({words}): run expansion crm setup")
-        return BatchRefused(words)
+            return AccessDeniedError(f"Odoo denies it: {message}")
+        if "Invalid field" in message or (name == "builtins.KeyError" and message.startswith("x_")):
+            return AccessDeniedError(f"Odoo lacks a field ({message}): run expansion crm setup")
+        return BatchRejectedError(message)
 
-    def _refusal(self, model: str, operation: str, words: str) -> Exception:
+    def _to_rejection(self, model: str, operation: str, reason: str) -> Exception:
         """Whether it is our user who may not, or these records that may not be so."""
         if self.call(model, "has_access", operation=operation):
-            return BatchRefused(words)
-        return Denied(f"Odoo denies it: our user may not {operation} {model}")
+            return BatchRejectedError(reason)
+        return AccessDeniedError(f"Odoo denies it: our user may not {operation} {model}")
 
-    def _strange(self, response: httpx.Response) -> Exception:
+    def _to_unexpected_error(self, response: httpx.Response) -> Exception:
         """Odoo is too busy, or whoever answered was not Odoo's API."""
         status = response.status_code
-        if status in _BUSY or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            return Transient(f"{self.url} answered {status}", _after(response))
-        where = f"database {self.database!r} at {self.url}" if self.database else self.url
-        return Denied(
-            f"expected Odoo's JSON-2 API (Odoo 19 or later) of the {where}, found an answer"
+        if status in _RETRYABLE_STATUSES or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            return RetryableError(f"{self.url} answered {status}", _parse_retry_after(response))
+        location = f"database {self.database!r} at {self.url}" if self.database else self.url
+        return AccessDeniedError(
+            f"expected Odoo's JSON-2 API (Odoo 19 or later) of the {location}, found an answer"
             f" {status}; mend crm.odoo.url and crm.odoo.database"
         )
 
 
-def _complaint(response: httpx.Response) -> tuple[str, str]:
+def _parse_error(response: httpx.Response) -> tuple[str, str]:
     """The class of Odoo's error and the first line of its message; empty where Odoo gave none."""
     try:
-        told = response.json()
-        return str(told["name"]), _first_line(str(told["message"]))
+        payload = response.json()
+        return str(payload["name"]), _extract_first_line(str(payload["message"]))
     except (ValueError, KeyError, TypeError):
         return "", ""
 
 
-def _first_line(text: str) -> str:
+def _extract_first_line(text: str) -> str:
     return text.strip().partition("\n")[0][:300]
 
 
-def _after(response: httpx.Response) -> float | None:
+def _parse_retry_after(response: httpx.Response) -> float | None:
     """Seconds that the server asks us to wait, where it says so in seconds."""
-    told = response.headers.get("Retry-After", "")
-    return float(told) if told.isdecimal() else None
+    retry_after = response.headers.get("Retry-After", "")
+    return float(retry_after) if retry_after.isdecimal() else None
 
 
-def _plain(error: Exception) -> str:
+def _describe_exception(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -16,21 +16,30 @@ from urllib.parse import quote
 
 from data.errors import SettingsError
 from serving.crm.target import Fields, Kind, Value
-from serving.outbox.objects import FIELDS, Field
+from serving.outbox.objects import FIELDS, CrmField
 
-__all__ = ["ACCOUNT", "HTML", "KEY", "MODELS", "PREFIX", "TYPES", "Names", "external_id"]
+__all__ = [
+    "ACCOUNT_ID_FIELD",
+    "FIELD_PREFIX",
+    "FIELD_TYPES",
+    "HTML_FIELDS",
+    "KEY_FIELD",
+    "MODELS",
+    "OdooFieldMapping",
+    "build_external_id",
+]
 
 MODELS: Final[Mapping[Kind, str]] = {
     "account": "res.partner",
     "opportunity": "crm.lead",
     "task": "mail.activity",
 }
-PREFIX: Final = "x_expansion_"
-KEY: Final = "x_expansion_key"  # our key of an opportunity or a task
-ACCOUNT: Final = "x_expansion_account_id"  # our account's id, on both
-HTML: Final = frozenset({"note", "description", "comment"})  # Odoo's own fields of rich text
+FIELD_PREFIX: Final = "x_expansion_"
+KEY_FIELD: Final = "x_expansion_key"  # our key of an opportunity or a task
+ACCOUNT_ID_FIELD: Final = "x_expansion_account_id"  # our account's id, on both
+HTML_FIELDS: Final = frozenset({"note", "description", "comment"})  # Odoo's own fields of rich text
 # The type of ours → the type that Odoo makes for it.
-TYPES: Final = {
+FIELD_TYPES: Final = {
     "text": "char",
     "lines": "text",
     "number": "float",
@@ -40,7 +49,7 @@ TYPES: Final = {
 }
 # What Odoo has a field of its own for. Its own probability is the salesperson's forecast of a deal,
 # another question than ours, and stays theirs.
-_OWN: Final[Mapping[Kind, Mapping[str, str]]] = {
+_STANDARD_FIELDS: Final[Mapping[Kind, Mapping[str, str]]] = {
     "account": {},
     "opportunity": {
         "name": "name",
@@ -52,13 +61,15 @@ _OWN: Final[Mapping[Kind, Mapping[str, str]]] = {
 
 
 @dataclass(frozen=True)
-class Names:
+class OdooFieldMapping:
     """Which of our fields goes where: kind → our name → Odoo's."""
 
     fields: Mapping[Kind, Mapping[str, str]]
 
     @classmethod
-    def of(cls, mapped: Mapping[Kind, Mapping[str, str]], *, make_partners: bool) -> Names:
+    def from_config(
+        cls, overrides: Mapping[Kind, Mapping[str, str]], *, create_partners: bool
+    ) -> OdooFieldMapping:
         """Lay what the settings map over what goes without saying; an empty name leaves it out.
 
         Raises
@@ -67,46 +78,49 @@ class Names:
             If a field is mapped that we do not have.
         """
         fields: dict[Kind, dict[str, str]] = {}
-        for kind, known in FIELDS.items():
-            told = mapped.get(kind, {})
-            if strange := sorted(set(told) - set(known)):
+        for kind, catalogue in FIELDS.items():
+            kind_overrides = overrides.get(kind, {})
+            if unknown := sorted(set(kind_overrides) - set(catalogue)):
                 raise SettingsError(
-                    f"crm.odoo.fields.{kind}: we have no {', '.join(strange)}; known are"
-                    f" {', '.join(known)}."
+                    f"crm.odoo.fields.{kind}: we have no {', '.join(unknown)}; known are"
+                    f" {', '.join(catalogue)}."
                 )
-            usual = {name: _usual(kind, name, make_partners) for name in known}
-            whole = {**usual, **told}
-            fields[kind] = {name: theirs for name, theirs in whole.items() if theirs}
+            defaults = {name: _get_default_name(kind, name, create_partners) for name in catalogue}
+            merged = {**defaults, **kind_overrides}
+            fields[kind] = {name: theirs for name, theirs in merged.items() if theirs}
         return cls(fields)
 
-    def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Give the values as Odoo gives them back."""
-        carried = self.fields[kind]
+        mapped = self.fields[kind]
         return {
-            name: _plain(value, FIELDS[kind][name], carried[name])
+            name: _normalize_value(value, FIELDS[kind][name], mapped[name])
             for name, value in fields.items()
-            if name in carried
+            if name in mapped
         }
 
-    def received(self, kind: Kind, record: Mapping[str, Any]) -> dict[str, Value]:
+    def deserialize_record(self, kind: Kind, record: Mapping[str, Any]) -> dict[str, Value]:
         """Read our fields out of a record of Odoo's."""
         return {
-            ours: _plain(_text(record[theirs], theirs), FIELDS[kind][ours], theirs)
+            ours: _normalize_value(_strip_html(record[theirs], theirs), FIELDS[kind][ours], theirs)
             for ours, theirs in self.fields[kind].items()
         }
 
-    def values(self, kind: Kind, fields: Fields) -> dict[str, Any]:
+    def serialize_fields(self, kind: Kind, fields: Fields) -> dict[str, Any]:
         """Say fields as Odoo's ``write`` takes them."""
         return {
-            self.fields[kind][name]: _sent(value, self.fields[kind][name])
-            for name, value in self.shape(kind, fields).items()
+            self.fields[kind][name]: _serialize_value(value, self.fields[kind][name])
+            for name, value in self.normalize(kind, fields).items()
         }
 
-    def cells(self, kind: Kind, fields: Fields) -> dict[str, str]:
+    def serialize_cells(self, kind: Kind, fields: Fields) -> dict[str, str]:
         """Say fields as Odoo's ``load`` takes them: as text, like in a spreadsheet."""
-        return {name: _cell(value) for name, value in self.values(kind, fields).items()}
+        return {
+            name: _serialize_cell(value)
+            for name, value in self.serialize_fields(kind, fields).items()
+        }
 
-    def custom(self, kind: Kind) -> dict[str, Field]:
+    def list_custom_fields(self, kind: Kind) -> dict[str, CrmField]:
         """Give the fields that are not Odoo's own, by Odoo's name: setup makes them."""
         return {
             theirs: FIELDS[kind][ours]
@@ -115,90 +129,92 @@ class Names:
         }
 
 
-def external_id(kind: Kind, key: str) -> str:
+def build_external_id(kind: Kind, key: str) -> str:
     """Say a key as an external id of Odoo's, which the database keeps unique and free of blanks.
 
     Examples
     --------
-    >>> external_id("opportunity", "eu%3A42:seats:1")
+    >>> build_external_id("opportunity", "eu%3A42:seats:1")
     'expansion.opportunity_eu=253A42=3Aseats=3A1'
     """
     return f"expansion.{kind}_{quote(key, safe='').replace('%', '=')}"
 
 
-def _usual(kind: Kind, name: str, make_partners: bool) -> str:
-    if kind == "account" and FIELDS[kind][name].reference:
+def _get_default_name(kind: Kind, name: str, create_partners: bool) -> str:
+    if kind == "account" and FIELDS[kind][name].is_native:
         # The account's name and owner are the CRM's own; only a partner of our making gets a name.
-        return "name" if make_partners and name == "name" else ""
-    return _OWN[kind].get(name) or PREFIX + name.removeprefix("expansion_")
+        return "name" if create_partners and name == "name" else ""
+    return _STANDARD_FIELDS[kind].get(name) or FIELD_PREFIX + name.removeprefix("expansion_")
 
 
-def _plain(value: Value, field: Field, theirs: str) -> Value:
+def _normalize_value(value: Value, field: CrmField, odoo_name: str) -> Value:
     if not value:
         return None
     if field.type == "number":
-        return round(float(value), field.digits) or None
+        return round(float(value), field.decimals) or None
     if field.type == "whole":
         return int(value)
     if field.type == "flag":
         return True
-    text = _printable(str(value))
-    return (_lines(text) if theirs in HTML else text) or None
+    text = _remove_control_characters(str(value))
+    return (_collapse_whitespace(text) if odoo_name in HTML_FIELDS else text) or None
 
 
-def _printable(text: str) -> str:
+def _remove_control_characters(text: str) -> str:
     """Without what neither PostgreSQL nor HTML holds: control signs and halves of a sign."""
-    kept = (sign for sign in text.replace("\r\n", "\n") if sign in "\n\t" or not _is_control(sign))
-    return "".join(kept)
+    printable = (
+        sign for sign in text.replace("\r\n", "\n") if sign in "\n\t" or not _is_control(sign)
+    )
+    return "".join(printable)
 
 
-def _is_control(sign: str) -> bool:
-    return unicodedata.category(sign) in {"Cc", "Cs"}
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cs"}
 
 
-def _lines(text: str) -> str:
+def _collapse_whitespace(text: str) -> str:
     """Blanks as HTML keeps them: one between words, none around a line, no empty line."""
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
 
 
-def _sent(value: Value, theirs: str) -> Any:  # noqa: ANN401 - Odoo's value
+def _serialize_value(value: Value, odoo_name: str) -> Any:  # noqa: ANN401 - Odoo's value
     if value is None:
         return False
-    if theirs in HTML:
+    if odoo_name in HTML_FIELDS:
         return "".join(f"<p>{html.escape(line)}</p>" for line in str(value).split("\n"))
     return value
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401 - Odoo's value
+def _serialize_cell(value: Any) -> str:  # noqa: ANN401 - Odoo's value
     if value is False or value is None:
         return ""
     return "1" if value is True else str(value)
 
 
-def _text(value: Any, theirs: str) -> Any:  # noqa: ANN401 - Odoo's value
-    if theirs not in HTML or not value:
+def _strip_html(value: Any, odoo_name: str) -> Any:  # noqa: ANN401 - Odoo's value
+    if odoo_name not in HTML_FIELDS or not value:
         return value
-    reader = _Reader()
-    reader.feed(value)
-    reader.close()
-    return "".join(reader.told)
+    parser = _TextExtractor()
+    parser.feed(value)
+    parser.close()
+    return "".join(parser.parts)
 
 
-class _Reader(HTMLParser):
+class _TextExtractor(HTMLParser):
     """The text of HTML, a line for each paragraph."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.parts: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002
         if tag in {"p", "div", "br", "li", "tr"}:
-            self.told.append("\n")
+            self.parts.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in {"p", "div", "li", "tr"}:
-            self.told.append("\n")
+            self.parts.append("\n")
 
     def handle_data(self, data: str) -> None:
-        self.told.append(data)
+        self.parts.append(data)

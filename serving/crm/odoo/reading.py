@@ -10,148 +10,172 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from serving.crm.odoo.client import Client
-from serving.crm.odoo.names import KEY, MODELS, Names
-from serving.crm.target import Found, Kind, Ref
+from serving.crm.odoo.client import OdooClient
+from serving.crm.odoo.names import KEY_FIELD, MODELS, OdooFieldMapping
+from serving.crm.target import Kind, ObjectRef, RemoteObject
 
-__all__ = ["ARCHIVED_TOO", "Reader", "number"]
+__all__ = ["INCLUDE_ARCHIVED", "OdooReader", "parse_id"]
 
-ARCHIVED_TOO: Final = {"active_test": False}
+INCLUDE_ARCHIVED: Final = {"active_test": False}
 Record: TypeAlias = Mapping[str, Any]
-_PARTNER: Final = ("active", "is_company", "parent_id")
-_MORE: Final[Mapping[Kind, tuple[str, ...]]] = {"opportunity": ("partner_id",), "task": ()}
-_COMPANY: Final = "commercial_partner_id"
-_LARGEST: Final = 2**31 - 1  # of a column of ids
+_PARTNER_FIELDS: Final = ("active", "is_company", "parent_id")
+_EXTRA_FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {"opportunity": ("partner_id",), "task": ()}
+_COMPANY_FIELD: Final = "commercial_partner_id"
+_MAX_ID: Final = 2**31 - 1  # of a column of ids
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Looks up objects; ``match`` is the partners' field that holds our accounts' ids."""
+class OdooReader:
+    """Looks up objects; ``match_field`` is the partners' field that holds our accounts' ids."""
 
-    client: Client
-    names: Names
-    match: str
+    client: OdooClient
+    field_mapping: OdooFieldMapping
+    match_field: str
     team: str
     tag: str
 
-    def accounts(self, refs: Sequence[Ref]) -> list[Found | None]:
+    def read_accounts(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Give the partner of each account: the one that is named, else the one that matches.
 
         Where several partners match one account, none does: a guess would write at the wrong one.
         """
-        return [self._found("account", record) for record in self._partners(refs)]
+        return [self._to_remote_object("account", record) for record in self._read_partners(refs)]
 
-    def keyed(self, kind: Kind, refs: Sequence[Ref]) -> list[Found | None]:
+    def read_by_key(self, kind: Kind, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Give the opportunities or tasks of these refs; humans' opportunities are adopted."""
-        known = [identity for ref in refs if (identity := number(ref.crm_id)) is not None]
+        ids = [identity for ref in refs if (identity := parse_id(ref.crm_id)) is not None]
         keys = [ref.key for ref in refs if ref.crm_id is None]
-        records = self._search(kind, ["|", ["id", "in", known], [KEY, "in", keys]])
+        records = self._search_records(kind, ["|", ["id", "in", ids], [KEY_FIELD, "in", keys]])
         by_id = {record["id"]: record for record in records}
-        by_key = {record[KEY]: record for record in reversed(records)}
-        found = [
-            self._found(
-                kind, by_key.get(ref.key) if ref.crm_id is None else by_id.get(number(ref.crm_id))
+        by_key = {record[KEY_FIELD]: record for record in reversed(records)}
+        results = [
+            self._to_remote_object(
+                kind, by_key.get(ref.key) if ref.crm_id is None else by_id.get(parse_id(ref.crm_id))
             )
             for ref in refs
         ]
-        return self._adopted(refs, found) if kind == "opportunity" else found
+        return self._adopt_opportunities(refs, results) if kind == "opportunity" else results
 
-    def matches(self, account_ids: Sequence[str]) -> dict[str, list[int]]:
+    def match_partners(self, account_ids: Sequence[str]) -> dict[str, list[int]]:
         """Give the partners that match each account; several where a guess would be needed."""
-        records = self._search("account", [[self.match, "in", list(account_ids)]])
-        matched = self._matched(records)
-        return {name: [item["id"] for item in best] for name, best in matched.items()}
+        records = self._search_records("account", [[self.match_field, "in", list(account_ids)]])
+        preferred = self._group_by_account(records)
+        return {name: [item["id"] for item in best] for name, best in preferred.items()}
 
-    def _partners(self, refs: Sequence[Ref]) -> list[Record | None]:
-        named = [identity for ref in refs if (identity := number(ref.crm_id)) is not None]
-        ids = [ref.account_id for ref in refs]
-        records = self._search("account", ["|", ["id", "in", named], [self.match, "in", ids]])
+    def _read_partners(self, refs: Sequence[ObjectRef]) -> list[Record | None]:
+        named_ids = [identity for ref in refs if (identity := parse_id(ref.crm_id)) is not None]
+        account_ids = [ref.account_id for ref in refs]
+        records = self._search_records(
+            "account", ["|", ["id", "in", named_ids], [self.match_field, "in", account_ids]]
+        )
         by_id = {record["id"]: record for record in records}
-        matched = self._matched(records)
-        sole = {name: best[0] for name, best in matched.items() if len(best) == 1}
-        return [by_id.get(number(ref.crm_id)) or sole.get(ref.account_id) for ref in refs]
+        preferred = self._group_by_account(records)
+        unambiguous = {name: best[0] for name, best in preferred.items() if len(best) == 1}
+        return [by_id.get(parse_id(ref.crm_id)) or unambiguous.get(ref.account_id) for ref in refs]
 
-    def _matched(self, records: Iterable[Record]) -> dict[str, list[Record]]:
+    def _group_by_account(self, records: Iterable[Record]) -> dict[str, list[Record]]:
         """By account: partners in use before archived ones, companies before the people in them."""
         groups: dict[str, list[Record]] = {}
         for record in records:
-            groups.setdefault(record[self.match] or "", []).append(record)
-        return {name: _best(group) for name, group in groups.items()}
+            groups.setdefault(record[self.match_field] or "", []).append(record)
+        return {name: _select_preferred(group) for name, group in groups.items()}
 
-    def _adopted(self, refs: Sequence[Ref], found: list[Found | None]) -> list[Found | None]:
+    def _adopt_opportunities(
+        self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
+    ) -> list[RemoteObject | None]:
         """Fill the gaps with open opportunities that humans made; each is taken once."""
-        gaps = {
-            place: partner
-            for place, ref in enumerate(refs)
-            if found[place] is None
+        unmatched = {
+            index: partner
+            for index, ref in enumerate(refs)
+            if results[index] is None
             and ref.crm_id is None
-            and (partner := number(ref.account_crm_id)) is not None
+            and (partner := parse_id(ref.account_crm_id)) is not None
         }
-        free = self._of_humans(sorted(set(gaps.values()))) if gaps else []
-        for place, partner in gaps.items():
-            fitting = [lead for lead in free if self._fits(lead, partner, refs[place].limit)]
-            if fitting:
-                best = min(fitting, key=lambda lead: (not lead[self._limit], lead["id"]))
-                free.remove(best)
-                found[place] = self._found("opportunity", best, ours=False)
-        return found
+        candidates = (
+            self._search_human_opportunities(sorted(set(unmatched.values()))) if unmatched else []
+        )
+        for place, partner in unmatched.items():
+            suitable = [
+                lead for lead in candidates if self._is_adoptable(lead, partner, refs[place].limit)
+            ]
+            if suitable:
+                best = min(suitable, key=lambda lead: (not lead[self._limit_field], lead["id"]))
+                candidates.remove(best)
+                results[place] = self._to_remote_object("opportunity", best, created_by_us=False)
+        return results
 
-    def _of_humans(self, partners: Sequence[int]) -> list[dict[str, Any]]:
+    def _search_human_opportunities(self, partner_ids: Sequence[int]) -> list[dict[str, Any]]:
         """Open opportunities of our team or tag without our key, at a partner or its people."""
         domain = [
             *(["type", "=", "opportunity"], ["active", "=", True], ["won_status", "=", "pending"]),
-            [KEY, "=", False],
+            [KEY_FIELD, "=", False],
             *("|", ["team_id.name", "=", self.team], ["tag_ids.name", "=", self.tag]),
-            *("|", ["partner_id", "in", partners], [f"partner_id.{_COMPANY}", "in", partners]),
+            *(
+                "|",
+                ["partner_id", "in", partner_ids],
+                [f"partner_id.{_COMPANY_FIELD}", "in", partner_ids],
+            ),
         ]
-        leads = [dict(lead) for lead in self._search("opportunity", domain)]
-        people = sorted({lead["partner_id"][0] for lead in leads})
-        read = (
-            self.client.call("res.partner", "read", ids=people, fields=[_COMPANY]) if people else []
+        leads = [dict(lead) for lead in self._search_records("opportunity", domain)]
+        contact_ids = sorted({lead["partner_id"][0] for lead in leads})
+        contacts = (
+            self.client.call("res.partner", "read", ids=contact_ids, fields=[_COMPANY_FIELD])
+            if contact_ids
+            else []
         )
-        above = {item["id"]: item[_COMPANY][0] for item in read}
+        company_by_contact = {item["id"]: item[_COMPANY_FIELD][0] for item in contacts}
         for lead in leads:
-            person = lead["partner_id"][0]
-            lead["partners"] = {person, above[person]}
+            contact_id = lead["partner_id"][0]
+            lead["partners"] = {contact_id, company_by_contact[contact_id]}
         return leads
 
-    def _fits(self, lead: Record, partner: int, limit: str | None) -> bool:
-        return partner in lead["partners"] and (not lead[self._limit] or lead[self._limit] == limit)
+    def _is_adoptable(self, lead: Record, partner: int, limit: str | None) -> bool:
+        return partner in lead["partners"] and (
+            not lead[self._limit_field] or lead[self._limit_field] == limit
+        )
 
     @property
-    def _limit(self) -> str:
+    def _limit_field(self) -> str:
         """Odoo's field for what an opportunity is about; if there is none, one that is empty."""
-        return self.names.fields["opportunity"].get("limit", KEY)
+        return self.field_mapping.fields["opportunity"].get("limit", KEY_FIELD)
 
-    def _search(self, kind: Kind, domain: list[Any]) -> list[Record]:
-        also = (self.match, *_PARTNER) if kind == "account" else (KEY, *_MORE[kind])
-        fields = sorted({*self.names.fields[kind].values(), *also})
-        answer: list[Record] = self.client.call(
+    def _search_records(self, kind: Kind, domain: list[Any]) -> list[Record]:
+        extra_fields = (
+            (self.match_field, *_PARTNER_FIELDS)
+            if kind == "account"
+            else (KEY_FIELD, *_EXTRA_FIELDS[kind])
+        )
+        fields = sorted({*self.field_mapping.fields[kind].values(), *extra_fields})
+        records: list[Record] = self.client.call(
             MODELS[kind],
             "search_read",
             domain=domain,
             fields=fields,
             order="id",
-            context=ARCHIVED_TOO,
+            context=INCLUDE_ARCHIVED,
         )
-        return answer
+        return records
 
-    def _found(self, kind: Kind, record: Record | None, *, ours: bool = True) -> Found | None:
+    def _to_remote_object(
+        self, kind: Kind, record: Record | None, *, created_by_us: bool = True
+    ) -> RemoteObject | None:
         if record is None:
             return None
-        return Found(str(record["id"]), self.names.received(kind, record), ours)
+        return RemoteObject(
+            str(record["id"]), self.field_mapping.deserialize_record(kind, record), created_by_us
+        )
 
 
-def number(crm_id: str | None) -> int | None:
+def parse_id(crm_id: str | None) -> int | None:
     """Give Odoo's id as the number that it is, or None where it is none."""
-    if crm_id is None or not crm_id.isdecimal() or int(crm_id) > _LARGEST:
+    if crm_id is None or not crm_id.isdecimal() or int(crm_id) > _MAX_ID:
         return None
     return int(crm_id)
 
 
-def _best(group: list[Record]) -> list[Record]:
-    def order(record: Record) -> tuple[bool, bool]:
+def _select_preferred(group: list[Record]) -> list[Record]:
+    def rank(record: Record) -> tuple[bool, bool]:
         return not record["active"], not record["is_company"] and bool(record["parent_id"])
 
-    first = min(map(order, group))
-    return [record for record in group if order(record) == first]
+    best_rank = min(map(rank, group))
+    return [record for record in group if rank(record) == best_rank]

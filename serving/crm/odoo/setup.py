@@ -10,61 +10,78 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from serving.crm.odoo import views
-from serving.crm.odoo.client import Client
-from serving.crm.odoo.names import ACCOUNT, KEY, MODELS, TYPES, Names
+from serving.crm.odoo.client import OdooClient
+from serving.crm.odoo.names import (
+    ACCOUNT_ID_FIELD,
+    FIELD_TYPES,
+    KEY_FIELD,
+    MODELS,
+    OdooFieldMapping,
+)
 from serving.crm.target import Kind
-from serving.outbox.objects import Field
+from serving.outbox.objects import CrmField
 
-__all__ = ["make"]
+__all__ = ["provision_database"]
 
-_KEYS: Final = {
-    KEY: Field("text", "our key: one object, one key"),
-    ACCOUNT: Field("text", "our account's id"),
+_KEY_FIELDS: Final = {
+    KEY_FIELD: CrmField("text", "our key: one object, one key"),
+    ACCOUNT_ID_FIELD: CrmField("text", "our account's id"),
 }
 
 
-def make(client: Client, names: Names, *, team: str, tag: str, activity: str) -> list[str]:
+def provision_database(
+    client: OdooClient, field_mapping: OdooFieldMapping, *, team: str, tag: str, activity_type: str
+) -> list[str]:
     """Make what is missing, and give a line for each thing that was made.
 
     Raises
     ------
-    serving.crm.target.Denied
+    serving.crm.target.AccessDeniedError
         If the key is not an administrator's.
     """
-    told = [line for kind in MODELS for line in _make_fields(client, names, kind)]
-    wanted: list[tuple[str, str, dict[str, Any]]] = [
+    created = [line for kind in MODELS for line in _create_fields(client, field_mapping, kind)]
+    required: list[tuple[str, str, dict[str, Any]]] = [
         ("sales team", "crm.team", {"name": team, "use_opportunities": True}),
         ("tag", "crm.tag", {"name": tag}),
-        ("type of activity", "mail.activity.type", {"name": activity, "icon": "fa-line-chart"}),
+        (
+            "type of activity",
+            "mail.activity.type",
+            {"name": activity_type, "icon": "fa-line-chart"},
+        ),
     ]
-    for about, model, values in wanted:
+    for subject, model, values in required:
         if not client.call(model, "search_count", domain=[["name", "=", values["name"]]]):
             client.call(model, "create", vals_list=[values])
-            told.append(f"{about} {values['name']}")
-    return [*told, *views.make(client, names)]
+            created.append(f"{subject} {values['name']}")
+    return [*created, *views.provision_views(client, field_mapping)]
 
 
-def _make_fields(client: Client, names: Names, kind: Kind) -> Iterator[str]:
+def _create_fields(
+    client: OdooClient, field_mapping: OdooFieldMapping, kind: Kind
+) -> Iterator[str]:
     model = MODELS[kind]
-    wanted = {**names.custom(kind), **({} if kind == "account" else _KEYS)}
-    present = client.call(model, "fields_get", attributes=["type"])
-    missing = {name: field for name, field in wanted.items() if name not in present}
+    required = {
+        **field_mapping.list_custom_fields(kind),
+        **({} if kind == "account" else _KEY_FIELDS),
+    }
+    existing = client.call(model, "fields_get", attributes=["type"])
+    missing = {name: field for name, field in required.items() if name not in existing}
     if not missing:
         return
     (model_id,) = client.call("ir.model", "search", domain=[["model", "=", model]])
-    rows = [_field(name, field, model_id) for name, field in missing.items()]
+    rows = [_build_field(name, field, model_id) for name, field in missing.items()]
     client.call("ir.model.fields", "create", vals_list=rows)  # all, or none
     yield from (f"field {model}.{name}" for name in missing)
 
 
-def _field(name: str, field: Field, model_id: int) -> dict[str, Any]:
+def _build_field(name: str, field: CrmField, model_id: int) -> dict[str, Any]:
     return {
         "name": name,
         "model_id": model_id,
         "state": "manual",
-        "ttype": TYPES[field.type],
-        "field_description": views.label(name),
-        "help": field.means,
+        "ttype": FIELD_TYPES[field.type],
+        "field_description": views.format_label(name),
+        "help": field.description,
         "copied": False,  # a copy that a human makes is a thing of their own
-        "index": name == KEY,
+        "index": name == KEY_FIELD,
     }

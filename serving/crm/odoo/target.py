@@ -11,30 +11,30 @@ from datetime import date
 from typing import Any
 
 from serving.crm.odoo import checkup, setup, work
-from serving.crm.odoo.client import Client
-from serving.crm.odoo.making import Maker, keys
-from serving.crm.odoo.names import MODELS, Names
-from serving.crm.odoo.reading import Reader, number
+from serving.crm.odoo.client import OdooClient
+from serving.crm.odoo.making import OdooRecordFactory, build_key_fields
+from serving.crm.odoo.names import MODELS, OdooFieldMapping
+from serving.crm.odoo.reading import OdooReader, parse_id
 from serving.crm.target import (
-    Accepted,
-    Answer,
-    BatchRefused,
-    Change,
+    Applied,
+    BatchRejectedError,
+    FieldChange,
     Fields,
-    Finding,
-    Found,
+    HumanTouch,
     Kind,
-    Pace,
-    Ref,
-    Refused,
+    ObjectRef,
+    PreflightCheck,
+    RateLimit,
+    Rejected,
+    RemoteObject,
     Value,
-    Worked,
+    WriteResult,
 )
 
-__all__ = ["Odoo"]
+__all__ = ["OdooTarget"]
 
 
-class Odoo:
+class OdooTarget:
     """Odoo 19 or later behind its JSON-2 API.
 
     ``make_partners`` lets an account that no partner matches get one.
@@ -44,99 +44,112 @@ class Odoo:
 
     def __init__(
         self,
-        client: Client,
-        names: Names,
+        client: OdooClient,
+        field_mapping: OdooFieldMapping,
         *,
-        match: str = "ref",
+        match_field: str = "ref",
         team: str = "Expansion",
         tag: str = "Expansion",
-        activity: str = "Expansion",
-        make_partners: bool = False,
-        pace: Pace = Pace(),  # noqa: B008 - frozen
+        activity_type: str = "Expansion",
+        create_partners: bool = False,
+        rate_limit: RateLimit = RateLimit(),  # noqa: B008 - frozen
     ) -> None:
-        self._client, self._names, self._pace = client, names, pace
-        self._reader = Reader(client, names, match, team, tag)
-        self._maker = Maker(client, names, self._reader, activity, make_partners)
-        self._team, self._tag, self._activity = team, tag, activity
+        self._client, self._field_mapping, self._rate_limit = client, field_mapping, rate_limit
+        self._reader = OdooReader(client, field_mapping, match_field, team, tag)
+        self._factory = OdooRecordFactory(
+            client, field_mapping, self._reader, activity_type, create_partners
+        )
+        self._team, self._tag, self._activity_type = team, tag, activity_type
 
     def __repr__(self) -> str:
         return f"Odoo({self._client!r})"
 
     @property
-    def pace(self) -> Pace:
+    def rate_limit(self) -> RateLimit:
         """As the settings say."""
-        return self._pace
+        return self._rate_limit
 
-    def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Give the values as Odoo gives them back: 0 and false are what it has for nothing."""
-        return self._names.shape(kind, fields)
+        return self._field_mapping.normalize(kind, fields)
 
-    def read(self, refs: Sequence[Ref]) -> list[Found | None]:
+    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Give what stands in Odoo, archived or not; see :mod:`serving.crm.odoo.reading`."""
         if not refs:
             return []
         if refs[0].kind == "account":
-            return self._reader.accounts(refs)
-        return self._reader.keyed(refs[0].kind, refs)
+            return self._reader.read_accounts(refs)
+        return self._reader.read_by_key(refs[0].kind, refs)
 
-    def write(self, changes: Sequence[Change]) -> list[Answer]:
+    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Make what is not there, then set the fields of the others, each in one call."""
         new = [change for change in changes if change.ref.crm_id is None]
-        old = [change for change in changes if change.ref.crm_id is not None]
-        made = iter(self._maker.make(new) if new else [])
+        existing = [change for change in changes if change.ref.crm_id is not None]
+        created = iter(self._factory.create_records(new) if new else [])
         # What was made cannot be taken back, so that a refusal is then each row's own.
-        put = iter(self._set_each(old) if new and old else self._set(old))
-        return [next(made if change.ref.crm_id is None else put) for change in changes]
+        updated = iter(
+            self._update_with_fallback(existing)
+            if new and existing
+            else self._update_records(existing)
+        )
+        return [next(created if change.ref.crm_id is None else updated) for change in changes]
 
-    def check(self, accounts: Sequence[Ref]) -> list[Finding]:
+    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
         """Look at the key, permissions, modules, fields, the team, and the accounts' partners."""
-        return checkup.look(self._client, self._reader, accounts, activity=self._activity)
-
-    def setup(self) -> list[str]:
-        """Make fields, views, the team, the tag and the type of activity; needs an admin's key."""
-        return setup.make(
-            self._client,
-            self._names,
-            team=self._team,
-            tag=self._tag,
-            activity=self._activity,
+        return checkup.run_preflight(
+            self._client, self._reader, accounts, activity_type=self._activity_type
         )
 
-    def worked(self, since: date) -> list[Worked]:
+    def provision(self) -> list[str]:
+        """Make fields, views, the team, the tag and the type of activity; needs an admin's key."""
+        return setup.provision_database(
+            self._client,
+            self._field_mapping,
+            team=self._team,
+            tag=self._tag,
+            activity_type=self._activity_type,
+        )
+
+    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
         """Tell of activities done, and of opportunities moved, won or lost, from a day on, UTC."""
-        return work.done(self._client, since)
+        return work.find_human_touches(self._client, since)
 
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
 
-    def _set(self, changes: Sequence[Change]) -> list[Answer]:
+    def _update_records(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Set fields of records that exist."""
-        known = [change for change in changes if number(change.ref.crm_id) is not None]
-        if known:
-            ids = [int(change.ref.crm_id or 0) for change in known]
-            rows = [self._values(change) for change in known]
-            self._client.save(MODELS[known[0].ref.kind], ids, rows)
-        return [_told(change.ref) for change in changes]
+        valid = [change for change in changes if parse_id(change.ref.crm_id) is not None]
+        if valid:
+            ids = [int(change.ref.crm_id or 0) for change in valid]
+            rows = [self._build_values(change) for change in valid]
+            self._client.save_records(MODELS[valid[0].ref.kind], ids, rows)
+        return [_to_result(change.ref) for change in changes]
 
-    def _set_each(self, changes: Sequence[Change]) -> list[Answer]:
+    def _update_with_fallback(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         try:
-            return self._set(changes)
-        except BatchRefused:
-            return [_one(self._set, change) for change in changes]
+            return self._update_records(changes)
+        except BatchRejectedError:
+            return [_update_one(self._update_records, change) for change in changes]
 
-    def _values(self, change: Change) -> dict[str, Any]:
-        return {**keys(change.ref), **self._names.values(change.ref.kind, change.fields)}
-
-
-def _told(ref: Ref) -> Answer:
-    if number(ref.crm_id) is None:
-        return Refused(f"Odoo's ids are whole numbers, found {ref.crm_id!r}; mend accounts.crm_id")
-    return Accepted(str(ref.crm_id))
+    def _build_values(self, change: FieldChange) -> dict[str, Any]:
+        return {
+            **build_key_fields(change.ref),
+            **self._field_mapping.serialize_fields(change.ref.kind, change.fields),
+        }
 
 
-def _one(put: Callable[[Sequence[Change]], list[Answer]], change: Change) -> Answer:
+def _to_result(ref: ObjectRef) -> WriteResult:
+    if parse_id(ref.crm_id) is None:
+        return Rejected(f"Odoo's ids are whole numbers, found {ref.crm_id!r}; mend accounts.crm_id")
+    return Applied(str(ref.crm_id))
+
+
+def _update_one(
+    update: Callable[[Sequence[FieldChange]], list[WriteResult]], change: FieldChange
+) -> WriteResult:
     try:
-        return put([change])[0]
-    except BatchRefused as refusal:
-        return Refused(str(refusal))
+        return update([change])[0]
+    except BatchRejectedError as error:
+        return Rejected(str(error))

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
-from serving.crm.odoo.client import Client
-from serving.crm.odoo.names import PREFIX, Names
+from serving.crm.odoo.client import OdooClient
+from serving.crm.odoo.names import FIELD_PREFIX, OdooFieldMapping
 from serving.crm.target import Kind
 
-__all__ = ["label", "make"]
+__all__ = ["format_label", "provision_views"]
 
 _LABELS: Final = {
     "account_id": "Account id",
@@ -48,7 +48,7 @@ _LABELS: Final = {
     "state": "Pressure",
     "subject": "To do",
 }
-_SHARES: Final = (
+_PERCENT_FIELDS: Final = (
     "probability",
     "low",
     "high",
@@ -56,11 +56,11 @@ _SHARES: Final = (
     "churn_probability",
     "seat_utilization",
 )
-_SHARE: Final = 'widget="percentage" digits="[16, 0]"'
+_PERCENT_WIDGET: Final = 'widget="percentage" digits="[16, 0]"'
 # On the account: what to do, why, and the rest on a page of its own.
-_DO: Final = ("band_told", "readiness_date", "limit", "motion", "buyer")
-_WHY: Final = ("signals", "holds_back", "changed", "note")
-_REST: Final = (
+_ACTION_FIELDS: Final = ("band_told", "readiness_date", "limit", "motion", "buyer")
+_REASON_FIELDS: Final = ("signals", "holds_back", "changed", "note")
+_DETAIL_FIELDS: Final = (
     ("rank", "book_rank", "this_week", "tier", "signal", "band"),
     ("expected_date", "expected_early", "expected_late", "probability_180d", "expected_arr"),
     ("churn_probability", "active_seats", "licensed_seats", "seat_utilization", "model", "as_of"),
@@ -68,81 +68,103 @@ _REST: Final = (
 
 
 @dataclass(frozen=True)
-class _Thing:
+class _ViewRecord:
     """A record of Odoo's own tables that goes by an external id."""
 
-    about: str
+    subject: str
     name: str
     model: str
     cells: Mapping[str, str]
-    kept: Mapping[str, Any] = field(default_factory=dict)  # brought up to date by every setup
+    managed_values: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # brought up to date by every setup
 
 
-def label(theirs: str) -> str:
+def format_label(odoo_name: str) -> str:
     """Say a field's name as a heading.
 
     Examples
     --------
-    >>> label("x_expansion_readiness_date"), label("x_expansion_licensed_seats")
+    >>> format_label("x_expansion_readiness_date"), format_label("x_expansion_licensed_seats")
     ('Talk from', 'Licensed seats')
     """
-    bare = theirs.removeprefix(PREFIX)
-    return _LABELS.get(bare, bare.replace("_", " ").capitalize())
+    name = odoo_name.removeprefix(FIELD_PREFIX)
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
-def make(client: Client, names: Names) -> Iterator[str]:
+def provision_views(client: OdooClient, field_mapping: OdooFieldMapping) -> Iterator[str]:
     """Make pages, the list and its menu where they are missing; mend ours where they differ."""
-    things = [*_views(names), *_list(names)]
-    known = _known(client)
-    for thing in things:
-        if thing.name not in known:
-            (known[thing.name],) = client.load(
-                thing.model, [{"id": f"expansion.{thing.name}", **thing.cells, **thing.kept}], {}
+    records = [*_build_views(field_mapping), *_build_list(field_mapping)]
+    record_ids = _read_record_ids(client)
+    for record in records:
+        if record.name not in record_ids:
+            (record_ids[record.name],) = client.load_records(
+                record.model,
+                [{"id": f"expansion.{record.name}", **record.cells, **record.managed_values}],
+                {},
             )
-            yield thing.about
-        elif thing.kept:
-            yield from _mend(client, thing, known[thing.name])
-    menu, action = known["menu_list"], f"ir.actions.act_window,{known['action_list']}"
+            yield record.subject
+        elif record.managed_values:
+            yield from _update_record(client, record, record_ids[record.name])
+    menu, action = record_ids["menu_list"], f"ir.actions.act_window,{record_ids['action_list']}"
     if client.call("ir.ui.menu", "read", ids=[menu], fields=["action"])[0]["action"] != action:
         client.call("ir.ui.menu", "write", ids=[menu], vals={"action": action})
 
 
-def _known(client: Client) -> dict[str, int]:
-    found = client.call(
+def _read_record_ids(client: OdooClient) -> dict[str, int]:
+    rows = client.call(
         "ir.model.data",
         "search_read",
         domain=[["module", "=", "expansion"], ["model", "like", "ir.%"]],
         fields=["name", "res_id"],
     )
-    return {item["name"]: item["res_id"] for item in found}
+    return {item["name"]: item["res_id"] for item in rows}
 
 
-def _mend(client: Client, thing: _Thing, identity: int) -> Iterator[str]:
-    fields = list(thing.kept)
-    (present,) = client.call(thing.model, "read", ids=[identity], fields=fields)
-    if any(present[name] != value for name, value in thing.kept.items()):
-        client.call(thing.model, "write", ids=[identity], vals=dict(thing.kept))
-        yield f"{thing.about}, brought up to date"
+def _update_record(client: OdooClient, record: _ViewRecord, record_id: int) -> Iterator[str]:
+    fields = list(record.managed_values)
+    (current,) = client.call(record.model, "read", ids=[record_id], fields=fields)
+    if any(current[name] != value for name, value in record.managed_values.items()):
+        client.call(record.model, "write", ids=[record_id], vals=dict(record.managed_values))
+        yield f"{record.subject}, brought up to date"
 
 
-def _views(names: Names) -> Iterator[_Thing]:
-    yield _view("view_account", "account", "base.view_partner_form", _account(names))
-    yield _view("view_opportunity", "opportunity", "crm.crm_lead_view_form", _opportunity(names))
-    yield _view("view_account_search", "account", "base.view_res_partner_filter", _search(names))
+def _build_views(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
+    yield _build_view(
+        "view_account", "account", "base.view_partner_form", _build_account_arch(field_mapping)
+    )
+    yield _build_view(
+        "view_opportunity",
+        "opportunity",
+        "crm.crm_lead_view_form",
+        _build_opportunity_arch(field_mapping),
+    )
+    yield _build_view(
+        "view_account_search",
+        "account",
+        "base.view_res_partner_filter",
+        _build_search_arch(field_mapping),
+    )
 
 
-def _view(name: str, kind: Kind, base: str, arch: str) -> _Thing:
+def _build_view(name: str, kind: Kind, inherited: str, arch: str) -> _ViewRecord:
     model = {"account": "res.partner", "opportunity": "crm.lead", "task": "mail.activity"}[kind]
     title = name.replace("_", " ")
-    cells = {"name": f"expansion {title}", "model": model, "inherit_id/id": base}
-    return _Thing(title, name, "ir.ui.view", cells, {"arch_base": arch})
+    cells = {"name": f"expansion {title}", "model": model, "inherit_id/id": inherited}
+    return _ViewRecord(title, name, "ir.ui.view", cells, {"arch_base": arch})
 
 
-def _list(names: Names) -> Iterator[_Thing]:
-    rank = names.fields["account"].get("rank", "name")
+def _build_list(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
+    rank = field_mapping.fields["account"].get("rank", "name")
     cells = {"name": "expansion list", "model": "res.partner", "priority": "99"}
-    yield _Thing("view list", "view_list", "ir.ui.view", cells, {"arch_base": _columns(names)})
-    yield _Thing(
+    yield _ViewRecord(
+        "view list",
+        "view_list",
+        "ir.ui.view",
+        cells,
+        {"arch_base": _build_list_arch(field_mapping)},
+    )
+    yield _ViewRecord(
         "list by place",
         "action_list",
         "ir.actions.act_window",
@@ -156,56 +178,61 @@ def _list(names: Names) -> Iterator[_Thing]:
         },
     )
     menu = {"name": "Expansion", "parent_id/id": "crm.crm_menu_sales", "sequence": "2"}
-    yield _Thing("menu of the list", "menu_list", "ir.ui.menu", menu)
+    yield _ViewRecord("menu of the list", "menu_list", "ir.ui.menu", menu)
 
 
-def _account(names: Names) -> str:
-    at = names.fields["account"]
-    shown = f' invisible="not {at["as_of"]}"' if "as_of" in at else ""
+def _build_account_arch(field_mapping: OdooFieldMapping) -> str:
+    fields = field_mapping.fields["account"]
+    visibility = f' invisible="not {fields["as_of"]}"' if "as_of" in fields else ""
     return (
         '<data><xpath expr="//notebook" position="before">'
-        f'<group string="Expansion" name="expansion"{shown}>'
-        f"<group>{_chance(names, 'account')}{_fields(names, 'account', _DO)}</group>"
-        f"<group>{_fields(names, 'account', _WHY)}</group>"
+        f'<group string="Expansion" name="expansion"{visibility}>'
+        f"<group>{_build_probability_element(field_mapping, 'account')}{_build_field_elements(field_mapping, 'account', _ACTION_FIELDS)}</group>"
+        f"<group>{_build_field_elements(field_mapping, 'account', _REASON_FIELDS)}</group>"
         '</group></xpath><xpath expr="//notebook" position="inside">'
-        f'<page string="Expansion" name="expansion_figures"{shown}><group>'
-        + "".join(f"<group>{_fields(names, 'account', part)}</group>" for part in _REST)
+        f'<page string="Expansion" name="expansion_figures"{visibility}><group>'
+        + "".join(
+            f"<group>{_build_field_elements(field_mapping, 'account', part)}</group>"
+            for part in _DETAIL_FIELDS
+        )
         + "</group></page></xpath></data>"
     )
 
 
-def _opportunity(names: Names) -> str:
-    shown = f' invisible="not {PREFIX}key"'
+def _build_opportunity_arch(field_mapping: OdooFieldMapping) -> str:
+    visibility = f' invisible="not {FIELD_PREFIX}key"'
     return (
         '<data><xpath expr="//notebook" position="before">'
-        f'<field name="{PREFIX}key" invisible="1"/>'
-        f'<group string="Expansion" name="expansion"{shown}>'
-        f"<group>{_chance(names, 'opportunity')}{_fields(names, 'opportunity', _DO)}</group>"
-        f"<group>{_fields(names, 'opportunity', ('signals', 'state'))}</group>"
+        f'<field name="{FIELD_PREFIX}key" invisible="1"/>'
+        f'<group string="Expansion" name="expansion"{visibility}>'
+        f"<group>{_build_probability_element(field_mapping, 'opportunity')}{_build_field_elements(field_mapping, 'opportunity', _ACTION_FIELDS)}</group>"
+        f"<group>{_build_field_elements(field_mapping, 'opportunity', ('signals', 'state'))}</group>"
         "</group></xpath></data>"
     )
 
 
-def _search(names: Names) -> str:
-    at = names.fields["account"]
+def _build_search_arch(field_mapping: OdooFieldMapping) -> str:
+    fields = field_mapping.fields["account"]
     filters = ""
     for name, title, condition in (
         ("this_week", "Expansion: this week", "=', True"),
         ("tier", "Expansion: tier 1", "=', 1"),
     ):
-        if name in at:
-            domain = quoteattr(f"[('{at[name]}', '{condition})]")
+        if name in fields:
+            domain = quoteattr(f"[('{fields[name]}', '{condition})]")
             filters += f'<filter name="expansion_{name}" string="{title}" domain={domain}/>'
-    mine = quoteattr("[('user_id', '=', uid)]")
-    filters += f'<filter name="expansion_mine" string="Expansion: my accounts" domain={mine}/>'
+    own_accounts = quoteattr("[('user_id', '=', uid)]")
+    filters += (
+        f'<filter name="expansion_mine" string="Expansion: my accounts" domain={own_accounts}/>'
+    )
     return f'<data><xpath expr="//search" position="inside"><separator/>{filters}</xpath></data>'
 
 
-def _columns(names: Names) -> str:
-    shown = ("rank", "probability", "readiness_date", "limit", "motion", "buyer", "signals")
-    columns = {ours: _field(names, "account", ours) for ours in shown}
+def _build_list_arch(field_mapping: OdooFieldMapping) -> str:
+    field_names = ("rank", "probability", "readiness_date", "limit", "motion", "buyer", "signals")
+    columns = {ours: _build_field_element(field_mapping, "account", ours) for ours in field_names}
     columns["rank"] += '<field name="display_name" string="Account" width="130px"/>'
-    rank = names.fields["account"].get("rank")
+    rank = field_mapping.fields["account"].get("rank")
     order = f' default_order="{rank}"' if rank else ""
     return (
         f'<list string="Expansion" create="0"{order}>{"".join(columns.values())}'
@@ -213,35 +240,39 @@ def _columns(names: Names) -> str:
     )
 
 
-def _chance(names: Names, kind: Kind) -> str:
+def _build_probability_element(field_mapping: OdooFieldMapping, kind: Kind) -> str:
     """The chance and its interval in one line: 68% (44% to 88%)."""
-    at = names.fields[kind]
-    if "probability" not in at:
+    fields = field_mapping.fields[kind]
+    if "probability" not in fields:
         return ""
-    shown = f'invisible="not {at["probability"]}"'
-    chance = (
-        f'<field name="{at["probability"]}" {_SHARE} readonly="1" nolabel="1" class="oe_inline"/>'
-    )
-    if "low" in at and "high" in at:
+    visibility = f'invisible="not {fields["probability"]}"'
+    element = f'<field name="{fields["probability"]}" {_PERCENT_WIDGET} readonly="1" nolabel="1" class="oe_inline"/>'
+    if "low" in fields and "high" in fields:
         low, high = (
-            f'<field name="{at[end]}" {_SHARE} readonly="1" nolabel="1" class="oe_inline"/>'
+            f'<field name="{fields[end]}" {_PERCENT_WIDGET} readonly="1" nolabel="1" class="oe_inline"/>'
             for end in ("low", "high")
         )
-        chance += f'<span class="ms-2 text-muted">{low} to {high}</span>'
-    heading = f'<label for="{at["probability"]}" string="{_LABELS["probability"]}" {shown}/>'
-    return f"{heading}<div {shown}>{chance}</div>"
+        element += f'<span class="ms-2 text-muted">{low} to {high}</span>'
+    heading = (
+        f'<label for="{fields["probability"]}" string="{_LABELS["probability"]}" {visibility}/>'
+    )
+    return f"{heading}<div {visibility}>{element}</div>"
 
 
-def _fields(names: Names, kind: Kind, which: tuple[str, ...]) -> str:
-    return "".join(_field(names, kind, ours) for ours in which)
+def _build_field_elements(
+    field_mapping: OdooFieldMapping, kind: Kind, field_names: tuple[str, ...]
+) -> str:
+    return "".join(_build_field_element(field_mapping, kind, ours) for ours in field_names)
 
 
-def _field(names: Names, kind: Kind, ours: str) -> str:
-    theirs = names.fields[kind].get("expansion_signal" if ours == "signal" else ours)
-    if theirs is None:
+def _build_field_element(field_mapping: OdooFieldMapping, kind: Kind, field_name: str) -> str:
+    odoo_name = field_mapping.fields[kind].get(
+        "expansion_signal" if field_name == "signal" else field_name
+    )
+    if odoo_name is None:
         return ""
-    widget = f" {_SHARE}" if ours in _SHARES else ""
+    widget = f" {_PERCENT_WIDGET}" if field_name in _PERCENT_FIELDS else ""
     return (
-        f'<field name="{theirs}" string="{label(PREFIX + ours)}" readonly="1"{widget}'
-        f' invisible="not {theirs}"/>'
+        f'<field name="{odoo_name}" string="{format_label(FIELD_PREFIX + field_name)}" readonly="1"{widget}'
+        f' invisible="not {odoo_name}"/>'
     )

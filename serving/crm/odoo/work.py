@@ -6,58 +6,62 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from serving.crm.odoo.client import Client
-from serving.crm.odoo.names import ACCOUNT, KEY
-from serving.crm.odoo.reading import ARCHIVED_TOO
-from serving.crm.target import Worked
+from serving.crm.odoo.client import OdooClient
+from serving.crm.odoo.names import ACCOUNT_ID_FIELD, KEY_FIELD
+from serving.crm.odoo.reading import INCLUDE_ARCHIVED
+from serving.crm.target import HumanTouch
 
-__all__ = ["done"]
+__all__ = ["find_human_touches"]
 
 
-def done(client: Client, since: date) -> list[Worked]:
+def find_human_touches(client: OdooClient, since: date) -> list[HumanTouch]:
     """Tell who was worked from a day on, UTC, by day and account.
 
     Our own writes touch no stage and finish no activity, so that whatever moved was moved by a
     human.
     """
-    told = {*_activities(client, since), *_opportunities(client, since)}
-    return sorted(told, key=lambda item: (item.on, item.account_id, item.how))
+    touches = {*_find_done_activities(client, since), *_find_moved_opportunities(client, since)}
+    return sorted(touches, key=lambda item: (item.touched_on, item.account_id, item.activity))
 
 
-def _activities(client: Client, since: date) -> Iterator[Worked]:
-    domain = [[KEY, "!=", False], ["active", "=", False], ["date_done", ">=", since.isoformat()]]
-    for item in _search(client, "mail.activity", domain, ["date_done"]):
-        yield Worked(item[ACCOUNT], date.fromisoformat(item["date_done"]), "task done")
+def _find_done_activities(client: OdooClient, since: date) -> Iterator[HumanTouch]:
+    domain = [
+        [KEY_FIELD, "!=", False],
+        ["active", "=", False],
+        ["date_done", ">=", since.isoformat()],
+    ]
+    for item in _search_records(client, "mail.activity", domain, ["date_done"]):
+        yield HumanTouch(item[ACCOUNT_ID_FIELD], date.fromisoformat(item["date_done"]), "task done")
 
 
-def _opportunities(client: Client, since: date) -> Iterator[Worked]:
+def _find_moved_opportunities(client: OdooClient, since: date) -> Iterator[HumanTouch]:
     moved, closed = "date_last_stage_update", "date_closed"
     domain = [
-        [KEY, "!=", False],
+        [KEY_FIELD, "!=", False],
         "|",
         [moved, ">=", f"{since} 00:00:00"],
         [closed, ">=", f"{since} 00:00:00"],
     ]
     fields = ["create_date", moved, closed, "won_status", "stage_id"]
-    for item in _search(client, "crm.lead", domain, fields):
-        ended = item["won_status"] in {"won", "lost"} and item[closed]
-        if item[moved] <= item["create_date"] and not ended:
+    for item in _search_records(client, "crm.lead", domain, fields):
+        is_closed = item["won_status"] in {"won", "lost"} and item[closed]
+        if item[moved] <= item["create_date"] and not is_closed:
             continue  # Odoo dates the first stage like the opportunity
-        how = item["won_status"] if ended else f"moved to {item['stage_id'][1]}"
-        on = date.fromisoformat((item[closed] if ended else item[moved])[:10])
-        if on >= since:
-            yield Worked(item[ACCOUNT], on, f"opportunity {how}")
+        outcome = item["won_status"] if is_closed else f"moved to {item['stage_id'][1]}"
+        day = date.fromisoformat((item[closed] if is_closed else item[moved])[:10])
+        if day >= since:
+            yield HumanTouch(item[ACCOUNT_ID_FIELD], day, f"opportunity {outcome}")
 
 
-def _search(
-    client: Client, model: str, domain: list[Any], fields: list[str]
+def _search_records(
+    client: OdooClient, model: str, domain: list[Any], fields: list[str]
 ) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = client.call(
         model,
         "search_read",
         domain=domain,
-        fields=[ACCOUNT, *fields],
+        fields=[ACCOUNT_ID_FIELD, *fields],
         order="id",
-        context=ARCHIVED_TOO,
+        context=INCLUDE_ARCHIVED,
     )
-    return [record for record in records if record[ACCOUNT]]
+    return [record for record in records if record[ACCOUNT_ID_FIELD]]

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from data.errors import SettingsError
-from serving.crm.salesforce.client import Client, Login
-from serving.crm.salesforce.making import Making
-from serving.crm.salesforce.names import Names
-from serving.crm.salesforce.target import Salesforce
+from serving.crm.salesforce.client import SalesforceClient, SalesforceCredentials
+from serving.crm.salesforce.making import CreateOptions
+from serving.crm.salesforce.names import SalesforceFieldMapping
+from serving.crm.salesforce.target import SalesforceTarget
 
 if TYPE_CHECKING:
-    from data.delivery import Salesforce as Section
+    from data.delivery import SalesforceConfig as Section
     from data.settings import Settings
 
-__all__ = ["Salesforce", "target"]
+__all__ = ["SalesforceTarget", "target"]
 
-_HERE: Final = {"localhost", "127.0.0.1", "::1"}
+_LOCAL_HOSTS: Final = {"localhost", "127.0.0.1", "::1"}
 
 
-def target(settings: Settings) -> Salesforce:
+def target(settings: Settings) -> SalesforceTarget:
     """Open Salesforce as ``[crm.salesforce]`` says; nothing is asked yet.
 
     Raises
@@ -29,51 +29,51 @@ def target(settings: Settings) -> Salesforce:
     data.errors.SettingsError
         If the address or the login is not set.
     """
-    told = settings.crm.salesforce
-    client = Client(
-        _login(told),
-        version=told.api_version,
-        daily_share=told.daily_share,
-        timeout_seconds=told.timeout_seconds,
+    config = settings.crm.salesforce
+    client = SalesforceClient(
+        _build_credentials(config),
+        version=config.api_version,
+        daily_share=config.daily_share,
+        timeout_seconds=config.timeout_seconds,
     )
-    making = Making(
-        stage=told.stage,
-        type=told.type or None,
-        record_type=told.record_type,
-        close_days=told.close_days,
-        status=told.task_status,
-        priority=told.task_priority,
-        accounts=told.make_accounts,
+    create_options = CreateOptions(
+        stage=config.stage,
+        type=config.type or None,
+        record_type=config.record_type,
+        close_days=config.close_days,
+        status=config.task_status,
+        priority=config.task_priority,
+        create_accounts=config.create_accounts,
     )
-    return Salesforce(
+    return SalesforceTarget(
         client,
-        Names.of(told.fields, make_accounts=told.make_accounts),
+        SalesforceFieldMapping.from_config(config.fields, create_accounts=config.create_accounts),
         folder=settings.state_folder / "salesforce",
         today=lambda: datetime.now(UTC).date(),
-        match=told.match,
-        making=making,
-        rows_per_call=told.rows_per_call,
+        match_field=config.match,
+        create_options=create_options,
+        rows_per_call=config.rows_per_call,
     )
 
 
-def _login(told: Section) -> Login:
-    token, secret = told.access_token, told.client_secret
-    if told.instance_url is None or not (token or (told.client_id and secret)):
+def _build_credentials(config: Section) -> SalesforceCredentials:
+    token, secret = config.access_token, config.client_secret
+    if config.instance_url is None or not (token or (config.client_id and secret)):
         raise SettingsError(
             "crm.salesforce: expected instance_url, client_id and client_secret; write instance_url"
             ' = "https://….my.salesforce.com", client_id = "${SALESFORCE_CLIENT_ID}" and'
             ' client_secret = "${SALESFORCE_CLIENT_SECRET}" under [crm.salesforce], and export both'
             " variables."
         )
-    where = urlsplit(told.instance_url)
-    if where.scheme == "http" and where.hostname not in _HERE:
+    address = urlsplit(config.instance_url)
+    if address.scheme == "http" and address.hostname not in _LOCAL_HOSTS:
         raise SettingsError(
-            f"crm.salesforce.instance_url: expected https://, found http://{where.netloc}; a secret"
+            f"crm.salesforce.instance_url: expected https://, found http://{address.netloc}; a secret"
             " does not travel in the clear."
         )
-    return Login(
-        told.instance_url,
-        told.client_id.get_secret_value() if told.client_id else None,
+    return SalesforceCredentials(
+        config.instance_url,
+        config.client_id.get_secret_value() if config.client_id else None,
         secret.get_secret_value() if secret else None,
         token.get_secret_value() if token else None,
     )

@@ -6,24 +6,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from serving.crm.salesforce import soql
-from serving.crm.salesforce.client import Client
-from serving.crm.salesforce.making import Making
-from serving.crm.salesforce.names import KEYS, SOBJECTS, Names, record_id
-from serving.crm.salesforce.owners import is_email, users
-from serving.crm.salesforce.package import PERMISSIONS, kind_of
-from serving.crm.salesforce.reading import Reader
-from serving.crm.target import BatchRefused, Denied, Finding, Ref
+from serving.crm.salesforce.client import SalesforceClient
+from serving.crm.salesforce.making import CreateOptions
+from serving.crm.salesforce.names import (
+    KEY_FIELDS,
+    SOBJECTS,
+    SalesforceFieldMapping,
+    normalize_record_id,
+)
+from serving.crm.salesforce.owners import is_email, query_users
+from serving.crm.salesforce.package import PERMISSION_SET, build_field_type
+from serving.crm.salesforce.reading import SalesforceReader
+from serving.crm.target import AccessDeniedError, BatchRejectedError, ObjectRef, PreflightCheck
 
-__all__ = ["look", "missing"]
+__all__ = ["find_missing_fields", "run_preflight"]
 
-_EXAMPLES: Final = 5
-_READ_AT_ONCE: Final = 2_000
-_SETUP: Final = (
+_MAX_EXAMPLES: Final = 5
+_BATCH_SIZE: Final = 2_000
+_PROVISION_HINT: Final = (
     f"run expansion crm setup, deploy what it writes, and give our user the permission set"
-    f" {PERMISSIONS}"
+    f" {PERMISSION_SET}"
 )
 # What a type of the package is called in a description.
-_DESCRIBED: Final = {
+_DESCRIBED_TYPES: Final = {
     "Text": {"string"},
     "LongTextArea": {"textarea"},
     "Date": {"date"},
@@ -31,144 +36,198 @@ _DESCRIBED: Final = {
     "Number": {"double", "int", "currency"},
     "Percent": {"percent"},
 }
-Described = Mapping[str, Mapping[str, Any]]
+FieldDescriptions = Mapping[str, Mapping[str, Any]]
 
 
-def look(
-    client: Client, names: Names, reader: Reader, making: Making, accounts: Sequence[Ref]
-) -> list[Finding]:
+def run_preflight(
+    client: SalesforceClient,
+    field_mapping: SalesforceFieldMapping,
+    reader: SalesforceReader,
+    create_options: CreateOptions,
+    accounts: Sequence[ObjectRef],
+) -> list[PreflightCheck]:
     """Say line by line what was looked at, and what is to be done about it."""
     try:
-        limits = client.ask("GET", "limits")
-    except (Denied, BatchRefused) as error:
-        return [Finding("login", False, str(error))]
-    findings = [Finding("login", True, f"{client.url}, API {client.version}"), _requests(limits)]
-    told = {sobject: _describe(client, sobject) for sobject in SOBJECTS.values()}
-    described = {sobject: _by_name(told[sobject]) for sobject in told}
-    findings += [_rights(told, making), _fields(names, described), *_choices(described, making)]
-    if not all(finding.well for finding in findings[:4]):
-        return findings
-    return [*findings, _matches(client, reader, accounts), _csms(client, names)]
-
-
-def missing(client: Client, names: Names) -> list[str]:
-    """Give the fields that are not there, or not as they have to be."""
-    told = {sobject: _describe(client, sobject) for sobject in SOBJECTS.values()}
-    return list(_wrong(names, {sobject: _by_name(told[sobject]) for sobject in told}))
-
-
-def _describe(client: Client, sobject: str) -> Mapping[str, Any]:
-    told: Mapping[str, Any] = client.ask("GET", f"sobjects/{sobject}/describe")
-    return told
-
-
-def _by_name(told: Mapping[str, Any]) -> Described:
-    return {field["name"]: field for field in told["fields"]}
-
-
-def _rights(told: Mapping[str, Mapping[str, Any]], making: Making) -> Finding:
-    """Whether our user may read, change and make what it has to."""
-    makes = {sobject for sobject in told if sobject != "Account" or making.accounts}
-    wanted = [(sobject, right) for sobject in told for right in ("queryable", "updateable")]
-    wanted += [(sobject, "createable") for sobject in sorted(makes)]
-    lacks = tuple(
-        f"{sobject} is not {right}" for sobject, right in wanted if not told[sobject][right]
-    )
-    if lacks:
-        return Finding("rights", False, f"our user lacks some; {_SETUP}", lacks[:_EXAMPLES])
-    return Finding("rights", True, "our user may read, change and make what it has to")
-
-
-def _requests(limits: Mapping[str, Any]) -> Finding:
-    day = limits["DailyApiRequests"]
-    words = f"{day['Remaining']:,} of {day['Max']:,} left in these 24 hours"
-    return Finding("requests", day["Remaining"] > 0, words)
-
-
-def _fields(names: Names, described: Mapping[str, Described]) -> Finding:
-    wrong = list(_wrong(names, described))
-    if not wrong:
-        return Finding("fields", True, "all there, and to be written by our user")
-    words = f"{len(wrong)} missing, hidden from our user, or of another type; {_SETUP}"
-    return Finding("fields", False, words, tuple(wrong[:_EXAMPLES]))
-
-
-def _wrong(names: Names, described: Mapping[str, Described]) -> Iterator[str]:
-    for kind, sobject in SOBJECTS.items():
-        key = described[sobject].get(KEYS[kind])
-        if key is None or not (key["externalId"] and key["unique"]):
-            yield f"{sobject}.{KEYS[kind]}: no unique external id"
-        for column in names.columns[kind].values():
-            field = described[sobject].get(column.name)
-            if field is None:
-                yield f"{sobject}.{column.name}: not there"
-            elif not field["updateable"]:
-                yield f"{sobject}.{column.name}: not to be written"
-            elif column in names.custom(kind):
-                wanted = str(kind_of(column)["type"])
-                if field["type"] not in _DESCRIBED[wanted]:
-                    yield f"{sobject}.{column.name}: expected {wanted}, found {field['type']}"
-
-
-def _choices(described: Mapping[str, Described], making: Making) -> Iterator[Finding]:
-    """Whether what the settings name is to be chosen in the org."""
-    named = [
-        ("stage", "Opportunity", "StageName", making.stage),
-        ("type", "Opportunity", "Type", "" if making.record_type else making.type),
-        ("task_status", "Task", "Status", making.status),
-        ("task_priority", "Task", "Priority", making.priority),
+        limits = client.request("GET", "limits")
+    except (AccessDeniedError, BatchRejectedError) as error:
+        return [PreflightCheck("login", False, str(error))]
+    checks = [
+        PreflightCheck("login", True, f"{client.url}, API {client.version}"),
+        _check_daily_requests(limits),
     ]
-    for setting, sobject, name, value in named:
-        field = described[sobject].get(name)
+    descriptions = {sobject: _describe_sobject(client, sobject) for sobject in SOBJECTS.values()}
+    fields_by_sobject = {sobject: _index_fields(descriptions[sobject]) for sobject in descriptions}
+    checks += [
+        _check_permissions(descriptions, create_options),
+        _check_fields(field_mapping, fields_by_sobject),
+        *_check_picklists(fields_by_sobject, create_options),
+    ]
+    if not all(finding.passed for finding in checks[:4]):
+        return checks
+    return [
+        *checks,
+        _check_accounts(client, reader, accounts),
+        _check_owners(client, field_mapping),
+    ]
+
+
+def find_missing_fields(
+    client: SalesforceClient, field_mapping: SalesforceFieldMapping
+) -> list[str]:
+    """Give the fields that are not there, or not as they have to be."""
+    descriptions = {sobject: _describe_sobject(client, sobject) for sobject in SOBJECTS.values()}
+    return list(
+        _find_field_problems(
+            field_mapping,
+            {sobject: _index_fields(descriptions[sobject]) for sobject in descriptions},
+        )
+    )
+
+
+def _describe_sobject(client: SalesforceClient, sobject: str) -> Mapping[str, Any]:
+    description: Mapping[str, Any] = client.request("GET", f"sobjects/{sobject}/describe")
+    return description
+
+
+def _index_fields(description: Mapping[str, Any]) -> FieldDescriptions:
+    return {field["name"]: field for field in description["fields"]}
+
+
+def _check_permissions(
+    descriptions: Mapping[str, Mapping[str, Any]], create_options: CreateOptions
+) -> PreflightCheck:
+    """Whether our user may read, change and make what it has to."""
+    creatable = {
+        sobject
+        for sobject in descriptions
+        if sobject != "Account" or create_options.create_accounts
+    }
+    required = [
+        (sobject, right) for sobject in descriptions for right in ("queryable", "updateable")
+    ]
+    required += [(sobject, "createable") for sobject in sorted(creatable)]
+    missing = tuple(
+        f"{sobject} is not {right}"
+        for sobject, right in required
+        if not descriptions[sobject][right]
+    )
+    if missing:
+        return PreflightCheck(
+            "rights", False, f"our user lacks some; {_PROVISION_HINT}", missing[:_MAX_EXAMPLES]
+        )
+    return PreflightCheck("rights", True, "our user may read, change and make what it has to")
+
+
+def _check_daily_requests(limits: Mapping[str, Any]) -> PreflightCheck:
+    day = limits["DailyApiRequests"]
+    message = f"{day['Remaining']:,} of {day['Max']:,} left in these 24 hours"
+    return PreflightCheck("requests", day["Remaining"] > 0, message)
+
+
+def _check_fields(
+    field_mapping: SalesforceFieldMapping, fields_by_sobject: Mapping[str, FieldDescriptions]
+) -> PreflightCheck:
+    problems = list(_find_field_problems(field_mapping, fields_by_sobject))
+    if not problems:
+        return PreflightCheck("fields", True, "all there, and to be written by our user")
+    message = (
+        f"{len(problems)} missing, hidden from our user, or of another type; {_PROVISION_HINT}"
+    )
+    return PreflightCheck("fields", False, message, tuple(problems[:_MAX_EXAMPLES]))
+
+
+def _find_field_problems(
+    field_mapping: SalesforceFieldMapping, fields_by_sobject: Mapping[str, FieldDescriptions]
+) -> Iterator[str]:
+    for kind, sobject in SOBJECTS.items():
+        key = fields_by_sobject[sobject].get(KEY_FIELDS[kind])
+        if key is None or not (key["externalId"] and key["unique"]):
+            yield f"{sobject}.{KEY_FIELDS[kind]}: no unique external id"
+        for mapped in field_mapping.fields[kind].values():
+            field = fields_by_sobject[sobject].get(mapped.name)
+            if field is None:
+                yield f"{sobject}.{mapped.name}: not there"
+            elif not field["updateable"]:
+                yield f"{sobject}.{mapped.name}: not to be written"
+            elif mapped in field_mapping.list_custom_fields(kind):
+                expected = str(build_field_type(mapped)["type"])
+                if field["type"] not in _DESCRIBED_TYPES[expected]:
+                    yield f"{sobject}.{mapped.name}: expected {expected}, found {field['type']}"
+
+
+def _check_picklists(
+    fields_by_sobject: Mapping[str, FieldDescriptions], create_options: CreateOptions
+) -> Iterator[PreflightCheck]:
+    """Whether what the settings name is to be chosen in the org."""
+    configured = [
+        ("stage", "Opportunity", "StageName", create_options.stage),
+        ("type", "Opportunity", "Type", "" if create_options.record_type else create_options.type),
+        ("task_status", "Task", "Status", create_options.status),
+        ("task_priority", "Task", "Priority", create_options.priority),
+    ]
+    for setting, sobject, name, value in configured:
+        field = fields_by_sobject[sobject].get(name)
         if not value or field is None:
             continue
-        choices = [choice["value"] for choice in field["picklistValues"] if choice["active"]]
-        if value not in choices:
-            words = (
+        values = [choice["value"] for choice in field["picklistValues"] if choice["active"]]
+        if value not in values:
+            message = (
                 f"{sobject}.{name} offers no {value!r}; add it, or mend crm.salesforce.{setting}"
             )
-            yield Finding(setting, False, words, tuple(choices[:_EXAMPLES]))
+            yield PreflightCheck(setting, False, message, tuple(values[:_MAX_EXAMPLES]))
 
 
-def _matches(client: Client, reader: Reader, accounts: Sequence[Ref]) -> Finding:
+def _check_accounts(
+    client: SalesforceClient, reader: SalesforceReader, accounts: Sequence[ObjectRef]
+) -> PreflightCheck:
     """Which accounts match no record, or several."""
-    named = {ref.key: record_id("account", ref.crm_id) for ref in accounts}
-    there = _standing(client, sorted({whole for whole in named.values() if whole}))
-    unnamed = [key for key, whole in named.items() if whole not in there]
-    groups = reader.matches(unnamed)
-    none = [key for key in unnamed if key not in groups]
-    several = [key for key, group in groups.items() if len(group) > 1]
-    if not none and not several:
-        return Finding("accounts", True, f"all {len(accounts):,} match a record")
-    words = (
-        f"of {len(accounts):,}, {len(none):,} match no record and {len(several):,} match several;"
-        f" set {reader.match} to the account's id there, each once, or name the record's id in"
+    record_ids = {ref.key: normalize_record_id("account", ref.crm_id) for ref in accounts}
+    existing = _find_existing(client, sorted({whole for whole in record_ids.values() if whole}))
+    without_record = [key for key, whole in record_ids.items() if whole not in existing]
+    groups = reader.match_accounts(without_record)
+    unmatched = [key for key in without_record if key not in groups]
+    ambiguous = [key for key, group in groups.items() if len(group) > 1]
+    if not unmatched and not ambiguous:
+        return PreflightCheck("accounts", True, f"all {len(accounts):,} match a record")
+    message = (
+        f"of {len(accounts):,}, {len(unmatched):,} match no record and {len(ambiguous):,} match several;"
+        f" set {reader.match_field} to the account's id there, each once, or name the record's id in"
         " accounts.crm_id"
     )
-    return Finding("accounts", False, words, tuple([*none, *several][:_EXAMPLES]))
+    return PreflightCheck(
+        "accounts", False, message, tuple([*unmatched, *ambiguous][:_MAX_EXAMPLES])
+    )
 
 
-def _standing(client: Client, ids: Sequence[str]) -> set[str]:
+def _find_existing(client: SalesforceClient, ids: Sequence[str]) -> set[str]:
     """Which of these accounts are there."""
-    parts = (ids[start : start + _READ_AT_ONCE] for start in range(0, len(ids), _READ_AT_ONCE))
-    records = (record for some in parts for record in client.retrieve("Account", some, ["Id"]))
+    batches = (ids[start : start + _BATCH_SIZE] for start in range(0, len(ids), _BATCH_SIZE))
+    records = (record for some in batches for record in client.retrieve("Account", some, ["Id"]))
     return {record["Id"] for record in records if record is not None}
 
 
-def _csms(client: Client, names: Names) -> Finding:
+def _check_owners(
+    client: SalesforceClient, field_mapping: SalesforceFieldMapping
+) -> PreflightCheck:
     """Which CSMs are no active users: their work goes to the account's owner."""
-    csm = names.columns["account"].get("csm")
-    if csm is None:
-        return Finding("owners", True, "the account's owner; crm.salesforce.fields leaves csm out")
-    each = soql.select([csm.name], "Account", f"{csm.name} != null", end=f"GROUP BY {csm.name}")
-    told = {str(row[csm.name]).lower() for row in client.query(each)}
-    emails = sorted(filter(is_email, told))
-    found = {str(user["Email"]).lower() for user in users(client, emails=emails)}
-    lost = sorted(told - found)
-    if not lost:
-        return Finding("owners", True, f"{len(found):,} CSMs written so far, each a user by e-mail")
-    words = (
-        f"{len(lost):,} CSMs are no active user by e-mail; their tasks and opportunities go to the"
+    csm_field = field_mapping.fields["account"].get("csm")
+    if csm_field is None:
+        return PreflightCheck(
+            "owners", True, "the account's owner; crm.salesforce.fields leaves csm out"
+        )
+    query = soql.build_query(
+        [csm_field.name], "Account", f"{csm_field.name} != null", end=f"GROUP BY {csm_field.name}"
+    )
+    csm_emails = {str(row[csm_field.name]).lower() for row in client.query(query)}
+    emails = sorted(filter(is_email, csm_emails))
+    matched = {str(user["Email"]).lower() for user in query_users(client, emails=emails)}
+    unmatched = sorted(csm_emails - matched)
+    if not unmatched:
+        return PreflightCheck(
+            "owners", True, f"{len(matched):,} CSMs written so far, each a user by e-mail"
+        )
+    message = (
+        f"{len(unmatched):,} CSMs are no active user by e-mail; their tasks and opportunities go to the"
         " account's owner"
     )
-    return Finding("owners", False, words, tuple(lost[:_EXAMPLES]))
+    return PreflightCheck("owners", False, message, tuple(unmatched[:_MAX_EXAMPLES]))

@@ -9,19 +9,19 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from serving.crm.salesforce import soql
-from serving.crm.salesforce.client import Client
-from serving.crm.salesforce.names import record_id
-from serving.crm.salesforce.owners import Owners
-from serving.crm.salesforce.reading import Reader
-from serving.crm.target import Change, Denied, Ref, Refused
+from serving.crm.salesforce.client import SalesforceClient
+from serving.crm.salesforce.names import normalize_record_id
+from serving.crm.salesforce.owners import OwnerLookup
+from serving.crm.salesforce.reading import SalesforceReader
+from serving.crm.target import AccessDeniedError, FieldChange, ObjectRef, Rejected
 
-__all__ = ["Maker", "Making"]
+__all__ = ["CreateOptions", "SalesforceRecordFactory"]
 
-Base: TypeAlias = Mapping[str, Any]
+InitialFields: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Making:
+class CreateOptions:
     """How the settings say that records are made.
 
     Attributes
@@ -34,7 +34,7 @@ class Making:
         After so many days an opportunity is set to close, where no date is expected.
     status, priority : str
         Of a task.
-    accounts : bool
+    create_accounts : bool
         Whether an account that no record matches gets one.
     """
 
@@ -44,86 +44,93 @@ class Making:
     close_days: int = 60
     status: str = "Not Started"
     priority: str = "Normal"
-    accounts: bool = False
+    create_accounts: bool = False
 
 
 @dataclass
-class Maker:
+class SalesforceRecordFactory:
     """Says of each change what its record needs beside our fields; ``today`` is in UTC."""
 
-    client: Client
-    reader: Reader
-    owners: Owners
-    making: Making
+    client: SalesforceClient
+    reader: SalesforceReader
+    owners: OwnerLookup
+    options: CreateOptions
     today: Callable[[], date]
 
-    def bases(self, changes: Sequence[Change]) -> list[Base | Refused]:
+    def build_initial_fields(
+        self, changes: Sequence[FieldChange]
+    ) -> list[InitialFields | Rejected]:
         """Give the first fields of each record, or why there will be none."""
         kind = changes[0].ref.kind
         if kind == "account":
-            return [self._account(change.ref) for change in changes]
-        accounts = [record_id("account", change.ref.account_crm_id) for change in changes]
-        owners = self.owners.of([account for account in accounts if account])
-        make = self._opportunity if kind == "opportunity" else self._task
+            return [self._build_account(change.ref) for change in changes]
+        account_ids = [
+            normalize_record_id("account", change.ref.account_crm_id) for change in changes
+        ]
+        owner_ids = self.owners.find_owners([account for account in account_ids if account])
+        build = self._build_opportunity if kind == "opportunity" else self._build_task
         return [
-            Refused("its account has no record in Salesforce yet")
+            Rejected("its account has no record in Salesforce yet")
             if account is None
-            else {**make(change, account), **_owner(owners[account])}
-            for change, account in zip(changes, accounts, strict=True)
+            else {**build(change, account), **_build_owner_field(owner_ids[account])}
+            for change, account in zip(changes, account_ids, strict=True)
         ]
 
-    def _account(self, ref: Ref) -> Base | Refused:
-        if several := self.reader.several.get(ref.key):
-            return Refused(
-                f"{len(several)} accounts have {self.reader.match} = {ref.key}"
-                f" ({', '.join(several[:3])}); clear it in all but one, or merge them"
+    def _build_account(self, ref: ObjectRef) -> InitialFields | Rejected:
+        if ambiguous := self.reader.ambiguous.get(ref.key):
+            return Rejected(
+                f"{len(ambiguous)} accounts have {self.reader.match_field} = {ref.key}"
+                f" ({', '.join(ambiguous[:3])}); clear it in all but one, or merge them"
             )
-        if not self.making.accounts:
-            return Refused(
-                f"no account has {self.reader.match} = {ref.key}; set it there, name the record's"
-                " id in accounts.crm_id, or let accounts be made: crm.salesforce.make_accounts"
+        if not self.options.create_accounts:
+            return Rejected(
+                f"no account has {self.reader.match_field} = {ref.key}; set it there, name the record's"
+                " id in accounts.crm_id, or let accounts be made: crm.salesforce.create_accounts"
             )
-        return {"Name": ref.key, self.reader.match: ref.key}
+        return {"Name": ref.key, self.reader.match_field: ref.key}
 
-    def _opportunity(self, change: Change, account: str) -> Base:
-        record_type = {"RecordTypeId": self._record_type} if self.making.record_type else {}
-        kind = {"Type": self.making.type} if self.making.type else {}
+    def _build_opportunity(self, change: FieldChange, account_id: str) -> InitialFields:
+        record_type = {"RecordTypeId": self._record_type_id} if self.options.record_type else {}
+        type_field = {"Type": self.options.type} if self.options.type else {}
         return {
-            "AccountId": account,
-            "StageName": self.making.stage,
-            "CloseDate": self._close_date(change),
+            "AccountId": account_id,
+            "StageName": self.options.stage,
+            "CloseDate": self._choose_close_date(change),
             **record_type,
-            **kind,
+            **type_field,
         }
 
-    def _task(self, change: Change, account: str) -> Base:
+    def _build_task(self, change: FieldChange, account_id: str) -> InitialFields:
         return {
-            "WhatId": record_id("opportunity", change.ref.opportunity_crm_id) or account,
-            "Status": self.making.status,
-            "Priority": self.making.priority,
+            "WhatId": normalize_record_id("opportunity", change.ref.opportunity_crm_id)
+            or account_id,
+            "Status": self.options.status,
+            "Priority": self.options.priority,
         }
 
-    def _close_date(self, change: Change) -> str:
+    def _choose_close_date(self, change: FieldChange) -> str:
         """Salesforce wants a day: the expected one, or a guess that a human will mend."""
-        usual = str(self.today() + timedelta(days=self.making.close_days))
-        expected = change.fields.get("expected_close_date") or usual
+        default = str(self.today() + timedelta(days=self.options.close_days))
+        expected = change.fields.get("expected_close_date") or default
         return max(str(expected), str(self.today()))
 
     @cached_property
-    def _record_type(self) -> str:
-        name = self.making.record_type or ""
-        of_opportunities = soql.equals("SobjectType", "Opportunity")
-        named = soql.equals("DeveloperName", name)
-        found = self.client.query(
-            soql.select(["Id"], "RecordType", of_opportunities, "IsActive = true", named)
+    def _record_type_id(self) -> str:
+        name = self.options.record_type or ""
+        is_for_opportunities = soql.equals("SobjectType", "Opportunity")
+        has_name = soql.equals("DeveloperName", name)
+        records = self.client.query(
+            soql.build_query(
+                ["Id"], "RecordType", is_for_opportunities, "IsActive = true", has_name
+            )
         )
-        if not found:
-            raise Denied(
+        if not records:
+            raise AccessDeniedError(
                 f"Salesforce has no active record type {name!r} of opportunities that we may use;"
                 " make it, or mend crm.salesforce.record_type"
             )
-        return str(found[0]["Id"])
+        return str(records[0]["Id"])
 
 
-def _owner(user: str | None) -> Base:
-    return {"OwnerId": user} if user else {}
+def _build_owner_field(user_id: str | None) -> InitialFields:
+    return {"OwnerId": user_id} if user_id else {}

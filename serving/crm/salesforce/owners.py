@@ -6,73 +6,81 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from serving.crm.salesforce import soql
-from serving.crm.salesforce.client import Client, Record
+from serving.crm.salesforce.client import Record, SalesforceClient
 
-__all__ = ["Owners", "is_email", "users"]
+__all__ = ["OwnerLookup", "is_email", "query_users"]
 
 
 @dataclass(frozen=True)
-class Owners:
+class OwnerLookup:
     """Looks up owners; each account, e-mail and user once.
 
     Attributes
     ----------
-    csm : str or None
+    csm_field : str or None
         Account's field that holds its CSM; None: the account's owner is asked only.
-    known : dict
+    owner_by_account : dict
         Account's id → user's id.
-    users : dict
+    user_ids : dict
         E-mail, in small letters, or user's id → ids of the active users who have it.
     """
 
-    client: Client
-    csm: str | None
-    known: dict[str, str | None] = field(default_factory=dict)
-    users: dict[str, list[str]] = field(default_factory=dict)
+    client: SalesforceClient
+    csm_field: str | None
+    owner_by_account: dict[str, str | None] = field(default_factory=dict)
+    user_ids: dict[str, list[str]] = field(default_factory=dict)
 
-    def of(self, accounts: Sequence[str]) -> dict[str, str | None]:
+    def find_owners(self, account_ids: Sequence[str]) -> dict[str, str | None]:
         """Give account's id → user's id; None where no active user is to be found.
 
         A task of nobody's is given to the user that we log in as: that is Salesforce's own rule.
         """
-        new = sorted(set(accounts) - self.known.keys())
-        if new:
-            fields = ["Id", "OwnerId", *([self.csm] if self.csm else [])]
-            records = [r for r in self.client.retrieve("Account", new, fields) if r is not None]
-            self._look_up(records)
-            self.known.update(dict.fromkeys(new))
-            self.known.update({record["Id"]: self._owner(record) for record in records})
-        return {account: self.known[account] for account in accounts}
+        missing = sorted(set(account_ids) - self.owner_by_account.keys())
+        if missing:
+            fields = ["Id", "OwnerId", *([self.csm_field] if self.csm_field else [])]
+            records = [r for r in self.client.retrieve("Account", missing, fields) if r is not None]
+            self._load_users(records)
+            self.owner_by_account.update(dict.fromkeys(missing))
+            self.owner_by_account.update(
+                {record["Id"]: self._select_owner(record) for record in records}
+            )
+        return {account: self.owner_by_account[account] for account in account_ids}
 
-    def _owner(self, record: Record) -> str | None:
-        for name in (self._email(record), record["OwnerId"]):
-            found = self.users.get(name or "", [])
-            if len(found) == 1:
-                return found[0]
+    def _select_owner(self, record: Record) -> str | None:
+        for name in (self._read_csm_email(record), record["OwnerId"]):
+            matches = self.user_ids.get(name or "", [])
+            if len(matches) == 1:
+                return matches[0]
         return None
 
-    def _look_up(self, records: Sequence[Record]) -> None:
+    def _load_users(self, records: Sequence[Record]) -> None:
         """Ask for the users that are not known yet."""
-        emails = {email for record in records if (email := self._email(record))} - self.users.keys()
-        ids = {record["OwnerId"] for record in records if record["OwnerId"]} - self.users.keys()
-        found = users(self.client, emails=sorted(emails), ids=sorted(ids))
-        self.users.update({name: [] for name in emails | ids})
-        for user in found:
+        emails = {
+            email for record in records if (email := self._read_csm_email(record))
+        } - self.user_ids.keys()
+        ids = {record["OwnerId"] for record in records if record["OwnerId"]} - self.user_ids.keys()
+        users_found = query_users(self.client, emails=sorted(emails), ids=sorted(ids))
+        self.user_ids.update({name: [] for name in emails | ids})
+        for user in users_found:
             for name in {str(user["Email"]).lower(), user["Id"]} & (emails | ids):
-                self.users[name].append(user["Id"])
+                self.user_ids[name].append(user["Id"])
 
-    def _email(self, record: Record) -> str | None:
-        told = str(record.get(self.csm) or "").strip().lower() if self.csm else ""
-        return told if is_email(told) else None
+    def _read_csm_email(self, record: Record) -> str | None:
+        email = str(record.get(self.csm_field) or "").strip().lower() if self.csm_field else ""
+        return email if is_email(email) else None
 
 
-def users(client: Client, *, emails: Sequence[str], ids: Sequence[str] = ()) -> list[Record]:
+def query_users(
+    client: SalesforceClient, *, emails: Sequence[str], ids: Sequence[str] = ()
+) -> list[Record]:
     """Give the active users with these e-mails or ids: ``Id`` and ``Email``."""
-    either = [soql.among(name, some) for name, some in (("Email", emails), ("Id", ids)) if some]
-    if not either:
+    conditions = [
+        soql.in_list(name, some) for name, some in (("Email", emails), ("Id", ids)) if some
+    ]
+    if not conditions:
         return []
-    fits = f"({' OR '.join(either)})"
-    return client.query(soql.select(["Id", "Email"], "User", "IsActive = true", fits))
+    is_match = f"({' OR '.join(conditions)})"
+    return client.query(soql.build_query(["Id", "Email"], "User", "IsActive = true", is_match))
 
 
 def is_email(text: str) -> bool:

@@ -13,95 +13,117 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from serving.crm.salesforce.making import Making
-from serving.crm.salesforce.names import KEYS, LENGTH, SOBJECTS, Column, Names
-from serving.crm.target import Denied, Kind
+from serving.crm.salesforce.making import CreateOptions
+from serving.crm.salesforce.names import (
+    KEY_FIELDS,
+    SOBJECTS,
+    TEXT_LENGTH,
+    SalesforceField,
+    SalesforceFieldMapping,
+)
+from serving.crm.target import AccessDeniedError, Kind
 
-__all__ = ["PERMISSIONS", "files", "label", "write"]
+__all__ = ["PERMISSION_SET", "build_package_files", "format_label", "write_package"]
 
-PERMISSIONS: Final = "Expansion_Delivery"
+PERMISSION_SET: Final = "Expansion_Delivery"
 _NAMESPACE: Final = "http://soap.sforce.com/2006/04/metadata"
 # Where the fields of an object are defined: tasks and events share theirs.
-_DEFINED: Final = {"account": "Account", "opportunity": "Opportunity", "task": "Activity"}
-_DIGITS: Final = 18
-_MEANS_KEY: Final = {
+_METADATA_OBJECTS: Final = {"account": "Account", "opportunity": "Opportunity", "task": "Activity"}
+_NUMBER_PRECISION: Final = 18
+_KEY_DESCRIPTIONS: Final = {
     "account": "the account's id in the tables that the list is made of",
     "opportunity": "our name of it: account, limit, episode",
     "task": "our name of it: account, limit, episode, what is to be done",
 }
 
 
-def write(folder: Path, names: Names, version: str, making: Making) -> list[str]:
+def write_package(
+    folder: Path, field_mapping: SalesforceFieldMapping, version: str, create_options: CreateOptions
+) -> list[str]:
     """Write the package, and say how it is deployed.
 
     Raises
     ------
-    serving.crm.target.Denied
+    serving.crm.target.AccessDeniedError
         If the folder cannot be written to.
     """
     try:
-        for name, text in files(names, version, making).items():
+        for name, text in build_package_files(field_mapping, version, create_options).items():
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Denied(
+        raise AccessDeniedError(
             f"the package cannot be written to {folder}: {error.strerror}; give this user the"
             " right, or name another folder as state"
         ) from error
     return [
         f"a package of fields and rights, which the org's admin deploys: cd {folder} && sf project"
         " deploy start --metadata-dir package --target-org YOUR_ORG && sf org assign permset --name"
-        f" {PERMISSIONS} --on-behalf-of USER --target-org YOUR_ORG"
+        f" {PERMISSION_SET} --on-behalf-of USER --target-org YOUR_ORG"
     ]
 
 
-def files(names: Names, version: str, making: Making) -> dict[str, str]:
+def build_package_files(
+    field_mapping: SalesforceFieldMapping, version: str, create_options: CreateOptions
+) -> dict[str, str]:
     """Give the files of the package, by their paths."""
     project = {
         "packageDirectories": [{"path": "package", "default": True}],
         "sourceApiVersion": version,
     }
-    described = {
-        f"package/objects/{_DEFINED[kind]}.object": _object(names, kind) for kind in SOBJECTS
+    objects = {
+        f"package/objects/{_METADATA_OBJECTS[kind]}.object": _build_object(field_mapping, kind)
+        for kind in SOBJECTS
     }
     return {
         "sfdx-project.json": json.dumps(project, indent=2) + "\n",
-        "package/package.xml": _manifest(names, version),
-        **described,
-        f"package/permissionsets/{PERMISSIONS}.permissionset": _permissions(names, making),
+        "package/package.xml": _build_manifest(field_mapping, version),
+        **objects,
+        f"package/permissionsets/{PERMISSION_SET}.permissionset": _build_permission_set(
+            field_mapping, create_options
+        ),
     }
 
 
-def label(name: str) -> str:
+def format_label(name: str) -> str:
     """Say a field's API name as its label.
 
     Examples
     --------
-    >>> label("Expansion_Readiness_Date__c")
+    >>> format_label("Expansion_Readiness_Date__c")
     'Expansion Readiness Date'
     """
     return name.removesuffix("__c").replace("_", " ")
 
 
-def _object(names: Names, kind: Kind) -> str:
-    root = _root("CustomObject")
+def _build_object(field_mapping: SalesforceFieldMapping, kind: Kind) -> str:
+    root = _create_root("CustomObject")
     key = ET.SubElement(root, "fields")
-    _put(key, fullName=KEYS[kind], label=label(KEYS[kind]), description=_MEANS_KEY[kind])
-    _put(key, type="Text", length=LENGTH, externalId=True, unique=True, caseSensitive=True)
-    for column in names.custom(kind):
-        told = ET.SubElement(root, "fields")
-        means = f"{column.field.means}. Written by the expansion list."
-        _put(told, fullName=column.name, label=label(column.name), description=means)
-        _put(told, inlineHelpText=column.field.means, **kind_of(column))
-    return _text(root)
+    _add_children(
+        key,
+        fullName=KEY_FIELDS[kind],
+        label=format_label(KEY_FIELDS[kind]),
+        description=_KEY_DESCRIPTIONS[kind],
+    )
+    _add_children(
+        key, type="Text", length=TEXT_LENGTH, externalId=True, unique=True, caseSensitive=True
+    )
+    for mapped in field_mapping.list_custom_fields(kind):
+        element = ET.SubElement(root, "fields")
+        description = f"{mapped.field.description}. Written by the expansion list."
+        _add_children(
+            element, fullName=mapped.name, label=format_label(mapped.name), description=description
+        )
+        _add_children(element, inlineHelpText=mapped.field.description, **build_field_type(mapped))
+    return _serialize_xml(root)
 
 
-def kind_of(column: Column) -> dict[str, object]:
+def build_field_type(mapped: SalesforceField) -> dict[str, object]:
     """Say of which type Salesforce makes a field."""
-    match column.field.type:
+    match mapped.field.type:
         case "text":
-            return {"type": "Text", "length": LENGTH}
+            return {"type": "Text", "length": TEXT_LENGTH}
         case "lines":
             return {"type": "LongTextArea", "length": 32_768, "visibleLines": 4}
         case "day":
@@ -109,56 +131,73 @@ def kind_of(column: Column) -> dict[str, object]:
         case "flag":
             return {"type": "Checkbox", "defaultValue": False}
         case kind:
-            digits = 0 if kind == "whole" else column.field.digits
-            scale = max(digits - 2, 0) if column.is_share else digits
-            shown = "Percent" if column.is_share else "Number"
-            return {"type": shown, "precision": _DIGITS, "scale": scale}
+            digits = 0 if kind == "whole" else mapped.field.decimals
+            scale = max(digits - 2, 0) if mapped.is_percent else digits
+            number_type = "Percent" if mapped.is_percent else "Number"
+            return {"type": number_type, "precision": _NUMBER_PRECISION, "scale": scale}
 
 
-def _manifest(names: Names, version: str) -> str:
-    root = _root("Package")
+def _build_manifest(field_mapping: SalesforceFieldMapping, version: str) -> str:
+    root = _create_root("Package")
     fields = ET.SubElement(root, "types")
     for kind in SOBJECTS:
-        for name in [KEYS[kind], *(column.name for column in names.custom(kind))]:
-            _put(fields, members=f"{_DEFINED[kind]}.{name}")
-    _put(fields, name="CustomField")
-    rights = ET.SubElement(root, "types")
-    _put(rights, members=PERMISSIONS, name="PermissionSet")
-    _put(root, version=version)
-    return _text(root)
+        for name in [
+            KEY_FIELDS[kind],
+            *(column.name for column in field_mapping.list_custom_fields(kind)),
+        ]:
+            _add_children(fields, members=f"{_METADATA_OBJECTS[kind]}.{name}")
+    _add_children(fields, name="CustomField")
+    permission_sets = ET.SubElement(root, "types")
+    _add_children(permission_sets, members=PERMISSION_SET, name="PermissionSet")
+    _add_children(root, version=version)
+    return _serialize_xml(root)
 
 
-def _permissions(names: Names, making: Making) -> str:
+def _build_permission_set(
+    field_mapping: SalesforceFieldMapping, create_options: CreateOptions
+) -> str:
     """Read, make and change what we write, and no more: nothing is deleted, nobody else's seen."""
-    root = _root("PermissionSet")
-    _put(root, description="For the user as whom the expansion list is written.")
+    root = _create_root("PermissionSet")
+    _add_children(root, description="For the user as whom the expansion list is written.")
     for kind, sobject in SOBJECTS.items():
-        own = ["Amount", "Type"] if kind == "opportunity" else []
-        for name in [KEYS[kind], *(column.name for column in names.custom(kind)), *own]:
+        standard = ["Amount", "Type"] if kind == "opportunity" else []
+        for name in [
+            KEY_FIELDS[kind],
+            *(column.name for column in field_mapping.list_custom_fields(kind)),
+            *standard,
+        ]:
             field = ET.SubElement(root, "fieldPermissions")
-            _put(field, editable=True, field=f"{sobject}.{name}", readable=True)
-    _put(root, hasActivationRequired=False, label=label(PERMISSIONS))
-    makes = {"Account": making.accounts, "Opportunity": True}
-    for sobject, create in makes.items():
-        rights = ET.SubElement(root, "objectPermissions")
-        _put(rights, allowCreate=create, allowDelete=False, allowEdit=True, allowRead=True)
-        _put(rights, modifyAllRecords=False, object=sobject, viewAllRecords=False)
+            _add_children(field, editable=True, field=f"{sobject}.{name}", readable=True)
+    _add_children(root, hasActivationRequired=False, label=format_label(PERMISSION_SET))
+    creatable = {"Account": create_options.create_accounts, "Opportunity": True}
+    for sobject, create in creatable.items():
+        object_permissions = ET.SubElement(root, "objectPermissions")
+        _add_children(
+            object_permissions,
+            allowCreate=create,
+            allowDelete=False,
+            allowEdit=True,
+            allowRead=True,
+        )
+        _add_children(
+            object_permissions, modifyAllRecords=False, object=sobject, viewAllRecords=False
+        )
     for name in ("ApiEnabled", "EditTask"):
-        right = ET.SubElement(root, "userPermissions")
-        _put(right, enabled=True, name=name)
-    return _text(root)
+        user_permission = ET.SubElement(root, "userPermissions")
+        _add_children(user_permission, enabled=True, name=name)
+    return _serialize_xml(root)
 
 
-def _root(tag: str) -> ET.Element:
+def _create_root(tag: str) -> ET.Element:
     return ET.Element(tag, {"xmlns": _NAMESPACE})
 
 
-def _put(parent: ET.Element, **values: object) -> None:
+def _add_children(parent: ET.Element, **values: object) -> None:
     for tag, value in values.items():
-        told = str(value).lower() if isinstance(value, bool) else str(value)
-        ET.SubElement(parent, tag).text = told
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        ET.SubElement(parent, tag).text = text
 
 
-def _text(root: ET.Element) -> str:
+def _serialize_xml(root: ET.Element) -> str:
     ET.indent(root, space="    ")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'

@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from serving.crm.salesforce import soql
-from serving.crm.salesforce.client import Client, Record
-from serving.crm.salesforce.names import KEYS, SOBJECTS, Names, record_id
-from serving.crm.target import Found, Kind, Ref
+from serving.crm.salesforce.client import Record, SalesforceClient
+from serving.crm.salesforce.names import (
+    KEY_FIELDS,
+    SOBJECTS,
+    SalesforceFieldMapping,
+    normalize_record_id,
+)
+from serving.crm.target import Kind, ObjectRef, RemoteObject
 
-__all__ = ["Adoption", "Reader"]
+__all__ = ["AdoptionFilter", "SalesforceReader"]
 
-_AT_ONCE: Final = 200
+_BATCH_SIZE: Final = 200
 
 
 @dataclass(frozen=True)
-class Adoption:
+class AdoptionFilter:
     """Which opportunities are about an expansion: of a record type, else of a type.
 
     Attributes
@@ -40,137 +45,157 @@ class Adoption:
 
 
 @dataclass(frozen=True)
-class Reader:
+class SalesforceReader:
     """Looks up objects.
 
     Attributes
     ----------
-    match : str
+    match_field : str
         Account's field that holds our account ids.
     unkeyed : set of str
         Ids of records that were seen without our key: it is put there with the first write.
-    several : dict of str to list of str
+    ambiguous : dict of str to list of str
         Our account ids that several records match, and those: a guess would write at the wrong one.
     """
 
-    client: Client
-    names: Names
-    match: str
-    adoption: Adoption
+    client: SalesforceClient
+    field_mapping: SalesforceFieldMapping
+    match_field: str
+    adoption_filter: AdoptionFilter
     unkeyed: set[str] = field(default_factory=set)
-    several: dict[str, list[str]] = field(default_factory=dict)
+    ambiguous: dict[str, list[str]] = field(default_factory=dict)
 
-    def found(self, refs: Sequence[Ref]) -> list[Found | None]:
+    def read_objects(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Give what stands there for refs of one kind, in their order."""
         kind = refs[0].kind
-        by_id = self._by_id(kind, [ref.crm_id for ref in refs if ref.crm_id is not None])
-        by_key = self._by_key(kind, [ref.key for ref in refs if ref.crm_id is None])
+        by_id = self._read_by_id(kind, [ref.crm_id for ref in refs if ref.crm_id is not None])
+        by_key = self._read_by_key(kind, [ref.key for ref in refs if ref.crm_id is None])
         records = [
             by_key.get(ref.key)
             if ref.crm_id is None
-            else by_id.get(record_id(kind, ref.crm_id) or "")
+            else by_id.get(normalize_record_id(kind, ref.crm_id) or "")
             for ref in refs
         ]
-        found = [self._found(kind, record) for record in records]
-        return self._adopted(refs, found) if kind == "opportunity" else found
+        results = [self._to_remote_object(kind, record) for record in records]
+        return self._adopt_opportunities(refs, results) if kind == "opportunity" else results
 
-    def ids(self, kind: Kind, keys: Sequence[str]) -> dict[str, str]:
+    def find_ids(self, kind: Kind, keys: Sequence[str]) -> dict[str, str]:
         """Give key → id of the records that carry these keys."""
         if not keys:
             return {}
-        records = self._keyed(kind, ["Id", KEYS[kind]], keys)
-        return {record[KEYS[kind]]: record["Id"] for record in records}
+        records = self._query_by_key(kind, ["Id", KEY_FIELDS[kind]], keys)
+        return {record[KEY_FIELDS[kind]]: record["Id"] for record in records}
 
-    def matches(self, account_ids: Sequence[str]) -> dict[str, list[Record]]:
+    def match_accounts(self, account_ids: Sequence[str]) -> dict[str, list[Record]]:
         """Give the records that match each of our accounts."""
-        fields = sorted({*self.names.selected("account"), self.match})
+        fields = sorted({*self.field_mapping.list_selected_fields("account"), self.match_field})
         groups: dict[str, list[Record]] = {}
-        for some in _parts(account_ids):
-            same = soql.among(self.match, some)
-            for record in self.client.query(soql.select(fields, "Account", same)):
-                groups.setdefault(str(record[self.match]), []).append(record)
+        for batch in _split_batches(account_ids):
+            condition = soql.in_list(self.match_field, batch)
+            for record in self.client.query(soql.build_query(fields, "Account", condition)):
+                groups.setdefault(str(record[self.match_field]), []).append(record)
         return groups
 
-    def _by_id(self, kind: Kind, crm_ids: Iterable[str]) -> dict[str, Record]:
-        ids = sorted({whole for crm_id in crm_ids if (whole := record_id(kind, crm_id))})
+    def _read_by_id(self, kind: Kind, crm_ids: Iterable[str]) -> dict[str, Record]:
+        ids = sorted({whole for crm_id in crm_ids if (whole := normalize_record_id(kind, crm_id))})
         if not ids:
             return {}
-        records = self.client.retrieve(SOBJECTS[kind], ids, self.names.selected(kind))
+        records = self.client.retrieve(
+            SOBJECTS[kind], ids, self.field_mapping.list_selected_fields(kind)
+        )
         return {record["Id"]: record for record in records if record is not None}
 
-    def _by_key(self, kind: Kind, keys: Sequence[str]) -> dict[str, Record]:
+    def _read_by_key(self, kind: Kind, keys: Sequence[str]) -> dict[str, Record]:
         if not keys:
             return {}
         if kind == "account":
-            return self._sole(keys)
-        records = self._keyed(kind, self.names.selected(kind), keys)
-        return {record[KEYS[kind]]: record for record in records}
+            return self._read_unambiguous(keys)
+        records = self._query_by_key(kind, self.field_mapping.list_selected_fields(kind), keys)
+        return {record[KEY_FIELDS[kind]]: record for record in records}
 
-    def _keyed(self, kind: Kind, fields: Sequence[str], keys: Sequence[str]) -> list[Record]:
-        same = soql.among(KEYS[kind], keys)
-        return self.client.query(soql.select(fields, SOBJECTS[kind], same))
+    def _query_by_key(self, kind: Kind, fields: Sequence[str], keys: Sequence[str]) -> list[Record]:
+        condition = soql.in_list(KEY_FIELDS[kind], keys)
+        return self.client.query(soql.build_query(fields, SOBJECTS[kind], condition))
 
-    def _sole(self, account_ids: Sequence[str]) -> dict[str, Record]:
-        groups = self.matches(account_ids)
+    def _read_unambiguous(self, account_ids: Sequence[str]) -> dict[str, Record]:
+        groups = self.match_accounts(account_ids)
         for account_id in account_ids:
-            self.several.pop(account_id, None)
+            self.ambiguous.pop(account_id, None)
         for account_id, group in groups.items():
             if len(group) > 1:
-                self.several[account_id] = [record["Id"] for record in group]
+                self.ambiguous[account_id] = [record["Id"] for record in group]
         return {name: group[0] for name, group in groups.items() if len(group) == 1}
 
-    def _adopted(self, refs: Sequence[Ref], found: list[Found | None]) -> list[Found | None]:
+    def _adopt_opportunities(
+        self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
+    ) -> list[RemoteObject | None]:
         """Fill the gaps with open opportunities that humans made; each is taken once."""
-        gaps = {
-            place: account
-            for place, ref in enumerate(refs)
-            if found[place] is None
+        unmatched = {
+            index: account
+            for index, ref in enumerate(refs)
+            if results[index] is None
             and ref.crm_id is None
-            and (account := record_id("account", ref.account_crm_id)) is not None
+            and (account := normalize_record_id("account", ref.account_crm_id)) is not None
         }
-        free = self._of_humans(sorted(set(gaps.values()))) if gaps else []
-        for place, account in gaps.items():
+        candidates = (
+            self._query_human_opportunities(sorted(set(unmatched.values()))) if unmatched else []
+        )
+        for place, account in unmatched.items():
             best = min(
-                (record for record in free if self._fits(record, account, refs[place].limit)),
-                key=lambda record: (not self._limit(record), record["CreatedDate"], record["Id"]),
+                (
+                    record
+                    for record in candidates
+                    if self._is_adoptable(record, account, refs[place].limit)
+                ),
+                key=lambda record: (
+                    not self._read_limit(record),
+                    record["CreatedDate"],
+                    record["Id"],
+                ),
                 default=None,
             )
             if best is not None:
-                free.remove(best)
-                found[place] = self._found("opportunity", best)
-        return found
+                candidates.remove(best)
+                results[place] = self._to_remote_object("opportunity", best)
+        return results
 
-    def _of_humans(self, accounts: Sequence[str]) -> list[Record]:
-        if self.adoption.condition is None:
+    def _query_human_opportunities(self, account_ids: Sequence[str]) -> list[Record]:
+        if self.adoption_filter.condition is None:
             return []
         return self.client.query(
-            soql.select(
-                [*self.names.selected("opportunity"), "AccountId", "CreatedDate"],
+            soql.build_query(
+                [
+                    *self.field_mapping.list_selected_fields("opportunity"),
+                    "AccountId",
+                    "CreatedDate",
+                ],
                 "Opportunity",
                 "IsClosed = false",
-                f"{KEYS['opportunity']} = null",
-                self.adoption.condition,
-                soql.among("AccountId", accounts),
+                f"{KEY_FIELDS['opportunity']} = null",
+                self.adoption_filter.condition,
+                soql.in_list("AccountId", account_ids),
             )
         )
 
-    def _fits(self, record: Record, account: str, limit: str | None) -> bool:
-        return record["AccountId"] == account and self._limit(record) in {None, limit}
+    def _is_adoptable(self, record: Record, account: str, limit: str | None) -> bool:
+        return record["AccountId"] == account and self._read_limit(record) in {None, limit}
 
-    def _limit(self, record: Record) -> object:
+    def _read_limit(self, record: Record) -> object:
         """What an opportunity is about, where it says so."""
-        column = self.names.columns["opportunity"].get("limit")
-        return column.received(record.get(column.name)) if column else None
+        limit_field = self.field_mapping.fields["opportunity"].get("limit")
+        return limit_field.deserialize(record.get(limit_field.name)) if limit_field else None
 
-    def _found(self, kind: Kind, record: Record | None) -> Found | None:
+    def _to_remote_object(self, kind: Kind, record: Record | None) -> RemoteObject | None:
         if record is None:
             return None
-        has_key = bool(record.get(KEYS[kind]))
+        has_key = bool(record.get(KEY_FIELDS[kind]))
         (self.unkeyed.discard if has_key else self.unkeyed.add)(record["Id"])
-        ours = has_key or kind == "account"
-        return Found(record["Id"], self.names.received(kind, record), ours)
+        created_by_us = has_key or kind == "account"
+        return RemoteObject(
+            record["Id"], self.field_mapping.deserialize_record(kind, record), created_by_us
+        )
 
 
-def _parts(items: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(items), _AT_ONCE):
-        yield list(items[start : start + _AT_ONCE])
+def _split_batches(items: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(items), _BATCH_SIZE):
+        yield list(items[start : start + _BATCH_SIZE])

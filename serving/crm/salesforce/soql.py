@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from simple_salesforce.format import format_soql
 
-__all__ = ["among", "equals", "select"]
+__all__ = ["build_query", "equals", "in_list"]
 
 
-def select(fields: Sequence[str], sobject: str, *conditions: str, end: str = "") -> str:
+def build_query(fields: Sequence[str], sobject: str, *conditions: str, end: str = "") -> str:
     r"""Say a query; all conditions hold.
 
     Examples
     --------
-    >>> select(["Id"], "Task", equals("Status", "It's done"), among("Id", ["a", "b"]))
+    >>> build_query(["Id"], "Task", equals("Status", "It's done"), in_list("Id", ["a", "b"]))
     "SELECT Id FROM Task WHERE Status = 'It\\'s done' AND Id IN ('a','b')"
     """
     where = ["WHERE", " AND ".join(conditions)] if conditions else []
@@ -26,6 +26,6 @@ def equals(field: str, value: str) -> str:
     return field + format_soql(" = {}", value)
 
 
-def among(field: str, values: Sequence[str]) -> str:
+def in_list(field: str, values: Sequence[str]) -> str:
     """Say that a field has one of some values."""
     return field + format_soql(" IN {}", list(values))

@@ -7,35 +7,35 @@ from datetime import date
 from pathlib import Path
 
 from serving.crm.salesforce import checkup, package, work
-from serving.crm.salesforce.client import Client
-from serving.crm.salesforce.making import Maker, Making
-from serving.crm.salesforce.names import KEYS, Names
-from serving.crm.salesforce.owners import Owners
-from serving.crm.salesforce.reading import Adoption, Reader
-from serving.crm.salesforce.writing import Writer
+from serving.crm.salesforce.client import SalesforceClient
+from serving.crm.salesforce.making import CreateOptions, SalesforceRecordFactory
+from serving.crm.salesforce.names import KEY_FIELDS, SalesforceFieldMapping
+from serving.crm.salesforce.owners import OwnerLookup
+from serving.crm.salesforce.reading import AdoptionFilter, SalesforceReader
+from serving.crm.salesforce.writing import SalesforceWriter
 from serving.crm.target import (
-    Answer,
-    Change,
+    FieldChange,
     Fields,
-    Finding,
-    Found,
+    HumanTouch,
     Kind,
-    Pace,
-    Ref,
+    ObjectRef,
+    PreflightCheck,
+    RateLimit,
+    RemoteObject,
     Value,
-    Worked,
+    WriteResult,
 )
 
-__all__ = ["Salesforce"]
+__all__ = ["SalesforceTarget"]
 
 
-class Salesforce:
+class SalesforceTarget:
     """One org behind its REST API.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Where ``setup`` puts the package for the org's admin.
+        Where ``provision`` puts the package for the org's admin.
     match : str
         Account's field that holds our account ids.
     today : callable
@@ -48,56 +48,70 @@ class Salesforce:
 
     def __init__(
         self,
-        client: Client,
-        names: Names,
+        client: SalesforceClient,
+        field_mapping: SalesforceFieldMapping,
         *,
         folder: Path,
         today: Callable[[], date],
-        match: str = KEYS["account"],
-        making: Making = Making(),  # noqa: B008 - frozen
+        match_field: str = KEY_FIELDS["account"],
+        create_options: CreateOptions = CreateOptions(),  # noqa: B008 - frozen
         rows_per_call: int = 200,
     ) -> None:
-        self._client, self._names, self._making, self._folder = client, names, making, folder
-        self._pace = Pace(rows_per_call)
-        self._reader = Reader(client, names, match, Adoption(making.type, making.record_type))
-        csm = names.columns["account"].get("csm")
-        owners = Owners(client, csm.name if csm else None)
-        maker = Maker(client, self._reader, owners, making, today)
-        self._writer = Writer(client, names, self._reader, maker)
+        self._client, self._field_mapping, self._create_options, self._folder = (
+            client,
+            field_mapping,
+            create_options,
+            folder,
+        )
+        self._rate_limit = RateLimit(rows_per_call)
+        self._reader = SalesforceReader(
+            client,
+            field_mapping,
+            match_field,
+            AdoptionFilter(create_options.type, create_options.record_type),
+        )
+        csm_field = field_mapping.fields["account"].get("csm")
+        owners = OwnerLookup(client, csm_field.name if csm_field else None)
+        factory = SalesforceRecordFactory(client, self._reader, owners, create_options, today)
+        self._writer = SalesforceWriter(client, field_mapping, self._reader, factory)
 
     def __repr__(self) -> str:
         return f"Salesforce({self._client!r})"
 
     @property
-    def pace(self) -> Pace:
+    def rate_limit(self) -> RateLimit:
         """As many rows in a call as the settings say; Salesforce limits the day, not the second."""
-        return self._pace
+        return self._rate_limit
 
-    def shape(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Give the values as Salesforce gives them back: see ``names``."""
-        return self._names.shape(kind, fields)
+        return self._field_mapping.normalize(kind, fields)
 
-    def read(self, refs: Sequence[Ref]) -> list[Found | None]:
+    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Give what stands in Salesforce; see :mod:`serving.crm.salesforce.reading`."""
-        return self._reader.found(refs) if refs else []
+        return self._reader.read_objects(refs) if refs else []
 
-    def write(self, changes: Sequence[Change]) -> list[Answer]:
+    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Set fields of what is there, and make what is not, each in one call."""
-        return self._writer.write(changes) if changes else []
+        return self._writer.write_changes(changes) if changes else []
 
-    def check(self, accounts: Sequence[Ref]) -> list[Finding]:
+    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
         """Look at the login, the day's requests, fields, stages, owners and the accounts."""
-        return checkup.look(self._client, self._names, self._reader, self._making, accounts)
+        return checkup.run_preflight(
+            self._client, self._field_mapping, self._reader, self._create_options, accounts
+        )
 
-    def setup(self) -> list[str]:
+    def provision(self) -> list[str]:
         """Write the package of fields that an admin deploys, where any is missing."""
-        if not checkup.missing(self._client, self._names):
+        if not checkup.find_missing_fields(self._client, self._field_mapping):
             return []
-        return package.write(self._folder, self._names, self._client.version, self._making)
+        return package.write_package(
+            self._folder, self._field_mapping, self._client.version, self._create_options
+        )
 
-    def worked(self, since: date) -> list[Worked]:
+    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
         """Tell of tasks done, and of opportunities moved, won or lost, from a day on, UTC."""
-        return work.done(self._client, since)
+        return work.find_human_touches(self._client, since)
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -6,48 +6,48 @@ from collections.abc import Iterator
 from datetime import date
 
 from serving.crm.salesforce import soql
-from serving.crm.salesforce.client import Client
-from serving.crm.salesforce.names import KEYS, account_of
-from serving.crm.target import Worked
+from serving.crm.salesforce.client import SalesforceClient
+from serving.crm.salesforce.names import KEY_FIELDS, parse_account_id
+from serving.crm.target import HumanTouch
 
-__all__ = ["done"]
+__all__ = ["find_human_touches"]
 
 
-def done(client: Client, since: date) -> list[Worked]:
+def find_human_touches(client: SalesforceClient, since: date) -> list[HumanTouch]:
     """Tell who was worked from a day on, UTC, by day and account.
 
     Our own writes touch no stage and finish no task, so that whatever moved was moved by a human.
     """
-    told = {*_tasks(client, since), *_opportunities(client, since)}
-    return sorted(told, key=lambda item: (item.on, item.account_id, item.how))
+    touches = {*_find_completed_tasks(client, since), *_find_moved_opportunities(client, since)}
+    return sorted(touches, key=lambda item: (item.touched_on, item.account_id, item.activity))
 
 
-def _tasks(client: Client, since: date) -> Iterator[Worked]:
-    key = KEYS["task"]
-    done = soql.select(
+def _find_completed_tasks(client: SalesforceClient, since: date) -> Iterator[HumanTouch]:
+    key = KEY_FIELDS["task"]
+    query = soql.build_query(
         [key, "CompletedDateTime"],
         "Task",
         f"{key} != null",
         "IsClosed = true",
         f"CompletedDateTime >= {since}T00:00:00Z",
     )
-    for item in client.query(done):
-        on = date.fromisoformat(item["CompletedDateTime"][:10])
-        yield Worked(account_of(item[key]), on, "task done")
+    for item in client.query(query):
+        day = date.fromisoformat(item["CompletedDateTime"][:10])
+        yield HumanTouch(parse_account_id(item[key]), day, "task done")
 
 
-def _opportunities(client: Client, since: date) -> Iterator[Worked]:
-    key = KEYS["opportunity"]
-    moved = soql.select(
+def _find_moved_opportunities(client: SalesforceClient, since: date) -> Iterator[HumanTouch]:
+    key = KEY_FIELDS["opportunity"]
+    query = soql.build_query(
         [key, "CreatedDate", "LastStageChangeDate", "StageName", "IsClosed", "IsWon"],
         "Opportunity",
         f"{key} != null",
         f"LastStageChangeDate >= {since}T00:00:00Z",
     )
-    for item in client.query(moved):
+    for item in client.query(query):
         if item["LastStageChangeDate"] <= item["CreatedDate"]:
             continue  # its first stage
-        ended = "won" if item["IsWon"] else "lost"
-        how = ended if item["IsClosed"] else f"moved to {item['StageName']}"
-        on = date.fromisoformat(item["LastStageChangeDate"][:10])
-        yield Worked(account_of(item[key]), on, f"opportunity {how}")
+        closed_as = "won" if item["IsWon"] else "lost"
+        outcome = closed_as if item["IsClosed"] else f"moved to {item['StageName']}"
+        day = date.fromisoformat(item["LastStageChangeDate"][:10])
+        yield HumanTouch(parse_account_id(item[key]), day, f"opportunity {outcome}")

@@ -12,150 +12,175 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serving.crm.salesforce import complaints
-from serving.crm.salesforce.client import Client, Record
-from serving.crm.salesforce.making import Maker
-from serving.crm.salesforce.names import KEYS, SOBJECTS, Names, record_id
-from serving.crm.salesforce.reading import Reader
-from serving.crm.target import Accepted, Answer, Change, Denied, Kind, Ref, Refused, Transient
+from serving.crm.salesforce.client import Record, SalesforceClient
+from serving.crm.salesforce.making import SalesforceRecordFactory
+from serving.crm.salesforce.names import (
+    KEY_FIELDS,
+    SOBJECTS,
+    SalesforceFieldMapping,
+    normalize_record_id,
+)
+from serving.crm.salesforce.reading import SalesforceReader
+from serving.crm.target import (
+    AccessDeniedError,
+    Applied,
+    FieldChange,
+    Kind,
+    ObjectRef,
+    Rejected,
+    RetryableError,
+    WriteResult,
+)
 
-__all__ = ["Writer"]
+__all__ = ["SalesforceWriter"]
 
 
 @dataclass
-class Writer:
+class SalesforceWriter:
     """Writes changes of one kind; remembers what was answered until all of them are.
 
     Attributes
     ----------
-    answered : dict
+    results : dict
         Key → change and answer, of a call in which other rows were locked.
-    unanswered : set of str
+    unconfirmed : set of str
         Keys of records that we may have made: the answer was lost.
-    taken : set of str
+    duplicates : set of str
         Keys of records that somebody else made at the same moment.
     """
 
-    client: Client
-    names: Names
-    reader: Reader
-    maker: Maker
-    answered: dict[str, tuple[Change, Answer]] = field(default_factory=dict)
-    unanswered: set[str] = field(default_factory=set)
-    taken: set[str] = field(default_factory=set)
+    client: SalesforceClient
+    field_mapping: SalesforceFieldMapping
+    reader: SalesforceReader
+    factory: SalesforceRecordFactory
+    results: dict[str, tuple[FieldChange, WriteResult]] = field(default_factory=dict)
+    unconfirmed: set[str] = field(default_factory=set)
+    duplicates: set[str] = field(default_factory=set)
 
-    def write(self, changes: Sequence[Change]) -> list[Answer]:
+    def write_changes(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Say of each change what became of it.
 
         Raises
         ------
-        serving.crm.target.Transient
+        serving.crm.target.RetryableError
             If some rows are locked: asked again, only those are written.
         """
-        left = [change for change in changes if self._answer(change) is None]
-        known = {change.ref.key: change.ref.crm_id for change in left if change.ref.crm_id}
-        known |= self._made_already([change for change in left if change.ref.crm_id is None])
-        left = [change for change in left if self._answer(change) is None]
-        if old := [change for change in left if change.ref.key in known]:
-            self._set(old, known)
-        if new := [change for change in left if change.ref.key not in known]:
-            self._make(new)
-        return self._answers(changes)
+        pending = [change for change in changes if self._get_result(change) is None]
+        ids = {change.ref.key: change.ref.crm_id for change in pending if change.ref.crm_id}
+        ids |= self._find_created([change for change in pending if change.ref.crm_id is None])
+        pending = [change for change in pending if self._get_result(change) is None]
+        if existing := [change for change in pending if change.ref.key in ids]:
+            self._update_records(existing, ids)
+        if new := [change for change in pending if change.ref.key not in ids]:
+            self._create_records(new)
+        return self._collect_results(changes)
 
-    def _answers(self, changes: Sequence[Change]) -> list[Answer]:
-        told = [self._answer(change) for change in changes]
-        answers = [answer for answer in told if answer is not None]
-        if len(answers) < len(changes):
-            locked = len(changes) - len(answers)
-            raise Transient(f"{locked} of {len(changes)} records are locked by others")
-        self.answered.clear()
-        return answers
+    def _collect_results(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
+        stored = [self._get_result(change) for change in changes]
+        results = [answer for answer in stored if answer is not None]
+        if len(results) < len(changes):
+            locked = len(changes) - len(results)
+            raise RetryableError(f"{locked} of {len(changes)} records are locked by others")
+        self.results.clear()
+        return results
 
-    def _answer(self, change: Change) -> Answer | None:
-        known = self.answered.get(change.ref.key)
-        return known[1] if known is not None and known[0] == change else None
+    def _get_result(self, change: FieldChange) -> WriteResult | None:
+        stored = self.results.get(change.ref.key)
+        return stored[1] if stored is not None and stored[0] == change else None
 
-    def _made_already(self, new: Sequence[Change]) -> dict[str, str]:
+    def _find_created(self, new: Sequence[FieldChange]) -> dict[str, str]:
         """Answer for what we have made ourselves; give the ids of what others have made."""
-        doubtful = [c for c in new if c.ref.key in self.unanswered | self.taken]
-        if not doubtful:
+        uncertain = [c for c in new if c.ref.key in self.unconfirmed | self.duplicates]
+        if not uncertain:
             return {}
-        stand = self.reader.ids(new[0].ref.kind, [change.ref.key for change in doubtful])
-        for change in doubtful:
-            if change.ref.key in stand and change.ref.key in self.unanswered:
-                self._keep(change, Accepted(stand[change.ref.key]))
-        return stand
+        existing_ids = self.reader.find_ids(
+            new[0].ref.kind, [change.ref.key for change in uncertain]
+        )
+        for change in uncertain:
+            if change.ref.key in existing_ids and change.ref.key in self.unconfirmed:
+                self._store_result(change, Applied(existing_ids[change.ref.key]))
+        return existing_ids
 
-    def _set(self, changes: Sequence[Change], ids: Mapping[str, str]) -> None:
-        records = [self._record(change, ids[change.ref.key]) for change in changes]
-        self._note(changes, self.client.update(records))
+    def _update_records(self, changes: Sequence[FieldChange], ids: Mapping[str, str]) -> None:
+        records = [self._build_record(change, ids[change.ref.key]) for change in changes]
+        self._record_outcomes(changes, self.client.update(records))
 
-    def _record(self, change: Change, crm_id: str) -> Record:
+    def _build_record(self, change: FieldChange, crm_id: str) -> Record:
         """The fields of a record that exists; our key with it, where it has none yet."""
         kind = change.ref.kind
-        whole = record_id(kind, crm_id) or crm_id
-        key = {KEYS[kind]: change.ref.key} if whole in self.reader.unkeyed else {}
-        return {**_start(kind), "id": whole, **self._values(change), **key}
+        full_id = normalize_record_id(kind, crm_id) or crm_id
+        key = {KEY_FIELDS[kind]: change.ref.key} if full_id in self.reader.unkeyed else {}
+        return {**_build_attributes(kind), "id": full_id, **self._serialize_change(change), **key}
 
-    def _make(self, changes: Sequence[Change]) -> None:
+    def _create_records(self, changes: Sequence[FieldChange]) -> None:
         kind = changes[0].ref.kind
         ready, records = [], []
-        for change, base in zip(changes, self.maker.bases(changes), strict=True):
-            if isinstance(base, Refused):
-                self._keep(change, base)
+        for change, initial in zip(
+            changes, self.factory.build_initial_fields(changes), strict=True
+        ):
+            if isinstance(initial, Rejected):
+                self._store_result(change, initial)
                 continue
             ready.append(change)
-            key = {KEYS[kind]: change.ref.key}
-            records.append({**_start(kind), **base, **self._values(change), **key})
+            key = {KEY_FIELDS[kind]: change.ref.key}
+            records.append(
+                {**_build_attributes(kind), **initial, **self._serialize_change(change), **key}
+            )
         if not ready:
             return
         try:
-            outcomes = self.client.upsert(SOBJECTS[kind], KEYS[kind], records)
-        except Transient:
-            self.unanswered |= {change.ref.key for change in ready}
+            outcomes = self.client.upsert(SOBJECTS[kind], KEY_FIELDS[kind], records)
+        except RetryableError:
+            self.unconfirmed |= {change.ref.key for change in ready}
             raise
-        self._note(ready, outcomes)
+        self._record_outcomes(ready, outcomes)
 
-    def _values(self, change: Change) -> Record:
-        return self.names.values(change.ref.kind, change.fields)
+    def _serialize_change(self, change: FieldChange) -> Record:
+        return self.field_mapping.serialize_fields(change.ref.kind, change.fields)
 
-    def _note(self, changes: Sequence[Change], outcomes: Sequence[Record]) -> None:
+    def _record_outcomes(self, changes: Sequence[FieldChange], outcomes: Sequence[Record]) -> None:
         for change, outcome in zip(changes, outcomes, strict=True):
-            answer = self._told(change.ref, outcome)
-            if answer is not None:
-                self._keep(change, answer)
+            result = self._to_result(change.ref, outcome)
+            if result is not None:
+                self._store_result(change, result)
 
-    def _keep(self, change: Change, answer: Answer) -> None:
-        self.answered[change.ref.key] = (change, answer)
-        self.unanswered.discard(change.ref.key)
-        if isinstance(answer, Accepted):
-            self.taken.discard(change.ref.key)
-            self.reader.unkeyed.discard(answer.crm_id)
+    def _store_result(self, change: FieldChange, result: WriteResult) -> None:
+        self.results[change.ref.key] = (change, result)
+        self.unconfirmed.discard(change.ref.key)
+        if isinstance(result, Applied):
+            self.duplicates.discard(change.ref.key)
+            self.reader.unkeyed.discard(result.crm_id)
 
-    def _told(self, ref: Ref, outcome: Record) -> Answer | None:
+    def _to_result(self, ref: ObjectRef, outcome: Record) -> WriteResult | None:
         """Give the answer of a row; None where it is to be asked again."""
         if outcome["success"]:
-            return Accepted(str(outcome.get("id") or ref.crm_id))
+            return Applied(str(outcome.get("id") or ref.crm_id))
         errors: list[Mapping[str, Any]] = list(outcome["errors"])
-        if complaints.denied(errors):
-            raise Denied(
-                f"Salesforce takes no such field from us ({complaints.words(errors)}); run"
+        if complaints.is_access_denied(errors):
+            raise AccessDeniedError(
+                f"Salesforce takes no such field from us ({complaints.format_errors(errors)}); run"
                 " expansion crm setup, and give our user the permission set"
             )
         if complaints.is_locked(errors):
             return None
-        if ref.crm_id is None and ref.key not in self.taken and _is_taken(ref.kind, errors):
-            self.taken.add(ref.key)  # look for it, and set its fields
+        if (
+            ref.crm_id is None
+            and ref.key not in self.duplicates
+            and _is_duplicate_key(ref.kind, errors)
+        ):
+            self.duplicates.add(ref.key)  # look for it, and set its fields
             return None
-        return Refused(complaints.words(errors))
+        return Rejected(complaints.format_errors(errors))
 
 
-def _start(kind: Kind) -> dict[str, Any]:
+def _build_attributes(kind: Kind) -> dict[str, Any]:
     return {"attributes": {"type": SOBJECTS[kind]}}
 
 
-def _is_taken(kind: Kind, errors: Sequence[Mapping[str, Any]]) -> bool:
+def _is_duplicate_key(kind: Kind, errors: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a record of that key was made since we looked."""
     return any(
-        error.get("statusCode") == "DUPLICATE_VALUE" and KEYS[kind] in str(error.get("message"))
+        error.get("statusCode") == "DUPLICATE_VALUE"
+        and KEY_FIELDS[kind] in str(error.get("message"))
         for error in errors
     )

@@ -11,7 +11,7 @@ MORE = """
 [webhooks]
 generic_secret = "${BENCH_SECRET}"
 [web]
-hooks_per_minute = 1000000
+webhook_requests_per_minute = 1000000
 """
 
 
@@ -21,7 +21,9 @@ def made(folder: Path, accounts: int, months: int) -> Path:
     done = folder / "scored"
     if not done.exists():
         first_of_month = date.today().replace(day=1)  # noqa: DTZ011 - of this machine's log
-        simulator.write(folder, accounts=accounts, months=months, seed=7, end=first_of_month)
+        simulator.write_company(
+            folder, accounts=accounts, months=months, seed=7, end=first_of_month
+        )
         for words in (["train", "--no-promote"], ["promote", "--force", "for the bench"]):
             run(config, *words)
         config.write_text(

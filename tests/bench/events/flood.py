@@ -25,8 +25,8 @@ from data import settings, sources
 from data.settings import Settings
 from features import moment, panel
 from serving import state
-from serving.events.tables import ARRIVALS, PROGRESS, SIGNALS
-from serving.state.schema import DELIVERIES
+from serving.events.tables import ALERTS, CONSUMER_OFFSETS, WEBHOOK_EVENTS
+from serving.state.schema import CHANGE_LOG
 from training import pipeline
 
 BATCH = 500
@@ -52,15 +52,15 @@ class Servers:
 
 
 def run(config: Path, *, events: int, kills: int, secret: str) -> dict[str, Any]:
-    known = settings.load(config)
-    engine = state.open(known.crm_url)
+    known = settings.load_settings(config)
+    engine = state.open_engine(known.database_url)
     _clean(engine)
     now = datetime.now(UTC)
-    tables = sources.read(known, now)
+    tables = sources.load_tables(known, now)
     unique = drawn(tables, events, now)
     sent = repeated(unique.rows(named=True))
     servers = Servers(config)
-    served.until("a first look", lambda: _count(engine, PROGRESS), 300)
+    served.until("a first look", lambda: _count(engine, CONSUMER_OFFSETS), 300)
     started = time.monotonic()
     batches = (sent[start : start + BATCH] for start in range(0, len(sent), BATCH))
     lock, taken = threading.Lock(), Counter[str]()
@@ -146,13 +146,13 @@ def judged(
     known: Settings, tables: sources.Tables, unique: pl.DataFrame, now: datetime
 ) -> set[tuple[str, str]]:
     """The limits that a batch over log and events finds reached."""
-    _, log = pipeline.read(known, now=now)
+    _, log = pipeline.load_data(known, now=now)
     ours = tables.accounts.rows["account_id"]
-    whole = moment.with_tail(log, unique, ours, roles=known.roles, seats=known.seats)
-    built = panel.build(whole, tables, [moment.as_of(now.date())], known)
+    whole = moment.append_events(log, unique, ours, roles=known.roles, seats=known.seats)
+    built = panel.build_panel(whole, tables, [moment.next_midnight(now.date())], known)
     full = {
-        "seats": pl.col("seat_utilization") >= known.triggers.urgent,
-        "usage": pl.col("usage_ratio") >= known.triggers.urgent,
+        "seats": pl.col("seat_utilization") >= known.alerts.urgent,
+        "usage": pl.col("usage_ratio") >= known.alerts.urgent,
     }
     # Whoever is under a paid contract has an event now, and so is eligible.
     return {
@@ -164,12 +164,12 @@ def judged(
 
 def signals(engine: sa.Engine, *, quiet: bool) -> list[tuple[str, str]]:
     """Open urgent signals: those that were raised, or those from before events were watched."""
-    words = sa.func.coalesce(SIGNALS.c.words, "")
+    words = sa.func.coalesce(ALERTS.c.words, "")
     was_before = words.like("under pressure before%")
-    with state.reading(engine) as connection:
-        query = sa.select(SIGNALS.c.account_id, SIGNALS.c.limit).where(
-            SIGNALS.c.level == "urgent",
-            SIGNALS.c.closed_at.is_(None),
+    with state.read_transaction(engine) as connection:
+        query = sa.select(ALERTS.c.account_id, ALERTS.c.limit).where(
+            ALERTS.c.level == "urgent",
+            ALERTS.c.closed_at.is_(None),
             was_before if quiet else ~was_before,
         )
         return [(row[0], row[1]) for row in connection.execute(query)]
@@ -177,9 +177,9 @@ def signals(engine: sa.Engine, *, quiet: bool) -> list[tuple[str, str]]:
 
 def made_twice(known: Settings) -> int:
     """Opportunities that were made more than once."""
-    engine = state.open(known.crm_url)
-    with state.reading(engine) as connection:
-        table = DELIVERIES.c
+    engine = state.open_engine(known.database_url)
+    with state.read_transaction(engine) as connection:
+        table = CHANGE_LOG.c
         query = (
             sa.select(table.key)
             .where(table.kind == "opportunity", table.made)
@@ -228,31 +228,31 @@ def _message(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stored(known: Settings) -> int:
-    engine = state.open(known.crm_url)
-    stored = _count(engine, ARRIVALS)
+    engine = state.open_engine(known.database_url)
+    stored = _count(engine, WEBHOOK_EVENTS)
     engine.dispose()
     return stored
 
 
 def _count(engine: sa.Engine, table: sa.Table) -> int:
-    with state.reading(engine) as connection:
+    with state.read_transaction(engine) as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
 def _behind(engine: sa.Engine) -> int:
-    with state.reading(engine) as connection:
-        last = connection.scalar(sa.select(sa.func.max(ARRIVALS.c.id))) or 0
-        return last - (connection.scalar(sa.select(PROGRESS.c.position)) or 0)
+    with state.read_transaction(engine) as connection:
+        last = connection.scalar(sa.select(sa.func.max(WEBHOOK_EVENTS.c.id))) or 0
+        return last - (connection.scalar(sa.select(CONSUMER_OFFSETS.c.position)) or 0)
 
 
 def _untold(engine: sa.Engine) -> int:
-    with state.reading(engine) as connection:
-        untold = SIGNALS.c.told_level.is_(None) & SIGNALS.c.closed_at.is_(None)
-        return connection.scalar(sa.select(sa.func.count()).select_from(SIGNALS).where(untold)) or 0
+    with state.read_transaction(engine) as connection:
+        untold = ALERTS.c.told_level.is_(None) & ALERTS.c.closed_at.is_(None)
+        return connection.scalar(sa.select(sa.func.count()).select_from(ALERTS).where(untold)) or 0
 
 
 def _clean(engine: sa.Engine) -> None:
-    with state.writing(engine) as connection:
-        for table in (ARRIVALS, SIGNALS, PROGRESS):
+    with state.write_transaction(engine) as connection:
+        for table in (WEBHOOK_EVENTS, ALERTS, CONSUMER_OFFSETS):
             connection.execute(sa.delete(table))
         connection.exec_driver_sql("DELETE FROM watches")

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from data import settings
 from serving import state
 from serving.crm.tables import OPPORTUNITIES
-from serving.events.tables import ARRIVALS, PROGRESS, SIGNALS
+from serving.events.tables import ALERTS, CONSUMER_OFFSETS, WEBHOOK_EVENTS
 from serving.state.schema import SCORES
 
 HERE = Path(__file__).parent
@@ -60,8 +60,8 @@ def main() -> None:
 
 def load(config: Path, told: argparse.Namespace) -> dict[str, Any]:
     """So many events a second, one a request, while accounts fill up among them."""
-    known = settings.load(config)
-    engine = state.open(known.crm_url)
+    known = settings.load_settings(config)
+    engine = state.open_engine(known.database_url)
     accounts = listed(engine)
     clean(engine)
     plan = {
@@ -74,7 +74,7 @@ def load(config: Path, told: argparse.Namespace) -> dict[str, Any]:
         "accounts": [account for account, _ in accounts],
     }
     with served.serving(config) as at:
-        served.until("a first look", lambda: count(engine, PROGRESS), 300)
+        served.until("a first look", lambda: count(engine, CONSUMER_OFFSETS), 300)
         time.sleep(2)
         fills = plan["fills"] = roomy(engine, accounts)
         if not fills:
@@ -107,13 +107,13 @@ def load(config: Path, told: argparse.Namespace) -> dict[str, Any]:
     return {
         "requests": arrived,
         "statuses": answer["statuses"],
-        "stored": count(engine, ARRIVALS),
+        "stored": count(engine, WEBHOOK_EVENTS),
         "per_second": round(arrived / told.seconds, 1),
         "p50_ms": round(float(np.quantile(waits, 0.5)) * 1000, 1),
         "p99_ms": round(float(np.quantile(waits, 0.99)) * 1000, 1),
         "longest_ms": round(float(waits.max()) * 1000, 1),
         "filled": len(answer["fills"]),
-        "signals": count(engine, SIGNALS),
+        "signals": count(engine, ALERTS),
         "to_opportunity": len(ways),
         "opportunity_p50_s": round(float(np.quantile(list(ways.values()), 0.5)), 2),
         "opportunity_p99_s": round(float(np.quantile(list(ways.values()), 0.99)), 2),
@@ -157,7 +157,7 @@ def watch(
 
 
 def opportunities(engine: sa.Engine, wanted: set[str]) -> dict[str, float]:
-    with state.reading(engine) as connection:
+    with state.read_transaction(engine) as connection:
         query = sa.select(OPPORTUNITIES.c.account_id).where(OPPORTUNITIES.c.key.is_not(None))
         found = {row[0] for row in connection.execute(query)} & wanted
     return dict.fromkeys(found, time.time())
@@ -165,7 +165,7 @@ def opportunities(engine: sa.Engine, wanted: set[str]) -> dict[str, float]:
 
 def listed(engine: sa.Engine) -> list[tuple[str, int]]:
     """Accounts with an ask to be made and no opportunity, and their licensed seats."""
-    with state.reading(engine) as connection:
+    with state.read_transaction(engine) as connection:
         had = sa.select(OPPORTUNITIES.c.account_id)
         query = sa.select(SCORES.c.account_id, SCORES.c.licensed_seats).where(
             SCORES.c.rank.is_not(None),
@@ -179,30 +179,30 @@ def listed(engine: sa.Engine) -> list[tuple[str, int]]:
 
 def roomy(engine: sa.Engine, accounts: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """Accounts, all over the list, that were under no pressure before."""
-    with state.reading(engine) as connection:
-        pressed = set(connection.scalars(sa.select(SIGNALS.c.account_id)))
+    with state.read_transaction(engine) as connection:
+        pressed = set(connection.scalars(sa.select(ALERTS.c.account_id)))
     free = [each for each in accounts if each[0] not in pressed]
     return free[:: max(len(free) // _FILLED, 1)][:_FILLED]
 
 
 def clean(engine: sa.Engine) -> None:
     """Forget what another bench left."""
-    with state.writing(engine) as connection:
-        for table in (ARRIVALS, SIGNALS, PROGRESS):
+    with state.write_transaction(engine) as connection:
+        for table in (WEBHOOK_EVENTS, ALERTS, CONSUMER_OFFSETS):
             connection.execute(sa.delete(table))
         connection.exec_driver_sql("DELETE FROM watches")
 
 
 def count(engine: sa.Engine, table: sa.Table) -> int:
-    with state.reading(engine) as connection:
+    with state.read_transaction(engine) as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
 def behind(engine: sa.Engine) -> int:
     """Arrivals that were not counted yet."""
-    with state.reading(engine) as connection:
-        last = connection.scalar(sa.select(sa.func.max(ARRIVALS.c.id))) or 0
-        return last - (connection.scalar(sa.select(PROGRESS.c.position)) or 0)
+    with state.read_transaction(engine) as connection:
+        last = connection.scalar(sa.select(sa.func.max(WEBHOOK_EVENTS.c.id))) or 0
+        return last - (connection.scalar(sa.select(CONSUMER_OFFSETS.c.position)) or 0)
 
 
 if __name__ == "__main__":

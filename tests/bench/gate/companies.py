@@ -14,14 +14,20 @@ import polars as pl
 
 from data.settings import Settings
 from data.simulator import tables
-from data.simulator.company import History, Span, day_number, live, random
+from data.simulator.company import (
+    SimulationHistory,
+    SimulationPeriod,
+    day_number,
+    random_stream,
+    simulate,
+)
 from data.simulator.state import PLANS
 from features import contract
-from features.catalogue import NAMES
+from features.catalogue import FEATURE_NAMES
 from training import baselines, chosen, gate, model, outcomes, splits, walk
 from training import ranking_metrics as ranking
 from training.model import INPUTS
-from training.resampling import Draws, codes
+from training.resampling import ClusterBootstrap, factorize_columns
 
 __all__ = ["Company", "judged", "made"]
 
@@ -47,8 +53,8 @@ class Company:
 def made(accounts: int, seed: int, settings: Settings, columns: int) -> Company:
     """Make a company, with so many columns of noise for its model."""
     days = 30 * (_LATER + 2)
-    span = Span(day_number(_END) - 30 * _MONTHS, day_number(_END) + days)
-    history = live(accounts, span, seed)
+    span = SimulationPeriod(day_number(_END) - 30 * _MONTHS, day_number(_END) + days)
+    history = simulate(accounts, span, seed)
     inputs = tuple(name for name in INPUTS if name not in _RULES)[:columns]
     rng = np.random.default_rng([seed, accounts])
     constant = rng.normal(size=(accounts, len(inputs)))
@@ -57,34 +63,38 @@ def made(accounts: int, seed: int, settings: Settings, columns: int) -> Company:
         for day in span.as_ofs
         if day >= span.start + _BURN_IN_DAYS
     ]
-    signed = tables.subscriptions(history, random(seed, "names"))
+    signed = tables.build_subscriptions(history, random_stream(seed, "names"))
     return Company(
         pl.concat(parts).sort("as_of", "account_id"),
-        contract.timeline(signed, plans=PLANS),
-        splits.midnight(_END),
+        contract.build_timeline(signed, plans=PLANS),
+        splits.utc_midnight(_END),
         settings,
         inputs,
     )
 
 
 def _snapshot(
-    history: History, day: int, inputs: tuple[str, ...], constant: Any, rng: np.random.Generator
+    history: SimulationHistory,
+    day: int,
+    inputs: tuple[str, ...],
+    constant: Any,
+    rng: np.random.Generator,
 ) -> pl.DataFrame:
     """The accounts under contract on a day: what rules read is theirs, the rest is noise."""
     state = history.states[day]
-    paid = np.flatnonzero(state.paid)
+    paid = np.flatnonzero(state.is_paying)
     noise = np.sqrt(0.5) * (constant[paid] + rng.normal(size=(len(paid), len(inputs))))
     limit = state.limit[paid]
     told: dict[str, Any] = {
-        "account_id": tables.account_ids(paid),
+        "account_id": tables.format_account_ids(paid),
         "as_of": [date(1970, 1, 1) + timedelta(days=day)] * len(paid),
-        **{name: None for name in NAMES},
+        **{name: None for name in FEATURE_NAMES},
         **dict(zip(inputs, noise.T, strict=True)),
         "seat_utilization": state.utilization[paid],
         "active_users_30d": state.people[paid],
         "usage_ratio": np.where(np.isfinite(limit), state.usage[paid] / limit, np.nan),
     }
-    frame = pl.DataFrame(told, schema_overrides=dict.fromkeys(NAMES, pl.Float64))
+    frame = pl.DataFrame(told, schema_overrides=dict.fromkeys(FEATURE_NAMES, pl.Float64))
     return frame.with_columns(pl.col("usage_ratio").fill_nan(None))
 
 
@@ -93,35 +103,35 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
     company = made(accounts, seed, settings, columns)
     past = company.snapshots.filter(pl.col("as_of") < company.end.date())
     rules, horizon = settings.evaluation, settings.outcome.horizon_days
-    happened = outcomes.expanded(horizon)
+    happened = outcomes.expanded_within(horizon)
 
-    def learn(known: splits.Known, seen: pl.DataFrame | None) -> model.Propensity:
-        return walk.learned(
+    def learn(known: splits.TrainingSet, seen: pl.DataFrame | None) -> model.Propensity:
+        return walk.fit_and_calibrate(
             known, seen, settings.model, horizon_days=horizon, inputs=company.inputs
         )
 
-    def say(step: walk.Step[model.Propensity]) -> pl.DataFrame:
-        label = step.known.outcomes.select(y=happened)["y"].drop_nulls()
-        rule = chosen.best_ranking(step.known, happened, capacity=rules.capacity)
-        score = baselines.scores(step.judged)[rule]
-        return walk.said(step).with_columns(
+    def say(step: walk.WalkForwardFold[model.Propensity]) -> pl.DataFrame:
+        label = step.training_set.outcomes.select(y=happened)["y"].drop_nulls()
+        rule = chosen.select_baseline(step.training_set, happened, capacity=rules.capacity)
+        score = baselines.score_baselines(step.test_snapshots)[rule]
+        return walk.predict_fold(step).with_columns(
             base_rate=pl.lit(float(label.mean())),  # type: ignore[arg-type]
             simple=pl.lit(rule),
             simple_score=score.cast(pl.Float64),
         )
 
-    walked = walk.forward(
+    walked = walk.run_walk_forward(
         past,
         company.contracts,
         settings,
-        learn=learn,
-        say=say,
+        fit=learn,
+        predict=say,
     )
-    known = splits.known_at(past, company.contracts, company.end, settings.outcome)
+    known = splits.build_training_set(past, company.contracts, company.end, settings.outcome)
     labelled = walked.predictions.join(
         known.outcomes.select(*_KEYS, expanded=happened), on=_KEYS, how="left"
     )
-    ruling = gate.judge(labelled, settings)
+    ruling = gate.evaluate_gate(labelled, settings)
     found: dict[str, Any] = {
         "accounts": accounts,
         "seed": seed,
@@ -132,7 +142,7 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
         "later": 0.0,
     }
     if ruling.passes:
-        rule = chosen.best_ranking(known, happened, capacity=rules.capacity)
+        rule = chosen.select_baseline(known, happened, capacity=rules.capacity)
         found["later"] = _later(company, learn(known, None), rule)
     return found
 
@@ -142,17 +152,17 @@ def _later(company: Company, fitted: model.Propensity, rule: str) -> float:
     settings = company.settings
     after = company.snapshots.filter(pl.col("as_of") >= company.end.date())
     last = company.end + timedelta(days=30 * (_LATER + 2))
-    found = outcomes.build(after, company.contracts, cut=last, rules=settings.outcome)
-    label = found.select(y=outcomes.expanded(settings.outcome.horizon_days))["y"]
+    found = outcomes.build_outcomes(after, company.contracts, cutoff=last, rules=settings.outcome)
+    label = found.select(y=outcomes.expanded_within(settings.outcome.horizon_days))["y"]
     known = after.filter(label.is_not_null())
-    expanded, (as_of,) = label.drop_nulls().to_numpy(), codes(known["as_of"])
-    once = Draws(as_of, resamples=0, seed=0)
+    expanded, (as_of,) = label.drop_nulls().to_numpy(), factorize_columns(known["as_of"])
+    once = ClusterBootstrap(as_of, resamples=0, seed=0)
 
     def precision(score: Any) -> float:
         metric = ranking.mean_precision_at_capacity(
             score, expanded, as_of, settings.evaluation.capacity
         )
-        return float(once.of(metric)[0])
+        return float(once.evaluate(metric)[0])
 
-    simple = baselines.scores(known)[rule].cast(pl.Float64).to_numpy()
-    return precision(fitted.estimate(known).margin) - precision(simple)
+    simple = baselines.score_baselines(known)[rule].cast(pl.Float64).to_numpy()
+    return precision(fitted.predict(known).margin) - precision(simple)

@@ -49,12 +49,12 @@ class Case:
 def judged(case: Case, seed: int, settings: Settings) -> dict[str, Any]:
     """Let the gate rule on one history, and hold what is served against the rule afterwards."""
     told = _history(case, np.random.default_rng(seed))
-    ruling = gate.judge(told.filter(pl.col("month") < _KNOWN), settings)
+    ruling = gate.evaluate_gate(told.filter(pl.col("month") < _KNOWN), settings)
     later = told.filter(pl.col("month") >= _KNOWN)
     served = "probability" if ruling.passes else "simple_score"
-    after = metrics.judged(later)
+    after = metrics.label_outcomes(later)
     mine, rule = (
-        metrics.figures(
+        metrics.compute_metrics(
             later[name].to_numpy(),
             after,
             capacity=settings.evaluation.capacity,

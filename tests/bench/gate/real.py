@@ -16,11 +16,11 @@ _NOW = datetime(2026, 6, 2, tzinfo=UTC)
 
 def ravenstack(folder: Path) -> dict[str, Any]:
     """Rule on the upgrades of a synthetic company that hardly depend on use."""
-    config = settings.load(ROOT / "data/examples/ravenstack.toml")
+    config = settings.load_settings(ROOT / "data/examples/ravenstack.toml")
     config = config.model_copy(update={"state": str(folder / "ravenstack")})
-    tables, log = pipeline.read(config, now=_NOW)
-    past = pipeline.history(config, tables, log, datetime(2024, 12, 31, tzinfo=UTC))
-    return gate.judge(pipeline.evaluation(past, config).predictions, config).told()
+    tables, log = pipeline.load_data(config, now=_NOW)
+    past = pipeline.build_history(config, tables, log, datetime(2024, 12, 31, tzinfo=UTC))
+    return gate.evaluate_gate(pipeline.evaluate_history(past, config).predictions, config).to_dict()
 
 
 def shuffled(folder: Path, number: int) -> dict[str, Any]:
@@ -33,5 +33,5 @@ def shuffled(folder: Path, number: int) -> dict[str, Any]:
     past = panels.load("openstack", folder, smoke=False)
     contracts = other.dealt(past, number)
     config = other.fewer(past.settings)
-    found = evaluate.walk(past.snapshots, contracts, config, end=past.end)
-    return gate.judge(found.predictions, config).told()
+    found = evaluate.evaluate_walk_forward(past.snapshots, contracts, config, end=past.end)
+    return gate.evaluate_gate(found.predictions, config).to_dict()

@@ -32,7 +32,7 @@ _SIZES = (200, 350, 600, 1_000, 2_000)
 _COLUMNS = 24
 # Few columns and trees keep a model of noise near the base rate, where chance may lift it above;
 # the defaults on all columns fall further below. So this is the harder test, and the cheaper one.
-_QUICK = {"members": 2, "rounds": 60, "horizons_days": (60,)}
+_QUICK = {"ensemble_size": 2, "n_estimators": 60, "horizons_days": (60,)}
 _CASES = {
     "model .80, rule .72": drawn.Case(),
     "model .80, rule .72, errors not alike": drawn.Case(shared=0.0),

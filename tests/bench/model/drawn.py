@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training import resampling
-from training.resampling import Weights
+from training.resampling import ResampleWeights
 
 __all__ = ["Told", "intervals"]
 
@@ -21,16 +21,18 @@ def intervals(
     wanted: Mapping[str, Told], rows: pl.DataFrame, resamples: int = _RESAMPLES
 ) -> dict[str, dict[str, Any]]:
     """Tell each figure with its interval, over the accounts of the rows and, where told, cuts."""
-    units = resampling.codes(*(rows[name] for name in ("account_id", "cut") if name in rows))
+    units = resampling.factorize_columns(
+        *(rows[name] for name in ("account_id", "cut") if name in rows)
+    )
     metrics = {name: _drawn(told) for name, told in wanted.items()}
-    found = resampling.intervals(metrics, *units, resamples=resamples, seed=_SEED)
+    found = resampling.estimate_metrics(metrics, *units, resamples=resamples, seed=_SEED)
     return {name: vars(figure) for name, figure in found.items()}
 
 
 def _drawn(told: Told) -> resampling.Metric:
     """A drawn row counts as so many rows."""
 
-    def metric(weights: Weights) -> NDArray[np.float64]:
+    def metric(weights: ResampleWeights) -> NDArray[np.float64]:
         every = np.arange(weights.row.shape[1])
         drawn = (np.repeat(every, row) for row in weights.row.astype(int))
         return np.array([told(rows) if len(rows) else np.nan for rows in drawn])

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from data.simulator import pressure
 from data.simulator.company import day_number
-from features.catalogue import STORIES
+from features.catalogue import REASON_GROUPS
 
 __all__ = ["drivers", "probability", "shares"]
 
@@ -30,7 +30,7 @@ TELLS = {
     "features outgrowing the plan": {"adoption"},
     "new departments": {"departments"},
 }
-if unknown := set().union(*TELLS.values()) - set(STORIES):
+if unknown := set().union(*TELLS.values()) - set(REASON_GROUPS):
     raise KeyError(f"the catalogue has no story {', '.join(sorted(unknown))}: TELLS is out of date")
 
 
@@ -151,7 +151,7 @@ def _strongest(name: str, caused: pl.DataFrame) -> float:
     sources, hits = list(pressure.SOURCES), []
     for row in caused.to_dicts():
         day = day_number(row["as_of"])
-        rates = pressure.rates(history.states[day], day)[:, int(row["account_id"][4:])]
+        rates = pressure.hazard_rates(history.states[day], day)[:, int(row["account_id"][4:])]
         strongest = sources[int(np.argmax(rates[:-1]))]
         hits.append(TELLS[strongest] is TELLS[row["driver"]])
     return float(np.mean(hits))

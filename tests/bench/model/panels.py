@@ -13,8 +13,8 @@ from plan import OPENSTACK
 
 from data import settings, simulator
 from data.settings import Settings
-from features.catalogue import NAMES
-from features.panel import KEYS
+from features.catalogue import FEATURE_NAMES
+from features.panel import SNAPSHOT_KEYS
 from training import pipeline
 
 __all__ = ["Past", "code", "end_of", "load", "make", "truth"]
@@ -24,8 +24,8 @@ _END = datetime(2026, 6, 1, tzinfo=UTC)
 _NOW = _END + timedelta(days=1)
 # A smoke run asks whether the bench runs, not how good the model is.
 _SMOKE = {
-    "model": {"members": 2, "rounds": 40},
-    "evaluation": {"refit_months": 36, "resamples": 20},
+    "model": {"ensemble_size": 2, "n_estimators": 40},
+    "evaluation": {"refit_months": 36, "n_bootstrap": 20},
 }
 
 
@@ -57,10 +57,10 @@ def make(name: str, folder: Path, weeks_back: tuple[int, ...]) -> dict[str, Any]
         # An earlier run may have been broken off, or have had other features.
         shutil.rmtree(where, ignore_errors=True)
         config = _configured(name, folder)
-        tables, log = pipeline.read(config, now=_NOW)
+        tables, log = pipeline.load_data(config, now=_NOW)
         where.mkdir(parents=True)
         for week in weeks_back:
-            past = pipeline.history(config, tables, log, end_of(week))
+            past = pipeline.build_history(config, tables, log, end_of(week))
             past.panel.snapshots.write_parquet(where / f"snapshots-{week}.parquet")
         past.contracts.write_parquet(where / "contracts.parquet")
         (where / "made.json").write_text(json.dumps({"date": str(_today()), "code": code()}))
@@ -73,7 +73,7 @@ def load(name: str, folder: Path, *, smoke: bool, week: int = 0) -> Past:
     """Read a company's panel of so many weeks before the end."""
     where = folder / "panels" / name
     return Past(
-        _changed(settings.load(_settings_file(name, folder)), smoke=smoke),
+        _changed(settings.load_settings(_settings_file(name, folder)), smoke=smoke),
         pl.read_parquet(where / f"snapshots-{week}.parquet"),
         pl.read_parquet(where / "contracts.parquet"),
         end_of(week),
@@ -102,12 +102,12 @@ def code() -> str:
 def _configured(name: str, folder: Path) -> Settings:
     if name != OPENSTACK:
         _, accounts, months, seed = name.split("-")
-        simulator.write(
+        simulator.write_company(
             folder / "companies" / name, accounts=int(accounts), months=int(months), seed=int(seed)
         )
-        return settings.load(_settings_file(name, folder))
+        return settings.load_settings(_settings_file(name, folder))
     state = str(folder / "companies" / name)
-    return settings.load(_settings_file(name, folder)).model_copy(update={"state": state})
+    return settings.load_settings(_settings_file(name, folder)).model_copy(update={"state": state})
 
 
 def _settings_file(name: str, folder: Path) -> Path:
@@ -127,7 +127,7 @@ def _changed(config: Settings, *, smoke: bool) -> Settings:
 
 def _fits(file: Path) -> bool:
     """Whether a kept panel has the columns that the model reads now."""
-    return file.exists() and set(pl.read_parquet_schema(file)) == {*KEYS, *NAMES}
+    return file.exists() and set(pl.read_parquet_schema(file)) == {*SNAPSHOT_KEYS, *FEATURE_NAMES}
 
 
 def _clear(name: str, folder: Path) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import walks
 
 from training import baselines, date_metrics, metrics
-from training.metrics import Judged
+from training.metrics import LabelledOutcomes
 
 __all__ = ["served"]
 
@@ -26,15 +26,15 @@ def served(names: list[str], folder: Path) -> dict[str, Any]:
     known, judged = _pooled(names, folder)
     score = known["probability"].to_numpy()
     rules = {"capacity": _CAPACITY, "resamples": _RESAMPLES, "seed": _SEED}
-    mine = metrics.figures(
+    mine = metrics.compute_metrics(
         score, judged, probability=score, reference=known["base_rate"].to_numpy(), **rules
     )
     simple = {
-        name: metrics.figures(known[name].to_numpy(), judged, **rules | {"resamples": 1})
-        for name in baselines.RANKINGS
+        name: metrics.compute_metrics(known[name].to_numpy(), judged, **rules | {"resamples": 1})
+        for name in baselines.BASELINES
     }
     best = max(simple, key=lambda name: simple[name]["precision_at_capacity"].value or 0)
-    gain = metrics.advantage(score, known[best].to_numpy(), judged, **rules)
+    gain = metrics.compute_precision_gain(score, known[best].to_numpy(), judged, **rules)
     told = [walks.figures(name, folder) for name in names if walks.walked(name, folder)]
     return {
         "snapshots": known.height,
@@ -60,12 +60,12 @@ def _dates(names: list[str], folder: Path) -> dict[str, Any]:
         if walks.walked(name, folder)
     ]
     said = pl.concat(parts, how="diagonal")
-    found = date_metrics.figures(said, resamples=_RESAMPLES, seed=_SEED)
-    judged = date_metrics.judged(said).height
+    found = date_metrics.compute_date_metrics(said, resamples=_RESAMPLES, seed=_SEED)
+    judged = date_metrics.select_evaluable_rows(said).height
     return {"judged": judged, **{name: vars(figure) for name, figure in found.items()}}
 
 
-def _pooled(names: list[str], folder: Path) -> tuple[pl.DataFrame, Judged]:
+def _pooled(names: list[str], folder: Path) -> tuple[pl.DataFrame, LabelledOutcomes]:
     parts = [
         walks.predictions(name, folder).drop_nulls("expanded").with_columns(company=pl.lit(name))
         for name in names
@@ -75,17 +75,17 @@ def _pooled(names: list[str], folder: Path) -> tuple[pl.DataFrame, Judged]:
     return known, _judged(known)
 
 
-def _judged(known: pl.DataFrame) -> Judged:
+def _judged(known: pl.DataFrame) -> LabelledOutcomes:
     units = (
         known.select(pl.struct("company", name).rank("dense") - 1).to_series().cast(pl.Int64)
         for name in ("account_id", "as_of", "cut")
     )
-    return Judged(known["expanded"].to_numpy(), *(unit.to_numpy() for unit in units))
+    return LabelledOutcomes(known["expanded"].to_numpy(), *(unit.to_numpy() for unit in units))
 
 
 def _one(rows: pl.DataFrame, best: str) -> dict[str, Any]:
     """One company's observed ÷ expected, and its gain over the best simple ranking of them all."""
-    gain = metrics.advantage(
+    gain = metrics.compute_precision_gain(
         rows["probability"].to_numpy(),
         rows[best].to_numpy(),
         _judged(rows),

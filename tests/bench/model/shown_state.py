@@ -15,15 +15,15 @@ import polars as pl
 import true_dates
 import walks
 
-from data.simulator.company import History, day_number
+from data.simulator.company import SimulationHistory, day_number
 from data.simulator.state import FEATURES_IN_PLAN, NEVER
 from training import model, splits
-from training.outcomes import LONGEST_DAYS
+from training.outcomes import MAX_HORIZON_DAYS
 
 __all__ = ["shown_state"]
 
 _KEYS: Final = ["account_id", "as_of"]
-_LONG_AGO: Final = float(10 * LONGEST_DAYS)
+_LONG_AGO: Final = float(10 * MAX_HORIZON_DAYS)
 
 
 def shown_state(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
@@ -57,18 +57,20 @@ def shown_state(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
     )
     parts = []
     for (cut,), part in judged.group_by("cut", maintain_order=True):
-        known = splits.known_at(rows, past.contracts, splits.midnight(cut), past.settings.outcome)
-        fitted = model.fit(
+        known = splits.build_training_set(
+            rows, past.contracts, splits.utc_midnight(cut), past.settings.outcome
+        )
+        fitted = model.fit_propensity(
             known.snapshots, known.outcomes, past.settings.model, horizon_days=60, inputs=inputs
         )
         asked = part.join(rows, on=_KEYS, maintain_order="left")
-        parts.append(part.with_columns(told=fitted.estimate(asked).margin))
+        parts.append(part.with_columns(told=fitted.predict(asked).margin))
     found = pl.concat(parts)
     columns = (found[each].to_numpy() for each in ("expanded", "told", "p_60"))
     return drawn.intervals(known_truth.shares(*columns), found)
 
 
-def _hidden(history: History, snapshots: pl.DataFrame) -> pl.DataFrame:
+def _hidden(history: SimulationHistory, snapshots: pl.DataFrame) -> pl.DataFrame:
     """The state of every snapshot's account, as the simulator's pressures read it."""
     keys = snapshots.select(_KEYS)
     return pl.concat(
@@ -76,7 +78,7 @@ def _hidden(history: History, snapshots: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _at(history: History, rows: pl.DataFrame) -> pl.DataFrame:
+def _at(history: SimulationHistory, rows: pl.DataFrame) -> pl.DataFrame:
     day = day_number(rows["as_of"][0])
     state = history.states[day]
     account = rows["account_id"].str.slice(4).cast(pl.Int64).to_numpy()

@@ -14,7 +14,7 @@ from training import evaluate
 __all__ = ["dealt", "fewer", "shuffled"]
 
 # The question is whether anything leaks, not how good the model is: fewer trainings do.
-_FEWER = {"model": {"members": 2}, "evaluation": {"refit_months": 24, "resamples": 200}}
+_FEWER = {"model": {"ensemble_size": 2}, "evaluation": {"refit_months": 24, "n_bootstrap": 200}}
 
 
 def shuffled(name: str, folder: Path, number: int, *, smoke: bool) -> dict[str, Any]:
@@ -28,10 +28,10 @@ def shuffled(name: str, folder: Path, number: int, *, smoke: bool) -> dict[str, 
     past = panels.load(name, folder, smoke=smoke)
     settings = past.settings if smoke else fewer(past.settings)
     contracts = dealt(past, number)
-    found = evaluate.walk(past.snapshots, contracts, settings, end=past.end)
+    found = evaluate.evaluate_walk_forward(past.snapshots, contracts, settings, end=past.end)
     known = found.predictions.drop_nulls("expanded")
     return {
-        "auroc": vars(found.figures[evaluate.MODEL]["auroc"]),
+        "auroc": vars(found.metrics[evaluate.MODEL]["auroc"]),
         "auroc_within_as_ofs": _within(known),
         "expanded": int(known["expanded"].sum()),
     }

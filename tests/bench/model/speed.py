@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.settings import Model
+from data.settings import ModelConfig
 from training import model, outcomes, trees
 
 __all__ = ["ours", "theirs"]
@@ -19,7 +19,7 @@ __all__ = ["ours", "theirs"]
 FEATURES = 120
 _AS_OFS = 20
 _HORIZON_DAYS = 60
-_SMOKE = {"members": 2, "rounds": 20}
+_SMOKE = {"ensemble_size": 2, "n_estimators": 20}
 
 
 def ours(rows: int, *, smoke: bool) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def ours(rows: int, *, smoke: bool) -> dict[str, Any]:
     settings = _settings(smoke=smoke)
     snapshots, happened, inputs = _drawn(rows)
     boosters: list[float] = []
-    boost = trees.fit
+    boost = trees.fit_boosters
 
     def clocked(*args: Any, **kwargs: Any) -> Any:
         start = time.process_time()
@@ -35,10 +35,12 @@ def ours(rows: int, *, smoke: bool) -> dict[str, Any]:
         boosters.append(time.process_time() - start)
         return made
 
-    model.trees.fit = clocked  # type: ignore[attr-defined]
+    model.trees.fit_boosters = clocked  # type: ignore[attr-defined]
     before = _peak()
     wall, cpu = time.perf_counter(), time.process_time()
-    fitted = model.fit(snapshots, happened, settings, horizon_days=_HORIZON_DAYS, inputs=inputs)
+    fitted = model.fit_propensity(
+        snapshots, happened, settings, horizon_days=_HORIZON_DAYS, inputs=inputs
+    )
     return {
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
@@ -58,31 +60,31 @@ def theirs(rows: int, *, smoke: bool) -> dict[str, Any]:
     parameters = {
         "objective": "binary",
         "learning_rate": settings.learning_rate,
-        "num_leaves": settings.leaves,
-        "min_data_in_leaf": settings.min_leaf_rows,
+        "num_leaves": settings.num_leaves,
+        "min_data_in_leaf": settings.min_child_samples,
         "feature_fraction": settings.feature_fraction,
         "bagging_fraction": settings.bagging_fraction,
         "bagging_freq": 1,
-        "lambda_l2": settings.l2,
+        "lambda_l2": settings.reg_lambda,
         "deterministic": True,
         "force_col_wise": True,
         "num_threads": 1,
         "verbosity": -1,
     }
     wall, cpu = time.perf_counter(), time.process_time()
-    lgb.train(parameters, lgb.Dataset(matrix, label), num_boost_round=settings.rounds)
+    lgb.train(parameters, lgb.Dataset(matrix, label), num_boost_round=settings.n_estimators)
     return {
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
         "peak_bytes": _peak(),
         "rows": len(matrix),
         "columns": matrix.shape[1],
-        "rounds": settings.rounds,
+        "n_estimators": settings.n_estimators,
     }
 
 
-def _settings(*, smoke: bool) -> Model:
-    return Model().model_copy(update=_SMOKE if smoke else {})
+def _settings(*, smoke: bool) -> ModelConfig:
+    return ModelConfig().model_copy(update=_SMOKE if smoke else {})
 
 
 def _drawn(rows: int) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
@@ -101,7 +103,7 @@ def _drawn(rows: int) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
         keys
         | {
             "days_to_expansion": pl.select(
-                pl.when(came < outcomes.LONGEST_DAYS).then(came)
+                pl.when(came < outcomes.MAX_HORIZON_DAYS).then(came)
             ).to_series(),
             "days_to_unclear": pl.repeat(None, rows, dtype=pl.Int64, eager=True),
             "known_days": pl.repeat(365, rows, dtype=pl.Int64, eager=True),

@@ -50,16 +50,18 @@ def stability(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
 
 
 def _trained(past: panels.Past, name: str, folder: Path) -> Propensity:
-    known = splits.known_at(past.snapshots, past.contracts, past.end, past.settings.outcome)
+    known = splits.build_training_set(
+        past.snapshots, past.contracts, past.end, past.settings.outcome
+    )
     walked = walks.figures(name, folder)
-    fitted = model.fit(
+    fitted = model.fit_propensity(
         known.snapshots,
         known.outcomes,
         past.settings.model,
         horizon_days=past.settings.outcome.horizon_days,
-        linear_share=walked["linear_share"],
+        blend_weight=walked["linear_share"],
     )
-    return fitted.calibrated(Calibration(**walked["calibration"]))
+    return fitted.with_calibration(Calibration(**walked["calibration"]))
 
 
 def _last(past: panels.Past) -> pl.DataFrame:
@@ -69,17 +71,19 @@ def _last(past: panels.Past) -> pl.DataFrame:
 
 def _listed(fitted: Propensity, past: panels.Past) -> pl.DataFrame:
     snapshots, rules = _last(past), past.settings
-    why = signals.explain(fitted, snapshots)
-    expected = readiness.dates(fitted.curve(snapshots), fitted.horizons_days)
-    tier = playbook.judged(snapshots, rules.playbook)["tier"]
+    why = signals.explain_predictions(fitted, snapshots)
+    expected = readiness.estimate_event_dates(
+        fitted.predict_cumulative_incidence(snapshots), fitted.horizons_days
+    )
+    tier = playbook.assign_playbook(snapshots, rules.playbook)["tier"]
     return snapshots.select(
         "account_id",
         "as_of",
         tier=tier,
-        probability=pl.Series(fitted.estimate(snapshots).probability),
-        signals=pl.Series(why.stories, dtype=pl.List(pl.String)),
-        days=date_metrics.columns(expected)["median_days"],
-        readiness_date=dated.readiness(expected, past.end, tier, rules.scoring),
+        probability=pl.Series(fitted.predict(snapshots).probability),
+        signals=pl.Series(why.reason_groups, dtype=pl.List(pl.String)),
+        days=date_metrics.build_date_columns(expected)["median_days"],
+        readiness_date=dated.compute_readiness_dates(expected, past.end, tier, rules.scoring),
     )
 
 
@@ -103,8 +107,8 @@ def _later(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
 
 def _told(one: pl.DataFrame, other: pl.DataFrame, now: panels.Past) -> dict[str, Any]:
     """How far the readiness dates of the list before moved, as the next list tells them."""
-    risen = terms.risen(known_before(now.contracts, now.end))
-    kept = dated.held(other, one, risen, now.end.date())
+    risen = terms.last_known_increase(known_before(now.contracts, now.end))
+    kept = dated.hold_readiness_dates(other, one, risen, now.end.date())
     named = one.join(
         other.select("account_id", now=kept), on="account_id", how="inner", maintain_order="left"
     ).drop_nulls("readiness_date")

@@ -11,10 +11,17 @@ import polars as pl
 import walks
 from numpy.typing import NDArray
 
-from data.simulator.company import History, Span, day_number, live, random, step
-from data.simulator.state import STEP_DAYS, take
+from data.simulator.company import (
+    SimulationHistory,
+    SimulationPeriod,
+    advance,
+    day_number,
+    random_stream,
+    simulate,
+)
+from data.simulator.state import STEP_DAYS, select_accounts
 from training import date_metrics, readiness
-from training.outcomes import LONGEST_DAYS
+from training.outcomes import MAX_HORIZON_DAYS
 
 __all__ = ["lived", "true_dates"]
 
@@ -22,13 +29,13 @@ _FUTURES = 48
 _SEED = 7
 
 
-def lived(name: str) -> History:
+def lived(name: str) -> SimulationHistory:
     """Live a simulated company's life again; the same name, the same life."""
     _, accounts, months, seed = name.split("-")
     end = panels.end_of(0).date()
     first = end.year * 12 + end.month - 1 - int(months)
     start = date(first // 12, first % 12 + 1, 1)
-    return live(int(accounts), Span(day_number(start), day_number(end)), int(seed))
+    return simulate(int(accounts), SimulationPeriod(day_number(start), day_number(end)), int(seed))
 
 
 def true_dates(name: str, folder: Path) -> dict[str, Any]:
@@ -37,7 +44,7 @@ def true_dates(name: str, folder: Path) -> dict[str, Any]:
     As in ``data.simulator.truth``, many futures of each account's state are followed as if it did
     not expand, and the chance that it would have is kept.
     """
-    known = date_metrics.judged(walks.predictions(name, folder))
+    known = date_metrics.select_evaluable_rows(walks.predictions(name, folder))
     history = lived(name)
     parts = [_at(history, rows) for _, rows in known.group_by("as_of", maintain_order=True)]
     true = pl.concat(parts)
@@ -49,25 +56,27 @@ def true_dates(name: str, folder: Path) -> dict[str, Any]:
     return {"error": float(error.mean()), **found["gain_over_usual"]}
 
 
-def _at(history: History, rows: pl.DataFrame) -> pl.DataFrame:
+def _at(history: SimulationHistory, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of one as-of, with the median day of the true curve."""
     day = day_number(rows["as_of"][0])
     accounts = rows["account_id"].str.slice(4).cast(pl.Int64).to_numpy()
     curve = _curve(history, accounts, day)
-    days = range(STEP_DAYS, LONGEST_DAYS + 1, STEP_DAYS)
-    expected = readiness.dates(curve, list(days))
-    return rows.with_columns(true_days=date_metrics.columns(expected)["median_days"])
+    days = range(STEP_DAYS, MAX_HORIZON_DAYS + 1, STEP_DAYS)
+    expected = readiness.estimate_event_dates(curve, list(days))
+    return rows.with_columns(true_days=date_metrics.build_date_columns(expected)["median_days"])
 
 
-def _curve(history: History, accounts: NDArray[np.int64], day: int) -> NDArray[np.float64]:
+def _curve(
+    history: SimulationHistory, accounts: NDArray[np.int64], day: int
+) -> NDArray[np.float64]:
     """P(expansion by the end of each step), shape (n_accounts, n_steps)."""
     copies = np.repeat(accounts, _FUTURES)
-    traits = take(history.traits, copies)
-    state = take(history.states[day], copies)
-    rng = random(_SEED, "truth", day)
+    traits = select_accounts(history.traits, copies)
+    state = select_accounts(history.states[day], copies)
+    rng = random_stream(_SEED, "truth", day)
     none, reached = np.ones(len(copies)), []
-    for after in range(0, LONGEST_DAYS, STEP_DAYS):
-        state, _, _, signed = step(traits, state, day + after, rng, expand=False)
-        none = none * (1 - signed.chance)
+    for after in range(0, MAX_HORIZON_DAYS, STEP_DAYS):
+        state, _, _, signed = advance(traits, state, day + after, rng, expand=False)
+        none = none * (1 - signed.probability)
         reached.append(1 - none.reshape(len(accounts), _FUTURES).mean(axis=1))
     return np.column_stack(reached)

@@ -38,13 +38,13 @@ def walk(name: str, folder: Path, *, smoke: bool, explained: bool) -> dict[str, 
     parts: list[pl.DataFrame] = []
     tell = (lambda fitted, judged: parts.append(_explained(fitted, judged))) if explained else None
     try:
-        found = evaluate.walk(
+        found = evaluate.evaluate_walk_forward(
             past.snapshots,
             past.contracts,
             past.settings,
             end=past.end,
-            told=tell,
-            learn_beside={},
+            on_fold=tell,
+            reference_models={},
         )
     except HistoryError as error:
         return {"not_judged": str(error)}
@@ -54,12 +54,12 @@ def walk(name: str, folder: Path, *, smoke: bool, explained: bool) -> dict[str, 
     told = {
         "figures": {
             ranking: {figure: asdict(value) for figure, value in each.items()}
-            for ranking, each in found.figures.items()
+            for ranking, each in found.metrics.items()
         },
-        "dates": {figure: asdict(value) for figure, value in found.date_figures.items()},
-        "over_best_simple": asdict(found.over_best_simple),
-        "best_simple": found.best_simple(),
-        "linear_share": found.linear_share,
+        "dates": {figure: asdict(value) for figure, value in found.date_metrics.items()},
+        "over_best_simple": asdict(found.gain_over_best_baseline),
+        "best_simple": found.best_baseline(),
+        "linear_share": found.blend_weight,
         "calibration": asdict(found.calibration),
         "skipped": {str(cut): reason for cut, reason in found.skipped.items()},
         "said": repr(found),
@@ -98,11 +98,11 @@ def figures(name: str, folder: Path) -> dict[str, Any]:
 
 
 def _explained(fitted: Propensity, judged: pl.DataFrame) -> pl.DataFrame:
-    why = signals.explain(fitted, judged)
-    off = np.abs(why.base + why.parts.sum(axis=1) - fitted.estimate(judged).margin)
+    why = signals.explain_predictions(fitted, judged)
+    off = np.abs(why.base_value + why.attributions.sum(axis=1) - fitted.predict(judged).margin)
     return judged.select(
         "account_id",
         "as_of",
-        signals=pl.Series(why.stories, dtype=pl.List(pl.String)),
+        signals=pl.Series(why.reason_groups, dtype=pl.List(pl.String)),
         off=pl.Series(off),
     )

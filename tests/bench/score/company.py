@@ -15,7 +15,7 @@ import polars as pl
 from data import settings, simulator, sources
 from data.errors import ModelError
 from data.settings import Settings
-from features.catalogue import NAMES
+from features.catalogue import FEATURE_NAMES
 from training import artifact, model, outcomes, pipeline, sizes, splits
 
 __all__ = ["AS_OF", "Size", "load", "make"]
@@ -57,10 +57,10 @@ def make(folder: Path, size: Size) -> dict[str, int]:
 def _fits(folder: Path) -> bool:
     """Whether what is kept has the features, and its model the format, of today."""
     file = folder / "accounts.parquet"
-    if not file.exists() or not set(NAMES) <= set(pl.read_parquet_schema(file)):
+    if not file.exists() or not set(FEATURE_NAMES) <= set(pl.read_parquet_schema(file)):
         return False
     try:
-        artifact.read(folder / "model", (folder / "digest").read_text())
+        artifact.load_model(folder / "model", (folder / "digest").read_text())
     except (ModelError, OSError):
         return False
     return True
@@ -90,16 +90,20 @@ def load(folder: Path) -> tuple[pl.DataFrame, sources.Tables, Settings]:
         timestamp=pl.lit(AS_OF - timedelta(days=1)),
         event=pl.lit("view"),
     )
-    return rows, sources.from_frames(events, contracts, accounts, tables=config.tables), config
+    return (
+        rows,
+        sources.tables_from_frames(events, contracts, accounts, tables=config.tables),
+        config,
+    )
 
 
 def _snapshots(folder: Path, size: Size, seed: int) -> pl.DataFrame:
     """One company's, of every as-of; the first company's also train the models."""
     where = folder / f"company-{seed}"
-    simulator.write(where, accounts=size.accounts, months=size.months, seed=seed)
-    config = settings.load(where / "expansion.toml")
-    tables, log = pipeline.read(config, now=AS_OF + timedelta(days=1))
-    past = pipeline.history(config, tables, log, AS_OF)
+    simulator.write_company(where, accounts=size.accounts, months=size.months, seed=seed)
+    config = settings.load_settings(where / "expansion.toml")
+    tables, log = pipeline.load_data(config, now=AS_OF + timedelta(days=1))
+    past = pipeline.build_history(config, tables, log, AS_OF)
     if seed == 1:
         _train(folder, size, past.panel.snapshots, past.contracts, config)
     shutil.rmtree(where)
@@ -110,17 +114,28 @@ def _train(
     folder: Path, size: Size, snapshots: pl.DataFrame, contracts: pl.DataFrame, config: Settings
 ) -> None:
     """Fit both models with the settings of a user, without the walks that judge them."""
-    rules = config.model.model_copy(update={"members": size.members, "rounds": size.rounds})
-    known = splits.known_at(snapshots.tail(_LEARNED_FROM), contracts, AS_OF, config.outcome)
+    rules = config.model.model_copy(
+        update={"ensemble_size": size.members, "n_estimators": size.rounds}
+    )
+    known = splits.build_training_set(
+        snapshots.tail(_LEARNED_FROM), contracts, AS_OF, config.outcome
+    )
     horizon = config.outcome.horizon_days
-    fitted = model.fit(known.snapshots, known.outcomes, rules, horizon_days=horizon)
-    plain = rules.model_copy(update={"horizons_days": (horizon,), "held": ()})
-    leaving = model.fit(
-        known.snapshots, known.outcomes, plain, horizon_days=horizon, happened=outcomes.churned
+    fitted = model.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=horizon)
+    plain = rules.model_copy(update={"horizons_days": (horizon,), "monotone_features": ()})
+    leaving = model.fit_propensity(
+        known.snapshots,
+        known.outcomes,
+        plain,
+        horizon_days=horizon,
+        label_within=outcomes.churned_within,
     )
     where = folder / "model"
     where.mkdir()
-    digest = artifact.write(
-        fitted, where, {"expansion_sizes": sizes.of(known.outcomes)}, churn=leaving
+    digest = artifact.save_model(
+        fitted,
+        where,
+        {"expansion_sizes": sizes.estimate_increase_by_type(known.outcomes)},
+        churn_model=leaving,
     )
     (folder / "digest").write_text(digest)

@@ -17,14 +17,14 @@ import polars as pl
 from clock import Clock
 from company import AS_OF, Size
 
-from features.measures import LOOK_BACK_MONTHS
+from features.measures import LOOKBACK_MONTHS
 from features.panel import Panel
 from serving import score as scoring
 from serving import state
 from serving.outbox import delivery, sender
 from training import artifact, readiness, signals
 from training.model import Propensity
-from training.registry import Registered
+from training.registry import RegisteredModel
 
 __all__ = ["main"]
 
@@ -54,8 +54,8 @@ def _ours(folder: Path, _: Size) -> dict[str, Any]:
     with clock.running("line, ranks, notes"):
         scored = scoring.score(model, tables, log, AS_OF, config)
     with clock.running("counts and levels"):
-        engine = state.open(config.crm_url)
-        done = delivery.deliver(
+        engine = state.open_engine(config.database_url)
+        done = delivery.deliver_list(
             engine, scored, tables, AS_OF, config, name="sql", record={}, now=AS_OF
         )
     return {
@@ -64,7 +64,7 @@ def _ours(folder: Path, _: Size) -> dict[str, Any]:
         "steps": clock.told(),
         "peak_before_bytes": before,
         "sentences": int(scored.accounts["signals"].list.len().sum()),
-        "sent": done.told()["sent"],
+        "sent": done.to_dict()["sent"],
         "database_bytes": sum(file.stat().st_size for file in config.state_folder.glob("*.db*")),
     }
 
@@ -106,10 +106,10 @@ def _clocked(rows: pl.DataFrame) -> Clock:
     return clock
 
 
-def _registered(folder: Path) -> Registered:
+def _registered(folder: Path) -> RegisteredModel:
     where = folder / "model"
-    model, card = artifact.read(where, (folder / "digest").read_text())
-    return Registered(model, "1", card, artifact.read_churn(where, card))
+    model, card = artifact.load_model(where, (folder / "digest").read_text())
+    return RegisteredModel(model, "1", card, artifact.load_churn_model(where, card))
 
 
 def _boosters(folder: Path) -> list[lgb.Booster]:
@@ -126,7 +126,7 @@ def _months(rows: pl.DataFrame) -> pl.DataFrame:
         *(
             pl.col(column).alias(f"{name}_m{back}")
             for name, column in now.items()
-            for back in range(LOOK_BACK_MONTHS + 1)
+            for back in range(LOOKBACK_MONTHS + 1)
         ),
     )
 
