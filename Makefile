@@ -100,7 +100,7 @@ test-web: .venv/ready
 
 # Pages that are made from the code; a test tells when they are stale.
 docs: .venv/ready
-	$(BIN)/expansion features --describe > features/CATALOGUE.md
+	$(BIN)/expansion features --describe > docs/reference/features.md
 
 # About half an hour on two cores, and 8 GB of disk; BENCH=--small tries it in minutes.
 bench-features: .venv/ready

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from data.settings import Settings
-from serving.cli import main
-from serving.state.schema import SCORE_COLUMNS
+from data.config.settings import Settings
+from serving.cli.main import main
+from serving.store.schema import SCORE_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -24,17 +24,17 @@ from typing import Final
 import polars as pl
 
 from data.errors import DeliveryError, SettingsError
-from data.simulator import events, noise, people, tables, traces, truth
-from data.simulator.company import (
+from data.io.atomic import atomic_write
+from data.simulator import event_generators, event_log, ground_truth, noise, tables, users
+from data.simulator.account_state import PLANS
+from data.simulator.corruption import corrupt_rows
+from data.simulator.simulation import (
     SimulationHistory,
     SimulationPeriod,
     day_number,
     random_stream,
     simulate,
 )
-from data.simulator.dirt import corrupt_rows
-from data.simulator.state import PLANS
-from data.writing import atomic_write
 
 __all__ = ["SimulationSummary", "write_company"]
 
@@ -186,25 +186,27 @@ def _prepare_folder(out: Path, paths: list[Path]) -> None:
         raise DeliveryError(f"{out} cannot be written to: {error}. Name another folder.") from None
 
 
-def _build_context(history: SimulationHistory, seed: int) -> traces.EventContext:
-    roster = people.expand_users(history, random_stream(seed, "roster"))
+def _build_context(history: SimulationHistory, seed: int) -> event_generators.EventContext:
+    roster = users.expand_users(history, random_stream(seed, "roster"))
     rng = random_stream(seed, "noise")
     habits = noise.sample_noise_rates(len(history.traits.joined), rng)
     guests = noise.simulate_guest_visits(history, roster, habits, rng)
-    return events.build_context(history, roster, habits, guests, random_stream(seed, "events"))
+    return event_log.build_context(history, roster, habits, guests, random_stream(seed, "events"))
 
 
 def _generate_logs(
-    world: traces.EventContext, firsts: list[date], seed: int
+    world: event_generators.EventContext, firsts: list[date], seed: int
 ) -> Iterator[pl.DataFrame]:
     first_id = 0
     for start, end in itertools.pairwise(firsts):
-        log = events.generate_month(world, day_number(start), day_number(end), seed, first_id)
+        log = event_log.generate_month(world, day_number(start), day_number(end), seed, first_id)
         first_id += len(log)
         yield log
 
 
-def _build_tables(world: traces.EventContext, seed: int) -> Iterator[tuple[str, pl.DataFrame]]:
+def _build_tables(
+    world: event_generators.EventContext, seed: int
+) -> Iterator[tuple[str, pl.DataFrame]]:
     rng = random_stream(seed, "names")
     yield "accounts", tables.build_accounts(world.history, rng)
     yield "subscriptions", tables.build_subscriptions(world.history, rng)
@@ -215,7 +217,7 @@ def _build_tables(world: traces.EventContext, seed: int) -> Iterator[tuple[str, 
 
 
 def _build_ground_truth(history: SimulationHistory, seed: int) -> pl.DataFrame:
-    frame = truth.build_snapshots(history, seed)
+    frame = ground_truth.build_snapshots(history, seed)
     return frame.select(
         tables.format_account_ids(frame["account"].to_numpy()),
         tables.to_utc_datetime(frame["as_of"].to_numpy()).alias("as_of"),

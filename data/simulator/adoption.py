@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.simulator.state import (
+from data.simulator.account_state import (
     FEATURES_IN_PLAN,
     STEP_DAYS,
     STEP_MONTHS,

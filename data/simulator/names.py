@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from data.simulator.state import Generator
+from data.simulator.account_state import Generator
 
 __all__ = ["CSMS", "DEPARTMENTS", "FEATURES", "INTEGRATIONS", "generate_company_names"]
 

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from data.simulator.company import SimulationHistory
-from data.simulator.people import UserTable
-from data.simulator.state import Generator, IntVector, Vector
+from data.simulator.account_state import Generator, IntVector, Vector
+from data.simulator.simulation import SimulationHistory
 from data.simulator.tables import format_account_ids, format_user_ids, to_utc_datetime
+from data.simulator.users import UserTable
 
 __all__ = ["GuestVisits", "NoiseRates", "sample_noise_rates", "simulate_guest_visits"]
 

@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.contracts import AccountSchema, SubscriptionSchema, UserSchema
+from data.schemas import AccountSchema, SubscriptionSchema, UserSchema
 from data.simulator import names
+from data.simulator.account_state import NEVER, PLANS, Generator, IntVector, Vector
 from data.simulator.adoption import TRIAL_SEATS
-from data.simulator.company import SignedDeals, SimulationHistory
-from data.simulator.deals import DealType
-from data.simulator.people import UserTable
-from data.simulator.pressure import EXPANSION_TYPES, SOURCES
-from data.simulator.state import NEVER, PLANS, Generator, IntVector, Vector
+from data.simulator.hazard import EXPANSION_TYPES, SOURCES
+from data.simulator.simulation import SignedDeals, SimulationHistory
+from data.simulator.subscriptions import DealType
+from data.simulator.users import UserTable
 
 __all__ = [
     "build_accounts",

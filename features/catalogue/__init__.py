@@ -5,15 +5,15 @@ from features.catalogue import (
     calendar,
     contract,
     controls,
-    depth,
+    cross_department,
+    engagement,
     integrations,
-    lateral,
     peers,
     seats,
     usage,
 )
-from features.catalogue.stories import GROUP_BY_SIGNAL, REASON_GROUPS, ReasonGroup
-from features.feature import Feature
+from features.catalogue.feature import Feature
+from features.catalogue.reason_groups import GROUP_BY_SIGNAL, REASON_GROUPS, ReasonGroup
 
 __all__ = [
     "FEATURES",
@@ -27,10 +27,10 @@ __all__ = [
 _MODULES = (
     seats,
     adoption,
-    depth,
+    engagement,
     usage,
     integrations,
-    lateral,
+    cross_department,
     contract,
     calendar,
     peers,

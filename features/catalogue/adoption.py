@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from features.feature import Feature
+from features.catalogue.feature import Feature
 
 
 def _count_feature(

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from features.feature import Feature
+from features.catalogue.feature import Feature
 
 FEATURES = (
     Feature(

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from features.feature import Feature
+from features.catalogue.feature import Feature
 
 
 def _contract_feature(name: str, unit: str, value: pl.Expr, signal: str, **rest: object) -> Feature:

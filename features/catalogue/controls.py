@@ -5,7 +5,7 @@ Kept so that anyone can see it; never given to the champion model, never shown a
 
 import polars as pl
 
-from features.feature import Feature
+from features.catalogue.feature import Feature
 
 
 def _control_feature(

@@ -4,9 +4,9 @@ from typing import Final
 
 import polars as pl
 
-from features import peers
-from features.catalogue import adoption, contract, depth, seats, usage
-from features.feature import Feature
+from features import peer_percentiles
+from features.catalogue import adoption, contract, engagement, seats, usage
+from features.catalogue.feature import Feature
 
 _RANKED_NAMES: Final = {
     "seat_utilization",
@@ -21,7 +21,7 @@ _RANKED: Final = tuple(
     for feature in (
         *seats.FEATURES,
         *adoption.FEATURES,
-        *depth.FEATURES,
+        *engagement.FEATURES,
         *usage.FEATURES,
         *contract.FEATURES,
     )
@@ -30,14 +30,14 @@ _RANKED: Final = tuple(
 
 RANKED_FEATURES: Final = tuple(feature.name for feature in _RANKED)
 CEILING_FEATURES: Final = ("features_ever",)
-_FEATURE_CEILING: Final = peers.plan_ceiling("features_ever")
+_FEATURE_CEILING: Final = peer_percentiles.plan_ceiling("features_ever")
 
 _PERCENTILE_FEATURES = tuple(
     Feature(
         name=f"{feature.name}_among_peers",
         family="peers",
         unit="share of peers below",
-        value=peers.percentile_rank(feature.name),
+        value=peer_percentiles.percentile_rank(feature.name),
         signal_group=f"{feature.name}_among_peers",
         window_days=feature.window_days,
         seat_window=feature.seat_window,

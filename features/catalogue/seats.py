@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from features.feature import Feature
+from features.catalogue.feature import Feature
 
 _seats_feature: Callable[..., Feature] = partial(Feature, family="seats", requires="seats")
 _person_feature: Callable[..., Feature] = partial(

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from features.feature import Feature
+from features.catalogue.feature import Feature
 
 _LIMIT = pl.when(pl.col("usage_limit") > 0).then("usage_limit")
 _HEADROOM = _LIMIT - pl.col("api_calls_m0")

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import click
 
-from data import settings
+from data.config import settings
 from data.errors import ExpansionError
-from serving import state
-from serving.events import service
+from serving import store
+from serving.events import worker
 
 _NICENESS = 5  # whoever takes events goes first
 
@@ -44,11 +44,11 @@ def main(config: Path) -> None:
     threading.Thread(target=_stop_when_orphaned, args=(stop,), daemon=True).start()
     try:
         loaded = settings.load_settings(config)
-        engine = state.open_engine(loaded.database_url)
+        engine = store.open_engine(loaded.database_url)
     except ExpansionError as error:
         raise click.ClickException(" ".join(str(error).split())) from error
     try:
-        service.run_consumer(engine, loaded, clock=lambda: datetime.now(UTC), stop=stop)
+        worker.run_consumer(engine, loaded, clock=lambda: datetime.now(UTC), stop=stop)
     finally:
         engine.dispose()
 

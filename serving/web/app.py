@@ -16,14 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from data.config.settings import Settings
 from data.errors import DeliveryError
-from data.settings import Settings
-from serving.web import accounts_routes, company_routes, list_routes, sign_in_routes
+from serving.web.auth import Authenticator
+from serving.web.dependencies import AppContext
 from serving.web.forms import FormError
-from serving.web.guard import SecurityMiddleware
-from serving.web.pages import STATIC, render_template
-from serving.web.sign_in import Authenticator
-from serving.web.site import AppContext
+from serving.web.middleware import SecurityMiddleware
+from serving.web.routes import account_page, list_page, sign_in, status_pages
+from serving.web.templating import STATIC, render_template
 
 __all__ = ["create_app"]
 
@@ -42,7 +42,7 @@ def create_app(
 
     Parameters
     ----------
-    settings : data.settings.Settings
+    settings : data.config.settings.Settings
         Web, playbook, outcome.
     engine : sqlalchemy.Engine
         The one database, its schema up to date.
@@ -61,7 +61,7 @@ def create_app(
     app.state.site = AppContext(
         settings, engine, Authenticator(settings.web), clock, secrets.token_urlsafe
     )
-    for routes in (list_routes, accounts_routes, company_routes, sign_in_routes):
+    for routes in (list_page, account_page, status_pages, sign_in):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(DeliveryError, _handle_unavailable)
@@ -70,7 +70,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(FormError, _handle_form_error)
     if webhooks:
-        from serving.events.routes import WebhookMiddleware  # noqa: PLC0415 - not needed for the page alone
+        from serving.events.ingest.asgi import WebhookMiddleware  # noqa: PLC0415 - not needed for the page alone
 
         app.add_middleware(WebhookMiddleware, settings=settings, engine=engine)
     app.add_middleware(SecurityMiddleware, rules=settings.web)

@@ -3,10 +3,10 @@
 **How it is used.** *Contacted*, *won* and *not now* say that a human has dealt with the account:
 they go into ``worked``, so that the next list makes no ask there for ``playbook.cooldown_days``. *Not
 now* with a day rests until that day, be it nearer or further: see
-:func:`serving.state.lists.load_snoozes`. *Won* and *wrong* change no rank and are no label: what counts
+:func:`serving.store.queries.load_snoozes`. *Won* and *wrong* change no rank and are no label: what counts
 as an expansion is read from the contracts alone, or the model would learn what its readers believe.
 ``expansion evaluate`` holds every answer against what the contracts then showed
-(:mod:`serving.answers`), the page of the model sets them beside the bands in which they were given
+(:mod:`serving.monitoring.feedback_report`), the page of the model sets them beside the bands in which they were given
 (:func:`count_by_band`), and all of them can be had as a file.
 """
 
@@ -19,16 +19,16 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serving.outbox.upsert import insert_or_skip
-from serving.state.database import read_transaction, write_transaction
-from serving.state.schema import (
+from serving.store.engine import read_transaction, write_transaction
+from serving.store.schema import (
     ACCOUNT_TOUCHES,
     FEEDBACK,
     FEEDBACK_VERDICTS,
     SCORES,
     FeedbackVerdict,
 )
-from serving.web.sign_in import User
+from serving.store.upsert import insert_or_skip
+from serving.web.auth import User
 
 __all__ = [
     "MAX_REASON_LENGTH",

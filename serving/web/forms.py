@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from serving.digest.plain import to_single_line
-from serving.state.schema import FEEDBACK_VERDICTS
+from serving.notify.digest.text_utils import to_single_line
+from serving.store.schema import FEEDBACK_VERDICTS
 from serving.web.feedback import MAX_REASON_LENGTH, FeedbackEntry
 
 __all__ = ["FormError", "parse_feedback", "read_fields"]

@@ -10,8 +10,8 @@ import wire
 from attack import Attack
 from ledger import Kind
 
-from serving import state
-from serving.state.schema import FEEDBACK
+from serving import store
+from serving.store.schema import FEEDBACK
 
 GUESSERS = 8
 
@@ -101,5 +101,5 @@ def guessing(at: Attack, kind: Kind) -> None:
 
 
 def _answers(at: Attack) -> int:
-    with state.read_transaction(at.target.engine) as connection:
+    with store.read_transaction(at.target.engine) as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(FEEDBACK)) or 0

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from attack import Attack
 from ledger import Kind
 
-from serving import state
-from serving.events.tables import WEBHOOK_EVENTS
+from serving import store
+from serving.store.event_schema import WEBHOOK_EVENTS
 
 AT_ONCE = 32
 
@@ -42,6 +42,6 @@ def _as_told_by(event: dict[str, Any], place: int, *, differs: bool) -> bytes:
 
 def _once(at: Attack, kind: Kind, source: str, name: str) -> None:
     there = (WEBHOOK_EVENTS.c.source == source) & (WEBHOOK_EVENTS.c.message_id == name)
-    with state.read_transaction(at.target.engine) as connection:
+    with store.read_transaction(at.target.engine) as connection:
         found = connection.scalar(sa.select(sa.func.count()).where(there))
     kind.law("an id stands there more or less than once", holds=found == 1, found=(name, found))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ledger import Kind
 from wire import Answer
 
-from data import settings
+from data.config import settings
 from serving.web import app
 
 EXAMPLES = 120  # of every address and viewer

@@ -33,8 +33,8 @@ import verdict  # noqa: E402
 from attack import Attack  # noqa: E402
 from ledger import Kind, Ledger  # noqa: E402
 
-from serving import state  # noqa: E402
-from serving.events.tables import CONSUMER_OFFSETS  # noqa: E402
+from serving import store  # noqa: E402
+from serving.store.event_schema import CONSUMER_OFFSETS  # noqa: E402
 
 Work = Callable[[Attack, Kind], None]
 KINDS: dict[str, tuple[str, Work, bool]] = {
@@ -125,7 +125,7 @@ def _warm(attack: Attack) -> None:
 
 
 def _progress(company: target.Target) -> bool:
-    with state.read_transaction(company.engine) as connection:
+    with store.read_transaction(company.engine) as connection:
         return connection.scalar(CONSUMER_OFFSETS.select()) is not None
 
 

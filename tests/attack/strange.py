@@ -10,8 +10,8 @@ from ledger import Kind
 from target import EVIL
 from wire import Answer, Line
 
-from serving import state
-from serving.state.schema import LIST_INDEX, METADATA, SCORES
+from serving import store
+from serving.store.schema import LIST_INDEX, METADATA, SCORES
 
 TEXTS = (
     *EVIL,
@@ -107,7 +107,7 @@ def _looked(kind: Kind, answer: Answer) -> None:
 
 def _held(at: Attack) -> dict[str, int]:
     """Rows of the list, and the names of the tables."""
-    with state.read_transaction(at.target.engine) as connection:
+    with store.read_transaction(at.target.engine) as connection:
         held = {
             each.name: connection.scalar(sa.select(sa.func.count()).select_from(each)) or 0
             for each in (SCORES, LIST_INDEX)

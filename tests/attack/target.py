@@ -15,9 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 import web_office
 
-from data import settings
-from serving import state
-from serving.state.schema import FEEDBACK
+from data.config import settings
+from serving import store
+from serving.store.schema import FEEDBACK
 
 LISTED = 3_000
 WATCHED = 60  # accounts with a log and a contract, so that the watcher has work
@@ -69,7 +69,7 @@ class Target:
     @cached_property
     def engine(self) -> sa.Engine:
         """A second way into the database, for the judge."""
-        return state.open_engine(settings.load_settings(self.config).database_url)
+        return store.open_engine(settings.load_settings(self.config).database_url)
 
     @property
     def watched(self) -> list[str]:
@@ -104,7 +104,7 @@ def made(folder: Path, url: str | None = None) -> Target:
     today = datetime.now(UTC).date()
     monday = today - timedelta(days=today.weekday())
     web_office.enter(target.engine, rows, monday)
-    with state.write_transaction(target.engine) as connection:
+    with store.write_transaction(target.engine) as connection:
         connection.execute(
             sa.insert(FEEDBACK).values(
                 once="before-the-attack",

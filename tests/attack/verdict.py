@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from ledger import Kind, Ledger
 from target import Target
 
-from serving import state
-from serving.events.tables import WEBHOOK_EVENTS
+from serving import store
+from serving.store.event_schema import WEBHOOK_EVENTS
 
 MOST_GROWN_MB = 100
 
@@ -90,7 +90,7 @@ def _tracebacks(log: str) -> str:
 
 def _stored(target: Target) -> Counter[tuple[str, str]]:
     target.engine.dispose()  # its connections may be from before the database was away
-    with state.read_transaction(target.engine) as connection:
+    with store.read_transaction(target.engine) as connection:
         rows = connection.execute(sa.select(WEBHOOK_EVENTS.c.source, WEBHOOK_EVENTS.c.message_id))
         return Counter((row[0], row[1]) for row in rows)
 

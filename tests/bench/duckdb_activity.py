@@ -6,7 +6,7 @@ Days are whole numbers since 1970, because dates by way of a time zone cost more
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data.settings import Roles, Settings
+from data.config.settings import Roles, Settings
 
 DAILY = ("people_daily", "volume_daily", "first_uses")
 _WANTED = {

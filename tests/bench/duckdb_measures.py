@@ -10,8 +10,8 @@ import duckdb_activity
 import duckdb_seat_days
 import duckdb_spreading
 
-from data.settings import Settings
-from features.measures import LOOKBACK_MONTHS
+from data.config.settings import Settings
+from features.panel.account_aggregates import LOOKBACK_MONTHS
 
 _MONTHS = range(LOOKBACK_MONTHS + 1)
 _RECENT = range(4)
@@ -63,7 +63,7 @@ def at(as_of: datetime, back: int, settings: Settings) -> Iterator[str]:
         00:00 UTC.
     back : int
         Months from the anchor back to it.
-    settings : data.settings.Settings
+    settings : data.config.settings.Settings
         Length of the seat window.
     """
     day, seat_days = (as_of.date() - date(1970, 1, 1)).days, settings.seats.window_days

@@ -19,8 +19,8 @@ import duckdb_measures
 import duckdb_terms
 import polars as pl
 
-from data.settings import Settings
-from data.sources import Tables
+from data.config.settings import Settings
+from data.ingest.table_loader import Tables
 
 
 def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -43,9 +43,9 @@ def activity(
         From :func:`connect`; the tables are left in it.
     files : sequence of pathlib.Path
         The Parquet files of the log.
-    tables : data.sources.Tables
+    tables : data.ingest.table_loader.Tables
         The small tables, checked; its log is not looked at.
-    settings : data.settings.Settings
+    settings : data.config.settings.Settings
         Names of columns, roles, and what makes a seat active.
     """
     stable = settings.tables.time_invariant_attributes

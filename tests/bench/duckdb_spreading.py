@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from duckdb_activity import quoted
 
-from data.settings import AdoptionConfig
+from data.config.settings import AdoptionConfig
 
 
 def at(day: int, adoption: AdoptionConfig) -> Iterator[str]:
@@ -14,7 +14,7 @@ def at(day: int, adoption: AdoptionConfig) -> Iterator[str]:
     ----------
     day : int
         The as-of, in days since 1970.
-    adoption : data.settings.Adoption
+    adoption : data.config.settings.Adoption
         Which features are advanced.
     """
     yield f"""

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from data.settings import Settings
-from features.measures import LOOKBACK_MONTHS
+from data.config.settings import Settings
+from features.panel.account_aggregates import LOOKBACK_MONTHS
 
 _NEVER = "0001-01-01"
 

@@ -9,14 +9,16 @@ from typing import Any
 import generator
 import polars as pl
 
-from data import contracts, settings, sources
-from data.settings import MONTH_DAYS, Settings
-from features import grid, measures, panel, persons
-from features.activity import Activity
-from training import pipeline
+from data import schemas
+from data.config import settings
+from data.config.settings import MONTH_DAYS, Settings
+from data.ingest import table_loader
+from features.activity.daily_tables import Activity
+from features.panel import account_aggregates, builder, monthly, user_activity
+from training.pipeline import training_run
 
 AS_OFS = 24
-_COLUMNS = contracts.EventSchema.column_names()
+_COLUMNS = schemas.EventSchema.column_names()
 
 
 def configured(folder: Path, state: str = "state") -> Settings:
@@ -29,9 +31,9 @@ def log_files(folder: Path) -> list[Path]:
     return sorted((folder / "events").glob("*.parquet"))
 
 
-def small_tables(folder: Path) -> sources.Tables:
+def small_tables(folder: Path) -> table_loader.Tables:
     """The tables as our own reading hands them to the peers: the small ones checked."""
-    return sources.load_tables(configured(folder), generator.NOW)
+    return table_loader.load_tables(configured(folder), generator.NOW)
 
 
 def as_ofs_before(last: datetime) -> list[datetime]:
@@ -58,10 +60,12 @@ def scan(folder: Path) -> dict[str, Any]:
 def whole(folder: Path) -> dict[str, Any]:
     """Read the log with an empty cache, and build every as-of."""
     config = configured(folder)
-    (tables, log), activity_seconds = timed(lambda: pipeline.load_data(config, now=generator.NOW))
-    last = pipeline.resolve_as_of(config, log, now=generator.NOW)
+    (tables, log), activity_seconds = timed(
+        lambda: training_run.load_data(config, now=generator.NOW)
+    )
+    last = training_run.resolve_as_of(config, log, now=generator.NOW)
     built, panel_seconds = timed(
-        lambda: panel.build_panel(log, tables, as_ofs_before(last), config)
+        lambda: builder.build_panel(log, tables, as_ofs_before(last), config)
     )
     return {
         "seconds": activity_seconds + panel_seconds,
@@ -81,14 +85,16 @@ def whole(folder: Path) -> dict[str, Any]:
 def weekly(folder: Path) -> dict[str, Any]:
     """The weekly run: whatever is new in the log, and one as-of."""
     config = configured(folder)
-    (tables, log), activity_seconds = timed(lambda: pipeline.load_data(config, now=generator.NOW))
-    last = pipeline.resolve_as_of(config, log, now=generator.NOW)
-    built, panel_seconds = timed(lambda: panel.build_panel(log, tables, [last], config))
+    (tables, log), activity_seconds = timed(
+        lambda: training_run.load_data(config, now=generator.NOW)
+    )
+    last = training_run.resolve_as_of(config, log, now=generator.NOW)
+    built, panel_seconds = timed(lambda: builder.build_panel(log, tables, [last], config))
     # Once more, to tell how much of the panel it was.
-    depth_months = len(persons.DETAIL_MONTHS)
-    months = measures.LOOKBACK_MONTHS + config.seats.window_days // MONTH_DAYS
+    depth_months = len(user_activity.DETAIL_MONTHS)
+    months = account_aggregates.LOOKBACK_MONTHS + config.seats.window_days // MONTH_DAYS
     _, fold_seconds = timed(
-        lambda: grid.aggregate_monthly(log, last, months=months, detail_months=depth_months)
+        lambda: monthly.aggregate_monthly(log, last, months=months, detail_months=depth_months)
     )
     return {
         "seconds": activity_seconds + panel_seconds,
@@ -102,7 +108,7 @@ def weekly(folder: Path) -> dict[str, Any]:
 
 def late(folder: Path) -> dict[str, Any]:
     """Read the log again after one of its files was delivered again."""
-    (_, log), seconds = timed(lambda: pipeline.load_data(configured(folder), now=generator.NOW))
+    (_, log), seconds = timed(lambda: training_run.load_data(configured(folder), now=generator.NOW))
     return {"seconds": seconds, "rebuilt": log.rebuilt}
 
 

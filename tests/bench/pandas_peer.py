@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from data.settings import Settings
-from data.sources import Tables
+from data.config.settings import Settings
+from data.ingest.table_loader import Tables
 
 LEFT_OUT = (
     "lost, returned and rolling-off users, provisioned users, departments and domains, active"
@@ -24,7 +24,7 @@ _MONTHS = range(13)
 def measures(
     files: Sequence[Path], tables: Tables, as_ofs: Sequence[datetime], settings: Settings
 ) -> Iterator[pd.DataFrame]:
-    """Count at each as-of; rows are accounts under contract, columns as in features.measures."""
+    """Count at each as-of; rows are accounts under contract, columns as in features.panel.account_aggregates."""
     log = _log(files, settings, list(tables.accounts.rows["account_id"]))
     contracts = tables.subscriptions.rows.to_pandas()
     for as_of in as_ofs:

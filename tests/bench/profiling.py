@@ -19,10 +19,11 @@ import generator
 import narwhals as nw
 import ours
 
-from data import sources
-from data.settings import Settings
-from features import activity, daily, panel, repeats
-from training import pipeline
+from data.config.settings import Settings
+from data.ingest import table_loader
+from features.activity import daily_aggregates, daily_tables, deduplication
+from features.panel import builder
+from training.pipeline import training_run
 
 _FEWEST_SECONDS = 0.01
 _TOLD = 12  # functions on the page
@@ -32,12 +33,12 @@ Spent = dict[str, list[float]]
 def profile(folder: Path) -> dict[str, Any]:
     """Build once with a clock around every function; print what each took, and tell the largest."""
     config = ours.configured(folder)
-    tables = sources.load_tables(config, generator.NOW)
+    tables = table_loader.load_tables(config, generator.NOW)
     _print_stages(tables.events[len(tables.events) // 2], config)
     spent = _watch()
-    (tables, log), _ = ours.timed(lambda: pipeline.load_data(config, now=generator.NOW))
-    last = pipeline.resolve_as_of(config, log, now=generator.NOW)
-    panel.build_panel(log, tables, ours.as_ofs_before(last), config)
+    (tables, log), _ = ours.timed(lambda: training_run.load_data(config, now=generator.NOW))
+    last = training_run.resolve_as_of(config, log, now=generator.NOW)
+    builder.build_panel(log, tables, ours.as_ofs_before(last), config)
     _print_functions(spent)
     largest = sorted(spent.items(), key=lambda item: -item[1][2])[:_TOLD]
     return {"functions": [[name, calls, own] for name, (calls, _, own) in largest]}
@@ -57,7 +58,7 @@ def _watch() -> Spent:
 
 
 def _modules() -> list[ModuleType]:
-    ours_alone = ("features.", "training.pipeline")
+    ours_alone = ("features.", "training.pipeline.training_run")
     return [module for name, module in sys.modules.items() if name.startswith(ours_alone)]
 
 
@@ -89,28 +90,28 @@ def _print_functions(spent: Spent) -> None:
             _say(f"{name.removeprefix('features.'):44}{calls:8.0f}{seconds:9.2f}{own:9.2f}")
 
 
-def _print_stages(partition: sources.Partition, config: Settings) -> None:
+def _print_stages(partition: table_loader.Partition, config: Settings) -> None:
     """What one file costs: each line is a plan of its own, from the file on."""
     valid = partition.valid_rows()
     held, in_memory = ours.timed(lambda: valid.collect(engine="streaming").lazy())
-    survey = activity._profile_partition(partition)
+    survey = daily_tables._profile_partition(partition)
     first, last = (datetime.fromisoformat(survey[end]) for end in ("first", "last"))
-    span = repeats.PartitionSpan(partition, survey["seen"], first, last)
-    plan = daily.classify_events(
+    span = deduplication.PartitionSpan(partition, survey["seen"], first, last)
+    plan = daily_aggregates.classify_events(
         nw.from_native(held), roles=config.roles, seats=config.seats
     ).to_native()
     events = plan.collect(engine="streaming").lazy()
     stages: dict[str, Callable[[], Any]] = {
-        "survey": lambda: activity._profile_partition(partition),
-        "first copies": lambda: repeats.drop_duplicate_events(span, [])[0].collect(
+        "survey": lambda: daily_tables._profile_partition(partition),
+        "first copies": lambda: deduplication.drop_duplicate_events(span, [])[0].collect(
             engine="streaming"
         ),
         "naming": lambda: plan.collect(engine="streaming"),
     }
     for table in (
-        daily.daily_user_activity,
-        daily.daily_event_volume,
-        daily.first_seen_user_feature,
+        daily_aggregates.daily_user_activity,
+        daily_aggregates.daily_event_volume,
+        daily_aggregates.first_seen_user_feature,
     ):
         counted = table(nw.from_native(events)).to_native()
         stages[table.__name__] = functools.partial(counted.collect, engine="streaming")

@@ -1,4 +1,4 @@
-"""Measure what the features cost, beside a bare scan, DuckDB and pandas; write features/SPEED.md.
+"""Measure what the features cost, beside a bare scan, DuckDB and pandas; write docs/measured/feature-speed.md.
 
 Every step runs in a process of its own, so that the peak of its memory is its own. This process
 stays small, because on Linux a child starts with the peak of its parent.
@@ -38,7 +38,9 @@ def main() -> None:
         return
     figures = measure(told.folder, events)
     # A smoke run must not replace figures that mean something.
-    where = told.page or (told.folder / "SPEED.md" if told.small else ROOT / "features/SPEED.md")
+    where = told.page or (
+        told.folder / "SPEED.md" if told.small else ROOT / "docs/measured/feature-speed.md"
+    )
     where.write_text(page.markdown(figures, events), encoding="utf-8")
     _say(f"{time.monotonic() - started:,.0f} s in all; the page is {where}")
 
@@ -48,7 +50,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=lambda text: int(float(text)), default=_WHOLE)
     parser.add_argument("--small", action="store_true", help=f"{_SMALL:,} events: does it run?")
     parser.add_argument("--folder", type=Path, default=ROOT / "data/local/bench")
-    parser.add_argument("--page", type=Path, help="where to write; else features/SPEED.md")
+    parser.add_argument(
+        "--page", type=Path, help="where to write; else docs/measured/feature-speed.md"
+    )
     parser.add_argument("--profile", action="store_true", help="tell where the build's time goes")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     return parser.parse_args()

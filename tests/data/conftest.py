@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data import settings, sources
+from data.config import settings
+from data.ingest import table_loader
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 CSV = {
@@ -62,8 +63,8 @@ class Company:
             {"base": self.folder, "state": "state", "tables": given, "columns": columns or {}}
         )
 
-    def read(self, columns: dict[str, Any] | None = None, **tables: Any) -> sources.Tables:
-        return sources.load_tables(self.settings(columns, **tables), NOW)
+    def read(self, columns: dict[str, Any] | None = None, **tables: Any) -> table_loader.Tables:
+        return table_loader.load_tables(self.settings(columns, **tables), NOW)
 
     def log(self, **tables: Any) -> pl.DataFrame:
         """All valid events of all partitions."""

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from data import contracts
+from data import schemas
 from data.errors import ContractError
 
 SUBSCRIPTION = "account_id,effective_date,licensed_seats,usage_limit,mrr,status,change"
@@ -76,27 +76,27 @@ def test_a_row_with_several_faults_is_counted_once(company):
 
 
 def test_every_rule_of_every_contract_has_words_of_its_own():
-    for table in contracts.TABLES:
-        reasons = [reason for reason, _ in contracts.validation_rules(table)]
+    for table in schemas.TABLES:
+        reasons = [reason for reason, _ in schemas.validation_rules(table)]
 
         assert len(set(reasons)) == len(reasons)
         assert all(re.match(r"\w+ is ", reason) for reason in reasons)
 
 
 def test_required_columns_are_columns():
-    for table, required in contracts.REQUIRED_COLUMNS.items():
-        assert set(required) <= set(contracts.TABLES[table].column_names())
+    for table, required in schemas.REQUIRED_COLUMNS.items():
+        assert set(required) <= set(schemas.TABLES[table].column_names())
 
 
 def test_as_many_bad_rows_as_are_allowed_pass():
-    contracts.enforce_quarantine_limit("events", 100, {"quantity is below 0": 5}, 0.05)
+    schemas.enforce_quarantine_limit("events", 100, {"quantity is below 0": 5}, 0.05)
 
 
 def test_more_bad_rows_than_allowed_stop_the_run():
     quarantine = {"a is missing": 1, "b is missing": 3, "c is missing": 2, "d is missing": 5}
 
     with pytest.raises(ContractError) as refusal:
-        contracts.enforce_quarantine_limit("events", 100, quarantine, 0.05)
+        schemas.enforce_quarantine_limit("events", 100, quarantine, 0.05)
 
     assert str(refusal.value) == (
         "events: 11 of 100 rows (11.0%) break the contract, above the 5.0% allowed (d is missing:"
@@ -106,12 +106,12 @@ def test_more_bad_rows_than_allowed_stop_the_run():
 
 
 def test_repeated_rows_lose_nothing_and_do_not_stop_the_run():
-    contracts.enforce_quarantine_limit("events", 100, {contracts.DUPLICATE_ROW: 60}, 0.05)
+    schemas.enforce_quarantine_limit("events", 100, {schemas.DUPLICATE_ROW: 60}, 0.05)
 
 
 def test_a_table_without_a_single_good_row_stops_the_run_whatever_is_allowed():
     with pytest.raises(ContractError, match="100 of 100 rows"):
-        contracts.enforce_quarantine_limit("events", 100, {"timestamp is missing": 100}, 1.0)
+        schemas.enforce_quarantine_limit("events", 100, {"timestamp is missing": 100}, 1.0)
 
 
 def test_a_dirty_small_table_stops_the_reading(company):

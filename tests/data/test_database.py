@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 
-from data import contracts, database
+from data import schemas
 from data.errors import ContractError, SourceError
+from data.ingest import sql
 
 TYPES = {
     "timestamp": "timestamptz",
@@ -47,7 +48,7 @@ def postgresql(company, server):
 
 
 def queries(url):
-    return {table: {"url": url, "query": f"select * from {table}"} for table in contracts.TABLES}
+    return {table: {"url": url, "query": f"select * from {table}"} for table in schemas.TABLES}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -64,7 +65,7 @@ def test_a_database_gives_the_same_tables_as_files(company, url):
 
     assert_frame_equal(
         tables.events[0].valid_rows().collect(),
-        expected.events[0].valid().collect(),
+        expected.events[0].valid_rows().collect(),
         check_row_order=False,
     )
     for table in ("subscriptions", "accounts", "users"):
@@ -111,8 +112,8 @@ def test_text_in_a_number_of_a_database_is_counted(company):
 
 
 def test_a_long_log_is_spooled_in_parts_of_bounded_size(company, monkeypatch):
-    monkeypatch.setattr(database, "BATCH_ROWS", 1)
-    monkeypatch.setattr(database, "PART_ROWS", 2)
+    monkeypatch.setattr(sql, "BATCH_ROWS", 1)
+    monkeypatch.setattr(sql, "PART_ROWS", 2)
 
     tables = company.read(**queries(sqlite(company)))
 
@@ -121,8 +122,8 @@ def test_a_long_log_is_spooled_in_parts_of_bounded_size(company, monkeypatch):
 
 
 def test_parts_that_come_out_the_same_keep_their_identity(company, monkeypatch):
-    monkeypatch.setattr(database, "BATCH_ROWS", 1)
-    monkeypatch.setattr(database, "PART_ROWS", 2)
+    monkeypatch.setattr(sql, "BATCH_ROWS", 1)
+    monkeypatch.setattr(sql, "PART_ROWS", 2)
     url = sqlite(company)
 
     def identities():

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from data import files
 from data.errors import ContractError, SourceError
+from data.ingest import files
 
 DAY = "account_id,user_id,timestamp\nacme,u1,2024-03-{:02d}T00:00:00Z\n"
 

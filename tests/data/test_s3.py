@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
 from data.errors import SourceError
-from serving.cli import main
+from serving.cli.main import main
 
 NUMBERS = count()
 DAY = "account_id,user_id,timestamp\nacme,u1,2024-03-{:02d}T00:00:00Z\n"

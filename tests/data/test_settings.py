@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from data import settings
+from data.config import settings
 from data.errors import SettingsError
 
 

@@ -8,15 +8,17 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from data import contracts, settings, simulator, sources
+from data import schemas, simulator
+from data.config import settings
 from data.errors import DeliveryError, SettingsError
-from data.simulator import company, people, pressure, truth
-from data.simulator.state import STEP_DAYS, LifecycleStatus, empty_state, select_accounts
+from data.ingest import table_loader
+from data.simulator import ground_truth, hazard, simulation, users
+from data.simulator.account_state import STEP_DAYS, LifecycleStatus, empty_state, select_accounts
 
 END = datetime(2026, 6, 1, tzinfo=UTC)
 NOISE = ("login", "support_ticket", "nps")
-LIFE = company.SimulationPeriod(
-    company.day_number(date(2024, 6, 1)), company.day_number(END.date())
+LIFE = simulation.SimulationPeriod(
+    simulation.day_number(date(2024, 6, 1)), simulation.day_number(END.date())
 )
 
 
@@ -28,8 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def history() -> company.SimulationHistory:
-    return company.simulate(600, LIFE, seed=5)
+def history() -> simulation.SimulationHistory:
+    return simulation.simulate(600, LIFE, seed=5)
 
 
 def test_the_settings_it_writes_load(folder: Path) -> None:
@@ -66,7 +68,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: P
 
 
 def test_every_table_keeps_its_contract(folder: Path) -> None:
-    tables = sources.load_tables(settings.load_settings(folder / "expansion.toml"), now=END)
+    tables = table_loader.load_tables(settings.load_settings(folder / "expansion.toml"), now=END)
 
     assert all(not partition.reject_counts() for partition in tables.events)
     assert not tables.subscriptions.quarantine
@@ -79,7 +81,9 @@ def test_dirt_lands_in_quarantine_and_leaves_the_sound_rows_as_they_were(tmp_pat
         simulator.write_company(tmp_path / name, accounts=60, months=2, seed=1, corruption=dirt)
 
     clean, dirty = (
-        sources.load_tables(settings.load_settings(tmp_path / name / "expansion.toml"), now=END)
+        table_loader.load_tables(
+            settings.load_settings(tmp_path / name / "expansion.toml"), now=END
+        )
         for name in ("clean", "dirty")
     )
 
@@ -91,7 +95,7 @@ def test_dirt_lands_in_quarantine_and_leaves_the_sound_rows_as_they_were(tmp_pat
         )
         assert after.valid_rows().filter(~ours).select(pl.len()).collect().item()
         assert after.valid_rows().filter(ours).collect().equals(before.valid_rows().collect())
-    assert contracts.FUTURE_TIMESTAMP in dirty.events[0].reject_counts()
+    assert schemas.FUTURE_TIMESTAMP in dirty.events[0].reject_counts()
     assert dirty.subscriptions.quarantine
     assert dirty.users.quarantine
     assert dirty.users.rows.equals(clean.users.rows)
@@ -150,14 +154,16 @@ def test_an_account_that_fills_its_seats_is_under_pressure_and_one_that_sits_the
     state.people[:] = (20, 46, 46)
     state.people_trend[:] = (3, 0, 3)
 
-    idle, flat, rising = pressure.hazard_rates(state, 20_000)[0]
+    idle, flat, rising = hazard.hazard_rates(state, 20_000)[0]
 
     assert idle < flat
     assert rising > 20 * flat
 
 
-def test_a_department_is_reached_by_one_of_its_people(history: company.SimulationHistory) -> None:
-    roster = people.expand_users(history, np.random.default_rng(1))
+def test_a_department_is_reached_by_one_of_its_people(
+    history: simulation.SimulationHistory,
+) -> None:
+    roster = users.expand_users(history, np.random.default_rng(1))
     joined = set(
         zip(roster.account, roster.department, history.step_index(roster.joined), strict=True)
     )
@@ -173,19 +179,21 @@ def test_a_department_is_reached_by_one_of_its_people(history: company.Simulatio
 
 
 def test_the_truth_is_the_frequency_with_which_the_dice_fall(
-    history: company.SimulationHistory,
+    history: simulation.SimulationHistory,
 ) -> None:
     as_of, futures = history.period.end, 300
     state = history.states[as_of]
     chosen = np.flatnonzero(state.is_paying)[::12]
     traits, state = select_accounts(history.traits, chosen), select_accounts(state, chosen)
-    told = truth.estimate_probabilities(traits, state, as_of, np.random.default_rng(1), futures)[1]
+    told = ground_truth.estimate_probabilities(
+        traits, state, as_of, np.random.default_rng(1), futures
+    )[1]
 
     copies = np.repeat(np.arange(len(chosen)), futures)
     traits, state = select_accounts(traits, copies), select_accounts(state, copies)
     expanded, rng = np.zeros(len(copies), dtype=bool), np.random.default_rng(2)
     for day in range(as_of, as_of + 60, STEP_DAYS):
-        state, _, _, deals = company.advance(traits, state, day, rng)
+        state, _, _, deals = simulation.advance(traits, state, day, rng)
         expanded |= deals.source >= 0
     thrown = expanded.reshape(-1, futures).mean(axis=1)
 
@@ -194,8 +202,8 @@ def test_the_truth_is_the_frequency_with_which_the_dice_fall(
     assert thrown.mean() == pytest.approx(told.mean(), abs=0.006)
 
 
-def test_the_truth_is_calibrated_and_ranks_well(history: company.SimulationHistory) -> None:
-    snapshots = truth.build_snapshots(history, seed=5).drop_nulls("expands_60")
+def test_the_truth_is_calibrated_and_ranks_well(history: simulation.SimulationHistory) -> None:
+    snapshots = ground_truth.build_snapshots(history, seed=5).drop_nulls("expands_60")
     probability, expands = snapshots["p_60"].to_numpy(), snapshots["expands_60"].to_numpy()
     # Windows of one account overlap, so its snapshots count as one draw.
     excess = snapshots.group_by("account").agg((pl.col("expands_60") - pl.col("p_60")).sum())
@@ -216,7 +224,7 @@ def test_unfinished_windows_are_unknown(folder: Path) -> None:
 
 
 def test_some_accounts_sit_at_a_high_utilization_for_a_year_and_do_not_expand(
-    history: company.SimulationHistory,
+    history: simulation.SimulationHistory,
 ) -> None:
     as_ofs = history.period.as_ofs[-13:]
     states = [history.states[as_of] for as_of in as_ofs]

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data import contracts, settings, sources
+from data import schemas
+from data.config import settings
 from data.errors import ContractError, SettingsError, SourceError
+from data.ingest import table_loader
 
 ALL_PASSES = settings.TablesConfig(max_quarantine_share=1)
 
@@ -26,7 +28,7 @@ def valid(tables):
 def test_a_log_in_csv_arrives_typed_and_complete(company):
     log = company.log()
 
-    assert log.schema == contracts.EventSchema.create_empty().schema
+    assert log.schema == schemas.EventSchema.create_empty().schema
     assert log["timestamp"].to_list() == [
         at("2024-03-01T09:30:00+00:00"),
         at("2024-03-01T09:30:00+00:00"),
@@ -61,20 +63,20 @@ def test_accounts_keep_their_further_columns_and_other_tables_do_not(company):
 def test_without_a_users_table_its_frame_is_empty_under_contract(company):
     tables = company.read(users=None)
 
-    assert_frame_equal(tables.users.rows, contracts.UserSchema.create_empty())
+    assert_frame_equal(tables.users.rows, schemas.UserSchema.create_empty())
 
 
 def as_pandas(company):
-    return {table: company.frame(table).to_pandas() for table in contracts.TABLES}
+    return {table: company.frame(table).to_pandas() for table in schemas.TABLES}
 
 
 def as_lazy(company):
-    return {table: company.frame(table).lazy() for table in contracts.TABLES}
+    return {table: company.frame(table).lazy() for table in schemas.TABLES}
 
 
 @pytest.mark.parametrize("frames", [as_pandas, as_lazy])
 def test_frames_in_memory_give_the_same_tables_as_files(company, frames):
-    tables = sources.tables_from_frames(**frames(company))
+    tables = table_loader.tables_from_frames(**frames(company))
 
     expected = company.read()
     assert_frame_equal(valid(tables), valid(expected))
@@ -84,10 +86,10 @@ def test_frames_in_memory_give_the_same_tables_as_files(company, frames):
 
 def test_parquet_gives_the_same_tables_as_csv(company):
     expected = company.read()
-    for table in contracts.TABLES:
+    for table in schemas.TABLES:
         company.put(f"{table}.parquet", company.frame(table))
 
-    tables = company.read(**{table: f"{table}.parquet" for table in contracts.TABLES})
+    tables = company.read(**{table: f"{table}.parquet" for table in schemas.TABLES})
 
     assert_frame_equal(valid(tables), valid(expected))
     assert_frame_equal(tables.users.rows, expected.users.rows)
@@ -97,7 +99,7 @@ def test_what_is_no_frame_is_refused_in_one_sentence(company):
     frames = company.frames() | {"accounts": {"account_id": ["acme"]}}
 
     with pytest.raises(SourceError, match=r"accounts: expected a Polars or pandas frame.*dict"):
-        sources.tables_from_frames(**frames)
+        table_loader.tables_from_frames(**frames)
 
 
 def test_a_pandas_column_of_mixed_types_is_refused_without_quoting_it(company):
@@ -105,7 +107,7 @@ def test_a_pandas_column_of_mixed_types_is_refused_without_quoting_it(company):
     mixed["mrr"] = [1, "secret", 2.5]
 
     with pytest.raises(SourceError, match="subscriptions: a column of the pandas frame mixes typ"):
-        sources.tables_from_frames(**company.frames() | {"subscriptions": mixed})
+        table_loader.tables_from_frames(**company.frames() | {"subscriptions": mixed})
 
 
 def test_pandas_times_with_a_zone_are_instants(company):
@@ -113,7 +115,7 @@ def test_pandas_times_with_a_zone_are_instants(company):
     log["timestamp"] = pd.to_datetime(log["timestamp"], format="ISO8601", utc=True)
     log["timestamp"] = log["timestamp"].dt.tz_convert("Asia/Tokyo")
 
-    tables = sources.tables_from_frames(**company.frames() | {"events": log})
+    tables = table_loader.tables_from_frames(**company.frames() | {"events": log})
 
     assert valid(tables)["timestamp"].to_list() == company.log()["timestamp"].to_list()
 
@@ -122,7 +124,7 @@ def test_several_frames_of_one_log_are_its_partitions(company):
     log = company.frame("events")
     frames = company.frames() | {"events": [log.head(1), log.tail(2)]}
 
-    tables = sources.tables_from_frames(**frames)
+    tables = table_loader.tables_from_frames(**frames)
 
     assert [partition.count_rows() for partition in tables.events] == [1, 2]
 
@@ -169,18 +171,18 @@ def test_an_attribute_of_accounts_can_be_renamed(company):
     ]
 
 
-@given(names=st.permutations(contracts.EventSchema.column_names()))
+@given(names=st.permutations(schemas.EventSchema.column_names()))
 def test_renamed_columns_mapped_back_give_the_same_log(names):
-    ours = contracts.EventSchema.column_names()
+    ours = schemas.EventSchema.column_names()
     log = (
-        contracts.EventSchema.create_empty()
+        schemas.EventSchema.create_empty()
         .clear(2)
         .with_columns(account_id=pl.lit("acme"), timestamp=pl.lit(at("2024-03-01T00:00:00+00:00")))
     )
-    log = log.cast(contracts.EventSchema.create_empty().schema)
+    log = log.cast(schemas.EventSchema.create_empty().schema)
     theirs = {name: f"their_{other}" for name, other in zip(ours, names, strict=True)}
 
-    mapped = sources.tables_from_frames(
+    mapped = table_loader.tables_from_frames(
         log.rename(theirs), CONTRACTS, ACCOUNTS, columns=settings.ColumnsConfig(events=theirs)
     )
 
@@ -192,12 +194,12 @@ def test_renamed_columns_mapped_back_give_the_same_log(names):
 
 def test_equal_rows_collapse_to_one_and_are_counted(company):
     text = company.frame("subscriptions")
-    tables = sources.tables_from_frames(
+    tables = table_loader.tables_from_frames(
         **company.frames() | {"subscriptions": pl.concat([text, text])}
     )
 
     assert tables.subscriptions.rows.height == 3
-    assert tables.subscriptions.quarantine == {contracts.DUPLICATE_ROW: 3}
+    assert tables.subscriptions.quarantine == {schemas.DUPLICATE_ROW: 3}
     assert tables.subscriptions.row_count == 6
 
 
@@ -215,7 +217,7 @@ def test_an_event_ahead_of_the_clock_by_a_day_is_left_out(company):
     header = "account_id,user_id,timestamp\n"
     rows = "acme,u1,2024-06-01T23:59:59Z\nacme,u1,2024-06-02T00:00:01Z\n"
 
-    assert company.quarantine("events", header + rows) == {contracts.FUTURE_TIMESTAMP: 1}
+    assert company.quarantine("events", header + rows) == {schemas.FUTURE_TIMESTAMP: 1}
 
 
 def test_contracts_of_unknown_accounts_are_counted(company):
@@ -223,7 +225,7 @@ def test_contracts_of_unknown_accounts_are_counted(company):
 
     tables = company.read(max_quarantine_share=0.5)
 
-    assert tables.subscriptions.quarantine == {contracts.UNKNOWN_ACCOUNT: 1}
+    assert tables.subscriptions.quarantine == {schemas.UNKNOWN_ACCOUNT: 1}
 
 
 # Laws
@@ -256,7 +258,7 @@ def frame(rows):
 
 @given(rows=st.lists(events, min_size=1, max_size=12))
 def test_every_event_is_valid_or_counted_once(rows):
-    tables = sources.tables_from_frames(
+    tables = table_loader.tables_from_frames(
         frame(rows), CONTRACTS, ACCOUNTS, tables=ALL_PASSES, now=NOW
     )
 
@@ -272,7 +274,9 @@ def test_every_change_is_valid_or_counted_and_the_order_of_rows_is_immaterial(ro
     log = frame([{"account_id": "acme", "user_id": "u1", "timestamp": "2024-03-01T00:00:00Z"}])
 
     one, other = (
-        sources.tables_from_frames(log, frame(order), ACCOUNTS, tables=ALL_PASSES).subscriptions
+        table_loader.tables_from_frames(
+            log, frame(order), ACCOUNTS, tables=ALL_PASSES
+        ).subscriptions
         for order in (rows, data.draw(st.permutations(rows)))
     )
 
@@ -319,7 +323,7 @@ def test_the_identity_of_a_frame_is_its_rows_in_any_order(company):
     log = frames["events"]
 
     def of(events):
-        return sources.tables_from_frames(**frames | {"events": events}).events[0].identity
+        return table_loader.tables_from_frames(**frames | {"events": events}).events[0].identity
 
     assert of(log) == of(log.reverse())
     assert of(log) != of(log.with_columns(event=pl.lit("other")))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data import spreadsheet, writing
+from data.io import atomic, csv_injection
 
 SIGNS = list("=+-@\t\r\n＝＋－＠' aé1")
 texts = st.text(st.sampled_from(SIGNS) | st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -19,13 +19,15 @@ texts = st.text(st.sampled_from(SIGNS) | st.characters(exclude_categories=["Cs"]
 @example("''", "'")
 @example("\x1c=1", "")
 def test_different_texts_stay_different_when_guarded(one, other):
-    assert (spreadsheet.escape_formula(one) == spreadsheet.escape_formula(other)) == (one == other)
+    assert (csv_injection.escape_formula(one) == csv_injection.escape_formula(other)) == (
+        one == other
+    )
 
 
 @given(texts)
 def test_no_guarded_text_begins_like_a_formula(text):
-    assert not spreadsheet.escape_formula(text).lstrip().startswith(tuple("=+-@＝＋－＠"))
-    assert not spreadsheet.escape_formula(text).startswith(("\t", "\r", "\n"))
+    assert not csv_injection.escape_formula(text).lstrip().startswith(tuple("=+-@＝＋－＠"))
+    assert not csv_injection.escape_formula(text).startswith(("\t", "\r", "\n"))
 
 
 @given(st.lists(texts | st.none(), min_size=1, max_size=8))
@@ -33,22 +35,24 @@ def test_no_guarded_text_begins_like_a_formula(text):
 def test_a_column_is_guarded_like_each_of_its_rows(column):
     frame = pl.DataFrame({"text": pl.Series(column, dtype=pl.String)})
 
-    found = frame.select(spreadsheet.escape_formula_column("text"))["text"].to_list()
+    found = frame.select(csv_injection.escape_formula_column("text"))["text"].to_list()
 
-    assert found == [None if text is None else spreadsheet.escape_formula(text) for text in column]
+    assert found == [
+        None if text is None else csv_injection.escape_formula(text) for text in column
+    ]
 
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "two\nlines", "a\rb", 'quo"te', ";,\t"])
 def test_a_list_written_as_csv_is_read_back_by_any_reader_and_calculates_nothing(tmp_path, name):
     frame = pl.DataFrame({"name": [name], "signals": [[name, "-1"]], "change": [-0.5]})
 
-    writing.write_table(frame, tmp_path / "list.csv")
+    atomic.write_table(frame, tmp_path / "list.csv")
 
     text = (tmp_path / "list.csv").read_bytes().decode()
     _, row = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     assert row == [
-        spreadsheet.escape_formula(name),
-        spreadsheet.escape_formula(f"{name}; -1"),
+        csv_injection.escape_formula(name),
+        csv_injection.escape_formula(f"{name}; -1"),
         "-0.5",
     ]
     assert not row[0].startswith("=")

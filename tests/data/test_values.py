@@ -8,9 +8,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from data import settings, sources
-from data.checking import ZERO_SEATS_NOTE
+from data.config import settings
 from data.errors import ContractError, SettingsError
+from data.ingest import table_loader
+from data.ingest.validation import ZERO_SEATS_NOTE
 
 
 def at(text):
@@ -54,7 +55,7 @@ def test_events_without_a_zone_are_refused(company, times):
     frames = company.frames() | {"events": log}
 
     with pytest.raises(ContractError, match=r"timestamp has no time zone.*\[tables\] time_zone"):
-        sources.tables_from_frames(**frames)
+        table_loader.tables_from_frames(**frames)
 
 
 @pytest.mark.parametrize("times", ZONELESS)
@@ -62,7 +63,7 @@ def test_a_declared_zone_gives_events_one(company, times):
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": times})
     frames = company.frames() | {"events": log}
 
-    tables = sources.tables_from_frames(
+    tables = table_loader.tables_from_frames(
         **frames, tables=settings.TablesConfig(time_zone="America/New_York")
     )
 
@@ -95,7 +96,7 @@ def test_hours_that_a_clock_shows_twice_or_never_are_read(company, local, instan
     company.put("events.csv", f"account_id,user_id,timestamp\nacme,u1,{local}\n")
     frames = company.frames()
 
-    tables = sources.tables_from_frames(
+    tables = table_loader.tables_from_frames(
         **frames, tables=settings.TablesConfig(time_zone="Europe/Berlin")
     )
 
@@ -111,7 +112,7 @@ def test_instants_in_another_zone_become_utc(company):
     tokyo = pl.Series([at("2024-03-01T00:00:00+00:00")]).dt.convert_time_zone("Asia/Tokyo")
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": tokyo})
 
-    tables = sources.tables_from_frames(**company.frames() | {"events": log})
+    tables = table_loader.tables_from_frames(**company.frames() | {"events": log})
 
     assert valid(tables)["timestamp"].to_list() == [at("2024-03-01T00:00:00+00:00")]
 
@@ -127,7 +128,7 @@ def test_a_column_of_a_hopeless_type_is_refused(company, column, values):
     )
 
     with pytest.raises(ContractError, match=f"events: {column} holds .* expected"):
-        sources.tables_from_frames(**company.frames() | {"events": log})
+        table_loader.tables_from_frames(**company.frames() | {"events": log})
 
 
 # Numbers and keys
@@ -142,9 +143,9 @@ def test_whole_fractional_and_decimal_numbers_are_numbers(company, seats):
         "subscriptions": contract.with_columns(pl.Series("licensed_seats", seats))
     }
 
-    assert sources.tables_from_frames(**frames).subscriptions.rows["licensed_seats"].to_list() == [
-        3.0
-    ]
+    assert table_loader.tables_from_frames(**frames).subscriptions.rows[
+        "licensed_seats"
+    ].to_list() == [3.0]
 
 
 @pytest.mark.parametrize("nothing", [float("nan"), "NaN", "", "  ", None])
@@ -154,9 +155,9 @@ def test_nan_and_blank_are_missing(company, nothing):
         "subscriptions": contract.with_columns(licensed_seats=pl.lit(nothing))
     }
 
-    assert sources.tables_from_frames(**frames).subscriptions.rows["licensed_seats"].to_list() == [
-        None
-    ]
+    assert table_loader.tables_from_frames(**frames).subscriptions.rows[
+        "licensed_seats"
+    ].to_list() == [None]
 
 
 def test_zero_licensed_seats_mean_that_none_are_sold(company):
@@ -176,7 +177,7 @@ def test_whole_number_keys_join_however_they_are_stored(company):
         {"account_id": "12", "user_id": [7.0], "timestamp": [at("2024-03-01T00:00:00+00:00")]}
     )
 
-    tables = sources.tables_from_frames(log, contract, accounts)
+    tables = table_loader.tables_from_frames(log, contract, accounts)
 
     assert tables.subscriptions.rows["account_id"].to_list() == ["12"]
     assert valid(tables)["user_id"].to_list() == ["7"]

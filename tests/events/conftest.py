@@ -10,13 +10,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from event_door import Door, running, served
 
-from serving import state
+from serving import store
 
 
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
     """A server of webhooks on an empty database."""
-    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     with running(served(engine)) as client:
         yield Door(client, engine)
     engine.dispose()

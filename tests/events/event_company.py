@@ -8,15 +8,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from data import settings
-from data.settings import Settings
-from serving import state
-from serving.events import kept, telling, watcher
-from serving.events.shapes import InboundEvent
-from serving.events.tables import ALERTS, THRESHOLD_STATES, WEBHOOK_EVENTS
-from serving.events.watcher import EventConsumer
-from serving.outbox import delivery, lease
-from serving.outbox.upsert import insert_missing
+from data.config import settings
+from data.config.settings import Settings
+from serving import store
+from serving.delivery import service
+from serving.events import rescore
+from serving.events.ingest.parsers import InboundEvent
+from serving.events.monitor import consumer, repository
+from serving.events.monitor.consumer import EventConsumer
+from serving.store import lease
+from serving.store.event_schema import ALERTS, THRESHOLD_STATES, WEBHOOK_EVENTS
+from serving.store.upsert import insert_missing
 
 TODAY = date(2026, 6, 15)
 TABLES = {
@@ -73,7 +75,7 @@ class Company:
         file = self.folder / "expansion.toml"
         file.write_text(SETTINGS + self.more)
         self.settings = settings.load_settings(file)
-        self.engine = state.open_engine(self.settings.database_url)
+        self.engine = store.open_engine(self.settings.database_url)
         # An empty registry takes MLflow seconds to make.
         if _REGISTRY:
             shutil.copy(_REGISTRY[0], self.settings.state_folder)
@@ -98,7 +100,7 @@ class Company:
             }
         )
         row = {name: getattr(message, name) for name in InboundEvent.__slots__}
-        with state.write_transaction(self.engine) as connection:
+        with store.write_transaction(self.engine) as connection:
             insert_missing(
                 connection, WEBHOOK_EVENTS, [{**row, "source": "generic", "received_at": received}]
             )
@@ -112,19 +114,19 @@ class Company:
         """A watcher, which whoever watched before has left to it."""
         held = lease.acquire_lease(self.engine, f"events-{self.sent}-{now}", lambda: now)
         assert isinstance(held, lease.Lease)
-        made = watcher.resume_consumer(self.engine, self.settings, held, now)
+        made = consumer.resume_consumer(self.engine, self.settings, held, now)
         _REGISTRY[:] = [self.settings.state_folder / "mlflow.db"]
         return made
 
     def follow(self, at_work: EventConsumer, now: datetime) -> None:
         """Count, tell, and send to the CRM in the database."""
         at_work.poll(now)
-        with state.read_transaction(self.engine) as connection:
-            signals = kept.load_alerts_to_rescore(connection, max_rows=100)
+        with store.read_transaction(self.engine) as connection:
+            signals = repository.load_alerts_to_rescore(connection, max_rows=100)
         if signals:
             told = {"target": "sql", "position": at_work.offset.position, "now": now}
-            telling.rescore_alerts(self.engine, self.settings, at_work.snapshot, signals, **told)
-            delivery.send_limited(self.engine, self.settings, name="sql", max_objects=100, now=now)
+            rescore.rescore_alerts(self.engine, self.settings, at_work.snapshot, signals, **told)
+            service.send_limited(self.engine, self.settings, name="sql", max_objects=100, now=now)
 
     def signals(self) -> list[dict[str, Any]]:
         return self.rows(ALERTS)
@@ -133,7 +135,7 @@ class Company:
         return self.rows(THRESHOLD_STATES)
 
     def rows(self, table: sa.Table) -> list[dict[str, Any]]:
-        with state.read_transaction(self.engine) as connection:
+        with store.read_transaction(self.engine) as connection:
             rows = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
             return [dict(row) for row in rows]
 

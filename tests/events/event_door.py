@@ -15,10 +15,10 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
-from data.settings import Settings
-from serving import state
-from serving.events import routes
-from serving.events.tables import QUARANTINE, WEBHOOK_EVENTS
+from data.config.settings import Settings
+from serving import store
+from serving.events.ingest import asgi
+from serving.store.event_schema import QUARANTINE, WEBHOOK_EVENTS
 
 SECRET = "a long shared secret"  # noqa: S105
 SETTINGS: dict[str, Any] = {
@@ -47,7 +47,7 @@ class Door:
         )
 
     def rows(self, table: sa.Table) -> list[dict[str, Any]]:
-        with state.read_transaction(self.engine) as connection:
+        with store.read_transaction(self.engine) as connection:
             found = connection.execute(sa.select(table).order_by(table.c.id)).mappings()
             return [dict(row) for row in found]
 
@@ -62,7 +62,7 @@ def served(engine: sa.Engine, **webhooks: Any) -> FastAPI:
     app = FastAPI()
     told = {**SETTINGS["webhooks"], **webhooks}
     settings = Settings.model_validate({"webhooks": told})
-    app.add_middleware(routes.WebhookMiddleware, settings=settings, engine=engine)
+    app.add_middleware(asgi.WebhookMiddleware, settings=settings, engine=engine)
     return app
 
 

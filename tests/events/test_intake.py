@@ -14,11 +14,11 @@ from event_door import SECRET, Door, running, served
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.settings import Webhooks
-from serving import state
-from serving.events import shapes
-from serving.events.shapes import InvalidMessageError
-from serving.events.signatures import InvalidSignatureError, verify_generic
+from data.config.settings import Webhooks
+from serving import store
+from serving.events.ingest import parsers
+from serving.events.ingest.parsers import InvalidMessageError
+from serving.events.ingest.signatures import InvalidSignatureError, verify_generic
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OWN: dict[str, Any] = {
@@ -101,7 +101,7 @@ def test_segment_s_messages_are_kept_without_anybody_s_address(door: Door) -> No
 def test_other_sources_map_onto_the_generic_one(
     shape: str, message: dict[str, Any], workspace: str
 ) -> None:
-    read = shapes.parse_generic(message, NOW, Webhooks.model_validate({"payload_format": shape}))
+    read = parsers.parse_generic(message, NOW, Webhooks.model_validate({"payload_format": shape}))
 
     assert (read.message_id, read.workspace, read.user_id) == ("i-1", workspace, "u-1")
     assert (read.event, read.happened_at) == ("view", datetime(2026, 6, 1, 9, 30, tzinfo=UTC))
@@ -111,12 +111,12 @@ def test_a_field_may_stand_elsewhere() -> None:
     rules = Webhooks.model_validate({"fields": {"account": "tenant.id", "timestamp": "at_ms"}})
     message = {"tenant": {"id": 7}, "at_ms": 1780306200000, "event": "view"}
 
-    read = shapes.parse_generic(message, NOW, rules)
+    read = parsers.parse_generic(message, NOW, rules)
 
     assert (read.workspace, read.happened_at.hour) == ("7", 9)
     assert (
         read.message_id
-        == shapes.parse_generic(dict(reversed(message.items())), NOW, rules).message_id
+        == parsers.parse_generic(dict(reversed(message.items())), NOW, rules).message_id
     )
 
 
@@ -202,7 +202,7 @@ names = st.sampled_from(sorted({*OWN, *TRACK, *AMPLITUDE, "properties", "type"})
 @given(st.dictionaries(names, json_values), st.sampled_from(["own", "amplitude", "mixpanel"]))
 def test_any_json_is_a_message_or_malformed(message: dict[str, Any], shape: str) -> None:
     rules = Webhooks.model_validate({"payload_format": shape})
-    for read in (shapes.parse_segment, shapes.parse_generic):
+    for read in (parsers.parse_segment, parsers.parse_generic):
         try:
             found = read(message, NOW, rules)
         except InvalidMessageError:
@@ -290,10 +290,10 @@ def test_a_source_without_a_secret_is_closed(door: Door) -> None:
 
 
 def test_a_database_that_refuses_is_said_to_the_source_which_comes_again(door: Door) -> None:
-    with state.write_transaction(door.engine) as connection:
+    with store.write_transaction(door.engine) as connection:
         connection.exec_driver_sql("ALTER TABLE arrivals RENAME TO elsewhere")
     answer = door.send(OWN)
-    with state.write_transaction(door.engine) as connection:
+    with store.write_transaction(door.engine) as connection:
         connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO arrivals")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")

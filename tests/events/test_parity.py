@@ -22,19 +22,21 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from data import simulator
-from data.settings import Settings
-from data.sources import Tables
-from features import moment, panel
-from features.activity import Activity
-from serving import state
-from serving.events import arrivals, watcher
-from serving.events.intake import WebhookHandler
-from serving.events.store import EventWriter
-from serving.events.tables import WEBHOOK_EVENTS
-from serving.events.watcher import EventConsumer
-from serving.outbox import lease
-from training import pipeline
+from data.config.settings import Settings
+from data.ingest.table_loader import Tables
+from features import online
+from features.activity.daily_tables import Activity
+from features.panel import builder
+from serving import store
+from serving.events.ingest import reader
+from serving.events.ingest.handler import WebhookHandler
+from serving.events.ingest.writer import EventWriter
+from serving.events.monitor import consumer
+from serving.events.monitor.consumer import EventConsumer
+from serving.store import lease
+from serving.store.event_schema import WEBHOOK_EVENTS
 from training import registry as models
+from training.pipeline import training_run
 
 pytestmark = pytest.mark.long
 
@@ -151,13 +153,13 @@ def compared(both: Both, stream: pl.DataFrame, days: Sequence[date]) -> list[int
     Returns how many accounts a batch had on each of those days.
     """
     live, whole = both.settings("live"), both.settings("whole")
-    engine = state.open_engine(live.database_url)
+    engine = store.open_engine(live.database_url)
     first = stream["known_at"].min()
     assert isinstance(first, datetime)
     held = lease.acquire_lease(engine, "parity", lambda: first)
     assert isinstance(held, lease.Lease)
-    at_work = watcher.resume_consumer(engine, live, held, first)
-    tables, log = pipeline.load_data(whole, now=stream["known_at"].max())  # type: ignore[arg-type]
+    at_work = consumer.resume_consumer(engine, live, held, first)
+    tables, log = training_run.load_data(whole, now=stream["known_at"].max())  # type: ignore[arg-type]
     found = []
     names = {account: name for name, account in both.workspaces.items()}
     for day in days:
@@ -176,10 +178,10 @@ def compared(both: Both, stream: pl.DataFrame, days: Sequence[date]) -> list[int
 def agreed(at_work: EventConsumer, tables: Tables, log: Activity, day: date) -> int:
     """Compare what a watcher counts with the panel as of the coming midnight, to the bit."""
     ground = at_work.snapshot
-    batch = panel.build_panel(
+    batch = builder.build_panel(
         log,
         tables,
-        [moment.next_midnight(day)],
+        [online.next_midnight(day)],
         at_work.settings,
         reference=ground.reference_population,
         months=True,
@@ -194,15 +196,15 @@ def agreed(at_work: EventConsumer, tables: Tables, log: Activity, day: date) -> 
             assert before is None or before == (row[f"{name}_m3"] or 0), account
         assert ground.subscriptions.get_terms(account, day).seats == row["licensed_seats"], account
     everybody = tables.accounts.rows["account_id"].to_list()
-    with state.read_transaction(at_work.engine) as connection:
-        events = arrivals.load_unlogged_events(
+    with store.read_transaction(at_work.engine) as connection:
+        events = reader.load_unlogged_events(
             connection,
             ground.workspaces,
             everybody,
             ground.logged_mask,
             up_to=at_work.offset.position,
         )
-    now = moment.build_online(
+    now = online.build_online(
         ground.log,
         ground.tables,
         events,
@@ -341,8 +343,8 @@ def test_a_month_of_a_company_through_the_webhook_is_what_a_batch_of_it_knows(
 
     assert min(counted) >= 15
     assert stream.height > 3_000
-    engine = state.open_engine(both.settings("live").database_url)
-    with state.read_transaction(engine) as connection:
+    engine = store.open_engine(both.settings("live").database_url)
+    with store.read_transaction(engine) as connection:
         stored = connection.scalar(sa.select(sa.func.count()).select_from(WEBHOOK_EVENTS))
     engine.dispose()
     assert stored == stream.filter(pl.col("known_at") < datetime(2026, 6, 1, tzinfo=UTC)).height

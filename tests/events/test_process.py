@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from serving import state
-from serving.outbox import lease
+from serving import store
+from serving.store import lease
 
 SERVER = """
 import sys, time
 from pathlib import Path
-from serving.events.process import watching
+from serving.events.supervisor import watching
 
 with watching(Path(sys.argv[1])):
     print("begun", flush=True)
@@ -62,7 +62,7 @@ def config(tmp_path: Path) -> Iterator[Path]:
     """Settings of a company at which another watches already: whoever comes waits for its turn."""
     url, file = f"sqlite:///{tmp_path / 'crm.db'}", tmp_path / "expansion.toml"
     file.write_text(f"[crm]\nurl = '{url}'\n")
-    engine = state.open_engine(url)
+    engine = store.open_engine(url)
     assert not isinstance(
         lease.acquire_lease(engine, "events", lambda: datetime(2100, 1, 1, tzinfo=UTC)), str
     )

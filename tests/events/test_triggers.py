@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.settings import Alerts
-from serving.triggers import AlertTransition, ThresholdState, UtilizationReading, advance_threshold
+from data.config.settings import Alerts
+from serving.events.monitor.threshold import (
+    AlertTransition,
+    ThresholdState,
+    UtilizationReading,
+    advance_threshold,
+)
 
 RULES = Alerts()
 START = date(2026, 6, 1)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from event_company import TODAY, Company, noon
 
-from serving.crm.tables import ACCOUNTS, OPPORTUNITIES, TASKS
-from serving.events.tables import CONSUMER_OFFSETS
-from serving.outbox.lease import Lease, LeaseLostError, acquire_lease
+from serving.delivery.crm.sql.schema import ACCOUNTS, OPPORTUNITIES, TASKS
+from serving.store.event_schema import CONSUMER_OFFSETS
+from serving.store.lease import Lease, LeaseLostError, acquire_lease
 
 DAY = timedelta(days=1)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from serving.crm.target import (
+from serving.delivery.crm.base import (
     AccessDeniedError,
     Applied,
     BatchRejectedError,

@@ -18,10 +18,10 @@ from typing import Any
 import judge
 import sqlalchemy as sa
 
-from serving import state
-from serving.crm.sql import SqlCrm
-from serving.crm.target import RateLimit
-from serving.outbox import sender
+from serving import store
+from serving.delivery.crm.base import RateLimit
+from serving.delivery.crm.sql.target import SqlCrm
+from serving.delivery.reconcile import sender
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 _FIELDS = {
@@ -56,7 +56,7 @@ class Points:
 
 def sent_to_sql(url: str, dies_at: int | None = None, *, now: datetime = NOW) -> int:
     """Send in this process, and give how many points were passed."""
-    engine = state.open_engine(url)
+    engine = store.open_engine(url)
     points = Points(dies_at)
     points.watch(engine)
     sender.send_pending(engine, Small(engine), now=now)

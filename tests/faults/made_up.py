@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving.state.schema import DESIRED_OBJECTS
+from serving.store.schema import DESIRED_OBJECTS
 
 FIRST = date(2026, 6, 1)
 

@@ -17,9 +17,9 @@ from faulty_crm import FaultyCrm
 from judge import Edits, Verdict
 
 from data.errors import DeliveryError
-from serving import state
-from serving.outbox import sender
-from serving.outbox.sent import SyncSummary
+from serving import store
+from serving.delivery.reconcile import sender
+from serving.delivery.reconcile.summary import SyncSummary
 
 _EDITS = 40
 
@@ -50,7 +50,7 @@ class Template:
 def new(folder: Path, accounts: int) -> Template:
     """Nothing was ever sent: all is to be made."""
     file = folder / "new.db"
-    engine = state.open_engine(f"sqlite:///{file}")
+    engine = store.open_engine(f"sqlite:///{file}")
     made_up.put(engine, "sql", accounts)
     engine.dispose()
     return Template(file, accounts, 0, {})
@@ -64,7 +64,7 @@ def second_week(folder: Path, accounts: int) -> Template:
 
 def second_week_at(url: str, file: Path, accounts: int) -> Template:
     """The same on any database."""
-    engine = state.open_engine(url)
+    engine = store.open_engine(url)
     made_up.put(engine, "sql", accounts)
     killing.sent_to_sql(url)
     edits = killing.edited(engine, random.Random(1), _EDITS)  # noqa: S311
@@ -95,7 +95,7 @@ def killed_at(url: str, template: Template, dies_at: int, seed: int) -> Verdict:
     draw = random.Random(seed)  # noqa: S311
     child = killing.started(lambda: killing.sent_to_sql(url, dies_at))
     assert killing.ended(child) == -9
-    engine = state.open_engine(url)
+    engine = store.open_engine(url)
     edits = dict(template.edits)
     if draw.random() < 0.5:
         edits |= killing.edited(engine, draw, _EDITS)
@@ -132,7 +132,7 @@ class OverHttp:
 def over_http(folder: Path, accounts: int, fault: str | None, seed: int = 7) -> OverHttp:
     """Two weeks sent to a CRM that fails at 30 % of requests; humans edit in between."""
     file = folder / f"http_{fault}.db".replace(" ", "_")
-    engine = state.open_engine(f"sqlite:///{file}")
+    engine = store.open_engine(f"sqlite:///{file}")
     crm = FaultyCrm(fault=fault, seed=seed)
     target, timer = http_target.HttpTarget(crm.start()), Timer()
     draw, edits = random.Random(seed), dict[tuple[str, str, str], Any]()  # noqa: S311
@@ -174,7 +174,7 @@ def locked(template: Template, folder: Path, seconds: float) -> Verdict:
     file = shutil.copy(template.file, folder / "locked.db")
     url = f"sqlite:///{file}"
     child = killing.started(lambda: killing.sent_to_sql(url))
-    engine = state.open_engine(url)
+    engine = store.open_engine(url)
     for _ in range(3):
         time.sleep(0.2)
         with engine.execution_options(writes=True).begin():
@@ -207,7 +207,7 @@ def _late(url: str, ahead_days: float) -> None:
 
 
 def _judged(url: str, template: Template) -> Verdict:
-    engine = state.open_engine(url)
+    engine = store.open_engine(url)
     wanted = made_up.wanted(template.accounts, template.week)
     verdict = judge.judged(wanted, judge.standing_in_sql(engine), template.edits)
     engine.dispose()

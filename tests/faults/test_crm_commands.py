@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from serving import state
-from serving.cli import main
+from serving import store
+from serving.cli.main import main
 
 ACCOUNTS = 20
 
@@ -25,7 +25,7 @@ def company(tmp_path: Path) -> Path:
 
 
 def put(company: Path, week: int = 0) -> sa.Engine:
-    engine = state.open_engine(f"sqlite:///{company / 'data/local/crm.db'}")
+    engine = store.open_engine(f"sqlite:///{company / 'data/local/crm.db'}")
     made_up.put(engine, "sql", ACCOUNTS, week=week)
     return engine
 
@@ -91,7 +91,7 @@ def test_an_undone_run_stands_as_before_it(company: Path) -> None:
     assert back["objects"] == 22
     assert again.exit_code == 1
     assert "changed nothing" in again.output
-    stands = judge.standing_in_sql(state.open_engine(f"sqlite:///{company / 'data/local/crm.db'}"))
+    stands = judge.standing_in_sql(store.open_engine(f"sqlite:///{company / 'data/local/crm.db'}"))
     assert judge.judged(made_up.wanted(ACCOUNTS, 0), stands, {})
 
 

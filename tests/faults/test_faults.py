@@ -17,17 +17,17 @@ import sqlalchemy as sa
 from faulty_crm import FaultyCrm
 
 from data.errors import DeliveryError
-from serving import state
-from serving.outbox import sender
-from serving.outbox.sent import SyncSummary
-from serving.state.schema import ACCOUNT_TOUCHES, CHANGE_LOG, LEASES, REJECTED_OBJECTS, SYNC_RUNS
+from serving import store
+from serving.delivery.reconcile import sender
+from serving.delivery.reconcile.summary import SyncSummary
+from serving.store.schema import ACCOUNT_TOUCHES, CHANGE_LOG, LEASES, REJECTED_OBJECTS, SYNC_RUNS
 
 ACCOUNTS = 60
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Any:
-    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     made_up.put(engine, "http", ACCOUNTS)
     yield engine
     engine.dispose()
@@ -235,13 +235,13 @@ def test_no_faster_than_the_pace(engine: sa.Engine, crm: FaultyCrm) -> None:
 def test_a_human_who_deletes_a_task_has_the_last_word_and_retry_makes_it_anew(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    from serving.outbox import standing  # noqa: PLC0415
+    from serving.delivery import status  # noqa: PLC0415
 
     send(engine, crm)
     del crm.objects["task"]["acc_00008:seats:1:talk"]
 
     left = send(engine, crm, full=True)
-    standing.requeue_rejected(engine, "http", ["acc_00008:seats:1:talk"])
+    status.requeue_rejected(engine, "http", ["acc_00008:seats:1:talk"])
     made = send(engine, crm)
 
     assert (left.gone, left.written) == (1, 0)
@@ -261,7 +261,7 @@ def test_an_older_as_of_never_replaces_a_newer_one(engine: sa.Engine, crm: Fault
 
 
 def test_undoing_a_run_puts_all_back_but_what_humans_set(engine: sa.Engine, crm: FaultyCrm) -> None:
-    from serving.outbox import undo  # noqa: PLC0415
+    from serving.delivery.reconcile import rollback  # noqa: PLC0415
 
     send(engine, crm)
     made_up.put(engine, "http", ACCOUNTS, week=1)
@@ -269,7 +269,7 @@ def test_undoing_a_run_puts_all_back_but_what_humans_set(engine: sa.Engine, crm:
     crm.edit("account", "acc_00007", "note", "mine")
     crm.edit("account", "acc_00009", "probability", 0.777)
 
-    back = undo.roll_back_run(engine, "http", 2)
+    back = rollback.roll_back_run(engine, "http", 2)
     send(engine, crm, run_id=-2)
 
     edits = {
@@ -283,18 +283,18 @@ def test_undoing_a_run_puts_all_back_but_what_humans_set(engine: sa.Engine, crm:
 def test_undoing_the_run_that_made_it_all_withdraws_and_deletes_nothing(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    from serving.outbox import undo  # noqa: PLC0415
+    from serving.delivery.reconcile import rollback  # noqa: PLC0415
 
     send(engine, crm)
 
-    undo.roll_back_run(engine, "http", 1)
+    rollback.roll_back_run(engine, "http", 1)
     send(engine, crm, run_id=-1)
 
     states = {each["fields"]["state"] for each in crm.objects["opportunity"].values()}
     figures = {each["fields"]["probability"] for each in crm.objects["account"].values()}
     assert (states, figures) == ({"withdrawn"}, {None})
     with pytest.raises(DeliveryError, match="changed nothing"):
-        undo.roll_back_run(engine, "http", 1)
+        rollback.roll_back_run(engine, "http", 1)
 
 
 def test_a_sender_that_was_overtaken_sends_nothing_more(engine: sa.Engine, crm: FaultyCrm) -> None:

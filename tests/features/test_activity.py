@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data import sources
-from data.contracts import EventSchema
+from data.config.settings import Roles, Seats, Settings
 from data.errors import DeliveryError, SourceError
-from data.settings import Roles, Seats, Settings
-from features import activity, daily
+from data.ingest import table_loader
+from data.schemas import EventSchema
+from features.activity import daily_aggregates, daily_tables
 
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
 SCHEMA = EventSchema.create_empty().schema
@@ -57,10 +57,10 @@ class Log:
         file.parent.mkdir(exist_ok=True)
         pl.DataFrame(rows, schema=SCHEMA).write_parquet(file)
 
-    def build(self, **rules: Any) -> activity.Activity:
-        tables = sources.load_tables(Settings(base=self.folder))
+    def build(self, **rules: Any) -> daily_tables.Activity:
+        tables = table_loader.load_tables(Settings(base=self.folder))
         usual = {"roles": Roles(), "seats": Seats()}
-        return activity.build_activity(tables.events, folder=self.kept, **{**usual, **rules})
+        return daily_tables.build_activity(tables.events, folder=self.kept, **{**usual, **rules})
 
     def tables(self) -> list[pl.DataFrame]:
         """The kept tables in a stated order."""
@@ -292,16 +292,16 @@ def test_first_uses_know_at_any_moment_whose_first_use_was_known_and_when(
     rows: list[Row], reliable_from: Any, moment: datetime
 ) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA)
-    named = daily.classify_events(
+    named = daily_aggregates.classify_events(
         nw.from_native(frame.lazy()),
         roles=Roles(),
         seats=Seats(),
         known_at_reliable_from=reliable_from,
     )
 
-    made = daily.first_seen_user_feature(named).to_native()
+    made = daily_aggregates.first_seen_user_feature(named).to_native()
 
-    keys, known = daily.FIRST_USES_KEYS, pl.col("known_day") < moment.date()
+    keys, known = daily_aggregates.FIRST_USES_KEYS, pl.col("known_day") < moment.date()
     used = named.to_native().filter(pl.col("role") == "use", pl.col("user_id").is_not_null())
     found, expected = (
         table.filter(known).group_by(keys).agg(pl.col("day").min()).collect()
@@ -315,9 +315,11 @@ def test_hours_of_use_are_bits_and_an_hour_counts_once() -> None:
     rows = [happening(n, DAY + timedelta(hours=h), event=e) for n, (h, e) in enumerate(hours)]
     frame = pl.DataFrame(rows, schema=SCHEMA)
 
-    named = daily.classify_events(nw.from_native(frame.lazy()), roles=Roles(), seats=Seats())
+    named = daily_aggregates.classify_events(
+        nw.from_native(frame.lazy()), roles=Roles(), seats=Seats()
+    )
 
-    assert daily.daily_user_activity(named).to_native().collect()["hours"].to_list() == [
+    assert daily_aggregates.daily_user_activity(named).to_native().collect()["hours"].to_list() == [
         1 + 2**9 + 2**23
     ]
 
@@ -329,14 +331,14 @@ def test_an_engine_that_counts_days_in_another_zone_is_refused() -> None:
         relation: Any = nw.from_native(connection.from_arrow(frame.to_arrow()))
 
         with pytest.raises(SourceError, match="America/New_York"):
-            daily.classify_events(relation, roles=Roles(), seats=Seats())
+            daily_aggregates.classify_events(relation, roles=Roles(), seats=Seats())
 
 
 def test_a_role_is_played_by_the_names_the_settings_give_it() -> None:
     rows = [happening(n, DAY, event=name) for n, name in enumerate(["signin", "login", None])]
     frame = pl.DataFrame(rows, schema=SCHEMA)
 
-    made = daily.classify_events(
+    made = daily_aggregates.classify_events(
         nw.from_native(frame.lazy()), roles=Roles(login=("signin",)), seats=Seats()
     )
 

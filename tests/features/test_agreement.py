@@ -18,9 +18,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data import settings, sources
-from features import activity, panel
+from data.config import settings
+from data.ingest import table_loader
+from features.activity import daily_tables
 from features.catalogue import FEATURE_NAMES, FEATURES
+from features.panel import builder
 
 END = datetime(2024, 6, 1, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -805,7 +807,7 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_random_company(
         adoption=settings.AdoptionConfig(advanced_features=("chart", "ai") if seed == 2 else ()),
         tables=settings.TablesConfig(time_invariant_attributes=("department", "email_domain")),
     )
-    tables = sources.tables_from_frames(
+    tables = table_loader.tables_from_frames(
         pl.DataFrame(log, infer_schema_length=None),
         pl.DataFrame(deals),
         pl.DataFrame({"account_id": ACCOUNTS, "created_date": [END - timedelta(days=2000)] * 4}),
@@ -839,7 +841,7 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
     folder = config.base / config.tables.folder
     if not folder.exists():
         pytest.skip(f"the OpenStack log is not on this machine: no folder {folder.resolve()}")
-    tables = sources.load_tables(config)
+    tables = table_loader.load_tables(config)
     as_ofs = [datetime(year, 3, 1, tzinfo=UTC) for year in (2011, 2013, 2016, 2020, 2026)]
 
     found = snapshots(tables, as_ofs, config, tmp_path)
@@ -857,12 +859,12 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
 
 
 def snapshots(
-    tables: sources.Tables, as_ofs: list[datetime], config: settings.Settings, folder: Path
+    tables: table_loader.Tables, as_ofs: list[datetime], config: settings.Settings, folder: Path
 ) -> pl.DataFrame:
-    made = activity.build_activity(
+    made = daily_tables.build_activity(
         tables.events, folder=folder, roles=config.roles, seats=config.seats
     )
-    return panel.build_panel(made, tables, as_ofs, config).snapshots
+    return builder.build_panel(made, tables, as_ofs, config).snapshots
 
 
 def company_of(

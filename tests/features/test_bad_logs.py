@@ -1,4 +1,4 @@
-"""What a company's tables may hold, and what becomes of it: each is stated in data/BAD_INPUT.md."""
+"""What a company's tables may hold, and what becomes of it: each is stated in docs/reference/input-validation.md."""
 
 import os
 import subprocess
@@ -13,11 +13,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from data import contracts, sources
+from data import schemas
+from data.config.settings import Outcome, Roles, Seats, Settings, TablesConfig
 from data.errors import ContractError
-from data.settings import Outcome, Roles, Seats, Settings, TablesConfig
-from features import activity, contract, panel
-from training import outcomes
+from data.ingest import table_loader
+from features import subscription_timeline
+from features.activity import daily_tables
+from features.panel import builder
+from training import labels
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
 JOINED = AS_OF - timedelta(days=900)
@@ -27,7 +30,7 @@ Row = dict[str, Any]
 
 
 def frame(table: str, rows: Sequence[Row]) -> pl.DataFrame:
-    schema = contracts.TABLES[table].create_empty().schema
+    schema = schemas.TABLES[table].create_empty().schema
     return pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
 
 
@@ -57,12 +60,12 @@ class Company:
     accounts: Sequence[str] = ("acme", "beta")
     parents: dict[str, str] = field(default_factory=dict)
 
-    def tables(self) -> sources.Tables:
+    def tables(self) -> table_loader.Tables:
         named = [
             {"account_id": name, "created_date": JOINED, "parent_id": self.parents.get(name)}
             for name in self.accounts
         ]
-        return sources.tables_from_frames(
+        return table_loader.tables_from_frames(
             [frame("events", rows) for rows in self.files],
             frame("subscriptions", self.deals),
             frame("accounts", named),
@@ -70,9 +73,9 @@ class Company:
             tables=TablesConfig(max_quarantine_share=1),
         )
 
-    def log(self, folder: Path) -> activity.Activity:
+    def log(self, folder: Path) -> daily_tables.Activity:
         tables = self.tables()
-        return activity.build_activity(
+        return daily_tables.build_activity(
             tables.events,
             folder=folder,
             roles=Roles(),
@@ -81,7 +84,7 @@ class Company:
         )
 
     def panel(self, folder: Path, *as_ofs: datetime) -> panel.Panel:
-        return panel.build_panel(self.log(folder), self.tables(), as_ofs or [AS_OF], Settings())
+        return builder.build_panel(self.log(folder), self.tables(), as_ofs or [AS_OF], Settings())
 
     def told(self, folder: Path, feature: str, *as_ofs: datetime) -> dict[str, float | None]:
         """A feature by account."""
@@ -91,10 +94,10 @@ class Company:
     def expanded(self, days_ago: int) -> dict[str, bool | None]:
         """Whether each account expanded in the 60 days from so many days ago."""
         as_of = AS_OF - days_ago * DAY
-        terms = contract.build_timeline(self.tables().subscriptions.rows)
+        terms = subscription_timeline.build_timeline(self.tables().subscriptions.rows)
         keys = pl.DataFrame({"account_id": self.accounts, "as_of": [as_of.date()] * 2})
-        found = outcomes.build_outcomes(keys, terms, cutoff=AS_OF, rules=Outcome())
-        return dict(found.select("account_id", outcomes.expanded_within(60)).iter_rows())
+        found = labels.build_outcomes(keys, terms, cutoff=AS_OF, rules=Outcome())
+        return dict(found.select("account_id", labels.expanded_within(60)).iter_rows())
 
 
 SOLD = [deal("acme", 800, 10), deal("beta", 800, 10)]
@@ -134,7 +137,7 @@ def test_an_empty_table_of_users_is_refused(tmp_path: Path) -> None:
     tables = company.tables()
 
     with pytest.raises(ContractError, match="users: no rows, expected at least one"):
-        sources.tables_from_frames(
+        table_loader.tables_from_frames(
             frame("events", USED),
             tables.subscriptions.rows,
             tables.accounts.rows,
@@ -200,7 +203,7 @@ def test_events_of_an_account_that_does_not_exist_are_counted_and_left_out(tmp_p
 
     log = company.log(tmp_path)
 
-    assert log.quarantine == {contracts.UNKNOWN_ACCOUNT: 3}
+    assert log.quarantine == {schemas.UNKNOWN_ACCOUNT: 3}
     assert_frame_equal(company.panel(tmp_path).snapshots, honest.panel(tmp_path).snapshots)
 
 

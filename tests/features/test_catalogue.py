@@ -8,19 +8,20 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data import sources
-from data.settings import Settings, TablesConfig
-from features import activity, panel
+from data.config.settings import Settings, TablesConfig
+from data.ingest import table_loader
+from features.activity import daily_tables
 from features.catalogue import (
     FEATURE_NAMES,
     FEATURES,
     FEATURES_BY_NAME,
     GROUP_BY_SIGNAL,
     REASON_GROUPS,
-    page,
-    sentences,
+    docs,
+    reason_templates,
 )
-from features.feature import FAMILIES, Feature
+from features.catalogue.feature import FAMILIES, Feature
+from features.panel import builder
 
 START = datetime(2023, 1, 1, tzinfo=UTC)
 TOLD = [feature for feature in FEATURES if feature.family != "controls"]
@@ -57,7 +58,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
         row["quantity"] = 1e12 if row["account_id"] == "huge" else 0.001
     sold = START - timedelta(days=800)
     config = Settings(tables=TablesConfig(time_invariant_attributes=("department", "email_domain")))
-    tables = sources.tables_from_frames(
+    tables = table_loader.tables_from_frames(
         pl.DataFrame(events),
         pl.DataFrame(
             [{"account_id": name, "effective_date": sold, **has} for name, has in company.items()]
@@ -66,11 +67,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
         tables=config.tables,
     )
     folder: Path = tmp_path_factory.mktemp("activity")
-    made = activity.build_activity(
+    made = daily_tables.build_activity(
         tables.events, folder=folder, roles=config.roles, seats=config.seats
     )
     as_ofs = [START + timedelta(days=days) for days in LENGTHS]
-    return panel.build_panel(made, tables, as_ofs, config).snapshots
+    return builder.build_panel(made, tables, as_ofs, config).snapshots
 
 
 def test_a_name_is_declared_once() -> None:
@@ -92,7 +93,7 @@ def test_every_signal_belongs_to_one_story_and_no_story_tells_of_a_signal_that_i
 
 
 def test_every_story_has_both_sentences_but_the_calendar_which_is_the_same_for_all() -> None:
-    tables = sentences.load_default()
+    tables = reason_templates.load_default()
 
     assert set(tables) - {"shared", "words"} == set(REASON_GROUPS) - {"calendar"}
     assert all(
@@ -177,13 +178,13 @@ def test_use_that_fades_is_a_fall(built: pl.DataFrame) -> None:
 
 
 def test_the_page_of_the_catalogue_is_fresh() -> None:
-    kept = Path(page.__file__).parents[1] / "CATALOGUE.md"
+    kept = Path(docs.__file__).parents[1] / "CATALOGUE.md"
 
-    assert kept.read_text(encoding="utf-8") == page.render_markdown(), "run `make docs`"
+    assert kept.read_text(encoding="utf-8") == docs.render_markdown(), "run `make docs`"
 
 
 def test_the_page_names_every_feature_once() -> None:
-    told = re.findall(r"^\| `(\w+)` \|", page.render_markdown(), flags=re.MULTILINE)
+    told = re.findall(r"^\| `(\w+)` \|", docs.render_markdown(), flags=re.MULTILINE)
 
     assert told == list(FEATURE_NAMES)
-    assert [row["name"] for row in page.describe_features()] == list(FEATURE_NAMES)
+    assert [row["name"] for row in docs.describe_features()] == list(FEATURE_NAMES)

@@ -15,10 +15,13 @@ import pytest
 from polars import selectors as cs
 from polars.testing import assert_frame_equal
 
-from data import settings, simulator, sources
-from data.settings import MONTH_DAYS, Settings
-from features import activity, measures, panel
-from features.activity import Activity
+from data import simulator
+from data.config import settings
+from data.config.settings import MONTH_DAYS, Settings
+from data.ingest import table_loader
+from features.activity import daily_tables
+from features.activity.daily_tables import Activity
+from features.panel import account_aggregates, builder
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENSTACK = ROOT / "data/examples/openstack.toml"
@@ -119,9 +122,9 @@ def both(
 
 def read(
     config: Settings, folder: Path, as_ofs: int = AS_OFS
-) -> tuple[sources.Tables, Activity, list[datetime]]:
-    tables = sources.load_tables(config)
-    log = activity.build_activity(
+) -> tuple[table_loader.Tables, Activity, list[datetime]]:
+    tables = table_loader.load_tables(config)
+    log = daily_tables.build_activity(
         tables.events,
         folder=folder,
         roles=config.roles,
@@ -139,19 +142,19 @@ def files(config: Settings) -> list[Path]:
 
 
 def measured(
-    log: Activity, tables: sources.Tables, as_ofs: list[datetime], config: Settings
+    log: Activity, tables: table_loader.Tables, as_ofs: list[datetime], config: Settings
 ) -> pl.DataFrame:
     """Our measures, as the panel takes them before they become features."""
     taken: list[pl.DataFrame] = []
-    at = measures.aggregate_accounts
+    at = account_aggregates.aggregate_accounts
 
     def listening(*args: Any, **kwargs: Any) -> pl.DataFrame:
         taken.append(at(*args, **kwargs))
         return taken[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measures, "aggregate_accounts", listening)
-        panel.build_panel(log, tables, as_ofs, config)
+        patch.setattr(account_aggregates, "aggregate_accounts", listening)
+        builder.build_panel(log, tables, as_ofs, config)
     return pl.concat(taken)
 
 

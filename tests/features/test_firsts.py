@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import firsts
+from features.activity import first_seen
 
 DAY = date(2025, 3, 1)
 told = st.lists(
@@ -30,7 +30,7 @@ def rows(drawn: Told) -> pl.DataFrame:
 
 
 def earliest(table: pl.DataFrame) -> set[tuple[object, ...]]:
-    return set(firsts.first_seen_by_known_date(table.lazy(), ["account", "user"]).iter_rows())
+    return set(first_seen.first_seen_by_known_date(table.lazy(), ["account", "user"]).iter_rows())
 
 
 @given(told)
@@ -57,6 +57,6 @@ def test_it_does_not_matter_how_many_rows_are_grouped_at_once(drawn: Told) -> No
     whole = earliest(table)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(firsts, "_MAX_GROUP_ROWS", 4)
+        patch.setattr(first_seen, "_MAX_GROUP_ROWS", 4)
 
         assert earliest(table) == whole

@@ -11,10 +11,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data import simulator, sources
-from data.settings import Settings
-from features import activity, moment, panel
-from features.activity import Activity
+from data import simulator
+from data.config.settings import Settings
+from data.ingest import table_loader
+from features import online
+from features.activity import daily_tables
+from features.activity.daily_tables import Activity
+from features.panel import builder
 
 DAY = date(2026, 6, 10)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,7 +26,7 @@ UNSHRUNK = [Phase.explicit, Phase.generate]  # each example takes a good part of
 RULES = Settings.model_validate(
     {"tables": {"time_invariant_attributes": ["seat_type", "department"]}}
 )
-HOURS = int((moment.next_midnight(DAY) - START).total_seconds()) // 3600
+HOURS = int((online.next_midnight(DAY) - START).total_seconds()) // 3600
 # Around today's midnight, and where the windows of 30, 60 and 90 days begin.
 EDGES = [HOURS - 24 * days + hour for days in (0, 1, 2, 30, 60, 90) for hour in (-1, 0)]
 
@@ -70,8 +73,8 @@ def frame(events: list[Any]) -> pl.DataFrame:
     )
 
 
-def company(events: pl.DataFrame) -> sources.Tables:
-    return sources.tables_from_frames(
+def company(events: pl.DataFrame) -> table_loader.Tables:
+    return table_loader.tables_from_frames(
         events,
         pl.DataFrame(
             {
@@ -96,8 +99,8 @@ def company(events: pl.DataFrame) -> sources.Tables:
     )
 
 
-def condensed(tables: sources.Tables, folder: Path) -> Activity:
-    return activity.build_activity(
+def condensed(tables: table_loader.Tables, folder: Path) -> Activity:
+    return daily_tables.build_activity(
         tables.events,
         folder=folder,
         roles=RULES.roles,
@@ -119,11 +122,11 @@ def test_events_on_top_of_the_log_count_as_if_they_had_been_in_it(
     first = frame([("core", "u-0", 0, "use", "reports", None, 0)])  # a log begins somewhere
     tables = company(pl.concat([first, whole]))
     log = condensed(company(pl.concat([first, whole.filter(is_old)])), tmp_path)
-    beside = moment.build_reference_population(
-        log, tables, moment.next_midnight(DAY) - timedelta(days=7), RULES
+    beside = online.build_reference_population(
+        log, tables, online.next_midnight(DAY) - timedelta(days=7), RULES
     )
 
-    live = moment.build_online(
+    live = online.build_online(
         log,
         tables,
         whole.filter(~is_old),
@@ -133,8 +136,8 @@ def test_events_on_top_of_the_log_count_as_if_they_had_been_in_it(
         reference=beside,
     )
 
-    batch = panel.build_panel(
-        condensed(tables, tmp_path), tables, [moment.next_midnight(DAY)], RULES, reference=beside
+    batch = builder.build_panel(
+        condensed(tables, tmp_path), tables, [online.next_midnight(DAY)], RULES, reference=beside
     )
     ours = pl.col("account_id").is_in(asked)
     assert_frame_equal(live.snapshots, batch.snapshots.filter(ours), check_exact=True)
@@ -142,10 +145,10 @@ def test_events_on_top_of_the_log_count_as_if_they_had_been_in_it(
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[sources.Tables, Path]:
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[table_loader.Tables, Path]:
     folder = tmp_path_factory.mktemp("simulated")
     simulator.write_company(folder, accounts=60, months=14, seed=3, end=date(2026, 6, 1))
-    return sources.load_tables(
+    return table_loader.load_tables(
         Settings.model_validate(
             {"tables": {"folder": str(folder), "users": "users.parquet"}, "state": str(folder)}
         )
@@ -153,7 +156,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[sources.Tables,
 
 
 def test_a_month_of_a_company_on_top_of_its_log_gives_what_the_whole_log_gives(
-    simulated: tuple[sources.Tables, Path],
+    simulated: tuple[table_loader.Tables, Path],
 ) -> None:
     tables, folder = simulated
     before = tables.events[:-2]
@@ -161,19 +164,19 @@ def test_a_month_of_a_company_on_top_of_its_log_gives_what_the_whole_log_gives(
     held = held.unique("event_id", keep="first", maintain_order=True)
     day = held["timestamp"].max().date() - timedelta(days=3)  # type: ignore[union-attr]
     log = condensed(replace(tables, events=before), folder / "kept")
-    beside = moment.build_reference_population(
-        log, tables, moment.next_midnight(day) - timedelta(days=7), RULES
+    beside = online.build_reference_population(
+        log, tables, online.next_midnight(day) - timedelta(days=7), RULES
     )
     accounts = tables.accounts.rows["account_id"].to_list()
 
-    live = moment.build_online(
+    live = online.build_online(
         log, tables, held, accounts=accounts, day=day, settings=RULES, reference=beside
     )
 
-    batch = panel.build_panel(
+    batch = builder.build_panel(
         condensed(tables, folder / "kept"),
         tables,
-        [moment.next_midnight(day)],
+        [online.next_midnight(day)],
         RULES,
         reference=beside,
     )
@@ -182,22 +185,22 @@ def test_a_month_of_a_company_on_top_of_its_log_gives_what_the_whole_log_gives(
 
 
 def test_an_account_alone_has_the_figures_that_it_has_among_others(
-    simulated: tuple[sources.Tables, Path],
+    simulated: tuple[table_loader.Tables, Path],
 ) -> None:
     tables, folder = simulated
     day = date(2026, 5, 29)
     log = condensed(tables, folder / "kept")
-    beside = moment.build_reference_population(
-        log, tables, moment.next_midnight(day) - timedelta(days=7), RULES
+    beside = online.build_reference_population(
+        log, tables, online.next_midnight(day) - timedelta(days=7), RULES
     )
     none = tables.events[0].valid_rows().collect().clear()
     asked = {"day": day, "settings": RULES, "beside": beside}
     names = tables.accounts.rows["account_id"].sort().to_list()[:16]
 
-    together = moment.build_online(log, tables, none, accounts=names, **asked).snapshots
+    together = online.build_online(log, tables, none, accounts=names, **asked).snapshots
 
     alone = [
-        moment.build_online(log, tables, none, accounts=[name], **asked).snapshots for name in names
+        online.build_online(log, tables, none, accounts=[name], **asked).snapshots for name in names
     ]
     assert together.height > 5
     assert_frame_equal(pl.concat(alone), together, check_exact=True)

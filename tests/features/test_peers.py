@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data import sources
-from data.settings import Settings
-from features import activity, panel, peers
+from data.config.settings import Settings
+from data.ingest import table_loader
+from features import peer_percentiles
+from features.activity import daily_tables
+from features.panel import builder
 
 DAY = date(2024, 6, 1)
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -20,14 +22,19 @@ NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
 def snapshots(values: list[float | None], plan: str | None = "team", size: int = 1) -> pl.DataFrame:
     return pl.DataFrame(
-        {"as_of": DAY, "plan": plan, peers.SIZE_COLUMN: size, "x": values},
-        schema={"as_of": pl.Date, "plan": pl.String, peers.SIZE_COLUMN: pl.Int32, "x": pl.Float64},
+        {"as_of": DAY, "plan": plan, peer_percentiles.SIZE_COLUMN: size, "x": values},
+        schema={
+            "as_of": pl.Date,
+            "plan": pl.String,
+            peer_percentiles.SIZE_COLUMN: pl.Int32,
+            "x": pl.Float64,
+        },
     )
 
 
 def places(rows: pl.DataFrame) -> list[float | None]:
-    found = peers.join_quantiles(rows, peers.peer_quantiles(rows, ["x"]))
-    return found.select(peers.percentile_rank("x"))[:, 0].to_list()
+    found = peer_percentiles.join_quantiles(rows, peer_percentiles.peer_quantiles(rows, ["x"]))
+    return found.select(peer_percentiles.percentile_rank("x"))[:, 0].to_list()
 
 
 def test_places_worked_by_hand() -> None:
@@ -91,9 +98,9 @@ def test_a_plan_reaches_as_far_as_nearly_all_of_its_accounts_whatever_their_size
     few, unnamed = snapshots([7.0], plan="other"), snapshots([7.0] * 20, plan=None)
     rows = pl.concat([small, large, kept_from_before, few, unnamed])
 
-    found = peers.join_quantiles(rows, peers.peer_quantiles(rows, ["x"], ["x"])).select(
-        peers.plan_ceiling("x")
-    )[:, 0]
+    found = peer_percentiles.join_quantiles(
+        rows, peer_percentiles.peer_quantiles(rows, ["x"], ["x"])
+    ).select(peer_percentiles.plan_ceiling("x"))[:, 0]
 
     # Of the values 0 to 99 and one of 1000: place 98 of 0 to 100.
     assert found[:101].to_list() == [98.0] * 101
@@ -103,9 +110,9 @@ def test_a_plan_reaches_as_far_as_nearly_all_of_its_accounts_whatever_their_size
 def test_a_ceiling_of_nothing_is_none() -> None:
     rows = snapshots([0.0] * 20)
 
-    found = peers.join_quantiles(rows, peers.peer_quantiles(rows, ["x"], ["x"])).select(
-        peers.plan_ceiling("x")
-    )[:, 0]
+    found = peer_percentiles.join_quantiles(
+        rows, peer_percentiles.peer_quantiles(rows, ["x"], ["x"])
+    ).select(peer_percentiles.plan_ceiling("x"))[:, 0]
 
     assert found.to_list() == [None] * 20
 
@@ -116,13 +123,13 @@ def test_a_ceiling_of_nothing_is_none() -> None:
 def test_a_band_is_four_times_as_wide_as_the_one_before(people: int | None, band: int) -> None:
     rows = pl.DataFrame({"people": [people]}, schema={"people": pl.Int64})
 
-    assert rows.select(peers.size_band(pl.col("people"))).item() == band
+    assert rows.select(peer_percentiles.size_band(pl.col("people"))).item() == band
 
 
 # ---- In the panel
 
 
-def company(folder: Path, as_ofs: list[datetime]) -> panel.Panel:
+def company(folder: Path, as_ofs: list[datetime]) -> builder.Panel:
     """Forty accounts on two plans; an account's number says how many people and features it has."""
     names = [f"a{number:02d}" for number in range(40)]
     events: list[dict[str, Any]] = [
@@ -138,12 +145,12 @@ def company(folder: Path, as_ofs: list[datetime]) -> panel.Panel:
         for number, name in enumerate(names)
     ]
     accounts = pl.DataFrame({"account_id": names, "created_date": [NOW - timedelta(days=900)] * 40})
-    tables = sources.tables_from_frames(pl.DataFrame(events), pl.DataFrame(deals), accounts)
+    tables = table_loader.tables_from_frames(pl.DataFrame(events), pl.DataFrame(deals), accounts)
     config = Settings()
-    log = activity.build_activity(
+    log = daily_tables.build_activity(
         tables.events, folder=folder, roles=config.roles, seats=config.seats
     )
-    return panel.build_panel(log, tables, as_ofs, config)
+    return builder.build_panel(log, tables, as_ofs, config)
 
 
 def test_accounts_are_placed_among_those_of_their_plan(tmp_path: Path) -> None:
@@ -174,13 +181,13 @@ def test_quantiles_of_the_last_run_place_an_account_as_the_run_did(tmp_path: Pat
         plan=pl.when(pl.col("account_id").str.slice(1).cast(pl.Int32) % 2 == 1)
         .then(pl.lit("team"))
         .otherwise(pl.lit("solo")),
-        **{peers.SIZE_COLUMN: peers.size_band(pl.col("licensed_seats"))},
+        **{peer_percentiles.SIZE_COLUMN: peer_percentiles.size_band(pl.col("licensed_seats"))},
     ).drop("seat_utilization_among_peers")
     kept = tmp_path / "peers.parquet"
     built.peers.write_parquet(kept)
 
-    found = peers.join_quantiles(today, pl.read_parquet(kept)).select(
-        seat_utilization_among_peers=peers.percentile_rank("seat_utilization")
+    found = peer_percentiles.join_quantiles(today, pl.read_parquet(kept)).select(
+        seat_utilization_among_peers=peer_percentiles.percentile_rank("seat_utilization")
     )
 
     assert_frame_equal(found, built.snapshots.select("seat_utilization_among_peers"))

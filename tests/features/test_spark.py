@@ -20,15 +20,20 @@ from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 from pyarrow import parquet
 
-from data import settings, simulator, sources
-from data.contracts import EventSchema
+from data import simulator
+from data.config import settings
+from data.config.settings import EngineConfig, Roles, Seats
 from data.errors import DeliveryError, SettingsError, SourceError
-from data.settings import EngineConfig, Roles, Seats
-from features import activity, daily, grid, kept, panel, spark_session, workers
-from features import spark as spark_engine
-from features.activity import Activity
-from serving.cli import main
-from training import pipeline, splits
+from data.ingest import table_loader
+from data.schemas import EventSchema
+from features.activity import cache, daily_aggregates, daily_tables
+from features.activity.daily_tables import Activity
+from features.activity.spark import spark_engine, worker
+from features.activity.spark.session import open_session
+from features.panel import builder, monthly
+from serving.cli.main import main
+from training.evaluation import splits
+from training.pipeline import training_run
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENSTACK = ROOT / "data/examples/openstack.toml"
@@ -69,17 +74,19 @@ def spark(store: str) -> Iterator[Any]:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("no Java here")
     pytest.importorskip("pyspark", reason="the extra spark is not installed")
-    session = spark_session.open_session(SPARK)
+    session = open_session(SPARK)
     yield session
     session.stop()
 
 
-def built(log: sources.Tables, folder: Path, engine: EngineConfig, **rules: Any) -> Activity:
+def built(log: table_loader.Tables, folder: Path, engine: EngineConfig, **rules: Any) -> Activity:
     usual = {"roles": Roles(), "seats": Seats()}
-    return activity.build_activity(log.events, folder=folder, engine=engine, **{**usual, **rules})
+    return daily_tables.build_activity(
+        log.events, folder=folder, engine=engine, **{**usual, **rules}
+    )
 
 
-def both(log: sources.Tables, folder: Path, **rules: Any) -> tuple[Activity, Activity]:
+def both(log: table_loader.Tables, folder: Path, **rules: Any) -> tuple[Activity, Activity]:
     """The activity of a log as made by Polars, and as made by Spark."""
     return tuple(  # type: ignore[return-value]
         built(log, folder / engine.kind, engine, **rules) for engine in (EngineConfig(), SPARK)
@@ -163,8 +170,8 @@ class Log:
             rows.write_parquet(file, row_group_size=500)
         return file
 
-    def tables(self, **more: Any) -> sources.Tables:
-        return sources.load_tables(
+    def tables(self, **more: Any) -> table_loader.Tables:
+        return table_loader.load_tables(
             settings.Settings(base=self.folder, tables={"events": "events", **more})
         )
 
@@ -191,7 +198,7 @@ def test_tricky_rows_say_the_same(
     spark: Any, rows: pl.DataFrame, tmp_path: Path, rules: dict[str, Any]
 ) -> None:
     early = rows.filter(rows["timestamp"] < DAY + timedelta(days=30))
-    tables = sources.tables_from_frames([early, rows], **SMALL)
+    tables = table_loader.tables_from_frames([early, rows], **SMALL)
 
     here, there = both(tables, tmp_path, **rules)
 
@@ -206,7 +213,7 @@ def folding(rows: pl.DataFrame, tmp_path: Path) -> tuple[Activity, Activity]:
         rows.with_columns(pl.col("timestamp", "known_at") + timedelta(days=days, hours=5))
         for days in (0, 1, 61, 122)
     ]
-    tables = sources.tables_from_frames(months, **SMALL)
+    tables = table_loader.tables_from_frames(months, **SMALL)
     polars, spark = (tmp_path / f"{name} {{in}} [its] own* \\ place" for name in ("here", "there"))
     # Of the second, all of the first months happened before it was created.
     created = [DAY - timedelta(days=400), DAY + timedelta(days=65)]
@@ -214,8 +221,8 @@ def folding(rows: pl.DataFrame, tmp_path: Path) -> tuple[Activity, Activity]:
     rules = {"accounts": exist}
     here = built(tables, polars, EngineConfig(), **rules)
     shutil.copytree(polars, spark)
-    merged = list(spark.glob(f"{kept.hash_strings('first days')}-*"))
-    assert len(merged) == len(daily.FIRST_KEYS)
+    merged = list(spark.glob(f"{cache.hash_strings('first days')}-*"))
+    assert len(merged) == len(daily_aggregates.FIRST_KEYS)
     for file in merged:
         file.unlink()
     return here, built(tables, spark, SPARK.model_copy(update={"task_rows": 40}), **rules)
@@ -228,7 +235,7 @@ def test_tricky_rows_are_folded_the_same(
     anchor = DAY + timedelta(days=155)
 
     here, there = (
-        grid.aggregate_monthly(log, anchor, months=5, detail_months=2) for log in folding
+        monthly.aggregate_monthly(log, anchor, months=5, detail_months=2) for log in folding
     )
 
     assert_same_rows(*folding)
@@ -303,7 +310,7 @@ def test_dirt_and_copies_across_files_are_counted_the_same(spark: Any, tmp_path:
     first, *_, last = sorted((tmp_path / "events").glob("*.parquet"))
     again = pl.concat([pl.read_parquet(first).tail(400), pl.read_parquet(last).head(300)])
     again.write_parquet(first.with_name("redelivered.parquet"))
-    tables = sources.load_tables(
+    tables = table_loader.load_tables(
         settings.load_settings(tmp_path / "expansion.toml"), datetime.now(UTC)
     )
 
@@ -412,7 +419,7 @@ def test_a_session_that_counts_days_in_another_zone_is_refused(
     frame = elsewhere.createDataFrame([(DAY,)], "timestamp timestamp")
 
     with pytest.raises(SourceError, match="America/New_York"):
-        daily.classify_events(nw.from_native(frame), roles=Roles(), seats=Seats())
+        daily_aggregates.classify_events(nw.from_native(frame), roles=Roles(), seats=Seats())
 
 
 # ---- The whole road
@@ -425,17 +432,17 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def panels(config: settings.Settings, as_ofs: int) -> list[panel.Panel]:
+def panels(config: settings.Settings, as_ofs: int) -> list[builder.Panel]:
     """The panel of the log's last months, by Polars and by Spark."""
     made = []
     for engine in (EngineConfig(), SPARK.model_copy(update={"task_rows": 50_000})):
         state = f"state-{engine.kind}"
         chosen = config.model_copy(update={"engine": engine, "state": state})
-        tables, log = pipeline.load_data(chosen, now=datetime.now(UTC))
+        tables, log = training_run.load_data(chosen, now=datetime.now(UTC))
         assert log.last_day is not None
         end = splits.utc_midnight(log.last_day + timedelta(days=1))
         back = [end - timedelta(days=30 * month) for month in range(as_ofs)]
-        made.append(panel.build_panel(log, tables, back, chosen))
+        made.append(builder.build_panel(log, tables, back, chosen))
     return made
 
 
@@ -490,7 +497,7 @@ def test_without_java_one_sentence_says_what_to_install(
     monkeypatch.delenv("JAVA_HOME", raising=False)
 
     with pytest.raises(SettingsError, match=r"needs Java 17 or later.*or set kind = \"polars\""):
-        built(sources.tables_from_frames(rows, **SMALL), tmp_path, SPARK)
+        built(table_loader.tables_from_frames(rows, **SMALL), tmp_path, SPARK)
 
 
 def test_without_pyspark_one_sentence_says_what_to_install(
@@ -500,7 +507,7 @@ def test_without_pyspark_one_sentence_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
 
     with pytest.raises(SettingsError, match=r"needs PySpark.*pip install '\.\[spark\]'"):
-        built(sources.tables_from_frames(rows, **SMALL), tmp_path, SPARK)
+        built(table_loader.tables_from_frames(rows, **SMALL), tmp_path, SPARK)
 
 
 def test_a_server_of_spark_connect_is_refused() -> None:
@@ -519,6 +526,6 @@ def test_a_task_that_fails_takes_its_drafts_with_it(tmp_path: Path) -> None:
     files = [tmp_path / "1.people.parquet", tmp_path / "2.people.parquet"]
 
     with pytest.raises(DeliveryError, match="No space left on device"):
-        list(workers.write_drafts(batches(), files=files, schema=schema, copies={}))
+        list(worker.write_drafts(batches(), files=files, schema=schema, copies={}))
 
     assert list(tmp_path.iterdir()) == []

@@ -6,9 +6,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data.contracts import TABLES
-from features import contract, terms
-from features.grid import known_before
+from data.schemas import TABLES
+from features import subscription_timeline
+from features.panel import subscription_terms
+from features.panel.monthly import known_before
 
 LIST = datetime(2026, 5, 25, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -19,8 +20,10 @@ def heard(as_of: datetime, *rows: dict[str, Any]) -> datetime | None:
     schema = TABLES["subscriptions"].create_empty().schema
     first = {"effective_date": LIST - 400 * DAY, "licensed_seats": 5.0}
     told = [dict.fromkeys(schema) | {"account_id": "acme"} | row for row in (first, *rows)]
-    signed = known_before(contract.build_timeline(pl.DataFrame(told, schema=schema)), as_of)
-    found = terms.last_known_increase(signed)["heard"]
+    signed = known_before(
+        subscription_timeline.build_timeline(pl.DataFrame(told, schema=schema)), as_of
+    )
+    found = subscription_terms.last_known_increase(signed)["heard"]
     return found[0] if len(found) else None
 
 

@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data import contracts, sources
-from data.settings import Eligibility, Settings, TablesConfig
-from features import activity, panel
+from data import schemas
+from data.config.settings import Eligibility, Settings, TablesConfig
+from data.ingest import table_loader
+from features.activity import daily_tables
 from features.catalogue import FEATURES
+from features.panel import builder
 
 ANCHOR = datetime(2024, 6, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -101,7 +103,7 @@ def moved(row: Row, by: timedelta) -> Row:
 
 
 def frame(table: str, rows: Sequence[Row]) -> pl.DataFrame:
-    schema = contracts.TABLES[table].create_empty().schema
+    schema = schemas.TABLES[table].create_empty().schema
     return pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
 
 
@@ -111,7 +113,7 @@ def build(
     *,
     files: Sequence[Sequence[Row]] | None = None,
     folder: Path | None = None,
-) -> panel.Panel:
+) -> builder.Panel:
     """The panel of a world whose log lies in the given files, else in one."""
     if folder is None:
         with TemporaryDirectory() as made:
@@ -121,7 +123,7 @@ def build(
 
 def collected(
     world: World, as_ofs: Sequence[datetime], files: Sequence[Sequence[Row]], folder: Path
-) -> panel.Panel:
+) -> builder.Panel:
     config = Settings(
         tables=TablesConfig(
             known_at_reliable_from=world.reliable_from,
@@ -130,7 +132,7 @@ def collected(
         ),
         eligibility=Eligibility(silent_days=360),
     )
-    tables = sources.tables_from_frames(
+    tables = table_loader.tables_from_frames(
         [frame("events", rows) for rows in files],
         frame("subscriptions", world.subscriptions),
         frame(
@@ -140,7 +142,7 @@ def collected(
         frame("users", world.users) if world.users else None,
         tables=config.tables,
     )
-    made = activity.build_activity(
+    made = daily_tables.build_activity(
         tables.events,
         folder=folder,
         roles=config.roles,
@@ -148,10 +150,10 @@ def collected(
         known_at_reliable_from=world.reliable_from,
         accounts=tables.accounts.rows,
     )
-    return panel.build_panel(made, tables, as_ofs, config)
+    return builder.build_panel(made, tables, as_ofs, config)
 
 
-def assert_same(left: panel.Panel, right: panel.Panel) -> None:
+def assert_same(left: builder.Panel, right: builder.Panel) -> None:
     """Equal to the bit, the order of rows included."""
     assert_frame_equal(left.snapshots, right.snapshots, check_exact=True)
     assert_frame_equal(left.excluded, right.excluded, check_exact=True)

@@ -22,12 +22,12 @@ from typing import Any
 import hubspot_outbox as outbox
 from hubspot_portal.service import TOKEN
 
-from data.settings import Settings
-from serving import state
-from serving.crm import hubspot
-from serving.crm.hubspot import HubSpotTarget
-from serving.crm.target import FieldChange, ObjectRef
-from serving.outbox.sender import send_pending
+from data.config.settings import Settings
+from serving import store
+from serving.delivery.crm import hubspot
+from serving.delivery.crm.base import FieldChange, ObjectRef
+from serving.delivery.crm.hubspot import HubSpotTarget
+from serving.delivery.reconcile.sender import send_pending
 
 HERE = Path(__file__).parent
 CALLS, ROWS, WINDOW = 190, 100, 10.0  # borne in so many seconds, each of so many records
@@ -91,7 +91,7 @@ def _writes(
 def _sends(target: HubSpotTarget, ask: Callable[[str], list[int]], accounts: int) -> dict[str, Any]:
     """The whole sender, its database included: read, decide, write, remember."""
     with tempfile.TemporaryDirectory() as folder:
-        engine = state.open_engine(f"sqlite:///{folder}/crm.db")
+        engine = store.open_engine(f"sqlite:///{folder}/crm.db")
         outbox.put(engine, accounts, week=1)
         told = _measured(ask, lambda: send_pending(engine, target, now=datetime.now(UTC)))
         engine.dispose()
@@ -145,7 +145,7 @@ def _portal() -> Iterator[Any]:
 
 def _target(url: str) -> HubSpotTarget:
     crm = {"name": "hubspot", "hubspot": {"token": TOKEN, "url": url}}
-    return hubspot.target(Settings.model_validate({"crm": crm}))
+    return hubspot.create_target(Settings.model_validate({"crm": crm}))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from hubspot_portal.service import TOKEN, Service
 
-from data.settings import Settings
-from serving import state
-from serving.crm import hubspot
-from serving.crm.hubspot import HubSpotTarget
+from data.config.settings import Settings
+from serving import store
+from serving.delivery.crm import hubspot
+from serving.delivery.crm.hubspot import HubSpotTarget
 
 # One test company for every account id, as an admin's import would have left them.
 Enter = Callable[[int], dict[str, str]]
@@ -48,7 +48,7 @@ def opened(settings: Callable[..., Settings]) -> Iterator[Callable[..., HubSpotT
     targets: list[HubSpotTarget] = []
 
     def open_(**more: Any) -> HubSpotTarget:
-        targets.append(hubspot.target(settings(**more)))
+        targets.append(hubspot.create_target(settings(**more)))
         return targets[-1]
 
     yield open_
@@ -81,7 +81,7 @@ def enter(service: Service) -> Enter:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[sa.Engine]:
     """An empty database of the delivery's."""
-    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     yield engine
     engine.dispose()
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving.crm.target import KINDS, Fields, Kind
-from serving.state.schema import DESIRED_OBJECTS
+from serving.delivery.crm.base import KINDS, Fields, Kind
+from serving.store.schema import DESIRED_OBJECTS
 
 FIRST = date(2026, 6, 1)
 

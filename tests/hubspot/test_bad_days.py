@@ -16,9 +16,9 @@ import pytest
 import sqlalchemy as sa
 from hubspot_portal.service import FAULTS, Service
 
-from serving import state
-from serving.crm.hubspot import HubSpotTarget
-from serving.outbox.sender import send_pending
+from serving import store
+from serving.delivery.crm.hubspot import HubSpotTarget
+from serving.delivery.reconcile.sender import send_pending
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 SHARE, WEEKS, KILLS = 0.3, 4, 50
@@ -100,7 +100,7 @@ def test_two_senders_of_two_databases_make_each_object_once(
     tmp_path: Path,
 ) -> None:
     enter(400)
-    engines = [state.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
+    engines = [store.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
     rows, _ = [outbox.put(engine, 400) for engine in engines]
     service.fault, service.share = "any", 0.1
     gate = threading.Barrier(2)

@@ -10,10 +10,10 @@ import hubspot_outbox as outbox
 import sqlalchemy as sa
 from hubspot_portal.service import Service
 
-from serving.crm.hubspot import HubSpotTarget
-from serving.outbox.sender import send_pending
-from serving.outbox.sent import SyncSummary
-from serving.state.schema import REJECTED_OBJECTS
+from serving.delivery.crm.hubspot import HubSpotTarget
+from serving.delivery.reconcile.sender import send_pending
+from serving.delivery.reconcile.summary import SyncSummary
+from serving.store.schema import REJECTED_OBJECTS
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 SHARE = 0.3

@@ -12,11 +12,10 @@ from hubspot_portal.service import TOKEN, Service
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config.settings import Settings
 from data.errors import SettingsError
-from data.settings import Settings
-from serving.crm import hubspot
-from serving.crm.hubspot import HubSpotTarget, faults, names
-from serving.crm.target import (
+from serving.delivery.crm import hubspot
+from serving.delivery.crm.base import (
     AccessDeniedError,
     Applied,
     BatchRejectedError,
@@ -26,7 +25,8 @@ from serving.crm.target import (
     Rejected,
     RetryableError,
 )
-from serving.outbox.objects import FIELDS
+from serving.delivery.crm.fields import FIELDS
+from serving.delivery.crm.hubspot import HubSpotTarget, errors, field_mapping
 
 ACCOUNT = ObjectRef("account", "acme", "acme")
 DEAL = ObjectRef("opportunity", "acme:seats:1", "acme", "seats")
@@ -68,17 +68,17 @@ def fields(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
 def test_what_is_shaped_is_read_back_as_it_was_written(told: tuple[Kind, dict[str, Any]]) -> None:
     kind, wanted = told
 
-    shaped = names.normalize_fields(kind, wanted)
+    shaped = field_mapping.normalize_fields(kind, wanted)
 
-    assert names.normalize_fields(kind, shaped) == shaped
-    back = names.deserialize_fields(kind, names.serialize_fields(kind, shaped))
+    assert field_mapping.normalize_fields(kind, shaped) == shaped
+    back = field_mapping.deserialize_fields(kind, field_mapping.serialize_fields(kind, shaped))
     assert {name: back[name] for name in shaped} == shaped
 
 
 def test_a_text_that_is_too_long_is_cut_to_what_hubspot_takes() -> None:
-    shaped = names.normalize_fields("task", {"notes": "<&\n" * 40_000})
+    shaped = field_mapping.normalize_fields("task", {"notes": "<&\n" * 40_000})
 
-    assert len(names.serialize_fields("task", shaped)["hs_task_body"]) <= 65_536
+    assert len(field_mapping.serialize_fields("task", shaped)["hs_task_body"]) <= 65_536
 
 
 def company(service: Service, **properties: str) -> str:
@@ -514,7 +514,7 @@ def test_a_day_whose_calls_are_used_up_stops_with_words(
 def test_what_may_work_later_says_when(
     status: int, headers: dict[str, str], body: dict[str, str], seconds: float | None
 ) -> None:
-    told = faults.to_error(status, headers, json.dumps(body))
+    told = errors.to_error(status, headers, json.dumps(body))
 
     assert isinstance(told, RetryableError)
     assert told.retry_after_seconds == seconds
@@ -522,7 +522,7 @@ def test_what_may_work_later_says_when(
 
 @given(st.integers(0, 599), st.text(max_size=80))
 def test_any_answer_is_told_as_one_of_the_contracts(status: int, body: str) -> None:
-    told = faults.to_error(status, {}, body)
+    told = errors.to_error(status, {}, body)
 
     assert isinstance(told, RetryableError | AccessDeniedError | BatchRejectedError)
     assert "\n" not in str(told)
@@ -603,7 +603,7 @@ def test_the_portal_refuses_what_is_not_in_the_contract(
 
 def test_a_target_without_a_key_says_how_to_give_one() -> None:
     with pytest.raises(SettingsError, match="HUBSPOT_TOKEN"):
-        hubspot.target(Settings())
+        hubspot.create_target(Settings())
 
 
 def test_nobody_prints_the_key(target: HubSpotTarget, settings: Callable[..., Settings]) -> None:

@@ -9,10 +9,16 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from data import settings, simulator, sources
-from features import activity, contract, panel
-from serving import checkup
-from training import model, outcomes, splits
+from data import simulator
+from data.config import settings
+from data.ingest import table_loader
+from features import subscription_timeline
+from features.activity import daily_tables
+from features.panel import builder
+from training import labels
+from training.data_quality.report import check_data_quality
+from training.evaluation import splits
+from training.model import propensity
 
 END = datetime(2026, 6, 1, tzinfo=UTC)  # of the data: "today"
 LOADED = END - timedelta(hours=1)  # last night's job
@@ -71,8 +77,8 @@ class Company:
     def bought_since(self, start: datetime) -> pl.Expr:
         return pl.col("account_id").is_in(self.sold(start)["account_id"].implode())
 
-    def tables(self) -> sources.Tables:
-        return sources.tables_from_frames(
+    def tables(self) -> table_loader.Tables:
+        return table_loader.tables_from_frames(
             list(self.events),
             self.subscriptions,
             self.accounts,
@@ -81,29 +87,31 @@ class Company:
             now=END,
         )
 
-    def log(self, tables: sources.Tables) -> activity.Activity:
-        return activity.build_activity(
+    def log(self, tables: table_loader.Tables) -> daily_tables.Activity:
+        return daily_tables.build_activity(
             tables.events,
             folder=self.folder,
             roles=self.settings.roles,
             seats=self.settings.seats,
         )
 
-    def terms(self, tables: sources.Tables) -> pl.DataFrame:
-        return contract.build_timeline(tables.subscriptions.rows, plans=self.settings.outcome.plans)
+    def terms(self, tables: table_loader.Tables) -> pl.DataFrame:
+        return subscription_timeline.build_timeline(
+            tables.subscriptions.rows, plans=self.settings.outcome.plans
+        )
 
     def through_the_door(self, as_ofs: Sequence[datetime] = AS_OFS) -> Seen:
         tables = self.tables()
         log, terms, rules = self.log(tables), self.terms(tables), self.settings.outcome
-        snapshots = panel.build_panel(log, tables, as_ofs, self.settings).snapshots
+        snapshots = builder.build_panel(log, tables, as_ofs, self.settings).snapshots
         at_cut = splits.build_training_set(snapshots, terms, CUT, rules).outcomes
-        today = outcomes.build_outcomes(snapshots, terms, cutoff=END, rules=rules)
+        today = labels.build_outcomes(snapshots, terms, cutoff=END, rules=rules)
         return Seen(snapshots, at_cut, today, dict(log.quarantine))
 
     def suspicious(self) -> set[str]:
         """The columns that `expansion check` warns of."""
         tables = self.tables()
-        report = checkup.check_data_quality(tables, self.log(tables), END, self.settings)
+        report = check_data_quality(tables, self.log(tables), END, self.settings)
         return {f"{found['table']}.{found['column']}" for found in report.suspicious}
 
 
@@ -118,7 +126,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
 
     quarter = pl.col("event_id").str.slice(1).cast(pl.Int64) % 4 == 0
     log = pl.scan_parquet(folder / "events" / "*.parquet").filter(quarter).collect()
-    evening = pl.col("date").cast(contract.UTC_DATETIME) + pl.duration(hours=20)
+    evening = pl.col("date").cast(subscription_timeline.UTC_DATETIME) + pl.duration(hours=20)
     made = Company(
         events=(log,),
         subscriptions=table("subscriptions"),
@@ -141,7 +149,7 @@ def honest(company: Company) -> Seen:
 @pytest.fixture(scope="session")
 def truth(honest: Seen) -> pl.DataFrame:
     """Which snapshots expanded, as far as that is known today."""
-    expanded = outcomes.expanded_within(60).alias("expanded")
+    expanded = labels.expanded_within(60).alias("expanded")
     return honest.today.select("account_id", "as_of", expanded).drop_nulls()
 
 
@@ -153,7 +161,7 @@ def honest_auroc(honest: Seen, truth: pl.DataFrame) -> float:
 def learnt(seen: Seen, truth: pl.DataFrame) -> float:
     """AUROC after the cut of a small learner that was trained on what was known at it."""
     before = pl.col("as_of") < CUT.date()
-    fitted = model.fit_propensity(
+    fitted = propensity.fit_propensity(
         seen.snapshots.filter(before), seen.at_cut, LEARNER, horizon_days=60
     )
     judged = seen.snapshots.filter(~before).join(truth, on=["account_id", "as_of"])

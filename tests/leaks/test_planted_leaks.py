@@ -15,9 +15,9 @@ import pytest
 from polars.testing import assert_frame_equal
 from sklearn.metrics import roc_auc_score
 
-from data import contracts
-from features import contract
-from training import outcomes
+from data import schemas
+from features import subscription_timeline
+from training import labels
 
 pytestmark = pytest.mark.long
 
@@ -50,7 +50,7 @@ def happened(sales: pl.DataFrame, event: str, at: pl.Expr, known: pl.Expr | None
     return sales.select(
         "account_id",
         timestamp=at,
-        known_at=pl.lit(None, contract.UTC_DATETIME) if known is None else known,
+        known_at=pl.lit(None, subscription_timeline.UTC_DATETIME) if known is None else known,
         event=pl.lit(event),
         user_id="sales-" + pl.col("account_id"),
     )
@@ -278,7 +278,7 @@ def test_through_our_door_it_tells_nothing(
 def test_a_date_of_the_future_is_in_quarantine_with_its_reason(company: Company) -> None:
     seen = dated_ahead(company).through_the_door([LAST])
 
-    assert seen.quarantine[contracts.FUTURE_TIMESTAMP] == company.sales.height
+    assert seen.quarantine[schemas.FUTURE_TIMESTAMP] == company.sales.height
 
 
 def test_the_unfinished_window_before_a_cut_tells_the_sales_after_it_and_is_unknown_at_the_cut(
@@ -290,8 +290,8 @@ def test_the_unfinished_window_before_a_cut_tells_the_sales_after_it_and_is_unkn
     terms, rules = company.terms(company.tables()), company.settings.outcome
 
     hindsight, at_cut = (
-        outcomes.build_outcomes(month_before, terms, cutoff=cut, rules=rules)
-        .select(outcomes.expanded_within(60).alias("expanded"))
+        labels.build_outcomes(month_before, terms, cutoff=cut, rules=rules)
+        .select(labels.expanded_within(60).alias("expanded"))
         .to_series()
         for cut in (END, LAST)
     )
@@ -310,9 +310,9 @@ def test_labels_at_a_cut_are_those_of_a_table_that_holds_nothing_booked_later(
     read_then = terms.filter(pl.col("known") < cut)
     keys = honest.snapshots.select("account_id", "as_of").filter(pl.col("as_of") < cut.date())
 
-    found = outcomes.build_outcomes(keys, terms, cutoff=cut, rules=rules)
+    found = labels.build_outcomes(keys, terms, cutoff=cut, rules=rules)
 
-    assert_frame_equal(found, outcomes.build_outcomes(keys, read_then, cutoff=cut, rules=rules))
+    assert_frame_equal(found, labels.build_outcomes(keys, read_then, cutoff=cut, rules=rules))
 
 
 # ---- What no cut in time can see is named by `expansion check`
@@ -407,6 +407,6 @@ def test_people_who_are_entered_later_with_an_early_date_tell_nothing(
 def test_not_even_where_nobody_wrote_down_when_they_were_entered(
     company: Company, gain: Callable[[Any], float]
 ) -> None:
-    never = pl.lit(None, contract.UTC_DATETIME)
+    never = pl.lit(None, subscription_timeline.UTC_DATETIME)
 
     assert gain(users_dated_back(company, never).through_the_door()) <= MOST_GAINED

@@ -17,9 +17,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from serving.crm.odoo import OdooTarget
-from serving.crm.odoo.client import OdooClient
-from serving.crm.odoo.names import OdooFieldMapping
+from serving.delivery.crm.odoo import OdooTarget
+from serving.delivery.crm.odoo.client import OdooClient
+from serving.delivery.crm.odoo.field_mapping import OdooFieldMapping
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / "data/local/odoo"

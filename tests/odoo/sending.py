@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 import httpx
 
-from serving import state
-from serving.crm.odoo import OdooTarget
-from serving.crm.odoo.client import OdooClient
-from serving.crm.odoo.names import OdooFieldMapping
-from serving.crm.target import RateLimit
-from serving.outbox import sender
+from serving import store
+from serving.delivery.crm.base import RateLimit
+from serving.delivery.crm.odoo import OdooTarget
+from serving.delivery.crm.odoo.client import OdooClient
+from serving.delivery.crm.odoo.field_mapping import OdooFieldMapping
+from serving.delivery.reconcile import sender
 
 
 class Deadly(httpx.BaseTransport):
@@ -39,7 +39,7 @@ class Deadly(httpx.BaseTransport):
 
 
 def main(database: str, url: str, name: str, halves: str) -> None:
-    engine = state.open_engine(database)
+    engine = store.open_engine(database)
     client = OdooClient(url, name, os.environ["ODOO_API_KEY"], transport=Deadly(int(halves)))
     target = OdooTarget(
         client,

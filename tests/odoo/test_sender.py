@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from serving import state
-from serving.crm.odoo import OdooTarget
-from serving.crm.target import RateLimit
-from serving.outbox import sender
-from serving.outbox.sent import SyncSummary
-from serving.state.schema import APPLIED_OBJECTS, DESIRED_OBJECTS, REJECTED_OBJECTS
+from serving import store
+from serving.delivery.crm.base import RateLimit
+from serving.delivery.crm.odoo import OdooTarget
+from serving.delivery.reconcile import sender
+from serving.delivery.reconcile.summary import SyncSummary
+from serving.store.schema import APPLIED_OBJECTS, DESIRED_OBJECTS, REJECTED_OBJECTS
 
 pytestmark = pytest.mark.odoo
 
@@ -97,7 +97,7 @@ def _row(kind: str, key: str, name: str, place: int, fields: dict[str, Any]) -> 
 
 
 def put(engine: sa.Engine, rows: list[dict[str, Any]]) -> None:
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         connection.execute(sa.delete(DESIRED_OBJECTS))
         connection.execute(sa.insert(DESIRED_OBJECTS), rows)
 
@@ -151,7 +151,7 @@ def _task(item: dict[str, Any]) -> tuple[Any, ...]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    opened = state.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
+    opened = store.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
     yield opened
     opened.dispose()
 
@@ -281,7 +281,7 @@ def test_one_bad_row_is_kept_with_odoos_words_and_the_rest_arrives(
 
     sent = send(engine, odoo)
 
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         (kept,) = connection.execute(sa.select(REJECTED_OBJECTS)).mappings()
     assert sent.rejected == 1
     assert kept["key"] == bad["key"]
@@ -317,7 +317,7 @@ def test_two_installations_at_once_double_nothing(
     database: Any, company: Any, tmp_path: Path
 ) -> None:
     rows = list(wanted(company("twice", 120)))
-    engines = [state.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
+    engines = [store.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
     targets = [database.odoo(pace=RateLimit(rows_per_call=10)) for _ in engines]
     for engine in engines:
         put(engine, rows)
@@ -359,7 +359,7 @@ def test_a_sender_killed_at_random_points_loses_and_doubles_nothing(
     database: Any, company: Any, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
-    engine = state.open_engine(url)
+    engine = store.open_engine(url)
     names, draw = company("killed", 60), random.Random(11)  # noqa: S311
     script = str(Path(__file__).with_name("sending.py"))
     where = [database.server.url, database.name]
@@ -379,7 +379,7 @@ def test_a_sender_killed_at_random_points_loses_and_doubles_nothing(
     assert ends.count(-9) >= 10
     assert finished == 0
     assert differences(database, week) == []
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(APPLIED_OBJECTS)) == len(
             week
         )

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from serving.crm.odoo import OdooTarget
-from serving.crm.target import (
+from serving.delivery.crm.base import (
     AccessDeniedError,
     Applied,
     BatchRejectedError,
@@ -20,6 +19,7 @@ from serving.crm.target import (
     RemoteObject,
     RetryableError,
 )
+from serving.delivery.crm.odoo import OdooTarget
 
 pytestmark = pytest.mark.odoo
 

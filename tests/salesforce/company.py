@@ -15,13 +15,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving.crm.salesforce.client import SalesforceClient, SalesforceCredentials
-from serving.crm.salesforce.making import CreateOptions
-from serving.crm.salesforce.names import SalesforceFieldMapping
-from serving.crm.salesforce.target import SalesforceTarget
-from serving.outbox.sender import send_pending
-from serving.outbox.sent import SyncSummary
-from serving.state.schema import DESIRED_OBJECTS
+from serving.delivery.crm.salesforce.client import SalesforceClient, SalesforceCredentials
+from serving.delivery.crm.salesforce.create import CreateOptions
+from serving.delivery.crm.salesforce.field_mapping import SalesforceFieldMapping
+from serving.delivery.crm.salesforce.target import SalesforceTarget
+from serving.delivery.reconcile.sender import send_pending
+from serving.delivery.reconcile.summary import SyncSummary
+from serving.store.schema import DESIRED_OBJECTS
 from tests.salesforce.server import CLIENT, Server
 
 MONDAY = date(2026, 6, 1)

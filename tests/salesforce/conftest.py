@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serving import state
+from serving import store
 from tests.salesforce.company import Company
 from tests.salesforce.server import Server
 
@@ -19,7 +19,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    opened = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    opened = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     yield opened
     opened.dispose()
 

@@ -5,12 +5,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serving import state
-from serving.crm.salesforce.client import SalesforceClient, SalesforceCredentials
-from serving.crm.salesforce.making import CreateOptions
-from serving.crm.salesforce.names import SalesforceFieldMapping
-from serving.crm.salesforce.target import SalesforceTarget
-from serving.outbox.sender import send_pending
+from serving import store
+from serving.delivery.crm.salesforce.client import SalesforceClient, SalesforceCredentials
+from serving.delivery.crm.salesforce.create import CreateOptions
+from serving.delivery.crm.salesforce.field_mapping import SalesforceFieldMapping
+from serving.delivery.crm.salesforce.target import SalesforceTarget
+from serving.delivery.reconcile.sender import send_pending
 from tests.salesforce.company import MONDAY
 from tests.salesforce.server import CLIENT
 
@@ -25,7 +25,7 @@ def main(database: str, folder: str, url: str, rows: str) -> None:
         rows_per_call=int(rows),
     )
     now = datetime.now(UTC)
-    send_pending(state.open_engine(database), target, now=now, sleep=lambda _: time.sleep(0.001))
+    send_pending(store.open_engine(database), target, now=now, sleep=lambda _: time.sleep(0.001))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import DeliveryError
-from serving.crm.salesforce.client import SalesforceClient, SalesforceCredentials
-from serving.crm.salesforce.names import SalesforceFieldMapping, normalize_record_id
-from serving.crm.target import (
+from serving.delivery.crm.base import (
     AccessDeniedError,
     Applied,
     FieldChange,
@@ -21,7 +19,12 @@ from serving.crm.target import (
     Rejected,
     RetryableError,
 )
-from serving.outbox.objects import FIELDS
+from serving.delivery.crm.fields import FIELDS
+from serving.delivery.crm.salesforce.client import SalesforceClient, SalesforceCredentials
+from serving.delivery.crm.salesforce.field_mapping import (
+    SalesforceFieldMapping,
+    normalize_record_id,
+)
 from tests.salesforce.company import MONDAY, Company
 from tests.salesforce.org import _check_json, _field, _standard, _stored
 from tests.salesforce.server import Server
@@ -521,7 +524,7 @@ def test_a_shaped_value_comes_back_from_salesforce_as_it_is(drawn: tuple[Any, st
     column = NAMES.fields[kind][name]
     theirs = _standard()[{"account": "Account", "opportunity": "Opportunity", "task": "Task"}[kind]]
     if column.name.endswith("__c"):
-        from serving.crm.salesforce.package import build_field_type, format_label  # noqa: PLC0415
+        from serving.delivery.crm.salesforce.provision import build_field_type, format_label  # noqa: PLC0415
 
         told = {
             "fullName": column.name,

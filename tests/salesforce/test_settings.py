@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from data import settings
+from data.config import settings
+from data.config.settings import Settings
 from data.errors import DeliveryError, SettingsError
-from data.settings import Settings
-from serving.crm.target import ObjectRef
-from serving.crm.targets import open_target
+from serving.delivery.crm.base import ObjectRef
+from serving.delivery.crm.registry import open_target
 from tests.salesforce.server import CLIENT, Server
 
 TOLD = """
@@ -82,7 +82,9 @@ def test_a_missing_library_is_said_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = loaded(tmp_path, "https://acme.example")
-    for name in [name for name in sys.modules if name.startswith("serving.crm.salesforce")]:
+    for name in [
+        name for name in sys.modules if name.startswith("serving.delivery.crm.salesforce")
+    ]:
         monkeypatch.delitem(sys.modules, name)
     for name in [name for name in sys.modules if name.startswith("simple_salesforce")]:
         monkeypatch.setitem(sys.modules, name, None)

@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from serving import state
-from serving.cli import main
-from serving.crm.tables import METADATA
+from serving import store
+from serving.cli.main import main
+from serving.delivery.crm.sql.schema import METADATA
 
 # Enough to learn from in seconds.
 QUICK = """
@@ -219,19 +219,19 @@ def migrated_url(
     """A database with our tables, which tests share one after the other."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('migrated') / 'crm.db'}"
-        state.open_engine(url).dispose()
+        store.open_engine(url).dispose()
         yield url
         return
     with on_postgres(request) as url:
-        state.open_engine(url).dispose()
+        store.open_engine(url).dispose()
         yield url
 
 
 @pytest.fixture
 def database(migrated_url: str) -> Iterator[sa.Engine]:
     """A database with our tables, and nothing in them."""
-    engine = state.open_engine(migrated_url)
-    with state.write_transaction(engine) as connection:
+    engine = store.open_engine(migrated_url)
+    with store.write_transaction(engine) as connection:
         for table in METADATA.tables.values():
             connection.execute(sa.delete(table))
     yield engine

@@ -9,13 +9,15 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from data import settings
-from data.contracts import SubscriptionSchema
+from data.config import settings
 from data.errors import DeliveryError
-from features import contract
-from serving import answers, console, state
-from serving.report import said as said_section
-from serving.state.schema import FEEDBACK, SCORES
+from data.schemas import SubscriptionSchema
+from features import subscription_timeline
+from serving import store
+from serving.cli import output
+from serving.monitoring import feedback_report
+from serving.store.schema import FEEDBACK, SCORES
+from training.report.sections import feedback_section as said_section
 
 MONDAY = date(2025, 3, 3)
 LONG_AFTER = datetime(2025, 12, 1, tzinfo=UTC)
@@ -52,7 +54,9 @@ def contracts(grown: list[str], others: list[str]) -> pl.DataFrame:
         {"account_id": each, "effective_date": later, "licensed_seats": 20.0} for each in grown
     ]
     told = [dict.fromkeys(schema) | {"plan": "team", "mrr": 100.0} | row for row in rows]
-    return contract.build_timeline(pl.DataFrame(told, schema=schema), plans=(), reliable_from=None)
+    return subscription_timeline.build_timeline(
+        pl.DataFrame(told, schema=schema), plans=(), reliable_from=None
+    )
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ def known(tmp_path: Path) -> Any:
 def test_each_answer_is_counted_with_what_became_of_the_account(
     database: sa.Engine, known: Any
 ) -> None:
-    with state.write_transaction(database) as connection:
+    with store.write_transaction(database) as connection:
         for account, probability in {"acme": 0.4, "beta": 0.2, "core": 0.1}.items():
             listed(connection, account, probability)
         answer(connection, "acme", "contacted")  # said again below: the last counts
@@ -77,8 +81,8 @@ def test_each_answer_is_counted_with_what_became_of_the_account(
         answer(connection, "core", "wrong")
         answer(connection, "dune", "wrong")  # was not on the list
 
-    found = answers.compare_feedback_with_outcomes(
-        answers.load_feedback(database),
+    found = feedback_report.compare_feedback_with_outcomes(
+        feedback_report.load_feedback(database),
         contracts(["acme", "core"], ["beta", "dune"]),
         known,
         end=LONG_AFTER,
@@ -103,14 +107,14 @@ def test_each_answer_is_counted_with_what_became_of_the_account(
 
 
 def test_an_outcome_is_known_only_when_its_window_is_over(database: sa.Engine, known: Any) -> None:
-    with state.write_transaction(database) as connection:
+    with store.write_transaction(database) as connection:
         listed(connection, "acme", 0.4)
         answer(connection, "acme", "won")
-    said, history = answers.load_feedback(database), contracts(["acme"], [])
+    said, history = feedback_report.load_feedback(database), contracts(["acme"], [])
     day = datetime(2025, 3, 3, tzinfo=UTC)
 
     def found(days: int) -> list[dict[str, Any]]:
-        return answers.compare_feedback_with_outcomes(
+        return feedback_report.compare_feedback_with_outcomes(
             said, history, known, end=day + timedelta(days=days)
         )
 
@@ -123,12 +127,12 @@ def test_an_outcome_is_known_only_when_its_window_is_over(database: sa.Engine, k
 def test_answers_on_one_account_of_several_lists_are_each_counted(
     database: sa.Engine, known: Any
 ) -> None:
-    with state.write_transaction(database) as connection:
+    with store.write_transaction(database) as connection:
         answer(connection, "acme", "not now")
         answer(connection, "acme", "won", MONDAY + timedelta(days=7))
 
-    found = answers.compare_feedback_with_outcomes(
-        answers.load_feedback(database), contracts(["acme"], []), known, end=LONG_AFTER
+    found = feedback_report.compare_feedback_with_outcomes(
+        feedback_report.load_feedback(database), contracts(["acme"], []), known, end=LONG_AFTER
     )
 
     assert [(row["verdict"], row["answers"], row["expected"]) for row in found] == [
@@ -140,7 +144,7 @@ def test_answers_on_one_account_of_several_lists_are_each_counted(
 def test_they_are_told_in_the_terminal_and_on_the_page(capsys: Any) -> None:
     row = {"verdict": "won", "answers": 1234, "expected": None, "known": 7, "expanded": 5}
 
-    console.print_feedback_outcomes([row], ["it was away"])
+    output.print_feedback_outcomes([row], ["it was away"])
     shown = capsys.readouterr().out
     (section,) = said_section.build_feedback_sections([row])
 
@@ -151,15 +155,15 @@ def test_they_are_told_in_the_terminal_and_on_the_page(capsys: Any) -> None:
 
 
 def test_asking_for_a_database_makes_none(database_url: str, tmp_path: Path) -> None:
-    at_first = state.database_exists(database_url)
+    at_first = store.database_exists(database_url)
     assert at_first is database_url.startswith("postgresql")  # a server tells when it is opened
     assert list(tmp_path.iterdir()) == []
 
-    state.open_engine(database_url).dispose()
+    store.open_engine(database_url).dispose()
 
-    assert state.database_exists(database_url)
+    assert store.database_exists(database_url)
     with pytest.raises(DeliveryError, match="names a database"):
-        state.database_exists("no url")
+        store.database_exists("no url")
 
 
 @pytest.mark.long
@@ -169,8 +173,8 @@ def test_evaluate_reads_the_answers_and_does_without_a_database_that_is_away(
 ) -> None:
     company = type(road)(Path(copytree(road.folder, tmp_path / "copy")))
     line = company.shown()["accounts"][0]
-    engine = state.open_engine(settings.load_settings(company.config).database_url)
-    with state.write_transaction(engine) as connection:
+    engine = store.open_engine(settings.load_settings(company.config).database_url)
+    with store.write_transaction(engine) as connection:
         answer(connection, line["account_id"], "won", date.fromisoformat(company.shown()["as_of"]))
     engine.dispose()
 

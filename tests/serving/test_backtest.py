@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from serving.console import backtest
+from serving.cli.output import backtest_tables
 from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
-from training.resampling import MetricEstimate
+from training.metrics.cluster_bootstrap import MetricEstimate
 
 NONE = MetricEstimate(None, None, None)
 
@@ -64,9 +64,9 @@ FOUND = BacktestResult(
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     out = Console(width=80)
-    monkeypatch.setattr(backtest, "out", out)
+    monkeypatch.setattr(backtest_tables, "out", out)
     with out.capture() as got:
-        backtest.print_backtest(FOUND)
+        backtest_tables.print_backtest(FOUND)
     return got.get().splitlines()
 
 

@@ -4,8 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.crm.target import RateLimit, RetryableError
-from serving.outbox.calls import DeadlineExceededError, RetriesExhaustedError, RetryingCaller
+from serving.delivery.crm.base import RateLimit, RetryableError
+from serving.delivery.reconcile.retry import (
+    DeadlineExceededError,
+    RetriesExhaustedError,
+    RetryingCaller,
+)
 
 HOUR = 3600.0
 

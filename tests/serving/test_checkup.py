@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.settings import Outcome, Settings
-from serving import console, suspicion, telltale
+from data.config.settings import Outcome, Settings
+from serving.cli import output
+from training.data_quality import leakage, leakage_score
 
 pytestmark = pytest.mark.long
 
@@ -20,8 +21,8 @@ def told(values: Any, expanded: list[bool], accounts: list[str] | None = None) -
     """The columns that `telltales` names, of accounts that are all different unless given."""
     names = accounts or [f"acc_{number:04}" for number in range(len(expanded))]
     columns = values if isinstance(values, dict) else {"value": values}
-    rows = pl.DataFrame({"account_id": names, telltale.LABEL_COLUMN: expanded, **columns})
-    return {found.column for found in telltale.find_implausible_columns(rows)}
+    rows = pl.DataFrame({"account_id": names, leakage_score.LABEL_COLUMN: expanded, **columns})
+    return {found.column for found in leakage_score.find_implausible_columns(rows)}
 
 
 def some(positives: int, of: int = 400) -> list[bool]:
@@ -100,8 +101,8 @@ def test_a_leak_of_most_expansions_is_named_where_expansions_are_rare() -> None:
 def test_past_as_ofs_are_complete_apart_and_at_most_six() -> None:
     settings = Settings(outcome=Outcome(horizon_days=60, booking_lag_days=10, revert_days=7))
 
-    chosen = suspicion.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=240), settings)
-    many = suspicion.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=9999), settings)
+    chosen = leakage.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=240), settings)
+    many = leakage.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=9999), settings)
 
     assert [(AS_OF - moment).days for moment in chosen] == [90, 150, 210]
     assert len(many) == 6
@@ -118,7 +119,7 @@ def test_a_suspicious_column_is_one_clear_line(capsys: pytest.CaptureFixture[str
         "advice": "leave it out",
     }
 
-    console.print_leakage_warning(column)
+    output.print_leakage_warning(column)
 
     assert " ".join(capsys.readouterr().out.split()) == (
         "! accounts.tag[1] looks like the outcome: alone it tells 1,041 expansions from the rest"

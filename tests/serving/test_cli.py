@@ -17,11 +17,11 @@ from click.testing import CliRunner, Result
 from sklearn.metrics import roc_auc_score
 
 from features.catalogue import FEATURE_NAMES
-from serving.cli import main
-from serving.playbook import LIMITS, MOTIONS, SUPPRESSED_MOTIONS
-from training import baselines
-from training.chosen import BEST_FEATURE
-from training.learners import REFERENCE_MODELS
+from serving.cli.main import main
+from serving.scoring.playbook import LIMITS, MOTIONS, SUPPRESSED_MOTIONS
+from training.evaluation import baselines
+from training.evaluation.baseline_selection import BEST_FEATURE
+from training.evaluation.reference_models import REFERENCE_MODELS
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -46,7 +46,7 @@ GOLDEN = ("rank", "account_id", "limit", "tier", "motion", "readiness_date", "si
 
 
 def test_help_answers_in_less_than_half_a_second_and_lists_all_commands() -> None:
-    command = [sys.executable, "-m", "serving.cli", "--help"]
+    command = [sys.executable, "-m", "serving.cli.main", "--help"]
     script = Path(sys.executable).with_name("expansion")
     command = [str(script), "--help"] if script.exists() else command
     seconds = []

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from serving import console
-from serving.console import terminal
-from training.beside import ChampionComparison
-from training.metrics import MetricEstimate
-from training.power import PowerAnalysis
-from training.segments import SegmentMetrics
+from serving.cli import output
+from serving.cli.output import terminal
+from training.evaluation.power import PowerAnalysis
+from training.evaluation.segments import SegmentMetrics
+from training.metrics.summary import MetricEstimate
+from training.promotion.champion_comparison import ChampionComparison
 
 NONE = MetricEstimate(None, None, None)
 RANKED = ("auroc", "average_precision", "precision_at_capacity", "log_loss_skill")
@@ -46,8 +46,8 @@ def told(dates: dict[str, MetricEstimate], bands: Sequence[dict[str, Any]] = ())
         skipped={},
         verdict=lambda: "Level.",
     )
-    with console.stdout.capture() as got:
-        console.print_evaluation(walked)  # type: ignore[arg-type]
+    with output.stdout.capture() as got:
+        output.print_evaluation(walked)  # type: ignore[arg-type]
     return " ".join(got.get().split())
 
 
@@ -100,8 +100,8 @@ def further(**changes: Any) -> str:
     beside = ChampionComparison(
         "Version 3 was walked.", dict.fromkeys(RANKED, MetricEstimate(0.7, 0.6, 0.8)), NONE
     )
-    with console.stdout.capture() as got:
-        console.print_evaluation_details(walked, "assumed.", beside)  # type: ignore[arg-type]
+    with output.stdout.capture() as got:
+        output.print_evaluation_details(walked, "assumed.", beside)  # type: ignore[arg-type]
     return " ".join(got.get().split())
 
 

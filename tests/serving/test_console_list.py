@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import console
-from serving.playbook import MOTIONS, SUPPRESSED_MOTIONS
+from serving.cli import output
+from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
 
 AS_OF = date(2026, 6, 1)
 ROW: dict[str, Any] = {
@@ -61,19 +61,19 @@ OLDER = dict.fromkeys(
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console.stdout, "width", 80)
+    monkeypatch.setattr(output.stdout, "width", 80)
 
 
 def listed(*rows: dict[str, Any], top: int = 10, **told: str) -> list[str]:
-    with console.stdout.capture() as got:
-        console.print_ranked_list([ROW | row for row in rows], AS_OF, top, horizon_days=60, **told)
+    with output.stdout.capture() as got:
+        output.print_ranked_list([ROW | row for row in rows], AS_OF, top, horizon_days=60, **told)
     return [line.rstrip() for line in got.get().splitlines() if line.strip()]
 
 
 def shown(**row: Any) -> str:
     found = ROW | row
-    with console.stdout.capture() as got:
-        console.print_account(found, [], [], horizon_days=60, motion_text=MOTIONS[found["motion"]])
+    with output.stdout.capture() as got:
+        output.print_account(found, [], [], horizon_days=60, motion_text=MOTIONS[found["motion"]])
     return " ".join(got.get().split())
 
 

@@ -8,11 +8,11 @@ import pytest
 import sqlalchemy as sa
 from click.testing import Result
 
-from data import settings
-from serving import state
-from serving.crm.tables import ACCOUNTS, TASKS
-from serving.outbox import delivery, matches
-from serving.state.schema import ACCOUNT_TOUCHES, APPLIED_OBJECTS, DESIRED_OBJECTS, RUNS
+from data.config import settings
+from serving import store
+from serving.delivery import account_matching, service
+from serving.delivery.crm.sql.schema import ACCOUNTS, TASKS
+from serving.store.schema import ACCOUNT_TOUCHES, APPLIED_OBJECTS, DESIRED_OBJECTS, RUNS
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = [
@@ -23,13 +23,13 @@ pytestmark = [
 
 @pytest.fixture
 def engine(tiny: Any) -> Iterator[sa.Engine]:
-    engine = state.open_engine(f"sqlite:///{tiny.folder / 'state' / 'crm.db'}")
+    engine = store.open_engine(f"sqlite:///{tiny.folder / 'state' / 'crm.db'}")
     yield engine
     engine.dispose()
 
 
 def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         found = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
         return [dict(row) for row in found]
 
@@ -98,12 +98,14 @@ def test_with_the_shadow_off_the_first_list_is_sent_at_once(
 def test_a_name_of_an_account_at_the_crm_is_kept_until_the_crm_tells_one(
     database: sa.Engine,
 ) -> None:
-    matches.save_account_matches(database, "odoo", {"acme": "7", "beta": "8"})
-    with state.write_transaction(database) as connection:
+    account_matching.save_account_matches(database, "odoo", {"acme": "7", "beta": "8"})
+    with store.write_transaction(database) as connection:
         table = APPLIED_OBJECTS
         connection.execute(sa.update(table).where(table.c.key == "beta").values(crm_id=None))
 
-    matches.save_account_matches(database, "odoo", {"acme": "70", "beta": "80", "core": "90"})
+    account_matching.save_account_matches(
+        database, "odoo", {"acme": "70", "beta": "80", "core": "90"}
+    )
 
     found = {row["key"]: row["crm_id"] for row in rows(database, APPLIED_OBJECTS)}
     assert found == {"acme": "7", "beta": "80", "core": "90"}
@@ -115,10 +117,10 @@ def test_a_list_knows_whom_humans_have_dealt_with_since_the_one_before(
     tiny.ask("score")
     now = datetime.now(UTC)
     done = {"key": "acme:seats:1:talk", "account_id": "acme", "done_on": now.date()}
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         connection.execute(sa.insert(TASKS).values(**done))
 
-    unasked = delivery.pull_crm_activity(
+    unasked = service.pull_crm_activity(
         engine, settings.load_settings(tiny.config), name="sql", now=now
     )
 
@@ -132,7 +134,7 @@ def test_a_crm_that_does_not_tell_keeps_no_list_from_being_made(
     tiny: Any, engine: sa.Engine, refused: Callable[[Result], str]
 ) -> None:
     tiny.ask("score", "--crm", "odoo")
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         row = {"target": "odoo", "kind": "account", "key": "acme", "fields": {}, "attempted": {}}
         told = {"theirs": [], "adopted": False, "acknowledged_at": datetime.now(UTC)}
         connection.execute(sa.insert(APPLIED_OBJECTS).values(**row, **told))
@@ -140,7 +142,7 @@ def test_a_crm_that_does_not_tell_keeps_no_list_from_being_made(
     failed = tiny.run("score", "--crm", "odoo")
 
     assert "crm.odoo" in refused(failed)  # to send, it is needed
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         (first, second) = connection.execute(sa.select(RUNS.c.record).order_by(RUNS.c.id)).scalars()
     assert first["unasked"] is None
     assert second["unasked"].startswith("odoo did not tell whom humans have dealt with")

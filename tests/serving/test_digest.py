@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from serving import state
-from serving.cli import main
-from serving.digest import entries, post, render, slack
-from serving.digest.plain import slugify, to_single_line
-from serving.state.schema import RUNS, SCORE_COLUMNS, SCORES
+from serving import store
+from serving.cli.main import main
+from serving.notify.digest import content, export, render, slack_blocks
+from serving.notify.digest.text_utils import slugify, to_single_line
+from serving.store.schema import RUNS, SCORE_COLUMNS, SCORES
 
 AS_OF = date(2026, 6, 1)
 HOSTILE = [
@@ -66,7 +66,7 @@ def line(number=1, **told):
 
 def made(rows, before=(), today=AS_OF, **told):
     known = {"as_of": AS_OF, "today": today, "horizon_days": 60}
-    return entries.build_digests(rows, before, **known, **told)
+    return content.build_digests(rows, before, **known, **told)
 
 
 def told(*rows, **rest):
@@ -178,16 +178,18 @@ def _same_shape(digest):
 @given(digests())
 def test_a_slack_message_is_within_its_bounds_and_holds_only_our_marks(found):
     for digest in found:
-        message = slack.build_message(digest)
+        message = slack_blocks.build_message(digest)
 
         blocks = message["blocks"]
         parts = [
             part for block in blocks for part in [block.get("text"), *block.get("elements", [])]
         ]
         words = [part["text"] for part in parts if part]
-        assert len(blocks) <= slack.MAX_BLOCKS
-        assert all(1 <= len(each) <= slack.MAX_TEXT_LENGTH for each in [*words, message["text"]])
-        assert sum(map(len, words)) <= slack.MAX_MESSAGE_CHARACTERS
+        assert len(blocks) <= slack_blocks.MAX_BLOCKS
+        assert all(
+            1 <= len(each) <= slack_blocks.MAX_TEXT_LENGTH for each in [*words, message["text"]]
+        )
+        assert sum(map(len, words)) <= slack_blocks.MAX_MESSAGE_CHARACTERS
         assert {block["type"] for block in blocks} <= {"section", "divider", "context"}
         for each in words:
             bare = re.sub(r"<https://page\.example/[^<>|]*\|[^<>]*>", "", each)
@@ -202,7 +204,7 @@ def test_a_slack_message_is_within_its_bounds_and_holds_only_our_marks(found):
 @example("<!here>")
 @example("a:b:c :+1: ::x:")
 def test_literal_text_has_nothing_that_slack_acts_on(text):
-    found = slack.escape_mrkdwn(text)
+    found = slack_blocks.escape_mrkdwn(text)
 
     assert not re.search(r"[<>*~`_\n]|&(?!amp;|lt;|gt;)|:[\w+-]+:", found)
 
@@ -367,7 +369,7 @@ def test_no_address_of_an_account_leaves_its_place():
 def test_a_file_for_each_csm_inside_the_folder_and_an_index(names):
     found = made([line(n, csm=name) for n, name in enumerate(names, start=1)])
     with TemporaryDirectory() as folder:
-        files = post.write_files(found, Path(folder), "html")
+        files = export.write_files(found, Path(folder), "html")
 
         index = json.loads((Path(folder) / "index.json").read_text())
         assert sorted([*files, "index.json"]) == sorted(
@@ -395,10 +397,10 @@ def company(tmp_path):
     (tmp_path / "expansion.toml").write_text(
         'state = "."\n[digest]\nlink = "https://p.example/{account_id}"\n'
     )
-    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     older = [line(1, as_of=date(2026, 5, 25), motion="watch")]
     rows = [line(1, as_of=AS_OF, ask=False, motion="retain"), line(2, as_of=AS_OF, csm=None)]
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         connection.execute(sa.insert(SCORES), older + rows)
         record = {"basis": "by the tier rules and utilisation, without a probability"}
         connection.execute(

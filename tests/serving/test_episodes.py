@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.outbox import levels
-from serving.outbox.episodes import Episode, LimitPressure, advance_episodes
-from serving.outbox.levels import Entitlements, has_increased
-from serving.outbox.objects import CLOSE_REASONS, WITHDRAWN, make_episode_key, make_task_key
+from serving.delivery.crm.fields import CLOSE_REASONS, WITHDRAWN, make_episode_key, make_task_key
+from serving.delivery.desired import entitlements
+from serving.delivery.desired.entitlements import Entitlements, has_increased
+from serving.delivery.desired.episodes import Episode, LimitPressure, advance_episodes
 
 MONDAY = date(2025, 6, 2)
 RELIEF, EXPIRY = 28, 180
@@ -304,7 +304,7 @@ def test_levels_are_those_in_force_and_known_before_the_as_of() -> None:
         renewal_date=pl.lit(None, pl.Datetime("us", "UTC")),
     )
 
-    found = levels.resolve_entitlements(subscriptions, as_of)
+    found = entitlements.resolve_entitlements(subscriptions, as_of)
 
     assert {account: each.seats for account, each in found.items()} == {"acme": 12, "beta": 5}
     assert not found["acme"].ended

@@ -16,14 +16,14 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data.config.settings import Settings
 from data.errors import DeliveryError
-from data.settings import Settings
-from serving import state
-from serving.crm import files
-from serving.crm.files import FileExport
-from serving.crm.target import Applied, FieldChange, Kind, ObjectRef
-from serving.outbox.objects import FIELDS
-from serving.state.schema import APPLIED_OBJECTS
+from serving import store
+from serving.delivery.crm import files
+from serving.delivery.crm.base import Applied, FieldChange, Kind, ObjectRef
+from serving.delivery.crm.fields import FIELDS
+from serving.delivery.crm.files import FileExport
+from serving.store.schema import APPLIED_OBJECTS
 
 KINDS: dict[Kind, str] = {"account": "accounts", "opportunity": "opportunities", "task": "tasks"}
 HOSTILE = ["=1+1", "'=1+1", "-5", "@sum", "\tx", "two\nlines", "a\r\nb", ',;"', "true", "12", "é✓"]
@@ -55,7 +55,7 @@ def write(target: FileExport, account_id: str, kind: Kind = "account", **fields:
 def acknowledge(engine: sa.Engine, key: str, **fields: Any) -> None:
     """Store an account as exported, like the sender after a write."""
     row = {"target": "files", "kind": "account", "key": key, "crm_id": key, "fields": fields}
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         connection.execute(
             sa.insert(APPLIED_OBJECTS), {**row, "attempted": {}, "theirs": [], "adopted": False}
         )
@@ -63,7 +63,7 @@ def acknowledge(engine: sa.Engine, key: str, **fields: Any) -> None:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = state.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
     yield engine
     engine.dispose()
 
@@ -185,8 +185,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from data.errors import DeliveryError
 from serving import state
-from serving.crm.files import FileExport
-from serving.crm.target import Change, Ref
+from serving.delivery.crm.files import FileExport
+from serving.delivery.crm.base import Change, Ref
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 engine = state.open("sqlite://")
 target = FileExport(engine, Path({str(tmp_path)!r}), {suffix!r})
@@ -221,7 +221,7 @@ def test_the_settings_of_the_page_are_valid(tmp_path: Path) -> None:
     page = (Path(files.__file__).parent / "FILES.md").read_text(encoding="utf-8")
     parsed = tomllib.loads(page.split("```toml\n")[1].split("```")[0])
 
-    target = files.target(Settings(**parsed, base=tmp_path))
+    target = files.create_target(Settings(**parsed, base=tmp_path))
 
     assert repr(target) == f"FileExport('{tmp_path / 'drop'}', csv)"
     target.close()

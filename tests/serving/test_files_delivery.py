@@ -12,12 +12,13 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from serving import state
-from serving.cli import main
-from serving.crm.files import FileExport
-from serving.outbox import sender, standing, undo
-from serving.outbox.wanted import hash_fields
-from serving.state.schema import DESIRED_OBJECTS
+from serving import store
+from serving.cli.main import main
+from serving.delivery import status
+from serving.delivery.crm.files import FileExport
+from serving.delivery.desired.account_fields import hash_fields
+from serving.delivery.reconcile import rollback, sender
+from serving.store.schema import DESIRED_OBJECTS
 
 FILES = ("accounts.csv", "opportunities.csv", "tasks.csv")
 FIRST = date(2026, 6, 1)
@@ -26,8 +27,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from serving import state
-from serving.crm.files import FileExport
-from serving.outbox import sender
+from serving.delivery.crm.files import FileExport
+from serving.delivery import sender
 engine = state.open(sys.argv[1])
 target = FileExport(engine, Path(sys.argv[2]), "csv")
 print("ready", flush=True)
@@ -67,7 +68,7 @@ def fill(engine, accounts, week):
         }
         for place, ((kind, key), (account, fields)) in enumerate(wanted(accounts, week).items())
     ]
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         connection.execute(sa.delete(DESIRED_OBJECTS))
         connection.execute(sa.insert(DESIRED_OBJECTS), rows)
 
@@ -100,7 +101,7 @@ def differences(folder, accounts, week):
 
 @pytest.fixture
 def engine(tmp_path):
-    return state.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
+    return store.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
 
 
 def test_a_list_is_exported_once_and_a_second_send_writes_nothing(engine, tmp_path):
@@ -132,7 +133,7 @@ def test_undo_restores_the_values_before_a_run_and_withdraws_what_it_created(eng
     sender.send_pending(engine, target, now=datetime.now(UTC))
 
     for run in (2, 1):
-        undo.roll_back_run(engine, "files", run)
+        rollback.roll_back_run(engine, "files", run)
         sender.send_pending(engine, target, now=datetime.now(UTC), run_id=-run)
         if run == 2:
             assert differences(tmp_path, 10, 0) == []
@@ -146,7 +147,7 @@ def test_a_retried_object_stays_in_its_file(engine, tmp_path):
     fill(engine, 10, week=0)
     sender.send_pending(engine, target, now=datetime.now(UTC))
 
-    standing.requeue_rejected(engine, "files", ["acc00001"])
+    status.requeue_rejected(engine, "files", ["acc00001"])
     sent = sender.send_pending(engine, target, now=datetime.now(UTC))
 
     assert sent.written == 0

@@ -9,12 +9,16 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.crm.target import Fields
-from serving.outbox.episodes import Episode, LimitPressure, advance_episodes
-from serving.outbox.follow_ups import ExistingFields, build_episode_objects
-from serving.outbox.levels import Entitlements
-from serving.outbox.objects import CLOSE_REASONS, FIELDS, STATES, should_create
-from serving.outbox.wanted import DesiredObject, build_account_objects, hash_fields
+from serving.delivery.crm.base import Fields
+from serving.delivery.crm.fields import CLOSE_REASONS, FIELDS, STATES, should_create
+from serving.delivery.desired.account_fields import (
+    DesiredObject,
+    build_account_objects,
+    hash_fields,
+)
+from serving.delivery.desired.entitlements import Entitlements
+from serving.delivery.desired.episodes import Episode, LimitPressure, advance_episodes
+from serving.delivery.desired.opportunities_tasks import ExistingFields, build_episode_objects
 
 MONDAY = date(2025, 6, 2)
 LINE: dict[str, Any] = {

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.settings import Playbook
-from serving.lines import asking
-from serving.lines.phrases import load_default_strings
-from serving.playbook import MOTIONS, SUPPRESSED_MOTIONS
+from data.config.settings import Playbook
+from serving.scoring import suppression
+from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
+from serving.scoring.text.ui_strings import load_default_strings
 
 AS_OF = date(2026, 6, 1)
 LINE: dict[str, Any] = {
@@ -49,7 +49,7 @@ def decided(
     snapshots = pl.DataFrame([FACTS | facts] * len(lines), schema=read).with_columns(
         account_id=frame["account_id"]
     )
-    return asking.suppress_outreach(
+    return suppression.suppress_outreach(
         frame,
         snapshots,
         worked or {},

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.lines import changes, dated
-from serving.lines.phrases import load_default_strings
+from serving.scoring import readiness_date
+from serving.scoring.text import changes
+from serving.scoring.text.ui_strings import load_default_strings
 
 AS_OF = date(2026, 6, 1)
 BAND_EDGES = (0.02, 0.05, 0.1, 0.2, 0.4)
@@ -241,7 +242,7 @@ def test_a_date_named_stays_until_the_account_gives_a_reason(
     before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
     past = {row["account_id"]: row for row in then}
 
-    found = dated.hold_readiness_dates(
+    found = readiness_date.hold_readiness_dates(
         frame(*now), before, risen({row["account_id"]: row["heard"] for row in now}), AS_OF
     ).to_list()
 
@@ -281,7 +282,7 @@ def test_a_date_does_not_recede_while_nothing_happens(
     before = frame(then | {"readiness_date": named, "as_of": AS_OF - WEEK})
     ago = heard and datetime.combine(AS_OF, time(), UTC) - timedelta(days=heard)
 
-    (found,) = dated.hold_readiness_dates(
+    (found,) = readiness_date.hold_readiness_dates(
         frame(now | {"readiness_date": new}), before, risen({"acme": ago}), AS_OF
     )
 
@@ -293,7 +294,7 @@ def test_week_after_week_a_named_date_comes_near_and_then_reads_now() -> None:
     for week in range(5):
         today = AS_OF + week * WEEK
         line = frame({"readiness_date": today + timedelta(days=16), "as_of": today})
-        ready = dated.hold_readiness_dates(line, before, risen({}), today)
+        ready = readiness_date.hold_readiness_dates(line, before, risen({}), today)
         before = line.with_columns(readiness_date=ready)
         told.append((ready[0] - today).days)
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config.settings import MotionMinutes, Settings
 from data.errors import SettingsError
-from data.settings import MotionMinutes, Settings
-from serving.lines import ranking
-from serving.lines.capacity import compute_csm_capacity
-from serving.playbook import MOTIONS, SUPPRESSED_MOTIONS
+from serving.scoring import ranking
+from serving.scoring.csm_capacity import compute_csm_capacity
+from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
 
 MINUTES = {name: getattr(MotionMinutes(), name.replace(" ", "_")) for name in MOTIONS}
 SCHEMA = {

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config.settings import Scoring
 from data.errors import SettingsError
-from data.settings import Scoring
 from features.catalogue import FEATURE_NAMES
-from serving.lines import bands, dated, notes, phrases
-from training.readiness import EventDateEstimate
+from serving.scoring import readiness_date
+from serving.scoring.text import band_history, low_evidence_notes, ui_strings
+from training.model.event_date import EventDateEstimate
 
-WORDS = phrases.load_default_strings()
+WORDS = ui_strings.load_default_strings()
 
 # Bands
 
@@ -42,7 +43,7 @@ WORDS = phrases.load_default_strings()
     ],
 )
 def test_a_band_is_told_as_worked_out_by_hand(expanded: int, accounts: int, told: str) -> None:
-    assert bands.format_band(expanded, accounts, WORDS) == told
+    assert band_history.format_band(expanded, accounts, WORDS) == told
 
 
 @given(accounts=st.integers(2, 100_000), data=st.data())
@@ -51,7 +52,7 @@ def test_what_a_band_tells_is_near_the_truth_and_all_or_none_only_where_it_is(
 ) -> None:
     expanded = data.draw(st.sampled_from([0, 1, accounts - 1, accounts]) | st.integers(0, accounts))
 
-    told = bands.format_band(expanded, accounts, WORDS)
+    told = band_history.format_band(expanded, accounts, WORDS)
 
     assert told.startswith("None of ") == (expanded == 0)
     assert told.startswith("All ") == (expanded == accounts)
@@ -65,10 +66,10 @@ def test_what_a_band_tells_is_near_the_truth_and_all_or_none_only_where_it_is(
 def test_a_band_in_which_nobody_was_before_tells_nothing() -> None:
     seen = [{"band": "10% to 20%", "snapshots": 200, "value": 0.18}]
 
-    found = bands.describe_bands(pl.Series(["10% to 20%", "under 2%", None]), seen, WORDS)
+    found = band_history.describe_bands(pl.Series(["10% to 20%", "under 2%", None]), seen, WORDS)
 
     assert found.to_list() == ["18 of 100 accounts in this band expanded", None, None]
-    assert bands.describe_bands(pl.Series(["under 2%"]), [], WORDS).to_list() == [None]
+    assert band_history.describe_bands(pl.Series(["under 2%"]), [], WORDS).to_list() == [None]
 
 
 # Notes
@@ -88,7 +89,7 @@ def note(
     told = {"account_id": "acme", "probability": 0.1, "expected_arr": 100.0} | (line or {})
     rows = [told, told | {"account_id": "beta"}, told | {"account_id": "core"}]
     schema = {"account_id": pl.String, "probability": pl.Float64, "expected_arr": pl.Float64}
-    found = notes.describe_low_evidence(
+    found = low_evidence_notes.describe_low_evidence(
         pl.DataFrame(rows, schema=schema), snapshots, Scoring(**(rules or {})), WORDS
     )
     return found.to_list()[0]  # type: ignore[no-any-return]
@@ -139,7 +140,7 @@ def test_who_has_no_revenue_on_file_is_told_so_where_revenue_ranks() -> None:
 
 @given(st.integers(0, 5_000_000))
 def test_whole_numbers_are_written_with_commas(number: int) -> None:
-    assert pl.select(phrases.format_integer(pl.lit(number))).item() == f"{number:,}"
+    assert pl.select(ui_strings.format_integer(pl.lit(number))).item() == f"{number:,}"
 
 
 @given(st.integers(0, 400))
@@ -171,7 +172,7 @@ def test_a_day_is_told_with_its_year_where_that_is_another_and_never_once_past(d
 
 
 def test_phrases_may_be_reworded_and_their_parts_turned_round() -> None:
-    own = phrases.load_ui_strings(
+    own = ui_strings.load_ui_strings(
         {
             "tier_other": "{before} war der Rang, jetzt {tier}",
             "date": "{day}. {month}",
@@ -203,7 +204,7 @@ def test_a_phrase_that_cannot_be_told_is_refused_in_one_sentence(
     own: dict[str, str], told: str
 ) -> None:
     with pytest.raises(SettingsError, match=re.escape(told)):
-        phrases.load_ui_strings(own)
+        ui_strings.load_ui_strings(own)
 
 
 @given(
@@ -226,8 +227,8 @@ def test_no_date_of_a_line_is_before_the_as_of(
     rules = Scoring(lead_days=lead)
     midnight = datetime(2026, 11, 20, tzinfo=UTC)
 
-    days = dated.event_date_columns(found, midnight)
-    ready = dated.compute_readiness_dates(found, midnight, tiers, rules)
+    days = readiness_date.event_date_columns(found, midnight)
+    ready = readiness_date.compute_readiness_dates(found, midnight, tiers, rules)
 
     assert all(value.min() >= AS_OF for value in days.values())  # type: ignore[operator]
     for name, quantile in (("expected_early", early), ("expected_date", median)):

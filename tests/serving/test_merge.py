@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serving.outbox.merge import add_in_flight, is_converged, three_way_merge
+from serving.delivery.reconcile.three_way_merge import add_in_flight, is_converged, three_way_merge
 
 NAMES = ("note", "tier")
 values = st.sampled_from([None, "a", "b", "c", 1, 2])

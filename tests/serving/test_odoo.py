@@ -13,12 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config.settings import Settings, load_settings
 from data.errors import SettingsError
-from data.settings import Settings, load_settings
-from serving.crm.odoo import OdooTarget, target
-from serving.crm.odoo.client import OdooClient
-from serving.crm.odoo.names import HTML_FIELDS, MODELS, OdooFieldMapping, build_external_id
-from serving.crm.target import (
+from serving.delivery.crm.base import (
     KINDS,
     AccessDeniedError,
     Applied,
@@ -30,7 +27,15 @@ from serving.crm.target import (
     Rejected,
     RetryableError,
 )
-from serving.outbox.objects import FIELDS
+from serving.delivery.crm.fields import FIELDS
+from serving.delivery.crm.odoo import OdooTarget, create_target
+from serving.delivery.crm.odoo.client import OdooClient
+from serving.delivery.crm.odoo.field_mapping import (
+    HTML_FIELDS,
+    MODELS,
+    OdooFieldMapping,
+    build_external_id,
+)
 
 NAMES = OdooFieldMapping.from_config({}, create_partners=False)
 SECRET = "9f1c0ffee"  # noqa: S105 - made up
@@ -361,7 +366,7 @@ def written(folder: Path, key: str) -> Path:
 def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path: Path) -> None:
     settings = load_settings(written(tmp_path, "${ODOO_API_KEY}"), {"ODOO_API_KEY": SECRET})
 
-    opened_by_settings = target(settings)
+    opened_by_settings = create_target(settings)
 
     assert SECRET not in f"{settings!r} {settings.crm!r} {settings.model_dump_json()}"
     assert SECRET not in repr(opened_by_settings)
@@ -372,7 +377,7 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path: Path) -
 
 def test_without_an_address_we_say_what_to_write() -> None:
     with pytest.raises(SettingsError, match="expected url and api_key"):
-        target(Settings())
+        create_target(Settings())
 
 
 def test_every_field_has_a_place_and_a_name_of_its_own() -> None:

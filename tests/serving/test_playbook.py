@@ -5,8 +5,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data.settings import ContactRoles, MotionMinutes, Playbook
-from serving import playbook
+from data.config.settings import ContactRoles, MotionMinutes, Playbook
+from serving.scoring import playbook
 
 QUIET: dict[str, float | None] = {
     "seat_utilization": 0.5,

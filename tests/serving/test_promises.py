@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from serving import promises, state
-from serving.events.tables import ALERTS
-from serving.state import entry
-from serving.state.schema import SCORES
+from serving import store
+from serving.scoring import previous_dates
+from serving.store import writers
+from serving.store.event_schema import ALERTS
+from serving.store.schema import SCORES
 
 MONDAY = date(2026, 6, 1)
 WEEK = timedelta(weeks=1)
@@ -19,7 +20,7 @@ WEEK = timedelta(weeks=1)
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    opened = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    opened = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     yield opened
     opened.dispose()
 
@@ -30,8 +31,8 @@ def listed(engine: sa.Engine, as_of: date, **ready: date | None) -> None:
         {"account_id": name, "as_of": as_of, "rank": place, "readiness_date": day}
         for place, (name, day) in enumerate(ready.items(), start=1)
     ]
-    with state.write_transaction(engine) as connection:
-        entry.insert_run(connection, as_of, model="m", record={}, finished_at=datetime.now(UTC))
+    with store.write_transaction(engine) as connection:
+        writers.insert_run(connection, as_of, model="m", record={}, finished_at=datetime.now(UTC))
         connection.execute(sa.delete(SCORES).where(SCORES.c.as_of == as_of))
         connection.execute(sa.insert(SCORES), lines)
 
@@ -39,20 +40,20 @@ def listed(engine: sa.Engine, as_of: date, **ready: date | None) -> None:
 def signalled(engine: sa.Engine, account: str, told_at: datetime, **line: Any) -> None:
     signal = {"limit": "seats", "number": told_at.day, "level": "urgent", "used": 9.0, "of": 10.0}
     at = dict.fromkeys(("opened_at", "level_at", "told_at"), told_at)
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         connection.execute(sa.insert(ALERTS), {"account_id": account, **signal, **at, "line": line})
 
 
 def dates(engine: sa.Engine, as_of: date) -> dict[str, date | None]:
-    found = promises.load_last_communicated_dates(engine, as_of)
+    found = previous_dates.load_last_communicated_dates(engine, as_of)
     assert found is not None
     return dict(found.select("account_id", "readiness_date").iter_rows())
 
 
 def test_before_the_first_list_nothing_was_said(engine: sa.Engine) -> None:
-    assert promises.load_last_communicated_dates(engine, MONDAY) is None
+    assert previous_dates.load_last_communicated_dates(engine, MONDAY) is None
     listed(engine, MONDAY, acme=MONDAY)
-    assert promises.load_last_communicated_dates(engine, MONDAY) is None
+    assert previous_dates.load_last_communicated_dates(engine, MONDAY) is None
 
 
 def test_the_last_list_speaks_and_who_is_missing_from_it_is_remembered(engine: sa.Engine) -> None:
@@ -84,7 +85,7 @@ def test_a_list_that_was_never_in_force_said_nothing(engine: sa.Engine) -> None:
     listed(engine, MONDAY, acme=late)  # made anew in hindsight
 
     assert dates(engine, MONDAY + 3 * WEEK) == {"acme": early}
-    assert promises.load_last_communicated_dates(engine, MONDAY + 2 * WEEK) is None
+    assert previous_dates.load_last_communicated_dates(engine, MONDAY + 2 * WEEK) is None
 
 
 def test_a_signal_since_speaks_for_its_account(engine: sa.Engine) -> None:
@@ -94,7 +95,7 @@ def test_a_signal_since_speaks_for_its_account(engine: sa.Engine) -> None:
         named = str(MONDAY + timedelta(days=ready))
         signalled(engine, "acme", at, probability=0.4, tier=1, readiness_date=named)
 
-    wednesday = promises.load_last_communicated_dates(engine, MONDAY + timedelta(days=3))
+    wednesday = previous_dates.load_last_communicated_dates(engine, MONDAY + timedelta(days=3))
     assert dates(engine, MONDAY + timedelta(days=2))["acme"] == MONDAY + 3 * WEEK
     assert dates(engine, MONDAY + WEEK) == {"acme": MONDAY + timedelta(days=14), "beta": MONDAY}
     assert wednesday is not None

@@ -8,15 +8,15 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from data.config.settings import Episodes
 from data.errors import DeliveryError
-from data.settings import Episodes
-from serving import state
-from serving.outbox.levels import Entitlements
-from serving.outbox.put import CommittedRun, commit_run
-from serving.outbox.wanted import hash_fields
-from serving.score import ScoredList
-from serving.state import lists
-from serving.state.schema import ACCOUNT_TOUCHES, DESIRED_OBJECTS, EPISODES
+from serving import store
+from serving.delivery.desired.account_fields import hash_fields
+from serving.delivery.desired.commit import CommittedRun, commit_run
+from serving.delivery.desired.entitlements import Entitlements
+from serving.scoring.score import ScoredList
+from serving.store import queries
+from serving.store.schema import ACCOUNT_TOUCHES, DESIRED_OBJECTS, EPISODES
 
 MONDAY = date(2025, 6, 2)
 NEXT = MONDAY + timedelta(days=7)
@@ -106,11 +106,11 @@ def counts(done: CommittedRun) -> tuple[int, int, int]:
 
 
 def chances(engine: sa.Engine) -> dict[str, float]:
-    return {row["account_id"]: row["probability"] for row in lists.load_list_rows(engine)}
+    return {row["account_id"]: row["probability"] for row in queries.load_list_rows(engine)}
 
 
 def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         found = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
         return [dict(row) for row in found]
 
@@ -125,15 +125,15 @@ def outbox(engine: sa.Engine) -> dict[str, dict[str, Any]]:
 def test_a_list_is_read_back_as_it_was_written(database: sa.Engine) -> None:
     written = write(database, listed(acme=0.7, beta=0.2))
 
-    first, second = lists.load_list_rows(database)
+    first, second = queries.load_list_rows(database)
     assert counts(written) == (2, 0, 0)
     assert (first["rank"], first["account_id"], first["probability"]) == (1, "acme", 0.7)
     assert first["signals"] == ROW["signals"]
     assert first["contributions"] == {"seat_utilization": 1.5}
     assert first["readiness_date"] == MONDAY
     assert second["rank"] == 2
-    assert lists.load_latest_as_of(database) == MONDAY
-    run = lists.load_last_run(database)
+    assert queries.load_latest_as_of(database) == MONDAY
+    run = queries.load_last_run(database)
     assert run is not None
     assert (run["id"], run["record"]) == (written.run_id, {"listed": 2})
 
@@ -144,20 +144,20 @@ def test_a_second_run_for_one_as_of_replaces_the_first(database: sa.Engine) -> N
     write(database, listed(acme=0.3, core=0.4, left={"beta": "contract ended"}))
 
     assert chances(database) == {"core": 0.4, "acme": 0.3}
-    assert [past["probability"] for past in lists.load_score_history(database, "acme")] == [0.3]
-    assert lists.load_score_history(database, "beta") == []
+    assert [past["probability"] for past in queries.load_score_history(database, "acme")] == [0.3]
+    assert queries.load_score_history(database, "beta") == []
 
 
 def test_the_same_run_twice_leaves_the_same(database: sa.Engine) -> None:
     scored = listed(acme=0.7, beta=0.2, tiers={"acme": 1}, left={"gone": "on trial"})
     once = write(database, scored)
-    before = lists.load_list_rows(database), rows(database, EPISODES), outbox(database)
+    before = queries.load_list_rows(database), rows(database, EPISODES), outbox(database)
 
     again = write(database, scored)
 
     after = outbox(database)
     same = {key: {**row, "run_id": once.run_id} for key, row in after.items()}
-    assert (lists.load_list_rows(database), rows(database, EPISODES), same) == before
+    assert (queries.load_list_rows(database), rows(database, EPISODES), same) == before
     assert {**vars(again), "run_id": once.run_id} == vars(once)
 
 
@@ -166,9 +166,10 @@ def test_the_next_week_replaces_the_list_and_keeps_the_past(database: sa.Engine)
 
     write(database, listed(NEXT, acme=0.5), NEXT)
 
-    assert lists.load_latest_as_of(database) == NEXT
+    assert queries.load_latest_as_of(database) == NEXT
     assert [
-        (past["as_of"], past["probability"]) for past in lists.load_score_history(database, "acme")
+        (past["as_of"], past["probability"])
+        for past in queries.load_score_history(database, "acme")
     ] == [
         (MONDAY, 0.7),
         (NEXT, 0.5),
@@ -177,17 +178,17 @@ def test_the_next_week_replaces_the_list_and_keeps_the_past(database: sa.Engine)
 
 def test_an_older_as_of_goes_to_the_scores_only(database: sa.Engine) -> None:
     write(database, listed(NEXT, acme=0.5, beta=0.1, tiers={"acme": 1}), NEXT)
-    before = lists.load_list_rows(database), outbox(database), rows(database, EPISODES)
+    before = queries.load_list_rows(database), outbox(database), rows(database, EPISODES)
 
     written = write(database, listed(acme=0.9, gone=0.8, tiers={"gone": 1}))
 
     assert counts(written) == (0, 0, 2)
-    assert (lists.load_list_rows(database), outbox(database), rows(database, EPISODES)) == before
-    assert [past["probability"] for past in lists.load_score_history(database, "acme")] == [
+    assert (queries.load_list_rows(database), outbox(database), rows(database, EPISODES)) == before
+    assert [past["probability"] for past in queries.load_score_history(database, "acme")] == [
         0.9,
         0.5,
     ]
-    assert lists.load_account(database, "gone") is None
+    assert queries.load_account(database, "gone") is None
 
 
 def test_an_account_that_left_the_list_is_blank_with_its_reason(database: sa.Engine) -> None:
@@ -195,7 +196,7 @@ def test_an_account_that_left_the_list_is_blank_with_its_reason(database: sa.Eng
 
     written = write(database, listed(NEXT, core=0.1, left={"acme": "no event in 90 days"}), NEXT)
 
-    acme, beta = lists.load_account(database, "acme"), lists.load_account(database, "beta")
+    acme, beta = queries.load_account(database, "acme"), queries.load_account(database, "beta")
     assert written.unlisted == 2
     assert acme is not None
     assert beta is not None
@@ -213,7 +214,7 @@ def test_an_account_that_is_known_no_more_keeps_its_reason(database: sa.Engine) 
 
     write(database, listed(later, acme=0.7), later)
 
-    beta = lists.load_account(database, "beta")
+    beta = queries.load_account(database, "beta")
     assert beta is not None
     assert (beta["name"], beta["note"], beta["as_of"]) == ("Beta", "unknown account", later)
 
@@ -224,7 +225,7 @@ def test_an_account_that_comes_back_is_listed_again(database: sa.Engine) -> None
 
     write(database, listed(NEXT, acme=0.6, beta=0.2), NEXT)
 
-    acme = lists.load_account(database, "acme")
+    acme = queries.load_account(database, "acme")
     assert acme is not None
     assert (acme["probability"], acme["note"]) == (0.6, None)
 
@@ -235,7 +236,7 @@ def test_an_account_is_found_by_id_or_by_name_in_any_case(database: sa.Engine) -
     write(database, ScoredList(scored.accounts.with_columns(names), scored.not_listed))
 
     found = {
-        asked: (lists.load_account(database, asked) or {}).get("account_id")
+        asked: (queries.load_account(database, asked) or {}).get("account_id")
         for asked in ("acme", "beta", "BETA", "Ångström", "nobody")
     }
 
@@ -250,35 +251,35 @@ def test_an_account_is_found_by_id_or_by_name_in_any_case(database: sa.Engine) -
 
 
 def test_an_empty_database_says_so(database: sa.Engine) -> None:
-    assert lists.load_latest_as_of(database) is None
-    assert lists.load_last_run(database) is None
-    assert lists.load_list_rows(database) == []
-    assert lists.load_account(database, "acme") is None
-    assert lists.load_previous_list(database, MONDAY) is None
+    assert queries.load_latest_as_of(database) is None
+    assert queries.load_last_run(database) is None
+    assert queries.load_list_rows(database) == []
+    assert queries.load_account(database, "acme") is None
+    assert queries.load_previous_list(database, MONDAY) is None
 
 
 def test_the_list_before_is_that_of_the_day_before_the_as_of(database: sa.Engine) -> None:
     write(database, listed(acme=0.7))
     write(database, listed(NEXT, acme=0.5, left={"beta": "on trial"}), NEXT)
 
-    assert lists.load_previous_list(database, MONDAY) is None
+    assert queries.load_previous_list(database, MONDAY) is None
     for day, chance in ((NEXT, 0.7), (NEXT + timedelta(days=1), 0.5)):
-        before = lists.load_previous_list(database, day)
+        before = queries.load_previous_list(database, day)
         assert before is not None
         assert before.select("account_id", "probability").rows() == [("acme", chance)]
 
 
 def test_the_last_day_an_account_was_worked_is_known_as_of_a_day(database: sa.Engine) -> None:
     days = [MONDAY - timedelta(days=back) for back in (0, 3, 9, 70)]
-    with state.write_transaction(database) as connection:
+    with store.write_transaction(database) as connection:
         worked = [{"account_id": "acme", "worked_on": day, "how": "task done"} for day in days]
         connection.execute(sa.insert(ACCOUNT_TOUCHES), worked)
 
-    assert lists.load_recent_touches(database, MONDAY, days=60) == {
+    assert queries.load_recent_touches(database, MONDAY, days=60) == {
         "acme": MONDAY - timedelta(days=3)
     }
-    assert lists.load_recent_touches(database, NEXT, days=60) == {"acme": MONDAY}
-    assert lists.load_recent_touches(database, MONDAY - timedelta(days=80), days=60) == {}
+    assert queries.load_recent_touches(database, NEXT, days=60) == {"acme": MONDAY}
+    assert queries.load_recent_touches(database, MONDAY - timedelta(days=80), days=60) == {}
 
 
 # ---- What should be true at the CRM.
@@ -335,7 +336,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     table: str, database: sa.Engine
 ) -> None:
     write(database, listed(acme=0.7, beta=0.2))
-    before = lists.load_list_rows(database), lists.load_last_run(database), outbox(database)
+    before = queries.load_list_rows(database), queries.load_last_run(database), outbox(database)
 
     def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith(f"INSERT INTO {table}"):
@@ -349,11 +350,11 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
         sa.event.remove(database, "before_cursor_execute", fail)
 
     assert (
-        lists.load_list_rows(database),
-        lists.load_last_run(database),
+        queries.load_list_rows(database),
+        queries.load_last_run(database),
         outbox(database),
     ) == before
-    assert lists.load_score_history(database, "core") == []
+    assert queries.load_score_history(database, "core") == []
     assert rows(database, EPISODES) == []
 
 

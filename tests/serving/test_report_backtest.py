@@ -8,10 +8,10 @@ from itertools import combinations
 import polars as pl
 import pytest
 
-from serving.report import backtest
 from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
-from training.backtest.competing import WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS
-from training.resampling import MetricEstimate
+from training.backtest.strategy_set import WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS
+from training.metrics.cluster_bootstrap import MetricEstimate
+from training.report import backtest_page
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 UNKNOWN = MetricEstimate(None, None, None)
@@ -88,7 +88,7 @@ def found() -> BacktestResult:
 
 @pytest.fixture(scope="module")
 def page(found: BacktestResult) -> str:
-    return backtest.render_backtest_page(found)
+    return backtest_page.render_backtest_page(found)
 
 
 def section(page: str, key: str) -> str:
@@ -164,7 +164,7 @@ def test_the_page_is_one_file_that_names_no_account(page: str) -> None:
 
 
 def test_the_same_backtest_is_the_same_page(found: BacktestResult, page: str) -> None:
-    assert backtest.render_backtest_page(found) == page
+    assert backtest_page.render_backtest_page(found) == page
 
 
 def test_words_of_a_backtest_are_shown_and_not_obeyed(found: BacktestResult) -> None:
@@ -176,7 +176,7 @@ def test_words_of_a_backtest_are_shown_and_not_obeyed(found: BacktestResult) -> 
         verdict=HOSTILE,
     )
 
-    assert "<img" not in backtest.render_backtest_page(spoiled)
+    assert "<img" not in backtest_page.render_backtest_page(spoiled)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_words_of_a_backtest_are_shown_and_not_obeyed(found: BacktestResult) -> 
 def test_where_there_is_nothing_to_draw_the_section_says_so(
     found: BacktestResult, changes: dict[str, object], told: str
 ) -> None:
-    page = backtest.render_backtest_page(replace(found, **changes))  # type: ignore[arg-type]
+    page = backtest_page.render_backtest_page(replace(found, **changes))  # type: ignore[arg-type]
 
     assert told in section(page, "ways")
     assert "<svg" not in page
@@ -198,6 +198,6 @@ def test_where_there_is_nothing_to_draw_the_section_says_so(
 def test_a_way_without_figures_is_told_and_left_out_of_the_picture(found: BacktestResult) -> None:
     blank = replace(WAYS[0], name="silent way", figures=dict.fromkeys(BACKTEST_METRICS, UNKNOWN))
 
-    page = backtest.render_backtest_page(replace(found, ways=(*WAYS, blank)))
+    page = backtest_page.render_backtest_page(replace(found, ways=(*WAYS, blank)))
 
     assert '<th scope="row">silent way</th><td>n/a</td>' in page

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
-from serving.report import curves
-from training import metrics, ranking_metrics
+from training.metrics import ranking, summary
+from training.report import chart_data
 
 DAY = date(2025, 1, 1)
 DRAWS = {"resamples": 20, "seed": 1}
@@ -48,14 +48,14 @@ def predictions(draw: st.DrawFn) -> pl.DataFrame:
 def test_capacity_curves_pass_through_the_figures_at_capacity(
     table: pl.DataFrame, worked: int
 ) -> None:
-    happened = metrics.label_outcomes(table)
+    happened = summary.label_outcomes(table)
     as_it_was = happened.bootstrap(resamples=0, seed=0)
     asked = (table["probability"].to_numpy(), happened.expanded, happened.as_of, worked)
 
-    found = curves.compute_capacity_curve(table, "probability", [1, worked])
+    found = chart_data.compute_capacity_curve(table, "probability", [1, worked])
 
-    precision = as_it_was.evaluate(ranking_metrics.mean_precision_at_capacity(*asked))[0]
-    recall = as_it_was.evaluate(ranking_metrics.recall_at_capacity(*asked))[0]
+    precision = as_it_was.evaluate(ranking.mean_precision_at_capacity(*asked))[0]
+    recall = as_it_was.evaluate(ranking.recall_at_capacity(*asked))[0]
     assert found["precision"][1] == pytest.approx(precision)
     assert found["recall"][1] == pytest.approx(recall, nan_ok=True)
 
@@ -65,7 +65,7 @@ def test_precision_by_recall_is_that_of_scikit_learn(table: pl.DataFrame) -> Non
     score, expanded = table["probability"].to_numpy(), table["expanded"].to_numpy()
     precision, recall, _ = precision_recall_curve(expanded, score, drop_intermediate=False)
 
-    found = curves.compute_precision_recall(table, "probability")
+    found = chart_data.compute_precision_recall(table, "probability")
 
     for share, value in found.rows():
         first = np.flatnonzero(recall >= share - 1e-9)[-1]  # scikit-learn walks up the list
@@ -74,7 +74,7 @@ def test_precision_by_recall_is_that_of_scikit_learn(table: pl.DataFrame) -> Non
 
 @given(predictions())
 def test_groups_of_the_reliability_chart_hold_every_snapshot_once(table: pl.DataFrame) -> None:
-    found = curves.compute_reliability(table, **DRAWS)
+    found = chart_data.compute_reliability(table, **DRAWS)
 
     assert found["snapshots"].sum() == table.height
     assert (found["expected"] * found["snapshots"]).sum() == pytest.approx(
@@ -92,7 +92,7 @@ def test_net_benefit_is_what_is_found_less_what_was_needless() -> None:
         [0.5] * 20 + [0.02] * 10, [True] * 10 + [False] * 20, rule=[1.0] * 15 + [0.0] * 15
     )
 
-    found = curves.compute_net_benefit(table, {"rule": "rule"}, **DRAWS)
+    found = chart_data.compute_net_benefit(table, {"rule": "rule"}, **DRAWS)
 
     half = found.row(-1, named=True)
     assert half["threshold"] == pytest.approx(0.5)
@@ -108,7 +108,7 @@ def test_net_benefit_is_what_is_found_less_what_was_needless() -> None:
 
 @given(predictions())
 def test_months_count_what_was_expected_and_what_came(table: pl.DataFrame) -> None:
-    found = curves.count_expansions_by_date(table)
+    found = chart_data.count_expansions_by_date(table)
 
     assert found["as_of"].is_sorted()
     assert found["observed"].sum() == table["expanded"].sum()
@@ -127,7 +127,7 @@ def test_dates_are_compared_in_groups_of_like_expected_dates() -> None:
         }
     )
 
-    found = curves.group_event_dates(table)
+    found = chart_data.group_event_dates(table)
 
     assert found["median"].to_list() == [10, 100]
     assert found["expansions"].to_list() == [20, 20]
@@ -138,11 +138,13 @@ def test_dates_are_compared_in_groups_of_like_expected_dates() -> None:
 def test_of_one_snapshot_everything_can_be_told() -> None:
     one = known([0.3], [True])
 
-    assert curves.compute_reliability(one, **DRAWS).height == 1
-    assert curves.compute_capacity_curve(one, "probability", [1, 5])["precision"].to_list() == [
+    assert chart_data.compute_reliability(one, **DRAWS).height == 1
+    assert chart_data.compute_capacity_curve(one, "probability", [1, 5])["precision"].to_list() == [
         1,
         1,
     ]
-    assert curves.compute_precision_recall(one, "probability")["precision"].to_list() == [1] * 100
-    assert curves.compute_net_benefit(one, {}, **DRAWS)["model"][0] == 1
-    assert curves.count_expansions_by_date(one)["observed"].to_list() == [1]
+    assert (
+        chart_data.compute_precision_recall(one, "probability")["precision"].to_list() == [1] * 100
+    )
+    assert chart_data.compute_net_benefit(one, {}, **DRAWS)["model"][0] == 1
+    assert chart_data.count_expansions_by_date(one)["observed"].to_list() == [1]

@@ -7,17 +7,18 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from data import settings as reading
 from data import simulator
-from data.settings import EvaluationConfig as Rules
-from data.settings import ModelConfig
-from serving.report import causes, evaluation
-from training import evaluate, pipeline
-from training.beside import ChampionComparison
-from training.evaluate import EvaluationResult
-from training.model import Propensity
-from training.pipeline import TrainingHistory
-from training.resampling import MetricEstimate
+from data.config import settings as reading
+from data.config.settings import EvaluationConfig as Rules
+from data.config.settings import ModelConfig
+from training.evaluation import evaluate
+from training.evaluation.evaluate import EvaluationResult
+from training.metrics.cluster_bootstrap import MetricEstimate
+from training.model.propensity import Propensity
+from training.pipeline import training_run
+from training.pipeline.training_run import TrainingHistory
+from training.promotion.champion_comparison import ChampionComparison
+from training.report import attribution_summary, evaluation_page
 
 pytestmark = pytest.mark.long
 
@@ -44,7 +45,7 @@ class Walk:
     explained: tuple[Propensity, pl.DataFrame]
 
     def page(self) -> str:
-        return evaluation.render_evaluation_page(self.walked, self.past, self.explained)
+        return evaluation_page.render_evaluation_page(self.walked, self.past, self.explained)
 
     def with_predictions(self, *changes: pl.Expr) -> "Walk":
         """The same walk, had it come otherwise."""
@@ -64,9 +65,9 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
             "evaluation": Rules(n_bootstrap=20, capacity=5, refit_months=3),
         }
     )
-    tables, log = pipeline.load_data(settings, now=datetime(2026, 6, 1, tzinfo=UTC))
+    tables, log = training_run.load_data(settings, now=datetime(2026, 6, 1, tzinfo=UTC))
     as_of = datetime(2026, 6, 1, tzinfo=UTC)
-    past = pipeline.build_history(settings, tables, log, as_of)
+    past = training_run.build_history(settings, tables, log, as_of)
     judged: list[tuple[Propensity, pl.DataFrame]] = []
     walked = evaluate.evaluate_walk_forward(
         past.panel.snapshots,
@@ -135,7 +136,7 @@ def test_pushes_of_the_signals_are_the_whole_of_every_score(walk: Walk) -> None:
     model, judged = walk.explained
     _, base = model.compute_contributions(judged)
 
-    found = causes.summarize_attributions(model, judged)
+    found = attribution_summary.summarize_attributions(model, judged)
 
     assert (found["up"] + found["down"]).sum() + base.mean() == pytest.approx(
         model.predict(judged).margin.mean()
@@ -179,7 +180,7 @@ def spoiled(walk: Walk) -> str:
         f"The champion is {HOSTILE}.", mine, MetricEstimate(0.05, -0.01, 0.11)
     )
     added = {"auroc": MetricEstimate(0.002, -0.01, 0.014)}
-    return evaluation.render_evaluation_page(
+    return evaluation_page.render_evaluation_page(
         walked, past, walk.explained, comparison=champion, control_gains=added
     )
 
@@ -222,7 +223,7 @@ def test_where_nothing_is_known_the_page_stands_and_every_section_says_why(walk:
         pl.lit(None, pl.Int64).alias("days_to_expansion"),
     )
 
-    page = evaluation.render_evaluation_page(nothing.walked, nothing.past)
+    page = evaluation_page.render_evaluation_page(nothing.walked, nothing.past)
 
     assert "0 with a known outcome" in page
     for key in ("rankings", "probability"):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from serving.report import paint
-from serving.report.page import (
+from training.report import svg
+from training.report.html_page import (
     DefinitionList,
     GroupRow,
     KeyMetric,
@@ -37,13 +37,13 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@paint.with_chart_style
+@svg.with_chart_style
 def drawn(key: str, label: str = "a line") -> str:
-    figure, axes = paint.create_axes(f"across {label}", "up")
-    axes.plot([0, 1], [0, 1], color=paint.LIGHT["model"], marker="o", label=label)
-    axes.fill_between([0, 1], [0, 0], [1, 2], color=paint.LIGHT["rival-1"], alpha=0.2)
+    figure, axes = svg.create_axes(f"across {label}", "up")
+    axes.plot([0, 1], [0, 1], color=svg.LIGHT["model"], marker="o", label=label)
+    axes.fill_between([0, 1], [0, 0], [1, 2], color=svg.LIGHT["rival-1"], alpha=0.2)
     figure.legend(loc="outside lower left")
-    return paint.render_svg(figure, key=key, alt=f"what it shows: {label}")
+    return svg.render_svg(figure, key=key, alt=f"what it shows: {label}")
 
 
 def whole(text: str) -> str:
@@ -79,7 +79,7 @@ class _Elements(HTMLParser):
         self.words.append(data)
 
 
-@pytest.mark.parametrize("scheme", [paint.LIGHT, paint.DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("scheme", [svg.LIGHT, svg.DARK], ids=["light", "dark"])
 def test_text_and_lines_stand_out_from_the_paper(scheme: dict[str, str]) -> None:
     for text in ("ink", "muted", "model"):
         for ground in ("paper", "panel"):
@@ -89,8 +89,8 @@ def test_text_and_lines_stand_out_from_the_paper(scheme: dict[str, str]) -> None
 
 
 def test_both_schemes_name_the_same_colours_and_no_value_has_two_names() -> None:
-    assert set(paint.LIGHT) == set(paint.DARK)
-    assert len(set(paint.LIGHT.values())) == len(paint.LIGHT)
+    assert set(svg.LIGHT) == set(svg.DARK)
+    assert len(set(svg.LIGHT.values())) == len(svg.LIGHT)
 
 
 def test_a_chart_takes_every_colour_from_the_page() -> None:

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from data import simulator
-from serving.state.schema import SCORES
+from serving.store.schema import SCORES
 
 pytestmark = pytest.mark.long
 

@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data import settings as configured
 from data import simulator
-from serving import score
-from training import pipeline
+from data.config import settings as configured
+from serving.scoring import score
+from training.pipeline import training_run
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 TODAY = AS_OF.date()
@@ -25,7 +25,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Scored:
     folder: Path = tmp_path_factory.mktemp("company")
     simulator.write_company(folder, accounts=200, months=8, seed=5)
     config = configured.load_settings(folder / "expansion.toml")
-    tables, log = pipeline.load_data(config, now=AS_OF + timedelta(days=1))
+    tables, log = training_run.load_data(config, now=AS_OF + timedelta(days=1))
     made = partial(score.score, None, tables, log, AS_OF, config)
 
     def told(**more: Any) -> pl.DataFrame:

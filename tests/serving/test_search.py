@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from data import settings
-from serving.cli import main
-from training import contest, registry
+from data.config import settings
+from serving.cli.main import main
+from training import registry
+from training.tuning import cv_objective
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = [
@@ -78,7 +79,7 @@ def test_an_interrupted_search_registers_nothing_and_says_how_to_go_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(contest, "compute_account_losses", interrupted)
+    monkeypatch.setattr(cv_objective, "compute_account_losses", interrupted)
     before = _newest(searched).version
 
     result = searched.run("train", "--trials", 9, "--json")

@@ -5,15 +5,15 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from features.catalogue import sentences
-from serving.cli import main
+from features.catalogue import reason_templates
+from serving.cli.main import main
 
 
 def test_the_sentences_are_printed_to_start_from() -> None:
     printed = CliRunner().invoke(main, ["features", "--sentences"])
 
     assert printed.exit_code == 0
-    assert printed.output == sentences.read_text()
+    assert printed.output == reason_templates.read_text()
 
 
 def test_a_list_is_told_in_a_companys_own_words(road: Any) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data import settings
-from data.settings import Playbook
-from features import panel
-from serving import cold, playbook
-from serving.playbook import LIMITS, MOTIONS
-from training import baselines, pipeline
+from data.config import settings
+from data.config.settings import Playbook
+from features.panel import builder
+from serving.scoring import cold_start, playbook
+from serving.scoring.playbook import LIMITS, MOTIONS
+from training.evaluation import baselines
+from training.pipeline import training_run
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = [
@@ -47,9 +48,9 @@ def refused_model(road: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def snapshots(company: Any, as_of: str) -> pl.DataFrame:
     config = settings.load_settings(company.config)
-    tables, log = pipeline.load_data(config, now=datetime.now(UTC))
+    tables, log = training_run.load_data(config, now=datetime.now(UTC))
     moment = datetime.fromisoformat(as_of).replace(tzinfo=UTC)
-    return panel.build_panel(log, tables, [moment], config).snapshots
+    return builder.build_panel(log, tables, [moment], config).snapshots
 
 
 def test_without_any_model_the_tier_rules_rank_and_no_chance_is_told(untrained: Any) -> None:
@@ -89,7 +90,7 @@ def test_the_tier_rules_say_of_each_account_what_the_playbook_says(untrained: An
     as_of = untrained.ask("score", "--dry-run")["as_of"]
     rows = snapshots(untrained, as_of)
 
-    listed = cold.rank_by_tier_rules(
+    listed = cold_start.rank_by_tier_rules(
         rows, datetime.fromisoformat(as_of).replace(tzinfo=UTC), Playbook()
     )
 

@@ -10,10 +10,8 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import state
-from serving.crm.sql import SqlCrm
-from serving.crm.tables import ACCOUNTS, OPPORTUNITIES, TABLES, TASKS
-from serving.crm.target import (
+from serving import store
+from serving.delivery.crm.base import (
     AccessDeniedError,
     Applied,
     BatchRejectedError,
@@ -25,7 +23,9 @@ from serving.crm.target import (
     Rejected,
     RetryableError,
 )
-from serving.outbox.objects import FIELDS
+from serving.delivery.crm.fields import FIELDS
+from serving.delivery.crm.sql.schema import ACCOUNTS, OPPORTUNITIES, TABLES, TASKS
+from serving.delivery.crm.sql.target import SqlCrm
 
 VALUES = {
     "text": st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
@@ -62,7 +62,7 @@ def made(crm: SqlCrm, ref: ObjectRef, fields: Fields) -> str:
 
 
 def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         found = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
         return [dict(row) for row in found]
 
@@ -202,7 +202,7 @@ def test_makers_at_the_same_time_make_one(crm: SqlCrm, database: sa.Engine) -> N
 def test_an_open_opportunity_of_a_human_is_found(
     row: dict[str, Any], adopted: bool, crm: SqlCrm, database: sa.Engine
 ) -> None:
-    with state.write_transaction(database) as connection:
+    with store.write_transaction(database) as connection:
         connection.execute(sa.insert(OPPORTUNITIES), {"account_id": "acme", "name": "Mine", **row})
 
     (found,) = crm.read([opportunity()])
@@ -314,8 +314,8 @@ def test_a_row_the_database_refuses_refuses_the_batch_and_nothing_of_it_is_there
 def test_a_lock_may_pass(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import sqlite3  # noqa: PLC0415 - this one is of SQLite alone
 
-    monkeypatch.setattr("serving.state.database._BUSY_TIMEOUT_SECONDS", 0.05)
-    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    monkeypatch.setattr("serving.store.engine._BUSY_TIMEOUT_SECONDS", 0.05)
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     holder = sqlite3.connect(tmp_path / "crm.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
 
@@ -354,7 +354,7 @@ def test_a_connection_that_is_cut_may_come_back(crm: SqlCrm, database: sa.Engine
 
 
 def test_a_table_that_is_missing_is_denied(database_url: str) -> None:
-    engine = state.open_engine(database_url)
+    engine = store.open_engine(database_url)
     by_hand(engine, "DROP TABLE tasks")
 
     with pytest.raises(AccessDeniedError, match="tasks"):
@@ -367,8 +367,8 @@ def test_a_table_that_is_missing_is_denied(database_url: str) -> None:
 
 
 def test_a_read_only_database_denies(tmp_path: Any) -> None:
-    state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}").dispose()
-    crm = SqlCrm(state.open_engine(f"sqlite:///file:{tmp_path / 'crm.db'}?mode=ro&uri=true"))
+    store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}").dispose()
+    crm = SqlCrm(store.open_engine(f"sqlite:///file:{tmp_path / 'crm.db'}?mode=ro&uri=true"))
 
     with pytest.raises(AccessDeniedError, match="readonly"):
         crm.write([FieldChange(account(), {"rank": 1})])

@@ -18,12 +18,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from data.errors import DeliveryError
-from serving import state
-from serving.crm.tables import TABLES
-from serving.events.tables import WEBHOOK_EVENTS
-from serving.state import database as door
-from serving.state import lists, upgrade
-from serving.state.schema import METADATA, SCORES
+from serving import store
+from serving.delivery.crm.sql.schema import TABLES
+from serving.store import engine as door
+from serving.store import migrate, queries
+from serving.store.event_schema import WEBHOOK_EVENTS
+from serving.store.schema import METADATA, SCORES
 
 MONDAY = date(2025, 6, 2)
 
@@ -34,26 +34,26 @@ def differences(engine: sa.Engine) -> list[Any]:
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
-            opts={"compare_type": True, "version_table": upgrade.VERSION_TABLE},
+            opts={"compare_type": True, "version_table": migrate.VERSION_TABLE},
         )
         return list(compare_metadata(context, METADATA))
 
 
 def test_a_new_database_has_the_tables_that_the_code_describes(database_url: str) -> None:
-    engine = state.open_engine(database_url)
+    engine = store.open_engine(database_url)
 
     assert differences(engine) == []
     engine.dispose()
 
 
 def test_opening_a_database_again_changes_nothing(database_url: str) -> None:
-    engine = state.open_engine(database_url)
-    with state.write_transaction(engine) as connection:
+    engine = store.open_engine(database_url)
+    with store.write_transaction(engine) as connection:
         connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY, "rank": 1})
     engine.dispose()
     before = dump(database_url)
 
-    state.open_engine(database_url).dispose()
+    store.open_engine(database_url).dispose()
 
     assert dump(database_url) == before
 
@@ -99,7 +99,7 @@ def test_two_processes_that_open_a_database_at_once_both_succeed(database_url: s
         told.append(opener.communicate(timeout=60)[1])
 
     assert [opener.returncode for opener in openers] == [0, 0], told
-    engine = state.open_engine(database_url)
+    engine = store.open_engine(database_url)
     assert differences(engine) == []
     engine.dispose()
 
@@ -113,24 +113,24 @@ def test_a_migration_that_fails_halfway_leaves_the_database_empty(database_url: 
     sa.event.listen(sa.Engine, "before_cursor_execute", fail)
     try:
         with pytest.raises(DeliveryError, match="refused: the cable was pulled"):
-            state.open_engine(database_url)
+            store.open_engine(database_url)
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", fail)
 
     assert dump(database_url) == {}
-    engine = state.open_engine(database_url)
+    engine = store.open_engine(database_url)
     assert differences(engine) == []
     engine.dispose()
 
 
 def test_a_database_of_a_newer_version_is_refused_in_one_sentence(database_url: str) -> None:
-    engine = state.open_engine(database_url)
-    with state.write_transaction(engine) as connection:
-        connection.execute(sa.text(f"UPDATE {upgrade.VERSION_TABLE} SET version_num = '0099'"))
+    engine = store.open_engine(database_url)
+    with store.write_transaction(engine) as connection:
+        connection.execute(sa.text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0099'"))
     engine.dispose()
 
     with pytest.raises(DeliveryError, match=r"of version 0099, and this program knows") as told:
-        state.open_engine(database_url)
+        store.open_engine(database_url)
 
     assert "\n" not in str(told.value)
 
@@ -142,22 +142,22 @@ def test_a_table_of_someone_else_is_not_touched(database_url: str) -> None:
     engine.dispose()
 
     with pytest.raises(DeliveryError, match=r"did not create \(runs\); name an empty"):
-        state.open_engine(database_url)
+        store.open_engine(database_url)
 
     assert dump(database_url) == {"runs": []}
 
 
 def test_the_newest_version_is_that_of_the_last_step() -> None:
     config = Config()
-    config.set_main_option("script_location", "serving.state:migrations")
+    config.set_main_option("script_location", "serving.store:migrations")
 
-    assert ScriptDirectory.from_config(config).get_current_head() == upgrade.LATEST_REVISION
+    assert ScriptDirectory.from_config(config).get_current_head() == migrate.LATEST_REVISION
 
 
 def test_the_steps_are_part_of_the_wheel() -> None:
-    steps = Path(upgrade.__file__).parent / "migrations"
+    steps = Path(migrate.__file__).parent / "migrations"
 
-    assert len(list(steps.glob("versions/v*.py"))) == int(upgrade.LATEST_REVISION)
+    assert len(list(steps.glob("versions/v*.py"))) == int(migrate.LATEST_REVISION)
 
 
 # ---- SQLite.
@@ -166,38 +166,38 @@ def test_the_steps_are_part_of_the_wheel() -> None:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     file = tmp_path / "crm.db"
-    state.open_engine(f"sqlite:///{file}").dispose()
+    store.open_engine(f"sqlite:///{file}").dispose()
     return file
 
 
 def test_readers_do_not_wait_for_the_writer(file: Path) -> None:
-    engine = state.open_engine(f"sqlite:///{file}")
+    engine = store.open_engine(f"sqlite:///{file}")
 
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY, "rank": 1})
-        during = lists.load_score_history(engine, "acme")
+        during = queries.load_score_history(engine, "acme")
 
     assert during == []
-    assert len(lists.load_score_history(engine, "acme")) == 1
+    assert len(queries.load_score_history(engine, "acme")) == 1
     engine.dispose()
 
 
 def test_a_writer_waits_for_another_and_then_goes_on(file: Path) -> None:
-    engine = state.open_engine(f"sqlite:///{file}")
+    engine = store.open_engine(f"sqlite:///{file}")
     holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.5, lambda: holder.execute("COMMIT"))
     release.start()
 
     start = time.monotonic()
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY, "rank": 1})
     waited = time.monotonic() - start
 
     release.join()
     holder.close()
     assert waited >= 0.3
-    assert len(lists.load_score_history(engine, "acme")) == 1
+    assert len(queries.load_score_history(engine, "acme")) == 1
     engine.dispose()
 
 
@@ -205,25 +205,25 @@ def test_a_database_that_stays_locked_is_told_in_one_sentence(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "_BUSY_TIMEOUT_SECONDS", 0.1)
-    engine = state.open_engine(f"sqlite:///{file}")
+    engine = store.open_engine(f"sqlite:///{file}")
 
     with closing(sqlite3.connect(file, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with (
             pytest.raises(DeliveryError, match="refused: database is locked; Mend it and run"),
-            state.write_transaction(engine),
+            store.write_transaction(engine),
         ):
             pass
     engine.dispose()
 
 
 def test_a_read_only_database_is_read_and_told_of_when_it_is_to_be_written(file: Path) -> None:
-    engine = state.open_engine(f"sqlite:///file:{file}?mode=ro&uri=true")
+    engine = store.open_engine(f"sqlite:///file:{file}?mode=ro&uri=true")
 
-    assert lists.load_latest_as_of(engine) is None
+    assert queries.load_latest_as_of(engine) is None
     with (
         pytest.raises(DeliveryError, match="attempt to write a readonly database") as told,
-        state.write_transaction(engine) as connection,
+        store.write_transaction(engine) as connection,
     ):
         connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY})
 
@@ -242,14 +242,14 @@ def test_a_read_only_database_is_read_and_told_of_when_it_is_to_be_written(file:
 )
 def test_a_database_out_of_reach_is_told_in_one_line(away: str, complaint: str) -> None:
     with pytest.raises(DeliveryError, match=complaint) as told:
-        state.open_engine(away)
+        store.open_engine(away)
 
     assert "\n" not in str(told.value)
     assert "secret" not in str(told.value)
 
 
 def test_the_folder_of_an_sqlite_file_is_made(tmp_path: Path) -> None:
-    state.open_engine(f"sqlite:///{tmp_path / 'new' / 'crm.db'}").dispose()
+    store.open_engine(f"sqlite:///{tmp_path / 'new' / 'crm.db'}").dispose()
 
     assert (tmp_path / "new" / "crm.db").is_file()
 
@@ -258,11 +258,11 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "crm.db").write_text("a letter to a friend, long enough to be taken for a page")
 
     with pytest.raises(DeliveryError, match="file is not a database"):
-        state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+        store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
 
 
 def test_the_place_is_told_without_its_password() -> None:
-    told = state.redact_url("postgresql+psycopg://expansion:secret@host/crm")
+    told = store.redact_url("postgresql+psycopg://expansion:secret@host/crm")
 
     assert "secret" not in told
     assert told.startswith("postgresql+psycopg://expansion:")

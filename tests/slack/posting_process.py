@@ -3,10 +3,10 @@
 import sys
 from datetime import UTC, datetime
 
-from serving import state
-from serving.slack.posting import deliver_messages
-from serving.slack.posts import SlackMessage
-from serving.slack.wire import BotClient, IncomingWebhook
+from serving import store
+from serving.notify.slack.client import BotClient, IncomingWebhook
+from serving.notify.slack.delivery import deliver_messages
+from serving.notify.slack.repository import SlackMessage
 from tests.slack.server import TOKEN
 
 MESSAGES = [
@@ -18,7 +18,7 @@ MESSAGES = [
 def main(database: str, url: str, kind: str) -> None:
     bot = BotClient(TOKEN, channels={}, default_channel="C01", api_url=url, timeout_seconds=10)
     wire = IncomingWebhook(url, timeout_seconds=10) if kind == "webhook" else bot
-    engine = state.open_engine(database)
+    engine = store.open_engine(database)
     deliver_messages(engine, wire, MESSAGES, now=datetime.now(UTC), sleep=lambda _: None)
 
 

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from serving import state
-from serving.cli import main
-from serving.state.schema import RUNS, SCORES
+from serving import store
+from serving.cli.main import main
+from serving.store.schema import RUNS, SCORES
 from tests.slack.server import TOKEN, Slack
 
 AS_OF = date(2026, 6, 1)
@@ -29,7 +29,7 @@ def slack() -> Iterator[Slack]:
 @pytest.fixture
 def config(tmp_path: Path, slack: Slack) -> Path:
     """A state folder with a list of two CSMs, and settings that name the workspace."""
-    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     rows = [
         LINE | {"account_id": "a", "name": "Acme", "csm": "cleo@acme.example", "rank": 1},
         LINE | {"account_id": "b", "name": "Bolt <b>", "csm": "ivan@acme.example", "rank": 2},
@@ -97,7 +97,7 @@ def test_without_slacks_library_it_says_how_to_install_it(
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("slack_sdk")]:
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "serving.slack.wire", raising=False)
+    monkeypatch.delitem(sys.modules, "serving.notify.slack.client", raising=False)
 
     result = run(config)
 

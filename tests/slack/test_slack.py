@@ -14,13 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from data.errors import DeliveryError
-from serving import state
-from serving.slack import signals
-from serving.slack.answers import SlackTransport
-from serving.slack.posting import PostSummary, deliver_messages
-from serving.slack.posts import SlackMessage
-from serving.slack.signals import AlertMessage
-from serving.slack.wire import BotClient, IncomingWebhook
+from serving import store
+from serving.notify.slack import alert_message
+from serving.notify.slack.alert_message import AlertMessage
+from serving.notify.slack.client import BotClient, IncomingWebhook
+from serving.notify.slack.delivery import PostSummary, deliver_messages
+from serving.notify.slack.protocol import SlackTransport
+from serving.notify.slack.repository import SlackMessage
 from tests.slack.posting_process import MESSAGES
 from tests.slack.server import FAULTS, TOKEN, Slack, sometimes
 
@@ -38,7 +38,7 @@ def slack() -> Iterator[Slack]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    opened = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    opened = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     yield opened
     opened.dispose()
 
@@ -100,7 +100,7 @@ def test_a_signal_names_the_account_its_utilisation_and_what_it_runs_into(
         "x", "R&D <!here>", "usage", 0.934, "cleo@acme.example", "https://a.example/?a|b"
     )
 
-    post(engine, bot(slack), [signals.build_alert_message(told)])
+    post(engine, bot(slack), [alert_message.build_alert_message(told)])
 
     [message] = slack.channels["DUCLEO"]
     assert message["text"] == "R&amp;D &lt;!here&gt; uses 93 % of its usage limit"

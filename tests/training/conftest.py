@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.contracts import SubscriptionSchema
-from data.settings import EvaluationConfig, ModelConfig, Outcome, Settings
-from features import contract
+from data.config.settings import EvaluationConfig, ModelConfig, Outcome, Settings
+from data.schemas import SubscriptionSchema
+from features import subscription_timeline
 from features.catalogue import FEATURE_NAMES
-from training import model, splits
+from training.evaluation import splits
+from training.model import propensity
 
 START = date(2024, 1, 1)
 RULES = Outcome(revert_days=0)
@@ -43,10 +44,10 @@ class History:
     def known(self) -> splits.TrainingSet:
         return splits.build_training_set(self.snapshots, self.contracts, self.end, RULES)
 
-    def fit(self, settings: ModelConfig = SETTINGS.model, **changes: int) -> model.Propensity:
+    def fit(self, settings: ModelConfig = SETTINGS.model, **changes: int) -> propensity.Propensity:
         known = self.known()
         chosen = settings.model_copy(update=changes)
-        return model.fit_propensity(known.snapshots, known.outcomes, chosen, horizon_days=60)
+        return propensity.fit_propensity(known.snapshots, known.outcomes, chosen, horizon_days=60)
 
 
 @cache
@@ -92,7 +93,7 @@ def _drawn(strength: float, accounts: int, months: int, seed: int) -> History:
         schema=schema,
     )
     order = ["as_of", "account_id"]
-    return History(snapshots.sort(order), contract.build_timeline(subscriptions))
+    return History(snapshots.sort(order), subscription_timeline.build_timeline(subscriptions))
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +109,7 @@ def noise() -> History:
 
 
 @pytest.fixture(scope="session")
-def fitted(history: History) -> model.Propensity:
+def fitted(history: History) -> propensity.Propensity:
     return history.fit()
 
 

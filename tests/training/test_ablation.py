@@ -7,17 +7,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.settings import Settings
-from training import ablation, evaluate, outcomes
+from data.config.settings import Settings
+from training import labels
+from training.evaluation import ablation, evaluate
 
 
 @pytest.mark.parametrize("strength", [0.0, 2.0])
 def test_what_the_controls_would_have_added_is_what_they_know(
     history: Any, settings: Settings, strength: float
 ) -> None:
-    expanded = outcomes.build_outcomes(
+    expanded = labels.build_outcomes(
         history.snapshots, history.contracts, cutoff=history.end, rules=settings.outcome
-    ).select(y=outcomes.expanded_within(60).fill_null(value=False).cast(pl.Float64))["y"]
+    ).select(y=labels.expanded_within(60).fill_null(value=False).cast(pl.Float64))["y"]
     noise = np.random.default_rng(5).normal(size=len(expanded))
     snapshots = history.snapshots.with_columns(tickets_90d=strength * expanded + noise)
     past = SimpleNamespace(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from data.errors import ModelError
-from training import artifact
-from training.model import Propensity
+from training.model.propensity import Propensity
+from training.registry import serialization
 
 
 class Trap:
@@ -42,9 +42,9 @@ def reworded(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
 
 
 def test_what_is_read_is_what_was_written(fitted: Propensity, folder: Path) -> None:
-    digest = artifact.save_model(fitted, folder, {"verdict": "Judged well."})
+    digest = serialization.save_model(fitted, folder, {"verdict": "Judged well."})
 
-    model, card = artifact.load_model(folder, digest)
+    model, card = serialization.load_model(folder, digest)
 
     assert repr(model) == repr(fitted)
     assert card["verdict"] == "Judged well."
@@ -54,10 +54,10 @@ def test_the_model_of_churn_is_read_back_from_beside_the_model(
     fitted: Propensity, folder: Path
 ) -> None:
     churn = replace(fitted, linear_share=0.75)
-    digest = artifact.save_model(fitted, folder, {}, churn)
+    digest = serialization.save_model(fitted, folder, {}, churn)
 
-    model, card = artifact.load_model(folder, digest)
-    again = artifact.load_churn_model(folder, card)
+    model, card = serialization.load_model(folder, digest)
+    again = serialization.load_churn_model(folder, card)
 
     assert model.blend_weight == fitted.blend_weight
     assert again is not None
@@ -70,12 +70,12 @@ def test_the_model_of_churn_is_read_back_from_beside_the_model(
 def test_a_folder_of_churn_that_the_card_does_not_name_is_refused(
     fitted: Propensity, folder: Path
 ) -> None:
-    digest = artifact.save_model(fitted, folder, {})
+    digest = serialization.save_model(fitted, folder, {})
     (folder / "churn").mkdir()
     (folder / "churn" / "card.json").write_text("{}")
 
     with pytest.raises(ModelError, match=r"churn/card\.json does not belong to it"):
-        artifact.load_model(folder, digest)
+        serialization.load_model(folder, digest)
 
 
 def test_the_same_model_has_the_same_digest(fitted: Propensity, tmp_path: Path) -> None:
@@ -83,26 +83,26 @@ def test_the_same_model_has_the_same_digest(fitted: Propensity, tmp_path: Path) 
     for folder in folders:
         folder.mkdir()
 
-    one, other = (artifact.save_model(fitted, folder, {}) for folder in folders)
+    one, other = (serialization.save_model(fitted, folder, {}) for folder in folders)
 
     assert one == other
 
 
 def test_without_a_digest_nothing_is_read(fitted: Propensity, folder: Path) -> None:
-    artifact.save_model(fitted, folder, {})
+    serialization.save_model(fitted, folder, {})
 
     with pytest.raises(ModelError, match=r"card\.json does not match its digest"):
-        artifact.load_model(folder, None)
+        serialization.load_model(folder, None)
 
 
 def test_a_pickle_beside_the_model_is_refused_and_never_opened(
     fitted: Propensity, folder: Path
 ) -> None:
-    digest = artifact.save_model(fitted, folder, {})
+    digest = serialization.save_model(fitted, folder, {})
     (folder / "python_model.pkl").write_bytes(pickle.dumps(Trap(folder.parent / "executed")))
 
     with pytest.raises(ModelError, match=r"python_model\.pkl does not belong to it"):
-        artifact.load_model(folder, digest)
+        serialization.load_model(folder, digest)
 
     assert not (folder.parent / "executed").exists()
 
@@ -110,11 +110,11 @@ def test_a_pickle_beside_the_model_is_refused_and_never_opened(
 def test_a_booster_that_is_a_pickle_is_refused_and_never_opened(
     fitted: Propensity, folder: Path
 ) -> None:
-    digest = artifact.save_model(fitted, folder, {})
+    digest = serialization.save_model(fitted, folder, {})
     (folder / "booster_0.txt").write_bytes(pickle.dumps(Trap(folder.parent / "executed")))
 
     with pytest.raises(ModelError, match=r"booster_0\.txt (is missing|does not match)"):
-        artifact.load_model(folder, digest)
+        serialization.load_model(folder, digest)
 
     assert not (folder.parent / "executed").exists()
 
@@ -123,16 +123,16 @@ def test_a_booster_that_is_a_pickle_is_refused_and_never_opened(
 def test_a_card_that_points_elsewhere_is_refused(
     name: str, fitted: Propensity, folder: Path
 ) -> None:
-    artifact.save_model(fitted, folder, {})
+    serialization.save_model(fitted, folder, {})
     digest = reworded(folder, lambda card: card["boosters"].update({name: "0" * 64}))
 
     with pytest.raises(ModelError, match=f"its card names '{name}', which is no booster"):
-        artifact.load_model(folder, digest)
+        serialization.load_model(folder, digest)
 
 
 def test_a_model_of_another_format_is_refused(fitted: Propensity, folder: Path) -> None:
-    artifact.save_model(fitted, folder, {})
+    serialization.save_model(fitted, folder, {})
     digest = reworded(folder, lambda card: card.update(format=0))
 
     with pytest.raises(ModelError, match=r"written in format 0, and this version reads \d"):
-        artifact.load_model(folder, digest)
+        serialization.load_model(folder, digest)

@@ -13,12 +13,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data import settings, simulator, sources
+from data import simulator
+from data.config import settings
 from data.errors import HistoryError
-from training import backtest, pipeline
+from data.ingest import table_loader
+from training import backtest
 from training.backtest import BacktestResult, StrategyResult, replay
-from training.backtest import known as rests
-from training.backtest.known import BacktestInputs
+from training.backtest import inputs as rests
+from training.backtest.inputs import BacktestInputs
+from training.pipeline import training_run
 
 pytestmark = pytest.mark.long
 
@@ -53,9 +56,9 @@ class Company:
     users: pl.DataFrame
     config: settings.Settings
 
-    def past(self, folder: Path) -> pipeline.TrainingHistory:
+    def past(self, folder: Path) -> training_run.TrainingHistory:
         config = self.config.model_copy(update={"state": str(folder), "base": Path()})
-        tables = sources.tables_from_frames(
+        tables = table_loader.tables_from_frames(
             list(self.events),
             self.subscriptions,
             self.accounts,
@@ -63,8 +66,8 @@ class Company:
             tables=config.tables,
             now=NOW,
         )
-        return pipeline.build_history(
-            config, tables, pipeline.build_activity(config, tables), AS_OF
+        return training_run.build_history(
+            config, tables, training_run.build_activity(config, tables), AS_OF
         )
 
     def known_before(self, day: date) -> "Company":
@@ -120,12 +123,14 @@ def _busier(subscriptions: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def past(company: Company, tmp_path_factory: pytest.TempPathFactory) -> pipeline.TrainingHistory:
+def past(
+    company: Company, tmp_path_factory: pytest.TempPathFactory
+) -> training_run.TrainingHistory:
     return company.past(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="module")
-def made(company: Company, past: pipeline.TrainingHistory) -> BacktestInputs:
+def made(company: Company, past: training_run.TrainingHistory) -> BacktestInputs:
     return rests.prepare_inputs(past, company.config)
 
 
@@ -251,7 +256,7 @@ def test_without_limits_that_is_said_and_the_seats_speak(
 
 
 def test_a_history_too_short_for_a_model_lets_the_others_run(
-    company: Company, past: pipeline.TrainingHistory
+    company: Company, past: training_run.TrainingHistory
 ) -> None:
     lately = pl.col("as_of") >= date(2026, 3, 15)
     shorter = replace(
@@ -269,7 +274,7 @@ def test_a_history_too_short_for_a_model_lets_the_others_run(
 
 
 def test_a_history_without_a_day_that_counts_is_refused(
-    company: Company, past: pipeline.TrainingHistory
+    company: Company, past: training_run.TrainingHistory
 ) -> None:
     last = pl.col("as_of") >= date(2026, 4, 25)
     shorter = replace(

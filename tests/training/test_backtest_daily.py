@@ -13,12 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import settings as configured
-from data import simulator, sources
-from features import activity, contract, panel, persons
-from training import pipeline
-from training.backtest import daily
-from training.backtest.daily import DailyUtilization
+from data import simulator
+from data.config import settings as configured
+from data.ingest import table_loader
+from features import subscription_timeline
+from features.activity import daily_tables
+from features.panel import builder, user_activity
+from training.backtest import utilization
+from training.backtest.utilization import DailyUtilization
+from training.pipeline import training_run
 
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
@@ -101,7 +104,7 @@ def _at(hour: int) -> datetime:
 def _built(world: World, folder: Path) -> tuple[DailyUtilization, pl.DataFrame]:
     stamp = pl.Datetime("us", "UTC")
     kinds = {"user_id": pl.String, "known_at": stamp, "quantity": pl.Float64}
-    tables = sources.tables_from_frames(
+    tables = table_loader.tables_from_frames(
         pl.DataFrame(world.events, schema_overrides=kinds),
         pl.DataFrame(
             world.subscriptions,
@@ -127,18 +130,18 @@ def _built(world: World, folder: Path) -> tuple[DailyUtilization, pl.DataFrame]:
         ),
         now=NOW,
     )
-    log = activity.build_activity(
+    log = daily_tables.build_activity(
         tables.events, folder=folder, roles=configured.Roles(), seats=configured.Seats()
     )
-    contracts = contract.build_timeline(tables.subscriptions.rows)
-    found = daily.build_daily_utilization(
+    contracts = subscription_timeline.build_timeline(tables.subscriptions.rows)
+    found = utilization.build_daily_utilization(
         log,
         contracts,
         first_day=FIRST,
         days=DAYS,
         seat_days=SEAT_DAYS,
-        free_seat_users=persons.free_seat_users(
-            persons.prepare_users(tables.users.rows, tables.accounts.rows, ["seat_type"])
+        free_seat_users=user_activity.free_seat_users(
+            user_activity.prepare_users(tables.users.rows, tables.accounts.rows, ["seat_type"])
         ),
     )
     return found, contracts
@@ -213,7 +216,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Any]:
     folder = tmp_path_factory.mktemp("company")
     simulator.write_company(folder, accounts=40, months=10, seed=5, corruption=0.01)
     config = configured.load_settings(folder / "expansion.toml")
-    return config, *pipeline.load_data(config, now=NOW)
+    return config, *training_run.load_data(config, now=NOW)
 
 
 @pytest.mark.parametrize("seat_days", [30, 90])
@@ -225,15 +228,17 @@ def test_it_is_what_the_panel_says_of_the_same_morning_to_the_bit(
     as_ofs = [AS_OF - timedelta(days=back) for back in (0, 30, 95, 231, 260)]
     first = as_ofs[-1].date()
 
-    told = panel.build_panel(log, tables, as_ofs, config).snapshots
-    found = daily.build_daily_utilization(
+    told = builder.build_panel(log, tables, as_ofs, config).snapshots
+    found = utilization.build_daily_utilization(
         log,
-        contract.build_timeline(tables.subscriptions.rows, plans=config.outcome.plans),
+        subscription_timeline.build_timeline(tables.subscriptions.rows, plans=config.outcome.plans),
         first_day=first,
         days=261,
         seat_days=seat_days,
-        free_seat_users=persons.free_seat_users(
-            persons.prepare_users(tables.users.rows, tables.accounts.rows, config.tables.stable)
+        free_seat_users=user_activity.free_seat_users(
+            user_activity.prepare_users(
+                tables.users.rows, tables.accounts.rows, config.tables.stable
+            )
         ),
     )
 
@@ -252,9 +257,9 @@ def test_it_is_what_the_panel_says_of_the_same_morning_to_the_bit(
 def test_nobody_without_a_paid_contract_is_full(past: tuple[Any, Any, Any]) -> None:
     _, tables, log = past
 
-    found = daily.build_daily_utilization(
+    found = utilization.build_daily_utilization(
         log,
-        contract.build_timeline(tables.subscriptions.rows),
+        subscription_timeline.build_timeline(tables.subscriptions.rows),
         first_day=date(2026, 1, 1),
         days=100,
         seat_days=30,

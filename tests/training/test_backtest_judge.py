@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.contracts import SubscriptionSchema
-from data.settings import Outcome
-from features import contract
-from training import outcomes, resampling
-from training.backtest import expansions, judge, ways
-from training.backtest.daily import DailyUtilization
-from training.backtest.ground import BacktestContext
-from training.backtest.judge import StrategyScore
-from training.backtest.work import ContactLog, TeamCapacity
+from data.config.settings import Outcome
+from data.schemas import SubscriptionSchema
+from features import subscription_timeline
+from training import labels
+from training.backtest import expansions, scoring, strategies
+from training.backtest.context import BacktestContext
+from training.backtest.scoring import StrategyScore
+from training.backtest.utilization import DailyUtilization
+from training.backtest.workload import ContactLog, TeamCapacity
+from training.metrics import cluster_bootstrap
 
 START = date(2024, 1, 1)
 END = datetime(2024, 12, 31, tzinfo=UTC)
@@ -41,7 +42,7 @@ def _contracts(*rows: tuple[str, int, float] | tuple[str, int, float, str]) -> p
         }
         for row in rows
     ]
-    return contract.build_timeline(pl.DataFrame(made, schema=SCHEMA))
+    return subscription_timeline.build_timeline(pl.DataFrame(made, schema=SCHEMA))
 
 
 def _day(number: int) -> date:
@@ -135,7 +136,7 @@ def _ground() -> BacktestContext:
         outcome_rules=RULES,
         window_days=60,
         csm_count=2,
-        bootstrap=resampling.ClusterBootstrap(np.arange(4), resamples=20, seed=1),
+        bootstrap=cluster_bootstrap.ClusterBootstrap(np.arange(4), resamples=20, seed=1),
     )
 
 
@@ -144,8 +145,10 @@ def _judged(flags: list[tuple[int, int]], looks: int = 0, points: Any = None) ->
     pointed = np.zeros((4, DAYS), dtype=bool)
     for row, column in points or ():
         pointed[row, column] = True
-    plan = ways.build_manual_review("review", np.zeros((4, DAYS)), threshold=0.75, every_days=7)
-    return judge.score_strategy(plan, ContactLog(account, day, looks, pointed), _ground(), HOURS)
+    plan = strategies.build_manual_review(
+        "review", np.zeros((4, DAYS)), threshold=0.75, every_days=7
+    )
+    return scoring.score_strategy(plan, ContactLog(account, day, looks, pointed), _ground(), HOURS)
 
 
 def test_the_figures_are_what_a_hand_finds() -> None:
@@ -182,7 +185,7 @@ def test_the_days_on_which_an_expansion_was_caught_are_told() -> None:
     ground = _ground()
     counted = pl.DataFrame({"day": [_day(day) for day in ground.expansion_day.tolist()]})
 
-    flags, caught = judge.collect_flags_and_expansions(
+    flags, caught = scoring.collect_flags_and_expansions(
         {"way": _judged([(0, 75), (2, 151)])}, ground, counted
     )
 
@@ -193,7 +196,7 @@ def test_the_days_on_which_an_expansion_was_caught_are_told() -> None:
 def test_an_advantage_is_the_difference_of_the_shares() -> None:
     one, other = _judged([(0, 75), (1, 150)]), _judged([(2, 150)])
 
-    gain = judge.compare_catches(one, other, _ground())
+    gain = scoring.compare_catches(one, other, _ground())
 
     assert gain.value == pytest.approx(3 / 4 - 1 / 4)
     assert gain.low is not None
@@ -201,10 +204,10 @@ def test_an_advantage_is_the_difference_of_the_shares() -> None:
 
 
 def test_without_flags_nothing_was_caught_and_nothing_cost() -> None:
-    plan = ways.build_crm_rule(np.zeros((4, DAYS)), threshold=0.8)
+    plan = strategies.build_crm_rule(np.zeros((4, DAYS)), threshold=0.8)
     none = np.zeros(0, dtype=np.int64)
 
-    way = judge.score_strategy(
+    way = scoring.score_strategy(
         plan, ContactLog(none, none, 0, np.zeros((4, DAYS), bool)), _ground(), HOURS
     ).result
 
@@ -223,9 +226,11 @@ def test_a_weighted_median_is_that_of_the_values_repeated(
 ) -> None:
     values = np.array([value for value, _ in told], dtype=np.float64)
     rows = np.array([row for _, row in told], dtype=np.int64)
-    drawn = resampling.ResampleWeights(np.array([weights], dtype=np.float64), np.ones((1, 4)))
+    drawn = cluster_bootstrap.ResampleWeights(
+        np.array([weights], dtype=np.float64), np.ones((1, 4))
+    )
 
-    (found,) = judge.make_median_metric(values, rows)(drawn)
+    (found,) = scoring.make_median_metric(values, rows)(drawn)
 
     repeated = np.repeat(values, [weights[row] for row in rows])
     assert np.isnan(found) if not len(repeated) else found == np.median(repeated)
@@ -241,4 +246,4 @@ def test_the_hand_made_outcomes_are_those_of_training() -> None:
         ("b", _day(200)),
         ("c", _day(150)),
     ]
-    assert expansions.UTILIZATION_LOOKBACK_DAYS == outcomes.MAX_HORIZON_DAYS
+    assert expansions.UTILIZATION_LOOKBACK_DAYS == labels.MAX_HORIZON_DAYS

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as drawn
 
-from training.backtest import ways
-from training.backtest.work import ContactLog, TeamCapacity, simulate_workload
+from training.backtest import strategies
+from training.backtest.workload import ContactLog, TeamCapacity, simulate_workload
 
 NAN = float("nan")
 # Enough for everybody: 30 days of 100 accounts.
@@ -29,17 +29,17 @@ hours = st.builds(
 )
 
 
-def _plans(fullness: np.ndarray) -> list[ways.Strategy]:
+def _plans(fullness: np.ndarray) -> list[strategies.Strategy]:
     scores = np.where(np.arange(fullness.shape[1]) % 7 == 0, fullness, NAN)
-    listed = ways.build_weekly_list("list", "", scores)
-    by_event = ways.build_event_rule(fullness, threshold=0.8, min_days=3)
+    listed = strategies.build_weekly_list("list", "", scores)
+    by_event = strategies.build_event_rule(fullness, threshold=0.8, min_days=3)
     return [
-        ways.build_manual_review("weekly", fullness, threshold=0.75, every_days=7),
-        ways.build_manual_review("monthly", fullness, threshold=0.75, every_days=30),
-        ways.build_crm_rule(fullness, threshold=0.8),
+        strategies.build_manual_review("weekly", fullness, threshold=0.75, every_days=7),
+        strategies.build_manual_review("monthly", fullness, threshold=0.75, every_days=30),
+        strategies.build_crm_rule(fullness, threshold=0.8),
         by_event,
         listed,
-        ways.combine_strategies("both", "", listed, by_event),
+        strategies.combine_strategies("both", "", listed, by_event),
     ]
 
 
@@ -178,10 +178,10 @@ def test_the_event_rule_waits_three_days_and_fires_once_in_a_stretch() -> None:
     fullness[0, 12] = 0.79
 
     found = simulate_workload(
-        ways.build_event_rule(fullness, threshold=0.8, min_days=3), _all(fullness), PLENTY
+        strategies.build_event_rule(fullness, threshold=0.8, min_days=3), _all(fullness), PLENTY
     )
     nightly = simulate_workload(
-        ways.build_crm_rule(fullness, threshold=0.8), _all(fullness), PLENTY
+        strategies.build_crm_rule(fullness, threshold=0.8), _all(fullness), PLENTY
     )
 
     assert found.day.tolist() == [2, 15]
@@ -192,7 +192,7 @@ def test_a_stretch_may_begin_before_the_replay() -> None:
     fullness = np.full((1, 13), 0.9)
 
     found = simulate_workload(
-        ways.build_event_rule(fullness, threshold=0.8, min_days=3, lookback_columns=10),
+        strategies.build_event_rule(fullness, threshold=0.8, min_days=3, lookback_columns=10),
         _all(fullness[:, 10:]),
         PLENTY,
     )
@@ -206,7 +206,9 @@ def test_hours_come_in_evenly_and_a_month_of_them_is_kept() -> None:
         minutes_per_month=120, minutes_per_account=60, minutes_per_review=1, cooldown_days=360
     )
 
-    found = simulate_workload(ways.build_crm_rule(fullness, threshold=0.8), _all(fullness), has)
+    found = simulate_workload(
+        strategies.build_crm_rule(fullness, threshold=0.8), _all(fullness), has
+    )
 
     # A month's worth in hand, then an account every fifteenth day.
     assert found.day.tolist() == [0, 0, 15, 30, 45, 60]
@@ -221,7 +223,7 @@ def test_a_review_goes_on_where_its_time_ended() -> None:
     )
 
     found = simulate_workload(
-        ways.build_manual_review("weekly", fullness, threshold=0.75, every_days=7),
+        strategies.build_manual_review("weekly", fullness, threshold=0.75, every_days=7),
         _all(fullness),
         has,
     )

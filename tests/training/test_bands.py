@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import bands
+from training.evaluation import probability_bands
 
 
 @given(st.lists(st.floats(0, 1), min_size=1))
 def test_a_higher_probability_is_never_in_a_lower_band(probabilities: list[float]) -> None:
-    found = bands.assign_band(pl.Series(sorted(probabilities)))
+    found = probability_bands.assign_band(pl.Series(sorted(probabilities)))
 
-    places = [bands.list_bands().index(band) for band in found]
+    places = [probability_bands.list_bands().index(band) for band in found]
     assert places == sorted(places)
 
 
@@ -24,7 +24,7 @@ def test_a_higher_probability_is_never_in_a_lower_band(probabilities: list[float
     [(0.0, "under 2%"), (0.02, "2% to 5%"), (0.399, "20% to 40%"), (0.4, "40% and more")],
 )
 def test_a_bound_belongs_to_the_band_above_it(probability: float, band: str) -> None:
-    assert bands.assign_band(pl.Series([probability])).to_list() == [band]
+    assert probability_bands.assign_band(pl.Series([probability])).to_list() == [band]
 
 
 def test_what_was_expected_and_observed_is_told_by_hand_worked_numbers() -> None:
@@ -38,7 +38,7 @@ def test_what_was_expected_and_observed_is_told_by_hand_worked_numbers() -> None
         }
     )
 
-    middle, top = bands.compute_band_calibration(predictions, resamples=50, seed=1)
+    middle, top = probability_bands.compute_band_calibration(predictions, resamples=50, seed=1)
 
     assert (middle["band"], middle["snapshots"]) == ("10% to 20%", 3)
     assert middle["expected"] == pytest.approx(0.14)
@@ -59,6 +59,6 @@ def test_a_true_probability_is_observed_in_every_band() -> None:
         }
     )
 
-    for band in bands.compute_band_calibration(predictions, resamples=50, seed=1):
+    for band in probability_bands.compute_band_calibration(predictions, resamples=50, seed=1):
         assert abs(band["value"] - band["expected"]) < 0.03
         assert band["low"] <= band["value"] <= band["high"]

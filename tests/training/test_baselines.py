@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from data.settings import Settings
+from data.config.settings import Settings
 from features.catalogue import FEATURE_NAMES
-from training import baselines, chosen, outcomes, splits
-from training.metrics import precision_at_capacity
-from training.splits import TrainingSet
+from training import labels
+from training.evaluation import baseline_selection, baselines, splits
+from training.evaluation.splits import TrainingSet
+from training.metrics.summary import precision_at_capacity
 
 DAY = date(2024, 7, 1)
 SOME = st.none() | st.floats(-5, 5, width=32)
@@ -115,7 +116,7 @@ def known(history: Any, settings: Settings) -> TrainingSet:
 
 
 def test_the_best_column_is_that_of_the_best_average_precision(known: TrainingSet) -> None:
-    label = known.outcomes.select(y=outcomes.expanded_within(60))["y"]
+    label = known.outcomes.select(y=labels.expanded_within(60))["y"]
     rows = known.snapshots.filter(label.is_not_null())
     happened = label.drop_nulls().to_numpy()
     slow = {
@@ -124,7 +125,7 @@ def test_the_best_column_is_that_of_the_best_average_precision(known: TrainingSe
         for name in FEATURE_NAMES
     }
 
-    found = chosen.select_best_feature(known, outcomes.expanded_within(60))
+    found = baseline_selection.select_best_feature(known, labels.expanded_within(60))
 
     assert found == max(slow, key=lambda key: slow[key])
     assert found == ("seat_utilization", 1)
@@ -149,19 +150,20 @@ def _places(rows: pl.DataFrame, name: str, sign: int) -> list[float]:
 
 
 def test_a_column_that_only_tells_as_ofs_apart_ranks_nobody(known: TrainingSet) -> None:
-    label = known.outcomes.select(y=outcomes.expanded_within(60))["y"]
+    label = known.outcomes.select(y=labels.expanded_within(60))["y"]
     busiest = known.snapshots.with_columns(y=label).group_by("as_of").agg(rate=pl.col("y").mean())
     told = known.snapshots.join(busiest, on="as_of", how="left", maintain_order="left")
 
     found = told.with_columns(month_of_year="rate").select(
-        s=chosen.score_by_feature("month_of_year", 1), known=pl.col("rate").is_not_null()
+        s=baseline_selection.score_by_feature("month_of_year", 1),
+        known=pl.col("rate").is_not_null(),
     )
 
     assert found.filter("known")["s"].to_list() == pytest.approx([0.5] * found["known"].sum())
 
 
 def test_the_best_ranking_is_that_of_the_best_precision_at_capacity(known: TrainingSet) -> None:
-    label = known.outcomes.select(y=outcomes.expanded_within(60))["y"]
+    label = known.outcomes.select(y=labels.expanded_within(60))["y"]
     rows = baselines.score_baselines(known.snapshots).with_columns(y=label).drop_nulls("y")
     slow = {
         name: np.mean(
@@ -173,7 +175,7 @@ def test_the_best_ranking_is_that_of_the_best_precision_at_capacity(known: Train
         for name in baselines.BASELINES
     }
 
-    found = chosen.select_baseline(known, outcomes.expanded_within(60), capacity=5)
+    found = baseline_selection.select_baseline(known, labels.expanded_within(60), capacity=5)
 
     assert found != baselines.RANDOM
     assert slow[found] == max(score for name, score in slow.items() if name != baselines.RANDOM)
@@ -187,18 +189,18 @@ def test_what_became_known_after_a_cut_chooses_nothing_for_it(
     before = history.snapshots.filter(pl.col("as_of") < cut.date())
     alone = splits.build_training_set(before, earlier, cut, settings.outcome)
 
-    for happened in (outcomes.expanded_within(60),):
-        assert chosen.select_best_feature(alone, happened) == chosen.select_best_feature(
-            known, happened
-        )
-        assert chosen.select_baseline(alone, happened, capacity=5) == chosen.select_baseline(
-            known, happened, capacity=5
-        )
+    for happened in (labels.expanded_within(60),):
+        assert baseline_selection.select_best_feature(
+            alone, happened
+        ) == baseline_selection.select_best_feature(known, happened)
+        assert baseline_selection.select_baseline(
+            alone, happened, capacity=5
+        ) == baseline_selection.select_baseline(known, happened, capacity=5)
 
 
 def test_a_column_scores_by_its_place_with_the_unknown_last() -> None:
     table = snapshots(rows=4, mrr=[5.0, None, 9.0, 5.0])
 
-    found = table.select(s=chosen.score_by_feature("mrr", -1))["s"].to_list()
+    found = table.select(s=baseline_selection.score_by_feature("mrr", -1))["s"].to_list()
 
     assert found == pytest.approx([4 / 6, 0.0, 1 / 6, 4 / 6])

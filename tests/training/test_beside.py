@@ -11,13 +11,15 @@ import polars as pl
 import pytest
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from data import writing
-from data.settings import Settings
-from training import baselines, beside, evaluate, learners, outcomes, splits
-from training.chosen import BEST_FEATURE
-from training.evaluate import EvaluationResult
-from training.learners import REFERENCE_MODELS
-from training.rival import ChampionPredictions
+from data.config.settings import Settings
+from data.io import atomic
+from training import labels
+from training.evaluation import baselines, evaluate, reference_models, splits
+from training.evaluation.baseline_selection import BEST_FEATURE
+from training.evaluation.evaluate import EvaluationResult
+from training.evaluation.reference_models import REFERENCE_MODELS
+from training.promotion import champion_comparison
+from training.promotion.champion import ChampionPredictions
 
 pytestmark = pytest.mark.long
 
@@ -40,7 +42,7 @@ def walked(history: Any, chosen: Settings) -> EvaluationResult:
 def test_every_figure_can_be_computed_again_from_the_file(
     walked: EvaluationResult, tmp_path: Path
 ) -> None:
-    writing.write_table(walked.predictions, tmp_path / "predictions.csv")
+    atomic.write_table(walked.predictions, tmp_path / "predictions.csv")
     with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["expanded"]]
     happened = [row["expanded"] == "true" for row in rows]
@@ -114,11 +116,11 @@ def test_plain_learners_learn_what_the_cut_knew_alone(history: Any, chosen: Sett
     judged = history.snapshots.filter(pl.col("as_of") == FIRST)
     inputs = ("seat_utilization", "champion_share_90d", "mrr", "plan_rank")  # gaps, none, constant
 
-    found = learners.predict_reference_models(
-        REFERENCE_MODELS, known, outcomes.expanded_within(60), judged, inputs
+    found = reference_models.predict_reference_models(
+        REFERENCE_MODELS, known, labels.expanded_within(60), judged, inputs
     )
-    again = learners.predict_reference_models(
-        REFERENCE_MODELS, known, outcomes.expanded_within(60), judged.reverse(), inputs
+    again = reference_models.predict_reference_models(
+        REFERENCE_MODELS, known, labels.expanded_within(60), judged.reverse(), inputs
     )
 
     for name, said in found.items():
@@ -144,9 +146,13 @@ def test_a_champion_of_equal_settings_is_told_in_one_line(
         walked.predictions.select("account_id", "as_of", "probability"), "Equal."
     )
 
-    assert beside.compare_with_champion(walked, same, chosen) == beside.ChampionComparison("Equal.")
+    assert champion_comparison.compare_with_champion(
+        walked, same, chosen
+    ) == champion_comparison.ChampionComparison("Equal.")
     assert (
-        beside.compare_with_champion(walked, ChampionPredictions(None, "Left out."), chosen).metrics
+        champion_comparison.compare_with_champion(
+            walked, ChampionPredictions(None, "Left out."), chosen
+        ).metrics
         == {}
     )
 
@@ -159,7 +165,7 @@ def test_a_champion_is_judged_on_what_the_model_was_judged_on(
         keys.with_columns(probability=walked.predictions["random"].clip(0.01)), "Walked."
     )
 
-    found = beside.compare_with_champion(walked, worse, chosen)
+    found = champion_comparison.compare_with_champion(walked, worse, chosen)
 
     known = walked.predictions.drop_nulls("expanded")
     assert found.metrics["auroc"].value == pytest.approx(

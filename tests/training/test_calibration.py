@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from training import calibration
-from training.calibration import Calibration
+from training.model import calibration
+from training.model.calibration import Calibration
 
 IDENTITY = Calibration()
 

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.settings import Settings
-from training import churn, outcomes
+from data.config.settings import Settings
+from training import labels
+from training.pipeline import churn
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,9 @@ def test_who_is_about_to_leave_is_ranked_first(leaving: Any, settings: Settings)
     assert found.estimates["auroc"].low > 0.7
     assert found.note.startswith("Churn within 60 days: AUROC 0.")
     assert found.model.horizons_days == (60,)
-    label = outcomes.build_outcomes(
+    label = labels.build_outcomes(
         leaving.snapshots, leaving.contracts, cutoff=leaving.end, rules=settings.outcome
-    ).select(outcomes.churned_within(60).alias("y"))["y"]
+    ).select(labels.churned_within(60).alias("y"))["y"]
     chance = found.model.predict(leaving.snapshots).probability
     leaves = label.fill_null(value=False).to_numpy()
     assert chance[leaves].mean() > 3 * chance[~leaves].mean()
@@ -75,7 +76,7 @@ def test_an_end_counts_within_the_horizon_and_only_once_the_window_is_complete()
         {"days_to_churn": [59, 60, None, 10, None], "known_days": [60, 60, 60, 59, 59]}
     )
 
-    assert rows.select(outcomes.churned_within(60)).to_series().to_list() == [
+    assert rows.select(labels.churned_within(60)).to_series().to_list() == [
         True,
         False,
         False,

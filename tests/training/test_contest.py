@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
 from sklearn.metrics import brier_score_loss, log_loss
 
+from data.config.settings import ModelConfig
 from data.errors import HistoryError
-from data.settings import ModelConfig
-from training import choice, contest, readiness, space, splits
-from training.contest import InnerCV, InnerFold
+from training.evaluation import splits
+from training.model import event_date
+from training.tuning import cv_objective, search_space, selection
+from training.tuning.cv_objective import InnerCV, InnerFold
 
 HORIZONS = (14, 30, 60, 90, 180)
 
 
 def prepared(history: Any, end: datetime, rules: Any, horizons: Any = HORIZONS) -> InnerCV:
-    return contest.build_inner_cv(
+    return cv_objective.build_inner_cv(
         history.snapshots, history.contracts, end=end, rules=rules, horizons_days=horizons
     )
 
@@ -80,7 +82,7 @@ def test_what_comes_after_the_end_changes_nothing(months: int, history: Any, set
 def test_the_loss_of_a_model_with_signal_is_below_one_and_adds_up_over_accounts(
     judged: InnerCV, settings: Any
 ) -> None:
-    each = contest.compute_account_losses(judged.folds[-1], judged, settings.model)
+    each = cv_objective.compute_account_losses(judged.folds[-1], judged, settings.model)
 
     assert each.shape == (judged.accounts,)
     assert (each >= 0).all()
@@ -89,10 +91,10 @@ def test_the_loss_of_a_model_with_signal_is_below_one_and_adds_up_over_accounts(
 
 def stated(fold: InnerFold, curve: Mapping[int, Any], monkeypatch: pytest.MonkeyPatch) -> float:
     """The loss of a fold if a model said this."""
-    monkeypatch.setattr(contest.model, "fit_propensity", lambda *_, **__: None)
-    monkeypatch.setattr(contest, "_predict_curve", lambda *_: curve)
+    monkeypatch.setattr(cv_objective.model, "fit_propensity", lambda *_, **__: None)
+    monkeypatch.setattr(cv_objective, "_predict_curve", lambda *_: curve)
     whole = InnerCV((fold,), {}, int(fold.account.max()) + 1, 60)
-    return float(contest.compute_account_losses(fold, whole, ModelConfig()).sum())
+    return float(cv_objective.compute_account_losses(fold, whole, ModelConfig()).sum())
 
 
 def test_the_base_rate_loses_one(judged: InnerCV, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,16 +134,16 @@ def test_a_plain_model_is_judged_by_the_curve_that_is_served(
 ) -> None:
     fold = judged.folds[-1]
     plain = settings.model.model_copy(update={"horizons_days": (60,)})
-    fitted = contest.model.fit_propensity(
+    fitted = cv_objective.model.fit_propensity(
         fold.training_set.snapshots, fold.training_set.outcomes, plain, horizon_days=60
     )
     longest = replace(fold, labels={**fold.labels, 180: np.zeros(fold.test_snapshots.height)})
 
-    curve = contest._predict_curve(fitted, longest)
+    curve = cv_objective._predict_curve(fitted, longest)
 
-    served = readiness.estimate_event_dates(curve[60][:, None], [60]).probability_180d
+    served = event_date.estimate_event_dates(curve[60][:, None], [60]).probability_180d
     assert curve[180] == pytest.approx(served)
-    assert contest.compute_account_losses(fold, judged, plain).sum() < 1
+    assert cv_objective.compute_account_losses(fold, judged, plain).sum() < 1
 
 
 def test_a_fold_without_expansions_is_left_out_with_its_reason(history: Any, settings: Any) -> None:
@@ -199,10 +201,10 @@ def test_the_rule_of_one_standard_error_by_hand() -> None:
     # .5625 + .0225 + .0225 + .2025 = .81, the variance is .27, the error is sqrt(4 · .27) = 1.0392.
     erratic = stands - [0.9, 0.0, 0.0, -0.3]
 
-    assert choice.compute_paired_gain(stands, better) == pytest.approx((0.6, 0.3464), abs=1e-4)
-    assert choice.compute_paired_gain(stands, erratic) == pytest.approx((0.6, 1.0392), abs=1e-4)
-    assert choice.select_by_one_standard_error([stands, better], [0, 1]) == 1
-    assert choice.select_by_one_standard_error([stands, erratic], [0, 1]) == 0
+    assert selection.compute_paired_gain(stands, better) == pytest.approx((0.6, 0.3464), abs=1e-4)
+    assert selection.compute_paired_gain(stands, erratic) == pytest.approx((0.6, 1.0392), abs=1e-4)
+    assert selection.select_by_one_standard_error([stands, better], [0, 1]) == 1
+    assert selection.select_by_one_standard_error([stands, erratic], [0, 1]) == 0
 
 
 entrants = st.integers(2, 6).flatmap(
@@ -221,13 +223,13 @@ def test_the_chosen_is_level_with_the_best_and_nothing_nearer_is(drawn: Any) -> 
     each: list[NDArray[np.float64]] = [np.array(losses, dtype=float) for losses, _ in drawn]
     distances = [0.0, *(float(far) for _, far in drawn[1:])]
 
-    taken = choice.select_by_one_standard_error(each, distances)
+    taken = selection.select_by_one_standard_error(each, distances)
 
     best = min(each, key=lambda losses: losses.sum())
-    gain, error = choice.compute_paired_gain(each[taken], best)
+    gain, error = selection.compute_paired_gain(each[taken], best)
     assert gain <= error
     for losses, far in zip(each, distances, strict=True):
-        saved, noise = choice.compute_paired_gain(losses, best)
+        saved, noise = selection.compute_paired_gain(losses, best)
         assert saved > noise or far >= distances[taken]
 
 
@@ -236,28 +238,28 @@ values = st.builds(
         name: round(r.low + share * (r.high - r.low))
         if r.is_integer
         else r.low + share * (r.high - r.low)
-        for (name, r), share in zip(space.RANGES.items(), shares, strict=True)
+        for (name, r), share in zip(search_space.RANGES.items(), shares, strict=True)
     },
-    st.lists(st.floats(0, 1), min_size=len(space.RANGES), max_size=len(space.RANGES)),
+    st.lists(st.floats(0, 1), min_size=len(search_space.RANGES), max_size=len(search_space.RANGES)),
 )
 
 
 @given(values, values)
 @settings(max_examples=50)
 def test_a_choice_is_what_is_applied_and_distance_is_one(one: Any, other: Any) -> None:
-    applied = space.apply_values(ModelConfig(), one)
+    applied = search_space.apply_values(ModelConfig(), one)
 
-    assert space.encode_settings(applied) == one
-    assert space.compute_distance(one, other) == space.compute_distance(other, one)
-    assert (space.compute_distance(one, other) == 0) == (one == other)
-    assert space.compute_distance(one, other) <= np.sqrt(len(one))
+    assert search_space.encode_settings(applied) == one
+    assert search_space.compute_distance(one, other) == search_space.compute_distance(other, one)
+    assert (search_space.compute_distance(one, other) == 0) == (one == other)
+    assert search_space.compute_distance(one, other) <= np.sqrt(len(one))
 
 
 def test_settings_outside_the_space_have_a_nearest_in_it() -> None:
     odd = ModelConfig(n_estimators=5000, reg_lambda=0, num_leaves=2, horizons_days=(45,))
 
-    near = space.encode_settings(odd)
+    near = search_space.encode_settings(odd)
 
     assert (near["n_estimators"], near["reg_lambda"], near["num_leaves"]) == (600, 0.1, 3)
     assert isinstance(near["n_estimators"], int)
-    assert space.select_horizons(odd) == ModelConfig().horizons_days
+    assert search_space.select_horizons(odd) == ModelConfig().horizons_days

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
-from training import date_metrics
-from training.metrics import MetricEstimate
-from training.readiness import EventDateEstimate
+from training.metrics import dates
+from training.metrics.summary import MetricEstimate
+from training.model.event_date import EventDateEstimate
 
 AS_OF = date(2025, 1, 1)
 days = st.integers(0, 179)
@@ -49,7 +49,7 @@ def predictions(drawn: list[tuple[str, int | None, list[int], float | None]]) ->
 
 
 def figures(table: pl.DataFrame, resamples: int = 20) -> dict[str, MetricEstimate]:
-    return date_metrics.compute_date_metrics(table, resamples=resamples, seed=1)
+    return dates.compute_date_metrics(table, resamples=resamples, seed=1)
 
 
 def test_the_figures_are_as_worked_out_by_hand() -> None:
@@ -121,7 +121,7 @@ def test_without_any_expansion_no_figure_is_made_up() -> None:
 
 @given(st.lists(days, min_size=1, max_size=30))
 def test_no_whole_day_is_better_than_the_usual_one(came: list[int]) -> None:
-    usual = date_metrics.fit_constant_baseline(pl.Series(came))
+    usual = dates.fit_constant_baseline(pl.Series(came))
 
     known = np.array(came, dtype=np.float64)
     for name, share in {"early": 0.1, "median": 0.5, "late": 0.9}.items():
@@ -133,7 +133,7 @@ def test_no_whole_day_is_better_than_the_usual_one(came: list[int]) -> None:
 
 
 def test_where_no_expansion_is_known_any_day_is_as_usual_as_another() -> None:
-    usual = date_metrics.fit_constant_baseline(pl.Series([], dtype=pl.Int64))
+    usual = dates.fit_constant_baseline(pl.Series([], dtype=pl.Int64))
 
     assert list(usual.values()) == pytest.approx([18.0, 90.0, 162.0])
 
@@ -144,7 +144,7 @@ def test_dates_are_told_in_whole_days_as_the_list_tells_them() -> None:
         probability_180d=one / 2, early=one * 3.9, median=one * 20.5, late=one * 90.0
     )
 
-    told = date_metrics.build_date_columns(expected)
+    told = dates.build_date_columns(expected)
 
     assert {name: series.to_list() for name, series in told.items()} == {
         "within_180d": [0.5],

@@ -10,11 +10,14 @@ from polars.testing import assert_frame_equal
 from scipy.special import expit
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
+from data.config.settings import Settings
 from data.errors import HistoryError
-from data.settings import Settings
-from training import baselines, calibration, evaluate, outcomes, plots, readiness, splits
-from training.chosen import BEST_FEATURE
-from training.evaluate import EvaluationResult
+from training import labels
+from training.evaluation import baselines, evaluate, splits
+from training.evaluation.baseline_selection import BEST_FEATURE
+from training.evaluation.evaluate import EvaluationResult
+from training.model import calibration, event_date
+from training.report import run_plots
 
 FIRST = date(2024, 1, 1) + timedelta(days=30 * 7)
 SAID = ["account_id", "as_of", "cut", "probability", "low", "high", "margin", "base_rate"]
@@ -110,12 +113,12 @@ def test_a_cut_is_calibrated_on_matured_predictions_of_earlier_cuts_only(
 def test_outcomes_are_those_of_the_contracts_and_null_while_unknown(
     walked: EvaluationResult, history: Any, chosen: Settings
 ) -> None:
-    truth = outcomes.build_outcomes(
+    truth = labels.build_outcomes(
         walked.predictions.select("account_id", "as_of"),
         history.contracts,
         cutoff=history.end,
         rules=chosen.outcome,
-    ).select(expanded=outcomes.expanded_within(60))
+    ).select(expanded=labels.expanded_within(60))
 
     assert_frame_equal(walked.predictions.select("expanded"), truth)
     unfinished = pl.col("as_of") > history.end.date() - timedelta(days=60)
@@ -135,7 +138,7 @@ def test_the_expected_dates_are_those_of_the_curve(walked: EvaluationResult) -> 
     horizons = (14, 30, 60, 90, 180)
     curve = walked.predictions.select(f"within_{h}d" for h in horizons).to_numpy()
 
-    expected = readiness.estimate_event_dates(curve, horizons)
+    expected = event_date.estimate_event_dates(curve, horizons)
 
     for name in ("early", "median", "late"):
         told = walked.predictions[f"{name}_days"].to_numpy()
@@ -272,7 +275,7 @@ def test_where_nothing_has_matured_yet_nothing_is_judged_or_drawn(
     assert found.summarize_verdict() == "Too little is known of the outcomes to judge the model."
     assert found.to_metric_values() == {}
     assert {figure.value for figure in found.date_metrics.values()} == {None}
-    assert plots.plot_predictions(found.predictions, capacity=5) == {}
+    assert run_plots.plot_predictions(found.predictions, capacity=5) == {}
 
 
 def test_progress_is_told_after_every_cut(
@@ -283,8 +286,8 @@ def test_progress_is_told_after_every_cut(
 
 
 def test_reliability_and_precision_are_drawn(walked: EvaluationResult) -> None:
-    drawn = plots.plot_predictions(walked.predictions, capacity=5)
+    drawn = run_plots.plot_predictions(walked.predictions, capacity=5)
 
     assert set(drawn) >= {"reliability.png", "precision_recall.png"}
     lines = drawn["precision_recall.png"].axes[0].get_lines()
-    assert {line.get_label() for line in lines} >= {"model", *plots.PLOTTED_BASELINES}
+    assert {line.get_label() for line in lines} >= {"model", *run_plots.PLOTTED_BASELINES}

@@ -7,9 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from data.config.settings import Settings
 from data.errors import HistoryError
-from data.settings import Settings
-from training import exclusion, splits
+from training.data_quality import exclusions
+from training.evaluation import splits
 
 GONE = date(2024, 1, 1) + timedelta(days=60)
 
@@ -45,7 +46,7 @@ def test_rows_that_are_said_to_be_trained_on_are_those_that_are(
         mine = known.snapshots["account_id"] == account
         label = known.outcomes.filter(mine, pl.col("known_days") >= 60)
 
-        found = exclusion.explain_exclusions(past, settings, account)
+        found = exclusions.explain_exclusions(past, settings, account)
 
         used = found.filter("used")
         assert set(used["as_of"]) == set(label["as_of"])
@@ -58,8 +59,8 @@ def test_rows_that_are_said_to_be_trained_on_are_those_that_are(
 
 
 def test_the_reason_is_given_where_a_row_is_not_trained_on(past: Any, settings: Settings) -> None:
-    lapsed = exclusion.explain_exclusions(past, settings, "acc_001")
-    late = exclusion.explain_exclusions(past, settings, "acc_002")
+    lapsed = exclusions.explain_exclusions(past, settings, "acc_001")
+    late = exclusions.explain_exclusions(past, settings, "acc_002")
 
     assert lapsed.filter(pl.col("as_of") == GONE).rows() == [(GONE, False, "contract ended")]
     judged = late.filter(pl.col("as_of") >= past.panel.snapshots["as_of"].min())
@@ -75,7 +76,7 @@ def test_the_reason_is_given_where_a_row_is_not_trained_on(past: Any, settings: 
 def test_the_first_days_of_the_log_are_told_too(past: Any, settings: Settings) -> None:
     first = past.panel.snapshots["as_of"].min()
 
-    found = exclusion.explain_exclusions(past, settings, "acc_000").filter(pl.col("as_of") < first)
+    found = exclusions.explain_exclusions(past, settings, "acc_000").filter(pl.col("as_of") < first)
 
     assert found["as_of"].to_list() == [first - timedelta(days=60), first - timedelta(days=30)]
     assert not found["used"].any()
@@ -87,9 +88,9 @@ def test_the_first_days_of_the_log_are_told_too(past: Any, settings: Settings) -
 def test_as_ofs_that_follow_each_other_for_one_reason_are_one_stretch(
     past: Any, settings: Settings
 ) -> None:
-    found = exclusion.explain_exclusions(past, settings, "acc_001")
+    found = exclusions.explain_exclusions(past, settings, "acc_001")
 
-    told = exclusion.merge_consecutive(found)
+    told = exclusions.merge_consecutive(found)
 
     assert told["rows"].sum() == found.height
     assert told["first"].to_list() == sorted(told["first"])
@@ -98,4 +99,4 @@ def test_as_ofs_that_follow_each_other_for_one_reason_are_one_stretch(
 
 def test_an_unknown_account_is_named(past: Any, settings: Settings) -> None:
     with pytest.raises(HistoryError, match="no account 'acc_999' is in the accounts table"):
-        exclusion.explain_exclusions(past, settings, "acc_999")
+        exclusions.explain_exclusions(past, settings, "acc_999")

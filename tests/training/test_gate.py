@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from scipy.special import expit
 
-from data.settings import EvaluationConfig, Gate, Settings
-from training import gate, metrics
-from training.ranking_metrics import precision_at_capacity
-from training.resampling import ClusterBootstrap, ResampleWeights, factorize_columns
+from data.config.settings import EvaluationConfig, Gate, Settings
+from training.metrics import summary
+from training.metrics.cluster_bootstrap import ClusterBootstrap, ResampleWeights, factorize_columns
+from training.metrics.ranking import precision_at_capacity
+from training.promotion import gate
 
 RULES = Settings(evaluation=EvaluationConfig(capacity=10))
 START = date(2025, 1, 1)
@@ -84,9 +85,9 @@ def test_no_model_passes_beside_words_that_call_its_signal_noise(seed: int) -> N
 
     skill = gate.evaluate_gate(told, RULES).checks[0]
 
-    verdict = metrics.compute_metrics(
+    verdict = summary.compute_metrics(
         probability,
-        metrics.label_outcomes(told),
+        summary.label_outcomes(told),
         capacity=10,
         resamples=RULES.evaluation.n_bootstrap,
         seed=RULES.model.seed,

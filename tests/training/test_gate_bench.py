@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from data.settings import Settings
+from data.config.settings import Settings
 
 BENCH = Path(__file__).parents[1] / "bench/gate"
 

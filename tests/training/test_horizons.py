@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from training import horizons, readiness, samples
-from training.horizons import HorizonLink
+from training.dataset import training_set
+from training.model import event_date, horizons
+from training.model.horizons import HorizonLink
 
 ROWS = 40_000
 PLAIN = HorizonLink(60, {60: (0.0, 1.0)})
@@ -58,7 +59,9 @@ def test_between_horizons_the_cumulative_hazard_is_linear_from_0(
 
 def test_the_chance_within_the_expected_days_is_half_of_that_within_all() -> None:
     margins = np.array([-4.0, -1.0, 0.5])
-    found = readiness.estimate_event_dates(expit(CROSSING.predict_logits(margins)).T, CROSSING.days)
+    found = event_date.estimate_event_dates(
+        expit(CROSSING.predict_logits(margins)).T, CROSSING.days
+    )
 
     for row, median in enumerate(found.median):
         low, high = (
@@ -171,12 +174,12 @@ def test_a_row_is_told_by_the_members_that_were_not_shown_it() -> None:
     draws = [np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.0, 1.0])]
 
     # The first row by both, the second by the other member, the third by all: none was spared it.
-    assert samples.compute_out_of_bag_mean(margins, draws).tolist() == [3.0, 6.0, 5.0]
+    assert training_set.compute_out_of_bag_mean(margins, draws).tolist() == [3.0, 6.0, 5.0]
 
 
 def test_of_many_rows_some_are_asked_evenly() -> None:
-    assert samples.sample_evenly_spaced_rows(5).tolist() == [0, 1, 2, 3, 4]
-    assert samples.sample_evenly_spaced_rows(0).tolist() == []
-    many = samples.sample_evenly_spaced_rows(1_000_000)
+    assert training_set.sample_evenly_spaced_rows(5).tolist() == [0, 1, 2, 3, 4]
+    assert training_set.sample_evenly_spaced_rows(0).tolist() == []
+    many = training_set.sample_evenly_spaced_rows(1_000_000)
     assert len(many) == 50_000
     assert set(np.diff(many)) <= {19, 20, 21}

@@ -10,10 +10,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from data import settings, simulator, sources
+from data import simulator
+from data.config import settings
 from data.errors import HistoryError
-from training import churn, metrics, model, pipeline, readiness, signals, splits
-from training.estimate import Prediction
+from data.ingest import table_loader
+from training.evaluation import splits
+from training.explain import attributions
+from training.metrics import summary
+from training.model import event_date, propensity
+from training.model.prediction import Prediction
+from training.pipeline import churn, training_run
 
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 
@@ -26,9 +32,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> settings.Settings:
 
 
 @pytest.fixture(scope="module")
-def past(config: settings.Settings) -> pipeline.TrainingHistory:
-    tables, log = pipeline.load_data(config, now=NOW)
-    return pipeline.build_history(config, tables, log, datetime(2026, 6, 1, tzinfo=UTC))
+def past(config: settings.Settings) -> training_run.TrainingHistory:
+    tables, log = training_run.load_data(config, now=NOW)
+    return training_run.build_history(config, tables, log, datetime(2026, 6, 1, tzinfo=UTC))
 
 
 def _frames(folder: Path) -> dict[str, Any]:
@@ -40,7 +46,7 @@ def _frames(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("library", ["polars", "pandas"])
 def test_frames_in_memory_give_the_snapshots_that_files_give(
-    library: str, config: settings.Settings, past: pipeline.TrainingHistory, tmp_path: Path
+    library: str, config: settings.Settings, past: training_run.TrainingHistory, tmp_path: Path
 ) -> None:
     frames = _frames(config.base)
     if library == "pandas":
@@ -49,16 +55,16 @@ def test_frames_in_memory_give_the_snapshots_that_files_give(
     rules = settings.TablesConfig(time_invariant_attributes=config.tables.time_invariant_attributes)
     own = settings.Settings(state=str(tmp_path), tables=rules, outcome=config.outcome)
 
-    tables = sources.tables_from_frames(**frames, now=NOW)
-    log = pipeline.build_activity(own, tables)
-    found = pipeline.build_history(own, tables, log, past.as_of)
+    tables = table_loader.tables_from_frames(**frames, now=NOW)
+    log = training_run.build_activity(own, tables)
+    found = training_run.build_history(own, tables, log, past.as_of)
 
     assert_frame_equal(found.panel.snapshots, past.panel.snapshots)
     assert_frame_equal(found.panel.excluded, past.panel.excluded)
 
 
 def test_an_event_that_is_booked_years_later_makes_no_earlier_snapshot(
-    config: settings.Settings, past: pipeline.TrainingHistory, tmp_path: Path
+    config: settings.Settings, past: training_run.TrainingHistory, tmp_path: Path
 ) -> None:
     frames = _frames(config.base)
     late = frames["events"][0].head(1)
@@ -76,18 +82,18 @@ def test_an_event_that_is_booked_years_later_makes_no_earlier_snapshot(
         outcome=config.outcome,
     )
 
-    tables = sources.tables_from_frames(**frames, now=NOW)
-    log = pipeline.build_activity(own, tables)
-    found = pipeline.build_history(own, tables, log, past.as_of)
+    tables = table_loader.tables_from_frames(**frames, now=NOW)
+    log = training_run.build_activity(own, tables)
+    found = training_run.build_history(own, tables, log, past.as_of)
 
     assert log.first_day < past.activity.first_day
     assert_frame_equal(found.panel.snapshots, past.panel.snapshots)
 
 
 def test_an_as_of_in_the_future_is_refused_but_not_what_is_tomorrow_here(
-    config: settings.Settings, past: pipeline.TrainingHistory
+    config: settings.Settings, past: training_run.TrainingHistory
 ) -> None:
-    asked = partial(pipeline.resolve_as_of, config, past.activity, now=NOW)
+    asked = partial(training_run.resolve_as_of, config, past.activity, now=NOW)
 
     assert asked(requested=NOW + timedelta(days=1)) == NOW + timedelta(days=1)
     with pytest.raises(HistoryError, match=r"2026-06-04 lies in the future.*today is 2026-06-02"):
@@ -95,12 +101,12 @@ def test_an_as_of_in_the_future_is_refused_but_not_what_is_tomorrow_here(
 
 
 def test_weekly_anchors_pool_grids_that_lie_a_week_apart(
-    config: settings.Settings, past: pipeline.TrainingHistory
+    config: settings.Settings, past: training_run.TrainingHistory
 ) -> None:
     rules = config.model.model_copy(update={"weekly_anchors": 4})
     pooled = config.model_copy(update={"model": rules})
 
-    found = pipeline.build_history(pooled, past.tables, past.activity, past.as_of)
+    found = training_run.build_history(pooled, past.tables, past.activity, past.as_of)
 
     usual = set(past.panel.snapshots["as_of"])
     days = sorted(set(found.panel.snapshots["as_of"]))
@@ -111,18 +117,20 @@ def test_weekly_anchors_pool_grids_that_lie_a_week_apart(
     assert_frame_equal(same, past.panel.snapshots)
 
 
-def test_a_model_reads_pandas_as_it_reads_polars(fitted: model.Propensity, history: Any) -> None:
+def test_a_model_reads_pandas_as_it_reads_polars(
+    fitted: propensity.Propensity, history: Any
+) -> None:
     rows = history.snapshots.head(50)
-    explained = signals.explain_predictions(fitted, rows.to_pandas())
+    explained = attributions.explain_predictions(fitted, rows.to_pandas())
 
     np.testing.assert_array_equal(
         fitted.predict_cumulative_incidence(rows.to_pandas()),
         fitted.predict_cumulative_incidence(rows),
     )
-    assert explained.reasons == signals.explain_predictions(fitted, rows).reasons
+    assert explained.reasons == attributions.explain_predictions(fitted, rows).reasons
 
 
-def test_a_history_tells_in_a_line_what_it_holds(past: pipeline.TrainingHistory) -> None:
+def test_a_history_tells_in_a_line_what_it_holds(past: training_run.TrainingHistory) -> None:
     told = repr(past)
 
     assert told.startswith("History(as of 2026-06-01: Panel(")
@@ -131,7 +139,7 @@ def test_a_history_tells_in_a_line_what_it_holds(past: pipeline.TrainingHistory)
 
 
 def test_no_object_prints_its_frames(
-    past: pipeline.TrainingHistory, fitted: model.Propensity, history: Any
+    past: training_run.TrainingHistory, fitted: propensity.Propensity, history: Any
 ) -> None:
     rows = history.snapshots.head(50)
     estimate = fitted.predict(rows)
@@ -143,16 +151,16 @@ def test_no_object_prints_its_frames(
         past.activity,
         past.panel,
         estimate,
-        readiness.estimate_event_dates(
+        event_date.estimate_event_dates(
             fitted.predict_cumulative_incidence(rows), fitted.horizons_days
         ),
-        signals.explain_predictions(fitted, rows),
+        attributions.explain_predictions(fitted, rows),
         history.known(),
         splits.TimeSplit(
             history.end, (history.end.date(), history.end.date() + timedelta(days=30))
         ),
         churn.ChurnModel(None, "No churn probability: too few ends."),
-        metrics.MetricEstimate(0.8, 0.7, 0.9),
+        summary.MetricEstimate(0.8, 0.7, 0.9),
     )
 
     for thing in objects:
@@ -165,9 +173,9 @@ def test_nothing_tells_of_itself_too() -> None:
     none = np.array([])
 
     assert repr(Prediction(*[none] * 6)) == "Estimate(of no snapshot)"
-    assert repr(readiness.EventDateEstimate(*[none] * 4)) == "Dates(of no snapshot)"
+    assert repr(event_date.EventDateEstimate(*[none] * 4)) == "Dates(of no snapshot)"
     assert (
-        repr(signals.Explanation(none, (), none, [], [], []))
+        repr(attributions.Explanation(none, (), none, [], [], []))
         == "Explanation(of 0 snapshots by 0 signals)"
     )
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from data.settings import EvaluationConfig, Settings, TablesConfig
-from training import lift, metrics, notes, power, ranking_metrics, segments
-from training.metrics import LabelledOutcomes
+from data.config.settings import EvaluationConfig, Settings, TablesConfig
+from training.evaluation import caveats, lift, power, segments
+from training.metrics import ranking, summary
+from training.metrics.summary import LabelledOutcomes
 
 RULES = Settings(evaluation=EvaluationConfig(capacity=2, n_bootstrap=20))
 DAY = date(2024, 7, 1)
@@ -88,7 +89,7 @@ def test_what_the_worked_accounts_added_is_as_worked_out_by_hand() -> None:
     as_of = np.array([0, 0, 0, 0, 1, 1, 1])
     known = LabelledOutcomes(added > 0, np.arange(7), as_of, arr_added=added)
 
-    found = metrics.compute_metrics(score, known, capacity=2, resamples=20, seed=1)
+    found = summary.compute_metrics(score, known, capacity=2, resamples=20, seed=1)
 
     # At the first as-of the best, and one of two equals; at the second the first two.
     assert found["arr_at_capacity"].value == pytest.approx(((100 + 20) + 10) / 2)
@@ -99,9 +100,9 @@ def test_without_revenue_nothing_is_told_of_what_was_added() -> None:
         arr_added=pl.when(~pl.col("expanded")).then(0.0).cast(pl.Float64)
     )
 
-    found = metrics.compute_metrics(
+    found = summary.compute_metrics(
         table["probability"].to_numpy(),
-        metrics.label_outcomes(table),
+        summary.label_outcomes(table),
         capacity=2,
         resamples=20,
         seed=1,
@@ -109,7 +110,9 @@ def test_without_revenue_nothing_is_told_of_what_was_added() -> None:
 
     assert found["arr_at_capacity"].value is None
     assert found["auroc"].value is not None
-    assert any(note.startswith("No revenue is known") for note in notes.list_caveats(table, RULES))
+    assert any(
+        note.startswith("No revenue is known") for note in caveats.list_caveats(table, RULES)
+    )
 
 
 @given(rows_drawn, st.integers(1, 6))
@@ -119,13 +122,11 @@ def test_rows_within_capacity_give_the_precision_at_capacity(
     score, expanded = (np.array(column) for column in zip(*drawn, strict=True))
     capacity = min(capacity, len(drawn))
 
-    worked = ranking_metrics.compute_capacity_share(
-        score, np.zeros(len(drawn), dtype=np.int64), capacity
-    )
+    worked = ranking.compute_capacity_share(score, np.zeros(len(drawn), dtype=np.int64), capacity)
 
     assert worked.sum() == pytest.approx(capacity)
     assert worked @ expanded / capacity == pytest.approx(
-        metrics.precision_at_capacity(score, expanded, capacity)
+        summary.precision_at_capacity(score, expanded, capacity)
     )
 
 
@@ -210,14 +211,14 @@ def test_what_was_assumed_or_could_not_be_judged_is_said() -> None:
     )
     always = later.with_columns(account_id=pl.lit("w"), expanded=pl.lit(value=True))
 
-    assert notes.list_caveats(table, Settings())[0] == (
+    assert caveats.list_caveats(table, Settings())[0] == (
         "no capacity is set: 20 accounts per as-of are assumed."
     )
-    (alone,) = notes.list_caveats(table, RULES)
+    (alone,) = caveats.list_caveats(table, RULES)
     assert alone.startswith("The history is too short for two judged cuts")
-    (flat,) = notes.list_caveats(pl.concat([table, later]), RULES)
+    (flat,) = caveats.list_caveats(pl.concat([table, later]), RULES)
     assert flat.startswith("Cut 2025-01-01: all 8 judged snapshots stayed as they were")
-    told = notes.list_caveats(pl.concat([table, always]), RULES)
+    told = caveats.list_caveats(pl.concat([table, always]), RULES)
     assert any(note.startswith("Cut 2025-01-01: all 8 judged snapshots expanded") for note in told)
 
 
@@ -232,7 +233,7 @@ def test_an_account_that_expands_every_month_is_told_apart() -> None:
         ]
     )
 
-    found = notes.list_caveats(table, RULES)
+    found = caveats.list_caveats(table, RULES)
 
     said = "1 account(s) expanded after nearly every as-of and hold 67% of all expansions"
     assert any(note.startswith(said) for note in found)

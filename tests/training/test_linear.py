@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as arrays
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import QuantileTransformer
 
-from training import artifact, linear
-from training.linear import BaggedLogistic
+from training.model import logistic
+from training.model.logistic import BaggedLogistic
+from training.registry import serialization
 
 ROWS = 600
 
@@ -39,7 +40,7 @@ def fitted(
 ) -> BaggedLogistic:
     matrix, label = drawn
     draws = [np.ones(ROWS), np.arange(ROWS) % 3.0]
-    return linear.fit_bagged_logistic(
+    return logistic.fit_bagged_logistic(
         matrix, label, draws, ridge_penalty=10.0, constraints=directions
     )
 
@@ -52,7 +53,7 @@ def fitted(
 def test_a_higher_value_never_scores_lower_and_a_missing_one_stands_at_the_mean(
     values: np.ndarray, others: list[float]
 ) -> None:
-    found = linear.fit_normalizer(values[:, None])
+    found = logistic.fit_normalizer(values[:, None])
 
     scores = found(np.sort(others)[:, None])[:, 0]
     missing = found(np.array([[np.nan]]))
@@ -66,7 +67,7 @@ def test_a_higher_value_never_scores_lower_and_a_missing_one_stands_at_the_mean(
 def test_on_many_rows_scores_are_normal_scores() -> None:
     values = np.random.default_rng(2).lognormal(size=(20_000, 1))
 
-    scores = linear.fit_normalizer(values)(values)[:, 0]
+    scores = logistic.fit_normalizer(values)(values)[:, 0]
 
     theirs = QuantileTransformer(n_quantiles=51, output_distribution="normal").fit_transform(values)
     inside = np.abs(theirs[:, 0]) < 1.9
@@ -103,11 +104,11 @@ def test_a_row_whose_outcome_is_unknown_counts_for_nothing(drawn: Any) -> None:
     unknown = np.arange(ROWS) >= 400
     draws = [np.ones(ROWS), np.arange(ROWS) % 3.0]
 
-    found = linear.fit_bagged_logistic(
+    found = logistic.fit_bagged_logistic(
         matrix, np.where(unknown, np.nan, label), draws, ridge_penalty=10.0, constraints=(0,) * 5
     )
 
-    without = linear.fit_bagged_logistic(
+    without = logistic.fit_bagged_logistic(
         matrix[:400],
         label[:400],
         [d[:400] for d in draws],
@@ -140,8 +141,8 @@ def test_a_regression_survives_being_written_as_json(drawn: Any) -> None:
     matrix, _ = drawn
     found = fitted(drawn)
 
-    again = artifact._logistic_from_dict(
-        json.loads(json.dumps(artifact._logistic_to_dict(found), allow_nan=False))
+    again = serialization._logistic_from_dict(
+        json.loads(json.dumps(serialization._logistic_to_dict(found), allow_nan=False))
     )
 
     assert (again.predict_margins(matrix) == found.predict_margins(matrix)).all()

@@ -11,9 +11,10 @@ from scipy.special import expit
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
-from training import metrics, probability_metrics
-from training.metrics import LabelledOutcomes, MetricEstimate
-from training.resampling import ClusterBootstrap
+from training.metrics import summary
+from training.metrics.cluster_bootstrap import ClusterBootstrap
+from training.metrics.probability import calibration_error, calibration_slope
+from training.metrics.summary import LabelledOutcomes, MetricEstimate
 
 Array = NDArray[np.float64]
 # Few values, so that ties are the rule.
@@ -29,7 +30,7 @@ def judged(expanded: NDArray[np.bool_], accounts: int = 10) -> LabelledOutcomes:
 
 def figures(score: Array, known: LabelledOutcomes, **changes: object) -> dict[str, MetricEstimate]:
     given = {"capacity": 3, "resamples": 50, "seed": 1} | changes
-    return metrics.compute_metrics(score, known, **given)  # type: ignore[arg-type]
+    return summary.compute_metrics(score, known, **given)  # type: ignore[arg-type]
 
 
 @given(st.integers(0, 10_000))
@@ -64,7 +65,7 @@ def test_precision_at_capacity_is_the_mean_over_every_order_of_tied_accounts(
     capacity = data.draw(st.integers(1, len(rows)))
     score, expanded = (np.array(column) for column in zip(*rows, strict=True))
 
-    found = metrics.precision_at_capacity(score, expanded, capacity)
+    found = summary.precision_at_capacity(score, expanded, capacity)
 
     ranked = [
         [hit for _, hit in order[:capacity]]
@@ -87,7 +88,7 @@ def test_precision_at_capacity_is_the_mean_over_every_order_of_tied_accounts(
 def test_precision_at_capacity_is_as_worked_out_by_hand(
     score: list[int], expanded: list[int], capacity: int, precision: float
 ) -> None:
-    found = metrics.precision_at_capacity(
+    found = summary.precision_at_capacity(
         np.array(score, dtype=float), np.array(expanded, dtype=bool), capacity
     )
 
@@ -97,7 +98,7 @@ def test_precision_at_capacity_is_as_worked_out_by_hand(
 @pytest.mark.parametrize("capacity", [0, 4])
 def test_a_capacity_beyond_the_accounts_is_refused(capacity: int) -> None:
     with pytest.raises(ValueError, match="between 1 and the 3"):
-        metrics.precision_at_capacity(np.zeros(3), np.zeros(3, dtype=bool), capacity)
+        summary.precision_at_capacity(np.zeros(3), np.zeros(3, dtype=bool), capacity)
 
 
 def test_precision_at_capacity_is_the_mean_over_as_ofs() -> None:
@@ -112,7 +113,7 @@ def test_precision_at_capacity_is_the_mean_over_as_ofs() -> None:
 
 
 def calibration_error(probability: Array, expanded: NDArray[np.bool_], bins: int) -> float:
-    metric = probability_metrics.calibration_error(probability, expanded, bins)
+    metric = calibration_error(probability, expanded, bins)
     return float(
         ClusterBootstrap(np.zeros(len(expanded), dtype=np.int64), resamples=0, seed=1).evaluate(
             metric
@@ -244,12 +245,12 @@ def rng() -> np.random.Generator:
 def test_the_advantage_over_a_rival_is_judged_on_the_same_draws() -> None:
     rng = np.random.default_rng(3)
     expanded = rng.random(600) < 0.2
-    judged = metrics.LabelledOutcomes(expanded, np.arange(600) % 60, np.arange(600) // 60)
+    judged = summary.LabelledOutcomes(expanded, np.arange(600) % 60, np.arange(600) // 60)
     good, noise = expanded + rng.normal(0, 0.3, 600), rng.random(600)
     rules = {"capacity": 10, "resamples": 100, "seed": 1}
 
-    gain = metrics.compute_precision_gain(good, noise, judged, **rules)
-    none = metrics.compute_precision_gain(good, good, judged, **rules)
+    gain = summary.compute_precision_gain(good, noise, judged, **rules)
+    none = summary.compute_precision_gain(good, good, judged, **rules)
 
     assert gain.low is not None
     assert gain.low > 0
@@ -264,7 +265,7 @@ def test_the_calibration_slope_agrees_with_scikit_learn(seed: int, slope: float)
     expanded = rng.uniform(size=300) < expit(slope * stated + 0.5)
     expanded[:2] = [True, False]
 
-    found = probability_metrics.calibration_slope(expit(stated), expanded)
+    found = calibration_slope(expit(stated), expanded)
 
     theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(stated[:, None], expanded)
     assert found == pytest.approx(theirs.coef_[0, 0], abs=1e-4)
@@ -277,10 +278,7 @@ def test_stretched_log_odds_divide_the_calibration_slope(
     stated = rng.normal(-1, 1, size=500)
     expanded = rng.uniform(size=500) < expit(stated)
 
-    plain, stretched = (
-        probability_metrics.calibration_slope(expit(s), expanded)
-        for s in (stated, stretch * stated)
-    )
+    plain, stretched = (calibration_slope(expit(s), expanded) for s in (stated, stretch * stated))
 
     assert stretched == pytest.approx(plain / stretch)
 
@@ -295,7 +293,7 @@ def test_where_the_likelihood_has_no_maximum_there_is_no_calibration_slope(
 ) -> None:
     expanded = np.array([False, False, True, True])
 
-    assert np.isnan(probability_metrics.calibration_slope(np.array(probability), expanded))
+    assert np.isnan(calibration_slope(np.array(probability), expanded))
 
 
 def test_the_brier_skill_is_what_is_saved_of_the_base_rates_brier() -> None:
@@ -316,8 +314,8 @@ def test_a_probability_replaced_by_itself_changes_nothing_and_by_the_truth_bette
     )
     guess = np.clip(truth * rng.lognormal(0, 1.0, size=2_000), 0.001, 0.999)
 
-    same = metrics.compute_metric_change(guess, guess, outcome, resamples=20, seed=1)
-    better = metrics.compute_metric_change(guess, truth, outcome, resamples=20, seed=1)
+    same = summary.compute_metric_change(guess, guess, outcome, resamples=20, seed=1)
+    better = summary.compute_metric_change(guess, truth, outcome, resamples=20, seed=1)
 
     assert all((f.value, f.low, f.high) == (0, 0, 0) for f in same.values())
     whole = [

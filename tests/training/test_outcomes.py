@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data.contracts import CHANGES, SubscriptionSchema
-from data.settings import Outcome
-from features import contract
-from training import outcomes
+from data.config.settings import Outcome
+from data.schemas import CHANGES, SubscriptionSchema
+from features import subscription_timeline
+from training import labels
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
 LONG_AFTER = AS_OF + timedelta(days=500)
@@ -45,7 +45,7 @@ def timeline(
 ) -> pl.DataFrame:
     schema = SubscriptionSchema.create_empty().schema
     table = pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
-    return contract.build_timeline(table, plans=plans, reliable_from=reliable_from)
+    return subscription_timeline.build_timeline(table, plans=plans, reliable_from=reliable_from)
 
 
 def outcome(
@@ -59,8 +59,8 @@ def outcome(
     """The outcome of one account's snapshot, and whether it expanded within the horizon."""
     snapshot = pl.DataFrame({"account_id": ["acme"], "as_of": [AS_OF.date()]})
     contracts = timeline(rows, rules.plans, reliable_from)
-    found = outcomes.build_outcomes(snapshot, contracts, cutoff=cut, rules=rules)
-    return found.with_columns(expanded=outcomes.expanded_within(horizon)).row(0, named=True)
+    found = labels.build_outcomes(snapshot, contracts, cutoff=cut, rules=rules)
+    return found.with_columns(expanded=labels.expanded_within(horizon)).row(0, named=True)
 
 
 NO = (False, None, None)
@@ -412,7 +412,7 @@ def test_the_rise_is_the_largest_share_among_seats_limit_and_revenue() -> None:
 def test_no_snapshots_have_no_outcomes() -> None:
     none = pl.DataFrame(schema={"account_id": pl.String, "as_of": pl.Date})
 
-    found = outcomes.build_outcomes(none, timeline([BASE]), cutoff=LONG_AFTER, rules=RULES)
+    found = labels.build_outcomes(none, timeline([BASE]), cutoff=LONG_AFTER, rules=RULES)
 
     assert found.is_empty()
     assert "days_to_expansion" in found.columns
@@ -426,7 +426,7 @@ def test_every_snapshot_is_answered_in_the_order_given() -> None:
         }
     )
 
-    found = outcomes.build_outcomes(
+    found = labels.build_outcomes(
         keys, timeline([BASE, row(40, 40, seats=20)]), cutoff=LONG_AFTER, rules=RULES
     )
 

@@ -10,13 +10,14 @@ import mlflow
 import numpy as np
 import pytest
 
+from data.config.settings import RegistryConfig, Settings
 from data.errors import ModelError
-from data.settings import RegistryConfig, Settings
-from training import artifact, registry, simple
-from training.model import Propensity
-from training.record import RunRecord
-from training.registry import ModelAliases
-from training.simple import CalibratedRanking
+from training import registry
+from training.model.propensity import Propensity
+from training.pipeline import fallback_ranking
+from training.pipeline.fallback_ranking import CalibratedRanking
+from training.registry import ModelAliases, serialization
+from training.registry.run_record import RunRecord
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = [
@@ -54,7 +55,9 @@ def fitted(history: Any) -> Propensity:
 
 @pytest.fixture(scope="module")
 def ranking(history: Any, settings: Settings) -> CalibratedRanking:
-    return simple.train_fallback(history.snapshots, history.contracts, settings, end=history.end)
+    return fallback_ranking.train_fallback(
+        history.snapshots, history.contracts, settings, end=history.end
+    )
 
 
 def put(model: Propensity, store: Settings, ruling: dict[str, Any] = PASSES, **rest: Any) -> str:
@@ -278,7 +281,7 @@ def test_a_champion_that_cannot_be_read_is_given_with_the_reason(
 ) -> None:
     assert registry.find_champion(store) is None
     crown(fitted, store)
-    monkeypatch.setattr(artifact, "INPUTS", artifact.INPUTS[1:])
+    monkeypatch.setattr(serialization, "INPUTS", serialization.INPUTS[1:])
 
     found = registry.find_champion(store)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import readiness
+from training.model import event_date
 
 HORIZONS = (14, 30, 45, 60, 90, 120, 180)
 
@@ -25,7 +25,7 @@ def constant(rate: float, horizons: tuple[int, ...]) -> np.ndarray:
 def test_a_constant_hazard_gives_the_dates_worked_out_by_hand(
     rate: float, horizons: tuple[int, ...]
 ) -> None:
-    found = readiness.estimate_event_dates(constant(rate, horizons), horizons)
+    found = event_date.estimate_event_dates(constant(rate, horizons), horizons)
 
     within = 1 - np.exp(-180 * rate)
     days = [-np.log(1 - quantile * within) / rate for quantile in (0.1, 0.5, 0.9)]
@@ -37,7 +37,7 @@ def test_a_constant_hazard_gives_the_dates_worked_out_by_hand(
 def test_a_hazard_that_all_comes_late_is_dated_late() -> None:
     curve = np.array([[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3]])
 
-    found = readiness.estimate_event_dates(curve, HORIZONS)
+    found = event_date.estimate_event_dates(curve, HORIZONS)
 
     assert found.early[0] > 120
     assert found.late[0] <= 180
@@ -46,7 +46,7 @@ def test_a_hazard_that_all_comes_late_is_dated_late() -> None:
 def test_where_the_curve_is_flat_the_earliest_day_counts() -> None:
     curve = np.array([[0.5, 0.5, 1.0]])
 
-    found = readiness.estimate_event_dates(curve, (30, 90, 180))
+    found = event_date.estimate_event_dates(curve, (30, 90, 180))
 
     # Half of everything is reached on day 30, and nothing is added until day 90.
     assert found.median[0] == pytest.approx(30, abs=1e-6)
@@ -54,21 +54,21 @@ def test_where_the_curve_is_flat_the_earliest_day_counts() -> None:
 
 @given(curves)
 def test_quantiles_are_ordered_and_lie_within_the_180_days(curve: np.ndarray) -> None:
-    found = readiness.estimate_event_dates(curve, HORIZONS)
+    found = event_date.estimate_event_dates(curve, HORIZONS)
 
     assert (found.early >= 0).all()
     assert (found.early <= found.median).all()
     assert (found.median <= found.late).all()
-    assert (found.late <= readiness.MAX_HORIZON_DAYS).all()
+    assert (found.late <= event_date.MAX_HORIZON_DAYS).all()
     assert found.probability_180d == pytest.approx(curve[:, -1], abs=1e-8)
 
 
 @given(curves)
 def test_each_account_is_dated_on_its_own(curve: np.ndarray) -> None:
-    together = readiness.estimate_event_dates(curve, HORIZONS)
+    together = event_date.estimate_event_dates(curve, HORIZONS)
 
     alone = [
-        readiness.estimate_event_dates(curve[[row]], HORIZONS).median[0]
+        event_date.estimate_event_dates(curve[[row]], HORIZONS).median[0]
         for row in range(len(curve))
     ]
 
@@ -77,7 +77,7 @@ def test_each_account_is_dated_on_its_own(curve: np.ndarray) -> None:
 
 @given(st.floats(0, 1), st.integers(7, 180))
 def test_one_horizon_is_carried_on_to_180_days(probability: float, horizon: int) -> None:
-    found = readiness.estimate_event_dates(np.array([[probability]]), [horizon])
+    found = event_date.estimate_event_dates(np.array([[probability]]), [horizon])
 
     assert found.probability_180d[0] >= probability - 1e-8
-    assert 0 <= found.early[0] <= found.median[0] <= found.late[0] <= readiness.MAX_HORIZON_DAYS
+    assert 0 <= found.early[0] <= found.median[0] <= found.late[0] <= event_date.MAX_HORIZON_DAYS

@@ -11,16 +11,20 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
-from data import sources
-from data.settings import Settings
-from features import activity
-from features.activity import Activity
-from features.panel import Panel
-from training import drivers, evaluate, fingerprint, pipeline, plots, record
-from training.evaluate import EvaluationResult
-from training.model import Propensity
-from training.pipeline import TrainingHistory, TrainingResult
-from training.record import RunRecord
+from data.config.settings import Settings
+from data.ingest import table_loader
+from features.activity import daily_tables
+from features.activity.daily_tables import Activity
+from features.panel.builder import Panel
+from training.dataset import fingerprint
+from training.evaluation import evaluate
+from training.evaluation.evaluate import EvaluationResult
+from training.model.propensity import Propensity
+from training.pipeline import training_run
+from training.pipeline.training_run import TrainingHistory, TrainingResult
+from training.registry import run_record
+from training.registry.run_record import RunRecord
+from training.report import importance_plot, run_plots
 
 pytestmark = pytest.mark.long
 
@@ -37,10 +41,10 @@ ACCOUNTS = pl.DataFrame({"account_id": ["acme"], "created_date": [START], "name"
 
 def read(
     folder: Path, events: pl.DataFrame = EVENTS, subscriptions: pl.DataFrame = SUBSCRIPTIONS
-) -> tuple[sources.Tables, Activity]:
+) -> tuple[table_loader.Tables, Activity]:
     settings = Settings(base=folder)
-    tables = sources.tables_from_frames(events, subscriptions, ACCOUNTS)
-    log = activity.build_activity(
+    tables = table_loader.tables_from_frames(events, subscriptions, ACCOUNTS)
+    log = daily_tables.build_activity(
         tables.events,
         folder=folder,
         roles=settings.roles,
@@ -61,7 +65,7 @@ def past(history: Any, tmp_path_factory: pytest.TempPathFactory) -> TrainingHist
 
 @pytest.fixture(scope="module")
 def trained(past: TrainingHistory, settings: Settings) -> TrainingResult:
-    return pipeline.train(past, settings)
+    return training_run.train(past, settings)
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def walked(trained: TrainingResult) -> EvaluationResult:
 
 @pytest.fixture(scope="module")
 def shown(trained: TrainingResult, past: TrainingHistory, settings: Settings) -> RunRecord:
-    return record.build_run_record(trained, past, settings)
+    return run_record.build_run_record(trained, past, settings)
 
 
 def _pixels(figure: Figure) -> bytes:
@@ -161,18 +165,18 @@ def test_precision_at_capacity_is_drawn_where_the_figure_says(
 def test_of_one_outcome_alone_nothing_is_drawn(walked: EvaluationResult) -> None:
     never = walked.predictions.filter(~pl.col("expanded"))
 
-    assert plots.plot_predictions(never, capacity=5) == {}
-    assert plots.plot_metrics_by_cutoff({}) == {}
+    assert run_plots.plot_predictions(never, capacity=5) == {}
+    assert run_plots.plot_metrics_by_cutoff({}) == {}
 
 
 def test_equal_probabilities_can_be_drawn(walked: EvaluationResult) -> None:
     flat = walked.predictions.with_columns(probability=pl.lit(0.1))
 
-    assert all(map(_pixels, plots.plot_predictions(flat, capacity=5).values()))
+    assert all(map(_pixels, run_plots.plot_predictions(flat, capacity=5).values()))
 
 
 def test_drivers_of_a_single_account_can_be_drawn(fitted: Propensity, history: Any) -> None:
-    assert _pixels(drivers.plot_feature_importance(fitted, history.snapshots.head(1)))
+    assert _pixels(importance_plot.plot_feature_importance(fitted, history.snapshots.head(1)))
 
 
 def test_without_a_walk_through_history_the_run_says_so(
@@ -180,7 +184,9 @@ def test_without_a_walk_through_history_the_run_says_so(
 ) -> None:
     about = {**trained.card, "verdict": "Not judged: too short."}
 
-    shown = record.build_run_record(replace(trained, evaluation=None, about=about), past, settings)
+    shown = run_record.build_run_record(
+        replace(trained, evaluation=None, about=about), past, settings
+    )
 
     assert shown.note.startswith("Not judged: too short.")
     assert (shown.overall_metrics, shown.metrics_by_cutoff, set(shown.plots)) == (

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
+from data.config.settings import RegistryConfig, Settings
 from data.errors import ModelError
-from data.settings import RegistryConfig, Settings
-from training import artifact, model, registry
-from training.calibration import Calibration
-from training.fingerprint import TableFingerprint
-from training.model import INPUTS, Propensity
-from training.record import RunRecord
+from training import registry
+from training.dataset.fingerprint import TableFingerprint
+from training.model import propensity
+from training.model.calibration import Calibration
+from training.model.propensity import INPUTS, Propensity
+from training.registry import serialization
+from training.registry.run_record import RunRecord
 
 # MLflow's own way with SQLAlchemy.
 pytestmark = [
@@ -182,7 +184,7 @@ def test_a_model_of_other_features_is_refused_with_their_names(
     store: Settings, history: Any, settings: Settings
 ) -> None:
     known = history.known()
-    fewer = model.fit_propensity(
+    fewer = propensity.fit_propensity(
         known.snapshots,
         known.outcomes,
         settings.model.model_copy(update={"n_estimators": 10, "ensemble_size": 2}),
@@ -282,7 +284,7 @@ def _versions(client: mlflow.MlflowClient, store: Settings) -> list[Any]:
 
 def _whole(version: Any, store: Settings) -> bool:
     folder = store.state_folder / "mlartifacts" / version.run_id / "artifacts/model"
-    return bool(artifact.verify_model_files(folder, version.tags["card_sha256"]))
+    return bool(serialization.verify_model_files(folder, version.tags["card_sha256"]))
 
 
 def test_a_disk_that_fills_while_writing_makes_no_version(
@@ -317,14 +319,14 @@ def test_a_disk_that_fills_while_writing_makes_no_version(
 def test_a_file_that_is_lost_on_the_way_makes_no_version(
     calibrated: Propensity, store: Settings, client: mlflow.MlflowClient, monkeypatch: Any
 ) -> None:
-    write = artifact.save_model
+    write = serialization.save_model
 
     def lose(model: Propensity, folder: Path, *rest: Any) -> str:
         digest = write(model, folder, *rest)
         (folder / "booster_2.txt").unlink()
         return digest
 
-    monkeypatch.setattr(artifact, "save_model", lose)
+    monkeypatch.setattr(serialization, "save_model", lose)
 
     with pytest.raises(ModelError, match=r"booster_2\.txt is missing or damaged"):
         put(calibrated, store)
@@ -336,7 +338,7 @@ def test_a_champion_of_another_catalogue_does_not_keep_a_new_one_out(
     kept: Kept, calibrated: Propensity, store: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(artifact, "INPUTS", INPUTS[1:])
+        patch.setattr(serialization, "INPUTS", INPUTS[1:])
         with pytest.raises(ModelError, match="run `expansion train` again"):
             registry.load_alias(store)
 

@@ -9,8 +9,8 @@ from scipy.special import expit
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
-from training import probability_metrics, ranking_metrics, resampling
-from training.resampling import ClusterBootstrap, MetricEstimate, ResampleWeights
+from training.metrics import cluster_bootstrap, probability, ranking
+from training.metrics.cluster_bootstrap import ClusterBootstrap, MetricEstimate, ResampleWeights
 
 Array = NDArray[np.float64]
 
@@ -37,10 +37,10 @@ def test_a_weight_counts_as_so_many_rows(
     rows = np.repeat(np.arange(len(score)), weights.row[0].astype(int))
 
     found = {
-        "auroc": ranking_metrics.auroc(score, expanded),
-        "ap": ranking_metrics.average_precision(score, expanded),
-        "loss": probability_metrics.log_loss(score, expanded),
-        "brier": probability_metrics.brier_score(score, expanded),
+        "auroc": ranking.auroc(score, expanded),
+        "ap": ranking.average_precision(score, expanded),
+        "loss": probability.log_loss(score, expanded),
+        "brier": probability.brier_score(score, expanded),
     }
 
     theirs = {
@@ -66,7 +66,7 @@ def test_precision_and_recall_at_capacity_count_drawn_rows_as_of_by_as_of(
         if not len(rows):
             continue
         able = min(capacity, len(rows))
-        share = ranking_metrics.precision_at_capacity(score[rows], expanded[rows], able)
+        share = ranking.precision_at_capacity(score[rows], expanded[rows], able)
         precisions.append(share)
         hits += share * able
         happened += int(expanded[rows].sum())
@@ -74,8 +74,8 @@ def test_precision_and_recall_at_capacity_count_drawn_rows_as_of_by_as_of(
     told = [
         metric(score, expanded, as_of, capacity)(drawn)[0]
         for metric in (
-            ranking_metrics.mean_precision_at_capacity,
-            ranking_metrics.recall_at_capacity,
+            ranking.mean_precision_at_capacity,
+            ranking.recall_at_capacity,
         )
     ]
 
@@ -89,7 +89,7 @@ def test_a_weighted_calibration_slope_agrees_with_scikit_learn(seed: int) -> Non
     stated, weight = rng.normal(-1, 1, size=200), rng.integers(0, 4, size=200).astype(float)
     expanded = rng.uniform(size=200) < expit(stated)
 
-    found = probability_metrics.calibration_slope(expit(stated), expanded, weight)
+    found = probability.calibration_slope(expit(stated), expanded, weight)
 
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
     model.fit(stated[:, None], expanded, sample_weight=weight)
@@ -100,7 +100,7 @@ def test_a_weighted_calibration_slope_agrees_with_scikit_learn(seed: int) -> Non
 def test_accounts_and_cuts_are_drawn_whole_and_as_many_as_there_are(
     rows: list[tuple[int, int]],
 ) -> None:
-    account, cut = resampling.factorize_columns(*zip(*rows, strict=True))
+    account, cut = cluster_bootstrap.factorize_columns(*zip(*rows, strict=True))
 
     def seen(weights: ResampleWeights) -> Array:
         for code, drawn in ((account, weights.account), (cut, weights.cutoff)):
@@ -116,10 +116,10 @@ def test_accounts_and_cuts_are_drawn_whole_and_as_many_as_there_are(
 
 def test_a_few_draws_at_a_time_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     account, cut = np.arange(30) % 10, np.arange(30) // 10
-    metric = resampling.mean_metric(np.random.default_rng(1).normal(size=30))
+    metric = cluster_bootstrap.mean_metric(np.random.default_rng(1).normal(size=30))
     whole = ClusterBootstrap(account, cut, resamples=25, seed=3).evaluate(metric)
 
-    monkeypatch.setattr(resampling, "_MAX_CHUNK_VALUES", 60)
+    monkeypatch.setattr(cluster_bootstrap, "_MAX_CHUNK_VALUES", 60)
 
     assert ClusterBootstrap(account, cut, resamples=25, seed=3).evaluate(metric) == pytest.approx(
         whole
@@ -129,7 +129,7 @@ def test_a_few_draws_at_a_time_are_the_same_draws(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("cuts", [1, 2, 3])
 def test_few_cuts_are_not_drawn(cuts: int) -> None:
     account, cut = np.arange(60) % 20, np.arange(60) // 20 % cuts
-    metric = resampling.mean_metric(np.random.default_rng(1).normal(size=60) + cut)
+    metric = cluster_bootstrap.mean_metric(np.random.default_rng(1).normal(size=60) + cut)
     rules = {"resamples": 20, "seed": 3}
 
     assert (
@@ -144,14 +144,14 @@ def test_cuts_that_differ_widen_an_interval_and_one_cut_is_the_plain_bootstrap()
     values = rng.normal(size=400) * 0.1 + cut
     rules = {"resamples": 200, "seed": 1}
 
-    plain = resampling.estimate_metrics({"it": resampling.mean_metric(values)}, account, **rules)[
-        "it"
-    ]
-    of_one = resampling.estimate_metrics(
-        {"it": resampling.mean_metric(values)}, account, cut * 0, **rules
+    plain = cluster_bootstrap.estimate_metrics(
+        {"it": cluster_bootstrap.mean_metric(values)}, account, **rules
     )["it"]
-    blocked = resampling.estimate_metrics(
-        {"it": resampling.mean_metric(values)}, account, cut, **rules
+    of_one = cluster_bootstrap.estimate_metrics(
+        {"it": cluster_bootstrap.mean_metric(values)}, account, cut * 0, **rules
+    )["it"]
+    blocked = cluster_bootstrap.estimate_metrics(
+        {"it": cluster_bootstrap.mean_metric(values)}, account, cut, **rules
     )["it"]
 
     assert plain == of_one
@@ -161,12 +161,12 @@ def test_cuts_that_differ_widen_an_interval_and_one_cut_is_the_plain_bootstrap()
 
 
 def test_an_interval_holds_its_own_figure_where_every_draw_lies_to_one_side() -> None:
-    def at_its_bound(weights: resampling.ResampleWeights) -> np.ndarray:
+    def at_its_bound(weights: cluster_bootstrap.ResampleWeights) -> np.ndarray:
         return np.abs(weights.row - 1).sum(axis=1)
 
-    found = resampling.estimate_metrics({"it": at_its_bound}, np.arange(40), resamples=50, seed=1)[
-        "it"
-    ]
+    found = cluster_bootstrap.estimate_metrics(
+        {"it": at_its_bound}, np.arange(40), resamples=50, seed=1
+    )["it"]
 
     assert (found.value, found.low) == (0, 0)
     assert found.high is not None
@@ -177,6 +177,8 @@ def test_a_draw_in_which_a_figure_does_not_exist_has_no_part_in_its_interval() -
     def of_the_first(weights: ResampleWeights) -> Array:
         return np.where(weights.row[:, 0] > 0, 7.0, np.nan)
 
-    found = resampling.estimate_metrics({"seven": of_the_first}, np.arange(3), resamples=50, seed=1)
+    found = cluster_bootstrap.estimate_metrics(
+        {"seven": of_the_first}, np.arange(3), resamples=50, seed=1
+    )
 
     assert found["seven"] == MetricEstimate(7.0, 7.0, 7.0)

@@ -5,12 +5,18 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
-from data.settings import Settings
+from data.config.settings import Settings
 from features.catalogue import FEATURES_BY_NAME
-from training import evaluate, rival
-from training.evaluate import EvaluationResult
-from training.model import INPUTS
-from training.rival import Champion, ChampionPredictions
+from training.evaluation import evaluate
+from training.evaluation.evaluate import EvaluationResult
+from training.model.propensity import INPUTS
+from training.promotion.champion import (
+    Champion,
+    ChampionPredictions,
+    backtest_champion,
+    decide_promotion,
+    decision_to_dict,
+)
 
 FEATURES = {name: FEATURES_BY_NAME[name].unit for name in INPUTS}
 KEYS = ["account_id", "as_of", "probability"]
@@ -38,7 +44,7 @@ def card(settings: Settings, **changes: Any) -> dict[str, Any]:
 def beside(
     champion: Champion, mine: EvaluationResult, history: Any, settings: Settings
 ) -> ChampionPredictions:
-    return rival.backtest_champion(
+    return backtest_champion(
         champion,
         mine.predictions,
         history.snapshots,
@@ -99,7 +105,7 @@ def test_a_champion_of_other_settings_is_walked_over_the_same_cuts(
 def test_a_champion_that_cannot_be_walked_is_left_out_and_that_is_said(
     champion: Champion, why: str, mine: EvaluationResult, history: Any, quick: Settings
 ) -> None:
-    ruling = rival.decide_promotion(
+    ruling = decide_promotion(
         mine.predictions,
         history.snapshots,
         history.contracts,
@@ -110,7 +116,7 @@ def test_a_champion_that_cannot_be_walked_is_left_out_and_that_is_said(
 
     assert ruling.notes[0] == f"Champion version 3 is left out of the comparison: {why}"
     assert len(ruling.checks) == 2
-    assert rival.decision_to_dict(ruling, champion)["champion"] == "3"
+    assert decision_to_dict(ruling, champion)["champion"] == "3"
 
 
 def test_with_a_champion_the_gate_asks_one_question_more(
@@ -118,12 +124,12 @@ def test_with_a_champion_the_gate_asks_one_question_more(
 ) -> None:
     arguments = (mine.predictions, history.snapshots, history.contracts, quick)
 
-    alone = rival.decide_promotion(*arguments, end=history.end, champion=None)
-    both = rival.decide_promotion(*arguments, end=history.end, champion=Champion("3", card(quick)))
+    alone = decide_promotion(*arguments, end=history.end, champion=None)
+    both = decide_promotion(*arguments, end=history.end, champion=Champion("3", card(quick)))
 
     assert [check.name for check in both.checks] == [
         *(check.name for check in alone.checks),
         "precision over the champion",
     ]
     assert both.checks[-1].passes
-    assert rival.decision_to_dict(alone, None)["champion"] is None
+    assert decision_to_dict(alone, None)["champion"] is None

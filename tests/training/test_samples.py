@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from data.settings import ModelConfig
-from training import samples
+from data.config.settings import ModelConfig
+from training.dataset import training_set
 
 NAMES = [f"acc_{number:05}" for number in range(4_000)]
 
@@ -18,7 +18,7 @@ NAMES = [f"acc_{number:05}" for number in range(4_000)]
 def drawn(names: list[str], **settings: Any) -> np.ndarray:
     """How often each account is in each draw; it happened to all of them."""
     rows = pl.DataFrame({"account_id": names})
-    told = samples.draw_bootstrap_weights(rows, np.ones(len(names)), ModelConfig(**settings))
+    told = training_set.draw_bootstrap_weights(rows, np.ones(len(names)), ModelConfig(**settings))
     return np.stack(told)
 
 
@@ -62,7 +62,7 @@ def test_a_draw_that_lacks_either_outcome_is_drawn_again(rare: float) -> None:
     rows = pl.DataFrame({"account_id": NAMES[:30]})
     happened = np.array([rare] + [1 - rare] * 29)
 
-    counts = samples.draw_bootstrap_weights(rows, happened, ModelConfig(ensemble_size=40))
+    counts = training_set.draw_bootstrap_weights(rows, happened, ModelConfig(ensemble_size=40))
 
     assert min(draw[0] for draw in counts) > 0
     usual = drawn(NAMES[:30], members=40)

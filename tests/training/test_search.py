@@ -15,12 +15,12 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from data.config.settings import ModelConfig, Settings
 from data.errors import SearchError
-from data.settings import ModelConfig, Settings
-from training import contest, search, space, studies
-from training.contest import InnerCV, InnerFold
-from training.record import RunRecord
-from training.search import SearchResult
+from training.registry.run_record import RunRecord
+from training.tuning import cv_objective, search, search_space, study_store
+from training.tuning.cv_objective import InnerCV, InnerFold
+from training.tuning.search import SearchResult
 
 pytestmark = pytest.mark.long
 
@@ -96,14 +96,14 @@ def bowl(fold: InnerFold, judged: InnerCV, model: ModelConfig) -> Any:
 
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contest, "compute_account_losses", bowl)
+    monkeypatch.setattr(cv_objective, "compute_account_losses", bowl)
 
 
 @pytest.fixture(scope="module")
 def whole(make: Make) -> SearchResult:
     """What comes of nine trials at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contest, "compute_account_losses", bowl)
+        patch.setattr(cv_objective, "compute_account_losses", bowl)
         return make().search(9)
 
 
@@ -158,7 +158,7 @@ def test_an_interrupted_trial_does_not_count_and_is_done_again(
     folds: int, make: Make, whole: SearchResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company = make()
-    monkeypatch.setattr(contest, "compute_account_losses", stopping(folds))
+    monkeypatch.setattr(cv_objective, "compute_account_losses", stopping(folds))
 
     with pytest.raises(SearchError) as told:
         company.search(9)
@@ -170,7 +170,7 @@ def test_an_interrupted_trial_does_not_count_and_is_done_again(
         f" registered; the same command with --as-of {company.past.as_of:%Y-%m-%d} goes on from"
         " there."
     )
-    monkeypatch.setattr(contest, "compute_account_losses", bowl)
+    monkeypatch.setattr(cv_objective, "compute_account_losses", bowl)
     assert same(company.search(9), whole)
 
 
@@ -182,18 +182,18 @@ def test_trials_that_are_kept_in_postgresql_are_gone_on_with(
     url = postgres.replace("postgresql:", "postgresql+psycopg:")
     where = company.settings.registry.model_copy(update={"tuning_url": url})
     company.settings = company.settings.model_copy(update={"registry": where})
-    monkeypatch.setattr(contest, "compute_account_losses", stopping(5))
+    monkeypatch.setattr(cv_objective, "compute_account_losses", stopping(5))
     with pytest.raises(SearchError, match="the search was interrupted after"):
         company.search(9)
-    monkeypatch.setattr(contest, "compute_account_losses", bowl)
+    monkeypatch.setattr(cv_objective, "compute_account_losses", bowl)
 
     found = company.search(9)
 
     assert same(found, whole)
-    with studies.open_storage(company.settings) as storage:
+    with study_store.open_storage(company.settings) as storage:
         (name,) = optuna.get_all_study_names(storage)
         kept = optuna.load_study(study_name=name, storage=storage)
-        assert len(studies.list_finished_trials(kept)) == 9
+        assert len(study_store.list_finished_trials(kept)) == 9
     assert not company.settings.state_folder.joinpath("search.db").exists()
 
 
@@ -214,7 +214,7 @@ def test_a_disk_that_fills_is_told_and_the_trials_before_it_count(
         sa.event.remove(sa.Engine, "connect", small)
 
     assert "\n" not in str(told.value)
-    before = len(studies.list_finished_trials(company.study()))
+    before = len(study_store.list_finished_trials(company.study()))
     assert 0 < before < 9
     assert same(company.search(9), whole)
     assert company.said[-1] == f"Trials of this search that are done already: {before}."
@@ -244,8 +244,8 @@ def test_the_settings_come_first_and_the_champions_second(make: Make, cheap: Non
     company.search(3, champion={"settings": champion.model_dump(mode="json")})
 
     first, second, _ = company.study().trials
-    assert first.params == space.encode_settings(company.settings.model)
-    assert second.params == space.encode_settings(champion)
+    assert first.params == search_space.encode_settings(company.settings.model)
+    assert second.params == search_space.encode_settings(champion)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_the_settings_come_first_and_the_champions_second(make: Make, cheap: Non
 )
 def test_a_champion_whose_settings_are_not_known_is_left_out(card: Any) -> None:
     assert search._build_initial_trials(ModelConfig(), card) == [
-        space.encode_settings(ModelConfig())
+        search_space.encode_settings(ModelConfig())
     ]
 
 
@@ -263,7 +263,9 @@ def test_settings_outside_the_space_are_judged_exactly_as_they_stand(
 ) -> None:
     seen: list[ModelConfig] = []
     monkeypatch.setattr(
-        contest, "compute_account_losses", lambda *given: (seen.append(given[-1]), bowl(*given))[1]
+        cv_objective,
+        "compute_account_losses",
+        lambda *given: (seen.append(given[-1]), bowl(*given))[1],
     )
     company = make(rounds=5000, l2=0.0, learning_rate=0.03, ridge=30.0)
 
@@ -293,9 +295,9 @@ def test_trials_of_another_search_are_not_mixed_in(
     company = make()
     company.search(3)
     if other == "features":
-        monkeypatch.setattr(studies, "INPUTS", studies.INPUTS[:-1])
+        monkeypatch.setattr(study_store, "INPUTS", study_store.INPUTS[:-1])
     elif other == "search space":
-        monkeypatch.setattr(studies, "_VERSION", studies._VERSION - 1)
+        monkeypatch.setattr(study_store, "_VERSION", study_store._VERSION - 1)
     elif other == "settings":
         members = company.settings.model.model_copy(update={"ensemble_size": 4})
         company.settings = company.settings.model_copy(update={"model": members})

@@ -10,11 +10,12 @@ import mlflow
 import numpy as np
 import pytest
 
+from data.config.settings import RegistryConfig, Settings
 from data.errors import ModelError
-from data.settings import RegistryConfig, Settings
-from training import artifact, registry
-from training.model import Propensity
-from training.record import RunRecord
+from training import registry
+from training.model.propensity import Propensity
+from training.registry import serialization
+from training.registry.run_record import RunRecord
 
 pytestmark = [
     pytest.mark.slow,
@@ -67,14 +68,14 @@ def test_a_server_that_is_killed_halfway_keeps_the_champion_and_a_rerun_works(
     fitted: Propensity, store: Settings, mlflow_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(fitted, store)
-    write = artifact.save_model
+    write = serialization.save_model
 
     def write_and_kill(*arguments: Any) -> str:
         mlflow_server.kill()
         return write(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(artifact, "save_model", write_and_kill)
+        patch.setattr(serialization, "save_model", write_and_kill)
         with pytest.raises(ModelError, match=r"server at \S+ does not answer\. The champion is as"):
             put(fitted, store)
     mlflow_server.start()

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from features.catalogue import FEATURE_NAMES, FEATURES_BY_NAME, GROUP_BY_SIGNAL, REASON_GROUPS
-from training import signals, wording
-from training.model import Propensity
+from training.explain import attributions, templates
+from training.model.propensity import Propensity
 
 
 def test_every_feature_the_model_reads_belongs_to_a_story(fitted: Propensity) -> None:
@@ -17,7 +17,7 @@ def test_every_feature_the_model_reads_belongs_to_a_story(fitted: Propensity) ->
 
 
 def test_contributions_of_signals_add_up_to_the_margin(fitted: Propensity, history: Any) -> None:
-    found = signals.explain_predictions(fitted, history.snapshots)
+    found = attributions.explain_predictions(fitted, history.snapshots)
 
     sums = found.attributions.sum(axis=1) + found.base_value
     margin = fitted.predict(history.snapshots).margin
@@ -25,7 +25,7 @@ def test_contributions_of_signals_add_up_to_the_margin(fitted: Propensity, histo
 
 
 def test_contributions_come_largest_first(fitted: Propensity, history: Any) -> None:
-    found = signals.explain_predictions(fitted, history.snapshots)
+    found = attributions.explain_predictions(fitted, history.snapshots)
 
     for parts, row in zip(found.contributions, found.attributions, strict=True):
         assert list(parts.values()) == sorted(row, reverse=True)
@@ -33,7 +33,7 @@ def test_contributions_come_largest_first(fitted: Propensity, history: Any) -> N
 
 
 def test_contributions_as_json_are_the_contributions(fitted: Propensity, history: Any) -> None:
-    found = signals.explain_predictions(fitted, history.snapshots.head(50))
+    found = attributions.explain_predictions(fitted, history.snapshots.head(50))
 
     assert [json.loads(text) for text in found.to_json_series()] == found.contributions
 
@@ -41,14 +41,14 @@ def test_contributions_as_json_are_the_contributions(fitted: Propensity, history
 def test_sentences_are_those_of_the_slow_way(fitted: Propensity, history: Any) -> None:
     some = history.snapshots.head(200)
 
-    found = signals.explain_predictions(fitted, some)
+    found = attributions.explain_predictions(fitted, some)
 
     assert found.reasons == _slowly(fitted, some, "raises", 3)
     assert found.counter_reasons == _slowly(fitted, some, "holds", 2)
 
 
 def _slowly(
-    fitted: Propensity, some: pl.DataFrame, way: wording.Direction, most: int
+    fitted: Propensity, some: pl.DataFrame, way: templates.Direction, most: int
 ) -> list[list[str]]:
     """Row by row, nothing remembered: stories by what they add, circumstances last."""
     parts, _ = fitted.compute_contributions(some)
@@ -59,7 +59,7 @@ def _slowly(
             added[GROUP_BY_SIGNAL[FEATURES_BY_NAME[name].signal_group]] += sign * float(part)
         ranked = sorted(added, key=lambda story: (REASON_GROUPS[story].is_static, -added[story]))
         said = [
-            wording.load_default_templates().render(name, facts, way)
+            templates.load_default_templates().render(name, facts, way)
             for name in ranked
             if added[name] > 0
         ]
@@ -70,10 +70,10 @@ def _slowly(
 def test_pieces_make_no_difference(
     fitted: Propensity, history: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = signals.explain_predictions(fitted, history.snapshots)
+    whole = attributions.explain_predictions(fitted, history.snapshots)
 
-    monkeypatch.setattr(signals, "_CHUNK_ROWS", 7)
-    found = signals.explain_predictions(fitted, history.snapshots)
+    monkeypatch.setattr(attributions, "_CHUNK_ROWS", 7)
+    found = attributions.explain_predictions(fitted, history.snapshots)
 
     assert np.array_equal(found.attributions, whole.attributions)
     assert np.array_equal(found.base_value, whole.base_value)
@@ -81,14 +81,14 @@ def test_pieces_make_no_difference(
 
 
 def test_three_sentences_tell_three_stories(fitted: Propensity, history: Any) -> None:
-    found = signals.explain_predictions(fitted, history.snapshots)
+    found = attributions.explain_predictions(fitted, history.snapshots)
 
     for sentences, stories in zip(found.reasons, found.reason_groups, strict=True):
         assert len(sentences) == len(stories) == len(set(stories)) <= 3
 
 
 def test_what_holds_back_is_no_reason(fitted: Propensity, history: Any) -> None:
-    found = signals.explain_predictions(fitted, history.snapshots)
+    found = attributions.explain_predictions(fitted, history.snapshots)
 
     assert max(map(len, found.counter_reasons)) == 2
     for reasons, back in zip(found.reasons, found.counter_reasons, strict=True):
@@ -100,7 +100,7 @@ def test_a_story_of_which_nothing_is_known_is_not_told(fitted: Propensity, histo
         pl.lit(None, pl.Float64).alias(name) for name in FEATURE_NAMES
     )
 
-    found = signals.explain_predictions(fitted, nothing)
+    found = attributions.explain_predictions(fitted, nothing)
 
     assert found.reasons == found.counter_reasons == [[]] * 20
     assert all(len(parts) == len(found.signal_groups) for parts in found.contributions)

@@ -9,12 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
+from data.config.settings import Settings
 from data.errors import HistoryError
-from data.settings import Settings
 from features.catalogue import FEATURE_NAMES, FEATURES_BY_NAME
-from training import baselines, outcomes, signals, simple, splits
-from training.calibration import Calibration
-from training.simple import CalibratedRanking
+from training import labels
+from training.evaluation import baselines, splits
+from training.explain import attributions
+from training.model.calibration import Calibration
+from training.pipeline import fallback_ranking
+from training.pipeline.fallback_ranking import CalibratedRanking
 
 SERVED = [name for name in baselines.BASELINES if name != "random"]
 
@@ -22,7 +25,7 @@ SERVED = [name for name in baselines.BASELINES if name != "random"]
 @pytest.fixture(scope="module")
 def fitted(history: Any, settings: Settings) -> dict[str, CalibratedRanking]:
     known = history.known()
-    return {name: simple.fit_ranking(name, known, settings) for name in SERVED}
+    return {name: fallback_ranking.fit_ranking(name, known, settings) for name in SERVED}
 
 
 VALUES = st.one_of(
@@ -68,7 +71,7 @@ def test_it_is_read_as_a_model_is(
 
     estimate, curve = ranking.predict(rows), ranking.predict_cumulative_incidence(rows)
     parts, base = ranking.compute_contributions(rows)
-    why = signals.explain_predictions(ranking, rows)
+    why = attributions.explain_predictions(ranking, rows)
 
     assert (np.diff(curve, axis=1) >= 0).all()
     assert np.array_equal(curve[:, ranking.horizons_days.index(60)], estimate.probability)
@@ -81,11 +84,13 @@ def test_it_is_read_as_a_model_is(
 
 
 def test_its_probability_is_what_happens(history: Any, settings: Settings) -> None:
-    ranking = simple.train_fallback(history.snapshots, history.contracts, settings, end=history.end)
+    ranking = fallback_ranking.train_fallback(
+        history.snapshots, history.contracts, settings, end=history.end
+    )
 
     known = history.known()
     stated = ranking.predict(known.snapshots).probability
-    label = known.outcomes.select(y=outcomes.expanded_within(60))["y"]
+    label = known.outcomes.select(y=labels.expanded_within(60))["y"]
     there = label.is_not_null().to_numpy()
     happened = label.drop_nulls().to_numpy()
     assert ranking.ranking == "seat utilisation"
@@ -98,11 +103,9 @@ def test_its_probability_is_what_happens(history: Any, settings: Settings) -> No
 def test_a_rule_of_two_values_states_two_rates(history: Any, settings: Settings) -> None:
     known = history.known()
 
-    rule = simple.fit_ranking("rule: utilisation at least 80 %", known, settings)
+    rule = fallback_ranking.fit_ranking("rule: utilisation at least 80 %", known, settings)
 
-    rows = known.snapshots.with_columns(
-        y=known.outcomes.select(y=outcomes.expanded_within(60))["y"]
-    )
+    rows = known.snapshots.with_columns(y=known.outcomes.select(y=labels.expanded_within(60))["y"])
     rows = rows.drop_nulls("y").with_columns(p=rule.predict(rows.drop_nulls("y")).probability)
     rates = rows.group_by(pl.col("seat_utilization") >= 0.8).agg(pl.col("p", "y").mean())
     assert rates["p"].to_list() == pytest.approx(rates["y"].to_list(), abs=0.03)
@@ -138,7 +141,7 @@ def test_without_a_walk_it_is_fitted_on_what_is_known_and_uncalibrated(
     rules = settings.model_copy(update={"evaluation": later})
     short = history.snapshots.filter(pl.col("as_of") < history.end.date())
 
-    found = simple.train_fallback(short, history.contracts, rules, end=history.end)
+    found = fallback_ranking.train_fallback(short, history.contracts, rules, end=history.end)
 
     assert found.calibration == Calibration()
     assert found.bands == ()
@@ -150,4 +153,4 @@ def test_where_nothing_is_known_it_is_refused_like_a_model(
     start = splits.utc_midnight(history.snapshots["as_of"].min())
 
     with pytest.raises(HistoryError, match="no snapshot has a complete window of 60 days"):
-        simple.train_fallback(history.snapshots, history.contracts, settings, end=start)
+        fallback_ranking.train_fallback(history.snapshots, history.contracts, settings, end=start)

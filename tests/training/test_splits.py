@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data.contracts import SubscriptionSchema
-from data.settings import Outcome
-from features import contract
-from training import outcomes, splits
+from data.config.settings import Outcome
+from data.schemas import SubscriptionSchema
+from features import subscription_timeline
+from training import labels
+from training.evaluation import splits
 
 START = date(2024, 1, 1)
 as_ofs = st.lists(st.integers(0, 90).map(lambda week: START + timedelta(weeks=week)), max_size=40)
@@ -77,7 +78,7 @@ def worlds(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, datetime, Outco
         seats += draw(st.sampled_from([-5.0, 5.0]))
         rows.append(_contract(day, draw(st.sampled_from([day, day + 40])), max(seats, 1.0)))
     table = pl.DataFrame(rows, schema=SubscriptionSchema.create_empty().schema)
-    return snapshots, contract.build_timeline(table), cut, rules
+    return snapshots, subscription_timeline.build_timeline(table), cut, rules
 
 
 def _contract(effective: int, known: int, seats: float) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def test_no_label_reaches_past_the_cut(
     assert known.snapshots["as_of"].max() is None or known.snapshots["as_of"].max() < cut.date()
     for horizon in (14, 60, 180):
         wait = timedelta(days=horizon + rules.booking_lag_days + rules.revert_days)
-        label = known.outcomes.select("as_of", label=outcomes.expanded_within(horizon))
+        label = known.outcomes.select("as_of", label=labels.expanded_within(horizon))
         told = label.filter(pl.col("label").is_not_null())["as_of"].to_list()
         assert all(splits.utc_midnight(as_of) + wait <= cut for as_of in told)
 
@@ -122,14 +123,14 @@ def test_a_label_that_did_reach_past_the_cut_would_be_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     snapshots = pl.DataFrame({"account_id": ["acme"], "as_of": [START]})
-    contracts = contract.build_timeline(
+    contracts = subscription_timeline.build_timeline(
         pl.DataFrame([_contract(-100, -100, 10.0)], schema=SubscriptionSchema.create_empty().schema)
     )
-    honest = outcomes.build_outcomes
+    honest = labels.build_outcomes
 
     def peeking(*args: Any, cut: datetime, **rest: Any) -> pl.DataFrame:
         return honest(*args, cutoff=cut + timedelta(days=30), **rest)
 
-    monkeypatch.setattr(outcomes, "build_outcomes", peeking)
+    monkeypatch.setattr(labels, "build_outcomes", peeking)
     with pytest.raises(AssertionError, match="a window of 60 days ends on 2024-03-01, after"):
         splits.build_training_set(snapshots, contracts, moment(40), Outcome(revert_days=0))

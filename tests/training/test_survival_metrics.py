@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from training import survival_metrics
-from training.resampling import ResampleWeights
+from training.metrics import survival
+from training.metrics.cluster_bootstrap import ResampleWeights
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ def test_concordance_is_the_share_of_pairs_in_the_right_order(
     risk, days, seen, times = (np.array(column) for column in zip(*drawn, strict=True))
     weights = ResampleWeights(times[None, :].astype(float), np.ones((1, len(drawn))))
 
-    found = survival_metrics.concordance_index(risk, days, seen)(weights)[0]
+    found = survival.concordance_index(risk, days, seen)(weights)[0]
 
     repeated = [row for row in drawn for _ in range(row[3])]
     pairs = [(a, b) for a in repeated if a[2] for b in repeated if b[1] > a[1]]
@@ -50,10 +50,10 @@ def test_many_events_are_counted_as_few_are(monkeypatch: pytest.MonkeyPatch) -> 
     risk, days = rng.uniform(size=90), rng.integers(0, 180, 90)
     seen = rng.uniform(size=90) < 0.5
 
-    whole = survival_metrics.concordance_index(risk, days, seen)(once(90))
-    monkeypatch.setattr(survival_metrics, "_CHUNK_EVENTS", 7)
+    whole = survival.concordance_index(risk, days, seen)(once(90))
+    monkeypatch.setattr(survival, "_CHUNK_EVENTS", 7)
 
-    assert survival_metrics.concordance_index(risk, days, seen)(once(90)) == pytest.approx(whole)
+    assert survival.concordance_index(risk, days, seen)(once(90)) == pytest.approx(whole)
 
 
 def predictions() -> pl.DataFrame:
@@ -72,7 +72,7 @@ def predictions() -> pl.DataFrame:
 
 
 def test_the_figures_are_as_worked_out_by_hand() -> None:
-    found = survival_metrics.compute_survival_metrics(predictions(), resamples=20, seed=1)
+    found = survival.compute_survival_metrics(predictions(), resamples=20, seed=1)
 
     # At 30 days all four are known, at 60 the last is not; a trapezoid from 0 on day 0.
     at_30 = (0.5**2 + 0.1**2 + 0.2**2 + 0.1**2) / 4
@@ -91,8 +91,8 @@ def test_an_early_expansion_of_an_unfinished_window_does_not_count() -> None:
         known_days=pl.when(pl.col("account_id") == "a").then(20).otherwise("known_days")
     )
 
-    found = survival_metrics.compute_survival_metrics(early, resamples=20, seed=1)
-    without = survival_metrics.compute_survival_metrics(
+    found = survival.compute_survival_metrics(early, resamples=20, seed=1)
+    without = survival.compute_survival_metrics(
         predictions().filter(pl.col("account_id") != "a"), resamples=20, seed=1
     )
 
@@ -104,7 +104,7 @@ def test_where_nothing_is_known_no_figure_is_made_up() -> None:
         known_days=0, days_followed=0, expansion_seen=pl.lit(value=False)
     )
 
-    found = survival_metrics.compute_survival_metrics(unknown, resamples=20, seed=1)
+    found = survival.compute_survival_metrics(unknown, resamples=20, seed=1)
 
     assert {figure.value for figure in found.values()} == {None}
 
@@ -116,7 +116,7 @@ def test_a_curve_that_knows_the_day_loses_nothing() -> None:
     )
     told = known.with_columns(pl.col("within_30d", "within_60d").cast(pl.Float64))
 
-    found = survival_metrics.compute_survival_metrics(told, resamples=20, seed=1)
+    found = survival.compute_survival_metrics(told, resamples=20, seed=1)
 
     assert found["integrated_brier"].value == 0
     assert found["integrated_brier_skill"].value == 1

@@ -6,11 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.settings import ModelConfig, Settings
-from training import model, outcomes, walk
-from training.calibration import Calibration
-from training.model import Propensity
-from training.splits import TrainingSet
+from data.config.settings import ModelConfig, Settings
+from training import labels
+from training.evaluation import walk_forward
+from training.evaluation.splits import TrainingSet
+from training.model import propensity
+from training.model.calibration import Calibration
+from training.model.propensity import Propensity
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def rules(settings: Settings) -> ModelConfig:
 def seen(known: TrainingSet, better: str) -> pl.DataFrame:
     """Predictions by which one of the two learners knew what the other did not."""
     label = known.outcomes.select(
-        "account_id", "as_of", happened=outcomes.expanded_within(60)
+        "account_id", "as_of", happened=labels.expanded_within(60)
     ).drop_nulls()
     sign = np.where(label["happened"].to_numpy(), 1.0, -1.0)
     noise = np.random.default_rng(1).normal(size=(2, label.height))
@@ -37,13 +39,13 @@ def test_level_and_horizons_are_fitted_to_margins_that_are_blended_as_history_sa
 ) -> None:
     known = history.known()
 
-    found = walk.fit_and_calibrate(known, seen(known, better), rules, horizon_days=60)
+    found = walk_forward.fit_and_calibrate(known, seen(known, better), rules, horizon_days=60)
 
     assert found.blend_weight == pytest.approx(share, abs=0.25)
     assert found.calibration != Calibration()
     said = {"horizon_days": 60, "linear_share": found.blend_weight}
-    fitted = model.fit_propensity(known.snapshots, known.outcomes, rules, **said)
-    usual = model.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=60)
+    fitted = propensity.fit_propensity(known.snapshots, known.outcomes, rules, **said)
+    usual = propensity.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=60)
     assert parts(found) == parts(fitted)
     assert parts(found) != parts(usual)
 
@@ -55,8 +57,8 @@ def parts(fitted: Propensity) -> tuple[Any, ...]:
 def test_at_the_first_cut_nothing_was_said_before(history: Any, rules: ModelConfig) -> None:
     known = history.known()
 
-    found = walk.fit_and_calibrate(known, None, rules, horizon_days=60)
+    found = walk_forward.fit_and_calibrate(known, None, rules, horizon_days=60)
 
     assert found.calibration == Calibration()
-    usual = model.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=60)
+    usual = propensity.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=60)
     assert parts(found) == parts(usual)

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from features.catalogue import FEATURE_NAMES, REASON_GROUPS, sentences
-from training import wording
-from training.words import NumberFormat
+from features.catalogue import FEATURE_NAMES, REASON_GROUPS, reason_templates
+from training.explain import templates
+from training.explain.number_format import NumberFormat
 
-WAYS: tuple[wording.Direction, ...] = ("raises", "holds")
+WAYS: tuple[templates.Direction, ...] = ("raises", "holds")
 TOLD = [
     (story, way)
     for story in REASON_GROUPS
     for way in WAYS
-    if wording.load_default_templates().required_features(story, way)
+    if templates.load_default_templates().required_features(story, way)
 ]
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 words = NumberFormat()
@@ -46,9 +46,9 @@ every_sentence = pytest.mark.parametrize(("story", "way"), TOLD)
 
 
 @st.composite
-def facts(draw: Any, story: str, way: wording.Direction) -> dict[str, float | None]:
+def facts(draw: Any, story: str, way: templates.Direction) -> dict[str, float | None]:
     """Facts of an account as they can be: counts are whole, shares follow, some unknown."""
-    asked = wording.load_default_templates().required_features(story, way)
+    asked = templates.load_default_templates().required_features(story, way)
     known = {name: draw(_kind(name)) for name in asked}
     if known.keys() >= {"active_seats", "licensed_seats"}:
         seats, active = known["licensed_seats"], known["active_seats"]
@@ -69,9 +69,9 @@ def _kind(name: str) -> st.SearchStrategy[Any]:
 @given(st.data())
 @settings(max_examples=40)
 def test_a_sentence_reads_well_whatever_the_numbers(
-    story: str, way: wording.Direction, data: st.DataObject
+    story: str, way: templates.Direction, data: st.DataObject
 ) -> None:
-    text = wording.load_default_templates().render(story, data.draw(facts(story, way)), way)
+    text = templates.load_default_templates().render(story, data.draw(facts(story, way)), way)
 
     assert not text or text[0].isupper() or text[0].isdigit(), text
     assert text == text.strip(), text
@@ -85,11 +85,11 @@ def test_a_sentence_reads_well_whatever_the_numbers(
 @given(st.data())
 @settings(max_examples=40)
 def test_a_sentence_has_no_number_that_is_not_a_fact(
-    story: str, way: wording.Direction, data: st.DataObject
+    story: str, way: templates.Direction, data: st.DataObject
 ) -> None:
     known = data.draw(facts(story, way))
 
-    text = wording.load_default_templates().render(story, known, way)
+    text = templates.load_default_templates().render(story, known, way)
 
     bare = re.sub(r"{{.*?}}|{%.*?%}", " ", _template(story, way), flags=re.DOTALL)
     windows = set(NUMBER.findall(bare)) | {"30", "60"}  # these two the macros are told
@@ -109,9 +109,9 @@ MOVED = rf"(?:Only |All )?({NUMBER.pattern}).*, (up|down) from ({NUMBER.pattern}
 @given(st.data())
 @settings(max_examples=40)
 def test_a_reason_never_reads_as_its_opposite(
-    story: str, way: wording.Direction, data: st.DataObject
+    story: str, way: templates.Direction, data: st.DataObject
 ) -> None:
-    text = wording.load_default_templates().render(story, data.draw(facts(story, way)), way)
+    text = templates.load_default_templates().render(story, data.draw(facts(story, way)), way)
 
     told = text.replace("up from none", "up from 0")
     assert not re.search(AGAINST[way], told, re.IGNORECASE), text
@@ -123,18 +123,18 @@ def test_a_reason_never_reads_as_its_opposite(
 
 
 @every_sentence
-def test_of_what_is_not_known_nothing_is_told(story: str, way: wording.Direction) -> None:
-    assert wording.load_default_templates().render(story, dict.fromkeys(FEATURE_NAMES), way) == ""
+def test_of_what_is_not_known_nothing_is_told(story: str, way: templates.Direction) -> None:
+    assert templates.load_default_templates().render(story, dict.fromkeys(FEATURE_NAMES), way) == ""
 
 
 def _template(story: str, way: str) -> str:
-    return str(sentences.load_default()[story][way])
+    return str(reason_templates.load_default()[story][way])
 
 
-def _shown(story: str, way: wording.Direction, known: dict[str, float | None]) -> set[str]:
+def _shown(story: str, way: templates.Direction, known: dict[str, float | None]) -> set[str]:
     """Every fact of a sentence as it may be written."""
     values = [
-        known[name] for name in wording.load_default_templates().required_features(story, way)
+        known[name] for name in templates.load_default_templates().required_features(story, way)
     ]
     shown = set()
     for value in filter(lambda each: each is not None, values):
@@ -174,7 +174,7 @@ SAID = [
 
 @pytest.mark.parametrize(("story", "way", "text", "seats"), SAID)
 def test_seats_are_told_as_they_are(
-    story: str, way: wording.Direction, text: str, seats: tuple[int, int, int]
+    story: str, way: templates.Direction, text: str, seats: tuple[int, int, int]
 ) -> None:
     active, licensed, before = seats
     known = {
@@ -186,7 +186,7 @@ def test_seats_are_told_as_they_are(
     }
 
     assert (
-        wording.load_default_templates().render(story, dict.fromkeys(FEATURE_NAMES) | known, way)
+        templates.load_default_templates().render(story, dict.fromkeys(FEATURE_NAMES) | known, way)
         == text
     )
 
@@ -267,10 +267,10 @@ def test_seats_are_told_as_they_are(
     ],
 )
 def test_a_sentence_says_what_its_numbers_say(
-    story: str, way: wording.Direction, known: dict[str, float | None], text: str
+    story: str, way: templates.Direction, known: dict[str, float | None], text: str
 ) -> None:
     assert (
-        wording.load_default_templates().render(story, dict.fromkeys(FEATURE_NAMES) | known, way)
+        templates.load_default_templates().render(story, dict.fromkeys(FEATURE_NAMES) | known, way)
         == text
     )
 
@@ -289,7 +289,7 @@ def test_a_share_is_all_or_nothing_only_where_it_is(share: float) -> None:
 
 def test_many_are_told_as_each_is() -> None:
     rows = [(float(a), 3.0, 10.0) for a in range(12)]
-    told = wording.load_default_templates()
+    told = templates.load_default_templates()
     names = told.required_features("departments", "raises")
 
     assert told.render_many("calendar", "raises", [()] * 3) == ["", "", ""]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import SettingsError
-from features.catalogue import FEATURE_NAMES, sentences
-from training import wording
+from features.catalogue import FEATURE_NAMES, reason_templates
+from training.explain import templates
 
 
 def test_a_company_may_use_its_own_words(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_a_company_may_use_its_own_words(tmp_path: Path) -> None:
         """
     )
 
-    found = wording.load_templates(own)
+    found = templates.load_templates(own)
 
     known = dict.fromkeys(FEATURE_NAMES) | {"active_seats": 1204.0, "licensed_seats": 1300.0}
     assert found.render("seats", known) == "1.204 von 1.300 Plätzen belegt"
@@ -39,12 +39,12 @@ def test_a_company_may_use_its_own_words(tmp_path: Path) -> None:
 
 def test_the_file_that_is_printed_is_the_default(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
-    own.write_text(sentences.read_text(), encoding="utf-8")
+    own.write_text(reason_templates.read_text(), encoding="utf-8")
 
-    found = wording.load_templates(own)
+    found = templates.load_templates(own)
 
-    assert tomllib.loads(sentences.read_text()) == sentences.load_default()
-    assert found.templates.keys() == wording.load_default_templates().templates.keys()
+    assert tomllib.loads(reason_templates.read_text()) == reason_templates.load_default()
+    assert found.templates.keys() == templates.load_default_templates().templates.keys()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_told_is_refused_when_it_is_read(
     own.write_text(text)
 
     with pytest.raises(SettingsError) as found:
-        wording.load_templates(own)
+        templates.load_templates(own)
 
     assert said in str(found.value)
     assert "\n" not in str(found.value)
@@ -82,4 +82,4 @@ def test_a_file_that_cannot_be_told_is_refused_when_it_is_read(
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"scoring\.sentences.*absent\.toml"):
-        wording.load_templates(tmp_path / "absent.toml")
+        templates.load_templates(tmp_path / "absent.toml")

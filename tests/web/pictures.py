@@ -18,9 +18,10 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 from web_office import serving
 
-from data import settings
-from serving import state
-from serving.web import app, book
+from data.config import settings
+from serving import store
+from serving.web import app
+from serving.web.queries import account_list
 
 _CHROMIUM = "/usr/bin/chromium"
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -51,8 +52,8 @@ def main(config: str, account: str, folder: str) -> None:
 def served(config: Path) -> Iterator[str]:
     """The page as whoever comes to work at nine on the day of the list finds it."""
     known = settings.load_settings(config)
-    engine = state.open_engine(known.database_url)
-    as_of = book.load_latest_as_of(engine)
+    engine = store.open_engine(known.database_url)
+    as_of = account_list.load_latest_as_of(engine)
     assert as_of is not None, "there is no list yet: expansion score"
     morning = datetime.combine(as_of, time(9), UTC)
     with serving(app.create_app(known, engine, clock=lambda: morning, webhooks=False)) as url:

@@ -9,19 +9,19 @@ import pytest
 import sqlalchemy as sa
 from web_office import MONDAY, NOW, Office, answered, enter, lines, office, raised, seal_of
 
-from serving import state
-from serving.state import entry, lists
-from serving.state.schema import ACCOUNT_TOUCHES, FEEDBACK
-from serving.web import account, company
+from serving import store
+from serving.store import queries, writers
+from serving.store.schema import ACCOUNT_TOUCHES, FEEDBACK
+from serving.web.queries import account_view, run_status
 
 
 def kept(office: Office) -> list[dict[str, object]]:
-    with state.read_transaction(office.engine) as connection:
+    with store.read_transaction(office.engine) as connection:
         return [dict(row) for row in connection.execute(sa.select(FEEDBACK)).mappings()]
 
 
 def worked(office: Office) -> list[tuple[object, ...]]:
-    with state.read_transaction(office.engine) as connection:
+    with store.read_transaction(office.engine) as connection:
         return [tuple(row) for row in connection.execute(sa.select(ACCOUNT_TOUCHES))]
 
 
@@ -89,16 +89,16 @@ def test_not_now_rests_until_its_day_and_no_longer(office: Office) -> None:
     assert worked(office) == [("acc_00003", NOW.date(), "not now, as told on the page")]
     week = MONDAY + timedelta(days=7)
     far = {"acc_00002": date(2027, 6, 20)}
-    assert lists.load_snoozes(office.engine, week) == {"acc_00001": date(2026, 6, 20), **far}
-    assert lists.load_snoozes(office.engine, date(2026, 6, 20)) == far
-    assert lists.load_snoozes(office.engine, NOW.date()) == {}  # said later on that day
+    assert queries.load_snoozes(office.engine, week) == {"acc_00001": date(2026, 6, 20), **far}
+    assert queries.load_snoozes(office.engine, date(2026, 6, 20)) == far
+    assert queries.load_snoozes(office.engine, NOW.date()) == {}  # said later on that day
 
 
 def test_the_last_answer_holds(office: Office) -> None:
     answered(office.browser, "acc_00001", verdict="not now", until="2026-09-01")
     answered(office.browser, "acc_00001", verdict="won")
 
-    assert lists.load_snoozes(office.engine, date(2026, 6, 8)) == {}
+    assert queries.load_snoozes(office.engine, date(2026, 6, 8)) == {}
 
 
 def test_wrong_changes_no_rest_and_is_in_the_file(office: Office) -> None:
@@ -132,7 +132,7 @@ def test_model_runs_and_health_are_told(office: Office) -> None:
 
 def test_before_the_first_list_the_page_says_how_to_make_it(tmp_path) -> None:
     with office(tmp_path, count=3) as opened:
-        with state.write_transaction(opened.engine) as connection:
+        with store.write_transaction(opened.engine) as connection:
             for table in ("runs", "scores"):
                 connection.execute(sa.text(f"DELETE FROM {table}"))
 
@@ -196,11 +196,11 @@ def test_rows_of_a_contract_that_change_nothing_are_left_out() -> None:
         "status": ["paid", "paid", "paid", "paid", "lapsed"],
     }
 
-    found = [row["effective"] for row in account.list_changed_terms(contract)]
+    found = [row["effective"] for row in account_view.list_changed_terms(contract)]
 
     assert found == ["2025-05-01", "2025-04-01", "2025-03-01", "2025-01-01"]
-    assert account.list_changed_terms(None) == []
-    assert account.list_named_terms(account.list_changed_terms(contract)) == {
+    assert account_view.list_changed_terms(None) == []
+    assert account_view.list_named_terms(account_view.list_changed_terms(contract)) == {
         "seats",
         "plan",
         "mrr",
@@ -232,7 +232,7 @@ def test_a_note_is_no_news(office: Office) -> None:
 
 
 def test_where_a_simple_ranking_serves_the_figures_are_its_own(office: Office) -> None:
-    run = company.load_run(office.engine, MONDAY)["record"]
+    run = run_status.load_run(office.engine, MONDAY)["record"]
     figures = {
         "model": {"precision_at_capacity": 0.475, "auroc": 0.82, "observed_to_expected": 0.5},
         "rule: tier 1": {"precision_at_capacity": 0.125, "auroc": 0.61, "log_loss_skill": None},
@@ -243,8 +243,8 @@ def test_where_a_simple_ranking_serves_the_figures_are_its_own(office: Office) -
         {"band": "b", "snapshots": 200, "expected": 0.2, "value": 0.25, "low": 0.2, "high": 0.3},
     ]
     run |= {"ranking": "rule: tier 1", "bands": bands, "card": {"figures": figures, "gate": {}}}
-    with state.write_transaction(office.engine) as connection:
-        entry.insert_run(connection, MONDAY, model="rule: tier 1", record=run, finished_at=NOW)
+    with store.write_transaction(office.engine) as connection:
+        writers.insert_run(connection, MONDAY, model="rule: tier 1", record=run, finished_at=NOW)
 
     page = office.text("/model")
 
@@ -252,7 +252,9 @@ def test_where_a_simple_ranking_serves_the_figures_are_its_own(office: Office) -
     assert re.findall(r'class="value">([^<]*)<', facts) == ["12.5%", "0.610", "1.25"]
     assert '<tr class="strong"><th scope="row">rule: tier 1, which ranks the list</th>' in page
     assert '<th scope="row">the model, not promoted</th><td class="num">47.5%</td>' in page
-    assert company.get_ranking_metrics({"bands": [], "card": {"figures": figures}})["auroc"] == 0.82
+    assert (
+        run_status.get_ranking_metrics({"bands": [], "card": {"figures": figures}})["auroc"] == 0.82
+    )
 
 
 def test_a_chance_to_leave_is_never_told_as_none(office: Office) -> None:
@@ -276,10 +278,10 @@ def test_the_model_is_shown_for_each_kind_of_account(office: Office) -> None:
         }
         for name, expanded, auroc in (("1 to 10", 56, 0.82), ("<11 & more>", 0, None))
     }
-    run = company.load_run(office.engine, MONDAY)["record"]
+    run = run_status.load_run(office.engine, MONDAY)["record"]
     run["card"]["segments"] = {"size": kinds}
-    with state.write_transaction(office.engine) as connection:
-        entry.insert_run(connection, MONDAY, model="1", record=run, finished_at=NOW)
+    with store.write_transaction(office.engine) as connection:
+        writers.insert_run(connection, MONDAY, model="1", record=run, finished_at=NOW)
 
     page = office.text("/model")
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web_office import MONDAY, NOW, Office, office, raised
 
-from data.webhooks import Webhooks
-from serving import state
-from serving.events.kept import ConsumerOffset, save_offset
-from serving.events.tables import ALERTS, QUARANTINE, WEBHOOK_EVENTS
-from serving.web import company, events
+from data.config.webhooks import Webhooks
+from serving import store
+from serving.events.monitor.repository import ConsumerOffset, save_offset
+from serving.store.event_schema import ALERTS, QUARANTINE, WEBHOOK_EVENTS
+from serving.web.queries import event_status, run_status
 
 SECRET: Any = {"generic_secret": "a-secret-of-a-webhook-0123456789"}
 HOOKS = Webhooks(**SECRET)
@@ -55,7 +55,7 @@ def test_without_a_webhook_the_page_says_so_and_how_to_begin(office: Office) -> 
 def test_how_events_stand_is_told(tmp_path: Path) -> None:
     with office(tmp_path, webhooks=SECRET) as opened:
         minute = timedelta(minutes=1)
-        with state.write_transaction(opened.engine) as connection:
+        with store.write_transaction(opened.engine) as connection:
             arrived(connection, 5, NOW - 90 * minute)
             arrived(connection, 3, NOW - 7 * minute)
             counts = {"arrivals": 1_205, "unknown_account": 17}
@@ -66,7 +66,7 @@ def test_how_events_stand_is_told(tmp_path: Path) -> None:
         raised(opened.engine, "acc_00002", level="urgent", at=MONDAY)
         raised(opened.engine, "acc_00004", level="nudge", at=MONDAY)
         raised(opened.engine, "acc_00005", level="nudge", at=MONDAY, closed=MONDAY)
-        with state.write_transaction(opened.engine) as connection:
+        with store.write_transaction(opened.engine) as connection:
             connection.execute(sa.update(ALERTS).values(told_level="urgent"))
 
         page = told(opened.text("/runs"))
@@ -86,7 +86,7 @@ def test_a_watcher_that_keeps_up_is_well(tmp_path: Path) -> None:
         page = told(opened.text("/runs"))
         assert "has written nothing yet" in page
         assert "counted Counted" not in page  # nor that all is counted
-        with state.write_transaction(opened.engine) as connection:
+        with store.write_transaction(opened.engine) as connection:
             arrived(connection, 2, NOW)
             save_offset(connection, ConsumerOffset(2, MONDAY, {"arrivals": 2}), NOW)
 
@@ -98,7 +98,7 @@ def test_a_watcher_that_keeps_up_is_well(tmp_path: Path) -> None:
 
 
 def test_what_came_while_there_was_a_webhook_is_still_told(office: Office) -> None:
-    with state.write_transaction(office.engine) as connection:
+    with store.write_transaction(office.engine) as connection:
         save_offset(connection, ConsumerOffset(0, MONDAY, {}), NOW)
 
     page = told(office.text("/runs"))
@@ -113,18 +113,18 @@ def test_silence_is_told_after_five_minutes_and_waiting_after_two(
 ) -> None:
     written, since = NOW - timedelta(minutes=minutes), NOW - timedelta(seconds=waited)
 
-    found = [*events.list_event_problems(written, since, 0, NOW)]
+    found = [*event_status.list_event_problems(written, since, 0, NOW)]
 
     assert any("written nothing since" in each for each in found) == (minutes > 5)
     assert any("to be counted" in each for each in found) == (waited > 120)
 
 
 def test_more_than_the_most_is_not_counted_out(office: Office, monkeypatch: Any) -> None:
-    monkeypatch.setattr(events, "MAX_WAITING", 4)
-    with state.write_transaction(office.engine) as connection:
+    monkeypatch.setattr(event_status, "MAX_WAITING", 4)
+    with store.write_transaction(office.engine) as connection:
         arrived(connection, 9, NOW)
 
-    found = events.load_event_status(office.engine, HOOKS, NOW)
+    found = event_status.load_event_status(office.engine, HOOKS, NOW)
 
     assert found.waiting == 5
     assert "more than 4 events wait" in told(office.text("/runs"))
@@ -147,7 +147,7 @@ def test_refused_rows_and_who_was_left_out_are_told_with_their_reasons(office: O
 def test_reasons_lose_no_row_and_the_most_frequent_come_first(
     quarantine: dict[str, dict[str, int]],
 ) -> None:
-    found = company.count_quarantine_reasons({"quarantine": quarantine})
+    found = run_status.count_quarantine_reasons({"quarantine": quarantine})
 
     counts = [count for _, count in found]
     assert sum(counts) == sum(sum(each.values()) for each in quarantine.values())

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web_office import Office, answered, enter, lines, office, seal_of
 
-from serving import state
-from serving.report import paint
-from serving.state.schema import SCORES
-from serving.web.guard import MAX_BODY_BYTES, TokenBucket
-from serving.web.pages import STATIC
+from serving import store
+from serving.store.schema import SCORES
+from serving.web.middleware import MAX_BODY_BYTES, TokenBucket
+from serving.web.templating import STATIC
+from training.report import svg
 
 EVIL = (
     "<script>alert(1)</script>",
@@ -129,7 +129,7 @@ def test_the_colours_are_those_of_the_house() -> None:
     sheet = (STATIC / "page.css").read_text()
     light, dark = re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)[:2]
 
-    for told, colours in ((light, paint.LIGHT), (dark, paint.DARK)):
+    for told, colours in ((light, svg.LIGHT), (dark, svg.DARK)):
         assert dict(re.findall(r"--([\w-]+): (#\w+);", told)) == colours
 
 
@@ -165,7 +165,7 @@ def test_a_form_that_is_none_is_refused(office: Office, body: bytes) -> None:
 
 
 def test_who_never_ends_a_form_is_let_go(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.web.guard.BODY_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("serving.web.middleware.BODY_TIMEOUT_SECONDS", 0.3)
     head = (
         "POST /account?id=acc_00000 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nwhy"
     )
@@ -219,7 +219,7 @@ def test_a_temporary_file_is_closed_when_the_client_leaves(
         files.append(SpooledTemporaryFile(1, *args[1:], **options))  # noqa: SIM115
         return files[-1]
 
-    monkeypatch.setattr("serving.web.list_routes.SpooledTemporaryFile", create_file)
+    monkeypatch.setattr("serving.web.routes.list_page.SpooledTemporaryFile", create_file)
     with office(tmp_path, count=1_500) as opened:
         client = request_file(opened)
         wait_until(lambda: len(files) == 1)
@@ -275,11 +275,11 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
 
 def test_a_database_that_is_gone_is_told_and_comes_back(tmp_path: Path) -> None:
     with office(tmp_path, count=5) as opened:
-        with state.write_transaction(opened.engine) as connection:
+        with store.write_transaction(opened.engine) as connection:
             connection.execute(sa.text("ALTER TABLE scores RENAME TO away"))
         gone = opened.browser.get("/")
         health = opened.browser.get("/account?id=acc_00001")
-        with state.write_transaction(opened.engine) as connection:
+        with store.write_transaction(opened.engine) as connection:
             connection.execute(sa.text("ALTER TABLE away RENAME TO scores"))
 
         assert (gone.status_code, health.status_code) == (503, 503)

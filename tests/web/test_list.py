@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from web_office import MONDAY, Office, enter, lines, raised
 
-from serving import state
-from serving.state.schema import LIST_INDEX
-from serving.web import book, pages, signals
-from serving.web.wanted import NO_CSM
+from serving import store
+from serving.store.schema import LIST_INDEX
+from serving.web import templating
+from serving.web.queries import account_list, alerts
+from serving.web.queries.list_filters import NO_CSM
 
 CHOICES = st.fixed_dictionaries(
     {
@@ -186,23 +187,22 @@ def test_fresh_is_the_same_in_every_zone(after: int, hours: int) -> None:
     bare, zoned = at.replace(tzinfo=None), at.astimezone(timezone(timedelta(hours=hours)))
 
     told = [
-        signals.is_new_alert({"closed_at": None, "level_at": each}, MONDAY)
-        for each in (bare, zoned)
+        alerts.is_new_alert({"closed_at": None, "level_at": each}, MONDAY) for each in (bare, zoned)
     ]
 
     assert told == [after >= -7 * 24] * 2
-    assert [pages.as_utc(bare), pages.as_utc(zoned)] == [at, at]
+    assert [templating.as_utc(bare), templating.as_utc(zoned)] == [at, at]
 
 
 def test_dates_are_told_against_today_in_the_week_of_the_list_only() -> None:
     for days, told in ((-1, 0), (0, 0), (3, 3), (6, 6), (7, 0), (180, 0)):
         expected = MONDAY + timedelta(days=told)
-        assert book.get_reference_date(MONDAY, MONDAY + timedelta(days=days)) == expected
+        assert account_list.get_reference_date(MONDAY, MONDAY + timedelta(days=days)) == expected
 
 
 def test_an_old_list_says_how_old_it_is(office: Office) -> None:
     assert "days ago" not in office.text("/")
-    with state.write_transaction(office.engine) as connection:
+    with store.write_transaction(office.engine) as connection:
         for table in ("runs", "books", "scores"):
             connection.execute(
                 sa.text(f"UPDATE {table} SET as_of = '2026-05-04' WHERE as_of = '2026-06-01'")
@@ -223,7 +223,7 @@ def test_the_heads_of_the_table_order_it_and_keep_the_filters(shared: Office) ->
 def test_an_empty_list_does_not_speak_of_filters(office: Office) -> None:
     enter(office.engine, lines(1))
     assert "account in 1 book" in office.text("/")
-    with state.write_transaction(office.engine) as connection:
+    with store.write_transaction(office.engine) as connection:
         connection.execute(sa.delete(LIST_INDEX))
 
     assert "Nobody is on this list" in office.text("/")

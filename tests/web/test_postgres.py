@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from test_list import CHOICES, fits, key
 from web_office import MONDAY, Office, answered, office, raised
 
-from serving import state
-from serving.state.schema import ACCOUNT_TOUCHES, FEEDBACK
+from serving import store
+from serving.store.schema import ACCOUNT_TOUCHES, FEEDBACK
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +105,7 @@ def test_an_address_answers_the_same(both: tuple[Office, Office], path: str) -> 
 def test_answers_are_kept_the_same(both: tuple[Office, Office]) -> None:
     kept: list[list[Any]] = []
     for each in both:
-        with state.read_transaction(each.engine) as connection:
+        with store.read_transaction(each.engine) as connection:
             said = connection.execute(
                 sa.select(FEEDBACK.c.account_id, FEEDBACK.c.verdict, FEEDBACK.c.until).order_by(
                     FEEDBACK.c.id

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 from web_office import enter, lines, office
 
-from serving import state
-from serving.cli import main
+from serving import store
+from serving.cli.main import main
 
 PATHS = ("/", "/?csm=Ada", "/?q=mill+77", "/?sort=name&page=90", "/account?id=acc_07777")
 PATHS += ("/?when=ready&tier=1&segment=large", "/model", "/runs")
@@ -27,7 +27,7 @@ def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run the command as an operator does, on a port that is free."""
     config = folder / "expansion.toml"
     config.write_text(f"[crm]\nurl = 'sqlite:///{folder / 'crm.db'}'\n")
-    command = [sys.executable, "-c", "from serving.cli import main; main()", "serve"]
+    command = [sys.executable, "-c", "from serving.cli.main import main; main()", "serve"]
     process = subprocess.Popen(
         [*command, "-c", str(config), "--port", "0", "--json"], stdout=subprocess.PIPE, text=True
     )
@@ -57,7 +57,7 @@ def test_ten_thousand_accounts_answer_in_a_tenth_of_a_second(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_it_stops_when_told_and_finishes_what_it_began(tmp_path: Path) -> None:
-    engine = state.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     enter(engine, lines(3))
     engine.dispose()
     with served(tmp_path) as (url, process):

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from web_office import LEAD_TOKEN, SIGNED_IN, TOKENS, Office, answered, office, seal_of
 
-from data.settings import Settings, Web
-from serving import state
-from serving.state.schema import FEEDBACK
+from data.config.settings import Settings, Web
+from serving import store
+from serving.store.schema import FEEDBACK
 
 PAGES = ("/", "/?csm=Ben", "/?page=2", "/list.csv", "/list.csv?csm=Ben", "/feedback.csv", "/model")
 PAGES += ("/runs", "/?q=Ben", "/?sort=name")
@@ -79,7 +79,7 @@ def test_another_books_account_is_as_good_as_none(closed: Office) -> None:
 
     assert there[0] == there[1]
     assert told.status_code == 404
-    with state.read_transaction(closed.engine) as connection:
+    with store.read_transaction(closed.engine) as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(FEEDBACK)) == 0
 
 

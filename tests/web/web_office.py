@@ -20,12 +20,12 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
-from data.settings import Settings
-from serving import state
-from serving.events.tables import ALERTS
-from serving.state import entry
-from serving.state.schema import SCORE_COLUMNS
-from serving.web import app, server
+from data.config.settings import Settings
+from serving import store
+from serving.store import writers
+from serving.store.event_schema import ALERTS
+from serving.store.schema import SCORE_COLUMNS
+from serving.web import app, uvicorn_server
 
 MONDAY = date(2026, 6, 1)
 NOW = datetime(2026, 6, 2, 9, 30, tzinfo=UTC)
@@ -184,14 +184,14 @@ def enter(engine: sa.Engine, rows: Sequence[Mapping[str, Any]], as_of: date = MO
     left = pl.DataFrame(
         {"account_id": ["gone"], "name": ["Gone Ltd"], "csm": ["Ada"], "note": ["on trial"]}
     )
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         events = 9 if as_of == MONDAY else 9_000  # of which three are refused
         made = record(len(rows), events=events)
         told = {"model": "1", "record": made, "finished_at": NOW}
-        entry.insert_run(connection, as_of, **told)
-        entry.replace_scores(connection, listed, left, as_of)
-        entry.replace_account_details(connection, portraits(rows), as_of)
-        entry.replace_list_index(connection, listed, portraits(rows), as_of)
+        writers.insert_run(connection, as_of, **told)
+        writers.replace_scores(connection, listed, left, as_of)
+        writers.replace_account_details(connection, portraits(rows), as_of)
+        writers.replace_list_index(connection, listed, portraits(rows), as_of)
 
 
 @cache
@@ -199,7 +199,7 @@ def _empty() -> bytes:
     """A database with its tables and nothing in them: made once, for that takes longest."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "crm.db")
-        state.open_engine(f"sqlite:///{file}").dispose()
+        store.open_engine(f"sqlite:///{file}").dispose()
         return file.read_bytes()
 
 
@@ -218,7 +218,7 @@ def office(
     folder.mkdir(exist_ok=True)
     if not database:
         (folder / "crm.db").write_bytes(_empty())
-    engine = state.open_engine(database or f"sqlite:///{folder / 'crm.db'}")
+    engine = store.open_engine(database or f"sqlite:///{folder / 'crm.db'}")
     rows = lines(count, names=names)
     enter(
         engine, lines(count, as_of=MONDAY - timedelta(days=7), seed=2), MONDAY - timedelta(days=7)
@@ -238,8 +238,8 @@ def office(
 @contextmanager
 def serving(made: FastAPI) -> Iterator[str]:
     """A real server of the page on a free port, as the command runs it."""
-    with server.bind_socket("127.0.0.1", 0) as (taken, url):
-        running = uvicorn.Server(server.build_config(made))
+    with uvicorn_server.bind_socket("127.0.0.1", 0) as (taken, url):
+        running = uvicorn.Server(uvicorn_server.build_config(made))
         thread = threading.Thread(target=running.run, args=([taken],), daemon=True)
         thread.start()
         while not running.started:
@@ -261,7 +261,7 @@ def raised(
         for name, day in moments.items()
     }
     told |= {"limit": "seats", "number": 1, "ending": "relieved" if closed else None}
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         connection.execute(sa.insert(ALERTS).values(account_id=account_id, **told))
 
 

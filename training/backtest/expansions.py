@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.settings import Outcome
-from training import outcomes
-from training.backtest.daily import DailyUtilization
+from data.config.settings import Outcome
+from training.backtest.utilization import DailyUtilization
+from training.labels import MAX_HORIZON_DAYS, build_outcomes, expanded_within
 
 __all__ = [
     "UTILIZATION_LOOKBACK_DAYS",
@@ -19,14 +19,14 @@ __all__ = [
     "label_flags",
 ]
 
-UTILIZATION_LOOKBACK_DAYS: Final = outcomes.MAX_HORIZON_DAYS
+UTILIZATION_LOOKBACK_DAYS: Final = MAX_HORIZON_DAYS
 Days = NDArray[np.int64]
 
 
 def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataFrame:
     """Find every expansion that was known, and settled, before a moment.
 
-    An expansion of a day is what :mod:`training.outcomes` calls one within a day of that day's
+    An expansion of a day is what :mod:`training.labels` calls one within a day of that day's
     morning: an organic rise above the levels of that morning, on the day it was booked. It can only
     lie on a day on which something was booked, so no other is asked. A rise after a fall counts,
     also where it only restores a level of some weeks before; to a snapshot from before the fall it
@@ -35,10 +35,10 @@ def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -
     Parameters
     ----------
     contracts : polars.DataFrame
-        :func:`features.contract.build_timeline`.
+        :func:`features.subscription_timeline.build_timeline`.
     end : datetime.datetime
         Only rows known before this moment, UTC, are read.
-    rules : data.settings.Outcome
+    rules : data.config.settings.Outcome
         What counts as an expansion.
 
     Returns
@@ -49,11 +49,9 @@ def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -
         on its use is held against it. Ordered by account and day.
     """
     keys = contracts.select("account_id", as_of=pl.col("known").dt.date()).unique()
-    labels = outcomes.build_outcomes(
-        keys.sort("account_id", "as_of"), contracts, cutoff=end, rules=rules
-    )
+    labels = build_outcomes(keys.sort("account_id", "as_of"), contracts, cutoff=end, rules=rules)
     return (
-        labels.filter(outcomes.expanded_within(1))
+        labels.filter(expanded_within(1))
         .select("account_id", day="as_of")
         .sort("account_id", "day")
         .with_columns(before=pl.col("day").shift(1).over("account_id"))
@@ -86,8 +84,8 @@ def label_flags(
         In the order of the flags.
     """
     keys = flags.select("account_id", as_of="day")
-    labels = outcomes.build_outcomes(keys, contracts, cutoff=end, rules=rules)
-    return labels.select(expanded=outcomes.expanded_within(within_days))["expanded"]
+    labels = build_outcomes(keys, contracts, cutoff=end, rules=rules)
+    return labels.select(expanded=expanded_within(within_days))["expanded"]
 
 
 def compute_maturity_date(end: date, rules: Outcome) -> date:
@@ -104,7 +102,7 @@ def find_first_full_day(
     ----------
     expansions : polars.DataFrame
         From :func:`find_expansions`, of days that ``daily`` holds.
-    daily : training.backtest.daily.DailyUtilization
+    daily : training.backtest.utilization.DailyUtilization
         From at least ``FULL_WITHIN_DAYS`` before them.
     threshold : float
         Of the limit.

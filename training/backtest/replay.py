@@ -6,17 +6,17 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from data.settings import MONTH_DAYS, Settings
-from training import team
-from training.backtest import competing, judge, words
-from training.backtest import ground as grounds
-from training.backtest.daily import DailyUtilization
-from training.backtest.ground import BacktestContext
-from training.backtest.judge import StrategyScore
-from training.backtest.known import BacktestInputs, prepare_inputs
+from data.config.settings import MONTH_DAYS, Settings
+from training.backtest import context as grounds
+from training.backtest import scoring, strategy_set, text
+from training.backtest.context import BacktestContext
+from training.backtest.inputs import BacktestInputs, prepare_inputs
 from training.backtest.result import BacktestResult
-from training.backtest.work import TeamCapacity, simulate_workload
-from training.pipeline import TrainingHistory
+from training.backtest.scoring import StrategyScore
+from training.backtest.utilization import DailyUtilization
+from training.backtest.workload import TeamCapacity, simulate_workload
+from training.pipeline.training_run import TrainingHistory
+from training.rules import team_capacity
 
 __all__ = ["replay_history", "run_backtest"]
 
@@ -30,9 +30,9 @@ def run_backtest(
 
     Parameters
     ----------
-    history : training.pipeline.TrainingHistory
+    history : training.pipeline.training_run.TrainingHistory
         Everything up to an as-of.
-    settings : data.settings.Settings
+    settings : data.config.settings.Settings
         Outcome, model and evaluation; the team and its hours; ``backtest``.
     progress : callable, optional
         Told the stage, steps done, and steps in all.
@@ -61,10 +61,10 @@ def replay_history(
     daily = grounds.build_utilization(inputs, settings)
     counted = grounds.select_counted_expansions(inputs, settings, daily)
     context = grounds.build_context(inputs, settings, daily, counted, csm_count=csm_count)
-    strategies, unavailable = competing.build_strategies(inputs, settings, daily)
+    strategies, unavailable = strategy_set.build_strategies(inputs, settings, daily)
     scores: dict[str, StrategyScore] = {}
     for position, strategy in enumerate(strategies):
-        scores[strategy.name] = judge.score_strategy(
+        scores[strategy.name] = scoring.score_strategy(
             strategy,
             simulate_workload(strategy, context.under_contract, capacity),
             context,
@@ -72,7 +72,7 @@ def replay_history(
         )
         if progress:
             progress("ways", position + 1, len(strategies))
-    flags, expanded = judge.collect_flags_and_expansions(
+    flags, expanded = scoring.collect_flags_and_expansions(
         scores, context, counted.drop("before", "since")
     )
     days_since_previous = (pl.col("day") - pl.col("before")).dt.total_days()
@@ -93,12 +93,12 @@ def replay_history(
         review_minutes=capacity.minutes_per_review,
         rest_days=rules.cooldown_days,
         caught_within_days=rules.detection_window_days,
-        definitions=words.define_terms(settings),
+        definitions=text.define_terms(settings),
         notes=tuple(
             capacity_notes
             + _collect_notes(inputs, settings, daily, counted, capacity, repeated=repeated)
         ),
-        hindsight=words.LIMITATIONS,
+        hindsight=text.LIMITATIONS,
         verdict=_format_verdict(scores, context),
         flags=flags,
         expanded=expanded,
@@ -112,7 +112,7 @@ def _resolve_team_capacity(
     accounts = inputs.history.tables.accounts.rows
     named_csms = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
     csm_count = settings.team.csms or named_csms
-    contact_capacity = team.resolve_capacity(settings, accounts)
+    contact_capacity = team_capacity.resolve_capacity(settings, accounts)
     explanation = contact_capacity.explanation[:1].upper() + contact_capacity.explanation[1:]
     notes = [explanation.replace("per as-of", "per 30 days")]
     if not csm_count:
@@ -161,7 +161,7 @@ def _collect_notes(
             " flag can catch both."
         )
     known_late = inputs.history.activity.volume.select((pl.col("known_day") > pl.col("day")).any())
-    return notes + words.describe_late_data(
+    return notes + text.describe_late_data(
         inputs.history.contracts, events_lag=bool(known_late.collect().item())
     )
 
@@ -185,13 +185,13 @@ def _note_ample_capacity(inputs: BacktestInputs, capacity: TeamCapacity) -> list
 
 
 def _format_verdict(scores: Mapping[str, StrategyScore], context: BacktestContext) -> str:
-    model_score = scores.get(competing.WEEKLY_LIST)
-    model_strategies = (competing.WEEKLY_LIST, competing.WEEKLY_LIST_AND_EVENTS)
+    model_score = scores.get(strategy_set.WEEKLY_LIST)
+    model_strategies = (strategy_set.WEEKLY_LIST, strategy_set.WEEKLY_LIST_AND_EVENTS)
     baselines = [score for name, score in scores.items() if name not in model_strategies]
-    best_baseline = words.select_best(baselines)
+    best_baseline = text.select_best(baselines)
     gain = (
-        judge.compare_catches(model_score, best_baseline, context)
+        scoring.compare_catches(model_score, best_baseline, context)
         if model_score and best_baseline
         else None
     )
-    return words.format_verdict(model_score, best_baseline, gain, len(context.expansion_row))
+    return text.format_verdict(model_score, best_baseline, gain, len(context.expansion_row))

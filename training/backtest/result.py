@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from training.resampling import MetricEstimate
+from training.metrics.cluster_bootstrap import MetricEstimate
 
 __all__ = ["BACKTEST_METRICS", "BacktestResult", "StrategyResult"]
 
@@ -42,7 +42,7 @@ class StrategyResult:
         As it is printed.
     rule : str
         One sentence: when it flags an account.
-    figures : mapping of str to training.resampling.MetricEstimate
+    figures : mapping of str to training.metrics.cluster_bootstrap.MetricEstimate
         Keys and definitions as in ``FIGURES``; shares in [0, 1]; 90 % intervals over accounts; null
         where there is nothing to compute it from.
     flags : int

@@ -1,11 +1,11 @@
 """Where runs and models are kept: the only package that imports MLflow.
 
 What a model is as files, and why reading them executes no code, stands in
-:mod:`training.artifact`; the registry keeps the digest of its card as a tag of the version.
+:mod:`training.registry.serialization`; the registry keeps the digest of its card as a tag of the version.
 """
 
 from training.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, ModelAliases
-from training.registry.kept import (
+from training.registry.model_store import (
     RegisteredModel,
     find_champion,
     load_alias,

@@ -7,10 +7,9 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
+from data.config.settings import Settings
 from data.errors import ModelError
-from data.settings import Settings
-from training import faults
-from training.registry import aliases, kept
+from training.registry import aliases, errors, model_store
 from training.registry.aliases import CHALLENGER, PREVIOUS, ModelAliases
 from training.registry.store import connect_store
 
@@ -59,7 +58,7 @@ def get_aliases(settings: Settings) -> ModelAliases:
         return aliases.read_aliases(connect_store(settings).client, settings.registry.model)
     except MlflowException as error:
         raise ModelError(
-            f"the model registry cannot be read: {faults.describe_error(error)}."
+            f"the model registry cannot be read: {errors.describe_error(error)}."
         ) from error
 
 
@@ -68,7 +67,7 @@ def promote(settings: Settings, *, force: str | None = None) -> Promotion:
 
     Parameters
     ----------
-    settings : data.settings.Settings
+    settings : data.config.settings.Settings
         Where the registry is.
     force : str, optional
         The reason to promote it whatever the gate said.
@@ -97,7 +96,7 @@ def promote(settings: Settings, *, force: str | None = None) -> Promotion:
         raise ModelError(
             f"there is no challenger to promote{champion_note}. Train one with `expansion train`."
         )
-    challenger = kept.load_alias(settings, CHALLENGER)
+    challenger = model_store.load_alias(settings, CHALLENGER)
     refusal = _find_refusal_reason(challenger, current)
     if refusal is not None and force is None:
         raise ModelError(
@@ -125,12 +124,14 @@ def rollback(settings: Settings) -> Promotion:
             "no champion was there before, so there is nothing to go back to"
             f" ({_describe_champion(current)}). See what was trained in MLflow."
         )
-    kept.load_alias(settings, PREVIOUS)
+    model_store.load_alias(settings, PREVIOUS)
     reason = f"rolled back from version {current.champion}"
     return _install_champion(settings, current.previous, current, reason, forced=False)
 
 
-def _find_refusal_reason(challenger: kept.RegisteredModel, current: ModelAliases) -> str | None:
+def _find_refusal_reason(
+    challenger: model_store.RegisteredModel, current: ModelAliases
+) -> str | None:
     """Why a challenger may not pass without force, as a sentence."""
     decision = challenger.card.get("gate")
     if decision is None:
@@ -160,7 +161,7 @@ def _install_champion(
         aliases.set_champion(client, settings.registry.model, version, note=promotion.to_dict())
     except MlflowException as error:
         raise ModelError(
-            f"version {version} could not be made champion: {faults.describe_error(error)}. Run the command"
+            f"version {version} could not be made champion: {errors.describe_error(error)}. Run the command"
             " again; a list made meanwhile is by the champion of before, or already by this one."
         ) from error
     return promotion

@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME
 
-from training.fingerprint import TableFingerprint
-from training.record import RunRecord
+from training.dataset.fingerprint import TableFingerprint
+from training.registry.run_record import RunRecord
 from training.registry.store import TrackingStore
 
 __all__ = ["log_run", "start_run", "write_run_files"]

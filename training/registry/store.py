@@ -17,10 +17,10 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import ExclusiveFileLock
 
-from data import writing
+from data.config.settings import Settings
 from data.errors import ModelError
-from data.settings import Settings
-from training import faults
+from data.io import atomic
+from training.registry import errors
 
 __all__ = ["MODEL_FOLDER", "TrackingStore", "connect_store"]
 
@@ -82,7 +82,7 @@ def connect_store(settings: Settings) -> TrackingStore:
         return _open_store(settings)
     except Exception as error:  # every kind of store brings its own family of errors
         raise ModelError(
-            f"the model registry cannot be reached: {faults.describe_error(error)}. Check [registry]"
+            f"the model registry cannot be reached: {errors.describe_error(error)}. Check [registry]"
             " tracking_uri in expansion.toml."
         ) from error
 
@@ -111,7 +111,7 @@ def _prepare_database(file: Path) -> str:
         file.parent.mkdir(parents=True, exist_ok=True)
         with ExclusiveFileLock(str(file.with_suffix(".lock"))):
             if not file.exists():
-                writing.atomic_write(file, lambda draft: mlflow.MlflowClient(f"sqlite:///{draft}"))
+                atomic.atomic_write(file, lambda draft: mlflow.MlflowClient(f"sqlite:///{draft}"))
     return f"sqlite:///{file}"
 
 

@@ -21,13 +21,15 @@ import polars as pl
 import served
 import sqlalchemy as sa
 
-from data import settings, sources
-from data.settings import Settings
-from features import moment, panel
-from serving import state
-from serving.events.tables import ALERTS, CONSUMER_OFFSETS, WEBHOOK_EVENTS
-from serving.state.schema import CHANGE_LOG
-from training import pipeline
+from data.config import settings
+from data.config.settings import Settings
+from data.ingest import table_loader
+from features import online
+from features.panel import builder
+from serving import store
+from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, WEBHOOK_EVENTS
+from serving.store.schema import CHANGE_LOG
+from training.pipeline import training_run
 
 BATCH = 500
 SENDERS = 4
@@ -53,10 +55,10 @@ class Servers:
 
 def run(config: Path, *, events: int, kills: int, secret: str) -> dict[str, Any]:
     known = settings.load_settings(config)
-    engine = state.open_engine(known.database_url)
+    engine = store.open_engine(known.database_url)
     _clean(engine)
     now = datetime.now(UTC)
-    tables = sources.load_tables(known, now)
+    tables = table_loader.load_tables(known, now)
     unique = drawn(tables, events, now)
     sent = repeated(unique.rows(named=True))
     servers = Servers(config)
@@ -109,7 +111,7 @@ def run(config: Path, *, events: int, kills: int, secret: str) -> dict[str, Any]
     }
 
 
-def drawn(tables: sources.Tables, events: int, now: datetime) -> pl.DataFrame:
+def drawn(tables: table_loader.Tables, events: int, now: datetime) -> pl.DataFrame:
     """So many events of the last hour: at some accounts more people than seats, at others fewer."""
     chance = random.Random(11)  # noqa: S311
     accounts = tables.accounts.rows["account_id"].to_list()
@@ -143,13 +145,13 @@ def repeated(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def judged(
-    known: Settings, tables: sources.Tables, unique: pl.DataFrame, now: datetime
+    known: Settings, tables: table_loader.Tables, unique: pl.DataFrame, now: datetime
 ) -> set[tuple[str, str]]:
     """The limits that a batch over log and events finds reached."""
-    _, log = pipeline.load_data(known, now=now)
+    _, log = training_run.load_data(known, now=now)
     ours = tables.accounts.rows["account_id"]
-    whole = moment.append_events(log, unique, ours, roles=known.roles, seats=known.seats)
-    built = panel.build_panel(whole, tables, [moment.next_midnight(now.date())], known)
+    whole = online.append_events(log, unique, ours, roles=known.roles, seats=known.seats)
+    built = builder.build_panel(whole, tables, [online.next_midnight(now.date())], known)
     full = {
         "seats": pl.col("seat_utilization") >= known.alerts.urgent,
         "usage": pl.col("usage_ratio") >= known.alerts.urgent,
@@ -166,7 +168,7 @@ def signals(engine: sa.Engine, *, quiet: bool) -> list[tuple[str, str]]:
     """Open urgent signals: those that were raised, or those from before events were watched."""
     words = sa.func.coalesce(ALERTS.c.words, "")
     was_before = words.like("under pressure before%")
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         query = sa.select(ALERTS.c.account_id, ALERTS.c.limit).where(
             ALERTS.c.level == "urgent",
             ALERTS.c.closed_at.is_(None),
@@ -177,8 +179,8 @@ def signals(engine: sa.Engine, *, quiet: bool) -> list[tuple[str, str]]:
 
 def made_twice(known: Settings) -> int:
     """Opportunities that were made more than once."""
-    engine = state.open_engine(known.database_url)
-    with state.read_transaction(engine) as connection:
+    engine = store.open_engine(known.database_url)
+    with store.read_transaction(engine) as connection:
         table = CHANGE_LOG.c
         query = (
             sa.select(table.key)
@@ -228,31 +230,31 @@ def _message(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stored(known: Settings) -> int:
-    engine = state.open_engine(known.database_url)
+    engine = store.open_engine(known.database_url)
     stored = _count(engine, WEBHOOK_EVENTS)
     engine.dispose()
     return stored
 
 
 def _count(engine: sa.Engine, table: sa.Table) -> int:
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
 def _behind(engine: sa.Engine) -> int:
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         last = connection.scalar(sa.select(sa.func.max(WEBHOOK_EVENTS.c.id))) or 0
         return last - (connection.scalar(sa.select(CONSUMER_OFFSETS.c.position)) or 0)
 
 
 def _untold(engine: sa.Engine) -> int:
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         untold = ALERTS.c.told_level.is_(None) & ALERTS.c.closed_at.is_(None)
         return connection.scalar(sa.select(sa.func.count()).select_from(ALERTS).where(untold)) or 0
 
 
 def _clean(engine: sa.Engine) -> None:
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         for table in (WEBHOOK_EVENTS, ALERTS, CONSUMER_OFFSETS):
             connection.execute(sa.delete(table))
         connection.exec_driver_sql("DELETE FROM watches")

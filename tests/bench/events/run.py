@@ -22,11 +22,11 @@ import numpy as np
 import served
 import sqlalchemy as sa
 
-from data import settings
-from serving import state
-from serving.crm.tables import OPPORTUNITIES
-from serving.events.tables import ALERTS, CONSUMER_OFFSETS, WEBHOOK_EVENTS
-from serving.state.schema import SCORES
+from data.config import settings
+from serving import store
+from serving.delivery.crm.sql.schema import OPPORTUNITIES
+from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, WEBHOOK_EVENTS
+from serving.store.schema import SCORES
 
 HERE = Path(__file__).parent
 _FILLED = 30
@@ -61,7 +61,7 @@ def main() -> None:
 def load(config: Path, told: argparse.Namespace) -> dict[str, Any]:
     """So many events a second, one a request, while accounts fill up among them."""
     known = settings.load_settings(config)
-    engine = state.open_engine(known.database_url)
+    engine = store.open_engine(known.database_url)
     accounts = listed(engine)
     clean(engine)
     plan = {
@@ -157,7 +157,7 @@ def watch(
 
 
 def opportunities(engine: sa.Engine, wanted: set[str]) -> dict[str, float]:
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         query = sa.select(OPPORTUNITIES.c.account_id).where(OPPORTUNITIES.c.key.is_not(None))
         found = {row[0] for row in connection.execute(query)} & wanted
     return dict.fromkeys(found, time.time())
@@ -165,7 +165,7 @@ def opportunities(engine: sa.Engine, wanted: set[str]) -> dict[str, float]:
 
 def listed(engine: sa.Engine) -> list[tuple[str, int]]:
     """Accounts with an ask to be made and no opportunity, and their licensed seats."""
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         had = sa.select(OPPORTUNITIES.c.account_id)
         query = sa.select(SCORES.c.account_id, SCORES.c.licensed_seats).where(
             SCORES.c.rank.is_not(None),
@@ -179,7 +179,7 @@ def listed(engine: sa.Engine) -> list[tuple[str, int]]:
 
 def roomy(engine: sa.Engine, accounts: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """Accounts, all over the list, that were under no pressure before."""
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         pressed = set(connection.scalars(sa.select(ALERTS.c.account_id)))
     free = [each for each in accounts if each[0] not in pressed]
     return free[:: max(len(free) // _FILLED, 1)][:_FILLED]
@@ -187,20 +187,20 @@ def roomy(engine: sa.Engine, accounts: list[tuple[str, int]]) -> list[tuple[str,
 
 def clean(engine: sa.Engine) -> None:
     """Forget what another bench left."""
-    with state.write_transaction(engine) as connection:
+    with store.write_transaction(engine) as connection:
         for table in (WEBHOOK_EVENTS, ALERTS, CONSUMER_OFFSETS):
             connection.execute(sa.delete(table))
         connection.exec_driver_sql("DELETE FROM watches")
 
 
 def count(engine: sa.Engine, table: sa.Table) -> int:
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
 def behind(engine: sa.Engine) -> int:
     """Arrivals that were not counted yet."""
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         last = connection.scalar(sa.select(sa.func.max(WEBHOOK_EVENTS.c.id))) or 0
         return last - (connection.scalar(sa.select(CONSUMER_OFFSETS.c.position)) or 0)
 

@@ -12,22 +12,25 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data.settings import Settings
+from data.config.settings import Settings
 from data.simulator import tables
-from data.simulator.company import (
+from data.simulator.account_state import PLANS
+from data.simulator.simulation import (
     SimulationHistory,
     SimulationPeriod,
     day_number,
     random_stream,
     simulate,
 )
-from data.simulator.state import PLANS
-from features import contract
+from features import subscription_timeline
 from features.catalogue import FEATURE_NAMES
-from training import baselines, chosen, gate, model, outcomes, splits, walk
-from training import ranking_metrics as ranking
-from training.model import INPUTS
-from training.resampling import ClusterBootstrap, factorize_columns
+from training import labels
+from training.evaluation import baseline_selection, baselines, splits, walk_forward
+from training.metrics import ranking
+from training.metrics.cluster_bootstrap import ClusterBootstrap, factorize_columns
+from training.model import propensity
+from training.model.propensity import INPUTS
+from training.promotion import gate
 
 __all__ = ["Company", "judged", "made"]
 
@@ -66,7 +69,7 @@ def made(accounts: int, seed: int, settings: Settings, columns: int) -> Company:
     signed = tables.build_subscriptions(history, random_stream(seed, "names"))
     return Company(
         pl.concat(parts).sort("as_of", "account_id"),
-        contract.build_timeline(signed, plans=PLANS),
+        subscription_timeline.build_timeline(signed, plans=PLANS),
         splits.utc_midnight(_END),
         settings,
         inputs,
@@ -103,24 +106,26 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
     company = made(accounts, seed, settings, columns)
     past = company.snapshots.filter(pl.col("as_of") < company.end.date())
     rules, horizon = settings.evaluation, settings.outcome.horizon_days
-    happened = outcomes.expanded_within(horizon)
+    happened = labels.expanded_within(horizon)
 
-    def learn(known: splits.TrainingSet, seen: pl.DataFrame | None) -> model.Propensity:
-        return walk.fit_and_calibrate(
+    def learn(known: splits.TrainingSet, seen: pl.DataFrame | None) -> propensity.Propensity:
+        return walk_forward.fit_and_calibrate(
             known, seen, settings.model, horizon_days=horizon, inputs=company.inputs
         )
 
-    def say(step: walk.WalkForwardFold[model.Propensity]) -> pl.DataFrame:
+    def say(step: walk_forward.WalkForwardFold[propensity.Propensity]) -> pl.DataFrame:
         label = step.training_set.outcomes.select(y=happened)["y"].drop_nulls()
-        rule = chosen.select_baseline(step.training_set, happened, capacity=rules.capacity)
+        rule = baseline_selection.select_baseline(
+            step.training_set, happened, capacity=rules.capacity
+        )
         score = baselines.score_baselines(step.test_snapshots)[rule]
-        return walk.predict_fold(step).with_columns(
+        return walk_forward.predict_fold(step).with_columns(
             base_rate=pl.lit(float(label.mean())),  # type: ignore[arg-type]
             simple=pl.lit(rule),
             simple_score=score.cast(pl.Float64),
         )
 
-    walked = walk.run_walk_forward(
+    walked = walk_forward.run_walk_forward(
         past,
         company.contracts,
         settings,
@@ -142,18 +147,18 @@ def judged(accounts: int, seed: int, settings: Settings, columns: int) -> dict[s
         "later": 0.0,
     }
     if ruling.passes:
-        rule = chosen.select_baseline(known, happened, capacity=rules.capacity)
+        rule = baseline_selection.select_baseline(known, happened, capacity=rules.capacity)
         found["later"] = _later(company, learn(known, None), rule)
     return found
 
 
-def _later(company: Company, fitted: model.Propensity, rule: str) -> float:
+def _later(company: Company, fitted: propensity.Propensity, rule: str) -> float:
     """Precision at capacity after the end: the promoted model's less the rule's."""
     settings = company.settings
     after = company.snapshots.filter(pl.col("as_of") >= company.end.date())
     last = company.end + timedelta(days=30 * (_LATER + 2))
-    found = outcomes.build_outcomes(after, company.contracts, cutoff=last, rules=settings.outcome)
-    label = found.select(y=outcomes.expanded_within(settings.outcome.horizon_days))["y"]
+    found = labels.build_outcomes(after, company.contracts, cutoff=last, rules=settings.outcome)
+    label = found.select(y=labels.expanded_within(settings.outcome.horizon_days))["y"]
     known = after.filter(label.is_not_null())
     expanded, (as_of,) = label.drop_nulls().to_numpy(), factorize_columns(known["as_of"])
     once = ClusterBootstrap(as_of, resamples=0, seed=0)

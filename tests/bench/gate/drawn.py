@@ -20,8 +20,9 @@ import polars as pl
 from scipy.special import expit
 from scipy.stats import norm
 
-from data.settings import Settings
-from training import gate, metrics
+from data.config.settings import Settings
+from training.metrics import summary
+from training.promotion import gate
 
 __all__ = ["Case", "judged"]
 
@@ -52,9 +53,9 @@ def judged(case: Case, seed: int, settings: Settings) -> dict[str, Any]:
     ruling = gate.evaluate_gate(told.filter(pl.col("month") < _KNOWN), settings)
     later = told.filter(pl.col("month") >= _KNOWN)
     served = "probability" if ruling.passes else "simple_score"
-    after = metrics.label_outcomes(later)
+    after = summary.label_outcomes(later)
     mine, rule = (
-        metrics.compute_metrics(
+        summary.compute_metrics(
             later[name].to_numpy(),
             after,
             capacity=settings.evaluation.capacity,

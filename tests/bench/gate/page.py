@@ -15,7 +15,7 @@ EDGE = "model .687, rule .72: just as much worse as is tolerated"
 _HEAD = """\
 # What the gate lets through
 
-Written by `make bench-gate`; how it rules stands in `training/gate.py`.
+Written by `make bench-gate`; how it rules stands in `training/promotion/gate.py`.
 """
 _HOW = """\
 ## How it is measured

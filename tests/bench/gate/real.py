@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from data import settings
-from training import evaluate, gate, pipeline
+from data.config import settings
+from training.evaluation import evaluate
+from training.pipeline import training_run
+from training.promotion import gate
 
 __all__ = ["ravenstack", "shuffled"]
 
@@ -18,9 +20,11 @@ def ravenstack(folder: Path) -> dict[str, Any]:
     """Rule on the upgrades of a synthetic company that hardly depend on use."""
     config = settings.load_settings(ROOT / "data/examples/ravenstack.toml")
     config = config.model_copy(update={"state": str(folder / "ravenstack")})
-    tables, log = pipeline.load_data(config, now=_NOW)
-    past = pipeline.build_history(config, tables, log, datetime(2024, 12, 31, tzinfo=UTC))
-    return gate.evaluate_gate(pipeline.evaluate_history(past, config).predictions, config).to_dict()
+    tables, log = training_run.load_data(config, now=_NOW)
+    past = training_run.build_history(config, tables, log, datetime(2024, 12, 31, tzinfo=UTC))
+    return gate.evaluate_gate(
+        training_run.evaluate_history(past, config).predictions, config
+    ).to_dict()
 
 
 def shuffled(folder: Path, number: int) -> dict[str, Any]:

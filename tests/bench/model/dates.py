@@ -9,7 +9,7 @@ import polars as pl
 import walks
 from numpy.typing import NDArray
 
-from training import date_metrics
+from training.metrics.dates import pinball_loss, select_evaluable_rows
 
 __all__ = ["dates"]
 
@@ -18,7 +18,7 @@ _LONGEST = 180
 
 def dates(name: str, folder: Path) -> dict[str, Any]:
     """Take the walk's figures of the dates, and add the constant's pinball loss and other lines."""
-    known = date_metrics.select_evaluable_rows(walks.predictions(name, folder))
+    known = select_evaluable_rows(walks.predictions(name, folder))
     came = known["days_to_expansion"].to_numpy().astype(np.float64)
     mine = np.abs(known["median_days"].to_numpy() - came)
     days = pl.col("days_to_limit")
@@ -33,7 +33,7 @@ def dates(name: str, folder: Path) -> dict[str, Any]:
         for reading, line in readings.items()
     }
     for label, share in {"early": 0.1, "median": 0.5, "late": 0.9}.items():
-        loss = date_metrics.pinball_loss(known[f"usual_{label}_days"].to_numpy(), came, share)
+        loss = pinball_loss(known[f"usual_{label}_days"].to_numpy(), came, share)
         wanted[f"usual_pinball_{label}"] = _mean(loss)
     inside = known.select(
         pl.col("days_to_expansion").is_between("usual_early_days", "usual_late_days")

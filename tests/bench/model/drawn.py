@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training import resampling
-from training.resampling import ResampleWeights
+from training.metrics import cluster_bootstrap
+from training.metrics.cluster_bootstrap import ResampleWeights
 
 __all__ = ["Told", "intervals"]
 
@@ -21,15 +21,15 @@ def intervals(
     wanted: Mapping[str, Told], rows: pl.DataFrame, resamples: int = _RESAMPLES
 ) -> dict[str, dict[str, Any]]:
     """Tell each figure with its interval, over the accounts of the rows and, where told, cuts."""
-    units = resampling.factorize_columns(
+    units = cluster_bootstrap.factorize_columns(
         *(rows[name] for name in ("account_id", "cut") if name in rows)
     )
     metrics = {name: _drawn(told) for name, told in wanted.items()}
-    found = resampling.estimate_metrics(metrics, *units, resamples=resamples, seed=_SEED)
+    found = cluster_bootstrap.estimate_metrics(metrics, *units, resamples=resamples, seed=_SEED)
     return {name: vars(figure) for name, figure in found.items()}
 
 
-def _drawn(told: Told) -> resampling.Metric:
+def _drawn(told: Told) -> cluster_bootstrap.Metric:
     """A drawn row counts as so many rows."""
 
     def metric(weights: ResampleWeights) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ import walks
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from data.simulator import pressure
-from data.simulator.company import day_number
+from data.simulator import hazard
+from data.simulator.simulation import day_number
 from features.catalogue import REASON_GROUPS
 
 __all__ = ["drivers", "probability", "shares"]
@@ -148,10 +148,10 @@ def _plain(rows: pl.DataFrame) -> list[float | None]:
 def _strongest(name: str, caused: pl.DataFrame) -> float:
     """How often the cause tells the same as the pressure that was truly strongest at the as-of."""
     history = true_dates.lived(name)
-    sources, hits = list(pressure.SOURCES), []
+    sources, hits = list(hazard.SOURCES), []
     for row in caused.to_dicts():
         day = day_number(row["as_of"])
-        rates = pressure.hazard_rates(history.states[day], day)[:, int(row["account_id"][4:])]
+        rates = hazard.hazard_rates(history.states[day], day)[:, int(row["account_id"][4:])]
         strongest = sources[int(np.argmax(rates[:-1]))]
         hits.append(TELLS[strongest] is TELLS[row["driver"]])
     return float(np.mean(hits))

@@ -11,11 +11,12 @@ from typing import Any
 import polars as pl
 from plan import OPENSTACK
 
-from data import settings, simulator
-from data.settings import Settings
+from data import simulator
+from data.config import settings
+from data.config.settings import Settings
 from features.catalogue import FEATURE_NAMES
-from features.panel import SNAPSHOT_KEYS
-from training import pipeline
+from features.panel.builder import SNAPSHOT_KEYS
+from training.pipeline import training_run
 
 __all__ = ["Past", "code", "end_of", "load", "make", "truth"]
 
@@ -57,10 +58,10 @@ def make(name: str, folder: Path, weeks_back: tuple[int, ...]) -> dict[str, Any]
         # An earlier run may have been broken off, or have had other features.
         shutil.rmtree(where, ignore_errors=True)
         config = _configured(name, folder)
-        tables, log = pipeline.load_data(config, now=_NOW)
+        tables, log = training_run.load_data(config, now=_NOW)
         where.mkdir(parents=True)
         for week in weeks_back:
-            past = pipeline.build_history(config, tables, log, end_of(week))
+            past = training_run.build_history(config, tables, log, end_of(week))
             past.panel.snapshots.write_parquet(where / f"snapshots-{week}.parquet")
         past.contracts.write_parquet(where / "contracts.parquet")
         (where / "made.json").write_text(json.dumps({"date": str(_today()), "code": code()}))

@@ -141,7 +141,7 @@ def _write(bench: Bench, told: argparse.Namespace) -> None:
     }
     # A smoke run must not replace figures that mean something.
     where = told.page or (
-        bench.folder / "QUALITY.md" if told.small else ROOT / "training/QUALITY.md"
+        bench.folder / "QUALITY.md" if told.small else ROOT / "docs/measured/quality.md"
     )
     where.write_text(page.markdown(kept), encoding="utf-8")
     _say(f"the page is {where}")
@@ -230,7 +230,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rebuild", action="store_true", help="make the panels again")
     parser.add_argument("--kept-walks", action="store_true", help="judge the last run's walks")
     parser.add_argument("--folder", type=Path, default=_FOLDER)
-    parser.add_argument("--page", type=Path, help="where to write; else training/QUALITY.md")
+    parser.add_argument("--page", type=Path, help="where to write; else docs/measured/quality.md")
     parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
     return parser.parse_args()
 

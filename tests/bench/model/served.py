@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 import walks
 
-from training import baselines, date_metrics, metrics
-from training.metrics import LabelledOutcomes
+from training.evaluation import baselines
+from training.metrics import dates, summary
+from training.metrics.summary import LabelledOutcomes
 
 __all__ = ["served"]
 
@@ -26,15 +27,15 @@ def served(names: list[str], folder: Path) -> dict[str, Any]:
     known, judged = _pooled(names, folder)
     score = known["probability"].to_numpy()
     rules = {"capacity": _CAPACITY, "resamples": _RESAMPLES, "seed": _SEED}
-    mine = metrics.compute_metrics(
+    mine = summary.compute_metrics(
         score, judged, probability=score, reference=known["base_rate"].to_numpy(), **rules
     )
     simple = {
-        name: metrics.compute_metrics(known[name].to_numpy(), judged, **rules | {"resamples": 1})
+        name: summary.compute_metrics(known[name].to_numpy(), judged, **rules | {"resamples": 1})
         for name in baselines.BASELINES
     }
     best = max(simple, key=lambda name: simple[name]["precision_at_capacity"].value or 0)
-    gain = metrics.compute_precision_gain(score, known[best].to_numpy(), judged, **rules)
+    gain = summary.compute_precision_gain(score, known[best].to_numpy(), judged, **rules)
     told = [walks.figures(name, folder) for name in names if walks.walked(name, folder)]
     return {
         "snapshots": known.height,
@@ -60,8 +61,8 @@ def _dates(names: list[str], folder: Path) -> dict[str, Any]:
         if walks.walked(name, folder)
     ]
     said = pl.concat(parts, how="diagonal")
-    found = date_metrics.compute_date_metrics(said, resamples=_RESAMPLES, seed=_SEED)
-    judged = date_metrics.select_evaluable_rows(said).height
+    found = dates.compute_date_metrics(said, resamples=_RESAMPLES, seed=_SEED)
+    judged = dates.select_evaluable_rows(said).height
     return {"judged": judged, **{name: vars(figure) for name, figure in found.items()}}
 
 
@@ -85,7 +86,7 @@ def _judged(known: pl.DataFrame) -> LabelledOutcomes:
 
 def _one(rows: pl.DataFrame, best: str) -> dict[str, Any]:
     """One company's observed ÷ expected, and its gain over the best simple ranking of them all."""
-    gain = metrics.compute_precision_gain(
+    gain = summary.compute_precision_gain(
         rows["probability"].to_numpy(),
         rows[best].to_numpy(),
         _judged(rows),

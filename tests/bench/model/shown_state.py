@@ -15,10 +15,11 @@ import polars as pl
 import true_dates
 import walks
 
-from data.simulator.company import SimulationHistory, day_number
-from data.simulator.state import FEATURES_IN_PLAN, NEVER
-from training import model, splits
-from training.outcomes import MAX_HORIZON_DAYS
+from data.simulator.account_state import FEATURES_IN_PLAN, NEVER
+from data.simulator.simulation import SimulationHistory, day_number
+from training.evaluation import splits
+from training.labels import MAX_HORIZON_DAYS
+from training.model import propensity
 
 __all__ = ["shown_state"]
 
@@ -47,7 +48,7 @@ def shown_state(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
     past = panels.load(name, folder, smoke=smoke)
     hidden = _hidden(true_dates.lived(name), past.snapshots)
     rows = past.snapshots.join(hidden, on=_KEYS, maintain_order="left")
-    inputs = (*model.INPUTS, *(column for column in hidden.columns if column not in _KEYS))
+    inputs = (*propensity.INPUTS, *(column for column in hidden.columns if column not in _KEYS))
     true = panels.truth(name, folder, "truth").with_columns(pl.col("as_of").dt.date())
     judged = (
         walks.predictions(name, folder)
@@ -60,7 +61,7 @@ def shown_state(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
         known = splits.build_training_set(
             rows, past.contracts, splits.utc_midnight(cut), past.settings.outcome
         )
-        fitted = model.fit_propensity(
+        fitted = propensity.fit_propensity(
             known.snapshots, known.outcomes, past.settings.model, horizon_days=60, inputs=inputs
         )
         asked = part.join(rows, on=_KEYS, maintain_order="left")

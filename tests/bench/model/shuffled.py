@@ -8,8 +8,8 @@ import panels
 import polars as pl
 from scipy.stats import rankdata
 
-from data.settings import Settings
-from training import evaluate
+from data.config.settings import Settings
+from training.evaluation import evaluate
 
 __all__ = ["dealt", "fewer", "shuffled"]
 

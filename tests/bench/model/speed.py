@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.settings import ModelConfig
-from training import model, outcomes, trees
+from data.config.settings import ModelConfig
+from training import labels
+from training.model import gbm, propensity
 
 __all__ = ["ours", "theirs"]
 
@@ -27,7 +28,7 @@ def ours(rows: int, *, smoke: bool) -> dict[str, Any]:
     settings = _settings(smoke=smoke)
     snapshots, happened, inputs = _drawn(rows)
     boosters: list[float] = []
-    boost = trees.fit_boosters
+    boost = gbm.fit_boosters
 
     def clocked(*args: Any, **kwargs: Any) -> Any:
         start = time.process_time()
@@ -35,10 +36,10 @@ def ours(rows: int, *, smoke: bool) -> dict[str, Any]:
         boosters.append(time.process_time() - start)
         return made
 
-    model.trees.fit_boosters = clocked  # type: ignore[attr-defined]
+    propensity.trees.fit_boosters = clocked  # type: ignore[attr-defined]
     before = _peak()
     wall, cpu = time.perf_counter(), time.process_time()
-    fitted = model.fit_propensity(
+    fitted = propensity.fit_propensity(
         snapshots, happened, settings, horizon_days=_HORIZON_DAYS, inputs=inputs
     )
     return {
@@ -90,7 +91,7 @@ def _settings(*, smoke: bool) -> ModelConfig:
 def _drawn(rows: int) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
     """Snapshots of accounts at twenty as-ofs, and what became of them."""
     values, days = _made_up(rows)
-    inputs = list(model.INPUTS[:FEATURES])
+    inputs = list(propensity.INPUTS[:FEATURES])
     number = np.arange(rows)
     as_of = [date(2024, 1, 1) + timedelta(days=30 * place) for place in range(_AS_OFS)]
     keys = {
@@ -103,7 +104,7 @@ def _drawn(rows: int) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
         keys
         | {
             "days_to_expansion": pl.select(
-                pl.when(came < outcomes.MAX_HORIZON_DAYS).then(came)
+                pl.when(came < labels.MAX_HORIZON_DAYS).then(came)
             ).to_series(),
             "days_to_unclear": pl.repeat(None, rows, dtype=pl.Int64, eager=True),
             "known_days": pl.repeat(365, rows, dtype=pl.Int64, eager=True),

@@ -11,13 +11,15 @@ import polars as pl
 import walks
 from numpy.typing import NDArray
 
-from features import terms
-from features.grid import known_before
-from serving import playbook
-from serving.lines import dated
-from training import date_metrics, model, readiness, signals, splits
-from training.calibration import Calibration
-from training.model import Propensity
+from features.panel import subscription_terms
+from features.panel.monthly import known_before
+from serving.scoring import playbook, readiness_date
+from training.evaluation import splits
+from training.explain import attributions
+from training.metrics import dates
+from training.model import event_date, propensity
+from training.model.calibration import Calibration
+from training.model.propensity import Propensity
 
 __all__ = ["stability"]
 
@@ -54,7 +56,7 @@ def _trained(past: panels.Past, name: str, folder: Path) -> Propensity:
         past.snapshots, past.contracts, past.end, past.settings.outcome
     )
     walked = walks.figures(name, folder)
-    fitted = model.fit_propensity(
+    fitted = propensity.fit_propensity(
         known.snapshots,
         known.outcomes,
         past.settings.model,
@@ -71,8 +73,8 @@ def _last(past: panels.Past) -> pl.DataFrame:
 
 def _listed(fitted: Propensity, past: panels.Past) -> pl.DataFrame:
     snapshots, rules = _last(past), past.settings
-    why = signals.explain_predictions(fitted, snapshots)
-    expected = readiness.estimate_event_dates(
+    why = attributions.explain_predictions(fitted, snapshots)
+    expected = event_date.estimate_event_dates(
         fitted.predict_cumulative_incidence(snapshots), fitted.horizons_days
     )
     tier = playbook.assign_playbook(snapshots, rules.playbook)["tier"]
@@ -82,8 +84,10 @@ def _listed(fitted: Propensity, past: panels.Past) -> pl.DataFrame:
         tier=tier,
         probability=pl.Series(fitted.predict(snapshots).probability),
         signals=pl.Series(why.reason_groups, dtype=pl.List(pl.String)),
-        days=date_metrics.build_date_columns(expected)["median_days"],
-        readiness_date=dated.compute_readiness_dates(expected, past.end, tier, rules.scoring),
+        days=dates.build_date_columns(expected)["median_days"],
+        readiness_date=readiness_date.compute_readiness_dates(
+            expected, past.end, tier, rules.scoring
+        ),
     )
 
 
@@ -107,8 +111,8 @@ def _later(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
 
 def _told(one: pl.DataFrame, other: pl.DataFrame, now: panels.Past) -> dict[str, Any]:
     """How far the readiness dates of the list before moved, as the next list tells them."""
-    risen = terms.last_known_increase(known_before(now.contracts, now.end))
-    kept = dated.hold_readiness_dates(other, one, risen, now.end.date())
+    risen = subscription_terms.last_known_increase(known_before(now.contracts, now.end))
+    kept = readiness_date.hold_readiness_dates(other, one, risen, now.end.date())
     named = one.join(
         other.select("account_id", now=kept), on="account_id", how="inner", maintain_order="left"
     ).drop_nulls("readiness_date")

@@ -17,7 +17,7 @@ import polars as pl
 import walks
 from numpy.typing import NDArray
 
-from training.model import INPUTS
+from training.model.propensity import INPUTS
 
 __all__ = ["told_truth"]
 

@@ -11,7 +11,8 @@ import polars as pl
 import walks
 from numpy.typing import NDArray
 
-from data.simulator.company import (
+from data.simulator.account_state import STEP_DAYS, select_accounts
+from data.simulator.simulation import (
     SimulationHistory,
     SimulationPeriod,
     advance,
@@ -19,9 +20,9 @@ from data.simulator.company import (
     random_stream,
     simulate,
 )
-from data.simulator.state import STEP_DAYS, select_accounts
-from training import date_metrics, readiness
-from training.outcomes import MAX_HORIZON_DAYS
+from training.labels import MAX_HORIZON_DAYS
+from training.metrics import dates
+from training.model import event_date
 
 __all__ = ["lived", "true_dates"]
 
@@ -41,10 +42,10 @@ def lived(name: str) -> SimulationHistory:
 def true_dates(name: str, folder: Path) -> dict[str, Any]:
     """Judge the median of the true curve as the model's median is judged.
 
-    As in ``data.simulator.truth``, many futures of each account's state are followed as if it did
+    As in ``data.simulator.ground_truth``, many futures of each account's state are followed as if it did
     not expand, and the chance that it would have is kept.
     """
-    known = date_metrics.select_evaluable_rows(walks.predictions(name, folder))
+    known = dates.select_evaluable_rows(walks.predictions(name, folder))
     history = lived(name)
     parts = [_at(history, rows) for _, rows in known.group_by("as_of", maintain_order=True)]
     true = pl.concat(parts)
@@ -62,8 +63,8 @@ def _at(history: SimulationHistory, rows: pl.DataFrame) -> pl.DataFrame:
     accounts = rows["account_id"].str.slice(4).cast(pl.Int64).to_numpy()
     curve = _curve(history, accounts, day)
     days = range(STEP_DAYS, MAX_HORIZON_DAYS + 1, STEP_DAYS)
-    expected = readiness.estimate_event_dates(curve, list(days))
-    return rows.with_columns(true_days=date_metrics.build_date_columns(expected)["median_days"])
+    expected = event_date.estimate_event_dates(curve, list(days))
+    return rows.with_columns(true_days=dates.build_date_columns(expected)["median_days"])
 
 
 def _curve(

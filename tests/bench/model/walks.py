@@ -11,8 +11,9 @@ import panels
 import polars as pl
 
 from data.errors import HistoryError
-from training import evaluate, signals
-from training.model import Propensity
+from training.evaluation import evaluate
+from training.explain import attributions
+from training.model.propensity import Propensity
 
 __all__ = ["explanations", "figures", "predictions", "sums", "walk", "walked"]
 
@@ -98,7 +99,7 @@ def figures(name: str, folder: Path) -> dict[str, Any]:
 
 
 def _explained(fitted: Propensity, judged: pl.DataFrame) -> pl.DataFrame:
-    why = signals.explain_predictions(fitted, judged)
+    why = attributions.explain_predictions(fitted, judged)
     off = np.abs(why.base_value + why.attributions.sum(axis=1) - fitted.predict(judged).margin)
     return judged.select(
         "account_id",

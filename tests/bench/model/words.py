@@ -8,7 +8,7 @@ WORDS = """\
   tuned on what is judged here.
 - *The best simple ranking* is the best in hindsight, which favours it.
 - *True probability*: the simulator follows many futures of each account's state at the as-of; see
-  `data/simulator/truth.py`.
+  `data/simulator/ground_truth.py`.
 - *Told the true probabilities*: LightGBM with plain settings on the snapshots before each cut, with
   the true probability as the label, asked only about accounts it was not shown. What it lacks, the
   columns do not show; what the model lacks beside it, chance hides in too few outcomes.
@@ -26,7 +26,7 @@ WORDS = """\
 - *A week*: one model trained at the end of the data, one on the panel as it stood a week before,
   each as-of of it a week earlier. The expected date is a calendar date, so no change means that
   it neither recedes nor approaches. The readiness date is that of the list, which keeps what the
-  list before named (`serving/lines/dated.py`).
+  list before named (`serving/scoring/readiness_date.py`).
 - *The cause* of an expansion is the pressure that the simulator says it came from; expansions by
   chance are left out. Asked are the sentences at the last as-of before it, at most 30 days
   earlier. Which signals tell which pressure stands in `tests/bench/model/known_truth.py`.

@@ -12,11 +12,17 @@ from pathlib import Path
 
 import polars as pl
 
-from data import settings, simulator, sources
+from data import simulator
+from data.config import settings
+from data.config.settings import Settings
 from data.errors import ModelError
-from data.settings import Settings
+from data.ingest import table_loader
 from features.catalogue import FEATURE_NAMES
-from training import artifact, model, outcomes, pipeline, sizes, splits
+from training import labels
+from training.evaluation import splits
+from training.model import expansion_size, propensity
+from training.pipeline import training_run
+from training.registry import serialization
 
 __all__ = ["AS_OF", "Size", "load", "make"]
 
@@ -60,13 +66,13 @@ def _fits(folder: Path) -> bool:
     if not file.exists() or not set(FEATURE_NAMES) <= set(pl.read_parquet_schema(file)):
         return False
     try:
-        artifact.load_model(folder / "model", (folder / "digest").read_text())
+        serialization.load_model(folder / "model", (folder / "digest").read_text())
     except (ModelError, OSError):
         return False
     return True
 
 
-def load(folder: Path) -> tuple[pl.DataFrame, sources.Tables, Settings]:
+def load(folder: Path) -> tuple[pl.DataFrame, table_loader.Tables, Settings]:
     """Give the snapshots, and the small tables of the same accounts."""
     rows = pl.read_parquet(folder / "accounts.parquet")
     config = Settings(state=str(folder / "state"))
@@ -92,7 +98,7 @@ def load(folder: Path) -> tuple[pl.DataFrame, sources.Tables, Settings]:
     )
     return (
         rows,
-        sources.tables_from_frames(events, contracts, accounts, tables=config.tables),
+        table_loader.tables_from_frames(events, contracts, accounts, tables=config.tables),
         config,
     )
 
@@ -102,8 +108,8 @@ def _snapshots(folder: Path, size: Size, seed: int) -> pl.DataFrame:
     where = folder / f"company-{seed}"
     simulator.write_company(where, accounts=size.accounts, months=size.months, seed=seed)
     config = settings.load_settings(where / "expansion.toml")
-    tables, log = pipeline.load_data(config, now=AS_OF + timedelta(days=1))
-    past = pipeline.build_history(config, tables, log, AS_OF)
+    tables, log = training_run.load_data(config, now=AS_OF + timedelta(days=1))
+    past = training_run.build_history(config, tables, log, AS_OF)
     if seed == 1:
         _train(folder, size, past.panel.snapshots, past.contracts, config)
     shutil.rmtree(where)
@@ -121,21 +127,21 @@ def _train(
         snapshots.tail(_LEARNED_FROM), contracts, AS_OF, config.outcome
     )
     horizon = config.outcome.horizon_days
-    fitted = model.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=horizon)
+    fitted = propensity.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=horizon)
     plain = rules.model_copy(update={"horizons_days": (horizon,), "monotone_features": ()})
-    leaving = model.fit_propensity(
+    leaving = propensity.fit_propensity(
         known.snapshots,
         known.outcomes,
         plain,
         horizon_days=horizon,
-        label_within=outcomes.churned_within,
+        label_within=labels.churned_within,
     )
     where = folder / "model"
     where.mkdir()
-    digest = artifact.save_model(
+    digest = serialization.save_model(
         fitted,
         where,
-        {"expansion_sizes": sizes.estimate_increase_by_type(known.outcomes)},
+        {"expansion_sizes": expansion_size.estimate_increase_by_type(known.outcomes)},
         churn_model=leaving,
     )
     (folder / "digest").write_text(digest)

@@ -102,7 +102,7 @@ _WORDS = """\
 
 - *The accounts* are the snapshots of simulated companies, every month of every account as an
   account of its own: no row is a copy of another. The features are given; what they cost is told
-  in [features/SPEED.md](../features/SPEED.md). The models were trained on the first company.
+  in [docs/measured/feature-speed.md](../features/SPEED.md). The models were trained on the first company.
 - *Ours* is what `expansion score` does from there: the same functions, with clocks around them. It
   tells {told} sentences of {accounts} accounts, writes the list, the outbox and the embedded CRM
   into one SQLite database ({mb:,.0f} MB), and reads back what stands there before it writes.

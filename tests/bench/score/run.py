@@ -1,4 +1,4 @@
-"""Measure what a list costs beside LightGBM's own predictions; write serving/SPEED.md.
+"""Measure what a list costs beside LightGBM's own predictions; write docs/measured/scoring-speed.md.
 
 Every step runs in a process of its own, so that the peak of its memory is its own. This process
 stays small, because on Linux a child starts with the peak of its parent.
@@ -36,7 +36,9 @@ def main() -> None:
     _step("make", folder, told)
     found = [_step(name, folder, told) for name in ("theirs", "ours")]
     # A smoke run must not replace figures that mean something.
-    where = told.page or (folder / "SPEED.md" if told.small else ROOT / "serving/SPEED.md")
+    where = told.page or (
+        folder / "SPEED.md" if told.small else ROOT / "docs/measured/scoring-speed.md"
+    )
     where.write_text(page.markdown(found[1], found[0]), encoding="utf-8")
     sys.stdout.write(where.read_text(encoding="utf-8"))
     _say(f"the page is {where}")
@@ -59,7 +61,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=lambda text: int(float(text)), help="accounts")
     parser.add_argument("--small", action="store_true", help="does it run?")
     parser.add_argument("--folder", type=Path, help="where accounts and models are kept")
-    parser.add_argument("--page", type=Path, help="where to write; else serving/SPEED.md")
+    parser.add_argument(
+        "--page", type=Path, help="where to write; else docs/measured/scoring-speed.md"
+    )
     parser.add_argument("--step", help=argparse.SUPPRESS)
     return parser.parse_args()
 

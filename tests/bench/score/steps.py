@@ -17,14 +17,16 @@ import polars as pl
 from clock import Clock
 from company import AS_OF, Size
 
-from features.measures import LOOKBACK_MONTHS
-from features.panel import Panel
-from serving import score as scoring
-from serving import state
-from serving.outbox import delivery, sender
-from training import artifact, readiness, signals
-from training.model import Propensity
-from training.registry import RegisteredModel
+from features.panel.account_aggregates import LOOKBACK_MONTHS
+from features.panel.builder import Panel
+from serving import store
+from serving.delivery import service
+from serving.delivery.reconcile import sender
+from serving.scoring import score as scoring
+from training.explain import attributions
+from training.model import event_date
+from training.model.propensity import Propensity
+from training.registry import RegisteredModel, serialization
 
 __all__ = ["main"]
 
@@ -54,8 +56,8 @@ def _ours(folder: Path, _: Size) -> dict[str, Any]:
     with clock.running("line, ranks, notes"):
         scored = scoring.score(model, tables, log, AS_OF, config)
     with clock.running("counts and levels"):
-        engine = state.open_engine(config.database_url)
-        done = delivery.deliver_list(
+        engine = store.open_engine(config.database_url)
+        done = service.deliver_list(
             engine, scored, tables, AS_OF, config, name="sql", record={}, now=AS_OF
         )
     return {
@@ -98,18 +100,18 @@ def _clocked(rows: pl.DataFrame) -> Clock:
     setattr(scoring, "panel", SimpleNamespace(build=lambda *_, **__: given))  # noqa: B010
     clock.around(Propensity, "estimates", "probability and curve")
     clock.around(Propensity, "estimate", "chance to leave")
-    clock.around(readiness, "dates", "dates")
+    clock.around(event_date, "dates", "dates")
     clock.around(Propensity, "contributions", "contributions")
-    clock.around(signals, "explain", "sentences")
-    clock.around(delivery, "put", "into the database")
+    clock.around(attributions, "explain", "sentences")
+    clock.around(service, "put", "into the database")
     clock.around(sender, "send", "to the embedded CRM")
     return clock
 
 
 def _registered(folder: Path) -> RegisteredModel:
     where = folder / "model"
-    model, card = artifact.load_model(where, (folder / "digest").read_text())
-    return RegisteredModel(model, "1", card, artifact.load_churn_model(where, card))
+    model, card = serialization.load_model(where, (folder / "digest").read_text())
+    return RegisteredModel(model, "1", card, serialization.load_churn_model(where, card))
 
 
 def _boosters(folder: Path) -> list[lgb.Booster]:

@@ -28,9 +28,9 @@ sys.path[:0] = [str(TESTS / "web"), str(TESTS / "bench/events")]
 import served  # noqa: E402
 import web_office  # noqa: E402
 
-from serving import state  # noqa: E402
-from serving.state import entry  # noqa: E402
-from serving.state.schema import SCORES  # noqa: E402
+from serving import store  # noqa: E402
+from serving.store import writers  # noqa: E402
+from serving.store.schema import SCORES  # noqa: E402
 
 _BOOKS: Final = 50
 _PART: Final = {"HX-Request": "true", "HX-Target": "list"}
@@ -96,7 +96,7 @@ def addresses(accounts: int) -> Iterator[tuple[str, str, Mapping[str, str]]]:
 
 def fill(url: str, accounts: int, lists: int) -> None:
     """Write the lists as the weekly run does, the newest last, with signals and answers."""
-    engine = state.open_engine(url)
+    engine = store.open_engine(url)
     left = pl.DataFrame(schema=dict.fromkeys(("account_id", "name", "csm", "note"), pl.String))
     for back in range(lists - 1, -1, -1):
         as_of = web_office.MONDAY - timedelta(days=7 * back)
@@ -104,20 +104,22 @@ def fill(url: str, accounts: int, lists: int) -> None:
         for place, row in enumerate(rows):
             row |= {"csm": f"CSM {place % _BOOKS}", "book_rank": place // _BOOKS + 1}
         listed = pl.DataFrame(rows, infer_schema_length=None)
-        with state.write_transaction(engine) as connection:
+        with store.write_transaction(engine) as connection:
             made = web_office.record(accounts, events=9_000_000)
-            entry.insert_run(connection, as_of, model="1", record=made, finished_at=web_office.NOW)
-            entry.replace_scores(connection, listed, left, as_of)
+            writers.insert_run(
+                connection, as_of, model="1", record=made, finished_at=web_office.NOW
+            )
+            writers.replace_scores(connection, listed, left, as_of)
             if back == 0:
                 drawn = web_office.portraits(rows)
-                entry.replace_account_details(connection, drawn, as_of)
-                entry.replace_list_index(connection, listed, drawn, as_of)
+                writers.replace_account_details(connection, drawn, as_of)
+                writers.replace_list_index(connection, listed, drawn, as_of)
         say(f"list of {as_of}")
     for place in range(0, accounts, 100):
         web_office.raised(
             engine, f"acc_{place:05}", level="urgent", at=web_office.MONDAY - timedelta(days=place)
         )
-    with state.read_transaction(engine) as connection:
+    with store.read_transaction(engine) as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(SCORES)) == accounts * lists
     engine.dispose()
 

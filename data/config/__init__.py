@@ -1,0 +1,1 @@
+"""Settings: sections, defaults, and loading from TOML and the environment."""

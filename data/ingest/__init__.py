@@ -1,0 +1,1 @@
+"""Ingestion: read the input tables from files and SQL, map, cast and validate them."""

@@ -1,0 +1,236 @@
+"""What is signed: first purchases, renewals, price rises, contractions, churn, expansions.
+
+At most one deal per account and step. Seats signed for a later day (a deferred start, or the second
+step of a ramp) are pending until then, and nothing else is signed in between.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.simulator import hazard
+from data.simulator.account_state import (
+    NEVER,
+    STEP_DAYS,
+    STEP_MONTHS,
+    AccountState,
+    AccountTraits,
+    Generator,
+    IntVector,
+    LifecycleStatus,
+    Vector,
+)
+
+__all__ = ["USAGE_LIMITS", "DealType", "Deals", "step_subscriptions"]
+
+BoolVector = NDArray[np.bool_]
+
+USAGE_LIMITS: Final = 1000.0 * np.array([10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000])
+CONVERSION_RATE: Final = 0.85  # share of trials that become customers
+MONTHLY_LAPSE_RATE: Final = 0.002  # contracts that end between renewals, per month
+RAMP_SHARE: Final = 0.12  # share of seat deals signed in two steps
+DEFERRED_SHARE: Final = 0.12  # share of seat expansions that start weeks after the signature
+RAMP_DAYS: Final = 120.0
+YEAR: Final = 365.0
+CONTRACTION_COOLDOWN_DAYS: Final = 60.0
+
+
+class DealType:
+    """What a deal is; the values of the contract history's ``change`` by position."""
+
+    NAMES: Final = (
+        "", "new", "organic", "true_up", "renewal", "price", "contraction", "churn", "churn"
+    )  # fmt: skip
+    NONE, NEW, ORGANIC, TRUE_UP, RENEWAL, PRICE, CONTRACTION, CHURN, LAPSE = range(9)
+
+
+@dataclass(frozen=True)
+class Deals:
+    """What one step signed, one value per account."""
+
+    deal_type: IntVector  # of Change
+    day: Vector  # of the signature
+    source: IntVector  # of the expansion, index into pressure.SOURCES; -1: none
+    probability: Vector  # of an expansion in this step, before the dice
+
+
+def step_subscriptions(
+    traits: AccountTraits, state: AccountState, day: float, rng: Generator, *, expand: bool = True
+) -> tuple[AccountState, Deals]:
+    """Settle one step's contracts.
+
+    Parameters
+    ----------
+    traits, state : Traits, State
+        The accounts; their contracts at the start of the step.
+    day : float
+        The step's first day.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    expand : bool, default True
+        Whether the dice for expansions are thrown; the truth follows accounts that do not.
+
+    Returns
+    -------
+    State, Deals
+        The contracts at the end of the step, and what was signed.
+    """
+    due = state.renewal < day + STEP_DAYS
+    waiting = state.pending < NEVER
+    state = _activate_pending_seats(state, day)
+    free = state.is_paying & ~due & ~waiting
+    lapses = free & _sample_bernoulli(rng, -np.expm1(-STEP_MONTHS * MONTHLY_LAPSE_RATE), state)
+    change = np.where(lapses, DealType.LAPSE, DealType.NONE)
+    change = np.where(state.is_paying & due, _renew_contracts(state, rng), change)
+    change = np.where(
+        (state.status == LifecycleStatus.TRIAL) & due, _convert_trials(state, rng), change
+    )
+    pushes = hazard.hazard_rates(state, day) * (free & ~lapses)
+    chance = -np.expm1(-STEP_MONTHS * pushes.sum(axis=0))
+    source = np.full(len(change), -1)
+    if expand:
+        source = np.where(_sample_bernoulli(rng, chance, state), _sample_source(pushes, rng), -1)
+        booked = np.where(source == hazard.TRUE_UP_SOURCE, DealType.TRUE_UP, DealType.ORGANIC)
+        change = np.where(source >= 0, booked, change)
+    when = np.where(due, np.maximum(state.renewal, day), _sample_workday(day, len(change), rng))
+    deals = Deals(change, when, source, chance)
+    return _apply_deals(traits, state, deals, rng), deals
+
+
+def _activate_pending_seats(state: AccountState, day: float) -> AccountState:
+    """Let seats signed earlier come into force."""
+    due = state.pending < day + STEP_DAYS
+    return replace(
+        state,
+        seats=np.where(due, state.pending_seats, state.seats),
+        pending=np.where(due, NEVER, state.pending),
+    )
+
+
+def _convert_trials(state: AccountState, rng: Generator) -> IntVector:
+    return np.where(_sample_bernoulli(rng, CONVERSION_RATE, state), DealType.NEW, DealType.LAPSE)
+
+
+def _renew_contracts(state: AccountState, rng: Generator) -> IntVector:
+    """Leave when few seats are used, cut the idle ones, or renew, perhaps at a higher price."""
+    idle = 1 / (1 + np.exp((state.utilization - 0.35) / 0.06))
+    leaves = _sample_bernoulli(rng, 0.04 + 0.25 * idle, state)
+    cuts = (state.utilization < 0.6) & _sample_bernoulli(rng, 0.4, state)
+    dearer = _sample_bernoulli(rng, 0.4, state)
+    stays = np.where(cuts, DealType.CONTRACTION, np.where(dearer, DealType.PRICE, DealType.RENEWAL))
+    return np.where(leaves, DealType.CHURN, stays)
+
+
+def _sample_source(rates: Vector, rng: Generator) -> IntVector:
+    """Pick the source that tipped each account, in proportion to its push."""
+    reached = np.cumsum(rates, axis=0)
+    return np.asarray((reached < rng.random(rates.shape[1]) * reached[-1]).sum(axis=0))
+
+
+def _apply_deals(
+    traits: AccountTraits, state: AccountState, deals: Deals, rng: Generator
+) -> AccountState:
+    change = deals.deal_type
+    if (change == DealType.NEW).any():
+        state = _apply_first_purchase(traits, state, change == DealType.NEW, rng)
+    renewed = np.isin(
+        change, (DealType.NEW, DealType.RENEWAL, DealType.PRICE, DealType.CONTRACTION)
+    )
+    rise = np.where(change == DealType.PRICE, rng.uniform(1.03, 1.08, len(change)), 1.0)
+    cut = np.ceil(1.15 * state.people)
+    ended = np.where(change == DealType.CHURN, LifecycleStatus.CHURNED, LifecycleStatus.LAPSED)
+    ends = (change == DealType.CHURN) | (change == DealType.LAPSE)
+    state = replace(
+        state,
+        status=np.where(ends, ended, state.status),
+        people=np.where(ends, 0.0, state.people),
+        usage=np.where(ends, 0.0, state.usage),
+        seats=np.where(change == DealType.CONTRACTION, np.minimum(cut, state.seats), state.seats),
+        price=state.price * rise,
+        renewal=np.where(renewed, deals.day + YEAR, state.renewal),
+        rests=_update_last_purchase(state, deals),
+    )
+    return _apply_expansions(state, deals, rng) if (deals.source >= 0).any() else state
+
+
+def _update_last_purchase(state: AccountState, deals: Deals) -> Vector:
+    """Nobody wants more right after a purchase, and who has just cut seats wants none for long."""
+    bought = (deals.source >= 0) | (deals.deal_type == DealType.NEW)
+    after = np.where(bought, deals.day, state.rests)
+    return np.where(
+        deals.deal_type == DealType.CONTRACTION, deals.day + CONTRACTION_COOLDOWN_DAYS, after
+    )
+
+
+def _apply_first_purchase(
+    traits: AccountTraits, state: AccountState, buyers: BoolVector, rng: Generator
+) -> AccountState:
+    """Planners buy for their ceiling and stay there; the others buy for the months ahead."""
+    size = len(buyers)
+    ceiling = traits.department_size * traits.departments * (1 - traits.turnover / traits.growth)
+    planned = ceiling / np.maximum(traits.foresight, 0.1)
+    ahead = np.maximum(traits.department_size * rng.uniform(1.1, 1.8, size), state.people + 2)
+    seats = np.ceil(np.where(traits.foresight > 0, np.maximum(planned, state.people), ahead))
+    plan = rng.choice([1.0, 2.0, 3.0], size, p=[0.65, 0.27, 0.08])
+    expected = traits.calls * rng.uniform(1.0, 6.0, size)
+    limit = np.where(traits.building > 0, _next_usage_limit(expected), np.inf)
+    ramps = buyers & (traits.foresight == 0) & (rng.random(size) < RAMP_SHARE)
+    return replace(
+        state,
+        status=np.where(buyers, LifecycleStatus.PAID, state.status),
+        seats=np.where(buyers, seats, state.seats),
+        plan=np.where(buyers, plan, state.plan),
+        limit=np.where(buyers, limit, state.limit),
+        pending=np.where(ramps, state.renewal + RAMP_DAYS, state.pending),
+        pending_seats=np.where(ramps, np.ceil(1.5 * seats), state.pending_seats),
+    )
+
+
+def _apply_expansions(state: AccountState, deals: Deals, rng: Generator) -> AccountState:
+    """Raise what the account ran into; seats now, in two steps, or from a later day."""
+    size = len(deals.source)
+    kind = np.where(deals.source >= 0, np.array(hazard.EXPANSION_TYPES)[deals.source], "")
+    more = np.ceil(state.people * rng.uniform(1.5, 2.4, size))
+    more = np.maximum(more, state.seats + np.maximum(2, np.ceil(0.1 * state.seats)))
+    true_up = deals.deal_type == DealType.TRUE_UP
+    dice, early = rng.random(size), state.renewal > deals.day + RAMP_DAYS + STEP_DAYS
+    seats = (kind == "seats") & ~true_up
+    deferred = seats & early & (dice < DEFERRED_SHARE)
+    ramps = seats & early & ~deferred & (dice < DEFERRED_SHARE + RAMP_SHARE)
+    later = deferred | ramps
+    start = deals.day + np.where(ramps, RAMP_DAYS, np.floor(rng.uniform(10, 45, size)))
+    now = np.where(true_up, np.ceil(state.people), np.where(seats & ~deferred, more, state.seats))
+    return replace(
+        state,
+        seats=now,
+        limit=np.where(
+            kind == "usage", _next_usage_limit(1.5 * state.usage, state.limit), state.limit
+        ),
+        plan=np.where(kind == "plan", state.plan + 1, state.plan),
+        pending=np.where(later, start, state.pending),
+        pending_seats=np.where(later, np.maximum(more, np.ceil(1.25 * now)), state.pending_seats),
+    )
+
+
+def _next_usage_limit(usage: Vector, current: Vector | float = 0.0) -> Vector:
+    """Give the smallest limit on sale above the usage and the present limit."""
+    floor = np.maximum(usage, np.where(np.isinf(current), 0, current))
+    rank = np.searchsorted(USAGE_LIMITS, floor, side="right")
+    return np.asarray(
+        np.where(rank < len(USAGE_LIMITS), USAGE_LIMITS[rank % len(USAGE_LIMITS)], 2 * floor)
+    )
+
+
+def _sample_bernoulli(
+    rng: Generator, probability: Vector | float, state: AccountState
+) -> BoolVector:
+    return np.asarray(rng.random(len(state.status)) < probability)
+
+
+def _sample_workday(day: float, size: int, rng: Generator) -> Vector:
+    """Draw signatures on the step's days from Monday to Friday."""
+    days = day + np.arange(STEP_DAYS)
+    workdays = days[(days + 3) % 7 < 5]  # 1970-01-01 was a Thursday
+    return np.asarray(rng.choice(workdays, size))

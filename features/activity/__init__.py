@@ -1,0 +1,1 @@
+"""Daily aggregates of the event log, cached per log partition."""

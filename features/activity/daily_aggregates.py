@@ -1,0 +1,250 @@
+"""What a log partition says per day, and what came first: narrow tables instead of every event.
+
+The only step that touches every event, and written on Narwhals, so that the same functions run
+where the log lives.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Final
+
+import narwhals as nw
+
+from data.config.settings import Roles, Seats
+from data.errors import SourceError
+from features.activity import bitwise
+
+__all__ = [
+    "FIRST_FEATURES_KEYS",
+    "FIRST_KEYS",
+    "FIRST_PEOPLE_KEYS",
+    "FIRST_USES_KEYS",
+    "PEOPLE_KEYS",
+    "VOLUME_KEYS",
+    "classify_events",
+    "daily_event_volume",
+    "daily_user_activity",
+    "first_seen_feature",
+    "first_seen_user",
+    "first_seen_user_feature",
+]
+
+PEOPLE_KEYS: Final = ("account_id", "user_id", "day", "known_day")
+VOLUME_KEYS: Final = ("account_id", "day", "known_day", "role", "feature")
+FIRST_USES_KEYS: Final = ("account_id", "user_id", "feature")
+FIRST_PEOPLE_KEYS: Final = ("account_id", "user_id", "used", "seat")
+FIRST_FEATURES_KEYS: Final = ("account_id", "role", "feature")
+FIRST_KEYS: Final = {
+    "first_uses": FIRST_USES_KEYS,
+    "first_people": FIRST_PEOPLE_KEYS,
+    "first_features": FIRST_FEATURES_KEYS,
+}
+_UTC_ZONES: Final = ("UTC", "Etc/UTC")
+
+LazyFrame = nw.LazyFrame[Any]
+
+
+def classify_events(
+    events: LazyFrame,
+    *,
+    roles: Roles,
+    seats: Seats,
+    known_at_reliable_from: date | None = None,
+    extra_columns: Sequence[str] = (),
+) -> LazyFrame:
+    """Say of each event its role, its feature, its day, and the day it was known.
+
+    Parameters
+    ----------
+    events : narwhals.LazyFrame
+        Rows under :class:`data.schemas.EventSchema`.
+    roles : data.config.settings.Roles
+        Which event names play which role; all others are feature use.
+    seats : data.config.settings.Seats
+        Which event names make a seat active.
+    known_at_reliable_from : datetime.date, optional
+        Earlier ``known_at`` stamps are not believed; the timestamp stands in.
+    extra_columns : sequence of str
+        Further columns to keep: the file, where several are read at once.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``account_id``, ``user_id``, ``day``, ``hour`` (UTC), ``known_day``, ``role``, ``feature``,
+        ``seat``, ``quantity``.
+
+    Raises
+    ------
+    data.errors.SourceError
+        If the engine's session runs in another zone than UTC, and so would count other days.
+    """
+    _require_utc(events)
+    names = nw.col("event").fill_null("use")
+    role = nw.lit("use")
+    for name in type(roles).model_fields:
+        role = nw.when(names.is_in(list(getattr(roles, name)))).then(nw.lit(name)).otherwise(role)
+    seat = names.is_in(list(seats.events)) if seats.events else nw.col("role") == "use"
+    believed = nw.col("known_at")
+    if known_at_reliable_from is not None:
+        floor = nw.lit(known_at_reliable_from)
+        believed = nw.when(believed.dt.date() >= floor).then(believed)
+    day = nw.col("timestamp").dt.date()
+    known_day = believed.dt.date().fill_null(day)
+    return events.with_columns(
+        role=role, feature=nw.coalesce("feature", "event", nw.lit("use"))
+    ).select(
+        *extra_columns,
+        "account_id",
+        "user_id",
+        "role",
+        "feature",
+        "quantity",
+        seat=seat,
+        day=day,
+        hour=nw.col("timestamp").dt.hour().cast(nw.Int32),
+        known_day=nw.max_horizontal(day, known_day),
+    )
+
+
+def daily_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
+    """Count feature use per account, user, day and day known; say whether a seat was active.
+
+    Parameters
+    ----------
+    events : narwhals.LazyFrame
+        From :func:`classify_events`. Machine traffic and the other roles are not people's use.
+    extra_keys : sequence of str
+        Further columns to group by.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``PEOPLE_KEYS`` → ``uses`` (feature uses), ``seat_uses`` (events that make a seat active)
+        and ``hours``: the clock hours with feature use as 24 bits, the first hour lowest.
+    """
+    used, seat = nw.col("role") == "use", nw.col("seat")
+    rows = events.filter(~nw.col("user_id").is_null(), used | seat).with_columns(
+        uses=used.cast(nw.Int64),
+        seat_uses=seat.cast(nw.Int64),
+        hours=nw.when(used)
+        .then(bitwise.bit_from_position("hour"))
+        .otherwise(nw.lit(0))
+        .cast(nw.Int32),
+    )
+    return bitwise.group_with_bit_or(
+        rows,
+        (*extra_keys, *PEOPLE_KEYS),
+        uses=("sum", "uses"),
+        seat_uses=("sum", "seat_uses"),
+        hours=("or", "hours"),
+    )
+
+
+def daily_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
+    """Count events and sum quantities per account, day, day known, role and feature.
+
+    Parameters
+    ----------
+    events : narwhals.LazyFrame
+        From :func:`classify_events`.
+    extra_keys : sequence of str
+        Further columns to group by.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``VOLUME_KEYS`` → ``count`` and ``quantity_milli``: the quantity in whole thousandths,
+        since sums of floats depend on their order.
+    """
+    return events.group_by(*extra_keys, *VOLUME_KEYS).agg(
+        nw.len().cast(nw.Int64).alias("count"),
+        # Halves go up: engines differ in how they round, and in how wide they sum.
+        (nw.col("quantity").fill_null(1.0) * 1000 + 0.5)
+        .floor()
+        .cast(nw.Int64)
+        .sum()
+        .cast(nw.Int64)
+        .alias("quantity_milli"),
+    )
+
+
+def first_seen_user_feature(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
+    """Find the day of each person's first use of each feature, by how late it became known.
+
+    Parameters
+    ----------
+    events : narwhals.LazyFrame
+        From :func:`classify_events`.
+    extra_keys : sequence of str
+        Further columns to group by.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``FIRST_USES_KEYS``, ``day`` and ``known_day``; several rows of the same keys where uses
+        became known after different numbers of days.
+    """
+    used = (nw.col("role") == "use") & ~nw.col("user_id").is_null()
+    return _first_day_by_lag(events.filter(used), (*extra_keys, *FIRST_USES_KEYS))
+
+
+def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
+    """Find the first days on which each person used a feature, and had an active seat.
+
+    Parameters
+    ----------
+    user_activity : narwhals.LazyFrame
+        From :func:`daily_user_activity`.
+    extra_keys : sequence of str
+        Further columns to group by.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``FIRST_PEOPLE_KEYS``, ``day`` and ``known_day``, as from :func:`first_seen_user_feature`: ``used`` and
+        ``seat`` say which of the two the days were of.
+    """
+    told = user_activity.with_columns(used=nw.col("uses") > 0, seat=nw.col("seat_uses") > 0)
+    return _first_day_by_lag(told, (*extra_keys, *FIRST_PEOPLE_KEYS))
+
+
+def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
+    """Find the first day of each feature of an account, whoever or whatever used it.
+
+    Parameters
+    ----------
+    event_volume : narwhals.LazyFrame
+        From :func:`daily_event_volume`.
+    extra_keys : sequence of str
+        Further columns to group by.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``FIRST_FEATURES_KEYS``, ``day`` and ``known_day``, as from :func:`first_seen_user_feature`.
+    """
+    return _first_day_by_lag(event_volume, (*extra_keys, *FIRST_FEATURES_KEYS))
+
+
+def _first_day_by_lag(rows: LazyFrame, keys: Sequence[str]) -> LazyFrame:
+    """The first day of each key, by how late it became known.
+
+    One row per lag is enough for any cut in time: of what became known so many days later, the
+    earliest became known first.
+    """
+    return (
+        rows.with_columns(lag=nw.col("known_day") - nw.col("day"))
+        .group_by(*keys, "lag")
+        .agg(nw.col("day", "known_day").min())
+        .drop("lag")
+    )
+
+
+def _require_utc(events: LazyFrame) -> None:
+    kind = events.collect_schema()["timestamp"]
+    zone = kind.time_zone if isinstance(kind, nw.Datetime) else None
+    if zone not in _UTC_ZONES:
+        raise SourceError(
+            f"events: days are counted in UTC, but the engine's session runs in {zone}. Set its"
+            " time zone to UTC."
+        )

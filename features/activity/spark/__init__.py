@@ -1,0 +1,1 @@
+"""Spark engine: the daily aggregates on a cluster (experimental)."""

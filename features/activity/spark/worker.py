@@ -1,0 +1,166 @@
+"""What Spark's workers run: reading a slice of a file, writing a table's draft, folding rows.
+
+Nothing here knows Spark; it hands Arrow batches in and takes them back.
+"""
+
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import polars as pl
+import pyarrow as pa
+from pyarrow import parquet
+
+from data.errors import DeliveryError
+from data.ingest.mapping import MappedTable
+from data.ingest.table_loader import Partition, source_errors
+from data.io.atomic import atomic_write
+from features.activity.scan import Aggregation, TableScan
+
+__all__ = [
+    "ARROW_TYPES",
+    "BATCH_ROWS",
+    "BUCKET_SCHEMA",
+    "DRAFTS_SCHEMA",
+    "Slice",
+    "aggregate_bucket",
+    "read_slices",
+    "serialize_partitions",
+    "write_drafts",
+]
+
+BATCH_ROWS: Final = 100_000
+_ROW_GROUP_SIZE: Final = 250_000
+DRAFTS_SCHEMA: Final = pl.Schema({"file": pl.Int32(), "draft": pl.String()})
+BUCKET_SCHEMA: Final = pl.Schema({"draft": pl.String()})
+# What Spark and Arrow call a type of ours.
+ARROW_TYPES: Final = {
+    pl.Int32(): ("int", pa.int32()),
+    pl.Int64(): ("bigint", pa.int64()),
+    pl.Float64(): ("double", pa.float64()),
+    pl.String(): ("string", pa.string()),
+    pl.Datetime("us", "UTC"): ("timestamp", pa.timestamp("us", "UTC")),
+}
+
+# The place of a partition, and its rows from one row on: so many, or all of them.
+Slice = tuple[int, int, int | None]
+
+
+def serialize_partitions(partitions: Sequence[Partition]) -> list[bytes]:
+    """Pack each partition by itself: a worker opens only those that it reads."""
+    return [pickle.dumps(partition) for partition in partitions]
+
+
+def read_slices(
+    numbers: Iterator[pa.RecordBatch],
+    *,
+    slices: Sequence[Slice],
+    partitions: Sequence[bytes],
+    rows: Callable[[MappedTable], pl.LazyFrame],
+    then: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
+    schema: pl.Schema,
+) -> Iterator[pa.RecordBatch]:
+    """Read the slices of these numbers, on a worker."""
+    for number in (number for batch in numbers for number in batch.column(0).to_pylist()):
+        place, offset, size = slices[number]
+        partition: Partition = pickle.loads(partitions[place])  # noqa: S301 - packed by us, see packed()
+        frame = partition.mapped.frame.slice(offset, size)
+        asked = rows(replace(partition.mapped, frame=frame))
+        found = (asked if then is None else then(asked)).with_columns(file=pl.lit(place, pl.Int32))
+        with source_errors(f"events: {partition.name}"):
+            for part in found.select(schema.names()).collect_batches(chunk_size=BATCH_ROWS):
+                yield from _to_arrow(part, schema)
+
+
+def _to_arrow(frame: pl.DataFrame, schema: pl.Schema) -> list[pa.RecordBatch]:
+    kinds = pa.schema([(name, ARROW_TYPES[kind][1]) for name, kind in schema.items()])
+    batches: list[pa.RecordBatch] = (
+        frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(kinds).to_batches()
+    )
+    return batches
+
+
+def write_drafts(
+    batches: Iterator[pa.RecordBatch],
+    *,
+    files: Sequence[Path],
+    schema: pl.Schema,
+    copies: Mapping[int, int],
+) -> Iterator[pa.RecordBatch]:
+    """Write the rows of each file into a draft beside it, on a worker."""
+    drafts: dict[int, _DraftWriter] = {}
+    try:
+        for batch in batches:
+            rows = pl.DataFrame(pl.from_arrow(batch))
+            for (place,), part in rows.partition_by("file", as_dict=True).items():
+                if place not in drafts:
+                    told = {"copies": str(copies.get(place, 0))}
+                    drafts[place] = _DraftWriter(files[place], schema, told)
+                drafts[place].add(part.select(schema.names()))
+        for draft in drafts.values():
+            draft.close()
+    except BaseException as error:
+        for draft in drafts.values():
+            draft.discard()
+        if isinstance(error, OSError):
+            raise DeliveryError(
+                f"{files[0].parent} cannot be written to by Spark's workers:"
+                f" {error.strerror or error}; free some space or name another place as state."
+            ) from error
+        raise
+    found = {place: str(draft.path) for place, draft in drafts.items()}
+    yield from _to_arrow(
+        pl.DataFrame(list(found.items()), schema=DRAFTS_SCHEMA, orient="row"), DRAFTS_SCHEMA
+    )
+
+
+def aggregate_bucket(
+    batches: Iterator[pa.RecordBatch], *, rows: TableScan, made: Aggregation, draft: Path
+) -> Iterator[pa.RecordBatch]:
+    """Fold a bucket of rows into a table beside a draft, under a name of its own, on a worker."""
+    schema = pl.Schema(rows.schema)
+    held = [pl.DataFrame(pl.from_arrow(batch)).cast(schema) for batch in batches]
+    if not held:
+        return
+    file = draft.with_name(f"{draft.name}.{uuid4().hex}")
+    atomic_write(file, made(rows.apply_filters(pl.concat(held).lazy())).write_parquet)
+    yield from _to_arrow(pl.DataFrame({"draft": [str(file)]}), BUCKET_SCHEMA)
+
+
+class _DraftWriter:
+    """A table in the making; a killed task leaves it under a name that nobody reads."""
+
+    def __init__(self, file: Path, schema: pl.Schema, told: Mapping[str, str]) -> None:
+        self.path = file.with_name(f".{file.name}.{uuid4().hex}.draft")
+        self._schema, self._rows, self._held = schema, [pl.DataFrame(schema=schema)], 0
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kinds = self._rows[0].to_arrow().schema
+        self._writer = parquet.ParquetWriter(
+            self.path, kinds.with_metadata(told), compression="zstd"
+        )
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Take rows in; write them when they are many enough."""
+        self._rows.append(rows.cast(self._schema))
+        self._held += rows.height
+        if self._held >= _ROW_GROUP_SIZE:
+            self._write()
+
+    def close(self) -> None:
+        self._write()
+        self._writer.close()
+
+    def discard(self) -> None:
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        with suppress(OSError):
+            self.path.unlink()
+
+    def _write(self) -> None:
+        if self._held:
+            self._writer.write_table(pl.concat(self._rows, rechunk=True).to_arrow())
+        self._rows, self._held = [], 0

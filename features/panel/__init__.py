@@ -1,0 +1,1 @@
+"""Panel of snapshots: one row of features per account and as-of date."""

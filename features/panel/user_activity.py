@@ -1,0 +1,250 @@
+"""What is known of each person at one as-of: the only group-by over people that an as-of costs."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Final
+
+import polars as pl
+
+from data.config.settings import MONTH_DAYS
+from features.panel.monthly import MonthlyGrid, bit_flag, known_before
+from features.subscription_timeline import UTC_DATETIME
+
+__all__ = [
+    "DETAIL_MONTHS",
+    "as_categorical",
+    "days_ago",
+    "free_seat_users",
+    "prepare_users",
+    "user_activity_as_of",
+    "was_active",
+]
+
+# Months for which the depth of use is told, and for which each day's active seats are.
+DETAIL_MONTHS: Final = (0, 1, 2, 3)
+SEAT_DAY_MONTHS: Final = 3
+_USER_KEYS: Final = ["account_id", "user_id"]
+_IS_FREE_SEAT: Final = pl.col("seat_type").is_in(["free", "trial"]).fill_null(value=False)
+_WEEK_MASKS: Final = tuple((2**7 - 1) * 2 ** (7 * week) for week in range(4))
+
+
+def user_activity_as_of(
+    grid: MonthlyGrid, users: pl.DataFrame, as_of: datetime, *, seat_months: int
+) -> pl.DataFrame:
+    """Tell of every person when and how much they used the product, as known at an as-of.
+
+    Parameters
+    ----------
+    grid : features.panel.monthly.MonthlyGrid
+        The folded log of the as-of's anchor.
+    users : polars.DataFrame
+        Rows under :class:`data.schemas.UserSchema`; undated attributes only where declared stable.
+    as_of : datetime.datetime
+        A grid line, 00:00 UTC.
+    seat_months : int
+        Length of the seat window, in 30-day months.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per account and user, in no order:
+
+        - ``use``, ``seat``: the months with feature use, and with an active seat, as bits, of the
+          months that were folded;
+        - ``events_90d``, ``days_mK`` (active days), ``weeks_mK`` (active weeks of the four),
+          ``sessions_mK``;
+        - ``since_first_use``, ``since_first_seat``: days ago, over the whole log;
+        - ``since_last_seat``: days ago, in the months that were folded;
+        - ``newest_mK``, ``oldest_mK``: days with an active seat, counted back from the end of the
+          month, 0 to 29;
+        - ``paid``, ``department``, ``email_domain``, and ``gone``: whether the login was taken
+          back.
+    """
+    rows = (
+        known_before(grid.people, as_of)
+        .lazy()
+        .with_columns(month=pl.col("month") - grid.months_before_anchor(as_of))
+    )
+    seat_day_months = SEAT_DAY_MONTHS + seat_months
+    person = (
+        _find_first_days(grid, as_of)
+        .join(_aggregate_active_months(rows), on=_USER_KEYS, how="left")
+        .join(_aggregate_recent_months(rows, seat_day_months), on=_USER_KEYS, how="left")
+    )
+    attributes = _user_attributes(users, as_of)
+    told = _to_counts(person, as_of, seat_day_months).join(attributes, on="user_id", how="left")
+    return told.with_columns(
+        pl.col("paid").fill_null(value=True), pl.col("gone").fill_null(value=False)
+    ).collect(engine="streaming")
+
+
+def _find_first_days(grid: MonthlyGrid, as_of: datetime) -> pl.LazyFrame:
+    """Everybody, and the first days on which they used a feature and had an active seat."""
+    day = pl.col("day")
+    return (
+        known_before(grid.first_people, as_of)
+        .lazy()
+        .group_by(_USER_KEYS)
+        .agg(first_day=day.filter("used").min(), first_seat_day=day.filter("seat").min())
+    )
+
+
+def _aggregate_active_months(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """In which of the last 32 months they did."""
+    month = pl.col("month")
+    seated = pl.col("first_seat_day").is_not_null()
+    return (
+        rows.filter(month < 32)
+        .with_columns(
+            use=pl.when(pl.col("events") > 0).then(bit_flag(month)),
+            seat=pl.when(seated).then(bit_flag(month)),
+        )
+        .group_by(_USER_KEYS)
+        .agg(pl.col("use", "seat").bitwise_or(), pl.col("last_seat_day").max())
+    )
+
+
+def _aggregate_recent_months(rows: pl.LazyFrame, seat_day_months: int) -> pl.LazyFrame:
+    """What is told month by month, which is told of the last few only."""
+    months = max(seat_day_months, len(DETAIL_MONTHS))
+    seat_days = (
+        expression
+        for back in range(seat_day_months)
+        for expression in (
+            _in_month("last_seat_day", back).max().alias(f"newest_m{back}"),
+            _in_month("first_seat_day", back).min().alias(f"oldest_m{back}"),
+        )
+    )
+    return (
+        rows.filter(pl.col("month") < months)
+        .group_by(_USER_KEYS)
+        .agg(
+            pl.col("events").filter(pl.col("month") < 3).sum().alias("events_90d"),
+            *(
+                _in_month("days", back).bitwise_or().alias(f"days_m{back}")
+                for back in DETAIL_MONTHS
+            ),
+            *(
+                _in_month("sessions", back).sum().alias(f"sessions_m{back}")
+                for back in DETAIL_MONTHS
+            ),
+            *seat_days,
+        )
+    )
+
+
+def was_active(column: str, months_back: int, months: int) -> pl.Expr:
+    """Whether a person was active in the months that end so many months back."""
+    window = (2**months - 1) * 2**months_back
+    return (pl.col(column) & pl.lit(window, pl.UInt32)).ne(0)
+
+
+def days_ago(day: str, as_of: datetime) -> pl.Expr:
+    """Days from a day to the as-of: 1 for the day before it."""
+    return (pl.lit(as_of.date()) - pl.col(day)).dt.total_days()
+
+
+def as_categorical(column: str) -> pl.Expr:
+    """A column of names as categories, to meet those of the log."""
+    return pl.col(column).cast(pl.Categorical)
+
+
+def prepare_users(
+    users: pl.DataFrame,
+    accounts: pl.DataFrame,
+    time_invariant: Sequence[str],
+    reliable_from: date | None = None,
+) -> pl.DataFrame:
+    """Say when each person was known, and keep of what they are what is true of any day.
+
+    Nobody was known before their account was created. Who was taken back before the day of their
+    creation was there before it: of a login that was given again it is the later one.
+
+    Parameters
+    ----------
+    users, accounts : polars.DataFrame
+        Rows under :class:`data.schemas.UserSchema` and :class:`data.schemas.AccountSchema`.
+    time_invariant : sequence of str
+        Attributes that never change; of others the table holds today's value, which is left out.
+    reliable_from : datetime.date, optional
+        ``known_at`` stamps before this day (UTC) belong to a bulk load and are not believed.
+
+    Returns
+    -------
+    polars.DataFrame
+        The rows with ``known``, the moment from which each was there; null where nothing tells,
+        as of an account that is not in the table.
+    """
+    undated = [n for n in ("department", "email_domain", "seat_type") if n not in time_invariant]
+    floor = pl.lit(reliable_from or date(1, 1, 1)).cast(UTC_DATETIME)
+    there = pl.min_horizontal("created_at", "deactivated_at")
+    believed = pl.when(pl.col("known_at") >= floor).then("known_at")
+    created = accounts.select("account_id", "created_date")
+    return (
+        users.join(created, on="account_id", how="left", maintain_order="left")
+        .with_columns(
+            *(pl.lit(None, pl.String).alias(each) for each in undated),
+            known=pl.max_horizontal(there, believed, "created_date"),
+        )
+        .drop("created_date")
+    )
+
+
+def free_seat_users(users: pl.DataFrame) -> pl.DataFrame:
+    """The people whose seat does not count against the licensed ones, once that is known.
+
+    Parameters
+    ----------
+    users : polars.DataFrame
+        From :func:`prepare_users`.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``user_id``, and ``known_day``: null where it was known from the beginning.
+    """
+    return users.filter(_IS_FREE_SEAT).select("user_id", known_day=pl.col("known").dt.date())
+
+
+def _in_month(column: str, back: int) -> pl.Expr:
+    return pl.col(column).filter(pl.col("month") == back)
+
+
+def _to_counts(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFrame:
+    """Turn days into counts, and dates into days ago."""
+    places = [
+        (days_ago(f"{end}_m{back}", as_of) - 1 - back * MONTH_DAYS).alias(f"{end}_m{back}")
+        for end in ("newest", "oldest")
+        for back in range(seat_months)
+    ]
+    days = pl.col([f"days_m{back}" for back in DETAIL_MONTHS]).fill_null(0)
+    counts = pl.col("events_90d", *(f"sessions_m{back}" for back in DETAIL_MONTHS)).fill_null(0)
+    weeks = [
+        pl.sum_horizontal(
+            (pl.col(f"days_m{back}").fill_null(0) & pl.lit(week, pl.UInt32)).ne(0)
+            for week in _WEEK_MASKS
+        ).alias(f"weeks_m{back}")
+        for back in DETAIL_MONTHS
+    ]
+    return person.with_columns(
+        pl.col("use", "seat").fill_null(0),
+        days.bitwise_count_ones(),
+        counts,
+        *weeks,
+        *places,
+        since_first_use=days_ago("first_day", as_of),
+        since_first_seat=days_ago("first_seat_day", as_of),
+        since_last_seat=days_ago("last_seat_day", as_of),
+    ).drop("first_day", "first_seat_day", "last_seat_day")
+
+
+def _user_attributes(users: pl.DataFrame, as_of: datetime) -> pl.LazyFrame:
+    """Only paid seats count against licensed seats; a seat of unknown type counts as paid."""
+    known = users.lazy().filter(pl.col("known").lt(as_of).fill_null(value=True))
+    return known.select(
+        as_categorical("user_id"),
+        "department",
+        "email_domain",
+        paid=~_IS_FREE_SEAT,
+        gone=pl.col("deactivated_at") < as_of,
+    )

@@ -1,0 +1,181 @@
+"""Commands about the data: make some up, check it, write its features."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from serving.cli.commands import options
+
+__all__ = ["check", "features", "simulate"]
+
+
+@click.command()
+@click.option(
+    "--accounts", type=click.IntRange(1), default=400, show_default=True, help="Customers to have."
+)
+@click.option(
+    "--months", type=click.IntRange(1), default=30, show_default=True, help="Months of history."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=7, show_default=True, help="Same seed, same company."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option(
+    "--dirt", type=click.FloatRange(0, 1), default=0.0, help="Share of malformed rows to add."
+)
+@options.json_option
+def simulate(accounts: int, months: int, seed: int, out: Path, dirt: float, as_json: bool) -> None:
+    """Make up a company whose true drivers of expansion are known.
+
+    Example: expansion simulate --accounts 400 --months 30 --seed 7 --out data/local/demo
+    """
+    from data import simulator
+    from serving.cli import output
+
+    with output.show_progress() as stage:
+        company = simulator.write_company(
+            out,
+            accounts=accounts,
+            months=months,
+            seed=seed,
+            corruption=dirt,
+            progress=lambda done, total: stage("simulate", done, total),
+        )
+    if as_json:
+        output.print_json(asdict(company))
+        return
+    output.stdout.print(
+        f"{company.accounts:,} accounts, {company.events:,} events from {company.first_day} to"
+        f" {company.last_day}, {company.expansions:,} expansions; settings in {out / 'expansion.toml'}",
+        highlight=False,
+        markup=False,
+    )
+
+
+@click.command()
+@options.config_option
+@options.as_of_option
+@options.json_option
+def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
+    """Read the configured tables and say what they are fit for.
+
+    Example: expansion check -c data/local/demo/expansion.toml
+    """
+    from serving.cli import output
+    from training.data_quality.report import check_data_quality
+    from training.pipeline import training_run
+
+    settings, now = options.load_settings_and_time(config)
+    with output.show_progress() as stage:
+        tables, log = training_run.load_data(settings, now=now, progress=stage)
+    moment = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
+    report = check_data_quality(tables, log, moment, settings)
+    if as_json:
+        output.print_json(asdict(report))
+    else:
+        output.print_data_report(report)
+
+
+@click.command()
+@options.config_option
+@options.as_of_option
+@click.option(
+    "--months", type=click.IntRange(1), default=1, show_default=True, help="30-day as-ofs back."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=options.validate_table_path,
+    help="File to write, .parquet or .csv.",
+)
+@click.option("--rebuild", is_flag=True, help="Read the whole log again, whatever is kept of it.")
+@click.option("--describe", is_flag=True, help="Print the catalogue instead; reads no data.")
+@click.option(
+    "--sentences", is_flag=True, help="Print the sentences of the reasons, to reword them."
+)
+@options.json_option
+def features(
+    config: Path,
+    as_of: datetime | None,
+    months: int,
+    out: Path | None,
+    rebuild: bool,
+    describe: bool,
+    sentences: bool,
+    as_json: bool,
+) -> None:
+    """Write the features of every eligible account, or describe them.
+
+    Example: expansion features --as-of 2026-06-01 --months 12 --out panel.parquet
+    """
+    if describe:
+        _print_catalogue(as_json)
+    elif sentences:
+        _print_reason_templates(as_json)
+    elif out is None:
+        raise click.UsageError("name a file with --out, or ask for the catalogue with --describe.")
+    else:
+        _write_features(config, as_of, months, out, rebuild=rebuild, as_json=as_json)
+
+
+def _print_catalogue(as_json: bool) -> None:
+    from features.catalogue import docs
+    from serving.cli import output
+
+    if as_json:
+        output.print_json({"features": docs.describe_features()})
+    else:
+        click.echo(docs.render_markdown(), nl=False)
+
+
+def _print_reason_templates(as_json: bool) -> None:
+    from features.catalogue import reason_templates
+    from serving.cli import output
+
+    if as_json:
+        output.print_json({"sentences": reason_templates.load_default()})
+    else:
+        click.echo(reason_templates.read_text(), nl=False)
+
+
+def _write_features(
+    config: Path,
+    as_of: datetime | None,
+    months: int,
+    out: Path,
+    *,
+    rebuild: bool,
+    as_json: bool,
+) -> None:
+    from datetime import timedelta
+
+    from data.config.settings import MONTH_DAYS
+    from data.io import atomic
+    from features.panel import builder
+    from serving.cli import output
+    from training.pipeline import training_run
+
+    settings, now = options.load_settings_and_time(config)
+    with output.show_progress() as stage:
+        tables, log = training_run.load_data(settings, now=now, rebuild=rebuild, progress=stage)
+        moment = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
+        as_ofs = [moment - timedelta(days=MONTH_DAYS * back) for back in range(months)]
+        built = builder.build_panel(
+            log,
+            tables,
+            as_ofs,
+            settings,
+            progress=lambda done, total: stage("features", done, total),
+        )
+    atomic.write_table(built.snapshots, out)
+    excluded = dict(built.excluded["reason"].value_counts().sort("reason").iter_rows())
+    if as_json:
+        output.print_json(
+            {"out": str(out), "snapshots": built.snapshots.height, "excluded": excluded}
+        )
+    else:
+        output.stdout.print(f"{built!r}\nwritten to {out}", highlight=False, markup=False)

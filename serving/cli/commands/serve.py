@@ -1,0 +1,72 @@
+"""The command that serves the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from serving.cli.commands import options
+
+if TYPE_CHECKING:
+    from data.config.settings import Settings
+
+__all__ = ["serve"]
+
+
+@click.command()
+@options.config_option
+@click.option("--host", help="Address to listen on; by default what the settings say.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Likewise, the port; 0: a free one.")
+@options.json_option
+def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> None:
+    """Serve the list as a page for the browser, until it is stopped.
+
+    Where a webhook has its secret, events are taken, too, and watched by a process beside it.
+
+    Example: expansion serve --port 8080
+    """
+    from contextlib import nullcontext
+    from datetime import UTC, datetime
+
+    from serving.cli import output
+    from serving.events import supervisor
+    from serving.web import app, uvicorn_server
+
+    settings, _ = options.load_settings_and_time(config)
+    settings = _override_address(settings, host, port)
+    web_app = app.create_app(
+        settings, options.open_database(settings), clock=lambda: datetime.now(UTC)
+    )
+    with uvicorn_server.bind_socket(settings.web.host, settings.web.port) as (socket, url):
+        if as_json:
+            output.print_json({"url": url, "sign_in": not settings.web.auth_disabled})
+        else:
+            output.stdout.print(
+                f"The list is at {url}; Ctrl-C stops.", highlight=False, markup=False
+            )
+        consumer = (
+            supervisor.run_consumer_process(config)
+            if supervisor.has_webhook_sources(settings)
+            else nullcontext()
+        )
+        with consumer:
+            uvicorn_server.run_server(web_app, socket)
+
+
+def _override_address(settings: Settings, host: str | None, port: int | None) -> Settings:
+    """Listen elsewhere than the settings say, by the same rules."""
+    from pydantic import ValidationError
+
+    from data.config.settings import Web
+    from data.errors import SettingsError
+
+    overrides = {"host": host, "port": port}
+    changed = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        web = Web(**{**dict(settings.web), **changed})
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"web: {message}.") from None
+    return settings.model_copy(update={"web": web})

@@ -1,0 +1,56 @@
+"""HubSpot as the CRM: companies, deals, tasks. What its admin does: ``HUBSPOT.md``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from data.errors import SettingsError
+from serving.delivery.crm.base import RateLimit
+from serving.delivery.crm.hubspot.client import HubSpotClient
+from serving.delivery.crm.hubspot.pipeline import StageMapping
+from serving.delivery.crm.hubspot.target import HubSpotTarget
+
+if TYPE_CHECKING:
+    from data.config.settings import Settings
+
+__all__ = ["HubSpotTarget", "create_target"]
+
+# Calls that one app may make in ten seconds, by plan.
+_CALLS_PER_TEN_SECONDS: Final = {
+    "free": 100,
+    "starter": 100,
+    "professional": 190,
+    "enterprise": 190,
+}
+
+
+def create_target(settings: Settings) -> HubSpotTarget:
+    """Open HubSpot as ``[crm.hubspot]`` says.
+
+    Raises
+    ------
+    data.errors.SettingsError
+        If the key is not set.
+    """
+    config = settings.crm.hubspot
+    if config.token is None:
+        raise SettingsError(
+            'crm.hubspot: expected a token; write token = "${HUBSPOT_TOKEN}" under [crm.hubspot],'
+            " and export that variable."
+        )
+    rate_limit = RateLimit(
+        rows_per_call=100, max_calls=_CALLS_PER_TEN_SECONDS[config.plan], window_seconds=10.0
+    )
+    client = HubSpotClient(
+        config.token.get_secret_value(),
+        config.url,
+        rate_limit=rate_limit,
+        timeout_seconds=config.timeout_seconds,
+    )
+    return HubSpotTarget(
+        client,
+        rate_limit=rate_limit,
+        stages=StageMapping.from_config(config.pipeline, dict(config.stages.items())),
+        account_property=config.account_property,
+        create_companies=config.create_companies,
+    )

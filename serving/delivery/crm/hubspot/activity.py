@@ -1,0 +1,140 @@
+"""What humans have done about our tasks and opportunities, found by HubSpot's search.
+
+The search is a little behind the writes, which does no harm here: what it does not tell today, it
+tells the next time, for a day is asked about again until it is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final
+from urllib.parse import unquote
+
+from serving.delivery.crm.base import HumanTouch
+from serving.delivery.crm.fields import OPEN
+from serving.delivery.crm.hubspot import batch_api
+from serving.delivery.crm.hubspot.client import HubSpotClient
+from serving.delivery.crm.hubspot.field_mapping import (
+    COMPLETED,
+    KEY_PROPERTY,
+    PROPERTIES,
+    STATE_PROPERTY,
+)
+from serving.delivery.crm.hubspot.pipeline import PipelineState
+
+__all__ = ["find_completed_tasks", "find_moved_deals"]
+
+_PAGE_SIZE: Final = 200
+_MAX_SEARCH_RESULTS: Final = 10_000  # HubSpot gives no more of one search
+_EPISODE_PROPERTY: Final = PROPERTIES["opportunity"]["episode"].name
+_COMPLETION_DATE: Final = "hs_task_completion_date"
+_HISTORY_BATCH_SIZE: Final = 50
+
+
+def find_completed_tasks(client: HubSpotClient, since: date) -> list[HumanTouch]:
+    """Give the tasks of ours that humans did, from a day on."""
+    filters = [
+        {"propertyName": KEY_PROPERTY, "operator": "HAS_PROPERTY"},
+        {"propertyName": STATE_PROPERTY, "operator": "EQ", "value": OPEN},
+        {"propertyName": "hs_task_status", "operator": "EQ", "value": COMPLETED},
+        {"propertyName": _COMPLETION_DATE, "operator": "GTE", "value": _to_epoch_millis(since)},
+    ]
+    return [
+        HumanTouch(
+            _parse_account_id(task["properties"][KEY_PROPERTY]),
+            _parse_day(task["properties"][_COMPLETION_DATE]),
+            "task done",
+        )
+        for task in _search_records(client, "tasks", filters, [KEY_PROPERTY, _COMPLETION_DATE])
+        if task["properties"].get(_COMPLETION_DATE)
+    ]
+
+
+def find_moved_deals(
+    client: HubSpotClient, since: date, pipeline: PipelineState
+) -> list[HumanTouch]:
+    """Give the opportunities of ours whose stage humans changed, from a day on."""
+    filters = [
+        {"propertyName": _EPISODE_PROPERTY, "operator": "HAS_PROPERTY"},
+        {"propertyName": "dealstage", "operator": "NEQ", "value": pipeline.stage_by_state[OPEN]},
+        {
+            "propertyName": "hs_lastmodifieddate",
+            "operator": "GTE",
+            "value": _to_epoch_millis(since),
+        },
+    ]
+    deals = _search_records(
+        client, "deals", filters, [_EPISODE_PROPERTY, STATE_PROPERTY, "dealstage"]
+    )
+    moved_by_human = [
+        deal for deal in deals if not _is_in_written_stage(deal["properties"], pipeline)
+    ]
+    return [
+        HumanTouch(
+            _parse_account_id(deal["properties"][_EPISODE_PROPERTY]), on, "opportunity moved"
+        )
+        for deal, on in _find_stage_changes(client, moved_by_human)
+        if on >= since
+    ]
+
+
+def _is_in_written_stage(properties: dict[str, Any], pipeline: PipelineState) -> bool:
+    written_state = properties.get(STATE_PROPERTY)
+    return bool(
+        written_state
+        and pipeline.resolve_state(written_state, properties.get("dealstage")) == written_state
+    )
+
+
+def _find_stage_changes(
+    client: HubSpotClient, deals: Sequence[batch_api.Record]
+) -> Iterator[tuple[batch_api.Record, date]]:
+    """Each deal with the day on which it came to its stage."""
+    by_id = {str(deal["id"]): deal for deal in deals}
+    deal_ids = list(by_id)
+    for start in range(0, len(deal_ids), _HISTORY_BATCH_SIZE):
+        body = {
+            "inputs": [{"id": name} for name in deal_ids[start : start + _HISTORY_BATCH_SIZE]],
+            "properties": ["dealstage"],
+            "propertiesWithHistory": ["dealstage"],
+        }
+        for record in client(client.objects.read, "deals", body).get("results") or []:
+            history = (record.get("propertiesWithHistory") or {}).get("dealstage")
+            if history:  # the newest stands first
+                yield by_id[str(record["id"])], _parse_day(history[0]["timestamp"])
+
+
+def _search_records(
+    client: HubSpotClient,
+    object_type: str,
+    filters: Sequence[dict[str, str]],
+    properties: Sequence[str],
+) -> Iterator[batch_api.Record]:
+    after: str | None = None
+    while after is None or int(after) < _MAX_SEARCH_RESULTS:
+        body = {
+            "filterGroups": [{"filters": list(filters)}],
+            "properties": list(properties),
+            "limit": _PAGE_SIZE,
+            **({"after": after} if after else {}),
+        }
+        response = client(client.search.do_search, object_type, body)
+        yield from response["results"]
+        after = ((response.get("paging") or {}).get("next") or {}).get("after")
+        if not after:
+            return
+
+
+def _parse_account_id(key: str) -> str:
+    """The account that one of our keys begins with."""
+    return unquote(key.partition(":")[0])
+
+
+def _to_epoch_millis(day: date) -> str:
+    """Its first moment, UTC, in milliseconds, as the search takes it."""
+    return str(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000))
+
+
+def _parse_day(moment: str) -> date:
+    return date.fromisoformat(moment[:10])

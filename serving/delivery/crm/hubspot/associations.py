@@ -1,0 +1,91 @@
+"""What hangs on what at HubSpot: a deal on its company, a task on its company and deal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from serving.delivery.crm.base import BatchRejectedError, ObjectRef, Rejected, RetryableError
+from serving.delivery.crm.hubspot.client import HubSpotClient
+from serving.delivery.crm.hubspot.errors import format_error
+
+__all__ = ["create_associations", "parent_ids", "read_associations"]
+
+_BATCH_SIZE: Final = 1_000
+# HubSpot's numbers of its own kinds of association.
+_ASSOCIATION_TYPE_IDS: Final[Mapping[tuple[str, str], int]] = {
+    ("deals", "companies"): 341,
+    ("tasks", "companies"): 192,
+    ("tasks", "deals"): 216,
+}
+_NO_ASSOCIATION_ERRORS: Final = ("OBJECT_NOT_FOUND", "NO_ASSOCIATIONS_FOUND")
+
+
+def parent_ids(ref: ObjectRef) -> dict[str, str]:
+    """What a deal or a task hangs on: companies, deals → HubSpot's name of it."""
+    parents = {"companies": ref.account_crm_id, "deals": ref.opportunity_crm_id}
+    if ref.kind == "opportunity":
+        parents.pop("deals")
+    return {objects: name for objects, name in parents.items() if name}
+
+
+def read_associations(
+    client: HubSpotClient, from_type: str, to_type: str, ids: Iterable[str]
+) -> dict[str, set[str]]:
+    """Give, by name, the names of what records are associated with."""
+    associated: dict[str, set[str]] = {from_id: set() for from_id in ids}
+    inputs: list[dict[str, str]] = [{"id": name} for name in associated]
+    while inputs:
+        response = client(
+            client.associations.get_page, from_type, to_type, {"inputs": inputs[:_BATCH_SIZE]}
+        )
+        _raise_for_errors(client, response)
+        next_inputs = []
+        for result in response.get("results") or []:
+            name = str(result["from"]["id"])
+            associated[name] |= {str(other["toObjectId"]) for other in result["to"]}
+            after = ((result.get("paging") or {}).get("next") or {}).get("after")
+            if after:
+                next_inputs.append({"id": name, "after": str(after)})
+        inputs = inputs[_BATCH_SIZE:] + next_inputs
+    return associated
+
+
+def create_associations(
+    client: HubSpotClient, from_type: str, to_type: str, pairs: Sequence[tuple[str, str]]
+) -> dict[str, Rejected]:
+    """Associate each first with its second, and give, by first name, what was refused.
+
+    Raises
+    ------
+    serving.delivery.crm.base.BatchRejectedError
+        If HubSpot does not say which.
+    """
+    association_type = {
+        "associationCategory": "HUBSPOT_DEFINED",
+        "associationTypeId": _ASSOCIATION_TYPE_IDS[from_type, to_type],
+    }
+    inputs = [
+        {"from": {"id": first}, "to": {"id": second}, "types": [association_type]}
+        for first, second in pairs
+    ]
+    response = client(client.associations.create, from_type, to_type, {"inputs": inputs})
+    rejected: dict[str, Rejected] = {}
+    for error in response.get("errors") or []:
+        reason = format_error(error)
+        from_ids = (error.get("context") or {}).get("fromObjectId") or []
+        if not from_ids:
+            raise BatchRejectedError(reason)
+        rejected |= {str(name): Rejected(reason) for name in from_ids}
+    return rejected
+
+
+def _raise_for_errors(client: HubSpotClient, response: Mapping[str, Any]) -> None:
+    """Stop at an error that says anything else than that nothing is associated."""
+    for error in response.get("errors") or []:
+        if not any(
+            sign in f"{error.get('category')} {error.get('subCategory')}"
+            for sign in _NO_ASSOCIATION_ERRORS
+        ):
+            client.discard_replay()
+            raise RetryableError(f"HubSpot could not read all associations: {format_error(error)}")

@@ -1,0 +1,202 @@
+"""Our fields as HubSpot's properties: how each is called, written, and read back.
+
+What HubSpot has itself is used: a deal's name, amount, close date and stage, a task's subject,
+text, due date and status. All else gets a property of ours, which :mod:`.setup` makes.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from serving.delivery.crm.base import Fields, Kind, Value
+from serving.delivery.crm.fields import FIELDS, STATES
+
+__all__ = [
+    "COMPLETED",
+    "KEY_PROPERTY",
+    "OBJECT_TYPES",
+    "PROPERTIES",
+    "PROPERTY_GROUP",
+    "PROPERTY_PREFIX",
+    "STATE_PROPERTY",
+    "HubSpotProperty",
+    "deserialize_fields",
+    "normalize_fields",
+    "serialize_fields",
+]
+
+OBJECT_TYPES: Final[Mapping[Kind, str]] = {
+    "account": "companies",
+    "opportunity": "deals",
+    "task": "tasks",
+}
+PROPERTY_PREFIX: Final = "expansion_"
+PROPERTY_GROUP: Final = "expansion"
+KEY_PROPERTY: Final = f"{PROPERTY_PREFIX}key"  # our own name of a deal or task: unique
+STATE_PROPERTY: Final = f"{PROPERTY_PREFIX}state"
+COMPLETED: Final = "COMPLETED"  # a task that has ended, by a human's hand or with its episode
+_LIMIT_CHOICES: Final = ("seats", "usage", "plan", "none")
+_MAX_TEXT_LENGTH: Final = 65_536  # letters in a text property
+_LINE_BREAK_TAGS: Final = re.compile(r"<br\s*/?>|</(?:p|div|li|h\d)>", re.IGNORECASE)
+_HTML_TAGS: Final = re.compile(r"<[^>]*>")
+# What HubSpot has itself, by kind and our name; days are kept as noon, UTC, so that they are the
+# same day from Honolulu to Auckland.
+_STANDARD_PROPERTIES: Final[Mapping[Kind, Mapping[str, tuple[str, str]]]] = {
+    "account": {"name": ("name", "text")},
+    "opportunity": {
+        "name": ("dealname", "text"),
+        "amount": ("amount", "number"),
+        "expected_close_date": ("closedate", "noon"),
+    },
+    "task": {
+        "subject": ("hs_task_subject", "text"),
+        "due_date": ("hs_timestamp", "noon"),
+        "notes": ("hs_task_body", "html"),
+    },
+}
+
+
+@dataclass(frozen=True)
+class HubSpotProperty:
+    """One of HubSpot's properties.
+
+    Attributes
+    ----------
+    name : str
+        HubSpot's internal name.
+    type : {"text", "lines", "html", "number", "whole", "day", "noon", "flag", "choice"}
+        How its values are written.
+    description : str
+        What a reader is told.
+    decimals : int
+        After the point, of a number.
+    choices : tuple of str
+        Of a choice.
+    """
+
+    name: str
+    type: str
+    description: str = ""
+    decimals: int = 0
+    choices: tuple[str, ...] = ()
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether setup makes it."""
+        return self.name.startswith(PROPERTY_PREFIX)
+
+
+def _build_property(kind: Kind, name: str) -> HubSpotProperty:
+    field = FIELDS[kind][name]
+    if name in _STANDARD_PROPERTIES[kind]:
+        property_name, property_type = _STANDARD_PROPERTIES[kind][name]
+        return HubSpotProperty(property_name, property_type, field.description, field.decimals)
+    if name in {"limit", "state"}:
+        choices = _LIMIT_CHOICES if name == "limit" else STATES
+        return HubSpotProperty(PROPERTY_PREFIX + name, "choice", field.description, choices=choices)
+    return HubSpotProperty(
+        PROPERTY_PREFIX + name.removeprefix(PROPERTY_PREFIX),
+        field.type,
+        field.description,
+        field.decimals,
+    )
+
+
+# Our name of a field → its property; a deal's or a task's state has its stage or status beside it.
+PROPERTIES: Final[Mapping[Kind, Mapping[str, HubSpotProperty]]] = {
+    kind: {name: _build_property(kind, name) for name in FIELDS[kind]} for kind in OBJECT_TYPES
+}
+
+
+def normalize_fields(kind: Kind, fields: Fields) -> dict[str, Value]:
+    """Give values as they would be read back."""
+    properties = PROPERTIES[kind]
+    return {
+        name: _normalize_value(properties[name], value)
+        for name, value in fields.items()
+        if name in properties
+    }
+
+
+def serialize_fields(kind: Kind, fields: Fields) -> dict[str, str]:
+    """Give shaped values as HubSpot takes them: property → text; an empty text clears it."""
+    properties = PROPERTIES[kind]
+    return {
+        properties[name].name: "" if value is None else _serialize_value(properties[name], value)
+        for name, value in fields.items()
+    }
+
+
+def deserialize_fields(kind: Kind, properties: Mapping[str, Any]) -> dict[str, Value]:
+    """Give our fields of what HubSpot tells of a record."""
+    return {
+        name: _deserialize_value(held, str(text)) if (text := properties.get(held.name)) else None
+        for name, held in PROPERTIES[kind].items()
+    }
+
+
+def _normalize_value(prop: HubSpotProperty, value: Value) -> Value:
+    if value is None:
+        return None
+    if prop.type == "number":
+        return round(float(value), prop.decimals) + 0.0  # there is no negative zero to read back
+    if prop.type == "whole":
+        return int(value)
+    if prop.type == "flag":
+        return bool(value)
+    text = str(value).replace("\x00", "")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    separator = "\n" if prop.type in {"lines", "html"} else " "
+    return _truncate_text(separator.join(line for line in lines if line), prop) or None
+
+
+def _truncate_text(text: str, prop: HubSpotProperty) -> str:
+    """As much of the text as fits, written as HubSpot takes it."""
+    while len(_serialize_value(prop, text)) > _MAX_TEXT_LENGTH:
+        text = text[
+            : len(text) - max(1, (len(_serialize_value(prop, text)) - _MAX_TEXT_LENGTH) // 8)
+        ].rstrip()
+    return text
+
+
+def _serialize_value(prop: HubSpotProperty, value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    text = str(value)
+    if prop.type == "noon":
+        return f"{text}T12:00:00Z"
+    if prop.type == "html":
+        return "<br>".join(html.escape(line) for line in text.split("\n"))
+    return text
+
+
+def _deserialize_value(prop: HubSpotProperty, text: str) -> Value:
+    match prop.type:
+        case "number":
+            return round(float(text), prop.decimals) + 0.0
+        case "whole":
+            return round(float(text))
+        case "flag":
+            return text.lower() == "true"
+        case "day" | "noon":
+            return _parse_day(text)
+        case "html":
+            return _normalize_value(
+                prop, html.unescape(_HTML_TAGS.sub("", _LINE_BREAK_TAGS.sub("\n", text)))
+            )
+        case _:
+            return _normalize_value(prop, text)
+
+
+def _parse_day(text: str) -> str:
+    """The day, UTC, of an ISO moment or of one in milliseconds: HubSpot gives both."""
+    if text.lstrip("-").isdigit():
+        return f"{datetime.fromtimestamp(int(text) / 1000, UTC):%Y-%m-%d}"
+    return text[:10]

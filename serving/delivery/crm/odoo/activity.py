@@ -1,0 +1,67 @@
+"""What humans did in Odoo with what we put there: activities done, opportunities moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from serving.delivery.crm.base import HumanTouch
+from serving.delivery.crm.odoo.client import OdooClient
+from serving.delivery.crm.odoo.field_mapping import ACCOUNT_ID_FIELD, KEY_FIELD
+from serving.delivery.crm.odoo.read import INCLUDE_ARCHIVED
+
+__all__ = ["find_human_touches"]
+
+
+def find_human_touches(client: OdooClient, since: date) -> list[HumanTouch]:
+    """Tell who was worked from a day on, UTC, by day and account.
+
+    Our own writes touch no stage and finish no activity, so that whatever moved was moved by a
+    human.
+    """
+    touches = {*_find_done_activities(client, since), *_find_moved_opportunities(client, since)}
+    return sorted(touches, key=lambda item: (item.touched_on, item.account_id, item.activity))
+
+
+def _find_done_activities(client: OdooClient, since: date) -> Iterator[HumanTouch]:
+    domain = [
+        [KEY_FIELD, "!=", False],
+        ["active", "=", False],
+        ["date_done", ">=", since.isoformat()],
+    ]
+    for item in _search_records(client, "mail.activity", domain, ["date_done"]):
+        yield HumanTouch(item[ACCOUNT_ID_FIELD], date.fromisoformat(item["date_done"]), "task done")
+
+
+def _find_moved_opportunities(client: OdooClient, since: date) -> Iterator[HumanTouch]:
+    moved, closed = "date_last_stage_update", "date_closed"
+    domain = [
+        [KEY_FIELD, "!=", False],
+        "|",
+        [moved, ">=", f"{since} 00:00:00"],
+        [closed, ">=", f"{since} 00:00:00"],
+    ]
+    fields = ["create_date", moved, closed, "won_status", "stage_id"]
+    for item in _search_records(client, "crm.lead", domain, fields):
+        is_closed = item["won_status"] in {"won", "lost"} and item[closed]
+        if item[moved] <= item["create_date"] and not is_closed:
+            continue  # Odoo dates the first stage like the opportunity
+        outcome = item["won_status"] if is_closed else f"moved to {item['stage_id'][1]}"
+        day = date.fromisoformat((item[closed] if is_closed else item[moved])[:10])
+        if day >= since:
+            yield HumanTouch(item[ACCOUNT_ID_FIELD], day, f"opportunity {outcome}")
+
+
+def _search_records(
+    client: OdooClient, model: str, domain: list[Any], fields: list[str]
+) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = client.call(
+        model,
+        "search_read",
+        domain=domain,
+        fields=[ACCOUNT_ID_FIELD, *fields],
+        order="id",
+        context=INCLUDE_ARCHIVED,
+    )
+    return [record for record in records if record[ACCOUNT_ID_FIELD]]

@@ -1,0 +1,201 @@
+"""The wire to Odoo: its JSON-2 API, and what its complaints mean for who wants to send.
+
+Every call is one transaction at Odoo: it has happened, or it has not. See *External JSON-2 API* in
+Odoo 19's developer documentation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import httpx
+
+from serving.delivery.crm.base import AccessDeniedError, BatchRejectedError, RetryableError
+
+__all__ = ["OdooClient"]
+
+_CONNECT_TIMEOUT_SECONDS: Final = 10.0
+# Of what the database says, these pass; a value out of range does not.
+_RETRYABLE_ERRORS: Final = (
+    "psycopg2.OperationalError",
+    "psycopg2.InterfaceError",
+    "psycopg2.errors.SerializationFailure",
+    "psycopg2.errors.TransactionRollback",
+    "psycopg2.errors.DeadlockDetected",
+    "psycopg2.errors.LockNotAvailable",
+    "psycopg2.errors.QueryCanceled",
+    "psycopg2.errors.AdminShutdown",
+    "psycopg2.errors.CrashShutdown",
+    "psycopg2.errors.CannotConnectNow",
+    "psycopg2.errors.TooManyConnections",
+    "psycopg2.pool.PoolError",
+    "odoo.exceptions.ConcurrencyError",
+    "odoo.exceptions.LockError",
+)
+_RETRYABLE_STATUSES: Final = (408, 429, 502, 503, 504)
+_RETRYABLE_MESSAGES: Final = (
+    "could not serialize access",
+    "deadlock detected",
+    "current transaction is",
+)
+
+
+class OdooClient:
+    """Calls methods of Odoo's models with a user's key; the key is never shown."""
+
+    def __init__(
+        self,
+        url: str,
+        database: str | None,
+        api_key: str,
+        *,
+        timeout_seconds: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        headers = {"Authorization": f"bearer {api_key}", "User-Agent": "expansion"}
+        if database:
+            headers["X-Odoo-Database"] = database
+        self.url, self.database = url.rstrip("/"), database
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS),
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r}, database={self.database!r})"
+
+    def call(self, model: str, method: str, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
+        """Call a method of a model, and give its answer.
+
+        Parameters
+        ----------
+        model, method : str
+            Such as ``res.partner`` and ``search_read``.
+        **arguments
+            Its arguments by name; ``ids`` are the records it is called on, ``context`` its context.
+
+        Raises
+        ------
+        serving.delivery.crm.base.RetryableError
+            If it may work later.
+        serving.delivery.crm.base.AccessDeniedError
+            If the key, a permission, a module or a field is missing.
+        serving.delivery.crm.base.BatchRejectedError
+            If what we sent is refused; nothing of it was written.
+        """
+        try:
+            response = self._http.post(f"/json/2/{model}/{method}", json=arguments)
+        except httpx.TransportError as error:
+            raise RetryableError(
+                f"{self.url} did not answer: {_describe_exception(error)}"
+            ) from error
+        except httpx.HTTPError as error:
+            raise AccessDeniedError(
+                f"{self.url} cannot be asked: {_describe_exception(error)}; mend crm.odoo.url"
+            ) from error
+        if not response.is_success:
+            raise self._to_error(response)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise RetryableError(f"{self.url} broke off its answer to {model}.{method}") from error
+
+    def save_records(self, model: str, ids: list[int], rows: list[dict[str, Any]]) -> None:
+        """Set values of records, each its own, as Odoo's own pages do: all of them, or none.
+
+        Raises as :meth:`call` does; what only some records forbid refuses the batch.
+        """
+        try:
+            self.call(model, "web_save_multi", ids=ids, vals_list=rows, specification={})
+        except AccessDeniedError as error:
+            raise self._to_rejection(model, "write", str(error)) from error
+
+    def load_records(
+        self, model: str, rows: list[dict[str, str]], context: dict[str, Any]
+    ) -> list[int]:
+        """Make records under external ids, each once however often it is asked; give their ids.
+
+        Odoo answers 200 also where it takes nothing, and tells why in messages.
+
+        Parameters
+        ----------
+        model : str
+            Of what.
+        rows : list of dict
+            Column → text; ``id`` is the external id, ``partner_id/.id`` the id of a partner.
+        context : dict
+            Odoo's context.
+        """
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        data = [[row.get(name, "") for name in columns] for row in rows]
+        response = self.call(model, "load", fields=columns, data=data, context=context)
+        if response["ids"]:
+            return list(response["ids"])
+        messages = [item["message"] for item in response["messages"] if item["type"] == "error"]
+        reason = _extract_first_line(messages[0]) if messages else "Odoo gave no reason"
+        if any(sign in text for text in messages for sign in _RETRYABLE_MESSAGES):
+            raise RetryableError(reason)
+        raise self._to_rejection(model, "create", reason)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def _to_error(self, response: httpx.Response) -> Exception:
+        status, (name, message) = response.status_code, _parse_error(response)
+        if status == httpx.codes.UNAUTHORIZED:
+            return AccessDeniedError(
+                "Odoo does not know the API key, or it has expired; make one under My Preferences,"
+                " Security, Add API Key, and export it anew"
+            )
+        if status in _RETRYABLE_STATUSES or not name:
+            return self._to_unexpected_error(response)
+        if name in _RETRYABLE_ERRORS or any(sign in message for sign in _RETRYABLE_MESSAGES):
+            return RetryableError(f"Odoo's database: {message}")
+        if name.endswith(("AccessError", "AccessDenied", "NotFound", "Forbidden")):
+            return AccessDeniedError(f"Odoo denies it: {message}")
+        if "Invalid field" in message or (name == "builtins.KeyError" and message.startswith("x_")):
+            return AccessDeniedError(f"Odoo lacks a field ({message}): run expansion crm setup")
+        return BatchRejectedError(message)
+
+    def _to_rejection(self, model: str, operation: str, reason: str) -> Exception:
+        """Whether it is our user who may not, or these records that may not be so."""
+        if self.call(model, "has_access", operation=operation):
+            return BatchRejectedError(reason)
+        return AccessDeniedError(f"Odoo denies it: our user may not {operation} {model}")
+
+    def _to_unexpected_error(self, response: httpx.Response) -> Exception:
+        """Odoo is too busy, or whoever answered was not Odoo's API."""
+        status = response.status_code
+        if status in _RETRYABLE_STATUSES or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            return RetryableError(f"{self.url} answered {status}", _parse_retry_after(response))
+        location = f"database {self.database!r} at {self.url}" if self.database else self.url
+        return AccessDeniedError(
+            f"expected Odoo's JSON-2 API (Odoo 19 or later) of the {location}, found an answer"
+            f" {status}; mend crm.odoo.url and crm.odoo.database"
+        )
+
+
+def _parse_error(response: httpx.Response) -> tuple[str, str]:
+    """The class of Odoo's error and the first line of its message; empty where Odoo gave none."""
+    try:
+        payload = response.json()
+        return str(payload["name"]), _extract_first_line(str(payload["message"]))
+    except (ValueError, KeyError, TypeError):
+        return "", ""
+
+
+def _extract_first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:300]
+
+
+def _parse_retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the server asks us to wait, where it says so in seconds."""
+    retry_after = response.headers.get("Retry-After", "")
+    return float(retry_after) if retry_after.isdecimal() else None
+
+
+def _describe_exception(error: Exception) -> str:
+    return str(error) or type(error).__name__

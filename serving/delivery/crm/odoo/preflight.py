@@ -1,0 +1,185 @@
+"""The look before the first write: what an admin has to put right, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from serving.delivery.crm.base import AccessDeniedError, Kind, ObjectRef, PreflightCheck
+from serving.delivery.crm.fields import FIELDS
+from serving.delivery.crm.odoo.client import OdooClient
+from serving.delivery.crm.odoo.field_mapping import ACCOUNT_ID_FIELD, FIELD_TYPES, KEY_FIELD, MODELS
+from serving.delivery.crm.odoo.read import OdooReader, parse_id
+
+__all__ = ["run_preflight"]
+
+_APPS: Final[dict[Kind, str]] = {
+    "account": "Contacts",
+    "opportunity": "CRM",
+    "task": "Discuss",
+}
+_MAX_EXAMPLES: Final = 5
+_BATCH_SIZE: Final = 1000
+_PROVISION_HINT: Final = "run expansion crm setup with an administrator's key"
+# What stands in for a type of ours at a field of the company's own.
+_COMPATIBLE_TYPES: Final = {
+    "char": {"char", "text", "selection", "html"},
+    "text": {"text", "char", "html"},
+    "float": {"float", "monetary"},
+    "integer": {"integer"},
+    "date": {"date"},
+    "boolean": {"boolean"},
+}
+
+
+def run_preflight(
+    client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef], *, activity_type: str
+) -> list[PreflightCheck]:
+    """Tell, without writing, of the key, the apps, permissions, fields, names and partners."""
+    try:
+        user = client.call("res.users", "context_get")["uid"]
+    except AccessDeniedError as error:
+        return [PreflightCheck("API key", False, f"{error}.")]
+    checks = [PreflightCheck("API key", True, f"Odoo knows the key, as user {user}.")]
+    if client.url.startswith("http://") and "//127.0.0.1" not in client.url:
+        checks.append(
+            PreflightCheck("connection", False, "the key travels in the clear; use https://.")
+        )
+    checks += [_check_model(client, reader, kind) for kind in MODELS]
+    if all(finding.passed for finding in checks):
+        checks += [
+            _check_record(client, *pair) for pair in _list_required_records(reader, activity_type)
+        ]
+        checks += _check_partners(client, reader, accounts)
+    return checks
+
+
+def _list_required_records(reader: OdooReader, activity_type: str) -> list[tuple[str, str, str]]:
+    return [
+        ("sales team", "crm.team", reader.team),
+        ("tag", "crm.tag", reader.tag),
+        ("type of activity", "mail.activity.type", activity_type),
+    ]
+
+
+def _check_model(client: OdooClient, reader: OdooReader, kind: Kind) -> PreflightCheck:
+    """Whether the app is there, and we may read, write and make its records, with our fields."""
+    model = MODELS[kind]
+    subject = f"{_APPS[kind]} ({model})"
+    try:
+        fields = client.call(model, "fields_get", attributes=["type"])
+        denied = [
+            operation
+            for operation in ("read", "write", "create")
+            if not client.call(model, "has_access", operation=operation)
+        ]
+    except AccessDeniedError as error:
+        return PreflightCheck(subject, False, f"{error}. Install the app, or let our user have it.")
+    if denied:
+        return PreflightCheck(
+            subject, False, f"our user may not {', '.join(denied)}: {_ACCESS_HINTS[kind]}."
+        )
+    types = {name: field["type"] for name, field in fields.items()}
+    return _check_fields(subject, reader, kind, types)
+
+
+_ACCESS_HINTS: Final[dict[Kind, str]] = {
+    "account": "give it Contact: Creation",
+    "opportunity": "give it Sales: User: All Documents",
+    "task": "give it Sales: User: All Documents",
+}
+
+
+def _check_fields(
+    subject: str, reader: OdooReader, kind: Kind, types: dict[str, str]
+) -> PreflightCheck:
+    required = _list_required_fields(reader, kind)
+    if missing := sorted(set(required) - set(types)):
+        message = f"{len(missing)} fields are missing: {_PROVISION_HINT}."
+        return PreflightCheck(subject, False, message, tuple(missing[:_MAX_EXAMPLES]))
+    mismatched = [
+        f"{name} is {types[name]}, expected {wanted}"
+        for name, wanted in required.items()
+        if types[name] not in _COMPATIBLE_TYPES[wanted]
+    ]
+    if mismatched:
+        message = "fields of another type; map others under crm.odoo.fields."
+        return PreflightCheck(subject, False, message, tuple(mismatched[:_MAX_EXAMPLES]))
+    return PreflightCheck(
+        subject, True, f"all {len(required)} fields are there, and we may write them."
+    )
+
+
+def _list_required_fields(reader: OdooReader, kind: Kind) -> dict[str, str]:
+    """Odoo's fields that we write or look up by, with the type we expect."""
+    mapped = {
+        theirs: FIELD_TYPES[FIELDS[kind][ours].type]
+        for ours, theirs in reader.field_mapping.fields[kind].items()
+    }
+    keys = (
+        {reader.match_field: "char"}
+        if kind == "account"
+        else {KEY_FIELD: "char", ACCOUNT_ID_FIELD: "char"}
+    )
+    return {**mapped, **keys}
+
+
+def _check_record(client: OdooClient, subject: str, model: str, name: str) -> PreflightCheck:
+    if client.call(model, "search_count", domain=[["name", "=", name]]):
+        return PreflightCheck(subject, True, f"{name!r} is there.")
+    return PreflightCheck(subject, False, f"there is none called {name!r}: {_PROVISION_HINT}.")
+
+
+def _check_partners(
+    client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef]
+) -> Iterator[PreflightCheck]:
+    """Which accounts match no partner, several, or one that another account has too."""
+    partner_ids: dict[str, list[int]] = {}
+    for start in range(0, len(accounts), _BATCH_SIZE):
+        chunk = accounts[start : start + _BATCH_SIZE]
+        partner_ids |= _match_accounts(client, reader, chunk)
+    unmatched = [ref.account_id for ref in accounts if not partner_ids[ref.account_id]]
+    ambiguous = [ref.account_id for ref in accounts if len(partner_ids[ref.account_id]) > 1]
+    usage_counts = Counter(ids[0] for ids in partner_ids.values() if len(ids) == 1)
+    shared = [
+        name for name, ids in partner_ids.items() if len(ids) == 1 and usage_counts[ids[0]] > 1
+    ]
+    match_field = reader.match_field
+    for account_ids, subject, advice in (
+        (
+            unmatched,
+            "accounts without a partner",
+            f"fill {match_field} at the partner, or accounts.crm_id.",
+        ),
+        (
+            ambiguous,
+            "accounts with several partners",
+            f"let {match_field} stand at one of them only.",
+        ),
+        (shared, "partners of several accounts", "name another partner in accounts.crm_id."),
+    ):
+        if account_ids:
+            message = f"{len(account_ids):,} of {len(accounts):,}: {advice}"
+            yield PreflightCheck(subject, False, message, tuple(account_ids[:_MAX_EXAMPLES]))
+    if not (unmatched or ambiguous or shared):
+        yield PreflightCheck(
+            "partners", True, f"each of {len(accounts):,} accounts has its partner."
+        )
+
+
+def _match_accounts(
+    client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef]
+) -> dict[str, list[int]]:
+    """The partners of each account: the one it names, where that stands, else those that match."""
+    named_ids = [identity for ref in accounts if (identity := parse_id(ref.crm_id)) is not None]
+    domain = [["id", "in", named_ids]]
+    context = {"active_test": False}
+    existing = set(client.call("res.partner", "search", domain=domain, context=context))
+    matches = reader.match_partners([ref.account_id for ref in accounts])
+    return {
+        ref.account_id: [identity]
+        if (identity := parse_id(ref.crm_id)) in existing and identity is not None
+        else matches.get(ref.account_id, [])
+        for ref in accounts
+    }

@@ -1,0 +1,181 @@
+"""What stands in Odoo: partners that match accounts, opportunities and activities by our key.
+
+An activity that is done, or an opportunity that is lost, is archived in Odoo: it still stands, and
+so is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject
+from serving.delivery.crm.odoo.client import OdooClient
+from serving.delivery.crm.odoo.field_mapping import KEY_FIELD, MODELS, OdooFieldMapping
+
+__all__ = ["INCLUDE_ARCHIVED", "OdooReader", "parse_id"]
+
+INCLUDE_ARCHIVED: Final = {"active_test": False}
+Record: TypeAlias = Mapping[str, Any]
+_PARTNER_FIELDS: Final = ("active", "is_company", "parent_id")
+_EXTRA_FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {"opportunity": ("partner_id",), "task": ()}
+_COMPANY_FIELD: Final = "commercial_partner_id"
+_MAX_ID: Final = 2**31 - 1  # of a column of ids
+
+
+@dataclass(frozen=True)
+class OdooReader:
+    """Looks up objects; ``match_field`` is the partners' field that holds our accounts' ids."""
+
+    client: OdooClient
+    field_mapping: OdooFieldMapping
+    match_field: str
+    team: str
+    tag: str
+
+    def read_accounts(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
+        """Give the partner of each account: the one that is named, else the one that matches.
+
+        Where several partners match one account, none does: a guess would write at the wrong one.
+        """
+        return [self._to_remote_object("account", record) for record in self._read_partners(refs)]
+
+    def read_by_key(self, kind: Kind, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
+        """Give the opportunities or tasks of these refs; humans' opportunities are adopted."""
+        ids = [identity for ref in refs if (identity := parse_id(ref.crm_id)) is not None]
+        keys = [ref.key for ref in refs if ref.crm_id is None]
+        records = self._search_records(kind, ["|", ["id", "in", ids], [KEY_FIELD, "in", keys]])
+        by_id = {record["id"]: record for record in records}
+        by_key = {record[KEY_FIELD]: record for record in reversed(records)}
+        results = [
+            self._to_remote_object(
+                kind, by_key.get(ref.key) if ref.crm_id is None else by_id.get(parse_id(ref.crm_id))
+            )
+            for ref in refs
+        ]
+        return self._adopt_opportunities(refs, results) if kind == "opportunity" else results
+
+    def match_partners(self, account_ids: Sequence[str]) -> dict[str, list[int]]:
+        """Give the partners that match each account; several where a guess would be needed."""
+        records = self._search_records("account", [[self.match_field, "in", list(account_ids)]])
+        preferred = self._group_by_account(records)
+        return {name: [item["id"] for item in best] for name, best in preferred.items()}
+
+    def _read_partners(self, refs: Sequence[ObjectRef]) -> list[Record | None]:
+        named_ids = [identity for ref in refs if (identity := parse_id(ref.crm_id)) is not None]
+        account_ids = [ref.account_id for ref in refs]
+        records = self._search_records(
+            "account", ["|", ["id", "in", named_ids], [self.match_field, "in", account_ids]]
+        )
+        by_id = {record["id"]: record for record in records}
+        preferred = self._group_by_account(records)
+        unambiguous = {name: best[0] for name, best in preferred.items() if len(best) == 1}
+        return [by_id.get(parse_id(ref.crm_id)) or unambiguous.get(ref.account_id) for ref in refs]
+
+    def _group_by_account(self, records: Iterable[Record]) -> dict[str, list[Record]]:
+        """By account: partners in use before archived ones, companies before the people in them."""
+        groups: dict[str, list[Record]] = {}
+        for record in records:
+            groups.setdefault(record[self.match_field] or "", []).append(record)
+        return {name: _select_preferred(group) for name, group in groups.items()}
+
+    def _adopt_opportunities(
+        self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
+    ) -> list[RemoteObject | None]:
+        """Fill the gaps with open opportunities that humans made; each is taken once."""
+        unmatched = {
+            index: partner
+            for index, ref in enumerate(refs)
+            if results[index] is None
+            and ref.crm_id is None
+            and (partner := parse_id(ref.account_crm_id)) is not None
+        }
+        candidates = (
+            self._search_human_opportunities(sorted(set(unmatched.values()))) if unmatched else []
+        )
+        for place, partner in unmatched.items():
+            suitable = [
+                lead for lead in candidates if self._is_adoptable(lead, partner, refs[place].limit)
+            ]
+            if suitable:
+                best = min(suitable, key=lambda lead: (not lead[self._limit_field], lead["id"]))
+                candidates.remove(best)
+                results[place] = self._to_remote_object("opportunity", best, created_by_us=False)
+        return results
+
+    def _search_human_opportunities(self, partner_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Open opportunities of our team or tag without our key, at a partner or its people."""
+        domain = [
+            *(["type", "=", "opportunity"], ["active", "=", True], ["won_status", "=", "pending"]),
+            [KEY_FIELD, "=", False],
+            *("|", ["team_id.name", "=", self.team], ["tag_ids.name", "=", self.tag]),
+            *(
+                "|",
+                ["partner_id", "in", partner_ids],
+                [f"partner_id.{_COMPANY_FIELD}", "in", partner_ids],
+            ),
+        ]
+        leads = [dict(lead) for lead in self._search_records("opportunity", domain)]
+        contact_ids = sorted({lead["partner_id"][0] for lead in leads})
+        contacts = (
+            self.client.call("res.partner", "read", ids=contact_ids, fields=[_COMPANY_FIELD])
+            if contact_ids
+            else []
+        )
+        company_by_contact = {item["id"]: item[_COMPANY_FIELD][0] for item in contacts}
+        for lead in leads:
+            contact_id = lead["partner_id"][0]
+            lead["partners"] = {contact_id, company_by_contact[contact_id]}
+        return leads
+
+    def _is_adoptable(self, lead: Record, partner: int, limit: str | None) -> bool:
+        return partner in lead["partners"] and (
+            not lead[self._limit_field] or lead[self._limit_field] == limit
+        )
+
+    @property
+    def _limit_field(self) -> str:
+        """Odoo's field for what an opportunity is about; if there is none, one that is empty."""
+        return self.field_mapping.fields["opportunity"].get("limit", KEY_FIELD)
+
+    def _search_records(self, kind: Kind, domain: list[Any]) -> list[Record]:
+        extra_fields = (
+            (self.match_field, *_PARTNER_FIELDS)
+            if kind == "account"
+            else (KEY_FIELD, *_EXTRA_FIELDS[kind])
+        )
+        fields = sorted({*self.field_mapping.fields[kind].values(), *extra_fields})
+        records: list[Record] = self.client.call(
+            MODELS[kind],
+            "search_read",
+            domain=domain,
+            fields=fields,
+            order="id",
+            context=INCLUDE_ARCHIVED,
+        )
+        return records
+
+    def _to_remote_object(
+        self, kind: Kind, record: Record | None, *, created_by_us: bool = True
+    ) -> RemoteObject | None:
+        if record is None:
+            return None
+        return RemoteObject(
+            str(record["id"]), self.field_mapping.deserialize_record(kind, record), created_by_us
+        )
+
+
+def parse_id(crm_id: str | None) -> int | None:
+    """Give Odoo's id as the number that it is, or None where it is none."""
+    if crm_id is None or not crm_id.isdecimal() or int(crm_id) > _MAX_ID:
+        return None
+    return int(crm_id)
+
+
+def _select_preferred(group: list[Record]) -> list[Record]:
+    def rank(record: Record) -> tuple[bool, bool]:
+        return not record["active"], not record["is_company"] and bool(record["parent_id"])
+
+    best_rank = min(map(rank, group))
+    return [record for record in group if rank(record) == best_rank]

@@ -1,0 +1,58 @@
+"""Open the CRM that the settings name, and only that one's client.
+
+Each target is a module ``serving.delivery.crm.<name>`` with a function ``target(settings) -> Target``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, cast
+
+from data.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from data.config.settings import Settings
+    from serving.delivery.crm.base import CrmTarget
+
+__all__ = ["TARGET_NAMES", "WRITE_ONLY", "open_target", "resolve_target_name"]
+
+TARGET_NAMES: Final = ("sql", "odoo", "hubspot", "salesforce", "files")
+WRITE_ONLY: Final = ("files",)  # from which nothing is read back
+
+
+def resolve_target_name(settings: Settings, name: str | None = None) -> str:
+    """Say which CRM is meant, before any work is done for it.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If there is no such CRM.
+    """
+    target_name = name or settings.crm.name
+    if target_name not in TARGET_NAMES:
+        raise DeliveryError(
+            f"no CRM named {target_name!r}; this version writes to: {', '.join(TARGET_NAMES)}."
+        )
+    return target_name
+
+
+def open_target(settings: Settings, name: str | None = None) -> CrmTarget:
+    """Open the CRM of the settings, or the one named; to be closed by the caller.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If there is no such CRM, or a library that it needs is not installed.
+    """
+    target_name = resolve_target_name(settings, name)
+    module_name = f"serving.delivery.crm.{target_name}"
+    try:
+        target_module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name == module_name:
+            raise DeliveryError(f"the CRM {target_name!r} is not part of this version.") from None
+        raise DeliveryError(
+            f"the CRM {target_name!r} needs {error.name}, which is not installed: pip install"
+            f" '.[{target_name}]'."
+        ) from error
+    return cast("CrmTarget", target_module.create_target(settings))

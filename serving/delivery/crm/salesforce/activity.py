@@ -1,0 +1,53 @@
+"""What humans did in Salesforce with what we put there: tasks done, opportunities moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from serving.delivery.crm.base import HumanTouch
+from serving.delivery.crm.salesforce import soql
+from serving.delivery.crm.salesforce.client import SalesforceClient
+from serving.delivery.crm.salesforce.field_mapping import KEY_FIELDS, parse_account_id
+
+__all__ = ["find_human_touches"]
+
+
+def find_human_touches(client: SalesforceClient, since: date) -> list[HumanTouch]:
+    """Tell who was worked from a day on, UTC, by day and account.
+
+    Our own writes touch no stage and finish no task, so that whatever moved was moved by a human.
+    """
+    touches = {*_find_completed_tasks(client, since), *_find_moved_opportunities(client, since)}
+    return sorted(touches, key=lambda item: (item.touched_on, item.account_id, item.activity))
+
+
+def _find_completed_tasks(client: SalesforceClient, since: date) -> Iterator[HumanTouch]:
+    key = KEY_FIELDS["task"]
+    query = soql.build_query(
+        [key, "CompletedDateTime"],
+        "Task",
+        f"{key} != null",
+        "IsClosed = true",
+        f"CompletedDateTime >= {since}T00:00:00Z",
+    )
+    for item in client.query(query):
+        day = date.fromisoformat(item["CompletedDateTime"][:10])
+        yield HumanTouch(parse_account_id(item[key]), day, "task done")
+
+
+def _find_moved_opportunities(client: SalesforceClient, since: date) -> Iterator[HumanTouch]:
+    key = KEY_FIELDS["opportunity"]
+    query = soql.build_query(
+        [key, "CreatedDate", "LastStageChangeDate", "StageName", "IsClosed", "IsWon"],
+        "Opportunity",
+        f"{key} != null",
+        f"LastStageChangeDate >= {since}T00:00:00Z",
+    )
+    for item in client.query(query):
+        if item["LastStageChangeDate"] <= item["CreatedDate"]:
+            continue  # its first stage
+        closed_as = "won" if item["IsWon"] else "lost"
+        outcome = closed_as if item["IsClosed"] else f"moved to {item['StageName']}"
+        day = date.fromisoformat(item["LastStageChangeDate"][:10])
+        yield HumanTouch(parse_account_id(item[key]), day, f"opportunity {outcome}")

@@ -1,0 +1,262 @@
+"""The wire to Salesforce: its REST API, and what its complaints mean for who wants to send.
+
+The client is ``simple-salesforce``; patience, logging in again and the share of the daily requests
+are ours. What Salesforce answers in which case: *REST API Developer Guide*, "Status Codes and Error
+Responses".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote_plus
+
+import requests
+from requests.adapters import HTTPAdapter
+from simple_salesforce.api import Salesforce as Api
+from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceError
+from simple_salesforce.login import token_login
+
+from serving.delivery.crm.base import AccessDeniedError, BatchRejectedError, RetryableError
+from serving.delivery.crm.salesforce.errors import is_session_expired, to_error
+
+__all__ = ["Record", "SalesforceClient", "SalesforceCredentials"]
+
+Record: TypeAlias = Mapping[str, Any]
+_CONNECT_TIMEOUT_SECONDS: Final = 10.0
+# Address and headers together may take 16,384 bytes; what is longer goes in a body.
+_MAX_QUERY_LENGTH: Final = 8_000
+# A weekly list is no reason to hand accounts to other owners.
+_HEADERS: Final = {"Sforce-Auto-Assign": "FALSE", "X-PrettyPrint": "0"}
+
+
+@dataclass(frozen=True)
+class SalesforceCredentials:
+    """How to get in: a client's id and secret, or a token that somebody else has fetched.
+
+    Attributes
+    ----------
+    url : str
+        The org's own address (My Domain), such as ``https://acme.my.salesforce.com``.
+    """
+
+    url: str
+    client_id: str | None = field(default=None, repr=False)
+    client_secret: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+class SalesforceClient:
+    """Asks one org; logs in when first asked, and once more when the session has run out.
+
+    Parameters
+    ----------
+    login : Login
+        How to get in.
+    version : str
+        Of the API, such as ``62.0``.
+    daily_share : float
+        Share of the org's requests of a day after which we ask no more.
+    timeout_seconds : float
+        For one answer.
+    """
+
+    def __init__(
+        self,
+        credentials: SalesforceCredentials,
+        *,
+        version: str = "62.0",
+        daily_share: float = 0.5,
+        timeout_seconds: float = 120.0,
+    ) -> None:
+        self.url, self.version = credentials.url.rstrip("/"), version
+        self._credentials, self._daily_share = credentials, daily_share
+        self._session = requests.Session()
+        adapter = _TimeoutAdapter((_CONNECT_TIMEOUT_SECONDS, timeout_seconds))
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._session.hooks["response"].append(self._record_limits)
+        self._api: Api | None = None
+        self._daily_usage: tuple[int, int] | None = None
+        self._retry_after: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r}, version={self.version})"
+
+    def query(self, soql: str) -> list[Record]:
+        """Give all records of a query, however many pages they take."""
+        if len(quote_plus(soql)) > _MAX_QUERY_LENGTH:
+            page = self._query_by_composite(soql)
+        else:
+            page = self._request_read("GET", "query", params={"q": soql})
+        records = list(page["records"])
+        while not page["done"]:
+            page = self._request_read(
+                "GET", page["nextRecordsUrl"].split(f"/v{self.version}/", 1)[1]
+            )
+            records += page["records"]
+        return records
+
+    def retrieve(
+        self, sobject: str, ids: Sequence[str], fields: Sequence[str]
+    ) -> list[Record | None]:
+        """Give records by their ids, in that order; None where there is none that we may see."""
+        body = {"ids": list(ids), "fields": list(fields)}
+        return list(self._request_read("POST", f"composite/sobjects/{sobject}", json=body) or [])
+
+    def update(self, records: Sequence[Record]) -> list[Record]:
+        """Set fields of records that name their ``id``; an outcome for each, in their order."""
+        return self._write_collection("composite/sobjects", records)
+
+    def upsert(self, sobject: str, key: str, records: Sequence[Record]) -> list[Record]:
+        """Make records under an external id, or set their fields; an outcome for each."""
+        return self._write_collection(f"composite/sobjects/{sobject}/{key}", records)
+
+    def request(self, method: str, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
+        """Ask once, and give the answer.
+
+        Raises
+        ------
+        serving.delivery.crm.base.RetryableError
+            If it may work later.
+        serving.delivery.crm.base.AccessDeniedError
+            If we may not, or not today.
+        serving.delivery.crm.base.BatchRejectedError
+            If what we sent is refused as a whole.
+        """
+        self._check_daily_limit()
+        try:
+            return self._send_request(method, path, arguments)
+        except SalesforceError as error:
+            if not is_session_expired(error) or self._credentials.token is not None:
+                raise to_error(error, self._retry_after) from error
+        self._api = None  # the session has run out
+        try:
+            return self._send_request(method, path, arguments)
+        except SalesforceError as error:
+            raise to_error(error, self._retry_after) from error
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._session.close()
+
+    def _request_read(self, method: str, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
+        """Ask what changes nothing: there is no row in it that could be left out."""
+        try:
+            return self.request(method, path, **arguments)
+        except BatchRejectedError as error:
+            raise AccessDeniedError(
+                f"Salesforce does not understand what we ask: {error}"
+            ) from error
+
+    def _send_request(self, method: str, path: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
+        try:
+            api = self._ensure_session()
+            return api.restful(path, method=method, headers=_HEADERS, **arguments)
+        except requests.exceptions.SSLError as error:
+            raise AccessDeniedError(
+                f"{self.url} does not prove who it is: {_describe_exception(error)}"
+            ) from error
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+            raise AccessDeniedError(
+                f"{self.url} is no address; mend crm.salesforce.instance_url"
+            ) from error
+        except (requests.RequestException, ValueError) as error:  # cut off, or no JSON
+            raise RetryableError(
+                f"{self.url} did not answer: {_describe_exception(error)}"
+            ) from error
+
+    def _ensure_session(self) -> Api:
+        if self._api is None:
+            token = self._credentials.token or self._fetch_token()
+            self._api = Api(
+                session_id=token,
+                instance_url=self.url,
+                version=self.version,
+                session=self._session,
+                object_pairs_hook=dict,
+            )
+            self._api.base_url = f"{self.url}/services/data/v{self.version}/"
+        return self._api
+
+    def _fetch_token(self) -> str:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._credentials.client_id,
+            "client_secret": self._credentials.client_secret,
+        }
+        token_url = f"{self.url}/services/oauth2/token"
+        try:
+            token, _ = token_login(token_url, form, self.url, "", None, None, self._session)
+        except SalesforceAuthenticationFailed as error:
+            raise _to_login_error(error) from None
+        return str(token)
+
+    def _query_by_composite(self, soql: str) -> Any:  # noqa: ANN401 - any JSON
+        """Ask a query that is too long for an address."""
+        url = f"/services/data/v{self.version}/query?q={quote_plus(soql)}"
+        body = {"compositeRequest": [{"method": "GET", "url": url, "referenceId": "rows"}]}
+        response = self._request_read("POST", "composite", json=body)["compositeResponse"][0]
+        status = response["httpStatusCode"]
+        if status >= 300:
+            error = SalesforceError(
+                url="query", status=status, resource_name="", content=response["body"]
+            )
+            raise to_error(error, self._retry_after)
+        return response["body"]
+
+    def _write_collection(self, path: str, records: Sequence[Record]) -> list[Record]:
+        body = {"allOrNone": False, "records": list(records)}
+        return list(self.request("PATCH", path, json=body) or [])
+
+    def _record_limits(self, response: requests.Response, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        """Note what the headers tell: how much of the day is used, and when to come back."""
+        limits = Api.parse_api_usage(response.headers.get("Sforce-Limit-Info", ""))
+        if usage := limits.get("api-usage"):
+            self._daily_usage = (usage.used, usage.total)
+        retry_after = response.headers.get("Retry-After", "")
+        self._retry_after = float(retry_after) if retry_after.isdecimal() else None
+
+    def _check_daily_limit(self) -> None:
+        if self._daily_usage is None:
+            return
+        used, total = self._daily_usage
+        if used >= self._daily_share * total:
+            raise AccessDeniedError(
+                f"{used:,} of the {total:,} requests that Salesforce allows in 24 hours are used,"
+                f" and we stop at {self._daily_share:.0%} of them (crm.salesforce.daily_share);"
+                " the next run goes on"
+            )
+
+
+class _TimeoutAdapter(HTTPAdapter):
+    """Waits so long and no longer; never asks again by itself."""
+
+    def __init__(self, timeout: tuple[float, float]) -> None:
+        super().__init__(max_retries=0)
+        self._timeout = timeout
+
+    def send(self, request: Any, **arguments: Any) -> requests.Response:  # type: ignore[override] # noqa: ANN401
+        return super().send(request, **{**arguments, "timeout": self._timeout})
+
+
+def _to_login_error(error: SalesforceAuthenticationFailed) -> Exception:
+    reason = error.auth_message or "no reason given"
+    if isinstance(error.code, int):  # not JSON: whoever answered, it was not the login
+        if error.code >= 500:
+            return RetryableError(f"Salesforce's login answered {error.code}")
+        return AccessDeniedError(
+            f"expected Salesforce's login, found an answer {error.code}; mend"
+            " crm.salesforce.instance_url"
+        )
+    if error.code in {"unknown_error", "server_error", "temporarily_unavailable"}:
+        return RetryableError(f"Salesforce's login: {reason}")
+    return AccessDeniedError(
+        f"Salesforce does not let us in ({error.code}: {reason}); look at the connected app's id and"
+        " secret, and that it allows the client credentials flow and names a user to run as"
+    )
+
+
+def _describe_exception(error: Exception) -> str:
+    return (str(error) or type(error).__name__).partition("\n")[0][:300]

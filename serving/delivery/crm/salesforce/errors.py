@@ -1,0 +1,141 @@
+"""What Salesforce complains of, sorted by what is to be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from simple_salesforce.exceptions import SalesforceError
+
+from serving.delivery.crm.base import AccessDeniedError, BatchRejectedError, RetryableError
+
+__all__ = ["format_errors", "is_access_denied", "is_locked", "is_session_expired", "to_error"]
+
+_SESSION_EXPIRED: Final = "INVALID_SESSION_ID"
+_REQUEST_LIMIT: Final = "REQUEST_LIMIT_EXCEEDED"
+_LOCKED: Final = "UNABLE_TO_LOCK_ROW"
+_RETRYABLE_CODES: Final = {
+    _LOCKED,
+    "SERVER_UNAVAILABLE",
+    "QUERY_TIMEOUT",
+    "REQUEST_RUNNING_TOO_LONG",
+    "UNKNOWN_EXCEPTION",
+}
+# A field that is not there, or that we may not see.
+_FIELD_CODES: Final = {
+    "INVALID_FIELD",
+    "INVALID_FIELD_FOR_INSERT_UPDATE",
+    "INVALID_TYPE",
+    "INVALID_TYPE_FOR_OPERATION",
+    "NOT_FOUND",
+}
+# Of one row, but it will be the same with the next.
+_ACCESS_DENIED_CODES: Final = {
+    "INVALID_FIELD",
+    "INVALID_FIELD_FOR_INSERT_UPDATE",
+    "INVALID_TYPE_FOR_OPERATION",
+    "STORAGE_LIMIT_EXCEEDED",
+}
+_RETRYABLE_STATUSES: Final = (408, 429, 420)
+
+
+def is_session_expired(error: SalesforceError) -> bool:
+    """Whether the session has run out."""
+    return error.status == 401 and _SESSION_EXPIRED in _extract_codes(error.content)
+
+
+def to_error(error: SalesforceError, after_seconds: float | None) -> Exception:
+    """Say what a refused call means for who wants to send."""
+    status, codes, message = (
+        error.status,
+        _extract_codes(error.content),
+        _format_messages(error.content),
+    )
+    if status == 300:
+        return BatchRejectedError(
+            "several records have the same external id; clear it in all but one"
+        )
+    if status == 401:
+        return AccessDeniedError(
+            f"Salesforce does not know our session ({message}); fetch a new token, or let us log in"
+            " with crm.salesforce.client_id and client_secret"
+        )
+    if _REQUEST_LIMIT in codes:
+        return _to_limit_error(message, after_seconds)
+    if status >= 500 or status in _RETRYABLE_STATUSES or codes & _RETRYABLE_CODES:
+        return RetryableError(f"Salesforce answered {status}: {message}", after_seconds)
+    return _to_rejection(status, codes, message)
+
+
+def _to_rejection(status: int, codes: set[str], message: str) -> Exception:
+    if codes & _FIELD_CODES:
+        return AccessDeniedError(
+            f"Salesforce has no such field or object, or hides it from us ({message}); run expansion"
+            " crm setup, and give our user the permission set"
+        )
+    if status in {403, 404, 414, 431}:
+        return AccessDeniedError(f"Salesforce denies it: {message}")
+    return BatchRejectedError(message)
+
+
+def is_locked(errors: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether somebody else was at work on a row, also where a trigger only says so."""
+    return any(
+        error.get("statusCode") in _RETRYABLE_CODES or _LOCKED in str(error.get("message"))
+        for error in errors
+    )
+
+
+def is_access_denied(errors: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether it is not the row that is refused, but we."""
+    return any(error.get("statusCode") in _ACCESS_DENIED_CODES for error in errors)
+
+
+def format_errors(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Give a row's errors in Salesforce's words.
+
+    Examples
+    --------
+    >>> format_errors([{"statusCode": "STRING_TOO_LONG", "message": "too long", "fields": ["Name"]}])
+    'STRING_TOO_LONG: too long (Name)'
+    """
+    return "; ".join(_format_error(error) for error in errors) or "Salesforce gave no reason"
+
+
+def _format_error(error: Mapping[str, Any]) -> str:
+    text = f"{error.get('statusCode')}: {_extract_line(error.get('message'))}"
+    fields = ", ".join(map(str, error.get("fields") or ()))
+    return f"{text} ({fields})" if fields else text
+
+
+def _to_limit_error(message: str, after_seconds: float | None) -> Exception:
+    if "concurrent" in message.lower():  # too many long calls at this moment
+        return RetryableError(f"Salesforce is busy: {message}", after_seconds)
+    return AccessDeniedError(
+        f"Salesforce takes no more requests in these 24 hours ({message}); the next run goes on"
+    )
+
+
+def _extract_codes(content: Any) -> set[str]:  # noqa: ANN401 - any JSON
+    return {str(item.get("errorCode")) for item in _extract_items(content)}
+
+
+def _format_messages(content: Any) -> str:  # noqa: ANN401 - any JSON
+    items = _extract_items(content)
+    if not items:
+        return _extract_line(content) or "no reason given"
+    return "; ".join(
+        f"{item.get('errorCode')}: {_extract_line(item.get('message'))}" for item in items
+    )
+
+
+def _extract_items(content: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any JSON
+    items = content if isinstance(content, list) else [content]
+    return [item for item in items if isinstance(item, Mapping) and "errorCode" in item]
+
+
+def _extract_line(text: object) -> str:
+    """The line that tells most: in a query's complaint, the last one."""
+    lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
+    informative = [line for line in lines if not set(line) <= {"^"}]
+    return (informative[-1] if informative else "")[:300]

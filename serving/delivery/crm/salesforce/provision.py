@@ -1,0 +1,203 @@
+"""The package of fields and rights that an org's admin deploys: plain files, to be read before.
+
+Salesforce would also make fields one by one for our own user (Tooling API). But that user would
+need the right to change the whole org for it, for good, and fields made so are hidden from everyone
+until a second call grants each of them. A package is deployed once, with the admin's own rights,
+first to a sandbox; deploying it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from serving.delivery.crm.base import AccessDeniedError, Kind
+from serving.delivery.crm.salesforce.create import CreateOptions
+from serving.delivery.crm.salesforce.field_mapping import (
+    KEY_FIELDS,
+    SOBJECTS,
+    TEXT_LENGTH,
+    SalesforceField,
+    SalesforceFieldMapping,
+)
+
+__all__ = ["PERMISSION_SET", "build_package_files", "format_label", "write_package"]
+
+PERMISSION_SET: Final = "Expansion_Delivery"
+_NAMESPACE: Final = "http://soap.sforce.com/2006/04/metadata"
+# Where the fields of an object are defined: tasks and events share theirs.
+_METADATA_OBJECTS: Final = {"account": "Account", "opportunity": "Opportunity", "task": "Activity"}
+_NUMBER_PRECISION: Final = 18
+_KEY_DESCRIPTIONS: Final = {
+    "account": "the account's id in the tables that the list is made of",
+    "opportunity": "our name of it: account, limit, episode",
+    "task": "our name of it: account, limit, episode, what is to be done",
+}
+
+
+def write_package(
+    folder: Path, field_mapping: SalesforceFieldMapping, version: str, create_options: CreateOptions
+) -> list[str]:
+    """Write the package, and say how it is deployed.
+
+    Raises
+    ------
+    serving.delivery.crm.base.AccessDeniedError
+        If the folder cannot be written to.
+    """
+    try:
+        for name, text in build_package_files(field_mapping, version, create_options).items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AccessDeniedError(
+            f"the package cannot be written to {folder}: {error.strerror}; give this user the"
+            " right, or name another folder as state"
+        ) from error
+    return [
+        f"a package of fields and rights, which the org's admin deploys: cd {folder} && sf project"
+        " deploy start --metadata-dir package --target-org YOUR_ORG && sf org assign permset --name"
+        f" {PERMISSION_SET} --on-behalf-of USER --target-org YOUR_ORG"
+    ]
+
+
+def build_package_files(
+    field_mapping: SalesforceFieldMapping, version: str, create_options: CreateOptions
+) -> dict[str, str]:
+    """Give the files of the package, by their paths."""
+    project = {
+        "packageDirectories": [{"path": "package", "default": True}],
+        "sourceApiVersion": version,
+    }
+    objects = {
+        f"package/objects/{_METADATA_OBJECTS[kind]}.object": _build_object(field_mapping, kind)
+        for kind in SOBJECTS
+    }
+    return {
+        "sfdx-project.json": json.dumps(project, indent=2) + "\n",
+        "package/package.xml": _build_manifest(field_mapping, version),
+        **objects,
+        f"package/permissionsets/{PERMISSION_SET}.permissionset": _build_permission_set(
+            field_mapping, create_options
+        ),
+    }
+
+
+def format_label(name: str) -> str:
+    """Say a field's API name as its label.
+
+    Examples
+    --------
+    >>> format_label("Expansion_Readiness_Date__c")
+    'Expansion Readiness Date'
+    """
+    return name.removesuffix("__c").replace("_", " ")
+
+
+def _build_object(field_mapping: SalesforceFieldMapping, kind: Kind) -> str:
+    root = _create_root("CustomObject")
+    key = ET.SubElement(root, "fields")
+    _add_children(
+        key,
+        fullName=KEY_FIELDS[kind],
+        label=format_label(KEY_FIELDS[kind]),
+        description=_KEY_DESCRIPTIONS[kind],
+    )
+    _add_children(
+        key, type="Text", length=TEXT_LENGTH, externalId=True, unique=True, caseSensitive=True
+    )
+    for mapped in field_mapping.list_custom_fields(kind):
+        element = ET.SubElement(root, "fields")
+        description = f"{mapped.field.description}. Written by the expansion list."
+        _add_children(
+            element, fullName=mapped.name, label=format_label(mapped.name), description=description
+        )
+        _add_children(element, inlineHelpText=mapped.field.description, **build_field_type(mapped))
+    return _serialize_xml(root)
+
+
+def build_field_type(mapped: SalesforceField) -> dict[str, object]:
+    """Say of which type Salesforce makes a field."""
+    match mapped.field.type:
+        case "text":
+            return {"type": "Text", "length": TEXT_LENGTH}
+        case "lines":
+            return {"type": "LongTextArea", "length": 32_768, "visibleLines": 4}
+        case "day":
+            return {"type": "Date"}
+        case "flag":
+            return {"type": "Checkbox", "defaultValue": False}
+        case kind:
+            digits = 0 if kind == "whole" else mapped.field.decimals
+            scale = max(digits - 2, 0) if mapped.is_percent else digits
+            number_type = "Percent" if mapped.is_percent else "Number"
+            return {"type": number_type, "precision": _NUMBER_PRECISION, "scale": scale}
+
+
+def _build_manifest(field_mapping: SalesforceFieldMapping, version: str) -> str:
+    root = _create_root("Package")
+    fields = ET.SubElement(root, "types")
+    for kind in SOBJECTS:
+        for name in [
+            KEY_FIELDS[kind],
+            *(column.name for column in field_mapping.list_custom_fields(kind)),
+        ]:
+            _add_children(fields, members=f"{_METADATA_OBJECTS[kind]}.{name}")
+    _add_children(fields, name="CustomField")
+    permission_sets = ET.SubElement(root, "types")
+    _add_children(permission_sets, members=PERMISSION_SET, name="PermissionSet")
+    _add_children(root, version=version)
+    return _serialize_xml(root)
+
+
+def _build_permission_set(
+    field_mapping: SalesforceFieldMapping, create_options: CreateOptions
+) -> str:
+    """Read, make and change what we write, and no more: nothing is deleted, nobody else's seen."""
+    root = _create_root("PermissionSet")
+    _add_children(root, description="For the user as whom the expansion list is written.")
+    for kind, sobject in SOBJECTS.items():
+        standard = ["Amount", "Type"] if kind == "opportunity" else []
+        for name in [
+            KEY_FIELDS[kind],
+            *(column.name for column in field_mapping.list_custom_fields(kind)),
+            *standard,
+        ]:
+            field = ET.SubElement(root, "fieldPermissions")
+            _add_children(field, editable=True, field=f"{sobject}.{name}", readable=True)
+    _add_children(root, hasActivationRequired=False, label=format_label(PERMISSION_SET))
+    creatable = {"Account": create_options.create_accounts, "Opportunity": True}
+    for sobject, create in creatable.items():
+        object_permissions = ET.SubElement(root, "objectPermissions")
+        _add_children(
+            object_permissions,
+            allowCreate=create,
+            allowDelete=False,
+            allowEdit=True,
+            allowRead=True,
+        )
+        _add_children(
+            object_permissions, modifyAllRecords=False, object=sobject, viewAllRecords=False
+        )
+    for name in ("ApiEnabled", "EditTask"):
+        user_permission = ET.SubElement(root, "userPermissions")
+        _add_children(user_permission, enabled=True, name=name)
+    return _serialize_xml(root)
+
+
+def _create_root(tag: str) -> ET.Element:
+    return ET.Element(tag, {"xmlns": _NAMESPACE})
+
+
+def _add_children(parent: ET.Element, **values: object) -> None:
+    for tag, value in values.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        ET.SubElement(parent, tag).text = text
+
+
+def _serialize_xml(root: ET.Element) -> str:
+    ET.indent(root, space="    ")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'

@@ -1,0 +1,201 @@
+"""What stands in Salesforce: accounts that match ours, opportunities and tasks by our key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject
+from serving.delivery.crm.salesforce import soql
+from serving.delivery.crm.salesforce.client import Record, SalesforceClient
+from serving.delivery.crm.salesforce.field_mapping import (
+    KEY_FIELDS,
+    SOBJECTS,
+    SalesforceFieldMapping,
+    normalize_record_id,
+)
+
+__all__ = ["AdoptionFilter", "SalesforceReader"]
+
+_BATCH_SIZE: Final = 200
+
+
+@dataclass(frozen=True)
+class AdoptionFilter:
+    """Which opportunities are about an expansion: of a record type, else of a type.
+
+    Attributes
+    ----------
+    type : str or None
+        Value of ``Opportunity.Type``.
+    record_type : str or None
+        Developer name of a record type.
+    """
+
+    type: str | None = "Expansion"
+    record_type: str | None = None
+
+    @property
+    def condition(self) -> str | None:
+        """Say it in SOQL; None where nothing tells them from other opportunities."""
+        if self.record_type:
+            return soql.equals("RecordType.DeveloperName", self.record_type)
+        return soql.equals("Type", self.type) if self.type else None
+
+
+@dataclass(frozen=True)
+class SalesforceReader:
+    """Looks up objects.
+
+    Attributes
+    ----------
+    match_field : str
+        Account's field that holds our account ids.
+    unkeyed : set of str
+        Ids of records that were seen without our key: it is put there with the first write.
+    ambiguous : dict of str to list of str
+        Our account ids that several records match, and those: a guess would write at the wrong one.
+    """
+
+    client: SalesforceClient
+    field_mapping: SalesforceFieldMapping
+    match_field: str
+    adoption_filter: AdoptionFilter
+    unkeyed: set[str] = field(default_factory=set)
+    ambiguous: dict[str, list[str]] = field(default_factory=dict)
+
+    def read_objects(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
+        """Give what stands there for refs of one kind, in their order."""
+        kind = refs[0].kind
+        by_id = self._read_by_id(kind, [ref.crm_id for ref in refs if ref.crm_id is not None])
+        by_key = self._read_by_key(kind, [ref.key for ref in refs if ref.crm_id is None])
+        records = [
+            by_key.get(ref.key)
+            if ref.crm_id is None
+            else by_id.get(normalize_record_id(kind, ref.crm_id) or "")
+            for ref in refs
+        ]
+        results = [self._to_remote_object(kind, record) for record in records]
+        return self._adopt_opportunities(refs, results) if kind == "opportunity" else results
+
+    def find_ids(self, kind: Kind, keys: Sequence[str]) -> dict[str, str]:
+        """Give key → id of the records that carry these keys."""
+        if not keys:
+            return {}
+        records = self._query_by_key(kind, ["Id", KEY_FIELDS[kind]], keys)
+        return {record[KEY_FIELDS[kind]]: record["Id"] for record in records}
+
+    def match_accounts(self, account_ids: Sequence[str]) -> dict[str, list[Record]]:
+        """Give the records that match each of our accounts."""
+        fields = sorted({*self.field_mapping.list_selected_fields("account"), self.match_field})
+        groups: dict[str, list[Record]] = {}
+        for batch in _split_batches(account_ids):
+            condition = soql.in_list(self.match_field, batch)
+            for record in self.client.query(soql.build_query(fields, "Account", condition)):
+                groups.setdefault(str(record[self.match_field]), []).append(record)
+        return groups
+
+    def _read_by_id(self, kind: Kind, crm_ids: Iterable[str]) -> dict[str, Record]:
+        ids = sorted({whole for crm_id in crm_ids if (whole := normalize_record_id(kind, crm_id))})
+        if not ids:
+            return {}
+        records = self.client.retrieve(
+            SOBJECTS[kind], ids, self.field_mapping.list_selected_fields(kind)
+        )
+        return {record["Id"]: record for record in records if record is not None}
+
+    def _read_by_key(self, kind: Kind, keys: Sequence[str]) -> dict[str, Record]:
+        if not keys:
+            return {}
+        if kind == "account":
+            return self._read_unambiguous(keys)
+        records = self._query_by_key(kind, self.field_mapping.list_selected_fields(kind), keys)
+        return {record[KEY_FIELDS[kind]]: record for record in records}
+
+    def _query_by_key(self, kind: Kind, fields: Sequence[str], keys: Sequence[str]) -> list[Record]:
+        condition = soql.in_list(KEY_FIELDS[kind], keys)
+        return self.client.query(soql.build_query(fields, SOBJECTS[kind], condition))
+
+    def _read_unambiguous(self, account_ids: Sequence[str]) -> dict[str, Record]:
+        groups = self.match_accounts(account_ids)
+        for account_id in account_ids:
+            self.ambiguous.pop(account_id, None)
+        for account_id, group in groups.items():
+            if len(group) > 1:
+                self.ambiguous[account_id] = [record["Id"] for record in group]
+        return {name: group[0] for name, group in groups.items() if len(group) == 1}
+
+    def _adopt_opportunities(
+        self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
+    ) -> list[RemoteObject | None]:
+        """Fill the gaps with open opportunities that humans made; each is taken once."""
+        unmatched = {
+            index: account
+            for index, ref in enumerate(refs)
+            if results[index] is None
+            and ref.crm_id is None
+            and (account := normalize_record_id("account", ref.account_crm_id)) is not None
+        }
+        candidates = (
+            self._query_human_opportunities(sorted(set(unmatched.values()))) if unmatched else []
+        )
+        for place, account in unmatched.items():
+            best = min(
+                (
+                    record
+                    for record in candidates
+                    if self._is_adoptable(record, account, refs[place].limit)
+                ),
+                key=lambda record: (
+                    not self._read_limit(record),
+                    record["CreatedDate"],
+                    record["Id"],
+                ),
+                default=None,
+            )
+            if best is not None:
+                candidates.remove(best)
+                results[place] = self._to_remote_object("opportunity", best)
+        return results
+
+    def _query_human_opportunities(self, account_ids: Sequence[str]) -> list[Record]:
+        if self.adoption_filter.condition is None:
+            return []
+        return self.client.query(
+            soql.build_query(
+                [
+                    *self.field_mapping.list_selected_fields("opportunity"),
+                    "AccountId",
+                    "CreatedDate",
+                ],
+                "Opportunity",
+                "IsClosed = false",
+                f"{KEY_FIELDS['opportunity']} = null",
+                self.adoption_filter.condition,
+                soql.in_list("AccountId", account_ids),
+            )
+        )
+
+    def _is_adoptable(self, record: Record, account: str, limit: str | None) -> bool:
+        return record["AccountId"] == account and self._read_limit(record) in {None, limit}
+
+    def _read_limit(self, record: Record) -> object:
+        """What an opportunity is about, where it says so."""
+        limit_field = self.field_mapping.fields["opportunity"].get("limit")
+        return limit_field.deserialize(record.get(limit_field.name)) if limit_field else None
+
+    def _to_remote_object(self, kind: Kind, record: Record | None) -> RemoteObject | None:
+        if record is None:
+            return None
+        has_key = bool(record.get(KEY_FIELDS[kind]))
+        (self.unkeyed.discard if has_key else self.unkeyed.add)(record["Id"])
+        created_by_us = has_key or kind == "account"
+        return RemoteObject(
+            record["Id"], self.field_mapping.deserialize_record(kind, record), created_by_us
+        )
+
+
+def _split_batches(items: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(items), _BATCH_SIZE):
+        yield list(items[start : start + _BATCH_SIZE])

@@ -1,0 +1,1 @@
+"""Desired state of the CRM, derived from a scored list."""

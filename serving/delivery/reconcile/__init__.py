@@ -1,0 +1,1 @@
+"""Reconciliation: bring the CRM to the desired state by a three-way merge."""

@@ -1,0 +1,118 @@
+"""What follows from lines that were made between two lists: planned, then put down in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from serving.delivery.desired import account_fields, repository
+from serving.delivery.desired.account_fields import DesiredObject
+from serving.delivery.desired.entitlements import Entitlements
+from serving.delivery.desired.episodes import Episode, apply_alert
+from serving.delivery.desired.opportunities_tasks import build_episode_objects
+from serving.store.schema import RUNS
+
+__all__ = ["AlertPlan", "commit_alert", "plan_alert"]
+
+_RANK_COLUMNS: Final = ("rank", "book_rank", "this_week")
+_TOP_PRIORITY: Final = 0  # place in the outbox: before every list
+
+
+@dataclass(frozen=True)
+class AlertPlan:
+    """Episodes as they were and go on, and objects as they should be, beside the list in force."""
+
+    run_id: int
+    before: list[Episode]
+    after: list[Episode]
+    objects: list[DesiredObject]
+
+
+def plan_alert(
+    connection: sa.Connection,
+    rows: pl.DataFrame,
+    entitlements: Mapping[str, Entitlements],
+    *,
+    target: str,
+    day: date,
+) -> AlertPlan:
+    """Plan accounts, their episodes, and the opportunities and tasks of these; writes nothing.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        To the one database.
+    rows : polars.DataFrame
+        From :func:`serving.scoring.score.build_rows`, with ``name``, ``csm`` and ``changed``.
+    entitlements : mapping of str to Levels
+        Account → its contract.
+    target : str
+        Name of the CRM.
+    day : datetime.date
+        Of the lines.
+    """
+    run_id = _find_last_run(connection)
+    accounts = rows["account_id"].to_list()
+    if not accounts:
+        return AlertPlan(run_id, [], [], [])
+    existing = repository.load_existing_objects(connection, target, accounts)
+    ranked = _join_last_ranks(rows, {key: fields for (_, key), fields in existing.items()})
+    objects = list(account_fields.build_account_objects(ranked, ranked.clear(), day))
+    fields_by_key = {each.key: each.fields for each in objects}
+    before = repository.load_episodes(connection, accounts)
+    after = _advance_episodes(before, rows, entitlements, day)
+    open_episodes = [each for each in after if each.ending is None]
+    objects += build_episode_objects(open_episodes, fields_by_key, existing, day)
+    return AlertPlan(
+        run_id, before, after, [replace(each, place=_TOP_PRIORITY) for each in objects]
+    )
+
+
+def commit_alert(connection: sa.Connection, plan: AlertPlan, *, target: str, day: date) -> bool:
+    """Put a plan down; False where a list has come since it was made."""
+    if _find_last_run(connection) != plan.run_id:
+        return False
+    repository.save_episodes(connection, plan.before, plan.after)
+    repository.update_objects(connection, target, plan.objects, day, plan.run_id)
+    return True
+
+
+def _find_last_run(connection: sa.Connection) -> int:
+    return connection.scalar(sa.select(sa.func.max(RUNS.c.id))) or 0
+
+
+def _join_last_ranks(rows: pl.DataFrame, existing: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
+    """Give each line its place on the last list; null where it was not on it."""
+    ranks = [
+        {name: existing.get(account, {}).get(name) for name in _RANK_COLUMNS}
+        for account in rows["account_id"]
+    ]
+    schema = {"rank": pl.Int64, "book_rank": pl.Int64, "this_week": pl.Boolean}
+    return pl.concat([rows, pl.DataFrame(ranks, schema=schema)], how="horizontal")
+
+
+def _advance_episodes(
+    before: Sequence[Episode],
+    rows: pl.DataFrame,
+    entitlements: Mapping[str, Entitlements],
+    day: date,
+) -> list[Episode]:
+    after = list(before)
+    pressing = rows.filter(pl.col("tier").is_not_null(), pl.col("limit") != "none")
+    for account, limit, ask in pressing.select("account_id", "limit", "ask").iter_rows():
+        key = (account, limit)
+        own_episodes = [each for each in after if (each.account_id, each.limit) == key]
+        after = [each for each in after if (each.account_id, each.limit) != key]
+        after += apply_alert(
+            own_episodes,
+            key,
+            entitlements.get(account, Entitlements()),
+            day,
+            outreach_allowed=bool(ask),
+        )
+    return after

@@ -1,0 +1,1 @@
+"""Webhook ingestion: verify, parse and store incoming events."""

@@ -1,0 +1,150 @@
+"""One request from its raw bytes to its answer: signature, size, JSON, messages, durable."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from data.config.settings import Webhooks
+from data.errors import DeliveryError
+from serving.events.ingest import parsers, signatures
+from serving.events.ingest.parsers import InboundEvent, InvalidMessageError
+from serving.events.ingest.signatures import InvalidSignatureError
+from serving.events.ingest.writer import EventWriter, QueueFullError, RejectedMessage
+
+__all__ = ["WebhookHandler", "WebhookResponse"]
+
+_STORED_BODY_BYTES: Final = 2_000
+_ADDRESS: Final = re.compile(r"[^\s<>,;\"']+@")  # all but its domain
+_MAX_MESSAGES: Final = 10_000  # of one request
+
+
+@dataclass(frozen=True)
+class WebhookResponse:
+    """A status code, and what is said with it."""
+
+    status: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class WebhookHandler:
+    """Takes requests of a source.
+
+    Attributes
+    ----------
+    settings : data.config.settings.Webhooks
+        Secrets, shapes and limits.
+    writer : serving.events.ingest.writer.EventWriter
+        Where messages are kept.
+    """
+
+    settings: Webhooks
+    writer: EventWriter
+
+    @property
+    def max_body_bytes(self) -> int:
+        """A longer body is refused unread."""
+        return self.settings.max_body_kb * 1024
+
+    async def handle(
+        self, source: str, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> WebhookResponse:
+        """Take a request; the answer comes when what it holds is durable.
+
+        Parameters
+        ----------
+        source : {"segment", "generic"}
+            Who sends.
+        headers : mapping of str to str
+            By names in lower case.
+        body : bytes
+            As it came.
+        now : datetime.datetime
+            The clock, UTC.
+        """
+        refusal = self._check_signature(source, headers, body, now)
+        if refusal is not None:
+            return refusal
+        accepted, rejected, ignored = self._parse_body(source, body, now)
+        try:
+            if accepted or rejected:
+                await self.writer.append(source, accepted, rejected, now)
+        except QueueFullError as full:
+            return WebhookResponse(503, {"error": str(full)})
+        except DeliveryError as error:
+            return WebhookResponse(503, {"error": str(error)})
+        counts = {"accepted": len(accepted), "ignored": ignored, "refused": len(rejected)}
+        if rejected and not (accepted or ignored):
+            return WebhookResponse(400, {**counts, "error": rejected[0].reason})
+        return WebhookResponse(200, counts)
+
+    def _check_signature(
+        self, source: str, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> WebhookResponse | None:
+        secret = {
+            "segment": self.settings.segment_secret,
+            "generic": self.settings.generic_secret,
+        }[source]
+        if secret is None:
+            problem = f"no secret is set for this source (webhooks.{source}_secret)"
+            return WebhookResponse(403, {"error": problem})
+        try:
+            if source == "segment":
+                signatures.verify_segment(secret.get_secret_value(), headers, body)
+            else:
+                tolerance = self.settings.tolerance_seconds
+                signatures.verify_generic(
+                    secret.get_secret_value(), headers, body, now, tolerance_seconds=tolerance
+                )
+        except InvalidSignatureError as error:
+            return WebhookResponse(401, {"error": str(error)})
+        return None
+
+    def _parse_body(
+        self, source: str, body: bytes, now: datetime
+    ) -> tuple[list[InboundEvent], list[RejectedMessage], int]:
+        """The messages that make sense, those that do not, and how many tell of no event."""
+        accepted: list[InboundEvent] = []
+        rejected: list[RejectedMessage] = []
+        ignored = 0
+        parse_message = parsers.parse_segment if source == "segment" else parsers.parse_generic
+        try:
+            messages = parsers.list_messages(json.loads(body))
+            if len(messages) > _MAX_MESSAGES:
+                raise InvalidMessageError(
+                    f"expected at most {_MAX_MESSAGES:,} messages in one request"
+                )
+        except InvalidMessageError as error:
+            return [], [_build_rejection(str(error), body)], 0
+        except (ValueError, RecursionError):
+            return [], [_build_rejection("the body is not JSON that can be read", body)], 0
+        for each in messages:
+            try:
+                message = parse_message(each, now, self.settings)
+            except (InvalidMessageError, RecursionError) as error:
+                why = str(error) if isinstance(error, InvalidMessageError) else "too deeply nested"
+                rejected.append(_build_rejection(why, _serialize_message(each)))
+                continue
+            if message is None:
+                ignored += 1
+            else:
+                accepted.append(message)
+        return accepted, rejected, ignored
+
+
+def _serialize_message(message: Any) -> bytes:  # noqa: ANN401 - any JSON
+    try:
+        return json.dumps(message).encode()
+    except RecursionError:
+        return b""
+
+
+def _build_rejection(reason: str, body: bytes) -> RejectedMessage:
+    """Keep how it began, without anybody's address, in signs that every database stores."""
+    start = body[:_STORED_BODY_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+    return RejectedMessage(reason, _ADDRESS.sub("", start))

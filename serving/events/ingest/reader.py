@@ -1,0 +1,195 @@
+"""Arrivals as they are read back: whose they are, and which of them the log holds by now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from data.ingest.table_loader import Partition
+from serving.store.event_schema import WEBHOOK_EVENTS
+
+__all__ = [
+    "StoredEvent",
+    "WorkspaceMap",
+    "build_workspace_map",
+    "flag_logged_events",
+    "load_unlogged_events",
+    "read_events",
+]
+
+_BATCH_ROWS: Final = 50_000
+_EVENT_SCHEMA: Final[Mapping[str, Any]] = {
+    "account_id": pl.String,
+    "user_id": pl.String,
+    "timestamp": pl.Datetime("us", "UTC"),
+    "event": pl.String,
+    "feature": pl.String,
+    "quantity": pl.Float64,
+    "event_id": pl.String,
+    "known_at": pl.Datetime("us", "UTC"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One row of ``arrivals``."""
+
+    id: int
+    workspace: str | None
+    user_id: str | None
+    event: str | None
+    feature: str | None
+    quantity: float | None
+    happened_at: datetime
+    received_at: datetime
+    message_id: str
+
+    @property
+    def received_on(self) -> date:
+        """The day on which it became known."""
+        return self.received_at.date()
+
+
+_COLUMNS: Final = [WEBHOOK_EVENTS.c[name] for name in StoredEvent.__slots__]
+
+
+@dataclass(frozen=True)
+class WorkspaceMap:
+    """Which account a workspace belongs to; a name that is not told is an account's own."""
+
+    account_by_workspace: Mapping[str, str]
+    accounts: frozenset[str]
+
+    def find_account(self, workspace: str | None) -> str | None:
+        """The account, or None where there is none of that name."""
+        name = (
+            self.account_by_workspace.get(workspace, workspace) if workspace is not None else None
+        )
+        return name if name in self.accounts else None
+
+    def list_workspaces(self, accounts: Sequence[str]) -> list[str]:
+        """Every name under which events of these accounts may come."""
+        requested = set(accounts)
+        return sorted(
+            requested
+            | {name for name, account in self.account_by_workspace.items() if account in requested}
+        )
+
+
+def read_events(
+    connection: sa.Connection, *, after: int, up_to: int | None = None, rows: int | None = None
+) -> Iterator[StoredEvent]:
+    """Read arrivals in the order of their numbers."""
+    query = sa.select(*_COLUMNS).where(WEBHOOK_EVENTS.c.id > after).order_by(WEBHOOK_EVENTS.c.id)
+    if up_to is not None:
+        query = query.where(WEBHOOK_EVENTS.c.id <= up_to)
+    if rows is not None:
+        query = query.limit(rows)
+    result = connection.execution_options(yield_per=_BATCH_ROWS).execute(query)
+    return map(_to_stored_event, result)
+
+
+def load_unlogged_events(
+    connection: sa.Connection,
+    workspaces: WorkspaceMap,
+    accounts: Sequence[str],
+    logged_mask: NDArray[np.bool_],
+    *,
+    up_to: int,
+) -> pl.DataFrame:
+    """Give the events of some accounts that are not in the log, under the contract of events."""
+    query = (
+        sa.select(*_COLUMNS)
+        .where(
+            WEBHOOK_EVENTS.c.workspace.in_(workspaces.list_workspaces(accounts)),
+            WEBHOOK_EVENTS.c.id <= up_to,
+        )
+        .order_by(WEBHOOK_EVENTS.c.id)
+    )
+    events = map(_to_stored_event, connection.execute(query))
+    rows = [
+        (
+            workspaces.find_account(each.workspace),
+            each.user_id,
+            each.happened_at,
+            each.event,
+            each.feature,
+            each.quantity,
+            each.message_id,
+            each.received_at,
+        )
+        for each in events
+        if not (each.id < len(logged_mask) and logged_mask[each.id])
+    ]
+    return pl.DataFrame(rows, schema=dict(_EVENT_SCHEMA), orient="row")
+
+
+def flag_logged_events(
+    connection: sa.Connection, partitions: Sequence[Partition]
+) -> NDArray[np.bool_]:
+    """Say of every arrival by its number whether the log holds it, too.
+
+    Where the log carries ids, a message is there that has the id of one; else everything that
+    happened before the log's last event is the log's to tell.
+    """
+    span = connection.execute(
+        sa.select(sa.func.max(WEBHOOK_EVENTS.c.id), sa.func.min(WEBHOOK_EVENTS.c.happened_at))
+    ).one()
+    logged_mask = np.zeros((span[0] or 0) + 1, dtype=np.bool_)
+    if not span[0] or not partitions:
+        return logged_mask
+    first = _as_utc(span[1])
+    recent = [part.valid_rows().filter(pl.col("timestamp") >= first) for part in partitions]
+    ids = pl.concat([part.select("event_id") for part in recent]).drop_nulls().unique()
+    known_ids = ids.collect(engine="streaming")["event_id"]
+    query = sa.select(
+        WEBHOOK_EVENTS.c.id, WEBHOOK_EVENTS.c.message_id, WEBHOOK_EVENTS.c.happened_at
+    )
+    last_logged = (
+        None if len(known_ids) or _has_event_ids(partitions) else _find_last_timestamp(recent)
+    )
+    result = connection.execution_options(yield_per=_BATCH_ROWS).execute(query)
+    for chunk in result.partitions():
+        row_ids = np.array([row[0] for row in chunk])
+        if last_logged is not None:
+            logged_mask[row_ids] = [_as_utc(row[2]) <= last_logged for row in chunk]
+        elif len(known_ids):
+            messages = pl.Series([row[1] for row in chunk], dtype=pl.String)
+            logged_mask[row_ids] = messages.is_in(known_ids.implode()).to_numpy()
+    return logged_mask
+
+
+def build_workspace_map(accounts: pl.Series, mapping: pl.DataFrame | None) -> WorkspaceMap:
+    """Put together what is told of workspaces, and the accounts that exist."""
+    rows = () if mapping is None else mapping.select("workspace_id", "account_id").iter_rows()
+    return WorkspaceMap(dict(rows), frozenset(accounts))
+
+
+def _has_event_ids(partitions: Sequence[Partition]) -> bool:
+    newest = partitions[-1].valid_rows().select(pl.col("event_id").is_not_null().any())
+    return bool(newest.collect(engine="streaming").item())
+
+
+def _find_last_timestamp(rows: Sequence[pl.LazyFrame]) -> datetime | None:
+    maxima = pl.concat([part.select(pl.col("timestamp").max()) for part in rows])
+    last: datetime | None = maxima.max().collect().item()
+    return last
+
+
+def _to_stored_event(row: Any) -> StoredEvent:  # noqa: ANN401 - a row of the query above
+    event = StoredEvent(*row)
+    return replace(
+        event, happened_at=_as_utc(event.happened_at), received_at=_as_utc(event.received_at)
+    )
+
+
+def _as_utc(moment: datetime) -> datetime:
+    """SQLite gives its times without their zone."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

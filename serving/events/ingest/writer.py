@@ -1,0 +1,173 @@
+"""Arrivals are kept before their sender hears so; many requests share one transaction.
+
+One thread writes: while it waits for the disk, further requests queue up, and the next transaction
+takes them all. So a durable commit costs a request little more than its wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from data.errors import DeliveryError
+from serving import store
+from serving.events.ingest import bulk_insert
+from serving.events.ingest.parsers import InboundEvent
+from serving.store.event_schema import QUARANTINE
+
+__all__ = ["EventWriter", "QueueFullError", "RejectedMessage"]
+
+_MAX_QUEUED_ROWS: Final = 50_000  # rows
+_BATCH_ROWS: Final = 5_000
+_QUARANTINE_ROWS: Final = 10_000
+
+
+class QueueFullError(Exception):  # noqa: N818 - what it is
+    """More waits to be written than we hold; the sender is to come again."""
+
+
+@dataclass(frozen=True)
+class RejectedMessage:
+    """A message that we cannot read: why, and how it began."""
+
+    reason: str
+    body: str
+
+
+@dataclass
+class _WriteRequest:
+    source: str
+    received_at: datetime
+    messages: Sequence[InboundEvent]
+    rejected: Sequence[RejectedMessage]
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None] = field(repr=False)
+
+    @property
+    def row_count(self) -> int:
+        return len(self.messages) + len(self.rejected)
+
+    def complete(self, error: Exception | None) -> None:
+        """Tell the request, unless its sender has left."""
+        with suppress(RuntimeError):  # the server is gone
+            self.loop.call_soon_threadsafe(self._complete, error)
+
+    def _complete(self, error: Exception | None) -> None:
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+
+
+class EventWriter:
+    """Writes what arrives, with one thread of its own.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The one database, its schema up to date.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.counts = {"arrived": 0, "stored": 0, "quarantined": 0, "commits": 0}
+        self._engine = engine
+        self._queue: queue.SimpleQueue[_WriteRequest | None] = queue.SimpleQueue()
+        self._queued_rows = 0
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
+        self._thread.start()
+
+    async def append(
+        self,
+        source: str,
+        messages: Sequence[InboundEvent],
+        rejected: Sequence[RejectedMessage],
+        received_at: datetime,
+    ) -> None:
+        """Return once they are durable; a message that is there already stays as it is.
+
+        Raises
+        ------
+        QueueFullError
+            If too much waits.
+        data.errors.DeliveryError
+            If the database refuses.
+        """
+        loop = asyncio.get_running_loop()
+        request = _WriteRequest(source, received_at, messages, rejected, loop, loop.create_future())
+        with self._lock:
+            if self._queued_rows + request.row_count > _MAX_QUEUED_ROWS:
+                raise QueueFullError(f"{self._queued_rows:,} messages wait to be written")
+            self._queued_rows += request.row_count
+        self._queue.put(request)
+        await request.done
+
+    def close(self) -> None:
+        """Write what waits, and stop."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, is_last = self._collect_batch(first)
+            error: Exception | None = None
+            try:
+                self._commit_batch(batch)
+            except Exception as failure:  # it is the request's to hear of
+                error = (
+                    failure if isinstance(failure, DeliveryError) else DeliveryError(str(failure))
+                )
+            with self._lock:
+                self._queued_rows -= sum(work.row_count for work in batch)
+            for work in batch:
+                work.complete(error)
+            if is_last:
+                return
+
+    def _collect_batch(self, first: _WriteRequest) -> tuple[list[_WriteRequest], bool]:
+        """What waits by now, up to what one transaction takes; and whether it is the last."""
+        batch, rows = [first], first.row_count
+        while rows < _BATCH_ROWS:
+            try:
+                request = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+            if request is None:
+                return batch, True
+            batch.append(request)
+            rows += request.row_count
+        return batch, False
+
+    def _commit_batch(self, batch: Sequence[_WriteRequest]) -> None:
+        events = [
+            (work.source, work.received_at, message) for work in batch for message in work.messages
+        ]
+        rejections = [row for work in batch for row in _build_quarantine_rows(work)]
+        with store.write_transaction(self._engine) as connection:
+            # Numbers are given in the order of commits, so that whoever counts misses none.
+            store.acquire_advisory_lock(connection, "expansion arrivals")
+            stored = bulk_insert.insert_events(connection, events)
+            if rejections:
+                connection.execute(sa.insert(QUARANTINE), rejections)
+                newest = sa.select(sa.func.max(QUARANTINE.c.id)).scalar_subquery()
+                old = QUARANTINE.c.id <= newest - _QUARANTINE_ROWS
+                connection.execute(sa.delete(QUARANTINE).where(old))
+        self.counts["arrived"] += len(events)
+        self.counts["stored"] += stored
+        self.counts["quarantined"] += len(rejections)
+        self.counts["commits"] += 1
+
+
+def _build_quarantine_rows(request: _WriteRequest) -> Iterable[Mapping[str, Any]]:
+    for message in request.rejected:
+        yield {"source": request.source, "received_at": request.received_at, **asdict(message)}

@@ -1,0 +1,1 @@
+"""Event consumer: usage counters and threshold alerts with hysteresis."""

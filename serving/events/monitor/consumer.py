@@ -1,0 +1,274 @@
+"""The watcher: counts what arrives and the days that pass, and says which signals come of it.
+
+It follows the arrivals in the order in which they were committed. What it remembers and how far it
+has come are one transaction, so it may be killed anywhere: the next one counts anew what the
+database holds up to that position, and goes on. The day moves on with the arrivals' own stamps
+first, and with the clock once all is counted: so a day that was slept through is counted as a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import Final
+
+import sqlalchemy as sa
+
+from data.config.settings import Settings
+from serving import store
+from serving.events.ingest import reader
+from serving.events.ingest.reader import StoredEvent
+from serving.events.monitor import repository, snapshot
+from serving.events.monitor.counters import LIMITS
+from serving.events.monitor.repository import AlertEvent, ConsumerOffset, Key
+from serving.events.monitor.snapshot import MonitorSnapshot
+from serving.events.monitor.threshold import AlertTransition, ThresholdState, advance_threshold
+from serving.store.lease import Lease
+
+__all__ = ["EventConsumer", "resume_consumer"]
+
+_BATCH_ROWS: Final = 5_000
+_WARM_UP_DAYS: Final = 30
+_DAY: Final = timedelta(days=1)
+_HEARTBEAT_INTERVAL: Final = timedelta(minutes=1)  # well within the length of a lease
+
+
+@dataclass
+class EventConsumer:
+    """What is counted and remembered, beside what the database knows of it.
+
+    Attributes
+    ----------
+    engine : sqlalchemy.Engine
+        The one database.
+    settings : data.config.settings.Settings
+        Triggers.
+    lease : serving.store.lease.Lease
+        One watcher at a time.
+    snapshot : serving.events.monitor.snapshot.MonitorSnapshot
+        What figures are made from.
+    offset : serving.events.monitor.repository.ConsumerOffset
+        How far it has come.
+    states : dict
+        By account and limit; no entry: nothing to remember.
+    written_at : datetime.datetime
+        When it last wrote, UTC.
+    """
+
+    engine: sa.Engine
+    settings: Settings
+    lease: Lease
+    snapshot: MonitorSnapshot
+    offset: ConsumerOffset
+    states: dict[Key, ThresholdState] = field(repr=False)
+    written_at: datetime = field(default=datetime.min.replace(tzinfo=UTC), repr=False)
+
+    def heartbeat(self) -> None:
+        """Say that it is there, and keep its lease, when for a minute nothing was to be written.
+
+        Raises
+        ------
+        serving.store.lease.LeaseLostError
+            If another watcher has taken over.
+        """
+        now = self.lease.clock()
+        if now - self.written_at >= _HEARTBEAT_INTERVAL:
+            self._commit([], self.offset)
+
+    def poll(self, now: datetime) -> int:
+        """Count what has arrived, and the days that have passed; say how many arrivals it was.
+
+        Raises
+        ------
+        serving.store.lease.LeaseLostError
+            If another watcher has taken over.
+        """
+        with store.read_transaction(self.engine) as connection:
+            rows = list(
+                reader.read_events(connection, after=self.offset.position, rows=_BATCH_ROWS)
+            )
+        for day, day_rows in groupby(rows, key=lambda row: row.received_on):
+            self._advance_to_day(day)
+            self._consume(list(day_rows))
+        if len(rows) < _BATCH_ROWS:
+            self._advance_to_day(now.date())
+        return len(rows)
+
+    def rebase(self, loaded: MonitorSnapshot, since: ConsumerOffset) -> None:
+        """Go on from a new ground, which was counted up to there: contracts may have changed.
+
+        Raises
+        ------
+        serving.store.lease.LeaseLostError
+            If another watcher has taken over.
+        """
+        with store.read_transaction(self.engine) as connection:
+            position = self.offset.position
+            loaded.apply_events(
+                reader.read_events(connection, after=since.position, up_to=position)
+            )
+        for days in range((self.offset.day - since.day).days):
+            loaded.advance_day(since.day + (days + 1) * _DAY)
+        self.snapshot = loaded
+        at = self.lease.clock()
+        accounts = {*loaded.counters.accounts, *(account for account, _ in self.states)}
+        self._commit(self._evaluate_accounts(sorted(accounts), at), self.offset)
+        with store.write_transaction(self.engine) as connection:
+            before = at - timedelta(days=self.settings.webhooks.retention_days)
+            repository.purge_events(connection, before, self.offset.position)
+
+    def _advance_to_day(self, day: date) -> None:
+        """Let days pass, each with its midnight: seats age out, and waiting comes to an end."""
+        while self.offset.day < day:
+            offset = replace(self.offset, day=self.offset.day + _DAY)
+            midnight = datetime.combine(offset.day, time(), UTC)
+            self.offset = offset
+            self.snapshot.advance_day(offset.day)
+            accounts = dict.fromkeys(account for account, _ in self.states)
+            self._commit(self._evaluate_accounts(accounts, midnight), offset)
+
+    def _consume(self, rows: Sequence[StoredEvent]) -> None:
+        changed, unknown = self.snapshot.apply_events(rows)
+        counts = dict(self.offset.counts)
+        counts["arrivals"] = counts.get("arrivals", 0) + len(rows)
+        counts["unknown_account"] = counts.get("unknown_account", 0) + unknown
+        offset = ConsumerOffset(rows[-1].id, self.offset.day, counts)
+        at = rows[-1].received_at
+        self._commit(self._evaluate_accounts(sorted(changed), at), offset)
+
+    def _evaluate_accounts(
+        self, accounts: Iterable[str], at: datetime
+    ) -> list[tuple[Key, ThresholdState, list[AlertEvent]]]:
+        """The watches that change by what their limits read now, and what happens."""
+        results = []
+        for account in accounts:
+            for limit in LIMITS:
+                key = (account, limit)
+                old_state = self.states.get(key, ThresholdState())
+                new_state, events = self._advance_limit(key, old_state, self.offset.day, at)
+                if new_state != old_state or events:
+                    results.append((key, new_state, events))
+        return results
+
+    def _advance_limit(
+        self, key: Key, state: ThresholdState, day: date, at: datetime
+    ) -> tuple[ThresholdState, list[AlertEvent]]:
+        account, limit = key
+        counters = self.snapshot.counters
+        reading = counters.read_utilization(account, limit, day, self.snapshot.subscriptions)
+        new_state, transitions = advance_threshold(state, reading, self.settings.alerts)
+
+        def to_event(transition: AlertTransition) -> AlertEvent:
+            used_90d_ago = counters.measure_usage_90d_ago(account, limit, day)
+            return AlertEvent(
+                account,
+                limit,
+                transition,
+                at,
+                reading.used,
+                reading.limit_value or 0.0,
+                used_90d_ago,
+            )
+
+        return new_state, [to_event(change) for change in transitions]
+
+    def _commit(
+        self,
+        results: Sequence[tuple[Key, ThresholdState, list[AlertEvent]]],
+        offset: ConsumerOffset,
+        *,
+        warm_up: bool = False,
+    ) -> None:
+        """Write all that follows, or nothing; then remember it here, too."""
+        states = {key: watch for key, watch, _ in results}
+        with store.write_transaction(self.engine) as connection:
+            self.lease.renew(connection)
+            repository.save_offset(connection, offset, self.lease.clock())
+            repository.save_states(connection, states)
+            repository.save_alerts(
+                connection, (each for *_, all_ in results for each in all_), warm_up=warm_up
+            )
+        self.offset, self.written_at = offset, self.lease.clock()
+        self.states |= states
+        for key in [key for key, watch in states.items() if watch == ThresholdState()]:
+            del self.states[key]
+
+    def warm_up(self) -> None:
+        """Look back over the last month, quietly: who was full before was no crossing now.
+
+        Raises
+        ------
+        serving.store.lease.LeaseLostError
+            If another watcher has taken over.
+        """
+        day, rules = self.offset.day, self.settings.alerts
+        pressing = [
+            (account, limit)
+            for account in self.snapshot.counters.accounts
+            for limit in LIMITS
+            if (
+                self.snapshot.counters.read_utilization(
+                    account, limit, day, self.snapshot.subscriptions
+                ).utilization
+                or 0.0
+            )
+            >= rules.clear_threshold
+        ]
+        states: dict[Key, ThresholdState] = {}
+        opened: dict[Key, AlertEvent] = {}
+        for back in range(_WARM_UP_DAYS, 0, -1):
+            then = day - back * _DAY
+            for key in pressing:
+                states[key], events = self._advance_limit(
+                    key,
+                    states.get(key, ThresholdState()),
+                    then,
+                    datetime.combine(then, time(), UTC),
+                )
+                opened.update((key, each) for each in events if each.transition.kind != "closed")
+        results = [
+            (key, _number_from_one(watch), _build_opening_event(opened.get(key), watch))
+            for key, watch in states.items()
+        ]
+        self._commit(results, self.offset, warm_up=True)
+
+
+def _number_from_one(state: ThresholdState) -> ThresholdState:
+    """What was there before is the first signal, if it is one at all."""
+    return replace(state, alert_count=1 if state.open_alert else 0)
+
+
+def _build_opening_event(event: AlertEvent | None, state: ThresholdState) -> list[AlertEvent]:
+    if event is None or state.open_alert is None:
+        return []
+    return [replace(event, transition=AlertTransition("opened", 1, state.open_alert.severity))]
+
+
+def resume_consumer(
+    engine: sa.Engine, settings: Settings, lease: Lease, now: datetime
+) -> EventConsumer:
+    """Go on from where the last watcher stopped; the first one begins with what is there.
+
+    Raises
+    ------
+    data.errors.ExpansionError
+        If tables, log or model cannot be read.
+    serving.store.lease.LeaseLostError
+        If another watcher has taken over.
+    """
+    with store.read_transaction(engine) as connection:
+        saved = repository.load_offset(connection)
+        states = repository.load_states(connection)
+        first_event = next(reader.read_events(connection, after=0, rows=1), None)
+    offset = saved or ConsumerOffset(0, first_event.received_on if first_event else now.date(), {})
+    initial = snapshot.load_snapshot(
+        engine, settings, now=now, position=offset.position, day=offset.day
+    )
+    consumer = EventConsumer(engine, settings, lease, initial, offset, states)
+    if saved is None:
+        consumer.warm_up()
+    else:
+        consumer.rebase(initial, offset)
+    return consumer

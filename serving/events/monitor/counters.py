@@ -1,0 +1,221 @@
+"""How full each account's seats and usage are, kept in memory and moved on by events and days.
+
+A day's figures are those that the panel gives as of the coming midnight: the people whose seat was
+active in the window that ends with the day, and the calls of its trailing month.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from data.config.settings import MONTH_DAYS, Playbook, Settings
+from features.activity.daily_tables import Activity
+from features.online import next_midnight
+from serving.events.monitor.subscriptions import SubscriptionIndex
+from serving.events.monitor.threshold import UtilizationReading
+
+__all__ = ["LIMITS", "UsageCounters", "UsageEvent"]
+
+LIMITS: Final = ("seats", "usage")
+_API_ROLE: Final = "api_call"
+_LOOKBACK_DAYS: Final = 150  # beside the window: a month back, and three months before that
+_NEVER: Final = date.max.toordinal()
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """What counts of an event; ``account`` is one of ours."""
+
+    account: str
+    user_id: str | None
+    event: str | None
+    quantity: float | None
+    happened_at: datetime
+
+
+@dataclass(slots=True)
+class _UserActivity:
+    """The days with an active seat as bits, and the first such day ever."""
+
+    active_days: int = 0
+    first_day: int = _NEVER
+
+
+@dataclass(slots=True)
+class _AccountUsage:
+    users: dict[str, _UserActivity] = field(default_factory=dict)
+    milli_calls: dict[int, int] = field(default_factory=dict)  # calls by day, in thousandths
+
+
+class UsageCounters:
+    """Seats and usage of every account.
+
+    Parameters
+    ----------
+    settings : data.config.settings.Settings
+        Roles, seats, playbook.
+    unpaid : iterable of str
+        People whose seat does not count (:func:`features.panel.user_activity.free_seat_users`).
+    day : datetime.date
+        Earlier days than some hundred before this one are forgotten.
+    """
+
+    def __init__(self, settings: Settings, free_seat_users: Iterable[str], day: date) -> None:
+        self._roles, self._seat_events = (
+            settings.roles.map_event_names(),
+            frozenset(settings.seats.events),
+        )
+        self._window_days = settings.seats.window_days
+        self._playbook: Playbook = settings.playbook
+        self._free_seat_users = frozenset(free_seat_users)
+        self._first_bit_day = (day - timedelta(days=self._window_days + _LOOKBACK_DAYS)).toordinal()
+        self._accounts: defaultdict[str, _AccountUsage] = defaultdict(_AccountUsage)
+        self._log_first_day = day
+
+    def __repr__(self) -> str:
+        return f"Counts({len(self._accounts):,} accounts)"
+
+    @property
+    def accounts(self) -> Iterable[str]:
+        """Those that anything is known of."""
+        return self._accounts.keys()
+
+    def load_log(self, log: Activity, day: date, *, after: date = date.min) -> None:
+        """Take what the log knew by the end of a day, and not by that of another day before it."""
+        newly_known = pl.col("known_day").is_between(after, day, closed="right")
+        (log_start,) = log.log_start_as_known([next_midnight(day)])
+        self._log_first_day = log_start or day
+        since = date.fromordinal(self._first_bit_day)
+        seat_days = log.people.filter(newly_known, pl.col("seat_uses") > 0, pl.col("day") >= since)
+        for account, user, days in _collect_user_days(seat_days, "day"):
+            self._get_user(account, user).active_days |= sum(
+                {1 << self._bit_index(each) for each in days}
+            )
+        first = log.first_people.filter(newly_known, pl.col("seat"))
+        for account, user, days in _collect_user_days(first, "day"):
+            activity = self._get_user(account, user)
+            activity.first_day = min(activity.first_day, min(days).toordinal())
+        call_days = log.volume.filter(
+            newly_known, pl.col("role") == _API_ROLE, pl.col("day") >= since
+        )
+        grouped = call_days.group_by("account_id", "day").agg(pl.col("quantity_milli").sum())
+        for account, each, milli in grouped.collect(engine="streaming").iter_rows():
+            self._add_calls(account, each.toordinal(), milli)
+
+    def apply_event(self, event: UsageEvent) -> bool:
+        """Count an event; say whether any figure may have changed."""
+        name = event.event or "use"
+        role = self._roles.get(name, "use")
+        day = event.happened_at.date().toordinal()
+        if role == _API_ROLE:
+            quantity = 1.0 if event.quantity is None else event.quantity
+            self._add_calls(event.account, day, int(quantity * 1000 + 0.5))
+            return True
+        uses_seat = name in self._seat_events if self._seat_events else role == "use"
+        if not uses_seat or event.user_id is None:
+            return False
+        activity = self._get_user(event.account, event.user_id)
+        before = activity.active_days
+        activity.active_days |= (
+            1 << (day - self._first_bit_day) if day >= self._first_bit_day else 0
+        )
+        activity.first_day = min(activity.first_day, day)
+        return activity.active_days != before
+
+    def count_active_seats(self, account: str, day: date) -> int:
+        """People with an active paid seat in the window that ends with a day."""
+        usage = self._accounts.get(account)
+        if usage is None:
+            return 0
+        start, window_mask = (
+            self._bit_index(day) - self._window_days + 1,
+            (1 << self._window_days) - 1,
+        )
+        return sum(
+            bool(person.active_days >> start & window_mask)
+            for user, person in usage.users.items()
+            if user not in self._free_seat_users
+        )
+
+    def count_api_calls(self, account: str, day: date) -> float:
+        """Calls of the thirty days that end with a day."""
+        usage = self._accounts.get(account)
+        if usage is None:
+            return 0.0
+        last = day.toordinal()
+        days = range(last - MONTH_DAYS + 1, last + 1)
+        return sum(usage.milli_calls.get(each, 0) for each in days) * 0.001
+
+    def measure_usage(self, account: str, limit: str, day: date) -> float:
+        """Active seats, or calls of the trailing month."""
+        return (
+            self.count_active_seats(account, day)
+            if limit == "seats"
+            else self.count_api_calls(account, day)
+        )
+
+    def measure_usage_90d_ago(self, account: str, limit: str, day: date) -> float | None:
+        """What was used three months before a day; None where the log does not reach back."""
+        then = day - timedelta(days=3 * MONTH_DAYS)
+        needed_days = self._window_days if limit == "seats" else MONTH_DAYS
+        if (then - self._log_first_day).days + 1 < needed_days:
+            return None
+        return self.measure_usage(account, limit, then)
+
+    def read_utilization(
+        self, account: str, limit: str, day: date, subscriptions: SubscriptionIndex
+    ) -> UtilizationReading:
+        """How full a limit of an account is on a day."""
+        terms = subscriptions.get_terms(account, day)
+        limit_value = terms.seats if limit == "seats" else terms.usage_limit
+        used = self.measure_usage(account, limit, day)
+        limit_value = limit_value if terms.paid else None
+        meets_tier_1 = bool(limit_value) and self._meets_tier_1(
+            account, limit, day, used / (limit_value or 1)
+        )
+        return UtilizationReading(day, used, limit_value, tier_1=meets_tier_1, ended=terms.ended)
+
+    def _meets_tier_1(self, account: str, limit: str, day: date, utilization: float) -> bool:
+        """The rules of :mod:`training.rules.tiers`, for one account."""
+        logged_days = (next_midnight(day).date() - self._log_first_day).days
+        if limit == "seats":
+            above_share = (
+                utilization > self._playbook.seat_utilization and logged_days >= self._window_days
+            )
+            return above_share and self._has_new_user(account, day)
+        if utilization < self._playbook.usage_utilization or logged_days < 2 * MONTH_DAYS:
+            return False
+        before = self.count_api_calls(account, day - timedelta(days=MONTH_DAYS))
+        now = self.count_api_calls(account, day)
+        return before > 0 and min(now / before - 1, 10) > self._playbook.api_growth
+
+    def _has_new_user(self, account: str, day: date) -> bool:
+        """Whether anybody's seat was active for the first time in the last thirty days."""
+        last = day.toordinal()
+        users = self._accounts[account].users.items()
+        return any(
+            last - MONTH_DAYS < person.first_day <= last and user not in self._free_seat_users
+            for user, person in users
+        )
+
+    def _get_user(self, account: str, user: str) -> _UserActivity:
+        return self._accounts[account].users.setdefault(user, _UserActivity())
+
+    def _add_calls(self, account: str, day: int, milli: int) -> None:
+        if day >= self._first_bit_day:
+            calls = self._accounts[account].milli_calls
+            calls[day] = calls.get(day, 0) + milli
+
+    def _bit_index(self, day: date) -> int:
+        return day.toordinal() - self._first_bit_day
+
+
+def _collect_user_days(rows: pl.LazyFrame, days: str) -> Iterable[tuple[str, str, list[date]]]:
+    grouped = rows.group_by("account_id", "user_id").agg(pl.col(days))
+    return grouped.collect(engine="streaming").iter_rows()

@@ -1,0 +1,177 @@
+"""What the events stand on: tables, log, model, and what was counted up to a position.
+
+All of it is read anew from time to time, since contracts change and the log grows; the counts of a
+new ground are those of the old one, less what the log corrects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from data.config.settings import Settings
+from data.errors import SettingsError
+from data.ingest.table_loader import Tables
+from features import online
+from features.activity.daily_tables import Activity
+from features.panel import user_activity
+from features.panel.builder import ReferencePopulation
+from serving import store
+from serving.events.ingest import reader
+from serving.events.ingest.reader import StoredEvent, WorkspaceMap
+from serving.events.monitor.counters import UsageCounters, UsageEvent
+from serving.events.monitor.subscriptions import SubscriptionIndex
+from serving.store import queries
+from training import registry
+from training.pipeline import training_run
+from training.registry import RegisteredModel
+
+__all__ = ["MonitorSnapshot", "load_snapshot"]
+
+
+@dataclass(frozen=True, eq=False)
+class MonitorSnapshot:
+    """Everything a reading and a rescoring are made from.
+
+    Attributes
+    ----------
+    tables, log
+        As the weekly job reads them.
+    reference_population : features.panel.builder.ReferencePopulation
+        What features ask of other accounts, as of the list in force.
+    model : training.registry.Registered or None
+        What scores.
+    subscriptions : serving.events.monitor.subscriptions.SubscriptionIndex
+        The terms.
+    workspaces : serving.events.ingest.reader.WorkspaceMap
+        Whose an event is.
+    logged_mask : numpy.ndarray of bool
+        By number, the arrivals that the log holds, too.
+    counters : serving.events.monitor.counters.UsageCounters
+        Moved on by :meth:`take` and :meth:`pass_to`.
+    log_known_until : datetime.date
+        The last day on which the log came to know anything.
+    """
+
+    tables: Tables
+    log: Activity
+    reference_population: ReferencePopulation
+    model: RegisteredModel | None
+    subscriptions: SubscriptionIndex
+    workspaces: WorkspaceMap
+    logged_mask: NDArray[np.bool_]
+    counters: UsageCounters
+    log_known_until: date
+
+    def __repr__(self) -> str:
+        return f"Ground({self.tables!r}, {self.counters!r})"
+
+    def advance_day(self, day: date) -> None:
+        """Count what the log came to know on a day, which follows the last one counted."""
+        if day <= self.log_known_until:
+            self.counters.load_log(self.log, day, after=day - timedelta(days=1))
+
+    def apply_events(self, events: Iterable[StoredEvent]) -> tuple[set[str], int]:
+        """Count arrivals.
+
+        Returns
+        -------
+        set of str
+            The accounts whose figures may have changed.
+        int
+            How many arrivals are of no account that we know.
+        """
+        changed: set[str] = set()
+        unknown = 0
+        for each in events:
+            account = self.workspaces.find_account(each.workspace)
+            if account is None:
+                unknown += 1
+            elif not (each.id < len(self.logged_mask) and self.logged_mask[each.id]):
+                event = UsageEvent(
+                    account, each.user_id, each.event, each.quantity, each.happened_at
+                )
+                if self.counters.apply_event(event):
+                    changed.add(account)
+        return changed, unknown
+
+
+def load_snapshot(
+    engine: sa.Engine, settings: Settings, *, now: datetime, position: int, day: date
+) -> MonitorSnapshot:
+    """Read tables, log and model, and count up to a position and a day.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The one database.
+    settings : data.config.settings.Settings
+        All of them.
+    now : datetime.datetime
+        The clock, UTC.
+    position : int
+        Number of the last arrival to be counted.
+    day : datetime.date
+        What the log came to know later is not counted.
+    """
+    tables, log = training_run.load_data(settings, now=now)
+    last_list = queries.load_latest_as_of(engine) or day
+    users = user_activity.prepare_users(
+        tables.users.rows,
+        tables.accounts.rows,
+        settings.tables.time_invariant_attributes,
+        settings.tables.known_at_reliable_from,
+    )
+    counters = UsageCounters(settings, user_activity.free_seat_users(users)["user_id"], day)
+    counters.load_log(log, day)
+    with store.read_transaction(engine) as connection:
+        logged_mask = reader.flag_logged_events(connection, tables.events)
+    loaded = MonitorSnapshot(
+        tables=tables,
+        log=log,
+        reference_population=online.build_reference_population(
+            log, tables, datetime.combine(last_list, time(), UTC), settings
+        ),
+        model=registry.load_for_scoring(settings),
+        subscriptions=SubscriptionIndex(
+            tables.subscriptions.rows,
+            plans=settings.outcome.plans,
+            reliable_from=settings.tables.known_at_reliable_from,
+        ),
+        workspaces=reader.build_workspace_map(
+            tables.accounts.rows["account_id"], _read_workspace_file(settings)
+        ),
+        logged_mask=logged_mask,
+        counters=counters,
+        log_known_until=_find_last_known_day(log) or day,
+    )
+    with store.read_transaction(engine) as connection:
+        loaded.apply_events(reader.read_events(connection, after=0, up_to=position))
+    return loaded
+
+
+def _find_last_known_day(log: Activity) -> date | None:
+    last = log.volume.select(pl.col("known_day").max()).collect(engine="streaming")
+    last_day: date | None = last.item()
+    return last_day
+
+
+def _read_workspace_file(settings: Settings) -> pl.DataFrame | None:
+    """The workspaces that a file tells of."""
+    if settings.webhooks.workspaces is None:
+        return None
+    file = settings.base / settings.webhooks.workspaces
+    try:
+        mapping = pl.read_csv(file, infer_schema=False)
+        return mapping.select("workspace_id", "account_id").drop_nulls()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise SettingsError(
+            f"webhooks.workspaces: {file} cannot be read as CSV with workspace_id and account_id"
+            f" ({type(error).__name__}); write it so."
+        ) from error

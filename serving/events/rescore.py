@@ -1,0 +1,205 @@
+"""A signal that fired: its account is scored anew, and put down for the CRM, in one transaction.
+
+The line is made by the weekly job's own functions, from the same features and the same model. Ranks
+stay those of the last list. Only the account that fired, the opportunity and the tasks of its
+episode are touched; what they were, the outbox knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from data.config.settings import Settings
+from features import online
+from features.panel.builder import Panel
+from serving import store
+from serving.delivery.desired import entitlements
+from serving.delivery.desired.entitlements import Entitlements
+from serving.events import alert_plan
+from serving.events.alert_text import format_alert
+from serving.events.ingest import reader
+from serving.events.monitor.snapshot import MonitorSnapshot
+from serving.events.monitor.threshold import SEVERITIES
+from serving.scoring import previous_dates, score
+from serving.scoring.text import changes, ui_strings
+from serving.store import queries
+from serving.store.event_schema import ALERTS
+
+__all__ = ["rescore_alerts"]
+
+_KEY: Final = ("account_id", "limit", "number")
+
+
+def rescore_alerts(
+    engine: sa.Engine,
+    settings: Settings,
+    snapshot: MonitorSnapshot,
+    alerts: Sequence[Mapping[str, Any]],
+    *,
+    target: str,
+    position: int,
+    now: datetime,
+) -> int:
+    """Score the accounts of signals anew, and put down what should be true at the CRM.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The one database.
+    settings : data.config.settings.Settings
+        As for :func:`serving.scoring.score.score`.
+    snapshot : serving.events.monitor.snapshot.MonitorSnapshot
+        Tables, log and model.
+    alerts : sequence of mapping
+        Rows of :func:`serving.events.monitor.repository.load_alerts_to_rescore`.
+    target : str
+        Name of the CRM.
+    position : int
+        Arrivals beyond it are not looked at.
+    now : datetime.datetime
+        The clock, UTC.
+
+    Returns
+    -------
+    int
+        How many objects were put down. A signal whose account is not eligible has none, and it is
+        noted.
+
+    Raises
+    ------
+    data.errors.ExpansionError
+        If the database refuses, or the model does not fit.
+    """
+    accounts = sorted({signal["account_id"] for signal in alerts})
+    with store.read_transaction(engine) as connection:
+        events = reader.load_unlogged_events(
+            connection, snapshot.workspaces, accounts, snapshot.logged_mask, up_to=position
+        )
+    panel = online.build_online(
+        snapshot.log,
+        snapshot.tables,
+        events,
+        accounts=accounts,
+        day=now.date(),
+        settings=settings,
+        reference=snapshot.reference_population,
+    )
+    day = now.date()
+    rows = _score_accounts(engine, settings, snapshot, panel, alerts=alerts, day=day)
+    entitlements = _load_entitlements(snapshot, settings, day, accounts)
+    updates = _build_alert_updates(rows, panel.excluded, alerts, now)
+    while True:
+        with store.read_transaction(engine) as connection:
+            plan = alert_plan.plan_alert(connection, rows, entitlements, target=target, day=day)
+        # Short, for whoever takes events waits for it.
+        with store.write_transaction(engine) as connection:
+            store.acquire_advisory_lock(connection, "expansion list")
+            if alert_plan.commit_alert(connection, plan, target=target, day=day):
+                for here, values in updates:
+                    connection.execute(sa.update(ALERTS).where(here).values(values))
+                return len(plan.objects)
+
+
+def _score_accounts(
+    engine: sa.Engine,
+    settings: Settings,
+    snapshot: MonitorSnapshot,
+    panel: Panel,
+    *,
+    alerts: Sequence[Mapping[str, Any]],
+    day: date,
+) -> pl.DataFrame:
+    """The lines of the accounts as of today, without places; what is new comes first."""
+    if panel.snapshots.is_empty():
+        return pl.DataFrame(schema={"account_id": pl.String})
+    previous, midnight = queries.load_previous_list(engine, day), online.next_midnight(day)
+    pressing = {
+        each["account_id"]: each["limit"] for each in alerts if each["level"] in SEVERITIES[1:]
+    }
+    rows = score.build_rows(
+        snapshot.model,
+        panel,
+        snapshot.tables.subscriptions.rows,
+        datetime.combine(day, time(), UTC),
+        settings,
+        contracts_known_before=midnight,
+        previous_dates=previous_dates.load_last_communicated_dates(engine, midnight.date()),
+        recent_touches=queries.load_recent_touches(
+            engine, midnight.date(), days=settings.playbook.cooldown_days
+        ),
+        snoozed_until=queries.load_snoozes(engine, midnight.date()),
+        alerted_limits=pressing,
+    )
+    names = snapshot.tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
+    rows = rows.drop("standing", "as_of").join(
+        names, on="account_id", how="left", maintain_order="left"
+    )
+    texts = {each["account_id"]: format_alert(each) for each in alerts}
+    alert_texts = rows["account_id"].replace_strict(texts, return_dtype=pl.String)
+    list_changes = changes.describe_changes(
+        rows, previous, day, ui_strings.load_ui_strings(settings.scoring.ui_strings)
+    )
+    return rows.with_columns(
+        changed=pl.concat_list(alert_texts, list_changes.alias("news")),
+        expansion_signal=pl.coalesce(
+            "expansion_signal",
+            rows["account_id"].replace_strict(_tag_accounts(alerts), return_dtype=pl.String),
+        ),
+    )
+
+
+def _tag_accounts(alerts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What an account is tagged with where no tier fires."""
+    return {each["account_id"]: f"{each['limit']}: {each['level']}" for each in alerts}
+
+
+def _build_alert_updates(
+    rows: pl.DataFrame,
+    excluded: pl.DataFrame,
+    alerts: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> list[tuple[sa.ColumnElement[bool], dict[str, Any]]]:
+    """What is noted with each signal: what was said, or why nothing was."""
+    row_by_account = {row["account_id"]: row for row in _to_json_ready(rows).iter_rows(named=True)}
+    exclusion_reasons = dict(excluded.select("account_id", "reason").iter_rows())
+    updates = []
+    for signal in alerts:
+        account = signal["account_id"]
+        here = sa.and_(*(ALERTS.c[name] == signal[name] for name in _KEY))
+        values = {
+            "told_level": signal["level"],
+            "told_at": now,
+            "line": row_by_account.get(account),
+            "words": format_alert(signal)
+            if account in row_by_account
+            else exclusion_reasons.get(account, "unknown account"),
+        }
+        if account not in row_by_account:
+            values["posted_level"] = signal["level"]
+        updates.append((here, values))
+    return updates
+
+
+def _load_entitlements(
+    snapshot: MonitorSnapshot, settings: Settings, day: date, accounts: Sequence[str]
+) -> Mapping[str, Entitlements]:
+    """The contracts of some accounts as of the coming midnight."""
+    rows = snapshot.tables.subscriptions.rows
+    return entitlements.resolve_entitlements(
+        rows.filter(pl.col("account_id").is_in(accounts)),
+        online.next_midnight(day),
+        plans=settings.outcome.plans,
+        reliable_from=settings.tables.known_at_reliable_from,
+    )
+
+
+def _to_json_ready(rows: pl.DataFrame) -> pl.DataFrame:
+    """What JSON takes of a line, without what only a chart needs."""
+    date_columns = [name for name, kind in rows.schema.items() if kind == pl.Date]
+    trimmed = rows.drop("curve", "contributions", strict=False)
+    return trimmed.with_columns(pl.col(date_columns).cast(pl.String))

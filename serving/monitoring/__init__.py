@@ -1,0 +1,1 @@
+"""Monitoring: compare CSM feedback with contract outcomes."""

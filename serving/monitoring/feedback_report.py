@@ -1,0 +1,105 @@
+"""What humans said of the lists, held against the contracts: for whoever judges the model.
+
+A human who says *wrong* of an account that then expands, or *won* where no contract shows it, has
+found something: in the model, in the contracts, or in what counts as an expansion.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from serving.store.engine import read_transaction
+from serving.store.schema import FEEDBACK, FEEDBACK_VERDICTS, SCORES
+from training.labels import build_outcomes, expanded_within
+
+if TYPE_CHECKING:
+    from data.config.settings import Settings
+
+__all__ = ["compare_feedback_with_outcomes", "load_feedback"]
+
+_FEEDBACK_SCHEMA: Final = {
+    "account_id": pl.String,
+    "as_of": pl.Date,
+    "verdict": pl.String,
+    "probability": pl.Float64,
+}
+
+
+def load_feedback(engine: sa.Engine) -> pl.DataFrame:
+    """Read the last answer that was given of each account on each list.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The one database, its schema up to date.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``account_id``, ``as_of`` (of the list), ``verdict``, and the ``probability`` that the list
+        told, null where the account had none.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If the database cannot be read.
+    """
+    latest_ids = sa.select(sa.func.max(FEEDBACK.c.id)).group_by(
+        FEEDBACK.c.account_id, FEEDBACK.c.as_of
+    )
+    same_list = (SCORES.c.account_id == FEEDBACK.c.account_id) & (
+        SCORES.c.as_of == FEEDBACK.c.as_of
+    )
+    query = (
+        sa.select(*(FEEDBACK.c[name] for name in list(_FEEDBACK_SCHEMA)[:3]), SCORES.c.probability)
+        .select_from(FEEDBACK.outerjoin(SCORES, same_list))
+        .where(FEEDBACK.c.id.in_(latest_ids))
+        .order_by(FEEDBACK.c.id)
+    )
+    with read_transaction(engine) as connection:
+        rows = [tuple(row) for row in connection.execute(query)]
+    return pl.DataFrame(rows, schema=_FEEDBACK_SCHEMA, orient="row")
+
+
+def compare_feedback_with_outcomes(
+    feedback: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
+) -> list[dict[str, Any]]:
+    """Count what became of the accounts by what was said of them.
+
+    Parameters
+    ----------
+    feedback : polars.DataFrame
+        :func:`load_feedback`.
+    contracts : polars.DataFrame
+        :func:`features.subscription_timeline.build_timeline`.
+    settings : data.config.settings.Settings
+        What counts as an expansion, and within how many days.
+    end : datetime.datetime
+        Answers of lists before this moment, UTC, are counted, and what was known then judges.
+
+    Returns
+    -------
+    list of dict
+        Per ``verdict``, those that were given: ``answers``; ``expected``, the mean probability that
+        the lists told of them, None where they told none; ``known``, those whose outcome is known;
+        and of these the ``expanded``.
+    """
+    earlier = feedback.filter(pl.col("as_of") < end.date())
+    labels = build_outcomes(earlier, contracts, cutoff=end, rules=settings.outcome)
+    outcomes_known = labels.select(expanded=expanded_within(settings.outcome.horizon_days))
+    rows = (
+        earlier.with_columns(outcomes_known["expanded"])
+        .group_by("verdict")
+        .agg(
+            answers=pl.len(),
+            expected=pl.col("probability").mean(),
+            known=pl.col("expanded").count(),
+            expanded=pl.col("expanded").sum(),
+        )
+        .rows(named=True)
+    )
+    return sorted(rows, key=lambda row: FEEDBACK_VERDICTS.index(row["verdict"]))

@@ -1,0 +1,1 @@
+"""Notifications: the weekly digest and Slack messages."""

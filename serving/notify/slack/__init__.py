@@ -1,0 +1,66 @@
+"""Slack: the Monday digest to each CSM, and single signals. What its admin does: ``SLACK.md``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from data.errors import DeliveryError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from data.config.settings import Settings
+    from serving.notify.digest.content import Digest
+    from serving.notify.slack.protocol import SlackTransport
+    from serving.notify.slack.repository import SlackMessage
+
+__all__ = ["build_digest_messages", "open_transport"]
+
+
+def open_transport(settings: Settings) -> SlackTransport:
+    """Open Slack as ``[slack]`` says; nothing is asked yet.
+
+    Raises
+    ------
+    data.errors.SettingsError
+        If neither a bot nor a webhook is named.
+    data.errors.DeliveryError
+        If Slack's library is not installed.
+    """
+    config = settings.slack
+    if config.bot_token is None and config.webhook_url is None:
+        raise SettingsError(
+            'slack: expected bot_token or webhook_url; write bot_token = "${SLACK_BOT_TOKEN}" under'
+            " [slack], and export that variable."
+        )
+    try:
+        from serving.notify.slack.client import BotClient, IncomingWebhook  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise DeliveryError(
+            f"Slack needs {error.name}, which is not installed: pip install '.[slack]'."
+        ) from error
+    if config.bot_token is not None:
+        return BotClient(
+            config.bot_token.get_secret_value(),
+            channels=config.channels,
+            default_channel=config.channel,
+            api_url=config.api_url,
+            timeout_seconds=config.timeout_seconds,
+        )
+    assert config.webhook_url is not None  # noqa: S101 - one of both, as said above
+    return IncomingWebhook(
+        config.webhook_url.get_secret_value(), timeout_seconds=config.timeout_seconds
+    )
+
+
+def build_digest_messages(digests: Sequence[Digest]) -> list[SlackMessage]:
+    """Say digests as messages: one for each CSM and list, however often that is written."""
+    from serving.notify.digest import slack_blocks  # noqa: PLC0415 - opens templates
+    from serving.notify.slack.repository import SlackMessage  # noqa: PLC0415
+
+    return [
+        SlackMessage(
+            f"digest:{each.as_of}:{each.csm or ''}", each.csm, slack_blocks.build_message(each)
+        )
+        for each in digests
+    ]

@@ -1,0 +1,241 @@
+"""The wire to Slack: its Web API with a bot's token, or an incoming webhook.
+
+Slack knows no way to ask for a message twice and get one. So its client may try nothing again by
+itself, and each failure is sorted: it was surely not posted, or nobody can know.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from http.client import HTTPException
+from typing import Any, Final, TypeVar
+from urllib.error import URLError
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.webhook import WebhookClient
+
+from serving.delivery.crm.base import AccessDeniedError, RetryableError
+from serving.notify.slack.protocol import DeliveryUnknown, MessageRejected
+
+__all__ = ["BotClient", "IncomingWebhook"]
+
+ResponseT = TypeVar("ResponseT")
+_EVENT_TYPE: Final = "expansion_message"
+_PAGE_SIZE: Final = 200
+# "It's possible some aspect of the operation succeeded before the error was raised."
+_AMBIGUOUS_ERRORS: Final = {
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+}
+_RATE_LIMIT_ERRORS: Final = {"ratelimited", "rate_limited"}
+_ACCESS_ERRORS: Final = {
+    "invalid_auth",
+    "not_authed",
+    "account_inactive",
+    "token_revoked",
+    "token_expired",
+    "missing_scope",
+    "not_allowed_token_type",
+    "no_permission",
+    "access_denied",
+    "ekm_access_denied",
+    "team_access_not_granted",
+}
+_SILENT_LOGGER: Final = logging.getLogger("expansion.slack")
+_SILENT_LOGGER.addHandler(logging.NullHandler())
+_SILENT_LOGGER.propagate = False  # the client would log what it sends
+
+
+class BotClient:
+    """A bot, which posts anywhere it was invited to, and to people; it finds its messages again.
+
+    ``channels`` maps CSMs to ids of channels or users, ``default`` is where the rest goes.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        channels: Mapping[str, str],
+        default_channel: str | None,
+        api_url: str = "https://slack.com/api/",
+        timeout_seconds: int = 30,
+    ) -> None:
+        self._channels, self._default_channel = channels, default_channel
+        self._direct_messages: dict[str, str] = {}
+        self._client = WebClient(
+            token,
+            base_url=api_url,
+            timeout=timeout_seconds,
+            retry_handlers=[],
+            logger=_SILENT_LOGGER,
+        )
+
+    def __repr__(self) -> str:
+        return f"Bot({self._client.base_url!r})"
+
+    def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:
+        """Post with our key in the message's metadata, which people do not see."""
+        response = _call_api(
+            lambda: self._client.chat_postMessage(
+                channel=channel,
+                text=message["text"],
+                blocks=message["blocks"],
+                metadata={"event_type": _EVENT_TYPE, "event_payload": {"key": key}},
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        )
+        return str(response["ts"])
+
+    def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:
+        """Read the channel's messages from a moment on; metadata are shown to their app only."""
+        history = partial(
+            self._client.conversations_history,
+            channel=channel,
+            oldest=f"{since.timestamp():.6f}",
+            include_all_metadata=True,
+            limit=_PAGE_SIZE,
+        )
+        page = _call_read_api(history)
+        while True:
+            for message in page["messages"]:
+                if _read_key(message) == key:
+                    return str(message["ts"])
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return None
+            page = _call_read_api(partial(history, cursor=cursor))
+
+    def resolve_channel(self, csm: str | None) -> str | None:
+        """Give the CSM's channel of the settings, else a talk with them, else the common one."""
+        configured = self._channels.get(csm) if csm else None
+        destination = (
+            configured
+            or (self._find_user(csm) if csm and "@" in csm else None)
+            or self._default_channel
+        )
+        if destination and destination.startswith(("U", "W")):
+            return self._open_conversation(destination)
+        return destination
+
+    def _find_user(self, email: str) -> str | None:
+        try:
+            response = _call_read_api(lambda: self._client.users_lookupByEmail(email=email))
+        except MessageRejected:  # no such user
+            return None
+        return str(response["user"]["id"])
+
+    def _open_conversation(self, user_id: str) -> str:
+        if user_id not in self._direct_messages:
+            response = _call_read_api(lambda: self._client.conversations_open(users=[user_id]))
+            self._direct_messages[user_id] = str(response["channel"]["id"])
+        return self._direct_messages[user_id]
+
+
+class IncomingWebhook:
+    """An incoming webhook: one channel, and no way to look what stands there."""
+
+    def __init__(self, url: str, *, timeout_seconds: int = 30) -> None:
+        self._client = WebhookClient(
+            url, timeout=timeout_seconds, retry_handlers=[], logger=_SILENT_LOGGER
+        )
+
+    def __repr__(self) -> str:
+        return "Webhook(...)"  # its address is a secret
+
+    def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:  # noqa: ARG002
+        """Post into the channel that the webhook is of."""
+        response = _send_request(
+            lambda: self._client.send(
+                text=message["text"],
+                blocks=message["blocks"],
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        )
+        if response.status_code >= 500:
+            raise DeliveryUnknown(f"Slack answered {response.status_code}")
+        if response.status_code == 429:
+            raise RetryableError("Slack asks us to wait", _parse_retry_after(response.headers))
+        if response.status_code in {403, 404, 410}:
+            raise AccessDeniedError(
+                f"Slack takes nothing from this webhook ({response.body}); make a new one, and export"
+                " it anew"
+            )
+        if response.status_code != 200:
+            raise MessageRejected(str(response.body))
+        if response.body.strip() != "ok":
+            raise DeliveryUnknown(f"Slack answered {response.body[:100]}")
+        return ""
+
+    def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:  # noqa: ARG002
+        """Say that it cannot."""
+        raise DeliveryUnknown("a webhook cannot look what was posted")
+
+    def resolve_channel(self, csm: str | None) -> str | None:  # noqa: ARG002
+        """All goes to its one channel."""
+        return "webhook"
+
+
+def _read_key(message: Mapping[str, Any]) -> str | None:
+    metadata = message.get("metadata") or {}
+    payload = metadata.get("event_payload") or {}
+    return payload.get("key") if metadata.get("event_type") == _EVENT_TYPE else None
+
+
+def _call_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's answer
+    """Ask the Web API, and sort what goes wrong."""
+    try:
+        return _send_request(api_call)
+    except SlackApiError as error:
+        raise _to_error(error) from None
+
+
+def _call_read_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's answer
+    """Ask what changes nothing: a lost answer may be asked for again."""
+    try:
+        return _call_api(api_call)
+    except DeliveryUnknown as error:
+        raise RetryableError(str(error)) from error
+
+
+def _send_request(send: Callable[[], ResponseT]) -> ResponseT:
+    try:
+        return send()
+    except URLError as error:
+        if isinstance(error.reason, ConnectionRefusedError) or _is_dns_error(error.reason):
+            raise RetryableError(f"Slack cannot be reached: {error.reason}") from error
+        raise DeliveryUnknown(f"Slack did not answer: {error.reason}") from error
+    except (OSError, HTTPException) as error:
+        raise DeliveryUnknown(f"Slack did not answer: {error or type(error).__name__}") from error
+
+
+def _is_dns_error(reason: object) -> bool:
+    return type(reason).__name__ == "gaierror"
+
+
+def _to_error(error: SlackApiError) -> Exception:
+    response: Any = error.response
+    code = str(response.get("error"))
+    if response.status_code == 429 or code in _RATE_LIMIT_ERRORS:
+        return RetryableError("Slack asks us to wait", _parse_retry_after(response.headers))
+    if response.status_code >= 500 or code in _AMBIGUOUS_ERRORS or "non-JSON" in code:
+        return DeliveryUnknown(f"Slack answered {response.status_code}, {code[:100]}")
+    if code in _ACCESS_ERRORS:
+        needed = f", needed is {response.get('needed')}" if response.get("needed") else ""
+        return AccessDeniedError(
+            f"Slack denies us: {code}{needed}; see docs/guides/slack.md for what the bot needs"
+        )
+    return MessageRejected(code)
+
+
+def _parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    retry_after = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
+    return float(retry_after) if str(retry_after).isdecimal() else None

@@ -1,0 +1,53 @@
+"""How many accounts one CSM can work in one week."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from data.config.settings import MONTH_DAYS, Settings
+from training.rules.team_capacity import resolve_capacity
+
+__all__ = ["WEEK_DAYS", "CsmCapacity", "compute_csm_capacity"]
+
+WEEK_DAYS = 7
+
+
+@dataclass(frozen=True)
+class CsmCapacity:
+    """Accounts that one CSM can work in a week, and where the number is from, in a sentence."""
+
+    accounts: int
+    why: str
+
+
+def compute_csm_capacity(settings: Settings, accounts: pl.DataFrame) -> CsmCapacity:
+    """Cut the team's capacity down to one week and one CSM.
+
+    ⌊capacity per 30 days × 7 / 30 / CSMs⌋, and at least one; the CSMs are those of ``team.csms``,
+    else those that the accounts table names, else one.
+
+    Parameters
+    ----------
+    settings : data.config.settings.Settings
+        Team and evaluation; see :func:`training.rules.team_capacity.resolve_capacity`.
+    accounts : polars.DataFrame
+        The accounts table.
+
+    Raises
+    ------
+    data.errors.SettingsError
+        If hours are given, but it is not known of how many CSMs.
+
+    Examples
+    --------
+    >>> four = Settings(team={"csms": 4, "hours_per_month": 20, "minutes_per_account": 45})
+    >>> compute_csm_capacity(four, pl.DataFrame()).accounts  # 106 in 30 days, 26.5 each, 6.2 a week
+    6
+    """
+    team_capacity = resolve_capacity(settings, accounts)
+    named_csms = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
+    csms = settings.team.csms or named_csms or 1
+    per_csm = max(team_capacity.accounts * WEEK_DAYS // (MONTH_DAYS * csms), 1)
+    csm_text = f" for each of {csms} CSMs" if csms > 1 else ""
+    text = f"{per_csm} {'account' if per_csm == 1 else 'accounts'} a week{csm_text}"
+    return CsmCapacity(per_csm, f"{text}, of {team_capacity.accounts} per {MONTH_DAYS} days.")

@@ -1,0 +1,119 @@
+"""What an account is running into, and what follows: limit, tier, motion, and whom to talk to."""
+
+from typing import Final
+
+import polars as pl
+
+from data.config.settings import ContactRoles, MotionMinutes, Playbook
+from training.rules import tiers
+
+__all__ = [
+    "LIMITS",
+    "MOTIONS",
+    "SUPPRESSED_MOTIONS",
+    "assign_playbook",
+    "contact_role",
+    "motion_minutes",
+]
+
+LIMITS: Final = ("seats", "usage", "plan", "none")
+MOTIONS: Final = {
+    "seat add": "add seats: logistics, not persuasion; within two weeks",
+    "volume upgrade": "plan or volume upgrade, within two weeks",
+    "capabilities": "QBR or capabilities conversation",
+    "consolidate": "no ask now, consolidate and look for new use cases",
+    "retain": "no ask now, first keep them",
+    "rest": "no ask now, worked of late: leave it to whoever is on it",
+    "watch": "no rule of thumb fires; let the date and the reasons lead",
+}
+SUPPRESSED_MOTIONS: Final = ("consolidate", "retain", "rest")
+
+
+def assign_playbook(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
+    """Name the limit, the tier and the motion of each snapshot.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        Rows of a :class:`features.panel.builder.Panel`.
+    rules : data.config.settings.Playbook
+        The thresholds.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``limit``, ``tier`` (1, 2 or null) and ``motion``, in the order of the snapshots.
+    """
+    seats, volume, leading, plateau = (
+        rule.fill_null(value=False)
+        for rule in (
+            tiers.tier1_seats(rules),
+            tiers.tier1_volume(rules),
+            tiers.TIER2,
+            _is_on_plateau(rules),
+        )
+    )
+    motion = (
+        pl.when(seats)
+        .then(pl.lit("seat add"))
+        .when(volume)
+        .then(pl.lit("volume upgrade"))
+        .when(plateau)
+        .then(pl.lit("consolidate"))
+        .when(leading)
+        .then(pl.lit("capabilities"))
+        .otherwise(pl.lit("watch"))
+    )
+    limit = _nearest_limit(seats, volume, leading, rules.limit_utilization)
+    return snapshots.select(limit=limit, tier=tiers.account_tier(rules), motion=motion)
+
+
+def contact_role(motion: pl.Expr, contact_roles: ContactRoles) -> pl.Expr:
+    """Say whom to talk to, in words for a role; null where nobody is to be talked to now.
+
+    The frame holds the columns of :data:`training.rules.tiers.NEW_DEPARTMENT`: with a new department in,
+    that is part of a capabilities conversation.
+    """
+    spreading = motion.eq("capabilities") & tiers.NEW_DEPARTMENT.fill_null(value=False)
+    roles = {_to_motion_name(name): role for name, role in contact_roles.model_dump().items()}
+    usual_role = motion.replace_strict(roles, default=None, return_dtype=pl.String)
+    return pl.when(spreading).then(pl.lit(contact_roles.spreading)).otherwise(usual_role)
+
+
+def motion_minutes(motion: pl.Expr, minutes_per_motion: MotionMinutes) -> pl.Expr:
+    """Say how many minutes of a CSM the motion takes."""
+    minutes_by_motion = {
+        _to_motion_name(name): value for name, value in minutes_per_motion.model_dump().items()
+    }
+    return motion.replace_strict(minutes_by_motion, return_dtype=pl.Float64)
+
+
+def _to_motion_name(name: str) -> str:
+    """A motion's name as it is told, from its name in the settings."""
+    return name.replace("_", " ")
+
+
+def _is_on_plateau(rules: Playbook) -> pl.Expr:
+    """High and flat for long, and nobody new."""
+    return (
+        (pl.col("seat_utilization") >= rules.plateau_utilization)
+        & (pl.col("plateau_months") * 30 >= rules.plateau_days)
+        & (pl.col("new_users_90d") == 0)
+    )
+
+
+def _nearest_limit(seats: pl.Expr, volume: pl.Expr, leading: pl.Expr, share: float) -> pl.Expr:
+    """The limit whose rule fires, else the one nearer to being reached."""
+    seat_pressure = pl.col("seat_utilization").fill_null(0.0)
+    usage_pressure = pl.col("usage_ratio").fill_null(0.0)
+    return (
+        pl.when(seats)
+        .then(pl.lit("seats"))
+        .when(volume)
+        .then(pl.lit("usage"))
+        .when(pl.max_horizontal(seat_pressure, usage_pressure) < share)
+        .then(pl.when(leading).then(pl.lit("plan")).otherwise(pl.lit("none")))
+        .when(seat_pressure >= usage_pressure)
+        .then(pl.lit("seats"))
+        .otherwise(pl.lit("usage"))
+    )

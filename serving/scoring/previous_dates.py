@@ -1,0 +1,100 @@
+"""What was last said of when to talk: by a list that was in force, or by a signal since."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from serving.store.engine import read_transaction
+from serving.store.event_schema import ALERTS
+from serving.store.schema import RUNS, SCORES
+
+__all__ = ["load_last_communicated_dates"]
+
+# Who is missing from a list or two, for a bad export, is not forgotten.
+_LOOKBACK: Final = timedelta(weeks=4)
+_SCHEMA: Final = {
+    "account_id": pl.String,
+    "as_of": pl.Date,
+    "probability": pl.Float64,
+    "tier": pl.Int64,
+    "readiness_date": pl.Date,
+}
+
+
+def load_last_communicated_dates(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
+    """Give what was last said of each account before an as-of.
+
+    A list that came after one of a later day was in force for nobody, so it said nothing.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The one database.
+    as_of : datetime.date
+        Of the list, or the midnight that follows a signal.
+
+    Returns
+    -------
+    polars.DataFrame or None
+        ``account_id``, ``as_of``, ``probability``, ``tier`` and ``readiness_date`` of each account
+        that was on one of the lists of the last weeks; a signal is as of the midnight that follows
+        it. None before the first list.
+    """
+    with read_transaction(engine) as connection:
+        active_dates = [day for day in _find_active_lists(connection) if day < as_of]
+        if not active_dates:
+            return None
+        recent_dates = [day for day in active_dates if day >= max(active_dates) - _LOOKBACK]
+        # A list of the midnight that follows a signal knew of it, so it comes after.
+        records = [
+            *_load_alerted_dates(connection, min(recent_dates), as_of),
+            *_load_listed_dates(connection, recent_dates),
+        ]
+    dates = pl.DataFrame(records, schema=_SCHEMA, orient="row")
+    return dates.sort("as_of", maintain_order=True).unique(
+        "account_id", keep="last", maintain_order=True
+    )
+
+
+def _find_active_lists(connection: sa.Connection) -> set[date]:
+    """The lists that were the newest when they were written last."""
+    active_dates: set[date] = set()
+    newest = date.min
+    for day in connection.scalars(sa.select(RUNS.c.as_of).order_by(RUNS.c.id)):
+        newest = max(newest, day)
+        (active_dates.add if day == newest else active_dates.discard)(day)
+    return active_dates
+
+
+def _load_listed_dates(connection: sa.Connection, days: list[date]) -> list[tuple[Any, ...]]:
+    on_list = sa.and_(SCORES.c.as_of.in_(days), SCORES.c.rank.is_not(None))
+    last = (
+        sa.select(SCORES.c.account_id, sa.func.max(SCORES.c.as_of).label("day"))
+        .where(on_list)
+        .group_by(SCORES.c.account_id)
+        .subquery()
+    )
+    lines = sa.and_(SCORES.c.account_id == last.c.account_id, SCORES.c.as_of == last.c.day)
+    query = sa.select(*(SCORES.c[name] for name in _SCHEMA)).join(last, lines).where(on_list)
+    return [tuple(row) for row in connection.execute(query.order_by(SCORES.c.rank))]
+
+
+def _load_alerted_dates(
+    connection: sa.Connection, since: date, as_of: date
+) -> list[tuple[Any, ...]]:
+    query = (
+        sa.select(ALERTS.c.account_id, ALERTS.c.told_at, ALERTS.c.line)
+        .where(ALERTS.c.told_at.is_not(None))
+        .order_by(ALERTS.c.told_at, ALERTS.c.account_id, ALERTS.c.limit)
+    )
+    records = []
+    for account, told_at, line in connection.execute(query):
+        midnight = told_at.date() + timedelta(days=1)
+        if line and since < midnight <= as_of:
+            ready = line["readiness_date"] and date.fromisoformat(line["readiness_date"])
+            records.append((account, midnight, line["probability"], line["tier"], ready))
+    return records

@@ -1,0 +1,1 @@
+"""Text of the list rows: UI strings, changes, bands and notes."""

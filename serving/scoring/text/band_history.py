@@ -1,0 +1,69 @@
+"""What became of accounts to which the same was said before, in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from serving.scoring.text.ui_strings import UiStrings
+from training.pipeline.fallback_ranking import CalibratedRanking
+from training.registry import RegisteredModel
+
+__all__ = ["describe_bands", "format_band", "get_band_history"]
+
+_MAX_EXACT_COUNT: Final = 20  # up to so many accounts are told one by one
+_MIN_SHARE_FOR_TENTHS: Final = 0.195  # a share from here on is told in tenths,
+_TENTHS_TOLERANCE: Final = 0.02  # where that is so near; else in hundredths
+
+
+def get_band_history(model: RegisteredModel | None) -> Sequence[Mapping[str, Any]]:
+    """The bands of what serves: :func:`training.evaluation.probability_bands.compute_band_calibration`; none where nothing was judged."""
+    if model is None:
+        return []
+    bands = (
+        model.model.bands
+        if isinstance(model.model, CalibratedRanking)
+        else model.card.get("bands", [])
+    )
+    return list(bands)
+
+
+def describe_bands(
+    band: pl.Series, bands: Sequence[Mapping[str, Any]], strings: UiStrings
+) -> pl.Series:
+    """Say of each band how many accounts in it expanded before; null where none was in it."""
+    text_by_band = {
+        each["band"]: format_band(
+            round(each["value"] * each["snapshots"]), each["snapshots"], strings
+        )
+        for each in bands
+    }
+    return band.replace_strict(text_by_band, default=None, return_dtype=pl.String)
+
+
+def format_band(expanded: int, accounts: int, strings: UiStrings) -> str:
+    """Say how many of the accounts in a band expanded.
+
+    Exact where all, none or few were seen, else rounded to tenths or hundredths.
+
+    Examples
+    --------
+    >>> from serving.scoring.strings import default
+    >>> format_band(183, 301, default())
+    '6 of 10 accounts in this band expanded'
+    >>> format_band(0, 40, default())
+    'None of 40 accounts in this band expanded'
+    """
+    if accounts == 1:
+        return strings.format_text("band_yes" if expanded else "band_no")
+    if expanded == 0:
+        return strings.format_text("band_none", accounts=accounts)
+    if expanded == accounts:
+        return strings.format_text("band_all", accounts=accounts)
+    share = expanded / accounts
+    is_near_tenth = abs(round(share, 1) - share) <= _TENTHS_TOLERANCE
+    denominator = 10 if share >= _MIN_SHARE_FOR_TENTHS and is_near_tenth else 100
+    numerator = round(share * denominator)
+    if accounts <= _MAX_EXACT_COUNT or not 0 < numerator < denominator:
+        numerator, denominator = expanded, accounts
+    return strings.format_text("band_some", expanded=numerator, accounts=denominator)

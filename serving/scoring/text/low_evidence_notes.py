@@ -1,0 +1,78 @@
+"""Where a line rests on little, one sentence that says so."""
+
+from typing import Final
+
+import polars as pl
+
+from data.config.settings import Scoring
+from features.catalogue import FEATURE_NAMES
+from serving.scoring.text.ui_strings import UiStrings, format_integer
+
+__all__ = ["describe_low_evidence"]
+
+_EXPECTED_COVERAGE: Final = 0.5  # a feature that so many accounts have is one to expect
+
+
+def describe_low_evidence(
+    rows: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring, strings: UiStrings
+) -> pl.Series:
+    """Say where history is thin, or why an account comes last.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        ``account_id``, ``probability``, ``expected_arr``.
+    snapshots : polars.DataFrame
+        The same accounts' rows of a :class:`features.panel.builder.Panel`.
+    rules : data.config.settings.Scoring
+        What is thin, and by what is ranked.
+    strings : serving.scoring.text.ui_strings.UiStrings
+        How it is worded.
+
+    Returns
+    -------
+    polars.Series of str
+        One sentence or null, in the order of the lines: of an account that is new, hardly used, or
+        of which many features are missing that most accounts have; or that is ranked by expected
+        ARR and has no revenue on file.
+    """
+    expected_features = [
+        name
+        for name in FEATURE_NAMES
+        if snapshots[name].null_count() < _EXPECTED_COVERAGE * snapshots.height
+    ]
+    facts = snapshots.select(
+        "account_id",
+        "tenure_days",
+        "events_30d",
+        missing=pl.sum_horizontal(pl.col(name).is_null() for name in expected_features),
+    )
+    no_revenue = pl.col("expected_arr").is_null() & pl.col("probability").is_not_null()
+    missing, expected_count = pl.col("missing"), len(expected_features)
+    note = (
+        pl.when(no_revenue & pl.lit(rules.rank_by != "probability"))
+        .then(strings.format_expr("no_revenue"))
+        .when(pl.col("tenure_days") < rules.low_evidence_days)
+        .then(
+            strings.format_expr(
+                "new_customer", days=strings.pluralize(pl.col("tenure_days"), "day")
+            )
+        )
+        .when((pl.col("events_30d") == 0) & pl.lit(rules.low_evidence_events > 0))
+        .then(strings.format_expr("no_use"))
+        .when(pl.col("events_30d") < rules.low_evidence_events)
+        .then(
+            strings.format_expr(
+                "little_use", events=strings.pluralize(pl.col("events_30d"), "event")
+            )
+        )
+        .when(missing >= rules.low_evidence_share * expected_count)
+        .then(
+            strings.format_expr(
+                "gaps", missing=format_integer(missing), asked=pl.lit(str(expected_count))
+            )
+        )
+    )
+    return rows.join(facts, on="account_id", how="left", maintain_order="left").select(note=note)[
+        "note"
+    ]

@@ -1,0 +1,70 @@
+"""Alembic migrations, run in one transaction under a lock when a database is opened."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from data.errors import DeliveryError
+from serving.store.engine import acquire_advisory_lock, write_transaction
+from serving.store.schema import METADATA
+
+__all__ = ["LATEST_REVISION", "VERSION_TABLE", "upgrade_to_latest"]
+
+LATEST_REVISION: Final = "0001"
+# MLflow, which may live in the same database, calls its own alembic_version.
+VERSION_TABLE: Final = "expansion_version"
+
+
+def upgrade_to_latest(engine: sa.Engine) -> None:
+    """Run the migrations that the database lacks.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If a newer version of this program migrated the database, or another program created a
+        table with one of our names.
+    """
+    with engine.connect() as connection:
+        if _read_version(connection) == LATEST_REVISION:
+            return
+    with write_transaction(engine) as connection:
+        acquire_advisory_lock(connection, "expansion upgrade")
+        version = _read_version(connection)
+        if version is None:
+            _reject_foreign_tables(connection)
+        if version != LATEST_REVISION:
+            _run_migrations(connection)
+
+
+def _read_version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    version: str | None = connection.scalar(
+        sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - our own name
+    )
+    if version is not None and version > LATEST_REVISION:
+        raise DeliveryError(
+            f"the database that crm.url names is of version {version}, and this program knows"
+            f" versions up to {LATEST_REVISION}; bring the program up to date, or name another database."
+        )
+    return version
+
+
+def _reject_foreign_tables(connection: sa.Connection) -> None:
+    """Refuse a database without a version that holds a table with one of our names."""
+    foreign = sorted(METADATA.tables.keys() & set(sa.inspect(connection).get_table_names()))
+    if foreign:
+        raise DeliveryError(
+            f"the database that crm.url names holds tables that this program did not create"
+            f" ({', '.join(foreign[:3])}); name an empty database in crm.url."
+        )
+
+
+def _run_migrations(connection: sa.Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - only where there is something to change
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "serving.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, LATEST_REVISION)

@@ -1,0 +1,137 @@
+"""Enter a list into the database: the run, and the line of every account on it or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from itertools import islice
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from serving.store.engine import PreEncodedJson
+from serving.store.schema import ACCOUNT_DETAILS, LIST_INDEX, RUNS, SCORE_COLUMNS, SCORES
+
+__all__ = [
+    "bulk_insert",
+    "find_unlisted_accounts",
+    "insert_run",
+    "replace_account_details",
+    "replace_list_index",
+    "replace_scores",
+    "select_latest_as_of",
+]
+
+_CHUNK_ROWS: Final = 5_000
+_NAME_COLUMNS: Final = ("account_id", "name", "csm")
+
+
+def select_latest_as_of(connection: sa.Connection) -> date | None:
+    """As-of of the list that is in force."""
+    latest: date | None = connection.scalar(sa.select(sa.func.max(RUNS.c.as_of)))
+    return latest
+
+
+def insert_run(
+    connection: sa.Connection,
+    as_of: date,
+    *,
+    model: str,
+    record: Mapping[str, Any],
+    finished_at: datetime,
+) -> int:
+    """Enter a run, and give its number."""
+    values = {"as_of": as_of, "finished_at": finished_at, "model": model, "record": dict(record)}
+    number: int = connection.execute(
+        sa.insert(RUNS).values(values).returning(RUNS.c.id)
+    ).scalar_one()
+    return number
+
+
+def find_unlisted_accounts(
+    connection: sa.Connection, listed_rows: pl.DataFrame, not_listed: pl.DataFrame, as_of: date
+) -> pl.DataFrame:
+    """Say who is not on a list, and why; also who stood on the last one and is known no more.
+
+    Parameters
+    ----------
+    listed_rows : polars.DataFrame
+        Has ``account_id``.
+    not_listed : polars.DataFrame
+        ``account_id``, ``name``, ``csm``, ``reason``.
+    as_of : datetime.date
+        Of the list.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``account_id``, ``name``, ``csm``, ``note``, by account.
+    """
+    last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
+    query = sa.select(*(SCORES.c[name] for name in _NAME_COLUMNS)).where(SCORES.c.as_of == last)
+    previous = [tuple(row) for row in connection.execute(query)]
+    known_reasons = not_listed.select(*_NAME_COLUMNS, note="reason").cast(pl.String)
+    missing = (
+        pl.DataFrame(previous, schema=dict.fromkeys(_NAME_COLUMNS, pl.String), orient="row")
+        .join(listed_rows, on="account_id", how="anti")
+        .join(known_reasons, on="account_id", how="anti")
+        .with_columns(note=pl.lit("unknown account"))
+    )
+    return pl.concat([known_reasons, missing]).sort("account_id")
+
+
+def replace_scores(
+    connection: sa.Connection, listed_rows: pl.DataFrame, not_listed: pl.DataFrame, as_of: date
+) -> None:
+    """Enter the line of every account as of a day, in place of those that were there.
+
+    ``not_listed`` is as :func:`find_unlisted_accounts` gives it.
+    """
+    connection.execute(sa.delete(SCORES).where(SCORES.c.as_of == as_of))
+    day = pl.lit(as_of).alias("as_of")
+    names = [name for name in SCORE_COLUMNS if name in listed_rows.columns]
+    scores = listed_rows.select("account_id", *names).with_columns(day)
+    bulk_insert(connection, SCORES, map(_encode_contributions, scores.iter_rows(named=True)))
+    bulk_insert(connection, SCORES, not_listed.with_columns(day).iter_rows(named=True))
+
+
+def replace_list_index(
+    connection: sa.Connection, listed_rows: pl.DataFrame, details: pl.DataFrame | None, as_of: date
+) -> None:
+    """Enter what the page filters and orders by, in place of all that was there."""
+    connection.execute(sa.delete(LIST_INDEX))
+    names = [column.name for column in LIST_INDEX.c if column.name in listed_rows.columns]
+    rows = listed_rows.select(*names).with_columns(as_of=pl.lit(as_of))
+    if details is not None:
+        segments = details.select("account_id", "segment")
+        rows = rows.join(segments, on="account_id", how="left", maintain_order="left")
+    bulk_insert(connection, LIST_INDEX, rows.iter_rows(named=True))
+
+
+def replace_account_details(
+    connection: sa.Connection, details: pl.DataFrame | None, as_of: date
+) -> None:
+    """Enter what the page draws of each account, in place of all that was there."""
+    connection.execute(sa.delete(ACCOUNT_DETAILS))
+    if details is not None:
+        rows = details.with_columns(pl.lit(as_of).alias("as_of")).iter_rows(named=True)
+        encoded_rows = ({**row, "told": PreEncodedJson(row["told"])} for row in rows)
+        bulk_insert(connection, ACCOUNT_DETAILS, encoded_rows)
+
+
+def bulk_insert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows, some thousands at once."""
+    for part in _chunk_rows(rows):
+        connection.execute(sa.insert(table), part)
+
+
+def _encode_contributions(row: dict[str, Any]) -> dict[str, Any]:
+    row["contributions"] = PreEncodedJson(row["contributions"])
+    return row
+
+
+def _chunk_rows(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    remaining = iter(rows)
+    while part := list(islice(remaining, _CHUNK_ROWS)):
+        yield part

@@ -1,0 +1,184 @@
+"""What stands before every request: names, sizes, pace, and what a browser may do with the answer.
+
+Plain ASGI, so that nothing of a body is read before it is let in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from data.config.server import Web
+
+__all__ = ["SecurityMiddleware", "TokenBucket"]
+
+MAX_BODY_BYTES: Final = 64 * 1024  # of a form
+BODY_TIMEOUT_SECONDS: Final = 20.0
+_WEBHOOK_PATH: Final = "/webhooks"
+_SIGN_INS_PER_MINUTE: Final = 10
+_MAX_ADDRESSES: Final = 10_000  # addresses
+_SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none';"
+    " form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class PayloadTooLargeError(Exception):  # noqa: N818
+    """More came than a form of ours can hold."""
+
+
+class RequestTimeoutError(Exception):  # noqa: N818
+    """It did not come within the time."""
+
+
+class TokenBucket:
+    """So many calls of one address in a minute, and no more; a pause gives them back evenly."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute = per_minute
+        self._clock = clock
+        self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take_token(self, address: str) -> float:
+        """Take a call; give the seconds to wait where there is none to take, else 0."""
+        now = self._clock()
+        tokens, updated_at = self._tokens.pop(address, (float(self.per_minute), now))
+        tokens = min(tokens + (now - updated_at) * self.per_minute / 60, float(self.per_minute))
+        wait = 0.0 if tokens >= 1 else (1 - tokens) * 60 / self.per_minute
+        self._tokens[address] = (tokens if wait else tokens - 1, now)
+        if len(self._tokens) > _MAX_ADDRESSES:
+            self._tokens.popitem(last=False)
+        return wait
+
+
+class SecurityMiddleware:
+    """Wraps the app; see :class:`data.config.server.Web` for its rules."""
+
+    def __init__(self, app: ASGIApp, rules: Web) -> None:
+        self.app = app
+        self._allowed_hosts = {"localhost", "127.0.0.1", "[::1]", rules.host, *rules.allowed_hosts}
+        self._checks_host = rules.auth_disabled or bool(rules.allowed_hosts)
+        self._buckets = {
+            _WEBHOOK_PATH: TokenBucket(rules.webhook_requests_per_minute),
+            "/sign-in": TokenBucket(_SIGN_INS_PER_MINUTE),
+        }
+
+    def __repr__(self) -> str:
+        return f"Guard({len(self._allowed_hosts)} names)"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        response_started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal response_started
+            if message["type"] == "http.response.start":
+                response_started = True
+                _add_security_headers(MutableHeaders(scope=message), scope["path"])
+            await send(message)
+
+        rejection = self._reject_request(scope)
+        if rejection is not None:
+            await rejection(scope, receive, send_with_headers)
+            return
+        is_webhook = _is_under(_WEBHOOK_PATH, scope["path"])  # whose own rules on bodies hold there
+        try:
+            await self.app(
+                scope, receive if is_webhook else _limit_body(receive), send_with_headers
+            )
+        except (PayloadTooLargeError, RequestTimeoutError) as error:
+            if not response_started:
+                status = 413 if isinstance(error, PayloadTooLargeError) else 408
+                await PlainTextResponse(str(error), status, {"Connection": "close"})(
+                    scope, receive, send_with_headers
+                )
+
+    def _reject_request(self, scope: Scope) -> Response | None:
+        headers, path = Headers(scope=scope), scope["path"]
+        is_webhook = _is_under(_WEBHOOK_PATH, path)
+        if (
+            self._checks_host
+            and not is_webhook
+            and _get_host_name(headers) not in self._allowed_hosts
+        ):
+            return PlainTextResponse(
+                "This is not a name that the page goes by (web.allowed_hosts).", 421
+            )
+        if scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
+            if not is_webhook and not _is_same_origin(headers):
+                return PlainTextResponse("This form comes from somewhere else.", 403)
+            for under, bucket in self._buckets.items():
+                if _is_under(under, path) and (
+                    wait := bucket.take_token((scope.get("client") or [""])[0])
+                ):
+                    retry_after = {"Retry-After": str(int(wait) + 1)}
+                    return PlainTextResponse("Too many at once; wait a little.", 429, retry_after)
+        declared = headers.get("content-length", "0")
+        if not is_webhook and (not declared.isdecimal() or int(declared[:12]) > MAX_BODY_BYTES):
+            return PlainTextResponse("That is more than a form of ours holds.", 413)
+        return None
+
+
+def _limit_body(receive: Receive) -> Receive:
+    """Let so many bytes through, and wait for them so long."""
+    received, deadline = 0, time.monotonic() + BODY_TIMEOUT_SECONDS
+    complete = False
+
+    async def receive_limited() -> Message:
+        nonlocal received, complete
+        if complete:  # from here on only a leaving is told
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), max(deadline - time.monotonic(), 0.001))
+        except TimeoutError as error:
+            raise RequestTimeoutError("It took too long to arrive.") from error
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise PayloadTooLargeError("That is more than a form of ours holds.")
+        complete = not message.get("more_body", False)
+        return message
+
+    return receive_limited
+
+
+def _add_security_headers(headers: MutableHeaders, path: str) -> None:
+    for name, value in _SECURITY_HEADERS.items():
+        headers[name] = value
+    is_static = _is_under("/static", path)
+    headers["Cache-Control"] = "public, max-age=86400" if is_static else "no-store"
+
+
+def _is_same_origin(headers: Headers) -> bool:
+    """Whether a browser says that the form is of this page; what is no browser says nothing."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host", "")
+
+
+def _get_host_name(headers: Headers) -> str:
+    host = headers.get("host", "").lower()
+    name, _, port = host.rpartition(":")
+    return name if port.isdecimal() else host
+
+
+def _is_under(folder: str, path: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")

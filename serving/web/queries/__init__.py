@@ -1,0 +1,1 @@
+"""Read models: database queries behind the pages."""

@@ -1,0 +1,123 @@
+"""One account as a viewer may see it, and what came before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from serving.store.engine import read_transaction
+from serving.store.schema import ACCOUNT_DETAILS, EPISODES, SCORES
+from serving.web import feedback
+from serving.web.auth import User
+from serving.web.queries import alerts
+
+__all__ = ["AccountView", "list_changed_terms", "list_named_terms", "load_account"]
+
+_PAST_LISTS: Final = 26  # of the past, half a year of Mondays
+_TERM_COLUMNS: Final = ("plan", "seats", "usage_limit", "mrr", "status")
+_PAST_COLUMNS: Final = (
+    "as_of",
+    "rank",
+    "probability",
+    "tier",
+    "limit",
+    "signals",
+    "expansion_signal",
+)
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """What is known of an account.
+
+    Attributes
+    ----------
+    row : mapping
+        See ``serving.store.schema.SCORE_COLUMNS``; of one that is not on the list, the reason in ``note``.
+    segment : str or None
+        Of the accounts table.
+    details : mapping
+        What :func:`serving.scoring.account_details.build_account_details` told; empty where no list has told it.
+    past : sequence of mapping
+        Its lines on the last lists, oldest first.
+    episodes, alerts, feedback : sequence of mapping
+        Stretches of pressure, what events raised, and what humans said; newest first.
+    """
+
+    row: Mapping[str, Any]
+    segment: str | None
+    details: Mapping[str, Any]
+    past: Sequence[Mapping[str, Any]]
+    episodes: Sequence[Mapping[str, Any]]
+    alerts: Sequence[Mapping[str, Any]]
+    feedback: Sequence[Mapping[str, Any]]
+
+    def __repr__(self) -> str:
+        return f"Account({self.row['account_id']!r})"
+
+
+def load_account(engine: sa.Engine, user: User, account_id: str, as_of: date) -> AccountView | None:
+    """Look an account up; None where there is none in the viewer's book."""
+    portfolio_filter = [] if user.csm is None else [SCORES.c.csm == user.csm]
+    query = sa.select(SCORES).where(
+        SCORES.c.account_id == account_id, SCORES.c.as_of == as_of, *portfolio_filter
+    )
+    with read_transaction(engine) as connection:
+        list_row = connection.execute(query).mappings().first()
+        if list_row is None:
+            return None
+        details = connection.execute(
+            sa.select(ACCOUNT_DETAILS).where(
+                ACCOUNT_DETAILS.c.account_id == account_id, ACCOUNT_DETAILS.c.as_of == as_of
+            )
+        ).first()
+        past = connection.execute(
+            sa.select(*(SCORES.c[name] for name in _PAST_COLUMNS))
+            .where(
+                SCORES.c.account_id == account_id,
+                SCORES.c.rank.is_not(None),
+                SCORES.c.as_of <= as_of,
+            )
+            .order_by(SCORES.c.as_of.desc())
+            .limit(_PAST_LISTS)
+        ).mappings()
+        past_rows = [dict(row) for row in past][::-1]
+        episodes = connection.execute(
+            sa.select(EPISODES)
+            .where(EPISODES.c.account_id == account_id)
+            .order_by(EPISODES.c.opened_on.desc(), EPISODES.c.limit)
+        ).mappings()
+        episode_rows = [dict(row) for row in episodes]
+        alert_rows = alerts.load_account_alerts(connection, account_id)
+    return AccountView(
+        dict(list_row),
+        details.segment if details else None,
+        details.told if details else {},
+        past_rows,
+        episode_rows,
+        alert_rows,
+        feedback.load_account_feedback(engine, account_id),
+    )
+
+
+def list_changed_terms(contract: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:
+    """Give the rows of a contract that changed something, the newest first."""
+    if not contract:
+        return []
+    rows = [dict(zip(contract, row, strict=True)) for row in zip(*contract.values(), strict=True)]
+    return [
+        row
+        for row, before in zip(rows, [None, *rows[:-1]], strict=True)
+        if before is None
+        or row["change"]
+        or any(row[name] != before[name] for name in _TERM_COLUMNS)
+    ][::-1]
+
+
+def list_named_terms(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Name what a contract says anything of."""
+    return {name for name in _TERM_COLUMNS if any(row[name] is not None for row in rows)}

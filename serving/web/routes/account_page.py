@@ -1,0 +1,121 @@
+"""One account: its page, and what a human says of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
+from serving.store.schema import FEEDBACK_VERDICTS
+from serving.web import charts, feedback, forms
+from serving.web.auth import User
+from serving.web.dependencies import AppContext, ContextDep, UserDep, render_page
+from serving.web.queries import account_list, account_view, alerts, run_status
+from serving.web.queries.account_view import AccountView
+from serving.web.talking_points import TALKING_POINTS
+
+__all__ = ["router"]
+
+router = APIRouter()
+_AccountId = Annotated[str, Query(alias="id", min_length=1, max_length=500)]
+_Form = Annotated[dict[str, str], Depends(forms.read_fields)]
+
+
+@router.get("/account")
+def show_account(context: ContextDep, user: UserDep, account_id: _AccountId) -> HTMLResponse:
+    """Show an account."""
+    return _render_account(context, user, _load_or_404(context, user, account_id))
+
+
+@router.post("/account")
+def submit_feedback(
+    context: ContextDep, user: UserDep, account_id: _AccountId, form: _Form
+) -> Response:
+    """Keep what a human says of an account, and show it."""
+    if not context.authenticator.verify_csrf(user, form.get("seal", "")):
+        raise HTTPException(403, "This form is too old, or not of ours; load the page again.")
+    view = _load_or_404(context, user, account_id)
+    now = context.clock()
+    try:
+        entry = forms.parse_feedback(form, account_id, view.row["as_of"], now.date())
+    except forms.FormError as error:
+        return _render_account(context, user, view, error=str(error), form=form, status=422)
+    feedback.save_feedback(context.engine, entry, user, now)
+    location = f"/account?id={quote(account_id, safe='')}#said"
+    return RedirectResponse(location, 303)
+
+
+def _load_or_404(context: AppContext, user: User, account_id: str) -> AccountView:
+    as_of = account_list.load_latest_as_of(context.engine)
+    is_valid = "\0" not in account_id
+    view = (
+        account_view.load_account(context.engine, user, account_id, as_of)
+        if as_of and is_valid
+        else None
+    )
+    if view is None:
+        raise HTTPException(404)
+    return view
+
+
+def _render_account(
+    context: AppContext,
+    user: User,
+    view: AccountView,
+    *,
+    error: str = "",
+    form: dict[str, str] | None = None,
+    status: int = 200,
+) -> HTMLResponse:
+    row, horizon = view.row, context.settings.outcome.horizon_days
+    record = run_status.load_run(context.engine, row["as_of"])["record"]
+    band = next((each for each in record.get("bands", []) if each["band"] == row["band"]), None)
+    return render_page(
+        "account.html.j2",
+        user,
+        context,
+        active_page="account",
+        status=status,
+        account=view,
+        line=row,
+        band=band,
+        horizon=horizon,
+        outreach=MOTIONS.get(row["motion"] or "", ""),
+        asks=row["motion"] not in SUPPRESSED_MOTIONS,
+        fresh=[each for each in view.alerts if alerts.is_new_alert(each, row["as_of"])],
+        told_on=account_list.get_reference_date(row["as_of"], context.today),
+        charts=_build_charts(view, horizon),
+        steps=_build_waterfall(row),
+        named=account_list.has_csms(context.engine, row["as_of"]),
+        agreed=account_view.list_named_terms,
+        terms=account_view.list_changed_terms(view.details.get("contract")),
+        points=TALKING_POINTS,
+        verdicts=FEEDBACK_VERDICTS,
+        once=context.new_form_id(),
+        mistake=error,
+        form=form or {},
+    )
+
+
+def _build_charts(view: AccountView, horizon: int) -> dict[str, charts.LineChart | None]:
+    details, row = view.details, view.row
+    return {
+        "curve": charts.build_curve_chart(
+            details.get("curve"),
+            row["as_of"],
+            readiness_date=row["readiness_date"],
+            horizon_days=horizon,
+        ),
+        "seats": charts.build_seats_chart(details.get("months")),
+        "usage": charts.build_usage_chart(details.get("months"), details.get("contract")),
+        "chances": charts.build_history_chart(view.past),
+    }
+
+
+def _build_waterfall(row: Any) -> list[charts.WaterfallBar]:  # noqa: ANN401 - a line
+    if row["margin"] is None or not row["contributions"]:
+        return []
+    return charts.build_waterfall(row["base"], row["contributions"], row["margin"])

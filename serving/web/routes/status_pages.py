@@ -1,0 +1,64 @@
+"""The model's card, the runs, and whether the page is alive."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, PlainTextResponse
+
+from serving.store.engine import read_transaction
+from serving.web import feedback
+from serving.web.dependencies import ContextDep, UserDep, render_page
+from serving.web.queries import account_list, event_status, run_status
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+
+@router.get("/model")
+def show_model(context: ContextDep, user: UserDep) -> HTMLResponse:
+    """Show what the list in force was made with, and how far it can be believed."""
+    as_of = account_list.load_latest_as_of(context.engine)
+    if as_of is None:
+        return render_page("empty.html.j2", user, context, active_page="model")
+    run = run_status.load_run(context.engine, as_of)
+    record = run["record"]
+    return render_page(
+        "model.html.j2",
+        user,
+        context,
+        active_page="model",
+        as_of=as_of,
+        run=run,
+        record=record,
+        ranking=record.get("ranking"),
+        figures=run_status.get_ranking_metrics(record),
+        bands=list(reversed(record.get("bands", []))),
+        answers=feedback.count_by_band(context.engine) if user.csm is None else [],
+        horizon=context.settings.outcome.horizon_days,
+    )
+
+
+@router.get("/runs")
+def show_runs(context: ContextDep, user: UserDep) -> HTMLResponse:
+    """Show every run of late, how events stand, and what was not well with either."""
+    return render_page(
+        "runs.html.j2",
+        user,
+        context,
+        active_page="runs",
+        runs=run_status.load_runs(context.engine),
+        events=event_status.load_event_status(
+            context.engine, context.settings.webhooks, context.clock()
+        ),
+        most=event_status.MAX_WAITING,
+    )
+
+
+@router.get("/health")
+def check_health(context: ContextDep) -> PlainTextResponse:
+    """Say that the page and its database answer; nobody signs in for it."""
+    with read_transaction(context.engine) as connection:
+        connection.execute(sa.select(1))
+    return PlainTextResponse("well")

@@ -1,0 +1,138 @@
+"""Which ways of working compete, each as a plan: whom it would offer on a day."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from data.config.settings import Playbook, Settings
+from training.backtest import expansions, strategies, weekly_rankings
+from training.backtest.inputs import BacktestInputs
+from training.backtest.strategies import Strategy
+from training.backtest.utilization import DailyUtilization
+from training.evaluation import baselines
+from training.rules import tiers
+
+__all__ = ["WEEKLY_LIST", "WEEKLY_LIST_AND_EVENTS", "build_strategies"]
+
+Array = NDArray[np.float64]
+WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS = "model's weekly list", "weekly list and events"
+_MANUAL_REVIEWS = (("manual review, weekly", 7), ("manual review, monthly", 30))
+
+
+def build_strategies(
+    inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
+) -> tuple[list[Strategy], dict[str, str]]:
+    """Say which ways can be replayed, in the order in which they are shown, and why others not.
+
+    Parameters
+    ----------
+    inputs : training.backtest.inputs.BacktestInputs
+        Models and weekly snapshots.
+    settings : data.config.settings.Settings
+        ``backtest``: when the reviews and rules take note.
+    daily : training.backtest.utilization.DailyUtilization
+        How full every contract was, from ``FULL_WITHIN_DAYS`` before the replay.
+
+    Returns
+    -------
+    available : list of training.backtest.strategies.Strategy
+        Those that can.
+    unavailable : dict of str to str
+        Name → why not.
+    """
+    available: list[Strategy] = []
+    unavailable: dict[str, str] = {}
+    for name, strategy_or_reason in _iter_strategies(inputs, settings, daily):
+        if isinstance(strategy_or_reason, str):
+            unavailable[name] = strategy_or_reason
+        else:
+            available.append(strategy_or_reason)
+    return available, unavailable
+
+
+def _iter_strategies(
+    inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
+) -> Iterator[tuple[str, Strategy | str]]:
+    rules = settings.backtest
+    utilization = daily.max_utilization[:, expansions.UTILIZATION_LOOKBACK_DAYS :]
+    no_limits_reason = (
+        ""
+        if np.isfinite(utilization).any()
+        else "neither licensed seats nor usage limits are known of any account."
+    )
+    for name, every_days in _MANUAL_REVIEWS:
+        manual_review = strategies.build_manual_review(
+            name, utilization, threshold=rules.review_share, every_days=every_days
+        )
+        yield name, no_limits_reason or manual_review
+    crm_rule = strategies.build_crm_rule(utilization, threshold=rules.rule_utilization)
+    yield crm_rule.name, no_limits_reason or crm_rule
+    event_rule = strategies.build_event_rule(
+        daily.max_utilization,
+        threshold=rules.rule_utilization,
+        min_days=rules.rule_min_days,
+        lookback_columns=expansions.UTILIZATION_LOOKBACK_DAYS,
+    )
+    yield event_rule.name, no_limits_reason or event_rule
+
+    def weekly_scores(score: pl.Expr) -> Array:
+        return weekly_rankings.compute_column_scores(
+            score, inputs.weekly_snapshots, daily.accounts, inputs.start, inputs.day_count
+        )
+
+    tier_rules = settings.playbook
+    tier_strategy = strategies.build_weekly_list(
+        "tiered stack",
+        f"Every week, tier 1 (seats above {tier_rules.seat_utilization:.0%} and new users, or API volume up"
+        f" by {tier_rules.api_growth:.0%} with {tier_rules.usage_utilization:.0%} of its limit used), then tier 2"
+        " (adoption, departments or integrations growing), the fullest first.",
+        weekly_scores(_score_tier(tier_rules)),
+        is_condition=True,
+    )
+    yield tier_strategy.name, tier_strategy
+    health_rule = "Every week, the accounts of the highest health score first."
+    yield (
+        "health score",
+        strategies.build_weekly_list(
+            "health score", health_rule, weekly_scores(baselines.health_score())
+        ),
+    )
+    logins = weekly_scores(pl.col("logins_30d"))
+    yield (
+        "login volume",
+        strategies.build_weekly_list(
+            "login volume", "Every week, the accounts with the most logins first.", logins
+        )
+        if np.nansum(logins) > 0
+        else "no event of the log plays the role of a login.",
+    )
+    if inputs.models is None:
+        yield WEEKLY_LIST, inputs.no_model_reason
+        yield WEEKLY_LIST_AND_EVENTS, inputs.no_model_reason
+        return
+    scores = weekly_rankings.compute_model_scores(
+        inputs.models, inputs.weekly_snapshots, daily.accounts, inputs.start, inputs.day_count
+    )
+    model_strategy = strategies.build_weekly_list(
+        WEEKLY_LIST, "Every week, the model's list from its top, by the model of the day.", scores
+    )
+    yield WEEKLY_LIST, model_strategy
+    yield (
+        WEEKLY_LIST_AND_EVENTS,
+        no_limits_reason
+        or strategies.combine_strategies(
+            WEEKLY_LIST_AND_EVENTS,
+            "The model's weekly list, and on the days between the event rule.",
+            model_strategy,
+            event_rule,
+        ),
+    )
+
+
+def _score_tier(rules: Playbook) -> pl.Expr:
+    """Tier 1 before tier 2; within a tier the fullest first."""
+    utilization = pl.max_horizontal("seat_utilization", "usage_ratio").fill_null(0.0)
+    # Fuller is higher without end, but never so high as to reach the next tier.
+    return (3 - tiers.account_tier(rules)) + utilization / (1 + utilization)

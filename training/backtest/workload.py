@@ -1,0 +1,169 @@
+"""A team with so many hours works what a way of working offers it, day after day.
+
+Every way has the same hours. They come in evenly, day by day; what is not used is kept, but never
+more than a month's worth, which the team also starts with. Working an account takes its minutes,
+looking at one in a review takes fewer; an account that was worked rests.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.config.settings import MONTH_DAYS
+from training.backtest.strategies import Strategy
+
+__all__ = ["ContactLog", "TeamCapacity", "simulate_workload"]
+
+Days = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+_NEVER_REVIEWED = -1
+
+
+@dataclass(frozen=True)
+class TeamCapacity:
+    """What a team has, and what its work takes.
+
+    Attributes
+    ----------
+    minutes_per_month : float
+        Minutes per 30 days, of all CSMs together.
+    minutes_per_account : float
+        Minutes to work a flagged account.
+    minutes_per_review : float
+        Minutes to look at one in a review.
+    cooldown_days : int
+        An account that was worked is not offered again for so long.
+    """
+
+    minutes_per_month: float
+    minutes_per_account: float
+    minutes_per_review: float
+    cooldown_days: int
+
+
+@dataclass(frozen=True, eq=False)
+class ContactLog:
+    """Who was worked when.
+
+    Attributes
+    ----------
+    account, day : numpy.ndarray of int, shape (n_flags,)
+        Row of the account and column of the day, in the order in which they were worked.
+    reviews : int
+        Accounts looked at in reviews.
+    condition_met : numpy.ndarray of bool, shape (n_accounts, n_days)
+        Whether the way's condition held, worked or not.
+    """
+
+    account: Days
+    day: Days
+    reviews: int
+    condition_met: Flags
+
+    def __repr__(self) -> str:
+        return f"Worked({len(self.account):,} flags, {self.reviews:,} looks)"
+
+
+def simulate_workload(
+    strategy: Strategy, under_contract: Flags, capacity: TeamCapacity
+) -> ContactLog:
+    """Work what a plan offers, as far as the hours go.
+
+    Parameters
+    ----------
+    strategy : training.backtest.strategies.Strategy
+        Whom it offers, day by day.
+    under_contract : numpy.ndarray of bool, shape (n_accounts, n_days)
+        Accounts that there are to look at: those under paid contract.
+    capacity : Hours
+        The same for every way.
+
+    Returns
+    -------
+    ContactLog
+        The flags, day by day, of a day in the order of the scores, of equal scores in the order of
+        the accounts.
+    """
+    team = _TeamSimulator(len(under_contract), capacity)
+    condition_met = np.zeros(under_contract.shape, dtype=bool)
+    streak_id = strategy.streak_id
+    for day in range(under_contract.shape[1]):
+        team.start_day(day)
+        if not strategy.active_days[day]:
+            continue
+        score = np.where(under_contract[:, day], strategy.score_day(day), np.nan)
+        condition_met[:, day] = ~np.isnan(score)
+        once = strategy.once_per_streak is None or bool(strategy.once_per_streak[day])
+        if strategy.is_manual_review:
+            team.review_accounts(condition_met[:, day], under_contract[:, day])
+        else:
+            team.contact_highest_scores(
+                score, None if streak_id is None else streak_id[:, day], once=once
+            )
+    return ContactLog(*team.collect_flags(), team.reviews, condition_met)
+
+
+class _TeamSimulator:
+    """The minutes in hand, and what was done with them.
+
+    Minutes are counted in thirtieths, so that a day's share of a month adds up without rounding.
+    """
+
+    def __init__(self, accounts: int, capacity: TeamCapacity) -> None:
+        self._capacity = capacity
+        self._max_minutes = capacity.minutes_per_month * MONTH_DAYS
+        self._minutes = self._max_minutes
+        self._cooldown_until = np.zeros(accounts, dtype=np.int64)
+        self._last_review = np.full(accounts, _NEVER_REVIEWED)
+        self._last_streak = np.full(accounts, np.iinfo(np.int64).min)
+        self._flags: list[tuple[Days, Days]] = []
+        self._day = 0
+        self.reviews = 0
+
+    def start_day(self, day: int) -> None:
+        self._day = day
+        if day:
+            self._minutes = min(self._minutes + self._capacity.minutes_per_month, self._max_minutes)
+
+    def contact_highest_scores(
+        self, score: NDArray[np.float64], streak_id: Days | None = None, *, once: bool = True
+    ) -> None:
+        """Work the highest scores."""
+        offered = ~np.isnan(score) & self._find_available()
+        if streak_id is not None and once:
+            offered &= streak_id != self._last_streak
+        candidates = np.flatnonzero(offered)
+        max_contacts = int(self._minutes // (self._capacity.minutes_per_account * MONTH_DAYS))
+        chosen = candidates[np.argsort(-score[candidates], kind="stable")[:max_contacts]]
+        if streak_id is not None:
+            self._last_streak[chosen] = streak_id[chosen]
+        self._record_contacts(chosen)
+
+    def review_accounts(self, condition_met: Flags, under_contract: Flags) -> None:
+        """Look at one account after the other, and work at once whatever is found."""
+        candidates = np.flatnonzero(under_contract & self._find_available())
+        order = candidates[np.argsort(self._last_review[candidates], kind="stable")]
+        cost = (
+            self._capacity.minutes_per_review
+            + self._capacity.minutes_per_account * condition_met[order]
+        )
+        reviewed = order[np.cumsum(cost) * MONTH_DAYS <= self._minutes]
+        self._last_review[reviewed] = self._day
+        self.reviews += len(reviewed)
+        self._minutes -= len(reviewed) * self._capacity.minutes_per_review * MONTH_DAYS
+        self._record_contacts(reviewed[condition_met[reviewed]])
+
+    def collect_flags(self) -> tuple[Days, Days]:
+        if not self._flags:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        account, day = zip(*self._flags, strict=True)
+        return np.concatenate(account), np.concatenate(day)
+
+    def _find_available(self) -> Flags:
+        return np.asarray(self._cooldown_until <= self._day)
+
+    def _record_contacts(self, accounts: Days) -> None:
+        self._cooldown_until[accounts] = self._day + self._capacity.cooldown_days
+        self._minutes -= len(accounts) * self._capacity.minutes_per_account * MONTH_DAYS
+        self._flags.append((accounts, np.full(len(accounts), self._day)))

@@ -1,0 +1,1 @@
+"""Data quality: the input report, leakage checks and exclusions."""

@@ -1,0 +1,236 @@
+"""Columns that look like the outcome, as a column does that was written once the sale was known.
+
+A time cut cannot see an attribute that holds today's value, or a date that the sale moved without a
+trace. What gives them away is that they know too much: in the months whose outcome is known, one
+column alone tells the expansions from the rest almost without error.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from data.config.settings import MONTH_DAYS, Settings
+from data.ingest.table_loader import Tables
+from data.schemas import REQUIRED_COLUMNS
+from features.activity.daily_tables import Activity
+from training.data_quality.leakage_score import (
+    LABEL_COLUMN,
+    MIN_POSITIVES,
+    find_implausible_columns,
+)
+from training.labels import build_outcomes, expanded_within
+
+__all__ = ["find_leaky_columns", "sample_as_of_dates"]
+
+MAX_AS_OF_DATES: Final = 6
+_MAX_VALUES: Final = 20
+_MAX_EVENT_NAMES: Final = 50
+_ADVICE: Final = {
+    "accounts": "it holds today's value, probably written by the sale; it is no input of the model,"
+    " so keep it out of any other table you judge accounts by",
+    "users": "it is probably changed by the sale; take it out of tables.time_invariant_attributes",
+    "events": "it is probably written, or dated back, by the sale; give such rows a known_at, or"
+    " leave them out of the log",
+    "features": "an input of it is probably written back by the sale; see where its dates come from"
+    " before you trust a figure",
+}
+
+
+def sample_as_of_dates(as_of: datetime, first: datetime, settings: Settings) -> list[datetime]:
+    """Choose few past as-ofs with complete windows, so far apart that no expansion counts twice.
+
+    Parameters
+    ----------
+    as_of : datetime.datetime
+        00:00 UTC; all are whole months before it, so that one fold of the log serves them.
+    first : datetime.datetime
+        None lies before this moment: where the log, its burn-in included, begins.
+    settings : data.config.settings.Settings
+        Horizon, booking lag and revert days.
+
+    Returns
+    -------
+    list of datetime.datetime
+        At most six, the newest first.
+    """
+    newest, spacing = _compute_label_grid(as_of, settings)
+    chosen = [newest - number * spacing for number in range(MAX_AS_OF_DATES)]
+    return [as_of_date for as_of_date in chosen if as_of_date >= first]
+
+
+def find_leaky_columns(
+    snapshots: pl.DataFrame,
+    tables: Tables,
+    activity: Activity,
+    contracts: pl.DataFrame,
+    as_of: datetime,
+    *,
+    settings: Settings,
+) -> list[dict[str, Any]]:
+    """Name the columns that tell expansions from the rest too well to be true.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        Snapshots at :func:`sample_as_of_dates`.
+    tables : data.ingest.table_loader.Tables
+        Their accounts and users hold the attributes.
+    activity : features.activity.daily_tables.Activity
+        Its names of events are judged by how often they occur before an as-of.
+    contracts : polars.DataFrame
+        :func:`features.subscription_timeline.build_timeline`.
+    as_of : datetime.datetime
+        Outcomes are read from what was known before this moment.
+    settings : data.config.settings.Settings
+        Outcome, and the attributes of users declared stable.
+
+    Returns
+    -------
+    list of dict
+        ``table``, ``column``, ``auroc`` with ``low``, the lower end of its 90 % interval over
+        accounts, ``average_precision``, ``positives`` (expansions judged on), and ``advice``; the
+        surest first.
+    """
+    labelled = _label_snapshots(snapshots.select("account_id", "as_of"), contracts, as_of, settings)
+    features = snapshots.join(labelled, on=["account_id", "as_of"]).drop("as_of")
+    attributes = {
+        "accounts": tables.accounts.rows.drop(REQUIRED_COLUMNS["accounts"][1:]),
+        "users": _compute_value_shares(
+            tables.users.rows, settings.tables.time_invariant_attributes
+        ),
+    }
+    findings = [
+        *_list_findings("features", features),
+        *_list_findings("events", _count_event_names(activity, labelled, settings)),
+    ]
+    for label in (
+        _label_accounts_ever(contracts, as_of, settings),
+        _select_newest_window(labelled),
+    ):
+        for table, columns in attributes.items():
+            findings += _list_findings(table, columns.join(label, on="account_id"))
+    strongest = {(item["table"], item["column"]): item for item in sorted(findings, key=_sort_key)}
+    return sorted(strongest.values(), key=_sort_key, reverse=True)
+
+
+def _sort_key(item: dict[str, Any]) -> tuple[float, str, str]:
+    return item["auroc"], item["table"], item["column"]
+
+
+def _compute_label_grid(as_of: datetime, settings: Settings) -> tuple[datetime, timedelta]:
+    """The newest as-of with a complete window, and how far the others stand apart."""
+    rules = settings.outcome
+    label_days = rules.horizon_days + rules.booking_lag_days + rules.revert_days
+    return as_of - _round_up_to_months(label_days), _round_up_to_months(rules.horizon_days)
+
+
+def _round_up_to_months(days: int) -> timedelta:
+    """So many days in whole months, rounded up."""
+    return timedelta(days=-(-days // MONTH_DAYS) * MONTH_DAYS)
+
+
+def _label_snapshots(
+    keys: pl.DataFrame, contracts: pl.DataFrame, as_of: datetime, settings: Settings
+) -> pl.DataFrame:
+    """The snapshots whose outcome is known, and whether they expanded."""
+    labels = build_outcomes(keys, contracts, cutoff=as_of, rules=settings.outcome)
+    label = expanded_within(settings.outcome.horizon_days).alias(LABEL_COLUMN)
+    return labels.select("account_id", "as_of", label).drop_nulls()
+
+
+def _label_accounts_ever(
+    contracts: pl.DataFrame, as_of: datetime, settings: Settings
+) -> pl.DataFrame:
+    """Whether an account under contract ever expanded: an attribute may stem from any sale."""
+    newest, spacing = _compute_label_grid(as_of, settings)
+    paid = contracts.filter("paid", pl.col("known") < newest, pl.col("effective") < newest)
+    oldest = paid.select((pl.lit(newest) - pl.col("effective")).dt.total_days().max()).item()
+    steps = range((oldest or 0) // spacing.days + 1)
+    days = [(newest - number * spacing).date() for number in steps]
+    accounts = paid.select("account_id").unique(maintain_order=True)
+    keys = accounts.join(pl.DataFrame({"as_of": days}), how="cross")
+    labelled = _label_snapshots(keys, contracts, as_of, settings)
+    return labelled.group_by("account_id").agg(pl.col(LABEL_COLUMN).any())
+
+
+def _select_newest_window(labelled: pl.DataFrame) -> pl.DataFrame:
+    """The newest window alone: an attribute may be reset some months after the sale."""
+    return labelled.filter(pl.col("as_of") == pl.col("as_of").max()).drop("as_of")
+
+
+def _compute_value_shares(users: pl.DataFrame, stable: Sequence[str]) -> pl.DataFrame:
+    """The share of an account's users with each common value of the attributes declared stable.
+
+    Their number would tell expansions apart honestly: who expanded has more users.
+    """
+    shares = users.select("account_id").unique().sort("account_id")
+    for name in (name for name in stable if name in users.columns):
+        with_value = users.filter(pl.col(name).is_not_null())
+        value_counts = with_value.group_by(name).agg(accounts=pl.col("account_id").n_unique())
+        common = (
+            value_counts.filter(pl.col("accounts") >= MIN_POSITIVES)
+            .sort("accounts", name)
+            .tail(_MAX_VALUES)
+        )
+        account_shares = with_value.group_by("account_id").agg(
+            pl.col(name).eq(value).mean().alias(f"{name} = {value}") for value in common[name]
+        )
+        shares = shares.join(account_shares, on="account_id", how="left")
+    return shares
+
+
+def _count_event_names(
+    activity: Activity, labelled: pl.DataFrame, settings: Settings
+) -> pl.DataFrame:
+    """Count the names of events in the window before each snapshot, where sales follow them most.
+
+    As-ofs stand one window apart, so that an event lies before one of them only.
+    """
+    keys = ["account_id", "as_of"]
+    newest = labelled["as_of"].max() or date.min
+    spacing_days = _round_up_to_months(settings.outcome.horizon_days).days
+    ago = (pl.lit(newest) - pl.col("day")).dt.total_days() - 1
+    windows = activity.volume.filter(ago >= 0, ago < spacing_days * MAX_AS_OF_DATES).with_columns(
+        pl.col("account_id").cast(pl.String),
+        as_of=pl.lit(newest) - pl.duration(days=ago // spacing_days * spacing_days),
+    )
+    counts = (
+        windows.filter(pl.col("known_day") < pl.col("as_of"))
+        .group_by(*keys, name=pl.col("feature").cast(pl.String))
+        .agg(pl.col("count").sum())
+        .collect(engine="streaming")
+        .join(labelled, on=keys)
+    )
+    is_expansion = pl.col(LABEL_COLUMN)
+    selected = (
+        counts.group_by("name")
+        .agg(told=is_expansion.sum(), share=is_expansion.mean())
+        .filter(pl.col("told") >= MIN_POSITIVES)
+        .sort("share", "name")
+        .tail(_MAX_EVENT_NAMES)
+    )
+    columns = [
+        pl.col("count").filter(pl.col("name") == name).sum().alias(f"event = {name}")
+        for name in sorted(selected["name"])
+    ]
+    wide = counts.group_by(keys).agg(columns)
+    rows = labelled.join(wide, on=keys, how="left").drop("as_of")
+    return rows.with_columns(pl.exclude("account_id", LABEL_COLUMN).fill_null(0))
+
+
+def _list_findings(table: str, labelled: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """What there is to say of the telltales among the columns of a table."""
+    for finding in find_implausible_columns(labelled):
+        attribute, _, value = finding.column.partition(" = ")
+        column_names = {"users": attribute, "events": value}
+        yield {
+            "table": table,
+            "column": column_names.get(table, finding.column),
+            "auroc": finding.auroc.value,
+            "low": finding.auroc.low,
+            "average_precision": finding.average_precision.value,
+            "positives": finding.positives,
+            "advice": _ADVICE[table],
+        }

@@ -1,0 +1,261 @@
+"""Is the configured data fit for the purpose: what was read, what was refused, what is missing."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from data.config.settings import MONTH_DAYS, Roles, Settings
+from data.ingest.table_loader import Tables
+from features import subscription_timeline
+from features.activity.daily_tables import Activity
+from features.catalogue import FEATURES
+from features.panel import builder
+from training.data_quality import leakage
+from training.evaluation import splits
+from training.labels import build_outcomes
+
+__all__ = ["DataQualityReport", "check_data_quality"]
+
+MIN_ACCOUNTS: Final = 50
+_STALE_DAYS: Final = 180
+_MAX_MACHINE_SHARE: Final = 0.9
+
+
+@dataclass(frozen=True)
+class DataQualityReport:
+    """What ``expansion check`` reports; every field is a plain JSON value."""
+
+    tables: list[dict[str, Any]]
+    span: dict[str, Any]
+    events: list[dict[str, Any]]
+    missing: list[dict[str, Any]]
+    eligible: int
+    excluded: dict[str, int]
+    history: dict[str, Any]
+    suspicious: list[dict[str, Any]]
+    checklist: list[dict[str, Any]]
+
+
+def check_data_quality(
+    tables: Tables, activity: Activity, as_of: datetime, settings: Settings
+) -> DataQualityReport:
+    """Read everything once and say what it is good for.
+
+    Parameters
+    ----------
+    tables, log
+        The tables under contract, and the daily activity of the log.
+    as_of : datetime.datetime
+        00:00 UTC; features and eligibility are judged there.
+    settings : data.config.settings.Settings
+        Roles, outcome and eligibility.
+
+    Returns
+    -------
+    DataQualityReport
+        Rows and quarantine by table, roles of event names, features without input, eligibility,
+        expansions in the history, columns that look like the outcome, and the trade's checklist.
+    """
+    past_dates = leakage.sample_as_of_dates(
+        as_of, _compute_first_training_date(activity, as_of, settings), settings
+    )
+    snapshot_panel = builder.build_panel(activity, tables, [as_of, *past_dates], settings)
+    is_current = pl.col("as_of") == as_of.date()
+    current, excluded = (
+        snapshot_panel.snapshots.filter(is_current),
+        snapshot_panel.excluded.filter(is_current),
+    )
+    contracts = subscription_timeline.build_timeline(
+        tables.subscriptions.rows,
+        plans=settings.outcome.plans,
+        reliable_from=settings.tables.known_at_reliable_from,
+    )
+    return DataQualityReport(
+        tables=_summarize_tables(tables, activity),
+        span={"first_day": str(activity.first_day), "last_day": str(activity.last_day)},
+        events=_summarize_events(tables, settings.roles),
+        missing=_list_missing_features(current),
+        eligible=current.height,
+        excluded=dict(excluded["reason"].value_counts().sort("reason").iter_rows()),
+        history=_summarize_history(tables, activity, contracts, as_of, settings),
+        suspicious=leakage.find_leaky_columns(
+            snapshot_panel.snapshots.filter(~is_current),
+            tables,
+            activity,
+            contracts,
+            as_of,
+            settings=settings,
+        ),
+        checklist=[
+            *_check_prerequisites(tables, activity, contracts, as_of),
+            *_check_readiness(tables, activity, as_of, settings),
+        ],
+    )
+
+
+def _compute_first_training_date(
+    activity: Activity, as_of: datetime, settings: Settings
+) -> datetime:
+    """The first moment at which a snapshot may be trained on."""
+    if activity.first_day is None:
+        return as_of
+    return splits.utc_midnight(activity.first_day) + timedelta(
+        days=settings.eligibility.burn_in_days
+    )
+
+
+def _summarize_tables(tables: Tables, activity: Activity) -> list[dict[str, Any]]:
+    report = [
+        {
+            "table": "events",
+            "rows": activity.events,
+            "quarantine": dict(activity.quarantine),
+            "notes": {},
+        }
+    ]
+    for name in ("subscriptions", "accounts", "users"):
+        validated = getattr(tables, name)
+        report.append(
+            {
+                "table": name,
+                "rows": validated.seen,
+                "quarantine": dict(validated.quarantine),
+                "notes": dict(validated.notes),
+            }
+        )
+    return report
+
+
+def _summarize_events(tables: Tables, roles: Roles) -> list[dict[str, Any]]:
+    """Each event name, what it was taken for, and how often it occurs."""
+    role_by_name = roles.map_event_names()
+    partition_counts = pl.concat(
+        [part.valid_rows().group_by("event").agg(rows=pl.len()) for part in tables.events]
+    )
+    rows = (
+        partition_counts.group_by("event")
+        .agg(pl.col("rows").sum())
+        .sort("rows", "event", descending=[True, False])
+        .collect(engine="streaming")
+    )
+    return [
+        {
+            "event": name or "(none)",
+            "role": role_by_name.get(name or "", "feature use"),
+            "rows": count,
+        }
+        for name, count in rows.iter_rows()
+    ]
+
+
+def _list_missing_features(snapshots: pl.DataFrame) -> list[dict[str, Any]]:
+    """Features that no account has a value of, with the input they lack."""
+    if snapshots.is_empty():
+        return []
+    empty = [f for f in FEATURES if snapshots[f.name].null_count() == snapshots.height]
+    causes: dict[str, list[str]] = {}
+    for feature in empty:
+        causes.setdefault(feature.requires or "a longer log, or its events", []).append(
+            feature.name
+        )
+    return [{"lacks": cause, "features": names} for cause, names in causes.items()]
+
+
+def _summarize_history(
+    tables: Tables, activity: Activity, contracts: pl.DataFrame, as_of: datetime, settings: Settings
+) -> dict[str, Any]:
+    """Expansions and ends of contract in the months of the log, from the contracts alone."""
+    months = (
+        0 if activity.first_day is None else (as_of.date() - activity.first_day).days // MONTH_DAYS
+    )
+    if months < 1:
+        return {}
+    days = [as_of.date() - timedelta(days=MONTH_DAYS * back) for back in range(1, months + 1)]
+    snapshots = tables.accounts.rows.select("account_id").join(
+        pl.DataFrame({"as_of": days}, schema={"as_of": pl.Date}), how="cross"
+    )
+    labels = build_outcomes(snapshots, contracts, cutoff=as_of, rules=settings.outcome)
+    # A month's own outcomes: every expansion is then counted once.
+    expansions = labels.filter(pl.col("days_to_expansion") < MONTH_DAYS)
+    unclear = labels.filter(pl.col("days_to_unclear") < MONTH_DAYS).height
+    ended = contracts.filter(
+        "ended", pl.col("effective").dt.date().is_between(days[-1], as_of.date())
+    )
+    return {
+        "months": months,
+        "expansions": dict(expansions["kind"].value_counts().sort("kind").iter_rows()),
+        "unclear": unclear,
+        "ended": ended["account_id"].n_unique(),
+    }
+
+
+def _check_prerequisites(
+    tables: Tables, activity: Activity, contracts: pl.DataFrame, as_of: datetime
+) -> list[dict[str, Any]]:
+    """The trade's own questions before anything is modelled."""
+    accounts = tables.accounts.rows.height
+    valid = activity.events - sum(activity.quarantine.values())
+    machine = activity.machine_events / valid if valid else None
+    paid = contracts.filter("paid")
+    ages = contracts.select((pl.lit(as_of) - pl.col("known")).dt.total_days())["literal"]
+    age_days = int(ages.filter(ages >= 0).min() or 0) if (ages >= 0).any() else None  # type: ignore[arg-type]
+    return [
+        _make_checklist_item(
+            f"at least {MIN_ACCOUNTS} accounts",
+            accounts >= MIN_ACCOUNTS,
+            f"{accounts:,} accounts; below {MIN_ACCOUNTS} a person reads them all",
+        ),
+        _make_checklist_item(
+            "activity of single users",
+            machine is not None and machine < _MAX_MACHINE_SHARE,
+            "no valid event" if machine is None else f"{1 - machine:.0%} of events name a user",
+        ),
+        _make_checklist_item(
+            "seats or usage limits in the contracts",
+            bool(paid["seats"].is_not_null().any() or paid["usage_limit"].is_not_null().any()),
+            f"{paid['seats'].is_not_null().sum():,} of {paid.height:,} paid rows have seats,"
+            f" {paid['usage_limit'].is_not_null().sum():,} a usage limit",
+        ),
+        _make_checklist_item(
+            "a contract history that is kept up to date",
+            age_days is not None and age_days <= _STALE_DAYS,
+            f"no contract row before {as_of:%Y-%m-%d}"
+            if age_days is None
+            else f"the newest row is {age_days} days old; {_STALE_DAYS} would be stale",
+        ),
+    ]
+
+
+def _check_readiness(
+    tables: Tables, activity: Activity, as_of: datetime, settings: Settings
+) -> list[dict[str, Any]]:
+    """What would make the weekly job refuse, or read the contracts wrongly."""
+    age_days = max((as_of.date() - activity.last_day).days - 1, 0) if activity.last_day else None
+    limit = settings.scoring.max_log_age_days
+    items = [
+        _make_checklist_item(
+            "a log that is up to date",
+            age_days is not None and age_days <= limit,
+            "no valid event"
+            if age_days is None
+            else f"it ends {age_days} days before {as_of:%Y-%m-%d}; {limit} are allowed at scoring",
+        )
+    ]
+    order = settings.outcome.plans
+    if order:
+        plans = set(tables.subscriptions.rows["plan"].drop_nulls())
+        unknown = sorted(plans - set(order))
+        items.append(
+            _make_checklist_item(
+                "an order for every plan",
+                not unknown,
+                f"not in outcome.plans: {', '.join(unknown)}" if unknown else "all are in it",
+            )
+        )
+    return items
+
+
+def _make_checklist_item(question: str, holds: bool, found: str) -> dict[str, Any]:
+    return {"question": question, "holds": holds, "found": found}

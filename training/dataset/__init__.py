@@ -1,0 +1,1 @@
+"""Training data: label matrix, bootstrap weights and data lineage."""

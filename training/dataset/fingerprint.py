@@ -1,0 +1,103 @@
+"""What a model was made from: the identity of every table as it was read, and of the code."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from data.ingest import table_loader
+from data.schemas import EventSchema, ValidatedTable
+from features.activity.daily_tables import Activity
+
+__all__ = ["TableFingerprint", "fingerprint_code", "fingerprint_tables"]
+
+_LAYERS: Final = ("data", "features", "training")
+_ROOT: Final = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class TableFingerprint:
+    """One table as it was read; the same digest means the same rows.
+
+    Attributes
+    ----------
+    name : str
+        The table.
+    digest : str
+        Of all its rows, or of its parts' identities.
+    rows : int
+        Valid rows.
+    quarantine : mapping of str to int
+        Rows left out, by reason.
+    columns : mapping of str to str
+        Column → type, of the columns under contract.
+    parts : mapping of str to str
+        File or part of the log → its identity.
+    """
+
+    name: str
+    digest: str
+    rows: int
+    quarantine: Mapping[str, int]
+    columns: Mapping[str, str]
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+def fingerprint_tables(
+    tables: table_loader.Tables, activity: Activity
+) -> tuple[TableFingerprint, ...]:
+    """Take the fingerprints of the four tables; the log is told by its partitions' identities."""
+    row_tables = (
+        _fingerprint_rows(name, getattr(tables, name))
+        for name in ("subscriptions", "accounts", "users")
+    )
+    return _fingerprint_events(tables.events, activity), *row_tables
+
+
+@cache
+def fingerprint_code() -> dict[str, str]:
+    """Name the code that trains: its version, and a digest of its sources, committed or not."""
+    local_folder = _ROOT / "data" / "local"  # files, and whatever else a company keeps there
+    candidates = (file for layer in _LAYERS for file in (_ROOT / layer).rglob("*.py"))
+    files = sorted(file for file in candidates if local_folder not in file.parents)
+    texts = (f"{file.relative_to(_ROOT).as_posix()}\0{file.read_text('utf-8')}" for file in files)
+    return {"version": version("expansion-propensity"), "sources": _hash_texts(texts)}
+
+
+def _fingerprint_events(
+    partitions: tuple[table_loader.Partition, ...], activity: Activity
+) -> TableFingerprint:
+    identities = {part.name: part.identity for part in partitions}
+    return TableFingerprint(
+        "events",
+        _hash_texts(f"{name}\0{identity}" for name, identity in sorted(identities.items())),
+        activity.events - sum(activity.quarantine.values()),
+        activity.quarantine,
+        _column_types(EventSchema.create_empty()),
+        identities,
+    )
+
+
+def _fingerprint_rows(name: str, table: ValidatedTable) -> TableFingerprint:
+    # Text, for Polars' own hashes change with its version; rows come in a stated order.
+    rows = table.rows.write_ndjson()
+    return TableFingerprint(
+        name, _hash_texts([rows]), table.rows.height, table.quarantine, _column_types(table.rows)
+    )
+
+
+def _column_types(frame: pl.DataFrame) -> dict[str, str]:
+    return {name: str(kind) for name, kind in frame.schema.items()}
+
+
+def _hash_texts(texts: Iterable[str]) -> str:
+    hasher = hashlib.sha256()
+    for text in texts:
+        hasher.update(text.encode())
+        hasher.update(b"\0\0")
+    return hasher.hexdigest()[:16]

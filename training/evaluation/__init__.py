@@ -1,0 +1,1 @@
+"""Evaluation: walk-forward validation, baselines and metrics per cutoff."""

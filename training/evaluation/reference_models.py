@@ -1,0 +1,120 @@
+"""What a data scientist would try first: two plain learners at their defaults, beside the model.
+
+Each learns the outcome within the one horizon from the rows and the columns that the model had at
+the same cut, and gives a probability that nobody has calibrated.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import QuantileTransformer
+
+from training.evaluation.splits import TrainingSet
+
+__all__ = ["REFERENCE_MODELS", "ReferenceModel", "predict_reference_models"]
+
+Array = NDArray[np.float64]
+ReferenceModel: TypeAlias = Callable[[Array, Array, Array], Array]
+
+_SEED: Final = 0
+_QUANTILES: Final = 1_000  # scikit-learn's own
+
+
+def predict_logistic_regression(matrix: Array, label: Array, test_matrix: Array) -> Array:
+    """Learn by scikit-learn's logistic regression, on columns mapped to normal quantiles.
+
+    Its defaults hold, but for the solver, which finds the same optimum sooner. A missing value is
+    the column's mean, which is its middle.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray, shape (n, n_columns)
+        NaN where missing.
+    label : numpy.ndarray, shape (n,)
+        1 or 0.
+    test_matrix : numpy.ndarray, shape (n_asked, n_columns)
+        Whose probability is asked for.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_asked,)
+    """
+    low, high = (bound(matrix, axis=0) for bound in (np.fmin.reduce, np.fmax.reduce))
+    informative = low < high  # a column of one value, or of none, tells nothing
+    model = make_pipeline(
+        QuantileTransformer(
+            n_quantiles=min(_QUANTILES, len(matrix)),
+            output_distribution="normal",
+            random_state=_SEED,
+        ),
+        SimpleImputer(),
+        LogisticRegression(solver="newton-cholesky"),
+    )
+    model.fit(matrix[:, informative], label)
+    return np.asarray(model.predict_proba(test_matrix[:, informative])[:, 1])
+
+
+def predict_lightgbm(matrix: Array, label: Array, test_matrix: Array) -> Array:
+    """Learn by LightGBM at its defaults; parameters and result as for the regression."""
+    fixed_parameters = {
+        "deterministic": True,
+        "force_col_wise": True,
+        "num_threads": 1,
+        "verbosity": -1,
+    }
+    booster = lgb.train(
+        {"objective": "binary", "seed": _SEED, **fixed_parameters}, lgb.Dataset(matrix, label)
+    )
+    return np.asarray(booster.predict(test_matrix))
+
+
+REFERENCE_MODELS: Final[Mapping[str, ReferenceModel]] = {
+    "logistic regression": predict_logistic_regression,
+    "LightGBM defaults": predict_lightgbm,
+}
+
+
+def predict_reference_models(
+    reference_models: Mapping[str, ReferenceModel],
+    training_set: TrainingSet,
+    label_expr: pl.Expr,
+    test_snapshots: pl.DataFrame,
+    inputs: tuple[str, ...],
+) -> dict[str, pl.Series]:
+    """Let each learner learn what a cut knew, and give its probability of what the cut judges.
+
+    Parameters
+    ----------
+    reference_models : mapping of str to callable
+        By name.
+    training_set : training.evaluation.splits.TrainingSet
+        Snapshots from before the cut, and what it knew of them.
+    label_expr : polars.Expr
+        Over the outcomes; rows of which it is null are not learned from.
+    test_snapshots : polars.DataFrame
+        The snapshots asked about.
+    inputs : tuple of str
+        Columns that may be read.
+
+    Returns
+    -------
+    dict of str to polars.Series
+        A value per judged snapshot.
+    """
+    label = training_set.outcomes.select(label_expr.cast(pl.Float64).alias("happened"))["happened"]
+    train_matrix = training_set.snapshots.filter(label.is_not_null()).select(inputs).to_numpy()
+    test_matrix, train_label = (
+        test_snapshots.select(inputs).to_numpy(),
+        label.drop_nulls().to_numpy(),
+    )
+    return {
+        name: pl.Series(learn(train_matrix, train_label, test_matrix))
+        for name, learn in reference_models.items()
+    }

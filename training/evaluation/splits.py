@@ -1,0 +1,110 @@
+"""Walk forward through the history: train on what a cut knew, judge on what came after it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import polars as pl
+
+from data.config.settings import Outcome
+from training import labels
+
+__all__ = ["TimeSplit", "TrainingSet", "build_training_set", "utc_midnight", "walk_forward"]
+
+
+@dataclass(frozen=True)
+class TimeSplit:
+    """A cut, and the as-ofs that are judged by the model trained at it."""
+
+    cutoff: datetime
+    test_as_ofs: tuple[date, ...]
+
+    def __repr__(self) -> str:
+        span = f"{self.test_as_ofs[0]} to {self.test_as_ofs[-1]}"
+        return f"Split(cut {self.cutoff:%Y-%m-%d}, judges {len(self.test_as_ofs)} as-ofs, {span})"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Snapshots from before a cut, with the outcomes that the cut knew; rows correspond."""
+
+    snapshots: pl.DataFrame
+    outcomes: pl.DataFrame
+
+    def __repr__(self) -> str:
+        accounts, as_ofs = (self.snapshots[name] for name in ("account_id", "as_of"))
+        return (
+            f"Known({self.snapshots.height:,} snapshots of {accounts.n_unique():,} accounts,"
+            f" {as_ofs.min()!s} to {as_ofs.max()!s}, with their outcomes)"
+        )
+
+
+def utc_midnight(day: date) -> datetime:
+    """Return the start of a day, UTC."""
+    return datetime.combine(day, time(), UTC)
+
+
+def walk_forward(
+    as_ofs: Sequence[date], *, first: date | None, refit_months: int
+) -> list[TimeSplit]:
+    """Cut the history where a model would have been retrained.
+
+    Parameters
+    ----------
+    as_ofs : sequence of datetime.date
+        All as-ofs of the panel, in any order.
+    first : datetime.date or None
+        First as-of to judge; by default the last third of the as-ofs is judged.
+    refit_months : int
+        30-day months from one cut to the next.
+
+    Returns
+    -------
+    list of Split
+        In rising order; each judges the as-ofs from its cut up to the next.
+
+    Examples
+    --------
+    >>> days = [date(2025, 1, 1) + timedelta(days=30 * k) for k in range(6)]
+    >>> [len(split.remaining) for split in walk_forward(days, first=days[2], refit_months=3)]
+    [3, 1]
+    """
+    days = sorted(set(as_ofs))
+    if first is None:
+        first = days[len(days) * 2 // 3] if days else date.max
+    remaining = [day for day in days if day >= first]
+    splits: list[TimeSplit] = []
+    while remaining:
+        until = remaining[0] + timedelta(days=30 * refit_months)
+        block = tuple(day for day in remaining if day < until)
+        splits.append(TimeSplit(utc_midnight(block[0]), block))
+        remaining = remaining[len(block) :]
+    return splits
+
+
+def build_training_set(
+    snapshots: pl.DataFrame, contracts: pl.DataFrame, cutoff: datetime, rules: Outcome
+) -> TrainingSet:
+    """Return what may be trained on at a cut: earlier snapshots, labelled as the cut knew them.
+
+    Raises
+    ------
+    AssertionError
+        If a label reaches past the cut; this is the check of the split on what it returns.
+    """
+    earlier = snapshots.filter(pl.col("as_of") < cutoff.date())
+    labelled = labels.build_outcomes(earlier, contracts, cutoff=cutoff, rules=rules)
+    training_set = TrainingSet(earlier, labelled)
+    _assert_no_lookahead(training_set, cutoff)
+    return training_set
+
+
+def _assert_no_lookahead(training_set: TrainingSet, cutoff: datetime) -> None:
+    for horizon in (14, 60, labels.MAX_HORIZON_DAYS):
+        ends = training_set.outcomes.filter(labels.expanded_within(horizon).is_not_null()).select(
+            (pl.col("as_of") + pl.duration(days=horizon)).max()
+        )
+        if (last := ends.item()) is not None and last > cutoff.date():
+            raise AssertionError(
+                f"a window of {horizon} days ends on {last}, after {cutoff:%Y-%m-%d}"
+            )

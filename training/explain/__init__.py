@@ -1,0 +1,1 @@
+"""Explanations: SHAP attributions rendered as reasons."""

@@ -1,0 +1,238 @@
+"""Typed expansions and churn of each snapshot: the only look past the as-of.
+
+An outcome counts on ``[as_of, as_of + horizon)``, the end excluded. Labels are read from contract
+rows known before the *cut* only, and a window that the cut leaves unfinished is unknown, also when
+it already shows an expansion: keeping early positives of unfinished windows would bias every
+recent rate upwards.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from data.config.settings import Outcome
+from features import subscription_timeline
+from features.panel.monthly import known_before
+
+__all__ = ["MAX_HORIZON_DAYS", "build_outcomes", "churned_within", "expanded_within"]
+
+MAX_HORIZON_DAYS: Final = 180
+_SNAPSHOT_KEYS: Final = ["account_id", "as_of"]
+_QUANTITIES: Final = ("seats", "usage_limit", "plan_rank", "mrr")
+_AS_OF_MIDNIGHT: Final = pl.col("as_of").cast(subscription_timeline.UTC_DATETIME)
+
+
+def build_outcomes(
+    snapshots: pl.DataFrame, contracts: pl.DataFrame, *, cutoff: datetime, rules: Outcome
+) -> pl.DataFrame:
+    """Find the first organic expansion and the end of contract after each as-of.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        ``account_id``, ``as_of`` (Date).
+    contracts : polars.DataFrame
+        :func:`features.subscription_timeline.build_timeline`.
+    cutoff : datetime.datetime
+        Only contract rows known before this moment, UTC, are read.
+    rules : data.config.settings.Outcome
+        Least rise, days within which a rise may be undone, booking lag.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per snapshot, in the order given: ``days_to_expansion`` and ``days_to_churn``
+        (whole days from the as-of, null when not seen), ``kind`` (plan, seats, usage, revenue),
+        ``rise`` (share), ``mrr_rise`` (share; null where the revenue before or after is not known),
+        ``mrr_added`` (currency per month; null likewise),
+        ``days_to_unclear`` (to a rise that cannot be told from a price change), and
+        ``known_days``: windows up to so many days are complete at the cut.
+    """
+    known_contracts = known_before(contracts, cutoff)
+    keys = snapshots.select(_SNAPSHOT_KEYS)
+    churn = _find_churn(keys, known_contracts)
+    increases = _classify_increases(_find_increases(keys, known_contracts), known_contracts, rules)
+    first_increase = (
+        increases.join(churn, on=_SNAPSHOT_KEYS, how="left")
+        .filter(
+            pl.col("days").lt(pl.col("days_to_churn").fill_null(MAX_HORIZON_DAYS + 1)),
+            pl.col("kind").is_not_null(),
+        )
+        .sort(*_SNAPSHOT_KEYS, "known", "effective")
+        .group_by(_SNAPSHOT_KEYS, maintain_order=True)
+        .agg(
+            days_to_expansion=pl.col("days").filter(pl.col("kind") != "unclear").first(),
+            kind=pl.col("kind").filter(pl.col("kind") != "unclear").first(),
+            rise=pl.col("rise").filter(pl.col("kind") != "unclear").first(),
+            mrr_rise=pl.col("mrr_rise").filter(pl.col("kind") != "unclear").first(),
+            mrr_added=pl.col("mrr_added").filter(pl.col("kind") != "unclear").first(),
+            days_to_unclear=pl.col("days").filter(pl.col("kind") == "unclear").first(),
+        )
+    )
+    days_elapsed = pl.lit(cutoff.date()) - pl.col("as_of")
+    maturity_days = rules.booking_lag_days + rules.revert_days
+    return (
+        keys.join(first_increase, on=_SNAPSHOT_KEYS, how="left", maintain_order="left")
+        .join(churn, on=_SNAPSHOT_KEYS, how="left", maintain_order="left")
+        .with_columns(known_days=days_elapsed.dt.total_days() - maturity_days)
+    )
+
+
+def expanded_within(horizon_days: int) -> pl.Expr:
+    """Say whether a snapshot expanded within the horizon; null while that is unknown.
+
+    A window is unknown until the cut has passed its end, booking lag and revert days included, and
+    where the only rise in it cannot be told from a price change.
+    """
+    observed = (pl.col("days_to_expansion") < horizon_days).fill_null(value=False)
+    ambiguous = (pl.col("days_to_unclear") < horizon_days).fill_null(value=False)
+    complete = pl.col("known_days") >= horizon_days
+    return pl.when(complete & (observed | ~ambiguous)).then(observed)
+
+
+def churned_within(horizon_days: int) -> pl.Expr:
+    """Say whether a snapshot's contract ended within the horizon; null while that is unknown."""
+    observed = (pl.col("days_to_churn") < horizon_days).fill_null(value=False)
+    return pl.when(pl.col("known_days") >= horizon_days).then(observed)
+
+
+def _days_after_as_of(days_from: str) -> pl.Expr:
+    return (pl.col(days_from).dt.date() - pl.col("as_of")).dt.total_days()
+
+
+def _find_churn(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Days until a contract row that ends the account comes into force.
+
+    Zero for an end that lay before the as-of and was only heard of later. Of several rows from one
+    effective date the one known last speaks: an end that was taken back is none.
+    """
+    last_version = known.group_by("account_id", "effective", maintain_order=True).last()
+    terminations = last_version.with_columns(
+        until=pl.col("effective").shift(-1).over("account_id", order_by="effective")
+    ).filter("ended")
+    not_superseded = pl.col("until").is_null() | (pl.col("until").dt.date() > pl.col("as_of"))
+    return (
+        keys.join(terminations.select("account_id", "effective", "until"), on="account_id")
+        .with_columns(days=_days_after_as_of("effective"))
+        .filter(pl.col("days") < MAX_HORIZON_DAYS, (pl.col("days") >= 0) | not_superseded)
+        .group_by(_SNAPSHOT_KEYS)
+        .agg(days_to_churn=pl.col("days").min().clip(lower_bound=0))
+    )
+
+
+def _find_increases(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Contract rows that became known after the as-of, beside the levels they must exceed.
+
+    The level at the as-of is one; what was already scheduled for the row's effective date is
+    another (a ramp signed before is not a new outcome); and what a merger, a correction or a ramp
+    brought in the meantime is the third.
+    """
+    numbered = known.with_row_index("row")
+    rows = (
+        keys.join(numbered, on="account_id")
+        .with_columns(days=_days_after_as_of("known"))
+        .filter(pl.col("days").is_between(0, MAX_HORIZON_DAYS - 1))
+    )
+    current = _select_in_force(keys.with_columns(due=_AS_OF_MIDNIGHT), numbered, "_at")
+    effective_date = pl.max_horizontal("effective", _AS_OF_MIDNIGHT)
+    scheduled = _select_in_force(
+        rows.select(*_SNAPSHOT_KEYS, "row", due=effective_date), numbered, "_scheduled"
+    )
+    joined = (
+        rows.join(current, on=_SNAPSHOT_KEYS, how="left")
+        .join(scheduled, on=[*_SNAPSHOT_KEYS, "row"], how="left")
+        .join(_find_inorganic_levels(rows), on=[*_SNAPSHOT_KEYS, "row"], how="left")
+    )
+    before = [
+        # A first purchase has no level before it, whatever came in the meantime.
+        pl.when(pl.col(f"{name}_at").is_not_null())
+        .then(pl.max_horizontal(f"{name}_at", f"{name}_scheduled", f"{name}_else"))
+        .alias(f"{name}_before")
+        for name in _QUANTITIES
+    ]
+    return joined.filter("paid_at", "paid").with_columns(
+        *before, plan_before=pl.coalesce("plan_scheduled", "plan_at")
+    )
+
+
+def _select_in_force(moments: pl.DataFrame, numbered: pl.DataFrame, suffix: str) -> pl.DataFrame:
+    """The contract that is in force at the moment ``due``, as it was known at the as-of."""
+    group_keys = [name for name in moments.columns if name != "due"]
+    rows = numbered.select(
+        "account_id", "known", "effective", *_QUANTITIES, "plan", "paid", place="row"
+    )
+    return (
+        moments.join(rows, on="account_id")
+        .filter(pl.col("known") < _AS_OF_MIDNIGHT, pl.col("effective") <= pl.col("due"))
+        .sort(*group_keys, "place")
+        .group_by(group_keys, maintain_order=True)
+        .last()
+        .select(*group_keys, pl.col(*_QUANTITIES, "plan", "paid").name.suffix(suffix))
+    )
+
+
+def _find_inorganic_levels(rows: pl.DataFrame) -> pl.DataFrame:
+    """The highest levels that came between the as-of and a row without a decision to buy more.
+
+    A change of price and a renewal bring money only.
+    """
+    inorganic = pl.col("change").is_in(list(subscription_timeline.NON_ORGANIC_CHANGES))
+    levels = [pl.when(inorganic).then(name).alias(name) for name in _QUANTITIES if name != "mrr"]
+    inorganic_levels = rows.filter(inorganic | pl.col("change").is_in(["price", "renewal"])).select(
+        *_SNAPSHOT_KEYS, *levels, "mrr", came="known", since="effective", place="row"
+    )
+    known_earlier = (pl.col("came") < pl.col("known")) | (
+        pl.col("came").eq(pl.col("known")) & pl.col("place").lt(pl.col("row"))
+    )
+    return (
+        rows.select(*_SNAPSHOT_KEYS, "row", "known", "effective")
+        .join(inorganic_levels, on=_SNAPSHOT_KEYS)
+        .filter(known_earlier, pl.col("since") <= pl.col("effective"))
+        .group_by(*_SNAPSHOT_KEYS, "row")
+        .agg(pl.col(_QUANTITIES).max().name.suffix("_else"))
+    )
+
+
+def _classify_increases(
+    increases: pl.DataFrame, known: pl.DataFrame, rules: Outcome
+) -> pl.DataFrame:
+    """Type each step, and drop those that were undone within the revert days."""
+    kind = subscription_timeline.increase_type(min_increase=rules.min_increase)
+    typed = increases.with_columns(
+        kind=kind,
+        rise=subscription_timeline.relative_increase(),
+        mrr_rise=pl.when(pl.col("mrr_before") > 0).then(pl.col("mrr") / pl.col("mrr_before") - 1),
+        mrr_added=pl.col("mrr") - pl.col("mrr_before"),
+    ).filter(pl.col("kind").is_not_null())
+    later = known.with_row_index("later").select(
+        "account_id", "later", pl.col("effective", *_QUANTITIES, "plan").name.prefix("later_")
+    )
+    # A rise booked late can be undone only once it is booked.
+    revert_deadline = pl.max_horizontal("effective", "known") + pl.duration(days=rules.revert_days)
+    return (
+        typed.join(later, on="account_id")
+        .filter(pl.col("later_effective").is_between("effective", revert_deadline))
+        .sort(*_SNAPSHOT_KEYS, "row", "later")
+        .group_by(*_SNAPSHOT_KEYS, "row", maintain_order=True)
+        .last()
+        .filter(_increase_persists())
+    )
+
+
+def _increase_persists() -> pl.Expr:
+    """Whether anything that rose still stands above the level before it."""
+    cheaper = pl.col("later_mrr") <= pl.col("mrr_before")
+    lower = (pl.col("later_plan_rank") <= pl.col("plan_rank_before")).fill_null(cheaper)
+    plan = pl.col("later_plan").ne(pl.col("plan_before")) & ~lower.fill_null(value=False)
+    seats = pl.col("later_seats") > pl.col("seats_before")
+    usage = pl.col("later_usage_limit") > pl.col("usage_limit_before")
+    revenue = pl.col("later_mrr") > pl.col("mrr_before")
+    any_quantity = pl.any_horizontal(held.fill_null(value=False) for held in (plan, seats, usage))
+    return (
+        pl.when(pl.col("kind") == "unclear")
+        .then(pl.lit(value=True))
+        .when(pl.col("kind") == "revenue")
+        .then(revenue.fill_null(value=False))
+        .otherwise(any_quantity)
+    )

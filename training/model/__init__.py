@@ -1,0 +1,1 @@
+"""Propensity model: learners, blend, calibration, horizons and event date."""

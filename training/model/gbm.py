@@ -1,0 +1,102 @@
+"""LightGBM boosters on account bootstraps."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from data.config.settings import ModelConfig
+
+__all__ = ["fit_boosters", "predict_parallel"]
+
+Array = NDArray[np.float64]
+
+
+def fit_boosters(
+    matrix: Array,
+    label: Array,
+    bootstrap_weights: Sequence[Array],
+    *,
+    feature_names: Sequence[str],
+    settings: ModelConfig,
+    constraints: Sequence[int],
+) -> tuple[lgb.Booster, ...]:
+    """Fit a booster on each bootstrap.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray, shape (n, n_columns)
+        NaN where missing.
+    label : numpy.ndarray, shape (n,)
+        1 where it happened, 0 where not, NaN while that is unknown.
+    bootstrap_weights : sequence of numpy.ndarray, shape (n,)
+        How often each row is in each bootstrap.
+    feature_names : sequence of str
+        Of the columns.
+    settings : data.config.settings.Model
+        LightGBM's own settings.
+    constraints : sequence of int, length n_columns
+        1 or −1 where a column is held to act so, else 0.
+
+    Returns
+    -------
+    tuple of lightgbm.Booster
+        The same data, settings and seed give the same bytes.
+    """
+    labelled = np.flatnonzero(~np.isnan(label))
+    parameters = _build_parameters(settings, constraints)
+    full_dataset = lgb.Dataset(
+        matrix[labelled], label[labelled], feature_name=list(feature_names), params=parameters
+    ).construct()
+
+    def train_member(number: int) -> lgb.Booster:
+        weight = bootstrap_weights[number][labelled]
+        in_bag = np.flatnonzero(weight)
+        subset = full_dataset.subset(in_bag.tolist()).set_weight(weight[in_bag])
+        member_parameters = {**parameters, "seed": settings.seed + number}
+        return lgb.train(member_parameters, subset, num_boost_round=settings.n_estimators)
+
+    # One thread per booster: the bytes do not depend on the machine's cores.
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        return tuple(pool.map(train_member, range(len(bootstrap_weights))))
+
+
+def predict_parallel(
+    boosters: Sequence[lgb.Booster], matrix: Array, **options: bool
+) -> Iterator[Array]:
+    """Ask every booster at once, a thread each, and give their answers in order.
+
+    Parameters
+    ----------
+    boosters : sequence of lightgbm.Booster
+        Each made to run on one thread.
+    matrix : numpy.ndarray, shape (n, n_columns)
+        The rows.
+    options : bool
+        What LightGBM's ``predict`` is told: ``raw_score`` or ``pred_contrib``.
+    """
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        yield from pool.map(
+            lambda booster: np.asarray(booster.predict(matrix, **options)), boosters
+        )
+
+
+def _build_parameters(settings: ModelConfig, constraints: Sequence[int]) -> dict[str, object]:
+    return {
+        "objective": "binary",
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.num_leaves,
+        "min_data_in_leaf": settings.min_child_samples,
+        "feature_fraction": settings.feature_fraction,
+        "bagging_fraction": settings.bagging_fraction,
+        "bagging_freq": 1,
+        "lambda_l2": settings.reg_lambda,
+        "monotone_constraints": list(constraints),
+        "deterministic": True,
+        "force_col_wise": True,
+        "num_threads": 1,
+        "verbosity": -1,
+    }

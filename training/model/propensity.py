@@ -1,0 +1,312 @@
+"""The curve: LightGBM and ridge regressions at one horizon, and two numbers for every other.
+
+What ranks accounts is learned at the horizon of *the* probability; every other horizon is an offset
+and a slope of its log-odds (:mod:`training.model.horizons`). So one model gives the whole curve
+P(expansion within h days), it never crosses itself, and TreeSHAP explains the number that is shown.
+
+A member is a booster and a regression fitted on the same bootstrap of accounts. They are blended as
+log-odds: margins add, so contributions do. Of rare outcomes the mean of log-odds expects too few,
+the more so the less the members agree; one number, added to every margin, makes that good.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from data.config.settings import ModelConfig
+from data.errors import SettingsError
+from features.catalogue import FEATURES, FEATURES_BY_NAME
+from training.dataset import training_set
+from training.labels import expanded_within
+from training.model import dataframe, horizons, logistic
+from training.model.calibration import Calibration
+from training.model.gbm import fit_boosters, predict_parallel
+from training.model.horizons import HorizonLink
+from training.model.logistic import BaggedLogistic
+from training.model.prediction import Prediction, build_prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["INPUTS", "Propensity", "fit_propensity"]
+
+# Logins, tickets and NPS look like expansion and are not: the model never sees them.
+INPUTS: tuple[str, ...] = tuple(f.name for f in FEATURES if f.family != "controls")
+_MAX_CORRECTION = 10.0  # log-odds that margins may be off at most
+
+Array = NDArray[np.float64]
+Snapshots: TypeAlias = "pl.DataFrame | pd.DataFrame"
+
+
+@dataclass(frozen=True)
+class Propensity:
+    """A fitted model.
+
+    Attributes
+    ----------
+    boosters : tuple of lightgbm.Booster
+        One per member.
+    logistic : training.model.logistic.BaggedLogistic
+        One regression per member.
+    inputs : tuple of str
+        The columns they read.
+    horizon_link : training.model.horizons.HorizonLink
+        From the horizon of *the* probability to the curve.
+    residual_logit_sd : float
+        Standard deviation of the log-odds between accounts that look alike.
+    blend_weight : float
+        The regressions' share of the margin, in [0, 1].
+    correction : float
+        Log-odds added to every margin.
+    calibration : training.model.calibration.Calibration
+        The map from margin to probability.
+    """
+
+    boosters: tuple[lgb.Booster, ...]
+    logistic: BaggedLogistic
+    inputs: tuple[str, ...]
+    horizon_link: HorizonLink
+    residual_logit_sd: float
+    blend_weight: float
+    correction: float
+    calibration: Calibration
+
+    def __repr__(self) -> str:
+        return (
+            f"Propensity({len(self.boosters)} boosters of {self.boosters[0].num_trees()} trees,"
+            f" {self.blend_weight:.0%} regression, on {len(self.inputs)} features;"
+            f" horizons {list(self.horizons_days)} days;"
+            f" {self.calibration})"
+        )
+
+    @property
+    def horizons_days(self) -> tuple[int, ...]:
+        """The horizons of the curve, rising."""
+        return self.horizon_link.days
+
+    @property
+    def horizon_days(self) -> int:
+        """The horizon of *the* probability."""
+        return self.horizon_link.horizon_days
+
+    def predict(self, snapshots: Snapshots, horizon_days: int | None = None) -> Prediction:
+        """Estimate the probability that each snapshot expands within a horizon.
+
+        Parameters
+        ----------
+        snapshots : polars.DataFrame or pandas.DataFrame
+            Rows of a :class:`features.panel.builder.Panel`.
+        horizon_days : int, optional
+            Days after the as-of, end excluded; the model's own horizon by default.
+
+        Returns
+        -------
+        Estimate
+            One value per snapshot, in order.
+
+        Raises
+        ------
+        ValueError
+            If the curve does not reach so far, or if there is none.
+        """
+        days = self.horizon_days if horizon_days is None else horizon_days
+        return next(self._predict_horizons(snapshots, (days,)))
+
+    def predict_all_horizons(self, snapshots: Snapshots) -> dict[int, Prediction]:
+        """Estimate at every horizon at once, its own among them; cheaper than one by one.
+
+        Returns
+        -------
+        dict of int to Estimate
+            Horizon in days → what :meth:`estimate` says of it, to the bit.
+        """
+        predictions = self._predict_horizons(snapshots, self.horizons_days)
+        return dict(zip(self.horizons_days, predictions, strict=True))
+
+    def predict_cumulative_incidence(self, snapshots: Snapshots) -> Array:
+        """P(expansion within h days) for each snapshot and horizon.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_snapshots, n_horizons)
+            Rising along each row.
+        """
+        return np.column_stack(
+            [each.probability for each in self.predict_all_horizons(snapshots).values()]
+        )
+
+    def compute_contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
+        """Exact contributions to the margin that is shown: TreeSHAP, and the regression's terms.
+
+        Returns
+        -------
+        contributions : numpy.ndarray, shape (n_snapshots, n_inputs)
+            Mean over the members; margins add, so contributions do.
+        base : numpy.ndarray, shape (n_snapshots,)
+            Expected margin; base + contributions = margin.
+        """
+        matrix = dataframe.select_columns(snapshots, self.inputs).to_numpy()
+        total = np.zeros((len(matrix), len(self.inputs) + 1))
+        for parts in predict_parallel(self.boosters, matrix, pred_contrib=True):
+            total += parts
+        mean = total / len(self.boosters)
+        contributions = self._blend_margins(
+            mean[:, :-1], self.logistic.compute_contributions(matrix)
+        )
+        intercepts = np.full(len(matrix), self.logistic.mean_intercept)
+        return contributions, self._blend_margins(mean[:, -1], intercepts) + self.correction
+
+    def with_calibration(self, calibration: Calibration) -> "Propensity":
+        """Return the same model with another map from margin to probability."""
+        return replace(self, calibration=calibration)
+
+    def _blend_margins(self, gbm: Array, logistic: Array) -> Array:
+        return (1 - self.blend_weight) * gbm + self.blend_weight * logistic
+
+    def _predict_margins(self, matrix: Array) -> tuple[Array, Array]:
+        """Log-odds of each booster and of each regression, both (n_members, n_snapshots)."""
+        gbm = np.stack(list(predict_parallel(self.boosters, matrix, raw_score=True)))
+        return gbm + self.correction, self.logistic.predict_margins(matrix) + self.correction
+
+    def _predict_horizons(
+        self, snapshots: Snapshots, horizons_days: Sequence[int]
+    ) -> Iterator[Prediction]:
+        """Say it of each horizon; the members look at the rows once."""
+        matrix = dataframe.select_columns(snapshots, self.inputs).to_numpy()
+        member_margins = self._predict_margins(matrix)
+        margins = self._blend_margins(*member_margins)
+        for days in horizons_days:
+            prediction = build_prediction(
+                margins, self.calibration, self.residual_logit_sd, self.horizon_link, days
+            )
+            gbm, logistic = (
+                self.horizon_link.predict_logit(each, days).mean(axis=0) for each in member_margins
+            )
+            yield replace(prediction, gbm_margin=gbm, logistic_margin=logistic)
+
+
+def fit_propensity(
+    snapshots: pl.DataFrame,
+    outcomes: pl.DataFrame,
+    settings: ModelConfig,
+    *,
+    horizon_days: int,
+    inputs: Sequence[str] = INPUTS,
+    label_within: Callable[[int], pl.Expr] = expanded_within,
+    blend_weight: float | None = None,
+) -> Propensity:
+    """Fit boosters and regressions on every window that is complete.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        Rows of a :class:`features.panel.builder.Panel`.
+    outcomes : polars.DataFrame
+        :func:`training.labels.build_outcomes` of the same rows, read at the cut.
+    settings : data.config.settings.Model
+        Horizons, members, and the learners' own settings.
+    horizon_days : int
+        The horizon of *the* probability; joins the horizons.
+    inputs : sequence of str
+        Columns the model may read.
+    label_within : callable
+        From a horizon in days to whether it happened within it, null while that is unknown:
+        :func:`training.labels.expanded_within` or :func:`training.labels.churned_within`.
+    blend_weight : float, optional
+        The regressions' share of the margin; by default that of :func:`training.model.logistic.compute_default_blend_weight`. The
+        level and the other horizons are fitted to margins that are blended so.
+
+    Returns
+    -------
+    Propensity
+        Uncalibrated; the same data, settings and seed give the same bytes.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
+    """
+    labels = training_set.build_labels(outcomes, settings, horizon_days, label_within)
+    matrix, label = snapshots.select(inputs).to_numpy(), labels[horizon_days]
+    bootstrap_weights = training_set.draw_bootstrap_weights(snapshots, label, settings)
+    if blend_weight is None:
+        blend_weight = logistic.compute_default_blend_weight(
+            snapshots["account_id"], label, settings.blend_prior_accounts
+        )
+    expected_directions = _resolve_monotone_constraints(settings.monotone_features)
+    constraints = [expected_directions.get(name, 0) for name in inputs]
+    fitted = Propensity(
+        boosters=fit_boosters(
+            matrix,
+            label,
+            bootstrap_weights,
+            feature_names=inputs,
+            settings=settings,
+            constraints=constraints,
+        ),
+        logistic=logistic.fit_bagged_logistic(
+            matrix,
+            label,
+            bootstrap_weights,
+            ridge_penalty=settings.ridge_penalty,
+            constraints=constraints,
+        ),
+        inputs=tuple(inputs),
+        horizon_link=HorizonLink(horizon_days, {horizon_days: (0.0, 1.0)}),
+        residual_logit_sd=settings.residual_logit_sd,
+        blend_weight=blend_weight,
+        correction=0.0,
+        calibration=Calibration(),
+    )
+    rows = training_set.sample_evenly_spaced_rows(len(matrix))
+    margins = fitted._blend_margins(*fitted._predict_margins(matrix[rows]))
+    margin = training_set.compute_out_of_bag_mean(
+        margins, [draw[rows] for draw in bootstrap_weights]
+    )
+    labels_by_horizon = {days: each[rows] for days, each in labels.items()}
+    correction = _fit_mean_correction(margin, labels_by_horizon[horizon_days])
+    fitted = replace(fitted, correction=correction)
+    if len(labels) == 1:
+        return fitted
+    return replace(
+        fitted,
+        horizon_link=horizons.fit_horizon_link(
+            margin + correction, labels_by_horizon, horizon_days
+        ),
+    )
+
+
+def _fit_mean_correction(margin: Array, label: Array) -> float:
+    """What to add to margins of rows that were not shown, to expect as many as happened."""
+    labelled = ~np.isnan(label)
+    positives = float(label[labelled].sum())
+    if not 0 < positives < labelled.sum():
+        return 0.0  # too few of the rows that were asked about
+
+    def compute_excess(correction: float) -> float:
+        return float(expit(margin[labelled] + correction).sum()) - positives
+
+    return float(brentq(compute_excess, -_MAX_CORRECTION, _MAX_CORRECTION))
+
+
+def _resolve_monotone_constraints(feature_names: Sequence[str]) -> dict[str, int]:
+    """How each held feature is expected to act."""
+    undirected = sorted(
+        name
+        for name in feature_names
+        if name not in FEATURES_BY_NAME or not FEATURES_BY_NAME[name].direction
+    )
+    if undirected:
+        directed = ", ".join(feature.name for feature in FEATURES if feature.direction)
+        raise SettingsError(
+            f"model.monotone_features names {', '.join(undirected)}, of which the catalogue expects no direction."
+            f" It expects one of: {directed}."
+        )
+    return {name: FEATURES_BY_NAME[name].direction for name in feature_names}

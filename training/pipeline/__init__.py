@@ -1,0 +1,1 @@
+"""Training pipeline: history, fit, walk-forward validation, calibration and gate."""

@@ -1,0 +1,337 @@
+"""A model as files: LightGBM's own text format, and a JSON card that says what it is.
+
+Nothing is pickled, so reading executes no code. The card holds a digest of every booster, whoever
+keeps the folder keeps the card's, and both are checked before anything is parsed.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import lightgbm as lgb
+import numpy as np
+
+from data.errors import ModelError
+from features.catalogue import FEATURES_BY_NAME
+from training.evaluation.baselines import BASELINES
+from training.model.calibration import Calibration
+from training.model.horizons import HorizonLink
+from training.model.logistic import BaggedLogistic, QuantileNormalizer
+from training.model.propensity import INPUTS, Propensity
+from training.pipeline.fallback_ranking import CalibratedRanking
+
+__all__ = [
+    "CARD",
+    "build_tampered_error",
+    "load_churn_model",
+    "load_model",
+    "load_ranking",
+    "save_model",
+    "verify_model_files",
+]
+
+CARD: Final = "card.json"
+_FORMAT_VERSION: Final = 5
+_CHURN_FOLDER: Final = "churn"
+_NORMALIZER_FIELDS: Final = ("quantiles", "mean", "deviation", "missing")
+_BOOSTER_FILE: Final = re.compile(r"booster_\d+\.txt")
+
+
+def save_model(
+    model: Propensity,
+    folder: Path,
+    metadata: Mapping[str, Any],
+    churn_model: Propensity | None = None,
+    fallback: CalibratedRanking | None = None,
+) -> str:
+    """Write a model into an empty folder.
+
+    Parameters
+    ----------
+    model : Propensity
+        The fitted, calibrated model.
+    folder : pathlib.Path
+        Where its files go.
+    metadata : mapping
+        JSON values for the card: data window, figures, verdict.
+    churn_model : Propensity, optional
+        The model of churn, written into a folder of its own.
+    fallback : Simple, optional
+        The best simple ranking; it is on the card.
+
+    Returns
+    -------
+    str
+        The card's digest, to be kept elsewhere and given to :func:`load_model`.
+    """
+    digests = {}
+    for number, booster in enumerate(model.boosters):
+        text = booster.model_to_string()
+        (folder / f"booster_{number}.txt").write_text(text, encoding="utf-8")
+        digests[f"booster_{number}.txt"] = _compute_digest(text)
+    if churn_model is not None:
+        (folder / _CHURN_FOLDER).mkdir()
+    card = {
+        "format": _FORMAT_VERSION,
+        "lightgbm": lgb.__version__,
+        "features": {name: FEATURES_BY_NAME[name].unit for name in model.inputs},
+        **_horizons_to_dict(model.horizon_link),
+        "residual_logit_sd": model.residual_logit_sd,
+        "linear_share": model.blend_weight,
+        "correction": model.correction,
+        "linear": _logistic_to_dict(model.logistic),
+        "calibration": asdict(model.calibration),
+        "boosters": digests,
+        "churn": None
+        if churn_model is None
+        else save_model(churn_model, folder / _CHURN_FOLDER, {}),
+        "simple": None if fallback is None else _ranking_to_dict(fallback),
+        **metadata,
+    }
+    text = json.dumps(card, indent=2)
+    (folder / CARD).write_text(text, encoding="utf-8")
+    return _compute_digest(text)
+
+
+def load_model(
+    folder: Path, digest: str | None, *, display_name: str = "the model"
+) -> tuple[Propensity, dict[str, Any]]:
+    """Read a model back, after checking that it is whole and fits this catalogue.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        As :func:`save_model` left it.
+    digest : str or None
+        The card's digest; None, where nobody kept it, is never matched.
+    display_name : str
+        What messages call the model, such as "model version 3".
+
+    Returns
+    -------
+    model : Propensity
+        The same to the bit.
+    card : dict
+        Everything that was written about it.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If a file is missing, altered or not the model's own, or its features are not those that
+        this version computes.
+    """
+    card, texts = verify_model_files(folder, digest, display_name=display_name)
+    _check_features(card["features"], display_name)
+    model = Propensity(
+        boosters=tuple(lgb.Booster(model_str=text) for text in texts),
+        logistic=_logistic_from_dict(card["linear"]),
+        inputs=tuple(card["features"]),
+        horizon_link=_horizons_from_dict(card),
+        residual_logit_sd=card["residual_logit_sd"],
+        blend_weight=card["linear_share"],
+        correction=card["correction"],
+        calibration=Calibration(**card["calibration"]),
+    )
+    return model, card
+
+
+def load_churn_model(
+    folder: Path, card: Mapping[str, Any], *, display_name: str = "the model"
+) -> Propensity | None:
+    """Read the model of churn that lies beside a model, if there is one.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Of the model.
+    card : mapping
+        Its card, as :func:`load_model` gave it: it vouches for the churn model's.
+    display_name : str
+        What messages call the model.
+
+    Raises
+    ------
+    data.errors.ModelError
+        As for :func:`load_model`.
+    """
+    if card["churn"] is None:
+        return None
+    return load_model(
+        folder / _CHURN_FOLDER, card["churn"], display_name=f"the churn model of {display_name}"
+    )[0]
+
+
+def load_ranking(
+    card: Mapping[str, Any], *, display_name: str = "the simple ranking"
+) -> CalibratedRanking:
+    """Read the simple ranking that stands on a card.
+
+    Parameters
+    ----------
+    card : mapping
+        As :func:`verify_model_files` gave it.
+    display_name : str
+        What messages call it.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If there is none, or it ranks by what this version does not know.
+    """
+    fields = card["simple"]
+    if fields is None or fields["ranking"] not in BASELINES:
+        problem = (
+            "is not there" if fields is None else f"ranks by {fields['ranking']!r}, now unknown"
+        )
+        raise ModelError(f"{display_name} {problem}; run `expansion train` again.")
+    return CalibratedRanking(
+        **{name: fields[name] for name in ("ranking", "residual_logit_sd")},
+        logistic=_logistic_from_dict(fields["linear"]),
+        horizon_link=_horizons_from_dict(fields),
+        calibration=Calibration(**fields["calibration"]),
+        bands=tuple(fields["bands"]),
+    )
+
+
+def _ranking_to_dict(ranking: CalibratedRanking) -> dict[str, Any]:
+    return {
+        "ranking": ranking.ranking,
+        "linear": _logistic_to_dict(ranking.logistic),
+        **_horizons_to_dict(ranking.horizon_link),
+        "residual_logit_sd": ranking.residual_logit_sd,
+        "calibration": asdict(ranking.calibration),
+        "bands": ranking.bands,
+    }
+
+
+def _logistic_to_dict(model: BaggedLogistic) -> dict[str, Any]:
+    """The regressions as JSON values."""
+    normalizer = {name: getattr(model.normalizer, name).tolist() for name in _NORMALIZER_FIELDS}
+    return {
+        "scale": normalizer,
+        "weights": model.coefficients.tolist(),
+        "intercepts": model.intercepts.tolist(),
+    }
+
+
+def _logistic_from_dict(fields: Mapping[str, Any]) -> BaggedLogistic:
+    normalizer = {name: np.array(fields["scale"][name]) for name in _NORMALIZER_FIELDS}
+    return BaggedLogistic(
+        normalizer=QuantileNormalizer(**normalizer),
+        coefficients=np.array(fields["weights"]),
+        intercepts=np.array(fields["intercepts"]),
+    )
+
+
+def _horizons_to_dict(horizons: HorizonLink) -> dict[str, Any]:
+    return {
+        "horizon_days": horizons.horizon_days,
+        "horizons_days": horizons.days,
+        "shifts": list(horizons.coefficients.values()),
+    }
+
+
+def _horizons_from_dict(fields: Mapping[str, Any]) -> HorizonLink:
+    coefficients = {
+        days: (offset, slope)
+        for days, (offset, slope) in zip(fields["horizons_days"], fields["shifts"], strict=True)
+    }
+    return HorizonLink(fields["horizon_days"], coefficients)
+
+
+def verify_model_files(
+    folder: Path, digest: str | None, *, display_name: str = "the model"
+) -> tuple[dict[str, Any], list[str]]:
+    """Check that a folder is exactly what was written, without parsing any of its boosters.
+
+    LightGBM's parser trusts its input: nothing unverified may reach it.
+
+    Parameters
+    ----------
+    folder, digest, called
+        As for :func:`load_model`.
+
+    Returns
+    -------
+    card : dict
+        Everything that was written about the model.
+    texts : list of str
+        Its boosters, in order.
+
+    Raises
+    ------
+    data.errors.ModelError
+        If a file is missing, altered or not the model's own.
+    """
+    card = json.loads(_read_verified(folder / CARD, digest, display_name))
+    if card["format"] != _FORMAT_VERSION:
+        raise ModelError(
+            f"{display_name} was written in format {card['format']}, and this version reads {_FORMAT_VERSION};"
+            " run `expansion train` again."
+        )
+    _reject_foreign_files(
+        folder, card["boosters"], display_name, has_churn=card["churn"] is not None
+    )
+    if card["churn"] is not None:
+        verify_model_files(
+            folder / _CHURN_FOLDER, card["churn"], display_name=f"the churn model of {display_name}"
+        )
+    return card, [
+        _read_verified(folder / name, d, display_name) for name, d in card["boosters"].items()
+    ]
+
+
+def build_tampered_error(display_name: str, reason: str) -> ModelError:
+    """Say that a model is not what was written, and what to do."""
+    return ModelError(
+        f"{display_name} is incomplete or was altered in the store ({reason}); run `expansion train` again,"
+        " or restore its artifacts."
+    )
+
+
+def _read_verified(file: Path, digest: str | None, display_name: str) -> str:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise build_tampered_error(display_name, f"{file.name} is missing or damaged") from None
+    if _compute_digest(text) != digest:
+        raise build_tampered_error(display_name, f"{file.name} does not match its digest")
+    return text
+
+
+def _compute_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _reject_foreign_files(
+    folder: Path, boosters: Mapping[str, str], display_name: str, *, has_churn: bool
+) -> None:
+    """Refuse names that lead out of the folder, and files that nothing vouches for."""
+    invalid_names = sorted(name for name in boosters if not _BOOSTER_FILE.fullmatch(name))
+    if invalid_names:
+        raise build_tampered_error(
+            display_name, f"its card names {invalid_names[0]!r}, which is no booster"
+        )
+    files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    # The churn model's folder is checked when that is read, by the same rule.
+    model_files = {
+        file.as_posix() for file in files if not has_churn or file.parts[0] != _CHURN_FOLDER
+    }
+    foreign = sorted(model_files - {CARD, *boosters})
+    if foreign:
+        raise build_tampered_error(display_name, f"{foreign[0]} does not belong to it")
+
+
+def _check_features(features: Mapping[str, str], display_name: str) -> None:
+    current = {name: FEATURES_BY_NAME[name].unit for name in INPUTS}
+    differing = sorted({name for name, _ in features.items() ^ current.items()})
+    if differing:
+        raise ModelError(
+            f"{display_name} was trained on other features than this catalogue has"
+            f" ({', '.join(differing[:3])}{', …' if len(differing) > 3 else ''} differ); run"
+            " `expansion train` again."
+        )

@@ -1,0 +1,259 @@
+"""The strokes that all charts share: lines, bands, legends, dates, and dots with intervals."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, DateFormatter
+from matplotlib.figure import Figure as Canvas
+
+from training.metrics.cluster_bootstrap import MetricEstimate
+from training.report import svg
+from training.report.html_page import ReportChart, ReportTable
+from training.report.metric_format import format_share
+
+__all__ = [
+    "BAND",
+    "BOLD",
+    "CONTEXT",
+    "MODEL",
+    "MUTED",
+    "REFERENCE",
+    "assign_styles",
+    "build_chart",
+    "draw_by_cutoff",
+    "draw_contributions",
+    "draw_dot_plot",
+    "draw_legend",
+    "draw_named_curves",
+    "format_date_axis",
+    "format_row_interval",
+    "label_rows",
+]
+
+MODEL: Final = svg.LIGHT["model"]
+FAINT: Final = svg.LIGHT["faint"]
+MUTED: Final = svg.LIGHT["muted"]
+BAND: Final[dict[str, Any]] = {"color": MODEL, "alpha": 0.18, "linewidth": 0}
+BOLD: Final[dict[str, Any]] = {"color": MODEL, "linewidth": 2.2}
+REFERENCE: Final[dict[str, Any]] = {"color": MUTED, "linewidth": 1, "linestyle": (0, (4, 3))}
+_SHORT_DAYS: Final = 120
+CONTEXT: Final[dict[str, Any]] = {"color": FAINT, "linewidth": 0.9}
+
+
+def build_chart(
+    canvas: Canvas, *, key: str, title: str, says: str, numbers: ReportTable | None
+) -> ReportChart:
+    """Put a finished canvas among its words; they are what is read aloud in its place."""
+    svg_text = svg.render_svg(canvas, key=key, alt=f"{title} {says}")
+    return ReportChart(title, Markup(svg_text), says, numbers)  # noqa: S704 - escaped where it was written
+
+
+def draw_named_curves(axes: Axes, curves: Mapping[str, pl.DataFrame], x: str, y: str) -> None:
+    """Draw the named curves, the first on top."""
+    curve_styles = assign_styles(list(curves))
+    for name, curve in reversed(list(curves.items())):
+        axes.plot(curve[x], curve[y], label=svg.to_single_line(name, 34), **curve_styles[name])
+
+
+def assign_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The first name as the model is drawn, the others as rivals."""
+    return dict(zip(names, (BOLD, *svg.BASELINE_STYLES), strict=False))
+
+
+def draw_legend(canvas: Canvas, *, columns: int, context: bool = False) -> None:
+    """Name the lines below the chart, in reading order: the model first."""
+    handles, labels = canvas.axes[0].get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda at: (labels[at] != "model", at))
+    handles, labels = [handles[at] for at in order], [labels[at] for at in order]
+    if context:
+        handles += canvas.axes[0].plot([], [], **CONTEXT)
+        labels += ["each other ranking"]
+    canvas.legend(
+        handles,
+        labels,
+        loc="outside lower left",
+        ncols=columns,
+        handlelength=1.8,
+        columnspacing=1.4,
+    )
+
+
+def format_date_axis(axes: Axes, days: Sequence[date]) -> None:
+    """Label months; of few days that lie close together, the days themselves."""
+    if (max(days) - min(days)).days < _SHORT_DAYS:
+        step = -(-len(days) // 3)
+        shown = [np.datetime64(day) for day in days[::step]]
+        axes.set_xticks(shown, [str(day) for day in shown])
+        middle = np.datetime64(min(days)) + (max(days) - min(days)).days // 2
+        margin = np.timedelta64(max((max(days) - min(days)).days, 30), "D")
+        axes.set_xlim(middle - margin, middle + margin)  # type: ignore[arg-type]
+        return
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(DateFormatter("%Y-%m"))  # type: ignore[no-untyped-call]
+
+
+@svg.with_chart_style
+def draw_dot_plot(
+    estimates: Mapping[str, MetricEstimate],
+    *,
+    key: str,
+    title: str,
+    says: str,
+    x: str,
+    line: float | None = None,
+    shares: bool = False,
+    strong: Sequence[str] = (),
+    numbers: ReportTable | None = None,
+) -> ReportChart:
+    """One figure of several things, each a dot with its interval, named at the left.
+
+    Parameters
+    ----------
+    estimates : mapping of str to Figure
+        Name → figure; those without a value are left out.
+    key, title, says, x
+        The chart's address, question, reading, and what the axis shows.
+    line : float, optional
+        Where a reference stands.
+    shares : bool
+        Whether the figures are shares, and the axis in per cent.
+    strong : sequence of str
+        Names in the model's colour.
+    numbers : Table, optional
+        What stands behind it.
+    """
+    known_estimates = {
+        name: figure for name, figure in estimates.items() if figure.value is not None
+    }
+    figure, axes = svg.create_axes(x, "", height_pt=60 + 26 * max(len(known_estimates), 1))
+    for row, (name, each) in enumerate(known_estimates.items()):
+        color = MODEL if name in strong else MUTED
+        if each.low is not None:
+            axes.hlines(row, each.low, each.high, color=color, linewidth=1.8)
+        axes.plot(each.value, row, marker="o", markersize=6, color=color)
+    if line is not None:
+        axes.axvline(line, **REFERENCE)
+    label_rows(axes, list(known_estimates))
+    ends = _collect_extent(known_estimates.values(), line)
+    margin = 0.06 * max(max(ends) - min(ends), 1e-3)
+    low = 0.0 if 0 <= min(ends) < 0.4 * max(ends) else min(ends) - margin
+    axes.set_xlim(low, max(ends) + margin)
+    if shares:
+        svg.format_percent_axis(axes.xaxis, highest=max(ends))
+    return build_chart(figure, key=key, title=title, says=says, numbers=numbers)
+
+
+@svg.with_chart_style
+def draw_by_cutoff(
+    estimates_by_cutoff: Mapping[date, Mapping[str, MetricEstimate]],
+    *,
+    key: str,
+    title: str,
+    says: str,
+    y: str,
+    line: float | None = None,
+    shares: bool = False,
+) -> ReportChart:
+    """One figure over the cuts, with intervals.
+
+    Parameters
+    ----------
+    estimates_by_cutoff : mapping of datetime.date to mapping of str to Figure
+        Cut → name → figure; the model first, at most three others.
+    key, title, says, y
+        The chart's address, question, reading, and what the axis shows.
+    line : float, optional
+        Where a reference stands.
+    shares : bool
+        Whether the figure is a share, and the axis in per cent.
+    """
+    figure, axes = svg.create_axes("cut", y, height_pt=280)
+    names = list(next(iter(estimates_by_cutoff.values())))
+    line_styles = assign_styles(names)
+    for position, name in enumerate(names):
+        shift = timedelta(days=6 * position)  # else intervals of one cut hide each other
+        shifted = {
+            cutoff + shift: estimates[name] for cutoff, estimates in estimates_by_cutoff.items()
+        }
+        _draw_time_series(axes, shifted, name, line_styles[name])
+    if line is not None:
+        axes.axhline(line, **REFERENCE)
+    ends = _collect_extent(
+        (found[name] for found in estimates_by_cutoff.values() for name in names), line
+    )
+    margin = 0.08 * max(max(ends) - min(ends), 1e-3)
+    axes.set_ylim(min(ends) - margin if min(ends) < 0 else 0, max(ends) + margin)
+    if shares:
+        svg.format_percent_axis(axes.yaxis, highest=max(ends))
+    format_date_axis(axes, list(estimates_by_cutoff))
+    if len(names) > 1:
+        draw_legend(figure, columns=2)
+    return build_chart(figure, key=key, title=title, says=says, numbers=None)
+
+
+@svg.with_chart_style
+def draw_contributions(contributions: pl.DataFrame) -> ReportChart:
+    """What moves the score, up and down; see :func:`training.report.attribution_summary.summarize_attributions`."""
+    figure, axes = svg.create_axes(
+        "mean push on the log-odds", "", height_pt=64 + 22 * contributions.height
+    )
+    positions = np.arange(contributions.height)
+    axes.barh(positions, contributions["up"], color=MODEL, height=0.62, label="up")
+    axes.barh(
+        positions,
+        contributions["down"],
+        color=svg.LIGHT["rival-1"],
+        height=0.62,
+        alpha=0.85,
+        label="down",
+    )
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    label_rows(axes, contributions["signal"].to_list())
+    draw_legend(figure, columns=2)
+    return build_chart(
+        figure,
+        key="drivers",
+        title="What moves the score, and which way?",
+        says="Each bar adds what a signal does to the accounts it raises and to those it lowers,"
+        " averaged over all: exact contributions to the log-odds before calibration.",
+        numbers=None,
+    )
+
+
+def label_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a chart at its left, the first on top."""
+    axes.set_yticks(range(len(names)), [svg.to_single_line(name, 34) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0, labelcolor=svg.LIGHT["ink"])
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def _draw_time_series(
+    axes: Axes, estimates: Mapping[date, MetricEstimate], name: str, style: Mapping[str, Any]
+) -> None:
+    for day, each in estimates.items():
+        if each.low is not None and each.high is not None:
+            at = np.datetime64(day)
+            axes.vlines([at], [each.low], [each.high], color=style["color"], linewidth=1.2)
+    values = {
+        np.datetime64(d): each.value for d, each in estimates.items() if each.value is not None
+    }
+    label = svg.to_single_line(name, 34)
+    axes.plot(list(values), list(values.values()), marker="o", markersize=5, label=label, **style)
+
+
+def _collect_extent(estimates: Iterable[MetricEstimate], line: float | None) -> list[float]:
+    """Every end that a chart must show; from 0 to 1 where there is none."""
+    ends = [end for each in estimates for end in (each.low, each.value, each.high, line)]
+    return [end for end in ends if end is not None] or [0.0, 1.0]
+
+
+def format_row_interval(row: Mapping[str, Any]) -> str:
+    """Say the interval of a row of shares."""
+    return f"{format_share(row['low'])} to {format_share(row['high'])}"

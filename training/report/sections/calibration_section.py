@@ -1,0 +1,183 @@
+"""The sections that ask whether the probabilities and the dates are true."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import polars as pl
+
+from training.evaluation.evaluate import MODEL, EvaluationResult
+from training.metrics import dates
+from training.metrics.cluster_bootstrap import MetricEstimate
+from training.report import chart_data
+from training.report.charts import plot_helpers, probability_charts
+from training.report.html_page import MetricCell, Paragraph, ReportSection, ReportTable, TableRow
+from training.report.metric_format import (
+    describe_missing_classes,
+    format_cell,
+    format_share,
+    format_title,
+)
+
+__all__ = ["build_dates_section", "build_probability_section"]
+
+_PROBABILITY_METRICS: Final = (
+    "log_loss_skill",
+    "log_loss",
+    "brier",
+    "brier_skill",
+    "calibration_error",
+    "calibration_slope",
+    "observed_to_expected",
+)
+_CURVE_METRICS: Final = ("integrated_brier", "integrated_brier_skill", "concordance")
+_MAX_RULES: Final = 3
+
+
+def build_probability_section(
+    evaluation: EvaluationResult, labelled: pl.DataFrame, *, has_both_classes: bool
+) -> ReportSection:
+    """Ask of the probability whether it is true, and whether acting on it pays."""
+    heading = "Is the probability true?"
+    if not has_both_classes:
+        return ReportSection(
+            "probability",
+            heading,
+            [
+                Paragraph(describe_missing_classes(labelled["expanded"].n_unique())),
+                *_build_band_tables(evaluation),
+            ],
+        )
+    model_metrics, settings = evaluation.metrics[MODEL], evaluation.settings
+    bootstrap_options = {"resamples": settings.evaluation.n_bootstrap, "seed": settings.model.seed}
+    rules = _select_binary_rules(labelled, list(evaluation.metrics))
+    benefit = chart_data.compute_net_benefit(labelled, rules, **bootstrap_options)
+    table = ReportTable(
+        "The model's probability, with 90% intervals",
+        ["figure", "value"],
+        [
+            [format_title(name), format_cell(name, model_metrics[name])]
+            for name in _PROBABILITY_METRICS
+            if name in model_metrics
+        ],
+        beside=True,
+    )
+    return ReportSection(
+        "probability",
+        heading,
+        [
+            probability_charts.draw_reliability(
+                chart_data.compute_reliability(labelled, **bootstrap_options),
+                labelled["probability"],
+            ),
+            probability_charts.draw_expansions_by_date(
+                chart_data.count_expansions_by_date(labelled)
+            ),
+            replace(probability_charts.draw_net_benefit(benefit, list(rules)), tall=True),
+            table,
+            *_build_band_tables(evaluation),
+        ],
+    )
+
+
+def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
+    """Ask of the expected dates whether it came then, and inside the interval."""
+    heading, date_metrics_by_name = "The expected dates", evaluation.date_metrics
+    evaluable = dates.select_evaluable_rows(evaluation.predictions)
+    if evaluable.is_empty():
+        message = (
+            "No expansion can be judged yet: none came within 180 days of an as-of whose 180 days"
+        )
+        return ReportSection("dates", heading, [Paragraph(f"{message} are over.")])
+    errors = {
+        "model": date_metrics_by_name["date_error_days"],
+        "the usual day": date_metrics_by_name["date_error_days_usual"],
+        "straight line to the limit": date_metrics_by_name["date_error_days_line"],
+    }
+    curve: list[TableRow] = [
+        [format_title(name), format_cell(name, date_metrics_by_name[name])]
+        for name in _CURVE_METRICS
+        if name in date_metrics_by_name
+    ]
+    coverage = {"all": date_metrics_by_name["date_coverage"]} | {
+        f"{third} third of the chance": date_metrics_by_name[f"date_coverage_{third}"]
+        for third in ("lowest", "middle", "highest")
+    }
+    return ReportSection(
+        "dates",
+        heading,
+        [
+            Paragraph(
+                f"Judged are the {evaluable.height:,} snapshots whose expansion came within 180 days,"
+                " once all of the 180 days are known."
+            ),
+            replace(
+                probability_charts.draw_event_dates(chart_data.group_event_dates(evaluable)),
+                tall=True,
+            ),
+            plot_helpers.draw_dot_plot(
+                errors,
+                key="date-error",
+                title="How far off is the expected date?",
+                says="Mean distance in days, with 90% intervals. The usual day is the constant that"
+                " was best on what the cut knew; the line carries three months' growth on to the"
+                " seat or usage limit.",
+                x="days",
+                strong=["model"],
+                numbers=_build_metric_table(
+                    "Error of the expected date", "date_error_days", errors
+                ),
+            ),
+            plot_helpers.draw_dot_plot(
+                coverage,
+                key="date-coverage",
+                title="Does the interval hold what it promises?",
+                says="Share of those expansions inside the stated 80% interval, of all and by third"
+                " of the probability, with 90% intervals; dashed: what is promised.",
+                x="share inside the interval",
+                line=0.8,
+                shares=True,
+                strong=["all"],
+                numbers=_build_metric_table(
+                    "Coverage of the 80% interval", "date_coverage", coverage
+                ),
+            ),
+            ReportTable(
+                "The whole curve up to 180 days, with 90% intervals", ["figure", "value"], curve
+            ),
+        ],
+    )
+
+
+def _build_band_tables(evaluation: EvaluationResult) -> list[ReportTable]:
+    if not evaluation.bands:
+        return []
+    rows: list[TableRow] = [
+        [
+            band["band"],
+            f"{band['snapshots']:,}",
+            format_share(band["expected"]),
+            MetricCell(format_share(band["value"]), _format_ends(band["low"], band["high"])),
+        ]
+        for band in evaluation.bands
+    ]
+    caption = "By band of the probability, as a CSM sees it: what was stated, and what happened"
+    return [ReportTable(caption, ["band", "snapshots", "stated", "expanded"], rows, beside=True)]
+
+
+def _build_metric_table(
+    caption: str, name: str, estimates: Mapping[str, MetricEstimate]
+) -> ReportTable:
+    rows: list[TableRow] = [[key, format_cell(name, figure)] for key, figure in estimates.items()]
+    return ReportTable(f"{caption}, with 90% intervals", ["", "value"], rows)
+
+
+def _select_binary_rules(labelled: pl.DataFrame, rankings: Sequence[str]) -> dict[str, str]:
+    """The rankings that only say yes or no: 1, 0, or below 0 where they cannot tell."""
+    present = [n for n in rankings if n in labelled.columns]
+    binary = [n for n in present if labelled[n].max() == 1 and labelled[n].n_unique() <= 3]
+    return {name: name for name in binary[:_MAX_RULES]}
+
+
+def _format_ends(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{format_share(low)} to {format_share(high)}"

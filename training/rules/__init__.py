@@ -1,0 +1,1 @@
+"""Rules of thumb: sales tiers and team capacity."""

@@ -1,0 +1,280 @@
+"""What settings of the model lose on the past, so that they can stand beside each other.
+
+Inner folds walk forward through what was known at an end: each trains on what its cut knew and is
+judged by what the end knew. Losses are counted per account, for the snapshots of one account
+resemble each other: only so has a difference an honest standard error.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from data.config.settings import ModelConfig, Outcome
+from data.errors import HistoryError
+from training import labels
+from training.evaluation import splits
+from training.model import propensity
+from training.model.propensity import Propensity
+
+__all__ = ["InnerCV", "InnerFold", "build_inner_cv", "compute_account_losses"]
+
+_N_FOLDS = 3
+_MIN_CLASS_COUNT = 10  # with an expansion, and without, to learn from and to be judged by
+_EPSILON = 1e-6
+
+Array = NDArray[np.float64]
+Labels = Mapping[int, Array]
+
+
+@dataclass(frozen=True)
+class InnerFold:
+    """One cut: what it knew, and what became of the snapshots that it judges.
+
+    Attributes
+    ----------
+    training_set : training.evaluation.splits.TrainingSet
+        What a model may be trained on.
+    test_snapshots : polars.DataFrame
+        The snapshots from the cut to the next.
+    account : numpy.ndarray of int, shape (n_judged,)
+        Codes that all folds share.
+    labels : mapping of int to numpy.ndarray, shape (n_judged,)
+        Horizon in days → 1 where the account expanded within it, 0 where not, NaN while unknown.
+    base_rates : mapping of int to float
+        Horizon in days → the rate that the cut knew: what both losses are relative to.
+    """
+
+    cutoff: date
+    training_set: splits.TrainingSet
+    test_snapshots: pl.DataFrame
+    account: NDArray[np.int64]
+    labels: Labels
+    base_rates: Mapping[int, float]
+
+    def __repr__(self) -> str:
+        return (
+            f"Fold(cut {self.cutoff}: {self.training_set.snapshots.height:,} snapshots before it,"
+            f" {self.test_snapshots.height:,} judged at {list(self.labels)} days)"
+        )
+
+
+@dataclass(frozen=True)
+class InnerCV:
+    """The folds that all settings are judged on: at least one, in rising order.
+
+    Attributes
+    ----------
+    skipped : mapping of datetime.date to str
+        Cuts that are no fold, with the reason.
+    accounts : int
+        How many are judged, in all folds together.
+    horizon_days : int
+        That of *the* probability.
+    """
+
+    folds: tuple[InnerFold, ...]
+    skipped: Mapping[date, str]
+    accounts: int
+    horizon_days: int
+
+    def __repr__(self) -> str:
+        left_out = f"; left out {[str(cut) for cut in self.skipped]}" if self.skipped else ""
+        return f"Contest({self.accounts:,} accounts; {list(self.folds)}{left_out})"
+
+
+def build_inner_cv(
+    snapshots: pl.DataFrame,
+    contracts: pl.DataFrame,
+    *,
+    end: datetime,
+    rules: Outcome,
+    horizons_days: Sequence[int],
+) -> InnerCV:
+    """Lay three folds over the later half of what was known at an end.
+
+    Never more than three, so that a trial costs less than three trainings at the end, however long
+    the history is.
+
+    Parameters
+    ----------
+    snapshots : polars.DataFrame
+        Rows of a :class:`features.panel.builder.Panel`.
+    contracts : polars.DataFrame
+        :func:`features.subscription_timeline.build_timeline`.
+    end : datetime.datetime
+        Nothing that came to be known from this moment on, UTC, is looked at.
+    rules : data.config.settings.Outcome
+        What counts as an expansion, and within which horizon.
+    horizons_days : sequence of int
+        Those at which the curve is judged; the horizon of the rules joins them.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If no fold has expansions enough to learn from and to be judged by.
+    """
+    horizons = sorted({*horizons_days, rules.horizon_days})
+    labelled_set = splits.build_training_set(snapshots, contracts, end, rules)
+    blocks = _split_as_ofs(labelled_set, rules.horizon_days)
+    days = [day for block in blocks for day in block]
+    account_ids = (
+        labelled_set.snapshots.filter(pl.col("as_of").is_in(days))["account_id"].unique().sort()
+    )
+    folds: list[InnerFold] = []
+    skipped: dict[date, str] = {}
+    for block in blocks:
+        training_set = splits.build_training_set(
+            snapshots, contracts, splits.utc_midnight(block[0]), rules
+        )
+        fold = _build_fold(block, training_set, labelled_set, account_ids, horizons)
+        missing = _find_missing_classes(training_set, fold, rules.horizon_days)
+        if missing is None:
+            folds.append(fold)
+        else:
+            skipped[fold.cutoff] = missing
+    if not folds:
+        reason = next(iter(skipped.values()), "no window in it is complete yet")
+        raise HistoryError(
+            f"what was known before {end:%Y-%m-%d} is too little to compare settings on: {reason}."
+        )
+    return InnerCV(tuple(folds), skipped, len(account_ids), rules.horizon_days)
+
+
+def compute_account_losses(fold: InnerFold, inner_cv: InnerCV, settings: ModelConfig) -> Array:
+    """Train at a fold's cut, and give what each account adds to the loss.
+
+    The loss is the mean of two: log loss at the horizon, and Brier score integrated over the
+    horizons from day 0 [1]_. Each is a share of what the base rate known at the cut loses: so
+    they are of one scale, 1 is no better than the base rate, and folds can be averaged. The curve
+    is judged as it is served: without calibration, which is not settled here, and that of a plain
+    model with a constant hazard.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_accounts,)
+        Their sum is the loss of the fold.
+
+    Raises
+    ------
+    data.errors.HistoryError
+        If nothing can be trained at the cut.
+
+    References
+    ----------
+    .. [1] E. Graf et al., "Assessment and Comparison of Prognostic Classification Schemes for
+           Survival Data", Statistics in Medicine 1999.
+    """
+    training_set, horizon_days = fold.training_set, inner_cv.horizon_days
+    fitted = propensity.fit_propensity(
+        training_set.snapshots, training_set.outcomes, settings, horizon_days=horizon_days
+    )
+    curve, label = _predict_curve(fitted, fold), fold.labels[horizon_days]
+    base_curve = {h: np.full(len(label), rate) for h, rate in fold.base_rates.items()}
+    log_loss = (
+        _compute_log_losses(curve[horizon_days], label)
+        / _compute_log_losses(base_curve[horizon_days], label).sum()
+    )
+    brier = (
+        _compute_integrated_brier(curve, fold.labels)
+        / _compute_integrated_brier(base_curve, fold.labels).sum()
+    )
+    row_losses = (log_loss + brier) / 2
+    return np.bincount(fold.account, row_losses, inner_cv.accounts).astype(np.float64)
+
+
+def _split_as_ofs(labelled_set: splits.TrainingSet, horizon_days: int) -> list[list[date]]:
+    """The later half of the as-ofs whose outcome is known, in three."""
+    matured = labelled_set.outcomes.filter(labels.expanded_within(horizon_days).is_not_null())
+    days = matured["as_of"].unique().sort().to_list()
+    later = days[len(days) // 2 :]
+    edges = [round(len(later) * part / _N_FOLDS) for part in range(_N_FOLDS + 1)]
+    blocks = [later[start:stop] for start, stop in pairwise(edges)]
+    return [block for block in blocks if block]
+
+
+def _build_fold(
+    block: list[date],
+    training_set: splits.TrainingSet,
+    labelled_set: splits.TrainingSet,
+    account_ids: pl.Series,
+    horizons: Sequence[int],
+) -> InnerFold:
+    inside = pl.col("as_of").is_in(block)
+    test_snapshots = labelled_set.snapshots.filter(inside)
+    train_labels = _build_labels(training_set.outcomes, horizons)
+    test_labels = _build_labels(labelled_set.outcomes.filter(inside), horizons)
+    usable = [
+        h
+        for h in horizons
+        if not (_is_all_missing(train_labels[h]) or _is_all_missing(test_labels[h]))
+    ]
+    return InnerFold(
+        block[0],
+        training_set,
+        test_snapshots,
+        account_ids.search_sorted(test_snapshots["account_id"]).to_numpy().astype(np.int64),
+        {h: test_labels[h] for h in usable},
+        {h: float(np.nanmean(train_labels[h])) for h in usable},
+    )
+
+
+def _find_missing_classes(
+    training_set: splits.TrainingSet, fold: InnerFold, horizon_days: int
+) -> str | None:
+    """Say why a fold tells nothing, if so."""
+    train_labels = _build_labels(training_set.outcomes, [horizon_days])[horizon_days]
+    labels_by_part = {
+        "before it": train_labels,
+        "in its months": fold.labels.get(horizon_days, np.empty(0)),
+    }
+    for where, label in labels_by_part.items():
+        with_one, without = int((label == 1).sum()), int((label == 0).sum())
+        if min(with_one, without) < _MIN_CLASS_COUNT:
+            return (
+                f"of the windows of {horizon_days} days {where}, {with_one:,} hold an expansion and"
+                f" {without:,} none, and {_MIN_CLASS_COUNT} of each are needed"
+            )
+    return None
+
+
+def _build_labels(outcome_frame: pl.DataFrame, horizons: Sequence[int]) -> Labels:
+    columns = [labels.expanded_within(h).cast(pl.Float64).alias(str(h)) for h in horizons]
+    columns_by_horizon = outcome_frame.select(columns)
+    return {h: columns_by_horizon[str(h)].to_numpy() for h in horizons}
+
+
+def _is_all_missing(label: Array) -> bool:
+    return bool(np.isnan(label).all())
+
+
+def _predict_curve(fitted: Propensity, fold: InnerFold) -> dict[int, Array]:
+    """P(expansion within h days) at each horizon of the fold."""
+    if len(fitted.horizons_days) > 1:
+        predictions = fitted.predict_all_horizons(fold.test_snapshots)
+        return {h: predictions[h].probability for h in fold.labels}
+    survival = np.log1p(-fitted.predict(fold.test_snapshots).probability)
+    return {h: -np.expm1(survival * h / fitted.horizon_days) for h in fold.labels}
+
+
+def _compute_log_losses(probability: Array, label: Array) -> Array:
+    clipped = probability.clip(_EPSILON, 1 - _EPSILON)
+    losses = -np.where(label > 0, np.log(clipped), np.log1p(-clipped))
+    return _normalize_observed(np.where(np.isnan(label), np.nan, losses))
+
+
+def _compute_integrated_brier(curve: Labels, labels: Labels) -> Array:
+    """Integrated over the horizons by the trapezoid rule, from day 0, when it is 0."""
+    days = np.array([0, *labels])
+    width = (np.append(days[2:], days[-1]) - days[:-1]) / 2
+    scores = [_normalize_observed((curve[h] - label) ** 2) for h, label in labels.items()]
+    return np.asarray(np.tensordot(width, scores, axes=1))
+
+
+def _normalize_observed(values: Array) -> Array:
+    """What each row adds to the mean of those that are known."""
+    return np.asarray(np.nan_to_num(values) / (~np.isnan(values)).sum(), dtype=np.float64)
