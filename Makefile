@@ -1,4 +1,4 @@
-# `make demo` and `make test` set everything up by themselves; Python 3.11 is all they need.
+# `make demo` and `make test` install what they need; the only requirement is Python 3.11.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
@@ -35,40 +35,40 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 fast: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup # a thread a worker: two fill two cores
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup # one thread per worker: two workers fill two cores
 
-# Whole roads: trained, promoted, searched, delivered, killed on the way.
+# End-to-end tests: train, promote, tune, deliver, with processes killed on the way.
 long: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m long
 
-# The law of time on two hundred worlds a law, not eight: about half an hour.
+# The point-in-time laws on 200 generated worlds each instead of eight: about half an hour.
 test-laws: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --hypothesis-profile=thorough tests/features/test_time.py
 
-# A registry behind a real MLflow server, on a real PostgreSQL.
+# A registry on a real MLflow server with a real PostgreSQL.
 server: .venv/ready
 	$(BIN)/pytest -m slow tests/training/test_server.py tests/serving/test_remote_registry.py
 
-# Deliver while all fails that may: killed 200 times, a server that fails at a third of requests, a
-# full disk; about ten minutes. FAULTS='--kills 20 --accounts 400' tries it in one.
+# CRM delivery under faults: 200 kills, a server that fails a third of requests, a full disk; about
+# ten minutes. FAULTS='--kills 20 --accounts 400' is a smoke test of one minute.
 test-faults: .venv/ready
 	$(BIN)/python tests/faults/run.py $(FAULTS)
 
-# The log on Spark, where there is a Java to run it.
+# The event log on Spark; needs Java.
 ifneq ($(or $(JAVA_HOME),$(shell command -v java)),)
 spark: .venv/spark
 	$(BIN)/pytest -m "spark and not slow" tests/features/test_spark.py
 else
 spark:
-	@echo "spark: skipped, for there is no Java here"
+	@echo "spark: skipped, because Java is not installed"
 endif
 
 .venv/spark: .venv/ready requirements-spark.txt
-	@echo "installing Spark, half a gigabyte"
+	@echo "installing Spark (0.5 GB)"
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-spark.txt
 	touch $@
 
-# A green editable install can hide a package that the wheel forgot.
+# An editable install can hide a package that is missing from the wheel.
 wheel: .venv/ready
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist > /dev/null
@@ -78,67 +78,67 @@ wheel: .venv/ready
 	cd dist && venv/bin/expansion --help > /dev/null && venv/bin/python -m pip check
 	@echo "the wheel installs in a clean environment"
 
-# Execute the notebooks on a small company made anew, and keep what they show.
+# Execute the notebooks on a new small company, and store their outputs.
 notebooks: .venv/ready
 	$(BIN)/python tests/notebooks/execute.py
 
 test-notebooks: .venv/ready
 	$(BIN)/pytest -m notebooks tests/notebooks
 
-# A real Odoo 19, fetched from Debian's unstable distribution, which moves: not a part of `make test`.
+# A real Odoo 19 from Debian unstable, which changes: not part of `make test`.
 test-odoo: .venv/ready
 	$(BIN)/python tests/odoo/install.py
 	$(BIN)/pytest -m odoo tests/odoo
 
-# Salesforce's and Slack's rules over HTTP, on this machine: faults, and senders killed at any call.
+# Fake Salesforce and Slack servers over HTTP: faults, and senders killed at any call.
 test-salesforce: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -s -m "slow or not slow" tests/salesforce tests/slack
 
-# The page in a real Chromium, with noise thrown at it, 10,000 accounts, and a real PostgreSQL; some minutes.
+# The page in a real Chromium, with fuzzing, 10,000 accounts and a real PostgreSQL; some minutes.
 test-web: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -m "slow or not slow" tests/web
 
-# Pages that are made from the code; a test tells when they are stale.
+# Pages that are generated from the code; a test fails when they are stale.
 docs: .venv/ready
 	$(BIN)/expansion features --describe > docs/reference/features.md
 
-# About half an hour on two cores, and 8 GB of disk; BENCH=--small tries it in minutes.
+# About half an hour on two cores and 8 GB of disk; BENCH=--small is a smoke test of minutes.
 bench-features: .venv/ready
-	$(BIN)/python tests/bench/run.py $(BENCH)
+	$(BIN)/python tests/bench/features/bench_features.py $(BENCH)
 
-# About an hour and a quarter on two cores, most of it for the small companies: BENCH='--seeds 5' is faster, BENCH=--small tries it,
-# BENCH='--only dates' measures one section.
+# About 75 minutes on two cores, mostly for the small companies: BENCH='--seeds 5' is faster, BENCH=--small is a
+# smoke test, BENCH='--only dates' measures one section.
 bench-model: .venv/ready
-	$(BIN)/python tests/bench/model/run.py $(BENCH)
+	$(BIN)/python tests/bench/model/bench_model.py $(BENCH)
 
-# Up to 40 minutes on two cores; BENCH=--small tries it, BENCH='--only nulls' measures one section.
+# Up to 40 minutes on two cores; BENCH=--small is a smoke test, BENCH='--only nulls' measures one section.
 bench-gate: .venv/ready
-	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python tests/bench/gate/run.py $(BENCH)
+	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python tests/bench/gate/bench_gate.py $(BENCH)
 
-# About a quarter of an hour on two cores, most of it to make 100,000 accounts, which are kept; BENCH=--small tries it.
+# About 15 minutes on two cores, mostly to build 100,000 accounts, which are stored; BENCH=--small is a smoke test.
 bench-score: .venv/ready
-	$(BIN)/python tests/bench/score/run.py $(BENCH)
+	$(BIN)/python tests/bench/score/bench_score.py $(BENCH)
 
-# A HubSpot portal on this machine on its bad days, and 50 senders that are killed: some minutes.
+# A fake HubSpot server with faults, and 50 senders that are killed: some minutes.
 test-hubspot: .venv/ready
 	$(BIN)/pytest -m "slow or not slow" tests/hubspot
 
-# A minute or two: how many records a second reach a portal whose limits are in force.
+# Records per second to a HubSpot portal with its rate limits; a minute or two.
 bench-hubspot: .venv/ready
 	$(BIN)/python tests/hubspot/bench.py $(BENCH)
 
-# Some twenty minutes: a steady load of events with accounts that fill up among them, and a million events while processes
-# are killed. BENCH='--events 50000 --kills 4 --seconds 20' tries it, BENCH=--postgres measures the load there, too.
+# About 20 minutes: a constant event load with accounts that reach their limit, and a million events while processes
+# are killed. BENCH='--events 50000 --kills 4 --seconds 20' is a smoke test, BENCH=--postgres also measures PostgreSQL.
 bench-events: .venv/ready
-	$(BIN)/python tests/bench/events/run.py $(BENCH)
+	$(BIN)/python tests/bench/events/bench_events.py $(BENCH)
 
-# Two minutes: how soon the first byte of every page comes at 10,000 accounts with eight lists before.
-# BENCH='--database postgresql' asks a real one; BENCH='--accounts 100000 --lists 11' takes twenty minutes and 3 GB of disk.
+# Two minutes: time to first byte of every page at 10,000 accounts with eight earlier lists.
+# BENCH='--database postgresql' uses a real one; BENCH='--accounts 100000 --lists 11' takes twenty minutes and 3 GB of disk.
 bench-page: .venv/ready
-	$(BIN)/python tests/bench/web/run.py $(BENCH)
+	$(BIN)/python tests/bench/web/bench_page.py $(BENCH)
 
-# The server as it is run, attacked over HTTP, on SQLite and on a PostgreSQL: some five minutes. ATTACK=--small tries it,
-# ATTACK='--only crowd disk --on sqlite' tries these kinds alone.
+# Attacks on the real server over HTTP, on SQLite and PostgreSQL: about five minutes. ATTACK=--small is a smoke test,
+# ATTACK='--only crowd disk --on sqlite' runs these kinds alone.
 attack: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/python tests/attack/run.py $(ATTACK)
 

@@ -1,9 +1,16 @@
-"""What do we know, and when did we come to know it?"""
+"""Data layer: settings, ingestion, validation and the simulator."""
 
 import os
 
-__all__ = ["contracts", "errors", "settings", "simulator", "sources"]
+__all__ = [
+    "config",
+    "errors",
+    "ingest",
+    "io",
+    "schemas",
+    "simulator",
+]
 
-# Polars' allocator gives memory back at once and asks for it anew for the next file. To keep it for
-# some seconds saves a tenth of the time in which a log is read. It looks here when it is loaded.
+# Polars' allocator returns freed memory at once and requests it again for the next file. Keeping it
+# for some seconds saves a tenth of the read time. The variable is read when Polars is imported.
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:10000")

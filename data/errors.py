@@ -1,4 +1,4 @@
-"""Every error a user can cause, as one family: one sentence, and what to do next."""
+"""Errors that a user can cause: one family, each with a message and what to do next."""
 
 __all__ = [
     "ContractError",
@@ -13,11 +13,11 @@ __all__ = [
 
 
 class ExpansionError(Exception):
-    """Something a user can put right; the command line prints it as one line and exits with 1."""
+    """An error a user can fix; the command line prints it as one line and exits with 1."""
 
 
 class SettingsError(ExpansionError):
-    """The settings file is missing, unreadable, or says something we do not know."""
+    """The settings file is missing, unreadable, or contains an unknown or invalid setting."""
 
 
 class SourceError(ExpansionError):
@@ -25,20 +25,20 @@ class SourceError(ExpansionError):
 
 
 class ContractError(ExpansionError):
-    """A table was read, but is not what its contract promises."""
+    """A table was read but does not match its schema."""
 
 
 class HistoryError(ExpansionError):
-    """The data is sound, but too little of it is there for what was asked."""
+    """The data is valid, but there is too little history for the request."""
 
 
 class ModelError(ExpansionError):
-    """There is no model, or it does not fit the features of this version."""
+    """There is no model, or its features do not match this version."""
 
 
 class SearchError(ExpansionError):
-    """The search of the settings was interrupted, or cannot keep its trials."""
+    """The hyper-parameter search was interrupted, or its trials cannot be stored."""
 
 
 class DeliveryError(ExpansionError):
-    """The result could not be written to where it belongs."""
+    """The result could not be written to its destination."""

@@ -1,7 +1,7 @@
-"""What each table promises, and what becomes of the rows that break the promise.
+"""Data schemas of the four tables, their validation rules and the quarantine limit.
 
-A row that breaks its contract leaves the table with the name of the rule it broke and is counted;
-it never disappears. Times are instants in UTC; a time without a zone is refused, not guessed.
+An invalid row is quarantined and counted under the name of the rule it violates. Timestamps
+are UTC; naive timestamps are rejected, not guessed.
 """
 
 from collections.abc import Mapping
@@ -49,10 +49,10 @@ CHANGES: Final = (
 SEAT_TYPES: Final = ("paid", "free", "trial")
 # Quantities are summed in thousandths as 64-bit integers; the cap keeps a sum from overflowing.
 MAX_QUANTITY: Final = 1e12
-# Clocks that were never set write 1970; such a row would stretch the log's span by decades.
+# Clocks that were never set write 1970; such a row would extend the log by decades.
 EARLIEST_TIMESTAMP: Final = datetime(1990, 1, 1, tzinfo=UTC)
 
-DUPLICATE_ROW: Final = "repeated row"
+DUPLICATE_ROW: Final = "duplicate row"
 CONFLICTING_ROWS: Final = "conflicting rows for one"
 FUTURE_TIMESTAMP: Final = "timestamp is in the future"
 UNKNOWN_ACCOUNT: Final = "account_id is not in the accounts table"
@@ -76,7 +76,7 @@ class EventSchema(dy.Schema):
 
 
 class SubscriptionSchema(dy.Schema):
-    """The contract history: from this date, so many seats, this plan, this limit, this MRR."""
+    """The subscription history: effective date, seats, plan, usage limit and MRR."""
 
     account_id = dy.String(nullable=False, min_length=1)
     effective_date = _utc_datetime(nullable=False, earliest=EARLIEST_TIMESTAMP)
@@ -91,7 +91,7 @@ class SubscriptionSchema(dy.Schema):
 
 
 class AccountSchema(dy.Schema):
-    """The customer companies. Further columns are kept for display."""
+    """The customer companies. Extra columns are kept for display."""
 
     account_id = dy.String(nullable=False, min_length=1, primary_key=True)
     created_date = _utc_datetime(nullable=False)
@@ -103,7 +103,7 @@ class AccountSchema(dy.Schema):
 
 
 class UserSchema(dy.Schema):
-    """The people in the accounts; an e-mail address is reduced to its domain on arrival."""
+    """The users of the accounts; an e-mail address is reduced to its domain on ingestion."""
 
     user_id = dy.String(nullable=False, min_length=1, primary_key=True)
     account_id = dy.String(nullable=False, min_length=1)
@@ -134,10 +134,10 @@ _ALLOWED_VALUES: Final = {"status": STATUSES, "change": CHANGES, "seat_type": SE
 
 @dataclass(frozen=True)
 class ValidatedTable:
-    """A table's valid rows, how many rows each rule put into quarantine, and what was amended.
+    """A table's valid rows, the rejected rows per rule, and notes on amended rows.
 
-    Every row is in one place: ``seen == rows.height + sum(quarantine.values())``. Rows under
-    ``notes`` were kept.
+    Every row is counted once: ``row_count == rows.height + sum(quarantine.values())``. Rows
+    counted under ``notes`` are valid.
     """
 
     rows: pl.DataFrame
@@ -146,13 +146,18 @@ class ValidatedTable:
     notes: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        told = f"quarantine {dict(self.quarantine)}" if self.quarantine else "none in quarantine"
+        quarantined = (
+            f"quarantine {dict(self.quarantine)}" if self.quarantine else "none in quarantine"
+        )
         notes = f", notes {dict(self.notes)}" if self.notes else ""
-        return f"Checked({self.rows.height:,} of {self.row_count:,} rows valid; {told}{notes})"
+        return (
+            f"ValidatedTable({self.rows.height:,} of {self.row_count:,} rows valid;"
+            f" {quarantined}{notes})"
+        )
 
 
 def validation_rules(table: str) -> list[tuple[str, pl.Expr]]:
-    """Tell in words what can be wrong with a typed row of a table.
+    """Return the row-level validation rules of a table.
 
     Parameters
     ----------
@@ -162,21 +167,21 @@ def validation_rules(table: str) -> list[tuple[str, pl.Expr]]:
     Returns
     -------
     list of (str, polars.Expr)
-        The reason, and whether a row gives it; null counts as no. Keys that must be unique are
-        not among them, for they are not a matter of one row.
+        The reject reason, and a mask of the rows that violate the rule; null counts as valid.
+        Uniqueness of keys is not included, because it is not a property of one row.
     """
     return [
-        (_describe_rule(name, column, rule), ~holds)
+        (_describe_rule(name, column, rule), ~is_valid)
         for name, column in TABLES[table].columns().items()
-        for rule, holds in column.validation_rules(pl.col(name)).items()
+        for rule, is_valid in column.validation_rules(pl.col(name)).items()
     ]
 
 
 def _describe_rule(name: str, column: dy.Column, rule: str) -> str:
-    """One of dataframely's rule names in the words of the person who has to mend the row."""
+    """Return the reject reason for one of dataframely's rule names."""
     if rule == "check":
         return f"{name} is not one of {', '.join(_ALLOWED_VALUES[name])}"
-    words = {
+    descriptions = {
         "nullability": "is missing",
         "min_length": "is empty",
         "min": f"is below {_format_bound(column, 'min')}",
@@ -184,7 +189,7 @@ def _describe_rule(name: str, column: dy.Column, rule: str) -> str:
         "inf": "is infinite",
         "nan": "is not a number",
     }
-    return f"{name} {words[rule]}"
+    return f"{name} {descriptions[rule]}"
 
 
 def _format_bound(column: dy.Column, attribute: str) -> str:
@@ -195,7 +200,7 @@ def _format_bound(column: dy.Column, attribute: str) -> str:
 def enforce_quarantine_limit(
     table: str, row_count: int, quarantine: Mapping[str, int], max_share: float
 ) -> None:
-    """Stop a run whose table lost so many rows that its figures would mislead.
+    """Raise if the share of quarantined rows exceeds the limit.
 
     Parameters
     ----------
@@ -204,23 +209,23 @@ def enforce_quarantine_limit(
     row_count : int
         Rows read.
     quarantine : mapping of str to int
-        Reason → rows. Repeated rows lose nothing and do not count.
+        Reason → rows. Duplicate rows do not count against the limit.
     max_share : float
-        Largest share of quarantined rows that is still accepted, in [0, 1].
+        Largest accepted share of quarantined rows, in [0, 1].
 
     Raises
     ------
     ContractError
-        If the share is larger, or no row is left at all.
+        If the share is larger, or no valid row is left.
     """
-    bad = {reason: rows for reason, rows in quarantine.items() if reason != DUPLICATE_ROW}
-    lost = sum(bad.values())
-    if lost <= max_share * row_count and (lost < row_count or not row_count):
+    rejected = {reason: rows for reason, rows in quarantine.items() if reason != DUPLICATE_ROW}
+    rejected_rows = sum(rejected.values())
+    if rejected_rows <= max_share * row_count and (rejected_rows < row_count or not row_count):
         return
-    worst = sorted(bad.items(), key=lambda item: (-item[1], item[0]))[:3]
-    reasons = "; ".join(f"{reason}: {rows:,}" for reason, rows in worst)
+    most_frequent = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))[:3]
+    reasons = "; ".join(f"{reason}: {rows:,}" for reason, rows in most_frequent)
     raise ContractError(
-        f"{table}: {lost:,} of {row_count:,} rows ({lost / row_count:.1%}) break the contract, above the"
-        f" {max_share:.1%} allowed ({reasons}). Mend the rows, or raise [tables]"
+        f"{table}: {rejected_rows:,} of {row_count:,} rows ({rejected_rows / row_count:.1%}) are"
+        f" invalid, above the {max_share:.1%} allowed ({reasons}). Fix the rows, or raise [tables]"
         " max_quarantine_share in expansion.toml if they may be left out."
     )

@@ -1,3 +1,11 @@
-"""What did an account look like at a given moment?"""
+"""Feature layer: point-in-time features of every account."""
 
-__all__ = ["activity", "catalogue", "feature", "panel"]
+__all__ = [
+    "activity",
+    "catalogue",
+    "online",
+    "panel",
+    "peer_percentiles",
+    "point_in_time",
+    "subscription_timeline",
+]

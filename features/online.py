@@ -1,8 +1,8 @@
-"""A few accounts as they stand this moment: the same features, with today's events on top.
+"""Online (intraday) features of a few accounts: batch features plus today's events.
 
-The as-of is the coming midnight: of a day that is not over, all that is known by now counts, and
-the windows are those that a batch at that midnight would have. What the features of an account ask
-of all others is that of the last weekly list.
+The as-of is the next midnight: events of the current day count as far as known, and the windows are
+those of a batch run at that midnight. Inputs that depend on all other accounts come from the last
+weekly list.
 """
 
 from collections.abc import Sequence
@@ -32,21 +32,21 @@ _DERIVED_TABLES: Final = {
 
 
 def next_midnight(day: date) -> datetime:
-    """The as-of of a day that is not over: 00:00 UTC of the next."""
+    """Return the as-of of a day in progress: 00:00 UTC of the next day."""
     return datetime.combine(day + timedelta(days=1), time(), UTC)
 
 
 def build_reference_population(
     log: Activity, tables: Tables, as_of: datetime, settings: Settings
 ) -> ReferencePopulation:
-    """Gather what the features of a few accounts will ask of all others.
+    """Build the inputs that the features of a few accounts take from all accounts.
 
     Parameters
     ----------
     log, tables
         Of all accounts.
     as_of : datetime.datetime
-        As-of of the last weekly list, 00:00 UTC; what was known later is not looked at.
+        As-of of the last weekly list, 00:00 UTC; rows known later are not used.
     settings : data.config.settings.Settings
         As for :func:`features.panel.builder.build_panel`.
     """
@@ -59,9 +59,9 @@ def build_reference_population(
     advanced = settings.adoption.advanced_features or tuple(
         sorted(feature_adoption.rarely_used_features(pairs, settings.adoption.advanced_max_share))
     )
-    built = builder.build_panel(log, tables, [as_of], settings)
-    (began,) = log.log_start_as_known([as_of])
-    return ReferencePopulation(began or as_of.date(), advanced, built.peers)
+    panel = builder.build_panel(log, tables, [as_of], settings)
+    (log_first_day,) = log.log_start_as_known([as_of])
+    return ReferencePopulation(log_first_day or as_of.date(), advanced, panel.peers)
 
 
 def build_online(
@@ -74,81 +74,91 @@ def build_online(
     settings: Settings,
     reference: ReferencePopulation,
 ) -> Panel:
-    """Compute the features of a few accounts at a moment of a day.
+    """Compute the features of a few accounts during a day.
 
     Parameters
     ----------
     log, tables
         Of all accounts, as the weekly job reads them.
     events : polars.DataFrame
-        Rows under :class:`data.schemas.EventSchema` that are not in the log; those of other accounts
+        Rows of :class:`data.schemas.EventSchema` that are not in the log; those of other accounts
         are left out.
     accounts : sequence of str
-        Which.
+        Accounts to compute.
     day : datetime.date
-        The day of the moment, UTC.
+        The current day, UTC.
     settings : data.config.settings.Settings
         As for :func:`features.panel.builder.build_panel`.
     reference : features.panel.builder.ReferencePopulation
         From :func:`build_reference_population`.
     """
-    some = pl.Series("account_id", sorted(set(accounts)), dtype=pl.String)
-    tail = append_events(log, events, some, roles=settings.roles, seats=settings.seats)
-    # People may use the product at another account than the one they are entered under.
-    few = replace(
+    selected = pl.Series("account_id", sorted(set(accounts)), dtype=pl.String)
+    extended_log = append_events(log, events, selected, roles=settings.roles, seats=settings.seats)
+    # Users may be active in another account than the one they belong to.
+    selected_tables = replace(
         tables,
-        accounts=_select_accounts(tables.accounts, some),
-        subscriptions=_select_accounts(tables.subscriptions, some),
+        accounts=_select_accounts(tables.accounts, selected),
+        subscriptions=_select_accounts(tables.subscriptions, selected),
     )
-    return builder.build_panel(tail, few, [next_midnight(day)], settings, reference=reference)
+    return builder.build_panel(
+        extended_log, selected_tables, [next_midnight(day)], settings, reference=reference
+    )
 
 
 def append_events(
     log: Activity, events: pl.DataFrame, accounts: pl.Series, *, roles: Roles, seats: Seats
 ) -> Activity:
-    """Give the log of a few accounts, and on top of it events that are not in it.
+    """Return the log of a few accounts with additional events appended.
 
     Parameters
     ----------
     log : features.activity.daily_tables.Activity
         Of all accounts.
     events : polars.DataFrame
-        Rows under :class:`data.schemas.EventSchema`.
+        Rows of :class:`data.schemas.EventSchema`.
     accounts : polars.Series
-        Which.
+        Accounts to keep.
     roles, seats
         As for :func:`features.activity.daily_aggregates.classify_events`.
     """
     rows = events.filter(pl.col("account_id").is_in(accounts.implode()))
-    named = daily_aggregates.classify_events(nw.from_native(rows.lazy()), roles=roles, seats=seats)
-    made = {
-        name: table(named).to_native().collect()
+    classified = daily_aggregates.classify_events(
+        nw.from_native(rows.lazy()), roles=roles, seats=seats
+    )
+    built = {
+        name: table(classified).to_native().collect()
         for name, table in (
             ("people", daily_aggregates.daily_user_activity),
             ("volume", daily_aggregates.daily_event_volume),
             ("first_uses", daily_aggregates.first_seen_user_feature),
         )
     }
-    for name, (table, of) in _DERIVED_TABLES.items():
-        made[name] = table(nw.from_native(made[of].lazy())).to_native().collect()
+    for name, (table, source) in _DERIVED_TABLES.items():
+        built[name] = table(nw.from_native(built[source].lazy())).to_native().collect()
     names = accounts.cast(NAME_DTYPE).implode()
-    whole = {}
-    for name, found in made.items():
+    new_rows = {}
+    for name, frame in built.items():
         lazy: pl.LazyFrame = getattr(log, name)
-        kinds = lazy.collect_schema()
-        whole[name] = found.select(pl.col(column).cast(kind) for column, kind in kinds.items())
+        schema = lazy.collect_schema()
+        new_rows[name] = frame.select(
+            pl.col(column).cast(dtype) for column, dtype in schema.items()
+        )
 
     def aggregate(
         table: str, key: Sequence[str], aggregation: Aggregation, *, since: date | None = None
     ) -> pl.DataFrame:
-        # The log's engine finds the accounts' rows; few enough to be folded here.
-        held = log.aggregate(table, key, partial(_filter_accounts, names=names), since=since)
-        late = whole[table] if since is None else whole[table].filter(pl.col("day") >= since)
-        return aggregation(pl.concat([held, late]).lazy())
+        # The log's engine filters the accounts' rows; they are few enough to aggregate here.
+        log_rows = log.aggregate(table, key, partial(_filter_accounts, names=names), since=since)
+        appended = (
+            new_rows[table] if since is None else new_rows[table].filter(pl.col("day") >= since)
+        )
+        return aggregation(pl.concat([log_rows, appended]).lazy())
 
     tables = {
-        name: pl.concat([getattr(log, name).filter(pl.col("account_id").is_in(names)), late.lazy()])
-        for name, late in whole.items()
+        name: pl.concat(
+            [getattr(log, name).filter(pl.col("account_id").is_in(names)), appended.lazy()]
+        )
+        for name, appended in new_rows.items()
     }
     return replace(log, aggregate=aggregate, **tables)
 

@@ -1,3 +1,13 @@
-"""Who should hear about it, where, and when?"""
+"""The serving layer: scoring, CRM delivery, live events, notifications, web page and CLI."""
 
-__all__ = ["cli", "crm", "playbook", "score", "state"]
+__all__ = [
+    "cli",
+    "delivery",
+    "events",
+    "gc_freeze",
+    "monitoring",
+    "notify",
+    "scoring",
+    "store",
+    "web",
+]

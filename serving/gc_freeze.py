@@ -1,4 +1,4 @@
-"""A process that is waited for must not stop for a tenth of a second to look for garbage."""
+"""Garbage collection: freeze long-lived objects to avoid pauses of 100 ms and more."""
 
 import gc
 
@@ -6,10 +6,10 @@ __all__ = ["freeze_gc"]
 
 
 def freeze_gc() -> None:
-    """Take what is there by now for good: later searches for garbage pass it by.
+    """Move all existing objects out of the reach of the garbage collector.
 
-    A million objects of libraries and tables take hundreds of milliseconds to look through, during
-    which nobody is answered, or the database's writers wait for who holds it.
+    A full collection scans a million objects of libraries and tables. It takes hundreds of
+    milliseconds, during which no request is answered and database writers wait for a lock holder.
     """
     gc.collect()
     gc.freeze()

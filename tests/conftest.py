@@ -1,4 +1,4 @@
-"""What tests of several floors share: patience, a real PostgreSQL, and a real MLflow server."""
+"""Fixtures shared by the tests of several layers: a real PostgreSQL and a real MLflow server."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 
-# A laptop that compiles beside the tests is slow, not wrong.
+# A busy machine is slow, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("patient")
@@ -29,9 +29,9 @@ hypothesis.settings.load_profile("patient")
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a real PostgreSQL server, which lives as long as the test run.
+    """Start a real PostgreSQL server for the session; yield its URL.
 
-    Not in pytest's own folder: other test runs beside this one sweep old ones there.
+    Its folder is not pytest's own, because other test runs on this machine delete old ones there.
     """
     with TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as patch:
         runtime, data = Path(folder, "run"), Path(folder, "data")
@@ -46,9 +46,9 @@ def postgres() -> Iterator[str]:
 
 @dataclass
 class MlflowServer:
-    """A real MLflow server, run by the very command of the compose file.
+    """A real MLflow server, started with the command of the compose file.
 
-    Its runs are in PostgreSQL and its artifacts in a folder that only it writes to.
+    Its runs are in PostgreSQL and its artifacts in a folder of its own.
     """
 
     folder: Path
@@ -65,9 +65,9 @@ class MlflowServer:
         return self.folder / "artifacts"
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server and wait until it answers."""
         compose = yaml.safe_load((ROOT / "mlflow/compose.yaml").read_text())["services"]["mlflow"]
-        place = {
+        location = {
             "MLFLOW_HOST": "127.0.0.1",
             "MLFLOW_PORT": str(self.port),
             "MLFLOW_ARTIFACTS_DESTINATION": str(self.artifacts),
@@ -80,7 +80,7 @@ class MlflowServer:
             self.process = subprocess.Popen(
                 compose["command"],
                 cwd=self.folder,
-                env={**os.environ, **compose["environment"], **place},
+                env={**os.environ, **compose["environment"], **location},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -94,7 +94,7 @@ class MlflowServer:
         raise AssertionError((self.folder / "log").read_text()[-2000:])
 
     def kill(self) -> None:
-        """End it at once, workers and all."""
+        """Kill the server and its workers."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -105,7 +105,7 @@ class MlflowServer:
 def mlflow_server(
     postgres: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MlflowServer]:
-    """A running server; a test that kills it starts it again."""
+    """Start an MLflow server for the session; a test that kills it starts it again."""
     (host,) = urllib.parse.parse_qs(urllib.parse.urlsplit(postgres).query)["host"]
     engine = sa.create_engine(postgres.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -1,4 +1,4 @@
-"""What the README says can be done, can be done."""
+"""The commands, settings, fields and make targets that the README names exist."""
 
 import re
 import tomllib
@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "mlflow/README.md", ROOT / "notebooks/README.md"]
 COMMANDS = sorted(set(re.findall(r"(?:`|bin/)expansion ([\w-]+)([^\n`|]*)", README)))
-# Every command by what is typed: "score", "crm send".
-TYPED = {
+# Every command by the words that a user types: "score", "crm send".
+COMMANDS_BY_PATH = {
     " ".join(words): command
     for name, outer in main.commands.items()
     for words, command in (
-        [((name, inner), below) for inner, below in outer.commands.items()]
+        [((name, inner), command) for inner, command in outer.commands.items()]
         if isinstance(outer, click.Group)
         else [((name,), outer)]
     )
@@ -30,33 +30,34 @@ SNIPPETS = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
 
 @pytest.mark.parametrize(("name", "rest"), COMMANDS)
 def test_every_command_the_readme_names_exists_with_its_options(name: str, rest: str) -> None:
-    within = re.match(rf"{name} ([\w-]+)", f"{name}{rest}")
-    command = TYPED[name] if name in TYPED else TYPED[f"{name} {within[1]}" if within else name]
-    known = {option for parameter in command.params for option in parameter.opts}
+    subcommand = re.match(rf"{name} ([\w-]+)", f"{name}{rest}")
+    path = f"{name} {subcommand[1]}" if name not in COMMANDS_BY_PATH and subcommand else name
+    command = COMMANDS_BY_PATH[path]
+    options = {option for parameter in command.params for option in parameter.opts}
 
-    assert set(re.findall(r"(?<!\S)--?[a-z][\w-]*", rest)) <= known
+    assert set(re.findall(r"(?<!\S)--?[a-z][\w-]*", rest)) <= options
 
 
-@pytest.mark.parametrize("name", sorted(TYPED))
+@pytest.mark.parametrize("name", sorted(COMMANDS_BY_PATH))
 def test_the_readme_names_every_command(name: str) -> None:
     assert f"`expansion {name}" in README
 
 
-@pytest.mark.parametrize("command", TYPED.values(), ids=TYPED)
-def test_every_command_answers_in_json_and_takes_a_config(command: click.Command) -> None:
-    known = {option for parameter in command.params for option in parameter.opts}
+@pytest.mark.parametrize("command", COMMANDS_BY_PATH.values(), ids=COMMANDS_BY_PATH)
+def test_every_command_has_json_output_and_a_config_option(command: click.Command) -> None:
+    options = {option for parameter in command.params for option in parameter.opts}
 
-    assert "--json" in known
-    assert command.name == "simulate" or {"-c", "--config"} <= known
+    assert "--json" in options
+    assert command.name == "simulate" or {"-c", "--config"} <= options
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_make_target_a_page_names_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
-    named = set(re.findall(r"^\s+make ([a-z-]+)", page.read_text("utf-8"), flags=re.MULTILINE))
+    mentioned = set(re.findall(r"^\s+make ([a-z-]+)", page.read_text("utf-8"), flags=re.MULTILINE))
 
-    assert named <= targets
+    assert mentioned <= targets
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
@@ -76,5 +77,5 @@ def test_every_crm_field_is_described() -> None:
     assert set(SCORE_COLUMNS) - described == {"name", "csm"}
 
 
-def test_the_makefile_is_what_ci_calls() -> None:
+def test_ci_calls_the_makefile() -> None:
     assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")

@@ -1,13 +1,18 @@
-"""What does that say about the next 60 days?"""
+"""Training, evaluation, promotion and backtesting of the expansion model."""
 
 __all__ = [
-    "baselines",
-    "date_metrics",
-    "evaluate",
+    "backtest",
+    "data_quality",
+    "dataset",
+    "evaluation",
+    "explain",
+    "labels",
+    "metrics",
     "model",
-    "outcomes",
     "pipeline",
+    "promotion",
     "registry",
-    "signals",
-    "splits",
+    "report",
+    "rules",
+    "tuning",
 ]

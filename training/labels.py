@@ -1,9 +1,8 @@
-"""Typed expansions and churn of each snapshot: the only look past the as-of.
+"""Labels: typed expansions and churn after each snapshot, the only look past the as-of.
 
 An outcome counts on ``[as_of, as_of + horizon)``, the end excluded. Labels are read from contract
-rows known before the *cut* only, and a window that the cut leaves unfinished is unknown, also when
-it already shows an expansion: keeping early positives of unfinished windows would bias every
-recent rate upwards.
+rows known before the *cutoff*. A window that is incomplete at the cutoff has no label, even if it
+already contains an expansion: keeping only early positives would bias recent rates upwards.
 """
 
 from datetime import datetime
@@ -13,7 +12,7 @@ import polars as pl
 
 from data.config.settings import Outcome
 from features import subscription_timeline
-from features.panel.monthly import known_before
+from features.point_in_time import known_before
 
 __all__ = ["MAX_HORIZON_DAYS", "build_outcomes", "churned_within", "expanded_within"]
 
@@ -33,21 +32,21 @@ def build_outcomes(
     snapshots : polars.DataFrame
         ``account_id``, ``as_of`` (Date).
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
+        The subscription timeline.
     cutoff : datetime.datetime
         Only contract rows known before this moment, UTC, are read.
     rules : data.config.settings.Outcome
-        Least rise, days within which a rise may be undone, booking lag.
+        Minimum increase, revert days and booking lag.
 
     Returns
     -------
     polars.DataFrame
-        One row per snapshot, in the order given: ``days_to_expansion`` and ``days_to_churn``
-        (whole days from the as-of, null when not seen), ``kind`` (plan, seats, usage, revenue),
-        ``rise`` (share), ``mrr_rise`` (share; null where the revenue before or after is not known),
-        ``mrr_added`` (currency per month; null likewise),
-        ``days_to_unclear`` (to a rise that cannot be told from a price change), and
-        ``known_days``: windows up to so many days are complete at the cut.
+        One row per snapshot, in the given order: ``days_to_expansion`` and ``days_to_churn`` (whole
+        days from the as-of, null when not observed), ``kind`` (plan, seats, usage, revenue),
+        ``increase`` (share), ``mrr_increase`` (share; null where the revenue before or after is
+        unknown), ``mrr_added`` (currency per month; null likewise), ``days_to_ambiguous`` (to an
+        increase that cannot be distinguished from a price change), and ``observed_days``: windows
+        up to this length are complete at the cutoff.
     """
     known_contracts = known_before(contracts, cutoff)
     keys = snapshots.select(_SNAPSHOT_KEYS)
@@ -64,10 +63,10 @@ def build_outcomes(
         .agg(
             days_to_expansion=pl.col("days").filter(pl.col("kind") != "unclear").first(),
             kind=pl.col("kind").filter(pl.col("kind") != "unclear").first(),
-            rise=pl.col("rise").filter(pl.col("kind") != "unclear").first(),
-            mrr_rise=pl.col("mrr_rise").filter(pl.col("kind") != "unclear").first(),
+            increase=pl.col("increase").filter(pl.col("kind") != "unclear").first(),
+            mrr_increase=pl.col("mrr_increase").filter(pl.col("kind") != "unclear").first(),
             mrr_added=pl.col("mrr_added").filter(pl.col("kind") != "unclear").first(),
-            days_to_unclear=pl.col("days").filter(pl.col("kind") == "unclear").first(),
+            days_to_ambiguous=pl.col("days").filter(pl.col("kind") == "unclear").first(),
         )
     )
     days_elapsed = pl.lit(cutoff.date()) - pl.col("as_of")
@@ -75,26 +74,26 @@ def build_outcomes(
     return (
         keys.join(first_increase, on=_SNAPSHOT_KEYS, how="left", maintain_order="left")
         .join(churn, on=_SNAPSHOT_KEYS, how="left", maintain_order="left")
-        .with_columns(known_days=days_elapsed.dt.total_days() - maturity_days)
+        .with_columns(observed_days=days_elapsed.dt.total_days() - maturity_days)
     )
 
 
 def expanded_within(horizon_days: int) -> pl.Expr:
-    """Say whether a snapshot expanded within the horizon; null while that is unknown.
+    """Return the expansion label within the horizon; null while it is unknown.
 
-    A window is unknown until the cut has passed its end, booking lag and revert days included, and
-    where the only rise in it cannot be told from a price change.
+    A window is unknown until the cutoff lies after its end plus booking lag and revert days. It is
+    also unknown if its only increase cannot be distinguished from a price change.
     """
     observed = (pl.col("days_to_expansion") < horizon_days).fill_null(value=False)
-    ambiguous = (pl.col("days_to_unclear") < horizon_days).fill_null(value=False)
-    complete = pl.col("known_days") >= horizon_days
+    ambiguous = (pl.col("days_to_ambiguous") < horizon_days).fill_null(value=False)
+    complete = pl.col("observed_days") >= horizon_days
     return pl.when(complete & (observed | ~ambiguous)).then(observed)
 
 
 def churned_within(horizon_days: int) -> pl.Expr:
-    """Say whether a snapshot's contract ended within the horizon; null while that is unknown."""
+    """Return the churn label within the horizon; null while it is unknown."""
     observed = (pl.col("days_to_churn") < horizon_days).fill_null(value=False)
-    return pl.when(pl.col("known_days") >= horizon_days).then(observed)
+    return pl.when(pl.col("observed_days") >= horizon_days).then(observed)
 
 
 def _days_after_as_of(days_from: str) -> pl.Expr:
@@ -102,10 +101,10 @@ def _days_after_as_of(days_from: str) -> pl.Expr:
 
 
 def _find_churn(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Days until a contract row that ends the account comes into force.
+    """Compute the days until a contract row that ends the account takes effect.
 
-    Zero for an end that lay before the as-of and was only heard of later. Of several rows from one
-    effective date the one known last speaks: an end that was taken back is none.
+    Zero for an end before the as-of that became known only later. If several rows share an
+    effective date, the one known last applies, so a revoked termination does not count.
     """
     last_version = known.group_by("account_id", "effective", maintain_order=True).last()
     terminations = last_version.with_columns(
@@ -122,11 +121,11 @@ def _find_churn(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 
 
 def _find_increases(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Contract rows that became known after the as-of, beside the levels they must exceed.
+    """Return contract rows known after the as-of, with the levels that they must exceed.
 
-    The level at the as-of is one; what was already scheduled for the row's effective date is
-    another (a ramp signed before is not a new outcome); and what a merger, a correction or a ramp
-    brought in the meantime is the third.
+    Three levels apply: the level at the as-of; the level already scheduled for the row's effective
+    date (a ramp signed earlier is not a new outcome); and the level that a merger, correction or
+    ramp brought in between.
     """
     numbered = known.with_row_index("row")
     rows = (
@@ -134,10 +133,10 @@ def _find_increases(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         .with_columns(days=_days_after_as_of("known"))
         .filter(pl.col("days").is_between(0, MAX_HORIZON_DAYS - 1))
     )
-    current = _select_in_force(keys.with_columns(due=_AS_OF_MIDNIGHT), numbered, "_at")
+    current = _select_in_force(keys.with_columns(moment=_AS_OF_MIDNIGHT), numbered, "_current")
     effective_date = pl.max_horizontal("effective", _AS_OF_MIDNIGHT)
     scheduled = _select_in_force(
-        rows.select(*_SNAPSHOT_KEYS, "row", due=effective_date), numbered, "_scheduled"
+        rows.select(*_SNAPSHOT_KEYS, "row", moment=effective_date), numbered, "_scheduled"
     )
     joined = (
         rows.join(current, on=_SNAPSHOT_KEYS, how="left")
@@ -145,27 +144,27 @@ def _find_increases(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         .join(_find_inorganic_levels(rows), on=[*_SNAPSHOT_KEYS, "row"], how="left")
     )
     before = [
-        # A first purchase has no level before it, whatever came in the meantime.
-        pl.when(pl.col(f"{name}_at").is_not_null())
-        .then(pl.max_horizontal(f"{name}_at", f"{name}_scheduled", f"{name}_else"))
+        # A first purchase has no previous level, whatever was known in between.
+        pl.when(pl.col(f"{name}_current").is_not_null())
+        .then(pl.max_horizontal(f"{name}_current", f"{name}_scheduled", f"{name}_inorganic"))
         .alias(f"{name}_before")
         for name in _QUANTITIES
     ]
-    return joined.filter("paid_at", "paid").with_columns(
-        *before, plan_before=pl.coalesce("plan_scheduled", "plan_at")
+    return joined.filter("paid_current", "paid").with_columns(
+        *before, plan_before=pl.coalesce("plan_scheduled", "plan_current")
     )
 
 
 def _select_in_force(moments: pl.DataFrame, numbered: pl.DataFrame, suffix: str) -> pl.DataFrame:
-    """The contract that is in force at the moment ``due``, as it was known at the as-of."""
-    group_keys = [name for name in moments.columns if name != "due"]
+    """Select the contract in force at ``moment``, as known at the as-of."""
+    group_keys = [name for name in moments.columns if name != "moment"]
     rows = numbered.select(
-        "account_id", "known", "effective", *_QUANTITIES, "plan", "paid", place="row"
+        "account_id", "known", "effective", *_QUANTITIES, "plan", "paid", version="row"
     )
     return (
         moments.join(rows, on="account_id")
-        .filter(pl.col("known") < _AS_OF_MIDNIGHT, pl.col("effective") <= pl.col("due"))
-        .sort(*group_keys, "place")
+        .filter(pl.col("known") < _AS_OF_MIDNIGHT, pl.col("effective") <= pl.col("moment"))
+        .sort(*group_keys, "version")
         .group_by(group_keys, maintain_order=True)
         .last()
         .select(*group_keys, pl.col(*_QUANTITIES, "plan", "paid").name.suffix(suffix))
@@ -173,42 +172,49 @@ def _select_in_force(moments: pl.DataFrame, numbered: pl.DataFrame, suffix: str)
 
 
 def _find_inorganic_levels(rows: pl.DataFrame) -> pl.DataFrame:
-    """The highest levels that came between the as-of and a row without a decision to buy more.
+    """Return the highest inorganic levels between the as-of and a row.
 
-    A change of price and a renewal bring money only.
+    Price changes and renewals only change revenue.
     """
     inorganic = pl.col("change").is_in(list(subscription_timeline.NON_ORGANIC_CHANGES))
     levels = [pl.when(inorganic).then(name).alias(name) for name in _QUANTITIES if name != "mrr"]
     inorganic_levels = rows.filter(inorganic | pl.col("change").is_in(["price", "renewal"])).select(
-        *_SNAPSHOT_KEYS, *levels, "mrr", came="known", since="effective", place="row"
+        *_SNAPSHOT_KEYS,
+        *levels,
+        "mrr",
+        level_known="known",
+        level_effective="effective",
+        version="row",
     )
-    known_earlier = (pl.col("came") < pl.col("known")) | (
-        pl.col("came").eq(pl.col("known")) & pl.col("place").lt(pl.col("row"))
+    known_earlier = (pl.col("level_known") < pl.col("known")) | (
+        pl.col("level_known").eq(pl.col("known")) & pl.col("version").lt(pl.col("row"))
     )
     return (
         rows.select(*_SNAPSHOT_KEYS, "row", "known", "effective")
         .join(inorganic_levels, on=_SNAPSHOT_KEYS)
-        .filter(known_earlier, pl.col("since") <= pl.col("effective"))
+        .filter(known_earlier, pl.col("level_effective") <= pl.col("effective"))
         .group_by(*_SNAPSHOT_KEYS, "row")
-        .agg(pl.col(_QUANTITIES).max().name.suffix("_else"))
+        .agg(pl.col(_QUANTITIES).max().name.suffix("_inorganic"))
     )
 
 
 def _classify_increases(
     increases: pl.DataFrame, known: pl.DataFrame, rules: Outcome
 ) -> pl.DataFrame:
-    """Type each step, and drop those that were undone within the revert days."""
+    """Assign a type to each increase and drop those reverted within the revert days."""
     kind = subscription_timeline.increase_type(min_increase=rules.min_increase)
     typed = increases.with_columns(
         kind=kind,
-        rise=subscription_timeline.relative_increase(),
-        mrr_rise=pl.when(pl.col("mrr_before") > 0).then(pl.col("mrr") / pl.col("mrr_before") - 1),
+        increase=subscription_timeline.relative_increase(),
+        mrr_increase=pl.when(pl.col("mrr_before") > 0).then(
+            pl.col("mrr") / pl.col("mrr_before") - 1
+        ),
         mrr_added=pl.col("mrr") - pl.col("mrr_before"),
     ).filter(pl.col("kind").is_not_null())
     later = known.with_row_index("later").select(
         "account_id", "later", pl.col("effective", *_QUANTITIES, "plan").name.prefix("later_")
     )
-    # A rise booked late can be undone only once it is booked.
+    # An increase booked late can be reverted only after its booking.
     revert_deadline = pl.max_horizontal("effective", "known") + pl.duration(days=rules.revert_days)
     return (
         typed.join(later, on="account_id")
@@ -221,14 +227,16 @@ def _classify_increases(
 
 
 def _increase_persists() -> pl.Expr:
-    """Whether anything that rose still stands above the level before it."""
+    """Check that some increased quantity still exceeds its previous level."""
     cheaper = pl.col("later_mrr") <= pl.col("mrr_before")
     lower = (pl.col("later_plan_rank") <= pl.col("plan_rank_before")).fill_null(cheaper)
     plan = pl.col("later_plan").ne(pl.col("plan_before")) & ~lower.fill_null(value=False)
     seats = pl.col("later_seats") > pl.col("seats_before")
     usage = pl.col("later_usage_limit") > pl.col("usage_limit_before")
     revenue = pl.col("later_mrr") > pl.col("mrr_before")
-    any_quantity = pl.any_horizontal(held.fill_null(value=False) for held in (plan, seats, usage))
+    any_quantity = pl.any_horizontal(
+        increased.fill_null(value=False) for increased in (plan, seats, usage)
+    )
     return (
         pl.when(pl.col("kind") == "unclear")
         .then(pl.lit(value=True))

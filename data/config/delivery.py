@@ -1,14 +1,15 @@
-"""Where the list goes, and how it is told: the CRM of ``[crm]``, episodes, digests, Slack."""
+"""Settings of the application database, CRM delivery, episodes, digests and Slack."""
 
 from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from data.config.sections import ConfigSection
+from data.config.base import ConfigSection
 
 __all__ = [
     "CrmConfig",
+    "DatabaseConfig",
     "DigestConfig",
     "Episodes",
     "FilesConfig",
@@ -19,11 +20,20 @@ __all__ = [
 ]
 
 
+class DatabaseConfig(ConfigSection):
+    """The application's own database: lists, desired state, change log, events and alerts."""
+
+    url: str | None = Field(
+        None, repr=False, description="SQLAlchemy URL; default: crm.db in the state folder."
+    )
+
+
 class FilesConfig(ConfigSection):
     """One-way export to files: see docs/guides/files.md."""
 
     folder: str | None = Field(
-        None, description="Relative to the settings file; else crm in the state folder."
+        None,
+        description="Folder, relative to the settings file; default: crm in the state folder.",
     )
     format: Literal["csv", "parquet"] = Field("csv", description="Format of the files.")
 
@@ -32,33 +42,38 @@ class OdooConfig(ConfigSection):
     """Odoo 19 or later: see docs/guides/odoo.md."""
 
     url: str | None = Field(
-        None, pattern=r"^https?://[^/?#@]+$", description="Its address, e.g. https://crm.acme.com."
+        None,
+        pattern=r"^https?://[^/?#@]+$",
+        description="URL of the server, e.g. https://crm.acme.com.",
     )
     database: str | None = Field(
-        None, description="Its database; needed where Odoo's server holds several."
+        None, description="Database name; required if the server has several."
     )
     api_key: SecretStr | None = Field(
-        None, description='Key of the user who writes: "${ODOO_API_KEY}".'
+        None, description='API key of the integration user: "${ODOO_API_KEY}".'
     )
     match: str = Field(
-        "ref", description="Field of res.partner that holds account_id; accounts.crm_id goes first."
+        "ref",
+        description="Field of res.partner that holds account_id; accounts.crm_id takes precedence.",
     )
     create_partners: bool = Field(
-        False, description="An account that no partner matches gets a partner of its own."
+        False, description="Whether to create a partner for an account without a match."
     )
-    team: str = Field("Expansion", min_length=1, description="Sales team of our opportunities.")
+    team: str = Field("Expansion", min_length=1, description="Sales team of the opportunities.")
     tag: str = Field(
-        "Expansion", min_length=1, description="Tag of opportunities of humans that we adopt."
+        "Expansion",
+        min_length=1,
+        description="Tag of opportunities created by humans that may be adopted.",
     )
-    activity: str = Field("Expansion", min_length=1, description="Type of our activities.")
+    activity: str = Field("Expansion", min_length=1, description="Type of the activities.")
     fields: Mapping[Literal["account", "opportunity", "task"], Mapping[str, str]] = Field(
-        {}, description="Our name = Odoo's field, by kind of object; an empty name leaves it out."
+        {}, description="By object kind: field = Odoo's field; an empty name omits it."
     )
-    rows_per_call: int = Field(100, ge=1, le=1000, description="Rows in one call.")
+    rows_per_call: int = Field(100, ge=1, le=1000, description="Rows per API call.")
     calls_per_minute: int | None = Field(
-        None, ge=1, le=10_000, description="At most so many calls a minute; 60 for Odoo Online."
+        None, ge=1, le=10_000, description="Rate limit in calls per minute; 60 for Odoo Online."
     )
-    timeout_seconds: float = Field(60.0, gt=0, le=600, description="For one answer of Odoo's.")
+    timeout_seconds: float = Field(60.0, gt=0, le=600, description="Timeout of one API call.")
 
 
 class HubSpotConfig(ConfigSection):
@@ -70,27 +85,27 @@ class HubSpotConfig(ConfigSection):
     url: str = Field(
         "https://api.hubapi.com",
         pattern=r"^https?://[^/?#@]+$",
-        description="Address of its API; another one stands in for tests.",
+        description="URL of the API; a test server has another one.",
     )
     plan: Literal["free", "starter", "professional", "enterprise"] = Field(
-        "professional", description="Sets how fast it may be asked: see HUBSPOT.md."
+        "professional", description="HubSpot plan, which sets the rate limit."
     )
     account_property: str = Field(
         "expansion_account_id",
         pattern=r"^[a-z][a-z0-9_]*$",
-        description="Unique property of companies that holds account_id; accounts.crm_id goes"
-        " first.",
+        description="Unique property of companies that holds account_id; accounts.crm_id takes"
+        " precedence.",
     )
     create_companies: bool = Field(
-        False, description="An account that no company matches gets a company of its own."
+        False, description="Whether to create a company for an account without a match."
     )
     pipeline: str = Field(
-        "Expansion", min_length=1, description="Deal pipeline of our opportunities, by its name."
+        "Expansion", min_length=1, description="Name of the deal pipeline of the opportunities."
     )
     stages: Mapping[
         Literal["open", "expanded", "relieved", "expired", "lapsed", "withdrawn"], str
-    ] = Field({}, description="State = name of its deal stage, where the pipeline is your own.")
-    timeout_seconds: float = Field(30.0, gt=0, le=600, description="For one answer of HubSpot's.")
+    ] = Field({}, description="Episode state = name of its deal stage, for your own pipeline.")
+    timeout_seconds: float = Field(30.0, gt=0, le=600, description="Timeout of one API call.")
 
 
 class SalesforceConfig(ConfigSection):
@@ -99,7 +114,7 @@ class SalesforceConfig(ConfigSection):
     instance_url: str | None = Field(
         None,
         pattern=r"^https?://[^/?#@]+$",
-        description="The org's own address (My Domain), e.g. https://acme.my.salesforce.com.",
+        description="URL of the org (My Domain), e.g. https://acme.my.salesforce.com.",
     )
     client_id: SecretStr | None = Field(
         None, description='Consumer key of the connected app: "${SALESFORCE_CLIENT_ID}".'
@@ -108,65 +123,61 @@ class SalesforceConfig(ConfigSection):
         None, description='Its consumer secret: "${SALESFORCE_CLIENT_SECRET}".'
     )
     access_token: SecretStr | None = Field(
-        None, description='In place of both, a token fetched elsewhere: "${SALESFORCE_TOKEN}".'
+        None,
+        description='Instead of both, an access token from elsewhere: "${SALESFORCE_TOKEN}".',
     )
-    api_version: str = Field("62.0", pattern=r"^\d\d\.0$", description="Of the REST API.")
+    api_version: str = Field("62.0", pattern=r"^\d\d\.0$", description="Version of the REST API.")
     match: str = Field(
         "Expansion_Account_Id__c",
         pattern=r"^[A-Za-z]\w*$",
-        description="Account's field that holds account_id; accounts.crm_id goes first.",
+        description="Field of Account that holds account_id; accounts.crm_id takes precedence.",
     )
     create_accounts: bool = Field(
-        False, description="An account that no record matches gets a record of its own."
+        False, description="Whether to create a record for an account without a match."
     )
     type: str = Field(
         "Expansion",
-        description="Type of our opportunities, and of those of humans that we adopt; empty: none.",
+        description="Type of the opportunities, and of human-created ones that may be adopted;"
+        " empty: none.",
     )
     record_type: str | None = Field(
-        None, description="Developer name of their record type, which then decides in its place."
+        None,
+        description="Developer name of the opportunities' record type; replaces type if set.",
     )
-    stage: str = Field(
-        "Prospecting", min_length=1, description="Stage in which an opportunity is made."
-    )
+    stage: str = Field("Prospecting", min_length=1, description="Stage of a new opportunity.")
     close_days: int = Field(
-        60, ge=1, le=720, description="It closes after so many days, where no date is expected."
+        60, ge=1, le=720, description="Days until the close date, without an expected date."
     )
-    task_status: str = Field("Not Started", min_length=1, description="In which a task is made.")
-    task_priority: str = Field("Normal", min_length=1, description="With which a task is made.")
+    task_status: str = Field("Not Started", min_length=1, description="Status of a new task.")
+    task_priority: str = Field("Normal", min_length=1, description="Priority of a new task.")
     fields: Mapping[Literal["account", "opportunity", "task"], Mapping[str, str]] = Field(
-        {}, description="Our name = Salesforce's field, by kind; an empty name leaves it out."
+        {}, description="By object kind: field = Salesforce's field; an empty name omits it."
     )
     daily_share: float = Field(
-        0.5, gt=0, le=1, description="At this share of the org's requests of a day we stop."
+        0.5, gt=0, le=1, description="Share of the org's daily API limit at which sending stops."
     )
-    rows_per_call: int = Field(200, ge=1, le=200, description="Records in one call.")
-    timeout_seconds: float = Field(
-        120.0, gt=0, le=600, description="For one answer of Salesforce's."
-    )
+    rows_per_call: int = Field(200, ge=1, le=200, description="Records per API call.")
+    timeout_seconds: float = Field(120.0, gt=0, le=600, description="Timeout of one API call.")
 
 
 class CrmConfig(ConfigSection):
-    """Where the list goes."""
+    """The CRM that lists are written to."""
 
     name: Literal["sql", "odoo", "hubspot", "salesforce", "files"] = Field(
-        "sql", description="Which CRM to write to."
-    )
-    url: str | None = Field(
-        None, repr=False, description="SQLAlchemy URL; else crm.db in the state folder."
+        "sql", description="CRM to write to."
     )
     hold_first_run: bool = Field(
         True,
-        description="The first list is only put down to be sent, and looked at; a human sends it"
-        " with `expansion crm send`. Not of the CRM in our own database.",
+        description="Whether the first list is held until a human sends it with `expansion crm"
+        ' send`; never for name = "sql".',
     )
     max_writes: int | None = Field(
         None,
         ge=1,
-        description="Objects written at most in one go, the best places first; else all.",
+        description="Most objects written per run, best ranks first; default: all.",
     )
     max_minutes: float = Field(
-        30.0, gt=0, le=1440, description="Sending stops after so long; the next one goes on."
+        30.0, gt=0, le=1440, description="Minutes after which sending stops until the next run."
     )
     odoo: OdooConfig = OdooConfig()
     hubspot: HubSpotConfig = HubSpotConfig()
@@ -175,46 +186,47 @@ class CrmConfig(ConfigSection):
 
 
 class Episodes(ConfigSection):
-    """When a stretch of pressure on a limit of an account has ended."""
+    """End conditions of an episode of pressure on an account's limit."""
 
     clear_after_days: int = Field(
-        28, ge=1, le=360, description="No tier fires on that limit for so long: relieved."
+        28, ge=1, le=360, description="Days without a tier on that limit until it is relieved."
     )
     expiry_days: int = Field(
-        180, ge=7, le=720, description="Nothing came of it for so long: expired."
+        180, ge=7, le=720, description="Days without an expansion until it expires."
     )
 
 
 class DigestConfig(ConfigSection):
-    """What a CSM is sent on Monday."""
+    """The weekly digest for a CSM."""
 
-    accounts: int = Field(5, ge=1, le=10, description="So many accounts are told in full.")
+    accounts: int = Field(5, ge=1, le=10, description="Accounts shown in detail.")
     link: str | None = Field(
         None,
         pattern=r"^https?://[^\s<>\"]*\{account_id\}[^\s<>\"]*$",
         max_length=500,
-        description="Where more about an account stands, with {account_id} in its place.",
+        description="URL of an account's page, with the placeholder {account_id}.",
     )
 
 
 class Slack(ConfigSection):
-    """Where digests and signals are posted: see docs/guides/slack.md."""
+    """Slack channels for digests and alerts: see docs/guides/slack.md."""
 
-    bot_token: SecretStr | None = Field(None, description='"${SLACK_BOT_TOKEN}".')
+    bot_token: SecretStr | None = Field(None, description='Bot token: "${SLACK_BOT_TOKEN}".')
     webhook_url: SecretStr | None = Field(
-        None, description='In its place, for one channel: "${SLACK_WEBHOOK_URL}".'
+        None, description='Instead, an incoming webhook of one channel: "${SLACK_WEBHOOK_URL}".'
     )
     channel: str | None = Field(
         None,
         pattern=r"^[A-Z0-9]{3,}$",
-        description="Id of the channel for signals, and for whom no other is known.",
+        description="Id of the default channel, also for alerts.",
     )
     channels: Mapping[str, str] = Field(
-        {}, description="CSM = id of a channel or user; else the user with the CSM's e-mail."
+        {},
+        description="CSM = id of a channel or user; default: the user with the CSM's e-mail.",
     )
     api_url: str = Field(
         "https://slack.com/api/",
         pattern=r"^https?://[^?#@]+/$",
-        description="Address of its API; another one stands in for tests.",
+        description="URL of the API; a test server has another one.",
     )
-    timeout_seconds: int = Field(30, ge=1, le=600, description="For one answer of Slack's.")
+    timeout_seconds: int = Field(30, ge=1, le=600, description="Timeout of one API call.")

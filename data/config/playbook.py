@@ -1,69 +1,93 @@
-"""``[playbook]``: when a rule of thumb fires, what keeps from asking, whom to talk to, how long."""
+"""Settings of ``[playbook]``: tier thresholds, outreach suppression, contact roles and effort."""
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Annotated, Final, TypeVar
 
-from data.config.sections import ConfigSection
+from pydantic import Field, field_validator
 
-__all__ = ["ContactRoles", "MotionMinutes", "Playbook"]
+from data.config.base import ConfigSection
 
+__all__ = ["CONTACT_ROLES", "MOTION_MINUTES", "Playbook"]
 
-class MotionMinutes(ConfigSection):
-    """Minutes of a CSM that one account takes, by the motion it gets."""
+Value = TypeVar("Value")
 
-    seat_add: float = Field(30, gt=0, le=10_000, description="To sell seats: logistics.")
-    volume_upgrade: float = Field(60, gt=0, le=10_000, description="To sell volume or a plan.")
-    capabilities: float = Field(120, gt=0, le=10_000, description="For a QBR, prepared and held.")
-    consolidate: float = Field(45, gt=0, le=10_000, description="To look for new use cases.")
-    retain: float = Field(90, gt=0, le=10_000, description="To keep who may leave.")
-    cooldown: float = Field(5, gt=0, le=10_000, description="To see that it was worked of late.")
-    watch: float = Field(30, gt=0, le=10_000, description="Where no rule of thumb fires.")
-
-
-def _role_field(default: str) -> str:
-    description = "A role in words, no name and no address."
-    return Field(default, min_length=1, max_length=80, pattern="^[^@]+$", description=description)
-
-
-class ContactRoles(ConfigSection):
-    """Whom at the account to talk to, by the motion it gets."""
-
-    seat_add: str = _role_field("department head or admin")
-    volume_upgrade: str = _role_field("developer who built the integration")
-    capabilities: str = _role_field("champion")
-    spreading: str = _role_field("champion and the new department")
-    consolidate: str = _role_field("champion")
-    retain: str = _role_field("champion")
-    watch: str = _role_field("champion")
+MOTION_MINUTES: Final[Mapping[str, float]] = {
+    "seat_add": 30.0,
+    "volume_upgrade": 60.0,
+    "capabilities": 120.0,
+    "consolidate": 45.0,
+    "retain": 90.0,
+    "cooldown": 5.0,
+    "watch": 30.0,
+}
+CONTACT_ROLES: Final[Mapping[str, str]] = {
+    "seat_add": "department head or admin",
+    "volume_upgrade": "developer who built the integration",
+    "capabilities": "champion",
+    "new_department": "champion and the new department",
+    "consolidate": "champion",
+    "retain": "champion",
+    "watch": "champion",
+}
 
 
 class Playbook(ConfigSection):
-    """Tiers, limits and motions: the thresholds of the trade's rules of thumb."""
+    """Thresholds of the tier rules, limits and motions."""
 
     seat_utilization: float = Field(
-        0.88, gt=0, le=2, description="Tier 1: more of the seats in use, and somebody new."
+        0.88, gt=0, le=2, description="Tier 1: seat utilization above this, with new users."
     )
     api_growth: float = Field(
-        0.2, ge=0, le=10, description="Tier 1: API volume up by more, on the month before, and"
+        0.2, ge=0, le=10, description="Tier 1: API volume growth over the month before, and"
     )
     usage_utilization: float = Field(
-        0.5, ge=0, le=2, description="at least such a share of the usage limit used."
+        0.5, ge=0, le=2, description="at least this share of the usage limit used."
     )
     limit_utilization: float = Field(
-        0.8, gt=0, le=2, description="From such a share on, an account runs into that limit."
+        0.8, gt=0, le=2, description="Utilization from which an account is near that limit."
     )
     plateau_utilization: float = Field(
-        0.8, gt=0, le=2, description="A plateau: so much of the seats in use, nobody new,"
+        0.8, gt=0, le=2, description="Plateau: seat utilization from this on, no new users,"
     )
-    plateau_days: int = Field(180, ge=60, le=360, description="and flat for so long: no ask.")
+    plateau_days: int = Field(
+        180, ge=60, le=360, description="and flat for this many days: outreach is suppressed."
+    )
     churn_risk: float = Field(
-        0.2, gt=0, le=1, description="Chance to leave within the horizon from which no ask is made."
+        0.2,
+        gt=0,
+        le=1,
+        description="Churn probability within the horizon from which outreach is suppressed.",
     )
     cooldown_days: int = Field(
         60,
         ge=0,
         le=360,
-        description="After an account was worked, no ask for so long; the replay of history has"
-        " its own (backtest.cooldown_days).",
+        description="Days without outreach after an account was contacted; the backtest has its"
+        " own setting (backtest.cooldown_days).",
     )
-    motion_minutes: MotionMinutes = MotionMinutes()
-    contact_roles: ContactRoles = ContactRoles()
+    motion_minutes: Mapping[str, Annotated[float, Field(gt=0, le=10_000)]] = Field(
+        MOTION_MINUTES, description="Motion = minutes of CSM time per account."
+    )
+    contact_roles: Mapping[
+        str, Annotated[str, Field(min_length=1, max_length=80, pattern="^[^@]+$")]
+    ] = Field(
+        CONTACT_ROLES,
+        description="Motion = role to contact at the account; no names or addresses.",
+    )
+
+    @field_validator("motion_minutes")
+    @classmethod
+    def _complete_minutes(cls, given: Mapping[str, float]) -> Mapping[str, float]:
+        return _merge_defaults(MOTION_MINUTES, given)
+
+    @field_validator("contact_roles")
+    @classmethod
+    def _complete_roles(cls, given: Mapping[str, str]) -> Mapping[str, str]:
+        return _merge_defaults(CONTACT_ROLES, given)
+
+
+def _merge_defaults(defaults: Mapping[str, Value], given: Mapping[str, Value]) -> dict[str, Value]:
+    unknown = sorted(given.keys() - defaults.keys())
+    if unknown:
+        raise ValueError(f"unknown motion(s) {', '.join(unknown)}; expected {', '.join(defaults)}")
+    return {**defaults, **given}

@@ -1,8 +1,7 @@
-"""``expansion.toml`` and the environment, read once into frozen settings.
+"""Settings from ``expansion.toml`` and the environment, loaded once into frozen models.
 
-What may be set stands in :mod:`data.config.sections`. An unknown setting is refused with the nearest name
-we know. Secrets are never written in the file: a value may name an environment variable as
-``${NAME}``.
+An unknown setting is rejected with the nearest known name. Secrets are never written in the
+file: a value may name an environment variable as ``${NAME}``.
 """
 
 import difflib
@@ -17,30 +16,30 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
-from data.config.delivery import CrmConfig, DigestConfig, Episodes, Slack
-from data.config.playbook import ContactRoles, MotionMinutes, Playbook
-from data.config.sections import (
-    MONTH_DAYS,
+from data.config.base import MONTH_DAYS, ConfigSection
+from data.config.delivery import CrmConfig, DatabaseConfig, DigestConfig, Episodes, Slack
+from data.config.inputs import (
     AdoptionConfig,
-    BacktestConfig,
     ColumnsConfig,
-    ConfigSection,
-    Eligibility,
     EngineConfig,
+    Roles,
+    Seats,
+    SqlQuery,
+    TablesConfig,
+)
+from data.config.playbook import Playbook
+from data.config.scoring import Scoring
+from data.config.server import Alerts, Web, Webhooks
+from data.config.training import (
+    BacktestConfig,
+    Eligibility,
     EvaluationConfig,
     Gate,
     ModelConfig,
     Outcome,
     RegistryConfig,
-    Roles,
-    Scoring,
-    Seats,
-    SqlQuery,
-    TablesConfig,
     Team,
 )
-from data.config.server import Web
-from data.config.webhooks import Alerts, Webhooks
 from data.errors import SettingsError
 
 __all__ = [
@@ -49,8 +48,8 @@ __all__ = [
     "Alerts",
     "BacktestConfig",
     "ColumnsConfig",
-    "ContactRoles",
     "CrmConfig",
+    "DatabaseConfig",
     "DigestConfig",
     "Eligibility",
     "EngineConfig",
@@ -58,7 +57,6 @@ __all__ = [
     "EvaluationConfig",
     "Gate",
     "ModelConfig",
-    "MotionMinutes",
     "Outcome",
     "Playbook",
     "RegistryConfig",
@@ -79,25 +77,79 @@ _PASSWORD_IN_URL = re.compile(
     r"://[^/\s:@]*:(?!\$\{\w+\}@|\d+/)[^\s@]+@|[?&;](password|pwd)=(?!\$\{)", re.IGNORECASE
 )
 _SOURCE_SETTINGS = ("tables.events", "tables.subscriptions", "tables.accounts", "tables.users")
-# How pydantic names the branches of a union, between the names that a user wrote.
-_UNION_BRANCHES = {"str", "tuple[str, ...]", "Query", "date", "literal['today','data end']"}
+# Union branches that pydantic adds to the path of an error.
+_UNION_BRANCHES = {
+    "str",
+    "tuple[str, ...]",
+    "SqlQuery",
+    "date",
+    "literal['today','data end']",
+}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_SECRET_SETTINGS = {
-    "api_key",
-    "token",
-    "tokens",
-}  # whose values are secrets, and so never in the file
+_SECRET_SETTINGS = {"api_key", "token", "tokens"}  # must name a variable
+_RENAMED = {
+    "tables.stable": "tables.time_invariant_attributes",
+    "adoption.advanced": "adoption.advanced_features",
+    "adoption.rare_share": "adoption.advanced_max_share",
+    "outcome.min_rise": "outcome.min_increase",
+    "eligibility.silent_days": "eligibility.max_inactive_days",
+    "model.members": "model.ensemble_size",
+    "model.rounds": "model.n_estimators",
+    "model.leaves": "model.num_leaves",
+    "model.min_leaf_rows": "model.min_child_samples",
+    "model.l2": "model.reg_lambda",
+    "model.ridge": "model.ridge_penalty",
+    "model.linear_accounts": "model.blend_prior_accounts",
+    "model.unseen_spread": "model.residual_logit_sd",
+    "model.held": "model.monotone_features",
+    "evaluation.resamples": "evaluation.n_bootstrap",
+    "backtest.rest_days": "backtest.cooldown_days",
+    "backtest.caught_within_days": "backtest.detection_window_days",
+    "backtest.rule_share": "backtest.rule_utilization",
+    "backtest.rule_days": "backtest.rule_min_days",
+    "scoring.thin_days": "scoring.low_evidence_days",
+    "scoring.thin_events": "scoring.low_evidence_events",
+    "scoring.thin_share": "scoring.low_evidence_share",
+    "scoring.phrases": "scoring.ui_strings",
+    "scoring.sentences": "scoring.reason_templates",
+    "registry.search_url": "registry.tuning_url",
+    "playbook.rest_days": "playbook.cooldown_days",
+    "playbook.seat_share": "playbook.seat_utilization",
+    "playbook.usage_share": "playbook.usage_utilization",
+    "playbook.limit_share": "playbook.limit_utilization",
+    "playbook.plateau_share": "playbook.plateau_utilization",
+    "playbook.buyers": "playbook.contact_roles",
+    "playbook.minutes": "playbook.motion_minutes",
+    "crm.url": "database.url",
+    "crm.shadow": "crm.hold_first_run",
+    "crm.odoo.make_partners": "crm.odoo.create_partners",
+    "crm.hubspot.make_companies": "crm.hubspot.create_companies",
+    "crm.salesforce.make_accounts": "crm.salesforce.create_accounts",
+    "episodes.relief_days": "episodes.clear_after_days",
+    "web.names": "web.allowed_hosts",
+    "web.header": "web.auth_header",
+    "web.proxies": "web.trusted_proxies",
+    "web.leads": "web.managers",
+    "web.csms": "web.user_portfolios",
+    "web.rows": "web.page_size",
+    "web.hooks_per_minute": "web.webhook_requests_per_minute",
+    "webhooks.shape": "webhooks.payload_format",
+    "webhooks.keep_days": "webhooks.retention_days",
+    "alerts.release": "alerts.clear_threshold",
+    "alerts.relief_days": "alerts.clear_after_days",
+    "triggers": "alerts",
+}
 
 
 class Settings(ConfigSection):
-    """Everything ``expansion.toml`` may say."""
+    """All settings of ``expansion.toml``."""
 
     as_of: date | Literal["today", "data end"] = Field(
-        "today", description="When no --as-of is given."
+        "today", description="As-of date if --as-of is not given."
     )
     state: str = Field(
         "data/local",
-        description="Folder of all we write: cache, CRM, models; relative to the settings file.",
+        description="Folder of the cache, database and models; relative to the settings file.",
     )
     tables: TablesConfig = TablesConfig()
     columns: ColumnsConfig = ColumnsConfig()
@@ -113,6 +165,7 @@ class Settings(ConfigSection):
     backtest: BacktestConfig = BacktestConfig()
     scoring: Scoring = Scoring()
     playbook: Playbook = Playbook()
+    database: DatabaseConfig = DatabaseConfig()
     crm: CrmConfig = CrmConfig()
     digest: DigestConfig = DigestConfig()
     episodes: Episodes = Episodes()
@@ -122,37 +175,37 @@ class Settings(ConfigSection):
     alerts: Alerts = Alerts()
     registry: RegistryConfig = RegistryConfig()
     engine: EngineConfig = EngineConfig()
-    base: Path = Field(Path(), exclude=True, description="Set by load(): the file's own folder.")
+    base: Path = Field(Path(), exclude=True, description="Folder of the settings file.")
 
     def __repr__(self) -> str:
-        """What differs from the defaults, under the names it has in the file; no password."""
-        told = (
+        """Return the settings that differ from the defaults; passwords are masked."""
+        changed = (
             f"{name}={_mask_password(value)}"
             for name, value in _iter_changed_settings(self, Settings())
         )
-        return f"Settings({', '.join(told)})"
+        return f"Settings({', '.join(changed)})"
 
     __str__ = __repr__
 
     @property
     def state_folder(self) -> Path:
-        """Where everything we write goes, resolved."""
+        """Resolved folder of everything the program writes."""
         return (self.base / self.state).resolve()
 
     @property
     def database_url(self) -> str:
-        """The embedded CRM's database: the one named, else a file in the state folder."""
-        return self.crm.url or f"sqlite:///{self.state_folder / 'crm.db'}"
+        """URL of the application database: ``database.url``, else a file in the state folder."""
+        return self.database.url or f"sqlite:///{self.state_folder / 'crm.db'}"
 
     @property
     def reason_templates_file(self) -> Path | None:
-        """The company's own words for the reasons, resolved; None: those of the program."""
+        """Resolved path of the company's own reason templates; None for the built-in ones."""
         own = self.scoring.reason_templates
         return None if own is None else (self.base / own).resolve()
 
 
 def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read a settings file and fill in the environment's variables.
+    """Load a settings file and substitute environment variables.
 
     Parameters
     ----------
@@ -164,32 +217,32 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
     Returns
     -------
     Settings
-        Frozen settings, every value checked.
+        Frozen, validated settings.
 
     Raises
     ------
     SettingsError
         If the file is missing, is not TOML, names an unknown setting or a variable that is not
-        set, holds a password, or gives a value out of bounds.
+        set, holds a password, or has a value out of bounds.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(
-            f"no settings file at {path}. Name one with -c, or make a company to try with:"
+            f"no settings file at {path}. Pass one with -c, or create a synthetic company:"
             " expansion simulate --out DIR."
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read as TOML: {error}. Mend that line.") from None
-    filled = _substitute_variables(raw, os.environ if environment is None else environment)
+        raise SettingsError(f"{path} cannot be read as TOML: {error}. Fix that line.") from None
+    substituted = _substitute_variables(raw, os.environ if environment is None else environment)
     try:
-        return Settings(**{**filled, "base": path.resolve().parent})
+        return Settings(**{**substituted, "base": path.resolve().parent})
     except ValidationError as error:
         raise SettingsError(f"{path.name}: {_format_validation_error(error)}") from None
 
 
 def _substitute_variables(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - any TOML value
-    """Replace ``${NAME}`` in every string, and refuse a password written in the clear."""
+    """Replace ``${NAME}`` in every string; raise for a password written in plain text."""
     if isinstance(value, dict):
         _reject_plain_secrets(value)
         return {key: _substitute_variables(item, environment) for key, item in value.items()}
@@ -200,7 +253,7 @@ def _substitute_variables(value: Any, environment: Mapping[str, str]) -> Any:  #
     if _PASSWORD_IN_URL.search(value):
         raise SettingsError(
             "a URL in the settings holds a password; put it in an environment variable and write"
-            " ${ITS_NAME} in its place."
+            " ${ITS_NAME} instead."
         )
     missing = sorted(set(_VARIABLE.findall(value)) - set(environment))
     if missing:
@@ -215,65 +268,67 @@ def _substitute_variables(value: Any, environment: Mapping[str, str]) -> Any:  #
 
 def _reject_plain_secrets(section: Mapping[str, Any]) -> None:
     for name in _SECRET_SETTINGS & section.keys():
-        told = section[name]
-        values = told.values() if isinstance(told, dict) else [told]
-        if any(isinstance(each, str) and not _VARIABLE.fullmatch(each) for each in values):
+        secret = section[name]
+        values = secret.values() if isinstance(secret, dict) else [secret]
+        if any(isinstance(text, str) and not _VARIABLE.fullmatch(text) for text in values):
             raise SettingsError(
-                f"the settings hold {name} in the clear; put it in an environment variable and"
-                " write ${ITS_NAME} in its place."
+                f"the settings hold {name} in plain text; put it in an environment variable and"
+                " write ${ITS_NAME} instead."
             )
 
 
 def _escape_secret(text: str, followed_by: str) -> str:
-    """In a URL's password place, the characters that would part the URL are escaped."""
+    """Percent-encode a value that is used as the password in a URL."""
     return quote(text, safe="") if followed_by.startswith("@") else text
 
 
 def _format_validation_error(error: ValidationError) -> str:
-    """The most telling fault: a name we do not know, else the one furthest inside."""
-    faults = error.errors(include_url=False)
-    fault = max(faults, key=lambda item: (item["type"] == "extra_forbidden", len(item["loc"])))
-    where = (
-        ".".join(str(part) for part in fault["loc"] if part not in _UNION_BRANCHES) or "settings"
+    """Return the most specific error: an unknown setting, else the most deeply nested one."""
+    errors = error.errors(include_url=False)
+    worst = max(errors, key=lambda item: (item["type"] == "extra_forbidden", len(item["loc"])))
+    setting = (
+        ".".join(str(part) for part in worst["loc"] if part not in _UNION_BRANCHES) or "settings"
     )
-    if fault["type"] == "extra_forbidden":
-        return f"unknown setting {where}. Did you mean {_suggest_setting(where)}?"
-    told = fault["msg"].removeprefix("Value error, ")
-    if where in _SOURCE_SETTINGS:
-        told = "expected a path, a list of paths, or url and query"
-    return f"{where}: {told}{_format_found(fault['input'])}."
+    if worst["type"] == "extra_forbidden" and setting in _RENAMED:
+        return f"unknown setting {setting}; it is now {_RENAMED[setting]}."
+    if worst["type"] == "extra_forbidden":
+        return f"unknown setting {setting}. Did you mean {_suggest_setting(setting)}?"
+    message = worst["msg"].removeprefix("Value error, ")
+    if setting in _SOURCE_SETTINGS:
+        message = "expected a path, a list of paths, or url and query"
+    return f"{setting}: {message}{_format_found(worst['input'])}."
 
 
 def _suggest_setting(name: str) -> str:
-    """The setting of that name in another section, else the one written most alike."""
-    known = _list_settings(Settings)
-    same = [name for name in known if name.rpartition(".")[2] == name.rpartition(".")[2]]
-    return (same or difflib.get_close_matches(name, known, n=1, cutoff=0.0))[0]
+    """Return the setting of that name in another section, else the closest match."""
+    settings = _list_settings(Settings)
+    same_name = [item for item in settings if item.rpartition(".")[2] == name.rpartition(".")[2]]
+    return (same_name or difflib.get_close_matches(name, settings, n=1, cutoff=0.0))[0]
 
 
 def _format_found(value: object) -> str:
-    """What was written, unless a secret may have been filled into it."""
-    is_open = not isinstance(value, Mapping) and "://" not in str(value)
-    return f"; found {value!r}" if is_open else ""
+    """Format the value found, unless it may contain a secret."""
+    is_public = not isinstance(value, Mapping) and "://" not in str(value)
+    return f"; found {value!r}" if is_public else ""
 
 
 def _iter_changed_settings(
     section: BaseModel, default: BaseModel, prefix: str = ""
 ) -> Iterator[tuple[str, Any]]:
-    """Name and value of every setting that is not as it is by default."""
+    """Yield name and value of every setting that differs from its default."""
     for name, field in type(section).model_fields.items():
-        value, usual = getattr(section, name), getattr(default, name)
-        if field.exclude or value == usual:
+        value, default_value = getattr(section, name), getattr(default, name)
+        if field.exclude or value == default_value:
             continue
-        if type(value) is type(usual) and isinstance(value, BaseModel):
-            yield from _iter_changed_settings(value, usual, f"{prefix}{name}.")
+        if type(value) is type(default_value) and isinstance(value, BaseModel):
+            yield from _iter_changed_settings(value, default_value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
 def _mask_password(value: object) -> str:
-    bare = re.sub(r"//[^/@\s]*@", "//", repr(value))
-    return re.sub(r"([?&;](?:password|pwd)=)[^&;'\s]*", r"\1...", bare, flags=re.IGNORECASE)
+    masked = re.sub(r"//[^/@\s]*@", "//", repr(value))
+    return re.sub(r"([?&;](?:password|pwd)=)[^&;'\s]*", r"\1...", masked, flags=re.IGNORECASE)
 
 
 def _list_settings(section: type[BaseModel], prefix: str = "") -> list[str]:
@@ -281,8 +336,8 @@ def _list_settings(section: type[BaseModel], prefix: str = "") -> list[str]:
     for name, field in section.model_fields.items():
         if field.exclude:
             continue
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                names += _list_settings(kind, f"{prefix}{name}.")
+        for annotation in (field.annotation, *get_args(field.annotation)):
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                names += _list_settings(annotation, f"{prefix}{name}.")
         names.append(f"{prefix}{name}")
     return names

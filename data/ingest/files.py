@@ -1,4 +1,4 @@
-"""Files of a table: local paths, globs, folders, lists of them, and object-store URLs."""
+"""Resolve a table's files: local paths, globs, folders, lists of them, and object-store URLs."""
 
 import errno
 import re
@@ -18,13 +18,13 @@ __all__ = ["resolve_files", "source_errors"]
 _PARQUET: Final = (".parquet", ".pq")
 _CSV: Final = (".csv", ".csv.gz")
 _GLOB_CHARACTERS: Final = re.compile(r"[*?\[]")
-# Hadoop's name for the same store.
+# Hadoop's name for S3.
 _SCHEME_ALIASES: Final = {"s3a": "s3"}
 
 
 @contextmanager
 def source_errors(name: str) -> Iterator[None]:
-    """Turn what goes wrong inside a file into one sentence that names it.
+    """Convert read errors into a SourceError that names the table or file.
 
     Parameters
     ----------
@@ -34,28 +34,31 @@ def source_errors(name: str) -> Iterator[None]:
     Raises
     ------
     SourceError
-        In place of the operating system's and Polars' own errors about content. Errors that
-        would be our own mistake pass unchanged, and so does a full disk.
+        In place of operating-system errors and Polars' errors about content. Programming errors
+        pass unchanged, and so does a full disk.
     """
     try:
         yield
     except pl.exceptions.NoDataError:
-        raise SourceError(f"{name} is empty, expected a header and rows. Write it again.") from None
+        raise SourceError(
+            f"{name} is empty, expected a header and rows. Export it again."
+        ) from None
     except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:
         raise SourceError(
-            f"{name} cannot be read as what its name says: {_first_error_line(error)}. It may be half-written"
-            " or damaged: write it again, or take it away."
+            f"{name} cannot be read as its file extension says: {_first_error_line(error)}. It may"
+            " be incomplete or damaged: export it again, or remove it."
         ) from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise
         raise SourceError(
-            f"{name} cannot be read: {_first_error_line(error)}. Check that it exists and may be read."
+            f"{name} cannot be read: {_first_error_line(error)}. Check that it exists and is"
+            " readable."
         ) from None
 
 
 def resolve_files(table: str, source: str | Iterable[str], folder: Path) -> list[RawTable]:
-    """Find a table's files.
+    """Return the files of a table.
 
     Parameters
     ----------
@@ -64,83 +67,82 @@ def resolve_files(table: str, source: str | Iterable[str], folder: Path) -> list
     source : str or iterable of str
         Paths, globs, folders or URLs.
     folder : pathlib.Path
-        Where relative paths start. A URL's store is opened with what the environment says of it.
+        Base folder of relative paths. Object stores take credentials from the environment.
 
     Returns
     -------
     list of RawTable
-        One per file, sorted by name, each once.
+        One per file, sorted by name, without duplicates.
 
     Raises
     ------
     SourceError
-        If a file is missing, a pattern matches nothing, or a name ends in a way we do not know.
+        If a file is missing, a pattern matches nothing, or a file extension is unknown.
     """
     parts = [source] if isinstance(source, str) else list(source)
     files: dict[str, RawTable] = {}
     for part in parts:
-        found = (
+        matches = (
             _resolve_remote(table, part) if "://" in part else _resolve_local(table, part, folder)
         )
-        files.update({raw.name: raw for raw in found})
+        files.update({raw.name: raw for raw in matches})
     return [files[name] for name in sorted(files)]
 
 
 def _resolve_local(table: str, part: str, folder: Path) -> list[RawTable]:
     path = folder / Path(part).expanduser()
     if path.is_file():
-        found = [path]
+        matches = [path]
     elif path.is_dir():
-        found = [file for file in path.rglob("*") if file.name.endswith((*_PARQUET, *_CSV))]
+        matches = [file for file in path.rglob("*") if file.name.endswith((*_PARQUET, *_CSV))]
     elif _GLOB_CHARACTERS.search(part):
         root = Path(path.anchor)
-        found = [file for file in root.glob(str(path.relative_to(root))) if file.is_file()]
+        matches = [file for file in root.glob(str(path.relative_to(root))) if file.is_file()]
     else:
         raise SourceError(
-            f"{table}: no file at {path}. Put it there, or correct [tables] {table} in"
-            " expansion.toml."
+            f"{table}: no file at {path}. Create it, or correct [tables] {table} in expansion.toml."
         )
-    if not found:
+    if not matches:
         raise SourceError(
-            f"{table}: no file matches {path}. Put one there, or correct [tables] {table} in"
+            f"{table}: no file matches {path}. Add one, or correct [tables] {table} in"
             " expansion.toml."
         )
-    return [_describe_local_file(table, file, folder) for file in found]
+    return [_describe_local_file(table, file, folder) for file in matches]
 
 
 def _describe_local_file(table: str, file: Path, folder: Path) -> RawTable:
     file, folder = file.absolute(), folder.absolute()
     name = file.relative_to(folder) if file.is_relative_to(folder) else file
     with source_errors(f"{table}: {name}"):
-        state = file.stat()
-    content = f"{file}:{state.st_size}:{state.st_mtime_ns}"
-    return RawTable(name.as_posix(), content, _scan_file(table, str(file)))
+        stat = file.stat()
+    fingerprint = f"{file}:{stat.st_size}:{stat.st_mtime_ns}"
+    return RawTable(name.as_posix(), fingerprint, _scan_file(table, str(file)))
 
 
 def _resolve_remote(table: str, url: str) -> list[RawTable]:
-    """Objects in a store, with the store's own word for when each was last written."""
+    """Return the objects in a store, with their modification times."""
     scheme, _, pattern = url.partition("://")
     scheme = _SCHEME_ALIASES.get(scheme, scheme)
-    magic = _GLOB_CHARACTERS.search(pattern)
-    fixed = pattern[: magic.start()].rpartition("/")[0] if magic else pattern.rstrip("/")
+    wildcard = _GLOB_CHARACTERS.search(pattern)
+    prefix = pattern[: wildcard.start()].rpartition("/")[0] if wildcard else pattern.rstrip("/")
     try:
-        store, path = _open_store(f"{scheme}://{fixed}")
-        found = _list_objects(store, path, _glob_to_regex(pattern) if magic else None)
+        store, path = _open_store(f"{scheme}://{prefix}")
+        objects = _list_objects(store, path, _glob_to_regex(pattern) if wildcard else None)
     except (OSError, ValueError) as error:
         raise SourceError(
-            f"{table}: {url} cannot be reached: {_first_error_line(error)}. Check the address and the"
+            f"{table}: {url} cannot be reached: {_first_error_line(error)}. Check the URL and the"
             " credentials in the environment."
         ) from None
-    if not found:
+    if not objects:
         raise SourceError(
-            f"{table}: no object matches {url}. Put one there, or correct [tables] {table} in"
+            f"{table}: no object matches {url}. Add one, or correct [tables] {table} in"
             " expansion.toml."
         )
-    return [_describe_remote_file(table, f"{scheme}://{info.path}", info) for info in found]
+    return [_describe_remote_file(table, f"{scheme}://{info.path}", info) for info in objects]
 
 
 def _open_store(url: str) -> tuple[Any, str]:
-    """Open the store of a URL; its keys may hold signs that a URL may not."""
+    """Open the object store of a URL; keys may hold characters that a URL may not."""
     from pyarrow import fs  # noqa: PLC0415 - opens a network library
 
     store, path = fs.FileSystem.from_uri(quote(url, safe=":/"))
@@ -148,21 +150,21 @@ def _open_store(url: str) -> tuple[Any, str]:
 
 
 def _list_objects(store: Any, path: str, pattern: re.Pattern[str] | None) -> list[Any]:  # noqa: ANN401
-    """One object, those under a folder, or those under it that are like a pattern."""
+    """List one object, the objects under a folder, or those that match a pattern."""
     from pyarrow import fs  # noqa: PLC0415
 
     if pattern is None:
-        (place,) = store.get_file_info([path])
-        if place.type != fs.FileType.Directory:
-            return [place] if place.type == fs.FileType.File else []
+        (info,) = store.get_file_info([path])
+        if info.type != fs.FileType.Directory:
+            return [info] if info.type == fs.FileType.File else []
     try:
-        below = store.get_file_info(fs.FileSelector(path, recursive=True))
-    except FileNotFoundError:  # the store is there, and has nothing of that name
+        entries = store.get_file_info(fs.FileSelector(path, recursive=True))
+    except FileNotFoundError:  # the store exists, but has no such prefix
         return []
-    found = [info for info in below if info.type == fs.FileType.File]
+    files = [info for info in entries if info.type == fs.FileType.File]
     if pattern is None:
-        return [info for info in found if info.path.endswith((*_PARQUET, *_CSV))]
-    return [info for info in found if pattern.fullmatch(info.path)]
+        return [info for info in files if info.path.endswith((*_PARQUET, *_CSV))]
+    return [info for info in files if pattern.fullmatch(info.path)]
 
 
 def _describe_remote_file(table: str, url: str, info: Any) -> RawTable:  # noqa: ANN401 - pyarrow is untyped
@@ -170,33 +172,33 @@ def _describe_remote_file(table: str, url: str, info: Any) -> RawTable:  # noqa:
 
 
 def _glob_to_regex(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression: ``*`` stays inside a folder, ``**`` does not."""
-    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    """Convert a glob to a regular expression: ``*`` stays inside a folder, ``**`` does not."""
+    regex_by_token = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return re.compile(
         "".join(
-            words.get(part) or (part if part.startswith("[") else re.escape(part))
-            for part in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
+            regex_by_token.get(token) or (token if token.startswith("[") else re.escape(token))
+            for token in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
         )
     )
 
 
 def _scan_file(table: str, location: str) -> pl.LazyFrame:
-    """Text stays text here: what a CSV's column means is the contract's to say."""
+    """Scan a file; CSV columns stay text, and the schema decides their types."""
     if location.endswith(_PARQUET):
         return pl.scan_parquet(location, glob=False)
     if location.endswith(_CSV):
         return pl.scan_csv(location, infer_schema=False, glob=False)
     raise SourceError(
-        f"{table}: {location} is of a kind we cannot read, expected .parquet, .csv or .csv.gz. Convert"
-        f" it, or correct [tables] {table} in expansion.toml."
+        f"{table}: {location} has an unsupported extension, expected .parquet, .csv or .csv.gz."
+        f" Convert it, or correct [tables] {table} in expansion.toml."
     )
 
 
 def _first_error_line(error: BaseException) -> str:
-    """The first line of a library's message, without the cells it may quote."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    told = re.sub(r"`[^`]*`?| ?\(Request ID: \w+\)", _strip_quoted_cell, first)
-    return told.rstrip(".")[:200]
+    """Return the first line of a library's message, without the cells it may quote."""
+    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    cleaned = re.sub(r"`[^`]*`?| ?\(Request ID: \w+\)", _strip_quoted_cell, line)
+    return cleaned.rstrip(".")[:200]
 
 
 def _strip_quoted_cell(match: re.Match[str]) -> str:

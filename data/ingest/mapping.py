@@ -1,6 +1,6 @@
-"""From a raw frame to rows under contract: our names, our types, and a reason for every other row.
+"""Column mapping: rename columns, cast types and flag invalid rows.
 
-Everything here is lazy and row by row, so that a log larger than memory streams through it.
+Everything is lazy and row by row, so a log larger than memory can be streamed.
 """
 
 import difflib
@@ -22,7 +22,7 @@ _REASON_COLUMN: Final = "reason"
 
 @dataclass(frozen=True)
 class RawTable:
-    """One file, query result or frame as it came, before we know what it is worth."""
+    """One file, query result or frame before mapping and validation."""
 
     name: str
     fingerprint: str
@@ -31,35 +31,39 @@ class RawTable:
 
 @dataclass(frozen=True)
 class MappedTable:
-    """A frame under our names and types, and what may be wrong with its rows."""
+    """A frame with mapped and cast columns, and the validation rules for its rows."""
 
     frame: pl.LazyFrame
     columns: tuple[str, ...]
     rules: tuple[tuple[str, pl.Expr], ...]
 
     def with_rule(self, reason: str, violated: pl.Expr) -> "MappedTable":
-        """Judge the rows by one more rule, after the others."""
+        """Add a validation rule after the existing ones."""
         return replace(self, rules=(*self.rules, (reason, violated)))
 
     def head(self, rows: int) -> "MappedTable":
-        """The first rows only."""
+        """Return only the first rows."""
         return replace(self, frame=self.frame.head(rows))
 
     def valid_rows(self) -> pl.LazyFrame:
-        """The rows without fault."""
-        broken = [fault.fill_null(value=False) for _, fault in self.rules]
-        return self.frame.filter(~pl.any_horizontal(broken)).select(self.columns)
+        """Return the rows that violate no rule."""
+        violations = [mask.fill_null(value=False) for _, mask in self.rules]
+        return self.frame.filter(~pl.any_horizontal(violations)).select(self.columns)
 
     def with_reject_reason(self) -> pl.LazyFrame:
-        """Every row under our names, with ``reason``: its first fault, or null."""
-        first = pl.coalesce(pl.when(fault).then(pl.lit(why)) for why, fault in self.rules)
-        return self.frame.select(*self.columns, first.alias(_REASON_COLUMN))
+        """Return every row with ``reason``: the first violated rule, or null."""
+        first_reason = pl.coalesce(
+            pl.when(mask).then(pl.lit(reason)) for reason, mask in self.rules
+        )
+        return self.frame.select(*self.columns, first_reason.alias(_REASON_COLUMN))
 
     def reject_counts(self) -> pl.LazyFrame:
-        """Reason → rows, one row of the frame under its first reason only."""
-        first = pl.coalesce(pl.when(fault).then(pl.lit(why)) for why, fault in self.rules)
+        """Count rows per reject reason; a row counts under its first reason only."""
+        first_reason = pl.coalesce(
+            pl.when(mask).then(pl.lit(reason)) for reason, mask in self.rules
+        )
         return (
-            self.frame.select(first.alias(_REASON_COLUMN))
+            self.frame.select(first_reason.alias(_REASON_COLUMN))
             .drop_nulls()
             .group_by(_REASON_COLUMN)
             .agg(pl.len())
@@ -69,79 +73,78 @@ class MappedTable:
 def map_table(
     table: str, frame: pl.LazyFrame, mapping: Mapping[str, str], zone: str | None
 ) -> MappedTable:
-    """Put a raw frame under our names and types.
+    """Map a raw frame to the schema's column names and types.
 
     Parameters
     ----------
     table : str
-        One of ``contracts.TABLES``.
+        One of ``schemas.TABLES``.
     frame : polars.LazyFrame
-        As it came; the required columns must be there.
+        The raw frame; the required columns must be present.
     mapping : mapping of str to str
-        Our column name → theirs.
+        Schema column name → source column name.
     zone : str or None
-        Zone of times stored without one.
+        Time zone of naive timestamps.
 
     Returns
     -------
     MappedTable
-        The contract's columns, null where the frame has none, then for accounts its further
-        columns.
+        The schema's columns, null where the frame has none; for accounts, extra columns follow.
 
     Raises
     ------
     ContractError
-        If a column is of a type that cannot hold what its name promises.
+        If a column has a type that cannot be cast.
     """
     schema = frame.collect_schema()
-    typed: list[pl.Expr] = []
+    casts: list[pl.Expr] = []
     flags: ParseErrors = []
-    unreadable: ParseErrors = []
-    for name, promised in schemas.TABLES[table].columns().items():
-        kind, source = promised.dtype, _find_source_column(table, name, mapping, schema)
+    parse_errors: ParseErrors = []
+    for name, field in schemas.TABLES[table].columns().items():
+        dtype, source = field.dtype, _find_source_column(table, name, mapping, schema)
         if source is None:
-            typed.append(pl.lit(None, dtype=kind).alias(name))
+            casts.append(pl.lit(None, dtype=dtype).alias(name))
             continue
         column = SourceColumn(table, name, pl.col(source), schema[source])
-        value, doubts = _cast_column(column, kind, zone)
-        typed.append(value.alias(name))
-        flags += doubts
-        unreadable += [(why, pl.col(why) & pl.col(name).is_null()) for why, _ in doubts]
-    further = _extra_columns(mapping, schema) if table == "accounts" else []
+        value, errors = _cast_column(column, dtype, zone)
+        casts.append(value.alias(name))
+        flags += errors
+        parse_errors += [(reason, pl.col(reason) & pl.col(name).is_null()) for reason, _ in errors]
+    extra = _extra_columns(mapping, schema) if table == "accounts" else []
     columns = (
         *schemas.TABLES[table].column_names(),
-        *(item.meta.output_name() for item in further),
+        *(item.meta.output_name() for item in extra),
     )
     return MappedTable(
-        frame.select(*typed, *further, *(flag.alias(why) for why, flag in flags)),
+        frame.select(*casts, *extra, *(flag.alias(reason) for reason, flag in flags)),
         columns,
-        (*unreadable, *schemas.validation_rules(table)),
+        (*parse_errors, *schemas.validation_rules(table)),
     )
 
 
 def check_columns(
     table: str, schema_by_file: Mapping[str, pl.Schema], mapping: Mapping[str, str]
 ) -> None:
-    """Refuse a table that lacks a column it must have, or a mapping that leads nowhere.
+    """Raise if a required column is missing or the mapping names a column that does not exist.
 
     Parameters
     ----------
     table : str
-        One of ``contracts.TABLES``.
+        One of ``schemas.TABLES``.
     schema_by_file : mapping of str to polars.Schema
-        Of its files; a required column must be in each, a mapped one in any.
+        Schema of each file; a required column must be in each, a mapped one in any.
     mapping : mapping of str to str
-        Our column name → theirs.
+        Schema column name → source column name.
 
     Raises
     ------
     ContractError
         If a column is missing.
     SettingsError
-        If the mapping names a column that the table does not have in our words.
+        If the mapping names a column that the schema does not have.
     """
     _check_mapping(table, mapping)
-    nowhere = [
+    unmatched = [
         name
         for name, source in mapping.items()
         if not any(source in schema for schema in schema_by_file.values())
@@ -149,24 +152,25 @@ def check_columns(
     for file, schema in schema_by_file.items():
         required = schemas.REQUIRED_COLUMNS[table]
         missing = [name for name in required if mapping.get(name, name) not in schema]
-        missing += [name for name in nowhere if name not in missing]
+        missing += [name for name in unmatched if name not in missing]
         if missing:
-            named = (f"{n} (mapped to {mapping[n]})" if n in mapping else n for n in missing)
-            where = f" in {file}" if len(schema_by_file) > 1 else ""
+            labels = (f"{n} (mapped to {mapping[n]})" if n in mapping else n for n in missing)
+            location = f" in {file}" if len(schema_by_file) > 1 else ""
             raise ContractError(
-                f"{table}: missing column(s) {', '.join(named)}{where}; found {', '.join(schema)}."
-                f" Map the warehouse's names under [columns.{table}] in expansion.toml."
+                f"{table}: missing column(s) {', '.join(labels)}{location}; found"
+                f" {', '.join(schema)}. Map the warehouse's names under [columns.{table}] in"
+                " expansion.toml."
             )
 
 
 def _check_mapping(table: str, mapping: Mapping[str, str]) -> None:
-    ours = schemas.TABLES[table].column_names()
+    schema_columns = schemas.TABLES[table].column_names()
     for name in mapping:
-        if name not in ours and table != "accounts":  # accounts keep any attribute
-            near = difflib.get_close_matches(name, ours, n=1, cutoff=0.0)[0]
+        if name not in schema_columns and table != "accounts":  # accounts keep any attribute
+            closest = difflib.get_close_matches(name, schema_columns, n=1, cutoff=0.0)[0]
             raise SettingsError(
-                f"[columns.{table}] maps {name}, which is no column of ours. Did you mean {near}?"
-                " Our name goes on the left, the warehouse's on the right."
+                f"[columns.{table}] maps {name}, which is not a column of the schema. Did you mean"
+                f" {closest}? The schema's name goes on the left, the warehouse's on the right."
             )
 
 
@@ -190,16 +194,16 @@ def _cast_column(
 
 
 def _extra_columns(mapping: Mapping[str, str], schema: pl.Schema) -> list[pl.Expr]:
-    """Accounts' own columns, kept for display; an address among them keeps its domain only."""
-    ours = schemas.AccountSchema.column_names()
-    taken = {mapping.get(name, name) for name in ours} | set(ours)
-    named = {source: name for name, source in mapping.items()}
+    """Return the accounts' extra columns, for display; e-mail addresses keep only the domain."""
+    schema_columns = schemas.AccountSchema.column_names()
+    mapped = {mapping.get(name, name) for name in schema_columns} | set(schema_columns)
+    name_by_source = {source: name for name, source in mapping.items()}
     return [
         (
             casting.redact_emails(pl.col(column))
             if isinstance(dtype, pl.String)
             else pl.col(column)
-        ).alias(named.get(column, column))
+        ).alias(name_by_source.get(column, column))
         for column, dtype in schema.items()
-        if column not in taken
+        if column not in mapped
     ]

@@ -1,8 +1,7 @@
-"""Tables that live in a SQL database, fetched in batches so that memory stays bounded.
+"""Tables from SQL queries, fetched in batches so that memory stays bounded.
 
-A database's answer is written down as text, the way a CSV would hold it, and read by the same
-rules: one path for text in a number, for times with and without a zone, and for columns that
-change their type halfway.
+Query results are stored as text, as a CSV would hold them, and cast by the same rules. This
+handles text in a number, times with and without a zone, and columns that change type.
 """
 
 import hashlib
@@ -35,10 +34,10 @@ def read_query(table: str, query: SqlQuery, folder: Path) -> RawTable:
     ----------
     table : str
         The table's name, for messages.
-    query : Query
-        Where to ask, and what.
+    query : SqlQuery
+        Database URL and query.
     folder : pathlib.Path
-        Where the path of a SQLite file starts.
+        Base folder of a relative SQLite path.
 
     Returns
     -------
@@ -48,7 +47,7 @@ def read_query(table: str, query: SqlQuery, folder: Path) -> RawTable:
     Raises
     ------
     SourceError
-        If the database or its driver is missing, or refuses the query.
+        If the database or its driver is missing, or rejects the query.
     """
     frame = pl.concat(_read_batches(table, query, folder))
     return RawTable(f"{table} query", "", frame.lazy())
@@ -57,21 +56,20 @@ def read_query(table: str, query: SqlQuery, folder: Path) -> RawTable:
 def export_query_to_parquet(
     table: str, query: SqlQuery, folder: Path, spool_folder: Path
 ) -> list[RawTable]:
-    """Copy a large table into Parquet files of bounded size.
+    """Export a large table to Parquet files of bounded size.
 
-    A part's identity is its content, so that parts which come out the same as last time need no
-    new work.
+    A part is identified by a hash of its content, so unchanged parts are not processed again.
 
     Parameters
     ----------
     table : str
         The table's name, for messages and file names.
-    query : Query
-        Where to ask, and what; an ORDER BY keeps earlier parts as they were.
+    query : SqlQuery
+        Database URL and query; an ORDER BY keeps earlier parts unchanged.
     folder : pathlib.Path
-        Where the path of a SQLite file starts.
+        Base folder of a relative SQLite path.
     spool_folder : pathlib.Path
-        Folder for the answers, each in a folder named by its content.
+        Folder of the exports, each in a folder named by its content hash.
 
     Returns
     -------
@@ -81,35 +79,35 @@ def export_query_to_parquet(
     Raises
     ------
     SourceError
-        If the database or its driver is missing, refuses the query, or the disk is full.
+        If the database or its driver is missing, rejects the query, or the disk is full.
     """
-    fresh = spool_folder / f"{os.getpid()}.partial"
+    draft = spool_folder / f"{os.getpid()}.partial"
     try:
-        fresh.mkdir(parents=True)
-        _write_parts(_read_batches(table, query, folder), fresh, table)
-        parts = [_describe_part(file) for file in sorted(fresh.iterdir())]
-        answer = (
+        draft.mkdir(parents=True)
+        _write_parts(_read_batches(table, query, folder), draft, table)
+        parts = [_describe_part(file) for file in sorted(draft.iterdir())]
+        export = (
             spool_folder
             / hashlib.blake2b("".join(p.fingerprint for p in parts).encode()).hexdigest()[:32]
         )
-        # Another run may read what stands there: an answer is named by its content, never changed.
-        if not answer.exists():
-            fresh.rename(answer)
-        _delete_old_exports(spool_folder, answer)
+        # Another run may be reading this folder: it is content-addressed and never changed.
+        if not export.exists():
+            draft.rename(export)
+        _delete_old_exports(spool_folder, export)
     except OSError as error:
         raise SourceError(
-            f"{table}: the query's answer could not be kept in {spool_folder}: {error.strerror}. Make room,"
-            " or name another folder as state in expansion.toml."
+            f"{table}: the query result could not be stored in {spool_folder}: {error.strerror}."
+            " Free some space, or set another state folder in expansion.toml."
         ) from None
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
     return [
-        RawTable(part.name, part.fingerprint, pl.scan_parquet(answer / part.name)) for part in parts
+        RawTable(part.name, part.fingerprint, pl.scan_parquet(export / part.name)) for part in parts
     ]
 
 
 def _delete_old_exports(spool_folder: Path, current: Path) -> None:
-    """Drop answers that no run can still be reading, so that the folder stays bounded."""
+    """Delete exports that no run can still be reading, so that the folder stays bounded."""
     for other in spool_folder.iterdir():
         if other != current and time.time() - other.stat().st_mtime > _RETENTION_SECONDS:
             shutil.rmtree(other, ignore_errors=True)
@@ -140,7 +138,7 @@ def _describe_part(file: Path) -> RawTable:
 
 
 def _read_batches(table: str, query: SqlQuery, folder: Path) -> Iterator[pl.DataFrame]:
-    """Text frames of the same columns; at least one, which may be empty."""
+    """Yield text frames with the same columns; at least one, which may be empty."""
     url = _parse_url(table, query.url, folder)
     engine = _create_engine(table, url)
     try:
@@ -163,8 +161,8 @@ def _stream_rows(table: str, connection: sa.Connection, query: str) -> Iterator[
             yield _to_text_frame(rows, names)
     except sa.exc.SQLAlchemyError as error:
         raise SourceError(
-            f"{table}: the database refused the query: {_first_error_line(error)}. Correct [tables.{table}]"
-            " query in expansion.toml."
+            f"{table}: the database rejected the query: {_first_error_line(error)}. Correct"
+            f" [tables.{table}] query in expansion.toml."
         ) from None
 
 
@@ -172,7 +170,7 @@ def _reject_duplicate_columns(table: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise SourceError(
-                f"{table}: the query names {name} twice, expected each column once. List the"
+                f"{table}: the query returns {name} twice, expected each column once. List the"
                 f" columns one by one in [tables.{table}] query in expansion.toml."
             )
 
@@ -204,7 +202,7 @@ def _parse_url(table: str, text: str, folder: Path) -> sa.URL:
         url = sa.make_url(text)
     except sa.exc.ArgumentError:
         raise SourceError(
-            f"{table}: the database's address is not a URL such as"
+            f"{table}: the database URL is invalid, expected a URL such as"
             f" postgresql://user:${{PASSWORD}}@host/name. Correct [tables.{table}] url in"
             " expansion.toml."
         ) from None
@@ -213,9 +211,9 @@ def _parse_url(table: str, text: str, folder: Path) -> sa.URL:
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return url
     file = folder / str(url.database)
-    if not file.is_file():  # SQLite itself would make an empty one
+    if not file.is_file():  # SQLite itself would create an empty one
         raise SourceError(
-            f"{table}: no database at {file}. Put it there, or correct [tables.{table}] url in"
+            f"{table}: no database at {file}. Create it, or correct [tables.{table}] url in"
             " expansion.toml."
         )
     return url.set(database=str(file))
@@ -233,7 +231,7 @@ def _create_engine(table: str, url: sa.URL) -> sa.Engine:
         )
         raise SourceError(
             f"{table}: the driver for {url.drivername} is not installed, expected one that"
-            f" SQLAlchemy knows. {install}."
+            f" SQLAlchemy supports. {install}."
         ) from None
 
 
@@ -244,11 +242,11 @@ def _connect(table: str, engine: sa.Engine, url: sa.URL) -> sa.Connection:
         port = f":{url.port}" if url.port else ""
         raise SourceError(
             f"{table}: the database {url.database} at {url.host}{port} cannot be reached:"
-            f" {_first_error_line(error)}. Check the address, the credentials and that it is running."
+            f" {_first_error_line(error)}. Check the URL, the credentials and that it is running."
         ) from None
 
 
 def _first_error_line(error: sa.exc.SQLAlchemyError) -> str:
-    """The driver's first line; SQLAlchemy's own would repeat the query and its values."""
-    told = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return told[0].rstrip(".")[:200] if told else type(error).__name__
+    """Return the driver's first line; SQLAlchemy's message would repeat the query's values."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0].rstrip(".")[:200] if lines else type(error).__name__

@@ -1,7 +1,7 @@
-"""The four tables of a company, from wherever they live, under contract.
+"""Load the four tables of a company from files, SQL or frames, and validate them.
 
-The small tables are read and checked at once. The product log is not: each of its files is a
-partition, checked as it streams by, because it may be larger than memory.
+Small tables are read and validated at once. The product log is not: each of its files is a lazy
+partition, validated while streaming, because it may be larger than memory.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ from data.ingest.validation import reject_counts, reject_naive_timestamps, valid
 
 __all__ = ["Partition", "Tables", "load_tables", "source_errors", "tables_from_frames"]
 
-# Clocks of phones and servers run ahead of ours by minutes; a day is a wrong date.
+# Device clocks run ahead by minutes; a day ahead is a wrong date.
 MAX_CLOCK_SKEW: Final = timedelta(days=1)
 _SAMPLE_ROWS: Final = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """One file of the product log, or one part of a query's answer, or one frame."""
+    """One partition of the product log: a file, a part of a query result, or a frame."""
 
     name: str
     identity: str
@@ -43,20 +43,20 @@ class Partition:
         return f"Partition({self.name!r})"
 
     def valid_rows(self) -> pl.LazyFrame:
-        """Rows under contract: the columns of ``contracts.Events``, null where absent."""
+        """Return the valid rows: the columns of ``schemas.EventSchema``, null where absent."""
         return self.mapped.valid_rows()
 
     def with_reject_reason(self) -> pl.LazyFrame:
-        """Every row, with the ``reason`` for which it is in quarantine, or null."""
+        """Return every row with the ``reason`` it is quarantined for, or null."""
         return self.mapped.with_reject_reason()
 
     def reject_counts(self) -> dict[str, int]:
-        """Reason → rows in quarantine, each row under its first reason; one pass."""
+        """Return quarantined rows per reason, each row under its first reason; one pass."""
         with source_errors(f"events: {self.name}"):
             return reject_counts(self.mapped)
 
     def count_rows(self) -> int:
-        """Rows in the file, valid or not."""
+        """Count all rows of the partition, valid or not."""
         with source_errors(f"events: {self.name}"):
             return int(self.raw_rows.select(pl.len()).collect(engine="streaming").item())
 
@@ -71,37 +71,39 @@ class Tables:
     users: schemas.ValidatedTable
 
     def __repr__(self) -> str:
-        small = {name: getattr(self, name) for name in ("subscriptions", "accounts", "users")}
-        rows = ", ".join(f"{table.rows.height:,} {name}" for name, table in small.items())
-        left_out = sum(sum(table.quarantine.values()) for table in small.values())
+        small_tables = {
+            name: getattr(self, name) for name in ("subscriptions", "accounts", "users")
+        }
+        rows = ", ".join(f"{table.rows.height:,} {name}" for name, table in small_tables.items())
+        rejected = sum(sum(table.quarantine.values()) for table in small_tables.values())
         return (
             f"Tables(events in {len(self.events)} partition(s), {rows};"
-            f" {left_out:,} rows of the small tables in quarantine)"
+            f" {rejected:,} rows of the small tables in quarantine)"
         )
 
 
 def load_tables(config: settings.Settings, now: datetime | None = None) -> Tables:
-    """Read the tables that the settings name.
+    """Load the tables named in the settings.
 
     Parameters
     ----------
     config : Settings
-        Where the tables are, and what their columns are called.
+        Locations of the tables and column mappings.
     now : datetime.datetime, optional
-        The clock: events dated more than a day later are quarantined.
+        The current time: events dated more than a day later are quarantined.
 
     Returns
     -------
     Tables
-        Small tables as checked frames, the log as lazy partitions sorted by name.
+        Small tables as validated frames, the log as lazy partitions sorted by name.
 
     Raises
     ------
     SourceError
         If a table cannot be reached or read.
     ContractError
-        If a table lacks a column, holds times without a zone, or breaks its contract in more
-        than the allowed share of rows.
+        If a table lacks a column, holds naive timestamps, or exceeds the allowed share of invalid
+        rows.
     """
     folder = config.base / config.tables.folder
     raws: dict[str, list[RawTable]] = {}
@@ -128,32 +130,32 @@ def tables_from_frames(
     columns: settings.ColumnsConfig | None = None,
     now: datetime | None = None,
 ) -> Tables:
-    """Take the tables from frames in memory.
+    """Build the tables from frames in memory.
 
     Parameters
     ----------
-    events : polars, pandas or other frame that Narwhals knows, or a sequence of them
+    events : polars, pandas or other frame that Narwhals supports, or a sequence of them
         The product log; each frame becomes a partition.
     subscriptions, accounts, users : frame
         The other tables.
-    tables : settings.Tables, optional
-        Time zone and tolerated share of quarantine.
-    columns : settings.Columns, optional
-        Our column names → theirs.
+    tables : TablesConfig, optional
+        Time zone and quarantine limit.
+    columns : ColumnsConfig, optional
+        Schema column names → source column names.
     now : datetime.datetime, optional
-        The clock: events dated more than a day later are quarantined.
+        The current time: events dated more than a day later are quarantined.
 
     Returns
     -------
     Tables
-        As from ``read``.
+        As from ``load_tables``.
 
     Raises
     ------
     SourceError
-        If something else than a frame is given.
+        If an argument is not a frame.
     ContractError
-        As from ``read``.
+        As from ``load_tables``.
     """
     parts = events if isinstance(events, Sequence) else [events]
     raws = {
@@ -179,7 +181,7 @@ def _wrap_frame(table: str, frame: Any, number: int = 0) -> RawTable:  # noqa: A
 
 def _convert_frame(table: str, frame: Any) -> pl.LazyFrame:  # noqa: ANN401
     try:
-        known = nw.from_native(frame).lazy()
+        lazy = nw.from_native(frame).lazy()
     except TypeError:
         raise SourceError(
             f"{table}: expected a Polars or pandas frame, found {type(frame).__name__}. Pass the"
@@ -187,19 +189,20 @@ def _convert_frame(table: str, frame: Any) -> pl.LazyFrame:  # noqa: ANN401
         ) from None
     try:
         with warnings.catch_warnings():
-            # Arrow asks pandas for times in a way pandas means to change; the values are right.
+            # Arrow uses a pandas API that is about to change; the values are correct.
             warnings.simplefilter("ignore", DeprecationWarning)
-            found: pl.DataFrame = known.collect("polars").to_native()
+            collected: pl.DataFrame = lazy.collect("polars").to_native()
     except (TypeError, ValueError):  # its message would quote a cell
         raise SourceError(
             f"{table}: a column of the {type(frame).__module__.split('.')[0]} frame mixes types,"
-            " expected one type each. Turn such columns into text; what does not fit is counted."
+            " expected one type each. Cast such columns to text; values that cannot be cast are"
+            " counted."
         ) from None
-    return found.lazy()
+    return collected.lazy()
 
 
 def _hash_rows(frame: pl.LazyFrame) -> str:
-    """A digest of the rows, whatever their order."""
+    """Return an order-independent hash of the rows."""
     row = pl.struct(pl.all())
     sums = frame.select(row.hash(1).sum().alias("a"), row.hash(2).sum().alias("b"), pl.len())
     return f"{dict(frame.collect_schema())}{sums.collect(engine='streaming').row(0)}"
@@ -212,33 +215,35 @@ def _validate_tables(
     now: datetime | None,
 ) -> Tables:
     validate_time_zone(tables.time_zone)
-    arrived = {
-        table: _map_tables(table, found, getattr(columns, table), tables.time_zone)
-        for table, found in raws.items()
+    mapped_tables = {
+        table: _map_tables(table, table_raws, getattr(columns, table), tables.time_zone)
+        for table, table_raws in raws.items()
     }
     share = tables.max_quarantine_share
-    accounts = validate_table("accounts", arrived["accounts"], None, share)
-    known = accounts.rows["account_id"]
+    accounts = validate_table("accounts", mapped_tables["accounts"], None, share)
+    known_accounts = accounts.rows["account_id"]
     rules = f"{sorted(columns.events.items())}{tables.time_zone}"
     return Tables(
-        events=_build_partitions(raws["events"], dict(arrived["events"]), rules, now),
-        subscriptions=validate_table("subscriptions", arrived["subscriptions"], known, share),
+        events=_build_partitions(raws["events"], dict(mapped_tables["events"]), rules, now),
+        subscriptions=validate_table(
+            "subscriptions", mapped_tables["subscriptions"], known_accounts, share
+        ),
         accounts=accounts,
-        users=validate_table("users", arrived.get("users", []), known, share),
+        users=validate_table("users", mapped_tables.get("users", []), known_accounts, share),
     )
 
 
 def _map_tables(
     table: str, raws: Sequence[RawTable], mapping: Mapping[str, str], zone: str | None
 ) -> list[tuple[str, MappedTable]]:
-    full = [raw for raw in raws if not _is_empty(table, raw)]
-    if not full:
+    non_empty = [raw for raw in raws if not _is_empty(table, raw)]
+    if not non_empty:
         raise ContractError(
-            f"{table}: no rows, expected at least one; looked in {len(raws)} place(s). Export the"
+            f"{table}: no rows, expected at least one; looked in {len(raws)} file(s). Export the"
             f" table again, or correct [tables] {table} in expansion.toml."
         )
-    check_columns(table, {raw.name: raw.frame.collect_schema() for raw in full}, mapping)
-    return [(raw.name, map_table(table, raw.frame, mapping, zone)) for raw in full]
+    check_columns(table, {raw.name: raw.frame.collect_schema() for raw in non_empty}, mapping)
+    return [(raw.name, map_table(table, raw.frame, mapping, zone)) for raw in non_empty]
 
 
 def _is_empty(table: str, raw: RawTable) -> bool:
@@ -255,19 +260,21 @@ def _build_partitions(
     rules: str,
     now: datetime | None,
 ) -> tuple[Partition, ...]:
-    made = []
+    partitions = []
     for raw in raws:
         if raw.name not in mapped_tables:
             continue
-        arrival = mapped_tables[raw.name]
+        mapped = mapped_tables[raw.name]
         if now is not None:
-            arrival = arrival.with_rule(
+            mapped = mapped.with_rule(
                 schemas.FUTURE_TIMESTAMP, pl.col("timestamp") > now + MAX_CLOCK_SKEW
             )
         with source_errors(f"events: {raw.name}"):
-            reject_naive_timestamps("events", reject_counts(arrival.head(_SAMPLE_ROWS)))
-        made.append(Partition(raw.name, _hash_strings(raw.fingerprint, rules), raw.frame, arrival))
-    return tuple(sorted(made, key=lambda partition: partition.name))
+            reject_naive_timestamps("events", reject_counts(mapped.head(_SAMPLE_ROWS)))
+        partitions.append(
+            Partition(raw.name, _hash_strings(raw.fingerprint, rules), raw.frame, mapped)
+        )
+    return tuple(sorted(partitions, key=lambda partition: partition.name))
 
 
 def _hash_strings(*parts: str) -> str:

@@ -1,7 +1,7 @@
-"""Turning what a warehouse calls a time into an instant in UTC, or saying why it is none.
+"""Timestamp parsing: convert source columns to UTC, or flag values that cannot be parsed.
 
-An instant needs a zone. A time stored without one is refused unless the settings declare the zone
-it was written in; a bare date means midnight UTC in the columns that name a day.
+A timestamp needs a time zone. Naive timestamps are rejected unless the settings declare their
+zone; a bare date means midnight UTC in the columns that hold a day.
 """
 
 import difflib
@@ -32,26 +32,26 @@ _CLOCK_PATTERN: Final = r"[T ]\d\d:\d\d(:\d\d(\.\d+)?)?"
 
 
 def parse_timestamps(column: SourceColumn, zone: str | None) -> tuple[pl.Expr, ParseErrors]:
-    """Read one column of times.
+    """Parse one column of timestamps.
 
     Parameters
     ----------
-    column : Column
-        As it arrived: times, dates or ISO 8601 text.
+    column : SourceColumn
+        Times, dates or ISO 8601 text.
     zone : str or None
-        The declared zone of times stored without one.
+        The declared zone of naive timestamps.
 
     Returns
     -------
     polars.Expr
-        Instants in UTC, microseconds; null where the value is missing or unreadable.
+        UTC timestamps, microseconds; null where the value is missing or cannot be parsed.
     list of (str, polars.Expr)
-        What to say of a null, and for which of the values.
+        The reject reason for a null, and a mask of the values it applies to.
 
     Raises
     ------
     ContractError
-        If the whole column is of a type that is no time, or has no zone.
+        If the column's type is not a time, or has no zone.
     """
     name, value, dtype = column.name, column.value, column.dtype
     if isinstance(dtype, pl.Null):
@@ -70,16 +70,17 @@ def parse_timestamps(column: SourceColumn, zone: str | None) -> tuple[pl.Expr, P
 
 
 def naive_timestamp_error(table: str, name: str) -> ContractError:
-    """The refusal of a column whose times could mean any of two dozen instants."""
+    """Return the error for a column of naive timestamps."""
     return ContractError(
-        f"{table}: {name} {NO_TIME_ZONE}, expected instants such as 2024-03-01T09:30:00Z. Store the"
-        ' zone with the time, or declare the one it was written in: [tables] time_zone = "UTC" in'
+        f"{table}: {name} {NO_TIME_ZONE}, expected timestamps such as 2024-03-01T09:30:00Z. Store"
+        " the"
+        ' zone with the time, or declare the zone of naive times: [tables] time_zone = "UTC" in'
         " expansion.toml."
     )
 
 
 def validate_time_zone(zone: str | None) -> None:
-    """Refuse a declared time zone that does not exist.
+    """Raise if a declared time zone does not exist.
 
     Parameters
     ----------
@@ -89,14 +90,14 @@ def validate_time_zone(zone: str | None) -> None:
     Raises
     ------
     SettingsError
-        If the IANA database does not know it.
+        If the IANA database does not contain it.
     """
-    known = zoneinfo.available_timezones() if zone else set()
-    if zone and zone not in known:
-        near = difflib.get_close_matches(zone, sorted(known), n=1, cutoff=0.0)[0]
+    zones = zoneinfo.available_timezones() if zone else set()
+    if zone and zone not in zones:
+        closest = difflib.get_close_matches(zone, sorted(zones), n=1, cutoff=0.0)[0]
         raise SettingsError(
-            f"[tables] time_zone = {zone!r} is no time zone. Did you mean {near}? Expected a name"
-            " from the IANA list, such as UTC or Europe/Berlin."
+            f"[tables] time_zone = {zone!r} is not a time zone. Did you mean {closest}? Expected a"
+            " name from the IANA list, such as UTC or Europe/Berlin."
         )
 
 
@@ -108,26 +109,26 @@ def _parse_text(name: str, value: pl.Expr, zone: str | None) -> tuple[pl.Expr, P
         .str.replace(" ", "T", literal=True)
         .str.replace(r"T(\d\d:\d\d)($|[Z+-])", "T$1:00$2")
     )
-    readings = [iso.str.strptime(_UTC_DATETIME, f"{_LOCAL_FORMAT}%#z", strict=False)]
+    parsed = [iso.str.strptime(_UTC_DATETIME, f"{_LOCAL_FORMAT}%#z", strict=False)]
     if zone:
-        readings.append(
+        parsed.append(
             _localize(iso.str.strptime(pl.Datetime("us"), _LOCAL_FORMAT, strict=False), zone)
         )
     if zone or name in DAY_COLUMNS:
         day = text.str.strptime(pl.Date, "%Y-%m-%d", strict=False)
-        readings.append(_to_midnight(name, day, zone))
-    unread = (f"{name} is not a time", text.str.len_bytes() > 0)
-    local = (
+        parsed.append(_to_midnight(name, day, zone))
+    not_a_time = (f"{name} is not a time", text.str.len_bytes() > 0)
+    local_pattern = (
         f"^{_DAY_PATTERN}{_CLOCK_PATTERN}$"
         if name in DAY_COLUMNS
         else f"^{_DAY_PATTERN}({_CLOCK_PATTERN})?$"
     )
-    zoneless = (f"{name} {NO_TIME_ZONE}", text.str.contains(local))
-    return pl.coalesce(readings), [unread] if zone else [zoneless, unread]
+    naive = (f"{name} {NO_TIME_ZONE}", text.str.contains(local_pattern))
+    return pl.coalesce(parsed), [not_a_time] if zone else [naive, not_a_time]
 
 
 def _to_midnight(name: str, day: pl.Expr, zone: str | None) -> pl.Expr:
-    """A calendar day is the same day everywhere; the day of an event began in its zone."""
+    """Return midnight UTC of a calendar day; an event's day starts in its own zone."""
     local = day.cast(pl.Datetime("us"))
     return (
         local.dt.replace_time_zone("UTC")
@@ -137,14 +138,13 @@ def _to_midnight(name: str, day: pl.Expr, zone: str | None) -> pl.Expr:
 
 
 def _localize(local: pl.Expr, zone: str) -> pl.Expr:
-    """Wall-clock times as instants.
+    """Convert wall-clock times to UTC.
 
-    In the hour that a clock shows twice the first is meant; a time in the hour it skips reads as
-    if the clock had not been set forward yet.
+    Ambiguous times take the first occurrence; non-existent times are shifted forward by the gap.
     """
 
-    def placed(at: pl.Expr) -> pl.Expr:
-        return at.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    def replace_zone(times: pl.Expr) -> pl.Expr:
+        return times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
 
-    moved = pl.coalesce(placed(local), placed(local.dt.offset_by("1h")))
-    return moved.dt.convert_time_zone("UTC")
+    utc_times = pl.coalesce(replace_zone(local), replace_zone(local.dt.offset_by("1h")))
+    return utc_times.dt.convert_time_zone("UTC")

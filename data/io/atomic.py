@@ -1,4 +1,4 @@
-"""Writing a file so that nobody ever reads half of it."""
+"""Atomic file writes: readers never see a partial file."""
 
 import os
 import re
@@ -16,21 +16,21 @@ __all__ = ["atomic_write", "validate_extension", "write_table"]
 
 
 def atomic_write(file: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
-    """Write beside a file, then move the finished draft into its place.
+    """Write a temporary file next to the target, then rename it into place.
 
     Parameters
     ----------
     file : pathlib.Path
-        What to make or replace; its folder is made if need be.
+        File to create or replace; its folder is created if necessary.
     write : callable
-        Writes the path it is given.
+        Writes the path it receives.
     durable : bool
-        Whether it must survive a loss of power from the moment that this returns.
+        Whether to fsync, so that the file survives a power loss after this call returns.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the file cannot be written; what stood there before stands there still.
+        If the file cannot be written; the previous content is unchanged.
     """
     draft = file.with_name(f".{file.name}.{os.getpid()}-{get_ident()}.draft")
     try:
@@ -43,8 +43,8 @@ def atomic_write(file: Path, write: Callable[[Path], object], *, durable: bool =
             _fsync(file.parent)
     except (OSError, pl.exceptions.ComputeError) as error:
         raise DeliveryError(
-            f"{file} could not be written: {_system_message(error, draft)}; free some space or name another"
-            " place. What stood there before is unchanged."
+            f"{file} could not be written: {_system_message(error, draft)}; free some space or use"
+            " another folder. The previous content is unchanged."
         ) from error
     finally:
         with suppress(OSError):
@@ -52,26 +52,26 @@ def atomic_write(file: Path, write: Callable[[Path], object], *, durable: bool =
 
 
 def validate_extension(file: Path) -> None:
-    """Refuse a name that :func:`write_table` could not write, before the work is done.
+    """Raise if :func:`write_table` does not support the file's extension, before work is done.
 
     Raises
     ------
     data.errors.DeliveryError
-        If it ends neither in .parquet nor in .csv.
+        If the extension is neither .parquet nor .csv.
     """
     if file.suffix not in {".parquet", ".csv"}:
-        raise DeliveryError(f"{file.name} ends neither in .parquet nor in .csv; name it so.")
+        raise DeliveryError(f"{file.name} has an unsupported extension; expected .parquet or .csv.")
 
 
 def write_table(frame: pl.DataFrame, file: Path) -> None:
-    """Write a frame as Parquet or CSV, by the file's ending.
+    """Write a frame as Parquet or CSV, by the file's extension.
 
-    In a CSV, text that a spreadsheet would take for a formula gets an apostrophe before it.
+    In a CSV, text that a spreadsheet would evaluate as a formula is escaped.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the ending is another, or the file cannot be written.
+        If the extension is not supported, or the file cannot be written.
     """
     validate_extension(file)
     if file.suffix == ".parquet":
@@ -80,26 +80,28 @@ def write_table(frame: pl.DataFrame, file: Path) -> None:
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     flat = frame.with_columns(pl.col(name).list.join("; ") for name in lists)
     texts = [name for name, kind in flat.schema.items() if kind == pl.String]
-    safe = flat.with_columns(csv_injection.escape_formula_column(name) for name in texts)
-    atomic_write(file, safe.write_csv, durable=True)
+    escaped = flat.with_columns(csv_injection.escape_formula_column(name) for name in texts)
+    atomic_write(file, escaped.write_csv, durable=True)
 
 
 def _fsync(path: Path) -> None:
-    """Wait until the disk has it."""
-    opened = os.open(path, os.O_RDONLY)
+    """Flush a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
 def _system_message(error: OSError | pl.exceptions.ComputeError, draft: Path) -> str:
-    """What the system said, without what Polars puts around it."""
-    told = getattr(error, "strerror", None) or str(error).rpartition("IO error: ")[2]
-    if "thrift" in told:  # the last bytes of a Parquet file fail without saying why: ask again
+    """Return the system's error message, without Polars' wrapping."""
+    message = getattr(error, "strerror", None) or str(error).rpartition("IO error: ")[2]
+    if (
+        "thrift" in message
+    ):  # writing the Parquet footer fails without a cause: write again to get it
         try:
-            with draft.open("ab") as opened:
-                opened.write(b"again")
-        except OSError as again:
-            told = again.strerror or told
-    return re.split(r" \(os error|\n", told)[0]
+            with draft.open("ab") as file:
+                file.write(b"again")
+        except OSError as retry_error:
+            message = retry_error.strerror or message
+    return re.split(r" \(os error|\n", message)[0]

@@ -1,8 +1,7 @@
-"""Text for a CSV that somebody may open in a spreadsheet, which takes ``=1+1`` for a formula.
+"""CSV (formula) injection guard for files that may be opened in a spreadsheet.
 
-Text that a spreadsheet would calculate gets an apostrophe before it, which makes it text there.
-Text that begins with apostrophes and goes on like a formula gets one more, so that taking one
-away always gives back what was there.
+Text that a spreadsheet would evaluate is prefixed with an apostrophe. Text that already starts
+with apostrophes followed by a formula gets one more, so that unescaping is lossless.
 """
 
 import re
@@ -12,14 +11,14 @@ import polars as pl
 
 __all__ = ["escape_formula", "escape_formula_column"]
 
-# Excel also takes the full-width signs, and some importers cut away blanks and line ends first.
-# Python counts \x1c to \x1f as white space, the regex engine of Polars does not: name them.
+# Excel also accepts full-width signs, and some importers strip whitespace first.
+# Python counts \x1c to \x1f as white space, the regex engine of Polars does not: list them.
 _FORMULA_PATTERN: Final = r"^'*(?:[\t\r\n]|[\s\x1c-\x1f]*[=+\-@＝＋－＠])"
 _FORMULA_REGEX: Final = re.compile(_FORMULA_PATTERN)
 
 
 def escape_formula(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would take for a formula.
+    """Prefix text that a spreadsheet would evaluate as a formula with an apostrophe.
 
     Examples
     --------
@@ -30,6 +29,6 @@ def escape_formula(text: str) -> str:
 
 
 def escape_formula_column(name: str) -> pl.Expr:
-    """Guard a column of text: the same as :func:`escape_formula`, for every row at once."""
+    """Escape a text column: the vectorized form of :func:`escape_formula`."""
     text = pl.col(name)
     return pl.when(text.str.contains(_FORMULA_PATTERN)).then("'" + text).otherwise(text).alias(name)

@@ -1,7 +1,7 @@
-"""What an account of the made-up company is (traits) and how it stands (state).
+"""Account vectors of the simulator: constant traits and changing state.
 
 Every field is a vector with one value per account, so that a thousand accounts, or a thousand
-possible futures of one, move in the same few array operations. Days count from 1970-01-01.
+possible futures of one, advance in the same few array operations. Days count from 1970-01-01.
 """
 
 from collections.abc import Sequence
@@ -32,55 +32,55 @@ Vector = NDArray[np.float64]
 IntVector = NDArray[np.int64]
 Generator = np.random.Generator
 
-# Five days divide the 30 days between as-ofs, so every as-of falls on the edge of a step.
+# Five days divide the 30 days between as-ofs, so every as-of falls on a step boundary.
 STEP_DAYS: Final = 5
 STEP_MONTHS: Final = STEP_DAYS / 30
 NEVER: Final = 1e9
 PLANS: Final = ("free", "team", "business", "enterprise")
 FEATURES_IN_PLAN: Final = np.array([10.0, 14.0, 24.0, 36.0])
 FOUNDER_SHARE: Final = 0.62  # share that joins before the log starts
-PLANNER_SHARE: Final = 0.34  # share that buys for its ceiling at the outset, and then sits there
-DEVELOPER_SHARE: Final = 0.42  # share of the others that builds on the API
+PLANNER_SHARE: Final = 0.34  # share that buys for its ceiling at first, then plateaus
+DEVELOPER_SHARE: Final = 0.42  # share of the others that build on the API
 
 
 class LifecycleStatus:
-    """Where an account stands in its contract's life."""
+    """Stage of an account's contract lifecycle."""
 
     BEFORE, TRIAL, PAID, LAPSED, CHURNED = range(5)
 
 
 @dataclass(frozen=True)
 class AccountTraits:
-    """What an account is and stays."""
+    """Constant properties of an account."""
 
     joined: Vector  # day of the first sign-up
     trial_days: Vector
-    departments: Vector  # that could ever use the product
-    department_size: Vector  # people in each of them who could
-    growth: Vector  # invitations per person and month in an empty department
-    turnover: Vector  # share of people who stop per month
-    spread: Vector  # new departments per month, once the present ones are full
-    foresight: Vector  # seat utilisation it buys for at the outset; 0: it buys as it goes
+    departments: Vector  # that could use the product
+    department_size: Vector  # potential users in each
+    growth: Vector  # invitations per user and month in an empty department
+    turnover: Vector  # share of users who stop per month
+    spread: Vector  # new departments per month, once the current ones are full
+    foresight: Vector  # target seat utilization of the first purchase; 0: buys as needed
     pace: Vector  # features tried per month
-    curiosity: Vector  # features it would ever use
+    curiosity: Vector  # features it would use at most
     building: Vector  # API automations built per month; 0: no developers
-    automations: Vector  # that it would ever build
+    automations: Vector  # at most
     calls: Vector  # API calls per automation and month
     connecting: Vector  # integrations connected per month
 
 
 @dataclass(frozen=True)
 class AccountState:
-    """How an account stands at the start of a step."""
+    """The state of an account at the start of a step."""
 
     status: Vector
-    people: Vector  # who use the product
+    people: Vector  # active users
     departments: Vector  # reached so far
     features: Vector  # adopted so far
     automations: Vector
     integrations: Vector
     usage: Vector  # API calls per month
-    people_trend: Vector  # net new people per month, smoothed
+    people_trend: Vector  # net new users per month, smoothed
     department_trend: Vector  # new departments per month, smoothed
     feature_trend: Vector  # new features per month, smoothed
     usage_trend: Vector  # relative growth of API calls per month, smoothed
@@ -89,25 +89,25 @@ class AccountState:
     limit: Vector  # API calls per month; infinite: not sold
     price: Vector  # index of the account's prices, 1 at first
     renewal: Vector  # day on which the trial or the contract year ends
-    rests: Vector  # day of the last purchase, from which the urge to buy builds up again
+    last_purchase: Vector  # day of the last purchase; the hazard recovers from then on
     pending: Vector  # day on which signed seats come into force
     pending_seats: Vector
 
     @property
     def is_paying(self) -> NDArray[np.bool_]:
-        """Under a paid contract."""
+        """Accounts with a paid contract."""
         return np.asarray(self.status == LifecycleStatus.PAID)
 
     @property
     def is_active(self) -> NDArray[np.bool_]:
-        """On trial or under a paid contract."""
+        """Accounts on trial or with a paid contract."""
         return np.asarray(
             (self.status == LifecycleStatus.TRIAL) | (self.status == LifecycleStatus.PAID)
         )
 
     @property
     def utilization(self) -> Vector:
-        """People over licensed seats, not clipped."""
+        """Users over licensed seats, not clipped."""
         return np.asarray(self.people / np.maximum(self.seats, 1))
 
 
@@ -115,14 +115,20 @@ AccountVectors = TypeVar("AccountVectors", AccountTraits, AccountState)
 
 
 def select_accounts(vectors: AccountVectors, index: IntVector) -> AccountVectors:
-    """Give the chosen accounts, in the order of the index; repeats make copies."""
+    """Return the selected accounts, in the order of the index; repeats make copies."""
     return type(vectors)(**{f.name: getattr(vectors, f.name)[index] for f in fields(vectors)})
 
 
 def empty_state(accounts: int) -> AccountState:
-    """Give the state of accounts that have not signed up yet."""
+    """Return the state of accounts that have not signed up yet."""
     zeros: dict[str, Vector] = {f.name: np.zeros(accounts) for f in fields(AccountState)}
-    full = {"limit": np.inf, "price": 1.0, "renewal": NEVER, "pending": NEVER, "rests": -NEVER}
+    full = {
+        "limit": np.inf,
+        "price": 1.0,
+        "renewal": NEVER,
+        "pending": NEVER,
+        "last_purchase": -NEVER,
+    }
     return AccountState(
         **{**zeros, **{name: np.full(accounts, value) for name, value in full.items()}}
     )
@@ -131,14 +137,14 @@ def empty_state(accounts: int) -> AccountState:
 def sample_accounts(
     accounts: int, days: tuple[float, float, float], rng: Generator
 ) -> AccountTraits:
-    """Draw the accounts of a company.
+    """Sample the accounts of a company.
 
     Parameters
     ----------
     accounts : int
-        How many ever sign up.
+        Number of accounts that ever sign up.
     days : tuple of three floats
-        The first day an account may join, the log's first day, the log's end. A good half has
+        The first day an account may join, the log's first day, the log's end. More than half have
         joined by the log's first day.
     rng : numpy.random.Generator
         Source of all randomness.

@@ -1,4 +1,4 @@
-"""Malformed rows, added to sound tables: what is left after quarantine is the sound table again."""
+"""Malformed rows added to valid tables; quarantine must restore the valid table."""
 
 from typing import Final
 
@@ -11,10 +11,12 @@ __all__ = ["CORRUPTIONS", "corrupt_rows"]
 _INSTANT: Final = pl.Datetime("us", "UTC")
 _NO_TIME: Final = pl.lit(None, _INSTANT)
 _NO_TEXT: Final = pl.lit(None, pl.String)
-_NEVER_SET: Final = pl.lit(0).cast(_INSTANT)  # what a clock shows that was never set: 1970
-_CENTURY: Final = pl.duration(days=36_525)  # a future that is one whenever the log is read
+_NEVER_SET: Final = pl.lit(0).cast(_INSTANT)  # a clock that was never set: 1970
+_CENTURY: Final = pl.duration(
+    days=36_525
+)  # far enough to be in the future whenever the log is read
 
-# What can be wrong with a row, by table: each way spoils one column of a copy of a sound row.
+# Corruptions by table: each one invalidates one column of a copy of a valid row.
 CORRUPTIONS: Final[dict[str, tuple[pl.Expr, ...]]] = {
     "events": (
         _NO_TEXT.alias("account_id"),
@@ -41,25 +43,33 @@ CORRUPTIONS: Final[dict[str, tuple[pl.Expr, ...]]] = {
 
 
 def corrupt_rows(table: str, frame: pl.DataFrame, share: float, rng: Generator) -> pl.DataFrame:
-    """Add malformed copies of a share of the rows, at the end.
+    """Append malformed copies of a share of the rows.
 
     Parameters
     ----------
     table : str
-        Which contract to break: a key of ``SPOILERS``.
+        A key of ``CORRUPTIONS``.
     frame : polars.DataFrame
-        The sound rows.
+        The valid rows.
     share : float
-        Malformed rows per sound row; 0 adds none.
+        Malformed rows per valid row; 0 adds none.
     rng : numpy.random.Generator
         Source of all randomness.
 
     Returns
     -------
     polars.DataFrame
-        The sound rows in their order, then the malformed ones, way by way.
+        The valid rows in their order, then the malformed ones, by kind of corruption.
     """
-    ways = CORRUPTIONS[table]
-    copies = [frame[rng.integers(0, len(frame), rng.poisson(share * len(frame) / len(ways)))]
-              for _ in ways]  # fmt: skip
-    return pl.concat([frame, *(c.with_columns(way) for c, way in zip(copies, ways, strict=True))])
+    corruptions = CORRUPTIONS[table]
+    copies = [frame[rng.integers(0, len(frame), rng.poisson(share * len(frame) / len(corruptions)))]
+              for _ in corruptions]  # fmt: skip
+    return pl.concat(
+        [
+            frame,
+            *(
+                copy.with_columns(corruption)
+                for copy, corruption in zip(copies, corruptions, strict=True)
+            ),
+        ]
+    )

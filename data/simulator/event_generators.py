@@ -1,6 +1,6 @@
-"""What people and scripts leave behind: the traces of one kind of action in a span of days.
+"""Event generators: users' and scripts' events of one kind within a range of days.
 
-Everything is numbers here, one vector per column; words come when the log is put together.
+Everything is numeric here, one vector per column; names are decoded when the log is assembled.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ EVENTS: Final = (
     "use", "api_call", "integration", "user_added", "user_removed", "login", "support_ticket", "nps"
 )  # fmt: skip
 USE, API, SYNC, ADDED, REMOVED, LOGIN, TICKET, NPS = range(8)
-WEEKEND_ACTIVITY: Final = 0.12  # activity of a Saturday or Sunday beside a workday's
+WEEKEND_ACTIVITY: Final = 0.12  # activity of a weekend day relative to a workday
 WORKDAYS_PER_MONTH: Final = 30 * (5 + 2 * WEEKEND_ACTIVITY) / 7  # in a month
 USES_PER_SESSION: Final = 2.4
 SECOND: Final = 1_000_000  # microseconds
@@ -46,7 +46,7 @@ DAY: Final = 86_400 * SECOND
 
 @dataclass(frozen=True)
 class EventContext:
-    """All that a month of events is made of."""
+    """Inputs of a month of events."""
 
     history: SimulationHistory
     user_table: UserTable
@@ -60,7 +60,7 @@ class EventContext:
 
 @dataclass(frozen=True)
 class EventBatch:
-    """Events as numbers, one value each; -1 is nothing."""
+    """Encoded events, one value each; -1 is null."""
 
     account: IntVector
     user: IntVector
@@ -71,109 +71,118 @@ class EventBatch:
 
 
 def generate_feature_use(context: EventContext, start: int, end: int, rng: Generator) -> EventBatch:
-    """Sessions on the days people work, each a few uses of features they know."""
-    roster, history = context.user_table, context.history
-    here = np.flatnonzero((roster.joined < end) & (roster.left > start))
-    work = np.concatenate([[0.0], np.cumsum(_activity_by_day(np.arange(start, end)))])
-    opens = work[np.maximum(roster.joined[here], start) - start]
-    closes = work[np.minimum(roster.left[here], end) - start]
-    sessions = rng.poisson(roster.sessions[here] * (closes - opens) / WORKDAYS_PER_MONTH)
-    stay = np.repeat(closes - opens, sessions)
-    moment = np.repeat(opens, sessions) + rng.random(len(stay)) * stay
-    day = start + np.searchsorted(work, moment, side="right") - 1
-    who = np.repeat(here, sessions)
-    account = roster.account[who]
+    """Generate sessions on workdays, each with a few uses of features the user has adopted."""
+    users, history = context.user_table, context.history
+    present = np.flatnonzero((users.joined < end) & (users.left > start))
+    activity = np.concatenate([[0.0], np.cumsum(_activity_by_day(np.arange(start, end)))])
+    start_activity = activity[np.maximum(users.joined[present], start) - start]
+    end_activity = activity[np.minimum(users.left[present], end) - start]
+    sessions = rng.poisson(
+        users.sessions[present] * (end_activity - start_activity) / WORKDAYS_PER_MONTH
+    )
+    duration = np.repeat(end_activity - start_activity, sessions)
+    activity_time = np.repeat(start_activity, sessions) + rng.random(len(duration)) * duration
+    day = start + np.searchsorted(activity, activity_time, side="right") - 1
+    session_user = np.repeat(present, sessions)
+    account = users.account[session_user]
     adopted = history.features[history.step_index(day), account]
-    settled = np.minimum(0.3 + (day - roster.joined[who]) / 120, 1.0)
-    reach = 1 + (adopted - 1) * np.where(roster.champion[who], 1.0, roster.breadth[who] * settled)
-    begins = _sample_office_time(context, account, day, rng)
+    familiarity = np.minimum(0.3 + (day - users.joined[session_user]) / 120, 1.0)
+    reach = 1 + (adopted - 1) * np.where(
+        users.champion[session_user], 1.0, users.breadth[session_user] * familiarity
+    )
+    session_start = _sample_office_time(context, account, day, rng)
 
-    uses = rng.geometric(1 / USES_PER_SESSION, len(who))
-    session = np.repeat(np.arange(len(who)), uses)
-    place = np.arange(len(session)) - np.repeat(np.cumsum(uses) - uses, uses)
-    dice = rng.random(len(session))
-    known = (reach[session] * dice * (0.4 + 0.6 * dice)).astype(np.int64)
+    uses = rng.geometric(1 / USES_PER_SESSION, len(session_user))
+    session = np.repeat(np.arange(len(session_user)), uses)
+    position = np.arange(len(session)) - np.repeat(np.cumsum(uses) - uses, uses)
+    draws = rng.random(len(session))
+    feature_rank = (reach[session] * draws * (0.4 + 0.6 * draws)).astype(np.int64)
     gap = rng.integers(20 * SECOND, 400 * SECOND, len(session))
-    whose = account[session]
+    event_account = account[session]
     return EventBatch(
-        account=whose,
-        user=who[session],
-        time=begins[session] + place * gap,
+        account=event_account,
+        user=session_user[session],
+        time=session_start[session] + position * gap,
         event=np.full(len(session), USE),
-        feature=context.features[whose, known],
+        feature=context.features[event_account, feature_rank],
         quantity=np.ones(len(session)),
     )
 
 
 def generate_api_calls(context: EventContext, start: int, end: int, rng: Generator) -> EventBatch:
-    """Twice a day, how many calls an account's scripts have made since the last count."""
+    """Generate API call counts twice a day: the calls since the last count."""
     history = context.history
     days = np.arange(start, end)
     usage = history.usage[history.step_index(days)] * history.alive[history.step_index(days)]
-    at, account = np.nonzero(usage > 1)
-    share = np.where(_activity_by_day(days) < 1, 0.75, 1.1)[at] / 60
-    calls = np.repeat(usage[at, account] * share, 2)
+    day_index, account = np.nonzero(usage > 1)
+    share = np.where(_activity_by_day(days) < 1, 0.75, 1.1)[day_index] / 60
+    calls = np.repeat(usage[day_index, account] * share, 2)
     calls *= np.exp(0.15 * rng.standard_normal(len(calls)))
-    account, day = np.repeat(account, 2), np.repeat(days[at], 2)
-    half = np.tile([0, 1], len(at)) * (DAY // 2)
-    # One account in three calls with its champion's key, the others with a machine's.
+    account, day = np.repeat(account, 2), np.repeat(days[day_index], 2)
+    half_day = np.tile([0, 1], len(day_index)) * (DAY // 2)
+    # One account in three uses its champion's API key, the others a machine key.
     champions = np.flatnonzero(context.user_table.champion)
-    owner = np.full(len(context.utc_offset), -1)
-    owner[context.user_table.account[champions]] = champions
-    user = np.where(account % 3 == 0, owner[account], -1)
-    time = day * DAY + half + rng.integers(0, DAY // 2, len(day))
+    key_owner = np.full(len(context.utc_offset), -1)
+    key_owner[context.user_table.account[champions]] = champions
+    user = np.where(account % 3 == 0, key_owner[account], -1)
+    time = day * DAY + half_day + rng.integers(0, DAY // 2, len(day))
     return _build_batch(account, user, time, API, quantity=np.ceil(calls))
 
 
 def generate_integration_syncs(
     context: EventContext, start: int, end: int, rng: Generator
 ) -> EventBatch:
-    """Connected integrations exchange data every few days."""
+    """Generate syncs of connected integrations every few days."""
     history = context.history
     days = np.arange(start, end)
     steps = history.step_index(days)
     connected = history.integrations[steps] * history.alive[steps]
     runs = rng.random((*connected.shape, MAX_INTEGRATIONS)) < 0.3  # a day
-    at, account, slot = np.nonzero(runs & (np.arange(MAX_INTEGRATIONS) < connected[..., None]))
-    time = days[at] * DAY + rng.integers(0, DAY, len(at))
+    day_index, account, slot = np.nonzero(
+        runs & (np.arange(MAX_INTEGRATIONS) < connected[..., None])
+    )
+    time = days[day_index] * DAY + rng.integers(0, DAY, len(day_index))
     feature = len(names.FEATURES) + (account * 5 + slot) % len(names.INTEGRATIONS)
-    return _build_batch(account, np.full(len(at), -1), time, SYNC, feature=feature)
+    return _build_batch(account, np.full(len(day_index), -1), time, SYNC, feature=feature)
 
 
 def generate_seat_changes(
     context: EventContext, start: int, end: int, rng: Generator
 ) -> EventBatch:
-    """Seats given to those who join, and taken back from those who stopped."""
-    roster = context.user_table
-    added = np.flatnonzero((roster.joined >= start) & (roster.joined < end))
-    gone = roster.removed & (roster.left >= start) & (roster.left < end)
-    removed = np.flatnonzero(gone)
+    """Generate seats added for users who join and removed from users who stopped."""
+    users = context.user_table
+    added = np.flatnonzero((users.joined >= start) & (users.joined < end))
+    is_removed = users.removed & (users.left >= start) & (users.left < end)
+    removed = np.flatnonzero(is_removed)
     user = np.concatenate([added, removed])
-    day = np.concatenate([roster.joined[added], roster.left[removed]])
+    day = np.concatenate([users.joined[added], users.left[removed]])
     event = np.repeat([ADDED, REMOVED], [len(added), len(removed)])
-    account = roster.account[user]
+    account = users.account[user]
     return _build_batch(account, user, _sample_office_time(context, account, day, rng), event)
 
 
 def generate_noise_events(
     context: EventContext, start: int, end: int, event: int, rng: Generator
 ) -> EventBatch:
-    """Logins, tickets or NPS answers of members picked at random."""
-    roster, history, habits = context.user_table, context.history, context.noise_rates
-    rate = {LOGIN: habits.logins, TICKET: habits.tickets, NPS: habits.answers}[event]
+    """Generate logins, tickets or NPS answers of users picked at random."""
+    users, history, rates = context.user_table, context.history, context.noise_rates
+    rate = {LOGIN: rates.logins, TICKET: rates.tickets, NPS: rates.answers}[event]
     days = np.arange(start, end)
-    here = np.flatnonzero((roster.joined < end) & (roster.left > start))
-    here = here[np.argsort(roster.account[here], kind="stable")]
-    first = np.searchsorted(roster.account[here], np.arange(len(rate) + 1))
-    open_to = history.alive[history.step_index(days)] & (np.diff(first) > 0)
-    open_to &= history.traits.joined <= days[:, None]
-    count = rng.poisson(open_to * rate * (_activity_by_day(days) / WORKDAYS_PER_MONTH)[:, None])
-    at, account = np.nonzero(count)
-    at, account = np.repeat(at, count[at, account]), np.repeat(account, count[at, account])
-    members = np.diff(first)[account]
-    user = here[first[account] + (rng.random(len(account)) * members).astype(np.int64)]
-    day = np.clip(days[at], roster.joined[user], roster.left[user])
-    score = np.clip(np.round(rng.normal(habits.happiness[account], 1.5)), 0, 10)
+    present = np.flatnonzero((users.joined < end) & (users.left > start))
+    present = present[np.argsort(users.account[present], kind="stable")]
+    first = np.searchsorted(users.account[present], np.arange(len(rate) + 1))
+    is_open = history.alive[history.step_index(days)] & (np.diff(first) > 0)
+    is_open &= history.traits.joined <= days[:, None]
+    count = rng.poisson(is_open * rate * (_activity_by_day(days) / WORKDAYS_PER_MONTH)[:, None])
+    day_index, account = np.nonzero(count)
+    day_index, account = (
+        np.repeat(day_index, count[day_index, account]),
+        np.repeat(account, count[day_index, account]),
+    )
+    member_count = np.diff(first)[account]
+    user = present[first[account] + (rng.random(len(account)) * member_count).astype(np.int64)]
+    day = np.clip(days[day_index], users.joined[user], users.left[user])
+    score = np.clip(np.round(rng.normal(rates.happiness[account], 1.5)), 0, 10)
     quantity = score if event == NPS else np.ones(len(account))
     return _build_batch(
         account, user, _sample_office_time(context, account, day, rng), event, quantity=quantity
@@ -183,12 +192,12 @@ def generate_noise_events(
 def generate_guest_logins(
     context: EventContext, start: int, end: int, rng: Generator
 ) -> EventBatch:
-    """Guests log in, once each."""
+    """Generate the guests' single logins."""
     guests = context.guests
-    now = np.flatnonzero((guests.day >= start) & (guests.day < end))
-    account = guests.account[now]
-    time = _sample_office_time(context, account, guests.day[now], rng)
-    return _build_batch(account, guests.first_user + now, time, LOGIN)
+    current = np.flatnonzero((guests.day >= start) & (guests.day < end))
+    account = guests.account[current]
+    time = _sample_office_time(context, account, guests.day[current], rng)
+    return _build_batch(account, guests.first_user + current, time, LOGIN)
 
 
 def _build_batch(
@@ -200,7 +209,7 @@ def _build_batch(
     feature: IntVector | int = -1,
     quantity: Vector | float = 1.0,
 ) -> EventBatch:
-    """Fill up what all the events of a kind share."""
+    """Broadcast the values that all events of a kind share."""
     size = len(account)
     return EventBatch(
         account,
@@ -213,13 +222,13 @@ def _build_batch(
 
 
 def _activity_by_day(days: IntVector) -> Vector:
-    """Give each day's share of a workday's activity; 1970-01-01 was a Thursday."""
+    """Return each day's activity relative to a workday; 1970-01-01 was a Thursday."""
     return np.where((days + 3) % 7 < 5, 1.0, WEEKEND_ACTIVITY)
 
 
 def _sample_office_time(
     context: EventContext, account: IntVector, day: IntVector, rng: Generator
 ) -> IntVector:
-    """Draw a time within office hours where the account is."""
+    """Sample a time within office hours of the account's time zone."""
     hour = (rng.triangular(7, 13, 21, len(day)) - context.utc_offset[account]) % 24
     return np.asarray(day * DAY + (hour * 3600 * SECOND).astype(np.int64))

@@ -1,6 +1,6 @@
-"""One month of the raw product log, as the people and scripts of all accounts leave it.
+"""One month of the raw product log, from the users and scripts of all accounts.
 
-A month is made, written and forgotten before the next, from its own stream of random numbers.
+Each month is generated and written separately, from its own stream of random numbers.
 """
 
 from typing import Final
@@ -22,9 +22,9 @@ LATE_SHARE: Final = 0.03  # share that arrives hours after it happened
 VERY_LATE_SHARE: Final = 0.003  # share that arrives days after
 DUPLICATE_SHARE: Final = 0.005  # share delivered twice
 _INSTANT: Final = pl.Datetime("us", "UTC")
-_FIRST_ID: Final = 1_000_000_000  # ids of one length sort as they were given
+_FIRST_ID: Final = 1_000_000_000  # ids of equal length sort in order of creation
 _EVENTS: Final = pl.Series(event_generators.EVENTS)
-_FEATURES: Final = pl.Series([*names.FEATURES, *names.INTEGRATIONS, None])  # the last is nothing
+_FEATURES: Final = pl.Series([*names.FEATURES, *names.INTEGRATIONS, None])  # the last is null
 
 
 def build_context(
@@ -34,7 +34,7 @@ def build_context(
     guests: GuestVisits,
     rng: Generator,
 ) -> event_generators.EventContext:
-    """Bring together what the months share."""
+    """Build the inputs that all months share."""
     size = len(history.traits.joined)
     advanced = np.arange(len(names.FEATURES)) + rng.normal(0, 3, (size, len(names.FEATURES)))
     return event_generators.EventContext(
@@ -54,12 +54,12 @@ def build_context(
 def generate_month(
     context: event_generators.EventContext, start: int, end: int, seed: int, first_id: int
 ) -> pl.DataFrame:
-    """Give the events of the days from start to end, end excluded.
+    """Generate the events of the days from start to end, end excluded.
 
     Parameters
     ----------
-    context : traces.World
-        What the months share.
+    context : event_generators.EventContext
+        Inputs that all months share.
     start, end : int
         Day numbers.
     seed : int
@@ -70,21 +70,21 @@ def generate_month(
     Returns
     -------
     polars.DataFrame
-        Rows of the events' contract sorted by time; delivered twice means twice in here. What had
-        not arrived by the end of the log is not in it.
+        Rows of the event schema sorted by time, including duplicate deliveries. Events that had
+        not arrived by the end of the log are left out.
     """
     rng = random_stream(seed, "events", start)
-    quiet = random_stream(seed, "noise", start)
+    noise_rng = random_stream(seed, "noise", start)
     parts = [
         event_generators.generate_feature_use(context, start, end, rng),
         event_generators.generate_api_calls(context, start, end, rng),
         event_generators.generate_integration_syncs(context, start, end, rng),
         event_generators.generate_seat_changes(context, start, end, rng),
         *(
-            event_generators.generate_noise_events(context, start, end, event, quiet)
+            event_generators.generate_noise_events(context, start, end, event, noise_rng)
             for event in (event_generators.LOGIN, event_generators.TICKET, event_generators.NPS)
         ),
-        event_generators.generate_guest_logins(context, start, end, quiet),
+        event_generators.generate_guest_logins(context, start, end, noise_rng),
     ]
     time = np.concatenate([part.time for part in parts])
     order = np.argsort(time, kind="stable")
@@ -99,26 +99,26 @@ def _to_frame(
     first_id: int,
     rng: Generator,
 ) -> pl.DataFrame:
-    """Let the events arrive, some twice, and put words in the place of numbers."""
+    """Simulate arrival and duplicate delivery, and decode ids to names."""
     time = np.concatenate([part.time for part in parts])[order]
     known = time + _sample_delay(len(time), rng)
-    again = np.repeat(np.arange(len(time)), 1 + (rng.random(len(time)) < DUPLICATE_SHARE))
-    arrived = again[known[again] < context.history.period.end * DAY]
+    repeats = np.repeat(np.arange(len(time)), 1 + (rng.random(len(time)) < DUPLICATE_SHARE))
+    arrived = repeats[known[repeats] < context.history.period.end * DAY]
     order = order[arrived]
 
     def column(name: str) -> IntVector:
         return np.concatenate([getattr(part, name) for part in parts])[order]
 
-    def words(dictionary: pl.Series, code: IntVector) -> pl.Series:
-        return dictionary.gather(np.where(code < 0, len(dictionary) - 1, code))
+    def decode(names: pl.Series, code: IntVector) -> pl.Series:
+        return names.gather(np.where(code < 0, len(names) - 1, code))
 
     return pl.DataFrame(
         {
-            "account_id": words(context.account_ids, column("account")),
-            "user_id": words(context.user_ids, column("user")),
+            "account_id": decode(context.account_ids, column("account")),
+            "user_id": decode(context.user_ids, column("user")),
             "timestamp": pl.Series(time[arrived]).cast(_INSTANT),
-            "event": words(_EVENTS, column("event")),
-            "feature": words(_FEATURES, column("feature")),
+            "event": decode(_EVENTS, column("event")),
+            "feature": decode(_FEATURES, column("feature")),
             "quantity": column("quantity"),
             "event_id": "e" + pl.Series(_FIRST_ID + first_id + arrived).cast(pl.String),
             "known_at": pl.Series(known[arrived]).cast(_INSTANT),
@@ -127,10 +127,10 @@ def _to_frame(
 
 
 def _sample_delay(size: int, rng: Generator) -> IntVector:
-    """Seconds as a rule, hours for some, days for a few."""
+    """Sample the delivery delay: seconds as a rule, hours for some, days for a few."""
     delay = rng.integers(SECOND, 60 * SECOND, size)
     late = rng.integers(0, size, int(LATE_SHARE * size))
     delay[late] += (rng.exponential(6 * 3600, len(late)) * SECOND).astype(np.int64)
-    very = rng.integers(0, size, int(VERY_LATE_SHARE * size))
-    delay[very] += rng.integers(DAY, 7 * DAY, len(very))
+    very_late = rng.integers(0, size, int(VERY_LATE_SHARE * size))
+    delay[very_late] += rng.integers(DAY, 7 * DAY, len(very_late))
     return delay

@@ -1,4 +1,4 @@
-"""Made-up names: of companies, of those who look after them, of features and of integrations."""
+"""Synthetic names of companies, CSMs, features and integrations."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from data.simulator.account_state import Generator
 
 __all__ = ["CSMS", "DEPARTMENTS", "FEATURES", "INTEGRATIONS", "generate_company_names"]
 
-# From the plainest to the most advanced.
+# From basic to advanced.
 FEATURES: Final = (
     "inbox", "search", "comments", "lists", "boards", "files", "mentions", "calendar", "templates",
     "exports", "filters", "labels", "shared_views", "reminders", "reports", "forms", "timelines",
@@ -36,10 +36,10 @@ _SECOND: Final = (
 
 
 def generate_company_names(count: int, rng: Generator) -> list[str]:
-    """Make that many different names of companies."""
+    """Return ``count`` distinct company names."""
     pairs = [f"{first} {second}" for first in _FIRST for second in _SECOND]
-    order = [int(place) for place in rng.permutation(len(pairs))]
+    order = [int(index) for index in rng.permutation(len(pairs))]
     rounds = -(-count // len(pairs))
-    names = [pairs[place] + (f" {again + 1}" if again else "")
-             for again in range(rounds) for place in order]  # fmt: skip
+    names = [pairs[index] + (f" {suffix + 1}" if suffix else "")
+             for suffix in range(rounds) for index in order]  # fmt: skip
     return names[:count]

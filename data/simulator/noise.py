@@ -1,7 +1,7 @@
-"""Logins, support tickets and NPS: loud, and without any bearing on expansion.
+"""Logins, support tickets and NPS: frequent events without any effect on expansion.
 
-Their rates are drawn per account and look at nothing else, not even at its size. Some accounts are
-happy, some have visitors who log in once and never return; which ones is a throw of the dice.
+Their rates are sampled per account, independent of everything else, even of its size. Some accounts
+are happy, some have guests who log in once and never return; which ones is random.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from data.simulator.users import UserTable
 
 __all__ = ["GuestVisits", "NoiseRates", "sample_noise_rates", "simulate_guest_visits"]
 
-VISITED_SHARE: Final = 0.12  # share of accounts with a stream of one-time visitors
+VISITED_SHARE: Final = 0.12  # share of accounts with frequent one-time guests
 
 
 @dataclass(frozen=True)
 class NoiseRates:
-    """Noisy habits, one value per account."""
+    """Rates of noise events, one value per account."""
 
     logins: Vector  # per month
     tickets: Vector  # per month
@@ -33,14 +33,14 @@ class NoiseRates:
 
 @dataclass(frozen=True)
 class GuestVisits:
-    """One-time visitors, one value per person, sorted by day."""
+    """One-time guests, one value per user, sorted by day."""
 
     account: IntVector
     day: IntVector
-    first_user: int  # number of the first of them
+    first_user: int  # user number of the first guest
 
     def to_users_table(self) -> pl.DataFrame:
-        """Give their rows of the users table."""
+        """Return the guests' rows of the users table."""
         size = len(self.account)
         return pl.DataFrame(
             {
@@ -53,21 +53,21 @@ class GuestVisits:
 
 
 def sample_noise_rates(accounts: int, rng: Generator) -> NoiseRates:
-    """Draw every account's noisy habits."""
-    visited = rng.random(accounts) < VISITED_SHARE
+    """Sample every account's noise rates."""
+    has_guests = rng.random(accounts) < VISITED_SHARE
     return NoiseRates(
         logins=rng.lognormal(np.log(40), 0.8, accounts),
         tickets=rng.lognormal(np.log(0.8), 0.8, accounts),
         answers=rng.lognormal(np.log(0.5), 0.5, accounts),
         happiness=rng.uniform(4, 9.8, accounts),
-        visitors=np.where(visited, rng.uniform(4, 12, accounts), 0.2),
+        visitors=np.where(has_guests, rng.uniform(4, 12, accounts), 0.2),
     )
 
 
 def simulate_guest_visits(
     history: SimulationHistory, user_table: UserTable, noise_rates: NoiseRates, rng: Generator
 ) -> GuestVisits:
-    """Let people drop in on the living accounts, once each, during the log."""
+    """Simulate one-time guest visits to active accounts during the log."""
     span = history.period
     days = np.arange(span.start, span.end)
     alive = history.alive[history.step_index(days)]

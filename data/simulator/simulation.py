@@ -1,4 +1,4 @@
-"""The company's life: one step for all accounts, and the history that many steps make."""
+"""Simulation loop: one step for all accounts, and the history of many steps."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -32,50 +32,58 @@ __all__ = [
     "simulate",
 ]
 
-BURN_IN_DAYS: Final = 720  # lived before the log starts, so that it opens on a company in motion
+BURN_IN_DAYS: Final = 720  # simulated before the log starts, to reach a steady state
 AS_OF_DAYS: Final = 30
-# Every purpose draws from its own stream: more of one never shifts another.
+# One random stream per purpose, so that extra draws of one never shift another.
 PURPOSES: Final = (
-    "traits", "life", "roster", "events", "noise", "arrival", "dirt", "truth", "names"
-)  # fmt: skip
+    "traits",
+    "history",
+    "users",
+    "events",
+    "noise",
+    "arrival",
+    "corruption",
+    "ground_truth",
+    "names",
+)
 
 
 def random_stream(seed: int, purpose: str, *more: int) -> Generator:
-    """Give the purpose its own stream of random numbers."""
+    """Return the purpose's own stream of random numbers."""
     return np.random.default_rng([seed, PURPOSES.index(purpose), *more])
 
 
 def day_number(day: date) -> int:
-    """Count days from 1970-01-01."""
+    """Return the number of days since 1970-01-01."""
     return (day - date(1970, 1, 1)).days
 
 
 @dataclass(frozen=True)
 class SimulationPeriod:
-    """The log's first day and its end, excluded; and the first day lived, as day numbers."""
+    """The log's first day and its end, excluded, as day numbers; and the first simulated day."""
 
     start: int
     end: int
 
     @property
     def step_count(self) -> int:
-        """Steps lived, so many that the last one ends with the log."""
+        """Number of simulated steps; the last one ends with the log."""
         return -(-(self.end - self.start + BURN_IN_DAYS) // STEP_DAYS)
 
     @property
     def origin(self) -> int:
-        """First day lived."""
+        """First simulated day."""
         return self.end - self.step_count * STEP_DAYS
 
     @property
     def as_ofs(self) -> list[int]:
-        """Every 30 days back from the end, as long as the log reaches; rising."""
+        """Every 30 days back from the end, within the log; ascending."""
         return list(range(self.end, self.start, -AS_OF_DAYS))[::-1]
 
 
 @dataclass(frozen=True)
 class SignedDeals:
-    """The contracts signed in one step, one value per deal."""
+    """The deals signed in one step, one value per deal."""
 
     account: IntVector
     deals: Deals
@@ -85,7 +93,7 @@ class SignedDeals:
 
 @dataclass(frozen=True)
 class SimulationHistory:
-    """What happened; matrices have a row per step and a column per account."""
+    """The simulated history; matrices have a row per step and a column per account."""
 
     period: SimulationPeriod
     traits: AccountTraits
@@ -100,69 +108,70 @@ class SimulationHistory:
     states: dict[int, AccountState]  # by as-of
 
     def step_index(self, day: IntVector) -> IntVector:
-        """Give the row of the matrices that covers a day."""
+        """Return the matrix row that covers a day."""
         return (day - self.period.origin) // STEP_DAYS
 
 
 def advance(
     traits: AccountTraits, state: AccountState, day: float, rng: Generator, *, expand: bool = True
 ) -> tuple[AccountState, Vector, Vector, Deals]:
-    """Move every account forward by five days.
+    """Advance every account by five days.
 
-    The history and the truth both move by this function alone, so the truth cannot drift from
-    what is simulated.
+    The history and the ground truth both use this function alone, so they cannot diverge.
 
     Parameters
     ----------
-    traits, state : Traits, State
+    traits, state : AccountTraits, AccountState
         The accounts at the start of the step.
     day : float
         Its first day.
     rng : numpy.random.Generator
         Source of all randomness.
     expand : bool, default True
-        Whether accounts may expand; otherwise only their chance to is told.
+        Whether accounts may expand; otherwise only the probability is computed.
 
     Returns
     -------
-    State
+    AccountState
         The accounts at the end of the step.
     joined, left : numpy.ndarray, shape (n_accounts,)
-        People who started and stopped.
+        Users who started and stopped.
     Deals
-        What was signed.
+        The signed deals.
     """
-    signed_up = adoption.start_trials(traits, state, day, rng)
-    grown, joined, left = adoption.step_adoption(traits, signed_up, rng)
-    after, signed = subscriptions.step_subscriptions(traits, grown, day, rng, expand=expand)
-    joined = joined + (signed_up.people - state.people)
-    left = left + (grown.people - after.people)
+    after_sign_up = adoption.start_trials(traits, state, day, rng)
+    after_adoption, joined, left = adoption.step_adoption(traits, after_sign_up, rng)
+    after, signed = subscriptions.step_subscriptions(
+        traits, after_adoption, day, rng, expand=expand
+    )
+    joined = joined + (after_sign_up.people - state.people)
+    left = left + (after_adoption.people - after.people)
     return after, joined, left, signed
 
 
 def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHistory:
-    """Let a company live from its first customer to the end of the log.
+    """Simulate a company from its first customer to the end of the log.
 
     Parameters
     ----------
     accounts : int
-        How many accounts ever sign up.
-    period : Span
-        When.
+        Number of accounts that ever sign up.
+    period : SimulationPeriod
+        First day and end of the log.
     seed : int
-        Same seed, same life.
+        Same seed, same history.
 
     Returns
     -------
     SimulationHistory
-        All that the tables are made of, and the states the truth starts from.
+        Input of the tables, and the states that the ground truth starts from.
     """
     days = (float(period.origin), float(period.start), float(period.end))
     traits = sample_accounts(accounts, days, random_stream(seed, "traits"))
-    rng = random_stream(seed, "life")
+    rng = random_stream(seed, "history")
     state = empty_state(accounts)
     rows: list[tuple[NDArray[Any], ...]] = []
-    bookings, states, as_ofs = [], {}, set(period.as_ofs)
+    signed_deals, states, as_ofs = [], {}, set(period.as_ofs)
     for day in range(period.origin, period.end, STEP_DAYS):
         if day in as_ofs:
             states[day] = state
@@ -170,7 +179,7 @@ def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHi
         state, joined, left, signed = advance(traits, before, day, rng)
         rows.append((joined, left, state.departments, state.features, state.integrations,
                      state.usage, before.is_active | state.is_active))  # fmt: skip
-        bookings.append(_collect_deals(before, state, signed))
+        signed_deals.append(_collect_deals(before, state, signed))
     states[period.end] = state
     columns = [np.stack(column) for column in zip(*rows, strict=True)]
     return SimulationHistory(
@@ -183,7 +192,7 @@ def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHi
         integrations=columns[4].astype(np.int8),
         usage=columns[5].astype(np.float32),
         alive=columns[6].astype(bool),
-        signed_deals=bookings,
+        signed_deals=signed_deals,
         states=states,
     )
 

@@ -1,4 +1,4 @@
-"""What is signed: first purchases, renewals, price rises, contractions, churn, expansions.
+"""Subscription deals: first purchases, renewals, price rises, contractions, churn, expansions.
 
 At most one deal per account and step. Seats signed for a later day (a deferred start, or the second
 step of a ramp) are pending until then, and nothing else is signed in between.
@@ -38,7 +38,7 @@ CONTRACTION_COOLDOWN_DAYS: Final = 60.0
 
 
 class DealType:
-    """What a deal is; the values of the contract history's ``change`` by position."""
+    """Deal types; ``NAMES`` holds the subscription history's ``change``, by position."""
 
     NAMES: Final = (
         "", "new", "organic", "true_up", "renewal", "price", "contraction", "churn", "churn"
@@ -48,64 +48,72 @@ class DealType:
 
 @dataclass(frozen=True)
 class Deals:
-    """What one step signed, one value per account."""
+    """The deals of one step, one value per account."""
 
-    deal_type: IntVector  # of Change
+    deal_type: IntVector  # of DealType
     day: Vector  # of the signature
-    source: IntVector  # of the expansion, index into pressure.SOURCES; -1: none
-    probability: Vector  # of an expansion in this step, before the dice
+    source: IntVector  # of the expansion, index into hazard.SOURCES; -1: none
+    probability: Vector  # of an expansion in this step
 
 
 def step_subscriptions(
     traits: AccountTraits, state: AccountState, day: float, rng: Generator, *, expand: bool = True
 ) -> tuple[AccountState, Deals]:
-    """Settle one step's contracts.
+    """Advance the contracts by one step.
 
     Parameters
     ----------
-    traits, state : Traits, State
+    traits, state : AccountTraits, AccountState
         The accounts; their contracts at the start of the step.
     day : float
         The step's first day.
     rng : numpy.random.Generator
         Source of all randomness.
     expand : bool, default True
-        Whether the dice for expansions are thrown; the truth follows accounts that do not.
+        Whether expansions are sampled; the ground truth follows accounts that do not expand.
 
     Returns
     -------
-    State, Deals
-        The contracts at the end of the step, and what was signed.
+    AccountState, Deals
+        The contracts at the end of the step, and the signed deals.
     """
-    due = state.renewal < day + STEP_DAYS
-    waiting = state.pending < NEVER
+    is_due = state.renewal < day + STEP_DAYS
+    is_pending = state.pending < NEVER
     state = _activate_pending_seats(state, day)
-    free = state.is_paying & ~due & ~waiting
-    lapses = free & _sample_bernoulli(rng, -np.expm1(-STEP_MONTHS * MONTHLY_LAPSE_RATE), state)
-    change = np.where(lapses, DealType.LAPSE, DealType.NONE)
-    change = np.where(state.is_paying & due, _renew_contracts(state, rng), change)
-    change = np.where(
-        (state.status == LifecycleStatus.TRIAL) & due, _convert_trials(state, rng), change
+    is_free = state.is_paying & ~is_due & ~is_pending
+    is_lapsing = is_free & _sample_bernoulli(
+        rng, -np.expm1(-STEP_MONTHS * MONTHLY_LAPSE_RATE), state
     )
-    pushes = hazard.hazard_rates(state, day) * (free & ~lapses)
-    chance = -np.expm1(-STEP_MONTHS * pushes.sum(axis=0))
+    change = np.where(is_lapsing, DealType.LAPSE, DealType.NONE)
+    change = np.where(state.is_paying & is_due, _renew_contracts(state, rng), change)
+    change = np.where(
+        (state.status == LifecycleStatus.TRIAL) & is_due, _convert_trials(state, rng), change
+    )
+    rates = hazard.hazard_rates(state, day) * (is_free & ~is_lapsing)
+    probability = -np.expm1(-STEP_MONTHS * rates.sum(axis=0))
     source = np.full(len(change), -1)
     if expand:
-        source = np.where(_sample_bernoulli(rng, chance, state), _sample_source(pushes, rng), -1)
-        booked = np.where(source == hazard.TRUE_UP_SOURCE, DealType.TRUE_UP, DealType.ORGANIC)
-        change = np.where(source >= 0, booked, change)
-    when = np.where(due, np.maximum(state.renewal, day), _sample_workday(day, len(change), rng))
-    deals = Deals(change, when, source, chance)
+        source = np.where(
+            _sample_bernoulli(rng, probability, state), _sample_source(rates, rng), -1
+        )
+        expansion_type = np.where(
+            source == hazard.TRUE_UP_SOURCE, DealType.TRUE_UP, DealType.ORGANIC
+        )
+        change = np.where(source >= 0, expansion_type, change)
+    signature_day = np.where(
+        is_due, np.maximum(state.renewal, day), _sample_workday(day, len(change), rng)
+    )
+    deals = Deals(change, signature_day, source, probability)
     return _apply_deals(traits, state, deals, rng), deals
 
 
 def _activate_pending_seats(state: AccountState, day: float) -> AccountState:
-    """Let seats signed earlier come into force."""
-    due = state.pending < day + STEP_DAYS
+    """Activate seats that were signed earlier."""
+    is_due = state.pending < day + STEP_DAYS
     return replace(
         state,
-        seats=np.where(due, state.pending_seats, state.seats),
-        pending=np.where(due, NEVER, state.pending),
+        seats=np.where(is_due, state.pending_seats, state.seats),
+        pending=np.where(is_due, NEVER, state.pending),
     )
 
 
@@ -114,60 +122,70 @@ def _convert_trials(state: AccountState, rng: Generator) -> IntVector:
 
 
 def _renew_contracts(state: AccountState, rng: Generator) -> IntVector:
-    """Leave when few seats are used, cut the idle ones, or renew, perhaps at a higher price."""
+    """Sample renewals: churn or contraction at low utilization, else a renewal or price rise."""
     idle = 1 / (1 + np.exp((state.utilization - 0.35) / 0.06))
-    leaves = _sample_bernoulli(rng, 0.04 + 0.25 * idle, state)
-    cuts = (state.utilization < 0.6) & _sample_bernoulli(rng, 0.4, state)
-    dearer = _sample_bernoulli(rng, 0.4, state)
-    stays = np.where(cuts, DealType.CONTRACTION, np.where(dearer, DealType.PRICE, DealType.RENEWAL))
-    return np.where(leaves, DealType.CHURN, stays)
+    churns = _sample_bernoulli(rng, 0.04 + 0.25 * idle, state)
+    contracts = (state.utilization < 0.6) & _sample_bernoulli(rng, 0.4, state)
+    price_rises = _sample_bernoulli(rng, 0.4, state)
+    renewal_types = np.where(
+        contracts, DealType.CONTRACTION, np.where(price_rises, DealType.PRICE, DealType.RENEWAL)
+    )
+    return np.where(churns, DealType.CHURN, renewal_types)
 
 
 def _sample_source(rates: Vector, rng: Generator) -> IntVector:
-    """Pick the source that tipped each account, in proportion to its push."""
-    reached = np.cumsum(rates, axis=0)
-    return np.asarray((reached < rng.random(rates.shape[1]) * reached[-1]).sum(axis=0))
+    """Sample the source of each expansion, in proportion to its rate."""
+    cumulative = np.cumsum(rates, axis=0)
+    return np.asarray((cumulative < rng.random(rates.shape[1]) * cumulative[-1]).sum(axis=0))
 
 
 def _apply_deals(
     traits: AccountTraits, state: AccountState, deals: Deals, rng: Generator
 ) -> AccountState:
-    change = deals.deal_type
-    if (change == DealType.NEW).any():
-        state = _apply_first_purchase(traits, state, change == DealType.NEW, rng)
-    renewed = np.isin(
-        change, (DealType.NEW, DealType.RENEWAL, DealType.PRICE, DealType.CONTRACTION)
+    deal_type = deals.deal_type
+    if (deal_type == DealType.NEW).any():
+        state = _apply_first_purchase(traits, state, deal_type == DealType.NEW, rng)
+    is_renewed = np.isin(
+        deal_type, (DealType.NEW, DealType.RENEWAL, DealType.PRICE, DealType.CONTRACTION)
     )
-    rise = np.where(change == DealType.PRICE, rng.uniform(1.03, 1.08, len(change)), 1.0)
-    cut = np.ceil(1.15 * state.people)
-    ended = np.where(change == DealType.CHURN, LifecycleStatus.CHURNED, LifecycleStatus.LAPSED)
-    ends = (change == DealType.CHURN) | (change == DealType.LAPSE)
+    price_factor = np.where(
+        deal_type == DealType.PRICE, rng.uniform(1.03, 1.08, len(deal_type)), 1.0
+    )
+    reduced_seats = np.ceil(1.15 * state.people)
+    end_status = np.where(
+        deal_type == DealType.CHURN, LifecycleStatus.CHURNED, LifecycleStatus.LAPSED
+    )
+    is_ending = (deal_type == DealType.CHURN) | (deal_type == DealType.LAPSE)
     state = replace(
         state,
-        status=np.where(ends, ended, state.status),
-        people=np.where(ends, 0.0, state.people),
-        usage=np.where(ends, 0.0, state.usage),
-        seats=np.where(change == DealType.CONTRACTION, np.minimum(cut, state.seats), state.seats),
-        price=state.price * rise,
-        renewal=np.where(renewed, deals.day + YEAR, state.renewal),
-        rests=_update_last_purchase(state, deals),
+        status=np.where(is_ending, end_status, state.status),
+        people=np.where(is_ending, 0.0, state.people),
+        usage=np.where(is_ending, 0.0, state.usage),
+        seats=np.where(
+            deal_type == DealType.CONTRACTION, np.minimum(reduced_seats, state.seats), state.seats
+        ),
+        price=state.price * price_factor,
+        renewal=np.where(is_renewed, deals.day + YEAR, state.renewal),
+        last_purchase=_update_last_purchase(state, deals),
     )
     return _apply_expansions(state, deals, rng) if (deals.source >= 0).any() else state
 
 
 def _update_last_purchase(state: AccountState, deals: Deals) -> Vector:
-    """Nobody wants more right after a purchase, and who has just cut seats wants none for long."""
+    """Return the day of the last purchase; a contraction counts as a purchase some days later."""
     bought = (deals.source >= 0) | (deals.deal_type == DealType.NEW)
-    after = np.where(bought, deals.day, state.rests)
+    last_purchase = np.where(bought, deals.day, state.last_purchase)
     return np.where(
-        deals.deal_type == DealType.CONTRACTION, deals.day + CONTRACTION_COOLDOWN_DAYS, after
+        deals.deal_type == DealType.CONTRACTION,
+        deals.day + CONTRACTION_COOLDOWN_DAYS,
+        last_purchase,
     )
 
 
 def _apply_first_purchase(
     traits: AccountTraits, state: AccountState, buyers: BoolVector, rng: Generator
 ) -> AccountState:
-    """Planners buy for their ceiling and stay there; the others buy for the months ahead."""
+    """Apply first purchases: planners buy for their ceiling, the others for the months ahead."""
     size = len(buyers)
     ceiling = traits.department_size * traits.departments * (1 - traits.turnover / traits.growth)
     planned = ceiling / np.maximum(traits.foresight, 0.1)
@@ -189,33 +207,37 @@ def _apply_first_purchase(
 
 
 def _apply_expansions(state: AccountState, deals: Deals, rng: Generator) -> AccountState:
-    """Raise what the account ran into; seats now, in two steps, or from a later day."""
+    """Raise the limit that was reached; seats now, in two steps, or from a later day."""
     size = len(deals.source)
     kind = np.where(deals.source >= 0, np.array(hazard.EXPANSION_TYPES)[deals.source], "")
     more = np.ceil(state.people * rng.uniform(1.5, 2.4, size))
     more = np.maximum(more, state.seats + np.maximum(2, np.ceil(0.1 * state.seats)))
     true_up = deals.deal_type == DealType.TRUE_UP
-    dice, early = rng.random(size), state.renewal > deals.day + RAMP_DAYS + STEP_DAYS
+    draws, has_time = rng.random(size), state.renewal > deals.day + RAMP_DAYS + STEP_DAYS
     seats = (kind == "seats") & ~true_up
-    deferred = seats & early & (dice < DEFERRED_SHARE)
-    ramps = seats & early & ~deferred & (dice < DEFERRED_SHARE + RAMP_SHARE)
-    later = deferred | ramps
+    deferred = seats & has_time & (draws < DEFERRED_SHARE)
+    ramps = seats & has_time & ~deferred & (draws < DEFERRED_SHARE + RAMP_SHARE)
+    is_pending = deferred | ramps
     start = deals.day + np.where(ramps, RAMP_DAYS, np.floor(rng.uniform(10, 45, size)))
-    now = np.where(true_up, np.ceil(state.people), np.where(seats & ~deferred, more, state.seats))
+    current_seats = np.where(
+        true_up, np.ceil(state.people), np.where(seats & ~deferred, more, state.seats)
+    )
     return replace(
         state,
-        seats=now,
+        seats=current_seats,
         limit=np.where(
             kind == "usage", _next_usage_limit(1.5 * state.usage, state.limit), state.limit
         ),
         plan=np.where(kind == "plan", state.plan + 1, state.plan),
-        pending=np.where(later, start, state.pending),
-        pending_seats=np.where(later, np.maximum(more, np.ceil(1.25 * now)), state.pending_seats),
+        pending=np.where(is_pending, start, state.pending),
+        pending_seats=np.where(
+            is_pending, np.maximum(more, np.ceil(1.25 * current_seats)), state.pending_seats
+        ),
     )
 
 
 def _next_usage_limit(usage: Vector, current: Vector | float = 0.0) -> Vector:
-    """Give the smallest limit on sale above the usage and the present limit."""
+    """Return the smallest limit on sale above the usage and the current limit."""
     floor = np.maximum(usage, np.where(np.isinf(current), 0, current))
     rank = np.searchsorted(USAGE_LIMITS, floor, side="right")
     return np.asarray(
@@ -230,7 +252,7 @@ def _sample_bernoulli(
 
 
 def _sample_workday(day: float, size: int, rng: Generator) -> Vector:
-    """Draw signatures on the step's days from Monday to Friday."""
+    """Sample signature days among the step's workdays."""
     days = day + np.arange(STEP_DAYS)
     workdays = days[(days + 3) % 7 < 5]  # 1970-01-01 was a Thursday
     return np.asarray(rng.choice(workdays, size))

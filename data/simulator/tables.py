@@ -1,4 +1,4 @@
-"""The history as tables: accounts, users, subscriptions, and what drove each expansion."""
+"""Tables of the simulated history: accounts, users, subscriptions and expansion drivers."""
 
 from typing import Any, Final
 
@@ -27,17 +27,17 @@ __all__ = [
 
 SEAT_PRICE: Final = np.array([0.0, 12.0, 24.0, 40.0])  # per month, by plan
 CALL_PRICE: Final = 0.0005
-_STATUS_NAMES: Final = np.array(["", "trial", "paid", "lapsed", "churned"])  # by Status
+_STATUS_NAMES: Final = np.array(["", "trial", "paid", "lapsed", "churned"])  # by LifecycleStatus
 _DAY: Final = 86_400_000_000  # microseconds
 
 
 def format_account_ids(account: IntVector) -> pl.Series:
-    """Name accounts by their number."""
+    """Format account numbers as ids."""
     return _format_ids("account_id", "acc_", account, 5)
 
 
 def format_user_ids(user: IntVector) -> pl.Series:
-    """Name people by their number."""
+    """Format user numbers as ids."""
     return _format_ids("user_id", "usr_", user, 6)
 
 
@@ -47,13 +47,13 @@ def _format_ids(column: str, prefix: str, number: IntVector, digits: int) -> pl.
 
 
 def to_utc_datetime(day: NDArray[Any]) -> pl.Series:
-    """Turn days, also broken ones, into instants in UTC."""
+    """Convert day numbers, also fractional ones, to UTC timestamps."""
     microseconds = np.round(np.asarray(day, dtype=float) * _DAY).astype(np.int64)
     return pl.Series(microseconds).cast(pl.Datetime("us", "UTC"))
 
 
 def build_accounts(history: SimulationHistory, rng: Generator) -> pl.DataFrame:
-    """Give the customer companies in the order in which they signed up."""
+    """Build the accounts table, in order of sign-up."""
     traits = history.traits
     size = len(traits.joined)
     potential = traits.departments * traits.department_size
@@ -67,7 +67,7 @@ def build_accounts(history: SimulationHistory, rng: Generator) -> pl.DataFrame:
             "csm": np.array(names.CSMS)[rng.integers(0, len(names.CSMS), size)],
             "segment": segment,
             "parent_id": pl.repeat(None, size, dtype=pl.String, eager=True),
-            "crm_id": [f"crm-{place:05d}" for place in number],
+            "crm_id": [f"crm-{index:05d}" for index in number],
         }
     )
     return AccountSchema.cast(frame)
@@ -76,61 +76,65 @@ def build_accounts(history: SimulationHistory, rng: Generator) -> pl.DataFrame:
 def build_users(
     history: SimulationHistory, user_table: UserTable, guests: pl.DataFrame
 ) -> pl.DataFrame:
-    """Give everyone who ever used or visited the product; guests come last."""
+    """Build the users table: everyone who ever used or visited the product; guests come last."""
     end = history.period.end
-    gone = user_table.removed & (user_table.left < end)
-    second = (user_table.department > 0) & (user_table.department % 2 == 0)
-    domain = np.where(second, "-group.example", ".example")
-    people = pl.DataFrame(
+    is_deactivated = user_table.removed & (user_table.left < end)
+    is_second_domain = (user_table.department > 0) & (user_table.department % 2 == 0)
+    domain = np.where(is_second_domain, "-group.example", ".example")
+    table = pl.DataFrame(
         {
             "user_id": format_user_ids(np.arange(len(user_table))),
             "account_id": format_account_ids(user_table.account),
             "created_at": to_utc_datetime(user_table.joined + 1 / 3),
-            "deactivated_at": to_utc_datetime(np.where(gone, user_table.left + 0.75, 0)),
-            "email_domain": [f"company-{place:05d}{tail}" for place, tail in
+            "deactivated_at": to_utc_datetime(np.where(is_deactivated, user_table.left + 0.75, 0)),
+            "email_domain": [f"company-{index:05d}{suffix}" for index, suffix in
                              zip(user_table.account.tolist(), domain.tolist(), strict=True)],
             "department": np.array(names.DEPARTMENTS)[user_table.department],
             "seat_type": "paid",
             "known_at": None,
         }
     )  # fmt: skip
-    people = people.with_columns(pl.when(pl.Series(gone)).then("deactivated_at").name.keep())
-    return UserSchema.cast(pl.concat([people, guests], how="diagonal_relaxed"))
+    table = table.with_columns(
+        pl.when(pl.Series(is_deactivated)).then("deactivated_at").name.keep()
+    )
+    return UserSchema.cast(pl.concat([table, guests], how="diagonal_relaxed"))
 
 
 def build_subscriptions(history: SimulationHistory, rng: Generator) -> pl.DataFrame:
-    """Give the contract history, sorted by account and by the moment of the signature."""
-    booked = [
+    """Build the subscription history, sorted by account and signature time."""
+    deal_rows = [
         rows
         for b in history.signed_deals
         if len(b.account)
         for rows in (_current_rows(b), _pending_rows(b))
     ]
-    frame = pl.concat([_trial_rows(history), *booked])
+    frame = pl.concat([_trial_rows(history), *deal_rows])
     frame = frame.sort("account", "signed", "effective", maintain_order=True)
-    # One signature, one moment, however many rows it books.
+    # All rows of one signature share one time.
     deal = frame.select(pl.struct("account", "signed").rle_id()).to_series().to_numpy()
-    moment = rng.uniform(8.5, 17.5, len(frame))[deal] / 24
+    time_of_day = rng.uniform(8.5, 17.5, len(frame))[deal] / 24
     limit = pl.col("limit")
     table = frame.with_columns(
         format_account_ids(frame["account"].to_numpy()),
         pl.when(limit.is_finite()).then(limit).alias("usage_limit"),
         to_utc_datetime(frame["effective"].to_numpy()).alias("effective_date"),
         to_utc_datetime(frame["renewal"].to_numpy()).alias("renewal_date"),
-        to_utc_datetime(frame["signed"].to_numpy() + moment).alias("known_at"),
+        to_utc_datetime(frame["signed"].to_numpy() + time_of_day).alias("known_at"),
     )
     return SubscriptionSchema.cast(table.select(SubscriptionSchema.column_names()))
 
 
 def build_drivers(history: SimulationHistory) -> pl.DataFrame:
-    """Give what drove each expansion, sorted by account and date."""
-    won = [b.deals.source >= 0 for b in history.signed_deals]
-    signed = list(zip(history.signed_deals, won, strict=True))
-    source = np.concatenate([b.deals.source[w] for b, w in signed])
+    """Build the table of each expansion's driver, sorted by account and date."""
+    is_expansion = [b.deals.source >= 0 for b in history.signed_deals]
+    pairs = list(zip(history.signed_deals, is_expansion, strict=True))
+    source = np.concatenate([b.deals.source[mask] for b, mask in pairs])
     frame = pl.DataFrame(
         {
-            "account_id": format_account_ids(np.concatenate([b.account[w] for b, w in signed])),
-            "date": to_utc_datetime(np.concatenate([b.deals.day[w] for b, w in signed])).cast(
+            "account_id": format_account_ids(
+                np.concatenate([b.account[mask] for b, mask in pairs])
+            ),
+            "date": to_utc_datetime(np.concatenate([b.deals.day[mask] for b, mask in pairs])).cast(
                 pl.Date
             ),
             "kind": np.array(EXPANSION_TYPES)[source],
@@ -158,39 +162,39 @@ def _trial_rows(history: SimulationHistory) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def _current_rows(booking: SignedDeals) -> pl.DataFrame:
-    """Rows in force from the day of the signature; a deferred start has none."""
-    deals, after = booking.deals, booking.after
-    deferred = (deals.deal_type == DealType.ORGANIC) & _has_pending_seats(booking)
-    deferred &= after.seats == booking.before.seats
+def _current_rows(signed: SignedDeals) -> pl.DataFrame:
+    """Return rows in force from the day of the signature; a deferred start has none."""
+    deals, after = signed.deals, signed.after
+    deferred = (deals.deal_type == DealType.ORGANIC) & _has_pending_seats(signed)
+    deferred &= after.seats == signed.before.seats
     rows = _subscription_rows(
-        booking, deals.day, after.seats, np.array(DealType.NAMES)[deals.deal_type]
+        signed, deals.day, after.seats, np.array(DealType.NAMES)[deals.deal_type]
     )
     return rows.filter(pl.Series(~deferred))
 
 
-def _pending_rows(booking: SignedDeals) -> pl.DataFrame:
-    """Rows signed now and in force later: a deferred start, or the second step of a ramp."""
-    after = booking.after
-    stepped = (booking.deals.deal_type == DealType.NEW) | (after.seats != booking.before.seats)
-    change = np.where(stepped, "ramp", "organic")
-    rows = _subscription_rows(booking, after.pending, after.pending_seats, change)
-    return rows.filter(pl.Series(_has_pending_seats(booking)))
+def _pending_rows(signed: SignedDeals) -> pl.DataFrame:
+    """Return rows signed now and in force later: a deferred start, or the second step of a ramp."""
+    after = signed.after
+    is_ramp = (signed.deals.deal_type == DealType.NEW) | (after.seats != signed.before.seats)
+    change = np.where(is_ramp, "ramp", "organic")
+    rows = _subscription_rows(signed, after.pending, after.pending_seats, change)
+    return rows.filter(pl.Series(_has_pending_seats(signed)))
 
 
-def _has_pending_seats(booking: SignedDeals) -> NDArray[np.bool_]:
-    return np.asarray((booking.before.pending == NEVER) & (booking.after.pending < NEVER))
+def _has_pending_seats(signed: SignedDeals) -> NDArray[np.bool_]:
+    return np.asarray((signed.before.pending == NEVER) & (signed.after.pending < NEVER))
 
 
 def _subscription_rows(
-    booking: SignedDeals, effective: Vector, seats: Vector, change: NDArray[np.str_]
+    signed: SignedDeals, effective: Vector, seats: Vector, change: NDArray[np.str_]
 ) -> pl.DataFrame:
-    after, paid = booking.after, booking.after.is_paying
+    after, paid = signed.after, signed.after.is_paying
     plan = after.plan.astype(int)
     calls = np.where(np.isfinite(after.limit), after.limit, 0) * CALL_PRICE
     columns = {
-        "account": booking.account,
-        "signed": booking.deals.day,
+        "account": signed.account,
+        "signed": signed.deals.day,
         "effective": effective,
         "licensed_seats": np.where(paid, seats, np.nan),
         "plan": np.array(PLANS)[plan],

@@ -1,4 +1,4 @@
-"""The people behind the counts: who joined which account, when, and for how long they stay."""
+"""Users behind the counts: account, join day and leave day of each."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,42 +11,42 @@ from data.simulator.simulation import SimulationHistory
 
 __all__ = ["UserTable", "expand_users"]
 
-# People of the newest department are invited a little more often than the others.
+# Extra share of invitations to users of the newest department.
 _NEWEST_DEPARTMENT_SHARE: Final = 0.35
 
 
 @dataclass(frozen=True)
 class UserTable:
-    """One value per person, sorted by the day they joined."""
+    """One value per user, sorted by the day they joined."""
 
     account: IntVector
     department: IntVector  # 0 is the champion's
     joined: IntVector  # day
-    left: IntVector  # day; far away while they stay
+    left: IntVector  # day; NEVER while they stay
     champion: NDArray[np.bool_]
     sessions: Vector  # of use, per month
-    breadth: Vector  # share of the account's features they come to use
-    removed: NDArray[np.bool_]  # whether their seat was taken back when they stopped
+    breadth: Vector  # share of the account's features that they will use
+    removed: NDArray[np.bool_]  # whether their seat was deactivated when they stopped
 
     def __len__(self) -> int:
-        """Count the people."""
+        """Return the number of users."""
         return len(self.account)
 
 
 def expand_users(history: SimulationHistory, rng: Generator) -> UserTable:
-    """Turn the history's counts of joiners and leavers into people.
+    """Expand the history's counts of joined and left users into individual users.
 
     Parameters
     ----------
-    history : History
-        The company's life.
+    history : SimulationHistory
+        The simulated history.
     rng : numpy.random.Generator
         Source of all randomness.
 
     Returns
     -------
     UserTable
-        Everyone who ever used the product, those from before the log included.
+        Everyone who ever used the product, including users from before the log.
     """
     steps, account = np.nonzero(history.joined)
     count = history.joined[steps, account]
@@ -69,16 +69,16 @@ def expand_users(history: SimulationHistory, rng: Generator) -> UserTable:
         champion=champion,
         sessions=np.where(champion, 9.0, 2.0 + rng.gamma(1.5, 3.0, size)),
         breadth=np.where(champion, 1.0, rng.beta(2.0, 2.5, size)),
-        removed=rng.random(size) < 0.7,  # most companies tidy up, not all
+        removed=rng.random(size) < 0.7,  # most companies deactivate unused logins
     )
 
 
 def _is_first_of_department(
     history: SimulationHistory, step: IntVector, account: IntVector
 ) -> NDArray[np.bool_]:
-    """Say who is the first of a department: the first to join in the step that reached it."""
-    before = np.vstack([history.departments[:1], history.departments[:-1]])
-    reached = (history.departments > before)[step, account]
+    """Flag the first user of a department: the first to join in the step that reached it."""
+    previous = np.vstack([history.departments[:1], history.departments[:-1]])
+    reached = (history.departments > previous)[step, account]
     first = np.ones(len(step), dtype=bool)
     first[1:] = (step[1:] != step[:-1]) | (account[1:] != account[:-1])
     return np.asarray(reached & first)
@@ -91,17 +91,19 @@ def _assign_leave_days(
     champion: NDArray[np.bool_],
     rng: Generator,
 ) -> IntVector:
-    """Pick the leavers of every step at random; the champion goes last."""
+    """Sample which users leave in each step; the champion leaves last."""
     left = np.full(len(account), int(NEVER))
     loyalty = rng.random(len(account)) + champion
     first = np.searchsorted(step, np.arange(len(history.left) + 1))
-    for now in np.flatnonzero(history.left.sum(axis=1)):
-        leaving = history.left[now]
-        here = np.arange(first[now + 1])
-        here = here[(left[here] == int(NEVER)) & (leaving[account[here]] > 0)]
-        here = here[np.lexsort((loyalty[here], account[here]))]
-        whose = account[here]
-        rank = np.arange(len(here)) - np.searchsorted(whose, whose)
-        gone = here[rank < leaving[whose]]
-        left[gone] = history.period.origin + (now + 1) * STEP_DAYS
+    for step_number in np.flatnonzero(history.left.sum(axis=1)):
+        leaving = history.left[step_number]
+        candidates = np.arange(first[step_number + 1])
+        candidates = candidates[
+            (left[candidates] == int(NEVER)) & (leaving[account[candidates]] > 0)
+        ]
+        candidates = candidates[np.lexsort((loyalty[candidates], account[candidates]))]
+        owners = account[candidates]
+        rank = np.arange(len(candidates)) - np.searchsorted(owners, owners)
+        leaving_users = candidates[rank < leaving[owners]]
+        left[leaving_users] = history.period.origin + (step_number + 1) * STEP_DAYS
     return left

@@ -1,7 +1,7 @@
-"""The one thing that Narwhals has no word for: the ``or`` of bits over a group.
+"""Bitwise OR aggregation for Polars and Spark, which Narwhals does not provide.
 
-A set of hours or days is kept as bits, so that an hour counts once however many rows tell of it,
-and in however many files.
+A set of hours or days is stored as bits, so that an hour counts once however many rows or files
+contain it.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ AggregateSpec = tuple[Literal["sum", "min", "max", "or"], str]
 
 
 def bit_from_position(position: str) -> nw.Expr:
-    """Return the number whose only set bit is at the place a column names, from 0 to 30."""
+    """Return the number whose only set bit is at the position in a column, from 0 to 30."""
     return (nw.lit(2) ** nw.col(position)).cast(nw.Int32)
 
 
 def group_with_bit_or(
     rows: nw.LazyFrame[Any], keys: Sequence[str], **aggregates: AggregateSpec
 ) -> nw.LazyFrame[Any]:
-    """Group rows on the engine they live on.
+    """Group and aggregate rows on their own engine.
 
     Parameters
     ----------
@@ -31,37 +31,37 @@ def group_with_bit_or(
     keys : sequence of str
         Columns to group by.
     **aggregates : tuple of str
-        New column = how, and of which column; nulls are passed over.
+        New column = (function, source column); nulls are ignored.
 
     Returns
     -------
     narwhals.LazyFrame
-        On the same engine, in no order.
+        On the same engine, row order unspecified.
 
     Raises
     ------
     TypeError
-        If the rows live on another engine.
+        If the rows are on another engine.
     """
     native: Any = rows.to_native()
     if rows.implementation.is_polars():
         import polars as pl  # noqa: PLC0415
 
-        words = {"or": "bitwise_or"}
-        made = [
-            getattr(pl.col(column), words.get(how, how))().alias(name)
-            for name, (how, column) in aggregates.items()
+        functions_by_name = {"or": "bitwise_or"}
+        expressions = [
+            getattr(pl.col(column), functions_by_name.get(function, function))().alias(name)
+            for name, (function, column) in aggregates.items()
         ]
-        polars: nw.LazyFrame[Any] = nw.from_native(native.group_by(*keys).agg(made))
-        return polars
+        polars_frame: nw.LazyFrame[Any] = nw.from_native(native.group_by(*keys).agg(expressions))
+        return polars_frame
     if rows.implementation.is_pyspark():
         from pyspark.sql import functions  # noqa: PLC0415 - an extra
 
-        words = {"or": "bit_or"}
-        made = [
-            getattr(functions, words.get(how, how))(column).alias(name)
-            for name, (how, column) in aggregates.items()
+        functions_by_name = {"or": "bit_or"}
+        expressions = [
+            getattr(functions, functions_by_name.get(function, function))(column).alias(name)
+            for name, (function, column) in aggregates.items()
         ]
-        spark: nw.LazyFrame[Any] = nw.from_native(native.groupBy(*keys).agg(*made))
-        return spark
-    raise TypeError(f"no group-by of bits on {rows.implementation}")
+        spark_frame: nw.LazyFrame[Any] = nw.from_native(native.groupBy(*keys).agg(*expressions))
+        return spark_frame
+    raise TypeError(f"no bitwise OR aggregation on {rows.implementation}")

@@ -1,7 +1,7 @@
-"""What a log partition says per day, and what came first: narrow tables instead of every event.
+"""Daily aggregates and first-seen dates of a log partition.
 
-The only step that touches every event, and written on Narwhals, so that the same functions run
-where the log lives.
+The only step that processes every event. It is written in Narwhals, so that the same functions run
+on Polars and on Spark.
 """
 
 from collections.abc import Sequence
@@ -52,18 +52,18 @@ def classify_events(
     known_at_reliable_from: date | None = None,
     extra_columns: Sequence[str] = (),
 ) -> LazyFrame:
-    """Say of each event its role, its feature, its day, and the day it was known.
+    """Add role, feature, day and known_day to each event.
 
     Parameters
     ----------
     events : narwhals.LazyFrame
-        Rows under :class:`data.schemas.EventSchema`.
+        Rows of :class:`data.schemas.EventSchema`.
     roles : data.config.settings.Roles
-        Which event names play which role; all others are feature use.
+        Event names by role; all others are feature use.
     seats : data.config.settings.Seats
-        Which event names make a seat active.
+        Event names that make a seat active.
     known_at_reliable_from : datetime.date, optional
-        Earlier ``known_at`` stamps are not believed; the timestamp stands in.
+        Earlier ``known_at`` stamps are ignored; the timestamp is used instead.
     extra_columns : sequence of str
         Further columns to keep: the file, where several are read at once.
 
@@ -76,7 +76,7 @@ def classify_events(
     Raises
     ------
     data.errors.SourceError
-        If the engine's session runs in another zone than UTC, and so would count other days.
+        If the engine's session time zone is not UTC, so that days would differ.
     """
     _require_utc(events)
     names = nw.col("event").fill_null("use")
@@ -84,12 +84,12 @@ def classify_events(
     for name in type(roles).model_fields:
         role = nw.when(names.is_in(list(getattr(roles, name)))).then(nw.lit(name)).otherwise(role)
     seat = names.is_in(list(seats.events)) if seats.events else nw.col("role") == "use"
-    believed = nw.col("known_at")
+    known_at = nw.col("known_at")
     if known_at_reliable_from is not None:
         floor = nw.lit(known_at_reliable_from)
-        believed = nw.when(believed.dt.date() >= floor).then(believed)
+        known_at = nw.when(known_at.dt.date() >= floor).then(known_at)
     day = nw.col("timestamp").dt.date()
-    known_day = believed.dt.date().fill_null(day)
+    known_day = known_at.dt.date().fill_null(day)
     return events.with_columns(
         role=role, feature=nw.coalesce("feature", "event", nw.lit("use"))
     ).select(
@@ -107,12 +107,12 @@ def classify_events(
 
 
 def daily_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
-    """Count feature use per account, user, day and day known; say whether a seat was active.
+    """Count feature use and seat activity per account, user, day and known day.
 
     Parameters
     ----------
     events : narwhals.LazyFrame
-        From :func:`classify_events`. Machine traffic and the other roles are not people's use.
+        From :func:`classify_events`. Machine traffic and other roles do not count as feature use.
     extra_keys : sequence of str
         Further columns to group by.
 
@@ -122,11 +122,11 @@ def daily_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> La
         ``PEOPLE_KEYS`` → ``uses`` (feature uses), ``seat_uses`` (events that make a seat active)
         and ``hours``: the clock hours with feature use as 24 bits, the first hour lowest.
     """
-    used, seat = nw.col("role") == "use", nw.col("seat")
-    rows = events.filter(~nw.col("user_id").is_null(), used | seat).with_columns(
-        uses=used.cast(nw.Int64),
-        seat_uses=seat.cast(nw.Int64),
-        hours=nw.when(used)
+    is_use, is_seat_event = nw.col("role") == "use", nw.col("seat")
+    rows = events.filter(~nw.col("user_id").is_null(), is_use | is_seat_event).with_columns(
+        uses=is_use.cast(nw.Int64),
+        seat_uses=is_seat_event.cast(nw.Int64),
+        hours=nw.when(is_use)
         .then(bitwise.bit_from_position("hour"))
         .otherwise(nw.lit(0))
         .cast(nw.Int32),
@@ -141,7 +141,7 @@ def daily_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> La
 
 
 def daily_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
-    """Count events and sum quantities per account, day, day known, role and feature.
+    """Count events and sum quantities per account, day, known day, role and feature.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def daily_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) -> Laz
     """
     return events.group_by(*extra_keys, *VOLUME_KEYS).agg(
         nw.len().cast(nw.Int64).alias("count"),
-        # Halves go up: engines differ in how they round, and in how wide they sum.
+        # Round half up explicitly: engines differ in rounding and in the width of sums.
         (nw.col("quantity").fill_null(1.0) * 1000 + 0.5)
         .floor()
         .cast(nw.Int64)
@@ -169,7 +169,7 @@ def daily_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) -> Laz
 
 
 def first_seen_user_feature(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
-    """Find the day of each person's first use of each feature, by how late it became known.
+    """Return the day of each user's first use of each feature, by reporting lag.
 
     Parameters
     ----------
@@ -181,15 +181,15 @@ def first_seen_user_feature(events: LazyFrame, extra_keys: Sequence[str] = ()) -
     Returns
     -------
     narwhals.LazyFrame
-        ``FIRST_USES_KEYS``, ``day`` and ``known_day``; several rows of the same keys where uses
-        became known after different numbers of days.
+        ``FIRST_USES_KEYS``, ``day`` and ``known_day``; several rows per key where uses
+        became known with different lags.
     """
-    used = (nw.col("role") == "use") & ~nw.col("user_id").is_null()
-    return _first_day_by_lag(events.filter(used), (*extra_keys, *FIRST_USES_KEYS))
+    is_user_use = (nw.col("role") == "use") & ~nw.col("user_id").is_null()
+    return _first_day_by_lag(events.filter(is_user_use), (*extra_keys, *FIRST_USES_KEYS))
 
 
 def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
-    """Find the first days on which each person used a feature, and had an active seat.
+    """Return the first days on which each user used a feature, and had an active seat.
 
     Parameters
     ----------
@@ -201,15 +201,15 @@ def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) ->
     Returns
     -------
     narwhals.LazyFrame
-        ``FIRST_PEOPLE_KEYS``, ``day`` and ``known_day``, as from :func:`first_seen_user_feature`: ``used`` and
-        ``seat`` say which of the two the days were of.
+        ``FIRST_PEOPLE_KEYS``, ``day`` and ``known_day``, as from :func:`first_seen_user_feature`:
+        ``used`` and ``seat`` state which of the two the day refers to.
     """
-    told = user_activity.with_columns(used=nw.col("uses") > 0, seat=nw.col("seat_uses") > 0)
-    return _first_day_by_lag(told, (*extra_keys, *FIRST_PEOPLE_KEYS))
+    flagged = user_activity.with_columns(used=nw.col("uses") > 0, seat=nw.col("seat_uses") > 0)
+    return _first_day_by_lag(flagged, (*extra_keys, *FIRST_PEOPLE_KEYS))
 
 
 def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
-    """Find the first day of each feature of an account, whoever or whatever used it.
+    """Return the first day of each feature of an account, by users or machines.
 
     Parameters
     ----------
@@ -227,10 +227,10 @@ def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) 
 
 
 def _first_day_by_lag(rows: LazyFrame, keys: Sequence[str]) -> LazyFrame:
-    """The first day of each key, by how late it became known.
+    """Return the first day of each key, by reporting lag.
 
-    One row per lag is enough for any cut in time: of what became known so many days later, the
-    earliest became known first.
+    One row per lag is enough for any point-in-time filter: among rows of equal lag, the
+    earliest day became known first.
     """
     return (
         rows.with_columns(lag=nw.col("known_day") - nw.col("day"))
@@ -241,8 +241,8 @@ def _first_day_by_lag(rows: LazyFrame, keys: Sequence[str]) -> LazyFrame:
 
 
 def _require_utc(events: LazyFrame) -> None:
-    kind = events.collect_schema()["timestamp"]
-    zone = kind.time_zone if isinstance(kind, nw.Datetime) else None
+    dtype = events.collect_schema()["timestamp"]
+    zone = dtype.time_zone if isinstance(dtype, nw.Datetime) else None
     if zone not in _UTC_ZONES:
         raise SourceError(
             f"events: days are counted in UTC, but the engine's session runs in {zone}. Set its"

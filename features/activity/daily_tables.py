@@ -1,8 +1,7 @@
-"""The daily tables of a log: each partition is read once, and what it says is kept.
+"""Daily tables of the event log, built once per partition and cached.
 
-A kept table is named by what the partition is and by what this code makes of it, so it is rebuilt
-only when one of them changes. It is written beside and moved into place: a killed run leaves no
-half of one.
+A cached table is named by the partition's identity and by the rules that read it, so it is rebuilt
+only when one of them changes. Files are written atomically: a killed run leaves no partial file.
 """
 
 import json
@@ -27,7 +26,7 @@ from features.activity.tasks import BuildTask, DailyTableSpec, EventClassifier
 
 __all__ = ["Activity", "build_activity"]
 
-# Part of every cache key: raise it when a partition is read differently.
+# Part of every cache key: increase it when partitions are read differently.
 CACHE_VERSION: Final = 6
 _PARQUET_OPTIONS: Final[dict[str, Any]] = {"compression": "lz4", "row_group_size": 131_072}
 _NAME_COLUMNS: Final = ("account_id", "user_id", "role", "feature")
@@ -79,38 +78,42 @@ _READ_BY_MONTH_TABLES: Final = ("people.parquet", "volume.parquet")
 _FIRST_SEEN_KEYS: Final = {
     f"{table}.parquet": key for table, key in daily_aggregates.FIRST_KEYS.items()
 }
-_PROFILE_FILE: Final = "survey.json"
+_PROFILE_FILE: Final = "profile.json"
 
 
 @dataclass(frozen=True)
 class Activity:
-    """The daily tables of a log, and what was counted while making them.
+    """The daily tables of a log, with the counts of rows read and rejected.
 
     Attributes
     ----------
     people : polars.LazyFrame
-        Account, user, day, known_day → uses, seat_uses, hours (:func:`features.activity.daily_aggregates.daily_user_activity`).
+        Account, user, day, known_day → uses, seat_uses, hours
+        (:func:`features.activity.daily_aggregates.daily_user_activity`).
     volume : polars.LazyFrame
         Account, day, known_day, role, feature → count, quantity_milli
         (:func:`features.activity.daily_aggregates.daily_event_volume`).
     first_uses : polars.LazyFrame
-        Account, user, feature, day, known_day (:func:`features.activity.daily_aggregates.first_seen_user_feature`).
+        Account, user, feature, day, known_day
+        (:func:`features.activity.daily_aggregates.first_seen_user_feature`).
     first_people : polars.LazyFrame
-        Account, user, used, seat, day, known_day (:func:`features.activity.daily_aggregates.first_seen_user`).
+        Account, user, used, seat, day, known_day
+        (:func:`features.activity.daily_aggregates.first_seen_user`).
     first_features : polars.LazyFrame
-        Account, role, feature, day, known_day (:func:`features.activity.daily_aggregates.first_seen_feature`).
+        Account, role, feature, day, known_day
+        (:func:`features.activity.daily_aggregates.first_seen_feature`).
     events : int
         Rows of the log.
     machine_events : int
-        Valid rows that name no user.
+        Valid rows without a user.
     quarantine : mapping of str to int
-        Rows left out, by reason.
+        Rejected rows, by reason.
     first_day, last_day : datetime.date or None
-        Span of the valid events, whenever they became known; None when there are none.
+        Range of the valid events, whenever they became known; None without valid events.
     rebuilt : int
         Partitions that had to be read.
     aggregate : features.activity.scan.Aggregator
-        Makes one table of one of these five, by its name, on the engine that read the log.
+        Aggregates one of these five tables, by its name, on the engine that read the log.
     """
 
     people: pl.LazyFrame
@@ -127,47 +130,50 @@ class Activity:
     aggregate: Aggregator = field(repr=False)
 
     def log_start_as_known(self, as_ofs: Sequence[datetime]) -> list[date | None]:
-        """Tell, for each as-of, the first day of the log of which it knew; None if of none."""
-        found = (
+        """Return the first day of the log as known at each as-of; None if none was known."""
+        first_days = (
             self.first_features.group_by("known_day")
             .agg(pl.col("day").min())
             .sort("known_day")
             .with_columns(pl.col("day").cum_min())
             .collect()
         )
-        asked = pl.Series([as_of.date() for as_of in as_ofs], dtype=pl.Date)
-        known, days = found["known_day"].search_sorted(asked), found["day"].to_list()
-        return [days[place - 1] if place else None for place in known]
+        cutoffs = pl.Series([as_of.date() for as_of in as_ofs], dtype=pl.Date)
+        positions, days = (
+            first_days["known_day"].search_sorted(cutoffs),
+            first_days["day"].to_list(),
+        )
+        return [days[position - 1] if position else None for position in positions]
 
     def __repr__(self) -> str:
         span = "no valid day" if self.first_day is None else f"{self.first_day} to {self.last_day}"
-        left_out = sum(self.quarantine.values())
-        return f"Activity({self.events:,} events, {span}; {left_out:,} in quarantine)"
+        rejected = sum(self.quarantine.values())
+        return f"Activity({self.events:,} events, {span}; {rejected:,} in quarantine)"
 
 
 @dataclass(frozen=True)
 class _EventRules:
-    """How events are read; part of every cache key."""
+    """Rules by which events are classified; part of every cache key."""
 
     roles: Roles
     seats: Seats
     known_at_reliable_from: date | None
 
     def classify_events(
-        self, events: nw.LazyFrame[Any], also: Sequence[str] = ()
+        self, events: nw.LazyFrame[Any], extra_columns: Sequence[str] = ()
     ) -> nw.LazyFrame[Any]:
-        """Say of each event what these rules make of it."""
+        """Classify events by these rules."""
         return daily_aggregates.classify_events(
             events,
             roles=self.roles,
             seats=self.seats,
             known_at_reliable_from=self.known_at_reliable_from,
-            extra_columns=also,
+            extra_columns=extra_columns,
         )
 
     def cache_key(self) -> str:
-        dumped = [self.roles.model_dump(), self.seats.model_dump()]
-        return json.dumps([CACHE_VERSION, *dumped, str(self.known_at_reliable_from)])
+        sections = [self.roles.model_dump(), self.seats.model_dump()]
+        return json.dumps([CACHE_VERSION, *sections, str(self.known_at_reliable_from)])
 
 
 def build_activity(
@@ -182,90 +188,91 @@ def build_activity(
     rebuild: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Activity:
-    """Make, or take from the cache, the daily tables of each partition.
+    """Build the daily tables of each partition, or reuse the cached ones.
 
     Parameters
     ----------
     partitions : sequence of data.ingest.table_loader.Partition
         The product log.
     folder : pathlib.Path
-        Where the tables are kept.
+        Cache folder.
     roles, seats, known_at_reliable_from
         As for :func:`features.activity.daily_aggregates.classify_events`.
     accounts : polars.DataFrame, optional
-        Rows under :class:`data.schemas.AccountSchema`: those that exist, and since when. Events of
-        others are left out and counted; events from before an account was created count as known
-        from then on. The kept tables hold them all, so that a new account does not make the log be
-        read again.
-    engine : data.config.settings.Engine, optional
-        Who reads the log and folds it; Polars by default. What is kept is the same.
+        Rows of :class:`data.schemas.AccountSchema`: the known accounts and their creation dates.
+        Events of other accounts are left out and counted; events from before an account was created
+        count as known from then on. The cached tables hold all accounts, so that a new account does
+        not cause the log to be read again.
+    engine : data.config.settings.EngineConfig, optional
+        Engine that reads and aggregates the log; Polars by default. The cached tables are the same.
     rebuild : bool
-        Read every partition again, whatever is kept.
+        Read every partition again and ignore the cache.
     progress : callable, optional
-        Told partitions done and partitions in all.
+        Receives the number of completed partitions and the total.
 
     Returns
     -------
     Activity
-        A lazy view of the kept tables, with the counts of what was read and left out.
+        A lazy view of the cached tables, with the counts of rows read and rejected.
 
     Raises
     ------
     data.errors.SourceError
         If a partition cannot be read.
     data.errors.DeliveryError
-        If a table cannot be kept, for want of space or rights.
+        If a table cannot be written, for lack of space or permissions.
     """
     rules = _EventRules(roles, seats, known_at_reliable_from)
-    at_work = _create_engine(engine or EngineConfig())
-    surveys = _profile_partitions(partitions, folder, at_work, rebuild=rebuild)
-    whole = [told for told in surveys if told.span is not None]
-    spans = [told.span for told in whole if told.span is not None]
-    any_ids = any(told.has_ids for told in whole)
-    tables: list[cache.CacheEntry] = []
-    due: list[BuildTask] = []
-    for span, told in zip(spans, whole, strict=True):
-        others = deduplication.overlapping_partitions(span, spans) if any_ids else []
-        found = _cache_entry(folder, span, told, others, rules)
-        if rebuild or not found.is_complete(_TABLE_SPECS):
-            due.append(BuildTask(found, span, others, has_ids=told.has_ids))
-        tables.append(found)
-    for done, _ in enumerate(
-        at_work.build_tables(due, rules.classify_events), start=len(tables) - len(due)
+    activity_engine = _create_engine(engine or EngineConfig())
+    profiles = _profile_partitions(partitions, folder, activity_engine, rebuild=rebuild)
+    non_empty = [summary for summary in profiles if summary.span is not None]
+    spans = [summary.span for summary in non_empty if summary.span is not None]
+    any_ids = any(summary.has_ids for summary in non_empty)
+    entries: list[cache.CacheEntry] = []
+    tasks: list[BuildTask] = []
+    for span, summary in zip(spans, non_empty, strict=True):
+        overlapping = deduplication.overlapping_partitions(span, spans) if any_ids else []
+        entry = _cache_entry(folder, span, summary, overlapping, rules)
+        if rebuild or not entry.is_complete(_TABLE_SPECS):
+            tasks.append(BuildTask(entry, span, overlapping, has_ids=summary.has_ids))
+        entries.append(entry)
+    for completed, _ in enumerate(
+        activity_engine.build_tables(tasks, rules.classify_events), start=len(entries) - len(tasks)
     ):
         if progress:
-            progress(done + 1, len(tables))
+            progress(completed + 1, len(entries))
     last_days = [span.last.date() for span in spans]
-    files = {name: [found.file(name) for found in tables] for name in _READ_BY_MONTH_TABLES} | {
+    files = {name: [entry.file(name) for entry in entries] for name in _READ_BY_MONTH_TABLES} | {
         name: first_seen.compact_closed_partitions(
-            tables, last_days, name, partial(_merge_first_seen, at_work, name)
+            entries, last_days, name, partial(_merge_first_seen, activity_engine, name)
         )
         for name in _FIRST_SEEN_KEYS
     }
-    used = [told.file for told in surveys]
-    used += [found.file(name) for found in tables for name in _TABLE_SPECS]
-    used += [file for some in files.values() for file in some]
-    cache.touch(used)
-    cache.evict(folder, used)
-    rows = {
+    used_files = [summary.file for summary in profiles]
+    used_files += [entry.file(name) for entry in entries for name in _TABLE_SPECS]
+    used_files += [file for table_files in files.values() for file in table_files]
+    cache.touch(used_files)
+    cache.evict(folder, used_files)
+    scans = {
         name.removesuffix(".parquet"): TableScan(files[name], table.schema)
         for name, table in _TABLE_SPECS.items()
     }
     if accounts is not None:
-        names, early = (
+        known_accounts, early_accounts = (
             accounts["account_id"],
-            _find_early_accounts(rows["first_features"], accounts),
+            _find_early_accounts(scans["first_features"], accounts),
         )
-        rows = {
-            name: replace(of, accounts=names, early_accounts=early) for name, of in rows.items()
+        scans = {
+            name: replace(scan, accounts=known_accounts, early_accounts=early_accounts)
+            for name, scan in scans.items()
         }
     return _assemble_activity(
-        tables, rows, surveys, len(due), partial(_aggregate_table, at_work, rows)
+        entries, scans, profiles, len(tasks), partial(_aggregate_table, activity_engine, scans)
     )
 
 
 def _find_early_accounts(first_features: TableScan, accounts: pl.DataFrame) -> pl.DataFrame | None:
-    """The accounts of which something was known before they were created, if any."""
+    """Return accounts with activity known before they were created, or None."""
     created = accounts.lazy().select(
         pl.col("account_id").cast(NAME_DTYPE), created_day=pl.col("created_date").dt.date()
     )
@@ -288,7 +295,7 @@ def _cache_entry(
     overlapping: Sequence[deduplication.PartitionSpan],
     rules: _EventRules,
 ) -> cache.CacheEntry:
-    """Name what is kept of a partition by everything that decides what is in it."""
+    """Return a partition's cache entry, keyed by everything that determines its content."""
     identities = sorted(other.partition.identity for other in overlapping)
     state = cache.hash_strings(
         span.partition.identity, json.dumps(profile.reject_counts), *identities
@@ -302,16 +309,18 @@ def _cache_entry(
 
 
 class _ActivityEngine(Protocol):
-    """Who reads the log, and folds what was made of it."""
+    """Engine that reads the log and aggregates the daily tables."""
 
     def profile_partitions(self, partitions: Sequence[Partition]) -> Iterable[dict[str, Any]]:
-        """Tell of each partition, in order, what :func:`features.activity.profile.profile_to_json` says."""
+        """Return each partition's profile, in order."""
 
-    def build_tables(self, due: Sequence[BuildTask], named: EventClassifier) -> Iterator[None]:
-        """Make the tables that are due; say so after each partition."""
+    def build_tables(self, tasks: Sequence[BuildTask], classify: EventClassifier) -> Iterator[None]:
+        """Build the tables of each task; yield after each partition."""
 
-    def aggregate(self, rows: TableScan, key: Sequence[str], made: Aggregation) -> pl.DataFrame:
-        """Make one table of rows; no two calls of ``made`` see rows of one key."""
+    def aggregate(
+        self, rows: TableScan, key: Sequence[str], aggregation: Aggregation
+    ) -> pl.DataFrame:
+        """Aggregate rows into one table; no two calls of the aggregation see rows of one key."""
 
 
 def _create_engine(engine: EngineConfig) -> _ActivityEngine:
@@ -323,18 +332,23 @@ def _create_engine(engine: EngineConfig) -> _ActivityEngine:
 
 
 class _PolarsEngine:
-    """Reads here, one partition after another."""
+    """Polars on this machine, one partition after another."""
 
     def profile_partitions(self, partitions: Sequence[Partition]) -> Iterable[dict[str, Any]]:
         return map(_profile_partition, partitions)
 
-    def build_tables(self, due: Sequence[BuildTask], named: EventClassifier) -> Iterator[None]:
-        for one in due:
-            _build_partition(one, named)
+    def build_tables(self, tasks: Sequence[BuildTask], classify: EventClassifier) -> Iterator[None]:
+        for task in tasks:
+            _build_partition(task, classify)
             yield
 
-    def aggregate(self, rows: TableScan, key: Sequence[str], made: Aggregation) -> pl.DataFrame:  # noqa: ARG002 - all at once
-        return made(rows.scan())
+    def aggregate(
+        self,
+        rows: TableScan,
+        key: Sequence[str],  # noqa: ARG002 - all at once
+        aggregation: Aggregation,
+    ) -> pl.DataFrame:
+        return aggregation(rows.scan())
 
 
 def _aggregate_table(
@@ -342,62 +356,64 @@ def _aggregate_table(
     tables: Mapping[str, TableScan],
     table: str,
     key: Sequence[str],
-    made: Aggregation,
+    aggregation: Aggregation,
     *,
     since: date | None = None,
 ) -> pl.DataFrame:
-    return engine.aggregate(replace(tables[table], since=since), key, made)
+    return engine.aggregate(replace(tables[table], since=since), key, aggregation)
 
 
 def _merge_first_seen(engine: _ActivityEngine, name: str, files: Sequence[Path]) -> pl.DataFrame:
-    """The first days that some files tell of, whichever accounts exist."""
+    """Merge the first-seen dates of several files, for all accounts."""
     key = _FIRST_SEEN_KEYS[name]
-    found = engine.aggregate(
+    merged = engine.aggregate(
         TableScan(files, _TABLE_SPECS[name].schema),
         key,
         partial(first_seen.first_seen_by_known_date, key=key),
     )
-    return found.drop("several")
+    return merged.drop("several")
 
 
-def _build_partition(task: BuildTask, named: EventClassifier) -> None:
-    """Read a partition and keep its tables.
+def _build_partition(task: BuildTask, classify: EventClassifier) -> None:
+    """Build and cache the tables of one partition.
 
-    In no order of names: all that is made of them is sums, extremes and counts, and sorting names
-    would take longer than counting them.
+    Row order is unspecified: consumers only aggregate, and sorting names would take longer than
+    counting them.
     """
     span = task.span
     with source_errors(span.partition.name):
-        valid, copies = (
+        valid_rows, duplicates = (
             deduplication.drop_duplicate_events(span, task.overlapping)
             if task.has_ids
             else (span.valid_rows(), 0)
         )
         events = _to_categorical(
-            named(nw.from_native(valid)).to_native(), in_memory=span.fits_in_memory
+            classify(nw.from_native(valid_rows)).to_native(), in_memory=span.fits_in_memory
         )
-        # One after the other: what one of them holds in memory the next can use.
-        made: dict[str, pl.DataFrame] = {}
+        # Sequential, so that each table can reuse the memory of the one before.
+        built: dict[str, pl.DataFrame] = {}
         for name, table in _TABLE_SPECS.items():
-            source = events if table.source is None else made[table.source].lazy()
+            source = events if table.source is None else built[table.source].lazy()
             plan = table.build(nw.from_native(source)).to_native()
-            made[name] = plan.collect(engine="streaming")
-    for name, found in made.items():
-        # By day, so that a month is read without the rest.
-        rows = found.sort("day") if name in _READ_BY_MONTH_TABLES else found
-        write = partial(rows.write_parquet, metadata={"copies": str(copies)}, **_PARQUET_OPTIONS)
+            built[name] = plan.collect(engine="streaming")
+    for name, frame in built.items():
+        # Sorted by day, so that a month can be read without the rest.
+        rows = frame.sort("day") if name in _READ_BY_MONTH_TABLES else frame
+        write = partial(
+            rows.write_parquet, metadata={"copies": str(duplicates)}, **_PARQUET_OPTIONS
+        )
         atomic_write(task.entry.file(name), write)
 
 
 def _to_categorical(events: pl.LazyFrame, *, in_memory: bool) -> pl.LazyFrame:
-    """Number the names once for all tables; a partition that fits in memory is held there."""
-    numbered = events.with_columns(pl.col(_NAME_COLUMNS).cast(NAME_DTYPE))
-    return numbered.collect(engine="streaming").lazy() if in_memory else numbered
+    """Cast names to categories once for all tables; hold a partition in memory if it fits."""
+    categorical = events.with_columns(pl.col(_NAME_COLUMNS).cast(NAME_DTYPE))
+    return categorical.collect(engine="streaming").lazy() if in_memory else categorical
 
 
 @dataclass(frozen=True)
 class _PartitionProfile:
-    """What one pass over a partition tells before it is counted."""
+    """Profile of a partition from one pass over its rows."""
 
     file: Path
     row_count: int
@@ -410,28 +426,28 @@ class _PartitionProfile:
 def _profile_partitions(
     partitions: Sequence[Partition], folder: Path, engine: "_ActivityEngine", *, rebuild: bool
 ) -> list[_PartitionProfile]:
-    """Take the surveys of the partitions from the cache, or make them."""
+    """Load the partitions' profiles from the cache, or compute them."""
     files = [
         cache.CacheEntry(
             folder, cache.hash_strings(part.name), "any", cache.hash_strings(part.identity)
         ).file(_PROFILE_FILE)
         for part in partitions
     ]
-    found = [None if rebuild else _read_json(file) for file in files]
-    # What lies in the future depends on the day of reading, so such a survey is made anew.
-    unknown = [
-        place
-        for place, told in enumerate(found)
-        if not told or schemas.FUTURE_TIMESTAMP in told["faults"]
+    payloads = [None if rebuild else _read_json(file) for file in files]
+    # Future events depend on the current day, so such a profile is computed again.
+    missing = [
+        position
+        for position, payload in enumerate(payloads)
+        if not payload or schemas.FUTURE_TIMESTAMP in payload["reject_counts"]
     ]
-    made = engine.profile_partitions([partitions[place] for place in unknown])
-    for place, told in zip(unknown, made, strict=True):
-        found[place] = told
-        atomic_write(files[place], partial(Path.write_text, data=json.dumps(told)))
+    profiled = engine.profile_partitions([partitions[position] for position in missing])
+    for position, payload in zip(missing, profiled, strict=True):
+        payloads[position] = payload
+        atomic_write(files[position], partial(Path.write_text, data=json.dumps(payload)))
     return [
-        _parse_profile(file, partition, told)
-        for file, partition, told in zip(files, partitions, found, strict=True)
-        if told
+        _parse_profile(file, partition, payload)
+        for file, partition, payload in zip(files, partitions, payloads, strict=True)
+        if payload
     ]
 
 
@@ -441,14 +457,19 @@ def _parse_profile(
     first, last = (
         payload[end] and datetime.fromisoformat(payload[end]) for end in ("first", "last")
     )
-    span = deduplication.PartitionSpan(partition, payload["seen"], first, last) if first else None
+    span = deduplication.PartitionSpan(partition, payload["rows"], first, last) if first else None
     return _PartitionProfile(
-        file, payload["seen"], payload["machine"], payload["faults"], span, payload["has_ids"]
+        file,
+        payload["rows"],
+        payload["machine_events"],
+        payload["reject_counts"],
+        span,
+        payload["has_ids"],
     )
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:
-    """A kept survey, or None where there is none or it was damaged: it can be made again."""
+    """Return a cached profile, or None if it is missing or damaged."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):
@@ -457,8 +478,8 @@ def _read_json(file: Path) -> dict[str, Any] | None:
 
 def _profile_partition(partition: Partition) -> dict[str, Any]:
     with source_errors(partition.name):
-        found = profile.profile_plan(partition.with_reject_reason()).collect(engine="streaming")
-    return profile.profile_to_json(found.rows(named=True))
+        rows = profile.profile_plan(partition.with_reject_reason()).collect(engine="streaming")
+    return profile.profile_to_json(rows.rows(named=True))
 
 
 def _assemble_activity(
@@ -469,17 +490,17 @@ def _assemble_activity(
     aggregate: Aggregator,
 ) -> Activity:
     quarantine: Counter[str] = Counter()
-    for told in profiles:
-        quarantine.update(told.reject_counts)
-    for found in entries:
-        copies = pl.read_parquet_metadata(found.file("volume.parquet"))["copies"]
-        quarantine["event_id seen before"] += int(copies)
+    for summary in profiles:
+        quarantine.update(summary.reject_counts)
+    for entry in entries:
+        duplicates = pl.read_parquet_metadata(entry.file("volume.parquet"))["copies"]
+        quarantine["duplicate event_id"] += int(duplicates)
     quarantine[schemas.UNKNOWN_ACCOUNT] += _count_unknown_accounts(scans["volume"])
-    spans = [told.span for told in profiles if told.span is not None]
+    spans = [summary.span for summary in profiles if summary.span is not None]
     return Activity(
-        **{name: asked.scan() for name, asked in scans.items()},
-        events=sum(told.row_count for told in profiles),
-        machine_events=sum(told.machine_events for told in profiles),
+        **{name: scan.scan() for name, scan in scans.items()},
+        events=sum(summary.row_count for summary in profiles),
+        machine_events=sum(summary.machine_events for summary in profiles),
         quarantine=dict(sorted((+quarantine).items())),
         first_day=min((span.first.date() for span in spans), default=None),
         last_day=max((span.last.date() for span in spans), default=None),
@@ -489,7 +510,7 @@ def _assemble_activity(
 
 
 def _count_unknown_accounts(volume: TableScan) -> int:
-    """How many events are of accounts that do not exist."""
+    """Count events of accounts that are not in the accounts table."""
     rows = replace(volume, accounts=None).scan().filter(~volume.is_known_account())
-    found = rows.select(pl.col("count").sum()).collect(engine="streaming")
-    return int(found.item())
+    events = rows.select(pl.col("count").sum()).collect(engine="streaming")
+    return int(events.item())

@@ -1,8 +1,8 @@
-"""Events delivered more than once count once, wherever their copies lie.
+"""Event deduplication: an ``event_id`` delivered several times counts once, across partitions.
 
-Of the copies of one ``event_id`` the one that was known first stays: a copy that arrives later must
-not change what an earlier as-of saw. Copies share their timestamp, so files are compared only where
-their time ranges overlap.
+Of the copies the one known first is kept: a copy that arrives later must not change what an earlier
+as-of used. Copies share their timestamp, so files are compared only where their time ranges
+overlap.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _MAX_IN_MEMORY_ROWS: Final = 8_000_000
 
 @dataclass(frozen=True)
 class PartitionSpan:
-    """A partition, its rows, and the time range of its valid events, both ends included."""
+    """A partition, its row count, and the time range of its valid events, both ends included."""
 
     partition: Partition
     row_count: int
@@ -30,11 +30,11 @@ class PartitionSpan:
 
     @property
     def fits_in_memory(self) -> bool:
-        """Whether the events are few enough to be held in memory, since they are read twice."""
+        """True if the events fit in memory, since they are read twice."""
         return self.row_count <= _MAX_IN_MEMORY_ROWS
 
     def valid_rows(self) -> pl.LazyFrame:
-        """The valid events, held in memory where they are few enough."""
+        """Return the valid events, held in memory if they fit."""
         valid = self.partition.valid_rows()
         return valid.collect(engine="streaming").lazy() if self.fits_in_memory else valid
 
@@ -42,7 +42,7 @@ class PartitionSpan:
 def overlapping_partitions(
     span: PartitionSpan, spans: Sequence[PartitionSpan]
 ) -> list[PartitionSpan]:
-    """Return the other partitions whose time ranges meet this one's."""
+    """Return the other partitions whose time ranges overlap this one's."""
     return [
         other
         for other in spans
@@ -53,56 +53,56 @@ def overlapping_partitions(
 def drop_duplicate_events(
     span: PartitionSpan, overlapping: Sequence[PartitionSpan]
 ) -> tuple[pl.LazyFrame, int]:
-    """Return a partition's events without the copies, and how many copies it held.
+    """Return a partition's events without duplicates, and the number of duplicates dropped.
 
     Parameters
     ----------
-    span : Span
+    span : PartitionSpan
         The partition to read.
-    overlapping : sequence of Span
-        Those that :func:`overlapping_partitions` found.
+    overlapping : sequence of PartitionSpan
+        From :func:`overlapping_partitions`.
 
     Returns
     -------
     polars.LazyFrame
-        The partition's valid events; of an event that also lies elsewhere, only where it was
+        The partition's valid events; an event that is also in another partition only where it was
         known first.
     int
-        Copies left out.
+        Duplicates dropped.
     """
-    mine = span.valid_rows()
-    near = [
+    own_events = span.valid_rows()
+    nearby = [
         other.partition.valid_rows().filter(pl.col("timestamp").is_between(span.first, span.last))
         for other in overlapping
     ]
-    # Hashes find the candidates by numbers; whether they are copies, the ids themselves say.
-    hashed = pl.col("event_id").hash()
+    # Hashes find candidates; the ids themselves decide whether they are duplicates.
+    id_hash = pl.col("event_id").hash()
     hashes = (
-        pl.concat([rows.select("event_id") for rows in (mine, *near)])
+        pl.concat([rows.select("event_id") for rows in (own_events, *nearby)])
         .drop_nulls()
-        .select(hashed)
+        .select(id_hash)
         .collect(engine="streaming")["event_id"]
-        .sort()  # five times faster than a group-by of numbers that hardly repeat
+        .sort()  # five times faster than a group-by of mostly unique numbers
     )
     repeated = hashes.filter(hashes == hashes.shift(1)).unique()
     if repeated.is_empty():
-        return mine, 0
-    twice = pl.col("event_id").is_not_null() & hashed.is_in(repeated.implode())
+        return own_events, 0
+    is_repeated = pl.col("event_id").is_not_null() & id_hash.is_in(repeated.implode())
     names = [span.partition.name, *(other.partition.name for other in overlapping)]
-    copies = pl.concat(
+    candidates = pl.concat(
         [
-            rows.filter(twice).with_columns(file=pl.lit(name))
-            for rows, name in zip((mine, *near), names, strict=True)
+            rows.filter(is_repeated).with_columns(file=pl.lit(name))
+            for rows, name in zip((own_events, *nearby), names, strict=True)
         ]
     ).collect(engine="streaming")
-    # Ordered by content and only then by file, so neither row nor file order decides.
+    # Sorted by content and then by file, so that row order has no effect.
     visible = pl.max_horizontal("timestamp", "known_at")
-    kept = copies.sort(visible, pl.exclude("event_id")).unique(
+    first_copies = candidates.sort(visible, pl.exclude("event_id")).unique(
         "event_id", keep="first", maintain_order=True
     )
-    here = pl.col("file") == span.partition.name
-    stay = kept.filter(here).drop("file")
+    is_own = pl.col("file") == span.partition.name
+    own_rows = first_copies.filter(is_own).drop("file")
     return (
-        pl.concat([mine.filter(~twice), stay.lazy()]),
-        copies.filter(here).height - stay.height,
+        pl.concat([own_events.filter(~is_repeated), own_rows.lazy()]),
+        candidates.filter(is_own).height - own_rows.height,
     )

@@ -1,4 +1,4 @@
-"""What a first pass over a partition tells: its span, and what is wrong with its rows."""
+"""Partition profile from a first pass: time range, row counts and reject reasons."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -7,12 +7,12 @@ import polars as pl
 
 __all__ = ["PROFILE_SCHEMA", "profile_plan", "profile_to_json"]
 
-# One row per reason, and one without reason for the valid rows.
+# One row per reason, and one with a null reason for the valid rows.
 PROFILE_SCHEMA: Final = pl.Schema(
     {
         "reason": pl.String(),
         "rows": pl.Int64(),
-        "machine": pl.Int64(),
+        "machine_events": pl.Int64(),
         "first": pl.Datetime("us", "UTC"),
         "last": pl.Datetime("us", "UTC"),
         "ids": pl.Int64(),
@@ -21,7 +21,7 @@ PROFILE_SCHEMA: Final = pl.Schema(
 
 
 def profile_plan(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Count judged rows by the reason for which they are in quarantine.
+    """Count rows by reject reason.
 
     Parameters
     ----------
@@ -31,13 +31,13 @@ def profile_plan(rows: pl.LazyFrame) -> pl.LazyFrame:
     Returns
     -------
     polars.LazyFrame
-        Under ``SCHEMA``; the counts of parts of a partition may be added up.
+        Under ``PROFILE_SCHEMA``; the counts of parts of a partition may be added up.
     """
     return (
         rows.group_by("reason")
         .agg(
             rows=pl.len(),
-            machine=pl.col("user_id").is_null().sum(),
+            machine_events=pl.col("user_id").is_null().sum(),
             first=pl.col("timestamp").min(),
             last=pl.col("timestamp").max(),
             ids=pl.col("event_id").count(),
@@ -47,15 +47,15 @@ def profile_plan(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def profile_to_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Say of a whole partition what is kept about it, in words that JSON has."""
-    found = {row["reason"]: row for row in rows}
-    valid = found.pop(None, None)
-    faults = {reason: row["rows"] for reason, row in sorted(found.items())}
-    sound = valid["rows"] if valid else 0
+    """Return a partition's profile as a JSON-serializable dictionary."""
+    row_by_reason = {row["reason"]: row for row in rows}
+    valid = row_by_reason.pop(None, None)
+    reject_counts = {reason: row["rows"] for reason, row in sorted(row_by_reason.items())}
+    valid_count = valid["rows"] if valid else 0
     return {
-        "seen": sound + sum(faults.values()),
-        "machine": valid["machine"] if valid else 0,
-        "faults": faults,
+        "rows": valid_count + sum(reject_counts.values()),
+        "machine_events": valid["machine_events"] if valid else 0,
+        "reject_counts": reject_counts,
         "first": valid["first"].isoformat() if valid else None,
         "last": valid["last"].isoformat() if valid else None,
         "has_ids": bool(valid and valid["ids"]),

@@ -1,4 +1,4 @@
-"""What has to be made of the log, whichever engine makes it."""
+"""Build tasks for the daily tables, independent of the engine."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from features.activity.deduplication import PartitionSpan
 
 __all__ = ["BuildTask", "DailyTableSpec", "EventClassifier"]
 
-# From rows under contract, and columns to keep besides, to named events.
+# Takes valid events and extra columns to keep; returns classified events.
 EventClassifier = Callable[..., nw.LazyFrame[Any]]
 
 
 @dataclass(frozen=True)
 class DailyTableSpec:
-    """A table that is kept of each partition: what makes it, of what, and its columns.
+    """A daily table that is cached per partition: how it is built, from which source, its columns.
 
     Attributes
     ----------
     build : callable
-        From named events or from another table, and further columns to group by.
+        Takes classified events or another table, and further columns to group by.
     schema : mapping of str to polars.DataType
-        Its columns.
+        Columns of the table.
     source : str, optional
-        The table that it is made of; of named events by default.
+        The table it is built from; classified events by default.
     """
 
     build: Callable[..., nw.LazyFrame[Any]]
@@ -37,18 +37,18 @@ class DailyTableSpec:
 
 @dataclass(frozen=True)
 class BuildTask:
-    """A partition whose tables have to be made.
+    """A partition whose tables have to be built.
 
     Attributes
     ----------
     entry : features.activity.cache.CacheEntry
-        Where they are kept.
+        Cache entry to write.
     span : features.activity.deduplication.PartitionSpan
         The partition.
     overlapping : sequence of features.activity.deduplication.PartitionSpan
-        Those that may hold copies of its events.
+        Partitions that may hold copies of its events.
     has_ids : bool
-        Whether any of its events has an id to know copies by.
+        Whether any of its events has an id to detect copies by.
     """
 
     entry: CacheEntry

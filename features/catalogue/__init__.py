@@ -1,4 +1,4 @@
-"""Every feature, one module per family, in reading order; and the stories they are told as."""
+"""Feature catalogue: every feature, one module per family, and the reason groups."""
 
 from features.catalogue import (
     adoption,

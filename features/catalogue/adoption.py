@@ -1,4 +1,4 @@
-"""Adoption: the rate of moving through the feature set leads expansion."""
+"""Adoption: a rising rate of first feature uses precedes expansion."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def _people_feature(name: str, value: pl.Expr, window_days: int, direction: int 
 
 
 def _first_uses_feature(who: str, window_days: int, signal: str, direction: int = 0) -> Feature:
-    """People times features: in the last 60 days, or in the 60 before."""
+    """Return first uses by users and features: in the last 60 days, or in the 60 before."""
     previous = "_previous" if window_days > 60 else ""
     feature = _count_feature(
         f"first_uses_{who}{previous}_60d",

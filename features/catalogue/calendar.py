@@ -1,4 +1,4 @@
-"""Calendar: budgets are spent and renewed on dates."""
+"""Calendar: budgets close and renew on fixed dates."""
 
 import polars as pl
 

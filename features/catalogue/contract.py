@@ -1,4 +1,4 @@
-"""Contract: how long, how large, how often it grew, and what is signed ahead."""
+"""Contract: tenure, size, past expansions, and steps signed ahead."""
 
 import polars as pl
 

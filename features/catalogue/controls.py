@@ -1,6 +1,6 @@
-"""Controls: logins, tickets and NPS look like expansion and are not.
+"""Controls: logins, tickets and NPS, which correlate with activity but do not predict expansion.
 
-Kept so that anyone can see it; never given to the champion model, never shown as a driver.
+Computed for inspection; never given to the champion model, never shown as a driver.
 """
 
 import polars as pl

@@ -1,4 +1,4 @@
-"""Lateral spread: the use case has left its first team."""
+"""Cross-department spread: use beyond the first team."""
 
 import polars as pl
 
@@ -8,7 +8,7 @@ from features.catalogue.feature import Feature
 def _group_feature(name: str, unit: str, signal: str, needs: str, direction: int = 0) -> Feature:
     return Feature(
         name=name,
-        family="lateral",
+        family="cross_department",
         unit=unit,
         value=pl.col(name),
         signal_group=signal,
@@ -20,10 +20,10 @@ def _group_feature(name: str, unit: str, signal: str, needs: str, direction: int
 
 
 def _recency_feature(name: str, signal: str, attribute: str) -> Feature:
-    """Before anybody of a new department has used the product, somebody was given a login."""
+    """Return the days since a new group's first login, which precedes its first use."""
     return Feature(
         name=f"days_since_new_{name}",
-        family="lateral",
+        family="cross_department",
         unit="days",
         value=pl.col(f"since_new_{name}_days"),
         signal_group=signal,

@@ -1,4 +1,4 @@
-"""Depth: engagement that deepens compounds seat growth."""
+"""Engagement: deeper use compounds seat growth."""
 
 import polars as pl
 
@@ -10,7 +10,7 @@ def _engagement_feature(
 ) -> Feature:
     return Feature(
         name=name,
-        family="depth",
+        family="engagement",
         unit=unit,
         value=value,
         signal_group=signal,
@@ -26,7 +26,7 @@ def _per_user(month: int, what: str = "active_days") -> pl.Expr:
 
 
 def _log_growth(now: str, before: str) -> pl.Expr:
-    """Log ratio, one added to each side so that silence is a number."""
+    """Return the log ratio, one added to each side so that zero is defined."""
     return (pl.col(now) + 1).log() - (pl.col(before) + 1).log()
 
 

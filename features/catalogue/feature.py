@@ -1,4 +1,4 @@
-"""What a feature is: declared once, with its unit, its reach, and what silence means."""
+"""Feature declaration: name, unit, lookback window and fill value."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -10,10 +10,10 @@ __all__ = ["FAMILIES", "Family", "Feature"]
 Family = Literal[
     "seats",
     "adoption",
-    "depth",
+    "engagement",
     "usage",
     "integrations",
-    "lateral",
+    "cross_department",
     "contract",
     "calendar",
     "peers",
@@ -31,25 +31,26 @@ class Feature:
     name : str
         Column name, with unit and window.
     family : Family
-        Where it stands in the catalogue; families tell the field's reasons apart.
+        Section of the catalogue.
     unit : str
-        What one unit of the value is.
+        Unit of the value.
     value : polars.Expr
-        The value, over the columns of :func:`features.panel.account_aggregates.aggregate_accounts`; for peers over the other
-        features and their quantiles (:func:`features.peer_percentiles.peer_quantiles`). It divides by no plain
-        number: Polars rounds that in one row otherwise than in many.
+        The value, over the columns of
+        :func:`features.panel.account_aggregates.aggregate_accounts`; for peers over the other
+        features and their quantiles (:func:`features.peer_percentiles.peer_quantiles`). It divides
+        by no literal number: Polars rounds that differently for one row than for many.
     signal_group : str
-        Features that measure one thing share a signal; signals that tell of one thing share a story
-        (:data:`features.catalogue.STORIES`).
+        Features that measure one thing share a signal group; related signal groups form a reason
+        group (:data:`features.catalogue.REASON_GROUPS`).
     window_days : int
-        How far back the value looks. A window that starts before the log does is missing, not zero.
+        Lookback window. A window that starts before the log does is missing, not zero.
     seat_window : bool
-        Whether the value looks at active seats, and so one seat window further back.
+        Whether the value uses active seats, and so looks back one seat window further.
     fill_value : float or None
-        The value when nothing was seen: zero, or missing.
+        The value without any activity: zero, or missing.
     direction : int
-        How it is expected to act on expansion, all else equal: 1, -1, or 0 for no expectation.
-        ``model.monotone_features`` in the settings names those that the model is held to.
+        Expected effect on expansion, all else equal: 1, -1, or 0 for no expectation.
+        ``model.monotone_features`` in the settings lists those constrained to it.
     requires : str or None
         The input without which it is always missing: ``seats``, ``usage_limit``, ``mrr``, …
     """
@@ -66,5 +67,5 @@ class Feature:
     requires: str | None = None
 
     def lookback_days(self, seat_window_days: int) -> int:
-        """Days of log the value needs, given the length of the seat window."""
+        """Return the days of log the value needs, given the length of the seat window."""
         return self.window_days + (seat_window_days if self.seat_window else 0)

@@ -1,4 +1,4 @@
-"""Integrations: embedding into the customer's own workflow."""
+"""Integrations: embedding in the customer's own workflow."""
 
 import polars as pl
 

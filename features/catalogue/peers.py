@@ -1,4 +1,4 @@
-"""Peers: how an account stands among those of the same plan and size, as of the same day."""
+"""Peers: percentile ranks among accounts of the same plan and size at the same as-of."""
 
 from typing import Final
 

@@ -1,8 +1,8 @@
-"""Stories: what a CSM is told as one reason, however many features it is made of.
+"""Reason groups: related signals shown to a CSM as one reason.
 
-Features that measure one thing share a signal; signals that tell of one thing share a story. Their
-contributions are added, so that three sentences tell three different things, and a retrain that
-moves weight from one column to its twin changes nothing.
+Features that measure one thing share a signal group; related signal groups form a reason group.
+Their contributions are added, so that three reasons state three different facts, and a retrain that
+moves weight between correlated columns changes nothing.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ __all__ = ["GROUP_BY_SIGNAL", "REASON_GROUPS", "ReasonGroup"]
 
 @dataclass(frozen=True)
 class ReasonGroup:
-    """One reason that can be told.
+    """One reason that can be shown.
 
     Attributes
     ----------
     signals : tuple of str
-        Whose contributions are added.
+        Signal groups whose contributions are added.
     is_static : bool
-        What an account is, rather than what happens there: told only after that.
+        Whether it is a property of the account rather than a change; static reasons come last.
     """
 
     signals: tuple[str, ...]
@@ -81,7 +81,7 @@ REASON_GROUPS: Final[dict[str, ReasonGroup]] = {
     "size": ReasonGroup(
         ("licensed_seats", "plan", "mrr", "mrr_per_seat_among_peers"), is_static=True
     ),
-    # The same for every account on a list: it counts, and has no sentence.
+    # The same for every account of a list: it contributes, but has no template.
     "calendar": ReasonGroup(("quarter_end", "year_end", "month"), is_static=True),
 }
 GROUP_BY_SIGNAL: Final[dict[str, str]] = {

@@ -1,4 +1,4 @@
-"""The sentences, unless a company says otherwise: ``sentences.toml`` beside this."""
+"""Built-in reason templates, from ``reason_templates.toml``."""
 
 import tomllib
 from functools import cache
@@ -9,7 +9,7 @@ __all__ = ["load_default", "read_text"]
 
 
 def read_text() -> str:
-    """Give the file itself, to start a translation from."""
+    """Return the template file's text, as a starting point for a translation."""
     return (resources.files("features.catalogue") / "reason_templates.toml").read_text(
         encoding="utf-8"
     )
@@ -17,5 +17,5 @@ def read_text() -> str:
 
 @cache
 def load_default() -> dict[str, Any]:
-    """Give its tables: ``shared``, ``words``, and one per story."""
+    """Return the file's tables: the macros, the number format, and one table per reason group."""
     return tomllib.loads(read_text())

@@ -1,4 +1,4 @@
-"""Seats: the most direct signal, but only when trended.
+"""Seats: utilization and its trend, the most direct signal.
 
 60 → 90 % in three months is growth, 85–90 % for a year is a plateau.
 """
@@ -18,7 +18,7 @@ _person_feature: Callable[..., Feature] = partial(
 
 
 def _utilization(back: int) -> pl.Expr:
-    # Null and zero seats alike: no ceiling, so no utilisation.
+    # Null and zero seats alike: no limit, so no utilization.
     licensed = pl.col(f"seats_m{back}")
     return pl.when(licensed > 0).then(pl.col(f"active_seats_m{back}") / licensed)
 
@@ -27,14 +27,14 @@ _UTILIZATION = _utilization(0)
 _LICENSED = pl.when(pl.col("seats") > 0).then("seats")
 _HEADROOM = _LICENSED - pl.col("active_seats_m0")
 _HALF_YEAR = pl.concat_list([_utilization(back) for back in range(6)])
-# People per 30 days; half a person keeps an account without arrivals finite.
+# Users per 30 days; the added half keeps the ratio finite without new users.
 _MONTHLY_NEW_USERS = (pl.col("new_users_90d") + 0.5) * (1 / 3)
 
 _NEW_USERS_CHANGE = pl.col("new_users_60d") - pl.col("new_users_previous_60d")
 
 
 def _sign_agreement(one: pl.Expr, other: pl.Expr) -> pl.Expr:
-    """Whether two changes go the same way; null where the first is not known."""
+    """Return the common sign of two changes, else 0; null where the first is unknown."""
     return pl.when(one.sign() == other.sign()).then(one.sign()).when(one.is_not_null()).then(0)
 
 
@@ -51,16 +51,16 @@ def _utilization_change(months: int, **rest: Any) -> Feature:  # noqa: ANN401 - 
 
 
 def _plateau_months() -> pl.Expr:
-    """Months back to which utilisation stayed within a tenth of today's, as one run."""
-    run = pl.lit(0)
-    holds: pl.Expr = pl.lit(value=True)
+    """Return consecutive months back in which utilization stayed within a tenth of today's."""
+    streak = pl.lit(0)
+    is_flat: pl.Expr = pl.lit(value=True)
     for back in range(1, 13):
         near = ((_utilization(back) - _UTILIZATION).abs() <= 0.1).fill_null(value=False)
-        # Before the log began nobody was active: that is not a plateau.
+        # Before the log began no activity is recorded: that is not a plateau.
         logged = pl.col("log_days") >= pl.col("seat_window_days") + back * 30
-        holds = holds & near & logged
-        run = run + holds.cast(pl.Int32)
-    return pl.when(_UTILIZATION.is_not_null()).then(run)
+        is_flat = is_flat & near & logged
+        streak = streak + is_flat.cast(pl.Int32)
+    return pl.when(_UTILIZATION.is_not_null()).then(streak)
 
 
 FEATURES = (
@@ -134,7 +134,7 @@ FEATURES = (
     _seats_feature(
         name="seat_days_above_80_percent",
         unit="days in a row, at most 90",
-        # Lower bounds where the log is shorter: before it nobody is known to have been active.
+        # A lower bound where the log is shorter: no activity is known before it.
         value=pl.when(_LICENSED.is_not_null()).then("days_above"),
         signal_group="seat_days_high",
         seat_window=True,
@@ -299,12 +299,12 @@ FEATURES = (
             (
                 "people_kept_90d_per_seat",
                 "people per licensed seat",
-                pl.col("kept_90d") / _LICENSED,
+                pl.col("retained_90d") / _LICENSED,
             ),
             (
                 "people_kept_90d_over_seats",
                 "people beyond the licensed seats",
-                pl.col("kept_90d").cast(pl.Int64) - _LICENSED,
+                pl.col("retained_90d").cast(pl.Int64) - _LICENSED,
             ),
         )
     ),

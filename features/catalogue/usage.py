@@ -1,4 +1,4 @@
-"""Usage: API volume that grows with flat seats meets a volume limit, and another buyer."""
+"""Usage: API volume relative to the usage limit, and its growth."""
 
 import polars as pl
 
@@ -25,30 +25,30 @@ def _usage_feature(
 
 
 def _volume_growth(back: int) -> pl.Expr:
-    """Share by which a month's volume exceeds the one before; null without volume before."""
+    """Return the relative growth of a month's volume; null without volume in the month before."""
     before = pl.col(f"api_calls_m{back + 1}")
     return pl.when(before > 0).then(pl.col(f"api_calls_m{back}") / before - 1)
 
 
 def _months_growing(share: float) -> pl.Expr:
-    run, holds = pl.lit(0), pl.lit(value=True)
+    streak, is_growing = pl.lit(0), pl.lit(value=True)
     for back in range(6):
-        holds = holds & (_volume_growth(back) > share).fill_null(value=False)
-        run = run + holds.cast(pl.Int32)
-    return run
+        is_growing = is_growing & (_volume_growth(back) > share).fill_null(value=False)
+        streak = streak + is_growing.cast(pl.Int32)
+    return streak
 
 
 def _usage_ratio(back: int) -> pl.Expr:
-    """A past month's volume against today's limit, so that a raised limit is no fall."""
+    """Return a past month's volume over today's limit, so that a raised limit is no decrease."""
     return pl.col(f"api_calls_m{back}") / _LIMIT
 
 
 def _months_near_limit(share: float) -> pl.Expr:
-    run, holds = pl.lit(0), pl.lit(value=True)
+    streak, is_high = pl.lit(0), pl.lit(value=True)
     for back in range(6):
-        holds = holds & (_usage_ratio(back) > share).fill_null(value=False)
-        run = run + holds.cast(pl.Int32)
-    return pl.when(_LIMIT.is_not_null()).then(run)
+        is_high = is_high & (_usage_ratio(back) > share).fill_null(value=False)
+        streak = streak + is_high.cast(pl.Int32)
+    return pl.when(_LIMIT.is_not_null()).then(streak)
 
 
 def _per_mrr(what: str, back: int) -> pl.Expr:
@@ -57,7 +57,7 @@ def _per_mrr(what: str, back: int) -> pl.Expr:
 
 
 def _spend_features(name: str, what: str, signal: str) -> tuple[Feature, ...]:
-    """Volume per unit of recurring revenue, and its change in 90 and 180 days."""
+    """Return volume per unit of recurring revenue, and its change in 90 and 180 days."""
     now = _per_mrr(what, 0)
     return (
         _usage_feature(
@@ -73,7 +73,7 @@ def _spend_features(name: str, what: str, signal: str) -> tuple[Feature, ...]:
             _usage_feature(
                 f"{name}_change_{back * 30}d",
                 "share",
-                # A tenfold rise is a rise from next to nothing: how far it went says no more.
+                # A tenfold increase starts from almost nothing; its size adds no information.
                 pl.when(_per_mrr(what, back) > 0).then(
                     (now / _per_mrr(what, back) - 1).clip(-1, 10)
                 ),

@@ -1,6 +1,6 @@
-"""What can be counted of each account at one as-of: the columns that features are made of.
+"""Account aggregates as of a date: the columns that features are computed from.
 
-Everything here passes :func:`features.panel.monthly.known_before` first. A suffix ``_mK`` is the 30-day
+All inputs pass :func:`features.point_in_time.known_before` first. A suffix ``_mK`` is the 30-day
 month K months before the as-of: ``_m0`` is the last one.
 """
 
@@ -19,13 +19,14 @@ from features.panel import (
     subscription_terms,
     user_activity,
 )
-from features.panel.monthly import MonthlyGrid, known_before
+from features.panel.monthly import MonthlyGrid
 from features.panel.user_activity import DETAIL_MONTHS, days_ago, was_active
+from features.point_in_time import known_before
 
 __all__ = ["LOOKBACK_MONTHS", "aggregate_accounts"]
 
 LOOKBACK_MONTHS: Final = 12
-POWER_USER_DAYS: Final = 12  # active days in a month that make a user a power user
+POWER_USER_DAYS: Final = 12  # active days per month of a power user
 _GROUP_COLUMNS: Final = ("department", "email_domain")
 _MONTHS: Final = range(LOOKBACK_MONTHS + 1)
 _NEW_USER_WINDOWS: Final = (30, 60, 90, 180, 360)  # days
@@ -42,23 +43,23 @@ def aggregate_accounts(
     adoption: AdoptionConfig,
     log_first_day: date | None = None,
 ) -> pl.DataFrame:
-    """Count everything the catalogue needs of every account under contract, at one as-of.
+    """Compute all aggregates of every account under contract, at one as-of.
 
     Parameters
     ----------
     grid : features.panel.monthly.MonthlyGrid
-        The folded log of the as-of's anchor.
+        The aggregated log of the as-of's anchor.
     timeline : polars.DataFrame
         :func:`features.subscription_timeline.build_timeline`.
     users : polars.DataFrame
-        Rows under :class:`data.schemas.UserSchema` with the moment each was ``known``; only dates, and
-        the attributes declared stable, are used.
+        Rows of :class:`data.schemas.UserSchema` with the time each was ``known``; only dates, and
+        the attributes declared time-invariant, are used.
     as_of : datetime.datetime
-        A grid line, 00:00 UTC; only what was known before it is seen.
+        A grid line, 00:00 UTC; only rows known before it are used.
     seat_months : int
         Length of the seat window, in 30-day months.
-    adoption : data.config.settings.Adoption
-        Which features are advanced.
+    adoption : data.config.settings.AdoptionConfig
+        Definition of advanced features.
     log_first_day : datetime.date, optional
         Where the grid holds a few accounts only, the first day of the whole log.
 
@@ -66,47 +67,47 @@ def aggregate_accounts(
     -------
     polars.DataFrame
         One row per account with a contract known before the as-of, ordered by account. Counts of
-        an account without events are zero; what a contract does not say is null.
+        an account without events are zero; values the contract does not state are null.
     """
-    signed = known_before(timeline, as_of)
+    known_rows = known_before(timeline, as_of)
     days = known_before(grid.first_features, as_of).select(days_ago("day", as_of).alias("days"))
     log_days = int(days["days"].max() or 0)  # type: ignore[arg-type]
     if log_first_day is not None:
         log_days = max((as_of.date() - log_first_day).days, 0)
-    people = user_activity.user_activity_as_of(grid, users, as_of, seat_months=seat_months)
+    activity = user_activity.user_activity_as_of(grid, users, as_of, seat_months=seat_months)
     parts = [
-        _aggregate_seats(people, seat_months),
-        _aggregate_users(people),
+        _aggregate_seats(activity, seat_months),
+        _aggregate_users(activity),
         _aggregate_features(grid, as_of),
         _aggregate_roles(grid, as_of),
         provisioning.count_provisioned_users(users, as_of),
-        *(_aggregate_groups(people, group) for group in _GROUP_COLUMNS),
+        *(_aggregate_groups(activity, group) for group in _GROUP_COLUMNS),
         *(provisioning.days_since_new_group(users, as_of, group) for group in _GROUP_COLUMNS),
         feature_adoption.feature_adoption_as_of(
             grid,
-            people,
+            activity,
             as_of,
             advanced=adoption.advanced_features,
-            rare_share=adoption.advanced_max_share,
+            max_share=adoption.advanced_max_share,
         ),
         seat_streaks.days_above_threshold(
-            people, signed, as_of, seat_months=seat_months, log_days=log_days
+            activity, known_rows, as_of, seat_months=seat_months, log_days=log_days
         ),
     ]
-    wide = subscription_terms.subscription_terms_as_of(signed, as_of, _MONTHS)
+    aggregates = subscription_terms.subscription_terms_as_of(known_rows, as_of, _MONTHS)
     for part in parts:
-        named = part.with_columns(pl.col("account_id").cast(pl.String))
-        wide = wide.join(named, on="account_id", how="left", validate="1:1")
+        part_by_account = part.with_columns(pl.col("account_id").cast(pl.String))
+        aggregates = aggregates.join(part_by_account, on="account_id", how="left", validate="1:1")
     counts = [name for part in parts for name in part.columns if not name.startswith("since_")]
-    counted = pl.col([name for name in counts if name != "account_id"])
+    count_columns = pl.col([name for name in counts if name != "account_id"])
     return (
-        wide.with_columns(
-            counted.fill_null(0),
+        aggregates.with_columns(
+            count_columns.fill_null(0),
             log_days=pl.lit(log_days),
             seat_window_days=pl.lit(seat_months * MONTH_DAYS),
             as_of=pl.lit(as_of.date()),
         )
-        # Polars counts without a sign: three seats fewer would be four billion more.
+        # Polars counts are unsigned: a difference of -3 would wrap around.
         .with_columns(cs.unsigned_integer().cast(pl.Int64))
         .sort("account_id")
     )
@@ -121,49 +122,52 @@ def _months_before_as_of(rows: pl.DataFrame, grid: MonthlyGrid, as_of: datetime)
     )
 
 
-def _aggregate_seats(people: pl.DataFrame, seat_months: int) -> pl.DataFrame:
-    """Active seats in trailing windows, and people who became active for the first time."""
-    since_first, window = pl.col("since_first_seat"), seat_months * MONTH_DAYS
+def _aggregate_seats(users: pl.DataFrame, seat_months: int) -> pl.DataFrame:
+    """Count active seats in trailing windows, and users active for the first time."""
+    days_since_first, window = pl.col("since_first_seat"), seat_months * MONTH_DAYS
     now, before = was_active("seat", 0, seat_months), was_active("seat", 1, seat_months)
     return (
-        people.lazy()
-        .filter("paid", since_first.is_not_null())
+        users.lazy()
+        .filter("paid", days_since_first.is_not_null())
         .group_by("account_id")
         .agg(
             *(
                 was_active("seat", lag, seat_months).sum().alias(f"active_seats_m{lag}")
                 for lag in _MONTHS
             ),
-            *(since_first.le(days).sum().alias(f"new_users_{days}d") for days in _NEW_USER_WINDOWS),
-            new_users_previous_30d=since_first.is_between(31, 60).sum(),
-            new_users_previous_60d=since_first.is_between(61, 120).sum(),
-            new_users_previous_90d=since_first.is_between(91, 180).sum(),
-            months_with_new_users_6m=(since_first.sub(1) // MONTH_DAYS)
-            .filter(since_first <= 6 * MONTH_DAYS)
+            *(
+                days_since_first.le(days).sum().alias(f"new_users_{days}d")
+                for days in _NEW_USER_WINDOWS
+            ),
+            new_users_previous_30d=days_since_first.is_between(31, 60).sum(),
+            new_users_previous_60d=days_since_first.is_between(61, 120).sum(),
+            new_users_previous_90d=days_since_first.is_between(91, 180).sum(),
+            months_with_new_users_6m=(days_since_first.sub(1) // MONTH_DAYS)
+            .filter(days_since_first <= 6 * MONTH_DAYS)
             .n_unique(),
-            since_new_user_days=since_first.min(),
-            kept_90d=(was_active("seat", 0, 3) & ~pl.col("gone")).sum(),
-            # Nobody can leave the window before its oldest third has passed.
+            since_new_user_days=days_since_first.min(),
+            retained_90d=(was_active("seat", 0, 3) & ~pl.col("gone")).sum(),
+            # Users in the oldest third of the window leave it next.
             rolling_off=pl.col("since_last_seat").is_between(window * 2 // 3 + 1, window).sum(),
             lost_users=(before & ~now).sum(),
-            returned_users=(now & ~before & since_first.gt(MONTH_DAYS)).sum(),
+            returned_users=(now & ~before & days_since_first.gt(MONTH_DAYS)).sum(),
         )
         .collect()
     )
 
 
-def _aggregate_users(people: pl.DataFrame) -> pl.DataFrame:
-    """People by any feature use: how many, how deep, how concentrated."""
+def _aggregate_users(users: pl.DataFrame) -> pl.DataFrame:
+    """Aggregate users by any feature use: number, engagement and concentration."""
     events = pl.col("events_90d")
     return (
-        people.lazy()
+        users.lazy()
         .filter(pl.col("since_first_use").is_not_null())
         .group_by("account_id")
         .agg(
             *(was_active("use", back, 1).sum().alias(f"active_users_m{back}") for back in _MONTHS),
             *(
-                pl.col(f"{what}_m{back}").sum().alias(f"{told}_m{back}")
-                for what, told in _DETAIL_COLUMNS.items()
+                pl.col(f"{source}_m{back}").sum().alias(f"{column}_m{back}")
+                for source, column in _DETAIL_COLUMNS.items()
                 for back in DETAIL_MONTHS
             ),
             *(
@@ -182,18 +186,21 @@ def _aggregate_users(people: pl.DataFrame) -> pl.DataFrame:
 
 
 def _aggregate_features(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
-    """Features and integrations: those in use in each month, and how long ago what came first."""
+    """Count features and integrations in use per month, and days since first use."""
     month, use = pl.col("month"), pl.col("role") == "use"
     recent = _months_before_as_of(grid.features, grid, as_of).filter(month < len(DETAIL_MONTHS))
     in_use = recent.group_by("account_id").agg(
-        pl.col("feature").filter(month == back, use == is_use).n_unique().alias(f"{what}_m{back}")
-        for what, is_use in (("features", True), ("integrations", False))
-        for back in DETAIL_MONTHS
+        pl.col("feature")
+        .filter(month == months_back, use == is_use)
+        .n_unique()
+        .alias(f"{name}_m{months_back}")
+        for name, is_use in (("features", True), ("integrations", False))
+        for months_back in DETAIL_MONTHS
     )
-    # Of several rows the earliest day speaks.
+    # Of several rows the earliest day applies.
     first = known_before(grid.first_features, as_of).lazy()
     since = pl.col("since").filter(use)
-    linked = pl.col("since").filter(pl.col("role") == "integration")
+    integration_since = pl.col("since").filter(pl.col("role") == "integration")
     ever = (
         first.group_by("account_id", "role", "feature")
         .agg(pl.col("day").min())
@@ -204,7 +211,7 @@ def _aggregate_features(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
             since.le(60).sum().alias("features_new_60d"),
             since.is_between(61, 120).sum().alias("features_new_previous_60d"),
             since.le(180).sum().alias("features_new_180d"),
-            linked.le(90).sum().alias("integrations_new_90d"),
+            integration_since.le(90).sum().alias("integrations_new_90d"),
             since_first_api_days=pl.col("since").filter(pl.col("role") == "api_call").max(),
         )
     )
@@ -212,7 +219,7 @@ def _aggregate_features(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
 
 
 def _aggregate_roles(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
-    """Volume by role: use, API calls, and the controls."""
+    """Sum volume by role: use, API calls, and the controls."""
     rows = _months_before_as_of(grid.roles, grid, as_of)
     role, month = pl.col("role"), pl.col("month")
 
@@ -226,8 +233,14 @@ def _aggregate_roles(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
     return (
         rows.group_by("account_id")
         .agg(
-            *(count("use", [back]).alias(f"events_m{back}") for back in _MONTHS),
-            *(quantity("api_call", [back]).alias(f"api_calls_m{back}") for back in _MONTHS),
+            *(
+                count("use", [months_back]).alias(f"events_m{months_back}")
+                for months_back in _MONTHS
+            ),
+            *(
+                quantity("api_call", [months_back]).alias(f"api_calls_m{months_back}")
+                for months_back in _MONTHS
+            ),
             since_event_months=month.min(),
             logins_m0=count("login", [0]),
             logins_m1=count("login", [1]),
@@ -240,16 +253,16 @@ def _aggregate_roles(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
     )
 
 
-def _aggregate_groups(people: pl.DataFrame, group: str) -> pl.DataFrame:
-    """Departments or e-mail domains active now, and those new in the last 90 days."""
-    used = people.lazy().filter(
+def _aggregate_groups(users: pl.DataFrame, group: str) -> pl.DataFrame:
+    """Count departments or e-mail domains active now, and those new in the last 90 days."""
+    user_groups = users.lazy().filter(
         pl.col(group).is_not_null(), pl.col("since_first_use").is_not_null()
     )
-    found = used.group_by("account_id", group).agg(
+    groups = user_groups.group_by("account_id", group).agg(
         now=pl.col("events_90d").gt(0).any(), since=pl.col("since_first_use").max()
     )
     return (
-        found.group_by("account_id")
+        groups.group_by("account_id")
         .agg(
             pl.col("now").sum().alias(f"{group}s_90d"),
             pl.col("since").le(90).sum().alias(f"{group}s_new_90d"),

@@ -1,4 +1,4 @@
-"""How features spread among the people of an account: who came to what, and when."""
+"""Feature adoption among an account's users: first uses and spread beyond the champion."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,8 +6,9 @@ from typing import Final
 
 import polars as pl
 
-from features.panel.monthly import MonthlyGrid, known_before
+from features.panel.monthly import MonthlyGrid
 from features.panel.user_activity import days_ago
+from features.point_in_time import known_before
 
 __all__ = ["feature_adoption_as_of", "rarely_used_features"]
 
@@ -21,90 +22,99 @@ def feature_adoption_as_of(
     as_of: datetime,
     *,
     advanced: Sequence[str],
-    rare_share: float,
+    max_share: float,
 ) -> pl.DataFrame:
-    """Count first uses by established and by recent people, and what left the champion's hands.
+    """Count first uses by established and by recent users, and features used beyond the champion.
 
-    Established in a window is who had used the product before it began; recent, who came in it.
+    A user is established in a window if they used the product before it, and recent otherwise.
 
     Parameters
     ----------
     grid : features.panel.monthly.MonthlyGrid
-        The folded log of the as-of's anchor.
+        The aggregated log of the as-of's anchor.
     users : polars.DataFrame
         :func:`features.panel.user_activity.user_activity_as_of`.
     as_of : datetime.datetime
         A grid line, 00:00 UTC.
     advanced : sequence of str
-        Advanced features; where empty, those that at most a share of the accounts had used.
-    rare_share : float
+        Advanced features; if empty, those used by at most a share of the accounts.
+    max_share : float
         That share.
 
     Returns
     -------
     polars.DataFrame
-        One row per account with a person who used a feature.
+        One row per account with a user who used a feature.
     """
     first = _days_since_first_use(grid, as_of)
     recent = first.filter(pl.col("since") <= _TWO_WINDOWS_DAYS).join(
         users.lazy().select(*_USER_KEYS, "since_first_use"), on=_USER_KEYS
     )
     feature = _adoption_by_feature(first, users).collect()
-    uncommon = list(advanced) or rarely_used_features(feature, rare_share)
+    advanced_features = list(advanced) or rarely_used_features(feature, max_share)
     parts = [
         recent.group_by("account_id").agg(_count_first_uses()),
         feature.lazy().group_by("account_id").agg(_count_spread()),
-        _count_advanced(first, uncommon),
+        _count_advanced(first, advanced_features),
     ]
-    wide = parts[1]
+    result = parts[1]
     for part in (parts[0], parts[2]):
-        wide = wide.join(part, on="account_id", how="left")
-    return wide.collect()
+        result = result.join(part, on="account_id", how="left")
+    return result.collect()
 
 
 def _days_since_first_use(grid: MonthlyGrid, as_of: datetime) -> pl.LazyFrame:
-    """Each person's first use of each feature, in days ago."""
+    """Return the days since each user's first use of each feature."""
     rows = known_before(grid.first_uses, as_of).lazy()
     key, several = [*_USER_KEYS, "feature"], pl.col("several")
-    once = rows.filter(~several).select(*key, "day")
+    single_rows = rows.filter(~several).select(*key, "day")
     earliest = rows.filter(several).group_by(key).agg(pl.col("day").min())
-    return pl.concat([once, earliest]).select(*key, since=days_ago("day", as_of))
+    return pl.concat([single_rows, earliest]).select(*key, since=days_ago("day", as_of))
 
 
 def _count_first_uses() -> list[pl.Expr]:
-    """First uses in the last window and in the one before, by who had come before it."""
-    since, came = pl.col("since"), pl.col("since_first_use")
-    now, before = since <= _WINDOW_DAYS, since > _WINDOW_DAYS
-    newcomers = now & (came <= _WINDOW_DAYS)
+    """Count first uses in the last window and the one before, by established and recent users."""
+    since, since_first_use = pl.col("since"), pl.col("since_first_use")
+    is_recent, is_previous = since <= _WINDOW_DAYS, since > _WINDOW_DAYS
+    by_recent_user = is_recent & (since_first_use <= _WINDOW_DAYS)
     return [
-        (now & (came > _WINDOW_DAYS)).sum().alias("first_uses_established"),
-        (before & (came > _TWO_WINDOWS_DAYS)).sum().alias("first_uses_established_previous"),
-        newcomers.sum().alias("first_uses_recent"),
-        before.and_(came <= _TWO_WINDOWS_DAYS).sum().alias("first_uses_recent_previous"),
-        pl.col("feature").filter(newcomers).n_unique().alias("features_of_recent"),
+        (is_recent & (since_first_use > _WINDOW_DAYS)).sum().alias("first_uses_established"),
+        (is_previous & (since_first_use > _TWO_WINDOWS_DAYS))
+        .sum()
+        .alias("first_uses_established_previous"),
+        by_recent_user.sum().alias("first_uses_recent"),
+        is_previous.and_(since_first_use <= _TWO_WINDOWS_DAYS)
+        .sum()
+        .alias("first_uses_recent_previous"),
+        pl.col("feature").filter(by_recent_user).n_unique().alias("features_of_recent"),
     ]
 
 
 def _adoption_by_feature(first: pl.LazyFrame, users: pl.DataFrame) -> pl.LazyFrame:
-    """When the champion and when others came to each feature of an account, in days ago."""
+    """Return the days since the champion and since others first used each feature of an account."""
     champions = _find_champions(users).collect()
-    # A champion may be nobody's champion in another account: few rows, looked at one by one.
-    named = pl.col("user_id").is_in(champions["user_id"].implode())
+    # A champion's user id may also occur in another account, as a non-champion.
+    is_champion_id = pl.col("user_id").is_in(champions["user_id"].implode())
     key, since = ["account_id", "feature"], pl.col("since")
-    candidates = first.filter(named)
-    by_champion = candidates.join(champions.lazy(), on=_USER_KEYS, how="semi").group_by(key)
-    others = pl.concat(
-        [first.filter(~named), candidates.join(champions.lazy(), on=_USER_KEYS, how="anti")]
+    champion_candidates = first.filter(is_champion_id)
+    by_champion = champion_candidates.join(champions.lazy(), on=_USER_KEYS, how="semi").group_by(
+        key
+    )
+    other_uses = pl.concat(
+        [
+            first.filter(~is_champion_id),
+            champion_candidates.join(champions.lazy(), on=_USER_KEYS, how="anti"),
+        ]
     )
     return (
-        others.group_by(key)
+        other_uses.group_by(key)
         .agg(others=since.max())
         .join(by_champion.agg(champion=since.max()), on=key, how="full", coalesce=True)
     )
 
 
 def _find_champions(users: pl.DataFrame) -> pl.LazyFrame:
-    """The person with most feature uses in 90 days; of several, the first by name."""
+    """Return the user with most feature uses in 90 days; ties go to the first by name."""
     events = pl.col("events_90d")
     return (
         users.lazy()
@@ -117,24 +127,24 @@ def _find_champions(users: pl.DataFrame) -> pl.LazyFrame:
 
 def _count_spread() -> list[pl.Expr]:
     others, champion = pl.col("others"), pl.col("champion")
-    followed = (others < champion).fill_null(value=False)
+    after_champion = (others < champion).fill_null(value=False)
     return [
         pl.len().alias("features_of_people"),
         others.is_not_null().sum().alias("features_beyond_champion"),
-        (followed & (others <= _WINDOW_DAYS)).sum().alias("features_spread"),
-        (followed & others.is_between(_WINDOW_DAYS + 1, _TWO_WINDOWS_DAYS))
+        (after_champion & (others <= _WINDOW_DAYS)).sum().alias("features_spread"),
+        (after_champion & others.is_between(_WINDOW_DAYS + 1, _TWO_WINDOWS_DAYS))
         .sum()
         .alias("features_spread_previous"),
     ]
 
 
 def rarely_used_features(feature: pl.DataFrame, share: float) -> list[str]:
-    """Features that at most so large a share of the accounts with any had used.
+    """Return features used by at most a share of the accounts with any feature use.
 
     Parameters
     ----------
     feature : polars.DataFrame
-        One row per ``account_id`` and ``feature`` that anybody there had used.
+        One row per ``account_id`` and ``feature`` that any of its users used.
     share : float
         In [0, 1].
     """
@@ -149,9 +159,9 @@ def rarely_used_features(feature: pl.DataFrame, share: float) -> list[str]:
 
 
 def _count_advanced(first: pl.LazyFrame, advanced: Sequence[str]) -> pl.LazyFrame:
-    """Advanced features in hand, and people who came to one for the first time."""
+    """Count advanced features in use, and users who used one for the first time."""
     rows = first.filter(pl.col("feature").is_in(list(advanced)))
-    people = rows.group_by(_USER_KEYS).agg(pl.col("since").max())
+    users = rows.group_by(_USER_KEYS).agg(pl.col("since").max())
     features = rows.group_by("account_id", "feature").agg(pl.col("since").max())
     since = pl.col("since")
     return (
@@ -161,7 +171,7 @@ def _count_advanced(first: pl.LazyFrame, advanced: Sequence[str]) -> pl.LazyFram
             since.le(_WINDOW_DAYS).sum().alias("advanced_features_new"),
         )
         .join(
-            people.group_by("account_id").agg(
+            users.group_by("account_id").agg(
                 since.le(_WINDOW_DAYS).sum().alias("advanced_people_new"),
                 pl.len().alias("advanced_people"),
             ),

@@ -1,12 +1,12 @@
-"""Who was given a login, and when, by the dates in the users table: known before any use."""
+"""Provisioned logins by the dates in the users table: known before any use."""
 
 from datetime import datetime
 from typing import Final
 
 import polars as pl
 
-from features.panel.monthly import known_before
 from features.panel.user_activity import days_ago
+from features.point_in_time import known_before
 
 __all__ = ["count_provisioned_users", "days_since_new_group"]
 
@@ -14,56 +14,56 @@ _LOOKBACK_DAYS: Final = (30, 60, 90, 180)  # days
 
 
 def count_provisioned_users(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Count the people with a login, now and some days ago.
+    """Count the users with a login, now and some days ago.
 
     Parameters
     ----------
     users : polars.DataFrame
-        Rows under :class:`data.schemas.UserSchema` with the moment each was ``known``.
+        Rows of :class:`data.schemas.UserSchema` with the time each was ``known``.
     as_of : datetime.datetime
-        00:00 UTC; only what was known before it is seen.
+        00:00 UTC; only rows known before it are used.
 
     Returns
     -------
     polars.DataFrame
-        ``account_id``, ``provisioned`` and ``provisioned_Nd_ago``, people, of each account where
-        anybody ever had a login.
+        ``account_id``, ``provisioned`` and ``provisioned_Nd_ago``, users, of each account where
+        anyone ever had a login.
     """
-    given, taken = days_ago("created_at", as_of), days_ago("deactivated_at", as_of)
+    created, deactivated = days_ago("created_at", as_of), days_ago("deactivated_at", as_of)
 
-    def there(days: int) -> pl.Expr:
-        return (given.gt(days) & ~taken.gt(days).fill_null(value=False)).sum()
+    def count_with_login(days: int) -> pl.Expr:
+        return (created.gt(days) & ~deactivated.gt(days).fill_null(value=False)).sum()
 
     return (
         _select_provisioned(users, as_of)
         .group_by("account_id")
         .agg(
-            provisioned=there(0),
-            **{f"provisioned_{days}d_ago": there(days) for days in _LOOKBACK_DAYS},
+            provisioned=count_with_login(0),
+            **{f"provisioned_{days}d_ago": count_with_login(days) for days in _LOOKBACK_DAYS},
         )
     )
 
 
 def days_since_new_group(users: pl.DataFrame, as_of: datetime, group: str) -> pl.DataFrame:
-    """Tell how long ago a further department or e-mail domain got its first login.
+    """Return the days since a further department or e-mail domain got its first login.
 
-    Its people may not have used the product yet, so that use tells it later.
+    Its users may not have used the product yet, so that events show it later.
 
     Parameters
     ----------
     users : polars.DataFrame
-        Rows under :class:`data.schemas.UserSchema` with the moment each was ``known``; attributes
-        only where declared stable.
+        Rows of :class:`data.schemas.UserSchema` with the time each was ``known``; attributes
+        only where declared time-invariant.
     as_of : datetime.datetime
-        00:00 UTC; only what was known before it is seen.
+        00:00 UTC; only rows known before it are used.
     group : str
         ``department`` or ``email_domain``.
 
     Returns
     -------
     polars.DataFrame
-        ``account_id`` and ``since_new_GROUP_days`` of each account with more than one: a first
-        one is no further one.
+        ``account_id`` and ``since_new_GROUP_days`` of each account with more than one group; the
+        first group does not count as new.
     """
     first = (
         _select_provisioned(users, as_of)
@@ -80,7 +80,7 @@ def days_since_new_group(users: pl.DataFrame, as_of: datetime, group: str) -> pl
 
 
 def _select_provisioned(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """People who had been given a login, as far as that was known, with the days of it."""
+    """Return users with a login, as known at the as-of, with its dates as days."""
     return (
         known_before(users, as_of)
         .filter(pl.col("created_at") < as_of)

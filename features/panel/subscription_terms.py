@@ -1,6 +1,6 @@
-"""What the contract says of an account at one as-of: terms, past rises, steps signed ahead.
+"""Subscription terms of an account as of a date: current terms, past increases, future steps.
 
-Everything here is given rows that :func:`features.panel.monthly.known_before` let through.
+All inputs are rows that passed :func:`features.point_in_time.known_before`.
 """
 
 from collections.abc import Iterable
@@ -17,23 +17,23 @@ __all__ = ["last_known_increase", "subscription_terms_as_of"]
 def subscription_terms_as_of(
     timeline: pl.DataFrame, as_of: datetime, months: Iterable[int]
 ) -> pl.DataFrame:
-    """Tell the contract in force now and in past months, its history, and what is signed ahead.
+    """Return the terms in force now and in past months, their history, and steps signed ahead.
 
     Parameters
     ----------
     timeline : polars.DataFrame
-        Rows of :func:`features.subscription_timeline.build_timeline` that were known before the as-of.
+        Rows of :func:`features.subscription_timeline.build_timeline` known before the as-of.
     as_of : datetime.datetime
         00:00 UTC.
     months : iterable of int
-        30-day months back for which seats and MRR are told, as ``seats_mK`` and ``mrr_mK``.
+        30-day months back for seats and MRR, as ``seats_mK`` and ``mrr_mK``.
 
     Returns
     -------
     polars.DataFrame
-        One row per account with a contract in force; what it does not say is null.
+        One row per account with a contract in force; values the contract does not state are null.
     """
-    now = subscription_timeline.in_force(timeline, as_of).select(
+    terms = subscription_timeline.in_force(timeline, as_of).select(
         "account_id",
         *subscription_timeline.ENTITLEMENT_COLUMNS,
         "renewal",
@@ -42,48 +42,52 @@ def subscription_terms_as_of(
         "ended",
         in_force_days=(pl.lit(as_of) - pl.col("effective")).dt.total_days(),
     )
-    past = [
-        subscription_timeline.in_force(timeline, as_of - timedelta(days=back * MONTH_DAYS)).select(
+    past_terms = [
+        subscription_timeline.in_force(
+            timeline, as_of - timedelta(days=months_back * MONTH_DAYS)
+        ).select(
             "account_id",
-            pl.col("seats").alias(f"seats_m{back}"),
-            pl.col("mrr").alias(f"mrr_m{back}"),
+            pl.col("seats").alias(f"seats_m{months_back}"),
+            pl.col("mrr").alias(f"mrr_m{months_back}"),
         )
-        for back in months
+        for months_back in months
     ]
     for table in (
-        *past,
+        *past_terms,
         _summarize_history(timeline, as_of),
         _summarize_future_steps(timeline, as_of),
     ):
-        now = now.join(table, on="account_id", how="left", validate="1:1")
-    return now.with_columns(
+        terms = terms.join(table, on="account_id", how="left", validate="1:1")
+    return terms.with_columns(
         renewal_days=(pl.col("renewal") - pl.lit(as_of)).dt.total_days(),
         year_end_days=pl.lit((date(as_of.year + 1, 1, 1) - as_of.date()).days),
     )
 
 
 def last_known_increase(timeline: pl.DataFrame) -> pl.DataFrame:
-    """Tell when it was last heard that an account under contract bought more.
+    """Return when each account's last increase became known.
 
     Parameters
     ----------
     timeline : polars.DataFrame
-        Rows of :func:`features.subscription_timeline.build_timeline` that were known before an as-of.
+        Rows of :func:`features.subscription_timeline.build_timeline` known before an as-of.
 
     Returns
     -------
     polars.DataFrame
-        ``account_id`` and ``heard`` (UTC), whether it is in force by then or not.
+        ``account_id`` and ``last_increase_known_at`` (UTC), whether in force by then or not.
     """
-    rose = _pair_consecutive_rows(timeline).filter(_has_increased())
-    return rose.group_by("account_id", maintain_order=True).agg(heard=pl.col("known").max())
+    increases = _pair_consecutive_rows(timeline).filter(_has_increased())
+    return increases.group_by("account_id", maintain_order=True).agg(
+        last_increase_known_at=pl.col("known").max()
+    )
 
 
 def _pair_consecutive_rows(timeline: pl.DataFrame) -> pl.DataFrame:
-    """What came into force one row after the other, beside what was before it."""
-    # Of several rows from one effective date the one known last speaks, as in in_force.
-    spoken = timeline.unique(["account_id", "effective"], keep="last", maintain_order=True)
-    return spoken.with_columns(
+    """Return rows in order of effective date, with the previous row's values."""
+    # Of several rows with one effective date the one known last applies, as in in_force.
+    last_known = timeline.unique(["account_id", "effective"], keep="last", maintain_order=True)
+    return last_known.with_columns(
         pl.col(*subscription_timeline.ENTITLEMENT_COLUMNS)
         .shift(1)
         .over("account_id")
@@ -93,39 +97,44 @@ def _pair_consecutive_rows(timeline: pl.DataFrame) -> pl.DataFrame:
 
 
 def _has_increased() -> pl.Expr:
-    kind = subscription_timeline.increase_type()
-    return kind.is_not_null() & kind.ne("unclear") & pl.col("was_paid") & pl.col("paid")
+    type_of_increase = subscription_timeline.increase_type()
+    return (
+        type_of_increase.is_not_null()
+        & type_of_increase.ne("unclear")
+        & pl.col("was_paid")
+        & pl.col("paid")
+    )
 
 
 def _summarize_history(timeline: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Tenure, past purchases and cuts."""
-    steps, rose, both = (
+    """Summarize tenure, past purchases and seat cuts."""
+    steps, is_increase, both_paid = (
         _pair_consecutive_rows(timeline),
         _has_increased(),
         pl.col("was_paid") & pl.col("paid"),
     )
-    bought = rose | (pl.col("paid") & ~pl.col("was_paid"))
-    told_otherwise = pl.col("change").is_in(["merger", "correction"]).fill_null(value=False)
-    fewer = (pl.col("seats") < pl.col("seats_before")).fill_null(value=False) & both
-    fewer &= ~told_otherwise
+    is_purchase = is_increase | (pl.col("paid") & ~pl.col("was_paid"))
+    is_not_a_cut = pl.col("change").is_in(["merger", "correction"]).fill_null(value=False)
+    is_seat_cut = (pl.col("seats") < pl.col("seats_before")).fill_null(value=False) & both_paid
+    is_seat_cut &= ~is_not_a_cut
     since = (pl.lit(as_of) - pl.col("effective")).dt.total_days()
-    # What was bought ahead was bought on the day of the signature.
+    # A purchase that starts later counts from the day of its signature.
     since_signed = pl.max_horizontal(since, (pl.lit(as_of) - pl.col("known")).dt.total_days())
     in_force = pl.col("effective") <= as_of
-    rise, cut = in_force & rose, in_force & fewer
+    increase_in_force, cut_in_force = in_force & is_increase, in_force & is_seat_cut
     return steps.group_by("account_id", maintain_order=True).agg(
         tenure_days=since.filter(in_force & pl.col("paid")).max(),
-        expansions=rise.sum(),
-        expansions_360d=(rise & since.le(360)).sum(),
-        expansion_days_ago=since.filter(rise).min(),
-        seat_cut_days_ago=since.filter(cut).min(),
-        purchase_days_ago=since_signed.filter(bought).min(),
-        terms_days_ago=since_signed.filter(bought | fewer).min(),
+        expansions=increase_in_force.sum(),
+        expansions_360d=(increase_in_force & since.le(360)).sum(),
+        expansion_days_ago=since.filter(increase_in_force).min(),
+        seat_cut_days_ago=since.filter(cut_in_force).min(),
+        purchase_days_ago=since_signed.filter(is_purchase).min(),
+        terms_days_ago=since_signed.filter(is_purchase | is_seat_cut).min(),
     )
 
 
 def _summarize_future_steps(timeline: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Steps that are signed but not yet in force."""
+    """Summarize steps that are signed but not yet in force."""
     return (
         timeline.filter(pl.col("effective") > as_of)
         .group_by("account_id", maintain_order=True)

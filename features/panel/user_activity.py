@@ -1,4 +1,4 @@
-"""What is known of each person at one as-of: the only group-by over people that an as-of costs."""
+"""Per-user activity as of a date; the only per-user aggregation needed per as-of."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -7,7 +7,8 @@ from typing import Final
 import polars as pl
 
 from data.config.settings import MONTH_DAYS
-from features.panel.monthly import MonthlyGrid, bit_flag, known_before
+from features.panel.monthly import MonthlyGrid, bit_flag
+from features.point_in_time import known_before
 from features.subscription_timeline import UTC_DATETIME
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
     "was_active",
 ]
 
-# Months for which the depth of use is told, and for which each day's active seats are.
+# Months with detailed activity, and months with daily seat activity.
 DETAIL_MONTHS: Final = (0, 1, 2, 3)
 SEAT_DAY_MONTHS: Final = 3
 _USER_KEYS: Final = ["account_id", "user_id"]
@@ -31,14 +32,14 @@ _WEEK_MASKS: Final = tuple((2**7 - 1) * 2 ** (7 * week) for week in range(4))
 def user_activity_as_of(
     grid: MonthlyGrid, users: pl.DataFrame, as_of: datetime, *, seat_months: int
 ) -> pl.DataFrame:
-    """Tell of every person when and how much they used the product, as known at an as-of.
+    """Return every user's activity and attributes, as known at an as-of.
 
     Parameters
     ----------
     grid : features.panel.monthly.MonthlyGrid
-        The folded log of the as-of's anchor.
+        The aggregated log of the as-of's anchor.
     users : polars.DataFrame
-        Rows under :class:`data.schemas.UserSchema`; undated attributes only where declared stable.
+        Rows of :class:`data.schemas.UserSchema`; undated attributes only where time-invariant.
     as_of : datetime.datetime
         A grid line, 00:00 UTC.
     seat_months : int
@@ -47,18 +48,18 @@ def user_activity_as_of(
     Returns
     -------
     polars.DataFrame
-        One row per account and user, in no order:
+        One row per account and user, row order unspecified:
 
         - ``use``, ``seat``: the months with feature use, and with an active seat, as bits, of the
-          months that were folded;
+          aggregated months;
         - ``events_90d``, ``days_mK`` (active days), ``weeks_mK`` (active weeks of the four),
           ``sessions_mK``;
         - ``since_first_use``, ``since_first_seat``: days ago, over the whole log;
-        - ``since_last_seat``: days ago, in the months that were folded;
+        - ``since_last_seat``: days ago, in the aggregated months;
         - ``newest_mK``, ``oldest_mK``: days with an active seat, counted back from the end of the
           month, 0 to 29;
-        - ``paid``, ``department``, ``email_domain``, and ``gone``: whether the login was taken
-          back.
+        - ``paid``, ``department``, ``email_domain``, and ``gone``: whether the login was
+          deactivated.
     """
     rows = (
         known_before(grid.people, as_of)
@@ -66,20 +67,20 @@ def user_activity_as_of(
         .with_columns(month=pl.col("month") - grid.months_before_anchor(as_of))
     )
     seat_day_months = SEAT_DAY_MONTHS + seat_months
-    person = (
+    merged = (
         _find_first_days(grid, as_of)
         .join(_aggregate_active_months(rows), on=_USER_KEYS, how="left")
         .join(_aggregate_recent_months(rows, seat_day_months), on=_USER_KEYS, how="left")
     )
     attributes = _user_attributes(users, as_of)
-    told = _to_counts(person, as_of, seat_day_months).join(attributes, on="user_id", how="left")
-    return told.with_columns(
+    activity = _to_counts(merged, as_of, seat_day_months).join(attributes, on="user_id", how="left")
+    return activity.with_columns(
         pl.col("paid").fill_null(value=True), pl.col("gone").fill_null(value=False)
     ).collect(engine="streaming")
 
 
 def _find_first_days(grid: MonthlyGrid, as_of: datetime) -> pl.LazyFrame:
-    """Everybody, and the first days on which they used a feature and had an active seat."""
+    """Return every user with the first days of feature use and of an active seat."""
     day = pl.col("day")
     return (
         known_before(grid.first_people, as_of)
@@ -90,14 +91,14 @@ def _find_first_days(grid: MonthlyGrid, as_of: datetime) -> pl.LazyFrame:
 
 
 def _aggregate_active_months(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """In which of the last 32 months they did."""
+    """Return the months with activity among the last 32, as bits."""
     month = pl.col("month")
-    seated = pl.col("first_seat_day").is_not_null()
+    has_seat_activity = pl.col("first_seat_day").is_not_null()
     return (
         rows.filter(month < 32)
         .with_columns(
             use=pl.when(pl.col("events") > 0).then(bit_flag(month)),
-            seat=pl.when(seated).then(bit_flag(month)),
+            seat=pl.when(has_seat_activity).then(bit_flag(month)),
         )
         .group_by(_USER_KEYS)
         .agg(pl.col("use", "seat").bitwise_or(), pl.col("last_seat_day").max())
@@ -105,7 +106,7 @@ def _aggregate_active_months(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _aggregate_recent_months(rows: pl.LazyFrame, seat_day_months: int) -> pl.LazyFrame:
-    """What is told month by month, which is told of the last few only."""
+    """Return the monthly values of the most recent months."""
     months = max(seat_day_months, len(DETAIL_MONTHS))
     seat_days = (
         expression
@@ -134,18 +135,18 @@ def _aggregate_recent_months(rows: pl.LazyFrame, seat_day_months: int) -> pl.Laz
 
 
 def was_active(column: str, months_back: int, months: int) -> pl.Expr:
-    """Whether a person was active in the months that end so many months back."""
+    """Return whether a user was active in the ``months`` that end ``months_back`` months ago."""
     window = (2**months - 1) * 2**months_back
     return (pl.col(column) & pl.lit(window, pl.UInt32)).ne(0)
 
 
 def days_ago(day: str, as_of: datetime) -> pl.Expr:
-    """Days from a day to the as-of: 1 for the day before it."""
+    """Return the days from a day to the as-of: 1 for the day before it."""
     return (pl.lit(as_of.date()) - pl.col(day)).dt.total_days()
 
 
 def as_categorical(column: str) -> pl.Expr:
-    """A column of names as categories, to meet those of the log."""
+    """Cast a column of names to categories, to join with those of the log."""
     return pl.col(column).cast(pl.Categorical)
 
 
@@ -155,43 +156,45 @@ def prepare_users(
     time_invariant: Sequence[str],
     reliable_from: date | None = None,
 ) -> pl.DataFrame:
-    """Say when each person was known, and keep of what they are what is true of any day.
+    """Add the time each user was known, and null the attributes that may change over time.
 
-    Nobody was known before their account was created. Who was taken back before the day of their
-    creation was there before it: of a login that was given again it is the later one.
+    No user is known before their account was created. A user deactivated before the creation date
+    existed before it: of a login that was reactivated, the creation date is the later one.
 
     Parameters
     ----------
     users, accounts : polars.DataFrame
-        Rows under :class:`data.schemas.UserSchema` and :class:`data.schemas.AccountSchema`.
+        Rows of :class:`data.schemas.UserSchema` and :class:`data.schemas.AccountSchema`.
     time_invariant : sequence of str
         Attributes that never change; of others the table holds today's value, which is left out.
     reliable_from : datetime.date, optional
-        ``known_at`` stamps before this day (UTC) belong to a bulk load and are not believed.
+        ``known_at`` stamps before this day (UTC) belong to a bulk load and are ignored.
 
     Returns
     -------
     polars.DataFrame
-        The rows with ``known``, the moment from which each was there; null where nothing tells,
-        as of an account that is not in the table.
+        The rows with ``known``, the time from which each existed; null where unknown,
+        for example if the account is not in the accounts table.
     """
-    undated = [n for n in ("department", "email_domain", "seat_type") if n not in time_invariant]
+    time_varying = [
+        name for name in ("department", "email_domain", "seat_type") if name not in time_invariant
+    ]
     floor = pl.lit(reliable_from or date(1, 1, 1)).cast(UTC_DATETIME)
-    there = pl.min_horizontal("created_at", "deactivated_at")
-    believed = pl.when(pl.col("known_at") >= floor).then("known_at")
+    first_date = pl.min_horizontal("created_at", "deactivated_at")
+    reliable_known_at = pl.when(pl.col("known_at") >= floor).then("known_at")
     created = accounts.select("account_id", "created_date")
     return (
         users.join(created, on="account_id", how="left", maintain_order="left")
         .with_columns(
-            *(pl.lit(None, pl.String).alias(each) for each in undated),
-            known=pl.max_horizontal(there, believed, "created_date"),
+            *(pl.lit(None, pl.String).alias(name) for name in time_varying),
+            known=pl.max_horizontal(first_date, reliable_known_at, "created_date"),
         )
         .drop("created_date")
     )
 
 
 def free_seat_users(users: pl.DataFrame) -> pl.DataFrame:
-    """The people whose seat does not count against the licensed ones, once that is known.
+    """Return the users whose seats do not count against licensed seats, and from when.
 
     Parameters
     ----------
@@ -210,9 +213,9 @@ def _in_month(column: str, back: int) -> pl.Expr:
     return pl.col(column).filter(pl.col("month") == back)
 
 
-def _to_counts(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFrame:
-    """Turn days into counts, and dates into days ago."""
-    places = [
+def _to_counts(users: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.LazyFrame:
+    """Convert bits to counts, and dates to days ago."""
+    positions = [
         (days_ago(f"{end}_m{back}", as_of) - 1 - back * MONTH_DAYS).alias(f"{end}_m{back}")
         for end in ("newest", "oldest")
         for back in range(seat_months)
@@ -226,12 +229,12 @@ def _to_counts(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.La
         ).alias(f"weeks_m{back}")
         for back in DETAIL_MONTHS
     ]
-    return person.with_columns(
+    return users.with_columns(
         pl.col("use", "seat").fill_null(0),
         days.bitwise_count_ones(),
         counts,
         *weeks,
-        *places,
+        *positions,
         since_first_use=days_ago("first_day", as_of),
         since_first_seat=days_ago("first_seat_day", as_of),
         since_last_seat=days_ago("last_seat_day", as_of),
@@ -239,7 +242,7 @@ def _to_counts(person: pl.LazyFrame, as_of: datetime, seat_months: int) -> pl.La
 
 
 def _user_attributes(users: pl.DataFrame, as_of: datetime) -> pl.LazyFrame:
-    """Only paid seats count against licensed seats; a seat of unknown type counts as paid."""
+    """Return the attributes known at the as-of; only free and trial seats count as unpaid."""
     known = users.lazy().filter(pl.col("known").lt(as_of).fill_null(value=True))
     return known.select(
         as_categorical("user_id"),

@@ -1,4 +1,4 @@
-"""The command line; each command opens only the doors it needs, so ``--help`` answers at once."""
+"""Command-line entry point; commands import heavy libraries lazily, so ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["main"]
 
 
 class _SingleLineErrorGroup(click.Group):
-    """An error that a user can put right is one line and exit code 1, never a traceback."""
+    """Command group that prints expected errors as one line and exits with code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # the reader of a pipe has seen enough; click leaves in silence
+            raise  # the reader closed the pipe; click exits silently
         except (ExpansionError, OSError) as error:
             raise click.ClickException(" ".join(str(error).split())) from error
 
@@ -36,7 +36,7 @@ class _SingleLineErrorGroup(click.Group):
 @click.group(cls=_SingleLineErrorGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="expansion-propensity")
 def main() -> None:
-    """Which accounts will expand within 60 days, why, and from which date to talk."""
+    """Predict which accounts will expand within 60 days, why, and when to contact them."""
 
 
 for command in (

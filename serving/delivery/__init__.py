@@ -1,1 +1,1 @@
-"""What should be true at a CRM, and the sender that makes it so."""
+"""Delivery to a CRM: desired state, three-way merge with live values, and the sender."""

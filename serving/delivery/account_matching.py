@@ -1,4 +1,4 @@
-"""Which record of the CRM an account is, where the accounts table says so."""
+"""Account matching: CRM record ids that the accounts table gives."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["save_account_matches"]
 
 
 def save_account_matches(engine: sa.Engine, target: str, crm_ids: Mapping[str, str]) -> None:
-    """Remember the target's names of accounts, until the target itself has told one.
+    """Save the record ids of accounts, unless the target itself has returned one.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database.
+        The application's database.
     target : str
-        Which CRM.
+        Name of the CRM.
     crm_ids : mapping of str to str
         Account → its ``crm_id``.
     """
@@ -45,7 +45,7 @@ def _build_row(target: str, key: str, crm_id: str) -> dict[str, Any]:
         "key": key,
         "crm_id": crm_id,
         "fields": {},
-        "attempted": {},
-        "theirs": [],
+        "in_flight": {},
+        "human_fields": [],
         "adopted": False,
     }

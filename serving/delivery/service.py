@@ -1,4 +1,4 @@
-"""From a list to the CRM: put down what should be true there, then send it."""
+"""Delivery of a list: commit the desired state, then send it to the CRM."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from serving import store
 from serving.delivery import account_matching
 from serving.delivery.crm import registry
 from serving.delivery.crm.base import AccessDeniedError
-from serving.delivery.desired import entitlements, plan
+from serving.delivery.desired import plan
 from serving.delivery.desired.commit import CommittedRun, commit_run
-from serving.delivery.desired.entitlements import Entitlements
-from serving.delivery.reconcile import crm_activity, dry_run, dry_run_queue, queue, sender
+from serving.delivery.desired.entitlements import Entitlements, resolve_entitlements
+from serving.delivery.reconcile import crm_activity, dry_run, queue, sender
 from serving.delivery.reconcile.retry import (
     DeadlineExceededError,
     RetriesExhaustedError,
@@ -42,24 +42,24 @@ __all__ = [
     "send_limited",
 ]
 
-_EMBEDDED_TARGETS: Final = ("sql", "files")  # where no human is taken by surprise
-_PULL_TIMEOUT_SECONDS: Final = 120.0  # a list is due, whether or not the CRM answers
+_EMBEDDED_TARGETS: Final = ("sql", "files")  # need no review before the first run
+_PULL_TIMEOUT_SECONDS: Final = 120.0  # a slow CRM must not delay the list for longer
 
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """What became of a list.
+    """Result of delivering a list.
 
     Attributes
     ----------
     committed : serving.delivery.desired.commit.CommittedRun
-        What was written into our own database.
+        What was written to the application's database.
     target : str
         Name of the CRM.
     summary : serving.delivery.reconcile.summary.SyncSummary or None
-        What was sent to it; None where nothing was: beside a newer list, or the first time.
+        What was sent; None if nothing was: a newer list exists, or the first run is held.
     pending : int
-        Objects that are to be sent still.
+        Objects still to be sent.
     """
 
     committed: CommittedRun
@@ -68,27 +68,27 @@ class DeliveryResult:
     pending: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Say it in JSON values."""
-        told = asdict(self.committed)
+        """Return the result as JSON values."""
+        counts = asdict(self.committed)
         return {
-            "run": told["run_id"],
-            "written": {name: told[name] for name in ("listed", "unlisted", "newer")},
-            "episodes": {name: told[name] for name in ("opened", "closed")},
+            "run": counts["run_id"],
+            "written": {name: counts[name] for name in ("listed", "unlisted", "superseded")},
+            "episodes": {name: counts[name] for name in ("opened", "closed")},
             "crm": self.target,
             "sent": None if self.summary is None else self.summary.to_dict(),
-            "to_send": self.pending,
+            "pending": self.pending,
         }
 
 
 def pull_crm_activity(
     engine: sa.Engine, settings: Settings, *, name: str, now: datetime
 ) -> str | None:
-    """Ask the CRM whom humans have dealt with, so that the list about to be made knows.
+    """Pull recent human activity from the CRM, so that the next list can use it.
 
     Returns
     -------
     str or None
-        Why it could not be asked: the list then goes by what it told before.
+        Reason why it could not be pulled; the list then uses what is already stored.
     """
     if not _has_been_synced(engine, name):
         return None
@@ -103,7 +103,7 @@ def pull_crm_activity(
         RetriesExhaustedError,
         DeadlineExceededError,
     ) as error:
-        return f"{name} did not tell whom humans have dealt with since the last list: {error}"
+        return f"could not read human activity since the last list from {name}: {error}"
     return None
 
 
@@ -118,30 +118,30 @@ def deliver_list(
     record: Mapping[str, Any],
     now: datetime,
 ) -> DeliveryResult:
-    """Write a list with all that follows from it, and send it to the CRM.
+    """Commit a list with its desired state, and send it to the CRM.
 
-    To a CRM that is not ours the first list is not sent: a human looks at it before
+    The first list for an external CRM is not sent: a human reviews it first
     (``crm.hold_first_run``).
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database, its schema up to date.
+        The application's database, its schema up to date.
     scored, tables, as_of
-        The list, what it was made from, and its as-of, 00:00 UTC.
+        The list, its input tables, and its as-of, 00:00 UTC.
     settings : data.config.settings.Settings
         CRM, episodes, order of plans.
     name : str
-        Which CRM.
+        Name of the CRM.
     record : mapping
-        How the list came about.
+        Run record of the list.
     now : datetime.datetime
         The clock, UTC.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the database refuses, or the CRM denies us; what was put down is kept then.
+        If the database refuses, or the CRM denies access; the committed state is kept then.
     """
     committed = commit_run(
         engine,
@@ -153,11 +153,11 @@ def deliver_list(
         record=record,
         finished_at=now,
     )
-    if name not in _EMBEDDED_TARGETS:  # where an account goes by its own id
+    if name not in _EMBEDDED_TARGETS:  # these use our account ids as record ids
         rows = tables.accounts.rows.select("account_id", "crm_id").drop_nulls()
         account_matching.save_account_matches(engine, name, dict(rows.iter_rows()))
     summary = None
-    if not committed.newer and not _is_first_run_held(engine, settings, name):
+    if not committed.superseded and not _is_first_run_held(engine, settings, name):
         with closing(registry.open_target(settings, name)) as target:
             summary = sender.send_pending(
                 engine,
@@ -174,12 +174,12 @@ def deliver_list(
 def send_limited(
     engine: sa.Engine, settings: Settings, *, name: str, max_objects: int, now: datetime
 ) -> SyncSummary | None:
-    """Send so many objects, the first by their place; None while the CRM is in shadow.
+    """Send at most ``max_objects`` objects by priority; return None while the first run is held.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the database refuses, or the CRM denies us.
+        If the database refuses, or the CRM denies access.
     """
     if _is_first_run_held(engine, settings, name):
         return None
@@ -199,14 +199,14 @@ def preview_delivery(
     *,
     name: str,
 ) -> SyncSummary | None:
-    """Tell what :func:`deliver_list` would send: reads at the CRM, and writes nowhere.
+    """Return what :func:`deliver_list` would send: reads from the CRM, and writes nowhere.
 
-    None beside a newer list, of which nothing would be sent.
+    None if a newer list exists, since nothing would be sent.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the database refuses, or the CRM does not let us look.
+        If the database refuses, or the CRM denies access.
     """
     entitlements = _resolve_entitlements(tables, as_of, settings)
     with store.read_transaction(engine) as connection:
@@ -220,7 +220,7 @@ def preview_delivery(
         )
         if not delivery_plan.is_current:
             return None
-        rows = dry_run_queue.build_pending_objects(
+        rows = dry_run.build_pending_objects(
             connection, name, delivery_plan.iter_objects(), as_of.date()
         )
     with closing(registry.open_target(settings, name)) as target:
@@ -230,7 +230,7 @@ def preview_delivery(
 def _resolve_entitlements(
     tables: Tables, as_of: datetime, settings: Settings
 ) -> Mapping[str, Entitlements]:
-    return entitlements.resolve_entitlements(
+    return resolve_entitlements(
         tables.subscriptions.rows,
         as_of,
         plans=settings.outcome.plans,
@@ -239,7 +239,7 @@ def _resolve_entitlements(
 
 
 def _is_first_run_held(engine: sa.Engine, settings: Settings, name: str) -> bool:
-    """Whether nothing was ever sent to a CRM that humans work in."""
+    """Return True if the first run to an external CRM is held for review."""
     return (
         name not in _EMBEDDED_TARGETS
         and settings.crm.hold_first_run
@@ -248,12 +248,8 @@ def _is_first_run_held(engine: sa.Engine, settings: Settings, name: str) -> bool
 
 
 def _has_been_synced(engine: sa.Engine, name: str) -> bool:
-    """Whether a CRM was ever sent anything."""
+    """Return True if anything was ever applied at the CRM."""
+    is_applied = (APPLIED_OBJECTS.c.target == name) & APPLIED_OBJECTS.c.applied_at.is_not(None)
+    query = sa.select(APPLIED_OBJECTS.c.key).where(is_applied).limit(1)
     with store.read_transaction(engine) as connection:
-        is_applied = (APPLIED_OBJECTS.c.target == name) & APPLIED_OBJECTS.c.acknowledged_at.is_not(
-            None
-        )
-        return (
-            connection.scalar(sa.select(APPLIED_OBJECTS.c.key).where(is_applied).limit(1))
-            is not None
-        )
+        return connection.scalar(query) is not None

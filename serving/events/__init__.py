@@ -1,1 +1,1 @@
-"""Events as they happen: taken in, counted, and told where a CSM looks. See ``EVENTS.md``."""
+"""Webhook ingestion, usage monitoring and alerts. See ``docs/guides/events.md``."""

@@ -1,7 +1,7 @@
-"""The watcher as a process of its own, beside the server: ``python -m serving.events -c FILE``.
+"""Entry point of the event worker process: ``python -m serving.events -c FILE``.
 
-It lives as long as its standard input is open: the server holds the other end, which the system
-closes when the server is gone, however and whenever that happens.
+The worker runs while its standard input is open. The server holds the other end of the pipe, which
+the operating system closes when the server exits for any reason.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from data.errors import ExpansionError
 from serving import store
 from serving.events import worker
 
-_NICENESS = 5  # whoever takes events goes first
+_NICENESS = 5  # the server takes precedence
 
 
 def _stop_when_orphaned(stop: threading.Event) -> None:
-    """Stop when whoever started us is gone; nothing is ever said to us."""
+    """Set the stop event when the parent process has exited; nothing is written to this pipe."""
     while os.read(0, 1):
         pass
     stop.set()
@@ -34,7 +34,7 @@ def _stop_when_orphaned(stop: threading.Event) -> None:
 @click.command()
 @click.option("-c", "--config", type=click.Path(path_type=Path), required=True)
 def main(config: Path) -> None:
-    """Watch what arrives, until a signal or the end of the server."""
+    """Run the event worker until a signal arrives or the server exits."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("expansion").setLevel(logging.INFO)
     os.nice(_NICENESS)

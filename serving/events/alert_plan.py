@@ -1,4 +1,4 @@
-"""What follows from lines that were made between two lists: planned, then put down in a moment."""
+"""Desired CRM state that follows from rows rescored between two lists: plan, then commit."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from serving.store.schema import RUNS
 
 __all__ = ["AlertPlan", "commit_alert", "plan_alert"]
 
-_RANK_COLUMNS: Final = ("rank", "book_rank", "this_week")
-_TOP_PRIORITY: Final = 0  # place in the outbox: before every list
+_RANK_COLUMNS: Final = ("rank", "portfolio_rank", "in_weekly_capacity")
+_TOP_PRIORITY: Final = 0  # sent before every list object
 
 
 @dataclass(frozen=True)
 class AlertPlan:
-    """Episodes as they were and go on, and objects as they should be, beside the list in force."""
+    """Episodes before and after, and desired objects, based on the active list ``run_id``."""
 
     run_id: int
     before: list[Episode]
@@ -41,20 +41,20 @@ def plan_alert(
     target: str,
     day: date,
 ) -> AlertPlan:
-    """Plan accounts, their episodes, and the opportunities and tasks of these; writes nothing.
+    """Plan the accounts, their episodes, and the episodes' opportunities and tasks; writes nothing.
 
     Parameters
     ----------
     connection : sqlalchemy.Connection
-        To the one database.
+        To the application database.
     rows : polars.DataFrame
-        From :func:`serving.scoring.score.build_rows`, with ``name``, ``csm`` and ``changed``.
-    entitlements : mapping of str to Levels
-        Account → its contract.
+        From :func:`serving.scoring.score.build_rows`, with ``name``, ``csm`` and ``changes``.
+    entitlements : mapping of str to Entitlements
+        Account → its entitlements.
     target : str
         Name of the CRM.
     day : datetime.date
-        Of the lines.
+        Day of the rows.
     """
     run_id = _find_last_run(connection)
     accounts = rows["account_id"].to_list()
@@ -66,15 +66,15 @@ def plan_alert(
     fields_by_key = {each.key: each.fields for each in objects}
     before = repository.load_episodes(connection, accounts)
     after = _advance_episodes(before, rows, entitlements, day)
-    open_episodes = [each for each in after if each.ending is None]
+    open_episodes = [each for each in after if each.close_reason is None]
     objects += build_episode_objects(open_episodes, fields_by_key, existing, day)
     return AlertPlan(
-        run_id, before, after, [replace(each, place=_TOP_PRIORITY) for each in objects]
+        run_id, before, after, [replace(each, priority=_TOP_PRIORITY) for each in objects]
     )
 
 
 def commit_alert(connection: sa.Connection, plan: AlertPlan, *, target: str, day: date) -> bool:
-    """Put a plan down; False where a list has come since it was made."""
+    """Commit a plan; return False if a newer list exists."""
     if _find_last_run(connection) != plan.run_id:
         return False
     repository.save_episodes(connection, plan.before, plan.after)
@@ -87,12 +87,12 @@ def _find_last_run(connection: sa.Connection) -> int:
 
 
 def _join_last_ranks(rows: pl.DataFrame, existing: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
-    """Give each line its place on the last list; null where it was not on it."""
+    """Add the ranks of the last list to each row; null where the account was not on it."""
     ranks = [
         {name: existing.get(account, {}).get(name) for name in _RANK_COLUMNS}
         for account in rows["account_id"]
     ]
-    schema = {"rank": pl.Int64, "book_rank": pl.Int64, "this_week": pl.Boolean}
+    schema = {"rank": pl.Int64, "portfolio_rank": pl.Int64, "in_weekly_capacity": pl.Boolean}
     return pl.concat([rows, pl.DataFrame(ranks, schema=schema)], how="horizontal")
 
 
@@ -104,7 +104,9 @@ def _advance_episodes(
 ) -> list[Episode]:
     after = list(before)
     pressing = rows.filter(pl.col("tier").is_not_null(), pl.col("limit") != "none")
-    for account, limit, ask in pressing.select("account_id", "limit", "ask").iter_rows():
+    for account, limit, outreach_allowed in pressing.select(
+        "account_id", "limit", "outreach_allowed"
+    ).iter_rows():
         key = (account, limit)
         own_episodes = [each for each in after if (each.account_id, each.limit) == key]
         after = [each for each in after if (each.account_id, each.limit) != key]
@@ -113,6 +115,6 @@ def _advance_episodes(
             key,
             entitlements.get(account, Entitlements()),
             day,
-            outreach_allowed=bool(ask),
+            outreach_allowed=bool(outreach_allowed),
         )
     return after

@@ -1,4 +1,4 @@
-"""A signal in words: what is used of what, and how that has come."""
+"""Text of an alert: usage against the limit, and its change over three months."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ __all__ = ["format_alert"]
 
 
 def format_alert(alert: Mapping[str, Any]) -> str:
-    """Say a signal without the account's name, as a sentence that a CSM reads.
+    """Format an alert as a sentence for a CSM, without the account's name.
 
     Parameters
     ----------
     alert : mapping
-        ``limit``, ``used``, ``limit_value``, ``before`` (three months earlier, or None), ``level_at``.
+        ``limit``, ``used``, ``limit_value``, ``used_90d_ago`` (or None), ``severity_at``.
 
     Examples
     --------
     >>> from datetime import UTC
-    >>> at = datetime(2026, 11, 20, tzinfo=UTC)
-    >>> format_alert({"limit": "seats", "used": 9.0, "of": 10.0, "before": 6.0, "level_at": at})
+    >>> alert = {"limit": "seats", "used": 9.0, "limit_value": 10.0, "used_90d_ago": 6.0}
+    >>> alert["severity_at"] = datetime(2026, 11, 20, tzinfo=UTC)
+    >>> format_alert(alert)
     '9/10 seats in use (90 %), up from 6 in August'
-    >>> format_alert({"limit": "usage", "used": 5e5, "of": 5e5, "before": None, "level_at": at})
+    >>> alert |= {"limit": "usage", "used": 5e5, "limit_value": 5e5, "used_90d_ago": None}
+    >>> format_alert(alert)
     '500,000 of 500,000 units used in 30 days (100 %)'
     """
-    used, limit_value = alert["used"], alert["of"]
+    used, limit_value = alert["used"], alert["limit_value"]
     percentage = f"{used / limit_value:.0%}".replace("%", " %")
     if alert["limit"] == "seats":
         text = f"{used:,.0f}/{limit_value:,.0f} seats in use ({percentage})"
     else:
         text = f"{used:,.0f} of {limit_value:,.0f} units used in {MONTH_DAYS} days ({percentage})"
-    return text + _format_change(used, alert["before"], alert["level_at"])
+    return text + _format_change(used, alert["used_90d_ago"], alert["severity_at"])
 
 
 def _format_change(used: float, before: float | None, at: datetime) -> str:

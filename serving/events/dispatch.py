@@ -1,7 +1,7 @@
-"""What was put down is sent: to the CRM at once, and as a message in Slack.
+"""Dispatcher: sends committed alerts to the CRM and to Slack.
 
-One thread sends while the watcher counts on: a CRM may be slow, and seats fill up meanwhile. What
-it cannot send now is in the database, and goes with the next signal or list.
+One thread sends while the consumer keeps counting, since a CRM may be slow. What cannot be sent now
+stays in the database and is sent with the next alert or list.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RETRY_SECONDS: Final = 60.0
 
 
 class Dispatcher:
-    """A thread that sends when there is something to send; closed, it ends what it has begun."""
+    """Background thread that sends when notified; ``close`` finishes pending work."""
 
     def __init__(
         self,
@@ -39,17 +39,17 @@ class Dispatcher:
         self._engine, self._settings, self._name, self._clock = engine, settings, name, clock
         self._pending, self._lock, self._wake_up = 0, threading.Lock(), threading.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="sending", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
     def notify(self, objects: int) -> None:
-        """Say that so many objects more are to be sent."""
+        """Add a number of objects to send, and wake the thread."""
         with self._lock:
             self._pending += objects
         self._wake_up.set()
 
     def close(self) -> None:
-        """Send what waits, and stop."""
+        """Send pending objects, and stop."""
         self._closing = True
         self._wake_up.set()
         self._thread.join()
@@ -63,11 +63,11 @@ class Dispatcher:
             try:
                 self._send_pending(objects)
             except ExpansionError as error:
-                _LOG.warning("not sent, to be tried again: %s", error)
+                _LOG.warning("sending failed, will retry: %s", error)
             try:
                 notify_slack.post_alerts(self._engine, self._settings, now=self._clock())
             except ExpansionError as error:
-                _LOG.warning("not posted, to be tried again: %s", error)
+                _LOG.warning("posting to Slack failed, will retry: %s", error)
             if self._closing:
                 return
 
@@ -80,7 +80,11 @@ class Dispatcher:
         remaining = 0
         if summary is not None:
             _LOG.info("sent to %s: %r", self._name, summary)
-            processed = summary.written + summary.unchanged + summary.rejected + summary.gone
-            remaining = max(min(objects - processed, summary.left), 0) if summary.words else 0
+            processed = (
+                summary.written + summary.unchanged + summary.rejected + summary.deleted_in_crm
+            )
+            remaining = (
+                max(min(objects - processed, summary.remaining), 0) if summary.stop_reason else 0
+            )
         with self._lock:
             self._pending += remaining - objects

@@ -1,4 +1,4 @@
-"""Signals that were put down, as messages in Slack: one for each level that a signal reaches."""
+"""Post alerts to Slack: one message for each severity that an alert reaches."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from serving.store.event_schema import ALERTS
 
 __all__ = ["post_alerts"]
 
-_MAX_AGE: Final = timedelta(hours=24)  # older ones are in the list
+_MAX_AGE: Final = timedelta(hours=24)  # older alerts are on the list
 _MAX_MESSAGES: Final = 50
 _KEY: Final = ("account_id", "limit", "number")
 
 
 def post_alerts(engine: sa.Engine, settings: Settings, *, now: datetime) -> None:
-    """Post what is new, where Slack is set up; each message once.
+    """Post new alerts if Slack is configured; each message once.
 
     Raises
     ------
     data.errors.DeliveryError
-        If Slack denies us, or the database refuses.
+        If Slack denies access, or the database fails.
     """
     if settings.slack.bot_token is None and settings.slack.webhook_url is None:
         return
@@ -53,25 +53,25 @@ def post_alerts(engine: sa.Engine, settings: Settings, *, now: datetime) -> None
     with store.write_transaction(engine) as connection:
         for row, message in zip(rows, messages, strict=True):
             if message.key in finished:
-                here = sa.and_(*(ALERTS.c[name] == row[name] for name in _KEY))
-                posted = sa.update(ALERTS).where(here).values(posted_level=row["level"])
+                condition = sa.and_(*(ALERTS.c[name] == row[name] for name in _KEY))
+                posted = sa.update(ALERTS).where(condition).values(posted_severity=row["severity"])
                 connection.execute(posted)
 
 
 def _build_message(row: Mapping[str, Any], settings: Settings) -> SlackMessage:
     from serving.notify.slack import alert_message  # noqa: PLC0415 - opens templates
 
-    list_row = row["line"] or {}
+    list_row = row["list_row"] or {}
     reasons = list_row.get("signals") or []
     account, link = row["account_id"], settings.digest.link
     return alert_message.build_alert_message(
         alert_message.AlertMessage(
-            key=":".join(str(row[name]) for name in (*_KEY, "level")),
+            key=":".join(str(row[name]) for name in (*_KEY, "severity")),
             account=list_row.get("name") or account,
             limit=row["limit"],
-            utilisation=row["used"] / row["of"],
+            utilization=row["used"] / row["limit_value"],
             csm=list_row.get("csm"),
             link=link and link.replace("{account_id}", quote(account, safe="")),
-            text="; ".join([row["words"], *reasons[:1]]),
+            text="; ".join([row["message"], *reasons[:1]]),
         )
     )

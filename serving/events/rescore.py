@@ -1,8 +1,7 @@
-"""A signal that fired: its account is scored anew, and put down for the CRM, in one transaction.
+"""Rescore the accounts of new alerts and commit the desired CRM state in one transaction.
 
-The line is made by the weekly job's own functions, from the same features and the same model. Ranks
-stay those of the last list. Only the account that fired, the opportunity and the tasks of its
-episode are touched; what they were, the outbox knows.
+Rows are built by the weekly job's functions, from the same features and the same model. Ranks stay
+those of the last list. Only the alerted account, its episode's opportunity and tasks change.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ from serving.events import alert_plan
 from serving.events.alert_text import format_alert
 from serving.events.ingest import reader
 from serving.events.monitor.snapshot import MonitorSnapshot
-from serving.events.monitor.threshold import SEVERITIES
 from serving.scoring import previous_dates, score
 from serving.scoring.text import changes, ui_strings
 from serving.store import queries
-from serving.store.event_schema import ALERTS
+from serving.store.event_schema import ALERTS, SEVERITIES
 
 __all__ = ["rescore_alerts"]
 
@@ -45,12 +43,12 @@ def rescore_alerts(
     position: int,
     now: datetime,
 ) -> int:
-    """Score the accounts of signals anew, and put down what should be true at the CRM.
+    """Rescore the accounts of alerts, and commit their desired CRM state.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database.
+        The application database.
     settings : data.config.settings.Settings
         As for :func:`serving.scoring.score.score`.
     snapshot : serving.events.monitor.snapshot.MonitorSnapshot
@@ -60,22 +58,22 @@ def rescore_alerts(
     target : str
         Name of the CRM.
     position : int
-        Arrivals beyond it are not looked at.
+        Events with a higher row id are ignored.
     now : datetime.datetime
-        The clock, UTC.
+        Current time, UTC.
 
     Returns
     -------
     int
-        How many objects were put down. A signal whose account is not eligible has none, and it is
-        noted.
+        Number of desired objects committed. An alert of an ineligible account has none; the
+        reason is stored with the alert.
 
     Raises
     ------
     data.errors.ExpansionError
-        If the database refuses, or the model does not fit.
+        If the database fails, or the model does not match the features.
     """
-    accounts = sorted({signal["account_id"] for signal in alerts})
+    accounts = sorted({alert["account_id"] for alert in alerts})
     with store.read_transaction(engine) as connection:
         events = reader.load_unlogged_events(
             connection, snapshot.workspaces, accounts, snapshot.logged_mask, up_to=position
@@ -91,17 +89,19 @@ def rescore_alerts(
     )
     day = now.date()
     rows = _score_accounts(engine, settings, snapshot, panel, alerts=alerts, day=day)
-    entitlements = _load_entitlements(snapshot, settings, day, accounts)
+    entitlements_by_account = _load_entitlements(snapshot, settings, day, accounts)
     updates = _build_alert_updates(rows, panel.excluded, alerts, now)
     while True:
         with store.read_transaction(engine) as connection:
-            plan = alert_plan.plan_alert(connection, rows, entitlements, target=target, day=day)
-        # Short, for whoever takes events waits for it.
+            plan = alert_plan.plan_alert(
+                connection, rows, entitlements_by_account, target=target, day=day
+            )
+        # Short transaction: on SQLite the event writer waits for it.
         with store.write_transaction(engine) as connection:
             store.acquire_advisory_lock(connection, "expansion list")
             if alert_plan.commit_alert(connection, plan, target=target, day=day):
-                for here, values in updates:
-                    connection.execute(sa.update(ALERTS).where(here).values(values))
+                for condition, values in updates:
+                    connection.execute(sa.update(ALERTS).where(condition).values(values))
                 return len(plan.objects)
 
 
@@ -114,12 +114,12 @@ def _score_accounts(
     alerts: Sequence[Mapping[str, Any]],
     day: date,
 ) -> pl.DataFrame:
-    """The lines of the accounts as of today, without places; what is new comes first."""
+    """Return the accounts' rows as of today, without ranks; the alert is the first change."""
     if panel.snapshots.is_empty():
         return pl.DataFrame(schema={"account_id": pl.String})
     previous, midnight = queries.load_previous_list(engine, day), online.next_midnight(day)
     pressing = {
-        each["account_id"]: each["limit"] for each in alerts if each["level"] in SEVERITIES[1:]
+        each["account_id"]: each["limit"] for each in alerts if each["severity"] in SEVERITIES[1:]
     }
     rows = score.build_rows(
         snapshot.model,
@@ -136,7 +136,7 @@ def _score_accounts(
         alerted_limits=pressing,
     )
     names = snapshot.tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
-    rows = rows.drop("standing", "as_of").join(
+    rows = rows.drop("rank_key", "as_of").join(
         names, on="account_id", how="left", maintain_order="left"
     )
     texts = {each["account_id"]: format_alert(each) for each in alerts}
@@ -145,7 +145,7 @@ def _score_accounts(
         rows, previous, day, ui_strings.load_ui_strings(settings.scoring.ui_strings)
     )
     return rows.with_columns(
-        changed=pl.concat_list(alert_texts, list_changes.alias("news")),
+        changes=pl.concat_list(alert_texts, list_changes.alias("news")),
         expansion_signal=pl.coalesce(
             "expansion_signal",
             rows["account_id"].replace_strict(_tag_accounts(alerts), return_dtype=pl.String),
@@ -154,8 +154,8 @@ def _score_accounts(
 
 
 def _tag_accounts(alerts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What an account is tagged with where no tier fires."""
-    return {each["account_id"]: f"{each['limit']}: {each['level']}" for each in alerts}
+    """Return account → tag, used where no tier fires."""
+    return {each["account_id"]: f"{each['limit']}: {each['severity']}" for each in alerts}
 
 
 def _build_alert_updates(
@@ -164,31 +164,31 @@ def _build_alert_updates(
     alerts: Sequence[Mapping[str, Any]],
     now: datetime,
 ) -> list[tuple[sa.ColumnElement[bool], dict[str, Any]]]:
-    """What is noted with each signal: what was said, or why nothing was."""
+    """Return the update of each alert: the message and row, or the reason there is none."""
     row_by_account = {row["account_id"]: row for row in _to_json_ready(rows).iter_rows(named=True)}
     exclusion_reasons = dict(excluded.select("account_id", "reason").iter_rows())
     updates = []
-    for signal in alerts:
-        account = signal["account_id"]
-        here = sa.and_(*(ALERTS.c[name] == signal[name] for name in _KEY))
+    for alert in alerts:
+        account = alert["account_id"]
+        condition = sa.and_(*(ALERTS.c[name] == alert[name] for name in _KEY))
         values = {
-            "told_level": signal["level"],
-            "told_at": now,
-            "line": row_by_account.get(account),
-            "words": format_alert(signal)
+            "committed_severity": alert["severity"],
+            "committed_at": now,
+            "list_row": row_by_account.get(account),
+            "message": format_alert(alert)
             if account in row_by_account
             else exclusion_reasons.get(account, "unknown account"),
         }
         if account not in row_by_account:
-            values["posted_level"] = signal["level"]
-        updates.append((here, values))
+            values["posted_severity"] = alert["severity"]
+        updates.append((condition, values))
     return updates
 
 
 def _load_entitlements(
     snapshot: MonitorSnapshot, settings: Settings, day: date, accounts: Sequence[str]
 ) -> Mapping[str, Entitlements]:
-    """The contracts of some accounts as of the coming midnight."""
+    """Return the entitlements of some accounts as of the next midnight."""
     rows = snapshot.tables.subscriptions.rows
     return entitlements.resolve_entitlements(
         rows.filter(pl.col("account_id").is_in(accounts)),
@@ -199,7 +199,7 @@ def _load_entitlements(
 
 
 def _to_json_ready(rows: pl.DataFrame) -> pl.DataFrame:
-    """What JSON takes of a line, without what only a chart needs."""
+    """Return the rows with JSON-compatible types, without the columns that only charts need."""
     date_columns = [name for name, kind in rows.schema.items() if kind == pl.Date]
     trimmed = rows.drop("curve", "contributions", strict=False)
     return trimmed.with_columns(pl.col(date_columns).cast(pl.String))

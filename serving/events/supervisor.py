@@ -1,4 +1,4 @@
-"""The watcher as a process beside the server, started again when it dies."""
+"""Supervisor of the event worker process: starts it with the server, restarts it when it exits."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _TERMINATE_TIMEOUT_SECONDS: Final = 30.0
 
 
 def has_webhook_sources(settings: Settings) -> bool:
-    """Whether any source may send events."""
+    """Return True if any webhook source has a secret."""
     hooks = settings.webhooks
     return hooks.segment_secret is not None or hooks.generic_secret is not None
 
 
 @contextmanager
 def run_consumer_process(config: Path) -> Iterator[None]:
-    """Have a watcher run as long as the block does."""
+    """Run an event worker process for the duration of the block."""
     stop = threading.Event()
-    supervisor = threading.Thread(target=_supervise, args=(config, stop), name="watcher")
+    supervisor = threading.Thread(target=_supervise, args=(config, stop), name="event-supervisor")
     supervisor.start()
     try:
         yield
@@ -42,10 +42,10 @@ def run_consumer_process(config: Path) -> Iterator[None]:
 def _supervise(config: Path, stop: threading.Event) -> None:
     command = [sys.executable, "-m", "serving.events", "-c", str(config)]
     while not stop.is_set():
-        # What it reads ends with us, and so does it.
-        with subprocess.Popen(
+        # The worker exits when its standard input closes with this process.
+        with subprocess.Popen(  # noqa: S603 - a constant command
             command, env=_build_single_core_env(), stdin=subprocess.PIPE
-        ) as process:  # noqa: S603 - our own
+        ) as process:
             while process.poll() is None and not stop.wait(0.2):
                 pass
             if stop.is_set():
@@ -58,5 +58,5 @@ def _supervise(config: Path, stop: threading.Event) -> None:
 
 
 def _build_single_core_env() -> dict[str, str]:
-    """The watcher leaves a core to the server: it has time, whoever sends events has not."""
+    """Return an environment that limits the worker to one core, so that requests keep the other."""
     return os.environ | dict.fromkeys(_THREAD_VARIABLES, "1")

@@ -1,4 +1,4 @@
-"""The watcher at work: follow, tell, send, and read the ground anew, until it is stopped."""
+"""Event worker loop: poll, rescore alerts, dispatch and reload the snapshot until stopped."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def run_consumer(
     clock: Callable[[], datetime],
     stop: threading.Event,
 ) -> None:
-    """Watch what arrives until it is told to stop; where another process does, wait beside it.
+    """Consume webhook events until stopped; wait while another process holds the lease.
 
-    What fails is told in the log, and begun anew from what the database holds.
+    Errors are logged, and the consumer restarts from the database.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database, its schema up to date.
+        The application database, its schema up to date.
     settings : data.config.settings.Settings
-        All of them.
+        All settings.
     clock : callable
-        The wall clock, UTC.
+        Wall clock, UTC.
     stop : threading.Event
-        Set, it ends what was begun and returns.
+        When set, current work is finished and the function returns.
     """
     while not stop.is_set():
         try:
@@ -68,9 +68,9 @@ def run_consumer(
             finally:
                 acquired.release(engine)
         except LeaseLostError as lost:
-            _LOG.warning("%s; it goes on", lost)
+            _LOG.warning("%s; waiting for the lease", lost)
         except ExpansionError as error:
-            _LOG.warning("begun anew in a moment: %s", error)
+            _LOG.warning("restarting: %s", error)
             stop.wait(_RETRY_SECONDS)
 
 
@@ -79,11 +79,11 @@ def _run_until_stopped(
 ) -> None:
     name = registry.resolve_target_name(event_consumer.settings)
     dispatcher = Dispatcher(event_consumer.engine, event_consumer.settings, name=name, clock=clock)
-    dispatcher.notify(0)  # what was put down before and not posted
+    dispatcher.notify(0)  # alerts committed but not posted before a restart
     gc_freeze.freeze_gc()
     with ThreadPoolExecutor(1) as pool:
         reloader = _SnapshotReloader(event_consumer, pool, clock)
-        _LOG.info("watching from arrival %d on", event_consumer.offset.position)
+        _LOG.info("consuming after event %d", event_consumer.offset.position)
         try:
             while not stop.is_set():
                 consumed = event_consumer.poll(clock())
@@ -99,7 +99,7 @@ def _run_until_stopped(
 def _rescore_new_alerts(
     event_consumer: EventConsumer, name: str, dispatcher: Dispatcher, now: datetime
 ) -> int:
-    """Tell of the signals that were not told yet, and say how many."""
+    """Rescore the alerts that are not committed yet, and return their number."""
     with store.read_transaction(event_consumer.engine) as connection:
         alerts = repository.load_alerts_to_rescore(connection, max_rows=_ALERT_BATCH)
     if alerts:
@@ -113,12 +113,12 @@ def _rescore_new_alerts(
             now=now,
         )
         dispatcher.notify(objects)
-        _LOG.info("%d signals told, %d objects put down", len(alerts), objects)
+        _LOG.info("%d alerts rescored, %d objects committed", len(alerts), objects)
     return len(alerts)
 
 
 class _SnapshotReloader:
-    """Reads tables and log anew from time to time, beside the watcher's work."""
+    """Reloads tables and log periodically in a background thread."""
 
     def __init__(
         self, event_consumer: EventConsumer, pool: ThreadPoolExecutor, clock: Callable[[], datetime]
@@ -129,7 +129,7 @@ class _SnapshotReloader:
         self._in_progress: tuple[Future[MonitorSnapshot], ConsumerOffset] | None = None
 
     def reload_if_due(self) -> None:
-        """Begin when it is time; take what was read when it is there."""
+        """Start a reload when it is due; apply a finished one."""
         if self._in_progress is None and self._clock() >= self._next_reload:
             since = self._consumer.offset
             future = self._pool.submit(
@@ -150,4 +150,4 @@ class _SnapshotReloader:
             except LeaseLostError:
                 raise
             except ExpansionError as error:
-                _LOG.warning("tables not read anew, the old ones are used: %s", error)
+                _LOG.warning("reload failed, the previous snapshot is used: %s", error)

@@ -1,7 +1,7 @@
-"""What humans said of the lists, held against the contracts: for whoever judges the model.
+"""Compare CSM feedback with actual contract outcomes.
 
-A human who says *wrong* of an account that then expands, or *won* where no contract shows it, has
-found something: in the model, in the contracts, or in what counts as an expansion.
+An account marked *wrong* that then expands, or marked *won* without a contract change, points to an
+error in the model, in the contracts, or in the definition of an expansion.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _FEEDBACK_SCHEMA: Final = {
 
 
 def load_feedback(engine: sa.Engine) -> pl.DataFrame:
-    """Read the last answer that was given of each account on each list.
+    """Load the latest feedback on each account of each list.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database, its schema up to date.
+        The application database, its schema up to date.
 
     Returns
     -------
     polars.DataFrame
-        ``account_id``, ``as_of`` (of the list), ``verdict``, and the ``probability`` that the list
-        told, null where the account had none.
+        ``account_id``, ``as_of`` (of the list), ``verdict``, and the list's ``probability``, null
+        if the account had none.
 
     Raises
     ------
@@ -68,25 +68,25 @@ def load_feedback(engine: sa.Engine) -> pl.DataFrame:
 def compare_feedback_with_outcomes(
     feedback: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
 ) -> list[dict[str, Any]]:
-    """Count what became of the accounts by what was said of them.
+    """Count the outcomes of the accounts by feedback verdict.
 
     Parameters
     ----------
     feedback : polars.DataFrame
-        :func:`load_feedback`.
+        Returned by :func:`load_feedback`.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
-    settings : data.config.settings.Settings
-        What counts as an expansion, and within how many days.
+        The subscription timeline.
+    settings : Settings
+        Definition of an expansion, and its horizon.
     end : datetime.datetime
-        Answers of lists before this moment, UTC, are counted, and what was known then judges.
+        Only feedback on lists before this moment, UTC, counts; outcomes use data known before it.
 
     Returns
     -------
     list of dict
-        Per ``verdict``, those that were given: ``answers``; ``expected``, the mean probability that
-        the lists told of them, None where they told none; ``known``, those whose outcome is known;
-        and of these the ``expanded``.
+        Per ``verdict`` that occurs: ``entries``; ``expected``, the mean probability on the lists,
+        None without any; ``labelled``, entries with a matured label; and ``expanded``, those that
+        expanded.
     """
     earlier = feedback.filter(pl.col("as_of") < end.date())
     labels = build_outcomes(earlier, contracts, cutoff=end, rules=settings.outcome)
@@ -95,9 +95,9 @@ def compare_feedback_with_outcomes(
         earlier.with_columns(outcomes_known["expanded"])
         .group_by("verdict")
         .agg(
-            answers=pl.len(),
+            entries=pl.len(),
             expected=pl.col("probability").mean(),
-            known=pl.col("expanded").count(),
+            labelled=pl.col("expanded").count(),
             expanded=pl.col("expanded").sum(),
         )
         .rows(named=True)

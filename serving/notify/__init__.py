@@ -1,1 +1,1 @@
-"""Notifications: the weekly digest and Slack messages."""
+"""Notifications: weekly digests per CSM and Slack messages."""

@@ -1,1 +1,1 @@
-"""The parts of one account's line on the list; :mod:`serving.scoring.score` puts them together."""
+"""Scoring: panel and model to ranked list; :mod:`serving.scoring.score` composes the parts."""

@@ -1,4 +1,4 @@
-"""What the page draws of an account beside its line: the curve, a year of months, the contract."""
+"""Details for the account page: probability curve, monthly usage and contract history."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -8,13 +8,13 @@ import polars as pl
 
 from data.config.settings import MONTH_DAYS
 from features.panel.account_aggregates import LOOKBACK_MONTHS
-from features.panel.monthly import known_before
+from features.point_in_time import known_before
 from features.subscription_timeline import build_timeline
 
 __all__ = ["build_account_details"]
 
-_CHUNK_ROWS: Final = 5_000  # accounts
-_MAX_STEPS: Final = 40  # of a contract, the last so many
+_CHUNK_ROWS: Final = 5_000
+_MAX_STEPS: Final = 40  # latest steps of a contract
 _ENTITLEMENTS: Final = ("seats", "usage_limit", "plan", "mrr")
 
 
@@ -28,31 +28,31 @@ def build_account_details(
     plans: Sequence[str] = (),
     reliable_from: date | None = None,
 ) -> pl.DataFrame:
-    """Gather what a list knows of each account and its line does not say.
+    """Build the details that the account page shows in addition to the list row.
 
     Parameters
     ----------
     rows : polars.DataFrame
-        ``account_id``, and ``curve`` where a model made them.
+        ``account_id``, and ``curve`` where a model scored them.
     months : polars.DataFrame
-        See :class:`features.panel.builder.Panel`.
+        See :class:`features.panel.Panel`.
     accounts : polars.DataFrame
         ``account_id``, ``segment``.
     subscriptions : polars.DataFrame
-        Rows under :class:`data.schemas.SubscriptionSchema`; what was not known before the as-of is
-        left out.
+        Validated subscription rows; rows not known before the as-of are ignored.
     as_of : datetime.datetime
         00:00 UTC.
     plans, reliable_from
-        As in :func:`features.subscription_timeline.build_timeline`.
+        As in the subscription timeline.
 
     Returns
     -------
     polars.DataFrame
-        ``account_id``, ``segment``, and ``told``: JSON of ``curve`` (``days``, ``chance``, ``low``,
-        ``high``, or null), ``months`` (``ends``, ``active_seats``, ``seats``, ``api_calls``, oldest
-        first), ``contract`` (``effective``, ``seats``, ``usage_limit``, ``plan``, ``mrr``,
-        ``change``, oldest first), and ``plan``, ``usage_limit``, ``mrr``, ``renewal`` now.
+        ``account_id``, ``segment``, and ``payload``: JSON of ``curve`` (``days``, ``probability``,
+        ``low``, ``high``, or null), ``months`` (``ends``, ``active_seats``, ``seats``,
+        ``api_calls``, oldest first), ``contract`` (``effective``, ``seats``, ``usage_limit``,
+        ``plan``, ``mrr``, ``change``, oldest first), and the current ``plan``, ``usage_limit``,
+        ``mrr``, ``renewal``.
     """
     subscription_timeline = build_timeline(subscriptions, plans=plans, reliable_from=reliable_from)
     steps = known_before(subscription_timeline, as_of)
@@ -63,7 +63,7 @@ def build_account_details(
         how="left",
         maintain_order="left",
     )
-    # In pieces: as structs, before they are text, portraits are larger than all the list.
+    # In chunks: as structs, before encoding, the details need more memory than the list.
     starts = range(0, max(accounts_with_segment.height, 1), _CHUNK_ROWS)
     return pl.concat(
         _encode_details(
@@ -82,7 +82,7 @@ def _encode_details(
     ):
         selected = selected.join(part, on="account_id", how="left", maintain_order="left")
     parts = ("curve", "months", "contract", "plan", "usage_limit", "mrr", "renewal")
-    return selected.select("account_id", "segment", told=pl.struct(parts).struct.json_encode())
+    return selected.select("account_id", "segment", payload=pl.struct(parts).struct.json_encode())
 
 
 def _filter_accounts(rows: pl.DataFrame, selected: pl.DataFrame) -> pl.DataFrame:
@@ -105,7 +105,7 @@ def _build_monthly_series(months: pl.DataFrame, as_of: date) -> pl.DataFrame:
 
 
 def _collect_contract_steps(steps: pl.DataFrame) -> pl.DataFrame:
-    """The rows of each contract, also of those steps that are signed and not yet in force."""
+    """Collect the contract rows of each account, including signed future steps."""
     columns = steps.select(
         "account_id",
         *_ENTITLEMENTS,

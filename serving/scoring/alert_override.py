@@ -1,4 +1,4 @@
-"""An account that fills up between two lists: what a signal makes of its line."""
+"""Alert override: treat an account with an open utilization alert as tier 1."""
 
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -9,15 +9,15 @@ import polars as pl
 __all__ = ["apply_alerts"]
 
 _MOTION_BY_LIMIT: Final = {"seats": "seat add", "usage": "volume upgrade"}
-_CONTACT_WITHIN: Final = timedelta(days=14)  # as at tier 1
+_CONTACT_WITHIN: Final = timedelta(days=14)  # the same as at tier 1
 
 
 def apply_alerts(
     rows: pl.DataFrame, alerted_limits: Mapping[str, str], as_of: date
 ) -> pl.DataFrame:
-    """Act on a signal as on a rule of tier 1: the limit is all but reached.
+    """Apply open alerts as if a tier 1 rule had fired.
 
-    A plateau stays one: high and flat is no crossing to sell on.
+    Accounts on a plateau are unchanged: high and flat utilization is no reason to sell.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def apply_alerts(
     alerted_limits : mapping of str to str
         Account → limit, ``seats`` or ``usage``.
     as_of : datetime.date
-        The day of the lines; from then on, within two weeks, is the time to talk.
+        The day of the rows; the readiness date is at most two weeks later.
     """
     if not alerted_limits:
         return rows

@@ -1,4 +1,4 @@
-"""The list before there is a history to learn from: the tier rules rank, and no chance is told."""
+"""Cold start: rank by tier rules; no probability is reported."""
 
 from datetime import datetime
 from typing import Final
@@ -12,7 +12,7 @@ from training.explain.templates import ReasonTemplates, load_default_templates
 __all__ = ["MODEL_NAME", "rank_by_tier_rules"]
 
 MODEL_NAME: Final = "tier rules"
-_REASON_GROUPS: Final = ("seats", "usage")  # the facts behind the order, which way they may speak
+_REASON_GROUPS: Final = ("seats", "usage")  # the groups behind the order
 _NULL_COLUMNS: Final = {
     **dict.fromkeys(("probability", "low", "high", "probability_180d"), pl.Float64),
     **dict.fromkeys(("churn_probability", "expected_arr", "margin", "base"), pl.Float64),
@@ -27,31 +27,31 @@ def rank_by_tier_rules(
     rules: Playbook,
     templates: ReasonTemplates | None = None,
 ) -> pl.DataFrame:
-    """List accounts by tier, within a tier by how full the nearest limit is, ties by account.
+    """Rank accounts by tier, then by utilization of the nearest limit, ties by account.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`, of one as-of.
+        Rows of a :class:`features.panel.Panel`, of one as-of.
     as_of : datetime.datetime
-        00:00 UTC; from then on one talks to accounts of tier 1.
-    rules : data.config.settings.Playbook
+        00:00 UTC; the readiness date of tier 1 accounts.
+    rules : Playbook settings
         The thresholds.
-    templates : training.explain.templates.ReasonTemplates, optional
+    templates : ReasonTemplates, optional
         The company's own; by default those that come with the program.
 
     Returns
     -------
     polars.DataFrame
-        In order, with the columns of a list that a model made; what only a model knows is null.
+        In rank order, with the columns of a list from a model; columns that need a model are null.
     """
-    advice = playbook.assign_playbook(snapshots, rules)
+    plays = playbook.assign_playbook(snapshots, rules)
     pressure = pl.max_horizontal("seat_utilization", "usage_ratio")
     return (
-        snapshots.with_columns(**{name: advice[name] for name in advice.columns})
+        snapshots.with_columns(**{name: plays[name] for name in plays.columns})
         .with_columns(
             signals=_render_reasons(snapshots, templates or load_default_templates()),
-            pushes_down=pl.lit([], dtype=pl.List(pl.String)),
+            negative_reasons=pl.lit([], dtype=pl.List(pl.String)),
             contributions=pl.lit("{}"),
             model=pl.lit(MODEL_NAME),
             readiness_date=pl.when(pl.col("tier") == 1).then(pl.lit(as_of.date())),
@@ -66,11 +66,11 @@ def rank_by_tier_rules(
             *_NULL_COLUMNS,
             "readiness_date",
             "signals",
-            "pushes_down",
+            "negative_reasons",
             "contributions",
             "model",
-            *advice.columns,
-            standing=-pl.int_range(pl.len()).cast(pl.Float64),
+            *plays.columns,
+            rank_key=-pl.int_range(pl.len()).cast(pl.Float64),
         )
     )
 
@@ -78,8 +78,8 @@ def rank_by_tier_rules(
 def _render_reasons(snapshots: pl.DataFrame, templates: ReasonTemplates) -> pl.Series:
     reasons = [
         [
-            templates.render(story, facts) or templates.render(story, facts, "holds")
-            for story in _REASON_GROUPS
+            templates.render(group, facts) or templates.render(group, facts, "decreases")
+            for group in _REASON_GROUPS
         ]
         for facts in snapshots.rows(named=True)
     ]

@@ -1,4 +1,4 @@
-"""How many accounts one CSM can work in one week."""
+"""Weekly capacity: accounts that one CSM can work in a week."""
 
 from dataclasses import dataclass
 
@@ -14,29 +14,29 @@ WEEK_DAYS = 7
 
 @dataclass(frozen=True)
 class CsmCapacity:
-    """Accounts that one CSM can work in a week, and where the number is from, in a sentence."""
+    """Accounts that one CSM can work in a week, and a sentence that explains the number."""
 
     accounts: int
-    why: str
+    explanation: str
 
 
 def compute_csm_capacity(settings: Settings, accounts: pl.DataFrame) -> CsmCapacity:
-    """Cut the team's capacity down to one week and one CSM.
+    """Convert the team's capacity to accounts per CSM and week.
 
-    ⌊capacity per 30 days × 7 / 30 / CSMs⌋, and at least one; the CSMs are those of ``team.csms``,
-    else those that the accounts table names, else one.
+    ⌊capacity per 30 days × 7 / 30 / CSMs⌋, and at least one. The number of CSMs is ``team.csms``,
+    else the distinct CSMs in the accounts table, else one.
 
     Parameters
     ----------
-    settings : data.config.settings.Settings
-        Team and evaluation; see :func:`training.rules.team_capacity.resolve_capacity`.
+    settings : Settings
+        Team and evaluation.
     accounts : polars.DataFrame
         The accounts table.
 
     Raises
     ------
     data.errors.SettingsError
-        If hours are given, but it is not known of how many CSMs.
+        If hours are set but the number of CSMs is unknown.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The lines of accounts that a model scores: chance, days, revenue, reasons."""
+"""List rows of accounts scored by a model: probability, dates, expected revenue, reasons."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from training.registry import RegisteredModel
 
 __all__ = ["score_rows"]
 
-_CHUNK_ROWS: Final = 5_000  # accounts
+_CHUNK_ROWS: Final = 5_000
 
 
 def score_rows(
@@ -28,26 +28,26 @@ def score_rows(
     settings: Settings,
     templates: ReasonTemplates | None = None,
 ) -> pl.DataFrame:
-    """Say of each snapshot what the model says.
+    """Score each snapshot with the model.
 
     Parameters
     ----------
-    model : training.registry.Registered
-        The model that serves.
+    model : RegisteredModel
+        The model used for scoring.
     snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`, of one as-of.
+        Rows of a :class:`features.panel.Panel`, of one as-of.
     as_of : datetime.datetime
         00:00 UTC.
-    settings : data.config.settings.Settings
+    settings : Settings
         Scoring and playbook.
-    templates : training.explain.templates.ReasonTemplates, optional
+    templates : ReasonTemplates, optional
         The company's own; by default those that come with the program.
 
     Returns
     -------
     polars.DataFrame
-        In the order of the snapshots; ``standing`` is what they are ranked by, ``pushes_down``
-        sentences of what pushes the number down, ``curve`` the chance within each number of days.
+        In the order of the snapshots; ``rank_key`` is the sort key, ``negative_reasons`` the
+        reasons that lower the probability, ``curve`` the cumulative incidence by days.
     """
     by_horizon = model.model.predict_all_horizons(snapshots)
     estimate = by_horizon[model.model.horizon_days]
@@ -71,10 +71,10 @@ def score_rows(
         probability_180d=pl.Series(expected.probability_180d),
         churn_probability=_predict_churn(model, snapshots),
         margin=pl.Series(estimate.margin),
-        standing=pl.Series(estimate.margin),
+        rank_key=pl.Series(estimate.margin),
         base=pl.Series(explanation.base_value),
         signals=_to_text_lists(explanation.reasons),
-        pushes_down=_to_text_lists(explanation.counter_reasons),
+        negative_reasons=_to_text_lists(explanation.counter_reasons),
         contributions=explanation.to_json_series(),
         curve=_build_incidence_curve(by_horizon),
         model=pl.lit(model.display_name),
@@ -85,12 +85,12 @@ def score_rows(
         readiness_date=readiness_date.compute_readiness_dates(
             expected, as_of, frame["tier"], settings.scoring
         ),
-        expected_arr=compute_expected_arr(frame, snapshots["mrr"], model.card["expansion_sizes"]),
+        expected_arr=compute_expected_arr(frame, snapshots["mrr"], model.card["increase_by_type"]),
     )
 
 
 def _to_text_lists(rows: Sequence[Sequence[str]]) -> pl.Series:
-    """Lists of texts, in pieces: Polars takes five kilobytes a row while it reads them."""
+    """Build a series of text lists in chunks: Polars takes five kilobytes a row while parsing."""
     starts = range(0, max(len(rows), 1), _CHUNK_ROWS)
     return pl.concat(
         pl.Series(rows[start : start + _CHUNK_ROWS], dtype=pl.List(pl.String)) for start in starts
@@ -98,11 +98,11 @@ def _to_text_lists(rows: Sequence[Sequence[str]]) -> pl.Series:
 
 
 def _build_incidence_curve(by_horizon: Mapping[int, Prediction]) -> pl.Series:
-    """The chances with their intervals, by number of days."""
-    fields = {"chance": "probability", "low": "low", "high": "high"}
+    """Build the cumulative incidence with its interval, by number of days."""
+    fields = ("probability", "low", "high")
     arrays = {
-        name: np.column_stack([getattr(each, of) for each in by_horizon.values()]).round(4)
-        for name, of in fields.items()
+        name: np.column_stack([getattr(each, name) for each in by_horizon.values()]).round(4)
+        for name in fields
     }
     frame = pl.DataFrame({name: pl.Series(rows) for name, rows in arrays.items()})
     return frame.select(
@@ -114,7 +114,7 @@ def _build_incidence_curve(by_horizon: Mapping[int, Prediction]) -> pl.Series:
 
 
 def _predict_churn(model: RegisteredModel, snapshots: pl.DataFrame) -> pl.Series:
-    """The probability that the contract ends within the horizon; null without such a model."""
+    """Predict the probability of churn within the horizon; null without a churn model."""
     if model.churn is None:
         return pl.Series([None] * snapshots.height, dtype=pl.Float64)
     return pl.Series(model.churn.predict(snapshots).probability)
@@ -123,9 +123,9 @@ def _predict_churn(model: RegisteredModel, snapshots: pl.DataFrame) -> pl.Series
 def compute_expected_arr(
     frame: pl.DataFrame, mrr: pl.Series, increase_by_limit: Mapping[str, float]
 ) -> pl.Series:
-    """Probability × usual rise at the limit the account is running into × yearly revenue.
+    """Compute probability × typical increase at the binding limit × yearly revenue.
 
-    Null without revenue. It is what such accounts add on average, not what an outreach causes.
+    Null without revenue. It is the average increase of such accounts, not the effect of outreach.
     """
     if not increase_by_limit:
         return pl.Series([None] * frame.height, dtype=pl.Float64)

@@ -1,10 +1,11 @@
-"""What an account is running into, and what follows: limit, tier, motion, and whom to talk to."""
+"""Sales playbook: binding limit, tier, motion, contact role and minutes per motion."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
 
-from data.config.settings import ContactRoles, MotionMinutes, Playbook
+from data.config.settings import Playbook
 from training.rules import tiers
 
 __all__ = [
@@ -21,22 +22,22 @@ MOTIONS: Final = {
     "seat add": "add seats: logistics, not persuasion; within two weeks",
     "volume upgrade": "plan or volume upgrade, within two weeks",
     "capabilities": "QBR or capabilities conversation",
-    "consolidate": "no ask now, consolidate and look for new use cases",
-    "retain": "no ask now, first keep them",
-    "rest": "no ask now, worked of late: leave it to whoever is on it",
-    "watch": "no rule of thumb fires; let the date and the reasons lead",
+    "consolidate": "no outreach now; look for new use cases",
+    "retain": "no outreach now; retain the account first",
+    "cooldown": "no outreach now; contacted recently or snoozed",
+    "watch": "no tier rule fires; use the date and the reasons",
 }
-SUPPRESSED_MOTIONS: Final = ("consolidate", "retain", "rest")
+SUPPRESSED_MOTIONS: Final = ("consolidate", "retain", "cooldown")
 
 
 def assign_playbook(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
-    """Name the limit, the tier and the motion of each snapshot.
+    """Assign limit, tier and motion to each snapshot.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`.
-    rules : data.config.settings.Playbook
+        Rows of a :class:`features.panel.Panel`.
+    rules : Playbook settings
         The thresholds.
 
     Returns
@@ -68,33 +69,31 @@ def assign_playbook(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
     return snapshots.select(limit=limit, tier=tiers.account_tier(rules), motion=motion)
 
 
-def contact_role(motion: pl.Expr, contact_roles: ContactRoles) -> pl.Expr:
-    """Say whom to talk to, in words for a role; null where nobody is to be talked to now.
+def contact_role(motion: pl.Expr, contact_roles: Mapping[str, str]) -> pl.Expr:
+    """Return the role to contact; null where outreach is suppressed.
 
-    The frame holds the columns of :data:`training.rules.tiers.NEW_DEPARTMENT`: with a new department in,
-    that is part of a capabilities conversation.
+    The frame must hold the columns that the new-department rule reads: where it fires, the
+    capabilities conversation goes to the role for a new department.
     """
     spreading = motion.eq("capabilities") & tiers.NEW_DEPARTMENT.fill_null(value=False)
-    roles = {_to_motion_name(name): role for name, role in contact_roles.model_dump().items()}
+    roles = {_to_motion_name(name): role for name, role in contact_roles.items()}
     usual_role = motion.replace_strict(roles, default=None, return_dtype=pl.String)
-    return pl.when(spreading).then(pl.lit(contact_roles.spreading)).otherwise(usual_role)
+    return pl.when(spreading).then(pl.lit(contact_roles["new_department"])).otherwise(usual_role)
 
 
-def motion_minutes(motion: pl.Expr, minutes_per_motion: MotionMinutes) -> pl.Expr:
-    """Say how many minutes of a CSM the motion takes."""
-    minutes_by_motion = {
-        _to_motion_name(name): value for name, value in minutes_per_motion.model_dump().items()
-    }
+def motion_minutes(motion: pl.Expr, minutes_per_motion: Mapping[str, float]) -> pl.Expr:
+    """Return the CSM minutes that the motion takes."""
+    minutes_by_motion = {_to_motion_name(name): value for name, value in minutes_per_motion.items()}
     return motion.replace_strict(minutes_by_motion, return_dtype=pl.Float64)
 
 
 def _to_motion_name(name: str) -> str:
-    """A motion's name as it is told, from its name in the settings."""
+    """Return the display name of a motion from its setting name."""
     return name.replace("_", " ")
 
 
 def _is_on_plateau(rules: Playbook) -> pl.Expr:
-    """High and flat for long, and nobody new."""
+    """Return whether utilization is high and flat for long, without new users."""
     return (
         (pl.col("seat_utilization") >= rules.plateau_utilization)
         & (pl.col("plateau_months") * 30 >= rules.plateau_days)
@@ -103,7 +102,7 @@ def _is_on_plateau(rules: Playbook) -> pl.Expr:
 
 
 def _nearest_limit(seats: pl.Expr, volume: pl.Expr, leading: pl.Expr, share: float) -> pl.Expr:
-    """The limit whose rule fires, else the one nearer to being reached."""
+    """Return the limit whose rule fires, else the one with the higher utilization."""
     seat_pressure = pl.col("seat_utilization").fill_null(0.0)
     usage_pressure = pl.col("usage_ratio").fill_null(0.0)
     return (

@@ -1,4 +1,4 @@
-"""What was last said of when to talk: by a list that was in force, or by a signal since."""
+"""The readiness date last communicated for each account, from the latest active list or alert."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.store.schema import RUNS, SCORES
 
 __all__ = ["load_last_communicated_dates"]
 
-# Who is missing from a list or two, for a bad export, is not forgotten.
+# An account may be missing from a list or two because of a bad export.
 _LOOKBACK: Final = timedelta(weeks=4)
 _SCHEMA: Final = {
     "account_id": pl.String,
@@ -26,30 +26,30 @@ _SCHEMA: Final = {
 
 
 def load_last_communicated_dates(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
-    """Give what was last said of each account before an as-of.
+    """Load the date last communicated for each account before an as-of.
 
-    A list that came after one of a later day was in force for nobody, so it said nothing.
+    A list scored after one with a later as-of was never active and is ignored.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database.
+        The application database.
     as_of : datetime.date
-        Of the list, or the midnight that follows a signal.
+        The day of the list, or the midnight after an alert.
 
     Returns
     -------
     polars.DataFrame or None
         ``account_id``, ``as_of``, ``probability``, ``tier`` and ``readiness_date`` of each account
-        that was on one of the lists of the last weeks; a signal is as of the midnight that follows
-        it. None before the first list.
+        on a list of the last four weeks; the as-of of an alert is the midnight after it. None
+        before the first list.
     """
     with read_transaction(engine) as connection:
         active_dates = [day for day in _find_active_lists(connection) if day < as_of]
         if not active_dates:
             return None
         recent_dates = [day for day in active_dates if day >= max(active_dates) - _LOOKBACK]
-        # A list of the midnight that follows a signal knew of it, so it comes after.
+        # A list of the midnight after an alert already includes it, so it comes after.
         records = [
             *_load_alerted_dates(connection, min(recent_dates), as_of),
             *_load_listed_dates(connection, recent_dates),
@@ -61,7 +61,7 @@ def load_last_communicated_dates(engine: sa.Engine, as_of: date) -> pl.DataFrame
 
 
 def _find_active_lists(connection: sa.Connection) -> set[date]:
-    """The lists that were the newest when they were written last."""
+    """Return the as-of of each list that was the newest when it was last written."""
     active_dates: set[date] = set()
     newest = date.min
     for day in connection.scalars(sa.select(RUNS.c.as_of).order_by(RUNS.c.id)):
@@ -78,8 +78,8 @@ def _load_listed_dates(connection: sa.Connection, days: list[date]) -> list[tupl
         .group_by(SCORES.c.account_id)
         .subquery()
     )
-    lines = sa.and_(SCORES.c.account_id == last.c.account_id, SCORES.c.as_of == last.c.day)
-    query = sa.select(*(SCORES.c[name] for name in _SCHEMA)).join(last, lines).where(on_list)
+    is_last = sa.and_(SCORES.c.account_id == last.c.account_id, SCORES.c.as_of == last.c.day)
+    query = sa.select(*(SCORES.c[name] for name in _SCHEMA)).join(last, is_last).where(on_list)
     return [tuple(row) for row in connection.execute(query.order_by(SCORES.c.rank))]
 
 
@@ -87,14 +87,14 @@ def _load_alerted_dates(
     connection: sa.Connection, since: date, as_of: date
 ) -> list[tuple[Any, ...]]:
     query = (
-        sa.select(ALERTS.c.account_id, ALERTS.c.told_at, ALERTS.c.line)
-        .where(ALERTS.c.told_at.is_not(None))
-        .order_by(ALERTS.c.told_at, ALERTS.c.account_id, ALERTS.c.limit)
+        sa.select(ALERTS.c.account_id, ALERTS.c.committed_at, ALERTS.c.list_row)
+        .where(ALERTS.c.committed_at.is_not(None))
+        .order_by(ALERTS.c.committed_at, ALERTS.c.account_id, ALERTS.c.limit)
     )
     records = []
-    for account, told_at, line in connection.execute(query):
-        midnight = told_at.date() + timedelta(days=1)
-        if line and since < midnight <= as_of:
-            ready = line["readiness_date"] and date.fromisoformat(line["readiness_date"])
-            records.append((account, midnight, line["probability"], line["tier"], ready))
+    for account, committed_at, row in connection.execute(query):
+        midnight = committed_at.date() + timedelta(days=1)
+        if row and since < midnight <= as_of:
+            ready = row["readiness_date"] and date.fromisoformat(row["readiness_date"])
+            records.append((account, midnight, row["probability"], row["tier"], ready))
     return records

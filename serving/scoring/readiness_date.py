@@ -1,4 +1,4 @@
-"""The days of a line: when an expansion is expected, and from when to talk."""
+"""Expected expansion date and readiness date (contact from) of a list row."""
 
 from datetime import date, datetime
 from typing import Final
@@ -18,7 +18,7 @@ _TIER_1_DAYS: Final = 14
 
 
 def event_date_columns(dates: EventDateEstimate, as_of: datetime) -> dict[str, pl.Series]:
-    """Median and 80 % interval of the expected day, given that it comes within 180 days."""
+    """Return median and 80 % interval of the expansion date, given expansion within 180 days."""
     days_by_column = {
         "expected_early": dates.early,
         "expected_date": dates.median,
@@ -30,10 +30,10 @@ def event_date_columns(dates: EventDateEstimate, as_of: datetime) -> dict[str, p
 def compute_readiness_dates(
     dates: EventDateEstimate, as_of: datetime, tier: pl.Series, rules: Scoring
 ) -> pl.Series:
-    """The day from which to talk; null where the expected date is too uncertain to name one.
+    """Compute the day to contact from; null where the expected date is too uncertain.
 
-    The expected date less the lead time, never before the as-of; at tier 1 within two weeks,
-    however wide the interval.
+    The expected date less the lead time, but not before the as-of; at tier 1 within two weeks,
+    even with a wide interval.
     """
     is_tier_1 = tier.eq(1).fill_null(value=False).to_numpy()
     lead = np.maximum(np.floor(dates.median) - rules.lead_days, 0)
@@ -49,53 +49,56 @@ def hold_readiness_dates(
     last_increases: pl.DataFrame,
     as_of: date,
 ) -> pl.Series:
-    """The readiness dates, where one that was named stays until the account gives a reason.
+    """Hold the communicated readiness date until the account's situation changes.
 
-    While nothing happens, an expected day recedes by a day a day, and whoever waits for it waits
-    for ever; and tier 1 comes and goes with a single active user. So the date that was named last
-    stays, or comes nearer, while tier 1 lasts or the chance is in no lower band than it was, until
-    it is heard that the account bought more.
+    Without events, an expected date recedes by one day per day and is never reached, and tier 1
+    comes and goes with a single active user. So the last communicated date stays, or moves
+    earlier, while tier 1 lasts or the probability band is not lower than before, until a purchase
+    becomes known.
 
     Parameters
     ----------
     rows : polars.DataFrame
         ``account_id``, ``probability``, ``tier``, ``readiness_date``.
     previous_dates : polars.DataFrame or None
-        What was said last of each account (:func:`serving.scoring.previous_dates.load_last_communicated_dates`).
+        Last communicated dates
+        (:func:`serving.scoring.previous_dates.load_last_communicated_dates`).
     last_increases : polars.DataFrame
-        When it was last heard that an account bought more (:func:`features.panel.subscription_terms.last_known_increase`).
+        When an increase of each account became known last.
     as_of : datetime.date
-        The day of the list: no date is before it.
+        The day of the list; no date is before it.
 
     Returns
     -------
     polars.Series of datetime.date
-        In the order of the lines; null where no date is named, then or now.
+        In the order of the rows; null where neither the old nor the new date exists.
     """
     if previous_dates is None:
         return rows["readiness_date"]
     columns = ("account_id", "tier", "readiness_date")
     previous = previous_dates.select(
-        *columns, "as_of", place=probability_bands.assign_band_index(previous_dates["probability"])
+        *columns,
+        "as_of",
+        band_index=probability_bands.assign_band_index(previous_dates["probability"]),
     )
     joined = (
-        rows.select(*columns, place=probability_bands.assign_band_index(rows["probability"]))
-        .join(previous, on="account_id", how="left", maintain_order="left", suffix="_then")
+        rows.select(*columns, band_index=probability_bands.assign_band_index(rows["probability"]))
+        .join(previous, on="account_id", how="left", maintain_order="left", suffix="_previous")
         .join(last_increases, on="account_id", how="left", maintain_order="left")
     )
-    now, named = pl.col("readiness_date"), pl.col("readiness_date_then")
-    urgent = pl.col("tier").eq(1) & pl.col("tier_then").eq(1)
-    as_likely = pl.col("place") >= pl.col("place_then")
-    # What had been heard by the midnight of what was said, that took into account.
-    bought = pl.col("heard") >= pl.col("as_of").cast(UTC_DATETIME)
-    stays = urgent.fill_null(value=False) | as_likely.fill_null(value=False)
-    stays &= ~bought.fill_null(value=False) & named.is_not_null()
-    earliest = pl.min_horizontal(now, pl.max_horizontal(named, pl.lit(as_of)))
-    dates = pl.when(stays).then(earliest).otherwise(now)
+    current, previous_date = pl.col("readiness_date"), pl.col("readiness_date_previous")
+    urgent = pl.col("tier").eq(1) & pl.col("tier_previous").eq(1)
+    as_likely = pl.col("band_index") >= pl.col("band_index_previous")
+    # A purchase known before the previous as-of was already taken into account.
+    bought = pl.col("last_increase_known_at") >= pl.col("as_of").cast(UTC_DATETIME)
+    is_held = urgent.fill_null(value=False) | as_likely.fill_null(value=False)
+    is_held &= ~bought.fill_null(value=False) & previous_date.is_not_null()
+    earliest = pl.min_horizontal(current, pl.max_horizontal(previous_date, pl.lit(as_of)))
+    dates = pl.when(is_held).then(earliest).otherwise(current)
     return joined.select(readiness_date=dates)["readiness_date"]
 
 
 def _add_days(as_of: datetime, days: NDArray[np.float64]) -> pl.Series:
-    """So many whole days after the as-of, as dates; nan is null."""
+    """Add whole days to the as-of; nan becomes null."""
     offset = pl.DataFrame({"days": days}).select(pl.col("days").fill_nan(None).cast(pl.Int64))
     return offset.select(pl.lit(as_of.date()) + pl.duration(days="days")).to_series()

@@ -1,4 +1,4 @@
-"""How a list came about: model, data window, counts, quarantine."""
+"""Run record: model, data window, counts and quarantine behind a list."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def build_run_record(
     log: Activity,
     as_of: datetime,
 ) -> dict[str, Any]:
-    """Say how a list came about: model, data window, counts, quarantine; JSON values."""
+    """Build the JSON record of a scoring run: model, data window, counts, quarantine."""
     card = {} if model is None else model.card
     small_tables = {name: getattr(tables, name) for name in ("subscriptions", "accounts", "users")}
     return {
         "model": cold_start.MODEL_NAME if model is None else model.display_name,
         "basis": _describe_ranking_basis(model, scored_list),
-        # The simple ranking that serves; null where a model or the tier rules do.
-        "ranking": model.model.ranking
-        if model and isinstance(model.model, CalibratedRanking)
-        else None,
+        # The baseline in use; null where a model or the tier rules rank.
+        "ranking": (
+            model.model.ranking if model and isinstance(model.model, CalibratedRanking) else None
+        ),
         "promotion": None if model is None else model.promotion,
         "verdict": _describe_verdict(model),
         "card": _summarize_card(card),
-        # Of the accounts in a band, how many expanded when the same was said of them before.
+        # Observed expansions per probability band.
         "bands": band_history.get_band_history(model),
-        # A model that was trained later than the as-of knows what came after it.
+        # A model trained after the as-of has seen later data.
         "hindsight": str(card.get("as_of", "")) > f"{as_of:%Y-%m-%d}",
         "log": {
             "first_day": str(log.first_day),
@@ -67,62 +67,68 @@ def build_run_record(
 
 
 def _summarize_card(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page of the model shows of its card, without opening the registry."""
+    """Return the parts of the model card that the status page shows."""
     names = ("as_of", "as_ofs", "snapshots", "accounts", "expansions_by_kind", "churn_note")
     summary = {name: card[name] for name in names if name in card}
-    metrics = card.get("figures", {})
+    metrics = card.get("metrics", {})
     gate = card.get("gate", {})
     segments = card.get("segments", {})
     return summary | {
         "segments": {
-            kind: {name: _summarize_segment(each) for name, each in found.items()}
-            for kind, found in segments.items()
-            if len(found) > 1
+            kind: {name: _summarize_segment(each) for name, each in by_name.items()}
+            for kind, by_name in segments.items()
+            if len(by_name) > 1
         },
-        "figures": {name: {key: of.get(key) for key in _METRICS} for name, of in metrics.items()},
-        "gate": {"passes": gate.get("passes"), "sentence": gate.get("sentence")},
+        "metrics": {
+            name: {key: values.get(key) for key in _METRICS} for name, values in metrics.items()
+        },
+        "gate": {"passes": gate.get("passes"), "summary": gate.get("summary")},
     }
 
 
 def _summarize_segment(segment: Mapping[str, Any]) -> dict[str, Any]:
     counts = {name: segment[name] for name in ("snapshots", "expanded")}
-    return counts | {name: segment["figures"][name] for name in _SEGMENT_METRICS}
+    return counts | {name: segment["metrics"][name] for name in _SEGMENT_METRICS}
 
 
 def _describe_ranking_basis(model: RegisteredModel | None, scored_list: ScoredList) -> str:
-    """Say by what the accounts are ranked, as a clause."""
+    """Return a clause that names the ranking criterion."""
     if model is not None and scored_list.rank_by in ranking.REVENUE_RANKINGS:
         unknown = scored_list.accounts["expected_arr"].null_count()
         last = f"; {unknown:,} without revenue on file come last" if unknown else ""
-        return f"{ranking.REVENUE_RANKINGS[scored_list.rank_by]}, {_describe_probability_source(model)}{last}"
+        criterion = ranking.REVENUE_RANKINGS[scored_list.rank_by]
+        return f"{criterion}, {_describe_probability_source(model)}{last}"
     return _describe_probability_source(model)
 
 
 def _describe_probability_source(model: RegisteredModel | None) -> str:
-    """Say by what the chances are."""
+    """Return a clause that names the source of the probabilities."""
     if model is None:
-        return "by the tier rules and utilisation, without a probability"
+        return "by the tier rules and utilization, without a probability"
     if isinstance(model.model, CalibratedRanking):
         return (
-            f"by {model.model.ranking}, the best simple ranking of the past, with a probability"
-            f" calibrated on it (kept with model version {model.version})"
+            f"by {model.model.ranking}, the best baseline in validation, with a calibrated"
+            f" probability (stored with model version {model.version})"
         )
     text = f"by model version {model.version}"
     if model.promotion and model.promotion["forced"]:
         promotion = model.promotion
-        text += f", promoted against the gate by {promotion['by']} on {promotion['at']}: {promotion['reason']}"
+        text += (
+            f", promoted against the gate by {promotion['promoted_by']} on"
+            f" {promotion['promoted_at']}: {promotion['reason']}"
+        )
     return text
 
 
 def _describe_verdict(model: RegisteredModel | None) -> str:
     if model is None:
-        return "No model was ever trained: run `expansion train` once outcomes are known."
+        return "No model has been trained yet: run `expansion train` once outcomes are known."
     if isinstance(model.model, CalibratedRanking):
-        decision = model.card.get("gate", {}).get("sentence", "It was not judged.")
-        return f"No model has been promoted. Of version {model.version}: {decision}"
-    return str(model.card.get("verdict", "Not judged."))
+        decision = model.card.get("gate", {}).get("summary", "It was not evaluated.")
+        return f"No model has been promoted. Version {model.version}: {decision}"
+    return str(model.card.get("verdict", "Not evaluated."))
 
 
 def compute_log_age(log: Activity, as_of: datetime) -> int:
-    """Whole days before the as-of that the log does not cover."""
+    """Return the number of whole days before the as-of that the log does not cover."""
     return max((as_of.date() - log.last_day).days - 1, 0) if log.last_day else 0

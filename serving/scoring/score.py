@@ -1,4 +1,4 @@
-"""The weekly list: every eligible account with probability, date, signals and rank."""
+"""Weekly scoring: rank every eligible account with probability, dates, reasons and motion."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from features import subscription_timeline
 from features.activity.daily_tables import Activity
 from features.panel import builder, subscription_terms
 from features.panel.builder import Panel
-from features.panel.monthly import known_before
+from features.point_in_time import known_before
 from serving.scoring import (
     account_details,
     alert_override,
@@ -34,22 +34,23 @@ __all__ = ["ScoredList", "build_rows", "build_run_record", "score"]
 
 @dataclass(frozen=True)
 class ScoredList:
-    """The list of one as-of.
+    """The ranked list of one as-of.
 
     Attributes
     ----------
     accounts : polars.DataFrame
         One row per eligible account, by rank: ``account_id``, ``as_of``, ``crm_id``, and the fields
-        that the README describes, of which ``contributions`` are JSON (signal → part of the
-        margin). Without any model, what only one knows is null.
+        that the README describes; ``contributions`` is JSON (signal → log-odds contribution).
+        Fields that need a model are null without one.
     not_listed : polars.DataFrame
         ``account_id``, ``name``, ``csm``, ``reason`` of every account that is not on the list.
-    csm_capacity : serving.scoring.csm_capacity.CsmCapacity or None
-        What one CSM can work in a week, by which ``this_week`` is marked.
+    csm_capacity : CsmCapacity or None
+        Accounts that one CSM can work in a week; it decides ``in_weekly_capacity``.
     rank_by : str
-        ``scoring.rank_by``, as it was.
+        ``scoring.rank_by`` at the time of scoring.
     account_details : polars.DataFrame or None
-        What the page draws beside the lines; see :func:`serving.scoring.account_details.build_account_details`.
+        Charts and contract history for the account page; see
+        :func:`serving.scoring.account_details.build_account_details`.
     """
 
     accounts: pl.DataFrame
@@ -59,10 +60,11 @@ class ScoredList:
     account_details: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
-        return f"Scored({self.accounts.height:,} accounts by rank, {self.not_listed.height:,} left out)"
+        listed, others = self.accounts.height, self.not_listed.height
+        return f"ScoredList({listed:,} accounts by rank, {others:,} not listed)"
 
     def count_exclusions(self) -> dict[str, int]:
-        """Reason → accounts that are not on the list."""
+        """Return the number of accounts that are not on the list, by reason."""
         counts = self.not_listed.group_by("reason").agg(pl.len()).sort("reason")
         return dict(counts.iter_rows())
 
@@ -79,43 +81,42 @@ def score(
     recent_touches: Mapping[str, date] | None = None,
     snoozed_until: Mapping[str, date] | None = None,
 ) -> ScoredList:
-    """Rank every eligible account as it stood at the as-of.
+    """Rank every eligible account as of a date.
 
     Parameters
     ----------
-    model : training.registry.Registered or None
-        What :func:`training.registry.serving` gave: None where none was ever trained.
+    model : RegisteredModel or None
+        The model used for scoring; None ranks by tier rules (cold start).
     tables, log
-        The tables under contract, and the daily activity of the log.
+        The validated tables, and the daily activity of the log.
     as_of : datetime.datetime
-        00:00 UTC; only what was known before it is used.
-    settings : data.config.settings.Settings
+        00:00 UTC; only data known before it is used.
+    settings : Settings
         Eligibility, scoring, playbook, team, seats.
     previous_list : polars.DataFrame, optional
-        The list before, to tell what has changed; see :func:`serving.scoring.text.changes.describe_changes` for its
-        columns.
+        The list before, for the changes; see
+        :func:`serving.scoring.text.changes.describe_changes` for its columns.
     previous_dates : polars.DataFrame, optional
-        What was last said of when to talk (:func:`serving.scoring.previous_dates.load_last_communicated_dates`): a readiness date
-        that was named is kept.
+        The last communicated readiness dates
+        (:func:`serving.scoring.previous_dates.load_last_communicated_dates`), which are held.
     recent_touches : mapping of str to datetime.date, optional
-        Account → the last day on which a human dealt with it.
+        Account → the last day of CRM activity by a human.
     snoozed_until : mapping of str to datetime.date, optional
-        Account → the day until which a human said that it is not to be asked.
+        Account → the day until which a human snoozed it.
 
     Returns
     -------
     ScoredList
-        Ranked as ``scoring.rank_by`` says, ties by account; without a model by the tier rules.
+        Ranked by ``scoring.rank_by``, ties by account; without a model by the tier rules.
 
     Raises
     ------
     data.errors.HistoryError
-        If the log ended too long before the as-of, or nobody is eligible.
+        If the log ended too long before the as-of, or no account is eligible.
     data.errors.SettingsError
-        If the team's hours are given, but not of how many CSMs; or if the company's own words are
-        not in order.
+        If the team's hours are set but the number of CSMs is unknown, or custom texts are invalid.
     ValueError
-        If the list before is not from before the as-of.
+        If the previous list is not older than the as-of.
     """
     _require_fresh_log(log, as_of, settings.scoring.max_log_age_days)
     strings = ui_strings.load_ui_strings(settings.scoring.ui_strings)
@@ -132,7 +133,7 @@ def score(
         snoozed_until=snoozed_until,
     )
     details = account_details.build_account_details(
-        # Of whom is left out, too: the page shows a contract that has ended.
+        # Unlisted accounts too: the page shows contracts that have ended.
         pl.concat([rows, scored_panel.excluded.select("account_id")], how="diagonal"),
         scored_panel.months,
         tables.accounts.rows,
@@ -152,7 +153,7 @@ def score(
     )
     return ScoredList(
         ranked.with_columns(
-            changed=changes.describe_changes(ranked, previous_list, as_of.date(), strings)
+            changes=changes.describe_changes(ranked, previous_list, as_of.date(), strings)
         ),
         scored_panel.excluded.join(names, on="account_id", how="left"),
         capacity,
@@ -174,31 +175,29 @@ def build_rows(
     snoozed_until: Mapping[str, date] | None = None,
     alerted_limits: Mapping[str, str] | None = None,
 ) -> pl.DataFrame:
-    """Say of each snapshot what a line says of it, all but its place and what has changed.
+    """Build the list rows, without rank and changes, for each snapshot.
 
     Parameters
     ----------
-    model, as_of, settings, promised, worked, not_now
+    model, as_of, settings, previous_dates, recent_touches, snoozed_until
         As for :func:`score`.
-    scored_panel : features.panel.builder.Panel
+    scored_panel : features.panel.Panel
         The snapshots.
     subscriptions : polars.DataFrame
-        Rows under :class:`data.schemas.SubscriptionSchema`.
+        Validated subscription rows.
     contracts_known_before : datetime.datetime, optional
-        What was known before it of the contracts is known; by default the as-of.
+        Use contract rows known before this moment; by default the as-of.
     alerted_limits : mapping of str to str, optional
-        Account → the limit on which a signal says that now is the time; see
+        Account → the limit with an open alert; see
         :func:`serving.scoring.alert_override.apply_alerts`.
 
     Returns
     -------
     polars.DataFrame
-        In the order of the snapshots, with ``standing`` and, of a model, ``curve``.
+        In the order of the snapshots, with ``rank_key`` and, with a model, ``curve``.
     """
-    templates, strings = (
-        load_templates(settings.reason_templates_file),
-        ui_strings.load_ui_strings(settings.scoring.ui_strings),
-    )
+    templates = load_templates(settings.reason_templates_file)
+    strings = ui_strings.load_ui_strings(settings.scoring.ui_strings)
     if model is None:
         rows = cold_start.rank_by_tier_rules(
             scored_panel.snapshots, as_of, settings.playbook, templates
@@ -227,36 +226,36 @@ def build_rows(
         rows, previous_dates, last_increases, as_of.date()
     )
     return rows.with_columns(
-        band_told=band_history.describe_bands(
+        band_track_record=band_history.describe_bands(
             rows["band"], band_history.get_band_history(model), strings
         ),
         note=low_evidence_notes.describe_low_evidence(
             rows, scored_panel.snapshots, settings.scoring, strings
         ),
-        # Nobody is talked to who is left alone.
+        # No readiness date lies before the end of the cool-down.
         readiness_date=pl.when(held_dates.is_not_null()).then(
-            pl.max_horizontal(held_dates, "rest_until")
+            pl.max_horizontal(held_dates, "cooldown_until")
         ),
-    ).drop("rest_until")
+    ).drop("cooldown_until")
 
 
 def _require_eligible_accounts(scored_panel: Panel, as_of: datetime) -> None:
     if scored_panel.snapshots.is_empty():
         reasons = scored_panel.excluded["reason"].value_counts().sort("reason")
-        reason_counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.iter_rows())
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.iter_rows())
         raise HistoryError(
-            f"no account is eligible on {as_of:%Y-%m-%d} ({reason_counts or 'no account exists yet'});"
+            f"no account is eligible on {as_of:%Y-%m-%d} ({counts or 'no account exists yet'});"
             " check the contract history with `expansion check`."
         )
 
 
 def _require_fresh_log(log: Activity, as_of: datetime, max_days: int) -> None:
     if log.last_day is None:
-        raise HistoryError("the log holds no valid event; see its quarantine.")
+        raise HistoryError("the log contains no valid event; see its quarantine.")
     age = compute_log_age(log, as_of)
     if age > max_days:
         raise HistoryError(
             f"the log ends on {log.last_day}, {age} days before {as_of:%Y-%m-%d}; at most"
-            f" {max_days} (scoring.max_log_age_days) are allowed. Bring the log up to date, or"
-            " score an earlier --as-of."
+            f" {max_days} (scoring.max_log_age_days) are allowed. Update the log or score an"
+            " earlier --as-of."
         )

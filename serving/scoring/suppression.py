@@ -1,4 +1,4 @@
-"""Whether an account is asked this week, why not, and whom to talk to."""
+"""Outreach suppression: churn risk, snooze, cool-down and plateau."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -12,7 +12,7 @@ from serving.scoring.text.ui_strings import UiStrings
 
 __all__ = ["suppress_outreach"]
 
-_MAX_COUNTER_REASONS: Final = 2  # sentences of what holds back
+_MAX_COUNTER_REASONS: Final = 2
 _SNAPSHOT_COLUMNS: Final = ("plateau_months", "departments_90d", "departments_new_90d")
 
 
@@ -27,62 +27,63 @@ def suppress_outreach(
     horizon_days: int,
     snoozed_until: Mapping[str, date] | None = None,
 ) -> pl.DataFrame:
-    """Keep from asking who may leave, who was worked of late, and who stands on a plateau.
+    """Suppress outreach for accounts at churn risk, snoozed, recently contacted, or on a plateau.
 
-    In this order, the first that holds takes the place of the motion. Rank, probability, tier and
-    limit stay as they are.
+    The first rule that applies, in this order, replaces the motion. Rank, probability, tier and
+    limit are unchanged.
 
     Parameters
     ----------
     rows : polars.DataFrame
         ``account_id``, ``tier``, ``limit``, ``motion``, ``seat_utilization``,
-        ``churn_probability`` (null: not known) and ``pushes_down``: sentences, strongest first.
+        ``churn_probability`` (null: unknown) and ``negative_reasons``: reasons that lower the
+        probability, strongest first.
     snapshots : polars.DataFrame
-        The same accounts' rows of a :class:`features.panel.builder.Panel`.
+        The same accounts' rows of a :class:`features.panel.Panel`.
     recent_touches : mapping of str to datetime.date
-        Account → the last day on which a human dealt with it; a day after the as-of is not known
-        yet.
+        Account → the last day of CRM activity by a human; later days than the as-of are ignored.
     as_of : datetime.date
         The day of the list.
-    rules : data.config.settings.Playbook
-        Thresholds, and roles.
-    strings : serving.scoring.text.ui_strings.UiStrings
-        How it is worded.
+    rules : Playbook settings
+        Thresholds, and contact roles.
+    strings : UiStrings
+        Texts of the reasons.
     horizon_days : int
-        Of the chance to leave.
+        Horizon of the churn probability.
     snoozed_until : mapping of str to datetime.date, optional
-        Account → the day until which a human said that it is not to be asked.
+        Account → the day until which a human snoozed it.
 
     Returns
     -------
     polars.DataFrame
-        The lines with ``ask``, ``motion``, ``buyer``, ``expansion_signal`` (null where no tier
-        fires or no ask is made), ``holds_back``: the reason for no ask, then what pushes the
-        number down; in place of ``pushes_down``; and ``rest_until``, the day until which an account
-        is left alone.
+        The rows with ``ask``, ``motion``, ``buyer``, ``expansion_signal`` (null without a tier or
+        with suppressed outreach), ``counter_reasons`` (the suppression reason, then those of
+        ``negative_reasons``, which is dropped), and ``cooldown_until``, the end of the cool-down.
     """
-    days_since_touch = (pl.lit(as_of) - pl.col("worked_on")).dt.total_days()
-    cooldown_end = pl.col("worked_on") + pl.duration(days=rules.cooldown_days)
+    days_since_touch = (pl.lit(as_of) - pl.col("touched_on")).dt.total_days()
+    cooldown_end = pl.col("touched_on") + pl.duration(days=rules.cooldown_days)
     suppression_rules: tuple[tuple[str, pl.Expr, pl.Expr], ...] = (
         (
             "retain",
             pl.col("churn_probability") >= rules.churn_risk,
             strings.format_expr(
-                "leaving",
-                chance=strings.format_percent(pl.col("churn_probability")),
+                "churn_risk",
+                probability=strings.format_percent(pl.col("churn_probability")),
                 days=strings.pluralize(pl.lit(horizon_days), "day"),
             ),
         ),
         (
-            "rest",
-            pl.col("not_now") > as_of,
-            strings.format_expr("not_now", until=strings.format_day(pl.col("not_now"), as_of)),
+            "cooldown",
+            pl.col("snoozed_until") > as_of,
+            strings.format_expr(
+                "snoozed", until=strings.format_day(pl.col("snoozed_until"), as_of)
+            ),
         ),
         (
-            "rest",
+            "cooldown",
             days_since_touch.is_between(0, rules.cooldown_days, closed="left"),
             strings.format_expr(
-                "worked",
+                "recently_contacted",
                 ago=strings.format_days_ago(days_since_touch),
                 until=strings.format_day(cooldown_end, as_of),
             ),
@@ -91,36 +92,47 @@ def suppress_outreach(
             "consolidate",
             pl.col("motion") == "consolidate",
             strings.format_expr(
-                "flat",
+                "plateau",
                 share=strings.format_percent(pl.col("seat_utilization")),
                 months=strings.pluralize(pl.col("plateau_months"), "month"),
             ),
         ),
     )
+    has_signal = pl.col("outreach_allowed") & pl.col("tier").is_not_null()
     motion, reason = pl.col("motion"), pl.lit(None, dtype=pl.String)
-    for name, holds, why in reversed(suppression_rules):
-        applies = holds.fill_null(value=False)
+    for name, condition, text in reversed(suppression_rules):
+        applies = condition.fill_null(value=False)
         motion = pl.when(applies).then(pl.lit(name)).otherwise(motion)
-        reason = pl.when(applies).then(why).otherwise(reason)
+        reason = pl.when(applies).then(text).otherwise(reason)
     return (
-        _join_dates(rows, snapshots, {"worked_on": recent_touches, "not_now": snoozed_until or {}})
-        .with_columns(motion=motion, why_not=reason)
+        _join_dates(
+            rows,
+            snapshots,
+            {"touched_on": recent_touches, "snoozed_until": snoozed_until or {}},
+        )
+        .with_columns(motion=motion, suppression_reason=reason)
         .with_columns(
-            ask=~pl.col("motion").is_in(playbook.SUPPRESSED_MOTIONS),
-            rest_until=pl.when(pl.col("motion") == "rest").then(
-                pl.when(pl.col("not_now") > as_of).then("not_now").otherwise(cooldown_end)
+            outreach_allowed=~pl.col("motion").is_in(playbook.SUPPRESSED_MOTIONS),
+            cooldown_until=pl.when(pl.col("motion") == "cooldown").then(
+                pl.when(pl.col("snoozed_until") > as_of)
+                .then("snoozed_until")
+                .otherwise(cooldown_end)
             ),
-            buyer=playbook.contact_role(pl.col("motion"), rules.contact_roles),
-            holds_back=pl.concat_list("why_not", "pushes_down")
+            contact_role=playbook.contact_role(pl.col("motion"), rules.contact_roles),
+            counter_reasons=pl.concat_list("suppression_reason", "negative_reasons")
             .list.drop_nulls()
             .list.head(_MAX_COUNTER_REASONS),
         )
         .with_columns(
-            expansion_signal=pl.when(pl.col("ask") & pl.col("tier").is_not_null()).then(
-                pl.format("{}: tier {}", "limit", "tier")
-            )
+            expansion_signal=pl.when(has_signal).then(pl.format("{}: tier {}", "limit", "tier"))
         )
-        .drop("worked_on", "not_now", "why_not", "pushes_down", *_SNAPSHOT_COLUMNS)
+        .drop(
+            "touched_on",
+            "snoozed_until",
+            "suppression_reason",
+            "negative_reasons",
+            *_SNAPSHOT_COLUMNS,
+        )
     )
 
 

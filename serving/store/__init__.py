@@ -1,4 +1,4 @@
-"""The one SQL database: what was said, what should be true at a CRM, what has become of it."""
+"""The application database: scores, desired CRM state, and the state of its delivery."""
 
 from serving.store.engine import (
     acquire_advisory_lock,

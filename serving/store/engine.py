@@ -1,7 +1,7 @@
-"""The door of the one SQL database: opened, brought up to date, read and written.
+"""Database engine: open, migrate, read and write transactions, advisory locks.
 
-SQLite keeps a write-ahead log, so that readers never wait for the one writer; a writer takes its
-turn at once (``BEGIN IMMEDIATE``) instead of failing halfway. PostgreSQL brings all of that itself.
+SQLite uses a write-ahead log, so readers never wait for the single writer. A writer acquires
+its lock at the start (``BEGIN IMMEDIATE``) instead of failing halfway. PostgreSQL needs neither.
 """
 
 from __future__ import annotations
@@ -34,35 +34,35 @@ __all__ = [
 _BUSY_TIMEOUT_SECONDS: Final = 30
 _BUSY_TIMEOUT: Final = f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_SECONDS * 1000}"
 _SHORT_BUSY_TIMEOUT: Final = "PRAGMA busy_timeout = 8"
-_RETRY_ADVICE: Final = "Mend it and run again."
+_RETRY_ADVICE: Final = "Fix it and run again."
 
 
 class PreEncodedJson(str):
-    """JSON that is text already; it is stored as it is."""
+    """JSON that is already encoded as text and is stored unchanged."""
 
     __slots__ = ()
 
 
 def open_engine(url: str) -> sa.Engine:
-    """Open the database, making its tables, or bringing older ones up to date, where needed.
+    """Open the database and create or migrate its tables where needed.
 
     Parameters
     ----------
     url : str
-        SQLAlchemy URL; an SQLite file and its folder are made where they are missing.
+        SQLAlchemy URL; a missing SQLite file and its folder are created.
 
     Returns
     -------
     sqlalchemy.Engine
-        To be used with :func:`read_transaction` and :func:`write_transaction`.
+        For use with :func:`read_transaction` and :func:`write_transaction`.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the database cannot be reached, is of a newer version of this program, or holds tables
-        of ours that someone else made.
+        If the database cannot be reached, was migrated by a newer version of this program, or holds
+        foreign tables with names of this program.
     """
-    from serving.store import migrate  # noqa: PLC0415 - it needs this module
+    from serving.store import migrate  # noqa: PLC0415 - circular import
 
     with translate_errors():
         engine = sa.create_engine(url, json_serializer=_serialize_json)
@@ -79,14 +79,14 @@ def open_engine(url: str) -> sa.Engine:
 
 @contextmanager
 def write_transaction(engine: sa.Engine, *, advice: str = _RETRY_ADVICE) -> Iterator[sa.Connection]:
-    """Open a transaction that writes: all of it is there afterwards, or none.
+    """Open a write transaction: all of it is committed, or nothing.
 
-    ``advice`` ends the sentence where the database refuses.
+    ``advice`` ends the message of an error.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the database refuses, or another writer held it for half a minute.
+        If the database reports an error, or another writer holds the lock for 30 seconds.
     """
     with translate_errors(advice), engine.execution_options(writes=True).begin() as connection:
         yield connection
@@ -94,33 +94,33 @@ def write_transaction(engine: sa.Engine, *, advice: str = _RETRY_ADVICE) -> Iter
 
 @contextmanager
 def read_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a transaction that only reads: what it sees is of one moment on SQLite.
+    """Open a read transaction; on SQLite it sees a consistent snapshot.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the database refuses.
+        If the database reports an error.
     """
     with translate_errors(), engine.connect() as connection:
         yield connection
 
 
 def acquire_advisory_lock(connection: sa.Connection, name: str) -> None:
-    """Wait until nobody else is at this named work, for the rest of the transaction.
+    """Acquire a named advisory lock until the end of the transaction.
 
-    An SQLite writer is alone already.
+    It does nothing on SQLite, which has a single writer.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(zlib.crc32(name.encode()))))
 
 
 def database_exists(url: str) -> bool:
-    """Whether there is something to open: an SQLite file that nobody wrote is not made by asking.
+    """Return whether there is a database to open, without creating an SQLite file.
 
     Raises
     ------
     data.errors.DeliveryError
-        If it is no URL of a database.
+        If the URL is not a database URL.
     """
     with translate_errors():
         parsed = sa.make_url(url)
@@ -128,27 +128,27 @@ def database_exists(url: str) -> bool:
 
 
 def redact_url(url: str) -> str:
-    """Say where the database is, without the password."""
+    """Return the database URL without its password."""
     return sa.make_url(url).render_as_string(hide_password=True)
 
 
 @contextmanager
 def translate_errors(advice: str = _RETRY_ADVICE) -> Iterator[None]:
-    """Turn a database's complaint into one sentence.
+    """Convert database exceptions to a :class:`data.errors.DeliveryError` with one sentence.
 
     Raises
     ------
     data.errors.DeliveryError
-        In its place.
+        In place of the database's own exception.
     """
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:  # the pragmas go to the driver itself
+    except (DBAPIError, sqlite3.Error) as error:  # pragmas bypass SQLAlchemy
         first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        raise DeliveryError(f"the CRM database refused: {first}; {advice}") from error
+        raise DeliveryError(f"the database reported: {first}; {advice}") from error
     except (NoSuchModuleError, ModuleNotFoundError, sa.exc.ArgumentError) as error:
         raise DeliveryError(
-            f"crm.url names a database we have no driver for ({error}); for PostgreSQL:"
+            f"no driver for the database in database.url ({error}); for PostgreSQL:"
             " pip install '.[postgres]'."
         ) from error
 
@@ -158,7 +158,7 @@ def _serialize_json(value: object) -> str:
 
 
 def _create_folder(url: sa.URL) -> None:
-    """SQLite makes its file, but not the folder of it; what cannot be made, it tells itself."""
+    """Create the folder of an SQLite file; SQLite reports the error if this is impossible."""
     file = url.database or ":memory:"
     if not file.startswith((":", "file:")):
         with suppress(OSError):
@@ -168,15 +168,15 @@ def _create_folder(url: sa.URL) -> None:
 def _configure_sqlite(engine: sa.Engine) -> None:
     sa.event.listen(engine, "connect", _configure_connection)
     sa.event.listen(engine, "begin", _begin_transaction)
-    # Where it is locked or read-only just now, its present journal is as safe, only slower.
+    # If the file is locked or read-only, the existing journal mode is as safe, only slower.
     with closing(engine.raw_connection()) as raw, suppress(sqlite3.OperationalError):
         raw.cursor().execute("PRAGMA journal_mode = WAL")
 
 
-def _configure_connection(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
-    connection.isolation_level = None  # the driver would begin too late, and never for DDL
+def _configure_connection(connection: Any, _: object) -> None:  # noqa: ANN401 - driver connection
+    connection.isolation_level = None  # the driver begins too late, and never for DDL
     connection.execute(_BUSY_TIMEOUT)
-    connection.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut
+    connection.execute("PRAGMA synchronous = FULL")  # committed data survives a power failure
 
 
 def _begin_transaction(connection: sa.Connection) -> None:
@@ -187,10 +187,10 @@ def _begin_transaction(connection: sa.Connection) -> None:
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    """Begin to write as soon as the other writer is done.
+    """Begin a write transaction as soon as the other writer has finished.
 
-    SQLite's own waiting sleeps 1, 2, 5, 10 and up to 100 ms: too long for whoever answers a
-    request, behind writers that hold it for a few milliseconds. So it begins anew after the 5.
+    SQLite's busy handler sleeps 1, 2, 5, 10 and up to 100 ms. That is too long for a web request
+    behind writers that hold the lock for a few milliseconds. So the wait restarts after the 5.
     """
     retrying = Retrying(
         retry=retry_if_exception(_is_busy),

@@ -1,8 +1,7 @@
-"""The tables of the event path, in the one database.
+"""Tables of the event path in the application database.
 
-What arrived (``arrivals``), what was refused (``quarantine``), how far that was counted
-(``progress``), and what came of it: what is remembered of each limit (``watches``), and the
-signals.
+Received messages and rejected ones, the consumer offset, the threshold state of each limit, and the
+alerts.
 """
 
 from typing import Final
@@ -11,12 +10,21 @@ import sqlalchemy as sa
 
 from serving.store.schema import METADATA
 
-__all__ = ["ALERTS", "CONSUMER_OFFSETS", "QUARANTINE", "THRESHOLD_STATES", "WEBHOOK_EVENTS"]
+__all__ = [
+    "ALERTS",
+    "CONSUMER_OFFSETS",
+    "QUARANTINE",
+    "SEVERITIES",
+    "THRESHOLD_STATES",
+    "WEBHOOK_EVENTS",
+]
 
-# One row per message, in the order in which they were committed. ``workspace`` is what the message
-# names: an account, or a workspace of one.
+SEVERITIES: Final = ("nudge", "priority", "urgent")  # alert severities, ascending
+
+# One row per message, ids in commit order. ``workspace`` is the account or workspace that the
+# message names.
 WEBHOOK_EVENTS: Final = sa.Table(
-    "arrivals",
+    "webhook_events",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("source", sa.String, nullable=False),
@@ -28,12 +36,12 @@ WEBHOOK_EVENTS: Final = sa.Table(
     sa.Column("quantity", sa.Float),
     sa.Column("happened_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-    sa.UniqueConstraint("source", "message_id", name="uq_arrivals_message"),
-    sa.Index("ix_arrivals_workspace", "workspace"),
+    sa.UniqueConstraint("source", "message_id", name="uq_webhook_events_message"),
+    sa.Index("ix_webhook_events_workspace", "workspace"),
 )
 
-# Messages of a sender who has the secret, which we cannot read; ``body`` is the start of one,
-# without anybody's address.
+# Messages of an authenticated sender that cannot be parsed; ``body`` is the start of the message
+# with e-mail addresses redacted.
 QUARANTINE: Final = sa.Table(
     "quarantine",
     METADATA,
@@ -44,45 +52,45 @@ QUARANTINE: Final = sa.Table(
     sa.Column("body", sa.String, nullable=False),
 )
 
-# Up to which arrival, and on which day, the watches below are.
+# Last event and day that the threshold states include.
 CONSUMER_OFFSETS: Final = sa.Table(
-    "progress",
+    "consumer_offsets",
     METADATA,
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("day", sa.Date, nullable=False),
-    sa.Column("beat_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("heartbeat_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("counts", sa.JSON, nullable=False),
 )
 
-# What is remembered of one limit of one account; without a row, nothing is.
+# Threshold state of one limit of one account; no row means the empty state.
 THRESHOLD_STATES: Final = sa.Table(
-    "watches",
+    "threshold_states",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
     sa.Column("limit", sa.String, primary_key=True),
     sa.Column("state", sa.JSON, nullable=False),
 )
 
-# One row per signal. ``told_level`` is the level that was put down for the CRM, ``line`` the
-# account's line then; ``used`` of ``of`` is as of the last change of level.
+# One row per alert. ``committed_severity`` is the severity last committed for the CRM, ``list_row``
+# the account's row then. ``used`` and ``limit_value`` are as of ``severity_at``.
 ALERTS: Final = sa.Table(
-    "signals",
+    "alerts",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
     sa.Column("limit", sa.String, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("level", sa.String, nullable=False),
+    sa.Column("severity", sa.String, nullable=False),
     sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("level_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("severity_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("used", sa.Float, nullable=False),
-    sa.Column("of", sa.Float, nullable=False),
-    sa.Column("before", sa.Float),
+    sa.Column("limit_value", sa.Float, nullable=False),
+    sa.Column("used_90d_ago", sa.Float),
     sa.Column("closed_at", sa.DateTime(timezone=True)),
-    sa.Column("ending", sa.String),
-    sa.Column("told_level", sa.String),
-    sa.Column("told_at", sa.DateTime(timezone=True)),
-    sa.Column("posted_level", sa.String),
-    sa.Column("words", sa.String),
-    sa.Column("line", sa.JSON),
+    sa.Column("close_reason", sa.String),
+    sa.Column("committed_severity", sa.String),
+    sa.Column("committed_at", sa.DateTime(timezone=True)),
+    sa.Column("posted_severity", sa.String),
+    sa.Column("message", sa.String),
+    sa.Column("list_row", sa.JSON),
 )

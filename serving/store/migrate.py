@@ -44,8 +44,8 @@ def _read_version(connection: sa.Connection) -> str | None:
     )
     if version is not None and version > LATEST_REVISION:
         raise DeliveryError(
-            f"the database that crm.url names is of version {version}, and this program knows"
-            f" versions up to {LATEST_REVISION}; bring the program up to date, or name another database."
+            f"the database in database.url has version {version}, but this program supports"
+            f" versions up to {LATEST_REVISION}; update the program or use another database."
         )
     return version
 
@@ -55,8 +55,8 @@ def _reject_foreign_tables(connection: sa.Connection) -> None:
     foreign = sorted(METADATA.tables.keys() & set(sa.inspect(connection).get_table_names()))
     if foreign:
         raise DeliveryError(
-            f"the database that crm.url names holds tables that this program did not create"
-            f" ({', '.join(foreign[:3])}); name an empty database in crm.url."
+            f"the database in database.url contains tables that this program did not create"
+            f" ({', '.join(foreign[:3])}); use an empty database."
         )
 
 

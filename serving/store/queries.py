@@ -1,4 +1,4 @@
-"""The lists as they were written: what `expansion show`, the digest and the next list read."""
+"""Queries on stored lists, for `expansion show`, the digest and the next scoring run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _LATEST_AS_OF: Final = sa.select(sa.func.max(RUNS.c.as_of))
-# What the next list says a change against.
+# Columns that the next list is compared with.
 _PREVIOUS_LIST_SCHEMA: Final = {
     "account_id": pl.String,
     "as_of": pl.Date,
@@ -37,14 +37,14 @@ _PREVIOUS_LIST_SCHEMA: Final = {
 
 
 def load_latest_as_of(engine: sa.Engine) -> date | None:
-    """As-of of the list that is in force, or None before the first run."""
+    """Return the as-of of the active list, or None before the first run."""
     with read_transaction(engine) as connection:
         latest: date | None = connection.scalar(_LATEST_AS_OF)
     return latest
 
 
 def load_list_rows(engine: sa.Engine, as_of: date | None = None) -> list[dict[str, Any]]:
-    """Every account on a list, by rank; on the list in force where no as-of is given."""
+    """Load every account on a list, by rank; the active list by default."""
     query = sa.select(SCORES).where(
         SCORES.c.rank.is_not(None), SCORES.c.as_of == _as_of_or_latest(as_of)
     )
@@ -52,13 +52,13 @@ def load_list_rows(engine: sa.Engine, as_of: date | None = None) -> list[dict[st
 
 
 def load_account(engine: sa.Engine, name: str) -> dict[str, Any] | None:
-    """One account in full on the list in force, by its id or its name, or None.
+    """Load one account of the active list, by id or name, or None.
 
-    One that is not on the list has no figures, but the reason in ``note``.
+    An account that is not on the list has only the reason in ``note``.
     """
     by_id, by_name = SCORES.c.account_id == name, SCORES.c.name == name
     any_case = sa.func.lower(SCORES.c.name) == name.lower()
-    # A name may be another account's id, and SQLite lowers A to Z only.
+    # A name may equal another account's id. SQLite lowercases ASCII letters only.
     closest = sa.case((by_id, 0), (by_name, 1), else_=2)
     query = (
         sa.select(SCORES)
@@ -71,7 +71,7 @@ def load_account(engine: sa.Engine, name: str) -> dict[str, Any] | None:
 
 
 def load_score_history(engine: sa.Engine, account_id: str) -> list[dict[str, Any]]:
-    """Rank and probability of an account on every list it was on, oldest first."""
+    """Load rank and probability of an account on each of its lists, oldest first."""
     query = (
         sa.select(SCORES.c.as_of, SCORES.c.rank, SCORES.c.probability)
         .where(SCORES.c.account_id == account_id, SCORES.c.rank.is_not(None))
@@ -81,7 +81,7 @@ def load_score_history(engine: sa.Engine, account_id: str) -> list[dict[str, Any
 
 
 def load_previous_list(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
-    """Give the last list before an as-of, for what has changed since; None where there is none.
+    """Load the last list before an as-of, for the comparison; None where there is none.
 
     Returns
     -------
@@ -97,14 +97,14 @@ def load_previous_list(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
 
 
 def load_recent_touches(engine: sa.Engine, as_of: date, *, days: int) -> Mapping[str, date]:
-    """Account → the last day that a human dealt with it, of so many days before an as-of."""
+    """Return account → last day of human CRM activity, within ``days`` before an as-of."""
     query = (
         sa.select(
-            ACCOUNT_TOUCHES.c.account_id, sa.func.max(ACCOUNT_TOUCHES.c.worked_on).label("day")
+            ACCOUNT_TOUCHES.c.account_id, sa.func.max(ACCOUNT_TOUCHES.c.touched_on).label("day")
         )
         .where(
-            ACCOUNT_TOUCHES.c.worked_on < as_of,
-            ACCOUNT_TOUCHES.c.worked_on >= as_of - timedelta(days=days),
+            ACCOUNT_TOUCHES.c.touched_on < as_of,
+            ACCOUNT_TOUCHES.c.touched_on >= as_of - timedelta(days=days),
         )
         .group_by(ACCOUNT_TOUCHES.c.account_id)
     )
@@ -112,20 +112,21 @@ def load_recent_touches(engine: sa.Engine, as_of: date, *, days: int) -> Mapping
 
 
 def load_snoozes(engine: sa.Engine, as_of: date) -> Mapping[str, date]:
-    """Account → the day until which a human said, before an as-of, that it is not to be asked.
+    """Return account → the day until which a human snoozed it, as known before an as-of.
 
-    Of several answers the last holds.
+    The latest feedback wins.
     """
     midnight = datetime.combine(as_of, time(), UTC)
-    latest_feedback = sa.select(sa.func.max(FEEDBACK.c.id)).where(FEEDBACK.c.given_at < midnight)
-    query = sa.select(FEEDBACK.c.account_id, FEEDBACK.c.until).where(
-        FEEDBACK.c.id.in_(latest_feedback.group_by(FEEDBACK.c.account_id)), FEEDBACK.c.until > as_of
+    latest_feedback = sa.select(sa.func.max(FEEDBACK.c.id)).where(FEEDBACK.c.created_at < midnight)
+    query = sa.select(FEEDBACK.c.account_id, FEEDBACK.c.snoozed_until).where(
+        FEEDBACK.c.id.in_(latest_feedback.group_by(FEEDBACK.c.account_id)),
+        FEEDBACK.c.snoozed_until > as_of,
     )
-    return {row["account_id"]: row["until"] for row in _fetch_rows(engine, query)}
+    return {row["account_id"]: row["snoozed_until"] for row in _fetch_rows(engine, query)}
 
 
 def load_last_run(engine: sa.Engine, as_of: date | None = None) -> dict[str, Any] | None:
-    """The record of the last run, of all or of one as-of; None where there was none."""
+    """Load the last run, overall or of one as-of; None where there is none."""
     query = sa.select(RUNS).order_by(RUNS.c.id.desc()).limit(1)
     if as_of is not None:
         query = query.where(RUNS.c.as_of == as_of)
@@ -133,7 +134,7 @@ def load_last_run(engine: sa.Engine, as_of: date | None = None) -> dict[str, Any
     return runs[0] if runs else None
 
 
-def _as_of_or_latest(as_of: date | None) -> Any:  # noqa: ANN401 - a day, or the query of one
+def _as_of_or_latest(as_of: date | None) -> Any:  # noqa: ANN401 - date or subquery
     return _LATEST_AS_OF.scalar_subquery() if as_of is None else as_of
 
 

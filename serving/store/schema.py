@@ -1,9 +1,9 @@
-"""The tables of the one SQL database, in which everything lives that must not be lost or doubled.
+"""Tables of the application database, with all state that must not be lost or duplicated.
 
-What was said (``runs``, ``scores``), what is under way at an account (``episodes``, ``worked``),
-what should be true at a CRM (``outbox``), and what has become of it (``delivered``, ``rejected``,
-``deliveries``, ``sends``). The embedded CRM's own tables, which humans and BI tools read, are
-``accounts``, ``opportunities`` and ``tasks``: see :mod:`serving.delivery.crm.sql.target`.
+Scores (``runs``, ``scores``), account state (``episodes``, ``account_touches``), desired CRM state
+(``desired_objects``), and its delivery (``applied_objects``, ``rejected_objects``, ``change_log``,
+``sync_runs``). The embedded CRM's tables, which humans and BI tools read, are ``accounts``,
+``opportunities`` and ``tasks``: see :mod:`serving.delivery.crm.sql`.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ METADATA: Final = sa.MetaData()
 
 
 def _build_key_columns() -> list[sa.Column[Any]]:
-    """What names one object at one target."""
+    """Build the primary key columns of one object at one target."""
     return [
         sa.Column("target", sa.String, primary_key=True),
         sa.Column("kind", sa.String, primary_key=True),
@@ -44,70 +44,68 @@ def _build_key_columns() -> list[sa.Column[Any]]:
     ]
 
 
-# What should be true: one row per object, replaced by every newer run. ``digest`` is that of the
-# fields; what differs from the digest in ``delivered`` is still to be sent, by rising ``place``.
+# Desired state: one row per object, replaced by every newer run. Objects whose ``content_hash``
+# differs from that in ``applied_objects`` are pending, and are sent by ascending ``priority``.
 DESIRED_OBJECTS: Final = sa.Table(
-    "outbox",
+    "desired_objects",
     METADATA,
     *_build_key_columns(),
     sa.Column("account_id", sa.String, nullable=False),
     sa.Column("limit", sa.String),
     sa.Column("as_of", sa.Date, nullable=False),
     sa.Column("run_id", sa.Integer, nullable=False),
-    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("fields", sa.JSON, nullable=False),
-    sa.Column("digest", sa.String, nullable=False),
+    sa.Column("content_hash", sa.String, nullable=False),
 )
 
-# What a target has acknowledged last. ``attempted`` holds, per field, the values that were sent
-# since without an answer: they may or may not stand there, and are ours either way. ``theirs``
-# names the fields that a human has set since, which are left alone.
+# Last applied state per object. ``in_flight`` holds, per field, the values sent since without a
+# response: they may or may not have been applied. ``human_fields`` lists fields edited by a human.
 APPLIED_OBJECTS: Final = sa.Table(
-    "delivered",
+    "applied_objects",
     METADATA,
     *_build_key_columns(),
     sa.Column("crm_id", sa.String),
     sa.Column("fields", sa.JSON, nullable=False),
-    sa.Column("digest", sa.String),
-    sa.Column("attempted", sa.JSON, nullable=False),
-    sa.Column("theirs", sa.JSON, nullable=False),
+    sa.Column("content_hash", sa.String),
+    sa.Column("in_flight", sa.JSON, nullable=False),
+    sa.Column("human_fields", sa.JSON, nullable=False),
     sa.Column("adopted", sa.Boolean, nullable=False),
     sa.Column("as_of", sa.Date),
-    sa.Column("acknowledged_at", sa.DateTime(timezone=True)),
+    sa.Column("applied_at", sa.DateTime(timezone=True)),
 )
 
-# What a target will not take, in its own words. Not sent again until it differs or is retried.
+# Objects rejected by a target. They are not sent again until they change or are requeued.
 REJECTED_OBJECTS: Final = sa.Table(
-    "rejected",
+    "rejected_objects",
     METADATA,
     *_build_key_columns(),
-    sa.Column("digest", sa.String, nullable=False),
-    sa.Column("words", sa.String, nullable=False),
-    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("content_hash", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("rejected_at", sa.DateTime(timezone=True), nullable=False),
 )
 
-# The ledger: one row per acknowledged change, with the fields it changed as they were before and
-# are after, so that a run can be undone.
+# Change log: one row per applied change, with the field values before and after, for rollback.
 CHANGE_LOG: Final = sa.Table(
-    "deliveries",
+    "change_log",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("run_id", sa.Integer, nullable=False, index=True),
-    sa.Column("send_id", sa.Integer, nullable=False),
+    sa.Column("sync_run_id", sa.Integer, nullable=False),
     sa.Column("target", sa.String, nullable=False),
     sa.Column("kind", sa.String, nullable=False),
     sa.Column("key", sa.String, nullable=False),
     sa.Column("crm_id", sa.String, nullable=False),
-    sa.Column("made", sa.Boolean, nullable=False),
+    sa.Column("created", sa.Boolean, nullable=False),
     sa.Column("before", sa.JSON, nullable=False),
     sa.Column("after", sa.JSON, nullable=False),
-    sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("applied_at", sa.DateTime(timezone=True), nullable=False),
 )
 
-# One row per time that a sender went to work; ``counts`` are JSON, ``words`` why it stopped early.
+# One row per sync run; ``counts`` are JSON, ``stop_reason`` explains an early stop.
 SYNC_RUNS: Final = sa.Table(
-    "sends",
+    "sync_runs",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("target", sa.String, nullable=False),
@@ -115,33 +113,33 @@ SYNC_RUNS: Final = sa.Table(
     sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("finished_at", sa.DateTime(timezone=True)),
     sa.Column("counts", sa.JSON, nullable=False),
-    sa.Column("words", sa.String),
+    sa.Column("stop_reason", sa.String),
 )
 
-# Who is at work on a target. It spares two senders the same work; what keeps them from harm is
-# that every write can be repeated.
+# One lease per target, so that two senders do not repeat the same work. Correctness does not
+# depend on it: every write is idempotent.
 LEASES: Final = sa.Table(
-    "senders",
+    "leases",
     METADATA,
     sa.Column("target", sa.String, primary_key=True),
     sa.Column("owner", sa.String, nullable=False),
-    sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
 )
 
-# What was posted in Slack, by our own name of it. Without ``posted_at`` the answer never came: it
-# may stand there or not. ``message`` is Slack's name of it; ``words`` why it was refused.
+# Slack messages by deduplication key. Without ``posted_at`` the response never came: the message
+# may have been posted. ``message_ts`` is Slack's id; ``reason`` explains a rejection.
 SLACK_MESSAGES: Final = sa.Table(
-    "posts",
+    "slack_messages",
     METADATA,
     sa.Column("key", sa.String, primary_key=True),
     sa.Column("channel", sa.String, nullable=False),
     sa.Column("attempted_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("posted_at", sa.DateTime(timezone=True)),
-    sa.Column("message", sa.String),
-    sa.Column("words", sa.String),
+    sa.Column("message_ts", sa.String),
+    sa.Column("reason", sa.String),
 )
 
-# One stretch of pressure on one limit of one account. ``levels`` is the contract when it began.
+# One episode of pressure on one limit of one account; ``entitlements`` are those at its start.
 EPISODES: Final = sa.Table(
     "episodes",
     METADATA,
@@ -149,74 +147,74 @@ EPISODES: Final = sa.Table(
     sa.Column("limit", sa.String, primary_key=True),
     sa.Column("episode", sa.Integer, primary_key=True),
     sa.Column("opened_on", sa.Date, nullable=False),
-    sa.Column("seen_on", sa.Date, nullable=False),
+    sa.Column("last_seen_on", sa.Date, nullable=False),
     sa.Column("closed_on", sa.Date),
-    sa.Column("ending", sa.String),
-    sa.Column("levels", sa.JSON, nullable=False),
+    sa.Column("close_reason", sa.String),
+    sa.Column("entitlements", sa.JSON, nullable=False),
 )
 
-# When a human last dealt with an account, as the CRM or the page told us.
+# Human activity on an account, from the CRM or the web page.
 ACCOUNT_TOUCHES: Final = sa.Table(
-    "worked",
+    "account_touches",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
-    sa.Column("worked_on", sa.Date, primary_key=True),
-    sa.Column("how", sa.String, nullable=False),
+    sa.Column("touched_on", sa.Date, primary_key=True),
+    sa.Column("activity", sa.String, nullable=False),
 )
 
 FeedbackVerdict = Literal["contacted", "won", "not now", "wrong"]
 FEEDBACK_VERDICTS: Final[tuple[FeedbackVerdict, ...]] = get_args(FeedbackVerdict)
 
-# What a human said on the page of what became of an account; ``as_of`` is the list it was said of.
-# ``once`` is of the form that was sent, so that sending it twice says it once.
+# User feedback on an account of the list of ``as_of``. ``form_id`` is the idempotency key of the
+# form: a resubmission is ignored.
 FEEDBACK: Final = sa.Table(
     "feedback",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("once", sa.String, nullable=False, unique=True),
+    sa.Column("form_id", sa.String, nullable=False, unique=True),
     sa.Column("account_id", sa.String, nullable=False, index=True),
     sa.Column("as_of", sa.Date, nullable=False),
-    sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("given_by", sa.String, nullable=False),
-    sa.Column("verdict", sa.String, nullable=False),  # of VERDICTS
-    sa.Column("until", sa.Date),  # of not now
-    sa.Column("why", sa.String),  # of wrong
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("created_by", sa.String, nullable=False),
+    sa.Column("verdict", sa.String, nullable=False),  # one of FEEDBACK_VERDICTS
+    sa.Column("snoozed_until", sa.Date),  # with "not now"
+    sa.Column("reason", sa.String),  # required with "wrong"
 )
 
-# What the page draws of an account on the list in force, beside its line: the curve, a year of
-# months, the contract. Replaced whole by the next list.
+# Details of the account page for the active list: probability curve, a year of months, contract.
+# Replaced by the next list.
 ACCOUNT_DETAILS: Final = sa.Table(
-    "portraits",
+    "account_details",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
     sa.Column("as_of", sa.Date, nullable=False),
     sa.Column("segment", sa.String),
-    sa.Column("told", sa.JSON, nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
 )
 
-# What the page filters, counts and orders the list in force by: a narrow copy of its lines, which
-# are wide, and of the segment. Replaced whole by the next list.
+# Narrow index of the active list, by which the page filters, counts and sorts. Replaced by the
+# next list.
 LIST_INDEX: Final = sa.Table(
-    "books",
+    "list_index",
     METADATA,
     sa.Column("account_id", sa.String, primary_key=True),
     sa.Column("as_of", sa.Date, nullable=False),
     sa.Column("rank", sa.Integer, nullable=False),
-    sa.Column("book_rank", sa.Integer),
+    sa.Column("portfolio_rank", sa.Integer),
     sa.Column("name", sa.String),
     sa.Column("csm", sa.String),
     sa.Column("segment", sa.String),
     sa.Column("tier", sa.Integer),
     sa.Column("limit", sa.String),
-    sa.Column("ask", sa.Boolean),
-    sa.Column("this_week", sa.Boolean),
+    sa.Column("outreach_allowed", sa.Boolean),
+    sa.Column("in_weekly_capacity", sa.Boolean),
     sa.Column("probability", sa.Float),
     sa.Column("readiness_date", sa.Date),
     sa.Column("expected_arr", sa.Float),
     sa.Column("seat_utilization", sa.Float),
 )
 
-# The line of one account on one list: the README describes each field.
+# Columns of one account on one list: the README describes each field.
 SCORE_COLUMNS: Final[Mapping[str, Any]] = {
     "rank": sa.Integer,
     "name": sa.String,
@@ -245,14 +243,14 @@ SCORE_COLUMNS: Final[Mapping[str, Any]] = {
     "contributions": sa.JSON,
     "model": sa.String,
     "note": sa.String,
-    # of the line as a CSM reads it
-    "book_rank": sa.Integer,  # place in the CSM's own book
-    "this_week": sa.Boolean,  # within the CSM's capacity
-    "band_told": sa.String,  # "6 of 10 accounts in this band expanded"
-    "buyer": sa.String,  # whom to talk to
-    "holds_back": sa.JSON,  # sentences of what pushes the number down most, or keeps from asking
-    "changed": sa.JSON,  # sentences of what changed since the list before
-    "ask": sa.Boolean,  # False where no ask is made: plateau, churn risk, recently worked
+    # for the CSM
+    "portfolio_rank": sa.Integer,  # rank in the CSM's portfolio
+    "in_weekly_capacity": sa.Boolean,  # within the CSM's capacity
+    "band_track_record": sa.String,  # "6 of 10 accounts in this band expanded"
+    "contact_role": sa.String,  # role to contact
+    "counter_reasons": sa.JSON,  # reasons against, or for suppression
+    "changes": sa.JSON,  # changes since the previous list
+    "outreach_allowed": sa.Boolean,  # False: plateau, churn risk or cool-down
 }
 
 RUNS: Final = sa.Table(

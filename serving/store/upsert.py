@@ -1,4 +1,4 @@
-"""Insert into a table what may be there already, alike on SQLite and PostgreSQL."""
+"""Upserts for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _INSERT_BY_DIALECT: Final[Mapping[str, Any]] = {
 
 
 def insert_or_skip(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless one stands under its key, and say whether it was inserted."""
+    """Insert a row unless its key exists; return True if it was inserted."""
     statement = _INSERT_BY_DIALECT[connection.dialect.name](table).on_conflict_do_nothing()
-    # Drivers count the rows of an insert differently; what it returns is the same everywhere.
+    # Drivers disagree on the row count of an insert, but not on the rows it returns.
     inserted = connection.execute(statement.values(**row).returning(*table.primary_key))
     return inserted.first() is not None
 
@@ -27,9 +27,9 @@ def insert_or_skip(connection: sa.Connection, table: sa.Table, row: Mapping[str,
 def insert_missing(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
 ) -> int:
-    """Insert rows, many at once; where one stands under a key it stays as it is.
+    """Insert many rows; rows whose key exists are left unchanged.
 
-    Returns how many were inserted.
+    Returns the number of inserted rows.
     """
     if not rows:
         return 0
@@ -44,9 +44,9 @@ def upsert(
     *,
     increment: str | None = None,
 ) -> None:
-    """Insert rows, or replace what stands under their keys; all rows name the same columns.
+    """Insert rows, or replace the rows with the same keys; all rows have the same columns.
 
-    The column ``increment`` is raised by one where a row stood there.
+    The column ``increment`` is raised by one where a row existed.
     """
     if not rows:
         return

@@ -1,4 +1,4 @@
-"""Enter a list into the database: the run, and the line of every account on it or not."""
+"""Write a ranked list to the database: the run, and one score row per account."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAME_COLUMNS: Final = ("account_id", "name", "csm")
 
 
 def select_latest_as_of(connection: sa.Connection) -> date | None:
-    """As-of of the list that is in force."""
+    """Return the as-of of the active list."""
     latest: date | None = connection.scalar(sa.select(sa.func.max(RUNS.c.as_of)))
     return latest
 
@@ -41,7 +41,7 @@ def insert_run(
     record: Mapping[str, Any],
     finished_at: datetime,
 ) -> int:
-    """Enter a run, and give its number."""
+    """Insert a run and return its id."""
     values = {"as_of": as_of, "finished_at": finished_at, "model": model, "record": dict(record)}
     number: int = connection.execute(
         sa.insert(RUNS).values(values).returning(RUNS.c.id)
@@ -52,7 +52,7 @@ def insert_run(
 def find_unlisted_accounts(
     connection: sa.Connection, listed_rows: pl.DataFrame, not_listed: pl.DataFrame, as_of: date
 ) -> pl.DataFrame:
-    """Say who is not on a list, and why; also who stood on the last one and is known no more.
+    """Return accounts that are not on a list, with the reason, including those gone since the last.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def find_unlisted_accounts(
     not_listed : polars.DataFrame
         ``account_id``, ``name``, ``csm``, ``reason``.
     as_of : datetime.date
-        Of the list.
+        The day of the list.
 
     Returns
     -------
@@ -84,9 +84,9 @@ def find_unlisted_accounts(
 def replace_scores(
     connection: sa.Connection, listed_rows: pl.DataFrame, not_listed: pl.DataFrame, as_of: date
 ) -> None:
-    """Enter the line of every account as of a day, in place of those that were there.
+    """Replace the score rows of every account as of a day.
 
-    ``not_listed`` is as :func:`find_unlisted_accounts` gives it.
+    ``not_listed`` comes from :func:`find_unlisted_accounts`.
     """
     connection.execute(sa.delete(SCORES).where(SCORES.c.as_of == as_of))
     day = pl.lit(as_of).alias("as_of")
@@ -99,7 +99,7 @@ def replace_scores(
 def replace_list_index(
     connection: sa.Connection, listed_rows: pl.DataFrame, details: pl.DataFrame | None, as_of: date
 ) -> None:
-    """Enter what the page filters and orders by, in place of all that was there."""
+    """Replace the list index, by which the page filters and sorts."""
     connection.execute(sa.delete(LIST_INDEX))
     names = [column.name for column in LIST_INDEX.c if column.name in listed_rows.columns]
     rows = listed_rows.select(*names).with_columns(as_of=pl.lit(as_of))
@@ -112,16 +112,16 @@ def replace_list_index(
 def replace_account_details(
     connection: sa.Connection, details: pl.DataFrame | None, as_of: date
 ) -> None:
-    """Enter what the page draws of each account, in place of all that was there."""
+    """Replace the details that the page shows of each account."""
     connection.execute(sa.delete(ACCOUNT_DETAILS))
     if details is not None:
         rows = details.with_columns(pl.lit(as_of).alias("as_of")).iter_rows(named=True)
-        encoded_rows = ({**row, "told": PreEncodedJson(row["told"])} for row in rows)
+        encoded_rows = ({**row, "payload": PreEncodedJson(row["payload"])} for row in rows)
         bulk_insert(connection, ACCOUNT_DETAILS, encoded_rows)
 
 
 def bulk_insert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert rows, some thousands at once."""
+    """Insert rows in chunks of some thousands."""
     for part in _chunk_rows(rows):
         connection.execute(sa.insert(table), part)
 

@@ -1,1 +1,1 @@
-"""The page: the list of the week and every account, for a browser."""
+"""Web application: the weekly list and every account, in a browser."""

@@ -1,4 +1,4 @@
-"""The page: its addresses, and who may ask for what behind them."""
+"""FastAPI application factory: routes, middleware and error handlers."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from serving.web.templating import STATIC, render_template
 
 __all__ = ["create_app"]
 
-_THREADS: Final = 12  # fewer than the database's connections
+_THREADS: Final = 12  # fewer than database connections
 _STATUS_MESSAGES: Final = {
-    404: "There is no such page, or no such account in your book.",
-    405: "This address does not take that.",
-    503: "The database does not answer just now. Nothing was lost; try again in a minute.",
+    404: "Page not found, or the account is not in your portfolio.",
+    405: "Method not allowed.",
+    503: "The database is not responding. No data was lost; try again in a minute.",
 }
 
 
 def create_app(
     settings: Settings, engine: sa.Engine, *, clock: Callable[[], datetime], webhooks: bool = True
 ) -> FastAPI:
-    """Put the page together.
+    """Create the web application.
 
     Parameters
     ----------
     settings : data.config.settings.Settings
         Web, playbook, outcome.
     engine : sqlalchemy.Engine
-        The one database, its schema up to date.
+        The application database, its schema up to date.
     clock : callable
-        Gives the moment, UTC; asked once per request.
+        Returns the current time, UTC; called once per request.
     webhooks : bool
-        Whether webhooks are taken, too.
+        Whether webhook routes are served.
     """
     app = FastAPI(
         title="Expansion propensity",
@@ -58,7 +58,7 @@ def create_app(
         openapi_url=None,
         lifespan=_lifespan,
     )
-    app.state.site = AppContext(
+    app.state.context = AppContext(
         settings, engine, Authenticator(settings.web), clock, secrets.token_urlsafe
     )
     for routes in (list_page, account_page, status_pages, sign_in):
@@ -95,7 +95,7 @@ def _handle_http_error(_: Request, error: Exception) -> Response:
 def _handle_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     fields = sorted({str(each["loc"][-1]) for each in error.errors()})
-    return _render_error(422, {}, f"This cannot be asked for: {', '.join(fields)}.")
+    return _render_error(422, {}, f"Invalid parameters: {', '.join(fields)}.")
 
 
 def _handle_form_error(_: Request, error: Exception) -> Response:
@@ -103,7 +103,7 @@ def _handle_form_error(_: Request, error: Exception) -> Response:
 
 
 def _render_error(status: int, headers: dict[str, str], message: str = "") -> HTMLResponse:
-    context: dict[str, Any] = {"status": status, "words": _STATUS_MESSAGES.get(status) or message}
+    context: dict[str, Any] = {"status": status, "message": _STATUS_MESSAGES.get(status) or message}
     return HTMLResponse(
-        render_template("error.html.j2", viewer=None, at="", **context), status, headers
+        render_template("error.html.j2", user=None, active_page="", **context), status, headers
     )

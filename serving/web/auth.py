@@ -1,4 +1,4 @@
-"""Who is looking, and so whose accounts they see; and whether a form is of our own making."""
+"""Authentication, sessions and CSRF tokens."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ _CSRF_SECONDS: Final = 24 * 3600
 
 @dataclass(frozen=True)
 class User:
-    """Who is looking.
+    """The authenticated user.
 
     Attributes
     ----------
     name : str
-        By which what they say is kept.
+        Stored with the user's feedback.
     csm : str or None
-        The book that they see; None: every book.
+        Portfolio that the user sees; None for all portfolios.
     """
 
     name: str
     csm: str | None = None
 
     def __repr__(self) -> str:
-        return f"Viewer({'every book' if self.csm is None else 'one book'})"
+        return f"User({'all portfolios' if self.csm is None else 'one portfolio'})"
 
 
 class Authenticator:
-    """Tells who is looking: anyone on this machine, who has a token, or whom a proxy names.
+    """Authenticates by loopback address, token, or a trusted proxy's header.
 
-    Sessions are signed with what the tokens are, so that a token that is changed ends them.
+    The signing key is derived from the tokens, so a changed token invalidates its sessions.
     """
 
     def __init__(self, rules: Web) -> None:
@@ -54,17 +54,17 @@ class Authenticator:
         self._csrf_tokens = URLSafeTimedSerializer(key, salt="form")
 
     def __repr__(self) -> str:
-        return f"Doorkeeper({len(self._users)} tokens, header {self.rules.auth_header})"
+        return f"Authenticator({len(self._users)} tokens, header {self.rules.auth_header})"
 
     @property
     def accepts_tokens(self) -> bool:
-        """Whether there is something to sign in with."""
+        """True if sign-in by token is configured."""
         return bool(self._users)
 
     def authenticate(self, request: Request) -> User | None:
-        """Say who is looking; None where they must sign in first."""
+        """Return the user of a request; None if sign-in is required."""
         if self.rules.auth_disabled:
-            return User("whoever uses this machine")
+            return User("local user")
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and (
             user := self._users.get(_hash_token(credentials.strip()))
@@ -75,17 +75,17 @@ class Authenticator:
         )
 
     def create_session(self, token: str) -> str | None:
-        """Give what the browser keeps of a token; None where it is none of ours."""
+        """Return the session cookie of a token; None for an unknown token."""
         digest = _hash_token(token)
         is_known = any([hmac.compare_digest(digest, each) for each in self._users])
         return str(self._sessions.dumps(digest)) if is_known else None
 
     def create_csrf_token(self, user: User) -> str:
-        """Give what a form carries that nobody else can make for this viewer."""
+        """Return a signed CSRF token for a form of this user."""
         return str(self._csrf_tokens.dumps(user.name))
 
     def verify_csrf(self, user: User, token: str) -> bool:
-        """Say whether a form carries a seal of this viewer, of the last day."""
+        """Return True if the CSRF token was issued to this user within the last day."""
         try:
             name = self._csrf_tokens.loads(token, max_age=_CSRF_SECONDS)
         except BadSignature:
@@ -112,12 +112,12 @@ class Authenticator:
 
 
 def _map_tokens_to_users(rules: Web) -> Mapping[str, User]:
-    """Digest of a token → who has it."""
+    """Return token hash → user."""
     users = {
         _hash_token(token.get_secret_value()): User(csm, csm) for csm, token in rules.tokens.items()
     }
     if rules.token:
-        users[_hash_token(rules.token.get_secret_value())] = User("a lead")
+        users[_hash_token(rules.token.get_secret_value())] = User("manager")
     return users
 
 

@@ -1,6 +1,6 @@
-"""Where the lines of a chart run: numbers to places on a canvas, for the templates to draw.
+"""Geometry of the SVG charts: data values to canvas coordinates, drawn by the templates.
 
-Small on purpose: a page must answer in a blink. Colours, fonts and print are the page's own.
+Kept small so that pages render fast. Colours, fonts and print styles are in the style sheet.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ LEFT: Final = 46.0
 RIGHT: Final = 12.0
 TOP: Final = 22.0
 BOTTOM: Final = 30.0
-_LOG_TWO: Final = math.log(2)  # of the odds
-_MIN_CONTRIBUTION: Final = 0.005  # what is less reads as nothing
-_MAX_BARS: Final = 8  # stories of the waterfall that are told one by one
+_LOG_TWO: Final = math.log(2)  # log-odds of doubled odds
+_MIN_CONTRIBUTION: Final = 0.005  # smaller contributions are not shown
+_MAX_BARS: Final = 8  # reason groups shown one by one
 Point = tuple[float, float | None]
 
 
 @dataclass(frozen=True)
 class AxisTick:
-    """A label beside an axis, and where it stands."""
+    """An axis label and its position."""
 
     position: float
     label: str
@@ -47,7 +47,7 @@ class AxisTick:
 
 @dataclass(frozen=True)
 class ChartMark:
-    """An upright line with a word on it, or a dot."""
+    """A labelled vertical line, or a dot."""
 
     x: float
     label: str
@@ -62,16 +62,15 @@ class LineChart:
     Attributes
     ----------
     alt : str
-        What it shows, for whoever does not see it.
+        Text alternative.
     line, ceiling, area : str
-        SVG paths: what is measured, the limit it runs into, the interval around it; empty where
-        there is none.
-    x, y : sequence of Tick
-        Labels of the axes.
-    marks, dots : sequence of Mark
-        What is pointed at.
+        SVG paths of the measured value, its limit, and the interval; empty if absent.
+    x, y : sequence of AxisTick
+        Axis labels.
+    marks, dots : sequence of ChartMark
+        Highlighted positions.
     legend : sequence of tuple
-        Which line is which: "line" or "ceiling", and the words with the number of today.
+        ("line" or "ceiling", text with the current value).
     """
 
     alt: str
@@ -85,14 +84,14 @@ class LineChart:
     legend: Sequence[tuple[str, str]] = ()
 
     def __repr__(self) -> str:
-        return f"Chart({self.alt!r})"
+        return f"LineChart({self.alt!r})"
 
 
 @dataclass(frozen=True)
 class WaterfallBar:
-    """One bar of the waterfall, its places in per cent of the width, and the number it stands for.
+    """One bar of the waterfall chart: value, and position in per cent of the width.
 
-    ``direction`` is "up", "down", or "sum" for where it starts and ends.
+    ``direction`` is "up", "down", or "sum" for the first and the last bar.
     """
 
     name: str
@@ -109,10 +108,10 @@ def build_curve_chart(
     readiness_date: date | None,
     horizon_days: int,
 ) -> LineChart | None:
-    """Draw the chance of an expansion within so many days, with the readiness date marked."""
+    """Build the chart of cumulative incidence by days, with the readiness date marked."""
     if not points:
         return None
-    days, probability = [0, *points["days"]], [0.0, *points["chance"]]
+    days, probability = [0, *points["days"]], [0.0, *points["probability"]]
     last = float(days[-1])
     x = _make_scale(0, last, LEFT, WIDTH - RIGHT)
     top = _round_up_nicely(max(points["high"]), most=1.0)
@@ -133,8 +132,8 @@ def build_curve_chart(
         marks = [ChartMark(x(days_ahead), label, anchor="end" if in_right_part else "start")]
     within = _interpolate(days, probability, horizon_days)
     return LineChart(
-        alt=f"Chance of an expansion by days from {as_of}: {within:.0%} within {horizon_days} days,"
-        f" {probability[-1]:.0%} within {last:.0f}.",
+        alt=f"Cumulative probability of an expansion by days from {as_of}: {within:.0%} within"
+        f" {horizon_days} days, {probability[-1]:.0%} within {last:.0f}.",
         line=_to_path(zip(map(x, grid), map(y, estimate), strict=True)),
         area=_to_path([*upper, *reversed(lower)]) + "Z",
         x=[
@@ -148,7 +147,7 @@ def build_curve_chart(
 
 
 def build_seats_chart(months: Mapping[str, Sequence[Any]] | None) -> LineChart | None:
-    """Draw active seats by month, and the licensed seats they run into."""
+    """Build the chart of active seats by month against licensed seats."""
     if not months or all(each is None for each in months["active_seats"]):
         return None
     return _build_limit_chart(
@@ -163,7 +162,7 @@ def build_seats_chart(months: Mapping[str, Sequence[Any]] | None) -> LineChart |
 def build_usage_chart(
     months: Mapping[str, Sequence[Any]] | None, contract: Mapping[str, Sequence[Any]] | None
 ) -> LineChart | None:
-    """Draw API calls by month, and the limit they run into; None where there are none."""
+    """Build the chart of API calls by month against their limit; None without API calls."""
     if not months or not any(months["api_calls"]):
         return None
     calls = _drop_unsold_months(months["api_calls"], months)
@@ -172,7 +171,7 @@ def build_usage_chart(
 
 
 def build_history_chart(past: Sequence[Mapping[str, Any]]) -> LineChart | None:
-    """Draw the chance on every list that an account was on; None for fewer than two."""
+    """Build the chart of the probability on past lists; None for fewer than two."""
     history = [(row["as_of"], row["probability"]) for row in past if row["probability"] is not None]
     if len(history) < 2:
         return None
@@ -182,7 +181,8 @@ def build_history_chart(past: Sequence[Mapping[str, Any]]) -> LineChart | None:
     y = _make_scale(0, top, HEIGHT - BOTTOM, TOP)
     points = [(x(day.toordinal()), y(probability)) for day, probability in history]
     return LineChart(
-        alt=f"Chance on the last {len(history)} lists: from {history[0][1]:.0%} to {history[-1][1]:.0%}.",
+        alt=f"Probability on the last {len(history)} lists: from {history[0][1]:.0%} to"
+        f" {history[-1][1]:.0%}.",
         line=_to_path(points),
         x=_build_date_ticks(first, last, x),
         y=_build_share_ticks(top, y, (0, 2, 4)),
@@ -193,7 +193,7 @@ def build_history_chart(past: Sequence[Mapping[str, Any]]) -> LineChart | None:
 def build_waterfall(
     base: float, contributions: Mapping[str, float], margin: float
 ) -> list[WaterfallBar]:
-    """Tell how the number came about: start, stories by how much they moved it, the sum."""
+    """Return the waterfall of a score: base, reason groups by contribution, and the sum."""
     by_group: dict[str, float] = {}
     for feature, value in contributions.items():
         group = GROUP_BY_SIGNAL.get(feature, feature)
@@ -201,31 +201,31 @@ def build_waterfall(
     ranked = sorted(by_group.items(), key=lambda each: -abs(each[1]))
     bars = [each for each in ranked[:_MAX_BARS] if abs(each[1]) >= _MIN_CONTRIBUTION]
     if ranked[len(bars) :]:
-        bars.append(("all else", sum(value for _, value in ranked[len(bars) :])))
+        bars.append(("all others", sum(value for _, value in ranked[len(bars) :])))
     levels = [base]
     for _, value in bars:
         levels.append(levels[-1] + value)
     low, high = min(*levels, margin), max(*levels, margin)
-    # What moves the number little looks little: the axis is never shorter than twice the odds.
+    # The axis spans at least a doubling of the odds, so that small contributions look small.
     span = max(high - low, _LOG_TWO)
     percent = _make_scale((low + high - span * 1.08) / 2, (low + high + span * 1.08) / 2, 0, 100)
-    steps = [WaterfallBar("starting point", base, 0.0, percent(base), "sum")]
+    waterfall = [WaterfallBar("base value", base, 0.0, percent(base), "sum")]
     for (name, value), start in zip(bars, levels, strict=False):
         left, right = sorted((percent(start), percent(start + value)))
         direction = "up" if value >= 0 else "down"
-        steps.append(
+        waterfall.append(
             WaterfallBar(name.replace("_", " "), value, left, max(right - left, 0.4), direction)
         )
-    return [*steps, WaterfallBar("this account", margin, 0.0, percent(margin), "sum")]
+    return [*waterfall, WaterfallBar("this account", margin, 0.0, percent(margin), "sum")]
 
 
 def _drop_unsold_months(
     values: Sequence[float | None], months: Mapping[str, Sequence[Any]]
 ) -> Sequence[float | None]:
-    """Leave out the empty months before the first seats were sold: nobody was there to be idle."""
+    """Blank the empty months before the first seats were sold."""
     sold_months = [index for index, seats in enumerate(months["seats"]) if seats is not None]
     first = min(sold_months, default=0)
-    return [value if place >= first or value else None for place, value in enumerate(values)]
+    return [value if index >= first or value else None for index, value in enumerate(values)]
 
 
 def _build_limit_chart(
@@ -239,7 +239,7 @@ def _build_limit_chart(
     x = _make_scale(days[0].toordinal(), days[-1].toordinal(), LEFT, WIDTH - RIGHT)
     observed = [each for each in (*values, *limits) if each is not None]
     top = _round_up_nicely(max(observed, default=1.0) * 1.02)
-    top += top % 2 if 1 <= top < 10 else 0  # half of it is a whole number, too
+    top += top % 2 if 1 <= top < 10 else 0  # so that half of it is an integer
     y = _make_scale(0, top, HEIGHT - BOTTOM, TOP)
     xs = [x(day.toordinal()) for day in days]
     current, limit = values[-1], limits[-1]
@@ -260,7 +260,7 @@ def _build_limit_chart(
 
 
 def _find_term(contract: Mapping[str, Sequence[Any]] | None, day: str, column: str) -> float | None:
-    """What the contract said on a day; rows are in the order in which they come into force."""
+    """Return a contract term on a day; rows are sorted by effective date."""
     current = None
     if contract:
         for effective, value in zip(contract["effective"], contract[column], strict=True):
@@ -270,7 +270,7 @@ def _find_term(contract: Mapping[str, Sequence[Any]] | None, day: str, column: s
 
 
 def _interpolate(days: Sequence[float], probability: Sequence[float], day: float) -> float:
-    """The chance between two horizons: straight in the cumulative hazard."""
+    """Interpolate the probability between two horizons, linearly in the cumulative hazard."""
     for left in range(len(days) - 1):
         if day <= days[left + 1]:
             before, after = (-math.log1p(-min(probability[left + k], 0.9999)) for k in (0, 1))
@@ -289,7 +289,7 @@ def _to_path(points: Iterable[tuple[float, float]]) -> str:
 
 
 def _to_broken_path(xs: Sequence[float], ys: Sequence[float | None]) -> str:
-    """A line that stops where nothing is known, and goes on after."""
+    """Return an SVG path with gaps at missing values."""
     segments, pen = [], "M"
     for x, y in zip(xs, ys, strict=True):
         if y is None:
@@ -320,7 +320,7 @@ def _build_date_ticks(first: date, last: date, x: Any) -> list[AxisTick]:  # noq
 
 
 def _build_share_ticks(top: float, y: Any, quarters: Sequence[int]) -> list[AxisTick]:  # noqa: ANN401
-    """Shares up an axis, with as many digits as tell them apart."""
+    """Return ticks in per cent, with as many digits as needed to tell them apart."""
     values = [top * part / 4 for part in quarters]
     whole_percent = all(
         math.isclose(each * 100, round(each * 100), abs_tol=1e-9) for each in values
@@ -329,7 +329,7 @@ def _build_share_ticks(top: float, y: Any, quarters: Sequence[int]) -> list[Axis
 
 
 def _round_up_nicely(top: float, most: float = math.inf) -> float:
-    """The next round number, to end an axis on."""
+    """Return the next round number, for the end of an axis."""
     if top <= 0:
         return 1.0
     power = 10 ** math.floor(math.log10(top))

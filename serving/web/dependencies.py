@@ -1,4 +1,4 @@
-"""What every address of the page works with, and how it comes by it."""
+"""FastAPI dependencies shared by the routes: application context, current user, page rendering."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["AppContext", "ContextDep", "UserDep", "render_page"]
 
 @dataclass(frozen=True)
 class AppContext:
-    """Settings, database, door, clock, and what makes names that nobody guesses."""
+    """Settings, database, authenticator, clock, and a generator of form ids."""
 
     settings: Settings
     engine: sa.Engine
@@ -30,16 +30,16 @@ class AppContext:
     new_form_id: Callable[[], str]
 
     def __repr__(self) -> str:
-        return f"Site({self.authenticator!r})"
+        return f"AppContext({self.authenticator!r})"
 
     @property
     def today(self) -> date:
-        """The day, UTC."""
+        """Current day, UTC."""
         return self.clock().date()
 
 
 def _get_context(request: Request) -> AppContext:
-    context: AppContext = request.app.state.site
+    context: AppContext = request.app.state.context
     return context
 
 
@@ -51,7 +51,7 @@ def _get_user(request: Request) -> User:
     if authenticator.accepts_tokens and request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
         target = quote(f"{request.url.path}{query}", safe="")
-        raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?to={target}"})
+        raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?next={target}"})
     raise HTTPException(401, "Sign in first.")
 
 
@@ -66,14 +66,14 @@ def render_page(
     *,
     active_page: str,
     status: int = 200,
-    **variables: Any,  # noqa: ANN401 - whatever the template asks for
+    **variables: Any,  # noqa: ANN401 - template variables
 ) -> HTMLResponse:
-    """Answer with a page, which knows who looks and where they are."""
+    """Render a page with the user, the active page and a CSRF token."""
     variables |= {
-        "viewer": user,
-        "at": active_page,
-        "seal": context.authenticator.create_csrf_token(user),
+        "user": user,
+        "active_page": active_page,
+        "csrf_token": context.authenticator.create_csrf_token(user),
         "today": context.today,
     }
-    variables |= {"signs_out": context.authenticator.accepts_tokens}
+    variables |= {"can_sign_out": context.authenticator.accepts_tokens}
     return HTMLResponse(render_template(name, **variables), status)

@@ -1,13 +1,14 @@
-"""What humans say became of an account, and what follows from it.
+"""User feedback on accounts: storage, queries and export.
 
-**How it is used.** *Contacted*, *won* and *not now* say that a human has dealt with the account:
-they go into ``worked``, so that the next list makes no ask there for ``playbook.cooldown_days``. *Not
-now* with a day rests until that day, be it nearer or further: see
-:func:`serving.store.queries.load_snoozes`. *Won* and *wrong* change no rank and are no label: what counts
-as an expansion is read from the contracts alone, or the model would learn what its readers believe.
-``expansion evaluate`` holds every answer against what the contracts then showed
-(:mod:`serving.monitoring.feedback_report`), the page of the model sets them beside the bands in which they were given
-(:func:`count_by_band`), and all of them can be had as a file.
+*Contacted*, *won* and *not now* count as a human touch. They are stored in the touches table, so
+that the next list suppresses outreach for ``playbook.cooldown_days``. *Not now* with a date
+suppresses outreach until that date: see :func:`serving.store.queries.load_snoozes`. *Won* and
+*wrong* change no rank and are not labels. Expansions are labelled from contracts alone; otherwise
+the model would learn its users' beliefs.
+
+``expansion evaluate`` compares feedback with contract outcomes
+(:mod:`serving.monitoring.feedback_report`). The model page shows it by probability band
+(:func:`count_by_band`). It can be exported as CSV.
 """
 
 from __future__ import annotations
@@ -41,60 +42,64 @@ __all__ = [
     "save_feedback",
 ]
 
-MAX_REASON_LENGTH: Final = 1000  # letters of a why
-_FEEDBACK_COLUMNS: Final = tuple(each for each in FEEDBACK.c if each.name not in {"id", "once"})
+MAX_REASON_LENGTH: Final = 1000  # characters
+_FEEDBACK_COLUMNS: Final = tuple(each for each in FEEDBACK.c if each.name not in {"id", "form_id"})
 _ROW_COLUMNS: Final = ("rank", "probability", "band", "tier", "limit", "motion")
 _TOUCH_VERDICTS: Final = ("contacted", "won", "not now")
 
 
 @dataclass(frozen=True)
 class FeedbackEntry:
-    """One answer.
+    """One feedback form.
 
     Attributes
     ----------
-    once : str
-        Of the form that was sent: twice the same is said once.
+    form_id : str
+        Idempotency key of the form: a resubmission is ignored.
     account_id, as_of
-        The account, and the list of which it was said.
-    verdict, until, why
-        What became of it; until when not; why wrong.
+        The account, and the list on which it was shown.
+    verdict, snoozed_until, reason
+        The outcome; the date of a *not now*; the reason or note.
     """
 
-    once: str
+    form_id: str
     account_id: str
     as_of: date
     verdict: FeedbackVerdict
-    until: date | None = None
-    why: str | None = None
+    snoozed_until: date | None = None
+    reason: str | None = None
 
     def __repr__(self) -> str:
-        return f"Said({self.account_id!r}, {self.verdict})"
+        return f"FeedbackEntry({self.account_id!r}, {self.verdict})"
 
 
 def save_feedback(engine: sa.Engine, entry: FeedbackEntry, user: User, now: datetime) -> bool:
-    """Keep an answer with what follows from it; False where it was kept before.
+    """Save feedback and the touch that follows from it; return False for a resubmission.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the database refuses; nothing is kept then.
+        If the database fails; nothing is stored then.
     """
-    row = {**vars(entry), "given_at": now, "given_by": user.name}
-    with write_transaction(engine, advice="your answer was not kept; try again.") as connection:
-        existing = sa.select(FEEDBACK.c.id).where(FEEDBACK.c.once == entry.once)
+    row = {**vars(entry), "created_at": now, "created_by": user.name}
+    with write_transaction(engine, advice="your feedback was not saved; try again.") as connection:
+        existing = sa.select(FEEDBACK.c.id).where(FEEDBACK.c.form_id == entry.form_id)
         if connection.scalar(existing) is not None:
             return False
         connection.execute(sa.insert(FEEDBACK).values(**row))
-        if entry.verdict in _TOUCH_VERDICTS and entry.until is None:
-            description = f"{entry.verdict}, as told on the page"
-            touch = {"account_id": entry.account_id, "worked_on": now.date(), "how": description}
+        if entry.verdict in _TOUCH_VERDICTS and entry.snoozed_until is None:
+            description = f"{entry.verdict}, reported on the page"
+            touch = {
+                "account_id": entry.account_id,
+                "touched_on": now.date(),
+                "activity": description,
+            }
             insert_or_skip(connection, ACCOUNT_TOUCHES, touch)
     return True
 
 
 def load_account_feedback(engine: sa.Engine, account_id: str) -> list[dict[str, Any]]:
-    """Every answer on an account, newest first."""
+    """Return all feedback on an account, newest first."""
     query = sa.select(FEEDBACK).where(FEEDBACK.c.account_id == account_id)
     with read_transaction(engine) as connection:
         rows = connection.execute(query.order_by(FEEDBACK.c.id.desc())).mappings()
@@ -102,7 +107,7 @@ def load_account_feedback(engine: sa.Engine, account_id: str) -> list[dict[str, 
 
 
 def load_latest_feedback(engine: sa.Engine, accounts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Account → its newest answer, of those accounts that have one."""
+    """Return account → its newest feedback, for accounts that have any."""
     newest = sa.select(sa.func.max(FEEDBACK.c.id)).where(FEEDBACK.c.account_id.in_(accounts))
     query = sa.select(FEEDBACK).where(FEEDBACK.c.id.in_(newest.group_by(FEEDBACK.c.account_id)))
     with read_transaction(engine) as connection:
@@ -110,16 +115,16 @@ def load_latest_feedback(engine: sa.Engine, accounts: Sequence[str]) -> dict[str
 
 
 def list_export_columns() -> tuple[str, ...]:
-    """Name what :func:`load_feedback_rows` gives."""
+    """Return the columns of :func:`load_feedback_rows`."""
     return (*(column.name for column in _FEEDBACK_COLUMNS), *_ROW_COLUMNS)
 
 
 def load_feedback_rows(engine: sa.Engine, user: User, as_of: date) -> list[dict[str, Any]]:
-    """Every answer on the viewer's accounts, oldest first, with the line it was said of.
+    """Return all feedback on the user's accounts, oldest first, with the list row it refers to.
 
-    Whose an account is, is what the list of ``as_of`` says.
+    Portfolios are those of the list of ``as_of``.
     """
-    scored = SCORES.alias("said_of")
+    scored = SCORES.alias("scored_row")
     list_row = (scored.c.account_id == FEEDBACK.c.account_id) & (scored.c.as_of == FEEDBACK.c.as_of)
     current_row = (SCORES.c.account_id == FEEDBACK.c.account_id) & (SCORES.c.as_of == as_of)
     portfolio_filter = [] if user.csm is None else [SCORES.c.csm == user.csm]
@@ -134,7 +139,7 @@ def load_feedback_rows(engine: sa.Engine, user: User, as_of: date) -> list[dict[
 
 
 def count_by_band(engine: sa.Engine) -> list[dict[str, Any]]:
-    """Band → how often each answer was given of accounts that stood in it; the latest of a list."""
+    """Return the number of each verdict by probability band, the latest per account and list."""
     newest = sa.select(sa.func.max(FEEDBACK.c.id)).group_by(FEEDBACK.c.account_id, FEEDBACK.c.as_of)
     list_row = (SCORES.c.account_id == FEEDBACK.c.account_id) & (SCORES.c.as_of == FEEDBACK.c.as_of)
     counts = [

@@ -1,6 +1,6 @@
-"""What stands before every request: names, sizes, pace, and what a browser may do with the answer.
+"""Security middleware: host check, CSRF origin check, body limits, rate limit, security headers.
 
-Plain ASGI, so that nothing of a body is read before it is let in.
+Plain ASGI, so that a request is rejected before its body is read.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from data.config.server import Web
 
 __all__ = ["SecurityMiddleware", "TokenBucket"]
 
-MAX_BODY_BYTES: Final = 64 * 1024  # of a form
+MAX_BODY_BYTES: Final = 64 * 1024  # per form
 BODY_TIMEOUT_SECONDS: Final = 20.0
 _WEBHOOK_PATH: Final = "/webhooks"
 _SIGN_INS_PER_MINUTE: Final = 10
-_MAX_ADDRESSES: Final = 10_000  # addresses
+_MAX_ADDRESSES: Final = 10_000
 _SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none';"
     " form-action 'self'; frame-ancestors 'none'",
@@ -37,16 +37,16 @@ _SECURITY_HEADERS: Final = {
 }
 
 
-class PayloadTooLargeError(Exception):  # noqa: N818
-    """More came than a form of ours can hold."""
+class PayloadTooLargeError(Exception):
+    """The request body exceeds the limit."""
 
 
-class RequestTimeoutError(Exception):  # noqa: N818
-    """It did not come within the time."""
+class RequestTimeoutError(Exception):
+    """The request body did not arrive in time."""
 
 
 class TokenBucket:
-    """So many calls of one address in a minute, and no more; a pause gives them back evenly."""
+    """Token bucket per client address: ``per_minute`` requests, refilled evenly."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
@@ -54,7 +54,7 @@ class TokenBucket:
         self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take_token(self, address: str) -> float:
-        """Take a call; give the seconds to wait where there is none to take, else 0."""
+        """Take a token; return 0, or the seconds until one is available."""
         now = self._clock()
         tokens, updated_at = self._tokens.pop(address, (float(self.per_minute), now))
         tokens = min(tokens + (now - updated_at) * self.per_minute / 60, float(self.per_minute))
@@ -78,10 +78,10 @@ class SecurityMiddleware:
         }
 
     def __repr__(self) -> str:
-        return f"Guard({len(self._allowed_hosts)} names)"
+        return f"SecurityMiddleware({len(self._allowed_hosts)} hosts)"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
+        """Serve a request, or reject it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -98,7 +98,7 @@ class SecurityMiddleware:
         if rejection is not None:
             await rejection(scope, receive, send_with_headers)
             return
-        is_webhook = _is_under(_WEBHOOK_PATH, scope["path"])  # whose own rules on bodies hold there
+        is_webhook = _is_under(_WEBHOOK_PATH, scope["path"])  # webhooks have their own body limits
         try:
             await self.app(
                 scope, receive if is_webhook else _limit_body(receive), send_with_headers
@@ -118,40 +118,40 @@ class SecurityMiddleware:
             and not is_webhook
             and _get_host_name(headers) not in self._allowed_hosts
         ):
-            return PlainTextResponse(
-                "This is not a name that the page goes by (web.allowed_hosts).", 421
-            )
+            return PlainTextResponse("Host not allowed; add it to web.allowed_hosts.", 421)
         if scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
             if not is_webhook and not _is_same_origin(headers):
-                return PlainTextResponse("This form comes from somewhere else.", 403)
-            for under, bucket in self._buckets.items():
-                if _is_under(under, path) and (
+                return PlainTextResponse("Cross-origin form submission rejected.", 403)
+            for folder, bucket in self._buckets.items():
+                if _is_under(folder, path) and (
                     wait := bucket.take_token((scope.get("client") or [""])[0])
                 ):
                     retry_after = {"Retry-After": str(int(wait) + 1)}
-                    return PlainTextResponse("Too many at once; wait a little.", 429, retry_after)
+                    return PlainTextResponse(
+                        "Too many requests; try again later.", 429, retry_after
+                    )
         declared = headers.get("content-length", "0")
         if not is_webhook and (not declared.isdecimal() or int(declared[:12]) > MAX_BODY_BYTES):
-            return PlainTextResponse("That is more than a form of ours holds.", 413)
+            return PlainTextResponse("Request body too large.", 413)
         return None
 
 
 def _limit_body(receive: Receive) -> Receive:
-    """Let so many bytes through, and wait for them so long."""
+    """Limit the size of the request body and the time to receive it."""
     received, deadline = 0, time.monotonic() + BODY_TIMEOUT_SECONDS
     complete = False
 
     async def receive_limited() -> Message:
         nonlocal received, complete
-        if complete:  # from here on only a leaving is told
+        if complete:  # after the body, only a disconnect can follow
             return await receive()
         try:
             message = await asyncio.wait_for(receive(), max(deadline - time.monotonic(), 0.001))
         except TimeoutError as error:
-            raise RequestTimeoutError("It took too long to arrive.") from error
+            raise RequestTimeoutError("The request body did not arrive in time.") from error
         received += len(message.get("body", b""))
         if received > MAX_BODY_BYTES:
-            raise PayloadTooLargeError("That is more than a form of ours holds.")
+            raise PayloadTooLargeError("Request body too large.")
         complete = not message.get("more_body", False)
         return message
 
@@ -166,7 +166,7 @@ def _add_security_headers(headers: MutableHeaders, path: str) -> None:
 
 
 def _is_same_origin(headers: Headers) -> bool:
-    """Whether a browser says that the form is of this page; what is no browser says nothing."""
+    """Return False if a browser reports another origin (CSRF); non-browsers report none."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in {"same-origin", "none"}

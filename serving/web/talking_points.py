@@ -1,4 +1,4 @@
-"""How to lead the conversation that a motion asks for: the trade's own advice, in a line or two."""
+"""Talking points for each motion: general sales advice, one or two lines each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -8,25 +8,25 @@ __all__ = ["TALKING_POINTS"]
 TALKING_POINTS: Final[Mapping[str, Sequence[str]]] = {
     "seat add": (
         "Ask who joins next, and by when",
-        "Offer to add seats before somebody is turned away",
+        "Offer to add seats before new users are locked out",
     ),
     "volume upgrade": (
-        "Ask the developer what the next release will call, and how often",
-        "Show the limit beside the trend; offer the plan that holds a year of it",
+        "Ask the developers which API calls the next release will make, and how many",
+        "Show usage against the limit; offer the plan that covers a year of it",
     ),
     "capabilities": (
-        "Prepare a review: what the teams achieved, and what the new ones try",
-        "Let the champion bring in whoever has just begun",
-        "Ask what they still do elsewhere; leave the price for the next meeting",
+        "Prepare a review: results of the existing teams, and plans of the new ones",
+        "Ask the champion to invite the users who just started",
+        "Ask which tasks they still do in other tools; discuss price in the next meeting",
     ),
     "consolidate": (
-        "Make no offer: use is high, and has long been flat",
-        "Look for a use case that another team would begin with",
+        "Make no offer: usage is high, but flat for a long time",
+        "Look for a use case for another team",
     ),
-    "retain": ("Ask what no longer works, and mend it", "Make no offer before that is settled"),
-    "rest": ("Look again when the rest is over",),
+    "retain": ("Ask what no longer works, and fix it", "Make no offer before it is resolved"),
+    "cooldown": ("Review again after the cool-down",),
     "watch": (
-        "Open with the first reason, and ask whether it will go on",
-        "Ask what is planned for the coming months, and note it",
+        "Open with the first reason, and ask whether the trend will continue",
+        "Ask about plans for the coming months, and record them",
     ),
 }

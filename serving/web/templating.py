@@ -1,4 +1,4 @@
-"""The templates, and the words and numbers in them; whatever comes from data is escaped."""
+"""Jinja environment and its filters; all values are escaped by default."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["STATIC", "as_utc", "format_moment", "render_template"]
 STATIC: Final = Path(str(resources.files("serving.web") / "static"))
 
 
-def render_template(name: str, **variables: Any) -> str:  # noqa: ANN401 - whatever the template asks for
-    """Write a page."""
+def render_template(name: str, **variables: Any) -> str:  # noqa: ANN401 - template variables
+    """Render a template."""
     return _environment().get_template(name).render(**variables)
 
 
@@ -36,13 +36,13 @@ def _environment() -> jinja2.Environment:
         auto_reload=False,
     )
     environment.filters |= {
-        "day": _format_day,
+        "date": _format_date,
         "moment": format_moment,
-        "share": _format_share,
+        "percent": _format_percent,
         "amount": _format_amount,
-        "line": to_single_line,
+        "one_line": to_single_line,
         "sentences": _clean_sentences,
-        "coded": _backticks_to_code,
+        "code_spans": _backticks_to_code,
         "upper_first": _upper_first,
     }
     environment.globals["static"] = _build_static_url
@@ -51,12 +51,12 @@ def _environment() -> jinja2.Environment:
 
 @cache
 def _build_static_url(name: str) -> str:
-    """The address of a static file, another one when it changes."""
+    """Return the URL of a static file, with a content hash as cache key."""
     content_hash = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?{content_hash}"
 
 
-def _format_day(value: date | str | None, today: date | None = None) -> str:
+def _format_date(value: date | str | None, today: date | None = None) -> str:
     if value is None:
         return "–"
     if isinstance(value, str):
@@ -68,7 +68,7 @@ def _format_day(value: date | str | None, today: date | None = None) -> str:
 
 
 def format_moment(value: datetime | None) -> str:
-    """Write a moment as a reader of any zone understands it."""
+    """Format a time in UTC, with the zone."""
     if value is None:
         return "–"
     value = as_utc(value)
@@ -76,11 +76,11 @@ def format_moment(value: datetime | None) -> str:
 
 
 def as_utc(value: datetime) -> datetime:
-    """Bring what a database gave into UTC: SQLite leaves the zone out, PostgreSQL has its own."""
+    """Return a database time in UTC: SQLite returns no zone, PostgreSQL its session's zone."""
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _format_share(value: float | None, digits: int = 0) -> str:
+def _format_percent(value: float | None, digits: int = 0) -> str:
     return "–" if value is None else f"{value:.{digits}%}"
 
 
@@ -89,13 +89,13 @@ def _format_amount(value: float | None) -> str:
 
 
 def _backticks_to_code(text: str) -> Markup:
-    """Show as code what a sentence has between backticks."""
+    """Escape the text, and render backtick spans as ``<code>``."""
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _upper_first(text: str) -> str:
-    return text[:1].upper() + text[1:]  # not capitalize(), which makes a QBR a Qbr
+    return text[:1].upper() + text[1:]  # capitalize() would turn QBR into Qbr
 
 
 def _clean_sentences(texts: list[str] | None) -> list[str]:
-    return [line for line in (to_single_line(each) for each in texts or ()) if line]
+    return [sentence for text in texts or () if (sentence := to_single_line(text))]

@@ -1,6 +1,6 @@
 """The uvicorn server of the web pages and the webhooks.
 
-Slow clients are the reverse proxy's task; see WEB.md.
+Slow clients are the reverse proxy's task; see ``docs/guides/web.md``.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _SHUTDOWN_SECONDS: Final = 10
 
 @contextmanager
 def bind_socket(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
-    """Take an address, and say under which URL a browser finds it.
+    """Bind a listening socket, and yield it with the URL for a browser.
 
     Raises
     ------
     data.errors.SettingsError
-        If somebody else has it, or it is none of this machine's.
+        If the address is in use, or does not belong to this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         sock = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {host}, port {port} ({error.strerror}); name another --port, or"
+            f"cannot listen on {host}, port {port} ({error.strerror}); choose another --port or"
             " another web.host."
         ) from error
     with sock:
@@ -46,7 +46,7 @@ def bind_socket(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
 
 
 def run_server(app: FastAPI, sock: socket.socket) -> None:
-    """Serve until a signal comes; what was begun is finished for some seconds."""
+    """Serve until a signal arrives; running requests get some seconds to finish."""
     gc_freeze.freeze_gc()
     uvicorn.Server(build_config(app)).run(sockets=[sock])
 

@@ -1,4 +1,4 @@
-"""One attack under way: where it goes to, how much of it there is, and honest traffic beside it."""
+"""State of a running attack: its target, its scale, and valid traffic alongside."""
 
 import itertools
 import json
@@ -11,45 +11,45 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-import served
+import server_process
 import wire
-from ledger import Kind, Ledger
+from ledger import AttackCategory, Ledger
 from target import Target
-from wire import Answer, Line
+from wire import RawConnection, RawResponse
 
-_HIDDEN = ("seal", "once")
-HOOKS = {"generic": "/webhooks/generic", "segment": "/webhooks/segment"}
+_HIDDEN_FIELDS = ("csrf_token", "form_id")
+WEBHOOK_PATHS = {"generic": "/webhooks/generic", "segment": "/webhooks/segment"}
 
 
 @dataclass
 class Attack:
-    """A running server, and what is known of it."""
+    """A running server, its ledger and its database."""
 
     target: Target
-    at: served.Served
+    server: server_process.ServerProcess
     ledger: Ledger
-    share: float  # of the whole; 1: all of it
-    database: Any = None  # the PostgreSQL, where it is one
+    scale: float  # share of the full attack
+    database: Any = None  # the PostgreSQL server, if used
     draw: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
     _numbers: Any = field(default_factory=itertools.count, repr=False)
 
     @property
     def port(self) -> int:
-        return self.at.port
+        return self.server.port
 
-    def times(self, whole: int) -> int:
-        """So many of them, at least a few."""
-        return max(int(whole * self.share), 3)
+    def scale_count(self, whole: int) -> int:
+        """Scale a count, to at least three."""
+        return max(int(whole * self.scale), 3)
 
-    def line(self, source: str = "127.0.0.1", patience: float = 30) -> Line:
-        return Line(self.port, source=source, patience=patience)
+    def connect(self, source: str = "127.0.0.1", timeout: float = 30) -> RawConnection:
+        return RawConnection(self.port, source=source, timeout=timeout)
 
     def new_id(self, name: str = "honest") -> str:
         return f"{name}-{next(self._numbers)}"
 
-    def event(self, source: str = "generic", **told: Any) -> dict[str, Any]:
-        """An honest event, of now."""
-        account = self.draw.choice(self.target.watched)
+    def build_event(self, source: str = "generic", **fields: Any) -> dict[str, Any]:
+        """Build a valid event of this moment."""
+        account = self.draw.choice(self.target.monitored)
         now = datetime.now(UTC).isoformat()
         if source == "segment":
             return {
@@ -60,7 +60,7 @@ class Attack:
                 "properties": {"feature": "reports", "quantity": 1},
                 "context": {"groupId": account},
                 "timestamp": now,
-                **told,
+                **fields,
             }
         return {
             "message_id": self.new_id(),
@@ -70,60 +70,82 @@ class Attack:
             "feature": "reports",
             "quantity": 1,
             "timestamp": now,
-            **told,
+            **fields,
         }
 
-    def signed(self, source: str, body: bytes) -> dict[str, str]:
-        """What the right sender sends along; of the two ways of the generic route, either."""
+    def sign(self, source: str, body: bytes) -> dict[str, str]:
+        """Return valid credentials; either of the two methods for the generic source."""
         secret = self.target.secrets[source]
         if source == "segment":
-            return wire.by_segment(secret, body)
+            return wire.sign_segment(secret, body)
         if self.draw.random() < 0.5:
-            return wire.by_standard(secret, body, time.time())
+            return wire.sign_standard(secret, body, time.time())
         return {"X-Webhook-Secret": secret}
 
-    def post(  # noqa: PLR0917
+    def post_webhook(  # noqa: PLR0917
         self,
-        kind: Kind,
-        line: Line,
+        category: AttackCategory,
+        connection: RawConnection,
         source: str,
         body: bytes,
         headers: Mapping[str, str] | None = None,
-        honest: Sequence[str] = (),
-    ) -> Answer:
-        """Send a body; ``honest`` are the ids in it that must be kept where the answer is 200."""
-        told = self.signed(source, body) if headers is None else headers
-        answer = line.ask("POST", HOOKS[source], {"Content-Type": "application/json", **told}, body)
-        self.ledger.note(kind, answer, asked=body[:300].decode("utf-8", "replace"))
-        if answer.status == 200 and honest:
-            self.ledger.keep(source, honest)
-            said = json.loads(answer.body)["accepted"]
-            kind.law("fewer taken than sent", holds=said >= len(set(honest)), found=answer.text)
-        return answer
+        valid_ids: Sequence[str] = (),
+    ) -> RawResponse:
+        """Post a body; a 200 means that ``valid_ids`` must be stored."""
+        credentials = self.sign(source, body) if headers is None else headers
+        response = connection.send_request(
+            "POST", WEBHOOK_PATHS[source], {"Content-Type": "application/json", **credentials}, body
+        )
+        self.ledger.record(category, response, request=body[:300].decode("utf-8", "replace"))
+        if response.status == 200 and valid_ids:
+            self.ledger.record_accepted(source, valid_ids)
+            accepted = json.loads(response.body)["accepted"]
+            category.check(
+                "fewer accepted than sent",
+                holds=accepted >= len(set(valid_ids)),
+                observed=response.text,
+            )
+        return response
 
-    def honest(self, kind: Kind, line: Line, source: str = "generic") -> Answer:
-        """Send one honest event."""
-        event = self.event(source)
+    def post_valid_event(
+        self, category: AttackCategory, connection: RawConnection, source: str = "generic"
+    ) -> RawResponse:
+        """Post one valid event."""
+        event = self.build_event(source)
         name = event["messageId" if source == "segment" else "message_id"]
-        return self.post(kind, line, source, json.dumps(event).encode(), honest=[name])
+        return self.post_webhook(
+            category, connection, source, json.dumps(event).encode(), valid_ids=[name]
+        )
 
-    def viewer(self, name: str) -> dict[str, str]:
-        """What a viewer sends along."""
-        return wire.bearer(self.target.tokens[name]) if name else {}
+    def authorize(self, name: str) -> dict[str, str]:
+        """Return the authorization header of a user."""
+        return wire.bearer_header(self.target.tokens[name]) if name else {}
 
-    def ask(
-        self, kind: Kind, line: Line, method: str, path: str, viewer: str = "", **more: Any
-    ) -> Answer:
-        """Ask for a page as somebody, and judge the answer."""
-        headers = {**self.viewer(viewer), **more.pop("headers", {})}
+    def request_page(
+        self,
+        category: AttackCategory,
+        connection: RawConnection,
+        method: str,
+        path: str,
+        user: str = "",
+        **more: Any,
+    ) -> RawResponse:
+        """Request a page as a user, and check the response."""
+        headers = {**self.authorize(user), **more.pop("headers", {})}
         body = more.pop("body", b"")
-        answer = line.ask(method, path, headers, body)
-        asked = f"{method} {path} {body[:2000].decode('utf-8', 'replace')}"
-        return self.ledger.note(kind, answer, viewer=viewer, asked=asked)
+        response = connection.send_request(method, path, headers, body)
+        request = f"{method} {path} {body[:2000].decode('utf-8', 'replace')}"
+        return self.ledger.record(category, response, user=user, request=request)
 
-    def form(self, kind: Kind, line: Line, account: str, viewer: str) -> dict[str, str]:
-        """What the answer form of an account carries hidden."""
-        page = self.ask(kind, line, "GET", f"/account?id={quote(account, safe='')}", viewer).text
-        told = {name: re.findall(f'name="{name}" value="([^"]*)"', page) for name in _HIDDEN}
-        assert all(told.values()), page[:500]
-        return {name: values[0] for name, values in told.items()}
+    def load_form(
+        self, category: AttackCategory, connection: RawConnection, account: str, user: str
+    ) -> dict[str, str]:
+        """Return the hidden fields of an account's feedback form."""
+        page = self.request_page(
+            category, connection, "GET", f"/account?id={quote(account, safe='')}", user
+        ).text
+        fields = {
+            name: re.findall(f'name="{name}" value="([^"]*)"', page) for name in _HIDDEN_FIELDS
+        }
+        assert all(fields.values()), page[:500]
+        return {name: values[0] for name, values in fields.items()}

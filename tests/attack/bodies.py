@@ -1,4 +1,4 @@
-"""Bodies of webhooks that are broken, huge, or deep; all of them signed by who has the secret."""
+"""Malformed, huge and deeply nested webhook bodies, all with valid signatures."""
 
 import copy
 import gzip
@@ -6,77 +6,83 @@ import json
 import random
 from typing import Any
 
-from attack import HOOKS, Attack
-from ledger import Kind
-from wire import Line, request
+from attack import WEBHOOK_PATHS, Attack
+from ledger import AttackCategory
+from wire import RawConnection, build_request
 
-NASTY: tuple[Any, ...] = (
+HOSTILE_VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 10**400, -(10**400), 1e308, float("nan"), float("inf"), 2**63),
     *("", " ", "\0", "\ud800", "\u202e", "a" * 500, "a" * 5_000, "'; DROP TABLE arrivals; --"),
     *("<script>alert(1)</script>", "%s%n{}", "../../x", "acc_00001\r\nX: y", "\U0010ffff"),
     *([], {}, [[]], [None], {"a": {"b": {}}}, ["a", "b"], {"$ne": 1}, {"__proto__": {}}),
     *("0000-00-00", "9999-12-31T23:59:59-12:00", "2026-02-30T00:00:00Z", "1e999", "now()"),
 )
-LARGEST = 512 * 1024
+MAX_BODY_BYTES = 512 * 1024
 
 
-def run(at: Attack, kind: Kind) -> None:
-    """Mutate messages of both sources, then send what is large, deep, or oddly framed."""
-    line = at.line()
-    for source in HOOKS:
-        for _ in range(at.times(1_000)):
-            _mutated(at, kind, line, source)
-        _large(at, kind, line, source)
-        _framed(at, kind, source)
-    line.close()
+def run(attack: Attack, category: AttackCategory) -> None:
+    """Mutate messages of both sources, then send large, deep and misframed bodies."""
+    connection = attack.connect()
+    for source in WEBHOOK_PATHS:
+        for _ in range(attack.scale_count(1_000)):
+            post_mutated(attack, category, connection, source)
+        post_large(attack, category, connection, source)
+        post_misframed(attack, category, source)
+    connection.close()
 
 
-def _mutated(at: Attack, kind: Kind, line: Line, source: str) -> None:
-    """One to three things wrong with a message, alone or beside a good one."""
-    good, bad = at.event(source), _spoiled(at.event(source), at.draw)
-    together = at.draw.random() < 0.3
-    body = json.dumps([good, bad] if together else bad).encode()
-    honest = [good["messageId" if source == "segment" else "message_id"]] if together else []
-    if not together and at.draw.random() < 0.3:
-        body = _torn(body, at.draw)
-    at.post(kind, line, source, body, honest=honest)
+def post_mutated(
+    attack: Attack, category: AttackCategory, connection: RawConnection, source: str
+) -> None:
+    """Post a message with one to three mutations, alone or with a valid one."""
+    good, bad = attack.build_event(source), mutate_message(attack.build_event(source), attack.draw)
+    as_batch = attack.draw.random() < 0.3
+    body = json.dumps([good, bad] if as_batch else bad).encode()
+    valid_ids = [good["messageId" if source == "segment" else "message_id"]] if as_batch else []
+    if not as_batch and attack.draw.random() < 0.3:
+        body = mutate_bytes(body, attack.draw)
+    attack.post_webhook(category, connection, source, body, valid_ids=valid_ids)
 
 
-def _spoiled(message: dict[str, Any], draw: random.Random) -> dict[str, Any]:
-    told = copy.deepcopy(message)
+def mutate_message(message: dict[str, Any], draw: random.Random) -> dict[str, Any]:
+    mutated = copy.deepcopy(message)
     for _ in range(draw.randrange(1, 4)):
-        inner = [each for each in told.values() if isinstance(each, dict) and each]
-        where = draw.choice([told, *inner])
+        inner = [each for each in mutated.values() if isinstance(each, dict) and each]
+        where = draw.choice([mutated, *inner])
         name = draw.choice(list(where) or ["x"])
         match draw.randrange(4):
             case 0:
                 where.pop(name, None)
             case 1:
-                where[draw.choice(["x", "", "a.b", "__class__", "\0"])] = draw.choice(NASTY)
+                where[draw.choice(["x", "", "a.b", "__class__", "\0"])] = draw.choice(
+                    HOSTILE_VALUES
+                )
             case _:
-                where[name] = draw.choice(NASTY)
-        if not told:
+                where[name] = draw.choice(HOSTILE_VALUES)
+        if not mutated:
             break
-    return told
+    return mutated
 
 
-def _torn(body: bytes, draw: random.Random) -> bytes:
-    """Bytes changed, lost or added."""
-    torn = bytearray(body)
+def mutate_bytes(body: bytes, draw: random.Random) -> bytes:
+    """Change, delete or insert bytes."""
+    mutated = bytearray(body)
     for _ in range(draw.randrange(1, 6)):
-        place = draw.randrange(len(torn) or 1)
+        index = draw.randrange(len(mutated) or 1)
         match draw.randrange(3):
             case 0:
-                torn[place : place + 1] = bytes([draw.randrange(256)])
+                mutated[index : index + 1] = bytes([draw.randrange(256)])
             case 1:
-                del torn[place : place + draw.randrange(1, 20)]
+                del mutated[index : index + draw.randrange(1, 20)]
             case _:
-                torn[place:place] = draw.randbytes(draw.randrange(1, 8))
-    return bytes(torn)
+                mutated[index:index] = draw.randbytes(draw.randrange(1, 8))
+    return bytes(mutated)
 
 
-def _large(at: Attack, kind: Kind, line: Line, source: str) -> None:
-    event = json.dumps(at.event(source)).encode()
+def post_large(
+    attack: Attack, category: AttackCategory, connection: RawConnection, source: str
+) -> None:
+    event = json.dumps(attack.build_event(source)).encode()
     name = json.loads(event).get("messageId") or json.loads(event)["message_id"]
     for body, status in (
         (b"[" * 200_000, 400),
@@ -89,25 +95,27 @@ def _large(at: Attack, kind: Kind, line: Line, source: str) -> None:
         (b"\xef\xbb\xbf" + b"{}", 400),
         (b"\xff\xfe{\x00}\x00", 400),
         (b"", 400),
-        (event + b" " * (LARGEST - len(event)), 200),
-        (event + b" " * (LARGEST - len(event) + 1), 413),
+        (event + b" " * (MAX_BODY_BYTES - len(event)), 200),
+        (event + b" " * (MAX_BODY_BYTES - len(event) + 1), 413),
         (b" " * 4_000_000, 413),
     ):
-        honest = [name] if status == 200 else []
-        answer = at.post(kind, line, source, body, honest=honest)
-        right = answer.status == status or (status == 413 and answer.status == 0)
-        kind.law("another answer than was due", holds=right, found=(status, answer, body[:20]))
-    many = [at.event(source, user_id=f"u{number}") for number in range(1_500)]
+        valid_ids = [name] if status == 200 else []
+        response = attack.post_webhook(category, connection, source, body, valid_ids=valid_ids)
+        is_expected = response.status == status or (status == 413 and response.status == 0)
+        category.check(
+            "unexpected status", holds=is_expected, observed=(status, response, body[:20])
+        )
+    many = [attack.build_event(source, user_id=f"u{number}") for number in range(1_500)]
     ids = [each.get("messageId") or each["message_id"] for each in many]
-    at.post(kind, line, source, json.dumps(many).encode(), honest=ids)
+    attack.post_webhook(category, connection, source, json.dumps(many).encode(), valid_ids=ids)
 
 
-def _framed(at: Attack, kind: Kind, source: str) -> None:
-    """Lengths that are missing, wrong or told twice; compressed; as parts."""
-    event = at.event(source)
+def post_misframed(attack: Attack, category: AttackCategory, source: str) -> None:
+    """Post bodies with missing, wrong or repeated lengths, compressed or chunked."""
+    event = attack.build_event(source)
     body = json.dumps(event).encode()
     name = event.get("messageId") or event["message_id"]
-    signed = at.signed(source, body)
+    signed = attack.sign(source, body)
     parts = b"".join(b"%x\r\n%s\r\n" % (len(body[at_ : at_ + 7]), body[at_ : at_ + 7])
                      for at_ in range(0, len(body), 7))  # fmt: skip
     chunked = {"Transfer-Encoding": "chunked"}
@@ -132,11 +140,15 @@ def _framed(at: Attack, kind: Kind, source: str) -> None:
         ({}, gzip.compress(body), {400, 401}),
         ({"Expect": "100-continue"}, body, {200, 100}),
     )
-    for more, sent, right in tries:
-        line = at.line(patience=10)
-        answer = line.raw(request("POST", HOOKS[source], {**signed, **more}, sent), "POST")
-        line.close()
-        at.ledger.note(kind, answer)
-        kind.law("another answer than was due", holds=answer.status in right, found=(more, answer))
-        if answer.status == 200:
-            at.ledger.keep(source, [name])
+    for headers, payload, expected in tries:
+        connection = attack.connect(timeout=10)
+        response = connection.send_raw(
+            build_request("POST", WEBHOOK_PATHS[source], {**signed, **headers}, payload), "POST"
+        )
+        connection.close()
+        attack.ledger.record(category, response)
+        category.check(
+            "unexpected status", holds=response.status in expected, observed=(headers, response)
+        )
+        if response.status == 200:
+            attack.ledger.record_accepted(source, [name])

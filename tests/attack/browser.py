@@ -1,10 +1,10 @@
-"""A real Chromium on pages whose names would be run: nothing is, and nothing is asked elsewhere."""
+"""A real Chromium on pages with injected names: no script runs, no other host is requested."""
 
 from pathlib import Path
 from urllib.parse import quote
 
 from attack import Attack
-from ledger import Kind
+from ledger import AttackCategory
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -14,33 +14,43 @@ _INJECTED = (
 )
 
 
-def run(at: Attack, kind: Kind) -> None:
-    """Open the list, and every account that is named to be run."""
+def run(attack: Attack, category: AttackCategory) -> None:
+    """Open the list, and every account with a hostile name."""
     if not CHROMIUM.exists():
-        kind.told["not_tried"] = "there is no Chromium here"
+        category.figures["not_tried"] = "Chromium is not installed"
         return
-    base = f"http://127.0.0.1:{at.port}"
-    seen: list[str] = []
-    strange = at.target.strange if at.share == 1 else at.target.strange[::8]
+    base = f"http://127.0.0.1:{attack.port}"
+    violations: list[str] = []
+    accounts = attack.target.hostile if attack.scale == 1 else attack.target.hostile[::8]
     paths = ["/", "/?q=%3Cscript%3Ealert(1)%3C/script%3E", "/?csm=%22%3E%3Cimg%20src=x%3E"]
-    paths += [f"/account?id={quote(each, safe='')}" for each in strange]
+    paths += [f"/account?id={quote(each, safe='')}" for each in accounts]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        window = chromium.new_context(base_url=base, extra_http_headers=at.viewer("Ada"))
+        window = chromium.new_context(base_url=base, extra_http_headers=attack.authorize("Ada"))
         page = window.new_page()
-        page.on("dialog", lambda dialog: (seen.append(f"dialog {dialog.message}"), dialog.accept()))
-        page.on("request", lambda asked: asked.url.startswith(base) or seen.append(asked.url))
-        page.on("console", lambda said: said.type == "error" and seen.append(said.text))
-        page.on("pageerror", lambda error: seen.append(str(error)))
+        page.on(
+            "dialog",
+            lambda dialog: (violations.append(f"dialog {dialog.message}"), dialog.accept()),
+        )
+        page.on(
+            "request",
+            lambda request: request.url.startswith(base) or violations.append(request.url),
+        )
+        page.on(
+            "console", lambda message: message.type == "error" and violations.append(message.text)
+        )
+        page.on("pageerror", lambda error: violations.append(str(error)))
         for path in paths:
-            answer = page.goto(path)
-            assert answer
-            kind.statuses[answer.status] += 1
-            kind.law("no page", holds=answer.status == 200, found=(path, answer.status))
-            kind.law("injected", holds=not page.query_selector(_INJECTED), found=path)
+            response = page.goto(path)
+            assert response
+            category.statuses[response.status] += 1
+            category.check(
+                "page not served", holds=response.status == 200, observed=(path, response.status)
+            )
+            category.check("injected", holds=not page.query_selector(_INJECTED), observed=path)
             page.mouse.move(200, 200)
         chromium.close()
-    kind.law("something was run", holds=not seen, found=seen[:3])
+    category.check("script executed", holds=not violations, observed=violations[:3])

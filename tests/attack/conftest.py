@@ -1,4 +1,4 @@
-"""The attack is run, not collected; what is collected are its tests."""
+"""Collect only the tests of the attack; the attack itself is a script."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The same message over many connections at one time, and other bodies under one id."""
+"""The same message over many concurrent connections, and different bodies with one id."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -6,42 +6,48 @@ from typing import Any
 
 import sqlalchemy as sa
 from attack import Attack
-from ledger import Kind
+from ledger import AttackCategory
 
 from serving import store
 from serving.store.event_schema import WEBHOOK_EVENTS
 
-AT_ONCE = 32
+CONNECTIONS = 32
 
 
-def run(at: Attack, kind: Kind) -> None:
-    """However it comes, an id stands once, and as one of those who sent it told it."""
-    lines = [at.line() for _ in range(AT_ONCE)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for number in range(at.times(30)):
+def run(attack: Attack, category: AttackCategory) -> None:
+    """Send each id many times; it must be stored exactly once."""
+    connections = [attack.connect() for _ in range(CONNECTIONS)]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for number in range(attack.scale_count(30)):
             source = ("generic", "segment")[number % 2]
-            event = at.event(source)
+            event = attack.build_event(source)
             name = event.get("messageId") or event["message_id"]
-            sent = [_as_told_by(event, place, differs=number % 3 == 0) for place in range(AT_ONCE)]
-            answers = pool.map(
-                lambda line, body, of=source, it=name: at.post(kind, line, of, body, honest=[it]),
-                lines,
+            sent = [
+                build_variant(event, index, differs=number % 3 == 0) for index in range(CONNECTIONS)
+            ]
+            responses = pool.map(
+                lambda connection, body, of=source, it=name: attack.post_webhook(
+                    category, connection, of, body, valid_ids=[it]
+                ),
+                connections,
                 sent,
             )
-            for answer in answers:
-                kind.law("a repeat was refused", holds=answer.status == 200, found=answer)
-            _once(at, kind, source, name)
-    for line in lines:
-        line.close()
+            for response in responses:
+                category.check(
+                    "a repeat was rejected", holds=response.status == 200, observed=response
+                )
+            expect_one_row(attack, category, source, name)
+    for connection in connections:
+        connection.close()
 
 
-def _as_told_by(event: dict[str, Any], place: int, *, differs: bool) -> bytes:
-    told = event | {"event": f"told by {place}"} if differs else event
-    return json.dumps([told, told] if place % 4 == 0 else told).encode()
+def build_variant(event: dict[str, Any], index: int, *, differs: bool) -> bytes:
+    variant = event | {"event": f"variant {index}"} if differs else event
+    return json.dumps([variant, variant] if index % 4 == 0 else variant).encode()
 
 
-def _once(at: Attack, kind: Kind, source: str, name: str) -> None:
-    there = (WEBHOOK_EVENTS.c.source == source) & (WEBHOOK_EVENTS.c.message_id == name)
-    with store.read_transaction(at.target.engine) as connection:
-        found = connection.scalar(sa.select(sa.func.count()).where(there))
-    kind.law("an id stands there more or less than once", holds=found == 1, found=(name, found))
+def expect_one_row(attack: Attack, category: AttackCategory, source: str, name: str) -> None:
+    condition = (WEBHOOK_EVENTS.c.source == source) & (WEBHOOK_EVENTS.c.message_id == name)
+    with store.read_transaction(attack.target.engine) as connection:
+        count = connection.scalar(sa.select(sa.func.count()).where(condition))
+    category.check("not stored exactly once", holds=count == 1, observed=(name, count))

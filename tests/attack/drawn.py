@@ -1,4 +1,4 @@
-"""Requests drawn from the app's own schema, well-formed and not, by schemathesis."""
+"""Schema-based fuzzing with schemathesis, with valid and invalid requests."""
 
 import json
 from typing import Any
@@ -9,13 +9,13 @@ from attack import Attack
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
-from ledger import Kind
-from wire import Answer
+from ledger import AttackCategory
+from wire import RawResponse
 
 from data.config import settings
 from serving.web import app
 
-EXAMPLES = 120  # of every address and viewer
+EXAMPLES = 120  # per URL and user
 _TEXT = {"type": "string", "maxLength": 60}
 _MESSAGE = {
     "type": "object",
@@ -30,8 +30,8 @@ _MESSAGE = {
         "timestamp": {"type": "string", "format": "date-time"},
     },
 }
-# The webhooks stand in front of the app, and are not in its schema.
-_HOOK = {
+# Webhooks are served by a middleware and are not in the schema of the app.
+_WEBHOOK = {
     "post": {
         "requestBody": {
             "required": True,
@@ -41,11 +41,11 @@ _HOOK = {
                 }
             },
         },
-        "responses": {"200": {"description": "kept"}},
+        "responses": {"200": {"description": "stored"}},
     }
 }
 _ANY_TEXT = {"type": "string"}
-_FIELDS = ("seal", "once", "verdict", "why", "until", "token", "to")
+_FIELDS = ("csrf_token", "form_id", "verdict", "reason", "snoozed_until", "token", "next")
 _FORM = {
     "content": {
         "application/x-www-form-urlencoded": {
@@ -55,57 +55,59 @@ _FORM = {
 }
 
 
-def run(at: Attack, kind: Kind) -> None:
-    """Ask for every address, as each kind of viewer."""
-    schema = schemathesis.openapi.from_dict(_schema(at))
+def run(attack: Attack, category: AttackCategory) -> None:
+    """Request every route as each kind of user."""
+    schema = schemathesis.openapi.from_dict(build_schema(attack))
     with requests.Session() as session:
-        for found in schema.get_all_operations():
-            operation = found.ok()
-            viewers = ("",) if "webhooks" in operation.path else ("lead", "Ada", "")
-            for viewer in viewers:
-                _try(at, kind, operation, viewer, session)
+        for observed in schema.get_all_operations():
+            operation = observed.ok()
+            users = ("",) if "webhooks" in operation.path else ("lead", "Ada", "")
+            for user in users:
+                run_operation(attack, category, operation, user, session)
 
 
-def _try(at: Attack, kind: Kind, operation: Any, viewer: str, session: requests.Session) -> None:
-    headers = at.viewer(viewer)
+def run_operation(
+    attack: Attack, category: AttackCategory, operation: Any, user: str, session: requests.Session
+) -> None:
+    headers = attack.authorize(user)
     if "webhooks" in operation.path:
-        headers = {"X-Webhook-Secret": at.target.secrets["generic"]}
+        headers = {"X-Webhook-Secret": attack.target.secrets["generic"]}
     negative = operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
     cases: st.SearchStrategy[schemathesis.Case] = operation.as_strategy() | negative
 
     @given(case=cases)
     @rules(
-        max_examples=at.times(EXAMPLES),
+        max_examples=attack.scale_count(EXAMPLES),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
     )
-    def tried(case: schemathesis.Case) -> None:
+    def run_case(case: schemathesis.Case) -> None:
         try:
-            told = case.call(
-                base_url=f"http://127.0.0.1:{at.port}",
+            raw_response = case.call(
+                base_url=f"http://127.0.0.1:{attack.port}",
                 headers=headers,
                 session=session,
                 allow_redirects=False,
                 timeout=30,
             )
         except requests.ConnectionError:
-            at.ledger.note(kind, Answer(0))
+            attack.ledger.record(category, RawResponse(0))
             return
-        answer = Answer(told.status_code, {}, told.content or b"")
-        asked = f"{operation.method} {told.request.url} {told.request.body!r}"
-        at.ledger.note(kind, answer, viewer=viewer, asked=asked)
+        response = RawResponse(raw_response.status_code, {}, raw_response.content or b"")
+        request = f"{operation.method} {raw_response.request.url} {raw_response.request.body!r}"
+        attack.ledger.record(category, response, user=user, request=request)
 
-    tried()
+    run_case()
 
 
-def _schema(at: Attack) -> dict[str, Any]:
-    made = app.create_app(
-        settings.load_settings(at.target.config), at.target.engine, clock=lambda: None
+def build_schema(attack: Attack) -> dict[str, Any]:
+    web_app = app.create_app(
+        settings.load_settings(attack.target.config), attack.target.engine, clock=lambda: None
     )
-    told: dict[str, Any] = json.loads(json.dumps(made.openapi()))
+    schema: dict[str, Any] = json.loads(json.dumps(web_app.openapi()))
     for path in ("/account", "/sign-in"):
-        told["paths"][path]["post"]["requestBody"] = _FORM
-    told["paths"]["/webhooks/generic"] = _HOOK
-    return told
+        schema["paths"][path]["post"]["requestBody"] = _FORM
+    schema["paths"]["/webhooks/generic"] = _WEBHOOK
+    return schema

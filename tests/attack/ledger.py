@@ -1,4 +1,4 @@
-"""What was tried, what was answered, and which laws did not hold."""
+"""Record of requests, responses and violated assertions."""
 
 import re
 import threading
@@ -9,60 +9,62 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from target import Target
-from wire import Answer
+from wire import RawResponse
 
 _ID = re.compile(r"acc_\d{5}")
-_BOOK = re.compile(r"of-book-(\w+)")
+_PORTFOLIO = re.compile(r"of-book-(\w+)")
 
 
 @dataclass
-class Kind:
-    """One kind of attack.
+class AttackCategory:
+    """One category of attacks.
 
     Attributes
     ----------
     name : str
-        What is tried.
-    refuses : bool
-        Whether 503 is an honest answer here.
+        Title.
+    may_return_503 : bool
+        Whether 503 is an expected response.
     statuses : Counter
-        Status code → answers; 0: the server hung up.
-    broken : list of str
-        What was seen that must not be, a few examples.
-    told : dict
-        Further figures.
+        Status code → responses; 0: the connection was closed.
+    violations : list of str
+        Violated assertions, a few examples.
+    figures : dict
+        Further measurements.
     """
 
     name: str
-    refuses: bool = False
+    may_return_503: bool = False
     statuses: Counter[int] = field(default_factory=Counter)
-    broken: list[str] = field(default_factory=list)
-    told: dict[str, Any] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def requests(self) -> int:
         return sum(self.statuses.values())
 
-    def law(self, what: str, *, holds: bool, found: object = "") -> None:
-        """A law of this kind, and what was found where it does not hold."""
-        if not holds and len(self.broken) < 5:
-            self.broken.append(f"{what}: {found!r}"[:500] if found != "" else what)
+    def check(self, description: str, *, holds: bool, observed: object = "") -> None:
+        """Record a violation if an assertion does not hold."""
+        if not holds and len(self.violations) < 5:
+            self.violations.append(
+                f"{description}: {observed!r}"[:500] if observed != "" else description
+            )
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "kind": self.name,
+            "category": self.name,
             "requests": self.requests,
-            "answers": {str(status or "cut"): n for status, n in sorted(self.statuses.items())},
-            "holds": not self.broken,
-            "broken": self.broken,
+            "statuses": {str(status or "cut"): n for status, n in sorted(self.statuses.items())},
+            "holds": not self.violations,
+            "violations": self.violations,
             "seconds": round(self.seconds, 1),
-            "told": self.told,
+            "figures": self.figures,
         }
 
 
 class Ledger:
-    """Judges every answer as it comes; used by many threads."""
+    """Checks every response; thread-safe."""
 
     def __init__(self, target: Target) -> None:
         self.accepted: set[tuple[str, str]] = set()  # source and id, of those answered 200
@@ -70,25 +72,33 @@ class Ledger:
         self._csm_of = {row["account_id"]: row["csm"] for row in target.rows}
         self._lock = threading.Lock()
 
-    def note(self, kind: Kind, answer: Answer, *, viewer: str = "", asked: str = "") -> Answer:
-        """Count an answer, and look through it for what this viewer must not see."""
+    def record(
+        self, category: AttackCategory, response: RawResponse, *, user: str = "", request: str = ""
+    ) -> RawResponse:
+        """Count a response, and check it for data that the user must not see."""
         with self._lock:
-            kind.statuses[answer.status] += 1
-        bad = answer.status >= 500 and not (answer.status == 503 and kind.refuses)
-        kind.law("a 5xx", holds=not bad, found=(answer.status, asked[:300], answer.text[:100]))
-        if viewer != "lead" and answer.body:
-            seen = self._strange(answer.text, viewer, asked)
-            kind.law("of another's book", holds=not seen, found=(viewer, asked[:200], seen[:3]))
-        return answer
+            category.statuses[response.status] += 1
+        bad = response.status >= 500 and not (response.status == 503 and category.may_return_503)
+        category.check(
+            "a 5xx", holds=not bad, observed=(response.status, request[:300], response.text[:100])
+        )
+        if user != "lead" and response.body:
+            seen = self._find_foreign(response.text, user, request)
+            category.check(
+                "data of another portfolio",
+                holds=not seen,
+                observed=(user, request[:200], seen[:3]),
+            )
+        return response
 
-    def keep(self, source: str, ids: Iterable[str]) -> None:
-        """These events were answered with 200."""
+    def record_accepted(self, source: str, ids: Iterable[str]) -> None:
+        """Record events that were answered with 200."""
         with self._lock:
             self.accepted |= {(source, each) for each in ids}
 
-    def _strange(self, text: str, viewer: str, asked: str) -> list[str]:
-        """Accounts and names of other books in a text, but for those that were asked for."""
-        asked = unquote_plus(asked)
-        ids = [each for each in set(_ID.findall(text)) if self._csm_of.get(each) != viewer]
-        books = [each for each in set(_BOOK.findall(text)) if each != viewer]
-        return [each for each in ids + books if each not in asked]
+    def _find_foreign(self, text: str, user: str, request: str) -> list[str]:
+        """Return accounts and names of other portfolios in a text, except requested ones."""
+        request = unquote_plus(request)
+        ids = [each for each in set(_ID.findall(text)) if self._csm_of.get(each) != user]
+        portfolios = [each for each in set(_PORTFOLIO.findall(text)) if each != user]
+        return [each for each in ids + portfolios if each not in request]

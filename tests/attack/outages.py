@@ -1,4 +1,4 @@
-"""A full disk, a database that goes and comes again: refused with 503, and nothing is lost."""
+"""A full disk and database outages: 503, and no data loss."""
 
 import json
 import os
@@ -14,150 +14,177 @@ from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from attack import Attack
-from ledger import Kind
+from ledger import AttackCategory
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
-from wire import Line
+from wire import RawConnection
 
-_ROOM = 1_000_000
-_ROOM_POSTGRES = 17_000_000  # more than a segment of its log: that is made whole
-_MANY = 3_500
+_MAX_FILE_BYTES = 1_000_000
+_MAX_FILE_BYTES_POSTGRES = 17_000_000  # larger than one WAL segment, which is preallocated
+_MANY_EVENTS = 3_500
 _SIZE = resource.RLIMIT_FSIZE
 _AWAY_SECONDS = 3.0
 
 
-def disk(at: Attack, kind: Kind) -> None:
-    """No file may grow any more: pages are shown, events refused; then there is room again."""
-    line = at.line()
-    account = at.target.of("Ada")[41]
-    form = at.form(kind, line, account, "Ada")
+def fill_disk(attack: Attack, category: AttackCategory) -> None:
+    """Limit file growth: pages are served and events rejected until there is space again."""
+    connection = attack.connect()
+    account = attack.target.list_portfolio("Ada")[41]
+    form = attack.load_form(category, connection, account, "Ada")
     refused = 0
-    with _little_room(at, kind):
+    with limit_file_size(attack, category):
         for number in range(60):
-            name = at.new_id("answer")
-            body = urlencode({**form, "once": name, "verdict": "wrong", "why": "x" * 900}).encode()
-            told = at.ask(kind, line, "POST", f"/account?id={account}", "Ada", body=body)
-            kind.law("an answer", holds=told.status in {303, 503}, found=told)
-            refused += _many(at, kind, line) == 503
-            page = at.ask(kind, line, "GET", "/", "lead")
-            kind.law("not shown", holds=page.status == 200, found=page)
+            name = attack.new_id("answer")
+            body = urlencode(
+                {**form, "form_id": name, "verdict": "wrong", "reason": "x" * 900}
+            ).encode()
+            response = attack.request_page(
+                category, connection, "POST", f"/account?id={account}", "Ada", body=body
+            )
+            category.check(
+                "unexpected feedback status", holds=response.status in {303, 503}, observed=response
+            )
+            refused += post_many(attack, category, connection) == 503
+            page = attack.request_page(category, connection, "GET", "/", "lead")
+            category.check("page not served", holds=page.status == 200, observed=page)
             path = "/list.csv" if number % 8 == 0 else "/feedback.csv"
-            sent = at.ask(kind, line, "GET", path, "lead")
-            kind.law("no file", holds=sent.status in {200, 503}, found=sent)
+            export = attack.request_page(category, connection, "GET", path, "lead")
+            category.check(
+                "unexpected export status", holds=export.status in {200, 503}, observed=export
+            )
             if refused >= 5:
                 break
-    kind.law("the disk was never full", holds=refused > 0)
-    kind.told["refused"] = refused
-    _well_again(at, kind)
-    line.close()
+    category.check("the disk was never full", holds=refused > 0)
+    category.figures["refused"] = refused
+    expect_recovery(attack, category)
+    connection.close()
 
 
-def away(at: Attack, kind: Kind) -> None:
-    """The database stops in the middle of the load, and comes again."""
-    if at.database is None:
-        _locked(at, kind)
+def stop_database(attack: Attack, category: AttackCategory) -> None:
+    """Stop the database under load, and restart it."""
+    if attack.database is None:
+        lock_sqlite(attack, category)
         return
-    with _load(at, kind):
-        for stop in (at.database.stop, lambda: _killed(at), lambda: _disconnected(at)):
+    with generate_load(attack, category):
+        for stop in (
+            attack.database.stop,
+            lambda: kill_database(attack),
+            lambda: disconnect_clients(attack),
+        ):
             time.sleep(1)
-            pid = at.database.get_pid()
+            pid = attack.database.get_pid()
             stop()
-            if not _runs(pid):
-                time.sleep(_AWAY_SECONDS * min(1, at.share * 4))
-                there_again(at)
-            _well_again(at, kind)
-    kind.law("it never was away", holds=kind.statuses[503] > 0)
+            if not is_running(pid):
+                time.sleep(_AWAY_SECONDS * min(1, attack.scale * 4))
+                restart_database(attack)
+            expect_recovery(attack, category)
+    category.check("it never was away", holds=category.statuses[503] > 0)
 
 
-def there_again(at: Attack) -> None:
-    """Start PostgreSQL where it does not run; what it has to repair may take it a while."""
-    if at.database is not None:
+def restart_database(attack: Attack) -> None:
+    """Start PostgreSQL if it is stopped; crash recovery may take a while."""
+    if attack.database is not None:
         attempt = retry(
             retry=retry_if_exception_type((subprocess.SubprocessError, AssertionError)),
             stop=stop_after_delay(120),
             wait=wait_fixed(1),
             reraise=True,
         )
-        attempt(at.database.ensure_postgres_running)()
-        at.target.engine.dispose()
+        attempt(attack.database.ensure_postgres_running)()
+        attack.target.engine.dispose()
 
 
-def _locked(at: Attack, kind: Kind) -> None:
-    """Of SQLite: another writer holds it for some seconds."""
-    with _load(at, kind):
-        for _ in range(at.times(4)):
-            with at.target.engine.execution_options(writes=True).begin():
-                time.sleep(_AWAY_SECONDS * min(1, at.share * 4))
+def lock_sqlite(attack: Attack, category: AttackCategory) -> None:
+    """Hold SQLite's write lock for some seconds."""
+    with generate_load(attack, category):
+        for _ in range(attack.scale_count(4)):
+            with attack.target.engine.execution_options(writes=True).begin():
+                time.sleep(_AWAY_SECONDS * min(1, attack.scale * 4))
             time.sleep(0.3)
-    _well_again(at, kind)
+    expect_recovery(attack, category)
 
 
-def _many(at: Attack, kind: Kind, line: Line) -> int:
-    """Events of an account that nobody knows, as many as a request may hold."""
-    ids = [at.new_id("many") for _ in range(_MANY)]
+def post_many(attack: Attack, category: AttackCategory, connection: RawConnection) -> int:
+    """Post a request full of events of an unknown account."""
+    ids = [attack.new_id("many") for _ in range(_MANY_EVENTS)]
     now = time.time()
-    told = [{"message_id": each, "account_id": "nobody", "timestamp": now} for each in ids]
-    return at.post(kind, line, "generic", json.dumps(told).encode(), honest=ids).status
+    events = [{"message_id": each, "account_id": "nobody", "timestamp": now} for each in ids]
+    return attack.post_webhook(
+        category, connection, "generic", json.dumps(events).encode(), valid_ids=ids
+    ).status
 
 
 @contextmanager
-def _load(at: Attack, kind: Kind) -> Iterator[None]:
-    """Honest events, and pages, over some connections, all the while."""
-    over = threading.Event()
+def generate_load(attack: Attack, category: AttackCategory) -> Iterator[None]:
+    """Send valid events and page requests over several connections in the background."""
+    stop = threading.Event()
 
     def send() -> None:
-        line = at.line(patience=60)
-        while not over.is_set():
-            answer = at.honest(kind, line)
-            kind.law("an event", holds=answer.status in {200, 503}, found=answer)
-            over.wait(0.01)
-        line.close()
+        connection = attack.connect(timeout=60)
+        while not stop.is_set():
+            response = attack.post_valid_event(category, connection)
+            category.check(
+                "unexpected event status", holds=response.status in {200, 503}, observed=response
+            )
+            stop.wait(0.01)
+        connection.close()
 
-    def look() -> None:
-        line = at.line(patience=60)
-        while not over.is_set():
+    def request_pages() -> None:
+        connection = attack.connect(timeout=60)
+        while not stop.is_set():
             for path in ("/", "/account?id=acc_00100", "/list.csv", "/health"):
-                answer = at.ask(kind, line, "GET", path, "lead")
-                # A file that was begun can only be broken off.
+                response = attack.request_page(category, connection, "GET", path, "lead")
+                # A response that has started can only be cut off.
                 right = {200, 503, 404} | ({0} if path == "/list.csv" else set())
-                kind.law("a page", holds=answer.status in right, found=(path, answer))
-            over.wait(0.05)
-        line.close()
+                category.check(
+                    "unexpected page status",
+                    holds=response.status in right,
+                    observed=(path, response),
+                )
+            stop.wait(0.05)
+        connection.close()
 
-    threads = [threading.Thread(target=each) for each in (send, send, send, look)]
+    threads = [threading.Thread(target=each) for each in (send, send, send, request_pages)]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         for thread in threads:
             thread.join()
 
 
-def _well_again(at: Attack, kind: Kind) -> None:
-    """It recovers by itself, within seconds."""
-    started, line = time.monotonic(), at.line()
-    while at.honest(kind, line).status != 200 and time.monotonic() < started + 30:
+def expect_recovery(attack: Attack, category: AttackCategory) -> None:
+    """Check that the server recovers by itself within seconds."""
+    started, connection = time.monotonic(), attack.connect()
+    while (
+        attack.post_valid_event(category, connection).status != 200
+        and time.monotonic() < started + 30
+    ):
         time.sleep(0.2)
     seconds = time.monotonic() - started
-    kind.told["well_after_s"] = max(round(seconds, 1), kind.told.get("well_after_s", 0))
-    kind.law("not well again", holds=seconds < 30, found=seconds)
-    shown = [at.ask(kind, line, "GET", "/", "lead").status for _ in range(20)]
-    kind.law("pages not well again", holds=shown[-1] == 200, found=shown)
-    line.close()
+    category.figures["well_after_s"] = max(
+        round(seconds, 1), category.figures.get("well_after_s", 0)
+    )
+    category.check("no recovery", holds=seconds < 30, observed=seconds)
+    shown = [
+        attack.request_page(category, connection, "GET", "/", "lead").status for _ in range(20)
+    ]
+    category.check("pages did not recover", holds=shown[-1] == 200, observed=shown)
+    connection.close()
 
 
-def _killed(at: Attack) -> None:
-    """At once, as by a loss of power: what it had said was kept is there when it comes again."""
-    pid = at.database.get_pid()
+def kill_database(attack: Attack) -> None:
+    """Stop the database immediately, like a power loss; committed data must survive."""
+    pid = attack.database.get_pid()
     os.kill(pid, signal.SIGQUIT)
     end = time.monotonic() + 20
-    while _runs(pid) and time.monotonic() < end:
+    while is_running(pid) and time.monotonic() < end:
         time.sleep(0.05)
 
 
-def _disconnected(at: Attack) -> None:
-    with at.target.engine.connect() as connection, suppress(sa.exc.OperationalError):
+def disconnect_clients(attack: Attack) -> None:
+    with attack.target.engine.connect() as connection, suppress(sa.exc.OperationalError):
         connection.execute(
             sa.text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -166,8 +193,8 @@ def _disconnected(at: Attack) -> None:
         )
 
 
-def _runs(pid: int) -> bool:
-    """Whether a process is there that is not only waited for."""
+def is_running(pid: int) -> bool:
+    """Return True if the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -175,37 +202,37 @@ def _runs(pid: int) -> bool:
 
 
 @contextmanager
-def _little_room(at: Attack, kind: Kind) -> Iterator[None]:
-    """Let no file of those who write the database grow beyond a size."""
-    if at.database is not None:
-        _started_again(at, _ROOM_POSTGRES)
+def limit_file_size(attack: Attack, category: AttackCategory) -> Iterator[None]:
+    """Limit the file size of the processes that write the database."""
+    if attack.database is not None:
+        restart_with_limit(attack, _MAX_FILE_BYTES_POSTGRES)
         try:
-            _well_again(at, kind)
+            expect_recovery(attack, category)
             yield
         finally:
-            _started_again(at, resource.RLIM_INFINITY)
+            restart_with_limit(attack, resource.RLIM_INFINITY)
         return
-    before = {pid: resource.prlimit(pid, _SIZE) for pid in _writers(at)}
+    before = {pid: resource.prlimit(pid, _SIZE) for pid in list_writers(attack)}
     for pid, (_, hard) in before.items():
-        resource.prlimit(pid, _SIZE, (_ROOM, hard))
+        resource.prlimit(pid, _SIZE, (_MAX_FILE_BYTES, hard))
     try:
         yield
     finally:
-        usual = before[at.at.process.pid]
-        for pid in _writers(at):  # the watcher may be another by now
+        usual = before[attack.server.process.pid]
+        for pid in list_writers(attack):  # the worker may have been restarted
             resource.prlimit(pid, _SIZE, usual)
 
 
-def _writers(at: Attack) -> list[int]:
-    return [pid for pid in (at.at.process.pid, at.at.watcher()) if pid]
+def list_writers(attack: Attack) -> list[int]:
+    return [pid for pid in (attack.server.process.pid, attack.server.find_consumer_pid()) if pid]
 
 
-def _started_again(at: Attack, room: int) -> None:
-    """PostgreSQL belongs to another user, and takes its room from whoever starts it."""
-    at.database.stop()
+def restart_with_limit(attack: Attack, room: int) -> None:
+    """Restart PostgreSQL, which inherits the file size limit of its parent."""
+    attack.database.stop()
     usual = resource.getrlimit(_SIZE)
     resource.setrlimit(_SIZE, (min(room, usual[1]) if usual[1] >= 0 else room, usual[1]))
     try:
-        there_again(at)
+        restart_database(attack)
     finally:
         resource.setrlimit(_SIZE, usual)

@@ -1,15 +1,15 @@
-"""Paths that lead elsewhere, methods nobody uses, heads that are no heads."""
+"""Path traversal, unusual methods and malformed request heads."""
 
 from itertools import product
 
 from attack import Attack
-from ledger import Kind
-from wire import Line
+from ledger import AttackCategory
+from wire import RawConnection
 
 _ENCODED = ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%252e%252e/", "....//", "..;/")
 _FILES = ("app.py", "etc/passwd", "expansion.toml", "state/crm.db", "templates/base.html.j2")
 _METHODS = ("PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "OPTIONS", "HEAD", "PROPFIND", "get", "X")
-_TAKING = ("/", "/account?id=acc_02999", "/webhooks/generic", "/static/page.css")
+_ROUTES = ("/", "/account?id=acc_02999", "/webhooks/generic", "/static/page.css")
 _TARGETS = (
     *("//", "//evil.example/", "/account//", "/./", "/%00", "/%", "/%zz", "/\\..\\..", "*", "/;"),
     *("http://evil.example/", "http://127.0.0.1/list.csv", "/static", "/static/", "/static//"),
@@ -20,7 +20,7 @@ _TARGETS = (
     *("/\u202e", "/\U0001f600", "/account?id=\ud83d\ude00".encode("utf-16", "surrogatepass").decode(
         "utf-16"), "/#x", "/ HTTP/1.1 x"),
 )  # fmt: skip
-_HEADS = (
+_REQUEST_HEADS = (
     b"GET / HTTP/1.0\r\n\r\n",
     b"GET / HTTP/1.1\r\n\r\n",
     b"GET /\r\n\r\n",
@@ -45,39 +45,57 @@ _HEADS = (
     b"A" * 100_000,
 )
 _HOSTS = ("evil.example", "", "127.0.0.1.evil.example", "127.0.0.1:80@evil.example", "[::1", "..")
-_NAMED = ("X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-User", "X-User", "X-Original-URL",
-          "X-Rewrite-URL", "X-HTTP-Method-Override", "Forwarded", "X-Forwarded-Proto")  # fmt: skip
+_PROXY_HEADERS = (
+    *("X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-User", "X-User", "X-Original-URL"),
+    *("X-Rewrite-URL", "X-HTTP-Method-Override", "Forwarded", "X-Forwarded-Proto"),
+)
 
 
-def run(at: Attack, kind: Kind) -> None:
-    """None of it leads anywhere but to a refusal, or to what the viewer may see anyway."""
-    line = at.line(patience=10)
-    for viewer in ("", "Ada"):
+def run(attack: Attack, category: AttackCategory) -> None:
+    """Send them; each must be rejected, or show only what the user may see."""
+    connection = attack.connect(timeout=10)
+    for user in ("", "Ada"):
         for target in _TARGETS:
-            at.ask(kind, line, "GET", target, viewer)
-        _files(at, kind, line, viewer)
-        for method, target in product(_METHODS, _TAKING):
-            at.ask(kind, line, method, target, viewer)
-            line.close()  # some of these have bodies that no client would expect
-    for head in _HEADS:
-        at.ledger.note(kind, line.raw(head), asked=repr(head[:60]))
-        line.close()
-    _names(at, kind, line)
-    line.close()
+            attack.request_page(category, connection, "GET", target, user)
+        request_files(attack, category, connection, user)
+        for method, target in product(_METHODS, _ROUTES):
+            attack.request_page(category, connection, method, target, user)
+            connection.close()  # the response may have an unexpected body
+    for head in _REQUEST_HEADS:
+        attack.ledger.record(category, connection.send_raw(head), request=repr(head[:60]))
+        connection.close()
+    request_as_others(attack, category, connection)
+    connection.close()
 
 
-def _files(at: Attack, kind: Kind, line: Line, viewer: str) -> None:
+def request_files(
+    attack: Attack, category: AttackCategory, connection: RawConnection, user: str
+) -> None:
     for dots, deep, file in product(_ENCODED, range(1, 5), _FILES):
-        answer = at.ask(kind, line, "GET", f"/static/{dots * deep}{file}", viewer)
-        kind.law("a file", holds=answer.status in {303, 400, 404}, found=answer)
+        response = attack.request_page(
+            category, connection, "GET", f"/static/{dots * deep}{file}", user
+        )
+        category.check(
+            "a file was served", holds=response.status in {303, 400, 404}, observed=response
+        )
 
 
-def _names(at: Attack, kind: Kind, line: Line) -> None:
-    """By a name that the page does not go by; as somebody whom no proxy of ours has named."""
+def request_as_others(attack: Attack, category: AttackCategory, connection: RawConnection) -> None:
+    """Request with other host names, and with spoofed proxy headers."""
     for name in _HOSTS:
-        answer = at.ask(kind, line, "GET", "/", "lead", headers={"Host": name})
-        line.close()
-        kind.law("a wrong name", holds=answer.status in {400, 421, 0}, found=(name, answer))
-    for name, told in product(_NAMED, ("lead", "Ada", "127.0.0.1", "/list.csv", "evil.example")):
-        answer = at.ask(kind, line, "GET", "/", headers={name: told})
-        kind.law("believed a header", holds=answer.status == 303, found=(name, told, answer))
+        response = attack.request_page(
+            category, connection, "GET", "/", "lead", headers={"Host": name}
+        )
+        connection.close()
+        category.check(
+            "a wrong host was accepted",
+            holds=response.status in {400, 421, 0},
+            observed=(name, response),
+        )
+    for name, value in product(
+        _PROXY_HEADERS, ("lead", "Ada", "127.0.0.1", "/list.csv", "evil.example")
+    ):
+        response = attack.request_page(category, connection, "GET", "/", headers={name: value})
+        category.check(
+            "a header was trusted", holds=response.status == 303, observed=(name, value, response)
+        )

@@ -1,6 +1,6 @@
-"""``make attack``: the server as it is run, attacked over HTTP, on SQLite and on PostgreSQL.
+"""``make attack``: attack the real server over HTTP, on SQLite and on PostgreSQL.
 
-Prints what was tried, what was answered, and whether the laws hold; fails where one does not.
+Prints the requests, responses and assertions; exits with an error if an assertion fails.
 """
 
 import argparse
@@ -25,136 +25,160 @@ import doubles  # noqa: E402
 import drawn  # noqa: E402
 import outages  # noqa: E402
 import paths  # noqa: E402
-import served  # noqa: E402
+import server_process  # noqa: E402
 import signing  # noqa: E402
 import strange  # noqa: E402
 import target  # noqa: E402
 import verdict  # noqa: E402
 from attack import Attack  # noqa: E402
-from ledger import Kind, Ledger  # noqa: E402
+from ledger import AttackCategory, Ledger  # noqa: E402
 
 from serving import store  # noqa: E402
 from serving.store.event_schema import CONSUMER_OFFSETS  # noqa: E402
 
-Work = Callable[[Attack, Kind], None]
-KINDS: dict[str, tuple[str, Work, bool]] = {
-    "drawn": ("drawn from the schema", drawn.run, False),
-    "bodies": ("broken and huge bodies", bodies.run, False),
-    "signing": ("wrong and old signatures", signing.run, False),
-    "strange": ("SQL, HTML, odd signs", strange.run, False),
-    "browser": ("a browser on such names", browser.run, False),
-    "paths": ("paths, methods, heads", paths.run, False),
-    "doubles": ("one message, 32 at once", doubles.run, False),
-    "forms": ("forms from elsewhere", doors.forms, False),
-    "guessing": ("tokens guessed", doors.guessing, False),
+Work = Callable[[Attack, AttackCategory], None]
+CATEGORIES: dict[str, tuple[str, Work, bool]] = {
+    "drawn": ("schema-based fuzzing", drawn.run, False),
+    "bodies": ("malformed and huge bodies", bodies.run, False),
+    "signing": ("invalid and expired signatures", signing.run, False),
+    "strange": ("SQL, HTML and Unicode injection", strange.run, False),
+    "browser": ("a browser on injected names", browser.run, False),
+    "paths": ("paths, methods, request heads", paths.run, False),
+    "doubles": ("one message, 32 times concurrently", doubles.run, False),
+    "forms": ("forged forms (CSRF)", doors.forge_forms, False),
+    "guessing": ("token guessing", doors.guess_tokens, False),
     "crowd": ("too many connections", connections.exceed_limit, True),
-    "disk": ("a full disk", outages.disk, True),
-    "away": ("the database goes away", outages.away, True),
+    "disk": ("a full disk", outages.fill_disk, True),
+    "away": ("database outages", outages.stop_database, True),
 }
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser()
-    asked.add_argument("--small", action="store_true", help="A little of each, on SQLite.")
-    asked.add_argument("--json", action="store_true", help="One object in place of the tables.")
-    asked.add_argument("--only", nargs="+", choices=KINDS, help="These kinds alone.")
-    asked.add_argument("--on", choices=["sqlite", "postgresql"], help="This database alone.")
-    asked.add_argument("--seed", type=int, default=7)
-    told = asked.parse_args()
+    parser = argparse.ArgumentParser()
+    parser.add_argument(
+        "--small", action="store_true", help="A small run of each category, on SQLite."
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="Print one JSON object instead of tables."
+    )
+    parser.add_argument("--only", nargs="+", choices=CATEGORIES, help="Only these categories.")
+    parser.add_argument("--on", choices=["sqlite", "postgresql"], help="Only this database.")
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (8_192, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     )
-    databases = [told.on] if told.on else ["sqlite"] if told.small else ["sqlite", "postgresql"]
-    found = {}
+    databases = (
+        [options.on] if options.on else ["sqlite"] if options.small else ["sqlite", "postgresql"]
+    )
+    results = {}
     for name in databases:
-        found[name] = _attacked(name, told)
-        if not told.json:
-            print(_table(name, found[name]), flush=True)  # noqa: T201
-    holds = all(each["holds"] for each in found.values())
-    if told.json:
-        print(json.dumps({"holds": holds, **found}, indent=2))  # noqa: T201
+        results[name] = run_on_database(name, options)
+        if not options.json:
+            print(format_table(name, results[name]), flush=True)  # noqa: T201
+    holds = all(each["holds"] for each in results.values())
+    if options.json:
+        print(json.dumps({"holds": holds, **results}, indent=2))  # noqa: T201
     sys.exit(not holds)
 
 
-def _attacked(name: str, told: argparse.Namespace) -> dict[str, Any]:
-    """Attack it on one database."""
-    with TemporaryDirectory(prefix="attack") as folder, _database(name) as database:
+def run_on_database(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run the attack on one database."""
+    with TemporaryDirectory(prefix="attack") as folder, open_database(name) as database:
         url = database.get_uri().replace("postgresql:", "postgresql+psycopg:") if database else None
-        company = target.made(Path(folder, "company"), url)
-        with served.serving(company.config) as at:
-            served.until("a first look", lambda: _progress(company), 120)
-            ledger, share = Ledger(company), 0.05 if told.small else 1.0
-            attack = Attack(company, at, ledger, share, database, random.Random(told.seed))  # noqa: S311
-            _warm(attack)
-            before = verdict.Before(at.memory_mb()["server"], at.watcher())
-            kinds = [_tried(attack, each) for each in told.only or KINDS]
-            outages.there_again(attack)
-            laws = verdict.laws(company, at, ledger, kinds, before)
+        company = target.build_target(Path(folder, "company"), url)
+        with server_process.run_server(company.config) as server:
+            server_process.wait_until("the first heartbeat", lambda: has_offset(company), 120)
+            ledger, share = Ledger(company), 0.05 if options.small else 1.0
+            attack = Attack(company, server, ledger, share, database, random.Random(options.seed))  # noqa: S311
+            warm_up(attack)
+            before = verdict.Baseline(
+                server.measure_memory_mb()["server"], server.find_consumer_pid()
+            )
+            categories = [run_category(attack, each) for each in options.only or CATEGORIES]
+            outages.restart_database(attack)
+            assertions = verdict.check_assertions(company, server, ledger, categories, before)
         company.engine.dispose()
     return {
-        "kinds": [kind.as_json() for kind in kinds],
-        "laws": [vars(law) for law in laws],
-        "requests": sum(kind.requests for kind in kinds),
-        "seconds": round(sum(kind.seconds for kind in kinds)),
-        "holds": all(not kind.broken for kind in kinds) and all(law.holds for law in laws),
+        "categories": [category.as_json() for category in categories],
+        "assertions": [vars(each) for each in assertions],
+        "requests": sum(category.requests for category in categories),
+        "seconds": round(sum(category.seconds for category in categories)),
+        "holds": all(not category.violations for category in categories)
+        and all(each.holds for each in assertions),
     }
 
 
-def _tried(attack: Attack, name: str) -> Kind:
-    words, work, refuses = KINDS[name]
-    kind, started = Kind(words, refuses), time.monotonic()
-    print(f"{words} …", file=sys.stderr, flush=True)  # noqa: T201
+def run_category(attack: Attack, name: str) -> AttackCategory:
+    title, work, may_return_503 = CATEGORIES[name]
+    category, started = AttackCategory(title, may_return_503), time.monotonic()
+    print(f"{title} …", file=sys.stderr, flush=True)  # noqa: T201
     try:
-        work(attack, kind)
-    except Exception as error:  # it is told, and the others are tried
-        kind.law("could not be tried to its end", holds=False, found=error)
-    kind.seconds = time.monotonic() - started
-    return kind
+        work(attack, category)
+    except Exception as error:  # recorded, and the other categories run
+        category.check("did not finish", holds=False, observed=error)
+    category.seconds = time.monotonic() - started
+    return category
 
 
-def _warm(attack: Attack) -> None:
-    """Have everything loaded that a day's work loads, before memory is read."""
-    kind, line = Kind("warm"), attack.line()
+def warm_up(attack: Attack) -> None:
+    """Send some valid requests before memory is measured."""
+    category, connection = AttackCategory("warm"), attack.connect()
     for _ in range(20):
         for path in ("/", "/list.csv", "/model", "/runs", "/feedback.csv", "/account?id=acc_00100"):
-            attack.ask(kind, line, "GET", path, "lead")
+            attack.request_page(category, connection, "GET", path, "lead")
         for source in ("generic", "segment"):
-            attack.honest(kind, line, source)
-    assert not kind.broken, kind.broken
-    line.close()
+            attack.post_valid_event(category, connection, source)
+    assert not category.violations, category.violations
+    connection.close()
 
 
-def _progress(company: target.Target) -> bool:
+def has_offset(company: target.Target) -> bool:
     with store.read_transaction(company.engine) as connection:
         return connection.scalar(CONSUMER_OFFSETS.select()) is not None
 
 
 @contextmanager
-def _database(name: str) -> Iterator[Any]:
+def open_database(name: str) -> Iterator[Any]:
     if name == "sqlite":
         yield None
         return
-    with target.postgres() as server:
+    with target.start_postgres() as server:
         yield server
 
 
-def _table(name: str, told: dict[str, Any]) -> str:
-    """What was tried and found, in Markdown."""
-    rows = [f"\n{name}: {told['requests']:,} requests, {told['seconds']} s\n"]
-    rows += ["| tried | requests | answers | s | holds |", "|---|---:|---|---:|---|"]
-    for kind in told["kinds"]:
-        answers = ", ".join(f"{status}: {n:,}" for status, n in kind["answers"].items())
-        requests, seconds = f"{kind['requests']:,}", f"{kind['seconds']:.0f}"
-        rows.append(f"| {kind['kind']} | {requests} | {answers} | {seconds} | {_yes(kind)} |")
-    rows += ["", "| law | seen | holds |", "|---|---|---|"]
-    rows += [f"| {law['words']} | {law['seen']} | {_yes(law)} |" for law in told["laws"]]
-    rows += ["", *(f"{kind['kind']}: {kind['told']}" for kind in told["kinds"] if kind["told"])]
-    rows += [f"\n{kind['kind']}: {each}" for kind in told["kinds"] for each in kind["broken"]]
+def format_table(name: str, result: dict[str, Any]) -> str:
+    """Format the results as Markdown."""
+    rows = [f"\n{name}: {result['requests']:,} requests, {result['seconds']} s\n"]
+    rows += ["| category | requests | responses | s | holds |", "|---|---:|---|---:|---|"]
+    for category in result["categories"]:
+        responses = ", ".join(f"{status}: {n:,}" for status, n in category["statuses"].items())
+        requests, seconds = f"{category['requests']:,}", f"{category['seconds']:.0f}"
+        cells = (category["category"], requests, responses, seconds, format_result(category))
+        rows.append(f"| {' | '.join(cells)} |")
+    rows += ["", "| assertion | observed | holds |", "|---|---|---|"]
+    rows += [
+        f"| {each['text']} | {each['observed']} | {format_result(each)} |"
+        for each in result["assertions"]
+    ]
+    rows += [
+        "",
+        *(
+            f"{category['category']}: {category['figures']}"
+            for category in result["categories"]
+            if category["figures"]
+        ),
+    ]
+    rows += [
+        f"\n{category['category']}: {each}"
+        for category in result["categories"]
+        for each in category["violations"]
+    ]
     return "\n".join(rows)
 
 
-def _yes(told: dict[str, Any]) -> str:
-    return "yes" if told["holds"] else "**no**"
+def format_result(entry: dict[str, Any]) -> str:
+    return "yes" if entry["holds"] else "**no**"
 
 
 if __name__ == "__main__":

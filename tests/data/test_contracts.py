@@ -1,4 +1,4 @@
-"""Which rows are refused, and in which words."""
+"""Validation rules and their reject reasons."""
 
 import re
 
@@ -59,23 +59,23 @@ GOOD = {
         ("users", "u2,who,,", "account_id is not in the accounts table"),
     ],
 )
-def test_a_row_that_breaks_its_contract_is_counted_with_a_reason(company, table, row, reason):
+def test_an_invalid_row_is_counted_with_its_reason(company, table, row, reason):
     header = {"subscriptions": SUBSCRIPTION, "events": EVENT, "users": USER}[table]
 
-    found = company.quarantine(table, f"{header}\n{GOOD[table]}\n{row}\n")
+    rejects = company.quarantine(table, f"{header}\n{GOOD[table]}\n{row}\n")
 
-    assert found == {reason: 1}
+    assert rejects == {reason: 1}
 
 
-def test_a_row_with_several_faults_is_counted_once(company):
+def test_a_row_with_several_errors_is_counted_once(company):
     rows = "acme,u1,,-1\n,u1,never,many\n"
 
-    found = company.quarantine("events", f"{EVENT}\n{GOOD['events']}\n{rows}")
+    rejects = company.quarantine("events", f"{EVENT}\n{GOOD['events']}\n{rows}")
 
-    assert sum(found.values()) == 2
+    assert sum(rejects.values()) == 2
 
 
-def test_every_rule_of_every_contract_has_words_of_its_own():
+def test_every_validation_rule_has_its_own_reason():
     for table in schemas.TABLES:
         reasons = [reason for reason, _ in schemas.validation_rules(table)]
 
@@ -88,33 +88,33 @@ def test_required_columns_are_columns():
         assert set(required) <= set(schemas.TABLES[table].column_names())
 
 
-def test_as_many_bad_rows_as_are_allowed_pass():
+def test_the_allowed_share_of_invalid_rows_passes():
     schemas.enforce_quarantine_limit("events", 100, {"quantity is below 0": 5}, 0.05)
 
 
-def test_more_bad_rows_than_allowed_stop_the_run():
+def test_too_many_invalid_rows_stop_the_run():
     quarantine = {"a is missing": 1, "b is missing": 3, "c is missing": 2, "d is missing": 5}
 
     with pytest.raises(ContractError) as refusal:
         schemas.enforce_quarantine_limit("events", 100, quarantine, 0.05)
 
     assert str(refusal.value) == (
-        "events: 11 of 100 rows (11.0%) break the contract, above the 5.0% allowed (d is missing:"
-        " 5; b is missing: 3; c is missing: 2). Mend the rows, or raise [tables]"
+        "events: 11 of 100 rows (11.0%) are invalid, above the 5.0% allowed (d is missing:"
+        " 5; b is missing: 3; c is missing: 2). Fix the rows, or raise [tables]"
         " max_quarantine_share in expansion.toml if they may be left out."
     )
 
 
-def test_repeated_rows_lose_nothing_and_do_not_stop_the_run():
+def test_duplicate_rows_do_not_count_against_the_limit():
     schemas.enforce_quarantine_limit("events", 100, {schemas.DUPLICATE_ROW: 60}, 0.05)
 
 
-def test_a_table_without_a_single_good_row_stops_the_run_whatever_is_allowed():
+def test_a_table_without_a_valid_row_stops_the_run_at_any_limit():
     with pytest.raises(ContractError, match="100 of 100 rows"):
         schemas.enforce_quarantine_limit("events", 100, {"timestamp is missing": 100}, 1.0)
 
 
-def test_a_dirty_small_table_stops_the_reading(company):
+def test_too_many_invalid_rows_in_a_small_table_stop_the_load(company):
     text = f"{SUBSCRIPTION}\n{GOOD['subscriptions']}\nacme,2024-01-02,ten,,,,\n"
     company.put("subscriptions.csv", text)
 

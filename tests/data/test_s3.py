@@ -1,4 +1,4 @@
-"""Tables in an object store, asked of a server that speaks S3."""
+"""Tables in an object store, served by a local S3 server."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ accounts = "{bucket}/accounts.csv"
 
 
 class Bucket:
-    """A bucket of its own for each test."""
+    """A new bucket for each test."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint, self.name = endpoint, f"warehouse-{next(NUMBERS)}"
@@ -39,10 +39,10 @@ class Bucket:
         self.client.create_bucket(Bucket=self.name)
 
     def put(self, key: str, content: str | pl.DataFrame) -> None:
-        self.client.put_object(Bucket=self.name, Key=key, Body=written(content))
+        self.client.put_object(Bucket=self.name, Key=key, Body=to_bytes(content))
 
 
-def written(content: str | pl.DataFrame) -> bytes:
+def to_bytes(content: str | pl.DataFrame) -> bytes:
     if isinstance(content, str):
         return content.encode()
     file = BytesIO()
@@ -61,7 +61,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """What a user exports: where the store is, in which region, and who asks."""
+    """Set the environment that a user exports: endpoint, region and credentials."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
@@ -75,14 +75,14 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 
 @pytest.fixture
-def strict(logs: "Bucket") -> Iterator["Bucket"]:
-    """The same bucket, on a server that from here on asks who is there, and knows nobody."""
-    ask_from(logs.endpoint, "0")
+def authenticated(logs: "Bucket") -> Iterator["Bucket"]:
+    """Return the same bucket with authentication enabled and no valid user."""
+    restrict_access(logs.endpoint, "0")
     yield logs
-    ask_from(logs.endpoint, "inf")
+    restrict_access(logs.endpoint, "inf")
 
 
-def ask_from(endpoint: str, actions: str) -> None:
+def restrict_access(endpoint: str, actions: str) -> None:
     server = HTTPConnection(endpoint.removeprefix("http://"))
     heads = {"Content-Type": "application/octet-stream"}
     server.request("POST", "/moto-api/reset-auth", actions.encode(), heads)
@@ -101,14 +101,14 @@ def days(tables: Any) -> list[int]:
 
 @pytest.fixture
 def logs(bucket: Bucket) -> Bucket:
-    """Three days of log, one of them in a folder further down."""
+    """Write three days of log, one of them in a subfolder."""
     for key, day in (("log/2.csv", 2), ("log/1.csv", 1), ("log/old/3.csv", 3)):
         bucket.put(key, DAY.format(day))
     return bucket
 
 
 @pytest.mark.parametrize(
-    ("pattern", "found"),
+    ("pattern", "result"),
     [
         ("/log/*.csv", [1, 2]),
         ("/log/**/*.csv", [1, 2, 3]),
@@ -118,13 +118,13 @@ def logs(bucket: Bucket) -> Bucket:
         ("/log/2.csv", [2]),
     ],
 )
-def test_objects_are_found_by_name_glob_and_folder(
-    logs: Bucket, company: Any, pattern: str, found: list[int]
+def test_objects_are_resolved_by_name_glob_and_folder(
+    logs: Bucket, company: Any, pattern: str, result: list[int]
 ) -> None:
-    assert days(company.read(events=logs.url + pattern)) == found
+    assert days(company.read(events=logs.url + pattern)) == result
 
 
-def test_a_url_as_hadoop_writes_it_is_the_same_store(logs: Bucket, company: Any) -> None:
+def test_an_s3a_url_is_the_same_store(logs: Bucket, company: Any) -> None:
     tables = company.read(events=f"s3a://{logs.name}/log/*.csv")
 
     assert names(tables) == [f"{logs.url}/log/1.csv", f"{logs.url}/log/2.csv"]
@@ -133,7 +133,9 @@ def test_a_url_as_hadoop_writes_it_is_the_same_store(logs: Bucket, company: Any)
 @pytest.mark.parametrize(
     "key", ["day=2024-03-01/part 0.csv", "50% + more.csv", "größe.csv", "a#b&c=d.csv"]
 )
-def test_a_key_may_hold_signs_that_a_url_may_not(bucket: Bucket, company: Any, key: str) -> None:
+def test_a_key_may_contain_characters_that_a_url_may_not(
+    bucket: Bucket, company: Any, key: str
+) -> None:
     bucket.put(f"log/{key}", DAY.format(7))
 
     by_name = company.read(events=f"{bucket.url}/log/{key}")
@@ -152,7 +154,7 @@ def test_a_small_table_may_be_one_object(bucket: Bucket, company: Any, table: st
     assert_frame_equal(getattr(tables, table).rows, getattr(company.read(), table).rows)
 
 
-def test_a_changed_object_is_new_content_and_the_others_are_not(logs: Bucket, company: Any) -> None:
+def test_only_a_changed_object_changes_its_identity(logs: Bucket, company: Any) -> None:
     def identities() -> dict[str, str]:
         tables = company.read(events=f"{logs.url}/log/*.csv")
         return {partition.name: partition.identity for partition in tables.events}
@@ -167,7 +169,7 @@ def test_a_changed_object_is_new_content_and_the_others_are_not(logs: Bucket, co
 
 @pytest.mark.parametrize("key", ["gone.csv", "gone/*.csv", "gone"])
 def test_a_missing_object_is_named_with_its_setting(logs: Bucket, company: Any, key: str) -> None:
-    with pytest.raises(SourceError, match=r"^events: .*gone.*Put one there, or correct \[tables\]"):
+    with pytest.raises(SourceError, match=r"^events: .*gone.*Add one, or correct \[tables\]"):
         company.read(events=f"{logs.url}/{key}")
 
 
@@ -186,21 +188,23 @@ def test_a_damaged_object_is_named(bucket: Bucket, company: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["log/1.csv", "log/*.csv"])
-def test_refused_credentials_are_one_sentence(strict: Bucket, company: Any, key: str) -> None:
+def test_rejected_credentials_give_a_one_line_error(
+    authenticated: Bucket, company: Any, key: str
+) -> None:
     with pytest.raises(
-        SourceError, match=r"(DENIED|ACCESS_KEY).*Check the address and the credentials"
+        SourceError, match=r"(DENIED|ACCESS_KEY).*Check the URL and the credentials"
     ):
-        company.read(events=f"{strict.url}/{key}")
+        company.read(events=f"{authenticated.url}/{key}")
 
 
-def test_no_credentials_at_all_are_one_sentence(
-    strict: Bucket, company: Any, monkeypatch: pytest.MonkeyPatch
+def test_missing_credentials_give_a_one_line_error(
+    authenticated: Bucket, company: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
 
-    with pytest.raises(SourceError, match=r"cannot be reached.*Check the address and the credent"):
-        company.read(events=f"{strict.url}/log/*.csv")
+    with pytest.raises(SourceError, match=r"cannot be reached.*Check the URL and the credent"):
+        company.read(events=f"{authenticated.url}/log/*.csv")
 
 
 # ---- At the command line
@@ -208,7 +212,7 @@ def test_no_credentials_at_all_are_one_sentence(
 
 @pytest.fixture
 def warehouse(bucket: Bucket, tmp_path: Any) -> Bucket:
-    """A company that lives in the bucket; only its settings are here."""
+    """Write a company to the bucket; only its settings are local."""
     start = datetime(2024, 1, 1, 9, tzinfo=UTC)
     for month in range(3):
         at = [start + timedelta(days=30 * month + day) for day in range(28)]
@@ -231,7 +235,7 @@ def events(result: Result) -> int:
     return int(rows["events"])
 
 
-def test_check_reads_a_company_that_lives_in_a_bucket(warehouse: Bucket, tmp_path: Any) -> None:
+def test_check_reads_a_company_stored_in_a_bucket(warehouse: Bucket, tmp_path: Any) -> None:
     first, again = check(tmp_path), check(tmp_path)
 
     assert (events(first), events(again)) == (84, 84)
@@ -247,9 +251,7 @@ def test_check_counts_an_object_that_was_changed(warehouse: Bucket, tmp_path: An
     assert events(check(tmp_path)) == 61
 
 
-def test_check_says_in_one_line_that_a_store_is_out_of_reach(
-    warehouse: Bucket, tmp_path: Any
-) -> None:
+def test_check_reports_an_unreachable_store_in_one_line(warehouse: Bucket, tmp_path: Any) -> None:
     (tmp_path / "expansion.toml").write_text(SETTINGS.format(bucket="s3://nobody-has-this"))
 
     result = check(tmp_path)

@@ -1,4 +1,4 @@
-"""What ``expansion.toml`` may say, and what is said when it says something else."""
+"""Settings in ``expansion.toml``, and the errors for invalid ones."""
 
 import pytest
 from hypothesis import given
@@ -26,16 +26,16 @@ def sections(model=settings.Settings):
             yield from sections(field.annotation)
 
 
-def test_an_empty_file_gives_the_defaults_and_the_folder_it_lies_in(load, tmp_path):
-    found = load("")
+def test_an_empty_file_gives_the_defaults_and_its_own_folder(load, tmp_path):
+    loaded = load("")
 
-    assert found.outcome.horizon_days == 60
-    assert found.base == tmp_path
-    assert found.state_folder == tmp_path / "data/local"
+    assert loaded.outcome.horizon_days == 60
+    assert loaded.base == tmp_path
+    assert loaded.state_folder == tmp_path / "data/local"
 
 
 def test_every_setting_is_described():
-    roles = settings.Roles  # named by what they are
+    roles = settings.Roles  # documented by their names
 
     for section in sections():
         assert section.__doc__
@@ -69,12 +69,12 @@ def test_settings_do_not_change(load):
         ),
         (
             "[model]\nhorizons_days = [60, 30]",
-            "model: horizons_days must be a rising list of days.",
+            "model: horizons_days must be an ascending list of days.",
         ),
         ("[roles]\nlogin = ['a']\nnps = ['a']", "roles: event name(s) with two roles: a."),
     ],
 )
-def test_a_fault_is_told_by_the_name_that_was_written(load, text, complaint):
+def test_an_error_names_the_setting_as_written(load, text, complaint):
     with pytest.raises(SettingsError) as refusal:
         load(text)
 
@@ -82,7 +82,7 @@ def test_a_fault_is_told_by_the_name_that_was_written(load, text, complaint):
 
 
 @given(data=st.data())
-def test_a_slip_of_the_finger_finds_the_setting_that_was_meant(tmp_path_factory, data):
+def test_a_typo_suggests_the_intended_setting(tmp_path_factory, data):
     section = data.draw(st.sampled_from(["outcome", "eligibility", "evaluation", "scoring"]))
     names = sorted(settings.Settings.model_fields[section].annotation.model_fields)
     name = data.draw(st.sampled_from(names))
@@ -94,18 +94,18 @@ def test_a_slip_of_the_finger_finds_the_setting_that_was_meant(tmp_path_factory,
         settings.load_settings(path, {})
 
 
-def test_a_missing_file_says_how_to_get_one(tmp_path):
+def test_a_missing_file_error_suggests_how_to_create_one(tmp_path):
     with pytest.raises(SettingsError, match=r"no settings file at .*gone\.toml.*simulate"):
         settings.load_settings(tmp_path / "gone.toml", {})
 
 
 @pytest.mark.parametrize("text", ["tables = [", "a = 1\na = 2"])
-def test_what_is_not_toml_is_told_with_its_line(load, text):
+def test_invalid_toml_is_reported_with_its_line(load, text):
     with pytest.raises(SettingsError, match=r"cannot be read as TOML: .*line"):
         load(text)
 
 
-def test_a_folder_in_place_of_the_file_is_told(tmp_path):
+def test_a_folder_instead_of_the_file_is_rejected(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read"):
         settings.load_settings(tmp_path, {})
 
@@ -127,7 +127,7 @@ def database(url):
         "postgresql://host/db?user=me&password=s3cret",
     ],
 )
-def test_a_password_in_the_file_is_refused_and_not_repeated(load, url):
+def test_a_password_in_the_file_is_rejected_and_not_repeated(load, url):
     with pytest.raises(SettingsError, match="holds a password") as refusal:
         load(database(url), TAIL="x")
 
@@ -141,16 +141,16 @@ def test_a_url_without_password_is_accepted(load, url):
     assert load(database(url)).tables.events.url == url
 
 
-def test_a_variable_is_filled_in_and_escaped_where_a_password_stands(load):
-    found = load(database("postgresql://me:${WAREHOUSE}@host/db"), WAREHOUSE="p@ss/word")
+def test_a_variable_is_escaped_in_the_password_of_a_url(load):
+    loaded = load(database("postgresql://me:${WAREHOUSE}@host/db"), WAREHOUSE="p@ss/word")
 
-    assert found.tables.events.url == "postgresql://me:p%40ss%2Fword@host/db"
+    assert loaded.tables.events.url == "postgresql://me:p%40ss%2Fword@host/db"
 
 
-def test_a_whole_address_may_be_a_variable(load):
-    found = load(database("${WAREHOUSE}"), WAREHOUSE="postgresql://me:s3cret@host/db")
+def test_a_whole_url_may_be_a_variable(load):
+    loaded = load(database("${WAREHOUSE}"), WAREHOUSE="postgresql://me:s3cret@host/db")
 
-    assert found.tables.events.url == "postgresql://me:s3cret@host/db"
+    assert loaded.tables.events.url == "postgresql://me:s3cret@host/db"
 
 
 def test_variables_that_are_not_set_are_named(load):
@@ -158,7 +158,7 @@ def test_variables_that_are_not_set_are_named(load):
         load(database("${WAREHOUSE}${OTHER}"))
 
 
-def test_a_fault_beside_a_filled_in_secret_does_not_show_it(load):
+def test_an_error_does_not_show_a_substituted_secret(load):
     text = "[tables.events]\nurl = 'postgresql://me:${WAREHOUSE}@host/db'"
 
     with pytest.raises(SettingsError, match=r"tables\.events\.query: Field required") as refusal:
@@ -167,12 +167,47 @@ def test_a_fault_beside_a_filled_in_secret_does_not_show_it(load):
     assert "s3cret" not in str(refusal.value)
 
 
-def test_a_section_alone_shows_no_address_that_may_hold_a_password() -> None:
+def test_the_repr_of_a_section_hides_urls() -> None:
     address = "postgresql://reader:hunter2@warehouse/analytics"
-    shown = [
-        settings.CrmConfig(url=address),
+    sections_with_urls = [
+        settings.DatabaseConfig(url=address),
         settings.SqlQuery(url=address, query="select 1"),
         settings.RegistryConfig(tracking_uri=address, tuning_url=address),
     ]
 
-    assert all("hunter2" not in repr(section) for section in shown)
+    assert all("hunter2" not in repr(section) for section in sections_with_urls)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[model]\nmembers = 5", "model.members; it is now model.ensemble_size"),
+        ("[crm]\nurl = 'sqlite:///x'", "crm.url; it is now database.url"),
+        ("[crm.odoo]\nmake_partners = true", "crm.odoo.make_partners; it is now crm.odoo.create_"),
+        ("[triggers]\nnudge = 0.7", "triggers; it is now alerts"),
+    ],
+)
+def test_a_renamed_setting_is_rejected_with_its_new_name(load, text, names):
+    with pytest.raises(SettingsError, match=f"unknown setting {names}"):
+        load(text)
+
+
+def test_every_renamed_setting_has_an_existing_new_name() -> None:
+    known = set(settings._list_settings(settings.Settings))
+
+    assert set(settings._RENAMED.values()) <= known
+    assert not set(settings._RENAMED) & known
+
+
+def test_motion_minutes_and_contact_roles_override_single_motions(load) -> None:
+    playbook = load("[playbook.motion_minutes]\nwatch = 10").playbook
+
+    assert playbook.motion_minutes["watch"] == 10
+    assert playbook.motion_minutes["seat_add"] == 30
+    assert playbook.contact_roles["watch"] == "champion"
+
+
+@pytest.mark.parametrize("text", ["motion_minutes]\nnone = 1", "contact_roles]\nrest = 'x'"])
+def test_an_unknown_motion_is_rejected(load, text) -> None:
+    with pytest.raises(SettingsError, match="playbook"):
+        load(f"[playbook.{text}")

@@ -24,9 +24,9 @@ LIFE = simulation.SimulationPeriod(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("company")
-    simulator.write_company(made, accounts=150, months=12, seed=3)
-    return made
+    summary = tmp_path_factory.mktemp("company")
+    simulator.write_company(summary, accounts=150, months=12, seed=3)
+    return summary
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def history() -> simulation.SimulationHistory:
     return simulation.simulate(600, LIFE, seed=5)
 
 
-def test_the_settings_it_writes_load(folder: Path) -> None:
+def test_the_written_settings_load(folder: Path) -> None:
     loaded = settings.load_settings(folder / "expansion.toml")
 
     assert loaded.as_of == "data end"
@@ -67,7 +67,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: P
     assert not set(first.values()) & set(third.values()) - {first["expansion.toml"]}
 
 
-def test_every_table_keeps_its_contract(folder: Path) -> None:
+def test_every_table_matches_its_schema(folder: Path) -> None:
     tables = table_loader.load_tables(settings.load_settings(folder / "expansion.toml"), now=END)
 
     assert all(not partition.reject_counts() for partition in tables.events)
@@ -76,7 +76,7 @@ def test_every_table_keeps_its_contract(folder: Path) -> None:
     assert not tables.users.quarantine
 
 
-def test_dirt_lands_in_quarantine_and_leaves_the_sound_rows_as_they_were(tmp_path: Path) -> None:
+def test_corrupted_rows_are_quarantined_and_valid_rows_are_unchanged(tmp_path: Path) -> None:
     for name, dirt in (("clean", 0.0), ("dirty", 0.04)):
         simulator.write_company(tmp_path / name, accounts=60, months=2, seed=1, corruption=dirt)
 
@@ -87,14 +87,14 @@ def test_dirt_lands_in_quarantine_and_leaves_the_sound_rows_as_they_were(tmp_pat
         for name in ("clean", "dirty")
     )
 
-    ours = pl.col("account_id").is_in(clean.accounts.rows["account_id"].implode())
+    is_known = pl.col("account_id").is_in(clean.accounts.rows["account_id"].implode())
     for before, after in zip(clean.events, dirty.events, strict=True):
         assert len(after.reject_counts()) == 6
         assert sum(after.reject_counts().values()) == pytest.approx(
             0.04 * before.count_rows(), rel=0.5
         )
-        assert after.valid_rows().filter(~ours).select(pl.len()).collect().item()
-        assert after.valid_rows().filter(ours).collect().equals(before.valid_rows().collect())
+        assert after.valid_rows().filter(~is_known).select(pl.len()).collect().item()
+        assert after.valid_rows().filter(is_known).collect().equals(before.valid_rows().collect())
     assert schemas.FUTURE_TIMESTAMP in dirty.events[0].reject_counts()
     assert dirty.subscriptions.quarantine
     assert dirty.users.quarantine
@@ -113,7 +113,7 @@ def test_some_events_arrive_late_some_twice_and_none_after_the_end(folder: Path)
     assert events.unique().height == events["event_id"].n_unique()
 
 
-def test_each_file_holds_one_month_in_the_order_of_time(folder: Path) -> None:
+def test_each_file_holds_one_month_sorted_by_time(folder: Path) -> None:
     for file in sorted((folder / "events").iterdir()):
         time = pl.read_parquet(file)["timestamp"]
 
@@ -129,7 +129,7 @@ def test_people_work_on_weekdays_and_come_back(folder: Path) -> None:
     assert (days > 5).mean() > 0.7
 
 
-def test_some_accounts_have_visitors_who_log_in_once_and_never_return(folder: Path) -> None:
+def test_some_accounts_have_guests_who_log_in_once(folder: Path) -> None:
     users = pl.read_parquet(folder / "users.parquet").filter(pl.col("seat_type") == "free")
     events = pl.read_parquet(folder / "events/*.parquet").join(users, on="user_id", how="semi")
     busy = users.group_by("account_id").len().filter(pl.col("len") > 30)
@@ -146,7 +146,7 @@ def test_ramps_are_signed_before_they_come_into_force(folder: Path) -> None:
     assert (ramps["effective_date"] - ramps["known_at"] > timedelta(days=100)).all()
 
 
-def test_an_account_that_fills_its_seats_is_under_pressure_and_one_that_sits_there_is_not() -> None:
+def test_growth_towards_the_limit_raises_the_hazard_and_a_plateau_does_not() -> None:
     state = empty_state(3)
     state.status[:] = LifecycleStatus.PAID
     state.plan[:] = 1
@@ -178,14 +178,14 @@ def test_a_department_is_reached_by_one_of_its_people(
     assert set(reached) <= joined
 
 
-def test_the_truth_is_the_frequency_with_which_the_dice_fall(
+def test_the_true_probability_equals_the_simulated_frequency(
     history: simulation.SimulationHistory,
 ) -> None:
     as_of, futures = history.period.end, 300
     state = history.states[as_of]
     chosen = np.flatnonzero(state.is_paying)[::12]
     traits, state = select_accounts(history.traits, chosen), select_accounts(state, chosen)
-    told = ground_truth.estimate_probabilities(
+    estimated = ground_truth.estimate_probabilities(
         traits, state, as_of, np.random.default_rng(1), futures
     )[1]
 
@@ -197,15 +197,17 @@ def test_the_truth_is_the_frequency_with_which_the_dice_fall(
         expanded |= deals.source >= 0
     thrown = expanded.reshape(-1, futures).mean(axis=1)
 
-    spread = np.sqrt(told * (1 - told) / futures) + 0.005
-    assert np.abs((thrown - told) / spread).max() < 4.5
-    assert thrown.mean() == pytest.approx(told.mean(), abs=0.006)
+    spread = np.sqrt(estimated * (1 - estimated) / futures) + 0.005
+    assert np.abs((thrown - estimated) / spread).max() < 4.5
+    assert thrown.mean() == pytest.approx(estimated.mean(), abs=0.006)
 
 
-def test_the_truth_is_calibrated_and_ranks_well(history: simulation.SimulationHistory) -> None:
+def test_the_true_probability_is_calibrated_and_ranks_well(
+    history: simulation.SimulationHistory,
+) -> None:
     snapshots = ground_truth.build_snapshots(history, seed=5).drop_nulls("expands_60")
     probability, expands = snapshots["p_60"].to_numpy(), snapshots["expands_60"].to_numpy()
-    # Windows of one account overlap, so its snapshots count as one draw.
+    # Windows of one account overlap, so its snapshots count as one observation.
     excess = snapshots.group_by("account").agg((pl.col("expands_60") - pl.col("p_60")).sum())
 
     assert abs(excess["expands_60"].sum()) < 4 * np.sqrt((excess["expands_60"] ** 2).sum())
@@ -223,7 +225,7 @@ def test_unfinished_windows_are_unknown(folder: Path) -> None:
     assert snapshots.filter(~unfinished)["expands_60"].null_count() == 0
 
 
-def test_some_accounts_sit_at_a_high_utilization_for_a_year_and_do_not_expand(
+def test_some_accounts_plateau_at_high_utilization_and_do_not_expand(
     history: simulation.SimulationHistory,
 ) -> None:
     as_ofs = history.period.as_ofs[-13:]
@@ -236,7 +238,7 @@ def test_some_accounts_sit_at_a_high_utilization_for_a_year_and_do_not_expand(
     assert bought[flat].mean() < 0.15
 
 
-def test_contracts_tell_the_same_expansions_as_the_truth(folder: Path) -> None:
+def test_subscriptions_give_the_same_expansions_as_the_ground_truth(folder: Path) -> None:
     snapshots = pl.read_parquet(folder / "truth.parquet").drop_nulls("expands_60")
     rows = _contract_rows(folder)
 
@@ -244,7 +246,7 @@ def test_contracts_tell_the_same_expansions_as_the_truth(folder: Path) -> None:
         assert _expands(rows, account, as_of) == expands, (account, as_of)
 
 
-def test_noise_says_nothing_about_expansions(tmp_path: Path) -> None:
+def test_noise_does_not_predict_expansions(tmp_path: Path) -> None:
     simulator.write_company(tmp_path, accounts=600, months=15, seed=2)
 
     snapshots = _activity(tmp_path).drop_nulls("expands_60")
@@ -264,22 +266,24 @@ def test_an_interrupted_run_leaves_no_settings_and_no_half_file(tmp_path: Path) 
     assert all(pl.read_parquet(file).width == 8 for file in (tmp_path / "events").iterdir())
 
 
-def test_months_of_another_company_are_refused(tmp_path: Path) -> None:
+def test_months_of_another_company_are_rejected(tmp_path: Path) -> None:
     simulator.write_company(tmp_path, accounts=10, months=3, seed=1)
 
     with pytest.raises(SettingsError, match=r"already holds other months \(2026-03.parquet"):
         simulator.write_company(tmp_path, accounts=10, months=2, seed=1)
 
 
-@pytest.mark.parametrize("wrong", [{"accounts": 0}, {"months": 0}, {"seed": -1}, {"dirt": 1.5}])
-def test_arguments_out_of_bounds_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"accounts": 0}, {"months": 0}, {"seed": -1}, {"corruption": 1.5}]
+)
+def test_arguments_out_of_bounds_are_rejected(tmp_path: Path, wrong: dict[str, int]) -> None:
     arguments: dict[str, int] = {"accounts": 10, "months": 2, "seed": 1, **wrong}
 
     with pytest.raises(SettingsError, match="at least one account"):
         simulator.write_company(tmp_path, **arguments)
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(DeliveryError, match="file"):
@@ -287,7 +291,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 6])
-def test_a_single_account_and_month_will_do(tmp_path: Path, seed: int) -> None:
+def test_a_single_account_and_month_suffice(tmp_path: Path, seed: int) -> None:
     summary = simulator.write_company(
         tmp_path, accounts=1, months=1, seed=seed, end=date(2025, 3, 1)
     )
@@ -332,7 +336,7 @@ def _contract_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _expands(rows: Sequence[dict[str, Any]], account: str, as_of: datetime) -> bool:
-    """Read the contracts slowly: a rise above what was signed by the as-of, within 60 days."""
+    """Evaluate the label slowly: an increase over the terms signed by the as-of, within 60 days."""
     mine = [row for row in rows if row["account_id"] == account]
     signed = [row for row in mine if row["known_at"] < as_of]
     now = [row for row in signed if row["effective_date"] < as_of][-1:]
@@ -347,7 +351,7 @@ def _expands(rows: Sequence[dict[str, Any]], account: str, as_of: datetime) -> b
 
 
 def _activity(folder: Path) -> pl.DataFrame:
-    """The truth beside what the log says of the 30 days before each as-of."""
+    """Return the ground truth with log-derived activity of the 30 days before each as-of."""
     before = ((END - pl.col("timestamp")).dt.total_days() // 30).alias("back")
     events = pl.scan_parquet(folder / "events/*.parquet").with_columns(before)
     seats = pl.scan_parquet(folder / "subscriptions.parquet").filter(pl.col("status") == "paid")
@@ -372,16 +376,16 @@ def _activity(folder: Path) -> pl.DataFrame:
     )
 
 
-def test_the_settings_of_somebody_else_are_never_replaced(tmp_path: Path) -> None:
+def test_settings_written_by_a_user_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "expansion.toml").write_text("[tables]\n")
 
-    with pytest.raises(SettingsError, match="written by somebody else"):
+    with pytest.raises(SettingsError, match="not written by the simulator"):
         simulator.write_company(tmp_path, accounts=3, months=1, seed=1)
 
     assert (tmp_path / "expansion.toml").read_text() == "[tables]\n"
 
 
-def test_even_three_accounts_make_a_company(tmp_path: Path) -> None:
-    made = simulator.write_company(tmp_path, accounts=3, months=1, seed=7)
+def test_a_company_may_have_three_accounts(tmp_path: Path) -> None:
+    summary = simulator.write_company(tmp_path, accounts=3, months=1, seed=7)
 
-    assert made.accounts == 3
+    assert summary.accounts == 3

@@ -1,4 +1,4 @@
-"""The tables under contract: which rows stay, under which names and types."""
+"""Loading and validation: valid rows, column names and types."""
 
 from datetime import UTC, date, datetime
 
@@ -17,7 +17,7 @@ from data.ingest import table_loader
 ALL_PASSES = settings.TablesConfig(max_quarantine_share=1)
 
 
-def at(text):
+def utc(text):
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
@@ -25,21 +25,21 @@ def valid(tables):
     return pl.concat(partition.valid_rows().collect() for partition in tables.events)
 
 
-def test_a_log_in_csv_arrives_typed_and_complete(company):
+def test_a_log_in_csv_is_loaded_typed_and_complete(company):
     log = company.log()
 
     assert log.schema == schemas.EventSchema.create_empty().schema
     assert log["timestamp"].to_list() == [
-        at("2024-03-01T09:30:00+00:00"),
-        at("2024-03-01T09:30:00+00:00"),
-        at("2024-03-02T00:00:00.250+00:00"),
+        utc("2024-03-01T09:30:00+00:00"),
+        utc("2024-03-01T09:30:00+00:00"),
+        utc("2024-03-02T00:00:00.250+00:00"),
     ]
     assert log["user_id"].to_list() == ["u1", "u2", None]
     assert log["quantity"].to_list() == [1.0, 2.5, None]
     assert log["known_at"].null_count() == 3
 
 
-def test_small_tables_arrive_sorted_by_their_keys(company):
+def test_small_tables_are_sorted_by_their_keys(company):
     tables = company.read()
 
     assert tables.subscriptions.rows.select("account_id", "licensed_seats", "status").rows() == [
@@ -51,7 +51,7 @@ def test_small_tables_arrive_sorted_by_their_keys(company):
     assert tables.users.rows["user_id"].to_list() == ["u1", "u2"]
 
 
-def test_accounts_keep_their_further_columns_and_other_tables_do_not(company):
+def test_accounts_keep_extra_columns_and_other_tables_do_not(company):
     company.put("users.csv", "user_id,account_id,phone\nu1,acme,555-0100\n")
 
     tables = company.read()
@@ -60,7 +60,7 @@ def test_accounts_keep_their_further_columns_and_other_tables_do_not(company):
     assert "phone" not in tables.users.rows.columns
 
 
-def test_without_a_users_table_its_frame_is_empty_under_contract(company):
+def test_without_a_users_table_its_frame_is_empty_and_typed(company):
     tables = company.read(users=None)
 
     assert_frame_equal(tables.users.rows, schemas.UserSchema.create_empty())
@@ -95,14 +95,14 @@ def test_parquet_gives_the_same_tables_as_csv(company):
     assert_frame_equal(tables.users.rows, expected.users.rows)
 
 
-def test_what_is_no_frame_is_refused_in_one_sentence(company):
+def test_an_argument_that_is_not_a_frame_is_rejected(company):
     frames = company.frames() | {"accounts": {"account_id": ["acme"]}}
 
     with pytest.raises(SourceError, match=r"accounts: expected a Polars or pandas frame.*dict"):
         table_loader.tables_from_frames(**frames)
 
 
-def test_a_pandas_column_of_mixed_types_is_refused_without_quoting_it(company):
+def test_a_pandas_column_of_mixed_types_is_rejected_without_quoting_it(company):
     mixed = company.frame("subscriptions").to_pandas().astype({"mrr": "object"})
     mixed["mrr"] = [1, "secret", 2.5]
 
@@ -110,7 +110,7 @@ def test_a_pandas_column_of_mixed_types_is_refused_without_quoting_it(company):
         table_loader.tables_from_frames(**company.frames() | {"subscriptions": mixed})
 
 
-def test_pandas_times_with_a_zone_are_instants(company):
+def test_zoned_pandas_timestamps_are_converted(company):
     log = company.frame("events").to_pandas()
     log["timestamp"] = pd.to_datetime(log["timestamp"], format="ISO8601", utc=True)
     log["timestamp"] = log["timestamp"].dt.tz_convert("Asia/Tokyo")
@@ -132,7 +132,7 @@ def test_several_frames_of_one_log_are_its_partitions(company):
 # Names
 
 
-def test_a_missing_column_is_named_beside_those_that_were_found(company):
+def test_a_missing_column_is_named_with_the_columns_found(company):
     company.put("events.csv", "account_id,user_id,event,occurred_at\nacme,u1,view,2024-03-01\n")
 
     with pytest.raises(ContractError) as refusal:
@@ -152,7 +152,7 @@ def test_a_column_missing_in_one_file_of_several_names_the_file(company):
         company.read(events="log/*.csv")
 
 
-def test_a_mapped_column_that_is_not_there_is_missing(company):
+def test_a_mapped_column_that_does_not_exist_is_reported(company):
     with pytest.raises(ContractError, match=r"missing column\(s\) plan \(mapped to tariff\); foun"):
         company.read(columns={"subscriptions": {"plan": "tariff"}})
 
@@ -173,26 +173,29 @@ def test_an_attribute_of_accounts_can_be_renamed(company):
 
 @given(names=st.permutations(schemas.EventSchema.column_names()))
 def test_renamed_columns_mapped_back_give_the_same_log(names):
-    ours = schemas.EventSchema.column_names()
+    schema_names = schemas.EventSchema.column_names()
     log = (
         schemas.EventSchema.create_empty()
         .clear(2)
-        .with_columns(account_id=pl.lit("acme"), timestamp=pl.lit(at("2024-03-01T00:00:00+00:00")))
+        .with_columns(account_id=pl.lit("acme"), timestamp=pl.lit(utc("2024-03-01T00:00:00+00:00")))
     )
     log = log.cast(schemas.EventSchema.create_empty().schema)
-    theirs = {name: f"their_{other}" for name, other in zip(ours, names, strict=True)}
+    source_names = {name: f"their_{other}" for name, other in zip(schema_names, names, strict=True)}
 
     mapped = table_loader.tables_from_frames(
-        log.rename(theirs), CONTRACTS, ACCOUNTS, columns=settings.ColumnsConfig(events=theirs)
+        log.rename(source_names),
+        CONTRACTS,
+        ACCOUNTS,
+        columns=settings.ColumnsConfig(events=source_names),
     )
 
     assert_frame_equal(valid(mapped), log)
 
 
-# Repeats, conflicts and clocks
+# Duplicates, conflicts and clocks
 
 
-def test_equal_rows_collapse_to_one_and_are_counted(company):
+def test_duplicate_rows_collapse_to_one_and_are_counted(company):
     text = company.frame("subscriptions")
     tables = table_loader.tables_from_frames(
         **company.frames() | {"subscriptions": pl.concat([text, text])}
@@ -203,14 +206,14 @@ def test_equal_rows_collapse_to_one_and_are_counted(company):
     assert tables.subscriptions.row_count == 6
 
 
-def test_a_user_in_two_accounts_is_in_neither(company):
+def test_a_user_in_two_accounts_is_rejected_from_both(company):
     text = "user_id,account_id\nu1,acme\nu1,beta\nu2,acme\nu2,acme\n"
     company.put("users.csv", text)
 
     users = company.read(max_quarantine_share=0.5).users
 
     assert users.rows["user_id"].to_list() == ["u2"]
-    assert users.quarantine == {"repeated row": 1, "conflicting rows for one user_id": 2}
+    assert users.quarantine == {"duplicate row": 1, "conflicting rows for one user_id": 2}
 
 
 def test_an_event_ahead_of_the_clock_by_a_day_is_left_out(company):
@@ -228,7 +231,7 @@ def test_contracts_of_unknown_accounts_are_counted(company):
     assert tables.subscriptions.quarantine == {schemas.UNKNOWN_ACCOUNT: 1}
 
 
-# Laws
+# Properties
 
 ACCOUNTS = pl.DataFrame({"account_id": ["acme", "beta"], "created_date": [date(2023, 1, 1)] * 2})
 CONTRACTS = pl.DataFrame({"account_id": ["acme"], "effective_date": [date(2023, 1, 1)]})
@@ -268,7 +271,7 @@ def test_every_event_is_valid_or_counted_once(rows):
 
 
 @given(rows=st.lists(changes, min_size=1, max_size=12), data=st.data())
-def test_every_change_is_valid_or_counted_and_the_order_of_rows_is_immaterial(rows, data):
+def test_every_change_is_valid_or_counted_in_any_row_order(rows, data):
     good = {"account_id": "acme", "effective_date": "2023-01-01"}
     rows = [*rows, good | {"licensed_seats": "1", "status": "paid"}]
     log = frame([{"account_id": "acme", "user_id": "u1", "timestamp": "2024-03-01T00:00:00Z"}])
@@ -292,11 +295,11 @@ def identity(company, **tables):
     return company.read(**tables).events[0].identity
 
 
-def test_a_partition_left_alone_keeps_its_identity(company):
+def test_an_unchanged_partition_keeps_its_identity(company):
     assert identity(company) == identity(company)
 
 
-def test_a_partition_written_again_changes_its_identity(company):
+def test_a_rewritten_partition_changes_its_identity(company):
     before = identity(company)
     company.put("events.csv", company.frame("events").write_csv() + "\n")
 
@@ -310,7 +313,7 @@ def test_reading_a_partition_by_other_rules_changes_its_identity(company, readin
     assert identity(company, **reading) != identity(company)
 
 
-def test_a_new_account_leaves_the_log_as_it_was(company):
+def test_a_new_account_leaves_the_log_unchanged(company):
     before = identity(company)
     text = (company.folder / "accounts.csv").read_text()
     company.put("accounts.csv", text + "core,2024-01-01,Core,it\n")
@@ -318,12 +321,12 @@ def test_a_new_account_leaves_the_log_as_it_was(company):
     assert identity(company) == before
 
 
-def test_the_identity_of_a_frame_is_its_rows_in_any_order(company):
+def test_the_identity_of_a_frame_is_independent_of_row_order(company):
     frames = company.frames()
     log = frames["events"]
 
-    def of(events):
+    def identity_of(events):
         return table_loader.tables_from_frames(**frames | {"events": events}).events[0].identity
 
-    assert of(log) == of(log.reverse())
-    assert of(log) != of(log.with_columns(event=pl.lit("other")))
+    assert identity_of(log) == identity_of(log.reverse())
+    assert identity_of(log) != identity_of(log.with_columns(event=pl.lit("other")))

@@ -18,32 +18,32 @@ texts = st.text(st.sampled_from(SIGNS) | st.characters(exclude_categories=["Cs"]
 @example("'=1+1", "=1+1")
 @example("''", "'")
 @example("\x1c=1", "")
-def test_different_texts_stay_different_when_guarded(one, other):
+def test_different_texts_stay_different_when_escaped(one, other):
     assert (csv_injection.escape_formula(one) == csv_injection.escape_formula(other)) == (
         one == other
     )
 
 
 @given(texts)
-def test_no_guarded_text_begins_like_a_formula(text):
+def test_no_escaped_text_starts_like_a_formula(text):
     assert not csv_injection.escape_formula(text).lstrip().startswith(tuple("=+-@＝＋－＠"))
     assert not csv_injection.escape_formula(text).startswith(("\t", "\r", "\n"))
 
 
 @given(st.lists(texts | st.none(), min_size=1, max_size=8))
 @example(["\x1f="])
-def test_a_column_is_guarded_like_each_of_its_rows(column):
+def test_a_column_is_escaped_like_each_of_its_rows(column):
     frame = pl.DataFrame({"text": pl.Series(column, dtype=pl.String)})
 
-    found = frame.select(csv_injection.escape_formula_column("text"))["text"].to_list()
+    result = frame.select(csv_injection.escape_formula_column("text"))["text"].to_list()
 
-    assert found == [
+    assert result == [
         None if text is None else csv_injection.escape_formula(text) for text in column
     ]
 
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "two\nlines", "a\rb", 'quo"te', ";,\t"])
-def test_a_list_written_as_csv_is_read_back_by_any_reader_and_calculates_nothing(tmp_path, name):
+def test_a_csv_list_is_readable_and_contains_no_formula(tmp_path, name):
     frame = pl.DataFrame({"name": [name], "signals": [[name, "-1"]], "change": [-0.5]})
 
     atomic.write_table(frame, tmp_path / "list.csv")

@@ -1,4 +1,4 @@
-"""What one raw value becomes: an instant, a number, a name without an address."""
+"""Casting of single values: timestamps, numbers, and names without e-mail addresses."""
 
 import hashlib
 from datetime import UTC, date, datetime
@@ -14,7 +14,7 @@ from data.ingest import table_loader
 from data.ingest.validation import ZERO_SEATS_NOTE
 
 
-def at(text):
+def utc(text):
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
@@ -34,10 +34,10 @@ def valid(tables):
         (" 2024-02-29T23:59:59Z ", "2024-02-29T23:59:59+00:00"),
     ],
 )
-def test_text_with_an_offset_is_an_instant(company, written, instant):
+def test_text_with_an_offset_is_parsed(company, written, instant):
     company.put("events.csv", f"account_id,user_id,timestamp\nacme,u1,{written}\n")
 
-    assert company.log()["timestamp"].to_list() == [at(instant)]
+    assert company.log()["timestamp"].to_list() == [utc(instant)]
 
 
 ZONELESS = [
@@ -50,7 +50,7 @@ ZONELESS = [
 
 
 @pytest.mark.parametrize("times", ZONELESS)
-def test_events_without_a_zone_are_refused(company, times):
+def test_naive_event_timestamps_are_rejected(company, times):
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": times})
     frames = company.frames() | {"events": log}
 
@@ -59,7 +59,7 @@ def test_events_without_a_zone_are_refused(company, times):
 
 
 @pytest.mark.parametrize("times", ZONELESS)
-def test_a_declared_zone_gives_events_one(company, times):
+def test_a_declared_zone_applies_to_naive_event_timestamps(company, times):
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": times})
     frames = company.frames() | {"events": log}
 
@@ -72,14 +72,14 @@ def test_a_declared_zone_gives_events_one(company, times):
     assert valid(tables)["timestamp"].to_list() == [datetime(2024, 3, 1, hour, minute, tzinfo=UTC)]
 
 
-def test_a_contract_dated_to_the_second_without_a_zone_is_refused(company):
+def test_a_naive_effective_date_with_a_time_is_rejected(company):
     company.put("subscriptions.csv", "account_id,effective_date\nacme,2024-01-01 00:00:00\n")
 
     with pytest.raises(ContractError, match="subscriptions: effective_date has no time zone"):
         company.read()
 
 
-def test_a_day_of_a_contract_is_the_same_day_whatever_zone_is_declared(company):
+def test_the_day_of_a_contract_is_independent_of_the_declared_zone(company):
     tables = company.read(time_zone="Asia/Tokyo")
 
     assert tables.subscriptions.rows["effective_date"][0] == datetime(2024, 1, 1, tzinfo=UTC)
@@ -88,11 +88,11 @@ def test_a_day_of_a_contract_is_the_same_day_whatever_zone_is_declared(company):
 @pytest.mark.parametrize(
     ("local", "instant"),
     [
-        ("2024-10-27 02:30:00", "2024-10-27T00:30:00+00:00"),  # shown twice: the first is meant
-        ("2024-03-31 02:30:00", "2024-03-31T01:30:00+00:00"),  # skipped: as if not yet set forward
+        ("2024-10-27 02:30:00", "2024-10-27T00:30:00+00:00"),  # ambiguous: the first occurrence
+        ("2024-03-31 02:30:00", "2024-03-31T01:30:00+00:00"),  # non-existent: shifted forward
     ],
 )
-def test_hours_that_a_clock_shows_twice_or_never_are_read(company, local, instant):
+def test_ambiguous_and_nonexistent_local_times_are_parsed(company, local, instant):
     company.put("events.csv", f"account_id,user_id,timestamp\nacme,u1,{local}\n")
     frames = company.frames()
 
@@ -100,28 +100,28 @@ def test_hours_that_a_clock_shows_twice_or_never_are_read(company, local, instan
         **frames, tables=settings.TablesConfig(time_zone="Europe/Berlin")
     )
 
-    assert valid(tables)["timestamp"].to_list() == [at(instant)]
+    assert valid(tables)["timestamp"].to_list() == [utc(instant)]
 
 
-def test_an_unknown_time_zone_is_refused_with_the_nearest(company):
+def test_an_unknown_time_zone_is_rejected_with_a_suggestion(company):
     with pytest.raises(SettingsError, match="Did you mean Europe/Berlin"):
         company.read(time_zone="Europe/Berlim")
 
 
-def test_instants_in_another_zone_become_utc(company):
-    tokyo = pl.Series([at("2024-03-01T00:00:00+00:00")]).dt.convert_time_zone("Asia/Tokyo")
+def test_timestamps_in_another_zone_become_utc(company):
+    tokyo = pl.Series([utc("2024-03-01T00:00:00+00:00")]).dt.convert_time_zone("Asia/Tokyo")
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": tokyo})
 
     tables = table_loader.tables_from_frames(**company.frames() | {"events": log})
 
-    assert valid(tables)["timestamp"].to_list() == [at("2024-03-01T00:00:00+00:00")]
+    assert valid(tables)["timestamp"].to_list() == [utc("2024-03-01T00:00:00+00:00")]
 
 
 @pytest.mark.parametrize(
     ("column", "values"),
     [("timestamp", [1_709_285_400]), ("quantity", [date(2024, 3, 1)]), ("event", [["a", "b"]])],
 )
-def test_a_column_of_a_hopeless_type_is_refused(company, column, values):
+def test_a_column_of_an_unusable_type_is_rejected(company, column, values):
     log = pl.DataFrame(
         {"account_id": ["acme"], "user_id": ["u1"], "timestamp": ["2024-03-01T00:00:00Z"]}
         | {column: values}
@@ -160,21 +160,21 @@ def test_nan_and_blank_are_missing(company, nothing):
     ].to_list() == [None]
 
 
-def test_zero_licensed_seats_mean_that_none_are_sold(company):
+def test_zero_licensed_seats_mean_no_seat_limit(company):
     company.put("subscriptions.csv", "account_id,effective_date,licensed_seats\nacme,2024-01-01,0")
 
-    found = company.read().subscriptions
+    result = company.read().subscriptions
 
-    assert found.rows["licensed_seats"].to_list() == [None]
-    assert found.notes == {ZERO_SEATS_NOTE: 1}
-    assert found.quarantine == {}
+    assert result.rows["licensed_seats"].to_list() == [None]
+    assert result.notes == {ZERO_SEATS_NOTE: 1}
+    assert result.quarantine == {}
 
 
-def test_whole_number_keys_join_however_they_are_stored(company):
+def test_integer_keys_join_across_storage_types(company):
     accounts = pl.DataFrame({"account_id": [12], "created_date": [date(2024, 1, 1)]})
     contract = pd.DataFrame({"account_id": [12.0], "effective_date": [date(2024, 1, 1)]})
     log = pl.DataFrame(
-        {"account_id": "12", "user_id": [7.0], "timestamp": [at("2024-03-01T00:00:00+00:00")]}
+        {"account_id": "12", "user_id": [7.0], "timestamp": [utc("2024-03-01T00:00:00+00:00")]}
     )
 
     tables = table_loader.tables_from_frames(log, contract, accounts)
@@ -186,7 +186,7 @@ def test_whole_number_keys_join_however_they_are_stored(company):
 # Personal data
 
 
-def test_addresses_never_pass_the_door(company):
+def test_email_addresses_are_never_ingested(company):
     company.put("events.csv", "account_id,user_id,timestamp\nacme,Ann@x.com,2024-03-01T00:00:00Z\n")
     company.put("users.csv", "user_id,account_id,email,full_name\nann@x.com,acme,Ann@X.com,Ann A\n")
     company.put(
@@ -205,7 +205,7 @@ def test_addresses_never_pass_the_door(company):
     assert "Ann A" not in text
 
 
-def test_the_hash_of_an_address_is_the_same_everywhere(company):
+def test_the_hash_of_an_email_address_is_stable(company):
     digest = hashlib.blake2b(b"a@x.com", digest_size=12).hexdigest()
     company.put("events.csv", "account_id,user_id,timestamp\nacme,a@x.com,2024-03-01T00:00:00Z\n")
 

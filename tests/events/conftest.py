@@ -1,4 +1,4 @@
-"""The modules beside the tests are found by their names."""
+"""Fixtures; the helper modules of this folder are imported by name."""
 
 import sys
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from event_door import Door, running, served
+from event_door import WebhookServer, create_webhook_app, run_server
 
 from serving import store
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    """A server of webhooks on an empty database."""
+def server(tmp_path: Path) -> Iterator[WebhookServer]:
+    """Yield a webhook server on an empty database."""
     engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
-    with running(served(engine)) as client:
-        yield Door(client, engine)
+    with run_server(create_webhook_app(engine)) as client:
+        yield WebhookServer(client, engine)
     engine.dispose()

@@ -1,4 +1,4 @@
-"""A small company whose seats fill up, and a watcher of it whose clock a test sets."""
+"""Test company whose seats fill up, with an event consumer on a controlled clock."""
 
 import shutil
 from dataclasses import dataclass, field
@@ -47,21 +47,23 @@ def noon(day: date) -> datetime:
 
 @dataclass
 class Company:
-    """Tables in a folder, and the one database."""
+    """Tables in a folder, and the application database."""
 
     folder: Path
-    more: str = ""
+    extra_settings: str = ""
     settings: Settings = field(init=False)
     engine: sa.Engine = field(init=False)
-    sent: int = 0
+    message_count: int = 0
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.write("accounts", [f"{name},2025-01-01,{name.title()},Cleo" for name in NAMES])
-        self.write("subscriptions", [f"{name},2025-01-01,10,,team,100,paid" for name in NAMES])
+        self.write_table("accounts", [f"{name},2025-01-01,{name.title()},Cleo" for name in NAMES])
+        self.write_table(
+            "subscriptions", [f"{name},2025-01-01,10,,team,100,paid" for name in NAMES]
+        )
         days = [TODAY - timedelta(days=day) for day in range(1, 200, 5)]
-        # Six people at each, whose last day is five weeks old but for three of them.
-        self.write(
+        # Six users each; the last day of three of them is five weeks ago.
+        self.write_table(
             "events",
             [
                 f"{name},{name}-{user},{day}T09:00:00Z,view,reports,{name}-{user}-{day}"
@@ -73,68 +75,74 @@ class Company:
         )
         (self.folder / "workspaces.csv").write_text("workspace_id,account_id\nacme-eu,acme\n")
         file = self.folder / "expansion.toml"
-        file.write_text(SETTINGS + self.more)
+        file.write_text(SETTINGS + self.extra_settings)
         self.settings = settings.load_settings(file)
         self.engine = store.open_engine(self.settings.database_url)
-        # An empty registry takes MLflow seconds to make.
+        # Creating an empty registry takes MLflow seconds.
         if _REGISTRY:
             shutil.copy(_REGISTRY[0], self.settings.state_folder)
 
-    def write(self, table: str, rows: list[str]) -> None:
+    def write_table(self, table: str, rows: list[str]) -> None:
         (self.folder / f"{table}.csv").write_text("\n".join([TABLES[table], *rows]) + "\n")
 
-    def use(self, workspace: str, user: str, at: datetime, **more: Any) -> None:
-        """Let an event arrive at the moment it happens, or late (``received``)."""
-        self.sent += 1
-        received = more.pop("received", at)
+    def receive_event(self, workspace: str, user: str, at: datetime, **fields: Any) -> None:
+        """Store an event received at the moment it happens, or later (``received``)."""
+        self.message_count += 1
+        received_at = fields.pop("received", at)
         message = InboundEvent(
             **{
-                "message_id": f"m-{self.sent}",
+                "message_id": f"m-{self.message_count}",
                 "workspace": workspace,
                 "user_id": user,
                 "event": "view",
                 "feature": "reports",
                 "quantity": None,
                 "happened_at": at,
-                **more,
+                **fields,
             }
         )
         row = {name: getattr(message, name) for name in InboundEvent.__slots__}
         with store.write_transaction(self.engine) as connection:
             insert_missing(
-                connection, WEBHOOK_EVENTS, [{**row, "source": "generic", "received_at": received}]
+                connection,
+                WEBHOOK_EVENTS,
+                [{**row, "source": "generic", "received_at": received_at}],
             )
 
-    def fill(self, account: str, people: int, at: datetime) -> None:
-        """So many people of an account use it."""
-        for user in range(people):
-            self.use(account, f"{account}-{user}", at)
+    def use_seats(self, account: str, users: int, at: datetime) -> None:
+        """Receive one event from each of several users of an account."""
+        for user in range(users):
+            self.receive_event(account, f"{account}-{user}", at)
 
-    def start(self, now: datetime) -> EventConsumer:
-        """A watcher, which whoever watched before has left to it."""
-        held = lease.acquire_lease(self.engine, f"events-{self.sent}-{now}", lambda: now)
-        assert isinstance(held, lease.Lease)
-        made = consumer.resume_consumer(self.engine, self.settings, held, now)
+    def start_consumer(self, now: datetime) -> EventConsumer:
+        """Start a consumer with a lease of its own."""
+        acquired = lease.acquire_lease(
+            self.engine, f"events-{self.message_count}-{now}", lambda: now
+        )
+        assert isinstance(acquired, lease.Lease)
+        event_consumer = consumer.resume_consumer(self.engine, self.settings, acquired, now)
         _REGISTRY[:] = [self.settings.state_folder / "mlflow.db"]
-        return made
+        return event_consumer
 
-    def follow(self, at_work: EventConsumer, now: datetime) -> None:
-        """Count, tell, and send to the CRM in the database."""
-        at_work.poll(now)
+    def run_consumer(self, event_consumer: EventConsumer, now: datetime) -> None:
+        """Poll, rescore alerts, and send to the CRM in the database."""
+        event_consumer.poll(now)
         with store.read_transaction(self.engine) as connection:
-            signals = repository.load_alerts_to_rescore(connection, max_rows=100)
-        if signals:
-            told = {"target": "sql", "position": at_work.offset.position, "now": now}
-            rescore.rescore_alerts(self.engine, self.settings, at_work.snapshot, signals, **told)
+            alerts = repository.load_alerts_to_rescore(connection, max_rows=100)
+        if alerts:
+            arguments = {"target": "sql", "position": event_consumer.offset.position, "now": now}
+            rescore.rescore_alerts(
+                self.engine, self.settings, event_consumer.snapshot, alerts, **arguments
+            )
             service.send_limited(self.engine, self.settings, name="sql", max_objects=100, now=now)
 
-    def signals(self) -> list[dict[str, Any]]:
-        return self.rows(ALERTS)
+    def load_alerts(self) -> list[dict[str, Any]]:
+        return self.load_rows(ALERTS)
 
-    def watches(self) -> list[dict[str, Any]]:
-        return self.rows(THRESHOLD_STATES)
+    def load_states(self) -> list[dict[str, Any]]:
+        return self.load_rows(THRESHOLD_STATES)
 
-    def rows(self, table: sa.Table) -> list[dict[str, Any]]:
+    def load_rows(self, table: sa.Table) -> list[dict[str, Any]]:
         with store.read_transaction(self.engine) as connection:
             rows = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
             return [dict(row) for row in rows]

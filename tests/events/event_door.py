@@ -1,4 +1,4 @@
-"""A server of webhooks, and what its database holds."""
+"""Webhook server for tests, and access to its database."""
 
 import hashlib
 import hmac
@@ -27,48 +27,48 @@ SETTINGS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Door:
-    """A running server, and what its database holds."""
+class WebhookServer:
+    """A running server and its database."""
 
     client: httpx.Client
     engine: sa.Engine
 
-    def send(self, message: Any, source: str = "generic", **headers: str) -> httpx.Response:
-        """Send something with the right secret, or with these headers in its place."""
+    def post_message(self, message: Any, source: str = "generic", **headers: str) -> httpx.Response:
+        """Post a message with valid credentials, or with these headers instead."""
         body = message if isinstance(message, bytes) else json.dumps(message).encode()
-        signed = {
+        credentials = {
             "segment": {"X-Signature": hmac.new(SECRET.encode(), body, hashlib.sha1).hexdigest()},
             "generic": {"X-Webhook-Secret": SECRET},
         }
         return self.client.post(
             f"/webhooks/{source}",
             content=body,
-            headers=headers or signed[source],
+            headers=headers or credentials[source],
         )
 
-    def rows(self, table: sa.Table) -> list[dict[str, Any]]:
+    def load_rows(self, table: sa.Table) -> list[dict[str, Any]]:
         with store.read_transaction(self.engine) as connection:
-            found = connection.execute(sa.select(table).order_by(table.c.id)).mappings()
-            return [dict(row) for row in found]
+            result = connection.execute(sa.select(table).order_by(table.c.id)).mappings()
+            return [dict(row) for row in result]
 
-    def arrivals(self) -> list[dict[str, Any]]:
-        return self.rows(WEBHOOK_EVENTS)
+    def load_events(self) -> list[dict[str, Any]]:
+        return self.load_rows(WEBHOOK_EVENTS)
 
-    def quarantine(self) -> list[dict[str, Any]]:
-        return self.rows(QUARANTINE)
+    def load_quarantine(self) -> list[dict[str, Any]]:
+        return self.load_rows(QUARANTINE)
 
 
-def served(engine: sa.Engine, **webhooks: Any) -> FastAPI:
+def create_webhook_app(engine: sa.Engine, **webhooks: Any) -> FastAPI:
     app = FastAPI()
-    told = {**SETTINGS["webhooks"], **webhooks}
-    settings = Settings.model_validate({"webhooks": told})
+    options = {**SETTINGS["webhooks"], **webhooks}
+    settings = Settings.model_validate({"webhooks": options})
     app.add_middleware(asgi.WebhookMiddleware, settings=settings, engine=engine)
     return app
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[httpx.Client]:
-    """A real server of the app, on a free port, and a client of it."""
+def run_server(app: FastAPI) -> Iterator[httpx.Client]:
+    """Run a real server of the app on a free port, and yield a client."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""The watcher beside the server: it comes again when it dies, and goes when the server does."""
+"""Event worker process: restarted when it dies, and stopped with its server."""
 
 import os
 import signal
@@ -18,39 +18,39 @@ from serving.store import lease
 SERVER = """
 import sys, time
 from pathlib import Path
-from serving.events.supervisor import watching
+from serving.events.supervisor import run_consumer_process
 
-with watching(Path(sys.argv[1])):
-    print("begun", flush=True)
+with run_consumer_process(Path(sys.argv[1])):
+    print("started", flush=True)
     time.sleep(600)
 """
 
 
 @contextmanager
-def server(config: Path) -> Iterator[subprocess.Popen[str]]:
+def start_server(config: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", SERVER, config]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
+        assert process.stdout.readline() == "started\n"
         try:
             yield process
         finally:
             process.kill()
 
 
-def watchers(config: Path) -> set[int]:
-    """The processes that watch by these settings."""
-    wanted, found = f"serving.events\0-c\0{config}\0".encode(), set()
+def find_workers(config: Path) -> set[int]:
+    """Return the process ids of the workers with these settings."""
+    suffix, pids = f"serving.events\0-c\0{config}\0".encode(), set()
     for each in Path("/proc").glob("[0-9]*"):
         try:
-            if (each / "cmdline").read_bytes().endswith(wanted):
-                found.add(int(each.name))
-        except OSError:  # it is gone
+            if (each / "cmdline").read_bytes().endswith(suffix):
+                pids.add(int(each.name))
+        except OSError:  # the process has exited
             continue
-    return found
+    return pids
 
 
-def until(holds: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end
@@ -59,9 +59,9 @@ def until(holds: Callable[[], object], seconds: float = 30) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Path]:
-    """Settings of a company at which another watches already: whoever comes waits for its turn."""
+    """Return settings whose event lease is already held, so that workers wait."""
     url, file = f"sqlite:///{tmp_path / 'crm.db'}", tmp_path / "expansion.toml"
-    file.write_text(f"[crm]\nurl = '{url}'\n")
+    file.write_text(f"[database]\nurl = '{url}'\n")
     engine = store.open_engine(url)
     assert not isinstance(
         lease.acquire_lease(engine, "events", lambda: datetime(2100, 1, 1, tzinfo=UTC)), str
@@ -70,24 +70,24 @@ def config(tmp_path: Path) -> Iterator[Path]:
     engine.dispose()
 
 
-@pytest.mark.parametrize("seconds", [0, 4], ids=["at its first breath", "at work"])
-def test_a_watcher_ends_with_a_server_that_is_killed(config: Path, seconds: float) -> None:
-    with server(config) as process:
-        until(lambda: watchers(config))
+@pytest.mark.parametrize("seconds", [0, 4], ids=["during startup", "while running"])
+def test_the_worker_exits_when_its_server_is_killed(config: Path, seconds: float) -> None:
+    with start_server(config) as process:
+        wait_until(lambda: find_workers(config))
         time.sleep(seconds)
-        assert watchers(config)
+        assert find_workers(config)
 
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
 
-        until(lambda: not watchers(config))
+        wait_until(lambda: not find_workers(config))
 
 
-def test_a_watcher_that_is_killed_comes_again(config: Path) -> None:
-    with server(config):
-        until(lambda: watchers(config))
-        (first,) = watchers(config)
+def test_a_killed_worker_is_restarted(config: Path) -> None:
+    with start_server(config):
+        wait_until(lambda: find_workers(config))
+        (first,) = find_workers(config)
 
         os.kill(first, signal.SIGKILL)
 
-        until(lambda: watchers(config) - {first})
+        wait_until(lambda: find_workers(config) - {first})

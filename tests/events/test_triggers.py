@@ -1,4 +1,4 @@
-"""One signal per real crossing, whatever the order and the grouping of what tells of it."""
+"""Threshold state machine: one alert per crossing, in any order and grouping of events."""
 
 import json
 from collections.abc import Sequence
@@ -32,210 +32,225 @@ rules = st.builds(
 )
 
 
-def told(
-    days: Sequence[float], rules: Alerts = RULES, watch: ThresholdState | None = None
+def advance_days(
+    days: Sequence[float], rules: Alerts = RULES, state: ThresholdState | None = None
 ) -> tuple[ThresholdState, list[tuple[int, AlertTransition]]]:
-    """One reading a day; what happened, with the place of the day."""
-    watch = watch or ThresholdState()
-    found: list[tuple[int, AlertTransition]] = []
-    for place, used in enumerate(days):
-        reading = UtilizationReading(START + timedelta(days=place), used, SEATS)
-        watch, changes = advance_threshold(watch, reading, rules)
-        found += [(place, change) for change in changes]
-    return watch, found
+    """Advance by one reading a day; return the state and the transitions with their day."""
+    state = state or ThresholdState()
+    transitions_by_day: list[tuple[int, AlertTransition]] = []
+    for day, used in enumerate(days):
+        reading = UtilizationReading(START + timedelta(days=day), used, SEATS)
+        state, transitions = advance_threshold(state, reading, rules)
+        transitions_by_day += [(day, transition) for transition in transitions]
+    return state, transitions_by_day
 
 
-def slowly(days: Sequence[float], rules: Alerts) -> list[tuple[int, str, int, int]]:
-    """The same, from the whole history of each day anew: (day, what, number, level)."""
-    found: list[tuple[int, str, int, int]] = []
-    number, opened, level, spent = 0, -1, -1, False
+def advance_slowly(days: Sequence[float], rules: Alerts) -> list[tuple[int, str, int, int]]:
+    """Compute the transitions from the whole history of each day: (day, kind, number, severity)."""
+    transitions: list[tuple[int, str, int, int]] = []
+    number, opened, open_severity, latched = 0, -1, -1, False
     for today in range(len(days)):
-        share = [used / SEATS for used in days[: today + 1]]
-        levels = [
-            place
-            for place, (line, wait) in enumerate(rules.severities)
-            if len(share) >= wait and min(share[-wait:]) >= line
+        utilization = [used / SEATS for used in days[: today + 1]]
+        reached = [
+            severity
+            for severity, (threshold, days_needed) in enumerate(rules.severities)
+            if len(utilization) >= days_needed and min(utilization[-days_needed:]) >= threshold
         ]
-        now = max(levels, default=-1)
-        pressed = [day for day in range(today) if share[day] >= rules.clear_threshold]
-        calm = not pressed or today - pressed[-1] > rules.clear_after_days
-        if opened >= 0 and calm:
-            found.append((today, "closed", number, level))
+        highest = max(reached, default=-1)
+        pressure_days = [day for day in range(today) if utilization[day] >= rules.clear_threshold]
+        cleared = not pressure_days or today - pressure_days[-1] > rules.clear_after_days
+        if opened >= 0 and cleared:
+            transitions.append((today, "closed", number, open_severity))
             opened = -1
         elif opened >= 0 and today - opened >= rules.expiry_days:
-            found.append((today, "closed", number, level))
-            opened, spent = -1, True
-        spent = spent and not calm
-        if opened >= 0 and now > level:
-            level = now
-            found.append((today, "escalated", number, level))
-        elif opened < 0 and now >= 0 and not spent:
-            number, opened, level = number + 1, today, now
-            found.append((today, "opened", number, level))
-    return found
+            transitions.append((today, "closed", number, open_severity))
+            opened, latched = -1, True
+        latched = latched and not cleared
+        if opened >= 0 and highest > open_severity:
+            open_severity = highest
+            transitions.append((today, "escalated", number, open_severity))
+        elif opened < 0 and highest >= 0 and not latched:
+            number, opened, open_severity = number + 1, today, highest
+            transitions.append((today, "opened", number, open_severity))
+    return transitions
 
 
 @given(histories, rules)
-def test_it_agrees_with_a_slow_one_that_looks_at_all_days(days: list[float], how: Alerts) -> None:
-    _, found = told(days, how)
-
-    assert [(day, c.kind, c.number, c.severity) for day, c in found] == slowly(days, how)
-
-
-@given(histories, rules)
-def test_at_most_one_signal_is_open_and_its_level_only_rises(
-    days: list[float], how: Alerts
+def test_the_state_machine_agrees_with_a_slow_version(
+    days: list[float], alert_rules: Alerts
 ) -> None:
-    is_open, level, number = False, -1, 0
-    for _, change in told(days, how)[1]:
-        if change.kind == "opened":
+    _, transitions = advance_days(days, alert_rules)
+
+    assert [(day, c.kind, c.number, c.severity) for day, c in transitions] == advance_slowly(
+        days, alert_rules
+    )
+
+
+@given(histories, rules)
+def test_at_most_one_alert_is_open_and_its_severity_only_rises(
+    days: list[float], alert_rules: Alerts
+) -> None:
+    is_open, severity, number = False, -1, 0
+    for _, transition in advance_days(days, alert_rules)[1]:
+        if transition.kind == "opened":
             assert not is_open
-            assert change.number == number + 1
-            is_open, level, number = True, change.severity, change.number
+            assert transition.number == number + 1
+            is_open, severity, number = True, transition.severity, transition.number
         else:
             assert is_open
-            assert change.number == number
-            assert change.severity >= level
-            assert (change.kind == "escalated") == (change.severity > level)
-            level, is_open = change.severity, change.kind == "escalated"
+            assert transition.number == number
+            assert transition.severity >= severity
+            assert (transition.kind == "escalated") == (transition.severity > severity)
+            severity, is_open = transition.severity, transition.kind == "escalated"
 
 
 @given(st.lists(st.sampled_from([70, 75, 80, 85, 90, 100, 140]), max_size=60))
-def test_an_oscillation_above_the_release_never_fires_again(days: list[float]) -> None:
-    opened = [change for _, change in told([*days, *days])[1] if change.kind == "opened"]
+def test_an_oscillation_above_the_clear_threshold_raises_no_second_alert(days: list[float]) -> None:
+    opened = [
+        transition
+        for _, transition in advance_days([*days, *days])[1]
+        if transition.kind == "opened"
+    ]
 
-    assert len(opened) <= 2  # the second only after the first had expired, and that needs relief
-    assert sum(change.number == 1 for change in opened) == len(opened)
+    assert len(opened) <= 2  # a second one only after expiry and relief
+    assert sum(transition.number == 1 for transition in opened) == len(opened)
 
 
 fractions = st.lists(st.sampled_from([0, 0.3, 0.69, 0.8, 1]), max_size=3)
 
 
 @given(st.lists(st.tuples(shares, fractions), max_size=60), rules)
-def test_how_events_are_grouped_within_a_day_does_not_matter(
-    days: list[tuple[float, list[float]]], how: Alerts
+def test_the_grouping_of_events_within_a_day_does_not_matter(
+    days: list[tuple[float, list[float]]], alert_rules: Alerts
 ) -> None:
-    watch = ThresholdState()
+    state = ThresholdState()
     last: dict[tuple[int, str, int], int] = {}
-    for place, (used, fractions) in enumerate(days):
-        # Within a day seats only become active: each reading is at least the one before.
-        for part in (*(used * each for each in sorted(fractions)), used, used):
-            reading = UtilizationReading(START + timedelta(days=place), part, SEATS)
-            watch, changes = advance_threshold(watch, reading, how)
-            for change in changes:
-                last[place, change.kind, change.number] = change.severity
+    for index, (used, fractions) in enumerate(days):
+        # Within a day seats only become active: readings never decrease.
+        for usage in (*(used * each for each in sorted(fractions)), used, used):
+            reading = UtilizationReading(START + timedelta(days=index), usage, SEATS)
+            state, transitions = advance_threshold(state, reading, alert_rules)
+            for transition in transitions:
+                last[index, transition.kind, transition.number] = transition.severity
 
-    whole, found = told([used for used, _ in days], how)
+    daily_state, transitions = advance_days([used for used, _ in days], alert_rules)
     reached: dict[int, int] = {}
-    for _, change in found:
-        reached[change.number] = change.severity
+    for _, transition in transitions:
+        reached[transition.number] = transition.severity
     grouped: dict[int, int] = {}
-    for (_, _, number), level in last.items():
-        grouped[number] = max(level, grouped.get(number, -1))
+    for (_, _, number), severity in last.items():
+        grouped[number] = max(severity, grouped.get(number, -1))
     assert grouped == reached
-    assert watch == whole
+    assert state == daily_state
 
 
 @given(histories, rules)
-def test_a_reading_counts_once_and_an_old_one_not_at_all(days: list[float], how: Alerts) -> None:
-    watch, _ = told(days, how)
+def test_a_reading_is_idempotent_and_an_old_one_is_ignored(
+    days: list[float], alert_rules: Alerts
+) -> None:
+    state, _ = advance_days(days, alert_rules)
     again = UtilizationReading(START + timedelta(days=len(days) - 1), days[-1], SEATS)
     old = UtilizationReading(START - timedelta(days=1), 140, SEATS)
 
-    assert advance_threshold(watch, again, how) == (watch, [])
-    if watch != ThresholdState(alert_count=watch.alert_count):
-        assert advance_threshold(watch, old, how) == (watch, [])
+    assert advance_threshold(state, again, alert_rules) == (state, [])
+    if state != ThresholdState(alert_count=state.alert_count):
+        assert advance_threshold(state, old, alert_rules) == (state, [])
 
 
 @given(histories, rules, st.integers(0, 89))
-def test_it_goes_on_from_what_was_kept_as_if_nothing_had_happened(
-    days: list[float], how: Alerts, cut: int
+def test_a_restored_state_continues_unchanged(
+    days: list[float], alert_rules: Alerts, cut: int
 ) -> None:
-    watch = ThresholdState()
-    for place, used in enumerate(days):
-        if place == cut:
-            watch = ThresholdState.from_dict(json.loads(json.dumps(watch.to_dict())))
-        watch, _ = advance_threshold(
-            watch, UtilizationReading(START + timedelta(days=place), used, SEATS), how
+    state = ThresholdState()
+    for index, used in enumerate(days):
+        if index == cut:
+            state = ThresholdState.from_dict(json.loads(json.dumps(state.to_dict())))
+        state, _ = advance_threshold(
+            state, UtilizationReading(START + timedelta(days=index), used, SEATS), alert_rules
         )
 
-    assert watch == told(days, how)[0]
+    assert state == advance_days(days, alert_rules)[0]
 
 
-def _said(days: Sequence[float], how: Alerts = RULES) -> list[tuple[int, str, int]]:
-    return [(day, change.kind, change.severity) for day, change in told(days, how)[1]]
+def list_transitions(
+    days: Sequence[float], alert_rules: Alerts = RULES
+) -> list[tuple[int, str, int]]:
+    return [
+        (day, transition.kind, transition.severity)
+        for day, transition in advance_days(days, alert_rules)[1]
+    ]
 
 
-def test_a_nudge_waits_three_days_and_an_urgent_signal_none() -> None:
-    assert _said([80, 80]) == []
-    assert _said([80, 80, 80]) == [(2, "opened", 0)]
-    assert _said([80, 79, 80, 80]) == []
-    assert _said([100]) == [(0, "opened", 2)]
-    assert _said([90]) == []
-    assert _said([80, 80, 80, 90, 95, 100]) == [
+def test_a_nudge_waits_three_days_and_an_urgent_alert_none() -> None:
+    assert list_transitions([80, 80]) == []
+    assert list_transitions([80, 80, 80]) == [(2, "opened", 0)]
+    assert list_transitions([80, 79, 80, 80]) == []
+    assert list_transitions([100]) == [(0, "opened", 2)]
+    assert list_transitions([90]) == []
+    assert list_transitions([80, 80, 80, 90, 95, 100]) == [
         (2, "opened", 0),
         (4, "escalated", 1),
         (5, "escalated", 2),
     ]
 
 
-def test_persistence_is_kept_by_the_clock_alone() -> None:
-    # Nobody does anything; at midnight the clock reads the same seats.
-    assert _said([85, 85, 85]) == [(2, "opened", 0)]
+def test_days_without_events_extend_a_streak() -> None:
+    # Without events, the clock reads the same seats at midnight.
+    assert list_transitions([85, 85, 85]) == [(2, "opened", 0)]
 
 
-def test_it_closes_when_the_pressure_has_left_for_whole_days() -> None:
-    assert _said([100, 69, 69, 69]) == [(0, "opened", 2)]
-    assert _said([100, 69, 69, 69, 69]) == [(0, "opened", 2), (4, "closed", 2)]
-    assert _said([100, 69, 70, 69, 69, 69]) == [(0, "opened", 2)]
-    assert _said([100, 0, 0, 0, 0, 100])[-1] == (5, "opened", 2)
+def test_an_alert_closes_after_whole_days_below_the_clear_threshold() -> None:
+    assert list_transitions([100, 69, 69, 69]) == [(0, "opened", 2)]
+    assert list_transitions([100, 69, 69, 69, 69]) == [(0, "opened", 2), (4, "closed", 2)]
+    assert list_transitions([100, 69, 70, 69, 69, 69]) == [(0, "opened", 2)]
+    assert list_transitions([100, 0, 0, 0, 0, 100])[-1] == (5, "opened", 2)
 
 
-def test_it_expires_when_nothing_follows_and_fires_again_only_after_relief() -> None:
+def test_an_expired_alert_is_latched_until_relief() -> None:
     short = Alerts(expiry_days=7)
 
-    assert _said([100] * 30, short) == [(0, "opened", 2), (7, "closed", 2)]
-    assert _said([100] * 8 + [60] * 2 + [100] * 3, short)[2:] == []
-    assert _said([100] * 8 + [60] * 3 + [100], short)[2:] == [(11, "opened", 2)]
+    assert list_transitions([100] * 30, short) == [(0, "opened", 2), (7, "closed", 2)]
+    assert list_transitions([100] * 8 + [60] * 2 + [100] * 3, short)[2:] == []
+    assert list_transitions([100] * 8 + [60] * 3 + [100], short)[2:] == [(11, "opened", 2)]
 
 
 @pytest.mark.parametrize(
-    ("reading", "ending"),
+    ("reading", "close_reason"),
     [
         (UtilizationReading(START, 10, 20), "expanded"),
         (UtilizationReading(START, 10, 10, ended=True), "lapsed"),
         (UtilizationReading(START, 10, None), "relieved"),
     ],
 )
-def test_a_contract_that_changes_closes_it(reading: UtilizationReading, ending: str) -> None:
-    watch, _ = advance_threshold(ThresholdState(), UtilizationReading(START, 10, 10), RULES)
+def test_a_contract_change_closes_the_alert(reading: UtilizationReading, close_reason: str) -> None:
+    state, _ = advance_threshold(ThresholdState(), UtilizationReading(START, 10, 10), RULES)
 
-    watch, (change,) = advance_threshold(watch, reading, RULES)
+    state, (transition,) = advance_threshold(state, reading, RULES)
 
-    assert (change.kind, change.ending) == ("closed", ending)
-    assert watch.open_alert is None
+    assert (transition.kind, transition.close_reason) == ("closed", close_reason)
+    assert state.open_alert is None
 
 
-def test_a_new_contract_that_is_full_at_once_makes_the_next_signal() -> None:
-    watch, _ = advance_threshold(ThresholdState(), UtilizationReading(START, 10, 10), RULES)
+def test_a_new_limit_that_is_full_at_once_raises_the_next_alert() -> None:
+    state, _ = advance_threshold(ThresholdState(), UtilizationReading(START, 10, 10), RULES)
 
-    _, changes = advance_threshold(watch, UtilizationReading(START, 12, 12), RULES)
+    _, transitions = advance_threshold(state, UtilizationReading(START, 12, 12), RULES)
 
-    assert [(c.kind, c.number, c.ending) for c in changes] == [
+    assert [(c.kind, c.number, c.close_reason) for c in transitions] == [
         ("closed", 1, "expanded"),
         ("opened", 2, None),
     ]
 
 
-def test_the_rule_of_tier_1_counts_as_priority_unless_it_is_switched_off() -> None:
+def test_the_tier_1_rule_counts_as_priority_unless_it_is_disabled() -> None:
     readings = [
         UtilizationReading(START + timedelta(days=day), 55, 100, tier_1=True) for day in range(9)
     ]
-    watch, quiet, found = ThresholdState(), ThresholdState(), []
+    state, quiet_state, raised = ThresholdState(), ThresholdState(), []
     for reading in readings:
-        watch, changes = advance_threshold(watch, reading, RULES)
-        found += changes
-        quiet, none = advance_threshold(quiet, reading, Alerts(tier_1=False))
+        state, transitions = advance_threshold(state, reading, RULES)
+        raised += transitions
+        quiet_state, none = advance_threshold(quiet_state, reading, Alerts(tier_1=False))
         assert none == []
 
-    assert [(change.kind, change.severity) for change in found] == [("opened", 1)]
+    assert [(transition.kind, transition.severity) for transition in raised] == [("opened", 1)]

@@ -1,4 +1,4 @@
-"""The modules beside the tests are found by their names, as when run.py is run."""
+"""Makes the helper modules of this folder importable, as when run.py is executed."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A target over real HTTP, for a CRM that answers JSON."""
+"""A CRM target over real HTTP, for the faulty CRM."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -25,11 +25,11 @@ from serving.delivery.crm.base import (
     WriteResult,
 )
 
-_LATER = {429, 500, 502, 503, 504}
+_RETRYABLE_STATUSES = {429, 500, 502, 503, 504}
 
 
 class HttpTarget:
-    """``point`` is called at each point where a process may die: around each request."""
+    """CRM target; ``on_point`` is called at each kill point, before and after each request."""
 
     name = "http"
 
@@ -38,15 +38,15 @@ class HttpTarget:
         url: str,
         *,
         rows_per_call: int = 100,
-        calls: int | None = None,
-        seconds: float = 0.3,
-        point: Callable[[], None] = lambda: None,
-        tells: bool = False,
+        max_calls: int | None = None,
+        timeout_seconds: float = 0.3,
+        on_point: Callable[[], None] = lambda: None,
+        returns_touches: bool = False,
     ) -> None:
-        self._client = httpx.Client(base_url=url, timeout=seconds)
-        self._pace, self._point = RateLimit(rows_per_call, calls), point
-        self._tells = tells
-        self.asked_since: list[date] = []
+        self._client = httpx.Client(base_url=url, timeout=timeout_seconds)
+        self._pace, self._on_point = RateLimit(rows_per_call, max_calls), on_point
+        self._returns_touches = returns_touches
+        self.requested_since: list[date] = []
 
     @property
     def rate_limit(self) -> RateLimit:
@@ -56,13 +56,13 @@ class HttpTarget:
         return dict(fields)
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        told = self._post("/read", [asdict(ref) for ref in refs])
-        return [None if each is None else RemoteObject(**each) for each in told]
+        response = self._post("/read", [asdict(ref) for ref in refs])
+        return [None if each is None else RemoteObject(**each) for each in response]
 
     def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
-        asked = [{"ref": asdict(each.ref), "fields": dict(each.fields)} for each in changes]
-        told = self._post("/write", asked)
-        return [Applied(**each) if "crm_id" in each else Rejected(**each) for each in told]
+        request = [{"ref": asdict(each.ref), "fields": dict(each.fields)} for each in changes]
+        response = self._post("/write", request)
+        return [Applied(**each) if "crm_id" in each else Rejected(**each) for each in response]
 
     def preflight(self, _: Sequence[ObjectRef]) -> list[PreflightCheck]:
         return []
@@ -71,27 +71,30 @@ class HttpTarget:
         return []
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:
-        self.asked_since.append(since)
-        told = self._post("/worked", str(since)) if self._tells else []
+        self.requested_since.append(since)
+        response = self._post("/touches", str(since)) if self._returns_touches else []
         return [
-            HumanTouch(each["account_id"], date.fromisoformat(each["on"]), "call") for each in told
+            HumanTouch(each["account_id"], date.fromisoformat(each["touched_on"]), "call")
+            for each in response
         ]
 
     def close(self) -> None:
         self._client.close()
 
-    def _post(self, path: str, asked: Any) -> Any:
-        self._point()
+    def _post(self, path: str, request: Any) -> Any:
+        self._on_point()
         try:
-            answer = self._client.post(path, json=asked)
-            self._point()
+            response = self._client.post(path, json=request)
+            self._on_point()
         except httpx.TransportError as error:
             raise RetryableError(f"{type(error).__name__}: {error}") from error
-        if answer.status_code in _LATER:
-            after = answer.headers.get("Retry-After")
-            raise RetryableError(f"HTTP {answer.status_code}", float(after) if after else None)
-        if answer.status_code in {401, 403}:
+        if response.status_code in _RETRYABLE_STATUSES:
+            retry_after = response.headers.get("Retry-After")
+            raise RetryableError(
+                f"HTTP {response.status_code}", float(retry_after) if retry_after else None
+            )
+        if response.status_code in {401, 403}:
             raise AccessDeniedError("the key is not valid; give another.")
-        if answer.status_code == 422:
-            raise BatchRejectedError(str(answer.json()))
-        return answer.json()
+        if response.status_code == 422:
+            raise BatchRejectedError(str(response.json()))
+        return response.json()

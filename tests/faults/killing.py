@@ -1,7 +1,6 @@
-"""A sender in a process of its own, which dies at a point that is drawn beforehand.
+"""A sender in its own process, killed at a given kill point.
 
-A point lies before and after each statement and before each commit of the database, and around
-each request.
+Kill points lie before and after each statement, before each commit, and around each request.
 """
 
 import os
@@ -20,52 +19,52 @@ import sqlalchemy as sa
 
 from serving import store
 from serving.delivery.crm.base import RateLimit
-from serving.delivery.crm.sql.target import SqlCrm
+from serving.delivery.crm.sql.target import SqlTarget
 from serving.delivery.reconcile import sender
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
-_FIELDS = {
+HUMAN_VALUES = {
     "account": {"note": "mine", "probability": 0.123456, "tier": 7},
     "opportunity": {"name": "my deal", "amount": 12345.5},
     "task": {"subject": "call Ada", "due_date": "2030-01-01"},
 }
 
 
-class Small(SqlCrm):
-    """The embedded CRM, asked for fewer rows at once, so that there are more points to die at."""
+class SmallBatchTarget(SqlTarget):
+    """The embedded CRM with small batches, so that there are more kill points."""
 
     rate_limit = RateLimit(rows_per_call=100)
 
 
 @dataclass(eq=False)
-class Points:
-    """Counts the points passed, and dies at one of them."""
+class KillPoints:
+    """Counts the kill points passed, and kills the process at one of them."""
 
-    dies_at: int | None = None
+    kill_at: int | None = None
     passed: int = 0
 
     def __call__(self, *_: Any) -> None:
         self.passed += 1
-        if self.passed == self.dies_at:
+        if self.passed == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def watch(self, engine: sa.Engine) -> None:
+    def attach(self, engine: sa.Engine) -> None:
         for event in ("before_cursor_execute", "after_cursor_execute", "commit"):
             sa.event.listen(engine, event, self)
 
 
-def sent_to_sql(url: str, dies_at: int | None = None, *, now: datetime = NOW) -> int:
-    """Send in this process, and give how many points were passed."""
+def send_to_sql(url: str, kill_at: int | None = None, *, now: datetime = NOW) -> int:
+    """Send in this process, and return the number of kill points passed."""
     engine = store.open_engine(url)
-    points = Points(dies_at)
-    points.watch(engine)
-    sender.send_pending(engine, Small(engine), now=now)
+    points = KillPoints(kill_at)
+    points.attach(engine)
+    sender.send_pending(engine, SmallBatchTarget(engine), now=now)
     engine.dispose()
     return points.passed
 
 
-def started(work: Callable[[], object]) -> int:
-    """Do work in a child of this process, and give its id; its exit code tells of an exception."""
+def start_process(work: Callable[[], object]) -> int:
+    """Run work in a child process and return its id; it exits with 1 after an exception."""
     child = os.fork()
     if child:
         return child
@@ -79,13 +78,13 @@ def started(work: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def ended(child: int) -> int:
-    """Wait for a child: its exit code, or the signal that ended it, negative."""
+def wait_for_exit(child: int) -> int:
+    """Wait for a child; return its exit code, or the negated signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def with_little_room(work: Callable[[], object], limit_bytes: int) -> Callable[[], object]:
-    """Let no file grow beyond a size, as on a disk that is full."""
+def limit_file_size(work: Callable[[], object], limit_bytes: int) -> Callable[[], object]:
+    """Limit the size of every file, as on a full disk."""
 
     def cramped() -> object:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -95,14 +94,14 @@ def with_little_room(work: Callable[[], object], limit_bytes: int) -> Callable[[
     return cramped
 
 
-def edited(engine: sa.Engine, draw: random.Random, count: int) -> judge.Edits:
-    """Humans set fields of objects that stand in the embedded CRM; what they put where."""
+def edit_as_human(engine: sa.Engine, draw: random.Random, count: int) -> judge.Edits:
+    """Set random fields in the embedded CRM as humans would, and return the edits."""
     edits: judge.Edits = {}
-    there = judge.standing_in_sql(engine)
+    state = judge.read_sql_state(engine)
     with engine.execution_options(writes=True).begin() as connection:
-        for kind, key, _ in draw.sample(there, min(count, len(there))):
-            name, value = draw.choice(list(_FIELDS[kind].items()))
-            table, column = judge._TABLES[kind]
+        for kind, key, _ in draw.sample(state, min(count, len(state))):
+            name, value = draw.choice(list(HUMAN_VALUES[kind].items()))
+            table, column = judge.TABLES[kind]
             connection.execute(
                 sa.text(f"update {table} set {name} = :value where {column} = :key"),
                 {"value": value, "key": key},
@@ -111,6 +110,6 @@ def edited(engine: sa.Engine, draw: random.Random, count: int) -> judge.Edits:
     return edits
 
 
-def ahead(days: float) -> datetime:
-    """A clock that is wrong."""
+def shift_clock(days: float) -> datetime:
+    """Return a time that is off by some days."""
     return NOW + timedelta(days=days)

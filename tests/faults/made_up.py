@@ -1,4 +1,4 @@
-"""Outboxes made up from a seed, put into the database without the code that is on trial."""
+"""Synthetic desired objects from a seed, inserted without the code under test."""
 
 import hashlib
 import json
@@ -14,59 +14,60 @@ from serving.store.schema import DESIRED_OBJECTS
 FIRST = date(2026, 6, 1)
 
 
-def wanted(accounts: int, week: int = 0, seed: int = 7) -> Iterator[dict[str, Any]]:
-    """Every object as it should be in a week: figures move, dates of tasks do not.
+def generate_desired(accounts: int, week: int = 0, seed: int = 7) -> Iterator[dict[str, Any]]:
+    """Yield every desired object of a week: numbers change, due dates of tasks do not.
 
     One account in eight has an opportunity and a task, one in eight a task alone.
     """
     draw = random.Random(f"{seed} {week}")  # noqa: S311
-    for place in range(1, accounts + 1):
-        account = f"acc_{place:05}"
-        told = {
+    for rank in range(1, accounts + 1):
+        account = f"acc_{rank:05}"
+        fields = {
             "as_of": str(FIRST + timedelta(weeks=week)),
-            "rank": place,
+            "rank": rank,
             "probability": round(draw.random(), 3),
-            "tier": 1 + place % 8 if place % 8 < 2 else None,
+            "tier": 1 + rank % 8 if rank % 8 < 2 else None,
             "signals": f"{draw.randrange(90)} people\n“{draw.randrange(90)}” more, 50 %",
             "note": None,
         }
-        yield _row("account", account, account, None, place, told)
-        if place % 8 > 1:
+        yield _build_row("account", account, account, None, rank, fields)
+        if rank % 8 > 1:
             continue
         key = f"{account}:seats:1"
-        if place % 8 == 0:
-            deal = {
+        if rank % 8 == 0:
+            opportunity = {
                 "name": f"{account}: more seats",
                 "state": "open",
                 "amount": draw.randrange(9000),
             }
-            yield _row("opportunity", key, account, "seats", place, deal)
+            yield _build_row("opportunity", key, account, "seats", rank, opportunity)
         task = {"subject": "talk to the buyer", "state": "open", "due_date": str(FIRST)}
-        yield _row("task", f"{key}:talk", account, "seats", place, task)
+        yield _build_row("task", f"{key}:talk", account, "seats", rank, task)
 
 
-def put(engine: sa.Engine, target: str, accounts: int, week: int = 0, seed: int = 7) -> None:
-    """Put a week's objects into the outbox, in place of those before."""
+def save_desired(
+    engine: sa.Engine, target: str, accounts: int, week: int = 0, seed: int = 7
+) -> None:
+    """Replace the desired objects by those of a week."""
     rows = [
         {**row, "target": target, "run_id": week + 1, "as_of": FIRST + timedelta(weeks=week)}
-        for row in wanted(accounts, week, seed)
+        for row in generate_desired(accounts, week, seed)
     ]
     with engine.execution_options(writes=True).begin() as connection:
         connection.execute(sa.delete(DESIRED_OBJECTS).where(DESIRED_OBJECTS.c.target == target))
         connection.execute(sa.insert(DESIRED_OBJECTS), rows)
 
 
-def _row(  # noqa: PLR0917
-    kind: str, key: str, account: str, limit: str | None, place: int, fields: dict[str, Any]
+def _build_row(  # noqa: PLR0917
+    kind: str, key: str, account: str, limit: str | None, rank: int, fields: dict[str, Any]
 ) -> dict[str, Any]:
-    told = json.dumps(fields, sort_keys=True)
-    digest = hashlib.sha256(told.encode()).hexdigest()
+    encoded = json.dumps(fields, sort_keys=True).encode()
     return {
         "kind": kind,
         "key": key,
         "account_id": account,
         "limit": limit,
-        "place": place,
+        "priority": rank,
         "fields": fields,
-        "digest": digest,
+        "content_hash": hashlib.sha256(encoded).hexdigest(),
     }

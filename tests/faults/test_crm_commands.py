@@ -1,4 +1,4 @@
-"""The commands about the delivery, each as a person types it, against the embedded CRM."""
+"""The `crm` commands against the embedded CRM, called as a user types them."""
 
 import json
 from pathlib import Path
@@ -18,99 +18,102 @@ ACCOUNTS = 20
 
 @pytest.fixture
 def company(tmp_path: Path) -> Path:
-    """Settings, a table of accounts, and an outbox from which nothing was sent."""
+    """Settings and desired objects of which nothing was sent."""
     (tmp_path / "expansion.toml").write_text("[tables]\n", encoding="utf-8")
-    put(tmp_path)
+    prepare_week(tmp_path)
     return tmp_path
 
 
-def put(company: Path, week: int = 0) -> sa.Engine:
+def prepare_week(company: Path, week: int = 0) -> sa.Engine:
     engine = store.open_engine(f"sqlite:///{company / 'data/local/crm.db'}")
-    made_up.put(engine, "sql", ACCOUNTS, week=week)
+    made_up.save_desired(engine, "sql", ACCOUNTS, week=week)
     return engine
 
 
-def asked(company: Path, *words: str) -> Result:
-    return CliRunner().invoke(main, ["crm", *words, "-c", str(company / "expansion.toml")])
+def invoke(company: Path, *command: str) -> Result:
+    return CliRunner().invoke(main, ["crm", *command, "-c", str(company / "expansion.toml")])
 
 
-def told(company: Path, *words: str) -> Any:
-    result = asked(company, *words, "--json")
+def invoke_json(company: Path, *command: str) -> Any:
+    result = invoke(company, *command, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
 
-def is_so(company: Path, week: int = 0, edits: judge.Edits | None = None) -> judge.Verdict:
-    stands = judge.standing_in_sql(put(company, week))
-    return judge.judged(made_up.wanted(ACCOUNTS, week), stands, edits or {})
+def check_company(company: Path, week: int = 0, edits: judge.Edits | None = None) -> judge.Verdict:
+    state = judge.read_sql_state(prepare_week(company, week))
+    return judge.check_state(made_up.generate_desired(ACCOUNTS, week), state, edits or {})
 
 
-def test_a_dry_run_tells_field_by_field_and_writes_nothing(company: Path) -> None:
-    shown = asked(company, "send", "--dry-run", "--top", "2")
+def test_a_dry_run_prints_the_changes_field_by_field_and_writes_nothing(company: Path) -> None:
+    preview = invoke(company, "send", "--dry-run", "--top", "2")
 
-    assert "account acc_00001, new" in shown.output
-    assert "rank: 1" in shown.output
-    assert "--top prints them" in shown.output
-    assert told(company, "status")["to_send"] == told(company, "send", "--dry-run")["made"][
-        "account"
-    ] + len([row for row in made_up.wanted(ACCOUNTS) if row["kind"] != "account"])
-    assert is_so(company).lost == len(list(made_up.wanted(ACCOUNTS)))
+    assert "account acc_00001, new" in preview.output
+    assert "rank: 1" in preview.output
+    assert "--top prints them" in preview.output
+    assert invoke_json(company, "status")["pending"] == invoke_json(company, "send", "--dry-run")[
+        "created"
+    ]["account"] + len(
+        [row for row in made_up.generate_desired(ACCOUNTS) if row["kind"] != "account"]
+    )
+    assert check_company(company).lost == len(list(made_up.generate_desired(ACCOUNTS)))
 
 
-def test_what_a_dry_run_says_is_what_sending_does(company: Path) -> None:
-    asked(company, "send")
-    put(company, week=1)
+def test_a_dry_run_predicts_what_send_does(company: Path) -> None:
+    invoke(company, "send")
+    prepare_week(company, week=1)
 
-    before = told(company, "send", "--dry-run")
-    sent = told(company, "send")
+    before = invoke_json(company, "send", "--dry-run")
+    sent = invoke_json(company, "send")
 
-    counts = ("made", "changed", "unchanged", "fields", "theirs", "rejected", "gone")
+    counts = ("created", "updated", "unchanged", "fields", "human_fields", "rejected")
     assert [before[name] for name in counts] == [sent[name] for name in counts]
+    assert before["deleted_in_crm"] == sent["deleted_in_crm"]
     assert before["objects"] == sent["objects"]
-    assert is_so(company, week=1)
+    assert check_company(company, week=1)
 
 
-def test_sending_says_what_was_sent_and_status_how_it_stands(company: Path) -> None:
-    sent = asked(company, "send")
-    stands = asked(company, "status")
+def test_send_prints_its_counts_and_status_the_delivery_state(company: Path) -> None:
+    sent = invoke(company, "send")
+    state = invoke(company, "status")
 
-    assert "Sent to sql: 20 accounts, 2 opportunities, 5 tasks made" in sent.output
-    assert "0 still to be sent, 0 refused" in stands.output
-    assert "run 1: 27 changes" in stands.output
-    assert is_so(company)
+    assert "Sent to sql: 20 accounts, 2 opportunities, 5 tasks created" in sent.output
+    assert "0 pending, 0 rejected" in state.output
+    assert "run 1: 27 changes" in state.output
+    assert check_company(company)
 
 
-def test_an_undone_run_stands_as_before_it(company: Path) -> None:
-    asked(company, "send")
-    put(company, week=1)
-    asked(company, "send")
+def test_undo_restores_the_state_before_a_run(company: Path) -> None:
+    invoke(company, "send")
+    prepare_week(company, week=1)
+    invoke(company, "send")
 
-    back = told(company, "undo", "2")
-    again = asked(company, "undo", "2")
+    rollback_result = invoke_json(company, "undo", "2")
+    again = invoke(company, "undo", "2")
 
-    assert back["objects"] == 22
+    assert rollback_result["objects"] == 22
     assert again.exit_code == 1
     assert "changed nothing" in again.output
-    stands = judge.standing_in_sql(store.open_engine(f"sqlite:///{company / 'data/local/crm.db'}"))
-    assert judge.judged(made_up.wanted(ACCOUNTS, 0), stands, {})
+    state = judge.read_sql_state(store.open_engine(f"sqlite:///{company / 'data/local/crm.db'}"))
+    assert judge.check_state(made_up.generate_desired(ACCOUNTS, 0), state, {})
 
 
-def test_nothing_refused_nothing_to_try_again(company: Path) -> None:
-    assert told(company, "rejected") == {"crm": "sql", "rejected": []}
-    assert told(company, "retry") == {"crm": "sql", "retried": 0}
-    unknown = asked(company, "retry", "nobody")
+def test_without_rejections_there_is_nothing_to_requeue(company: Path) -> None:
+    assert invoke_json(company, "rejected") == {"crm": "sql", "rejected": []}
+    assert invoke_json(company, "retry") == {"crm": "sql", "requeued": 0}
+    unknown = invoke(company, "retry", "nobody")
     assert unknown.exit_code == 1
     assert "nobody" in unknown.output
 
 
-def test_setup_makes_nothing_where_all_is_there(company: Path) -> None:
-    assert told(company, "setup") == {"crm": "sql", "made": []}
+def test_setup_creates_nothing_if_nothing_is_missing(company: Path) -> None:
+    assert invoke_json(company, "setup") == {"crm": "sql", "created": []}
 
 
-@pytest.mark.parametrize("words", [("send",), ("status",), ("setup",), ("undo", "1")])
-def test_a_crm_that_nobody_knows_is_one_line(company: Path, words: tuple[str, ...]) -> None:
-    result = asked(company, *words, "--crm", "siebel")
+@pytest.mark.parametrize("command", [("send",), ("status",), ("setup",), ("undo", "1")])
+def test_an_unknown_crm_is_a_one_line_error(company: Path, command: tuple[str, ...]) -> None:
+    result = invoke(company, *command, "--crm", "siebel")
 
     assert result.exit_code == 1
-    assert result.output.startswith("Error: no CRM named 'siebel'; this version writes to: sql")
+    assert result.output.startswith("Error: no CRM named 'siebel'; this version supports: sql")
     assert result.output.count("\n") == 1

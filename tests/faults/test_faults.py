@@ -1,4 +1,4 @@
-"""A small part of ``make test-faults``: whatever fails, nothing is lost, doubled or overwritten."""
+"""A small part of ``make test-faults``: no fault loses, duplicates or overwrites anything."""
 
 import random
 from collections import Counter
@@ -28,7 +28,7 @@ ACCOUNTS = 60
 @pytest.fixture
 def engine(tmp_path: Path) -> Any:
     engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
-    made_up.put(engine, "http", ACCOUNTS)
+    made_up.save_desired(engine, "http", ACCOUNTS)
     yield engine
     engine.dispose()
 
@@ -42,8 +42,8 @@ def crm() -> Any:
 
 def send(engine: sa.Engine, crm: FaultyCrm, **options: Any) -> SyncSummary:
     timer = scenarios.Timer()
-    pace = {name: options.pop(name) for name in ("rows_per_call", "calls") if name in options}
-    target = http_target.HttpTarget(crm.start(), **{"rows_per_call": 10, **pace})
+    rows_per_call = options.pop("rows_per_call", 10)
+    target = http_target.HttpTarget(crm.start(), rows_per_call=rows_per_call)
     try:
         return sender.send_pending(
             engine, target, now=killing.NOW, clock=timer.clock, sleep=timer.sleep, **options
@@ -53,35 +53,38 @@ def send(engine: sa.Engine, crm: FaultyCrm, **options: Any) -> SyncSummary:
         crm.stop()
 
 
-def verdict(crm: FaultyCrm, week: int = 0, edits: judge.Edits | None = None) -> judge.Verdict:
-    wanted = made_up.wanted(ACCOUNTS, week)
-    return judge.judged(wanted, judge.standing_over_http(crm.objects), edits or {})
+def check_crm(crm: FaultyCrm, week: int = 0, edits: judge.Edits | None = None) -> judge.Verdict:
+    desired = made_up.generate_desired(ACCOUNTS, week)
+    return judge.check_state(desired, judge.read_http_state(crm.objects), edits or {})
 
 
-def column(engine: sa.Engine, query: Any) -> list[Any]:
+def select_column(engine: sa.Engine, query: Any) -> list[Any]:
     with engine.connect() as connection:
         return list(connection.scalars(query))
 
 
-def test_killed_anywhere_and_run_again_all_is_as_it_should_be(tmp_path: Path) -> None:
-    template = scenarios.second_week(tmp_path, ACCOUNTS)
-    there = scenarios.points(template, tmp_path)
+def test_a_sender_killed_anywhere_reaches_the_desired_state_when_run_again(tmp_path: Path) -> None:
+    template = scenarios.prepare_second_week(tmp_path, ACCOUNTS)
+    points = scenarios.count_kill_points(template, tmp_path)
     draw = random.Random(5)  # noqa: S311
 
-    found = [
-        scenarios.killed(template, tmp_path, draw.randint(1, there), seed) for seed in range(5)
+    verdicts = [
+        scenarios.kill_and_resume(template, tmp_path, draw.randint(1, points), seed)
+        for seed in range(5)
     ]
 
-    assert all(found), sum(found, judge.Verdict()).examples[:5]
+    assert all(verdicts), sum(verdicts, judge.Verdict()).examples[:5]
 
 
-def test_the_same_on_postgresql(postgres: str, tmp_path: Path) -> None:
+def test_kills_and_concurrent_senders_do_no_harm_on_postgresql(
+    postgres: str, tmp_path: Path
+) -> None:
     server = sa.make_url(postgres).set(drivername="postgresql+psycopg")
     admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.exec_driver_sql("create database faults")
     url = server.set(database="faults").render_as_string(hide_password=False)
-    template = scenarios.second_week_at(url, tmp_path / "none", ACCOUNTS)
+    template = scenarios.prepare_second_week_at(url, tmp_path / "none", ACCOUNTS)
     for name in ("killed", "two"):
         with admin.connect() as connection:
             connection.exec_driver_sql(f"create database {name} template faults")
@@ -90,8 +93,8 @@ def test_the_same_on_postgresql(postgres: str, tmp_path: Path) -> None:
         for name in ("killed", "two")
     ]
 
-    killed = scenarios.killed_at(copies[0], template, dies_at=20, seed=2)
-    two = scenarios.two_at_once_at(copies[1], template, ahead_days=3650)
+    killed = scenarios.kill_and_resume_at(copies[0], template, kill_at=20, seed=2)
+    two = scenarios.run_two_senders_at(copies[1], template, ahead_days=3650)
 
     admin.dispose()
     assert killed, killed.examples[:5]
@@ -99,140 +102,144 @@ def test_the_same_on_postgresql(postgres: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["any", "half a response"])
-def test_a_server_that_fails_at_a_third_of_requests_gets_it_all_with_hardly_more_of_them(
+def test_a_server_that_fails_at_a_third_of_requests_gets_everything_with_few_extra_requests(
     tmp_path: Path, fault: str
 ) -> None:
-    done = scenarios.over_http(tmp_path, 400, fault)
+    result = scenarios.send_over_http(tmp_path, 400, fault)
 
-    assert done.verdict, done.verdict.examples[:5]
-    assert done.failed_share > 0.15
-    assert done.ratio <= 1.2
+    assert result.verdict, result.verdict.examples[:5]
+    assert result.failed_share > 0.15
+    assert result.ratio <= 1.2
 
 
-def test_two_at_once_do_no_harm_whatever_the_clock_of_one(tmp_path: Path) -> None:
-    template = scenarios.second_week(tmp_path, ACCOUNTS)
+def test_two_concurrent_senders_do_no_harm_even_with_a_wrong_clock(tmp_path: Path) -> None:
+    template = scenarios.prepare_second_week(tmp_path, ACCOUNTS)
 
     for ahead_days in (0.0, 3650.0):
-        found = scenarios.two_at_once(template, tmp_path, ahead_days=ahead_days)
+        verdicts = scenarios.run_two_senders(template, tmp_path, ahead_days=ahead_days)
 
-        assert found, found.examples[:5]
-
-
-def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(tmp_path: Path) -> None:
-    template = scenarios.new(tmp_path, ACCOUNTS)
-
-    found = scenarios.disk_full(template, tmp_path, 10_000)
-
-    assert found, found.examples[:5]
+        assert verdicts, verdicts.examples[:5]
 
 
-def test_what_is_acknowledged_is_not_sent_again(engine: sa.Engine, crm: FaultyCrm) -> None:
+def test_a_full_disk_gives_a_one_line_error_and_loses_nothing(tmp_path: Path) -> None:
+    template = scenarios.prepare_first_week(tmp_path, ACCOUNTS)
+
+    verdicts = scenarios.send_on_full_disk(template, tmp_path, 10_000)
+
+    assert verdicts, verdicts.examples[:5]
+
+
+def test_what_was_applied_is_not_sent_again(engine: sa.Engine, crm: FaultyCrm) -> None:
     first = send(engine, crm)
     before = crm.requests
 
     again = send(engine, crm)
 
-    assert first.made == Counter(row["kind"] for row in made_up.wanted(ACCOUNTS))
-    assert (again.written, again.left, crm.requests) == (0, 0, before)
-    assert verdict(crm)
+    assert first.created == Counter(row["kind"] for row in made_up.generate_desired(ACCOUNTS))
+    assert (again.written, again.remaining, crm.requests) == (0, 0, before)
+    assert check_crm(crm)
 
 
-def test_a_bad_row_is_found_among_a_batch_and_kept_with_the_words(
+def test_a_bad_row_is_isolated_from_its_batch_and_stored_with_the_reason(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    crm.refuses, crm.refuses_batches = frozenset({"acc_00005", "acc_00042"}), True
+    crm.rejected_keys, crm.rejects_batches = frozenset({"acc_00005", "acc_00042"}), True
 
     sent = send(engine, crm)
 
     assert sent.rejected == 2
-    assert column(engine, sa.select(REJECTED_OBJECTS.c.words).order_by(REJECTED_OBJECTS.c.key)) == [
-        "cannot take acc_00005",
-        "cannot take acc_00042",
+    assert select_column(
+        engine, sa.select(REJECTED_OBJECTS.c.reason).order_by(REJECTED_OBJECTS.c.key)
+    ) == [
+        "invalid value in acc_00005",
+        "invalid value in acc_00042",
     ]
     assert len(crm.objects["account"]) == ACCOUNTS - 2
-    assert send(engine, crm).requests == 1  # only who was worked is asked
+    assert send(engine, crm).requests == 1  # the pull of human touches
 
 
-def test_what_hangs_on_a_refused_account_waits_and_follows_it(
+def test_children_of_a_rejected_account_wait_and_follow_it(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    crm.refuses = frozenset({"acc_00008"})  # which has an opportunity and a task
+    crm.rejected_keys = frozenset({"acc_00008"})  # which has an opportunity and a task
 
     first = send(engine, crm)
-    crm.refuses = frozenset()
-    made_up.put(engine, "http", ACCOUNTS, week=1)
+    crm.rejected_keys = frozenset()
+    made_up.save_desired(engine, "http", ACCOUNTS, week=1)
     second = send(engine, crm)
 
-    assert (first.rejected, first.waiting, first.left) == (1, 2, 0)
-    assert (second.rejected, second.waiting) == (0, 0)
-    assert verdict(crm, week=1)
-    assert column(engine, sa.select(REJECTED_OBJECTS.c.key)) == []
+    assert (first.rejected, first.waiting_for_parent, first.remaining) == (1, 2, 0)
+    assert (second.rejected, second.waiting_for_parent) == (0, 0)
+    assert check_crm(crm, week=1)
+    assert select_column(engine, sa.select(REJECTED_OBJECTS.c.key)) == []
 
 
-def test_a_row_that_breaks_the_server_holds_up_nobody_else(
+def test_a_row_that_breaks_the_server_does_not_block_the_others(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    crm.poison = frozenset({"acc_00031"})
+    crm.failing_keys = frozenset({"acc_00031"})
 
     sent = send(engine, crm, budget_seconds=100_000)
 
-    assert sent.left == 1
+    assert sent.remaining == 1
     assert sent.rejected == 0
-    assert verdict(crm).lost == 1
+    assert check_crm(crm).lost == 1
 
 
-def test_the_cap_takes_the_best_places_whole_and_the_next_run_goes_on(
+def test_the_cap_sends_the_highest_priorities_first_and_the_next_run_continues(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
     first = send(engine, crm, max_writes=20)
-    kept = {kind: sorted(objects) for kind, objects in crm.objects.items()}
+    keys_by_kind = {kind: sorted(objects) for kind, objects in crm.objects.items()}
     rest = send(engine, crm)
 
     assert first.written == 20
-    assert "cap" in (first.words or "")
-    assert kept["account"] == [f"acc_{place:05}" for place in range(1, 17)]
-    assert "acc_00008:seats:1" in kept["opportunity"]
-    assert first.left == rest.written
-    assert verdict(crm)
+    assert "cap" in (first.stop_reason or "")
+    assert keys_by_kind["account"] == [f"acc_{place:05}" for place in range(1, 17)]
+    assert "acc_00008:seats:1" in keys_by_kind["opportunity"]
+    assert first.remaining == rest.written
+    assert check_crm(crm)
 
 
-def test_out_of_time_it_stops_and_the_next_run_goes_on(engine: sa.Engine, crm: FaultyCrm) -> None:
+def test_a_run_stops_at_its_deadline_and_the_next_run_continues(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
     crm.fault, crm.share = "503", 1.0
 
-    down = send(engine, crm, budget_seconds=100)
+    failed = send(engine, crm, budget_seconds=100)
     crm.fault = None
-    up = send(engine, crm)
+    resumed = send(engine, crm)
 
-    assert down.written == 0
-    assert "503" in (down.words or "")
-    assert 5 < down.requests < 60
-    assert up.written == down.left
-    assert verdict(crm)
+    assert failed.written == 0
+    assert "503" in (failed.stop_reason or "")
+    assert 5 < failed.requests < 60
+    assert resumed.written == failed.remaining
+    assert check_crm(crm)
 
 
-def test_the_server_is_asked_no_sooner_than_it_wants(engine: sa.Engine, crm: FaultyCrm) -> None:
+def test_a_retry_waits_for_the_time_in_retry_after(engine: sa.Engine, crm: FaultyCrm) -> None:
     crm.fault, crm.share = "429", 1.0
 
-    done = send(engine, crm, budget_seconds=20)
+    result = send(engine, crm, budget_seconds=20)
 
-    assert done.requests <= 21
+    assert result.requests <= 21
 
 
-def test_no_faster_than_the_pace(engine: sa.Engine, crm: FaultyCrm) -> None:
+def test_calls_stay_within_the_rate_limit(engine: sa.Engine, crm: FaultyCrm) -> None:
     timer, times = scenarios.Timer(), list[float]()
     target = http_target.HttpTarget(
-        crm.start(), rows_per_call=10, calls=5, point=lambda: times.append(timer.clock())
+        crm.start(), rows_per_call=10, max_calls=5, on_point=lambda: times.append(timer.clock())
     )
 
     sender.send_pending(engine, target, now=killing.NOW, clock=timer.clock, sleep=timer.sleep)
 
     target.close()
-    begun = times[::2]
-    assert len(begun) > 10
-    assert all(later - sooner >= 1 for sooner, later in zip(begun, begun[5:], strict=False))
+    started = times[::2]
+    assert len(started) > 10
+    assert all(later - sooner >= 1 for sooner, later in zip(started, started[5:], strict=False))
 
 
-def test_a_human_who_deletes_a_task_has_the_last_word_and_retry_makes_it_anew(
+def test_a_task_deleted_by_a_human_stays_deleted_until_it_is_requeued(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
     from serving.delivery import status  # noqa: PLC0415
@@ -240,47 +247,47 @@ def test_a_human_who_deletes_a_task_has_the_last_word_and_retry_makes_it_anew(
     send(engine, crm)
     del crm.objects["task"]["acc_00008:seats:1:talk"]
 
-    left = send(engine, crm, full=True)
+    kept_deleted = send(engine, crm, resync=True)
     status.requeue_rejected(engine, "http", ["acc_00008:seats:1:talk"])
-    made = send(engine, crm)
+    recreated = send(engine, crm)
 
-    assert (left.gone, left.written) == (1, 0)
-    assert made.made == {"task": 1}
-    assert verdict(crm)
+    assert (kept_deleted.deleted_in_crm, kept_deleted.written) == (1, 0)
+    assert recreated.created == {"task": 1}
+    assert check_crm(crm)
 
 
 def test_an_older_as_of_never_replaces_a_newer_one(engine: sa.Engine, crm: FaultyCrm) -> None:
-    made_up.put(engine, "http", ACCOUNTS, week=1)
+    made_up.save_desired(engine, "http", ACCOUNTS, week=1)
     send(engine, crm)
-    made_up.put(engine, "http", ACCOUNTS, week=0)
+    made_up.save_desired(engine, "http", ACCOUNTS, week=0)
 
     sent = send(engine, crm)
 
     assert sent.written == 0
-    assert verdict(crm, week=1)
+    assert check_crm(crm, week=1)
 
 
-def test_undoing_a_run_puts_all_back_but_what_humans_set(engine: sa.Engine, crm: FaultyCrm) -> None:
+def test_a_rollback_restores_everything_but_human_edits(engine: sa.Engine, crm: FaultyCrm) -> None:
     from serving.delivery.reconcile import rollback  # noqa: PLC0415
 
     send(engine, crm)
-    made_up.put(engine, "http", ACCOUNTS, week=1)
+    made_up.save_desired(engine, "http", ACCOUNTS, week=1)
     send(engine, crm)
-    crm.edit("account", "acc_00007", "note", "mine")
-    crm.edit("account", "acc_00009", "probability", 0.777)
+    crm.edit_as_human("account", "acc_00007", "note", "mine")
+    crm.edit_as_human("account", "acc_00009", "probability", 0.777)
 
-    back = rollback.roll_back_run(engine, "http", 2)
+    result = rollback.roll_back_run(engine, "http", 2)
     send(engine, crm, run_id=-2)
 
     edits = {
         ("account", "acc_00007", "note"): "mine",
         ("account", "acc_00009", "probability"): 0.777,
     }
-    assert back.objects == ACCOUNTS + len(crm.objects["opportunity"])
-    assert verdict(crm, week=0, edits=edits), verdict(crm, week=0, edits=edits).examples[:3]
+    assert result.objects == ACCOUNTS + len(crm.objects["opportunity"])
+    assert check_crm(crm, week=0, edits=edits), check_crm(crm, week=0, edits=edits).examples[:3]
 
 
-def test_undoing_the_run_that_made_it_all_withdraws_and_deletes_nothing(
+def test_a_rollback_of_the_first_run_withdraws_and_deletes_nothing(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
     from serving.delivery.reconcile import rollback  # noqa: PLC0415
@@ -297,77 +304,84 @@ def test_undoing_the_run_that_made_it_all_withdraws_and_deletes_nothing(
         rollback.roll_back_run(engine, "http", 1)
 
 
-def test_a_sender_that_was_overtaken_sends_nothing_more(engine: sa.Engine, crm: FaultyCrm) -> None:
+def test_a_sender_that_lost_its_lease_sends_nothing_more(engine: sa.Engine, crm: FaultyCrm) -> None:
     def overtaken(_: Any) -> None:
         with engine.execution_options(writes=True).begin() as connection:
             connection.execute(sa.update(LEASES).values(owner="elsewhere/1/abc"))
 
-    stopped = send(engine, crm, tell=overtaken)
+    summary = send(engine, crm, on_change=overtaken)
 
-    assert "taken over" in (stopped.words or "")
-    assert stopped.written == 0
+    assert "taken over" in (summary.stop_reason or "")
+    assert summary.written == 0
     assert crm.objects == {}
 
 
-def test_a_sender_at_work_is_left_alone_until_its_lease_is_over(
+def test_a_target_is_not_sent_to_while_another_sender_holds_its_lease(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    mine = {"target": "http", "owner": "elsewhere/1/abc"}
+    other_lease = {"target": "http", "owner": "elsewhere/1/abc"}
     for until, works in ((timedelta(minutes=1), False), (timedelta(minutes=-1), True)):
         with engine.execution_options(writes=True).begin() as connection:
             connection.execute(sa.delete(LEASES))
-            connection.execute(sa.insert(LEASES).values(**mine, until=killing.NOW + until))
+            connection.execute(
+                sa.insert(LEASES).values(**other_lease, expires_at=killing.NOW + until)
+            )
 
         sent = send(engine, crm)
 
         assert bool(sent.written) is works
-        assert ("at work" in (sent.words or "")) is not works
+        assert ("is active" in (sent.stop_reason or "")) is not works
 
 
-def test_who_was_dealt_with_is_asked_for_until_the_crm_has_told(
+def test_human_touches_are_pulled_from_the_same_day_until_the_crm_responds(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    crm.worked = [{"account_id": "acc_00001", "on": "2026-05-20"}]
-    timer, asked = scenarios.Timer(), []
-    for days, down in ((0, True), (7, False), (14, False)):
-        crm.fault, crm.share = ("503" if down else None), 1.0
-        target = http_target.HttpTarget(crm.start(), tells=True)
+    crm.touches = [{"account_id": "acc_00001", "touched_on": "2026-05-20"}]
+    timer, requested = scenarios.Timer(), []
+    for days, failed in ((0, True), (7, False), (14, False)):
+        crm.fault, crm.share = ("503" if failed else None), 1.0
+        target = http_target.HttpTarget(crm.start(), returns_touches=True)
         sender.send_pending(
             engine,
             target,
-            now=killing.ahead(days),
+            now=killing.shift_clock(days),
             clock=timer.clock,
             sleep=timer.sleep,
             budget_seconds=30,
         )
-        asked.append(target.asked_since[-1])
+        requested.append(target.requested_since[-1])
         target.close()
         crm.stop()
 
-    assert asked == [date(2026, 3, 3), date(2026, 3, 10), date(2026, 6, 6)]
-    assert column(engine, sa.select(ACCOUNT_TOUCHES.c.account_id)) == ["acc_00001"]
+    assert requested == [date(2026, 3, 3), date(2026, 3, 10), date(2026, 6, 6)]
+    assert select_column(engine, sa.select(ACCOUNT_TOUCHES.c.account_id)) == ["acc_00001"]
 
 
-def test_the_ledger_and_the_log_of_sendings_tell_what_was_done(
+def test_the_change_log_and_the_sync_runs_record_what_was_done(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
     sent = send(engine, crm)
 
-    assert len(column(engine, sa.select(CHANGE_LOG.c.id))) == sent.written
-    (counts,) = column(engine, sa.select(SYNC_RUNS.c.counts))
+    assert len(select_column(engine, sa.select(CHANGE_LOG.c.id))) == sent.written
+    (counts,) = select_column(engine, sa.select(SYNC_RUNS.c.counts))
     assert counts == sent.to_dict()
 
 
-def test_the_judge_sees_what_is_lost_doubled_overwritten_and_wrong() -> None:
-    wanted = list(made_up.wanted(3))
-    stands = [(row["kind"], row["key"], dict(row["fields"])) for row in wanted]
-    stands[0][2]["rank"] = 9
+def test_the_state_check_counts_lost_duplicated_overwritten_and_wrong() -> None:
+    desired = list(made_up.generate_desired(3))
+    state = [(row["kind"], row["key"], dict(row["fields"])) for row in desired]
+    state[0][2]["rank"] = 9
     edits = {("account", "acc_00002", "note"): "mine"}
 
-    found = judge.judged(wanted, [*stands[:-1], stands[1]], edits)
+    verdicts = judge.check_state(desired, [*state[:-1], state[1]], edits)
 
-    assert (found.lost, found.doubled, found.overwritten, found.wrong) == (1, 1, 1, 1)
+    assert (verdicts.lost, verdicts.duplicated, verdicts.overwritten, verdicts.wrong) == (
+        1,
+        1,
+        1,
+        1,
+    )
 
 
-def test_every_fault_is_one_that_the_server_has() -> None:
+def test_the_server_has_seven_faults() -> None:
     assert len(set(faulty_crm.FAULTS)) == 7

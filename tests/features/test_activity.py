@@ -1,4 +1,4 @@
-"""The kept daily tables: each file read once, nothing half-written, nothing counted twice."""
+"""Cached daily tables: each file read once, atomic writes, nothing counted twice."""
 
 import errno
 import os
@@ -27,23 +27,23 @@ SCHEMA = EventSchema.create_empty().schema
 Row = dict[str, Any]
 
 
-def happening(number: int, at: datetime, known: datetime | None = None, **more: Any) -> Row:
-    """An event with its own id."""
-    usual = {"account_id": "acme", "user_id": "ann", "event": "view", "event_id": f"e{number}"}
-    return dict.fromkeys(SCHEMA) | usual | {"timestamp": at, "known_at": known} | more
+def make_event(number: int, at: datetime, known: datetime | None = None, **fields: Any) -> Row:
+    """Return an event with a unique id."""
+    defaults = {"account_id": "acme", "user_id": "ann", "event": "view", "event_id": f"e{number}"}
+    return dict.fromkeys(SCHEMA) | defaults | {"timestamp": at, "known_at": known} | fields
 
 
 JANUARY, FEBRUARY, MARCH = (
-    [happening(100 * month + day, datetime(2024, month, day, 9, tzinfo=UTC)) for day in (1, 9, 20)]
+    [make_event(100 * month + day, datetime(2024, month, day, 9, tzinfo=UTC)) for day in (1, 9, 20)]
     for month in (1, 2, 3)
 )
 
 
 class Log:
-    """A log in monthly files, and the folder where its daily tables are kept."""
+    """A log in monthly files, and the cache folder of its daily tables."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.kept = folder, folder / "kept"
+        self.folder, self.cache_folder = folder, folder / "kept"
         accounts = pl.DataFrame({"account_id": ["acme"], "created_date": [DAY]})
         accounts.write_parquet(folder / "accounts.parquet")
         sold = pl.DataFrame({"account_id": ["acme"], "effective_date": [DAY]})
@@ -59,22 +59,24 @@ class Log:
 
     def build(self, **rules: Any) -> daily_tables.Activity:
         tables = table_loader.load_tables(Settings(base=self.folder))
-        usual = {"roles": Roles(), "seats": Seats()}
-        return daily_tables.build_activity(tables.events, folder=self.kept, **{**usual, **rules})
+        defaults = {"roles": Roles(), "seats": Seats()}
+        return daily_tables.build_activity(
+            tables.events, folder=self.cache_folder, **{**defaults, **rules}
+        )
 
     def tables(self) -> list[pl.DataFrame]:
-        """The kept tables in a stated order."""
-        made = self.build()
-        tables = (made.people, made.volume, made.first_uses)
+        """Return the cached tables in a stated order."""
+        activity = self.build()
+        tables = (activity.people, activity.volume, activity.first_uses)
         return [table.collect().sort(pl.all()) for table in tables]
 
     def days(self) -> list[int]:
-        """Events per day, in the order of days."""
+        """Return events per day, in the order of days."""
         counts = self.build().volume.group_by("day").agg(pl.col("count").sum()).sort("day")
         return counts.collect()["count"].to_list()
 
     def files(self, ending: str = "") -> set[str]:
-        return {path.name for path in self.kept.iterdir() if path.name.endswith(ending)}
+        return {path.name for path in self.cache_folder.iterdir() if path.name.endswith(ending)}
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_a_log_is_read_once(log: Log) -> None:
     assert_frame_equal(again.first_uses.collect(), first.first_uses.collect())
 
 
-def test_a_log_is_read_again_when_asked(log: Log) -> None:
+def test_a_log_is_read_again_on_rebuild(log: Log) -> None:
     log.build()
 
     again = log.build(rebuild=True)
@@ -102,43 +104,43 @@ def test_a_log_is_read_again_when_asked(log: Log) -> None:
     assert log.build().rebuilt == 0
 
 
-def test_a_new_file_leaves_the_others_kept(log: Log) -> None:
+def test_a_new_file_leaves_the_others_cached(log: Log) -> None:
     log.build()
-    log.put("2024-04", [happening(400, datetime(2024, 4, 3, tzinfo=UTC))])
+    log.put("2024-04", [make_event(400, datetime(2024, 4, 3, tzinfo=UTC))])
 
-    made = log.build()
+    activity = log.build()
 
-    assert made.rebuilt == 1
-    assert made.events == 10
+    assert activity.rebuilt == 1
+    assert activity.events == 10
 
 
-def test_a_changed_file_alone_is_read_again_and_replaces_its_table(log: Log) -> None:
+def test_only_a_changed_file_is_read_again(log: Log) -> None:
     log.build()
     before = log.files()
-    log.put("2024-02", [*FEBRUARY, happening(299, datetime(2024, 2, 28, tzinfo=UTC))])
+    log.put("2024-02", [*FEBRUARY, make_event(299, datetime(2024, 2, 28, tzinfo=UTC))])
 
-    made = log.build()
+    activity = log.build()
 
-    assert made.rebuilt == 1
-    assert made.events == 10
-    assert len(log.files() - before) == 6  # the tables and the survey of February
+    assert activity.rebuilt == 1
+    assert activity.events == 10
+    assert len(log.files() - before) == 6  # the tables and the profile of February
 
 
-def test_a_changed_file_makes_those_that_overlap_it_be_read_again(log: Log) -> None:
+def test_a_changed_file_invalidates_overlapping_files(log: Log) -> None:
     log.build()
-    log.put("2024-02", [*FEBRUARY, happening(99, datetime(2024, 1, 20, 9, tzinfo=UTC))])
+    log.put("2024-02", [*FEBRUARY, make_event(99, datetime(2024, 1, 20, 9, tzinfo=UTC))])
 
     assert log.build().rebuilt == 2
 
 
-def test_files_that_only_touch_in_one_moment_overlap(log: Log) -> None:
+def test_files_that_share_one_timestamp_overlap(log: Log) -> None:
     log.build()
     log.put("2024-02", [*FEBRUARY, JANUARY[-1]])
 
-    made = log.build()
+    activity = log.build()
 
-    assert made.rebuilt == 2
-    assert made.quarantine == {"event_id seen before": 1}
+    assert activity.rebuilt == 2
+    assert activity.quarantine == {"duplicate event_id": 1}
 
 
 def test_without_event_ids_no_file_depends_on_another(log: Log) -> None:
@@ -160,7 +162,7 @@ def test_without_event_ids_no_file_depends_on_another(log: Log) -> None:
     ],
     ids=["roles", "seats", "reliability"],
 )
-def test_other_rules_make_the_whole_log_be_read_again(log: Log, rules: dict[str, Any]) -> None:
+def test_changed_rules_invalidate_the_whole_log(log: Log, rules: dict[str, Any]) -> None:
     log.build()
 
     assert log.build(**rules).rebuilt == 3
@@ -173,29 +175,29 @@ def test_a_touched_file_is_read_again(log: Log) -> None:
     assert log.build().rebuilt == 1
 
 
-def test_copies_across_files_count_once_and_are_counted_as_copies(log: Log) -> None:
+def test_duplicates_across_files_count_once_and_are_reported(log: Log) -> None:
     log.put("redelivered", [*JANUARY, *FEBRUARY, MARCH[0]])
 
-    made = log.build()
+    activity = log.build()
 
-    assert made.quarantine == {"event_id seen before": 7}
+    assert activity.quarantine == {"duplicate event_id": 7}
     assert log.days() == [1] * 9
 
 
-def test_of_two_copies_the_one_known_first_counts_in_whichever_file_it_lies(log: Log) -> None:
+def test_of_two_duplicates_the_one_known_first_counts_in_any_file(log: Log) -> None:
     first = JANUARY[0] | {"quantity": 3.0}
     late = JANUARY[0] | {"known_at": DAY, "quantity": 1.0, "event": "amended"}
     log.put("2024-01", [late, *JANUARY[1:]])
     log.put("redelivered", [first])
 
-    kept = log.build().volume.filter(pl.col("day") == JANUARY[0]["timestamp"].date()).collect()
+    rows = log.build().volume.filter(pl.col("day") == JANUARY[0]["timestamp"].date()).collect()
 
-    assert kept.select("known_day", "quantity_milli").rows() == [
+    assert rows.select("known_day", "quantity_milli").rows() == [
         (JANUARY[0]["timestamp"].date(), 3000)
     ]
 
 
-def test_a_copy_that_is_known_later_changes_not_a_byte(log: Log) -> None:
+def test_a_duplicate_known_later_changes_nothing(log: Log) -> None:
     first = log.tables()
     log.put("redelivered", [row | {"known_at": DAY} for row in JANUARY])
 
@@ -204,33 +206,33 @@ def test_a_copy_that_is_known_later_changes_not_a_byte(log: Log) -> None:
     assert [table.write_csv() for table in again] == [table.write_csv() for table in first]
 
 
-def test_a_full_disk_is_one_clear_error_and_leaves_nothing_half_written(
+def test_a_full_disk_is_reported_and_leaves_no_partial_file(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.build()
     before = log.files(".parquet")
     log.put("2024-02", FEBRUARY[:2])
     with monkeypatch.context() as patch:
-        patch.setattr(pl.DataFrame, "write_parquet", half_written)
+        patch.setattr(pl.DataFrame, "write_parquet", write_half)
 
         with pytest.raises(DeliveryError, match="No space left on device") as raised:
             log.build()
 
-    assert str(log.kept) in str(raised.value)
+    assert str(log.cache_folder) in str(raised.value)
     assert log.files(".parquet") == before
     assert log.files() == log.files(".parquet") | log.files(".json")
     assert log.build().rebuilt == 1
     assert log.days() == [1] * 8
 
 
-def half_written(_: pl.DataFrame, file: Path, **rest: object) -> None:
+def write_half(_: pl.DataFrame, file: Path, **rest: object) -> None:
     file.write_bytes(b"PAR1")
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_file_that_cannot_be_read_is_named(log: Log) -> None:
-    whole = (log.folder / "events" / "2024-02.parquet").read_bytes()
-    (log.folder / "events" / "2024-02.parquet").write_bytes(whole[:-20])
+    tables = (log.folder / "events" / "2024-02.parquet").read_bytes()
+    (log.folder / "events" / "2024-02.parquet").write_bytes(tables[:-20])
 
     with pytest.raises(SourceError, match=r"2024-02\.parquet"):
         log.build()
@@ -238,23 +240,23 @@ def test_a_file_that_cannot_be_read_is_named(log: Log) -> None:
 
 def test_a_log_without_valid_events_is_an_empty_activity(log: Log) -> None:
     for name in ("2024-01", "2024-02", "2024-03"):
-        log.put(name, [happening(1, datetime(1970, 1, 1, tzinfo=UTC))])
+        log.put(name, [make_event(1, datetime(1970, 1, 1, tzinfo=UTC))])
 
-    made = log.build()
+    activity = log.build()
 
-    assert made.people.collect().is_empty()
-    assert made.volume.collect().is_empty()
-    assert made.first_uses.collect().is_empty()
-    assert (made.first_day, made.last_day, made.events) == (None, None, 3)
-    assert sum(made.quarantine.values()) == 3
+    assert activity.people.collect().is_empty()
+    assert activity.volume.collect().is_empty()
+    assert activity.first_uses.collect().is_empty()
+    assert (activity.first_day, activity.last_day, activity.events) == (None, None, 3)
+    assert sum(activity.quarantine.values()) == 3
 
 
-def test_the_span_of_the_log_is_that_of_its_valid_events(log: Log) -> None:
-    log.put("old", [happening(1, datetime(1970, 1, 1, tzinfo=UTC))])
+def test_the_time_range_of_the_log_is_that_of_its_valid_events(log: Log) -> None:
+    log.put("old", [make_event(1, datetime(1970, 1, 1, tzinfo=UTC))])
 
-    made = log.build()
+    activity = log.build()
 
-    assert (made.first_day, made.last_day) == (
+    assert (activity.first_day, activity.last_day) == (
         JANUARY[0]["timestamp"].date(),
         MARCH[-1]["timestamp"].date(),
     )
@@ -270,7 +272,7 @@ instants = st.sampled_from(
     ]
 )
 happenings = st.builds(
-    happening,
+    make_event,
     st.integers(0, 9),
     instants,
     st.none() | instants,
@@ -288,7 +290,7 @@ happenings = st.builds(
     st.sampled_from([None, DAY.date()]),
     st.sampled_from([DAY + timedelta(days=days) for days in (0, 1, 2, 45, 46)]),
 )
-def test_first_uses_know_at_any_moment_whose_first_use_was_known_and_when(
+def test_first_uses_give_the_first_use_known_at_any_time(
     rows: list[Row], reliable_from: Any, moment: datetime
 ) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA)
@@ -299,20 +301,20 @@ def test_first_uses_know_at_any_moment_whose_first_use_was_known_and_when(
         known_at_reliable_from=reliable_from,
     )
 
-    made = daily_aggregates.first_seen_user_feature(named).to_native()
+    activity = daily_aggregates.first_seen_user_feature(named).to_native()
 
     keys, known = daily_aggregates.FIRST_USES_KEYS, pl.col("known_day") < moment.date()
     used = named.to_native().filter(pl.col("role") == "use", pl.col("user_id").is_not_null())
-    found, expected = (
+    result, expected = (
         table.filter(known).group_by(keys).agg(pl.col("day").min()).collect()
-        for table in (made, used)
+        for table in (activity, used)
     )
-    assert_frame_equal(found, expected, check_row_order=False)
+    assert_frame_equal(result, expected, check_row_order=False)
 
 
 def test_hours_of_use_are_bits_and_an_hour_counts_once() -> None:
     hours = [(0, "view"), (0, "view"), (9, "view"), (23, "edit"), (11, "login")]
-    rows = [happening(n, DAY + timedelta(hours=h), event=e) for n, (h, e) in enumerate(hours)]
+    rows = [make_event(n, DAY + timedelta(hours=h), event=e) for n, (h, e) in enumerate(hours)]
     frame = pl.DataFrame(rows, schema=SCHEMA)
 
     named = daily_aggregates.classify_events(
@@ -324,7 +326,7 @@ def test_hours_of_use_are_bits_and_an_hour_counts_once() -> None:
     ]
 
 
-def test_an_engine_that_counts_days_in_another_zone_is_refused() -> None:
+def test_an_engine_in_another_time_zone_is_rejected() -> None:
     frame = pl.DataFrame(JANUARY, schema=SCHEMA)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'America/New_York'")
@@ -334,16 +336,16 @@ def test_an_engine_that_counts_days_in_another_zone_is_refused() -> None:
             daily_aggregates.classify_events(relation, roles=Roles(), seats=Seats())
 
 
-def test_a_role_is_played_by_the_names_the_settings_give_it() -> None:
-    rows = [happening(n, DAY, event=name) for n, name in enumerate(["signin", "login", None])]
+def test_roles_follow_the_event_names_in_the_settings() -> None:
+    rows = [make_event(n, DAY, event=name) for n, name in enumerate(["signin", "login", None])]
     frame = pl.DataFrame(rows, schema=SCHEMA)
 
-    made = daily_aggregates.classify_events(
+    activity = daily_aggregates.classify_events(
         nw.from_native(frame.lazy()), roles=Roles(login=("signin",)), seats=Seats()
     )
 
-    found = made.to_native().sort("feature").select("feature", "role", "seat").collect()
-    assert found.rows() == [
+    result = activity.to_native().sort("feature").select("feature", "role", "seat").collect()
+    assert result.rows() == [
         ("login", "use", True),
         ("signin", "login", False),
         ("use", "use", True),
@@ -351,31 +353,31 @@ def test_a_role_is_played_by_the_names_the_settings_give_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "ending", [".survey.json", ".people.parquet", ".volume.parquet", ".first_uses.parquet"]
+    "ending", [".profile.json", ".people.parquet", ".volume.parquet", ".first_uses.parquet"]
 )
-def test_a_damaged_table_is_made_again(log: Log, ending: str) -> None:
-    whole = log.tables()
-    (log.kept / sorted(log.files(ending))[0]).write_bytes(b"PAR1 {")
+def test_a_damaged_table_is_rebuilt(log: Log, ending: str) -> None:
+    tables = log.tables()
+    (log.cache_folder / sorted(log.files(ending))[0]).write_bytes(b"PAR1 {")
 
     again = log.tables()
 
-    for left, right in zip(again, whole, strict=True):
+    for left, right in zip(again, tables, strict=True):
         assert_frame_equal(left, right)
 
 
-# ---- What is swept away, and what is not
+# ---- Cache eviction
 
 DAYS = 86_400
 
 
-def aged(log: Log, days: float) -> None:
-    """Let everything kept have been used last so many days ago."""
-    for file in log.kept.iterdir():
+def set_age(log: Log, days: float) -> None:
+    """Set the last use of all cached files to some days ago."""
+    for file in log.cache_folder.iterdir():
         stamp = file.stat().st_mtime - days * DAYS
         os.utime(file, (stamp, stamp))
 
 
-def test_a_replaced_table_stays_for_a_day_so_that_a_run_at_work_can_end(log: Log) -> None:
+def test_a_superseded_table_is_kept_for_a_day(log: Log) -> None:
     first = log.build()
     log.put("2024-02", FEBRUARY[:2])
 
@@ -384,47 +386,47 @@ def test_a_replaced_table_stays_for_a_day_so_that_a_run_at_work_can_end(log: Log
     assert first.volume.select(pl.col("count").sum()).collect().item() == 9
 
 
-def test_a_replaced_table_is_gone_after_a_day(log: Log) -> None:
+def test_a_superseded_table_is_evicted_after_a_day(log: Log) -> None:
     log.build()
-    kept = len(log.files())
+    rows = len(log.files())
     log.put("2024-02", FEBRUARY[:2])
-    aged(log, 1.1)
+    set_age(log, 1.1)
 
     log.build()
 
-    assert len(log.files()) == kept
+    assert len(log.files()) == rows
 
 
 @pytest.mark.parametrize(("days", "stay"), [(29, True), (31, False)])
-def test_the_tables_of_a_removed_file_are_gone_after_a_month(
+def test_the_tables_of_a_removed_file_are_evicted_after_a_month(
     log: Log, days: float, stay: bool
 ) -> None:
     log.build()
-    kept = len(log.files())
+    rows = len(log.files())
     (log.folder / "events" / "2024-03.parquet").unlink()
-    aged(log, days)
+    set_age(log, days)
 
     log.build()
 
-    assert len(log.files()) == (kept if stay else kept * 2 // 3)
+    assert len(log.files()) == (rows if stay else rows * 2 // 3)
 
 
-def test_runs_with_other_rules_leave_each_other_their_tables(log: Log) -> None:
-    ours = log.build()
-    theirs = log.build(roles=Roles(login=("view",)))
-    aged(log, 2)
+def test_runs_with_different_rules_keep_each_others_tables(log: Log) -> None:
+    default = log.build()
+    other = log.build(roles=Roles(login=("view",)))
+    set_age(log, 2)
 
     again = log.build()
 
     assert again.rebuilt == 0
-    assert ours.people.collect().height == 9
-    assert theirs.people.collect().height == 0
+    assert default.people.collect().height == 9
+    assert other.people.collect().height == 0
     assert log.build(roles=Roles(login=("view",))).rebuilt == 0
 
 
-def test_a_draft_that_a_killed_run_left_is_gone_after_a_day(log: Log) -> None:
+def test_the_draft_of_a_killed_run_is_evicted_after_a_day(log: Log) -> None:
     log.build()
-    draft = log.kept / ".x-y-z.people.parquet.1-2.draft"
+    draft = log.cache_folder / ".x-y-z.people.parquet.1-2.draft"
     draft.write_bytes(b"PAR1")
     log.build()
     assert draft.exists()
@@ -435,64 +437,66 @@ def test_a_draft_that_a_killed_run_left_is_gone_after_a_day(log: Log) -> None:
     assert not draft.exists()
 
 
-def test_what_is_in_use_is_never_swept_however_old(log: Log) -> None:
+def test_files_in_use_are_never_evicted(log: Log) -> None:
     log.build()
-    aged(log, 400)
+    set_age(log, 400)
 
     assert log.build().rebuilt == 0
     assert log.build().rebuilt == 0
 
 
-# ---- First uses of the settled months, merged
+# ---- Compaction of closed months
 
 
-def firsts(log: Log) -> list[tuple[Any, ...]]:
+def first_uses(log: Log) -> list[tuple[Any, ...]]:
     columns = ["account_id", "user_id", "feature", "day", "known_day"]
     return log.build().first_uses.collect().select(columns).sort(columns).rows()
 
 
 @pytest.fixture
 def year(log: Log) -> Log:
-    """Ann views in every month, and Bob comes in April."""
+    """Return a log in which Ann views every month, and Bob joins in April."""
     for month in range(4, 8):
-        rows = [happening(1000 + month, datetime(2024, month, 5, tzinfo=UTC))]
-        bob = happening(2000 + month, datetime(2024, month, 6, tzinfo=UTC), user_id="bob")
+        rows = [make_event(1000 + month, datetime(2024, month, 5, tzinfo=UTC))]
+        bob = make_event(2000 + month, datetime(2024, month, 6, tzinfo=UTC), user_id="bob")
         log.put(f"2024-{month:02}", [*rows, bob])
     return log
 
 
-def test_settled_months_tell_a_first_use_once(year: Log) -> None:
-    found = firsts(year)
+def test_compacted_months_hold_each_first_use_once(year: Log) -> None:
+    result = first_uses(year)
 
-    assert [row[3].month for row in found if row[1] == "ann"] == [1, 6, 7]
-    assert [row[3].month for row in found if row[1] == "bob"] == [4, 6, 7]
+    assert [row[3].month for row in result if row[1] == "ann"] == [1, 6, 7]
+    assert [row[3].month for row in result if row[1] == "bob"] == [4, 6, 7]
 
 
-def test_a_late_row_of_a_settled_month_is_merged_anew(year: Log) -> None:
+def test_a_late_row_of_a_closed_month_is_compacted_again(year: Log) -> None:
     year.build()
-    early = happening(1, datetime(2024, 2, 2, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+    early = make_event(1, datetime(2024, 2, 2, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
     year.put("2024-02", [*FEBRUARY, early | {"user_id": "bob"}])
 
-    bob = [row for row in firsts(year) if row[1] == "bob"]
+    bob = [row for row in first_uses(year) if row[1] == "bob"]
 
-    # In May it was not known yet that Bob had come in February.
+    # In May it was not yet known that Bob had joined in February.
     assert [(row[3].month, row[4].month) for row in bob] == [(2, 6), (4, 4), (6, 6), (7, 7)]
 
 
-def test_a_new_week_leaves_the_merged_months_as_they_are(year: Log) -> None:
+def test_a_new_week_leaves_the_compacted_months_unchanged(year: Log) -> None:
     year.build()
-    before = {name: (year.kept / name).read_bytes() for name in year.files("first_uses.parquet")}
-    year.put("2024-07b", [happening(3000, datetime(2024, 7, 20, tzinfo=UTC))])
+    before = {
+        name: (year.cache_folder / name).read_bytes() for name in year.files("first_uses.parquet")
+    }
+    year.put("2024-07b", [make_event(3000, datetime(2024, 7, 20, tzinfo=UTC))])
 
     year.build()
 
-    after = {name: (year.kept / name).read_bytes() for name in before}
+    after = {name: (year.cache_folder / name).read_bytes() for name in before}
     assert after == before
     assert len(year.files("first_uses.parquet")) == len(before) + 1
 
 
-def test_each_as_of_knows_when_the_log_began(log: Log) -> None:
-    log.put("2024-04", [happening(400, DAY - timedelta(days=200), known=DAY)])
+def test_the_log_start_is_known_per_as_of(log: Log) -> None:
+    log.put("2024-04", [make_event(400, DAY - timedelta(days=200), known=DAY)])
     as_ofs = [
         datetime(2024, 1, 1, tzinfo=UTC),
         DAY - timedelta(days=1),
@@ -508,11 +512,13 @@ def test_each_as_of_knows_when_the_log_began(log: Log) -> None:
 def test_events_from_before_an_account_was_created_are_known_from_then_on(log: Log) -> None:
     created = pl.DataFrame({"account_id": ["acme"], "created_date": [DAY + timedelta(days=3)]})
 
-    early, usual = log.build(accounts=created), log.build()
+    early, defaults = log.build(accounts=created), log.build()
 
     for name in ("people", "volume", "first_uses", "first_people", "first_features"):
-        ours, theirs = (getattr(made, name).collect().sort(pl.all()) for made in (early, usual))
+        default, other = (
+            getattr(activity, name).collect().sort(pl.all()) for activity in (early, defaults)
+        )
         day = pl.lit((DAY + timedelta(days=3)).date())
         assert_frame_equal(
-            ours, theirs.with_columns(pl.max_horizontal("known_day", day)).sort(pl.all())
+            default, other.with_columns(pl.max_horizontal("known_day", day)).sort(pl.all())
         )

@@ -1,7 +1,7 @@
-"""A second derivation of the features: slow, in plain Python, from timestamps instead of days.
+"""An independent derivation of the features: plain Python, from timestamps instead of days.
 
 It shares no code with the panel. Each value comes with the days of log it needs, so that a window
-that starts before the log does is missing here as there.
+that starts before the log does is missing in both.
 """
 
 import math
@@ -61,7 +61,7 @@ class Person:
     account: str
     created: datetime | None
     known: datetime | None
-    gone: datetime | None
+    deactivated: datetime | None
     department: str | None
     domain: str | None
 
@@ -72,7 +72,7 @@ ALWAYS = replace(NOTHING, effective=EARLIER, known=EARLIER, paid=True)
 
 
 class Account:
-    """One account at one as-of, seen event by event."""
+    """One account at one as-of, event by event."""
 
     def __init__(
         self,
@@ -103,15 +103,15 @@ class Account:
     def month(self, events: Sequence[Event], back: int) -> list[Event]:
         return self.during(events, 30 * back + 30, 30 * back)
 
-    def of(self, role: str) -> list[Event]:
+    def by_role(self, role: str) -> list[Event]:
         return [e for e in self.events if e.role == role]
 
-    def standing(self, days_ago: int = 0) -> Terms | None:
+    def terms_in_force(self, days_ago: int = 0) -> Terms | None:
         moment = self.as_of - timedelta(days=days_ago)
         return next((t for t in reversed(self.terms) if t.effective <= moment), None)
 
     def seats(self, back: int = 0) -> float | None:
-        terms = self.standing(30 * back)
+        terms = self.terms_in_force(30 * back)
         return terms.seats or None if terms else None
 
     def active(self, back: int = 0) -> set[str]:
@@ -120,14 +120,14 @@ class Account:
     def utilization(self, back: int = 0) -> float | None:
         return ratio(len(self.active(back)), self.seats(back))
 
-    def newcomers(self, oldest: int, newest: int = 0) -> set[str]:
-        """People whose first seat event ever lies in the window."""
+    def new_users(self, oldest: int, newest: int = 0) -> set[str]:
+        """Return users whose first seat event ever is in the window."""
         return users(self.during(self.seated, oldest, newest)) - users(
             e for e in self.seated if e.at < self.as_of - timedelta(days=oldest)
         )
 
-    def debuts(self, oldest: int, newest: int = 0) -> set[str]:
-        """Features first used in the window."""
+    def features_first_used(self, oldest: int, newest: int = 0) -> set[str]:
+        """Return features first used in the window."""
         return names(self.during(self.use, oldest, newest)) - names(
             e for e in self.use if e.at < self.as_of - timedelta(days=oldest)
         )
@@ -135,22 +135,22 @@ class Account:
     def days_since(self, moment: datetime | None) -> int | None:
         return None if moment is None else (self.as_of.date() - moment.date()).days
 
-    # ---- families
+    # ---- Families
 
     def features(self) -> dict[str, Value]:
         return {
             **self.seat_levels(),
             **self.seat_trends(),
-            **self.arrivals(),
-            **self.departures(),
+            **self.new_user_features(),
+            **self.departure_features(),
             **self.adoption(),
             **self.first_uses(),
-            **self.depth(),
+            **self.engagement(),
             **self.usage(),
             **self.usage_of_limit(),
             **self.spend(),
             **self.integrations(),
-            **self.lateral(),
+            **self.cross_department(),
             **self.contract(),
             **self.controls(),
             **self.calendar(),
@@ -159,7 +159,7 @@ class Account:
     def seat_levels(self) -> dict[str, Value]:
         window, seats = self.seat_days, self.seats()
         free = None if seats is None else seats - len(self.active())
-        pace = (len(self.newcomers(90)) + 0.5) / 3
+        pace = (len(self.new_users(90)) + 0.5) / 3
         growth = len(self.active()) - len(self.active(3))
         return {
             "licensed_seats": (seats, 0),
@@ -175,12 +175,13 @@ class Account:
     def seat_trends(self) -> dict[str, Value]:
         window, now = self.seat_days, self.utilization()
         half_year = [self.utilization(back) for back in range(6)]
-        told = [level for level in half_year if level is not None]
+        measured = [level for level in half_year if level is not None]
         mean_month = sum(range(6)) / 6
         slope = None
-        if len(told) == 6:
+        if len(measured) == 6:
             rise = sum(
-                (mean_month - month) * (level - sum(told) / 6) for month, level in enumerate(told)
+                (mean_month - month) * (level - sum(measured) / 6)
+                for month, level in enumerate(measured)
             )
             slope = rise / sum((month - mean_month) ** 2 for month in range(6))
         flat = 0
@@ -199,7 +200,7 @@ class Account:
             },
             "seat_utilization_slope_180d": (slope, window + 150),
             "seat_utilization_volatility_180d": (
-                stdev(told) if len(told) > 1 else None,
+                stdev(measured) if len(measured) > 1 else None,
                 window + 150,
             ),
             "plateau_months": (None if now is None else flat, window + 60),
@@ -208,11 +209,11 @@ class Account:
         }
 
     def days_high(self) -> int | None:
-        """Go back day by day until a day on which utilisation was not high."""
+        """Count back day by day until utilization was not high."""
         if self.seats() is None:
             return None
         for days in range(90):
-            terms = self.standing(days)
+            terms = self.terms_in_force(days)
             active = len(users(self.during(self.seated, days + self.seat_days, days)))
             high = terms is not None and terms.seats is not None and active > 0.8 * terms.seats
             if not high or self.log_days < self.seat_days + days:
@@ -223,81 +224,83 @@ class Account:
         use = less(self.utilization(), self.utilization(2))
         if use is None:
             return None
-        came = len(self.newcomers(60)) - len(self.newcomers(120, 60))
+        came = len(self.new_users(60)) - len(self.new_users(120, 60))
         return (use > 0 and came > 0) - (use < 0 and came < 0)
 
-    def arrivals(self) -> dict[str, Value]:
+    def new_user_features(self) -> dict[str, Value]:
         seats = self.seats()
-        firsts: dict[str, datetime] = {}
+        first_days: dict[str, datetime] = {}
         for event in self.seated:
             user = str(event.user)
-            firsts[user] = min(firsts.get(user, event.at), event.at)
+            first_days[user] = min(first_days.get(user, event.at), event.at)
         met = {days: len(users(self.during(self.by_people, days))) for days in (90, 180, 360)}
         return {
             **{
-                f"new_users_{days}d": (len(self.newcomers(days)), days)
+                f"new_users_{days}d": (len(self.new_users(days)), days)
                 for days in (30, 60, 90, 180)
             },
-            "new_users_previous_30d": (len(self.newcomers(60, 30)), 60),
-            "new_users_change_60d": (len(self.newcomers(60)) - len(self.newcomers(120, 60)), 120),
+            "new_users_previous_30d": (len(self.new_users(60, 30)), 60),
+            "new_users_change_60d": (len(self.new_users(60)) - len(self.new_users(120, 60)), 120),
             "seat_agreement_60d": (self.agreement(), self.seat_days + 90),
             "new_users_acceleration_90d": (
-                len(self.newcomers(90)) - len(self.newcomers(180, 90)),
+                len(self.new_users(90)) - len(self.new_users(180, 90)),
                 180,
             ),
-            "new_users_per_seat_90d": (ratio(len(self.newcomers(90)), seats), 90),
+            "new_users_per_seat_90d": (ratio(len(self.new_users(90)), seats), 90),
             "new_users_months_6m": (
-                sum(bool(self.newcomers(30 * back + 30, 30 * back)) for back in range(6)),
+                sum(bool(self.new_users(30 * back + 30, 30 * back)) for back in range(6)),
                 180,
             ),
-            "days_since_new_user": (self.days_since(max(firsts.values(), default=None)), 0),
+            "days_since_new_user": (self.days_since(max(first_days.values(), default=None)), 0),
             "people_90d": (met[90], 90),
             **{f"people_{days}d_over_seats": (less(met[days], seats), days) for days in met},
             "people_180d_per_seat": (ratio(met[180], seats), 180),
-            "people_kept_90d_per_seat": (ratio(self.kept(), seats), 90),
-            "people_kept_90d_over_seats": (less(self.kept(), seats), 90),
+            "people_kept_90d_per_seat": (ratio(self.retained_users(), seats), 90),
+            "people_kept_90d_over_seats": (less(self.retained_users(), seats), 90),
         }
 
-    def kept(self) -> int | None:
-        """People with a paid seat of late whose login was not taken back; null without logins."""
-        gone = {
+    def retained_users(self) -> int | None:
+        """Return recently active users with a paid seat and a login; null without logins."""
+        deactivated = {
             person.user
             for person in self.people
-            if person.gone is not None and person.gone < self.as_of and self.there(person)
+            if person.deactivated is not None
+            and person.deactivated < self.as_of
+            and self.existed(person)
         }
         seen = users(self.during(self.seated, 90))
-        return len(seen - gone) if self.entered() else None
+        return len(seen - deactivated) if self.users_with_login() else None
 
-    def there(self, person: Person) -> bool:
-        """Whether the row of a person was: from its first day on, or from when it was known."""
-        first = min(day for day in (person.created, person.gone) if day is not None)
+    def existed(self, person: Person) -> bool:
+        """Return whether a user existed: from the first date on, or from when the row was known."""
+        first = min(day for day in (person.created, person.deactivated) if day is not None)
         return max(first, person.known or first) < self.as_of
 
-    def departures(self) -> dict[str, Value]:
+    def departure_features(self) -> dict[str, Value]:
         window = self.seat_days
         leaving = self.active() - users(self.during(self.seated, window * 2 // 3))
-        lost = self.active(1) - self.active()
+        lost_users = self.active(1) - self.active()
         old = {e.user for e in self.seated if e.at < self.as_of - timedelta(days=30)}
         back = {user for user in self.active() - self.active(1) if user in old}
-        there = self.entered()
+        provisioned = self.users_with_login()
         return {
             "users_rolling_off": (len(leaving), window),
             "rolling_off_per_seat": (ratio(len(leaving), self.seats()), window),
-            "lost_users": (len(lost), window + 30),
+            "lost_users": (len(lost_users), window + 30),
             "returned_users": (len(back), window + 30),
-            "provisioned_users": (len(there), 0),
-            "provisioned_per_seat": (ratio(len(there), self.seats()), 0),
+            "provisioned_users": (len(provisioned), 0),
+            "provisioned_per_seat": (ratio(len(provisioned), self.seats()), 0),
             **{
                 f"provisioned_per_seat_change_{days}d": (
-                    ratio(len(there) - len(self.entered(days)), self.seats()),
+                    ratio(len(provisioned) - len(self.users_with_login(days)), self.seats()),
                     days,
                 )
                 for days in (30, 60, 90, 180)
             },
         }
 
-    def entered(self, days: int = 0) -> list[Person]:
-        """People who had a login so many days ago, as known now."""
+    def users_with_login(self, days: int = 0) -> list[Person]:
+        """Return users who had a login some days ago, as known now."""
         moment = self.as_of - timedelta(days=days)
         return [
             person
@@ -305,11 +308,11 @@ class Account:
             if person.created is not None
             and max(person.created, person.known or person.created) < self.as_of
             and person.created < moment
-            and not (person.gone is not None and person.gone < moment)
+            and not (person.deactivated is not None and person.deactivated < moment)
         ]
 
     def adoption(self) -> dict[str, Value]:
-        late, early = len(self.debuts(60)), len(self.debuts(120, 60))
+        late, early = len(self.features_first_used(60)), len(self.features_first_used(120, 60))
         ever = len(names(self.use))
         shares = Counter(e.user for e in self.during(self.by_people, 90))
         return {
@@ -318,7 +321,7 @@ class Account:
             "features_ever": (ever, 0),
             "features_new_60d": (late, 60),
             "features_new_previous_60d": (early, 120),
-            "features_new_180d": (len(self.debuts(180)), 180),
+            "features_new_180d": (len(self.features_first_used(180)), 180),
             "adoption_acceleration_60d": (late - early, 120),
             "features_new_share_60d": (ratio(late, ever), 60),
             "champion_share_90d": (
@@ -333,15 +336,17 @@ class Account:
             key, ago = (str(e.user), e.feature), (self.as_of.date() - e.at.date()).days
             first[key] = max(first.get(key, 0), ago)
         came = {
-            user: max(ago for (who, _), ago in first.items() if who == user) for user, _ in first
+            user: max(ago for (group, _), ago in first.items() if group == user)
+            for user, _ in first
         }
         tried = {
-            (who, window): [
+            (group, window): [
                 (user, feature)
                 for (user, feature), ago in first.items()
-                if window <= ago - 1 < window + 60 and (came[user] > window + 60) == (who == "old")
+                if window <= ago - 1 < window + 60
+                and (came[user] > window + 60) == (group == "old")
             ]
-            for who in ("old", "new")
+            for group in ("old", "new")
             for window in (0, 60)
         }
         counts = {key: len(pairs) for key, pairs in tried.items()}
@@ -387,13 +392,15 @@ class Account:
         }
 
     def sessions(self, back: int) -> int:
-        """Stretches of clock hours; what became known in another month is told apart."""
+        """Count runs of clock hours; rows that became known in another month count separately."""
         hours = defaultdict(set)
         for e in self.month(self.by_people, back):
             known = max(e.at, e.known).date()
-            heard = ((self.as_of.date() - known).days - 1) // 30
-            hours[e.user, e.at.date(), heard].add(e.at.hour)
-        return sum(hour - 1 not in found for found in hours.values() for hour in found)
+            months_known = ((self.as_of.date() - known).days - 1) // 30
+            hours[e.user, e.at.date(), months_known].add(e.at.hour)
+        return sum(
+            hour - 1 not in disagreeing for disagreeing in hours.values() for hour in disagreeing
+        )
 
     def weeks(self, back: int) -> int:
         end = self.as_of.date() - timedelta(days=30 * back)
@@ -402,7 +409,7 @@ class Account:
         }
         return sum(week < 4 for _, week in used)
 
-    def depth(self) -> dict[str, Value]:
+    def engagement(self) -> dict[str, Value]:
         active = {back: len(users(self.month(self.by_people, back))) for back in (0, 1, 3, 6)}
         done = {back: len(self.month(self.use, back)) for back in (0, 1, 3, 12)}
         days = {back: days_of_each(self.month(self.by_people, back)) for back in (0, 3)}
@@ -433,9 +440,9 @@ class Account:
         }
 
     def usage(self) -> dict[str, Value]:
-        terms = self.standing()
+        terms = self.terms_in_force()
         limit = terms.limit if terms else None
-        calls = [sum(e.quantity for e in self.month(self.of("api_call"), m)) for m in range(7)]
+        calls = [sum(e.quantity for e in self.month(self.by_role("api_call"), m)) for m in range(7)]
         pace = less(ratio(calls[0], calls[1]), 1)
         run = 0
         while run < 6 and calls[run + 1] and calls[run] / calls[run + 1] > 1.2:
@@ -456,9 +463,11 @@ class Account:
         }
 
     def usage_of_limit(self) -> dict[str, Value]:
-        terms = self.standing()
+        terms = self.terms_in_force()
         limit = terms.limit if terms else None
-        calls = [sum(e.quantity for e in self.month(self.of("api_call"), m)) for m in range(13)]
+        calls = [
+            sum(e.quantity for e in self.month(self.by_role("api_call"), m)) for m in range(13)
+        ]
         used = [ratio(volume, limit) for volume in calls]
         half_year = [level for level in used[:6] if level is not None]
         slope = peak = spread = high = None
@@ -481,49 +490,51 @@ class Account:
 
     def spend(self) -> dict[str, Value]:
         values: dict[str, Value] = {}
-        for told, volume in (
+        for measured, volume in (
             (
                 "usage_per_mrr",
-                lambda m: sum(e.quantity for e in self.month(self.of("api_call"), m)),
+                lambda m: sum(e.quantity for e in self.month(self.by_role("api_call"), m)),
             ),
             ("events_per_mrr", lambda m: len(self.month(self.use, m))),
         ):
-            paid = {m: ratio(volume(m), (self.standing(30 * m) or NOTHING).mrr) for m in (0, 3, 6)}
-            values[f"{told}_30d"] = (paid[0], 30)
+            paid = {
+                m: ratio(volume(m), (self.terms_in_force(30 * m) or NOTHING).mrr) for m in (0, 3, 6)
+            }
+            values[f"{measured}_30d"] = (paid[0], 30)
             for m in (3, 6):
                 change = less(ratio(paid[0], paid[m]), 1)
                 change = None if change is None else min(change, 10)
-                values[f"{told}_change_{30 * m}d"] = (change, 30 + 30 * m)
+                values[f"{measured}_change_{30 * m}d"] = (change, 30 + 30 * m)
         return values
 
     def early_api(self) -> int:
-        first = min((e.at for e in self.of("api_call")), default=None)
-        joined = min(t.effective for t in self.spoken() if t.paid)
+        first = min((e.at for e in self.by_role("api_call")), default=None)
+        joined = min(t.effective for t in self.effective_rows() if t.paid)
         return int(first is not None and (first.date() - joined.date()).days <= 90)
 
-    def spoken(self) -> list[Terms]:
-        """Rows in force up to now; of one effective date, the one known last."""
+    def effective_rows(self) -> list[Terms]:
+        """Return rows in force up to now; of one effective date, the one known last."""
         by_date = {t.effective: t for t in self.terms if t.effective <= self.as_of}
         return [by_date[effective] for effective in sorted(by_date)]
 
     def integrations(self) -> dict[str, Value]:
-        found = self.of("integration")
-        before = names(e for e in found if e.at < self.as_of - timedelta(days=90))
-        now, then = (len(names(self.month(found, back))) for back in (0, 3))
+        disagreeing = self.by_role("integration")
+        before = names(e for e in disagreeing if e.at < self.as_of - timedelta(days=90))
+        now, then = (len(names(self.month(disagreeing, back))) for back in (0, 3))
         return {
             "integrations_30d": (now, 30),
             "integrations_90d_ago": (then, 120),
-            "integrations_new_90d": (len(names(found) - before), 90),
+            "integrations_new_90d": (len(names(disagreeing) - before), 90),
             "integrations_growth_90d": (now - then, 120),
         }
 
-    def lateral(self) -> dict[str, Value]:
+    def cross_department(self) -> dict[str, Value]:
         values: dict[str, Value] = {}
         for plural, attribute in (("departments", "department"), ("email_domains", "domain")):
             group = {
                 person.user: getattr(person, attribute)
                 for person in self.people
-                if self.there(person)
+                if self.existed(person)
             }
             seen = [(e.at, group.get(str(e.user))) for e in self.by_people]
             start = self.as_of - timedelta(days=90)
@@ -532,11 +543,11 @@ class Account:
             values[f"{plural}_90d"] = (len(now), 90)
             values[f"{plural}_new_90d"] = (len(now - before), 90)
             singular = plural.removesuffix("s")
-            values[f"days_since_new_{singular}"] = (self.newest(attribute), 0)
+            values[f"days_since_new_{singular}"] = (self.days_since_newest(attribute), 0)
         return values
 
-    def newest(self, attribute: str) -> int | None:
-        """Days since the last of several groups of people got its first login."""
+    def days_since_newest(self, attribute: str) -> int | None:
+        """Return the days since the newest of several groups of users got its first login."""
         first: dict[str, datetime] = {}
         for person in self.people:
             name, created = getattr(person, attribute), person.created
@@ -546,8 +557,8 @@ class Account:
         return self.days_since(max(first.values())) if len(first) > 1 else None
 
     def contract(self) -> dict[str, Value]:
-        now, before = self.standing() or NOTHING, self.standing(360) or NOTHING
-        past = self.spoken()
+        now, before = self.terms_in_force() or NOTHING, self.terms_in_force(360) or NOTHING
+        past = self.effective_rows()
         ahead = [terms.seats for terms in self.terms if terms.effective > self.as_of]
         rises = [
             self.days_since(new.effective)
@@ -586,13 +597,13 @@ class Account:
         }
 
     def signed_days(self, terms: Terms) -> int:
-        """Days since a contract row was signed, or came into force if that was before."""
+        """Return the days since a subscription row was signed, or in force if earlier."""
         return (self.as_of - min(terms.known, terms.effective)).days
 
     def controls(self) -> dict[str, Value]:
-        logins = [len(self.month(self.of("login"), back)) for back in (0, 1)]
-        tickets = self.of("support_ticket")
-        answers = [e.quantity for e in self.during(self.of("nps"), 180)]
+        logins = [len(self.month(self.by_role("login"), back)) for back in (0, 1)]
+        tickets = self.by_role("support_ticket")
+        answers = [e.quantity for e in self.during(self.by_role("nps"), 180)]
         return {
             "logins_30d": (logins[0], 30),
             "logins_growth_30d": (growth(*logins), 60),
@@ -641,7 +652,7 @@ def growth(now: float, before: float) -> float:
 
 
 def days_to_limit(free: float | None, rise_90d: float) -> float | None:
-    """At the pace of the last three months; two years stand for never."""
+    """Extrapolate the last three months linearly; two years mean never."""
     if free is None or free <= 0:
         return None if free is None else 0.0
     return min(free / (rise_90d / 90), 720.0) if rise_90d > 0 else 720.0
@@ -666,7 +677,7 @@ def cut(before: Terms, after: Terms) -> bool:
 
 @dataclass(frozen=True)
 class Company:
-    """Everything the tables hold, by account."""
+    """All rows of the tables, by account."""
 
     seat_days: int
     events: Mapping[str, Sequence[Event]]
@@ -676,7 +687,7 @@ class Company:
     adoption: settings.AdoptionConfig
 
     def advanced(self, as_of: datetime) -> Collection[str]:
-        """The features named as advanced, else those that few accounts' people had used."""
+        """Return the features named as advanced, else the rarely used ones."""
         if self.adoption.advanced_features:
             return self.adoption.advanced_features
         used = {
@@ -689,7 +700,7 @@ class Company:
         return {f for f, n in Counter(feature for _, feature in used).items() if n <= most}
 
     def features(self, name: str, as_of: datetime) -> dict[str, float | None]:
-        """Every feature of an account; null where it needs more days of log than there are."""
+        """Return every feature of an account; null where it needs more days of log than exist."""
         log_days = (as_of.date() - min(day for seen, day in self.known if seen < as_of)).days
         people = self.people.get(name, ())
         account = Account(
@@ -707,10 +718,10 @@ class Company:
         }
 
 
-def disagreements(found: pl.DataFrame, company: Company) -> Counter[tuple[str, date]]:
-    """Feature and as-of → snapshots in which the two derivations differ."""
+def disagreements(disagreeing: pl.DataFrame, company: Company) -> Counter[tuple[str, date]]:
+    """Return feature and as-of → snapshots in which the two derivations differ."""
     wrong: Counter[tuple[str, date]] = Counter()
-    for row in found.iter_rows(named=True):
+    for row in disagreeing.iter_rows(named=True):
         day = row["as_of"]
         as_of = datetime(day.year, day.month, day.day, tzinfo=UTC)
         for name, expected in company.features(row["account_id"], as_of).items():
@@ -732,62 +743,62 @@ EVENTS = ["view", "edit", "share", "chart", "api_call", "integration_sync", "log
 ACCOUNTS = ("acme", "beta", "coop", "dyne")
 
 
-def random_events(dice: random.Random) -> list[dict[str, Any]]:
-    """Uneven use over the days before the end, some of it known late, some on window edges."""
+def random_events(rng: random.Random) -> list[dict[str, Any]]:
+    """Generate uneven use over the days before the end, some known late, some on window edges."""
     rows = []
     for number in range(4000):
-        account = dice.choice(ACCOUNTS)
-        person = min(int(dice.expovariate(0.25)), 12)
-        age = timedelta(days=DAYS * dice.random() ** (1 + 0.1 * person))
-        if dice.random() < 0.2:
-            age = timedelta(days=30 * dice.randint(0, 14), microseconds=dice.choice([-1, 0, 1]))
-        event = dice.choice([*EVENTS, *EVENTS[:4], *RARE[account], "nps"])
+        account = rng.choice(ACCOUNTS)
+        person = min(int(rng.expovariate(0.25)), 12)
+        age = timedelta(days=DAYS * rng.random() ** (1 + 0.1 * person))
+        if rng.random() < 0.2:
+            age = timedelta(days=30 * rng.randint(0, 14), microseconds=rng.choice([-1, 0, 1]))
+        event = rng.choice([*EVENTS, *EVENTS[:4], *RARE[account], "nps"])
         rows.append(
             {
                 "account_id": account,
-                "user_id": None if dice.random() < 0.1 else f"{account}-{person}",
+                "user_id": None if rng.random() < 0.1 else f"{account}-{person}",
                 "timestamp": END - age,
                 "event": event,
-                "feature": dice.choice(["slack", "mail", None]) if event[0] == "i" else None,
-                "quantity": dice.choice([None, 1.5, 3.0, 0.125]),
+                "feature": rng.choice(["slack", "mail", None]) if event[0] == "i" else None,
+                "quantity": rng.choice([None, 1.5, 3.0, 0.125]),
                 "event_id": f"e{number}",
-                "known_at": END - age + timedelta(days=dice.choice([0, 0, 0, 0, 1, 30, 75])),
+                "known_at": END - age + timedelta(days=rng.choice([0, 0, 0, 0, 1, 30, 75])),
             }
         )
     return rows
 
 
-def random_contracts(dice: random.Random) -> list[dict[str, Any]]:
+def random_contracts(rng: random.Random) -> list[dict[str, Any]]:
     rows = []
     for account in ACCOUNTS:
         seats, limit = 4.0, 100.0
-        for days in sorted(dice.sample(range(-100, 1500), 12), reverse=True):
-            seats = max(1.0, seats + dice.choice([-2, 0, 1, 3]))
-            limit *= dice.choice([1, 1, 1, 2, 0.5])
+        for days in sorted(rng.sample(range(-100, 1500), 12), reverse=True):
+            seats = max(1.0, seats + rng.choice([-2, 0, 1, 3]))
+            limit *= rng.choice([1, 1, 1, 2, 0.5])
             rows.append(
                 {
                     "account_id": account,
                     "effective_date": END - timedelta(days=days),
                     "licensed_seats": seats,
                     "usage_limit": limit,
-                    "mrr": seats * dice.choice([9.0, 10.0]),
+                    "mrr": seats * rng.choice([9.0, 10.0]),
                     "renewal_date": END - timedelta(days=days - 365),
-                    "known_at": END - timedelta(days=days + dice.choice([-40, 0, 0, 0, 60])),
+                    "known_at": END - timedelta(days=days + rng.choice([-40, 0, 0, 0, 60])),
                 }
             )
     return rows
 
 
-def random_people(dice: random.Random) -> list[dict[str, Any]]:
+def random_people(rng: random.Random) -> list[dict[str, Any]]:
     return [
         {
             "user_id": f"{account}-{person}",
             "account_id": account,
-            "created_at": END - timedelta(days=dice.randint(-30, 500)),
-            "known_at": dice.choice([None, END - timedelta(days=dice.randint(0, 300))]),
-            "deactivated_at": dice.choice([None, END - timedelta(days=dice.randint(-30, 200))]),
-            "department": dice.choice([None, "sales", "law", "labs"]),
-            "email_domain": dice.choice([None, f"{account}.example", "mail.example"]),
+            "created_at": END - timedelta(days=rng.randint(-30, 500)),
+            "known_at": rng.choice([None, END - timedelta(days=rng.randint(0, 300))]),
+            "deactivated_at": rng.choice([None, END - timedelta(days=rng.randint(-30, 200))]),
+            "department": rng.choice([None, "sales", "law", "labs"]),
+            "email_domain": rng.choice([None, f"{account}.example", "mail.example"]),
         }
         for account in ACCOUNTS
         for person in range(13)
@@ -799,8 +810,8 @@ def random_people(dice: random.Random) -> list[dict[str, Any]]:
 def test_every_feature_agrees_with_a_slow_derivation_on_a_random_company(
     tmp_path: Path, seed: int, seat_days: int
 ) -> None:
-    dice = random.Random(seed)  # noqa: S311 - not for secrets
-    log, deals, people = random_events(dice), random_contracts(dice), random_people(dice)
+    rng = random.Random(seed)  # noqa: S311 - not for secrets
+    log, deals, people = random_events(rng), random_contracts(rng), random_people(rng)
     as_ofs = [END - timedelta(days=back) for back in (0, 30, 45, 150, 300, 430)]
     config = settings.Settings(
         seats=settings.Seats(window_days=seat_days),
@@ -815,14 +826,14 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_random_company(
         tables=config.tables,
     )
 
-    found = snapshots(tables, as_ofs, config, tmp_path)
+    disagreeing = snapshots(tables, as_ofs, config, tmp_path)
 
     company = company_of(log, deals, people, config)
-    assert found.height > 15
-    assert not disagreements(found, company)
+    assert disagreeing.height > 15
+    assert not disagreements(disagreeing, company)
 
 
-def test_all_but_the_rank_of_the_plan_and_places_among_peers_are_derived_here() -> None:
+def test_all_features_but_plan_rank_and_peer_percentiles_are_derived_here() -> None:
     derived = Account(END, 30, [], [ALWAYS], [], log_days=0).features()
 
     elsewhere = {feature.name for feature in FEATURES if feature.family == "peers"}
@@ -834,25 +845,25 @@ def test_all_but_the_rank_of_the_plan_and_places_among_peers_are_derived_here() 
 def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
     tmp_path: Path,
 ) -> None:
-    found = settings.load_settings(OPENSTACK)
-    # Named, because what is rare would have to be told from all accounts, and this is a sample.
+    disagreeing = settings.load_settings(OPENSTACK)
+    # Named, because rarity depends on all accounts, and this is a sample.
     adoption = settings.AdoptionConfig(advanced_features=("nova/api", "heat/cmd"))
-    config = found.model_copy(update={"adoption": adoption})
+    config = disagreeing.model_copy(update={"adoption": adoption})
     folder = config.base / config.tables.folder
     if not folder.exists():
         pytest.skip(f"the OpenStack log is not on this machine: no folder {folder.resolve()}")
     tables = table_loader.load_tables(config)
     as_ofs = [datetime(year, 3, 1, tzinfo=UTC) for year in (2011, 2013, 2016, 2020, 2026)]
 
-    found = snapshots(tables, as_ofs, config, tmp_path)
+    disagreeing = snapshots(tables, as_ofs, config, tmp_path)
 
-    sample = found.sample(60, seed=7)
-    ours = pl.col("account_id").is_in(sample["account_id"].unique().implode())
+    sample = disagreeing.sample(60, seed=7)
+    is_sampled = pl.col("account_id").is_in(sample["account_id"].unique().implode())
     log = pl.concat(part.valid_rows() for part in tables.events).collect()
     company = company_of(
-        log.filter(ours | (pl.col("timestamp") == log["timestamp"].min())).to_dicts(),
-        tables.subscriptions.rows.filter(ours).to_dicts(),
-        tables.users.rows.filter(ours).to_dicts(),
+        log.filter(is_sampled | (pl.col("timestamp") == log["timestamp"].min())).to_dicts(),
+        tables.subscriptions.rows.filter(is_sampled).to_dicts(),
+        tables.users.rows.filter(is_sampled).to_dicts(),
         config,
     )
     assert not disagreements(sample, company)
@@ -861,10 +872,10 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
 def snapshots(
     tables: table_loader.Tables, as_ofs: list[datetime], config: settings.Settings, folder: Path
 ) -> pl.DataFrame:
-    made = daily_tables.build_activity(
+    activity = daily_tables.build_activity(
         tables.events, folder=folder, roles=config.roles, seats=config.seats
     )
-    return builder.build_panel(made, tables, as_ofs, config).snapshots
+    return builder.build_panel(activity, tables, as_ofs, config).snapshots
 
 
 def company_of(
@@ -918,7 +929,7 @@ def person_of(row: Mapping[str, Any]) -> Person:
         account=row["account_id"],
         created=row["created_at"],
         known=row["known_at"],
-        gone=row["deactivated_at"],
+        deactivated=row["deactivated_at"],
         department=row["department"],
         domain=row["email_domain"],
     )

@@ -1,4 +1,4 @@
-"""The catalogue keeps its word: every feature is declared once, told in words, and computed."""
+"""The catalogue: every feature is declared once, documented and computed."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,14 +25,14 @@ from features.panel import builder
 
 START = datetime(2023, 1, 1, tzinfo=UTC)
 TOLD = [feature for feature in FEATURES if feature.family != "controls"]
-# Days of log, on both sides of every reach in the catalogue.
+# Days of log, on both sides of every lookback in the catalogue.
 REACHES = sorted({feature.lookback_days(30) for feature in FEATURES})
 LENGTHS = sorted({reach - early for reach in REACHES if reach for early in (0, 1)})
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
-    """Snapshots at every length of log: ordinary, silent, fading, limitless and huge accounts."""
+    """Build snapshots at every log length, of ordinary and extreme accounts."""
     company: dict[str, dict[str, Any]] = {
         "usual": {"licensed_seats": 5.0, "usage_limit": 100.0, "mrr": 50.0, "plan": "team"},
         "silent": {"licensed_seats": 5.0, "usage_limit": 100.0, "mrr": 50.0, "plan": "team"},
@@ -67,11 +67,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
         tables=config.tables,
     )
     folder: Path = tmp_path_factory.mktemp("activity")
-    made = daily_tables.build_activity(
+    activity = daily_tables.build_activity(
         tables.events, folder=folder, roles=config.roles, seats=config.seats
     )
     as_ofs = [START + timedelta(days=days) for days in LENGTHS]
-    return builder.build_panel(made, tables, as_ofs, config).snapshots
+    return builder.build_panel(activity, tables, as_ofs, config).snapshots
 
 
 def test_a_name_is_declared_once() -> None:
@@ -79,29 +79,31 @@ def test_a_name_is_declared_once() -> None:
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
-def test_a_feature_says_what_it_is(feature: Feature) -> None:
+def test_every_feature_states_its_unit(feature: Feature) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", feature.name)
     assert feature.family in FAMILIES
     assert feature.unit
 
 
-def test_every_signal_belongs_to_one_story_and_no_story_tells_of_a_signal_that_is_not() -> None:
-    told = [signal for story in REASON_GROUPS.values() for signal in story.signals]
+def test_every_signal_belongs_to_one_existing_reason_group() -> None:
+    names = [signal for story in REASON_GROUPS.values() for signal in story.signals]
 
-    assert len(told) == len(set(told))
-    assert set(told) == set(GROUP_BY_SIGNAL) == {feature.signal_group for feature in TOLD}
+    assert len(names) == len(set(names))
+    assert set(names) == set(GROUP_BY_SIGNAL) == {feature.signal_group for feature in TOLD}
 
 
-def test_every_story_has_both_sentences_but_the_calendar_which_is_the_same_for_all() -> None:
+def test_every_reason_group_but_the_calendar_has_both_templates() -> None:
     tables = reason_templates.load_default()
 
-    assert set(tables) - {"shared", "words"} == set(REASON_GROUPS) - {"calendar"}
+    assert set(tables) - {"macros", "number_format"} == set(REASON_GROUPS) - {"calendar"}
     assert all(
-        set(tables[name]) == {"raises", "holds"} for name in REASON_GROUPS if name != "calendar"
+        set(tables[name]) == {"increases", "decreases"}
+        for name in REASON_GROUPS
+        if name != "calendar"
     )
 
 
-def test_a_control_has_no_story() -> None:
+def test_a_control_has_no_reason_group() -> None:
     assert not {f.signal_group for f in FEATURES if f.family == "controls"} & set(GROUP_BY_SIGNAL)
 
 
@@ -109,16 +111,16 @@ WINDOWED = [f for f in FEATURES if re.search(r"_\d+d", f.name) and f.family != "
 
 
 @pytest.mark.parametrize("feature", WINDOWED, ids=[feature.name for feature in WINDOWED])
-def test_a_name_carries_the_window_that_is_looked_at(feature: Feature) -> None:
+def test_a_name_contains_its_window(feature: Feature) -> None:
     named = [int(days) for days in re.findall(r"_(\d+)d(?=_|$)", feature.name)]
 
-    # A level looks back so far; a lag or a change one month further; two windows twice as far.
+    # A level looks back one window; a lag or a change one month more; two windows twice as far.
     assert len(named) == 1
     assert feature.lookback_days(30) in {named[0], named[0] + 30, 2 * named[0]}
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
-def test_a_window_is_made_of_whole_months(feature: Feature) -> None:
+def test_a_window_consists_of_whole_months(feature: Feature) -> None:
     assert feature.window_days % 30 == 0
 
 
@@ -147,21 +149,21 @@ def test_a_window_that_starts_before_the_log_is_missing(
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
-def test_silence_is_what_the_feature_says_it_is(built: pl.DataFrame, feature: Feature) -> None:
+def test_an_inactive_account_has_the_fill_value(built: pl.DataFrame, feature: Feature) -> None:
     log_days = (pl.col("as_of") - START.date()).dt.total_days()
-    whole = built.filter(log_days >= feature.lookback_days(30))
+    covered = built.filter(log_days >= feature.lookback_days(30))
 
-    silent = whole.filter(account_id="silent")[feature.name]
+    silent = covered.filter(account_id="silent")[feature.name]
 
     if feature.fill_value is not None:
-        assert whole[feature.name].null_count() == 0
-    if feature.family in {"seats", "adoption", "depth", "usage", "integrations"} and (
+        assert covered[feature.name].null_count() == 0
+    if feature.family in {"seats", "adoption", "engagement", "usage", "integrations"} and (
         feature.requires is None and feature.fill_value is not None
     ):
         assert set(silent) == {feature.fill_value}
 
 
-def test_a_ratio_to_nothing_is_missing_and_not_infinite(built: pl.DataFrame) -> None:
+def test_a_ratio_to_zero_is_missing_and_not_infinite(built: pl.DataFrame) -> None:
     ratios = [f.name for f in FEATURES if f.requires in {"seats", "usage_limit"}]
 
     without = built.filter(pl.col("account_id").is_in(["limitless", "nothing"])).select(ratios)
@@ -169,7 +171,7 @@ def test_a_ratio_to_nothing_is_missing_and_not_infinite(built: pl.DataFrame) -> 
     assert [name for name in ratios if without[name].null_count() < without.height] == []
 
 
-def test_use_that_fades_is_a_fall(built: pl.DataFrame) -> None:
+def test_declining_use_is_a_decrease(built: pl.DataFrame) -> None:
     fallen = built.filter(account_id="fading", as_of=(START + timedelta(days=210)).date())
 
     assert fallen["seat_growth_90d"].item() == -7 / 5
@@ -177,14 +179,14 @@ def test_use_that_fades_is_a_fall(built: pl.DataFrame) -> None:
     assert fallen["new_users_acceleration_90d"].item() <= 0
 
 
-def test_the_page_of_the_catalogue_is_fresh() -> None:
-    kept = Path(docs.__file__).parents[1] / "CATALOGUE.md"
+def test_the_catalogue_page_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs/reference/features.md"
 
-    assert kept.read_text(encoding="utf-8") == docs.render_markdown(), "run `make docs`"
+    assert page.read_text(encoding="utf-8") == docs.render_markdown(), "run `make docs`"
 
 
-def test_the_page_names_every_feature_once() -> None:
-    told = re.findall(r"^\| `(\w+)` \|", docs.render_markdown(), flags=re.MULTILINE)
+def test_the_page_lists_every_feature_once() -> None:
+    names = re.findall(r"^\| `(\w+)` \|", docs.render_markdown(), flags=re.MULTILINE)
 
-    assert told == list(FEATURE_NAMES)
+    assert names == list(FEATURE_NAMES)
     assert [row["name"] for row in docs.describe_features()] == list(FEATURE_NAMES)

@@ -1,7 +1,7 @@
-"""A third derivation: what we count of each account is what SQL counts, and pandas.
+"""A third derivation: the account aggregates agree with SQL (DuckDB) and pandas.
 
-The SQL is the peer that our speed is measured against (``tests/bench``). Here it is a second
-opinion on every measure of every account.
+The SQL is also the benchmark's reference implementation (``tests/bench``). Here it checks every
+aggregate of every account.
 """
 
 import importlib
@@ -30,12 +30,12 @@ AS_OFS = 3
 
 @pytest.fixture
 def duckdb_peer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return bench("duckdb_peer", monkeypatch)
+    return bench("duckdb_build", monkeypatch)
 
 
 @pytest.fixture
 def pandas_peer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return bench("pandas_peer", monkeypatch)
+    return bench("pandas_build", monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,13 @@ def test_sql_counts_the_same_on_a_simulated_log(
 ) -> None:
     config = company.model_copy(update={"seats": settings.Seats(window_days=seat_days)})
 
-    ours, theirs = both(config, tmp_path, duckdb_peer)
+    actual, expected = build_both(config, tmp_path, duckdb_peer)
 
-    assert ours.height > 50 * AS_OFS
-    assert_same(ours, theirs)
+    assert actual.height > 50 * AS_OFS
+    assert_same(actual, expected)
 
 
-def test_sql_counts_the_same_where_seats_roles_and_late_rows_are_told_otherwise(
+def test_sql_counts_the_same_with_other_seats_roles_and_late_rows(
     company: Settings, tmp_path: Path, duckdb_peer: ModuleType
 ) -> None:
     config = company.model_copy(
@@ -72,7 +72,7 @@ def test_sql_counts_the_same_where_seats_roles_and_late_rows_are_told_otherwise(
         }
     )
 
-    assert_same(*both(config, tmp_path, duckdb_peer))
+    assert_same(*build_both(config, tmp_path, duckdb_peer))
 
 
 def test_pandas_counts_the_same_on_a_simulated_log(
@@ -80,14 +80,14 @@ def test_pandas_counts_the_same_on_a_simulated_log(
 ) -> None:
     tables, log, as_ofs = read(company, tmp_path)
 
-    ours = measured(log, tables, as_ofs, company)
-    found = list(pandas_peer.measures(files(company), tables, as_ofs, company))
+    actual = build_aggregates(log, tables, as_ofs, company)
+    result = list(pandas_peer.aggregate_as_ofs(files(company), tables, as_ofs, company))
 
-    for as_of, frame in zip(as_ofs, found, strict=True):
-        theirs = pl.from_pandas(frame.reset_index())
-        expected = ours.filter(pl.col("as_of") == as_of.date())
-        assert theirs.width > 100
-        assert_same(expected.select(theirs.columns), theirs)
+    for as_of, frame in zip(as_ofs, result, strict=True):
+        expected = pl.from_pandas(frame.reset_index())
+        expected = actual.filter(pl.col("as_of") == as_of.date())
+        assert expected.width > 100
+        assert_same(expected.select(expected.columns), expected)
 
 
 @pytest.mark.slow
@@ -97,27 +97,27 @@ def test_sql_counts_the_same_on_a_real_product_log(tmp_path: Path, duckdb_peer: 
     if not folder.exists():
         pytest.skip(f"the OpenStack log is not on this machine: no folder {folder.resolve()}")
 
-    ours, theirs = both(config, tmp_path, duckdb_peer, as_ofs=24)
+    actual, expected = build_both(config, tmp_path, duckdb_peer, as_ofs=24)
 
-    assert ours.height > 10_000
-    assert_same(ours, theirs)
+    assert actual.height > 10_000
+    assert_same(actual, expected)
 
 
 def bench(name: str, patch: pytest.MonkeyPatch) -> ModuleType:
-    """The benchmark is run as a script, so its modules find each other by its folder."""
-    patch.syspath_prepend(ROOT / "tests/bench")
+    """Import a benchmark module, whose folder must be on the path."""
+    patch.syspath_prepend(ROOT / "tests/bench/features")
     return importlib.import_module(name)
 
 
-def both(
+def build_both(
     config: Settings, folder: Path, peer: ModuleType, as_ofs: int = AS_OFS
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Ours and theirs, at as-ofs a month apart back from the end of the log."""
+    """Return the aggregates of both, at as-ofs a month apart back from the end of the log."""
     tables, log, moments = read(config, folder, as_ofs)
-    con = peer.connect()
-    peer.activity(con, files(config), tables, config)
-    theirs = pl.concat(peer.measures(con, moments, config))
-    return measured(log, tables, moments, config), theirs
+    con = peer.open_database()
+    peer.build_activity(con, files(config), tables, config)
+    expected = pl.concat(peer.aggregate_as_ofs(con, moments, config))
+    return build_aggregates(log, tables, moments, config), expected
 
 
 def read(
@@ -132,7 +132,7 @@ def read(
         accounts=tables.accounts.rows,
     )
     assert log.last_day is not None
-    # Not on the last day: what becomes known after an as-of must not be seen.
+    # Not on the last day: rows known after an as-of must not be used.
     last = datetime.fromisoformat(f"{log.last_day}T00:00Z") - timedelta(days=20)
     return tables, log, [last - timedelta(days=MONTH_DAYS * back) for back in range(as_ofs)]
 
@@ -141,10 +141,10 @@ def files(config: Settings) -> list[Path]:
     return sorted((config.base / config.tables.folder).glob(str(config.tables.events)))
 
 
-def measured(
+def build_aggregates(
     log: Activity, tables: table_loader.Tables, as_ofs: list[datetime], config: Settings
 ) -> pl.DataFrame:
-    """Our measures, as the panel takes them before they become features."""
+    """Return the account aggregates before they become features."""
     taken: list[pl.DataFrame] = []
     at = account_aggregates.aggregate_accounts
 
@@ -158,13 +158,13 @@ def measured(
     return pl.concat(taken)
 
 
-def assert_same(ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
-    """Equal in every row and column, floats to nine digits."""
-    assert set(theirs.columns) == set(ours.columns)
+def assert_same(actual: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """Assert equality in every row and column, floats to nine digits."""
+    assert set(expected.columns) == set(actual.columns)
     left, right = (
-        frame.select(ours.columns)
+        frame.select(actual.columns)
         .cast({cs.numeric(): pl.Float64, cs.datetime(): pl.Datetime("us", "UTC")})
-        .sort([name for name in ("as_of", "account_id") if name in ours.columns])
-        for frame in (ours, theirs)
+        .sort([name for name in ("as_of", "account_id") if name in actual.columns])
+        for frame in (actual, expected)
     )
     assert_frame_equal(left, right, rel_tol=1e-9, abs_tol=1e-9)

@@ -1,4 +1,4 @@
-"""First days, as known from each day on: by a slow definition, and however many rows go at once."""
+"""First-seen dates by known date: against a slow definition, and for any group size."""
 
 from datetime import date, timedelta
 
@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from features.activity import first_seen
 
 DAY = date(2025, 3, 1)
-told = st.lists(
+observations = st.lists(
     st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(0, 9), st.integers(0, 5)),
     max_size=30,
 )
 Told = list[tuple[str, str, int, int]]
 
 
-def rows(drawn: Told) -> pl.DataFrame:
-    """Account, user, day of use, and the day on which that became known, never before it."""
+def rows(observed: Told) -> pl.DataFrame:
+    """Generate account, user, day of use, and the day it became known, never before it."""
     return pl.DataFrame(
         [
             (account, user, DAY + timedelta(days), DAY + timedelta(days + late))
-            for account, user, days, late in drawn
+            for account, user, days, late in observed
         ],
         schema={"account": pl.String, "user": pl.String, "day": pl.Date, "known_day": pl.Date},
         orient="row",
@@ -33,30 +33,30 @@ def earliest(table: pl.DataFrame) -> set[tuple[object, ...]]:
     return set(first_seen.first_seen_by_known_date(table.lazy(), ["account", "user"]).iter_rows())
 
 
-@given(told)
-def test_each_row_is_news_to_what_was_known_before(drawn: Told) -> None:
-    table = rows(drawn)
+@given(observations)
+def test_each_row_is_earlier_than_all_days_known_before(observed: Told) -> None:
+    table = rows(observed)
 
-    found = earliest(table)
+    result = earliest(table)
 
     expected: dict[tuple[str, str], list[tuple[date, date]]] = {}
     for account, user, day, known_day in sorted(set(table.iter_rows()), key=lambda r: (r[3], r[2])):
-        news = expected.setdefault((account, user), [])
-        if not news or day < news[-1][0]:
-            news.append((day, known_day))
-    assert found == {
-        (*key, day, known_day, len(news) > 1)
-        for key, news in expected.items()
-        for day, known_day in news
+        new_days = expected.setdefault((account, user), [])
+        if not new_days or day < new_days[-1][0]:
+            new_days.append((day, known_day))
+    assert result == {
+        (*key, day, known_day, len(new_days) > 1)
+        for key, new_days in expected.items()
+        for day, known_day in new_days
     }
 
 
-@given(told)
-def test_it_does_not_matter_how_many_rows_are_grouped_at_once(drawn: Told) -> None:
-    table = rows(drawn)
-    whole = earliest(table)
+@given(observations)
+def test_the_group_size_does_not_change_the_result(observed: Told) -> None:
+    table = rows(observed)
+    all_at_once = earliest(table)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(first_seen, "_MAX_GROUP_ROWS", 4)
 
-        assert earliest(table) == whole
+        assert earliest(table) == all_at_once

@@ -1,4 +1,4 @@
-"""A few accounts at a moment have the features that a batch of all accounts would give them."""
+"""Online features equal those of a batch of all accounts."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +27,7 @@ RULES = Settings.model_validate(
     {"tables": {"time_invariant_attributes": ["seat_type", "department"]}}
 )
 HOURS = int((online.next_midnight(DAY) - START).total_seconds()) // 3600
-# Around today's midnight, and where the windows of 30, 60 and 90 days begin.
+# Near today's midnight, and where the windows of 30, 60 and 90 days begin.
 EDGES = [HOURS - 24 * days + hour for days in (0, 1, 2, 30, 60, 90) for hour in (-1, 0)]
 
 rows = st.lists(
@@ -113,35 +113,35 @@ def condensed(tables: table_loader.Tables, folder: Path) -> Activity:
 @settings(
     max_examples=12, phases=UNSHRUNK, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_events_on_top_of_the_log_count_as_if_they_had_been_in_it(
-    tmp_path: Path, events: list[Any], cut: int, asked: set[str]
+def test_appended_events_count_as_if_they_were_in_the_log(
+    tmp_path: Path, events: list[Any], cut: int, options: set[str]
 ) -> None:
-    # What the log holds was known before the cut, so that both know the same at every day.
-    whole = frame(events)
-    is_old = whole["known_at"] < START + timedelta(hours=cut)
-    first = frame([("core", "u-0", 0, "use", "reports", None, 0)])  # a log begins somewhere
-    tables = company(pl.concat([first, whole]))
-    log = condensed(company(pl.concat([first, whole.filter(is_old)])), tmp_path)
-    beside = online.build_reference_population(
+    # The log holds only rows known before the cutoff, so that both see the same on every day.
+    full_log = frame(events)
+    is_old = full_log["known_at"] < START + timedelta(hours=cut)
+    first = frame([("core", "u-0", 0, "use", "reports", None, 0)])  # the log must have a start
+    tables = company(pl.concat([first, full_log]))
+    log = condensed(company(pl.concat([first, full_log.filter(is_old)])), tmp_path)
+    reference = online.build_reference_population(
         log, tables, online.next_midnight(DAY) - timedelta(days=7), RULES
     )
 
     live = online.build_online(
         log,
         tables,
-        whole.filter(~is_old),
-        accounts=list(asked),
+        full_log.filter(~is_old),
+        accounts=list(options),
         day=DAY,
         settings=RULES,
-        reference=beside,
+        reference=reference,
     )
 
     batch = builder.build_panel(
-        condensed(tables, tmp_path), tables, [online.next_midnight(DAY)], RULES, reference=beside
+        condensed(tables, tmp_path), tables, [online.next_midnight(DAY)], RULES, reference=reference
     )
-    ours = pl.col("account_id").is_in(asked)
-    assert_frame_equal(live.snapshots, batch.snapshots.filter(ours), check_exact=True)
-    assert_frame_equal(live.excluded, batch.excluded.filter(ours))
+    is_requested = pl.col("account_id").is_in(options)
+    assert_frame_equal(live.snapshots, batch.snapshots.filter(is_requested), check_exact=True)
+    assert_frame_equal(live.excluded, batch.excluded.filter(is_requested))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[table_loader.Ta
     ), folder
 
 
-def test_a_month_of_a_company_on_top_of_its_log_gives_what_the_whole_log_gives(
+def test_a_month_appended_to_the_log_gives_the_same_as_the_whole_log(
     simulated: tuple[table_loader.Tables, Path],
 ) -> None:
     tables, folder = simulated
@@ -164,13 +164,13 @@ def test_a_month_of_a_company_on_top_of_its_log_gives_what_the_whole_log_gives(
     held = held.unique("event_id", keep="first", maintain_order=True)
     day = held["timestamp"].max().date() - timedelta(days=3)  # type: ignore[union-attr]
     log = condensed(replace(tables, events=before), folder / "kept")
-    beside = online.build_reference_population(
+    reference = online.build_reference_population(
         log, tables, online.next_midnight(day) - timedelta(days=7), RULES
     )
     accounts = tables.accounts.rows["account_id"].to_list()
 
     live = online.build_online(
-        log, tables, held, accounts=accounts, day=day, settings=RULES, reference=beside
+        log, tables, held, accounts=accounts, day=day, settings=RULES, reference=reference
     )
 
     batch = builder.build_panel(
@@ -178,29 +178,30 @@ def test_a_month_of_a_company_on_top_of_its_log_gives_what_the_whole_log_gives(
         tables,
         [online.next_midnight(day)],
         RULES,
-        reference=beside,
+        reference=reference,
     )
     assert live.snapshots.height > 20
     assert_frame_equal(live.snapshots, batch.snapshots, check_exact=True)
 
 
-def test_an_account_alone_has_the_figures_that_it_has_among_others(
+def test_an_account_alone_has_the_same_features_as_in_a_batch(
     simulated: tuple[table_loader.Tables, Path],
 ) -> None:
     tables, folder = simulated
     day = date(2026, 5, 29)
     log = condensed(tables, folder / "kept")
-    beside = online.build_reference_population(
+    reference = online.build_reference_population(
         log, tables, online.next_midnight(day) - timedelta(days=7), RULES
     )
     none = tables.events[0].valid_rows().collect().clear()
-    asked = {"day": day, "settings": RULES, "beside": beside}
+    options = {"day": day, "settings": RULES, "reference": reference}
     names = tables.accounts.rows["account_id"].sort().to_list()[:16]
 
-    together = online.build_online(log, tables, none, accounts=names, **asked).snapshots
+    together = online.build_online(log, tables, none, accounts=names, **options).snapshots
 
     alone = [
-        online.build_online(log, tables, none, accounts=[name], **asked).snapshots for name in names
+        online.build_online(log, tables, none, accounts=[name], **options).snapshots
+        for name in names
     ]
     assert together.height > 5
     assert_frame_equal(pl.concat(alone), together, check_exact=True)

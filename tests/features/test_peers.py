@@ -1,4 +1,4 @@
-"""A place among peers: read off quantiles that can be kept, and the same in batch as alone."""
+"""Peer percentiles: read off quantiles that can be stored, equal in batch and online."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -32,89 +32,91 @@ def snapshots(values: list[float | None], plan: str | None = "team", size: int =
     )
 
 
-def places(rows: pl.DataFrame) -> list[float | None]:
-    found = peer_percentiles.join_quantiles(rows, peer_percentiles.peer_quantiles(rows, ["x"]))
-    return found.select(peer_percentiles.percentile_rank("x"))[:, 0].to_list()
+def percentiles(rows: pl.DataFrame) -> list[float | None]:
+    result = peer_percentiles.join_quantiles(rows, peer_percentiles.peer_quantiles(rows, ["x"]))
+    return result.select(peer_percentiles.percentile_rank("x"))[:, 0].to_list()
 
 
-def test_places_worked_by_hand() -> None:
+def test_hand_worked_percentiles() -> None:
     rows = snapshots([float(value) for value in range(21)])
 
-    found = places(rows)
+    result = percentiles(rows)
 
-    # The quantiles are 0, 2, 4, … 20: below 7 lie four of eleven; at 8 four, and itself by half.
-    assert found[7] == pytest.approx(4 / 11)
-    assert found[8] == pytest.approx(4.5 / 11)
-    assert found[0] == pytest.approx(0.5 / 11)
-    assert found[20] == pytest.approx(10.5 / 11)
-
-
-def test_equals_share_the_middle() -> None:
-    assert places(snapshots([1.0] * 20)) == [0.5] * 20
+    # The quantiles are 0, 2, 4, … 20: four of eleven are below 7; four below 8, and itself by half.
+    assert result[7] == pytest.approx(4 / 11)
+    assert result[8] == pytest.approx(4.5 / 11)
+    assert result[0] == pytest.approx(0.5 / 11)
+    assert result[20] == pytest.approx(10.5 / 11)
 
 
-def test_the_unknown_have_no_place_and_take_none() -> None:
+def test_ties_share_the_mean_rank() -> None:
+    assert percentiles(snapshots([1.0] * 20)) == [0.5] * 20
+
+
+def test_missing_values_have_no_percentile() -> None:
     known = [float(value) for value in range(20)]
 
-    assert places(snapshots([*known, None])) == [*places(snapshots(known)), None]
+    assert percentiles(snapshots([*known, None])) == [*percentiles(snapshots(known)), None]
 
 
-def test_too_few_peers_are_replaced_by_their_size_and_then_by_everyone() -> None:
+def test_too_few_peers_fall_back_to_the_size_band_and_then_to_all() -> None:
     many = snapshots([float(value) for value in range(20)])
     same_size = snapshots([100.0], plan="other")
     same_plan = snapshots([-100.0], size=5)
 
-    found = places(pl.concat([many, same_size, same_plan]))
+    result = percentiles(pl.concat([many, same_size, same_plan]))
 
-    assert found[20] == pytest.approx(10.5 / 11)  # the highest of its size, itself among them
-    assert found[21] == pytest.approx(0.5 / 11)  # the lowest of all
+    assert result[20] == pytest.approx(10.5 / 11)  # the highest of its size, including itself
+    assert result[21] == pytest.approx(0.5 / 11)  # the lowest of all
 
 
-def test_fewer_accounts_than_make_a_quantile_have_no_places() -> None:
-    assert places(snapshots([1.0, 2.0])) == [None, None]
+def test_too_few_accounts_have_no_percentiles() -> None:
+    assert percentiles(snapshots([1.0, 2.0])) == [None, None]
 
 
 def test_a_missing_plan_is_a_plan() -> None:
-    assert places(snapshots([1.0] * 20, plan=None)) == [0.5] * 20
+    assert percentiles(snapshots([1.0] * 20, plan=None)) == [0.5] * 20
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.none() | st.integers(-5, 5).map(float), min_size=20, max_size=60))
-def test_places_rise_with_the_value_and_lie_between_zero_and_one(
+def test_percentiles_are_monotone_and_between_zero_and_one(
     values: list[float | None],
 ) -> None:
     placed = [
-        (v, p) for v, p in zip(values, places(snapshots(values)), strict=True) if p is not None
+        (v, p) for v, p in zip(values, percentiles(snapshots(values)), strict=True) if p is not None
     ]
 
-    assert all(0 <= place <= 1 for _, place in placed)
-    assert [place for _, place in sorted(placed)] == sorted(place for _, place in placed)
+    assert all(0 <= percentile <= 1 for _, percentile in placed)
+    assert [percentile for _, percentile in sorted(placed)] == sorted(
+        percentile for _, percentile in placed
+    )
 
 
-def test_a_plan_reaches_as_far_as_nearly_all_of_its_accounts_whatever_their_size() -> None:
+def test_the_plan_ceiling_covers_nearly_all_accounts_of_any_size() -> None:
     small = snapshots([float(value) for value in range(60)])
     large = snapshots([float(value) for value in range(60, 100)], size=5)
     kept_from_before = snapshots([1000.0])
     few, unnamed = snapshots([7.0], plan="other"), snapshots([7.0] * 20, plan=None)
     rows = pl.concat([small, large, kept_from_before, few, unnamed])
 
-    found = peer_percentiles.join_quantiles(
+    result = peer_percentiles.join_quantiles(
         rows, peer_percentiles.peer_quantiles(rows, ["x"], ["x"])
     ).select(peer_percentiles.plan_ceiling("x"))[:, 0]
 
-    # Of the values 0 to 99 and one of 1000: place 98 of 0 to 100.
-    assert found[:101].to_list() == [98.0] * 101
-    assert found[101:].to_list() == [None] * 21
+    # Of the values 0 to 99 and one of 1000: index 98 of 0 to 100.
+    assert result[:101].to_list() == [98.0] * 101
+    assert result[101:].to_list() == [None] * 21
 
 
-def test_a_ceiling_of_nothing_is_none() -> None:
+def test_a_ceiling_of_zero_is_missing() -> None:
     rows = snapshots([0.0] * 20)
 
-    found = peer_percentiles.join_quantiles(
+    result = peer_percentiles.join_quantiles(
         rows, peer_percentiles.peer_quantiles(rows, ["x"], ["x"])
     ).select(peer_percentiles.plan_ceiling("x"))[:, 0]
 
-    assert found.to_list() == [None] * 20
+    assert result.to_list() == [None] * 20
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_a_band_is_four_times_as_wide_as_the_one_before(people: int | None, band
 
 
 def company(folder: Path, as_ofs: list[datetime]) -> builder.Panel:
-    """Forty accounts on two plans; an account's number says how many people and features it has."""
+    """Return forty accounts on two plans; users and features follow from the account's number."""
     names = [f"a{number:02d}" for number in range(40)]
     events: list[dict[str, Any]] = [
         {"account_id": name, "user_id": f"{name}-{person}", "event": "view", "feature": f"{person}"}
@@ -153,17 +155,17 @@ def company(folder: Path, as_ofs: list[datetime]) -> builder.Panel:
     return builder.build_panel(log, tables, as_ofs, config)
 
 
-def test_accounts_are_placed_among_those_of_their_plan(tmp_path: Path) -> None:
+def test_accounts_are_ranked_within_their_plan(tmp_path: Path) -> None:
     built = company(tmp_path, [NOW])
 
     rows = built.snapshots.select("account_id", "seat_utilization_among_peers").rows()
     team = dict(rows[1::2])
-    # Twenty on a plan, two by two of equal use: eleven of them are the quantiles.
+    # Twenty accounts per plan, in pairs of equal use: eleven of them are the quantiles.
     assert team["a39"] > team["a35"] > team["a21"] > team["a01"]
     assert built.peers.height == 2
 
 
-def test_features_are_counted_against_those_that_accounts_of_the_plan_use(tmp_path: Path) -> None:
+def test_features_used_are_compared_with_the_plan_ceiling(tmp_path: Path) -> None:
     built = company(tmp_path, [NOW])
 
     rows = built.snapshots.select(
@@ -175,7 +177,7 @@ def test_features_are_counted_against_those_that_accounts_of_the_plan_use(tmp_pa
     assert rows["a01"] == (1.0, 0.1, 9.0)
 
 
-def test_quantiles_of_the_last_run_place_an_account_as_the_run_did(tmp_path: Path) -> None:
+def test_quantiles_of_the_last_run_give_the_same_percentile(tmp_path: Path) -> None:
     built = company(tmp_path, [NOW])
     today = built.snapshots.with_columns(
         plan=pl.when(pl.col("account_id").str.slice(1).cast(pl.Int32) % 2 == 1)
@@ -183,17 +185,17 @@ def test_quantiles_of_the_last_run_place_an_account_as_the_run_did(tmp_path: Pat
         .otherwise(pl.lit("solo")),
         **{peer_percentiles.SIZE_COLUMN: peer_percentiles.size_band(pl.col("licensed_seats"))},
     ).drop("seat_utilization_among_peers")
-    kept = tmp_path / "peers.parquet"
-    built.peers.write_parquet(kept)
+    path = tmp_path / "peers.parquet"
+    built.peers.write_parquet(path)
 
-    found = peer_percentiles.join_quantiles(today, pl.read_parquet(kept)).select(
+    result = peer_percentiles.join_quantiles(today, pl.read_parquet(path)).select(
         seat_utilization_among_peers=peer_percentiles.percentile_rank("seat_utilization")
     )
 
-    assert_frame_equal(found, built.snapshots.select("seat_utilization_among_peers"))
+    assert_frame_equal(result, built.snapshots.select("seat_utilization_among_peers"))
 
 
-def test_each_as_of_has_its_own_peers(tmp_path: Path) -> None:
+def test_peers_are_computed_per_as_of(tmp_path: Path) -> None:
     earlier = NOW - timedelta(days=30)
 
     batch, alone = company(tmp_path, [earlier, NOW]), company(tmp_path, [NOW])

@@ -1,4 +1,4 @@
-"""The log on Spark says what it says here: row by row, copy by copy, fault by fault."""
+"""Spark gives the same results as Polars: rows, duplicates and rejects."""
 
 import errno
 import json
@@ -26,14 +26,13 @@ from data.config.settings import EngineConfig, Roles, Seats
 from data.errors import DeliveryError, SettingsError, SourceError
 from data.ingest import table_loader
 from data.schemas import EventSchema
-from features.activity import cache, daily_aggregates, daily_tables
+from features.activity import cache, daily_aggregates, daily_tables, load
 from features.activity.daily_tables import Activity
 from features.activity.spark import spark_engine, worker
 from features.activity.spark.session import open_session
 from features.panel import builder, monthly
 from serving.cli.main import main
 from training.evaluation import splits
-from training.pipeline import training_run
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENSTACK = ROOT / "data/examples/openstack.toml"
@@ -46,7 +45,7 @@ SPARK = EngineConfig(
     options={
         "spark.sql.shuffle.partitions": "1",
         "spark.driver.memory": "2g",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # short jobs, compiled in haste
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # short jobs
     },
 )
 
@@ -55,7 +54,7 @@ Row = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[str]:
-    """A server that speaks S3; what the environment says of it, Spark's workers inherit."""
+    """Start an S3 server; Spark's workers inherit its environment variables."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -70,7 +69,7 @@ def store() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def spark(store: str) -> Iterator[Any]:
-    """One session for all tests, which ours join."""
+    """Start one session for all tests; the engine joins it."""
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("no Java here")
     pytest.importorskip("pyspark", reason="the extra spark is not installed")
@@ -80,30 +79,30 @@ def spark(store: str) -> Iterator[Any]:
 
 
 def built(log: table_loader.Tables, folder: Path, engine: EngineConfig, **rules: Any) -> Activity:
-    usual = {"roles": Roles(), "seats": Seats()}
+    defaults = {"roles": Roles(), "seats": Seats()}
     return daily_tables.build_activity(
-        log.events, folder=folder, engine=engine, **{**usual, **rules}
+        log.events, folder=folder, engine=engine, **{**defaults, **rules}
     )
 
 
-def both(log: table_loader.Tables, folder: Path, **rules: Any) -> tuple[Activity, Activity]:
-    """The activity of a log as made by Polars, and as made by Spark."""
+def build_both(log: table_loader.Tables, folder: Path, **rules: Any) -> tuple[Activity, Activity]:
+    """Return the activity of a log as built by Polars and by Spark."""
     return tuple(  # type: ignore[return-value]
         built(log, folder / engine.kind, engine, **rules) for engine in (EngineConfig(), SPARK)
     )
 
 
-def assert_same_rows(here: Activity, there: Activity) -> None:
+def assert_same_rows(with_polars: Activity, with_spark: Activity) -> None:
     for table in ("people", "volume", "first_uses", "first_people", "first_features"):
-        left, right = (getattr(made, table).collect() for made in (here, there))
+        left, right = (getattr(activity, table).collect() for activity in (with_polars, with_spark))
         assert left.schema == right.schema
         assert_frame_equal(ordered(right), ordered(left))
 
 
-def assert_same(here: Activity, there: Activity) -> None:
-    assert_same_rows(here, there)
-    for told in ("events", "machine_events", "quarantine", "first_day", "last_day", "rebuilt"):
-        assert getattr(there, told) == getattr(here, told), told
+def assert_same(with_polars: Activity, with_spark: Activity) -> None:
+    assert_same_rows(with_polars, with_spark)
+    for name in ("events", "machine_events", "quarantine", "first_day", "last_day", "rebuilt"):
+        assert getattr(with_spark, name) == getattr(with_polars, name), name
 
 
 def ordered(table: pl.DataFrame) -> pl.DataFrame:
@@ -111,11 +110,11 @@ def ordered(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(pl.col(names).cast(pl.String)).sort(pl.all())
 
 
-# ---- Made-up rows
+# ---- Synthetic rows
 
 
-def tricky() -> list[Row]:
-    """Every combination of what is treated differently, each at an edge of a day."""
+def make_edge_cases() -> list[Row]:
+    """Return every combination of special cases, each at the edge of a day."""
     ticks = [timedelta(days=days, microseconds=tick) for days in (0, 31) for tick in (-1, 0)]
     combinations = product(
         ("acme", "beta"),
@@ -150,11 +149,11 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture
 def rows() -> pl.DataFrame:
-    return pl.DataFrame(tricky(), schema=SCHEMA)
+    return pl.DataFrame(make_edge_cases(), schema=SCHEMA)
 
 
 class Log:
-    """A log in files, and the company around it."""
+    """A log in files, and its company's other tables."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -170,9 +169,9 @@ class Log:
             rows.write_parquet(file, row_group_size=500)
         return file
 
-    def tables(self, **more: Any) -> table_loader.Tables:
+    def tables(self, **engine_section: Any) -> table_loader.Tables:
         return table_loader.load_tables(
-            settings.Settings(base=self.folder, tables={"events": "events", **more})
+            settings.Settings(base=self.folder, tables={"events": "events", **engine_section})
         )
 
 
@@ -194,53 +193,53 @@ def log(tmp_path: Path) -> Log:
     ],
     ids=["usual rules", "other rules"],
 )
-def test_tricky_rows_say_the_same(
+def test_edge_case_rows_give_the_same_tables(
     spark: Any, rows: pl.DataFrame, tmp_path: Path, rules: dict[str, Any]
 ) -> None:
     early = rows.filter(rows["timestamp"] < DAY + timedelta(days=30))
     tables = table_loader.tables_from_frames([early, rows], **SMALL)
 
-    here, there = both(tables, tmp_path, **rules)
+    with_polars, with_spark = build_both(tables, tmp_path, **rules)
 
-    assert here.quarantine["event_id seen before"] > 300
-    assert_same(here, there)
+    assert with_polars.quarantine["duplicate event_id"] > 300
+    assert_same(with_polars, with_spark)
 
 
 @pytest.fixture
-def folding(rows: pl.DataFrame, tmp_path: Path) -> tuple[Activity, Activity]:
-    """One log of several months, kept once, to be folded by Polars and by Spark in many buckets."""
+def cached_log(rows: pl.DataFrame, tmp_path: Path) -> tuple[Activity, Activity]:
+    """Return one log of several months, cached once, for aggregation by Polars and Spark."""
     months = [
         rows.with_columns(pl.col("timestamp", "known_at") + timedelta(days=days, hours=5))
         for days in (0, 1, 61, 122)
     ]
     tables = table_loader.tables_from_frames(months, **SMALL)
     polars, spark = (tmp_path / f"{name} {{in}} [its] own* \\ place" for name in ("here", "there"))
-    # Of the second, all of the first months happened before it was created.
+    # All events of the second account's first months precede its creation.
     created = [DAY - timedelta(days=400), DAY + timedelta(days=65)]
     exist = pl.DataFrame({"account_id": ["beta", "gamma"], "created_date": created})
     rules = {"accounts": exist}
-    here = built(tables, polars, EngineConfig(), **rules)
+    with_polars = built(tables, polars, EngineConfig(), **rules)
     shutil.copytree(polars, spark)
     merged = list(spark.glob(f"{cache.hash_strings('first days')}-*"))
     assert len(merged) == len(daily_aggregates.FIRST_KEYS)
     for file in merged:
         file.unlink()
-    return here, built(tables, spark, SPARK.model_copy(update={"task_rows": 40}), **rules)
+    return with_polars, built(tables, spark, SPARK.model_copy(update={"task_rows": 40}), **rules)
 
 
 @pytest.mark.spark
-def test_tricky_rows_are_folded_the_same(
-    spark: Any, folding: tuple[Activity, Activity], tmp_path: Path
+def test_edge_case_rows_are_aggregated_the_same(
+    spark: Any, cached_log: tuple[Activity, Activity], tmp_path: Path
 ) -> None:
     anchor = DAY + timedelta(days=155)
 
-    here, there = (
-        monthly.aggregate_monthly(log, anchor, months=5, detail_months=2) for log in folding
+    with_polars, with_spark = (
+        monthly.aggregate_monthly(log, anchor, months=5, detail_months=2) for log in cached_log
     )
 
-    assert_same_rows(*folding)
+    assert_same_rows(*cached_log)
     for name in ("people", "roles", "features", "first_uses", "first_people", "first_features"):
-        left, right = (getattr(made, name) for made in (here, there))
+        left, right = (getattr(activity, name) for activity in (with_polars, with_spark))
         assert not left.is_empty(), name
         assert right.schema == left.schema
         assert_frame_equal(ordered(right), ordered(left))
@@ -248,24 +247,26 @@ def test_tricky_rows_are_folded_the_same(
 
 
 @pytest.mark.spark
-def test_workers_fold_all_rows_of_a_key_together(
-    spark: Any, folding: tuple[Activity, Activity]
+def test_workers_aggregate_all_rows_of_a_key_together(
+    spark: Any, cached_log: tuple[Activity, Activity]
 ) -> None:
     person = ["account_id", "user_id"]
 
     def persons(rows: pl.LazyFrame) -> pl.DataFrame:
-        found = rows.group_by(person).agg(pl.len().cast(pl.Int64))
-        return found.with_columns(process=pl.lit(os.getpid())).collect()
+        result = rows.group_by(person).agg(pl.len().cast(pl.Int64))
+        return result.with_columns(process=pl.lit(os.getpid())).collect()
 
-    here, there = (log.aggregate("people", person, persons, since=DAY.date()) for log in folding)
+    with_polars, with_spark = (
+        log.aggregate("people", person, persons, since=DAY.date()) for log in cached_log
+    )
 
-    assert_frame_equal(ordered(there.drop("process")), ordered(here.drop("process")))
-    assert os.getpid() not in there["process"]
+    assert_frame_equal(ordered(with_spark.drop("process")), ordered(with_polars.drop("process")))
+    assert os.getpid() not in with_spark["process"]
 
 
 @pytest.mark.spark
-def test_a_fold_that_fails_leaves_no_drafts(
-    spark: Any, folding: tuple[Activity, Activity], tmp_path: Path
+def test_a_failed_aggregation_leaves_no_drafts(
+    spark: Any, cached_log: tuple[Activity, Activity], tmp_path: Path
 ) -> None:
     def late(rows: pl.LazyFrame) -> pl.DataFrame:
         if rows.filter(pl.col("user_id") == "ann").collect().height:
@@ -273,13 +274,15 @@ def test_a_fold_that_fails_leaves_no_drafts(
         return rows.collect()
 
     with pytest.raises(DeliveryError, match="no room for ann"):
-        folding[1].aggregate("people", ["user_id"], late)
+        cached_log[1].aggregate("people", ["user_id"], late)
 
     assert not list(tmp_path.glob("there*/.*"))
 
 
 @pytest.mark.spark
-def test_files_of_every_kind_say_the_same(spark: Any, rows: pl.DataFrame, log: Log) -> None:
+def test_files_of_every_format_give_the_same_tables(
+    spark: Any, rows: pl.DataFrame, log: Log
+) -> None:
     instant = pl.col("timestamp")
     local = instant.dt.convert_time_zone("Europe/Berlin").dt.replace_time_zone(None)
     log.put("categories.parquet", rows.cast({"account_id": pl.Categorical}))
@@ -298,14 +301,16 @@ def test_files_of_every_kind_say_the_same(spark: Any, rows: pl.DataFrame, log: L
         row_group_size=300,
     )
 
-    here, there = both(log.tables(time_zone="Europe/Berlin"), log.folder)
+    with_polars, with_spark = build_both(log.tables(time_zone="Europe/Berlin"), log.folder)
 
-    assert here.events == 8 * rows.height
-    assert_same(here, there)
+    assert with_polars.events == 8 * rows.height
+    assert_same(with_polars, with_spark)
 
 
 @pytest.mark.spark
-def test_dirt_and_copies_across_files_are_counted_the_same(spark: Any, tmp_path: Path) -> None:
+def test_rejects_and_duplicates_across_files_are_counted_the_same(
+    spark: Any, tmp_path: Path
+) -> None:
     simulator.write_company(tmp_path, accounts=15, months=3, seed=5, corruption=0.03)
     first, *_, last = sorted((tmp_path / "events").glob("*.parquet"))
     again = pl.concat([pl.read_parquet(first).tail(400), pl.read_parquet(last).head(300)])
@@ -314,11 +319,11 @@ def test_dirt_and_copies_across_files_are_counted_the_same(spark: Any, tmp_path:
         settings.load_settings(tmp_path / "expansion.toml"), datetime.now(UTC)
     )
 
-    here, there = both(tables, tmp_path)
+    with_polars, with_spark = build_both(tables, tmp_path)
 
-    assert len(here.quarantine) > 5
-    assert here.quarantine["event_id seen before"] > 500
-    assert_same(here, there)
+    assert len(with_polars.quarantine) > 5
+    assert with_polars.quarantine["duplicate event_id"] > 500
+    assert_same(with_polars, with_spark)
 
 
 @pytest.mark.spark
@@ -330,10 +335,12 @@ def test_objects_of_a_store_are_read_by_the_workers(
     for name in ("1.parquet", "2.parquet"):
         client.upload_file(str(log.put(name, rows)), "warehouse", f"events/{name}")
 
-    here, there = both(log.tables(events="s3a://warehouse/events/*.parquet"), log.folder)
+    with_polars, with_spark = build_both(
+        log.tables(events="s3a://warehouse/events/*.parquet"), log.folder
+    )
 
-    assert here.events == 2 * rows.height
-    assert_same(here, there)
+    assert with_polars.events == 2 * rows.height
+    assert_same(with_polars, with_spark)
 
 
 @pytest.mark.spark
@@ -350,9 +357,7 @@ def test_a_second_run_rebuilds_nothing_and_reads_without_spark(
 
 
 @pytest.mark.spark
-def test_what_one_engine_made_the_other_need_not_make_again(
-    spark: Any, rows: pl.DataFrame, log: Log
-) -> None:
+def test_both_engines_share_the_cache(spark: Any, rows: pl.DataFrame, log: Log) -> None:
     log.put("1.parquet", rows)
     built(log.tables(), log.folder / "kept", SPARK)
 
@@ -366,14 +371,14 @@ def test_a_log_without_valid_events_is_an_empty_activity(
     log.put("1.parquet", rows.with_columns(timestamp=pl.lit(datetime(1970, 1, 1, tzinfo=UTC))))
     log.put("2.parquet", rows.with_columns(user_id=pl.lit(None, pl.String)))
 
-    here, there = both(log.tables(), log.folder)
+    with_polars, with_spark = build_both(log.tables(), log.folder)
 
-    assert there.people.collect().is_empty()
-    assert_same(here, there)
+    assert with_spark.people.collect().is_empty()
+    assert_same(with_polars, with_spark)
 
 
 @pytest.mark.spark
-def test_a_damaged_file_is_named_in_one_sentence(spark: Any, rows: pl.DataFrame, log: Log) -> None:
+def test_a_damaged_file_gives_a_one_line_error(spark: Any, rows: pl.DataFrame, log: Log) -> None:
     damage(log.put("1.parquet", pl.concat([rows] * 4)))
 
     with pytest.raises(SourceError, match=r"^events: events/1\.parquet cannot be read as"):
@@ -381,9 +386,7 @@ def test_a_damaged_file_is_named_in_one_sentence(spark: Any, rows: pl.DataFrame,
 
 
 @pytest.mark.spark
-def test_a_job_that_fails_leaves_nothing_half_written(
-    spark: Any, rows: pl.DataFrame, log: Log
-) -> None:
+def test_a_failed_job_leaves_no_partial_file(spark: Any, rows: pl.DataFrame, log: Log) -> None:
     log.put("1.parquet", rows.head(100))
     broken, folder = log.put("2.parquet", pl.concat([rows] * 4)), log.folder / "kept"
     built(log.tables(), folder, SPARK)
@@ -391,7 +394,7 @@ def test_a_job_that_fails_leaves_nothing_half_written(
     for table in folder.glob("*.parquet"):
         table.unlink()
     damage(broken)
-    os.utime(broken, ns=(stamp, stamp))  # the survey still holds, the rows are gone
+    os.utime(broken, ns=(stamp, stamp))  # the profile is still valid, the rows are damaged
 
     with pytest.raises(SourceError, match=r"^events: events/2\.parquet cannot be read"):
         built(log.tables(), folder, SPARK)
@@ -400,20 +403,18 @@ def test_a_job_that_fails_leaves_nothing_half_written(
 
 
 def damage(file: Path) -> None:
-    """Spoil the last rows, and leave the end that says what they are."""
+    """Overwrite the last rows and keep the footer."""
     last = parquet.read_metadata(file)
     group = last.row_group(last.num_row_groups - 1)
-    places = [group.column(number).dictionary_page_offset for number in range(8)]
-    start = min(place for place in places if place)
-    whole = bytearray(file.read_bytes())
-    whole[start : start + 500] = b"\xff" * 500
-    file.write_bytes(whole)
+    offsets = [group.column(number).dictionary_page_offset for number in range(8)]
+    start = min(offset for offset in offsets if offset)
+    content = bytearray(file.read_bytes())
+    content[start : start + 500] = b"\xff" * 500
+    file.write_bytes(content)
 
 
 @pytest.mark.spark
-def test_a_session_that_counts_days_in_another_zone_is_refused(
-    spark: Any, rows: pl.DataFrame
-) -> None:
+def test_a_session_in_another_time_zone_is_rejected(spark: Any, rows: pl.DataFrame) -> None:
     elsewhere = spark.newSession()
     elsewhere.conf.set("spark.sql.session.timeZone", "America/New_York")
     frame = elsewhere.createDataFrame([(DAY,)], "timestamp timestamp")
@@ -422,7 +423,7 @@ def test_a_session_that_counts_days_in_another_zone_is_refused(
         daily_aggregates.classify_events(nw.from_native(frame), roles=Roles(), seats=Seats())
 
 
-# ---- The whole road
+# ---- End to end
 
 
 @pytest.fixture(scope="module")
@@ -433,26 +434,26 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def panels(config: settings.Settings, as_ofs: int) -> list[builder.Panel]:
-    """The panel of the log's last months, by Polars and by Spark."""
-    made = []
+    """Return the panel of the log's last months, by Polars and by Spark."""
+    activity = []
     for engine in (EngineConfig(), SPARK.model_copy(update={"task_rows": 50_000})):
         state = f"state-{engine.kind}"
         chosen = config.model_copy(update={"engine": engine, "state": state})
-        tables, log = training_run.load_data(chosen, now=datetime.now(UTC))
+        tables, log = load.load_data(chosen, now=datetime.now(UTC))
         assert log.last_day is not None
         end = splits.utc_midnight(log.last_day + timedelta(days=1))
         back = [end - timedelta(days=30 * month) for month in range(as_ofs)]
-        made.append(builder.build_panel(log, tables, back, chosen))
-    return made
+        activity.append(builder.build_panel(log, tables, back, chosen))
+    return activity
 
 
 @pytest.mark.spark
 def test_a_company_has_the_same_panel(spark: Any, company: Path) -> None:
-    here, there = panels(settings.load_settings(company / "expansion.toml"), as_ofs=3)
+    with_polars, with_spark = panels(settings.load_settings(company / "expansion.toml"), as_ofs=3)
 
-    assert here.snapshots.height > 50
-    assert_frame_equal(there.snapshots, here.snapshots, check_exact=True)
-    assert_frame_equal(there.excluded, here.excluded, check_exact=True)
+    assert with_polars.snapshots.height > 50
+    assert_frame_equal(with_spark.snapshots, with_polars.snapshots, check_exact=True)
+    assert_frame_equal(with_spark.excluded, with_polars.excluded, check_exact=True)
 
 
 @pytest.mark.slow
@@ -464,33 +465,35 @@ def test_a_real_log_has_the_same_panel(spark: Any, tmp_path: Path) -> None:
         pytest.skip(f"no data at {folder}")
     tables = config.tables.model_copy(update={"folder": str(folder)})
 
-    here, there = panels(config.model_copy(update={"base": tmp_path, "tables": tables}), as_ofs=36)
+    with_polars, with_spark = panels(
+        config.model_copy(update={"base": tmp_path, "tables": tables}), as_ofs=36
+    )
 
-    assert here.snapshots.height > 500
-    assert_frame_equal(there.snapshots, here.snapshots, check_exact=True)
+    assert with_polars.snapshots.height > 500
+    assert_frame_equal(with_spark.snapshots, with_polars.snapshots, check_exact=True)
 
 
 @pytest.mark.spark
-def test_check_says_the_same_at_the_command_line(spark: Any, company: Path) -> None:
+def test_the_check_command_prints_the_same(spark: Any, company: Path) -> None:
     config = company / "expansion.toml"
-    asked = {"polars": config, "spark": company / "spark.toml"}
+    configs = {"polars": config, "spark": company / "spark.toml"}
     options = "options = {'spark.sql.shuffle.partitions' = '1'}"
-    more = f'[engine]\nkind = "spark"\nmaster = "local[2]"\n{options}\n'
-    told = config.read_text().replace('state = "."', 'state = "spark"')
-    asked["spark"].write_text(f"{told}\n{more}")
+    engine_section = f'[engine]\nkind = "spark"\nmaster = "local[2]"\n{options}\n'
+    name = config.read_text().replace('state = "."', 'state = "spark"')
+    configs["spark"].write_text(f"{name}\n{engine_section}")
 
-    here, there = (
-        CliRunner().invoke(main, ["check", "-c", str(file), "--json"]) for file in asked.values()
+    with_polars, with_spark = (
+        CliRunner().invoke(main, ["check", "-c", str(file), "--json"]) for file in configs.values()
     )
 
-    assert here.exit_code == there.exit_code == 0, there.output
-    assert json.loads(there.stdout) == json.loads(here.stdout)
+    assert with_polars.exit_code == with_spark.exit_code == 0, with_spark.output
+    assert json.loads(with_spark.stdout) == json.loads(with_polars.stdout)
 
 
 # ---- Without Spark
 
 
-def test_without_java_one_sentence_says_what_to_install(
+def test_without_java_the_error_names_what_to_install(
     rows: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
@@ -500,7 +503,7 @@ def test_without_java_one_sentence_says_what_to_install(
         built(table_loader.tables_from_frames(rows, **SMALL), tmp_path, SPARK)
 
 
-def test_without_pyspark_one_sentence_says_what_to_install(
+def test_without_pyspark_the_error_names_what_to_install(
     rows: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
@@ -510,12 +513,12 @@ def test_without_pyspark_one_sentence_says_what_to_install(
         built(table_loader.tables_from_frames(rows, **SMALL), tmp_path, SPARK)
 
 
-def test_a_server_of_spark_connect_is_refused() -> None:
+def test_a_spark_connect_server_is_rejected() -> None:
     with pytest.raises(ValueError, match="not Spark Connect"):
         EngineConfig(kind="spark", master="sc://cluster:15002")
 
 
-def test_a_task_that_fails_takes_its_drafts_with_it(tmp_path: Path) -> None:
+def test_a_failed_task_deletes_its_drafts(tmp_path: Path) -> None:
     schema = pl.Schema({"account_id": pl.Categorical(), "count": pl.Int64()})
     part = pl.DataFrame({"file": pl.Series([0, 1], dtype=pl.Int32), "account_id": "a", "count": 1})
 

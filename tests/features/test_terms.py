@@ -1,4 +1,4 @@
-"""When it was heard that an account bought more."""
+"""The date an account's last increase became known."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,46 +9,58 @@ import pytest
 from data.schemas import TABLES
 from features import subscription_timeline
 from features.panel import subscription_terms
-from features.panel.monthly import known_before
+from features.point_in_time import known_before
 
 LIST = datetime(2026, 5, 25, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def heard(as_of: datetime, *rows: dict[str, Any]) -> datetime | None:
-    """Of an account that bought five seats long ago, and of which the rows tell since."""
+def known_increase(as_of: datetime, *rows: dict[str, Any]) -> datetime | None:
+    """Return the last known increase of an account that bought five seats long ago, plus rows."""
     schema = TABLES["subscriptions"].create_empty().schema
     first = {"effective_date": LIST - 400 * DAY, "licensed_seats": 5.0}
-    told = [dict.fromkeys(schema) | {"account_id": "acme"} | row for row in (first, *rows)]
+    rows_with_nulls = [
+        dict.fromkeys(schema) | {"account_id": "acme"} | row for row in (first, *rows)
+    ]
     signed = known_before(
-        subscription_timeline.build_timeline(pl.DataFrame(told, schema=schema)), as_of
+        subscription_timeline.build_timeline(pl.DataFrame(rows_with_nulls, schema=schema)), as_of
     )
-    found = subscription_terms.last_known_increase(signed)["heard"]
-    return found[0] if len(found) else None
+    result = subscription_terms.last_known_increase(signed)["last_increase_known_at"]
+    return result[0] if len(result) else None
 
 
-def more(effective: datetime, known: datetime | None, seats: float = 8.0) -> dict[str, Any]:
+def make_increase(
+    effective: datetime, known: datetime | None, seats: float = 8.0
+) -> dict[str, Any]:
     return {"effective_date": effective, "known_at": known, "licensed_seats": seats}
 
 
 @pytest.mark.parametrize(
     ("row", "when"),
     [
-        (more(LIST + DAY, None), LIST + DAY),
-        (more(LIST - 5 * DAY, LIST + 3 * DAY), LIST + 3 * DAY),  # booked late
-        (more(LIST + 90 * DAY, LIST + 3 * DAY), LIST + 3 * DAY),  # signed ahead
-        (more(LIST - timedelta(hours=2), None), LIST - timedelta(hours=2)),  # Monday, in Berlin
-        (more(LIST + DAY, LIST + 8 * DAY), None),  # not known yet
-        (more(LIST + DAY, None, seats=3.0), None),  # bought less
-        (more(LIST + DAY, None) | {"change": "correction"}, None),
-        (more(LIST + DAY, None) | {"status": "trial"}, None),
+        (make_increase(LIST + DAY, None), LIST + DAY),
+        (make_increase(LIST - 5 * DAY, LIST + 3 * DAY), LIST + 3 * DAY),  # booked late
+        (make_increase(LIST + 90 * DAY, LIST + 3 * DAY), LIST + 3 * DAY),  # signed in advance
+        (
+            make_increase(LIST - timedelta(hours=2), None),
+            LIST - timedelta(hours=2),
+        ),  # Monday, in Berlin
+        (make_increase(LIST + DAY, LIST + 8 * DAY), None),  # not known yet
+        (make_increase(LIST + DAY, None, seats=3.0), None),  # a decrease
+        (make_increase(LIST + DAY, None) | {"change": "correction"}, None),
+        (make_increase(LIST + DAY, None) | {"status": "trial"}, None),
     ],
 )
-def test_a_rise_is_heard_of_when_it_is_known(row: dict[str, Any], when: datetime | None) -> None:
-    assert heard(LIST + 7 * DAY, row) == when
+def test_an_increase_counts_from_when_it_is_known(
+    row: dict[str, Any], when: datetime | None
+) -> None:
+    assert known_increase(LIST + 7 * DAY, row) == when
 
 
-def test_of_several_rises_the_one_heard_of_last_counts() -> None:
-    rows = [more(LIST - 9 * DAY, LIST + 2 * DAY), more(LIST + DAY, LIST + DAY, seats=9.0)]
+def test_of_several_increases_the_one_known_last_counts() -> None:
+    rows = [
+        make_increase(LIST - 9 * DAY, LIST + 2 * DAY),
+        make_increase(LIST + DAY, LIST + DAY, seats=9.0),
+    ]
 
-    assert heard(LIST + 7 * DAY, *rows) == LIST + 2 * DAY
+    assert known_increase(LIST + 7 * DAY, *rows) == LIST + 2 * DAY

@@ -1,7 +1,7 @@
-"""The law of time: a snapshot holds what was known before its as-of, and nothing else.
+"""Point-in-time laws: a snapshot depends only on rows known before its as-of.
 
-Worlds are tiny and drawn on the edges: windows that open and shut on the microsecond, rows known
-exactly at an as-of, copies of events, contracts signed ahead and corrected later.
+Worlds are tiny and generated on the edges: windows that start and end on the microsecond, rows
+known exactly at an as-of, duplicate events, contracts signed ahead and corrected later.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from features.panel import builder
 
 ANCHOR = datetime(2024, 6, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
-# A world takes a second or so: a few at every run, many by the profile of `make test-laws`.
+# A world takes about a second: a few per run, many under the profile of `make test-laws`.
 LAWS = settings(max_examples=max(8, settings().max_examples // 50))
 
 Row = dict[str, Any]
@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class World:
-    """The four tables of a company as rows, and from when its booking times are believed."""
+    """The four tables of a company as rows, and the date from which booking times are reliable."""
 
     events: Sequence[Row]
     subscriptions: Sequence[Row]
@@ -44,7 +44,7 @@ class World:
     created: Mapping[str, datetime] = field(default_factory=dict)
 
     def known_before(self, as_of: datetime) -> "World":
-        """What the tables held at the as-of, had they been read a moment before it."""
+        """Return the tables as known just before the as-of."""
         dates = ("created_at", "deactivated_at")
         return replace(
             self,
@@ -53,7 +53,7 @@ class World:
             users=[
                 user | {name: before(user[name], as_of) for name in dates}
                 for user in self.users
-                if max(self.entered(user), self.since(user["account_id"])) < as_of
+                if max(self.first_existed(user), self.since(user["account_id"])) < as_of
             ],
             accounts=[name for name in self.accounts if self.since(name) < as_of],
         )
@@ -65,8 +65,8 @@ class World:
         happened: datetime = row["timestamp"]
         return max(happened, self._believed(row) or happened, self.since(row["account_id"]))
 
-    def entered(self, user: Row) -> datetime:
-        """Who was taken back on a day was there on it; who has no dates was there always."""
+    def first_existed(self, user: Row) -> datetime:
+        """Return when a user first existed: the deactivation date if earlier."""
         dates = [user[name] for name in ("created_at", "deactivated_at") if user[name]]
         first = min(dates, default=datetime.min.replace(tzinfo=UTC))
         return max(first, self._believed(user) or first)
@@ -81,12 +81,12 @@ class World:
             return None
         return stamp
 
-    def shifted(self, by: timedelta) -> "World":
+    def shifted_by(self, by: timedelta) -> "World":
         return replace(
             self,
-            events=[moved(row, by) for row in self.events],
-            subscriptions=[moved(row, by) for row in self.subscriptions],
-            users=[moved(row, by) for row in self.users],
+            events=[shift_row(row, by) for row in self.events],
+            subscriptions=[shift_row(row, by) for row in self.subscriptions],
+            users=[shift_row(row, by) for row in self.users],
             reliable_from=self.reliable_from and self.reliable_from + by,
             created={name: day + by for name, day in self.created.items()},
         )
@@ -96,7 +96,7 @@ def before(moment: datetime | None, as_of: datetime) -> datetime | None:
     return moment if moment is not None and moment < as_of else None
 
 
-def moved(row: Row, by: timedelta) -> Row:
+def shift_row(row: Row, by: timedelta) -> Row:
     return {
         name: value + by if isinstance(value, datetime) else value for name, value in row.items()
     }
@@ -114,14 +114,14 @@ def build(
     files: Sequence[Sequence[Row]] | None = None,
     folder: Path | None = None,
 ) -> builder.Panel:
-    """The panel of a world whose log lies in the given files, else in one."""
+    """Build the panel of a world whose log is in the given files, else in one."""
     if folder is None:
-        with TemporaryDirectory() as made:
-            return collected(world, as_ofs, files or [world.events], Path(made))
-    return collected(world, as_ofs, files or [world.events], folder)
+        with TemporaryDirectory() as activity:
+            return collect_panel(world, as_ofs, files or [world.events], Path(activity))
+    return collect_panel(world, as_ofs, files or [world.events], folder)
 
 
-def collected(
+def collect_panel(
     world: World, as_ofs: Sequence[datetime], files: Sequence[Sequence[Row]], folder: Path
 ) -> builder.Panel:
     config = Settings(
@@ -130,7 +130,7 @@ def collected(
             time_invariant_attributes=("department", "email_domain"),
             max_quarantine_share=1,
         ),
-        eligibility=Eligibility(silent_days=360),
+        eligibility=Eligibility(max_inactive_days=360),
     )
     tables = table_loader.tables_from_frames(
         [frame("events", rows) for rows in files],
@@ -142,7 +142,7 @@ def collected(
         frame("users", world.users) if world.users else None,
         tables=config.tables,
     )
-    made = daily_tables.build_activity(
+    activity = daily_tables.build_activity(
         tables.events,
         folder=folder,
         roles=config.roles,
@@ -150,11 +150,11 @@ def collected(
         known_at_reliable_from=world.reliable_from,
         accounts=tables.accounts.rows,
     )
-    return builder.build_panel(made, tables, as_ofs, config)
+    return builder.build_panel(activity, tables, as_ofs, config)
 
 
 def assert_same(left: builder.Panel, right: builder.Panel) -> None:
-    """Equal to the bit, the order of rows included."""
+    """Assert equality to the bit, row order included."""
     assert_frame_equal(left.snapshots, right.snapshots, check_exact=True)
     assert_frame_equal(left.excluded, right.excluded, check_exact=True)
 
@@ -195,22 +195,22 @@ happenings = st.fixed_dictionaries(
 )
 
 
-def happening(account: str, at: datetime, known: datetime | None = None, **more: Any) -> Row:
-    usual = {"user_id": "eve", "event": "view"}
-    return {"account_id": account, "timestamp": at, "known_at": known} | usual | more
+def make_event(account: str, at: datetime, known: datetime | None = None, **fields: Any) -> Row:
+    defaults = {"user_id": "eve", "event": "view"}
+    return {"account_id": account, "timestamp": at, "known_at": known} | defaults | fields
 
 
 @st.composite
 def events(draw: st.DrawFn) -> Row:
     row: Row = draw(happenings)
-    seen = st.one_of(
+    known = st.one_of(
         st.none(),
         delays.map(lambda delay: row["timestamp"] + delay),
-        moments,  # may lie before the event: clocks differ
+        moments,  # may precede the event: clocks differ
         st.sampled_from([ANCHOR - timedelta(days=30 * back) - TICK for back in range(4)]),
         st.sampled_from([ANCHOR - timedelta(days=30 * back) for back in range(4)]),
     )
-    return row | {"known_at": draw(seen)}
+    return row | {"known_at": draw(known)}
 
 
 statuses = st.sampled_from([None, "paid", "paid", "paid", "trial", "lapsed"])
@@ -242,12 +242,12 @@ people = st.fixed_dictionaries(
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """Four accounts, one of them silent; a log of some 400 days, older in most worlds."""
+    """Generate four accounts, one inactive; a log of some 400 days, longer in most worlds."""
     rows: list[Row] = draw(st.lists(events(), min_size=5, max_size=30))
     oldest = draw(st.sampled_from([900, 900, 391, 390, 389, 100]))
     first = ANCHOR - timedelta(days=oldest)
-    rows = [happening("dyne", first), *rows]
-    # More of the same person on the same day, heard of at another time.
+    rows = [make_event("dyne", first), *rows]
+    # More use by the same user on the same day, known at another time.
     for row in draw(st.lists(st.sampled_from(rows), max_size=6)):
         rows.append(row | {"known_at": row["timestamp"] + draw(delays)})
     sold = [*SOLD, *draw(st.lists(signatures, max_size=5))]
@@ -270,15 +270,15 @@ def worlds(draw: st.DrawFn) -> World:
 grid_lines = st.sampled_from([0, 30, 60, 90]).map(lambda days: ANCHOR - timedelta(days=days))
 
 
-# ---- Laws
+# ---- Properties
 
 
 @LAWS
 @given(worlds(), grid_lines)
-def test_what_is_known_at_or_after_the_as_of_changes_nothing(world: World, as_of: datetime) -> None:
-    told = build(world.known_before(as_of), [as_of])
+def test_rows_known_at_or_after_the_as_of_change_nothing(world: World, as_of: datetime) -> None:
+    feature_values = build(world.known_before(as_of), [as_of])
 
-    assert_same(build(world, [as_of]), told)
+    assert_same(build(world, [as_of]), feature_values)
 
 
 @LAWS
@@ -289,8 +289,8 @@ def test_a_snapshot_alone_is_the_same_snapshot_in_a_batch(world: World, days: in
 
     alone = build(world, [as_of])
 
-    assert_frame_equal(of(batch.snapshots, as_of), alone.snapshots, check_exact=True)
-    assert_frame_equal(of(batch.excluded, as_of), alone.excluded, check_exact=True)
+    assert_frame_equal(select_as_of(batch.snapshots, as_of), alone.snapshots, check_exact=True)
+    assert_frame_equal(select_as_of(batch.excluded, as_of), alone.excluded, check_exact=True)
 
 
 @LAWS
@@ -298,24 +298,24 @@ def test_a_snapshot_alone_is_the_same_snapshot_in_a_batch(world: World, days: in
 def test_a_replay_after_late_rows_and_corrections_gives_the_same_bytes(
     world: World, as_of: datetime, data: st.DataObject
 ) -> None:
-    then = world.known_before(as_of)
-    copies = data.draw(st.lists(st.sampled_from(then.events), max_size=4))
+    earlier = world.known_before(as_of)
+    copies = data.draw(st.lists(st.sampled_from(earlier.events), max_size=4))
     amended = {"known_at": as_of + timedelta(days=3), "event": "amended", "quantity": 0.0}
     redelivered = [row | amended for row in copies]
-    late = [row for row in world.events if row not in then.events]
+    late = [row for row in world.events if row not in earlier.events]
     with TemporaryDirectory() as folder:
-        first = build(then, [as_of], folder=Path(folder))
+        first = build(earlier, [as_of], folder=Path(folder))
 
         replay = build(
-            world, [as_of], files=[then.events, [*late, *redelivered]], folder=Path(folder)
+            world, [as_of], files=[earlier.events, [*late, *redelivered]], folder=Path(folder)
         )
 
     assert replay.snapshots.write_csv().encode() == first.snapshots.write_csv().encode()
     assert_same(replay, first)
 
 
-def test_a_login_that_was_taken_back_and_is_given_again_after_the_as_of_was_taken_back() -> None:
-    used = happening("acme", ANCHOR - timedelta(days=80))
+def test_a_login_reactivated_after_the_as_of_is_deactivated_at_it() -> None:
+    used = make_event("acme", ANCHOR - timedelta(days=80))
     given = {
         "user_id": "ann",
         "account_id": "acme",
@@ -326,20 +326,20 @@ def test_a_login_that_was_taken_back_and_is_given_again_after_the_as_of_was_take
     taken = given | {"user_id": "eve", "deactivated_at": ANCHOR - timedelta(days=20)}
     again = taken | {"created_at": ANCHOR + timedelta(days=9)}
     worlds = [
-        World([happening("dyne", ANCHOR - timedelta(days=900)), used], SOLD, [given, user])
+        World([make_event("dyne", ANCHOR - timedelta(days=900)), used], SOLD, [given, user])
         for user in (taken, again)
     ]
 
     before, after = (build(world, [ANCHOR]).snapshots for world in worlds)
 
-    kept = "people_kept_90d_per_seat"
-    assert before.filter(account_id="acme")[kept].to_list() == [0.0]
-    assert after.filter(account_id="acme")[kept].to_list() == [0.0]
+    feature_name = "people_kept_90d_per_seat"
+    assert before.filter(account_id="acme")[feature_name].to_list() == [0.0]
+    assert after.filter(account_id="acme")[feature_name].to_list() == [0.0]
 
 
 @LAWS
 @given(worlds(), grid_lines, st.data())
-def test_row_order_files_their_order_and_copies_change_nothing(
+def test_row_order_file_order_and_duplicates_change_nothing(
     world: World, as_of: datetime, data: st.DataObject
 ) -> None:
     rows = data.draw(st.permutations(world.events))
@@ -363,21 +363,21 @@ def test_moving_the_whole_world_by_days_changes_only_the_calendar(
     by = timedelta(days=days)
     timeless = [feature.name for feature in FEATURES if feature.family != "calendar"]
 
-    here, there = build(world, [as_of]), build(world.shifted(by), [as_of + by])
+    original, shifted_panel = build(world, [as_of]), build(world.shifted_by(by), [as_of + by])
 
     assert_frame_equal(
-        here.snapshots.select("account_id", pl.col("as_of") + by, *timeless),
-        there.snapshots.select("account_id", "as_of", *timeless),
+        original.snapshots.select("account_id", pl.col("as_of") + by, *timeless),
+        shifted_panel.snapshots.select("account_id", "as_of", *timeless),
         check_exact=True,
     )
 
 
-# ---- Edges, by hand
+# ---- Hand-worked edge cases
 
 
-def told(feature: str, *happenings: Row) -> dict[str, float | None]:
-    """A feature of each account at the anchor, the log being three years old."""
-    old = [happening("dyne", ANCHOR - timedelta(days=1000), user_id="old")]
+def feature_values(feature: str, *happenings: Row) -> dict[str, float | None]:
+    """Return a feature of each account at the anchor of a log of three years."""
+    old = [make_event("dyne", ANCHOR - timedelta(days=1000), user_id="old")]
     world = World(events=[*old, *happenings], subscriptions=SOLD)
     rows = build(world, [ANCHOR]).snapshots.select("account_id", feature).iter_rows()
     return dict(rows)
@@ -387,76 +387,78 @@ def told(feature: str, *happenings: Row) -> dict[str, float | None]:
     ("feature", "days"),
     [("events_30d", 30), ("new_users_60d", 60), ("people_90d", 90), ("new_users_180d", 180)],
 )
-def test_a_window_holds_its_first_moment_and_not_the_as_of(feature: str, days: int) -> None:
+def test_a_window_includes_its_start_and_excludes_the_as_of(feature: str, days: int) -> None:
     opens = ANCHOR - timedelta(days=days)
 
-    found = told(
+    result = feature_values(
         feature,
-        happening("acme", opens, user_id="first moment"),
-        happening("beta", opens - TICK, user_id="a moment too early"),
-        happening("coop", ANCHOR - TICK, user_id="last moment"),
-        happening("dyne", ANCHOR, user_id="a moment too late"),
-        # Keeps the two that are empty eligible, without being use by a person.
-        happening("beta", ANCHOR - TICK, event="login"),
-        happening("dyne", ANCHOR - TICK, event="login"),
+        make_event("acme", opens, user_id="first moment"),
+        make_event("beta", opens - TICK, user_id="a moment too early"),
+        make_event("coop", ANCHOR - TICK, user_id="last moment"),
+        make_event("dyne", ANCHOR, user_id="a moment too late"),
+        # Keeps the two empty accounts eligible, without use by a person.
+        make_event("beta", ANCHOR - TICK, event="login"),
+        make_event("dyne", ANCHOR - TICK, event="login"),
     )
 
-    assert found == {"acme": 1, "beta": 0, "coop": 1, "dyne": 0}
+    assert result == {"acme": 1, "beta": 0, "coop": 1, "dyne": 0}
 
 
 def test_an_event_counts_once_it_is_known_in_the_window_in_which_it_happened() -> None:
     long_ago = ANCHOR - timedelta(days=100)
     rows = [
-        happening("acme", long_ago, ANCHOR - TICK),
-        happening("beta", long_ago, ANCHOR),
-        happening("coop", long_ago, long_ago - timedelta(days=5)),
-        *(happening(name, ANCHOR - TICK, event="login") for name in World.accounts),
+        make_event("acme", long_ago, ANCHOR - TICK),
+        make_event("beta", long_ago, ANCHOR),
+        make_event("coop", long_ago, long_ago - timedelta(days=5)),
+        *(make_event(name, ANCHOR - TICK, event="login") for name in World.accounts),
     ]
 
-    assert told("events_90d_ago", *rows) == {"acme": 1, "beta": 0, "coop": 1, "dyne": 0}
-    assert told("events_30d", *rows) == {"acme": 0, "beta": 0, "coop": 0, "dyne": 0}
+    assert feature_values("events_90d_ago", *rows) == {"acme": 1, "beta": 0, "coop": 1, "dyne": 0}
+    assert feature_values("events_30d", *rows) == {"acme": 0, "beta": 0, "coop": 0, "dyne": 0}
 
 
-def test_what_becomes_known_of_a_day_later_does_not_count_with_the_day() -> None:
+def test_rows_of_a_day_known_later_do_not_count_with_the_day() -> None:
     day, as_of = ANCHOR - timedelta(days=40), ANCHOR - timedelta(days=30)
-    known_then = [happening("acme", day), happening("acme", day, user_id="bob")]
-    late = [happening("acme", day, ANCHOR - timedelta(days=5)) for _ in range(8)]
-    old = happening("acme", ANCHOR - timedelta(days=1000))
+    known_then = [make_event("acme", day), make_event("acme", day, user_id="bob")]
+    late = [make_event("acme", day, ANCHOR - timedelta(days=5)) for _ in range(8)]
+    old = make_event("acme", ANCHOR - timedelta(days=1000))
     world = World(events=[old, *known_then, *late], subscriptions=SOLD)
 
-    found = build(world, [as_of, ANCHOR]).snapshots.select("as_of", "champion_share_90d")
+    result = build(world, [as_of, ANCHOR]).snapshots.select("as_of", "champion_share_90d")
 
-    assert found.rows() == [(as_of.date(), 0.5), (ANCHOR.date(), 0.9)]
+    assert result.rows() == [(as_of.date(), 0.5), (ANCHOR.date(), 0.9)]
 
 
-@pytest.mark.parametrize(("tick", "seen"), [(-TICK, 1), (timedelta(0), 0)])
-def test_a_stamp_is_believed_from_the_first_reliable_day_on(tick: timedelta, seen: int) -> None:
+@pytest.mark.parametrize(("tick", "visible_events"), [(-TICK, 1), (timedelta(0), 0)])
+def test_known_at_stamps_are_used_from_the_first_reliable_day(
+    tick: timedelta, visible_events: int
+) -> None:
     reliable, as_of = ANCHOR - timedelta(days=5), ANCHOR - timedelta(days=10)
-    stamped = happening("acme", as_of - timedelta(days=1), reliable + tick)
-    alive = happening("acme", as_of - timedelta(days=100), event="login")
+    stamped = make_event("acme", as_of - timedelta(days=1), reliable + tick)
+    alive = make_event("acme", as_of - timedelta(days=100), event="login")
     world = World(events=[alive, stamped], subscriptions=SOLD, reliable_from=reliable.date())
 
-    found = build(world, [as_of]).snapshots
+    result = build(world, [as_of]).snapshots
 
-    assert found["events_30d"].to_list() == [seen]
-
-
-def test_a_log_of_machines_alone_has_no_people() -> None:
-    robot = happening("acme", ANCHOR - TICK, user_id=None, event="api_call")
-
-    assert told("people_90d", robot) == {"acme": 0}
-    assert told("api_calls_30d", robot) == {"acme": 1}
+    assert result["events_30d"].to_list() == [visible_events]
 
 
-def test_before_the_first_event_nobody_is_eligible() -> None:
+def test_a_log_of_machine_events_has_no_users() -> None:
+    robot = make_event("acme", ANCHOR - TICK, user_id=None, event="api_call")
+
+    assert feature_values("people_90d", robot) == {"acme": 0}
+    assert feature_values("api_calls_30d", robot) == {"acme": 1}
+
+
+def test_before_the_first_event_no_account_is_eligible() -> None:
     as_of = ANCHOR - timedelta(days=690)
-    world = World(events=[happening("acme", ANCHOR - TICK)], subscriptions=SOLD)
+    world = World(events=[make_event("acme", ANCHOR - TICK)], subscriptions=SOLD)
 
-    found = build(world, [as_of])
+    result = build(world, [as_of])
 
-    assert found.snapshots.is_empty()
-    assert found.excluded["reason"].unique().to_list() == ["no event in 360 days"]
+    assert result.snapshots.is_empty()
+    assert result.excluded["reason"].unique().to_list() == ["no event in 360 days"]
 
 
-def of(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+def select_as_of(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     return rows.filter(pl.col("as_of") == as_of.date())

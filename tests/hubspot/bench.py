@@ -1,8 +1,8 @@
-"""Measure how many records a second reach HubSpot, of the 1,900 that its limits allow.
+"""Measure records per second written to HubSpot, of the 1,900 that its rate limit allows.
 
-``python tests/hubspot/bench.py``: the portal is a process of its own on one core, with its limits
-in force; what is measured runs on another. A record that is read counts as one that is written
-does, for a call of either takes 100.
+``python tests/hubspot/bench.py``: the fake portal is a separate process on one core, with its rate
+limits in force; the measured code runs on another. Read records count as written ones, because
+either call takes 100.
 """
 
 import argparse
@@ -30,101 +30,105 @@ from serving.delivery.crm.hubspot import HubSpotTarget
 from serving.delivery.reconcile.sender import send_pending
 
 HERE = Path(__file__).parent
-CALLS, ROWS, WINDOW = 190, 100, 10.0  # borne in so many seconds, each of so many records
+CALLS, ROWS, WINDOW = 190, 100, 10.0  # calls per window of WINDOW seconds, with ROWS records each
 PASSES = 3
 _PORTAL = """
 import sys, threading
 from hubspot_portal.service import Service
-service = Service(calls=None)
+service = Service(max_calls=None)
 print(service.start(), flush=True)
 for line in sys.stdin:
     if line.startswith("enter"):
-        for place in range(1, int(line.split()[1]) + 1):
-            key = f"acc_{place:05}"
-            service.portal.make("companies", {"name": key, "expansion_account_id": key})
+        for number in range(1, int(line.split()[1]) + 1):
+            key = f"acc_{number:05}"
+            service.portal.create("companies", {"name": key, "expansion_account_id": key})
     if line.startswith("limit"):
-        service.calls, service._times = int(line.split()[1]), type(service._times)()
-    print(service.total, service.answered[429], len(service.wrong), flush=True)
+        service.max_calls, service._times = int(line.split()[1]), type(service._times)()
+    print(service.total, service.response_counts[429], len(service.contract_violations), flush=True)
 """
 
 
 def main() -> None:
-    """Measure, print, and keep the figures where asked."""
+    """Measure, print, and store the results if requested."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accounts", type=int, default=20_000)
-    parser.add_argument("--json", type=Path, help="keep the figures in this file")
-    told = parser.parse_args()
-    with _portal() as ask:
-        target = _target(ask.url)  # type: ignore[attr-defined]
+    parser.add_argument("--json", type=Path, help="store the results in this file")
+    arguments = parser.parse_args()
+    with _start_portal() as send_command:
+        target = _create_target(send_command.url)  # type: ignore[attr-defined]
         target.provision()
-        ask(f"enter {told.accounts}")
-        ask(f"limit {CALLS}")
-        figures = {
-            "writing": _writes(target, ask, told.accounts),
-            "sending": _sends(target, ask, told.accounts),
+        send_command(f"enter {arguments.accounts}")
+        send_command(f"limit {CALLS}")
+        results = {
+            "writing": _measure_writes(target, send_command, arguments.accounts),
+            "sending": _measure_sender(target, send_command, arguments.accounts),
         }
-    for name, one in figures.items():
-        print(f"{name}: {one}")  # noqa: T201
-    if told.json:
-        told.json.write_text(json.dumps(figures, indent=1))
+    for name, figures in results.items():
+        print(f"{name}: {figures}")  # noqa: T201
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1))
 
 
-def _writes(
-    target: HubSpotTarget, ask: Callable[[str], list[int]], accounts: int
+def _measure_writes(
+    target: HubSpotTarget, send_command: Callable[[str], list[int]], accounts: int
 ) -> dict[str, Any]:
-    """The target alone: every account's fields, 100 at a time."""
-    rows = [row for row in outbox.wanted(accounts) if row["kind"] == "account"]
+    """Measure the target alone: all fields of every account, 100 per call."""
+    rows = [row for row in outbox.build_desired_objects(accounts) if row["kind"] == "account"]
     refs = [ObjectRef("account", row["key"], row["key"]) for row in rows[:ROWS]]
-    found = target.read(refs)
-    first = int(min(int(one.crm_id) for one in found if one is not None))
+    remote = target.read(refs)
+    first = int(min(int(one.crm_id) for one in remote if one is not None))
     changes = [
         FieldChange(
-            replace(ObjectRef("account", row["key"], row["key"]), crm_id=str(first + place)),
+            replace(ObjectRef("account", row["key"], row["key"]), crm_id=str(first + index)),
             target.normalize("account", row["fields"]),
         )
-        for place, row in enumerate(rows)
+        for index, row in enumerate(rows)
     ]
     batches = [changes[start : start + ROWS] for start in range(0, accounts, ROWS)] * PASSES
-    return _measured(ask, lambda: [target.write(batch) for batch in batches])
+    return _measure(send_command, lambda: [target.write(batch) for batch in batches])
 
 
-def _sends(target: HubSpotTarget, ask: Callable[[str], list[int]], accounts: int) -> dict[str, Any]:
-    """The whole sender, its database included: read, decide, write, remember."""
+def _measure_sender(
+    target: HubSpotTarget, send_command: Callable[[str], list[int]], accounts: int
+) -> dict[str, Any]:
+    """Measure the whole sender with its database: read, diff, write, record."""
     with tempfile.TemporaryDirectory() as folder:
         engine = store.open_engine(f"sqlite:///{folder}/crm.db")
-        outbox.put(engine, accounts, week=1)
-        told = _measured(ask, lambda: send_pending(engine, target, now=datetime.now(UTC)))
+        outbox.replace_desired_objects(engine, accounts, week=1)
+        arguments = _measure(
+            send_command, lambda: send_pending(engine, target, now=datetime.now(UTC))
+        )
         engine.dispose()
-    return told
+    return arguments
 
 
-def _measured(ask: Callable[[str], list[int]], work: Callable[[], Any]) -> dict[str, Any]:
-    """Beside the least time that the portal's limits leave for so many calls.
+def _measure(send_command: Callable[[str], list[int]], work: Callable[[], Any]) -> dict[str, Any]:
+    """Compare with the minimum time that the portal's rate limit requires for the calls.
 
-    That counts full windows only: the first calls of a new one may all come at once.
+    Only full windows count: the first calls of a new window may all come at once.
     """
-    time.sleep(WINDOW)  # what was asked before does not count
-    before, refused, _ = ask("count")
+    time.sleep(WINDOW)  # let the rate limit window of earlier calls pass
+    before, rejected_before, _ = send_command("count")
     wall, cpu = time.perf_counter(), time.process_time()
     work()
-    seconds, used = time.perf_counter() - wall, time.process_time() - cpu
-    after, refused_after, wrong = ask("count")
+    wall_seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    after, rejected_after, violations = send_command("count")
     calls = after - before
-    least = (calls - 1) // CALLS * WINDOW
+    minimum_seconds = (calls - 1) // CALLS * WINDOW
     return {
         "calls": calls,
-        "seconds": round(seconds, 1),
-        "least_seconds": least,
-        "of_allowed": round(least / seconds, 3),
-        "records_per_second": round(least / seconds * CALLS * ROWS / WINDOW),
-        "cpu_ms_per_call": round(1000 * used / calls, 1),
-        "refused_429": refused_after - refused,
-        "outside_contract": wrong,
+        "seconds": round(wall_seconds, 1),
+        "least_seconds": minimum_seconds,
+        "of_allowed": round(minimum_seconds / wall_seconds, 3),
+        "records_per_second": round(minimum_seconds / wall_seconds * CALLS * ROWS / WINDOW),
+        "cpu_ms_per_call": round(1000 * cpu_seconds / calls, 1),
+        "refused_429": rejected_after - rejected_before,
+        "outside_contract": violations,
     }
 
 
 @contextmanager
-def _portal() -> Iterator[Any]:
+def _start_portal() -> Iterator[Any]:
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     cores = sorted(os.sched_getaffinity(0))
@@ -133,17 +137,17 @@ def _portal() -> Iterator[Any]:
         os.sched_setaffinity(0, cores[:1])
         url = process.stdout.readline().strip()
 
-        def ask(line: str) -> list[int]:
+        def send_command(line: str) -> list[int]:
             process.stdin.write(line + "\n")
             process.stdin.flush()
             return [int(word) for word in process.stdout.readline().split()]
 
-        ask.url = url  # type: ignore[attr-defined]
-        yield ask
+        send_command.url = url  # type: ignore[attr-defined]
+        yield send_command
         process.kill()
 
 
-def _target(url: str) -> HubSpotTarget:
+def _create_target(url: str) -> HubSpotTarget:
     crm = {"name": "hubspot", "hubspot": {"token": TOKEN, "url": url}}
     return hubspot.create_target(Settings.model_validate({"crm": crm}))
 

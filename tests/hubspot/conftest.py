@@ -1,4 +1,4 @@
-"""A HubSpot portal on this machine, and our target before it."""
+"""A fake HubSpot portal on this machine, and the target connected to it."""
 
 import os
 import sys
@@ -18,69 +18,69 @@ from serving import store
 from serving.delivery.crm import hubspot
 from serving.delivery.crm.hubspot import HubSpotTarget
 
-# One test company for every account id, as an admin's import would have left them.
-Enter = Callable[[int], dict[str, str]]
+# Adds one company per account id, as an administrator's import does.
+AddCompanies = Callable[[int], dict[str, str]]
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    served = Service()
-    served.start()
-    yield served
-    served.stop()
-    assert served.wrong == []  # nothing was asked that HubSpot's contract does not know
+    running = Service()
+    running.start()
+    yield running
+    running.stop()
+    assert running.contract_violations == []  # all requests follow HubSpot's contract
 
 
 @pytest.fixture
 def settings(service: Service) -> Callable[..., Settings]:
-    """Settings of a company that uses this portal."""
+    """Return a factory of settings that use this portal."""
 
-    def told(**more: Any) -> Settings:
-        crm = {"token": TOKEN, "url": service.url, "timeout_seconds": 30.0, **more}
+    def build_settings(**options: Any) -> Settings:
+        crm = {"token": TOKEN, "url": service.url, "timeout_seconds": 30.0, **options}
         return Settings.model_validate({"crm": {"name": "hubspot", "hubspot": crm}})
 
-    return told
+    return build_settings
 
 
 @pytest.fixture
-def opened(settings: Callable[..., Settings]) -> Iterator[Callable[..., HubSpotTarget]]:
-    """Opens the target, and closes what was opened."""
+def open_target(settings: Callable[..., Settings]) -> Iterator[Callable[..., HubSpotTarget]]:
+    """Return a factory of targets, and close them afterwards."""
     targets: list[HubSpotTarget] = []
 
-    def open_(**more: Any) -> HubSpotTarget:
-        targets.append(hubspot.create_target(settings(**more)))
+    def open_one(**options: Any) -> HubSpotTarget:
+        targets.append(hubspot.create_target(settings(**options)))
         return targets[-1]
 
-    yield open_
+    yield open_one
     for target in targets:
         target.close()
 
 
 @pytest.fixture
-def target(opened: Callable[..., HubSpotTarget]) -> HubSpotTarget:
-    """The target of a portal that was set up."""
-    made = opened()
-    made.provision()
-    return made
+def target(open_target: Callable[..., HubSpotTarget]) -> HubSpotTarget:
+    """Return a target of a provisioned portal."""
+    provisioned = open_target()
+    provisioned.provision()
+    return provisioned
 
 
 @pytest.fixture
-def enter(service: Service) -> Enter:
-    """Lets the portal's people enter companies that carry account ids: id → HubSpot's name."""
+def add_companies(service: Service) -> AddCompanies:
+    """Return a function that adds companies with account ids: account id → record id."""
 
-    def entered(accounts: int) -> dict[str, str]:
-        keys = [f"acc_{place:05}" for place in range(1, accounts + 1)]
+    def add_companies(accounts: int) -> dict[str, str]:
+        keys = [f"acc_{number:05}" for number in range(1, accounts + 1)]
         return {
-            key: service.portal.make("companies", {"name": key, "expansion_account_id": key})
+            key: service.portal.create("companies", {"name": key, "expansion_account_id": key})
             for key in keys
         }
 
-    return entered
+    return add_companies
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[sa.Engine]:
-    """An empty database of the delivery's."""
+    """Return an empty delivery database."""
     engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     yield engine
     engine.dispose()

@@ -1,13 +1,13 @@
-"""Whether what stands at the portal is what should: nothing lost, doubled, or a human's undone."""
+"""State checker of the portal: lost values, duplicates, reverted human edits."""
 
 from collections import Counter
 from typing import Any
 
 from hubspot_portal.portal import Portal
 
-OBJECTS = {"account": "companies", "opportunity": "deals", "task": "tasks"}
-# Written by hand, and not with the code that is on trial: our name → HubSpot's.
-RENAMED = {
+OBJECT_TYPES = {"account": "companies", "opportunity": "deals", "task": "tasks"}
+# Independent of the code under test: field name → HubSpot property.
+STANDARD_PROPERTIES = {
     ("opportunity", "name"): "dealname",
     ("opportunity", "amount"): "amount",
     ("opportunity", "expected_close_date"): "closedate",
@@ -16,69 +16,80 @@ RENAMED = {
     ("task", "notes"): "hs_task_body",
     ("account", "expansion_signal"): "expansion_signal",
 }
-BREAK = "<br/>"
+LINE_BREAK = "<br/>"
 
 
-def lost(
+def find_lost_values(
     portal: Portal, rows: list[dict[str, Any]], human: frozenset[str] = frozenset()
 ) -> list[str]:
-    """Values that do not stand at the portal as they should; ``human`` names those of a human's."""
-    told = []
+    """Find values that differ from the desired ones; ``human`` lists human edits to skip."""
+    problems = []
     for row in rows:
-        kind, of = row["kind"], OBJECTS[row["kind"]]
-        kept = found(portal, kind, row["key"])
-        if kept is None:
-            told.append(f"{row['key']} is not there")
+        kind, object_type = row["kind"], OBJECT_TYPES[row["kind"]]
+        record = find_record(portal, kind, row["key"])
+        if record is None:
+            problems.append(f"{row['key']} is not there")
             continue
         for name, value in row["fields"].items():
-            where = RENAMED.get((kind, name), f"expansion_{name}")
-            if (kind, name) == ("account", "name") or f"{row['key']}.{where}" in human:
+            property_name = STANDARD_PROPERTIES.get((kind, name), f"expansion_{name}")
+            if (kind, name) == ("account", "name") or f"{row['key']}.{property_name}" in human:
                 continue
-            stands = kept.properties.get(where)
-            if not _same(stands, value):
-                told.append(f"{of} {row['key']}.{where}: {stands!r}, expected {value!r}")
-    return told
+            actual = record.properties.get(property_name)
+            if not _is_same(actual, value):
+                problems.append(
+                    f"{object_type} {row['key']}.{property_name}: {actual!r}, expected {value!r}"
+                )
+    return problems
 
 
-def doubled(portal: Portal) -> list[str]:
-    """Keys of which more than one record stands there."""
+def find_duplicates(portal: Portal) -> list[str]:
+    """Find keys with more than one record."""
     keys = [
-        kept.properties.get("expansion_account_id" if of == "companies" else "expansion_key")
-        for of in OBJECTS.values()
-        for kept in portal.records[of].values()
-        if not kept.archived
+        record.properties.get(
+            "expansion_account_id" if object_type == "companies" else "expansion_key"
+        )
+        for object_type in OBJECT_TYPES.values()
+        for record in portal.records[object_type].values()
+        if not record.archived
     ]
     return [key for key, times in Counter(key for key in keys if key).items() if times > 1]
 
 
-def untied(portal: Portal, rows: list[dict[str, Any]]) -> list[str]:
-    """Deals and tasks that do not hang on what they should."""
-    told = []
+def find_unassociated(portal: Portal, rows: list[dict[str, Any]]) -> list[str]:
+    """Find deals and tasks without the association to a parent."""
+    problems = []
     for row in rows:
         if row["kind"] == "account":
             continue
-        of, kept = OBJECTS[row["kind"]], found(portal, row["kind"], row["key"])
-        above = {"companies": found(portal, "account", row["account_id"])}
+        object_type, record = (
+            OBJECT_TYPES[row["kind"]],
+            find_record(portal, row["kind"], row["key"]),
+        )
+        parents = {"companies": find_record(portal, "account", row["account_id"])}
         if row["kind"] == "task":
-            above["deals"] = found(portal, "opportunity", row["key"].rpartition(":")[0])
-        for to, other in above.items():
-            if kept and other and other.id not in portal.links[of, to][kept.id]:
-                told.append(f"{row['key']} does not hang on {to} {other.id}")
-    return told
+            parents["deals"] = find_record(portal, "opportunity", row["key"].rpartition(":")[0])
+        for to_type, parent in parents.items():
+            if (
+                record
+                and parent
+                and parent.id not in portal.associations[object_type, to_type][record.id]
+            ):
+                problems.append(f"{row['key']} does not hang on {to_type} {parent.id}")
+    return problems
 
 
-def found(portal: Portal, kind: str, key: str) -> Any:
-    by = "expansion_account_id" if kind == "account" else "expansion_key"
-    return portal.find(OBJECTS[kind], key, by)
+def find_record(portal: Portal, kind: str, key: str) -> Any:
+    id_property = "expansion_account_id" if kind == "account" else "expansion_key"
+    return portal.find(OBJECT_TYPES[kind], key, id_property)
 
 
-def _same(stands: str | None, value: Any) -> bool:
-    if value is None or stands is None:
-        return value is None and stands is None
+def _is_same(actual: str | None, value: Any) -> bool:
+    if value is None or actual is None:
+        return value is None and actual is None
     if isinstance(value, bool):
-        return stands == str(value).lower()
+        return actual == str(value).lower()
     if isinstance(value, int | float):
-        return float(stands) == float(value)
-    if BREAK in stands:
-        stands = stands.replace(BREAK, "\n").replace("&lt;", "<")
-    return value in {stands, stands[:10]}
+        return float(actual) == float(value)
+    if LINE_BREAK in actual:
+        actual = actual.replace(LINE_BREAK, "\n").replace("&lt;", "<")
+    return value in {actual, actual[:10]}

@@ -1,4 +1,4 @@
-"""A sender in a process of its own, which can be killed: database, address of the portal."""
+"""Sender in its own process, which can be killed; arguments: database and portal URL."""
 
 import sys
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ from serving.delivery.reconcile.sender import send_pending
 
 
 def main() -> None:
-    """Send once; the pauses between tries are short, for the portal's bad days are."""
+    """Send once, without delays between retries."""
     database, url = sys.argv[1:]
     crm = {"name": "hubspot", "hubspot": {"token": TOKEN, "url": url, "timeout_seconds": 1.0}}
     target = hubspot.create_target(Settings.model_validate({"crm": crm}))
     engine = store.open_engine(database)
-    sent = send_pending(engine, target, now=datetime.now(UTC), sleep=lambda _: None)
-    sys.exit(0 if sent.left == 0 else 3)
+    summary = send_pending(engine, target, now=datetime.now(UTC), sleep=lambda _: None)
+    sys.exit(0 if summary.remaining == 0 else 3)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A portal on its bad days, and senders that die: nothing lost or doubled, no human undone."""
+"""Injected faults and killed senders: nothing lost, duplicated or reverted."""
 
 import os
 import random
@@ -23,134 +23,140 @@ from serving.delivery.reconcile.sender import send_pending
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 SHARE, WEEKS, KILLS = 0.3, 4, 50
 HERE = Path(__file__).parent
-Enter = Callable[[int], dict[str, str]]
-# What four weeks take on good days, worked out by hand. A week looks for what humans did by two
-# searches. Ten batches of accounts and two of deals are read and written. In the first week so are
-# three of tasks; deals look for a human's by one request a batch, deals and tasks for their company
-# by one; deals are tied to it, tasks to it and to their deal.
+AddCompanies = Callable[[int], dict[str, str]]
+# Requests of four weeks without faults, computed by hand. Each week has two searches for human
+# touches; ten batches of accounts and two of deals are read and written. The first week adds three
+# batches of tasks. Deals need one request per batch for adoption; deals and tasks one for their
+# company. Deals are associated with the company, tasks with the company and the deal.
 _EVERY_WEEK = 2 + 2 * (10 + 2)
 _FIRST_WEEK = 2 * 3 + 2 + (2 + 3) + 2 + 3 + 3
-_ONCE = 1 + 1  # the pipeline, and the owners
-FEWEST = WEEKS * _EVERY_WEEK + _FIRST_WEEK + _ONCE
+_ONCE = 1 + 1  # pipeline and owners
+MIN_REQUESTS = WEEKS * _EVERY_WEEK + _FIRST_WEEK + _ONCE
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def target(opened: Callable[..., HubSpotTarget]) -> HubSpotTarget:
-    """The target of a portal that was set up, which does not wait long for an answer."""
-    opened().provision()
-    return opened(timeout_seconds=1.0)
+def target(open_target: Callable[..., HubSpotTarget]) -> HubSpotTarget:
+    """Return a target of a provisioned portal, with a short timeout."""
+    open_target().provision()
+    return open_target(timeout_seconds=1.0)
 
 
-def weeks(
-    service: Service, target: HubSpotTarget, database: sa.Engine, edited: dict[str, str]
+def deliver_weeks(
+    service: Service, target: HubSpotTarget, database: sa.Engine, edits: dict[str, str]
 ) -> list[dict[str, object]]:
-    """Deliver some weeks of a thousand accounts; give the last."""
+    """Deliver several weeks of a thousand accounts, and return the last week's objects."""
     rows = []
     for week in range(WEEKS):
-        rows = outbox.put(database, 1_000, week)
+        rows = outbox.replace_desired_objects(database, 1_000, week)
         for _ in range(20):
-            if send_pending(database, target, now=NOW, sleep=lambda _: None).left == 0:
+            if send_pending(database, target, now=NOW, sleep=lambda _: None).remaining == 0:
                 break
         if week == 0:
-            for name, text in edited.items():
-                service.portal.edit("companies", name, expansion_buyer=text)
+            for name, text in edits.items():
+                service.portal.edit("companies", name, expansion_contact_role=text)
     return rows
 
 
-def test_good_days_take_as_many_requests_as_worked_out_by_hand(
-    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_without_faults_the_request_count_equals_the_hand_computed_one(
+    service: Service, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
-    enter(1_000)
+    add_companies(1_000)
     before = service.total
 
-    rows = weeks(service, target, database, {})
+    rows = deliver_weeks(service, target, database, {})
 
-    assert judge.lost(service.portal, rows) == []
-    assert service.total - before == FEWEST
+    assert judge.find_lost_values(service.portal, rows) == []
+    assert service.total - before == MIN_REQUESTS
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "any"])
-def test_a_bad_day_loses_and_doubles_nothing_and_costs_little(
-    fault: str, service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_injected_faults_lose_and_duplicate_nothing_and_cost_few_requests(
+    fault: str,
+    service: Service,
+    target: HubSpotTarget,
+    database: sa.Engine,
+    add_companies: AddCompanies,
 ) -> None:
-    names = enter(1_000)
-    edited = {names[key]: f"Zoë of {key}" for key in ("acc_00003", "acc_00008", "acc_00999")}
-    service.fault, service.share, before = fault, SHARE, service.total
+    company_ids = add_companies(1_000)
+    edits = {company_ids[key]: f"Zoë of {key}" for key in ("acc_00003", "acc_00008", "acc_00999")}
+    service.fault, service.fault_share, before = fault, SHARE, service.total
 
-    rows = weeks(service, target, database, edited)
+    rows = deliver_weeks(service, target, database, edits)
     service.fault = None
 
-    human = frozenset(f"{key}.expansion_buyer" for key, name in names.items() if name in edited)
-    assert judge.lost(service.portal, rows, human) == []
-    assert judge.doubled(service.portal) == []
-    assert judge.untied(service.portal, rows) == []
+    human = frozenset(
+        f"{key}.expansion_contact_role" for key, name in company_ids.items() if name in edits
+    )
+    assert judge.find_lost_values(service.portal, rows, human) == []
+    assert judge.find_duplicates(service.portal) == []
+    assert judge.find_unassociated(service.portal, rows) == []
     companies = service.portal.records["companies"]
-    assert {name: companies[name].properties["expansion_buyer"] for name in edited} == edited
-    assert service.failed > SHARE * FEWEST / 2  # it was a bad day
-    assert service.total - before <= 1.2 * FEWEST / (1 - SHARE)
+    assert {name: companies[name].properties["expansion_contact_role"] for name in edits} == edits
+    assert service.failed > SHARE * MIN_REQUESTS / 2  # faults did occur
+    assert service.total - before <= 1.2 * MIN_REQUESTS / (1 - SHARE)
 
 
-def test_two_senders_of_two_databases_make_each_object_once(
+def test_two_senders_with_separate_databases_create_each_object_once(
     service: Service,
-    opened: Callable[..., HubSpotTarget],
+    open_target: Callable[..., HubSpotTarget],
     target: HubSpotTarget,
-    enter: Enter,
+    add_companies: AddCompanies,
     tmp_path: Path,
 ) -> None:
-    enter(400)
+    add_companies(400)
     engines = [store.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
-    rows, _ = [outbox.put(engine, 400) for engine in engines]
-    service.fault, service.share = "any", 0.1
+    rows, _ = [outbox.replace_desired_objects(engine, 400) for engine in engines]
+    service.fault, service.fault_share = "any", 0.1
     gate = threading.Barrier(2)
 
-    def work(engine: sa.Engine) -> None:
-        mine = opened(timeout_seconds=1.0)
+    def run_sender(engine: sa.Engine) -> None:
+        own_target = open_target(timeout_seconds=1.0)
         gate.wait()
         for _ in range(20):
-            if send_pending(engine, mine, now=NOW, sleep=lambda _: None).left == 0:
+            if send_pending(engine, own_target, now=NOW, sleep=lambda _: None).remaining == 0:
                 break
 
-    threads = [threading.Thread(target=work, args=(engine,)) for engine in engines]
+    threads = [threading.Thread(target=run_sender, args=(engine,)) for engine in engines]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     service.fault = None
-    assert judge.lost(service.portal, rows) == []
-    assert judge.doubled(service.portal) == []
-    assert judge.untied(service.portal, rows) == []
+    assert judge.find_lost_values(service.portal, rows) == []
+    assert judge.find_duplicates(service.portal) == []
+    assert judge.find_unassociated(service.portal, rows) == []
     for engine in engines:
         engine.dispose()
 
 
-def test_senders_that_are_killed_at_random_requests_leave_a_whole_portal(
-    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_senders_killed_at_random_requests_leave_a_consistent_portal(
+    service: Service, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
-    enter(400)
-    draw = random.Random(7)  # noqa: S311 - made up, not secret
-    rows, week, kills, theirs = outbox.put(database, 400), 0, 0, {}
+    add_companies(400)
+    rng = random.Random(7)  # noqa: S311 - made up, not secret
+    rows, week, kill_count, human_edits = outbox.replace_desired_objects(database, 400), 0, 0, {}
 
-    while kills < KILLS:
-        code = _run(service, database, kills_at=draw.randrange(1, 24))
-        kills += code < 0
-        _edit(service, draw, theirs)
+    while kill_count < KILLS:
+        code = _run_sender(service, database, kills_at=rng.randrange(1, 24))
+        kill_count += code < 0
+        _edit_as_human(service, rng, human_edits)
         if code == 0:
             week += 1
-            rows = outbox.put(database, 400, week)
-    assert _run(service, database, kills_at=None) == 0
+            rows = outbox.replace_desired_objects(database, 400, week)
+    assert _run_sender(service, database, kills_at=None) == 0
 
     assert week >= 2
-    assert judge.lost(service.portal, rows, frozenset(theirs)) == []
-    assert judge.doubled(service.portal) == []
-    assert judge.untied(service.portal, rows) == []
-    assert _stand(service, theirs) == theirs
+    assert judge.find_lost_values(service.portal, rows, frozenset(human_edits)) == []
+    assert judge.find_duplicates(service.portal) == []
+    assert judge.find_unassociated(service.portal, rows) == []
+    assert _read_values(service, human_edits) == human_edits
 
 
-def _run(service: Service, database: sa.Engine, kills_at: int | None) -> int:
-    """Run a sender, killed as its nth request arrives, before or while it takes effect."""
+def _run_sender(service: Service, database: sa.Engine, kills_at: int | None) -> int:
+    """Run a sender and kill it when its nth request arrives, before or during its effect."""
     arrived = 0
 
     def count(_: str) -> None:
@@ -159,37 +165,49 @@ def _run(service: Service, database: sa.Engine, kills_at: int | None) -> int:
         if arrived == kills_at:
             child.kill()
 
-    service.before = count
+    service.on_request = count
     arguments = [sys.executable, str(HERE / "hubspot_sender.py"), str(database.url), service.url]
     child = subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": str(HERE)})
     code = child.wait(timeout=120)
-    service.before = lambda _: None
-    time.sleep(0.1)  # what was under way has arrived
+    service.on_request = lambda _: None
+    time.sleep(0.1)  # let requests in flight arrive
     return code
 
 
-def _edit(service: Service, draw: random.Random, theirs: dict[str, str]) -> None:
-    """A human sets a field of something that stands there."""
-    kind, name = draw.choice(
-        [("account", "expansion_buyer"), ("opportunity", "dealname"), ("task", "hs_task_subject")]
+def _edit_as_human(service: Service, rng: random.Random, human_edits: dict[str, str]) -> None:
+    """Set a property of an existing record as a human."""
+    kind, name = rng.choice(
+        [
+            ("account", "expansion_contact_role"),
+            ("opportunity", "dealname"),
+            ("task", "hs_task_subject"),
+        ]
     )
-    by = "expansion_account_id" if kind == "account" else "expansion_key"
-    of = judge.OBJECTS[kind]
+    id_property = "expansion_account_id" if kind == "account" else "expansion_key"
+    object_type = judge.OBJECT_TYPES[kind]
     keys = sorted(
         key
-        for kept in service.portal.records[of].values()
-        if (key := kept.properties.get(by)) and name in kept.properties
+        for record in service.portal.records[object_type].values()
+        if (key := record.properties.get(id_property)) and name in record.properties
     )
     if keys:
-        key, text = draw.choice(keys), f"Zoë {len(theirs)}"
-        service.portal.edit(of, judge.found(service.portal, kind, key).id, **{name: text})
-        theirs[f"{key}.{name}"] = text
+        key, text = rng.choice(keys), f"Zoë {len(human_edits)}"
+        service.portal.edit(
+            object_type, judge.find_record(service.portal, kind, key).id, **{name: text}
+        )
+        human_edits[f"{key}.{name}"] = text
 
 
-def _stand(service: Service, theirs: dict[str, str]) -> dict[str, str]:
-    kinds = {"expansion_buyer": "account", "dealname": "opportunity", "hs_task_subject": "task"}
-    stand = {}
-    for where in theirs:
-        key, _, name = where.rpartition(".")
-        stand[where] = judge.found(service.portal, kinds[name], key).properties.get(name, "")
-    return stand
+def _read_values(service: Service, human_edits: dict[str, str]) -> dict[str, str]:
+    kind_by_property = {
+        "expansion_contact_role": "account",
+        "dealname": "opportunity",
+        "hs_task_subject": "task",
+    }
+    values = {}
+    for path in human_edits:
+        key, _, name = path.rpartition(".")
+        values[path] = judge.find_record(
+            service.portal, kind_by_property[name], key
+        ).properties.get(name, "")
+    return values

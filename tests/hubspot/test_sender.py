@@ -1,4 +1,4 @@
-"""The sender before a HubSpot portal: what arrives, what stays a human's, what a bad day costs."""
+"""The sender and a HubSpot portal: writes, preserved human edits, rejected rows."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,166 +18,170 @@ from serving.store.schema import REJECTED_OBJECTS
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 SHARE = 0.3
 HERE = Path(__file__).parent
-Enter = Callable[[int], dict[str, str]]
+AddCompanies = Callable[[int], dict[str, str]]
 
 
-def sent(database: sa.Engine, target: HubSpotTarget, **more: Any) -> SyncSummary:
-    return send_pending(database, target, now=NOW, sleep=lambda _: None, **more)
+def run_sender(database: sa.Engine, target: HubSpotTarget, **options: Any) -> SyncSummary:
+    return send_pending(database, target, now=NOW, sleep=lambda _: None, **options)
 
 
-def well(service: Service, rows: list[dict[str, Any]]) -> None:
-    """Nothing lost, nothing doubled, nothing left hanging in the air."""
-    assert judge.lost(service.portal, rows) == []
-    assert judge.doubled(service.portal) == []
-    assert judge.untied(service.portal, rows) == []
+def assert_consistent(service: Service, rows: list[dict[str, Any]]) -> None:
+    """Assert that nothing is lost, duplicated or unassociated."""
+    assert judge.find_lost_values(service.portal, rows) == []
+    assert judge.find_duplicates(service.portal) == []
+    assert judge.find_unassociated(service.portal, rows) == []
 
 
-def test_a_list_arrives_whole_and_a_second_run_writes_nothing(
-    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_a_list_is_written_completely_and_a_second_run_writes_nothing(
+    service: Service, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
-    enter(100)
-    rows = outbox.put(database, 100)
-    first = sent(database, target)
+    add_companies(100)
+    rows = outbox.replace_desired_objects(database, 100)
+    first = run_sender(database, target)
     before = service.requests.copy()
 
-    again = sent(database, target, full=True)
+    second = run_sender(database, target, resync=True)
 
-    well(service, rows)
-    assert first.made == {"opportunity": 12, "task": 25}
-    assert first.changed == {"account": 100}
-    assert (again.written, again.left, again.theirs) == (0, 0, 0)
+    assert_consistent(service, rows)
+    assert first.created == {"opportunity": 12, "task": 25}
+    assert first.updated == {"account": 100}
+    assert (second.written, second.remaining, second.human_fields) == (0, 0, 0)
     changes = service.requests - before
     assert not {"upsert", "update", "tie"} & set(changes)
 
 
-def test_the_next_week_changes_what_is_there(
-    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_the_next_week_updates_existing_records(
+    service: Service, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
-    enter(40)
-    outbox.put(database, 40)
-    sent(database, target)
-    made = len(service.portal.made)
+    add_companies(40)
+    outbox.replace_desired_objects(database, 40)
+    run_sender(database, target)
+    created_before = len(service.portal.created)
 
-    rows = outbox.put(database, 40, week=1)
-    sent(database, target)
+    rows = outbox.replace_desired_objects(database, 40, week=1)
+    run_sender(database, target)
 
-    well(service, rows)
-    assert len(service.portal.made) == made
+    assert_consistent(service, rows)
+    assert len(service.portal.created) == created_before
 
 
-def test_what_a_human_edited_stays(
-    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_human_edits_are_preserved(
+    service: Service, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
-    names = enter(40)
-    outbox.put(database, 40)
-    sent(database, target)
-    deal = judge.found(service.portal, "opportunity", "acc_00008:seats:1").id
-    task = judge.found(service.portal, "task", "acc_00008:seats:1:talk").id
-    service.portal.edit("companies", names["acc_00008"], expansion_buyer="Zoë")
+    company_ids = add_companies(40)
+    outbox.replace_desired_objects(database, 40)
+    run_sender(database, target)
+    deal = judge.find_record(service.portal, "opportunity", "acc_00008:seats:1").id
+    task = judge.find_record(service.portal, "task", "acc_00008:seats:1:talk").id
+    service.portal.edit("companies", company_ids["acc_00008"], expansion_contact_role="Zoë")
     service.portal.edit("deals", deal, amount="77", dealname="Zoë's deal")
     service.portal.edit("tasks", task, hs_task_body="<p>called her</p>", hs_task_status="WAITING")
 
-    rows = outbox.put(database, 40, week=1)
-    told = sent(database, target)
+    rows = outbox.replace_desired_objects(database, 40, week=1)
+    summary = run_sender(database, target)
 
-    kept = {
-        "acc_00008.expansion_buyer",
+    stored = {
+        "acc_00008.expansion_contact_role",
         "acc_00008:seats:1.amount",
         "acc_00008:seats:1.dealname",
         "acc_00008:seats:1:talk.hs_task_body",
     }
-    assert judge.lost(service.portal, rows, frozenset(kept)) == []
+    assert judge.find_lost_values(service.portal, rows, frozenset(stored)) == []
     assert (
-        service.portal.records["companies"][names["acc_00008"]].properties["expansion_buyer"]
+        service.portal.records["companies"][company_ids["acc_00008"]].properties[
+            "expansion_contact_role"
+        ]
         == "Zoë"
     )
     deals = service.portal.records["deals"][deal].properties
     assert (deals["amount"], deals["dealname"]) == ("77", "Zoë's deal")
     tasks = service.portal.records["tasks"][task].properties
     assert (tasks["hs_task_body"], tasks["hs_task_status"]) == ("<p>called her</p>", "WAITING")
-    assert told.theirs == 3  # of the account and the deal; the task did not differ
+    assert summary.human_fields == 3  # two of the deal, one of the account; the task did not differ
 
 
-def test_a_deal_that_a_human_opened_is_adopted_and_only_filled(
-    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_a_deal_opened_by_a_human_is_adopted_and_only_empty_fields_are_filled(
+    service: Service, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
-    names = enter(8)
+    company_ids = add_companies(8)
     pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
     stage = pipeline["stages"][1]["id"]
-    hers = service.portal.make(
+    human_deal = service.portal.create(
         "deals",
         {"dealname": "Zoë's", "pipeline": pipeline["id"], "dealstage": stage, "amount": "5"},
-        companies=names["acc_00008"],
+        companies=company_ids["acc_00008"],
     )
-    outbox.put(database, 8)
+    outbox.replace_desired_objects(database, 8)
 
-    told = sent(database, target)
-    sent(database, target, full=True)
+    summary = run_sender(database, target)
+    run_sender(database, target, resync=True)
 
-    kept = service.portal.records["deals"][hers].properties
-    assert list(service.portal.records["deals"]) == [hers]
-    assert (kept["dealname"], kept["amount"], kept["dealstage"]) == ("Zoë's", "5", stage)
-    assert kept["expansion_buyer"] == "department head"
-    assert told.adopted == 1
-    task = judge.found(service.portal, "task", "acc_00008:seats:1:talk")
-    assert service.portal.links["tasks", "deals"][task.id] == {hers}
+    stored = service.portal.records["deals"][human_deal].properties
+    assert list(service.portal.records["deals"]) == [human_deal]
+    assert (stored["dealname"], stored["amount"], stored["dealstage"]) == ("Zoë's", "5", stage)
+    assert stored["expansion_contact_role"] == "department head"
+    assert summary.adopted == 1
+    task = judge.find_record(service.portal, "task", "acc_00008:seats:1:talk")
+    assert service.portal.associations["tasks", "deals"][task.id] == {human_deal}
 
 
-def test_a_bad_row_is_told_in_the_portals_words_and_the_others_arrive(
-    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_a_rejected_row_keeps_hubspots_reason_and_the_others_are_written(
+    service: Service, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
-    enter(39)  # one company is missing
-    rows = outbox.put(database, 40)
+    add_companies(39)  # one of forty companies is missing
+    rows = outbox.replace_desired_objects(database, 40)
     bad = next(row for row in rows if row["key"] == "acc_00003")
     fields = {**bad["fields"], "limit": "no such limit"}
     with database.execution_options(writes=True).begin() as connection:
         table = outbox.DESIRED_OBJECTS
         connection.execute(
-            sa.update(table).where(table.c.key == bad["key"]).values(fields=fields, digest="x")
+            sa.update(table)
+            .where(table.c.key == bad["key"])
+            .values(fields=fields, content_hash="x")
         )
 
-    told = sent(database, target)
+    summary = run_sender(database, target)
 
     with database.connect() as connection:
-        refused = {row.key: row.words for row in connection.execute(sa.select(REJECTED_OBJECTS))}
+        refused = {row.key: row.reason for row in connection.execute(sa.select(REJECTED_OBJECTS))}
     missing = {row["key"] for row in rows if row["account_id"] == "acc_00040"}
     assert set(refused) == {"acc_00003", "acc_00040"}
     assert "was not one of the allowed options" in refused["acc_00003"]
-    assert "no company carries this account_id" in refused["acc_00040"]
+    assert "no company has this account_id" in refused["acc_00040"]
     others = [row for row in rows if row["key"] not in missing | set(refused)]
-    well(service, others)
-    assert told.waiting == len(missing) - 1
+    assert_consistent(service, others)
+    assert summary.waiting_for_parent == len(missing) - 1
 
 
-def test_a_deal_that_was_deleted_stays_deleted(
-    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_a_deleted_deal_is_not_recreated(
+    service: Service, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
-    enter(8)
-    outbox.put(database, 8)
-    sent(database, target)
-    deal = judge.found(service.portal, "opportunity", "acc_00008:seats:1").id
+    add_companies(8)
+    outbox.replace_desired_objects(database, 8)
+    run_sender(database, target)
+    deal = judge.find_record(service.portal, "opportunity", "acc_00008:seats:1").id
 
     service.portal.archive("deals", deal)
-    outbox.put(database, 8, week=1)
-    told = sent(database, target)
+    outbox.replace_desired_objects(database, 8, week=1)
+    summary = run_sender(database, target)
 
-    assert [kept.archived for kept in service.portal.records["deals"].values()] == [True]
-    assert told.gone == 1
+    assert [record.archived for record in service.portal.records["deals"].values()] == [True]
+    assert summary.deleted_in_crm == 1
 
 
-def test_two_companies_that_were_merged_are_one_account(
-    service: Service, target: HubSpotTarget, database: sa.Engine, enter: Enter
+def test_merged_companies_are_one_account(
+    service: Service, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
-    names = enter(8)
-    outbox.put(database, 8)
-    sent(database, target)
-    heir = service.portal.make("companies", {"name": "Heir"})
+    company_ids = add_companies(8)
+    outbox.replace_desired_objects(database, 8)
+    run_sender(database, target)
+    survivor = service.portal.create("companies", {"name": "Heir"})
 
-    service.portal.merge("companies", heir, names["acc_00003"])
-    rows = outbox.put(database, 8, week=1)
-    sent(database, target)
+    service.portal.merge("companies", survivor, company_ids["acc_00003"])
+    rows = outbox.replace_desired_objects(database, 8, week=1)
+    run_sender(database, target)
 
-    heirs = service.portal.records["companies"][heir].properties
-    assert judge.found(service.portal, "account", "acc_00003") is None
-    wanted = next(row for row in rows if row["key"] == "acc_00003")["fields"]
-    assert float(heirs["expansion_probability"]) == wanted["probability"]
+    survivor_properties = service.portal.records["companies"][survivor].properties
+    assert judge.find_record(service.portal, "account", "acc_00003") is None
+    desired = next(row for row in rows if row["key"] == "acc_00003")["fields"]
+    assert float(survivor_properties["expansion_probability"]) == desired["probability"]

@@ -1,4 +1,4 @@
-"""The HubSpot target, asked over real HTTP by its own client."""
+"""The HubSpot target over real HTTP, through HubSpot's SDK."""
 
 import json
 import time
@@ -42,77 +42,87 @@ TASK_FIELDS = {
 TEXT = st.text(max_size=40) | st.sampled_from(["a\nb", " x ", "<b>&amp;", "it's\r\n“9”\x00"])
 BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "text": TEXT,
-    "lines": TEXT,
+    "multiline": TEXT,
     "number": st.floats(-1e9, 1e9),
-    "whole": st.integers(-(10**9), 10**9),
-    "day": st.dates(date(1971, 1, 1), date(2100, 1, 1)).map(str),
-    "flag": st.booleans(),
+    "integer": st.integers(-(10**9), 10**9),
+    "date": st.dates(date(1971, 1, 1), date(2100, 1, 1)).map(str),
+    "boolean": st.booleans(),
 }
 
 
 @st.composite
 def fields(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
-    """Values of some fields of one kind of object, as a run would want them."""
+    """Draw values for some fields of one kind of object."""
     kind: Kind = draw(st.sampled_from(["account", "opportunity", "task"]))
     chosen = draw(st.lists(st.sampled_from(sorted(FIELDS[kind])), unique=True))
     choices = st.sampled_from(["seats", "usage", "plan", "none"])
-    told = {}
+    result = {}
     for name in chosen:
-        usual = BY_TYPE[FIELDS[kind][name].type]
-        values = st.just("open") if name == "state" else choices if name == "limit" else usual
-        told[name] = draw(st.none() | values)
-    return kind, told
+        default_values = BY_TYPE[FIELDS[kind][name].type]
+        values = (
+            st.just("open") if name == "state" else choices if name == "limit" else default_values
+        )
+        result[name] = draw(st.none() | values)
+    return kind, result
 
 
 @given(fields())
-def test_what_is_shaped_is_read_back_as_it_was_written(told: tuple[Kind, dict[str, Any]]) -> None:
-    kind, wanted = told
+def test_normalized_fields_survive_a_round_trip(result: tuple[Kind, dict[str, Any]]) -> None:
+    kind, desired = result
 
-    shaped = field_mapping.normalize_fields(kind, wanted)
+    normalized = field_mapping.normalize_fields(kind, desired)
 
-    assert field_mapping.normalize_fields(kind, shaped) == shaped
-    back = field_mapping.deserialize_fields(kind, field_mapping.serialize_fields(kind, shaped))
-    assert {name: back[name] for name in shaped} == shaped
-
-
-def test_a_text_that_is_too_long_is_cut_to_what_hubspot_takes() -> None:
-    shaped = field_mapping.normalize_fields("task", {"notes": "<&\n" * 40_000})
-
-    assert len(field_mapping.serialize_fields("task", shaped)["hs_task_body"]) <= 65_536
+    assert field_mapping.normalize_fields(kind, normalized) == normalized
+    back = field_mapping.deserialize_fields(kind, field_mapping.serialize_fields(kind, normalized))
+    assert {name: back[name] for name in normalized} == normalized
 
 
-def company(service: Service, **properties: str) -> str:
-    return service.portal.make(
+def test_a_too_long_text_is_truncated_to_hubspots_limit() -> None:
+    normalized = field_mapping.normalize_fields("task", {"notes": "<&\n" * 40_000})
+
+    assert len(field_mapping.serialize_fields("task", normalized)["hs_task_body"]) <= 65_536
+
+
+def create_company(service: Service, **properties: str) -> str:
+    return service.portal.create(
         "companies", {"name": "Acme", "expansion_account_id": "acme", **properties}
     )
 
 
-def hung(service: Service, target: HubSpotTarget) -> tuple[ObjectRef, ObjectRef, str]:
-    """A deal and a task of Acme's, made by us; and the company."""
-    above = company(service)
-    deal = replace(DEAL, account_crm_id=above)
-    [made] = target.write([FieldChange(deal, DEAL_FIELDS)])
-    assert isinstance(made, Applied)
-    task = replace(TASK, account_crm_id=above, opportunity_crm_id=made.crm_id)
-    [done] = target.write([FieldChange(task, TASK_FIELDS)])
-    assert isinstance(done, Applied)
-    return replace(deal, crm_id=made.crm_id), replace(task, crm_id=done.crm_id), above
+def create_deal_and_task(
+    service: Service, target: HubSpotTarget
+) -> tuple[ObjectRef, ObjectRef, str]:
+    """Create a deal and a task of Acme through the target, and return them with the company id."""
+    company_id = create_company(service)
+    deal = replace(DEAL, account_crm_id=company_id)
+    [created] = target.write([FieldChange(deal, DEAL_FIELDS)])
+    assert isinstance(created, Applied)
+    task = replace(TASK, account_crm_id=company_id, opportunity_crm_id=created.crm_id)
+    [remote_task] = target.write([FieldChange(task, TASK_FIELDS)])
+    assert isinstance(remote_task, Applied)
+    return (
+        replace(deal, crm_id=created.crm_id),
+        replace(task, crm_id=remote_task.crm_id),
+        company_id,
+    )
 
 
-def test_setup_makes_what_is_missing_and_nothing_the_second_time(
-    opened: Callable[..., HubSpotTarget], service: Service
+def test_provisioning_is_idempotent(
+    open_target: Callable[..., HubSpotTarget], service: Service
 ) -> None:
-    target = opened()
+    target = open_target()
 
     first, second = target.provision(), target.provision()
 
     assert len(first) == 49
-    assert "property deals.expansion_key (unique, for good)" in first
+    assert "property deals.expansion_key (unique, permanent)" in first
     assert second == []
     assert all(finding.passed for finding in target.preflight([]))
     unique = {
-        of: [name for name, held in kept.items() if held.get("hasUniqueValue")]
-        for of, kept in service.portal.properties.items()
+        object_type: [
+            name for name, definition in definitions.items() if definition.get("hasUniqueValue")
+        ]
+        for object_type, definitions in service.portal.properties.items()
     }
     assert unique == {
         "companies": ["expansion_account_id"],
@@ -121,37 +131,42 @@ def test_setup_makes_what_is_missing_and_nothing_the_second_time(
     }
 
 
-def test_a_property_of_another_type_is_told_and_left_as_it_is(
-    opened: Callable[..., HubSpotTarget], service: Service
+def test_a_conflicting_property_is_reported_and_left_unchanged(
+    open_target: Callable[..., HubSpotTarget], service: Service
 ) -> None:
-    theirs = {"name": "expansion_key", "type": "string", "hasUniqueValue": False, "options": []}
-    service.portal.properties["deals"]["expansion_key"] = theirs
-    target = opened()
+    conflicting = {
+        "name": "expansion_key",
+        "type": "string",
+        "hasUniqueValue": False,
+        "options": [],
+    }
+    service.portal.properties["deals"]["expansion_key"] = conflicting
+    target = open_target()
 
     with pytest.raises(
-        AccessDeniedError, match=r"deals.expansion_key does not hold unique values"
-    ) as told:
+        AccessDeniedError, match=r"deals.expansion_key does not have unique values"
+    ) as result:
         target.provision()
 
-    assert "nothing of them was changed" in str(told.value)
-    assert service.portal.properties["deals"]["expansion_key"] == theirs
-    wrong = [finding.message for finding in target.preflight([]) if not finding.passed]
-    assert wrong == [
-        "expansion_key does not hold unique values, which is settled when a property is made"
+    assert "they were not changed" in str(result.value)
+    assert service.portal.properties["deals"]["expansion_key"] == conflicting
+    failures = [finding.message for finding in target.preflight([]) if not finding.passed]
+    assert failures == [
+        "expansion_key does not have unique values, which cannot be changed after creation"
     ]
 
 
-def test_a_pipeline_of_the_companys_own_is_used_as_the_settings_say(
-    opened: Callable[..., HubSpotTarget], service: Service
+def test_a_custom_pipeline_from_the_settings_is_used(
+    open_target: Callable[..., HubSpotTarget], service: Service
 ) -> None:
     stages = {
         "open": "Appointment",
         "expanded": "Closed won",
         **dict.fromkeys(["relieved", "expired", "lapsed", "withdrawn"], "Closed lost"),
     }
-    target = opened(pipeline="Sales Pipeline", stages=stages)
+    target = open_target(pipeline="Sales Pipeline", stages=stages)
     target.provision()
-    deal, _, _ = hung(service, target)
+    deal, _, _ = create_deal_and_task(service, target)
 
     for state, stage in (
         ("relieved", "closedlost"),
@@ -160,103 +175,103 @@ def test_a_pipeline_of_the_companys_own_is_used_as_the_settings_say(
     ):
         target.write([FieldChange(deal, {"state": state})])
 
-        [found] = target.read([deal])
-        assert found is not None
-        assert found.fields["state"] == state
-        assert service.portal.records["deals"][found.crm_id].properties["dealstage"] == stage
+        [remote] = target.read([deal])
+        assert remote is not None
+        assert remote.fields["state"] == state
+        assert service.portal.records["deals"][remote.crm_id].properties["dealstage"] == stage
     assert [each["label"] for each in service.portal.pipelines] == ["Sales Pipeline"]
 
 
-def test_a_stage_that_is_missing_is_told_with_those_that_are_there(
-    opened: Callable[..., HubSpotTarget], service: Service
+def test_a_missing_stage_is_reported_with_the_existing_ones(
+    open_target: Callable[..., HubSpotTarget], service: Service
 ) -> None:
     with pytest.raises(
         AccessDeniedError, match="'Sales Pipeline' has no stage 'Ready to talk'"
-    ) as told:
-        opened(pipeline="Sales Pipeline").provision()
+    ) as result:
+        open_target(pipeline="Sales Pipeline").provision()
 
-    assert "which of Appointment, Closed won, Closed lost stands for it" in str(told.value)
+    assert "map the state to one of Appointment, Closed won, Closed lost" in str(result.value)
 
 
-def test_a_deal_and_a_task_hang_on_their_company_and_read_as_they_were_written(
+def test_deals_and_tasks_are_associated_with_their_company_and_read_back_as_written(
     target: HubSpotTarget, service: Service
 ) -> None:
-    deal, task, above = hung(service, target)
+    deal, task, company_id = create_deal_and_task(service, target)
 
-    [found], [done] = target.read([deal]), target.read([task])
+    [remote], [remote_task] = target.read([deal]), target.read([task])
 
-    assert found is not None
-    assert done is not None
-    assert {name: value for name, value in found.fields.items() if value} == DEAL_FIELDS
-    assert {name: value for name, value in done.fields.items() if value} == TASK_FIELDS
-    assert service.portal.links["deals", "companies"][found.crm_id] == {above}
-    assert service.portal.links["tasks", "companies"][done.crm_id] == {above}
-    assert service.portal.links["tasks", "deals"][done.crm_id] == {found.crm_id}
-    # Due at noon, UTC: the same day for every reader.
-    due = service.portal.records["tasks"][done.crm_id].properties["hs_timestamp"]
+    assert remote is not None
+    assert remote_task is not None
+    assert {name: value for name, value in remote.fields.items() if value} == DEAL_FIELDS
+    assert {name: value for name, value in remote_task.fields.items() if value} == TASK_FIELDS
+    assert service.portal.associations["deals", "companies"][remote.crm_id] == {company_id}
+    assert service.portal.associations["tasks", "companies"][remote_task.crm_id] == {company_id}
+    assert service.portal.associations["tasks", "deals"][remote_task.crm_id] == {remote.crm_id}
+    # Due at noon UTC: the same day in every time zone.
+    due = service.portal.records["tasks"][remote_task.crm_id].properties["hs_timestamp"]
     assert due == "2026-06-15T12:00:00Z"
 
 
-def test_what_was_made_and_not_tied_is_tied_the_next_time(
+def test_a_missing_association_of_a_created_record_is_completed_next_time(
     target: HubSpotTarget, service: Service
 ) -> None:
-    deal, task, _ = hung(service, target)
-    service.portal.untie("tasks", "deals", task.crm_id or "", deal.crm_id or "")
-    forgotten = replace(task, crm_id=None)  # the answer never reached us
+    deal, task, _ = create_deal_and_task(service, target)
+    service.portal.dissociate("tasks", "deals", task.crm_id or "", deal.crm_id or "")
+    unconfirmed = replace(task, crm_id=None)  # the response was lost
 
-    [found] = target.read([forgotten])
+    [remote] = target.read([unconfirmed])
 
-    assert found is not None
-    assert found.fields["episode"] is None
-    target.write([FieldChange(replace(task, crm_id=found.crm_id), {"episode": DEAL.key})])
-    assert service.portal.links["tasks", "deals"][found.crm_id] == {deal.crm_id}
-    assert target.read([forgotten])[0].fields["episode"] == DEAL.key  # type: ignore[union-attr]
+    assert remote is not None
+    assert remote.fields["episode"] is None
+    target.write([FieldChange(replace(task, crm_id=remote.crm_id), {"episode": DEAL.key})])
+    assert service.portal.associations["tasks", "deals"][remote.crm_id] == {deal.crm_id}
+    assert target.read([unconfirmed])[0].fields["episode"] == DEAL.key  # type: ignore[union-attr]
 
 
-def test_nothing_is_made_for_a_company_that_is_gone(
-    target: HubSpotTarget, service: Service
-) -> None:
-    above, gone = company(service), service.portal.make("companies", {"name": "gone"})
+def test_nothing_is_created_for_a_deleted_company(target: HubSpotTarget, service: Service) -> None:
+    company_id, gone = create_company(service), service.portal.create("companies", {"name": "gone"})
     service.portal.archive("companies", gone)
     other = replace(DEAL, key="b:seats:1", account_id="b", account_crm_id=gone)
 
-    refused, made = target.write(
+    refused, created = target.write(
         [
             FieldChange(other, DEAL_FIELDS),
-            FieldChange(replace(DEAL, account_crm_id=above), DEAL_FIELDS),
+            FieldChange(replace(DEAL, account_crm_id=company_id), DEAL_FIELDS),
         ]
     )
 
-    assert refused == Rejected(f"its company {gone} is no longer at HubSpot.")
-    assert isinstance(made, Applied)
-    assert list(service.portal.records["deals"]) == [made.crm_id]
+    assert refused == Rejected(f"its company {gone} no longer exists in HubSpot.")
+    assert isinstance(created, Applied)
+    assert list(service.portal.records["deals"]) == [created.crm_id]
 
 
-def test_a_tie_that_a_human_has_cut_stays_cut(target: HubSpotTarget, service: Service) -> None:
-    deal, _, above = hung(service, target)
-    service.portal.untie("deals", "companies", deal.crm_id or "", above)
+def test_an_association_removed_by_a_human_stays_removed(
+    target: HubSpotTarget, service: Service
+) -> None:
+    deal, _, company_id = create_deal_and_task(service, target)
+    service.portal.dissociate("deals", "companies", deal.crm_id or "", company_id)
 
-    [found] = target.read([deal])
+    [remote] = target.read([deal])
 
-    assert found is not None
-    assert found.fields["episode"] == DEAL.key
+    assert remote is not None
+    assert remote.fields["episode"] == DEAL.key
 
 
 @pytest.mark.parametrize(
     ("csm", "owner"), [("Ada@acme.com", "77"), ("ada lovelace", "77"), ("nobody@acme.com", None)]
 )
-def test_what_is_made_belongs_to_the_csm_of_its_company(
+def test_created_records_are_owned_by_the_csm_of_the_company(
     csm: str, owner: str | None, target: HubSpotTarget, service: Service
 ) -> None:
     person = {"id": "77", "email": "ada@acme.com", "firstName": "Ada", "lastName": "Lovelace"}
     service.portal.owners.append(person)
-    above = company(service, expansion_csm=csm)
+    company_id = create_company(service, expansion_csm=csm)
 
-    [made] = target.write([FieldChange(replace(DEAL, account_crm_id=above), DEAL_FIELDS)])
+    [created] = target.write([FieldChange(replace(DEAL, account_crm_id=company_id), DEAL_FIELDS)])
 
-    assert isinstance(made, Applied)
-    kept = service.portal.records["deals"][made.crm_id].properties
-    assert kept.get("hubspot_owner_id") == owner
+    assert isinstance(created, Applied)
+    stored = service.portal.records["deals"][created.crm_id].properties
+    assert stored.get("hubspot_owner_id") == owner
 
 
 @pytest.mark.parametrize(
@@ -272,160 +287,174 @@ def test_what_is_made_belongs_to_the_csm_of_its_company(
         ({"expansion_episode": "acme:seats:1", "dealstage": "Won"}, True),
     ],
 )
-def test_an_open_deal_of_a_human_about_the_same_is_found(
+def test_an_open_deal_of_a_human_about_the_same_limit_is_adopted(
     deal: dict[str, str], is_found: bool, target: HubSpotTarget, service: Service
 ) -> None:
-    ours = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
-    stages = {stage["label"]: stage["id"] for stage in ours["stages"]}
-    told = {"pipeline": ours["id"], "dealstage": "In conversation", **deal}
-    told["dealstage"] = stages.get(told["dealstage"], told["dealstage"])
-    above = company(service)
-    hers = service.portal.make("deals", {"dealname": "hers", **told}, companies=above)
+    pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
+    stages = {stage["label"]: stage["id"] for stage in pipeline["stages"]}
+    result = {"pipeline": pipeline["id"], "dealstage": "In conversation", **deal}
+    result["dealstage"] = stages.get(result["dealstage"], result["dealstage"])
+    company_id = create_company(service)
+    human_deal = service.portal.create(
+        "deals", {"dealname": "hers", **result}, companies=company_id
+    )
 
-    [found] = target.read([replace(DEAL, account_crm_id=above)])
+    [remote] = target.read([replace(DEAL, account_crm_id=company_id)])
 
-    assert (found is not None) == is_found
-    if found is not None:
-        assert (found.crm_id, found.created_by_us, found.fields["name"]) == (hers, False, "hers")
+    assert (remote is not None) == is_found
+    if remote is not None:
+        assert (remote.crm_id, remote.created_by_us, remote.fields["name"]) == (
+            human_deal,
+            False,
+            "hers",
+        )
 
 
-def test_a_company_of_many_deals_is_looked_through_to_the_last(
+def test_all_pages_of_a_companys_deals_are_searched(
     target: HubSpotTarget, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hubspot_portal.operations.LINK_PAGE", 3)
-    above = company(service)
-    ours = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
+    monkeypatch.setattr("hubspot_portal.operations.ASSOCIATION_PAGE_SIZE", 3)
+    company_id = create_company(service)
+    pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
     for number in range(7):
-        service.portal.make("deals", {"dealname": str(number)}, companies=above)
-    told = {"dealname": "hers", "pipeline": ours["id"], "dealstage": ours["stages"][0]["id"]}
-    hers = service.portal.make("deals", told, companies=above)
+        service.portal.create("deals", {"dealname": str(number)}, companies=company_id)
+    result = {
+        "dealname": "hers",
+        "pipeline": pipeline["id"],
+        "dealstage": pipeline["stages"][0]["id"],
+    }
+    human_deal = service.portal.create("deals", result, companies=company_id)
 
-    [found] = target.read([replace(DEAL, account_crm_id=above)])
+    [remote] = target.read([replace(DEAL, account_crm_id=company_id)])
 
-    assert found is not None
-    assert found.crm_id == hers
+    assert remote is not None
+    assert remote.crm_id == human_deal
 
 
-def test_a_company_is_made_only_where_that_is_asked_for(
-    opened: Callable[..., HubSpotTarget], target: HubSpotTarget, service: Service
+def test_a_company_is_created_only_if_enabled(
+    open_target: Callable[..., HubSpotTarget], target: HubSpotTarget, service: Service
 ) -> None:
     change = FieldChange(ACCOUNT, {"name": "Acme", "rank": 1})
 
     [refused] = target.write([change])
-    makes = opened(make_companies=True)
-    [made] = makes.write([change])
-    [again] = makes.write([change])
+    creating = open_target(create_companies=True)
+    [first] = creating.write([change])
+    [second] = creating.write([change])
 
     assert isinstance(refused, Rejected)
     assert "crm.hubspot.create_companies" in refused.reason
-    assert made == again
-    [kept] = service.portal.records["companies"].values()
-    assert (kept.properties["name"], kept.properties["expansion_rank"]) == ("Acme", "1")
+    assert first == second
+    [stored] = service.portal.records["companies"].values()
+    assert (stored.properties["name"], stored.properties["expansion_rank"]) == ("Acme", "1")
     assert "name" not in target.normalize("account", {"name": "Acme"})
 
 
-def test_a_column_of_the_companys_own_can_carry_the_account_id(
-    opened: Callable[..., HubSpotTarget], service: Service
+def test_a_custom_unique_property_can_hold_the_account_id(
+    open_target: Callable[..., HubSpotTarget], service: Service
 ) -> None:
-    held = {"name": "product_id", "type": "string", "hasUniqueValue": True, "options": []}
-    service.portal.properties["companies"]["product_id"] = held
-    target = opened(account_property="product_id")
+    definition = {"name": "product_id", "type": "string", "hasUniqueValue": True, "options": []}
+    service.portal.properties["companies"]["product_id"] = definition
+    target = open_target(account_property="product_id")
     target.provision()
-    kept = service.portal.make("companies", {"name": "Acme", "product_id": "acme"})
+    stored = service.portal.create("companies", {"name": "Acme", "product_id": "acme"})
 
-    [found] = target.read([ACCOUNT])
+    [remote] = target.read([ACCOUNT])
 
-    assert found is not None
-    assert found.crm_id == kept
+    assert remote is not None
+    assert remote.crm_id == stored
     assert "expansion_account_id" not in service.portal.properties["companies"]
 
 
-def test_one_row_that_is_refused_leaves_the_others(target: HubSpotTarget, service: Service) -> None:
-    above = company(service)
-    good = FieldChange(replace(ACCOUNT, crm_id=above), {"rank": 1})
+def test_a_rejected_row_does_not_affect_the_others(target: HubSpotTarget, service: Service) -> None:
+    company_id = create_company(service)
+    good = FieldChange(replace(ACCOUNT, crm_id=company_id), {"rank": 1})
     gone = FieldChange(ObjectRef("account", "gone", "gone", crm_id="999999"), {"rank": 2})
-    other = service.portal.make("companies", {"name": "other"})
+    other = service.portal.create("companies", {"name": "other"})
     bad = FieldChange(ObjectRef("account", "bad", "bad", crm_id=other), {"limit": "none of these"})
 
-    told = target.write([good, gone, bad])
+    result = target.write([good, gone, bad])
 
-    assert told[0] == Applied(above)
-    assert isinstance(told[1], Rejected)
-    assert isinstance(told[2], Rejected)
-    assert "was not one of the allowed options" in told[2].reason
+    assert result[0] == Applied(company_id)
+    assert isinstance(result[1], Rejected)
+    assert isinstance(result[2], Rejected)
+    assert "was not one of the allowed options" in result[2].reason
 
 
-def test_a_conflict_refuses_the_whole_call_and_writes_nothing(
-    target: HubSpotTarget, service: Service, opened: Callable[..., HubSpotTarget]
+def test_a_conflict_rejects_the_whole_batch_and_writes_nothing(
+    target: HubSpotTarget, service: Service, open_target: Callable[..., HubSpotTarget]
 ) -> None:
-    held = {"name": "code", "type": "string", "hasUniqueValue": True, "options": []}
-    service.portal.properties["companies"]["expansion_buyer"] = held | {"name": "expansion_buyer"}
-    service.portal.make("companies", {"expansion_buyer": "taken"})
-    above = company(service)
+    definition = {"name": "code", "type": "string", "hasUniqueValue": True, "options": []}
+    service.portal.properties["companies"]["expansion_contact_role"] = definition | {
+        "name": "expansion_contact_role"
+    }
+    service.portal.create("companies", {"expansion_contact_role": "taken"})
+    company_id = create_company(service)
 
     with pytest.raises(BatchRejectedError, match="already has that value"):
         target.write(
             [
-                FieldChange(replace(ACCOUNT, crm_id=above), {"rank": 1}),
+                FieldChange(replace(ACCOUNT, crm_id=company_id), {"rank": 1}),
                 FieldChange(
-                    ObjectRef("account", "b", "b", crm_id=service.portal.make("companies", {})),
-                    {"buyer": "taken"},
+                    ObjectRef("account", "b", "b", crm_id=service.portal.create("companies", {})),
+                    {"contact_role": "taken"},
                 ),
             ]
         )
 
-    assert "expansion_rank" not in service.portal.records["companies"][above].properties
+    assert "expansion_rank" not in service.portal.records["companies"][company_id].properties
 
 
-def test_a_question_asked_again_goes_on_where_it_failed(
+def test_a_retried_operation_resumes_at_the_failed_step(
     target: HubSpotTarget, service: Service
 ) -> None:
-    above = company(service)
-    change = FieldChange(replace(DEAL, account_crm_id=above), DEAL_FIELDS)
-    hit = iter([False, False, False, True])  # the pipeline, the CSM, the deal, and then the tie
-    service.before = lambda _: setattr(service, "fault", "503" if next(hit, False) else None)
-    service.share = 1.0
+    company_id = create_company(service)
+    change = FieldChange(replace(DEAL, account_crm_id=company_id), DEAL_FIELDS)
+    fault_plan = iter(
+        [False, False, False, True]
+    )  # pipeline, CSM, deal, then the association fails
+    service.on_request = lambda _: setattr(
+        service, "fault", "503" if next(fault_plan, False) else None
+    )
+    service.fault_share = 1.0
     before = service.requests.copy()
 
     with pytest.raises(RetryableError):
         target.write([change])
-    [made] = target.write([change])
+    [created] = target.write([change])
 
-    assert isinstance(made, Applied)
-    spent = service.requests - before
-    assert (spent["upsert"], spent["tie"], spent["read"]) == (1, 2, 1)
+    assert isinstance(created, Applied)
+    used = service.requests - before
+    assert (used["upsert"], used["tie"], used["read"]) == (1, 2, 1)
 
 
-def test_what_humans_did_is_told_and_what_we_did_is_not(
-    target: HubSpotTarget, service: Service
-) -> None:
+def test_human_touches_exclude_our_own_writes(target: HubSpotTarget, service: Service) -> None:
     service.portal.lag_seconds = 0.0
-    _, task, above = hung(service, target)
-    second = replace(DEAL, key="a%3Ab:usage:1", account_crm_id=above, account_id="a:b")
-    [ended] = target.write([FieldChange(second, {**DEAL_FIELDS, "episode": second.key})])
-    assert isinstance(ended, Applied)
-    target.write([FieldChange(replace(second, crm_id=ended.crm_id), {"state": "expired"})])
+    _, task, company_id = create_deal_and_task(service, target)
+    second = replace(DEAL, key="a%3Ab:usage:1", account_crm_id=company_id, account_id="a:b")
+    [second_result] = target.write([FieldChange(second, {**DEAL_FIELDS, "episode": second.key})])
+    assert isinstance(second_result, Applied)
+    target.write([FieldChange(replace(second, crm_id=second_result.crm_id), {"state": "expired"})])
     target.write([FieldChange(task, {"state": "expired"})])
     today = datetime.now(UTC).date()
-    assert target.human_touches(today) == []
+    assert target.fetch_human_touches(today) == []
 
-    ours = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
-    service.portal.edit("deals", ended.crm_id, dealstage=ours["stages"][2]["id"])
+    pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
+    service.portal.edit("deals", second_result.crm_id, dealstage=pipeline["stages"][2]["id"])
     target.write([FieldChange(task, {"state": "open"})])
     service.portal.edit("tasks", task.crm_id or "", hs_task_status="COMPLETED")
-    told = target.human_touches(today)
+    result = target.fetch_human_touches(today)
 
-    assert [(each.account_id, each.touched_on, each.activity) for each in told] == [
+    assert [(each.account_id, each.touched_on, each.activity) for each in result] == [
         ("a:b", today, "opportunity moved"),
         ("acme", today, "task done"),
     ]
-    assert target.human_touches(date(2100, 1, 1)) == []
+    assert target.fetch_human_touches(date(2100, 1, 1)) == []
 
 
-def test_check_names_what_an_admin_has_to_do(
-    opened: Callable[..., HubSpotTarget], target: HubSpotTarget, service: Service
+def test_preflight_names_what_an_administrator_must_do(
+    open_target: Callable[..., HubSpotTarget], target: HubSpotTarget, service: Service
 ) -> None:
-    company(service, expansion_csm="nobody@acme.com")
+    create_company(service, expansion_csm="nobody@acme.com")
     service.scopes -= {"crm.objects.owners.read", "crm.schemas.deals.write"}
     accounts = [
         ACCOUNT,
@@ -433,70 +462,72 @@ def test_check_names_what_an_admin_has_to_do(
         ObjectRef("account", "dora", "dora", crm_id="x"),
     ]
 
-    told = {finding.subject: finding for finding in target.preflight(accounts)}
+    result = {finding.subject: finding for finding in target.preflight(accounts)}
 
-    assert told["key"].examples == ("crm.objects.owners.read",)
-    assert not told["key"].passed
-    assert told["match"].message.startswith("1 of 3 accounts have a company")
-    assert told["match"].examples == ("core", "dora")
-    assert "Add the scope(s) crm.objects.owners.read to the key." in told["owners"].message
+    assert result["access token"].examples == ("crm.objects.owners.read",)
+    assert not result["access token"].passed
+    assert result["companies"].message.startswith("1 of 3 accounts have a company")
+    assert result["companies"].examples == ("core", "dora")
+    assert "Add the scope(s) crm.objects.owners.read to the token." in result["owners"].message
     service.scopes |= {"crm.objects.owners.read"}
-    told = {finding.subject: finding for finding in opened().preflight(accounts)}
-    assert told["key"].passed
-    assert told["owners"].examples == ("nobody@acme.com",)
+    result = {finding.subject: finding for finding in open_target().preflight(accounts)}
+    assert result["access token"].passed
+    assert result["owners"].examples == ("nobody@acme.com",)
 
 
-def test_check_says_when_the_plan_bears_less(
-    opened: Callable[..., HubSpotTarget], service: Service
+def test_preflight_reports_a_lower_rate_limit_than_the_plan(
+    open_target: Callable[..., HubSpotTarget], service: Service
 ) -> None:
-    service.calls = 100
-    target = opened()
+    service.max_calls = 100
+    target = open_target()
     target.provision()
 
-    wrong = [
-        finding.message for finding in target.preflight([ACCOUNT]) if finding.subject == "limits"
+    failures = [
+        finding.message
+        for finding in target.preflight([ACCOUNT])
+        if finding.subject == "rate limits"
     ]
 
-    assert wrong == ["HubSpot bears 100 calls per 10 s, fewer than crm.hubspot.plan says"]
+    assert failures == ["HubSpot allows 100 calls per 10 s, fewer than crm.hubspot.plan"]
 
 
-def test_before_setup_it_is_said_what_to_run(
-    opened: Callable[..., HubSpotTarget], service: Service
+def test_before_provisioning_the_error_names_the_command_to_run(
+    open_target: Callable[..., HubSpotTarget], service: Service
 ) -> None:
-    above = service.portal.make("companies", {"name": "Acme"})
+    company_id = service.portal.create("companies", {"name": "Acme"})
 
     with pytest.raises(AccessDeniedError, match="expansion crm check"):
-        opened().read([ACCOUNT])
+        open_target().read([ACCOUNT])
     with pytest.raises(AccessDeniedError, match=r"does not exist.*Run: expansion crm setup"):
-        opened().write([FieldChange(replace(ACCOUNT, crm_id=above), {"rank": 1})])
+        open_target().write([FieldChange(replace(ACCOUNT, crm_id=company_id), {"rank": 1})])
     with pytest.raises(
         AccessDeniedError, match=r"no deal pipeline 'Expansion'. Run: expansion crm setup"
     ):
-        opened().read([DEAL])
+        open_target().read([DEAL])
 
 
-def test_a_key_that_is_not_valid_and_a_scope_that_is_missing_are_named(
-    opened: Callable[..., HubSpotTarget], target: HubSpotTarget, service: Service
+def test_an_invalid_token_and_a_missing_scope_are_reported(
+    open_target: Callable[..., HubSpotTarget], target: HubSpotTarget, service: Service
 ) -> None:
     with pytest.raises(
-        AccessDeniedError, match=r"does not accept the key.*crm.hubspot.token"
-    ) as told:
-        opened(token="pat-wrong").read([ACCOUNT])  # noqa: S106
-    assert "pat-wrong" not in str(told.value)
+        AccessDeniedError, match=r"rejects the access token.*crm.hubspot.token"
+    ) as result:
+        open_target(token="pat-wrong").read([ACCOUNT])  # noqa: S106
+    assert "pat-wrong" not in str(result.value)
 
     service.scopes -= {"crm.objects.companies.read"}
     with pytest.raises(
-        AccessDeniedError, match=r"Add the scope\(s\) crm.objects.companies.read to the key"
+        AccessDeniedError, match=r"Add the scope\(s\) crm.objects.companies.read to the token"
     ):
         target.read([ACCOUNT])
 
 
-def test_a_day_whose_calls_are_used_up_stops_with_words(
+def test_an_exhausted_daily_limit_stops_with_a_message(
     target: HubSpotTarget, service: Service
 ) -> None:
-    service.daily = 0
+    service.daily_remaining = 0
 
-    with pytest.raises(AccessDeniedError, match="goes out in the next run"):
+    with pytest.raises(AccessDeniedError, match="the next run sends the rest"):
         target.read([ACCOUNT])
 
 
@@ -511,28 +542,28 @@ def test_a_day_whose_calls_are_used_up_stops_with_words(
         *[(status, {}, {}, None) for status in (500, 502, 503, 504, 521, 523, 524)],
     ],
 )
-def test_what_may_work_later_says_when(
+def test_retryable_errors_carry_the_delay(
     status: int, headers: dict[str, str], body: dict[str, str], seconds: float | None
 ) -> None:
-    told = errors.to_error(status, headers, json.dumps(body))
+    result = errors.to_error(status, headers, json.dumps(body))
 
-    assert isinstance(told, RetryableError)
-    assert told.retry_after_seconds == seconds
+    assert isinstance(result, RetryableError)
+    assert result.retry_after_seconds == seconds
 
 
 @given(st.integers(0, 599), st.text(max_size=80))
-def test_any_answer_is_told_as_one_of_the_contracts(status: int, body: str) -> None:
-    told = errors.to_error(status, {}, body)
+def test_any_response_maps_to_an_error_of_the_protocol(status: int, body: str) -> None:
+    result = errors.to_error(status, {}, body)
 
-    assert isinstance(told, RetryableError | AccessDeniedError | BatchRejectedError)
-    assert "\n" not in str(told)
+    assert isinstance(result, RetryableError | AccessDeniedError | BatchRejectedError)
+    assert "\n" not in str(result)
 
 
-def test_the_pace_is_kept_whatever_is_asked(
-    opened: Callable[..., HubSpotTarget], service: Service
+def test_the_rate_limit_applies_to_all_calls(
+    open_target: Callable[..., HubSpotTarget], service: Service
 ) -> None:
-    service.calls = 100
-    target = opened(plan="starter")
+    service.max_calls = 100
+    target = open_target(plan="starter")
     now = [0.0]
     waits: list[float] = []
 
@@ -540,25 +571,25 @@ def test_the_pace_is_kept_whatever_is_asked(
         waits.append(seconds)
         now[0] += seconds
 
-    door = target._client
-    door._clock, door._sleep = lambda: now[0], sleep
+    client = target._client
+    client._clock, client._sleep = lambda: now[0], sleep
     for _ in range(100):
-        door(door.pipelines.get_all, "deals")
+        client.request(client.pipelines.get_all, "deals")
     assert waits == []
-    service._times.clear()  # the portal's own clock has not moved
+    service._times.clear()  # the portal's clock has not advanced
 
-    door(door.pipelines.get_all, "deals")
+    client.request(client.pipelines.get_all, "deals")
 
     assert waits == [10.0]
 
 
-def test_the_portal_answers_as_hubspots_own_client_expects(
+def test_the_fake_portal_answers_as_the_sdk_expects(
     target: HubSpotTarget, service: Service
 ) -> None:
-    deal, _, above = hung(service, target)
-    door = target._client
+    deal, _, company_id = create_deal_and_task(service, target)
+    client = target._client
 
-    read = door.objects.read(
+    read = client.objects.read(
         "deals",
         {
             "inputs": [{"id": deal.crm_id}, {"id": "1"}],
@@ -566,15 +597,15 @@ def test_the_portal_answers_as_hubspots_own_client_expects(
             "propertiesWithHistory": ["dealstage"],
         },
     )
-    links = door.associations.get_page("deals", "companies", {"inputs": [{"id": deal.crm_id}]})
-    pipelines = door.pipelines.get_all("deals")
-    held = door.properties.get_all("deals")
+    links = client.associations.get_page("deals", "companies", {"inputs": [{"id": deal.crm_id}]})
+    pipelines = client.pipelines.get_all("deals")
+    definition = client.properties.get_all("deals")
 
     assert read.results[0].properties["dealname"] == "Acme: more seats"
     assert (read.num_errors, read.errors[0].category) == (1, "OBJECT_NOT_FOUND")
-    assert links.results[0].to[0].to_object_id == above
+    assert links.results[0].to[0].to_object_id == company_id
     assert pipelines.results[1].label == "Expansion"
-    assert len(held.results) > 9
+    assert len(definition.results) > 9
 
 
 @pytest.mark.parametrize(
@@ -586,35 +617,39 @@ def test_the_portal_answers_as_hubspots_own_client_expects(
         lambda body: body.update(inputs={}),
     ],
 )
-def test_the_portal_refuses_what_is_not_in_the_contract(
+def test_the_fake_portal_rejects_requests_outside_the_contract(
     change: Callable[[Any], None], target: HubSpotTarget, service: Service
 ) -> None:
     body: dict[str, Any] = {
-        "inputs": [{"id": company(service), "properties": {"expansion_rank": "1"}}]
+        "inputs": [{"id": create_company(service), "properties": {"expansion_rank": "1"}}]
     }
     change(body)
 
     with pytest.raises(BatchRejectedError, match="Invalid input JSON"):
-        target._client(target._client.objects.update, "companies", body)
+        target._client.request(target._client.objects.update, "companies", body)
 
-    assert len(service.wrong) == 1
-    service.wrong.clear()
+    assert len(service.contract_violations) == 1
+    service.contract_violations.clear()
 
 
-def test_a_target_without_a_key_says_how_to_give_one() -> None:
+def test_a_target_without_a_token_names_the_variable_to_set() -> None:
     with pytest.raises(SettingsError, match="HUBSPOT_TOKEN"):
         hubspot.create_target(Settings())
 
 
-def test_nobody_prints_the_key(target: HubSpotTarget, settings: Callable[..., Settings]) -> None:
+def test_the_token_is_never_printed(
+    target: HubSpotTarget, settings: Callable[..., Settings]
+) -> None:
     assert TOKEN not in repr(target)
     assert TOKEN not in repr(settings())
 
 
-def test_a_portal_that_is_not_there_may_be_back_later(opened: Callable[..., HubSpotTarget]) -> None:
+def test_an_unreachable_portal_is_a_retryable_error(
+    open_target: Callable[..., HubSpotTarget],
+) -> None:
     started = time.monotonic()
 
-    with pytest.raises(RetryableError, match="no answer from HubSpot"):
-        opened(url="http://127.0.0.1:9").read([ACCOUNT])
+    with pytest.raises(RetryableError, match="no response from HubSpot"):
+        open_target(url="http://127.0.0.1:9").read([ACCOUNT])
 
     assert time.monotonic() - started < 5

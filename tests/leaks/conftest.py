@@ -1,4 +1,4 @@
-"""A simulated company into whose tables a leak can be planted, and the door it has to pass."""
+"""A simulated company for planting leaks, and the pipeline that must not use them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,29 +20,29 @@ from training.data_quality.report import check_data_quality
 from training.evaluation import splits
 from training.model import propensity
 
-END = datetime(2026, 6, 1, tzinfo=UTC)  # of the data: "today"
+END = datetime(2026, 6, 1, tzinfo=UTC)  # end of the data, "today"
 LOADED = END - timedelta(hours=1)  # last night's job
 LAST = END - timedelta(days=90)  # the newest as-of with a complete window of 60 days
 AS_OFS = [LAST - timedelta(days=60 * back) for back in range(7)]
-CUT = AS_OFS[2]
+CUTOFF = AS_OFS[2]
 LEARNER = settings.ModelConfig(
     horizons_days=(60,), ensemble_size=3, n_estimators=60, learning_rate=0.05, min_child_samples=40
 )
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What came through the door: snapshots, and the outcomes known at the cut and today."""
+class PipelineOutput:
+    """Output of the pipeline: snapshots, and the labels known at the cutoff and today."""
 
     snapshots: pl.DataFrame
-    at_cut: pl.DataFrame
+    at_cutoff: pl.DataFrame
     today: pl.DataFrame
     quarantine: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Company:
-    """The tables of a company as they lie in the warehouse today, and when each sale was made."""
+    """The company's tables as stored today, and the time of each sale."""
 
     events: tuple[pl.DataFrame, ...]
     subscriptions: pl.DataFrame
@@ -53,29 +53,29 @@ class Company:
     folder: Path
 
     def with_events(self, rows: pl.DataFrame) -> "Company":
-        """Another file in the folder of the log."""
+        """Add a file to the log."""
         schema = self.events[0].schema
         missing = [pl.lit(None, kind).alias(n) for n, kind in schema.items() if n not in rows]
-        more = rows.with_columns(missing).select(pl.col(n).cast(k) for n, k in schema.items())
-        return replace(self, events=(*self.events, more))
+        added = rows.with_columns(missing).select(pl.col(n).cast(k) for n, k in schema.items())
+        return replace(self, events=(*self.events, added))
 
     def with_contracts(self, rows: pl.DataFrame) -> "Company":
-        more = rows.select(self.subscriptions.columns)
-        return replace(self, subscriptions=pl.concat([self.subscriptions, more]))
+        added = rows.select(self.subscriptions.columns)
+        return replace(self, subscriptions=pl.concat([self.subscriptions, added]))
 
     def with_users(self, rows: pl.DataFrame) -> "Company":
         return replace(self, users=pl.concat([self.users, rows], how="diagonal"))
 
-    def stable(self, *attributes: str) -> "Company":
+    def with_time_invariant(self, *attributes: str) -> "Company":
         tables = self.settings.tables.model_copy(update={"time_invariant_attributes": attributes})
         return replace(self, settings=self.settings.model_copy(update={"tables": tables}))
 
-    def sold(self, start: datetime, end: datetime = END) -> pl.DataFrame:
-        """The sales from one moment up to another."""
+    def sales_between(self, start: datetime, end: datetime = END) -> pl.DataFrame:
+        """Return the sales in [start, end)."""
         return self.sales.filter(pl.col("sold_at").is_between(start, end, closed="left"))
 
-    def bought_since(self, start: datetime) -> pl.Expr:
-        return pl.col("account_id").is_in(self.sold(start)["account_id"].implode())
+    def accounts_sold_since(self, start: datetime) -> pl.Expr:
+        return pl.col("account_id").is_in(self.sales_between(start)["account_id"].implode())
 
     def tables(self) -> table_loader.Tables:
         return table_loader.tables_from_frames(
@@ -100,24 +100,24 @@ class Company:
             tables.subscriptions.rows, plans=self.settings.outcome.plans
         )
 
-    def through_the_door(self, as_ofs: Sequence[datetime] = AS_OFS) -> Seen:
+    def run_pipeline(self, as_ofs: Sequence[datetime] = AS_OFS) -> PipelineOutput:
         tables = self.tables()
         log, terms, rules = self.log(tables), self.terms(tables), self.settings.outcome
         snapshots = builder.build_panel(log, tables, as_ofs, self.settings).snapshots
-        at_cut = splits.build_training_set(snapshots, terms, CUT, rules).outcomes
+        at_cutoff = splits.build_training_set(snapshots, terms, CUTOFF, rules).outcomes
         today = labels.build_outcomes(snapshots, terms, cutoff=END, rules=rules)
-        return Seen(snapshots, at_cut, today, dict(log.quarantine))
+        return PipelineOutput(snapshots, at_cutoff, today, dict(log.quarantine))
 
-    def suspicious(self) -> set[str]:
-        """The columns that `expansion check` warns of."""
+    def leaky_columns(self) -> set[str]:
+        """Return the columns that `expansion check` reports as leaky."""
         tables = self.tables()
         report = check_data_quality(tables, self.log(tables), END, self.settings)
-        return {f"{found['table']}.{found['column']}" for found in report.suspicious}
+        return {f"{found['table']}.{found['column']}" for found in report.leakage}
 
 
 @pytest.fixture(scope="session")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    """An honest company: a quarter of its log is enough here."""
+    """Return a company without leaks: a quarter of its log is enough here."""
     folder = tmp_path_factory.mktemp("leaks")
     simulator.write_company(folder, accounts=250, months=24, seed=1)
 
@@ -127,7 +127,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     quarter = pl.col("event_id").str.slice(1).cast(pl.Int64) % 4 == 0
     log = pl.scan_parquet(folder / "events" / "*.parquet").filter(quarter).collect()
     evening = pl.col("date").cast(subscription_timeline.UTC_DATETIME) + pl.duration(hours=20)
-    made = Company(
+    company = Company(
         events=(log,),
         subscriptions=table("subscriptions"),
         accounts=table("accounts"),
@@ -136,39 +136,39 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
         settings=settings.load_settings(folder / "expansion.toml"),
         folder=folder / "kept",
     )
-    # It is made so that nobody changes department; whoever plants a leak there does not say so.
-    return made.stable()
+    # The simulator never changes a department; planted leaks do, without declaring it.
+    return company.with_time_invariant()
 
 
 @pytest.fixture(scope="session")
-def honest(company: Company) -> Seen:
-    """What the honest company shows at the door."""
-    return company.through_the_door()
+def clean(company: Company) -> PipelineOutput:
+    """Return the pipeline's output for the company without leaks."""
+    return company.run_pipeline()
 
 
 @pytest.fixture(scope="session")
-def truth(honest: Seen) -> pl.DataFrame:
-    """Which snapshots expanded, as far as that is known today."""
+def expanded_labels(clean: PipelineOutput) -> pl.DataFrame:
+    """Return which snapshots expanded, as known today."""
     expanded = labels.expanded_within(60).alias("expanded")
-    return honest.today.select("account_id", "as_of", expanded).drop_nulls()
+    return clean.today.select("account_id", "as_of", expanded).drop_nulls()
 
 
 @pytest.fixture(scope="session")
-def honest_auroc(honest: Seen, truth: pl.DataFrame) -> float:
-    return learnt(honest, truth)
+def clean_auroc(clean: PipelineOutput, expanded_labels: pl.DataFrame) -> float:
+    return model_auroc(clean, expanded_labels)
 
 
-def learnt(seen: Seen, truth: pl.DataFrame) -> float:
-    """AUROC after the cut of a small learner that was trained on what was known at it."""
-    before = pl.col("as_of") < CUT.date()
+def model_auroc(seen: PipelineOutput, expanded_labels: pl.DataFrame) -> float:
+    """Return the AUROC after the cutoff of a small learner trained on data known at it."""
+    before = pl.col("as_of") < CUTOFF.date()
     fitted = propensity.fit_propensity(
-        seen.snapshots.filter(before), seen.at_cut, LEARNER, horizon_days=60
+        seen.snapshots.filter(before), seen.at_cutoff, LEARNER, horizon_days=60
     )
-    judged = seen.snapshots.filter(~before).join(truth, on=["account_id", "as_of"])
-    return float(roc_auc_score(judged["expanded"], fitted.predict(judged).margin))
+    test_rows = seen.snapshots.filter(~before).join(expanded_labels, on=["account_id", "as_of"])
+    return float(roc_auc_score(test_rows["expanded"], fitted.predict(test_rows).margin))
 
 
 @pytest.fixture(scope="session")
-def gain(honest_auroc: float, truth: pl.DataFrame) -> Callable[[Seen], float]:
-    """AUROC that the learner gains over what it learns of the honest company."""
-    return lambda seen: learnt(seen, truth) - honest_auroc
+def gain(clean_auroc: float, expanded_labels: pl.DataFrame) -> Callable[[PipelineOutput], float]:
+    """Return the minimum AUROC gain over the learner on the company without leaks."""
+    return lambda seen: model_auroc(seen, expanded_labels) - clean_auroc

@@ -1,4 +1,4 @@
-"""The notebooks' own module stands beside their tests."""
+"""Put the module that executes notebooks on the import path."""
 
 import sys
 from pathlib import Path

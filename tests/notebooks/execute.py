@@ -1,8 +1,8 @@
-"""Execute the notebooks, each in a kernel of its own, and write them back: ``make notebooks``.
+"""Execute the notebooks, each in its own kernel, and store their outputs: ``make notebooks``.
 
-Two at a time, after the first, which simulates the company that all of them read. What changes from
-run to run or machine to machine is left out: times, and versions of the kernel. Plots are kept with
-a palette, at less than half of their size.
+The first notebook simulates the company that all of them read; the others then run two at a time.
+Values that change between runs or machines are removed: times and kernel versions. Plots are
+stored with a palette, at less than half of their size.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-COMPANY = ROOT / "data/local/notebooks"
-_AT_ONCE = 2
+COMPANY_FOLDER = ROOT / "data/local/notebooks"
+_PROCESSES = 2
 _LONGEST_CELL_SECONDS = 300
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -33,82 +33,83 @@ _METADATA = {
 }
 
 
-def names() -> list[str]:
-    """The notebooks' file names, in reading order."""
+def list_notebooks() -> list[str]:
+    """Return the notebooks' file names, in reading order."""
     return sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
 
-def read(path: Path) -> NotebookNode:
-    """Read a notebook as it stands."""
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook with its stored outputs."""
     return nbformat.read(path, as_version=4)
 
 
-def code(notebook: NotebookNode) -> list[Any]:
-    """Its cells of code."""
+def code_cells(notebook: NotebookNode) -> list[Any]:
+    """Return the code cells of a notebook."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def digest(notebook: NotebookNode) -> str:
-    """What its code is; kept in its metadata when it is executed."""
-    sources = "\0".join(cell.source for cell in code(notebook))
+def hash_code(notebook: NotebookNode) -> str:
+    """Return a hash of the notebook's code, which is stored in its metadata at execution."""
+    sources = "\0".join(cell.source for cell in code_cells(notebook))
     return hashlib.sha256(sources.encode()).hexdigest()[:16]
 
 
-def executed(path: Path, folder: Path) -> NotebookNode:
+def execute_notebook(path: Path, folder: Path) -> NotebookNode:
     """Execute a notebook from its source alone, in a folder."""
-    notebook = read(path)
-    for cell in code(notebook):
+    notebook = read_notebook(path)
+    for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     client = NotebookClient(
         notebook,
         timeout=_LONGEST_CELL_SECONDS,
         kernel_name="python3",
         record_timing=False,
-        extra_arguments=["--IPKernelApp.log_level=40"],  # it advises on networks; here is none
+        extra_arguments=["--IPKernelApp.log_level=40"],  # hides advice on networks
         resources={"metadata": {"path": str(folder)}},
     )
-    asyncio.run(client.async_execute())  # a loop of its own, closed when done
+    asyncio.run(client.async_execute())  # its own event loop, closed at the end
     for cell in notebook.cells:
         cell.metadata = {}
-    for cell in code(notebook):
+    for cell in code_cells(notebook):
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
-                output.data["image/png"] = _smaller(output.data["image/png"])
-    notebook.metadata = {**_METADATA, "expansion": {"executed": digest(notebook)}}
+                output.data["image/png"] = _compress_png(output.data["image/png"])
+    notebook.metadata = {**_METADATA, "expansion": {"executed": hash_code(notebook)}}
     return notebook
 
 
-def each(wanted: Iterable[str], folder: Path) -> dict[str, Future[NotebookNode]]:
-    """Execute notebooks as they would run in a folder, and say of each what came of it."""
-    first, *others = wanted
-    others.sort(key=lambda name: (NOTEBOOKS / name).stat().st_size, reverse=True)  # longest first
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        runs = {first: pool.submit(_told, first, folder)}
+def execute_all(names: Iterable[str], folder: Path) -> dict[str, Future[NotebookNode]]:
+    """Execute notebooks in a folder; return a future per notebook."""
+    first, *others = names
+    # The largest notebook takes longest, so it starts first.
+    others.sort(key=lambda name: (NOTEBOOKS / name).stat().st_size, reverse=True)
+    with ThreadPoolExecutor(_PROCESSES) as pool:
+        runs = {first: pool.submit(_execute_timed, first, folder)}
         runs[first].exception()
-        runs |= {name: pool.submit(_told, name, folder) for name in others}
+        runs |= {name: pool.submit(_execute_timed, name, folder) for name in others}
     return runs
 
 
-def _smaller(png: str) -> str:
+def _compress_png(png: str) -> str:
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    kept = io.BytesIO()
-    picture.quantize(128).save(kept, "PNG", optimize=True)
-    return base64.b64encode(kept.getvalue()).decode()
+    buffer = io.BytesIO()
+    picture.quantize(128).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _told(name: str, folder: Path) -> NotebookNode:
+def _execute_timed(name: str, folder: Path) -> NotebookNode:
     started = perf_counter()
     try:
-        return executed(NOTEBOOKS / name, folder)
+        return execute_notebook(NOTEBOOKS / name, folder)
     finally:
         print(f"{name}: {perf_counter() - started:.0f} s", file=sys.stderr)  # noqa: T201
 
 
 def main() -> None:
-    """Execute all on a company made anew, or those that are named on the one that is there."""
+    """Execute all notebooks on a new company, or the named ones on the existing company."""
     if not sys.argv[1:]:
-        shutil.rmtree(COMPANY, ignore_errors=True)
-    runs = each(sys.argv[1:] or names(), NOTEBOOKS)
+        shutil.rmtree(COMPANY_FOLDER, ignore_errors=True)
+    runs = execute_all(sys.argv[1:] or list_notebooks(), NOTEBOOKS)
     for name, run in runs.items():
         if run.exception() is None:
             nbformat.write(run.result(), NOTEBOOKS / name)

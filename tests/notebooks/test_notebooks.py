@@ -1,4 +1,4 @@
-"""The notebooks run from their source without a warning, and show what they gave."""
+"""The notebooks run without a warning, and the committed outputs match the code."""
 
 import re
 import shutil
@@ -11,23 +11,23 @@ from nbformat import NotebookNode
 
 pytestmark = [
     pytest.mark.notebooks,
-    pytest.mark.filterwarnings("default"),  # those of Jupyter's own plumbing
+    pytest.mark.filterwarnings("default"),  # warnings of Jupyter itself
 ]
-NAMES = execute.names()
+NAMES = execute.list_notebooks()
 LARGEST_BYTES = 400_000
-HERE = re.compile(r"(/home/|/root/|/tmp/|/Users/|/work/|[A-Z]:\\\\)")
+LOCAL_PATH = re.compile(r"(/home/|/root/|/tmp/|/Users/|/work/|[A-Z]:\\\\)")
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[NotebookNode]]:
-    """Every notebook, executed beside a company of its own."""
+def executions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[NotebookNode]]:
+    """Execute every notebook in a folder with its own company."""
     folder = tmp_path_factory.mktemp("project") / "notebooks"
     shutil.copytree(execute.NOTEBOOKS, folder)
-    return execute.each(NAMES, folder)
+    return execute.execute_all(NAMES, folder)
 
 
 def _outputs(notebook: NotebookNode) -> list[Any]:
-    return [output for cell in execute.code(notebook) for output in cell.outputs]
+    return [output for cell in execute.code_cells(notebook) for output in cell.outputs]
 
 
 def test_there_are_notebooks() -> None:
@@ -35,29 +35,32 @@ def test_there_are_notebooks() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs_from_its_source(name: str, runs: Any) -> None:
-    notebook = runs[name].result()
+def test_a_notebook_runs_from_its_source(name: str, executions: Any) -> None:
+    notebook = executions[name].result()
 
     assert not [o.text for o in _outputs(notebook) if o.get("name") == "stderr"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_committed_notebook_shows_what_its_code_gave(name: str, runs: Any) -> None:
-    committed = execute.read(execute.NOTEBOOKS / name)
-    cells = execute.code(committed)
-    kinds = [[o.output_type for o in cell.outputs] for cell in cells]
-    afresh = [[o.output_type for o in cell.outputs] for cell in execute.code(runs[name].result())]
+def test_a_committed_notebook_shows_the_outputs_of_its_code(name: str, executions: Any) -> None:
+    committed = execute.read_notebook(execute.NOTEBOOKS / name)
+    cells = execute.code_cells(committed)
+    output_types = [[o.output_type for o in cell.outputs] for cell in cells]
+    output_types_now = [
+        [o.output_type for o in cell.outputs]
+        for cell in execute.code_cells(executions[name].result())
+    ]
 
-    assert committed.metadata["expansion"]["executed"] == execute.digest(committed), (
+    assert committed.metadata["expansion"]["executed"] == execute.hash_code(committed), (
         "make notebooks"
     )
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    assert kinds == afresh, "make notebooks"
+    assert output_types == output_types_now, "make notebooks"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_committed_notebook_is_small_and_shows_plots(name: str) -> None:
-    committed = execute.read(execute.NOTEBOOKS / name)
+    committed = execute.read_notebook(execute.NOTEBOOKS / name)
     plots = [o for o in _outputs(committed) if "image/png" in o.get("data", {})]
 
     assert (execute.NOTEBOOKS / name).stat().st_size < LARGEST_BYTES
@@ -65,7 +68,7 @@ def test_a_committed_notebook_is_small_and_shows_plots(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_committed_notebook_names_no_place_on_a_machine(name: str) -> None:
+def test_a_committed_notebook_contains_no_local_path(name: str) -> None:
     text = (execute.NOTEBOOKS / name).read_text(encoding="utf-8")
 
-    assert not HERE.findall(re.sub(r'"image/png": "[^"]*"', "", text))
+    assert not LOCAL_PATH.findall(re.sub(r'"image/png": "[^"]*"', "", text))

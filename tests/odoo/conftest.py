@@ -1,4 +1,4 @@
-"""A real Odoo 19 on a real PostgreSQL; each module of tests has a database of its own."""
+"""A real Odoo 19 on a real PostgreSQL; each test module has its own database."""
 
 import json
 import os
@@ -23,9 +23,9 @@ from serving.delivery.crm.odoo.field_mapping import OdooFieldMapping
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / "data/local/odoo"
-_PATIENCE_SECONDS = 60
+_START_TIMEOUT_SECONDS = 60
 
-# An administrator's key, and that of a user who may no more than ODOO.md asks for.
+# API keys of an administrator and of a user with the permissions of docs/guides/odoo.md.
 _KEYS = """
 import datetime, json
 may = ["base.group_user", "base.group_partner_manager", "sales_team.group_sale_salesman_all_leads"]
@@ -44,7 +44,7 @@ env.cr.commit()
 
 @dataclass
 class Server:
-    """Odoo, which serves every database whose name it is told."""
+    """An Odoo server for several databases."""
 
     folder: Path
     database_host: str
@@ -57,7 +57,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def run(self, *arguments: object, **popen: Any) -> subprocess.Popen[bytes]:
-        """Run Odoo's own command."""
+        """Run the Odoo command."""
         python, odoo = INSTALLED / "venv/bin/python", INSTALLED / "root/usr/bin/odoo"
         packages = INSTALLED / "root/usr/lib/python3/dist-packages"
         with (self.folder / "log").open("ab") as log:
@@ -70,19 +70,19 @@ class Server:
             )
 
     def initialise(self, database: str) -> None:
-        """Make a database with the CRM app and the keys of its users; 40 seconds."""
+        """Create a database with the CRM app and API keys of its users; takes 40 seconds."""
         options = ("-d", database, "-i", "crm", "--without-demo=all", "--stop-after-init")
         assert self.run(*options).wait() == 0, self.log()
         pipe = subprocess.PIPE
         shell = self.run("shell", "-d", database, "--no-http", stdin=pipe, stdout=pipe)
-        told, _ = shell.communicate(_KEYS.encode())
-        (line,) = [line for line in told.decode().splitlines() if "KEYS{" in line]
+        output, _ = shell.communicate(_KEYS.encode())
+        (line,) = [line for line in output.decode().splitlines() if "KEYS{" in line]
         self.keys = json.loads(line.partition("KEYS")[2])
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server and wait until it responds."""
         self.process = self.run(stdout=subprocess.DEVNULL)
-        for _ in range(_PATIENCE_SECONDS * 4):
+        for _ in range(_START_TIMEOUT_SECONDS * 4):
             with suppress(httpx.TransportError):
                 httpx.get(f"{self.url}/web/version", timeout=2)
                 return
@@ -90,8 +90,8 @@ class Server:
             time.sleep(0.25)
         raise AssertionError(self.log())
 
-    def kill(self) -> None:
-        """End it at once."""
+    def kill_now(self) -> None:
+        """Kill the server."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -103,31 +103,35 @@ class Server:
 
 @dataclass(frozen=True)
 class Database:
-    """One company's Odoo."""
+    """One Odoo database."""
 
     server: Server
     name: str
 
-    def client(self, who: str = "admin", **options: Any) -> OdooClient:
-        return OdooClient(self.server.url, self.name, self.server.keys[who], **options)
+    def create_client(self, login: str = "admin", **options: Any) -> OdooClient:
+        return OdooClient(self.server.url, self.name, self.server.keys[login], **options)
 
-    def odoo(
-        self, who: str = "sender", *, make_partners: bool = False, **options: Any
+    def create_target(
+        self, login: str = "sender", *, create_partners: bool = False, **options: Any
     ) -> OdooTarget:
-        """Open it as a target; the sender's rights are no more than ODOO.md asks for."""
-        names = OdooFieldMapping.from_config({}, create_partners=make_partners)
-        return OdooTarget(self.client(who), names, create_partners=make_partners, **options)
+        """Create a target; the sender has only the permissions of docs/guides/odoo.md."""
+        field_mapping = OdooFieldMapping.from_config({}, create_partners=create_partners)
+        return OdooTarget(
+            self.create_client(login), field_mapping, create_partners=create_partners, **options
+        )
 
     def call(self, model: str, method: str, **arguments: Any) -> Any:
-        """What a human does in the pages, as a call."""
-        client = self.client("cleo")
+        """Call a method as a human user."""
+        client = self.create_client("cleo")
         try:
             return client.call(model, method, **arguments)
         finally:
             client.close()
 
-    def find(self, model: str, domain: list[Any], fields: list[str]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.call(
+    def find_records(
+        self, model: str, domain: list[Any], fields: list[str]
+    ) -> list[dict[str, Any]]:
+        records: list[dict[str, Any]] = self.call(
             model,
             "search_read",
             domain=domain,
@@ -135,10 +139,10 @@ class Database:
             order="id",
             context={"active_test": False},
         )
-        return found
+        return records
 
-    def partners(self, *account_ids: str) -> dict[str, str]:
-        """Make a partner for each account; their ids by account."""
+    def create_partners(self, *account_ids: str) -> dict[str, str]:
+        """Create a partner for each account, and return account id → partner id."""
         rows = [{"name": name.title(), "ref": name, "is_company": True} for name in account_ids]
         ids = self.call("res.partner", "create", vals_list=rows)
         return dict(zip(account_ids, map(str, ids), strict=True))
@@ -146,7 +150,7 @@ class Database:
 
 @pytest.fixture(scope="session")
 def odoo_server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running Odoo with one database, ``template``, that nothing else is done with."""
+    """Start Odoo with one unused database, ``template``."""
     if not (INSTALLED / "installed").exists():
         pytest.fail("Odoo is not there yet: make test-odoo fetches it.")
     (host,) = urllib.parse.parse_qs(urllib.parse.urlsplit(postgres).query)["host"]
@@ -163,20 +167,20 @@ def odoo_server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "http_port": port,
         "workers": 0,
         "max_cron_threads": 0,
-        "limit_time_real": 3600,  # a machine that compiles beside the tests is slow, not wrong
+        "limit_time_real": 3600,  # generous, for busy machines
     }
     lines = [f"{name} = {value}" for name, value in settings.items()]
     (server.folder / "odoo.conf").write_text("\n".join(["[options]", *lines, ""]))
     server.initialise("template")
-    _sql(postgres, "alter database template allow_connections false")  # so it can be cloned
+    _sql(postgres, "alter database template allow_connections false")  # required for cloning
     server.start()
     yield server
-    server.kill()
+    server.kill_now()
 
 
 @pytest.fixture(scope="session")
 def new_database(odoo_server: Server, postgres: str) -> Callable[[str], Database]:
-    """Clone the template."""
+    """Return a function that clones the template."""
 
     def clone(name: str) -> Database:
         _sql(postgres, f"create database {name} owner odoo template template")
@@ -187,12 +191,12 @@ def new_database(odoo_server: Server, postgres: str) -> Callable[[str], Database
 
 @pytest.fixture(scope="module")
 def database(new_database: Callable[[str], Database], request: pytest.FixtureRequest) -> Database:
-    """A database of this module's, set up."""
-    made = new_database(request.module.__name__.rpartition(".")[2])
-    admin = made.odoo("admin")
+    """Return a provisioned database for this module."""
+    created = new_database(request.module.__name__.rpartition(".")[2])
+    admin = created.create_target("admin")
     admin.provision()
     admin.close()
-    return made
+    return created
 
 
 def _sql(url: str, statement: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of what a CSM sees in Odoo, from a real browser.
+"""Take screenshots of Odoo as a CSM sees it, in a real browser.
 
     python tests/odoo/pictures.py URL DATABASE LOGIN PASSWORD FOLDER
 
@@ -12,41 +12,41 @@ from playwright.sync_api import Page, sync_playwright
 
 _CHROMIUM = "/usr/bin/chromium"
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-_LONG_MS = 180_000  # Odoo builds its pages' assets at the first look
+_TIMEOUT_MS = 180_000  # Odoo builds its assets on first use
 
 
 def main(url: str, database: str, login: str, password: str, folder: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(_LONG_MS)
+        page.set_default_timeout(_TIMEOUT_MS)
         page.goto(f"{url}/web/login?db={database}")
         page.fill("input[name=login]", login)
         page.fill("input[name=password]", password)
         page.click("button[type=submit]")
         page.wait_for_selector(".o_navbar, .o_main_navbar")
-        look(page, url, Path(folder))
+        take_screenshots(page, url, Path(folder))
         browser.close()
 
 
-def look(page: Page, url: str, folder: Path) -> None:
-    """Go where a CSM goes."""
+def take_screenshots(page: Page, url: str, folder: Path) -> None:
+    """Open the pages that a CSM uses."""
     page.goto(f"{url}/odoo/crm")
     page.wait_for_selector(".o_kanban_view, .o_list_view")
     page.click(".o_menu_sections button:has-text('Sales')")
     page.click(".o-dropdown-item:has-text('Expansion')")
-    shot(page, ".o_list_view .o_data_row", folder / "list.png")
+    take_screenshot(page, ".o_list_view .o_data_row", folder / "list.png")
     page.click(".o_data_row .o_data_cell[name=display_name]")
-    shot(page, ".o_form_view .o_notebook", folder / "account.png")
+    take_screenshot(page, ".o_form_view .o_notebook", folder / "account.png")
     page.click(".o_notebook .nav-link:has-text('Expansion')")
-    shot(page, ".o_form_view .o_notebook", folder / "account_figures.png")
+    take_screenshot(page, ".o_form_view .o_notebook", folder / "account_figures.png")
     page.goto(f"{url}/odoo/crm")
-    shot(page, ".o_kanban_record", folder / "pipeline.png")
+    take_screenshot(page, ".o_kanban_record", folder / "pipeline.png")
     page.click(".o_kanban_record >> nth=0")
-    shot(page, ".o_form_view .o_notebook", folder / "opportunity.png")
+    take_screenshot(page, ".o_form_view .o_notebook", folder / "opportunity.png")
 
 
-def shot(page: Page, selector: str, file: Path) -> None:
+def take_screenshot(page: Page, selector: str, file: Path) -> None:
     page.wait_for_selector(selector)
     page.mouse.move(1, 899)
     page.wait_for_selector(".o_loading_indicator", state="hidden")

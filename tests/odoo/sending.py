@@ -1,7 +1,7 @@
-"""One sender at work on a real Odoo, as a process that can be killed: see test_sender.py.
+"""Sender for a real Odoo in its own process, which can be killed; see test_sender.py.
 
-Arguments: URL of the state database, URL of Odoo, its database, and after how many halves of a
-request this process ends itself, as a killed one would. The key is in ``ODOO_API_KEY``.
+Arguments: URL of the state database, URL of Odoo, its database, and the number of half requests
+after which the process kills itself. The API key is in ``ODOO_API_KEY``.
 """
 
 import os
@@ -19,35 +19,37 @@ from serving.delivery.crm.odoo.field_mapping import OdooFieldMapping
 from serving.delivery.reconcile import sender
 
 
-class Deadly(httpx.BaseTransport):
-    """Kills its own process before a request has left, or after its answer has come."""
+class SelfKillingTransport(httpx.BaseTransport):
+    """Transport that kills its process before a request is sent or after its response."""
 
-    def __init__(self, halves: int) -> None:
-        self._left, self._wire = halves, httpx.HTTPTransport()
+    def __init__(self, half_requests: int) -> None:
+        self._remaining, self._transport = half_requests, httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self._count()
-        answer = self._wire.handle_request(request)
-        answer.read()
+        response = self._transport.handle_request(request)
+        response.read()
         self._count()
-        return answer
+        return response
 
     def _count(self) -> None:
-        self._left -= 1
-        if self._left == 0:
+        self._remaining -= 1
+        if self._remaining == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(database: str, url: str, name: str, halves: str) -> None:
+def main(database: str, url: str, name: str, half_requests: str) -> None:
     engine = store.open_engine(database)
-    client = OdooClient(url, name, os.environ["ODOO_API_KEY"], transport=Deadly(int(halves)))
+    client = OdooClient(
+        url, name, os.environ["ODOO_API_KEY"], transport=SelfKillingTransport(int(half_requests))
+    )
     target = OdooTarget(
         client,
         OdooFieldMapping.from_config({}, create_partners=False),
         rate_limit=RateLimit(rows_per_call=20),
     )
-    sent = sender.send_pending(engine, target, now=datetime.now(UTC))
-    assert sent.words is None, sent.words
+    summary = sender.send_pending(engine, target, now=datetime.now(UTC))
+    assert summary.stop_reason is None, summary.stop_reason
 
 
 if __name__ == "__main__":

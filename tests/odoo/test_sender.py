@@ -1,6 +1,6 @@
-"""The sender and a real Odoo: everything arrives, once, and what humans did stays.
+"""The sender and a real Odoo: everything is written once, and human edits are preserved.
 
-What stands in Odoo is read in Odoo's own words and compared by hand, without our mapping.
+Odoo's records are read with Odoo's field names and compared without our mapping.
 """
 
 import hashlib
@@ -29,48 +29,54 @@ from serving.store.schema import APPLIED_OBJECTS, DESIRED_OBJECTS, REJECTED_OBJE
 
 pytestmark = pytest.mark.odoo
 
-LEAD = ["name", "expected_revenue", "date_deadline", "x_expansion_signals", "x_expansion_key"]
-TASK = ["summary", "date_deadline", "note", "res_model", "x_expansion_key", "active"]
-PARTNER = [
+LEAD_FIELDS = [
+    "name",
+    "expected_revenue",
+    "date_deadline",
+    "x_expansion_signals",
+    "x_expansion_key",
+]
+TASK_FIELDS = ["summary", "date_deadline", "note", "res_model", "x_expansion_key", "active"]
+PARTNER_FIELDS = [
     "ref",
     "x_expansion_rank",
     "x_expansion_probability",
     "x_expansion_readiness_date",
-    "x_expansion_this_week",
+    "x_expansion_in_weekly_capacity",
     "x_expansion_signals",
 ]
 
 
-def line(name: str, place: int, draw: random.Random) -> dict[str, Any]:
+def build_list_row(name: str, number: int, rng: random.Random) -> dict[str, Any]:
     return {
-        "rank": place,
-        "probability": draw.randrange(1, 1000) / 1000,
-        "readiness_date": f"2026-06-{draw.randrange(1, 29):02}",
-        "this_week": place % 3 == 0,
-        "signals": f"{draw.randrange(99)} people of {name}\nNo seat is free",
+        "rank": number,
+        "probability": rng.randrange(1, 1000) / 1000,
+        "readiness_date": f"2026-06-{rng.randrange(1, 29):02}",
+        "in_weekly_capacity": number % 3 == 0,
+        "signals": f"{rng.randrange(99)} people of {name}\nNo seat is free",
         "note": None,
     }
 
 
-def wanted(accounts: list[str], week: int = 0) -> Iterator[dict[str, Any]]:
-    """An account in four has an opportunity, and every one of these and a second one a task."""
-    draw = random.Random(week)  # noqa: S311
-    for place, name in enumerate(accounts, 1):
-        told = line(name, place, draw)
-        yield _row("account", name, name, place, told)
+def build_desired_objects(accounts: list[str], week: int = 0) -> Iterator[dict[str, Any]]:
+    """Build desired objects: one account in four has an opportunity and a task, another a task."""
+    rng = random.Random(week)  # noqa: S311
+    for number, name in enumerate(accounts, 1):
+        values = build_list_row(name, number, rng)
+        yield _build_row("account", name, name, number, values)
         key = f"{name}:seats:1"
-        if place % 4 == 0:
+        if number % 4 == 0:
             deal = {
                 "name": f"{name}: seats",
                 "state": "open",
-                "amount": draw.randrange(1, 9000),
-                "expected_close_date": f"2026-07-{draw.randrange(1, 29):02}",
+                "amount": rng.randrange(1, 9000),
+                "expected_close_date": f"2026-07-{rng.randrange(1, 29):02}",
                 "limit": "seats",
-                "signals": told["signals"],
+                "signals": values["signals"],
                 "episode": key,
             }
-            yield _row("opportunity", key, name, place, deal)
-        if place % 4 < 2:
+            yield _build_row("opportunity", key, name, number, deal)
+        if number % 4 < 2:
             task = {
                 "subject": f"Talk to {name}",
                 "state": "open",
@@ -78,10 +84,12 @@ def wanted(accounts: list[str], week: int = 0) -> Iterator[dict[str, Any]]:
                 "notes": "No seat is free\nAsk & listen",
                 "episode": key,
             }
-            yield _row("task", f"{key}:talk", name, place, task)
+            yield _build_row("task", f"{key}:talk", name, number, task)
 
 
-def _row(kind: str, key: str, name: str, place: int, fields: dict[str, Any]) -> dict[str, Any]:
+def _build_row(
+    kind: str, key: str, name: str, number: int, fields: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "target": "odoo",
         "kind": kind,
@@ -90,60 +98,64 @@ def _row(kind: str, key: str, name: str, place: int, fields: dict[str, Any]) -> 
         "limit": None if kind == "account" else "seats",
         "as_of": date(2026, 6, 1),
         "run_id": 1,
-        "place": place,
+        "priority": number,
         "fields": fields,
-        "digest": hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest(),
+        "content_hash": hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest(),
     }
 
 
-def put(engine: sa.Engine, rows: list[dict[str, Any]]) -> None:
+def replace_desired_objects(engine: sa.Engine, rows: list[dict[str, Any]]) -> None:
     with store.write_transaction(engine) as connection:
         connection.execute(sa.delete(DESIRED_OBJECTS))
         connection.execute(sa.insert(DESIRED_OBJECTS), rows)
 
 
-def send(engine: sa.Engine, target: OdooTarget, *, full: bool = False) -> SyncSummary:
-    return sender.send_pending(engine, target, now=datetime.now(UTC), resync=full)
+def run_sender(engine: sa.Engine, target: OdooTarget, *, resync: bool = False) -> SyncSummary:
+    return sender.send_pending(engine, target, now=datetime.now(UTC), resync=resync)
 
 
-def differences(database: Any, rows: list[dict[str, Any]]) -> list[str]:
-    """Where Odoo does not hold what it should, told in Odoo's words; doubles count."""
+def find_differences(database: Any, rows: list[dict[str, Any]]) -> list[str]:
+    """Return differences between Odoo and the desired objects, including duplicates."""
     names = {row["account_id"] for row in rows}
-    partners = database.find("res.partner", [["ref", "in", sorted(names)]], PARTNER)
-    leads = database.find("crm.lead", [["x_expansion_account_id", "in", sorted(names)]], LEAD)
-    tasks = database.find("mail.activity", [["x_expansion_account_id", "in", sorted(names)]], TASK)
-    found = [("account", item["ref"], _partner(item)) for item in partners]
-    found += [("opportunity", item["x_expansion_key"], _lead(item)) for item in leads]
-    found += [("task", item["x_expansion_key"], _task(item)) for item in tasks]
-    expected = [(row["kind"], row["key"], _expected(row)) for row in rows]
-    return [f"{item} is missing" for item in expected if item not in found] + [
-        f"{item} is too much" for item in found if item not in expected or found.count(item) > 1
+    partners = database.find_records("res.partner", [["ref", "in", sorted(names)]], PARTNER_FIELDS)
+    leads = database.find_records(
+        "crm.lead", [["x_expansion_account_id", "in", sorted(names)]], LEAD_FIELDS
+    )
+    tasks = database.find_records(
+        "mail.activity", [["x_expansion_account_id", "in", sorted(names)]], TASK_FIELDS
+    )
+    actual = [("account", item["ref"], _partner_values(item)) for item in partners]
+    actual += [("opportunity", item["x_expansion_key"], _lead_values(item)) for item in leads]
+    actual += [("task", item["x_expansion_key"], _task_values(item)) for item in tasks]
+    expected = [(row["kind"], row["key"], _expected_values(row)) for row in rows]
+    return [f"{item} is missing" for item in expected if item not in actual] + [
+        f"{item} is too much" for item in actual if item not in expected or actual.count(item) > 1
     ]
 
 
-def _expected(row: dict[str, Any]) -> tuple[Any, ...]:
+def _expected_values(row: dict[str, Any]) -> tuple[Any, ...]:
     fields = row["fields"]
     names = {
-        "account": ("rank", "probability", "readiness_date", "this_week", "signals"),
+        "account": ("rank", "probability", "readiness_date", "in_weekly_capacity", "signals"),
         "opportunity": ("name", "amount", "expected_close_date", "signals"),
         "task": ("subject", "due_date", "notes"),
     }
-    told = tuple(fields[name] for name in names[row["kind"]])
+    values = tuple(fields[name] for name in names[row["kind"]])
     if row["kind"] == "task":
-        on = "crm.lead" if row["place"] % 4 == 0 else "res.partner"
-        return (*told, on, True)
-    return told
+        parent_model = "crm.lead" if row["priority"] % 4 == 0 else "res.partner"
+        return (*values, parent_model, True)
+    return values
 
 
-def _partner(item: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(item[name] for name in PARTNER[1:])
+def _partner_values(item: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(item[name] for name in PARTNER_FIELDS[1:])
 
 
-def _lead(item: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(item[name] for name in LEAD[:-1])
+def _lead_values(item: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(item[name] for name in LEAD_FIELDS[:-1])
 
 
-def _task(item: dict[str, Any]) -> tuple[Any, ...]:
+def _task_values(item: dict[str, Any]) -> tuple[Any, ...]:
     notes = item["note"].replace("</p><p>", "\n").removeprefix("<p>").removesuffix("</p>")
     notes = notes.replace("&amp;", "&")
     return (item["summary"], item["date_deadline"], notes, item["res_model"], item["active"])
@@ -158,11 +170,11 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def company(database: Any) -> Callable[[str, int], list[str]]:
-    """Make accounts, each with a partner."""
+    """Return a function that creates accounts with a partner each."""
 
     def make(prefix: str, accounts: int) -> list[str]:
         names = [f"{prefix}-{number:04}" for number in range(accounts)]
-        database.partners(*names)
+        database.create_partners(*names)
         return names
 
     return make
@@ -170,68 +182,70 @@ def company(database: Any) -> Callable[[str, int], list[str]]:
 
 @pytest.fixture
 def odoo(database: Any) -> Iterator[OdooTarget]:
-    target = database.odoo(pace=RateLimit(rows_per_call=100))
+    target = database.create_target(rate_limit=RateLimit(rows_per_call=100))
     yield target
     target.close()
 
 
-def test_a_thousand_accounts_arrive_and_a_second_run_writes_nothing(
+def test_a_thousand_accounts_are_written_and_a_second_run_writes_nothing(
     database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
-    rows = list(wanted(company("thousand", 1000)))
-    put(engine, rows)
+    rows = list(build_desired_objects(company("thousand", 1000)))
+    replace_desired_objects(engine, rows)
 
-    sent = send(engine, odoo)
-    stamps = database.find("res.partner", [["ref", "like", "thousand-"]], ["write_date"])
-    time.sleep(1.1)  # Odoo's stamps are of whole seconds
-    again, full = send(engine, odoo), send(engine, odoo, full=True)
+    summary = run_sender(engine, odoo)
+    stamps = database.find_records("res.partner", [["ref", "like", "thousand-"]], ["write_date"])
+    time.sleep(1.1)  # Odoo's timestamps have second resolution
+    second, full = run_sender(engine, odoo), run_sender(engine, odoo, resync=True)
 
-    assert sent.made == {"opportunity": 250, "task": 500}
-    assert sent.changed == {"account": 1000}
-    assert differences(database, rows) == []
-    assert (again.written, full.written, full.unchanged) == (0, 0, 1750)
-    after = database.find("res.partner", [["ref", "like", "thousand-"]], ["write_date"])
+    assert summary.created == {"opportunity": 250, "task": 500}
+    assert summary.updated == {"account": 1000}
+    assert find_differences(database, rows) == []
+    assert (second.written, full.written, full.unchanged) == (0, 0, 1750)
+    after = database.find_records("res.partner", [["ref", "like", "thousand-"]], ["write_date"])
     assert stamps == after
 
 
-def test_what_a_human_set_stays_and_the_rest_follows(
+def test_human_edits_are_preserved_and_other_fields_are_updated(
     database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("edited", 8)
-    put(engine, list(wanted(names)))
-    send(engine, odoo)
-    (lead,) = database.find("crm.lead", [["x_expansion_key", "=", f"{names[3]}:seats:1"]], ["id"])
-    (partner,) = database.find("res.partner", [["ref", "=", names[0]]], ["id"])
-    (task,) = database.find(
+    replace_desired_objects(engine, list(build_desired_objects(names)))
+    run_sender(engine, odoo)
+    (lead,) = database.find_records(
+        "crm.lead", [["x_expansion_key", "=", f"{names[3]}:seats:1"]], ["id"]
+    )
+    (partner,) = database.find_records("res.partner", [["ref", "=", names[0]]], ["id"])
+    (task,) = database.find_records(
         "mail.activity", [["x_expansion_key", "=", f"{names[0]}:seats:1:talk"]], ["id"]
-    ) or database.find("mail.activity", [["x_expansion_account_id", "=", names[3]]], ["id"])
+    ) or database.find_records("mail.activity", [["x_expansion_account_id", "=", names[3]]], ["id"])
     deal, signals = {"name": "Mine", "expected_revenue": 5.0}, {"x_expansion_signals": "Nonsense"}
     database.call("crm.lead", "write", ids=[lead["id"]], vals=deal)
     database.call("res.partner", "write", ids=[partner["id"]], vals=signals)
     database.call("mail.activity", "action_done", ids=[task["id"]])
-    second = list(wanted(names, week=1))
-    put(engine, second)
+    second = list(build_desired_objects(names, week=1))
+    replace_desired_objects(engine, second)
 
-    sent = send(engine, odoo)
+    summary = run_sender(engine, odoo)
 
     for row in second:
         if row["kind"] == "account" and row["key"] == names[0]:
             row["fields"] = {**row["fields"], "signals": "Nonsense"}
         if row["kind"] == "opportunity" and row["key"] == f"{names[3]}:seats:1":
             row["fields"] = {**row["fields"], "name": "Mine", "amount": 5.0}
-    (done,) = database.find("mail.activity", [["id", "=", task["id"]]], ["active"])
+    (done,) = database.find_records("mail.activity", [["id", "=", task["id"]]], ["active"])
     assert done["active"] is False
     database.call("mail.activity", "write", ids=[task["id"]], vals={"active": True})
-    assert differences(database, second) == []
-    assert sent.theirs == 3
+    assert find_differences(database, second) == []
+    assert summary.human_fields == 3
 
 
-def test_a_humans_opportunity_is_filled_where_it_is_empty(
+def test_an_adopted_opportunity_gets_only_its_empty_fields_filled(
     database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("adopting", 4)
-    (partner,) = database.find("res.partner", [["ref", "=", names[3]]], ["id"])
-    (team,) = database.find("crm.team", [["name", "=", "Expansion"]], ["id"])
+    (partner,) = database.find_records("res.partner", [["ref", "=", names[3]]], ["id"])
+    (team,) = database.find_records("crm.team", [["name", "=", "Expansion"]], ["id"])
     row = {
         "type": "opportunity",
         "team_id": team["id"],
@@ -240,17 +254,21 @@ def test_a_humans_opportunity_is_filled_where_it_is_empty(
         "date_deadline": "2026-12-24",
     }
     (lead,) = database.call("crm.lead", "create", vals_list=[row])
-    rows = list(wanted(names))
-    put(engine, rows)
+    rows = list(build_desired_objects(names))
+    replace_desired_objects(engine, rows)
 
-    sent = send(engine, odoo)
-    put(engine, list(wanted(names, week=1)))
-    send(engine, odoo)
+    summary = run_sender(engine, odoo)
+    replace_desired_objects(engine, list(build_desired_objects(names, week=1)))
+    run_sender(engine, odoo)
 
-    found = database.find("crm.lead", [["partner_id", "=", partner["id"]]], [*LEAD, "active"])
-    deal = next(item for item in wanted(names, week=1) if item["kind"] == "opportunity")
-    assert sent.adopted == 1
-    assert found == [
+    actual = database.find_records(
+        "crm.lead", [["partner_id", "=", partner["id"]]], [*LEAD_FIELDS, "active"]
+    )
+    deal = next(
+        item for item in build_desired_objects(names, week=1) if item["kind"] == "opportunity"
+    )
+    assert summary.adopted == 1
+    assert actual == [
         {
             "id": lead,
             "name": "More seats, says Ann",
@@ -263,122 +281,126 @@ def test_a_humans_opportunity_is_filled_where_it_is_empty(
     ]
 
 
-def test_one_bad_row_is_kept_with_odoos_words_and_the_rest_arrives(
+def test_a_rejected_row_is_stored_with_odoos_reason_and_the_rest_is_written(
     database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("bad", 40)
-    rows = list(wanted(names))
-    bad = next(row for row in rows if row["kind"] == "opportunity")
-    put(
+    rows = list(build_desired_objects(names))
+    invalid = next(row for row in rows if row["kind"] == "opportunity")
+    replace_desired_objects(
         engine,
         [
             {**row, "fields": {**row["fields"], "expected_close_date": "soon"}}
-            if row is bad
+            if row is invalid
             else row
             for row in rows
         ],
     )
 
-    sent = send(engine, odoo)
+    summary = run_sender(engine, odoo)
 
     with store.read_transaction(engine) as connection:
-        (kept,) = connection.execute(sa.select(REJECTED_OBJECTS)).mappings()
-    assert sent.rejected == 1
-    assert kept["key"] == bad["key"]
-    assert "soon" in kept["words"]
-    hangs = [bad["key"], f"{bad['key']}:talk"]
-    assert differences(database, [row for row in rows if row["key"] not in hangs]) == []
+        (rejected,) = connection.execute(sa.select(REJECTED_OBJECTS)).mappings()
+    assert summary.rejected == 1
+    assert rejected["key"] == invalid["key"]
+    assert "soon" in rejected["reason"]
+    skipped_keys = [invalid["key"], f"{invalid['key']}:talk"]
+    assert find_differences(database, [row for row in rows if row["key"] not in skipped_keys]) == []
 
 
-def test_a_task_that_a_human_cancelled_stays_away(
+def test_a_task_cancelled_by_a_human_is_not_recreated(
     database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("cancel", 4)
-    put(engine, list(wanted(names)))
-    send(engine, odoo)
-    tasks = database.find("mail.activity", [["x_expansion_account_id", "in", names]], ["id"])
-    leads = database.find("crm.lead", [["x_expansion_account_id", "in", names]], ["id"])
+    replace_desired_objects(engine, list(build_desired_objects(names)))
+    run_sender(engine, odoo)
+    tasks = database.find_records(
+        "mail.activity", [["x_expansion_account_id", "in", names]], ["id"]
+    )
+    leads = database.find_records("crm.lead", [["x_expansion_account_id", "in", names]], ["id"])
     database.call("mail.activity", "action_cancel", ids=[task["id"] for task in tasks])
-    database.client("admin").call("crm.lead", "unlink", ids=[lead["id"] for lead in leads])
-    rows = list(wanted(names, week=1))
+    database.create_client("admin").call("crm.lead", "unlink", ids=[lead["id"] for lead in leads])
+    rows = list(build_desired_objects(names, week=1))
     for row in rows:
         if row["kind"] == "task":
-            row.update(fields={**row["fields"], "subject": "Talk again"}, digest="another")
-    put(engine, rows)
+            row.update(fields={**row["fields"], "subject": "Talk again"}, content_hash="another")
+    replace_desired_objects(engine, rows)
 
-    sent = send(engine, odoo)
+    summary = run_sender(engine, odoo)
 
-    assert sent.gone == len(tasks) + len(leads)
-    assert not database.find("mail.activity", [["x_expansion_account_id", "in", names]], ["id"])
-    assert not database.find("crm.lead", [["x_expansion_account_id", "in", names]], ["id"])
+    assert summary.deleted_in_crm == len(tasks) + len(leads)
+    assert not database.find_records(
+        "mail.activity", [["x_expansion_account_id", "in", names]], ["id"]
+    )
+    assert not database.find_records("crm.lead", [["x_expansion_account_id", "in", names]], ["id"])
 
 
-def test_two_installations_at_once_double_nothing(
+def test_two_concurrent_senders_create_no_duplicates(
     database: Any, company: Any, tmp_path: Path
 ) -> None:
-    rows = list(wanted(company("twice", 120)))
+    rows = list(build_desired_objects(company("twice", 120)))
     engines = [store.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
-    targets = [database.odoo(pace=RateLimit(rows_per_call=10)) for _ in engines]
+    targets = [database.create_target(rate_limit=RateLimit(rows_per_call=10)) for _ in engines]
     for engine in engines:
-        put(engine, rows)
+        replace_desired_objects(engine, rows)
 
     with ThreadPoolExecutor(2) as pool:
-        sents = list(pool.map(send, engines, targets))
+        summaries = list(pool.map(run_sender, engines, targets))
 
     for target, engine in zip(targets, engines, strict=True):
         target.close()
         engine.dispose()
-    assert [sent.words for sent in sents] == [None, None]
-    assert differences(database, rows) == []
+    assert [sent.stop_reason for sent in summaries] == [None, None]
+    assert find_differences(database, rows) == []
 
 
-def test_odoo_is_killed_in_the_middle_and_started_again(
+def test_delivery_completes_after_odoo_is_killed_and_restarted(
     database: Any, company: Any, engine: sa.Engine
 ) -> None:
-    rows = list(wanted(company("outage", 400)))
-    put(engine, rows)
-    target = database.odoo(pace=RateLimit(rows_per_call=10))
-    draw = random.Random(5)  # noqa: S311
-    told: list[SyncSummary] = []
-    thread = threading.Thread(target=lambda: told.append(send(engine, target)))
+    rows = list(build_desired_objects(company("outage", 400)))
+    replace_desired_objects(engine, rows)
+    target = database.create_target(rate_limit=RateLimit(rows_per_call=10))
+    rng = random.Random(5)  # noqa: S311
+    values: list[SyncSummary] = []
+    thread = threading.Thread(target=lambda: values.append(run_sender(engine, target)))
 
     thread.start()
     for _ in range(3):
-        time.sleep(draw.uniform(0.3, 2.0))
-        database.server.kill()
+        time.sleep(rng.uniform(0.3, 2.0))
+        database.server.kill_now()
         database.server.start()
     thread.join()
     target.close()
 
-    assert told[0].words is None
-    assert told[0].failures > 0
-    assert differences(database, rows) == []
+    assert values[0].stop_reason is None
+    assert values[0].failures > 0
+    assert find_differences(database, rows) == []
 
 
-def test_a_sender_killed_at_random_points_loses_and_doubles_nothing(
+def test_a_sender_killed_at_random_points_loses_and_duplicates_nothing(
     database: Any, company: Any, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
     engine = store.open_engine(url)
-    names, draw = company("killed", 60), random.Random(11)  # noqa: S311
+    names, rng = company("killed", 60), random.Random(11)  # noqa: S311
     script = str(Path(__file__).with_name("sending.py"))
-    where = [database.server.url, database.name]
+    location = [database.server.url, database.name]
     environment = {**os.environ, "ODOO_API_KEY": database.server.keys["sender"]}
 
     def run(halves: int) -> int:
-        command = [sys.executable, script, url, *where, str(halves)]
+        command = [sys.executable, script, url, *location, str(halves)]
         return subprocess.run(command, env=environment, check=False).returncode
 
-    put(engine, list(wanted(names)))
-    ends = [run(draw.randrange(2, 16)) for _ in range(10)]
-    week = list(wanted(names, week=1))
-    put(engine, week)
-    ends += [run(draw.randrange(2, 16)) for _ in range(10)]
+    replace_desired_objects(engine, list(build_desired_objects(names)))
+    exit_codes = [run(rng.randrange(2, 16)) for _ in range(10)]
+    week = list(build_desired_objects(names, week=1))
+    replace_desired_objects(engine, week)
+    exit_codes += [run(rng.randrange(2, 16)) for _ in range(10)]
     finished = run(10_000)
 
-    assert ends.count(-9) >= 10
+    assert exit_codes.count(-9) >= 10
     assert finished == 0
-    assert differences(database, week) == []
+    assert find_differences(database, week) == []
     with store.read_transaction(engine) as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(APPLIED_OBJECTS)) == len(
             week

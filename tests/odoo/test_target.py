@@ -1,4 +1,4 @@
-"""What the target does to a real Odoo, with no more rights than ODOO.md asks for."""
+"""The Odoo target and a real Odoo, with only the permissions of docs/guides/odoo.md."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +23,10 @@ from serving.delivery.crm.odoo import OdooTarget
 
 pytestmark = pytest.mark.odoo
 
-LINE: Fields = {
+ACCOUNT_FIELDS: Fields = {
     "as_of": "2026-06-01",
     "rank": 3,
-    "this_week": True,
+    "in_weekly_capacity": True,
     "probability": 0.684,
     "readiness_date": "2026-06-13",
     "tier": 1,
@@ -34,9 +34,9 @@ LINE: Fields = {
     "signals": "No seat is free, and 3 people joined\n26 people used the product <b>&\t“ü”",
     "note": None,
     "churn_probability": 0.0,
-    "ask": False,
+    "outreach_allowed": False,
 }
-DEAL: Fields = {
+DEAL_FIELDS: Fields = {
     "name": "Acme: seats",
     "state": "open",
     "probability": 0.684,
@@ -45,7 +45,7 @@ DEAL: Fields = {
     "limit": "seats",
     "signals": "No seat is free",
 }
-TODO: Fields = {
+TASK_FIELDS: Fields = {
     "subject": "Talk to the admin",
     "state": "open",
     "due_date": "2026-06-13",
@@ -55,21 +55,21 @@ TODO: Fields = {
 
 @pytest.fixture
 def odoo(database: Any) -> Iterator[OdooTarget]:
-    target = database.odoo()
+    target = database.create_target()
     yield target
     target.close()
 
 
-def account(name: str, crm_id: str | None = None) -> ObjectRef:
+def account_ref(name: str, crm_id: str | None = None) -> ObjectRef:
     return ObjectRef("account", name, name, crm_id=crm_id)
 
 
-def deal(name: str, partner: str | None, number: int = 1, **more: Any) -> ObjectRef:
+def deal_ref(name: str, partner: str | None, number: int = 1, **more: Any) -> ObjectRef:
     key = f"{name}:seats:{number}"
     return ObjectRef("opportunity", key, name, limit="seats", account_crm_id=partner, **more)
 
 
-def todo(name: str, partner: str | None, lead: str | None = None) -> ObjectRef:
+def task_ref(name: str, partner: str | None, lead: str | None = None) -> ObjectRef:
     return ObjectRef(
         "task",
         f"{name}:seats:1:talk",
@@ -80,56 +80,56 @@ def todo(name: str, partner: str | None, lead: str | None = None) -> ObjectRef:
     )
 
 
-def made(odoo: OdooTarget, ref: ObjectRef, fields: Fields) -> str:
-    (answer,) = odoo.write([FieldChange(ref, fields)])
-    assert isinstance(answer, Applied), answer
-    return answer.crm_id
+def write_one(odoo: OdooTarget, ref: ObjectRef, fields: Fields) -> str:
+    (result,) = odoo.write([FieldChange(ref, fields)])
+    assert isinstance(result, Applied), result
+    return result.crm_id
 
 
-def standing(odoo: OdooTarget, ref: ObjectRef) -> RemoteObject:
-    (found,) = odoo.read([ref])
-    assert found is not None
-    return found
+def read_one(odoo: OdooTarget, ref: ObjectRef) -> RemoteObject:
+    (remote,) = odoo.read([ref])
+    assert remote is not None
+    return remote
 
 
-def subset(found: RemoteObject, fields: Fields) -> dict[str, Any]:
-    return {name: found.fields[name] for name in fields}
+def select_fields(remote: RemoteObject, fields: Fields) -> dict[str, Any]:
+    return {name: remote.fields[name] for name in fields}
 
 
-def test_an_account_reads_back_as_it_was_shaped(odoo: OdooTarget, database: Any) -> None:
-    partner = database.partners("round")["round"]
-    before = standing(odoo, account("round"))
+def test_a_normalized_account_survives_a_round_trip(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("round")["round"]
+    before = read_one(odoo, account_ref("round"))
 
-    answers = odoo.write([FieldChange(account("round", partner), LINE)])
+    results = odoo.write([FieldChange(account_ref("round", partner), ACCOUNT_FIELDS)])
 
     assert not any(before.fields.values())
-    assert answers == [Applied(partner)]
-    assert subset(standing(odoo, account("round")), LINE) == odoo.normalize("account", LINE)
+    assert results == [Applied(partner)]
+    assert select_fields(read_one(odoo, account_ref("round")), ACCOUNT_FIELDS) == odoo.normalize(
+        "account", ACCOUNT_FIELDS
+    )
 
 
-def test_writing_nothing_empties_a_field(odoo: OdooTarget, database: Any) -> None:
-    partner = database.partners("emptied")["emptied"]
-    made(odoo, account("emptied", partner), LINE)
+def test_writing_none_clears_a_field(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("emptied")["emptied"]
+    write_one(odoo, account_ref("emptied", partner), ACCOUNT_FIELDS)
 
-    made(odoo, account("emptied", partner), dict.fromkeys(LINE))
+    write_one(odoo, account_ref("emptied", partner), dict.fromkeys(ACCOUNT_FIELDS))
 
-    assert not any(standing(odoo, account("emptied")).fields.values())
+    assert not any(read_one(odoo, account_ref("emptied")).fields.values())
 
 
-def test_a_partner_that_is_named_goes_before_one_that_matches(
+def test_a_crm_id_takes_precedence_over_a_match(odoo: OdooTarget, database: Any) -> None:
+    ids = database.create_partners("named", "other")
+
+    remote = read_one(odoo, account_ref("named", ids["other"]))
+
+    assert remote.crm_id == ids["other"]
+
+
+def test_an_active_company_is_preferred_among_matching_partners(
     odoo: OdooTarget, database: Any
 ) -> None:
-    ids = database.partners("named", "other")
-
-    found = standing(odoo, account("named", ids["other"]))
-
-    assert found.crm_id == ids["other"]
-
-
-def test_of_partners_that_match_the_company_in_use_is_meant(
-    odoo: OdooTarget, database: Any
-) -> None:
-    company = database.partners("group")["group"]
+    company = database.create_partners("group")["group"]
     database.call(
         "res.partner",
         "create",
@@ -139,46 +139,45 @@ def test_of_partners_that_match_the_company_in_use_is_meant(
         ],
     )
 
-    assert standing(odoo, account("group")).crm_id == company
+    assert read_one(odoo, account_ref("group")).crm_id == company
 
 
-def test_two_partners_that_match_are_not_guessed_between(odoo: OdooTarget, database: Any) -> None:
-    database.partners("twin")
-    database.partners("twin")
+def test_an_ambiguous_match_is_rejected(odoo: OdooTarget, database: Any) -> None:
+    database.create_partners("twin")
+    database.create_partners("twin")
 
-    assert odoo.read([account("twin")]) == [None]
-    (answer,) = odoo.write([FieldChange(account("twin"), LINE)])
-    assert isinstance(answer, Rejected)
-    assert "several partners have ref = twin" in answer.reason
+    assert odoo.read([account_ref("twin")]) == [None]
+    (result,) = odoo.write([FieldChange(account_ref("twin"), ACCOUNT_FIELDS)])
+    assert isinstance(result, Rejected)
+    assert "several partners have ref = twin" in result.reason
 
 
-def test_an_account_without_a_partner_gets_one_only_where_that_is_set(
-    odoo: OdooTarget, database: Any
-) -> None:
-    (refused,) = odoo.write([FieldChange(account("fresh"), LINE)])
-    maker = database.odoo(make_partners=True)
-    line = {**LINE, "name": "Fresh Ltd"}
+def test_a_partner_is_created_only_if_enabled(odoo: OdooTarget, database: Any) -> None:
+    (refused,) = odoo.write([FieldChange(account_ref("fresh"), ACCOUNT_FIELDS)])
+    creating_target = database.create_target(create_partners=True)
+    line = {**ACCOUNT_FIELDS, "name": "Fresh Ltd"}
 
-    first, again = made(maker, account("fresh"), line), maker.read([account("fresh")])
+    first, second = (
+        write_one(creating_target, account_ref("fresh"), line),
+        creating_target.read([account_ref("fresh")]),
+    )
 
     assert isinstance(refused, Rejected)
     assert "no partner has ref = fresh" in refused.reason
-    assert again[0] is not None
-    assert again[0].crm_id == first
-    assert again[0].fields["name"] == "Fresh Ltd"
+    assert second[0] is not None
+    assert second[0].crm_id == first
+    assert second[0].fields["name"] == "Fresh Ltd"
 
 
-def test_an_opportunity_is_made_once_however_often_it_is_asked(
-    odoo: OdooTarget, database: Any
-) -> None:
-    partner = database.partners("once")["once"]
-    ref = deal("once", partner)
+def test_creating_an_opportunity_is_idempotent(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("once")["once"]
+    ref = deal_ref("once", partner)
 
-    first = made(odoo, ref, DEAL)
-    again = made(odoo, ref, DEAL)
+    first = write_one(odoo, ref, DEAL_FIELDS)
+    second = write_one(odoo, ref, DEAL_FIELDS)
 
-    assert first == again
-    (lead,) = database.find(
+    assert first == second
+    (lead,) = database.find_records(
         "crm.lead",
         [["partner_id", "=", int(partner)]],
         ["type", "team_id", "user_id", "won_status"],
@@ -186,60 +185,62 @@ def test_an_opportunity_is_made_once_however_often_it_is_asked(
     assert lead["type"] == "opportunity"
     assert lead["team_id"][1] == "Expansion"
     assert lead["user_id"] is False
-    assert subset(standing(odoo, ref), DEAL) == odoo.normalize("opportunity", DEAL)
+    assert select_fields(read_one(odoo, ref), DEAL_FIELDS) == odoo.normalize(
+        "opportunity", DEAL_FIELDS
+    )
 
 
-def test_whoever_looks_after_the_partner_gets_opportunity_and_task(
+def test_the_partners_salesperson_owns_opportunity_and_task(
     odoo: OdooTarget, database: Any
 ) -> None:
-    partner = database.partners("owned")["owned"]
-    (cleo,) = database.find("res.users", [["login", "=", "cleo"]], ["id"])
+    partner = database.create_partners("owned")["owned"]
+    (cleo,) = database.find_records("res.users", [["login", "=", "cleo"]], ["id"])
     database.call("res.partner", "write", ids=[int(partner)], vals={"user_id": cleo["id"]})
 
-    lead = made(odoo, deal("owned", partner), DEAL)
-    task = made(odoo, todo("owned", partner, lead), TODO)
+    lead = write_one(odoo, deal_ref("owned", partner), DEAL_FIELDS)
+    task = write_one(odoo, task_ref("owned", partner, lead), TASK_FIELDS)
 
-    (opportunity,) = database.find("crm.lead", [["id", "=", int(lead)]], ["user_id"])
-    (activity,) = database.find(
+    (opportunity,) = database.find_records("crm.lead", [["id", "=", int(lead)]], ["user_id"])
+    (activity,) = database.find_records(
         "mail.activity", [["id", "=", int(task)]], ["user_id", "res_model", "res_id"]
     )
     assert opportunity["user_id"][0] == activity["user_id"][0] == cleo["id"]
     assert (activity["res_model"], activity["res_id"]) == ("crm.lead", int(lead))
 
 
-def test_eight_at_once_make_one_opportunity(odoo: OdooTarget, database: Any) -> None:
-    partner = database.partners("crowd")["crowd"]
-    refs = [deal("crowd", partner, number) for number in range(1, 6)]
+def test_eight_concurrent_writers_create_one_opportunity(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("crowd")["crowd"]
+    refs = [deal_ref("crowd", partner, number) for number in range(1, 6)]
 
     def send(_: int) -> list[Any]:
-        target = database.odoo()
+        target = database.create_target()
         while True:
             try:
-                return target.write([FieldChange(ref, DEAL) for ref in refs])
+                return target.write([FieldChange(ref, DEAL_FIELDS) for ref in refs])
             except RetryableError:
                 continue
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(send, range(8)))
+        results = list(pool.map(send, range(8)))
 
-    assert all(answer == answers[0] for answer in answers)
-    assert len(database.find("crm.lead", [["partner_id", "=", int(partner)]], ["id"])) == 5
+    assert all(answer == results[0] for answer in results)
+    assert len(database.find_records("crm.lead", [["partner_id", "=", int(partner)]], ["id"])) == 5
 
 
-def test_a_task_reads_back_as_it_was_shaped(odoo: OdooTarget, database: Any) -> None:
-    partner = database.partners("task")["task"]
-    ref = todo("task", partner)
+def test_a_normalized_task_survives_a_round_trip(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("task")["task"]
+    ref = task_ref("task", partner)
 
-    first, again = made(odoo, ref, TODO), made(odoo, ref, TODO)
+    first, second = write_one(odoo, ref, TASK_FIELDS), write_one(odoo, ref, TASK_FIELDS)
 
-    assert first == again
-    assert subset(standing(odoo, ref), TODO) == odoo.normalize("task", TODO)
-    assert standing(odoo, ref).fields["notes"] == (
+    assert first == second
+    assert select_fields(read_one(odoo, ref), TASK_FIELDS) == odoo.normalize("task", TASK_FIELDS)
+    assert read_one(odoo, ref).fields["notes"] == (
         "No seat is free & 3 people joined\n26 people <use> it"
     )
 
 
-def test_any_text_reads_back_as_it_was_shaped(odoo: OdooTarget, database: Any) -> None:
+def test_any_normalized_text_survives_a_round_trip(odoo: OdooTarget, database: Any) -> None:
     texts = [
         "<script>alert(1)</script> &amp; &nbsp;",
         "  many   blanks\tand tabs \n\n\r\n end ",
@@ -249,50 +250,50 @@ def test_any_text_reads_back_as_it_was_shaped(odoo: OdooTarget, database: Any) -
         "https://example.com/a?b=c&d=e <mail@example.com>",
         "- list\n1. numbers\n# heading\n> quote",
     ]
-    ids = database.partners(*(f"text{number}" for number in range(len(texts))))
+    ids = database.create_partners(*(f"text{number}" for number in range(len(texts))))
     for (name, partner), text in zip(ids.items(), texts, strict=True):
-        made(odoo, account(name, partner), {"note": text, "signals": text})
-        made(odoo, todo(name, partner), {**TODO, "notes": text})
+        write_one(odoo, account_ref(name, partner), {"note": text, "signals": text})
+        write_one(odoo, task_ref(name, partner), {**TASK_FIELDS, "notes": text})
 
-        line, task = standing(odoo, account(name)), standing(odoo, todo(name, partner))
+        line, task = read_one(odoo, account_ref(name)), read_one(odoo, task_ref(name, partner))
 
-        wanted = odoo.normalize("account", {"note": text, "signals": text})
-        assert subset(line, wanted) == wanted
+        expected = odoo.normalize("account", {"note": text, "signals": text})
+        assert select_fields(line, expected) == expected
         assert task.fields["notes"] == odoo.normalize("task", {"notes": text})["notes"]
 
 
-def test_a_task_that_is_done_does_not_come_back(odoo: OdooTarget, database: Any) -> None:
-    partner = database.partners("done")["done"]
-    task = made(odoo, todo("done", partner), TODO)
+def test_a_completed_task_is_not_reopened(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("done")["done"]
+    task = write_one(odoo, task_ref("done", partner), TASK_FIELDS)
     database.call("mail.activity", "action_feedback", ids=[int(task)], feedback="Sold ten")
 
-    found = standing(odoo, todo("done", partner))
-    again = made(odoo, todo("done", partner), {**TODO, "subject": "Talk again"})
+    remote = read_one(odoo, task_ref("done", partner))
+    second = write_one(odoo, task_ref("done", partner), {**TASK_FIELDS, "subject": "Talk again"})
 
-    assert found.crm_id == again == task
-    (activity,) = database.find("mail.activity", [["id", "=", int(task)]], ["active"])
+    assert remote.crm_id == second == task
+    (activity,) = database.find_records("mail.activity", [["id", "=", int(task)]], ["active"])
     assert activity["active"] is False
 
 
-def test_a_task_that_a_human_cancelled_stands_no_more(odoo: OdooTarget, database: Any) -> None:
-    partner = database.partners("cancelled")["cancelled"]
-    task = made(odoo, todo("cancelled", partner), TODO)
+def test_a_task_cancelled_by_a_human_reads_as_missing(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("cancelled")["cancelled"]
+    task = write_one(odoo, task_ref("cancelled", partner), TASK_FIELDS)
     database.call("mail.activity", "action_cancel", ids=[int(task)])
-    known = todo("cancelled", partner)
+    ref = task_ref("cancelled", partner)
 
-    assert odoo.read([ObjectRef(**{**vars(known), "crm_id": task})]) == [None]
+    assert odoo.read([ObjectRef(**{**vars(ref), "crm_id": task})]) == [None]
 
 
-def test_an_open_opportunity_of_a_human_is_found_once(odoo: OdooTarget, database: Any) -> None:
-    partner = database.partners("human")["human"]
-    (team,) = database.find("crm.team", [["name", "=", "Expansion"]], ["id"])
+def test_an_open_opportunity_of_a_human_is_adopted_once(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("human")["human"]
+    (team,) = database.find_records("crm.team", [["name", "=", "Expansion"]], ["id"])
     (person,) = database.call(
         "res.partner", "create", vals_list=[{"name": "Ann", "parent_id": int(partner)}]
     )
     row = {"type": "opportunity", "team_id": team["id"], "partner_id": person, "name": "Ann asks"}
     (lead,) = database.call("crm.lead", "create", vals_list=[row])
 
-    first, second = odoo.read([deal("human", partner, 1), deal("human", partner, 2)])
+    first, second = odoo.read([deal_ref("human", partner, 1), deal_ref("human", partner, 2)])
 
     assert first is not None
     assert (first.crm_id, first.created_by_us, second) == (str(lead), False, None)
@@ -311,132 +312,136 @@ def test_an_open_opportunity_of_a_human_is_found_once(odoo: OdooTarget, database
     ],
     ids=str,
 )
-def test_what_is_no_open_expansion_opportunity_here_is_not_adopted(
+def test_other_opportunities_are_not_adopted(
     odoo: OdooTarget, database: Any, change: dict[str, Any]
 ) -> None:
     name = "not" + "".join(filter(str.isalpha, str(change))).lower()
-    partner = database.partners(name)[name]
-    (team,) = database.find("crm.team", [["name", "=", "Expansion"]], ["id"])
+    partner = database.create_partners(name)[name]
+    (team,) = database.find_records("crm.team", [["name", "=", "Expansion"]], ["id"])
     row = {"type": "opportunity", "team_id": team["id"], "partner_id": int(partner), "name": "X"}
     database.call("crm.lead", "create", vals_list=[{**row, **change}])
 
-    assert odoo.read([deal(name, partner)]) == [None]
+    assert odoo.read([deal_ref(name, partner)]) == [None]
 
 
-def test_a_tag_is_enough_to_adopt_and_won_is_not_open(odoo: OdooTarget, database: Any) -> None:
-    partner = database.partners("tagged")["tagged"]
-    (tag,) = database.find("crm.tag", [["name", "=", "Expansion"]], ["id"])
+def test_a_tagged_opportunity_is_adopted_unless_it_is_won(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("tagged")["tagged"]
+    (tag,) = database.find_records("crm.tag", [["name", "=", "Expansion"]], ["id"])
     row = {"type": "opportunity", "partner_id": int(partner), "name": "X", "tag_ids": [tag["id"]]}
     (lead,) = database.call("crm.lead", "create", vals_list=[row])
-    open_one = standing(odoo, deal("tagged", partner))
+    adopted = read_one(odoo, deal_ref("tagged", partner))
 
     database.call("crm.lead", "action_set_won", ids=[lead])
 
-    assert (open_one.crm_id, open_one.created_by_us) == (str(lead), False)
-    assert odoo.read([deal("tagged", partner)]) == [None]
+    assert (adopted.crm_id, adopted.created_by_us) == (str(lead), False)
+    assert odoo.read([deal_ref("tagged", partner)]) == [None]
 
 
-def test_an_adopted_opportunity_is_known_by_our_key_from_then_on(
-    odoo: OdooTarget, database: Any
-) -> None:
-    partner = database.partners("adopted")["adopted"]
-    (team,) = database.find("crm.team", [["name", "=", "Expansion"]], ["id"])
+def test_an_adopted_opportunity_gets_our_key(odoo: OdooTarget, database: Any) -> None:
+    partner = database.create_partners("adopted")["adopted"]
+    (team,) = database.find_records("crm.team", [["name", "=", "Expansion"]], ["id"])
     row = {"type": "opportunity", "team_id": team["id"], "partner_id": int(partner), "name": "Mine"}
     (lead,) = database.call("crm.lead", "create", vals_list=[row])
-    ref = deal("adopted", partner, crm_id=str(lead))
+    ref = deal_ref("adopted", partner, crm_id=str(lead))
 
-    made(odoo, ref, {"limit": "seats"})
+    write_one(odoo, ref, {"limit": "seats"})
 
-    found = standing(odoo, deal("adopted", partner))
-    assert (found.crm_id, found.fields["name"]) == (str(lead), "Mine")
-    assert odoo.read([deal("adopted", partner, 2)]) == [None]
+    remote = read_one(odoo, deal_ref("adopted", partner))
+    assert (remote.crm_id, remote.fields["name"]) == (str(lead), "Mine")
+    assert odoo.read([deal_ref("adopted", partner, 2)]) == [None]
 
 
-def test_a_bad_row_refuses_the_batch_and_nothing_of_it_is_written(
+def test_an_invalid_new_row_rejects_the_batch_and_writes_nothing(
     odoo: OdooTarget, database: Any
 ) -> None:
-    ids = database.partners("good", "bad")
-    refs = [deal("good", ids["good"]), deal("bad", ids["bad"])]
+    ids = database.create_partners("good", "bad")
+    refs = [deal_ref("good", ids["good"]), deal_ref("bad", ids["bad"])]
 
     with pytest.raises(BatchRejectedError, match="not-a-date"):
         odoo.write(
             [
-                FieldChange(refs[0], DEAL),
-                FieldChange(refs[1], {**DEAL, "expected_close_date": "not-a-date"}),
+                FieldChange(refs[0], DEAL_FIELDS),
+                FieldChange(refs[1], {**DEAL_FIELDS, "expected_close_date": "not-a-date"}),
             ]
         )
 
     assert odoo.read(refs) == [None, None]
 
 
-def test_a_bad_value_refuses_the_batch_and_nothing_of_it_is_set(
+def test_an_invalid_value_rejects_the_batch_and_updates_nothing(
     odoo: OdooTarget, database: Any
 ) -> None:
-    ids = database.partners("fine", "wide")
+    ids = database.create_partners("fine", "wide")
     changes = [
-        FieldChange(account("fine", ids["fine"]), {"rank": 1}),
-        FieldChange(account("wide", ids["wide"]), {"rank": 2**40}),
+        FieldChange(account_ref("fine", ids["fine"]), {"rank": 1}),
+        FieldChange(account_ref("wide", ids["wide"]), {"rank": 2**40}),
     ]
 
     with pytest.raises(BatchRejectedError, match="out of range"):
         odoo.write(changes)
 
-    assert standing(odoo, account("fine")).fields["rank"] is None
+    assert read_one(odoo, account_ref("fine")).fields["rank"] is None
 
 
-def test_a_partner_that_is_gone_refuses_its_batch(odoo: OdooTarget, database: Any) -> None:
-    ids = database.partners("here")
+def test_a_deleted_partner_rejects_its_batch(odoo: OdooTarget, database: Any) -> None:
+    ids = database.create_partners("here")
     changes = [
-        FieldChange(account("here", ids["here"]), {"rank": 1}),
-        FieldChange(account("gone", "999999"), {"rank": 2}),
+        FieldChange(account_ref("here", ids["here"]), {"rank": 1}),
+        FieldChange(account_ref("gone", "999999"), {"rank": 2}),
     ]
 
     with pytest.raises(BatchRejectedError, match="does not exist"):
         odoo.write(changes)
 
 
-def test_when_new_rows_are_made_a_bad_old_one_is_told_by_itself(
+def test_with_new_rows_in_the_batch_an_invalid_update_is_rejected_alone(
     odoo: OdooTarget, database: Any
 ) -> None:
-    ids = database.partners("mixed")
-    old = made(odoo, deal("mixed", ids["mixed"]), DEAL)
-    bad = deal("mixed", ids["mixed"], crm_id=old)
-    new = deal("mixed", ids["mixed"], 2)
+    ids = database.create_partners("mixed")
+    old = write_one(odoo, deal_ref("mixed", ids["mixed"]), DEAL_FIELDS)
+    bad = deal_ref("mixed", ids["mixed"], crm_id=old)
+    new = deal_ref("mixed", ids["mixed"], 2)
 
-    answers = odoo.write([FieldChange(bad, {"expected_close_date": "no"}), FieldChange(new, DEAL)])
+    results = odoo.write(
+        [FieldChange(bad, {"expected_close_date": "no"}), FieldChange(new, DEAL_FIELDS)]
+    )
 
-    assert isinstance(answers[0], Rejected)
-    assert isinstance(answers[1], Applied)
+    assert isinstance(results[0], Rejected)
+    assert isinstance(results[1], Applied)
 
 
-def test_an_id_that_is_none_of_odoos_is_refused_by_itself(odoo: OdooTarget, database: Any) -> None:
-    ids = database.partners("numbered")
+def test_an_invalid_odoo_id_is_rejected_alone(odoo: OdooTarget, database: Any) -> None:
+    ids = database.create_partners("numbered")
     changes = [
-        FieldChange(account("crm", "00Q5e"), {"rank": 1}),
-        FieldChange(account("numbered", ids["numbered"]), {"rank": 2}),
+        FieldChange(account_ref("crm", "00Q5e"), {"rank": 1}),
+        FieldChange(account_ref("numbered", ids["numbered"]), {"rank": 2}),
     ]
 
-    answers = odoo.write(changes)
+    results = odoo.write(changes)
 
-    assert isinstance(answers[0], Rejected)
-    assert answers[1] == Applied(ids["numbered"])
+    assert isinstance(results[0], Rejected)
+    assert results[1] == Applied(ids["numbered"])
 
 
-def test_keys_may_hold_any_sign(odoo: OdooTarget, database: Any) -> None:
+def test_keys_may_contain_any_character(odoo: OdooTarget, database: Any) -> None:
     name = "ä b/c.d %s:'\"(☂)"
-    partner = database.partners(name)[name]
+    partner = database.create_partners(name)[name]
 
-    lead = made(odoo, deal(name, partner), DEAL)
+    lead = write_one(odoo, deal_ref(name, partner), DEAL_FIELDS)
 
-    assert standing(odoo, deal(name, partner)).crm_id == lead
-    assert made(odoo, deal(name, partner), DEAL) == lead
+    assert read_one(odoo, deal_ref(name, partner)).crm_id == lead
+    assert write_one(odoo, deal_ref(name, partner), DEAL_FIELDS) == lead
 
 
-def test_what_humans_worked_on_is_told(odoo: OdooTarget, database: Any) -> None:
-    ids = database.partners("talked", "moved", "won", "lost", "idle")
-    leads = {name: int(made(odoo, deal(name, ids[name]), DEAL)) for name in ids if name != "talked"}
-    task = made(odoo, todo("talked", ids["talked"]), TODO)
-    (stage,) = database.find("crm.stage", [["name", "=", "Qualified"]], ["id"])
+def test_human_touches_are_reported(odoo: OdooTarget, database: Any) -> None:
+    ids = database.create_partners("talked", "moved", "won", "lost", "idle")
+    leads = {
+        name: int(write_one(odoo, deal_ref(name, ids[name]), DEAL_FIELDS))
+        for name in ids
+        if name != "talked"
+    }
+    task = write_one(odoo, task_ref("talked", ids["talked"]), TASK_FIELDS)
+    (stage,) = database.find_records("crm.stage", [["name", "=", "Qualified"]], ["id"])
     today = datetime.now(UTC).date()
     yesterday = today - timedelta(days=1)
 
@@ -445,8 +450,8 @@ def test_what_humans_worked_on_is_told(odoo: OdooTarget, database: Any) -> None:
     database.call("crm.lead", "action_set_won", ids=[leads["won"]])
     database.call("crm.lead", "action_set_lost", ids=[leads["lost"]])
 
-    told = [item for item in odoo.fetch_human_touches(yesterday) if item.account_id in ids]
-    assert told == [
+    touches = [item for item in odoo.fetch_human_touches(yesterday) if item.account_id in ids]
+    assert touches == [
         HumanTouch("lost", today, "opportunity lost"),
         HumanTouch("moved", today, "opportunity moved to Qualified"),
         HumanTouch("talked", today, "task done"),
@@ -455,65 +460,65 @@ def test_what_humans_worked_on_is_told(odoo: OdooTarget, database: Any) -> None:
     assert odoo.fetch_human_touches(today + timedelta(days=1)) == []
 
 
-def test_the_look_before_names_accounts_without_a_partner(odoo: OdooTarget, database: Any) -> None:
-    ids = database.partners("sole", "shared")
-    database.partners("double")
-    database.partners("double")
+def test_preflight_lists_accounts_without_a_unique_partner(odoo: OdooTarget, database: Any) -> None:
+    ids = database.create_partners("sole", "shared")
+    database.create_partners("double")
+    database.create_partners("double")
     refs = [
-        account("sole"),
-        account("nobody"),
-        account("double"),
-        account("shared"),
-        account("sharer", ids["shared"]),
+        account_ref("sole"),
+        account_ref("nobody"),
+        account_ref("double"),
+        account_ref("shared"),
+        account_ref("sharer", ids["shared"]),
     ]
 
-    findings = {finding.subject: finding for finding in odoo.preflight(refs)}
+    checks = {finding.subject: finding for finding in odoo.preflight(refs)}
 
-    unwell = {about: finding.examples for about, finding in findings.items() if not finding.passed}
-    assert unwell == {
+    failed = {about: finding.examples for about, finding in checks.items() if not finding.passed}
+    assert failed == {
         "accounts without a partner": ("nobody",),
         "accounts with several partners": ("double",),
         "partners of several accounts": ("shared", "sharer"),
     }
 
 
-def test_a_key_that_is_not_valid_is_told_in_words(database: Any) -> None:
-    target = database.odoo()
+def test_an_invalid_api_key_is_reported(database: Any) -> None:
+    target = database.create_target()
     target._client._http.headers["Authorization"] = "bearer nonsense"
 
-    (finding,) = target.check([])
+    (check,) = target.preflight([])
 
-    assert not finding.well
-    assert "does not know the API key" in finding.words
+    assert not check.passed
+    assert "rejects the API key" in check.message
     with pytest.raises(AccessDeniedError, match="API key"):
-        target.read([account("a")])
+        target.read([account_ref("a")])
 
 
-def test_a_database_that_is_not_there_is_told_in_words(database: Any) -> None:
-    client = database.client("sender")
+def test_a_missing_database_is_reported(database: Any) -> None:
+    client = database.create_client("sender")
     client._http.headers["X-Odoo-Database"] = "nowhere"
 
     with pytest.raises(AccessDeniedError, match="expected Odoo's JSON-2 API"):
         client.call("res.users", "context_get")
 
 
-def test_setup_by_a_user_without_rights_is_denied(odoo: OdooTarget) -> None:
+def test_provisioning_without_permission_is_denied(odoo: OdooTarget) -> None:
     admin_only = odoo._client
 
     with pytest.raises(AccessDeniedError, match="denies"):
         admin_only.call("ir.model.fields", "create", vals_list=[{"name": "x_expansion_no"}])
 
 
-def test_before_setup_the_look_says_what_is_missing_and_after_it_all_is_there(
+def test_preflight_fails_before_provisioning_and_passes_after_it(
     new_database: Callable[[str], Any],
 ) -> None:
     bare = new_database("bare")
-    admin = bare.odoo("admin")
+    admin = bare.create_target("admin")
 
-    before = [finding.about for finding in admin.check([]) if not finding.well]
-    first, second = admin.setup(), admin.setup()
+    before = [finding.subject for finding in admin.preflight([]) if not finding.passed]
+    first, second = admin.provision(), admin.provision()
 
     assert before == ["Contacts (res.partner)", "CRM (crm.lead)", "Discuss (mail.activity)"]
     assert len(first) > 50
     assert second == []
-    assert all(finding.well for finding in bare.odoo("sender").check([]))
+    assert all(finding.passed for finding in bare.create_target("sender").preflight([]))

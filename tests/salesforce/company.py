@@ -1,6 +1,6 @@
-"""A made-up company: what should be true in Salesforce, its org, and a judge who compares the two.
+"""Test company: desired objects, an org, and a state checker that compares the two.
 
-The judge says Salesforce's names and values by its own rules, not by those of the code on trial.
+The checker has its own mapping of fields and values, independent of the code under test.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Company:
-    """Accounts ``acc_00001`` and so on; one in eight has an opportunity and a task, one a task."""
+    """Accounts ``acc_00001`` ...; one in eight has an opportunity and a task, one a task."""
 
     server: Server
     engine: sa.Engine
@@ -41,8 +41,8 @@ class Company:
     ids: dict[str, str] = field(default_factory=dict)
 
     def deploy(self) -> None:
-        """Set the org up as its admin does, and let it have the accounts."""
-        target = self.target()
+        """Deploy the package as an administrator, and create users and accounts."""
+        target = self.open_target()
         target.provision()
         target.close()
         org = self.server.org
@@ -50,113 +50,132 @@ class Company:
         self.csms = {f"{name}@acme.example": "" for name in ("cleo", "ivan")}
         for email in self.csms:
             self.csms[email] = org.add("User", Email=email, IsActive=True)
-        for account in self.names():
+        for account in self.list_account_ids():
             self.ids[account] = org.add(
-                "Account", Name=account.upper(), OwnerId=org.us, Expansion_Account_Id__c=account
+                "Account",
+                Name=account.upper(),
+                OwnerId=org.our_user_id,
+                Expansion_Account_Id__c=account,
             )
 
-    def names(self) -> list[str]:
+    def list_account_ids(self) -> list[str]:
         return [f"acc_{place:05}" for place in range(1, self.accounts + 1)]
 
-    def put(self, week: int = 0, change: Callable[[Row], Row] = lambda row: row) -> None:
-        """Put a week's objects into the outbox."""
+    def replace_desired_objects(
+        self, week: int = 0, change: Callable[[Row], Row] = lambda row: row
+    ) -> None:
+        """Replace the desired objects by those of a week."""
         self.week = week
-        day = MONDAY + timedelta(weeks=week)
-        rows = [change(row) for row in self.wanted()]
-        told = {"target": "salesforce", "run_id": week + 1, "as_of": day}
+        as_of = MONDAY + timedelta(weeks=week)
+        rows = [change(row) for row in self.build_desired_objects()]
+        common = {"target": "salesforce", "run_id": week + 1, "as_of": as_of}
         with self.engine.execution_options(writes=True).begin() as connection:
             connection.execute(sa.delete(DESIRED_OBJECTS))
-            connection.execute(sa.insert(DESIRED_OBJECTS), [row | told for row in rows])
+            connection.execute(sa.insert(DESIRED_OBJECTS), [row | common for row in rows])
 
-    def wanted(self) -> Iterator[Row]:
-        draw = random.Random(f"7 {self.week}")  # noqa: S311
-        for place, account in enumerate(self.names(), start=1):
-            email = list(self.csms)[place % 2]
-            yield _row("account", account, account, place, _account(draw, place, email, self.week))
-            if place % 8 > 1:
+    def build_desired_objects(self) -> Iterator[Row]:
+        rng = random.Random(f"7 {self.week}")  # noqa: S311
+        for number, account in enumerate(self.list_account_ids(), start=1):
+            email = list(self.csms)[number % 2]
+            yield _build_row(
+                "account", account, account, number, _account_fields(rng, number, email, self.week)
+            )
+            if number % 8 > 1:
                 continue
             key = f"{account}:seats:1"
-            if place % 8 == 0:
-                yield _row("opportunity", key, account, place, _opportunity(draw, account, key))
-            yield _row("task", f"{key}:talk", account, place, _task(account, key))
+            if number % 8 == 0:
+                yield _build_row(
+                    "opportunity", key, account, number, _opportunity_fields(rng, account, key)
+                )
+            yield _build_row("task", f"{key}:talk", account, number, _task_fields(account, key))
 
-    def target(self, **making: Any) -> SalesforceTarget:
-        """Open the org anew, as a process does that starts."""
+    def open_target(self, **options: Any) -> SalesforceTarget:
+        """Create a new target, as a new process does."""
         client = SalesforceClient(
             SalesforceCredentials(self.server.url, *CLIENT),
-            timeout_seconds=making.pop("timeout_seconds", 20),
+            timeout_seconds=options.pop("timeout_seconds", 20),
         )
-        made = CreateOptions(**making)
+        create_options = CreateOptions(**options)
         return SalesforceTarget(
             client,
-            SalesforceFieldMapping.from_config({}, create_accounts=made.create_accounts),
+            SalesforceFieldMapping.from_config({}, create_accounts=create_options.create_accounts),
             folder=self.folder / "salesforce",
             today=lambda: MONDAY,
-            create_options=made,
+            create_options=create_options,
         )
 
-    def send(self, **told: Any) -> SyncSummary:
-        """Send once, without waiting between tries."""
-        making = {name: told.pop(name) for name in ("accounts", "timeout_seconds") if name in told}
-        target = self.target(**making)
+    def run_sender(self, **options: Any) -> SyncSummary:
+        """Send once, with short delays between retries."""
+        target_options = {
+            name: options.pop(name)
+            for name in ("create_accounts", "timeout_seconds")
+            if name in options
+        }
+        target = self.open_target(**target_options)
         try:
             return send_pending(
-                self.engine, target, now=NOW, sleep=lambda _: time.sleep(0.001), **told
+                self.engine, target, now=NOW, sleep=lambda _: time.sleep(0.001), **options
             )
         finally:
             target.close()
 
-    def judge(self, *, but: frozenset[tuple[str, str]] = frozenset()) -> list[str]:
-        """Tell what is lost, doubled or wrong; ``but`` are keys and fields that a human holds."""
-        org, faults = self.server.org, list(self.server.org.overwritten)
+    def find_problems(self, *, human_edits: frozenset[tuple[str, str]] = frozenset()) -> list[str]:
+        """Return lost, duplicated or wrong values; ``human_edits`` are keys and fields to skip."""
+        org, problems = self.server.org, list(self.server.org.overwritten)
         kinds = {"account": "Account", "opportunity": "Opportunity", "task": "Task"}
         keys = {"account": "Expansion_Account_Id__c"}
-        for row in self.wanted():
+        for row in self.build_desired_objects():
             name = keys.get(row["kind"], "Expansion_Key__c")
             records = org.records[kinds[row["kind"]]].values()
-            found = [record for record in records if record.get(name) == row["key"]]
-            if len(found) != 1:
-                faults.append(f"{row['key']}: {len(found)} records")
+            matches = [record for record in records if record.get(name) == row["key"]]
+            if len(matches) != 1:
+                problems.append(f"{row['key']}: {len(matches)} records")
                 continue
-            for ours, value in row["fields"].items():
-                theirs, expected = _said(row["kind"], ours, value)
-                if theirs and (row["key"], ours) not in but and found[0][theirs] != expected:
-                    faults.append(f"{row['key']} {ours}: {found[0][theirs]!r}, not {expected!r}")
-        return faults
+            for field_name, value in row["fields"].items():
+                api_name, expected = _expected_value(row["kind"], field_name, value)
+                if (
+                    api_name
+                    and (row["key"], field_name) not in human_edits
+                    and matches[0][api_name] != expected
+                ):
+                    problems.append(
+                        f"{row['key']} {field_name}: {matches[0][api_name]!r}, not {expected!r}"
+                    )
+        return problems
 
 
-def _account(draw: random.Random, place: int, email: str, week: int) -> dict[str, Any]:
+def _account_fields(rng: random.Random, number: int, email: str, week: int) -> dict[str, Any]:
     return {
-        "name": f"Account {place}",
+        "name": f"Account {number}",
         "csm": email,
         "as_of": str(MONDAY + timedelta(weeks=week)),
-        "rank": place,
-        "this_week": draw.random() < 0.3,
-        "probability": round(draw.random(), 3),
-        "seat_utilization": round(draw.random() * 1.4, 3),
-        "expected_arr": float(draw.randrange(90_000)),
-        "tier": 1 + place % 8 if place % 8 < 2 else None,
-        "readiness_date": str(MONDAY + timedelta(days=draw.randrange(90))),
-        "ask": draw.choice([True, False, None]),
-        "signals": f"{draw.randrange(90)} people\n“{draw.randrange(90)}” more, 50 %",
+        "rank": number,
+        "in_weekly_capacity": rng.random() < 0.3,
+        "probability": round(rng.random(), 3),
+        "seat_utilization": round(rng.random() * 1.4, 3),
+        "expected_arr": float(rng.randrange(90_000)),
+        "tier": 1 + number % 8 if number % 8 < 2 else None,
+        "readiness_date": str(MONDAY + timedelta(days=rng.randrange(90))),
+        "outreach_allowed": rng.choice([True, False, None]),
+        "signals": f"{rng.randrange(90)} people\n“{rng.randrange(90)}” more, 50 %",
         "note": None,
     }
 
 
-def _opportunity(draw: random.Random, account: str, key: str) -> dict[str, Any]:
+def _opportunity_fields(rng: random.Random, account: str, key: str) -> dict[str, Any]:
     return {
         "name": f"{account}: more seats",
         "state": "open",
-        "probability": round(draw.random(), 3),
-        "amount": float(draw.randrange(9_000)),
-        "expected_close_date": draw.choice([None, str(MONDAY + timedelta(days=40))]),
+        "probability": round(rng.random(), 3),
+        "amount": float(rng.randrange(9_000)),
+        "expected_close_date": rng.choice([None, str(MONDAY + timedelta(days=40))]),
         "limit": "seats",
         "signals": "one\ntwo",
         "episode": key,
     }
 
 
-def _task(account: str, key: str) -> dict[str, Any]:
+def _task_fields(account: str, key: str) -> dict[str, Any]:
     return {
         "subject": f"{account}: talk to the buyer",
         "state": "open",
@@ -166,20 +185,20 @@ def _task(account: str, key: str) -> dict[str, Any]:
     }
 
 
-def _row(kind: str, key: str, account: str, place: int, fields: Mapping[str, Any]) -> Row:
-    told = json.dumps(fields, sort_keys=True).encode()
+def _build_row(kind: str, key: str, account: str, number: int, fields: Mapping[str, Any]) -> Row:
+    payload = json.dumps(fields, sort_keys=True).encode()
     return {
         "kind": kind,
         "key": key,
         "account_id": account,
         "limit": None if kind == "account" else "seats",
-        "place": place,
+        "priority": number,
         "fields": dict(fields),
-        "digest": hashlib.sha256(told).hexdigest(),
+        "content_hash": hashlib.sha256(payload).hexdigest(),
     }
 
 
-_OWN = {
+_STANDARD_FIELDS = {
     "opportunity name": "Name",
     "opportunity amount": "Amount",
     "task subject": "Subject",
@@ -191,13 +210,13 @@ _OWN = {
 }
 
 
-def _said(kind: str, ours: str, value: Any) -> tuple[str, Any]:
-    """A field and a value as they should stand in Salesforce."""
-    usual = f"Expansion_{ours.title()}__c"
-    if ours in {"probability", "seat_utilization"} and value is not None:
+def _expected_value(kind: str, field_name: str, value: Any) -> tuple[str, Any]:
+    """Return the API name and expected value of a field in Salesforce."""
+    default_name = f"Expansion_{field_name.title()}__c"
+    if field_name in {"probability", "seat_utilization"} and value is not None:
         value = round(value * 100, 1)
-    if ours in {"this_week", "ask"}:
+    if field_name in {"in_weekly_capacity", "outreach_allowed"}:
         value = value is True
-    if ours in {"signals", "notes"}:
+    if field_name in {"signals", "notes"}:
         value = value.replace("\n", "\r\n")
-    return _OWN.get(f"{kind} {ours}", usual), value
+    return _STANDARD_FIELDS.get(f"{kind} {field_name}", default_name), value

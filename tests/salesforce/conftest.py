@@ -1,4 +1,4 @@
-"""An org over real HTTP, and the outbox of a made-up company beside it."""
+"""A fake org over real HTTP, and a test company with its desired objects."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,19 +19,19 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    opened = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
-    yield opened
-    opened.dispose()
+    engine_ = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    yield engine_
+    engine_.dispose()
 
 
 @pytest.fixture
-def company(server: Server, engine: sa.Engine, tmp_path: Path) -> Callable[[int], Company]:
-    """A company of so many accounts, its org set up, its first list in the outbox."""
+def create_company(server: Server, engine: sa.Engine, tmp_path: Path) -> Callable[[int], Company]:
+    """Return a factory of companies with a deployed org and a first list to send."""
 
-    def made(accounts: int) -> Company:
-        ready = Company(server, engine, tmp_path, accounts)
-        ready.deploy()
-        ready.put()
-        return ready
+    def create(accounts: int) -> Company:
+        company = Company(server, engine, tmp_path, accounts)
+        company.deploy()
+        company.replace_desired_objects()
+        return company
 
-    return made
+    return create

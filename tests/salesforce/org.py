@@ -1,7 +1,7 @@
-"""A Salesforce org in memory: its objects, fields, rights and rules, and the humans who edit it.
+"""In-memory Salesforce org: objects, fields, permissions, rules, and its human users.
 
-It knows the standard fields that we touch. The others it has only after our package was deployed,
-and only those for which the package's permission set gives our user the right.
+It has the standard fields that we use. Custom fields exist only after our package was deployed, and
+are visible only if its permission set grants access to them.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from tests.salesforce.queries import Malformed, Parser, Query
+from tests.salesforce.queries import MalformedQuery, Parser, Query
 
 XML = "{http://soap.sforce.com/2006/04/metadata}"
 PREFIXES = {
@@ -27,12 +27,12 @@ PREFIXES = {
 }
 STAGES = ("Prospecting", "Negotiation/Review", "Closed Won", "Closed Lost")
 STATUSES = ("Not Started", "In Progress", "Completed")
-WRITTEN = ("Account", "Opportunity", "Task")
+WRITABLE_SOBJECTS = ("Account", "Opportunity", "Task")
 
 
 @dataclass
 class Field:
-    """A field of an object."""
+    """A field of an sObject."""
 
     name: str
     type: str = "string"
@@ -40,13 +40,13 @@ class Field:
     precision: int = 18
     scale: int = 0
     unique: bool = False
-    external: bool = False
-    exact: bool = False
+    is_external_id: bool = False
+    is_case_sensitive: bool = False
     required: bool = False
     writable: bool = True
     choices: tuple[str, ...] = ()
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         values = [{"value": choice, "label": choice, "active": True} for choice in self.choices]
         return {
             "name": self.name,
@@ -55,8 +55,8 @@ class Field:
             "precision": self.precision,
             "scale": self.scale,
             "unique": self.unique,
-            "externalId": self.external,
-            "caseSensitive": self.exact,
+            "externalId": self.is_external_id,
+            "caseSensitive": self.is_case_sensitive,
             "nillable": not self.required,
             "createable": self.writable,
             "updateable": self.writable,
@@ -64,36 +64,36 @@ class Field:
         }
 
 
-class Fault(Exception):  # noqa: N818
-    """A call that is refused as a whole."""
+class ApiError(Exception):
+    """A call that is rejected as a whole."""
 
-    def __init__(self, status: int, code: str, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
         self.status, self.code = status, code
 
     def body(self) -> list[dict[str, Any]]:
         return [{"message": str(self), "errorCode": self.code}]
 
 
-class Wrong(Exception):  # noqa: N818
-    """A row that is refused."""
+class RowError(Exception):
+    """A row that is rejected."""
 
-    def __init__(self, code: str, words: str, *fields: str) -> None:
-        super().__init__(words)
-        self.error = {"statusCode": code, "message": words, "fields": list(fields)}
+    def __init__(self, code: str, message: str, *fields: str) -> None:
+        super().__init__(message)
+        self.error = {"statusCode": code, "message": message, "fields": list(fields)}
 
 
-def _standard() -> dict[str, dict[str, Field]]:
+def _standard_fields() -> dict[str, dict[str, Field]]:
     read_only = {"writable": False}
     common = [Field("Id", "id", **read_only), Field("CreatedDate", "datetime", **read_only)]
     owner = Field("OwnerId", "reference")
-    told = {
+    fields_by_sobject = {
         "Account": [
             *common,
             owner,
             Field("Name", required=True),
             Field("AccountNumber", length=40),
-            Field("Product_Id__c", external=True),
+            Field("Product_Id__c", is_external_id=True),
         ],
         "Opportunity": [
             *common,
@@ -128,7 +128,10 @@ def _standard() -> dict[str, dict[str, Field]]:
             Field("IsActive", "boolean"),
         ],
     }
-    return {sobject: {each.name: each for each in fields} for sobject, fields in told.items()}
+    return {
+        sobject: {each.name: each for each in fields}
+        for sobject, fields in fields_by_sobject.items()
+    }
 
 
 TYPES = {
@@ -143,248 +146,277 @@ TYPES = {
 
 @dataclass
 class Org:
-    """The records, and what may be done to them."""
+    """Records and the operations on them."""
 
     now: str = "2026-06-01T06:00:00.000+0000"
     records: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {sobject: {} for sobject in PREFIXES}
     )
-    fields: dict[str, dict[str, Field]] = field(default_factory=_standard)
-    hidden: dict[str, dict[str, Field]] = field(
+    fields: dict[str, dict[str, Field]] = field(default_factory=_standard_fields)
+    hidden_fields: dict[str, dict[str, Field]] = field(
         default_factory=lambda: {sobject: {} for sobject in PREFIXES}
     )
-    may_make: set[str] = field(default_factory=lambda: {"Task"})
-    locked: Counter[str] = field(default_factory=Counter)  # id → calls for which it is locked still
-    racing: set[str] = field(default_factory=set)  # keys that another makes at the same moment
-    validation: set[str] = field(default_factory=set)  # texts that a rule of the org refuses
-    made: Counter[str] = field(default_factory=Counter)
-    overwritten: list[str] = field(default_factory=list)  # human edits that we wrote over
-    theirs: dict[tuple[str, str], Any] = field(default_factory=dict)  # (id, field) → human's value
+    creatable: set[str] = field(default_factory=lambda: {"Task"})
+    locked: Counter[str] = field(
+        default_factory=Counter
+    )  # id → remaining calls for which it is locked
+    concurrent_keys: set[str] = field(
+        default_factory=set
+    )  # keys that another client creates at the same time
+    validation: set[str] = field(default_factory=set)  # texts that a validation rule rejects
+    created_counts: Counter[str] = field(default_factory=Counter)
+    overwritten: list[str] = field(default_factory=list)  # human edits that we overwrote
+    human_values: dict[tuple[str, str], Any] = field(
+        default_factory=dict
+    )  # (id, field) → value set by a human
     lock: threading.RLock = field(default_factory=threading.RLock)
     ids: Any = field(default_factory=lambda: itertools.count(1))
-    # (object, external id, value) → ids of the records that carry it
-    carry: defaultdict[tuple[str, str, Any], set[str]] = field(
+    # (sObject, external id field, value) → record ids
+    external_id_index: defaultdict[tuple[str, str, Any], set[str]] = field(
         default_factory=lambda: defaultdict(set)
     )
 
     def __post_init__(self) -> None:
-        self.us = self.add("User", Email="integration@acme.example", IsActive=True)
+        self.our_user_id = self.add("User", Email="integration@acme.example", IsActive=True)
 
-    # -- what an admin and other humans do -----------------------------------------------------
+    # -- actions of administrators and other humans --------------------------------------------
 
     def deploy(self, folder: Path) -> None:
-        """Deploy a package in metadata format, and give its permission set to our user."""
+        """Deploy a metadata package, and assign its permission set to our user."""
         package = folder / "package"
-        listed = {each.text for each in _xml(package / "package.xml").iter(f"{XML}members")}
+        listed = {each.text for each in _parse_xml(package / "package.xml").iter(f"{XML}members")}
         for file in (package / "objects").iterdir():
             sobject = {"Activity": "Task"}.get(file.stem, file.stem)
-            for told in _xml(file):
-                made = _field({each.tag.removeprefix(XML): each.text for each in told})
-                assert f"{file.stem}.{made.name}" in listed, "a file that package.xml does not list"
-                assert file.stem != "Activity" or made.type != "textarea", "no long text on tasks"
-                if made.name not in self.fields[sobject]:
-                    self.hidden[sobject][made.name] = made
+            for element in _parse_xml(file):
+                new_field = _parse_field(
+                    {each.tag.removeprefix(XML): each.text for each in element}
+                )
+                assert f"{file.stem}.{new_field.name}" in listed, (
+                    "a file that package.xml does not list"
+                )
+                assert file.stem != "Activity" or new_field.type != "textarea", (
+                    "no long text on tasks"
+                )
+                if new_field.name not in self.fields[sobject]:
+                    self.hidden_fields[sobject][new_field.name] = new_field
         for file in (package / "permissionsets").iterdir():
             assert file.stem in listed
-            self._give(_xml(file))
+            self._grant_permissions(_parse_xml(file))
 
-    def _give(self, rights: ET.Element) -> None:
-        for right in rights.iter(f"{XML}fieldPermissions"):
-            sobject, name = right.findtext(f"{XML}field", "").split(".")
-            if name in self.hidden[sobject]:
-                self.fields[sobject][name] = self.hidden[sobject].pop(name)
+    def _grant_permissions(self, permissions: ET.Element) -> None:
+        for permission in permissions.iter(f"{XML}fieldPermissions"):
+            sobject, name = permission.findtext(f"{XML}field", "").split(".")
+            if name in self.hidden_fields[sobject]:
+                self.fields[sobject][name] = self.hidden_fields[sobject].pop(name)
             else:
                 assert name in self.fields[sobject], f"{sobject}.{name}: no such field"
-        for right in rights.iter(f"{XML}objectPermissions"):
-            if right.findtext(f"{XML}allowCreate") == "true":
-                self.may_make.add(right.findtext(f"{XML}object", ""))
+        for permission in permissions.iter(f"{XML}objectPermissions"):
+            if permission.findtext(f"{XML}allowCreate") == "true":
+                self.creatable.add(permission.findtext(f"{XML}object", ""))
 
     def add(self, sobject: str, **values: Any) -> str:
-        """A human makes a record."""
+        """Create a record as a human."""
         with self.lock:
-            record = self._blank(sobject)
+            record = self._new_record(sobject)
             self.records[sobject][record["Id"]] = record
-            self._put(sobject, record, values)
+            self._store_values(sobject, record, values)
             return record["Id"]
 
-    def edit(self, sobject: str, identity: str, **values: Any) -> None:
-        """A human edits a record, in the browser."""
+    def edit(self, sobject: str, record_id: str, **values: Any) -> None:
+        """Edit a record as a human."""
         with self.lock:
-            self._set(sobject, self.records[sobject][identity], values)
-            self.theirs |= {(identity, name): value for name, value in values.items()}
+            self._apply_values(sobject, self.records[sobject][record_id], values)
+            self.human_values |= {(record_id, name): value for name, value in values.items()}
 
-    def delete(self, sobject: str, identity: str) -> None:
-        """A human throws a record away."""
+    def delete(self, sobject: str, record_id: str) -> None:
+        """Delete a record as a human."""
         with self.lock:
-            self._put(
-                sobject, self.records[sobject][identity], dict.fromkeys(self._external(sobject))
+            self._store_values(
+                sobject,
+                self.records[sobject][record_id],
+                dict.fromkeys(self._external_id_fields(sobject)),
             )
-            del self.records[sobject][identity]
+            del self.records[sobject][record_id]
 
-    def keyed(self, sobject: str, key: str) -> list[dict[str, Any]]:
-        """Our records of one key."""
+    def find_by_key(self, sobject: str, key: str) -> list[dict[str, Any]]:
+        """Return our records with a key."""
         return [r for r in self.records[sobject].values() if r.get("Expansion_Key__c") == key]
 
-    # -- what the API does ---------------------------------------------------------------------
+    # -- operations of the API -----------------------------------------------------------------
 
     def query(self, soql: str) -> list[dict[str, Any]]:
         with self.lock:
             try:
-                asked = Parser(soql, self._is_exact).query()
-                return self._rows(asked)
-            except Malformed as error:
-                shown = f"\n{soql[:40]}\n      ^\nERROR at Row:1:Column:8\n{error}"
-                raise Fault(400, error.code, shown) from error
+                query = Parser(soql, self._is_exact).parse_query()
+                return self._select_rows(query)
+            except MalformedQuery as error:
+                text = f"\n{soql[:40]}\n      ^\nERROR at Row:1:Column:8\n{error}"
+                raise ApiError(400, error.code, text) from error
 
-    def _rows(self, asked: Query) -> list[dict[str, Any]]:
-        if asked.sobject not in self.records:
-            words = f"sObject type '{asked.sobject}' is not supported."
-            raise Malformed(words, "INVALID_TYPE")
-        for name in [*asked.fields, *asked.used, *asked.order]:
-            self._known(asked.sobject, name)
-        for name in asked.used:
-            if "." not in name and self.fields[asked.sobject][name].type == "textarea":
-                words = f"field '{name}' can not be filtered in a query call"
-                raise Malformed(words, "INVALID_FIELD")
-        rows = [self._seen(r) for r in self.records[asked.sobject].values()]
-        rows = [row for row in rows if asked.holds(row)]
-        rows.sort(key=lambda row: tuple(str(row[name]) for name in asked.order))
-        if asked.group:
-            assert asked.fields == [asked.group]
-            rows = list({row[asked.group]: row for row in rows}.values())
-        told = {"attributes": {"type": asked.sobject}}
-        return [told | {name: row.get(name) for name in asked.fields} for row in rows]
+    def _select_rows(self, query: Query) -> list[dict[str, Any]]:
+        if query.sobject not in self.records:
+            message = f"sObject type '{query.sobject}' is not supported."
+            raise MalformedQuery(message, "INVALID_TYPE")
+        for name in [*query.fields, *query.filtered_fields, *query.order]:
+            self._require_field(query.sobject, name)
+        for name in query.filtered_fields:
+            if "." not in name and self.fields[query.sobject][name].type == "textarea":
+                message = f"field '{name}' can not be filtered in a query call"
+                raise MalformedQuery(message, "INVALID_FIELD")
+        rows = [self._with_relations(r) for r in self.records[query.sobject].values()]
+        rows = [row for row in rows if query.predicate(row)]
+        rows.sort(key=lambda row: tuple(str(row[name]) for name in query.order))
+        if query.group:
+            assert query.fields == [query.group]
+            rows = list({row[query.group]: row for row in rows}.values())
+        attributes = {"attributes": {"type": query.sobject}}
+        return [attributes | {name: row.get(name) for name in query.fields} for row in rows]
 
-    def _seen(self, record: Mapping[str, Any]) -> dict[str, Any]:
+    def _with_relations(self, record: Mapping[str, Any]) -> dict[str, Any]:
         kind = self.records["RecordType"].get(record.get("RecordTypeId") or "", {})
         return {**record, "RecordType.DeveloperName": kind.get("DeveloperName")}
 
     def retrieve(self, sobject: str, ids: list[str], names: list[str]) -> list[Any]:
         with self.lock:
             if len(ids) > 2000:
-                raise Fault(400, "EXCEEDED_ID_LIMIT", "record limit reached")
+                raise ApiError(400, "EXCEEDED_ID_LIMIT", "record limit reached")
             for name in names:
-                self._known(sobject, name)
-            told = {"attributes": {"type": sobject}}
-            found = (self.records[sobject].get(identity) for identity in ids)
-            return [r and told | {name: r.get(name) for name in names} for r in found]
+                self._require_field(sobject, name)
+            attributes = {"attributes": {"type": sobject}}
+            matches = (self.records[sobject].get(identity) for identity in ids)
+            return [r and attributes | {name: r.get(name) for name in names} for r in matches]
 
     def update(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         with self.lock:
-            self._parse(records)
+            self._check_request(records)
             answers, seen = [], set()
             for record in records:
-                sobject, identity = record["attributes"]["type"], record.get("id")
-                doubled = identity in seen
-                seen.add(identity)
-                answers.append(self._answer(self._update, sobject, identity, record, doubled))
+                sobject, record_id = record["attributes"]["type"], record.get("id")
+                is_duplicate = record_id in seen
+                seen.add(record_id)
+                answers.append(
+                    self._to_result(self._update, sobject, record_id, record, is_duplicate)
+                )
             return answers
 
     def upsert(self, sobject: str, key: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         with self.lock:
             external = self.fields[sobject].get(key)
-            if external is None or not external.external:
-                words = "Provided external ID field does not exist or is not accessible: " + key
-                raise Fault(404, "NOT_FOUND", words)
-            self._parse(records)
+            if external is None or not external.is_external_id:
+                message = "Provided external ID field does not exist or is not accessible: " + key
+                raise ApiError(404, "NOT_FOUND", message)
+            self._check_request(records)
             keys = Counter(record.get(key) for record in records)
             return [
-                self._answer(self._upsert, sobject, external, record, keys[record.get(key)] > 1)
+                self._to_result(self._upsert, sobject, external, record, keys[record.get(key)] > 1)
                 for record in records
             ]
 
-    def _answer(self, write: Any, *told: Any) -> dict[str, Any]:
+    def _to_result(self, write: Any, *arguments: Any) -> dict[str, Any]:
         try:
-            return {**write(*told), "success": True, "errors": []}
-        except Wrong as wrong:
-            return {"success": False, "errors": [wrong.error]}
+            return {**write(*arguments), "success": True, "errors": []}
+        except RowError as error:
+            return {"success": False, "errors": [error.error]}
 
-    def _update(self, sobject: str, identity: str, record: dict[str, Any], doubled: bool) -> Any:
-        if doubled:
-            raise Wrong("INVALID_FIELD", "duplicate id specified: " + identity)
-        present = self.records[sobject].get(identity)
-        if present is None:
-            raise Wrong("ENTITY_IS_DELETED", "entity is deleted")
-        self._check_locks(identity)
-        self._write(sobject, present, _values(record))
-        return {"id": identity}
+    def _update(
+        self, sobject: str, record_id: str, record: dict[str, Any], is_duplicate: bool
+    ) -> Any:
+        if is_duplicate:
+            raise RowError("INVALID_FIELD", "duplicate id specified: " + record_id)
+        current = self.records[sobject].get(record_id)
+        if current is None:
+            raise RowError("ENTITY_IS_DELETED", "entity is deleted")
+        self._check_locks(record_id)
+        self._write_record(sobject, current, _field_values(record))
+        return {"id": record_id}
 
-    def _upsert(self, sobject: str, key: Field, record: dict[str, Any], doubled: bool) -> Any:
+    def _upsert(self, sobject: str, key: Field, record: dict[str, Any], is_duplicate: bool) -> Any:
         value = record.get(key.name)
-        if doubled:
-            raise Wrong("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", key.name)
-        same = [self.records[sobject][i] for i in self.carry[sobject, key.name, _fold(key, value)]]
-        if len(same) > 1:
-            words = f"{key.name}: more than one record found for external id field"
-            raise Wrong("DUPLICATE_EXTERNAL_ID", words, key.name)
-        if value in self.racing:
-            self.racing.remove(value)
-            other = self._make(sobject, record | {"Expansion_State__c": "of another"})
-            words = f"duplicate value found: {key.name} duplicates value on record with id: {other}"
-            raise Wrong("DUPLICATE_VALUE", words)
-        if same:
-            self._check_locks(same[0]["Id"])
-            self._write(sobject, same[0], _values(record))
-            return {"id": same[0]["Id"], "created": False}
-        if sobject not in self.may_make:
-            raise Wrong(
+        if is_duplicate:
+            raise RowError("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", key.name)
+        matches = [
+            self.records[sobject][i]
+            for i in self.external_id_index[sobject, key.name, _fold_case(key, value)]
+        ]
+        if len(matches) > 1:
+            message = f"{key.name}: more than one record found for external id field"
+            raise RowError("DUPLICATE_EXTERNAL_ID", message, key.name)
+        if value in self.concurrent_keys:
+            self.concurrent_keys.remove(value)
+            other_id = self._create_record(sobject, record | {"Expansion_State__c": "of another"})
+            message = (
+                f"duplicate value found: {key.name} duplicates value on record with id: {other_id}"
+            )
+            raise RowError("DUPLICATE_VALUE", message)
+        if matches:
+            self._check_locks(matches[0]["Id"])
+            self._write_record(sobject, matches[0], _field_values(record))
+            return {"id": matches[0]["Id"], "created": False}
+        if sobject not in self.creatable:
+            raise RowError(
                 "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id"
             )
         self._check_locks(str(record.get("AccountId") or record.get("WhatId")))
-        return {"id": self._make(sobject, record), "created": True}
+        return {"id": self._create_record(sobject, record), "created": True}
 
-    def _make(self, sobject: str, record: dict[str, Any]) -> str:
-        fresh = self._blank(sobject) | {"OwnerId": self.us}
-        self._write(sobject, fresh, _values(record))
-        self.records[sobject][fresh["Id"]] = fresh
-        self.made[sobject] += 1
-        return str(fresh["Id"])
+    def _create_record(self, sobject: str, record: dict[str, Any]) -> str:
+        new_record = self._new_record(sobject) | {"OwnerId": self.our_user_id}
+        self._write_record(sobject, new_record, _field_values(record))
+        self.records[sobject][new_record["Id"]] = new_record
+        self.created_counts[sobject] += 1
+        return str(new_record["Id"])
 
-    def _check_locks(self, identity: str) -> None:
-        if self.locked[identity] > 0:
-            self.locked[identity] -= 1
-            raise Wrong(
+    def _check_locks(self, record_id: str) -> None:
+        if self.locked[record_id] > 0:
+            self.locked[record_id] -= 1
+            raise RowError(
                 "UNABLE_TO_LOCK_ROW",
-                "unable to obtain exclusive access to this record or 1 records: " + identity,
+                "unable to obtain exclusive access to this record or 1 records: " + record_id,
             )
 
     def describe(self, sobject: str) -> dict[str, Any]:
         if sobject not in self.records:
-            raise Fault(404, "NOT_FOUND", "The requested resource does not exist")
-        fields = [each.described() for each in self.fields[sobject].values()]
-        rights = {"queryable": True, "updateable": True, "createable": sobject in self.may_make}
-        return {"name": sobject, "fields": fields, **rights}
+            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
+        fields = [each.describe() for each in self.fields[sobject].values()]
+        permissions = {
+            "queryable": True,
+            "updateable": True,
+            "createable": sobject in self.creatable,
+        }
+        return {"name": sobject, "fields": fields, **permissions}
 
     # -- rules ---------------------------------------------------------------------------------
 
-    def _write(self, sobject: str, record: dict[str, Any], values: dict[str, Any]) -> None:
+    def _write_record(self, sobject: str, record: dict[str, Any], values: dict[str, Any]) -> None:
         fields = self.fields[sobject]
-        stored = {name: _stored(fields[name], value) for name, value in values.items()}
-        whole = record | stored
-        for name, each in fields.items():
-            if each.required and whole.get(name) is None:
-                raise Wrong(
+        stored = {name: _to_stored(fields[name], value) for name, value in values.items()}
+        merged = record | stored
+        for name, field_ in fields.items():
+            if field_.required and merged.get(name) is None:
+                raise RowError(
                     "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{name}]", name
                 )
-            self._check_unique(sobject, each, whole)
+            self._check_unique(sobject, field_, merged)
         self._check_references(stored)
         if any(value in self.validation for value in stored.values() if isinstance(value, str)):
-            raise Wrong("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Please see the admin")
+            raise RowError("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Please see the admin")
         for name, value in stored.items():
-            if (record["Id"], name) in self.theirs and value != record.get(name):
+            if (record["Id"], name) in self.human_values and value != record.get(name):
                 self.overwritten.append(f"{sobject} {record['Id']} {name}")
-        self._set(sobject, record, stored)
+        self._apply_values(sobject, record, stored)
 
-    def _check_unique(self, sobject: str, each: Field, whole: Mapping[str, Any]) -> None:
-        value = whole.get(each.name)
-        if not each.unique or value is None:
+    def _check_unique(self, sobject: str, field_: Field, merged: Mapping[str, Any]) -> None:
+        value = merged.get(field_.name)
+        if not field_.unique or value is None:
             return
-        for other in self.carry[sobject, each.name, _fold(each, value)] - {whole["Id"]}:
-            words = (
-                f"duplicate value found: {each.name} duplicates value on record with id:"
-                f" {other[:15]}"
+        for other_id in self.external_id_index[sobject, field_.name, _fold_case(field_, value)] - {
+            merged["Id"]
+        }:
+            message = (
+                f"duplicate value found: {field_.name} duplicates value on record with id:"
+                f" {other_id[:15]}"
             )
-            raise Wrong("DUPLICATE_VALUE", words)
+            raise RowError("DUPLICATE_VALUE", message)
 
     def _check_references(self, values: Mapping[str, Any]) -> None:
         targets = {
@@ -396,147 +428,163 @@ class Org:
         for name, kinds in targets.items():
             value = values.get(name)
             if value is not None and not any(value in self.records[kind] for kind in kinds):
-                words = f"{name}: id value of incorrect type: {value}"
-                raise Wrong("FIELD_INTEGRITY_EXCEPTION", words, name)
+                message = f"{name}: id value of incorrect type: {value}"
+                raise RowError("FIELD_INTEGRITY_EXCEPTION", message, name)
         owner = self.records["User"].get(values.get("OwnerId") or "")
         if owner and not owner["IsActive"]:
-            words = "operation performed with inactive user"
-            raise Wrong("INACTIVE_OWNER_OR_USER", words)
+            message = "operation performed with inactive user"
+            raise RowError("INACTIVE_OWNER_OR_USER", message)
 
-    def _set(self, sobject: str, record: dict[str, Any], values: Mapping[str, Any]) -> None:
-        was = record.get("StageName")
-        self._put(sobject, record, values)
+    def _apply_values(
+        self, sobject: str, record: dict[str, Any], values: Mapping[str, Any]
+    ) -> None:
+        previous_stage = record.get("StageName")
+        self._store_values(sobject, record, values)
         if sobject == "Opportunity":
             record["IsClosed"] = str(record["StageName"]).startswith("Closed")
             record["IsWon"] = record["StageName"] == "Closed Won"
-            if was != record["StageName"]:
+            if previous_stage != record["StageName"]:
                 record["LastStageChangeDate"] = self.now
         if sobject == "Task" and not record["IsClosed"] and record["Status"] == "Completed":
             record |= {"IsClosed": True, "CompletedDateTime": self.now}
 
-    def _put(self, sobject: str, record: dict[str, Any], values: Mapping[str, Any]) -> None:
-        for name in self._external(sobject) & values.keys():
-            each = self.fields[sobject][name]
-            self.carry[sobject, name, _fold(each, record.get(name))].discard(record["Id"])
+    def _store_values(
+        self, sobject: str, record: dict[str, Any], values: Mapping[str, Any]
+    ) -> None:
+        for name in self._external_id_fields(sobject) & values.keys():
+            field_ = self.fields[sobject][name]
+            self.external_id_index[sobject, name, _fold_case(field_, record.get(name))].discard(
+                record["Id"]
+            )
             if values[name] is not None:
-                self.carry[sobject, name, _fold(each, values[name])].add(record["Id"])
+                self.external_id_index[sobject, name, _fold_case(field_, values[name])].add(
+                    record["Id"]
+                )
         record |= values
 
-    def _external(self, sobject: str) -> set[str]:
-        return {name for name, each in self.fields[sobject].items() if each.external}
+    def _external_id_fields(self, sobject: str) -> set[str]:
+        return {name for name, each in self.fields[sobject].items() if each.is_external_id}
 
-    def _blank(self, sobject: str) -> dict[str, Any]:
+    def _new_record(self, sobject: str) -> dict[str, Any]:
         blank = {
             name: False if each.type == "boolean" else None
             for name, each in self.fields[sobject].items()
         }
         preset = {"Status": "Not Started", "Priority": "Normal"} if sobject == "Task" else {}
-        identity = f"{PREFIXES[sobject]}{next(self.ids):012d}"
-        return blank | preset | {"Id": identity + "AAA", "CreatedDate": self.now}
+        record_id = f"{PREFIXES[sobject]}{next(self.ids):012d}"
+        return blank | preset | {"Id": record_id + "AAA", "CreatedDate": self.now}
 
-    def _known(self, sobject: str, name: str) -> None:
+    def _require_field(self, sobject: str, name: str) -> None:
         if name == "RecordType.DeveloperName" and sobject == "Opportunity":
             return
         if name not in self.fields[sobject]:
-            words = (
+            message = (
                 f"No such column '{name}' on entity '{sobject}'. If you are attempting to use a"
                 " custom field, be sure to append the '__c' after the custom field name."
             )
-            raise Malformed(words, "INVALID_FIELD")
+            raise MalformedQuery(message, "INVALID_FIELD")
 
     def _is_exact(self, sobject: str, name: str) -> bool:
-        each = self.fields.get(sobject, {}).get(name)
-        return bool(each and (each.exact or each.type == "id"))
+        field_ = self.fields.get(sobject, {}).get(name)
+        return bool(field_ and (field_.is_case_sensitive or field_.type == "id"))
 
-    def _parse(self, records: list[dict[str, Any]]) -> None:
-        """What Salesforce refuses before it looks at rows."""
+    def _check_request(self, records: list[dict[str, Any]]) -> None:
+        """Check the rules that reject a whole request."""
         if len(records) > 200:
-            words = "record limit reached. cannot submit more than 200 records into this call"
-            raise Fault(400, "EXCEEDED_ID_LIMIT", words)
+            message = "record limit reached. cannot submit more than 200 records into this call"
+            raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
         for record in records:
             sobject = record.get("attributes", {}).get("type")
-            if sobject not in WRITTEN:
-                raise Fault(400, "INVALID_TYPE", "sObject type is missing or not supported")
-            for name, value in _values(record).items():
-                each = self.fields[sobject].get(name)
-                if each is None:
-                    words = f"No such column '{name}' on sobject of type {sobject}"
-                    raise Fault(400, "INVALID_FIELD", words)
-                if not each.writable:
-                    words = f"Unable to create/update fields: {name}."
-                    raise Fault(400, "INVALID_FIELD_FOR_INSERT_UPDATE", words)
-                _check_json(each, value)
+            if sobject not in WRITABLE_SOBJECTS:
+                raise ApiError(400, "INVALID_TYPE", "sObject type is missing or not supported")
+            for name, value in _field_values(record).items():
+                field_ = self.fields[sobject].get(name)
+                if field_ is None:
+                    message = f"No such column '{name}' on sobject of type {sobject}"
+                    raise ApiError(400, "INVALID_FIELD", message)
+                if not field_.writable:
+                    message = f"Unable to create/update fields: {name}."
+                    raise ApiError(400, "INVALID_FIELD_FOR_INSERT_UPDATE", message)
+                _check_json(field_, value)
 
 
-def _xml(file: Path) -> ET.Element:
+def _parse_xml(file: Path) -> ET.Element:
     return ET.fromstring(file.read_text(encoding="utf-8"))  # noqa: S314 - of our own writing
 
 
-def _values(record: Mapping[str, Any]) -> dict[str, Any]:
+def _field_values(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in {"attributes", "id"}}
 
 
-def _field(told: Mapping[str, str | None]) -> Field:
-    kind = str(told["type"])
-    assert len(str(told["label"])) <= 40
-    assert len(str(told["fullName"])) <= 43
-    assert len(told.get("inlineHelpText") or "") <= 510
+def _parse_field(values: Mapping[str, str | None]) -> Field:
+    kind = str(values["type"])
+    assert len(str(values["label"])) <= 40
+    assert len(str(values["fullName"])) <= 43
+    assert len(values.get("inlineHelpText") or "") <= 510
     if kind == "LongTextArea":
-        assert int(told["visibleLines"] or 0) >= 2
+        assert int(values["visibleLines"] or 0) >= 2
     if kind == "Checkbox":
-        assert told["defaultValue"] in {"true", "false"}
+        assert values["defaultValue"] in {"true", "false"}
     if kind in {"Number", "Percent"}:
-        assert 1 <= int(told["precision"] or 0) <= 18
+        assert 1 <= int(values["precision"] or 0) <= 18
     return Field(
-        str(told["fullName"]),
+        str(values["fullName"]),
         TYPES[kind],
-        length=int(told.get("length") or 0),
-        precision=int(told.get("precision") or 0),
-        scale=int(told.get("scale") or 0),
-        unique=told.get("unique") == "true",
-        external=told.get("externalId") == "true",
-        exact=told.get("caseSensitive") == "true",
+        length=int(values.get("length") or 0),
+        precision=int(values.get("precision") or 0),
+        scale=int(values.get("scale") or 0),
+        unique=values.get("unique") == "true",
+        is_external_id=values.get("externalId") == "true",
+        is_case_sensitive=values.get("caseSensitive") == "true",
     )
 
 
-def _fold(each: Field, value: Any) -> Any:
-    return value if each.exact or value is None else str(value).lower()
+def _fold_case(field_: Field, value: Any) -> Any:
+    return value if field_.is_case_sensitive or value is None else str(value).lower()
 
 
-def _check_json(each: Field, value: Any) -> None:
-    """A value of the wrong type breaks the whole call."""
+def _check_json(field_: Field, value: Any) -> None:
+    """Reject the whole call for a value of the wrong type."""
     numbers = {"double", "percent", "currency"}
-    wanted = (bool,) if each.type == "boolean" else (int, float) if each.type in numbers else (str,)
-    wrong = not isinstance(value, wanted) or (isinstance(value, bool) and each.type in numbers)
+    expected_types = (
+        (bool,) if field_.type == "boolean" else (int, float) if field_.type in numbers else (str,)
+    )
+    is_invalid = not isinstance(value, expected_types) or (
+        isinstance(value, bool) and field_.type in numbers
+    )
     if value is None:
-        wrong = each.type == "boolean"
-    if each.type == "date" and isinstance(value, str):
+        is_invalid = field_.type == "boolean"
+    if field_.type == "date" and isinstance(value, str):
         try:
-            wrong = str(date.fromisoformat(value)) != value
+            is_invalid = str(date.fromisoformat(value)) != value
         except ValueError:
-            wrong = True
-    if wrong:
-        words = f"Cannot deserialize instance of {each.type} from value {value!r} [{each.name}]"
-        raise Fault(400, "JSON_PARSER_ERROR", words)
+            is_invalid = True
+    if is_invalid:
+        message = (
+            f"Cannot deserialize instance of {field_.type} from value {value!r} [{field_.name}]"
+        )
+        raise ApiError(400, "JSON_PARSER_ERROR", message)
 
 
-def _stored(each: Field, value: Any) -> Any:
-    """As Salesforce keeps it: outer blanks go, line ends are two signs, digits are rounded."""
+def _to_stored(field_: Field, value: Any) -> Any:
+    """Convert a value as Salesforce stores it: stripped, CRLF line breaks, rounded."""
     if isinstance(value, str):
         text = value.strip()
-        if len(text.encode("utf-16-le")) // 2 > each.length and each.type != "date":
-            words = f"{each.name}: data value too large: {text[:40]} (max length={each.length})"
-            raise Wrong("STRING_TOO_LONG", words, each.name)
-        if each.type == "textarea":
+        if len(text.encode("utf-16-le")) // 2 > field_.length and field_.type != "date":
+            message = (
+                f"{field_.name}: data value too large: {text[:40]} (max length={field_.length})"
+            )
+            raise RowError("STRING_TOO_LONG", message, field_.name)
+        if field_.type == "textarea":
             text = text.replace("\r\n", "\n").replace("\n", "\r\n")
         return text or None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if abs(value) >= 10 ** (each.precision - each.scale):
-            words = f"{each.name}: value outside of valid range on numeric field: {value}"
-            raise Wrong("NUMBER_OUTSIDE_VALID_RANGE", words, each.name)
-        return math.floor(value * 10**each.scale + 0.5) / 10**each.scale
+        if abs(value) >= 10 ** (field_.precision - field_.scale):
+            message = f"{field_.name}: value outside of valid range on numeric field: {value}"
+            raise RowError("NUMBER_OUTSIDE_VALID_RANGE", message, field_.name)
+        return math.floor(value * 10**field_.scale + 0.5) / 10**field_.scale
     return value
 
 
-def fields_of(records: Iterable[Mapping[str, Any]], *names: str) -> list[tuple[Any, ...]]:
+def select_values(records: Iterable[Mapping[str, Any]], *names: str) -> list[tuple[Any, ...]]:
     return [tuple(record[name] for name in names) for record in records]

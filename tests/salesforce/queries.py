@@ -1,4 +1,4 @@
-"""SOQL, as much of it as we ask, held to Salesforce's rules: a query's text → rows of an org."""
+"""SOQL parser for the subset that we use, with Salesforce's rules: query text → rows of an org."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,101 +16,101 @@ TOKEN = re.compile(
     re.VERBOSE,
 )
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-LONGEST = 100_000
+MAX_QUERY_LENGTH = 100_000
 Row = Mapping[str, Any]
-Holds = Callable[[Row], bool]
+Predicate = Callable[[Row], bool]
 
 
-class Malformed(Exception):  # noqa: N818
-    """MALFORMED_QUERY, or INVALID_FIELD where ``code`` says so."""
+class MalformedQuery(Exception):  # noqa: N818
+    """MALFORMED_QUERY, or INVALID_FIELD if ``code`` says so."""
 
-    def __init__(self, words: str, code: str = "MALFORMED_QUERY") -> None:
-        super().__init__(words)
+    def __init__(self, message: str, code: str = "MALFORMED_QUERY") -> None:
+        super().__init__(message)
         self.code = code
 
 
 @dataclass
 class Query:
-    """What a query asks for."""
+    """A parsed query."""
 
     fields: list[str]
     sobject: str
-    holds: Holds
+    predicate: Predicate
     group: str | None
     order: list[str]
-    used: list[str]  # fields it filters by
+    filtered_fields: list[str]  # fields used in conditions
 
 
 class Parser:
-    """One pass over the tokens; ``is_exact`` tells which fields are compared with their case."""
+    """One-pass parser; ``is_case_sensitive`` returns how a field is compared."""
 
-    def __init__(self, soql: str, is_exact: Callable[[str, str], bool]) -> None:
-        if len(soql) > LONGEST:
-            raise Malformed("SOQL statements cannot be longer than 100000 characters.")
-        self.tokens = list(_tokens(soql))
-        self.at = 0
-        self.is_exact = is_exact
-        self.used: list[str] = []
+    def __init__(self, soql: str, is_case_sensitive: Callable[[str, str], bool]) -> None:
+        if len(soql) > MAX_QUERY_LENGTH:
+            raise MalformedQuery("SOQL statements cannot be longer than 100000 characters.")
+        self.tokens = list(_tokenize(soql))
+        self.position = 0
+        self.is_case_sensitive = is_case_sensitive
+        self.filtered_fields: list[str] = []
         self.sobject = ""
 
-    def query(self) -> Query:
-        self.keyword("SELECT")
-        fields = self.names()
-        self.keyword("FROM")
-        self.sobject = self.word()
-        holds: Holds = self.either() if self.taken("WHERE") else lambda _: True
+    def parse_query(self) -> Query:
+        self.expect_keyword("SELECT")
+        fields = self.parse_names()
+        self.expect_keyword("FROM")
+        self.sobject = self.parse_word()
+        predicate: Predicate = self.parse_conditions() if self.accept("WHERE") else lambda _: True
         group = None
-        if self.taken("GROUP"):
-            self.keyword("BY")
-            group = self.word()
+        if self.accept("GROUP"):
+            self.expect_keyword("BY")
+            group = self.parse_word()
         order = []
-        if self.taken("ORDER"):
-            self.keyword("BY")
-            order = self.names()
-        if self.at != len(self.tokens):
-            raise Malformed(f"unexpected token: {self.tokens[self.at][1]}")
-        return Query(fields, self.sobject, holds, group, order, self.used)
+        if self.accept("ORDER"):
+            self.expect_keyword("BY")
+            order = self.parse_names()
+        if self.position != len(self.tokens):
+            raise MalformedQuery(f"unexpected token: {self.tokens[self.position][1]}")
+        return Query(fields, self.sobject, predicate, group, order, self.filtered_fields)
 
-    def names(self) -> list[str]:
-        names = [self.word()]
-        while self.taken(","):
-            names.append(self.word())
+    def parse_names(self) -> list[str]:
+        names = [self.parse_word()]
+        while self.accept(","):
+            names.append(self.parse_word())
         return names
 
-    def either(self) -> Holds:
-        """All joined by AND, or all by OR: Salesforce wants brackets around a mixture."""
-        parts, joint = [self.one()], None
+    def parse_conditions(self) -> Predicate:
+        """Parse conditions joined by AND or by OR; a mixture needs brackets."""
+        parts, operator_ = [self.parse_condition()], None
         while (word := self.peek().upper()) in {"AND", "OR"}:
-            if joint not in {None, word}:
-                raise Malformed(f"unexpected token: {word}")
-            joint = word
-            self.at += 1
-            parts.append(self.one())
-        if joint == "OR":
+            if operator_ not in {None, word}:
+                raise MalformedQuery(f"unexpected token: {word}")
+            operator_ = word
+            self.position += 1
+            parts.append(self.parse_condition())
+        if operator_ == "OR":
             return lambda row: any(part(row) for part in parts)
         return lambda row: all(part(row) for part in parts)
 
-    def one(self) -> Holds:
-        if self.taken("("):
-            inner = self.either()
-            self.sign(")")
+    def parse_condition(self) -> Predicate:
+        if self.accept("("):
+            inner = self.parse_conditions()
+            self.expect_sign(")")
             return inner
-        name = self.word()
-        self.used.append(name)
-        fold = (lambda value: value) if self.is_exact(self.sobject, name) else _folded
-        if self.taken("IN"):
-            self.sign("(")
-            wanted = {fold(self.value())}
-            while self.taken(","):
-                wanted.add(fold(self.value()))
-            self.sign(")")
-            return lambda row: fold(row.get(name)) in wanted
-        sign, value = self.next("sign"), self.value()
+        name = self.parse_word()
+        self.filtered_fields.append(name)
+        fold = (lambda value: value) if self.is_case_sensitive(self.sobject, name) else _fold_case
+        if self.accept("IN"):
+            self.expect_sign("(")
+            allowed = {fold(self.parse_value())}
+            while self.accept(","):
+                allowed.add(fold(self.parse_value()))
+            self.expect_sign(")")
+            return lambda row: fold(row.get(name)) in allowed
+        sign, value = self.expect_token("sign"), self.parse_value()
         return lambda row: _compare(sign, fold(row.get(name)), fold(value))
 
-    def value(self) -> Any:
-        kind, text = self.tokens[self.at]
-        self.at += 1
+    def parse_value(self) -> Any:
+        kind, text = self.tokens[self.position]
+        self.position += 1
         if kind == "text":
             return re.sub(r"\\(.)", lambda m: ESCAPES.get(m[1], m[1]), text[1:-1])
         if kind == "word" and text.lower() in {"true", "false", "null"}:
@@ -119,46 +119,48 @@ class Parser:
             return float(text)
         if kind == "time":
             return text.replace("Z", ".000+0000")
-        raise Malformed(f"unexpected token: {text}")
+        raise MalformedQuery(f"unexpected token: {text}")
 
     def peek(self) -> str:
-        return self.tokens[self.at][1] if self.at < len(self.tokens) else ""
+        return self.tokens[self.position][1] if self.position < len(self.tokens) else ""
 
-    def taken(self, text: str) -> bool:
+    def accept(self, text: str) -> bool:
         if self.peek().upper() != text:
             return False
-        self.at += 1
+        self.position += 1
         return True
 
-    def keyword(self, text: str) -> None:
-        if not self.taken(text):
-            raise Malformed(f"expecting {text}, found '{self.peek()}'")
+    def expect_keyword(self, text: str) -> None:
+        if not self.accept(text):
+            raise MalformedQuery(f"expecting {text}, found '{self.peek()}'")
 
-    def sign(self, text: str) -> None:
-        if self.next("sign") != text:
-            raise Malformed(f"expecting '{text}'")
+    def expect_sign(self, text: str) -> None:
+        if self.expect_token("sign") != text:
+            raise MalformedQuery(f"expecting '{text}'")
 
-    def word(self) -> str:
-        return self.next("word")
+    def parse_word(self) -> str:
+        return self.expect_token("word")
 
-    def next(self, kind: str) -> str:
-        if self.at >= len(self.tokens) or self.tokens[self.at][0] != kind:
-            raise Malformed(f"unexpected token: '{self.peek()}'")
-        self.at += 1
-        return self.tokens[self.at - 1][1]
+    def expect_token(self, kind: str) -> str:
+        if self.position >= len(self.tokens) or self.tokens[self.position][0] != kind:
+            raise MalformedQuery(f"unexpected token: '{self.peek()}'")
+        self.position += 1
+        return self.tokens[self.position - 1][1]
 
 
-def _tokens(soql: str) -> Any:
-    at = 0
-    while soql[at:].strip():
-        match = TOKEN.match(soql, at)
+def _tokenize(soql: str) -> Any:
+    position = 0
+    while soql[position:].strip():
+        match = TOKEN.match(soql, position)
         if match is None:
-            raise Malformed(f"line 1:{at} no viable alternative at character '{soql[at]}'")
-        at = match.end()
+            raise MalformedQuery(
+                f"line 1:{position} no viable alternative at character '{soql[position]}'"
+            )
+        position = match.end()
         yield match.lastgroup, match[match.lastgroup or 0]
 
 
-def _folded(value: Any) -> Any:
+def _fold_case(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""A sender in a process of its own, to be killed: ``python sending.py DATABASE FOLDER URL``."""
+"""Sender in its own process, to be killed: ``python sending.py DATABASE FOLDER URL ROWS``."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Salesforce's REST API over HTTP, for one org in memory, with the faults that a network has."""
+"""Salesforce's REST API over HTTP, for one in-memory org, with injected network faults."""
 
 import base64
 import json
@@ -13,13 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.salesforce.org import Fault, Org
+from tests.salesforce.org import ApiError, Org
 
 VERSION = "62.0"
 ROOT = f"/services/data/v{VERSION}"
-LONGEST = 16_384  # of address and headers
+MAX_HEADER_BYTES = 16_384  # URL and headers
 CLIENT = ("an-id", "a-secret")
-# How a call may fail: before it takes effect, or after.
+# Faults, before or after the call takes effect.
 FAULTS = (
     "silence before",
     "silence after",
@@ -35,16 +35,18 @@ FAULTS = (
 
 @dataclass
 class Server:
-    """``fault`` is asked at each call of the API, with its number, how it is to fail."""
+    """``fault`` is called with the number of each API call and returns its fault."""
 
     org: Org = field(default_factory=Org)
     fault: Callable[[int], str | None] = lambda _: None
-    daily: int = 100_000
+    daily_limit: int = 100_000
     page_rows: int = 2_000
     calls: int = 0
     failed: int = 0
     logins: int = 0
-    seen: Counter[str] = field(default_factory=Counter)  # method and resource → calls
+    call_counts: Counter[str] = field(
+        default_factory=Counter
+    )  # method and resource → number of calls
     tokens: set[str] = field(default_factory=set)
     cursors: dict[str, list[Any]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -53,7 +55,7 @@ class Server:
         handler = type("Handler", (_Handler,), {"server_state": self})
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.http.daemon_threads = True
-        self.http.handle_error = lambda *_: None  # type: ignore[method-assign] # whoever hung up
+        self.http.handle_error = lambda *_: None  # type: ignore[method-assign] # client disconnected
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -67,21 +69,23 @@ class Server:
     def count(self, path: str, method: str) -> int:
         with self.lock:
             self.calls += 1
-            self.seen[f"{method} {path.removeprefix(ROOT)}"] += 1
+            self.call_counts[f"{method} {path.removeprefix(ROOT)}"] += 1
             return self.calls
 
 
-def sometimes(
+def random_faults(
     share: float, seed: int, kinds: tuple[str, ...] = FAULTS
 ) -> Callable[[int], str | None]:
-    """Faults at a share of the calls, of all kinds, drawn from a seed."""
-    draw = random.Random(seed)  # noqa: S311
-    return lambda _: draw.choice(kinds) if draw.random() < share else None
+    """Return a function that draws faults of all kinds for a share of the calls."""
+    rng = random.Random(seed)  # noqa: S311
+    return lambda _: rng.choice(kinds) if rng.random() < share else None
 
 
-def killing(process: Callable[[], int], at: int, when: str) -> Callable[[int], str | None]:
-    """Kill a process at its so-manieth call, before or after that takes effect."""
-    return lambda number: f"kill {process()} {when}" if number == at else None
+def kill_at_call(
+    process: Callable[[], int], call_number: int, moment: str
+) -> Callable[[int], str | None]:
+    """Return a function that kills a process at its nth call, before or after its effect."""
+    return lambda number: f"kill {process()} {moment}" if number == call_number else None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -113,115 +117,122 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault.endswith("before"):
             self._fail(fault)
             return
-        status, answer = self._answered(method, address.path, parse_qs(address.query), body)
+        status, answer = self._respond(method, address.path, parse_qs(address.query), body)
         if fault:
             self._fail(fault, answer)
         else:
             self._send(status, answer)
 
     def _fail(self, fault: str, answer: Any = None) -> None:
-        kind, *told = fault.split()
+        kind, *arguments = fault.split()
         self.close_connection = True
         if kind == "kill":
-            os.kill(int(told[0]), signal.SIGKILL)
+            os.kill(int(arguments[0]), signal.SIGKILL)
         elif kind == "silence":
-            self.rfile.read(1)  # until the client gives up
+            self.rfile.read(1)  # wait until the client times out
         elif kind == "500":
             self._send(500, [{"errorCode": "UNKNOWN_EXCEPTION", "message": "An error occurred"}])
         elif kind == "503":
             self._send(503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "Try again later"}])
         elif kind == "busy":
-            words = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
-            self._send(403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": words}])
+            message = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
+            self._send(403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": message}])
         elif kind == "half":
             self._send(200, answer, cut=True)
-        # else "reset": nothing is answered
+        # "reset": no response
 
-    def _log_in(self, told: dict[str, list[str]]) -> None:
+    def _log_in(self, form: dict[str, list[str]]) -> None:
         state = self.server_state
         state.logins += 1
-        given = (told.get("client_id", [""])[0], told.get("client_secret", [""])[0])
-        if told.get("grant_type") != ["client_credentials"]:
+        credentials = (form.get("client_id", [""])[0], form.get("client_secret", [""])[0])
+        if form.get("grant_type") != ["client_credentials"]:
             self._send(400, {"error": "unsupported_grant_type", "error_description": "no"})
-        elif given != CLIENT:
+        elif credentials != CLIENT:
             self._send(
                 400, {"error": "invalid_client", "error_description": "invalid client credentials"}
             )
         else:
             token = base64.b64encode(os.urandom(12)).decode()
             state.tokens.add(token)
-            told_back = {"access_token": token, "instance_url": state.url, "token_type": "Bearer"}
-            self._send(200, told_back)
+            payload = {"access_token": token, "instance_url": state.url, "token_type": "Bearer"}
+            self._send(200, payload)
 
-    def _answered(
-        self, method: str, path: str, asked: dict[str, list[str]], body: bytes
+    def _respond(
+        self, method: str, path: str, parameters: dict[str, list[str]], body: bytes
     ) -> tuple[int, Any]:
         try:
             self._check(path)
-            told = json.loads(body) if body else None
-            return 200, self._route(method, path.removeprefix(ROOT), asked, told)
-        except Fault as fault:
+            payload = json.loads(body) if body else None
+            return 200, self._route(method, path.removeprefix(ROOT), parameters, payload)
+        except ApiError as fault:
             return fault.status, fault.body()
-        except (KeyError, TypeError, ValueError) as error:  # a body that is not as it should be
-            return 400, Fault(400, "JSON_PARSER_ERROR", f"{type(error).__name__}: {error}").body()
+        except (KeyError, TypeError, ValueError) as error:  # invalid body
+            return 400, ApiError(
+                400, "JSON_PARSER_ERROR", f"{type(error).__name__}: {error}"
+            ).body()
 
     def _check(self, path: str) -> None:
         state = self.server_state
-        if len(self.path) + sum(len(f"{k}: {v}") for k, v in self.headers.items()) > LONGEST:
-            raise Fault(431, "REQUEST_HEADER_FIELDS_TOO_LARGE", "address and headers are too long")
+        if (
+            len(self.path) + sum(len(f"{k}: {v}") for k, v in self.headers.items())
+            > MAX_HEADER_BYTES
+        ):
+            raise ApiError(
+                431, "REQUEST_HEADER_FIELDS_TOO_LARGE", "address and headers are too long"
+            )
         if self.headers.get("Authorization", "").removeprefix("Bearer ") not in state.tokens:
-            raise Fault(401, "INVALID_SESSION_ID", "Session expired or invalid")
-        if state.calls > state.daily:
-            raise Fault(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+            raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
+        if state.calls > state.daily_limit:
+            raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
         if not path.startswith(ROOT):
-            raise Fault(404, "NOT_FOUND", "The requested resource does not exist")
+            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
 
     def _route(  # noqa: C901, PLR0911 - one line per resource
-        self, method: str, path: str, asked: dict[str, list[str]], told: Any
+        self, method: str, path: str, parameters: dict[str, list[str]], payload: Any
     ) -> Any:
         org = self.server_state.org
         match [method, *path.strip("/").split("/")]:
             case ["GET", "query"]:
-                return self._page(org.query(asked["q"][0]))
+                return self._page(org.query(parameters["q"][0]))
             case ["GET", "query", cursor]:
                 return self._page(self.server_state.cursors.pop(cursor))
             case ["GET", "limits"]:
                 state = self.server_state
-                left = max(state.daily - state.calls, 0)
-                return {"DailyApiRequests": {"Max": state.daily, "Remaining": left}}
+                remaining = max(state.daily_limit - state.calls, 0)
+                return {"DailyApiRequests": {"Max": state.daily_limit, "Remaining": remaining}}
             case ["GET", "sobjects", sobject, "describe"]:
                 return org.describe(sobject)
             case ["POST", "composite"]:
-                return self._composite(told["compositeRequest"])
+                return self._composite(payload["compositeRequest"])
             case ["POST", "composite", "sobjects", sobject]:
-                _only(told, "ids", "fields")
-                return org.retrieve(sobject, told["ids"], told["fields"])
+                _reject_unknown_keys(payload, "ids", "fields")
+                return org.retrieve(sobject, payload["ids"], payload["fields"])
             case ["PATCH", "composite", "sobjects"]:
-                return org.update(_collection(told))
+                return org.update(_parse_collection(payload))
             case ["PATCH", "composite", "sobjects", sobject, key]:
-                records = _collection(told)
+                records = _parse_collection(payload)
                 if any("id" in record for record in records):
-                    raise Fault(400, "INVALID_FIELD", "the id field must not be specified")
+                    raise ApiError(400, "INVALID_FIELD", "the id field must not be specified")
                 return org.upsert(sobject, key, records)
-        raise Fault(404, "NOT_FOUND", "The requested resource does not exist")
+        raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
 
     def _composite(self, requests: list[dict[str, Any]]) -> Any:
         if len(requests) > 25 or sum("/query" in each["url"] for each in requests) > 5:
-            raise Fault(400, "LIMIT_EXCEEDED", "too many subrequests")
-        answers = []
+            raise ApiError(400, "LIMIT_EXCEEDED", "too many subrequests")
+        responses = []
         for each in requests:
-            _only(each, "method", "url", "referenceId")
+            _reject_unknown_keys(each, "method", "url", "referenceId")
             path, _, query = each["url"].partition("?")
             try:
-                asked = parse_qs(query)
+                parameters = parse_qs(query)
                 body, status = (
-                    self._route(each["method"], path.removeprefix(ROOT), asked, None),
+                    self._route(each["method"], path.removeprefix(ROOT), parameters, None),
                     200,
                 )
-            except Fault as fault:
+            except ApiError as fault:
                 body, status = fault.body(), fault.status
             reference = each["referenceId"]
-            answers.append(
+            responses.append(
                 {
                     "body": body,
                     "httpHeaders": {},
@@ -229,17 +240,17 @@ class _Handler(BaseHTTPRequestHandler):
                     "referenceId": reference,
                 }
             )
-        return {"compositeResponse": answers}
+        return {"compositeResponse": responses}
 
     def _page(self, rows: list[Any]) -> Any:
         state = self.server_state
-        page, rest = rows[: state.page_rows], rows[state.page_rows :]
-        told = {"totalSize": len(rows), "done": not rest, "records": page}
-        if rest:
+        page, remaining = rows[: state.page_rows], rows[state.page_rows :]
+        page_payload = {"totalSize": len(rows), "done": not remaining, "records": page}
+        if remaining:
             cursor = f"01g{len(state.cursors):012d}AAA-{state.page_rows}"
-            state.cursors[cursor] = rest
-            told["nextRecordsUrl"] = f"{ROOT}/query/{cursor}"
-        return told
+            state.cursors[cursor] = remaining
+            page_payload["nextRecordsUrl"] = f"{ROOT}/query/{cursor}"
+        return page_payload
 
     def _send(self, status: int, answer: Any, *, cut: bool = False) -> None:
         state = self.server_state
@@ -247,18 +258,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json;charset=UTF-8")
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("Sforce-Limit-Info", f"api-usage={state.calls}/{state.daily}")
+        self.send_header("Sforce-Limit-Info", f"api-usage={state.calls}/{state.daily_limit}")
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if cut else content)
 
 
-def _collection(told: Any) -> list[dict[str, Any]]:
-    _only(told, "allOrNone", "records")
-    if told["allOrNone"] is not False:
-        raise Fault(400, "INVALID_INPUT", "this org plays without allOrNone")
-    return list(told["records"])
+def _parse_collection(payload: Any) -> list[dict[str, Any]]:
+    _reject_unknown_keys(payload, "allOrNone", "records")
+    if payload["allOrNone"] is not False:
+        raise ApiError(400, "INVALID_INPUT", "this org plays without allOrNone")
+    return list(payload["records"])
 
 
-def _only(told: dict[str, Any], *known: str) -> None:
-    if unknown := set(told) - set(known):
-        raise Fault(400, "JSON_PARSER_ERROR", f"Unrecognized field {sorted(unknown)}")
+def _reject_unknown_keys(payload: dict[str, Any], *known: str) -> None:
+    if unknown := set(payload) - set(known):
+        raise ApiError(400, "JSON_PARSER_ERROR", f"Unrecognized field {sorted(unknown)}")

@@ -1,4 +1,4 @@
-"""Nothing lost, doubled, or overwritten of a human's: whatever fails, and whenever we die."""
+"""Injected faults and killed senders: nothing lost, duplicated or overwritten."""
 
 import os
 import random
@@ -13,142 +13,155 @@ from tests.salesforce import server as http
 from tests.salesforce.company import Company
 from tests.salesforce.server import FAULTS, Server
 
-Made = Callable[[int], Company]
-SENDING = Path(__file__).with_name("sending.py")
+CreateCompany = Callable[[int], Company]
+SENDER_SCRIPT = Path(__file__).with_name("sending.py")
 SHARE = 0.3
-QUICK = tuple(kind for kind in FAULTS if "silence" not in kind)
+TABLES_TO_CLEAR = (
+    "applied_objects",
+    "rejected_objects",
+    "change_log",
+    "sync_runs",
+    "leases",
+)
+QUICK_FAULTS = tuple(kind for kind in FAULTS if "silence" not in kind)
 
 
-def _deliver(made: Company, *, most: int = 12) -> None:
+def _deliver_all(company: Company, *, max_runs: int = 12) -> None:
     """Send until nothing is left, as the weekly job and the operator do."""
-    for _ in range(most):
-        sent = made.send(timeout_seconds=2)
-        if not sent.left and not sent.waiting:
+    for _ in range(max_runs):
+        summary = company.run_sender(timeout_seconds=2)
+        if not summary.remaining and not summary.waiting_for_parent:
             return
-    raise AssertionError(f"still {sent.left} left after {most} times")
+    raise AssertionError(f"still {summary.remaining} left after {max_runs} times")
 
 
-def _edited(made: Company, seed: int) -> frozenset[tuple[str, str]]:
-    """Humans set a field here and there."""
-    draw, theirs = random.Random(seed), set()  # noqa: S311
-    for account in draw.sample(made.names(), 5):
-        made.server.org.edit("Account", made.ids[account], Expansion_Rank__c=777_777.0)
-        theirs.add((account, "rank"))
-    return frozenset(theirs)
+def _edit_as_human(company: Company, seed: int) -> frozenset[tuple[str, str]]:
+    """Edit a field of some accounts as a human."""
+    rng, human_edits = random.Random(seed), set()  # noqa: S311
+    for account in rng.sample(company.list_account_ids(), 5):
+        company.server.org.edit("Account", company.ids[account], Expansion_Rank__c=777_777.0)
+        human_edits.add((account, "rank"))
+    return frozenset(human_edits)
 
 
-def test_every_fault_at_once_and_a_third_of_the_calls(company: Made, server: Server) -> None:
-    made = company(240)
-    server.fault = http.sometimes(SHARE, 3, QUICK)
+def test_all_faults_together_in_a_third_of_the_calls_lose_and_duplicate_nothing(
+    create_company: CreateCompany, server: Server
+) -> None:
+    company = create_company(240)
+    server.fault = http.random_faults(SHARE, 3, QUICK_FAULTS)
 
-    _deliver(made)
+    _deliver_all(company)
     server.fault = lambda _: None
-    theirs = _edited(made, 3)
-    made.put(week=1)
-    server.fault = http.sometimes(SHARE, 4, QUICK)
-    _deliver(made)
+    human_edits = _edit_as_human(company, 3)
+    company.replace_desired_objects(week=1)
+    server.fault = http.random_faults(SHARE, 4, QUICK_FAULTS)
+    _deliver_all(company)
 
     assert server.failed > 5
-    assert made.judge(but=theirs) == []
-    assert server.org.made == {"Opportunity": 30, "Task": 60}
+    assert company.find_problems(human_edits=human_edits) == []
+    assert server.org.created_counts == {"Opportunity": 30, "Task": 60}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
-def test_requests_stay_few_under_each_fault(company: Made, server: Server, kind: str) -> None:
-    made = company(2_880)  # one stretch of the sender's, and no call half empty
+def test_the_request_count_stays_low_under_each_fault(
+    create_company: CreateCompany, server: Server, kind: str
+) -> None:
+    company = create_company(2_880)  # one page of the sender, with full batches
     calls, failed = server.calls, server.failed
-    server.fault = http.sometimes(SHARE, 1, (kind,))
-    _deliver(made)
+    server.fault = http.random_faults(SHARE, 1, (kind,))
+    _deliver_all(company)
     share = (server.failed - failed) / (server.calls - calls)
     used = server.calls - calls
     server.fault = lambda _: None
-    theirs = _edited(made, 1)
-    made.put(week=1)
-    server.fault = http.sometimes(SHARE, 2, (kind,))
-    _deliver(made)
+    human_edits = _edit_as_human(company, 1)
+    company.replace_desired_objects(week=1)
+    server.fault = http.random_faults(SHARE, 2, (kind,))
+    _deliver_all(company)
 
-    allowed = 1.2 * _least(made) / (1 - share)
+    allowed = 1.2 * _minimum_calls(company) / (1 - share)
     print(f"\n{kind}: {used} calls, allowed {allowed:.0f}; {share:.0%} of them failed")  # noqa: T201
-    assert made.judge(but=theirs) == []
-    assert server.org.made == {"Opportunity": 360, "Task": 720}
+    assert company.find_problems(human_edits=human_edits) == []
+    assert server.org.created_counts == {"Opportunity": 360, "Task": 720}
     assert used <= allowed
 
 
-def _least(made: Company) -> int:
-    """Fewest calls of a first delivery, counted by hand, 200 records a call.
+def _minimum_calls(company: Company) -> int:
+    """Return the minimum number of calls of a first delivery, with 200 records per call.
 
-    Per call of records: one that reads, one that writes; for opportunities also one that looks for
-    humans' own; for opportunities and tasks one that asks whose their accounts are. Beside that one
-    for the users, and two that ask who was worked.
+    Each batch needs one read and one write. Opportunities need one more to search for humans' own;
+    opportunities and tasks one more for the owners of their accounts. Add one call for the users
+    and two for human touches.
     """
-    accounts = -(-made.accounts // 200)
-    deals = -(-(made.accounts // 8) // 200)
-    tasks = -(-(made.accounts // 4) // 200)
+    accounts = -(-company.accounts // 200)
+    deals = -(-(company.accounts // 8) // 200)
+    tasks = -(-(company.accounts // 4) // 200)
     return 3 + 2 * accounts + 4 * deals + 3 * tasks
 
 
-def _killed(made: Company, at: int, when: str, rows: int) -> bool:
-    """Start a sender and kill it at a call; False where it was done before."""
-    url, database = made.server.url, made.engine.url.render_as_string()
+def _run_and_kill(company: Company, at: int, when: str, rows: int) -> bool:
+    """Run a sender and kill it at a call; return False if it finished before."""
+    url, database = company.server.url, company.engine.url.render_as_string()
     child: list[subprocess.Popen[bytes]] = []
-    start = made.server.calls
-    made.server.fault = lambda number: (
+    start = company.server.calls
+    company.server.fault = lambda number: (
         f"kill {child[0].pid} {when}" if child and number - start == at else None
     )
-    told = [sys.executable, str(SENDING), database, str(made.folder), url, str(rows)]
+    command = [sys.executable, str(SENDER_SCRIPT), database, str(company.folder), url, str(rows)]
     child.append(
-        subprocess.Popen(told, cwd=made.folder, env={**os.environ, "POLARS_MAX_THREADS": "1"})
+        subprocess.Popen(command, cwd=company.folder, env={**os.environ, "POLARS_MAX_THREADS": "1"})
     )
     code = child[0].wait(120)
-    made.server.fault = lambda _: None
+    company.server.fault = lambda _: None
     assert code in {0, -9}
     return code == -9
 
 
-def test_a_killed_sender_is_carried_on(company: Made, server: Server) -> None:
-    made = company(40)
+def test_a_killed_sender_is_resumed(create_company: CreateCompany, server: Server) -> None:
+    company = create_company(40)
 
-    assert _killed(made, 6, "after", 200)
-    assert _killed(made, 3, "before", 200)
-    made.send()
+    assert _run_and_kill(company, 6, "after", 200)
+    assert _run_and_kill(company, 3, "before", 200)
+    company.run_sender()
 
-    assert made.judge() == []
-    assert server.org.made == {"Opportunity": 5, "Task": 10}
+    assert company.find_problems() == []
+    assert server.org.created_counts == {"Opportunity": 5, "Task": 10}
 
 
 @pytest.mark.slow
-def test_fifty_kills_at_any_call(company: Made, server: Server) -> None:
-    """Each time the company is new to the org, or has moved on by a week."""
-    made, kills = company(120), 0
+def test_fifty_kills_at_random_calls_lose_and_duplicate_nothing(
+    create_company: CreateCompany, server: Server
+) -> None:
+    """Each time the company is new to the org, or a week has passed."""
+    company, kill_count = create_company(120), 0
     org = server.org
     for seed in range(60):
-        # Opportunities and tasks are made anew each time: all that stood is gone, with its memory.
+        # Delete all opportunities and tasks with their delivery state.
         for sobject in ("Opportunity", "Task"):
             for identity in list(org.records[sobject]):
                 org.delete(sobject, identity)
-        org.made.clear()
-        with made.engine.execution_options(writes=True).begin() as connection:
-            for table in ("delivered", "rejected", "deliveries", "sends", "senders"):
+        org.created_counts.clear()
+        with company.engine.execution_options(writes=True).begin() as connection:
+            for table in TABLES_TO_CLEAR:
                 connection.exec_driver_sql(f"DELETE FROM {table}")
-        _blank_accounts(made)
-        made.put(week=seed % 3)
-        draw = random.Random(seed)  # noqa: S311
-        for most in (20, 14, 8):  # the less is left, the sooner
-            when = draw.choice(["before", "after"])
-            kills += _killed(made, draw.randint(1, most), when, rows=50)
-        made.send()
-        assert made.judge() == [], seed
-        assert org.made == {"Opportunity": 15, "Task": 30}, seed
-        if kills >= 50:
+        _blank_accounts(company)
+        company.replace_desired_objects(week=seed % 3)
+        rng = random.Random(seed)  # noqa: S311
+        for max_call in (20, 14, 8):  # fewer calls remain after each run
+            when = rng.choice(["before", "after"])
+            kill_count += _run_and_kill(company, rng.randint(1, max_call), when, rows=50)
+        company.run_sender()
+        assert company.find_problems() == [], seed
+        assert org.created_counts == {"Opportunity": 15, "Task": 30}, seed
+        if kill_count >= 50:
             break
 
-    print(f"\n{kills} kills, nothing lost, nothing doubled")  # noqa: T201
-    assert kills >= 50
+    print(f"\n{kill_count} kills, nothing lost or duplicated")  # noqa: T201
+    assert kill_count >= 50
 
 
-def _blank_accounts(made: Company) -> None:
-    for record in made.server.org.records["Account"].values():
+def _blank_accounts(company: Company) -> None:
+    for record in company.server.org.records["Account"].values():
         for name in record:
             if name.startswith("Expansion_") and name != "Expansion_Account_Id__c":
                 record[name] = False if isinstance(record[name], bool) else None

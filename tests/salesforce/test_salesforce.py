@@ -1,4 +1,4 @@
-"""Salesforce as a target: the real client and sender, over HTTP, against an org's rules."""
+"""The Salesforce target with the real client and sender, over HTTP, against a fake org."""
 
 import threading
 from collections.abc import Callable
@@ -26,154 +26,163 @@ from serving.delivery.crm.salesforce.field_mapping import (
     normalize_record_id,
 )
 from tests.salesforce.company import MONDAY, Company
-from tests.salesforce.org import _check_json, _field, _standard, _stored
+from tests.salesforce.org import _check_json, _parse_field, _standard_fields, _to_stored
 from tests.salesforce.server import Server
 
-NAMES = SalesforceFieldMapping.from_config({}, create_accounts=True)
-Made = Callable[[int], Company]
+FIELD_MAPPING = SalesforceFieldMapping.from_config({}, create_accounts=True)
+CreateCompany = Callable[[int], Company]
 
 
-def writes(server: Server) -> int:
-    return sum(count for name, count in server.seen.items() if name.startswith("PATCH"))
+def count_writes(server: Server) -> int:
+    return sum(count for name, count in server.call_counts.items() if name.startswith("PATCH"))
 
 
-# -- what is delivered ---------------------------------------------------------------------------
+# -- written values ------------------------------------------------------------------------------
 
 
-def test_a_list_arrives_value_by_value_and_is_not_written_twice(
-    company: Made, server: Server
+def test_all_values_of_a_list_are_written_once(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(300)
+    company = create_company(300)
 
-    sent = made.send()
-    calls, written = server.calls, writes(server)
-    again, full = made.send(), made.send(full=True)
+    summary = company.run_sender()
+    calls, written = server.calls, count_writes(server)
+    second, full = company.run_sender(), company.run_sender(resync=True)
 
-    assert (sent.written, sent.rejected, sent.waiting, sent.left) == (412, 0, 0, 0)
-    assert made.judge() == []
+    assert (summary.written, summary.rejected, summary.waiting_for_parent, summary.remaining) == (
+        412,
+        0,
+        0,
+        0,
+    )
+    assert company.find_problems() == []
     assert written == 4  # two calls of accounts, one of opportunities, one of tasks
-    assert (again.written, full.written, writes(server)) == (0, 0, written)
-    assert server.calls - calls <= 2 + 6  # who was worked; and with full, what stands there
+    assert (second.written, full.written, count_writes(server)) == (0, 0, written)
+    assert server.calls - calls <= 2 + 6  # human touches; with resync also the remote values
 
 
-def test_a_new_week_writes_what_has_changed(company: Made) -> None:
-    made = company(50)
-    made.send()
+def test_a_new_week_writes_the_changes(create_company: CreateCompany) -> None:
+    company = create_company(50)
+    company.run_sender()
 
-    made.put(week=1)
-    sent = made.send()
+    company.replace_desired_objects(week=1)
+    summary = company.run_sender()
 
-    assert made.judge() == []
-    assert sum(sent.changed.values()) >= 50
-    assert not sent.made
+    assert company.find_problems() == []
+    assert sum(summary.updated.values()) >= 50
+    assert not summary.created
 
 
-def test_an_opportunity_has_all_that_salesforce_wants_and_its_owner_is_the_csm(
-    company: Made, server: Server
+def test_an_opportunity_has_all_required_fields_and_the_csm_as_owner(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(8)
+    company = create_company(8)
 
-    made.send()
+    company.run_sender()
 
-    [deal] = server.org.keyed("Opportunity", "acc_00008:seats:1")
-    [task] = server.org.keyed("Task", "acc_00008:seats:1:talk")
-    [qbr] = server.org.keyed("Task", "acc_00001:seats:1:talk")
-    assert deal["AccountId"] == made.ids["acc_00008"]
+    [deal] = server.org.find_by_key("Opportunity", "acc_00008:seats:1")
+    [task] = server.org.find_by_key("Task", "acc_00008:seats:1:talk")
+    [qbr] = server.org.find_by_key("Task", "acc_00001:seats:1:talk")
+    assert deal["AccountId"] == company.ids["acc_00008"]
     assert (deal["StageName"], deal["Type"]) == ("Prospecting", "Expansion")
     days = {str(MONDAY + timedelta(days=after)) for after in (40, 60)}
     assert deal["CloseDate"] in days
-    assert deal["OwnerId"] == task["OwnerId"] == made.csms["cleo@acme.example"]
-    assert (task["WhatId"], qbr["WhatId"]) == (deal["Id"], made.ids["acc_00001"])
+    assert deal["OwnerId"] == task["OwnerId"] == company.csms["cleo@acme.example"]
+    assert (task["WhatId"], qbr["WhatId"]) == (deal["Id"], company.ids["acc_00001"])
 
 
-def test_work_of_a_csm_who_is_no_user_goes_to_the_owner_of_the_account(
-    company: Made, server: Server
+def test_without_an_active_csm_user_the_account_owner_gets_the_work(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(8)
+    company = create_company(8)
     org = server.org
     anna = org.add("User", Email="anna@acme.example", IsActive=True)
-    org.edit("Account", made.ids["acc_00008"], OwnerId=anna)
-    org.edit("User", made.csms["cleo@acme.example"], IsActive=False)
+    org.edit("Account", company.ids["acc_00008"], OwnerId=anna)
+    org.edit("User", company.csms["cleo@acme.example"], IsActive=False)
 
-    made.send()
+    company.run_sender()
 
-    [deal] = org.keyed("Opportunity", "acc_00008:seats:1")
+    [deal] = org.find_by_key("Opportunity", "acc_00008:seats:1")
     assert deal["OwnerId"] == anna
 
 
-# -- humans --------------------------------------------------------------------------------------
+# -- human edits ---------------------------------------------------------------------------------
 
 
-def test_what_a_human_edits_stays(company: Made, server: Server) -> None:
-    made = company(16)
-    made.send()
-    [deal] = server.org.keyed("Opportunity", "acc_00008:seats:1")
-    server.org.edit("Account", made.ids["acc_00003"], Expansion_Rank__c=99)
+def test_edits_by_humans_are_preserved(create_company: CreateCompany, server: Server) -> None:
+    company = create_company(16)
+    company.run_sender()
+    [deal] = server.org.find_by_key("Opportunity", "acc_00008:seats:1")
+    server.org.edit("Account", company.ids["acc_00003"], Expansion_Rank__c=99)
     server.org.edit("Opportunity", deal["Id"], Amount=123.0, StageName="Negotiation/Review")
 
-    made.put(week=1)
-    sent = made.send(full=True)
+    company.replace_desired_objects(week=1)
+    summary = company.run_sender(resync=True)
 
-    assert sent.theirs == 2
+    assert summary.human_fields == 2
     assert (deal["Amount"], deal["StageName"]) == (123.0, "Negotiation/Review")
-    theirs = frozenset({("acc_00003", "rank"), ("acc_00008:seats:1", "amount")})
-    assert made.judge(but=theirs) == []
+    human_edits = frozenset({("acc_00003", "rank"), ("acc_00008:seats:1", "amount")})
+    assert company.find_problems(human_edits=human_edits) == []
 
 
-def test_an_open_opportunity_of_a_human_is_adopted_and_only_what_is_empty_is_filled(
-    company: Made, server: Server
+def test_an_open_opportunity_of_a_human_is_adopted_and_only_empty_fields_are_filled(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(16)
-    told = {"Type": "Expansion", "CloseDate": "2026-09-01", "AccountId": made.ids["acc_00008"]}
+    company = create_company(16)
+    values = {"Type": "Expansion", "CloseDate": "2026-09-01", "AccountId": company.ids["acc_00008"]}
     add = server.org.add
-    closed = add("Opportunity", Name="old", StageName="Closed Lost", IsClosed=True, **told)
+    closed = add("Opportunity", Name="old", StageName="Closed Lost", IsClosed=True, **values)
     other = add(
-        "Opportunity", Name="renewal", StageName="Prospecting", **told | {"Type": "Renewal"}
+        "Opportunity", Name="renewal", StageName="Prospecting", **values | {"Type": "Renewal"}
     )
-    usage = told | {"Expansion_Limit__c": "usage"}
+    usage = values | {"Expansion_Limit__c": "usage"}
     limit = add("Opportunity", Name="of another limit", StageName="Prospecting", **usage)
-    theirs = add("Opportunity", Name="Their deal", StageName="Prospecting", Amount=7.0, **told)
+    adopted = add("Opportunity", Name="Their deal", StageName="Prospecting", Amount=7.0, **values)
 
-    sent = made.send()
-    again = made.send(full=True)
+    summary = company.run_sender()
+    second = company.run_sender(resync=True)
 
-    deal = server.org.records["Opportunity"][theirs]
-    assert sent.adopted == 1
+    deal = server.org.records["Opportunity"][adopted]
+    assert summary.adopted == 1
     assert len(server.org.records["Opportunity"]) == 4 + 1
     assert (deal["Name"], deal["Amount"], deal["CloseDate"]) == ("Their deal", 7.0, "2026-09-01")
     assert deal["Expansion_State__c"] == "open"
     assert deal["Expansion_Key__c"] == "acc_00008:seats:1"
-    assert again.written == 0
+    assert second.written == 0
     for identity in (closed, other, limit):
         assert server.org.records["Opportunity"][identity]["Expansion_Key__c"] is None
 
 
-def test_what_a_human_deletes_is_not_made_again(company: Made, server: Server) -> None:
-    made = company(8)
-    made.send()
-    [task] = server.org.keyed("Task", "acc_00008:seats:1:talk")
+def test_a_record_deleted_by_a_human_is_not_recreated(
+    create_company: CreateCompany, server: Server
+) -> None:
+    company = create_company(8)
+    company.run_sender()
+    [task] = server.org.find_by_key("Task", "acc_00008:seats:1:talk")
     server.org.delete("Task", task["Id"])
 
-    made.put(week=1)
-    sent = made.send(full=True)
+    company.replace_desired_objects(week=1)
+    summary = company.run_sender(resync=True)
 
-    assert sent.gone == 1
-    assert server.org.keyed("Task", "acc_00008:seats:1:talk") == []
+    assert summary.deleted_in_crm == 1
+    assert server.org.find_by_key("Task", "acc_00008:seats:1:talk") == []
 
 
-def test_it_tells_which_accounts_humans_have_dealt_with(company: Made, server: Server) -> None:
-    made = company(16)
-    made.send()
+def test_human_touches_are_reported_by_account(
+    create_company: CreateCompany, server: Server
+) -> None:
+    company = create_company(16)
+    company.run_sender()
     org, moved = server.org, str(MONDAY + timedelta(days=2))
     org.now = f"{moved}T09:30:00.000+0000"
-    [task] = org.keyed("Task", "acc_00001:seats:1:talk")
-    [deal] = org.keyed("Opportunity", "acc_00008:seats:1")
-    [won] = org.keyed("Opportunity", "acc_00016:seats:1")
+    [task] = org.find_by_key("Task", "acc_00001:seats:1:talk")
+    [deal] = org.find_by_key("Opportunity", "acc_00008:seats:1")
+    [won] = org.find_by_key("Opportunity", "acc_00016:seats:1")
     org.edit("Task", task["Id"], Status="Completed")
     org.edit("Opportunity", deal["Id"], StageName="Negotiation/Review")
     org.edit("Opportunity", won["Id"], StageName="Closed Won")
 
-    target, on = made.target(), MONDAY + timedelta(days=2)
+    target, on = company.open_target(), MONDAY + timedelta(days=2)
 
     assert target.fetch_human_touches(MONDAY) == [
         HumanTouch("acc_00001", on, "task done"),
@@ -183,21 +192,21 @@ def test_it_tells_which_accounts_humans_have_dealt_with(company: Made, server: S
     assert target.fetch_human_touches(on + timedelta(days=1)) == []
 
 
-def test_a_stage_that_is_moved_while_an_answer_is_lost_stays_moved(
-    company: Made, server: Server
+def test_a_stage_changed_while_a_response_is_lost_is_preserved(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(8)
-    target = made.target()
+    company = create_company(8)
+    target = company.open_target()
     ref = ObjectRef("opportunity", "acc_00008:seats:1", "acc_00008", "seats")
-    ref = ObjectRef(*_parts(ref), account_crm_id=made.ids["acc_00008"])
+    ref = ObjectRef(*_ref_parts(ref), account_crm_id=company.ids["acc_00008"])
     change = FieldChange(ref, {"name": "A deal", "state": "open"})
     target.read([ref])
-    server.fault = lambda _: "reset after" if writes(server) else None
+    server.fault = lambda _: "reset after" if count_writes(server) else None
 
     with pytest.raises(RetryableError):
         target.write([change])
     server.fault = lambda _: None
-    [deal] = server.org.keyed("Opportunity", ref.key)
+    [deal] = server.org.find_by_key("Opportunity", ref.key)
     server.org.edit(
         "Opportunity", deal["Id"], StageName="Negotiation/Review", CloseDate="2026-12-24"
     )
@@ -205,50 +214,54 @@ def test_a_stage_that_is_moved_while_an_answer_is_lost_stays_moved(
 
     assert answers == [Applied(deal["Id"])]
     assert (deal["StageName"], deal["CloseDate"]) == ("Negotiation/Review", "2026-12-24")
-    assert server.org.made["Opportunity"] == 1
+    assert server.org.created_counts["Opportunity"] == 1
 
 
-def _parts(ref: ObjectRef) -> tuple[Any, ...]:
+def _ref_parts(ref: ObjectRef) -> tuple[Any, ...]:
     return ref.kind, ref.key, ref.account_id, ref.limit
 
 
-# -- which account is which ----------------------------------------------------------------------
+# -- account matching ----------------------------------------------------------------------------
 
 
-def test_an_account_is_known_by_its_record_id_and_then_carries_ours(
-    company: Made, server: Server
+def test_an_account_found_by_record_id_gets_our_account_id(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(1)
+    company = create_company(1)
     bare = server.org.add("Account", Name="Bare")
-    target = made.target()
+    target = company.open_target()
     ref = ObjectRef("account", "acc_x", "acc_x", crm_id=bare[:15])
 
-    [found] = target.read([ref])
-    assert found is not None
+    [remote] = target.read([ref])
+    assert remote is not None
     target.write(
-        [FieldChange(ObjectRef("account", "acc_x", "acc_x", crm_id=found.crm_id), {"rank": 3})]
+        [FieldChange(ObjectRef("account", "acc_x", "acc_x", crm_id=remote.crm_id), {"rank": 3})]
     )
 
     record = server.org.records["Account"][bare]
     assert (record["Expansion_Account_Id__c"], record["Expansion_Rank__c"]) == ("acc_x", 3)
 
 
-def test_an_account_that_matches_none_or_several_is_refused_in_words_and_nothing_is_made(
-    company: Made, server: Server
+def test_an_unmatched_or_ambiguous_account_is_rejected_and_nothing_is_created(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(9)
+    company = create_company(9)
     org = server.org
-    org.edit("Account", made.ids["acc_00008"], Expansion_Account_Id__c=None)
+    org.edit("Account", company.ids["acc_00008"], Expansion_Account_Id__c=None)
     before = len(org.records["Account"])
 
-    sent = made.send()
+    summary = company.run_sender()
 
-    assert (sent.rejected, sent.waiting, len(org.records["Account"])) == (1, 2, before)
-    target = made.target()
+    assert (summary.rejected, summary.waiting_for_parent, len(org.records["Account"])) == (
+        1,
+        2,
+        before,
+    )
+    target = company.open_target()
     target._reader.ambiguous["acc_00008"] = ["001A", "001B"]
     ref = ObjectRef("account", "acc_00008", "acc_00008")
-    told = target.write([FieldChange(ref, {"rank": 1})])
-    assert told == [
+    results = target.write([FieldChange(ref, {"rank": 1})])
+    assert results == [
         Rejected(
             "2 accounts have Expansion_Account_Id__c = acc_00008 (001A, 001B); clear it in all but"
             " one, or merge them"
@@ -256,26 +269,28 @@ def test_an_account_that_matches_none_or_several_is_refused_in_words_and_nothing
     ]
 
 
-def test_accounts_are_made_where_the_settings_say_so(company: Made, server: Server) -> None:
-    made = company(9)
+def test_accounts_are_created_if_enabled(create_company: CreateCompany, server: Server) -> None:
+    company = create_company(9)
     org = server.org
-    org.may_make.add("Account")
-    org.edit("Account", made.ids["acc_00008"], Expansion_Account_Id__c=None)
+    org.creatable.add("Account")
+    org.edit("Account", company.ids["acc_00008"], Expansion_Account_Id__c=None)
 
-    sent = made.send(accounts=True)
+    summary = company.run_sender(create_accounts=True)
 
-    assert (sent.rejected, sent.made["account"]) == (0, 1)
+    assert (summary.rejected, summary.created["account"]) == (0, 1)
     [new] = [r for r in org.records["Account"].values() if r["Name"] == "Account 8"]
     assert new["Expansion_Account_Id__c"] == "acc_00008"
 
 
-def test_another_field_may_hold_the_ids_of_accounts(company: Made, server: Server) -> None:
-    made = company(3)
+def test_a_custom_field_may_hold_the_account_ids(
+    create_company: CreateCompany, server: Server
+) -> None:
+    company = create_company(3)
     first = server.org.add("Account", Name="One", Product_Id__c="p-1")
     for name in ("Two", "Three"):
         server.org.add("Account", Name=name, Product_Id__c="p-2")
-    target = made.target()
-    object.__setattr__(target._reader, "match", "Product_Id__c")
+    target = company.open_target()
+    object.__setattr__(target._reader, "match_field", "Product_Id__c")
 
     one, two, three = target.read([ObjectRef("account", key, key) for key in ("p-1", "p-2", "p-3")])
 
@@ -284,168 +299,170 @@ def test_another_field_may_hold_the_ids_of_accounts(company: Made, server: Serve
     assert list(target._reader.ambiguous) == ["p-2"]
 
 
-# -- what Salesforce complains of ----------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------
 
 
-def test_a_locked_row_is_written_again_and_the_others_are_not(
-    company: Made, server: Server
-) -> None:
-    made = company(40)
+def test_only_locked_rows_are_written_again(create_company: CreateCompany, server: Server) -> None:
+    company = create_company(40)
     for place in (3, 8, 17):
-        server.org.locked[made.ids[f"acc_{place:05}"]] = 2
-    told: list[int] = []
+        server.org.locked[company.ids[f"acc_{place:05}"]] = 2
+    batch_sizes: list[int] = []
     update = server.org.update
-    server.org.update = lambda records: (told.append(len(records)), update(records))[1]  # type: ignore[method-assign]
+    server.org.update = lambda records: (batch_sizes.append(len(records)), update(records))[1]  # type: ignore[method-assign]
 
-    sent = made.send()
+    summary = company.run_sender()
 
-    assert made.judge() == []
-    assert told == [40, 3, 3]
-    assert sent.failures >= 2
+    assert company.find_problems() == []
+    assert batch_sizes == [40, 3, 3]
+    assert summary.failures >= 2
 
 
-def test_a_row_that_a_rule_refuses_is_kept_with_its_words_and_the_rest_arrives(
-    company: Made, server: Server
+def test_a_row_rejected_by_a_validation_rule_is_stored_and_the_rest_is_written(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(20)
+    company = create_company(20)
     server.org.validation.add("acc_00008: more seats")
 
-    sent = made.send()
+    summary = company.run_sender()
 
-    assert (sent.rejected, sent.waiting) == (1, 1)
-    assert sent.written == 20 + 1 + 4
-    with made.engine.connect() as connection:
-        words = connection.exec_driver_sql("SELECT words FROM rejected").scalar_one()
-    assert words == "FIELD_CUSTOM_VALIDATION_EXCEPTION: Please see the admin"
+    assert (summary.rejected, summary.waiting_for_parent) == (1, 1)
+    assert summary.written == 20 + 1 + 4
+    with company.engine.connect() as connection:
+        reason = connection.exec_driver_sql("SELECT reason FROM rejected_objects").scalar_one()
+    assert reason == "FIELD_CUSTOM_VALIDATION_EXCEPTION: Please see the admin"
 
 
-def test_a_session_that_has_run_out_is_opened_once_more(company: Made, server: Server) -> None:
-    made = company(3)
-    target = made.target()
+def test_an_expired_session_is_renewed(create_company: CreateCompany, server: Server) -> None:
+    company = create_company(3)
+    target = company.open_target()
     target.preflight([])
     server.tokens.clear()
 
-    found = target.read([ObjectRef("account", "acc_00001", "acc_00001")])
+    remote = target.read([ObjectRef("account", "acc_00001", "acc_00001")])
 
-    assert found[0] is not None
-    assert server.logins == 3  # setup, check, and now
+    assert remote[0] is not None
+    assert server.logins == 3  # provision, preflight, read
 
 
-def test_a_wrong_secret_is_said_in_one_sentence(server: Server) -> None:
+def test_a_wrong_secret_is_reported(server: Server) -> None:
     client = SalesforceClient(SalesforceCredentials(server.url, "an-id", "wrong"))
 
-    with pytest.raises(
-        AccessDeniedError, match=r"does not let us in \(invalid_client: .*\); look at"
-    ):
+    with pytest.raises(AccessDeniedError, match=r"denies the login \(invalid_client: .*\); check"):
         client.query("SELECT Id FROM Account")
     assert "wrong" not in repr(client) + repr(client._credentials)
 
 
-def test_a_token_that_has_run_out_is_said_in_one_sentence(server: Server) -> None:
+def test_an_expired_token_is_reported(server: Server) -> None:
     client = SalesforceClient(SalesforceCredentials(server.url, token="old"))  # noqa: S106
 
     with pytest.raises(AccessDeniedError, match="fetch a new token"):
         client.query("SELECT Id FROM Account")
 
 
-def test_the_days_last_requests_are_left_to_others_and_the_next_day_goes_on(
-    company: Made, server: Server
+def test_sending_stops_at_the_daily_share_and_resumes_the_next_day(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(300)
-    server.daily = (server.calls + 4) * 2
+    company = create_company(300)
+    server.daily_limit = (server.calls + 4) * 2
 
-    with pytest.raises(DeliveryError, match=r"we stop at 50% of them .*the next run goes on"):
-        made.send()
-    assert server.calls <= server.daily // 2 + 1
-    server.daily = 100_000
-    made.send()
+    with pytest.raises(DeliveryError, match=r"stops at 50% of them .*the next run continues"):
+        company.run_sender()
+    assert server.calls <= server.daily_limit // 2 + 1
+    server.daily_limit = 100_000
+    company.run_sender()
 
-    assert made.judge() == []
-
-
-def test_an_org_without_requests_left_stops_us_with_words(company: Made, server: Server) -> None:
-    made = company(10)
-    server.daily = server.calls
-
-    with pytest.raises(DeliveryError, match="no more requests in these 24 hours"):
-        made.send()
+    assert company.find_problems() == []
 
 
-def test_without_the_package_it_says_what_to_do(server: Server, tmp_path: Any, engine: Any) -> None:
-    made = Company(server, engine, tmp_path, 0)
-    target = made.target()
+def test_an_exhausted_request_limit_is_reported(
+    create_company: CreateCompany, server: Server
+) -> None:
+    company = create_company(10)
+    server.daily_limit = server.calls
 
-    with pytest.raises(AccessDeniedError, match="run expansion crm setup, and give our user"):
+    with pytest.raises(DeliveryError, match="daily request limit is reached"):
+        company.run_sender()
+
+
+def test_without_the_package_the_error_says_what_to_do(
+    server: Server, tmp_path: Any, engine: Any
+) -> None:
+    company = Company(server, engine, tmp_path, 0)
+    target = company.open_target()
+
+    with pytest.raises(AccessDeniedError, match="run expansion crm setup, and assign"):
         target.read([ObjectRef("account", "a", "a")])
     [_, _, rights, fields] = target.preflight([])
     assert (rights.subject, rights.passed, rights.examples) == (
-        "rights",
+        "permissions",
         False,
         ("Opportunity is not createable",),
     )
     assert (fields.subject, fields.passed) == ("fields", False)
-    assert "deploy what it writes" in fields.message
+    assert "deploy the package" in fields.message
 
 
-# -- setup and check -----------------------------------------------------------------------------
+# -- provisioning and preflight -------------------------------------------------------------------
 
 
-def test_setup_writes_a_package_once_and_has_nothing_to_do_when_it_is_deployed(
+def test_provisioning_writes_a_package_until_it_is_deployed(
     server: Server, tmp_path: Any, engine: Any
 ) -> None:
-    made = Company(server, engine, tmp_path, 3)
-    target = made.target()
+    company = Company(server, engine, tmp_path, 3)
+    target = company.open_target()
 
-    told = target.provision()
+    lines = target.provision()
     first = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
     target.provision()
     second = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
-    made.deploy()
+    company.deploy()
 
-    assert "sf project deploy start --metadata-dir package --target-org" in told[0]
+    assert "sf project deploy start --metadata-dir package --target-org" in lines[0]
     assert first == second
     assert target.provision() == []
     assert all(finding.passed for finding in target.preflight([]))
 
 
-def test_check_names_the_accounts_without_a_record_and_the_csms_without_a_user(
-    company: Made, server: Server
+def test_preflight_lists_accounts_without_a_record_and_csms_without_a_user(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(3)
-    server.org.edit("Account", made.ids["acc_00001"], Expansion_CSM__c="gone@acme.example")
-    target = made.target(stage="Discovery")
+    company = create_company(3)
+    server.org.edit("Account", company.ids["acc_00001"], Expansion_CSM__c="gone@acme.example")
+    target = company.open_target(stage="Discovery")
 
     refs = [ObjectRef("account", key, key) for key in ("acc_00001", "acc_none")]
-    refs += [ObjectRef("account", "named", "named", crm_id=made.ids["acc_00002"][:15] + "AAA")]
+    refs += [ObjectRef("account", "named", "named", crm_id=company.ids["acc_00002"][:15] + "AAA")]
     refs += [ObjectRef("account", "gone", "gone", crm_id="001000000000999")]
     wrong = {f.subject: f for f in target.preflight(refs) if not f.passed}
 
     assert set(wrong) == {"stage", "accounts", "owners"}
     assert wrong["accounts"].examples == ("acc_none", "gone")
     assert wrong["owners"].examples == ("gone@acme.example",)
-    assert "offers no 'Discovery'" in wrong["stage"].message
+    assert "has no value 'Discovery'" in wrong["stage"].message
 
 
 # -- size ----------------------------------------------------------------------------------------
 
 
-def test_a_long_query_goes_in_a_body_and_a_long_answer_comes_in_pages(
-    company: Made, server: Server
+def test_a_long_query_is_sent_in_a_body_and_a_long_result_is_paged(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(4)
+    company = create_company(4)
     server.page_rows = 30
     keys = [f"{'x' * 100}-{n}" for n in range(200)]
     for key in keys:
         server.org.add("Account", Name=key, Expansion_Account_Id__c=key)
 
-    found = made.target().read([ObjectRef("account", key, key) for key in keys])
+    remote = company.open_target().read([ObjectRef("account", key, key) for key in keys])
 
-    assert all(found)
-    assert server.seen["POST /composite"] == 1
+    assert all(remote)
+    assert server.call_counts["POST /composite"] == 1
 
 
-def test_two_who_make_the_same_at_once_make_it_once(company: Made, server: Server) -> None:
-    made = company(80)
+def test_concurrent_writers_create_each_record_once(
+    create_company: CreateCompany, server: Server
+) -> None:
+    company = create_company(80)
     refs = [
         ObjectRef(
             "task",
@@ -453,7 +470,7 @@ def test_two_who_make_the_same_at_once_make_it_once(company: Made, server: Serve
             f"acc_{n:05}",
             "seats",
             None,
-            made.ids[f"acc_{n:05}"],
+            company.ids[f"acc_{n:05}"],
         )
         for n in range(1, 81)
     ]
@@ -461,7 +478,7 @@ def test_two_who_make_the_same_at_once_make_it_once(company: Made, server: Serve
     answers: list[Any] = []
 
     def make() -> None:
-        target = made.target()
+        target = company.open_target()
         target.read(refs)
         barrier.wait()
         for _ in range(3):
@@ -478,21 +495,21 @@ def test_two_who_make_the_same_at_once_make_it_once(company: Made, server: Serve
     for thread in threads:
         thread.join()
 
-    assert server.org.made["Task"] == 80
+    assert server.org.created_counts["Task"] == 80
     assert answers[0] == answers[1] == answers[2]
 
 
-def test_what_another_makes_at_the_same_moment_is_found_and_set(
-    company: Made, server: Server
+def test_a_record_created_concurrently_by_another_writer_is_updated(
+    create_company: CreateCompany, server: Server
 ) -> None:
-    made = company(24)
-    server.org.racing = {"acc_00008:seats:1", "acc_00016:seats:1:talk"}
+    company = create_company(24)
+    server.org.concurrent_keys = {"acc_00008:seats:1", "acc_00016:seats:1:talk"}
 
-    sent = made.send()
+    summary = company.run_sender()
 
-    assert sent.rejected == 0
-    assert made.judge() == []
-    assert server.org.made == {"Opportunity": 3, "Task": 6}
+    assert summary.rejected == 0
+    assert company.find_problems() == []
+    assert server.org.created_counts == {"Opportunity": 3, "Task": 6}
 
 
 # -- values --------------------------------------------------------------------------------------
@@ -503,52 +520,54 @@ TEXTS = st.text(max_size=400) | st.text("ab \r\n\t\x00\ud800😀…", max_size=4
 def _values(kind: str) -> st.SearchStrategy[Any]:
     return {
         "text": TEXTS,
-        "lines": TEXTS,
+        "multiline": TEXTS,
         "number": st.floats(-1e9, 1e9),
-        "whole": st.integers(-(10**9), 10**9),
-        "flag": st.booleans(),
-        "day": st.dates().map(str),
+        "integer": st.integers(-(10**9), 10**9),
+        "boolean": st.booleans(),
+        "date": st.dates().map(str),
     }[kind]
 
 
 @st.composite
 def values(draw: Any) -> tuple[Any, str, Any]:
     kind = draw(st.sampled_from(sorted(FIELDS)))
-    name = draw(st.sampled_from(sorted(NAMES.fields[kind])))
+    name = draw(st.sampled_from(sorted(FIELD_MAPPING.fields[kind])))
     return kind, name, draw(st.none() | _values(FIELDS[kind][name].type))
 
 
 @given(values())
-def test_a_shaped_value_comes_back_from_salesforce_as_it_is(drawn: tuple[Any, str, Any]) -> None:
+def test_a_normalized_value_survives_a_round_trip(drawn: tuple[Any, str, Any]) -> None:
     kind, name, value = drawn
-    column = NAMES.fields[kind][name]
-    theirs = _standard()[{"account": "Account", "opportunity": "Opportunity", "task": "Task"}[kind]]
+    column = FIELD_MAPPING.fields[kind][name]
+    human_edits = _standard_fields()[
+        {"account": "Account", "opportunity": "Opportunity", "task": "Task"}[kind]
+    ]
     if column.name.endswith("__c"):
         from serving.delivery.crm.salesforce.provision import build_field_type, format_label  # noqa: PLC0415
 
-        told = {
+        metadata = {
             "fullName": column.name,
             "label": format_label(column.name),
             **build_field_type(column),
         }
-        theirs[column.name] = _field(
+        human_edits[column.name] = _parse_field(
             {
                 key: str(each).lower() if isinstance(each, bool) else str(each)
-                for key, each in told.items()
+                for key, each in metadata.items()
             }
         )
 
-    shaped = NAMES.normalize(kind, {name: value})
-    [(api, sent)] = NAMES.serialize_fields(kind, shaped).items()
-    _check_json(theirs[api], sent)
-    back = NAMES.deserialize_record(kind, {api: _stored(theirs[api], sent)})
+    normalized = FIELD_MAPPING.normalize(kind, {name: value})
+    [(api, summary)] = FIELD_MAPPING.serialize_fields(kind, normalized).items()
+    _check_json(human_edits[api], summary)
+    back = FIELD_MAPPING.deserialize_record(kind, {api: _to_stored(human_edits[api], summary)})
 
-    assert NAMES.normalize(kind, shaped) == shaped
-    assert back[name] == shaped[name]
+    assert FIELD_MAPPING.normalize(kind, normalized) == normalized
+    assert back[name] == normalized[name]
 
 
 @given(st.text(st.sampled_from("abcXYZ019"), min_size=12, max_size=12))
-def test_a_short_record_id_and_its_long_form_are_one(tail: str) -> None:
+def test_a_short_record_id_normalizes_to_its_long_form(tail: str) -> None:
     long = normalize_record_id("account", f"001{tail}")
 
     assert long is not None

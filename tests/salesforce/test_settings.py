@@ -12,7 +12,7 @@ from serving.delivery.crm.base import ObjectRef
 from serving.delivery.crm.registry import open_target
 from tests.salesforce.server import CLIENT, Server
 
-TOLD = """
+CONFIG = """
 state = "."
 [crm]
 name = "salesforce"
@@ -24,20 +24,20 @@ client_secret = "${{SALESFORCE_CLIENT_SECRET}}"
 VARIABLES = dict(zip(("SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET"), CLIENT, strict=True))
 
 
-def loaded(folder: Path, url: str, more: str = "") -> Settings:
+def load_config(folder: Path, url: str, more: str = "") -> Settings:
     file = folder / "expansion.toml"
-    file.write_text(TOLD.format(url=url) + more)
+    file.write_text(CONFIG.format(url=url) + more)
     return settings.load_settings(file, VARIABLES)
 
 
-def test_a_target_is_opened_as_the_settings_say(tmp_path: Path, server: Server) -> None:
-    told = loaded(
+def test_a_target_is_opened_with_its_settings(tmp_path: Path, server: Server) -> None:
+    config = load_config(
         tmp_path,
         server.url,
         'match = "Product_Id__c"\n[crm.salesforce.fields.account]\nmodel = ""\n',
     )
 
-    target = open_target(told)
+    target = open_target(config)
     lines = target.provision()
     server.org.deploy(tmp_path / "salesforce")
     server.org.add("Account", Name="One", Product_Id__c="p-1")
@@ -45,32 +45,32 @@ def test_a_target_is_opened_as_the_settings_say(tmp_path: Path, server: Server) 
     assert str(tmp_path / "salesforce") in lines[0]
     assert "Expansion_Model__c" not in server.org.fields["Account"]
     assert target.read([ObjectRef("account", "p-1", "p-1")])[0] is not None
-    assert CLIENT[1] not in repr(told) + repr(target)
+    assert CLIENT[1] not in repr(config) + repr(target)
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "message"),
     [
         (
             '[crm.salesforce.fields.account]\nprobabilty = "P__c"\n',
-            "we have no probabilty; known are",
+            r"unknown field\(s\) probabilty; expected one of",
         ),
         ("daily_share = 2\n", "crm.salesforce.daily_share"),
     ],
 )
-def test_a_wrong_setting_is_said_in_one_sentence(
-    tmp_path: Path, server: Server, more: str, words: str
+def test_an_invalid_setting_is_reported(
+    tmp_path: Path, server: Server, more: str, message: str
 ) -> None:
-    with pytest.raises(SettingsError, match=words):
-        open_target(loaded(tmp_path, server.url, more))
+    with pytest.raises(SettingsError, match=message):
+        open_target(load_config(tmp_path, server.url, more))
 
 
-def test_a_secret_does_not_travel_in_the_clear(tmp_path: Path) -> None:
+def test_plain_http_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"expected https://, found http://acme\.example"):
-        open_target(loaded(tmp_path, "http://acme.example"))
+        open_target(load_config(tmp_path, "http://acme.example"))
 
 
-def test_without_a_login_it_says_which_variables_to_export(tmp_path: Path) -> None:
+def test_without_credentials_the_error_names_the_variables(tmp_path: Path) -> None:
     file = tmp_path / "expansion.toml"
     file.write_text('[crm]\nname = "salesforce"\n')
 
@@ -78,10 +78,10 @@ def test_without_a_login_it_says_which_variables_to_export(tmp_path: Path) -> No
         open_target(settings.load_settings(file, {}))
 
 
-def test_a_missing_library_is_said_with_the_command_that_installs_it(
+def test_a_missing_library_is_reported_with_the_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = loaded(tmp_path, "https://acme.example")
+    config = load_config(tmp_path, "https://acme.example")
     for name in [
         name for name in sys.modules if name.startswith("serving.delivery.crm.salesforce")
     ]:
@@ -90,4 +90,4 @@ def test_a_missing_library_is_said_with_the_command_that_installs_it(
         monkeypatch.setitem(sys.modules, name, None)
 
     with pytest.raises(DeliveryError, match=r"not installed: pip install '\.\[salesforce\]'"):
-        open_target(told)
+        open_target(config)

@@ -1,4 +1,4 @@
-"""Two companies at the command line: a simulated one that walks the whole road, and a tiny one."""
+"""Two companies for command-line tests: a simulated one with a trained model, and a tiny one."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from serving import store
 from serving.cli.main import main
 from serving.delivery.crm.sql.schema import METADATA
 
-# Enough to learn from in seconds.
+# Small settings that train in seconds.
 QUICK = """
 [model]
 ensemble_size = 2
@@ -35,18 +35,18 @@ refit_months = 4
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker walk the road, where there are several: it takes longer than all its tests."""
+    """Run the tests of the trained company on one worker, since building it is slow."""
     for item in items:
-        if "road" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("road"))
+        if "trained_company" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("trained_company"))
 
 
 @dataclass(frozen=True)
 class Company:
-    """A folder with tables and settings, and the commands that were run on it."""
+    """A folder with tables and settings, and the results of the commands run on it."""
 
     folder: Path
-    said: dict[str, Result] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -56,27 +56,27 @@ class Company:
         """Run a command on this company's settings."""
         return CliRunner().invoke(main, [command, "-c", *map(str, (self.config, *arguments))])
 
-    def ask(self, command: str, *arguments: object) -> dict[str, Any]:
-        """What a command says when asked for JSON."""
-        return answer(self.run(command, "--json", *arguments))
+    def run_json(self, command: str, *arguments: object) -> dict[str, Any]:
+        """Run a command with ``--json`` and return its object."""
+        return parse_json(self.run(command, "--json", *arguments))
 
-    def told(self, label: str) -> dict[str, Any]:
-        """What was said on the way."""
-        return answer(self.said[label])
+    def result(self, label: str) -> dict[str, Any]:
+        """Return the JSON object of an earlier command."""
+        return parse_json(self.results[label])
 
-    def shown(self) -> dict[str, Any]:
-        """The list that is in force, whole."""
-        return self.ask("show", "--top", 9999)
+    def active_list(self) -> dict[str, Any]:
+        """Return the whole active list."""
+        return self.run_json("show", "--top", 9999)
 
 
-def answer(result: Result) -> dict[str, Any]:
+def parse_json(result: Result) -> dict[str, Any]:
     assert result.exit_code == 0, result.output
-    told: dict[str, Any] = json.loads(result.stdout)
-    return told
+    payload: dict[str, Any] = json.loads(result.stdout)
+    return payload
 
 
-def refusal(result: Result) -> str:
-    """The one line in which a command refused, without its first word."""
+def parse_error(result: Result) -> str:
+    """Return the single error line of a failed command, without its prefix."""
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit)
     (line,) = [line for line in result.stderr.splitlines() if not line.endswith(" done")]
@@ -86,45 +86,45 @@ def refusal(result: Result) -> str:
 
 
 @pytest.fixture(scope="session")
-def refused() -> Callable[[Result], str]:
-    return refusal
+def error_message() -> Callable[[Result], str]:
+    return parse_error
 
 
 @pytest.fixture(scope="session")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    """A simulated company, from its log to its list, and an older list after that."""
-    company = Company(tmp_path_factory.mktemp("road") / "company")
-    made = ["--accounts", "80", "--months", "20", "--seed", "7", "--json"]
-    company.said["simulate"] = CliRunner().invoke(
-        main, ["simulate", *made, "--out", str(company.folder)]
+def trained_company(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """A simulated company with a trained model, its list, and then an older list."""
+    company = Company(tmp_path_factory.mktemp("trained") / "company")
+    options = ["--accounts", "80", "--months", "20", "--seed", "7", "--json"]
+    company.results["simulate"] = CliRunner().invoke(
+        main, ["simulate", *options, "--out", str(company.folder)]
     )
     with company.config.open("a") as file:
         file.write(QUICK)
 
-    def walk(label: str, command: str, *arguments: object) -> None:
-        company.said[label] = company.run(command, "--json", *arguments)
+    def run(label: str, command: str, *arguments: object) -> None:
+        company.results[label] = company.run(command, "--json", *arguments)
 
-    walk("check", "check")
-    walk("features", "features", "--months", 3, "--out", company.folder / "panel.parquet")
-    walk("score cold", "score", "--dry-run")
-    walk("train", "train", "--no-promote")
-    walk("score simple", "score", "--dry-run")
-    # What eighty accounts can show is not what the tests of the list are about.
-    walk("promote", "promote", "--force", "the tests read a model's list")
-    walk(
+    run("check", "check")
+    run("features", "features", "--months", 3, "--out", company.folder / "panel.parquet")
+    run("score cold", "score", "--dry-run")
+    run("train", "train", "--no-promote")
+    run("score simple", "score", "--dry-run")
+    # Eighty accounts are too few for the gate, and the list tests need a model.
+    run("promote", "promote", "--force", "the tests need a model's list")
+    run(
         "evaluate",
         "evaluate",
         *("--predictions", company.folder / "predictions.parquet"),
         *("--html", company.folder / "evaluation.html"),
     )
-    walk("score", "score", "--out", company.folder / "list.parquet")
-    walk("show", "show", "--top", 9999)
-    walk("score again", "score")
-    walk("show again", "show", "--top", 9999)
-    as_of = datetime.fromisoformat(company.told("score")["as_of"]).date()
-    walk("score older", "score", "--as-of", as_of - timedelta(days=28))
-    walk("show after older", "show", "--top", 9999)
-    walk("show account", "show", company.told("show")["accounts"][0]["account_id"])
+    run("score", "score", "--out", company.folder / "list.parquet")
+    run("show", "show", "--top", 9999)
+    run("score again", "score")
+    run("show again", "show", "--top", 9999)
+    as_of = datetime.fromisoformat(company.result("score")["as_of"]).date()
+    run("score older", "score", "--as-of", as_of - timedelta(days=28))
+    run("show after older", "show", "--top", 9999)
+    run("show account", "show", company.result("show")["accounts"][0]["account_id"])
     return company
 
 
@@ -148,7 +148,7 @@ DAYS = 400
 
 @dataclass(frozen=True)
 class Tiny(Company):
-    """Four accounts of two people each, in CSV files that a test may spoil."""
+    """Four accounts with two users each, in CSV files that a test may corrupt."""
 
     def write(self, table: str, rows: list[str]) -> None:
         (self.folder / f"{table}.csv").write_text("\n".join([TABLES[table], *rows]) + "\n")
@@ -163,9 +163,9 @@ class Tiny(Company):
         self.config.write_text(text)
 
     def panel(self, *arguments: object) -> tuple[dict[str, Any], pl.DataFrame]:
-        """What ``features`` said, and what it wrote."""
+        """Return the output of ``features``, and the panel that it wrote."""
         out = self.folder / "panel.parquet"
-        return self.ask("features", "--out", out, *arguments), pl.read_parquet(out)
+        return self.run_json("features", "--out", out, *arguments), pl.read_parquet(out)
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def on_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database of its own, without any table: a file, and one on a real PostgreSQL."""
+    """A new database without tables: an SQLite file, and one on a real PostgreSQL."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'crm.db'}"
         return
@@ -216,7 +216,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 def migrated_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A database with our tables, which tests share one after the other."""
+    """A migrated database that tests share one after the other."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('migrated') / 'crm.db'}"
         store.open_engine(url).dispose()
@@ -229,7 +229,7 @@ def migrated_url(
 
 @pytest.fixture
 def database(migrated_url: str) -> Iterator[sa.Engine]:
-    """A database with our tables, and nothing in them."""
+    """A migrated database with empty tables."""
     engine = store.open_engine(migrated_url)
     with store.write_transaction(engine) as connection:
         for table in METADATA.tables.values():

@@ -1,4 +1,4 @@
-"""What humans said of the lists, held against the contracts."""
+"""CSM feedback compared with contract outcomes."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,47 +20,50 @@ from serving.store.schema import FEEDBACK, SCORES
 from training.report.sections import feedback_section as said_section
 
 MONDAY = date(2025, 3, 3)
-LONG_AFTER = datetime(2025, 12, 1, tzinfo=UTC)
+MATURED = datetime(2025, 12, 1, tzinfo=UTC)
 
 
-def answer(connection: sa.Connection, account: str, verdict: str, as_of: date = MONDAY) -> None:
-    number = connection.scalar(sa.select(sa.func.count()).select_from(FEEDBACK))
+def insert_feedback(
+    connection: sa.Connection, account: str, verdict: str, as_of: date = MONDAY
+) -> None:
+    count = connection.scalar(sa.select(sa.func.count()).select_from(FEEDBACK))
     connection.execute(
         sa.insert(FEEDBACK).values(
-            once=f"form-{number}",
+            form_id=f"form-{count}",
             account_id=account,
             as_of=as_of,
-            given_at=datetime(2025, 3, 4, 9, tzinfo=UTC),
-            given_by="Ada",
+            created_at=datetime(2025, 3, 4, 9, tzinfo=UTC),
+            created_by="Ada",
             verdict=verdict,
         )
     )
 
 
-def listed(connection: sa.Connection, account: str, probability: float) -> None:
+def insert_score(connection: sa.Connection, account: str, probability: float) -> None:
     row = {"account_id": account, "as_of": MONDAY, "probability": probability}
     connection.execute(sa.insert(SCORES).values(row))
 
 
-def contracts(grown: list[str], others: list[str]) -> pl.DataFrame:
-    """Ten seats each; some of them twenty from 20 days after the list."""
+def build_contracts(expanding: list[str], others: list[str]) -> pl.DataFrame:
+    """Build contracts of ten seats; some expand to twenty 20 days after the list."""
     schema = SubscriptionSchema.create_empty().schema
     start, later = datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 3, 23, tzinfo=UTC)
     rows: list[dict[str, Any]] = [
-        {"account_id": each, "effective_date": start, "licensed_seats": 10.0}
-        for each in grown + others
+        {"account_id": account, "effective_date": start, "licensed_seats": 10.0}
+        for account in expanding + others
     ]
     rows += [
-        {"account_id": each, "effective_date": later, "licensed_seats": 20.0} for each in grown
+        {"account_id": account, "effective_date": later, "licensed_seats": 20.0}
+        for account in expanding
     ]
-    told = [dict.fromkeys(schema) | {"plan": "team", "mrr": 100.0} | row for row in rows]
+    filled = [dict.fromkeys(schema) | {"plan": "team", "mrr": 100.0} | row for row in rows]
     return subscription_timeline.build_timeline(
-        pl.DataFrame(told, schema=schema), plans=(), reliable_from=None
+        pl.DataFrame(filled, schema=schema), plans=(), reliable_from=None
     )
 
 
 @pytest.fixture
-def known(tmp_path: Path) -> Any:
+def config(tmp_path: Path) -> Any:
     file = tmp_path / "expansion.toml"
     file.write_text(
         'as_of = "data end"\nstate = "state"\n[tables]\nevents = "e.csv"\n'
@@ -69,80 +72,76 @@ def known(tmp_path: Path) -> Any:
     return settings.load_settings(file)
 
 
-def test_each_answer_is_counted_with_what_became_of_the_account(
-    database: sa.Engine, known: Any
-) -> None:
+def test_feedback_is_counted_with_the_outcome(database: sa.Engine, config: Any) -> None:
     with store.write_transaction(database) as connection:
         for account, probability in {"acme": 0.4, "beta": 0.2, "core": 0.1}.items():
-            listed(connection, account, probability)
-        answer(connection, "acme", "contacted")  # said again below: the last counts
-        answer(connection, "acme", "won")
-        answer(connection, "beta", "won")
-        answer(connection, "core", "wrong")
-        answer(connection, "dune", "wrong")  # was not on the list
+            insert_score(connection, account, probability)
+        insert_feedback(connection, "acme", "contacted")  # replaced below: the latest counts
+        insert_feedback(connection, "acme", "won")
+        insert_feedback(connection, "beta", "won")
+        insert_feedback(connection, "core", "wrong")
+        insert_feedback(connection, "dune", "wrong")  # was not on the list
 
-    found = feedback_report.compare_feedback_with_outcomes(
+    outcomes = feedback_report.compare_feedback_with_outcomes(
         feedback_report.load_feedback(database),
-        contracts(["acme", "core"], ["beta", "dune"]),
-        known,
-        end=LONG_AFTER,
+        build_contracts(["acme", "core"], ["beta", "dune"]),
+        config,
+        end=MATURED,
     )
 
-    assert found == [
+    assert outcomes == [
         {
             "verdict": "won",
-            "answers": 2,
+            "entries": 2,
             "expected": pytest.approx(0.3),
-            "known": 2,
+            "labelled": 2,
             "expanded": 1,
         },
         {
             "verdict": "wrong",
-            "answers": 2,
+            "entries": 2,
             "expected": pytest.approx(0.1),
-            "known": 2,
+            "labelled": 2,
             "expanded": 1,
         },
     ]
 
 
-def test_an_outcome_is_known_only_when_its_window_is_over(database: sa.Engine, known: Any) -> None:
+def test_a_label_matures_when_its_window_ends(database: sa.Engine, config: Any) -> None:
     with store.write_transaction(database) as connection:
-        listed(connection, "acme", 0.4)
-        answer(connection, "acme", "won")
-    said, history = feedback_report.load_feedback(database), contracts(["acme"], [])
+        insert_score(connection, "acme", 0.4)
+        insert_feedback(connection, "acme", "won")
+    feedback, timeline = feedback_report.load_feedback(database), build_contracts(["acme"], [])
     day = datetime(2025, 3, 3, tzinfo=UTC)
 
-    def found(days: int) -> list[dict[str, Any]]:
+    def outcomes(days: int) -> list[dict[str, Any]]:
         return feedback_report.compare_feedback_with_outcomes(
-            said, history, known, end=day + timedelta(days=days)
+            feedback, timeline, config, end=day + timedelta(days=days)
         )
 
-    (early,), (late,) = found(30), found(120)
-    assert found(0) == []  # of a list that was not there yet
-    assert (early["answers"], early["known"], early["expanded"]) == (1, 0, 0)
-    assert (late["answers"], late["known"], late["expanded"]) == (1, 1, 1)
+    (before,), (after,) = outcomes(30), outcomes(120)
+    assert outcomes(0) == []  # before the list
+    assert (before["entries"], before["labelled"], before["expanded"]) == (1, 0, 0)
+    assert (after["entries"], after["labelled"], after["expanded"]) == (1, 1, 1)
 
 
-def test_answers_on_one_account_of_several_lists_are_each_counted(
-    database: sa.Engine, known: Any
-) -> None:
+def test_feedback_on_several_lists_is_counted_separately(database: sa.Engine, config: Any) -> None:
     with store.write_transaction(database) as connection:
-        answer(connection, "acme", "not now")
-        answer(connection, "acme", "won", MONDAY + timedelta(days=7))
+        insert_feedback(connection, "acme", "not now")
+        insert_feedback(connection, "acme", "won", MONDAY + timedelta(days=7))
 
-    found = feedback_report.compare_feedback_with_outcomes(
-        feedback_report.load_feedback(database), contracts(["acme"], []), known, end=LONG_AFTER
+    outcomes = feedback_report.compare_feedback_with_outcomes(
+        feedback_report.load_feedback(database), build_contracts(["acme"], []), config, end=MATURED
     )
 
-    assert [(row["verdict"], row["answers"], row["expected"]) for row in found] == [
+    assert [(row["verdict"], row["entries"], row["expected"]) for row in outcomes] == [
         ("won", 1, None),
         ("not now", 1, None),
     ]
 
 
-def test_they_are_told_in_the_terminal_and_on_the_page(capsys: Any) -> None:
-    row = {"verdict": "won", "answers": 1234, "expected": None, "known": 7, "expanded": 5}
+def test_feedback_is_shown_in_the_terminal_and_on_the_page(capsys: Any) -> None:
+    row = {"verdict": "won", "entries": 1234, "expected": None, "labelled": 7, "expanded": 5}
 
     output.print_feedback_outcomes([row], ["it was away"])
     shown = capsys.readouterr().out
@@ -154,39 +153,44 @@ def test_they_are_told_in_the_terminal_and_on_the_page(capsys: Any) -> None:
     assert said_section.build_feedback_sections([]) == []
 
 
-def test_asking_for_a_database_makes_none(database_url: str, tmp_path: Path) -> None:
-    at_first = store.database_exists(database_url)
-    assert at_first is database_url.startswith("postgresql")  # a server tells when it is opened
+def test_checking_for_a_database_does_not_create_it(database_url: str, tmp_path: Path) -> None:
+    exists = store.database_exists(database_url)
+    assert exists is database_url.startswith("postgresql")  # a server is only checked when opened
     assert list(tmp_path.iterdir()) == []
 
     store.open_engine(database_url).dispose()
 
     assert store.database_exists(database_url)
-    with pytest.raises(DeliveryError, match="names a database"):
+    with pytest.raises(DeliveryError, match="no driver for the database"):
         store.database_exists("no url")
 
 
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_evaluate_reads_the_answers_and_does_without_a_database_that_is_away(
-    road: Any, tmp_path: Path
+def test_evaluate_uses_feedback_and_works_without_the_database(
+    trained_company: Any, tmp_path: Path
 ) -> None:
-    company = type(road)(Path(copytree(road.folder, tmp_path / "copy")))
-    line = company.shown()["accounts"][0]
-    engine = store.open_engine(settings.load_settings(company.config).database_url)
+    copied = type(trained_company)(Path(copytree(trained_company.folder, tmp_path / "copy")))
+    first_row = copied.active_list()["accounts"][0]
+    engine = store.open_engine(settings.load_settings(copied.config).database_url)
     with store.write_transaction(engine) as connection:
-        answer(connection, line["account_id"], "won", date.fromisoformat(company.shown()["as_of"]))
+        insert_feedback(
+            connection,
+            first_row["account_id"],
+            "won",
+            date.fromisoformat(copied.active_list()["as_of"]),
+        )
     engine.dispose()
 
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)  # what was answered today is known
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)  # includes today's feedback
 
-    told = company.ask("evaluate", "--as-of", tomorrow, "--html", tmp_path / "page.html")
-    assert [each["verdict"] for each in told["answers"]] == ["won"]
-    assert told["answers"][0]["expected"] == pytest.approx(line["probability"])
-    assert "What humans said of the lists" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    payload = copied.run_json("evaluate", "--as-of", tomorrow, "--html", tmp_path / "page.html")
+    assert [entry["verdict"] for entry in payload["feedback"]] == ["won"]
+    assert payload["feedback"][0]["expected"] == pytest.approx(first_row["probability"])
+    assert "CSM feedback on the lists" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
-    with company.config.open("a") as file:
-        file.write('[crm]\nurl = "postgresql+psycopg://127.0.0.1:1/nobody"\n')
-    told = company.ask("evaluate")
-    assert told["answers"] == []
-    assert any("What humans said of the lists is left out" in note for note in told["notes"])
+    with copied.config.open("a") as file:
+        file.write('[database]\nurl = "postgresql+psycopg://127.0.0.1:1/nobody"\n')
+    payload = copied.run_json("evaluate")
+    assert payload["feedback"] == []
+    assert any("CSM feedback is omitted" in note for note in payload["notes"])

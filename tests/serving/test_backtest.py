@@ -1,4 +1,4 @@
-"""What the terminal tells of a backtest."""
+"""Terminal output of a backtest."""
 
 from datetime import date
 
@@ -10,52 +10,56 @@ from serving.cli.output import backtest_tables
 from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
 from training.metrics.cluster_bootstrap import MetricEstimate
 
-NONE = MetricEstimate(None, None, None)
+UNKNOWN = MetricEstimate(None, None, None)
 
 
-def _way(name: str, claim: str | None = None, **figures: MetricEstimate) -> StrategyResult:
-    every = (
-        dict.fromkeys(BACKTEST_METRICS, NONE)
+def make_result(name: str, claim: str | None = None, **given: MetricEstimate) -> StrategyResult:
+    metrics = (
+        dict.fromkeys(BACKTEST_METRICS, UNKNOWN)
         | {"minutes": MetricEstimate(485.85, None, None)}
-        | figures
+        | given
     )
-    return StrategyResult(name, f"How {name} flags.", every, 9, 3, 4, 3, 2, 1, 0, 0.0, 540.0, claim)
+    return StrategyResult(
+        name, f"How {name} flags.", metrics, 9, 3, 4, 3, 2, 1, 0, 0.0, 540.0, claim
+    )
 
 
-FOUND = BacktestResult(
+RESULT = BacktestResult(
     start=date(2026, 1, 1),
     end=date(2026, 6, 1),
     counted_from=date(2026, 3, 2),
     counted_until=date(2026, 5, 25),
     accounts=1633.6,
     expansions=1159,
-    repeated=0,
-    ways=(
-        _way(
+    closely_repeated=0,
+    strategies=(
+        make_result(
             "manual review, monthly",
-            "40 to 55 % caught",
-            share_flagged=MetricEstimate(0.0881, 0.0541, 0.1271),
-            share_flagged_14d=MetricEstimate(1.0, 0.999, 1.0),
-            share_pointed_at=MetricEstimate(0.7551, 0.7, 0.8131),
+            "40 to 55 % detected",
+            detection_rate=MetricEstimate(0.0881, 0.0541, 0.1271),
+            detection_rate_14d=MetricEstimate(1.0, 0.999, 1.0),
+            condition_rate=MetricEstimate(0.7551, 0.7, 0.8131),
             lag_days=MetricEstimate(-12.0, -113.5, -100.0),
             lead_days=MetricEstimate(22.5, 20.0, 131.0),
             false_alarms=MetricEstimate(16.683, 15.911, 17.5),
             missed=MetricEstimate(17.033, 16.181, 17.912),
         ),
-        _way("model's weekly list"),
+        make_result("model's weekly list"),
     ),
-    absent=dict.fromkeys(["CRM rule", "event rule"], "neither seats nor limits are known."),
+    unavailable=dict.fromkeys(["CRM rule", "event rule"], "no account has seats or limits."),
     csms=8,
     minutes_per_month=1200.0,
     minutes_per_account=60.0,
     review_minutes=2.0,
-    rest_days=60,
-    caught_within_days=60,
-    definitions=dict.fromkeys(("flag", "caught", "false alarm", "use", "hours"), "so [it] is.")
+    cooldown_days=60,
+    detection_window_days=60,
+    definitions=dict.fromkeys(
+        ("flag", "detected", "false alarm", "utilization", "capacity"), "so [it] is."
+    )
     | dict(BACKTEST_METRICS),
     notes=("20 accounts are assumed.",),
-    hindsight=("Nobody acted on these flags.",),
-    verdict="With the same hours it is level.",
+    limitations=("No team acted on these flags.",),
+    verdict="With equal capacity the two are equal.",
     flags=pl.DataFrame(),
     expanded=pl.DataFrame(),
 )
@@ -64,18 +68,18 @@ FOUND = BacktestResult(
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     out = Console(width=80)
-    monkeypatch.setattr(backtest_tables, "out", out)
-    with out.capture() as got:
-        backtest_tables.print_backtest(FOUND)
-    return got.get().splitlines()
+    monkeypatch.setattr(backtest_tables, "stdout", out)
+    with out.capture() as captured:
+        backtest_tables.print_backtest(RESULT)
+    return captured.get().splitlines()
 
 
-def test_the_tables_are_whole_at_eighty_columns(lines: list[str]) -> None:
+def test_tables_fit_in_eighty_columns(lines: list[str]) -> None:
     text = " ".join(" ".join(lines).split())
 
     assert max(map(len, lines)) <= 80
     assert "…" not in text
-    for told in (
+    for expected in (
         "9 %",
         "5–13",
         "100 %",
@@ -87,21 +91,21 @@ def test_the_tables_are_whole_at_eighty_columns(lines: list[str]) -> None:
         "16–18",
         "486",
     ):
-        assert told in text, told
+        assert expected in text, expected
 
 
-def test_what_is_not_there_is_a_dash_and_what_was_not_replayed_is_said(lines: list[str]) -> None:
-    caught, cost = (line for line in lines if line.startswith(" model's"))
+def test_missing_values_are_dashes_and_unavailable_strategies_are_listed(lines: list[str]) -> None:
+    detection_row, cost_row = (line for line in lines if line.startswith(" model's"))
 
-    assert set(caught.split()[3:]) == {"–"}
-    assert cost.split()[-1] == "486"
-    assert cost.count("–") == 4
-    assert "Not replayed: CRM rule; event rule: neither seats nor limits are known." in lines
+    assert set(detection_row.split()[3:]) == {"–"}
+    assert cost_row.split()[-1] == "486"
+    assert cost_row.count("–") == 4
+    assert "Not replayed: CRM rule; event rule: no account has seats or limits." in lines
 
 
-def test_claims_are_marked_and_hindsight_comes_before_the_verdict(lines: list[str]) -> None:
+def test_claims_are_marked_and_limitations_precede_the_verdict(lines: list[str]) -> None:
     text = " ".join(lines)
 
     assert "not verified" in text
-    assert text.index("- Nobody acted") < text.index("With the same hours it is level.")
+    assert text.index("- No team acted") < text.index("With equal capacity the two are equal.")
     assert "Flag: so [it] is." in lines

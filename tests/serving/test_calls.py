@@ -1,4 +1,4 @@
-"""A target is asked again where that may help, and let be where it does not."""
+"""Calls to a target are retried when that may help, and given up when it does not."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ HOUR = 3600.0
 
 
 class Clock:
-    """Time that only passes while somebody waits."""
+    """Clock that advances only while somebody sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -37,52 +37,56 @@ def calls(clock: Clock) -> RetryingCaller:
     return RetryingCaller(RateLimit(rows_per_call=100), HOUR, clock, clock.sleep)
 
 
-def stumble(over: int) -> Callable[[list[int]], int]:
-    """A target that fails for a while whenever one row is among those it is asked about."""
+def fail_on(failing_row: int) -> Callable[[list[int]], int]:
+    """Return an operation that fails with a retryable error if a row is in its batch."""
 
-    def ask(rows: list[int]) -> int:
-        if over in rows:
+    def operation(rows: list[int]) -> int:
+        if failing_row in rows:
             raise RetryableError("503")
         return len(rows)
 
-    return ask
+    return operation
 
 
-def halves(calls: RetryingCaller, ask: Callable[[list[int]], int], rows: list[int]) -> list[int]:
-    """Ask as the sender does, and give the rows that were never answered."""
+def bisect(
+    calls: RetryingCaller, operation: Callable[[list[int]], int], rows: list[int]
+) -> list[int]:
+    """Bisect as the sender does, and return the rows that never succeeded."""
     try:
-        calls(ask, rows)
+        calls(operation, rows)
     except RetriesExhaustedError:
         if len(rows) == 1:
             return rows
         middle = len(rows) // 2
-        return halves(calls, ask, rows[:middle]) + halves(calls, ask, rows[middle:])
+        return bisect(calls, operation, rows[:middle]) + bisect(calls, operation, rows[middle:])
     return []
 
 
-@pytest.mark.parametrize("over", [0, 37, 99])
-def test_one_row_that_a_target_stumbles_over_is_found(calls: RetryingCaller, over: int) -> None:
-    assert halves(calls, stumble(over), list(range(100))) == [over]
+@pytest.mark.parametrize("failing_row", [0, 37, 99])
+def test_bisecting_finds_the_one_row_that_makes_a_target_fail(
+    calls: RetryingCaller, failing_row: int
+) -> None:
+    assert bisect(calls, fail_on(failing_row), list(range(100))) == [failing_row]
 
 
-def test_a_target_that_never_answers_is_let_be_long_before_the_time_is_over(
+def test_a_target_that_never_responds_is_given_up_long_before_the_deadline(
     calls: RetryingCaller, clock: Clock
 ) -> None:
-    def ask(rows: list[int]) -> int:
+    def operation(rows: list[int]) -> int:
         raise RetryableError("connection refused")
 
-    with pytest.raises(DeadlineExceededError, match="in a row; it last said: connection refused"):
-        halves(calls, ask, list(range(100)))
+    with pytest.raises(DeadlineExceededError, match="in a row; last error: connection refused"):
+        bisect(calls, operation, list(range(100)))
 
     assert clock.now < HOUR / 4
     assert calls.requests == calls.failures == 64
 
 
-def test_no_try_is_begun_that_would_come_too_late(calls: RetryingCaller, clock: Clock) -> None:
-    def ask(_: None) -> None:
+def test_no_attempt_is_started_after_the_deadline(calls: RetryingCaller, clock: Clock) -> None:
+    def operation(_: None) -> None:
         raise RetryableError("busy", retry_after_seconds=2 * HOUR)
 
-    with pytest.raises(DeadlineExceededError, match="the CRM last said: busy"):
-        calls(ask, None)
+    with pytest.raises(DeadlineExceededError, match="last error of the CRM: busy"):
+        calls(operation, None)
 
     assert (calls.requests, clock.now) == (1, 0.0)

@@ -1,4 +1,4 @@
-"""The list and one account as a person reads them: all that is said, and no more than fits."""
+"""Terminal output of the list and of one account."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -15,16 +15,16 @@ ROW: dict[str, Any] = {
     "account_id": "acme",
     "as_of": AS_OF,
     "rank": 1,
-    "book_rank": 1,
-    "this_week": True,
-    "ask": True,
+    "portfolio_rank": 1,
+    "in_weekly_capacity": True,
+    "outreach_allowed": True,
     "name": "Acme [east]",
     "csm": "Ada",
     "probability": 0.68,
     "low": 0.44,
     "high": 0.88,
     "band": "40% and more",
-    "band_told": "4 of 10 accounts in this band expanded",
+    "band_track_record": "4 of 10 accounts in this band expanded",
     "probability_180d": 0.9,
     "readiness_date": date(2026, 6, 13),
     "expected_date": date(2026, 7, 4),
@@ -35,11 +35,11 @@ ROW: dict[str, Any] = {
     "limit": "seats",
     "tier": 1,
     "motion": "seat add",
-    "buyer": "department head or admin",
+    "contact_role": "department head or admin",
     "signals": ["No seat is free, and 3 people joined in three months"],
-    "holds_back": ["Only 3 features in use"],
-    "changed": ["Now tier 1", "Chance up from 34% a week ago"],
-    "note": "A customer for 45 days only: little history behind this line",
+    "counter_reasons": ["Only 3 features in use"],
+    "changes": ["Now tier 1", "Probability up from 34% a week ago"],
+    "note": "Customer for only 45 days: little history",
     "active_seats": 41,
     "licensed_seats": 45,
     "margin": 0.5,
@@ -47,15 +47,24 @@ ROW: dict[str, Any] = {
     "contributions": {"headroom": 1.5},
     "model": "2",
 }
-RESTING = {
-    "ask": False,
-    "this_week": False,
-    "motion": "rest",
-    "buyer": None,
-    "holds_back": ["Worked 12 days ago: left alone until 19 July", "Only 3 features in use"],
+IN_COOLDOWN = {
+    "outreach_allowed": False,
+    "in_weekly_capacity": False,
+    "motion": "cooldown",
+    "contact_role": None,
+    "counter_reasons": ["Contacted 12 days ago: cool-down until 19 July", "Only 3 features in use"],
 }
-OLDER = dict.fromkeys(
-    ("book_rank", "this_week", "band_told", "buyer", "holds_back", "changed", "ask", "note")
+MISSING_COLUMNS = dict.fromkeys(
+    (
+        "portfolio_rank",
+        "in_weekly_capacity",
+        "band_track_record",
+        "contact_role",
+        "counter_reasons",
+        "changes",
+        "outreach_allowed",
+        "note",
+    )
 )
 
 
@@ -64,91 +73,92 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output.stdout, "width", 80)
 
 
-def listed(*rows: dict[str, Any], top: int = 10, **told: str) -> list[str]:
-    with output.stdout.capture() as got:
-        output.print_ranked_list([ROW | row for row in rows], AS_OF, top, horizon_days=60, **told)
-    return [line.rstrip() for line in got.get().splitlines() if line.strip()]
+def print_list(*rows: dict[str, Any], top: int = 10, **texts: str) -> list[str]:
+    with output.stdout.capture() as captured:
+        output.print_ranked_list([ROW | row for row in rows], AS_OF, top, horizon_days=60, **texts)
+    return [line.rstrip() for line in captured.get().splitlines() if line.strip()]
 
 
-def shown(**row: Any) -> str:
-    found = ROW | row
-    with output.stdout.capture() as got:
-        output.print_account(found, [], [], horizon_days=60, motion_text=MOTIONS[found["motion"]])
-    return " ".join(got.get().split())
+def print_account(**changes: Any) -> str:
+    row = ROW | changes
+    with output.stdout.capture() as captured:
+        output.print_account(row, [], [], horizon_days=60, motion_text=MOTIONS[row["motion"]])
+    return " ".join(captured.get().split())
 
 
-def test_a_line_says_whom_to_ask_why_what_speaks_against_it_and_what_is_new() -> None:
-    lines = listed({}, capacity="1 account a week for each of 8 CSMs, of 20 per 30 days.")
+def test_a_row_shows_action_reasons_counter_reasons_and_changes() -> None:
+    lines = print_list({}, capacity="1 account a week for each of 8 CSMs, of 20 per 30 days.")
 
     assert lines == [
-        "Who will expand within 60 days, as of 2026-06-01",
-        "▸ this week's: 1 account a week for each of 8 CSMs, of 20 per 30 days.",
+        "Accounts likely to expand within 60 days, as of 2026-06-01",
+        "▸ this week: 1 account a week for each of 8 CSMs, of 20 per 30 days.",
         "40% and more: 4 of 10 accounts in this band expanded",
-        "   #  account              CSM     chance  80 % range   talk from         limit",
+        "   #  account              CSM      prob.  80 % range   contact from      limit",
         "▸  1  Acme [east]          Ada        68%  44% to 88%   13 June           seats",
         "      Tier 1: seat add, with the department head or admin",
         "      No seat is free, and 3 people joined in three months",
-        "      But: Only 3 features in use",
-        "      News: Now tier 1. Chance up from 34% a week ago",
-        "      Note: A customer for 45 days only: little history behind this line",
+        "      Against: Only 3 features in use",
+        "      Changes: Now tier 1. Probability up from 34% a week ago",
+        "      Note: Customer for only 45 days: little history",
     ]
 
 
-def test_of_whom_no_ask_is_made_the_reason_stands_first() -> None:
-    lines = listed(RESTING)
+def test_the_reason_for_suppressed_outreach_comes_first() -> None:
+    lines = print_list(IN_COOLDOWN)
 
     assert not any(line.startswith("▸") for line in lines)
     assert lines[4:6] == [
-        "      No ask. Worked 12 days ago: left alone until 19 July",
+        "      Outreach suppressed: Contacted 12 days ago: cool-down until 19 July",
         "      No seat is free, and 3 people joined in three months",
     ]
-    assert "      But: Only 3 features in use" in lines
+    assert "      Against: Only 3 features in use" in lines
 
 
-def test_a_band_is_told_once_the_highest_first() -> None:
+def test_a_band_is_printed_once_the_highest_first() -> None:
     below = {
         "rank": 3,
         "probability": 0.3,
         "band": "20% to 40%",
-        "band_told": "None of 9 accounts in this band expanded",
+        "band_track_record": "None of 9 accounts in this band expanded",
     }
 
-    lines = listed(below, {}, {"rank": 2})
+    lines = print_list(below, {}, {"rank": 2})
 
-    told = [line.strip() for line in lines if "in this band" in line]
-    assert told == [
+    bands = [line.strip() for line in lines if "in this band" in line]
+    assert bands == [
         "40% and more: 4 of 10 accounts in this band expanded",
         "20% to 40%: None of 9 accounts in this band expanded",
     ]
 
 
-def test_a_line_of_an_older_list_is_printed_with_what_it_has() -> None:
-    text = "\n".join(listed(OLDER))
+def test_a_row_with_missing_columns_is_printed_without_them() -> None:
+    text = "\n".join(print_list(MISSING_COLUMNS))
 
     assert "None" not in text
     assert "No seat is free" in text
-    assert "None" not in shown(**OLDER)
+    assert "None" not in print_account(**MISSING_COLUMNS)
 
 
-def test_one_account_is_told_in_full() -> None:
-    text = shown()
+def test_one_account_is_printed_in_full() -> None:
+    text = print_account()
 
-    assert "book Ada, number 1 there; within this week's time" in text
+    assert "portfolio Ada, rank 1; within this week's capacity" in text
     assert "motion seat add: add seats" in text
-    assert "talk to department head or admin" in text
-    assert "What speaks against it • Only 3 features in use" in text
-    assert "What is new • Now tier 1 • Chance up from 34% a week ago" in text
-    assert "What to know • A customer for 45 days only" in text
+    assert "contact department head or admin" in text
+    assert "Counter-reasons • Only 3 features in use" in text
+    assert "Changes • Now tier 1 • Probability up from 34% a week ago" in text
+    assert "Notes • Customer for only 45 days" in text
 
 
 @pytest.mark.parametrize(
-    ("row", "week"),
-    [(RESTING, "no ask is made now"), ({"this_week": False}, "beyond this week's time")],
+    ("row", "status"),
+    [
+        (IN_COOLDOWN, "outreach suppressed"),
+        ({"in_weekly_capacity": False}, "beyond this week's capacity"),
+    ],
 )
-def test_one_account_says_whether_this_weeks_time_reaches_it(
-    row: dict[str, Any], week: str
-) -> None:
-    assert f"number 1 there; {week}" in shown(**row)
+def test_one_account_shows_whether_it_is_within_capacity(row: dict[str, Any], status: str) -> None:
+    assert f"rank 1; {status}" in print_account(**row)
 
 
 rows = st.fixed_dictionaries(
@@ -163,23 +173,25 @@ rows = st.fixed_dictionaries(
         "limit": st.sampled_from(["seats", "usage", "plan", "none"]),
         "motion": st.sampled_from(list(MOTIONS)),
         "readiness_date": st.none() | st.integers(0, 400).map(lambda n: AS_OF + timedelta(days=n)),
-        "changed": st.lists(st.just("Now tier 1"), max_size=2),
+        "changes": st.lists(st.just("Now tier 1"), max_size=2),
         "note": st.none() | st.just("No revenue on file"),
     }
 ).map(
     lambda row: (
-        row | (RESTING if row["motion"] in SUPPRESSED_MOTIONS else {}) | {"motion": row["motion"]}
+        row
+        | (IN_COOLDOWN if row["motion"] in SUPPRESSED_MOTIONS else {})
+        | {"motion": row["motion"]}
     )
 )
 
 
 @given(st.lists(rows, min_size=1, max_size=4))
-def test_no_head_of_a_line_is_wider_than_the_narrowest_terminal_and_nothing_is_none(
-    drawn: list[dict[str, Any]],
+def test_no_row_is_wider_than_80_columns_and_no_value_is_none(
+    examples: list[dict[str, Any]],
 ) -> None:
-    lines = listed(*drawn)
+    lines = print_list(*examples)
 
-    heads = [line for line in lines if "%  " in line]
-    assert len(heads) == len(drawn)
+    headings = [line for line in lines if "%  " in line]
+    assert len(headings) == len(examples)
     assert all(len(line) <= 80 for line in lines)
     assert not any("None" in line or "nan" in line for line in lines)

@@ -1,4 +1,4 @@
-"""The weekly command: what it puts down, what it sends, and what it only tells."""
+"""The weekly command: what it commits, sends and previews."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from serving.delivery import account_matching, service
 from serving.delivery.crm.sql.schema import ACCOUNTS, TASKS
 from serving.store.schema import ACCOUNT_TOUCHES, APPLIED_OBJECTS, DESIRED_OBJECTS, RUNS
 
-# MLflow's own way with SQLAlchemy.
+# MLflow's use of SQLAlchemy is deprecated.
 pytestmark = [
     pytest.mark.long,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -28,74 +28,80 @@ def engine(tiny: Any) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
-def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
+def read_table(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
     with store.read_transaction(engine) as connection:
-        found = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
-        return [dict(row) for row in found]
+        rows = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
+        return [dict(row) for row in rows]
 
 
-def test_a_list_is_put_down_and_sent(tiny: Any, engine: sa.Engine) -> None:
-    told = tiny.ask("score")
+def test_a_list_is_committed_and_sent(tiny: Any, engine: sa.Engine) -> None:
+    result = tiny.run_json("score")
 
-    assert told["written"] == {"listed": 4, "unlisted": 0, "newer": 0}
-    assert told["sent"]["made"] == {"account": 4}
-    assert (told["crm"], told["to_send"]) == ("sql", 0)
-    names = [row["name"] for row in rows(engine, ACCOUNTS)]
+    assert result["written"] == {"listed": 4, "unlisted": 0, "superseded": 0}
+    assert result["sent"]["created"] == {"account": 4}
+    assert (result["crm"], result["pending"]) == ("sql", 0)
+    names = [row["name"] for row in read_table(engine, ACCOUNTS)]
     assert names == ["Acme", "Beta", "Core", "Dune"]
-    assert "Sent to sql: nothing made, nothing changed" in tiny.run("score").stdout
+    assert "Sent to sql: nothing created, nothing updated" in tiny.run("score").stdout
 
 
-def test_a_dry_run_tells_what_would_be_sent_and_writes_nowhere(
-    tiny: Any, engine: sa.Engine
-) -> None:
-    tiny.ask("score")
-    before = rows(engine, ACCOUNTS), rows(engine, DESIRED_OBJECTS), rows(engine, APPLIED_OBJECTS)
+def test_a_dry_run_predicts_the_changes_and_writes_nothing(tiny: Any, engine: sa.Engine) -> None:
+    tiny.run_json("score")
+    before = (
+        read_table(engine, ACCOUNTS),
+        read_table(engine, DESIRED_OBJECTS),
+        read_table(engine, APPLIED_OBJECTS),
+    )
 
-    later = tiny.ask("score", "--dry-run", "--as-of", "2025-01-30")
-    older = tiny.ask("score", "--dry-run", "--as-of", "2024-12-01")
-    after = rows(engine, ACCOUNTS), rows(engine, DESIRED_OBJECTS), rows(engine, APPLIED_OBJECTS)
-    done = tiny.ask("score", "--as-of", "2025-01-30")
+    later = tiny.run_json("score", "--dry-run", "--as-of", "2025-01-30")
+    older = tiny.run_json("score", "--dry-run", "--as-of", "2024-12-01")
+    after = (
+        read_table(engine, ACCOUNTS),
+        read_table(engine, DESIRED_OBJECTS),
+        read_table(engine, APPLIED_OBJECTS),
+    )
+    later_run = tiny.run_json("score", "--as-of", "2025-01-30")
 
-    assert older["would_send"] is None
-    assert later["would_send"]["changed"] == {"account": 4}
-    assert {name: later["would_send"][name] for name in ("made", "changed", "fields")} == {
-        name: done["sent"][name] for name in ("made", "changed", "fields")
+    assert older["planned_changes"] is None
+    assert later["planned_changes"]["updated"] == {"account": 4}
+    assert {name: later["planned_changes"][name] for name in ("created", "updated", "fields")} == {
+        name: later_run["sent"][name] for name in ("created", "updated", "fields")
     }
     assert after == before
 
 
-def test_a_first_dry_run_tells_what_would_be_made(tiny: Any, engine: sa.Engine) -> None:
-    told = tiny.ask("score", "--dry-run")
+def test_a_first_dry_run_predicts_the_created_objects(tiny: Any, engine: sa.Engine) -> None:
+    result = tiny.run_json("score", "--dry-run")
 
-    assert told["would_send"]["made"] == {"account": 4}
+    assert result["planned_changes"]["created"] == {"account": 4}
     assert (
-        rows(engine, ACCOUNTS),
-        rows(engine, DESIRED_OBJECTS),
-        rows(engine, APPLIED_OBJECTS),
+        read_table(engine, ACCOUNTS),
+        read_table(engine, DESIRED_OBJECTS),
+        read_table(engine, APPLIED_OBJECTS),
     ) == ([], [], [])
 
 
-def test_the_first_list_for_a_crm_of_humans_is_only_put_down(tiny: Any, engine: sa.Engine) -> None:
-    told = tiny.ask("score", "--crm", "odoo")
+def test_the_first_list_for_an_external_crm_is_only_committed(tiny: Any, engine: sa.Engine) -> None:
+    result = tiny.run_json("score", "--crm", "odoo")
     printed = " ".join(tiny.run("score", "--crm", "odoo").stdout.split())
 
-    assert (told["crm"], told["sent"], told["to_send"]) == ("odoo", None, 4)
-    assert {row["target"] for row in rows(engine, DESIRED_OBJECTS)} == {"odoo"}
-    assert "Nothing was sent to odoo yet: 4 objects wait." in printed
+    assert (result["crm"], result["sent"], result["pending"]) == ("odoo", None, 4)
+    assert {row["target"] for row in read_table(engine, DESIRED_OBJECTS)} == {"odoo"}
+    assert "Nothing was sent to odoo yet: 4 objects are pending." in printed
     assert "`expansion crm send --crm odoo --dry-run`" in printed
 
 
-def test_with_the_shadow_off_the_first_list_is_sent_at_once(
-    tiny: Any, refused: Callable[[Result], str]
+def test_without_hold_first_run_the_first_list_is_sent_at_once(
+    tiny: Any, error_message: Callable[[Result], str]
 ) -> None:
-    tiny.settings(tiny.config.read_text() + "[crm]\nshadow = false\n")
+    tiny.settings(tiny.config.read_text() + "[crm]\nhold_first_run = false\n")
 
-    told = refused(tiny.run("score", "--crm", "odoo"))
+    result = error_message(tiny.run("score", "--crm", "odoo"))
 
-    assert "crm.odoo" in told  # it went there, and lacks what it needs
+    assert "crm.odoo" in result  # it tried to send, and lacks the address
 
 
-def test_a_name_of_an_account_at_the_crm_is_kept_until_the_crm_tells_one(
+def test_a_matched_record_id_is_kept_unless_the_crm_returned_one(
     database: sa.Engine,
 ) -> None:
     account_matching.save_account_matches(database, "odoo", {"acme": "7", "beta": "8"})
@@ -107,42 +113,40 @@ def test_a_name_of_an_account_at_the_crm_is_kept_until_the_crm_tells_one(
         database, "odoo", {"acme": "70", "beta": "80", "core": "90"}
     )
 
-    found = {row["key"]: row["crm_id"] for row in rows(database, APPLIED_OBJECTS)}
-    assert found == {"acme": "7", "beta": "80", "core": "90"}
+    rows = {row["key"]: row["crm_id"] for row in read_table(database, APPLIED_OBJECTS)}
+    assert rows == {"acme": "7", "beta": "80", "core": "90"}
 
 
-def test_a_list_knows_whom_humans_have_dealt_with_since_the_one_before(
-    tiny: Any, engine: sa.Engine
-) -> None:
-    tiny.ask("score")
+def test_human_touches_since_the_last_list_are_pulled(tiny: Any, engine: sa.Engine) -> None:
+    tiny.run_json("score")
     now = datetime.now(UTC)
-    done = {"key": "acme:seats:1:talk", "account_id": "acme", "done_on": now.date()}
+    later_run = {"key": "acme:seats:1:talk", "account_id": "acme", "done_on": now.date()}
     with store.write_transaction(engine) as connection:
-        connection.execute(sa.insert(TASKS).values(**done))
+        connection.execute(sa.insert(TASKS).values(**later_run))
 
-    unasked = service.pull_crm_activity(
+    error = service.pull_crm_activity(
         engine, settings.load_settings(tiny.config), name="sql", now=now
     )
 
-    assert unasked is None
-    assert [(row["account_id"], row["worked_on"]) for row in rows(engine, ACCOUNT_TOUCHES)] == [
-        ("acme", now.date())
-    ]
+    assert error is None
+    assert [
+        (row["account_id"], row["touched_on"]) for row in read_table(engine, ACCOUNT_TOUCHES)
+    ] == [("acme", now.date())]
 
 
-def test_a_crm_that_does_not_tell_keeps_no_list_from_being_made(
-    tiny: Any, engine: sa.Engine, refused: Callable[[Result], str]
+def test_a_crm_that_does_not_respond_does_not_block_the_list(
+    tiny: Any, engine: sa.Engine, error_message: Callable[[Result], str]
 ) -> None:
-    tiny.ask("score", "--crm", "odoo")
+    tiny.run_json("score", "--crm", "odoo")
     with store.write_transaction(engine) as connection:
-        row = {"target": "odoo", "kind": "account", "key": "acme", "fields": {}, "attempted": {}}
-        told = {"theirs": [], "adopted": False, "acknowledged_at": datetime.now(UTC)}
-        connection.execute(sa.insert(APPLIED_OBJECTS).values(**row, **told))
+        row = {"target": "odoo", "kind": "account", "key": "acme", "fields": {}, "in_flight": {}}
+        result = {"human_fields": [], "adopted": False, "applied_at": datetime.now(UTC)}
+        connection.execute(sa.insert(APPLIED_OBJECTS).values(**row, **result))
 
     failed = tiny.run("score", "--crm", "odoo")
 
-    assert "crm.odoo" in refused(failed)  # to send, it is needed
+    assert "crm.odoo" in error_message(failed)  # sending needs the CRM
     with store.read_transaction(engine) as connection:
         (first, second) = connection.execute(sa.select(RUNS.c.record).order_by(RUNS.c.id)).scalars()
-    assert first["unasked"] is None
-    assert second["unasked"].startswith("odoo did not tell whom humans have dealt with")
+    assert first["activity_error"] is None
+    assert second["activity_error"].startswith("could not read human activity")

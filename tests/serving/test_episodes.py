@@ -1,4 +1,4 @@
-"""Stretches of pressure: one open at a time, the same twice, never back in time."""
+"""Episodes: one open per limit, idempotent, never back in time."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -36,7 +36,7 @@ GAPS = [0, 1, 7, RELIEF - 1, RELIEF, RELIEF + 1, EXPIRY - 1, EXPIRY]
 WEEK = st.tuples(st.sampled_from(GAPS), PRESSURE, LEVELS)
 
 
-def step(
+def advance(
     episodes: list[Episode],
     pressure: dict[str, LimitPressure],
     contracts: dict[str, Entitlements],
@@ -47,142 +47,148 @@ def step(
     )
 
 
-def history(
+def run_weeks(
     weeks: list[tuple[int, dict[str, LimitPressure], dict[str, Entitlements]]],
 ) -> list[Episode]:
     episodes: list[Episode] = []
     day = MONDAY
     for gap, pressure, contracts in weeks:
         day += timedelta(days=gap)
-        episodes = step(episodes, pressure, contracts, day)
+        episodes = advance(episodes, pressure, contracts, day)
     return episodes
 
 
 @given(st.lists(WEEK, max_size=12))
 def test_an_account_has_at_most_one_open_episode_per_limit(weeks: list) -> None:
-    found = history(weeks)
+    episodes = run_weeks(weeks)
 
-    places = [(each.account_id, each.limit) for each in found if each.ending is None]
-    assert len(places) == len(set(places))
+    account_limits = [
+        (each.account_id, each.limit) for each in episodes if each.close_reason is None
+    ]
+    assert len(account_limits) == len(set(account_limits))
 
 
 @given(st.lists(WEEK, max_size=12))
 def test_episodes_are_numbered_and_follow_each_other(weeks: list) -> None:
-    found = history(weeks)
+    episodes = run_weeks(weeks)
 
-    for place in {(each.account_id, each.limit) for each in found}:
-        own = [each for each in found if (each.account_id, each.limit) == place]
-        assert [each.episode for each in own] == list(range(1, len(own) + 1))
-        for before, after in pairwise(own):
+    for account_limit in {(each.account_id, each.limit) for each in episodes}:
+        of_limit = [each for each in episodes if (each.account_id, each.limit) == account_limit]
+        assert [each.episode for each in of_limit] == list(range(1, len(of_limit) + 1))
+        for before, after in pairwise(of_limit):
             assert before.closed_on is not None
             assert before.closed_on <= after.opened_on
-    for each in found:
-        assert (each.ending is None) == (each.closed_on is None)
-        assert each.ending is None or each.ending in {*CLOSE_REASONS, WITHDRAWN}
-        assert each.opened_on <= each.seen_on <= each.last_day
+    for each in episodes:
+        assert (each.close_reason is None) == (each.closed_on is None)
+        assert each.close_reason is None or each.close_reason in {*CLOSE_REASONS, WITHDRAWN}
+        assert each.opened_on <= each.last_seen_on <= each.last_day
 
 
 @given(st.lists(WEEK, max_size=8), WEEK)
-def test_a_repeated_run_gives_the_same(weeks: list, last: tuple) -> None:
-    before = history(weeks)
+def test_a_repeated_run_changes_nothing(weeks: list, last: tuple) -> None:
+    before = run_weeks(weeks)
     _, pressure, contracts = last
     day = max((each.last_day for each in before), default=MONDAY) + timedelta(days=last[0])
 
-    once = step(before, pressure, contracts, day)
+    advanced = advance(before, pressure, contracts, day)
 
-    assert step(once, pressure, contracts, day) == once
+    assert advance(advanced, pressure, contracts, day) == advanced
 
 
 @given(st.lists(WEEK, min_size=1, max_size=8), PRESSURE, LEVELS, st.integers(1, 400))
 def test_an_older_as_of_changes_nothing(
-    weeks: list, pressure: dict, contracts: dict, back: int
+    weeks: list, pressure: dict, contracts: dict, days_before: int
 ) -> None:
-    before = history(weeks)
+    before = run_weeks(weeks)
     newest = max((each.last_day for each in before), default=None)
     if newest is None:
         return
 
-    assert step(before, pressure, contracts, newest - timedelta(days=back)) == before
+    assert advance(before, pressure, contracts, newest - timedelta(days=days_before)) == before
 
 
 @given(st.lists(WEEK, max_size=8), WEEK)
-def test_what_has_ended_before_a_list_is_not_opened_by_it(weeks: list, last: tuple) -> None:
-    before = history(weeks)
+def test_a_closed_episode_is_not_reopened_by_a_later_list(weeks: list, last: tuple) -> None:
+    before = run_weeks(weeks)
     day = MONDAY + timedelta(days=sum(gap for gap, *_ in [*weeks, last]))
     ended = {each.key: each for each in before if each.closed_on and each.closed_on < day}
 
-    after = history([*weeks, last])
+    after = run_weeks([*weeks, last])
 
     for each in after:
         if each.key in ended:
-            assert replace(each, seen_on=ended[each.key].seen_on) == ended[each.key]
+            assert replace(each, last_seen_on=ended[each.key].last_seen_on) == ended[each.key]
 
 
 @given(st.lists(WEEK, max_size=8), WEEK, PRESSURE, LEVELS)
-def test_a_second_list_of_a_day_opens_and_closes_as_if_it_were_the_first(
+def test_a_second_list_of_a_day_replaces_the_first(
     weeks: list, last: tuple, pressure: dict, contracts: dict
 ) -> None:
-    """But for the day on which pressure was last seen, so here the first list sees none anew."""
-    before = history(weeks)
+    """The day of the last pressure is not taken back, so the first list adds no pressure here."""
+    before = run_weeks(weeks)
     newest = max((each.last_day for each in before), default=MONDAY)
     day = newest + timedelta(days=max(last[0], 1))
     first = {
-        place: each for place, each in last[1].items() if (place, each.limit) not in _places(before)
+        account_limit: each
+        for account_limit, each in last[1].items()
+        if (account_limit, each.limit) not in _account_limits(before)
     }
 
-    replaced = step(step(before, first, last[2], day), pressure, contracts, day)
+    replaced = advance(advance(before, first, last[2], day), pressure, contracts, day)
 
-    alone = step(before, pressure, contracts, day)
-    assert [each for each in replaced if each.ending != WITHDRAWN or each in before] == alone
-    withdrawn = [each for each in replaced if each not in alone]
+    expected = advance(before, pressure, contracts, day)
+    assert [
+        each for each in replaced if each.close_reason != WITHDRAWN or each in before
+    ] == expected
+    withdrawn = [each for each in replaced if each not in expected]
     assert all(each.opened_on == each.closed_on == day for each in withdrawn)
 
 
-def _places(episodes: list[Episode]) -> set[tuple[str, str]]:
+def _account_limits(episodes: list[Episode]) -> set[tuple[str, str]]:
     return {(each.account_id, each.limit) for each in episodes}
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=25))
 def test_oscillating_pressure_does_not_open_a_second(weeks: list[bool]) -> None:
-    """Weekly lists, on which pressure never pauses for as long as relief takes."""
+    """Weekly lists, on which pressure is never absent long enough to close the episode."""
     episodes: list[Episode] = []
     contracts = {"acme": Entitlements(seats=10)}
-    quiet = 0
+    quiet_weeks = 0
     day = MONDAY
-    for told in weeks:
-        pressed = told or quiet >= RELIEF // 7 - 1
-        quiet = 0 if pressed else quiet + 1
-        pressure = {"acme": LimitPressure("seats", outreach_allowed=True)} if pressed else {}
-        episodes = step(episodes, pressure, contracts, day)
+    for has_pressure in weeks:
+        is_pressed = has_pressure or quiet_weeks >= RELIEF // 7 - 1
+        quiet_weeks = 0 if is_pressed else quiet_weeks + 1
+        pressure = {"acme": LimitPressure("seats", outreach_allowed=True)} if is_pressed else {}
+        episodes = advance(episodes, pressure, contracts, day)
         day += timedelta(days=7)
 
     assert len(episodes) <= 1
-    assert not any(each.ending for each in episodes)
+    assert not any(each.close_reason for each in episodes)
 
 
 SEATS = {"acme": LimitPressure("seats", outreach_allowed=True)}
 TEN = {"acme": Entitlements(seats=10, usage_limit=100, plan="team", mrr=50)}
 
 
-def opened(day: date = MONDAY) -> list[Episode]:
-    return step([], SEATS, TEN, day)
+def open_episode(day: date = MONDAY) -> list[Episode]:
+    return advance([], SEATS, TEN, day)
 
 
 def test_an_episode_opens_with_the_contract_as_it_is() -> None:
-    assert opened() == [Episode("acme", "seats", 1, MONDAY, MONDAY, None, None, TEN["acme"])]
+    assert open_episode() == [Episode("acme", "seats", 1, MONDAY, MONDAY, None, None, TEN["acme"])]
 
 
-def test_without_an_ask_none_opens_but_one_that_is_open_goes_on() -> None:
-    quiet = {"acme": LimitPressure("seats", outreach_allowed=False)}
+def test_suppression_opens_no_episode_but_continues_an_open_one() -> None:
+    quiet_weeks = {"acme": LimitPressure("seats", outreach_allowed=False)}
     later = MONDAY + timedelta(days=RELIEF)
 
-    assert step([], quiet, TEN, MONDAY) == []
-    (still,) = step(opened(), quiet, TEN, later)
-    assert (still.ending, still.seen_on) == (None, later)
+    assert advance([], quiet_weeks, TEN, MONDAY) == []
+    (continued,) = advance(open_episode(), quiet_weeks, TEN, later)
+    assert (continued.close_reason, continued.last_seen_on) == (None, later)
 
 
 @pytest.mark.parametrize(
-    ("days", "pressure", "contract", "ending"),
+    ("days", "pressure", "contract", "close_reason"),
     [
         (7, SEATS, {"seats": 10}, None),
         (RELIEF - 1, {}, {"seats": 10}, None),
@@ -203,31 +209,38 @@ def test_without_an_ask_none_opens_but_one_that_is_open_goes_on() -> None:
         (7, {}, {"seats": None}, None),
     ],
 )
-def test_how_an_episode_ends(days: int, pressure: dict, contract: dict, ending: str | None) -> None:
+def test_an_episode_closes_with_the_first_reason_that_applies(
+    days: int, pressure: dict, contract: dict, close_reason: str | None
+) -> None:
     day = MONDAY + timedelta(days=days)
 
-    found = step(opened(), pressure, {"acme": Entitlements(**contract)}, day)[0]
+    episodes = advance(open_episode(), pressure, {"acme": Entitlements(**contract)}, day)[0]
 
-    assert found.limit == "seats"
-    assert (found.ending, found.closed_on) == (ending, day if ending else None)
+    assert episodes.limit == "seats"
+    assert (episodes.close_reason, episodes.closed_on) == (
+        close_reason,
+        day if close_reason else None,
+    )
 
 
-def test_what_a_replaced_list_began_is_withdrawn_and_what_it_ended_goes_on() -> None:
+def test_replacing_a_list_withdraws_what_it_opened_and_reopens_what_it_closed() -> None:
     day = MONDAY + timedelta(days=7)
-    before = opened()
+    before = open_episode()
 
-    wrong = step(
+    wrong = advance(
         before,
         {"beta": LimitPressure("usage", outreach_allowed=True)},
         {"acme": Entitlements(ended=True)},
         day,
     )
-    right = step(wrong, SEATS, TEN, day)
+    right = advance(wrong, SEATS, TEN, day)
 
-    assert [each.ending for each in wrong] == ["lapsed", None]
-    assert [each.ending for each in right] == [None, WITHDRAWN]
+    assert [each.close_reason for each in wrong] == ["lapsed", None]
+    assert [each.close_reason for each in right] == [None, WITHDRAWN]
     assert (
-        step(right, {"beta": LimitPressure("usage", outreach_allowed=True)}, TEN, day)[1].ending
+        advance(right, {"beta": LimitPressure("usage", outreach_allowed=True)}, TEN, day)[
+            1
+        ].close_reason
         is None
     )
 
@@ -235,22 +248,22 @@ def test_what_a_replaced_list_began_is_withdrawn_and_what_it_ended_goes_on() -> 
 def test_pressure_beyond_an_expansion_opens_the_next_episode() -> None:
     day = MONDAY + timedelta(days=7)
 
-    first, second = step(opened(), SEATS, {"acme": Entitlements(seats=12)}, day)
+    first, second = advance(open_episode(), SEATS, {"acme": Entitlements(seats=12)}, day)
 
-    assert (first.ending, second.episode, second.levels.seats) == ("expanded", 2, 12)
-    assert second.ending is None
+    assert (first.close_reason, second.episode, second.entitlements.seats) == ("expanded", 2, 12)
+    assert second.close_reason is None
 
 
-def test_after_expiry_the_same_pressure_opens_no_other_until_it_has_been_gone() -> None:
-    episodes = opened()
+def test_after_expiry_the_same_pressure_opens_no_episode_until_it_was_absent() -> None:
+    episodes = open_episode()
     day = MONDAY
     while (day - MONDAY).days < EXPIRY + 10 * 7:
         day += timedelta(days=7)
-        episodes = step(episodes, SEATS, TEN, day)
+        episodes = advance(episodes, SEATS, TEN, day)
 
-    assert [each.ending for each in episodes] == ["expired"]
-    back = step(episodes, SEATS, TEN, day + timedelta(days=RELIEF))
-    assert [each.ending for each in back] == ["expired", None]
+    assert [each.close_reason for each in episodes] == ["expired"]
+    days_before = advance(episodes, SEATS, TEN, day + timedelta(days=RELIEF))
+    assert [each.close_reason for each in days_before] == ["expired", None]
 
 
 @given(st.text(), st.sampled_from(["seats", "usage"]), st.integers(1, 99), st.text())
@@ -263,7 +276,7 @@ def test_keys_never_collide(account: str, limit: str, number: int, other: str) -
         assert make_episode_key(other, limit, number) != key
 
 
-# ---- The levels of a contract.
+# ---- Entitlements.
 
 
 @pytest.mark.parametrize(
@@ -280,11 +293,13 @@ def test_keys_never_collide(account: str, limit: str, number: int, other: str) -
         ("plan", {"plan": "a", "mrr": 1}, {"plan": "a", "mrr": 2}, False),
     ],
 )
-def test_what_counts_as_a_rise(limit: str, before: dict, now: dict, expected: bool) -> None:
+def test_has_increased_compares_the_entitlement_of_the_limit(
+    limit: str, before: dict, now: dict, expected: bool
+) -> None:
     assert has_increased(limit, Entitlements(**before), Entitlements(**now)) is expected
 
 
-def test_levels_are_those_in_force_and_known_before_the_as_of() -> None:
+def test_entitlements_are_those_in_force_and_known_before_the_as_of() -> None:
     def at(day: int) -> datetime:
         return datetime(2025, 6, day, tzinfo=UTC)
 
@@ -304,7 +319,7 @@ def test_levels_are_those_in_force_and_known_before_the_as_of() -> None:
         renewal_date=pl.lit(None, pl.Datetime("us", "UTC")),
     )
 
-    found = entitlements.resolve_entitlements(subscriptions, as_of)
+    episodes = entitlements.resolve_entitlements(subscriptions, as_of)
 
-    assert {account: each.seats for account, each in found.items()} == {"acme": 12, "beta": 5}
-    assert not found["acme"].ended
+    assert {account: each.seats for account, each in episodes.items()} == {"acme": 12, "beta": 5}
+    assert not episodes["acme"].ended

@@ -22,7 +22,7 @@ from serving import store
 from serving.delivery.crm import files
 from serving.delivery.crm.base import Applied, FieldChange, Kind, ObjectRef
 from serving.delivery.crm.fields import FIELDS
-from serving.delivery.crm.files import FileExport
+from serving.delivery.crm.files import FilesTarget
 from serving.store.schema import APPLIED_OBJECTS
 
 KINDS: dict[Kind, str] = {"account": "accounts", "opportunity": "opportunities", "task": "tasks"}
@@ -30,11 +30,11 @@ HOSTILE = ["=1+1", "'=1+1", "-5", "@sum", "\tx", "two\nlines", "a\r\nb", ',;"', 
 texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "text": texts,
-    "lines": st.lists(texts, max_size=3).map("\n".join),
+    "multiline": st.lists(texts, max_size=3).map("\n".join),
     "number": st.floats(allow_nan=False, allow_infinity=False),
-    "whole": st.integers(-(2**53), 2**53),
-    "day": st.dates().map(date.isoformat),
-    "flag": st.booleans(),
+    "integer": st.integers(-(2**53), 2**53),
+    "date": st.dates().map(date.isoformat),
+    "boolean": st.booleans(),
 }
 
 
@@ -47,7 +47,7 @@ def key_of(account_id: str, kind: Kind) -> str:
     return account_id if kind == "account" else f"{account_id}:seats:1"
 
 
-def write(target: FileExport, account_id: str, kind: Kind = "account", **fields: Any) -> None:
+def write(target: FilesTarget, account_id: str, kind: Kind = "account", **fields: Any) -> None:
     key = key_of(account_id, kind)
     assert target.write([FieldChange(ObjectRef(kind, key, account_id), fields)]) == [Applied(key)]
 
@@ -57,7 +57,8 @@ def acknowledge(engine: sa.Engine, key: str, **fields: Any) -> None:
     row = {"target": "files", "kind": "account", "key": key, "crm_id": key, "fields": fields}
     with store.write_transaction(engine) as connection:
         connection.execute(
-            sa.insert(APPLIED_OBJECTS), {**row, "attempted": {}, "theirs": [], "adopted": False}
+            sa.insert(APPLIED_OBJECTS),
+            {**row, "in_flight": {}, "human_fields": [], "adopted": False},
         )
 
 
@@ -69,13 +70,13 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 
 
 @pytest.fixture(params=["csv", "parquet"])
-def target(request: pytest.FixtureRequest, engine: sa.Engine, tmp_path: Path) -> FileExport:
-    return FileExport(engine, tmp_path / "drop", request.param)
+def target(request: pytest.FixtureRequest, engine: sa.Engine, tmp_path: Path) -> FilesTarget:
+    return FilesTarget(engine, tmp_path / "drop", request.param)
 
 
 @pytest.fixture
-def csv_target(engine: sa.Engine, tmp_path: Path) -> FileExport:
-    return FileExport(engine, tmp_path / "drop", "csv")
+def csv_target(engine: sa.Engine, tmp_path: Path) -> FilesTarget:
+    return FilesTarget(engine, tmp_path / "drop", "csv")
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,7 +84,7 @@ def csv_target(engine: sa.Engine, tmp_path: Path) -> FileExport:
 def test_parquet_holds_every_value_in_its_type(
     engine: sa.Engine, tmp_path: Path, data: st.DataObject, kind: Kind
 ) -> None:
-    target = FileExport(engine, tmp_path, "parquet")
+    target = FilesTarget(engine, tmp_path, "parquet")
     desired = {
         key_of(each, kind): data.draw(draw_fields(kind)) for each in ["acme", "'beta", "001"]
     }
@@ -108,7 +109,7 @@ def test_parquet_holds_every_value_in_its_type(
 def test_csv_holds_no_formula_and_any_reader_parses_it(
     engine: sa.Engine, tmp_path: Path, name: str
 ) -> None:
-    target = FileExport(engine, tmp_path, "csv")
+    target = FilesTarget(engine, tmp_path, "csv")
     fields = target.normalize(
         "account", {"name": name, "rank": -1, "probability": 0.5, "as_of": "2026-06-01"}
     )
@@ -123,7 +124,7 @@ def test_csv_holds_no_formula_and_any_reader_parses_it(
     assert (row["rank"], row["probability"], row["as_of"]) == ("-1", "0.5", "2026-06-01")
 
 
-def test_a_colon_in_an_account_id_survives_in_the_key(csv_target: FileExport) -> None:
+def test_a_colon_in_an_account_id_survives_in_the_key(csv_target: FilesTarget) -> None:
     change = FieldChange(ObjectRef("task", "eu%3A42:seats:1:talk", "eu:42"), {"subject": "Talk"})
 
     csv_target.write([change])
@@ -133,7 +134,7 @@ def test_a_colon_in_an_account_id_survives_in_the_key(csv_target: FileExport) ->
 
 
 def test_a_write_keeps_the_rows_that_were_exported_before(
-    csv_target: FileExport, engine: sa.Engine
+    csv_target: FilesTarget, engine: sa.Engine
 ) -> None:
     acknowledge(engine, "acme", name="Acme", rank=1)
     acknowledge(engine, "beta", name="Beta", rank=2)
@@ -147,23 +148,23 @@ def test_a_write_keeps_the_rows_that_were_exported_before(
     ]
 
 
-def test_edits_in_a_file_are_not_read_back(csv_target: FileExport, engine: sa.Engine) -> None:
+def test_edits_in_a_file_are_not_read_back(csv_target: FilesTarget, engine: sa.Engine) -> None:
     acknowledge(engine, "acme", name="Acme", rank=1)
     csv_target.provision()
     file = csv_target._folder / "accounts.csv"
     file.write_text(file.read_text().replace("Acme", "Edited"))
 
-    (found,) = csv_target.read([ObjectRef("account", "acme", "acme")])
+    (live,) = csv_target.read([ObjectRef("account", "acme", "acme")])
     write(csv_target, "acme", rank=2)
 
-    assert found is not None
-    assert found.fields == {"name": "Acme", "rank": 1}
+    assert live is not None
+    assert live.fields == {"name": "Acme", "rank": 1}
     assert "Edited" not in file.read_text()
     assert csv_target.fetch_human_touches(date(2026, 1, 1)) == []
 
 
 def test_setup_writes_missing_files_once_and_check_reports_them(
-    target: FileExport, engine: sa.Engine
+    target: FilesTarget, engine: sa.Engine
 ) -> None:
     acknowledge(engine, "acme", name="Acme")
     before = [finding.subject for finding in target.preflight([]) if not finding.passed]
@@ -184,28 +185,29 @@ import random, resource, signal
 from pathlib import Path
 import sqlalchemy as sa
 from data.errors import DeliveryError
-from serving import state
-from serving.delivery.crm.files import FileExport
-from serving.delivery.crm.base import Change, Ref
+from serving import store
+from serving.delivery.crm.base import FieldChange, ObjectRef
+from serving.delivery.crm.files import FilesTarget
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-engine = state.open("sqlite://")
-target = FileExport(engine, Path({str(tmp_path)!r}), {suffix!r})
-target.write([Change(Ref("account", "acme", "acme"), {{"rank": 1}})])
+engine = store.open_engine("sqlite://")
+target = FilesTarget(engine, Path({str(tmp_path)!r}), {suffix!r})
+target.write([FieldChange(ObjectRef("account", "acme", "acme"), {{"rank": 1}})])
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
-allowed_hosts = [random.randbytes(30).hex() for _ in range(5000)]
+names = [random.randbytes(30).hex() for _ in range(5000)]
 try:
-    target.write([Change(Ref("account", name, name), {{"name": name}}) for name in names])
+    refs = [ObjectRef("account", name, name) for name in names]
+    target.write([FieldChange(ref, {{"name": ref.key}}) for ref in refs])
 except DeliveryError as error:
     print(error)
 """
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
 
     file = tmp_path / f"accounts.{suffix}"
     frame = pl.read_csv(file) if suffix == "csv" else pl.read_parquet(file)
-    assert "File too large" in done.stdout
-    assert done.stdout.count("\n") == 1
+    assert "File too large" in result.stdout
+    assert result.stdout.count("\n") == 1
     assert frame["account_id"].to_list() == ["acme"]
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
@@ -214,14 +216,14 @@ def test_a_folder_that_cannot_be_created_is_an_error(engine: sa.Engine, tmp_path
     (tmp_path / "drop").write_text("a file")
 
     with pytest.raises(DeliveryError, match="could not be written"):
-        write(FileExport(engine, tmp_path / "drop", "csv"), "acme", rank=1)
+        write(FilesTarget(engine, tmp_path / "drop", "csv"), "acme", rank=1)
 
 
 def test_the_settings_of_the_page_are_valid(tmp_path: Path) -> None:
-    page = (Path(files.__file__).parent / "FILES.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "files.md").read_text(encoding="utf-8")
     parsed = tomllib.loads(page.split("```toml\n")[1].split("```")[0])
 
     target = files.create_target(Settings(**parsed, base=tmp_path))
 
-    assert repr(target) == f"FileExport('{tmp_path / 'drop'}', csv)"
+    assert repr(target) == f"FilesTarget('{tmp_path / 'drop'}', csv)"
     target.close()

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from serving import store
 from serving.cli.main import main
 from serving.delivery import status
-from serving.delivery.crm.files import FileExport
+from serving.delivery.crm.files import FilesTarget
 from serving.delivery.desired.account_fields import hash_fields
 from serving.delivery.reconcile import rollback, sender
 from serving.store.schema import DESIRED_OBJECTS
@@ -26,24 +26,27 @@ CHILD = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from serving import state
-from serving.delivery.crm.files import FileExport
-from serving.delivery import sender
-engine = state.open(sys.argv[1])
-target = FileExport(engine, Path(sys.argv[2]), "csv")
+from serving import store
+from serving.delivery.crm.files import FilesTarget
+from serving.delivery.reconcile import sender
+engine = store.open_engine(sys.argv[1])
+target = FilesTarget(engine, Path(sys.argv[2]), "csv")
 print("ready", flush=True)
-sender.send(engine, target, now=datetime.now(UTC))
+sender.send_pending(engine, target, now=datetime.now(UTC))
 print("done", flush=True)
 """
 
 
-def wanted(accounts, week):
-    """(kind, key) → account and fields, as they should stand in a week."""
+def generate_desired(accounts, week):
+    """Return (kind, key) → account and desired fields of a week."""
     rows = {}
     for number in range(accounts):
         key = f"acc{number:05}"
-        told = {"as_of": str(FIRST + timedelta(weeks=week)), "rank": number + 1}
-        rows["account", key] = (key, {**told, "name": f"=Acme {number}", "signals": f"a\nb {week}"})
+        common = {"as_of": str(FIRST + timedelta(weeks=week)), "rank": number + 1}
+        rows["account", key] = (
+            key,
+            {**common, "name": f"=Acme {number}", "signals": f"a\nb {week}"},
+        )
         if number % 5 == 0:
             episode = f"{key}:seats:1"
             rows["opportunity", episode] = (key, {"state": "open", "amount": float(week * 100)})
@@ -52,7 +55,7 @@ def wanted(accounts, week):
     return rows
 
 
-def fill(engine, accounts, week):
+def save_desired(engine, accounts, week):
     rows = [
         {
             "target": "files",
@@ -62,41 +65,43 @@ def fill(engine, accounts, week):
             "limit": None if kind == "account" else "seats",
             "as_of": FIRST + timedelta(weeks=week),
             "run_id": week + 1,
-            "place": place,
+            "priority": priority,
             "fields": fields,
-            "digest": hash_fields(fields),
+            "content_hash": hash_fields(fields),
         }
-        for place, ((kind, key), (account, fields)) in enumerate(wanted(accounts, week).items())
+        for priority, ((kind, key), (account, fields)) in enumerate(
+            generate_desired(accounts, week).items()
+        )
     ]
     with store.write_transaction(engine) as connection:
         connection.execute(sa.delete(DESIRED_OBJECTS))
         connection.execute(sa.insert(DESIRED_OBJECTS), rows)
 
 
-def rows_of(file):
+def read_rows(file):
     with file.open(newline="", encoding="utf-8") as opened:
         return list(csv.DictReader(opened))
 
 
-def differences(folder, accounts, week):
+def find_differences(folder, accounts, week):
     """Return what differs from the desired state, as a plain CSV reader sees it."""
-    found = []
+    differing = []
     kinds = {"account": "account_id", "opportunity": "key", "task": "key"}
     for kind, name in kinds.items():
         file = {"account": "accounts", "opportunity": "opportunities", "task": "tasks"}[kind]
-        rows = rows_of(folder / f"{file}.csv")
+        rows = read_rows(folder / f"{file}.csv")
         by_key = {row[name]: row for row in rows}
         if len(by_key) != len(rows):
-            found.append(f"{kind}: doubled rows")
-        for (this, key), (_, fields) in wanted(accounts, week).items():
-            if this != kind:
+            differing.append(f"{kind}: duplicate rows")
+        for (row_kind, key), (_, fields) in generate_desired(accounts, week).items():
+            if row_kind != kind:
                 continue
             for field, value in fields.items():
-                told = value if isinstance(value, str) else str(value)
-                expected = f"'{told}" if told[0] in "=@" else told
+                text = value if isinstance(value, str) else str(value)
+                expected = f"'{text}" if text[0] in "=@" else text
                 if key not in by_key or by_key[key][field] != expected:
-                    found.append(f"{key} {field}")
-    return found
+                    differing.append(f"{key} {field}")
+    return differing
 
 
 @pytest.fixture
@@ -105,14 +110,14 @@ def engine(tmp_path):
 
 
 def test_a_list_is_exported_once_and_a_second_send_writes_nothing(engine, tmp_path):
-    target = FileExport(engine, tmp_path / "drop", "csv")
-    fill(engine, 60, week=0)
+    target = FilesTarget(engine, tmp_path / "drop", "csv")
+    save_desired(engine, 60, week=0)
 
     first = sender.send_pending(engine, target, now=datetime.now(UTC))
     again = sender.send_pending(engine, target, now=datetime.now(UTC))
 
     assert (first.written, again.written) == (84, 0)
-    assert differences(tmp_path / "drop", 60, 0) == []
+    assert find_differences(tmp_path / "drop", 60, 0) == []
     assert first.requests == 7  # one read and one write per kind, and the CRM activity
 
 
@@ -120,38 +125,38 @@ def test_the_status_says_that_nothing_is_read_back(tmp_path):
     config = tmp_path / "expansion.toml"
     config.write_text('[crm]\nname = "files"\n')
 
-    shown = CliRunner().invoke(main, ["crm", "status", "-c", str(config)])
+    result = CliRunner().invoke(main, ["crm", "status", "-c", str(config)])
 
-    assert "Nothing is read back" in shown.output
+    assert "Nothing is read back" in result.output
 
 
 def test_undo_restores_the_values_before_a_run_and_withdraws_what_it_created(engine, tmp_path):
-    target = FileExport(engine, tmp_path, "csv")
-    fill(engine, 10, week=0)
+    target = FilesTarget(engine, tmp_path, "csv")
+    save_desired(engine, 10, week=0)
     sender.send_pending(engine, target, now=datetime.now(UTC))
-    fill(engine, 10, week=1)
+    save_desired(engine, 10, week=1)
     sender.send_pending(engine, target, now=datetime.now(UTC))
 
     for run in (2, 1):
         rollback.roll_back_run(engine, "files", run)
         sender.send_pending(engine, target, now=datetime.now(UTC), run_id=-run)
         if run == 2:
-            assert differences(tmp_path, 10, 0) == []
+            assert find_differences(tmp_path, 10, 0) == []
 
-    assert {row["state"] for row in rows_of(tmp_path / "opportunities.csv")} == {"withdrawn"}
-    assert {row["rank"] for row in rows_of(tmp_path / "accounts.csv")} == {""}
+    assert {row["state"] for row in read_rows(tmp_path / "opportunities.csv")} == {"withdrawn"}
+    assert {row["rank"] for row in read_rows(tmp_path / "accounts.csv")} == {""}
 
 
 def test_a_retried_object_stays_in_its_file(engine, tmp_path):
-    target = FileExport(engine, tmp_path, "csv")
-    fill(engine, 10, week=0)
+    target = FilesTarget(engine, tmp_path, "csv")
+    save_desired(engine, 10, week=0)
     sender.send_pending(engine, target, now=datetime.now(UTC))
 
     status.requeue_rejected(engine, "files", ["acc00001"])
     sent = sender.send_pending(engine, target, now=datetime.now(UTC))
 
     assert sent.written == 0
-    assert differences(tmp_path, 10, 0) == []
+    assert find_differences(tmp_path, 10, 0) == []
 
 
 @pytest.mark.slow
@@ -159,7 +164,7 @@ def test_an_export_killed_at_any_moment_ends_as_desired(engine, tmp_path):
     folder, draw, killed = tmp_path / "drop", np.random.default_rng(11), 0
     child = [sys.executable, "-c", CHILD, str(engine.url), str(folder)]
     for week in range(24):
-        fill(engine, 400, week)
+        save_desired(engine, 400, week)
         with subprocess.Popen(child, stdout=subprocess.PIPE, text=True) as process:
             process.stdout.readline()
             time.sleep(draw.uniform(0, 0.15))
@@ -168,6 +173,6 @@ def test_an_export_killed_at_any_moment_ends_as_desired(engine, tmp_path):
         if week % 4 == 0:
             subprocess.run(child, check=True, capture_output=True)
 
-            assert differences(folder, 400, week) == []
+            assert find_differences(folder, 400, week) == []
     assert killed > 10
     assert {file.name for file in folder.glob("*.csv")} == set(FILES)

@@ -1,4 +1,4 @@
-"""What should be true at a CRM: rounded, complete, and steady from week to week."""
+"""Desired state of a CRM: rounded, complete, and stable from week to week."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from serving.delivery.desired.episodes import Episode, LimitPressure, advance_ep
 from serving.delivery.desired.opportunities_tasks import ExistingFields, build_episode_objects
 
 MONDAY = date(2025, 6, 2)
-LINE: dict[str, Any] = {
+LIST_ROW: dict[str, Any] = {
     "account_id": "acme",
     "rank": 1,
     "name": "Acme",
@@ -34,50 +34,51 @@ LINE: dict[str, Any] = {
     "expected_arr": 700.4,
     "limit": "seats",
     "tier": 1,
-    "ask": True,
+    "outreach_allowed": True,
     "motion": "seat add",
-    "buyer": "department head or admin",
+    "contact_role": "department head or admin",
     "signals": ["No seat is free", "3 people joined"],
-    "holds_back": [],
+    "counter_reasons": [],
     "active_seats": 9,
     "seat_utilization": 1 / 3,
     "margin": -0.5,
     "contributions": "{}",
 }
-LEFT = pl.DataFrame(schema=dict.fromkeys(["account_id", "name", "csm", "note"], pl.String))
+UNLISTED = pl.DataFrame(schema=dict.fromkeys(["account_id", "name", "csm", "note"], pl.String))
 
 
-def line(**changed: Any) -> Fields:
-    """Acme's line as a CRM gets it."""
-    (told,) = build_account_objects(pl.DataFrame([{**LINE, **changed}]), LEFT, MONDAY)
-    return told.fields
+def make_row(**changed: Any) -> Fields:
+    """Return the fields of Acme's list row as a CRM gets them."""
+    (desired,) = build_account_objects(pl.DataFrame([{**LIST_ROW, **changed}]), UNLISTED, MONDAY)
+    return desired.fields
 
 
-def episode(**changed: Any) -> Episode:
-    whole = {
+def make_episode(**changed: Any) -> Episode:
+    defaults = {
         "account_id": "acme",
         "limit": "seats",
         "episode": 1,
         "opened_on": MONDAY,
-        "seen_on": MONDAY,
+        "last_seen_on": MONDAY,
         "closed_on": None,
-        "ending": None,
-        "levels": Entitlements(seats=10),
+        "close_reason": None,
+        "entitlements": Entitlements(seats=10),
     }
-    return Episode(**{**whole, **changed})
+    return Episode(**{**defaults, **changed})
 
 
-def follow_ups(
-    one: Episode, told: Fields | None, earlier: ExistingFields | None = None, day: date = MONDAY
+def build_objects(
+    episode: Episode, row: Fields | None, existing: ExistingFields | None = None, day: date = MONDAY
 ) -> dict[str, Fields]:
-    lines = {} if told is None else {"acme": told}
+    rows = {} if row is None else {"acme": row}
     return {
-        each.key: each.fields for each in build_episode_objects([one], lines, earlier or {}, day)
+        each.key: each.fields
+        for each in build_episode_objects([episode], rows, existing or {}, day)
     }
 
 
-def held(objects: dict[str, Fields]) -> dict[tuple[str, str], Fields]:
-    """What the outbox holds, as the next list finds it."""
+def as_existing(objects: dict[str, Fields]) -> dict[tuple[str, str], Fields]:
+    """Return objects as the existing fields of the next list."""
     return {
         ("task" if key.count(":") == 3 else "opportunity", key): o for key, o in objects.items()
     }
@@ -86,79 +87,83 @@ def held(objects: dict[str, Fields]) -> dict[tuple[str, str], Fields]:
 # ---- Accounts.
 
 
-def test_a_line_is_told_rounded_and_as_text() -> None:
-    told = line()
+def test_account_fields_are_rounded_and_text() -> None:
+    row = make_row()
 
-    assert list(told) == list(FIELDS["account"])
-    assert told["probability"] == 0.7
-    assert told["seat_utilization"] == 0.333
-    assert told["expected_arr"] == 700
-    assert told["signals"] == "No seat is free\n3 people joined"
-    assert told["holds_back"] is None
-    assert told["readiness_date"] == "2025-06-12"
-    assert told["as_of"] == "2025-06-02"
-    assert told["ask"] is True
-    assert "margin" not in told
-    assert json.loads(json.dumps(told)) == told
+    assert list(row) == list(FIELDS["account"])
+    assert row["probability"] == 0.7
+    assert row["seat_utilization"] == 0.333
+    assert row["expected_arr"] == 700
+    assert row["signals"] == "No seat is free\n3 people joined"
+    assert row["counter_reasons"] is None
+    assert row["readiness_date"] == "2025-06-12"
+    assert row["as_of"] == "2025-06-02"
+    assert row["outreach_allowed"] is True
+    assert "margin" not in row
+    assert json.loads(json.dumps(row)) == row
 
 
-def test_an_account_that_is_not_on_the_list_has_its_reason_and_no_figure() -> None:
-    left = pl.DataFrame([{"account_id": "gone", "name": "Gone", "csm": None, "note": "on trial"}])
+def test_an_unlisted_account_has_a_reason_and_no_numbers() -> None:
+    unlisted = pl.DataFrame(
+        [{"account_id": "gone", "name": "Gone", "csm": None, "note": "on trial"}]
+    )
 
-    acme, gone = build_account_objects(pl.DataFrame([LINE]), left.cast(pl.String), MONDAY)
+    acme, gone = build_account_objects(pl.DataFrame([LIST_ROW]), unlisted.cast(pl.String), MONDAY)
 
-    told = {name: value for name, value in gone.fields.items() if value is not None}
-    assert told == {"name": "Gone", "as_of": "2025-06-02", "note": "on trial"}
+    filled = {name: value for name, value in gone.fields.items() if value is not None}
+    assert filled == {"name": "Gone", "as_of": "2025-06-02", "note": "on trial"}
     assert list(gone.fields) == list(acme.fields)
-    assert gone.place > acme.place
+    assert gone.priority > acme.priority
 
 
 NUMBERS = st.none() | st.floats() | st.sampled_from([0.0, -0.0, 1e-9, 0.9995, 1.0])
 
 
 @given(NUMBERS, NUMBERS, NUMBERS)
-def test_a_figure_is_a_number_that_json_knows_or_none(
-    chance: float | None, arr: float | None, used: float | None
+def test_a_number_is_finite_or_none(
+    probability: float | None, arr: float | None, low: float | None
 ) -> None:
-    frame = pl.DataFrame([{**LINE, "probability": chance, "expected_arr": arr, "low": used}])
+    frame = pl.DataFrame(
+        [{**LIST_ROW, "probability": probability, "expected_arr": arr, "low": low}]
+    )
     schema = dict.fromkeys(["probability", "expected_arr", "low"], pl.Float64)
 
-    (told,) = build_account_objects(frame.cast(schema), LEFT, MONDAY)
+    (desired,) = build_account_objects(frame.cast(schema), UNLISTED, MONDAY)
 
-    for name, given_ in (("probability", chance), ("expected_arr", arr), ("low", used)):
-        value = told.fields[name]
+    for name, given_ in (("probability", probability), ("expected_arr", arr), ("low", low)):
+        value = desired.fields[name]
         if given_ is None or not math.isfinite(given_):
             assert value is None
         else:
-            off = 0.5 * 10.0 ** -FIELDS["account"][name].decimals
+            tolerance = 0.5 * 10.0 ** -FIELDS["account"][name].decimals
             assert isinstance(value, float)
-            assert abs(value - given_) <= off * (1 + 1e-9) + abs(given_) * 1e-15
-    json.dumps(told.fields, allow_nan=False)
+            assert abs(value - given_) <= tolerance * (1 + 1e-9) + abs(given_) * 1e-15
+    json.dumps(desired.fields, allow_nan=False)
 
 
-def test_a_difference_too_small_to_matter_is_none() -> None:
-    assert hash_fields(line(probability=0.7001)) == hash_fields(line(probability=0.69996))
-    assert hash_fields(line(probability=0.7001)) != hash_fields(line(probability=0.7006))
+def test_a_difference_below_the_precision_does_not_change_the_hash() -> None:
+    assert hash_fields(make_row(probability=0.7001)) == hash_fields(make_row(probability=0.69996))
+    assert hash_fields(make_row(probability=0.7001)) != hash_fields(make_row(probability=0.7006))
 
 
-@given(st.permutations(list(LINE)))
-def test_a_digest_does_not_hang_on_the_order_of_fields(names: list[str]) -> None:
-    told = line()
-    kept = [name for name in names if name in told]
+@given(st.permutations(list(LIST_ROW)))
+def test_the_content_hash_does_not_depend_on_the_order_of_fields(names: list[str]) -> None:
+    row = make_row()
+    chosen = [name for name in names if name in row]
 
-    assert hash_fields({name: told[name] for name in kept}) == hash_fields(
-        {name: told[name] for name in told if name in kept}
+    assert hash_fields({name: row[name] for name in chosen}) == hash_fields(
+        {name: row[name] for name in row if name in chosen}
     )
 
 
 # ---- Opportunities and tasks.
 
 
-def test_tier_1_with_an_ask_gets_an_opportunity_and_a_talk() -> None:
-    made = follow_ups(episode(), line())
+def test_tier_1_with_outreach_allowed_gets_an_opportunity_and_a_talk_task() -> None:
+    objects = build_objects(make_episode(), make_row())
 
-    assert list(made) == ["acme:seats:1", "acme:seats:1:talk"]
-    opportunity, talk = made.values()
+    assert list(objects) == ["acme:seats:1", "acme:seats:1:talk"]
+    opportunity, talk = objects.values()
     assert opportunity == {
         "name": "Acme: more seats",
         "state": "open",
@@ -168,7 +173,7 @@ def test_tier_1_with_an_ask_gets_an_opportunity_and_a_talk() -> None:
         "readiness_date": "2025-06-12",
         "limit": "seats",
         "motion": "seat add",
-        "buyer": "department head or admin",
+        "contact_role": "department head or admin",
         "signals": "No seat is free\n3 people joined",
         "episode": "acme:seats:1",
     }
@@ -184,96 +189,118 @@ def test_tier_1_with_an_ask_gets_an_opportunity_and_a_talk() -> None:
         assert set(fields) == set(FIELDS[kind])  # type: ignore[index]
 
 
-def test_tier_2_gets_a_review_to_prepare_and_no_opportunity() -> None:
-    told = line(tier=2, limit="plan", readiness_date=None, buyer="champion")
+def test_tier_2_gets_a_review_task_and_no_opportunity() -> None:
+    row = make_row(tier=2, limit="plan", readiness_date=None, contact_role="champion")
 
-    made = follow_ups(episode(limit="plan"), told)
+    objects = build_objects(make_episode(limit="plan"), row)
 
-    assert list(made) == ["acme:plan:1:prepare"]
-    assert made["acme:plan:1:prepare"]["subject"] == "Acme: prepare a QBR with the champion"
-    assert made["acme:plan:1:prepare"]["due_date"] == "2025-07-02"
-
-
-def test_nothing_is_made_without_an_ask_at_another_limit_or_off_the_list() -> None:
-    assert follow_ups(episode(), line(ask=False)) == {}
-    assert follow_ups(episode(), line(limit="usage")) == {}
-    assert follow_ups(episode(), line(tier=None)) == {}
-    assert follow_ups(episode(), None) == {}
-    assert follow_ups(episode(ending="expanded", closed_on=MONDAY), line()) == {}
+    assert list(objects) == ["acme:plan:1:prepare"]
+    assert objects["acme:plan:1:prepare"]["subject"] == "Acme: prepare a QBR with the champion"
+    assert objects["acme:plan:1:prepare"]["due_date"] == "2025-07-02"
 
 
-def test_a_task_is_worded_once_and_its_day_does_not_move() -> None:
-    before = held(follow_ups(episode(), line()))
-    later = line(readiness_date=date(2025, 6, 19), signals=["Another reason"], buyer="champion")
-
-    again = follow_ups(episode(), later, before, MONDAY + timedelta(days=7))
-
-    assert again["acme:seats:1:talk"] == before["task", "acme:seats:1:talk"]
-    assert again["acme:seats:1"]["readiness_date"] == "2025-06-19"
-    assert again["acme:seats:1"]["signals"] == "Another reason"
+def test_nothing_is_created_if_suppressed_on_another_limit_or_unlisted() -> None:
+    assert build_objects(make_episode(), make_row(outreach_allowed=False)) == {}
+    assert build_objects(make_episode(), make_row(limit="usage")) == {}
+    assert build_objects(make_episode(), make_row(tier=None)) == {}
+    assert build_objects(make_episode(), None) == {}
+    assert build_objects(make_episode(close_reason="expanded", closed_on=MONDAY), make_row()) == {}
 
 
-def test_when_the_pressure_pauses_only_the_probability_goes_on() -> None:
-    before = held(follow_ups(episode(), line()))
+def test_a_task_is_written_once_and_its_due_date_does_not_move() -> None:
+    before = as_existing(build_objects(make_episode(), make_row()))
+    later = make_row(
+        readiness_date=date(2025, 6, 19), signals=["Another reason"], contact_role="champion"
+    )
+
+    updated = build_objects(make_episode(), later, before, MONDAY + timedelta(days=7))
+
+    assert updated["acme:seats:1:talk"] == before["task", "acme:seats:1:talk"]
+    assert updated["acme:seats:1"]["readiness_date"] == "2025-06-19"
+    assert updated["acme:seats:1"]["signals"] == "Another reason"
+
+
+def test_without_pressure_only_the_probability_is_updated() -> None:
+    before = as_existing(build_objects(make_episode(), make_row()))
     opportunity = before["opportunity", "acme:seats:1"]
 
-    paused = follow_ups(episode(), line(tier=None, probability=0.2), before)
-    unlisted = follow_ups(episode(), None, before)
+    paused = build_objects(make_episode(), make_row(tier=None, probability=0.2), before)
+    unlisted = build_objects(make_episode(), None, before)
 
     assert paused["acme:seats:1"] == {**opportunity, "probability": 0.2}
     assert unlisted["acme:seats:1"] == {**opportunity, "probability": None}
     assert paused["acme:seats:1:talk"] == before["task", "acme:seats:1:talk"]
 
 
-def test_while_a_human_is_on_it_motion_and_buyer_stay_as_they_were_told() -> None:
-    before = held(follow_ups(episode(), line()))
+def test_during_the_cooldown_motion_and_contact_role_do_not_change() -> None:
+    before = as_existing(build_objects(make_episode(), make_row()))
 
-    resting = follow_ups(episode(), line(ask=False, motion="rest", buyer=None), before)
-    leaving = follow_ups(episode(), line(ask=False, motion="retain", buyer="champion"), before)
+    in_cooldown = build_objects(
+        make_episode(),
+        make_row(outreach_allowed=False, motion="cooldown", contact_role=None),
+        before,
+    )
+    at_risk = build_objects(
+        make_episode(),
+        make_row(outreach_allowed=False, motion="retain", contact_role="champion"),
+        before,
+    )
 
-    assert resting["acme:seats:1"] == before["opportunity", "acme:seats:1"]
-    assert leaving["acme:seats:1"]["motion"] == "retain"
+    assert in_cooldown["acme:seats:1"] == before["opportunity", "acme:seats:1"]
+    assert at_risk["acme:seats:1"]["motion"] == "retain"
 
 
-def test_the_end_of_an_episode_is_said_and_nothing_else() -> None:
-    before = held(follow_ups(episode(), line()))
+def test_a_closed_episode_changes_the_state_and_nothing_else() -> None:
+    before = as_existing(build_objects(make_episode(), make_row()))
 
-    for ending in CLOSE_REASONS:
-        ended = follow_ups(episode(ending=ending, closed_on=MONDAY), line(), before)
-        assert held(ended) == {place: {**each, "state": ending} for place, each in before.items()}
+    for close_reason in CLOSE_REASONS:
+        ended = build_objects(
+            make_episode(close_reason=close_reason, closed_on=MONDAY), make_row(), before
+        )
+        assert as_existing(ended) == {
+            object_key: {**each, "state": close_reason} for object_key, each in before.items()
+        }
         assert not any(map(should_create, ended.values()))
 
 
-def test_what_was_withdrawn_is_wanted_again_by_the_next_list() -> None:
+def test_a_withdrawn_object_is_restored_by_the_next_list() -> None:
     before = {
-        place: {**each, "state": "withdrawn"}
-        for place, each in held(follow_ups(episode(), line())).items()
+        object_key: {**each, "state": "withdrawn"}
+        for object_key, each in as_existing(build_objects(make_episode(), make_row())).items()
     }
 
-    assert held(follow_ups(episode(), line(), before)) == held(follow_ups(episode(), line()))
+    assert as_existing(build_objects(make_episode(), make_row(), before)) == as_existing(
+        build_objects(make_episode(), make_row())
+    )
 
 
-def test_what_was_withdrawn_stays_so_where_it_would_not_be_made() -> None:
+def test_a_withdrawn_object_stays_so_if_it_would_not_be_created() -> None:
     before = {
-        place: {**each, "state": "withdrawn"}
-        for place, each in held(follow_ups(episode(), line())).items()
+        object_key: {**each, "state": "withdrawn"}
+        for object_key, each in as_existing(build_objects(make_episode(), make_row())).items()
     }
-    ended = episode(ending="relieved", closed_on=MONDAY)
+    ended = make_episode(close_reason="relieved", closed_on=MONDAY)
 
-    for one, told in (
-        (episode(), line(tier=None)),
-        (episode(), line(ask=False)),
-        (episode(), line(limit="usage")),
-        (episode(), None),
-        (ended, line()),
+    for episode, row in (
+        (make_episode(), make_row(tier=None)),
+        (make_episode(), make_row(outreach_allowed=False)),
+        (make_episode(), make_row(limit="usage")),
+        (make_episode(), None),
+        (ended, make_row()),
     ):
-        assert held(follow_ups(one, told, before)) == before
+        assert as_existing(build_objects(episode, row, before)) == before
 
 
-def test_an_amount_needs_a_revenue_and_a_chance() -> None:
-    assert follow_ups(episode(), line(expected_arr=None))["acme:seats:1"]["amount"] is None
-    assert follow_ups(episode(), line(probability=None))["acme:seats:1"]["amount"] is None
-    assert follow_ups(episode(), line(probability=0.0))["acme:seats:1"]["amount"] is None
+def test_an_amount_needs_a_revenue_and_a_probability() -> None:
+    assert (
+        build_objects(make_episode(), make_row(expected_arr=None))["acme:seats:1"]["amount"] is None
+    )
+    assert (
+        build_objects(make_episode(), make_row(probability=None))["acme:seats:1"]["amount"] is None
+    )
+    assert (
+        build_objects(make_episode(), make_row(probability=0.0))["acme:seats:1"]["amount"] is None
+    )
 
 
 WEEKS = st.lists(
@@ -289,32 +316,39 @@ WEEKS = st.lists(
 
 
 @given(WEEKS)
-def test_no_object_is_ever_dropped_and_its_days_never_move(weeks: list) -> None:
+def test_no_object_is_ever_dropped_and_task_dates_never_move(weeks: list) -> None:
     episodes: list[Episode] = []
-    earlier: dict[tuple[str, str], Fields] = {}
+    existing: dict[tuple[str, str], Fields] = {}
     day = MONDAY
-    for tier, limit, ask, seats, days in weeks:
-        told = line(tier=tier, limit=limit, ask=ask, readiness_date=day + timedelta(days=9))
-        pressure = {"acme": LimitPressure(limit, ask)} if tier else {}
+    for tier, limit, outreach_allowed, seats, days in weeks:
+        row = make_row(
+            tier=tier,
+            limit=limit,
+            outreach_allowed=outreach_allowed,
+            readiness_date=day + timedelta(days=9),
+        )
+        pressure = {"acme": LimitPressure(limit, outreach_allowed)} if tier else {}
         contract = {"acme": Entitlements(seats=seats, usage_limit=1)}
         episodes = advance_episodes(
             episodes, pressure, contract, day, clear_after_days=28, expiry_days=90
         )
-        objects = list(build_episode_objects(episodes, {"acme": told}, earlier, day))
-        now = {(each.kind, each.key): each.fields for each in objects}
-        assert len(now) == len(objects)
-        assert set(earlier) <= set(now)
-        for place, fields in now.items():
+        objects = list(build_episode_objects(episodes, {"acme": row}, existing, day))
+        desired = {(each.kind, each.key): each.fields for each in objects}
+        assert len(desired) == len(objects)
+        assert set(existing) <= set(desired)
+        for object_key, fields in desired.items():
             assert fields["state"] in STATES
-            if place in earlier and place[0] == "task":
-                assert {**fields, "state": ""} == {**earlier[place], "state": ""}
-        open_now = [key for (kind, key), each in now.items() if should_create(each)]
-        talks = [key for key in open_now if key.count(":") == 2]
-        assert len({key.rpartition(":")[0] for key in talks}) == len(talks)
-        repeated = list(build_episode_objects(episodes, {"acme": told}, now, day))
+            if object_key in existing and object_key[0] == "task":
+                assert {**fields, "state": ""} == {**existing[object_key], "state": ""}
+        open_now = [key for (kind, key), each in desired.items() if should_create(each)]
+        open_opportunities = [key for key in open_now if key.count(":") == 2]
+        assert len({key.rpartition(":")[0] for key in open_opportunities}) == len(
+            open_opportunities
+        )
+        repeated = list(build_episode_objects(episodes, {"acme": row}, desired, day))
         assert repeated == objects
-        earlier, day = now, day + timedelta(days=days)
+        existing, day = desired, day + timedelta(days=days)
 
 
-def test_a_wanted_object_is_small() -> None:
+def test_a_desired_object_has_slots() -> None:
     assert not hasattr(DesiredObject("account", "a", "a", None, 1, {}), "__dict__")

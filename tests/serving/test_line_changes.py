@@ -1,4 +1,4 @@
-"""What is new at an account is told as it was worked out by hand, and only where it is news."""
+"""Changes since the previous list and held readiness dates, against hand-worked cases."""
 
 import calendar
 import re
@@ -42,26 +42,28 @@ def frame(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame([LINE | row for row in rows], schema=SCHEMA)
 
 
-def told(now: dict[str, Any], then: dict[str, Any], days: int = 7) -> list[str]:
-    before = frame({"as_of": AS_OF - timedelta(days=days)} | then)
-    (found,) = changes.describe_changes(frame(now), before, AS_OF, load_default_strings()).to_list()
-    return list(found)
+def describe(now: dict[str, Any], previous: dict[str, Any], days: int = 7) -> list[str]:
+    previous_list = frame({"as_of": AS_OF - timedelta(days=days)} | previous)
+    (sentences,) = changes.describe_changes(
+        frame(now), previous_list, AS_OF, load_default_strings()
+    ).to_list()
+    return list(sentences)
 
 
 @pytest.mark.parametrize(
-    ("now", "then", "news"),
+    ("now", "previous", "expected"),
     [
         ({}, {}, []),
-        ({"rank": 7}, {"rank": 90}, []),  # the others' doing as much as its own
-        ({"probability": 0.39}, {"probability": 0.34}, ["Chance up from 34% a week ago"]),
+        ({"rank": 7}, {"rank": 90}, []),  # a rank also depends on other accounts
+        ({"probability": 0.39}, {"probability": 0.34}, ["Probability up from 34% a week ago"]),
         ({"probability": 0.38}, {"probability": 0.34}, []),
-        ({"probability": 0.1}, {"probability": 0.34}, ["Chance down from 34% a week ago"]),
+        ({"probability": 0.1}, {"probability": 0.34}, ["Probability down from 34% a week ago"]),
         ({"probability": 0.1}, {"probability": None}, []),
         ({"tier": 1}, {"tier": None}, ["Now tier 1"]),
         ({"tier": 1}, {"tier": 2}, ["Now tier 1, was 2"]),
         ({"tier": None}, {"tier": 1}, ["No longer tier 1"]),
-        ({"limit": "seats"}, {}, ["Now running into its seats"]),
-        ({"limit": "usage"}, {"limit": "seats"}, ["Now running into its usage limit"]),
+        ({"limit": "seats"}, {}, ["Now reaching its seat limit"]),
+        ({"limit": "usage"}, {"limit": "seats"}, ["Now reaching its usage limit"]),
         ({"limit": "plan"}, {"limit": "none"}, []),
         ({"limit": "none"}, {"limit": "seats"}, []),
         ({"limit": "seats", "tier": 1}, {}, ["Now tier 1"]),
@@ -69,14 +71,14 @@ def told(now: dict[str, Any], then: dict[str, Any], days: int = 7) -> list[str]:
         ({"tier": 1, "probability": 0.9}, {"account_id": "other"}, ["New on the list"]),
     ],
 )
-def test_news_is_told_as_worked_out_by_hand(
-    now: dict[str, Any], then: dict[str, Any], news: list[str]
+def test_changes_match_hand_worked_examples(
+    now: dict[str, Any], previous: dict[str, Any], expected: list[str]
 ) -> None:
-    assert told(now, then) == news
+    assert describe(now, previous) == expected
 
 
 @pytest.mark.parametrize(
-    ("now", "then", "news"),
+    ("now", "previous", "expected"),
     [
         (date(2026, 6, 10), date(2026, 6, 3), ["Readiness date moved from 3 June to 10 June"]),
         (date(2026, 6, 9), date(2026, 6, 3), []),
@@ -85,14 +87,14 @@ def test_news_is_told_as_worked_out_by_hand(
         (AS_OF, date(2026, 5, 20), []),
         (AS_OF, date(2026, 6, 20), ["Readiness date moved from 20 June to now"]),
         (date(2027, 1, 2), AS_OF, ["Readiness date moved from now to 2 January 2027"]),
-        (date(2026, 6, 20), None, ["Readiness date named: 20 June"]),
-        (None, date(2026, 6, 20), ["No specific readiness date any more"]),
+        (date(2026, 6, 20), None, ["Readiness date set: 20 June"]),
+        (None, date(2026, 6, 20), ["Readiness date removed"]),
     ],
 )
-def test_a_date_that_moved_is_told_without_a_day_that_has_passed(
-    now: date | None, then: date | None, news: list[str]
+def test_a_moved_date_is_described_without_a_past_day(
+    now: date | None, previous: date | None, expected: list[str]
 ) -> None:
-    assert told({"readiness_date": now}, {"readiness_date": then}) == news
+    assert describe({"readiness_date": now}, {"readiness_date": previous}) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,26 +108,26 @@ def test_a_date_that_moved_is_told_without_a_day_that_has_passed(
         (63, "63 days ago"),
     ],
 )
-def test_the_distance_in_time_is_the_true_one(days: int, when: str) -> None:
-    assert told({"probability": 0.5}, {}, days) == [f"Chance up from 30% {when}"]
+def test_the_time_since_the_previous_list_is_exact(days: int, when: str) -> None:
+    assert describe({"probability": 0.5}, {}, days) == [f"Probability up from 30% {when}"]
 
 
-def test_the_first_list_has_no_news() -> None:
-    nothing = frame().clear()
+def test_the_first_list_has_no_changes() -> None:
+    empty = frame().clear()
 
     assert changes.describe_changes(
         frame({}, {}), None, AS_OF, load_default_strings()
     ).to_list() == [[], []]
     assert changes.describe_changes(
-        frame({}, {}), nothing, AS_OF, load_default_strings()
+        frame({}, {}), empty, AS_OF, load_default_strings()
     ).to_list() == [[], []]
-    assert changes.describe_changes(nothing, None, AS_OF, load_default_strings()).dtype == pl.List(
+    assert changes.describe_changes(empty, None, AS_OF, load_default_strings()).dtype == pl.List(
         pl.String
     )
 
 
-def test_a_list_that_is_not_from_before_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected a list from before 2026-06-01"):
+def test_a_previous_list_that_is_not_older_is_rejected() -> None:
+    with pytest.raises(ValueError, match="expected a list before 2026-06-01"):
         changes.describe_changes(frame({}), frame({"as_of": AS_OF}), AS_OF, load_default_strings())
 
 
@@ -133,124 +135,136 @@ days_around = st.none() | st.integers(-30, 250).map(lambda days: AS_OF + timedel
 
 
 @st.composite
-def lines(draw: st.DrawFn, *, before: bool) -> dict[str, Any]:
+def list_rows(draw: st.DrawFn, *, previous: bool) -> dict[str, Any]:
     ready = draw(days_around)
     return {
         "account_id": draw(st.sampled_from("abcdef")),
-        "rank": draw(st.integers(1, 9) | (st.none() if before else st.integers(1, 9))),
+        "rank": draw(st.integers(1, 9) | (st.none() if previous else st.integers(1, 9))),
         "probability": draw(st.none() | st.floats(0, 1)),
         "tier": draw(st.sampled_from([None, 1, 2])),
         "limit": draw(st.sampled_from(["seats", "usage", "plan", "none"])),
-        "readiness_date": ready if before or ready is None else max(ready, AS_OF),
+        "readiness_date": ready if previous or ready is None else max(ready, AS_OF),
     }
 
 
-def by_account(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({row["account_id"]: row for row in found}.values())
+def unique_accounts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({row["account_id"]: row for row in rows}.values())
 
 
-now_and_then = st.tuples(
-    st.lists(lines(before=False), min_size=1).map(by_account),
-    st.lists(lines(before=True), min_size=1).map(by_account),
+two_lists = st.tuples(
+    st.lists(list_rows(previous=False), min_size=1).map(unique_accounts),
+    st.lists(list_rows(previous=True), min_size=1).map(unique_accounts),
     st.integers(1, 400),
 )
 
 
-def slow(now: dict[str, Any], then: dict[str, Any] | None) -> set[str]:
-    """The kinds of news, by their first words, worked out one account at a time."""
-    if then is None or then["rank"] is None:
+def expected_changes(now: dict[str, Any], previous: dict[str, Any] | None) -> set[str]:
+    """The expected changes, by their first words, derived one account at a time."""
+    if previous is None or previous["rank"] is None:
         return {"New"}
-    news = {
-        "No longer": now["tier"] is None and then["tier"] is not None,
-        "Now tier": now["tier"] is not None and now["tier"] != then["tier"],
-        "Now running": now["tier"] == then["tier"]
-        and now["limit"] != then["limit"]
+    kinds = {
+        "No longer": now["tier"] is None and previous["tier"] is not None,
+        "Now tier": now["tier"] is not None and now["tier"] != previous["tier"],
+        "Now reaching": now["tier"] == previous["tier"]
+        and now["limit"] != previous["limit"]
         and now["limit"] in {"seats", "usage"},
     }
-    if None not in {now["probability"], then["probability"]}:
-        points = round(now["probability"] * 100) - round(then["probability"] * 100)
-        news |= {"Chance up": points >= 5, "Chance down": points <= -5}
-    ready, was = now["readiness_date"], then["readiness_date"]
-    news |= {"Readiness date named": was is None is not ready}
-    news |= {"No specific": ready is None is not was}
+    if None not in {now["probability"], previous["probability"]}:
+        points = round(now["probability"] * 100) - round(previous["probability"] * 100)
+        kinds |= {"Probability up": points >= 5, "Probability down": points <= -5}
+    ready, was = now["readiness_date"], previous["readiness_date"]
+    kinds |= {"Readiness date set": was is None is not ready}
+    kinds |= {"Readiness date removed": ready is None is not was}
     if None not in {ready, was}:
-        news["Readiness date moved"] = abs((ready - max(was, AS_OF)).days) >= 7
-    return {kind for kind, holds in news.items() if holds}
+        kinds["Readiness date moved"] = abs((ready - max(was, AS_OF)).days) >= 7
+    return {kind for kind, applies in kinds.items() if applies}
 
 
-@given(now_and_then)
-def test_news_agrees_with_a_slow_version_and_is_never_more_than_two(
-    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int],
+@given(two_lists)
+def test_changes_agree_with_a_slow_version_and_are_at_most_two(
+    examples: tuple[list[dict[str, Any]], list[dict[str, Any]], int],
 ) -> None:
-    now, then, days = drawn
-    before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
+    now, previous, days = examples
+    previous_list = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in previous))
 
-    found = changes.describe_changes(frame(*now), before, AS_OF, load_default_strings()).to_list()
+    described = changes.describe_changes(
+        frame(*now), previous_list, AS_OF, load_default_strings()
+    ).to_list()
 
-    past = {row["account_id"]: row for row in then}
-    for row, sentences in zip(now, found, strict=True):
-        expected = slow(row, past.get(row["account_id"]))
+    previous_by_account = {row["account_id"]: row for row in previous}
+    for row, sentences in zip(now, described, strict=True):
+        expected = expected_changes(row, previous_by_account.get(row["account_id"]))
         assert len(sentences) == min(len(expected), 2)
         assert all(any(each.startswith(kind) for kind in expected) for each in sentences)
 
 
-@given(now_and_then)
-def test_no_news_shows_a_gap_or_a_day_that_has_passed(
-    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int],
+@given(two_lists)
+def test_no_change_shows_a_missing_value_or_a_past_day(
+    examples: tuple[list[dict[str, Any]], list[dict[str, Any]], int],
 ) -> None:
-    now, then, days = drawn
-    before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
+    now, previous, days = examples
+    previous_list = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in previous))
 
     for sentence in chain.from_iterable(
-        changes.describe_changes(frame(*now), before, AS_OF, load_default_strings()).to_list()
+        changes.describe_changes(
+            frame(*now), previous_list, AS_OF, load_default_strings()
+        ).to_list()
     ):
         assert not re.search(r"nan|None|null|inf|\b1 (days|weeks)\b|-\d", sentence)
         for day, year in re.findall(rf"(\d+ (?:{MONTHS}))( \d{{4}})?", sentence):
-            told = datetime.strptime(day + (year or " 2026"), "%d %B %Y").replace(tzinfo=UTC)
-            assert told.date() > AS_OF
+            moment = datetime.strptime(day + (year or " 2026"), "%d %B %Y").replace(tzinfo=UTC)
+            assert moment.date() > AS_OF
 
 
-def places(probability: float | None) -> int:
+def band_index(probability: float | None) -> int:
     return -1 if probability is None else sum(probability >= edge for edge in BAND_EDGES)
 
 
-def risen(heard: dict[str, datetime | None]) -> pl.DataFrame:
-    """When it was heard that accounts bought more."""
-    kinds = {"account_id": pl.String, "heard": pl.Datetime("us", "UTC")}
-    return pl.DataFrame({"account_id": list(heard), "heard": list(heard.values())}, schema=kinds)
+def increases(known_at: dict[str, datetime | None]) -> pl.DataFrame:
+    """When an increase of each account became known last."""
+    schema = {"account_id": pl.String, "last_increase_known_at": pl.Datetime("us", "UTC")}
+    return pl.DataFrame(list(known_at.items()), schema=schema, orient="row")
 
 
-def holds(now: dict[str, Any], then: dict[str, Any], days: datetime) -> bool:
-    """Whether a date that was named on a day stays, worked out one account at a time."""
-    if then["readiness_date"] is None:
+def is_held(
+    now: dict[str, Any],
+    previous: dict[str, Any],
+    increase_known_at: datetime | None,
+    previous_as_of: datetime,
+) -> bool:
+    """Whether a communicated date is held, derived one account at a time."""
+    if previous["readiness_date"] is None:
         return False
-    if now["heard"] is not None and now["heard"] >= days:
+    if increase_known_at is not None and increase_known_at >= previous_as_of:
         return False
-    known = None not in {now["probability"], then["probability"]}
-    likely = known and places(now["probability"]) >= places(then["probability"])
-    return likely or now["tier"] == then["tier"] == 1
+    known = None not in {now["probability"], previous["probability"]}
+    likely = known and band_index(now["probability"]) >= band_index(previous["probability"])
+    return likely or now["tier"] == previous["tier"] == 1
 
 
-@given(now_and_then, st.lists(st.none() | st.integers(0, 400), min_size=6, max_size=6))
-def test_a_date_named_stays_until_the_account_gives_a_reason(
-    drawn: tuple[list[dict[str, Any]], list[dict[str, Any]], int], hours_ago: list[int | None]
+@given(two_lists, st.lists(st.none() | st.integers(0, 400), min_size=6, max_size=6))
+def test_a_communicated_date_is_held_until_the_situation_changes(
+    examples: tuple[list[dict[str, Any]], list[dict[str, Any]], int], hours_ago: list[int | None]
 ) -> None:
-    now, then, days = drawn
+    now, previous, days = examples
     midnight = datetime.combine(AS_OF, time(), UTC)
-    for row, ago in zip(now, hours_ago, strict=False):
-        row["heard"] = None if ago is None else midnight - timedelta(hours=ago)
-    before = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in then))
-    past = {row["account_id"]: row for row in then}
+    known_at = {
+        row["account_id"]: None if hours is None else midnight - timedelta(hours=hours)
+        for row, hours in zip(now, hours_ago, strict=False)
+    }
+    previous_list = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in previous))
+    previous_by_account = {row["account_id"]: row for row in previous}
 
-    found = readiness_date.hold_readiness_dates(
-        frame(*now), before, risen({row["account_id"]: row["heard"] for row in now}), AS_OF
+    dates = readiness_date.hold_readiness_dates(
+        frame(*now), previous_list, increases(known_at), AS_OF
     ).to_list()
 
-    for row, ready in zip(now, found, strict=True):
-        was = past.get(row["account_id"])
-        if was and holds(row, was, midnight - timedelta(days=days)):
-            named = max(was["readiness_date"], AS_OF)
-            assert ready == min(row["readiness_date"] or named, named)
+    for row, ready in zip(now, dates, strict=True):
+        account = row["account_id"]
+        old = previous_by_account.get(account)
+        if old and is_held(row, old, known_at[account], midnight - timedelta(days=days)):
+            held = max(old["readiness_date"], AS_OF)
+            assert ready == min(row["readiness_date"] or held, held)
         else:
             assert ready == row["readiness_date"]
         assert ready is None or ready >= AS_OF
@@ -260,42 +274,47 @@ WEEK = timedelta(weeks=1)
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "heard", "ready"),
+    ("previous", "now", "days_since_increase", "expected"),
     [
-        # Nothing happened: the expected day is a week later, the date that was named is not.
-        ({"probability": 0.3}, {"probability": 0.29}, None, "named"),
-        ({"probability": 0.3}, {"probability": 0.5}, None, "named"),
+        # Without events the expected day recedes by a week, but the held date does not.
+        ({"probability": 0.3}, {"probability": 0.29}, None, "old"),
+        ({"probability": 0.3}, {"probability": 0.5}, None, "old"),
         ({"probability": 0.3}, {"probability": 0.19}, None, "new"),  # 10% to 20%, was 20% to 40%
-        ({"probability": 0.3}, {"probability": 0.3}, 3.0, "new"),  # days ago: bought meanwhile
-        ({"probability": 0.3}, {"probability": 0.3}, 7.0, "new"),  # heard right after the list
-        ({"probability": 0.3}, {"probability": 0.3}, 7.1, "named"),  # the list had known it
-        ({"probability": 0.3, "tier": 1}, {"probability": 0.19, "tier": 1}, None, "named"),
+        ({"probability": 0.3}, {"probability": 0.3}, 3.0, "new"),  # a purchase since the list
+        ({"probability": 0.3}, {"probability": 0.3}, 7.0, "new"),  # known right after the list
+        ({"probability": 0.3}, {"probability": 0.3}, 7.1, "old"),  # already known to the list
+        ({"probability": 0.3, "tier": 1}, {"probability": 0.19, "tier": 1}, None, "old"),
         ({"probability": 0.3, "tier": 1}, {"probability": 0.19, "tier": 2}, None, "new"),
-        ({"probability": None, "tier": 1}, {"probability": None, "tier": 1}, None, "named"),
+        ({"probability": None, "tier": 1}, {"probability": None, "tier": 1}, None, "old"),
         ({"probability": None}, {"probability": 0.3}, None, "new"),
     ],
 )
-def test_a_date_does_not_recede_while_nothing_happens(
-    then: dict[str, Any], now: dict[str, Any], heard: float | None, ready: str
+def test_a_date_does_not_recede_without_events(
+    previous: dict[str, Any],
+    now: dict[str, Any],
+    days_since_increase: float | None,
+    expected: str,
 ) -> None:
-    named, new = AS_OF + timedelta(days=16), AS_OF + timedelta(days=23)
-    before = frame(then | {"readiness_date": named, "as_of": AS_OF - WEEK})
-    ago = heard and datetime.combine(AS_OF, time(), UTC) - timedelta(days=heard)
-
-    (found,) = readiness_date.hold_readiness_dates(
-        frame(now | {"readiness_date": new}), before, risen({"acme": ago}), AS_OF
+    old, new = AS_OF + timedelta(days=16), AS_OF + timedelta(days=23)
+    previous_list = frame(previous | {"readiness_date": old, "as_of": AS_OF - WEEK})
+    known_at = days_since_increase and datetime.combine(AS_OF, time(), UTC) - timedelta(
+        days=days_since_increase
     )
 
-    assert found == {"named": named, "new": new}[ready]
+    (ready,) = readiness_date.hold_readiness_dates(
+        frame(now | {"readiness_date": new}), previous_list, increases({"acme": known_at}), AS_OF
+    )
+
+    assert ready == {"old": old, "new": new}[expected]
 
 
-def test_week_after_week_a_named_date_comes_near_and_then_reads_now() -> None:
-    before, told = None, []
+def test_a_held_date_approaches_week_by_week_and_then_stays_at_the_as_of() -> None:
+    previous_list, days_ahead = None, []
     for week in range(5):
         today = AS_OF + week * WEEK
-        line = frame({"readiness_date": today + timedelta(days=16), "as_of": today})
-        ready = readiness_date.hold_readiness_dates(line, before, risen({}), today)
-        before = line.with_columns(readiness_date=ready)
-        told.append((ready[0] - today).days)
+        rows = frame({"readiness_date": today + timedelta(days=16), "as_of": today})
+        dates = readiness_date.hold_readiness_dates(rows, previous_list, increases({}), today)
+        previous_list = rows.with_columns(readiness_date=dates)
+        days_ahead.append((dates[0] - today).days)
 
-    assert told == [16, 9, 2, 0, 0]
+    assert days_ahead == [16, 9, 2, 0, 0]

@@ -1,4 +1,4 @@
-"""The order of the list, of each book, and where this week's time ends."""
+"""Ranking of the list and of each portfolio, and the weekly capacity."""
 
 from itertools import groupby
 from typing import Any
@@ -8,95 +8,99 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.config.settings import MotionMinutes, Settings
+from data.config.settings import Playbook, Settings
 from data.errors import SettingsError
 from serving.scoring import ranking
 from serving.scoring.csm_capacity import compute_csm_capacity
 from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
 
-MINUTES = {name: getattr(MotionMinutes(), name.replace(" ", "_")) for name in MOTIONS}
+MINUTES = {name: Playbook().motion_minutes[name.replace(" ", "_")] for name in MOTIONS}
 SCHEMA = {
     "account_id": pl.String,
     "csm": pl.String,
-    "standing": pl.Float64,
+    "rank_key": pl.Float64,
     "expected_arr": pl.Float64,
     "motion": pl.String,
-    "ask": pl.Boolean,
+    "outreach_allowed": pl.Boolean,
 }
-line = st.fixed_dictionaries(
+row = st.fixed_dictionaries(
     {
         "account_id": st.text("abcdef", min_size=1, max_size=4),
         "csm": st.sampled_from([None, "Ada", "Bo"]),
-        "standing": st.sampled_from([-1.0, 0.0, 0.5]) | st.floats(-5, 5),
+        "rank_key": st.sampled_from([-1.0, 0.0, 0.5]) | st.floats(-5, 5),
         "expected_arr": st.none() | st.sampled_from([0.0, 100.0]) | st.floats(0, 1e6),
         "motion": st.sampled_from(list(MOTIONS)),
     }
-).map(lambda row: row | {"ask": row["motion"] not in SUPPRESSED_MOTIONS})
-lists = st.lists(line, max_size=30, unique_by=lambda row: row["account_id"])
-WAYS = ["probability", "expected_arr", "expected_arr_per_minute"]
+).map(lambda row: row | {"outreach_allowed": row["motion"] not in SUPPRESSED_MOTIONS})
+lists = st.lists(row, max_size=30, unique_by=lambda row: row["account_id"])
+CRITERIA = ["probability", "expected_arr", "expected_arr_per_minute"]
 
 
-def ranked(rows: list[dict[str, Any]], by: str = "probability", weekly: int = 2) -> pl.DataFrame:
-    frame = pl.DataFrame(rows, schema=SCHEMA)
-    return ranking.rank_accounts(frame, by=by, minutes=MotionMinutes(), weekly_capacity=weekly)
+def rank(rows: list[dict[str, Any]], by: str = "probability", weekly: int = 2) -> pl.DataFrame:
+    return ranking.rank_accounts(
+        pl.DataFrame(rows, schema=SCHEMA),
+        by=by,
+        minutes=Playbook().motion_minutes,
+        weekly_capacity=weekly,
+    )
 
 
-def key(row: dict[str, Any], by: str) -> tuple[Any, ...]:
-    """The slow version: what a row is sorted by."""
+def sort_key(row: dict[str, Any], by: str) -> tuple[Any, ...]:
+    """The sort key of a row, derived independently."""
     if by == "probability":
-        return (-row["standing"], row["account_id"])
+        return (-row["rank_key"], row["account_id"])
     if row["expected_arr"] is None:
-        return (1, -row["standing"], row["account_id"])
-    of = MINUTES[row["motion"]] if by == "expected_arr_per_minute" else 1.0
-    return (0, -row["expected_arr"] / of, row["account_id"])
+        return (1, -row["rank_key"], row["account_id"])
+    minutes = MINUTES[row["motion"]] if by == "expected_arr_per_minute" else 1.0
+    return (0, -row["expected_arr"] / minutes, row["account_id"])
 
 
-@pytest.mark.parametrize("by", WAYS)
+@pytest.mark.parametrize("by", CRITERIA)
 @given(rows=lists)
-def test_the_list_is_in_the_order_of_what_it_is_ranked_by(
+def test_the_list_is_sorted_by_its_criterion(by: str, rows: list[dict[str, Any]]) -> None:
+    ranked = rank(rows, by)
+
+    expected = sorted(rows, key=lambda row: sort_key(row, by))
+    assert ranked["account_id"].to_list() == [row["account_id"] for row in expected]
+    assert "rank_key" not in ranked.columns
+
+
+@pytest.mark.parametrize("by", CRITERIA)
+@given(rows=lists)
+def test_ranks_have_no_gap_on_the_list_and_in_each_portfolio(
     by: str, rows: list[dict[str, Any]]
 ) -> None:
-    found = ranked(rows, by)
+    ranked = rank(rows, by)
 
-    expected = sorted(rows, key=lambda row: key(row, by))
-    assert found["account_id"].to_list() == [row["account_id"] for row in expected]
-    assert "standing" not in found.columns
-
-
-@pytest.mark.parametrize("by", WAYS)
-@given(rows=lists)
-def test_ranks_go_from_one_on_without_a_gap_on_the_list_and_in_each_book(
-    by: str, rows: list[dict[str, Any]]
-) -> None:
-    found = ranked(rows, by)
-
-    assert found["rank"].to_list() == list(range(1, len(rows) + 1))
-    for _, book in found.group_by("csm", maintain_order=True):
-        assert book["book_rank"].to_list() == list(range(1, book.height + 1))
-        assert book["rank"].is_sorted()
+    assert ranked["rank"].to_list() == list(range(1, len(rows) + 1))
+    for _, portfolio in ranked.group_by("csm", maintain_order=True):
+        assert portfolio["portfolio_rank"].to_list() == list(range(1, portfolio.height + 1))
+        assert portfolio["rank"].is_sorted()
 
 
-@pytest.mark.parametrize("by", WAYS)
+@pytest.mark.parametrize("by", CRITERIA)
 @given(rows=lists, capacity=st.integers(1, 6))
-def test_this_week_holds_the_first_so_many_of_each_book_of_whom_an_ask_is_made(
+def test_weekly_capacity_covers_the_first_accounts_of_each_portfolio_with_outreach(
     by: str, rows: list[dict[str, Any]], capacity: int
 ) -> None:
-    found = ranked(rows, by, capacity)
+    ranked = rank(rows, by, capacity)
 
-    for _, book in found.group_by("csm", maintain_order=True):
-        asked = book.filter("ask")
-        assert book["this_week"].sum() == min(capacity, asked.height)
-        assert asked["this_week"].to_list() == [n < capacity for n in range(asked.height)]
-        assert not book.filter(~pl.col("ask"))["this_week"].any()
+    for _, portfolio in ranked.group_by("csm", maintain_order=True):
+        allowed = portfolio.filter("outreach_allowed")
+        assert portfolio["in_weekly_capacity"].sum() == min(capacity, allowed.height)
+        assert allowed["in_weekly_capacity"].to_list() == [
+            n < capacity for n in range(allowed.height)
+        ]
+        assert not portfolio.filter(~pl.col("outreach_allowed"))["in_weekly_capacity"].any()
 
 
 @given(rows=lists)
-def test_without_any_probability_the_standing_decides_whatever_is_asked_for(
+def test_without_any_probability_the_rank_key_decides_for_every_criterion(
     rows: list[dict[str, Any]],
 ) -> None:
     cold = [row | {"expected_arr": None} for row in rows]
 
-    orders = [ranked(cold, by)["account_id"].to_list() for by in WAYS]
+    orders = [rank(cold, by)["account_id"].to_list() for by in CRITERIA]
 
     assert all(order == orders[0] for order, _ in groupby(orders))
 
@@ -105,9 +109,9 @@ ACCOUNTS = pl.DataFrame({"csm": ["Ada", "Bo", None, "Ada"]})
 
 
 @pytest.mark.parametrize(
-    ("settings", "accounts", "told"),
+    ("settings", "accounts", "text"),
     [
-        # 20 accounts in 30 days are assumed: 10 for each of two, 2.3 a week.
+        # The default is 20 accounts in 30 days: 10 for each of two CSMs, 2.3 a week.
         ({}, ACCOUNTS, "2 accounts a week for each of 2 CSMs, of 20 per 30 days."),
         ({}, pl.DataFrame(), "4 accounts a week, of 20 per 30 days."),
         (
@@ -127,15 +131,15 @@ ACCOUNTS = pl.DataFrame({"csm": ["Ada", "Bo", None, "Ada"]})
         ),
     ],
 )
-def test_a_weeks_time_is_the_teams_capacity_cut_to_a_week_and_a_csm(
-    settings: dict[str, Any], accounts: pl.DataFrame, told: str
+def test_weekly_capacity_is_the_team_capacity_per_week_and_csm(
+    settings: dict[str, Any], accounts: pl.DataFrame, text: str
 ) -> None:
-    found = compute_csm_capacity(Settings(**settings), accounts)
+    capacity = compute_csm_capacity(Settings(**settings), accounts)
 
-    assert found.why == told
-    assert told.startswith(f"{found.accounts} ")
+    assert capacity.explanation == text
+    assert text.startswith(f"{capacity.accounts} ")
 
 
-def test_hours_of_nobody_are_refused() -> None:
+def test_hours_without_a_number_of_csms_are_rejected() -> None:
     with pytest.raises(SettingsError, match=r"set team\.csms"):
         compute_csm_capacity(Settings(team={"hours_per_month": 5}), pl.DataFrame())

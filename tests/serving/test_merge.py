@@ -1,4 +1,4 @@
-"""Laws of whose value it is, on a field that we, humans and crashes change in any order."""
+"""Laws of the three-way merge, for fields changed by us, by humans and by crashes in any order."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,133 +11,142 @@ from serving.delivery.reconcile.three_way_merge import add_in_flight, is_converg
 NAMES = ("note", "tier")
 values = st.sampled_from([None, "a", "b", "c", 1, 2])
 fields = st.fixed_dictionaries(dict.fromkeys(NAMES, values))
-some = st.dictionaries(st.sampled_from(NAMES), values)
-tried = st.dictionaries(st.sampled_from(NAMES), st.lists(values, max_size=2))
+partial_fields = st.dictionaries(st.sampled_from(NAMES), values)
+in_flight_values = st.dictionaries(st.sampled_from(NAMES), st.lists(values, max_size=2))
 
 
 @dataclass
-class World:
-    """An object at a target, what we remember of it, and who set each field last."""
+class SimulatedObject:
+    """An object at a target, its recorded state, and the fields that a human set."""
 
-    there: dict[str, Any] = field(default_factory=dict)
-    acknowledged: dict[str, Any] = field(default_factory=dict)
-    attempted: dict[str, Any] = field(default_factory=dict)
+    live: dict[str, Any] = field(default_factory=dict)
+    last_applied: dict[str, Any] = field(default_factory=dict)
+    in_flight: dict[str, Any] = field(default_factory=dict)
     by_human: set[str] = field(default_factory=set)
     overwritten: list[str] = field(default_factory=list)
 
-    def send(self, wanted: dict[str, Any], *, lands: bool, answered: bool) -> None:
-        """Send, and lose the request, or the answer to it, on the way."""
-        decision = three_way_merge(wanted, self.there, self.acknowledged, self.attempted)
-        self.overwritten += [name for name in decision.changes if name in self.by_human]
-        before, self.attempted = self.attempted, add_in_flight(self.attempted, decision.changes)
+    def send(self, desired: dict[str, Any], *, lands: bool, answered: bool) -> None:
+        """Send, and lose the request, or its response, on the way."""
+        merge = three_way_merge(desired, self.live, self.last_applied, self.in_flight)
+        self.overwritten += [name for name in merge.changes if name in self.by_human]
+        before, self.in_flight = self.in_flight, add_in_flight(self.in_flight, merge.changes)
         if lands:
-            self.there |= decision.changes
+            self.live |= merge.changes
         if lands and answered:
-            self.acknowledged = dict(decision.last_applied)
-            self.attempted = {} if is_converged(decision, before) else dict(before)
+            self.last_applied = dict(merge.last_applied)
+            self.in_flight = {} if is_converged(merge, before) else dict(before)
 
     def edit(self, name: str, value: Any) -> None:
-        """A human sets a field to something that we have not sent."""
-        self.there[name] = value
+        """Set a field as a human would, to a value that we have not sent."""
+        self.live[name] = value
         self.by_human.add(name)
 
 
-human = st.tuples(st.just("edit"), st.sampled_from(NAMES), st.sampled_from(["mine", "yours", 9]))
-sent = st.tuples(
+human_edits = st.tuples(
+    st.just("edit"), st.sampled_from(NAMES), st.sampled_from(["mine", "yours", 9])
+)
+sends = st.tuples(
     st.just("send"), fields, st.sampled_from([(True, True), (True, False), (False, False)])
 )
 
 
-def lived(steps: list[tuple[str, Any, Any]]) -> World:
-    world = World()
-    for kind, what, how in steps:
+def simulate(steps: list[tuple[str, Any, Any]]) -> SimulatedObject:
+    simulated = SimulatedObject()
+    for kind, name_or_fields, value_or_fate in steps:
         if kind == "edit":
-            world.edit(what, how)
+            simulated.edit(name_or_fields, value_or_fate)
         else:
-            world.send(what, lands=how[0], answered=how[1])
-    return world
+            simulated.send(name_or_fields, lands=value_or_fate[0], answered=value_or_fate[1])
+    return simulated
 
 
-@given(st.lists(human | sent, max_size=12))
-def test_what_a_human_set_is_never_written_over(steps: list[Any]) -> None:
-    world = lived(steps)
+@given(st.lists(human_edits | sends, max_size=12))
+def test_a_human_edit_is_never_overwritten(steps: list[Any]) -> None:
+    simulated = simulate(steps)
 
-    assert not world.overwritten
-    assert all(world.there[name] in {"mine", "yours", 9} for name in world.by_human)
+    assert not simulated.overwritten
+    assert all(simulated.live[name] in {"mine", "yours", 9} for name in simulated.by_human)
 
 
-@given(st.lists(sent, max_size=12), fields)
-def test_what_nobody_touched_ends_as_wanted_whatever_was_lost_on_the_way(
-    steps: list[Any], wanted: dict[str, Any]
+@given(st.lists(sends, max_size=12), fields)
+def test_without_human_edits_the_object_converges_despite_lost_messages(
+    steps: list[Any], desired: dict[str, Any]
 ) -> None:
-    world = lived(steps)
+    simulated = simulate(steps)
 
-    world.send(wanted, lands=True, answered=True)
+    simulated.send(desired, lands=True, answered=True)
 
-    assert {name: world.there.get(name) for name in NAMES} == wanted
+    assert {name: simulated.live.get(name) for name in NAMES} == desired
 
 
-@given(st.lists(human | sent, max_size=12), fields)
-def test_once_it_is_acknowledged_nothing_is_left_to_write(
-    steps: list[Any], wanted: dict[str, Any]
+@given(st.lists(human_edits | sends, max_size=12), fields)
+def test_after_a_confirmed_write_nothing_is_left_to_write(
+    steps: list[Any], desired: dict[str, Any]
 ) -> None:
-    world = lived(steps)
-    world.send(wanted, lands=True, answered=True)
+    simulated = simulate(steps)
+    simulated.send(desired, lands=True, answered=True)
 
-    again = three_way_merge(wanted, world.there, world.acknowledged, world.attempted)
+    merge = three_way_merge(desired, simulated.live, simulated.last_applied, simulated.in_flight)
 
-    assert not again.changes
-    assert set(again.human_fields) == world.by_human
+    assert not merge.changes
+    assert set(merge.human_fields) == simulated.by_human
 
 
-@given(st.lists(human | sent, max_size=12), fields)
-def test_a_crash_between_write_and_answer_never_looks_like_a_human(
-    steps: list[Any], wanted: dict[str, Any]
+@given(st.lists(human_edits | sends, max_size=12), fields)
+def test_a_crash_before_the_response_never_looks_like_a_human_edit(
+    steps: list[Any], desired: dict[str, Any]
 ) -> None:
-    world = lived(steps)
-    before = three_way_merge(wanted, world.there, world.acknowledged, world.attempted).human_fields
+    simulated = simulate(steps)
+    before = three_way_merge(
+        desired, simulated.live, simulated.last_applied, simulated.in_flight
+    ).human_fields
 
-    world.send(wanted, lands=True, answered=False)
+    simulated.send(desired, lands=True, answered=False)
 
     assert (
-        three_way_merge(wanted, world.there, world.acknowledged, world.attempted).human_fields
+        three_way_merge(
+            desired, simulated.live, simulated.last_applied, simulated.in_flight
+        ).human_fields
         == before
     )
 
 
-@given(fields, fields, some, tried)
+@given(fields, fields, partial_fields, in_flight_values)
 @example({"note": "a", "tier": 1}, {"note": "a", "tier": 1}, {}, {})
-def test_a_value_is_written_or_a_humans_or_as_it_should_be(
-    wanted: dict[str, Any], there: dict[str, Any], last: dict[str, Any], tries: dict[str, Any]
+def test_each_field_is_written_or_human_edited_or_in_sync(
+    desired: dict[str, Any],
+    live: dict[str, Any],
+    last_applied: dict[str, Any],
+    in_flight: dict[str, Any],
 ) -> None:
-    decision = three_way_merge(wanted, there, last, tries)
+    merge = three_way_merge(desired, live, last_applied, in_flight)
 
-    for name, value in wanted.items():
-        told = (name in decision.changes) + (name in decision.human_fields)
-        assert told == 1 or (told == 0 and there[name] == value)
-        if name in decision.changes:
-            assert there[name] in {last.get(name), *tries.get(name, ())}
-
-
-def test_a_field_that_a_human_set_back_to_our_last_value_is_ours_again() -> None:
-    last = {"tier": 2}
-    theirs = three_way_merge({"tier": 1}, {"tier": 3}, last, {})
-    back = three_way_merge({"tier": 1}, {"tier": 2}, theirs.last_applied, {})
-
-    assert theirs.human_fields == ("tier",)
-    assert back.changes == {"tier": 1}
+    for name, value in desired.items():
+        outcomes = (name in merge.changes) + (name in merge.human_fields)
+        assert outcomes == 1 or (outcomes == 0 and live[name] == value)
+        if name in merge.changes:
+            assert live[name] in {last_applied.get(name), *in_flight.get(name, ())}
 
 
-def test_of_an_adopted_object_only_what_is_empty_is_filled() -> None:
-    decision = three_way_merge(
+def test_a_field_set_back_to_our_last_value_is_managed_again() -> None:
+    last_applied = {"tier": 2}
+    edited = three_way_merge({"tier": 1}, {"tier": 3}, last_applied, {})
+    restored = three_way_merge({"tier": 1}, {"tier": 2}, edited.last_applied, {})
+
+    assert edited.human_fields == ("tier",)
+    assert restored.changes == {"tier": 1}
+
+
+def test_only_the_empty_fields_of_an_adopted_object_are_filled() -> None:
+    merge = three_way_merge(
         {"name": "seats", "amount": 90.0}, {"name": "Big deal", "amount": None}, {}, {}
     )
 
-    assert decision.changes == {"amount": 90.0}
-    assert decision.human_fields == ("name",)
+    assert merge.changes == {"amount": 90.0}
+    assert merge.human_fields == ("name",)
 
 
-def test_what_a_killed_sender_may_still_land_is_looked_at_once_more() -> None:
+def test_an_object_with_a_different_value_in_flight_has_not_converged() -> None:
     landed = three_way_merge({"tier": 1}, {"tier": 2}, {"tier": 2}, {"tier": [3]})
     same = three_way_merge({"tier": 1}, {"tier": 2}, {"tier": 2}, {"tier": [1]})
 

@@ -1,4 +1,4 @@
-"""Odoo as a target, with answers that a real Odoo 19 gave; tests/odoo holds it to the real one."""
+"""The Odoo target against recorded responses of Odoo 19; tests/odoo runs a real server."""
 
 import html
 import json
@@ -39,55 +39,55 @@ from serving.delivery.crm.odoo.field_mapping import (
 
 NAMES = OdooFieldMapping.from_config({}, create_partners=False)
 SECRET = "9f1c0ffee"  # noqa: S105 - made up
-Answers = Callable[[httpx.Request], httpx.Response]
+Responses = Callable[[httpx.Request], httpx.Response]
 
 _VALUES = {
     "text": st.text(),
-    "lines": st.text(),
+    "multiline": st.text(),
     "number": st.floats(-1e9, 1e9, allow_nan=False),
-    "whole": st.integers(-(2**31), 2**31 - 1),
-    "day": st.dates().map(date.isoformat),
-    "flag": st.booleans(),
+    "integer": st.integers(-(2**31), 2**31 - 1),
+    "date": st.dates().map(date.isoformat),
+    "boolean": st.booleans(),
 }
 
 
-def opened(answers: Answers, **options: Any) -> OdooTarget:
-    transport = httpx.MockTransport(answers)
+def open_odoo(responses: Responses, **options: Any) -> OdooTarget:
+    transport = httpx.MockTransport(responses)
     client = OdooClient("http://odoo.test", "crm", SECRET, transport=transport)
     return OdooTarget(client, NAMES, **options)
 
 
-def fields_of(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
-    known = FIELDS[kind]
+def field_values(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
+    catalogue = FIELDS[kind]
     return st.fixed_dictionaries(
-        {}, optional={name: st.none() | _VALUES[field.type] for name, field in known.items()}
+        {}, optional={name: st.none() | _VALUES[field.type] for name, field in catalogue.items()}
     )
 
 
-def stored(sent: dict[str, Any], kind: Kind) -> dict[str, Any]:
-    """What Odoo keeps of a write, and gives back: 0 and false where nothing was set."""
-    kept = dict.fromkeys(NAMES.fields[kind].values(), False) | sent
-    return {name: 0 if value is None else value for name, value in kept.items()}
+def to_stored(sent: dict[str, Any], kind: Kind) -> dict[str, Any]:
+    """Return what Odoo stores of a write and returns: 0 and false for empty fields."""
+    stored = dict.fromkeys(NAMES.fields[kind].values(), False) | sent
+    return {name: 0 if value is None else value for name, value in stored.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shaping_twice_changes_nothing_more(kind: Kind) -> None:
-    @given(fields_of(kind))
+def test_normalizing_is_idempotent(kind: Kind) -> None:
+    @given(field_values(kind))
     def law(fields: dict[str, Any]) -> None:
-        once = NAMES.normalize(kind, fields)
+        normalized = NAMES.normalize(kind, fields)
 
-        assert NAMES.normalize(kind, once) == once
+        assert NAMES.normalize(kind, normalized) == normalized
 
     law()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_written_reads_back_as_it_was_shaped(kind: Kind) -> None:
-    @given(fields_of(kind))
+def test_written_fields_are_read_back_as_normalized(kind: Kind) -> None:
+    @given(field_values(kind))
     def law(fields: dict[str, Any]) -> None:
         shaped = NAMES.normalize(kind, fields)
 
-        read = NAMES.deserialize_record(kind, stored(NAMES.serialize_fields(kind, fields), kind))
+        read = NAMES.deserialize_record(kind, to_stored(NAMES.serialize_fields(kind, fields), kind))
 
         assert {name: read[name] for name in shaped} == shaped
         assert not any(value for name, value in read.items() if name not in shaped)
@@ -96,8 +96,8 @@ def test_what_is_written_reads_back_as_it_was_shaped(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_spreadsheets_cells_say_what_values_say(kind: Kind) -> None:
-    @given(fields_of(kind))
+def test_import_cells_hold_the_same_as_values(kind: Kind) -> None:
+    @given(field_values(kind))
     def law(fields: dict[str, Any]) -> None:
         values, cells = NAMES.serialize_fields(kind, fields), NAMES.serialize_cells(kind, fields)
 
@@ -111,14 +111,14 @@ def test_a_spreadsheets_cells_say_what_values_say(kind: Kind) -> None:
 
 
 @given(st.text(), st.text())
-def test_an_external_id_names_one_key_and_holds_no_blank(one: str, other: str) -> None:
-    first, second = build_external_id("task", one), build_external_id("task", other)
+def test_an_external_id_is_unique_per_key_and_has_no_blanks(key: str, other_key: str) -> None:
+    first, second = build_external_id("task", key), build_external_id("task", other_key)
 
-    assert (first == second) == (one == other)
+    assert (first == second) == (key == other_key)
     assert re.fullmatch(r"expansion\.task_[\w.~=-]*", first, re.ASCII)
 
 
-def test_rich_text_loses_its_markup_and_nothing_else() -> None:
+def test_rich_text_loses_only_its_markup() -> None:
     note = "<p>No seat is free &amp; 3 joined</p><p>Ask&nbsp;<b>Ann</b><br>Today</p>"
     record = dict.fromkeys(NAMES.fields["task"].values(), False) | {"note": note}
 
@@ -128,18 +128,18 @@ def test_rich_text_loses_its_markup_and_nothing_else() -> None:
     assert notes == "No seat is free & 3 joined\nAsk Ann\nToday"
 
 
-def test_another_field_can_carry_ours_or_none_can() -> None:
+def test_a_field_can_be_mapped_or_left_out() -> None:
     names = OdooFieldMapping.from_config(
         {"account": {"tier": "x_studio_tier", "note": ""}}, create_partners=False
     )
 
     assert names.serialize_fields("account", {"tier": 1, "note": "x"}) == {"x_studio_tier": 1}
     assert names.normalize("account", {"note": "x", "name": "Acme"}) == {}
-    with pytest.raises(SettingsError, match="we have no teir"):
+    with pytest.raises(SettingsError, match=r"unknown field\(s\) teir"):
         OdooFieldMapping.from_config({"account": {"teir": "x"}}, create_partners=False)
 
 
-# What Odoo 19.0 answered: status, its class of error, the first words of its message.
+# Recorded errors of Odoo 19.0: status, error class, start of the message.
 FAULTS = [
     (401, "werkzeug.exceptions.Unauthorized", "Invalid apikey", AccessDeniedError, "API key"),
     (
@@ -196,18 +196,18 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("status", "name", "message", "kind", "words"), FAULTS)
-def test_odoos_faults_say_what_to_do(
-    status: int, name: str, message: str, kind: type[Exception], words: str
+@pytest.mark.parametrize(("status", "name", "message", "error_type", "expected"), FAULTS)
+def test_errors_of_odoo_state_what_to_do(
+    status: int, name: str, message: str, error_type: type[Exception], expected: str
 ) -> None:
-    told = {"name": name, "message": message, "arguments": [message], "context": {}, "debug": "…"}
-    odoo = opened(lambda _: httpx.Response(status, json=told))
+    body = {"name": name, "message": message, "arguments": [message], "context": {}, "debug": "…"}
+    odoo = open_odoo(lambda _: httpx.Response(status, json=body))
 
-    with pytest.raises(kind, match=words) as raised:
+    with pytest.raises(error_type, match=expected) as error:
         odoo.read([ObjectRef("account", "a", "a")])
 
-    assert "\n" not in str(raised.value)
-    assert SECRET not in str(raised.value)
+    assert "\n" not in str(error.value)
+    assert SECRET not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -220,34 +220,32 @@ def test_odoos_faults_say_what_to_do(
         (httpx.Response(404, text="<html>"), AccessDeniedError),
     ],
 )
-def test_whatever_stands_before_odoo_is_told_apart(
-    answer: httpx.Response, kind: type[Exception]
-) -> None:
-    odoo = opened(lambda _: answer)
+def test_errors_of_a_proxy_are_told_apart(answer: httpx.Response, kind: type[Exception]) -> None:
+    odoo = open_odoo(lambda _: answer)
 
     with pytest.raises(kind):
         odoo.read([ObjectRef("account", "a", "a")])
 
 
-def test_a_server_that_asks_for_time_gets_it() -> None:
-    odoo = opened(lambda _: httpx.Response(429, headers={"Retry-After": "7"}))
+def test_retry_after_is_passed_on() -> None:
+    odoo = open_odoo(lambda _: httpx.Response(429, headers={"Retry-After": "7"}))
 
-    with pytest.raises(RetryableError) as raised:
+    with pytest.raises(RetryableError) as error:
         odoo.read([ObjectRef("account", "a", "a")])
 
-    assert raised.value.retry_after_seconds == 7
+    assert error.value.retry_after_seconds == 7
 
 
-def test_a_lost_connection_may_work_later() -> None:
-    def lost(request: httpx.Request) -> httpx.Response:
+def test_a_lost_connection_is_retryable() -> None:
+    def raise_timeout(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("timed out", request=request)
 
-    with pytest.raises(RetryableError, match="did not answer"):
-        opened(lost).read([ObjectRef("account", "a", "a")])
+    with pytest.raises(RetryableError, match="did not respond"):
+        open_odoo(raise_timeout).read([ObjectRef("account", "a", "a")])
 
 
-def loading(message: str, *, may: bool = True) -> Answers:
-    """An Odoo that takes no new record."""
+def reject_load(message: str, *, may: bool = True) -> Responses:
+    """Return the responses of an Odoo that rejects every new record."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/load"):
@@ -280,17 +278,17 @@ DEAL = FieldChange(
         ("current transaction is aborted, commands ignored until end", True, RetryableError),
     ],
 )
-def test_a_load_that_takes_nothing_says_why_though_it_answers_200(
+def test_a_load_that_fails_with_status_200_raises_the_right_error(
     message: str, may: bool, kind: type[Exception]
 ) -> None:
-    odoo = opened(loading(message, may=may))
+    odoo = open_odoo(reject_load(message, may=may))
 
     with pytest.raises(kind):
         odoo.write([DEAL])
 
 
-def test_rows_that_nobody_could_take_are_refused_without_asking() -> None:
-    odoo = opened(loading("never asked"))
+def test_rows_without_a_valid_parent_or_id_are_rejected_without_a_request() -> None:
+    odoo = open_odoo(reject_load("never asked"))
     orphan = FieldChange(ObjectRef("opportunity", "a:seats:1", "a"), {"name": "A: seats"})
     strange = FieldChange(ObjectRef("account", "a", "a", crm_id="00Q5e"), {"rank": 1})
 
@@ -298,24 +296,24 @@ def test_rows_that_nobody_could_take_are_refused_without_asking() -> None:
     assert isinstance(odoo.write([strange])[0], Rejected)
 
 
-def test_values_of_what_exists_go_out_in_one_call() -> None:
+def test_existing_records_are_updated_in_one_call() -> None:
     seen: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         return httpx.Response(200, json=[{"id": 6}, {"id": 7}])
 
-    answers = opened(answer).write(
+    responses = open_odoo(answer).write(
         [
             FieldChange(
                 ObjectRef("account", "a", "a", crm_id="6"), {"probability": 0.684, "note": None}
             ),
-            FieldChange(ObjectRef("account", "b", "b", crm_id="7"), {"this_week": True}),
+            FieldChange(ObjectRef("account", "b", "b", crm_id="7"), {"in_weekly_capacity": True}),
         ]
     )
 
     (request,) = seen
-    assert answers == [Applied("6"), Applied("7")]
+    assert responses == [Applied("6"), Applied("7")]
     assert request.url == "http://odoo.test/json/2/res.partner/web_save_multi"
     assert request.headers["X-Odoo-Database"] == "crm"
     assert request.headers["Authorization"] == f"bearer {SECRET}"
@@ -323,14 +321,14 @@ def test_values_of_what_exists_go_out_in_one_call() -> None:
         "ids": [6, 7],
         "vals_list": [
             {"x_expansion_probability": 0.684, "x_expansion_note": False},
-            {"x_expansion_this_week": True},
+            {"x_expansion_in_weekly_capacity": True},
         ],
         "specification": {},
     }
 
 
-def test_an_opportunity_that_only_begins_was_not_worked() -> None:
-    begun = {
+def test_a_new_opportunity_is_no_human_touch() -> None:
+    started = {
         "id": 1,
         "x_expansion_account_id": "begun",
         "create_date": "2026-06-01 05:00:03",
@@ -340,7 +338,7 @@ def test_an_opportunity_that_only_begins_was_not_worked() -> None:
         "stage_id": [1, "New"],
     }
     moved = {
-        **begun,
+        **started,
         "id": 2,
         "x_expansion_account_id": "moved",
         "date_last_stage_update": "2026-06-02 08:00:00",
@@ -348,14 +346,14 @@ def test_an_opportunity_that_only_begins_was_not_worked() -> None:
     }
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=[begun, moved] if "crm.lead" in request.url.path else [])
+        return httpx.Response(200, json=[started, moved] if "crm.lead" in request.url.path else [])
 
-    assert opened(answer).fetch_human_touches(date(2026, 6, 1)) == [
+    assert open_odoo(answer).fetch_human_touches(date(2026, 6, 1)) == [
         HumanTouch("moved", date(2026, 6, 2), "opportunity moved to Qualified")
     ]
 
 
-def written(folder: Path, key: str) -> Path:
+def write_config(folder: Path, key: str) -> Path:
     file = folder / "expansion.toml"
     file.write_text(
         f'[crm]\nname = "odoo"\n[crm.odoo]\nurl = "https://odoo.test"\napi_key = "{key}"'
@@ -363,28 +361,28 @@ def written(folder: Path, key: str) -> Path:
     return file
 
 
-def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path: Path) -> None:
-    settings = load_settings(written(tmp_path, "${ODOO_API_KEY}"), {"ODOO_API_KEY": SECRET})
+def test_the_api_key_comes_from_the_environment_and_is_never_shown(tmp_path: Path) -> None:
+    settings = load_settings(write_config(tmp_path, "${ODOO_API_KEY}"), {"ODOO_API_KEY": SECRET})
 
     opened_by_settings = create_target(settings)
 
     assert SECRET not in f"{settings!r} {settings.crm!r} {settings.model_dump_json()}"
     assert SECRET not in repr(opened_by_settings)
     opened_by_settings.close()
-    with pytest.raises(SettingsError, match="hold api_key in the clear"):
-        load_settings(written(tmp_path, SECRET), {})
+    with pytest.raises(SettingsError, match="hold api_key in plain text"):
+        load_settings(write_config(tmp_path, SECRET), {})
 
 
-def test_without_an_address_we_say_what_to_write() -> None:
+def test_without_a_url_the_error_states_the_missing_settings() -> None:
     with pytest.raises(SettingsError, match="expected url and api_key"):
         create_target(Settings())
 
 
-def test_every_field_has_a_place_and_a_name_of_its_own() -> None:
+def test_every_field_is_mapped_to_its_own_name() -> None:
     for kind in KINDS:
-        theirs = list(NAMES.fields[kind].values())
+        names = list(NAMES.fields[kind].values())
 
-        assert len(theirs) == len(set(theirs))
+        assert len(names) == len(set(names))
         assert MODELS[kind]
         left_out = set(FIELDS[kind]) - set(NAMES.fields[kind])
         assert left_out == ({"name", "csm"} if kind == "account" else set())
@@ -394,8 +392,8 @@ def test_every_field_has_a_place_and_a_name_of_its_own() -> None:
 def test_notes_are_escaped(text: str) -> None:
     sent = NAMES.serialize_fields("task", {"notes": text})["note"] or ""
 
-    bare = re.sub(r"</?p>", "", sent)
-    assert "<" not in bare
-    assert html.unescape(bare).replace(" ", "") == "".join(
+    text_only = re.sub(r"</?p>", "", sent)
+    assert "<" not in text_only
+    assert html.unescape(text_only).replace(" ", "") == "".join(
         line for line in str(NAMES.normalize("task", {"notes": text})["notes"] or "").split("\n")
     ).replace(" ", "")

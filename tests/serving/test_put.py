@@ -1,4 +1,4 @@
-"""A list, its run, its episodes and the outbox: one run is there whole, or not at all."""
+"""A list, its run, its episodes and the desired state are committed as a whole, or not at all."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -36,9 +36,9 @@ ROW: dict[str, Any] = {
     "churn_probability": 0.05,
     "limit": "seats",
     "tier": None,
-    "ask": True,
+    "outreach_allowed": True,
     "motion": "seat add",
-    "buyer": "champion",
+    "contact_role": "champion",
     "signals": ["9 of 10 seats active, up from 6 three months ago"],
     "active_seats": 9,
     "licensed_seats": 10,
@@ -51,14 +51,14 @@ ROW: dict[str, Any] = {
 }
 
 
-def listed(
+def make_list(
     as_of: date = MONDAY,
-    left: dict[str, str] | None = None,
+    unlisted: dict[str, str] | None = None,
     tiers: dict[str, int] | None = None,
-    **chances: float,
+    **probabilities: float,
 ) -> ScoredList:
-    """A list of accounts by falling chance, and those that left it, with the reason."""
-    ranked = sorted(chances.items(), key=lambda item: -item[1])
+    """Return a list of accounts by falling probability, and the unlisted ones with a reason."""
+    ranked = sorted(probabilities.items(), key=lambda item: -item[1])
     rows = [
         {
             **ROW,
@@ -66,67 +66,67 @@ def listed(
             "account_id": account,
             "name": account.title(),
             "as_of": as_of,
-            "probability": chance,
+            "probability": probability,
             "tier": (tiers or {}).get(account),
         }
-        for rank, (account, chance) in enumerate(ranked, start=1)
+        for rank, (account, probability) in enumerate(ranked, start=1)
     ]
-    gone = [
+    unlisted_rows = [
         (account, as_of, reason, account.title(), ROW["csm"])
-        for account, reason in (left or {}).items()
+        for account, reason in (unlisted or {}).items()
     ]
     names = ["account_id", "as_of", "reason", "name", "csm"]
     schema = dict.fromkeys(names, pl.String) | {"as_of": pl.Date}
     frame = pl.DataFrame(rows, schema_overrides={"tier": pl.Int64})
-    return ScoredList(frame, pl.DataFrame(gone, schema=schema, orient="row"))
+    return ScoredList(frame, pl.DataFrame(unlisted_rows, schema=schema, orient="row"))
 
 
-def write(
+def commit(
     engine: sa.Engine,
     scored: ScoredList,
     as_of: date = MONDAY,
     *,
     target: str = "sql",
-    levels: dict[str, Entitlements] | None = None,
+    entitlements: dict[str, Entitlements] | None = None,
 ) -> CommittedRun:
     return commit_run(
         engine,
         target,
         scored,
         as_of,
-        entitlements=levels or {},
+        entitlements=entitlements or {},
         episode_config=Episodes(),
         record={"listed": scored.accounts.height},
         finished_at=NOW,
     )
 
 
-def counts(done: CommittedRun) -> tuple[int, int, int]:
-    return done.listed, done.unlisted, done.newer
+def count_written(committed: CommittedRun) -> tuple[int, int, int]:
+    return committed.listed, committed.unlisted, committed.superseded
 
 
-def chances(engine: sa.Engine) -> dict[str, float]:
+def read_probabilities(engine: sa.Engine) -> dict[str, float]:
     return {row["account_id"]: row["probability"] for row in queries.load_list_rows(engine)}
 
 
-def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
+def read_table(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
     with store.read_transaction(engine) as connection:
-        found = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
-        return [dict(row) for row in found]
+        rows = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
+        return [dict(row) for row in rows]
 
 
-def outbox(engine: sa.Engine) -> dict[str, dict[str, Any]]:
-    return {row["key"]: row for row in rows(engine, DESIRED_OBJECTS)}
+def read_desired(engine: sa.Engine) -> dict[str, dict[str, Any]]:
+    return {row["key"]: row for row in read_table(engine, DESIRED_OBJECTS)}
 
 
 # ---- The list.
 
 
 def test_a_list_is_read_back_as_it_was_written(database: sa.Engine) -> None:
-    written = write(database, listed(acme=0.7, beta=0.2))
+    written = commit(database, make_list(acme=0.7, beta=0.2))
 
     first, second = queries.load_list_rows(database)
-    assert counts(written) == (2, 0, 0)
+    assert count_written(written) == (2, 0, 0)
     assert (first["rank"], first["account_id"], first["probability"]) == (1, "acme", 0.7)
     assert first["signals"] == ROW["signals"]
     assert first["contributions"] == {"seat_utilization": 1.5}
@@ -139,32 +139,36 @@ def test_a_list_is_read_back_as_it_was_written(database: sa.Engine) -> None:
 
 
 def test_a_second_run_for_one_as_of_replaces_the_first(database: sa.Engine) -> None:
-    write(database, listed(acme=0.7, beta=0.2))
+    commit(database, make_list(acme=0.7, beta=0.2))
 
-    write(database, listed(acme=0.3, core=0.4, left={"beta": "contract ended"}))
+    commit(database, make_list(acme=0.3, core=0.4, unlisted={"beta": "contract ended"}))
 
-    assert chances(database) == {"core": 0.4, "acme": 0.3}
+    assert read_probabilities(database) == {"core": 0.4, "acme": 0.3}
     assert [past["probability"] for past in queries.load_score_history(database, "acme")] == [0.3]
     assert queries.load_score_history(database, "beta") == []
 
 
-def test_the_same_run_twice_leaves_the_same(database: sa.Engine) -> None:
-    scored = listed(acme=0.7, beta=0.2, tiers={"acme": 1}, left={"gone": "on trial"})
-    once = write(database, scored)
-    before = queries.load_list_rows(database), rows(database, EPISODES), outbox(database)
+def test_running_twice_changes_nothing(database: sa.Engine) -> None:
+    scored = make_list(acme=0.7, beta=0.2, tiers={"acme": 1}, unlisted={"gone": "on trial"})
+    first = commit(database, scored)
+    before = (
+        queries.load_list_rows(database),
+        read_table(database, EPISODES),
+        read_desired(database),
+    )
 
-    again = write(database, scored)
+    again = commit(database, scored)
 
-    after = outbox(database)
-    same = {key: {**row, "run_id": once.run_id} for key, row in after.items()}
-    assert (queries.load_list_rows(database), rows(database, EPISODES), same) == before
-    assert {**vars(again), "run_id": once.run_id} == vars(once)
+    after = read_desired(database)
+    same = {key: {**row, "run_id": first.run_id} for key, row in after.items()}
+    assert (queries.load_list_rows(database), read_table(database, EPISODES), same) == before
+    assert {**vars(again), "run_id": first.run_id} == vars(first)
 
 
 def test_the_next_week_replaces_the_list_and_keeps_the_past(database: sa.Engine) -> None:
-    write(database, listed(acme=0.7))
+    commit(database, make_list(acme=0.7))
 
-    write(database, listed(NEXT, acme=0.5), NEXT)
+    commit(database, make_list(NEXT, acme=0.5), NEXT)
 
     assert queries.load_latest_as_of(database) == NEXT
     assert [
@@ -176,14 +180,22 @@ def test_the_next_week_replaces_the_list_and_keeps_the_past(database: sa.Engine)
     ]
 
 
-def test_an_older_as_of_goes_to_the_scores_only(database: sa.Engine) -> None:
-    write(database, listed(NEXT, acme=0.5, beta=0.1, tiers={"acme": 1}), NEXT)
-    before = queries.load_list_rows(database), outbox(database), rows(database, EPISODES)
+def test_an_older_list_is_stored_in_the_scores_only(database: sa.Engine) -> None:
+    commit(database, make_list(NEXT, acme=0.5, beta=0.1, tiers={"acme": 1}), NEXT)
+    before = (
+        queries.load_list_rows(database),
+        read_desired(database),
+        read_table(database, EPISODES),
+    )
 
-    written = write(database, listed(acme=0.9, gone=0.8, tiers={"gone": 1}))
+    written = commit(database, make_list(acme=0.9, gone=0.8, tiers={"gone": 1}))
 
-    assert counts(written) == (0, 0, 2)
-    assert (queries.load_list_rows(database), outbox(database), rows(database, EPISODES)) == before
+    assert count_written(written) == (0, 0, 2)
+    assert (
+        queries.load_list_rows(database),
+        read_desired(database),
+        read_table(database, EPISODES),
+    ) == before
     assert [past["probability"] for past in queries.load_score_history(database, "acme")] == [
         0.9,
         0.5,
@@ -191,10 +203,12 @@ def test_an_older_as_of_goes_to_the_scores_only(database: sa.Engine) -> None:
     assert queries.load_account(database, "gone") is None
 
 
-def test_an_account_that_left_the_list_is_blank_with_its_reason(database: sa.Engine) -> None:
-    write(database, listed(acme=0.7, beta=0.2, core=0.1))
+def test_an_unlisted_account_has_a_reason_and_no_score(database: sa.Engine) -> None:
+    commit(database, make_list(acme=0.7, beta=0.2, core=0.1))
 
-    written = write(database, listed(NEXT, core=0.1, left={"acme": "no event in 90 days"}), NEXT)
+    written = commit(
+        database, make_list(NEXT, core=0.1, unlisted={"acme": "no event in 90 days"}), NEXT
+    )
 
     acme, beta = queries.load_account(database, "acme"), queries.load_account(database, "beta")
     assert written.unlisted == 2
@@ -202,17 +216,21 @@ def test_an_account_that_left_the_list_is_blank_with_its_reason(database: sa.Eng
     assert beta is not None
     assert (acme["note"], acme["as_of"], acme["rank"]) == ("no event in 90 days", NEXT, None)
     assert beta["note"] == "unknown account"
-    assert chances(database) == {"core": 0.1}
-    told = {name for name, value in outbox(database)["acme"]["fields"].items() if value is not None}
-    assert told == {"name", "csm", "as_of", "note"}
+    assert read_probabilities(database) == {"core": 0.1}
+    filled = {
+        name
+        for name, value in read_desired(database)["acme"]["fields"].items()
+        if value is not None
+    }
+    assert filled == {"name", "csm", "as_of", "note"}
 
 
-def test_an_account_that_is_known_no_more_keeps_its_reason(database: sa.Engine) -> None:
-    write(database, listed(acme=0.7, beta=0.2))
-    write(database, listed(NEXT, acme=0.7), NEXT)
+def test_an_unknown_account_keeps_its_reason(database: sa.Engine) -> None:
+    commit(database, make_list(acme=0.7, beta=0.2))
+    commit(database, make_list(NEXT, acme=0.7), NEXT)
     later = NEXT + timedelta(days=7)
 
-    write(database, listed(later, acme=0.7), later)
+    commit(database, make_list(later, acme=0.7), later)
 
     beta = queries.load_account(database, "beta")
     assert beta is not None
@@ -220,10 +238,10 @@ def test_an_account_that_is_known_no_more_keeps_its_reason(database: sa.Engine) 
 
 
 def test_an_account_that_comes_back_is_listed_again(database: sa.Engine) -> None:
-    write(database, listed(acme=0.7, beta=0.2))
-    write(database, listed(NEXT, beta=0.2, left={"acme": "on trial"}), NEXT)
+    commit(database, make_list(acme=0.7, beta=0.2))
+    commit(database, make_list(NEXT, beta=0.2, unlisted={"acme": "on trial"}), NEXT)
 
-    write(database, listed(NEXT, acme=0.6, beta=0.2), NEXT)
+    commit(database, make_list(NEXT, acme=0.6, beta=0.2), NEXT)
 
     acme = queries.load_account(database, "acme")
     assert acme is not None
@@ -231,17 +249,17 @@ def test_an_account_that_comes_back_is_listed_again(database: sa.Engine) -> None
 
 
 def test_an_account_is_found_by_id_or_by_name_in_any_case(database: sa.Engine) -> None:
-    scored = listed(acme=0.7, beta=0.2)
+    scored = make_list(acme=0.7, beta=0.2)
     names = pl.Series("name", ["beta", "Ångström"])
-    write(database, ScoredList(scored.accounts.with_columns(names), scored.not_listed))
+    commit(database, ScoredList(scored.accounts.with_columns(names), scored.not_listed))
 
-    found = {
-        asked: (queries.load_account(database, asked) or {}).get("account_id")
-        for asked in ("acme", "beta", "BETA", "Ångström", "nobody")
+    rows = {
+        query: (queries.load_account(database, query) or {}).get("account_id")
+        for query in ("acme", "beta", "BETA", "Ångström", "nobody")
     }
 
-    # An id comes before another account's name.
-    assert found == {
+    # An id takes precedence over another account's name.
+    assert rows == {
         "acme": "acme",
         "beta": "beta",
         "BETA": "acme",
@@ -250,7 +268,7 @@ def test_an_account_is_found_by_id_or_by_name_in_any_case(database: sa.Engine) -
     }
 
 
-def test_an_empty_database_says_so(database: sa.Engine) -> None:
+def test_an_empty_database_has_no_list(database: sa.Engine) -> None:
     assert queries.load_latest_as_of(database) is None
     assert queries.load_last_run(database) is None
     assert queries.load_list_rows(database) == []
@@ -258,21 +276,23 @@ def test_an_empty_database_says_so(database: sa.Engine) -> None:
     assert queries.load_previous_list(database, MONDAY) is None
 
 
-def test_the_list_before_is_that_of_the_day_before_the_as_of(database: sa.Engine) -> None:
-    write(database, listed(acme=0.7))
-    write(database, listed(NEXT, acme=0.5, left={"beta": "on trial"}), NEXT)
+def test_the_previous_list_is_the_last_one_before_the_as_of(database: sa.Engine) -> None:
+    commit(database, make_list(acme=0.7))
+    commit(database, make_list(NEXT, acme=0.5, unlisted={"beta": "on trial"}), NEXT)
 
     assert queries.load_previous_list(database, MONDAY) is None
-    for day, chance in ((NEXT, 0.7), (NEXT + timedelta(days=1), 0.5)):
+    for day, probability in ((NEXT, 0.7), (NEXT + timedelta(days=1), 0.5)):
         before = queries.load_previous_list(database, day)
         assert before is not None
-        assert before.select("account_id", "probability").rows() == [("acme", chance)]
+        assert before.select("account_id", "probability").rows() == [("acme", probability)]
 
 
-def test_the_last_day_an_account_was_worked_is_known_as_of_a_day(database: sa.Engine) -> None:
-    days = [MONDAY - timedelta(days=back) for back in (0, 3, 9, 70)]
+def test_recent_touches_are_the_last_ones_before_the_as_of(database: sa.Engine) -> None:
+    days = [MONDAY - timedelta(days=days_before) for days_before in (0, 3, 9, 70)]
     with store.write_transaction(database) as connection:
-        worked = [{"account_id": "acme", "worked_on": day, "how": "task done"} for day in days]
+        worked = [
+            {"account_id": "acme", "touched_on": day, "activity": "task done"} for day in days
+        ]
         connection.execute(sa.insert(ACCOUNT_TOUCHES), worked)
 
     assert queries.load_recent_touches(database, MONDAY, days=60) == {
@@ -282,61 +302,69 @@ def test_the_last_day_an_account_was_worked_is_known_as_of_a_day(database: sa.En
     assert queries.load_recent_touches(database, MONDAY - timedelta(days=80), days=60) == {}
 
 
-# ---- What should be true at the CRM.
+# ---- Desired state of the CRM.
 
 
-def test_the_outbox_says_of_every_object_what_should_be_true(database: sa.Engine) -> None:
-    done = write(database, listed(acme=0.7, beta=0.2, tiers={"acme": 1}, left={"gone": "on trial"}))
+def test_a_run_commits_the_desired_state_of_every_object(database: sa.Engine) -> None:
+    committed = commit(
+        database, make_list(acme=0.7, beta=0.2, tiers={"acme": 1}, unlisted={"gone": "on trial"})
+    )
 
-    found = outbox(database)
-    assert {key: (row["kind"], row["place"]) for key, row in found.items()} == {
+    rows = read_desired(database)
+    assert {key: (row["kind"], row["priority"]) for key, row in rows.items()} == {
         "acme": ("account", 1),
         "beta": ("account", 2),
         "gone": ("account", 3),
         "acme:seats:1": ("opportunity", 1),
         "acme:seats:1:talk": ("task", 1),
     }
-    for row in found.values():
-        assert (row["target"], row["as_of"], row["run_id"]) == ("sql", MONDAY, done.run_id)
-        assert row["digest"] == hash_fields(row["fields"])
-    assert (done.opened, done.closed) == (1, 0)
-    assert {row["limit"] for key, row in found.items() if ":" in key} == {"seats"}
+    for row in rows.values():
+        assert (row["target"], row["as_of"], row["run_id"]) == ("sql", MONDAY, committed.run_id)
+        assert row["content_hash"] == hash_fields(row["fields"])
+    assert (committed.opened, committed.closed) == (1, 0)
+    assert {row["limit"] for key, row in rows.items() if ":" in key} == {"seats"}
 
 
-def test_an_expansion_ends_the_episode_and_its_objects(database: sa.Engine) -> None:
+def test_an_expansion_closes_the_episode_and_its_objects(database: sa.Engine) -> None:
     ten, twelve = {"acme": Entitlements(seats=10)}, {"acme": Entitlements(seats=12)}
-    write(database, listed(acme=0.7, tiers={"acme": 1}), levels=ten)
+    commit(database, make_list(acme=0.7, tiers={"acme": 1}), entitlements=ten)
 
-    done = write(database, listed(NEXT, acme=0.2), NEXT, levels=twelve)
+    committed = commit(database, make_list(NEXT, acme=0.2), NEXT, entitlements=twelve)
 
-    (episode,) = rows(database, EPISODES)
-    assert (episode["ending"], episode["closed_on"]) == ("expanded", NEXT)
-    assert episode["levels"]["seats"] == 10
-    states = {row["fields"].get("state") for key, row in outbox(database).items() if ":" in key}
+    (episode,) = read_table(database, EPISODES)
+    assert (episode["close_reason"], episode["closed_on"]) == ("expanded", NEXT)
+    assert episode["entitlements"]["seats"] == 10
+    states = {
+        row["fields"].get("state") for key, row in read_desired(database).items() if ":" in key
+    }
     assert states == {"expanded"}
-    assert (done.opened, done.closed) == (0, 1)
+    assert (committed.opened, committed.closed) == (0, 1)
 
 
-def test_each_crm_has_an_outbox_of_its_own(database: sa.Engine) -> None:
-    write(database, listed(acme=0.7, tiers={"acme": 1}))
+def test_each_crm_has_its_own_desired_state(database: sa.Engine) -> None:
+    commit(database, make_list(acme=0.7, tiers={"acme": 1}))
 
-    write(database, listed(NEXT, acme=0.6, tiers={"acme": 1}), NEXT, target="odoo")
+    commit(database, make_list(NEXT, acme=0.6, tiers={"acme": 1}), NEXT, target="odoo")
 
-    found = rows(database, DESIRED_OBJECTS)
-    assert [(row["target"], row["as_of"]) for row in found] == [("odoo", NEXT)] * 3 + [
+    rows = read_table(database, DESIRED_OBJECTS)
+    assert [(row["target"], row["as_of"]) for row in rows] == [("odoo", NEXT)] * 3 + [
         ("sql", MONDAY)
     ] * 3
 
 
-# ---- All of it, or nothing.
+# ---- Atomicity.
 
 
-@pytest.mark.parametrize("table", ["runs", "scores", "episodes", "outbox"])
+@pytest.mark.parametrize("table", ["runs", "scores", "episodes", "desired_objects"])
 def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     table: str, database: sa.Engine
 ) -> None:
-    write(database, listed(acme=0.7, beta=0.2))
-    before = queries.load_list_rows(database), queries.load_last_run(database), outbox(database)
+    commit(database, make_list(acme=0.7, beta=0.2))
+    before = (
+        queries.load_list_rows(database),
+        queries.load_last_run(database),
+        read_desired(database),
+    )
 
     def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith(f"INSERT INTO {table}"):
@@ -344,26 +372,28 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
 
     sa.event.listen(database, "before_cursor_execute", fail)
     try:
-        with pytest.raises(DeliveryError, match="refused: the cable was pulled; nothing of this"):
-            write(database, listed(NEXT, core=0.9, tiers={"core": 1}), NEXT)
+        with pytest.raises(DeliveryError, match="reported: the cable was pulled; nothing of this"):
+            commit(database, make_list(NEXT, core=0.9, tiers={"core": 1}), NEXT)
     finally:
         sa.event.remove(database, "before_cursor_execute", fail)
 
     assert (
         queries.load_list_rows(database),
         queries.load_last_run(database),
-        outbox(database),
+        read_desired(database),
     ) == before
     assert queries.load_score_history(database, "core") == []
-    assert rows(database, EPISODES) == []
+    assert read_table(database, EPISODES) == []
 
 
 def test_a_value_the_database_refuses_leaves_everything_as_it_was(database: sa.Engine) -> None:
-    write(database, listed(acme=0.7))
-    twice = ScoredList(pl.concat([listed(NEXT, acme=0.5).accounts] * 2), listed().not_listed)
+    commit(database, make_list(acme=0.7))
+    duplicated = ScoredList(
+        pl.concat([make_list(NEXT, acme=0.5).accounts] * 2), make_list().not_listed
+    )
 
-    with pytest.raises(DeliveryError, match="the CRM database refused: ") as told:
-        write(database, twice, NEXT)
+    with pytest.raises(DeliveryError, match="the database reported: ") as filled:
+        commit(database, duplicated, NEXT)
 
-    assert "\n" not in str(told.value)
-    assert chances(database) == {"acme": 0.7}
+    assert "\n" not in str(filled.value)
+    assert read_probabilities(database) == {"acme": 0.7}

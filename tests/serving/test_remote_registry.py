@@ -1,4 +1,4 @@
-"""The weekly road with the models on a server: train and score through http alone."""
+"""Weekly job with the model registry on a server: train and score over HTTP."""
 
 from pathlib import Path
 from typing import Any
@@ -7,36 +7,36 @@ import pytest
 
 pytestmark = [
     pytest.mark.slow,
-    # MLflow's own way with SQLAlchemy.
+    # MLflow uses deprecated SQLAlchemy calls.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
 
 @pytest.fixture
-def remote(road: Any, mlflow_server: Any, tmp_path: Path) -> Any:
-    """The simulated company, with its registry at a URL and a state folder of its own."""
-    company = type(road)(tmp_path / "company")
+def remote(trained_company: Any, mlflow_server: Any, tmp_path: Path) -> Any:
+    """Copy the simulated company with a remote registry and its own state folder."""
+    company = type(trained_company)(tmp_path / "company")
     company.folder.mkdir()
-    for file in road.folder.iterdir():
+    for file in trained_company.folder.iterdir():
         if file.name in {"events", "subscriptions.parquet", "accounts.parquet", "users.parquet"}:
             (company.folder / file.name).symlink_to(file)
-    text = road.config.read_text()
+    text = trained_company.config.read_text()
     company.config.write_text(f'{text}\n[registry]\ntracking_uri = "{mlflow_server.url}"\n')
     return company
 
 
-def test_what_is_trained_and_scored_through_a_server_is_what_a_folder_gives(
-    road: Any, remote: Any
+def test_a_server_registry_gives_the_same_result_as_a_local_one(
+    trained_company: Any, remote: Any
 ) -> None:
-    trained = remote.ask("train", "--no-promote")
-    remote.ask("promote", "--force", "the tests read a model's list")
-    scored = remote.ask("score")
+    trained = remote.run_json("train", "--no-promote")
+    remote.run_json("promote", "--force", "the tests need a model's list")
+    scored = remote.run_json("score")
 
-    assert trained["verdict"] == road.told("train")["verdict"]
-    assert scored["listed"] == road.told("score")["listed"]
+    assert trained["verdict"] == trained_company.result("train")["verdict"]
+    assert scored["listed"] == trained_company.result("score")["listed"]
     assert not list(remote.folder.rglob("mlflow.db"))
-    mine, theirs = (
+    remote_scores, local_scores = (
         [(row["account_id"], row["probability"]) for row in company["accounts"]]
-        for company in (remote.shown(), road.told("show"))
+        for company in (remote.active_list(), trained_company.result("show"))
     )
-    assert mine == theirs
+    assert remote_scores == local_scores

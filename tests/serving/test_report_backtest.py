@@ -1,4 +1,4 @@
-"""The backtest page: every way with its figures, claims marked, nothing asked of the network."""
+"""The backtest page: every strategy with its metrics, marked claims, no network requests."""
 
 import re
 from dataclasses import replace
@@ -17,11 +17,13 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 UNKNOWN = MetricEstimate(None, None, None)
 
 
-def way(name: str, caught: float, false_alarms: float, claim: str | None = None) -> StrategyResult:
-    around = {
-        "share_flagged": caught,
-        "share_flagged_14d": caught * 0.7,
-        "share_flagged_30d": caught * 0.3,
+def make_result(
+    name: str, detection_rate: float, false_alarms: float, claim: str | None = None
+) -> StrategyResult:
+    values = {
+        "detection_rate": detection_rate,
+        "detection_rate_14d": detection_rate * 0.7,
+        "detection_rate_30d": detection_rate * 0.3,
         "precision": 0.4,
         "false_alarms": false_alarms,
         "missed": 5.0,
@@ -29,38 +31,38 @@ def way(name: str, caught: float, false_alarms: float, claim: str | None = None)
         "lag_days": 36.0,
         "lead_days": 21.0,
     }
-    figures = {
-        name: MetricEstimate(value, value * 0.9, value * 1.1) for name, value in around.items()
+    metrics = {
+        name: MetricEstimate(value, value * 0.9, value * 1.1) for name, value in values.items()
     }
     return StrategyResult(
         name=name,
         rule=f"{name} flags when it does.",
-        figures=figures | {"share_pointed_at": UNKNOWN},
+        metrics=metrics | {"condition_rate": UNKNOWN},
         flags=219,
         hits=80,
         false_alarms=120,
-        caught=57,
-        caught_14d=40,
-        caught_30d=17,
-        looked=0,
-        minutes_looking=0.0,
-        minutes_working=13140.0,
+        detected=57,
+        detected_14d=40,
+        detected_30d=17,
+        reviewed=0,
+        review_minutes=0.0,
+        contact_minutes=13140.0,
         claim=claim,
     )
 
 
-WAYS = (
-    way("manual review, weekly", 0.088, 6.7, "40 to 55 % caught"),
-    way("manual review, monthly", 0.094, 6.1, "40 to 55 % caught"),
-    way("CRM rule", 0.32, 4.8, "70 to 80 % caught"),
-    way("tiered stack", 0.28, 5.3),
-    way(WEEKLY_LIST, 0.36, 4.7),
-    way(WEEKLY_LIST_AND_EVENTS, 0.24, 5.4),
+STRATEGIES = (
+    make_result("manual review, weekly", 0.088, 6.7, "40 to 55 % detected"),
+    make_result("manual review, monthly", 0.094, 6.1, "40 to 55 % detected"),
+    make_result("CRM rule", 0.32, 4.8, "70 to 80 % detected"),
+    make_result("tier rules", 0.28, 5.3),
+    make_result(WEEKLY_LIST, 0.36, 4.7),
+    make_result(WEEKLY_LIST_AND_EVENTS, 0.24, 5.4),
 )
 
 
 @pytest.fixture(scope="module")
-def found() -> BacktestResult:
+def result() -> BacktestResult:
     return BacktestResult(
         start=date(2025, 8, 5),
         end=date(2026, 6, 1),
@@ -68,74 +70,74 @@ def found() -> BacktestResult:
         counted_until=date(2026, 5, 25),
         accounts=634.2,
         expansions=159,
-        repeated=6,
-        ways=WAYS,
-        absent={"login volume": "the log holds no logins."},
+        closely_repeated=6,
+        strategies=STRATEGIES,
+        unavailable={"login volume": "the log has no logins."},
         csms=8,
         minutes_per_month=1200.0,
         minutes_per_account=60.0,
         review_minutes=2.0,
-        rest_days=60,
-        caught_within_days=60,
+        cooldown_days=60,
+        detection_window_days=60,
         definitions={"flag": "An account handed to a CSM.", **BACKTEST_METRICS},
         notes=("No capacity is set: 20 accounts per 30 days are assumed.",),
-        hindsight=("Nobody acted on these flags.",),
-        verdict="With the same hours the model's weekly list caught 36% of 159 expansions.",
+        limitations=("No team acted on these flags.",),
+        verdict="With equal capacity the model's weekly list detected 36% of 159 expansions.",
         flags=pl.DataFrame({"account_id": ["acme"]}),
         expanded=pl.DataFrame({"account_id": ["acme"]}),
     )
 
 
 @pytest.fixture(scope="module")
-def page(found: BacktestResult) -> str:
-    return backtest_page.render_backtest_page(found)
+def page(result: BacktestResult) -> str:
+    return backtest_page.render_backtest_page(result)
 
 
 def section(page: str, key: str) -> str:
-    told = re.search(rf'<section id="{key}".*?</section>', page, re.DOTALL)
-    assert told, key
-    return told[0]
+    expected = re.search(rf'<section id="{key}".*?</section>', page, re.DOTALL)
+    assert expected, key
+    return expected[0]
 
 
-def test_every_section_is_there(page: str) -> None:
+def test_every_section_exists(page: str) -> None:
     keys = re.findall(r'<section id="([^"]+)"', page)
 
-    assert keys == ["ways", "rules", "claims", "hindsight", "method"]
-    assert page.index("With the same hours") < page.index("<section")
+    assert keys == ["strategies", "rules", "claims", "limitations", "method"]
+    assert page.index("With equal capacity") < page.index("<section")
 
 
-def test_every_way_is_drawn_named_and_told(page: str) -> None:
-    for each in WAYS:
-        name = each.name.replace("'", "&#39;")
-        assert f">{each.name}</text>" in page  # in a chart
-        assert f'<th scope="row">{name}</th>' in section(page, "ways")
+def test_every_strategy_is_drawn_and_listed(page: str) -> None:
+    for strategy in STRATEGIES:
+        name = strategy.name.replace("'", "&#39;")
+        assert f">{strategy.name}</text>" in page  # in a chart
+        assert f'<th scope="row">{name}</th>' in section(page, "strategies")
         assert f"{name} flags when it does." in section(page, "rules")
 
 
-def test_names_in_the_picture_do_not_cover_each_other(page: str) -> None:
-    names = "|".join(each.name for each in WAYS)
-    told = re.findall(
+def test_labels_in_the_chart_do_not_overlap(page: str) -> None:
+    names = "|".join(strategy.name for strategy in STRATEGIES)
+    expected = re.findall(
         rf'text-anchor: (start|end)[^"]*" x="([\d.]+)" y="([\d.]+)"[^>]*>({names})</text>', page
     )
     boxes = []
-    for side, x, y, name in told[: len(WAYS)]:
+    for side, x, y, name in expected[: len(STRATEGIES)]:
         width = 6.0 * len(name)
         left = float(x) - (width if side == "end" else 0)
         boxes.append((left, left + width, float(y)))
 
-    assert len({name for *_, name in told[: len(WAYS)]}) == len(WAYS)
+    assert len({name for *_, name in expected[: len(STRATEGIES)]}) == len(STRATEGIES)
     for (a, b, y), (c, d, z) in combinations(boxes, 2):
         assert b < c or d < a or abs(y - z) >= 10
 
 
-def test_the_model_stands_out_in_the_table(page: str) -> None:
-    rows = re.findall(r'<tr class="strong"><th scope="row">([^<]+)', section(page, "ways"))
+def test_model_strategies_are_bold_in_the_table(page: str) -> None:
+    rows = re.findall(r'<tr class="strong"><th scope="row">([^<]+)', section(page, "strategies"))
 
     assert {row.replace("&#39;", "'") for row in rows} == {WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS}
 
 
-def test_the_figures_are_those_of_the_backtest(page: str) -> None:
-    row = re.search(r'<th scope="row">CRM rule</th>.*?</tr>', section(page, "ways"))
+def test_the_metrics_are_those_of_the_backtest(page: str) -> None:
+    row = re.search(r'<th scope="row">CRM rule</th>.*?</tr>', section(page, "strategies"))
 
     assert row
     assert '<td>32% <span class="interval">29% to 35%</span></td>' in row[0]
@@ -147,57 +149,59 @@ def test_claims_are_marked_as_not_verified(page: str) -> None:
     claims = section(page, "claims")
 
     assert "not verified" in claims
-    assert claims.count(" % caught") == 3
-    assert "tiered stack" not in claims
+    assert claims.count(" % detected") == 3
+    assert "tier rules" not in claims
 
 
-def test_ways_that_could_not_be_replayed_and_assumptions_are_told(page: str) -> None:
-    assert "the log holds no logins." in section(page, "ways")
+def test_unavailable_strategies_and_assumptions_are_listed(page: str) -> None:
+    assert "the log has no logins." in section(page, "strategies")
     assert "No capacity is set" in page
-    assert "Nobody acted on these flags." in section(page, "hindsight")
+    assert "No team acted on these flags." in section(page, "limitations")
 
 
-def test_the_page_is_one_file_that_names_no_account(page: str) -> None:
+def test_the_page_is_self_contained_and_names_no_account(page: str) -> None:
     assert len(page.encode()) < 300_000
     assert not re.search(r"(?:https?:)?//\w", page)
     assert "acme" not in page
 
 
-def test_the_same_backtest_is_the_same_page(found: BacktestResult, page: str) -> None:
-    assert backtest_page.render_backtest_page(found) == page
+def test_the_page_is_deterministic(result: BacktestResult, page: str) -> None:
+    assert backtest_page.render_backtest_page(result) == page
 
 
-def test_words_of_a_backtest_are_shown_and_not_obeyed(found: BacktestResult) -> None:
-    spoiled = replace(
-        found,
-        ways=(replace(WAYS[0], name=HOSTILE, rule=HOSTILE, claim=HOSTILE),),
-        absent={HOSTILE: HOSTILE},
+def test_text_of_a_backtest_is_escaped(result: BacktestResult) -> None:
+    hostile = replace(
+        result,
+        strategies=(replace(STRATEGIES[0], name=HOSTILE, rule=HOSTILE, claim=HOSTILE),),
+        unavailable={HOSTILE: HOSTILE},
         notes=(HOSTILE,),
         verdict=HOSTILE,
     )
 
-    assert "<img" not in backtest_page.render_backtest_page(spoiled)
+    assert "<img" not in backtest_page.render_backtest_page(hostile)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
-        ({"ways": ()}, "No way of working could be replayed."),
-        ({"expansions": 0}, "No expansion falls into the days that count"),
+        ({"strategies": ()}, "No strategy could be replayed."),
+        ({"expansions": 0}, "No expansion falls into the counted days"),
     ],
 )
-def test_where_there_is_nothing_to_draw_the_section_says_so(
-    found: BacktestResult, changes: dict[str, object], told: str
+def test_a_section_without_data_shows_a_note(
+    result: BacktestResult, changes: dict[str, object], expected: str
 ) -> None:
-    page = backtest_page.render_backtest_page(replace(found, **changes))  # type: ignore[arg-type]
+    page = backtest_page.render_backtest_page(replace(result, **changes))  # type: ignore[arg-type]
 
-    assert told in section(page, "ways")
+    assert expected in section(page, "strategies")
     assert "<svg" not in page
 
 
-def test_a_way_without_figures_is_told_and_left_out_of_the_picture(found: BacktestResult) -> None:
-    blank = replace(WAYS[0], name="silent way", figures=dict.fromkeys(BACKTEST_METRICS, UNKNOWN))
+def test_a_strategy_without_metrics_is_listed_but_not_drawn(result: BacktestResult) -> None:
+    empty = replace(
+        STRATEGIES[0], name="unknown strategy", metrics=dict.fromkeys(BACKTEST_METRICS, UNKNOWN)
+    )
 
-    page = backtest_page.render_backtest_page(replace(found, ways=(*WAYS, blank)))
+    page = backtest_page.render_backtest_page(replace(result, strategies=(*STRATEGIES, empty)))
 
-    assert '<th scope="row">silent way</th><td>n/a</td>' in page
+    assert '<th scope="row">unknown strategy</th><td>n/a</td>' in page

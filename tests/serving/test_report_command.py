@@ -1,42 +1,42 @@
-"""The pages as the commands write them."""
+"""Report pages written by the commands."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# MLflow's own way with SQLAlchemy.
+# MLflow uses deprecated SQLAlchemy calls.
 pytestmark = [
     pytest.mark.long,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
 
-def test_evaluate_writes_the_page_beside_its_answer(road: Any) -> None:
-    page = (road.folder / "evaluation.html").read_text(encoding="utf-8")
+def test_evaluate_writes_the_page(trained_company: Any) -> None:
+    page = (trained_company.folder / "evaluation.html").read_text(encoding="utf-8")
 
     assert page.startswith("<!doctype html>")
     assert page.count("<h1>") == 1
-    assert f"{road.told('evaluate')['figures']['model']['auroc']['value']:.3f}" in page
-    assert "No model was handed over" not in page
+    assert f"{trained_company.result('evaluate')['metrics']['model']['auroc']['value']:.3f}" in page
+    assert "No model was passed" not in page
 
 
-def test_backtest_writes_the_page_beside_its_answer(road: Any) -> None:
-    file = road.folder / "pages" / "backtest.html"
+def test_backtest_writes_the_page(trained_company: Any) -> None:
+    file = trained_company.folder / "pages" / "backtest.html"
 
-    told = road.ask("backtest", "--html", file)
+    payload = trained_company.run_json("backtest", "--html", file)
 
     page = file.read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
-    for way in told["ways"]:
-        assert way["name"].replace("'", "&#39;") in page
+    for strategy in payload["strategies"]:
+        assert strategy["name"].replace("'", "&#39;") in page
 
 
 @pytest.mark.parametrize("command", ["evaluate", "backtest"])
-def test_a_page_by_another_name_is_refused_before_the_work(
-    tiny: Any, command: str, refused: Any, tmp_path: Path
+def test_a_page_with_another_extension_is_rejected_first(
+    tiny: Any, command: str, error_message: Any, tmp_path: Path
 ) -> None:
-    told = refused(tiny.run(command, "--html", tmp_path / "page.pdf"))
+    message = error_message(tiny.run(command, "--html", tmp_path / "page.pdf"))
 
-    assert told == "page.pdf ends neither in .html nor in .htm; name it so."
+    assert message == "page.pdf has an unsupported extension; expected .html or .htm."
     assert not (tiny.folder / "state").exists()

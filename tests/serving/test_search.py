@@ -13,14 +13,14 @@ from serving.cli.main import main
 from training import registry
 from training.tuning import cv_objective
 
-# MLflow's own way with SQLAlchemy.
+# MLflow uses deprecated SQLAlchemy calls.
 pytestmark = [
     pytest.mark.long,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-# Eighty accounts expand rarely, so wide windows and nothing that is judged afterwards.
-SEARCHED = """
+# Eighty accounts expand rarely: use a long horizon, and no evaluation after the search.
+SEARCH_SETTINGS = """
 [outcome]
 horizon_days = 90
 [model]
@@ -36,82 +36,88 @@ first_as_of = 2100-01-01
 
 
 @pytest.fixture(scope="module")
-def searched(road: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The company of the road, with other settings and a state folder of its own."""
+def searched_company(trained_company: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Copy the trained company with other settings and its own state folder."""
     folder = tmp_path_factory.mktemp("searched") / "company"
-    shutil.copytree(road.folder, folder, ignore=shutil.ignore_patterns("ml*", "*.db", "*.lock"))
+    shutil.copytree(
+        trained_company.folder, folder, ignore=shutil.ignore_patterns("ml*", "*.db", "*.lock")
+    )
     text = (folder / "expansion.toml").read_text().split("[outcome]")[0]
-    (folder / "expansion.toml").write_text(text + SEARCHED)
-    company = type(road)(folder)
-    company.said["two"] = company.run("train", "--trials", 2, "--json")
+    (folder / "expansion.toml").write_text(text + SEARCH_SETTINGS)
+    company = type(trained_company)(folder)
+    company.results["two"] = company.run("train", "--trials", 2, "--json")
     return company
 
 
-def _newest(searched: Any) -> registry.RegisteredModel:
-    """The last model trained, which nothing has judged: no as-of is."""
-    return registry.load_alias(settings.load_settings(searched.config), registry.CHALLENGER)
+def load_newest(searched_company: Any) -> registry.RegisteredModel:
+    """Load the latest trained model, which has not been evaluated."""
+    return registry.load_alias(settings.load_settings(searched_company.config), registry.CHALLENGER)
 
 
-def test_the_search_is_part_of_the_answer_and_of_the_card(searched: Any) -> None:
-    told = searched.told("two")
+def test_the_search_is_part_of_the_output_and_the_card(searched_company: Any) -> None:
+    payload = searched_company.result("two")
 
-    newest = _newest(searched)
-    assert told["search"] == newest.card["search"]
-    assert told["search"]["trials"] == 2
-    assert told["settings"] == newest.card["settings"]
-    assert told["settings"]["ensemble_size"] == 2
-    assert "optuna" not in searched.said["two"].stderr.lower()
-    assert "search: 2 done" in searched.said["two"].stderr
+    model = load_newest(searched_company)
+    assert payload["search"] == model.card["search"]
+    assert payload["search"]["trials"] == 2
+    assert payload["settings"] == model.card["settings"]
+    assert payload["settings"]["ensemble_size"] == 2
+    assert "optuna" not in searched_company.results["two"].stderr.lower()
+    assert "search: 2 done" in searched_company.results["two"].stderr
 
 
-def test_a_second_run_goes_on_and_says_so(searched: Any) -> None:
-    result = searched.run("train", "--trials", 3)
+def test_a_second_run_resumes_the_search(searched_company: Any) -> None:
+    result = searched_company.run("train", "--trials", 3)
 
     assert result.exit_code == 0, result.output
-    assert "Trials of this search that are done already: 2." in result.stderr
-    assert _newest(searched).card["search"]["trials"] == 3
-    assert "The settings stay as they stand: " in result.stdout or "\nTrial " in result.stdout
+    assert "Finished trials of this search: 2." in result.stderr
+    assert load_newest(searched_company).card["search"]["trials"] == 3
+    assert "The settings are unchanged: " in result.stdout or "\nTrial " in result.stdout
 
 
-def test_an_interrupted_search_registers_nothing_and_says_how_to_go_on(
-    searched: Any, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_search_registers_nothing_and_explains_how_to_resume(
+    searched_company: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cv_objective, "compute_account_losses", interrupted)
-    before = _newest(searched).version
+    monkeypatch.setattr(cv_objective, "compute_account_losses", interrupt)
+    before = load_newest(searched_company).version
 
-    result = searched.run("train", "--trials", 9, "--json")
+    result = searched_company.run("train", "--trials", 9, "--json")
 
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "the search was interrupted after" in result.stderr.splitlines()[-1]
     assert "nothing was registered; the same command with --as-of" in result.stderr
-    assert _newest(searched).version == before
+    assert load_newest(searched_company).version == before
 
 
-def test_a_company_too_small_to_search_is_trained_as_it_stands(road: Any, tmp_path: Path) -> None:
-    shutil.copytree(road.folder, tmp_path / "company", ignore=shutil.ignore_patterns("ml*", "*.db"))
-    told = type(road)(tmp_path / "company").ask("train", "--trials", 5)
-
-    assert told["search"]["trials"] == 0
-    assert told["search"]["why"].startswith(
-        "The settings stay as they stand, and were not searched"
+def test_a_company_too_small_to_search_keeps_its_settings(
+    trained_company: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(
+        trained_company.folder, tmp_path / "company", ignore=shutil.ignore_patterns("ml*", "*.db")
     )
-    assert told["settings"]["n_estimators"] == 40
+    payload = type(trained_company)(tmp_path / "company").ask("train", "--trials", 5)
+
+    assert payload["search"]["trials"] == 0
+    assert payload["search"]["reason"].startswith(
+        "The settings are unchanged and were not searched"
+    )
+    assert payload["settings"]["n_estimators"] == 40
 
 
 @pytest.mark.parametrize("trials", ["0", "-3", "many"])
-def test_trials_are_a_number_from_one_on(trials: str) -> None:
+def test_trials_must_be_a_positive_number(trials: str) -> None:
     result: Result = CliRunner().invoke(main, ["train", "--trials", trials])
 
     assert result.exit_code == 2
     assert "Invalid value for '--trials'" in result.stderr
 
 
-def test_a_file_that_holds_no_studies_is_refused_before_the_work(
-    tmp_path: Path, refused: Callable[[Result], str]
+def test_an_invalid_study_file_is_rejected_before_training(
+    tmp_path: Path, error_message: Callable[[Result], str]
 ) -> None:
     (tmp_path / "search.db").write_text("some notes\n" * 100)
     (tmp_path / "expansion.toml").write_text("state = '.'")
@@ -120,4 +126,4 @@ def test_a_file_that_holds_no_studies_is_refused_before_the_work(
         main, ["train", "-c", str(tmp_path / "expansion.toml"), "--trials", "2"]
     )
 
-    assert "search.db: file is not a database. Put that right" in refused(result)
+    assert "search.db: file is not a database. Repair or move it" in error_message(result)

@@ -1,4 +1,4 @@
-"""A company may have its list told in its own words."""
+"""Custom reason templates."""
 
 from pathlib import Path
 from typing import Any
@@ -9,47 +9,49 @@ from features.catalogue import reason_templates
 from serving.cli.main import main
 
 
-def test_the_sentences_are_printed_to_start_from() -> None:
-    printed = CliRunner().invoke(main, ["features", "--sentences"])
+def test_the_default_templates_are_printed_for_customization() -> None:
+    printed = CliRunner().invoke(main, ["features", "--reason-templates"])
 
     assert printed.exit_code == 0
     assert printed.output == reason_templates.read_text()
 
 
-def test_a_list_is_told_in_a_companys_own_words(road: Any) -> None:
-    words = road.config.parent / "words.toml"
-    words.write_text(
+def test_a_list_uses_custom_templates(trained_company: Any) -> None:
+    templates = trained_company.config.parent / "templates.toml"
+    templates.write_text(
         "".join(
-            f"[{story}]\nraises = 'mehr {story}'\nholds = 'weniger {story}'\n"
-            for story in ("seats", "newcomers", "usage", "adoption", "departments", "activity")
+            f"[{group}]\nincreases = 'mehr {group}'\ndecreases = 'weniger {group}'\n"
+            for group in ("seats", "newcomers", "usage", "adoption", "departments", "activity")
         ),
         encoding="utf-8",
     )
-    own = _settings(road.config, words.name)
+    own = _settings(trained_company.config, templates.name)
 
-    found = CliRunner().invoke(
+    result = CliRunner().invoke(
         main, ["score", "-c", str(own), "--dry-run", "--out", str(own.with_suffix(".parquet"))]
     )
 
-    assert found.exit_code == 0, found.output
-    assert "Mehr seats" in found.output
+    assert result.exit_code == 0, result.output
+    assert "Mehr seats" in result.output
 
 
-def test_words_that_cannot_be_told_are_refused_before_anything_is_read(
-    road: Any, refused: Any
+def test_invalid_templates_are_rejected_before_any_data_is_read(
+    trained_company: Any, error_message: Any
 ) -> None:
-    (road.config.parent / "broken.toml").write_text("[seats]\nraises = '{{ n(seat) }}'\n")
-    own = _settings(road.config, "broken.toml")
+    (trained_company.config.parent / "broken.toml").write_text(
+        "[seats]\nincreases = '{{ n(seat) }}'\n"
+    )
+    own = _settings(trained_company.config, "broken.toml")
 
-    found = CliRunner().invoke(main, ["score", "-c", str(own), "--dry-run"])
+    result = CliRunner().invoke(main, ["score", "-c", str(own), "--dry-run"])
 
-    assert "broken.toml: seats.raises: there is no seat" in refused(found)
+    assert "broken.toml: seats.increases: unknown name seat" in error_message(result)
 
 
-def _settings(config: Path, words: str) -> Path:
-    own = config.with_name(f"own-{words}")
+def _settings(config: Path, templates: str) -> Path:
+    own = config.with_name(f"own-{templates}")
     own.write_text(
-        config.read_text(encoding="utf-8") + f"\n[scoring]\nsentences = '{words}'\n",
+        config.read_text(encoding="utf-8") + f"\n[scoring]\nreason_templates = '{templates}'\n",
         encoding="utf-8",
     )
     return own

@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from data.errors import DeliveryError
 from serving import store
 from serving.delivery.crm.sql.schema import TABLES
-from serving.store import engine as door
+from serving.store import engine as store_engine
 from serving.store import migrate, queries
 from serving.store.event_schema import WEBHOOK_EVENTS
 from serving.store.schema import METADATA, SCORES
@@ -28,8 +28,8 @@ from serving.store.schema import METADATA, SCORES
 MONDAY = date(2025, 6, 2)
 
 
-def differences(engine: sa.Engine) -> list[Any]:
-    """What a migration would still have to change, by Alembic's own comparison."""
+def schema_differences(engine: sa.Engine) -> list[Any]:
+    """The differences between schema and database according to Alembic."""
     assert {WEBHOOK_EVENTS, *TABLES.values()} <= set(METADATA.tables.values())
     with engine.connect() as connection:
         context = MigrationContext.configure(
@@ -39,10 +39,10 @@ def differences(engine: sa.Engine) -> list[Any]:
         return list(compare_metadata(context, METADATA))
 
 
-def test_a_new_database_has_the_tables_that_the_code_describes(database_url: str) -> None:
+def test_a_new_database_has_the_tables_of_the_schema(database_url: str) -> None:
     engine = store.open_engine(database_url)
 
-    assert differences(engine) == []
+    assert schema_differences(engine) == []
     engine.dispose()
 
 
@@ -73,9 +73,9 @@ def dump(url: str) -> dict[str, list[Any]]:
 
 OPEN = """
 import sys
-from serving import state
+from serving import store
 sys.stdin.readline()
-state.open(sys.argv[1]).dispose()
+store.open_engine(sys.argv[1]).dispose()
 """
 
 
@@ -90,17 +90,17 @@ def test_two_processes_that_open_a_database_at_once_both_succeed(database_url: s
         for _ in range(2)
     ]
 
-    told = []
+    errors = []
     for opener in openers:
         assert opener.stdin is not None
         opener.stdin.write("go\n")
         opener.stdin.flush()
     for opener in openers:
-        told.append(opener.communicate(timeout=60)[1])
+        errors.append(opener.communicate(timeout=60)[1])
 
-    assert [opener.returncode for opener in openers] == [0, 0], told
+    assert [opener.returncode for opener in openers] == [0, 0], errors
     engine = store.open_engine(database_url)
-    assert differences(engine) == []
+    assert schema_differences(engine) == []
     engine.dispose()
 
 
@@ -108,56 +108,58 @@ def test_a_migration_that_fails_halfway_leaves_the_database_empty(database_url: 
 
     def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if "CREATE TABLE tasks" in statement:
-            raise sa.exc.OperationalError(statement, parameters, OSError("the cable was pulled"))
+            raise sa.exc.OperationalError(statement, parameters, OSError("connection lost"))
 
     sa.event.listen(sa.Engine, "before_cursor_execute", fail)
     try:
-        with pytest.raises(DeliveryError, match="refused: the cable was pulled"):
+        with pytest.raises(DeliveryError, match="reported: connection lost"):
             store.open_engine(database_url)
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", fail)
 
     assert dump(database_url) == {}
     engine = store.open_engine(database_url)
-    assert differences(engine) == []
+    assert schema_differences(engine) == []
     engine.dispose()
 
 
-def test_a_database_of_a_newer_version_is_refused_in_one_sentence(database_url: str) -> None:
+def test_a_database_of_a_newer_version_is_rejected_in_one_sentence(database_url: str) -> None:
     engine = store.open_engine(database_url)
     with store.write_transaction(engine) as connection:
         connection.execute(sa.text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0099'"))
     engine.dispose()
 
-    with pytest.raises(DeliveryError, match=r"of version 0099, and this program knows") as told:
+    with pytest.raises(
+        DeliveryError, match=r"has version 0099, but this program supports"
+    ) as error:
         store.open_engine(database_url)
 
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
-def test_a_table_of_someone_else_is_not_touched(database_url: str) -> None:
+def test_a_foreign_table_is_not_modified(database_url: str) -> None:
     engine = sa.create_engine(database_url)
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE runs (run_uuid VARCHAR, status VARCHAR)"))
     engine.dispose()
 
-    with pytest.raises(DeliveryError, match=r"did not create \(runs\); name an empty"):
+    with pytest.raises(DeliveryError, match=r"did not create \(runs\); use an empty"):
         store.open_engine(database_url)
 
     assert dump(database_url) == {"runs": []}
 
 
-def test_the_newest_version_is_that_of_the_last_step() -> None:
+def test_the_latest_revision_is_the_head_of_the_migrations() -> None:
     config = Config()
     config.set_main_option("script_location", "serving.store:migrations")
 
     assert ScriptDirectory.from_config(config).get_current_head() == migrate.LATEST_REVISION
 
 
-def test_the_steps_are_part_of_the_wheel() -> None:
-    steps = Path(migrate.__file__).parent / "migrations"
+def test_the_migrations_are_part_of_the_wheel() -> None:
+    migrations = Path(migrate.__file__).parent / "migrations"
 
-    assert len(list(steps.glob("versions/v*.py"))) == int(migrate.LATEST_REVISION)
+    assert len(list(migrations.glob("versions/v*.py"))) == int(migrate.LATEST_REVISION)
 
 
 # ---- SQLite.
@@ -175,14 +177,14 @@ def test_readers_do_not_wait_for_the_writer(file: Path) -> None:
 
     with store.write_transaction(engine) as connection:
         connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY, "rank": 1})
-        during = queries.load_score_history(engine, "acme")
+        read = queries.load_score_history(engine, "acme")
 
-    assert during == []
+    assert read == []
     assert len(queries.load_score_history(engine, "acme")) == 1
     engine.dispose()
 
 
-def test_a_writer_waits_for_another_and_then_goes_on(file: Path) -> None:
+def test_a_writer_waits_for_another_writer(file: Path) -> None:
     engine = store.open_engine(f"sqlite:///{file}")
     holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
@@ -201,38 +203,38 @@ def test_a_writer_waits_for_another_and_then_goes_on(file: Path) -> None:
     engine.dispose()
 
 
-def test_a_database_that_stays_locked_is_told_in_one_sentence(
+def test_a_database_that_stays_locked_is_reported_in_one_sentence(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "_BUSY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(store_engine, "_BUSY_TIMEOUT_SECONDS", 0.1)
     engine = store.open_engine(f"sqlite:///{file}")
 
     with closing(sqlite3.connect(file, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with (
-            pytest.raises(DeliveryError, match="refused: database is locked; Mend it and run"),
+            pytest.raises(DeliveryError, match="reported: database is locked; Fix it and run"),
             store.write_transaction(engine),
         ):
             pass
     engine.dispose()
 
 
-def test_a_read_only_database_is_read_and_told_of_when_it_is_to_be_written(file: Path) -> None:
+def test_a_read_only_database_can_be_read_and_a_write_is_reported(file: Path) -> None:
     engine = store.open_engine(f"sqlite:///file:{file}?mode=ro&uri=true")
 
     assert queries.load_latest_as_of(engine) is None
     with (
-        pytest.raises(DeliveryError, match="attempt to write a readonly database") as told,
+        pytest.raises(DeliveryError, match="attempt to write a readonly database") as error,
         store.write_transaction(engine) as connection,
     ):
         connection.execute(sa.insert(SCORES), {"account_id": "acme", "as_of": MONDAY})
 
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     engine.dispose()
 
 
 @pytest.mark.parametrize(
-    ("away", "complaint"),
+    ("url", "message"),
     [
         ("postgresql+psycopg://nobody:secret@127.0.0.1:9/crm", "refused"),
         ("sqlite:////proc/nowhere/crm.db", "unable to open database file"),
@@ -240,29 +242,29 @@ def test_a_read_only_database_is_read_and_told_of_when_it_is_to_be_written(file:
         ("no url at all", "no driver"),
     ],
 )
-def test_a_database_out_of_reach_is_told_in_one_line(away: str, complaint: str) -> None:
-    with pytest.raises(DeliveryError, match=complaint) as told:
-        store.open_engine(away)
+def test_an_unreachable_database_is_reported_in_one_line(url: str, message: str) -> None:
+    with pytest.raises(DeliveryError, match=message) as error:
+        store.open_engine(url)
 
-    assert "\n" not in str(told.value)
-    assert "secret" not in str(told.value)
+    assert "\n" not in str(error.value)
+    assert "secret" not in str(error.value)
 
 
-def test_the_folder_of_an_sqlite_file_is_made(tmp_path: Path) -> None:
+def test_the_folder_of_an_sqlite_file_is_created(tmp_path: Path) -> None:
     store.open_engine(f"sqlite:///{tmp_path / 'new' / 'crm.db'}").dispose()
 
     assert (tmp_path / "new" / "crm.db").is_file()
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
-    (tmp_path / "crm.db").write_text("a letter to a friend, long enough to be taken for a page")
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "crm.db").write_text("plain text that is long enough to be read as a database page")
 
     with pytest.raises(DeliveryError, match="file is not a database"):
         store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
 
 
-def test_the_place_is_told_without_its_password() -> None:
-    told = store.redact_url("postgresql+psycopg://expansion:secret@host/crm")
+def test_the_url_is_shown_without_its_password() -> None:
+    url = store.redact_url("postgresql+psycopg://expansion:secret@host/crm")
 
-    assert "secret" not in told
-    assert told.startswith("postgresql+psycopg://expansion:")
+    assert "secret" not in url
+    assert url.startswith("postgresql+psycopg://expansion:")

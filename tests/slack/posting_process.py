@@ -1,4 +1,4 @@
-"""Posts in a process of its own, to be killed: ``python posting_process.py DATABASE URL KIND``."""
+"""Posting in its own process, to be killed: ``python posting_process.py DATABASE URL KIND``."""
 
 import sys
 from datetime import UTC, datetime
@@ -17,9 +17,9 @@ MESSAGES = [
 
 def main(database: str, url: str, kind: str) -> None:
     bot = BotClient(TOKEN, channels={}, default_channel="C01", api_url=url, timeout_seconds=10)
-    wire = IncomingWebhook(url, timeout_seconds=10) if kind == "webhook" else bot
+    transport = IncomingWebhook(url, timeout_seconds=10) if kind == "webhook" else bot
     engine = store.open_engine(database)
-    deliver_messages(engine, wire, MESSAGES, now=datetime.now(UTC), sleep=lambda _: None)
+    deliver_messages(engine, transport, MESSAGES, now=datetime.now(UTC), sleep=lambda _: None)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,13 @@ from serving.store.schema import RUNS, SCORES
 from tests.slack.server import TOKEN, Slack
 
 AS_OF = date(2026, 6, 1)
-LINE = {"as_of": AS_OF, "ask": True, "this_week": True, "motion": "seats", "limit": "seats"}
+LIST_ROW = {
+    "as_of": AS_OF,
+    "outreach_allowed": True,
+    "in_weekly_capacity": True,
+    "motion": "seats",
+    "limit": "seats",
+}
 
 
 @pytest.fixture
@@ -28,11 +34,11 @@ def slack() -> Iterator[Slack]:
 
 @pytest.fixture
 def config(tmp_path: Path, slack: Slack) -> Path:
-    """A state folder with a list of two CSMs, and settings that name the workspace."""
+    """Return settings of a workspace, with a state folder that holds a list of two CSMs."""
     engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     rows = [
-        LINE | {"account_id": "a", "name": "Acme", "csm": "cleo@acme.example", "rank": 1},
-        LINE | {"account_id": "b", "name": "Bolt <b>", "csm": "ivan@acme.example", "rank": 2},
+        LIST_ROW | {"account_id": "a", "name": "Acme", "csm": "cleo@acme.example", "rank": 1},
+        LIST_ROW | {"account_id": "b", "name": "Bolt <b>", "csm": "ivan@acme.example", "rank": 2},
     ]
     run = {"as_of": AS_OF, "finished_at": sa.func.now(), "model": "1", "record": {}}
     with engine.execution_options(writes=True).begin() as connection:
@@ -40,14 +46,16 @@ def config(tmp_path: Path, slack: Slack) -> Path:
         connection.execute(sa.insert(SCORES), [row | {"probability": 0.4} for row in rows])
     engine.dispose()
     file = tmp_path / "expansion.toml"
-    told = 'state = "."\n[slack]\nbot_token = "${SLACK_BOT_TOKEN}"\nchannel = "C01"\n'
-    file.write_text(told + f'api_url = "{slack.api_url}"\n')
+    arguments = 'state = "."\n[slack]\nbot_token = "${SLACK_BOT_TOKEN}"\nchannel = "C01"\n'
+    file.write_text(arguments + f'api_url = "{slack.api_url}"\n')
     return file
 
 
-def run(config: Path, *told: str) -> Result:
+def run(config: Path, *arguments: str) -> Result:
     variables = {"SLACK_BOT_TOKEN": TOKEN}
-    return CliRunner(env=variables).invoke(main, ["digest", "-c", str(config), "--slack", *told])
+    return CliRunner(env=variables).invoke(
+        main, ["digest", "-c", str(config), "--slack", *arguments]
+    )
 
 
 def test_each_csm_gets_the_digest_once(config: Path, slack: Slack) -> None:
@@ -55,35 +63,35 @@ def test_each_csm_gets_the_digest_once(config: Path, slack: Slack) -> None:
 
     keys = [f"digest:2026-06-01:{name}@acme.example" for name in ("cleo", "ivan")]
     assert json.loads(first.stdout)["posted"] == keys
-    assert json.loads(second.stdout)["earlier"] == keys
+    assert json.loads(second.stdout)["already_posted"] == keys
     [message] = slack.channels["DUCLEO"]
     assert "Acme" in json.dumps(message["blocks"])
     assert "Bolt &lt;b&gt;" in json.dumps(slack.channels["C01"][0]["blocks"])
 
 
-def test_what_was_done_is_said_in_lines(config: Path, slack: Slack) -> None:
-    slack.closed.add("C01")
+def test_the_result_is_printed_as_lines(config: Path, slack: Slack) -> None:
+    slack.not_invited.add("C01")
 
     result = run(config)
 
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "1 posted in Slack, 0 posted before",
-        "digest:2026-06-01:ivan@acme.example: refused by Slack: not_in_channel",
+        "1 posted in Slack, 0 posted earlier",
+        "digest:2026-06-01:ivan@acme.example: rejected by Slack: not_in_channel",
     ]
 
 
-def test_a_wrong_token_is_one_line_and_never_shown(config: Path, slack: Slack) -> None:
+def test_a_missing_scope_is_reported_without_the_token(config: Path, slack: Slack) -> None:
     slack.scopes.clear()
 
     result = run(config)
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: Slack denies us: missing_scope")
+    assert result.stderr.startswith("Error: Slack denies access: missing_scope")
     assert TOKEN not in result.output
 
 
-def test_without_a_bot_or_webhook_it_says_what_to_set(config: Path) -> None:
+def test_without_a_bot_or_webhook_the_error_names_the_settings(config: Path) -> None:
     config.write_text('state = "."\n')
 
     result = run(config)
@@ -92,7 +100,7 @@ def test_without_a_bot_or_webhook_it_says_what_to_set(config: Path) -> None:
     assert "expected bot_token or webhook_url" in result.stderr
 
 
-def test_without_slacks_library_it_says_how_to_install_it(
+def test_a_missing_slack_library_is_reported_with_the_install_command(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("slack_sdk")]:

@@ -1,4 +1,4 @@
-"""A made-up company whose panel is drawn, not computed: seats fill, and full seats are bought."""
+"""A simulated company whose panel is random: accounts with full seats buy more."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -31,7 +31,7 @@ SETTINGS = Settings(
 
 
 @dataclass(frozen=True)
-class History:
+class SimulatedHistory:
     """Snapshots of every account on a 30-day grid, and the contracts that follow from them."""
 
     snapshots: pl.DataFrame
@@ -41,42 +41,49 @@ class History:
     def end(self) -> datetime:
         return splits.utc_midnight(self.snapshots["as_of"].max())  # type: ignore[arg-type]
 
-    def known(self) -> splits.TrainingSet:
+    def training_set(self) -> splits.TrainingSet:
         return splits.build_training_set(self.snapshots, self.contracts, self.end, RULES)
 
     def fit(self, settings: ModelConfig = SETTINGS.model, **changes: int) -> propensity.Propensity:
-        known = self.known()
-        chosen = settings.model_copy(update=changes)
-        return propensity.fit_propensity(known.snapshots, known.outcomes, chosen, horizon_days=60)
+        training_set = self.training_set()
+        model_settings = settings.model_copy(update=changes)
+        return propensity.fit_propensity(
+            training_set.snapshots, training_set.outcomes, model_settings, horizon_days=60
+        )
 
 
 @cache
-def _drawn(strength: float, accounts: int, months: int, seed: int) -> History:
+def _simulate_history(strength: float, accounts: int, months: int, seed: int) -> SimulatedHistory:
     rng = np.random.default_rng(seed)
     ids = [f"acc_{number:03}" for number in range(accounts)]
     as_ofs = [START + timedelta(days=30 * month) for month in range(months)]
     table = pl.DataFrame({"account_id": ids}).join(pl.DataFrame({"as_of": as_ofs}), how="cross")
-    drawn = {name: rng.normal(size=table.height) for name in FEATURE_NAMES}
-    drawn["seat_utilization"] = rng.uniform(0, 1.2, size=table.height)
-    columns = {name: pl.Series(values, dtype=pl.Float64) for name, values in drawn.items()}
+    values_by_feature = {name: rng.normal(size=table.height) for name in FEATURE_NAMES}
+    values_by_feature["seat_utilization"] = rng.uniform(0, 1.2, size=table.height)
+    columns = {
+        name: pl.Series(values, dtype=pl.Float64) for name, values in values_by_feature.items()
+    }
     columns["mrr"] = pl.Series([None] * table.height, dtype=pl.Float64)
     columns["plan_rank"] = pl.Series([1.0] * table.height)
     gaps = rng.uniform(size=table.height) < 0.3
     columns["champion_share_90d"] = pl.Series(
-        [None if gap else value for gap, value in zip(gaps, drawn["logins_30d"], strict=True)],
+        [
+            None if gap else value
+            for gap, value in zip(gaps, values_by_feature["logins_30d"], strict=True)
+        ],
         dtype=pl.Float64,
     )
     snapshots = table.with_columns(**columns)
-    margin = -2.5 + strength * (drawn["seat_utilization"] - 0.6) * 6
+    margin = -2.5 + strength * (values_by_feature["seat_utilization"] - 0.6) * 6
     buys = rng.uniform(size=table.height) < 1 / (1 + np.exp(-margin))
     days = rng.integers(0, 30, size=table.height)
-    bought = snapshots.select("account_id", "as_of").with_columns(
+    purchases = snapshots.select("account_id", "as_of").with_columns(
         buys=pl.Series(buys), day=pl.col("as_of") + pl.Series(days) * pl.duration(days=1)
     )
     first = [(name, START - timedelta(days=400), 10.0) for name in ids]
     later = [
         (name, day, 10.0 + 5 * (number + 1))
-        for (name,), rows in bought.filter("buys").group_by("account_id", maintain_order=True)
+        for (name,), rows in purchases.filter("buys").group_by("account_id", maintain_order=True)
         for number, day in enumerate(rows["day"].sort())
     ]
     schema = SubscriptionSchema.create_empty().schema
@@ -93,23 +100,25 @@ def _drawn(strength: float, accounts: int, months: int, seed: int) -> History:
         schema=schema,
     )
     order = ["as_of", "account_id"]
-    return History(snapshots.sort(order), subscription_timeline.build_timeline(subscriptions))
+    return SimulatedHistory(
+        snapshots.sort(order), subscription_timeline.build_timeline(subscriptions)
+    )
 
 
 @pytest.fixture(scope="session")
-def history() -> History:
-    """A company in which full seats are bought, at a price of noise."""
-    return _drawn(strength=1.0, accounts=60, months=16, seed=1)
+def history() -> SimulatedHistory:
+    """A company in which accounts with full seats buy more, with noise."""
+    return _simulate_history(strength=1.0, accounts=60, months=16, seed=1)
 
 
 @pytest.fixture(scope="session")
-def noise() -> History:
-    """A company in which nothing in the panel says who buys."""
-    return _drawn(strength=0.0, accounts=60, months=16, seed=2)
+def noise() -> SimulatedHistory:
+    """A company in which no feature predicts a purchase."""
+    return _simulate_history(strength=0.0, accounts=60, months=16, seed=2)
 
 
 @pytest.fixture(scope="session")
-def fitted(history: History) -> propensity.Propensity:
+def fitted(history: SimulatedHistory) -> propensity.Propensity:
     return history.fit()
 
 

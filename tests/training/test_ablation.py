@@ -1,4 +1,4 @@
-"""A control that gives the outcome away is found by the ablation, and by it alone."""
+"""The ablation detects control features that leak the outcome."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -9,11 +9,12 @@ import pytest
 
 from data.config.settings import Settings
 from training import labels
-from training.evaluation import ablation, evaluate
+from training.evaluation import evaluate
+from training.pipeline import ablation
 
 
 @pytest.mark.parametrize("strength", [0.0, 2.0])
-def test_what_the_controls_would_have_added_is_what_they_know(
+def test_the_ablation_measures_the_effect_of_control_features(
     history: Any, settings: Settings, strength: float
 ) -> None:
     expanded = labels.build_outcomes(
@@ -21,17 +22,17 @@ def test_what_the_controls_would_have_added_is_what_they_know(
     ).select(y=labels.expanded_within(60).fill_null(value=False).cast(pl.Float64))["y"]
     noise = np.random.default_rng(5).normal(size=len(expanded))
     snapshots = history.snapshots.with_columns(tickets_90d=strength * expanded + noise)
-    past = SimpleNamespace(
+    training_history = SimpleNamespace(
         as_of=history.end,
         contracts=history.contracts,
         panel=SimpleNamespace(snapshots=snapshots),
     )
-    without = evaluate.evaluate_walk_forward(
+    evaluation = evaluate.evaluate_walk_forward(
         snapshots, history.contracts, settings, end=history.end
     )
 
-    added = ablation.evaluate_controls(past, settings, without)
+    changes = ablation.evaluate_controls(training_history, settings, evaluation)
 
-    gain = added["auroc"]
+    gain = changes["auroc"]
     assert (gain.low > 0.02) == (strength > 0)
-    assert (added["log_loss"].high < 0) == (strength > 0)
+    assert (changes["log_loss"].high < 0) == (strength > 0)

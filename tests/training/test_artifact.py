@@ -1,4 +1,4 @@
-"""A folder that is not exactly what was written is refused before anything of it is parsed."""
+"""A model folder that was altered is rejected before anything is parsed."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ from training.model.propensity import Propensity
 from training.registry import serialization
 
 
-class Trap:
-    """Unpickling it would leave a trace."""
+class PickleTrap:
+    """Creates a file when unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -27,13 +27,13 @@ class Trap:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "model"
-    made.mkdir()
-    return made
+    model_folder = tmp_path / "model"
+    model_folder.mkdir()
+    return model_folder
 
 
-def reworded(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
-    """Alter the card, and give the digest that whoever altered it would put in the registry."""
+def alter_card(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """Alter the card and return the digest an attacker would store in the registry."""
     card = json.loads((folder / "card.json").read_text())
     change(card)
     text = json.dumps(card)
@@ -41,40 +41,36 @@ def reworded(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_what_is_read_is_what_was_written(fitted: Propensity, folder: Path) -> None:
-    digest = serialization.save_model(fitted, folder, {"verdict": "Judged well."})
+def test_a_saved_model_loads_unchanged(fitted: Propensity, folder: Path) -> None:
+    digest = serialization.save_model(fitted, folder, {"verdict": "Evaluated well."})
 
     model, card = serialization.load_model(folder, digest)
 
     assert repr(model) == repr(fitted)
-    assert card["verdict"] == "Judged well."
+    assert card["verdict"] == "Evaluated well."
 
 
-def test_the_model_of_churn_is_read_back_from_beside_the_model(
-    fitted: Propensity, folder: Path
-) -> None:
-    churn = replace(fitted, linear_share=0.75)
-    digest = serialization.save_model(fitted, folder, {}, churn)
+def test_the_churn_model_is_saved_and_loaded(fitted: Propensity, folder: Path) -> None:
+    churn_model = replace(fitted, blend_weight=0.75)
+    digest = serialization.save_model(fitted, folder, {}, churn_model)
 
     model, card = serialization.load_model(folder, digest)
-    again = serialization.load_churn_model(folder, card)
+    loaded_churn = serialization.load_churn_model(folder, card)
 
     assert model.blend_weight == fitted.blend_weight
-    assert again is not None
-    assert again.blend_weight == 0.75
-    assert [b.model_to_string() for b in again.boosters] == [
-        b.model_to_string() for b in churn.boosters
+    assert loaded_churn is not None
+    assert loaded_churn.blend_weight == 0.75
+    assert [b.model_to_string() for b in loaded_churn.boosters] == [
+        b.model_to_string() for b in churn_model.boosters
     ]
 
 
-def test_a_folder_of_churn_that_the_card_does_not_name_is_refused(
-    fitted: Propensity, folder: Path
-) -> None:
+def test_a_churn_folder_missing_from_the_card_is_rejected(fitted: Propensity, folder: Path) -> None:
     digest = serialization.save_model(fitted, folder, {})
     (folder / "churn").mkdir()
     (folder / "churn" / "card.json").write_text("{}")
 
-    with pytest.raises(ModelError, match=r"churn/card\.json does not belong to it"):
+    with pytest.raises(ModelError, match=r"churn/card\.json is not listed on its card"):
         serialization.load_model(folder, digest)
 
 
@@ -83,35 +79,31 @@ def test_the_same_model_has_the_same_digest(fitted: Propensity, tmp_path: Path) 
     for folder in folders:
         folder.mkdir()
 
-    one, other = (serialization.save_model(fitted, folder, {}) for folder in folders)
+    first, second = (serialization.save_model(fitted, folder, {}) for folder in folders)
 
-    assert one == other
+    assert first == second
 
 
-def test_without_a_digest_nothing_is_read(fitted: Propensity, folder: Path) -> None:
+def test_a_card_without_a_digest_is_rejected(fitted: Propensity, folder: Path) -> None:
     serialization.save_model(fitted, folder, {})
 
     with pytest.raises(ModelError, match=r"card\.json does not match its digest"):
         serialization.load_model(folder, None)
 
 
-def test_a_pickle_beside_the_model_is_refused_and_never_opened(
-    fitted: Propensity, folder: Path
-) -> None:
+def test_a_pickle_next_to_the_model_is_rejected_unopened(fitted: Propensity, folder: Path) -> None:
     digest = serialization.save_model(fitted, folder, {})
-    (folder / "python_model.pkl").write_bytes(pickle.dumps(Trap(folder.parent / "executed")))
+    (folder / "python_model.pkl").write_bytes(pickle.dumps(PickleTrap(folder.parent / "executed")))
 
-    with pytest.raises(ModelError, match=r"python_model\.pkl does not belong to it"):
+    with pytest.raises(ModelError, match=r"python_model\.pkl is not listed on its card"):
         serialization.load_model(folder, digest)
 
     assert not (folder.parent / "executed").exists()
 
 
-def test_a_booster_that_is_a_pickle_is_refused_and_never_opened(
-    fitted: Propensity, folder: Path
-) -> None:
+def test_a_pickled_booster_is_rejected_unopened(fitted: Propensity, folder: Path) -> None:
     digest = serialization.save_model(fitted, folder, {})
-    (folder / "booster_0.txt").write_bytes(pickle.dumps(Trap(folder.parent / "executed")))
+    (folder / "booster_0.txt").write_bytes(pickle.dumps(PickleTrap(folder.parent / "executed")))
 
     with pytest.raises(ModelError, match=r"booster_0\.txt (is missing|does not match)"):
         serialization.load_model(folder, digest)
@@ -120,19 +112,19 @@ def test_a_booster_that_is_a_pickle_is_refused_and_never_opened(
 
 
 @pytest.mark.parametrize("name", ["../booster_0.txt", "/etc/passwd", "sub/booster_0.txt", "x.pkl"])
-def test_a_card_that_points_elsewhere_is_refused(
+def test_a_card_that_points_outside_the_folder_is_rejected(
     name: str, fitted: Propensity, folder: Path
 ) -> None:
     serialization.save_model(fitted, folder, {})
-    digest = reworded(folder, lambda card: card["boosters"].update({name: "0" * 64}))
+    digest = alter_card(folder, lambda card: card["boosters"].update({name: "0" * 64}))
 
-    with pytest.raises(ModelError, match=f"its card names '{name}', which is no booster"):
+    with pytest.raises(ModelError, match=f"its card lists '{name}', which is not a booster file"):
         serialization.load_model(folder, digest)
 
 
-def test_a_model_of_another_format_is_refused(fitted: Propensity, folder: Path) -> None:
+def test_a_model_of_another_format_is_rejected(fitted: Propensity, folder: Path) -> None:
     serialization.save_model(fitted, folder, {})
-    digest = reworded(folder, lambda card: card.update(format=0))
+    digest = alter_card(folder, lambda card: card.update(format=0))
 
-    with pytest.raises(ModelError, match=r"written in format 0, and this version reads \d"):
+    with pytest.raises(ModelError, match=r"has format 0; this version reads format \d"):
         serialization.load_model(folder, digest)

@@ -1,4 +1,4 @@
-"""The whole replay of a small simulated company, through its public door."""
+"""End-to-end replay of a small simulated company through the public API."""
 
 import json
 import re
@@ -17,9 +17,10 @@ from data import simulator
 from data.config import settings
 from data.errors import HistoryError
 from data.ingest import table_loader
+from features.activity import load
 from training import backtest
 from training.backtest import BacktestResult, StrategyResult, replay
-from training.backtest import inputs as rests
+from training.backtest import inputs as backtest_inputs
 from training.backtest.inputs import BacktestInputs
 from training.pipeline import training_run
 
@@ -29,7 +30,15 @@ NOW = datetime(2026, 6, 2, tzinfo=UTC)
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 REVIEWS = ["manual review, weekly", "manual review, monthly"]
 MODELS = ["model's weekly list", "weekly list and events"]
-WAYS = [*REVIEWS, "CRM rule", "event rule", "tiered stack", "health score", "login volume", *MODELS]
+STRATEGIES = [
+    *REVIEWS,
+    "CRM rule",
+    "event rule",
+    "tier rules",
+    "health score",
+    "login volume",
+    *MODELS,
+]
 CHANGES = {
     "eligibility": settings.Eligibility(burn_in_days=90),
     "model": settings.ModelConfig(
@@ -56,7 +65,7 @@ class Company:
     users: pl.DataFrame
     config: settings.Settings
 
-    def past(self, folder: Path) -> training_run.TrainingHistory:
+    def build_history(self, folder: Path) -> training_run.TrainingHistory:
         config = self.config.model_copy(update={"state": str(folder), "base": Path()})
         tables = table_loader.tables_from_frames(
             list(self.events),
@@ -67,19 +76,19 @@ class Company:
             now=NOW,
         )
         return training_run.build_history(
-            config, tables, training_run.build_activity(config, tables), AS_OF
+            config, tables, load.build_activity(config, tables), AS_OF
         )
 
     def known_before(self, day: date) -> "Company":
-        """The tables without what became known on a day or later."""
+        """Return the tables without rows known on that day or later."""
         moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        heard = pl.max_horizontal("timestamp", "known_at") < moment
-        booked = pl.coalesce("known_at", "effective_date") < moment
-        months = [month.filter(heard) for month in self.events]
+        is_known = pl.max_horizontal("timestamp", "known_at") < moment
+        is_booked = pl.coalesce("known_at", "effective_date") < moment
+        event_parts = [part.filter(is_known) for part in self.events]
         return replace(
             self,
-            events=[month for month in months if month.height],
-            subscriptions=self.subscriptions.filter(booked),
+            events=[part for part in event_parts if part.height],
+            subscriptions=self.subscriptions.filter(is_booked),
             users=self.users.filter(pl.max_horizontal("created_at", "known_at") < moment),
         )
 
@@ -92,212 +101,237 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
         pl.read_parquet(folder / f"{name}.parquet")
         for name in ("subscriptions", "accounts", "users")
     )
-    months = [pl.read_parquet(file) for file in sorted((folder / "events").glob("*.parquet"))]
+    event_parts = [pl.read_parquet(file) for file in sorted((folder / "events").glob("*.parquet"))]
     config = settings.load_settings(folder / "expansion.toml").model_copy(update=CHANGES)
-    return Company(months, _busier(subscriptions), accounts, users, config)
+    return Company(event_parts, add_expansions(subscriptions), accounts, users, config)
 
 
-def _busier(subscriptions: pl.DataFrame) -> pl.DataFrame:
-    """More seats every few weeks, for those whose terms have long been the same.
+def add_expansions(subscriptions: pl.DataFrame) -> pl.DataFrame:
+    """Add expansions every few weeks to accounts whose terms have long been unchanged.
 
     The first of them expands every month.
     """
-    last = subscriptions.sort("effective_date").group_by("account_id", maintain_order=True).last()
-    calm = last.filter(
+    latest = subscriptions.sort("effective_date").group_by("account_id", maintain_order=True).last()
+    unchanged = latest.filter(
         pl.col("status") == "paid",
         pl.col("licensed_seats") > 0,
         pl.col("effective_date") < datetime(2025, 11, 1, tzinfo=UTC),
     ).with_row_index("number")
-    rises = [
-        calm.with_columns(
-            licensed_seats=pl.col("licensed_seats") + 2 * (step + 1),
+    added_rows = [
+        unchanged.with_columns(
+            licensed_seats=pl.col("licensed_seats") + 2 * (fold + 1),
             effective_date=datetime(2025, 11, 3, tzinfo=UTC)
-            + pl.duration(days=step * (30 + 7 * (pl.col("number") % 9)) + 2 * pl.col("number")),
+            + pl.duration(days=fold * (30 + 7 * (pl.col("number") % 9)) + 2 * pl.col("number")),
             change=pl.lit("organic"),
             known_at=pl.lit(None, pl.Datetime("us", "UTC")),
         )
-        for step in range(7)
+        for fold in range(7)
     ]
-    added = pl.concat(rises).filter(pl.col("effective_date") < AS_OF)
+    added = pl.concat(added_rows).filter(pl.col("effective_date") < AS_OF)
     return pl.concat([subscriptions, added.select(subscriptions.columns)])
 
 
 @pytest.fixture(scope="module")
-def past(
+def history(
     company: Company, tmp_path_factory: pytest.TempPathFactory
 ) -> training_run.TrainingHistory:
-    return company.past(tmp_path_factory.mktemp("state"))
+    return company.build_history(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="module")
-def made(company: Company, past: training_run.TrainingHistory) -> BacktestInputs:
-    return rests.prepare_inputs(past, company.config)
+def inputs(company: Company, history: training_run.TrainingHistory) -> BacktestInputs:
+    return backtest_inputs.prepare_inputs(history, company.config)
 
 
 @pytest.fixture(scope="module")
-def found(company: Company, made: BacktestInputs) -> BacktestResult:
-    return replay.replay_history(made, company.config)
+def result(company: Company, inputs: BacktestInputs) -> BacktestResult:
+    return replay.replay_history(inputs, company.config)
 
 
-def test_every_way_competes_on_the_same_days_and_hours(found: BacktestResult) -> None:
-    assert [way.name for way in found.ways] == WAYS
-    assert not found.absent
-    assert found.expansions > 20
-    limit = found.minutes_per_month * (1 + (found.end - found.start).days / 30)
-    assert all(way.minutes_looking + way.minutes_working <= limit for way in found.ways)
+def test_every_strategy_has_the_same_days_and_capacity(result: BacktestResult) -> None:
+    assert [strategy.name for strategy in result.strategies] == STRATEGIES
+    assert not result.unavailable
+    assert result.expansions > 20
+    limit = result.minutes_per_month * (1 + (result.end - result.start).days / 30)
+    assert all(
+        strategy.review_minutes + strategy.contact_minutes <= limit
+        for strategy in result.strategies
+    )
 
 
-def test_anyone_can_compute_the_figures_from_the_two_tables(found: BacktestResult) -> None:
-    for way in found.ways:
-        flags = found.flags.filter(way=way.name)
+def test_metrics_can_be_recomputed_from_the_two_tables(result: BacktestResult) -> None:
+    for strategy in result.strategies:
+        flags = result.flags.filter(strategy=strategy.name)
         lead = [
-            (row["day"] - row[way.name]).days
-            for row in found.expanded.iter_rows(named=True)
-            if row[way.name] is not None
+            (row["day"] - row[strategy.name]).days
+            for row in result.expanded.iter_rows(named=True)
+            if row[strategy.name] is not None
         ]
-        right = flags["expanded"].drop_nulls()
-        assert way.flags == flags.height
-        assert (way.caught, way.caught_30d) == (len(lead), sum(days >= 30 for days in lead))
-        _is(way, "share_flagged", len(lead) / found.expansions)
-        _is(way, "precision", right.mean() if len(right) else None)
-        _is(way, "lead_days", statistics.median(lead) if lead else None)
+        expanded = flags["expanded"].drop_nulls()
+        assert strategy.flags == flags.height
+        assert (strategy.detected, strategy.detected_30d) == (
+            len(lead),
+            sum(days >= 30 for days in lead),
+        )
+        assert_metric(strategy, "detection_rate", len(lead) / result.expansions)
+        assert_metric(strategy, "precision", expanded.mean() if len(expanded) else None)
+        assert_metric(strategy, "lead_days", statistics.median(lead) if lead else None)
 
 
-def _is(way: StrategyResult, name: str, value: Any) -> None:
-    told = way.figures[name].value
-    assert told == (None if value is None else pytest.approx(value)), (way.name, name)
+def assert_metric(strategy: StrategyResult, name: str, value: Any) -> None:
+    results = strategy.metrics[name].value
+    assert results == (None if value is None else pytest.approx(value)), (strategy.name, name)
 
 
-def test_an_expansion_is_caught_by_the_first_flag_of_the_days_before_it(
-    found: BacktestResult,
+def test_an_expansion_is_detected_by_the_first_flag_in_the_window(
+    result: BacktestResult,
 ) -> None:
-    for way in found.ways:
-        flags = found.flags.filter(way=way.name)
-        for row in found.expanded.iter_rows(named=True):
-            near = [
+    for strategy in result.strategies:
+        flags = result.flags.filter(strategy=strategy.name)
+        for row in result.expanded.iter_rows(named=True):
+            window_days = [
                 day
                 for day in sorted(flags.filter(account_id=row["account_id"])["day"])
-                if 0 <= (row["day"] - day).days < found.caught_within_days
+                if 0 <= (row["day"] - day).days < result.detection_window_days
             ]
-            assert row[way.name] == (near[0] if near else None)
+            assert row[strategy.name] == (window_days[0] if window_days else None)
 
 
-def test_rows_known_after_a_week_change_no_decision_of_that_week(
-    company: Company, made: BacktestInputs, found: BacktestResult, tmp_path: Path
+def test_rows_known_later_change_no_earlier_flag(
+    company: Company, inputs: BacktestInputs, result: BacktestResult, tmp_path: Path
 ) -> None:
-    week = found.start + timedelta(days=10 * 7)
+    week = result.start + timedelta(days=10 * 7)
 
-    without = backtest.run_backtest(company.known_before(week).past(tmp_path), company.config)
-
-    kept, again = (
-        told.flags.filter(pl.col("day") <= week).select("way", "account_id", "day")
-        for told in (found, without)
+    without = backtest.run_backtest(
+        company.known_before(week).build_history(tmp_path), company.config
     )
-    assert kept.equals(again)
-    assert kept["way"].unique(maintain_order=True).to_list() == WAYS
-    assert made.models is not None
-    assert len([step for step in made.models.folds if step.cutoff.date() <= week]) > 1
-    assert without.expansions < found.expansions
+
+    original, replayed = (
+        results.flags.filter(pl.col("day") <= week).select("strategy", "account_id", "day")
+        for results in (result, without)
+    )
+    assert original.equals(replayed)
+    assert original["strategy"].unique(maintain_order=True).to_list() == STRATEGIES
+    assert inputs.models is not None
+    assert len([fold for fold in inputs.models.folds if fold.cutoff.date() <= week]) > 1
+    assert without.expansions < result.expansions
 
 
-def test_the_answer_is_json_and_names_every_figure(found: BacktestResult) -> None:
-    told = json.loads(json.dumps(found.to_dict()))
+def test_the_result_is_json_and_defines_every_metric(result: BacktestResult) -> None:
+    payload = json.loads(json.dumps(result.to_dict()))
 
-    assert told["start"] == str(found.start)
-    for way in told["ways"]:
-        assert set(way["figures"]) <= set(told["definitions"])
-        assert set(way["figures"]["share_flagged"]) == {"value", "low", "high"}
-    assert told["notes"][0].startswith("No capacity is set: 20 accounts per 30 days")
-    enough = r"the hours are enough for 40 accounts, and \d\d are eligible"
-    assert re.search(enough, " ".join(told["notes"]))
-    assert len(told["hindsight"]) > 3
-    assert "model's weekly list caught" in told["verdict"]
+    assert payload["start"] == str(result.start)
+    for strategy in payload["strategies"]:
+        assert set(strategy["metrics"]) <= set(payload["definitions"])
+        assert set(strategy["metrics"]["detection_rate"]) == {"value", "low", "high"}
+    assert payload["notes"][0].startswith("No capacity is set: 20 accounts per 30 days")
+    ample = r"the team can contact 40 accounts, and \d\d are eligible"
+    assert re.search(ample, " ".join(payload["notes"]))
+    assert len(payload["limitations"]) > 3
+    assert "model's weekly list detected" in payload["verdict"]
 
 
-def test_an_account_that_expands_every_month_is_counted_and_said(found: BacktestResult) -> None:
-    days = found.expanded.group_by("account_id").agg(pl.col("day").sort())
-    close = sum(
-        (later - sooner).days < found.caught_within_days
-        for some in days["day"]
-        for sooner, later in pairwise(some)
+def test_close_repeated_expansions_are_counted_and_noted(result: BacktestResult) -> None:
+    days = result.expanded.group_by("account_id").agg(pl.col("day").sort())
+    close_pairs = sum(
+        (later - sooner).days < result.detection_window_days
+        for days in days["day"]
+        for sooner, later in pairwise(days)
     )
 
     assert days["day"].list.len().max() >= 3  # type: ignore[operator]
-    assert found.repeated >= close > 0
-    assert any(note.startswith(f"{found.repeated} of {found.expansions}") for note in found.notes)
-
-
-def test_without_seats_and_limits_the_other_ways_still_run(
-    company: Company, made: BacktestInputs
-) -> None:
-    none = pl.lit(None, pl.Float64)
-    bare = made.history.contracts.with_columns(seats=none, usage_limit=none)
-
-    found = replay.replay_history(
-        replace(made, past=replace(made.history, contracts=bare)), company.config
+    assert result.closely_repeated >= close_pairs > 0
+    assert any(
+        note.startswith(f"{result.closely_repeated} of {result.expansions}")
+        for note in result.notes
     )
 
-    assert list(found.absent) == [*REVIEWS, "CRM rule", "event rule", "weekly list and events"]
-    assert all("seats nor usage limits" in why for why in found.absent.values())
-    assert "No account has licensed seats" not in " ".join(found.notes)
 
-
-def test_without_limits_that_is_said_and_the_seats_speak(
-    company: Company, made: BacktestInputs
+def test_without_limits_and_seats_the_other_strategies_still_run(
+    company: Company, inputs: BacktestInputs
 ) -> None:
-    bare = made.history.contracts.with_columns(usage_limit=pl.lit(None, pl.Float64))
+    no_value = pl.lit(None, pl.Float64)
+    contracts = inputs.history.contracts.with_columns(seats=no_value, usage_limit=no_value)
 
-    found = replay.replay_history(
-        replace(made, past=replace(made.history, contracts=bare)), company.config
+    result = replay.replay_history(
+        replace(inputs, history=replace(inputs.history, contracts=contracts)), company.config
     )
 
-    assert [way.name for way in found.ways] == WAYS
-    assert "No account has a usage limit: use is that of the seats." in found.notes
+    assert list(result.unavailable) == [
+        *REVIEWS,
+        "CRM rule",
+        "event rule",
+        "weekly list and events",
+    ]
+    assert all(
+        "no account has licensed seats or a usage limit" in reason
+        for reason in result.unavailable.values()
+    )
+    assert "No account has licensed seats" not in " ".join(result.notes)
 
 
-def test_a_history_too_short_for_a_model_lets_the_others_run(
-    company: Company, past: training_run.TrainingHistory
+def test_without_usage_limits_utilization_is_that_of_the_seats(
+    company: Company, inputs: BacktestInputs
 ) -> None:
-    lately = pl.col("as_of") >= date(2026, 3, 15)
-    shorter = replace(
-        past.panel,
-        snapshots=past.panel.snapshots.filter(lately),
-        excluded=past.panel.excluded.filter(lately),
+    contracts = inputs.history.contracts.with_columns(usage_limit=pl.lit(None, pl.Float64))
+
+    result = replay.replay_history(
+        replace(inputs, history=replace(inputs.history, contracts=contracts)), company.config
     )
 
-    found = backtest.run_backtest(replace(past, panel=shorter), company.config)
-
-    assert list(found.absent) == MODELS
-    assert all("too short for a walk forward" in why for why in found.absent.values())
-    assert [way.name for way in found.ways] == WAYS[:-2]
-    assert found.verdict.startswith("No model could be replayed; of the other ways")
+    assert [strategy.name for strategy in result.strategies] == STRATEGIES
+    assert "No account has a usage limit: utilization is that of the seats." in result.notes
 
 
-def test_a_history_without_a_day_that_counts_is_refused(
-    company: Company, past: training_run.TrainingHistory
+def test_without_a_model_the_other_strategies_still_run(
+    company: Company, history: training_run.TrainingHistory
 ) -> None:
-    last = pl.col("as_of") >= date(2026, 4, 25)
-    shorter = replace(
-        past.panel,
-        snapshots=past.panel.snapshots.filter(last),
-        excluded=past.panel.excluded.filter(last),
+    is_recent = pl.col("as_of") >= date(2026, 3, 15)
+    short_panel = replace(
+        history.panel,
+        snapshots=history.panel.snapshots.filter(is_recent),
+        excluded=history.panel.excluded.filter(is_recent),
     )
 
-    with pytest.raises(HistoryError, match=r"no day is left\. Let evaluation\.first_as_of"):
-        backtest.run_backtest(replace(past, panel=shorter), company.config)
+    result = backtest.run_backtest(replace(history, panel=short_panel), company.config)
+
+    assert list(result.unavailable) == MODELS
+    assert all(
+        "too short for walk-forward validation" in reason for reason in result.unavailable.values()
+    )
+    assert [strategy.name for strategy in result.strategies] == STRATEGIES[:-2]
+    assert result.verdict.startswith("No model could be replayed; of the other strategies")
 
 
-def test_hours_and_csms_are_those_of_the_settings(company: Company, made: BacktestInputs) -> None:
+def test_a_history_without_a_counted_day_is_rejected(
+    company: Company, history: training_run.TrainingHistory
+) -> None:
+    latest = pl.col("as_of") >= date(2026, 4, 25)
+    short_panel = replace(
+        history.panel,
+        snapshots=history.panel.snapshots.filter(latest),
+        excluded=history.panel.excluded.filter(latest),
+    )
+
+    with pytest.raises(
+        HistoryError, match=r"no day is left\. Set an earlier evaluation\.first_as_of"
+    ):
+        backtest.run_backtest(replace(history, panel=short_panel), company.config)
+
+
+def test_capacity_and_csms_come_from_the_settings(company: Company, inputs: BacktestInputs) -> None:
     team = settings.Team(csms=2, hours_per_month=6, minutes_per_account=45)
     rules = settings.BacktestConfig(
         cooldown_days=30, rule_utilization=0.9, detection_window_days=30
     )
-    own = company.config.model_copy(update={"team": team, "backtest": rules})
+    config = company.config.model_copy(update={"team": team, "backtest": rules})
 
-    found = replay.replay_history(made, own)
+    result = replay.replay_history(inputs, config)
 
-    assert (found.csms, found.minutes_per_month, found.minutes_per_account) == (2, 720, 45)
-    assert found.notes[0].startswith("16 accounts per 30 days: 2 CSMs with 6 hours each")
-    # 16 of 37 accounts in the days that one rests: a list has to choose.
-    assert "the hours are enough" not in " ".join(found.notes)
-    assert "90% of seats" in next(way.rule for way in found.ways if way.name == "CRM rule")
+    assert (result.csms, result.minutes_per_month, result.minutes_per_account) == (2, 720, 45)
+    assert result.notes[0].startswith("16 accounts per 30 days: 2 CSMs with 6 hours each")
+    # 16 of 37 accounts during one cool-down, so the order of a list matters.
+    assert "the team can contact" not in " ".join(result.notes)
+    assert "90% of seats" in next(
+        strategy.rule for strategy in result.strategies if strategy.name == "CRM rule"
+    )

@@ -1,4 +1,4 @@
-"""How full every contract was on every morning: as the panel says it, and as a slow count does."""
+"""Daily utilization compared with the panel and with a plain Python count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,10 @@ from data import simulator
 from data.config import settings as configured
 from data.ingest import table_loader
 from features import subscription_timeline
-from features.activity import daily_tables
+from features.activity import daily_tables, load
 from features.panel import builder, user_activity
 from training.backtest import utilization
 from training.backtest.utilization import DailyUtilization
-from training.pipeline import training_run
 
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
@@ -29,14 +28,14 @@ FIRST, DAYS, SEAT_DAYS = date(2024, 3, 1), 50, 30
 ACCOUNTS = ("acme", "beta")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Hours from the first morning: both edges of both windows of both ends, and anything between.
+# Hours from the first day: both edges of both windows, and values between.
 EDGES = [hour for day in (-30, 0, 20, DAYS) for hour in (24 * day - 1, 24 * day, 24 * day + 1)]
 HOURS = st.sampled_from(EDGES) | st.integers(-24 * 45, 24 * (DAYS + 5))
 LATE = st.sampled_from([None, 0, 1, 24, 24 * 29, 24 * 30, 24 * 31])
 
 
 @dataclass(frozen=True)
-class World:
+class Scenario:
     """A log and its contracts, as rows."""
 
     events: Sequence[dict[str, Any]]
@@ -45,97 +44,103 @@ class World:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def scenarios(draw: st.DrawFn) -> Scenario:
     events = [
-        _event(draw, name)
+        draw_event(draw, name)
         for name in draw(st.lists(st.sampled_from(["view", "api_call", "login"]), max_size=14))
     ]
-    terms = [_term(draw, account) for account in ACCOUNTS for _ in range(draw(st.integers(1, 3)))]
+    contract_rows = [
+        draw_contract_row(draw, account)
+        for account in ACCOUNTS
+        for _ in range(draw(st.integers(1, 3)))
+    ]
     users = [
         {
             "user_id": user,
             "account_id": "acme",
             "seat_type": draw(st.sampled_from(["paid", "free"])),
-            "created_at": draw(st.none() | HOURS.map(_at)),
+            "created_at": draw(st.none() | HOURS.map(at_hour)),
         }
         for user in draw(st.lists(st.sampled_from("uvw"), unique=True, min_size=1))
     ]
-    # Somebody has to have been first, else nothing is known of the length of the log.
-    return World([*events, _row("acme", "view", "u", -24 * 60, None)], terms, users)
+    # One early event, so that the length of the log is known.
+    return Scenario([*events, event_row("acme", "view", "u", -24 * 60, None)], contract_rows, users)
 
 
-def _event(draw: st.DrawFn, name: str) -> dict[str, Any]:
+def draw_event(draw: st.DrawFn, name: str) -> dict[str, Any]:
     account, user = draw(st.sampled_from(ACCOUNTS)), draw(st.sampled_from(["u", "v", "w", None]))
-    return _row(account, name, user, draw(HOURS), draw(LATE)) | {
+    return event_row(account, name, user, draw(HOURS), draw(LATE)) | {
         "quantity": draw(st.sampled_from([1.0, 0.4, 2.5, None]))
     }
 
 
-def _row(account: str, event: str, user: str | None, hour: int, late: int | None) -> dict[str, Any]:
-    at = _at(hour)
-    known = None if late is None else at + timedelta(hours=late)
+def event_row(
+    account: str, event: str, user: str | None, hour: int, delay: int | None
+) -> dict[str, Any]:
+    position = at_hour(hour)
+    known_events = None if delay is None else position + timedelta(hours=delay)
     return {
         "account_id": account,
         "user_id": user,
-        "timestamp": at,
+        "timestamp": position,
         "event": event,
         "quantity": 1.0,
-        "known_at": known,
+        "known_at": known_events,
     }
 
 
-def _term(draw: st.DrawFn, account: str) -> dict[str, Any]:
-    effective, late = draw(HOURS), draw(st.sampled_from([None, -48, -1, 0, 1, 24, 100]))
+def draw_contract_row(draw: st.DrawFn, account: str) -> dict[str, Any]:
+    effective, delay = draw(HOURS), draw(st.sampled_from([None, -48, -1, 0, 1, 24, 100]))
     return {
         "account_id": account,
-        "effective_date": _at(effective),
+        "effective_date": at_hour(effective),
         "licensed_seats": draw(st.sampled_from([None, 0.0, 1.0, 2.0, 3.0])),
         "usage_limit": draw(st.sampled_from([None, 0.0, 1.0, 3.3])),
         "plan": "team",
         "status": draw(st.sampled_from(["paid", "trial", "churned"])),
-        "known_at": None if late is None else _at(effective + late),
+        "known_at": None if delay is None else at_hour(effective + delay),
     }
 
 
-def _at(hour: int) -> datetime:
+def at_hour(hour: int) -> datetime:
     return datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC) + timedelta(hours=hour)
 
 
-def _built(world: World, folder: Path) -> tuple[DailyUtilization, pl.DataFrame]:
-    stamp = pl.Datetime("us", "UTC")
-    kinds = {"user_id": pl.String, "known_at": stamp, "quantity": pl.Float64}
+def build_utilization(scenario: Scenario, folder: Path) -> tuple[DailyUtilization, pl.DataFrame]:
+    timestamp_type = pl.Datetime("us", "UTC")
+    schema_overrides = {"user_id": pl.String, "known_at": timestamp_type, "quantity": pl.Float64}
     tables = table_loader.tables_from_frames(
-        pl.DataFrame(world.events, schema_overrides=kinds),
+        pl.DataFrame(scenario.events, schema_overrides=schema_overrides),
         pl.DataFrame(
-            world.subscriptions,
+            scenario.subscriptions,
             schema={
                 "account_id": pl.String,
-                "effective_date": stamp,
+                "effective_date": timestamp_type,
                 "licensed_seats": pl.Float64,
                 "usage_limit": pl.Float64,
                 "plan": pl.String,
                 "status": pl.String,
-                "known_at": stamp,
+                "known_at": timestamp_type,
             },
         ),
-        pl.DataFrame({"account_id": ACCOUNTS, "created_date": [_at(-24 * 90)] * 2}),
+        pl.DataFrame({"account_id": ACCOUNTS, "created_date": [at_hour(-24 * 90)] * 2}),
         pl.DataFrame(
-            world.users,
+            scenario.users,
             schema={
                 "user_id": pl.String,
                 "account_id": pl.String,
                 "seat_type": pl.String,
-                "created_at": stamp,
+                "created_at": timestamp_type,
             },
         ),
         now=NOW,
     )
-    log = daily_tables.build_activity(
+    activity = daily_tables.build_activity(
         tables.events, folder=folder, roles=configured.Roles(), seats=configured.Seats()
     )
     contracts = subscription_timeline.build_timeline(tables.subscriptions.rows)
-    found = utilization.build_daily_utilization(
-        log,
+    daily = utilization.build_daily_utilization(
+        activity,
         contracts,
         first_day=FIRST,
         days=DAYS,
@@ -144,121 +149,126 @@ def _built(world: World, folder: Path) -> tuple[DailyUtilization, pl.DataFrame]:
             user_activity.prepare_users(tables.users.rows, tables.accounts.rows, ["seat_type"])
         ),
     )
-    return found, contracts
+    return daily, contracts
 
 
-@given(worlds())
+@given(scenarios())
 @settings(max_examples=25, deadline=None)
-def test_every_morning_is_as_a_slow_count_says(world: World) -> None:
+def test_every_day_matches_a_plain_python_count(scenario: Scenario) -> None:
     with TemporaryDirectory() as folder:
-        found, contracts = _built(world, Path(folder))
+        daily, contracts = build_utilization(scenario, Path(folder))
 
-    for row, account in enumerate(found.accounts):
+    for row, account in enumerate(daily.accounts):
         for day in range(DAYS):
-            seats, usage, paid = _slow(world, contracts, account, _at(24 * day))
-            assert _same(found.seat_utilization[row, day], seats), (account, day)
-            assert _same(found.usage_ratio[row, day], usage), (account, day)
-            assert bool(found.paid[row, day]) is paid, (account, day)
+            seats, usage, paid = count_slowly(scenario, contracts, account, at_hour(24 * day))
+            assert equals(daily.seat_utilization[row, day], seats), (account, day)
+            assert equals(daily.usage_ratio[row, day], usage), (account, day)
+            assert bool(daily.paid[row, day]) is paid, (account, day)
 
 
-def _slow(
-    world: World, contracts: pl.DataFrame, account: str, morning: datetime
+def count_slowly(
+    scenario: Scenario, contracts: pl.DataFrame, account: str, moment: datetime
 ) -> tuple[float | None, float | None, bool]:
-    """One account on one morning, from the rows themselves."""
-    free = {
+    """Compute one account's utilization at one moment from the raw rows."""
+    free_users = {
         user["user_id"]
-        for user in world.users
-        if user["seat_type"] == "free" and (user["created_at"] or EPOCH) < morning
+        for user in scenario.users
+        if user["seat_type"] == "free" and (user["created_at"] or EPOCH) < moment
     }
-    today = morning.date()
-    known = [row for row in world.events if _heard(row) < today]
-    seen = {
+    today = moment.date()
+    known_events = [row for row in scenario.events if known_day(row) < today]
+    active_users = {
         row["user_id"]
-        for row in known
+        for row in known_events
         if (row["account_id"], row["event"]) == (account, "view")
-        and row["user_id"] not in {None, *free}
+        and row["user_id"] not in {None, *free_users}
         and row["timestamp"].date() >= today - timedelta(days=SEAT_DAYS)
     }
     calls = sum(
         round((1.0 if row["quantity"] is None else row["quantity"]) * 1000)
-        for row in known
+        for row in known_events
         if (row["account_id"], row["event"]) == (account, "api_call")
         and row["timestamp"].date() >= today - timedelta(days=30)
     )
-    terms = [
+    contract_rows = [
         row
         for row in contracts.rows(named=True)
-        if row["account_id"] == account and row["known"] < morning and row["effective"] <= morning
+        if row["account_id"] == account and row["known"] < moment and row["effective"] <= moment
     ]
-    log_days = (today - min(row["timestamp"].date() for row in known)).days
-    if not terms or log_days < 30:
-        return None, None, bool(terms and terms[-1]["paid"])
-    now = terms[-1]
+    log_days = (today - min(row["timestamp"].date() for row in known_events)).days
+    if not contract_rows or log_days < 30:
+        return None, None, bool(contract_rows and contract_rows[-1]["paid"])
+    current = contract_rows[-1]
     return (
-        len(seen) / now["seats"] if now["seats"] else None,
-        calls * 0.001 / now["usage_limit"] if now["usage_limit"] else None,
-        now["paid"],
+        len(active_users) / current["seats"] if current["seats"] else None,
+        calls * 0.001 / current["usage_limit"] if current["usage_limit"] else None,
+        current["paid"],
     )
 
 
-def _heard(row: dict[str, Any]) -> date:
-    """The day on which an event was known."""
-    happened: datetime = row["timestamp"]
-    return max(happened, row["known_at"] or happened).date()
+def known_day(row: dict[str, Any]) -> date:
+    """Return the day on which an event was known."""
+    timestamp: datetime = row["timestamp"]
+    return max(timestamp, row["known_at"] or timestamp).date()
 
 
-def _same(found: float, slow: float | None) -> bool:
-    return bool(np.isnan(found)) if slow is None else bool(found == slow)
+def equals(daily: float, expected: float | None) -> bool:
+    return bool(np.isnan(daily)) if expected is None else bool(daily == expected)
 
 
 @pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Any]:
+def company(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Any]:
     folder = tmp_path_factory.mktemp("company")
     simulator.write_company(folder, accounts=40, months=10, seed=5, corruption=0.01)
     config = configured.load_settings(folder / "expansion.toml")
-    return config, *training_run.load_data(config, now=NOW)
+    return config, *load.load_data(config, now=NOW)
 
 
 @pytest.mark.parametrize("seat_days", [30, 90])
-def test_it_is_what_the_panel_says_of_the_same_morning_to_the_bit(
-    past: tuple[Any, Any, Any], seat_days: int
+def test_daily_utilization_equals_the_panel_to_the_bit(
+    company: tuple[Any, Any, Any], seat_days: int
 ) -> None:
-    config, tables, log = past
+    config, tables, activity = company
     config = config.model_copy(update={"seats": configured.Seats(window_days=seat_days)})
-    as_ofs = [AS_OF - timedelta(days=back) for back in (0, 30, 95, 231, 260)]
+    as_ofs = [AS_OF - timedelta(days=days_back) for days_back in (0, 30, 95, 231, 260)]
     first = as_ofs[-1].date()
 
-    told = builder.build_panel(log, tables, as_ofs, config).snapshots
-    found = utilization.build_daily_utilization(
-        log,
+    snapshots = builder.build_panel(activity, tables, as_ofs, config).snapshots
+    daily = utilization.build_daily_utilization(
+        activity,
         subscription_timeline.build_timeline(tables.subscriptions.rows, plans=config.outcome.plans),
         first_day=first,
         days=261,
         seat_days=seat_days,
         free_seat_users=user_activity.free_seat_users(
             user_activity.prepare_users(
-                tables.users.rows, tables.accounts.rows, config.tables.stable
+                tables.users.rows, tables.accounts.rows, config.tables.time_invariant_attributes
             )
         ),
     )
 
-    row = {account: place for place, account in enumerate(found.accounts)}
-    at = (
-        [row[account] for account in told["account_id"]],
-        [(day - first).days for day in told["as_of"]],
+    row = {account: index for index, account in enumerate(daily.accounts)}
+    position = (
+        [row[account] for account in snapshots["account_id"]],
+        [(day - first).days for day in snapshots["as_of"]],
     )
     for name in ("seat_utilization", "usage_ratio"):
-        ours, theirs = getattr(found, name)[at], told[name].fill_null(np.nan).to_numpy()
-        assert np.array_equal(ours, theirs, equal_nan=True)
-        assert np.isfinite(theirs).sum() > 30
-    assert found.paid[at].all()
+        daily_values, panel_values = (
+            getattr(daily, name)[position],
+            snapshots[name].fill_null(np.nan).to_numpy(),
+        )
+        assert np.array_equal(daily_values, panel_values, equal_nan=True)
+        assert np.isfinite(panel_values).sum() > 30
+    assert daily.paid[position].all()
 
 
-def test_nobody_without_a_paid_contract_is_full(past: tuple[Any, Any, Any]) -> None:
-    _, tables, log = past
+def test_accounts_without_a_paid_contract_have_no_utilization(
+    company: tuple[Any, Any, Any],
+) -> None:
+    _, tables, activity = company
 
-    found = utilization.build_daily_utilization(
-        log,
+    daily = utilization.build_daily_utilization(
+        activity,
         subscription_timeline.build_timeline(tables.subscriptions.rows),
         first_day=date(2026, 1, 1),
         days=100,
@@ -266,6 +276,8 @@ def test_nobody_without_a_paid_contract_is_full(past: tuple[Any, Any, Any]) -> N
         free_seat_users=pl.DataFrame(schema={"user_id": pl.String, "known_day": pl.Date}),
     )
 
-    assert np.isnan(found.max_utilization[~found.paid]).all()
-    assert (~found.paid).any()
-    assert repr(found) == f"Daily({len(found.accounts)} accounts, 2026-01-01 to 2026-04-10)"
+    assert np.isnan(daily.max_utilization[~daily.paid]).all()
+    assert (~daily.paid).any()
+    assert (
+        repr(daily) == f"DailyUtilization({len(daily.accounts)} accounts, 2026-01-01 to 2026-04-10)"
+    )

@@ -1,26 +1,26 @@
-"""A team's hours, and whom each way of working offers it."""
+"""Simulated team capacity and the contacts that each strategy leads to."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as drawn
+from hypothesis.extra import numpy as array_strategies
 
 from training.backtest import strategies
 from training.backtest.workload import ContactLog, TeamCapacity, simulate_workload
 
 NAN = float("nan")
-# Enough for everybody: 30 days of 100 accounts.
-PLENTY = TeamCapacity(
+# Enough for all accounts: 100 contacts in 30 days.
+AMPLE_CAPACITY = TeamCapacity(
     minutes_per_month=6000, minutes_per_account=60, minutes_per_review=1, cooldown_days=5
 )
 
-tables = drawn.arrays(
+tables = array_strategies.arrays(
     np.float64,
     st.tuples(st.integers(1, 6), st.integers(1, 40)),
     elements=st.sampled_from([NAN, 0.5, 0.76, 0.8, 0.9, 1.0, 1.3]),
 )
-hours = st.builds(
+capacities = st.builds(
     TeamCapacity,
     minutes_per_month=st.sampled_from([60, 100, 900, 5000]),
     minutes_per_account=st.sampled_from([30, 60, 61.5]),
@@ -29,217 +29,240 @@ hours = st.builds(
 )
 
 
-def _plans(fullness: np.ndarray) -> list[strategies.Strategy]:
-    scores = np.where(np.arange(fullness.shape[1]) % 7 == 0, fullness, NAN)
-    listed = strategies.build_weekly_list("list", "", scores)
-    by_event = strategies.build_event_rule(fullness, threshold=0.8, min_days=3)
+def build_strategies(utilization: np.ndarray) -> list[strategies.Strategy]:
+    scores = np.where(np.arange(utilization.shape[1]) % 7 == 0, utilization, NAN)
+    weekly_list = strategies.build_weekly_list("list", "", scores)
+    event_rule = strategies.build_event_rule(utilization, threshold=0.8, min_days=3)
     return [
-        strategies.build_manual_review("weekly", fullness, threshold=0.75, every_days=7),
-        strategies.build_manual_review("monthly", fullness, threshold=0.75, every_days=30),
-        strategies.build_crm_rule(fullness, threshold=0.8),
-        by_event,
-        listed,
-        strategies.combine_strategies("both", "", listed, by_event),
+        strategies.build_manual_review("weekly", utilization, threshold=0.75, every_days=7),
+        strategies.build_manual_review("monthly", utilization, threshold=0.75, every_days=30),
+        strategies.build_crm_rule(utilization, threshold=0.8),
+        event_rule,
+        weekly_list,
+        strategies.combine_strategies("both", "", weekly_list, event_rule),
     ]
 
 
-def _flags(worked: ContactLog) -> list[tuple[int, int]]:
-    return list(zip(worked.day.tolist(), worked.account.tolist(), strict=True))
+def list_flags(contacts: ContactLog) -> list[tuple[int, int]]:
+    return list(zip(contacts.day.tolist(), contacts.account.tolist(), strict=True))
 
 
-def _all(fullness: np.ndarray) -> np.ndarray:
-    return np.ones(fullness.shape, dtype=bool)
+def all_under_contract(utilization: np.ndarray) -> np.ndarray:
+    return np.ones(utilization.shape, dtype=bool)
 
 
-@given(tables, hours)
-def test_every_way_does_what_a_slow_team_would(fullness: np.ndarray, has: TeamCapacity) -> None:
-    book = np.nan_to_num(fullness, nan=1.0) != 0.5
+@given(tables, capacities)
+def test_every_strategy_matches_a_plain_python_team(
+    utilization: np.ndarray, capacity: TeamCapacity
+) -> None:
+    under_contract = np.nan_to_num(utilization, nan=1.0) != 0.5
 
-    for plan in _plans(fullness):
-        found = simulate_workload(plan, book, has)
+    for strategy in build_strategies(utilization):
+        contacts = simulate_workload(strategy, under_contract, capacity)
 
-        flags, looks = _slow(plan.name, fullness, book, has)
-        assert _flags(found) == flags, plan
-        assert found.reviews == looks, plan
+        flags, reviews = simulate_slowly(strategy.name, utilization, under_contract, capacity)
+        assert list_flags(contacts) == flags, strategy
+        assert contacts.reviews == reviews, strategy
 
 
-def _slow(
-    name: str, fullness: np.ndarray, book: np.ndarray, has: TeamCapacity
+def simulate_slowly(
+    name: str, utilization: np.ndarray, under_contract: np.ndarray, capacity: TeamCapacity
 ) -> tuple[list[tuple[int, int]], int]:
-    """The same team in plain Python, account by account."""
-    team = _Slow(has)
-    for day in range(fullness.shape[1]):
+    """Simulate the same team in plain Python, account by account."""
+    team = SlowTeam(capacity)
+    for day in range(utilization.shape[1]):
         if day:
-            team.minutes = min(team.minutes + has.minutes_per_month, has.minutes_per_month * 30)
-        awake = [
+            team.minutes = min(
+                team.minutes + capacity.minutes_per_month, capacity.minutes_per_month * 30
+            )
+        available = [
             account
-            for account in range(len(fullness))
-            if book[account, day] and day - team.worked.get(account, -(10**6)) >= has.cooldown_days
+            for account in range(len(utilization))
+            if under_contract[account, day]
+            and day - team.contacted.get(account, -(10**6)) >= capacity.cooldown_days
         ]
         if name in ("weekly", "monthly"):
             if day % {"weekly": 7, "monthly": 30}[name] == 0:
-                team.review(day, awake, fullness)
+                team.review(day, available, utilization)
         elif name != "list" or day % 7 == 0:
-            team.take(day, awake, fullness, name)
-    return team.flags, team.looks
+            team.contact(day, available, utilization, name)
+    return team.flags, team.reviews
 
 
-class _Slow:
-    def __init__(self, has: TeamCapacity) -> None:
-        self.has, self.minutes = (
-            has,
-            has.minutes_per_month * 30,
-        )  # in thirtieths: nothing is rounded
-        self.worked: dict[int, int] = {}
-        self.looked: dict[int, int] = {}
-        self.done: dict[int, int] = {}
+class SlowTeam:
+    def __init__(self, capacity: TeamCapacity) -> None:
+        self.capacity, self.minutes = (
+            capacity,
+            capacity.minutes_per_month * 30,
+        )  # in thirtieths, to avoid rounding
+        self.contacted: dict[int, int] = {}
+        self.reviewed: dict[int, int] = {}
+        self.last_streak: dict[int, int] = {}
         self.flags: list[tuple[int, int]] = []
-        self.looks = 0
+        self.reviews = 0
 
-    def review(self, day: int, awake: list[int], fullness: np.ndarray) -> None:
-        for account in sorted(awake, key=lambda a: (self.looked.get(a, -1), a)):
-            high = fullness[account, day] > 0.75
-            cost = (self.has.minutes_per_review + self.has.minutes_per_account * high) * 30
+    def review(self, day: int, available: list[int], utilization: np.ndarray) -> None:
+        for account in sorted(
+            available, key=lambda account: (self.reviewed.get(account, -1), account)
+        ):
+            high = utilization[account, day] > 0.75
+            cost = (
+                self.capacity.minutes_per_review + self.capacity.minutes_per_account * high
+            ) * 30
             if cost > self.minutes:
                 return
             self.minutes -= cost
-            self.looked[account] = day
-            self.looks += 1
+            self.reviewed[account] = day
+            self.reviews += 1
             if high:
-                self.worked[account] = day
+                self.contacted[account] = day
                 self.flags.append((day, account))
 
-    def take(self, day: int, awake: list[int], fullness: np.ndarray, name: str) -> None:
+    def contact(self, day: int, available: list[int], utilization: np.ndarray, name: str) -> None:
         by_list = name == "list" or (name == "both" and day % 7 == 0)
-        least = 0.0 if by_list else 0.8
-        offered = [a for a in awake if fullness[a, day] >= least]
+        threshold = 0.0 if by_list else 0.8
+        offered = [account for account in available if utilization[account, day] >= threshold]
         if name in ("event rule", "both") and not by_list:
-            offered = [a for a in offered if self.fires(a, day, fullness)]
-        for account in sorted(offered, key=lambda a: (-fullness[a, day], a)):
-            if self.minutes < self.has.minutes_per_account * 30:
+            offered = [account for account in offered if self.fires(account, day, utilization)]
+        for account in sorted(offered, key=lambda account: (-utilization[account, day], account)):
+            if self.minutes < self.capacity.minutes_per_account * 30:
                 return
-            self.minutes -= self.has.minutes_per_account * 30
-            self.worked[account] = day
-            self.done[account] = day - _streak(fullness[account], day)
+            self.minutes -= self.capacity.minutes_per_account * 30
+            self.contacted[account] = day
+            self.last_streak[account] = day - streak_length(utilization[account], day)
             self.flags.append((day, account))
 
-    def fires(self, account: int, day: int, fullness: np.ndarray) -> bool:
-        held = _streak(fullness[account], day)
-        return held >= 3 and self.done.get(account) != day - held
+    def fires(self, account: int, day: int, utilization: np.ndarray) -> bool:
+        length = streak_length(utilization[account], day)
+        return length >= 3 and self.last_streak.get(account) != day - length
 
 
-def _streak(fullness: np.ndarray, day: int) -> int:
-    held = 0
-    while held <= day and fullness[day - held] >= 0.8:
-        held += 1
-    return held
+def streak_length(utilization: np.ndarray, day: int) -> int:
+    length = 0
+    while length <= day and utilization[day - length] >= 0.8:
+        length += 1
+    return length
 
 
-@given(tables, hours)
-def test_no_way_spends_more_than_the_hours_that_have_come_in(
-    fullness: np.ndarray, has: TeamCapacity
+@given(tables, capacities)
+def test_no_strategy_spends_more_than_the_accrued_capacity(
+    utilization: np.ndarray, capacity: TeamCapacity
 ) -> None:
-    for plan in _plans(fullness):
-        found = simulate_workload(plan, _all(fullness), has)
+    for strategy in build_strategies(utilization):
+        contacts = simulate_workload(strategy, all_under_contract(utilization), capacity)
 
-        for day in range(fullness.shape[1]):
-            spent = (found.day <= day).sum() * has.minutes_per_account
-            assert spent <= has.minutes_per_month * (1 + day / 30) + 1e-6
-        total = len(found.day) * has.minutes_per_account + found.reviews * has.minutes_per_review
-        assert total <= has.minutes_per_month * (1 + (fullness.shape[1] - 1) / 30) + 1e-6
-
-
-@given(tables, hours)
-def test_an_account_that_was_worked_rests(fullness: np.ndarray, has: TeamCapacity) -> None:
-    for plan in _plans(fullness):
-        found = simulate_workload(plan, _all(fullness), has)
-
-        for account in range(len(fullness)):
-            days = found.day[found.account == account]
-            assert (np.diff(days) >= has.cooldown_days).all()
+        for day in range(utilization.shape[1]):
+            spent = (contacts.day <= day).sum() * capacity.minutes_per_account
+            assert spent <= capacity.minutes_per_month * (1 + day / 30) + 1e-6
+        total = (
+            len(contacts.day) * capacity.minutes_per_account
+            + contacts.reviews * capacity.minutes_per_review
+        )
+        assert total <= capacity.minutes_per_month * (1 + (utilization.shape[1] - 1) / 30) + 1e-6
 
 
-@given(tables, hours, st.integers(0, 40))
-def test_what_comes_later_changes_no_flag_before_it(
-    fullness: np.ndarray, has: TeamCapacity, day: int
+@given(tables, capacities)
+def test_a_contacted_account_enters_a_cooldown(
+    utilization: np.ndarray, capacity: TeamCapacity
 ) -> None:
-    changed = fullness.copy()
+    for strategy in build_strategies(utilization):
+        contacts = simulate_workload(strategy, all_under_contract(utilization), capacity)
+
+        for account in range(len(utilization)):
+            days = contacts.day[contacts.account == account]
+            assert (np.diff(days) >= capacity.cooldown_days).all()
+
+
+@given(tables, capacities, st.integers(0, 40))
+def test_later_data_changes_no_earlier_flag(
+    utilization: np.ndarray, capacity: TeamCapacity, day: int
+) -> None:
+    changed = utilization.copy()
     changed[:, day:] = 1.2
 
-    for before, after in zip(_plans(fullness), _plans(changed), strict=True):
-        kept, again = (simulate_workload(plan, _all(fullness), has) for plan in (before, after))
-        assert [flag for flag in _flags(kept) if flag[0] < day] == [
-            flag for flag in _flags(again) if flag[0] < day
+    for before, after in zip(build_strategies(utilization), build_strategies(changed), strict=True):
+        original, modified = (
+            simulate_workload(strategy, all_under_contract(utilization), capacity)
+            for strategy in (before, after)
+        )
+        assert [flag for flag in list_flags(original) if flag[0] < day] == [
+            flag for flag in list_flags(modified) if flag[0] < day
         ]
 
 
-def test_the_event_rule_waits_three_days_and_fires_once_in_a_stretch() -> None:
-    fullness = np.full((1, 20), 0.9)
-    fullness[0, 12] = 0.79
+def test_the_event_rule_waits_three_days_and_fires_once_per_streak() -> None:
+    utilization = np.full((1, 20), 0.9)
+    utilization[0, 12] = 0.79
 
-    found = simulate_workload(
-        strategies.build_event_rule(fullness, threshold=0.8, min_days=3), _all(fullness), PLENTY
+    contacts = simulate_workload(
+        strategies.build_event_rule(utilization, threshold=0.8, min_days=3),
+        all_under_contract(utilization),
+        AMPLE_CAPACITY,
     )
-    nightly = simulate_workload(
-        strategies.build_crm_rule(fullness, threshold=0.8), _all(fullness), PLENTY
-    )
-
-    assert found.day.tolist() == [2, 15]
-    assert nightly.day.tolist() == [0, 5, 10, 15]
-
-
-def test_a_stretch_may_begin_before_the_replay() -> None:
-    fullness = np.full((1, 13), 0.9)
-
-    found = simulate_workload(
-        strategies.build_event_rule(fullness, threshold=0.8, min_days=3, lookback_columns=10),
-        _all(fullness[:, 10:]),
-        PLENTY,
+    crm_rule = simulate_workload(
+        strategies.build_crm_rule(utilization, threshold=0.8),
+        all_under_contract(utilization),
+        AMPLE_CAPACITY,
     )
 
-    assert found.day.tolist() == [0]
+    assert contacts.day.tolist() == [2, 15]
+    assert crm_rule.day.tolist() == [0, 5, 10, 15]
 
 
-def test_hours_come_in_evenly_and_a_month_of_them_is_kept() -> None:
-    fullness = np.ones((9, 61))
-    has = TeamCapacity(
+def test_a_streak_may_begin_before_the_replay() -> None:
+    utilization = np.full((1, 13), 0.9)
+
+    contacts = simulate_workload(
+        strategies.build_event_rule(utilization, threshold=0.8, min_days=3, lookback_columns=10),
+        all_under_contract(utilization[:, 10:]),
+        AMPLE_CAPACITY,
+    )
+
+    assert contacts.day.tolist() == [0]
+
+
+def test_capacity_accrues_evenly_up_to_one_month() -> None:
+    utilization = np.ones((9, 61))
+    capacity = TeamCapacity(
         minutes_per_month=120, minutes_per_account=60, minutes_per_review=1, cooldown_days=360
     )
 
-    found = simulate_workload(
-        strategies.build_crm_rule(fullness, threshold=0.8), _all(fullness), has
+    contacts = simulate_workload(
+        strategies.build_crm_rule(utilization, threshold=0.8),
+        all_under_contract(utilization),
+        capacity,
     )
 
-    # A month's worth in hand, then an account every fifteenth day.
-    assert found.day.tolist() == [0, 0, 15, 30, 45, 60]
-    assert found.account.tolist() == [0, 1, 2, 3, 4, 5]
+    # One month's worth initially, then one account every fifteenth day.
+    assert contacts.day.tolist() == [0, 0, 15, 30, 45, 60]
+    assert contacts.account.tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_review_goes_on_where_its_time_ended() -> None:
-    fullness = np.array([[0.5] * 8, [0.9] * 8, [0.76] * 8, [0.75] * 8])
-    # In hand 72 minutes: a look, a look and work; a week later 16.8 more and the 8 left over.
-    has = TeamCapacity(
+def test_a_review_resumes_where_its_time_ended() -> None:
+    utilization = np.array([[0.5] * 8, [0.9] * 8, [0.76] * 8, [0.75] * 8])
+    # Initially 72 minutes: a review, then a review with a contact; a week later 16.8 + 8 minutes.
+    capacity = TeamCapacity(
         minutes_per_month=72, minutes_per_account=60, minutes_per_review=2, cooldown_days=60
     )
 
-    found = simulate_workload(
-        strategies.build_manual_review("weekly", fullness, threshold=0.75, every_days=7),
-        _all(fullness),
-        has,
+    contacts = simulate_workload(
+        strategies.build_manual_review("weekly", utilization, threshold=0.75, every_days=7),
+        all_under_contract(utilization),
+        capacity,
     )
 
-    assert _flags(found) == [(0, 1)]
-    assert found.reviews == 2
-    assert found.condition_met[:, 0].tolist() == [False, True, True, False]
+    assert list_flags(contacts) == [(0, 1)]
+    assert contacts.reviews == 2
+    assert contacts.condition_met[:, 0].tolist() == [False, True, True, False]
 
 
 @pytest.mark.parametrize("name", ["weekly", "monthly", "CRM rule", "event rule", "list", "both"])
-def test_nobody_outside_the_book_is_flagged(name: str) -> None:
-    fullness = np.full((2, 10), 0.9)
-    book = np.array([[True] * 10, [False] * 10])
-    (plan,) = (plan for plan in _plans(fullness) if plan.name == name)
+def test_only_accounts_under_contract_are_flagged(name: str) -> None:
+    utilization = np.full((2, 10), 0.9)
+    under_contract = np.array([[True] * 10, [False] * 10])
+    (strategy,) = (strategy for strategy in build_strategies(utilization) if strategy.name == name)
 
-    found = simulate_workload(plan, book, PLENTY)
+    contacts = simulate_workload(strategy, under_contract, AMPLE_CAPACITY)
 
-    assert set(found.account.tolist()) == {0}
-    assert not found.condition_met[1].any()
+    assert set(contacts.account.tolist()) == {0}
+    assert not contacts.condition_met[1].any()

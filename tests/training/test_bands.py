@@ -1,4 +1,4 @@
-"""Bands cover every probability once, and tell what became of those in them."""
+"""Probability bands cover every probability once and report their observed rates."""
 
 from datetime import date
 
@@ -13,26 +13,26 @@ from training.evaluation import probability_bands
 
 @given(st.lists(st.floats(0, 1), min_size=1))
 def test_a_higher_probability_is_never_in_a_lower_band(probabilities: list[float]) -> None:
-    found = probability_bands.assign_band(pl.Series(sorted(probabilities)))
+    bands = probability_bands.assign_band(pl.Series(sorted(probabilities)))
 
-    places = [probability_bands.list_bands().index(band) for band in found]
-    assert places == sorted(places)
+    indices = [probability_bands.list_bands().index(band) for band in bands]
+    assert indices == sorted(indices)
 
 
 @pytest.mark.parametrize(
     ("probability", "band"),
     [(0.0, "under 2%"), (0.02, "2% to 5%"), (0.399, "20% to 40%"), (0.4, "40% and more")],
 )
-def test_a_bound_belongs_to_the_band_above_it(probability: float, band: str) -> None:
+def test_a_boundary_belongs_to_the_band_above_it(probability: float, band: str) -> None:
     assert probability_bands.assign_band(pl.Series([probability])).to_list() == [band]
 
 
-def test_what_was_expected_and_observed_is_told_by_hand_worked_numbers() -> None:
+def test_expected_and_observed_rates_match_hand_worked_numbers() -> None:
     predictions = pl.DataFrame(
         {
             "account_id": ["a", "a", "b", "c", "d"],
             "as_of": [date(2025, 1, 1)] * 5,
-            "cut": [date(2025, 1, 1)] * 5,
+            "cutoff": [date(2025, 1, 1)] * 5,
             "probability": [0.12, 0.16, 0.14, 0.5, 0.01],
             "expanded": [True, False, False, True, None],
         }
@@ -53,7 +53,7 @@ def test_a_true_probability_is_observed_in_every_band() -> None:
     predictions = pl.DataFrame(
         {
             "account_id": np.arange(20_000) // 5,
-            "cut": np.zeros(20_000),
+            "cutoff": np.zeros(20_000),
             "probability": probability,
             "expanded": rng.uniform(size=20_000) < probability,
         }

@@ -1,4 +1,4 @@
-"""What stands beside the model can be computed again from the file of predictions, by anyone."""
+"""Metrics can be recomputed from the predictions file; comparisons use the same rows."""
 
 import csv
 import json
@@ -27,152 +27,162 @@ FIRST = date(2024, 1, 1) + timedelta(days=30 * 10)
 
 
 @pytest.fixture(scope="module")
-def chosen(settings: Settings) -> Settings:
+def late_settings(settings: Settings) -> Settings:
     rules = settings.evaluation.model_copy(update={"first_as_of": FIRST})
     return settings.model_copy(update={"evaluation": rules})
 
 
 @pytest.fixture(scope="module")
-def walked(history: Any, chosen: Settings) -> EvaluationResult:
+def evaluation(history: Any, late_settings: Settings) -> EvaluationResult:
     return evaluate.evaluate_walk_forward(
-        history.snapshots, history.contracts, chosen, end=history.end
+        history.snapshots, history.contracts, late_settings, end=history.end
     )
 
 
-def test_every_figure_can_be_computed_again_from_the_file(
-    walked: EvaluationResult, tmp_path: Path
+def test_every_metric_can_be_recomputed_from_the_predictions_file(
+    evaluation: EvaluationResult, tmp_path: Path
 ) -> None:
-    atomic.write_table(walked.predictions, tmp_path / "predictions.csv")
+    atomic.write_table(evaluation.predictions, tmp_path / "predictions.csv")
     with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["expanded"]]
-    happened = [row["expanded"] == "true" for row in rows]
+    label = [row["expanded"] == "true" for row in rows]
 
-    for name, found in {**walked.metrics, **walked.reference_metrics}.items():
+    for name, estimates in {**evaluation.metrics, **evaluation.reference_metrics}.items():
         score = [float(row["probability" if name == "model" else name]) for row in rows]
-        assert found["auroc"].value == pytest.approx(roc_auc_score(happened, score))
-        assert found["average_precision"].value == pytest.approx(
-            average_precision_score(happened, score)
+        assert estimates["auroc"].value == pytest.approx(roc_auc_score(label, score))
+        assert estimates["average_precision"].value == pytest.approx(
+            average_precision_score(label, score)
         )
-        assert found["precision_at_capacity"].value == pytest.approx(
+        assert estimates["precision_at_capacity"].value == pytest.approx(
             _precision(rows, score, capacity=5)
         )
-        if "log_loss" in found:
-            assert found["log_loss"].value == pytest.approx(log_loss(happened, score))
+        if "log_loss" in estimates:
+            assert estimates["log_loss"].value == pytest.approx(log_loss(label, score))
 
 
 def _precision(rows: list[dict[str, str]], score: list[float], *, capacity: int) -> float:
-    """Mean over the as-ofs of the share that expanded among the first; equals by their average."""
+    """Compute mean precision at capacity over the as-ofs; ties count by their average."""
     months: dict[str, list[tuple[float, bool]]] = {}
     for row, value in zip(rows, score, strict=True):
         months.setdefault(row["as_of"], []).append((value, row["expanded"] == "true"))
-    shares = []
+    precisions = []
     for month in months.values():
-        found, left = 0.0, float(capacity)
+        hits, remaining = 0.0, float(capacity)
         for value in sorted({value for value, _ in month}, reverse=True):
-            tied = [happened for each, happened in month if each == value]
-            taken = min(left, len(tied))
-            found += taken * sum(tied) / len(tied)
-            left -= taken
-        shares.append(found / capacity)
-    return sum(shares) / len(shares)
+            tied = [expanded for score_of_row, expanded in month if score_of_row == value]
+            selected = min(remaining, len(tied))
+            hits += selected * sum(tied) / len(tied)
+            remaining -= selected
+        precisions.append(hits / capacity)
+    return sum(precisions) / len(precisions)
 
 
-def test_what_followed_is_told_with_whether_it_was_an_expansion(
-    walked: EvaluationResult, chosen: Settings
+def test_followup_days_and_event_flags_agree_with_the_label(
+    evaluation: EvaluationResult, late_settings: Settings
 ) -> None:
-    rows = walked.predictions
-    within = rows["expansion_seen"] & (rows["days_followed"] < 60)
+    rows = evaluation.predictions
+    within = rows["event_observed"] & (rows["followup_days"] < 60)
 
-    complete = rows.filter(pl.col("known_days") >= 60)
+    complete = rows.filter(pl.col("observed_days") >= 60)
 
     assert complete["expanded"].null_count() == 0
-    assert complete["expanded"].to_list() == within.filter(rows["known_days"] >= 60).to_list()
-    assert rows.filter(pl.col("known_days") < 60)["expanded"].null_count() == (
+    assert complete["expanded"].to_list() == within.filter(rows["observed_days"] >= 60).to_list()
+    assert rows.filter(pl.col("observed_days") < 60)["expanded"].null_count() == (
         rows.height - complete.height
     )
-    assert (rows["days_followed"] <= rows["known_days"]).all()
-    assert rows["days_followed"].is_between(0, 180).all()
+    assert (rows["followup_days"] <= rows["observed_days"]).all()
+    assert rows["followup_days"].is_between(0, 180).all()
 
 
-def test_figures_of_a_cut_are_those_of_its_rows(walked: EvaluationResult, chosen: Settings) -> None:
-    for cut, found in walked.metrics_by_cutoff.items():
-        rows = walked.predictions.filter(pl.col("cut") == cut).drop_nulls("expanded")
-        for name in ("seat utilisation", "LightGBM defaults"):
-            theirs = roc_auc_score(rows["expanded"], rows[name])
-            assert found[name]["auroc"].value == pytest.approx(theirs)
-    assert set(found) == {"model", *baselines.BASELINES, BEST_FEATURE, *REFERENCE_MODELS}
-
-
-def test_the_score_that_a_cut_would_have_chosen_is_that_of_the_ranking_it_names(
-    walked: EvaluationResult,
+def test_metrics_of_a_cutoff_use_only_its_rows(
+    evaluation: EvaluationResult, late_settings: Settings
 ) -> None:
-    for row in walked.predictions.iter_rows(named=True):
-        assert row["simple_score"] == row[row["simple"]]
+    for cutoff, estimates in evaluation.metrics_by_cutoff.items():
+        rows = evaluation.predictions.filter(pl.col("cutoff") == cutoff).drop_nulls("expanded")
+        for name in ("seat utilisation", "LightGBM defaults"):
+            expected = roc_auc_score(rows["expanded"], rows[name])
+            assert estimates[name]["auroc"].value == pytest.approx(expected)
+    assert set(estimates) == {"model", *baselines.BASELINES, BEST_FEATURE, *REFERENCE_MODELS}
 
 
-def test_plain_learners_learn_what_the_cut_knew_alone(history: Any, chosen: Settings) -> None:
-    cut = splits.utc_midnight(FIRST)
-    known = splits.build_training_set(history.snapshots, history.contracts, cut, chosen.outcome)
-    judged = history.snapshots.filter(pl.col("as_of") == FIRST)
+def test_the_selected_baseline_score_is_that_of_the_named_baseline(
+    evaluation: EvaluationResult,
+) -> None:
+    for row in evaluation.predictions.iter_rows(named=True):
+        assert row["baseline_score"] == row[row["baseline"]]
+
+
+def test_reference_models_train_on_the_training_set_only(
+    history: Any, late_settings: Settings
+) -> None:
+    cutoff = splits.utc_midnight(FIRST)
+    training_set = splits.build_training_set(
+        history.snapshots, history.contracts, cutoff, late_settings.outcome
+    )
+    test_snapshots = history.snapshots.filter(pl.col("as_of") == FIRST)
     inputs = ("seat_utilization", "champion_share_90d", "mrr", "plan_rank")  # gaps, none, constant
 
-    found = reference_models.predict_reference_models(
-        REFERENCE_MODELS, known, labels.expanded_within(60), judged, inputs
+    predictions = reference_models.predict_reference_models(
+        REFERENCE_MODELS, training_set, labels.expanded_within(60), test_snapshots, inputs
     )
-    again = reference_models.predict_reference_models(
-        REFERENCE_MODELS, known, labels.expanded_within(60), judged.reverse(), inputs
+    reversed_predictions = reference_models.predict_reference_models(
+        REFERENCE_MODELS, training_set, labels.expanded_within(60), test_snapshots.reverse(), inputs
     )
 
-    for name, said in found.items():
-        assert said.is_between(0, 1).all()
-        assert again[name].reverse().to_list() == pytest.approx(said.to_list())
-        use = judged["seat_utilization"].to_numpy()
-        assert np.corrcoef(use, said.to_numpy())[0, 1] > 0.3
+    for name, probabilities in predictions.items():
+        assert probabilities.is_between(0, 1).all()
+        assert reversed_predictions[name].reverse().to_list() == pytest.approx(
+            probabilities.to_list()
+        )
+        utilization = test_snapshots["seat_utilization"].to_numpy()
+        assert np.corrcoef(utilization, probabilities.to_numpy())[0, 1] > 0.3
 
 
-def test_all_that_is_told_is_json(walked: EvaluationResult) -> None:
-    told = walked.to_dict()
+def test_the_evaluation_is_json_serializable(evaluation: EvaluationResult) -> None:
+    payload = evaluation.to_dict()
 
-    assert json.loads(json.dumps(told, allow_nan=False))["power"]["said"] == str(walked.power)
-    assert set(told["segments"]) == {"size", "plan", "tenure"}
-    assert len(told["lift"]) == 10
-    assert told["over_best_simple"]["ranking"] == walked.best_baseline()
+    assert json.loads(json.dumps(payload, allow_nan=False))["power"]["summary"] == str(
+        evaluation.power
+    )
+    assert set(payload["segments"]) == {"size", "plan", "tenure"}
+    assert len(payload["lift"]) == 10
+    assert payload["precision_gain_over_best_baseline"]["ranking"] == evaluation.best_baseline()
 
 
-def test_a_champion_of_equal_settings_is_told_in_one_line(
-    walked: EvaluationResult, chosen: Settings
+def test_a_champion_with_equal_settings_has_only_a_note(
+    evaluation: EvaluationResult, late_settings: Settings
 ) -> None:
-    same = ChampionPredictions(
-        walked.predictions.select("account_id", "as_of", "probability"), "Equal."
+    champion = ChampionPredictions(
+        evaluation.predictions.select("account_id", "as_of", "probability"), "Equal."
     )
 
     assert champion_comparison.compare_with_champion(
-        walked, same, chosen
+        evaluation, champion, late_settings
     ) == champion_comparison.ChampionComparison("Equal.")
     assert (
         champion_comparison.compare_with_champion(
-            walked, ChampionPredictions(None, "Left out."), chosen
+            evaluation, ChampionPredictions(None, "Left out."), late_settings
         ).metrics
         == {}
     )
 
 
-def test_a_champion_is_judged_on_what_the_model_was_judged_on(
-    walked: EvaluationResult, chosen: Settings
+def test_a_champion_is_evaluated_on_the_same_rows_as_the_model(
+    evaluation: EvaluationResult, late_settings: Settings
 ) -> None:
-    keys = walked.predictions.select("account_id", "as_of")
-    worse = ChampionPredictions(
-        keys.with_columns(probability=walked.predictions["random"].clip(0.01)), "Walked."
+    keys = evaluation.predictions.select("account_id", "as_of")
+    champion = ChampionPredictions(
+        keys.with_columns(probability=evaluation.predictions["random"].clip(0.01)), "Walked."
     )
 
-    found = champion_comparison.compare_with_champion(walked, worse, chosen)
+    comparison = champion_comparison.compare_with_champion(evaluation, champion, late_settings)
 
-    known = walked.predictions.drop_nulls("expanded")
-    assert found.metrics["auroc"].value == pytest.approx(
-        roc_auc_score(known["expanded"], known["random"].clip(0.01))
+    labelled = evaluation.predictions.drop_nulls("expanded")
+    assert comparison.metrics["auroc"].value == pytest.approx(
+        roc_auc_score(labelled["expanded"], labelled["random"].clip(0.01))
     )
-    assert found.precision_gain is not None
-    assert found.precision_gain.value == pytest.approx(
-        walked.metrics["model"]["precision_at_capacity"].value
-        - found.metrics["precision_at_capacity"].value
+    assert comparison.precision_gain is not None
+    assert comparison.precision_gain.value == pytest.approx(
+        evaluation.metrics["model"]["precision_at_capacity"].value
+        - comparison.metrics["precision_at_capacity"].value
     )

@@ -1,4 +1,4 @@
-"""The map from margin to probability keeps the order, and is there only where it helps."""
+"""Calibration keeps the order and is applied only where it improves log loss."""
 
 import numpy as np
 import pytest
@@ -12,10 +12,10 @@ from training.model.calibration import Calibration
 IDENTITY = Calibration()
 
 
-def drawn(
+def simulate(
     rows: int, slope: float, intercept: float, seed: int = 5
 ) -> tuple[np.ndarray, np.ndarray, list[int], np.ndarray]:
-    """Margins, outcomes whose true log-odds are affine in them, four cuts, an account a row."""
+    """Simulate margins, outcomes with affine log-odds, four cutoffs, and one account per row."""
     rng = np.random.default_rng(seed)
     margin = rng.normal(-1, 1.5, size=rows)
     expanded = rng.uniform(size=rows) < expit(intercept + slope * margin)
@@ -23,11 +23,11 @@ def drawn(
 
 
 def test_a_known_affine_map_is_recovered() -> None:
-    found = calibration.fit_affine_calibration(*drawn(20_000, slope=0.6, intercept=-0.8))
+    result = calibration.fit_affine_calibration(*simulate(20_000, slope=0.6, intercept=-0.8))
 
-    assert found.slope == pytest.approx(0.6, abs=0.05)
-    assert found.intercept == pytest.approx(-0.8, abs=0.05)
-    assert str(found).startswith("calibrated with slope 0.")
+    assert result.slope == pytest.approx(0.6, abs=0.05)
+    assert result.intercept == pytest.approx(-0.8, abs=0.05)
+    assert str(result).startswith("calibrated with slope 0.")
 
 
 @given(
@@ -41,115 +41,119 @@ def test_a_known_affine_map_is_recovered() -> None:
 def test_a_higher_margin_is_always_a_higher_probability(
     slope: float, intercept: float, rows: int, seed: int, hundredths: list[int]
 ) -> None:
-    found = calibration.fit_affine_calibration(*drawn(rows, slope, intercept, seed))
+    result = calibration.fit_affine_calibration(*simulate(rows, slope, intercept, seed))
 
-    probability = found.to_probability(np.sort(np.array(hundredths) / 100))
+    probability = result.to_probability(np.sort(np.array(hundredths) / 100))
 
     assert (np.diff(probability) > 0).all()
     assert ((probability > 0) & (probability < 1)).all()
 
 
-def test_true_probabilities_are_left_nearly_as_they_are() -> None:
-    margin, *rest = drawn(400, slope=1.0, intercept=0.0)
+def test_calibrated_probabilities_are_nearly_unchanged() -> None:
+    margin, *rest = simulate(400, slope=1.0, intercept=0.0)
 
-    found = calibration.fit_affine_calibration(margin, *rest).to_probability(margin)
+    result = calibration.fit_affine_calibration(margin, *rest).to_probability(margin)
 
-    assert np.abs(found - expit(margin)).max() < 0.1
+    assert np.abs(result - expit(margin)).max() < 0.1
 
 
-def test_where_margins_say_nothing_and_are_on_level_the_identity_stays() -> None:
+def test_uninformative_margins_keep_the_identity() -> None:
     rng = np.random.default_rng(8)
     expanded = (rng.uniform(size=2_000) < 0.5).astype(np.float64)
 
-    found = calibration.fit_affine_calibration(
+    result = calibration.fit_affine_calibration(
         np.zeros(2_000), expanded, ["a", "b"] * 1_000, np.arange(2_000)
     )
 
-    assert found == IDENTITY
+    assert result == IDENTITY
 
 
-def test_margins_that_point_the_wrong_way_are_not_turned_round() -> None:
-    found = calibration.fit_affine_calibration(*drawn(2_000, slope=-1.0, intercept=0.0))
+def test_inverted_margins_keep_the_identity() -> None:
+    result = calibration.fit_affine_calibration(*simulate(2_000, slope=-1.0, intercept=0.0))
 
-    assert found == IDENTITY
-    assert str(found) == "uncalibrated"
+    assert result == IDENTITY
+    assert str(result) == "uncalibrated"
 
 
 @pytest.mark.parametrize("rare", [0.0, 1.0])
 @pytest.mark.parametrize("count", [0, 19])
-def test_too_few_of_either_outcome_leave_the_identity(rare: float, count: int) -> None:
+def test_too_few_rows_of_a_class_keep_the_identity(rare: float, count: int) -> None:
     expanded = np.full(300, 1 - rare)
     expanded[:count] = rare
 
-    cuts, margin = [row % 4 for row in range(300)], np.linspace(-9, 9, 300)
-    found = calibration.fit_affine_calibration(margin, expanded, cuts, np.arange(300))
+    cutoffs, margin = [row % 4 for row in range(300)], np.linspace(-9, 9, 300)
+    result = calibration.fit_affine_calibration(margin, expanded, cutoffs, np.arange(300))
 
-    assert found == IDENTITY
+    assert result == IDENTITY
 
 
-def test_a_single_cut_leaves_the_identity() -> None:
-    margin, expanded, _, account = drawn(5_000, slope=0.5, intercept=-1.0)
+def test_a_single_cutoff_keeps_the_identity() -> None:
+    margin, expanded, _, account = simulate(5_000, slope=0.5, intercept=-1.0)
 
     assert (
         calibration.fit_affine_calibration(margin, expanded, ["only"] * 5_000, account) == IDENTITY
     )
 
 
-def test_a_cut_that_holds_nearly_all_expansions_leaves_the_identity() -> None:
-    margin, expanded, _, account = drawn(2_000, slope=0.5, intercept=-1.0)
-    cuts = ["rich" if happened else "poor" for happened in expanded]
+def test_a_cutoff_with_nearly_all_expansions_keeps_the_identity() -> None:
+    margin, expanded, _, account = simulate(2_000, slope=0.5, intercept=-1.0)
+    cutoffs = ["rich" if positive else "poor" for positive in expanded]
 
-    assert calibration.fit_affine_calibration(margin, expanded, cuts, account) == IDENTITY
+    assert calibration.fit_affine_calibration(margin, expanded, cutoffs, account) == IDENTITY
 
 
-def test_the_luck_of_one_account_moves_nobody() -> None:
-    """Its rows alone ask for another level; as rows of many accounts they would get it."""
-    margin, expanded, cuts, account = drawn(1_000, slope=1.0, intercept=0.0)
+def test_outliers_of_one_account_do_not_change_the_calibration() -> None:
+    """The same rows as many accounts would change it."""
+    margin, expanded, cutoffs, account = simulate(1_000, slope=1.0, intercept=0.0)
     lucky = np.arange(1_000) < 60
     expanded = np.where(lucky, 1.0, expanded)
 
-    of_many = calibration.fit_affine_calibration(margin, expanded, cuts, account)
-    of_one = calibration.fit_affine_calibration(
-        margin, expanded, cuts, np.where(lucky, 0, account - 59)
+    as_many_accounts = calibration.fit_affine_calibration(margin, expanded, cutoffs, account)
+    as_one_account = calibration.fit_affine_calibration(
+        margin, expanded, cutoffs, np.where(lucky, 0, account - 59)
     )
 
-    assert of_many != IDENTITY
-    assert of_one == IDENTITY
+    assert as_many_accounts != IDENTITY
+    assert as_one_account == IDENTITY
 
 
-def _share(trees: np.ndarray, linear: np.ndarray, expanded: np.ndarray, accounts: int) -> float:
+def _select_weight(
+    gbm: np.ndarray, logistic: np.ndarray, expanded: np.ndarray, accounts: int
+) -> float:
     account = np.arange(len(expanded)) % accounts
-    return calibration.select_blend_weight(trees, linear, expanded, account, default_weight=0.25)
+    return calibration.select_blend_weight(gbm, logistic, expanded, account, default_weight=0.25)
 
 
-@pytest.mark.parametrize(("right", "share"), [("trees", 0.0), ("linear", 1.0)])
-def test_the_learner_that_knows_gets_the_margin(right: str, share: float) -> None:
-    margin, expanded, *_ = drawn(4_000, slope=1.0, intercept=0.0)
+@pytest.mark.parametrize(("informative", "weight"), [("gbm", 0.0), ("logistic", 1.0)])
+def test_the_informative_learner_gets_the_full_weight(informative: str, weight: float) -> None:
+    margin, expanded, *_ = simulate(4_000, slope=1.0, intercept=0.0)
     noise = np.random.default_rng(1).normal(-1, 1.5, size=4_000)
-    margins = {"trees": noise, "linear": noise} | {right: margin}
+    margins = {"gbm": noise, "logistic": noise} | {informative: margin}
 
-    assert _share(margins["trees"], margins["linear"], expanded, 500) == share
-
-
-def test_learners_that_know_as_much_leave_the_usual_share() -> None:
-    margin, expanded, *_ = drawn(2_000, slope=1.0, intercept=0.0)
-
-    assert _share(margin, margin, expanded, 300) == 0.25
+    assert _select_weight(margins["gbm"], margins["logistic"], expanded, 500) == weight
 
 
-def test_one_account_alone_does_not_move_the_share() -> None:
-    """It is better by far on the rows of one account, and there only."""
-    margin, expanded, *_ = drawn(400, slope=1.0, intercept=0.0)
+def test_equally_good_learners_keep_the_default_weight() -> None:
+    margin, expanded, *_ = simulate(2_000, slope=1.0, intercept=0.0)
+
+    assert _select_weight(margin, margin, expanded, 300) == 0.25
+
+
+def test_one_account_does_not_change_the_blend_weight() -> None:
+    """The regression is far better on the rows of one account only."""
+    margin, expanded, *_ = simulate(400, slope=1.0, intercept=0.0)
     account = np.arange(400) // 4
-    linear = np.where(account == 7, np.where(expanded > 0, 9.0, -9.0), margin)
+    logistic = np.where(account == 7, np.where(expanded > 0, 9.0, -9.0), margin)
 
-    found = calibration.select_blend_weight(margin, linear, expanded, account, default_weight=0.25)
+    result = calibration.select_blend_weight(
+        margin, logistic, expanded, account, default_weight=0.25
+    )
 
-    assert found == 0.25
+    assert result == 0.25
 
 
-def test_few_expansions_leave_the_usual_share() -> None:
+def test_few_expansions_keep_the_default_weight() -> None:
     expanded = np.zeros(300)
     expanded[:19] = 1
 
-    assert _share(np.zeros(300), expanded * 4, expanded, 100) == 0.25
+    assert _select_weight(np.zeros(300), expanded * 4, expanded, 100) == 0.25

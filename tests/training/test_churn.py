@@ -1,4 +1,4 @@
-"""Churn is learned by the code of expansion, from what each cut knew, or left out with a reason."""
+"""The churn model is trained point in time, or omitted with a reason."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,66 +14,77 @@ from training.pipeline import churn
 
 
 @pytest.fixture(scope="module")
-def leaving(history: Any) -> Any:
-    """The drawn company, where whoever logs in least is likely to leave for good."""
+def churning_company(history: Any) -> Any:
+    """Build a company in which accounts with the fewest users are likely to churn."""
     rng = np.random.default_rng(5)
-    last = history.contracts.group_by("account_id", maintain_order=True).last()
-    chance = 1 / (1 + np.exp(-3 * rng.normal(size=last.height)))
-    gone = chance > 0.6
+    latest = history.contracts.group_by("account_id", maintain_order=True).last()
+    probability = 1 / (1 + np.exp(-3 * rng.normal(size=latest.height)))
+    churned = probability > 0.6
     day = pl.Series(
-        [history.end - timedelta(days=int(d)) for d in rng.integers(40, 400, len(gone))]
+        [history.end - timedelta(days=int(days)) for days in rng.integers(40, 400, len(churned))]
     )
-    ends = last.with_columns(effective=day, known=day, ended=True, paid=False).filter(gone)
+    churn_rows = latest.with_columns(effective=day, known=day, ended=True, paid=False).filter(
+        churned
+    )
     times = history.contracts.select("account_id", "known", "effective").schema
-    ends = ends.with_columns(pl.col(n).cast(times[n]) for n in ("known", "effective"))
-    until = dict(ends.select("account_id", "effective").iter_rows())
-    before = history.contracts.filter(
-        pl.col("effective") < pl.col("account_id").replace_strict(until, default=history.end)
+    churn_rows = churn_rows.with_columns(
+        pl.col(name).cast(times[name]) for name in ("known", "effective")
     )
-    contracts = pl.concat([before, ends]).sort("account_id", "known", "effective")
-    left = pl.col("account_id").replace_strict(until, default=None)
-    days = (left - pl.col("as_of").cast(times["effective"])).dt.total_days()
+    churn_dates = dict(churn_rows.select("account_id", "effective").iter_rows())
+    before = history.contracts.filter(
+        pl.col("effective") < pl.col("account_id").replace_strict(churn_dates, default=history.end)
+    )
+    contracts = pl.concat([before, churn_rows]).sort("account_id", "known", "effective")
+    churn_date = pl.col("account_id").replace_strict(churn_dates, default=None)
+    days = (churn_date - pl.col("as_of").cast(times["effective"])).dt.total_days()
     snapshots = history.snapshots.with_columns(left=days).filter(
         pl.col("left").is_null() | (pl.col("left") > 0)
     )
-    # What falls before somebody leaves.
-    falling = pl.when(pl.col("left") < 90).then(pl.lit(-2.0)).otherwise(pl.lit(1.0))
-    noisy = falling + pl.Series(rng.normal(size=snapshots.height))
+    # The feature falls before an account churns.
+    trend = pl.when(pl.col("left") < 90).then(pl.lit(-2.0)).otherwise(pl.lit(1.0))
+    noisy_trend = trend + pl.Series(rng.normal(size=snapshots.height))
     return replace(
-        history, snapshots=snapshots.with_columns(active_users_30d=noisy), contracts=contracts
+        history, snapshots=snapshots.with_columns(active_users_30d=noisy_trend), contracts=contracts
     )
 
 
-def test_who_is_about_to_leave_is_ranked_first(leaving: Any, settings: Settings) -> None:
-    found = churn.train_churn_model(leaving.snapshots, leaving.contracts, settings, end=leaving.end)
+def test_churning_accounts_rank_first(churning_company: Any, settings: Settings) -> None:
+    result = churn.train_churn_model(
+        churning_company.snapshots, churning_company.contracts, settings, end=churning_company.end
+    )
 
-    assert found.model is not None
-    assert found.estimates["auroc"].low is not None
-    assert found.estimates["auroc"].low > 0.7
-    assert found.note.startswith("Churn within 60 days: AUROC 0.")
-    assert found.model.horizons_days == (60,)
+    assert result.model is not None
+    assert result.estimates["auroc"].low is not None
+    assert result.estimates["auroc"].low > 0.7
+    assert result.note.startswith("Churn within 60 days: AUROC 0.")
+    assert result.model.horizons_days == (60,)
     label = labels.build_outcomes(
-        leaving.snapshots, leaving.contracts, cutoff=leaving.end, rules=settings.outcome
+        churning_company.snapshots,
+        churning_company.contracts,
+        cutoff=churning_company.end,
+        rules=settings.outcome,
     ).select(labels.churned_within(60).alias("y"))["y"]
-    chance = found.model.predict(leaving.snapshots).probability
-    leaves = label.fill_null(value=False).to_numpy()
-    assert chance[leaves].mean() > 3 * chance[~leaves].mean()
+    probability = result.model.predict(churning_company.snapshots).probability
+    is_churn = label.fill_null(value=False).to_numpy()
+    assert probability[is_churn].mean() > 3 * probability[~is_churn].mean()
 
 
-def test_without_ends_of_contract_there_is_no_model_and_the_note_says_why(
+def test_without_churn_there_is_no_model_and_the_note_explains_it(
     history: Any, settings: Settings
 ) -> None:
-    found = churn.train_churn_model(history.snapshots, history.contracts, settings, end=history.end)
+    result = churn.train_churn_model(
+        history.snapshots, history.contracts, settings, end=history.end
+    )
 
-    assert found.model is None
-    assert found.estimates == {}
-    assert found.note.startswith("No churn probability: 0 of ")
-    assert "hold a churn" in found.note
+    assert result.model is None
+    assert result.estimates == {}
+    assert result.note.startswith("No churn probability: 0 of ")
+    assert "contain a churn" in result.note
 
 
-def test_an_end_counts_within_the_horizon_and_only_once_the_window_is_complete() -> None:
+def test_churn_labels_need_a_complete_window() -> None:
     rows = pl.DataFrame(
-        {"days_to_churn": [59, 60, None, 10, None], "known_days": [60, 60, 60, 59, 59]}
+        {"days_to_churn": [59, 60, None, 10, None], "observed_days": [60, 60, 60, 59, 59]}
     )
 
     assert rows.select(labels.churned_within(60)).to_series().to_list() == [

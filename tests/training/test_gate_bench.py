@@ -1,4 +1,4 @@
-"""The bench of the gate runs, and its made-up histories are what it says they are."""
+"""The benchmark of the gate runs, and its simulated histories have the stated properties."""
 
 import os
 import subprocess
@@ -19,21 +19,23 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCH))
 
 
-def test_made_up_scores_have_the_auroc_that_is_said() -> None:
-    import drawn  # noqa: PLC0415 - beside the bench
+def test_simulated_scores_have_the_configured_auroc() -> None:
+    import simulated_scores  # noqa: PLC0415 - beside the bench
 
-    told = drawn._history(drawn.Case(accounts=4_000), np.random.default_rng(1))
+    history = simulated_scores._simulate_history(
+        simulated_scores.ScoreCase(accounts=4_000), np.random.default_rng(1)
+    )
 
-    for name, auroc in {"probability": 0.80, "simple_score": 0.72}.items():
-        assert roc_auc_score(told["expanded"], told[name]) == pytest.approx(auroc, abs=0.01)
-    assert told["expanded"].mean() == pytest.approx(0.07, abs=0.015)
-    assert told["probability"].mean() == pytest.approx(told["expanded"].mean(), abs=0.01)
+    for name, auroc in {"probability": 0.80, "baseline_score": 0.72}.items():
+        assert roc_auc_score(history["expanded"], history[name]) == pytest.approx(auroc, abs=0.01)
+    assert history["expanded"].mean() == pytest.approx(0.07, abs=0.015)
+    assert history["probability"].mean() == pytest.approx(history["expanded"].mean(), abs=0.01)
 
 
-def test_a_company_of_noise_keeps_the_rules_and_the_outcomes_of_the_simulator() -> None:
-    import companies  # noqa: PLC0415 - beside the bench
+def test_a_noise_company_keeps_the_simulators_rules_and_outcomes() -> None:
+    import noise_companies  # noqa: PLC0415 - beside the bench
 
-    company = companies.made(200, 3, Settings(), columns=5)
+    company = noise_companies.generate_company(200, 3, Settings(), columns=5)
 
     rows = company.snapshots
     assert rows["seat_utilization"].null_count() == 0
@@ -45,10 +47,10 @@ def test_a_company_of_noise_keeps_the_rules_and_the_outcomes_of_the_simulator() 
 
 
 @pytest.mark.long
-def test_the_bench_can_be_tried(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCH / "run.py"), "--small", "--only", "nulls,real"]
+def test_the_bench_runs(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCH / "bench_gate.py"), "--small", "--only", "nulls,real"]
 
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command, "--folder", str(tmp_path)],
         capture_output=True,
         text=True,
@@ -56,5 +58,5 @@ def test_the_bench_can_be_tried(tmp_path: Path) -> None:
         env={**os.environ, "POLARS_MAX_THREADS": "1"},
     )
 
-    assert "| null models, simulated companies | promoted in at most 5% |" in done.stdout
-    assert (tmp_path / "GATE.md").read_text() == done.stdout
+    assert "| null models, simulated companies | promoted in at most 5% |" in completed.stdout
+    assert (tmp_path / "gate.md").read_text() == completed.stdout

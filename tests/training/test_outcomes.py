@@ -1,4 +1,4 @@
-"""What counts as an expansion: hand-worked contract stories, and a slow second opinion."""
+"""Labels: hand-worked contract histories, and a slow reference implementation."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def row(day: float, signed: float | None = None, /, **levels: Any) -> Row:
-    """A contract row in force from a day after the as-of, signed on another where given."""
+    """Build a contract row in force from a day after the as-of, signed on another where given."""
     terms = {"licensed_seats": 10.0, "plan": "team", "usage_limit": 1000.0, "mrr": 100.0}
     names = {"seats": "licensed_seats", "limit": "usage_limit"}
     return {
@@ -36,7 +36,7 @@ def row(day: float, signed: float | None = None, /, **levels: Any) -> Row:
     }
 
 
-LAPSED = {"seats": None, "plan": None, "limit": None, "mrr": None, "status": "lapsed"}
+CHURNED = {"seats": None, "plan": None, "limit": None, "mrr": None, "status": "lapsed"}
 BASE = row(-200, -210)
 
 
@@ -51,28 +51,28 @@ def timeline(
 def outcome(
     rows: Sequence[Row],
     *,
-    cut: datetime = LONG_AFTER,
+    cutoff: datetime = LONG_AFTER,
     rules: Outcome = RULES,
     reliable_from: date | None = None,
     horizon: int = 60,
 ) -> dict[str, Any]:
-    """The outcome of one account's snapshot, and whether it expanded within the horizon."""
+    """Return the outcome of one account's snapshot with its label within the horizon."""
     snapshot = pl.DataFrame({"account_id": ["acme"], "as_of": [AS_OF.date()]})
     contracts = timeline(rows, rules.plans, reliable_from)
-    found = labels.build_outcomes(snapshot, contracts, cutoff=cut, rules=rules)
-    return found.with_columns(expanded=labels.expanded_within(horizon)).row(0, named=True)
+    result = labels.build_outcomes(snapshot, contracts, cutoff=cutoff, rules=rules)
+    return result.with_columns(expanded=labels.expanded_within(horizon)).row(0, named=True)
 
 
 NO = (False, None, None)
-UNCLEAR = (None, None, None)
+AMBIGUOUS = (None, None, None)
 
 
 def yes(day: int, kind: str) -> tuple[bool, int, str]:
     return (True, day, kind)
 
 
-# What happens after ten seats on the team plan: the rows, and (expanded, day, kind).
-STORIES = {
+# Rows after ten seats on the team plan, and the expected (expanded, day, type).
+CASES = {
     "nothing happens": ([], NO),
     "seats are added": ([row(20, 20, seats=12, mrr=120)], yes(20, "seats")),
     "seats are added at a lower total price": ([row(20, 20, seats=12, mrr=90)], yes(20, "seats")),
@@ -102,11 +102,11 @@ STORIES = {
     ),
     "a price change comes with more seats": (
         [row(20, 20, seats=12, mrr=150, change="price")],
-        UNCLEAR,
+        AMBIGUOUS,
     ),
     "the price rises and the seats are no longer told": (
         [row(20, 20, seats=None, mrr=120)],
-        UNCLEAR,
+        AMBIGUOUS,
     ),
     "what is unclear is followed by a clear rise": (
         [row(20, 20, seats=None, mrr=120), row(30, 30, seats=12, mrr=140)],
@@ -191,9 +191,9 @@ STORIES = {
         [row(10, 10, seats=5), row(30, 30, seats=11)],
         yes(30, "seats"),
     ),
-    "the account lapses": ([row(20, 20, **LAPSED)], NO),
+    "the account lapses": ([row(20, 20, **CHURNED)], NO),
     "the account lapses and returns larger": (
-        [row(20, 20, **LAPSED), row(30, 30, seats=20)],
+        [row(20, 20, **CHURNED), row(30, 30, seats=20)],
         NO,
     ),
     "the account churns before it would expand": (
@@ -205,11 +205,11 @@ STORIES = {
         yes(20, "seats"),
     ),
     "a lapse is taken back before an expansion": (
-        [row(20, 15, **LAPSED), row(20, 18, change="correction"), row(40, 40, seats=20)],
+        [row(20, 15, **CHURNED), row(20, 18, change="correction"), row(40, 40, seats=20)],
         yes(40, "seats"),
     ),
     "a lapse before the as-of is heard of after it": (
-        [row(-5, 3, **LAPSED), row(40, 40, seats=20)],
+        [row(-5, 3, **CHURNED), row(40, 40, seats=20)],
         NO,
     ),
     "a lapse is told with more seats than were sold": (
@@ -248,13 +248,13 @@ STORIES = {
 }
 
 
-@pytest.mark.parametrize(("rows", "expected"), STORIES.values(), ids=STORIES)
-def test_a_contract_story_has_the_outcome_worked_out_by_hand(
+@pytest.mark.parametrize(("rows", "expected"), CASES.values(), ids=CASES)
+def test_contract_histories_have_the_hand_worked_outcomes(
     rows: list[Row], expected: tuple[bool | None, int | None, str | None]
 ) -> None:
-    found = outcome([BASE, *rows])
+    result = outcome([BASE, *rows])
 
-    assert (found["expanded"], found["days_to_expansion"], found["kind"]) == expected
+    assert (result["expanded"], result["days_to_expansion"], result["kind"]) == expected
 
 
 UNORDERED = {
@@ -276,9 +276,9 @@ UNORDERED = {
 def test_without_an_order_of_plans_a_change_of_plan_counts_by_its_mrr(
     rows: list[Row], expected: tuple[bool | None, int | None, str | None]
 ) -> None:
-    found = outcome([BASE, *rows], rules=Outcome())
+    result = outcome([BASE, *rows], rules=Outcome())
 
-    assert (found["expanded"], found["days_to_expansion"], found["kind"]) == expected
+    assert (result["expanded"], result["days_to_expansion"], result["kind"]) == expected
 
 
 MONEY = {"seats": None, "plan": None, "limit": None}
@@ -301,124 +301,124 @@ MONEY = {"seats": None, "plan": None, "limit": None}
     ],
     ids=["more", "price", "renewal", "price then flat", "price then more"],
 )
-def test_where_only_money_is_known_a_rise_that_is_no_price_change_is_revenue(
+def test_with_only_revenue_known_an_increase_without_price_change_is_revenue(
     rows: list[Row], expected: tuple[bool | None, int | None, str | None]
 ) -> None:
-    found = outcome([row(-200, -210, **MONEY), *rows])
+    result = outcome([row(-200, -210, **MONEY), *rows])
 
-    assert (found["expanded"], found["days_to_expansion"], found["kind"]) == expected
+    assert (result["expanded"], result["days_to_expansion"], result["kind"]) == expected
 
 
-def test_a_first_purchase_is_no_expansion() -> None:
+def test_a_first_purchase_is_not_an_expansion() -> None:
     trial = row(-20, -20, status="trial", mrr=0)
 
-    found = outcome([trial, row(10, 10, seats=15, mrr=150)])
+    result = outcome([trial, row(10, 10, seats=15, mrr=150)])
 
-    assert found["expanded"] is False
+    assert result["expanded"] is False
 
 
-def test_seats_sold_for_the_first_time_are_no_rise_of_seats() -> None:
-    found = outcome([row(-200, seats=None), row(20, 20, seats=15, mrr=150)])
+def test_a_first_sale_of_seats_is_not_a_seat_increase() -> None:
+    result = outcome([row(-200, seats=None), row(20, 20, seats=15, mrr=150)])
 
-    assert (found["expanded"], found["days_to_unclear"]) == (None, 20)
+    assert (result["expanded"], result["days_to_ambiguous"]) == (None, 20)
 
 
 def test_an_account_without_a_contract_at_the_as_of_cannot_expand() -> None:
-    found = outcome([row(20, 20, seats=15)])
+    result = outcome([row(20, 20, seats=15)])
 
-    assert found["expanded"] is False
-
-
-def test_a_lapse_is_dated_by_the_day_it_comes_into_force() -> None:
-    found = outcome([BASE, row(30, 10, **LAPSED)])
-
-    assert found["days_to_churn"] == 30
+    assert result["expanded"] is False
 
 
-def test_a_lapse_that_was_heard_of_late_is_dated_at_the_as_of() -> None:
-    found = outcome([BASE, row(-5, 3, **LAPSED)])
+def test_churn_is_dated_by_its_effective_date() -> None:
+    result = outcome([BASE, row(30, 10, **CHURNED)])
 
-    assert found["days_to_churn"] == 0
+    assert result["days_to_churn"] == 30
 
 
-def test_a_lapse_of_long_ago_that_was_made_good_does_not_end_the_account() -> None:
-    found = outcome([row(-400, 30, **LAPSED), BASE])
+def test_churn_that_became_known_late_is_dated_at_the_as_of() -> None:
+    result = outcome([BASE, row(-5, 3, **CHURNED)])
 
-    assert found["days_to_churn"] is None
+    assert result["days_to_churn"] == 0
+
+
+def test_an_old_revoked_termination_does_not_end_the_account() -> None:
+    result = outcome([row(-400, 30, **CHURNED), BASE])
+
+    assert result["days_to_churn"] is None
 
 
 @pytest.mark.parametrize(("first_reliable", "day"), [(29, 30), (30, 30), (31, 55)])
-def test_a_booking_time_is_believed_from_the_first_reliable_day_on(
+def test_booking_times_are_used_from_the_first_reliable_day_on(
     first_reliable: int, day: int
 ) -> None:
     reliable_from = (AS_OF + timedelta(days=first_reliable)).date()
 
-    found = outcome([BASE, row(55, 30, seats=20)], reliable_from=reliable_from)
+    result = outcome([BASE, row(55, 30, seats=20)], reliable_from=reliable_from)
 
-    assert found["days_to_expansion"] == day
+    assert result["days_to_expansion"] == day
 
 
-def test_a_bulk_load_makes_no_expansions() -> None:
-    loaded = [row(-200, 5), row(-100, 5, seats=20)]
+def test_a_bulk_load_creates_no_expansions() -> None:
+    bulk_rows = [row(-200, 5), row(-100, 5, seats=20)]
 
-    found = outcome(loaded, reliable_from=(AS_OF + timedelta(days=6)).date())
+    result = outcome(bulk_rows, reliable_from=(AS_OF + timedelta(days=6)).date())
 
-    assert found["expanded"] is False
+    assert result["expanded"] is False
 
 
 @pytest.mark.parametrize(
     ("seats", "expanded"), [(11, False), (12, True), (13, True)], ids=["less", "exactly", "more"]
 )
-def test_a_rise_counts_from_the_least_share_on(seats: float, expanded: bool) -> None:
-    found = outcome([BASE, row(20, 20, seats=seats)], rules=Outcome(min_increase=0.2))
+def test_an_increase_counts_from_the_minimum_share_on(seats: float, expanded: bool) -> None:
+    result = outcome([BASE, row(20, 20, seats=seats)], rules=Outcome(min_increase=0.2))
 
-    assert found["expanded"] is expanded
+    assert result["expanded"] is expanded
 
 
-def test_small_rises_count_once_together_they_reach_the_least_share() -> None:
+def test_small_increases_count_once_they_reach_the_minimum_share_together() -> None:
     rows = [BASE, *(row(day, day, seats=10 + day / 10) for day in (10, 20, 30, 40))]
 
-    found = outcome(rows, rules=Outcome(min_increase=0.3))
+    result = outcome(rows, rules=Outcome(min_increase=0.3))
 
-    assert found["days_to_expansion"] == 30
+    assert result["days_to_expansion"] == 30
 
 
 @pytest.mark.parametrize(("days", "expanded"), [(69, None), (70, True)])
-def test_an_unfinished_window_is_unknown_even_when_it_already_shows_an_expansion(
+def test_an_incomplete_window_is_unknown_even_with_an_early_expansion(
     days: int, expanded: bool | None
 ) -> None:
     rules = Outcome(revert_days=7, booking_lag_days=3)
 
-    found = outcome([BASE, row(5, 5, seats=20)], rules=rules, cut=AS_OF + timedelta(days=days))
+    result = outcome([BASE, row(5, 5, seats=20)], rules=rules, cutoff=AS_OF + timedelta(days=days))
 
-    assert found["days_to_expansion"] == 5
-    assert found["expanded"] is expanded
+    assert result["days_to_expansion"] == 5
+    assert result["expanded"] is expanded
 
 
 def test_a_window_is_complete_when_horizon_lag_and_revert_days_have_passed() -> None:
     rules = Outcome(revert_days=7, booking_lag_days=3)
 
-    found = outcome([BASE], rules=rules, cut=AS_OF + timedelta(days=100, hours=23))
+    result = outcome([BASE], rules=rules, cutoff=AS_OF + timedelta(days=100, hours=23))
 
-    assert found["known_days"] == 90
+    assert result["observed_days"] == 90
 
 
-def test_the_rise_is_the_largest_share_among_seats_limit_and_revenue() -> None:
-    found = outcome([BASE, row(20, 20, seats=12, mrr=150)])
+def test_the_increase_is_the_largest_share_of_seats_limit_and_revenue() -> None:
+    result = outcome([BASE, row(20, 20, seats=12, mrr=150)])
 
-    assert found["rise"] == pytest.approx(0.5)
+    assert result["increase"] == pytest.approx(0.5)
 
 
 def test_no_snapshots_have_no_outcomes() -> None:
-    none = pl.DataFrame(schema={"account_id": pl.String, "as_of": pl.Date})
+    no_snapshots = pl.DataFrame(schema={"account_id": pl.String, "as_of": pl.Date})
 
-    found = labels.build_outcomes(none, timeline([BASE]), cutoff=LONG_AFTER, rules=RULES)
+    result = labels.build_outcomes(no_snapshots, timeline([BASE]), cutoff=LONG_AFTER, rules=RULES)
 
-    assert found.is_empty()
-    assert "days_to_expansion" in found.columns
+    assert result.is_empty()
+    assert "days_to_expansion" in result.columns
 
 
-def test_every_snapshot_is_answered_in_the_order_given() -> None:
+def test_outcomes_keep_the_order_of_the_snapshots() -> None:
     keys = pl.DataFrame(
         {
             "account_id": ["zeta", "acme", "acme"],
@@ -426,21 +426,21 @@ def test_every_snapshot_is_answered_in_the_order_given() -> None:
         }
     )
 
-    found = labels.build_outcomes(
+    result = labels.build_outcomes(
         keys, timeline([BASE, row(40, 40, seats=20)]), cutoff=LONG_AFTER, rules=RULES
     )
 
-    assert_frame_equal(found.select(keys.columns), keys)
-    assert found["days_to_expansion"].to_list() == [None, 10, 40]
+    assert_frame_equal(result.select(keys.columns), keys)
+    assert result["days_to_expansion"].to_list() == [None, 10, 40]
 
 
-# ---- Histories as hypothesis draws them, with days on every edge of the rules.
+# ---- Random histories with days on every boundary of the rules.
 
 EDGES = [-1, 0, 1, 6, 7, 8, 29, 30, 59, 60, 61, 66, 67, 68, 119, 120, 179, 180, 181]
 days = st.sampled_from(EDGES) | st.integers(-60, 200)
 moments = st.builds(lambda day, tick: day + tick / 86_400e6, days, st.sampled_from([-1, 0, 0, 1]))
 levels = st.fixed_dictionaries(
-    {},  # what is not drawn stays as it was sold first
+    {},  # other terms keep their first value
     optional={
         "seats": st.sampled_from([None, 8, 12, 12, 14, 20]),
         "plan": st.sampled_from([None, "free", "business", "custom"]),
@@ -464,16 +464,18 @@ rules = st.builds(
 
 @settings(max_examples=40, deadline=None)
 @given(histories, histories, rules, st.sampled_from([0, 40, 60, 90, 150]), st.data())
-def test_rows_known_at_or_after_the_cut_change_no_label(
-    rows: list[Row], others: list[Row], rules: Outcome, days: int, data: st.DataObject
+def test_rows_known_at_or_after_the_cutoff_change_no_label(
+    rows: list[Row], later_rows: list[Row], rules: Outcome, days: int, data: st.DataObject
 ) -> None:
-    cut = AS_OF + timedelta(days=days)
-    late = [
-        other | {"known_at": cut + data.draw(st.sampled_from([timedelta(0), timedelta(days=9)]))}
-        for other in others
+    cutoff = AS_OF + timedelta(days=days)
+    future_rows = [
+        other | {"known_at": cutoff + data.draw(st.sampled_from([timedelta(0), timedelta(days=9)]))}
+        for other in later_rows
     ]
 
-    assert outcome([*rows, *late], rules=rules, cut=cut) == outcome(rows, rules=rules, cut=cut)
+    assert outcome([*rows, *future_rows], rules=rules, cutoff=cutoff) == outcome(
+        rows, rules=rules, cutoff=cutoff
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -486,25 +488,25 @@ def test_the_order_of_contract_rows_changes_no_label(
     assert outcome(shuffled, rules=rules) == outcome(rows, rules=rules)
 
 
-# ---- The same question, answered slowly: loops over rows, one rule after the other.
+# ---- Slow reference implementation: loops over rows, one rule after the other.
 
 
 @settings(max_examples=150, deadline=None)
 @given(histories, rules)
-def test_the_first_expansion_agrees_with_a_slow_reading_of_the_rules(
+def test_the_first_expansion_agrees_with_a_slow_reference_implementation(
     rows: list[Row], rules: Outcome
 ) -> None:
-    found = outcome(rows, rules=rules)
+    result = outcome(rows, rules=rules)
 
-    slow = SlowReading(rows, rules)
+    reference = ReferenceLabels(rows, rules)
 
-    assert found["days_to_churn"] == slow.days_to_churn()
-    assert (found["days_to_expansion"], found["kind"]) == slow.first_expansion()
-    assert found["days_to_unclear"] == slow.days_to_unclear()
+    assert result["days_to_churn"] == reference.days_to_churn()
+    assert (result["days_to_expansion"], result["kind"]) == reference.first_expansion()
+    assert result["days_to_ambiguous"] == reference.days_to_unclear()
 
 
-class SlowReading:
-    """One account's history, read as a person would: row by row, in plain Python."""
+class ReferenceLabels:
+    """Labels of one account's history, row by row, in plain Python."""
 
     def __init__(self, rows: Sequence[Row], rules: Outcome) -> None:
         self.rules = rules
@@ -537,78 +539,84 @@ class SlowReading:
         }
 
     def in_force(self, moment: datetime, *, known_before: datetime = LONG_AFTER) -> Row | None:
-        found = None
+        result = None
         for row in self.rows:
             if row["known"] < known_before and row["effective"] <= moment:
-                found = row
-        return found
+                result = row
+        return result
 
     def days_to_churn(self) -> int | None:
-        now = self.in_force(AS_OF + timedelta(days=1, microseconds=-1))
-        if now is not None and now["ended"] and now["effective"] < AS_OF:
+        current = self.in_force(AS_OF + timedelta(days=1, microseconds=-1))
+        if current is not None and current["ended"] and current["effective"] < AS_OF:
             return 0
         for day in range(180):
             for row in self.rows:
-                speaks = self.in_force(row["effective"]) is row
-                if (row["effective"] - AS_OF).days == day and row["ended"] and speaks:
+                applies = self.in_force(row["effective"]) is row
+                if (row["effective"] - AS_OF).days == day and row["ended"] and applies:
                     return day
         return None
 
     def first_expansion(self) -> tuple[int | None, str | None]:
-        clear = [(day, kind) for day, kind in self.rises() if kind != "unclear"]
+        clear = [(day, kind) for day, kind in self.increases() if kind != "unclear"]
         return clear[0] if clear else (None, None)
 
     def days_to_unclear(self) -> int | None:
-        return next((day for day, kind in self.rises() if kind == "unclear"), None)
+        return next((day for day, kind in self.increases() if kind == "unclear"), None)
 
-    def rises(self) -> list[tuple[int, str]]:
-        """Day and kind of every rise between the as-of and the end of the contract."""
-        at = self.in_force(AS_OF, known_before=AS_OF)
-        if at is None or not at["paid"]:
+    def increases(self) -> list[tuple[int, str]]:
+        """Return day and type of every increase between the as-of and the end of the contract."""
+        current = self.in_force(AS_OF, known_before=AS_OF)
+        if current is None or not current["paid"]:
             return []
         churn = self.days_to_churn()
         in_order = sorted(self.rows, key=lambda r: (r["known"], r["effective"], r["tie"]))
-        found = []
-        for place, row in enumerate(in_order):
+        result = []
+        for index, row in enumerate(in_order):
             day = (row["known"] - AS_OF).days
             if not 0 <= day < 180 or not row["paid"] or (churn is not None and day >= churn):
                 continue
-            kind = self.kind(row, self.before(row, at, in_order[:place]))
+            kind = self.persistent_type(row, self.previous_levels(row, current, in_order[:index]))
             if kind is not None:
-                found.append((day, kind))
-        return found
+                result.append((day, kind))
+        return result
 
-    def before(self, row: Row, at: Row, earlier: Sequence[Row]) -> Row:
-        """The levels that a row has to exceed."""
-        planned = self.in_force(max(row["effective"], AS_OF), known_before=AS_OF) or at
+    def previous_levels(self, row: Row, current: Row, earlier: Sequence[Row]) -> Row:
+        """Return the levels that a row has to exceed."""
+        planned = self.in_force(max(row["effective"], AS_OF), known_before=AS_OF) or current
         highest = {}
         for name in ("seats", "limit", "rank", "mrr"):
-            values = [at[name], planned[name]]
+            values = [current[name], planned[name]]
             for other in earlier:
-                brings = other["change"] in INORGANIC
+                is_inorganic = other["change"] in INORGANIC
                 if name == "mrr":
-                    brings = brings or other["change"] in ("price", "renewal")
-                if brings and other["known"] >= AS_OF and other["effective"] <= row["effective"]:
+                    is_inorganic = is_inorganic or other["change"] in ("price", "renewal")
+                if (
+                    is_inorganic
+                    and other["known"] >= AS_OF
+                    and other["effective"] <= row["effective"]
+                ):
                     values.append(other[name])
-            told = [value for value in values if value is not None]
-            highest[name] = None if at[name] is None else max(told)
-        plan = at["plan"] if planned["plan"] is None else planned["plan"]
+            known_values = [value for value in values if value is not None]
+            highest[name] = None if current[name] is None else max(known_values)
+        plan = current["plan"] if planned["plan"] is None else planned["plan"]
         return highest | {"plan": plan}
 
-    def kind(self, row: Row, before: Row) -> str | None:
-        """What a row raises; nothing when it is undone within the revert days."""
-        word = self.raised(row, before)
-        if word in (None, "unclear"):
-            return word
-        settled = max(row["effective"], row["known"]) + timedelta(days=self.rules.revert_days)
-        end = self.in_force(settled)
-        assert end is not None
-        if word == "revenue":
-            return word if more(end["mrr"], before["mrr"], 0) else None
-        quantities = any(more(end[name], before[name], 0) for name in ("seats", "limit"))
-        return word if quantities or still_above(end, before) else None
+    def persistent_type(self, row: Row, before: Row) -> str | None:
+        """Return the type of a row's increase; None when it is reverted within the revert days."""
+        kind = self.increase_type(row, before)
+        if kind in (None, "unclear"):
+            return kind
+        revert_deadline = max(row["effective"], row["known"]) + timedelta(
+            days=self.rules.revert_days
+        )
+        final = self.in_force(revert_deadline)
+        assert final is not None
+        if kind == "revenue":
+            return kind if more(final["mrr"], before["mrr"], 0) else None
+        quantities = any(more(final[name], before[name], 0) for name in ("seats", "limit"))
+        return kind if quantities or still_above(final, before) else None
 
-    def raised(self, row: Row, before: Row) -> str | None:
+    def increase_type(self, row: Row, before: Row) -> str | None:
         if row["change"] in INORGANIC:
             return None
         share = self.rules.min_increase
@@ -617,26 +625,30 @@ class SlowReading:
             ("seats", more(row["seats"], before["seats"], share)),
             ("usage", more(row["limit"], before["limit"], share)),
         ]
-        rises = [word for word, rose in quantities if rose]
+        rises = [kind for kind, increased in quantities if increased]
         if rises:
             return "unclear" if row["change"] == "price" else rises[0]
         if not more(row["mrr"], before["mrr"], share) or row["change"] in ("price", "renewal"):
             return None
         if row["change"] in ("organic", "true_up"):
             return "revenue"
-        told = [(row[name] is None, before[name] is None) for name in ("seats", "limit", "plan")]
-        if all(now and then for now, then in told):
+        known_values = [
+            (row[name] is None, before[name] is None) for name in ("seats", "limit", "plan")
+        ]
+        if all(current and previous for current, previous in known_values):
             return "revenue"
-        return "unclear" if any(now != then for now, then in told) else None
+        return "unclear" if any(current != previous for current, previous in known_values) else None
 
 
 INORGANIC = ("new", "ramp", "merger", "correction", "contraction", "churn")
 
 
-def more(now: float | None, before: float | None, share: float) -> bool:
-    if now is None or before is None:
+def more(current: float | None, before: float | None, share: float) -> bool:
+    if current is None or before is None:
         return False
-    return now > before and (now >= before * (1 + share) or now / before - 1 >= share - 1e-9)
+    return current > before and (
+        current >= before * (1 + share) or current / before - 1 >= share - 1e-9
+    )
 
 
 def higher_plan(row: Row, before: Row) -> bool:
@@ -647,12 +659,12 @@ def higher_plan(row: Row, before: Row) -> bool:
     return more(row["mrr"], before["mrr"], 0)
 
 
-def still_above(end: Row, before: Row) -> bool:
-    """Whether the plan in the end is another one, and not one known to be lower."""
-    if end["plan"] is None or before["plan"] is None or end["plan"] == before["plan"]:
+def still_above(final: Row, before: Row) -> bool:
+    """Check that the final plan is another one, and not one known to be lower."""
+    if final["plan"] is None or before["plan"] is None or final["plan"] == before["plan"]:
         return False
-    if end["rank"] is not None and before["rank"] is not None:
-        return bool(end["rank"] > before["rank"])
-    if end["mrr"] is None or before["mrr"] is None:
+    if final["rank"] is not None and before["rank"] is not None:
+        return bool(final["rank"] > before["rank"])
+    if final["mrr"] is None or before["mrr"] is None:
         return True
-    return bool(end["mrr"] > before["mrr"])
+    return bool(final["mrr"] > before["mrr"])

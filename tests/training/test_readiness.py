@@ -1,4 +1,4 @@
-"""Dates are read off the curve as a constant hazard, worked out by hand, says they should be."""
+"""Expected dates match the hand-worked quantiles of a constant hazard."""
 
 import numpy as np
 import pytest
@@ -10,61 +10,61 @@ from training.model import event_date
 HORIZONS = (14, 30, 45, 60, 90, 120, 180)
 
 steps = st.sampled_from([0.0, 0.0, 1e-12, 1e-3, 0.1, 1.0]) | st.floats(0, 1)
-# A curve that rises by a share of what is left at each horizon: flat, steep, or certain.
+# The hazard of each horizon is a share of the remainder: zero, small, or one.
 curves = st.lists(st.lists(steps, min_size=7, max_size=7), min_size=1, max_size=5).map(
     lambda rows: 1 - np.cumprod(1 - np.array(rows), axis=1)
 )
 
 
-def constant(rate: float, horizons: tuple[int, ...]) -> np.ndarray:
+def constant_hazard(rate: float, horizons: tuple[int, ...]) -> np.ndarray:
     return -np.expm1(-rate * np.array([horizons], dtype=np.float64))
 
 
 @pytest.mark.parametrize("rate", [1e-6, 0.001, 0.01, 0.05])
 @pytest.mark.parametrize("horizons", [HORIZONS, (60,), (14,), (30, 90)])
-def test_a_constant_hazard_gives_the_dates_worked_out_by_hand(
+def test_a_constant_hazard_gives_the_hand_worked_dates(
     rate: float, horizons: tuple[int, ...]
 ) -> None:
-    found = event_date.estimate_event_dates(constant(rate, horizons), horizons)
+    dates = event_date.estimate_event_dates(constant_hazard(rate, horizons), horizons)
 
-    within = 1 - np.exp(-180 * rate)
-    days = [-np.log(1 - quantile * within) / rate for quantile in (0.1, 0.5, 0.9)]
-    assert found.probability_180d[0] == pytest.approx(within)
-    assert [found.early[0], found.median[0], found.late[0]] == pytest.approx(days, rel=1e-6)
-    assert found.width[0] == pytest.approx(days[2] - days[0], rel=1e-6)
+    probability_180d = 1 - np.exp(-180 * rate)
+    days = [-np.log(1 - quantile * probability_180d) / rate for quantile in (0.1, 0.5, 0.9)]
+    assert dates.probability_180d[0] == pytest.approx(probability_180d)
+    assert [dates.early[0], dates.median[0], dates.late[0]] == pytest.approx(days, rel=1e-6)
+    assert dates.width[0] == pytest.approx(days[2] - days[0], rel=1e-6)
 
 
-def test_a_hazard_that_all_comes_late_is_dated_late() -> None:
+def test_a_late_hazard_gives_a_late_date() -> None:
     curve = np.array([[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3]])
 
-    found = event_date.estimate_event_dates(curve, HORIZONS)
+    dates = event_date.estimate_event_dates(curve, HORIZONS)
 
-    assert found.early[0] > 120
-    assert found.late[0] <= 180
+    assert dates.early[0] > 120
+    assert dates.late[0] <= 180
 
 
-def test_where_the_curve_is_flat_the_earliest_day_counts() -> None:
+def test_on_a_flat_curve_the_earliest_day_counts() -> None:
     curve = np.array([[0.5, 0.5, 1.0]])
 
-    found = event_date.estimate_event_dates(curve, (30, 90, 180))
+    dates = event_date.estimate_event_dates(curve, (30, 90, 180))
 
-    # Half of everything is reached on day 30, and nothing is added until day 90.
-    assert found.median[0] == pytest.approx(30, abs=1e-6)
+    # Half of the total is reached on day 30; the hazard is zero until day 90.
+    assert dates.median[0] == pytest.approx(30, abs=1e-6)
 
 
 @given(curves)
 def test_quantiles_are_ordered_and_lie_within_the_180_days(curve: np.ndarray) -> None:
-    found = event_date.estimate_event_dates(curve, HORIZONS)
+    dates = event_date.estimate_event_dates(curve, HORIZONS)
 
-    assert (found.early >= 0).all()
-    assert (found.early <= found.median).all()
-    assert (found.median <= found.late).all()
-    assert (found.late <= event_date.MAX_HORIZON_DAYS).all()
-    assert found.probability_180d == pytest.approx(curve[:, -1], abs=1e-8)
+    assert (dates.early >= 0).all()
+    assert (dates.early <= dates.median).all()
+    assert (dates.median <= dates.late).all()
+    assert (dates.late <= event_date.MAX_HORIZON_DAYS).all()
+    assert dates.probability_180d == pytest.approx(curve[:, -1], abs=1e-8)
 
 
 @given(curves)
-def test_each_account_is_dated_on_its_own(curve: np.ndarray) -> None:
+def test_dates_of_an_account_do_not_depend_on_others(curve: np.ndarray) -> None:
     together = event_date.estimate_event_dates(curve, HORIZONS)
 
     alone = [
@@ -76,8 +76,8 @@ def test_each_account_is_dated_on_its_own(curve: np.ndarray) -> None:
 
 
 @given(st.floats(0, 1), st.integers(7, 180))
-def test_one_horizon_is_carried_on_to_180_days(probability: float, horizon: int) -> None:
-    found = event_date.estimate_event_dates(np.array([[probability]]), [horizon])
+def test_a_single_horizon_is_extrapolated_to_180_days(probability: float, horizon: int) -> None:
+    dates = event_date.estimate_event_dates(np.array([[probability]]), [horizon])
 
-    assert found.probability_180d[0] >= probability - 1e-8
-    assert 0 <= found.early[0] <= found.median[0] <= found.late[0] <= event_date.MAX_HORIZON_DAYS
+    assert dates.probability_180d[0] >= probability - 1e-8
+    assert 0 <= dates.early[0] <= dates.median[0] <= dates.late[0] <= event_date.MAX_HORIZON_DAYS

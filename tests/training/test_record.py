@@ -1,4 +1,4 @@
-"""What a run shows is what was computed: figures, plots, and the identity of what went in."""
+"""The run record holds the computed metrics, plots and lineage."""
 
 import io
 from dataclasses import replace
@@ -39,12 +39,12 @@ SUBSCRIPTIONS = pl.DataFrame(
 ACCOUNTS = pl.DataFrame({"account_id": ["acme"], "created_date": [START], "name": ["Acme Ltd"]})
 
 
-def read(
+def build_tables(
     folder: Path, events: pl.DataFrame = EVENTS, subscriptions: pl.DataFrame = SUBSCRIPTIONS
 ) -> tuple[table_loader.Tables, Activity]:
     settings = Settings(base=folder)
     tables = table_loader.tables_from_frames(events, subscriptions, ACCOUNTS)
-    log = daily_tables.build_activity(
+    activity = daily_tables.build_activity(
         tables.events,
         folder=folder,
         roles=settings.roles,
@@ -52,31 +52,33 @@ def read(
         known_at_reliable_from=None,
         accounts=tables.accounts.rows,
     )
-    return tables, log
+    return tables, activity
 
 
 @pytest.fixture(scope="module")
-def past(history: Any, tmp_path_factory: pytest.TempPathFactory) -> TrainingHistory:
-    """The drawn panel, beside the log and the tables of one account."""
-    tables, log = read(tmp_path_factory.mktemp("past"))
+def training_history(history: Any, tmp_path_factory: pytest.TempPathFactory) -> TrainingHistory:
+    """Build the simulated panel with the log and tables of one account."""
+    tables, activity = build_tables(tmp_path_factory.mktemp("past"))
     panel = Panel(history.snapshots, pl.DataFrame(), pl.DataFrame())
-    return TrainingHistory(history.end, tables, log, panel, history.contracts)
+    return TrainingHistory(history.end, tables, activity, panel, history.contracts)
 
 
 @pytest.fixture(scope="module")
-def trained(past: TrainingHistory, settings: Settings) -> TrainingResult:
-    return training_run.train(past, settings)
+def result(training_history: TrainingHistory, settings: Settings) -> TrainingResult:
+    return training_run.train(training_history, settings)
 
 
 @pytest.fixture
-def walked(trained: TrainingResult) -> EvaluationResult:
-    assert trained.evaluation is not None
-    return trained.evaluation
+def evaluation(result: TrainingResult) -> EvaluationResult:
+    assert result.evaluation is not None
+    return result.evaluation
 
 
 @pytest.fixture(scope="module")
-def shown(trained: TrainingResult, past: TrainingHistory, settings: Settings) -> RunRecord:
-    return run_record.build_run_record(trained, past, settings)
+def record(
+    result: TrainingResult, training_history: TrainingHistory, settings: Settings
+) -> RunRecord:
+    return run_record.build_run_record(result, training_history, settings)
 
 
 def _pixels(figure: Figure) -> bytes:
@@ -85,43 +87,45 @@ def _pixels(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def test_totals_are_the_figures_of_the_evaluation(
-    shown: RunRecord, walked: EvaluationResult
+def test_overall_metrics_are_those_of_the_evaluation(
+    record: RunRecord, evaluation: EvaluationResult
 ) -> None:
-    mine = walked.metrics[evaluate.MODEL]["auroc"]
+    model_auroc = evaluation.metrics[evaluate.MODEL]["auroc"]
 
-    assert shown.overall_metrics["auroc"] == mine.value
-    assert shown.overall_metrics["interval/auroc_low"] == mine.low
-    rule = walked.metrics["rule: utilisation at least 80 %"]["auroc"].value
-    assert shown.overall_metrics["simple/rule_utilisation_at_least_80/auroc"] == rule
+    assert record.overall_metrics["auroc"] == model_auroc.value
+    assert record.overall_metrics["interval/auroc_low"] == model_auroc.low
+    rule_auroc = evaluation.metrics["rule: utilisation at least 80 %"]["auroc"].value
+    assert record.overall_metrics["baseline/rule_utilisation_at_least_80/auroc"] == rule_auroc
 
 
-def test_figures_of_a_cut_are_those_of_what_it_judged(
-    shown: RunRecord, walked: EvaluationResult, settings: Settings
+def test_metrics_of_a_cutoff_are_those_of_its_test_snapshots(
+    record: RunRecord, evaluation: EvaluationResult, settings: Settings
 ) -> None:
-    cut = max(shown.metrics_by_cutoff)
-    part = walked.predictions.filter(pl.col("cut") == cut)
-    alone = evaluate.compute_metric_table(part, settings)[evaluate.MODEL]
+    cutoff = max(record.metrics_by_cutoff)
+    fold = evaluation.predictions.filter(pl.col("cutoff") == cutoff)
+    fold_metrics = evaluate.compute_metric_table(fold, settings)[evaluate.MODEL]
 
-    assert shown.metrics_by_cutoff[cut]["auroc"] == alone["auroc"].value
-    assert shown.metrics_by_cutoff[cut]["log_loss_skill"] == alone["log_loss_skill"].value
-    assert set(shown.metrics_by_cutoff) <= set(walked.predictions["cut"])
+    assert record.metrics_by_cutoff[cutoff]["auroc"] == fold_metrics["auroc"].value
+    assert (
+        record.metrics_by_cutoff[cutoff]["log_loss_skill"] == fold_metrics["log_loss_skill"].value
+    )
+    assert set(record.metrics_by_cutoff) <= set(evaluation.predictions["cutoff"])
 
 
-def test_every_setting_of_the_model_its_outcome_and_its_judgement_is_shown(
-    shown: RunRecord, settings: Settings
+def test_every_setting_of_model_outcome_and_evaluation_is_logged(
+    record: RunRecord, settings: Settings
 ) -> None:
     for section in ("model", "outcome", "evaluation", "gate", "eligibility"):
         for name in getattr(settings, section).model_dump():
-            assert f"{section}.{name}" in shown.parameters
-    sections = {name.split(".")[0] for name in shown.parameters}
+            assert f"{section}.{name}" in record.parameters
+    sections = {name.split(".")[0] for name in record.parameters}
     assert not sections & {"crm", "registry", "columns", "slack", "web"}
 
 
-def test_of_the_tables_is_shown_which_rows_count_and_not_where_they_lie(shown: RunRecord) -> None:
-    told = {name for name in shown.parameters if name.startswith("tables.")}
+def test_table_locations_are_not_logged(record: RunRecord) -> None:
+    logged = {name for name in record.parameters if name.startswith("tables.")}
 
-    assert told == {
+    assert logged == {
         "tables.time_invariant_attributes",
         "tables.known_at_reliable_from",
         "tables.time_zone",
@@ -129,81 +133,81 @@ def test_of_the_tables_is_shown_which_rows_count_and_not_where_they_lie(shown: R
     }
 
 
-def test_nothing_of_an_account_is_shown(shown: RunRecord, history: Any) -> None:
-    told = repr(replace(shown, plots={}))
+def test_no_account_is_named(record: RunRecord, history: Any) -> None:
+    text = repr(replace(record, plots={}))
 
     for account in [*history.snapshots["account_id"].unique(), "acme", "Acme Ltd"]:
-        assert account not in told
+        assert account not in text
 
 
-def test_every_plot_can_be_drawn(shown: RunRecord) -> None:
-    assert set(shown.plots) == {
-        "drivers.png",
+def test_every_plot_can_be_drawn(record: RunRecord) -> None:
+    assert set(record.plots) == {
+        "feature_importance.png",
         "reliability.png",
         "precision_by_capacity.png",
         "precision_recall.png",
         "expected_and_observed.png",
-        "skill_over_cuts.png",
+        "skill_by_cutoff.png",
     }
-    for figure in shown.plots.values():
+    for figure in record.plots.values():
         assert len(_pixels(figure)) > 5_000
 
 
-def test_precision_at_capacity_is_drawn_where_the_figure_says(
-    shown: RunRecord, walked: EvaluationResult, settings: Settings
+def test_the_capacity_plot_shows_precision_at_capacity(
+    record: RunRecord, evaluation: EvaluationResult, settings: Settings
 ) -> None:
     capacity = settings.evaluation.capacity
-    (axes,) = shown.plots["precision_by_capacity.png"].axes
+    (axes,) = record.plots["precision_by_capacity.png"].axes
     (line,) = [line for line in axes.lines if line.get_label() == evaluate.MODEL]
-    drawn = dict(zip(*map(np.asarray, line.get_data()), strict=True))
+    precision_by_count = dict(zip(*map(np.asarray, line.get_data()), strict=True))
 
-    assert drawn[capacity] == pytest.approx(
-        walked.metrics[evaluate.MODEL]["precision_at_capacity"].value
+    assert precision_by_count[capacity] == pytest.approx(
+        evaluation.metrics[evaluate.MODEL]["precision_at_capacity"].value
     )
 
 
-def test_of_one_outcome_alone_nothing_is_drawn(walked: EvaluationResult) -> None:
-    never = walked.predictions.filter(~pl.col("expanded"))
+def test_a_single_class_gives_no_plots(evaluation: EvaluationResult) -> None:
+    negatives = evaluation.predictions.filter(~pl.col("expanded"))
 
-    assert run_plots.plot_predictions(never, capacity=5) == {}
+    assert run_plots.plot_predictions(negatives, capacity=5) == {}
     assert run_plots.plot_metrics_by_cutoff({}) == {}
 
 
-def test_equal_probabilities_can_be_drawn(walked: EvaluationResult) -> None:
-    flat = walked.predictions.with_columns(probability=pl.lit(0.1))
+def test_equal_probabilities_can_be_drawn(evaluation: EvaluationResult) -> None:
+    constant = evaluation.predictions.with_columns(probability=pl.lit(0.1))
 
-    assert all(map(_pixels, run_plots.plot_predictions(flat, capacity=5).values()))
+    assert all(map(_pixels, run_plots.plot_predictions(constant, capacity=5).values()))
 
 
-def test_drivers_of_a_single_account_can_be_drawn(fitted: Propensity, history: Any) -> None:
+def test_feature_importance_of_one_account_can_be_drawn(fitted: Propensity, history: Any) -> None:
     assert _pixels(importance_plot.plot_feature_importance(fitted, history.snapshots.head(1)))
 
 
-def test_without_a_walk_through_history_the_run_says_so(
-    trained: TrainingResult, past: TrainingHistory, settings: Settings
+def test_without_an_evaluation_the_note_says_so(
+    result: TrainingResult, training_history: TrainingHistory, settings: Settings
 ) -> None:
-    about = {**trained.card, "verdict": "Not judged: too short."}
+    card = {**result.card, "verdict": "Not evaluated: too short."}
 
-    shown = run_record.build_run_record(
-        replace(trained, evaluation=None, about=about), past, settings
+    record = run_record.build_run_record(
+        replace(result, evaluation=None, card=card), training_history, settings
     )
 
-    assert shown.note.startswith("Not judged: too short.")
-    assert (shown.overall_metrics, shown.metrics_by_cutoff, set(shown.plots)) == (
+    assert record.note.startswith("Not evaluated: too short.")
+    assert (record.overall_metrics, record.metrics_by_cutoff, set(record.plots)) == (
         {},
         {},
-        {"drivers.png"},
+        {"feature_importance.png"},
     )
 
 
-def test_the_same_rows_have_the_same_fingerprint_in_whatever_order(tmp_path: Path) -> None:
-    one = fingerprint.fingerprint_tables(*read(tmp_path / "one"))
-    other = fingerprint.fingerprint_tables(
-        *read(tmp_path / "other", EVENTS.reverse(), SUBSCRIPTIONS.reverse())
+def test_fingerprints_do_not_depend_on_row_order(tmp_path: Path) -> None:
+    first = fingerprint.fingerprint_tables(*build_tables(tmp_path / "one"))
+    second = fingerprint.fingerprint_tables(
+        *build_tables(tmp_path / "other", EVENTS.reverse(), SUBSCRIPTIONS.reverse())
     )
 
-    assert one == other
-    assert [(table.name, table.rows) for table in one] == [
+    assert first == second
+    assert [(table.name, table.rows) for table in first] == [
         ("events", 6),
         ("subscriptions", 2),
         ("accounts", 1),
@@ -211,23 +215,25 @@ def test_the_same_rows_have_the_same_fingerprint_in_whatever_order(tmp_path: Pat
     ]
 
 
-def test_another_row_is_another_fingerprint_and_quarantine_is_counted(tmp_path: Path) -> None:
-    spoiled = EVENTS.with_columns(account_id=pl.Series(["acme"] * 5 + [None]))
-    more = SUBSCRIPTIONS.with_columns(licensed_seats=pl.Series([5, 10]))
+def test_changed_rows_change_the_fingerprint_and_quarantine_is_counted(tmp_path: Path) -> None:
+    invalid_events = EVENTS.with_columns(account_id=pl.Series(["acme"] * 5 + [None]))
+    more_seats = SUBSCRIPTIONS.with_columns(licensed_seats=pl.Series([5, 10]))
 
-    one = fingerprint.fingerprint_tables(*read(tmp_path / "one"))
-    other = fingerprint.fingerprint_tables(*read(tmp_path / "other", spoiled, more))
+    first = fingerprint.fingerprint_tables(*build_tables(tmp_path / "one"))
+    second = fingerprint.fingerprint_tables(
+        *build_tables(tmp_path / "other", invalid_events, more_seats)
+    )
 
-    assert [a.digest == b.digest for a, b in zip(one, other, strict=True)] == [
+    assert [left.digest == right.digest for left, right in zip(first, second, strict=True)] == [
         False,
         False,
         True,
         True,
     ]
-    assert (other[0].rows, sum(other[0].quarantine.values())) == (5, 1)
+    assert (second[0].rows, sum(second[0].quarantine.values())) == (5, 1)
 
 
-def test_the_code_is_named_by_version_and_sources() -> None:
+def test_the_code_fingerprint_has_version_and_sources() -> None:
     code = fingerprint.fingerprint_code()
 
     assert code["version"]

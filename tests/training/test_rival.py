@@ -1,4 +1,4 @@
-"""The champion beside a new model: walked where it can be, said plainly where it cannot."""
+"""The champion is backtested where possible and excluded with a note where not."""
 
 from typing import Any
 
@@ -23,30 +23,30 @@ KEYS = ["account_id", "as_of", "probability"]
 
 
 @pytest.fixture(scope="module")
-def quick(settings: Settings) -> Settings:
-    small = settings.model.model_copy(update={"ensemble_size": 2, "n_estimators": 15})
-    rare = settings.evaluation.model_copy(update={"refit_months": 6})
-    return settings.model_copy(update={"model": small, "evaluation": rare})
+def quick_settings(settings: Settings) -> Settings:
+    small_model = settings.model.model_copy(update={"ensemble_size": 2, "n_estimators": 15})
+    rare_refits = settings.evaluation.model_copy(update={"refit_months": 6})
+    return settings.model_copy(update={"model": small_model, "evaluation": rare_refits})
 
 
 @pytest.fixture(scope="module")
-def mine(history: Any, quick: Settings) -> EvaluationResult:
+def evaluation(history: Any, quick_settings: Settings) -> EvaluationResult:
     return evaluate.evaluate_walk_forward(
-        history.snapshots, history.contracts, quick, end=history.end
+        history.snapshots, history.contracts, quick_settings, end=history.end
     )
 
 
 def card(settings: Settings, **changes: Any) -> dict[str, Any]:
-    told = settings.model.model_dump(mode="json") | changes
-    return {"features": FEATURES, "settings": told}
+    model_settings = settings.model.model_dump(mode="json") | changes
+    return {"features": FEATURES, "settings": model_settings}
 
 
-def beside(
-    champion: Champion, mine: EvaluationResult, history: Any, settings: Settings
+def backtest(
+    champion: Champion, evaluation: EvaluationResult, history: Any, settings: Settings
 ) -> ChampionPredictions:
     return backtest_champion(
         champion,
-        mine.predictions,
+        evaluation.predictions,
         history.snapshots,
         history.contracts,
         settings,
@@ -54,82 +54,91 @@ def beside(
     )
 
 
-def test_a_champion_of_the_same_settings_is_level_without_another_walk(
-    mine: EvaluationResult, history: Any, quick: Settings, monkeypatch: pytest.MonkeyPatch
+def test_a_champion_with_equal_settings_needs_no_backtest(
+    evaluation: EvaluationResult,
+    history: Any,
+    quick_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(evaluate, "evaluate_walk_forward")  # it would be needed for another
+    monkeypatch.delattr(evaluate, "evaluate_walk_forward")  # a backtest would need it
 
-    found = beside(Champion("3", card(quick)), mine, history, quick)
+    result = backtest(Champion("3", card(quick_settings)), evaluation, history, quick_settings)
 
-    assert found.note == (
-        "Champion version 3 has the same settings, so it compares as equal without another walk."
+    assert result.note == (
+        "Champion version 3 has the same settings and therefore the same predictions."
     )
-    assert found.predictions is not None
-    assert_frame_equal(found.predictions, mine.predictions.select(KEYS))
+    assert result.predictions is not None
+    assert_frame_equal(result.predictions, evaluation.predictions.select(KEYS))
 
 
-def test_a_champion_of_other_settings_is_walked_over_the_same_cuts(
-    mine: EvaluationResult, history: Any, quick: Settings
+def test_a_champion_with_other_settings_is_backtested_on_the_same_cutoffs(
+    evaluation: EvaluationResult, history: Any, quick_settings: Settings
 ) -> None:
-    other = quick.model.model_copy(update={"num_leaves": 3})
-    theirs = quick.model_copy(update={"model": other})
+    other_model = quick_settings.model.model_copy(update={"num_leaves": 3})
+    champion_settings = quick_settings.model_copy(update={"model": other_model})
 
-    found = beside(Champion("3", card(theirs)), mine, history, quick)
+    result = backtest(Champion("3", card(champion_settings)), evaluation, history, quick_settings)
 
-    again = evaluate.evaluate_walk_forward(
-        history.snapshots, history.contracts, theirs, end=history.end
+    expected = evaluate.evaluate_walk_forward(
+        history.snapshots, history.contracts, champion_settings, end=history.end
     )
-    assert found.note == "Champion version 3 was walked over the same cuts."
-    assert found.predictions is not None
-    assert_frame_equal(found.predictions, again.predictions.select(KEYS))
+    assert result.note == "Champion version 3 was evaluated on the same cutoffs."
+    assert result.predictions is not None
+    assert_frame_equal(result.predictions, expected.predictions.select(KEYS))
 
 
 @pytest.mark.parametrize(
-    ("champion", "why"),
+    ("champion", "reason"),
     [
         (Champion("3", None, "it was altered."), "it was altered."),
         (
             Champion("3", {"features": {"shoe_size": "cm"}, "settings": {}}),
-            "it was trained on other features than this catalogue has.",
+            "it was trained on features that differ from this catalogue.",
         ),
         (
             Champion("3", {"features": FEATURES, "settings": {"depth": 3}}),
-            "its settings are not those of this version.",
+            "its settings are not valid in this version.",
         ),
         (
             Champion("3", {"features": FEATURES}),
-            "its settings are not those of this version.",
+            "its settings are not valid in this version.",
         ),
     ],
 )
-def test_a_champion_that_cannot_be_walked_is_left_out_and_that_is_said(
-    champion: Champion, why: str, mine: EvaluationResult, history: Any, quick: Settings
+def test_a_champion_that_cannot_be_backtested_is_excluded_with_a_note(
+    champion: Champion,
+    reason: str,
+    evaluation: EvaluationResult,
+    history: Any,
+    quick_settings: Settings,
 ) -> None:
-    ruling = decide_promotion(
-        mine.predictions,
+    decision = decide_promotion(
+        evaluation.predictions,
         history.snapshots,
         history.contracts,
-        quick,
+        quick_settings,
         end=history.end,
         champion=champion,
     )
 
-    assert ruling.notes[0] == f"Champion version 3 is left out of the comparison: {why}"
-    assert len(ruling.checks) == 2
-    assert decision_to_dict(ruling, champion)["champion"] == "3"
+    assert decision.notes[0] == f"Champion version 3 is excluded from the comparison: {reason}"
+    assert len(decision.checks) == 2
+    assert decision_to_dict(decision, champion)["champion"] == "3"
 
 
-def test_with_a_champion_the_gate_asks_one_question_more(
-    mine: EvaluationResult, history: Any, quick: Settings
+def test_a_champion_adds_a_check_to_the_gate(
+    evaluation: EvaluationResult, history: Any, quick_settings: Settings
 ) -> None:
-    arguments = (mine.predictions, history.snapshots, history.contracts, quick)
+    arguments = (evaluation.predictions, history.snapshots, history.contracts, quick_settings)
 
-    alone = decide_promotion(*arguments, end=history.end, champion=None)
-    both = decide_promotion(*arguments, end=history.end, champion=Champion("3", card(quick)))
+    without_champion = decide_promotion(*arguments, end=history.end, champion=None)
+    with_champion = decide_promotion(
+        *arguments, end=history.end, champion=Champion("3", card(quick_settings))
+    )
 
-    assert [check.name for check in both.checks] == [
-        *(check.name for check in alone.checks),
+    assert [check.name for check in with_champion.checks] == [
+        *(check.name for check in without_champion.checks),
         "precision over the champion",
     ]
-    assert both.checks[-1].passes
-    assert decision_to_dict(alone, None)["champion"] is None
+    assert with_champion.checks[-1].passes
+    assert decision_to_dict(without_champion, None)["champion"] is None

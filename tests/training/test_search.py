@@ -1,4 +1,4 @@
-"""A search goes on where it stopped, repeats to the byte, mixes nothing, and keeps what is good."""
+"""A search is resumable and reproducible, keeps studies apart, and prefers the current settings."""
 
 import shutil
 import sqlite3
@@ -26,17 +26,20 @@ pytestmark = pytest.mark.long
 
 
 @dataclass
-class Company:
-    """A past, settings with a state folder of their own, and what was said of the search."""
+class SearchCase:
+    """A history, settings with their own state folder, and the messages of the search."""
 
     past: Any
     settings: Settings
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     steps: list[tuple[str, int, int]] = field(default_factory=list)
 
     def search(self, trials: int, **changes: Any) -> SearchResult:
-        told = {"progress": lambda *step: self.steps.append(step), "say": self.said.append}
-        return search.run_search(self.past, self.settings, trials=trials, **told | changes)
+        options = {
+            "progress": lambda *step: self.steps.append(step),
+            "notify": self.messages.append,
+        }
+        return search.run_search(self.past, self.settings, trials=trials, **options | changes)
 
     def study(self) -> optuna.Study:
         (study,) = self.studies()
@@ -48,12 +51,12 @@ class Company:
         return [optuna.load_study(study_name=name, storage=url) for name in names]
 
 
-Make = Callable[..., Company]
+Make = Callable[..., SearchCase]
 
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without trials: making its tables takes longer than most tests."""
+    """A database without trials, because creating its tables takes longer than most tests."""
     file = tmp_path_factory.mktemp("empty") / "search.db"
     optuna.storages.RDBStorage(f"sqlite:///{file}").engine.dispose()
     return file
@@ -63,35 +66,35 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(
     history: Any, settings: Settings, empty: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Make:
-    def made(**model: Any) -> Company:
+    def make_case(**model: Any) -> SearchCase:
         past = SimpleNamespace(
             as_of=history.end,
             panel=SimpleNamespace(snapshots=history.snapshots),
             contracts=history.contracts,
         )
-        chosen = settings.model_copy(
+        case_settings = settings.model_copy(
             update={
                 "base": tmp_path_factory.mktemp("company"),
                 "model": settings.model.model_copy(update=model),
-                # Nothing is judged afterwards: the whole past may be looked at.
+                # No evaluation follows, so the search may use the whole history.
                 "evaluation": settings.evaluation.model_copy(
                     update={"first_as_of": history.end.date()}
                 ),
             }
         )
-        chosen.state_folder.mkdir(parents=True)
-        shutil.copy(empty, chosen.state_folder)
-        return Company(past, chosen)
+        case_settings.state_folder.mkdir(parents=True)
+        shutil.copy(empty, case_settings.state_folder)
+        return SearchCase(past, case_settings)
 
-    return made
+    return make_case
 
 
-def bowl(fold: InnerFold, judged: InnerCV, model: ModelConfig) -> Any:
-    """A loss without any model: lowest at a learning rate of .03 and a ridge of 30."""
+def bowl(fold: InnerFold, inner_cv: InnerCV, model: ModelConfig) -> Any:
+    """Return a loss without a model: lowest at a learning rate of .03 and a ridge penalty of 30."""
     rng = np.random.default_rng(fold.cutoff.toordinal())
-    noise = rng.uniform(0.5, 1.5, judged.accounts)
+    noise = rng.uniform(0.5, 1.5, inner_cv.accounts)
     height = np.log(model.learning_rate / 0.03) ** 2 + 0.1 * np.log(model.ridge_penalty / 30) ** 2
-    return noise * (0.5 + 0.05 * height) / judged.accounts
+    return noise * (0.5 + 0.05 * height) / inner_cv.accounts
 
 
 @pytest.fixture
@@ -101,123 +104,123 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def whole(make: Make) -> SearchResult:
-    """What comes of nine trials at once."""
+    """Result of nine trials in one run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cv_objective, "compute_account_losses", bowl)
         return make().search(9)
 
 
-def same(one: SearchResult, other: SearchResult) -> bool:
+def are_equal(one: SearchResult, other: SearchResult) -> bool:
     return (one.settings.model, one.summary) == (other.settings.model, other.summary)
 
 
-def stopping(after: int) -> Callable[..., Any]:
-    """As the bowl, but somebody presses Ctrl-C in the fold after so many."""
-    judged = iter(range(after))
+def interrupt_after(after: int) -> Callable[..., Any]:
+    """Return the bowl loss that raises KeyboardInterrupt after a number of folds."""
+    folds_left = iter(range(after))
 
     def losses(*given: Any) -> Any:
-        if next(judged, None) is None:
+        if next(folds_left, None) is None:
             raise KeyboardInterrupt
         return bowl(*given)
 
     return losses
 
 
-def test_the_same_trials_from_scratch_give_the_same(
+def test_repeating_a_search_gives_the_same_result(
     make: Make, whole: SearchResult, cheap: None
 ) -> None:
-    assert same(make().search(9), whole)
+    assert are_equal(make().search(9), whole)
     assert whole.summary["trials"] == 9
-    assert whole.summary["best_loss"] < whole.summary["usual_loss"]
-    assert not whole.summary["kept"]
+    assert whole.summary["best_loss"] < whole.summary["reference_loss"]
+    assert not whole.summary["unchanged"]
 
 
-def test_another_seed_tries_others(make: Make, cheap: None) -> None:
+def test_another_seed_tries_other_settings(make: Make, cheap: None) -> None:
     one, other = make().search(3), make(seed=8).search(3)
 
     assert one.summary["best_settings"] != other.summary["best_settings"]
 
 
 @pytest.mark.parametrize("first", [1, 2, 7])
-def test_going_on_ends_as_if_it_had_been_one_search(
+def test_a_resumed_search_gives_the_result_of_an_uninterrupted_one(
     first: int, make: Make, whole: SearchResult, cheap: None
 ) -> None:
     company = make()
 
     company.search(first)
-    found = company.search(9)
+    result = company.search(9)
 
-    assert same(found, whole)
-    assert company.said == [f"Trials of this search that are done already: {first}."]
+    assert are_equal(result, whole)
+    assert company.messages == [f"Finished trials of this search: {first}."]
     assert company.steps[-1] == ("search", 9, 9)
     assert len(company.study().trials) == 9
 
 
 @pytest.mark.parametrize("folds", [0, 2, 4, 16])
-def test_an_interrupted_trial_does_not_count_and_is_done_again(
+def test_an_interrupted_trial_does_not_count_and_is_repeated(
     folds: int, make: Make, whole: SearchResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company = make()
-    monkeypatch.setattr(cv_objective, "compute_account_losses", stopping(folds))
+    monkeypatch.setattr(cv_objective, "compute_account_losses", interrupt_after(folds))
 
-    with pytest.raises(SearchError) as told:
+    with pytest.raises(SearchError) as error:
         company.search(9)
 
     states = [trial.state.name for trial in company.study().trials]
     assert states[-1] == "FAIL"
-    assert str(told.value) == (
+    assert str(error.value) == (
         f"the search was interrupted after {len(states) - 1} of 9 trials, and nothing was"
-        f" registered; the same command with --as-of {company.past.as_of:%Y-%m-%d} goes on from"
-        " there."
+        f" registered; the same command with --as-of {company.past.as_of:%Y-%m-%d} resumes"
+        " it."
     )
     monkeypatch.setattr(cv_objective, "compute_account_losses", bowl)
-    assert same(company.search(9), whole)
+    assert are_equal(company.search(9), whole)
 
 
-def test_trials_that_are_kept_in_postgresql_are_gone_on_with(
+def test_trials_in_postgresql_are_resumed(
     make: Make, whole: SearchResult, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company = make()
     company.settings.state_folder.joinpath("search.db").unlink()
     url = postgres.replace("postgresql:", "postgresql+psycopg:")
-    where = company.settings.registry.model_copy(update={"tuning_url": url})
-    company.settings = company.settings.model_copy(update={"registry": where})
-    monkeypatch.setattr(cv_objective, "compute_account_losses", stopping(5))
+    registry = company.settings.registry.model_copy(update={"tuning_url": url})
+    company.settings = company.settings.model_copy(update={"registry": registry})
+    monkeypatch.setattr(cv_objective, "compute_account_losses", interrupt_after(5))
     with pytest.raises(SearchError, match="the search was interrupted after"):
         company.search(9)
     monkeypatch.setattr(cv_objective, "compute_account_losses", bowl)
 
-    found = company.search(9)
+    result = company.search(9)
 
-    assert same(found, whole)
+    assert are_equal(result, whole)
     with study_store.open_storage(company.settings) as storage:
         (name,) = optuna.get_all_study_names(storage)
-        kept = optuna.load_study(study_name=name, storage=storage)
-        assert len(study_store.list_finished_trials(kept)) == 9
+        stored_study = optuna.load_study(study_name=name, storage=storage)
+        assert len(study_store.list_finished_trials(stored_study)) == 9
     assert not company.settings.state_folder.joinpath("search.db").exists()
 
 
-def test_a_disk_that_fills_is_told_and_the_trials_before_it_count(
+def test_a_full_disk_raises_an_error_and_earlier_trials_count(
     make: Make, whole: SearchResult, cheap: None
 ) -> None:
     company = make()
     pages = company.settings.state_folder.joinpath("search.db").stat().st_size // 4096
 
-    def small(connection: Any, _: Any) -> None:
+    def limit_pages(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA max_page_count = {pages + 3}")
 
-    sa.event.listen(sa.Engine, "connect", small)
+    sa.event.listen(sa.Engine, "connect", limit_pages)
     try:
-        with pytest.raises(SearchError, match="database or disk is full") as told:
+        with pytest.raises(SearchError, match="database or disk is full") as error:
             company.search(9)
     finally:
-        sa.event.remove(sa.Engine, "connect", small)
+        sa.event.remove(sa.Engine, "connect", limit_pages)
 
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     before = len(study_store.list_finished_trials(company.study()))
     assert 0 < before < 9
-    assert same(company.search(9), whole)
-    assert company.said[-1] == f"Trials of this search that are done already: {before}."
+    assert are_equal(company.search(9), whole)
+    assert company.messages[-1] == f"Finished trials of this search: {before}."
 
 
 def test_a_trial_that_was_killed_does_not_count(
@@ -227,14 +230,14 @@ def test_a_trial_that_was_killed_does_not_count(
     company.search(3)
     company.study().ask()
 
-    assert same(company.search(9), whole)
+    assert are_equal(company.search(9), whole)
     assert [trial.state.name for trial in company.study().trials].count("RUNNING") == 1
 
 
-def test_more_trials_than_asked_for_are_all_used(make: Make, cheap: None) -> None:
+def test_more_stored_trials_than_requested_are_all_used(make: Make, cheap: None) -> None:
     company = make()
 
-    assert same(company.search(3), company.search(2))
+    assert are_equal(company.search(3), company.search(2))
 
 
 def test_the_settings_come_first_and_the_champions_second(make: Make, cheap: None) -> None:
@@ -252,40 +255,38 @@ def test_the_settings_come_first_and_the_champions_second(make: Make, cheap: Non
     "card",
     [None, {}, {"settings": None}, {"settings": {"trees": 3}}, {"settings": {"n_estimators": 0}}],
 )
-def test_a_champion_whose_settings_are_not_known_is_left_out(card: Any) -> None:
+def test_a_champion_with_unknown_settings_is_ignored(card: Any) -> None:
     assert search._build_initial_trials(ModelConfig(), card) == [
         search_space.encode_settings(ModelConfig())
     ]
 
 
-def test_settings_outside_the_space_are_judged_exactly_as_they_stand(
+def test_current_settings_outside_the_space_are_evaluated_unchanged(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[ModelConfig] = []
+    evaluated: list[ModelConfig] = []
     monkeypatch.setattr(
         cv_objective,
         "compute_account_losses",
-        lambda *given: (seen.append(given[-1]), bowl(*given))[1],
+        lambda *given: (evaluated.append(given[-1]), bowl(*given))[1],
     )
-    company = make(rounds=5000, l2=0.0, learning_rate=0.03, ridge=30.0)
+    company = make(n_estimators=5000, reg_lambda=0.0, learning_rate=0.03, ridge_penalty=30.0)
 
-    found = company.search(2)
+    result = company.search(2)
 
-    assert seen[0] == company.settings.model
-    assert found.settings == company.settings
-    assert found.summary["kept"]
-    assert found.summary["why"].startswith(
-        "The settings stay as they stand: none of 2 trials loses"
+    assert evaluated[0] == company.settings.model
+    assert result.settings == company.settings
+    assert result.summary["unchanged"]
+    assert result.summary["reason"].startswith(
+        "The settings are unchanged: none of 2 trials has a lower loss"
     )
 
 
-def test_a_trial_that_does_worse_than_half_of_the_others_is_given_up_and_counts(
-    make: Make, cheap: None
-) -> None:
-    found = make().search(20)
+def test_a_trial_worse_than_the_median_is_pruned_and_counts(make: Make, cheap: None) -> None:
+    result = make().search(20)
 
-    assert found.summary["trials"] == 20
-    assert 0 < found.summary["pruned"] < 15
+    assert result.summary["trials"] == 20
+    assert 0 < result.summary["pruned"] < 15
 
 
 @pytest.mark.parametrize("other", ["features", "search space", "settings", "data"])
@@ -305,44 +306,46 @@ def test_trials_of_another_search_are_not_mixed_in(
         seats = pl.col("seat_utilization") * 2
         company.past.panel.snapshots = company.past.panel.snapshots.with_columns(seats)
 
-    found = company.search(2)
+    result = company.search(2)
 
-    assert found.summary["trials"] == 2
-    (said,) = company.said
-    assert said.startswith("The trials kept for this as-of are of other ")
-    assert other in said
-    assert said.endswith(": a new search is begun.")
+    assert result.summary["trials"] == 2
+    (message,) = company.messages
+    assert message.startswith("The stored trials of this as-of have different ")
+    assert other in message
+    assert message.endswith(": starting a new search.")
     assert sorted(len(study.trials) for study in company.studies()) == [2, 3]
 
 
-def test_nothing_is_looked_at_that_the_model_is_judged_by(make: Make, cheap: None) -> None:
-    company, spoiled = make(), make()
+def test_the_search_uses_no_evaluation_data(make: Make, cheap: None) -> None:
+    company, with_changed_future = make(), make()
     first = company.past.as_of.date() - timedelta(days=90)
-    for each in (company, spoiled):
+    for each in (company, with_changed_future):
         rules = each.settings.evaluation.model_copy(update={"first_as_of": first})
         each.settings = each.settings.model_copy(update={"evaluation": rules})
-    spoiled.past.panel.snapshots = spoiled.past.panel.snapshots.with_columns(
-        seat_utilization=pl.when(pl.col("as_of") < first).then("seat_utilization")
+    with_changed_future.past.panel.snapshots = (
+        with_changed_future.past.panel.snapshots.with_columns(
+            seat_utilization=pl.when(pl.col("as_of") < first).then("seat_utilization")
+        )
     )
-    spoiled.past.contracts = spoiled.past.contracts.filter(pl.col("known").dt.date() < first)
+    with_changed_future.past.contracts = with_changed_future.past.contracts.filter(
+        pl.col("known").dt.date() < first
+    )
 
-    one, other = company.search(3), spoiled.search(3)
+    one, other = company.search(3), with_changed_future.search(3)
 
-    assert same(one, other)
-    assert one.summary["known_before"] == str(first)
+    assert are_equal(one, other)
+    assert one.summary["cutoff"] == str(first)
 
 
-def test_a_history_too_short_to_compare_on_keeps_the_settings(make: Make, cheap: None) -> None:
+def test_a_history_too_short_for_a_search_keeps_the_settings(make: Make, cheap: None) -> None:
     company = make()
     company.past.contracts = company.past.contracts.filter(pl.lit(value=False))
 
-    found = company.search(3)
+    result = company.search(3)
 
-    assert found.settings == company.settings
-    assert (found.summary["kept"], found.summary["trials"]) == (True, 0)
-    assert found.summary["why"].startswith(
-        "The settings stay as they stand, and were not searched: "
-    )
+    assert result.settings == company.settings
+    assert (result.summary["unchanged"], result.summary["trials"]) == (True, 0)
+    assert result.summary["reason"].startswith("The settings are unchanged and were not searched: ")
     assert not company.studies()
 
 
@@ -357,7 +360,7 @@ def spoil_as_tables(file: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [spoil_as_text, spoil_as_tables, Path.mkdir])
-def test_a_file_that_holds_no_studies_is_told_in_one_sentence(
+def test_an_invalid_study_file_raises_a_one_line_error(
     spoil: Callable[[Path], None], make: Make, cheap: None
 ) -> None:
     company = make()
@@ -365,95 +368,95 @@ def test_a_file_that_holds_no_studies_is_told_in_one_sentence(
     file.unlink()
     spoil(file)
 
-    with pytest.raises(SearchError) as told:
+    with pytest.raises(SearchError) as error:
         company.search(2)
 
-    assert str(told.value).startswith(f"the trials of the search cannot be kept in {file}: ")
-    assert str(told.value).endswith("and run again; nothing was registered.")
-    assert "\n" not in str(told.value)
+    assert str(error.value).startswith(f"the trials of the search cannot be stored in {file}: ")
+    assert str(error.value).endswith("and run again; nothing was registered.")
+    assert "\n" not in str(error.value)
 
 
-def test_a_database_that_may_not_be_written_is_told_in_one_sentence(
-    make: Make, cheap: None
-) -> None:
+def test_a_readonly_database_raises_an_error(make: Make, cheap: None) -> None:
     company = make()
     company.search(1)
     file = company.settings.state_folder / "search.db"
     url = f"sqlite:///file:{file}?mode=ro&uri=true"
-    where = company.settings.registry.model_copy(update={"tuning_url": url})
-    company.settings = company.settings.model_copy(update={"registry": where})
+    registry = company.settings.registry.model_copy(update={"tuning_url": url})
+    company.settings = company.settings.model_copy(update={"registry": registry})
 
     with pytest.raises(SearchError, match="attempt to write a readonly database"):
         company.search(2)
 
 
-def test_a_password_is_not_told(make: Make, cheap: None) -> None:
+def test_a_password_is_not_shown(make: Make, cheap: None) -> None:
     company = make()
-    where = company.settings.registry.model_copy(
+    registry = company.settings.registry.model_copy(
         update={"tuning_url": "postgresql+nodriver://me:secret@nowhere/trials"}
     )
-    company.settings = company.settings.model_copy(update={"registry": where})
+    company.settings = company.settings.model_copy(update={"registry": registry})
 
-    with pytest.raises(SearchError, match="postgresql\\+nodriver://nowhere/trials") as told:
+    with pytest.raises(SearchError, match="postgresql\\+nodriver://nowhere/trials") as error:
         company.search(2)
 
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(error.value)
 
 
-def test_optuna_says_nothing(make: Make, cheap: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_optuna_prints_nothing(make: Make, cheap: None, capfd: pytest.CaptureFixture[str]) -> None:
     make().search(2)
 
     assert capfd.readouterr() == ("", "")
 
 
-def test_two_real_trials_are_told_to_the_card_and_to_the_run(make: Make) -> None:
-    company = make(members=2)
+def test_two_real_trials_are_recorded_in_the_card_and_the_run(make: Make) -> None:
+    company = make(ensemble_size=2)
 
-    found = company.search(2)
-    trained, shown = found.annotate_run(
+    result = company.search(2)
+    training_result, record = result.annotate_run(
         SimpleTrained({"verdict": "Good."}),  # type: ignore[arg-type]
         RunRecord("as of then", note="A page."),
     )
 
-    about = trained.card["search"]
-    assert repr(found) == f"Found({about['why']!r})"
-    assert about["why"] in shown.note
-    assert shown.tags["search"] == about["why"]
-    assert shown.parameters["search.trials"] == 2
-    assert shown.overall_metrics["search/usual_loss"] == pytest.approx(about["usual_loss"])
-    assert 0.3 < about["usual_loss"] < 1
-    assert about["best_loss"] <= about["usual_loss"]
-    assert found.settings.model_copy(update={"model": company.settings.model}) == company.settings
+    summary = training_result.card["search"]
+    assert repr(result) == f"SearchResult({summary['reason']!r})"
+    assert summary["reason"] in record.note
+    assert record.tags["search"] == summary["reason"]
+    assert record.parameters["search.trials"] == 2
+    assert record.overall_metrics["search/reference_loss"] == pytest.approx(
+        summary["reference_loss"]
+    )
+    assert 0.3 < summary["reference_loss"] < 1
+    assert summary["best_loss"] <= summary["reference_loss"]
+    assert result.settings.model_copy(update={"model": company.settings.model}) == company.settings
 
 
 @dataclass(frozen=True)
 class SimpleTrained:
-    """As much of a training as is noted on."""
+    """The part of a training result that the search annotates."""
 
-    about: dict[str, Any]
+    card: dict[str, Any]
 
 
-def test_what_was_chosen_is_told_in_words() -> None:
-    about = {
+def test_the_selection_is_described_in_a_sentence() -> None:
+    summary = {
         "trials": 9,
-        "kept": False,
-        "taken": 4,
+        "unchanged": False,
+        "selected": 4,
         "best": 7,
         "loss": 0.81,
-        "usual_loss": 0.85,
+        "reference_loss": 0.85,
         "best_loss": 0.80,
         "best_gain": 0.05,
         "best_gain_standard_error": 0.02,
     }
 
-    assert search.choice.summarize_selection(about) == (
-        "Trial 4 of 9 is taken, which loses 0.8100: within a standard error of the best, trial 7,"
-        " and nearer to the settings as they stand. The best loses 0.8000 against 0.8500, a gain of"
-        " 0.0500 with a standard error of 0.0200."
+    assert search.selection.summarize_selection(summary) == (
+        "Trial 4 of 9 is selected with a loss of 0.8100: within one standard error of the best,"
+        " trial 7, and nearer to the current settings. The best has a loss of 0.8000 against"
+        " 0.8500, a gain of 0.0500 with a standard error of 0.0200."
     )
-    assert "is taken, the best: it loses 0.8000" in search.choice.summarize_selection(
-        {**about, "taken": 7}
+    assert "is selected, the best: it has a loss of 0.8000" in search.selection.summarize_selection(
+        {**summary, "selected": 7}
     )
-    assert search.choice.summarize_selection({**about, "kept": True}).endswith(
-        "which is no more than that."
+    assert search.selection.summarize_selection({**summary, "unchanged": True}).endswith(
+        "which is within one standard error."
     )

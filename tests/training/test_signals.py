@@ -1,4 +1,4 @@
-"""A score is explained by its exact parts, added by story, in few sentences."""
+"""Scores are explained by exact attributions, summed by reason group, in a few texts."""
 
 import json
 from typing import Any
@@ -12,95 +12,108 @@ from training.explain import attributions, templates
 from training.model.propensity import Propensity
 
 
-def test_every_feature_the_model_reads_belongs_to_a_story(fitted: Propensity) -> None:
+def test_every_model_feature_has_a_reason_group(fitted: Propensity) -> None:
     assert {FEATURES_BY_NAME[name].signal_group for name in fitted.inputs} <= set(GROUP_BY_SIGNAL)
 
 
-def test_contributions_of_signals_add_up_to_the_margin(fitted: Propensity, history: Any) -> None:
-    found = attributions.explain_predictions(fitted, history.snapshots)
+def test_attributions_add_up_to_the_margin(fitted: Propensity, history: Any) -> None:
+    explanation = attributions.explain_predictions(fitted, history.snapshots)
 
-    sums = found.attributions.sum(axis=1) + found.base_value
+    sums = explanation.attributions.sum(axis=1) + explanation.base_value
     margin = fitted.predict(history.snapshots).margin
     np.testing.assert_allclose(sums, margin, rtol=0, atol=1e-9)
 
 
-def test_contributions_come_largest_first(fitted: Propensity, history: Any) -> None:
-    found = attributions.explain_predictions(fitted, history.snapshots)
+def test_contributions_are_sorted_in_descending_order(fitted: Propensity, history: Any) -> None:
+    explanation = attributions.explain_predictions(fitted, history.snapshots)
 
-    for parts, row in zip(found.contributions, found.attributions, strict=True):
-        assert list(parts.values()) == sorted(row, reverse=True)
-        assert all(row[found.signal_groups.index(name)] == part for name, part in parts.items())
-
-
-def test_contributions_as_json_are_the_contributions(fitted: Propensity, history: Any) -> None:
-    found = attributions.explain_predictions(fitted, history.snapshots.head(50))
-
-    assert [json.loads(text) for text in found.to_json_series()] == found.contributions
+    for contributions, row in zip(explanation.contributions, explanation.attributions, strict=True):
+        assert list(contributions.values()) == sorted(row, reverse=True)
+        assert all(
+            row[explanation.signal_groups.index(name)] == contribution
+            for name, contribution in contributions.items()
+        )
 
 
-def test_sentences_are_those_of_the_slow_way(fitted: Propensity, history: Any) -> None:
-    some = history.snapshots.head(200)
+def test_json_contributions_equal_the_contributions(fitted: Propensity, history: Any) -> None:
+    explanation = attributions.explain_predictions(fitted, history.snapshots.head(50))
 
-    found = attributions.explain_predictions(fitted, some)
-
-    assert found.reasons == _slowly(fitted, some, "raises", 3)
-    assert found.counter_reasons == _slowly(fitted, some, "holds", 2)
+    assert [json.loads(text) for text in explanation.to_json_series()] == explanation.contributions
 
 
-def _slowly(
-    fitted: Propensity, some: pl.DataFrame, way: templates.Direction, most: int
+def test_reasons_match_a_plain_python_selection(fitted: Propensity, history: Any) -> None:
+    snapshots = history.snapshots.head(200)
+
+    explanation = attributions.explain_predictions(fitted, snapshots)
+
+    assert explanation.reasons == explain_slowly(fitted, snapshots, "increases", 3)
+    assert explanation.counter_reasons == explain_slowly(fitted, snapshots, "decreases", 2)
+
+
+def explain_slowly(
+    fitted: Propensity, snapshots: pl.DataFrame, direction: templates.Direction, max_reasons: int
 ) -> list[list[str]]:
-    """Row by row, nothing remembered: stories by what they add, circumstances last."""
-    parts, _ = fitted.compute_contributions(some)
-    sign, told = (1 if way == "raises" else -1), []
-    for row, facts in zip(parts, some.rows(named=True), strict=True):
-        added = dict.fromkeys(REASON_GROUPS, 0.0)
-        for name, part in zip(fitted.inputs, row, strict=True):
-            added[GROUP_BY_SIGNAL[FEATURES_BY_NAME[name].signal_group]] += sign * float(part)
-        ranked = sorted(added, key=lambda story: (REASON_GROUPS[story].is_static, -added[story]))
-        said = [
-            templates.load_default_templates().render(name, facts, way)
-            for name in ranked
-            if added[name] > 0
+    """Select reasons row by row without caching: by contribution, static groups last."""
+    contributions, _ = fitted.compute_contributions(snapshots)
+    sign, texts_by_row = (1 if direction == "increases" else -1), []
+    for row, features in zip(contributions, snapshots.rows(named=True), strict=True):
+        group_contributions = dict.fromkeys(REASON_GROUPS, 0.0)
+        for name, contribution in zip(fitted.inputs, row, strict=True):
+            group_contributions[GROUP_BY_SIGNAL[FEATURES_BY_NAME[name].signal_group]] += (
+                sign * float(contribution)
+            )
+        ranked_groups = sorted(
+            group_contributions,
+            key=lambda group: (REASON_GROUPS[group].is_static, -group_contributions[group]),
+        )
+        texts = [
+            templates.load_default_templates().render(name, features, direction)
+            for name in ranked_groups
+            if group_contributions[name] > 0
         ]
-        told.append([text for text in said if text][:most])
-    return told
+        texts_by_row.append([text for text in texts if text][:max_reasons])
+    return texts_by_row
 
 
-def test_pieces_make_no_difference(
+def test_the_chunk_size_does_not_change_the_result(
     fitted: Propensity, history: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = attributions.explain_predictions(fitted, history.snapshots)
+    expected = attributions.explain_predictions(fitted, history.snapshots)
 
     monkeypatch.setattr(attributions, "_CHUNK_ROWS", 7)
-    found = attributions.explain_predictions(fitted, history.snapshots)
+    explanation = attributions.explain_predictions(fitted, history.snapshots)
 
-    assert np.array_equal(found.attributions, whole.attributions)
-    assert np.array_equal(found.base_value, whole.base_value)
-    assert found.reasons == whole.reasons
-
-
-def test_three_sentences_tell_three_stories(fitted: Propensity, history: Any) -> None:
-    found = attributions.explain_predictions(fitted, history.snapshots)
-
-    for sentences, stories in zip(found.reasons, found.reason_groups, strict=True):
-        assert len(sentences) == len(stories) == len(set(stories)) <= 3
+    assert np.array_equal(explanation.attributions, expected.attributions)
+    assert np.array_equal(explanation.base_value, expected.base_value)
+    assert explanation.reasons == expected.reasons
 
 
-def test_what_holds_back_is_no_reason(fitted: Propensity, history: Any) -> None:
-    found = attributions.explain_predictions(fitted, history.snapshots)
+def test_reasons_come_from_distinct_groups(fitted: Propensity, history: Any) -> None:
+    explanation = attributions.explain_predictions(fitted, history.snapshots)
 
-    assert max(map(len, found.counter_reasons)) == 2
-    for reasons, back in zip(found.reasons, found.counter_reasons, strict=True):
-        assert not set(reasons) & set(back)
+    for reasons, groups in zip(explanation.reasons, explanation.reason_groups, strict=True):
+        assert len(reasons) == len(groups) == len(set(groups)) <= 3
 
 
-def test_a_story_of_which_nothing_is_known_is_not_told(fitted: Propensity, history: Any) -> None:
-    nothing = history.snapshots.head(20).with_columns(
+def test_counter_reasons_are_not_reasons(fitted: Propensity, history: Any) -> None:
+    explanation = attributions.explain_predictions(fitted, history.snapshots)
+
+    assert max(map(len, explanation.counter_reasons)) == 2
+    for reasons, counter_reasons in zip(
+        explanation.reasons, explanation.counter_reasons, strict=True
+    ):
+        assert not set(reasons) & set(counter_reasons)
+
+
+def test_groups_without_known_features_have_no_reason(fitted: Propensity, history: Any) -> None:
+    unknown = history.snapshots.head(20).with_columns(
         pl.lit(None, pl.Float64).alias(name) for name in FEATURE_NAMES
     )
 
-    found = attributions.explain_predictions(fitted, nothing)
+    explanation = attributions.explain_predictions(fitted, unknown)
 
-    assert found.reasons == found.counter_reasons == [[]] * 20
-    assert all(len(parts) == len(found.signal_groups) for parts in found.contributions)
+    assert explanation.reasons == explanation.counter_reasons == [[]] * 20
+    assert all(
+        len(contributions) == len(explanation.signal_groups)
+        for contributions in explanation.contributions
+    )

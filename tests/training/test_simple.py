@@ -1,4 +1,4 @@
-"""A simple ranking that states probabilities: its order is its own, its numbers are true."""
+"""A fallback ranking keeps the baseline's order and has calibrated probabilities."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ SERVED = [name for name in baselines.BASELINES if name != "random"]
 
 @pytest.fixture(scope="module")
 def fitted(history: Any, settings: Settings) -> dict[str, CalibratedRanking]:
-    known = history.known()
-    return {name: fallback_ranking.fit_ranking(name, known, settings) for name in SERVED}
+    training_set = history.training_set()
+    return {name: fallback_ranking.fit_ranking(name, training_set, settings) for name in SERVED}
 
 
 VALUES = st.one_of(
@@ -41,29 +41,29 @@ VALUES = st.one_of(
     max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(data=st.data())
-def test_the_list_is_in_the_rankings_own_order(
+def test_the_margins_keep_the_baselines_order(
     name: str, fitted: dict[str, CalibratedRanking], history: Any, data: st.DataObject
 ) -> None:
     rows = history.snapshots.filter(pl.col("as_of") == pl.col("as_of").max()).head(12)
-    read = baselines.BASELINES[name].meta.root_names()
-    drawn = {
+    columns_read = baselines.BASELINES[name].meta.root_names()
+    drawn_columns = {
         column: pl.Series(data.draw(st.lists(VALUES, min_size=12, max_size=12)), dtype=pl.Float64)
-        for column in read
+        for column in columns_read
         if column in FEATURE_NAMES
     }
-    rows = rows.with_columns(**drawn)
+    rows = rows.with_columns(**drawn_columns)
 
     margin = fitted[name].predict(rows).margin
 
     score = baselines.score_baselines(rows)[name].to_numpy()
     above = score[:, None] > score[None, :]
-    level = score[:, None] == score[None, :]
+    tied = score[:, None] == score[None, :]
     assert (margin[:, None] > margin[None, :])[above].all()
-    assert (margin[:, None] == margin[None, :])[level].all()
+    assert (margin[:, None] == margin[None, :])[tied].all()
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_it_is_read_as_a_model_is(
+def test_it_has_the_interface_of_a_model(
     name: str, fitted: dict[str, CalibratedRanking], history: Any
 ) -> None:
     ranking = fitted[name].with_calibration(Calibration(0.8, -0.2))
@@ -71,7 +71,7 @@ def test_it_is_read_as_a_model_is(
 
     estimate, curve = ranking.predict(rows), ranking.predict_cumulative_incidence(rows)
     parts, base = ranking.compute_contributions(rows)
-    why = attributions.explain_predictions(ranking, rows)
+    explanation = attributions.explain_predictions(ranking, rows)
 
     assert (np.diff(curve, axis=1) >= 0).all()
     assert np.array_equal(curve[:, ranking.horizons_days.index(60)], estimate.probability)
@@ -80,38 +80,42 @@ def test_it_is_read_as_a_model_is(
     assert base + parts.sum(axis=1) == pytest.approx(estimate.margin)
     assert parts.shape == (60, len(ranking.inputs))
     assert not {FEATURES_BY_NAME[column].family for column in ranking.inputs} & {"controls"}
-    assert all(len(sentences) <= 3 for sentences in why.reasons)
+    assert all(len(sentences) <= 3 for sentences in explanation.reasons)
 
 
-def test_its_probability_is_what_happens(history: Any, settings: Settings) -> None:
+def test_its_probability_is_calibrated(history: Any, settings: Settings) -> None:
     ranking = fallback_ranking.train_fallback(
         history.snapshots, history.contracts, settings, end=history.end
     )
 
-    known = history.known()
-    stated = ranking.predict(known.snapshots).probability
-    label = known.outcomes.select(y=labels.expanded_within(60))["y"]
-    there = label.is_not_null().to_numpy()
-    happened = label.drop_nulls().to_numpy()
+    training_set = history.training_set()
+    probability = ranking.predict(training_set.snapshots).probability
+    label = training_set.outcomes.select(y=labels.expanded_within(60))["y"]
+    labelled = label.is_not_null().to_numpy()
+    observed = label.drop_nulls().to_numpy()
     assert ranking.ranking == "seat utilisation"
-    assert stated[there].mean() == pytest.approx(happened.mean(), rel=0.15)
-    third = np.argsort(stated[there])[-there.sum() // 3 :]
-    assert stated[there][third].mean() == pytest.approx(happened[third].mean(), rel=0.2)
+    assert probability[labelled].mean() == pytest.approx(observed.mean(), rel=0.15)
+    top_third = np.argsort(probability[labelled])[-labelled.sum() // 3 :]
+    assert probability[labelled][top_third].mean() == pytest.approx(
+        observed[top_third].mean(), rel=0.2
+    )
     assert sum(band["snapshots"] for band in ranking.bands) > 100
 
 
-def test_a_rule_of_two_values_states_two_rates(history: Any, settings: Settings) -> None:
-    known = history.known()
+def test_a_binary_rule_predicts_two_rates(history: Any, settings: Settings) -> None:
+    training_set = history.training_set()
 
-    rule = fallback_ranking.fit_ranking("rule: utilisation at least 80 %", known, settings)
+    rule = fallback_ranking.fit_ranking("rule: utilisation at least 80 %", training_set, settings)
 
-    rows = known.snapshots.with_columns(y=known.outcomes.select(y=labels.expanded_within(60))["y"])
+    rows = training_set.snapshots.with_columns(
+        y=training_set.outcomes.select(y=labels.expanded_within(60))["y"]
+    )
     rows = rows.drop_nulls("y").with_columns(p=rule.predict(rows.drop_nulls("y")).probability)
     rates = rows.group_by(pl.col("seat_utilization") >= 0.8).agg(pl.col("p", "y").mean())
     assert rates["p"].to_list() == pytest.approx(rates["y"].to_list(), abs=0.03)
 
 
-def test_days_to_limit_are_told_of_the_limit_that_is_nearer(
+def test_days_to_limit_are_attributed_to_the_nearer_limit(
     fitted: dict[str, CalibratedRanking], history: Any
 ) -> None:
     rows = history.snapshots.head(3).with_columns(
@@ -122,34 +126,38 @@ def test_days_to_limit_are_told_of_the_limit_that_is_nearer(
 
     parts = ranking.compute_contributions(rows)[0]
 
-    told = [{ranking.inputs[place] for place in np.flatnonzero(row)} for row in parts]
-    assert told == [{"seat_days_to_ceiling"}, {"usage_days_to_limit"}, {"usage_days_to_limit"}]
+    attributed = [{ranking.inputs[place] for place in np.flatnonzero(row)} for row in parts]
+    assert attributed == [
+        {"seat_days_to_ceiling"},
+        {"usage_days_to_limit"},
+        {"usage_days_to_limit"},
+    ]
 
 
-def test_pandas_is_read_as_polars(fitted: dict[str, CalibratedRanking], history: Any) -> None:
+def test_pandas_and_polars_give_the_same_margins(
+    fitted: dict[str, CalibratedRanking], history: Any
+) -> None:
     rows = history.snapshots.head(30)
 
-    both = [fitted["seat utilisation"].predict(each).margin for each in (rows, rows.to_pandas())]
+    margins = [fitted["seat utilisation"].predict(each).margin for each in (rows, rows.to_pandas())]
 
-    assert np.array_equal(*both)
+    assert np.array_equal(*margins)
 
 
-def test_without_a_walk_it_is_fitted_on_what_is_known_and_uncalibrated(
+def test_without_walk_forward_predictions_it_is_uncalibrated(
     history: Any, settings: Settings
 ) -> None:
-    later = settings.evaluation.model_copy(update={"first_as_of": history.end.date()})
-    rules = settings.model_copy(update={"evaluation": later})
-    short = history.snapshots.filter(pl.col("as_of") < history.end.date())
+    late_evaluation = settings.evaluation.model_copy(update={"first_as_of": history.end.date()})
+    rules = settings.model_copy(update={"evaluation": late_evaluation})
+    snapshots = history.snapshots.filter(pl.col("as_of") < history.end.date())
 
-    found = fallback_ranking.train_fallback(short, history.contracts, rules, end=history.end)
+    result = fallback_ranking.train_fallback(snapshots, history.contracts, rules, end=history.end)
 
-    assert found.calibration == Calibration()
-    assert found.bands == ()
+    assert result.calibration == Calibration()
+    assert result.bands == ()
 
 
-def test_where_nothing_is_known_it_is_refused_like_a_model(
-    history: Any, settings: Settings
-) -> None:
+def test_without_labels_it_raises_the_error_of_a_model(history: Any, settings: Settings) -> None:
     start = splits.utc_midnight(history.snapshots["as_of"].min())
 
     with pytest.raises(HistoryError, match="no snapshot has a complete window of 60 days"):

@@ -1,4 +1,4 @@
-"""A cut trains on nothing it could not have known, and every as-of is judged once."""
+"""A cutoff trains only on what was known at it, and every as-of is tested once."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -22,16 +22,18 @@ ROW = dict.fromkeys(SubscriptionSchema.create_empty().schema) | {"account_id": "
 
 
 @given(as_ofs, st.none() | st.integers(-5, 100), st.integers(1, 12))
-def test_every_as_of_from_the_first_on_is_judged_once_and_not_before_its_cut(
+def test_every_as_of_from_the_first_on_is_tested_once_after_its_cutoff(
     days: list[date], week: int | None, months: int
 ) -> None:
     first = None if week is None else START + timedelta(weeks=week)
 
     plan = splits.walk_forward(days, first=first, refit_months=months)
 
-    rising = sorted(set(days))
+    sorted_days = sorted(set(days))
     expected = (
-        rising[len(rising) * 2 // 3 :] if first is None else [d for d in rising if d >= first]
+        sorted_days[len(sorted_days) * 2 // 3 :]
+        if first is None
+        else [d for d in sorted_days if d >= first]
     )
     assert [day for split in plan for day in split.test_as_ofs] == expected
     for split in plan:
@@ -40,7 +42,7 @@ def test_every_as_of_from_the_first_on_is_judged_once_and_not_before_its_cut(
     assert all(a.cutoff < b.cutoff for a, b in pairwise(plan))
 
 
-def test_blocks_are_as_long_as_a_model_is_kept() -> None:
+def test_blocks_are_as_long_as_the_refit_interval() -> None:
     days = [START + timedelta(days=30 * month) for month in range(12)]
 
     plan = splits.walk_forward(days, first=days[4], refit_months=3)
@@ -49,7 +51,7 @@ def test_blocks_are_as_long_as_a_model_is_kept() -> None:
     assert [split.cutoff.date() for split in plan] == [days[4], days[7], days[10]]
 
 
-def test_by_default_the_last_third_is_judged() -> None:
+def test_by_default_the_last_third_is_tested() -> None:
     days = [START + timedelta(days=30 * month) for month in range(9)]
 
     plan = splits.walk_forward(days, first=None, refit_months=36)
@@ -63,7 +65,7 @@ def moment(day: int) -> datetime:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, datetime, Outcome]:
-    """Snapshots, a contract history, a cut on the edge of windows, and the rules of outcomes."""
+    """Draw snapshots, a contract history, a cutoff on a window boundary, and the label rules."""
     snapshots = pl.DataFrame(
         {"account_id": "acme", "as_of": [START + timedelta(days=30 * k) for k in range(8)]}
     )
@@ -71,66 +73,69 @@ def worlds(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, datetime, Outco
         revert_days=draw(st.sampled_from([0, 7])), booking_lag_days=draw(st.sampled_from([0, 5]))
     )
     edges = [30 * k + h + d for k in range(8) for h in (0, 14, 60, 180) for d in (-1, 0, 1, 7, 12)]
-    cut = moment(draw(st.sampled_from(edges).filter(lambda day: day > 0)))
+    cutoff = moment(draw(st.sampled_from(edges).filter(lambda day: day > 0)))
     seats, rows = 10.0, [_contract(-100, -100, 10.0)]
     for _ in range(draw(st.integers(0, 5))):
         day = draw(st.integers(0, 300))
         seats += draw(st.sampled_from([-5.0, 5.0]))
         rows.append(_contract(day, draw(st.sampled_from([day, day + 40])), max(seats, 1.0)))
     table = pl.DataFrame(rows, schema=SubscriptionSchema.create_empty().schema)
-    return snapshots, subscription_timeline.build_timeline(table), cut, rules
+    return snapshots, subscription_timeline.build_timeline(table), cutoff, rules
 
 
-def _contract(effective: int, known: int, seats: float) -> dict[str, Any]:
-    dates = {"effective_date": moment(effective), "known_at": moment(known)}
+def _contract(effective: int, known_day: int, seats: float) -> dict[str, Any]:
+    dates = {"effective_date": moment(effective), "known_at": moment(known_day)}
     return ROW | dates | {"licensed_seats": seats}
 
 
 @given(worlds())
 @settings(max_examples=30)
-def test_no_label_reaches_past_the_cut(
+def test_no_label_window_ends_after_the_cutoff(
     world: tuple[pl.DataFrame, pl.DataFrame, datetime, Outcome],
 ) -> None:
-    snapshots, contracts, cut, rules = world
+    snapshots, contracts, cutoff, rules = world
 
-    known = splits.build_training_set(snapshots, contracts, cut, rules)
+    training_set = splits.build_training_set(snapshots, contracts, cutoff, rules)
 
-    assert known.snapshots["as_of"].max() is None or known.snapshots["as_of"].max() < cut.date()
+    assert (
+        training_set.snapshots["as_of"].max() is None
+        or training_set.snapshots["as_of"].max() < cutoff.date()
+    )
     for horizon in (14, 60, 180):
         wait = timedelta(days=horizon + rules.booking_lag_days + rules.revert_days)
-        label = known.outcomes.select("as_of", label=labels.expanded_within(horizon))
-        told = label.filter(pl.col("label").is_not_null())["as_of"].to_list()
-        assert all(splits.utc_midnight(as_of) + wait <= cut for as_of in told)
+        label = training_set.outcomes.select("as_of", label=labels.expanded_within(horizon))
+        labelled_as_ofs = label.filter(pl.col("label").is_not_null())["as_of"].to_list()
+        assert all(splits.utc_midnight(as_of) + wait <= cutoff for as_of in labelled_as_ofs)
 
 
 @given(worlds())
 @settings(max_examples=30)
-def test_what_comes_after_the_cut_changes_no_label(
+def test_data_after_the_cutoff_changes_no_label(
     world: tuple[pl.DataFrame, pl.DataFrame, datetime, Outcome],
 ) -> None:
-    snapshots, contracts, cut, rules = world
-    past = contracts.filter(pl.col("known") < cut)
-    earlier = snapshots.filter(pl.col("as_of") < cut.date())
+    snapshots, contracts, cutoff, rules = world
+    known_contracts = contracts.filter(pl.col("known") < cutoff)
+    earlier = snapshots.filter(pl.col("as_of") < cutoff.date())
 
-    known = splits.build_training_set(snapshots, contracts, cut, rules)
-    without = splits.build_training_set(earlier, past, cut, rules)
+    training_set = splits.build_training_set(snapshots, contracts, cutoff, rules)
+    without_future = splits.build_training_set(earlier, known_contracts, cutoff, rules)
 
-    assert_frame_equal(known.outcomes, without.outcomes)
-    assert_frame_equal(known.snapshots, without.snapshots)
+    assert_frame_equal(training_set.outcomes, without_future.outcomes)
+    assert_frame_equal(training_set.snapshots, without_future.snapshots)
 
 
-def test_a_label_that_did_reach_past_the_cut_would_be_refused(
+def test_a_label_window_ending_after_the_cutoff_raises_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     snapshots = pl.DataFrame({"account_id": ["acme"], "as_of": [START]})
     contracts = subscription_timeline.build_timeline(
         pl.DataFrame([_contract(-100, -100, 10.0)], schema=SubscriptionSchema.create_empty().schema)
     )
-    honest = labels.build_outcomes
+    original = labels.build_outcomes
 
-    def peeking(*args: Any, cut: datetime, **rest: Any) -> pl.DataFrame:
-        return honest(*args, cutoff=cut + timedelta(days=30), **rest)
+    def build_with_lookahead(*args: Any, cutoff: datetime, **rest: Any) -> pl.DataFrame:
+        return original(*args, cutoff=cutoff + timedelta(days=30), **rest)
 
-    monkeypatch.setattr(labels, "build_outcomes", peeking)
+    monkeypatch.setattr(labels, "build_outcomes", build_with_lookahead)
     with pytest.raises(AssertionError, match="a window of 60 days ends on 2024-03-01, after"):
         splits.build_training_set(snapshots, contracts, moment(40), Outcome(revert_days=0))

@@ -1,4 +1,4 @@
-"""What earlier cuts said decides the blend before the level is fitted, and not after it."""
+"""Past predictions select the blend before the correction is fitted."""
 
 from typing import Any
 
@@ -20,45 +20,55 @@ def rules(settings: Settings) -> ModelConfig:
     return settings.model.model_copy(update={"ensemble_size": 3, "n_estimators": 20})
 
 
-def seen(known: TrainingSet, better: str) -> pl.DataFrame:
-    """Predictions by which one of the two learners knew what the other did not."""
-    label = known.outcomes.select(
-        "account_id", "as_of", happened=labels.expanded_within(60)
+def simulate_past_predictions(training_set: TrainingSet, better: str) -> pl.DataFrame:
+    """Simulate predictions in which one of the two learners is informative."""
+    label = training_set.outcomes.select(
+        "account_id", "as_of", label=labels.expanded_within(60)
     ).drop_nulls()
-    sign = np.where(label["happened"].to_numpy(), 1.0, -1.0)
+    sign = np.where(label["label"].to_numpy(), 1.0, -1.0)
     noise = np.random.default_rng(1).normal(size=(2, label.height))
-    margins = {"trees_margin": noise[0], "linear_margin": noise[1]}
+    margins = {"gbm_margin": noise[0], "logistic_margin": noise[1]}
     margins[better] = margins[better] + 1.5 * sign
-    cut = pl.col("as_of").dt.truncate("6mo").alias("cut")
-    return label.with_columns(cut, **{name: pl.Series(told) for name, told in margins.items()})
+    cutoff = pl.col("as_of").dt.truncate("6mo").alias("cutoff")
+    return label.with_columns(
+        cutoff, **{name: pl.Series(margin) for name, margin in margins.items()}
+    )
 
 
-@pytest.mark.parametrize(("better", "share"), [("trees_margin", 0.0), ("linear_margin", 1.0)])
-def test_level_and_horizons_are_fitted_to_margins_that_are_blended_as_history_says(
-    history: Any, rules: ModelConfig, better: str, share: float
+@pytest.mark.parametrize(("better", "weight"), [("gbm_margin", 0.0), ("logistic_margin", 1.0)])
+def test_correction_and_horizons_are_fitted_to_the_selected_blend(
+    history: Any, rules: ModelConfig, better: str, weight: float
 ) -> None:
-    known = history.known()
+    training_set = history.training_set()
 
-    found = walk_forward.fit_and_calibrate(known, seen(known, better), rules, horizon_days=60)
+    model = walk_forward.fit_and_calibrate(
+        training_set, simulate_past_predictions(training_set, better), rules, horizon_days=60
+    )
 
-    assert found.blend_weight == pytest.approx(share, abs=0.25)
-    assert found.calibration != Calibration()
-    said = {"horizon_days": 60, "linear_share": found.blend_weight}
-    fitted = propensity.fit_propensity(known.snapshots, known.outcomes, rules, **said)
-    usual = propensity.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=60)
-    assert parts(found) == parts(fitted)
-    assert parts(found) != parts(usual)
+    assert model.blend_weight == pytest.approx(weight, abs=0.25)
+    assert model.calibration != Calibration()
+    arguments = {"horizon_days": 60, "blend_weight": model.blend_weight}
+    fitted = propensity.fit_propensity(
+        training_set.snapshots, training_set.outcomes, rules, **arguments
+    )
+    without_past = propensity.fit_propensity(
+        training_set.snapshots, training_set.outcomes, rules, horizon_days=60
+    )
+    assert key_parameters(model) == key_parameters(fitted)
+    assert key_parameters(model) != key_parameters(without_past)
 
 
-def parts(fitted: Propensity) -> tuple[Any, ...]:
+def key_parameters(fitted: Propensity) -> tuple[Any, ...]:
     return fitted.blend_weight, fitted.correction, dict(fitted.horizon_link.coefficients)
 
 
-def test_at_the_first_cut_nothing_was_said_before(history: Any, rules: ModelConfig) -> None:
-    known = history.known()
+def test_the_first_cutoff_has_no_past_predictions(history: Any, rules: ModelConfig) -> None:
+    training_set = history.training_set()
 
-    found = walk_forward.fit_and_calibrate(known, None, rules, horizon_days=60)
+    model = walk_forward.fit_and_calibrate(training_set, None, rules, horizon_days=60)
 
-    assert found.calibration == Calibration()
-    usual = propensity.fit_propensity(known.snapshots, known.outcomes, rules, horizon_days=60)
-    assert parts(found) == parts(usual)
+    assert model.calibration == Calibration()
+    without_past = propensity.fit_propensity(
+        training_set.snapshots, training_set.outcomes, rules, horizon_days=60
+    )
+    assert key_parameters(model) == key_parameters(without_past)

@@ -1,4 +1,4 @@
-"""A company's own file of sentences: what it may say, and how what cannot be told is refused."""
+"""A company's template file: what it can change, and how invalid files are rejected."""
 
 import tomllib
 from pathlib import Path
@@ -10,76 +10,98 @@ from features.catalogue import FEATURE_NAMES, reason_templates
 from training.explain import templates
 
 
-def test_a_company_may_use_its_own_words(tmp_path: Path) -> None:
-    own = tmp_path / "saetze.toml"
-    own.write_text(
+def test_a_company_can_use_its_own_templates(tmp_path: Path) -> None:
+    file = tmp_path / "saetze.toml"
+    file.write_text(
         """
-        [words]
+        [number_format]
         thousands = "."
         decimal = ","
         percent = " %"
         day = ["Tag", "Tage"]
         [seats]
-        raises = "{{ n(active_seats) }} von {{ count(licensed_seats, 'Platz', 'Plätzen') }} belegt"
+        increases = "{{ n(active_seats) }} von {{ count(licensed_seats, 'Platz', 'Plätzen') }}"
         [newcomers]
-        holds = "seit {{ span(days_since_new_user) }} niemand Neues"
+        decreases = "seit {{ span(days_since_new_user) }} niemand Neues"
         """
     )
 
-    found = templates.load_templates(own)
+    loaded = templates.load_templates(file)
 
-    known = dict.fromkeys(FEATURE_NAMES) | {"active_seats": 1204.0, "licensed_seats": 1300.0}
-    assert found.render("seats", known) == "1.204 von 1.300 Plätzen belegt"
-    known["days_since_new_user"] = 1.0
-    assert found.render("newcomers", known, "holds") == "Seit 1 Tag niemand Neues"
-    assert found.render("usage", known | {"usage_ratio": 0.834}) == (
+    features = dict.fromkeys(FEATURE_NAMES) | {"active_seats": 1204.0, "licensed_seats": 1300.0}
+    assert loaded.render("seats", features) == "1.204 von 1.300 Plätzen"
+    features["days_since_new_user"] = 1.0
+    assert loaded.render("newcomers", features, "decreases") == "Seit 1 Tag niemand Neues"
+    assert loaded.render("usage", features | {"usage_ratio": 0.834}) == (
         "83 % of the monthly usage limit used"
     )
 
 
-def test_the_file_that_is_printed_is_the_default(tmp_path: Path) -> None:
-    own = tmp_path / "own.toml"
-    own.write_text(reason_templates.read_text(), encoding="utf-8")
+def test_the_printed_file_equals_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(reason_templates.read_text(), encoding="utf-8")
 
-    found = templates.load_templates(own)
+    loaded = templates.load_templates(file)
 
     assert tomllib.loads(reason_templates.read_text()) == reason_templates.load_default()
-    assert found.templates.keys() == templates.load_default_templates().templates.keys()
+    assert loaded.templates.keys() == templates.load_default_templates().templates.keys()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("[seat]\nraises = 'x'", "own.toml: there is no seat. Did you mean seats?"),
-        ("[seats]\nraise = 'x'", "own.toml: seats: there is no raise. Did you mean raises?"),
-        ("[seats]\nraises = 3", "own.toml: seats.raises: expected a text in quotes; found 3."),
-        ("seats = 'x'", "own.toml: seats: expected a table; found 'x'."),
-        ("[words]\nday = ['Tag']", "own.toml: words.day: expected a list of two nouns"),
-        ("[seats]\nraises = '{{ n(active_seat) }}'", "seats.raises: there is no active_seat."),
-        ("[seats]\nraises = '{{ n(active_seats '", "own.toml: seats.raises: not a template"),
-        ("[seats]\nraises = '{{ n() }}'", "own.toml: seats.raises: not a template"),
-        ("[seats]\nraises = '{{ n(1 / (mrr - mrr)) }}'", "own.toml: seats.raises: not a template"),
+        ("[seat]\nincreases = 'x'", "own.toml: unknown name seat. Did you mean seats?"),
         (
-            "[seats]\nraises = \"{{ ''.__class__.__mro__ }}\"",
-            "own.toml: seats.raises: not a template",
+            "[seats]\nincrease = 'x'",
+            "own.toml: seats: unknown name increase. Did you mean increases?",
         ),
-        ("[seats]\nraises = '{% include \"x\" %}'", "own.toml: seats.raises: not a template"),
+        (
+            "[seats]\nincreases = 3",
+            "own.toml: seats.increases: expected a quoted string; found 3.",
+        ),
+        ("seats = 'x'", "own.toml: seats: expected a table; found 'x'."),
+        (
+            "[number_format]\nday = ['Tag']",
+            "own.toml: number_format.day: expected a list of two strings",
+        ),
+        (
+            "[seats]\nincreases = '{{ n(active_seat) }}'",
+            "seats.increases: unknown name active_seat.",
+        ),
+        (
+            "[seats]\nincreases = '{{ n(active_seats '",
+            "own.toml: seats.increases: the template cannot be rendered",
+        ),
+        (
+            "[seats]\nincreases = '{{ n() }}'",
+            "own.toml: seats.increases: the template cannot be rendered",
+        ),
+        (
+            "[seats]\nincreases = '{{ n(1 / (mrr - mrr)) }}'",
+            "own.toml: seats.increases: the template cannot be rendered",
+        ),
+        (
+            "[seats]\nincreases = \"{{ ''.__class__.__mro__ }}\"",
+            "own.toml: seats.increases: the template cannot be rendered",
+        ),
+        (
+            "[seats]\nincreases = '{% include \"x\" %}'",
+            "own.toml: seats.increases: the template cannot be rendered",
+        ),
         ("[seats\n", "cannot be read as TOML"),
     ],
 )
-def test_a_file_that_cannot_be_told_is_refused_when_it_is_read(
-    tmp_path: Path, text: str, said: str
-) -> None:
-    own = tmp_path / "own.toml"
-    own.write_text(text)
+def test_an_invalid_file_is_rejected_when_loaded(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
 
-    with pytest.raises(SettingsError) as found:
-        templates.load_templates(own)
+    with pytest.raises(SettingsError) as loaded:
+        templates.load_templates(file)
 
-    assert said in str(found.value)
-    assert "\n" not in str(found.value)
+    assert message in str(loaded.value)
+    assert "\n" not in str(loaded.value)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"scoring\.sentences.*absent\.toml"):
+def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"scoring\.reason_templates.*absent\.toml"):
         templates.load_templates(tmp_path / "absent.toml")

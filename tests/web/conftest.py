@@ -1,4 +1,4 @@
-"""The modules beside the tests are found by their names."""
+"""Fixtures; the helper modules of this folder are imported by name."""
 
 import sys
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import web_office
-from web_office import Office
+from web_office import WebFixture
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    """A page over a small company of three books, open to this machine."""
-    with web_office.office(tmp_path) as opened:
+def site(tmp_path: Path) -> Iterator[WebFixture]:
+    """Yield a web server over a small company of three portfolios, without sign-in."""
+    with web_office.open_web_fixture(tmp_path) as opened:
         yield opened

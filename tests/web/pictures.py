@@ -1,9 +1,9 @@
-"""Pictures of the page for the README, from a real browser.
+"""Screenshots of the web pages for the README, from a real browser.
 
     python tests/web/pictures.py SETTINGS ACCOUNT FOLDER
 
-Serves the company of a settings file as on the morning of its newest list, and writes the list and
-an account as PNG into the folder: by day and night, on a phone, on paper.
+Serves the company of a settings file as on the morning of its newest list. Writes the list and an
+account as PNG into the folder: light and dark mode, phone, print.
 """
 
 import io
@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
-from web_office import serving
+from web_office import run_app
 
 from data.config import settings
 from serving import store
@@ -32,7 +32,7 @@ _PAPER = {"width": 780, "height": 1100}
 
 def main(config: str, account: str, folder: str) -> None:
     one = f"/account?id={account}"
-    with served(Path(config)) as url, sync_playwright() as playwright:
+    with serve_morning(Path(config)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
         for name, path, how in (
             ("list", "/", {"viewport": _DESK}),
@@ -44,41 +44,43 @@ def main(config: str, account: str, folder: str) -> None:
             ("print", one, {"viewport": _PAPER, "media": "print"}),
             ("model", "/model", {"viewport": _DESK}),
         ):
-            shot(browser, url.rstrip("/") + path, Path(folder, f"page-{name}.png"), **how)
+            take_screenshot(
+                browser, url.rstrip("/") + path, Path(folder, f"page-{name}.png"), **how
+            )
         browser.close()
 
 
 @contextmanager
-def served(config: Path) -> Iterator[str]:
-    """The page as whoever comes to work at nine on the day of the list finds it."""
-    known = settings.load_settings(config)
-    engine = store.open_engine(known.database_url)
+def serve_morning(config: Path) -> Iterator[str]:
+    """Serve the pages as at nine o'clock on the day of the list."""
+    loaded = settings.load_settings(config)
+    engine = store.open_engine(loaded.database_url)
     as_of = account_list.load_latest_as_of(engine)
     assert as_of is not None, "there is no list yet: expansion score"
     morning = datetime.combine(as_of, time(9), UTC)
-    with serving(app.create_app(known, engine, clock=lambda: morning, webhooks=False)) as url:
+    with run_app(app.create_app(loaded, engine, clock=lambda: morning, webhooks=False)) as url:
         yield url
     engine.dispose()
 
 
-def shot(
+def take_screenshot(
     browser: Browser,
     url: str,
     file: Path,
     *,
-    whole: bool = False,
+    full_page: bool = False,
     media: Any = "screen",
     **window: Any,
 ) -> None:
-    """Keep what a window shows of an address."""
+    """Save a screenshot of a URL."""
     context = browser.new_context(**window)
     page = context.new_page()
     page.emulate_media(media=media, color_scheme=window.get("color_scheme", "light"))
     page.goto(url)
     page.wait_for_load_state("networkidle")
-    taken = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
-    # Flat colours: 256 of them are enough, and a third of the size.
-    taken.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
+    image = Image.open(io.BytesIO(page.screenshot(full_page=full_page)))
+    # Flat colours: a palette of 256 is enough, at a third of the size.
+    image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
     context.close()
 
 

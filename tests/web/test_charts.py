@@ -1,4 +1,4 @@
-"""The charts show the numbers: hand-worked places, and laws."""
+"""Chart geometry: hand-computed positions and properties."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from serving.web import charts
 MONDAY = date(2026, 6, 1)
 CURVE = {
     "days": [30, 60, 180],
-    "chance": [0.1, 0.3, 0.6],
+    "probability": [0.1, 0.3, 0.6],
     "low": [0, 0.2, 0.4],
     "high": [0.2, 0.5, 1],
 }
@@ -29,38 +29,38 @@ def _y(chance: float) -> float:
     return floor - chance * (floor - charts.TOP)
 
 
-def points(path: str) -> list[tuple[float, float]]:
+def parse_points(path: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in re.findall(r"([-\d.e]+) ([-\d.e]+)", path)]
 
 
 @given(rising)
-def test_the_curve_rises_through_its_horizons(chance: list[float]) -> None:
-    drawn = charts.build_curve_chart(
-        {**CURVE, "chance": chance}, MONDAY, readiness_date=None, horizon_days=60
+def test_the_curve_rises_through_its_horizons(probability: list[float]) -> None:
+    chart = charts.build_curve_chart(
+        {**CURVE, "probability": probability}, MONDAY, readiness_date=None, horizon_days=60
     )
-    assert drawn is not None
+    assert chart is not None
 
-    at = dict(points(drawn.line))
-    places = list(at.values())
-    assert places == sorted(places, reverse=True)
-    for day, value in zip((30, 60, 180), chance, strict=True):
-        assert at[_x(day)] == pytest.approx(_y(value), abs=0.02)
+    y_by_x = dict(parse_points(chart.line))
+    heights = list(y_by_x.values())
+    assert heights == sorted(heights, reverse=True)
+    for day, value in zip((30, 60, 180), probability, strict=True):
+        assert y_by_x[_x(day)] == pytest.approx(_y(value), abs=0.02)
 
 
-def test_the_readiness_date_is_marked_where_it_is() -> None:
+def test_the_readiness_date_is_marked_at_its_position() -> None:
     width = charts.WIDTH - charts.LEFT - charts.RIGHT
-    for ready, told, at in (
+    for ready, label, position in (
         (MONDAY - timedelta(days=9), "ready now", charts.LEFT),
         (date(2026, 7, 16), "ready 16 July", charts.LEFT + width / 4),
         (date(2027, 7, 16), "ready 16 July", charts.LEFT + width),
     ):
-        drawn = charts.build_curve_chart(CURVE, MONDAY, readiness_date=ready, horizon_days=60)
-        assert drawn is not None
-        (mark,) = drawn.marks
-        assert (mark.label, mark.x) == (told, pytest.approx(at, abs=0.01))
+        chart = charts.build_curve_chart(CURVE, MONDAY, readiness_date=ready, horizon_days=60)
+        assert chart is not None
+        (mark,) = chart.marks
+        assert (mark.label, mark.x) == (label, pytest.approx(position, abs=0.01))
 
 
-def test_there_is_no_chart_of_nothing() -> None:
+def test_without_data_there_is_no_chart() -> None:
     assert charts.build_curve_chart(None, MONDAY, readiness_date=None, horizon_days=60) is None
     assert charts.build_seats_chart(None) is None
     assert (
@@ -72,33 +72,33 @@ def test_there_is_no_chart_of_nothing() -> None:
     assert charts.build_history_chart([{"as_of": MONDAY, "probability": 0.4}]) is None
 
 
-def test_a_month_that_is_not_known_is_a_gap() -> None:
+def test_a_missing_month_is_a_gap() -> None:
     ends = ["2026-03-03", "2026-04-02", "2026-05-02", "2026-06-01"]
-    drawn = charts.build_seats_chart(
+    chart = charts.build_seats_chart(
         {"ends": ends, "active_seats": [4, None, 6, 8], "seats": [8.0, 8.0, 10.0, 10.0]}
     )
-    assert drawn is not None
+    assert chart is not None
 
-    assert drawn.line.count("M") == 2
-    assert drawn.alt == "active seats over the last 4 months: now 8 of 10 licensed."
-    # 10 and two per cent above it end the axis on 20; the floor is at 200, the top at 22.
-    assert points(drawn.line)[-1] == (428.0, pytest.approx(200 - 8 / 20 * 178))
-    assert drawn.ceiling.startswith("M46 128.8H")
+    assert chart.line.count("M") == 2
+    assert chart.alt == "active seats over the last 4 months: now 8 of 10 licensed."
+    # The axis for 10.2 ends at 20; the bottom is at y = 200, the top at 22.
+    assert parse_points(chart.line)[-1] == (428.0, pytest.approx(200 - 8 / 20 * 178))
+    assert chart.ceiling.startswith("M46 128.8H")
 
 
-def test_the_limit_of_a_month_is_what_the_contract_said_then() -> None:
+def test_the_limit_of_a_month_comes_from_the_contract_then_active() -> None:
     ends = ["2026-04-02", "2026-05-02", "2026-06-01"]
     contract = {
         "effective": ["2026-01-01", "2026-05-02", "2026-07-01"],
         "usage_limit": [10.0, None, 90.0],
     }
     months = {"ends": ends, "api_calls": [1.0, 2.0, 3.0], "active_seats": [], "seats": []}
-    drawn = charts.build_usage_chart(months, contract)
-    assert drawn is not None
+    chart = charts.build_usage_chart(months, contract)
+    assert chart is not None
 
-    assert drawn.ceiling.count("M") == 1
-    assert "V" not in drawn.ceiling  # from May on there is none
-    assert drawn.alt.endswith("now 3.")
+    assert chart.ceiling.count("M") == 1
+    assert "V" not in chart.ceiling  # no limit from May on
+    assert chart.alt.endswith("now 3.")
 
 
 @given(
@@ -111,59 +111,59 @@ def test_the_limit_of_a_month_is_what_the_contract_said_then() -> None:
 def test_the_waterfall_adds_up(base: float, parts: dict[str, float]) -> None:
     margin = base + math.fsum(parts.values())
 
-    steps = charts.build_waterfall(base, parts, margin)
+    bars = charts.build_waterfall(base, parts, margin)
 
-    assert steps[0].value + math.fsum(step.value for step in steps[1:-1]) == pytest.approx(margin)
-    assert all(step.start >= -1e-6 and step.start + step.width <= 100.5 for step in steps)
-    told = [abs(step.value) for step in steps[1:-1] if step.name != "all else"]
-    assert told == sorted(told, reverse=True)
-    assert all(each >= 0.005 for each in told)
+    assert bars[0].value + math.fsum(bar.value for bar in bars[1:-1]) == pytest.approx(margin)
+    assert all(bar.start >= -1e-6 and bar.start + bar.width <= 100.5 for bar in bars)
+    sizes = [abs(bar.value) for bar in bars[1:-1] if bar.name != "all others"]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(each >= 0.005 for each in sizes)
 
 
-def test_signals_of_one_story_are_one_bar() -> None:
-    steps = charts.build_waterfall(-2, {"headroom": 1.0, "people": 0.5, "tenure": -0.5}, -1)
+def test_features_of_one_reason_group_are_one_bar() -> None:
+    bars = charts.build_waterfall(-2, {"headroom": 1.0, "people": 0.5, "tenure": -0.5}, -1)
 
-    assert [(step.name, step.value, step.direction) for step in steps[1:-1]] == [
+    assert [(bar.name, bar.value, bar.direction) for bar in bars[1:-1]] == [
         ("seats", 1.5, "up"),
         ("terms", -0.5, "down"),
     ]
 
 
-def test_an_axis_ends_above_what_is_drawn_and_tells_its_shares_apart() -> None:
-    for high, told in (
+def test_an_axis_covers_the_data_with_distinct_labels() -> None:
+    for high, labels in (
         (1.0, ["0%", "25%", "50%", "75%", "100%"]),
         (0.35, ["0%", "10%", "20%", "30%", "40%"]),
         (0.04, ["0%", "1%", "2%", "3%", "4%"]),
         (0.018, ["0.0%", "0.5%", "1.0%", "1.5%", "2.0%"]),
     ):
-        low = {**CURVE, "chance": [0, 0, 0.01], "low": [0, 0, 0], "high": [0, 0, high]}
-        drawn = charts.build_curve_chart(low, MONDAY, readiness_date=None, horizon_days=60)
-        assert drawn is not None
-        assert [tick.label for tick in drawn.y] == told
+        low = {**CURVE, "probability": [0, 0, 0.01], "low": [0, 0, 0], "high": [0, 0, high]}
+        chart = charts.build_curve_chart(low, MONDAY, readiness_date=None, horizon_days=60)
+        assert chart is not None
+        assert [tick.label for tick in chart.y] == labels
 
 
-def test_an_account_is_not_drawn_before_it_had_seats() -> None:
+def test_a_chart_starts_with_the_first_seats() -> None:
     ends = ["2026-03-03", "2026-04-02", "2026-05-02", "2026-06-01"]
     months = {"ends": ends, "seats": [None, None, 5.0, 5.0], "api_calls": [0, 0, 0, 7]}
-    drawn = charts.build_seats_chart({**months, "active_seats": [0, 1, 0, 3]})
-    called = charts.build_usage_chart({**months, "active_seats": []}, None)
-    assert drawn is not None
-    assert called is not None
+    chart = charts.build_seats_chart({**months, "active_seats": [0, 1, 0, 3]})
+    calls_chart = charts.build_usage_chart({**months, "active_seats": []}, None)
+    assert chart is not None
+    assert calls_chart is not None
 
-    assert [len(points(each.line)) for each in (drawn, called)] == [3, 2]
+    assert [len(parse_points(each.line)) for each in (chart, calls_chart)] == [3, 2]
 
 
-def test_what_moves_the_number_little_looks_little() -> None:
-    steps = charts.build_waterfall(-1.76, {"headroom": 0.04, "tenure": 0.05}, -1.67)
+def test_a_small_contribution_is_a_small_bar() -> None:
+    bars = charts.build_waterfall(-1.76, {"headroom": 0.04, "tenure": 0.05}, -1.67)
 
-    moved = [step.width for step in steps if step.direction == "up"]
+    moved = [bar.width for bar in bars if bar.direction == "up"]
     assert 0 < sum(moved) < 15
-    assert 40 < steps[0].width < 50 < steps[-1].width < 60
+    assert 40 < bars[0].width < 50 < bars[-1].width < 60
 
 
-def test_a_handful_of_seats_is_told_in_whole_ones() -> None:
+def test_a_few_seats_have_integer_ticks() -> None:
     for seats, top in ((1, 2), (2, 4), (3, 4), (5, 6), (7, 8), (20, 30)):
         months = {"ends": ["2026-05-02", "2026-06-01"], "seats": [seats] * 2}
-        drawn = charts.build_seats_chart({**months, "active_seats": [0, seats]})
-        assert drawn is not None
-        assert [tick.label for tick in drawn.y] == ["0", f"{top / 2:g}", f"{top:g}"]
+        chart = charts.build_seats_chart({**months, "active_seats": [0, seats]})
+        assert chart is not None
+        assert [tick.label for tick in chart.y] == ["0", f"{top / 2:g}", f"{top:g}"]

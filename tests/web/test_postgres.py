@@ -1,4 +1,4 @@
-"""The page on a real PostgreSQL says what it says on SQLite, address by address."""
+"""The pages on a real PostgreSQL equal those on SQLite, URL by URL."""
 
 import re
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
-from test_list import CHOICES, fits, key
-from web_office import MONDAY, Office, answered, office, raised
+from test_list import CHOICES, matches, sort_key
+from web_office import MONDAY, WebFixture, insert_alert, open_web_fixture, submit_feedback
 
 from serving import store
 from serving.store.schema import ACCOUNT_TOUCHES, FEEDBACK
@@ -21,30 +21,30 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def both(
     tmp_path_factory: pytest.TempPathFactory, postgres: str
-) -> Iterator[tuple[Office, Office]]:
-    """The same company twice; PostgreSQL's sessions live in another zone."""
+) -> Iterator[tuple[WebFixture, WebFixture]]:
+    """Yield the same company twice; PostgreSQL's session time zone differs from UTC."""
     admin = sa.create_engine(_driver(postgres), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(sa.text("CREATE DATABASE page"))
         connection.execute(sa.text("ALTER DATABASE page SET timezone TO 'Asia/Kathmandu'"))
     url = admin.url.set(database="page").render_as_string(hide_password=False)
     with (
-        office(tmp_path_factory.mktemp("lite")) as lite,
-        office(tmp_path_factory.mktemp("post"), database=url) as post,
+        open_web_fixture(tmp_path_factory.mktemp("lite")) as sqlite_site,
+        open_web_fixture(tmp_path_factory.mktemp("post"), database=url) as postgres_site,
     ):
-        for each in (lite, post):
-            raised(each.engine, "acc_00002", level="urgent", at=MONDAY)
-            raised(each.engine, "acc_00004", level="nudge", at=MONDAY - timedelta(days=7))
-            raised(each.engine, "acc_00005", level="nudge", at=MONDAY - timedelta(days=8))
-            raised(each.engine, "acc_00007", level="urgent", at=MONDAY, closed=MONDAY)
-            for account, said in (
-                ("acc_00002", {"verdict": "not now", "until": "2026-07-01"}),
-                ("acc_00002", {"verdict": "contacted", "why": "Zoë “rang”, 15 % – ok?"}),
-                ("acc_00003", {"verdict": "wrong", "why": "=they left"}),
+        for each in (sqlite_site, postgres_site):
+            insert_alert(each.engine, "acc_00002", severity="urgent", at=MONDAY)
+            insert_alert(each.engine, "acc_00004", severity="nudge", at=MONDAY - timedelta(days=7))
+            insert_alert(each.engine, "acc_00005", severity="nudge", at=MONDAY - timedelta(days=8))
+            insert_alert(each.engine, "acc_00007", severity="urgent", at=MONDAY, closed=MONDAY)
+            for account, fields in (
+                ("acc_00002", {"verdict": "not now", "snoozed_until": "2026-07-01"}),
+                ("acc_00002", {"verdict": "contacted", "reason": "Zoë “rang”, 15 % – ok?"}),
+                ("acc_00003", {"verdict": "wrong", "reason": "=they left"}),
                 ("acc_00003", {"verdict": "won"}),
             ):
-                assert answered(each.browser, account, **said).is_redirect
-        yield lite, post
+                assert submit_feedback(each.client, account, **fields).is_redirect
+        yield sqlite_site, postgres_site
     with admin.connect() as connection:
         connection.execute(sa.text("DROP DATABASE page WITH (FORCE)"))
     admin.dispose()
@@ -55,24 +55,26 @@ def _driver(url: str) -> str:
 
 
 def _text(page: str) -> str:
-    """A page without what is of one form only."""
-    return re.sub(r'name="(seal|once)" value="[^"]*"', "", page)
+    """Return a page without its CSRF token and form id."""
+    return re.sub(r'name="(csrf_token|form_id)" value="[^"]*"', "", page)
 
 
-@given(asked=CHOICES)
+@given(filters=CHOICES)
 @settings(deadline=None, max_examples=60)
-def test_the_list_is_the_slow_one_and_its_file_is_the_same(
-    both: tuple[Office, Office], asked: dict[str, str]
+def test_the_list_agrees_with_a_slow_version_on_postgresql(
+    both: tuple[WebFixture, WebFixture], filters: dict[str, str]
 ) -> None:
-    lite, post = both
-    wanted = [row for place, row in enumerate(post.rows) if fits(row, place, asked)]
+    sqlite_site, postgres_site = both
+    expected = [row for index, row in enumerate(postgres_site.rows) if matches(row, index, filters)]
 
-    page = post.text("/", params=asked)
+    page = postgres_site.get_text("/", params=filters)
 
-    ids = [row["account_id"] for row in sorted(wanted, key=lambda row: key(row, asked))]
+    ids = [row["account_id"] for row in sorted(expected, key=lambda row: sort_key(row, filters))]
     assert re.findall(r'href="/account\?id=(\w+)"', page) == ids[:50]
-    assert page == lite.text("/", params=asked)
-    assert post.text("/list.csv", params=asked) == lite.text("/list.csv", params=asked)
+    assert page == sqlite_site.get_text("/", params=filters)
+    assert postgres_site.get_text("/list.csv", params=filters) == sqlite_site.get_text(
+        "/list.csv", params=filters
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_the_list_is_the_slow_one_and_its_file_is_the_same(
     [
         "/?page=2",
         "/?page=9",
-        "/?when=signal",
+        "/?when=alert",
         "/?q=acc_0000",
         "/?q=%25",
         "/?sort=name",
@@ -95,37 +97,37 @@ def test_the_list_is_the_slow_one_and_its_file_is_the_same(
         "/health",
     ],
 )
-def test_an_address_answers_the_same(both: tuple[Office, Office], path: str) -> None:
-    lite, post = (each.browser.get(path) for each in both)
+def test_a_url_answers_the_same(both: tuple[WebFixture, WebFixture], path: str) -> None:
+    sqlite_site, postgres_site = (each.client.get(path) for each in both)
 
-    assert post.status_code == lite.status_code
-    assert _text(post.text) == _text(lite.text)
+    assert postgres_site.status_code == sqlite_site.status_code
+    assert _text(postgres_site.text) == _text(sqlite_site.text)
 
 
-def test_answers_are_kept_the_same(both: tuple[Office, Office]) -> None:
-    kept: list[list[Any]] = []
+def test_feedback_is_stored_the_same(both: tuple[WebFixture, WebFixture]) -> None:
+    stored: list[list[Any]] = []
     for each in both:
         with store.read_transaction(each.engine) as connection:
-            said = connection.execute(
-                sa.select(FEEDBACK.c.account_id, FEEDBACK.c.verdict, FEEDBACK.c.until).order_by(
-                    FEEDBACK.c.id
-                )
+            feedback = connection.execute(
+                sa.select(
+                    FEEDBACK.c.account_id, FEEDBACK.c.verdict, FEEDBACK.c.snoozed_until
+                ).order_by(FEEDBACK.c.id)
             ).all()
-            worked = connection.execute(
+            touches = connection.execute(
                 sa.select(ACCOUNT_TOUCHES).order_by(ACCOUNT_TOUCHES.c.account_id)
             ).all()
-        kept.append([*said, *worked])
+        stored.append([*feedback, *touches])
 
-    assert kept[0] == kept[1]
-    assert ("acc_00002", "not now", date(2026, 7, 1)) in kept[1]
+    assert stored[0] == stored[1]
+    assert ("acc_00002", "not now", date(2026, 7, 1)) in stored[1]
 
 
-def test_what_no_text_of_postgresql_can_hold_is_refused_not_broken(
-    both: tuple[Office, Office], tmp_path: Path
+def test_text_that_postgresql_cannot_store_is_rejected(
+    both: tuple[WebFixture, WebFixture], tmp_path: Path
 ) -> None:
-    _, post = both
+    _, postgres_site = both
 
     for path in ("/?q=a%00b", "/account?id=a%00b", "/?csm=%00", "/?segment=%ff%00"):
-        assert post.browser.get(path).status_code in {200, 404, 422}, path
-    answer = answered(post.browser, "acc_00009", verdict="won", why="a\0b")
-    assert answer.status_code in {303, 422}
+        assert postgres_site.client.get(path).status_code in {200, 404, 422}, path
+    response = submit_feedback(postgres_site.client, "acc_00009", verdict="won", reason="a\0b")
+    assert response.status_code in {303, 422}

@@ -1,4 +1,4 @@
-"""The command: it says where the page is, answers fast, and refuses what it must in one line."""
+"""The serve command: prints the URL, answers fast, reports errors in one line."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
-from web_office import enter, lines, office
+from web_office import build_rows, open_web_fixture, write_list
 
 from serving import store
 from serving.cli.main import main
@@ -23,10 +23,10 @@ SECONDS = 0.1
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the command as an operator does, on a port that is free."""
+def run_command(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run the command as an operator does, on a free port."""
     config = folder / "expansion.toml"
-    config.write_text(f"[crm]\nurl = 'sqlite:///{folder / 'crm.db'}'\n")
+    config.write_text(f"[database]\nurl = 'sqlite:///{folder / 'crm.db'}'\n")
     command = [sys.executable, "-c", "from serving.cli.main import main; main()", "serve"]
     process = subprocess.Popen(
         [*command, "-c", str(config), "--port", "0", "--json"], stdout=subprocess.PIPE, text=True
@@ -41,26 +41,26 @@ def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 @pytest.mark.slow
 def test_ten_thousand_accounts_answer_in_a_tenth_of_a_second(tmp_path: Path) -> None:
-    with office(tmp_path, count=10_000):
+    with open_web_fixture(tmp_path, count=10_000):
         pass
-    with served(tmp_path) as (url, _), httpx.Client(base_url=url) as browser:
+    with run_command(tmp_path) as (url, _), httpx.Client(base_url=url) as client:
         for path in PATHS:
             times = []
             for _ in range(11):
-                answer = browser.get(path)
-                assert answer.status_code == 200
-                times.append(answer.elapsed.total_seconds())
+                response = client.get(path)
+                assert response.status_code == 200
+                times.append(response.elapsed.total_seconds())
 
-            # The slower ones tell what else the machine does.
+            # Slower responses depend on other load of the machine.
             assert sorted(times)[2] < SECONDS, (path, times)
 
 
 @pytest.mark.slow
-def test_it_stops_when_told_and_finishes_what_it_began(tmp_path: Path) -> None:
+def test_the_server_stops_on_sigterm(tmp_path: Path) -> None:
     engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
-    enter(engine, lines(3))
+    write_list(engine, build_rows(3))
     engine.dispose()
-    with served(tmp_path) as (url, process):
+    with run_command(tmp_path) as (url, process):
         assert "acc_00002" in httpx.get(url).text
 
         process.send_signal(signal.SIGTERM)
@@ -68,26 +68,26 @@ def test_it_stops_when_told_and_finishes_what_it_began(tmp_path: Path) -> None:
         assert process.wait(15) in {0, -signal.SIGTERM}
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "expansion.toml").write_text("")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        answer = CliRunner().invoke(
+        response = CliRunner().invoke(
             main, ["serve", "-c", str(tmp_path / "expansion.toml"), "--port", str(port)]
         )
 
-    assert (answer.exit_code, answer.stdout) == (1, "")
-    assert answer.stderr.startswith(f"Error: cannot listen on 127.0.0.1, port {port} (")
+    assert (response.exit_code, response.stdout) == (1, "")
+    assert response.stderr.startswith(f"Error: cannot listen on 127.0.0.1, port {port} (")
 
 
-def test_nothing_is_served_to_others_without_a_door(tmp_path: Path) -> None:
+def test_a_public_address_without_authentication_is_refused(tmp_path: Path) -> None:
     (tmp_path / "expansion.toml").write_text("")
 
-    answer = CliRunner().invoke(
+    response = CliRunner().invoke(
         main,
         ["serve", "-c", str(tmp_path / "expansion.toml"), "--host", "0.0.0.0"],  # noqa: S104
     )
 
-    assert answer.exit_code == 1
-    assert answer.stderr.startswith("Error: web: on an address that others can reach")
-    assert answer.stderr.count("\n") == 1
+    assert response.exit_code == 1
+    assert response.stderr.startswith("Error: web: on an address that others can reach")
+    assert response.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""A company in the database as the weekly run leaves it, made in a blink; and its page."""
+"""Test company in the database as the weekly run leaves it, and its web server."""
 
 import json
 import re
@@ -30,97 +30,97 @@ from serving.web import app, uvicorn_server
 MONDAY = date(2026, 6, 1)
 NOW = datetime(2026, 6, 2, 9, 30, tzinfo=UTC)
 CSMS = ("Ada", "Ben", None)
-LEAD_TOKEN = "a-token-of-a-lead-0123456789"  # noqa: S105
+MANAGER_TOKEN = "a-token-of-a-lead-0123456789"  # noqa: S105
 TOKENS = {"Ada": "a-token-of-ada-0123456789", "Ben": "a-token-of-ben-0123456789"}
-SIGNED_IN = {"token": LEAD_TOKEN, "tokens": TOKENS}
-# As many as a model has, so that a line is as wide as in earnest.
+TOKEN_SETTINGS = {"token": MANAGER_TOKEN, "tokens": TOKENS}
+# As many features as a real model, so that rows are as wide.
 _CONTRIBUTIONS = json.dumps(
     {"headroom": 2.0, "tenure": 0.75, "mrr": -0.25}
-    | {f"a_signal_of_no_story_{place}": 0.0 for place in range(60)}
+    | {f"a_signal_of_no_story_{index}": 0.0 for index in range(60)}
 )
 _BANDS = ((0.4, "40% and more"), (0.2, "20% to 40%"), (0.05, "5% to 20%"), (0.0, "under 5%"))
 
 
 @dataclass(frozen=True)
-class Office:
-    """A database, the lines in it, and a browser without a screen on its page."""
+class WebFixture:
+    """A database, its list rows, and an HTTP client of its pages."""
 
     engine: sa.Engine
     rows: Sequence[Mapping[str, Any]] = field(repr=False)
     settings: Settings
-    browser: httpx.Client
-    open: ExitStack
+    client: httpx.Client
+    stack: ExitStack
 
-    def text(self, path: str, **asked: Any) -> str:
-        """The page at an address, which must be there."""
-        answer = self.browser.get(path, **asked)
-        assert answer.status_code == 200, (path, answer.status_code, answer.text[:400])
-        return answer.text
+    def get_text(self, path: str, **options: Any) -> str:
+        """Return the page at a URL, which must answer 200."""
+        response = self.client.get(path, **options)
+        assert response.status_code == 200, (path, response.status_code, response.text[:400])
+        return response.text
 
-    def again(self, **headers: str) -> httpx.Client:
-        """Another browser on the same page, with nothing in it."""
-        made = httpx.Client(base_url=self.browser.base_url, headers=headers)
-        return self.open.enter_context(made)
+    def new_client(self, **headers: str) -> httpx.Client:
+        """Return another client without cookies."""
+        client = httpx.Client(base_url=self.client.base_url, headers=headers)
+        return self.stack.enter_context(client)
 
 
-def lines(
+def build_rows(
     count: int, *, as_of: date = MONDAY, seed: int = 1, names: Mapping[int, str] | None = None
 ) -> list[dict[str, Any]]:
-    """The lines of a list, by rank."""
+    """Build the rows of a list, by rank."""
     draw = Random(seed)  # noqa: S311
-    chances = sorted((draw.random() ** 3 for _ in range(count)), reverse=True)
-    rows, books = [], dict.fromkeys(CSMS, 0)
-    for place, chance in enumerate(chances):
+    probabilities = sorted((draw.random() ** 3 for _ in range(count)), reverse=True)
+    rows, portfolio_sizes = [], dict.fromkeys(CSMS, 0)
+    for index, probability in enumerate(probabilities):
         csm = draw.choice(CSMS)
-        books[csm] += 1
+        portfolio_sizes[csm] += 1
         rows.append(
             {
                 **dict.fromkeys(SCORE_COLUMNS),
-                "account_id": f"acc_{place:05}",
-                "rank": place + 1,
-                "book_rank": books[csm],
-                "name": (names or {}).get(place, f"{draw.choice(('Teal', 'Amber'))} Mill {place}"),
+                "account_id": f"acc_{index:05}",
+                "rank": index + 1,
+                "portfolio_rank": portfolio_sizes[csm],
+                "name": (names or {}).get(index, f"{draw.choice(('Teal', 'Amber'))} Mill {index}"),
                 "csm": csm,
-                "probability": chance,
-                "low": chance * 0.7,
-                "high": min(chance * 1.3, 1.0),
-                "band": next(name for least, name in _BANDS if chance >= least),
-                "band_told": "4 of 10 accounts in this band expanded",
-                "readiness_date": as_of + timedelta(days=draw.randrange(60)) if place % 3 else None,
+                "probability": probability,
+                "low": probability * 0.7,
+                "high": min(probability * 1.3, 1.0),
+                "band": next(name for least, name in _BANDS if probability >= least),
+                "band_track_record": "4 of 10 accounts in this band expanded",
+                "readiness_date": as_of + timedelta(days=draw.randrange(60)) if index % 3 else None,
                 "expected_date": as_of + timedelta(days=50),
                 "expected_early": as_of + timedelta(days=20),
                 "expected_late": as_of + timedelta(days=120),
-                "probability_180d": min(chance * 1.5, 1.0),
-                "expected_arr": draw.choice((None, chance * 10_000)),
+                "probability_180d": min(probability * 1.5, 1.0),
+                "expected_arr": draw.choice((None, probability * 10_000)),
                 "churn_probability": 0.03,
                 "limit": draw.choice(("seats", "usage", "plan", "none")),
                 "tier": draw.choice((1, 2, None)),
-                "motion": draw.choice(("seat add", "watch", "rest")),
-                "buyer": "champion",
-                "signals": [f"{place} people active on {place + 1} seats", "3 people joined"],
-                "holds_back": ["Nobody new for 31 days"],
-                "changed": ["New on the list"],
-                "active_seats": place,
-                "licensed_seats": place + 1,
-                "seat_utilization": place / (place + 1),
+                "motion": draw.choice(("seat add", "watch", "cooldown")),
+                "contact_role": "champion",
+                "signals": [f"{index} people active on {index + 1} seats", "3 people joined"],
+                "counter_reasons": ["Nobody new for 31 days"],
+                "changes": ["New on the list"],
+                "active_seats": index,
+                "licensed_seats": index + 1,
+                "seat_utilization": index / (index + 1),
                 "margin": 0.5,
                 "base": -2.0,
                 "contributions": _CONTRIBUTIONS,
                 "model": "1",
-                "this_week": place % 5 == 0,
-                "ask": place % 7 != 0,
+                "in_weekly_capacity": index % 5 == 0,
+                "outreach_allowed": index % 7 != 0,
             }
         )
     return rows
 
 
-def portraits(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """What the page draws of each account."""
+def build_details(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Build the stored chart data of each account."""
     ends = [(MONDAY - timedelta(days=30 * back)).isoformat() for back in range(12, -1, -1)]
-    told = {
+    details = {
         "curve": {
             "days": [30, 60, 180],
-            "chance": [0.1, 0.3, 0.6],
+            "probability": [0.1, 0.3, 0.6],
             "low": [0.05, 0.2, 0.4],
             "high": [0.2, 0.45, 0.8],
         },
@@ -148,15 +148,15 @@ def portraits(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "account_id": [row["account_id"] for row in rows],
-            "segment": [segments[place % 3] for place in range(len(rows))],
-            "told": [json.dumps(told)] * len(rows),
+            "segment": [segments[index % 3] for index in range(len(rows))],
+            "payload": [json.dumps(details)] * len(rows),
         },
         schema_overrides={"segment": pl.String},
     )
 
 
-def record(listed: int, *, events: int) -> dict[str, Any]:
-    """How a list came about."""
+def build_record(listed: int, *, events: int) -> dict[str, Any]:
+    """Build a run record."""
     return {
         "basis": "by model version 1",
         "verdict": "The model beats the base rate.",
@@ -170,33 +170,33 @@ def record(listed: int, *, events: int) -> dict[str, Any]:
             "events": events,
             "days_missing": 0,
         },
-        "capacity": {"accounts": 2, "why": "2 accounts a week for each of 2 CSMs."},
+        "capacity": {"accounts": 2, "explanation": "2 accounts a week for each of 2 CSMs."},
         "listed": listed,
         "excluded": {"on trial": 1},
-        "quarantine": {"events": {"event_id seen before": 3}},
-        "card": {"figures": {"model": {"precision_at_capacity": 0.475, "auroc": 0.82}}, "gate": {}},
+        "quarantine": {"events": {"duplicate event_id": 3}},
+        "card": {"metrics": {"model": {"precision_at_capacity": 0.475, "auroc": 0.82}}, "gate": {}},
     }
 
 
-def enter(engine: sa.Engine, rows: Sequence[Mapping[str, Any]], as_of: date = MONDAY) -> None:
+def write_list(engine: sa.Engine, rows: Sequence[Mapping[str, Any]], as_of: date = MONDAY) -> None:
     """Write a list as the weekly run writes it."""
     listed = pl.DataFrame(rows, infer_schema_length=None)
-    left = pl.DataFrame(
+    not_listed = pl.DataFrame(
         {"account_id": ["gone"], "name": ["Gone Ltd"], "csm": ["Ada"], "note": ["on trial"]}
     )
     with store.write_transaction(engine) as connection:
-        events = 9 if as_of == MONDAY else 9_000  # of which three are refused
-        made = record(len(rows), events=events)
-        told = {"model": "1", "record": made, "finished_at": NOW}
-        writers.insert_run(connection, as_of, **told)
-        writers.replace_scores(connection, listed, left, as_of)
-        writers.replace_account_details(connection, portraits(rows), as_of)
-        writers.replace_list_index(connection, listed, portraits(rows), as_of)
+        events = 9 if as_of == MONDAY else 9_000  # three of them are rejected
+        record = build_record(len(rows), events=events)
+        arguments = {"model": "1", "record": record, "finished_at": NOW}
+        writers.insert_run(connection, as_of, **arguments)
+        writers.replace_scores(connection, listed, not_listed, as_of)
+        writers.replace_account_details(connection, build_details(rows), as_of)
+        writers.replace_list_index(connection, listed, build_details(rows), as_of)
 
 
 @cache
-def _empty() -> bytes:
-    """A database with its tables and nothing in them: made once, for that takes longest."""
+def build_empty_database() -> bytes:
+    """Return a migrated, empty SQLite file; cached, since migration is slow."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "crm.db")
         store.open_engine(f"sqlite:///{file}").dispose()
@@ -204,42 +204,44 @@ def _empty() -> bytes:
 
 
 @contextmanager
-def office(
+def open_web_fixture(
     folder: Path,
     *,
     count: int = 120,
     web: Mapping[str, Any] | None = None,
     webhooks: Mapping[str, Any] | None = None,
     names: Mapping[int, str] | None = None,
-    hooks: bool = False,
+    with_webhooks: bool = False,
     database: str = "",
-) -> Iterator[Office]:
-    """Open a page over a made-up company; on SQLite unless another database is named."""
+) -> Iterator[WebFixture]:
+    """Serve the pages of a generated company; on SQLite unless another database is given."""
     folder.mkdir(exist_ok=True)
     if not database:
-        (folder / "crm.db").write_bytes(_empty())
+        (folder / "crm.db").write_bytes(build_empty_database())
     engine = store.open_engine(database or f"sqlite:///{folder / 'crm.db'}")
-    rows = lines(count, names=names)
-    enter(
-        engine, lines(count, as_of=MONDAY - timedelta(days=7), seed=2), MONDAY - timedelta(days=7)
+    rows = build_rows(count, names=names)
+    write_list(
+        engine,
+        build_rows(count, as_of=MONDAY - timedelta(days=7), seed=2),
+        MONDAY - timedelta(days=7),
     )
-    enter(engine, rows)
+    write_list(engine, rows)
     settings = Settings(web=dict(web or {}), webhooks=dict(webhooks or {}), base=folder)
-    made = app.create_app(settings, engine, clock=lambda: NOW, webhooks=hooks)
+    web_app = app.create_app(settings, engine, clock=lambda: NOW, webhooks=with_webhooks)
     with (
-        serving(made) as at,
+        run_app(web_app) as at,
         httpx.Client(base_url=at, timeout=30) as browser,
         ExitStack() as opened,
     ):
-        yield Office(engine, rows, settings, browser, opened)
+        yield WebFixture(engine, rows, settings, browser, opened)
     engine.dispose()
 
 
 @contextmanager
-def serving(made: FastAPI) -> Iterator[str]:
-    """A real server of the page on a free port, as the command runs it."""
+def run_app(web_app: FastAPI) -> Iterator[str]:
+    """Run a real server of the app on a free port, as the command does."""
     with uvicorn_server.bind_socket("127.0.0.1", 0) as (taken, url):
-        running = uvicorn.Server(uvicorn_server.build_config(made))
+        running = uvicorn.Server(uvicorn_server.build_config(web_app))
         thread = threading.Thread(target=running.run, args=([taken],), daemon=True)
         thread.start()
         while not running.started:
@@ -250,29 +252,33 @@ def serving(made: FastAPI) -> Iterator[str]:
         thread.join(10)
 
 
-def raised(
-    engine: sa.Engine, account_id: str, *, level: str, at: date, closed: date | None = None
+def insert_alert(
+    engine: sa.Engine, account_id: str, *, severity: str, at: date, closed: date | None = None
 ) -> None:
-    """Put down a signal as the watcher does."""
-    told: dict[str, Any] = {"used": 9.0, "of": 10.0, "before": 6.0, "level": level}
-    moments = {"opened_at": at, "level_at": at, "closed_at": closed}
-    told |= {
+    """Insert an alert as the event consumer does."""
+    alert: dict[str, Any] = {"used": 9.0, "limit_value": 10.0, "used_90d_ago": 6.0}
+    moments = {"opened_at": at, "severity_at": at, "closed_at": closed}
+    alert |= {
         name: day and datetime.combine(day, datetime.min.time(), UTC)
         for name, day in moments.items()
     }
-    told |= {"limit": "seats", "number": 1, "ending": "relieved" if closed else None}
+    alert |= {"limit": "seats", "number": 1, "severity": severity}
+    alert["close_reason"] = "relieved" if closed else None
     with store.write_transaction(engine) as connection:
-        connection.execute(sa.insert(ALERTS).values(account_id=account_id, **told))
+        connection.execute(sa.insert(ALERTS).values(account_id=account_id, **alert))
 
 
-def seal_of(page: str) -> dict[str, str]:
-    """What the answer form of a page carries hidden."""
+def read_hidden_fields(page: str) -> dict[str, str]:
+    """Return the hidden fields of the feedback form."""
     return {
-        name: re.findall(f'name="{name}" value="([^"]*)"', page)[0] for name in ("seal", "once")
+        name: re.findall(f'name="{name}" value="([^"]*)"', page)[0]
+        for name in ("csrf_token", "form_id")
     }
 
 
-def answered(browser: httpx.Client, account_id: str, **said: str) -> httpx.Response:
-    """Load an account, and send its form."""
+def submit_feedback(browser: httpx.Client, account_id: str, **fields: str) -> httpx.Response:
+    """Load an account page, and submit its form."""
     page = browser.get("/account", params={"id": account_id}).text
-    return browser.post("/account", params={"id": account_id}, data={**seal_of(page), **said})
+    return browser.post(
+        "/account", params={"id": account_id}, data={**read_hidden_fields(page), **fields}
+    )

@@ -1,4 +1,4 @@
-"""History replayed day by day: how would each way of working have done, with the same hours?"""
+"""Day-by-day backtest of contact strategies on a company's history, with equal team capacity."""
 
 from training.backtest.replay import run_backtest
 from training.backtest.result import BACKTEST_METRICS, BacktestResult, StrategyResult

@@ -1,4 +1,4 @@
-"""What all ways of working are judged by: the book, the expansions, and the draws of accounts."""
+"""Scoring context shared by all strategies: contracts, expansions and the bootstrap."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from data.config.settings import Outcome, Settings
 from features.panel import user_activity
-from training.backtest import expansions
-from training.backtest import utilization as mornings
+from training.backtest import expansions, utilization
 from training.backtest.inputs import BacktestInputs
 from training.backtest.utilization import DailyUtilization
 from training.metrics import cluster_bootstrap
@@ -31,7 +30,7 @@ Days = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class BacktestContext:
-    """What all ways are judged by.
+    """Context against which every strategy is scored.
 
     Attributes
     ----------
@@ -40,26 +39,26 @@ class BacktestContext:
     start : datetime.date
         The day of column 0.
     under_contract : numpy.ndarray of bool, shape (n_accounts, n_days)
-        Who was under paid contract when.
+        Whether the account has a paid contract.
     counted_columns : range
         Columns of the days whose expansions count.
     expansion_row, expansion_day : numpy.ndarray of int, shape (n_expansions,)
-        Of each expansion that counts.
+        Row and column of each counted expansion.
     first_full_day, lookback_start : numpy.ndarray of int, shape (n_expansions,)
-        Column of the first day at 80 %, negative where it lay before the replay, or nowhere; and of
-        the day from which on it was looked for.
+        Column of the first day at 80 % utilization, negative if it lies before the replay or does
+        not exist; and column of the day from which it was searched.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
+        The subscription timeline.
     end : datetime.datetime
-        What is known before this moment, UTC, judges.
-    outcome_rules : data.config.settings.Outcome
-        What counts as an expansion, and its horizon.
+        Outcomes use data known before this moment, UTC.
+    outcome_rules : Outcome settings
+        Definition of an expansion, and its horizon.
     window_days : int
-        How long before an expansion a flag counts.
+        Maximum number of days from a flag to the expansion it catches.
     csm_count : int
-        Who share the work.
-    bootstrap : training.metrics.cluster_bootstrap.ClusterBootstrap
-        Of the accounts.
+        CSMs who share the work.
+    bootstrap : ClusterBootstrap
+        Resamples of accounts.
     """
 
     accounts: pl.Series
@@ -82,14 +81,14 @@ class BacktestContext:
         return np.bincount(rows, minlength=len(self.accounts)).astype(np.float64)
 
     def to_csm_quarters(self, days: int) -> float:
-        """So many days as quarters, times the CSMs."""
+        """Convert days to quarters times CSMs."""
         return days / QUARTER_DAYS * self.csm_count
 
 
 def build_utilization(inputs: BacktestInputs, settings: Settings) -> DailyUtilization:
-    """How full every contract was, from so long before the replay as a lag is told."""
+    """Compute daily utilization, starting the longest lookback before the replay."""
     lookback_days = expansions.UTILIZATION_LOOKBACK_DAYS
-    return mornings.build_daily_utilization(
+    return utilization.build_daily_utilization(
         inputs.history.activity,
         inputs.history.contracts,
         first_day=inputs.start - timedelta(days=lookback_days),
@@ -109,7 +108,7 @@ def build_utilization(inputs: BacktestInputs, settings: Settings) -> DailyUtiliz
 def select_counted_expansions(
     inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
 ) -> pl.DataFrame:
-    """The expansions that count, and since when each account had been full."""
+    """Select the expansions that count, with the first day of full utilization before each."""
     since = inputs.start + timedelta(days=settings.backtest.detection_window_days)
     all_expansions = expansions.find_expansions(
         inputs.history.contracts, end=inputs.history.as_of, rules=settings.outcome
@@ -129,7 +128,7 @@ def build_context(
     *,
     csm_count: int,
 ) -> BacktestContext:
-    """Put the expansions and the book on the rows and columns of the replay."""
+    """Map expansions and contracts to the rows and columns of the replay."""
     rows = counted.join(
         pl.DataFrame({"account_id": daily.accounts}).with_row_index("row"),
         on="account_id",

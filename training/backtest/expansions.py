@@ -1,4 +1,4 @@
-"""What there was to be found: every expansion, day by day, and what became of every flag."""
+"""Expansions in the history, day by day, and the outcome of every flag."""
 
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -24,29 +24,28 @@ Days = NDArray[np.int64]
 
 
 def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataFrame:
-    """Find every expansion that was known, and settled, before a moment.
+    """Find every expansion whose label had matured before a moment.
 
-    An expansion of a day is what :mod:`training.labels` calls one within a day of that day's
-    morning: an organic rise above the levels of that morning, on the day it was booked. It can only
-    lie on a day on which something was booked, so no other is asked. A rise after a fall counts,
-    also where it only restores a level of some weeks before; to a snapshot from before the fall it
-    is none.
+    An expansion of a day is an expansion label with a horizon of one day at that day's start: an
+    organic increase above the levels at the start of the day, on the day it was booked. Only days
+    with a booking are evaluated. An increase after a decrease counts even if it only restores an
+    earlier level; for a snapshot taken before the decrease it is not an expansion.
 
     Parameters
     ----------
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
+        The subscription timeline.
     end : datetime.datetime
         Only rows known before this moment, UTC, are read.
-    rules : data.config.settings.Outcome
-        What counts as an expansion.
+    rules : Outcome settings
+        Definition of an expansion.
 
     Returns
     -------
     polars.DataFrame
-        ``account_id``, ``day``; ``before``, the account's expansion before this one, or null; and
-        ``since``, the day after that, or the first of the last 180 where that is later: from then
-        on its use is held against it. Ordered by account and day.
+        ``account_id``, ``day``; ``before``, the account's previous expansion, or null; and
+        ``since``, the day after that, or the first of the last 180 days if that is later: the start
+        of the window in which utilization is searched. Ordered by account and day.
     """
     keys = contracts.select("account_id", as_of=pl.col("known").dt.date()).unique()
     labels = build_outcomes(keys.sort("account_id", "as_of"), contracts, cutoff=end, rules=rules)
@@ -67,12 +66,12 @@ def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -
 def label_flags(
     flags: pl.DataFrame, contracts: pl.DataFrame, *, end: datetime, rules: Outcome, within_days: int
 ) -> pl.Series:
-    """Say of each flag whether an expansion followed; null while that is not known.
+    """Return whether an expansion followed each flag; null while the label has not matured.
 
     Parameters
     ----------
     flags : polars.DataFrame
-        ``account_id``, ``day``: the morning on which the account was flagged.
+        ``account_id``, ``day``: the day at whose start the account was flagged.
     contracts, end, rules
         As for :func:`find_expansions`.
     within_days : int
@@ -89,28 +88,28 @@ def label_flags(
 
 
 def compute_maturity_date(end: date, rules: Outcome) -> date:
-    """The first day of which it is not yet known whether an account expanded."""
+    """Return the first day whose labels have not matured yet."""
     return end - timedelta(days=rules.booking_lag_days + rules.revert_days)
 
 
 def find_first_full_day(
     expansions: pl.DataFrame, daily: DailyUtilization, *, threshold: float
 ) -> pl.Series:
-    """Find the morning on which an account first stood at a share of its seats or usage.
+    """Find the first day on which an account's utilization reached a threshold.
 
     Parameters
     ----------
     expansions : polars.DataFrame
-        From :func:`find_expansions`, of days that ``daily`` holds.
-    daily : training.backtest.utilization.DailyUtilization
-        From at least ``FULL_WITHIN_DAYS`` before them.
+        From :func:`find_expansions`, for days that ``daily`` covers.
+    daily : DailyUtilization
+        From at least ``UTILIZATION_LOOKBACK_DAYS`` before them.
     threshold : float
-        Of the limit.
+        Share of the limit.
 
     Returns
     -------
     polars.Series
-        The first such morning from ``since`` up to the expansion's own; null where there is none.
+        The first such day from ``since`` up to the expansion's own; null if there is none.
     """
     rows = expansions.join(
         pl.DataFrame({"account_id": daily.accounts}).with_row_index("row"),

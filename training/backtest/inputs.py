@@ -1,4 +1,4 @@
-"""What a replay rests on, made once: the models of the walk forward, and every week's snapshots."""
+"""Inputs of a backtest, prepared once: walk-forward models and weekly snapshots."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class BacktestInputs:
-    """What is made once, before anything is replayed.
+    """Everything prepared before the replay.
 
     Attributes
     ----------
-    history : training.pipeline.training_run.TrainingHistory
+    history : TrainingHistory
         Tables, daily activity, and contracts.
     start : datetime.date
         The first day replayed.
-    models : training.backtest.weekly_rankings.WalkForwardModels or None
-        Those of the walk forward.
+    models : WalkForwardModels or None
+        One model per cutoff.
     no_model_reason : str
-        Why there is no model, where there is none.
+        Why there is no model, if so.
     weekly_snapshots : polars.DataFrame
         Snapshots as of the day of each weekly list.
     """
@@ -44,7 +44,10 @@ class BacktestInputs:
     weekly_snapshots: pl.DataFrame
 
     def __repr__(self) -> str:
-        return f"Known(from {self.start} on, {self.models!r}, {self.weekly_snapshots.height:,} snapshots)"
+        return (
+            f"BacktestInputs(from {self.start}, {self.models!r},"
+            f" {self.weekly_snapshots.height:,} snapshots)"
+        )
 
     @property
     def end(self) -> date:
@@ -53,22 +56,22 @@ class BacktestInputs:
 
     @property
     def day_count(self) -> int:
-        """Days replayed."""
+        """Number of days replayed."""
         return (self.end - self.start).days
 
 
 def prepare_inputs(
     history: TrainingHistory, settings: Settings, *, progress: Progress | None = None
 ) -> BacktestInputs:
-    """Train the models of the walk forward, and build the snapshots of every week.
+    """Train the walk-forward models and build the snapshots of every week.
 
-    The replay starts with the first of them; where there is none in time, with the first as-of of
-    the panel, and the ways that need no model run alone.
+    The replay starts with the first model. If the history is too short for one, it starts with the
+    first as-of of the panel and only strategies without a model are compared.
 
     Raises
     ------
     data.errors.HistoryError
-        If no day is left whose expansions could be counted.
+        If no day remains whose expansions can be counted.
     """
     models: WalkForwardModels | None = None
     no_model_reason = ""
@@ -84,7 +87,7 @@ def prepare_inputs(
         )
         _require_counted_days(models.first_day, history.as_of.date(), settings)
         start = models.first_day
-        # The walk's last cut may be the as-of itself, after which nothing is replayed.
+        # The last cutoff may be the as-of itself, after which nothing is replayed.
         models = WalkForwardModels(
             tuple(fold for fold in models.folds if fold.cutoff < history.as_of)
         )
@@ -105,9 +108,10 @@ def _require_counted_days(start: date, end: date, settings: Settings) -> None:
     first = start + timedelta(days=settings.backtest.detection_window_days)
     if first >= (last := expansions.compute_maturity_date(end, settings.outcome)):
         raise HistoryError(
-            f"a replay from {start} on counts expansions from {first} on"
-            f" (backtest.detection_window_days later), but they are settled before {last} only: no day"
-            " is left. Let evaluation.first_as_of be earlier, or come back with a longer history."
+            f"a replay from {start} counts expansions from {first}"
+            " (backtest.detection_window_days later), but labels have matured only before"
+            f" {last}: no day is left. Set an earlier evaluation.first_as_of, or use a longer"
+            " history."
         )
 
 

@@ -1,4 +1,4 @@
-"""The whole story of a backtest: models, weekly lists, daily figures, the ways, their hours."""
+"""Run a backtest: models, weekly rankings, daily utilization, strategies and simulated workload."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -7,9 +7,13 @@ import numpy as np
 import polars as pl
 
 from data.config.settings import MONTH_DAYS, Settings
-from training.backtest import context as grounds
 from training.backtest import scoring, strategy_set, text
-from training.backtest.context import BacktestContext
+from training.backtest.context import (
+    BacktestContext,
+    build_context,
+    build_utilization,
+    select_counted_expansions,
+)
 from training.backtest.inputs import BacktestInputs, prepare_inputs
 from training.backtest.result import BacktestResult
 from training.backtest.scoring import StrategyScore
@@ -26,26 +30,26 @@ Progress = Callable[[str, int, int], None]
 def run_backtest(
     history: TrainingHistory, settings: Settings, *, progress: Progress | None = None
 ) -> BacktestResult:
-    """Replay history day by day with only what was known, and let the ways of working compete.
+    """Replay history day by day with only the data known at the time, and compare strategies.
 
     Parameters
     ----------
-    history : training.pipeline.training_run.TrainingHistory
-        Everything up to an as-of.
-    settings : data.config.settings.Settings
+    history : TrainingHistory
+        All data up to an as-of.
+    settings : Settings
         Outcome, model and evaluation; the team and its hours; ``backtest``.
     progress : callable, optional
-        Told the stage, steps done, and steps in all.
+        Called with the stage, the steps done, and the total number of steps.
 
     Returns
     -------
-    training.backtest.result.BacktestResult
-        The ways side by side, with what was assumed and what no replay can know.
+    BacktestResult
+        The strategies side by side, with assumptions and limitations.
 
     Raises
     ------
     data.errors.HistoryError
-        If the history holds no day whose expansions could be counted.
+        If the history has no day whose expansions can be counted.
     """
     return replay_history(
         prepare_inputs(history, settings, progress=progress), settings, progress=progress
@@ -55,12 +59,12 @@ def run_backtest(
 def replay_history(
     inputs: BacktestInputs, settings: Settings, *, progress: Progress | None = None
 ) -> BacktestResult:
-    """Let the ways of working compete; see :func:`run_backtest`."""
+    """Compare the strategies on prepared inputs; see :func:`run_backtest`."""
     rules = settings.backtest
     capacity, csm_count, capacity_notes = _resolve_team_capacity(inputs, settings)
-    daily = grounds.build_utilization(inputs, settings)
-    counted = grounds.select_counted_expansions(inputs, settings, daily)
-    context = grounds.build_context(inputs, settings, daily, counted, csm_count=csm_count)
+    daily = build_utilization(inputs, settings)
+    counted = select_counted_expansions(inputs, settings, daily)
+    context = build_context(inputs, settings, daily, counted, csm_count=csm_count)
     strategies, unavailable = strategy_set.build_strategies(inputs, settings, daily)
     scores: dict[str, StrategyScore] = {}
     for position, strategy in enumerate(strategies):
@@ -71,7 +75,7 @@ def replay_history(
             capacity,
         )
         if progress:
-            progress("ways", position + 1, len(strategies))
+            progress("strategies", position + 1, len(strategies))
     flags, expanded = scoring.collect_flags_and_expansions(
         scores, context, counted.drop("before", "since")
     )
@@ -84,21 +88,21 @@ def replay_history(
         counted_until=inputs.start + timedelta(days=context.counted_columns.stop),
         accounts=float(context.under_contract.sum() / inputs.day_count),
         expansions=counted.height,
-        repeated=repeated,
-        ways=tuple(verdict.result for verdict in scores.values()),
-        absent=unavailable,
+        closely_repeated=repeated,
+        strategies=tuple(score.result for score in scores.values()),
+        unavailable=unavailable,
         csms=csm_count,
         minutes_per_month=capacity.minutes_per_month,
         minutes_per_account=capacity.minutes_per_account,
         review_minutes=capacity.minutes_per_review,
-        rest_days=rules.cooldown_days,
-        caught_within_days=rules.detection_window_days,
+        cooldown_days=rules.cooldown_days,
+        detection_window_days=rules.detection_window_days,
         definitions=text.define_terms(settings),
         notes=tuple(
             capacity_notes
             + _collect_notes(inputs, settings, daily, counted, capacity, repeated=repeated)
         ),
-        hindsight=text.LIMITATIONS,
+        limitations=text.LIMITATIONS,
         verdict=_format_verdict(scores, context),
         flags=flags,
         expanded=expanded,
@@ -108,7 +112,7 @@ def replay_history(
 def _resolve_team_capacity(
     inputs: BacktestInputs, settings: Settings
 ) -> tuple[TeamCapacity, int, list[str]]:
-    """What the team has, how many they are, and where the numbers are from."""
+    """Return the team's capacity, the number of CSMs, and notes on where the numbers come from."""
     accounts = inputs.history.tables.accounts.rows
     named_csms = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
     csm_count = settings.team.csms or named_csms
@@ -117,8 +121,7 @@ def _resolve_team_capacity(
     notes = [explanation.replace("per as-of", "per 30 days")]
     if not csm_count:
         notes.append(
-            "How many CSMs there are is not known: figures per CSM take the team for one. Set"
-            " team.csms."
+            "The number of CSMs is unknown: metrics per CSM treat the team as one. Set team.csms."
         )
     minutes = settings.team.minutes_per_account
     capacity = TeamCapacity(
@@ -139,26 +142,26 @@ def _collect_notes(
     *,
     repeated: int,
 ) -> list[str]:
-    """What was assumed, or is missing, in this data."""
+    """Return assumptions and gaps of this data."""
     notes = []
     has_seats, has_limits = (
         np.isfinite(utilization).any()
         for utilization in (daily.seat_utilization, daily.usage_ratio)
     )
     if has_limits and not has_seats:
-        notes.append("No account has licensed seats: use is that of the usage limits.")
+        notes.append("No account has licensed seats: utilization is that of the usage limits.")
     elif has_seats and not has_limits:
-        notes.append("No account has a usage limit: use is that of the seats.")
+        notes.append("No account has a usage limit: utilization is that of the seats.")
     notes += _note_ample_capacity(inputs, capacity)
     if inputs.models is not None and len(inputs.models.folds) == 1:
-        notes.append("One model only was trained: its figures are of a single cut.")
+        notes.append("Only one model was trained: the metrics cover a single cutoff.")
     if not counted.height:
-        notes.append("No expansion was booked in the days that count.")
+        notes.append("No expansion was booked in the counted days.")
     elif repeated:
         notes.append(
             f"{repeated:,} of {counted.height:,} expansions came less than"
             f" {settings.backtest.detection_window_days} days after the account's previous one: one"
-            " flag can catch both."
+            " flag can detect both."
         )
     known_late = inputs.history.activity.volume.select((pl.col("known_day") > pl.col("day")).any())
     return notes + text.describe_late_data(
@@ -167,7 +170,7 @@ def _collect_notes(
 
 
 def _note_ample_capacity(inputs: BacktestInputs, capacity: TeamCapacity) -> list[str]:
-    """Say where the hours reach so many accounts that a ranking hardly has to choose."""
+    """Return a note if the capacity covers so much of the list that its order hardly matters."""
     listed = inputs.weekly_snapshots.height / max(inputs.weekly_snapshots["as_of"].n_unique(), 1)
     workable = (
         capacity.minutes_per_month
@@ -178,9 +181,9 @@ def _note_ample_capacity(inputs: BacktestInputs, capacity: TeamCapacity) -> list
     if 2 * workable < listed:
         return []
     return [
-        f"In the {capacity.cooldown_days} days that an account rests the hours are enough for"
-        f" {workable:,.0f} accounts, and {listed:,.0f} are eligible on average: a list from its top"
-        " then flags a great part of them whatever it ranks by."
+        f"During a cool-down of {capacity.cooldown_days} days the team can contact"
+        f" {workable:,.0f} accounts, and {listed:,.0f} are eligible on average: any list then flags"
+        " most of them, regardless of its order."
     ]
 
 
@@ -190,7 +193,7 @@ def _format_verdict(scores: Mapping[str, StrategyScore], context: BacktestContex
     baselines = [score for name, score in scores.items() if name not in model_strategies]
     best_baseline = text.select_best(baselines)
     gain = (
-        scoring.compare_catches(model_score, best_baseline, context)
+        scoring.compare_detection(model_score, best_baseline, context)
         if model_score and best_baseline
         else None
     )

@@ -1,4 +1,4 @@
-"""What a replay of history found: each way of working, its figures, and what hindsight hides."""
+"""Result of a backtest: each strategy with its metrics, and the limitations of a replay."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,125 +12,124 @@ from training.metrics.cluster_bootstrap import MetricEstimate
 __all__ = ["BACKTEST_METRICS", "BacktestResult", "StrategyResult"]
 
 BACKTEST_METRICS: Final[Mapping[str, str]] = {
-    "share_flagged": "Share of the expansions that were caught: the account was flagged on the day"
-    " of the expansion or in the days before it that count.",
-    "share_flagged_14d": "Share of the expansions whose first such flag came at least 14 days"
-    " before.",
-    "share_flagged_30d": "Share of the expansions whose first such flag came at least 30 days"
-    " before.",
-    "share_pointed_at": "Share of the expansions that the way's condition pointed at in those days,"
-    " whether or not anyone had the time; not for rankings, which point at everyone in turn.",
+    "detection_rate": "Share of the expansions that were detected: the account was flagged on"
+    " the day of the expansion or within the detection window before it.",
+    "detection_rate_14d": "Share of the expansions whose first flag in the window came at least 14"
+    " days before.",
+    "detection_rate_30d": "Share of the expansions whose first flag in the window came at least 30"
+    " days before.",
+    "condition_rate": "Share of the expansions for which the strategy's condition held within"
+    " the window, whether or not the team had time. Not for rankings, which list every account.",
     "precision": "Share of the flags that were followed by an expansion within the horizon.",
-    "lag_days": "Median days from the first day, since the account's last expansion and within 180"
-    " days before this one, on which its seats or its usage stood at 80 % of the limit, to the"
-    " first flag; of the expansions whose account was flagged, and reached 80 % in the replay."
-    " Waiting for hours is part of it; negative where the flag came first.",
-    "lead_days": "Median days from the first flag that counts to the expansion, of those caught.",
+    "lag_days": "Median days from the first day of full utilization (80 % of the seat or usage"
+    " limit) to the first flag. That day is searched after the account's previous expansion and"
+    " within 180 days before this one. Includes time spent waiting for capacity; negative if the"
+    " flag came first.",
+    "lead_days": "Median days from the first flag in the window to the expansion, if detected.",
     "false_alarms": "Flags without an expansion within the horizon, per quarter (90 days) and CSM.",
-    "missed": "Expansions that were not caught, per quarter and 80 accounts under contract.",
-    "minutes": "Minutes of looking and of working, per quarter and CSM.",
+    "missed": "Expansions that were not detected, per quarter and 80 accounts under contract.",
+    "minutes": "Minutes spent on reviews and contacts, per quarter and CSM.",
 }
 
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """One way of working: when it flags an account, and what came of it.
+    """One strategy, and the outcome of its flags.
 
     Attributes
     ----------
     name : str
-        As it is printed.
+        Display name.
     rule : str
         One sentence: when it flags an account.
-    figures : mapping of str to training.metrics.cluster_bootstrap.MetricEstimate
-        Keys and definitions as in ``FIGURES``; shares in [0, 1]; 90 % intervals over accounts; null
-        where there is nothing to compute it from.
+    metrics : mapping of str to MetricEstimate
+        Keys and definitions as in ``BACKTEST_METRICS``; shares in [0, 1]; 90 % intervals over
+        accounts; null where they cannot be computed.
     flags : int
-        Accounts handed to a CSM who worked them, over the whole replay.
+        Accounts handed to a CSM and contacted, over the whole replay.
     hits, false_alarms : int
-        Flags that were followed by an expansion within the horizon, and those that were not; the
-        rest are not decided yet, or by a rise that cannot be told from a change of price.
-    caught, caught_14d, caught_30d : int
-        Expansions that were caught; at least so many days before.
-    looked : int
-        Accounts looked at in a review, over the whole replay; zero for ways that need none.
-    minutes_looking, minutes_working : float
+        Flags followed by an expansion within the horizon, and flags not followed by one. The rest
+        have no label yet, or an increase that cannot be distinguished from a price change.
+    detected, detected_14d, detected_30d : int
+        Expansions that were detected; at least that many days before.
+    reviewed : int
+        Accounts checked in a review, over the whole replay; zero for strategies without reviews.
+    review_minutes, contact_minutes : float
         Over the whole replay, the whole team.
     claim : str or None
-        What vendors say that such a way catches; their figure, not verified.
-    early : int
-        Expansions that were not caught, but whose account was flagged since its last expansion,
-        within 180 days: earlier than counts.
+        The detection rate that vendors claim for such a strategy; not verified.
+    detected_too_early : int
+        Expansions that were not detected although the account was flagged since its previous
+        expansion and within 180 days: earlier than counts.
     """
 
     name: str
     rule: str
-    figures: Mapping[str, MetricEstimate]
+    metrics: Mapping[str, MetricEstimate]
     flags: int
     hits: int
     false_alarms: int
-    caught: int
-    caught_14d: int
-    caught_30d: int
-    looked: int
-    minutes_looking: float
-    minutes_working: float
+    detected: int
+    detected_14d: int
+    detected_30d: int
+    reviewed: int
+    review_minutes: float
+    contact_minutes: float
     claim: str | None = None
-    early: int = 0
+    detected_too_early: int = 0
 
     def __repr__(self) -> str:
         return (
-            f"Way({self.name!r}: {self.flags:,} flags, {self.caught:,} expansions caught,"
-            f" {self.false_alarms:,} false alarms)"
+            f"StrategyResult({self.name!r}: {self.flags:,} flags, {self.detected:,} expansions"
+            f" detected, {self.false_alarms:,} false alarms)"
         )
 
 
 @dataclass(frozen=True)
 class BacktestResult:
-    """History replayed day by day, the ways of working side by side.
+    """Day-by-day replay of history, with the strategies side by side.
 
     Attributes
     ----------
     start, end : datetime.date
-        The days replayed, the end excluded. Every way flags from the start on.
+        The days replayed, the end excluded. Every strategy flags from the start on.
     counted_from, counted_until : datetime.date
-        Expansions of these days are counted, the end excluded: before them the replay was too young
-        to have flagged in time, after them what was booked may still be undone.
-    accounts : int
-        Accounts under paid contract, on average over the days.
+        Expansions of these days are counted, the end excluded. Before them a flag could not have
+        come in time; after them a booking may still be reverted.
+    accounts : float
+        Accounts under paid contract, mean over the days.
     expansions : int
-        Of the days that count.
-    repeated : int
-        Of them, those less than the days that count after the account's previous expansion: one
-        flag catches both.
-    ways : tuple of Way
-        In the order in which they are shown.
-    absent : mapping of str to str
-        Ways that could not be replayed, and why.
+        Expansions of the days that count.
+    closely_repeated : int
+        Expansions so soon after the account's previous one that a single flag detects both.
+    strategies : tuple of StrategyResult
+        In display order.
+    unavailable : mapping of str to str
+        Strategies that could not be simulated, and why.
     csms : int
         Customer-success managers who share the work.
     minutes_per_month : float
-        What they have for it per 30 days, together.
+        The team's minutes per 30 days.
     minutes_per_account, review_minutes : float
-        What it takes to work a flagged account, and to look at one in a review.
-    rest_days : int
-        An account that was worked is not flagged again for so long.
-    caught_within_days : int
-        How long before an expansion a flag counts.
+        Minutes to contact a flagged account, and to review one.
+    cooldown_days : int
+        Days during which a contacted account is not flagged again.
+    detection_window_days : int
+        Maximum number of days from a flag to the expansion it detects.
     definitions : mapping of str to str
-        ``FIGURES``, and each of the words used in them.
+        ``BACKTEST_METRICS``, and each of the terms used in them.
     notes : tuple of str
-        What was assumed, or is missing, in this data.
-    hindsight : tuple of str
-        What no replay can know.
+        Assumptions and gaps of this data.
+    limitations : tuple of str
+        What no replay can measure.
     verdict : str
         One sentence.
     flags : polars.DataFrame
-        ``way``, ``account_id``, ``day`` and ``expanded`` (within the horizon; null where that is
-        not known) of every flag, so that every figure can be computed again.
+        ``strategy``, ``account_id``, ``day`` and ``expanded`` (within the horizon; null while
+        unknown) of every flag, so that every metric can be recomputed.
     expanded : polars.DataFrame
-        ``account_id``, ``day`` of every expansion that counts, ``full_from`` (first day at 80 %,
-        or null), and per way the first day that caught it, or null.
+        ``account_id``, ``day`` of every counted expansion, ``full_from`` (first day at 80 %, or
+        null), and per strategy the first day that detected it, or null.
     """
 
     start: date
@@ -139,31 +138,31 @@ class BacktestResult:
     counted_until: date
     accounts: float
     expansions: int
-    repeated: int
-    ways: tuple[StrategyResult, ...]
-    absent: Mapping[str, str]
+    closely_repeated: int
+    strategies: tuple[StrategyResult, ...]
+    unavailable: Mapping[str, str]
     csms: int
     minutes_per_month: float
     minutes_per_account: float
     review_minutes: float
-    rest_days: int
-    caught_within_days: int
+    cooldown_days: int
+    detection_window_days: int
     definitions: Mapping[str, str]
     notes: tuple[str, ...]
-    hindsight: tuple[str, ...]
+    limitations: tuple[str, ...]
     verdict: str
     flags: pl.DataFrame = field(repr=False)
     expanded: pl.DataFrame = field(repr=False)
 
     def __repr__(self) -> str:
         return (
-            f"Backtest({self.start} to {self.end}: {len(self.ways)} ways of working,"
+            f"BacktestResult({self.start} to {self.end}: {len(self.strategies)} strategies,"
             f" {self.expansions:,} expansions of {self.accounts:,.0f} accounts)"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the two tables, as plain values for JSON; days as YYYY-MM-DD."""
+        """Return everything but the two tables as JSON values; days as YYYY-MM-DD."""
         frames = ("flags", "expanded")
         plain = {name: value for name, value in vars(self).items() if name not in frames}
         days = {name: str(value) for name, value in plain.items() if isinstance(value, date)}
-        return plain | days | {"ways": [asdict(strategy) for strategy in self.ways]}
+        return plain | days | {"strategies": [asdict(strategy) for strategy in self.strategies]}

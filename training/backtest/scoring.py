@@ -1,4 +1,4 @@
-"""What came of a way's flags: how much it caught, how early, and for how many false alarms."""
+"""Score a strategy: detection rate, lead time, precision and false alarms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from training.metrics.cluster_bootstrap import Metric, MetricEstimate, ResampleW
 __all__ = [
     "StrategyScore",
     "collect_flags_and_expansions",
-    "compare_catches",
+    "compare_detection",
     "make_median_metric",
     "score_strategy",
 ]
@@ -33,54 +33,56 @@ Days = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class StrategyScore:
-    """A way as it is shown, and what it was made from.
+    """A strategy's result and the data it was computed from.
 
     Attributes
     ----------
-    result : training.backtest.result.StrategyResult
-        The figures.
+    result : StrategyResult
+        The metrics.
     flags : polars.DataFrame
         ``account_id``, ``day``, ``expanded`` of every flag.
-    catch_day : numpy.ndarray of int, shape (n_expansions,)
-        Column of the first flag that counts; negative where there is none.
+    detection_day : numpy.ndarray of int, shape (n_expansions,)
+        Column of the first flag that counts; negative if there is none.
     """
 
     result: StrategyResult
     flags: pl.DataFrame
-    catch_day: Days
+    detection_day: Days
 
 
 def score_strategy(
     strategy: Strategy, contacts: ContactLog, context: BacktestContext, capacity: TeamCapacity
 ) -> StrategyScore:
-    """Compute the figures of a way.
+    """Compute the metrics of a strategy.
 
     Parameters
     ----------
-    plan, worked
-        The way, and what the team did by it.
-    context : Ground
-        What all ways are judged by.
-    capacity : training.backtest.workload.TeamCapacity
-        The team's.
+    strategy, contacts
+        The strategy, and the contacts simulated for it.
+    context : BacktestContext
+        Context against which every strategy is scored.
+    capacity : TeamCapacity
+        The team's capacity.
 
     Returns
     -------
     StrategyScore
-        Its figures, flags, and what it caught.
+        Metrics, flags, and detected expansions.
     """
     flags = _label_contacts(contacts, context)
     expanded = flags["expanded"]
-    catch_day = _find_first_flag(contacts, context, context.expansion_day - context.window_days + 1)
+    detection_day = _find_first_flag(
+        contacts, context, context.expansion_day - context.window_days + 1
+    )
     reached_in_replay = context.first_full_day >= 0
     window_start = np.maximum(
         context.first_full_day - context.window_days + 1, context.lookback_start
     )
     first_flag_when_full = _find_first_flag(contacts, context, window_start)
-    is_too_early = (catch_day < 0) & (
+    is_too_early = (detection_day < 0) & (
         _find_first_flag(contacts, context, context.lookback_start) >= 0
     )
-    lead_days = np.where(catch_day >= 0, context.expansion_day - catch_day, np.nan)
+    lead_days = np.where(detection_day >= 0, context.expansion_day - detection_day, np.nan)
     lag_days = np.where(
         reached_in_replay & (first_flag_when_full >= 0),
         first_flag_when_full - context.first_full_day,
@@ -95,8 +97,8 @@ def score_strategy(
         len(contacts.account) * capacity.minutes_per_account,
     )
     estimates = {
-        **_compute_catch_rates(lead_days, context),
-        "share_pointed_at": _compute_condition_rate(strategy, contacts, context),
+        **_compute_detection_rates(lead_days, context),
+        "condition_rate": _compute_condition_rate(strategy, contacts, context),
         "precision": _compute_precision(
             context.count_per_account(hits), context.count_per_account(misses), context
         ),
@@ -112,27 +114,27 @@ def score_strategy(
     result = StrategyResult(
         name=strategy.name,
         rule=strategy.rule,
-        figures=estimates,
+        metrics=estimates,
         flags=len(contacts.account),
         hits=len(hits),
         false_alarms=len(misses),
-        caught=int((lead_days >= 0).sum()),
-        caught_14d=int((lead_days >= 14).sum()),
-        caught_30d=int((lead_days >= 30).sum()),
-        looked=contacts.reviews,
-        minutes_looking=review_minutes,
-        minutes_working=contact_minutes,
+        detected=int((lead_days >= 0).sum()),
+        detected_14d=int((lead_days >= 14).sum()),
+        detected_30d=int((lead_days >= 30).sum()),
+        reviewed=contacts.reviews,
+        review_minutes=review_minutes,
+        contact_minutes=contact_minutes,
         claim=strategy.claim,
-        early=int(is_too_early.sum()),
+        detected_too_early=int(is_too_early.sum()),
     )
-    return StrategyScore(result, flags, catch_day)
+    return StrategyScore(result, flags, detection_day)
 
 
-def compare_catches(
+def compare_detection(
     score: StrategyScore, baseline: StrategyScore, context: BacktestContext
 ) -> MetricEstimate:
-    """How much more of the expansions one way caught than another, on the same draws."""
-    difference = (score.catch_day >= 0).astype(np.float64) - (baseline.catch_day >= 0)
+    """Compute the difference of two strategies' detection rates on the same resamples."""
+    difference = (score.detection_day >= 0).astype(np.float64) - (baseline.detection_day >= 0)
     total = np.zeros(len(context.accounts))
     np.add.at(total, context.expansion_row, difference)
     return _estimate_metric(
@@ -142,19 +144,19 @@ def compare_catches(
 
 
 def make_median_metric(values: Array, rows: Days) -> Metric:
-    """The median over values, each of which counts as often as its account; nan without any.
+    """Return a metric that computes a weighted median, with each value weighted by its account.
 
     Parameters
     ----------
     values : numpy.ndarray, shape (n_values,)
-        Without nan.
+        Without NaN.
     rows : numpy.ndarray of int, shape (n_values,)
-        The account of each, among those that are drawn.
+        The account of each value, among those that are resampled.
 
     Returns
     -------
     callable
-        From the weights of a stack of draws to a median for each.
+        Maps a stack of resample weights to one median each; NaN without any value.
     """
     order = np.argsort(values, kind="stable")
     ordered = values[order]
@@ -188,7 +190,7 @@ def _label_contacts(contacts: ContactLog, context: BacktestContext) -> pl.DataFr
 
 
 def _find_first_flag(contacts: ContactLog, context: BacktestContext, since: Days) -> Days:
-    """The first flag of each expansion's account from a day on, up to the expansion's own."""
+    """Return the first flag of each expansion's account from a day up to the expansion."""
     width = context.under_contract.shape[1] + 1
     flags = np.sort(contacts.account * width + contacts.day)
     row_offset = context.expansion_row * width
@@ -199,9 +201,11 @@ def _find_first_flag(contacts: ContactLog, context: BacktestContext, since: Days
     )
 
 
-def _compute_catch_rates(lead_days: Array, context: BacktestContext) -> dict[str, MetricEstimate]:
+def _compute_detection_rates(
+    lead_days: Array, context: BacktestContext
+) -> dict[str, MetricEstimate]:
     expansions_per_account = context.count_per_account(context.expansion_row)
-    min_lead_days = {"share_flagged": 0, "share_flagged_14d": 14, "share_flagged_30d": 30}
+    min_lead_days = {"detection_rate": 0, "detection_rate_14d": 14, "detection_rate_30d": 30}
     return {
         name: _estimate_metric(
             cluster_bootstrap.ratio_metric(
@@ -246,7 +250,7 @@ def _compute_median(values: Array, context: BacktestContext) -> MetricEstimate:
 
 
 def _compute_false_alarms(rows: Days, context: BacktestContext) -> MetricEstimate:
-    # Flags of the last days are not decided yet, and so are not counted either way.
+    # Flags of the last days have no matured label, so they are not counted.
     matured_days = (
         expansions.compute_maturity_date(context.end.date(), context.outcome_rules) - context.start
     ).days
@@ -271,35 +275,36 @@ def _estimate_metric(metric: Metric, context: BacktestContext) -> MetricEstimate
 
 
 def _make_exact_estimate(value: float) -> MetricEstimate:
-    """What was spent is spent: no interval."""
+    """Return an estimate without an interval, for quantities without sampling error."""
     return MetricEstimate(float(value), None, None)
 
 
 def collect_flags_and_expansions(
     scores: Mapping[str, StrategyScore], context: BacktestContext, counted: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Give the flags of all ways, and each expansion with the days on which it was caught.
+    """Return the flags of all strategies, and each expansion with the days it was detected.
 
     Parameters
     ----------
-    scores : mapping of str to Verdict
-        By the ways' names.
-    context : Ground
-        What they were judged by.
+    scores : mapping of str to StrategyScore
+        By the strategies' names.
+    context : BacktestContext
+        Context against which they were scored.
     counted : polars.DataFrame
-        The expansions that count, in its order.
+        The counted expansions, in the context's order.
     """
     flags = [
-        score.flags.select(pl.lit(name).alias("way"), pl.all()) for name, score in scores.items()
+        score.flags.select(pl.lit(name).alias("strategy"), pl.all())
+        for name, score in scores.items()
     ]
     days = {
-        name: _columns_to_dates(verdict.catch_day, context.start)
-        for name, verdict in scores.items()
+        name: _columns_to_dates(score.detection_day, context.start)
+        for name, score in scores.items()
     }
     return pl.concat(flags), counted.with_columns(**days)
 
 
 def _columns_to_dates(columns: Days, start: date) -> pl.Series:
-    frame = pl.DataFrame({"at": columns})
-    day = (pl.lit(start) + pl.duration(days=pl.col("at"))).cast(pl.Date)
-    return frame.select(at=pl.when(pl.col("at") >= 0).then(day))["at"]
+    frame = pl.DataFrame({"column": columns})
+    day = (pl.lit(start) + pl.duration(days=pl.col("column"))).cast(pl.Date)
+    return frame.select(date=pl.when(pl.col("column") >= 0).then(day))["date"]

@@ -1,7 +1,8 @@
-"""The ways of working that compete: whom each would hand to a CSM on a day, and who comes first.
+"""Contact strategies: which accounts each would hand to a CSM on a day, and in which order.
 
-A way offers accounts day by day. What it offers may rest only on what was known before the day:
-the figures of :mod:`training.backtest.utilization`, and snapshots of the panel as of a Monday's morning.
+A strategy offers accounts day by day. It may use only what was known before the day: the daily
+utilization of :mod:`training.backtest.utilization`, and panel snapshots as of the start of the
+week.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,11 +25,11 @@ __all__ = [
 ]
 
 WEEK_DAYS: Final = 7
-# What vendors of such tools write of such ways of working; nobody has verified it.
+# Detection rates that vendors claim for such strategies; not verified.
 VENDOR_CLAIMS: Final[Mapping[str, str]] = {
-    "review": "40 to 55 % caught",
-    "rule": "70 to 80 % caught",
-    "events": "92 to 97 % caught",
+    "review": "40 to 55 % detected",
+    "rule": "70 to 80 % detected",
+    "events": "92 to 97 % detected",
 }
 Array = NDArray[np.float64]
 Days = NDArray[np.int64]
@@ -36,27 +37,27 @@ Days = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Strategy:
-    """How one way of working goes.
+    """One contact strategy.
 
     Attributes
     ----------
     name, rule : str
-        As it is printed; one sentence on when it flags an account.
+        Display name; one sentence on when it flags an account.
     active_days : numpy.ndarray of bool, shape (n_days,)
-        The days on which it offers anything.
+        The days on which it offers accounts.
     score_day : callable
-        From the number of a day to a score per account, higher first; nan where not offered.
+        Maps the number of a day to a score per account, higher first; NaN where not offered.
     streak_id : numpy.ndarray of int, shape (n_accounts, n_days), optional
-        The stretch that an account is in, by the day before its first: once worked, it is not
-        offered again in the same stretch,
+        The streak that an account is in, identified by the day before its first. An account
+        contacted in a streak is not offered again in the same streak.
     once_per_streak : numpy.ndarray of bool, shape (n_days,), optional
-        on these days; all by default.
+        Days to which that limit applies; all by default.
     is_manual_review : bool
-        Whether people look for these accounts one by one, which costs time as well.
+        Whether people check accounts one by one, which costs time as well.
     is_condition : bool
-        Whether an account is offered for what is true of it, not for its place among others.
+        Whether an account is offered because a condition holds, not because of its rank.
     claim : str or None
-        What vendors say of such a way.
+        The detection rate that vendors claim for such a strategy.
     """
 
     name: str
@@ -70,18 +71,17 @@ class Strategy:
     claim: str | None = None
 
     def __repr__(self) -> str:
-        return f"Plan({self.name!r}: {self.rule})"
+        return f"Strategy({self.name!r}: {self.rule})"
 
 
 def build_manual_review(
     name: str, utilization: Array, *, threshold: float, every_days: int
 ) -> Strategy:
-    """Look through a spreadsheet every so many days, and work the accounts above a share."""
+    """Review accounts by hand every ``every_days`` days and contact those above a threshold."""
     return Strategy(
         name,
-        f"Every {every_days} days the CSMs look at the accounts one by one, those not seen for"
-        f" longest first, as far as the time goes, and work those above {threshold:.0%} of seats or"
-        " usage.",
+        f"Every {every_days} days the CSMs review accounts one by one within their capacity, the"
+        f" longest unreviewed first, and contact those above {threshold:.0%} of seats or usage.",
         _every_nth_day(every_days, utilization.shape[1]),
         lambda day: _mask_scores(utilization[:, day], utilization[:, day] > threshold),
         is_manual_review=True,
@@ -90,10 +90,10 @@ def build_manual_review(
 
 
 def build_crm_rule(utilization: Array, *, threshold: float) -> Strategy:
-    """Flag every night whoever stands at a share or above, the fullest first."""
+    """Flag, every night, accounts at or above a utilization threshold, the highest first."""
     return Strategy(
         "CRM rule",
-        f"Every night, accounts at {threshold:.0%} of seats or usage or above, the fullest first.",
+        f"Every night, accounts at {threshold:.0%} of seats or usage or above, the highest first.",
         np.ones(utilization.shape[1], dtype=bool),
         lambda day: _mask_scores(utilization[:, day], utilization[:, day] >= threshold),
         claim=VENDOR_CLAIMS["rule"],
@@ -103,17 +103,17 @@ def build_crm_rule(utilization: Array, *, threshold: float) -> Strategy:
 def build_event_rule(
     utilization: Array, *, threshold: float, min_days: int, lookback_columns: int = 0
 ) -> Strategy:
-    """Flag an account that has stood at a share for some days in a row, once per stretch.
+    """Flag an account at or above a threshold for ``min_days`` days in a row, once per streak.
 
-    So many columns lie ``lookback_columns`` the first day that is replayed: a stretch may begin in them.
+    The first ``lookback_columns`` columns lie before the replay: a streak may start in them.
     """
     streak = count_streaks(utilization >= threshold)[:, lookback_columns:]
-    # A stretch is known by the day before its first.
+    # A streak is identified by the day before its first day.
     start = np.arange(streak.shape[1]) - streak
     return Strategy(
         "event rule",
-        f"Every day, accounts at {threshold:.0%} of seats or usage or above for {min_days} days in a row,"
-        " the fullest first; once in each such stretch.",
+        f"Every day, accounts at {threshold:.0%} of seats or usage or above for {min_days} days in"
+        " a row, the highest first; once per streak.",
         np.ones(streak.shape[1], dtype=bool),
         lambda day: _mask_scores(
             utilization[:, lookback_columns + day], streak[:, day] >= min_days
@@ -126,14 +126,14 @@ def build_event_rule(
 def build_weekly_list(
     name: str, rule: str, scores: Array, *, is_condition: bool = False
 ) -> Strategy:
-    """Work a list from its top, made anew each week.
+    """Contact accounts from the top of a list that is rebuilt every week.
 
     Parameters
     ----------
     name, rule : str
         As for :class:`Strategy`.
     scores : numpy.ndarray, shape (n_accounts, n_days)
-        On the first day and every seventh after it, higher first; nan where not on the list, and on
+        On the first day and every seventh after it, higher first; NaN where not on the list, and on
         all other days.
     is_condition : bool
         As for :class:`Strategy`.
@@ -148,7 +148,7 @@ def build_weekly_list(
 
 
 def combine_strategies(name: str, rule: str, weekly: Strategy, daily: Strategy) -> Strategy:
-    """Work a weekly list, and a daily rule on the days between."""
+    """Combine a weekly list with a daily rule on the days between lists."""
     return Strategy(
         name,
         rule,
@@ -161,7 +161,7 @@ def combine_strategies(name: str, rule: str, weekly: Strategy, daily: Strategy) 
 
 
 def count_streaks(condition: NDArray[np.bool_]) -> Days:
-    """Count the days in a row, up to each day, on which something held.
+    """Count the consecutive days, up to each day, on which a condition held.
 
     Examples
     --------
@@ -169,8 +169,8 @@ def count_streaks(condition: NDArray[np.bool_]) -> Days:
     [[1, 2, 0, 1]]
     """
     day = np.arange(1, condition.shape[1] + 1)
-    last_not = np.maximum.accumulate(np.where(condition, 0, day), axis=1)
-    return np.asarray(day - last_not, dtype=np.int64)
+    last_false = np.maximum.accumulate(np.where(condition, 0, day), axis=1)
+    return np.asarray(day - last_false, dtype=np.int64)
 
 
 def _every_nth_day(days: int, total_days: int) -> NDArray[np.bool_]:

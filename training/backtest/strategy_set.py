@@ -1,4 +1,4 @@
-"""Which ways of working compete, each as a plan: whom it would offer on a day."""
+"""The set of strategies that a backtest compares."""
 
 from collections.abc import Iterator
 
@@ -24,23 +24,23 @@ _MANUAL_REVIEWS = (("manual review, weekly", 7), ("manual review, monthly", 30))
 def build_strategies(
     inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
 ) -> tuple[list[Strategy], dict[str, str]]:
-    """Say which ways can be replayed, in the order in which they are shown, and why others not.
+    """Build the strategies that this data allows, in display order, and list the others.
 
     Parameters
     ----------
-    inputs : training.backtest.inputs.BacktestInputs
+    inputs : BacktestInputs
         Models and weekly snapshots.
-    settings : data.config.settings.Settings
-        ``backtest``: when the reviews and rules take note.
-    daily : training.backtest.utilization.DailyUtilization
-        How full every contract was, from ``FULL_WITHIN_DAYS`` before the replay.
+    settings : Settings
+        ``backtest``: thresholds of the reviews and rules.
+    daily : DailyUtilization
+        From ``UTILIZATION_LOOKBACK_DAYS`` before the replay.
 
     Returns
     -------
-    available : list of training.backtest.strategies.Strategy
-        Those that can.
+    available : list of Strategy
+        Strategies to simulate.
     unavailable : dict of str to str
-        Name → why not.
+        Name → reason.
     """
     available: list[Strategy] = []
     unavailable: dict[str, str] = {}
@@ -58,9 +58,7 @@ def _iter_strategies(
     rules = settings.backtest
     utilization = daily.max_utilization[:, expansions.UTILIZATION_LOOKBACK_DAYS :]
     no_limits_reason = (
-        ""
-        if np.isfinite(utilization).any()
-        else "neither licensed seats nor usage limits are known of any account."
+        "" if np.isfinite(utilization).any() else "no account has licensed seats or a usage limit."
     )
     for name, every_days in _MANUAL_REVIEWS:
         manual_review = strategies.build_manual_review(
@@ -84,15 +82,16 @@ def _iter_strategies(
 
     tier_rules = settings.playbook
     tier_strategy = strategies.build_weekly_list(
-        "tiered stack",
-        f"Every week, tier 1 (seats above {tier_rules.seat_utilization:.0%} and new users, or API volume up"
-        f" by {tier_rules.api_growth:.0%} with {tier_rules.usage_utilization:.0%} of its limit used), then tier 2"
-        " (adoption, departments or integrations growing), the fullest first.",
+        "tier rules",
+        f"Every week, tier 1 (seats above {tier_rules.seat_utilization:.0%} and new users, or API"
+        f" volume up by {tier_rules.api_growth:.0%} with {tier_rules.usage_utilization:.0%} of its"
+        " limit used), then tier 2 (adoption, departments or integrations growing), the highest"
+        " utilization first.",
         weekly_scores(_score_tier(tier_rules)),
         is_condition=True,
     )
     yield tier_strategy.name, tier_strategy
-    health_rule = "Every week, the accounts of the highest health score first."
+    health_rule = "Every week, the accounts with the highest health score first."
     yield (
         "health score",
         strategies.build_weekly_list(
@@ -106,7 +105,7 @@ def _iter_strategies(
             "login volume", "Every week, the accounts with the most logins first.", logins
         )
         if np.nansum(logins) > 0
-        else "no event of the log plays the role of a login.",
+        else "no event in the log has the role login.",
     )
     if inputs.models is None:
         yield WEEKLY_LIST, inputs.no_model_reason
@@ -116,7 +115,9 @@ def _iter_strategies(
         inputs.models, inputs.weekly_snapshots, daily.accounts, inputs.start, inputs.day_count
     )
     model_strategy = strategies.build_weekly_list(
-        WEEKLY_LIST, "Every week, the model's list from its top, by the model of the day.", scores
+        WEEKLY_LIST,
+        "Every week, the model's list from the top, by the latest model at that time.",
+        scores,
     )
     yield WEEKLY_LIST, model_strategy
     yield (
@@ -124,7 +125,7 @@ def _iter_strategies(
         no_limits_reason
         or strategies.combine_strategies(
             WEEKLY_LIST_AND_EVENTS,
-            "The model's weekly list, and on the days between the event rule.",
+            "The model's weekly list, and the event rule on the days between.",
             model_strategy,
             event_rule,
         ),
@@ -132,7 +133,7 @@ def _iter_strategies(
 
 
 def _score_tier(rules: Playbook) -> pl.Expr:
-    """Tier 1 before tier 2; within a tier the fullest first."""
+    """Rank tier 1 before tier 2, and by utilization within a tier."""
     utilization = pl.max_horizontal("seat_utilization", "usage_ratio").fill_null(0.0)
-    # Fuller is higher without end, but never so high as to reach the next tier.
+    # Increasing in utilization, but bounded so that it never reaches the next tier.
     return (3 - tiers.account_tier(rules)) + utilization / (1 + utilization)

@@ -1,8 +1,8 @@
-"""How full each account's contract was on every morning, as it was known on that morning.
+"""Daily utilization of each account's contract, as known at the start of each day.
 
-A day's figure is the one that the panel gives for that as-of: the same rows of the same daily
-tables, let through by the same rule, known strictly before the day. Here they are counted for all
-days at once: a row adds from the day after it became known until it leaves the window.
+A day's value equals the panel's value for that as-of: the same rows of the same daily tables, known
+strictly before the day. All days are computed at once: a row adds from the day after it became
+known until it leaves the window.
 """
 
 from collections.abc import Callable
@@ -27,16 +27,16 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class DailyUtilization:
-    """Every account on every morning, 00:00 UTC; rows are accounts and columns are days.
+    """Utilization of every account on every day, 00:00 UTC; rows are accounts and columns are days.
 
     Attributes
     ----------
     accounts : polars.Series
-        Those with a contract, in rising order.
+        Accounts with a contract, in ascending order.
     first_day : datetime.date
         The day of the first column.
     seat_utilization, usage_ratio : numpy.ndarray, shape (n_accounts, n_days)
-        As the features of these names; nan without a limit, or where the log had not yet filled the
+        As the features of these names; NaN without a limit, or while the log is shorter than the
         window.
     paid : numpy.ndarray of bool, shape (n_accounts, n_days)
         Whether a paid contract was in force.
@@ -50,11 +50,11 @@ class DailyUtilization:
 
     def __repr__(self) -> str:
         last = self.first_day + timedelta(days=self.paid.shape[1] - 1)
-        return f"Daily({len(self.accounts):,} accounts, {self.first_day} to {last})"
+        return f"DailyUtilization({len(self.accounts):,} accounts, {self.first_day} to {last})"
 
     @property
     def max_utilization(self) -> Array:
-        """The higher of the two, of accounts under paid contract; nan where neither is known."""
+        """The higher of the two for accounts under paid contract; NaN if neither is known."""
         higher = np.fmax(self.seat_utilization, self.usage_ratio)
         return np.where(self.paid, higher, np.nan)
 
@@ -68,23 +68,22 @@ def build_daily_utilization(
     seat_days: int,
     free_seat_users: pl.DataFrame,
 ) -> DailyUtilization:
-    """Count active seats, calls and the terms in force, of every account on every morning.
+    """Compute active seats, API calls and contract terms of every account on every day.
 
     Parameters
     ----------
-    activity : features.activity.daily_tables.Activity
+    activity : Activity
         The daily tables of the log.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
+        The subscription timeline.
     first_day : datetime.date
-        The first morning.
+        The first day.
     days : int
-        How many mornings.
+        Number of days.
     seat_days : int
         Length of the seat window.
     free_seat_users : polars.DataFrame
-        People whose seat is not a paid one, and since when that is known
-        (:func:`features.panel.user_activity.free_seat_users`).
+        Users without a paid seat, and since when that is known.
 
     Returns
     -------
@@ -120,26 +119,26 @@ def build_daily_utilization(
 def _make_seat_aggregator(
     seat_days: int, free_seat_users: pl.DataFrame
 ) -> Callable[[pl.LazyFrame], pl.DataFrame]:
-    """How many people more, from a day on, have been active within the window."""
-    morning = pl.col("known_day") + pl.duration(days=1)
-    # Until it was known that a seat is not a paid one, it counted as one.
+    """Return a function that computes the daily change in active seats of each account."""
+    next_day = pl.col("known_day") + pl.duration(days=1)
+    # A seat counts as paid until it is known that it is not.
     free_from = free_seat_users.lazy().select(
-        pl.col("user_id").cast(NAME_DTYPE), until=morning.fill_null(pl.date(1, 1, 1))
+        pl.col("user_id").cast(NAME_DTYPE), until=next_day.fill_null(pl.date(1, 1, 1))
     )
 
     def aggregate_seats(rows: pl.LazyFrame) -> pl.DataFrame:
-        person = ["account_id", "user_id"]
+        user = ["account_id", "user_id"]
         spans = (
             rows.filter(pl.col("seat_uses") > 0)
-            .group_by(*person, "day")
-            .agg(start=morning.min())
+            .group_by(*user, "day")
+            .agg(start=next_day.min())
             .join(free_from, on="user_id", how="left")
             .with_columns(
                 end=pl.min_horizontal(pl.col("day") + pl.duration(days=seat_days + 1), "until")
             )
-            .sort(*person, "start")
-            # Of several windows of a person each adds the days that those before it left out.
-            .with_columns(covered=pl.col("end").cum_max().shift(1).over(person))
+            .sort(*user, "start")
+            # Of a user's overlapping windows, each adds only the days not covered before.
+            .with_columns(covered=pl.col("end").cum_max().shift(1).over(user))
             .with_columns(start=pl.max_horizontal("start", "covered"))
         )
         return _spans_to_changes(spans, pl.lit(1, pl.Int64))
@@ -148,7 +147,7 @@ def _make_seat_aggregator(
 
 
 def _aggregate_calls(rows: pl.LazyFrame) -> pl.DataFrame:
-    """How many thousandths of API calls more, from a day on, lie within the last month."""
+    """Compute the daily change in API calls of the last month, in thousandths of a call."""
     spans = rows.filter(pl.col("role") == "api_call").with_columns(
         start=pl.col("known_day") + pl.duration(days=1),
         end=pl.col("day") + pl.duration(days=MONTH_DAYS + 1),
@@ -157,7 +156,7 @@ def _aggregate_calls(rows: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _spans_to_changes(spans: pl.LazyFrame, amount: pl.Expr) -> pl.DataFrame:
-    """An amount comes on the first day of its span and goes on its end."""
+    """Convert spans to changes: an amount is added on the first day and subtracted at the end."""
     nonempty = spans.filter(pl.col("start") < pl.col("end"))
     ends = [
         nonempty.select("account_id", at=pl.col(day), change=change)
@@ -167,7 +166,7 @@ def _spans_to_changes(spans: pl.LazyFrame, amount: pl.Expr) -> pl.DataFrame:
 
 
 def _locate_changes(changes: pl.DataFrame, accounts: pl.Series, first_day: date) -> pl.DataFrame:
-    """The row and the column of each change; what came before the first morning counts on it."""
+    """Return row and column of each change; earlier changes count on the first day."""
     return changes.select(
         pl.col("account_id").cast(pl.String),
         column=(pl.col("at") - pl.lit(first_day)).dt.total_days().clip(0),
@@ -180,7 +179,7 @@ def _number_accounts(accounts: pl.Series) -> pl.DataFrame:
 
 
 def _accumulate_changes(changes: pl.DataFrame, shape: tuple[int, int]) -> Counts:
-    """Add up the changes, day after day."""
+    """Return the cumulative sum of the changes over the days."""
     visible = changes.filter(pl.col("column") < shape[1])
     table = np.zeros(shape, dtype=np.int64)
     np.add.at(
@@ -194,15 +193,15 @@ def _accumulate_changes(changes: pl.DataFrame, shape: tuple[int, int]) -> Counts
 def _build_daily_terms(
     contracts: pl.DataFrame, accounts: pl.Series, first_day: date, shape: tuple[int, int]
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Licensed seats, usage limit, and whether a paid contract is in force, each morning.
+    """Return licensed seats, usage limit, and whether a paid contract is in force, for each day.
 
-    A row speaks from the first morning on which it is in force and was known before; of several
-    the last in the timeline's order does, as in :func:`features.subscription_timeline.in_force`.
+    A row applies from the first day on which it is in force and was known before. Among several the
+    last in the timeline's order applies, as in ``in_force`` of the subscription timeline.
     """
     in_force = pl.col("effective").dt.offset_by("-1us").dt.date() + pl.duration(days=1)
     known_from = pl.col("known").dt.date() + pl.duration(days=1)
     rows = (
-        contracts.with_row_index("place")
+        contracts.with_row_index("index")
         .join(_number_accounts(accounts), on="account_id")
         .with_columns(
             column=(pl.max_horizontal(in_force, known_from) - pl.lit(first_day))
@@ -213,9 +212,9 @@ def _build_daily_terms(
     )
     row_index = np.full(shape, -1, dtype=np.int64)
     position = rows["row"].to_numpy(), rows["column"].to_numpy()
-    np.maximum.at(row_index, position, rows["place"].to_numpy().astype(np.int64))
+    np.maximum.at(row_index, position, rows["index"].to_numpy().astype(np.int64))
     np.maximum.accumulate(row_index, axis=1, out=row_index)
-    # The last place of all, which no row has, says that there is no contract yet.
+    # Index -1, the appended last element, means that there is no contract yet.
     seats, limit = (
         np.append(contracts[name].cast(pl.Float64).fill_null(np.nan).to_numpy(), np.nan)[row_index]
         for name in ("seats", "usage_limit")
@@ -224,7 +223,7 @@ def _build_daily_terms(
 
 
 def _count_log_days(activity: Activity, first_day: date, days: int) -> Counts:
-    """Days of log before each morning, as known on it."""
+    """Count the days of log before each day, as known on it."""
     first_known = (
         activity.first_features.group_by("known_day")
         .agg(pl.col("day").min())
@@ -241,6 +240,6 @@ def _count_log_days(activity: Activity, first_day: date, days: int) -> Counts:
 
 
 def _divide_by_limit(amount: Array, limit: Array) -> Array:
-    """An amount as a share of its limit; null and zero alike are no limit."""
+    """Divide an amount by its limit; NaN where the limit is null or zero."""
     ratio = np.full(amount.shape, np.nan)
     return np.asarray(np.divide(amount, limit, out=ratio, where=limit > 0))

@@ -1,4 +1,4 @@
-"""The lists of every week: what the model of the day, and simple columns, said on each Monday."""
+"""Weekly rankings: scores of walk-forward models and of single columns on each list day."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class WalkForwardModels:
-    """The models of a walk forward, each from the cut at which it was trained."""
+    """The models of a walk-forward validation, each in use from its cutoff."""
 
     folds: tuple[WalkForwardFold[propensity.Propensity], ...]
 
     def __repr__(self) -> str:
         cutoffs = ", ".join(f"{fold.cutoff:%Y-%m-%d}" for fold in self.folds)
-        return f"Models(trained {cutoffs})"
+        return f"WalkForwardModels(trained {cutoffs})"
 
     @property
     def first_day(self) -> date:
@@ -41,12 +41,12 @@ class WalkForwardModels:
         return self.folds[0].cutoff.date()
 
     def score_snapshots(self, snapshots: pl.DataFrame) -> pl.DataFrame:
-        """Score each snapshot by the model that was the last to be trained by then.
+        """Score each snapshot by the latest model trained by then.
 
         Returns
         -------
         polars.DataFrame
-            ``account_id``, ``as_of``, ``score``: the margin, by which the weekly list ranks.
+            ``account_id``, ``as_of``, ``score``: the margin that ranks the weekly list.
         """
         ends = [fold.cutoff.date() for fold in self.folds[1:]] + [date.max]
         parts = []
@@ -68,23 +68,23 @@ def train_walk_forward_models(
     *,
     progress: Progress | None = None,
 ) -> WalkForwardModels:
-    """Train a model at every cut of the walk forward, on what the cut knew.
+    """Train a model at every cutoff of the walk-forward validation on the data known then.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`.
+        Rows of a panel.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
-    settings : data.config.settings.Settings
-        Outcome, model, and where the cuts are.
+        The subscription timeline.
+    settings : Settings
+        Outcome, model, and cutoffs.
     progress : callable, optional
-        Told cuts done and cuts in all.
+        Called with the cutoffs done and the total number of cutoffs.
 
     Raises
     ------
     data.errors.HistoryError
-        If none could be trained.
+        If no model could be trained.
     """
     folds: list[WalkForwardFold[propensity.Propensity]] = []
 
@@ -114,26 +114,26 @@ def train_walk_forward_models(
 
 
 def list_weekly_dates(start: date, end: date) -> list[date]:
-    """The days on which a list is made: the first, and every seventh after it, before the end."""
+    """Return the list days: the first day and every seventh after it, before the end."""
     return [start + timedelta(days=day) for day in range(0, (end - start).days, 7)]
 
 
 def compute_model_scores(
     models: WalkForwardModels, snapshots: pl.DataFrame, accounts: pl.Series, start: date, days: int
 ) -> Array:
-    """Score accounts on the days of the lists by the model of the day; see :func:`compute_column_scores`."""
+    """Score accounts on the list days by the model in use; see :func:`compute_column_scores`."""
     return _scores_to_matrix(models.score_snapshots(snapshots), accounts, start, days)
 
 
 def compute_column_scores(
     score: pl.Expr, snapshots: pl.DataFrame, accounts: pl.Series, start: date, days: int
 ) -> Array:
-    """Score accounts on the days of the lists by an expression over their snapshots.
+    """Score accounts on the list days by an expression over their snapshots.
 
     Returns
     -------
     numpy.ndarray, shape (n_accounts, days)
-        nan where an account has no snapshot that day, or no value.
+        NaN if an account has no snapshot that day, or no value.
     """
     return _scores_to_matrix(
         snapshots.select("account_id", "as_of", score=score), accounts, start, days

@@ -1,8 +1,8 @@
-"""A team with so many hours works what a way of working offers it, day after day.
+"""Simulate a capacity-limited team working through a strategy's daily recommendations.
 
-Every way has the same hours. They come in evenly, day by day; what is not used is kept, but never
-more than a month's worth, which the team also starts with. Working an account takes its minutes,
-looking at one in a review takes fewer; an account that was worked rests.
+Every strategy gets the same hours. They accrue evenly, day by day; unused time accumulates up to
+one month's worth, which is also the initial stock. Contacting an account takes its minutes,
+reviewing one takes fewer, and a contacted account enters a cool-down.
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ _NEVER_REVIEWED = -1
 
 @dataclass(frozen=True)
 class TeamCapacity:
-    """What a team has, and what its work takes.
+    """Time a team has, and time its tasks take.
 
     Attributes
     ----------
     minutes_per_month : float
-        Minutes per 30 days, of all CSMs together.
+        Minutes per 30 days, all CSMs together.
     minutes_per_account : float
-        Minutes to work a flagged account.
+        Minutes to contact a flagged account.
     minutes_per_review : float
-        Minutes to look at one in a review.
+        Minutes to review one account.
     cooldown_days : int
-        An account that was worked is not offered again for so long.
+        Days during which a contacted account is not offered again.
     """
 
     minutes_per_month: float
@@ -44,16 +44,16 @@ class TeamCapacity:
 
 @dataclass(frozen=True, eq=False)
 class ContactLog:
-    """Who was worked when.
+    """Accounts contacted, and when.
 
     Attributes
     ----------
     account, day : numpy.ndarray of int, shape (n_flags,)
-        Row of the account and column of the day, in the order in which they were worked.
+        Row of the account and column of the day, in the order of the contacts.
     reviews : int
-        Accounts looked at in reviews.
+        Accounts checked in reviews.
     condition_met : numpy.ndarray of bool, shape (n_accounts, n_days)
-        Whether the way's condition held, worked or not.
+        Whether the strategy's condition held, contacted or not.
     """
 
     account: Days
@@ -62,28 +62,27 @@ class ContactLog:
     condition_met: Flags
 
     def __repr__(self) -> str:
-        return f"Worked({len(self.account):,} flags, {self.reviews:,} looks)"
+        return f"ContactLog({len(self.account):,} contacts, {self.reviews:,} reviews)"
 
 
 def simulate_workload(
     strategy: Strategy, under_contract: Flags, capacity: TeamCapacity
 ) -> ContactLog:
-    """Work what a plan offers, as far as the hours go.
+    """Simulate the contacts that a strategy leads to within the team's capacity.
 
     Parameters
     ----------
-    strategy : training.backtest.strategies.Strategy
-        Whom it offers, day by day.
+    strategy : Strategy
+        Offers accounts day by day.
     under_contract : numpy.ndarray of bool, shape (n_accounts, n_days)
-        Accounts that there are to look at: those under paid contract.
-    capacity : Hours
-        The same for every way.
+        Accounts under paid contract, which are available for review.
+    capacity : TeamCapacity
+        The same for every strategy.
 
     Returns
     -------
     ContactLog
-        The flags, day by day, of a day in the order of the scores, of equal scores in the order of
-        the accounts.
+        The contacts, by day, then by score, then by row of the account.
     """
     team = _TeamSimulator(len(under_contract), capacity)
     condition_met = np.zeros(under_contract.shape, dtype=bool)
@@ -105,9 +104,10 @@ def simulate_workload(
 
 
 class _TeamSimulator:
-    """The minutes in hand, and what was done with them.
+    """Remaining minutes and contacts of a simulated team.
 
-    Minutes are counted in thirtieths, so that a day's share of a month adds up without rounding.
+    Minutes are counted in thirtieths, so that a day's share of a month accumulates without
+    rounding.
     """
 
     def __init__(self, accounts: int, capacity: TeamCapacity) -> None:
@@ -129,7 +129,7 @@ class _TeamSimulator:
     def contact_highest_scores(
         self, score: NDArray[np.float64], streak_id: Days | None = None, *, once: bool = True
     ) -> None:
-        """Work the highest scores."""
+        """Contact the accounts with the highest scores."""
         offered = ~np.isnan(score) & self._find_available()
         if streak_id is not None and once:
             offered &= streak_id != self._last_streak
@@ -141,7 +141,7 @@ class _TeamSimulator:
         self._record_contacts(chosen)
 
     def review_accounts(self, condition_met: Flags, under_contract: Flags) -> None:
-        """Look at one account after the other, and work at once whatever is found."""
+        """Review accounts in turn, and contact at once those that meet the condition."""
         candidates = np.flatnonzero(under_contract & self._find_available())
         order = candidates[np.argsort(self._last_review[candidates], kind="stable")]
         cost = (

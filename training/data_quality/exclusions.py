@@ -1,4 +1,4 @@
-"""What each snapshot of an account was used for, and why another was not."""
+"""Explain which snapshots of an account were used for training and why others were not."""
 
 from datetime import date, timedelta
 
@@ -17,22 +17,22 @@ _MONTH = timedelta(days=30)
 def explain_exclusions(
     history: TrainingHistory, settings: Settings, account_id: str
 ) -> pl.DataFrame:
-    """Say for every as-of of a history what became of one account's row.
+    """Explain, for every as-of of a history, how one account's snapshot was used.
 
     Parameters
     ----------
-    history : training.pipeline.training_run.TrainingHistory
-        From :func:`training.pipeline.training_run.build_history`.
-    settings : data.config.settings.Settings
+    history : TrainingHistory
+        All snapshots up to an as-of.
+    settings : Settings
         Outcome and its horizon.
     account_id : str
-        ``account_id``.
+        The account.
 
     Returns
     -------
     polars.DataFrame
-        ``as_of`` (Date), ``used`` (bool: a row of training at the history's end) and ``why``,
-        ordered by as-of, from the first day of the log on.
+        ``as_of`` (Date), ``used`` (bool: a training row at the end of the history) and ``reason``,
+        ordered by as-of, from the first day of the log.
 
     Raises
     ------
@@ -42,8 +42,8 @@ def explain_exclusions(
     accounts = history.tables.accounts.rows.filter(pl.col("account_id") == account_id)
     if accounts.is_empty():
         raise HistoryError(
-            f"no account {account_id!r} is in the accounts table; its id may be written otherwise,"
-            " or its row be in quarantine (`expansion check`)."
+            f"account {account_id!r} is not in the accounts table; check the spelling of its id, or"
+            " whether its row is in quarantine (`expansion check`)."
         )
     as_ofs = pl.concat([history.panel.snapshots, history.panel.excluded], how="diagonal")["as_of"]
     is_account = pl.col("account_id") == account_id
@@ -52,7 +52,7 @@ def explain_exclusions(
         [
             _explain_eligible(rows, history, settings),
             history.panel.excluded.filter(is_account).select(
-                "as_of", used=pl.lit(value=False), why="reason"
+                "as_of", used=pl.lit(value=False), reason="reason"
             ),
             _explain_burn_in(as_ofs, history.activity.first_day, settings.eligibility.burn_in_days),
         ]
@@ -64,8 +64,8 @@ def explain_exclusions(
         .join(explanations, on="as_of", how="left")
         .with_columns(
             pl.col("used").fill_null(value=False),
-            pl.col("why").fill_null(
-                f"not created before; it was on {_format_created_date(accounts)}"
+            pl.col("reason").fill_null(
+                f"not created yet; created on {_format_created_date(accounts)}"
             ),
         )
         .sort("as_of")
@@ -73,18 +73,18 @@ def explain_exclusions(
 
 
 def merge_consecutive(explanations: pl.DataFrame) -> pl.DataFrame:
-    """Join as-ofs that follow each other and share a reason: ``first``, ``last``, ``rows``."""
+    """Merge consecutive as-ofs with the same reason: ``first``, ``last``, ``rows``."""
     return (
         explanations.group_by(
-            pl.struct("used", "why").rle_id().alias("stretch"), "used", "why", maintain_order=True
+            pl.struct("used", "reason").rle_id().alias("run"), "used", "reason", maintain_order=True
         )
         .agg(first=pl.col("as_of").first(), last=pl.col("as_of").last(), rows=pl.len())
-        .select("first", "last", "rows", "used", "why")
+        .select("first", "last", "rows", "used", "reason")
     )
 
 
 def _explain_burn_in(as_ofs: pl.Series, first_day: date | None, days: int) -> pl.DataFrame:
-    """The as-ofs that would follow before the first, had the log begun earlier."""
+    """Return the as-ofs of the burn-in period, before the first evaluated as-of."""
     evaluated: set[date] = set(as_ofs)
     burn_in_dates: set[date] = set()
     for start in evaluated:
@@ -92,35 +92,35 @@ def _explain_burn_in(as_ofs: pl.Series, first_day: date | None, days: int) -> pl
         while first_day and as_of > first_day and as_of not in evaluated | burn_in_dates:
             burn_in_dates.add(as_of)
             as_of -= _MONTH
-    reason = f"in the first {days} days of the log, in which everyone looks new"
+    reason = f"in the first {days} days of the log, when every user appears new"
     return pl.DataFrame({"as_of": sorted(burn_in_dates)}, schema={"as_of": pl.Date}).with_columns(
-        used=pl.lit(value=False), why=pl.lit(f"{reason} (eligibility.burn_in_days)")
+        used=pl.lit(value=False), reason=pl.lit(f"{reason} (eligibility.burn_in_days)")
     )
 
 
 def _explain_eligible(
     rows: pl.DataFrame, history: TrainingHistory, settings: Settings
 ) -> pl.DataFrame:
-    """Of the eligible snapshots: the outcome, or why it is not known."""
+    """Return the label of each eligible snapshot, or why it has none."""
     horizon = settings.outcome.horizon_days
     labels = build_outcomes(rows, history.contracts, cutoff=history.as_of, rules=settings.outcome)
     expanded = expanded_within(horizon)
     shorter = [days for days in settings.model.horizons_days if days < horizon]
-    matured = [pl.when(pl.col("known_days") >= days).then(pl.lit(days)) for days in shorter]
+    matured = [pl.when(pl.col("observed_days") >= days).then(pl.lit(days)) for days in shorter]
     longest_matured = pl.max_horizontal(pl.lit(None, dtype=pl.Int32), *matured)
-    unfinished = pl.lit("eligible, but its window was not complete at the end of the history")
+    unfinished = pl.lit("eligible, but its window had not ended at the end of the history")
     reason = (
         pl.when(expanded)
         .then(pl.format("{} expansion within {} days", "kind", pl.lit(horizon)))
         .when(~expanded)
         .then(pl.lit(f"no expansion within {horizon} days"))
-        .when((pl.col("known_days") < horizon) & longest_matured.is_not_null())
-        .then(pl.format("{}; it tells of the first {} days", unfinished, longest_matured))
-        .when(pl.col("known_days") < horizon)
+        .when((pl.col("observed_days") < horizon) & longest_matured.is_not_null())
+        .then(pl.format("{}; used for horizons up to {} days", unfinished, longest_matured))
+        .when(pl.col("observed_days") < horizon)
         .then(unfinished)
-        .otherwise(pl.lit("eligible, but a rise in its window cannot be told from a price change"))
+        .otherwise(pl.lit("eligible, but an increase in its window may be a price change"))
     )
-    return labels.select("as_of", used=expanded.is_not_null(), why=reason)
+    return labels.select("as_of", used=expanded.is_not_null(), reason=reason)
 
 
 def _format_created_date(accounts: pl.DataFrame) -> str:

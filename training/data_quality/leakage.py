@@ -1,8 +1,8 @@
-"""Columns that look like the outcome, as a column does that was written once the sale was known.
+"""Target-leakage check: columns that predict the label implausibly well.
 
-A time cut cannot see an attribute that holds today's value, or a date that the sale moved without a
-trace. What gives them away is that they know too much: in the months whose outcome is known, one
-column alone tells the expansions from the rest almost without error.
+A temporal split cannot detect an attribute that holds today's value, or a date that the sale
+changed without a trace. Their sign is that, in months with known labels, a single column separates
+expansions from the rest almost without error.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,32 +28,33 @@ MAX_AS_OF_DATES: Final = 6
 _MAX_VALUES: Final = 20
 _MAX_EVENT_NAMES: Final = 50
 _ADVICE: Final = {
-    "accounts": "it holds today's value, probably written by the sale; it is no input of the model,"
-    " so keep it out of any other table you judge accounts by",
-    "users": "it is probably changed by the sale; take it out of tables.time_invariant_attributes",
-    "events": "it is probably written, or dated back, by the sale; give such rows a known_at, or"
-    " leave them out of the log",
-    "features": "an input of it is probably written back by the sale; see where its dates come from"
-    " before you trust a figure",
+    "accounts": "it holds today's value, probably written by the sale; the model does not use it,"
+    " but do not rely on it elsewhere either",
+    "users": "it is probably changed by the sale; remove it from tables.time_invariant_attributes",
+    "events": "it is probably written or backdated by the sale; add a known_at to such rows, or"
+    " exclude them from the log",
+    "features": "one of its inputs is probably changed by the sale; check the source of its dates"
+    " before you rely on any metric",
 }
 
 
 def sample_as_of_dates(as_of: datetime, first: datetime, settings: Settings) -> list[datetime]:
-    """Choose few past as-ofs with complete windows, so far apart that no expansion counts twice.
+    """Sample a few past as-ofs with complete windows, spaced so that no expansion counts twice.
 
     Parameters
     ----------
     as_of : datetime.datetime
-        00:00 UTC; all are whole months before it, so that one fold of the log serves them.
+        00:00 UTC; all samples are whole months before it, so that one aggregation of the log serves
+        them.
     first : datetime.datetime
-        None lies before this moment: where the log, its burn-in included, begins.
-    settings : data.config.settings.Settings
+        Earliest allowed moment: the start of the log plus its burn-in.
+    settings : Settings
         Horizon, booking lag and revert days.
 
     Returns
     -------
     list of datetime.datetime
-        At most six, the newest first.
+        At most six, the latest first.
     """
     newest, spacing = _compute_label_grid(as_of, settings)
     chosen = [newest - number * spacing for number in range(MAX_AS_OF_DATES)]
@@ -69,7 +70,7 @@ def find_leaky_columns(
     *,
     settings: Settings,
 ) -> list[dict[str, Any]]:
-    """Name the columns that tell expansions from the rest too well to be true.
+    """Find the columns that separate expansions from the rest implausibly well.
 
     Parameters
     ----------
@@ -77,21 +78,21 @@ def find_leaky_columns(
         Snapshots at :func:`sample_as_of_dates`.
     tables : data.ingest.table_loader.Tables
         Their accounts and users hold the attributes.
-    activity : features.activity.daily_tables.Activity
-        Its names of events are judged by how often they occur before an as-of.
+    activity : Activity
+        Event names are tested by their number of events before an as-of.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
+        The subscription timeline.
     as_of : datetime.datetime
-        Outcomes are read from what was known before this moment.
-    settings : data.config.settings.Settings
-        Outcome, and the attributes of users declared stable.
+        Labels use only data known before this moment.
+    settings : Settings
+        Outcome, and the user attributes declared time-invariant.
 
     Returns
     -------
     list of dict
         ``table``, ``column``, ``auroc`` with ``low``, the lower end of its 90 % interval over
-        accounts, ``average_precision``, ``positives`` (expansions judged on), and ``advice``; the
-        surest first.
+        accounts, ``average_precision``, ``positives`` (number of expansions), and ``advice``;
+        highest AUROC first.
     """
     labelled = _label_snapshots(snapshots.select("account_id", "as_of"), contracts, as_of, settings)
     features = snapshots.join(labelled, on=["account_id", "as_of"]).drop("as_of")
@@ -120,21 +121,21 @@ def _sort_key(item: dict[str, Any]) -> tuple[float, str, str]:
 
 
 def _compute_label_grid(as_of: datetime, settings: Settings) -> tuple[datetime, timedelta]:
-    """The newest as-of with a complete window, and how far the others stand apart."""
+    """Return the latest as-of with a complete window, and the spacing of the sampled as-ofs."""
     rules = settings.outcome
     label_days = rules.horizon_days + rules.booking_lag_days + rules.revert_days
     return as_of - _round_up_to_months(label_days), _round_up_to_months(rules.horizon_days)
 
 
 def _round_up_to_months(days: int) -> timedelta:
-    """So many days in whole months, rounded up."""
+    """Round days up to whole months."""
     return timedelta(days=-(-days // MONTH_DAYS) * MONTH_DAYS)
 
 
 def _label_snapshots(
     keys: pl.DataFrame, contracts: pl.DataFrame, as_of: datetime, settings: Settings
 ) -> pl.DataFrame:
-    """The snapshots whose outcome is known, and whether they expanded."""
+    """Return the snapshots with a matured label."""
     labels = build_outcomes(keys, contracts, cutoff=as_of, rules=settings.outcome)
     label = expanded_within(settings.outcome.horizon_days).alias(LABEL_COLUMN)
     return labels.select("account_id", "as_of", label).drop_nulls()
@@ -143,7 +144,7 @@ def _label_snapshots(
 def _label_accounts_ever(
     contracts: pl.DataFrame, as_of: datetime, settings: Settings
 ) -> pl.DataFrame:
-    """Whether an account under contract ever expanded: an attribute may stem from any sale."""
+    """Label accounts that ever expanded under contract, since any sale may set an attribute."""
     newest, spacing = _compute_label_grid(as_of, settings)
     paid = contracts.filter("paid", pl.col("known") < newest, pl.col("effective") < newest)
     oldest = paid.select((pl.lit(newest) - pl.col("effective")).dt.total_days().max()).item()
@@ -156,17 +157,17 @@ def _label_accounts_ever(
 
 
 def _select_newest_window(labelled: pl.DataFrame) -> pl.DataFrame:
-    """The newest window alone: an attribute may be reset some months after the sale."""
+    """Select the latest window, since an attribute may be reset some months after the sale."""
     return labelled.filter(pl.col("as_of") == pl.col("as_of").max()).drop("as_of")
 
 
-def _compute_value_shares(users: pl.DataFrame, stable: Sequence[str]) -> pl.DataFrame:
-    """The share of an account's users with each common value of the attributes declared stable.
+def _compute_value_shares(users: pl.DataFrame, attributes: Sequence[str]) -> pl.DataFrame:
+    """Compute the share of users with each common value of the time-invariant attributes.
 
-    Their number would tell expansions apart honestly: who expanded has more users.
+    Counts would be a legitimate predictor, because accounts that expanded have more users.
     """
     shares = users.select("account_id").unique().sort("account_id")
-    for name in (name for name in stable if name in users.columns):
+    for name in (name for name in attributes if name in users.columns):
         with_value = users.filter(pl.col(name).is_not_null())
         value_counts = with_value.group_by(name).agg(accounts=pl.col("account_id").n_unique())
         common = (
@@ -184,17 +185,19 @@ def _compute_value_shares(users: pl.DataFrame, stable: Sequence[str]) -> pl.Data
 def _count_event_names(
     activity: Activity, labelled: pl.DataFrame, settings: Settings
 ) -> pl.DataFrame:
-    """Count the names of events in the window before each snapshot, where sales follow them most.
+    """Count events in the window before each snapshot, for the names most linked to expansions.
 
-    As-ofs stand one window apart, so that an event lies before one of them only.
+    As-ofs are one window apart, so that an event precedes only one of them.
     """
     keys = ["account_id", "as_of"]
     newest = labelled["as_of"].max() or date.min
     spacing_days = _round_up_to_months(settings.outcome.horizon_days).days
-    ago = (pl.lit(newest) - pl.col("day")).dt.total_days() - 1
-    windows = activity.volume.filter(ago >= 0, ago < spacing_days * MAX_AS_OF_DATES).with_columns(
+    days_before = (pl.lit(newest) - pl.col("day")).dt.total_days() - 1
+    windows = activity.volume.filter(
+        days_before >= 0, days_before < spacing_days * MAX_AS_OF_DATES
+    ).with_columns(
         pl.col("account_id").cast(pl.String),
-        as_of=pl.lit(newest) - pl.duration(days=ago // spacing_days * spacing_days),
+        as_of=pl.lit(newest) - pl.duration(days=days_before // spacing_days * spacing_days),
     )
     counts = (
         windows.filter(pl.col("known_day") < pl.col("as_of"))
@@ -206,8 +209,8 @@ def _count_event_names(
     is_expansion = pl.col(LABEL_COLUMN)
     selected = (
         counts.group_by("name")
-        .agg(told=is_expansion.sum(), share=is_expansion.mean())
-        .filter(pl.col("told") >= MIN_POSITIVES)
+        .agg(expansions=is_expansion.sum(), share=is_expansion.mean())
+        .filter(pl.col("expansions") >= MIN_POSITIVES)
         .sort("share", "name")
         .tail(_MAX_EVENT_NAMES)
     )
@@ -221,7 +224,7 @@ def _count_event_names(
 
 
 def _list_findings(table: str, labelled: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """What there is to say of the telltales among the columns of a table."""
+    """Yield a report entry for each implausible column of a table."""
     for finding in find_implausible_columns(labelled):
         attribute, _, value = finding.column.partition(" = ")
         column_names = {"users": attribute, "events": value}

@@ -1,4 +1,4 @@
-"""How well one column alone tells the expansions from the rest, and when that is too well."""
+"""Leakage score: how well a single column predicts the label, and the implausibility threshold."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from training.metrics.cluster_bootstrap import factorize_columns
 
 __all__ = ["LABEL_COLUMN", "MIN_POSITIVES", "LeakageFinding", "find_implausible_columns"]
 
-LABEL_COLUMN: Final = "expanded?"  # no column of a warehouse is called so
+LABEL_COLUMN: Final = "expanded?"  # cannot clash with a warehouse column
 
-# The simulator's true probability ranks expansions at .86 to .89, and the best honest column of a
-# real log, whose contract follows from its use, at .92 (.89 to .95), with an average precision of
-# .31. What lies above these, luck set aside, knows the outcome. Average precision finds leaks that
-# cover a part of the expansions; where many accounts expanded, honest columns reach it too.
+# The simulator's true probability has an AUROC of .86 to .89. The best legitimate column of a real
+# log, with contracts derived from use, has .92 (.89 to .95) and an average precision of .31. Values
+# significantly above these indicate leakage. Average precision detects partial leaks, but is only
+# meaningful where expansions are rare.
 THRESHOLDS: Final = {  # value, and lower end of its 90 % interval
     "auroc": (0.95, 0.90),
     "average_precision": (0.70, 0.60),
 }
-MAX_POSITIVE_RATE: Final = 0.20  # share of expansions up to which average precision is asked
-MIN_AUROC: Final = 0.85  # AUROC below which no interval is computed
-MIN_POSITIVES: Final = 10  # accounts that expanded, and rows that did not: fewer tell by chance
+MAX_POSITIVE_RATE: Final = 0.20  # average precision is tested up to this share of expansions
+MIN_AUROC: Final = 0.85  # no interval is computed below
+MIN_POSITIVES: Final = 10  # expanding accounts, and negative rows
 _BINS: Final = 20
 _FOLDS: Final = 5
 _RESAMPLES: Final = 100
@@ -33,7 +33,7 @@ _PRIOR_ROWS: Final = 2.0
 
 @dataclass(frozen=True)
 class LeakageFinding:
-    """A column that knows too much, and how well it ranks the expansions it was judged on."""
+    """A column that predicts the label implausibly well, with its metrics."""
 
     column: str
     auroc: summary.MetricEstimate
@@ -47,12 +47,12 @@ def find_implausible_columns(labelled: pl.DataFrame) -> Iterator[LeakageFinding]
     Parameters
     ----------
     labelled : polars.DataFrame
-        ``account_id``, ``LABEL``, and the columns to judge: numbers, times, truth values, words.
+        ``account_id``, ``LABEL_COLUMN``, and the columns to test: numbers, times, booleans, text.
 
     Yields
     ------
     LeakageFinding
-        A column may come more than once. None where fewer than ten accounts expanded.
+        A column may occur more than once. None if fewer than ten accounts expanded.
     """
     labelled = labelled.sort("account_id", maintain_order=True)
     positives = int(labelled[LABEL_COLUMN].sum())
@@ -77,9 +77,9 @@ def find_implausible_columns(labelled: pl.DataFrame) -> Iterator[LeakageFinding]
 def _compute_implausible_metrics(
     score: pl.Series, labelled: pl.DataFrame
 ) -> dict[str, summary.MetricEstimate]:
-    """The figures of a score if one is implausible, by itself and with luck set aside."""
-    rare = labelled[LABEL_COLUMN].mean() <= MAX_POSITIVE_RATE  # type: ignore[operator]
-    thresholds = THRESHOLDS if rare else {"auroc": THRESHOLDS["auroc"]}
+    """Return the metrics of a score if one and its lower bound exceed the thresholds."""
+    is_rare = labelled[LABEL_COLUMN].mean() <= MAX_POSITIVE_RATE  # type: ignore[operator]
+    thresholds = THRESHOLDS if is_rare else {"auroc": THRESHOLDS["auroc"]}
     values = _compute_metrics(score, labelled, resamples=0)
     if not any((values[name].value or 0) >= value for name, (value, _) in thresholds.items()):
         return {}
@@ -92,10 +92,10 @@ def _compute_implausible_metrics(
 
 
 def _build_scores(labelled: pl.DataFrame) -> pl.DataFrame:
-    """Each column as scores of expansion: up, down, and by the rate of its values or bins.
+    """Turn each column into scores: ascending, descending, and the target rate of its values.
 
-    The rate of a value is that among the accounts of other folds, so that a name, which no other
-    account bears, says nothing.
+    The rate of a value is computed out of fold by account, so that a unique name carries no
+    information.
     """
     columns = labelled.drop("account_id", LABEL_COLUMN)
     numeric_columns = columns.select(
@@ -103,7 +103,7 @@ def _build_scores(labelled: pl.DataFrame) -> pl.DataFrame:
     )
     text_columns = columns.select(cs.string() | cs.categorical() | cs.enum())
     bins = numeric_columns.select((pl.all().rank("max") - 1) * _BINS // (pl.all().count() + 1))
-    # A missing number is a fact of its own to the rates, and the least one to the rankings.
+    # Missing is a separate value for the rates, and ranks last for the rankings.
     up = numeric_columns.select(pl.all().fill_null(float("-inf")).name.prefix("up:"))
     down = numeric_columns.select((-pl.all()).fill_null(float("-inf")).name.prefix("down:"))
     rates = [_compute_out_of_fold_rates(column, labelled) for column in (*bins, *text_columns)]
@@ -111,13 +111,13 @@ def _build_scores(labelled: pl.DataFrame) -> pl.DataFrame:
 
 
 def _compute_out_of_fold_rates(column: pl.Series, labelled: pl.DataFrame) -> pl.Series:
-    # Mixed, since accounts may follow each other in some order of their own.
+    # Hashed, because account ids may be ordered by creation.
     hashed_account = pl.col("account_id").rank("dense").cast(pl.UInt64) * 2_654_435_761 % 2**32
     rows = labelled.select(LABEL_COLUMN, value=column, fold=hashed_account % _FOLDS)
-    expanded, every = pl.col(LABEL_COLUMN).sum(), pl.len()
+    positives, total = pl.col(LABEL_COLUMN).sum(), pl.len()
     group = ("value", "fold")
-    other_positives = (expanded.over("value") - expanded.over(group)).cast(pl.Float64)
-    other_rows = (every.over("value") - every.over(group)).cast(pl.Float64)
+    other_positives = (positives.over("value") - positives.over(group)).cast(pl.Float64)
+    other_rows = (total.over("value") - total.over(group)).cast(pl.Float64)
     prior = pl.col(LABEL_COLUMN).mean()
     rate = (other_positives + _PRIOR_ROWS * prior) / (other_rows + _PRIOR_ROWS)
     return rows.select(rate.alias(f"rate:{column.name}")).to_series()
@@ -126,7 +126,7 @@ def _compute_out_of_fold_rates(column: pl.Series, labelled: pl.DataFrame) -> pl.
 def _compute_metrics(
     score: pl.Series, labelled: pl.DataFrame, *, resamples: int
 ) -> dict[str, summary.MetricEstimate]:
-    """AUROC and average precision; with resamples also their intervals, clustered by account."""
+    """Compute AUROC and average precision, with account-clustered intervals if resampled."""
     (account,) = factorize_columns(labelled["account_id"])
     labels = summary.LabelledOutcomes(labelled[LABEL_COLUMN].to_numpy(), account, account * 0)
     ranks = score.rank().to_numpy()

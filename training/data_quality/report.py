@@ -1,4 +1,4 @@
-"""Is the configured data fit for the purpose: what was read, what was refused, what is missing."""
+"""Data quality report: rejected rows, missing inputs, eligibility, leakage, prerequisites."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ _MAX_MACHINE_SHARE: Final = 0.9
 
 @dataclass(frozen=True)
 class DataQualityReport:
-    """What ``expansion check`` reports; every field is a plain JSON value."""
+    """Result of ``expansion check``; every field is a plain JSON value."""
 
     tables: list[dict[str, Any]]
     span: dict[str, Any]
@@ -34,29 +34,29 @@ class DataQualityReport:
     eligible: int
     excluded: dict[str, int]
     history: dict[str, Any]
-    suspicious: list[dict[str, Any]]
+    leakage: list[dict[str, Any]]
     checklist: list[dict[str, Any]]
 
 
 def check_data_quality(
     tables: Tables, activity: Activity, as_of: datetime, settings: Settings
 ) -> DataQualityReport:
-    """Read everything once and say what it is good for.
+    """Check all tables and summarize what they can be used for.
 
     Parameters
     ----------
-    tables, log
-        The tables under contract, and the daily activity of the log.
+    tables, activity
+        The validated tables, and the daily activity of the log.
     as_of : datetime.datetime
-        00:00 UTC; features and eligibility are judged there.
-    settings : data.config.settings.Settings
+        00:00 UTC; features and eligibility are evaluated at this moment.
+    settings : Settings
         Roles, outcome and eligibility.
 
     Returns
     -------
     DataQualityReport
         Rows and quarantine by table, roles of event names, features without input, eligibility,
-        expansions in the history, columns that look like the outcome, and the trade's checklist.
+        expansions in the history, suspected leakage, and prerequisites.
     """
     past_dates = leakage.sample_as_of_dates(
         as_of, _compute_first_training_date(activity, as_of, settings), settings
@@ -80,7 +80,7 @@ def check_data_quality(
         eligible=current.height,
         excluded=dict(excluded["reason"].value_counts().sort("reason").iter_rows()),
         history=_summarize_history(tables, activity, contracts, as_of, settings),
-        suspicious=leakage.find_leaky_columns(
+        leakage=leakage.find_leaky_columns(
             snapshot_panel.snapshots.filter(~is_current),
             tables,
             activity,
@@ -98,7 +98,7 @@ def check_data_quality(
 def _compute_first_training_date(
     activity: Activity, as_of: datetime, settings: Settings
 ) -> datetime:
-    """The first moment at which a snapshot may be trained on."""
+    """Return the first moment at which a snapshot may be used for training."""
     if activity.first_day is None:
         return as_of
     return splits.utc_midnight(activity.first_day) + timedelta(
@@ -107,7 +107,7 @@ def _compute_first_training_date(
 
 
 def _summarize_tables(tables: Tables, activity: Activity) -> list[dict[str, Any]]:
-    report = [
+    summaries = [
         {
             "table": "events",
             "rows": activity.events,
@@ -117,19 +117,19 @@ def _summarize_tables(tables: Tables, activity: Activity) -> list[dict[str, Any]
     ]
     for name in ("subscriptions", "accounts", "users"):
         validated = getattr(tables, name)
-        report.append(
+        summaries.append(
             {
                 "table": name,
-                "rows": validated.seen,
+                "rows": validated.row_count,
                 "quarantine": dict(validated.quarantine),
                 "notes": dict(validated.notes),
             }
         )
-    return report
+    return summaries
 
 
 def _summarize_events(tables: Tables, roles: Roles) -> list[dict[str, Any]]:
-    """Each event name, what it was taken for, and how often it occurs."""
+    """Return each event name with its role and number of rows."""
     role_by_name = roles.map_event_names()
     partition_counts = pl.concat(
         [part.valid_rows().group_by("event").agg(rows=pl.len()) for part in tables.events]
@@ -151,35 +151,37 @@ def _summarize_events(tables: Tables, roles: Roles) -> list[dict[str, Any]]:
 
 
 def _list_missing_features(snapshots: pl.DataFrame) -> list[dict[str, Any]]:
-    """Features that no account has a value of, with the input they lack."""
+    """Return the features without any value, grouped by the input they lack."""
     if snapshots.is_empty():
         return []
-    empty = [f for f in FEATURES if snapshots[f.name].null_count() == snapshots.height]
+    empty = [
+        feature for feature in FEATURES if snapshots[feature.name].null_count() == snapshots.height
+    ]
     causes: dict[str, list[str]] = {}
     for feature in empty:
-        causes.setdefault(feature.requires or "a longer log, or its events", []).append(
+        causes.setdefault(feature.requires or "a longer log or the required events", []).append(
             feature.name
         )
-    return [{"lacks": cause, "features": names} for cause, names in causes.items()]
+    return [{"missing_input": cause, "features": names} for cause, names in causes.items()]
 
 
 def _summarize_history(
     tables: Tables, activity: Activity, contracts: pl.DataFrame, as_of: datetime, settings: Settings
 ) -> dict[str, Any]:
-    """Expansions and ends of contract in the months of the log, from the contracts alone."""
+    """Count expansions and contract ends in the months of the log, from contracts alone."""
     months = (
         0 if activity.first_day is None else (as_of.date() - activity.first_day).days // MONTH_DAYS
     )
     if months < 1:
         return {}
-    days = [as_of.date() - timedelta(days=MONTH_DAYS * back) for back in range(1, months + 1)]
+    days = [as_of.date() - timedelta(days=MONTH_DAYS * month) for month in range(1, months + 1)]
     snapshots = tables.accounts.rows.select("account_id").join(
         pl.DataFrame({"as_of": days}, schema={"as_of": pl.Date}), how="cross"
     )
     labels = build_outcomes(snapshots, contracts, cutoff=as_of, rules=settings.outcome)
-    # A month's own outcomes: every expansion is then counted once.
+    # Only expansions within the month, so that each counts once.
     expansions = labels.filter(pl.col("days_to_expansion") < MONTH_DAYS)
-    unclear = labels.filter(pl.col("days_to_unclear") < MONTH_DAYS).height
+    unclear = labels.filter(pl.col("days_to_ambiguous") < MONTH_DAYS).height
     ended = contracts.filter(
         "ended", pl.col("effective").dt.date().is_between(days[-1], as_of.date())
     )
@@ -194,7 +196,7 @@ def _summarize_history(
 def _check_prerequisites(
     tables: Tables, activity: Activity, contracts: pl.DataFrame, as_of: datetime
 ) -> list[dict[str, Any]]:
-    """The trade's own questions before anything is modelled."""
+    """Check the prerequisites of a propensity model."""
     accounts = tables.accounts.rows.height
     valid = activity.events - sum(activity.quarantine.values())
     machine = activity.machine_events / valid if valid else None
@@ -205,10 +207,10 @@ def _check_prerequisites(
         _make_checklist_item(
             f"at least {MIN_ACCOUNTS} accounts",
             accounts >= MIN_ACCOUNTS,
-            f"{accounts:,} accounts; below {MIN_ACCOUNTS} a person reads them all",
+            f"{accounts:,} accounts; below {MIN_ACCOUNTS} manual review is sufficient",
         ),
         _make_checklist_item(
-            "activity of single users",
+            "activity by user",
             machine is not None and machine < _MAX_MACHINE_SHARE,
             "no valid event" if machine is None else f"{1 - machine:.0%} of events name a user",
         ),
@@ -219,11 +221,11 @@ def _check_prerequisites(
             f" {paid['usage_limit'].is_not_null().sum():,} a usage limit",
         ),
         _make_checklist_item(
-            "a contract history that is kept up to date",
+            "an up-to-date contract history",
             age_days is not None and age_days <= _STALE_DAYS,
             f"no contract row before {as_of:%Y-%m-%d}"
             if age_days is None
-            else f"the newest row is {age_days} days old; {_STALE_DAYS} would be stale",
+            else f"the newest row is {age_days} days old; the limit is {_STALE_DAYS}",
         ),
     ]
 
@@ -231,16 +233,16 @@ def _check_prerequisites(
 def _check_readiness(
     tables: Tables, activity: Activity, as_of: datetime, settings: Settings
 ) -> list[dict[str, Any]]:
-    """What would make the weekly job refuse, or read the contracts wrongly."""
+    """Check what would make the weekly job fail or misread the contracts."""
     age_days = max((as_of.date() - activity.last_day).days - 1, 0) if activity.last_day else None
     limit = settings.scoring.max_log_age_days
     items = [
         _make_checklist_item(
-            "a log that is up to date",
+            "an up-to-date log",
             age_days is not None and age_days <= limit,
             "no valid event"
             if age_days is None
-            else f"it ends {age_days} days before {as_of:%Y-%m-%d}; {limit} are allowed at scoring",
+            else f"it ends {age_days} days before {as_of:%Y-%m-%d}; scoring allows {limit}",
         )
     ]
     order = settings.outcome.plans
@@ -249,13 +251,15 @@ def _check_readiness(
         unknown = sorted(plans - set(order))
         items.append(
             _make_checklist_item(
-                "an order for every plan",
+                "a rank for every plan",
                 not unknown,
-                f"not in outcome.plans: {', '.join(unknown)}" if unknown else "all are in it",
+                f"not in outcome.plans: {', '.join(unknown)}"
+                if unknown
+                else "all plans are ranked",
             )
         )
     return items
 
 
-def _make_checklist_item(question: str, holds: bool, found: str) -> dict[str, Any]:
-    return {"question": question, "holds": holds, "found": found}
+def _make_checklist_item(question: str, passed: bool, found: str) -> dict[str, Any]:
+    return {"question": question, "passed": passed, "found": found}

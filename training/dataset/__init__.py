@@ -1,1 +1,1 @@
-"""Training data: label matrix, bootstrap weights and data lineage."""
+"""Training data: labels, snapshots and bootstrap weights."""

@@ -1,4 +1,4 @@
-"""What a model was made from: the identity of every table as it was read, and of the code."""
+"""Lineage of a model: fingerprints of its input tables and of the code."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -22,22 +22,22 @@ _ROOT: Final = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class TableFingerprint:
-    """One table as it was read; the same digest means the same rows.
+    """Fingerprint of one input table; equal digests mean equal rows.
 
     Attributes
     ----------
     name : str
         The table.
     digest : str
-        Of all its rows, or of its parts' identities.
+        Hash of all its rows, or of its partitions' identities.
     rows : int
         Valid rows.
     quarantine : mapping of str to int
-        Rows left out, by reason.
+        Rejected rows, by reason.
     columns : mapping of str to str
-        Column → type, of the columns under contract.
+        Column → type, for the columns of the schema.
     parts : mapping of str to str
-        File or part of the log → its identity.
+        File or partition of the log → its identity.
     """
 
     name: str
@@ -51,7 +51,7 @@ class TableFingerprint:
 def fingerprint_tables(
     tables: table_loader.Tables, activity: Activity
 ) -> tuple[TableFingerprint, ...]:
-    """Take the fingerprints of the four tables; the log is told by its partitions' identities."""
+    """Return fingerprints of the four tables; the log is identified by its partitions."""
     row_tables = (
         _fingerprint_rows(name, getattr(tables, name))
         for name in ("subscriptions", "accounts", "users")
@@ -61,8 +61,8 @@ def fingerprint_tables(
 
 @cache
 def fingerprint_code() -> dict[str, str]:
-    """Name the code that trains: its version, and a digest of its sources, committed or not."""
-    local_folder = _ROOT / "data" / "local"  # files, and whatever else a company keeps there
+    """Return the program version and a hash of its source files, including uncommitted changes."""
+    local_folder = _ROOT / "data" / "local"  # a company's own files
     candidates = (file for layer in _LAYERS for file in (_ROOT / layer).rglob("*.py"))
     files = sorted(file for file in candidates if local_folder not in file.parents)
     texts = (f"{file.relative_to(_ROOT).as_posix()}\0{file.read_text('utf-8')}" for file in files)
@@ -84,7 +84,7 @@ def _fingerprint_events(
 
 
 def _fingerprint_rows(name: str, table: ValidatedTable) -> TableFingerprint:
-    # Text, for Polars' own hashes change with its version; rows come in a stated order.
+    # Hashed as text, because Polars' hashes differ between versions; rows are sorted.
     rows = table.rows.write_ndjson()
     return TableFingerprint(
         name, _hash_texts([rows]), table.rows.height, table.quarantine, _column_types(table.rows)

@@ -1,4 +1,4 @@
-"""What a fit learns from: a label per snapshot and horizon, and bootstraps of whole accounts."""
+"""Training set: a label per snapshot and horizon, and account bootstrap weights."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ __all__ = [
 
 _MIN_CLASS_COUNT = 10
 _POISSON_CDF = poisson.cdf(np.arange(20), 1.0)
-_MAX_ROWS = 50_000  # rows enough for two numbers per horizon
+_MAX_ROWS = 50_000  # enough rows to fit two numbers per horizon
 _EVENT_NAMES: Mapping[Callable[[int], pl.Expr], str] = {
     expanded_within: "an expansion",
     churned_within: "a churn",
@@ -36,29 +36,29 @@ def build_labels(
     horizon_days: int,
     label_within: Callable[[int], pl.Expr] = expanded_within,
 ) -> dict[int, Array]:
-    """Label every snapshot at every horizon that is learned.
+    """Build the label array of every horizon.
 
     Parameters
     ----------
     outcomes : polars.DataFrame
-        :func:`training.labels.build_outcomes`, read at the cut.
-    settings : data.config.settings.Model
-        Its horizons; a single one gives way to that of *the* probability.
+        :func:`training.labels.build_outcomes` at the cutoff.
+    settings : data.config.settings.ModelConfig
+        Its horizons; a single one is replaced by ``horizon_days``.
     horizon_days : int
-        The horizon of *the* probability; joins the horizons.
+        The primary horizon; always included.
     label_within : callable
-        From a horizon in days to whether it happened within it, null while that is unknown:
+        Maps a horizon in days to a label expression, null while unknown:
         :func:`training.labels.expanded_within` or :func:`training.labels.churned_within`.
 
     Returns
     -------
     dict of int to numpy.ndarray, shape (n,)
-        Horizon in days, rising → 1, 0, or NaN while it is unknown.
+        Horizon in days, ascending → 1, 0, or NaN while unknown.
 
     Raises
     ------
     data.errors.HistoryError
-        If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
+        If no window of the primary horizon is complete, or one class is too rare.
     """
     horizons = sorted({*settings.horizons_days, horizon_days})
     if len(settings.horizons_days) == 1:
@@ -71,25 +71,25 @@ def build_labels(
 def draw_bootstrap_weights(
     snapshots: pl.DataFrame, label: Array, settings: ModelConfig
 ) -> list[Array]:
-    """Draw accounts for each member: how often one is drawn is Poisson with mean 1 [1]_.
+    """Draw Poisson(1) bootstrap weights of accounts for each ensemble member [1]_.
 
-    An account's draws follow from its own name alone, so that a week later, among others, they are
-    the same, and the reasons of one Monday stay those of the next. A draw in which it happened
-    nowhere, or everywhere, teaches nothing and is drawn again.
+    The weights of an account depend only on its id and the seed. They do not change when other
+    accounts are added, so explanations stay stable from week to week. Resamples that contain only
+    one class are redrawn.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
         ``account_id``.
     label : numpy.ndarray, shape (n,)
-        What the members learn, from :func:`build_labels`.
-    settings : data.config.settings.Model
-        How many members, and the seed.
+        Training label, from :func:`build_labels`.
+    settings : data.config.settings.ModelConfig
+        Ensemble size and seed.
 
     Returns
     -------
     list of numpy.ndarray, shape (n,)
-        How often each row is in each draw.
+        Weight of each row, one array per member.
 
     References
     ----------
@@ -99,26 +99,30 @@ def draw_bootstrap_weights(
     account = snapshots["account_id"].rank("dense").to_numpy().astype(np.int64) - 1
     class_indicators = [(label == value).astype(np.float64) for value in (0, 1)]
     class_counts = np.array(
-        [np.bincount(account, weights=side) for side in class_indicators if side.any()]
+        [
+            np.bincount(account, weights=indicator)
+            for indicator in class_indicators
+            if indicator.any()
+        ]
     )
     counts = _draw_account_counts(account_ids, class_counts, settings.ensemble_size, settings.seed)
-    return [draw[account] for draw in counts]
+    return [member_counts[account] for member_counts in counts]
 
 
 def compute_out_of_bag_mean(margins: Array, bootstrap_weights: Sequence[Array]) -> Array:
-    """Average what members say of rows that they were not shown.
+    """Compute the out-of-bag mean of the ensemble members' margins.
 
     Parameters
     ----------
     margins : numpy.ndarray, shape (n_members, n)
-        What each member says of each row.
+        Margin of each member for each row.
     bootstrap_weights : sequence of numpy.ndarray, shape (n,)
         From :func:`draw_bootstrap_weights`.
 
     Returns
     -------
     numpy.ndarray, shape (n,)
-        Where every member was shown the row, the mean of all.
+        The mean of all members where every member was trained on the row.
     """
     out_of_bag = np.stack(bootstrap_weights) == 0
     out_of_bag |= ~out_of_bag.any(axis=0)
@@ -126,7 +130,7 @@ def compute_out_of_bag_mean(margins: Array, bootstrap_weights: Sequence[Array]) 
 
 
 def sample_evenly_spaced_rows(n_rows: int) -> NDArray[np.int64]:
-    """Give the places of at most 50,000 rows, evenly spread."""
+    """Return indices of at most 50,000 evenly spaced rows."""
     return np.unique(np.linspace(0, n_rows - 1, min(n_rows, _MAX_ROWS)).astype(np.int64))
 
 
@@ -144,18 +148,18 @@ def _require_both_classes(label: Array, horizon_days: int, event_name: str) -> N
     positives = int(labelled.sum())
     if not _MIN_CLASS_COUNT <= positives <= len(labelled) - _MIN_CLASS_COUNT:
         raise HistoryError(
-            f"{positives:,} of {len(labelled):,} complete windows of {horizon_days} days hold {event_name}; at"
-            f" least {_MIN_CLASS_COUNT} with and {_MIN_CLASS_COUNT} without are needed. See how it is recorded with"
-            " `expansion check`."
+            f"{positives:,} of {len(labelled):,} complete windows of {horizon_days} days contain"
+            f" {event_name}; at least {_MIN_CLASS_COUNT} with and {_MIN_CLASS_COUNT} without are"
+            " needed. Check how it is recorded with `expansion check`."
         )
 
 
 def _draw_account_counts(
     account_ids: pl.Series, class_counts: Array, ensemble_size: int, seed: int
 ) -> Array:
-    """How often each account is in each member's draw, (members, n_accounts).
+    """Draw bootstrap counts, shape (n_members, n_accounts).
 
-    ``class_counts``, (2, n_accounts), counts those in which it did not happen, and those in which it did.
+    ``class_counts``, (2, n_accounts), holds each account's number of negative and positive rows.
     """
     counts = _draw_poisson_counts(account_ids, ensemble_size, f"{seed}")
     attempt = 0
@@ -168,7 +172,7 @@ def _draw_account_counts(
 
 
 def _draw_poisson_counts(account_ids: pl.Series, ensemble_size: int, salt: str) -> Array:
-    """Poisson counts that a digest of each name gives."""
+    """Draw Poisson counts from a hash of each account id."""
     digests = b"".join(
         hashlib.shake_128(f"{salt} {name}".encode()).digest(8 * ensemble_size)
         for name in account_ids

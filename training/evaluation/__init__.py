@@ -1,1 +1,1 @@
-"""Evaluation: walk-forward validation, baselines and metrics per cutoff."""
+"""Walk-forward validation of the model against baselines and reference models."""

@@ -1,6 +1,6 @@
-"""The simple rankings that a cut would have chosen, from what it knew: the fair rivals of a model.
+"""Baseline selection at each cutoff using only data known then.
 
-The best in hindsight is a rival that nobody could have picked.
+The best baseline in hindsight could not have been chosen in advance, so it is no fair comparison.
 """
 
 from typing import Final
@@ -16,31 +16,32 @@ from training.metrics.cluster_bootstrap import ClusterBootstrap, factorize_colum
 
 __all__ = ["BEST_FEATURE", "score_by_feature", "select_baseline", "select_best_feature"]
 
-BEST_FEATURE: Final = "best column so far"
+BEST_FEATURE: Final = "best feature so far"
 
 
 def select_baseline(training_set: TrainingSet, label_expr: pl.Expr, *, capacity: int) -> str:
-    """Name the simple ranking of the highest precision at capacity on what a cut knew.
+    """Select the baseline with the highest precision at capacity on a training set.
 
     Parameters
     ----------
-    training_set : training.evaluation.splits.TrainingSet
-        Snapshots from before a cut, and what the cut knew of them.
+    training_set : TrainingSet
+        Snapshots before a cutoff and the outcomes known at it.
     label_expr : polars.Expr
-        Over the outcomes; null while that is unknown.
+        Over the outcomes; null while unknown.
     capacity : int
-        Accounts a team can work per as-of.
+        Accounts a team can contact per as-of.
 
     Returns
     -------
     str
-        One of :data:`training.evaluation.baselines.BASELINES`, the random one left out; of equals the first.
+        A key of :data:`training.evaluation.baselines.BASELINES`, except the random one; the first
+        of equals.
     """
     rows = baselines.score_baselines(training_set.snapshots).with_columns(
-        happened=training_set.outcomes.select(label_expr.alias("happened"))["happened"]
+        label=training_set.outcomes.select(label_expr.alias("label"))["label"]
     )
-    rows = rows.drop_nulls("happened")
-    label, (as_of,) = rows["happened"].to_numpy(), factorize_columns(rows["as_of"])
+    rows = rows.drop_nulls("label")
+    label, (as_of,) = rows["label"].to_numpy(), factorize_columns(rows["as_of"])
     single_sample = ClusterBootstrap(as_of, resamples=0, seed=0)
 
     def compute_precision(name: str) -> float:
@@ -54,23 +55,25 @@ def select_baseline(training_set: TrainingSet, label_expr: pl.Expr, *, capacity:
 
 
 def select_best_feature(training_set: TrainingSet, label_expr: pl.Expr) -> tuple[str, int]:
-    """Name the column of the catalogue, and its direction, of the best average precision so far.
+    """Select the feature and direction with the highest average precision on a training set.
 
-    Judged is the score of :func:`score_by_feature`: what only tells one as-of from another ranks nobody.
+    The score is :func:`score_by_feature`, so that a column which only separates as-ofs does not
+    win.
 
     Parameters
     ----------
-    known, happened
+    training_set, label_expr
         As for :func:`select_baseline`.
 
     Returns
     -------
-    column : str
-        Any of the catalogue, the controls too; of equals the first, with high values first.
+    feature : str
+        Any feature of the catalogue, including the controls; the first of equals, high values
+        first.
     direction : int
-        1 where high values come first, −1 where low ones do; unknown comes last in both.
+        1 if high values rank first, −1 if low values do; missing values rank last in both.
     """
-    label = training_set.outcomes.select(label_expr.alias("happened"))["happened"]
+    label = training_set.outcomes.select(label_expr.alias("label"))["label"]
     rows = training_set.snapshots.filter(label.is_not_null())
     expanded = label.drop_nulls().to_numpy()
     single_sample = ClusterBootstrap(np.zeros(rows.height, dtype=np.int64), resamples=0, seed=0)
@@ -87,8 +90,8 @@ def select_best_feature(training_set: TrainingSet, label_expr: pl.Expr) -> tuple
 
 
 def score_by_feature(feature: str, direction: int) -> pl.Expr:
-    """Score by a column: its place among the accounts of the as-of, in (0, 1); unknown is 0.
+    """Score by a feature's percentile rank within the as-of, in (0, 1); missing is 0.
 
-    A place, not the value, since other cuts may have chosen other columns.
+    Ranks are comparable between cutoffs that selected different features; values are not.
     """
     return baselines.percentile_rank(direction * pl.col(feature)).fill_null(0.0)

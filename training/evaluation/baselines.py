@@ -1,7 +1,7 @@
-"""The simple rankings a model must beat: single columns and rules, each as a score.
+"""Baseline rankings that a model must beat: single columns and rules of thumb.
 
-Each is an expression over the columns of snapshots; higher comes first, null is unknown. One that
-compares accounts does so among those of the same as-of.
+Each is an expression over the snapshot columns; higher ranks first, null is missing. Comparisons
+between accounts stay within one as-of.
 """
 
 import hashlib
@@ -15,21 +15,21 @@ from training.rules import tiers
 __all__ = ["BASELINES", "DAYS_TO_LIMIT", "RANDOM", "health_score", "score_baselines"]
 
 _MISSING_SCORE: Final = 10_000.0
-# As the trade has them, whatever the settings say: a ranking is kept by its name.
+# Defaults regardless of the settings, so that a baseline's name has one meaning.
 _DEFAULT_PLAYBOOK: Final = Playbook()
 RANDOM: Final = "random"
 
-# In a straight line, at the pace of the last three months.
+# Linear extrapolation of the last three months.
 DAYS_TO_LIMIT = pl.min_horizontal("seat_days_to_ceiling", "usage_days_to_limit")
 
 
 def health_score() -> pl.Expr:
-    """Score the health of an account as the trade's scorecards do [1]_.
+    """Compute a customer health score as common scorecards do [1]_.
 
-    The mean of five percentile ranks among the accounts of the as-of, of equal weight: use
+    The equally weighted mean of five percentile ranks among the accounts of the as-of: use
     (``active_users_30d``), adoption (``features_30d``), recency (``events_growth_30d``), support
-    (tickets of 90 days per active user, fewest first) and sentiment (``nps_180d``). What is not
-    known of an account is left out of its mean.
+    (tickets of 90 days per active user, fewest first) and sentiment (``nps_180d``). Missing parts
+    are left out of the mean.
 
     References
     ----------
@@ -43,17 +43,17 @@ def health_score() -> pl.Expr:
         -tickets,
         pl.col("nps_180d"),
     ]
-    # Means that differ in their last bit, by the order in which they were added up, are level.
+    # Rounded, so that means differing only by summation order are ties.
     return pl.mean_horizontal(percentile_rank(part) for part in parts).round(12)
 
 
 def percentile_rank(score: pl.Expr) -> pl.Expr:
-    """Give the place among the accounts of an as-of, in (0, 1); equals share theirs."""
+    """Compute the percentile rank within the as-of, in (0, 1); ties share their rank."""
     return ((score.rank("average") - 0.5) / score.count()).over("as_of")
 
 
 def _pseudo_random_score() -> pl.Expr:
-    """A number in [0, 1) that the account and the as-of alone decide, the same on any machine."""
+    """Compute a reproducible pseudo-random number in [0, 1) from account and as-of."""
     key = pl.concat_str("account_id", pl.col("as_of").cast(pl.String), separator=" ")
     return key.map_batches(_hash_to_unit_interval, return_dtype=pl.Float64)
 
@@ -74,14 +74,14 @@ BASELINES: dict[str, pl.Expr] = {
         tiers.tier1_seats(_DEFAULT_PLAYBOOK) | tiers.tier1_volume(_DEFAULT_PLAYBOOK)
     ).cast(pl.Float64),
     "health score": health_score(),
-    # No column dates the last use: how much of the last 60 days' use fell into the last 30.
+    # There is no date of last use: share of the last 60 days' use within the last 30.
     "recency of use": pl.col("events_growth_30d"),
     RANDOM: _pseudo_random_score(),
 }
 
 
 def score_baselines(snapshots: pl.DataFrame) -> pl.DataFrame:
-    """Score every snapshot by every simple ranking; higher comes first, unknown comes last."""
+    """Score every snapshot by every baseline; higher ranks first, missing ranks last."""
     return snapshots.select(
         "account_id",
         "as_of",

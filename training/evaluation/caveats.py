@@ -1,4 +1,4 @@
-"""What a reader must know before believing a figure: what was assumed, or could not be judged."""
+"""Caveats of an evaluation: assumptions, and what could not be evaluated."""
 
 import polars as pl
 
@@ -11,19 +11,19 @@ _REPEAT_RATE = 0.9
 
 
 def list_caveats(predictions: pl.DataFrame, settings: Settings) -> list[str]:
-    """Say in a sentence each what was assumed, and what could not be judged.
+    """List assumptions and what could not be evaluated, one sentence each.
 
     Parameters
     ----------
     predictions : polars.DataFrame
         As in :class:`training.evaluation.result.EvaluationResult`.
     settings : data.config.settings.Settings
-        By which they were judged.
+        Settings of the evaluation.
 
     Returns
     -------
     list of str
-        Nothing where nothing was.
+        Empty if there are none.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     caveats = [
@@ -43,11 +43,11 @@ def _describe_capacity(settings: Settings) -> str:
 
 
 def _describe_single_cutoff(labelled: pl.DataFrame) -> str:
-    if labelled["cut"].n_unique() > 1:
+    if labelled["cutoff"].n_unique() > 1:
         return ""
     return (
-        "The history is too short for two judged cuts: the intervals draw accounts alone, and how"
-        " one cut differs from another is not in them."
+        "The history is too short for two cutoffs: only accounts are resampled, so the intervals"
+        " ignore the variation between cutoffs."
     )
 
 
@@ -57,26 +57,26 @@ def _describe_missing_revenue(labelled: pl.DataFrame) -> str:
     if expansions.is_empty() or not missing:
         return ""
     if missing == expansions.height:
-        return "No revenue is known of any expansion: what the worked accounts added is not told."
+        return "No expansion has a known revenue: the revenue at capacity is not reported."
     return (
-        f"Of {missing:,} of {expansions.height:,} expansions the revenue is not known; they count as"
-        " nothing added."
+        f"The revenue of {missing:,} of {expansions.height:,} expansions is unknown; they count as"
+        " 0 added."
     )
 
 
 def _describe_single_class_cutoffs(labelled: pl.DataFrame) -> list[str]:
-    """Name the cuts that saw one outcome only."""
+    """Describe the cutoffs with outcomes of a single class."""
     return [
-        f"Cut {cut}: all {part.height:,} judged snapshots"
-        f" {'expanded' if part['expanded'].all() else 'stayed as they were'}; its ranking figures"
-        " are not told."
-        for (cut,), part in labelled.group_by("cut", maintain_order=True)
+        f"Cutoff {cutoff}: all {part.height:,} labelled snapshots"
+        f" {'expanded' if part['expanded'].all() else 'did not expand'}; its ranking metrics are"
+        " undefined."
+        for (cutoff,), part in labelled.group_by("cutoff", maintain_order=True)
         if part["expanded"].n_unique() < 2
     ]
 
 
 def _describe_repeat_expanders(labelled: pl.DataFrame) -> str:
-    """Count the accounts that expand again and again: they are no news to anyone."""
+    """Describe accounts that expand after nearly every as-of; they inflate every ranking."""
     rates = labelled.group_by("account_id").agg(rate=pl.col("expanded").mean(), rows=pl.len())
     repeat_expanders = rates.filter(pl.col("rate") >= _REPEAT_RATE, pl.col("rows") >= 3).join(
         labelled, on="account_id"
@@ -85,6 +85,7 @@ def _describe_repeat_expanders(labelled: pl.DataFrame) -> str:
         return ""
     share = int(repeat_expanders["expanded"].sum()) / int(labelled["expanded"].sum())
     return (
-        f"{repeat_expanders['account_id'].n_unique():,} account(s) expanded after nearly every as-of and hold"
-        f" {share:.0%} of all expansions: any ranking that knows them looks better for it."
+        f"{repeat_expanders['account_id'].n_unique():,} account(s) expanded after nearly every"
+        f" as-of and account for {share:.0%} of all expansions: any ranking that puts them first"
+        " looks better than it is."
     )

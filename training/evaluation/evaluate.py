@@ -1,7 +1,7 @@
-"""What the model would have been worth: a walk through history beside the simple rankings.
+"""Walk-forward evaluation of the model against baselines and reference models.
 
-Every cut trains on what was known then and judges what came after it. The calibration of a cut is
-fitted on the predictions of earlier cuts whose outcome the cut already knew.
+Each fold trains on what was known at its cutoff. Its calibration is fitted on predictions of
+earlier folds whose labels had matured by then.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,38 +56,39 @@ def evaluate_walk_forward(
     accounts: pl.DataFrame | None = None,
     reference_models: Mapping[str, ReferenceModel] = REFERENCE_MODELS,
 ) -> EvaluationResult:
-    """Walk forward through the history and judge every cut's model on what came after.
+    """Run walk-forward validation and compute all metrics.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.builder.Panel`.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
+        The subscription timeline.
     settings : data.config.settings.Settings
         Outcome, model and evaluation.
     end : datetime.datetime
-        What is known before this moment, UTC, judges.
+        Outcomes known before this moment, UTC, are used for evaluation.
     inputs : sequence of str
-        Columns the model may read.
+        Feature columns.
     progress : callable, optional
-        Told cuts done and cuts in all.
+        Called with the cutoffs done and the total.
     on_fold : callable, optional
-        Handed each cut's model, calibrated, and the snapshots it judges.
+        Called with each fold's calibrated model and its test snapshots.
     accounts : polars.DataFrame, optional
-        The accounts table, for their segments.
+        The accounts table, for segments.
     reference_models : mapping of str to callable
-        What else learns at each cut; :data:`training.evaluation.reference_models.REFERENCE_MODELS`.
+        Further models fitted in each fold;
+        :data:`training.evaluation.reference_models.REFERENCE_MODELS`.
 
     Returns
     -------
-    Evaluation
-        Predictions, figures with intervals, and the calibration they support.
+    EvaluationResult
+        Predictions, metrics with intervals, and the calibration fitted on them.
 
     Raises
     ------
     data.errors.HistoryError
-        If no cut could be trained and judged.
+        If no fold could be trained and tested.
     """
     rules = settings.evaluation
     horizon = settings.outcome.horizon_days
@@ -126,7 +127,7 @@ def evaluate_walk_forward(
         .join(
             segments.assign_segments(snapshots, contracts, settings, accounts), on=KEYS, how="left"
         )
-        .with_columns(simple_score=_selected_baseline_score())
+        .with_columns(baseline_score=_selected_baseline_score())
         .sort("as_of", "account_id")
     )
     label = observed["expanded"].cast(pl.Float64).to_numpy()
@@ -145,22 +146,22 @@ def evaluate_walk_forward(
         ),
         probability_bands.compute_band_calibration(predictions, **bootstrap),
         result.skipped,
-        *select_blend_and_calibration(
-            predictions.with_columns(happened="expanded"), default_weight
-        ),
+        *select_blend_and_calibration(predictions.with_columns(label="expanded"), default_weight),
         settings,
     )
 
 
 def _selected_baseline_score() -> pl.Expr:
-    """The score of the ranking that a row names."""
-    return pl.coalesce(pl.when(pl.col("simple") == name).then(name) for name in baselines.BASELINES)
+    """Score of the baseline named in each row."""
+    return pl.coalesce(
+        pl.when(pl.col("baseline") == name).then(name) for name in baselines.BASELINES
+    )
 
 
 def _predict_fold_columns(
     fold: WalkForwardFold[Propensity], horizon_days: int, capacity: int
 ) -> pl.DataFrame:
-    """What a cut's model says of the snapshots it judges, beside what the cut knew."""
+    """Return a fold's predictions with the constants and baselines selected on its training set."""
     training_outcomes = fold.training_set.outcomes
     label = training_outcomes.select(expanded=labels.expanded_within(horizon_days))["expanded"]
     best_feature = baseline_selection.select_best_feature(
@@ -182,12 +183,12 @@ def _predict_fold_columns(
         **within | dates.build_date_columns(event_date.estimate_event_dates(incidence, horizons)),
         **{name: pl.lit(value) for name, value in constants.items()},
         days_to_limit=fold.test_snapshots.select(days=baselines.DAYS_TO_LIMIT)["days"],
-        simple=pl.lit(
+        baseline=pl.lit(
             baseline_selection.select_baseline(
                 fold.training_set, labels.expanded_within(horizon_days), capacity=capacity
             )
         ),
-        best_column=pl.lit(
+        best_feature=pl.lit(
             f"{best_feature[0]}, {'highest' if best_feature[1] > 0 else 'lowest'} first"
         ),
         **{
@@ -201,20 +202,20 @@ def _predict_fold_columns(
 def _observe_outcomes(
     snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, end: datetime
 ) -> pl.DataFrame:
-    """What became of each snapshot, as far as it is known at the end."""
+    """Return the outcome of each snapshot as known at the end."""
     observed = labels.build_outcomes(snapshots, contracts, cutoff=end, rules=settings.outcome)
     expanded = labels.expanded_within(settings.outcome.horizon_days)
     within_180d = labels.expanded_within(labels.MAX_HORIZON_DAYS)
-    known_days = pl.col("known_days").clip(0, labels.MAX_HORIZON_DAYS)
-    event_observed = (pl.col("days_to_expansion") < known_days).fill_null(value=False)
-    censored_days = pl.min_horizontal(known_days, "days_to_unclear")
+    observed_days = pl.col("observed_days").clip(0, labels.MAX_HORIZON_DAYS)
+    event_observed = (pl.col("days_to_expansion") < observed_days).fill_null(value=False)
+    censored_days = pl.min_horizontal(observed_days, "days_to_ambiguous")
     return observed.select(
         *KEYS,
         expanded=expanded,
         expanded_180d=within_180d,
         days_to_expansion=pl.when(within_180d).then("days_to_expansion"),
-        known_days=known_days,
-        days_followed=pl.when(event_observed).then("days_to_expansion").otherwise(censored_days),
-        expansion_seen=event_observed,
+        observed_days=observed_days,
+        followup_days=pl.when(event_observed).then("days_to_expansion").otherwise(censored_days),
+        event_observed=event_observed,
         arr_added=pl.when(expanded).then(_MONTHS * pl.col("mrr_added")).when(~expanded).then(0.0),
     )

@@ -1,4 +1,4 @@
-"""How much more often the top of the list expands than the rest: lift by tenth of the ranking."""
+"""Lift by decile of the ranking."""
 
 from dataclasses import asdict
 from typing import Any, Final
@@ -22,27 +22,27 @@ _DECILES: Final = 10
 def compute_lift_by_decile(
     score: Array, outcomes: LabelledOutcomes, *, resamples: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Say for each tenth of the ranking how its rate of expansion compares with that of all.
+    """Compute the expansion rate of each decile relative to the overall rate.
 
-    Equal scores are spread evenly over the places they share, so the order of rows does not matter.
+    Equal scores are spread evenly over the ranks they share, so the order of rows does not matter.
 
     Parameters
     ----------
     score : numpy.ndarray, shape (n,)
-        Higher comes first, over all as-ofs together.
+        Higher ranks first, over all as-ofs together.
     outcomes : training.metrics.summary.LabelledOutcomes
-        What became of the snapshots.
+        Outcomes of the snapshots.
     resamples : int
-        Draws of accounts and cuts, for 90 % intervals.
+        Bootstrap resamples of accounts and cutoffs, for 90 % intervals.
     seed : int
-        Of the draws.
+        Of the bootstrap.
 
     Returns
     -------
     list of dict
-        Highest tenth first: ``decile`` from 1, ``snapshots`` and ``expanded`` (not whole numbers
-        where a tie lies across), ``rate``, and ``value``, ``low`` and ``high`` of the lift. None
-        without a snapshot.
+        Highest decile first: ``decile`` from 1, ``snapshots`` and ``expanded`` (fractional where a
+        tie spans a boundary), ``rate``, and ``value``, ``low`` and ``high`` of the lift. Empty
+        without snapshots.
     """
     if not len(score):
         return []
@@ -70,7 +70,7 @@ def _make_lift_metric(share: Array, expanded: Array) -> Metric:
 
 
 def _compute_decile_shares(score: Array) -> Array:
-    """The share of each row in each tenth, shape (n, 10): that of the places its ties take up."""
+    """Compute the share of each row in each decile, shape (n, 10), by the ranks its ties span."""
     _, group, size = np.unique(-score, return_inverse=True, return_counts=True)
     last = np.cumsum(size)
     edges = np.linspace(0, len(score), _DECILES + 1)

@@ -1,4 +1,4 @@
-"""Every group of figures, computed from predictions alone: whoever has the file can do it again."""
+"""Metric tables computed from the predictions alone, so that they are reproducible."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -33,7 +33,7 @@ MetricTable: TypeAlias = Mapping[str, Mapping[str, MetricEstimate]]
 
 
 def select_labelled_predictions(predictions: pl.DataFrame) -> tuple[pl.DataFrame, LabelledOutcomes]:
-    """Keep the predictions whose outcome is known, and say what became of them."""
+    """Return the predictions with a known outcome, and these outcomes."""
     rows = predictions.filter(pl.col("expanded").is_not_null())
     return rows, summary.label_outcomes(rows)
 
@@ -41,7 +41,7 @@ def select_labelled_predictions(predictions: pl.DataFrame) -> tuple[pl.DataFrame
 def compute_metric_table(
     predictions: pl.DataFrame, settings: Settings
 ) -> dict[str, dict[str, MetricEstimate]]:
-    """Compute the figures of the model and of every simple ranking on known outcomes."""
+    """Compute the metrics of the model and of every baseline on known outcomes."""
     ranking_names = (*baselines.BASELINES, baseline_selection.BEST_FEATURE)
     return {MODEL: compute_model_metrics(predictions, settings)} | _compute_ranking_metrics(
         predictions, ranking_names, settings
@@ -51,9 +51,9 @@ def compute_metric_table(
 def compute_model_metrics(
     predictions: pl.DataFrame, settings: Settings
 ) -> dict[str, MetricEstimate]:
-    """Compute the figures of the model's probability.
+    """Compute the metrics of the model's probability.
 
-    Probabilities of different cuts carry different calibrations; they rank as they are served.
+    Each cutoff has its own calibration; probabilities are pooled and ranked as they were served.
     """
     return _compute_probability_metrics(predictions, ["probability"], settings)["probability"]
 
@@ -61,7 +61,7 @@ def compute_model_metrics(
 def compute_reference_metrics(
     predictions: pl.DataFrame, settings: Settings
 ) -> dict[str, dict[str, MetricEstimate]]:
-    """Compute the figures of every learner that had a say, as of the model's own."""
+    """Compute the metrics of every reference model in the predictions."""
     present = [name for name in REFERENCE_MODELS if name in predictions.columns]
     return _compute_probability_metrics(predictions, present, settings)
 
@@ -69,22 +69,22 @@ def compute_reference_metrics(
 def compute_metrics_by_cutoff(
     predictions: pl.DataFrame, settings: Settings
 ) -> dict[date, MetricTable]:
-    """Compute the figures of model, rankings and learners on what each cut's model judged.
+    """Compute the metrics of model, baselines and reference models for each cutoff.
 
-    The draws are of accounts alone. Cuts of whose outcomes nothing is known are left out; where
-    only one outcome is, the figures are null.
+    Only accounts are resampled. Cutoffs without known outcomes are omitted; where only one class
+    occurs, the metrics are null.
     """
     rows, _ = select_labelled_predictions(predictions)
     return {
-        cut: compute_metric_table(part, settings) | compute_reference_metrics(part, settings)
-        for (cut,), part in rows.group_by("cut", maintain_order=True)
+        cutoff: compute_metric_table(part, settings) | compute_reference_metrics(part, settings)
+        for (cutoff,), part in rows.group_by("cutoff", maintain_order=True)
     }
 
 
 def compute_precision_gain(
     predictions: pl.DataFrame, baseline: str, settings: Settings
 ) -> MetricEstimate:
-    """Compute the model's precision at capacity less that of a rival column, on the same draws."""
+    """Compute the model's precision at capacity minus a baseline's, on the same replicates."""
     rows, outcomes = select_labelled_predictions(predictions)
     return summary.compute_precision_gain(
         rows["probability"].to_numpy(),
@@ -97,7 +97,7 @@ def compute_precision_gain(
 def compute_power_against(
     predictions: pl.DataFrame, baseline: str, settings: Settings
 ) -> PowerAnalysis:
-    """Tell how large a difference from a simple ranking these predictions could have shown."""
+    """Compute the minimum detectable difference from a baseline for these predictions."""
     rows, outcomes = select_labelled_predictions(predictions)
     model_score, baseline_score = (rows[name].to_numpy() for name in ("probability", baseline))
     return power.analyze_power(
@@ -111,7 +111,7 @@ def compute_power_against(
 def compute_lift_by_decile(
     predictions: pl.DataFrame, settings: Settings
 ) -> list[dict[str, object]]:
-    """Compute the lift of the model's probability; :func:`training.evaluation.lift.compute_lift_by_decile`."""
+    """Compute the lift of the model's probability; see :mod:`training.evaluation.lift`."""
     rows, outcomes = select_labelled_predictions(predictions)
     return lift.compute_lift_by_decile(
         rows["probability"].to_numpy(),
@@ -122,7 +122,7 @@ def compute_lift_by_decile(
 
 
 def select_best_baseline(metric_table: MetricTable) -> str:
-    """Name the simple ranking with the highest precision at capacity."""
+    """Return the name of the baseline with the highest precision at capacity."""
 
     def get_precision(name: str) -> float:
         value = metric_table[name]["precision_at_capacity"].value
@@ -151,7 +151,7 @@ def _compute_probability_metrics(
 def _compute_metrics(
     score: Array, outcomes: LabelledOutcomes, settings: Settings, base_rate: Array | None = None
 ) -> dict[str, MetricEstimate]:
-    """Compute the figures of a ranking; of a probability where a base rate is given."""
+    """Compute the metrics of a ranking, and those of a probability where a base rate is given."""
     return summary.compute_metrics(
         score,
         outcomes,

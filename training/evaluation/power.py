@@ -1,4 +1,4 @@
-"""How large a difference a history could have shown: else a draw is taken for a defeat."""
+"""Statistical power: the minimum detectable difference of a history."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,35 +17,35 @@ _POWER: Final = 0.8
 
 @dataclass(frozen=True)
 class PowerAnalysis:
-    """The least true differences from a rival that this history would have shown.
+    """Minimum detectable differences from a baseline.
 
-    With 80 % power, at a one-sided test of 90 % confidence; None where it cannot be told.
+    With 80 % power, in a one-sided test at 90 % confidence; None where undefined.
 
     Attributes
     ----------
-    rival : str
-        The simple ranking compared with.
+    baseline : str
+        Its name.
     precision_at_capacity, auroc : float or None
-        In shares.
+        As shares.
     """
 
-    rival: str
+    baseline: str
     precision_at_capacity: float | None
     auroc: float | None
 
     def __str__(self) -> str:
         if self.precision_at_capacity is None or self.auroc is None:
-            return "How large a difference this history could have shown cannot be told."
+            return "The minimum detectable difference of this history is undefined."
         return (
-            f"A true difference from {self.rival} of {100 * self.precision_at_capacity:.1f} points"
-            f" in precision at capacity, or of {self.auroc:.3f} in AUROC, would have been found"
-            f" here with {_POWER:.0%} power, at a one-sided {_CONFIDENCE:.0%} test; a smaller one"
-            " may be there unseen."
+            f"Minimum detectable difference from {self.baseline}:"
+            f" {100 * self.precision_at_capacity:.1f} points of precision at capacity, or"
+            f" {self.auroc:.3f} of AUROC, at {_POWER:.0%} power in a one-sided"
+            f" {_CONFIDENCE:.0%} test; a smaller difference may be missed."
         )
 
 
 def analyze_power(baseline: str, differences: Mapping[str, Array]) -> PowerAnalysis:
-    """Tell the power from the spread of the differences over draws.
+    """Compute the power from the spread of the differences over bootstrap replicates.
 
     Parameters
     ----------
@@ -61,19 +61,19 @@ def analyze_power(baseline: str, differences: Mapping[str, Array]) -> PowerAnaly
 
 
 def compute_detectable_difference(values: Array) -> float | None:
-    """Give the least true difference that is found with 80 % power at a one-sided 90 % test.
+    """Compute the minimum detectable difference at 80 % power in a one-sided 90 % test.
 
-    It is (z₀.₉ + z₀.₈) standard errors [1]_; the standard error is the spread of the draws.
+    It is (z₀.₉ + z₀.₈) standard errors [1]_; the standard error is the spread of the replicates.
 
     Parameters
     ----------
-    values : numpy.ndarray, shape (1 + n_draws,)
-        The difference in the history as it was, and on each draw; nan where it does not exist.
+    values : numpy.ndarray, shape (1 + n_resamples,)
+        The difference on the original sample, then on each replicate; NaN where undefined.
 
     Returns
     -------
     float or None
-        None from fewer than two draws.
+        None with fewer than two replicates.
 
     References
     ----------

@@ -1,7 +1,6 @@
-"""Bands of probability, and how often accounts in each of them did expand.
+"""Probability bands and their observed expansion rates.
 
-A CSM need not trust a decimal: the list says in which band an account is, and what became of the
-accounts that were in it before.
+The list shows a CSM the band of an account and how often past accounts in that band expanded.
 """
 
 from collections.abc import Sequence
@@ -20,20 +19,20 @@ _EDGES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 def list_bands() -> Sequence[str]:
-    """The bands, lowest first."""
+    """Return the band names, lowest first."""
     between = (f"{low:.0%} to {high:.0%}" for low, high in pairwise(_EDGES))
     return (f"under {_EDGES[0]:.0%}", *between, f"{_EDGES[-1]:.0%} and more")
 
 
 def assign_band(probability: pl.Series) -> pl.Series:
-    """Name the band of each probability; a bound belongs to the band above it."""
+    """Return the band name of each probability; a boundary belongs to the band above it."""
     return pl.Series(
-        [list_bands()[place] for place in assign_band_index(probability)], dtype=pl.String
+        [list_bands()[index] for index in assign_band_index(probability)], dtype=pl.String
     )
 
 
 def assign_band_index(probability: pl.Series) -> pl.Series:
-    """Number the bands of probabilities, from 0 for the lowest; null where there is none."""
+    """Return the band index of each probability, 0 for the lowest; null for a null probability."""
     indices = pl.Series(np.searchsorted(_EDGES, probability.to_numpy(), side="right"))
     return pl.select(pl.when(probability.is_not_null()).then(indices)).to_series()
 
@@ -41,22 +40,23 @@ def assign_band_index(probability: pl.Series) -> pl.Series:
 def compute_band_calibration(
     predictions: pl.DataFrame, *, resamples: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Say for each band what was expected and what was observed.
+    """Compute the expected and the observed rate of each band.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluation.evaluate.Evaluation`: made before their outcome was known.
+        As in :class:`training.evaluation.result.EvaluationResult`: made before their outcome was
+        known.
     resamples : int
-        Bootstrap draws of accounts and cuts, for a 90 % interval of the observed rate.
+        Bootstrap resamples of accounts and cutoffs, for a 90 % interval of the observed rate.
     seed : int
-        Of the draws.
+        Of the bootstrap.
 
     Returns
     -------
     list of dict
         ``band``, ``snapshots``, ``expected`` (mean probability), ``value``, ``low`` and ``high`` of
-        the share that expanded; JSON values, lowest band first, bands without a snapshot left out.
+        the observed rate; JSON values, lowest band first, empty bands omitted.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     banded = labelled.with_columns(band=assign_band(labelled["probability"]))
@@ -67,7 +67,7 @@ def compute_band_calibration(
             continue
         observed = estimate_metrics(
             {"observed": mean_metric(rows["expanded"].to_numpy())},
-            *factorize_columns(rows["account_id"], rows["cut"]),
+            *factorize_columns(rows["account_id"], rows["cutoff"]),
             resamples=resamples,
             seed=seed,
         )["observed"]

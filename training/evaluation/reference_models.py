@@ -1,7 +1,7 @@
-"""What a data scientist would try first: two plain learners at their defaults, beside the model.
+"""Reference models: two standard learners at their defaults.
 
-Each learns the outcome within the one horizon from the rows and the columns that the model had at
-the same cut, and gives a probability that nobody has calibrated.
+Each is trained at the primary horizon on the same rows and columns as the model at the cutoff, and
+predicts an uncalibrated probability.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ Array = NDArray[np.float64]
 ReferenceModel: TypeAlias = Callable[[Array, Array, Array], Array]
 
 _SEED: Final = 0
-_QUANTILES: Final = 1_000  # scikit-learn's own
+_QUANTILES: Final = 1_000  # scikit-learn's default
 
 
 def predict_logistic_regression(matrix: Array, label: Array, test_matrix: Array) -> Array:
-    """Learn by scikit-learn's logistic regression, on columns mapped to normal quantiles.
+    """Fit and predict scikit-learn's logistic regression on columns mapped to normal quantiles.
 
-    Its defaults hold, but for the solver, which finds the same optimum sooner. A missing value is
-    the column's mean, which is its middle.
+    All parameters are defaults except the solver, which reaches the same optimum faster. Missing
+    values are imputed by the column mean, which is the median after the mapping.
 
     Parameters
     ----------
@@ -39,15 +39,15 @@ def predict_logistic_regression(matrix: Array, label: Array, test_matrix: Array)
         NaN where missing.
     label : numpy.ndarray, shape (n,)
         1 or 0.
-    test_matrix : numpy.ndarray, shape (n_asked, n_columns)
-        Whose probability is asked for.
+    test_matrix : numpy.ndarray, shape (n_test, n_columns)
+        Rows to predict.
 
     Returns
     -------
-    numpy.ndarray, shape (n_asked,)
+    numpy.ndarray, shape (n_test,)
     """
     low, high = (bound(matrix, axis=0) for bound in (np.fmin.reduce, np.fmax.reduce))
-    informative = low < high  # a column of one value, or of none, tells nothing
+    informative = low < high  # constant and empty columns are dropped
     model = make_pipeline(
         QuantileTransformer(
             n_quantiles=min(_QUANTILES, len(matrix)),
@@ -62,7 +62,7 @@ def predict_logistic_regression(matrix: Array, label: Array, test_matrix: Array)
 
 
 def predict_lightgbm(matrix: Array, label: Array, test_matrix: Array) -> Array:
-    """Learn by LightGBM at its defaults; parameters and result as for the regression."""
+    """Fit and predict LightGBM at its defaults; parameters and result as for the regression."""
     fixed_parameters = {
         "deterministic": True,
         "force_col_wise": True,
@@ -88,27 +88,27 @@ def predict_reference_models(
     test_snapshots: pl.DataFrame,
     inputs: tuple[str, ...],
 ) -> dict[str, pl.Series]:
-    """Let each learner learn what a cut knew, and give its probability of what the cut judges.
+    """Fit each reference model on a training set and predict the test snapshots.
 
     Parameters
     ----------
     reference_models : mapping of str to callable
         By name.
-    training_set : training.evaluation.splits.TrainingSet
-        Snapshots from before the cut, and what it knew of them.
+    training_set : TrainingSet
+        Snapshots before the cutoff and the outcomes known at it.
     label_expr : polars.Expr
-        Over the outcomes; rows of which it is null are not learned from.
+        Over the outcomes; rows where it is null are not used for training.
     test_snapshots : polars.DataFrame
-        The snapshots asked about.
+        Snapshots to predict.
     inputs : tuple of str
-        Columns that may be read.
+        Feature columns.
 
     Returns
     -------
     dict of str to polars.Series
-        A value per judged snapshot.
+        A probability per test snapshot.
     """
-    label = training_set.outcomes.select(label_expr.cast(pl.Float64).alias("happened"))["happened"]
+    label = training_set.outcomes.select(label_expr.cast(pl.Float64).alias("label"))["label"]
     train_matrix = training_set.snapshots.filter(label.is_not_null()).select(inputs).to_numpy()
     test_matrix, train_label = (
         test_snapshots.select(inputs).to_numpy(),

@@ -1,4 +1,4 @@
-"""What a walk through history was worth: predictions, their figures, and a verdict in words."""
+"""Evaluation result: walk-forward predictions, their metrics and a verdict."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,44 +23,45 @@ _PROMISING_SKILL = 0.05
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Walk-forward predictions and what they are worth.
+    """Walk-forward predictions and their metrics.
 
     Attributes
     ----------
     predictions : polars.DataFrame
-        One row per eligible account and judged as-of: ``account_id``, ``as_of``, ``cut``,
-        ``expanded`` (null while unknown), ``probability``, ``low``, ``high``, ``margin``, the two
-        that it blends, ``trees_margin`` and ``linear_margin``,
-        ``base_rate`` (of the cut's training rows), and a column per simple ranking. For the dates
-        ``within_14d`` and so on, the curve; ``early_days``, ``median_days`` and ``late_days``, the
-        stated quantiles, the same with ``usual_`` before it, the constants that were best on what
-        the cut knew, and ``days_to_limit`` by a straight line; ``expanded_180d``, null until the
-        whole of the 180 days is known, and ``days_to_expansion`` of those that did. ``simple``
-        names the simple ranking that was best on what the cut knew, and ``simple_score`` is its
-        score, to be compared within an as-of only; ``best_column`` names the column of the
-        catalogue that was, and ``best column so far`` holds its score. A column per learner holds
-        its probability. ``known_days`` of what followed are known, 180 at most; in
-        ``days_followed`` came an expansion or, where ``expansion_seen`` is false, none so far.
-        ``arr_added`` is what the expansion within the horizon added to the yearly revenue, 0 where
-        none came, null where that is not known. ``size``, ``plan``, ``tenure`` and, where it is
-        stable, ``segment`` say of what kind the account was.
+        One row per eligible account and test as-of. Keys and label: ``account_id``, ``as_of``,
+        ``cutoff``, ``expanded`` (null while unknown). Model: ``probability``, ``low``, ``high``,
+        ``margin``, its parts ``gbm_margin`` and ``logistic_margin``, and the cumulative incidence
+        ``within_14d`` and so on. Dates: ``early_days``, ``median_days`` and ``late_days``, the
+        predicted quantiles; the same with the prefix ``constant_``, the best constants of the
+        training set; ``days_to_limit`` by linear extrapolation; ``expanded_180d``, null until all
+        180 days are known; ``days_to_expansion``. Comparisons: ``base_rate`` of the training set, a
+        column per baseline and per reference model, ``baseline`` (selected on the
+        training set) and ``baseline_score`` (its score, comparable within an as-of only),
+        ``best_feature`` (the best feature of the training set) and ``best feature so far`` (its
+        score). Survival: ``observed_days`` of follow-up, at most 180; ``followup_days`` until the
+        expansion or, where ``event_observed`` is false, the censoring. ``arr_added`` is the yearly
+        revenue added by an expansion within the horizon, 0 without one, null where unknown.
+        ``size``, ``plan``, ``tenure`` and, where configured, ``segment`` are the account's
+        segments.
     metrics : mapping
-        Ranking → figure name → value with interval; over all judged snapshots.
+        Ranking → metric name → estimate with interval; over all labelled test snapshots.
     date_metrics : mapping
-        Figure name → value with interval; see :func:`training.metrics.dates.compute_date_metrics` and
+        Metric name → estimate with interval; see
+        :func:`training.metrics.dates.compute_date_metrics` and
         :func:`training.metrics.survival.compute_survival_metrics`.
-    gain_over_best_baseline : training.metrics.summary.Figure
-        Precision at capacity less that of the best simple ranking, on the same draws.
+    gain_over_best_baseline : training.metrics.cluster_bootstrap.MetricEstimate
+        Precision at capacity minus that of the best baseline, on the same bootstrap replicates.
     bands : list of dict
-        Band of probability → what was expected and observed; :func:`training.evaluation.probability_bands.compute_band_calibration`.
+        Expected and observed rate of each probability band;
+        :func:`training.evaluation.probability_bands.compute_band_calibration`.
     skipped : mapping of datetime.date to str
-        Cuts at which no model could be trained, with the reason.
+        Cutoffs at which no model could be trained, with the reason.
     blend_weight : float
-        The regressions' share of the margin, and
+        Weight of the regressions in the margin, fitted on all matured predictions.
     calibration : training.model.calibration.Calibration
-        fitted on all matured predictions: what a model trained at the end uses.
+        Likewise; the model trained at the end uses both.
     settings : data.config.settings.Settings
-        By which it was judged.
+        Settings of the evaluation.
     """
 
     predictions: pl.DataFrame
@@ -74,101 +75,107 @@ class EvaluationResult:
     settings: Settings
 
     def __repr__(self) -> str:
-        known = self.predictions["expanded"].drop_nulls()
+        labels = self.predictions["expanded"].drop_nulls()
         return (
-            f"Evaluation({self.predictions.height:,} predictions from"
-            f" {self.predictions['cut'].n_unique()} cuts; {known.len():,} with a known outcome,"
-            f" {known.sum():,} expanded)"
+            f"EvaluationResult({self.predictions.height:,} predictions from"
+            f" {self.predictions['cutoff'].n_unique()} cutoffs; {labels.len():,} with a known"
+            f" outcome, {labels.sum():,} expanded)"
         )
 
     def best_baseline(self) -> str:
-        """Name of the simple ranking with the highest precision at capacity."""
+        """Return the name of the baseline with the highest precision at capacity."""
         return metric_tables.select_best_baseline(self.metrics)
 
     @cached_property
     def reference_metrics(self) -> MetricTable:
-        """Learner → figure name → value with interval, as of the model."""
+        """Metrics by reference model, as for the model."""
         return metric_tables.compute_reference_metrics(self.predictions, self.settings)
 
     @cached_property
     def metrics_by_cutoff(self) -> Mapping[date, MetricTable]:
-        """Cut → the same figures of model, rankings and learners on what it judged."""
+        """Metrics of model, baselines and reference models, by cutoff."""
         return metric_tables.compute_metrics_by_cutoff(self.predictions, self.settings)
 
     @cached_property
     def segment_metrics(self) -> Mapping[str, Mapping[str, SegmentMetrics]]:
-        """Size, plan, tenure, segment → kind of account → figures of the model."""
+        """Metrics of the model by segmentation (size, plan, tenure, segment) and segment."""
         return segments.compute_segment_metrics(self.predictions, self.settings)
 
     @cached_property
     def lift_by_decile(self) -> list[dict[str, Any]]:
-        """Lift by tenth of the probability; :func:`training.evaluation.lift.compute_lift_by_decile`."""
+        """Lift by decile of the probability; see :mod:`training.evaluation.lift`."""
         return metric_tables.compute_lift_by_decile(self.predictions, self.settings)
 
     @cached_property
     def power(self) -> PowerAnalysis:
-        """How large a difference from the best simple ranking could have been shown."""
+        """Minimum detectable difference from the best baseline."""
         return metric_tables.compute_power_against(
             self.predictions, self.best_baseline(), self.settings
         )
 
     @cached_property
     def gain_over_selected_baseline(self) -> MetricEstimate:
-        """Precision at capacity less that of the simple ranking that each cut would have chosen."""
-        return metric_tables.compute_precision_gain(self.predictions, "simple_score", self.settings)
+        """Precision at capacity minus that of the baseline selected at each cutoff."""
+        return metric_tables.compute_precision_gain(
+            self.predictions, "baseline_score", self.settings
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the predictions, as JSON values; a figure is value, low and high."""
+        """Return everything except the predictions as JSON values."""
         best = {"ranking": self.best_baseline(), **asdict(self.gain_over_best_baseline)}
         return {
             "verdict": self.summarize_verdict(),
-            "figures": _to_json(self.metrics),
-            "learners": _to_json(self.reference_metrics),
-            "date_figures": _to_json(self.date_metrics),
-            "by_cut": {str(cut): _to_json(found) for cut, found in self.metrics_by_cutoff.items()},
+            "metrics": _to_json(self.metrics),
+            "reference_models": _to_json(self.reference_metrics),
+            "date_metrics": _to_json(self.date_metrics),
+            "by_cutoff": {
+                str(cutoff): _to_json(table) for cutoff, table in self.metrics_by_cutoff.items()
+            },
             "segments": _to_json(self.segment_metrics),
             "lift": self.lift_by_decile,
             "bands": self.bands,
-            "over_best_simple": best,
-            "over_simple": asdict(self.gain_over_selected_baseline),
-            "power": {**asdict(self.power), "said": str(self.power)},
+            "precision_gain_over_best_baseline": best,
+            "precision_gain_over_selected_baseline": asdict(self.gain_over_selected_baseline),
+            "power": {**asdict(self.power), "summary": str(self.power)},
             "notes": self.list_caveats(),
-            "skipped": {str(cut): reason for cut, reason in self.skipped.items()},
+            "skipped": {str(cutoff): reason for cutoff, reason in self.skipped.items()},
         }
 
     def list_caveats(self) -> list[str]:
-        """Say what could not be judged, or was assumed."""
+        """List assumptions and what could not be evaluated."""
         return caveats.list_caveats(self.predictions, self.settings)
 
     def to_metric_values(self) -> dict[str, float]:
-        """Every figure of the model and of its dates as a plain number."""
+        """Return the metrics of the model and of its dates as plain numbers."""
         estimates = {**self.metrics[MODEL], **self.date_metrics}
         return {
-            name: figure.value for name, figure in estimates.items() if figure.value is not None
+            name: estimate.value
+            for name, estimate in estimates.items()
+            if estimate.value is not None
         }
 
     def summarize_verdict(self) -> str:
-        """Say in one sentence whether the model knows more than chance and the best rule."""
+        """Summarise in one sentence whether the model beats the base rate and the best baseline."""
         model_metrics = self.metrics[MODEL]
         skill = model_metrics["log_loss_skill"]
         if skill.low is None or skill.value is None:
-            return "Too little is known of the outcomes to judge the model."
+            return "Too few outcomes are known to evaluate the model."
         if skill.low <= 0 and skill.value < _PROMISING_SKILL:
             return (
-                "Next to no usable signal was found: the model does not beat the base rate beyond"
-                f" noise (log-loss skill {skill}, AUROC {model_metrics['auroc']})."
+                "No usable signal was found: the model does not significantly beat the base rate"
+                f" (log-loss skill {skill}, AUROC {model_metrics['auroc']})."
             )
         comparison = self._compare_with_best_baseline()
         if skill.low <= 0:
             expanded = self.predictions["expanded"].sum()
             return (
-                f"The model may know something, but {expanded} expansions are too few to be sure"
+                f"The model may have skill, but {expanded} expansions are too few to be certain"
                 f" (log-loss skill {skill}, AUROC {model_metrics['auroc']}); {comparison}."
             )
         return f"The model beats the base rate (log-loss skill {skill}); {comparison}."
 
     def _compare_with_best_baseline(self) -> str:
-        """Say whether the model wins, loses, or is level with the best simple ranking."""
+        """Describe whether the model beats, loses to, or is level with the best baseline."""
         gain, best = self.gain_over_best_baseline, self.best_baseline()
         model_precision, baseline_precision = (
             self.metrics[n]["precision_at_capacity"].value for n in (MODEL, best)
@@ -179,17 +186,17 @@ class EvaluationResult:
             or model_precision is None
             or baseline_precision is None
         ):
-            return "it cannot be compared with the simple rankings"
-        word = "beats" if gain.low > 0 else "loses to" if gain.high < 0 else "is level with"
+            return "it cannot be compared with the baselines"
+        verb = "beats" if gain.low > 0 else "loses to" if gain.high < 0 else "is level with"
         return (
-            f"at the team's capacity it {word} the best simple ranking in hindsight, {best}: of the"
-            f" accounts worked {model_precision:.1%} expanded against {baseline_precision:.1%}, a difference of"
+            f"at the team's capacity it {verb} the best baseline in hindsight, {best}: precision"
+            f" {model_precision:.1%} against {baseline_precision:.1%}, a difference of"
             f" {gain.value:+.1%} ({gain.low:+.1%} to {gain.high:+.1%})"
         )
 
 
-def _to_json(value: Any) -> Any:  # noqa: ANN401 - figures, at any depth of mappings
-    """Turn figures into JSON values."""
+def _to_json(value: Any) -> Any:  # noqa: ANN401 - estimates, at any depth
+    """Convert metric estimates, at any depth of mappings, to JSON values."""
     if isinstance(value, Mapping):
-        return {name: _to_json(each) for name, each in value.items()}
+        return {name: _to_json(item) for name, item in value.items()}
     return asdict(value)

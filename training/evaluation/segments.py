@@ -1,7 +1,7 @@
-"""The same figures by kind of account: by size, plan, tenure, and the segment that the CRM names.
+"""Metrics by segment: size, plan, tenure, and the CRM segment.
 
-An account's segment is today's word for it. It takes part only where the settings say that it never
-changes: ``tables.time_invariant_attributes = ["segment"]``.
+The CRM segment of an account is its present value. It is used only if the settings declare it
+time-invariant: ``tables.time_invariant_attributes = ["segment"]``.
 """
 
 from collections.abc import Mapping
@@ -43,26 +43,27 @@ _TWO_CLASS_METRICS: Final = (
 
 @dataclass(frozen=True)
 class SegmentMetrics:
-    """What the model was worth for one kind of account.
+    """Metrics of the model on one segment.
 
     Attributes
     ----------
     snapshots, expanded : int
-        With a known outcome, and of these with an expansion.
-    worked : float
-        Snapshots of it within the team's capacity, of all accounts of the as-of.
-    figures : mapping of str to training.metrics.summary.Figure
-        As of :func:`training.metrics.summary.compute_metrics`, but ``precision_at_capacity`` is the share that
-        expanded among those ``worked``; what needs both outcomes is null where there is one.
+        Snapshots with a known outcome, and those that expanded.
+    within_capacity : float
+        Snapshots of the segment within the team's capacity, over all accounts of the as-of.
+    metrics : mapping of str to training.metrics.cluster_bootstrap.MetricEstimate
+        As of :func:`training.metrics.summary.compute_metrics`, except that
+        ``precision_at_capacity`` is the share that expanded among those within capacity. Metrics
+        that need both classes are null where only one occurs.
     """
 
     snapshots: int
     expanded: int
-    worked: float
-    figures: Mapping[str, MetricEstimate]
+    within_capacity: float
+    metrics: Mapping[str, MetricEstimate]
 
     def __repr__(self) -> str:
-        return f"Segment({self.snapshots:,} snapshots, {self.expanded:,} expanded)"
+        return f"SegmentMetrics({self.snapshots:,} snapshots, {self.expanded:,} expanded)"
 
 
 def assign_segments(
@@ -71,16 +72,16 @@ def assign_segments(
     settings: Settings,
     accounts: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Say of what kind each snapshot's account was, as of the day.
+    """Assign each snapshot to its segments as of that day.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.builder.Panel`.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`, for the names of the plans.
+        The subscription timeline, for the names of the plans.
     settings : data.config.settings.Settings
-        Which columns are stable.
+        Declares the time-invariant columns.
     accounts : polars.DataFrame, optional
         The accounts table.
 
@@ -88,7 +89,7 @@ def assign_segments(
     -------
     polars.DataFrame
         ``account_id``, ``as_of``, ``size`` (licensed seats, else people of 90 days), ``plan``,
-        ``tenure``, and ``segment`` where it is stable and told; what is not known is "unknown".
+        ``tenure``, and ``segment`` where it is time-invariant; missing values are "unknown".
     """
     seats = pl.coalesce(pl.when(pl.col("licensed_seats") > 0).then("licensed_seats"), "people_90d")
     segments = snapshots.select(
@@ -107,38 +108,41 @@ def assign_segments(
 def compute_segment_metrics(
     predictions: pl.DataFrame, settings: Settings
 ) -> dict[str, dict[str, SegmentMetrics]]:
-    """Compute the model's figures for every kind of account, with 90 % intervals.
+    """Compute the model's metrics for every segment, with 90 % intervals.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluation.result.EvaluationResult`, with the columns of :func:`assign_segments`.
+        As in :class:`training.evaluation.result.EvaluationResult`, with the columns of
+        :func:`assign_segments`.
     settings : data.config.settings.Settings
-        Capacity, draws and seed.
+        Capacity, number of resamples and seed.
 
     Returns
     -------
-    dict of str to dict of str to Segment
-        ``size``, ``plan``, ``tenure`` and ``segment``, as far as told → the kind's name, in the
-        order of size, or of first appearance → its figures.
+    dict of str to dict
+        Segmentation → segment → its metrics.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     (as_of,) = factorize_columns(labelled["as_of"])
     score, capacity = labelled["probability"].to_numpy(), settings.evaluation.capacity
-    worked = labelled.with_columns(worked=ranking.compute_capacity_share(score, as_of, capacity))
+    rows = labelled.with_columns(
+        within_capacity=ranking.compute_capacity_share(score, as_of, capacity)
+    )
     return {
-        kind: {
-            name: _compute_segment(worked.filter(pl.col(kind) == name), settings)
-            for name in _sort_segment_names(labelled[kind])
+        segmentation: {
+            name: _compute_segment(rows.filter(pl.col(segmentation) == name), settings)
+            for name in _sort_segment_names(labelled[segmentation])
         }
-        for kind in SEGMENTATIONS
-        if kind in labelled.columns
+        for segmentation in SEGMENTATIONS
+        if segmentation in labelled.columns
     }
 
 
 def _compute_segment(rows: pl.DataFrame, settings: Settings) -> SegmentMetrics:
     probability, base_rate = rows["probability"].to_numpy(), rows["base_rate"].to_numpy()
-    expanded, worked = rows["expanded"].to_numpy(), rows["worked"].to_numpy()
+    expanded = rows["expanded"].to_numpy()
+    within_capacity = rows["within_capacity"].to_numpy()
     resamples, seed = settings.evaluation.n_bootstrap, settings.model.seed
     two_class_metrics = summary.compute_metrics(
         probability,
@@ -150,29 +154,33 @@ def _compute_segment(rows: pl.DataFrame, settings: Settings) -> SegmentMetrics:
         reference=base_rate,
     )
     clipped = truth.clip_probability(probability)
-    any_outcome: dict[str, Metric] = {
+    single_class_metrics: dict[str, Metric] = {
         "log_loss": truth.log_loss(clipped, expanded),
         "brier": truth.brier_score(clipped, expanded),
         "observed_to_expected": truth.observed_to_expected(clipped, expanded),
         "rate": mean_metric(expanded),
-        "precision_at_capacity": ratio_metric(worked * expanded, worked),
+        "precision_at_capacity": ratio_metric(within_capacity * expanded, within_capacity),
     }
-    units = factorize_columns(rows["account_id"], rows["cut"])
-    intervals_by_name = estimate_metrics(any_outcome, *units, resamples=resamples, seed=seed)
+    units = factorize_columns(rows["account_id"], rows["cutoff"])
+    intervals_by_name = estimate_metrics(
+        single_class_metrics, *units, resamples=resamples, seed=seed
+    )
     metrics_by_name = {
         name: two_class_metrics[name] for name in _TWO_CLASS_METRICS
     } | intervals_by_name
-    return SegmentMetrics(rows.height, int(expanded.sum()), float(worked.sum()), metrics_by_name)
+    return SegmentMetrics(
+        rows.height, int(expanded.sum()), float(within_capacity.sum()), metrics_by_name
+    )
 
 
 def _label_band(value: pl.Expr, upper_bounds: Mapping[int, str], last_band: str) -> pl.Expr:
-    """Name the band of a value; the top of each belongs to it."""
+    """Return the band of a value; the upper bound of each band is inclusive."""
     below = (pl.when(value <= top).then(pl.lit(name)) for top, name in upper_bounds.items())
     return pl.coalesce(*below, pl.when(value.is_not_null()).then(pl.lit(last_band)))
 
 
 def _label_plan(contracts: pl.DataFrame) -> pl.Expr:
-    """Name the plan by its place; by number where a place has had several names."""
+    """Return the plan's name by its rank, or its number where a rank has had several names."""
     names = (
         contracts.select("plan_rank", "plan")
         .drop_nulls()
@@ -192,7 +200,7 @@ def _label_plan(contracts: pl.DataFrame) -> pl.Expr:
 
 
 def _sort_segment_names(names: pl.Series) -> list[str]:
-    """The bands in their own order, other names in the alphabet's, the unknown last."""
+    """Sort bands in their own order, other names alphabetically, and "unknown" last."""
     bands = [*_SIZES.values(), _LARGEST, *_TENURES.values(), _LONGEST]
     sort_order = {name: number for number, name in enumerate(bands)} | {UNKNOWN: np.inf}
     return sorted(names.unique(), key=lambda name: (sort_order.get(name, 0), name))

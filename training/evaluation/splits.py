@@ -1,4 +1,4 @@
-"""Walk forward through the history: train on what a cut knew, judge on what came after it."""
+"""Purged walk-forward splits: train on what was known at a cutoff, test on what follows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,19 +14,21 @@ __all__ = ["TimeSplit", "TrainingSet", "build_training_set", "utc_midnight", "wa
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """A cut, and the as-ofs that are judged by the model trained at it."""
+    """A cutoff and the as-ofs tested with the model trained at it."""
 
     cutoff: datetime
     test_as_ofs: tuple[date, ...]
 
     def __repr__(self) -> str:
         span = f"{self.test_as_ofs[0]} to {self.test_as_ofs[-1]}"
-        return f"Split(cut {self.cutoff:%Y-%m-%d}, judges {len(self.test_as_ofs)} as-ofs, {span})"
+        return (
+            f"TimeSplit(cutoff {self.cutoff:%Y-%m-%d}, {len(self.test_as_ofs)} test as-ofs, {span})"
+        )
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Snapshots from before a cut, with the outcomes that the cut knew; rows correspond."""
+    """Snapshots before a cutoff with the outcomes known at it; rows correspond."""
 
     snapshots: pl.DataFrame
     outcomes: pl.DataFrame
@@ -34,7 +36,7 @@ class TrainingSet:
     def __repr__(self) -> str:
         accounts, as_ofs = (self.snapshots[name] for name in ("account_id", "as_of"))
         return (
-            f"Known({self.snapshots.height:,} snapshots of {accounts.n_unique():,} accounts,"
+            f"TrainingSet({self.snapshots.height:,} snapshots of {accounts.n_unique():,} accounts,"
             f" {as_ofs.min()!s} to {as_ofs.max()!s}, with their outcomes)"
         )
 
@@ -47,26 +49,26 @@ def utc_midnight(day: date) -> datetime:
 def walk_forward(
     as_ofs: Sequence[date], *, first: date | None, refit_months: int
 ) -> list[TimeSplit]:
-    """Cut the history where a model would have been retrained.
+    """Split the history at the dates on which a model would have been refitted.
 
     Parameters
     ----------
     as_ofs : sequence of datetime.date
         All as-ofs of the panel, in any order.
     first : datetime.date or None
-        First as-of to judge; by default the last third of the as-ofs is judged.
+        First test as-of; by default the last third of the as-ofs is tested.
     refit_months : int
-        30-day months from one cut to the next.
+        30-day months between cutoffs.
 
     Returns
     -------
-    list of Split
-        In rising order; each judges the as-ofs from its cut up to the next.
+    list of TimeSplit
+        In ascending order; each tests the as-ofs from its cutoff to the next.
 
     Examples
     --------
     >>> days = [date(2025, 1, 1) + timedelta(days=30 * k) for k in range(6)]
-    >>> [len(split.remaining) for split in walk_forward(days, first=days[2], refit_months=3)]
+    >>> [len(split.test_as_ofs) for split in walk_forward(days, first=days[2], refit_months=3)]
     [3, 1]
     """
     days = sorted(set(as_ofs))
@@ -85,12 +87,12 @@ def walk_forward(
 def build_training_set(
     snapshots: pl.DataFrame, contracts: pl.DataFrame, cutoff: datetime, rules: Outcome
 ) -> TrainingSet:
-    """Return what may be trained on at a cut: earlier snapshots, labelled as the cut knew them.
+    """Return the snapshots before a cutoff, labelled with what was known at it.
 
     Raises
     ------
     AssertionError
-        If a label reaches past the cut; this is the check of the split on what it returns.
+        If a label window ends after the cutoff.
     """
     earlier = snapshots.filter(pl.col("as_of") < cutoff.date())
     labelled = labels.build_outcomes(earlier, contracts, cutoff=cutoff, rules=rules)

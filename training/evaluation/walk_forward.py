@@ -1,7 +1,7 @@
-"""The one walk through history: every cut learns what was known then and says what comes after.
+"""Walk-forward validation: at each cutoff, fit on data known by then and predict the next period.
 
-The blend of a cut's model and its calibration are settled on the predictions of earlier cuts whose
-outcome the cut already knew.
+The blend weight and the calibration of a fold are fitted on predictions of earlier folds whose
+labels had matured by its cutoff.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,18 +36,18 @@ _ModelT = TypeVar("_ModelT")
 
 @dataclass(frozen=True)
 class WalkForwardFold(Generic[_ModelT]):
-    """One cut of a walk.
+    """One fold of walk-forward validation.
 
     Attributes
     ----------
     cutoff : datetime.datetime
-        When, 00:00 UTC.
-    training_set : training.evaluation.splits.TrainingSet
-        What it could learn from.
+        Refit date, 00:00 UTC.
+    training_set : TrainingSet
+        Snapshots and outcomes known at the cutoff.
     model : object
-        Learned from that, and from how earlier cuts fared.
+        Fitted on the training set and on past predictions.
     test_snapshots : polars.DataFrame
-        The snapshots from it to the next cut.
+        Snapshots from the cutoff to the next.
     """
 
     cutoff: datetime
@@ -56,40 +56,46 @@ class WalkForwardFold(Generic[_ModelT]):
     test_snapshots: pl.DataFrame
 
     def __repr__(self) -> str:
-        return f"Step(cut {self.cutoff:%Y-%m-%d}: {self.training_set!r}; judges {self.test_snapshots.height:,})"
+        return (
+            f"WalkForwardFold(cutoff {self.cutoff:%Y-%m-%d}: {self.training_set!r};"
+            f" {self.test_snapshots.height:,} test snapshots)"
+        )
 
 
 @dataclass(frozen=True)
 class WalkForwardResult:
-    """What all cuts said, and which could say nothing.
+    """Predictions of all folds, and the skipped cutoffs.
 
     Attributes
     ----------
     predictions : polars.DataFrame
-        What each step said, in the order of the cuts; no outcome is in it.
+        Predictions of each fold, in the order of the cutoffs; without outcomes.
     skipped : mapping of datetime.date to str
-        Cuts at which nothing could be learned, with the reason.
+        Cutoffs at which no model could be fitted, with the reason.
     """
 
     predictions: pl.DataFrame
     skipped: Mapping[date, str]
 
     def __repr__(self) -> str:
-        return f"Walked({self.predictions.height:,} predictions; {len(self.skipped)} cuts skipped)"
+        return (
+            f"WalkForwardResult({self.predictions.height:,} predictions;"
+            f" {len(self.skipped)} cutoffs skipped)"
+        )
 
 
 def predict_fold(fold: WalkForwardFold[Propensity]) -> pl.DataFrame:
-    """Say what a cut's model says of the snapshots it judges."""
+    """Return one fold's predictions for its test snapshots."""
     prediction = fold.model.predict(fold.test_snapshots)
     return fold.test_snapshots.select(
         *KEYS,
-        cut=pl.lit(fold.cutoff.date()),
+        cutoff=pl.lit(fold.cutoff.date()),
         probability=pl.Series(prediction.probability),
         low=pl.Series(prediction.low),
         high=pl.Series(prediction.high),
         margin=pl.Series(prediction.margin),
-        trees_margin=pl.Series(prediction.gbm_margin),
-        linear_margin=pl.Series(prediction.logistic_margin),
+        gbm_margin=pl.Series(prediction.gbm_margin),
+        logistic_margin=pl.Series(prediction.logistic_margin),
     )
 
 
@@ -103,35 +109,36 @@ def run_walk_forward(
     label_within: Callable[[int], pl.Expr] = labels.expanded_within,
     progress: Callable[[int, int], None] | None = None,
 ) -> WalkForwardResult:
-    """Walk forward through a history.
+    """Run walk-forward validation over a history.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.builder.Panel`.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
+        The subscription timeline.
     settings : data.config.settings.Settings
-        Outcome, and where the cuts are.
+        Outcome and cutoffs.
     fit : callable
-        Makes a model of what a cut knew, and of what earlier cuts said, with ``label_within`` as far as
-        the cut knew it; None at the first. :func:`fit_and_calibrate` for a propensity.
+        Fits a model on the training set and on past predictions, with ``label`` where the label
+        was known at the cutoff; None for the first fold. :func:`fit_and_calibrate` for a
+        propensity.
     predict : callable
-        What is kept of a step, the keys among it; :func:`predict_fold` for a propensity.
+        Returns a fold's predictions with the key columns; :func:`predict_fold` for a propensity.
     label_within : callable
-        From a horizon in days to whether it happened within it, null while that is unknown.
+        Maps a horizon in days to a label expression, null while unknown.
     progress : callable, optional
-        Told cuts done and cuts in all.
+        Called with the cutoffs done and the total.
 
     Returns
     -------
     WalkForwardResult
-        Every as-of from the first cut on is judged once.
+        One prediction per snapshot from the first cutoff on.
 
     Raises
     ------
     data.errors.HistoryError
-        If nothing could be learned at any cut.
+        If no model could be fitted at any cutoff.
     """
     rules = settings.evaluation
     plan = splits.walk_forward(
@@ -146,7 +153,7 @@ def run_walk_forward(
             snapshots, contracts, split.cutoff, settings.outcome
         )
         label = training_set.outcomes.select(
-            *KEYS, happened=label_within(settings.outcome.horizon_days)
+            *KEYS, label=label_within(settings.outcome.horizon_days)
         )
         past_predictions = pl.concat(parts, how="diagonal") if parts else None
         if past_predictions is not None:
@@ -163,8 +170,8 @@ def run_walk_forward(
         if progress:
             progress(done + 1, len(plan))
     if not parts:
-        reason = next(iter(skipped.values()), "the history has no as-of to judge.")
-        raise HistoryError(f"the history is too short for a walk forward: {reason}")
+        reason = next(iter(skipped.values()), "the history has no as-of to test.")
+        raise HistoryError(f"the history is too short for walk-forward validation: {reason}")
     return WalkForwardResult(pl.concat(parts, how="diagonal"), skipped)
 
 
@@ -177,17 +184,17 @@ def fit_and_calibrate(
     inputs: Sequence[str] = propensity.INPUTS,
     label_within: Callable[[int], pl.Expr] = labels.expanded_within,
 ) -> Propensity:
-    """Fit a propensity on what a cut knew, blended and calibrated by how earlier cuts fared.
+    """Fit a propensity on a training set; blend and calibrate it on past predictions.
 
     Parameters
     ----------
-    training_set : training.evaluation.splits.TrainingSet
-        What the cut knew.
+    training_set : TrainingSet
+        Snapshots and outcomes known at the cutoff.
     past_predictions : polars.DataFrame or None
-        What earlier cuts said, as of :func:`predict_fold`, with ``label_within``.
-    rules : data.config.settings.Model
-        The learners' settings.
-    horizon_days, inputs, happened
+        Predictions of earlier folds, from :func:`predict_fold`, with ``label``.
+    rules : data.config.settings.ModelConfig
+        Hyper-parameters.
+    horizon_days, inputs, label_within
         As for :func:`training.model.propensity.fit_propensity`.
 
     Raises
@@ -219,14 +226,14 @@ def fit_and_calibrate(
 def select_blend_and_calibration(
     predictions: pl.DataFrame, default_weight: float
 ) -> tuple[float, Calibration]:
-    """Settle the blend and the map to a probability on what has become known.
+    """Select the blend weight and fit the calibration on predictions whose labels have matured.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        As of :func:`predict_fold`, and ``happened``, null while that is unknown.
+        From :func:`predict_fold`, with ``label``, null while unknown.
     default_weight : float
         As for :func:`training.model.calibration.select_blend_weight`.
     """
-    labelled = predictions.filter(pl.col("happened").is_not_null())
+    labelled = predictions.filter(pl.col("label").is_not_null())
     return calibration.fit_blend_and_calibration(labelled, default_weight)

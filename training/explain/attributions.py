@@ -1,9 +1,9 @@
-"""Contributions to the shown number, told as the sentences a CSM reads.
+"""Turn SHAP attributions of a prediction into the reasons that a CSM reads.
 
-Features that measure one thing share a signal, and signals that tell of one thing a story; their
-exact TreeSHAP contributions are added. A story that pushed the number up is told as a reason, one
-that pushed it down as what holds back, each with the facts behind it: never a reason that reads as
-its opposite. What happens at an account is told before what it is. The controls never appear.
+Features that measure the same thing share a signal group, and signal groups about one subject share
+a reason group; their exact TreeSHAP contributions are summed. A reason group that raised the score
+becomes a reason, one that lowered it a counter-reason, each with the facts behind it. Events at an
+account come before static attributes. Control features never appear.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from training.pipeline.fallback_ranking import CalibratedRanking
 
 __all__ = ["Explanation", "explain_predictions"]
 
-_CHUNK_ROWS: Final = 10_000  # snapshots whose contributions are held at once, feature by feature
+_CHUNK_ROWS: Final = 10_000  # snapshots per chunk of per-feature contributions
 
 Array = NDArray[np.float64]
 ReasonLists = list[list[str]]
@@ -32,7 +32,7 @@ ReasonLists = list[list[str]]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why each snapshot is scored as it is.
+    """Attributions and reasons of each snapshot's score.
 
     Attributes
     ----------
@@ -40,16 +40,15 @@ class Explanation:
         Expected margin before anything is known of the account.
     signal_groups : tuple of str
         The columns of ``attributions``.
-    attributions : numpy.ndarray, shape (n, n_signals)
-        What each signal adds to the margin; with the base they add up to it.
+    attributions : numpy.ndarray, shape (n, n_signal_groups)
+        Additive contribution of each signal group; with the base value they sum to the margin.
     reasons : list of list of str
-        The stories that pushed the number up most, as sentences, most important first, what an
-        account is after what happens there. A story without a fact to tell is not told, though it
-        counted.
+        Text of the reason groups that raised the score most, in descending order, static ones last.
+        A reason group without a fact to show is skipped, although it counts in the score.
     counter_reasons : list of list of str
-        The same of the stories that pushed it down most.
+        The same for the reason groups that lowered it most.
     reason_groups : list of list of str
-        The names of the stories that ``reasons`` tell.
+        Names of the reason groups behind ``reasons``.
     """
 
     base_value: Array
@@ -60,11 +59,12 @@ class Explanation:
     reason_groups: ReasonLists
 
     def __repr__(self) -> str:
-        return f"Explanation(of {len(self.base_value):,} snapshots by {len(self.signal_groups)} signals)"
+        snapshots, groups = len(self.base_value), len(self.signal_groups)
+        return f"Explanation({snapshots:,} snapshots, {groups} signal groups)"
 
     @cached_property
     def contributions(self) -> list[dict[str, float]]:
-        """Signal → contribution to the margin of each snapshot, largest first."""
+        """Signal group → contribution to the margin of each snapshot, largest first."""
         order = np.argsort(-self.attributions, axis=1, kind="stable")
         return [
             {self.signal_groups[column]: float(row[column]) for column in ranked}
@@ -72,11 +72,11 @@ class Explanation:
         ]
 
     def to_json_series(self) -> pl.Series:
-        """Signal → contribution of each snapshot, as JSON texts: for many snapshots at once."""
+        """Return signal group → contribution of each snapshot as JSON text, all at once."""
         columns = {
             name: self.attributions[:, column] for column, name in enumerate(self.signal_groups)
         }
-        return pl.DataFrame(columns).select(it=pl.struct(pl.all()).struct.json_encode())["it"]
+        return pl.DataFrame(columns).select(json=pl.struct(pl.all()).struct.json_encode())["json"]
 
 
 def explain_predictions(
@@ -87,18 +87,18 @@ def explain_predictions(
     max_counter_reasons: int = 2,
     reason_templates: ReasonTemplates | None = None,
 ) -> Explanation:
-    """Explain the probability of each snapshot.
+    """Compute attributions and reasons of each snapshot's probability.
 
     Parameters
     ----------
-    model : Propensity or Simple
-        What scored them.
+    model : Propensity or CalibratedRanking
+        The model that scored them.
     snapshots : polars.DataFrame or pandas.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`.
+        Rows of a panel.
     max_reasons, max_counter_reasons : int
-        Sentences per snapshot, at most: of what pushed up, and of what holds back.
-    reason_templates : training.explain.templates.ReasonTemplates, optional
-        The company's own; by default those that come with the program.
+        Maximum texts per snapshot.
+    reason_templates : ReasonTemplates, optional
+        A company's own templates; the default ones otherwise.
 
     Returns
     -------
@@ -115,12 +115,12 @@ def explain_predictions(
         attributions, [GROUP_BY_SIGNAL[name] for name in signal_groups], groups
     )
     features = dataframe.select_columns(snapshots, FEATURE_NAMES).fill_nan(None)
-    reasons, reason_groups = _ReasonSelector(groups, "raises", max_reasons, active_templates)(
+    reasons, reason_groups = _ReasonSelector(groups, "increases", max_reasons, active_templates)(
         group_contributions, features
     )
-    counter_reasons, _ = _ReasonSelector(groups, "holds", max_counter_reasons, active_templates)(
-        -group_contributions, features
-    )
+    counter_reasons, _ = _ReasonSelector(
+        groups, "decreases", max_counter_reasons, active_templates
+    )(-group_contributions, features)
     return Explanation(
         base_value, signal_groups, attributions, reasons, counter_reasons, reason_groups
     )
@@ -129,28 +129,30 @@ def explain_predictions(
 def _compute_attributions(
     model: Propensity | CalibratedRanking, snapshots: Snapshots, signal_groups: Sequence[str]
 ) -> tuple[Array, Array]:
-    """Base, and contributions added by signal, in pieces that memory does not feel."""
+    """Compute the base value and the contributions per signal group, in chunks to bound memory."""
     column_groups = [FEATURES_BY_NAME[name].signal_group for name in model.inputs]
-    if isinstance(
-        model, CalibratedRanking
-    ):  # its places are among all that are compared with each other
-        contributions, base = model.compute_contributions(snapshots)
-        return base, _sum_columns_by_group(contributions, column_groups, signal_groups)
+    # A ranking depends on all compared snapshots, so it is not computed in chunks.
+    if isinstance(model, CalibratedRanking):
+        contributions, base_value = model.compute_contributions(snapshots)
+        return base_value, _sum_columns_by_group(contributions, column_groups, signal_groups)
     matrix = dataframe.select_columns(snapshots, model.inputs)
     chunks = [
         model.compute_contributions(matrix.slice(start, _CHUNK_ROWS))
         for start in range(0, matrix.height, _CHUNK_ROWS)
     ]
-    base = np.concatenate([base for _, base in chunks])
-    return base, np.concatenate(
-        [_sum_columns_by_group(parts, column_groups, signal_groups) for parts, _ in chunks]
+    base_value = np.concatenate([base for _, base in chunks])
+    return base_value, np.concatenate(
+        [
+            _sum_columns_by_group(contributions, column_groups, signal_groups)
+            for contributions, _ in chunks
+        ]
     )
 
 
 def _sum_columns_by_group(
     contributions: Array, column_groups: Sequence[str], groups: Sequence[str]
 ) -> Array:
-    """Add the columns of each group, one after the other: the same bytes in pieces of any size."""
+    """Sum the columns of each group one by one: the result is independent of the chunk size."""
     totals = np.zeros((len(contributions), len(groups)))
     for column, group in enumerate(column_groups):
         totals[:, groups.index(group)] += contributions[:, column]
@@ -159,7 +161,7 @@ def _sum_columns_by_group(
 
 @dataclass(frozen=True)
 class _ReasonSelector:
-    """Tells the stories that push one way."""
+    """Select and render the reason groups of one direction."""
 
     groups: list[str]
     direction: Direction
@@ -169,7 +171,7 @@ class _ReasonSelector:
     def __call__(
         self, contributions: Array, features: pl.DataFrame
     ) -> tuple[ReasonLists, ReasonLists]:
-        """Give sentences and their stories for each row, down its ranks."""
+        """Return texts and their reason groups for each row, by descending contribution."""
         is_static = np.array([REASON_GROUPS[name].is_static for name in self.groups])
         order = np.lexsort(
             (-contributions, np.broadcast_to(is_static, contributions.shape)), axis=1

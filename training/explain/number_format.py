@@ -1,4 +1,4 @@
-"""Numbers as a sentence says them: exact, short, and never more certain than they are."""
+"""Number formatting for reason texts: short, localizable, never rounded to 0% or 100%."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,26 +12,28 @@ _DAYS_PER_YEAR: Final = 365.25
 
 
 class UnknownValueError(Exception):
-    """A sentence would have shown a value that is not known: it is not told."""
+    """A template would have shown an unknown value; its text is skipped."""
 
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How numbers are written in one language.
+    """Number format of one language.
 
     Attributes
     ----------
-    thousands, decimal, format_percent : str
-        What stands between thousands, before decimals, and after a share of a hundred.
+    thousands, decimal, percent_sign : str
+        Thousands separator, decimal separator, and percent sign.
     day, month, year : tuple of str
-        The noun of one, and of several.
+        Singular and plural noun.
 
     Examples
     --------
-    >>> words = NumberFormat()
-    >>> words.format_number(1204.0), words.format_number(6.44), words.format_count(1.0, "seat", "seats"), words.format_percent(0.997)
-    ('1,204', '6.4', '1 seat', '99.7%')
-    >>> words.format_duration(45), words.format_duration(400), words.format_duration(1100)
+    >>> fmt = NumberFormat()
+    >>> fmt.format_number(1204.0), fmt.format_number(6.44), fmt.format_count(1.0, "seat", "seats")
+    ('1,204', '6.4', '1 seat')
+    >>> fmt.format_percent(0.997)
+    '99.7%'
+    >>> fmt.format_duration(45), fmt.format_duration(400), fmt.format_duration(1100)
     ('45 days', '13 months', '3 years')
     """
 
@@ -43,18 +45,18 @@ class NumberFormat:
     year: tuple[str, str] = ("year", "years")
 
     def format_number(self, value: float) -> str:
-        """Write a number: whole from ten on, with one decimal below where it has one."""
+        """Format a number: an integer from 10 up, one decimal below where it is not whole."""
         if isnan(value):
             raise UnknownValueError
         text = f"{value:,.0f}" if abs(value) >= 9.95 else f"{value:.1f}".removesuffix(".0")
         return self._localize("0" if text == "-0" else text)
 
     def format_count(self, value: float, one: str, many: str) -> str:
-        """Write a number with its noun."""
+        """Format a number with its noun."""
         return f"{self.format_number(value)} {one if self.format_number(value) == '1' else many}"
 
     def format_percent(self, value: float) -> str:
-        """Write a share; less than all is not told as all, nor more than nothing as nothing."""
+        """Format a share; 0% and 100% appear only for exactly 0 and 1."""
         if isnan(value):
             raise UnknownValueError
         magnitude = abs(value)
@@ -65,7 +67,7 @@ class NumberFormat:
         return f"{'-' if value < 0 else ''}{self._localize(text)}{self.percent_sign}"
 
     def format_duration(self, days: float) -> str:
-        """Write a stretch of time in whole days, from two months on in months, then in years."""
+        """Format a duration in whole days, in months from two months up, then in years."""
         if isnan(days):
             raise UnknownValueError
         unit, size = self.day, 1.0
@@ -76,7 +78,7 @@ class NumberFormat:
         return self.format_count(floor(days / size), *unit)
 
     def get_template_functions(self) -> dict[str, Callable[..., str]]:
-        """Give the functions that a template may call, by name."""
+        """Return the functions that a template may call, by name."""
         return {
             "n": self.format_number,
             "count": self.format_count,
@@ -87,10 +89,12 @@ class NumberFormat:
     def _localize(self, text: str) -> str:
         if (self.thousands, self.decimal) == (",", "."):
             return text
-        return "".join({",": self.thousands, ".": self.decimal}.get(each, each) for each in text)
+        return "".join(
+            {",": self.thousands, ".": self.decimal}.get(character, character) for character in text
+        )
 
 
 def parse_number_format(config: Mapping[str, Any]) -> NumberFormat:
-    """Read the words of a file of sentences."""
+    """Parse the ``words`` table of a template file."""
     nouns = {name: (config[name][0], config[name][1]) for name in ("day", "month", "year")}
     return NumberFormat(config["thousands"], config["decimal"], config["percent"], **nouns)

@@ -1,4 +1,4 @@
-"""A company's file of sentences, checked when it is read: nothing of it can fail on a Monday."""
+"""Read and validate a company's template file, so that rendering cannot fail in the weekly job."""
 
 import difflib
 import tomllib
@@ -15,32 +15,36 @@ from features.catalogue.reason_templates import load_default
 
 __all__ = ["check_names", "read_template_file", "smoke_test_templates", "translate_template_errors"]
 
-_DIRECTIONS: Final = ("raises", "holds")
+_DIRECTIONS: Final = ("increases", "decreases")
 _SMOKE_TEST_VALUES: Final = (None, 0.0, 0.3, 0.95, 1.0, 2.0, 45.0, 1204.0)
 
 
 def read_template_file(path: Path) -> dict[str, Any]:
-    """Read the tables of a file, each of a name and a kind that there is.
+    """Read the tables of a template file and check their names and types.
 
     Raises
     ------
     data.errors.SettingsError
-        In one sentence, if not.
+        If the file is not valid TOML, or a name or type is wrong.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(
             f"scoring.reason_templates: {path} cannot be read as TOML: {error}. Start from"
-            " `expansion features --sentences`."
+            " `expansion features --reason-templates`."
         ) from None
-    check_names(tables, ("shared", "words", *REASON_GROUPS), path.name)
+    check_names(tables, ("macros", "number_format", *REASON_GROUPS), path.name)
     for name, entries in tables.items():
-        if name == "shared":
-            _check_type(entries, str, f"{path.name}: shared")
+        if name == "macros":
+            _check_type(entries, str, f"{path.name}: macros")
             continue
         _check_type(entries, dict, f"{path.name}: {name}")
-        allowed = load_default()["words"] if name == "words" else dict.fromkeys(_DIRECTIONS, "")
+        allowed = (
+            load_default()["number_format"]
+            if name == "number_format"
+            else dict.fromkeys(_DIRECTIONS, "")
+        )
         check_names(entries, allowed, f"{path.name}: {name}")
         for key, value in entries.items():
             _check_type(value, type(allowed[key]), f"{path.name}: {name}.{key}")
@@ -48,21 +52,21 @@ def read_template_file(path: Path) -> dict[str, Any]:
 
 
 def check_names(names: Iterable[str], allowed: Iterable[str], location: str) -> None:
-    """Refuse a name that there is not, with the nearest that there is."""
+    """Raise an error for an unknown name and suggest the closest valid one."""
     allowed_names = list(allowed)
     for name in sorted(set(names) - set(allowed_names)):
         nearest = difflib.get_close_matches(name, allowed_names, n=1, cutoff=0.0)[0]
-        raise SettingsError(f"{location}: there is no {name}. Did you mean {nearest}?")
+        raise SettingsError(f"{location}: unknown name {name}. Did you mean {nearest}?")
 
 
 @contextmanager
 def translate_template_errors(location: str) -> Iterator[None]:
-    """Turn a template's fault into one sentence."""
+    """Convert an error of the template engine to a one-line settings error."""
     try:
         yield
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise SettingsError(
-            f"{location}: not a template that can be told: {error}. Mend it, or leave it out for the"
+            f"{location}: the template cannot be rendered: {error}. Fix it, or remove it to use the"
             " default."
         ) from None
 
@@ -70,7 +74,7 @@ def translate_template_errors(location: str) -> Iterator[None]:
 def smoke_test_templates(
     templates: Mapping[tuple[str, Any], Callable[..., str]], source: str
 ) -> None:
-    """Tell every sentence of every kind of number, so that none fails later."""
+    """Render every template with a range of values, so that errors show at load time."""
     for (group, direction), template in templates.items():
         required_features = template.required_features  # type: ignore[attr-defined]
         with translate_template_errors(f"{source}: {group}.{direction}"):
@@ -85,7 +89,7 @@ def smoke_test_templates(
 
 
 def _check_type(value: object, expected_type: type, location: str) -> None:
-    descriptions = {"str": "a text in quotes", "dict": "a table", "list": "a list of two nouns"}
+    descriptions = {"str": "a quoted string", "dict": "a table", "list": "a list of two strings"}
     is_noun_pair = not isinstance(value, list) or [type(noun) for noun in value] == [str, str]
     if not (isinstance(value, expected_type) and is_noun_pair):
         raise SettingsError(

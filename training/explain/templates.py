@@ -1,4 +1,4 @@
-"""The sentences of the stories, in the words that a company chose: read, checked, and rendered."""
+"""Reason templates: load, validate and render the wording of each reason group."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,24 +18,24 @@ from training.explain.number_format import UnknownValueError
 
 __all__ = ["Direction", "ReasonTemplates", "load_default_templates", "load_templates"]
 
-Direction: TypeAlias = Literal["raises", "holds"]
-_CACHE_SIZE: Final = 1 << 15  # sentences remembered per template
+Direction: TypeAlias = Literal["increases", "decreases"]
+_CACHE_SIZE: Final = 1 << 15  # rendered texts cached per template
 
 
 @dataclass(frozen=True)
 class CompiledTemplate:
-    """One template with the facts that it asks for."""
+    """One compiled template and the features it reads."""
 
     template: jinja2.Template
     required_features: tuple[str, ...]
 
     @cached_property
     def cached_render(self) -> Callable[[tuple[float | None, ...]], str]:
-        """The same, without rendering twice: counts repeat from account to account."""
+        """The template's render function with an LRU cache; counts repeat across accounts."""
         return lru_cache(_CACHE_SIZE)(self.__call__)
 
     def __call__(self, values: tuple[float | None, ...]) -> str:
-        """Tell it; empty where no case fits, or where an unknown value would be shown."""
+        """Render the template; empty if no case applies or if an unknown value would be shown."""
         numbers = (nan if value is None else value for value in values)
         try:
             text = self.template.render(dict(zip(self.required_features, numbers, strict=True)))
@@ -47,33 +47,33 @@ class CompiledTemplate:
 
 @dataclass(frozen=True)
 class ReasonTemplates:
-    """The sentences of every story."""
+    """The compiled templates of every reason group."""
 
     templates: Mapping[tuple[str, Direction], CompiledTemplate] = field(repr=False)
-    name: str = "the default words"
+    name: str = "the default templates"
 
     def __repr__(self) -> str:
-        return f"Wording({len(self.templates)} sentences in {self.name})"
+        return f"ReasonTemplates({len(self.templates)} templates from {self.name})"
 
     def render(
-        self, group: str, features: Mapping[str, float | None], direction: Direction = "raises"
+        self, group: str, features: Mapping[str, float | None], direction: Direction = "increases"
     ) -> str:
-        """Tell a story with its numbers; the empty string where there is nothing to tell.
+        """Render a reason with its numbers; empty if there is nothing to show.
 
         Parameters
         ----------
         group : str
-            A key of :data:`features.catalogue.STORIES`.
+            A key of :data:`features.catalogue.REASON_GROUPS`.
         features : mapping of str to float or None
             Feature name → value of the snapshot.
-        direction : {"raises", "holds"}
-            Whether it pushed the chance up or down.
+        direction : {"increases", "decreases"}
+            Effect on the probability: up or down.
 
         Examples
         --------
-        >>> facts = {"active_seats": 41.0, "licensed_seats": 45.0, "active_seats_90d_ago": 27.0}
-        >>> facts = dict.fromkeys(NAMES) | facts | {"seat_utilization": 41 / 45}
-        >>> load_default_templates().render("seats", facts)
+        >>> features = {"active_seats": 41.0, "licensed_seats": 45.0, "active_seats_90d_ago": 27.0}
+        >>> features = dict.fromkeys(FEATURE_NAMES) | features | {"seat_utilization": 41 / 45}
+        >>> load_default_templates().render("seats", features)
         '41 of 45 seats active, up from 27 three months ago'
         """
         template = self.templates.get((group, direction))
@@ -84,14 +84,14 @@ class ReasonTemplates:
         )
 
     def required_features(self, group: str, direction: Direction) -> tuple[str, ...]:
-        """Name the features that a sentence asks for."""
+        """Return the names of the features that a template reads."""
         template = self.templates.get((group, direction))
         return () if template is None else template.required_features
 
     def render_many(
         self, group: str, direction: Direction, rows: Sequence[tuple[float | None, ...]]
     ) -> list[str]:
-        """Tell a story of many snapshots, each given by the values of :meth:`facts`."""
+        """Render the reason of many snapshots, given their values of :meth:`required_features`."""
         template = self.templates.get((group, direction))
         if template is None:
             return [""] * len(rows)
@@ -100,23 +100,23 @@ class ReasonTemplates:
 
 @cache
 def load_default_templates() -> ReasonTemplates:
-    """Give the words that come with the program."""
-    return _compile_templates(default_file(), "the default words")
+    """Load the templates that come with the program."""
+    return _compile_templates(default_file(), "the default templates")
 
 
 def load_templates(path: Path | None) -> ReasonTemplates:
-    """Read a company's own words; what its file leaves out stays as it is.
+    """Load a company's own templates; missing entries fall back to the defaults.
 
     Parameters
     ----------
     path : pathlib.Path or None
-        A TOML file as ``expansion features --sentences`` prints it; None gives the default words.
+        A TOML file as ``expansion features --reason-templates`` prints it; None loads the defaults.
 
     Raises
     ------
     data.errors.SettingsError
-        If the file cannot be read, names a story or a word that there is not, or holds a template
-        that is not one, asks for a feature that there is not, or fails on possible numbers.
+        If the file cannot be read, contains an unknown name, or contains a template that does not
+        compile, reads an unknown feature, or fails on plausible numbers.
     """
     if path is None:
         return load_default_templates()
@@ -136,7 +136,7 @@ def _compile_templates(tables: Mapping[str, Any], name: str) -> ReasonTemplates:
             environment, tables[group][direction], f"{name}: {group}.{direction}"
         )
         for group in REASON_GROUPS
-        for direction in ("raises", "holds")
+        for direction in ("increases", "decreases")
         if tables.get(group, {}).get(direction, "").strip()
     }
     reason_templates = ReasonTemplates(compiled, name)  # type: ignore[arg-type]
@@ -145,14 +145,14 @@ def _compile_templates(tables: Mapping[str, Any], name: str) -> ReasonTemplates:
 
 
 def _build_environment(tables: Mapping[str, Any], name: str) -> jinja2.Environment:
-    # Plain text for a CRM field: a page that shows it escapes it there.
+    # Plain text for a CRM field; HTML pages escape it themselves.
     environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
     environment.globals.clear()
     environment.globals.update(
-        number_format.parse_number_format(tables["words"]).get_template_functions()
+        number_format.parse_number_format(tables["number_format"]).get_template_functions()
     )
-    with template_file.translate_template_errors(f"{name}: shared"):
-        macros = environment.from_string(tables["shared"]).module
+    with template_file.translate_template_errors(f"{name}: macros"):
+        macros = environment.from_string(tables["macros"]).module
         environment.globals.update(
             {key: value for key, value in vars(macros).items() if not key.startswith("_")}
         )

@@ -1,1 +1,1 @@
-"""Metrics with confidence intervals from a cluster bootstrap."""
+"""Metrics of rankings, probabilities, cumulative incidence and dates, with bootstrap intervals."""

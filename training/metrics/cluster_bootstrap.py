@@ -1,19 +1,19 @@
-"""How far a figure might differ on another history like this one.
+"""Confidence intervals by a two-way cluster bootstrap over accounts and cutoffs.
 
-Snapshots of one account resemble each other, and so do all that one cut's model judged: whole
-accounts and whole cuts are drawn, with replacement and independently of each other, and a row
-counts as often as its account times as often as its cut [1]_. Two or three cuts cannot tell how
-much cuts differ, and drawing them would count what accounts differ by a second time: cuts are drawn
-where there are four or more. Else it is the plain bootstrap of accounts, and what cuts differ by is
-not in it.
+Snapshots of one account are correlated, and so are all predictions of one cutoff. Whole accounts
+and whole cutoffs are therefore resampled, independently and with replacement; the weight of a row
+is the product of both counts [1]_. Two or three cutoffs cannot show how much cutoffs differ, and
+resampling them would count the variation of accounts twice. Cutoffs are resampled only if there are
+four or more. Otherwise it is the plain cluster bootstrap over accounts, which ignores the variation
+between cutoffs.
 
-A draw is a weight per row, and its first is all ones: the history as it was. A figure maps a
-stack of draws to a value for each, so that hundreds cost little more than one.
+A replicate is a weight per row; the first one is all ones, the original sample. A metric maps a
+stack of replicates to one value each, so hundreds cost little more than one.
 
 References
 ----------
-.. [1] A. B. Owen, "The Pigeonhole Bootstrap", Annals of Applied Statistics 2007: it errs on the
-       side of caution.
+.. [1] A. B. Owen, "The Pigeonhole Bootstrap", Annals of Applied Statistics 2007: it is
+       conservative.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,14 +45,14 @@ _MAX_CHUNK_VALUES = 4_000_000
 
 @dataclass(frozen=True)
 class MetricEstimate:
-    """A figure and its 90 % interval; null where it cannot be computed."""
+    """A metric and its 90 % interval; None where undefined."""
 
     value: float | None
     low: float | None
     high: float | None
 
     def __repr__(self) -> str:
-        return f"Figure({self})"
+        return f"MetricEstimate({self})"
 
     def __str__(self) -> str:
         if self.value is None:
@@ -64,11 +64,11 @@ class MetricEstimate:
 
 @dataclass(frozen=True)
 class ResampleWeights:
-    """How often each row is in each draw: by its account, and by its cut.
+    """Weight of each row in each replicate: by its account and by its cutoff.
 
     Attributes
     ----------
-    account, cutoff : numpy.ndarray, shape (n_draws, n_rows)
+    account, cutoff : numpy.ndarray, shape (n_replicates, n_rows)
         Counts.
     """
 
@@ -77,21 +77,22 @@ class ResampleWeights:
 
     @property
     def row(self) -> Array:
-        """How often each row is in each draw."""
+        """Weight of each row in each replicate."""
         return self.account * self.cutoff
 
 
 class ClusterBootstrap:
-    """Draws of accounts and of cuts; the same codes, number and seed give the same draws.
+    """Bootstrap replicates of accounts and cutoffs, reproducible by codes, number and seed.
 
     Parameters
     ----------
-    account, cut : numpy.ndarray of int, shape (n_rows,)
-        Codes from 0, as of :func:`factorize_columns`; without cuts, or with few, all rows count as of one.
+    account, cutoff : numpy.ndarray of int, shape (n_rows,)
+        Codes from 0, as of :func:`factorize_columns`; without cutoffs, or with few, all rows share
+        one.
     resamples : int
-        Draws beside the history as it was.
+        Number of replicates besides the original sample.
     seed : int
-        Of the draws.
+        Of the random generator.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class ClusterBootstrap:
         self._cutoff_counts = _draw_counts(self._cutoff, resamples, rng)
 
     def evaluate(self, metric: Metric) -> Array:
-        """Compute a figure on every draw, the history as it was first."""
+        """Compute a metric on every replicate, the original sample first."""
         n_replicates, n_rows = len(self._account_counts), max(len(self._account), 1)
         step = max(_MAX_CHUNK_VALUES // n_rows, 1)
         values = [
@@ -127,17 +128,17 @@ class ClusterBootstrap:
 
 
 def factorize_columns(*columns: object) -> tuple[Codes, ...]:
-    """Number the values of each column from 0, in their order."""
+    """Encode the sorted distinct values of each column as integers from 0."""
     return tuple(
         np.unique(np.asarray(column), return_inverse=True)[1].astype(np.int64) for column in columns
     )
 
 
 def compute_percentile_interval(values: Array) -> MetricEstimate:
-    """Give the figure and its 90 % interval from its values on all draws, the history's own first.
+    """Compute a metric's 90 % percentile interval from its replicates, the original sample first.
 
-    A draw in which the figure does not exist (nan) has no part in the interval. It always holds the
-    figure itself, which draws of repeated rows may all miss on one side.
+    Undefined (NaN) replicates are ignored. The interval always contains the estimate itself, which
+    the replicates may all miss on one side.
     """
     value, replicates = values[0], values[1:]
     if np.isnan(value):
@@ -157,19 +158,19 @@ def estimate_metrics(
     resamples: int,
     seed: int,
 ) -> dict[str, MetricEstimate]:
-    """Compute figures with 90 % intervals, all on the same draws.
+    """Compute metrics with 90 % intervals, all on the same replicates.
 
     Parameters
     ----------
     metrics : mapping of str to callable
-        Name → what computes the figure on a stack of draws; nan where it does not exist.
-    account, cut, resamples, seed
+        Name → metric on a stack of replicates; NaN where undefined.
+    account, cutoff, resamples, seed
         As for :class:`ClusterBootstrap`.
 
     Returns
     -------
-    dict of str to Figure
-        By the names given.
+    dict of str to MetricEstimate
+        By the given names.
     """
     bootstrap = ClusterBootstrap(account, cutoff, resamples=resamples, seed=seed)
     return {
@@ -179,19 +180,19 @@ def estimate_metrics(
 
 
 def mean_metric(values: NDArray[np.generic], mask: NDArray[np.bool_] | None = None) -> Metric:
-    """The mean over rows, or over those among them; nan where there are none."""
+    """Mean over rows, or over those in the mask; NaN if there are none."""
     included = np.ones(len(values)) if mask is None else mask.astype(np.float64)
     return ratio_metric(np.where(included > 0, values, 0).astype(np.float64), included)
 
 
 def skill_metric(error: Array, reference: Array) -> Metric:
-    """The share of a rival's error that is saved."""
+    """Skill: relative reduction of a reference's error."""
     error_ratio = ratio_metric(error, reference)
     return lambda weights: 1 - error_ratio(weights)
 
 
 def ratio_metric(numerator: Array, denominator: Array) -> Metric:
-    """The ratio of two sums over rows; nan where the lower is 0."""
+    """Ratio of two sums over rows; NaN where the denominator is 0."""
 
     def compute_replicates(weights: ResampleWeights) -> Array:
         row = weights.row
@@ -201,7 +202,7 @@ def ratio_metric(numerator: Array, denominator: Array) -> Metric:
 
 
 def safe_divide(numerator: Array, denominator: Array) -> Array:
-    """Divide; nan where there is nothing to divide by."""
+    """Divide; NaN where the denominator is not positive."""
     return np.asarray(
         np.divide(
             numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0
@@ -210,7 +211,7 @@ def safe_divide(numerator: Array, denominator: Array) -> Array:
 
 
 def _draw_counts(codes: Codes, resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """How often each code is drawn, after a first row of ones."""
+    """Draw how often each cluster is resampled, after a first row of ones."""
     units = int(codes.max(initial=-1)) + 1
     if units == 0:
         return np.ones((resamples + 1, 0), dtype=np.int32)

@@ -1,12 +1,11 @@
-"""How far the expected dates are off, and whether their intervals hold what they promise.
+"""Metrics of predicted dates: error, pinball loss and interval coverage.
 
-Judged are the expansions that did happen within 180 days of the as-of, once the whole of the 180
-days is known: early expansions of unfinished windows would make every date look late. All dates are
-whole days, as the list shows them.
+Only expansions within 180 days of the as-of count, once all 180 days are known. Early expansions of
+incomplete windows would make every date look late. All dates are whole days, as in the list.
 
-Two rivals: the *usual* day, the constant that was best on what the cut knew, and the straight line,
-which carries the growth of the last three months on to the seat or usage limit. It is cut off at
-180 days, since the expansion is known to come by then; where no limit is known, it is the constant.
+Two baselines: the constant that was best on the training set, and a linear extrapolation of the
+last three months' growth to the seat or usage limit. The extrapolation is capped at 180 days; where
+no limit is known, it equals the constant.
 """
 
 import numpy as np
@@ -37,7 +36,7 @@ _TERTILES = ("lowest", "middle", "highest")
 
 
 def build_date_columns(dates: EventDateEstimate) -> dict[str, pl.Series]:
-    """Give the dates of a prediction as columns: P(T ≤ 180), and whole days from the as-of."""
+    """Return the dates of a prediction as columns: P(T ≤ 180), and whole days from the as-of."""
     days = {name: np.floor(getattr(dates, name)) for name in _QUANTILES}
     return {
         "within_180d": pl.Series(dates.probability_180d),
@@ -46,106 +45,106 @@ def build_date_columns(dates: EventDateEstimate) -> dict[str, pl.Series]:
 
 
 def fit_constant_baseline(days_to_expansion: pl.Series) -> dict[str, float]:
-    """Give the best constants for a date, from the expansions that a cut knew.
+    """Compute the best constant dates from the expansions in a training set.
 
     Parameters
     ----------
     days_to_expansion : polars.Series
-        Whole days, of snapshots whose 180 days were complete at the cut and that expanded.
+        Whole days, of snapshots that expanded within 180 complete days at the cutoff.
 
     Returns
     -------
     dict of str to float
-        ``usual_early_days``, ``usual_median_days`` and ``usual_late_days``: the quantiles 10, 50
-        and 90 %, which are best by pinball loss. Where nothing is known, those of any day alike.
+        ``constant_early_days``, ``constant_median_days`` and ``constant_late_days``: the quantiles
+        10, 50 and 90 %, which minimise pinball loss; those of a uniform distribution without data.
 
     Examples
     --------
-    >>> fit_constant_baseline(pl.Series([10, 20, 90]))["usual_median_days"]
+    >>> fit_constant_baseline(pl.Series([10, 20, 90]))["constant_median_days"]
     20.0
     """
     observed = days_to_expansion.drop_nulls()
     return {
-        f"usual_{name}_days": MAX_HORIZON_DAYS * share
+        f"constant_{name}_days": MAX_HORIZON_DAYS * quantile
         if observed.is_empty()
-        else float(np.quantile(observed.to_numpy(), share, method="inverted_cdf"))
-        for name, share in _QUANTILES.items()
+        else float(np.quantile(observed.to_numpy(), quantile, method="inverted_cdf"))
+        for name, quantile in _QUANTILES.items()
     }
 
 
 def select_evaluable_rows(predictions: pl.DataFrame) -> pl.DataFrame:
-    """Keep the predictions whose expansion came within 180 days, and give the straight line's day.
+    """Select predictions with an expansion within 180 days, and add the linear extrapolation.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluation.evaluate.Evaluation`.
+        As in :class:`training.evaluation.result.EvaluationResult`.
 
     Returns
     -------
     polars.DataFrame
-        The same columns, and ``line_days``.
+        The same columns, and ``linear_days``.
     """
     linear_days = pl.col("days_to_limit").clip(0, MAX_HORIZON_DAYS)
     return predictions.filter(pl.col("days_to_expansion").is_not_null()).with_columns(
-        line_days=linear_days.fill_null(pl.col("usual_median_days"))
+        linear_days=linear_days.fill_null(pl.col("constant_median_days"))
     )
 
 
 def compute_date_metrics(
     predictions: pl.DataFrame, *, resamples: int, seed: int
 ) -> dict[str, MetricEstimate]:
-    """Compute every figure of the dates, with 90 % intervals over accounts and cuts.
+    """Compute the metrics of the dates, with 90 % intervals over accounts and cutoffs.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluation.evaluate.Evaluation`.
+        As in :class:`training.evaluation.result.EvaluationResult`.
     resamples : int
-        Bootstrap draws.
+        Bootstrap resamples.
     seed : int
-        Of the draws.
+        Of the bootstrap.
 
     Returns
     -------
-    dict of str to Figure
-        ``date_error_days``, the mean absolute error of the median date, and the same of
-        ``date_error_days_usual`` and ``date_error_days_line``; ``date_gain_over_usual`` and
-        ``date_gain_over_line``, the shares of their error that the model saves;
+    dict of str to MetricEstimate
+        ``date_mae_days``, the mean absolute error of the median date, and the same of
+        ``date_mae_days_constant`` and ``date_mae_days_linear``; ``date_skill_over_constant`` and
+        ``date_skill_over_linear``, the relative reductions of their error;
         ``date_pinball_days_10``, ``_50`` and ``_90``; ``date_coverage`` of the 80 % interval, and
-        the same among the ``_lowest``, ``_middle`` and ``_highest`` third of the probabilities;
-        ``date_width_days``, the mean width of that interval, and the same by third.
+        the same in the ``_lowest``, ``_middle`` and ``_highest`` tertile of the probability;
+        ``date_width_days``, the mean width of that interval, and the same by tertile.
     """
     evaluable = select_evaluable_rows(predictions)
     event_days = evaluable["days_to_expansion"].to_numpy().astype(np.float64)
     error = {
         name: np.abs(evaluable[f"{name}_days"].to_numpy() - event_days)
-        for name in ("median", "usual_median", "line")
+        for name in ("median", "constant_median", "linear")
     }
     metrics = {
-        "date_error_days": mean_metric(error["median"]),
-        "date_error_days_usual": mean_metric(error["usual_median"]),
-        "date_error_days_line": mean_metric(error["line"]),
-        "date_gain_over_usual": skill_metric(error["median"], error["usual_median"]),
-        "date_gain_over_line": skill_metric(error["median"], error["line"]),
+        "date_mae_days": mean_metric(error["median"]),
+        "date_mae_days_constant": mean_metric(error["constant_median"]),
+        "date_mae_days_linear": mean_metric(error["linear"]),
+        "date_skill_over_constant": skill_metric(error["median"], error["constant_median"]),
+        "date_skill_over_linear": skill_metric(error["median"], error["linear"]),
         **{
-            f"date_pinball_days_{share:.0%}".rstrip("%"): mean_metric(
-                pinball_loss(evaluable[f"{name}_days"].to_numpy(), event_days, share)
+            f"date_pinball_days_{quantile:.0%}".rstrip("%"): mean_metric(
+                pinball_loss(evaluable[f"{name}_days"].to_numpy(), event_days, quantile)
             )
-            for name, share in _QUANTILES.items()
+            for name, quantile in _QUANTILES.items()
         },
         **_make_coverage_metrics(evaluable, event_days),
     }
     return estimate_metrics(
         metrics,
-        *factorize_columns(evaluable["account_id"], evaluable["cut"]),
+        *factorize_columns(evaluable["account_id"], evaluable["cutoff"]),
         resamples=resamples,
         seed=seed,
     )
 
 
 def pinball_loss(predicted: Array, observed: Array, quantile: float) -> Array:
-    """Loss of a stated quantile, lowest at the true one [1]_; in the unit of the values.
+    """Pinball loss of a predicted quantile, lowest at the true one [1]_; in the unit of the values.
 
     References
     ----------
@@ -161,7 +160,7 @@ def pinball_loss(predicted: Array, observed: Array, quantile: float) -> Array:
 
 
 def _make_coverage_metrics(evaluable: pl.DataFrame, event_days: Array) -> dict[str, Metric]:
-    """Share of the expansions inside the interval, and its width: of all, and by third."""
+    """Return the interval's coverage and width as metrics, overall and by tertile."""
     early, late = (evaluable[f"{name}_days"].to_numpy() for name in ("early", "late"))
     row_values = {
         "date_coverage": (early <= event_days) & (event_days <= late),
@@ -169,9 +168,9 @@ def _make_coverage_metrics(evaluable: pl.DataFrame, event_days: Array) -> dict[s
     }
     tertile = _assign_tertile(evaluable["probability"].to_numpy())
     return {name: mean_metric(values) for name, values in row_values.items()} | {
-        f"{name}_{word}": mean_metric(values, tertile == place)
+        f"{name}_{label}": mean_metric(values, tertile == index)
         for name, values in row_values.items()
-        for place, word in enumerate(_TERTILES)
+        for index, label in enumerate(_TERTILES)
     }
 
 

@@ -1,6 +1,7 @@
-"""Whether a stated probability is true, and how much it says.
+"""Metrics of probabilities: proper scores, skill and calibration.
 
-Each figure is computed on a stack of weighted draws at once; see :mod:`training.metrics.cluster_bootstrap`.
+Each metric is computed on a stack of weighted replicates; see
+:mod:`training.metrics.cluster_bootstrap`.
 """
 
 import numpy as np
@@ -41,7 +42,7 @@ BoolArray = NDArray[np.bool_]
 
 
 def clip_probability(probability: Array) -> Array:
-    """Keep a probability off 0 and 1: being sure and wrong costs much, not infinitely much."""
+    """Clip a probability away from 0 and 1, so that log loss is finite."""
     return probability.clip(_EPSILON, 1 - _EPSILON)
 
 
@@ -51,40 +52,40 @@ def log_loss(probability: Array, expanded: BoolArray) -> Metric:
 
 
 def log_loss_skill(probability: Array, reference: Array, expanded: BoolArray) -> Metric:
-    """Share of a reference's logarithmic loss that is saved."""
+    """Log-loss skill: relative reduction of a reference's log loss."""
     return skill_metric(
         _compute_log_losses(probability, expanded), _compute_log_losses(reference, expanded)
     )
 
 
 def brier_score(probability: Array, expanded: BoolArray) -> Metric:
-    """Mean squared difference from the outcome."""
+    """Brier score: mean squared difference from the outcome."""
     return mean_metric((probability - expanded) ** 2)
 
 
 def brier_skill_score(probability: Array, reference: Array, expanded: BoolArray) -> Metric:
-    """Share of a reference's Brier score that is saved."""
+    """Brier skill score: relative reduction of a reference's Brier score."""
     return skill_metric((probability - expanded) ** 2, (reference - expanded) ** 2)
 
 
 def observed_to_expected(probability: Array, expanded: BoolArray) -> Metric:
-    """How many expanded for each that was expected to."""
+    """Ratio of observed to expected expansions."""
     return ratio_metric(expanded.astype(np.float64), probability)
 
 
 def bootstrap_calibration_slope(probability: Array, expanded: BoolArray) -> Metric:
-    """:func:`calibration_slope` of each draw."""
+    """Compute :func:`calibration_slope` on each replicate."""
     return lambda weights: np.array(
         [calibration_slope(probability, expanded, row) for row in weights.row]
     )
 
 
 def calibration_error(probability: Array, expanded: BoolArray, bins: int = _BINS) -> Metric:
-    """Root mean square gap between stated and observed rate, less what chance alone would show.
+    """Root mean square calibration error over bins, corrected for sampling variance.
 
-    Over bins of about equal size; accounts of equal probability share a bin. The observed rate of a
-    bin scatters around the true one, which would make any model look miscalibrated: its variance is
-    taken off [1]_.
+    Bins have about equal size; accounts of equal probability share a bin. The observed rate of a
+    bin varies around the true one, which would make any model look miscalibrated. This variance is
+    subtracted [1]_.
 
     References
     ----------
@@ -108,24 +109,24 @@ def calibration_error(probability: Array, expanded: BoolArray, bins: int = _BINS
 def calibration_slope(
     probability: Array, expanded: BoolArray, weight: Array | None = None
 ) -> float:
-    """Slope of the outcome's log-odds on the stated log-odds, with a free intercept [1]_.
+    """Slope of the outcome's log-odds on the predicted log-odds, with a free intercept [1]_.
 
-    One is right; below one the stated probabilities are too extreme, above one too timid.
+    One is ideal; below one the predictions are overconfident, above one underconfident.
 
     Parameters
     ----------
     probability : numpy.ndarray, shape (n,)
-        Stated, in (0, 1).
+        Predicted, in (0, 1).
     expanded : numpy.ndarray of bool, shape (n,)
-        What happened.
+        Observed outcome.
     weight : numpy.ndarray, shape (n,), optional
-        How often each row counts.
+        Weight of each row.
 
     Returns
     -------
     float
-        At the maximum of the likelihood; nan where there is none, as where all stated probabilities
-        are equal or part the outcomes without error.
+        Maximum-likelihood estimate; NaN where there is none, as where all predictions are equal or
+        separate the classes perfectly.
 
     References
     ----------
@@ -133,7 +134,7 @@ def calibration_slope(
 
     Examples
     --------
-    Stated odds of 1 and 9, and just so did it happen:
+    Predicted odds of 1 and 9, and the same observed odds:
 
     >>> probability = np.repeat([0.5, 0.9], 20)
     >>> expanded = np.array([True, False] * 10 + [True] * 18 + [False] * 2)
@@ -143,14 +144,14 @@ def calibration_slope(
     if len(probability) == 0 or np.ptp(probability) == 0:
         return float("nan")
     predicted = logit(probability)
-    center = predicted.mean()  # taken off for the sake of the arithmetic; the slope is the same
+    center = predicted.mean()  # centred for numerical stability; the slope is unchanged
     terms = np.column_stack([np.ones_like(predicted), predicted - center])
     weights = np.ones(len(predicted)) if weight is None else weight
     return _maximize_likelihood(terms, expanded, weights, start=np.array([center, 1.0]))
 
 
 def _maximize_likelihood(terms: Array, expanded: BoolArray, weights: Array, start: Array) -> float:
-    """Climb to the maximum of a logistic likelihood, and give the second coefficient."""
+    """Maximise a logistic likelihood by Newton's method and return the second coefficient."""
     coefficients = start
     for _ in range(_NEWTON_STEPS):
         fitted = expit(terms @ coefficients)

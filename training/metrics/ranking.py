@@ -1,6 +1,7 @@
-"""How well a score puts first what expanded: of all rows, and within a team's capacity.
+"""Ranking metrics: over all rows, and within a team's capacity.
 
-Each figure is computed on a stack of weighted draws at once; see :mod:`training.metrics.cluster_bootstrap`.
+Each metric is computed on a stack of weighted replicates; see
+:mod:`training.metrics.cluster_bootstrap`.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ BoolArray = NDArray[np.bool_]
 
 
 class _TiedRanking:
-    """Rows from the highest score down, those of equal score as one group."""
+    """Rows by descending score, with ties grouped."""
 
     def __init__(self, score: Array) -> None:
         self._order = np.argsort(-score, kind="stable")
@@ -32,12 +33,12 @@ class _TiedRanking:
         self._starts = np.flatnonzero(np.diff(falling, prepend=np.nan) != 0)
 
     def sum_groups(self, weights: Array) -> Array:
-        """Sums of weights per group, shape (n_draws, n_groups)."""
+        """Sum weights per group, shape (n_replicates, n_groups)."""
         return np.asarray(np.add.reduceat(weights[:, self._order], self._starts, axis=1))
 
 
 def auroc(score: Array, expanded: BoolArray) -> Metric:
-    """Chance that an account that expanded stands above one that did not; ties count half."""
+    """Area under the ROC curve; ties count half."""
     ranked = _TiedRanking(score)
 
     def compute_replicates(weights: ResampleWeights) -> Array:
@@ -51,7 +52,7 @@ def auroc(score: Array, expanded: BoolArray) -> Metric:
 
 
 def average_precision(score: Array, expanded: BoolArray) -> Metric:
-    """Mean precision over the accounts that expanded, each at its own place in the ranking."""
+    """Average precision: mean precision at the rank of each account that expanded."""
     ranked = _TiedRanking(score)
 
     def compute_replicates(weights: ResampleWeights) -> Array:
@@ -66,15 +67,15 @@ def average_precision(score: Array, expanded: BoolArray) -> Metric:
 def precision_at_capacity(score: Array, expanded: BoolArray, capacity: int) -> float:
     """Share of true expansions among the accounts a team has time to contact.
 
-    Accounts with equal score at the cut count by their average, so the figure does not depend on
-    the order of the rows [1]_.
+    Accounts with equal score at the threshold count by their average, so the value does not depend
+    on the order of the rows [1]_.
 
     Parameters
     ----------
     score : numpy.ndarray, shape (n_accounts,)
-        Higher comes first.
+        Higher ranks first.
     expanded : numpy.ndarray of bool, shape (n_accounts,)
-        Whether the account did expand within the horizon.
+        True where the account expanded within the horizon.
     capacity : int
         Accounts the team can contact, from 1 to ``n_accounts``.
 
@@ -113,7 +114,7 @@ def precision_at_capacity(score: Array, expanded: BoolArray, capacity: int) -> f
 def mean_precision_at_capacity(
     score: Array, expanded: BoolArray, as_of: Codes, capacity: int
 ) -> Metric:
-    """Mean over the as-ofs of :func:`precision_at_capacity`; where fewer are scored, of them."""
+    """Mean of :func:`precision_at_capacity` over the as-ofs; smaller ones use all accounts."""
     groups = list(_group_by_as_of(score, as_of))
 
     def compute_replicates(weights: ResampleWeights) -> Array:
@@ -131,7 +132,7 @@ def mean_precision_at_capacity(
 
 
 def mean_gain_at_capacity(score: Array, revenue: Array, as_of: Codes, capacity: int) -> Metric:
-    """Mean over the as-ofs of what the accounts within the capacity add up to; ties by average."""
+    """Mean over the as-ofs of the summed gain within capacity; ties count by average."""
     groups = list(_group_by_as_of(score, as_of))
 
     def compute_replicates(weights: ResampleWeights) -> Array:
@@ -149,7 +150,7 @@ def mean_gain_at_capacity(score: Array, revenue: Array, as_of: Codes, capacity: 
 
 
 def compute_capacity_share(score: Array, as_of: Codes, capacity: int) -> Array:
-    """Say which rows a team works at their as-of: 1, 0, or the share of a tie there is time for."""
+    """Compute the fraction of each row within capacity; ties share the remaining capacity."""
     share = np.zeros(len(score))
     for rows, _ in _group_by_as_of(score, as_of):
         value = score[rows]
@@ -160,16 +161,16 @@ def compute_capacity_share(score: Array, as_of: Codes, capacity: int) -> Array:
 
 
 def recall_at_capacity(score: Array, expanded: BoolArray, as_of: Codes, capacity: int) -> Metric:
-    """Share of all expansions that are found within the capacity of their as-of."""
+    """Share of all expansions that are within the capacity of their as-of."""
     groups = list(_group_by_as_of(score, as_of))
 
     def compute_replicates(weights: ResampleWeights) -> Array:
-        found, every = np.zeros(len(weights.cutoff)), np.zeros(len(weights.cutoff))
+        hits, total = np.zeros(len(weights.cutoff)), np.zeros(len(weights.cutoff))
         for rows, ranked in groups:
             account, times = weights.account[:, rows], weights.cutoff[:, rows[0]]
-            found += times * _count_within_capacity(ranked, expanded[rows], account, capacity)[0]
-            every += times * (account @ expanded[rows])
-        return safe_divide(found, every)
+            hits += times * _count_within_capacity(ranked, expanded[rows], account, capacity)[0]
+            total += times * (account @ expanded[rows])
+        return safe_divide(hits, total)
 
     return compute_replicates
 
@@ -177,14 +178,13 @@ def recall_at_capacity(score: Array, expanded: BoolArray, as_of: Codes, capacity
 def _count_within_capacity(
     ranked: _TiedRanking, expanded: BoolArray | Array, weights: Array, capacity: int
 ) -> tuple[Array, Array]:
-    """How many expansions are found among how many contacts, in each draw."""
-    hits, every = ranked.sum_groups(weights * expanded), ranked.sum_groups(weights)
-    above = np.cumsum(every, axis=1) - every
-    share = np.clip(
-        safe_divide(capacity - above, every), 0, 1
-    )  # of a group, as far as there is time
-    found = (hits * np.nan_to_num(share)).sum(axis=1)
-    return found, np.minimum(capacity, every.sum(axis=1))
+    """Count expansions and contacts within capacity in each replicate."""
+    hits, size = ranked.sum_groups(weights * expanded), ranked.sum_groups(weights)
+    above = np.cumsum(size, axis=1) - size
+    # Fraction of a tied group within capacity.
+    share = np.clip(safe_divide(capacity - above, size), 0, 1)
+    hits_within = (hits * np.nan_to_num(share)).sum(axis=1)
+    return hits_within, np.minimum(capacity, size.sum(axis=1))
 
 
 def _group_by_as_of(score: Array, as_of: Codes) -> Iterator[tuple[Codes, _TiedRanking]]:

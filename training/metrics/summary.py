@@ -1,4 +1,4 @@
-"""Every figure of a ranking and of a probability, with intervals over accounts and cuts."""
+"""All metrics of a ranking and of a probability, with bootstrap intervals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,18 +35,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LabelledOutcomes:
-    """Snapshots whose outcome is known; all arrays have one value per snapshot.
+    """Outcomes of labelled snapshots; all arrays have one value per snapshot.
 
     Attributes
     ----------
     expanded : numpy.ndarray of bool
-        Whether the account expanded within the horizon.
+        True where the account expanded within the horizon.
     account, as_of : numpy.ndarray of int
         Codes of the account and of the as-of, from 0.
     cutoff : numpy.ndarray of int, optional
-        Code of the cut whose model judged it, from 0; without it all are of one.
+        Code of the cutoff of the predicting model, from 0; without it there is a single cutoff.
     arr_added : numpy.ndarray, optional
-        Yearly revenue that the expansion added, 0 where none came; without it none is known.
+        Yearly revenue added by the expansion, 0 without one; None if no revenue is known.
     """
 
     expanded: NDArray[np.bool_]
@@ -56,27 +56,27 @@ class LabelledOutcomes:
     arr_added: Array | None = None
 
     def bootstrap(self, *, resamples: int, seed: int) -> ClusterBootstrap:
-        """Draw accounts and cuts."""
+        """Resample accounts and cutoffs."""
         return ClusterBootstrap(self.account, self.cutoff, resamples=resamples, seed=seed)
 
 
 def label_outcomes(labelled: pl.DataFrame) -> LabelledOutcomes:
-    """Say what became of predictions whose outcome is known.
+    """Extract the outcomes of labelled predictions.
 
     Parameters
     ----------
     labelled : polars.DataFrame
         ``account_id``, ``as_of``, ``cutoff``, ``expanded``; no outcome is null. Optional is
-        ``arr_added``, null where it is not known, which then counts as nothing.
+        ``arr_added``; where it is null, it counts as 0.
     """
-    account, as_of, cutoff = factorize_columns(*labelled["account_id", "as_of", "cut"])
+    account, as_of, cutoff = factorize_columns(*labelled["account_id", "as_of", "cutoff"])
     return LabelledOutcomes(
         labelled["expanded"].to_numpy(), account, as_of, cutoff, _extract_arr_added(labelled)
     )
 
 
 def _extract_arr_added(labelled: pl.DataFrame) -> Array | None:
-    """What was added, where that is known of any expansion."""
+    """Return the added revenue, or None if it is unknown for every expansion."""
     if "arr_added" not in labelled.columns:
         return None
     amounts = labelled.filter("expanded")["arr_added"].drop_nulls()
@@ -93,31 +93,31 @@ def compute_metrics(
     probability: Array | None = None,
     reference: Array | None = None,
 ) -> dict[str, MetricEstimate]:
-    """Compute every figure of a score, with 90 % intervals over accounts and cuts.
+    """Compute all metrics of a score, with 90 % intervals over accounts and cutoffs.
 
     Parameters
     ----------
     score : numpy.ndarray, shape (n,)
-        Higher comes first.
-    outcomes : Judged
-        What became of the snapshots.
+        Higher ranks first.
+    outcomes : LabelledOutcomes
+        Outcomes of the snapshots.
     capacity : int
-        Accounts a team can work per as-of.
+        Accounts a team can contact per as-of.
     resamples : int
-        Bootstrap draws.
+        Bootstrap resamples.
     seed : int
-        Of the draws; the same for every score, so that scores can be compared.
+        Of the bootstrap; the same for every score, so that scores can be compared.
     probability, reference : numpy.ndarray, optional
-        The score's probability, and that of the running base rate, to judge calibration and skill.
+        The score's probability and the running base rate, for calibration and skill.
 
     Returns
     -------
-    dict of str to Figure
+    dict of str to MetricEstimate
         ``auroc``, ``average_precision``, ``precision_at_capacity``, ``recall_at_capacity`` and,
-        null where no revenue is known, ``arr_at_capacity``: what the worked accounts did add to
-        the yearly revenue within the horizon, mean over the as-ofs. With a probability also
-        ``log_loss``, ``log_loss_skill``, ``brier``, ``brier_skill``, ``calibration_error``,
-        ``calibration_slope`` and ``observed_to_expected``.
+        null where no revenue is known, ``arr_at_capacity``: yearly revenue added within the horizon
+        by the accounts within capacity, mean over the as-ofs. With a probability also ``log_loss``,
+        ``log_loss_skill``, ``brier``, ``brier_skill``, ``calibration_error``, ``calibration_slope``
+        and ``observed_to_expected``.
     """
     resampled = _ResampledMetrics(outcomes, resamples, seed)
     metric_factories: dict[str, Callable[[], Metric]] = {
@@ -130,19 +130,17 @@ def compute_metrics(
         "arr_at_capacity": lambda: _make_revenue_metric(score, outcomes, capacity),
     }
     if probability is not None and reference is not None:
-        stated, base, known = (
-            truth.clip_probability(probability),
-            truth.clip_probability(reference),
-            outcomes.expanded,
-        )
+        expanded = outcomes.expanded
+        predicted = truth.clip_probability(probability)
+        base_rate = truth.clip_probability(reference)
         metric_factories |= {
-            "log_loss": lambda: truth.log_loss(stated, known),
-            "log_loss_skill": lambda: truth.log_loss_skill(stated, base, known),
-            "brier": lambda: truth.brier_score(stated, known),
-            "brier_skill": lambda: truth.brier_skill_score(stated, base, known),
-            "calibration_error": lambda: truth.calibration_error(stated, known),
-            "calibration_slope": lambda: truth.bootstrap_calibration_slope(stated, known),
-            "observed_to_expected": lambda: truth.observed_to_expected(stated, known),
+            "log_loss": lambda: truth.log_loss(predicted, expanded),
+            "log_loss_skill": lambda: truth.log_loss_skill(predicted, base_rate, expanded),
+            "brier": lambda: truth.brier_score(predicted, expanded),
+            "brier_skill": lambda: truth.brier_skill_score(predicted, base_rate, expanded),
+            "calibration_error": lambda: truth.calibration_error(predicted, expanded),
+            "calibration_slope": lambda: truth.bootstrap_calibration_slope(predicted, expanded),
+            "observed_to_expected": lambda: truth.observed_to_expected(predicted, expanded),
         }
     return {
         name: compute_percentile_interval(resampled.compute_values(make))
@@ -159,7 +157,7 @@ def compute_precision_gain(
     resamples: int,
     seed: int,
 ) -> MetricEstimate:
-    """Precision at capacity of a score less that of a rival, on the same draws."""
+    """Compute precision at capacity of a score minus that of a baseline, on the same replicates."""
     differences_by_metric = compute_paired_differences(
         score, baseline, outcomes, capacity=capacity, resamples=resamples, seed=seed
     )
@@ -175,12 +173,12 @@ def compute_paired_differences(
     resamples: int,
     seed: int,
 ) -> dict[str, Array]:
-    """By how much a score is ahead of a rival on each draw, the history as it was first.
+    """Compute the differences between a score and a baseline on each replicate.
 
     Returns
     -------
     dict of str to numpy.ndarray, shape (1 + resamples,)
-        ``precision_at_capacity`` and ``auroc``; nan where they do not exist.
+        ``precision_at_capacity`` and ``auroc``, the original sample first; NaN where undefined.
     """
     resampled = _ResampledMetrics(outcomes, resamples, seed)
     metric_factories: dict[str, Callable[[Array], Metric]] = {
@@ -200,23 +198,23 @@ def compute_paired_differences(
 def compute_metric_change(
     before: Array, after: Array, outcomes: LabelledOutcomes, *, resamples: int, seed: int
 ) -> dict[str, MetricEstimate]:
-    """What replacing one probability by another changes, on the same draws.
+    """Compute the change of metrics between two probabilities, on the same replicates.
 
     Parameters
     ----------
     before, after : numpy.ndarray, shape (n,)
         Probabilities of the same snapshots.
-    outcomes : Judged
-        What became of them.
+    outcomes : LabelledOutcomes
+        Outcomes of the snapshots.
     resamples : int
-        Bootstrap draws.
+        Bootstrap resamples.
     seed : int
-        Of the draws.
+        Of the bootstrap.
 
     Returns
     -------
-    dict of str to Figure
-        ``auroc``, ``average_precision`` and ``log_loss``: after less before.
+    dict of str to MetricEstimate
+        ``auroc``, ``average_precision`` and ``log_loss``: after minus before.
     """
     resampled = _ResampledMetrics(outcomes, resamples, seed)
     expanded = outcomes.expanded
@@ -248,7 +246,7 @@ def _make_revenue_metric(score: Array, outcomes: LabelledOutcomes, capacity: int
 
 
 class _ResampledMetrics:
-    """Draws, and in which of them both outcomes occur: elsewhere no figure exists."""
+    """Bootstrap replicates, with NaN where a replicate contains only one class."""
 
     def __init__(self, outcomes: LabelledOutcomes, resamples: int, seed: int) -> None:
         self._bootstrap = outcomes.bootstrap(resamples=resamples, seed=seed)
@@ -257,7 +255,7 @@ class _ResampledMetrics:
         self._both_classes = (rate > 0) & (rate < 1)
 
     def compute_values(self, make_metric: Callable[[], Metric]) -> Array:
-        """Compute a figure on all draws; it is not made where the history knows one outcome."""
+        """Compute a metric on all replicates; skipped where the sample has only one class."""
         if not self._both_classes[0]:
             return np.full(len(self._both_classes), np.nan)
         return np.where(self._both_classes, self._bootstrap.evaluate(make_metric()), np.nan)

@@ -1,4 +1,4 @@
-"""What the whole curve is worth, of accounts that expanded and of those still followed alike."""
+"""Survival metrics of the cumulative incidence, with censored accounts."""
 
 import re
 
@@ -31,52 +31,52 @@ BoolArray = NDArray[np.bool_]
 def compute_survival_metrics(
     predictions: pl.DataFrame, *, resamples: int, seed: int
 ) -> dict[str, MetricEstimate]:
-    """Compute every figure of the curve, with 90 % intervals over accounts and cuts.
+    """Compute the survival metrics, with 90 % intervals over accounts and cutoffs.
 
     Parameters
     ----------
     predictions : polars.DataFrame
         As in :class:`training.evaluation.result.EvaluationResult`.
     resamples : int
-        Bootstrap draws.
+        Bootstrap resamples.
     seed : int
-        Of the draws.
+        Of the bootstrap.
 
     Returns
     -------
-    dict of str to Figure
+    dict of str to MetricEstimate
         ``integrated_brier``, ``integrated_brier_skill`` and ``concordance``.
     """
     horizons = _parse_horizons(predictions)
     duration, event_observed, observed_days = (
-        predictions[name].to_numpy() for name in ("days_followed", "expansion_seen", "known_days")
+        predictions[name].to_numpy()
+        for name in ("followup_days", "event_observed", "observed_days")
     )
     predicted = {h: predictions[f"within_{h}d"].to_numpy() for h in horizons}
     event = {h: event_observed & (duration < h) for h in horizons}
-    # Early expansions of unfinished windows do not count: they would make every rate look high.
+    # Early expansions of incomplete windows do not count; they would inflate every rate.
     labelled = {h: (observed_days >= h) & (event[h] | (duration >= h)) for h in horizons}
     metrics = {
         "integrated_brier": integrated_brier_score(predicted, event, labelled),
         "integrated_brier_skill": integrated_brier_skill_score(predicted, event, labelled),
         "concordance": concordance_index(predicted[horizons[-1]], duration, event_observed),
     }
-    units = factorize_columns(predictions["account_id"], predictions["cut"])
+    units = factorize_columns(predictions["account_id"], predictions["cutoff"])
     return estimate_metrics(metrics, *units, resamples=resamples, seed=seed)
 
 
 def integrated_brier_score(
     predicted: dict[int, Array], event: dict[int, BoolArray], labelled: dict[int, BoolArray]
 ) -> Metric:
-    """Brier score integrated over the horizons, from day 0, when it is 0 [1]_.
+    """Integrated Brier score over the horizons, from day 0, where it is 0 [1]_.
 
-    By the trapezoid rule, divided by the longest horizon. At each horizon over the rows whose
-    outcome is known; what is not known is so for the end of the history alone.
+    Trapezoidal rule, divided by the longest horizon. Each horizon uses the rows with a known
+    outcome; censoring occurs only at the end of the history.
 
     Parameters
     ----------
     predicted, event, labelled : dict of int to numpy.ndarray, shape (n,)
-        Horizon in days, rising → P(expansion within it), whether it came, and whether that is
-        known.
+        Horizon in days, ascending → P(expansion within it), observed event, and label known.
 
     References
     ----------
@@ -97,11 +97,9 @@ def integrated_brier_score(
 def integrated_brier_skill_score(
     predicted: dict[int, Array], event: dict[int, BoolArray], labelled: dict[int, BoolArray]
 ) -> Metric:
-    """Share that is saved of what the observed rate of each horizon loses, a rival in hindsight."""
-    model_score, quadrature_weights = (
-        integrated_brier_score(predicted, event, labelled),
-        _compute_trapezoid_weights(list(predicted)),
-    )
+    """Relative reduction of the observed rate's integrated Brier score, a hindsight reference."""
+    model_score = integrated_brier_score(predicted, event, labelled)
+    quadrature_weights = _compute_trapezoid_weights(list(predicted))
 
     def compute_replicates(weights: ResampleWeights) -> Array:
         row = weights.row
@@ -122,18 +120,19 @@ def integrated_brier_skill_score(
 def concordance_index(
     risk: Array, duration: NDArray[np.int64], event_observed: BoolArray
 ) -> Metric:
-    """Chance that of two accounts the one that expanded first had the higher risk [1]_.
+    """Harrell's concordance index: P(the account that expanded first had the higher risk) [1]_.
 
-    A pair counts where one expanded while the other was still followed; equal risks count half.
+    A pair counts if one account expanded while the other was still observed; equal risks count
+    half.
 
     Parameters
     ----------
     risk : numpy.ndarray, shape (n,)
         Higher is sooner.
     duration : numpy.ndarray of int, shape (n,)
-        Until the expansion, or for how long none came.
+        Days to the expansion or to censoring.
     event_observed : numpy.ndarray of bool, shape (n,)
-        Whether it is the one or the other.
+        True for an expansion, False for censoring.
 
     References
     ----------
@@ -163,11 +162,11 @@ def concordance_index(
 
 
 def _compute_trapezoid_weights(horizons: list[int]) -> Array:
-    """The trapezoid's weight of each horizon; the score is 0 on day 0."""
+    """Compute the trapezoid weight of each horizon; the score is 0 on day 0."""
     days = np.array([0, *horizons])
     return np.asarray((np.append(days[2:], days[-1]) - days[:-1]) / 2 / days[-1])
 
 
 def _parse_horizons(predictions: pl.DataFrame) -> list[int]:
-    named = (re.fullmatch(r"within_(\d+)d", name) for name in predictions.columns)
-    return sorted(int(found[1]) for found in named if found)
+    matches = (re.fullmatch(r"within_(\d+)d", name) for name in predictions.columns)
+    return sorted(int(match[1]) for match in matches if match)

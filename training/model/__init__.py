@@ -1,1 +1,1 @@
-"""Propensity model: learners, blend, calibration, horizons and event date."""
+"""The propensity model: learners, horizons, calibration and predictions."""

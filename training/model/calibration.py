@@ -1,6 +1,6 @@
-"""From two margins to a probability: their blend, and one strictly increasing map, if it helps.
+"""Blend of the two margins and affine (Platt) calibration, where it improves log loss.
 
-Both are settled on predictions that were made before their outcome was known.
+Both are fitted on predictions made before their outcome was known.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """Affine in the log-odds: probability = 1 / (1 + exp(−(intercept + slope × margin)))."""
+    """Affine (Platt) calibration: probability = 1 / (1 + exp(−(intercept + slope × margin)))."""
 
     slope: float = 1.0
     intercept: float = 0.0
@@ -39,49 +39,49 @@ class Calibration:
         return f"calibrated with slope {self.slope:.2f}, intercept {self.intercept:+.2f}"
 
     def to_log_odds(self, margin: Array) -> Array:
-        """Map margins to log-odds; the order stays."""
+        """Map margins to calibrated log-odds; the order is unchanged."""
         return np.asarray(self.intercept + self.slope * margin)
 
     def to_probability(self, margin: Array) -> Array:
-        """Map margins to probabilities; the order stays."""
+        """Map margins to calibrated probabilities; the order is unchanged."""
         return np.asarray(expit(self.to_log_odds(margin)))
 
 
 def fit_blend_and_calibration(
     predictions: pl.DataFrame, default_weight: float
 ) -> tuple[float, Calibration]:
-    """Settle the blend and then the map on predictions whose outcome has become known.
+    """Select the blend weight, then fit the calibration, on predictions with observed outcomes.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        ``account_id``, ``cut``, ``trees_margin``, ``linear_margin``, ``outcome``.
+        ``account_id``, ``cutoff``, ``gbm_margin``, ``logistic_margin``, ``label``.
     default_weight : float
         As for :func:`select_blend_weight`.
 
     Returns
     -------
-    linear_share : float
+    blend_weight : float
         From :func:`select_blend_weight`.
     calibration : Calibration
-        From :func:`fit_affine_calibration`, for margins that are blended so.
+        From :func:`fit_affine_calibration`, for margins blended with that weight.
     """
-    gbm, logistic = (predictions[f"{name}_margin"].to_numpy() for name in ("trees", "linear"))
-    outcome = predictions["happened"].to_numpy().astype(np.float64)
+    gbm, logistic = (predictions[f"{name}_margin"].to_numpy() for name in ("gbm", "logistic"))
+    outcome = predictions["label"].to_numpy().astype(np.float64)
     account = predictions["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
     blend_weight = select_blend_weight(
         gbm, logistic, outcome, account, default_weight=default_weight
     )
     margin = (1 - blend_weight) * gbm + blend_weight * logistic
     return blend_weight, fit_affine_calibration(
-        margin, outcome, predictions["cut"].to_list(), account
+        margin, outcome, predictions["cutoff"].to_list(), account
     )
 
 
 def fit_affine_calibration(
     margin: Array, expanded: Array, groups: Sequence[object], account: NDArray[np.int64]
 ) -> Calibration:
-    """Fit the map on out-of-time predictions, and keep it only where it helps.
+    """Fit an affine calibration on out-of-time predictions, or the identity where it does not help.
 
     Parameters
     ----------
@@ -90,35 +90,32 @@ def fit_affine_calibration(
     expanded : numpy.ndarray, shape (n,)
         1 where the account expanded, else 0.
     groups : sequence, length n
-        The cut each prediction was made from. The map helps when, fitted without one cut, it
-        lowers the log loss on that cut, over all cuts together, by more than one standard error
-        over accounts: else the luck of a few would move everybody.
+        Cutoff of each prediction. Calibration helps if its leave-one-cutoff-out log loss, over all
+        cutoffs, is lower by more than one standard error over accounts. This keeps the luck of a
+        few accounts from moving all probabilities.
     account : numpy.ndarray of int, shape (n,)
-        Codes from 0: rows of one account resemble each other.
+        Codes from 0, because rows of one account are correlated.
 
     Returns
     -------
     Calibration
-        The identity where either outcome is too rare, the slope is not positive, or it does not
-        help.
+        The identity where either class is too rare, the slope is not positive, or it does not help.
     """
     fold_names = np.asarray(groups, dtype=str)
     if _count_minority_class(expanded) < _MIN_CLASS_COUNT or len(set(fold_names)) < 2:
         return Calibration()
     calibrated = np.empty_like(margin)
-    for cut in sorted(set(fold_names)):
-        inside = fold_names == cut
+    for fold_name in sorted(set(fold_names)):
+        inside = fold_names == fold_name
         if _count_minority_class(expanded[~inside]) < _MIN_CLASS_COUNT // 2:
             return Calibration()
         calibrated[inside] = _fit_affine(margin[~inside], expanded[~inside]).to_log_odds(
             margin[inside]
         )
     improvement = _compute_log_losses(margin, expanded) - _compute_log_losses(calibrated, expanded)
-    return (
-        _fit_affine(margin, expanded)
-        if _exceeds_one_standard_error(improvement, account)
-        else Calibration()
-    )
+    if not _exceeds_one_standard_error(improvement, account):
+        return Calibration()
+    return _fit_affine(margin, expanded)
 
 
 def select_blend_weight(
@@ -129,7 +126,7 @@ def select_blend_weight(
     *,
     default_weight: float,
 ) -> float:
-    """Choose how much of the margin is the regressions'.
+    """Select the weight of the regressions in the margin.
 
     Parameters
     ----------
@@ -138,53 +135,50 @@ def select_blend_weight(
     expanded : numpy.ndarray, shape (n,)
         1 where the account expanded, else 0.
     account : numpy.ndarray of int, shape (n,)
-        Codes from 0: rows of one account resemble each other.
+        Codes from 0, because rows of one account are correlated.
     default_weight : float
-        The share where nothing is known.
+        Weight used without evidence.
 
     Returns
     -------
     float
-        The share of the lowest log loss, each share under its own best map; the usual one unless
+        The weight with the lowest log loss, each under its own best calibration; the default unless
         that is better by more than one standard error over accounts.
     """
     if _count_minority_class(expanded) < _MIN_CLASS_COUNT:
         return default_weight
     losses = {
-        share: _compute_calibrated_losses((1 - share) * gbm + share * logistic, expanded)
-        for share in sorted({*_BLEND_WEIGHTS, default_weight})
+        weight: _compute_calibrated_losses((1 - weight) * gbm + weight * logistic, expanded)
+        for weight in sorted({*_BLEND_WEIGHTS, default_weight})
     }
-    best = min(losses, key=lambda share: float(losses[share].sum()))
-    return (
-        best
-        if _exceeds_one_standard_error(losses[default_weight] - losses[best], account)
-        else default_weight
-    )
+    best = min(losses, key=lambda weight: float(losses[weight].sum()))
+    improvement = losses[default_weight] - losses[best]
+    return best if _exceeds_one_standard_error(improvement, account) else default_weight
 
 
 def _exceeds_one_standard_error(improvement: Array, account: NDArray[np.int64]) -> bool:
-    """Whether what rows save comes to more than one standard error over accounts."""
+    """Check that the summed improvement exceeds one standard error over accounts."""
     gain = np.bincount(account, weights=improvement)
     return bool(gain.sum() > np.sqrt(len(gain) * gain.var()))
 
 
 def _compute_log_losses(log_odds: Array, expanded: Array) -> Array:
-    """Log loss of each row."""
+    """Compute the log loss of each row."""
     return np.asarray(np.logaddexp(0, np.where(expanded > 0, -log_odds, log_odds)))
 
 
 def _compute_calibrated_losses(margin: Array, expanded: Array) -> Array:
-    """Log loss of each row under the best affine map of the margin."""
+    """Compute the log loss of each row under the best affine calibration of the margin."""
     return _compute_log_losses(_fit_affine(margin, expanded).to_log_odds(margin), expanded)
 
 
 def _count_minority_class(expanded: Array) -> float:
-    """How many predictions had the rarer of the two outcomes."""
+    """Count the predictions of the rarer class."""
     return float(min(expanded.sum(), len(expanded) - expanded.sum()))
 
 
 def _fit_affine(margin: Array, expanded: Array) -> Calibration:
-    # More threads add in another order, which moves the last bits.
+    # Several threads would sum in another order and change the last bits.
     with threadpool_limits(1):
         model = LogisticRegression(C=np.inf).fit(margin[:, None], expanded)
     slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])

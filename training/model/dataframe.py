@@ -1,4 +1,4 @@
-"""Snapshots may come as a pandas frame, as data scientists keep them; inside they are Polars."""
+"""Conversion of pandas snapshots to Polars."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ __all__ = ["select_columns"]
 
 
 def select_columns(snapshots: pl.DataFrame | pd.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """Take the columns that are wanted from a Polars or a pandas frame; NaN is missing.
+    """Select columns from a Polars or pandas frame; NaN becomes null.
 
     Parameters
     ----------
     snapshots : polars.DataFrame or pandas.DataFrame
-        Any columns, among them those that are wanted.
+        Contains at least the selected columns.
     columns : sequence of str
-        Wanted, in this order.
+        Selected columns, in this order.
 
     Returns
     -------
     polars.DataFrame
-        As many rows, in the same order.
+        The same rows in the same order.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> select_columns(pd.DataFrame({"mrr": [90.0, float("nan")], "plan_rank": [1.0, 2.0]}), ["mrr"]).rows()
+    >>> snapshots = pd.DataFrame({"mrr": [90.0, float("nan")], "plan_rank": [1.0, 2.0]})
+    >>> select_columns(snapshots, ["mrr"]).rows()
     [(90.0,), (None,)]
     """
     if isinstance(snapshots, pl.DataFrame):

@@ -1,7 +1,7 @@
-"""From the curve to a date: when an expansion conversation is timely, and how sure that is.
+"""Expected expansion date and its interval, from the cumulative incidence.
 
-Between horizons the cumulative hazard is interpolated linearly from 0. A model of one horizon is
-read with a constant hazard.
+Between horizons the cumulative hazard is interpolated linearly from 0. A model with one horizon has
+a constant hazard.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class EventDateEstimate:
-    """When the expansion is expected, given that it comes within 180 days.
+    """Expected day of expansion, given that it occurs within 180 days.
 
     Attributes
     ----------
     probability_180d : numpy.ndarray, shape (n,)
         P(expansion within 180 days).
     early, median, late : numpy.ndarray, shape (n,)
-        10 %, 50 % and 90 % quantile of days from the as-of, given that it comes.
+        10 %, 50 % and 90 % quantile of days from the as-of, given an expansion within 180 days.
     """
 
     probability_180d: Array
@@ -38,11 +38,12 @@ class EventDateEstimate:
 
     def __repr__(self) -> str:
         if not len(self.probability_180d):
-            return "Dates(of no snapshot)"
+            return "EventDateEstimate(0 snapshots)"
         median, width = self.median, self.width
         return (
-            f"Dates(of {len(median):,} snapshots: P(T ≤ {MAX_HORIZON_DAYS}) {self.probability_180d.min():.0%} to"
-            f" {self.probability_180d.max():.0%}; median day {median.min():.0f} to {median.max():.0f},"
+            f"EventDateEstimate({len(median):,} snapshots: P(T ≤ {MAX_HORIZON_DAYS})"
+            f" {self.probability_180d.min():.0%} to {self.probability_180d.max():.0%};"
+            f" median day {median.min():.0f} to {median.max():.0f},"
             f" intervals {width.min():.0f} to {width.max():.0f} days wide)"
         )
 
@@ -55,14 +56,14 @@ class EventDateEstimate:
 def estimate_event_dates(
     cumulative_incidence: Array, horizons_days: Sequence[int]
 ) -> EventDateEstimate:
-    """Read the expected day of expansion off the curve.
+    """Estimate the day of expansion from the cumulative incidence.
 
     Parameters
     ----------
     cumulative_incidence : numpy.ndarray, shape (n, n_horizons)
-        P(expansion within h days), rising along each row.
+        P(expansion within h days), non-decreasing along each row.
     horizons_days : sequence of int, length n_horizons
-        The rising horizons h.
+        The horizons h, ascending.
 
     Returns
     -------
@@ -76,10 +77,10 @@ def estimate_event_dates(
 
     Examples
     --------
-    A constant hazard so small that the day is all but uniform:
+    With a small constant hazard the day is nearly uniform:
 
-    >>> found = estimate_event_dates(np.array([[0.001, 0.003]]), [60, 180])
-    >>> round(float(found.median[0])), round(float(found.early[0]))
+    >>> estimate = estimate_event_dates(np.array([[0.001, 0.003]]), [60, 180])
+    >>> round(float(estimate.median[0])), round(float(estimate.early[0]))
     (90, 18)
     """
     days = np.array([0.0, *horizons_days])
@@ -91,7 +92,7 @@ def estimate_event_dates(
             [hazard, (hazard[:, -1] + rate * (MAX_HORIZON_DAYS - days[-1]))[:, None]]
         )
         days = np.append(days, MAX_HORIZON_DAYS)
-    # No horizon lies beyond the last day.
+    # Horizons never exceed the last day.
     probability_180d = -np.expm1(-hazard[:, -1])
     early, median, late = (
         _find_crossing_day(hazard, days, -np.log1p(-quantile * probability_180d))
@@ -101,7 +102,7 @@ def estimate_event_dates(
 
 
 def _find_crossing_day(hazard: Array, days: Array, target: Array) -> Array:
-    """First day on which each row's hazard reaches its level; where flat, the earliest such day."""
+    """Find the first day on which each row's cumulative hazard reaches its target."""
     last = len(days) - 1
     step = (hazard < target[:, None]).sum(axis=1).clip(0, last)
     rows, previous = np.arange(len(hazard)), np.maximum(step - 1, 0)

@@ -1,4 +1,4 @@
-"""How much more an account pays after an expansion: the median of the past, by kind."""
+"""Expected relative increase of revenue at an expansion: a shrunken median by expansion type."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,26 +8,27 @@ import polars as pl
 __all__ = ["ANY_TYPE", "estimate_increase_by_type"]
 
 ANY_TYPE: Final = "any"
-# So many expansions of a kind weigh as much as all others together.
+# Number of expansions of a type at which its median and the overall median weigh equally.
 _PRIOR_EXPANSIONS: Final = 10
 
 
 def estimate_increase_by_type(labels: pl.DataFrame) -> Mapping[str, float]:
-    """Give the typical rise of recurring revenue at an expansion.
+    """Estimate the typical increase of recurring revenue at an expansion.
 
-    A kind that was seen n times says n / (n + 10) of its own median and the rest of the median of
-    all, since a few large deals are no rule. An expansion that several snapshots saw counts once.
+    The median of a type with n expansions is shrunk towards the overall median with weight n / (n +
+    10), because a few large deals are weak evidence. An expansion seen by several snapshots counts
+    once.
 
     Parameters
     ----------
     labels : polars.DataFrame
-        :func:`training.labels.build_outcomes`, read at the cut.
+        Labels as known at the cutoff.
 
     Returns
     -------
     mapping of str to float
-        Kind → rise as a share of the revenue before, and ``any`` for an account of no such limit.
-        Empty where no revenue was known.
+        Type → relative increase of revenue, and ``any`` for an account without such a limit.
+        Empty if no revenue is known.
 
     Examples
     --------
@@ -36,20 +37,20 @@ def estimate_increase_by_type(labels: pl.DataFrame) -> Mapping[str, float]:
     >>> from datetime import date
     >>> rises = pl.DataFrame({"account_id": range(11), "as_of": [date(2025, 1, 1)] * 11,
     ...     "days_to_expansion": [5] * 11, "kind": ["seats"] * 10 + ["plan"],
-    ...     "mrr_rise": [0.1] * 10 + [1.0]})
+    ...     "mrr_increase": [0.1] * 10 + [1.0]})
     >>> {kind: round(share, 3) for kind, share in estimate_increase_by_type(rises).items()}
     {'any': 0.1, 'plan': 0.182, 'seats': 0.1}
     """
     day = pl.col("as_of") + pl.duration(days=pl.col("days_to_expansion"))
     distinct_expansions = (
-        labels.select("account_id", day.alias("day"), "kind", "mrr_rise")
+        labels.select("account_id", day.alias("day"), "kind", "mrr_increase")
         .drop_nulls()
         .unique(["account_id", "day"], keep="first", maintain_order=True)
     )
     if distinct_expansions.is_empty():
         return {}
-    overall_median = distinct_expansions.select(pl.col("mrr_rise").median().clip(0)).item()
-    count, type_median = pl.len(), pl.col("mrr_rise").median().clip(0)
+    overall_median = distinct_expansions.select(pl.col("mrr_increase").median().clip(0)).item()
+    count, type_median = pl.len(), pl.col("mrr_increase").median().clip(0)
     increases = distinct_expansions.group_by("kind").agg(
         share=(count * type_median + _PRIOR_EXPANSIONS * overall_median)
         / (count + _PRIOR_EXPANSIONS)

@@ -31,15 +31,15 @@ def fit_boosters(
     matrix : numpy.ndarray, shape (n, n_columns)
         NaN where missing.
     label : numpy.ndarray, shape (n,)
-        1 where it happened, 0 where not, NaN while that is unknown.
+        1 for positive, 0 for negative, NaN while unknown.
     bootstrap_weights : sequence of numpy.ndarray, shape (n,)
-        How often each row is in each bootstrap.
+        Weight of each row, one array per member.
     feature_names : sequence of str
         Of the columns.
-    settings : data.config.settings.Model
-        LightGBM's own settings.
+    settings : data.config.settings.ModelConfig
+        LightGBM hyper-parameters.
     constraints : sequence of int, length n_columns
-        1 or −1 where a column is held to act so, else 0.
+        Monotone constraint of each column: 1, −1, or 0 for none.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def fit_boosters(
         member_parameters = {**parameters, "seed": settings.seed + number}
         return lgb.train(member_parameters, subset, num_boost_round=settings.n_estimators)
 
-    # One thread per booster: the bytes do not depend on the machine's cores.
+    # One thread per booster, so that the result does not depend on the number of cores.
     with ThreadPoolExecutor(cpu_count()) as pool:
         return tuple(pool.map(train_member, range(len(bootstrap_weights))))
 
@@ -67,16 +67,16 @@ def fit_boosters(
 def predict_parallel(
     boosters: Sequence[lgb.Booster], matrix: Array, **options: bool
 ) -> Iterator[Array]:
-    """Ask every booster at once, a thread each, and give their answers in order.
+    """Yield the predictions of every booster in order, computed one thread per booster.
 
     Parameters
     ----------
     boosters : sequence of lightgbm.Booster
-        Each made to run on one thread.
+        Each limited to one thread.
     matrix : numpy.ndarray, shape (n, n_columns)
-        The rows.
+        Feature rows.
     options : bool
-        What LightGBM's ``predict`` is told: ``raw_score`` or ``pred_contrib``.
+        Options of LightGBM's ``predict``: ``raw_score`` or ``pred_contrib``.
     """
     with ThreadPoolExecutor(cpu_count()) as pool:
         yield from pool.map(

@@ -1,8 +1,7 @@
-"""From one horizon to the curve: an offset and a slope of the log-odds for every other horizon.
+"""Horizon link: an offset and a slope of the log-odds for every other horizon.
 
-What ranks accounts is learned at one horizon, where the signal is sharpest. How much of it comes by
-another day is a matter of two numbers, fitted on margins of accounts that the asked members were
-not shown: what a learner has seen it is too sure of.
+The ranking is learned at the primary horizon, where the signal is strongest. Two numbers per
+horizon are fitted on out-of-bag margins, because in-sample margins are overconfident.
 """
 
 from collections.abc import Mapping
@@ -17,22 +16,23 @@ from scipy.special import expit
 
 __all__ = ["HorizonLink", "fit_horizon_link"]
 
-# A prior of a constant hazard and the same odds ratios: 1 / variance before the data speaks.
-_PRIOR_PRECISION: Final = np.array([1.0, 5.0])  # of the offset of the mean account, of a slope
+# Gaussian prior of a constant hazard and equal odds ratios: 1 / variance.
+_PRIOR_PRECISION: Final = np.array([1.0, 5.0])  # offset of the mean account, slope
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class HorizonLink:
-    """How log-odds at one horizon become those at the others.
+    """Affine map of log-odds from the primary horizon to the others.
 
     Attributes
     ----------
     horizon_days : int
-        The horizon that margins are given at.
+        The primary horizon.
     coefficients : mapping of int to tuple of float
-        Horizon in days, rising → offset and slope of the log-odds; (0, 1) at the one above.
+        Horizon in days, ascending → offset and slope of the log-odds; (0, 1) at the primary
+        horizon.
     """
 
     horizon_days: int
@@ -44,15 +44,15 @@ class HorizonLink:
             for days, (offset, slope) in self.coefficients.items()
             if days != self.horizon_days
         )
-        return f"Horizons({'; '.join([f'm = log-odds at {self.horizon_days} days', *others])})"
+        return f"HorizonLink({'; '.join([f'm = log-odds at {self.horizon_days} days', *others])})"
 
     @property
     def days(self) -> tuple[int, ...]:
-        """The horizons of the curve, rising."""
+        """Horizons of the cumulative incidence, ascending."""
         return tuple(self.coefficients)
 
     def predict_logits(self, margins: Array) -> Array:
-        """Log-odds at every horizon.
+        """Compute log-odds at every horizon.
 
         Parameters
         ----------
@@ -62,8 +62,8 @@ class HorizonLink:
         Returns
         -------
         numpy.ndarray, shape (n_horizons, ...)
-            Never falling along the first axis: where two lines cross, the one nearer to
-            :attr:`horizon_days` holds on.
+            Non-decreasing along the first axis: where two lines cross, the one nearer to
+            :attr:`horizon_days` is kept.
         """
         offsets, slopes = np.array(list(self.coefficients.values())).T.reshape(
             2, -1, *[1] * margins.ndim
@@ -74,14 +74,16 @@ class HorizonLink:
         return np.concatenate([earlier[:-1], later])
 
     def predict_logit(self, margins: Array, horizon_days: int) -> Array:
-        """Log-odds at one horizon; between those of the curve the cumulative hazard is linear.
+        """Compute log-odds at one horizon.
+
+        The cumulative hazard is interpolated linearly between horizons.
 
         Parameters
         ----------
         margins : numpy.ndarray, of any shape
             Log-odds at :attr:`horizon_days`.
         horizon_days : int
-            Days, at least 1 and at most the last of the curve.
+            Days, from 1 to the longest horizon.
 
         Returns
         -------
@@ -90,13 +92,14 @@ class HorizonLink:
         Raises
         ------
         ValueError
-            If the curve does not reach so far, or if there is none.
+            If the horizon exceeds the longest one, or the model has a single horizon.
         """
         if horizon_days == self.horizon_days:
             return margins
         if len(self.days) == 1:
-            message = f"a plain model knows {self.horizon_days} days only"
-            raise ValueError(f"{message}, not {horizon_days}")
+            raise ValueError(
+                f"this model has the single horizon of {self.horizon_days} days, not {horizon_days}"
+            )
         if not 1 <= horizon_days <= self.days[-1]:
             raise ValueError(
                 f"expected a horizon of 1 to {self.days[-1]} days, found {horizon_days}"
@@ -120,18 +123,17 @@ def fit_horizon_link(margin: Array, labels: Mapping[int, Array], horizon_days: i
     Parameters
     ----------
     margin : numpy.ndarray, shape (n,)
-        Log-odds at ``horizon_days`` by who was not shown the row.
+        Out-of-bag log-odds at ``horizon_days``.
     labels : mapping of int to numpy.ndarray, shape (n,)
-        Horizon in days → 1 where it happened within it, 0 where not, NaN while that is unknown.
+        Horizon in days → 1 for positive, 0 for negative, NaN while unknown.
     horizon_days : int
-        The horizon that margins are given at, among the labels.
+        The primary horizon, among the labels.
 
     Returns
     -------
     HorizonLink
-        Beside the same regression at ``horizon_days`` itself, so that whatever is wrong with the
-        margins there moves no other horizon. A horizon of which nothing is known is given a
-        constant hazard.
+        Relative to the same regression at ``horizon_days`` itself, so that a bias of the margins
+        there shifts no other horizon. A horizon without labels gets a constant hazard.
     """
     mean = float(margin.mean())
     centered = margin - mean
@@ -147,14 +149,14 @@ def fit_horizon_link(margin: Array, labels: Mapping[int, Array], horizon_days: i
 def _fit_line(
     centered: Array, label: Array, prior_mean: tuple[float, float]
 ) -> tuple[float, float]:
-    """Level and slope of the log-odds, by how far margins are apart from the mean."""
+    """Fit intercept and slope of the log-odds on centred margins, with a Gaussian prior."""
     labelled = ~np.isnan(label)
     x, outcome, prior = centered[labelled], label[labelled], np.array(prior_mean)
 
     def compute_loss(line: Array) -> tuple[float, Array]:
         log_odds, deviation = line[0] + line[1] * x, line - prior
         excess = expit(log_odds) - outcome
-        # Plain sums: a dot product may be split over threads, which moves the last bits.
+        # Plain sums, because a multi-threaded dot product would change the last bits.
         penalized_loss = (np.logaddexp(0, log_odds) - outcome * log_odds).sum() + (
             _PRIOR_PRECISION * deviation**2
         ).sum() / 2
@@ -169,10 +171,10 @@ def _fit_line(
 
 
 def _to_cumulative_hazard(log_odds: Array) -> Array:
-    """Cumulative hazard −log(1 − p)."""
+    """Compute the cumulative hazard −log(1 − p) from log-odds."""
     return np.asarray(np.logaddexp(0, log_odds))
 
 
 def _to_log_odds(hazard: Array) -> Array:
-    """Log-odds at a cumulative hazard above 0: log(exp(hazard) − 1), also where exp overflows."""
+    """Compute log-odds from a positive cumulative hazard: log(exp(hazard) − 1)."""
     return np.asarray(hazard + np.log(-np.expm1(-hazard)))

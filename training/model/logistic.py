@@ -1,9 +1,9 @@
-"""A ridge logistic regression on quantile-normalised columns: what a small history can bear.
+"""Ridge logistic regression on quantile-normalised columns, for small histories.
 
-Every column is mapped to the normal scores of its quantiles, so that neither units nor tails
-matter, and the ridge is a prior: 1 / variance of a weight before the data speaks. A missing value
-stands at the mean, and has a weight of its own. The more accounts have told what happened to them,
-the less of a blend is the regression's.
+Each column is mapped to the normal scores of its quantiles, which removes units and heavy tails.
+The ridge penalty is a Gaussian prior: 1 / variance of a coefficient. A missing value scores the
+mean and has a coefficient of its own. The more accounts have expanded, the lower the regression's
+default weight in the blend.
 """
 
 from collections.abc import Sequence
@@ -25,24 +25,24 @@ __all__ = [
 ]
 
 _QUANTILE_LEVELS = np.linspace(0, 1, 51)
-_MAX_SCORE = 2.5  # standard deviations: beyond the outermost quantiles all values count alike
-_MIN_DEVIATION = 1e-9  # a deviation that is rounding
-_CHUNK_ROWS = 10_000  # rows that are scored at once: a scored row takes several times its memory
+_MAX_SCORE = 2.5  # standard deviations; values beyond the outermost quantiles are clipped
+_MIN_DEVIATION = 1e-9  # smaller deviations are rounding errors
+_CHUNK_ROWS = 10_000  # rows scored at once, because scores take several times the memory of a row
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class QuantileNormalizer:
-    """Normal scores of a matrix's columns, read off their quantiles.
+    """Map columns to normal scores by their quantiles.
 
     Attributes
     ----------
     quantiles : numpy.ndarray, shape (n_columns, 51)
-        Of the values that are there; zeros in a column without any.
+        Quantiles of the non-missing values; zeros in a column without any.
     mean, deviation : numpy.ndarray, shape (n_columns,)
-        Of the scores, since ties and tails keep them from being standard normal; a column that
-        does not vary scores 0.
+        Of the scores, because ties and tails keep them from being standard normal. A constant
+        column scores 0.
     missing : numpy.ndarray, shape (n_columns,)
         Share of missing values.
     """
@@ -53,7 +53,7 @@ class QuantileNormalizer:
     missing: Array
 
     def __call__(self, matrix: Array) -> Array:
-        """Give the standardised scores, then for each column by how much it is missing.
+        """Return standardised scores, then a centred missing indicator per column.
 
         Parameters
         ----------
@@ -63,8 +63,8 @@ class QuantileNormalizer:
         Returns
         -------
         numpy.ndarray, shape (n, 2 · n_columns)
-            Of mean 0 over what the scale was made of. A missing value scores 0; the second half is
-            1 less the share of missing values where the value is missing, else 0 less it.
+            Zero mean on the fitting data. A missing value scores 0. The second half is the missing
+            indicator less the share of missing values.
         """
         unit = np.where(self.deviation > _MIN_DEVIATION, self.deviation, np.inf)
         scores = (_compute_normal_scores(matrix, self.quantiles) - self.mean) / unit
@@ -72,7 +72,7 @@ class QuantileNormalizer:
 
 
 def fit_normalizer(matrix: Array) -> QuantileNormalizer:
-    """Measure the quantiles of each column.
+    """Fit the quantiles of each column.
 
     Parameters
     ----------
@@ -89,25 +89,27 @@ def fit_normalizer(matrix: Array) -> QuantileNormalizer:
 
 
 def compute_default_blend_weight(accounts: pl.Series, label: Array, prior_accounts: float) -> float:
-    """Give the regression's share of a blend where nothing else is known.
+    """Compute the regression's prior weight in the blend.
 
     Parameters
     ----------
     accounts : polars.Series
-        Whose row each is.
+        Account of each row.
     label : numpy.ndarray, shape (n,)
-        1 where it happened, 0 where not, NaN while that is unknown.
+        1 for positive, 0 for negative, NaN while unknown.
     prior_accounts : float
-        Accounts that it happened to which the regression weighs as much as.
+        Number of positive accounts at which both learners weigh the same.
 
     Returns
     -------
     float
-        ``prior_accounts`` ÷ (``prior_accounts`` + accounts that it happened to), in [0, 1].
+        ``prior_accounts`` ÷ (``prior_accounts`` + positive accounts), in [0, 1].
 
     Examples
     --------
-    >>> compute_default_blend_weight(pl.Series(["a", "a", "b", "c"]), np.array([1.0, 1.0, 1.0, np.nan]), prior_accounts=6)
+    >>> accounts = pl.Series(["a", "a", "b", "c"])
+    >>> label = np.array([1.0, 1.0, 1.0, np.nan])
+    >>> compute_default_blend_weight(accounts, label, prior_accounts=6)
     0.75
     """
     expanded_accounts = accounts.filter(pl.Series(label == 1)).n_unique()
@@ -115,7 +117,7 @@ def compute_default_blend_weight(accounts: pl.Series, label: Array, prior_accoun
 
 
 def _compute_normal_scores(matrix: Array, quantiles: Array) -> Array:
-    """Normal scores; a value that several quantiles share stands in their middle."""
+    """Compute normal scores; a value shared by several quantiles gets their midpoint."""
     normal = np.clip(norm.ppf(_QUANTILE_LEVELS), -_MAX_SCORE, _MAX_SCORE)
     scores = np.empty(matrix.shape)
     for column, edges in enumerate(quantiles):
@@ -128,14 +130,14 @@ def _compute_normal_scores(matrix: Array, quantiles: Array) -> Array:
 
 @dataclass(frozen=True)
 class BaggedLogistic:
-    """Regressions on account bootstraps, over one scale; margins are linear in the scores.
+    """Logistic regressions on account bootstraps with one shared normaliser.
 
     Attributes
     ----------
-    normalizer : Scale
-        How the columns are scored.
+    normalizer : QuantileNormalizer
+        Maps columns to scores.
     coefficients : numpy.ndarray, shape (n_members, 2 · n_columns)
-        Of the scores, then of missing values.
+        Of the scores, then of the missing indicators.
     intercepts : numpy.ndarray, shape (n_members,)
         Margins where every column is at its mean.
     """
@@ -145,7 +147,7 @@ class BaggedLogistic:
     intercepts: Array
 
     def predict_margins(self, matrix: Array) -> Array:
-        """Log-odds of each member.
+        """Predict the log-odds of each member.
 
         Returns
         -------
@@ -159,11 +161,11 @@ class BaggedLogistic:
 
     @property
     def mean_intercept(self) -> float:
-        """The mean margin of the members where every column is at its mean."""
+        """Mean margin of the members where every column is at its mean."""
         return float(self.intercepts.mean())
 
     def compute_contributions(self, matrix: Array) -> Array:
-        """What each column adds to the mean margin of the members, over its own mean.
+        """Compute each column's contribution to the members' mean margin.
 
         Returns
         -------
@@ -189,42 +191,42 @@ def fit_bagged_logistic(
     matrix : numpy.ndarray, shape (n, n_columns)
         NaN where missing.
     label : numpy.ndarray, shape (n,)
-        1 where it happened, 0 where not, NaN while that is unknown.
+        1 for positive, 0 for negative, NaN while unknown.
     bootstrap_weights : sequence of numpy.ndarray, shape (n,)
-        How often each row is in each bootstrap.
+        Weight of each row, one array per member.
     ridge_penalty : float
-        Penalty: 1 / variance of a weight before the data speaks.
+        1 / prior variance of a coefficient.
     constraints : sequence of int, length n_columns
-        1 or −1 where a column is held to act so, else 0. A column that would act the other way
-        is left out.
+        Monotone constraint of each column: 1, −1, or 0 for none. A column whose coefficient
+        violates it is dropped.
 
     Returns
     -------
     BaggedLogistic
-        The same data gives the same weights.
+        The same data gives the same coefficients.
     """
     labelled = ~np.isnan(label)
     normalizer = fit_normalizer(matrix[labelled])
     scores, outcome = normalizer(matrix[labelled]), label[labelled]
     score_constraints = np.array([*constraints, *np.zeros(len(constraints))])
-    weights, intercepts = [], []
-    # More threads add in another order, which moves the last bits.
+    coefficients, intercepts = [], []
+    # Several threads would sum in another order and change the last bits.
     with threadpool_limits(1):
-        for draw in bootstrap_weights:
-            weight = draw[labelled]
+        for member_weights in bootstrap_weights:
+            weight = member_weights[labelled]
             rows = weight > 0
             estimate = _fit_constrained_logistic(
                 scores[rows], outcome[rows], weight[rows], ridge_penalty, score_constraints
             )
-            weights.append(estimate[0])
+            coefficients.append(estimate[0])
             intercepts.append(estimate[1])
-    return BaggedLogistic(normalizer, np.stack(weights), np.array(intercepts))
+    return BaggedLogistic(normalizer, np.stack(coefficients), np.array(intercepts))
 
 
 def _fit_constrained_logistic(
     scores: Array, label: Array, weight: Array, ridge_penalty: float, constraints: Array
 ) -> tuple[Array, float]:
-    """Weights and intercept; columns that would act against their direction are left out."""
+    """Fit coefficients and intercept; columns that violate their constraint are dropped."""
     used = np.ones(len(constraints), dtype=bool)
     while True:
         learner = LogisticRegression(C=1 / ridge_penalty, solver="newton-cholesky", max_iter=200)

@@ -1,4 +1,4 @@
-"""What is said of a snapshot at a horizon: a margin, a probability, and an interval of it."""
+"""Prediction of a snapshot at a horizon: margin, probability and its interval."""
 
 from dataclasses import dataclass
 
@@ -11,24 +11,24 @@ from training.model.horizons import HorizonLink
 
 __all__ = ["Prediction", "build_prediction"]
 
-_Z_90 = 1.2815515655446004  # standard normal quantile of 0.9: an interval of 80 %
+_Z_90 = 1.2815515655446004  # standard normal quantile of 0.9, for an 80 % interval
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of each snapshot at one horizon; every array has a value per snapshot.
+    """Model output at one horizon; every array has one value per snapshot.
 
     Attributes
     ----------
     margin : numpy.ndarray
-        Mean log-odds of the members, before calibration: what ranks and what is explained.
+        Mean log-odds of the members before calibration; used to rank and to explain.
     probability, low, high : numpy.ndarray
-        Calibrated, with an 80 % interval: of what the members disagree on, and of how much accounts
-        differ that look alike.
+        Calibrated probability with an 80 % interval. The interval covers the members' disagreement
+        and the variation between accounts with equal features.
     gbm_margin, logistic_margin : numpy.ndarray
-        The two that were blended.
+        The two blended margins.
     """
 
     margin: Array
@@ -41,9 +41,9 @@ class Prediction:
     def __repr__(self) -> str:
         probability = self.probability
         if not len(probability):
-            return "Estimate(of no snapshot)"
+            return "Prediction(0 snapshots)"
         return (
-            f"Estimate(of {len(probability):,} snapshots: probability {probability.min():.1%} to"
+            f"Prediction({len(probability):,} snapshots: probability {probability.min():.1%} to"
             f" {probability.max():.1%}, mean {probability.mean():.1%})"
         )
 
@@ -55,21 +55,21 @@ def build_prediction(
     horizon_link: HorizonLink,
     horizon_days: int,
 ) -> Prediction:
-    """Say what margins come to at a horizon.
+    """Convert member margins to a prediction at a horizon.
 
     Parameters
     ----------
     margins : numpy.ndarray, shape (n_members, n_snapshots)
-        Log-odds at the model's own horizon, before calibration.
+        Log-odds at the primary horizon, before calibration.
     calibration : training.model.calibration.Calibration
-        The map from margin to log-odds. The horizons follow it: they were fitted as if the margins
-        were right at their own.
+        Map from margin to log-odds. It is applied before the horizon link, which was fitted as if
+        the margins were calibrated at their own horizon.
     residual_logit_sd : float
-        Standard deviation of the log-odds between accounts that look alike.
+        Standard deviation of the log-odds between accounts with equal features.
     horizon_link : training.model.horizons.HorizonLink
-        From the model's own horizon to the others.
+        Maps the primary horizon to the others.
     horizon_days : int
-        The horizon that is asked about.
+        The requested horizon.
     """
     mean = margins.mean(axis=0)
     members = horizon_link.predict_logit(calibration.to_log_odds(margins), horizon_days)
@@ -80,11 +80,11 @@ def build_prediction(
 
 
 def _compute_interval(log_odds: Array, spread: Array) -> tuple[Array, Array]:
-    """Bounds of 80 % of the accounts whose mean probability has these log-odds.
+    """Compute bounds that hold 80 % of the accounts whose mean probability has these log-odds.
 
-    If the log-odds of such accounts are normal around a centre, the centre lies further out than
-    the log-odds of the mean: by the probit approximation [1]_, and for rare outcomes, where the
-    normal becomes a log-normal, by half the variance.
+    If the log-odds of such accounts are normal, their centre lies further from 0 than the log-odds
+    of the mean: by the probit approximation [1]_, and for rare outcomes, where the normal becomes a
+    log-normal, by half the variance.
 
     References
     ----------

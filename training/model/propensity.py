@@ -1,12 +1,12 @@
-"""The curve: LightGBM and ridge regressions at one horizon, and two numbers for every other.
+"""Propensity model: a bagged blend of LightGBM and ridge logistic regression.
 
-What ranks accounts is learned at the horizon of *the* probability; every other horizon is an offset
-and a slope of its log-odds (:mod:`training.model.horizons`). So one model gives the whole curve
-P(expansion within h days), it never crosses itself, and TreeSHAP explains the number that is shown.
+The ranking is learned at the primary horizon. Every other horizon is an offset and a slope of its
+log-odds (:mod:`training.model.horizons`). One model thus gives the cumulative incidence
+P(expansion within h days), which is monotone in h, and TreeSHAP explains the displayed number.
 
-A member is a booster and a regression fitted on the same bootstrap of accounts. They are blended as
-log-odds: margins add, so contributions do. Of rare outcomes the mean of log-odds expects too few,
-the more so the less the members agree; one number, added to every margin, makes that good.
+A member is a booster and a regression fitted on the same account bootstrap. They are blended as
+log-odds, so contributions add up. For rare outcomes the mean of log-odds underestimates the rate,
+more so the more the members disagree. One constant added to every margin corrects this.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["INPUTS", "Propensity", "fit_propensity"]
 
-# Logins, tickets and NPS look like expansion and are not: the model never sees them.
+# Logins, tickets and NPS correlate with expansion without causing it: never model inputs.
 INPUTS: tuple[str, ...] = tuple(f.name for f in FEATURES if f.family != "controls")
-_MAX_CORRECTION = 10.0  # log-odds that margins may be off at most
+_MAX_CORRECTION = 10.0  # largest correction, in log-odds
 
 Array = NDArray[np.float64]
 Snapshots: TypeAlias = "pl.DataFrame | pd.DataFrame"
@@ -47,7 +47,7 @@ Snapshots: TypeAlias = "pl.DataFrame | pd.DataFrame"
 
 @dataclass(frozen=True)
 class Propensity:
-    """A fitted model.
+    """A fitted propensity model.
 
     Attributes
     ----------
@@ -56,17 +56,17 @@ class Propensity:
     logistic : training.model.logistic.BaggedLogistic
         One regression per member.
     inputs : tuple of str
-        The columns they read.
+        Feature columns.
     horizon_link : training.model.horizons.HorizonLink
-        From the horizon of *the* probability to the curve.
+        Maps the primary horizon to all others.
     residual_logit_sd : float
-        Standard deviation of the log-odds between accounts that look alike.
+        Standard deviation of the log-odds between accounts with equal features.
     blend_weight : float
-        The regressions' share of the margin, in [0, 1].
+        Weight of the regressions in the margin, in [0, 1].
     correction : float
         Log-odds added to every margin.
     calibration : training.model.calibration.Calibration
-        The map from margin to probability.
+        Map from margin to probability.
     """
 
     boosters: tuple[lgb.Booster, ...]
@@ -88,67 +88,67 @@ class Propensity:
 
     @property
     def horizons_days(self) -> tuple[int, ...]:
-        """The horizons of the curve, rising."""
+        """Horizons of the cumulative incidence, ascending."""
         return self.horizon_link.days
 
     @property
     def horizon_days(self) -> int:
-        """The horizon of *the* probability."""
+        """The primary horizon."""
         return self.horizon_link.horizon_days
 
     def predict(self, snapshots: Snapshots, horizon_days: int | None = None) -> Prediction:
-        """Estimate the probability that each snapshot expands within a horizon.
+        """Predict the probability that each snapshot expands within a horizon.
 
         Parameters
         ----------
         snapshots : polars.DataFrame or pandas.DataFrame
             Rows of a :class:`features.panel.builder.Panel`.
         horizon_days : int, optional
-            Days after the as-of, end excluded; the model's own horizon by default.
+            Days after the as-of, end excluded; the primary horizon by default.
 
         Returns
         -------
-        Estimate
+        Prediction
             One value per snapshot, in order.
 
         Raises
         ------
         ValueError
-            If the curve does not reach so far, or if there is none.
+            If the horizon exceeds the longest one, or the model has a single horizon.
         """
         days = self.horizon_days if horizon_days is None else horizon_days
         return next(self._predict_horizons(snapshots, (days,)))
 
     def predict_all_horizons(self, snapshots: Snapshots) -> dict[int, Prediction]:
-        """Estimate at every horizon at once, its own among them; cheaper than one by one.
+        """Predict at every horizon; cheaper than one call per horizon.
 
         Returns
         -------
-        dict of int to Estimate
-            Horizon in days → what :meth:`estimate` says of it, to the bit.
+        dict of int to Prediction
+            Horizon in days → result of :meth:`predict`, bit-identical.
         """
         predictions = self._predict_horizons(snapshots, self.horizons_days)
         return dict(zip(self.horizons_days, predictions, strict=True))
 
     def predict_cumulative_incidence(self, snapshots: Snapshots) -> Array:
-        """P(expansion within h days) for each snapshot and horizon.
+        """Predict P(expansion within h days) for each snapshot and horizon.
 
         Returns
         -------
         numpy.ndarray, shape (n_snapshots, n_horizons)
-            Rising along each row.
+            Non-decreasing along each row.
         """
         return np.column_stack(
-            [each.probability for each in self.predict_all_horizons(snapshots).values()]
+            [prediction.probability for prediction in self.predict_all_horizons(snapshots).values()]
         )
 
     def compute_contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
-        """Exact contributions to the margin that is shown: TreeSHAP, and the regression's terms.
+        """Compute exact additive contributions to the margin: TreeSHAP and the regression terms.
 
         Returns
         -------
         contributions : numpy.ndarray, shape (n_snapshots, n_inputs)
-            Mean over the members; margins add, so contributions do.
+            Mean over the members.
         base : numpy.ndarray, shape (n_snapshots,)
             Expected margin; base + contributions = margin.
         """
@@ -164,21 +164,21 @@ class Propensity:
         return contributions, self._blend_margins(mean[:, -1], intercepts) + self.correction
 
     def with_calibration(self, calibration: Calibration) -> "Propensity":
-        """Return the same model with another map from margin to probability."""
+        """Return the same model with another calibration."""
         return replace(self, calibration=calibration)
 
     def _blend_margins(self, gbm: Array, logistic: Array) -> Array:
         return (1 - self.blend_weight) * gbm + self.blend_weight * logistic
 
     def _predict_margins(self, matrix: Array) -> tuple[Array, Array]:
-        """Log-odds of each booster and of each regression, both (n_members, n_snapshots)."""
+        """Predict log-odds of each booster and regression, both (n_members, n_snapshots)."""
         gbm = np.stack(list(predict_parallel(self.boosters, matrix, raw_score=True)))
         return gbm + self.correction, self.logistic.predict_margins(matrix) + self.correction
 
     def _predict_horizons(
         self, snapshots: Snapshots, horizons_days: Sequence[int]
     ) -> Iterator[Prediction]:
-        """Say it of each horizon; the members look at the rows once."""
+        """Yield a prediction for each horizon; the members score the rows once."""
         matrix = dataframe.select_columns(snapshots, self.inputs).to_numpy()
         member_margins = self._predict_margins(matrix)
         margins = self._blend_margins(*member_margins)
@@ -187,7 +187,8 @@ class Propensity:
                 margins, self.calibration, self.residual_logit_sd, self.horizon_link, days
             )
             gbm, logistic = (
-                self.horizon_link.predict_logit(each, days).mean(axis=0) for each in member_margins
+                self.horizon_link.predict_logit(member, days).mean(axis=0)
+                for member in member_margins
             )
             yield replace(prediction, gbm_margin=gbm, logistic_margin=logistic)
 
@@ -202,26 +203,27 @@ def fit_propensity(
     label_within: Callable[[int], pl.Expr] = expanded_within,
     blend_weight: float | None = None,
 ) -> Propensity:
-    """Fit boosters and regressions on every window that is complete.
+    """Fit boosters and regressions on all complete windows.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.builder.Panel`.
     outcomes : polars.DataFrame
-        :func:`training.labels.build_outcomes` of the same rows, read at the cut.
-    settings : data.config.settings.Model
-        Horizons, members, and the learners' own settings.
+        :func:`training.labels.build_outcomes` of the same rows, at the cutoff.
+    settings : data.config.settings.ModelConfig
+        Horizons, ensemble size and hyper-parameters.
     horizon_days : int
-        The horizon of *the* probability; joins the horizons.
+        The primary horizon; always included.
     inputs : sequence of str
-        Columns the model may read.
+        Feature columns.
     label_within : callable
-        From a horizon in days to whether it happened within it, null while that is unknown:
+        Maps a horizon in days to a label expression, null while unknown:
         :func:`training.labels.expanded_within` or :func:`training.labels.churned_within`.
     blend_weight : float, optional
-        The regressions' share of the margin; by default that of :func:`training.model.logistic.compute_default_blend_weight`. The
-        level and the other horizons are fitted to margins that are blended so.
+        Weight of the regressions in the margin; by default
+        :func:`training.model.logistic.compute_default_blend_weight`. The correction and the other
+        horizons are fitted to margins blended with it.
 
     Returns
     -------
@@ -231,7 +233,7 @@ def fit_propensity(
     Raises
     ------
     data.errors.HistoryError
-        If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
+        If no window of the primary horizon is complete, or one class is too rare.
     """
     labels = training_set.build_labels(outcomes, settings, horizon_days, label_within)
     matrix, label = snapshots.select(inputs).to_numpy(), labels[horizon_days]
@@ -268,9 +270,9 @@ def fit_propensity(
     rows = training_set.sample_evenly_spaced_rows(len(matrix))
     margins = fitted._blend_margins(*fitted._predict_margins(matrix[rows]))
     margin = training_set.compute_out_of_bag_mean(
-        margins, [draw[rows] for draw in bootstrap_weights]
+        margins, [weights[rows] for weights in bootstrap_weights]
     )
-    labels_by_horizon = {days: each[rows] for days, each in labels.items()}
+    labels_by_horizon = {days: values[rows] for days, values in labels.items()}
     correction = _fit_mean_correction(margin, labels_by_horizon[horizon_days])
     fitted = replace(fitted, correction=correction)
     if len(labels) == 1:
@@ -284,11 +286,11 @@ def fit_propensity(
 
 
 def _fit_mean_correction(margin: Array, label: Array) -> float:
-    """What to add to margins of rows that were not shown, to expect as many as happened."""
+    """Find the constant that makes the mean out-of-bag probability equal the observed rate."""
     labelled = ~np.isnan(label)
     positives = float(label[labelled].sum())
     if not 0 < positives < labelled.sum():
-        return 0.0  # too few of the rows that were asked about
+        return 0.0  # the sampled rows contain a single class
 
     def compute_excess(correction: float) -> float:
         return float(expit(margin[labelled] + correction).sum()) - positives
@@ -297,7 +299,7 @@ def _fit_mean_correction(margin: Array, label: Array) -> float:
 
 
 def _resolve_monotone_constraints(feature_names: Sequence[str]) -> dict[str, int]:
-    """How each held feature is expected to act."""
+    """Return the expected direction of each monotone feature."""
     undirected = sorted(
         name
         for name in feature_names
@@ -306,7 +308,7 @@ def _resolve_monotone_constraints(feature_names: Sequence[str]) -> dict[str, int
     if undirected:
         directed = ", ".join(feature.name for feature in FEATURES if feature.direction)
         raise SettingsError(
-            f"model.monotone_features names {', '.join(undirected)}, of which the catalogue expects no direction."
-            f" It expects one of: {directed}."
+            f"model.monotone_features contains {', '.join(undirected)}, without an expected"
+            f" direction in the catalogue. Choose from: {directed}."
         )
     return {name: FEATURES_BY_NAME[name].direction for name in feature_names}

@@ -1,1 +1,1 @@
-"""Training pipeline: history, fit, walk-forward validation, calibration and gate."""
+"""Training runs: the propensity model, its fallback ranking and the churn model."""

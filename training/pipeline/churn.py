@@ -1,7 +1,7 @@
-"""Who is about to leave: the model of expansion with the other outcome, judged in the same walk.
+"""Churn model: same learner, churn label, evaluated in the same walk-forward.
 
-One does not pitch a leaving customer. The model is the plain classifier of one horizon; nothing is
-held to a direction, since what drives an expansion need not keep a customer.
+An account at churn risk gets no sales pitch. The model is a classifier of one horizon without
+monotone constraints, since drivers of expansion need not reduce churn.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,22 +21,22 @@ from training.model.propensity import Propensity
 
 __all__ = ["ChurnModel", "train_churn_model"]
 
-_NOT_EVALUATED = "The churn probability could not be judged: the history is too short."
+_NOT_EVALUATED = "The churn probability could not be evaluated: the history is too short."
 _REPORTED_METRICS = ("auroc", "average_precision", "observed_to_expected")
 
 
 @dataclass(frozen=True)
 class ChurnModel:
-    """A model of churn, and what it was worth.
+    """A churn model and its evaluation.
 
     Attributes
     ----------
     model : Propensity or None
-        Calibrated on the walk forward; None where too few contracts ended.
+        Calibrated on walk-forward predictions; None if too few contracts ended.
     note : str
-        What the figures say, or why there is no model.
-    estimates : mapping of str to training.metrics.summary.Figure
-        Over the judged snapshots; empty where none could be judged.
+        Summary of the metrics, or why there is no model.
+    estimates : mapping of str to MetricEstimate
+        Metrics over the test snapshots; empty if none could be evaluated.
     """
 
     model: Propensity | None
@@ -44,29 +44,29 @@ class ChurnModel:
     estimates: Mapping[str, summary.MetricEstimate] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Churn({self.model!r}: {self.note})"
+        return f"ChurnModel({self.model!r}: {self.note})"
 
 
 def train_churn_model(
     snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
 ) -> ChurnModel:
-    """Train on everything known at the end, calibrated and judged on a walk forward up to it.
+    """Train a churn model on data known at ``end``, calibrated and evaluated walk-forward.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`.
+        Rows of a panel.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
-    settings : data.config.settings.Settings
-        Outcome (its horizon is that of churn too), model and evaluation.
+        The subscription timeline.
+    settings : Settings
+        Outcome (its horizon applies to churn too), model and evaluation.
     end : datetime.datetime
-        What is known before this moment, UTC, trains and judges.
+        Only data known before this moment, UTC, is used.
 
     Returns
     -------
     ChurnModel
-        Without a model where the history holds too few ends of contract.
+        Without a model if the history contains too few churned accounts.
     """
     horizon = settings.outcome.horizon_days
     model_config = settings.model.model_copy(
@@ -104,7 +104,7 @@ def _predict_walk_forward(
     *,
     end: datetime,
 ) -> pl.DataFrame | None:
-    """What the walk forward said, with what happened; None where that tells nothing."""
+    """Return labelled walk-forward predictions; None if they contain a single class."""
     try:
         predictions = walk_forward.run_walk_forward(
             snapshots,
@@ -117,9 +117,9 @@ def _predict_walk_forward(
     except HistoryError:
         return None
     labels = build_outcomes(predictions, contracts, cutoff=end, rules=settings.outcome)
-    label = labels.select(happened=churned_within(settings.outcome.horizon_days))["happened"]
-    labelled = predictions.with_columns(happened=label).drop_nulls("happened")
-    return labelled if labelled["happened"].n_unique() == 2 else None
+    label = labels.select(label=churned_within(settings.outcome.horizon_days))["label"]
+    labelled = predictions.with_columns(label=label).drop_nulls("label")
+    return labelled if labelled["label"].n_unique() == 2 else None
 
 
 def _compute_churn_metrics(
@@ -128,11 +128,11 @@ def _compute_churn_metrics(
     probability = predictions["probability"].to_numpy()
     estimates = summary.compute_metrics(
         probability,
-        summary.label_outcomes(predictions.with_columns(expanded="happened")),
+        summary.label_outcomes(predictions.with_columns(expanded="label")),
         capacity=settings.evaluation.capacity,
         resamples=settings.evaluation.n_bootstrap,
         seed=settings.model.seed,
         probability=probability,
-        reference=np.full(len(predictions), predictions["happened"].mean()),
+        reference=np.full(len(predictions), predictions["label"].mean()),
     )
     return {name: estimates[name] for name in _REPORTED_METRICS}

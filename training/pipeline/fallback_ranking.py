@@ -1,7 +1,7 @@
-"""The best simple ranking with a probability: what is served while no model has earned its place.
+"""Fallback ranking: the best baseline with a calibrated probability, served while no model passes.
 
-One regression per member on the ranking's score alone, held to rise with it. So the list is in the
-ranking's own order, and probability, interval, curve, dates and reasons are read as from a model.
+Each member is a logistic regression on the baseline's score, constrained to increase with it. The
+list keeps the baseline's order, and all other outputs have the same interface as the model's.
 """
 
 from collections.abc import Mapping
@@ -38,30 +38,31 @@ from training.model.propensity import INPUTS, Array, Snapshots
 
 __all__ = ["CalibratedRanking", "fit_ranking", "train_fallback"]
 
-# What the quantiles of the past do not tell apart, such as values beyond them all, stays apart.
+# Keeps scores distinct that the quantile mapping would merge, such as values beyond the range.
 _TIE_BREAK: Final = 1e-6
 _KEYS: Final = ("account_id", "as_of")
-_MIN_RIDGE: Final = 1e-3  # next to no penalty
+_MIN_RIDGE: Final = 1e-3  # nearly unpenalised
 
 
 @dataclass(frozen=True)
 class CalibratedRanking:
-    """A simple ranking that states probabilities; it is asked as a model is.
+    """A baseline ranking with calibrated probabilities; it has the interface of a propensity model.
 
     Attributes
     ----------
     ranking : str
-        One of :data:`training.evaluation.baselines.BASELINES`.
+        A key of :data:`training.evaluation.baselines.BASELINES`.
     logistic : training.model.logistic.BaggedLogistic
         One regression per member, on the ranking's score.
     horizon_link : training.model.horizons.HorizonLink
-        From the horizon of *the* probability to the curve.
+        Maps the primary horizon to all others.
     residual_logit_sd : float
-        Standard deviation of the log-odds between accounts that look alike.
+        Standard deviation of the log-odds between accounts with equal features.
     calibration : training.model.calibration.Calibration
-        The map from margin to probability.
+        Map from margin to probability.
     bands : tuple of mapping
-        What became of each band of probability in the past; :func:`training.evaluation.probability_bands.compute_band_calibration`.
+        Past calibration of each probability band;
+        :func:`training.evaluation.probability_bands.compute_band_calibration`.
     """
 
     ranking: str
@@ -73,39 +74,41 @@ class CalibratedRanking:
 
     def __repr__(self) -> str:
         return (
-            f"Simple({self.ranking}; horizons {list(self.horizons_days)} days; {self.calibration})"
+            f"CalibratedRanking({self.ranking}; horizons {list(self.horizons_days)} days;"
+            f" {self.calibration})"
         )
 
     @property
     def horizons_days(self) -> tuple[int, ...]:
-        """The horizons of the curve, rising."""
+        """Horizons of the cumulative incidence, ascending."""
         return self.horizon_link.days
 
     @property
     def horizon_days(self) -> int:
-        """The horizon of *the* probability."""
+        """The primary horizon."""
         return self.horizon_link.horizon_days
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """The columns that the ranking reads and that may be told as reasons."""
+        """Columns that the ranking reads and that may serve as reasons."""
         columns = baselines.BASELINES[self.ranking].meta.root_names()
         return tuple(name for name in dict.fromkeys(columns) if name in INPUTS)
 
     def score_snapshots(self, snapshots: Snapshots) -> Array:
-        """Score as the ranking itself does; unknown is lowest."""
+        """Compute the baseline's score; missing values rank last."""
         rows = dataframe.select_columns(snapshots, [*_KEYS, *FEATURE_NAMES])
         return baselines.score_baselines(rows)[self.ranking].cast(pl.Float64).to_numpy()
 
     def predict(self, snapshots: Snapshots, horizon_days: int | None = None) -> Prediction:
-        """Estimate the probability that each snapshot expands within a horizon.
+        """Predict the probability that each snapshot expands within a horizon.
 
         Parameters
         ----------
         snapshots : polars.DataFrame or pandas.DataFrame
-            Rows of a :class:`features.panel.builder.Panel`: all that are compared with each other.
+            Rows of a :class:`features.panel.builder.Panel`: all accounts that are compared with
+            each other.
         horizon_days : int, optional
-            Days after the as-of, end excluded; its own horizon by default.
+            Days after the as-of, end excluded; the primary horizon by default.
 
         Returns
         -------
@@ -115,7 +118,7 @@ class CalibratedRanking:
         Raises
         ------
         ValueError
-            If the curve does not reach so far, or if there is none.
+            If the horizon exceeds the longest one, or the model has a single horizon.
         """
         score = self.score_snapshots(snapshots)
         tie_break = _TIE_BREAK * np.sign(score) * np.log1p(np.abs(score))
@@ -126,28 +129,28 @@ class CalibratedRanking:
         )
 
     def predict_all_horizons(self, snapshots: Snapshots) -> dict[int, Prediction]:
-        """Estimate at every horizon, its own among them: horizon in days → what it says."""
+        """Predict at every horizon: horizon in days → prediction."""
         return {horizon: self.predict(snapshots, horizon) for horizon in self.horizons_days}
 
     def predict_cumulative_incidence(self, snapshots: Snapshots) -> Array:
-        """P(expansion within h days) for each snapshot and horizon.
+        """Predict P(expansion within h days) for each snapshot and horizon.
 
         Returns
         -------
         numpy.ndarray, shape (n_snapshots, n_horizons)
-            Rising along each row.
+            Non-decreasing along each row.
         """
         return np.column_stack(
-            [each.probability for each in self.predict_all_horizons(snapshots).values()]
+            [prediction.probability for prediction in self.predict_all_horizons(snapshots).values()]
         )
 
     def compute_contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
-        """Give what the ranking adds to the margin, on the columns that it was read from.
+        """Split the margin over the columns that the baseline reads.
 
         Returns
         -------
         contributions : numpy.ndarray, shape (n_snapshots, n_inputs)
-            Of the limit that is nearer, where the ranking is days to limit; else in equal parts.
+            All on the nearer limit where the baseline is days to limit; else in equal parts.
         base : numpy.ndarray, shape (n_snapshots,)
             Base + contributions = margin.
         """
@@ -156,11 +159,11 @@ class CalibratedRanking:
         return (margin - base)[:, None] * self._split_attribution(snapshots), base
 
     def with_calibration(self, calibration: Calibration) -> "CalibratedRanking":
-        """Return the same ranking with another map from margin to probability."""
+        """Return the same ranking with another calibration."""
         return replace(self, calibration=calibration)
 
     def _split_attribution(self, snapshots: Snapshots) -> Array:
-        """What share of the score each column has; each row adds up to 1."""
+        """Compute each column's share of the score; each row adds up to 1."""
         columns = dataframe.select_columns(snapshots, self.inputs).cast(pl.Float64).to_numpy()
         present = ~np.isnan(columns)
         if baselines.BASELINES[self.ranking].meta.eq(-baselines.DAYS_TO_LIMIT):
@@ -173,16 +176,16 @@ class CalibratedRanking:
 def fit_ranking(
     ranking: str, training_set: splits.TrainingSet, settings: Settings
 ) -> CalibratedRanking:
-    """Fit a simple ranking's probability on every window that is complete.
+    """Fit a baseline's probability on all complete windows.
 
     Parameters
     ----------
     ranking : str
-        One of :data:`training.evaluation.baselines.BASELINES`.
-    training_set : training.evaluation.splits.TrainingSet
-        Snapshots, with the outcomes that a cut knew.
+        A key of :data:`training.evaluation.baselines.BASELINES`.
+    training_set : TrainingSet
+        Snapshots with the outcomes known at a cutoff.
     settings : data.config.settings.Settings
-        Horizons, members and seed, as for the model; there is no penalty, on a single column.
+        Horizons, ensemble size and seed, as for the model; the single column is not penalised.
 
     Returns
     -------
@@ -192,7 +195,7 @@ def fit_ranking(
     Raises
     ------
     data.errors.HistoryError
-        If no window of the horizon is complete, or too few of them hold an expansion, or lack one.
+        If no window of the primary horizon is complete, or one class is too rare.
     """
     horizon_days, rules = settings.outcome.horizon_days, settings.model
     labels = build_labels(training_set.outcomes, rules, horizon_days)
@@ -213,24 +216,24 @@ def fit_ranking(
 def train_fallback(
     snapshots: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
 ) -> CalibratedRanking:
-    """Choose the simple ranking that was best on all that is known, and settle its probability.
+    """Select the best baseline on all known outcomes and calibrate its probability.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.builder.Panel`.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
+        The subscription timeline.
     settings : data.config.settings.Settings
         Outcome, capacity, model and evaluation.
     end : datetime.datetime
-        What is known before this moment, UTC.
+        Only what is known before this moment, UTC, is used.
 
     Returns
     -------
     CalibratedRanking
-        Calibrated on what it would have said at the cuts of the walk forward, where that helps. The
-        ranking itself is chosen in hindsight there.
+        Calibrated on its walk-forward predictions, where that improves log loss. The baseline
+        itself is selected in hindsight.
 
     Raises
     ------
@@ -248,19 +251,19 @@ def train_fallback(
             snapshots,
             contracts,
             settings,
-            fit=lambda then, seen: fit_ranking(ranking, then, settings).with_calibration(
-                _fit_calibration(seen)
-            ),
+            fit=lambda fold_set, past_predictions: fit_ranking(
+                ranking, fold_set, settings
+            ).with_calibration(_fit_calibration(past_predictions)),
             predict=_predict_fold,
         )
-    except HistoryError:  # no cut knew enough expansions
+    except HistoryError:  # no cutoff has enough expansions
         return fallback
-    label = training_set.outcomes.select(*_KEYS, happened=label_expr)
+    label = training_set.outcomes.select(*_KEYS, label=label_expr)
     labelled = walk_forward_result.predictions.join(
         label, on=_KEYS, how="inner", maintain_order="left"
     )
     band_table = probability_bands.compute_band_calibration(
-        labelled.rename({"happened": "expanded"}),
+        labelled.rename({"label": "expanded"}),
         resamples=settings.evaluation.n_bootstrap,
         seed=settings.model.seed,
     )
@@ -271,7 +274,7 @@ def _predict_fold(fold: walk_forward.WalkForwardFold[CalibratedRanking]) -> pl.D
     prediction = fold.model.predict(fold.test_snapshots)
     return fold.test_snapshots.select(
         *_KEYS,
-        cut=pl.lit(fold.cutoff.date()),
+        cutoff=pl.lit(fold.cutoff.date()),
         margin=pl.Series(prediction.margin),
         probability=pl.Series(prediction.probability),
     )
@@ -280,8 +283,8 @@ def _predict_fold(fold: walk_forward.WalkForwardFold[CalibratedRanking]) -> pl.D
 def _fit_calibration(predictions: pl.DataFrame | None) -> Calibration:
     if predictions is None:
         return Calibration()
-    labelled = predictions.drop_nulls("happened")
-    outcome = labelled["happened"].to_numpy().astype(np.float64)
+    labelled = predictions.drop_nulls("label")
+    outcome = labelled["label"].to_numpy().astype(np.float64)
     account = labelled["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
-    margin, cut = labelled["margin"].to_numpy(), labelled["cut"].to_list()
-    return calibration.fit_affine_calibration(margin, outcome, cut, account)
+    margin, cutoff = labelled["margin"].to_numpy(), labelled["cutoff"].to_list()
+    return calibration.fit_affine_calibration(margin, outcome, cutoff, account)

@@ -1,4 +1,4 @@
-"""The whole story of a model on one screen: history, fit, walk forward, calibrate, rule."""
+"""Training pipeline: history, fit, walk-forward validation, calibration and promotion gate."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -7,12 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from data import schemas
 from data.config.settings import MONTH_DAYS, Settings
 from data.errors import HistoryError
 from data.ingest import table_loader
 from features import subscription_timeline
-from features.activity import daily_tables
 from features.activity.daily_tables import Activity
 from features.panel import builder
 from features.panel.builder import Panel
@@ -31,10 +29,8 @@ from training.rules import team_capacity
 __all__ = [
     "TrainingHistory",
     "TrainingResult",
-    "build_activity",
     "build_history",
     "evaluate_history",
-    "load_data",
     "resolve_as_of",
     "train",
 ]
@@ -45,7 +41,7 @@ _WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """The tables, the daily activity, and every snapshot up to an as-of."""
+    """Tables, daily activity and all snapshots up to an as-of."""
 
     as_of: datetime
     tables: table_loader.Tables
@@ -55,29 +51,29 @@ class TrainingHistory:
 
     def __repr__(self) -> str:
         return (
-            f"History(as of {self.as_of:%Y-%m-%d}: {self.panel!r}, {self.activity!r},"
+            f"TrainingHistory(as of {self.as_of:%Y-%m-%d}: {self.panel!r}, {self.activity!r},"
             f" {self.contracts.height:,} contract rows)"
         )
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A model and what goes with it, what it was worth in the walk, and what it was made from.
+    """A trained model with its fallback, churn model, evaluation and gate decision.
 
     Attributes
     ----------
     model : Propensity
-        Fitted on everything known.
+        Fitted on everything known at the as-of.
     churn : training.pipeline.churn.ChurnModel
-        The model of churn.
-    fallback : Simple
-        The best simple ranking, to be served while no model has passed the gate.
+        The churn model.
+    fallback : CalibratedRanking
+        The best baseline ranking, served while no model has passed the gate.
     gate_decision : training.promotion.gate.GateDecision
-        Whether the model may be promoted.
-    evaluation : training.evaluation.evaluate.Evaluation or None
-        The walk forward; None where the history is too short for one.
+        The decision of the promotion gate.
+    evaluation : training.evaluation.result.EvaluationResult or None
+        Walk-forward evaluation; None where the history is too short for one.
     card : mapping
-        JSON values for the card.
+        JSON values for the model card.
     """
 
     model: Propensity
@@ -88,81 +84,13 @@ class TrainingResult:
     card: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        return f"Trained({self.model!r}, {self.evaluation!r})"
-
-
-def load_data(
-    settings: Settings,
-    *,
-    now: datetime,
-    rebuild: bool = False,
-    progress: ProgressCallback | None = None,
-) -> tuple[table_loader.Tables, Activity]:
-    """Read the configured tables and make the daily activity of the log, or take what is kept.
-
-    Raises
-    ------
-    data.errors.ExpansionError
-        If a table cannot be read, or breaks its contract in too many rows.
-    """
-    tables = table_loader.load_tables(settings, now)
-    return tables, build_activity(settings, tables, rebuild=rebuild, progress=progress)
-
-
-def build_activity(
-    settings: Settings,
-    tables: table_loader.Tables,
-    *,
-    rebuild: bool = False,
-    progress: ProgressCallback | None = None,
-) -> Activity:
-    """Make the daily activity of a log, or take what is kept; the tables may be frames in memory.
-
-    Parameters
-    ----------
-    settings : data.config.settings.Settings
-        Roles of events, seats, and the state folder, where the daily tables are kept.
-    tables : data.ingest.table_loader.Tables
-        From :func:`data.ingest.table_loader.load_tables` or :func:`data.ingest.table_loader.tables_from_frames`.
-    rebuild : bool
-        Read the whole log again, whatever is kept of it.
-    progress : callable, optional
-        Told the stage, steps done, and steps in all.
-
-    Returns
-    -------
-    features.activity.daily_tables.Activity
-        What all features are computed from, beside the small tables.
-
-    Raises
-    ------
-    data.errors.ExpansionError
-        If the log cannot be read, or breaks its contract in too many rows.
-    """
-    daily_activity = daily_tables.build_activity(
-        tables.events,
-        folder=settings.state_folder / "activity",
-        roles=settings.roles,
-        seats=settings.seats,
-        known_at_reliable_from=settings.tables.known_at_reliable_from,
-        accounts=tables.accounts.rows,
-        engine=settings.engine,
-        rebuild=rebuild,
-        progress=_bind_stage(progress, "log"),
-    )
-    schemas.enforce_quarantine_limit(
-        "events",
-        daily_activity.events,
-        daily_activity.quarantine,
-        settings.tables.max_quarantine_share,
-    )
-    return daily_activity
+        return f"TrainingResult({self.model!r}, {self.evaluation!r})"
 
 
 def resolve_as_of(
     settings: Settings, activity: Activity, *, now: datetime, requested: datetime | None = None
 ) -> datetime:
-    """Decide the as-of: the one given, else the setting's day, today, or the end of the data.
+    """Return the requested as-of, else the configured day, today, or the end of the data.
 
     Returns
     -------
@@ -172,21 +100,21 @@ def resolve_as_of(
     Raises
     ------
     data.errors.HistoryError
-        If the one given lies in the future, or the log is empty.
+        If the requested as-of lies in the future, or the log is empty.
     """
     if requested is not None:
-        # East of Greenwich it is tomorrow already.
+        # East of UTC the next calendar day may have begun.
         if requested.date() > now.astimezone(UTC).date() + timedelta(days=1):
             raise HistoryError(
-                f"the as-of {requested:%Y-%m-%d} lies in the future, and nothing is known of it; today"
-                f" is {now.astimezone(UTC):%Y-%m-%d}."
+                f"the as-of {requested:%Y-%m-%d} lies in the future; today is"
+                f" {now.astimezone(UTC):%Y-%m-%d}."
             )
         return splits.utc_midnight(requested.date())
     if settings.as_of == "today":
         return splits.utc_midnight(now.astimezone(UTC).date())
     if settings.as_of == "data end":
         if activity.last_day is None:
-            raise HistoryError("the log holds no valid event; see its quarantine.")
+            raise HistoryError("the log contains no valid event; see its quarantine.")
         return splits.utc_midnight(activity.last_day + timedelta(days=1))
     return splits.utc_midnight(settings.as_of)
 
@@ -199,19 +127,19 @@ def build_history(
     *,
     progress: ProgressCallback | None = None,
 ) -> TrainingHistory:
-    """Build every snapshot that may be trained on at an as-of.
+    """Build all snapshots up to an as-of.
 
-    As-ofs stand 30 days apart, back from the as-of; further weekly anchors are pooled where the
-    settings say so. The first days of the log, as it was known then, are left out: everyone looks
-    new in them.
+    As-ofs are 30 days apart, counted back from the as-of; ``model.weekly_anchors`` adds further
+    weekly series. The first days of the log (burn-in) are excluded, because every user looks new in
+    them.
 
     Raises
     ------
     data.errors.HistoryError
-        If the log is too short to hold any.
+        If the log is too short for any snapshot.
     """
     if activity.first_day is None:
-        raise HistoryError("the log holds no valid event; see its quarantine.")
+        raise HistoryError("the log contains no valid event; see its quarantine.")
     first_as_of = splits.utc_midnight(activity.first_day) + timedelta(
         days=settings.eligibility.burn_in_days
     )
@@ -227,9 +155,9 @@ def build_history(
     ]
     if not as_ofs:
         raise HistoryError(
-            f"the log starts on {activity.first_day}, and the first"
-            f" {settings.eligibility.burn_in_days} days (eligibility.burn_in_days) are not trained"
-            f" on: nothing is left before {as_of:%Y-%m-%d}."
+            f"the log starts on {activity.first_day}, and its first"
+            f" {settings.eligibility.burn_in_days} days (eligibility.burn_in_days) are excluded:"
+            f" no snapshot remains before {as_of:%Y-%m-%d}."
         )
     history_panel = builder.build_panel(
         activity, tables, as_ofs, settings, progress=_bind_stage(progress, "features")
@@ -249,13 +177,13 @@ def evaluate_history(
     progress: ProgressCallback | None = None,
     on_fold: Callable[[Propensity, pl.DataFrame], object] | None = None,
 ) -> EvaluationResult:
-    """Walk forward through a history; see :func:`training.evaluation.evaluate.evaluate_walk_forward`."""
+    """Run walk-forward validation; see :mod:`training.evaluation.evaluate`."""
     return evaluate.evaluate_walk_forward(
         history.panel.snapshots,
         history.contracts,
         settings,
         end=history.as_of,
-        progress=_bind_stage(progress, "walk forward"),
+        progress=_bind_stage(progress, "walk-forward validation"),
         on_fold=on_fold,
         accounts=history.tables.accounts.rows,
     )
@@ -268,36 +196,36 @@ def train(
     champion: Champion | None = None,
     progress: ProgressCallback | None = None,
 ) -> TrainingResult:
-    """Train on everything known at the as-of, with figures and calibration from the walk forward.
+    """Train on everything known at the as-of; evaluate and calibrate by walk-forward validation.
 
     Parameters
     ----------
-    history : History
+    history : TrainingHistory
         From :func:`build_history`.
     settings : data.config.settings.Settings
         Outcome, model, evaluation and gate.
     champion : training.promotion.champion.Champion, optional
-        Whose place the model would take.
+        The current champion, which the model would replace.
     progress : callable, optional
-        Told the stage, steps done, and steps in all.
+        Called with the stage, the steps done, and the total steps.
 
     Returns
     -------
     TrainingResult
-        Where the history is too short for a walk forward the model is uncalibrated, its evaluation
-        is None, the gate refuses it, and its card says so.
+        Where the history is too short for walk-forward validation, the model is uncalibrated, its
+        evaluation is None, the gate rejects it, and the card states the reason.
 
     Raises
     ------
     data.errors.HistoryError
-        If there is too little to learn from.
+        If there is too little data to train on.
     """
     settings = team_capacity.with_team_capacity(settings, history.tables.accounts.rows)
     training_set = splits.build_training_set(
         history.panel.snapshots, history.contracts, history.as_of, settings.outcome
     )
     horizon_days = settings.outcome.horizon_days
-    # Before the walk: what cannot be learned from is refused at once.
+    # Fit before the walk-forward validation, so that too little data fails at once.
     fitted = propensity.fit_propensity(
         training_set.snapshots, training_set.outcomes, settings.model, horizon_days=horizon_days
     )
@@ -313,7 +241,7 @@ def train(
     except HistoryError as error:
         decision = gate.reject_unevaluated(str(error))
         card |= {
-            "verdict": f"Not judged: {error}",
+            "verdict": f"Not evaluated: {error}",
             "gate": decision_to_dict(decision, champion),
         }
         return TrainingResult(fitted, churn_model, fallback, decision, None, card)
@@ -324,21 +252,21 @@ def train(
         settings,
         end=history.as_of,
         champion=champion,
-        progress=_bind_stage(progress, "the champion"),
+        progress=_bind_stage(progress, "champion evaluation"),
     )
     card |= {
         "gate": decision_to_dict(decision, champion),
         "verdict": evaluation.summarize_verdict(),
-        "figures": {
-            ranking: {name: figure.value for name, figure in figures.items()}
-            for ranking, figures in evaluation.metrics.items()
+        "metrics": {
+            ranking: {name: estimate.value for name, estimate in estimates.items()}
+            for ranking, estimates in evaluation.metrics.items()
         },
         "bands": evaluation.bands,
         "segments": {
-            kind: {name: asdict(each) for name, each in found.items()}
-            for kind, found in evaluation.segment_metrics.items()
+            segmentation: {name: asdict(segment) for name, segment in segments.items()}
+            for segmentation, segments in evaluation.segment_metrics.items()
         },
-        "cuts_skipped": {str(cut): reason for cut, reason in evaluation.skipped.items()},
+        "skipped_cutoffs": {str(cutoff): reason for cutoff, reason in evaluation.skipped.items()},
     }
     if (blend_weight := evaluation.blend_weight) != fitted.blend_weight:
         fitted = propensity.fit_propensity(
@@ -367,7 +295,7 @@ def _build_card(
         "snapshots": training_set.snapshots.height,
         "accounts": training_set.snapshots["account_id"].n_unique(),
         "as_ofs": {"first": str(as_ofs.min()), "last": str(as_ofs.max())},
-        "expansion_sizes": expansion_size.estimate_increase_by_type(training_set.outcomes),
+        "increase_by_type": expansion_size.estimate_increase_by_type(training_set.outcomes),
         "expansions_by_kind": dict(
             training_set.outcomes["kind"].drop_nulls().value_counts().sort("kind").iter_rows()
         ),

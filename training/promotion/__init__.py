@@ -1,1 +1,1 @@
-"""Promotion: the gate and the comparison of champion and challenger."""
+"""Promotion gate and champion/challenger comparison."""

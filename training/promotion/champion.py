@@ -1,4 +1,4 @@
-"""The champion beside a newly trained model: its settings, walked over the same cuts."""
+"""Champion/challenger: evaluate the champion's settings on the same cutoffs as a new model."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Champion:
-    """The champion's version, and its card; without one, the reason why it cannot be read."""
+    """Version and model card of the champion, or the reason why the card cannot be read."""
 
     version: str
     card: Mapping[str, Any] | None
@@ -36,14 +36,14 @@ class Champion:
 
 @dataclass(frozen=True)
 class ChampionPredictions:
-    """What the champion would have said.
+    """Walk-forward predictions of the champion's settings.
 
     Attributes
     ----------
     predictions : polars.DataFrame or None
-        ``account_id``, ``as_of``, ``probability``; None where it cannot be walked.
+        ``account_id``, ``as_of``, ``probability``; None where the champion cannot be evaluated.
     note : str
-        Which champion this is, or why it is left out, in a sentence.
+        A sentence: the champion's version, or why it is excluded.
     """
 
     predictions: pl.DataFrame | None
@@ -60,14 +60,14 @@ def decide_promotion(
     champion: Champion | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> GateDecision:
-    """Rule whether a model may be promoted, beside the champion where there is one.
+    """Decide whether a model may be promoted, compared with the champion where there is one.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        What the model said in its walk forward.
+        Walk-forward predictions of the new model.
     champion : Champion or None
-        Whose place it would take.
+        The model it would replace.
     snapshots, contracts, settings, end, progress
         As for :func:`backtest_champion`.
     """
@@ -85,7 +85,7 @@ def decide_promotion(
 
 
 def decision_to_dict(decision: GateDecision, champion: Champion | None) -> dict[str, Any]:
-    """Give a ruling as JSON values, with the champion's version that it was made beside."""
+    """Return a decision as JSON values, with the version of the champion it was compared with."""
     return decision.to_dict() | {"champion": None if champion is None else champion.version}
 
 
@@ -99,36 +99,39 @@ def backtest_champion(
     end: datetime,
     progress: Callable[[int, int], None] | None = None,
 ) -> ChampionPredictions:
-    """Walk the champion's settings over the cuts that judged the new model.
+    """Run walk-forward validation of the champion's settings on the cutoffs of the new model.
 
     Parameters
     ----------
     champion : Champion
         Its card holds its settings.
     predictions : polars.DataFrame
-        What the new model said; taken as the champion's word where the settings are equal.
+        Predictions of the new model; reused for the champion where the settings are equal.
     snapshots, contracts, settings, end, progress
-        As for :func:`training.evaluation.evaluate.evaluate_walk_forward`; the settings are those of the new model.
+        As for :func:`training.evaluation.evaluate.evaluate_walk_forward`, with the settings of the
+        new model.
     """
     champion_name = f"Champion version {champion.version}"
     keys = ("account_id", "as_of", "probability")
     if champion.card is None:
         return ChampionPredictions(
-            None, f"{champion_name} is left out of the comparison: {champion.unavailable_reason}"
+            None, f"{champion_name} is excluded from the comparison: {champion.unavailable_reason}"
         )
     current_features = {name: FEATURES_BY_NAME[name].unit for name in INPUTS}
     if champion.card.get("features") != current_features:
-        reason = "it was trained on other features than this catalogue has."
-        return ChampionPredictions(None, f"{champion_name} is left out of the comparison: {reason}")
+        reason = "it was trained on features that differ from this catalogue."
+        return ChampionPredictions(
+            None, f"{champion_name} is excluded from the comparison: {reason}"
+        )
     try:
         champion_settings = ModelConfig(**champion.card["settings"])
     except (KeyError, TypeError, ValidationError):
-        reason = "its settings are not those of this version."
-        return ChampionPredictions(None, f"{champion_name} is left out of the comparison: {reason}")
-    if champion_settings == settings.model:
-        note = (
-            f"{champion_name} has the same settings, so it compares as equal without another walk."
+        reason = "its settings are not valid in this version."
+        return ChampionPredictions(
+            None, f"{champion_name} is excluded from the comparison: {reason}"
         )
+    if champion_settings == settings.model:
+        note = f"{champion_name} has the same settings and therefore the same predictions."
         return ChampionPredictions(predictions.select(keys), note)
     changed = settings.model_copy(update={"model": champion_settings})
     try:
@@ -136,7 +139,9 @@ def backtest_champion(
             snapshots, contracts, changed, end=end, progress=progress, reference_models={}
         )
     except HistoryError as error:
-        return ChampionPredictions(None, f"{champion_name} is left out of the comparison: {error}")
+        return ChampionPredictions(
+            None, f"{champion_name} is excluded from the comparison: {error}"
+        )
     return ChampionPredictions(
-        evaluation.predictions.select(keys), f"{champion_name} was walked over the same cuts."
+        evaluation.predictions.select(keys), f"{champion_name} was evaluated on the same cutoffs."
     )

@@ -1,4 +1,4 @@
-"""The champion beside the model: what its settings would have been worth at the same cuts."""
+"""Comparison of a model with the champion's settings on the same cutoffs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,17 +18,17 @@ _KEYS = ["account_id", "as_of"]
 
 @dataclass(frozen=True)
 class ChampionComparison:
-    """The champion's figures, and how far the model is ahead.
+    """Metrics of the champion and the model's gain over it.
 
     Attributes
     ----------
     note : str
-        Which champion, and whether it was walked; or why it was not.
-    metrics : mapping of str to training.metrics.summary.Figure
-        Those of the model, of the champion's probability; empty where it was not walked, or says
-        the same as the model.
-    precision_gain : training.metrics.summary.Figure or None
-        The model's precision at capacity less the champion's, on the same draws.
+        The champion's version, or why it is excluded.
+    metrics : mapping of str to training.metrics.cluster_bootstrap.MetricEstimate
+        Metrics of the champion's probability, as for the model; empty where it was not evaluated or
+        predicts the same as the model.
+    precision_gain : training.metrics.cluster_bootstrap.MetricEstimate or None
+        The model's precision at capacity minus the champion's, on the same bootstrap replicates.
     """
 
     note: str
@@ -36,22 +36,22 @@ class ChampionComparison:
     precision_gain: MetricEstimate | None = None
 
     def __repr__(self) -> str:
-        return f"Beside({self.note})"
+        return f"ChampionComparison({self.note})"
 
 
 def compare_with_champion(
     evaluation: EvaluationResult, champion_predictions: ChampionPredictions, settings: Settings
 ) -> ChampionComparison:
-    """Judge what the champion would have said on what the model was judged on.
+    """Compute the champion's metrics on the outcomes used for the model.
 
     Parameters
     ----------
-    evaluation : training.evaluation.evaluate.Evaluation
-        The model's walk.
+    evaluation : training.evaluation.result.EvaluationResult
+        The model's evaluation.
     champion_predictions : training.promotion.champion.ChampionPredictions
         From :func:`training.promotion.champion.backtest_champion`.
     settings : data.config.settings.Settings
-        Capacity, draws and seed.
+        Capacity, number of resamples and seed.
     """
     model_predictions = evaluation.predictions
     if champion_predictions.predictions is None or champion_predictions.predictions[
@@ -59,13 +59,13 @@ def compare_with_champion(
     ].equals(model_predictions["probability"]):
         return ChampionComparison(champion_predictions.note)
     champion_probability = champion_predictions.predictions.select(*_KEYS, champion="probability")
-    both = model_predictions.join(
+    paired = model_predictions.join(
         champion_probability, on=_KEYS, how="inner", maintain_order="left"
     )
-    champion_rows = both.with_columns(probability=pl.col("champion"))
+    champion_rows = paired.with_columns(probability=pl.col("champion"))
     champion_metrics = metric_tables.compute_model_metrics(champion_rows, settings)
     return ChampionComparison(
         champion_predictions.note,
         champion_metrics,
-        metric_tables.compute_precision_gain(both, "champion", settings),
+        metric_tables.compute_precision_gain(paired, "champion", settings),
     )

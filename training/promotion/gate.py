@@ -1,21 +1,22 @@
-"""May a newly trained model be shown to a team: only if it earned that on the company's own past.
+"""Promotion gate: a new model is promoted only if it beats the baselines on this company's history.
 
-Every question is one lower bound, at ``gate.confidence``, over the predictions of the walk forward;
-one-sided but for the first, whose bound is two-sided and also that of the draws on which the
-verdict rests: no model is to pass beside words that call its signal noise.
+Each check compares a lower confidence bound at ``gate.confidence`` over the walk-forward
+predictions. Bounds are one-sided, except that of the first check. That one is two-sided and also
+uses the verdict's replicates, so that a model cannot pass the gate while the report calls its skill
+indistinguishable from noise.
 
-- does its probability lose less than the running base rate's (log-loss skill above 0)?
-- among the accounts that a team can work, do at least ``1 - gate.tolerance`` times as many expand
-  as by the simple ranking? That ranking is the one that was best on what each cut knew, so it is
-  chosen without hindsight, as the model is.
-- the same against the champion, where there is one.
+- Skill: its log loss is below that of the running base rate (log-loss skill above 0).
+- Baseline: among the accounts within capacity, at least ``1 - gate.tolerance`` times as many expand
+  as by the baseline. The baseline is selected at each cutoff from what was known then, hence
+  without hindsight, as for the model.
+- Champion: the same against the champion, where there is one.
 
-Bounds are quantiles of a bootstrap that draws whole accounts and, where there are enough of them,
-whole cuts (:mod:`training.metrics.cluster_bootstrap` says how many, and why). With fewer, what cuts differ by is
-not in the bound, and the ruling says so. ``make bench-gate`` measures what all this lets through.
+Bounds are quantiles of a bootstrap over whole accounts and, if there are enough, whole cutoffs
+(:mod:`training.metrics.cluster_bootstrap`). With fewer cutoffs, the bound ignores the variation
+between cutoffs, and the decision says so. ``make bench-gate`` measures the error rates of the gate.
 
-No margin stands in for a bound: a difference of precision that is allowed to be, say, .02 worse
-lets a model that knows nothing pass about every second time where few accounts expand.
+A fixed margin does not replace a bound: if precision may be, for example, .02 worse, a model
+without skill passes about every second time where few accounts expand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,77 +33,77 @@ from training.metrics.cluster_bootstrap import MIN_CUTOFF_CLUSTERS, Array, Metri
 
 __all__ = ["GateCheck", "GateDecision", "evaluate_gate", "reject_unevaluated"]
 
-_MIN_RESAMPLES: Final = 1_000  # at least: a bound at 10 % then rests on a hundred of them
-_MIN_ACCOUNTS: Final = 10  # accounts that expanded, and that did not
+_MIN_RESAMPLES: Final = 1_000  # minimum: a bound at 10 % then uses a hundred replicates
+_MIN_ACCOUNTS: Final = 10  # minimum number of accounts of each class
 _SKILL: Final = "skill over the base rate"
-_BASELINE: Final = "precision over the simple ranking"
+_BASELINE: Final = "precision over the baseline"
 _CHAMPION: Final = "precision over the champion"
 
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One question that a model has to answer.
+    """One check of the gate.
 
     Attributes
     ----------
     name : str
-        Of the question.
+        Of the check.
     passes : bool
-        Whether its lower bound is high enough.
+        True if the lower bound is high enough.
     value, low : float or None
-        What is asked for, and its lower bound; None where it cannot be computed.
-    says : str
-        The answer as a clause.
+        The statistic and its lower bound; None where undefined.
+    message : str
+        The result as a clause.
     """
 
     name: str
     passes: bool
     value: float | None
     low: float | None
-    says: str
+    message: str
 
 
 @dataclass(frozen=True)
 class GateDecision:
-    """Whether a model may be promoted, and why.
+    """Decision on promotion, with its reasons.
 
     Attributes
     ----------
     passes : bool
-        Whether every check passes.
-    sentence : str
-        Why, or why not.
-    checks : tuple of Check
-        In the order in which they are asked; none where nothing could be judged.
+        True if every check passes.
+    summary : str
+        The reason.
+    checks : tuple of GateCheck
+        In order of evaluation; empty where nothing could be evaluated.
     counts : mapping of str to int
-        ``snapshots``, ``accounts``, ``cuts``, ``expanded``: what it rests on.
+        ``snapshots``, ``accounts``, ``cutoffs``, ``expanded``: the size of the evidence.
     notes : tuple of str
-        Sentences on what the ruling could not look at.
+        Sentences on what the decision does not cover.
     """
 
     passes: bool
-    sentence: str
+    summary: str
     checks: tuple[GateCheck, ...]
     counts: Mapping[str, int]
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Ruling({'passes' if self.passes else 'refused'}: {self.sentence})"
+        return f"GateDecision({'passes' if self.passes else 'rejected'}: {self.summary})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as JSON values."""
+        """Return the decision as JSON values."""
         return {**asdict(self), "counts": dict(self.counts)}
 
 
 def reject_unevaluated(reason: str) -> GateDecision:
-    """Refuse a model of which nothing could be judged.
+    """Reject a model that could not be evaluated.
 
     Parameters
     ----------
     reason : str
         A sentence.
     """
-    return GateDecision(passes=False, sentence=f"Not promoted: {reason}", checks=(), counts={})
+    return GateDecision(passes=False, summary=f"Not promoted: {reason}", checks=(), counts={})
 
 
 def evaluate_gate(
@@ -112,26 +113,26 @@ def evaluate_gate(
     champion: pl.DataFrame | None = None,
     notes: Sequence[str] = (),
 ) -> GateDecision:
-    """Rule whether a model may be promoted.
+    """Decide whether a model may be promoted.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        Of the walk forward: ``account_id``, ``as_of``, ``cut``, ``expanded`` (null while unknown),
-        ``probability``, ``base_rate``, ``simple`` (which simple ranking its cut chose) and
-        ``simple_score``.
+        Walk-forward predictions: ``account_id``, ``as_of``, ``cutoff``, ``expanded`` (null while
+        unknown), ``probability``, ``base_rate``, ``baseline`` (selected at the cutoff)
+        and ``baseline_score``.
     settings : data.config.settings.Settings
-        ``gate``, and the capacity and seed.
+        ``gate``, capacity and seed.
     champion : polars.DataFrame, optional
-        ``account_id``, ``as_of``, ``probability``: what the champion's settings said over the same
-        cuts; without it that question is not asked.
+        ``account_id``, ``as_of``, ``probability`` of the champion's settings on the same cutoffs;
+        without it that check is omitted.
     notes : sequence of str
-        Sentences on what could not be looked at, such as a champion of another catalogue.
+        Sentences on what could not be checked, such as a champion with other features.
 
     Returns
     -------
     GateDecision
-        The same predictions and settings give the same ruling.
+        The same predictions and settings give the same decision.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     counts = _count_evidence(labelled)
@@ -141,7 +142,9 @@ def evaluate_gate(
     checks = [_check_skill(labelled, bounds), _check_baseline(labelled, bounds, settings)]
     if champion is not None:
         paired, bounds = _join_champion(labelled, champion, settings)
-        model_score, champion_score = (paired[name].to_numpy() for name in ("probability", "rival"))
+        model_score, champion_score = (
+            paired[name].to_numpy() for name in ("probability", "champion_probability")
+        )
         gap = bounds.compute_precisions(model_score, champion_score)
         checks.append(_check_precision(_CHAMPION, "the champion", gap, bounds, settings))
     all_notes = (*notes, *_list_caveats(labelled, settings))
@@ -155,7 +158,7 @@ def evaluate_gate(
 
 
 class _BootstrapBounds:
-    """Draws of one set of predictions, and lower bounds over them."""
+    """Bootstrap replicates of one set of predictions, and lower bounds over them."""
 
     def __init__(self, labelled: pl.DataFrame, settings: Settings) -> None:
         self.outcomes = summary.label_outcomes(labelled)
@@ -170,11 +173,14 @@ class _BootstrapBounds:
         return self._bootstrap.evaluate(metric)
 
     def estimate_with_bound(self, metric: Metric) -> tuple[float, float | None]:
-        """A figure, and the lower of its two-sided bounds by these draws and the verdict's."""
+        """Compute a metric and its lower bound.
+
+        The bound is the lower one of the two-sided bounds by these and by the verdict's replicates.
+        """
         values = self.evaluate(metric)
         bounds = [
-            self.compute_lower_bound(some, tails=2)
-            for some in (values, self._verdict_bootstrap.evaluate(metric))
+            self.compute_lower_bound(replicates, tails=2)
+            for replicates in (values, self._verdict_bootstrap.evaluate(metric))
         ]
         return float(values[0]), None if None in bounds else min(b for b in bounds if b is not None)
 
@@ -187,13 +193,13 @@ class _BootstrapBounds:
         )
 
     def compute_precisions(self, score: Array, baseline: Array) -> tuple[Array, Array]:
-        """Precision at capacity of both, on the same draws."""
+        """Compute precision at capacity of both scores, on the same replicates."""
         return self.compute_precision(score), self.compute_precision(baseline)
 
     def compute_lower_bound(self, values: Array, *, tails: int = 1) -> float | None:
         replicates = values[1:][~np.isnan(values[1:])]
-        below = (1 - self._settings.confidence) / tails
-        return float(np.quantile(replicates, below)) if len(replicates) else None
+        level = (1 - self._settings.confidence) / tails
+        return float(np.quantile(replicates, level)) if len(replicates) else None
 
 
 def _check_skill(labelled: pl.DataFrame, bounds: _BootstrapBounds) -> GateCheck:
@@ -204,21 +210,21 @@ def _check_skill(labelled: pl.DataFrame, bounds: _BootstrapBounds) -> GateCheck:
     value, low = bounds.estimate_with_bound(truth.log_loss_skill(probability, base_rate, expanded))
     passes = low is not None and low > 0
     verb = "beats" if passes else "does not beat"
-    says = (
-        f"its probability {verb} the running base rate beyond noise (log-loss skill"
+    message = (
+        f"its probability {verb} the running base rate significantly (log-loss skill"
         f" {value:.3f}, lower bound {_format_signed(low)})"
     )
-    return GateCheck(_SKILL, passes, value, low, says)
+    return GateCheck(_SKILL, passes, value, low, message)
 
 
 def _check_baseline(
     labelled: pl.DataFrame, bounds: _BootstrapBounds, settings: Settings
 ) -> GateCheck:
     model_score, baseline_score = (
-        labelled[name].to_numpy() for name in ("probability", "simple_score")
+        labelled[name].to_numpy() for name in ("probability", "baseline_score")
     )
-    names = labelled["simple"].unique(maintain_order=True).to_list()
-    label = f"the simple ranking chosen at each cut ({', '.join(names)})"
+    names = labelled["baseline"].unique(maintain_order=True).to_list()
+    label = f"the baseline selected at each cutoff ({', '.join(names)})"
     return _check_precision(
         _BASELINE, label, bounds.compute_precisions(model_score, baseline_score), bounds, settings
     )
@@ -231,27 +237,27 @@ def _check_precision(
     bounds: _BootstrapBounds,
     settings: Settings,
 ) -> GateCheck:
-    """Ask whether enough of the accounts worked expand, beside a rival's."""
+    """Check that enough of the accounts within capacity expand, compared with another ranking."""
     model_precision, other_precision = precision
     share = 1 - settings.gate.tolerance
     gap = model_precision - share * other_precision
     low = bounds.compute_lower_bound(gap)
     passes = low is not None and low >= 0
-    verb = "keeps up with" if passes else "may fall short of"
-    says = (
-        f"at capacity it {verb} {label}: of the {settings.evaluation.capacity} accounts worked"
-        f" {model_precision[0]:.1%} expanded against {other_precision[0]:.1%} (less {share:.0%} of the latter:"
-        f" {gap[0]:+.1%}, lower bound {_format_signed(low, '.1%')})"
+    verb = "is not worse than" if passes else "may be worse than"
+    message = (
+        f"at a capacity of {settings.evaluation.capacity} it {verb} {label}: precision"
+        f" {model_precision[0]:.1%} against {other_precision[0]:.1%} (minus {share:.0%} of the"
+        f" latter: {gap[0]:+.1%}, lower bound {_format_signed(low, '.1%')})"
     )
-    return GateCheck(name, passes, float(gap[0]), low, says)
+    return GateCheck(name, passes, float(gap[0]), low, message)
 
 
 def _join_champion(
     labelled: pl.DataFrame, champion: pl.DataFrame, settings: Settings
 ) -> tuple[pl.DataFrame, _BootstrapBounds]:
-    """What both said of the same snapshots."""
+    """Join the champion's predictions of the same snapshots."""
     keys = ["account_id", "as_of"]
-    champion_scores = champion.select(*keys, rival="probability")
+    champion_scores = champion.select(*keys, champion_probability="probability")
     paired = labelled.join(champion_scores, on=keys, how="inner", maintain_order="left")
     return paired, _BootstrapBounds(paired, settings)
 
@@ -261,38 +267,38 @@ def _count_evidence(labelled: pl.DataFrame) -> dict[str, int]:
     return {
         "snapshots": labelled.height,
         "accounts": labelled["account_id"].n_unique(),
-        "cuts": labelled["cut"].n_unique(),
+        "cutoffs": labelled["cutoff"].n_unique(),
         "expanded": expanded.height,
         "accounts_expanded": expanded["account_id"].n_unique(),
     }
 
 
 def _find_missing_classes(labelled: pl.DataFrame) -> str | None:
-    """Say what is missing for any ruling, if so."""
-    ever = labelled.group_by("account_id").agg(pl.col("expanded").any())["expanded"]
-    yes, no = int(ever.sum()), int((~ever).sum())
+    """Return the reason the gate cannot be evaluated, or None."""
+    expanded = labelled.group_by("account_id").agg(pl.col("expanded").any())["expanded"]
+    yes, no = int(expanded.sum()), int((~expanded).sum())
     if min(yes, no) >= _MIN_ACCOUNTS:
         return None
     return (
-        f"of {len(ever):,} accounts judged {yes:,} expanded and {no:,} did not, and at least"
-        f" {_MIN_ACCOUNTS} of each are needed to tell a model from chance"
+        f"of {len(expanded):,} accounts evaluated {yes:,} expanded and {no:,} did not; at least"
+        f" {_MIN_ACCOUNTS} of each are needed to distinguish a model from chance"
     )
 
 
 def _list_caveats(labelled: pl.DataFrame, settings: Settings) -> list[str]:
-    """What the ruling rests on that a reader should know."""
+    """List the assumptions of the decision."""
     caveats = []
-    cuts = labelled["cut"].n_unique()
-    if cuts < MIN_CUTOFF_CLUSTERS:
+    cutoffs = labelled["cutoff"].n_unique()
+    if cutoffs < MIN_CUTOFF_CLUSTERS:
         caveats.append(
-            f"It rests on {cuts} cut{'s' * (cuts > 1)} with known outcomes, too few to tell how"
-            " much cuts differ: the bounds know accounts only."
+            f"Only {cutoffs} cutoff{'s' * (cutoffs > 1)} with known outcomes: too few to estimate"
+            " the variation between cutoffs, which the bounds ignore."
         )
-    listed = labelled.group_by("as_of").len()["len"]
-    if int(listed.max()) <= settings.evaluation.capacity:  # type: ignore[arg-type]
+    accounts = labelled.group_by("as_of").len()["len"]
+    if int(accounts.max()) <= settings.evaluation.capacity:  # type: ignore[arg-type]
         caveats.append(
-            f"A team of {settings.evaluation.capacity} (evaluation.capacity) works every account,"
-            " so the order of the list was not put to a test."
+            f"A capacity of {settings.evaluation.capacity} (evaluation.capacity) covers every"
+            " account, so the order of the list was not tested."
         )
     if "capacity" not in settings.evaluation.model_fields_set:
         caveats.append(
@@ -302,10 +308,10 @@ def _list_caveats(labelled: pl.DataFrame, settings: Settings) -> list[str]:
 
 
 def _summarize_checks(checks: Sequence[GateCheck]) -> str:
-    failed = [check.says for check in checks if not check.passes]
+    failed = [check.message for check in checks if not check.passes]
     if failed:
         return f"Not promoted: {'; and '.join(failed)}."
-    return f"Passes the gate: {'; and '.join(check.says for check in checks)}."
+    return f"Passes the gate: {'; and '.join(check.message for check in checks)}."
 
 
 def _format_signed(value: float | None, form: str = ".3f") -> str:

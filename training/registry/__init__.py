@@ -1,7 +1,7 @@
-"""Where runs and models are kept: the only package that imports MLflow.
+"""Model registry: runs, model versions and aliases; the only package that imports MLflow.
 
-What a model is as files, and why reading them executes no code, stands in
-:mod:`training.registry.serialization`; the registry keeps the digest of its card as a tag of the version.
+:mod:`training.registry.serialization` defines the model files. The digest of the model card is
+stored as a tag of the model version.
 """
 
 from training.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, ModelAliases

@@ -1,8 +1,8 @@
-"""Which version is champion, which was before it, which waits: moved so that a kill is harmless.
+"""Registry aliases (champion, challenger, previous), moved so that an interrupted move is harmless.
 
-A champion changes in steps, each one call to the store. What leaves is noted first, under an alias
-of its own, and the champion's alias moves by itself: so every state in between reads as before the
-move or as after it, and the next move clears up what a kill left.
+A change of champion takes several calls to the store. The outgoing version is recorded first under
+its own alias, and the champion alias moves in a single call. Every intermediate state therefore
+reads as either before or after the move, and the next move completes what an interruption left.
 """
 
 import json
@@ -28,14 +28,14 @@ __all__ = [
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 PREVIOUS: Final = "previous"
-_OUTGOING: Final = "leaving"
+_OUTGOING: Final = "outgoing"
 _PROMOTIONS_TAG: Final = "promotions"
 _MAX_PROMOTIONS: Final = 10
 
 
 @dataclass(frozen=True)
 class ModelAliases:
-    """Versions by the part they play; None where no version plays it."""
+    """Version of each alias; None where no version has it."""
 
     champion: str | None = None
     challenger: str | None = None
@@ -43,7 +43,7 @@ class ModelAliases:
 
 
 def read_aliases(client: mlflow.MlflowClient, name: str) -> ModelAliases:
-    """Read who plays which part, a move that was broken off taken as made or not begun."""
+    """Return the version of each alias; an interrupted move reads as complete or not started."""
     current = _read_raw_aliases(client, name)
     champion, outgoing = current.get(CHAMPION), current.get(_OUTGOING)
     challenger, previous = current.get(CHALLENGER), current.get(PREVIOUS)
@@ -53,25 +53,25 @@ def read_aliases(client: mlflow.MlflowClient, name: str) -> ModelAliases:
 
 
 def set_challenger(client: mlflow.MlflowClient, name: str, version: str) -> None:
-    """Let a version wait for its promotion; one that waited gives way."""
+    """Set the challenger alias, replacing the current challenger."""
     client.set_registered_model_alias(name, CHALLENGER, version)
 
 
 def set_champion(
     client: mlflow.MlflowClient, name: str, version: str, *, note: Mapping[str, Any]
 ) -> None:
-    """Make a version the champion, and the champion the previous one.
+    """Make a version the champion, and the current champion the previous one.
 
     Parameters
     ----------
     client : mlflow.MlflowClient
-        Of the store.
+        Client of the store.
     name : str
-        Of the registered model.
+        Name of the registered model.
     version : str
-        Not the champion's.
+        A version that is not the champion.
     note : mapping
-        JSON values, kept with the version: who, when, why.
+        JSON values stored with the version: who, when, why.
     """
     _complete_alias_move(client, name)
     promotions = [*read_promotion_history(client, name, version), dict(note)][-_MAX_PROMOTIONS:]
@@ -86,14 +86,14 @@ def set_champion(
 def read_promotion_history(
     client: mlflow.MlflowClient, name: str, version: str
 ) -> list[dict[str, Any]]:
-    """How a version came to be champion, each time: the notes given to :func:`set_champion`."""
+    """Return the notes of each promotion of a version, as passed to :func:`set_champion`."""
     tags = client.get_model_version(name, version).tags
     promotions: list[dict[str, Any]] = json.loads(tags.get(_PROMOTIONS_TAG, "[]"))
     return promotions
 
 
 def _complete_alias_move(client: mlflow.MlflowClient, name: str) -> None:
-    """Bring the aliases to what they read as."""
+    """Write the aliases as :func:`read_aliases` resolves them, completing an interrupted move."""
     current, resolved = _read_raw_aliases(client, name), read_aliases(client, name)
     if _OUTGOING in current:
         if resolved.previous is not None and resolved.previous != current.get(PREVIOUS):

@@ -1,4 +1,4 @@
-"""What went wrong with a store or a server, in a few plain words."""
+"""Convert tracking-server and storage exceptions into short user messages."""
 
 import re
 from urllib.parse import urlsplit
@@ -10,18 +10,18 @@ __all__ = ["describe_error"]
 
 
 def describe_error(error: BaseException) -> str:
-    """Give the first line of a message, without the password a URL in it may hold.
+    """Return the first line of an error message with the password of any URL removed.
 
     Parameters
     ----------
     error : BaseException
-        Whatever went wrong between us and a store.
+        An exception raised while accessing a store.
 
     Returns
     -------
     str
-        Part of a sentence, without its stop. Of a server that does not answer, or only with
-        faults, its address and that.
+        Part of a sentence, without the final period. For a server that is unreachable or returns
+        only errors: its address and the problem.
     """
     server_problem = _describe_server_error(error)
     if server_problem is not None:
@@ -31,7 +31,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def _describe_server_error(error: BaseException | None) -> str | None:
-    """Say which server does not answer, or only with faults, if that lies under an error."""
+    """Return the server's problem if a connection or retry error is in the exception chain."""
     while error is not None:
         if isinstance(error, NoConnection | Timeout | RetryError) and error.request is not None:
             address = urlsplit(str(error.request.url))

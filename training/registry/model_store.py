@@ -1,4 +1,4 @@
-"""Models as the registry holds them: registered whole, and loaded after a check."""
+"""Register models, and load registered models after an integrity check."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,20 +26,20 @@ _DIGEST_TAG: Final = "card_sha256"
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """What scores, as the registry holds it.
+    """A scoring model as stored in the registry.
 
     Attributes
     ----------
-    model : Propensity or Simple
-        The model; while none is champion, the best simple ranking.
+    model : Propensity or CalibratedRanking
+        The champion; the fallback ranking while there is none.
     version : str
-        The version that it is, or that it was kept with.
+        Its version, or the version it was stored with.
     card : mapping
-        That version's card.
+        That version's model card.
     churn : Propensity, optional
-        The model of churn.
+        The churn model.
     promotion : mapping
-        When it became champion, by whom, why, and whether against the gate.
+        When and by whom it was promoted, the reason, and whether against the gate.
     """
 
     model: Propensity | CalibratedRanking
@@ -50,7 +50,7 @@ class RegisteredModel:
 
     @property
     def display_name(self) -> str:
-        """Name it as the CRM's ``model`` field does."""
+        """Name of the model as written to the CRM's ``model`` field."""
         if isinstance(self.model, CalibratedRanking):
             has_passed = self.card.get("gate", {}).get("passes", False)
             return f"{self.model.ranking} (no model {'promoted' if has_passed else 'passed'})"
@@ -66,30 +66,30 @@ def register_model(
     churn_model: Propensity | None = None,
     fallback: CalibratedRanking | None = None,
 ) -> str:
-    """Log a run, keep the model, and let it wait as the challenger.
+    """Log a run, register the model, and set it as challenger.
 
-    A version is made only once all its files are kept and found whole, and the challenger's alias
-    moves last: what fails on the way leaves a run marked as failed, and the registry as it was.
+    A version is created only after all its files are stored and verified, and the challenger alias
+    moves last. A failure leaves a run marked as failed and the registry unchanged.
 
     Parameters
     ----------
     model : Propensity
         The fitted, calibrated model.
-    settings : data.config.settings.Settings
-        Where the registry is.
+    settings : Settings
+        Location of the registry.
     metadata : mapping
-        JSON values for the card: data window, figures, verdict.
-    record : training.registry.run_record.RunRecord
-        What the run shows: settings, figures, data, plots.
+        JSON values for the card: data window, metrics, verdict.
+    record : RunRecord
+        Settings, metrics, lineage and plots of the run.
     churn_model : Propensity, optional
-        The model of churn that goes with it.
-    fallback : Simple, optional
-        The best simple ranking, to be served while no model is champion.
+        The churn model of the same training.
+    fallback : CalibratedRanking, optional
+        The fallback ranking, which scores while no model is champion.
 
     Returns
     -------
     str
-        The version in the registry.
+        The new version.
 
     Raises
     ------
@@ -114,27 +114,27 @@ def register_model(
         aliases.set_challenger(store.client, settings.registry.model, version)
     except (MlflowException, OSError) as error:
         raise ModelError(
-            f"the model could not be registered: {errors.describe_error(error)}. The champion is as it was;"
-            " once that is put right, run `expansion train` again."
+            f"the model could not be registered: {errors.describe_error(error)}. The champion is"
+            " unchanged. Fix the cause and run `expansion train` again."
         ) from error
     return version
 
 
 def load_alias(settings: Settings, alias: str = CHAMPION) -> RegisteredModel:
-    """Load a registered model, after checking that it is whole and fits this catalogue.
+    """Load the model of an alias, after checking its integrity and its features.
 
     Parameters
     ----------
-    settings : data.config.settings.Settings
-        Where the registry is.
+    settings : Settings
+        Location of the registry.
     alias : str
         ``champion``, ``challenger`` or ``previous``.
 
     Raises
     ------
     data.errors.ModelError
-        If the registry cannot be reached, holds no such model, a file of it is missing or altered,
-        or its features are not those that this version computes.
+        If the registry cannot be reached, has no such model, a file is missing or altered, or the
+        model's features differ from the catalogue.
     """
     store, name = connect_store(settings), settings.registry.model
     with _translate_registry_errors():
@@ -143,7 +143,7 @@ def load_alias(settings: Settings, alias: str = CHAMPION) -> RegisteredModel:
     if version is None:
         challenger_waits = alias == CHAMPION and current.challenger is not None
         next_step = (
-            f"version {current.challenger} waits as the challenger, see `expansion promote`."
+            f"version {current.challenger} is the challenger; see `expansion promote`."
             if challenger_waits
             else "run `expansion train` first."
         )
@@ -166,13 +166,13 @@ def load_alias(settings: Settings, alias: str = CHAMPION) -> RegisteredModel:
 
 
 def find_champion(settings: Settings) -> Champion | None:
-    """Say which version is champion, with its card; None where none is.
+    """Return the champion's version and card, or None without a champion.
 
     Raises
     ------
     data.errors.ModelError
-        If the registry cannot be reached. A champion that cannot be read is no error: it is given
-        with the reason.
+        If the registry cannot be reached. A champion that cannot be loaded is returned with the
+        reason instead.
     """
     store, name = connect_store(settings), settings.registry.model
     with _translate_registry_errors():
@@ -186,13 +186,13 @@ def find_champion(settings: Settings) -> Champion | None:
 
 
 def load_for_scoring(settings: Settings) -> RegisteredModel | None:
-    """Load what the weekly list is made by.
+    """Load the model for the weekly list.
 
     Returns
     -------
     RegisteredModel or None
-        The champion; while there is none, the best simple ranking as it was kept with the
-        challenger; None where no model was ever registered.
+        The champion; without one, the fallback ranking stored with the challenger; None if no model
+        was ever registered.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def load_for_scoring(settings: Settings) -> RegisteredModel | None:
 
 
 def _load_fallback(store: TrackingStore, model_version: ModelVersion) -> RegisteredModel:
-    display_name = f"the simple ranking of model version {model_version.version}"
+    display_name = f"the fallback ranking of model version {model_version.version}"
     try:
         with store.open_model_artifacts(str(model_version.run_id)) as folder:
             card, _ = serialization.verify_model_files(
@@ -227,12 +227,12 @@ def _load_fallback(store: TrackingStore, model_version: ModelVersion) -> Registe
 
 
 def _create_version(store: TrackingStore, name: str, run: Run, digest: str, verdict: str) -> str:
-    """Make a version of what a run has kept."""
+    """Create a model version from the files of a run."""
     client = store.client
     try:
         client.create_registered_model(name)
     except MlflowException:
-        client.get_registered_model(name)  # it is there already, or the registry is not
+        client.get_registered_model(name)  # it exists already, unless the registry is unreachable
     source = f"{run.info.artifact_uri}/{MODEL_FOLDER}"
     model_version = client.create_model_version(
         name, source, run.info.run_id, tags={_DIGEST_TAG: digest}, description=verdict
@@ -242,11 +242,11 @@ def _create_version(store: TrackingStore, name: str, run: Run, digest: str, verd
 
 @contextmanager
 def _translate_registry_errors() -> Iterator[None]:
-    """Tell in one sentence that the registry failed while it was read."""
+    """Convert an MLflow error while reading to a one-line model error."""
     try:
         yield
     except MlflowException as error:
         raise ModelError(
-            f"the model registry cannot be read: {errors.describe_error(error)}. Check [registry] in"
-            " expansion.toml, and run again."
+            f"the model registry cannot be read: {errors.describe_error(error)}. Check [registry]"
+            " in expansion.toml and run the command again."
         ) from error

@@ -1,4 +1,4 @@
-"""Who becomes champion: the challenger if the gate let it pass, or on someone's word; and back."""
+"""Promotion of the challenger to champion, guarded by the gate, and rollback."""
 
 import getpass
 from dataclasses import asdict, dataclass
@@ -23,31 +23,31 @@ class Promotion:
     Attributes
     ----------
     version : str
-        The champion now.
+        The new champion.
     previous : str or None
         The champion before.
-    at, by : str
-        When, UTC, and by which user of the machine.
+    promoted_at, promoted_by : str
+        Time, UTC, and user of the machine.
     reason : str
-        Why: the gate's sentence, or what was given.
+        The gate's summary, or the given reason.
     forced : bool
         Whether the gate had refused it.
     """
 
     version: str
     previous: str | None
-    at: str
-    by: str
+    promoted_at: str
+    promoted_by: str
     reason: str
     forced: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as JSON values."""
+        """Return all fields as JSON values."""
         return asdict(self)
 
 
 def get_aliases(settings: Settings) -> ModelAliases:
-    """Say which version is champion, which challenges it, and which was before it.
+    """Return the versions that are champion, challenger and previous champion.
 
     Raises
     ------
@@ -63,29 +63,29 @@ def get_aliases(settings: Settings) -> ModelAliases:
 
 
 def promote(settings: Settings, *, force: str | None = None) -> Promotion:
-    """Make the challenger the champion, if the gate let it pass.
+    """Promote the challenger to champion if the gate passed it.
 
     Parameters
     ----------
-    settings : data.config.settings.Settings
-        Where the registry is.
+    settings : Settings
+        Location of the registry.
     force : str, optional
-        The reason to promote it whatever the gate said.
+        Reason for promoting it regardless of the gate.
 
     Returns
     -------
     Promotion
-        What is kept with the version.
+        The note stored with the version.
 
     Raises
     ------
     data.errors.ModelError
-        If there is no challenger, it is not whole, the gate refused it or judged it beside
+        If there is no challenger, its files are not intact, the gate refused it or compared it with
         another champion, or the reason is blank.
     """
     if force is not None and not force.strip():
         raise ModelError(
-            "a model is promoted against the gate for a reason only, and none was given; say it:"
+            "promoting a model against the gate requires a reason, and it was blank; use"
             " --force 'REASON'."
         )
     current = get_aliases(settings)
@@ -100,10 +100,10 @@ def promote(settings: Settings, *, force: str | None = None) -> Promotion:
     refusal = _find_refusal_reason(challenger, current)
     if refusal is not None and force is None:
         raise ModelError(
-            f"version {current.challenger} is not promoted: {refusal} Promote it all the same with"
+            f"version {current.challenger} is not promoted: {refusal} To promote it anyway use"
             " --force 'REASON'."
         )
-    gate_reason = challenger.card.get("gate", {}).get("sentence", "")
+    gate_reason = challenger.card.get("gate", {}).get("summary", "")
     reason = gate_reason if force is None else force.strip()
     return _install_champion(
         settings, current.challenger, current, reason, forced=refusal is not None
@@ -111,18 +111,19 @@ def promote(settings: Settings, *, force: str | None = None) -> Promotion:
 
 
 def rollback(settings: Settings) -> Promotion:
-    """Make the champion of before the champion again; done twice, nothing has changed.
+    """Restore the previous champion; two rollbacks cancel out.
 
     Raises
     ------
     data.errors.ModelError
-        If there was none before, or it is not whole or does not fit this catalogue any more.
+        If there is no previous champion, its files are not intact, or its features differ from the
+        catalogue.
     """
     current = get_aliases(settings)
     if current.previous is None:
         raise ModelError(
-            "no champion was there before, so there is nothing to go back to"
-            f" ({_describe_champion(current)}). See what was trained in MLflow."
+            "there is no previous champion to roll back to"
+            f" ({_describe_champion(current)}). MLflow lists all trained models."
         )
     model_store.load_alias(settings, PREVIOUS)
     reason = f"rolled back from version {current.champion}"
@@ -132,37 +133,42 @@ def rollback(settings: Settings) -> Promotion:
 def _find_refusal_reason(
     challenger: model_store.RegisteredModel, current: ModelAliases
 ) -> str | None:
-    """Why a challenger may not pass without force, as a sentence."""
+    """Return the reason a challenger needs ``--force``, or None."""
     decision = challenger.card.get("gate")
     if decision is None:
-        return "The gate has not judged it."
+        return "The gate has not evaluated it."
     if not decision["passes"]:
-        return str(decision["sentence"])
+        return str(decision["summary"])
     if decision["champion"] != current.champion:
-        compared_version = decision["champion"]
+        version = decision["champion"]
+        compared = "no champion" if version is None else f"version {version}"
         return (
-            f"The gate judged it beside {'no champion' if compared_version is None else f'version {compared_version}'},"
-            f" and {_describe_champion(current)}; train again."
+            f"The gate compared it with {compared}, but {_describe_champion(current)}; run"
+            " `expansion train` again."
         )
     return None
 
 
 def _describe_champion(current: ModelAliases) -> str:
-    return "there is no champion" if current.champion is None else f"champion is {current.champion}"
+    return (
+        "there is no champion"
+        if current.champion is None
+        else f"version {current.champion} is champion"
+    )
 
 
 def _install_champion(
     settings: Settings, version: str, current: ModelAliases, reason: str, *, forced: bool
 ) -> Promotion:
-    at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    promotion = Promotion(version, current.champion, at, _current_user(), reason, forced)
+    promoted_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    promotion = Promotion(version, current.champion, promoted_at, _current_user(), reason, forced)
     try:
         client = connect_store(settings).client
         aliases.set_champion(client, settings.registry.model, version, note=promotion.to_dict())
     except MlflowException as error:
         raise ModelError(
-            f"version {version} could not be made champion: {errors.describe_error(error)}. Run the command"
-            " again; a list made meanwhile is by the champion of before, or already by this one."
+            f"version {version} could not be made champion: {errors.describe_error(error)}. Run"
+            " the command again; until then lists use either the previous or the new champion."
         ) from error
     return promotion
 
@@ -170,5 +176,5 @@ def _install_champion(
 def _current_user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container need not know its own user
+    except (KeyError, OSError):  # the user may be undefined in a container
         return "unknown"

@@ -1,7 +1,6 @@
-"""What a run shows of a training, for whoever browses experiments: no value of an account.
+"""Run record of a training: settings, metrics overall and by cutoff, lineage, plots and a note.
 
-Settings, figures in all and at every cut, the data and the code it was made from, plots, and a
-page of words. Where it is kept is the matter of :mod:`training.registry`.
+It contains no value of a single account. :mod:`training.registry.runs` logs it to MLflow.
 """
 
 import csv
@@ -27,7 +26,7 @@ from training.report import importance_plot, run_plots
 
 __all__ = ["RunRecord", "build_run_record"]
 
-# All that decides what is learned and how it is judged.
+# Settings that affect training and evaluation.
 _LOGGED_SECTIONS: Final = (
     "model",
     "outcome",
@@ -39,9 +38,9 @@ _LOGGED_SECTIONS: Final = (
     "adoption",
     "roles",
 )
-# Where tables lie may hold secrets; how their rows are taken decides what is learned.
+# Table locations may contain secrets; these settings affect the training data.
 _LOGGED_TABLE_SETTINGS: Final = (
-    "stable",
+    "time_invariant_attributes",
     "known_at_reliable_from",
     "time_zone",
     "max_quarantine_share",
@@ -53,30 +52,30 @@ MetricsByRanking = Mapping[str, Mapping[str, summary.MetricEstimate]]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything that is logged beside the model.
+    """Everything that is logged with a model.
 
     Attributes
     ----------
     name : str
-        Of the run.
+        Name of the run.
     verdict : str
-        What the model is worth, in a sentence.
+        Summary of the evaluation in one sentence.
     note : str
-        The page of words, in Markdown.
+        Description of the run, in Markdown.
     parameters : mapping
         Setting, as in ``expansion.toml``, → value.
     overall_metrics : mapping of str to float
-        Figures over all judged snapshots.
+        Metrics over all test snapshots.
     metrics_by_cutoff : mapping of datetime.date to mapping
-        Figures of each cut's model, on what it judged.
+        Metrics of each cutoff's model on its test snapshots.
     tags : mapping of str to str
         Short facts to filter runs by.
-    tables : tuple of Fingerprint
-        What went in.
+    tables : tuple of TableFingerprint
+        Lineage of the input tables.
     plots : mapping of str to matplotlib figure
         By file name.
     files : mapping of str to str
-        Further texts, by file name.
+        Further text files, by file name.
     """
 
     name: str
@@ -94,28 +93,30 @@ class RunRecord:
 def build_run_record(
     result: TrainingResult, history: TrainingHistory, settings: Settings
 ) -> RunRecord:
-    """Gather what is worth looking at again about a training.
+    """Build the run record of a training.
 
     Parameters
     ----------
-    result : training.pipeline.training_run.TrainingResult
-        The model, and its walk through history if there was enough of it.
-    history : training.pipeline.training_run.TrainingHistory
-        What it was trained on.
-    settings : data.config.settings.Settings
-        Every setting that shaped it.
+    result : TrainingResult
+        The model, and its walk-forward evaluation if the history was long enough.
+    history : TrainingHistory
+        The data it was trained on.
+    settings : Settings
+        Every setting that affects the model.
 
     Returns
     -------
     RunRecord
-        Without a walk through history: no figures, and one plot.
+        Without an evaluation: no metrics, and one plot.
     """
     evaluation = result.evaluation
     metrics_by_cutoff = {} if evaluation is None else _metrics_by_cutoff(evaluation)
     tables = fingerprint.fingerprint_tables(history.tables, history.activity)
     newest_snapshots = history.panel.snapshots.filter(pl.col("as_of") == pl.col("as_of").max())
     figures = {
-        "drivers.png": importance_plot.plot_feature_importance(result.model, newest_snapshots)
+        "feature_importance.png": importance_plot.plot_feature_importance(
+            result.model, newest_snapshots
+        )
     }
     if evaluation is not None:
         figures |= run_plots.plot_predictions(
@@ -136,7 +137,7 @@ def build_run_record(
         },
         tags={
             "as_of": f"{history.as_of:%Y-%m-%d}",
-            "gate": "passes" if result.gate_decision.passes else "refuses",
+            "gate": "passes" if result.gate_decision.passes else "fails",
             **fingerprint.fingerprint_code(),
         },
         tables=tables,
@@ -147,7 +148,7 @@ def build_run_record(
 
 
 def _metrics_by_cutoff(evaluation: EvaluationResult) -> dict[date, MetricsByRanking]:
-    """Figures of every cut that has judged both outcomes."""
+    """Return the metrics of every cutoff whose test snapshots contain both classes."""
     return {
         cutoff: ranking_metrics
         for cutoff, ranking_metrics in evaluation.metrics_by_cutoff.items()
@@ -156,7 +157,7 @@ def _metrics_by_cutoff(evaluation: EvaluationResult) -> dict[date, MetricsByRank
 
 
 def _merge_rankings(evaluation: EvaluationResult) -> MetricsByRanking:
-    """The model, the simple rankings and the learners."""
+    """Return the metrics of the model, the baselines and the reference models."""
     return {**evaluation.metrics, **evaluation.reference_metrics}
 
 
@@ -175,7 +176,7 @@ def _collect_parameters(settings: Settings) -> dict[str, Any]:
 
 
 def _flatten_metrics(ranking_metrics: MetricsByRanking) -> Iterator[tuple[str, float]]:
-    """The model's figures under their own names, those of rankings and learners under theirs."""
+    """Yield the model's metrics by name, and those of the other rankings with a prefix."""
     for name, estimate in ranking_metrics[MODEL].items():
         for end, value in asdict(estimate).items():
             if value is not None:
@@ -184,7 +185,7 @@ def _flatten_metrics(ranking_metrics: MetricsByRanking) -> Iterator[tuple[str, f
         for name in _RANKING_METRICS:
             value = ranking_metrics[ranking][name].value
             if ranking != MODEL and value is not None:
-                group = "learner" if ranking in REFERENCE_MODELS else "simple"
+                group = "reference_model" if ranking in REFERENCE_MODELS else "baseline"
                 yield f"{group}/{_slugify(ranking)}/{name}", value
 
 
@@ -193,20 +194,20 @@ def _slugify(ranking: str) -> str:
 
 
 def _format_note(result: TrainingResult) -> str:
-    """The verdict, and the model beside the simple rankings, as a page."""
-    about, evaluation = result.card, result.evaluation
+    """Format verdict, gate decision and a comparison with the baselines as Markdown."""
+    card, evaluation = result.card, result.evaluation
     lines = [
-        about["verdict"],
+        card["verdict"],
         "",
-        " ".join([result.gate_decision.sentence, *result.gate_decision.notes]),
+        " ".join([result.gate_decision.summary, *result.gate_decision.notes]),
         "",
-        f"Trained on {about['snapshots']:,} snapshots of {about['accounts']:,} accounts, as-ofs"
-        f" {about['as_ofs']['first']} to {about['as_ofs']['last']}; log of {about['events']:,}"
-        f" events from {about['log']['first_day']} to {about['log']['last_day']}.",
+        f"Trained on {card['snapshots']:,} snapshots of {card['accounts']:,} accounts, as-ofs"
+        f" {card['as_ofs']['first']} to {card['as_ofs']['last']}; log of {card['events']:,}"
+        f" events from {card['log']['first_day']} to {card['log']['last_day']}.",
     ]
     if evaluation is None:
         return "\n".join(lines)
-    head = ["ranking", *(name.replace("_", " ") for name in _RANKING_METRICS)]
+    header = ["ranking", *(name.replace("_", " ") for name in _RANKING_METRICS)]
     rows = [
         [
             f"**{name}**" if name == MODEL else name,
@@ -214,11 +215,11 @@ def _format_note(result: TrainingResult) -> str:
         ]
         for name, estimates in _merge_rankings(evaluation).items()
     ]
-    table = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
+    table = [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
     skipped = [
-        f"- cut of {cutoff} skipped: {reason}" for cutoff, reason in evaluation.skipped.items()
+        f"- cutoff {cutoff} skipped: {reason}" for cutoff, reason in evaluation.skipped.items()
     ]
-    return "\n".join([*lines, "", *table, "", "In brackets 90 % intervals.", "", *skipped])
+    return "\n".join([*lines, "", *table, "", "90 % intervals in brackets.", "", *skipped])
 
 
 def _build_files(
@@ -228,13 +229,13 @@ def _build_files(
 ) -> dict[str, str]:
     tables_json = json.dumps([asdict(table) for table in tables], indent=2)
     if evaluation is None:
-        return {"data.json": tables_json}
+        return {"tables.json": tables_json}
     rankings_by_cutoff = {
         str(cutoff): ranking_metrics for cutoff, ranking_metrics in metrics_by_cutoff.items()
     }
     return {
-        "data.json": tables_json,
-        "figures.csv": _format_metrics_csv(
+        "tables.json": tables_json,
+        "metrics.csv": _format_metrics_csv(
             {"all": _merge_rankings(evaluation)} | rankings_by_cutoff
         ),
     }
@@ -243,7 +244,7 @@ def _build_files(
 def _format_metrics_csv(rankings: Mapping[str, MetricsByRanking]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["cut", "ranking", "figure", "value", "low", "high"])
+    writer.writerow(["cutoff", "ranking", "metric", "value", "low", "high"])
     for cutoff, ranking_metrics in rankings.items():
         for ranking, estimates in ranking_metrics.items():
             for name, estimate in estimates.items():

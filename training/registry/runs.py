@@ -1,4 +1,4 @@
-"""A run as MLflow shows it: settings, figures, data, plots, and the model's files."""
+"""Log a run to MLflow: parameters, metrics, lineage, plots and files."""
 
 import json
 import time
@@ -20,24 +20,24 @@ from training.registry.store import TrackingStore
 
 __all__ = ["log_run", "start_run", "write_run_files"]
 
-_MAX_METRICS_PER_CALL: Final = 1000  # that MLflow takes at once
+_MAX_METRICS_PER_CALL: Final = 1000  # limit of MLflow
 
 
 @contextmanager
 def start_run(store: TrackingStore, record: RunRecord) -> Iterator[Run]:
-    """Give a run that ends as finished, or as failed with whatever was logged of it."""
+    """Open a run and mark it as finished or failed on exit."""
     run = store.client.create_run(store.experiment, run_name=record.name)
     try:
         yield run
         store.client.set_terminated(run.info.run_id)
     except BaseException:
-        with suppress(MlflowException, OSError):  # the store may be what failed
+        with suppress(MlflowException, OSError):  # the store itself may have failed
             store.client.set_terminated(run.info.run_id, "FAILED")
         raise
 
 
 def log_run(client: mlflow.MlflowClient, run: Run, record: RunRecord) -> None:
-    """Log everything but the artifacts, in as few calls as MLflow takes."""
+    """Log everything but the artifacts, in as few calls as MLflow allows."""
     run_id = run.info.run_id
     params = [Param(name, _format_param(value)) for name, value in record.parameters.items()]
     client.log_batch(run_id, params=params, tags=_build_tags(record))
@@ -60,11 +60,11 @@ def _build_tags(record: RunRecord) -> list[RunTag]:
 
 
 def _build_metrics(record: RunRecord) -> list[Metric]:
-    """Totals, and each cut as a step at its own date, so that both axes of the page are right."""
+    """Return overall metrics, and each cutoff's metrics as a step dated by the cutoff."""
     now = int(time.time() * 1000)
     totals = [Metric(name, value, now, 0) for name, value in record.overall_metrics.items()]
     return totals + [
-        Metric(f"by_cut/{name}", value, _to_milliseconds(cutoff), step)
+        Metric(f"by_cutoff/{name}", value, _to_milliseconds(cutoff), step)
         for step, (cutoff, values) in enumerate(sorted(record.metrics_by_cutoff.items()), start=1)
         for name, value in values.items()
     ]
@@ -89,7 +89,7 @@ def _build_dataset_input(table: TableFingerprint) -> DatasetInput:
 
 
 def write_run_files(folder: Path, record: RunRecord) -> None:
-    """Write what a run keeps as files beside its model."""
+    """Write the plots and text files of a run next to its model."""
     (folder / "plots").mkdir()
     for name, figure in record.plots.items():
         figure.savefig(folder / "plots" / name, dpi=100)

@@ -1,7 +1,7 @@
-"""A model as files: LightGBM's own text format, and a JSON card that says what it is.
+"""Model serialization: LightGBM text files and a JSON model card, without pickle.
 
-Nothing is pickled, so reading executes no code. The card holds a digest of every booster, whoever
-keeps the folder keeps the card's, and both are checked before anything is parsed.
+Loading executes no code. The card holds a digest of every booster, and the registry keeps the
+card's digest; both are checked before anything is parsed.
 """
 
 import hashlib
@@ -48,25 +48,25 @@ def save_model(
     churn_model: Propensity | None = None,
     fallback: CalibratedRanking | None = None,
 ) -> str:
-    """Write a model into an empty folder.
+    """Save a model to an empty folder.
 
     Parameters
     ----------
     model : Propensity
         The fitted, calibrated model.
     folder : pathlib.Path
-        Where its files go.
+        Destination of its files.
     metadata : mapping
-        JSON values for the card: data window, figures, verdict.
+        JSON values for the card: data window, metrics, verdict.
     churn_model : Propensity, optional
-        The model of churn, written into a folder of its own.
-    fallback : Simple, optional
-        The best simple ranking; it is on the card.
+        Saved to a sub-folder.
+    fallback : CalibratedRanking, optional
+        The calibrated fallback ranking; stored on the card.
 
     Returns
     -------
     str
-        The card's digest, to be kept elsewhere and given to :func:`load_model`.
+        The card's digest, to be stored elsewhere and passed to :func:`load_model`.
     """
     digests = {}
     for number, booster in enumerate(model.boosters):
@@ -81,15 +81,15 @@ def save_model(
         "features": {name: FEATURES_BY_NAME[name].unit for name in model.inputs},
         **_horizons_to_dict(model.horizon_link),
         "residual_logit_sd": model.residual_logit_sd,
-        "linear_share": model.blend_weight,
-        "correction": model.correction,
-        "linear": _logistic_to_dict(model.logistic),
+        "blend_weight": model.blend_weight,
+        "mean_correction": model.correction,
+        "logistic": _logistic_to_dict(model.logistic),
         "calibration": asdict(model.calibration),
         "boosters": digests,
         "churn": None
         if churn_model is None
         else save_model(churn_model, folder / _CHURN_FOLDER, {}),
-        "simple": None if fallback is None else _ranking_to_dict(fallback),
+        "fallback": None if fallback is None else _ranking_to_dict(fallback),
         **metadata,
     }
     text = json.dumps(card, indent=2)
@@ -100,40 +100,39 @@ def save_model(
 def load_model(
     folder: Path, digest: str | None, *, display_name: str = "the model"
 ) -> tuple[Propensity, dict[str, Any]]:
-    """Read a model back, after checking that it is whole and fits this catalogue.
+    """Load a model after checking its integrity and its features.
 
     Parameters
     ----------
     folder : pathlib.Path
         As :func:`save_model` left it.
     digest : str or None
-        The card's digest; None, where nobody kept it, is never matched.
+        The card's expected digest; None never matches.
     display_name : str
-        What messages call the model, such as "model version 3".
+        Name of the model in messages, such as "model version 3".
 
     Returns
     -------
     model : Propensity
-        The same to the bit.
+        Identical to the saved model, bit for bit.
     card : dict
-        Everything that was written about it.
+        The model card.
 
     Raises
     ------
     data.errors.ModelError
-        If a file is missing, altered or not the model's own, or its features are not those that
-        this version computes.
+        If a file is missing, altered or foreign, or the model's features differ from the catalogue.
     """
     card, texts = verify_model_files(folder, digest, display_name=display_name)
     _check_features(card["features"], display_name)
     model = Propensity(
         boosters=tuple(lgb.Booster(model_str=text) for text in texts),
-        logistic=_logistic_from_dict(card["linear"]),
+        logistic=_logistic_from_dict(card["logistic"]),
         inputs=tuple(card["features"]),
         horizon_link=_horizons_from_dict(card),
         residual_logit_sd=card["residual_logit_sd"],
-        blend_weight=card["linear_share"],
-        correction=card["correction"],
+        blend_weight=card["blend_weight"],
+        correction=card["mean_correction"],
         calibration=Calibration(**card["calibration"]),
     )
     return model, card
@@ -142,16 +141,16 @@ def load_model(
 def load_churn_model(
     folder: Path, card: Mapping[str, Any], *, display_name: str = "the model"
 ) -> Propensity | None:
-    """Read the model of churn that lies beside a model, if there is one.
+    """Load the churn model saved with a model, if there is one.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Of the model.
+        The model's folder.
     card : mapping
-        Its card, as :func:`load_model` gave it: it vouches for the churn model's.
+        The model's card, which holds the digest of the churn model's card.
     display_name : str
-        What messages call the model.
+        Name of the model in messages.
 
     Raises
     ------
@@ -166,31 +165,31 @@ def load_churn_model(
 
 
 def load_ranking(
-    card: Mapping[str, Any], *, display_name: str = "the simple ranking"
+    card: Mapping[str, Any], *, display_name: str = "the fallback ranking"
 ) -> CalibratedRanking:
-    """Read the simple ranking that stands on a card.
+    """Load the fallback ranking from a model card.
 
     Parameters
     ----------
     card : mapping
-        As :func:`verify_model_files` gave it.
+        A card returned by :func:`verify_model_files`.
     display_name : str
-        What messages call it.
+        Name of the ranking in messages.
 
     Raises
     ------
     data.errors.ModelError
-        If there is none, or it ranks by what this version does not know.
+        If there is none, or it is a ranking that this version does not have.
     """
-    fields = card["simple"]
+    fields = card["fallback"]
     if fields is None or fields["ranking"] not in BASELINES:
         problem = (
-            "is not there" if fields is None else f"ranks by {fields['ranking']!r}, now unknown"
+            "is missing" if fields is None else f"uses the unknown ranking {fields['ranking']!r}"
         )
         raise ModelError(f"{display_name} {problem}; run `expansion train` again.")
     return CalibratedRanking(
         **{name: fields[name] for name in ("ranking", "residual_logit_sd")},
-        logistic=_logistic_from_dict(fields["linear"]),
+        logistic=_logistic_from_dict(fields["logistic"]),
         horizon_link=_horizons_from_dict(fields),
         calibration=Calibration(**fields["calibration"]),
         bands=tuple(fields["bands"]),
@@ -200,7 +199,7 @@ def load_ranking(
 def _ranking_to_dict(ranking: CalibratedRanking) -> dict[str, Any]:
     return {
         "ranking": ranking.ranking,
-        "linear": _logistic_to_dict(ranking.logistic),
+        "logistic": _logistic_to_dict(ranking.logistic),
         **_horizons_to_dict(ranking.horizon_link),
         "residual_logit_sd": ranking.residual_logit_sd,
         "calibration": asdict(ranking.calibration),
@@ -209,20 +208,20 @@ def _ranking_to_dict(ranking: CalibratedRanking) -> dict[str, Any]:
 
 
 def _logistic_to_dict(model: BaggedLogistic) -> dict[str, Any]:
-    """The regressions as JSON values."""
+    """Return the logistic regressions as JSON values."""
     normalizer = {name: getattr(model.normalizer, name).tolist() for name in _NORMALIZER_FIELDS}
     return {
-        "scale": normalizer,
-        "weights": model.coefficients.tolist(),
+        "normalizer": normalizer,
+        "coefficients": model.coefficients.tolist(),
         "intercepts": model.intercepts.tolist(),
     }
 
 
 def _logistic_from_dict(fields: Mapping[str, Any]) -> BaggedLogistic:
-    normalizer = {name: np.array(fields["scale"][name]) for name in _NORMALIZER_FIELDS}
+    normalizer = {name: np.array(fields["normalizer"][name]) for name in _NORMALIZER_FIELDS}
     return BaggedLogistic(
         normalizer=QuantileNormalizer(**normalizer),
-        coefficients=np.array(fields["weights"]),
+        coefficients=np.array(fields["coefficients"]),
         intercepts=np.array(fields["intercepts"]),
     )
 
@@ -231,14 +230,16 @@ def _horizons_to_dict(horizons: HorizonLink) -> dict[str, Any]:
     return {
         "horizon_days": horizons.horizon_days,
         "horizons_days": horizons.days,
-        "shifts": list(horizons.coefficients.values()),
+        "coefficients": list(horizons.coefficients.values()),
     }
 
 
 def _horizons_from_dict(fields: Mapping[str, Any]) -> HorizonLink:
     coefficients = {
         days: (offset, slope)
-        for days, (offset, slope) in zip(fields["horizons_days"], fields["shifts"], strict=True)
+        for days, (offset, slope) in zip(
+            fields["horizons_days"], fields["coefficients"], strict=True
+        )
     }
     return HorizonLink(fields["horizon_days"], coefficients)
 
@@ -246,32 +247,32 @@ def _horizons_from_dict(fields: Mapping[str, Any]) -> HorizonLink:
 def verify_model_files(
     folder: Path, digest: str | None, *, display_name: str = "the model"
 ) -> tuple[dict[str, Any], list[str]]:
-    """Check that a folder is exactly what was written, without parsing any of its boosters.
+    """Verify that a folder holds exactly the files that were saved, without parsing a booster.
 
-    LightGBM's parser trusts its input: nothing unverified may reach it.
+    LightGBM's parser trusts its input, so no unverified text may reach it.
 
     Parameters
     ----------
-    folder, digest, called
+    folder, digest, display_name
         As for :func:`load_model`.
 
     Returns
     -------
     card : dict
-        Everything that was written about the model.
+        The model card.
     texts : list of str
         Its boosters, in order.
 
     Raises
     ------
     data.errors.ModelError
-        If a file is missing, altered or not the model's own.
+        If a file is missing, altered or foreign.
     """
     card = json.loads(_read_verified(folder / CARD, digest, display_name))
     if card["format"] != _FORMAT_VERSION:
         raise ModelError(
-            f"{display_name} was written in format {card['format']}, and this version reads {_FORMAT_VERSION};"
-            " run `expansion train` again."
+            f"{display_name} has format {card['format']}; this version reads format"
+            f" {_FORMAT_VERSION}; run `expansion train` again."
         )
     _reject_foreign_files(
         folder, card["boosters"], display_name, has_churn=card["churn"] is not None
@@ -281,15 +282,16 @@ def verify_model_files(
             folder / _CHURN_FOLDER, card["churn"], display_name=f"the churn model of {display_name}"
         )
     return card, [
-        _read_verified(folder / name, d, display_name) for name, d in card["boosters"].items()
+        _read_verified(folder / name, booster_digest, display_name)
+        for name, booster_digest in card["boosters"].items()
     ]
 
 
 def build_tampered_error(display_name: str, reason: str) -> ModelError:
-    """Say that a model is not what was written, and what to do."""
+    """Return the error for a model whose files differ from what was saved."""
     return ModelError(
-        f"{display_name} is incomplete or was altered in the store ({reason}); run `expansion train` again,"
-        " or restore its artifacts."
+        f"{display_name} is incomplete or was altered in the store ({reason}); run"
+        " `expansion train` again, or restore its artifacts."
     )
 
 
@@ -310,20 +312,20 @@ def _compute_digest(text: str) -> str:
 def _reject_foreign_files(
     folder: Path, boosters: Mapping[str, str], display_name: str, *, has_churn: bool
 ) -> None:
-    """Refuse names that lead out of the folder, and files that nothing vouches for."""
+    """Reject booster names outside the folder, and files that the card does not list."""
     invalid_names = sorted(name for name in boosters if not _BOOSTER_FILE.fullmatch(name))
     if invalid_names:
         raise build_tampered_error(
-            display_name, f"its card names {invalid_names[0]!r}, which is no booster"
+            display_name, f"its card lists {invalid_names[0]!r}, which is not a booster file"
         )
     files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
-    # The churn model's folder is checked when that is read, by the same rule.
+    # The churn model's folder is verified with that model.
     model_files = {
         file.as_posix() for file in files if not has_churn or file.parts[0] != _CHURN_FOLDER
     }
     foreign = sorted(model_files - {CARD, *boosters})
     if foreign:
-        raise build_tampered_error(display_name, f"{foreign[0]} does not belong to it")
+        raise build_tampered_error(display_name, f"{foreign[0]} is not listed on its card")
 
 
 def _check_features(features: Mapping[str, str], display_name: str) -> None:
@@ -331,7 +333,7 @@ def _check_features(features: Mapping[str, str], display_name: str) -> None:
     differing = sorted({name for name, _ in features.items() ^ current.items()})
     if differing:
         raise ModelError(
-            f"{display_name} was trained on other features than this catalogue has"
-            f" ({', '.join(differing[:3])}{', …' if len(differing) > 3 else ''} differ); run"
+            f"the features of {display_name} differ from the catalogue"
+            f" ({', '.join(differing[:3])}{', …' if len(differing) > 3 else ''}); run"
             " `expansion train` again."
         )

@@ -1,7 +1,7 @@
-"""An opened tracking store: ours in the state folder, or a server's.
+"""Open the tracking store: a local SQLite store in the state folder, or a tracking server.
 
-Without a server the store is ours: ``mlflow.db`` and ``mlartifacts`` in the state folder. The
-database then names artifacts relative to that folder, so that the folder may be moved.
+Without a server the local store is ``mlflow.db`` and ``mlartifacts`` in the state folder. Artifact
+locations are relative to that folder, so that it can be moved.
 """
 
 import logging
@@ -24,10 +24,10 @@ from training.registry import errors
 
 __all__ = ["MODEL_FOLDER", "TrackingStore", "connect_store"]
 
-MODEL_FOLDER: Final = "model"  # among a run's artifacts
-# What the environment says comes first. A server that is gone is told within a minute or two, where
-# MLflow would try for many; nothing else than a command's answer is printed, nothing is sent away.
-_DEFAULTS: Final = {
+MODEL_FOLDER: Final = "model"  # sub-folder of a run's artifacts
+# Used unless the environment sets them: fail within two minutes if the server is unreachable,
+# print nothing, and send no telemetry.
+_ENVIRONMENT_DEFAULTS: Final = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -39,9 +39,9 @@ _DEFAULTS: Final = {
 
 @dataclass(frozen=True)
 class TrackingStore:
-    """An opened tracking store.
+    """An open tracking store.
 
-    ``artifact_root`` is where artifacts lie when the store is our own, None when a server keeps them.
+    ``artifact_root`` is the artifact folder of a local store, None for a tracking server.
     """
 
     client: mlflow.MlflowClient
@@ -50,7 +50,7 @@ class TrackingStore:
 
     @contextmanager
     def open_artifact_draft(self, run_id: str) -> Iterator[Path]:
-        """Give a folder whose files are the run's artifacts once it is left."""
+        """Yield a folder whose files become the run's artifacts on exit."""
         if self.artifact_root is not None:
             artifact_folder = self.artifact_root / run_id / "artifacts"
             artifact_folder.mkdir(parents=True)
@@ -62,7 +62,7 @@ class TrackingStore:
 
     @contextmanager
     def open_model_artifacts(self, run_id: str) -> Iterator[Path]:
-        """Give the folder of the run's model for as long as it is read."""
+        """Yield the folder of the run's model, downloaded first if the store is remote."""
         if self.artifact_root is not None:
             yield self.artifact_root / run_id / "artifacts" / MODEL_FOLDER
             return
@@ -71,7 +71,7 @@ class TrackingStore:
 
 
 def connect_store(settings: Settings) -> TrackingStore:
-    """Open the store that the settings name.
+    """Open the tracking store named in the settings.
 
     Raises
     ------
@@ -80,10 +80,10 @@ def connect_store(settings: Settings) -> TrackingStore:
     """
     try:
         return _open_store(settings)
-    except Exception as error:  # every kind of store brings its own family of errors
+    except Exception as error:  # each kind of store has its own exceptions
         raise ModelError(
-            f"the model registry cannot be reached: {errors.describe_error(error)}. Check [registry]"
-            " tracking_uri in expansion.toml."
+            f"the model registry cannot be reached: {errors.describe_error(error)}. Check"
+            " [registry] tracking_uri in expansion.toml."
         ) from error
 
 
@@ -95,17 +95,18 @@ def _open_store(settings: Settings) -> TrackingStore:
         return TrackingStore(client, _get_or_create_experiment(client, name, None), None)
     state = settings.state_folder
     client = mlflow.MlflowClient(tracking_uri=_prepare_database(state / "mlflow.db"))
-    # A place relative to whatever serves the artifacts, where a path would bind the store to it.
+    # A relative artifact location keeps the store movable; a path would be absolute.
     return TrackingStore(
         client, _get_or_create_experiment(client, name, "mlflow-artifacts:/"), state / "mlartifacts"
     )
 
 
 def _prepare_database(file: Path) -> str:
-    """Name our own database, made first if need be.
+    """Return the URL of the local database and create it if missing.
 
-    MLflow makes its tables in dozens of steps, so a run that is killed or joined by another
-    meanwhile would leave a database that nothing can open: it is made beside, by one at a time.
+    MLflow creates its tables in dozens of steps, and an interruption or a concurrent run would
+    leave an unusable database. It is therefore created under a lock in a draft file and moved into
+    place.
     """
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,8 +117,8 @@ def _prepare_database(file: Path) -> str:
 
 
 def _configure_mlflow() -> None:
-    """Keep MLflow's chatter off the terminal and the net, and its patience within bounds."""
-    for name, value in _DEFAULTS.items():
+    """Set MLflow's log level, telemetry and request timeouts unless the environment sets them."""
+    for name, value in _ENVIRONMENT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -135,4 +136,4 @@ def _get_or_create_experiment(
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             raise
-        return str(experiment.experiment_id)  # another training made it just now
+        return str(experiment.experiment_id)  # created by a concurrent training

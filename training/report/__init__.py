@@ -1,1 +1,1 @@
-"""Reports as single HTML files: to send to a colleague, opened offline, in light, dark or print."""
+"""Evaluation and backtest reports as self-contained HTML files for offline reading and print."""

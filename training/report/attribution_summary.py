@@ -1,4 +1,4 @@
-"""What moves a model's scores, signal by signal, over the accounts that it judged."""
+"""Global attribution summary of a model by signal group."""
 
 from typing import Final
 
@@ -10,15 +10,15 @@ from training.model.propensity import Propensity
 
 __all__ = ["summarize_attributions"]
 
-_MIN_RANK_CORRELATION: Final = 0.3  # rank correlation from which a direction is told
+_MIN_RANK_CORRELATION: Final = 0.3
 
 
 def summarize_attributions(model: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
-    """Average the exact contributions of each signal's features.
+    """Compute the mean SHAP contribution of each signal group.
 
     Parameters
     ----------
-    model : training.model.propensity.Propensity
+    model : Propensity
         The model to explain.
     snapshots : polars.DataFrame
         Accounts to explain it on; at least one.
@@ -26,9 +26,9 @@ def summarize_attributions(model: Propensity, snapshots: pl.DataFrame) -> pl.Dat
     Returns
     -------
     polars.DataFrame
-        ``signal_group``; ``size``, the mean absolute contribution to the log-odds, ``up`` and ``down``,
-        the parts of it by sign (``down`` is below 0); ``feature``, of its features the one that
-        moves most; ``direction``, what more of that feature does to the score; largest first.
+        ``signal``; ``size``, the mean absolute contribution to the log-odds, ``up`` and ``down``,
+        its parts by sign (``down`` is below 0); ``feature``, the group's most important feature;
+        ``direction``, the effect of a higher value of that feature; largest first.
     """
     contributions, _ = model.compute_contributions(snapshots)
     mean_magnitude = np.abs(contributions).mean(axis=0)
@@ -55,13 +55,13 @@ def summarize_attributions(model: Propensity, snapshots: pl.DataFrame) -> pl.Dat
 
 
 def _describe_direction(values: pl.Series, contributions: np.ndarray) -> str:
-    """Tell from the ranks whether more of a feature raises or lowers the score."""
-    pairs = pl.DataFrame({"value": values, "push": contributions}).filter(
+    """Return the direction of a feature's effect, from the Spearman correlation."""
+    pairs = pl.DataFrame({"value": values, "contribution": contributions}).filter(
         pl.col("value").is_not_null() & pl.col("value").is_not_nan()
     )
-    if pairs["value"].n_unique() < 2 or pairs["push"].n_unique() < 2:
-        return "no difference"
-    correlation = pairs.select(pl.corr("value", "push", method="spearman")).item()
+    if pairs["value"].n_unique() < 2 or pairs["contribution"].n_unique() < 2:
+        return "none"
+    correlation = pairs.select(pl.corr("value", "contribution", method="spearman")).item()
     if abs(correlation) < _MIN_RANK_CORRELATION:
-        return "both ways"
+        return "mixed"
     return "raises" if correlation > 0 else "lowers"

@@ -1,4 +1,4 @@
-"""The page of a backtest: ways of working side by side, with the same hours."""
+"""HTML report of a backtest: strategies side by side, with equal capacity."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -22,19 +22,19 @@ from training.report.svg import to_single_line
 
 __all__ = ["render_backtest_page"]
 
-_CATCH_METRICS: Final = (
-    "share_flagged",
-    "share_flagged_14d",
-    "share_flagged_30d",
-    "share_pointed_at",
+_DETECTION_METRICS: Final = (
+    "detection_rate",
+    "detection_rate_14d",
+    "detection_rate_30d",
+    "condition_rate",
     "precision",
 )
 _COST_METRICS: Final = ("false_alarms", "missed", "minutes", "lag_days", "lead_days")
 _COLUMN_TITLES: Final = {
-    "share_flagged": "caught",
-    "share_flagged_14d": "14 days before",
-    "share_flagged_30d": "30 days before",
-    "share_pointed_at": "pointed at",
+    "detection_rate": "detected",
+    "detection_rate_14d": "14 days before",
+    "detection_rate_30d": "30 days before",
+    "condition_rate": "condition met",
     "precision": "precision",
     "false_alarms": "false alarms",
     "missed": "missed",
@@ -45,26 +45,26 @@ _COLUMN_TITLES: Final = {
 
 
 def render_backtest_page(result: BacktestResult) -> str:
-    """Write a backtest as one self-contained HTML page.
+    """Render a backtest as one self-contained HTML page.
 
     Parameters
     ----------
-    result : training.backtest.Backtest
-        What the replay found.
+    result : BacktestResult
+        The backtest.
 
     Returns
     -------
     str
-        The same for the same input; of accounts it holds counts only.
+        Deterministic; contains only counts of accounts.
     """
     return render_page(
         ReportPage(
-            title="How each way of working would have done",
-            about=_format_summary(result),
-            foot="Beside the figures, 90% intervals, which draw whole accounts.",
+            title="Backtest of contact strategies",
+            summary=_format_summary(result),
+            footer="Intervals are 90% bootstrap intervals over accounts.",
             verdict=result.verdict,
-            warnings=[to_single_line(each, 600) for each in result.notes],
-            facts=_build_key_metrics(result),
+            warnings=[to_single_line(note, 600) for note in result.notes],
+            key_metrics=_build_key_metrics(result),
             sections=[
                 _build_comparison_section(result),
                 _build_rules_section(result),
@@ -78,10 +78,10 @@ def render_backtest_page(result: BacktestResult) -> str:
 
 def _format_summary(result: BacktestResult) -> str:
     return (
-        f"History from {result.start} to {result.end}, replayed with only what was known on each"
-        f" day. Counted are the {result.expansions:,} expansions from {result.counted_from} to"
+        f"History from {result.start} to {result.end}, replayed with only the data known on each"
+        f" day. It counts {result.expansions:,} expansions from {result.counted_from} to"
         f" {result.counted_until}, the end excluded, of {result.accounts:,.0f} accounts under"
-        " contract on average. Every way of working has the same hours."
+        " contract on average. Every strategy has the same capacity."
     )
 
 
@@ -89,63 +89,63 @@ def _build_key_metrics(result: BacktestResult) -> list[KeyMetric]:
     hours = result.minutes_per_month / 60
     verb = "CSM shares" if result.csms == 1 else "CSMs share"
     return [
-        KeyMetric("Hours", f"{hours:,.0f} h", "in 30 days", f"{result.csms} {verb} them"),
+        KeyMetric("Capacity", f"{hours:,.0f} h", "in 30 days", f"{result.csms} {verb} them"),
         KeyMetric(
-            "Working an account",
+            "Contacting an account",
             f"{result.minutes_per_account:,.0f} min",
             "",
-            f"then it rests for {result.rest_days} days",
+            f"followed by a cool-down of {result.cooldown_days} days",
         ),
         KeyMetric(
-            "Looking at one in a review",
+            "Reviewing an account",
             f"{result.review_minutes:,.0f} min",
             "",
-            "only for ways that review by hand",
+            "only in manual reviews",
         ),
         KeyMetric(
-            "A flag counts",
-            f"{result.caught_within_days} days",
+            "Detection window",
+            f"{result.detection_window_days} days",
             "",
-            "before the expansion, at most",
+            "from a flag to the expansion, at most",
         ),
     ]
 
 
 def _build_comparison_section(result: BacktestResult) -> ReportSection:
-    heading = "What each way catches, and at what cost"
-    if not result.ways:
+    heading = "Detection and cost by strategy"
+    if not result.strategies:
         return ReportSection(
-            "ways",
+            "strategies",
             heading,
-            [Paragraph("No way of working could be replayed."), *_build_unavailable_table(result)],
+            [Paragraph("No strategy could be replayed."), *_build_unavailable_table(result)],
         )
     if not result.expansions:
-        none = "No expansion falls into the days that count, so nothing could be caught."
+        note = "No expansion falls into the counted days, so nothing could be detected."
         return ReportSection(
-            "ways",
+            "strategies",
             heading,
             [
-                Paragraph(none),
-                _build_strategy_table(result.ways, _COST_METRICS),
+                Paragraph(note),
+                _build_strategy_table(result.strategies, _COST_METRICS),
                 *_build_unavailable_table(result),
             ],
         )
     parts: list[SectionPart] = [
         backtest_charts.draw_cost_scatter(
-            result.ways,
+            result.strategies,
             "false_alarms",
             key="false-alarms",
-            title="What is caught, for how many false alarms?",
-            says="Up and to the left is better. Each mark is a way of working, with 90% intervals:"
-            " the share of the expansions that it caught, and the flags without an expansion, per"
+            title="Detection rate against false alarms",
+            caption="Up and to the left is better. Each point is a strategy with 90% intervals: the"
+            " share of the expansions that it detected, and the flags without an expansion, per"
             " quarter and CSM.",
             x="false alarms per quarter and CSM",
         ),
-        backtest_charts.draw_lead_times(result.ways),
-        _build_strategy_table(result.ways, _CATCH_METRICS),
-        _build_strategy_table(result.ways, _COST_METRICS),
+        backtest_charts.draw_lead_times(result.strategies),
+        _build_strategy_table(result.strategies, _DETECTION_METRICS),
+        _build_strategy_table(result.strategies, _COST_METRICS),
     ]
-    return ReportSection("ways", heading, [*parts, *_build_unavailable_table(result)])
+    return ReportSection("strategies", heading, [*parts, *_build_unavailable_table(result)])
 
 
 def _build_strategy_table(
@@ -160,22 +160,20 @@ def _build_strategy_table(
         for strategy in strategies
     ]
     title = (
-        "What each way caught"
-        if metrics == _CATCH_METRICS
-        else "What each way cost, and when it came"
+        "Detection by strategy" if metrics == _DETECTION_METRICS else "Cost and timing by strategy"
     )
     return ReportTable(
         f"{title}, with 90% intervals",
-        ["way of working", *(_COLUMN_TITLES[name] for name in metrics), "flags in all"],
+        ["strategy", *(_COLUMN_TITLES[name] for name in metrics), "total flags"],
         rows,
-        strong=frozenset(
-            at for at, way in enumerate(strategies) if backtest_charts.uses_model(way)
+        bold_rows=frozenset(
+            row for row, strategy in enumerate(strategies) if backtest_charts.uses_model(strategy)
         ),
     )
 
 
 def _format_cell(name: str, strategy: StrategyResult) -> MetricCell:
-    estimate = strategy.figures.get(name)
+    estimate = strategy.metrics.get(name)
     if name in {"false_alarms", "missed", "minutes"} and estimate and estimate.value is not None:
         whole_numbers = name == "minutes"
         format_value = "{:,.0f}".format if whole_numbers else "{:,.1f}".format
@@ -190,52 +188,54 @@ def _format_cell(name: str, strategy: StrategyResult) -> MetricCell:
 
 
 def _build_unavailable_table(result: BacktestResult) -> list[SectionPart]:
-    if not result.absent:
+    if not result.unavailable:
         return []
     rows: list[TableRow] = [
         [to_single_line(name), to_single_line(reason, 300)]
-        for name, reason in result.absent.items()
+        for name, reason in result.unavailable.items()
     ]
-    head, words = ["way of working", "reason"], frozenset({0, 1})
-    return [ReportTable("Ways that could not be replayed", head, rows, words)]
+    header, text_columns = ["strategy", "reason"], frozenset({0, 1})
+    return [ReportTable("Strategies that could not be replayed", header, rows, text_columns)]
 
 
 def _build_rules_section(result: BacktestResult) -> ReportSection:
     pairs = [
         (to_single_line(strategy.name), to_single_line(strategy.rule, 600))
-        for strategy in result.ways
+        for strategy in result.strategies
     ]
-    return ReportSection("rules", "When each way flags an account", [DefinitionList(pairs)])
+    return ReportSection("rules", "When each strategy flags an account", [DefinitionList(pairs)])
 
 
 def _build_claims_section(result: BacktestResult) -> ReportSection:
-    heading = "What the trade claims"
-    claimed = [strategy for strategy in result.ways if strategy.claim]
+    heading = "Vendor claims"
+    claimed = [strategy for strategy in result.strategies if strategy.claim]
     if not claimed:
         return ReportSection(
-            "claims", heading, [Paragraph("No claim is on file for these ways of working.")]
+            "claims", heading, [Paragraph("No vendor claim is known for these strategies.")]
         )
     rows: list[TableRow] = [
         [
-            to_single_line(way.name),
-            to_single_line(way.claim, 200),
-            _format_cell("share_flagged", way),
-            _format_cell("precision", way),
+            to_single_line(strategy.name),
+            to_single_line(strategy.claim, 200),
+            _format_cell("detection_rate", strategy),
+            _format_cell("precision", strategy),
         ]
-        for way in claimed
+        for strategy in claimed
     ]
     warning = (
-        "These figures are the vendors' own. They are not verified, their definitions are not"
-        " known, and they are not of this company: they stand here beside what this history shows."
+        "These figures come from vendors. They are not verified, their definitions are unknown, and"
+        " they do not describe this company. They are shown for comparison with this history."
     )
-    head = ["way of working", "claimed, not verified", "caught here", "precision here"]
-    table = ReportTable("Claims beside this history", head, rows, words=frozenset({0, 1}))
-    return ReportSection("claims", heading, [Paragraph(warning, loud=True), table])
+    header = ["strategy", "claimed, not verified", "detected here", "precision here"]
+    table = ReportTable(
+        "Claims and results on this history", header, rows, text_columns=frozenset({0, 1})
+    )
+    return ReportSection("claims", heading, [Paragraph(warning, is_warning=True), table])
 
 
 def _build_limitations_section(result: BacktestResult) -> ReportSection:
-    parts: list[SectionPart] = [Paragraph(to_single_line(each, 600)) for each in result.hindsight]
-    return ReportSection("hindsight", "What hindsight cannot know", parts)
+    parts: list[SectionPart] = [Paragraph(to_single_line(text, 600)) for text in result.limitations]
+    return ReportSection("limitations", "Limitations of the replay", parts)
 
 
 def _build_method_section(result: BacktestResult) -> ReportSection:
@@ -255,29 +255,29 @@ def _build_method_section(result: BacktestResult) -> ReportSection:
         [
             to_single_line(strategy.name),
             *(
-                f"{n:,}"
-                for n in (
+                f"{count:,}"
+                for count in (
                     strategy.flags,
                     strategy.hits,
                     strategy.false_alarms,
-                    strategy.caught,
-                    strategy.looked,
+                    strategy.detected,
+                    strategy.reviewed,
                 )
             ),
-            f"{strategy.minutes_looking:,.0f}",
-            f"{strategy.minutes_working:,.0f}",
+            f"{strategy.review_minutes:,.0f}",
+            f"{strategy.contact_minutes:,.0f}",
         ]
-        for strategy in result.ways
+        for strategy in result.strategies
     ]
-    head = ["way of working", "flags", "hits", "false alarms", "caught", "looked at"]
-    head += ["minutes looking", "minutes working"]
+    header = ["strategy", "flags", "hits", "false alarms", "detected", "reviewed"]
+    header += ["review minutes", "contact minutes"]
     parts: list[SectionPart] = [
         DefinitionList(terms),
-        DefinitionList(metrics, "What each figure means"),
+        DefinitionList(metrics, "Metric definitions"),
     ]
     if counts:
         parts.append(
-            ReportTable("The counts behind the figures, over the whole replay", head, counts)
+            ReportTable("Counts behind the metrics, over the whole replay", header, counts)
         )
-    undecided = "Flags that are neither hits nor false alarms are not decided yet."
-    return ReportSection("method", "How it was measured", [*parts, Paragraph(undecided)])
+    note = "Flags that are neither hits nor false alarms have no label yet."
+    return ReportSection("method", "Method", [*parts, Paragraph(note)])

@@ -1,8 +1,8 @@
-"""The numbers behind the charts of the evaluation page, each a small table.
+"""Data behind the charts of the evaluation report, each a small table.
 
-All are computed on predictions whose outcome is known, with the columns of
-:class:`training.evaluation.evaluate.Evaluation`; intervals hold 90 % and draw as
-:mod:`training.metrics.cluster_bootstrap` does.
+Everything is computed on labelled predictions with the columns of
+:class:`training.evaluation.result.EvaluationResult`. Intervals are 90 % cluster-bootstrap intervals
+(:mod:`training.metrics.cluster_bootstrap`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,20 +38,20 @@ Array = NDArray[np.float64]
 
 
 def compute_reliability(labelled: pl.DataFrame, *, resamples: int, seed: int) -> pl.DataFrame:
-    """Compare stated and observed in tenths of the snapshots by stated probability.
+    """Compute expected and observed rate in deciles of the predicted probability.
 
     Parameters
     ----------
     labelled : polars.DataFrame
-        Predictions with a known outcome; at least one.
+        Labelled predictions; at least one.
     resamples, seed : int
-        Draws, and where they start.
+        Number of bootstrap resamples, and random seed.
 
     Returns
     -------
     polars.DataFrame
-        ``snapshots``, ``expected`` (mean stated), ``observed``, ``low``, ``high``; a row per tenth
-        from the lowest. Equal probabilities share a row, so there may be fewer.
+        ``snapshots``, ``expected`` (mean predicted), ``observed``, ``low``, ``high``; one row per
+        decile in ascending order. Equal probabilities share a row, so there may be fewer.
     """
     predicted = labelled["probability"].to_numpy()
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
@@ -62,12 +62,12 @@ def compute_reliability(labelled: pl.DataFrame, *, resamples: int, seed: int) ->
 def compute_capacity_curve(
     labelled: pl.DataFrame, score: str, contacted: Sequence[int]
 ) -> pl.DataFrame:
-    """Tell what a team finds that works so many accounts per as-of, from the top of a ranking.
+    """Compute precision and recall by number of accounts contacted per as-of.
 
     Parameters
     ----------
     labelled : polars.DataFrame
-        Predictions with a known outcome; at least one.
+        Labelled predictions; at least one.
     score : str
         Column; higher comes first.
     contacted : sequence of int
@@ -87,23 +87,23 @@ def compute_capacity_curve(
         found_expansions += hits
     total = int(labelled["expanded"].to_numpy().sum())
     recall = found_expansions / total if total else np.full(len(counts), np.nan)
-    return pl.DataFrame({"worked": list(contacted), "precision": precision, "recall": recall})
+    return pl.DataFrame({"contacted": list(contacted), "precision": precision, "recall": recall})
 
 
 def compute_precision_recall(labelled: pl.DataFrame, score: str) -> pl.DataFrame:
-    """Follow a ranking down: how many of the expansions are found, and what share of the found.
+    """Compute the precision-recall curve of a ranking.
 
     Parameters
     ----------
     labelled : polars.DataFrame
-        Predictions with a known outcome, at least one of them expanded.
+        Labelled predictions, at least one of them positive.
     score : str
-        Column; higher comes first, equal ones together.
+        Column; higher comes first, ties together.
 
     Returns
     -------
     polars.DataFrame
-        ``recall`` in hundredths, rising, and ``precision`` where so much is first found.
+        ``recall`` in hundredths, ascending, and ``precision`` where that recall is first reached.
     """
     values, expanded = (
         labelled[score].to_numpy().astype(np.float64),
@@ -122,20 +122,20 @@ def compute_precision_recall(labelled: pl.DataFrame, score: str) -> pl.DataFrame
 def compute_net_benefit(
     labelled: pl.DataFrame, rules: Mapping[str, str], *, resamples: int, seed: int
 ) -> pl.DataFrame:
-    """Weigh expansions found against needless contacts, by how little chance is worth a contact.
+    """Compute the net benefit of acting on the model, by probability threshold.
 
-    Who acts from a chance of ``t`` upwards holds one expansion to be worth ``(1 - t) / t`` needless
-    contacts. Net benefit is found less needless at that rate, per snapshot [1]_.
+    Acting from a threshold ``t`` upwards values one expansion at ``(1 - t) / t`` unnecessary
+    contacts. Net benefit is true positives less weighted false positives, per snapshot [1]_.
 
     Parameters
     ----------
     labelled : polars.DataFrame
-        Predictions with a known outcome; at least one.
+        Labelled predictions; at least one.
     rules : mapping of str to str
-        Name → column that is above 0 where a rule says to act: rules that state no probability act
-        on the same accounts at every threshold.
+        Name → column that is above 0 where a rule recommends a contact. Rules without a probability
+        recommend the same accounts at every threshold.
     resamples, seed : int
-        Draws, and where they start.
+        Number of bootstrap resamples, and random seed.
 
     Returns
     -------
@@ -175,13 +175,13 @@ def compute_net_benefit(
 
 
 def count_expansions_by_date(labelled: pl.DataFrame) -> pl.DataFrame:
-    """Count expansions as stated and as they happened, as-of by as-of: drift shows here first.
+    """Count expected and observed expansions by as-of, which shows drift first.
 
     Returns
     -------
     polars.DataFrame
-        ``as_of``, ``snapshots``, ``expected`` with ``low`` and ``high``, between which 90 % of
-        outcomes lie if the probabilities are exact, and ``observed``.
+        ``as_of``, ``snapshots``, ``expected`` with ``low`` and ``high``, the 90 % range of outcomes
+        if the probabilities are exact, and ``observed``.
     """
     chance = pl.col("probability")
     spread = _NORMAL_90 * (chance * (1 - chance)).sum().sqrt()
@@ -199,19 +199,19 @@ def count_expansions_by_date(labelled: pl.DataFrame) -> pl.DataFrame:
 
 
 def group_event_dates(evaluable: pl.DataFrame) -> pl.DataFrame:
-    """Compare expected dates with those on which it happened, in groups of like expected dates.
+    """Compare expected and observed event dates in groups of similar expected dates.
 
     Parameters
     ----------
     evaluable : polars.DataFrame
-        :func:`training.metrics.dates.select_evaluable_rows`.
+        Predictions whose event date can be evaluated; see :mod:`training.metrics.dates`.
 
     Returns
     -------
     polars.DataFrame
-        ``expansions``; ``early``, ``median`` and ``late``, the means of what was stated; and the
-        quantiles ``came_10``, ``came_50`` and ``came_90`` of what happened; all in days after the
-        as-of, at most six rows, from the soonest.
+        ``expansions``; ``early``, ``median`` and ``late``, the means of the predictions; and the
+        observed quantiles ``observed_10``, ``observed_50`` and ``observed_90``; all in days after
+        the as-of, at most six rows, the earliest first.
     """
     groups = min(6, max(evaluable.height // _MIN_GROUP_SIZE, 1))
     # Equal expected dates stay together.
@@ -225,7 +225,10 @@ def group_event_dates(evaluable: pl.DataFrame) -> pl.DataFrame:
             early=pl.col("early_days").mean(),
             median=pl.col("median_days").mean(),
             late=pl.col("late_days").mean(),
-            **{f"came_{share}": observed.quantile(share / 100, "linear") for share in (10, 50, 90)},
+            **{
+                f"observed_{share}": observed.quantile(share / 100, "linear")
+                for share in (10, 50, 90)
+            },
         )
         .sort("group")
         .drop("group")
@@ -233,7 +236,7 @@ def group_event_dates(evaluable: pl.DataFrame) -> pl.DataFrame:
 
 
 def _compute_expected_hits(score: Array, expanded: NDArray[np.bool_], contacted: Array) -> Array:
-    """How many of the first so many expanded; equal scores at the cut count by their average."""
+    """Return the expansions among the first k accounts, for each k; ties count by their average."""
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     hits = np.cumsum(expanded[order])[ends]
@@ -243,11 +246,11 @@ def _compute_expected_hits(score: Array, expanded: NDArray[np.bool_], contacted:
 def _compute_bin_rates(
     labelled: pl.DataFrame, bin_index: NDArray[np.int64], *, resamples: int, seed: int
 ) -> pl.DataFrame:
-    """Stated and observed rate of each place, from 0, with limits of the observed."""
+    """Compute expected and observed rate of each bin, with intervals of the observed rate."""
     inside = np.eye(int(bin_index.max()) + 1)[bin_index]
     expanded = inside * labelled["expanded"].to_numpy()[:, None]
     bootstrap = ClusterBootstrap(
-        *factorize_columns(*labelled["account_id", "cut"]), resamples=resamples, seed=seed
+        *factorize_columns(*labelled["account_id", "cutoff"]), resamples=resamples, seed=seed
     )
     replicates = bootstrap.evaluate(
         lambda weights: safe_divide(weights.row @ expanded, weights.row @ inside)
@@ -266,11 +269,14 @@ def _compute_bin_rates(
 
 
 def _compute_limits(replicates: Array) -> tuple[Array, Array]:
-    """Limits of each column of draws, the history as it was first; that where there are none."""
+    """Return interval limits per column of replicates, or the point estimate without one."""
     estimates = [compute_percentile_interval(column) for column in replicates.T]
     ends = [
-        (f.value if f.low is None else f.low, f.value if f.high is None else f.high)
-        for f in estimates
+        (
+            estimate.value if estimate.low is None else estimate.low,
+            estimate.value if estimate.high is None else estimate.high,
+        )
+        for estimate in estimates
     ]
     low, high = np.array(ends, dtype=float).T
     return low, high

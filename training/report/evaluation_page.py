@@ -1,4 +1,4 @@
-"""The page of a walk through history: what the model would have been worth, and how we know."""
+"""HTML report of a walk-forward evaluation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -47,27 +47,27 @@ def render_evaluation_page(
     control_gains: Mapping[str, MetricEstimate] | None = None,
     feedback: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Write the evaluation as one self-contained HTML page.
+    """Render the evaluation as one self-contained HTML page.
 
     Parameters
     ----------
-    evaluation : training.evaluation.evaluate.Evaluation
-        The walk through history; of its settings nothing that may hold a secret is shown.
-    history : training.pipeline.training_run.TrainingHistory
-        What it walked through.
+    evaluation : EvaluationResult
+        The walk-forward evaluation; settings that may hold a secret are not shown.
+    history : TrainingHistory
+        The data it was run on.
     explained_model : tuple of Propensity and polars.DataFrame, optional
-        The last cut's model and the snapshots it judged, to show what moves its scores.
-    comparison : training.promotion.champion_comparison.ChampionComparison, optional
-        What the champion's settings would have been worth at the same cuts.
-    control_gains : mapping of str to training.metrics.cluster_bootstrap.MetricEstimate, optional
-        What the controls would have added; :func:`training.evaluation.ablation.evaluate_controls`.
+        The last cutoff's model and its test snapshots, for the attribution summary.
+    comparison : ChampionComparison, optional
+        Metrics of the champion's settings at the same cutoffs.
+    control_gains : mapping of str to MetricEstimate, optional
+        Gain from adding the control features; see :mod:`training.pipeline.ablation`.
     feedback : sequence of mapping, optional
-        What humans said of the lists; :func:`serving.monitoring.feedback_report.compare_feedback_with_outcomes`.
+        CSM feedback compared with outcomes.
 
     Returns
     -------
     str
-        The same for the same input; of accounts it holds counts only.
+        Deterministic; contains only counts of accounts.
     """
     settings = evaluation.settings
     labelled = evaluation.predictions.filter(pl.col("expanded").is_not_null())
@@ -91,15 +91,15 @@ def render_evaluation_page(
     horizon = settings.outcome.horizon_days
     return render_page(
         ReportPage(
-            title="What the model would have been worth",
-            about=_format_summary(evaluation, labelled, history, horizon),
-            foot="Beside the figures, 90% intervals, which draw whole accounts, and whole cuts"
-            " where there are four or more.",
+            title="Walk-forward evaluation of the model",
+            summary=_format_summary(evaluation, labelled, history, horizon),
+            footer="Intervals are 90% bootstrap intervals over accounts, and over cutoffs where"
+            " there are at least four.",
             verdict=evaluation.summarize_verdict(),
-            facts=_build_key_metrics(evaluation, labelled, settings.evaluation.capacity)
+            key_metrics=_build_key_metrics(evaluation, labelled, settings.evaluation.capacity)
             if has_both_classes
             else (),
-            warnings=[_capitalize_line(each) for each in evaluation.list_caveats()],
+            warnings=[_capitalize_line(caveat) for caveat in evaluation.list_caveats()],
             sections=sections,
         )
     )
@@ -112,12 +112,13 @@ def _format_summary(
     horizon_days: int,
 ) -> str:
     predictions = evaluation.predictions
+    n_models = predictions["cutoff"].n_unique()
     return (
-        f"A walk through history up to {history.as_of:%Y-%m-%d}: {predictions['cut'].n_unique()}"
-        " models, each trained on what was known at its cut, judged on what came after it."
-        f" {predictions.height:,} predictions, {labelled.height:,} with a known outcome, of"
-        f" {labelled['account_id'].n_unique():,} accounts; {labelled['expanded'].sum():,} expanded within"
-        f" {horizon_days} days."
+        f"Walk-forward validation up to {history.as_of:%Y-%m-%d}: {n_models} models, each trained"
+        " on data known at its cutoff and evaluated on the following period."
+        f" {predictions.height:,} predictions, {labelled.height:,} with a label, of"
+        f" {labelled['account_id'].n_unique():,} accounts; {labelled['expanded'].sum():,} expanded"
+        f" within {horizon_days} days."
     )
 
 
@@ -132,25 +133,31 @@ def _build_key_metrics(
     model_metrics, best_baseline = evaluation.metrics[MODEL], evaluation.best_baseline()
     baseline_metrics = evaluation.metrics[best_baseline]
     rate = float(np.mean(labelled["expanded"].to_numpy()))
+    baseline_auroc, baseline_precision = (
+        format_cell(name, baseline_metrics[name]).value
+        for name in ("auroc", "precision_at_capacity")
+    )
     explanations = {
-        "auroc": f"against {format_cell('auroc', baseline_metrics['auroc']).value} for {best_baseline}",
-        "average_precision": f"any order has {rate:.3f}",
-        "precision_at_capacity": f"of {capacity} accounts worked per as-of;"
-        f" {format_cell('precision_at_capacity', baseline_metrics['precision_at_capacity']).value} by {best_baseline}",
+        "auroc": f"{best_baseline}: {baseline_auroc}",
+        "average_precision": f"random order: {rate:.3f}",
+        "precision_at_capacity": f"of {capacity} accounts contacted per as-of;"
+        f" {best_baseline}: {baseline_precision}",
         "recall_at_capacity": "of all expansions are among them",
-        "log_loss_skill": "saved against the base rate; above 0 is better",
-        "observed_to_expected": "1 is right",
-        "calibration_error": "typical gap of stated and observed; 0 is right",
+        "log_loss_skill": "reduction against the base rate; above 0 is better",
+        "observed_to_expected": "1 is perfect",
+        "calibration_error": "typical gap of predicted and observed rate; 0 is perfect",
     }
     key_metrics = [
         _build_key_metric(name, model_metrics[name], explanation)
         for name, explanation in explanations.items()
         if name in model_metrics
     ]
-    error, constant_error = (evaluation.date_metrics[f"date_error_days{k}"] for k in ("", "_usual"))
+    error, constant_error = (
+        evaluation.date_metrics[f"date_mae_days{suffix}"] for suffix in ("", "_constant")
+    )
     if error.value is not None and constant_error.value is not None:
-        told = f"on average; the usual day is off by {constant_error.value:.0f}"
-        key_metrics.append(_build_key_metric("date_error_days", error, told))
+        explanation = f"on average; a constant date: {constant_error.value:.0f} days"
+        key_metrics.append(_build_key_metric("date_mae_days", error, explanation))
     return key_metrics
 
 
@@ -167,10 +174,10 @@ def _build_drivers_section(
     explained_model: tuple[Propensity, pl.DataFrame] | None,
     control_gains: Mapping[str, MetricEstimate],
 ) -> ReportSection:
-    heading = "What drives it"
+    heading = "Drivers of the score"
     if explained_model is None or explained_model[1].is_empty():
-        none = Paragraph("No model was handed over to be explained.")
-        return ReportSection("drivers", heading, [none, *_build_control_gains(control_gains)])
+        note = Paragraph("No model was passed for explanation.")
+        return ReportSection("drivers", heading, [note, *_build_control_gains(control_gains)])
     model, test_snapshots = explained_model
     newest = test_snapshots["as_of"].max()
     shown_on = test_snapshots.filter(pl.col("as_of") == newest)
@@ -186,17 +193,18 @@ def _build_drivers_section(
         heading,
         [
             Paragraph(
-                f"The last cut's model on the {shown_on.height:,} accounts of the newest as-of,"
-                f" {newest!s}. The {shown.height} signals shown make {share_shown:.0%}"
-                " of all moves. A signal that moves the score need not cause the expansion."
+                f"The last cutoff's model on the {shown_on.height:,} accounts of the latest as-of,"
+                f" {newest!s}. The {shown.height} signals shown account for {share_shown:.0%}"
+                " of the total attribution. A signal that drives the score need not cause the"
+                " expansion."
             ),
             plot_helpers.draw_contributions(shown),
             ReportTable(
-                "Mean absolute contribution to the log-odds, and what its leading feature does",
-                ["signal", "mean size", "leading feature", "more of it"],
+                "Mean absolute contribution to the log-odds, and the effect of the leading feature",
+                ["signal", "mean size", "leading feature", "effect of a higher value"],
                 rows,
-                words=frozenset({0, 2, 3}),
-                beside=True,
+                text_columns=frozenset({0, 2, 3}),
+                side_by_side=True,
             ),
             *_build_control_gains(control_gains),
         ],
@@ -204,11 +212,11 @@ def _build_drivers_section(
 
 
 def _build_control_gains(control_gains: Mapping[str, MetricEstimate]) -> list[SectionPart]:
-    """What would have been gained by what the model is not given, where that was asked for."""
+    """Return a table of the gain from control features, if it was computed."""
     if not control_gains:
         return []
     rows: list[TableRow] = [
-        [format_title(name), format_cell(name, figure)] for name, figure in control_gains.items()
+        [format_title(name), format_cell(name, gain)] for name, gain in control_gains.items()
     ]
-    caption = "What logins, tickets and NPS would have added, which the model is not given"
-    return [ReportTable(caption, ["figure", "with them less without"], rows)]
+    caption = "Gain from logins, tickets and NPS, which the model does not use"
+    return [ReportTable(caption, ["metric", "with less without"], rows)]

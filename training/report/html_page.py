@@ -1,7 +1,7 @@
-"""What a report is made of, and how it becomes one HTML file that needs nothing else.
+"""Page model of a report, and its renderer to one self-contained HTML file.
 
-No script and no request: the page says so to the browser itself, so that it may be opened from a
-mail attachment. Everything that comes from data is escaped by the template.
+The page has no script and makes no request, and a content security policy enforces that, so that it
+can be opened from a mail attachment. The template escapes everything that comes from data.
 """
 
 import re
@@ -33,14 +33,14 @@ _NO_WRAP: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}\b|\bas-ofs?\b")
 
 
 class MetricCell(NamedTuple):
-    """A value of a table, with its interval in a quieter voice."""
+    """A table cell with its interval in a muted style."""
 
     value: str
     interval: str = ""
 
 
 class GroupRow(NamedTuple):
-    """A line of a table that names the rows below it."""
+    """A table row that is the heading of the rows below it."""
 
     name: str
 
@@ -50,27 +50,27 @@ TableRow = GroupRow | Sequence[str | MetricCell]
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Rows under a head; the first column names the row, those in ``words`` are text.
+    """Rows under a header; the first column names the row, ``text_columns`` hold text.
 
-    One that stands ``beside`` shares a line with the chart before it, where there is room.
+    A table that is ``side_by_side`` is placed next to the chart before it if there is room.
     """
 
     caption: str
-    head: Sequence[str]
+    header: Sequence[str]
     rows: Sequence[TableRow]
-    words: frozenset[int] = frozenset({0})
-    strong: frozenset[int] = frozenset()
-    beside: bool = False
+    text_columns: frozenset[int] = frozenset({0})
+    bold_rows: frozenset[int] = frozenset()
+    side_by_side: bool = False
 
     kind: ClassVar[str] = "table"
 
     def __repr__(self) -> str:
-        return f"Table({self.caption!r}, {len(self.rows)} rows)"
+        return f"ReportTable({self.caption!r}, {len(self.rows)} rows)"
 
 
 @dataclass(frozen=True)
 class ReportChart:
-    """A picture, a sentence that says what it shows, and the numbers behind it.
+    """A chart with title, caption and the underlying numbers.
 
     Attributes
     ----------
@@ -78,47 +78,47 @@ class ReportChart:
         The question it answers.
     svg : str
         From :func:`training.report.svg.render_svg`.
-    says : str
+    caption : str
         How to read it.
-    numbers : Table, optional
-        For whoever wants them, or cannot see the picture.
+    numbers : ReportTable, optional
+        The underlying numbers, for readers who want them or cannot see the chart.
     tall : bool
-        Whether two others have room beside it.
+        Whether it is as tall as two others.
     """
 
     title: str
     svg: Markup
-    says: str
+    caption: str
     numbers: ReportTable | None = None
     tall: bool = False
 
     kind: ClassVar[str] = "chart"
 
     def __repr__(self) -> str:
-        return f"Chart({self.title!r})"
+        return f"ReportChart({self.title!r})"
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph; ``loud`` where it must not be overlooked."""
+    """A paragraph; ``is_warning`` highlights it."""
 
     text: str
-    loud: bool = False
+    is_warning: bool = False
 
     kind: ClassVar[str] = "note"
 
 
 @dataclass(frozen=True)
 class DefinitionList:
-    """Words and what they mean, or names and their values; folded away where there are many."""
+    """Terms and definitions, or names and values; collapsed under ``summary`` if that is set."""
 
     pairs: Sequence[tuple[str, str]]
-    folded: str = ""
+    summary: str = ""
 
     kind: ClassVar[str] = "terms"
 
     def __repr__(self) -> str:
-        return f"Terms({len(self.pairs)} pairs)"
+        return f"DefinitionList({len(self.pairs)} pairs)"
 
 
 SectionPart = ReportChart | Paragraph | ReportTable | DefinitionList
@@ -126,17 +126,17 @@ SectionPart = ReportChart | Paragraph | ReportTable | DefinitionList
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A heading with an address in the page, and what stands under it."""
+    """A heading with an anchor, and its content."""
 
     key: str
     title: str
     parts: Sequence[SectionPart]
 
     def __repr__(self) -> str:
-        return f"Section({self.key!r}, {len(self.parts)} parts)"
+        return f"ReportSection({self.key!r}, {len(self.parts)} parts)"
 
-    def runs(self) -> list[list[SectionPart]]:
-        """The parts, with those together that stand side by side."""
+    def group_parts(self) -> list[list[SectionPart]]:
+        """Group adjacent parts that are laid out side by side."""
         groups: list[list[SectionPart]] = []
         for part in self.parts:
             if groups and _is_side_by_side(part) and _is_side_by_side(groups[-1][0]):
@@ -147,16 +147,16 @@ class ReportSection:
 
 
 def _is_side_by_side(part: SectionPart) -> bool:
-    return isinstance(part, ReportChart) or (isinstance(part, ReportTable) and part.beside)
+    return isinstance(part, ReportChart) or (isinstance(part, ReportTable) and part.side_by_side)
 
 
 class KeyMetric(NamedTuple):
-    """A key figure: its name, value, interval, and what it says."""
+    """A key metric: its name, value, interval, and explanation."""
 
     name: str
     value: str
     interval: str
-    says: str
+    explanation: str
 
 
 @dataclass(frozen=True)
@@ -165,37 +165,37 @@ class ReportPage:
 
     Attributes
     ----------
-    title, about, foot : str
-        What it is, of which data, and how to read its intervals.
+    title, summary, footer : str
+        Title, the data it covers, and how to read its intervals.
     verdict : str
-        The one sentence to take away.
-    sections : sequence of Section
+        The conclusion in one sentence.
+    sections : sequence of ReportSection
         In reading order.
-    facts : sequence of Fact
-        The key figures, under the verdict.
+    key_metrics : sequence of KeyMetric
+        Shown under the verdict.
     warnings : sequence of str
-        What must be known before a figure is believed.
+        Caveats that affect every metric.
     """
 
     title: str
-    about: str
-    foot: str
+    summary: str
+    footer: str
     verdict: str
     sections: Sequence[ReportSection]
-    facts: Sequence[KeyMetric] = ()
+    key_metrics: Sequence[KeyMetric] = ()
     warnings: Sequence[str] = field(default=())
 
     def __repr__(self) -> str:
-        return f"Page({self.title!r}, {', '.join(each.key for each in self.sections)})"
+        return f"ReportPage({self.title!r}, {', '.join(section.key for section in self.sections)})"
 
 
 def render_page(page: ReportPage) -> str:
-    """Write a report as one HTML file.
+    """Render a report as one HTML file.
 
     Returns
     -------
     str
-        The same for the same page: it holds no clock and no random name.
+        Deterministic: it contains no time and no random name.
     """
     return _load_template().render(page=page, light=svg.LIGHT, dark=svg.DARK)
 
@@ -209,11 +209,11 @@ def _load_template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["whole"] = _prevent_wrapping
+    environment.filters["nowrap"] = _prevent_wrapping
     return environment.get_template("page.html.j2")
 
 
 def _prevent_wrapping(text: str) -> Markup:
-    """Keep days and as-ofs from being broken at their hyphens."""
-    wrapped = _NO_WRAP.sub(r'<span class="whole">\g<0></span>', str(escape(text)))
+    """Prevent line breaks at the hyphens of dates and as-ofs."""
+    wrapped = _NO_WRAP.sub(r'<span class="nowrap">\g<0></span>', str(escape(text)))
     return Markup(wrapped)  # noqa: S704 - escaped above

@@ -1,4 +1,4 @@
-"""What drives the model as a whole: every account's contributions, feature by feature."""
+"""SHAP summary (beeswarm) plot of a model's features."""
 
 from typing import Any, Final
 
@@ -19,14 +19,14 @@ Array = NDArray[np.float64]
 
 
 def plot_feature_importance(model: Propensity, snapshots: pl.DataFrame) -> Figure:
-    """Draw what moves the score most: every account's contributions, feature by feature.
+    """Plot a SHAP summary: each account's contribution, for the most important features.
 
     Parameters
     ----------
     model : Propensity
         The model to explain.
     snapshots : polars.DataFrame
-        Accounts to explain it on, such as those of the newest as-of.
+        Accounts to explain it on, such as those of the latest as-of.
 
     Returns
     -------
@@ -41,25 +41,26 @@ def plot_feature_importance(model: Propensity, snapshots: pl.DataFrame) -> Figur
     axes.axvline(0, color="0.55", linewidth=1)
     for row, column in enumerate(order):
         points = _draw_points(axes, row, contributions[:, column], snapshots[model.inputs[column]])
-    names = [f"{model.inputs[i]}   {mean_magnitude[i]:.2f}" for i in order]
+    names = [f"{model.inputs[column]}   {mean_magnitude[column]:.2f}" for column in order]
     axes.set_yticks(range(len(order)), names)
     axes.invert_yaxis()
     share = mean_magnitude[order].sum() / max(mean_magnitude.sum(), 1e-12)
     run_plots.style_axes(
         axes,
-        f"What drives the score: {len(order)} of {len(mean_magnitude)} features, {share:.0%} of all moves",
+        f"Feature importance (SHAP): top {len(order)} of {len(mean_magnitude)} features,"
+        f" {share:.0%} of the total attribution",
         "contribution to the log-odds, before calibration",
-        "feature, mean size of its contribution",
+        "feature, mean absolute contribution",
     )
     bar = figure.colorbar(points, ax=axes, aspect=40, pad=0.01, ticks=[0, 1])
     bar.ax.set_yticklabels(["lowest", "highest"])
-    bar.set_label("value among these accounts; grey: missing", labelpad=-20)
+    bar.set_label("feature value, ranked; grey: missing", labelpad=-20)
     bar.outline.set_visible(False)
     return figure
 
 
 def _draw_points(axes: Axes, row: int, contributions: Array, values: pl.Series) -> Any:  # noqa: ANN401
-    """One feature's dots, spread across the row where many share a place."""
+    """Draw one feature's dots with vertical jitter where they would overlap."""
     edges = np.histogram_bin_edges(contributions, bins=60)
     bins = np.digitize(contributions, edges)
     jitter = (

@@ -1,4 +1,4 @@
-"""Figures as the pages print them, and what each of them means in plain words."""
+"""Metric names, definitions and number formats of the reports."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -33,52 +33,57 @@ METRIC_TITLES: Final[Mapping[str, str]] = {
     "integrated_brier": "Integrated Brier score",
     "integrated_brier_skill": "Integrated Brier skill",
     "concordance": "Concordance",
-    "date_error_days": "Error of the expected date",
-    "date_coverage": "Coverage of the date's interval",
+    "date_mae_days": "Error of the expected date",
+    "date_coverage": "Coverage of the date interval",
 }
 METRIC_DEFINITIONS: Final[Mapping[str, str]] = {
-    "auroc": "The chance that an account that expanded stands above one that did not. 0.5 is any"
-    " order, 1 is perfect; ties count half.",
-    "average_precision": "Precision at the place of every account that expanded, averaged. Any"
+    "auroc": "Probability that an account that expanded ranks above one that did not. 0.5 is a"
+    " random order, 1 is perfect; ties count half.",
+    "average_precision": "Precision at the rank of every account that expanded, averaged. A random"
     " order gives the share that expanded.",
-    "precision_at_capacity": "Of the accounts a team has time for at an as-of, from the top of the"
-    " list, the share that expanded; mean over the as-ofs. Equal scores at the cut count by their"
+    "precision_at_capacity": "Share that expanded among the accounts that a team can contact at an"
+    " as-of, from the top of the list; mean over the as-ofs. Ties at the threshold count by their"
     " average.",
-    "recall_at_capacity": "Of all expansions, the share that was among those accounts.",
-    "arr_at_capacity": "What those accounts did add to the yearly revenue within the horizon, mean"
-    " over the as-ofs. It is what came, not what working them caused.",
-    "log_loss": "The mean of -log of the probability that was given to what happened. Lower is"
-    " better.",
-    "log_loss_skill": "The share of the log loss that is saved against stating, for every account,"
-    " the base rate that the cut knew. Above 0 is better than the base rate.",
-    "brier": "The mean squared difference of probability and outcome. Lower is better.",
-    "brier_skill": "The share of the Brier score that is saved against that same base rate.",
-    "calibration_error": "The typical gap between stated and observed rate in ten groups of about"
-    " equal size, less what chance alone would show. 0 is right.",
-    "calibration_slope": "The slope of the outcome's log-odds on the stated log-odds. 1 is right;"
-    " below 1 the probabilities are too extreme, above 1 too timid.",
-    "observed_to_expected": "How many expanded for each that was expected to. 1 is right.",
-    "integrated_brier": "The Brier score of the whole curve, averaged over the days up to 180."
+    "recall_at_capacity": "Share of all expansions that was among those accounts.",
+    "arr_at_capacity": "Increase of annual revenue of those accounts within the horizon, mean over"
+    " the as-ofs. It is what was observed, not the effect of contacting them.",
+    "log_loss": "Mean of -log of the probability given to the observed outcome. Lower is better.",
+    "log_loss_skill": "Relative reduction of log loss against predicting the base rate known at the"
+    " cutoff for every account. Above 0 is better than the base rate.",
+    "brier": "Mean squared difference of probability and outcome. Lower is better.",
+    "brier_skill": "Relative reduction of the Brier score against that same base rate.",
+    "calibration_error": "Typical gap between predicted and observed rate in ten groups of about"
+    " equal size, less the gap expected by chance. 0 is perfect.",
+    "calibration_slope": "Slope of the outcome's log-odds on the predicted log-odds. 1 is perfect;"
+    " below 1 the probabilities are too extreme, above 1 not extreme enough.",
+    "observed_to_expected": "Observed expansions divided by expected expansions. 1 is perfect.",
+    "integrated_brier": "Brier score of the cumulative incidence, averaged over the days up to 180."
     " Lower is better.",
-    "integrated_brier_skill": "The share of it that is saved against the base rate of each"
-    " horizon.",
-    "concordance": "Of two accounts of which one is known to have expanded first, the chance that"
-    " it was given the higher probability. Accounts still followed take part as far as is known.",
-    "date_error_days": "How far the expected date was off, in days either way, where an expansion"
-    " came within 180 days.",
-    "date_coverage": "The share of those expansions inside the interval that promised 80%.",
+    "integrated_brier_skill": "Its relative reduction against the base rate of each horizon.",
+    "concordance": "For two accounts of which one is known to have expanded first, the probability"
+    " that it had the higher prediction. Censored accounts count as far as they are known.",
+    "date_mae_days": "Mean absolute error of the expected date in days, for expansions within 180"
+    " days.",
+    "date_coverage": "Share of those expansions inside the nominal 80% interval.",
 }
 
-_SHARE_PREFIXES: Final = ("precision", "recall_", "date_coverage", "date_gain", "share_")
+_SHARE_PREFIXES: Final = (
+    "precision",
+    "recall_",
+    "date_coverage",
+    "date_skill",
+    "detection_rate",
+    "condition_rate",
+)
 
 
 def format_title(name: str) -> str:
-    """Name a figure as a person would."""
+    """Return the display name of a metric."""
     return METRIC_TITLES.get(name, name.replace("_", " ").capitalize())
 
 
 def format_share(value: float | None) -> str:
-    """Say a share in per cent, with a decimal where it is small.
+    """Format a share in per cent, with one decimal if it is small.
 
     Examples
     --------
@@ -91,28 +96,28 @@ def format_share(value: float | None) -> str:
 
 
 def format_number(value: float | None) -> str:
-    """Say a figure without a unit, with three decimals."""
+    """Format a metric without a unit, with three decimals."""
     return "n/a" if value is None else f"{value:.3f}"
 
 
 def describe_missing_classes(class_count: int) -> str:
-    """Say why nothing can be compared where so many different outcomes are known."""
-    subject = "Only one outcome" if class_count else "No outcome"
-    return f"{subject} is known so far, so there is nothing to compare."
+    """Return the reason nothing can be compared, given the number of classes in the labels."""
+    subject = "Only one class" if class_count else "No label"
+    return f"{subject} is known so far, so nothing can be compared."
 
 
 def format_days(value: float | None) -> str:
-    """Say a span in days."""
+    """Format a number of days."""
     return "n/a" if value is None else f"{value:.0f} days"
 
 
 def format_amount(value: float | None) -> str:
-    """Say an amount in the currency of the contracts."""
+    """Format an amount in the currency of the contracts."""
     return "n/a" if value is None else f"{value:,.0f}"
 
 
 def format_cell(name: str, estimate: MetricEstimate | None) -> MetricCell:
-    """Say a figure with its interval, in the manner of its kind."""
+    """Format a metric with its interval in the unit of the metric."""
     if estimate is None or estimate.value is None:
         return MetricCell("n/a")
     format_value = _select_formatter(name)
@@ -120,11 +125,11 @@ def format_cell(name: str, estimate: MetricEstimate | None) -> MetricCell:
 
 
 def format_interval(name: str, estimate: MetricEstimate) -> str:
-    """Say the interval alone; nothing where there is none.
+    """Format the interval alone; empty without one.
 
     Examples
     --------
-    >>> format_interval("precision_at_capacity", Figure(0.48, 0.39, 0.53))
+    >>> format_interval("precision_at_capacity", MetricEstimate(0.48, 0.39, 0.53))
     '39% to 53%'
     """
     if estimate.low is None or estimate.high is None:

@@ -1,4 +1,4 @@
-"""The plots that go with a run: is the probability true, does the ranking find expansions."""
+"""Evaluation plots of an MLflow run: reliability, precision by capacity, skill by cutoff."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -19,7 +19,7 @@ __all__ = ["PLOTTED_BASELINES", "plot_metrics_by_cutoff", "plot_predictions", "s
 
 _MODEL_COLOR: Final = "#1f4e9c"
 _REFERENCE_COLOR: Final = "0.55"
-# Few enough to be told apart: one of each kind.
+# One baseline of each kind, so that the lines can be distinguished.
 PLOTTED_BASELINES: Final = (
     "seat utilisation",
     "days to limit",
@@ -27,7 +27,7 @@ PLOTTED_BASELINES: Final = (
     "health score",
     "most active users",
 )
-# Told apart by colour and dash alike, for print and for colour-blind eyes.
+# Colour and dash both differ, for print and colour-blind readers.
 _BASELINE_COLORS: Final = ("#d1711f", "#3a8f5c", "#8d5a97", "#b5a12d", "#7f8c8d")
 _BASELINE_DASHES: Final = ("--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 _BINS: Final = 10
@@ -37,19 +37,19 @@ MetricsByRanking = Mapping[str, Mapping[str, summary.MetricEstimate]]
 
 
 def plot_predictions(predictions: pl.DataFrame, *, capacity: int) -> dict[str, Figure]:
-    """Draw what walk-forward predictions were worth.
+    """Plot the quality of walk-forward predictions.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        As in :class:`training.evaluation.evaluate.Evaluation`.
+        As in :class:`training.evaluation.result.EvaluationResult`.
     capacity : int
-        Accounts a team can work per as-of.
+        Accounts a team can contact per as-of.
 
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        By file name; none where only one outcome is known, for there is nothing to compare.
+        By file name; empty if the labels contain a single class.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     if labelled["expanded"].n_unique() < 2:
@@ -63,17 +63,17 @@ def plot_predictions(predictions: pl.DataFrame, *, capacity: int) -> dict[str, F
 
 
 def plot_metrics_by_cutoff(metrics_by_cutoff: Mapping[date, MetricsByRanking]) -> dict[str, Figure]:
-    """Draw skill and precision at capacity of every cut's model, on what came after it.
+    """Plot log-loss skill and precision at capacity of each cutoff's model on its test snapshots.
 
     Parameters
     ----------
-    metrics_by_cutoff : mapping of datetime.date to figures
-        As from :func:`training.evaluation.evaluate.figures`, for each cut.
+    metrics_by_cutoff : mapping of datetime.date to metrics
+        Metrics per ranking for each cutoff.
 
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        By file name; none without a cut.
+        By file name; empty without a cutoff.
     """
     if not metrics_by_cutoff:
         return {}
@@ -83,28 +83,28 @@ def plot_metrics_by_cutoff(metrics_by_cutoff: Mapping[date, MetricsByRanking]) -
     styles = _assign_styles((best_baseline,))
     _draw_metric_by_cutoff(above, metrics_by_cutoff, MODEL, "log_loss_skill", styles[MODEL])
     above.axhline(0, color=_REFERENCE_COLOR, linewidth=1)
-    style_axes(above, "Skill of each cut's model on what came after", "", "log-loss skill")
+    style_axes(above, "Skill of each cutoff's model on its test snapshots", "", "log-loss skill")
     _draw_metric_by_cutoff(below, metrics_by_cutoff, MODEL, "precision_at_capacity", styles[MODEL])
     _draw_metric_by_cutoff(
         below, metrics_by_cutoff, best_baseline, "precision_at_capacity", styles[best_baseline]
     )
-    style_axes(below, "", "cut: the model knows what was known then", "precision at capacity")
+    style_axes(below, "", "cutoff: end of the training data", "precision at capacity")
     below.legend(frameon=False)
     below.set_ylim(bottom=0)
     below.set_xticks(
         [np.datetime64(cutoff) for cutoff in metrics_by_cutoff],
-        [f"{cut:%Y-%m-%d}" for cut in metrics_by_cutoff],
+        [f"{cutoff:%Y-%m-%d}" for cutoff in metrics_by_cutoff],
     )
     if len(metrics_by_cutoff) > 6:
         below.tick_params(axis="x", rotation=90)
-    return {"skill_over_cuts.png": figure}
+    return {"skill_by_cutoff.png": figure}
 
 
 def _plot_reliability(labelled: pl.DataFrame) -> Figure:
     predicted = labelled["probability"].to_numpy()
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, _BINS + 1)[1:-1]))
     bin_index = np.searchsorted(edges, predicted, side="right")
-    occupied, bins = np.unique(bin_index, return_inverse=True)  # ties leave some places empty
+    occupied, bins = np.unique(bin_index, return_inverse=True)  # ties can leave bins empty
     expected, observed, low, high = _bin_rates(labelled, predicted, bins, len(occupied))
     figure = Figure(figsize=(6.5, 6.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
@@ -115,7 +115,7 @@ def _plot_reliability(labelled: pl.DataFrame) -> Figure:
         color=_REFERENCE_COLOR,
         linestyle="--",
         linewidth=1,
-        label="as stated",
+        label="perfect calibration",
     )
     above.errorbar(
         expected,
@@ -125,23 +125,23 @@ def _plot_reliability(labelled: pl.DataFrame) -> Figure:
         marker="o",
         capsize=3,
         elinewidth=1,
-        label="tenths of the snapshots, with 90 % intervals",
+        label="deciles of the snapshots, with 90 % intervals",
     )
-    style_axes(above, "Reliability: does it happen as often as stated?", "", "share that expanded")
+    style_axes(above, "Reliability diagram", "", "share that expanded")
     above.set(xlim=(0, axis_max), ylim=(0, axis_max))
     above.legend(frameon=False, loc="upper left")
     below.hist(
         predicted.clip(max=axis_max), bins=40, range=(0, axis_max), color=_MODEL_COLOR, alpha=0.6
     )
     below.set_yscale("log")
-    style_axes(below, "", "stated probability; last bar: and above", "snapshots")
+    style_axes(below, "", "predicted probability; last bar: and above", "snapshots")
     return figure
 
 
 def _bin_rates(
     labelled: pl.DataFrame, predicted: Array, bins: NDArray[np.int64], count: int
 ) -> tuple[Array, Array, Array, Array]:
-    """Stated and observed rate of each bin, with 90 % limits that resample whole accounts."""
+    """Return expected and observed rate per bin, with a 90 % interval by account bootstrap."""
     account = labelled["account_id"].rank("dense").to_numpy() - 1
     shape = (int(account.max()) + 1, count)
     rows, events = np.zeros(shape), np.zeros(shape)
@@ -167,12 +167,12 @@ def _plot_precision_by_capacity(labelled: pl.DataFrame, capacity: int) -> Figure
     figure, axes = _create_figure((8, 5))
     for name, style in _assign_styles().items():
         curve = [
-            np.mean([_compute_precision(part, name, k) for part in snapshots_by_date])
-            for k in contacted
+            np.mean([_compute_precision(part, name, count) for part in snapshots_by_date])
+            for count in contacted
         ]
         axes.plot(contacted, curve, label=name, **style)
     rate = float(labelled["expanded"].mean())  # type: ignore[arg-type]
-    axes.axhline(rate, color=_REFERENCE_COLOR, linewidth=1, label="any order")
+    axes.axhline(rate, color=_REFERENCE_COLOR, linewidth=1, label="random order")
     if capacity <= max_contacted:
         axes.axvline(capacity, color="0.8", linewidth=6, zorder=0)
         axes.annotate(
@@ -180,8 +180,8 @@ def _plot_precision_by_capacity(labelled: pl.DataFrame, capacity: int) -> Figure
         )
     style_axes(
         axes,
-        "Of the accounts worked, how many expand?",
-        "accounts worked per as-of, from the top of the list",
+        "Precision by capacity",
+        "accounts contacted per as-of, from the top of the list",
         "share that expanded, mean over as-ofs",
     )
     axes.set(xlim=(1, max_contacted), ylim=(0, None))
@@ -202,12 +202,12 @@ def _plot_precision_recall(labelled: pl.DataFrame) -> Figure:
             expanded, labelled[_score_column(name)].to_numpy()
         )
         axes.step(recall[:-1], precision[:-1], where="post", label=name, **style)
-    axes.axhline(expanded.mean(), color=_REFERENCE_COLOR, linewidth=1, label="any order")
+    axes.axhline(expanded.mean(), color=_REFERENCE_COLOR, linewidth=1, label="random order")
     style_axes(
         axes,
-        "Precision and recall, all as-ofs together",
-        "share of expansions found",
-        "share of the found that expanded",
+        "Precision-recall curve, all as-ofs pooled",
+        "recall",
+        "precision",
     )
     axes.set(xlim=(0, 1), ylim=(0, None))
     axes.legend(frameon=False, fontsize="small")
@@ -215,8 +215,8 @@ def _plot_precision_recall(labelled: pl.DataFrame) -> Figure:
 
 
 def _plot_expected_and_observed(labelled: pl.DataFrame) -> Figure:
-    """Expansions as stated and as they happened, as-of by as-of: drift shows here first."""
-    counts = labelled.group_by("as_of", "cut").agg(
+    """Plot expected and observed expansions by as-of, which shows drift first."""
+    counts = labelled.group_by("as_of", "cutoff").agg(
         pl.col("expanded").sum(),
         pl.col("probability").sum(),
         spread=(pl.col("probability") * (1 - pl.col("probability"))).sum().sqrt(),
@@ -232,13 +232,13 @@ def _plot_expected_and_observed(labelled: pl.DataFrame) -> Figure:
         color=_MODEL_COLOR,
         alpha=0.15,
         linewidth=0,
-        label="90 % of outcomes, were the probabilities exact",
+        label="90 % of outcomes if the probabilities are exact",
     )
-    axes.plot(as_ofs, expected, color=_MODEL_COLOR, marker=".", label="stated")
-    axes.plot(as_ofs, counts["expanded"], color=_BASELINE_COLORS[0], marker="o", label="happened")
-    for cutoff in counts["cut"].unique():
+    axes.plot(as_ofs, expected, color=_MODEL_COLOR, marker=".", label="expected")
+    axes.plot(as_ofs, counts["expanded"], color=_BASELINE_COLORS[0], marker="o", label="observed")
+    for cutoff in counts["cutoff"].unique():
         axes.axvline(cutoff, color="0.8", linewidth=1, zorder=0)
-    style_axes(axes, "Expansions stated and happened", "as-of; grey lines: cuts", "accounts")
+    style_axes(axes, "Expected and observed expansions", "as-of; grey lines: cutoffs", "accounts")
     axes.set_ylim(bottom=0)
     axes.locator_params(axis="y", integer=True)
     axes.legend(frameon=False, fontsize="small")
@@ -252,28 +252,34 @@ def _draw_metric_by_cutoff(
     metric: str,
     style: dict[str, Any],
 ) -> None:
-    estimates = {cut: figures[ranking][metric] for cut, figures in metrics_by_cutoff.items()}
-    known_estimates = {cut: f for cut, f in estimates.items() if f.value is not None}
-    values = np.array([f.value for f in known_estimates.values()], dtype=float)
+    estimates = {
+        cutoff: rankings[ranking][metric] for cutoff, rankings in metrics_by_cutoff.items()
+    }
+    known_estimates = {
+        cutoff: estimate for cutoff, estimate in estimates.items() if estimate.value is not None
+    }
+    values = np.array([estimate.value for estimate in known_estimates.values()], dtype=float)
     ends = [
-        (f.low, f.high) if f.low is not None else (f.value, f.value)
-        for f in known_estimates.values()
+        (estimate.low, estimate.high)
+        if estimate.low is not None
+        else (estimate.value, estimate.value)
+        for estimate in known_estimates.values()
     ]
     low, high = np.array(ends, dtype=float).reshape(-1, 2).T
     error = [np.maximum(values - low, 0), np.maximum(high - values, 0)]
-    days = [np.datetime64(cut) for cut in known_estimates]
+    days = [np.datetime64(cutoff) for cutoff in known_estimates]
     axes.errorbar(
         days, values, yerr=error, marker="o", capsize=3, elinewidth=1, label=ranking, **style
     )
 
 
 def _select_best_baseline(metrics_by_cutoff: Mapping[date, MetricsByRanking]) -> str:
-    """The simple ranking with the highest precision at capacity over all cuts."""
+    """Return the baseline with the highest mean precision at capacity over all cutoffs."""
     means = {
         name: np.mean(
             [
-                figures[name]["precision_at_capacity"].value or 0
-                for figures in metrics_by_cutoff.values()
+                rankings[name]["precision_at_capacity"].value or 0
+                for rankings in metrics_by_cutoff.values()
             ]
         )
         for name in baselines.BASELINES
@@ -282,7 +288,7 @@ def _select_best_baseline(metrics_by_cutoff: Mapping[date, MetricsByRanking]) ->
 
 
 def _assign_styles(rankings: Sequence[str] = PLOTTED_BASELINES) -> dict[str, dict[str, Any]]:
-    """How each ranking is drawn, the same in every plot; the model last, so that it lies on top."""
+    """Assign each ranking its line style; the model comes last so that it is drawn on top."""
     styles = {
         name: {"color": color, "linestyle": dash, "linewidth": 1.3}
         for name, color, dash in zip(rankings, _BASELINE_COLORS, _BASELINE_DASHES, strict=False)
@@ -300,7 +306,7 @@ def _create_figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def style_axes(axes: Axes, title: str, x: str, y: str) -> None:
-    """Title and label axes as all plots of a run are: plain, with a faint grid."""
+    """Set title, labels and a light grid, the same for all plots of a run."""
     axes.set_title(title, loc="left", fontsize="medium", fontweight="bold")
     axes.set(xlabel=x, ylabel=y)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,7 +1,7 @@
-"""Charts as inline SVG in the colours of the page, so that light, dark and print look right.
+"""Charts as inline SVG whose colours are the page's CSS variables, for light, dark and print.
 
-Matplotlib draws with the colours of the light scheme; in the SVG each becomes the CSS variable of
-its name, and text stays text in the page's own font.
+Matplotlib draws in the light palette; in the SVG each colour becomes its CSS variable, and text
+stays text in the page's font.
 """
 
 import io
@@ -28,7 +28,7 @@ __all__ = [
     "with_chart_style",
 ]
 
-# Every colour has one name; two names never share a value, for the value finds the name.
+# Colour values are unique, because the value is looked up to find the name.
 LIGHT: Final = {
     "paper": "#ffffff",
     "ink": "#1a1c20",
@@ -37,9 +37,9 @@ LIGHT: Final = {
     "faint": "#a9afb8",
     "panel": "#f5f6f8",
     "model": "#1f4e9c",
-    "rival-1": "#b4540a",
-    "rival-2": "#2a7a4d",
-    "rival-3": "#80498b",
+    "baseline-1": "#b4540a",
+    "baseline-2": "#2a7a4d",
+    "baseline-3": "#80498b",
 }
 DARK: Final = {
     "paper": "#15181d",
@@ -49,13 +49,13 @@ DARK: Final = {
     "faint": "#6a717c",
     "panel": "#1d2127",
     "model": "#85b4ff",
-    "rival-1": "#f0a35e",
-    "rival-2": "#70c99a",
-    "rival-3": "#d2a0dc",
+    "baseline-1": "#f0a35e",
+    "baseline-2": "#70c99a",
+    "baseline-3": "#d2a0dc",
 }
-# Told apart by colour and dash alike, for print and for colour-blind eyes.
+# Colour and dash both differ, for print and colour-blind readers.
 BASELINE_STYLES: Final[tuple[dict[str, Any], ...]] = tuple(
-    {"color": LIGHT[f"rival-{number}"], "linestyle": dash, "linewidth": 1.4}
+    {"color": LIGHT[f"baseline-{number}"], "linestyle": dash, "linewidth": 1.4}
     for number, dash in enumerate(("--", "-.", (0, (1, 1))), start=1)
 )
 _RC_PARAMS: Final[Any] = {
@@ -76,18 +76,18 @@ _RC_PARAMS: Final[Any] = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "text.color": LIGHT["ink"],
-    "text.parse_math": False,  # a dollar in a name is a dollar
+    "text.parse_math": False,  # names may contain a dollar sign
     "xtick.color": LIGHT["muted"],
     "xtick.labelsize": 12.5,
     "ytick.color": LIGHT["muted"],
     "ytick.labelsize": 12.5,
 }
-with_chart_style = matplotlib.rc_context(_RC_PARAMS)  # around whatever draws: a decorator
+with_chart_style = matplotlib.rc_context(_RC_PARAMS)  # decorator for drawing functions
 _VARIABLE_BY_COLOR: Final = {value: name for name, value in LIGHT.items()}
 _WIDTH_PT: Final = 440
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _LINK: Final = "{http://www.w3.org/1999/xlink}href"
-# Nothing refers to a group; the size is the page's to say.
+# Groups are never referenced, and the page sets the size.
 _DROPPED_ATTRIBUTES: Final = {"svg": ("width", "height", "version"), "g": ("id",)}
 _CONTROL_CHARACTERS: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+"
@@ -102,49 +102,49 @@ def create_axes(
     rows: int = 1,
     **layout: Any,  # noqa: ANN401
 ) -> tuple[Figure, Any]:
-    """Open a chart as wide as a phone reads it, and label its axes.
+    """Create a figure as wide as a phone screen, with labelled axes.
 
     Parameters
     ----------
     x, y : str
-        What the axes show, with the unit; of the lowest and of the topmost of several.
+        Axis labels with the unit; for several rows of the lowest and the topmost axes.
     height_pt : float
-        Height where the width is 440.
+        Height in points for a width of 440.
     rows : int
-        Charts one above the other, on one x axis.
+        Number of axes stacked on one x axis.
     **layout
-        For :meth:`matplotlib.figure.Figure.subplots`.
+        Passed to :meth:`matplotlib.figure.Figure.subplots`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The canvas.
+        The figure.
     matplotlib.axes.Axes or sequence of them
-        Where to draw; a sequence where there are several rows.
+        The axes; a sequence if there are several rows.
     """
     figure = Figure(figsize=(_WIDTH_PT / 72, height_pt / 72), dpi=72, layout="constrained")
     figure.patch.set_visible(False)
     subplots = figure.subplots(rows, 1, sharex=rows > 1, **layout)
-    every = list(subplots) if rows > 1 else [subplots]
-    for each in every:
-        each.patch.set_visible(False)
-    every[-1].set_xlabel(x)
-    every[0].set_ylabel(y)
+    all_axes = list(subplots) if rows > 1 else [subplots]
+    for axes in all_axes:
+        axes.patch.set_visible(False)
+    all_axes[-1].set_xlabel(x)
+    all_axes[0].set_ylabel(y)
     return figure, subplots
 
 
 def format_percent_axis(axis: Any, *, highest: float = 1.0) -> None:  # noqa: ANN401 - an axis of either kind
-    """Label shares in per cent, with as many decimals as the span asks for."""
+    """Format an axis of shares in per cent, with a decimal if the range is small."""
     axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if highest >= 0.05 else 1))
 
 
 def set_upper_limit(chart: Axes, *, top: float, room: float = 1.08) -> None:
-    """Start the upright axis at nothing and leave room above the highest mark."""
+    """Start the y axis at zero and leave room above the highest mark."""
     chart.set_ylim(0, top * room if top > 0 else 1)
 
 
 def to_single_line(text: object, max_length: int = 60) -> str:
-    r"""Make a value from the data fit to stand in a line: no breaks, nothing unseen, not too long.
+    r"""Return a value as a single line without control characters, truncated to a maximum length.
 
     Examples
     --------
@@ -158,31 +158,31 @@ def to_single_line(text: object, max_length: int = 60) -> str:
 
 
 def render_svg(figure: Figure, *, key: str, alt: str) -> str:
-    """Write a chart as an SVG element to stand in a page.
+    """Render a figure as an inline SVG element.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
         From :func:`create_axes`.
     key : str
-        Its name in the page: no other chart may have it.
+        Its name in the page, unique among the charts.
     alt : str
-        What it shows, for whoever does not see it.
+        Alternative text.
 
     Returns
     -------
     str
-        One element, the same for the same figure; all its texts are escaped.
+        One element, deterministic; all its texts are escaped.
     """
     file = io.StringIO()
     for text in figure.findobj(Text):
         text.set_text(_CONTROL_CHARACTERS.sub(" ", text.get_text()))
     with matplotlib.rc_context({"svg.hashsalt": key}), warnings.catch_warnings():
-        # The reader's fonts draw the text; ours only measure it.
+        # The reader's fonts draw the text; local fonts only measure it.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(file, format="svg", metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())  # noqa: S314 - what matplotlib wrote
-    for inner in ("metadata", "defs"):  # the latter holds a style for the page as a whole
+    for inner in ("metadata", "defs"):  # defs holds a style that would apply to the whole page
         root.remove(root.find(f"{_SVG}{inner}"))  # type: ignore[arg-type]
     for element in root.iter():
         _rewrite_element(element, key)
@@ -191,7 +191,7 @@ def render_svg(figure: Figure, *, key: str, alt: str) -> str:
 
 
 def _rewrite_element(element: ElementTree.Element, key: str) -> None:
-    """Take namespaces, sizes and colours off an element, and make its id the chart's own."""
+    """Remove namespaces, sizes and colours from an element; prefix ids with the key."""
     element.tag = element.tag.removeprefix(_SVG)
     element.tail = None
     if element.tag != "text":
@@ -216,7 +216,7 @@ def _rewrite_attribute(name: str, value: str, key: str) -> tuple[str, str]:
 
 
 def _replace_colors(style: str) -> str:
-    return re.sub(r"#[0-9a-f]{6}", lambda found: _to_css_variable(found[0]), style)
+    return re.sub(r"#[0-9a-f]{6}", lambda match: _to_css_variable(match[0]), style)
 
 
 def _to_css_variable(color: str) -> str:

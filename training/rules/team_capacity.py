@@ -1,4 +1,4 @@
-"""How many accounts a team can work: what was set, what its hours allow, or an assumption."""
+"""Team capacity per as-of: from the settings, the working hours, or a default."""
 
 from dataclasses import dataclass
 
@@ -12,23 +12,23 @@ __all__ = ["ContactCapacity", "describe_default_capacity", "resolve_capacity", "
 
 @dataclass(frozen=True)
 class ContactCapacity:
-    """Accounts a team can work per 30-day as-of, and where the number is from, in a sentence."""
+    """Accounts a team can contact per 30-day as-of, and how the number was derived."""
 
     accounts: int
     explanation: str
 
 
 def resolve_capacity(settings: Settings, accounts: pl.DataFrame) -> ContactCapacity:
-    """Decide how many accounts a team can work per as-of.
+    """Determine how many accounts a team can contact per as-of.
 
-    ``evaluation.capacity`` holds where it is set, else the hours of ``[team]``.
+    ``evaluation.capacity`` takes precedence where it is set, then the hours of ``[team]``.
 
     Parameters
     ----------
-    settings : data.config.settings.Settings
+    settings : Settings
         Team and evaluation.
     accounts : polars.DataFrame
-        The accounts table; ``csm`` counts the team where ``team.csms`` does not.
+        The accounts table; ``csm`` gives the team size where ``team.csms`` is not set.
 
     Returns
     -------
@@ -38,7 +38,8 @@ def resolve_capacity(settings: Settings, accounts: pl.DataFrame) -> ContactCapac
     Raises
     ------
     data.errors.SettingsError
-        If hours are given, but neither the settings nor the accounts table tell of how many CSMs.
+        If hours are set but the number of CSMs is neither in the settings nor in the accounts
+        table.
 
     Examples
     --------
@@ -49,7 +50,7 @@ def resolve_capacity(settings: Settings, accounts: pl.DataFrame) -> ContactCapac
     configured, team = settings.evaluation.capacity, settings.team
     if "capacity" in settings.evaluation.model_fields_set:
         return ContactCapacity(
-            configured, f"{configured} accounts per as-of, as evaluation.capacity says."
+            configured, f"{configured} accounts per as-of, set by evaluation.capacity."
         )
     if team.hours_per_month is None:
         return ContactCapacity(configured, describe_default_capacity(configured))
@@ -63,12 +64,12 @@ def resolve_capacity(settings: Settings, accounts: pl.DataFrame) -> ContactCapac
 
 
 def describe_default_capacity(accounts: int) -> str:
-    """Say that nobody has said how many accounts a team can work."""
+    """Return the note that no capacity is set and the default is used."""
     return f"no capacity is set: {accounts} accounts per as-of are assumed."
 
 
 def with_team_capacity(settings: Settings, accounts: pl.DataFrame) -> Settings:
-    """Set ``evaluation.capacity`` to what the team's hours allow, where they decide it."""
+    """Return settings with ``evaluation.capacity`` derived from the team's hours, if set."""
     if settings.team.hours_per_month is None:
         return settings
     available = resolve_capacity(settings, accounts).accounts
@@ -80,7 +81,7 @@ def _count_csms(accounts: pl.DataFrame) -> int:
     csm_count = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
     if not csm_count:
         raise SettingsError(
-            "team.hours_per_month needs the number of CSMs, and the accounts table names none in"
+            "team.hours_per_month needs the number of CSMs, and the accounts table has none in"
             " its column csm; set team.csms."
         )
     return csm_count

@@ -1,6 +1,6 @@
-"""The trade's rules of thumb, which name a tier: each as an expression over a snapshot's columns.
+"""Tier rules: the customer-success rules of thumb as expressions over snapshot columns.
 
-Null where a column that it asks for is not known.
+An expression is null where one of its columns is null.
 """
 
 from typing import Final
@@ -20,21 +20,21 @@ TIER2: Final = _ADOPTION_ACCELERATES | NEW_DEPARTMENT | (pl.col("integrations_gr
 
 
 def tier1_seats(rules: Playbook) -> pl.Expr:
-    """Tier 1: nearly all seats in use, and somebody new in the last 30 days."""
+    """Tier 1 by seats: nearly all seats in use and a new user in the last 30 days."""
     return (pl.col("seat_utilization") > rules.seat_utilization) & (pl.col("new_users_30d") > 0)
 
 
 def tier1_volume(rules: Playbook) -> pl.Expr:
-    """Tier 1 as well: API volume well up on the month before, and the limit within reach.
+    """Tier 1 by volume: strong growth of API calls, and use close to the limit.
 
-    Far from the limit, growth says little. Without a limit there is none to reach.
+    Growth far from the limit is no signal. Without a usage limit the rule is false.
     """
     near_limit = (pl.col("usage_ratio") >= rules.usage_utilization).fill_null(value=False)
     return (pl.col("api_growth_30d") > rules.api_growth) & near_limit
 
 
 def account_tier(rules: Playbook) -> pl.Expr:
-    """Name the tier: 1, 2 or null."""
+    """Return the tier: 1, 2 or null."""
     tier1_rules = (
         rule.fill_null(value=False) for rule in (tier1_seats(rules), tier1_volume(rules))
     )

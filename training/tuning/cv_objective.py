@@ -1,8 +1,8 @@
-"""What settings of the model lose on the past, so that they can stand beside each other.
+"""Cross-validated loss of a hyper-parameter setting, per account, so that settings can be compared.
 
-Inner folds walk forward through what was known at an end: each trains on what its cut knew and is
-judged by what the end knew. Losses are counted per account, for the snapshots of one account
-resemble each other: only so has a difference an honest standard error.
+Inner folds walk forward through the data known at an end: each trains on what was known at its
+cutoff and is tested on what was known at the end. Losses are summed per account, because snapshots
+of one account are correlated; this gives differences an honest standard error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from training.model.propensity import Propensity
 __all__ = ["InnerCV", "InnerFold", "build_inner_cv", "compute_account_losses"]
 
 _N_FOLDS = 3
-_MIN_CLASS_COUNT = 10  # with an expansion, and without, to learn from and to be judged by
+_MIN_CLASS_COUNT = 10  # positives and negatives needed for training and for testing
 _EPSILON = 1e-6
 
 Array = NDArray[np.float64]
@@ -33,20 +33,20 @@ Labels = Mapping[int, Array]
 
 @dataclass(frozen=True)
 class InnerFold:
-    """One cut: what it knew, and what became of the snapshots that it judges.
+    """One inner fold: its training set, and the outcomes of its test snapshots.
 
     Attributes
     ----------
-    training_set : training.evaluation.splits.TrainingSet
-        What a model may be trained on.
+    training_set : TrainingSet
+        Snapshots and outcomes known at the cutoff.
     test_snapshots : polars.DataFrame
-        The snapshots from the cut to the next.
-    account : numpy.ndarray of int, shape (n_judged,)
-        Codes that all folds share.
-    labels : mapping of int to numpy.ndarray, shape (n_judged,)
+        Snapshots from the cutoff to the next.
+    account : numpy.ndarray of int, shape (n_test,)
+        Codes shared by all folds.
+    labels : mapping of int to numpy.ndarray, shape (n_test,)
         Horizon in days → 1 where the account expanded within it, 0 where not, NaN while unknown.
     base_rates : mapping of int to float
-        Horizon in days → the rate that the cut knew: what both losses are relative to.
+        Horizon in days → rate in the training set, which normalises both losses.
     """
 
     cutoff: date
@@ -58,23 +58,24 @@ class InnerFold:
 
     def __repr__(self) -> str:
         return (
-            f"Fold(cut {self.cutoff}: {self.training_set.snapshots.height:,} snapshots before it,"
-            f" {self.test_snapshots.height:,} judged at {list(self.labels)} days)"
+            f"InnerFold(cutoff {self.cutoff}:"
+            f" {self.training_set.snapshots.height:,} training snapshots,"
+            f" {self.test_snapshots.height:,} test snapshots at {list(self.labels)} days)"
         )
 
 
 @dataclass(frozen=True)
 class InnerCV:
-    """The folds that all settings are judged on: at least one, in rising order.
+    """Inner folds shared by all settings: at least one, in ascending order.
 
     Attributes
     ----------
     skipped : mapping of datetime.date to str
-        Cuts that are no fold, with the reason.
+        Cutoffs that form no fold, with the reason.
     accounts : int
-        How many are judged, in all folds together.
+        Number of test accounts in all folds together.
     horizon_days : int
-        That of *the* probability.
+        The primary horizon.
     """
 
     folds: tuple[InnerFold, ...]
@@ -83,8 +84,8 @@ class InnerCV:
     horizon_days: int
 
     def __repr__(self) -> str:
-        left_out = f"; left out {[str(cut) for cut in self.skipped]}" if self.skipped else ""
-        return f"Contest({self.accounts:,} accounts; {list(self.folds)}{left_out})"
+        skipped = f"; skipped {[str(cutoff) for cutoff in self.skipped]}" if self.skipped else ""
+        return f"InnerCV({self.accounts:,} accounts; {list(self.folds)}{skipped})"
 
 
 def build_inner_cv(
@@ -95,28 +96,28 @@ def build_inner_cv(
     rules: Outcome,
     horizons_days: Sequence[int],
 ) -> InnerCV:
-    """Lay three folds over the later half of what was known at an end.
+    """Split the second half of the data known by `end` into three walk-forward folds.
 
-    Never more than three, so that a trial costs less than three trainings at the end, however long
-    the history is.
+    Three at most, so that a trial costs less than three trainings at the end, however long the
+    history is.
 
     Parameters
     ----------
     snapshots : polars.DataFrame
         Rows of a :class:`features.panel.builder.Panel`.
     contracts : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
+        The subscription timeline.
     end : datetime.datetime
-        Nothing that came to be known from this moment on, UTC, is looked at.
+        Only what was known before this moment, UTC, is used.
     rules : data.config.settings.Outcome
-        What counts as an expansion, and within which horizon.
+        Definition of an expansion, and the primary horizon.
     horizons_days : sequence of int
-        Those at which the curve is judged; the horizon of the rules joins them.
+        Horizons of the cumulative incidence; the primary horizon is added.
 
     Raises
     ------
     data.errors.HistoryError
-        If no fold has expansions enough to learn from and to be judged by.
+        If no fold has enough of both classes to train on and to test on.
     """
     horizons = sorted({*horizons_days, rules.horizon_days})
     labelled_set = splits.build_training_set(snapshots, contracts, end, rules)
@@ -138,21 +139,20 @@ def build_inner_cv(
         else:
             skipped[fold.cutoff] = missing
     if not folds:
-        reason = next(iter(skipped.values()), "no window in it is complete yet")
+        reason = next(iter(skipped.values()), "no window is complete yet")
         raise HistoryError(
-            f"what was known before {end:%Y-%m-%d} is too little to compare settings on: {reason}."
+            f"too little was known before {end:%Y-%m-%d} to compare settings: {reason}."
         )
     return InnerCV(tuple(folds), skipped, len(account_ids), rules.horizon_days)
 
 
 def compute_account_losses(fold: InnerFold, inner_cv: InnerCV, settings: ModelConfig) -> Array:
-    """Train at a fold's cut, and give what each account adds to the loss.
+    """Train at a fold's cutoff and compute each account's contribution to the loss.
 
-    The loss is the mean of two: log loss at the horizon, and Brier score integrated over the
-    horizons from day 0 [1]_. Each is a share of what the base rate known at the cut loses: so
-    they are of one scale, 1 is no better than the base rate, and folds can be averaged. The curve
-    is judged as it is served: without calibration, which is not settled here, and that of a plain
-    model with a constant hazard.
+    The loss is the mean of two: log loss at the primary horizon, and the Brier score integrated
+    over the horizons from day 0 [1]_. Each is divided by the loss of the base rate known at the
+    cutoff. So both have one scale, 1 is no better than the base rate, and folds can be averaged.
+    Predictions are uncalibrated; a model with one horizon has a constant hazard.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def compute_account_losses(fold: InnerFold, inner_cv: InnerCV, settings: ModelCo
     Raises
     ------
     data.errors.HistoryError
-        If nothing can be trained at the cut.
+        If no model can be trained at the cutoff.
 
     References
     ----------
@@ -188,7 +188,7 @@ def compute_account_losses(fold: InnerFold, inner_cv: InnerCV, settings: ModelCo
 
 
 def _split_as_ofs(labelled_set: splits.TrainingSet, horizon_days: int) -> list[list[date]]:
-    """The later half of the as-ofs whose outcome is known, in three."""
+    """Split the second half of the as-ofs with matured labels into three blocks."""
     matured = labelled_set.outcomes.filter(labels.expanded_within(horizon_days).is_not_null())
     days = matured["as_of"].unique().sort().to_list()
     later = days[len(days) // 2 :]
@@ -226,18 +226,18 @@ def _build_fold(
 def _find_missing_classes(
     training_set: splits.TrainingSet, fold: InnerFold, horizon_days: int
 ) -> str | None:
-    """Say why a fold tells nothing, if so."""
+    """Return the reason a fold has too few of a class, or None."""
     train_labels = _build_labels(training_set.outcomes, [horizon_days])[horizon_days]
     labels_by_part = {
-        "before it": train_labels,
-        "in its months": fold.labels.get(horizon_days, np.empty(0)),
+        "in its training set": train_labels,
+        "in its test months": fold.labels.get(horizon_days, np.empty(0)),
     }
-    for where, label in labels_by_part.items():
-        with_one, without = int((label == 1).sum()), int((label == 0).sum())
-        if min(with_one, without) < _MIN_CLASS_COUNT:
+    for part, label in labels_by_part.items():
+        positives, negatives = int((label == 1).sum()), int((label == 0).sum())
+        if min(positives, negatives) < _MIN_CLASS_COUNT:
             return (
-                f"of the windows of {horizon_days} days {where}, {with_one:,} hold an expansion and"
-                f" {without:,} none, and {_MIN_CLASS_COUNT} of each are needed"
+                f"of the windows of {horizon_days} days {part}, {positives:,} contain an expansion"
+                f" and {negatives:,} none; {_MIN_CLASS_COUNT} of each are needed"
             )
     return None
 
@@ -253,7 +253,7 @@ def _is_all_missing(label: Array) -> bool:
 
 
 def _predict_curve(fitted: Propensity, fold: InnerFold) -> dict[int, Array]:
-    """P(expansion within h days) at each horizon of the fold."""
+    """Predict P(expansion within h days) at each horizon of the fold."""
     if len(fitted.horizons_days) > 1:
         predictions = fitted.predict_all_horizons(fold.test_snapshots)
         return {h: predictions[h].probability for h in fold.labels}
@@ -268,7 +268,7 @@ def _compute_log_losses(probability: Array, label: Array) -> Array:
 
 
 def _compute_integrated_brier(curve: Labels, labels: Labels) -> Array:
-    """Integrated over the horizons by the trapezoid rule, from day 0, when it is 0."""
+    """Compute each row's Brier score integrated from day 0, where it is 0 (trapezoidal rule)."""
     days = np.array([0, *labels])
     width = (np.append(days[2:], days[-1]) - days[:-1]) / 2
     scores = [_normalize_observed((curve[h] - label) ** 2) for h, label in labels.items()]
@@ -276,5 +276,5 @@ def _compute_integrated_brier(curve: Labels, labels: Labels) -> Array:
 
 
 def _normalize_observed(values: Array) -> Array:
-    """What each row adds to the mean of those that are known."""
+    """Compute each row's contribution to the mean over the known values."""
     return np.asarray(np.nan_to_num(values) / (~np.isnan(values)).sum(), dtype=np.float64)

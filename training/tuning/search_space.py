@@ -1,4 +1,4 @@
-"""Which settings of the model a search may change, and how far apart two choices are."""
+"""Search space of the model's hyper-parameters, and the distance between two settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Values = Mapping[str, float | int]
 
 @dataclass(frozen=True)
 class SearchRange:
-    """Least and most of a setting; on a scale of ratios unless it is a share."""
+    """Bounds of a hyper-parameter, on a logarithmic scale unless it is a share."""
 
     low: float
     high: float
@@ -32,14 +32,14 @@ class SearchRange:
     log_scale: bool = True
 
     def normalize(self, value: float) -> float:
-        """Where a value stands between least and most, in [0, 1]."""
+        """Return the position of a value between the bounds, in [0, 1]."""
         low, high, clipped = self.low, self.high, min(max(value, self.low), self.high)
         if self.log_scale:
             low, high, clipped = log(low), log(high), log(clipped)
         return (clipped - low) / (high - low)
 
 
-# Around what a few hundred accounts with a few per cent of expansions can bear.
+# Suits a few hundred accounts with a few per cent of expansions.
 RANGES: Final[Mapping[str, SearchRange]] = {
     "n_estimators": SearchRange(50, 600, is_integer=True),
     "learning_rate": SearchRange(0.01, 0.15),
@@ -54,7 +54,7 @@ RANGES: Final[Mapping[str, SearchRange]] = {
 
 
 def encode_settings(settings: ModelConfig) -> dict[str, float | int]:
-    """Give the values of the space that come nearest to a model's settings."""
+    """Return a model's settings clipped to the search space."""
     return {
         name: type(getattr(settings, name))(min(max(getattr(settings, name), r.low), r.high))
         for name, r in RANGES.items()
@@ -62,25 +62,25 @@ def encode_settings(settings: ModelConfig) -> dict[str, float | int]:
 
 
 def apply_values(settings: ModelConfig, values: Values) -> ModelConfig:
-    """Return the settings with the values of a trial in their place."""
+    """Return the settings with the values of a trial."""
     return ModelConfig(**{**settings.model_dump(), **values})
 
 
 def select_horizons(settings: ModelConfig) -> tuple[int, ...]:
-    """Give the horizons of the curve: those of the settings, or where they are plain the usual."""
+    """Return the horizons of the settings, or the defaults where there is only one."""
     own = settings.horizons_days
     return own if len(own) > 1 else ModelConfig().horizons_days
 
 
 def compute_distance(one: Values, other: Values) -> float:
-    """Say how far apart two choices are, each setting's whole range counting 1.
+    """Compute the distance between two settings, with each range scaled to 1.
 
     Examples
     --------
-    >>> usual = encode_settings(Model())
-    >>> compute_distance(usual, usual)
+    >>> default = encode_settings(ModelConfig())
+    >>> compute_distance(default, default)
     0.0
-    >>> round(compute_distance(usual, {**usual, "feature_fraction": 0.9}), 3)
+    >>> round(compute_distance(default, {**default, "feature_fraction": 0.9}), 3)
     0.5
     """
     differences = [r.normalize(one[name]) - r.normalize(other[name]) for name, r in RANGES.items()]

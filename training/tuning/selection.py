@@ -1,4 +1,4 @@
-"""Which of many settings to take: the best, unless a nearer one is as good within noise."""
+"""Selection of hyper-parameters by the one-standard-error rule, preferring the current settings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,17 +12,17 @@ Array = NDArray[np.float64]
 
 
 def compute_paired_gain(reference: Array, other: Array) -> tuple[float, float]:
-    """Give how much lower the other's loss is, with the standard error over accounts.
+    """Compute the reduction of the loss, with its standard error over accounts.
 
     Parameters
     ----------
     reference, other : numpy.ndarray, shape (n_accounts,)
-        What each account adds to the loss, under the one settings and the other.
+        Each account's contribution to the loss under either setting.
 
     Examples
     --------
-    >>> saved, error = compute_paired_gain(np.array([0.3, 0.2, 0.5]), np.array([0.2, 0.2, 0.3]))
-    >>> round(saved, 3), round(error, 3)
+    >>> gain, error = compute_paired_gain(np.array([0.3, 0.2, 0.5]), np.array([0.2, 0.2, 0.3]))
+    >>> round(gain, 3), round(error, 3)
     (0.3, 0.173)
     """
     difference = reference - other
@@ -32,23 +32,23 @@ def compute_paired_gain(reference: Array, other: Array) -> tuple[float, float]:
 def select_by_one_standard_error(
     account_losses: Sequence[Array], distances: Sequence[float]
 ) -> int:
-    """Choose by the one-standard-error rule [1]_, towards the settings as they stand.
+    """Select by the one-standard-error rule [1]_, preferring the current settings.
 
-    Of all whose loss is above the lowest by at most one standard error of the paired difference,
-    the nearest to the settings as they stand is taken: these themselves, at distance 0, unless the
-    best beats them by more than that.
+    Candidates are all settings whose loss exceeds the lowest by at most one standard error of the
+    paired difference. The candidate nearest to the current settings is selected; these have
+    distance 0.
 
     Parameters
     ----------
     account_losses : sequence of numpy.ndarray, shape (n_accounts,)
-        What each account adds to the loss.
+        Each account's contribution to the loss, per setting.
     distances : sequence of float
-        From the settings as they stand.
+        From the current settings.
 
     Returns
     -------
     int
-        Place of the chosen; of two equally near the one with the lower loss.
+        Index of the selected setting; of two at equal distance, that with the lower loss.
 
     References
     ----------
@@ -58,43 +58,44 @@ def select_by_one_standard_error(
     --------
     The third is best; the second is hardly worse, and nearer:
 
-    >>> stands, near, far = np.array([[0.9, 0.9], [0.5, 0.4], [0.4, 0.45]])
-    >>> select_by_one_standard_error([stands, near, far], [0.0, 0.2, 0.7])
+    >>> current, near, far = np.array([[0.9, 0.9], [0.5, 0.4], [0.4, 0.45]])
+    >>> select_by_one_standard_error([current, near, far], [0.0, 0.2, 0.7])
     1
     """
-    totals = [float(entrant.sum()) for entrant in account_losses]
+    totals = [float(losses.sum()) for losses in account_losses]
     best = account_losses[int(np.argmin(totals))]
     candidates = [
-        place
-        for place, entrant in enumerate(account_losses)
-        if np.less_equal(*compute_paired_gain(entrant, best))  # what the best saves, and its error
+        index
+        for index, losses in enumerate(account_losses)
+        if np.less_equal(*compute_paired_gain(losses, best))  # gain of the best, standard error
     ]
-    return min(candidates, key=lambda place: (distances[place], totals[place], place))
+    return min(candidates, key=lambda index: (distances[index], totals[index], index))
 
 
 def summarize_selection(summary: Mapping[str, Any]) -> str:
-    """Say in words what was chosen."""
+    """Describe the selection in one or two sentences."""
     error = summary["best_gain_standard_error"]
     comparison = (
-        f"loses {summary['best_loss']:.4f} against {summary['usual_loss']:.4f}, a gain of"
-        f" {summary['best_gain']:.4f} with a standard error of {error:.4f}"
+        f"has a loss of {summary['best_loss']:.4f} against {summary['reference_loss']:.4f}, a gain"
+        f" of {summary['best_gain']:.4f} with a standard error of {error:.4f}"
     )
     if summary["best"] == 1:
         return (
-            f"The settings stay as they stand: none of {summary['trials']} trials loses less than"
-            f" their {summary['usual_loss']:.4f}."
+            f"The settings are unchanged: none of {summary['trials']} trials has a lower loss than"
+            f" their {summary['reference_loss']:.4f}."
         )
-    if summary["kept"]:
+    if summary["unchanged"]:
         return (
-            f"The settings stay as they stand: the best of {summary['trials']} trials {comparison}, which"
-            " is no more than that."
+            f"The settings are unchanged: the best of {summary['trials']} trials {comparison},"
+            " which is within one standard error."
         )
-    if summary["taken"] == summary["best"]:
+    if summary["selected"] == summary["best"]:
         return (
-            f"Trial {summary['taken']} of {summary['trials']} is taken, the best: it {comparison}."
+            f"Trial {summary['selected']} of {summary['trials']} is selected, the best: it"
+            f" {comparison}."
         )
     return (
-        f"Trial {summary['taken']} of {summary['trials']} is taken, which loses {summary['loss']:.4f}:"
-        f" within a standard error of the best, trial {summary['best']}, and nearer to the settings"
-        f" as they stand. The best {comparison}."
+        f"Trial {summary['selected']} of {summary['trials']} is selected with a loss of"
+        f" {summary['loss']:.4f}: within one standard error of the best, trial {summary['best']},"
+        f" and nearer to the current settings. The best {comparison}."
     )

@@ -1,8 +1,8 @@
-"""Where the trials of a search are kept, and which of them can be compared.
+"""Storage of search trials, one Optuna study per comparable search.
 
-A study is named by all that decides what its trials lose: the as-of, the features, the data, the
-settings that are not searched, the space and the versions of the learners. So a search goes on
-where it was stopped, and trials of another one are never mixed in.
+A study is named by everything that determines the loss of its trials: as-of, features, data, fixed
+settings, search space and learner versions. An interrupted search is thus resumed, and trials of
+different searches are never mixed.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ from training.tuning.cv_objective import InnerCV
 
 __all__ = ["INITIAL_TRIALS", "list_finished_trials", "load_or_create_study", "open_storage"]
 
-INITIAL_TRIALS: Final = "starts"
-_FINGERPRINT: Final = "parts"
-_VERSION: Final = 3  # to be raised when the same settings on the same past would lose otherwise
+INITIAL_TRIALS: Final = "initial_trials"
+_FINGERPRINT: Final = "fingerprint"
+_VERSION: Final = 3  # increment when the loss of unchanged settings and data changes
 _LEARNERS: Final = ("expansion-propensity", "lightgbm", "scikit-learn")
 _TIMEOUT_SECONDS: Final = 30
 
@@ -41,14 +41,14 @@ Notify = Callable[[str], object]
 
 @contextmanager
 def open_storage(settings: Settings) -> Iterator[RDBStorage]:
-    """Open the database of trials: ``search.db`` in the state folder, or the one that is named.
+    """Open the trial database: ``search.db`` in the state folder, or the configured URL.
 
     Raises
     ------
     data.errors.SearchError
-        If trials cannot be read from it or written to it.
+        If trials cannot be read or written.
     """
-    # A command's answer is all that a terminal should show.
+    # Only the command's own output belongs on the terminal.
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     url = settings.registry.tuning_url or f"sqlite:///{settings.state_folder / 'search.db'}"
@@ -61,8 +61,8 @@ def open_storage(settings: Settings) -> Iterator[RDBStorage]:
             storage.engine.dispose()
     except (SQLAlchemyError, OptunaError, OSError) as error:
         raise SearchError(
-            f"the trials of the search cannot be kept in {_redact_url(url)}: {_describe_error(error)}. Put that"
-            " right or move it away, and run again; nothing was registered."
+            f"the trials of the search cannot be stored in {_redact_url(url)}:"
+            f" {_describe_error(error)}. Repair or move it and run again; nothing was registered."
         ) from error
 
 
@@ -76,28 +76,29 @@ def load_or_create_study(
     pruner: optuna.pruners.BasePruner,
     notify: Notify,
 ) -> optuna.Study:
-    """Give the study of exactly this search, and say if it is gone on with, or others are left.
+    """Load or create the study of this search, and report resumed or incompatible trials.
 
     Parameters
     ----------
     storage : optuna.storages.RDBStorage
         From :func:`open_storage`.
     as_of : datetime.datetime
-        What the model is trained as of.
+        As-of of the training.
     inner_cv : training.tuning.cv_objective.InnerCV
-        All that the trials are trained and judged on.
+        Data on which the trials are trained and tested.
     settings : data.config.settings.Settings
-        Those that are not searched.
+        The fixed settings.
     initial_trials : sequence of mapping
-        What the first trials are to be; kept, so that going on begins as the search was begun.
+        Values of the first trials; stored, so that a resumed search starts the same way.
     pruner : optuna.pruners.BasePruner
         Of the study.
     notify : callable
-        Told a sentence.
+        Called with a sentence.
     """
     fingerprint = {"as-of": f"{as_of:%Y-%m-%d}", **_compute_fingerprint(inner_cv, settings)}
     other_fingerprints = [
-        kept.user_attrs.get(_FINGERPRINT, {}) for kept in optuna.get_all_study_summaries(storage)
+        stored.user_attrs.get(_FINGERPRINT, {})
+        for stored in optuna.get_all_study_summaries(storage)
     ]
     study = optuna.create_study(
         storage=storage,
@@ -106,22 +107,24 @@ def load_or_create_study(
         load_if_exists=True,
     )
     if INITIAL_TRIALS in study.user_attrs:
-        notify(f"Trials of this search that are done already: {len(list_finished_trials(study))}.")
+        notify(f"Finished trials of this search: {len(list_finished_trials(study))}.")
         return study
-    for other in [
+    for previous in [
         other for other in other_fingerprints if other.get("as-of") == fingerprint["as-of"]
     ][-1:]:
         differing = " and ".join(
-            part for part in fingerprint if other.get(part) != fingerprint[part]
+            part for part in fingerprint if previous.get(part) != fingerprint[part]
         )
-        notify(f"The trials kept for this as-of are of other {differing}: a new search is begun.")
+        notify(
+            f"The stored trials of this as-of have different {differing}: starting a new search."
+        )
     study.set_user_attr(_FINGERPRINT, fingerprint)
-    study.set_user_attr(INITIAL_TRIALS, [dict(start) for start in initial_trials])
+    study.set_user_attr(INITIAL_TRIALS, [dict(values) for values in initial_trials])
     return study
 
 
 def list_finished_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Give the trials that count, in the order they were begun: not those that were interrupted."""
+    """Return the trials that count, in their order; interrupted ones do not."""
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
@@ -132,12 +135,13 @@ def _connect_storage(url: str, settings: Settings) -> RDBStorage:
         engine_options = {"connect_args": {"timeout": _TIMEOUT_SECONDS}}
     try:
         return RDBStorage(url, engine_kwargs=engine_options)
-    except (RuntimeError, ImportError) as error:  # tables of another Optuna; a driver that lacks
+    # Tables of another Optuna version, or a missing driver.
+    except (RuntimeError, ImportError) as error:
         raise OSError(str(error)) from error
 
 
 def _describe_error(error: BaseException) -> str:
-    """The first line of what the database itself said."""
+    """Return the first line of the database's own message."""
     if isinstance(error, OptunaError) and error.__cause__ is not None:
         error = error.__cause__
     text = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
@@ -145,12 +149,12 @@ def _describe_error(error: BaseException) -> str:
 
 
 def _redact_url(url: str) -> str:
-    """A file, or a URL without the password that it may hold."""
+    """Return a file path, or a URL without its password."""
     return re.sub(r"//[^/@\s]*@", "//", url.removeprefix("sqlite:///"))
 
 
 def _compute_fingerprint(inner_cv: InnerCV, settings: Settings) -> dict[str, str]:
-    """All that decides what a trial loses, part by part."""
+    """Hash everything that determines the loss of a trial, part by part."""
     model = settings.model.model_dump_json()
     versions = [version(name) for name in _LEARNERS]
     return {

@@ -1,4 +1,4 @@
-"""Work given to Spark's tasks, and small answers brought back."""
+"""Spark jobs in Arrow batches, and collection of small results."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,12 +17,12 @@ def map_in_arrow(
     work: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
     schema: pl.Schema,
 ) -> Any:  # noqa: ANN401
-    """Let tasks make batches of a schema from batches of a frame."""
+    """Map a frame's Arrow batches on the workers to batches of a schema."""
     ddl = ", ".join(f"`{name}` {ARROW_TYPES[kind][0]}" for name, kind in schema.items())
     with suppress_pandas_check():
         return frame.mapInArrow(work, ddl)
 
 
 def collect_small(frame: Any) -> pl.DataFrame:  # noqa: ANN401
-    """A small answer of Spark's."""
+    """Collect a small Spark frame."""
     return pl.DataFrame(pl.from_arrow(frame.toArrow()))

@@ -1,4 +1,4 @@
-"""The Spark session: started or joined, and its complaints turned into one sentence."""
+"""Spark session and error translation."""
 
 import os
 import re
@@ -16,23 +16,23 @@ from features.activity.spark.worker import BATCH_ROWS
 
 __all__ = ["open_session", "suppress_pandas_check", "translate_spark_error"]
 
-# How a worker's Python and how Java put what went wrong.
+# Error formats of a worker's Python and of Java.
 _PROJECT_ERROR: Final = re.compile(r"^data\.errors\.(\w+): (.*)$", re.MULTILINE)
 _JAVA_CAUSE: Final = re.compile(r"^: (.*)$", re.MULTILINE)
 
 
 def open_session(engine: EngineConfig) -> Any:  # noqa: ANN401
-    """Start Spark, or join the session that is there, with days counted in UTC.
+    """Start Spark, or join the running session, with the session time zone UTC.
 
     Parameters
     ----------
-    engine : data.config.settings.Engine
+    engine : data.config.settings.EngineConfig
         Master and options.
 
     Returns
     -------
     pyspark.sql.SparkSession
-        A session of its own, so that another's settings stay as they are.
+        A new session, so that the settings of others are unchanged.
 
     Raises
     ------
@@ -52,20 +52,20 @@ def open_session(engine: EngineConfig) -> Any:  # noqa: ANN401
         ) from None
     with translate_spark_error(), suppress_pandas_check():
         active = SparkSession.getActiveSession() or _start_session(SparkSession.builder, engine)
-        ours = active.newSession()
+        session = active.newSession()
         for name, value in engine.options.items():
-            if ours.conf.isModifiable(name):
-                ours.conf.set(name, value)
-        ours.conf.set("spark.sql.session.timeZone", "UTC")
-        ours.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH_ROWS)
-    return ours
+            if session.conf.isModifiable(name):
+                session.conf.set(name, value)
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+        session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH_ROWS)
+    return session
 
 
 def _require_java() -> None:
     if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
         raise SettingsError(
             '[engine] kind = "spark" needs Java 17 or later, and none was found. Install a Java'
-            ' runtime or let JAVA_HOME name one, or set kind = "polars".'
+            ' runtime or set JAVA_HOME, or set kind = "polars".'
         )
 
 
@@ -73,16 +73,16 @@ def _start_session(builder: Any, engine: EngineConfig) -> Any:  # noqa: ANN401
     options = {
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "FATAL",
-        # A task is one core's work; Polars would take them all.
+        # A task uses one core; Polars would use all of them.
         "spark.executorEnv.POLARS_MAX_THREADS": "1",
     }
     if engine.master.startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         options |= {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1"}
         options |= {"spark.driver.bindAddress": "127.0.0.1"}
-        # Two hundred, the default, are for a cluster.
+        # The default of 200 is meant for a cluster.
         options |= {"spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1))}
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit has a master of its own
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit sets the master
         builder = builder.master(engine.master)
     for name, value in (options | dict(engine.options)).items():
         builder = builder.config(name, value)
@@ -91,7 +91,7 @@ def _start_session(builder: Any, engine: EngineConfig) -> Any:  # noqa: ANN401
 
 @contextmanager
 def suppress_pandas_check() -> Iterator[None]:
-    """Spark looks whether it knows the pandas that is installed; no row here passes through it."""
+    """Suppress Spark's warning about the pandas version; no row passes through pandas here."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "PySpark does not yet fully support pandas", FutureWarning
@@ -101,19 +101,19 @@ def suppress_pandas_check() -> Iterator[None]:
 
 @contextmanager
 def translate_spark_error() -> Iterator[None]:
-    """Turn what goes wrong on Spark into one of our errors."""
+    """Convert Spark exceptions into the project's errors."""
     from py4j.protocol import Py4JError  # noqa: PLC0415
     from pyspark.errors import PySparkException  # noqa: PLC0415
 
     try:
         yield
     except (PySparkException, Py4JError) as error:
-        told = str(error)
-        ours = _PROJECT_ERROR.search(told)
-        if ours is not None:  # raised by a task, on a worker
-            raise getattr(errors, ours[1])(ours[2]) from None
-        cause = (_JAVA_CAUSE.findall(told) or told.split("\n"))[0].strip()[:200].rstrip(".")
+        text = str(error)
+        project_error = _PROJECT_ERROR.search(text)
+        if project_error is not None:  # raised by a task, on a worker
+            raise getattr(errors, project_error[1])(project_error[2]) from None
+        cause = (_JAVA_CAUSE.findall(text) or text.split("\n"))[0].strip()[:200].rstrip(".")
         raise SourceError(
-            f"Spark could not read the log: {cause}. Ask for its own log with"
-            " [engine.options] 'spark.log.level' = 'ERROR', or read it here: kind = \"polars\"."
+            f"Spark could not read the log: {cause}. See Spark's log with"
+            " [engine.options] 'spark.log.level' = 'ERROR', or use Polars: kind = \"polars\"."
         ) from None

@@ -1,8 +1,8 @@
-"""The log on Spark: every event stays with the workers, and only counts come back.
+"""Spark engine: events stay on the workers, and only aggregates are collected.
 
-Each task runs, on a slice of one file, the very plan that Polars would run here, so that a row is
-judged by the same contract; from there on Spark groups the rows by the functions of
-:mod:`features.activity.daily_aggregates`, and its tasks write the tables where this machine would have written them.
+Each task runs, on a slice of one file, the plan that Polars would run locally, so that rows are
+validated by the same schema. Spark then groups the rows by the functions of
+:mod:`features.activity.daily_aggregates`, and its tasks write the tables to the cache folder.
 """
 
 import re
@@ -35,24 +35,24 @@ from features.activity.tasks import BuildTask, DailyTableSpec, EventClassifier
 
 __all__ = ["SparkEngine"]
 
-# Partitions that one round of jobs reads: enough to keep a cluster busy.
+# Partitions read by one round of jobs: enough to keep a cluster busy.
 _CHUNK_PARTITIONS: Final = 200
 _EVENTS_SCHEMA: Final = pl.Schema({"file": pl.Int32(), **schemas.EventSchema.create_empty().schema})
 _COLUMNS: Final = schemas.EventSchema.column_names()
 _PROFILES_SCHEMA: Final = pl.Schema({"file": pl.Int32(), **profile.PROFILE_SCHEMA})
-# What Spark would take for a pattern in the name of a file.
+# Characters that Spark would treat as a glob pattern.
 _GLOB_CHARACTERS: Final = re.compile(r"([\\*?\[\]{}])")
 
 
 class SparkEngine:
-    """Reads the log with Spark and folds it there; the session starts with the first row asked for.
+    """Reads and aggregates the log with Spark; the session starts with the first request.
 
     Parameters
     ----------
-    engine : data.config.settings.Engine
+    engine : data.config.settings.EngineConfig
         Master and options.
     tables : mapping of str to features.activity.tasks.DailyTableSpec
-        What is kept of each partition, by the ending of its file.
+        Daily tables of each partition, by file name.
     """
 
     def __init__(self, engine: EngineConfig, tables: Mapping[str, DailyTableSpec]) -> None:
@@ -63,55 +63,61 @@ class SparkEngine:
         return open_session(self._engine)
 
     def profile_partitions(self, partitions: Sequence[Partition]) -> Iterator[dict[str, Any]]:
-        """Tell of each partition, in order, what :func:`features.activity.profile.profile_to_json` says.
+        """Return each partition's profile, in order.
 
         Raises
         ------
         data.errors.SourceError
             If a partition cannot be read.
         """
-        for some in _split_chunks(partitions):
-            yield from self._profile_chunk(self._session, some)
+        for chunk in _split_chunks(partitions):
+            yield from self._profile_chunk(self._session, chunk)
 
-    def build_tables(self, due: Sequence[BuildTask], named: EventClassifier) -> Iterator[None]:
-        """Make the tables that are due; say so after each partition.
+    def build_tables(self, tasks: Sequence[BuildTask], classify: EventClassifier) -> Iterator[None]:
+        """Build the tables of each task; yield after each partition.
 
         Raises
         ------
         data.errors.SourceError
             If a partition cannot be read.
         data.errors.DeliveryError
-            If a table cannot be kept, or the workers keep it where this machine does not see it.
+            If a table cannot be written, or the workers write to a folder this machine cannot see.
         """
-        for some in _split_chunks(sorted(due, key=lambda one: one.span.first)):
-            self._build_chunk(self._session, some, named)
-            yield from (None for _ in some)
+        for chunk in _split_chunks(sorted(tasks, key=lambda task: task.span.first)):
+            self._build_chunk(self._session, chunk, classify)
+            yield from (None for _ in chunk)
 
-    def aggregate(self, rows: TableScan, key: Sequence[str], made: Aggregation) -> pl.DataFrame:
-        """Make one table of rows: all rows of a key lie in one bucket, and workers fold each.
+    def aggregate(
+        self, rows: TableScan, key: Sequence[str], aggregation: Aggregation
+    ) -> pl.DataFrame:
+        """Aggregate rows into one table; all rows of a key are in one bucket.
 
-        Neither the rows nor what is made of them pass through Spark's driver: workers write it
-        beside the files, and it is read from there.
+        Neither the rows nor the results pass through Spark's driver: workers write files next to
+        the cached tables, and these are read from there.
 
         Raises
         ------
         data.errors.DeliveryError
-            If the workers cannot write, or write where this machine does not see it.
+            If the workers cannot write, or write to a folder this machine cannot see.
         """
-        # A task holds about as many rows of a daily table as another does of the log.
+        # A task holds about as many rows of a daily table as of the log.
         buckets = ceil(rows.count_rows() / self._engine.task_rows)
         if not buckets:
-            return made(rows.empty())
+            return aggregation(rows.empty())
         spark, draft = self._session, rows.files[0].with_name(f".fold-{uuid4().hex}")
-        fold = partial(worker.aggregate_bucket, rows=rows, made=made, draft=draft)
+        run_bucket = partial(
+            worker.aggregate_bucket, rows=rows, aggregation=aggregation, draft=draft
+        )
         try:
             with translate_spark_error():
-                spread = _scan_with_spark(spark, rows).repartition(buckets, *key)
-                files = collect_small(map_in_arrow(spread, fold, BUCKET_SCHEMA))["draft"].to_list()
+                buckets_frame = _scan_with_spark(spark, rows).repartition(buckets, *key)
+                files = collect_small(map_in_arrow(buckets_frame, run_bucket, BUCKET_SCHEMA))[
+                    "draft"
+                ].to_list()
             with _shared_folder_errors(draft.parent):
-                return pl.read_parquet(files, glob=False) if files else made(rows.empty())
+                return pl.read_parquet(files, glob=False) if files else aggregation(rows.empty())
         finally:
-            for file in draft.parent.glob(f"*{draft.name}*"):  # also of tasks that were tried twice
+            for file in draft.parent.glob(f"*{draft.name}*"):  # including files of retried tasks
                 file.unlink(missing_ok=True)
 
     def _profile_chunk(self, spark: Any, partitions: Sequence[Partition]) -> list[dict[str, Any]]:  # noqa: ANN401
@@ -125,69 +131,78 @@ class SparkEngine:
                 profile.profile_plan,
                 _PROFILES_SCHEMA,
             )
-            found = parts.groupBy("file", "reason").agg(
-                *(f.sum(name).alias(name) for name in ("rows", "machine", "ids")),
+            counts = parts.groupBy("file", "reason").agg(
+                *(f.sum(name).alias(name) for name in ("rows", "machine_events", "ids")),
                 f.min("first").alias("first"),
                 f.max("last").alias("last"),
             )
-            rows = collect_small(found)
+            rows = collect_small(counts)
         return [
-            profile.profile_to_json(rows.filter(file=place).rows(named=True))
-            for place in range(len(partitions))
+            profile.profile_to_json(rows.filter(file=position).rows(named=True))
+            for position in range(len(partitions))
         ]
 
-    def _build_chunk(self, spark: Any, due: Sequence[BuildTask], named: EventClassifier) -> None:  # noqa: ANN401
-        spans = {span.partition.name: span for one in due for span in (one.span, *one.overlapping)}
+    def _build_chunk(
+        self,
+        spark: Any,  # noqa: ANN401
+        tasks: Sequence[BuildTask],
+        classify: EventClassifier,
+    ) -> None:
+        spans = {
+            span.partition.name: span for task in tasks for span in (task.span, *task.overlapping)
+        }
         files = [spans[name] for name in sorted(spans)]
         partitions = [span.partition for span in files]
         with translate_spark_error():
             rows = self._read_partitions(
                 spark, partitions, MappedTable.valid_rows, None, _EVENTS_SCHEMA
             )
-            with drop_duplicate_events(spark, rows, files, due) as (kept, copies):
-                events = named(nw.from_native(kept), also=("file",))
-                drafts = self._write_drafts(events, due, copies)
-        for ending, found in drafts.items():
-            for place, one in enumerate(due):
-                _publish_draft(found.get(place), one.entry.file(ending))
+            with drop_duplicate_events(spark, rows, files, tasks) as (deduplicated, duplicates):
+                events = classify(nw.from_native(deduplicated), extra_columns=("file",))
+                drafts = self._write_drafts(events, tasks, duplicates)
+        for name, paths in drafts.items():
+            for position, task in enumerate(tasks):
+                _publish_draft(paths.get(position), task.entry.file(name))
 
     def _write_drafts(
-        self, events: nw.LazyFrame[Any], due: Sequence[BuildTask], copies: Mapping[int, int]
+        self, events: nw.LazyFrame[Any], tasks: Sequence[BuildTask], duplicates: Mapping[int, int]
     ) -> dict[str, dict[int, Path]]:
-        """Let the workers write every table; tell where, by ending and place."""
-        held: dict[str, Any] = {}
+        """Write every table as drafts on the workers; return paths by file name and position."""
+        persisted: dict[str, Any] = {}
         drafts: dict[str, dict[int, Path]] = {}
         try:
-            for ending, table in self._tables.items():
-                source = events if table.source is None else nw.from_native(held[table.source])
-                frame = table.build(source, also=("file",)).to_native()
-                if any(other.source == ending for other in self._tables.values()):
-                    held[ending] = frame.persist()
-                drafts[ending] = self._write_table(frame, ending, due, copies)
+            for name, table in self._tables.items():
+                source = events if table.source is None else nw.from_native(persisted[table.source])
+                frame = table.build(source, extra_keys=("file",)).to_native()
+                if any(other.source == name for other in self._tables.values()):
+                    persisted[name] = frame.persist()
+                drafts[name] = self._write_table(frame, name, tasks, duplicates)
         finally:
-            for frame in held.values():
+            for frame in persisted.values():
                 frame.unpersist()
         return drafts
 
     def _write_table(
         self,
         frame: Any,  # noqa: ANN401
-        ending: str,
-        due: Sequence[BuildTask],
-        copies: Mapping[int, int],
+        name: str,
+        tasks: Sequence[BuildTask],
+        duplicates: Mapping[int, int],
     ) -> dict[int, Path]:
-        """Let the workers write a table beside where it belongs; tell where."""
-        files = [one.entry.file(ending) for one in due]
-        schema = pl.Schema(self._tables[ending].schema)
-        write = partial(worker.write_drafts, files=files, schema=schema, copies=copies)
+        """Write one table as drafts on the workers, next to the final files; return their paths."""
+        files = [task.entry.file(name) for task in tasks]
+        schema = pl.Schema(self._tables[name].schema)
+        write = partial(worker.write_drafts, files=files, schema=schema, copies=duplicates)
         drafts = collect_small(
-            map_in_arrow(frame.repartition(len(due), "file"), write, DRAFTS_SCHEMA)
+            map_in_arrow(frame.repartition(len(tasks), "file"), write, DRAFTS_SCHEMA)
         )
-        found = {place: Path(draft) for place, draft in drafts.rows()}
-        for place in set(range(len(due))) - set(found):  # nobody had a row of it
-            told = {"copies": str(copies.get(place, 0))}
-            atomic_write(files[place], partial(schema.to_frame().write_parquet, metadata=told))
-        return found
+        paths = {position: Path(draft) for position, draft in drafts.rows()}
+        for position in set(range(len(tasks))) - set(paths):  # no row for this file
+            metadata = {"copies": str(duplicates.get(position, 0))}
+            atomic_write(
+                files[position], partial(schema.to_frame().write_parquet, metadata=metadata)
+            )
+        return paths
 
     def _read_partitions(
         self,
@@ -197,10 +212,10 @@ class SparkEngine:
         then: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
         schema: pl.Schema,
     ) -> Any:  # noqa: ANN401
-        """Rows of partitions as Spark sees them, with the place of their partition as ``file``."""
+        """Return partitions' rows as a Spark frame, with the partition's position as ``file``."""
         slices = [
-            (place, offset, size)
-            for place, partition in enumerate(partitions)
+            (position, offset, size)
+            for position, partition in enumerate(partitions)
             for offset, size in _split_partition(partition, self._engine.task_rows)
         ]
         read = partial(
@@ -211,24 +226,24 @@ class SparkEngine:
             then=then,
             schema=schema,
         )
-        # Each task is given one number: that of its slice.
+        # Each task receives one number: the index of its slice.
         return map_in_arrow(spark.range(0, len(slices), 1, len(slices)), read, schema)
 
 
 def _split_chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
-    rest = iter(items)
-    return iter(lambda: list(islice(rest, _CHUNK_PARTITIONS)), [])
+    iterator = iter(items)
+    return iter(lambda: list(islice(iterator, _CHUNK_PARTITIONS)), [])
 
 
 def _split_partition(partition: Partition, rows: int) -> list[tuple[int, int | None]]:
-    """Parts of a file that tasks read side by side; text has to be read from its beginning."""
+    """Split a file into slices that tasks read in parallel; text must be read from its start."""
     if partition.name.endswith((".csv", ".csv.gz")):
         return [(0, None)]
     return [(offset, rows) for offset in range(0, max(partition.count_rows(), 1), rows)]
 
 
 def _scan_with_spark(spark: Any, rows: TableScan) -> Any:  # noqa: ANN401
-    """The rows of kept tables as Spark sees them; which accounts exist, the workers ask."""
+    """Return the cached rows as a Spark frame; the workers apply the account filter."""
     paths = (_GLOB_CHARACTERS.sub(r"\\\1", str(file.resolve())) for file in rows.files)
     read = spark.read.parquet(*(f"file://{path}" for path in paths)).select(*rows.schema)
     return read if rows.since is None else read.where(f"day >= date '{rows.since}'")
@@ -246,6 +261,6 @@ def _shared_folder_errors(folder: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DeliveryError(
-            f"{folder}: Spark's workers wrote a table there that this machine does not see."
-            " Let state name a folder that all of them share."
+            f"{folder}: Spark's workers wrote a table there that this machine cannot see."
+            " Set state to a folder that all machines share."
         ) from None

@@ -1,6 +1,6 @@
-"""What Spark's workers run: reading a slice of a file, writing a table's draft, folding rows.
+"""Worker-side functions for Spark: read a slice of a file, write a draft, aggregate a bucket.
 
-Nothing here knows Spark; it hands Arrow batches in and takes them back.
+No Spark import here; Arrow batches come in and go out.
 """
 
 import pickle
@@ -37,7 +37,7 @@ BATCH_ROWS: Final = 100_000
 _ROW_GROUP_SIZE: Final = 250_000
 DRAFTS_SCHEMA: Final = pl.Schema({"file": pl.Int32(), "draft": pl.String()})
 BUCKET_SCHEMA: Final = pl.Schema({"draft": pl.String()})
-# What Spark and Arrow call a type of ours.
+# Spark and Arrow types of each Polars type.
 ARROW_TYPES: Final = {
     pl.Int32(): ("int", pa.int32()),
     pl.Int64(): ("bigint", pa.int64()),
@@ -46,12 +46,12 @@ ARROW_TYPES: Final = {
     pl.Datetime("us", "UTC"): ("timestamp", pa.timestamp("us", "UTC")),
 }
 
-# The place of a partition, and its rows from one row on: so many, or all of them.
+# Partition position, first row, and number of rows (None: all).
 Slice = tuple[int, int, int | None]
 
 
 def serialize_partitions(partitions: Sequence[Partition]) -> list[bytes]:
-    """Pack each partition by itself: a worker opens only those that it reads."""
+    """Pickle each partition separately: a worker unpickles only those it reads."""
     return [pickle.dumps(partition) for partition in partitions]
 
 
@@ -66,20 +66,22 @@ def read_slices(
 ) -> Iterator[pa.RecordBatch]:
     """Read the slices of these numbers, on a worker."""
     for number in (number for batch in numbers for number in batch.column(0).to_pylist()):
-        place, offset, size = slices[number]
-        partition: Partition = pickle.loads(partitions[place])  # noqa: S301 - packed by us, see packed()
+        position, offset, size = slices[number]
+        partition: Partition = pickle.loads(partitions[position])  # noqa: S301 - packed by us, see packed()
         frame = partition.mapped.frame.slice(offset, size)
-        asked = rows(replace(partition.mapped, frame=frame))
-        found = (asked if then is None else then(asked)).with_columns(file=pl.lit(place, pl.Int32))
+        selected = rows(replace(partition.mapped, frame=frame))
+        batch_rows = (selected if then is None else then(selected)).with_columns(
+            file=pl.lit(position, pl.Int32)
+        )
         with source_errors(f"events: {partition.name}"):
-            for part in found.select(schema.names()).collect_batches(chunk_size=BATCH_ROWS):
+            for part in batch_rows.select(schema.names()).collect_batches(chunk_size=BATCH_ROWS):
                 yield from _to_arrow(part, schema)
 
 
 def _to_arrow(frame: pl.DataFrame, schema: pl.Schema) -> list[pa.RecordBatch]:
-    kinds = pa.schema([(name, ARROW_TYPES[kind][1]) for name, kind in schema.items()])
+    arrow_schema = pa.schema([(name, ARROW_TYPES[dtype][1]) for name, dtype in schema.items()])
     batches: list[pa.RecordBatch] = (
-        frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(kinds).to_batches()
+        frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(arrow_schema).to_batches()
     )
     return batches
 
@@ -91,16 +93,16 @@ def write_drafts(
     schema: pl.Schema,
     copies: Mapping[int, int],
 ) -> Iterator[pa.RecordBatch]:
-    """Write the rows of each file into a draft beside it, on a worker."""
+    """Write the rows of each file to a draft next to it, on a worker."""
     drafts: dict[int, _DraftWriter] = {}
     try:
         for batch in batches:
             rows = pl.DataFrame(pl.from_arrow(batch))
-            for (place,), part in rows.partition_by("file", as_dict=True).items():
-                if place not in drafts:
-                    told = {"copies": str(copies.get(place, 0))}
-                    drafts[place] = _DraftWriter(files[place], schema, told)
-                drafts[place].add(part.select(schema.names()))
+            for (position,), part in rows.partition_by("file", as_dict=True).items():
+                if position not in drafts:
+                    metadata = {"copies": str(copies.get(position, 0))}
+                    drafts[position] = _DraftWriter(files[position], schema, metadata)
+                drafts[position].add(part.select(schema.names()))
         for draft in drafts.values():
             draft.close()
     except BaseException as error:
@@ -109,42 +111,42 @@ def write_drafts(
         if isinstance(error, OSError):
             raise DeliveryError(
                 f"{files[0].parent} cannot be written to by Spark's workers:"
-                f" {error.strerror or error}; free some space or name another place as state."
+                f" {error.strerror or error}; free some space or set another state folder."
             ) from error
         raise
-    found = {place: str(draft.path) for place, draft in drafts.items()}
+    paths = {position: str(draft.path) for position, draft in drafts.items()}
     yield from _to_arrow(
-        pl.DataFrame(list(found.items()), schema=DRAFTS_SCHEMA, orient="row"), DRAFTS_SCHEMA
+        pl.DataFrame(list(paths.items()), schema=DRAFTS_SCHEMA, orient="row"), DRAFTS_SCHEMA
     )
 
 
 def aggregate_bucket(
-    batches: Iterator[pa.RecordBatch], *, rows: TableScan, made: Aggregation, draft: Path
+    batches: Iterator[pa.RecordBatch], *, rows: TableScan, aggregation: Aggregation, draft: Path
 ) -> Iterator[pa.RecordBatch]:
-    """Fold a bucket of rows into a table beside a draft, under a name of its own, on a worker."""
+    """Aggregate a bucket of rows into a uniquely named file next to the draft, on a worker."""
     schema = pl.Schema(rows.schema)
-    held = [pl.DataFrame(pl.from_arrow(batch)).cast(schema) for batch in batches]
-    if not held:
+    frames = [pl.DataFrame(pl.from_arrow(batch)).cast(schema) for batch in batches]
+    if not frames:
         return
     file = draft.with_name(f"{draft.name}.{uuid4().hex}")
-    atomic_write(file, made(rows.apply_filters(pl.concat(held).lazy())).write_parquet)
+    atomic_write(file, aggregation(rows.apply_filters(pl.concat(frames).lazy())).write_parquet)
     yield from _to_arrow(pl.DataFrame({"draft": [str(file)]}), BUCKET_SCHEMA)
 
 
 class _DraftWriter:
-    """A table in the making; a killed task leaves it under a name that nobody reads."""
+    """Writer of a draft table; a killed task leaves it under a name that is never read."""
 
-    def __init__(self, file: Path, schema: pl.Schema, told: Mapping[str, str]) -> None:
+    def __init__(self, file: Path, schema: pl.Schema, metadata: Mapping[str, str]) -> None:
         self.path = file.with_name(f".{file.name}.{uuid4().hex}.draft")
         self._schema, self._rows, self._held = schema, [pl.DataFrame(schema=schema)], 0
         file.parent.mkdir(parents=True, exist_ok=True)
-        kinds = self._rows[0].to_arrow().schema
+        schema_types = self._rows[0].to_arrow().schema
         self._writer = parquet.ParquetWriter(
-            self.path, kinds.with_metadata(told), compression="zstd"
+            self.path, schema_types.with_metadata(metadata), compression="zstd"
         )
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Take rows in; write them when they are many enough."""
+        """Buffer rows; write them when a row group is full."""
         self._rows.append(rows.cast(self._schema))
         self._held += rows.height
         if self._held >= _ROW_GROUP_SIZE:

@@ -1,1 +1,1 @@
-"""The commands, by what they are about: the data, the model, the list."""
+"""Click commands, grouped by subject: data, models, lists, CRM, web page."""

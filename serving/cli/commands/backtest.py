@@ -1,4 +1,4 @@
-"""The command that replays history: the ways of working side by side, with the same hours."""
+"""The `backtest` command: replay strategies on past data with equal capacity."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["backtest"]
 @options.html_option
 @options.json_option
 def backtest(config: Path, as_of: datetime | None, page: Path | None, as_json: bool) -> None:
-    """Replay history day by day: the rules of today beside the model's list.
+    """Replay history day by day: today's rules of thumb against the model's list.
 
-    Every way of working gets the same hours of the same CSMs ([team] and [backtest] in the
-    settings), and sees on each day only what was known before it. The answer tells what each would
-    have caught, how early, and for how many false alarms; and what hindsight cannot know.
+    Every strategy gets the same hours of the same CSMs ([team] and [backtest] in the settings) and
+    sees only data known before each day. The result shows for each strategy the expansions
+    detected, how early, and the number of false alarms. It also lists what a replay cannot show.
 
-    With --json the object has, beside days, team and settings: "ways", each with "name", "rule",
-    "figures" (name to value, low, high; "definitions" says what each means), its counts and
-    "claim"; "absent", ways that could not be replayed, and why; "notes", "hindsight", "verdict".
+    With --json the object has days, team, settings, and: "strategies", each with "name", "rule",
+    "metrics" (name to value, low, high; "definitions" explains each), its counts and "claim";
+    "unavailable", strategies that were not replayed, and why; "notes", "limitations", "verdict".
 
     Example: expansion backtest -c data/local/demo/expansion.toml --html backtest.html
     """
@@ -35,9 +35,9 @@ def backtest(config: Path, as_of: datetime | None, page: Path | None, as_json: b
     from training import backtest as replayed
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as stage:
-        history = options.build_history(settings, now, as_of, stage)
-        result = replayed.run_backtest(history, settings, progress=stage)
+    with output.show_progress() as progress:
+        history = options.build_history(settings, now, as_of, progress)
+        result = replayed.run_backtest(history, settings, progress=progress)
     if page is not None:
         from training.report import backtest_page as report
 

@@ -1,4 +1,4 @@
-"""Commands about the delivery to the CRM: prepare it, send, look, take back."""
+"""The `crm` commands: preflight, provisioning, sync, status and rollback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["crm"]
 
 @click.group()
 def crm() -> None:
-    """Deliver the list to the CRM, and see what became of it."""
+    """Deliver the list to the CRM and inspect the delivery."""
 
 
 @crm.command()
@@ -27,7 +27,7 @@ def crm() -> None:
 @options.crm_option
 @options.json_option
 def check(config: Path, name: str | None, as_json: bool) -> None:
-    """Look, without writing, whether the CRM is ready: key, rights, fields, matching accounts.
+    """Check, without writing, that the CRM is ready: key, permissions, fields, matching accounts.
 
     Example: expansion crm check --crm odoo
     """
@@ -45,14 +45,14 @@ def check(config: Path, name: str | None, as_json: bool) -> None:
     refs = [ObjectRef("account", account, account, crm_id=crm_id) for account, crm_id in rows]
     with closing(registry.open_target(settings, name)) as target:
         try:
-            findings = target.preflight(refs)
+            checks = target.preflight(refs)
         except (AccessDeniedError, RetryableError) as error:
             raise options.to_crm_error(target.name, error) from error
         if as_json:
-            output.print_json({"crm": target.name, "findings": [asdict(each) for each in findings]})
+            output.print_json({"crm": target.name, "checks": [asdict(each) for each in checks]})
         else:
-            output.print_preflight(target.name, findings)
-    if not all(finding.passed for finding in findings):
+            output.print_preflight(target.name, checks)
+    if not all(each.passed for each in checks):
         raise click.exceptions.Exit(1)
 
 
@@ -61,7 +61,7 @@ def check(config: Path, name: str | None, as_json: bool) -> None:
 @options.crm_option
 @options.json_option
 def setup(config: Path, name: str | None, as_json: bool) -> None:
-    """Make fields, unique keys and pipeline in the CRM where they are missing; safe to repeat.
+    """Create missing fields, unique keys and the pipeline in the CRM; safe to repeat.
 
     Example: expansion crm setup --crm odoo
     """
@@ -72,28 +72,28 @@ def setup(config: Path, name: str | None, as_json: bool) -> None:
     settings, _ = options.load_settings_and_time(config)
     with closing(registry.open_target(settings, name)) as target:
         try:
-            made = target.provision()
+            created = target.provision()
         except (AccessDeniedError, RetryableError) as error:
             raise options.to_crm_error(target.name, error) from error
         if as_json:
-            output.print_json({"crm": target.name, "made": made})
+            output.print_json({"crm": target.name, "created": created})
         else:
-            output.print_provisioning(target.name, made)
+            output.print_provisioning(target.name, created)
 
 
 @crm.command()
 @options.config_option
 @options.crm_option
-@click.option("--dry-run", is_flag=True, help="Print field by field what would change; no writes.")
-@click.option("--full", is_flag=True, help="Look at every object, not only at what differs.")
+@click.option("--dry-run", is_flag=True, help="Print the changes field by field, without writing.")
+@click.option("--resync", is_flag=True, help="Check every object, not only changed ones.")
 @click.option(
     "--top", type=click.IntRange(0), default=20, show_default=True, help="Objects to print."
 )
 @options.json_option
 def send(
-    config: Path, name: str | None, dry_run: bool, full: bool, top: int, as_json: bool
+    config: Path, name: str | None, dry_run: bool, resync: bool, top: int, as_json: bool
 ) -> None:
-    """Send what the CRM does not know yet. Safe to repeat, and to kill.
+    """Send pending changes to the CRM. Safe to repeat, and to kill.
 
     Example: expansion crm send --dry-run
     """
@@ -104,37 +104,37 @@ def send(
 
     settings, now = options.load_settings_and_time(config)
     engine = options.open_database(settings)
-    shown: list[PlannedChange] = []
+    changes: list[PlannedChange] = []
 
     def collect_change(planned: PlannedChange) -> None:
-        if len(shown) < top:
-            shown.append(planned)
+        if len(changes) < top:
+            changes.append(planned)
 
     seconds = 60 * settings.crm.max_minutes
     with closing(registry.open_target(settings, name)) as target:
         if dry_run:
-            sent = preview_changes(
-                engine, target, resync=full, on_change=collect_change, budget_seconds=seconds
+            summary = preview_changes(
+                engine, target, resync=resync, on_change=collect_change, budget_seconds=seconds
             )
         else:
-            sent = sender.send_pending(
+            summary = sender.send_pending(
                 engine,
                 target,
                 now=now,
-                resync=full,
+                resync=resync,
                 on_change=collect_change,
                 budget_seconds=seconds,
                 max_writes=settings.crm.max_writes,
             )
     if as_json:
-        objects = [asdict(each) for each in shown]
+        objects = [asdict(each) for each in changes]
         output.print_json(
-            {"crm": target.name, "dry_run": dry_run, **sent.to_dict(), "objects": objects}
+            {"crm": target.name, "dry_run": dry_run, **summary.to_dict(), "objects": objects}
         )
     else:
         if dry_run:
-            output.print_diff(shown, sent)
-        output.print_sync_summary(target.name, sent, dry_run=dry_run)
+            output.print_diff(changes, summary)
+        output.print_sync_summary(target.name, summary, dry_run=dry_run)
 
 
 @crm.command()
@@ -142,7 +142,7 @@ def send(
 @options.crm_option
 @options.json_option
 def status(config: Path, name: str | None, as_json: bool) -> None:
-    """Tell what waits, what was refused, and how the last sendings went.
+    """Print pending and rejected objects, and the last sync runs.
 
     Example: expansion crm status
     """
@@ -151,21 +151,20 @@ def status(config: Path, name: str | None, as_json: bool) -> None:
     from serving.delivery.status import load_delivery_status
 
     settings, _ = options.load_settings_and_time(config)
-    told = load_delivery_status(
-        options.open_database(settings), registry.resolve_target_name(settings, name)
-    )
+    target_name = registry.resolve_target_name(settings, name)
+    delivery_status = load_delivery_status(options.open_database(settings), target_name)
     if as_json:
-        output.print_json(told)
+        output.print_json(delivery_status)
     else:
-        output.print_delivery_status(told)
+        output.print_delivery_status(delivery_status)
 
 
-@crm.command()
+@crm.command(name="rejected")
 @options.config_option
 @options.crm_option
 @options.json_option
-def rejected(config: Path, name: str | None, as_json: bool) -> None:
-    """List what the CRM will not take, with its own words.
+def print_rejected(config: Path, name: str | None, as_json: bool) -> None:
+    """List the objects that the CRM rejected, with its error message.
 
     Example: expansion crm rejected
     """
@@ -174,12 +173,12 @@ def rejected(config: Path, name: str | None, as_json: bool) -> None:
     from serving.delivery.status import list_rejected
 
     settings, _ = options.load_settings_and_time(config)
-    wanted = registry.resolve_target_name(settings, name)
-    rows = list_rejected(options.open_database(settings), wanted)
+    target_name = registry.resolve_target_name(settings, name)
+    rows = list_rejected(options.open_database(settings), target_name)
     if as_json:
-        output.print_json({"crm": wanted, "rejected": rows})
+        output.print_json({"crm": target_name, "rejected": rows})
     else:
-        output.print_rejections(wanted, rows)
+        output.print_rejections(target_name, rows)
 
 
 @crm.command()
@@ -188,9 +187,9 @@ def rejected(config: Path, name: str | None, as_json: bool) -> None:
 @options.crm_option
 @options.json_option
 def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) -> None:
-    """Let the next sending try again what was refused: all of it, or some keys.
+    """Queue rejected objects for the next sync: all, or the given keys.
 
-    A key of something that was deleted in the CRM is made anew.
+    An object that was deleted in the CRM is created again if its key is given.
 
     Example: expansion crm retry acc_00042
     """
@@ -200,15 +199,15 @@ def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) 
     from serving.delivery.status import requeue_rejected
 
     settings, _ = options.load_settings_and_time(config)
-    wanted = registry.resolve_target_name(settings, name)
-    count = requeue_rejected(options.open_database(settings), wanted, keys)
+    target_name = registry.resolve_target_name(settings, name)
+    count = requeue_rejected(options.open_database(settings), target_name, keys)
     if keys and not count:
         raise DeliveryError(
-            f"nothing of the key(s) {', '.join(keys[:3])} is to be sent to {wanted!r};"
-            " `expansion crm rejected` lists what was refused."
+            f"no object with key(s) {', '.join(keys[:3])} is desired in {target_name!r};"
+            " `expansion crm rejected` lists rejected objects."
         )
     if as_json:
-        output.print_json({"crm": wanted, "retried": count})
+        output.print_json({"crm": target_name, "requeued": count})
     else:
         output.print_requeued(count)
 
@@ -219,25 +218,24 @@ def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) 
 @options.crm_option
 @options.json_option
 def undo(run: int, config: Path, name: str | None, as_json: bool) -> None:
-    """Put the CRM's fields back as they were before a run; nothing is deleted.
+    """Restore the CRM fields to their values before a run; nothing is deleted.
 
-    What a human or a later run has changed since stays. What the run made is marked "withdrawn".
+    Later changes by humans or other runs stay. Objects created by the run are marked "withdrawn".
 
     Example: expansion crm undo 12
     """
     from serving.cli import output
     from serving.delivery.crm import registry
-    from serving.delivery.reconcile import rollback as undoing
-    from serving.delivery.reconcile import sender
+    from serving.delivery.reconcile import rollback, sender
 
     settings, now = options.load_settings_and_time(config)
     engine = options.open_database(settings)
     with closing(registry.open_target(settings, name)) as target:
-        back = undoing.roll_back_run(engine, target.name, run)
+        result = rollback.roll_back_run(engine, target.name, run)
         seconds = 60 * settings.crm.max_minutes
-        sent = sender.send_pending(engine, target, now=now, run_id=-run, budget_seconds=seconds)
+        summary = sender.send_pending(engine, target, now=now, run_id=-run, budget_seconds=seconds)
     if as_json:
-        output.print_json({"crm": target.name, **asdict(back), "sent": sent.to_dict()})
+        output.print_json({"crm": target.name, **asdict(result), "sent": summary.to_dict()})
     else:
-        output.print_rollback(back)
-        output.print_sync_summary(target.name, sent, dry_run=False)
+        output.print_rollback(result)
+        output.print_sync_summary(target.name, summary, dry_run=False)

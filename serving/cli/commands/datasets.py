@@ -1,4 +1,4 @@
-"""Commands about the data: make some up, check it, write its features."""
+"""The `simulate`, `check` and `features` commands."""
 
 from __future__ import annotations
 
@@ -15,42 +15,46 @@ __all__ = ["check", "features", "simulate"]
 
 @click.command()
 @click.option(
-    "--accounts", type=click.IntRange(1), default=400, show_default=True, help="Customers to have."
+    "--accounts", type=click.IntRange(1), default=400, show_default=True, help="Number of accounts."
 )
 @click.option(
     "--months", type=click.IntRange(1), default=30, show_default=True, help="Months of history."
 )
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Random seed.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Output folder.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=7, show_default=True, help="Same seed, same company."
-)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@click.option(
-    "--dirt", type=click.FloatRange(0, 1), default=0.0, help="Share of malformed rows to add."
+    "--malformed-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Share of malformed rows to add.",
 )
 @options.json_option
-def simulate(accounts: int, months: int, seed: int, out: Path, dirt: float, as_json: bool) -> None:
-    """Make up a company whose true drivers of expansion are known.
+def simulate(
+    accounts: int, months: int, seed: int, out: Path, malformed_share: float, as_json: bool
+) -> None:
+    """Simulate a company whose true drivers of expansion are known.
 
     Example: expansion simulate --accounts 400 --months 30 --seed 7 --out data/local/demo
     """
     from data import simulator
     from serving.cli import output
 
-    with output.show_progress() as stage:
+    with output.show_progress() as progress:
         company = simulator.write_company(
             out,
             accounts=accounts,
             months=months,
             seed=seed,
-            corruption=dirt,
-            progress=lambda done, total: stage("simulate", done, total),
+            corruption=malformed_share,
+            progress=lambda done, total: progress("simulate", done, total),
         )
     if as_json:
         output.print_json(asdict(company))
         return
     output.stdout.print(
         f"{company.accounts:,} accounts, {company.events:,} events from {company.first_day} to"
-        f" {company.last_day}, {company.expansions:,} expansions; settings in {out / 'expansion.toml'}",
+        f" {company.last_day}, {company.expansions:,} expansions; settings in"
+        f" {out / 'expansion.toml'}",
         highlight=False,
         markup=False,
     )
@@ -61,17 +65,18 @@ def simulate(accounts: int, months: int, seed: int, out: Path, dirt: float, as_j
 @options.as_of_option
 @options.json_option
 def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
-    """Read the configured tables and say what they are fit for.
+    """Load the configured tables and report their data quality.
 
     Example: expansion check -c data/local/demo/expansion.toml
     """
+    from features.activity import load
     from serving.cli import output
     from training.data_quality.report import check_data_quality
     from training.pipeline import training_run
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as stage:
-        tables, log = training_run.load_data(settings, now=now, progress=stage)
+    with output.show_progress() as progress:
+        tables, log = load.load_data(settings, now=now, progress=progress)
     moment = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
     report = check_data_quality(tables, log, moment, settings)
     if as_json:
@@ -84,7 +89,11 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
 @options.config_option
 @options.as_of_option
 @click.option(
-    "--months", type=click.IntRange(1), default=1, show_default=True, help="30-day as-ofs back."
+    "--months",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of as-of dates, 30 days apart.",
 )
 @click.option(
     "--out",
@@ -92,10 +101,10 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
     callback=options.validate_table_path,
     help="File to write, .parquet or .csv.",
 )
-@click.option("--rebuild", is_flag=True, help="Read the whole log again, whatever is kept of it.")
-@click.option("--describe", is_flag=True, help="Print the catalogue instead; reads no data.")
+@click.option("--rebuild", is_flag=True, help="Read the whole log again and ignore the cache.")
+@click.option("--describe", is_flag=True, help="Print the feature catalogue; reads no data.")
 @click.option(
-    "--sentences", is_flag=True, help="Print the sentences of the reasons, to reword them."
+    "--reason-templates", is_flag=True, help="Print the reason templates, for customization."
 )
 @options.json_option
 def features(
@@ -105,7 +114,7 @@ def features(
     out: Path | None,
     rebuild: bool,
     describe: bool,
-    sentences: bool,
+    reason_templates: bool,
     as_json: bool,
 ) -> None:
     """Write the features of every eligible account, or describe them.
@@ -114,10 +123,10 @@ def features(
     """
     if describe:
         _print_catalogue(as_json)
-    elif sentences:
+    elif reason_templates:
         _print_reason_templates(as_json)
     elif out is None:
-        raise click.UsageError("name a file with --out, or ask for the catalogue with --describe.")
+        raise click.UsageError("pass a file with --out, or --describe to print the catalogue.")
     else:
         _write_features(config, as_of, months, out, rebuild=rebuild, as_json=as_json)
 
@@ -137,7 +146,7 @@ def _print_reason_templates(as_json: bool) -> None:
     from serving.cli import output
 
     if as_json:
-        output.print_json({"sentences": reason_templates.load_default()})
+        output.print_json({"reason_templates": reason_templates.load_default()})
     else:
         click.echo(reason_templates.read_text(), nl=False)
 
@@ -155,13 +164,14 @@ def _write_features(
 
     from data.config.settings import MONTH_DAYS
     from data.io import atomic
+    from features.activity import load
     from features.panel import builder
     from serving.cli import output
     from training.pipeline import training_run
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as stage:
-        tables, log = training_run.load_data(settings, now=now, rebuild=rebuild, progress=stage)
+    with output.show_progress() as progress:
+        tables, log = load.load_data(settings, now=now, rebuild=rebuild, progress=progress)
         moment = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
         as_ofs = [moment - timedelta(days=MONTH_DAYS * back) for back in range(months)]
         built = builder.build_panel(
@@ -169,7 +179,7 @@ def _write_features(
             tables,
             as_ofs,
             settings,
-            progress=lambda done, total: stage("features", done, total),
+            progress=lambda done, total: progress("features", done, total),
         )
     atomic.write_table(built.snapshots, out)
     excluded = dict(built.excluded["reason"].value_counts().sort("reason").iter_rows())

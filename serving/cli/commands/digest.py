@@ -1,4 +1,4 @@
-"""The command that tells each CSM of the week's list."""
+"""The `digest` command: weekly digest per CSM as text, files or Slack messages."""
 
 from __future__ import annotations
 
@@ -22,22 +22,26 @@ __all__ = ["digest"]
 
 @click.command()
 @options.config_option
-@click.option("--csm", help="Only for this one; by default for every CSM that the list names.")
+@click.option("--csm", help="Only this CSM; by default every CSM on the list.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "html", "slack"]),
     default="text",
     show_default=True,
-    help="Plain text, the HTML body of an e-mail, or the JSON of a Slack message.",
+    help="Plain text, HTML e-mail body, or Slack message as JSON.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write a file per CSM into this folder, and an index.json.",
+    help="Write one file per CSM and an index.json to this folder.",
 )
-@click.option("--slack", is_flag=True, help="Post each in Slack, once for a CSM and list.")
-@click.option("--again", is_flag=True, help="With --slack: also what may have been posted before.")
+@click.option("--slack", is_flag=True, help="Post to Slack, once per CSM and list.")
+@click.option(
+    "--repost-unknown",
+    is_flag=True,
+    help="With --slack: repost messages whose delivery is unknown.",
+)
 @options.json_option
 def digest(
     config: Path,
@@ -45,13 +49,13 @@ def digest(
     form: DigestFormat,
     out: Path | None,
     slack: bool,
-    again: bool,
+    repost_unknown: bool,
     as_json: bool,
 ) -> None:
-    """Tell each CSM whom to talk to first, from the last list that was written.
+    """Print, export or post each CSM's accounts to contact first, from the active list.
 
-    Without --slack it sends nothing: the files, or what is printed, are for whatever sends your
-    mail or messages.
+    Without --slack nothing is sent: the files, or the output, are for your own mail or messaging
+    system.
 
     Example: expansion digest --format html --out digests
     """
@@ -62,23 +66,28 @@ def digest(
     engine = options.open_database(settings)
     as_of = load.load_latest_list_date(engine)
     if as_of is None:
-        raise DeliveryError("there is no list yet to tell of; run `expansion score` first.")
+        raise DeliveryError("there is no list yet; run `expansion score` first.")
     digests = load.load_digests(engine, settings, as_of, now.date())
     if csm is not None:
         digests = _select_csm(digests, csm)
     if slack:
-        from serving.notify import slack as slack_
+        from serving.notify import slack as slack_messages
         from serving.notify.slack import delivery
 
-        messages, wire = slack_.build_digest_messages(digests), slack_.open_transport(settings)
+        messages, wire = (
+            slack_messages.build_digest_messages(digests),
+            slack_messages.open_transport(settings),
+        )
         _print_post_summary(
-            delivery.deliver_messages(engine, wire, messages, now=now, repost_unknown=again),
+            delivery.deliver_messages(
+                engine, wire, messages, now=now, repost_unknown=repost_unknown
+            ),
             as_json=as_json,
         )
         return
     if out is None and not as_json and form != "text" and len(digests) > 1:
         raise DeliveryError(
-            f"{len(digests)} digests cannot be printed as one {form} document; name a folder with"
+            f"{len(digests)} digests cannot be printed as one {form} document; pass a folder with"
             " --out, or one CSM with --csm."
         )
     files: Sequence[str | None] = (
@@ -93,8 +102,8 @@ def digest(
         output.print_json({"as_of": as_of, "format": form, "digests": rows})
     elif out is not None:
         output.stdout.print(
-            f"{len(digests)} {'digest' if len(digests) == 1 else 'digests'} of {as_of} written to {out};"
-            f" {export.INDEX_FILE} names them.",
+            f"{len(digests)} {'digest' if len(digests) == 1 else 'digests'} of {as_of} written to"
+            f" {out}; see {export.INDEX_FILE}.",
             highlight=False,
             markup=False,
         )
@@ -116,22 +125,20 @@ def _select_csm(digests: Sequence[Digest], csm: str) -> list[Digest]:
     csms = [each.csm for each in digests if each.csm]
     if csm not in csms:
         names = ", ".join(csms[:10]) + (", …" if len(csms) > 10 else "")
-        raise DeliveryError(f"the list names no CSM {csm!r}; it names {names or 'none'}.")
+        raise DeliveryError(f"no CSM {csm!r} on the list; found {names or 'none'}.")
     return [each for each in digests if each.csm == csm]
 
 
 def _build_json_content(digest: Digest, form: DigestFormat) -> Any:  # noqa: ANN401 - a text, or a message of Slack's
     from serving.notify.digest import export, slack_blocks
 
-    return (
-        slack_blocks.build_message(digest)
-        if form == "slack"
-        else export.render_format(digest, form)
-    )
+    if form == "slack":
+        return slack_blocks.build_message(digest)
+    return export.render_format(digest, form)
 
 
 def _format_for_print(digest: Digest, form: DigestFormat) -> str:
     from serving.notify.digest import export, render
 
-    head = f"{render.render_subject(digest)}\n\n" if form == "text" else ""
-    return head + export.render_format(digest, form)
+    heading = f"{render.render_subject(digest)}\n\n" if form == "text" else ""
+    return heading + export.render_format(digest, form)

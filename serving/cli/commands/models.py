@@ -1,4 +1,4 @@
-"""Commands about the model: train it, judge it, ask what it learned from."""
+"""The `train`, `evaluate` and `explain-exclusion` commands."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["evaluate", "explain_exclusion", "train"]
 @click.option(
     "--trials",
     type=click.IntRange(1),
-    help="Search the model's settings first, with so many trials in all; goes on where it stopped.",
+    help="Tune hyper-parameters first, up to this total number of trials; resumable.",
 )
 @click.option(
     "--promote/--no-promote",
     default=True,
     show_default=True,
-    help="Make it the champion if it passes the gate, or let it wait as the challenger.",
+    help="Promote the model if it passes the gate, or keep it as the challenger.",
 )
 @options.json_option
 def train(
     config: Path, as_of: datetime | None, trials: int | None, promote: bool, as_json: bool
 ) -> None:
-    """Train a model, judge it on the company's own past, and promote it if it passes the gate.
+    """Train a model, evaluate it on the company's history, and promote it if it passes the gate.
 
-    With --trials the settings of the model are searched first, on what was known before anything
-    that it is judged by; they stay as they stand unless others are better beyond noise.
+    With --trials, hyper-parameters are tuned first, on data before the evaluation period. The
+    current ones are kept unless others are better beyond noise.
 
     Example: expansion train -c data/local/demo/expansion.toml
     """
@@ -54,16 +54,18 @@ def train(
         from training.tuning import search
 
         search.check_storage(settings)
-    with output.show_progress() as stage:
-        history = options.build_history(settings, now, as_of, stage)
+    with output.show_progress() as progress:
+        history = options.build_history(settings, now, as_of, progress)
         settings = team_capacity.with_team_capacity(settings, history.tables.accounts.rows)
-        search_result = _search_hyperparameters(history, settings, trials, champion, stage)
+        search_result = _search_hyperparameters(history, settings, trials, champion, progress)
         settings = settings if search_result is None else search_result.settings
-        training_result = training_run.train(history, settings, champion=champion, progress=stage)
+        training_result = training_run.train(
+            history, settings, champion=champion, progress=progress
+        )
     evaluation = training_result.evaluation
     run_record = build_run_record(training_result, history, settings)
     if search_result is not None:
-        training_result, run_record = search_result.noted(training_result, run_record)
+        training_result, run_record = search_result.annotate_run(training_result, run_record)
     version = registry.register_model(
         training_result.model,
         settings,
@@ -84,9 +86,10 @@ def train(
         output.print_evaluation(evaluation)
     output.stdout.print(training_result.churn.note, highlight=False)
     if search_result is not None:
-        output.stdout.print(search_result.about["why"], highlight=False)
+        output.stdout.print(search_result.summary["reason"], highlight=False)
     output.stdout.print(
-        f"Registered as version {version} of {settings.registry.model!r}: {training_result.model!r}",
+        f"Registered as version {version} of {settings.registry.model!r}:"
+        f" {training_result.model!r}",
         highlight=False,
     )
     output.print_gate_decision(
@@ -101,10 +104,10 @@ def train(
     "--predictions",
     type=click.Path(path_type=Path),
     callback=options.validate_table_path,
-    help="Write every prediction beside every ranking and learner, .parquet or .csv.",
+    help="Write the predictions of all models and baselines, .parquet or .csv.",
 )
 @click.option(
-    "--controls", is_flag=True, help="Also tell what logins, tickets and NPS would have added."
+    "--controls", is_flag=True, help="Also evaluate the effect of adding logins, tickets and NPS."
 )
 @options.html_option
 @options.json_option
@@ -116,13 +119,13 @@ def evaluate(
     page: Path | None,
     as_json: bool,
 ) -> None:
-    """Walk forward through the history: the model beside simple rankings and plain learners.
+    """Run walk-forward validation: the model against baselines and reference models.
 
-    The JSON object holds verdict, capacity, figures (the model's and those of the rankings),
-    learners, date_figures, by_cut, segments, lift, bands, over_best_simple and over_simple
-    (precision at capacity less that of the best in hindsight, and of those that each cut would have
-    chosen), power, champion, answers (what humans said of the lists, and what the contracts showed
-    then), notes and skipped. A figure is value, low and high; null where it cannot be computed.
+    The JSON object holds verdict, capacity, metrics (of the model and the baselines),
+    reference_models, date_metrics, by_cutoff, segments, lift, bands,
+    precision_gain_over_best_baseline (in hindsight), precision_gain_over_selected_baseline
+    (selected at each cutoff), power, champion, answers (CSM feedback and contract outcomes), notes
+    and skipped. A metric has value, low and high; null where it cannot be computed.
 
     Example: expansion evaluate --predictions predictions.parquet --html evaluation.html
     """
@@ -132,16 +135,18 @@ def evaluate(
     from training.rules import team_capacity
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as stage:
-        history = options.build_history(settings, now, as_of, stage)
+    with output.show_progress() as progress:
+        history = options.build_history(settings, now, as_of, progress)
         capacity = team_capacity.resolve_capacity(settings, history.tables.accounts.rows)
         settings = team_capacity.with_team_capacity(settings, history.tables.accounts.rows)
         fold_models: list[Any] = []
         evaluation = training_run.evaluate_history(
-            history, settings, progress=stage, on_fold=lambda *last: fold_models.append(last)
+            history, settings, progress=progress, on_fold=lambda *last: fold_models.append(last)
         )
-        comparison = _compare_with_champion(history, settings, evaluation, stage)
-        control_gains = _evaluate_controls(history, settings, evaluation, stage) if controls else {}
+        comparison = _compare_with_champion(history, settings, evaluation, progress)
+        control_gains = (
+            _evaluate_controls(history, settings, evaluation, progress) if controls else {}
+        )
     feedback, feedback_errors = _load_feedback_outcomes(history, settings)
     if predictions is not None:
         atomic.write_table(evaluation.predictions, predictions)
@@ -158,7 +163,7 @@ def evaluate(
         )
         atomic.atomic_write(page, lambda draft: draft.write_text(text, encoding="utf-8"))
     if as_json:
-        payload = evaluation.to_dict() | {"capacity": asdict(capacity), "answers": feedback}
+        payload = evaluation.to_dict() | {"capacity": asdict(capacity), "feedback": feedback}
         payload["notes"] += feedback_errors
         payload["champion"] = None if comparison is None else asdict(comparison)
         if controls:
@@ -177,7 +182,7 @@ def evaluate(
 @options.as_of_option
 @options.json_option
 def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_json: bool) -> None:
-    """Say of every as-of whether an account was trained on, and why not.
+    """List for every as-of whether an account was used for training, and why not.
 
     Example: expansion explain-exclusion acc_00042
     """
@@ -185,8 +190,8 @@ def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_jso
     from training.data_quality.exclusions import explain_exclusions, merge_consecutive
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as stage:
-        history = options.build_history(settings, now, as_of, stage)
+    with output.show_progress() as progress:
+        history = options.build_history(settings, now, as_of, progress)
     exclusions = explain_exclusions(history, settings, account)
     if as_json:
         output.print_json({"account_id": account, "as_ofs": exclusions.rows(named=True)})
@@ -218,7 +223,7 @@ def _search_hyperparameters(
 
 
 def _compare_with_champion(history: Any, settings: Settings, evaluation: Any, progress: Any) -> Any:  # noqa: ANN401
-    """The champion beside the model; None where no model was ever registered."""
+    """Compare the model with the champion; None if no model was ever registered."""
     is_local_registry = settings.registry.tracking_uri is None
     if is_local_registry and not (settings.state_folder / "mlflow.db").exists():
         return None
@@ -231,7 +236,7 @@ def _compare_with_champion(history: Any, settings: Settings, evaluation: Any, pr
         champion = registry.find_champion(settings)
     except ModelError as error:
         return champion_comparison.ChampionComparison(
-            f"The champion is left out of the comparison: {error}"
+            f"The champion is excluded from the comparison: {error}"
         )
     if champion is None:
         return None
@@ -248,9 +253,10 @@ def _compare_with_champion(history: Any, settings: Settings, evaluation: Any, pr
 
 
 def _load_feedback_outcomes(
-    history: Any, settings: Settings
-) -> tuple[list[dict[str, Any]], list[str]]:  # noqa: ANN401
-    """What humans said of the lists, where there are any; or why that could not be read."""
+    history: Any,  # noqa: ANN401
+    settings: Settings,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Load CSM feedback with contract outcomes, or the reason why it cannot be read."""
     from data.errors import DeliveryError
     from serving import store
     from serving.monitoring import feedback_report
@@ -260,14 +266,14 @@ def _load_feedback_outcomes(
             return [], []
         feedback = feedback_report.load_feedback(options.open_database(settings))
     except DeliveryError as error:
-        return [], [f"What humans said of the lists is left out: {error}"]
+        return [], [f"CSM feedback is omitted: {error}"]
     return feedback_report.compare_feedback_with_outcomes(
         feedback, history.contracts, settings, end=history.as_of
     ), []
 
 
 def _evaluate_controls(history: Any, settings: Settings, evaluation: Any, progress: Any) -> Any:  # noqa: ANN401
-    from training.evaluation import ablation
+    from training.pipeline import ablation
 
     return ablation.evaluate_controls(
         history,

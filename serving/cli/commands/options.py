@@ -1,4 +1,4 @@
-"""What the commands share: their options, and how settings and history are opened."""
+"""Options and helpers shared by the commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Command = Callable[..., Any]
 
 
 def config_option(command: Command) -> Command:
-    """Name the settings file."""
+    """Add the option for the settings file."""
     return click.option(
         "-c",
         "--config",
@@ -45,9 +45,11 @@ def config_option(command: Command) -> Command:
 
 
 def validate_table_path(
-    ctx: click.Context, param: click.Parameter, file: Path | None
-) -> Path | None:  # noqa: ARG001
-    """Refuse a file we could not write before the work, not after it."""
+    ctx: click.Context,  # noqa: ARG001
+    param: click.Parameter,  # noqa: ARG001
+    file: Path | None,
+) -> Path | None:
+    """Reject an unsupported file extension before the work starts."""
     from data.io import atomic
 
     if file is not None:
@@ -56,67 +58,67 @@ def validate_table_path(
 
 
 def html_option(command: Command) -> Command:
-    """Write the answer as a page, too."""
+    """Add the option for an HTML report."""
     return click.option(
         "--html",
         "page",
         type=click.Path(path_type=Path, dir_okay=False),
         callback=_validate_html_path,
-        help="Write it all as one self-contained page, to read offline or to send.",
+        help="Also write a self-contained HTML report.",
     )(command)
 
 
 def _validate_html_path(
-    ctx: click.Context, param: click.Parameter, file: Path | None
-) -> Path | None:  # noqa: ARG001
-    """Refuse a name that no browser would take for a page, before the work."""
+    ctx: click.Context,  # noqa: ARG001
+    param: click.Parameter,  # noqa: ARG001
+    file: Path | None,
+) -> Path | None:
+    """Reject a file extension other than HTML before the work starts."""
     from data.errors import DeliveryError
 
     if file is not None and file.suffix not in {".html", ".htm"}:
-        raise DeliveryError(f"{file.name} ends neither in .html nor in .htm; name it so.")
+        raise DeliveryError(f"{file.name} has an unsupported extension; expected .html or .htm.")
     return file
 
 
 def json_option(command: Command) -> Command:
-    """Answer with one JSON object."""
+    """Add the option for JSON output."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(
         command
     )
 
 
 def crm_option(command: Command) -> Command:
-    """Name a CRM other than that of the settings."""
-    return click.option(
-        "--crm", "name", help="Which CRM is meant; by default what the settings say."
-    )(command)
+    """Add the option for a CRM other than the configured one."""
+    return click.option("--crm", "name", help="CRM name; by default the configured one.")(command)
 
 
 def to_crm_error(name: str, error: Exception) -> DeliveryError:
-    """Put what a CRM said into one sentence."""
+    """Convert a CRM exception to a one-sentence delivery error."""
     from data.errors import DeliveryError
 
-    return DeliveryError(f"the CRM {name!r} does not answer as it should: {error}")
+    return DeliveryError(f"request to the CRM {name!r} failed: {error}")
 
 
 def as_of_option(command: Command) -> Command:
-    """Look at the company as it stood at the start of a day."""
+    """Add the option for the as-of date."""
     return click.option(
         "--as-of",
         type=click.DateTime(["%Y-%m-%d"]),
         default=None,
-        help="Start of this day, UTC; by default what the settings say, else today.",
+        help="Start of this day, UTC; by default from the settings, else today.",
     )(command)
 
 
 def load_settings_and_time(config: Path) -> tuple[Settings, datetime]:
-    """Read the settings and, once, the clock."""
+    """Load the settings and read the clock once."""
     from data.config import settings
 
     return settings.load_settings(config), datetime.now(UTC)
 
 
 def open_database(settings: Settings) -> sa.Engine:
-    """Open the one SQL database, until the command ends."""
+    """Open the application database until the command ends."""
     from serving import store
 
     engine = store.open_engine(settings.database_url)
@@ -125,11 +127,15 @@ def open_database(settings: Settings) -> sa.Engine:
 
 
 def build_history(
-    settings: Settings, now: datetime, as_of: datetime | None, progress: Any
-) -> TrainingHistory:  # noqa: ANN401
-    """Read the tables, and build every snapshot up to an as-of."""
+    settings: Settings,
+    now: datetime,
+    as_of: datetime | None,
+    progress: Any,  # noqa: ANN401
+) -> TrainingHistory:
+    """Load the tables and build every snapshot up to an as-of."""
+    from features.activity import load
     from training.pipeline import training_run
 
-    tables, log = training_run.load_data(settings, now=now, progress=progress)
+    tables, log = load.load_data(settings, now=now, progress=progress)
     resolved_as_of = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
     return training_run.build_history(settings, tables, log, resolved_as_of, progress=progress)

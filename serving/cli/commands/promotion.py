@@ -1,4 +1,4 @@
-"""Commands about the champion: put the challenger in its place, and take that back."""
+"""The `promote` and `rollback` commands: change the champion model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ __all__ = ["promote", "rollback"]
 
 @click.command()
 @options.config_option
-@click.option("--force", metavar="REASON", help="Promote it whatever the gate said, for a reason.")
+@click.option(
+    "--force", metavar="REASON", help="Promote despite the gate decision; requires a reason."
+)
 @options.json_option
 def promote(config: Path, force: str | None, as_json: bool) -> None:
-    """Make the challenger the champion, if the gate let it pass.
+    """Promote the challenger to champion, if it passed the gate.
 
-    The weekly list is then by it. Who did so, when and why is kept with the version.
+    The next list uses it. The user, time and reason are stored with the version.
 
     Example: expansion promote --force "agreed with sales for the pilot"
     """
@@ -37,7 +39,7 @@ def promote(config: Path, force: str | None, as_json: bool) -> None:
 @options.config_option
 @options.json_option
 def rollback(config: Path, as_json: bool) -> None:
-    """Go back to the champion of before; once more, and nothing has changed.
+    """Restore the previous champion; a second rollback undoes the first.
 
     Example: expansion rollback -c data/local/demo/expansion.toml
     """

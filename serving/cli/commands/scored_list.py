@@ -1,4 +1,4 @@
-"""Commands about the list: make it, read it."""
+"""The `score` and `show` commands: create a ranked list, and print it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["score", "show"]
 @click.command()
 @options.config_option
 @options.as_of_option
-@click.option("--crm", help="Which CRM to write to; by default what the settings say.")
-@click.option("--dry-run", is_flag=True, help="Print the list and leave the CRM untouched.")
+@click.option("--crm", help="CRM to write to; by default the configured one.")
+@click.option("--dry-run", is_flag=True, help="Print the list without writing to the CRM.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     callback=options.validate_table_path,
-    help="Also write the list, .parquet or .csv.",
+    help="Also write the list to a .parquet or .csv file.",
 )
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Rows to print.")
 @options.json_option
@@ -42,6 +42,7 @@ def score(
     Example: expansion score --as-of 2026-06-01 --dry-run
     """
     from data.io import atomic
+    from features.activity import load
     from serving import store
     from serving.cli import output
     from serving.delivery import service
@@ -55,9 +56,9 @@ def score(
     settings, now = options.load_settings_and_time(config)
     name = resolve_target_name(settings, crm)
     model = registry.load_for_scoring(settings)
-    with output.show_progress() as stage:
-        tables, log = training_run.load_data(settings, now=now, progress=stage)
-        moment = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
+    with output.show_progress() as progress:
+        tables, log = load.load_data(settings, now=now, progress=progress)
+        resolved_as_of = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
         engine = options.open_database(settings)
         activity_error = None
         if not dry_run:
@@ -66,49 +67,53 @@ def score(
             model,
             tables,
             log,
-            moment,
+            resolved_as_of,
             settings,
-            previous_list=queries.load_previous_list(engine, moment.date()),
-            previous_dates=previous_dates.load_last_communicated_dates(engine, moment.date()),
-            recent_touches=queries.load_recent_touches(
-                engine, moment.date(), days=settings.playbook.cooldown_days
+            previous_list=queries.load_previous_list(engine, resolved_as_of.date()),
+            previous_dates=previous_dates.load_last_communicated_dates(
+                engine, resolved_as_of.date()
             ),
-            snoozed_until=queries.load_snoozes(engine, moment.date()),
+            recent_touches=queries.load_recent_touches(
+                engine, resolved_as_of.date(), days=settings.playbook.cooldown_days
+            ),
+            snoozed_until=queries.load_snoozes(engine, resolved_as_of.date()),
         )
     if out is not None:
         atomic.write_table(scored_list.accounts, out)
     record = {
-        **scoring.build_run_record(scored_list, model, tables, log, moment),
-        "unasked": activity_error,
+        **scoring.build_run_record(scored_list, model, tables, log, resolved_as_of),
+        "activity_error": activity_error,
     }
     if dry_run:
-        sent = service.preview_delivery(engine, scored_list, tables, moment, settings, name=name)
-        record = {**record, "crm": name, "would_send": sent and sent.to_dict()}
-    else:
-        done = service.deliver_list(
-            engine, scored_list, tables, moment, settings, name=name, record=record, now=now
+        summary = service.preview_delivery(
+            engine, scored_list, tables, resolved_as_of, settings, name=name
         )
-        sent, record = done.summary, {**record, **done.to_dict()}
+        record = {**record, "crm": name, "planned_changes": summary and summary.to_dict()}
+    else:
+        result = service.deliver_list(
+            engine, scored_list, tables, resolved_as_of, settings, name=name, record=record, now=now
+        )
+        summary, record = result.summary, {**record, **result.to_dict()}
     if as_json:
-        output.print_json({"as_of": str(moment.date()), "dry_run": dry_run, **record})
+        output.print_json({"as_of": str(resolved_as_of.date()), "dry_run": dry_run, **record})
         return
     rows = scored_list.accounts.rows(named=True)
     horizon_days = model.model.horizon_days if model else settings.outcome.horizon_days
     output.print_ranked_list(
         rows,
-        moment.date(),
+        resolved_as_of.date(),
         top,
         horizon_days=horizon_days,
         basis=record["basis"],
-        capacity=(record["capacity"] or {}).get("why", ""),
+        capacity=(record["capacity"] or {}).get("explanation", ""),
     )
     output.print_run_summary(
         record, dry_run=dry_run, location=store.redact_url(settings.database_url)
     )
-    if sent is not None:
-        output.print_sync_summary(name, sent, dry_run=dry_run)
+    if summary is not None:
+        output.print_sync_summary(name, summary, dry_run=dry_run)
     elif not dry_run:
-        output.print_send_hint(name, record["to_send"])
+        output.print_send_hint(name, record["pending"])
 
 
 @click.command()
@@ -137,7 +142,7 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
         if as_json:
             output.print_json({"as_of": as_of, "basis": basis, "accounts": rows[:top]})
         else:
-            capacity = (record.get("capacity") or {}).get("why", "")
+            capacity = (record.get("capacity") or {}).get("explanation", "")
             output.print_ranked_list(
                 rows, as_of, top, horizon_days=horizon, basis=basis, capacity=capacity
             )
@@ -145,13 +150,17 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     row = queries.load_account(engine, account)
     if row is None:
         raise DeliveryError(
-            f"the list of {as_of} knows no account {account!r}; `expansion show` prints it."
+            f"no account {account!r} on the list of {as_of}; `expansion show` prints the list."
         )
     score_history = queries.load_score_history(engine, row["account_id"])
     if as_json:
-        output.print_json({**row, "past": score_history})
+        output.print_json({**row, "score_history": score_history})
     else:
-        outreach = MOTIONS[row["motion"]] if row["motion"] else ""
+        motion_text = MOTIONS[row["motion"]] if row["motion"] else ""
         output.print_account(
-            row, score_history, record.get("bands", []), horizon_days=horizon, motion_text=outreach
+            row,
+            score_history,
+            record.get("bands", []),
+            horizon_days=horizon,
+            motion_text=motion_text,
         )

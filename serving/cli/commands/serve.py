@@ -1,4 +1,4 @@
-"""The command that serves the page."""
+"""The `serve` command: web page and webhook endpoints."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["serve"]
 
 @click.command()
 @options.config_option
-@click.option("--host", help="Address to listen on; by default what the settings say.")
-@click.option("--port", type=click.IntRange(0, 65_535), help="Likewise, the port; 0: a free one.")
+@click.option("--host", help="Address to listen on; by default the configured one.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0: any free port.")
 @options.json_option
 def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> None:
-    """Serve the list as a page for the browser, until it is stopped.
+    """Serve the list as a web page until stopped.
 
-    Where a webhook has its secret, events are taken, too, and watched by a process beside it.
+    If a webhook secret is configured, events are received too and processed by a child process.
 
     Example: expansion serve --port 8080
     """
@@ -44,7 +44,7 @@ def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> No
             output.print_json({"url": url, "sign_in": not settings.web.auth_disabled})
         else:
             output.stdout.print(
-                f"The list is at {url}; Ctrl-C stops.", highlight=False, markup=False
+                f"Serving the list at {url}; press Ctrl-C to stop.", highlight=False, markup=False
             )
         consumer = (
             supervisor.run_consumer_process(config)
@@ -56,16 +56,16 @@ def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> No
 
 
 def _override_address(settings: Settings, host: str | None, port: int | None) -> Settings:
-    """Listen elsewhere than the settings say, by the same rules."""
+    """Override host and port, with the validation of the settings."""
     from pydantic import ValidationError
 
     from data.config.settings import Web
     from data.errors import SettingsError
 
     overrides = {"host": host, "port": port}
-    changed = {name: value for name, value in overrides.items() if value is not None}
+    changes = {name: value for name, value in overrides.items() if value is not None}
     try:
-        web = Web(**{**dict(settings.web), **changed})
+        web = Web(**{**dict(settings.web), **changes})
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise SettingsError(f"web: {message}.") from None

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: tables, bars, one line per error."""
+"""Terminal output of the commands: tables, progress bars, JSON."""
 
 from serving.cli.output.account_view import print_account
 from serving.cli.output.backtest_tables import print_backtest

@@ -1,4 +1,4 @@
-"""What a CSM reads in the terminal of one account, in full."""
+"""Terminal view of one account in full."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.cli.output.terminal import format_amount, format_share, stdout
 
 __all__ = ["print_account"]
 
-_UNKNOWN = "not known"
+_UNKNOWN = "unknown"
 _MIN_SHOWN = 0.0005  # what is less would read as none
 
 
@@ -24,25 +24,26 @@ def print_account(
     horizon_days: int,
     motion_text: str,
 ) -> None:
-    """Print one account in full; ``motion_text`` says what its motion means."""
+    """Print one account in full; ``motion_text`` explains its motion."""
     title = f"{row['name']} ({row['account_id']})" if row["name"] else row["account_id"]
     stdout.print(title, style="bold", markup=False, highlight=False)
     if row["rank"] is None:
         stdout.print(f"not on the list of {row['as_of']}: {row['note']}")
         return
     _print_facts(row, bands, horizon_days=horizon_days, motion_text=motion_text)
-    _print_section("Why", row["signals"] or ["Nothing stands out"])
-    _print_section("What speaks against it", row["holds_back"] or [])
-    _print_section("What is new", row["changed"] or [])
-    _print_section("What to know", [row["note"]] if row["note"] else [])
+    _print_section("Reasons", row["signals"] or ["Nothing stands out"])
+    _print_section("Counter-reasons", row["counter_reasons"] or [])
+    _print_section("Changes", row["changes"] or [])
+    _print_section("Notes", [row["note"]] if row["note"] else [])
     if row["margin"] is not None:
         stdout.print()
         _print_contributions(row)
     if len(score_history) > 1:
-        steps = ", ".join(
-            f"{p['as_of']}: {format_probability(p)} (#{p['rank']})" for p in score_history[-6:]
+        previous = ", ".join(
+            f"{score['as_of']}: {format_probability(score)} (#{score['rank']})"
+            for score in score_history[-6:]
         )
-        stdout.print(f"\nBefore: {steps}", highlight=False)
+        stdout.print(f"\nPrevious lists: {previous}", highlight=False)
 
 
 def _print_facts(
@@ -52,34 +53,35 @@ def _print_facts(
     horizon_days: int,
     motion_text: str,
 ) -> None:
-    used, sold = row["active_seats"], row["licensed_seats"]
-    by = f"model version {row['model']}" if row["model"].isdigit() else row["model"]
+    active, licensed = row["active_seats"], row["licensed_seats"]
+    model = f"model version {row['model']}" if row["model"].isdigit() else row["model"]
     facts = {
-        "rank": f"{row['rank']}, as of {row['as_of']}, by {by}",
-        "book": _format_portfolio(row),
-        f"chance in {horizon_days} days": _UNKNOWN,
-        "talk from": format_readiness_date(row),
+        "rank": f"{row['rank']}, as of {row['as_of']}, by {model}",
+        "portfolio": _format_portfolio(row),
+        f"probability, {horizon_days} days": _UNKNOWN,
+        "contact from": format_readiness_date(row),
     }
     if row["probability"] is not None:
         facts |= {
-            f"chance in {horizon_days} days": (
+            f"probability, {horizon_days} days": (
                 f"{row['probability']:.1%} ({row['low']:.1%} – {row['high']:.1%})"
             ),
             "band": _format_band(row, bands),
-            "chance in 180 days": f"{row['probability_180d']:.1%}",
-            "if it expands": f"{row['expected_date']}, most likely between"
-            f" {row['expected_early']} and {row['expected_late']}",
+            "probability, 180 days": f"{row['probability_180d']:.1%}",
+            "expected date": f"{row['expected_date']} (80 % interval"
+            f" {row['expected_early']} to {row['expected_late']})",
             "expected ARR": format_amount(row["expected_arr"]),
-            "chance to leave": _format_churn(row["churn_probability"]),
+            "churn probability": _format_churn(row["churn_probability"]),
         }
     facts |= {
-        "seats": f"{used} active" + (f" of {sold}" if sold is not None else "; none are sold"),
+        "seats": f"{active} active"
+        + (f" of {licensed}" if licensed is not None else "; no licensed seats"),
         "limit": row["limit"],
         "tier": "none" if row["tier"] is None else row["tier"],
         "motion": f"{row['motion']}: {motion_text}",
     }
-    if row["buyer"]:
-        facts["talk to"] = row["buyer"]
+    if row["contact_role"]:
+        facts["contact"] = row["contact_role"]
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
         table.add_row(name, str(value))
@@ -87,28 +89,28 @@ def _print_facts(
 
 
 def _format_portfolio(row: Mapping[str, Any]) -> str:
-    """Say whose it is, its place there, and whether this week's time reaches it."""
-    whose = row["csm"] or "nobody"
-    if row["book_rank"] is None:
-        return whose
-    if row["ask"] is False:
-        week = "no ask is made now"
+    """Format the CSM, the rank in the portfolio, and whether the account is within capacity."""
+    csm = row["csm"] or "no CSM"
+    if row["portfolio_rank"] is None:
+        return csm
+    if row["outreach_allowed"] is False:
+        status = "outreach suppressed"
+    elif row["in_weekly_capacity"]:
+        status = "within this week's capacity"
     else:
-        week = "within this week's time" if row["this_week"] else "beyond this week's time"
-    return f"{whose}, number {row['book_rank']} there; {week}"
+        status = "beyond this week's capacity"
+    return f"{csm}, rank {row['portfolio_rank']}; {status}"
 
 
 def _format_churn(probability: float | None) -> str:
-    """Say a chance that is never quite none.
+    """Format the churn probability; a tiny one is not shown as zero.
 
     >>> _format_churn(0.0001), _format_churn(0.031), _format_churn(None)
     ('under 0.1%', '3.1%', 'unknown')
     """
-    return (
-        "under 0.1%"
-        if probability is not None and 0 < probability < _MIN_SHOWN
-        else format_share(probability)
-    )
+    if probability is not None and 0 < probability < _MIN_SHOWN:
+        return "under 0.1%"
+    return format_share(probability)
 
 
 def _print_section(heading: str, sentences: Sequence[str]) -> None:
@@ -119,22 +121,22 @@ def _print_section(heading: str, sentences: Sequence[str]) -> None:
 
 
 def _format_band(row: Mapping[str, Any], bands: Sequence[Mapping[str, Any]]) -> str:
-    """Say what became of accounts in the same band, where that was seen."""
+    """Format the observed outcomes of the account's probability band."""
     match = next((each for each in bands if each["band"] == row["band"]), None)
     if match is None:
-        return f"{row['band']}; none was seen in it before"
+        return f"{row['band']}; no history"
     return (
-        f"{row['band']}; {row['band_told'] or 'seen before'}: {match['value']:.1%} of"
+        f"{row['band']}; {row['band_track_record'] or 'history'}: {match['value']:.1%} of"
         f" {match['snapshots']:,} ({format_share(match['low'])} – {format_share(match['high'])})"
     )
 
 
 def _print_contributions(row: Mapping[str, Any]) -> None:
     parts = sorted(row["contributions"].items(), key=lambda part: -abs(part[1]))
-    table = Table("signal", "log-odds", title="What moved the number", title_justify="left")
-    table.add_row("starting point, horizon included", f"{row['base']:+.2f}")
+    table = Table("signal", "log-odds", title="Contributions", title_justify="left")
+    table.add_row("base value, horizon included", f"{row['base']:+.2f}")
     for name, value in parts[:8]:
         table.add_row(name.replace("_", " "), f"{value:+.2f}")
     table.add_row("all other signals", f"{sum(value for _, value in parts[8:]):+.2f}")
-    table.add_row("[bold]sum, before calibration", f"[bold]{row['margin']:+.2f}")
+    table.add_row("[bold]total, before calibration", f"[bold]{row['margin']:+.2f}")
     stdout.print(table)

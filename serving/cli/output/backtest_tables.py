@@ -1,4 +1,4 @@
-"""How the ways of working would have done, in the terminal."""
+"""Terminal tables of a backtest."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ if TYPE_CHECKING:
 __all__ = ["print_backtest"]
 
 _SHARES: Final[Mapping[str, str]] = {
-    "share_flagged": "caught",
-    "share_flagged_14d": "14 d before",
-    "share_flagged_30d": "30 d before",
-    "share_pointed_at": "pointed at",
+    "detection_rate": "detected",
+    "detection_rate_14d": "14 d lead",
+    "detection_rate_30d": "30 d lead",
+    "condition_rate": "cond. met",
 }
 _DAYS: Final[Mapping[str, str]] = {"lag_days": "lag, days", "lead_days": "lead, days"}
 _COUNTS: Final[Mapping[str, str]] = {"false_alarms": "false alarms", "missed": "missed"}
-_DEFINED_TERMS: Final = ("flag", "caught", "false alarm", "use", "hours")
+_DEFINED_TERMS: Final = ("flag", "detected", "false alarm", "utilization", "capacity")
 _VENDOR_DISCLAIMER: Final = (
-    "Vendors say: their figures, without a definition or a source; not verified."
+    "Vendor claims: figures published without a definition or a source; not verified."
 )
 
 
 def print_backtest(result: BacktestResult) -> None:
-    """Print the ways of working side by side, then what the figures mean and cannot know."""
+    """Print the strategies in two tables, then definitions, notes and limitations."""
     title = (
         f"{result.expansions:,} expansions of {result.accounts:,.0f} accounts,"
         f" {result.counted_from} to {result.counted_until}"
     )
-    caught = _build_table(title, *_SHARES.values(), "vendors say")
-    cost = _build_table("What it took", *_DAYS.values(), *_COUNTS.values(), "minutes")
-    for way in result.ways:
-        caught.add_row(way.name, *_format_caught_cells(way), end_section=True)
-        cost.add_row(way.name, *_format_cost_cells(way), end_section=True)
-    stdout.print(caught)
+    detection = _build_table(title, *_SHARES.values(), "claimed")
+    cost = _build_table("Effort", *_DAYS.values(), *_COUNTS.values(), "minutes")
+    for strategy in result.strategies:
+        detection.add_row(strategy.name, *_format_detection_cells(strategy), end_section=True)
+        cost.add_row(strategy.name, *_format_cost_cells(strategy), end_section=True)
+    stdout.print(detection)
     stdout.print(cost)
     sentences = [
-        f"Replayed {result.start} to {result.end}, each day with what was known before it; below each"
-        " figure its 90 % interval over accounts.",
-        f"The team: {result.csms:,} CSM(s), {result.minutes_per_month:,.0f} minutes in 30 days"
-        f" together, {result.minutes_per_account:g} an account worked,"
-        f" {result.review_minutes:g} an account looked at; the same for every way.",
-        "14 d, 30 d before: caught by a flag so early. Pointed at: the condition held in time,"
-        " whether or not anyone had the time. Lag: from 80 % of seats or usage to the flag. Lead:"
-        " from the flag to the expansion. False alarms and minutes: per quarter and CSM. Missed:"
-        " per quarter and 80 accounts.",
+        f"Replayed {result.start} to {result.end}, each day with the data known before it. The"
+        " 90 % interval over accounts is below each figure.",
+        f"Team: {result.csms:,} CSM(s), {result.minutes_per_month:,.0f} minutes in 30 days"
+        f" together, {result.minutes_per_account:g} per contacted account and"
+        f" {result.review_minutes:g} per reviewed account; the same for every strategy.",
+        "14 d, 30 d lead: detected by a flag at least that early. Cond. met: the condition"
+        " held in time, with or without capacity. Lag: from 80 % of seats or usage to the flag."
+        " Lead: from the flag to the expansion. False alarms and minutes: per quarter and CSM."
+        " Missed: per quarter and 80 accounts.",
         *(f"{word.capitalize()}: {result.definitions[word]}" for word in _DEFINED_TERMS),
         _VENDOR_DISCLAIMER,
-        *(f"{way.name}: {way.rule}" for way in result.ways),
+        *(f"{strategy.name}: {strategy.rule}" for strategy in result.strategies),
         *_describe_reviews(result),
         *_describe_early_flags(result),
         *_describe_missing_strategies(result),
         *result.notes,
-        "What hindsight cannot know:",
-        *(f"- {sentence}" for sentence in result.hindsight),
+        "Limitations of a replay:",
+        *(f"- {sentence}" for sentence in result.limitations),
     ]
     for sentence in sentences:
         stdout.print(sentence, highlight=False, markup=False)
@@ -70,29 +70,29 @@ def print_backtest(result: BacktestResult) -> None:
 
 def _build_table(title: str, *columns: str) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("way of working", min_width=20)
+    table.add_column("strategy", min_width=20)
     for name in columns:
         table.add_column(name, justify="right")
     return table
 
 
-def _format_caught_cells(strategy: StrategyResult) -> list[str]:
+def _format_detection_cells(strategy: StrategyResult) -> list[str]:
     claim = (
         ""
         if strategy.claim is None
-        else strategy.claim.removesuffix(" caught").replace(" to ", "–")
+        else strategy.claim.removesuffix(" detected").replace(" to ", "–")
     )
     return [
-        *(_format_interval(strategy.figures[name], _format_percent, " %") for name in _SHARES),
+        *(_format_interval(strategy.metrics[name], _format_percent, " %") for name in _SHARES),
         claim,
     ]
 
 
 def _format_cost_cells(strategy: StrategyResult) -> list[str]:
-    figures = strategy.figures
-    days = [_format_interval(figures[name], "{:.0f}".format, between=" to ") for name in _DAYS]
-    counts = [_format_interval(figures[name], _format_count) for name in _COUNTS]
-    return [*days, *counts, _format_interval(figures["minutes"], "{:,.0f}".format)]
+    metrics = strategy.metrics
+    days = [_format_interval(metrics[name], "{:.0f}".format, between=" to ") for name in _DAYS]
+    counts = [_format_interval(metrics[name], _format_count) for name in _COUNTS]
+    return [*days, *counts, _format_interval(metrics["minutes"], "{:,.0f}".format)]
 
 
 def _format_percent(share: float) -> str:
@@ -100,7 +100,7 @@ def _format_percent(share: float) -> str:
 
 
 def _format_count(count: float) -> str:
-    """Two digits, so that an interval fits its column."""
+    """Format a count with two digits, so that an interval fits its column."""
     return f"{count:.1f}" if count < 9.95 else f"{count:,.0f}"
 
 
@@ -111,7 +111,7 @@ def _format_interval(
     *,
     between: str = "–",
 ) -> str:
-    """The figure, and below it its interval."""
+    """Format the estimate, with its interval on the next line."""
     if estimate.value is None:
         return "–"
     text = format_value(estimate.value) + unit
@@ -121,28 +121,32 @@ def _format_interval(
 
 
 def _describe_reviews(result: BacktestResult) -> list[str]:
-    """Say of each review how far it got: what costs time is not done to the end."""
+    """Describe the progress of each manual review, which capacity limits."""
     return [
-        f"{way.name}: {way.looked:,} looks in {(result.end - result.start).days:,} days, at"
-        f" {result.accounts:,.0f} accounts: {way.minutes_looking:,.0f} minutes of looking and"
-        f" {way.minutes_working:,.0f} of working."
-        for way in result.ways
-        if way.looked
+        f"{strategy.name}: {strategy.reviewed:,} reviews in {(result.end - result.start).days:,}"
+        f" days, at {result.accounts:,.0f} accounts: {strategy.review_minutes:,.0f} minutes"
+        f" of review and {strategy.contact_minutes:,.0f} of contact."
+        for strategy in result.strategies
+        if strategy.reviewed
     ]
 
 
 def _describe_early_flags(result: BacktestResult) -> list[str]:
-    """Say what was flagged, but so early that it does not count."""
-    counts = "; ".join(f"{way.name} {way.early:,}" for way in result.ways if way.early)
-    before = result.caught_within_days - 1
+    """Describe flags that came too early to count."""
+    counts = "; ".join(
+        f"{strategy.name} {strategy.detected_too_early:,}"
+        for strategy in result.strategies
+        if strategy.detected_too_early
+    )
+    before = result.detection_window_days - 1
     return (
         [f"Flagged, but more than {before} days before the expansion: {counts}."] if counts else []
     )
 
 
 def _describe_missing_strategies(result: BacktestResult) -> list[str]:
-    """Say which ways were not replayed, those for one reason together."""
+    """List the strategies that were not replayed, grouped by reason."""
     by_reason: dict[str, list[str]] = {}
-    for name, why in result.absent.items():
-        by_reason.setdefault(why, []).append(name)
-    return [f"Not replayed: {'; '.join(names)}: {why}" for why, names in by_reason.items()]
+    for name, reason in result.unavailable.items():
+        by_reason.setdefault(reason, []).append(name)
+    return [f"Not replayed: {'; '.join(names)}: {reason}" for reason, names in by_reason.items()]

@@ -1,4 +1,4 @@
-"""What the terminal tells of the delivery to the CRM."""
+"""Terminal output of the CRM delivery."""
 
 from __future__ import annotations
 
@@ -28,129 +28,129 @@ _MAX_VALUE_LENGTH: Final = 60
 
 
 def print_preflight(name: str, checks: Sequence[PreflightCheck]) -> None:
-    """Print a pre-flight, a line for each thing that was looked at."""
-    for finding in checks:
-        some = f" (such as {', '.join(finding.examples)})" if finding.examples else ""
-        mark, style = ("ok ", "") if finding.passed else ("no ", "bold")
-        _print_line(f"{mark} {finding.subject}: {finding.message}{some}", style)
-    failed = sum(not finding.passed for finding in checks)
+    """Print a preflight, one line per check."""
+    for check in checks:
+        examples = f" (such as {', '.join(check.examples)})" if check.examples else ""
+        mark, style = ("ok ", "") if check.passed else ("no ", "bold")
+        _print_line(f"{mark} {check.subject}: {check.message}{examples}", style)
+    failed = sum(not check.passed for check in checks)
     _print_line(
-        f"{name} is ready."
-        if not failed
-        else f"{name} is not ready: {_format_object_count(failed)} to mend."
+        f"{name} is ready." if not failed else f"{name} is not ready: {failed} check(s) failed."
     )
 
 
 def print_provisioning(name: str, lines: Sequence[str]) -> None:
-    """Print what a setup has made."""
+    """Print what a setup created."""
     for line in lines:
-        _print_line(f"made {line}")
+        _print_line(f"created {line}")
     if not lines:
-        _print_line(f"All that {name} needs is there.")
+        _print_line(f"Nothing is missing in {name}.")
 
 
 def print_diff(changes: Sequence[PlannedChange], summary: SyncSummary) -> None:
-    """Print, field by field, what would change."""
+    """Print the planned changes field by field."""
     for planned in changes:
-        _print_line(f"{planned.kind} {planned.key}{', new' if planned.made else ''}", "bold")
+        _print_line(f"{planned.kind} {planned.key}{', new' if planned.is_new else ''}", "bold")
         for field, after in planned.after.items():
             before = planned.before.get(field)
-            was = "" if planned.made else f"{_format_value(before)} → "
+            was = "" if planned.is_new else f"{_format_value(before)} → "
             _print_line(f"    {field}: {was}{_format_value(after)}")
-        if planned.theirs:
-            _print_line(f"    as a human set them: {', '.join(planned.theirs)}")
+        if planned.human_fields:
+            _print_line(f"    kept as set by a human: {', '.join(planned.human_fields)}")
     if summary.written > len(changes):
         _print_line(f"… and {summary.written - len(changes):,} more; --top prints them.", "dim")
 
 
 def print_sync_summary(name: str, summary: SyncSummary, *, dry_run: bool) -> None:
-    """Print the counts of a sending, or of what one would do."""
+    """Print the counts of a sync, or of a dry run."""
     verb = "Would be sent" if dry_run else "Sent"
-    if summary.written or not summary.words:
-        unchanged = f"; {summary.unchanged:,} stood there already" if summary.unchanged else ""
+    if summary.written or not summary.stop_reason:
+        unchanged = f"; {summary.unchanged:,} already in sync" if summary.unchanged else ""
         _print_line(
-            f"{verb} to {name}: {format_counts(summary.made) or 'nothing'} made,"
-            f" {format_counts(summary.changed) or 'nothing'} changed, {summary.fields:,} fields in all{unchanged}."
+            f"{verb} to {name}: {format_counts(summary.created) or 'nothing'} created,"
+            f" {format_counts(summary.updated) or 'nothing'} updated,"
+            f" {summary.fields:,} fields in all{unchanged}."
         )
     for line in _describe_exceptions(summary):
         _print_line(line)
-    if summary.words:
-        _print_line(f"Stopped early: {summary.words}.")
+    if summary.stop_reason:
+        _print_line(f"Stopped early: {summary.stop_reason}.")
 
 
 def print_delivery_status(status: Mapping[str, Any]) -> None:
-    """Print how the delivery stands."""
+    """Print the delivery status."""
     objects = format_counts(status["objects"]) or "nothing; run `expansion score` first"
-    _print_line(f"What should be true at {status['crm']}: {objects}.")
+    _print_line(f"Desired state of {status['crm']}: {objects}.")
     if status["as_of"]:
-        _print_line(f"What it has acknowledged last is as of {status['as_of']}.")
-    _print_line(f"{status['to_send']:,} still to be sent, {status['refused']:,} refused.")
-    if status["unanswered"]:
-        _print_line(f"Of {status['unanswered']:,} it is not known whether it took the last write.")
-    if status["with_fields_of_humans"]:
-        _print_line(f"{status['with_fields_of_humans']:,} with fields that humans have set.")
+        _print_line(f"Last applied list: as of {status['as_of']}.")
+    _print_line(f"{status['pending']:,} pending, {status['rejected']:,} rejected.")
+    if status["unconfirmed"]:
+        _print_line(f"{status['unconfirmed']:,} with an unconfirmed last write.")
+    if status["human_edited"]:
+        _print_line(f"{status['human_edited']:,} with fields that humans have set.")
     if not status["reads_edits"]:
         _print_line("Nothing is read back from it; the next export overwrites edits.")
     if status["sender"]:
-        _print_line(f"At work now: {status['sender']['owner']}.")
+        _print_line(f"Sending now: {status['sender']['owner']}.")
     for run in status["runs"]:
-        back = run["run_id"] < 0
-        name = f"taking back run {-run['run_id']}" if back else f"run {run['run_id']}"
+        is_rollback = run["run_id"] < 0
+        name = f"rollback of run {-run['run_id']}" if is_rollback else f"run {run['run_id']}"
         _print_line(f"  {name}: {run['changes']:,} changes, last at {run['last']:%Y-%m-%d %H:%M}")
-    for each in status["sends"]:
-        end = "did not finish" if each["finished_at"] is None else each["words"] or "finished"
-        _print_line(
-            f"  sent {each['started_at']:%Y-%m-%d %H:%M}: {_format_sync_counts(each['counts'])}{end}"
-        )
+    for sync in status["sync_runs"]:
+        end = "did not finish" if sync["finished_at"] is None else sync["stop_reason"] or "finished"
+        counts = _format_sync_counts(sync["counts"])
+        _print_line(f"  sync {sync['started_at']:%Y-%m-%d %H:%M}: {counts}{end}")
 
 
 def print_rejections(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print what was refused, and in which words."""
+    """Print rejected objects with the CRM's error message."""
     for row in rows:
-        attempts = "" if row["tries"] == 1 else f" ({row['tries']} times)"
-        _print_line(f"{row['kind']} {row['key']}{attempts}: {row['words']}")
+        attempts = "" if row["attempts"] == 1 else f" ({row['attempts']} times)"
+        _print_line(f"{row['kind']} {row['key']}{attempts}: {row['reason']}")
     if rows:
-        _print_line("Mend it, then let it be tried again: expansion crm retry [KEY…]")
+        _print_line("Fix the cause, then queue them again: expansion crm retry [KEY…]")
     else:
-        _print_line(f"{name} has refused nothing.")
+        _print_line(f"{name} has rejected nothing.")
 
 
 def print_requeued(count: int) -> None:
-    """Print what will be tried again."""
+    """Print the number of objects queued for a retry."""
     _print_line(
-        f"{_format_object_count(count)} will be tried again by the next `expansion crm send`."
+        f"{_format_object_count(count)} will be sent again by the next `expansion crm send`."
     )
 
 
 def print_rollback(rollback: RollbackResult) -> None:
-    """Print what a run's undoing comes to."""
-    _print_line(f"Run {rollback.run_id}: {_format_object_count(rollback.objects)} to put back.")
+    """Print the counts of a rollback."""
+    _print_line(f"Run {rollback.run_id}: {_format_object_count(rollback.objects)} to restore.")
     if rollback.unsent:
         _print_line(
-            f"{_format_object_count(rollback.unsent)} of it had not been sent, and will not be."
+            f"{_format_object_count(rollback.unsent)} had not been sent, and will not be sent."
         )
-    if rollback.later:
-        _print_line(f"{rollback.later:,} field(s) were changed by a later run, and stay.")
+    if rollback.superseded_fields:
+        _print_line(f"{rollback.superseded_fields:,} field(s) kept: a later run changed them.")
 
 
 def _describe_exceptions(summary: SyncSummary) -> Iterable[str]:
-    for count, words in (
-        (summary.theirs, "field(s) stay as a human set them"),
-        (summary.adopted, "of a human's making are filled from now on"),
-        (summary.gone, "were deleted by a human and stay deleted"),
-        (summary.rejected, "were refused; `expansion crm rejected` says why"),
-        (summary.waiting, "wait for an account or an opportunity that is not there"),
-        (summary.left, "are left for the next time"),
+    for count, text in (
+        (summary.human_fields, "field(s) kept because a human set them"),
+        (summary.adopted, "created by a human, updated from now on"),
+        (summary.deleted_in_crm, "deleted by a human, not created again"),
+        (summary.rejected, "rejected; `expansion crm rejected` lists the reasons"),
+        (summary.waiting_for_parent, "waiting for an account or opportunity that is missing"),
+        (summary.remaining, "remaining for the next run"),
     ):
         if count:
-            yield f"{count:,} {words}."
+            yield f"{count:,} {text}."
 
 
 def _format_sync_counts(counts: Mapping[str, Any]) -> str:
     if not counts:
         return ""
-    written = sum(counts["made"].values()) + sum(counts["changed"].values())
-    return f"{written:,} written, {counts['rejected']:,} refused, {counts['left']:,} left; "
+    written = sum(counts["created"].values()) + sum(counts["updated"].values())
+    return (
+        f"{written:,} written, {counts['rejected']:,} rejected, {counts['remaining']:,} remaining; "
+    )
 
 
 def _format_object_count(count: int) -> str:

@@ -1,4 +1,4 @@
-"""What the terminal tells of the gate, and of who is champion."""
+"""Terminal output of the promotion gate and the champion."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["print_gate_decision", "print_promotion"]
 def print_gate_decision(
     decision: GateDecision, fallback: str, version: str, aliases: ModelAliases
 ) -> None:
-    """Print the ruling on a version just trained, and what the weekly list is by now."""
-    for sentence in (decision.sentence, *decision.notes):
+    """Print the gate decision on a new version, and the model that ranks the list now."""
+    for sentence in (decision.summary, *decision.notes):
         stdout.print(sentence, highlight=False, markup=False)
     stdout.print(
         _describe_aliases(fallback, version, aliases), highlight=False, style="bold", markup=False
@@ -29,7 +29,7 @@ def print_promotion(promotion: Promotion) -> None:
     previous = "" if promotion.previous is None else f" in place of version {promotion.previous}"
     forced = ", against the gate" if promotion.forced else ""
     stdout.print(
-        f"Version {promotion.version} is champion{previous}{forced}: {promotion.reason}",
+        f"Version {promotion.version} is the champion{previous}{forced}: {promotion.reason}",
         highlight=False,
         markup=False,
     )
@@ -37,11 +37,11 @@ def print_promotion(promotion: Promotion) -> None:
 
 def _describe_aliases(fallback: str, version: str, aliases: ModelAliases) -> str:
     if aliases.champion == version:
-        return f"Version {version} is champion: the weekly list is by it."
-    waiting = f"Version {version} waits as the challenger"
+        return f"Version {version} is the champion and ranks the weekly list."
+    waiting = f"Version {version} is the challenger"
     if aliases.champion is None:
         return (
-            f"{waiting}, and there is no champion: the weekly list is by the best simple ranking,"
-            f" {fallback}, with a probability calibrated on the past."
+            f"{waiting}, and there is no champion: the best baseline ranks the weekly list,"
+            f" {fallback}, with a probability calibrated on past outcomes."
         )
-    return f"{waiting}, and version {aliases.champion} stays champion."
+    return f"{waiting}, and version {aliases.champion} remains the champion."

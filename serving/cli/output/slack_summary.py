@@ -1,4 +1,4 @@
-"""What became of messages in Slack, for a reader."""
+"""Terminal summary of posted Slack messages."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ __all__ = ["print_posts"]
 
 
 def print_posts(summary: PostSummary) -> None:
-    """Print it: what was done in one line, and a line for each that a human should look at."""
+    """Print the counts in one line, and one line per message that needs attention."""
     _print_line(
-        f"{len(summary.posted):,} posted in Slack, {len(summary.already_posted):,} posted before"
+        f"{len(summary.posted):,} posted in Slack, {len(summary.already_posted):,} posted earlier"
     )
     for key in summary.unknown:
         _print_line(
-            f"{key}: may have been posted, and the webhook cannot tell; --again posts it anew"
+            f"{key}: may have been posted; the webhook cannot confirm it. Use --repost-unknown"
+            " to post it again."
         )
     for key in summary.unroutable:
-        _print_line(f"{key}: no channel and no user by e-mail; name one under slack.channels")
-    for key, words in summary.rejected.items():
-        _print_line(f"{key}: refused by Slack: {words}")
+        _print_line(f"{key}: no channel and no user with this e-mail; set one in slack.channels")
+    for key, reason in summary.rejected.items():
+        _print_line(f"{key}: rejected by Slack: {reason}")
     if summary.remaining:
-        _print_line(f"{len(summary.remaining):,} left for the next time: {summary.stop_reason}")
+        _print_line(f"{len(summary.remaining):,} remaining for the next run: {summary.stop_reason}")
 
 
 def _print_line(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The two streams: what was asked for on stdout, how the work goes on stderr."""
+"""Terminal streams: results on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 @contextmanager
 def show_progress() -> Iterator[Any]:
-    """Show a bar per stage while a person watches, else a line when a stage ends; on stderr."""
+    """Show a progress bar per stage on a terminal, else one line per finished stage; on stderr."""
     if not stderr.is_terminal:
         yield _print_finished_stage
         return
@@ -42,7 +42,7 @@ def show_progress() -> Iterator[Any]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    # A step may take minutes, and the time left is told from the steps of so many seconds.
+    # A step may take minutes, so the remaining time is estimated over one hour of steps.
     with Progress(*columns, console=stderr, speed_estimate_period=3600) as bars:
         tasks: dict[str, Any] = {}
 
@@ -60,15 +60,15 @@ def _print_finished_stage(stage: str, done: int, total: int) -> None:
 
 
 def print_status(text: str) -> None:
-    """Tell something of the work that is going on, on stderr."""
+    """Print a status line on stderr."""
     stderr.print(text, highlight=False, markup=False)
 
 
 def format_share(value: float | None) -> str:
-    """Say a share in per cent."""
+    """Format a share as a percentage."""
     return "unknown" if value is None else f"{value:.1%}"
 
 
 def format_amount(value: float | None) -> str:
-    """Say a yearly amount, in the currency of the contracts."""
+    """Format a yearly amount in the contracts' currency."""
     return "unknown: no revenue on file" if value is None else f"{value:,.0f} a year"

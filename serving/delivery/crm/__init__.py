@@ -1,3 +1,3 @@
-"""Where the list goes: one module per target."""
+"""CRM targets: the protocol, the field catalogue, and one package per CRM."""
 
 __all__ = ["sql"]

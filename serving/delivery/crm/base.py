@@ -1,8 +1,8 @@
-"""What the sender asks of a CRM, and what a CRM may answer: one target is one implementation.
+"""Protocol between the sender and a CRM: object references, changes, results and errors.
 
-A target is a thin door. It reads the present values of our fields, writes what it is told to, and
-says row by row what became of it. What to write, what to leave to a human, when to try again and
-when to give up is decided once for all of them, in :mod:`serving.delivery`.
+A target is a thin adapter. It reads the live values of our fields, writes the changes that it is
+given, and reports a result for each row. What to write, which human edits to keep, and when to
+retry or give up is decided once for all CRMs, in :mod:`serving.delivery.reconcile`.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ __all__ = [
 
 Kind = Literal["account", "opportunity", "task"]
 KINDS: tuple[Kind, ...] = ("account", "opportunity", "task")  # parents first
-# What JSON knows; a day is an ISO date, and several sentences are one text with line ends.
+# JSON values; a date is ISO text, and several sentences are one text with line breaks.
 Value: TypeAlias = str | int | float | bool | None
 Fields: TypeAlias = Mapping[str, Value]
 
 
 @dataclass(frozen=True)
 class ObjectRef:
-    """Which object is meant.
+    """Reference to one CRM object.
 
     Attributes
     ----------
     kind : {"account", "opportunity", "task"}
-        What it is.
+        Type of the object.
     key : str
-        Our own name of it, unique at the target: the account's id, ``account:limit:episode`` of an
-        opportunity, the same with what is to be done of a task.
+        Our external key, unique at the target: the account id for an account,
+        ``account:limit:episode`` for an opportunity, and that key plus the action for a task.
     account_id : str
-        The account it is about.
+        Account that the object belongs to.
     limit : str or None
-        What the account runs into, of an opportunity and its tasks.
+        Limit that the account is reaching; only for opportunities and tasks.
     crm_id : str or None
-        The target's own name of it, once known.
+        Record id at the target, once known.
     account_crm_id, opportunity_crm_id : str or None
-        The target's names of what it hangs on, once known.
+        Record ids of the parent account and opportunity, once known.
     """
 
     kind: Kind
@@ -71,16 +71,16 @@ class ObjectRef:
 
 @dataclass(frozen=True)
 class RemoteObject:
-    """An object as it stands at the target.
+    """Object as it exists at the target.
 
     Attributes
     ----------
     crm_id : str
-        The target's own name of it.
+        Record id at the target.
     fields : mapping of str to Value
-        Present values of the fields we write, under our names; an empty one is None.
+        Live values of the fields that we write, under our names; an empty field is None.
     created_by_us : bool
-        False where a human made it: an open expansion opportunity of the account, to be adopted.
+        False for an open expansion opportunity that a human created, which is to be adopted.
     """
 
     crm_id: str
@@ -90,9 +90,9 @@ class RemoteObject:
 
 @dataclass(frozen=True)
 class FieldChange:
-    """Fields to set on one object, which is made where ``ref.crm_id`` is None.
+    """Fields to set on one object; the object is created if ``ref.crm_id`` is None.
 
-    Making must be safe to repeat: the same key twice gives one object.
+    Creation must be idempotent: the same key sent twice creates one object.
     """
 
     ref: ObjectRef
@@ -101,14 +101,14 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class Applied:
-    """The target has taken the change."""
+    """Result of a change that the target has accepted."""
 
     crm_id: str
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """The target will never take this row as it is, and says why in its own words."""
+    """Result of a change that the target will never accept as it is, with the target's message."""
 
     reason: str
 
@@ -116,10 +116,10 @@ class Rejected:
 WriteResult: TypeAlias = Applied | Rejected
 
 
-class RetryableError(Exception):  # noqa: N818 - named as what it is: it may work later
-    """It may work later: a lost connection, a lock, a rate limit, a server in trouble.
+class RetryableError(Exception):
+    """Temporary failure: lost connection, lock, rate limit, server error.
 
-    ``retry_after_seconds`` is what the server asked us to wait, where it did.
+    ``retry_after_seconds`` is the wait that the server asked for, if any.
     """
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
@@ -127,20 +127,20 @@ class RetryableError(Exception):  # noqa: N818 - named as what it is: it may wor
         self.retry_after_seconds = retry_after_seconds
 
 
-class BatchRejectedError(Exception):  # noqa: N818
-    """The call was refused as a whole for what is in it; nothing of it was written."""
+class BatchRejectedError(Exception):
+    """The whole call was rejected because of its content; nothing was written."""
 
 
-class AccessDeniedError(Exception):  # noqa: N818
-    """We may not do this at all: a key that is not valid, a permission or a field that is missing.
+class AccessDeniedError(Exception):
+    """The operation is not allowed: invalid key, missing permission or missing field.
 
-    Trying again is of no use; the words say what the CRM's owner must do.
+    Retrying does not help; the message states what the CRM administrator must do.
     """
 
 
 @dataclass(frozen=True)
 class RateLimit:
-    """How fast a target may be asked: rows in one call, and calls within a number of seconds."""
+    """Limits of a target: rows per call, and calls within a time window in seconds."""
 
     rows_per_call: int = 100
     max_calls: int | None = None
@@ -149,7 +149,7 @@ class RateLimit:
 
 @dataclass(frozen=True)
 class PreflightCheck:
-    """One line of a pre-flight: what was looked at, whether it is well, what to do if not."""
+    """One pre-flight check: its subject, whether it passed, and what to do if it did not."""
 
     subject: str
     passed: bool
@@ -159,7 +159,7 @@ class PreflightCheck:
 
 @dataclass(frozen=True)
 class HumanTouch:
-    """A human has dealt with the account: a task of ours done, an opportunity of ours moved."""
+    """Human activity on an account: a task of ours completed, or an opportunity of ours moved."""
 
     account_id: str
     touched_on: date
@@ -167,49 +167,50 @@ class HumanTouch:
 
 
 class CrmTarget(Protocol):
-    """A CRM. Every method may raise :class:`RetryableError`, :class:`AccessDeniedError`."""
+    """A CRM. Every method may raise :class:`RetryableError` or :class:`AccessDeniedError`."""
 
     @property
     def name(self) -> str:
-        """The name of the target in the settings, the outbox, and the commands."""
+        """Name of the target in the settings, the database and the commands."""
 
     @property
     def rate_limit(self) -> RateLimit:
-        """How fast it may be asked."""
+        """Rate limit and batch size of the target."""
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Give the values as :meth:`read` would give them back: rounded, cut to length, mapped.
+        """Return the values as :meth:`read` would return them: rounded, truncated, mapped.
 
-        Fields that this target does not carry are left out. Shaping twice changes nothing more.
+        Fields that this target does not hold are left out. Idempotent: normalizing twice changes
+        nothing more.
         """
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Give what stands at the target, in the order of the refs; None: nothing does.
+        """Return the live objects in the order of the refs, None where there is no object.
 
-        All refs are of one kind and at most ``pace.rows_per_call``. For an opportunity that is not
-        there by its key, an open expansion opportunity that a human made at the account for the
-        same limit is found, with ``ours`` False. For an account without ``crm_id``, the record
-        that matches the account.
+        All refs are of one kind and at most ``rate_limit.rows_per_call``. If an opportunity is not
+        found by its key, an open expansion opportunity that a human created at the account for the
+        same limit is returned, with ``created_by_us`` False. An account without ``crm_id`` is
+        matched to a record.
         """
 
     def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
-        """Set fields, and say of each change, in their order, what became of it.
+        """Set fields and return one result per change, in the same order.
 
-        All changes are of one kind and at most ``pace.rows_per_call``. May also raise
+        All changes are of one kind and at most ``rate_limit.rows_per_call``. May also raise
         :class:`BatchRejectedError`, after which nothing was written.
         """
 
     def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
-        """Look, without writing, at permissions, fields, and which accounts match no record."""
+        """Check permissions, fields and account matching without writing."""
 
     def provision(self) -> list[str]:
-        """Make fields, groups, unique keys and pipeline where they are missing; can be repeated.
+        """Create missing fields, groups, unique keys and pipeline; idempotent.
 
-        Returns a line for each thing that was made; none where all was there.
+        Returns a line for each thing that was created; none if nothing was missing.
         """
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:
-        """Tell which accounts humans have dealt with, from a day on."""
+        """Return the accounts on which humans were active, from a day on."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""

@@ -1,7 +1,7 @@
-"""What a CRM gets to know: every field of an account, an opportunity and a task, in one place.
+"""Field catalogue: every field of an account, an opportunity and a task that we write to a CRM.
 
-What should be true is said in these names. A target maps them onto its own, leaves out what it does
-not carry, and makes them where they are missing (``expansion crm setup``).
+The desired state uses these names. A target maps them to its own field names, leaves out those
+that it does not hold, and creates missing ones (``expansion crm setup``).
 """
 
 from collections.abc import Mapping
@@ -19,19 +19,19 @@ __all__ = [
     "CrmField",
     "make_episode_key",
     "make_task_key",
+    "normalize_fields",
     "parse_account_id",
-    "shape_fields",
     "should_create",
 ]
 
 OPEN: Final = "open"
 CLOSE_REASONS: Final = {
-    "expanded": "the contract's level of that limit has risen since",
-    "relieved": "the pressure has been gone for a while",
-    "expired": "nothing came of it for too long",
+    "expanded": "the contract's entitlement for that limit has increased",
+    "relieved": "no pressure for some time",
+    "expired": "open for too long without an expansion",
     "lapsed": "the contract has ended",
 }
-WITHDRAWN: Final = "withdrawn"  # the run that made it was undone
+WITHDRAWN: Final = "withdrawn"  # its run was rolled back
 STATES: Final = (OPEN, *CLOSE_REASONS, WITHDRAWN)
 
 
@@ -41,19 +41,19 @@ class CrmField:
 
     Attributes
     ----------
-    type : {"text", "lines", "number", "whole", "day", "flag"}
-        ``lines`` is one text of several sentences, parted by line ends; ``day`` an ISO date;
-        ``whole`` an int, ``number`` a float.
+    type : {"text", "multiline", "number", "integer", "date", "boolean"}
+        ``multiline`` is one text of several sentences, separated by line breaks; ``date`` is ISO
+        text; ``number`` is a float.
     description : str
-        What a reader of the CRM is told about it.
+        Description that readers of the CRM see.
     decimals : int
-        After the point, of a number: as many as are worth a write.
+        Decimal places of a number; smaller differences are not written.
     is_native : bool
-        True where a CRM has its own field for it, with its own owner, such as the account's name:
-        a target that has it leaves ours out.
+        True if a CRM has its own field for the value, such as the account name; such a target
+        leaves ours out.
     """
 
-    type: Literal["text", "lines", "number", "whole", "day", "flag"]
+    type: Literal["text", "multiline", "number", "integer", "date", "boolean"]
     description: str
     decimals: int = 0
     is_native: bool = False
@@ -65,62 +65,68 @@ def _make_share_field(description: str) -> CrmField:
 
 _ACCOUNT: Final = {
     "name": CrmField("text", "name of the account", is_native=True),
-    "csm": CrmField("text", "who looks after it", is_native=True),
-    "as_of": CrmField("day", "the day, 00:00 UTC, as of which all of this is said"),
-    "rank": CrmField("whole", "place on the list, from 1"),
-    "book_rank": CrmField("whole", "place in the book of its CSM, from 1"),
-    "this_week": CrmField("flag", "within what its CSM can work in a week"),
-    "expansion_signal": CrmField("text", "tag: limit and tier, where a tier fires"),
+    "csm": CrmField("text", "customer success manager of the account", is_native=True),
+    "as_of": CrmField("date", "as-of date of all these values, 00:00 UTC"),
+    "rank": CrmField("integer", "rank on the list, from 1"),
+    "portfolio_rank": CrmField("integer", "rank in the portfolio of its CSM, from 1"),
+    "in_weekly_capacity": CrmField("boolean", "within the weekly capacity of its CSM"),
+    "expansion_signal": CrmField("text", "tag: limit and tier, if a tier rule fires"),
     "probability": _make_share_field("probability of an expansion within the horizon, 0 to 1"),
     "low": _make_share_field("lower end of its 80 % interval"),
     "high": _make_share_field("upper end of its 80 % interval"),
     "band": CrmField("text", "band of the probability"),
-    "band_told": CrmField("text", "how many accounts in this band expanded in the past"),
-    "readiness_date": CrmField("day", "from when to talk; empty: no specific date"),
-    "expected_date": CrmField("day", "when it expands, if it does within 180 days: the median"),
-    "expected_early": CrmField("day", "lower end of the 80 % interval of that day"),
-    "expected_late": CrmField("day", "upper end of the 80 % interval of that day"),
+    "band_track_record": CrmField(
+        "text", "number of accounts in this band that expanded in the past"
+    ),
+    "readiness_date": CrmField("date", "date from which to make contact; empty: no specific date"),
+    "expected_date": CrmField(
+        "date", "median date of the expansion, if it expands within 180 days"
+    ),
+    "expected_early": CrmField("date", "lower end of the 80 % interval of that date"),
+    "expected_late": CrmField("date", "upper end of the 80 % interval of that date"),
     "probability_180d": _make_share_field("probability of an expansion within 180 days"),
-    "expected_arr": CrmField("number", "probability × usual rise × yearly revenue"),
+    "expected_arr": CrmField("number", "expected ARR: probability × typical uplift × ARR"),
     "churn_probability": _make_share_field("probability that the contract ends within the horizon"),
-    "limit": CrmField("text", "what it runs into: seats, usage, plan or none"),
-    "tier": CrmField("whole", "1: act within two weeks; 2: qualify; empty: neither"),
-    "motion": CrmField("text", "the outreach that fits"),
-    "buyer": CrmField("text", "whom to talk to"),
-    "ask": CrmField("flag", "false where no ask is to be made now"),
-    "signals": CrmField("lines", "why: the strongest drivers, a sentence each"),
-    "holds_back": CrmField("lines", "what speaks against it, or why no ask is made"),
-    "changed": CrmField("lines", "what changed since the list before"),
-    "active_seats": CrmField("whole", "paid seats in use"),
-    "licensed_seats": CrmField("whole", "paid seats sold"),
+    "limit": CrmField("text", "limit that the account is reaching: seats, usage, plan or none"),
+    "tier": CrmField("integer", "1: act within two weeks; 2: qualify; empty: neither"),
+    "motion": CrmField("text", "recommended motion"),
+    "contact_role": CrmField("text", "role to contact"),
+    "outreach_allowed": CrmField("boolean", "false if outreach is suppressed"),
+    "signals": CrmField("multiline", "reasons: the strongest drivers, one sentence each"),
+    "counter_reasons": CrmField("multiline", "counter-reasons, or why outreach is suppressed"),
+    "changes": CrmField("multiline", "changes since the previous list"),
+    "active_seats": CrmField("integer", "paid seats in use"),
+    "licensed_seats": CrmField("integer", "paid seats sold"),
     "seat_utilization": _make_share_field("active ÷ licensed seats"),
-    "model": CrmField("text", "model version, or the ranking in its place"),
-    "note": CrmField("text", "why it is not on the list, or how little is known of it"),
+    "model": CrmField("text", "model version, or the fallback ranking"),
+    "note": CrmField("text", "reason for not being listed, or a note on low evidence"),
 }
 _OPPORTUNITY: Final = {
-    "name": CrmField("text", "the account and what it is about"),
-    "state": CrmField("text", f"{OPEN}, or how it ended: {', '.join(CLOSE_REASONS)}, {WITHDRAWN}"),
+    "name": CrmField("text", "account and subject"),
+    "state": CrmField("text", f"{OPEN}, or why it closed: {', '.join(CLOSE_REASONS)}, {WITHDRAWN}"),
     "probability": _make_share_field("probability of an expansion within the horizon, 0 to 1"),
-    "amount": CrmField("number", "the usual rise at this limit × yearly revenue"),
+    "amount": CrmField("number", "typical uplift for this limit × ARR"),
     "expected_close_date": CrmField(
-        "day", "when it expands, if it does within 180 days: the median"
+        "date", "median date of the expansion, if it expands within 180 days"
     ),
-    "readiness_date": CrmField("day", "from when to talk; empty: no specific date"),
-    "limit": CrmField("text", "what the account runs into: seats, usage or plan"),
-    "motion": CrmField("text", "the outreach that fits"),
-    "buyer": CrmField("text", "whom to talk to"),
-    "signals": CrmField("lines", "why: the strongest drivers, a sentence each"),
-    "episode": CrmField("text", "our key: account, limit, episode"),
+    "readiness_date": CrmField("date", "date from which to make contact; empty: no specific date"),
+    "limit": CrmField("text", "limit that the account is reaching: seats, usage or plan"),
+    "motion": CrmField("text", "recommended motion"),
+    "contact_role": CrmField("text", "role to contact"),
+    "signals": CrmField("multiline", "reasons: the strongest drivers, one sentence each"),
+    "episode": CrmField("text", "external key: account, limit, episode"),
 }
 _TASK: Final = {
-    "subject": CrmField("text", "what is to be done"),
+    "subject": CrmField("text", "what to do"),
     "state": CrmField(
-        "text", f"{OPEN}, or how its episode ended: {', '.join(CLOSE_REASONS)}, {WITHDRAWN}"
+        "text", f"{OPEN}, or why its episode closed: {', '.join(CLOSE_REASONS)}, {WITHDRAWN}"
     ),
-    "due_date": CrmField("day", "by when; set once"),
-    "notes": CrmField("lines", "why: the drivers when the task was made, a sentence each"),
-    "motion": CrmField("text", "the outreach that fits"),
-    "episode": CrmField("text", "key of the opportunity or episode it belongs to"),
+    "due_date": CrmField("date", "due date; set once"),
+    "notes": CrmField(
+        "multiline", "reasons: the drivers when the task was created, one sentence each"
+    ),
+    "motion": CrmField("text", "recommended motion"),
+    "episode": CrmField("text", "key of its opportunity or episode"),
 }
 FIELDS: Final[Mapping[Kind, Mapping[str, CrmField]]] = {
     "account": _ACCOUNT,
@@ -130,7 +136,7 @@ FIELDS: Final[Mapping[Kind, Mapping[str, CrmField]]] = {
 
 
 def should_create(fields: Fields) -> bool:
-    """Whether an object that does not stand at the target is made: not if it has ended already.
+    """Return True if a missing object is created at the target: only while it is open.
 
     Examples
     --------
@@ -141,7 +147,7 @@ def should_create(fields: Fields) -> bool:
 
 
 def make_episode_key(account_id: str, limit: str, episode: int) -> str:
-    """Our own name of an opportunity; a colon within an id is escaped, so keys never collide.
+    """Return the external key of an opportunity; escaped colons keep keys unique.
 
     Examples
     --------
@@ -152,7 +158,7 @@ def make_episode_key(account_id: str, limit: str, episode: int) -> str:
 
 
 def make_task_key(episode: str, action: str) -> str:
-    """Our own name of a task: the key of its episode, and what is to be done.
+    """Return the external key of a task: the key of its episode plus the action.
 
     Examples
     --------
@@ -173,24 +179,24 @@ def parse_account_id(key: str) -> str:
     return key.partition(":")[0].replace("%3A", ":").replace("%25", "%")
 
 
-def shape_fields(kind: Kind, fields: Fields) -> dict[str, Value]:
+def normalize_fields(kind: Kind, fields: Fields) -> dict[str, Value]:
     """Return the known fields, each cast to its type; empty text becomes None."""
-    known = FIELDS[kind]
+    catalogue = FIELDS[kind]
     return {
-        name: _cast_value(known[name].type, value)
+        name: _cast_value(catalogue[name].type, value)
         for name, value in fields.items()
-        if name in known
+        if name in catalogue
     }
 
 
-def _cast_value(kind: str, value: Value) -> Value:
+def _cast_value(field_type: str, value: Value) -> Value:
     if value is None:
         return None
-    if kind in {"text", "lines", "day"}:
+    if field_type in {"text", "multiline", "date"}:
         return str(value).replace("\x00", "") or None  # PostgreSQL cannot store NUL
-    if kind == "number":
+    if field_type == "number":
         return float(value)
-    return bool(value) if kind == "flag" else int(value)
+    return bool(value) if field_type == "boolean" else int(value)
 
 
 def _escape_key_part(text: str) -> str:

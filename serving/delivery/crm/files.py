@@ -1,7 +1,7 @@
 """One-way export of accounts, opportunities and tasks to CSV or Parquet files.
 
 The application database holds the last exported value of every field. Nothing is read back from
-the files: the next export overwrites edits made in them. FILES.md is the page for importers.
+the files: the next export overwrites edits made in them. See docs/guides/files.md.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from serving.delivery.crm.base import (
     Value,
     WriteResult,
 )
-from serving.delivery.crm.fields import FIELDS, parse_account_id, shape_fields
+from serving.delivery.crm.fields import FIELDS, normalize_fields, parse_account_id
 from serving.store.schema import APPLIED_OBJECTS
 
 if TYPE_CHECKING:
     from data.config.settings import Settings
 
-__all__ = ["FileExport", "create_target"]
+__all__ = ["FilesTarget", "create_target"]
 
 _FILES: Final[Mapping[Kind, str]] = {
     "account": "accounts",
@@ -45,19 +45,19 @@ _FILES: Final[Mapping[Kind, str]] = {
 }
 _TYPES: Final[Mapping[str, Any]] = {
     "text": pl.String,
-    "lines": pl.String,
+    "multiline": pl.String,
     "number": pl.Float64,
-    "whole": pl.Int64,
-    "day": pl.String,  # an ISO date, parsed when the frame is complete
-    "flag": pl.Boolean,
+    "integer": pl.Int64,
+    "date": pl.String,  # ISO text, parsed when the frame is complete
+    "boolean": pl.Boolean,
 }
 
 
-class FileExport:
-    """A folder with one file per kind of object: a :class:`serving.delivery.crm.base.CrmTarget`.
+class FilesTarget:
+    """Folder with one file per kind of object: a :class:`serving.delivery.crm.base.CrmTarget`.
 
-    A change is acknowledged once it is in its file. The rows of a file are the acknowledged
-    objects in the application database, with the changes of the current call applied.
+    A change counts as applied once it is in its file. The rows of a file are the applied objects
+    in the application database, with the changes of the current call applied.
     """
 
     name = "files"
@@ -67,11 +67,11 @@ class FileExport:
         self._engine, self._folder, self._suffix = engine, folder, suffix
 
     def __repr__(self) -> str:
-        return f"FileExport({str(self._folder)!r}, {self._suffix})"
+        return f"FilesTarget({str(self._folder)!r}, {self._suffix})"
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return the values as the files hold them."""
-        return shape_fields(kind, fields)
+        return normalize_fields(kind, fields)
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Return the last exported values; the files themselves are not read."""
@@ -106,19 +106,19 @@ class FileExport:
         elif os.access(self._folder, os.W_OK | os.X_OK):
             folder = PreflightCheck("folder", True, f"{self._folder} is writable")
         else:
-            words = f"{self._folder} is not writable; change its permissions or crm.files.folder"
-            folder = PreflightCheck("folder", False, words)
-        edits = PreflightCheck("edits", True, "not read back; the next export overwrites them")
-        return [folder, edits, *(self._check_file(kind) for kind in FIELDS)]
+            message = f"{self._folder} is not writable; change its permissions or crm.files.folder"
+            folder = PreflightCheck("folder", False, message)
+        read_back = PreflightCheck("edits", True, "not read back; the next export overwrites them")
+        return [folder, read_back, *(self._check_file(kind) for kind in FIELDS)]
 
     def provision(self) -> list[str]:
         """Write the files that are missing, with all rows that were exported before."""
-        missing = [kind for kind in FIELDS if not self._file(kind).exists()]
+        missing = [kind for kind in FIELDS if not self._get_path(kind).exists()]
         created = []
         for kind in missing:
             rows = self._load_rows(kind)
             self._write_file(kind, rows)
-            created.append(f"the file {self._file(kind)}, {len(rows):,} rows")
+            created.append(f"the file {self._get_path(kind)}, {len(rows):,} rows")
         return created
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:  # noqa: ARG002
@@ -130,7 +130,7 @@ class FileExport:
         self._engine.dispose()
 
     def _load_rows(self, kind: Kind) -> dict[str, dict[str, Value]]:
-        """Return key → fields of every exported object; without fields it never was exported."""
+        """Return key → fields of every exported object; one without fields was never exported."""
         query = sa.select(APPLIED_OBJECTS.c.key, APPLIED_OBJECTS.c.fields).where(
             APPLIED_OBJECTS.c.target == self.name, APPLIED_OBJECTS.c.kind == kind
         )
@@ -141,7 +141,7 @@ class FileExport:
     def _write_file(self, kind: Kind, rows: Mapping[str, Fields]) -> None:
         keys = ("account_id",) if kind == "account" else ("key", "account_id")
         types = {name: _TYPES[field.type] for name, field in FIELDS[kind].items()}
-        days = [name for name, field in FIELDS[kind].items() if field.type == "day"]
+        days = [name for name, field in FIELDS[kind].items() if field.type == "date"]
         records = [
             {
                 "key": key,
@@ -151,20 +151,23 @@ class FileExport:
             for key in sorted(rows)
         ]
         frame = pl.DataFrame(records, schema={**dict.fromkeys(keys, pl.String), **types})
-        atomic.write_table(frame.with_columns(pl.col(days).str.to_date()), self._file(kind))
+        atomic.write_table(frame.with_columns(pl.col(days).str.to_date()), self._get_path(kind))
 
     def _check_file(self, kind: Kind) -> PreflightCheck:
-        file, count = self._file(kind), len(self._load_rows(kind))
+        file, count = self._get_path(kind), len(self._load_rows(kind))
         if count and not file.exists():
-            words = f"missing, with {count:,} exported rows; `expansion crm setup` writes it again"
-            return PreflightCheck(file.name, False, words)
+            return PreflightCheck(
+                file.name,
+                False,
+                f"missing, with {count:,} exported rows; `expansion crm setup` writes it again",
+            )
         return PreflightCheck(file.name, True, f"{count:,} rows")
 
-    def _file(self, kind: Kind) -> Path:
+    def _get_path(self, kind: Kind) -> Path:
         return self._folder / f"{_FILES[kind]}.{self._suffix}"
 
 
-def create_target(settings: Settings) -> FileExport:
+def create_target(settings: Settings) -> FilesTarget:
     """Open the export folder of the settings and the application database.
 
     Raises
@@ -172,6 +175,6 @@ def create_target(settings: Settings) -> FileExport:
     data.errors.DeliveryError
         If the database cannot be opened.
     """
-    rules = settings.crm.files
-    folder = settings.base / rules.folder if rules.folder else settings.state_folder / "crm"
-    return FileExport(store.open_engine(settings.database_url), folder.resolve(), rules.format)
+    config = settings.crm.files
+    folder = settings.base / config.folder if config.folder else settings.state_folder / "crm"
+    return FilesTarget(store.open_engine(settings.database_url), folder.resolve(), config.format)

@@ -1,6 +1,7 @@
-"""Open the CRM that the settings name, and only that one's client.
+"""Registry of CRM targets: open the configured one, and import only its client.
 
-Each target is a module ``serving.delivery.crm.<name>`` with a function ``target(settings) -> Target``.
+Each target is a package ``serving.delivery.crm.<name>`` with a function
+``create_target(settings) -> CrmTarget``.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
     from data.config.settings import Settings
     from serving.delivery.crm.base import CrmTarget
 
-__all__ = ["TARGET_NAMES", "WRITE_ONLY", "open_target", "resolve_target_name"]
+__all__ = ["TARGET_NAMES", "WRITE_ONLY_TARGETS", "open_target", "resolve_target_name"]
 
 TARGET_NAMES: Final = ("sql", "odoo", "hubspot", "salesforce", "files")
-WRITE_ONLY: Final = ("files",)  # from which nothing is read back
+WRITE_ONLY_TARGETS: Final = ("files",)  # nothing is read back from these
 
 
 def resolve_target_name(settings: Settings, name: str | None = None) -> str:
-    """Say which CRM is meant, before any work is done for it.
+    """Return the name of the CRM to use, validated.
 
     Raises
     ------
@@ -31,13 +32,13 @@ def resolve_target_name(settings: Settings, name: str | None = None) -> str:
     target_name = name or settings.crm.name
     if target_name not in TARGET_NAMES:
         raise DeliveryError(
-            f"no CRM named {target_name!r}; this version writes to: {', '.join(TARGET_NAMES)}."
+            f"no CRM named {target_name!r}; this version supports: {', '.join(TARGET_NAMES)}."
         )
     return target_name
 
 
 def open_target(settings: Settings, name: str | None = None) -> CrmTarget:
-    """Open the CRM of the settings, or the one named; to be closed by the caller.
+    """Open the configured CRM, or the one named; the caller closes it.
 
     Raises
     ------

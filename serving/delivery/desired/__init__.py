@@ -1,1 +1,1 @@
-"""Desired state of the CRM, derived from a scored list."""
+"""Desired CRM state of a scored list: account fields, opportunities, tasks and episodes."""

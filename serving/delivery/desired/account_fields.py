@@ -1,6 +1,6 @@
-"""What should be true at the accounts of a CRM, given a list: a row per object.
+"""Desired CRM fields of every account, derived from a list; one row per object.
 
-Figures are rounded to what is worth a write, so that a difference is always one that matters.
+Numbers are rounded to a useful precision, so that every difference is worth a write.
 """
 
 from __future__ import annotations
@@ -22,29 +22,31 @@ __all__ = ["DesiredObject", "build_account_objects", "hash_fields", "serialize_f
 
 @dataclass(frozen=True, slots=True)
 class DesiredObject:
-    """One object as it should be; ``place`` says in which order objects of one kind are sent."""
+    """Desired state of one object; objects of one kind are sent by rising ``priority``."""
 
     kind: Kind
     key: str
     account_id: str
     limit: str | None
-    place: int
+    priority: int
     fields: Fields
 
 
 def hash_fields(fields: Fields) -> str:
-    """Sum up fields in 32 hexadecimal digits; the order they stand in does not matter.
+    """Return a content hash of fields, 32 hexadecimal digits, independent of their order.
 
     Examples
     --------
-    >>> hash_fields({"tier": 1, "rank": 2}) == hash_fields({"rank": 2, "tier": 1}) != hash_fields({"tier": 1})
+    >>> hash_fields({"tier": 1, "rank": 2}) == hash_fields({"rank": 2, "tier": 1})
     True
+    >>> hash_fields({"tier": 1, "rank": 2}) == hash_fields({"tier": 1})
+    False
     """
     return serialize_fields(fields)[1]
 
 
 def serialize_fields(fields: Fields) -> tuple[PreEncodedJson, str]:
-    """Give fields as JSON, the same text for the same fields, and their digest."""
+    """Return fields as canonical JSON, and their content hash."""
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return PreEncodedJson(text), hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -52,30 +54,29 @@ def serialize_fields(fields: Fields) -> tuple[PreEncodedJson, str]:
 def build_account_objects(
     listed: pl.DataFrame, unlisted: pl.DataFrame, as_of: date
 ) -> Iterator[DesiredObject]:
-    """Say what should stand at every account: its line, or why it is not on the list.
+    """Yield the desired state of every account: its list row, or why it is not listed.
 
     Parameters
     ----------
     listed : polars.DataFrame
-        ``account_id``, ``rank`` and what there is of the fields of an account.
+        ``account_id``, ``rank`` and the available fields of an account.
     unlisted : polars.DataFrame
-        ``account_id``, ``name``, ``csm``, ``note`` of the accounts that are not on the list: they
-        keep no figure.
+        ``account_id``, ``name``, ``csm``, ``note`` of the accounts that are not on the list;
+        their other fields are empty.
     as_of : datetime.date
-        Of the list.
+        As-of of the list.
     """
     day = pl.lit(as_of).alias("as_of")
-    last = listed.height
-    for place, frame in enumerate((listed, unlisted)):
-        rows = _select_fields(frame.with_columns(day))
+    priorities = (listed["rank"].to_list(), [listed.height + 1] * unlisted.height)
+    for frame, frame_priorities in zip((listed, unlisted), priorities, strict=True):
+        rows = _select_fields(frame.with_columns(day)).iter_rows(named=True)
         keys = frame["account_id"].to_list()
-        ranks = frame["rank"].to_list() if place == 0 else [last + 1] * frame.height
-        for key, rank, fields in zip(keys, ranks, rows.iter_rows(named=True), strict=True):
-            yield DesiredObject("account", key, key, None, rank, fields)
+        for key, priority, fields in zip(keys, frame_priorities, rows, strict=True):
+            yield DesiredObject("account", key, key, None, priority, fields)
 
 
 def _select_fields(frame: pl.DataFrame) -> pl.DataFrame:
-    """The fields of an account as a CRM gets them: rounded, days and sentences as text."""
+    """Select the fields of an account as a CRM gets them: rounded, dates and sentences as text."""
     return frame.select(
         _format_field(field, frame.schema[name], name)
         if name in frame.columns
@@ -84,16 +85,16 @@ def _select_fields(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _format_field(field: CrmField, kind: pl.DataType, name: str) -> pl.Expr:
+def _format_field(field: CrmField, dtype: pl.DataType, name: str) -> pl.Expr:
     value = pl.col(name)
-    if kind == pl.Null:
+    if dtype == pl.Null:
         return value
     if field.type == "number":
         value = value.cast(pl.Float64)
         return pl.when(value.is_finite()).then(value.round(field.decimals)).alias(name)
-    if field.type == "lines":
+    if field.type == "multiline":
         value = value.cast(pl.List(pl.String)).list.join("\n")
-    if field.type in {"lines", "text", "day"}:
+    if field.type in {"multiline", "text", "date"}:
         value = value.cast(pl.String)
         return pl.when(value != "").then(value).alias(name)
-    return value.cast(pl.Boolean if field.type == "flag" else pl.Int64)
+    return value.cast(pl.Boolean if field.type == "boolean" else pl.Int64)

@@ -1,4 +1,4 @@
-"""Write a list, and what follows from it at a CRM, in one transaction: all of it, or none."""
+"""Atomic commit of a run: the list, its episodes and the desired CRM state, or nothing."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = ["CommittedRun", "commit_run"]
 
 @dataclass(frozen=True)
 class CommittedRun:
-    """What was written.
+    """Counts of what was written.
 
     Attributes
     ----------
     run_id : int
-        Of the run, in ``runs``.
+        Id of the run, in ``runs``.
     listed, unlisted : int
-        Accounts on the list, and those with the reason why not; none where the list is old.
-    newer : int
-        Accounts left alone since a newer list is in force.
+        Accounts on the list, and accounts that are not, with a reason; 0 if a newer list exists.
+    superseded : int
+        Accounts skipped because a newer list exists.
     opened, closed : int
         Episodes.
     """
@@ -40,7 +40,7 @@ class CommittedRun:
     run_id: int
     listed: int
     unlisted: int
-    newer: int
+    superseded: int
     opened: int = 0
     closed: int = 0
 
@@ -56,25 +56,26 @@ def commit_run(
     record: Mapping[str, Any],
     finished_at: datetime,
 ) -> CommittedRun:
-    """Write a list, its run record, the episodes, and what should be true at a target.
+    """Write a list, its run record, the episodes, and the desired state of a target.
 
-    Safe to repeat: a second run for one as-of replaces the first. Beside a newer list an older
-    one is kept among the scores only.
+    Idempotent: a second run for one as-of replaces the first. If a newer list exists, the list is
+    stored among the scores only.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database, its schema up to date.
+        The application's database, its schema up to date.
     target : str
-        Name of the CRM that is to hear of it.
+        Name of the CRM.
     scored : serving.scoring.score.ScoredList
         The list.
     as_of : datetime.date
         Its as-of.
-    entitlements : mapping of str to Levels
-        Account → its contract at the as-of; see :func:`serving.delivery.desired.entitlements.resolve_entitlements`.
-    episode_config : data.config.settings.Episodes
-        When an episode ends.
+    entitlements : mapping of str to Entitlements
+        Account → its contract at the as-of; see
+        :func:`serving.delivery.desired.entitlements.resolve_entitlements`.
+    episode_config : data.config.delivery.Episodes
+        When an episode closes.
     record : mapping
         JSON values: data window, counts, quarantine.
     finished_at : datetime.datetime
@@ -90,8 +91,8 @@ def commit_run(
     data.errors.DeliveryError
         If the database refuses; nothing is written then.
     """
-    consequence = "nothing of this run was written. Mend it and run again."
-    with write_transaction(engine, advice=consequence) as connection:
+    advice = "nothing of this run was written. Fix the cause and run again."
+    with write_transaction(engine, advice=advice) as connection:
         acquire_advisory_lock(connection, "expansion list")
         delivery_plan = plan.plan_delivery(
             connection,

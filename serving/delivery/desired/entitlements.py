@@ -1,4 +1,4 @@
-"""How high each limit of a contract stands, and whether one has risen since."""
+"""Entitlements of each contract at an as-of, and whether one has increased since."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ from datetime import date, datetime
 import polars as pl
 
 from features import subscription_timeline
-from features.panel.monthly import known_before
+from features.point_in_time import known_before
 
 __all__ = ["Entitlements", "has_increased", "resolve_entitlements"]
 
 
 @dataclass(frozen=True)
 class Entitlements:
-    """The contract of an account at an as-of; None where a level is not agreed or not known.
+    """Contract of an account at an as-of; None where a value is not agreed or unknown.
 
     Attributes
     ----------
     seats, usage_limit : float or None
-        Licensed seats; units a month.
+        Licensed seats; units per month.
     plan, plan_rank, mrr
-        The plan, its place in the order of plans where one is set, and revenue a month.
+        The plan, its position in the configured order of plans, and monthly recurring revenue.
     ended : bool
-        Whether it has lapsed or was ended.
+        Whether it has lapsed or was terminated.
     """
 
     seats: float | None = None
@@ -41,12 +41,12 @@ def resolve_entitlements(
     plans: Sequence[str] = (),
     reliable_from: date | None = None,
 ) -> Mapping[str, Entitlements]:
-    """Give every account's contract as it was in force and known at an as-of.
+    """Return the contract of every account as in force and known at an as-of.
 
     Parameters
     ----------
     subscriptions : polars.DataFrame
-        Rows under :class:`data.schemas.SubscriptionSchema`.
+        Rows under :class:`data.schemas.Subscriptions`.
     as_of : datetime.datetime
         00:00 UTC.
     plans, reliable_from
@@ -55,32 +55,36 @@ def resolve_entitlements(
     rows = subscription_timeline.build_timeline(
         subscriptions, plans=plans, reliable_from=reliable_from
     )
-    now = subscription_timeline.in_force(known_before(rows, as_of), as_of)
+    in_force = subscription_timeline.in_force(known_before(rows, as_of), as_of)
     names = [*subscription_timeline.ENTITLEMENT_COLUMNS, "ended"]
     return {
         row.pop("account_id"): Entitlements(**row)
-        for row in now.select("account_id", *names).iter_rows(named=True)
+        for row in in_force.select("account_id", *names).iter_rows(named=True)
     }
 
 
-def has_increased(limit: str, before: Entitlements, now: Entitlements) -> bool:
-    """Whether the level of a limit has risen; a plan by the order of plans, else by its revenue.
+def has_increased(limit: str, before: Entitlements, after: Entitlements) -> bool:
+    """Return True if the entitlement of a limit has increased.
+
+    Plans compare by the configured order, else by their revenue.
 
     Examples
     --------
-    >>> has_increased("seats", Entitlements(seats=10), Entitlements(seats=12)), has_increased("plan", Entitlements(), Entitlements(plan="a"))
-    (True, False)
+    >>> has_increased("seats", Entitlements(seats=10), Entitlements(seats=12))
+    True
+    >>> has_increased("plan", Entitlements(), Entitlements(plan="a"))
+    False
     """
     if limit == "seats":
-        return _is_higher(before.seats, now.seats)
+        return _is_higher(before.seats, after.seats)
     if limit == "usage":
-        return _is_higher(before.usage_limit, now.usage_limit)
-    if before.plan is None or now.plan is None or before.plan == now.plan:
+        return _is_higher(before.usage_limit, after.usage_limit)
+    if before.plan is None or after.plan is None or before.plan == after.plan:
         return False
-    if before.plan_rank is not None and now.plan_rank is not None:
-        return now.plan_rank > before.plan_rank
-    return _is_higher(before.mrr, now.mrr)
+    if before.plan_rank is not None and after.plan_rank is not None:
+        return after.plan_rank > before.plan_rank
+    return _is_higher(before.mrr, after.mrr)
 
 
-def _is_higher(before: float | None, now: float | None) -> bool:
-    return before is not None and now is not None and now > before
+def _is_higher(before: float | None, after: float | None) -> bool:
+    return before is not None and after is not None and after > before

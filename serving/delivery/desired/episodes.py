@@ -1,7 +1,7 @@
-"""Stretches of pressure on one limit of one account: opened, seen again, closed.
+"""Episodes: stretches of pressure on one limit of one account, opened, continued and closed.
 
-An episode gives an opportunity its key, so what must hold is said here without any database: one
-open episode per account and limit, the same answer to the same question, and no way back in time.
+An episode gives an opportunity its key, so its rules are pure functions without a database: one
+open episode per account and limit, idempotent, never going back in time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ __all__ = ["Episode", "LimitPressure", "advance_episodes", "apply_alert"]
 
 @dataclass(frozen=True)
 class LimitPressure:
-    """What an account runs into now, where a tier fires; and whether an ask may be made."""
+    """Limit that an account is reaching now, and whether outreach is allowed."""
 
     limit: str
     outreach_allowed: bool
@@ -30,39 +30,39 @@ class Episode:
     Attributes
     ----------
     episode : int
-        From 1, per account and limit.
-    opened_on, seen_on, closed_on : datetime.date
-        As-ofs: of the first ask, of the last pressure, and of the end.
-    ending : str or None
-        One of :data:`serving.delivery.crm.fields.CLOSE_REASONS`, or withdrawn where the list that began it was
-        replaced by one that does not; None while it is open.
-    levels : Levels
-        The contract when it began.
+        Number from 1, per account and limit.
+    opened_on, last_seen_on, closed_on : datetime.date
+        As-ofs of the first outreach, of the last pressure, and of the end.
+    close_reason : str or None
+        One of :data:`serving.delivery.crm.fields.CLOSE_REASONS`, or withdrawn if the list that
+        opened it was replaced by one that does not; None while it is open.
+    entitlements : Entitlements
+        The contract when it opened.
     """
 
     account_id: str
     limit: str
     episode: int
     opened_on: date
-    seen_on: date
+    last_seen_on: date
     closed_on: date | None
-    ending: str | None
-    levels: Entitlements
+    close_reason: str | None
+    entitlements: Entitlements
 
     @property
     def key(self) -> str:
-        """Our name of it, at every target."""
+        """External key of its opportunity, the same at every target."""
         return make_episode_key(self.account_id, self.limit, self.episode)
 
     @property
     def state(self) -> str:
-        """What its opportunity and its tasks are to say of it."""
-        return self.ending or OPEN
+        """State of its opportunity and tasks."""
+        return self.close_reason or OPEN
 
     @property
     def last_day(self) -> date:
-        """The newest as-of that had a say in it."""
-        return max(day for day in (self.opened_on, self.seen_on, self.closed_on) if day)
+        """Newest as-of that changed the episode."""
+        return max(day for day in (self.opened_on, self.last_seen_on, self.closed_on) if day)
 
 
 def advance_episodes(
@@ -74,33 +74,33 @@ def advance_episodes(
     clear_after_days: int,
     expiry_days: int,
 ) -> list[Episode]:
-    """Carry the episodes on to an as-of.
+    """Advance the episodes to an as-of.
 
-    One that is open closes as *lapsed* where the contract has ended, as *expanded* where its level
-    has risen since, as *relieved* after ``clear_after_days`` without pressure, as *expired* after
-    ``expiry_days`` in all. One opens where an ask is to be made on a limit that has none open;
-    after an expired one only once the pressure had been gone for ``clear_after_days``.
+    An open episode closes as *lapsed* if the contract has ended, as *expanded* if its entitlement
+    has increased since, as *relieved* after ``clear_after_days`` without pressure, as *expired*
+    after ``expiry_days`` in all. A new one opens if outreach is allowed on a limit without an open
+    episode; after an expired one only once pressure was absent for ``clear_after_days``.
 
-    A second list of one as-of replaces the first: what that one had opened or closed is decided
-    anew. When the pressure before was last seen it cannot take back.
+    A second list of one as-of replaces the first: what the first opened or closed is decided
+    again. The day on which pressure was last seen is not taken back.
 
     Parameters
     ----------
     episodes : iterable of Episode
-        All there ever were.
-    pressure : mapping of str to Pressure
-        Account → what it runs into at the as-of; accounts on which no tier fires are not in it.
-    entitlements : mapping of str to Levels
+        All episodes, open and closed.
+    pressure : mapping of str to LimitPressure
+        Account → the limit it is reaching at the as-of; accounts without pressure are absent.
+    entitlements : mapping of str to Entitlements
         Account → its contract at the as-of, as known then.
     as_of : datetime.date
-        00:00 UTC; one older than what any episode has seen changes nothing.
+        00:00 UTC; an as-of older than the last change of any episode changes nothing.
     clear_after_days, expiry_days : int
         See above.
 
     Returns
     -------
     list of Episode
-        By account, limit and number.
+        Ordered by account, limit and number.
     """
     ordered = sorted(episodes, key=_sort_key)
     if any(episode.last_day > as_of for episode in ordered):
@@ -117,13 +117,18 @@ def advance_episodes(
         (account, each.limit): each.outreach_allowed for account, each in pressure.items()
     }
     advanced: list[Episode] = []
-    for place in sorted({*by_limit, *outreach_by_limit}):
-        current = entitlements.get(place[0], Entitlements())
+    for account_limit in sorted({*by_limit, *outreach_by_limit}):
         advanced += _advance_limit(
-            place, by_limit.get(place, []), outreach_by_limit.get(place), current, context
+            account_limit,
+            by_limit.get(account_limit, []),
+            outreach_by_limit.get(account_limit),
+            entitlements.get(account_limit[0], Entitlements()),
+            context,
         )
     withdrawn = opened_today.keys() - {episode.key for episode in advanced}
-    advanced += [replace(opened_today[key], closed_on=as_of, ending=WITHDRAWN) for key in withdrawn]
+    advanced += [
+        replace(opened_today[key], closed_on=as_of, close_reason=WITHDRAWN) for key in withdrawn
+    ]
     return sorted(advanced, key=_sort_key)
 
 
@@ -135,31 +140,31 @@ def apply_alert(
     *,
     outreach_allowed: bool,
 ) -> list[Episode]:
-    """Carry one account's episodes on one limit on by a signal between two lists.
+    """Apply an alert raised between two lists to the episodes of one account and limit.
 
-    It says that there is pressure, and may begin an episode; only a list ends one.
+    An alert reports pressure and may open an episode; only a list closes one.
 
     Parameters
     ----------
     episodes : list of Episode
-        Those on this limit, by number.
+        Episodes on this limit, by number.
     account_limit : tuple of str
         Account and limit.
-    entitlements : Levels
+    entitlements : Entitlements
         The contract.
     day : datetime.date
-        Of the signal.
+        Day of the alert.
     outreach_allowed : bool
-        Whether an ask is to be made.
+        Whether an episode may be opened.
 
     Returns
     -------
     list of Episode
-        By number.
+        Ordered by number.
     """
     last = episodes[-1] if episodes else None
-    if last is not None and (last.ending is None or last.last_day > day):
-        return [*episodes[:-1], replace(last, seen_on=max(last.seen_on, day))]
+    if last is not None and (last.close_reason is None or last.last_day > day):
+        return [*episodes[:-1], replace(last, last_seen_on=max(last.last_seen_on, day))]
     if not outreach_allowed or entitlements.ended:
         return episodes
     return [
@@ -184,7 +189,9 @@ def _account_limit(episode: Episode) -> tuple[str, str]:
 
 
 def _reopen_same_day(episode: Episode, as_of: date) -> Episode:
-    return replace(episode, closed_on=None, ending=None) if episode.closed_on == as_of else episode
+    if episode.closed_on != as_of:
+        return episode
+    return replace(episode, closed_on=None, close_reason=None)
 
 
 def _advance_limit(
@@ -194,20 +201,23 @@ def _advance_limit(
     entitlements: Entitlements,
     context: _AdvanceContext,
 ) -> list[Episode]:
-    """Carry one account's episodes on one limit on; ``outreach_allowed`` is None without any pressure on it."""
+    """Advance the episodes of one account and limit.
+
+    ``outreach_allowed`` is None if there is no pressure.
+    """
     advanced = list(episodes)
     continues = False
     if advanced:
         last = advanced[-1]
         continues = (
-            last.ending == "expired"
-            and _days_since(last.seen_on, context) < context.clear_after_days
+            last.close_reason == "expired"
+            and _count_days_since(last.last_seen_on, context) < context.clear_after_days
         )
-        if outreach_allowed is not None and (last.ending is None or continues):
-            last = replace(last, seen_on=context.as_of)
-        if last.ending is None:
+        if outreach_allowed is not None and (last.close_reason is None or continues):
+            last = replace(last, last_seen_on=context.as_of)
+        if last.close_reason is None:
             last = _close_if_due(last, entitlements, context)
-            continues = last.ending in {None, "expired"}
+            continues = last.close_reason in {None, "expired"}
         advanced[-1] = last
     if outreach_allowed and not continues and not entitlements.ended:
         day = context.as_of
@@ -220,19 +230,19 @@ def _advance_limit(
 def _close_if_due(
     episode: Episode, entitlements: Entitlements, context: _AdvanceContext
 ) -> Episode:
-    """Close an episode where there is a reason to."""
+    """Close an episode if a closing rule applies."""
     if entitlements.ended:
         close_reason = "lapsed"
-    elif has_increased(episode.limit, episode.levels, entitlements):
+    elif has_increased(episode.limit, episode.entitlements, entitlements):
         close_reason = "expanded"
-    elif _days_since(episode.seen_on, context) >= context.clear_after_days:
+    elif _count_days_since(episode.last_seen_on, context) >= context.clear_after_days:
         close_reason = "relieved"
-    elif _days_since(episode.opened_on, context) >= context.expiry_days:
+    elif _count_days_since(episode.opened_on, context) >= context.expiry_days:
         close_reason = "expired"
     else:
         return episode
-    return replace(episode, closed_on=context.as_of, ending=close_reason)
+    return replace(episode, closed_on=context.as_of, close_reason=close_reason)
 
 
-def _days_since(since: date, context: _AdvanceContext) -> int:
+def _count_days_since(since: date, context: _AdvanceContext) -> int:
     return (context.as_of - since).days

@@ -1,4 +1,4 @@
-"""What should be true of the opportunities and tasks of a CRM, given the episodes and the list."""
+"""Desired state of opportunities and tasks, derived from the episodes and the list."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from serving.delivery.desired.episodes import Episode
 __all__ = ["ExistingFields", "ListRow", "build_episode_objects"]
 
 ListRow: TypeAlias = Fields
-# (kind, key) → what the outbox held before
+# (kind, key) → the desired fields stored before
 ExistingFields: TypeAlias = Mapping[tuple[str, str], Fields]
 _INCREASES: Final = {
     "seats": "more seats",
     "usage": "a higher usage limit",
     "plan": "a larger plan",
 }
-_COPIED_FIELDS: Final = ("readiness_date", "limit", "motion", "buyer", "signals")
+_COPIED_FIELDS: Final = ("readiness_date", "limit", "motion", "contact_role", "signals")
 
 
 @dataclass(frozen=True)
 class _TaskTemplate:
-    """What is to be done at a tier, and within how many days where no date is named."""
+    """Task of a tier, and its due date in days if there is no readiness date."""
 
     tier: int
-    subject_with_buyer: str
-    subject_without_buyer: str
+    subject_with_contact: str
+    subject_without_contact: str
     due_in_days: int
 
 
 _TASK_TEMPLATES: Final = {
     "talk": _TaskTemplate(
-        1, "{name}: talk to the {buyer} about {more}", "{name}: talk about {more}", 14
+        1, "{name}: talk to the {contact} about {increase}", "{name}: talk about {increase}", 14
     ),
     "prepare": _TaskTemplate(
-        2, "{name}: prepare a QBR with the {buyer}", "{name}: prepare a QBR", 30
+        2, "{name}: prepare a QBR with the {contact}", "{name}: prepare a QBR", 30
     ),
 }
 
@@ -48,31 +48,31 @@ _TASK_TEMPLATES: Final = {
 def build_episode_objects(
     episodes: Iterable[Episode], rows: Mapping[str, ListRow], existing: ExistingFields, as_of: date
 ) -> Iterator[DesiredObject]:
-    """Say what should stand in the opportunity and the tasks of each episode.
+    """Yield the desired opportunity and tasks of each episode.
 
-    An opportunity is made at tier 1 where an ask is to be made, and kept up to date as long as the
-    account runs into that limit; after that only its probability and, in the end, its state
-    change. A task is worded once, so that its day does not move: talk to the buyer at tier 1,
-    prepare a review at tier 2. What was withdrawn, since its run was undone, comes back only where
-    it would be made anew.
+    An opportunity is created at tier 1 if outreach is allowed, and updated as long as the account
+    is under pressure on that limit; after that only its probability and finally its state change.
+    A task is written once, so its due date does not move: talk to the buyer at tier 1, prepare a
+    review at tier 2. An object that a rollback withdrew is restored only where it would be created.
 
     Parameters
     ----------
     episodes : iterable of Episode
-        All of them, as of the list.
+        All episodes, as of the list.
     rows : mapping of str to mapping
-        Account → its line, as :func:`serving.delivery.desired.account_fields.build_account_objects` tells it; only accounts
-        that are listed.
+        Account → its fields, as
+        :func:`serving.delivery.desired.account_fields.build_account_objects` builds them; listed
+        accounts only.
     existing : mapping
-        (kind, key) → the fields that the outbox held before.
+        (kind, key) → the desired fields stored before.
     as_of : datetime.date
-        Of the list.
+        As-of of the list.
     """
     for episode in episodes:
-        line = rows.get(episode.account_id)
-        place = int(line["rank"] or 0) if line and not episode.ending else len(rows) + 1
-        for kind, key, fields in _build_objects(episode, line, existing, as_of):
-            yield DesiredObject(kind, key, episode.account_id, episode.limit, place, fields)
+        row = rows.get(episode.account_id)
+        priority = int(row["rank"] or 0) if row and not episode.close_reason else len(rows) + 1
+        for kind, key, fields in _build_objects(episode, row, existing, as_of):
+            yield DesiredObject(kind, key, episode.account_id, episode.limit, priority, fields)
 
 
 def _build_objects(
@@ -87,22 +87,22 @@ def _build_objects(
         yield "opportunity", episode.key, _build_opportunity(episode, pressing_row, before)
     elif before is not None:
         yield "opportunity", episode.key, _update_without_pressure(episode, row, before)
-    for name, action in _TASK_TEMPLATES.items():
-        key = make_task_key(episode.key, name)
+    for action, template in _TASK_TEMPLATES.items():
+        key = make_task_key(episode.key, action)
         task = existing.get(("task", key))
-        is_allowed = pressing_row is not None and _allows_outreach(pressing_row, tier=action.tier)
+        is_allowed = pressing_row is not None and _allows_outreach(pressing_row, tier=template.tier)
         if task is not None and not _is_withdrawn(task):
             yield "task", key, {**task, "state": episode.state}
         elif pressing_row is not None and is_allowed:
-            yield "task", key, _build_task(episode, pressing_row, action, as_of)
+            yield "task", key, _build_task(episode, pressing_row, template, as_of)
         elif task is not None:
             yield "task", key, task
 
 
 def _is_under_pressure(episode: Episode, row: ListRow) -> bool:
-    """Whether the account runs into the limit of an open episode now."""
+    """Return True if the account is reaching the limit of an open episode now."""
     has_limit_and_tier = row["limit"] == episode.limit and row["tier"] is not None
-    return has_limit_and_tier and episode.ending is None
+    return has_limit_and_tier and episode.close_reason is None
 
 
 def _is_withdrawn(fields: Fields | None) -> TypeGuard[Fields]:
@@ -110,7 +110,7 @@ def _is_withdrawn(fields: Fields | None) -> TypeGuard[Fields]:
 
 
 def _allows_outreach(row: ListRow, *, tier: int) -> bool:
-    return row["tier"] == tier and bool(row["ask"])
+    return row["tier"] == tier and bool(row["outreach_allowed"])
 
 
 def _build_opportunity(episode: Episode, row: ListRow, before: Fields | None) -> dict[str, Value]:
@@ -123,17 +123,17 @@ def _build_opportunity(episode: Episode, row: ListRow, before: Fields | None) ->
         **{name: row[name] for name in _COPIED_FIELDS},
         "episode": episode.key,
     }
-    if before is not None and row["motion"] == "rest":
-        # While a human is on it, what to do and with whom stays as it was told.
-        fields |= {name: before[name] for name in ("motion", "buyer")}
+    if before is not None and row["motion"] == "cooldown":
+        # During the cool-down after a human contact, motion and contact role do not change.
+        fields |= {name: before[name] for name in ("motion", "contact_role")}
     return fields
 
 
 def _update_without_pressure(
     episode: Episode, row: ListRow | None, before: Fields
 ) -> dict[str, Value]:
-    """No pressure just now, or the end; and no old number stands at an account without one."""
-    if episode.ending is not None:
+    """Update state and probability only; an account without a score has no probability."""
+    if episode.close_reason is not None:
         return {**before, "state": episode.state}
     return {**before, "state": OPEN, "probability": row["probability"] if row else None}
 
@@ -141,11 +141,13 @@ def _update_without_pressure(
 def _build_task(
     episode: Episode, row: ListRow, template: _TaskTemplate, as_of: date
 ) -> dict[str, Value]:
-    subject = template.subject_with_buyer if row["buyer"] else template.subject_without_buyer
+    subject = (
+        template.subject_with_contact if row["contact_role"] else template.subject_without_contact
+    )
     parts = {
         "name": _get_account_name(episode, row),
-        "buyer": row["buyer"],
-        "more": _describe_increase(episode),
+        "contact": row["contact_role"],
+        "increase": _describe_increase(episode),
     }
     return {
         "subject": subject.format(**parts),
@@ -158,7 +160,7 @@ def _build_task(
 
 
 def _estimate_amount(row: ListRow) -> float | None:
-    """The usual rise × yearly revenue: what is expected, were it certain."""
+    """Return typical uplift × ARR: the expected ARR without the probability factor."""
     probability, expected = row["probability"], row["expected_arr"]
     return (
         round(float(expected) / float(probability), 0)

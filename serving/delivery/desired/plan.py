@@ -1,4 +1,4 @@
-"""What follows from a list: who has left it, how the episodes go on, what should be true."""
+"""Delivery plan of a list: unlisted accounts, advanced episodes and the desired objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from serving.delivery.desired.account_fields import DesiredObject
 from serving.delivery.desired.entitlements import Entitlements
 from serving.delivery.desired.episodes import Episode, LimitPressure, advance_episodes
 from serving.delivery.desired.opportunities_tasks import ExistingFields, build_episode_objects
-from serving.events.monitor import repository as signals
 from serving.store import writers
 
 if TYPE_CHECKING:
@@ -27,18 +26,18 @@ __all__ = ["DeliveryPlan", "plan_delivery"]
 
 @dataclass(frozen=True)
 class DeliveryPlan:
-    """What follows from a list.
+    """Everything that follows from a list.
 
     Attributes
     ----------
     listed, unlisted : polars.DataFrame
         The accounts on the list, and those that are not, with the reason in ``note``.
     episodes_before, episodes_after : list of Episode
-        The episodes as they were, and as they go on.
+        The episodes before and after the list.
     existing : mapping
-        What the outbox holds of opportunities and tasks.
+        Desired fields of opportunities and tasks as stored before.
     is_current : bool
-        False beside a newer list: then nothing follows.
+        False if a newer list exists; nothing is delivered then.
     """
 
     listed: pl.DataFrame
@@ -50,7 +49,7 @@ class DeliveryPlan:
     is_current: bool
 
     def iter_objects(self) -> Iterator[DesiredObject]:
-        """Every object as it should be, accounts first."""
+        """Yield every desired object, accounts first."""
         rows = {}
         for account in account_fields.build_account_objects(self.listed, self.unlisted, self.as_of):
             if account.fields["rank"] is not None:
@@ -68,26 +67,27 @@ def plan_delivery(
     entitlements: Mapping[str, Entitlements],
     episode_config: Episodes,
 ) -> DeliveryPlan:
-    """Find out what follows from a list for a target; nothing is written.
+    """Plan the delivery of a list to a target; nothing is written.
 
     Parameters
     ----------
     connection : sqlalchemy.Connection
-        To the one database.
+        Connection to the application's database.
     target : str
         Name of the CRM.
     scored, as_of
         The list and its as-of.
-    entitlements : mapping of str to Levels
-        Account → its contract at the as-of; see :func:`serving.delivery.desired.entitlements.resolve_entitlements`.
-    episode_config : data.config.settings.Episodes
-        When an episode ends.
+    entitlements : mapping of str to Entitlements
+        Account → its contract at the as-of; see
+        :func:`serving.delivery.desired.entitlements.resolve_entitlements`.
+    episode_config : data.config.delivery.Episodes
+        When an episode closes.
     """
     newest = writers.select_latest_as_of(connection)
     before = repository.load_episodes(connection)
     after = advance_episodes(
         before,
-        _find_pressure(scored.accounts, signals.load_open_alerts(connection)),
+        _find_pressure(scored.accounts, repository.load_open_alerts(connection)),
         entitlements,
         as_of,
         clear_after_days=episode_config.clear_after_days,
@@ -105,11 +105,15 @@ def plan_delivery(
 
 
 def _find_pressure(listed: pl.DataFrame, alerts: Mapping[str, str]) -> dict[str, LimitPressure]:
-    """What each account runs into, where a tier fires or a signal is open."""
-    tiered = pl.col("tier").is_not_null() & pl.col("limit").ne("none")
-    signal = pl.col("account_id").replace_strict(dict(alerts), default=None, return_dtype=pl.String)
+    """Return the limit of each account where a tier rule fires or an alert is open."""
+    is_tiered = pl.col("tier").is_not_null() & pl.col("limit").ne("none")
+    alert_limit = pl.col("account_id").replace_strict(
+        dict(alerts), default=None, return_dtype=pl.String
+    )
     pressing = listed.select(
-        "account_id", "ask", limit=pl.when(tiered).then("limit").otherwise(signal)
+        "account_id",
+        "outreach_allowed",
+        limit=pl.when(is_tiered).then("limit").otherwise(alert_limit),
     ).drop_nulls("limit")
-    rows = pressing.select("account_id", "limit", "ask").iter_rows()
-    return {account: LimitPressure(limit, bool(ask)) for account, limit, ask in rows}
+    rows = pressing.select("account_id", "limit", "outreach_allowed").iter_rows()
+    return {account: LimitPressure(limit, bool(allowed)) for account, limit, allowed in rows}

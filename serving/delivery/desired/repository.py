@@ -1,4 +1,4 @@
-"""Episodes and the outbox in the database, within a caller's transaction."""
+"""Repository of episodes and desired objects, within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from serving.delivery.crm.base import Fields
 from serving.delivery.desired.account_fields import DesiredObject, serialize_fields
 from serving.delivery.desired.entitlements import Entitlements
 from serving.delivery.desired.episodes import Episode
+from serving.store.event_schema import ALERTS, SEVERITIES
 from serving.store.schema import DESIRED_OBJECTS, EPISODES
 from serving.store.upsert import upsert
 from serving.store.writers import bulk_insert
@@ -21,6 +22,7 @@ __all__ = [
     "load_episodes",
     "load_existing_followups",
     "load_existing_objects",
+    "load_open_alerts",
     "replace_objects",
     "save_episodes",
     "update_objects",
@@ -30,40 +32,38 @@ __all__ = [
 def load_episodes(
     connection: sa.Connection, accounts: Sequence[str] | None = None
 ) -> list[Episode]:
-    """Every episode there ever was, of all accounts or of some; by account, limit and number."""
+    """Return the episodes of all or some accounts, ordered by account, limit and number."""
     query = sa.select(EPISODES).order_by(*EPISODES.primary_key)
     if accounts is not None:
         query = query.where(EPISODES.c.account_id.in_(accounts))
-    found = connection.execute(query).mappings()
-    return [Episode(**{**row, "levels": Entitlements(**row["levels"])}) for row in found]
+    return [
+        Episode(**{**row, "entitlements": Entitlements(**row["entitlements"])})
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def save_episodes(
     connection: sa.Connection, before: Iterable[Episode], after: Iterable[Episode]
 ) -> None:
-    """Write those episodes that are new or have changed."""
+    """Save the episodes that are new or have changed."""
     existing = {episode.key: episode for episode in before}
     changed = [episode for episode in after if existing.get(episode.key) != episode]
-    table = EPISODES
-    statement = sa.delete(table).where(
-        *(
-            table.c[name] == sa.bindparam(f"its_{name}")
-            for name in ("account_id", "limit", "episode")
-        )
+    names = ("account_id", "limit", "episode")
+    statement = sa.delete(EPISODES).where(
+        *(EPISODES.c[name] == sa.bindparam(f"key_{name}") for name in names)
     )
     replaced = [episode for episode in changed if episode.key in existing]
     if replaced:
-        names = ("account_id", "limit", "episode")
         connection.execute(
-            statement, [{f"its_{name}": getattr(each, name) for name in names} for each in replaced]
+            statement, [{f"key_{name}": getattr(each, name) for name in names} for each in replaced]
         )
-    bulk_insert(connection, table, (asdict(episode) for episode in changed))
+    bulk_insert(connection, EPISODES, (asdict(episode) for episode in changed))
 
 
 def load_existing_followups(
     connection: sa.Connection, target: str
 ) -> Mapping[tuple[str, str], Fields]:
-    """(kind, key) → the fields that the outbox holds of each opportunity and task."""
+    """Return the stored fields of each opportunity and task, by (kind, key)."""
     query = sa.select(
         DESIRED_OBJECTS.c.kind, DESIRED_OBJECTS.c.key, DESIRED_OBJECTS.c.fields
     ).where(DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.kind != "account")
@@ -73,7 +73,7 @@ def load_existing_followups(
 def load_existing_objects(
     connection: sa.Connection, target: str, accounts: Sequence[str]
 ) -> Mapping[tuple[str, str], Fields]:
-    """(kind, key) → the fields that the outbox holds of all objects of some accounts."""
+    """Return the stored fields of all objects of some accounts, by (kind, key)."""
     query = sa.select(
         DESIRED_OBJECTS.c.kind, DESIRED_OBJECTS.c.key, DESIRED_OBJECTS.c.fields
     ).where(DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.account_id.in_(accounts))
@@ -87,7 +87,7 @@ def update_objects(
     as_of: date,
     run_id: int,
 ) -> None:
-    """Put a few objects in the place of what the outbox holds of them, unless that is newer."""
+    """Replace a few desired objects, unless the stored ones are newer."""
     rows = [_to_desired_row(each, target, as_of, run_id) for each in objects]
     keys = [row["key"] for row in rows]
     query = sa.select(DESIRED_OBJECTS.c.kind, DESIRED_OBJECTS.c.key).where(
@@ -108,16 +108,24 @@ def replace_objects(
     as_of: date,
     run_id: int,
 ) -> None:
-    """Put objects in the place of all that the outbox holds for a target."""
+    """Replace all desired objects of a target."""
     connection.execute(sa.delete(DESIRED_OBJECTS).where(DESIRED_OBJECTS.c.target == target))
     rows = (_to_desired_row(each, target, as_of, run_id) for each in objects)
     bulk_insert(connection, DESIRED_OBJECTS, rows)
 
 
+def load_open_alerts(connection: sa.Connection) -> dict[str, str]:
+    """Return account → limit of its open alert of at least priority; the later of two."""
+    pressing = ALERTS.c.closed_at.is_(None) & ALERTS.c.severity.in_(SEVERITIES[1:])
+    query = sa.select(ALERTS.c.account_id, ALERTS.c.limit).where(pressing)
+    rows = connection.execute(query.order_by(ALERTS.c.severity_at))
+    return {row.account_id: row.limit for row in rows}
+
+
 def _to_desired_row(
     desired: DesiredObject, target: str, as_of: date, run_id: int
 ) -> dict[str, Any]:
-    fields, digest = serialize_fields(desired.fields)
+    fields, content_hash = serialize_fields(desired.fields)
     return {
         "target": target,
         "kind": desired.kind,
@@ -126,7 +134,7 @@ def _to_desired_row(
         "limit": desired.limit,
         "as_of": as_of,
         "run_id": run_id,
-        "place": desired.place,
+        "priority": desired.priority,
         "fields": fields,
-        "digest": digest,
+        "content_hash": content_hash,
     }

@@ -1,1 +1,1 @@
-"""Reconciliation: bring the CRM to the desired state by a three-way merge."""
+"""Reconciler: compares desired, last-applied and live values, and sends the differences."""

@@ -1,4 +1,4 @@
-"""Deliver one batch: read, decide, say what is being sent, send it, say what was acknowledged."""
+"""Delivery of one batch: read, merge, record what is in flight, write, record the results."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ from serving.store.lease import Lease, LeaseLostError
 __all__ = ["SendContext", "deliver_batch"]
 
 Item = TypeVar("Item")
-# So many rows refused one by one, with none taken in between: it is not the rows.
+# After so many consecutive rejections the cause is the target, not the rows.
 _MAX_CONSECUTIVE_REJECTIONS: Final = 50
 
 
 @dataclass(frozen=True)
 class SendContext:
-    """What one sender works with."""
+    """Resources and counters of one sender."""
 
     engine: sa.Engine
     target: CrmTarget
     call: RetryingCaller
     lease: Lease
-    send_id: int
+    sync_run_id: int
     now: datetime
     on_change: Callable[[PlannedChange], None]
     counters: SyncCounters = field(default_factory=SyncCounters)
 
 
 def deliver_batch(context: SendContext, rows: Sequence[PendingObject]) -> None:
-    """Deliver rows of one kind; what became of them stands in the tally.
+    """Deliver objects of one kind; the counters record the results.
 
-    Where a target fails at them again and again, they are tried in halves: one of them may be why.
+    If a target keeps failing on a batch, it is bisected, since a single row may be the cause.
 
     Raises
     ------
     serving.delivery.reconcile.retry.DeadlineExceededError, serving.store.lease.LeaseLostError
         If the sender has to stop.
     data.errors.DeliveryError
-        If the target refuses everything, or the database does.
+        If the target rejects everything, or the database refuses.
     serving.delivery.crm.base.AccessDeniedError
-        If the target denies us.
+        If the target denies access.
     """
     with store.read_transaction(context.engine) as connection:
         parent_ids = queue.load_parents(connection, context.target.name, rows)
@@ -69,15 +69,15 @@ def _deliver_ready(
     try:
         live = diff.read_live(context.call, context.target, rows, parent_ids)
     except RetriesExhaustedError:
-        _bisect(rows, lambda some: _deliver_ready(context, some, parent_ids))
+        _bisect(rows, lambda half: _deliver_ready(context, half, parent_ids))
         return
     diffs = diff.compute_diffs(
         context.target, rows, live, lambda ids: _find_owners(context, rows[0].kind, ids)
     )
-    writes = [plan for plan in diffs if plan.needs_write]
-    for plan in writes:
-        context.on_change(plan.to_planned_change())
-    _record_intent(context, writes, [plan for plan in diffs if not plan.needs_write])
+    writes = [each for each in diffs if each.needs_write]
+    for each in writes:
+        context.on_change(each.to_planned_change())
+    _record_intent(context, writes, [each for each in diffs if not each.needs_write])
     if writes:
         _write_changes(context, writes, parent_ids)
 
@@ -85,16 +85,20 @@ def _deliver_ready(
 def _record_intent(
     context: SendContext, writes: Sequence[ObjectDiff], unchanged: Sequence[ObjectDiff]
 ) -> None:
-    """Commit what is about to be sent, and what turns out to stand there already."""
-    in_sync = [(plan, plan.crm_id) for plan in unchanged]
+    """Commit what is about to be sent, and what is already in sync."""
+    in_sync = [(each, each.crm_id) for each in unchanged]
     with store.write_transaction(context.engine) as connection:
         context.lease.renew(connection)
         last_applied.record_in_flight(connection, context.target.name, writes)
         last_applied.record_applied(
-            connection, context.target.name, in_sync, send_id=context.send_id, now=context.now
+            connection,
+            context.target.name,
+            in_sync,
+            sync_run_id=context.sync_run_id,
+            now=context.now,
         )
-    for plan in unchanged:
-        context.counters.add(plan)
+    for each in unchanged:
+        context.counters.add(each)
 
 
 def _write_changes(
@@ -102,23 +106,25 @@ def _write_changes(
 ) -> None:
     changes = [
         FieldChange(
-            replace(plan.row.to_ref(*parent_ids.get_ids(plan.row)), crm_id=plan.crm_id),
-            plan.merge.changes,
+            replace(each.row.to_ref(*parent_ids.get_ids(each.row)), crm_id=each.crm_id),
+            each.merge.changes,
         )
-        for plan in writes
+        for each in writes
     ]
     try:
         results = context.call(context.target.write, changes)
     except RetriesExhaustedError:
-        _bisect(writes, lambda some: _write_changes(context, some, parent_ids))
-    except BatchRejectedError as refused:
-        if not _bisect(writes, lambda some: _write_changes(context, some, parent_ids)):
-            _record_results(context, [], [(writes[0], str(refused))])
-            _stop_if_all_rejected(context, refused)
+        _bisect(writes, lambda half: _write_changes(context, half, parent_ids))
+    except BatchRejectedError as error:
+        if not _bisect(writes, lambda half: _write_changes(context, half, parent_ids)):
+            _record_results(context, [], [(writes[0], str(error))])
+            _stop_if_all_rejected(context, error)
     else:
         pairs = list(zip(writes, results, strict=True))
-        applied = [(plan, told.crm_id) for plan, told in pairs if isinstance(told, Applied)]
-        rejected = [(plan, told.reason) for plan, told in pairs if not isinstance(told, Applied)]
+        applied = [(each, result.crm_id) for each, result in pairs if isinstance(result, Applied)]
+        rejected = [
+            (each, result.reason) for each, result in pairs if not isinstance(result, Applied)
+        ]
         _record_results(context, applied, rejected)
 
 
@@ -127,16 +133,16 @@ def _record_results(
     applied: Sequence[tuple[ObjectDiff, str]],
     rejected: Sequence[tuple[ObjectDiff, str]],
 ) -> None:
-    """Commit what the target has answered, also where another sender has taken over since."""
+    """Commit the results, even if another sender has taken over since."""
     name = context.target.name
     with store.write_transaction(context.engine) as connection:
         holds_lease = context.lease.try_renew(connection)
         record = last_applied.record_applied if holds_lease else last_applied.mark_for_recheck
-        record(connection, name, applied, send_id=context.send_id, now=context.now)
+        record(connection, name, applied, sync_run_id=context.sync_run_id, now=context.now)
         if holds_lease:
             last_applied.record_rejected(connection, name, rejected, now=context.now)
-    for plan, _ in applied:
-        context.counters.add(plan)
+    for each, _ in applied:
+        context.counters.add(each)
         context.counters.consecutive_rejections = 0
     context.counters.rejected += len(rejected)
     context.counters.processed += len(rejected)
@@ -145,7 +151,7 @@ def _record_results(
 
 
 def _bisect(items: Sequence[Item], retry: Callable[[Sequence[Item]], None]) -> bool:
-    """Try two halves; False where there is one item alone."""
+    """Retry with two halves; return False if there is a single item."""
     if len(items) == 1:
         return False
     middle = len(items) // 2
@@ -155,12 +161,12 @@ def _bisect(items: Sequence[Item], retry: Callable[[Sequence[Item]], None]) -> b
 
 
 def _stop_if_all_rejected(context: SendContext, error: BatchRejectedError) -> None:
-    """Stop where the target takes nothing at all, before every row was asked about alone."""
+    """Raise after many consecutive rejections, instead of trying every row alone."""
     context.counters.consecutive_rejections += 1
     if context.counters.consecutive_rejections >= _MAX_CONSECUTIVE_REJECTIONS:
         raise DeliveryError(
-            f"the CRM {context.target.name!r} refused {_MAX_CONSECUTIVE_REJECTIONS} objects in a row, the last"
-            f" with: {error}. Mend it, then run: expansion crm retry."
+            f"the CRM {context.target.name!r} rejected {_MAX_CONSECUTIVE_REJECTIONS} objects in a"
+            f" row, the last with: {error}. Fix the cause, then run: expansion crm retry."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Bring home from the CRM which accounts humans have dealt with."""
+"""Human activity per account, pulled from the CRM."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from serving.store.upsert import insert_or_skip
 __all__ = ["pull_human_touches"]
 
 _INITIAL_LOOKBACK: Final = timedelta(days=90)
-_OVERLAP: Final = timedelta(days=2)  # a day is over everywhere on Earth
+_OVERLAP: Final = timedelta(days=2)  # covers all time zones
 
 
 def pull_human_touches(
     engine: sa.Engine, target: CrmTarget, call: RetryingCaller, now: datetime
 ) -> int:
-    """Ask who was dealt with since the last look, and keep it; give how many are new.
+    """Pull and store the human activity since the last pull; return how many touches are new.
 
     Raises
     ------
-    serving.delivery.reconcile.retry.RetriesExhaustedError, serving.delivery.reconcile.retry.DeadlineExceededError
-        If the target does not answer.
+    serving.delivery.reconcile.retry.RetriesExhaustedError
+        If the target fails at every attempt.
+    serving.delivery.reconcile.retry.DeadlineExceededError
+        If the target does not respond in time.
     """
     last_pull = _find_last_pull(engine, target.name)
     since = (last_pull - _OVERLAP if last_pull else now - _INITIAL_LOOKBACK).date()
@@ -37,20 +39,24 @@ def pull_human_touches(
             insert_or_skip(
                 connection,
                 ACCOUNT_TOUCHES,
-                {"account_id": each.account_id, "worked_on": each.touched_on, "how": each.activity},
+                {
+                    "account_id": each.account_id,
+                    "touched_on": each.touched_on,
+                    "activity": each.activity,
+                },
             )
             for each in touches
         )
 
 
 def _find_last_pull(engine: sa.Engine, target: str) -> datetime | None:
-    """When a sending began that the CRM has told who was dealt with."""
+    """Return the start of the last sync run that pulled human activity."""
     query = sa.select(SYNC_RUNS.c.started_at, SYNC_RUNS.c.counts).where(
         SYNC_RUNS.c.target == target
     )
     with store.read_transaction(engine) as connection:
         for row in connection.execute(query.order_by(SYNC_RUNS.c.id.desc())):
-            if row.counts.get("worked") is not None:
+            if row.counts.get("human_touches") is not None:
                 started_at: datetime = row.started_at
                 return started_at
     return None

@@ -1,4 +1,4 @@
-"""Read what stands at a target, and plan what is to be done about each object."""
+"""Diff of desired and live state: read live objects and compute the change of each."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from serving.delivery.reconcile.three_way_merge import InFlight, MergeResult, th
 
 __all__ = ["ObjectDiff", "compute_diffs", "read_live"]
 
-DiffAction: TypeAlias = Literal["make", "change", "nothing", "leave"]
+DiffAction: TypeAlias = Literal["create", "update", "none", "skip"]
 
 
 @dataclass(frozen=True)
 class ObjectDiff:
-    """What is to be done about one row, and what is known of its object.
+    """Change of one object, and what was known of it.
 
     Attributes
     ----------
-    action : {"make", "change", "nothing", "leave"}
-        ``leave`` is said of what a human deleted, and of what ended before it was made.
+    action : {"create", "update", "none", "skip"}
+        ``skip`` is used for an object that a human deleted, or that closed before it was created.
     last_applied, in_flight : mapping
-        What we knew of this very object when we decided.
+        Values of this record that the merge was based on.
     crm_id : str or None
-        The target's name of the object; None where it is to be made.
+        Record id at the target; None if it is to be created.
     adopted : bool
-        A human made it.
+        A human created it.
     """
 
     row: PendingObject
@@ -44,24 +44,24 @@ class ObjectDiff:
 
     @property
     def needs_write(self) -> bool:
-        """Whether the target has to be asked for a write."""
-        return self.action in {"make", "change"}
+        """True if the object is created or updated at the target."""
+        return self.action in {"create", "update"}
 
     def to_planned_change(self) -> PlannedChange:
-        """Say it to a reader."""
-        row, decision = self.row, self.merge
-        made = self.action == "make"
+        """Return the change as it is shown to a reader."""
+        row, merge = self.row, self.merge
+        is_new = self.action == "create"
         return PlannedChange(
-            row.kind, row.key, made, decision.before, decision.changes, decision.human_fields
+            row.kind, row.key, is_new, merge.before, merge.changes, merge.human_fields
         )
 
 
 def read_live(
     call: RetryingCaller, target: CrmTarget, rows: Sequence[PendingObject], parent_ids: ParentIds
 ) -> list[RemoteObject | None]:
-    """Read the objects of the rows, in their order; all are of one kind.
+    """Read the live objects of the rows, in the same order; all are of one kind.
 
-    An account that is no longer where we knew it, say as two were merged, is matched anew.
+    An account whose record is gone, for example after a merge of two, is matched again.
     """
     refs = [row.to_ref(*parent_ids.get_ids(row)) for row in rows]
     live = list(call(target.read, refs))
@@ -70,8 +70,8 @@ def read_live(
     ]
     if missing:
         rematched = call(target.read, [replace(refs[i], crm_id=None) for i in missing])
-        for i, now in zip(missing, rematched, strict=True):
-            live[i] = now
+        for i, remote in zip(missing, rematched, strict=True):
+            live[i] = remote
     return live
 
 
@@ -81,32 +81,34 @@ def compute_diffs(
     live: Sequence[RemoteObject | None],
     find_owners: Callable[[Sequence[str]], Mapping[str, str]],
 ) -> list[ObjectDiff]:
-    """Plan what is to be done about each row, given what stands there.
+    """Compute the change of each object, given the live objects.
 
-    ``find_owners`` gives, for the target's names of objects, our key of those that carry one already:
-    what a human made is adopted under one key only.
+    ``find_owners`` returns, for record ids, our key of those that already have one: a record that
+    a human created is adopted under one key only.
     """
-    adoptable_ids = [now.crm_id for now in live if now is not None and not now.created_by_us]
+    adoptable_ids = [
+        remote.crm_id for remote in live if remote is not None and not remote.created_by_us
+    ]
     owner_keys = dict(find_owners(adoptable_ids)) if adoptable_ids else {}
     diffs = []
-    for row, now in zip(rows, live, strict=True):
+    for row, remote in zip(rows, live, strict=True):
         is_free = (
-            now is None
-            or now.created_by_us
-            or owner_keys.setdefault(now.crm_id, row.key) == row.key
+            remote is None
+            or remote.created_by_us
+            or owner_keys.setdefault(remote.crm_id, row.key) == row.key
         )
-        diffs.append(_diff_object(target, row, now if is_free else None))
+        diffs.append(_diff_object(target, row, remote if is_free else None))
     return diffs
 
 
 def _diff_object(target: CrmTarget, row: PendingObject, live: RemoteObject | None) -> ObjectDiff:
     desired = target.normalize(row.kind, row.fields)
     if live is not None:
-        # Of another record than before, as when two were merged, we know nothing.
+        # After a merge of two records, the state of the old record does not apply.
         is_same_record = row.crm_id in {None, live.crm_id}
         last_applied, in_flight = (row.last_applied, row.in_flight) if is_same_record else ({}, {})
         merge = three_way_merge(desired, live.fields, last_applied, in_flight)
-        action: DiffAction = "change" if merge.changes else "nothing"
+        action: DiffAction = "update" if merge.changes else "none"
         return ObjectDiff(
             row,
             action,
@@ -116,10 +118,10 @@ def _diff_object(target: CrmTarget, row: PendingObject, live: RemoteObject | Non
             live.crm_id,
             row.adopted or not live.created_by_us,
         )
-    # An account that is gone is matched or made anew; the other two a human deletes knowingly.
+    # A missing account is matched or created again; opportunities and tasks are deleted on purpose.
     was_deleted = row.crm_id is not None and row.kind != "account"
     if was_deleted or not should_create(row.fields):
         unchanged = MergeResult({}, {}, (), row.last_applied)
-        return ObjectDiff(row, "leave", unchanged, row.last_applied, {}, row.crm_id, row.adopted)
-    # It is made from nothing: what was acknowledged of an earlier one does not count.
-    return ObjectDiff(row, "make", three_way_merge(desired, {}, {}, {}), {}, row.in_flight)
+        return ObjectDiff(row, "skip", unchanged, row.last_applied, {}, row.crm_id, row.adopted)
+    # A new record starts empty; the last-applied values of an earlier one do not apply.
+    return ObjectDiff(row, "create", three_way_merge(desired, {}, {}, {}), {}, row.in_flight)

@@ -1,6 +1,6 @@
-"""What has become of the delivery of an object: sent, acknowledged, refused; and the ledger of it.
+"""Last-applied state of each object, rejections, and the change log.
 
-Each function belongs into one transaction of the caller.
+Each function runs within one transaction of the caller.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ __all__ = [
     "record_rejected",
 ]
 
-# A plan, and the target's name of its object; None where none was made.
+# A diff, and the record id of its object; None if there is no record.
 AppliedDiff: TypeAlias = tuple[ObjectDiff, str | None]
 
 
 def record_in_flight(connection: sa.Connection, target: str, diffs: Iterable[ObjectDiff]) -> None:
-    """Remember what is about to be sent: until it is answered, it may stand there or not."""
+    """Record in-flight values before sending; without a response they may or may not be applied."""
     rows = [
         {
-            **_build_key(target, plan.row),
-            "crm_id": plan.crm_id,
-            "fields": dict(plan.last_applied),
-            "digest": None,
-            "attempted": add_in_flight(plan.in_flight, plan.merge.changes),
-            "theirs": list(plan.merge.human_fields),
-            "adopted": plan.adopted,
+            **_build_key(target, diff.row),
+            "crm_id": diff.crm_id,
+            "fields": dict(diff.last_applied),
+            "content_hash": None,
+            "in_flight": add_in_flight(diff.in_flight, diff.merge.changes),
+            "human_fields": list(diff.merge.human_fields),
+            "adopted": diff.adopted,
         }
-        for plan in diffs
+        for diff in diffs
     ]
     upsert(connection, APPLIED_OBJECTS, rows)
 
@@ -51,19 +51,19 @@ def record_applied(
     target: str,
     applied: Sequence[AppliedDiff],
     *,
-    send_id: int,
+    sync_run_id: int,
     now: datetime,
 ) -> None:
-    """Remember what stands there now, and put what was changed into the ledger."""
+    """Record the applied values, and append the changes to the change log."""
     upsert(
         connection, APPLIED_OBJECTS, [_build_applied_row(target, *each, now) for each in applied]
     )
-    for plan, _ in applied:
-        if plan.row.was_rejected:  # what was refused before is taken now
+    for diff, _ in applied:
+        if diff.row.was_rejected:
             connection.execute(
-                sa.delete(REJECTED_OBJECTS).where(_match_object(REJECTED_OBJECTS, target, plan.row))
+                sa.delete(REJECTED_OBJECTS).where(_match_object(REJECTED_OBJECTS, target, diff.row))
             )
-    _append_change_log(connection, target, applied, send_id=send_id, now=now)
+    _append_change_log(connection, target, applied, sync_run_id=sync_run_id, now=now)
 
 
 def record_rejected(
@@ -73,18 +73,18 @@ def record_rejected(
     *,
     now: datetime,
 ) -> None:
-    """Keep what the target will not take, with its words."""
+    """Record the rejected objects with the target's message."""
     rows = [
         {
-            **_build_key(target, plan.row),
-            "digest": plan.row.digest,
-            "words": words,
-            "tries": 1,
+            **_build_key(target, diff.row),
+            "content_hash": diff.row.content_hash,
+            "reason": reason,
+            "attempts": 1,
             "rejected_at": now,
         }
-        for plan, words in rejected
+        for diff, reason in rejected
     ]
-    upsert(connection, REJECTED_OBJECTS, rows, increment="tries")
+    upsert(connection, REJECTED_OBJECTS, rows, increment="attempts")
 
 
 def mark_for_recheck(
@@ -92,37 +92,38 @@ def mark_for_recheck(
     target: str,
     applied: Sequence[AppliedDiff],
     *,
-    send_id: int,
+    sync_run_id: int,
     now: datetime,
 ) -> None:
-    """Own up to writes that took effect after another sender had taken over.
+    """Mark objects for re-check when our writes were applied after the lease was lost.
 
-    They may stand over newer ones: what we wrote is ours, and the objects are looked at anew.
+    They may have overwritten newer values. Our values stay recorded as in flight, and the objects
+    are read again.
     """
-    for plan, _ in applied:
-        is_object = _match_object(APPLIED_OBJECTS, target, plan.row)
-        connection.execute(sa.update(APPLIED_OBJECTS).where(is_object).values(digest=None))
-        in_flight = connection.scalar(sa.select(APPLIED_OBJECTS.c.attempted).where(is_object)) or {}
-        updated = add_in_flight(in_flight, plan.merge.changes)
-        connection.execute(sa.update(APPLIED_OBJECTS).where(is_object).values(attempted=updated))
-    _append_change_log(connection, target, applied, send_id=send_id, now=now)
+    for diff, _ in applied:
+        is_object = _match_object(APPLIED_OBJECTS, target, diff.row)
+        connection.execute(sa.update(APPLIED_OBJECTS).where(is_object).values(content_hash=None))
+        in_flight = connection.scalar(sa.select(APPLIED_OBJECTS.c.in_flight).where(is_object)) or {}
+        updated = add_in_flight(in_flight, diff.merge.changes)
+        connection.execute(sa.update(APPLIED_OBJECTS).where(is_object).values(in_flight=updated))
+    _append_change_log(connection, target, applied, sync_run_id=sync_run_id, now=now)
 
 
 def _build_applied_row(
     target: str, diff: ObjectDiff, crm_id: str | None, now: datetime
 ) -> dict[str, Any]:
-    row, decision = diff.row, diff.merge
-    is_in_sync = is_converged(decision, diff.in_flight)
+    row, merge = diff.row, diff.merge
+    is_in_sync = is_converged(merge, diff.in_flight)
     return {
         **_build_key(target, row),
         "crm_id": crm_id,
-        "fields": dict(decision.last_applied),
-        "digest": row.digest if is_in_sync else None,
-        "attempted": {} if is_in_sync else dict(diff.in_flight),
-        "theirs": list(decision.human_fields),
+        "fields": dict(merge.last_applied),
+        "content_hash": row.content_hash if is_in_sync else None,
+        "in_flight": {} if is_in_sync else dict(diff.in_flight),
+        "human_fields": list(merge.human_fields),
         "adopted": diff.adopted,
         "as_of": row.as_of,
-        "acknowledged_at": now,
+        "applied_at": now,
     }
 
 
@@ -131,22 +132,22 @@ def _append_change_log(
     target: str,
     applied: Sequence[AppliedDiff],
     *,
-    send_id: int,
+    sync_run_id: int,
     now: datetime,
 ) -> None:
     rows = [
         {
-            **_build_key(target, plan.row),
-            "run_id": plan.row.run_id,
-            "send_id": send_id,
+            **_build_key(target, diff.row),
+            "run_id": diff.row.run_id,
+            "sync_run_id": sync_run_id,
             "crm_id": crm_id,
-            "made": plan.action == "make",
-            "before": dict(plan.merge.before),
-            "after": dict(plan.merge.changes),
-            "delivered_at": now,
+            "created": diff.action == "create",
+            "before": dict(diff.merge.before),
+            "after": dict(diff.merge.changes),
+            "applied_at": now,
         }
-        for plan, crm_id in applied
-        if plan.needs_write
+        for diff, crm_id in applied
+        if diff.needs_write
     ]
     if rows:
         connection.execute(sa.insert(CHANGE_LOG), rows)

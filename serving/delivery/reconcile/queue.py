@@ -1,4 +1,4 @@
-"""What is still to be sent: the rows of the outbox that differ from what was acknowledged last."""
+"""Queue of objects to send: desired objects that differ from what was applied last."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = [
 _KIND_ORDER: Final = sa.case(
     {kind: i for i, kind in enumerate(KINDS)}, value=DESIRED_OBJECTS.c.kind
 )
-_SEND_ORDER: Final = (DESIRED_OBJECTS.c.place, _KIND_ORDER, DESIRED_OBJECTS.c.key)
-_MAX_KEYS_PER_QUERY: Final = 5_000  # a database takes so many parameters and some more
+_SEND_ORDER: Final = (DESIRED_OBJECTS.c.priority, _KIND_ORDER, DESIRED_OBJECTS.c.key)
+_MAX_KEYS_PER_QUERY: Final = 5_000  # databases limit the parameters of a statement
 
 
 @dataclass(frozen=True)
 class PendingObject:
-    """One object of the outbox, beside what is known of its delivery."""
+    """One desired object with its delivery state."""
 
     kind: Kind
     key: str
@@ -41,24 +41,24 @@ class PendingObject:
     limit: str | None
     as_of: date
     run_id: int
-    place: int
+    priority: int
     fields: Fields
-    digest: str
+    content_hash: str
     crm_id: str | None
     last_applied: Fields
-    last_applied_hash: str | None  # the digest that was acknowledged last
+    last_applied_hash: str | None
     in_flight: InFlight
     human_fields: tuple[str, ...]
     adopted: bool
-    was_rejected: bool  # at another digest, or before a retry
+    was_rejected: bool  # with other content, or before a retry
 
     @property
     def sort_key(self) -> tuple[int, int, str]:
-        """Where it stands in the order of sending."""
-        return self.place, KINDS.index(self.kind), self.key
+        """Position in the send order."""
+        return self.priority, KINDS.index(self.kind), self.key
 
     def to_ref(self, account_crm_id: str | None, opportunity_crm_id: str | None) -> ObjectRef:
-        """Name it to a target."""
+        """Return the reference to the object for a target."""
         return ObjectRef(
             self.kind,
             self.key,
@@ -72,7 +72,7 @@ class PendingObject:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows are meant: of one target, all or those that differ, of all runs or one."""
+    """Objects to select: of one target, all or only those that differ, of all runs or one."""
 
     target: str
     resync: bool = False
@@ -82,37 +82,36 @@ class Selection:
 def next_page(
     connection: sa.Connection, selection: Selection, after: tuple[int, int, str] | None, limit: int
 ) -> list[PendingObject]:
-    """Give the next rows to be sent, by place, and parents first within one place."""
+    """Return the next objects to send, by priority, and parents first within one priority."""
     query = _select_pending(selection, *_QUEUE_COLUMNS).order_by(*_SEND_ORDER).limit(limit)
     if after is not None:
         query = query.where(sa.tuple_(*_SEND_ORDER) > sa.tuple_(*map(sa.literal, after)))
-    return [_to_pending_object(found) for found in connection.execute(query).mappings()]
+    return [_to_pending_object(row) for row in connection.execute(query).mappings()]
 
 
 def count_pending(connection: sa.Connection, selection: Selection) -> int:
-    """How many rows are still to be sent, those that wait for a parent included."""
+    """Return the number of objects to send, including those that wait for a parent."""
     query = _select_pending(selection, DESIRED_OBJECTS.c.key).subquery()
     return connection.scalar(sa.select(sa.func.count()).select_from(query)) or 0
 
 
 @dataclass(frozen=True)
 class ParentIds:
-    """The target's names of what rows hang on; ``missing_opportunities`` opportunities do not stand there yet."""
+    """Record ids of parent objects; ``missing_opportunities`` do not exist at the target yet."""
 
     accounts: Mapping[str, str]
     opportunities: Mapping[str, str]
     missing_opportunities: frozenset[str]
 
     def get_ids(self, pending: PendingObject) -> tuple[str | None, str | None]:
-        """The target's names of the row's account and opportunity."""
+        """Return the record ids of the object's account and opportunity."""
         if pending.kind == "account":
             return None, None
-        return self.accounts.get(pending.account_id), self.opportunities.get(
-            _get_opportunity_key(pending)
-        )
+        opportunity_key = _get_opportunity_key(pending)
+        return self.accounts.get(pending.account_id), self.opportunities.get(opportunity_key)
 
     def has_parents(self, pending: PendingObject) -> bool:
-        """Whether all that the row hangs on stands at the target."""
+        """Return True if all parents of the object exist at the target."""
         if pending.kind == "account":
             return True
         return (
@@ -128,24 +127,22 @@ def load_parents(
     *,
     extra_accounts: Mapping[str, str] | None = None,
 ) -> ParentIds:
-    """Look up what the rows hang on, as it is now; ``extra_accounts`` are accounts found, not yet kept."""
+    """Load the current record ids of the parents; ``extra_accounts`` are not stored yet."""
     accounts = {row.account_id for row in rows if row.kind != "account"}
     keys = {_get_opportunity_key(row) for row in rows if row.kind == "task"}
-    account_rows = {
-        found.key: found.crm_id
-        for found in _load_parent_rows(connection, target, "account", accounts)
+    account_ids = {
+        row.key: row.crm_id
+        for row in _load_parent_rows(connection, target, "account", accounts)
+        if row.crm_id
     }
     opportunity_rows = list(_load_parent_rows(connection, target, "opportunity", keys))
     return ParentIds(
-        accounts={
-            **(extra_accounts or {}),
-            **{key: name for key, name in account_rows.items() if name},
-        },
-        opportunities={found.key: found.crm_id for found in opportunity_rows if found.crm_id},
+        accounts={**(extra_accounts or {}), **account_ids},
+        opportunities={row.key: row.crm_id for row in opportunity_rows if row.crm_id},
         missing_opportunities=frozenset(
-            found.key
-            for found in opportunity_rows
-            if not found.crm_id and found.settled != found.digest
+            row.key
+            for row in opportunity_rows
+            if not row.crm_id and row.last_applied_hash != row.content_hash
         ),
     )
 
@@ -153,46 +150,38 @@ def load_parents(
 def find_owner_keys(
     connection: sa.Connection, target: str, kind: Kind, crm_ids: Iterable[str]
 ) -> dict[str, str]:
-    """The target's name → our key, of the objects that carry one of ours already."""
+    """Return record id → our key, for the records that already have one of our keys."""
     is_same_kind = (APPLIED_OBJECTS.c.target == target) & (APPLIED_OBJECTS.c.kind == kind)
     owners: dict[str, str] = {}
-    for some in _chunk_keys(crm_ids):
+    for chunk in _chunk_keys(crm_ids):
         query = sa.select(APPLIED_OBJECTS.c.crm_id, APPLIED_OBJECTS.c.key)
-        rows = connection.execute(query.where(is_same_kind, APPLIED_OBJECTS.c.crm_id.in_(some)))
+        rows = connection.execute(query.where(is_same_kind, APPLIED_OBJECTS.c.crm_id.in_(chunk)))
         owners |= {row.crm_id: row.key for row in rows}
     return owners
 
 
-_QUEUE_JOIN: Final = (
-    DESIRED_OBJECTS.outerjoin(
-        APPLIED_OBJECTS,
-        sa.and_(
-            *(
-                DESIRED_OBJECTS.c[name] == APPLIED_OBJECTS.c[name]
-                for name in ("target", "kind", "key")
-            )
-        ),
-    )
-).outerjoin(
-    REJECTED_OBJECTS,
-    sa.and_(
-        *(DESIRED_OBJECTS.c[name] == REJECTED_OBJECTS.c[name] for name in ("target", "kind", "key"))
-    ),
-)
+def _is_same_object(table: sa.Table) -> sa.ColumnElement[bool]:
+    names = ("target", "kind", "key")
+    return sa.and_(*(DESIRED_OBJECTS.c[name] == table.c[name] for name in names))
+
+
+_QUEUE_JOIN: Final = DESIRED_OBJECTS.outerjoin(
+    APPLIED_OBJECTS, _is_same_object(APPLIED_OBJECTS)
+).outerjoin(REJECTED_OBJECTS, _is_same_object(REJECTED_OBJECTS))
 _QUEUE_COLUMNS: Final = (
     *DESIRED_OBJECTS.c,
     APPLIED_OBJECTS.c.crm_id,
-    APPLIED_OBJECTS.c.fields.label("acknowledged"),
-    APPLIED_OBJECTS.c.digest.label("settled"),
-    APPLIED_OBJECTS.c.attempted,
-    APPLIED_OBJECTS.c.theirs,
+    APPLIED_OBJECTS.c.fields.label("last_applied"),
+    APPLIED_OBJECTS.c.content_hash.label("last_applied_hash"),
+    APPLIED_OBJECTS.c.in_flight,
+    APPLIED_OBJECTS.c.human_fields,
     APPLIED_OBJECTS.c.adopted,
-    REJECTED_OBJECTS.c.digest.is_not(None).label("refused"),
+    REJECTED_OBJECTS.c.content_hash.is_not(None).label("was_rejected"),
 )
 
 
-def _select_pending(selection: Selection, *columns: Any) -> sa.Select[Any]:  # noqa: ANN401 - SQLAlchemy's own
-    """Rows to be sent; never one of an older as-of than what stands at the target."""
+def _select_pending(selection: Selection, *columns: Any) -> sa.Select[Any]:  # noqa: ANN401
+    """Select the rows to send; never one with an older as-of than the applied one."""
     query = (
         sa.select(*columns)
         .select_from(_QUEUE_JOIN)
@@ -206,9 +195,10 @@ def _select_pending(selection: Selection, *columns: Any) -> sa.Select[Any]:  # n
     if selection.resync:
         return query
     return query.where(
-        APPLIED_OBJECTS.c.digest.is_(None) | (APPLIED_OBJECTS.c.digest != DESIRED_OBJECTS.c.digest),
-        REJECTED_OBJECTS.c.digest.is_(None)
-        | (REJECTED_OBJECTS.c.digest != DESIRED_OBJECTS.c.digest),
+        APPLIED_OBJECTS.c.content_hash.is_(None)
+        | (APPLIED_OBJECTS.c.content_hash != DESIRED_OBJECTS.c.content_hash),
+        REJECTED_OBJECTS.c.content_hash.is_(None)
+        | (REJECTED_OBJECTS.c.content_hash != DESIRED_OBJECTS.c.content_hash),
     )
 
 
@@ -217,17 +207,17 @@ def _to_pending_object(row: Mapping[Any, Any]) -> PendingObject:
     return PendingObject(
         **values,
         crm_id=row["crm_id"],
-        last_applied=row["acknowledged"] or {},
-        last_applied_hash=row["settled"],
-        in_flight=row["attempted"] or {},
-        human_fields=tuple(row["theirs"] or ()),
+        last_applied=row["last_applied"] or {},
+        last_applied_hash=row["last_applied_hash"],
+        in_flight=row["in_flight"] or {},
+        human_fields=tuple(row["human_fields"] or ()),
         adopted=bool(row["adopted"]),
-        was_rejected=bool(row["refused"]),
+        was_rejected=bool(row["was_rejected"]),
     )
 
 
 def _get_opportunity_key(pending: PendingObject) -> str:
-    """The key of the opportunity that a task belongs to: its own, less what is to be done."""
+    """Return the opportunity key of a task: its own key without the action."""
     return pending.key.rpartition(":")[0] if pending.kind == "task" else ""
 
 
@@ -237,15 +227,15 @@ def _load_parent_rows(
     query = (
         sa.select(
             DESIRED_OBJECTS.c.key,
-            DESIRED_OBJECTS.c.digest,
+            DESIRED_OBJECTS.c.content_hash,
             APPLIED_OBJECTS.c.crm_id,
-            APPLIED_OBJECTS.c.digest.label("settled"),
+            APPLIED_OBJECTS.c.content_hash.label("last_applied_hash"),
         )
         .select_from(_QUEUE_JOIN)
         .where(DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.kind == kind)
     )
-    for some in _chunk_keys(keys):
-        yield from connection.execute(query.where(DESIRED_OBJECTS.c.key.in_(some)))
+    for chunk in _chunk_keys(keys):
+        yield from connection.execute(query.where(DESIRED_OBJECTS.c.key.in_(chunk)))
 
 
 def _chunk_keys(keys: Iterable[str]) -> Iterator[list[str]]:

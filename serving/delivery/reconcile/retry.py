@@ -1,4 +1,4 @@
-"""Ask a target as often and as fast as it bears: paced, and again where it may work later."""
+"""Calls to a target with rate limiting, retries with backoff, and an overall deadline."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ __all__ = ["DeadlineExceededError", "RetriesExhaustedError", "RetryingCaller"]
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 _MAX_ATTEMPTS: Final = 8
-# Exponential with full jitter: seconds drawn between 0 and a bound that doubles from try to try.
+# Exponential backoff with full jitter: uniform between 0 and a bound that doubles per attempt.
 _BACKOFF: Final = wait_random_exponential(multiplier=0.5, max=60)
 
 
-class DeadlineExceededError(Exception):  # noqa: N818 - named as what it is
-    """The time of this run is over, or would be before the target wants to be asked again.
+class DeadlineExceededError(Exception):
+    """The deadline of this run has passed, or would pass before the next attempt.
 
-    So it is, too, where a target does not answer whatever it is asked.
+    Also raised if the target does not respond to any request.
     """
 
 
-class RetriesExhaustedError(Exception):  # noqa: N818
-    """One call failed as often as we try, always for a reason that may pass."""
+class RetriesExhaustedError(Exception):
+    """One call failed at every attempt, each time with a retryable error."""
 
 
 @dataclass
 class RetryingCaller:
-    """The calls to one target within one run.
+    """Calls to one target within one run.
 
     Attributes
     ----------
     rate_limit : serving.delivery.crm.base.RateLimit
-        How fast it may be asked.
+        Rate limit of the target.
     deadline : float
-        Seconds on the clock after which no call is begun.
+        Seconds on the clock after which no call is started.
     clock, sleep : callable
-        Seconds that only run forward, and how to wait.
+        Monotonic clock in seconds, and the function to wait.
     requests, failures : int
-        Calls made so far, and those that failed for a while.
+        Calls made so far, and those that failed with a retryable error.
     consecutive_exhausted : int
-        Calls given up since the last one that was answered. One row that a target stumbles over
-        gives as many as a batch has halves; beyond that it is the target.
+        Calls given up since the last successful one. A single bad row causes as many as a batch
+        can be halved; more than that means that the target is down.
     """
 
     rate_limit: RateLimit
@@ -60,12 +60,12 @@ class RetryingCaller:
     _recent_calls: deque[float] = field(default_factory=deque)
 
     def __call__(self, operation: Callable[[Argument], Result], argument: Argument) -> Result:
-        """Ask until it is answered.
+        """Call until it succeeds.
 
         Raises
         ------
         DeadlineExceededError
-            If the next try would come too late, or the target does not answer at all.
+            If the next attempt would be too late, or the target does not respond at all.
         RetriesExhaustedError
             If it failed eight times.
         """
@@ -90,12 +90,12 @@ class RetryingCaller:
         else:
             self.consecutive_exhausted = 0
             return result
-        finally:  # a server counts from when it hears us, which is before it has answered
+        finally:  # servers count from when the request arrives, which is before the response
             if self.rate_limit.max_calls is not None:
                 self._recent_calls.append(self.clock())
 
     def _throttle(self) -> None:
-        """Wait until as many calls as are allowed at once lie far enough back."""
+        """Wait until the rate limit allows another call."""
         if (
             self.rate_limit.max_calls is not None
             and len(self._recent_calls) == self.rate_limit.max_calls
@@ -104,33 +104,33 @@ class RetryingCaller:
                 self._recent_calls.popleft() + self.rate_limit.window_seconds - self.clock()
             )
             if self.clock() + max(wait_seconds, 0) > self.deadline:
-                raise DeadlineExceededError("the time of this run is over")
+                raise DeadlineExceededError("the deadline of this run has passed")
             if wait_seconds > 0:
                 self.sleep(wait_seconds)
         if self.clock() > self.deadline:
-            raise DeadlineExceededError("the time of this run is over")
+            raise DeadlineExceededError("the deadline of this run has passed")
 
     def _should_stop(self, state: RetryCallState) -> bool:
         is_late = self.clock() + state.upcoming_sleep > self.deadline
         return is_late or state.attempt_number >= _MAX_ATTEMPTS
 
     def _raise_exhausted(self, state: RetryCallState) -> None:
-        failed = state.outcome.exception() if state.outcome else None
+        error = state.outcome.exception() if state.outcome else None
         if self.clock() + state.upcoming_sleep > self.deadline:
             raise DeadlineExceededError(
-                f"the time of this run is over; the CRM last said: {failed}"
+                f"the deadline of this run has passed; last error of the CRM: {error}"
             )
         self.consecutive_exhausted += 1
         if self.consecutive_exhausted > self.rate_limit.rows_per_call.bit_length():
+            attempts = _MAX_ATTEMPTS * self.consecutive_exhausted
             raise DeadlineExceededError(
-                f"the CRM did not answer {_MAX_ATTEMPTS * self.consecutive_exhausted} times in a row; it"
-                f" last said: {failed}"
+                f"the CRM failed {attempts} times in a row; last error: {error}"
             )
-        raise RetriesExhaustedError(str(failed)) from failed
+        raise RetriesExhaustedError(str(error)) from error
 
 
 def _compute_wait(state: RetryCallState) -> float:
-    """At least as long as the server asked for."""
-    failed = state.outcome.exception() if state.outcome else None
-    retry_after = failed.retry_after_seconds if isinstance(failed, RetryableError) else None
+    """Return the backoff in seconds, at least the wait that the server asked for."""
+    error = state.outcome.exception() if state.outcome else None
+    retry_after = error.retry_after_seconds if isinstance(error, RetryableError) else None
     return max(retry_after or 0.0, _BACKOFF(state))

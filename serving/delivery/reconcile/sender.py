@@ -1,4 +1,4 @@
-"""The sender: makes true at a CRM what the outbox says should be."""
+"""Sender: brings a CRM to the desired state."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ from serving.delivery.reconcile.retry import (
     RetryingCaller,
 )
 from serving.delivery.reconcile.summary import PlannedChange, SyncSummary
-from serving.store import lease
-from serving.store.lease import LeaseLostError
+from serving.store.lease import LeaseLostError, acquire_lease
 from serving.store.schema import SYNC_RUNS
 
 __all__ = ["send_pending"]
 
 _BATCHES_PER_PAGE: Final = 20
-_MIN_PAGE_SIZE: Final = 5_000  # held in memory, or those of so many batches
+_MIN_PAGE_SIZE: Final = 5_000
 
 
 def send_pending(
@@ -46,59 +45,56 @@ def send_pending(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> SyncSummary:
-    """Send what differs from what the target acknowledged last.
+    """Send what differs from what was applied last.
 
-    Can be killed at any point, and called again: nothing is lost and nothing doubled. Where
-    another sender is at work on the target, it takes these rows too, and we leave at once.
+    Crash-safe and idempotent: after a kill at any point, calling it again loses and duplicates
+    nothing. If another sender holds the lease of the target, it sends these objects too, and this
+    call returns at once.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database, its schema up to date.
+        The application's database, its schema up to date.
     target : serving.delivery.crm.base.CrmTarget
-        Where to; it stays open.
+        The CRM; it stays open.
     now : datetime.datetime
-        The wall clock at the start, UTC: what the stamps say. Nothing depends on its being right.
+        The wall clock at the start, UTC, for timestamps. Correctness does not depend on it.
     budget_seconds : float
-        After so long the rest is left for the next time.
+        Time budget; after it the rest is left for the next run.
     max_writes : int, optional
-        At most so many objects are written, the best places first.
+        Maximum number of objects to write, by priority.
     resync : bool
-        Look at every object, also those that were acknowledged as they are, or refused.
+        Check every object, also those that are in sync or were rejected.
     run_id : int, optional
-        Only objects that this run put into the outbox.
+        Only objects that this run queued.
     on_change : callable, optional
-        Is given what becomes of each object that differs, as it comes.
+        Called with the planned change of each object that differs.
     clock, sleep : callable
-        Seconds that only run forward, and how to wait.
+        Monotonic clock in seconds, and the function to wait.
 
     Returns
     -------
     serving.delivery.reconcile.summary.SyncSummary
-        Counts, and why it stopped early where it did.
+        Counts, and the reason for stopping early, if it did.
 
     Raises
     ------
     data.errors.DeliveryError
-        If the target denies us, or the database refuses. What was acknowledged before is kept.
+        If the target denies access, or the database refuses. What was applied before is kept.
     """
     start = clock()
     call = RetryingCaller(target.rate_limit, start + budget_seconds, clock, sleep)
     selection = Selection(target.name, resync, run_id)
-    held = lease.acquire_lease(
-        engine, target.name, lambda: now + timedelta(seconds=clock() - start)
-    )
-    if isinstance(held, str):
-        message = (
-            f"another sender ({held}) is at work on {target.name!r}; it takes these objects too"
-        )
-        return SyncSummary(left=_count_pending(engine, selection), words=message)
-    send_id = _start_sync_run(engine, selection, now)
-    context = SendContext(engine, target, call, held, send_id, now, on_change)
+    lease = acquire_lease(engine, target.name, lambda: now + timedelta(seconds=clock() - start))
+    if isinstance(lease, str):
+        message = f"another sender ({lease}) is active on {target.name!r}; it sends these too"
+        return SyncSummary(remaining=_count_pending(engine, selection), stop_reason=message)
+    sync_run_id = _start_sync_run(engine, selection, now)
+    context = SendContext(engine, target, call, lease, sync_run_id, now, on_change)
     try:
         stop_reason = _send_until_done(context, selection, max_writes)
     except (DeliveryError, AccessDeniedError) as error:
-        with suppress(DeliveryError):  # the first word counts
+        with suppress(DeliveryError):  # report the first error
             _finish_sync_run(context, selection, str(error))
         raise DeliveryError(str(error)) from error
     return _finish_sync_run(context, selection, stop_reason)
@@ -107,59 +103,59 @@ def send_pending(
 def _send_until_done(
     context: SendContext, selection: Selection, max_writes: int | None
 ) -> str | None:
-    """Send until nothing is left that could be; say why where it stops before."""
+    """Send until nothing is left to send; return the reason for stopping early."""
     while True:
         try:
             stop_reason = _pull_and_send(context, selection, max_writes)
         finally:
-            with suppress(DeliveryError):  # it runs out by itself
+            with suppress(DeliveryError):  # the lease expires by itself
                 context.lease.release(context.engine)
-        # Whoever found us at work has left to us what it put into the outbox meanwhile.
+        # A process that found us sending has left its newly queued objects to us.
         if stop_reason or _count_pending(context.engine, selection) <= context.counters.blocked:
             return stop_reason
-        held = lease.acquire_lease(context.engine, context.target.name, context.lease.clock)
-        if isinstance(held, str):
+        lease = acquire_lease(context.engine, context.target.name, context.lease.clock)
+        if isinstance(lease, str):
             return None
-        context = replace(context, lease=held)
+        context = replace(context, lease=lease)
 
 
 def _pull_and_send(
     context: SendContext, selection: Selection, max_writes: int | None
 ) -> str | None:
     try:
-        with suppress(RetriesExhaustedError):  # the next time asks from the same day on
+        with suppress(RetriesExhaustedError):  # the next run pulls from the same day on
             context.counters.human_touches = crm_activity.pull_human_touches(
                 context.engine, context.target, context.call, context.now
             )
         while _run_pass(context, selection, max_writes):
             selection = replace(selection, resync=False)
-    except (DeadlineExceededError, LeaseLostError) as stopped:
-        return str(stopped)
+    except (DeadlineExceededError, LeaseLostError) as error:
+        return str(error)
     if max_writes is not None and context.counters.written >= max_writes:
-        return f"the cap of {max_writes:,} objects a run (crm.max_writes) is reached"
+        return f"the cap of {max_writes:,} objects per run (crm.max_writes) is reached"
     return None
 
 
 def _run_pass(context: SendContext, selection: Selection, max_writes: int | None) -> bool:
-    """Go through all rows once, and say whether any was settled, so that another pass may do more.
+    """Go through all objects once; return True if another pass may process more.
 
-    The best places go first, and of each stretch of them parents before what hangs on them.
+    Objects go by priority, and within each page parents before children.
     """
     counters, before = context.counters, context.counters.processed
     counters.waiting_for_parent, counters.blocked, after = 0, 0, None
     size = context.target.rate_limit.rows_per_call
     while max_writes is None or counters.written < max_writes:
-        rows = max(size * _BATCHES_PER_PAGE, _MIN_PAGE_SIZE)
+        limit = max(size * _BATCHES_PER_PAGE, _MIN_PAGE_SIZE)
         if max_writes is not None:
-            rows = min(rows, max_writes - counters.written)
+            limit = min(limit, max_writes - counters.written)
         with store.read_transaction(context.engine) as connection:
-            page = queue.next_page(connection, selection, after, rows)
+            page = queue.next_page(connection, selection, after, limit)
         if not page:
             break
-        settled = counters.processed
+        processed = counters.processed
         for batch_rows in _iter_batches(page, size):
             batch.deliver_batch(context, batch_rows)
-        counters.blocked += len(page) - (counters.processed - settled)
+        counters.blocked += len(page) - (counters.processed - processed)
         after = page[-1].sort_key
     return counters.processed > before
 
@@ -177,7 +173,7 @@ def _count_pending(engine: sa.Engine, selection: Selection) -> int:
 
 
 def _start_sync_run(engine: sa.Engine, selection: Selection, now: datetime) -> int:
-    mode = "full" if selection.resync else "send"
+    mode = "resync" if selection.resync else "send"
     row = sa.insert(SYNC_RUNS).values(target=selection.target, mode=mode, started_at=now, counts={})
     with store.write_transaction(engine) as connection:
         return int(connection.execute(row.returning(SYNC_RUNS.c.id)).scalar_one())
@@ -192,7 +188,11 @@ def _finish_sync_run(
     with store.write_transaction(context.engine) as connection:
         connection.execute(
             sa.update(SYNC_RUNS)
-            .where(SYNC_RUNS.c.id == context.send_id)
-            .values(finished_at=context.lease.clock(), counts=summary.to_dict(), words=stop_reason)
+            .where(SYNC_RUNS.c.id == context.sync_run_id)
+            .values(
+                finished_at=context.lease.clock(),
+                counts=summary.to_dict(),
+                stop_reason=stop_reason,
+            )
         )
     return summary

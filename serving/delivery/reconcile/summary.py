@@ -1,4 +1,4 @@
-"""What a sender tells of its work, in counts."""
+"""Summary of a sync run, and the planned change of one object."""
 
 from __future__ import annotations
 
@@ -13,84 +13,84 @@ __all__ = ["PlannedChange", "SyncSummary"]
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """What is to become of one object, field by field.
+    """Change of one object, field by field.
 
     Attributes
     ----------
-    made : bool
-        It does not stand at the target yet.
+    is_new : bool
+        It does not exist at the target yet.
     before, after : mapping of str to Value
-        Of the fields that are to be written: what stands there, and what will.
-    theirs : tuple of str
-        Fields that a human has set, which stay as they are.
+        Live and new values of the fields to write.
+    human_fields : tuple of str
+        Fields that a human has set; they are kept.
     """
 
     kind: Kind
     key: str
-    made: bool
+    is_new: bool
     before: Fields
     after: Fields
-    theirs: tuple[str, ...] = ()
+    human_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SyncSummary:
-    """What came of one time that a sender went to work.
+    """Result of one sync run.
 
     Attributes
     ----------
-    made, changed : mapping of str to int
-        Kind → objects made, and objects of which fields were set.
+    created, updated : mapping of str to int
+        Kind → objects created, and objects with changed fields.
     unchanged : int
-        Objects at which nothing was left to write.
+        Objects that were already in sync.
     fields : int
         Values written.
     adopted : int
-        Objects of a human's making that are filled from now on.
-    theirs : int
-        Fields that stay as a human set them.
+        Objects created by a human that we update from now on.
+    human_fields : int
+        Fields kept because a human has set them.
     rejected : int
-        Objects that the target refused, kept with its words.
-    waiting : int
-        Objects whose account or opportunity does not stand at the target yet.
-    gone : int
-        Objects that a human deleted, which stay deleted.
-    left : int
-        Objects that are still to be sent: beyond the cap or the time of this run.
+        Objects that the target rejected, stored with its message.
+    waiting_for_parent : int
+        Objects whose account or opportunity does not exist at the target yet.
+    deleted_in_crm : int
+        Objects that a human deleted, which are not created again.
+    remaining : int
+        Objects still to be sent, beyond the cap or the deadline of this run.
     requests, failures : int
-        Calls made to the target, and those of them that failed for a while.
-    worked : int or None
-        Accounts that humans have dealt with, new to us; None where the CRM did not tell.
-    words : str or None
-        Why it stopped early, where it did.
+        Calls to the target, and those that failed with a retryable error.
+    human_touches : int or None
+        New human touches pulled; None if the CRM did not respond.
+    stop_reason : str or None
+        Reason for stopping early, if it did.
     """
 
-    made: Mapping[Kind, int] = field(default_factory=dict)
-    changed: Mapping[Kind, int] = field(default_factory=dict)
+    created: Mapping[Kind, int] = field(default_factory=dict)
+    updated: Mapping[Kind, int] = field(default_factory=dict)
     unchanged: int = 0
     fields: int = 0
     adopted: int = 0
-    theirs: int = 0
+    human_fields: int = 0
     rejected: int = 0
-    waiting: int = 0
-    gone: int = 0
-    left: int = 0
+    waiting_for_parent: int = 0
+    deleted_in_crm: int = 0
+    remaining: int = 0
     requests: int = 0
     failures: int = 0
-    worked: int | None = None
-    words: str | None = None
+    human_touches: int | None = None
+    stop_reason: str | None = None
 
     @property
     def written(self) -> int:
-        """Objects that were made or changed."""
-        return sum(self.made.values()) + sum(self.changed.values())
+        """Objects that were created or updated."""
+        return sum(self.created.values()) + sum(self.updated.values())
 
     def __repr__(self) -> str:
         return (
-            f"Sent({self.written:,} objects, {self.fields:,} fields; {self.rejected:,} rejected,"
-            f" {self.waiting:,} waiting, {self.left:,} left)"
+            f"SyncSummary({self.written:,} objects, {self.fields:,} fields; {self.rejected:,}"
+            f" rejected, {self.waiting_for_parent:,} waiting, {self.remaining:,} remaining)"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Say it in JSON values."""
+        """Return the summary as JSON values."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Counts of one sender's work, as they come."""
+"""Running counters of one sync run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["SyncCounters"]
 
 @dataclass
 class SyncCounters:
-    """What has been done so far.
+    """Counts so far.
 
     Attributes
     ----------
     processed : int
-        Rows that need not be looked at again.
+        Objects that need no further pass.
     blocked : int
-        Rows that could not be settled in the last pass: refused, waiting, or failing.
+        Objects not processed in the last pass: rejected, waiting, or failing.
     human_touches : int or None
-        Accounts that humans have dealt with; None where the CRM has not told.
+        New human touches pulled; None if the CRM did not respond.
     consecutive_rejections : int
-        Rows that were refused one by one since the last one was taken.
+        Objects rejected one by one since the last success.
     """
 
     created: Counter[Kind] = field(default_factory=Counter)
@@ -45,20 +45,20 @@ class SyncCounters:
 
     @property
     def written(self) -> int:
-        """Objects that were made or changed."""
+        """Objects that were created or updated."""
         return self.created.total() + self.updated.total()
 
     def add(self, diff: ObjectDiff) -> None:
-        """Count what was done about one object."""
+        """Count the change of one object."""
         self.processed += 1
         self.human_fields += len(diff.merge.human_fields)
         self.adopted += diff.adopted and not diff.row.adopted
         self.fields += len(diff.merge.changes)
-        if diff.action == "make":
+        if diff.action == "create":
             self.created[diff.row.kind] += 1
-        elif diff.action == "change":
+        elif diff.action == "update":
             self.updated[diff.row.kind] += 1
-        elif diff.action == "leave" and diff.row.crm_id:
+        elif diff.action == "skip" and diff.row.crm_id:
             self.deleted_in_crm += 1
         else:
             self.unchanged += 1
@@ -66,20 +66,20 @@ class SyncCounters:
     def to_summary(
         self, call: RetryingCaller, *, pending: int, stop_reason: str | None
     ) -> SyncSummary:
-        """Say it; ``pending`` rows are still to be sent, those that wait included."""
+        """Return the summary; ``pending`` includes the objects that wait for a parent."""
         return SyncSummary(
-            made=dict(self.created),
-            changed=dict(self.updated),
+            created=dict(self.created),
+            updated=dict(self.updated),
             unchanged=self.unchanged,
             fields=self.fields,
             adopted=self.adopted,
-            theirs=self.human_fields,
+            human_fields=self.human_fields,
             rejected=self.rejected,
-            waiting=self.waiting_for_parent,
-            gone=self.deleted_in_crm,
-            left=max(pending - self.waiting_for_parent, 0),
+            waiting_for_parent=self.waiting_for_parent,
+            deleted_in_crm=self.deleted_in_crm,
+            remaining=max(pending - self.waiting_for_parent, 0),
             requests=call.requests,
             failures=call.failures,
-            worked=self.human_touches,
-            words=stop_reason,
+            human_touches=self.human_touches,
+            stop_reason=stop_reason,
         )

@@ -1,8 +1,8 @@
-"""Whose value is it? Decides field by field what may be written, and what stays a human's.
+"""Three-way merge of desired, live and last-applied values; human edits win.
 
-What stands at a target is ours if it is what the target acknowledged last, or what we have sent
-since without an answer, or nothing where we never wrote. Anything else a human has set, and it
-stays, even where it is what we would have written.
+A live value is ours if it equals the value applied last, or a value in flight (sent without a
+response), or if it is empty and we never wrote the field. Any other value is a human edit and is
+kept, even if it equals the desired value.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from serving.delivery.crm.base import Fields, Value
 
 __all__ = ["InFlight", "MergeResult", "add_in_flight", "is_converged", "three_way_merge"]
 
-# Field → the values that were sent since the last acknowledgement.
+# Field → the values that were sent since the last confirmed write.
 InFlight: TypeAlias = Mapping[str, Sequence[Value]]
 _NEVER_APPLIED: Final = object()
 
 
 @dataclass(frozen=True)
 class MergeResult:
-    """What is to be done about one object.
+    """Result of merging one object.
 
     Attributes
     ----------
     changes : mapping of str to Value
         Fields to set.
     before : mapping of str to Value
-        What stands in them now.
+        Their live values.
     human_fields : tuple of str
-        Fields that a human has set, by name.
+        Names of the fields that a human has set.
     last_applied : mapping of str to Value
-        What is to be remembered as acknowledged, once the write has been. Of a human's field it
-        is the value that was ours last: set back to it, the field is ours again.
+        Values to record as applied once the write succeeds. For a human's field it is the value
+        that we applied last: if the human sets it back, the field is ours again.
     """
 
     changes: Fields
@@ -46,21 +46,29 @@ class MergeResult:
 def three_way_merge(
     desired: Fields, live: Fields, last_applied: Fields, in_flight: InFlight
 ) -> MergeResult:
-    """Decide about each wanted field, given what stands there and what we know of having sent.
+    """Merge the desired fields with the live ones, given what we applied and sent before.
 
     Parameters
     ----------
     desired, live : mapping of str to Value
-        As the target would give them back; a field that is not present is empty.
+        Values as the target would return them; an absent live field is empty.
     last_applied : mapping of str to Value
-        What the target has acknowledged last.
+        Values that the target confirmed last.
     in_flight : mapping of str to sequence of Value
-        What was sent since without an answer: it may stand there or not, and is ours either way.
+        Values sent since without a response; they may or may not have been applied.
 
     Examples
     --------
-    >>> three_way_merge({"tier": 1, "note": "b"}, {"tier": 2, "note": "mine"}, {"tier": 2, "note": "a"}, {})
-    MergeResult(changes={'tier': 1}, before={'tier': 2}, human_fields=('note',), new_last_applied={'tier': 1, 'note': 'a'})
+    >>> merge = three_way_merge(
+    ...     desired={"tier": 1, "note": "b"},
+    ...     live={"tier": 2, "note": "mine"},
+    ...     last_applied={"tier": 2, "note": "a"},
+    ...     in_flight={},
+    ... )
+    >>> merge.changes, merge.before, merge.human_fields
+    ({'tier': 1}, {'tier': 2}, ('note',))
+    >>> merge.last_applied
+    {'tier': 1, 'note': 'a'}
     """
     new_last_applied = dict(last_applied)
     human_fields, changes = [], {}
@@ -79,7 +87,7 @@ def three_way_merge(
 
 
 def add_in_flight(in_flight: InFlight, changes: Fields) -> dict[str, list[Value]]:
-    """Remember that these values are being sent; once each, however often they are tried."""
+    """Add the values that are about to be sent, each once."""
     updated = {name: list(values) for name, values in in_flight.items()}
     for name, value in changes.items():
         if value not in updated.setdefault(name, []):
@@ -88,10 +96,10 @@ def add_in_flight(in_flight: InFlight, changes: Fields) -> dict[str, list[Value]
 
 
 def is_converged(merge: MergeResult, in_flight: InFlight) -> bool:
-    """Whether no other value of ours can be under way to the target still.
+    """Return True if no other value of ours can still reach the target.
 
-    A sender that was killed may have left a request behind which takes effect after ours. Where it
-    carried the same values that is no matter; else the object is looked at once more.
+    A killed sender may have left a request that takes effect after ours. If it had the same
+    values, nothing changes; otherwise the object is checked again.
     """
     return not merge.changes or all(
         value == merge.last_applied.get(name)

@@ -1,1 +1,1 @@
-"""Webhook ingestion: verify, parse and store incoming events."""
+"""Webhook ingestion: signature verification, parsing and durable, idempotent storage."""

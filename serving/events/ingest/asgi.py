@@ -1,7 +1,7 @@
-"""The webhooks in front of an ASGI app: what is not theirs goes on to it.
+"""ASGI middleware that serves the webhook routes and passes all other requests to the app.
 
-Not routes of the app itself: a thousand events a second are to be taken, and nothing of them is for
-a framework to match, inject or validate.
+These are not FastAPI routes: at a thousand events a second, routing, dependency injection and
+validation would dominate the cost.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ __all__ = ["WebhookMiddleware"]
 
 _SOURCES: Final = {"/webhooks/segment": "segment", "/webhooks/generic": "generic"}
 _BODY_TIMEOUT_SECONDS: Final = 20.0
-_SENDER_DISCONNECTED: Final = WebhookResponse(400, {"error": "the sender left"})
+_SENDER_DISCONNECTED: Final = WebhookResponse(400, {"error": "the sender disconnected"})
 
 
 class WebhookMiddleware:
-    """Takes ``POST /webhooks/segment`` and ``/webhooks/generic``; all else is the app's.
+    """Serves ``POST /webhooks/segment`` and ``/webhooks/generic``; passes on everything else.
 
-    Its store opens and closes with the app.
+    Its event writer starts and stops with the app's lifespan.
 
     Parameters
     ----------
     app : starlette.types.ASGIApp
-        What it stands in front of.
+        The wrapped app.
     settings : data.config.settings.Settings
-        Secrets, shapes and limits.
+        Secrets, payload formats and limits.
     engine : sqlalchemy.Engine
-        The one database, its schema up to date.
+        The application database, its schema up to date.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, engine: sa.Engine) -> None:
@@ -47,14 +47,14 @@ class WebhookMiddleware:
         self._handler: WebhookHandler | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand it on."""
+        """Serve a webhook, or pass the request on."""
         if scope["type"] == "lifespan":
-            store = EventWriter(self._engine)
-            self._handler = WebhookHandler(self._settings, store)
+            writer = EventWriter(self._engine)
+            self._handler = WebhookHandler(self._settings, writer)
             try:
                 await self.app(scope, receive, send)
             finally:
-                store.close()
+                writer.close()
         elif scope["type"] == "http" and scope["path"] in _SOURCES and self._handler:
             await _send_response(await _handle_request(self._handler, scope, receive), send)
         else:
@@ -65,13 +65,13 @@ async def _handle_request(
     handler: WebhookHandler, scope: Scope, receive: Receive
 ) -> WebhookResponse:
     headers, max_bytes = Headers(scope=scope), handler.max_body_bytes
-    refusal = _reject_by_headers(scope["method"], headers, max_bytes)
-    if refusal is not None:
-        return refusal
+    rejection = _reject_by_headers(scope["method"], headers, max_bytes)
+    if rejection is not None:
+        return rejection
     try:
         body = await asyncio.wait_for(_read_body(receive, max_bytes), _BODY_TIMEOUT_SECONDS)
     except TimeoutError:
-        return WebhookResponse(408, {"error": "it took too long to arrive"})
+        return WebhookResponse(408, {"error": "the request body did not arrive in time"})
     except ConnectionError:
         return _SENDER_DISCONNECTED
     if body is None:
@@ -80,11 +80,11 @@ async def _handle_request(
 
 
 def _reject_by_headers(method: str, headers: Headers, max_bytes: int) -> WebhookResponse | None:
-    """Refuse by its head what need not be read."""
+    """Reject a request by its method or headers, before the body is read."""
     if method != "POST":
         return WebhookResponse(405, {"error": "expected POST"})
     if headers.get("content-encoding", "identity") != "identity":
-        return WebhookResponse(415, {"error": "expected a body that is not compressed"})
+        return WebhookResponse(415, {"error": "expected an uncompressed body"})
     declared = headers.get("content-length", "0")
     return (
         _reject_body_size(max_bytes)
@@ -94,11 +94,11 @@ def _reject_by_headers(method: str, headers: Headers, max_bytes: int) -> Webhook
 
 
 def _reject_body_size(max_bytes: int) -> WebhookResponse:
-    return WebhookResponse(413, {"error": f"at most {max_bytes:,} bytes are taken"})
+    return WebhookResponse(413, {"error": f"expected at most {max_bytes:,} bytes"})
 
 
 async def _read_body(receive: Receive, max_bytes: int) -> bytes | None:
-    """The raw bytes, or None as soon as there are too many."""
+    """Return the raw body, or None as soon as it exceeds the limit."""
     parts, size = [], 0
     while True:
         message = await receive()
@@ -121,7 +121,7 @@ async def _send_response(response: WebhookResponse, send: Send) -> None:
     ]
     if response.status == 503:
         headers.append((b"retry-after", b"2"))
-    if response.status in {408, 413}:  # the rest of the body is not waited for
+    if response.status in {408, 413}:  # the rest of the body is not read
         headers.append((b"connection", b"close"))
     if response.status == 405:
         headers.append((b"allow", b"POST"))

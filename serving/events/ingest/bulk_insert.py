@@ -1,7 +1,7 @@
-"""Many arrivals in one statement.
+"""Bulk insert of webhook events in one statement.
 
-The thread that writes shares its interpreter with the server. A statement per row would let go of
-it and wait for it anew with every row; this one does so once.
+The writer thread shares the interpreter lock with the server. One statement for all rows acquires
+it once; a statement per row would acquire it for every row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from serving.store.event_schema import WEBHOOK_EVENTS
 
 __all__ = ["WebhookRow", "insert_events"]
 
-# Source, moment of receipt, message.
+# Source, receive time, message.
 WebhookRow = tuple[str, datetime, InboundEvent]
 _COLUMNS: Final = tuple(column.name for column in WEBHOOK_EVENTS.columns if column.name != "id")
 _COLUMN_TYPES: Final = {
@@ -31,18 +31,18 @@ _COLUMN_TYPES: Final = {
 }
 _COLUMN_LIST: Final = ", ".join(_COLUMNS)
 _VALUE_EXPRESSIONS: Final = {
-    "sqlite": ", ".join(f"value ->> {place}" for place in range(len(_COLUMNS))),
+    "sqlite": ", ".join(f"value ->> {index}" for index in range(len(_COLUMNS))),
     "postgresql": ", ".join(
-        f"CAST(value ->> {place} AS {_COLUMN_TYPES[name]})" for place, name in enumerate(_COLUMNS)
+        f"CAST(value ->> {index} AS {_COLUMN_TYPES[name]})" for index, name in enumerate(_COLUMNS)
     ),
 }
 _ROW_SOURCES: Final = {
     "sqlite": "json_each(:rows)",
-    "postgresql": "json_array_elements(CAST(:rows AS json)) AS told(value)",
+    "postgresql": "json_array_elements(CAST(:rows AS json)) AS item(value)",
 }
 _INSERT_STATEMENTS: Final = {
     dialect: sa.text(
-        f"INSERT INTO {WEBHOOK_EVENTS.name} ({_COLUMN_LIST}) SELECT {_VALUE_EXPRESSIONS[dialect]}"  # noqa: S608 - our own
+        f"INSERT INTO {WEBHOOK_EVENTS.name} ({_COLUMN_LIST}) SELECT {_VALUE_EXPRESSIONS[dialect]}"  # noqa: S608 - constants only
         f" FROM {_ROW_SOURCES[dialect]} WHERE true ON CONFLICT DO NOTHING"
     )
     for dialect in _ROW_SOURCES
@@ -50,7 +50,7 @@ _INSERT_STATEMENTS: Final = {
 
 
 def insert_events(connection: sa.Connection, rows: Sequence[WebhookRow]) -> int:
-    """Insert arrivals, skip those that are there already, and say how many were new."""
+    """Insert events, skip existing ones, and return the number of new rows."""
     if not rows:
         return 0
     dialect = connection.dialect.name
@@ -60,7 +60,7 @@ def insert_events(connection: sa.Connection, rows: Sequence[WebhookRow]) -> int:
 
 
 def _to_values(row: WebhookRow, zone: str) -> tuple[str | float | None, ...]:
-    """In the order of the columns."""
+    """Return the values of a row in column order."""
     source, received_at, message = row
     return (
         source,
@@ -76,5 +76,5 @@ def _to_values(row: WebhookRow, zone: str) -> tuple[str | float | None, ...]:
 
 
 def _format_time(moment: datetime, zone: str) -> str:
-    """A time in UTC as the database writes it."""
+    """Format a UTC time as the database writes it."""
     return moment.isoformat(" ", "microseconds")[:26] + zone

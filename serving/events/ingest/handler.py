@@ -1,4 +1,4 @@
-"""One request from its raw bytes to its answer: signature, size, JSON, messages, durable."""
+"""Webhook handler: from the raw body to a response once its messages are durable."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from serving.events.ingest.writer import EventWriter, QueueFullError, RejectedMe
 __all__ = ["WebhookHandler", "WebhookResponse"]
 
 _STORED_BODY_BYTES: Final = 2_000
-_ADDRESS: Final = re.compile(r"[^\s<>,;\"']+@")  # all but its domain
-_MAX_MESSAGES: Final = 10_000  # of one request
+_ADDRESS: Final = re.compile(r"[^\s<>,;\"']+@")  # everything before the domain
+_MAX_MESSAGES: Final = 10_000  # per request
 
 
 @dataclass(frozen=True)
 class WebhookResponse:
-    """A status code, and what is said with it."""
+    """Status code and JSON body of a response."""
 
     status: int
     body: Mapping[str, Any]
@@ -33,14 +33,14 @@ class WebhookResponse:
 
 @dataclass(frozen=True)
 class WebhookHandler:
-    """Takes requests of a source.
+    """Handles the requests of one source.
 
     Attributes
     ----------
     settings : data.config.settings.Webhooks
-        Secrets, shapes and limits.
+        Secrets, payload formats and limits.
     writer : serving.events.ingest.writer.EventWriter
-        Where messages are kept.
+        Stores the messages.
     """
 
     settings: Webhooks
@@ -48,28 +48,28 @@ class WebhookHandler:
 
     @property
     def max_body_bytes(self) -> int:
-        """A longer body is refused unread."""
+        """A longer body is rejected before it is read."""
         return self.settings.max_body_kb * 1024
 
     async def handle(
         self, source: str, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> WebhookResponse:
-        """Take a request; the answer comes when what it holds is durable.
+        """Handle one request; return once its messages are committed.
 
         Parameters
         ----------
         source : {"segment", "generic"}
-            Who sends.
+            The sender.
         headers : mapping of str to str
-            By names in lower case.
+            Keys in lower case.
         body : bytes
-            As it came.
+            Raw request body.
         now : datetime.datetime
-            The clock, UTC.
+            Current time, UTC.
         """
-        refusal = self._check_signature(source, headers, body, now)
-        if refusal is not None:
-            return refusal
+        failure = self._check_signature(source, headers, body, now)
+        if failure is not None:
+            return failure
         accepted, rejected, ignored = self._parse_body(source, body, now)
         try:
             if accepted or rejected:
@@ -78,7 +78,7 @@ class WebhookHandler:
             return WebhookResponse(503, {"error": str(full)})
         except DeliveryError as error:
             return WebhookResponse(503, {"error": str(error)})
-        counts = {"accepted": len(accepted), "ignored": ignored, "refused": len(rejected)}
+        counts = {"accepted": len(accepted), "ignored": ignored, "rejected": len(rejected)}
         if rejected and not (accepted or ignored):
             return WebhookResponse(400, {**counts, "error": rejected[0].reason})
         return WebhookResponse(200, counts)
@@ -108,7 +108,7 @@ class WebhookHandler:
     def _parse_body(
         self, source: str, body: bytes, now: datetime
     ) -> tuple[list[InboundEvent], list[RejectedMessage], int]:
-        """The messages that make sense, those that do not, and how many tell of no event."""
+        """Return the accepted messages, the rejected ones, and the number of ignored ones."""
         accepted: list[InboundEvent] = []
         rejected: list[RejectedMessage] = []
         ignored = 0
@@ -122,13 +122,15 @@ class WebhookHandler:
         except InvalidMessageError as error:
             return [], [_build_rejection(str(error), body)], 0
         except (ValueError, RecursionError):
-            return [], [_build_rejection("the body is not JSON that can be read", body)], 0
+            return [], [_build_rejection("the body is not valid JSON", body)], 0
         for each in messages:
             try:
                 message = parse_message(each, now, self.settings)
             except (InvalidMessageError, RecursionError) as error:
-                why = str(error) if isinstance(error, InvalidMessageError) else "too deeply nested"
-                rejected.append(_build_rejection(why, _serialize_message(each)))
+                reason = (
+                    str(error) if isinstance(error, InvalidMessageError) else "too deeply nested"
+                )
+                rejected.append(_build_rejection(reason, _serialize_message(each)))
                 continue
             if message is None:
                 ignored += 1
@@ -145,6 +147,6 @@ def _serialize_message(message: Any) -> bytes:  # noqa: ANN401 - any JSON
 
 
 def _build_rejection(reason: str, body: bytes) -> RejectedMessage:
-    """Keep how it began, without anybody's address, in signs that every database stores."""
+    """Build a rejection with the start of the body, redacted and storable in any database."""
     start = body[:_STORED_BODY_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
     return RejectedMessage(reason, _ADDRESS.sub("", start))

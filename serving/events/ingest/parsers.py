@@ -1,6 +1,6 @@
-"""What sources send, as rows of one shape; a message that makes no sense says why.
+"""Parsers of webhook payloads: each source's format to one event type, or an error with the reason.
 
-Everything here is given parsed JSON and keeps of it only what the log keeps of an event.
+Input is parsed JSON; only the fields that the event log stores are kept.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from data.schemas import EARLIEST_TIMESTAMP, MAX_QUANTITY
 
 __all__ = ["InboundEvent", "InvalidMessageError", "list_messages", "parse_generic", "parse_segment"]
 
-# Clocks run ahead by minutes; a day is a wrong date, as in the log.
+# Clocks run ahead by minutes; a day ahead is a wrong date, as in the log.
 _MAX_CLOCK_SKEW: Final = timedelta(days=1)
 _MAX_TEXT_LENGTH: Final = 400
 _LATEST_EPOCH: Final = 1e18
 _IGNORED_TYPES: Final = ("identify", "group", "alias", "page", "screen")
-# Where each thing stands, by shape; of several paths the first that is there.
+# Paths of each field by payload format; the first one present is used.
 _PATHS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "own": {
         "message_id": ("message_id", "event_id"),
@@ -53,16 +53,16 @@ _PATHS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "timestamp": ("properties.time",),
     },
 }
-_UTC_FORMATS: Final = ("amplitude",)  # whose times carry no zone and are documented to be UTC
+_UTC_FORMATS: Final = ("amplitude",)  # timestamps without a zone, documented as UTC
 
 
-class InvalidMessageError(ValueError):  # noqa: N818 - what it is
-    """A message that cannot be an event, with the reason in words."""
+class InvalidMessageError(ValueError):
+    """The message is not a valid event; the text states the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboundEvent:
-    """One event as it arrived; ``workspace`` is the account that it names, or a part of one."""
+    """One received event; ``workspace`` is the account or workspace it names."""
 
     message_id: str
     workspace: str | None
@@ -74,12 +74,12 @@ class InboundEvent:
 
 
 def list_messages(body: Any) -> Sequence[Any]:  # noqa: ANN401 - any JSON
-    """Give the messages of a request: one, a list of them, or a list under a name for it.
+    """Return the messages of a request: one, a list, or a list under ``batch`` or ``events``.
 
     Raises
     ------
     InvalidMessageError
-        If there is none.
+        If there is no message.
     """
     items = body
     if isinstance(body, dict):
@@ -91,12 +91,12 @@ def list_messages(body: Any) -> Sequence[Any]:  # noqa: ANN401 - any JSON
 
 
 def parse_segment(message: Any, now: datetime, settings: Webhooks) -> InboundEvent | None:  # noqa: ANN401
-    """Read a message of Segment's; None where it is of a kind that tells of no event.
+    """Parse a Segment message; return None for types that carry no event.
 
     Raises
     ------
     InvalidMessageError
-        If it is no message of Segment's.
+        If it is not a valid Segment message.
     """
     payload = _require_object(message)
     message_type = payload.get("type")
@@ -119,12 +119,12 @@ def parse_segment(message: Any, now: datetime, settings: Webhooks) -> InboundEve
 
 
 def parse_generic(message: Any, now: datetime, settings: Webhooks) -> InboundEvent:  # noqa: ANN401
-    """Read a message of any other source, by ``webhooks.payload_format`` and ``webhooks.fields``.
+    """Parse a message of any other source, by the configured payload format and fields.
 
     Raises
     ------
     InvalidMessageError
-        If something that it must have is missing, or makes no sense.
+        If a required field is missing or invalid.
     """
     payload = _require_object(message)
     paths: dict[str, tuple[str, ...]] = {
@@ -153,7 +153,7 @@ def _require_object(message: Any) -> Mapping[str, Any]:  # noqa: ANN401
 
 
 def _hash_payload(payload: Mapping[str, Any]) -> str:
-    """Name a message that has no name by what it says, so that its copies are known as such."""
+    """Derive an idempotency key from the content of a message without an id."""
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -188,7 +188,7 @@ def _read_text(payload: Mapping[str, Any], path: str) -> str | None:
     if len(text) > _MAX_TEXT_LENGTH:
         raise InvalidMessageError(f"{path} is longer than {_MAX_TEXT_LENGTH} characters")
     if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise InvalidMessageError(f"{path} holds signs that no database stores")
+        raise InvalidMessageError(f"{path} contains characters that cannot be stored")
     return text
 
 
@@ -202,7 +202,7 @@ def _read_quantity(payload: Mapping[str, Any], path: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidMessageError(f"{path}: expected a number")
-    if not 0 <= value <= MAX_QUANTITY:  # whole numbers may be larger than any float
+    if not 0 <= value <= MAX_QUANTITY:  # an int may exceed the range of float
         raise InvalidMessageError(f"{path}: expected a number from 0 to {MAX_QUANTITY:.0e}")
     return float(value)
 
@@ -232,16 +232,16 @@ def _parse_iso(value: str, *, zone_is_utc: bool) -> datetime:
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InvalidMessageError("timestamp is not a time") from None
+        raise InvalidMessageError("timestamp is not a valid time") from None
     raise InvalidMessageError("timestamp has no time zone")
 
 
 def _parse_epoch(value: float) -> datetime:
-    """Seconds, milli- or microseconds since 1970: their sizes do not meet in our lifetime."""
+    """Parse seconds, milliseconds or microseconds since 1970; their ranges do not overlap."""
     if not abs(value) < _LATEST_EPOCH:
-        raise InvalidMessageError("timestamp is not a time")
+        raise InvalidMessageError("timestamp is not a valid time")
     per_second = 1 if abs(value) < 1e11 else 1_000 if abs(value) < 1e14 else 1_000_000
     try:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value / per_second)
     except OverflowError:
-        raise InvalidMessageError("timestamp is not a time") from None
+        raise InvalidMessageError("timestamp is not a valid time") from None

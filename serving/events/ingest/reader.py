@@ -1,4 +1,4 @@
-"""Arrivals as they are read back: whose they are, and which of them the log holds by now."""
+"""Read stored webhook events: account mapping, and deduplication against the product log."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _EVENT_SCHEMA: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One row of ``arrivals``."""
+    """One row of the webhook events table."""
 
     id: int
     workspace: str | None
@@ -53,7 +53,7 @@ class StoredEvent:
 
     @property
     def received_on(self) -> date:
-        """The day on which it became known."""
+        """UTC day on which the event became known."""
         return self.received_at.date()
 
 
@@ -62,20 +62,20 @@ _COLUMNS: Final = [WEBHOOK_EVENTS.c[name] for name in StoredEvent.__slots__]
 
 @dataclass(frozen=True)
 class WorkspaceMap:
-    """Which account a workspace belongs to; a name that is not told is an account's own."""
+    """Workspace → account; a workspace without a mapping is an account id."""
 
     account_by_workspace: Mapping[str, str]
     accounts: frozenset[str]
 
     def find_account(self, workspace: str | None) -> str | None:
-        """The account, or None where there is none of that name."""
+        """Return the account of a workspace, or None if it does not exist."""
         name = (
             self.account_by_workspace.get(workspace, workspace) if workspace is not None else None
         )
         return name if name in self.accounts else None
 
     def list_workspaces(self, accounts: Sequence[str]) -> list[str]:
-        """Every name under which events of these accounts may come."""
+        """Return every workspace whose events belong to these accounts."""
         requested = set(accounts)
         return sorted(
             requested
@@ -86,7 +86,7 @@ class WorkspaceMap:
 def read_events(
     connection: sa.Connection, *, after: int, up_to: int | None = None, rows: int | None = None
 ) -> Iterator[StoredEvent]:
-    """Read arrivals in the order of their numbers."""
+    """Yield stored events in the order of their ids."""
     query = sa.select(*_COLUMNS).where(WEBHOOK_EVENTS.c.id > after).order_by(WEBHOOK_EVENTS.c.id)
     if up_to is not None:
         query = query.where(WEBHOOK_EVENTS.c.id <= up_to)
@@ -104,7 +104,7 @@ def load_unlogged_events(
     *,
     up_to: int,
 ) -> pl.DataFrame:
-    """Give the events of some accounts that are not in the log, under the contract of events."""
+    """Return the events of some accounts that the log does not contain, in the events schema."""
     query = (
         sa.select(*_COLUMNS)
         .where(
@@ -134,10 +134,10 @@ def load_unlogged_events(
 def flag_logged_events(
     connection: sa.Connection, partitions: Sequence[Partition]
 ) -> NDArray[np.bool_]:
-    """Say of every arrival by its number whether the log holds it, too.
+    """Return a mask over event row ids: True where the log also contains the event.
 
-    Where the log carries ids, a message is there that has the id of one; else everything that
-    happened before the log's last event is the log's to tell.
+    Where the log carries event ids, matching is by message id. Without ids, every event up to the
+    log's last timestamp counts as logged.
     """
     span = connection.execute(
         sa.select(sa.func.max(WEBHOOK_EVENTS.c.id), sa.func.min(WEBHOOK_EVENTS.c.happened_at))
@@ -167,7 +167,7 @@ def flag_logged_events(
 
 
 def build_workspace_map(accounts: pl.Series, mapping: pl.DataFrame | None) -> WorkspaceMap:
-    """Put together what is told of workspaces, and the accounts that exist."""
+    """Build the workspace map from the workspace file and the existing accounts."""
     rows = () if mapping is None else mapping.select("workspace_id", "account_id").iter_rows()
     return WorkspaceMap(dict(rows), frozenset(accounts))
 
@@ -191,5 +191,5 @@ def _to_stored_event(row: Any) -> StoredEvent:  # noqa: ANN401 - a row of the qu
 
 
 def _as_utc(moment: datetime) -> datetime:
-    """SQLite gives its times without their zone."""
+    """Return the time in UTC; SQLite returns times without a zone."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

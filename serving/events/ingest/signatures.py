@@ -1,4 +1,4 @@
-"""Whether a request comes from who has the secret: asked of its raw bytes, before they are read."""
+"""Verify webhook signatures (HMAC) over the raw body before parsing."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["InvalidSignatureError", "verify_generic", "verify_segment"]
 _PREFIX: Final = "whsec_"
 
 
-class InvalidSignatureError(Exception):  # noqa: N818 - what it is
-    """A request that nobody with the secret has made, or one that is too old."""
+class InvalidSignatureError(Exception):
+    """The signature is missing or wrong, or the request is too old."""
 
 
 def verify_segment(secret: str, headers: Mapping[str, str], body: bytes) -> None:
-    """Check Segment's signature: HMAC-SHA1 over the whole body, in hexadecimal digits.
+    """Verify Segment's signature: hexadecimal HMAC-SHA1 over the whole body.
 
-    What is signed over the first event of a batch only, as ``X-Signature`` is, is refused: the
-    other events may be anybody's. ``X-Segment-Signature`` is over all of it.
+    In batches, ``X-Signature`` covers the first event only; such a request is rejected, since the
+    other events are not authenticated. ``X-Segment-Signature`` covers the whole body.
 
     Raises
     ------
     InvalidSignatureError
-        If it is missing or wrong.
+        If the signature is missing or wrong.
     """
     expected = hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
     signatures = [headers.get(name, "") for name in ("x-segment-signature", "x-signature")]
@@ -41,15 +41,15 @@ def verify_segment(secret: str, headers: Mapping[str, str], body: bytes) -> None
 def verify_generic(
     secret: str, headers: Mapping[str, str], body: bytes, now: datetime, *, tolerance_seconds: int
 ) -> None:
-    """Check a signature by the Standard Webhooks rules, or else the secret itself in a header.
+    """Verify a Standard Webhooks signature, or else the secret itself in a header.
 
-    A signed request names its time, and is refused when that is past or ahead by more than the
-    tolerance. A source that signs nothing sends ``Authorization: Bearer`` or ``X-Webhook-Secret``.
+    A signed request carries a timestamp and is rejected outside the tolerance, past or future. A
+    source that does not sign sends ``Authorization: Bearer`` or ``X-Webhook-Secret``.
 
     Raises
     ------
     InvalidSignatureError
-        If it is missing, wrong or out of time.
+        If the signature is missing, wrong or outside the tolerance.
     """
     if "webhook-signature" in headers:
         _verify_standard(secret, headers, body, now, tolerance_seconds)
@@ -68,18 +68,18 @@ def _verify_standard(
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
         raise InvalidSignatureError("expected Webhook-Timestamp in whole seconds since 1970")
     if abs(now.timestamp() - int(timestamp)) > tolerance:
-        raise InvalidSignatureError("Webhook-Timestamp is too far from now")
+        raise InvalidSignatureError("Webhook-Timestamp is outside the tolerance")
     signed = f"{headers.get('webhook-id', '')}.{timestamp}.".encode() + body
     expected = base64.b64encode(
         hmac.new(_decode_secret(secret), signed, hashlib.sha256).digest()
     ).decode()
     signatures = headers["webhook-signature"].split()[:10]
     if not any(_compare_digests(each.removeprefix("v1,"), expected) for each in signatures):
-        raise InvalidSignatureError("Webhook-Signature is not that of this body")
+        raise InvalidSignatureError("Webhook-Signature does not match the body")
 
 
 def _decode_secret(secret: str) -> bytes:
-    """The secret's bytes; with the rules' own prefix they are written in base 64."""
+    """Return the secret's bytes; a ``whsec_`` secret is base64."""
     if not secret.startswith(_PREFIX):
         return secret.encode()
     try:

@@ -1,7 +1,7 @@
-"""Arrivals are kept before their sender hears so; many requests share one transaction.
+"""Event writer: messages are durable before their sender is answered, many requests per commit.
 
-One thread writes: while it waits for the disk, further requests queue up, and the next transaction
-takes them all. So a durable commit costs a request little more than its wait.
+One thread writes. While it waits for the disk, further requests queue up and share the next
+transaction (group commit), so a durable commit costs a request little more than its wait.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from serving.store.event_schema import QUARANTINE
 
 __all__ = ["EventWriter", "QueueFullError", "RejectedMessage"]
 
-_MAX_QUEUED_ROWS: Final = 50_000  # rows
+_MAX_QUEUED_ROWS: Final = 50_000
 _BATCH_ROWS: Final = 5_000
 _QUARANTINE_ROWS: Final = 10_000
 
 
-class QueueFullError(Exception):  # noqa: N818 - what it is
-    """More waits to be written than we hold; the sender is to come again."""
+class QueueFullError(Exception):
+    """The write queue is full (backpressure); the sender must retry."""
 
 
 @dataclass(frozen=True)
 class RejectedMessage:
-    """A message that we cannot read: why, and how it began."""
+    """A message that cannot be parsed: the reason, and the start of its body."""
 
     reason: str
     body: str
@@ -56,8 +56,8 @@ class _WriteRequest:
         return len(self.messages) + len(self.rejected)
 
     def complete(self, error: Exception | None) -> None:
-        """Tell the request, unless its sender has left."""
-        with suppress(RuntimeError):  # the server is gone
+        """Complete the waiting request from the writer thread, unless the server has stopped."""
+        with suppress(RuntimeError):  # the event loop is closed
             self.loop.call_soon_threadsafe(self._complete, error)
 
     def _complete(self, error: Exception | None) -> None:
@@ -70,21 +70,21 @@ class _WriteRequest:
 
 
 class EventWriter:
-    """Writes what arrives, with one thread of its own.
+    """Writes webhook events with one thread of its own.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database, its schema up to date.
+        The application database, its schema up to date.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
-        self.counts = {"arrived": 0, "stored": 0, "quarantined": 0, "commits": 0}
+        self.counts = {"received": 0, "stored": 0, "quarantined": 0, "commits": 0}
         self._engine = engine
         self._queue: queue.SimpleQueue[_WriteRequest | None] = queue.SimpleQueue()
         self._queued_rows = 0
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="event-writer", daemon=True)
         self._thread.start()
 
     async def append(
@@ -94,26 +94,28 @@ class EventWriter:
         rejected: Sequence[RejectedMessage],
         received_at: datetime,
     ) -> None:
-        """Return once they are durable; a message that is there already stays as it is.
+        """Return once the messages are durable; an existing message id is skipped (idempotent).
 
         Raises
         ------
         QueueFullError
-            If too much waits.
+            If the queue is full.
         data.errors.DeliveryError
-            If the database refuses.
+            If the database fails.
         """
         loop = asyncio.get_running_loop()
         request = _WriteRequest(source, received_at, messages, rejected, loop, loop.create_future())
         with self._lock:
             if self._queued_rows + request.row_count > _MAX_QUEUED_ROWS:
-                raise QueueFullError(f"{self._queued_rows:,} messages wait to be written")
+                raise QueueFullError(
+                    f"{self._queued_rows:,} messages are waiting to be written; retry later"
+                )
             self._queued_rows += request.row_count
         self._queue.put(request)
         await request.done
 
     def close(self) -> None:
-        """Write what waits, and stop."""
+        """Write what is queued, and stop."""
         self._queue.put(None)
         self._thread.join()
 
@@ -123,19 +125,19 @@ class EventWriter:
             error: Exception | None = None
             try:
                 self._commit_batch(batch)
-            except Exception as failure:  # it is the request's to hear of
+            except Exception as failure:  # passed to the waiting request
                 error = (
                     failure if isinstance(failure, DeliveryError) else DeliveryError(str(failure))
                 )
             with self._lock:
-                self._queued_rows -= sum(work.row_count for work in batch)
-            for work in batch:
-                work.complete(error)
+                self._queued_rows -= sum(request.row_count for request in batch)
+            for request in batch:
+                request.complete(error)
             if is_last:
                 return
 
     def _collect_batch(self, first: _WriteRequest) -> tuple[list[_WriteRequest], bool]:
-        """What waits by now, up to what one transaction takes; and whether it is the last."""
+        """Return the queued requests that fit one transaction, and whether the queue closes."""
         batch, rows = [first], first.row_count
         while rows < _BATCH_ROWS:
             try:
@@ -150,19 +152,21 @@ class EventWriter:
 
     def _commit_batch(self, batch: Sequence[_WriteRequest]) -> None:
         events = [
-            (work.source, work.received_at, message) for work in batch for message in work.messages
+            (request.source, request.received_at, message)
+            for request in batch
+            for message in request.messages
         ]
-        rejections = [row for work in batch for row in _build_quarantine_rows(work)]
+        rejections = [row for request in batch for row in _build_quarantine_rows(request)]
         with store.write_transaction(self._engine) as connection:
-            # Numbers are given in the order of commits, so that whoever counts misses none.
-            store.acquire_advisory_lock(connection, "expansion arrivals")
+            # Row ids follow the commit order, so that the consumer skips none.
+            store.acquire_advisory_lock(connection, "expansion webhook events")
             stored = bulk_insert.insert_events(connection, events)
             if rejections:
                 connection.execute(sa.insert(QUARANTINE), rejections)
                 newest = sa.select(sa.func.max(QUARANTINE.c.id)).scalar_subquery()
                 old = QUARANTINE.c.id <= newest - _QUARANTINE_ROWS
                 connection.execute(sa.delete(QUARANTINE).where(old))
-        self.counts["arrived"] += len(events)
+        self.counts["received"] += len(events)
         self.counts["stored"] += stored
         self.counts["quarantined"] += len(rejections)
         self.counts["commits"] += 1

@@ -1,1 +1,1 @@
-"""Event consumer: usage counters and threshold alerts with hysteresis."""
+"""Event consumer: usage counters, threshold states and alerts."""

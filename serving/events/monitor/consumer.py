@@ -1,9 +1,9 @@
-"""The watcher: counts what arrives and the days that pass, and says which signals come of it.
+"""Event consumer: counts stored events and passing days, and derives alert transitions.
 
-It follows the arrivals in the order in which they were committed. What it remembers and how far it
-has come are one transaction, so it may be killed anywhere: the next one counts anew what the
-database holds up to that position, and goes on. The day moves on with the arrivals' own stamps
-first, and with the clock once all is counted: so a day that was slept through is counted as a day.
+Events are read in commit order. Threshold states and the offset are saved in one transaction, so
+the process may be killed at any point; the next consumer rebuilds the counters up to the offset and
+continues. The day advances by the events' receive times first, and by the clock once all events are
+counted. So a day without a running consumer still counts as a day.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ __all__ = ["EventConsumer", "resume_consumer"]
 _BATCH_ROWS: Final = 5_000
 _WARM_UP_DAYS: Final = 30
 _DAY: Final = timedelta(days=1)
-_HEARTBEAT_INTERVAL: Final = timedelta(minutes=1)  # well within the length of a lease
+_HEARTBEAT_INTERVAL: Final = timedelta(minutes=1)  # shorter than the lease
 
 
 @dataclass
 class EventConsumer:
-    """What is counted and remembered, beside what the database knows of it.
+    """Counters and threshold states in memory, with the offset up to which they hold.
 
     Attributes
     ----------
     engine : sqlalchemy.Engine
-        The one database.
+        The application database.
     settings : data.config.settings.Settings
-        Triggers.
+        Alert thresholds.
     lease : serving.store.lease.Lease
-        One watcher at a time.
+        Ensures a single consumer.
     snapshot : serving.events.monitor.snapshot.MonitorSnapshot
-        What figures are made from.
+        Tables, log and counters.
     offset : serving.events.monitor.repository.ConsumerOffset
-        How far it has come.
+        Last counted event and day.
     states : dict
-        By account and limit; no entry: nothing to remember.
+        By account and limit; empty states are absent.
     written_at : datetime.datetime
-        When it last wrote, UTC.
+        Time of the last commit, UTC.
     """
 
     engine: sa.Engine
@@ -66,24 +66,24 @@ class EventConsumer:
     written_at: datetime = field(default=datetime.min.replace(tzinfo=UTC), repr=False)
 
     def heartbeat(self) -> None:
-        """Say that it is there, and keep its lease, when for a minute nothing was to be written.
+        """Renew the lease and the heartbeat if nothing was written for a minute.
 
         Raises
         ------
         serving.store.lease.LeaseLostError
-            If another watcher has taken over.
+            If another consumer has taken over.
         """
         now = self.lease.clock()
         if now - self.written_at >= _HEARTBEAT_INTERVAL:
             self._commit([], self.offset)
 
     def poll(self, now: datetime) -> int:
-        """Count what has arrived, and the days that have passed; say how many arrivals it was.
+        """Count new events and passed days; return the number of events.
 
         Raises
         ------
         serving.store.lease.LeaseLostError
-            If another watcher has taken over.
+            If another consumer has taken over.
         """
         with store.read_transaction(self.engine) as connection:
             rows = list(
@@ -97,12 +97,12 @@ class EventConsumer:
         return len(rows)
 
     def rebase(self, loaded: MonitorSnapshot, since: ConsumerOffset) -> None:
-        """Go on from a new ground, which was counted up to there: contracts may have changed.
+        """Continue on a reloaded snapshot, counted up to ``since``, and re-evaluate every account.
 
         Raises
         ------
         serving.store.lease.LeaseLostError
-            If another watcher has taken over.
+            If another consumer has taken over.
         """
         with store.read_transaction(self.engine) as connection:
             position = self.offset.position
@@ -120,7 +120,7 @@ class EventConsumer:
             repository.purge_events(connection, before, self.offset.position)
 
     def _advance_to_day(self, day: date) -> None:
-        """Let days pass, each with its midnight: seats age out, and waiting comes to an end."""
+        """Advance day by day, each with its midnight: seats age out and alerts clear or expire."""
         while self.offset.day < day:
             offset = replace(self.offset, day=self.offset.day + _DAY)
             midnight = datetime.combine(offset.day, time(), UTC)
@@ -132,7 +132,7 @@ class EventConsumer:
     def _consume(self, rows: Sequence[StoredEvent]) -> None:
         changed, unknown = self.snapshot.apply_events(rows)
         counts = dict(self.offset.counts)
-        counts["arrivals"] = counts.get("arrivals", 0) + len(rows)
+        counts["events"] = counts.get("events", 0) + len(rows)
         counts["unknown_account"] = counts.get("unknown_account", 0) + unknown
         offset = ConsumerOffset(rows[-1].id, self.offset.day, counts)
         at = rows[-1].received_at
@@ -141,7 +141,7 @@ class EventConsumer:
     def _evaluate_accounts(
         self, accounts: Iterable[str], at: datetime
     ) -> list[tuple[Key, ThresholdState, list[AlertEvent]]]:
-        """The watches that change by what their limits read now, and what happens."""
+        """Return the states that change with the current readings, and their alert events."""
         results = []
         for account in accounts:
             for limit in LIMITS:
@@ -172,7 +172,7 @@ class EventConsumer:
                 used_90d_ago,
             )
 
-        return new_state, [to_event(change) for change in transitions]
+        return new_state, [to_event(transition) for transition in transitions]
 
     def _commit(
         self,
@@ -181,8 +181,8 @@ class EventConsumer:
         *,
         warm_up: bool = False,
     ) -> None:
-        """Write all that follows, or nothing; then remember it here, too."""
-        states = {key: watch for key, watch, _ in results}
+        """Commit states, alerts and offset in one transaction; then update memory."""
+        states = {key: state for key, state, _ in results}
         with store.write_transaction(self.engine) as connection:
             self.lease.renew(connection)
             repository.save_offset(connection, offset, self.lease.clock())
@@ -192,16 +192,18 @@ class EventConsumer:
             )
         self.offset, self.written_at = offset, self.lease.clock()
         self.states |= states
-        for key in [key for key, watch in states.items() if watch == ThresholdState()]:
+        for key in [key for key, state in states.items() if state == ThresholdState()]:
             del self.states[key]
 
     def warm_up(self) -> None:
-        """Look back over the last month, quietly: who was full before was no crossing now.
+        """Warm up threshold states from the last 30 days without sending alerts.
+
+        Accounts that are full at the first start raise no new alert.
 
         Raises
         ------
         serving.store.lease.LeaseLostError
-            If another watcher has taken over.
+            If another consumer has taken over.
         """
         day, rules = self.offset.day, self.settings.alerts
         pressing = [
@@ -229,14 +231,14 @@ class EventConsumer:
                 )
                 opened.update((key, each) for each in events if each.transition.kind != "closed")
         results = [
-            (key, _number_from_one(watch), _build_opening_event(opened.get(key), watch))
-            for key, watch in states.items()
+            (key, _number_from_one(state), _build_opening_event(opened.get(key), state))
+            for key, state in states.items()
         ]
         self._commit(results, self.offset, warm_up=True)
 
 
 def _number_from_one(state: ThresholdState) -> ThresholdState:
-    """What was there before is the first signal, if it is one at all."""
+    """Renumber the alert of a warmed-up state: 1 if one is open, else 0."""
     return replace(state, alert_count=1 if state.open_alert else 0)
 
 
@@ -249,14 +251,14 @@ def _build_opening_event(event: AlertEvent | None, state: ThresholdState) -> lis
 def resume_consumer(
     engine: sa.Engine, settings: Settings, lease: Lease, now: datetime
 ) -> EventConsumer:
-    """Go on from where the last watcher stopped; the first one begins with what is there.
+    """Resume from the saved offset; without one, warm up from the log.
 
     Raises
     ------
     data.errors.ExpansionError
         If tables, log or model cannot be read.
     serving.store.lease.LeaseLostError
-        If another watcher has taken over.
+        If another consumer has taken over.
     """
     with store.read_transaction(engine) as connection:
         saved = repository.load_offset(connection)

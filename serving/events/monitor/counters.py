@@ -1,7 +1,7 @@
-"""How full each account's seats and usage are, kept in memory and moved on by events and days.
+"""Usage counters of every account in memory, updated by events and by days.
 
-A day's figures are those that the panel gives as of the coming midnight: the people whose seat was
-active in the window that ends with the day, and the calls of its trailing month.
+A day's counts equal those of the panel as of the next midnight: users with an active seat in the
+window that ends with the day, and API calls of its trailing month.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = ["LIMITS", "UsageCounters", "UsageEvent"]
 
 LIMITS: Final = ("seats", "usage")
 _API_ROLE: Final = "api_call"
-_LOOKBACK_DAYS: Final = 150  # beside the window: a month back, and three months before that
+_LOOKBACK_DAYS: Final = 150  # besides the seat window: one month, and three months before that
 _NEVER: Final = date.max.toordinal()
 
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """What counts of an event; ``account`` is one of ours."""
+    """The fields of an event that are counted; ``account`` is a known account."""
 
     account: str
     user_id: str | None
@@ -41,7 +41,7 @@ class UsageEvent:
 
 @dataclass(slots=True)
 class _UserActivity:
-    """The days with an active seat as bits, and the first such day ever."""
+    """Days with an active seat as a bit set, and the first such day ever."""
 
     active_days: int = 0
     first_day: int = _NEVER
@@ -50,7 +50,7 @@ class _UserActivity:
 @dataclass(slots=True)
 class _AccountUsage:
     users: dict[str, _UserActivity] = field(default_factory=dict)
-    milli_calls: dict[int, int] = field(default_factory=dict)  # calls by day, in thousandths
+    milli_calls: dict[int, int] = field(default_factory=dict)  # API calls by day, in thousandths
 
 
 class UsageCounters:
@@ -60,10 +60,10 @@ class UsageCounters:
     ----------
     settings : data.config.settings.Settings
         Roles, seats, playbook.
-    unpaid : iterable of str
-        People whose seat does not count (:func:`features.panel.user_activity.free_seat_users`).
+    free_seat_users : iterable of str
+        Users whose seat does not count against the limit.
     day : datetime.date
-        Earlier days than some hundred before this one are forgotten.
+        Current day; days before the lookback window that ends here are discarded.
     """
 
     def __init__(self, settings: Settings, free_seat_users: Iterable[str], day: date) -> None:
@@ -79,15 +79,15 @@ class UsageCounters:
         self._log_first_day = day
 
     def __repr__(self) -> str:
-        return f"Counts({len(self._accounts):,} accounts)"
+        return f"UsageCounters({len(self._accounts):,} accounts)"
 
     @property
     def accounts(self) -> Iterable[str]:
-        """Those that anything is known of."""
+        """Accounts with any recorded activity."""
         return self._accounts.keys()
 
     def load_log(self, log: Activity, day: date, *, after: date = date.min) -> None:
-        """Take what the log knew by the end of a day, and not by that of another day before it."""
+        """Add what became known in the log by the end of ``day`` and after the day ``after``."""
         newly_known = pl.col("known_day").is_between(after, day, closed="right")
         (log_start,) = log.log_start_as_known([next_midnight(day)])
         self._log_first_day = log_start or day
@@ -109,7 +109,7 @@ class UsageCounters:
             self._add_calls(account, each.toordinal(), milli)
 
     def apply_event(self, event: UsageEvent) -> bool:
-        """Count an event; say whether any figure may have changed."""
+        """Count one event; return True if a counter may have changed."""
         name = event.event or "use"
         role = self._roles.get(name, "use")
         day = event.happened_at.date().toordinal()
@@ -129,7 +129,7 @@ class UsageCounters:
         return activity.active_days != before
 
     def count_active_seats(self, account: str, day: date) -> int:
-        """People with an active paid seat in the window that ends with a day."""
+        """Count users with an active paid seat in the window that ends with a day."""
         usage = self._accounts.get(account)
         if usage is None:
             return 0
@@ -138,13 +138,13 @@ class UsageCounters:
             (1 << self._window_days) - 1,
         )
         return sum(
-            bool(person.active_days >> start & window_mask)
-            for user, person in usage.users.items()
+            bool(activity.active_days >> start & window_mask)
+            for user, activity in usage.users.items()
             if user not in self._free_seat_users
         )
 
     def count_api_calls(self, account: str, day: date) -> float:
-        """Calls of the thirty days that end with a day."""
+        """Sum the API calls of the 30 days that end with a day."""
         usage = self._accounts.get(account)
         if usage is None:
             return 0.0
@@ -153,7 +153,7 @@ class UsageCounters:
         return sum(usage.milli_calls.get(each, 0) for each in days) * 0.001
 
     def measure_usage(self, account: str, limit: str, day: date) -> float:
-        """Active seats, or calls of the trailing month."""
+        """Return active seats, or API calls of the trailing month."""
         return (
             self.count_active_seats(account, day)
             if limit == "seats"
@@ -161,7 +161,7 @@ class UsageCounters:
         )
 
     def measure_usage_90d_ago(self, account: str, limit: str, day: date) -> float | None:
-        """What was used three months before a day; None where the log does not reach back."""
+        """Return the usage 90 days before a day; None if the log does not reach back that far."""
         then = day - timedelta(days=3 * MONTH_DAYS)
         needed_days = self._window_days if limit == "seats" else MONTH_DAYS
         if (then - self._log_first_day).days + 1 < needed_days:
@@ -171,7 +171,7 @@ class UsageCounters:
     def read_utilization(
         self, account: str, limit: str, day: date, subscriptions: SubscriptionIndex
     ) -> UtilizationReading:
-        """How full a limit of an account is on a day."""
+        """Return the utilization of one limit of an account on a day."""
         terms = subscriptions.get_terms(account, day)
         limit_value = terms.seats if limit == "seats" else terms.usage_limit
         used = self.measure_usage(account, limit, day)
@@ -182,7 +182,7 @@ class UsageCounters:
         return UtilizationReading(day, used, limit_value, tier_1=meets_tier_1, ended=terms.ended)
 
     def _meets_tier_1(self, account: str, limit: str, day: date, utilization: float) -> bool:
-        """The rules of :mod:`training.rules.tiers`, for one account."""
+        """Apply the tier 1 rule of :mod:`training.rules.tiers` to one account."""
         logged_days = (next_midnight(day).date() - self._log_first_day).days
         if limit == "seats":
             above_share = (
@@ -196,12 +196,12 @@ class UsageCounters:
         return before > 0 and min(now / before - 1, 10) > self._playbook.api_growth
 
     def _has_new_user(self, account: str, day: date) -> bool:
-        """Whether anybody's seat was active for the first time in the last thirty days."""
+        """Return True if any user's seat became active for the first time in the last 30 days."""
         last = day.toordinal()
         users = self._accounts[account].users.items()
         return any(
-            last - MONTH_DAYS < person.first_day <= last and user not in self._free_seat_users
-            for user, person in users
+            last - MONTH_DAYS < activity.first_day <= last and user not in self._free_seat_users
+            for user, activity in users
         )
 
     def _get_user(self, account: str, user: str) -> _UserActivity:

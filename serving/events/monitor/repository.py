@@ -1,4 +1,4 @@
-"""Watches, signals and the position in the database, within a caller's transaction."""
+"""Persistence of threshold states, alerts and the offset, within a caller's transaction."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serving.events.monitor.threshold import SEVERITIES, AlertTransition, ThresholdState
+from serving.events.monitor.threshold import AlertTransition, ThresholdState
 from serving.store.event_schema import (
     ALERTS,
     CONSUMER_OFFSETS,
     QUARANTINE,
+    SEVERITIES,
     THRESHOLD_STATES,
     WEBHOOK_EVENTS,
 )
@@ -27,7 +28,6 @@ __all__ = [
     "load_alerts_to_post",
     "load_alerts_to_rescore",
     "load_offset",
-    "load_open_alerts",
     "load_states",
     "purge_events",
     "save_alerts",
@@ -41,7 +41,7 @@ CONSUMER_NAME: Final = "events"
 
 @dataclass(frozen=True)
 class ConsumerOffset:
-    """Up to which arrival was counted, on which day, and what was counted since the start."""
+    """Last counted event and day, and counts since the start."""
 
     position: int
     day: date
@@ -50,7 +50,7 @@ class ConsumerOffset:
 
 @dataclass(frozen=True)
 class AlertEvent:
-    """A change of a signal, with the figures of its moment."""
+    """An alert transition with the utilization at that moment."""
 
     account_id: str
     limit: str
@@ -61,23 +61,23 @@ class AlertEvent:
     used_90d_ago: float | None
 
     def to_row(self) -> dict[str, Any]:
-        """A row of ``signals`` as it is opened."""
+        """Return the row of the alerts table for a new alert."""
         severity = SEVERITIES[self.transition.severity]
         return {
             "account_id": self.account_id,
             "limit": self.limit,
             "number": self.transition.number,
-            "level": severity,
+            "severity": severity,
             "opened_at": self.at,
-            "level_at": self.at,
+            "severity_at": self.at,
             "used": self.used,
-            "of": self.limit_value,
-            "before": self.used_90d_ago,
+            "limit_value": self.limit_value,
+            "used_90d_ago": self.used_90d_ago,
         }
 
 
 def load_offset(connection: sa.Connection) -> ConsumerOffset | None:
-    """How far was counted; None before the first time."""
+    """Return the consumer offset, or None before the first run."""
     row = connection.execute(
         sa.select(CONSUMER_OFFSETS).where(CONSUMER_OFFSETS.c.name == CONSUMER_NAME)
     ).one_or_none()
@@ -85,93 +85,103 @@ def load_offset(connection: sa.Connection) -> ConsumerOffset | None:
 
 
 def save_offset(connection: sa.Connection, offset: ConsumerOffset, now: datetime) -> None:
-    """Say how far is counted now."""
+    """Save the consumer offset and the heartbeat."""
     row = {
         "name": CONSUMER_NAME,
         "position": offset.position,
         "day": offset.day,
-        "beat_at": now,
+        "heartbeat_at": now,
         "counts": dict(offset.counts),
     }
     upsert(connection, CONSUMER_OFFSETS, [row])
 
 
 def load_states(connection: sa.Connection) -> dict[Key, ThresholdState]:
-    """What is remembered, by account and limit."""
+    """Return the threshold states by account and limit."""
     rows = connection.execute(sa.select(THRESHOLD_STATES))
     return {(row.account_id, row.limit): ThresholdState.from_dict(row.state) for row in rows}
 
 
 def save_states(connection: sa.Connection, states: Mapping[Key, ThresholdState]) -> None:
-    """Keep watches; one of which there is nothing to remember is forgotten."""
+    """Save threshold states; delete the rows of empty states."""
     rows = [
-        {"account_id": account, "limit": limit, "state": watch.to_dict()}
-        for (account, limit), watch in states.items()
-        if watch != ThresholdState()
+        {"account_id": account, "limit": limit, "state": state.to_dict()}
+        for (account, limit), state in states.items()
+        if state != ThresholdState()
     ]
     upsert(connection, THRESHOLD_STATES, rows)
-    for (account, limit), watch in states.items():
-        if watch == ThresholdState():
-            here = (THRESHOLD_STATES.c.account_id == account) & (THRESHOLD_STATES.c.limit == limit)
-            connection.execute(sa.delete(THRESHOLD_STATES).where(here))
+    for (account, limit), state in states.items():
+        if state == ThresholdState():
+            condition = (THRESHOLD_STATES.c.account_id == account) & (
+                THRESHOLD_STATES.c.limit == limit
+            )
+            connection.execute(sa.delete(THRESHOLD_STATES).where(condition))
 
 
 def save_alerts(
     connection: sa.Connection, events: Iterable[AlertEvent], *, warm_up: bool = False
 ) -> None:
-    """Enter what happened to signals; quietly: as if it had been told before."""
+    """Save alert transitions; with ``warm_up``, mark new alerts as already sent."""
     for each in events:
         row, transition = each.to_row(), each.transition
         if warm_up:
-            message = "under pressure before events were watched"
-            row |= {"told_level": row["level"], "posted_level": row["level"], "words": message}
+            message = "above the threshold before monitoring started"
+            row |= {
+                "committed_severity": row["severity"],
+                "posted_severity": row["severity"],
+                "message": message,
+            }
         if transition.kind == "opened":
             connection.execute(sa.insert(ALERTS).values(row))
             continue
         if transition.kind == "escalated":
-            columns = ("level", "level_at", "used", "of", "before", "told_level", "posted_level")
+            columns = (
+                "severity",
+                "severity_at",
+                "used",
+                "limit_value",
+                "used_90d_ago",
+                "committed_severity",
+                "posted_severity",
+            )
             values = {name: row[name] for name in columns if name in row}
         else:
-            values = {"closed_at": each.at, "ending": transition.ending}
-        here = _match_alert(each.account_id, each.limit, transition.number)
-        connection.execute(sa.update(ALERTS).where(here).values(values))
+            values = {"closed_at": each.at, "close_reason": transition.close_reason}
+        condition = _match_alert(each.account_id, each.limit, transition.number)
+        connection.execute(sa.update(ALERTS).where(condition).values(values))
 
 
 def load_alerts_to_rescore(connection: sa.Connection, *, max_rows: int) -> list[dict[str, Any]]:
-    """Open signals whose level was not put down yet, oldest first."""
-    not_committed = ALERTS.c.told_level.is_(None) | (ALERTS.c.told_level != ALERTS.c.level)
+    """Return open alerts whose severity is not committed to the CRM yet, oldest first."""
+    not_committed = ALERTS.c.committed_severity.is_(None) | (
+        ALERTS.c.committed_severity != ALERTS.c.severity
+    )
     query = sa.select(ALERTS).where(ALERTS.c.closed_at.is_(None), not_committed)
     return _fetch_rows(
-        connection, query.order_by(ALERTS.c.level_at, ALERTS.c.account_id).limit(max_rows)
+        connection, query.order_by(ALERTS.c.severity_at, ALERTS.c.account_id).limit(max_rows)
     )
 
 
 def load_alerts_to_post(
     connection: sa.Connection, *, since: datetime, max_rows: int
 ) -> list[dict[str, Any]]:
-    """Open signals that were put down and not posted at their level, not older than that."""
-    not_posted = ALERTS.c.posted_level.is_(None) | (ALERTS.c.posted_level != ALERTS.c.level)
+    """Return open alerts since ``since`` that are committed and not posted at their severity."""
+    not_posted = ALERTS.c.posted_severity.is_(None) | (
+        ALERTS.c.posted_severity != ALERTS.c.severity
+    )
     query = sa.select(ALERTS).where(
         ALERTS.c.closed_at.is_(None),
-        ALERTS.c.told_level == ALERTS.c.level,
-        ALERTS.c.level_at >= since,
+        ALERTS.c.committed_severity == ALERTS.c.severity,
+        ALERTS.c.severity_at >= since,
         not_posted,
     )
     return _fetch_rows(
-        connection, query.order_by(ALERTS.c.level_at, ALERTS.c.account_id).limit(max_rows)
+        connection, query.order_by(ALERTS.c.severity_at, ALERTS.c.account_id).limit(max_rows)
     )
 
 
-def load_open_alerts(connection: sa.Connection) -> dict[str, str]:
-    """Account → the limit on which a signal of at least priority is open; of two the later."""
-    pressing = ALERTS.c.closed_at.is_(None) & ALERTS.c.level.in_(SEVERITIES[1:])
-    query = sa.select(ALERTS.c.account_id, ALERTS.c.limit).where(pressing)
-    rows = connection.execute(query.order_by(ALERTS.c.level_at))
-    return {row.account_id: row.limit for row in rows}
-
-
 def purge_events(connection: sa.Connection, before: datetime, position: int) -> None:
-    """Delete what arrived, or was refused, so long ago."""
+    """Delete counted webhook events and quarantined messages received before a time."""
     old = (WEBHOOK_EVENTS.c.received_at < before) & (WEBHOOK_EVENTS.c.id <= position)
     connection.execute(sa.delete(WEBHOOK_EVENTS).where(old))
     connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.received_at < before))
@@ -187,7 +197,7 @@ def _fetch_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[s
 
 
 def _with_time_zone(row: dict[str, Any]) -> dict[str, Any]:
-    """SQLite gives its times without their zone."""
+    """Set UTC on times; SQLite returns them without a zone."""
     return {
         name: value.replace(tzinfo=UTC)
         if isinstance(value, datetime) and value.tzinfo is None

@@ -1,7 +1,7 @@
-"""What the events stand on: tables, log, model, and what was counted up to a position.
+"""In-memory snapshot for the event consumer: tables, log, model and usage counters at an offset.
 
-All of it is read anew from time to time, since contracts change and the log grows; the counts of a
-new ground are those of the old one, less what the log corrects.
+The snapshot is reloaded periodically, since contracts change and the log grows. The counters of a
+new snapshot equal the old ones, except where the log corrects them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from data.config.settings import Settings
 from data.errors import SettingsError
 from data.ingest.table_loader import Tables
 from features import online
+from features.activity import load
 from features.activity.daily_tables import Activity
 from features.panel import user_activity
 from features.panel.builder import ReferencePopulation
@@ -29,7 +30,6 @@ from serving.events.monitor.counters import UsageCounters, UsageEvent
 from serving.events.monitor.subscriptions import SubscriptionIndex
 from serving.store import queries
 from training import registry
-from training.pipeline import training_run
 from training.registry import RegisteredModel
 
 __all__ = ["MonitorSnapshot", "load_snapshot"]
@@ -37,26 +37,26 @@ __all__ = ["MonitorSnapshot", "load_snapshot"]
 
 @dataclass(frozen=True, eq=False)
 class MonitorSnapshot:
-    """Everything a reading and a rescoring are made from.
+    """Everything that a utilization reading and a rescoring need.
 
     Attributes
     ----------
     tables, log
         As the weekly job reads them.
     reference_population : features.panel.builder.ReferencePopulation
-        What features ask of other accounts, as of the list in force.
-    model : training.registry.Registered or None
-        What scores.
+        Values of other accounts that features compare with, as of the active list.
+    model : training.registry.RegisteredModel or None
+        The model that scores.
     subscriptions : serving.events.monitor.subscriptions.SubscriptionIndex
-        The terms.
+        Subscription terms.
     workspaces : serving.events.ingest.reader.WorkspaceMap
-        Whose an event is.
+        Workspace → account.
     logged_mask : numpy.ndarray of bool
-        By number, the arrivals that the log holds, too.
+        By row id: stored events that the log also contains.
     counters : serving.events.monitor.counters.UsageCounters
-        Moved on by :meth:`take` and :meth:`pass_to`.
+        Updated by :meth:`apply_events` and :meth:`advance_day`.
     log_known_until : datetime.date
-        The last day on which the log came to know anything.
+        Last day on which the log recorded anything.
     """
 
     tables: Tables
@@ -70,22 +70,22 @@ class MonitorSnapshot:
     log_known_until: date
 
     def __repr__(self) -> str:
-        return f"Ground({self.tables!r}, {self.counters!r})"
+        return f"MonitorSnapshot({self.tables!r}, {self.counters!r})"
 
     def advance_day(self, day: date) -> None:
-        """Count what the log came to know on a day, which follows the last one counted."""
+        """Count the log rows that became known on a day; it must follow the last counted day."""
         if day <= self.log_known_until:
             self.counters.load_log(self.log, day, after=day - timedelta(days=1))
 
     def apply_events(self, events: Iterable[StoredEvent]) -> tuple[set[str], int]:
-        """Count arrivals.
+        """Count stored events.
 
         Returns
         -------
         set of str
-            The accounts whose figures may have changed.
+            Accounts whose counters may have changed.
         int
-            How many arrivals are of no account that we know.
+            Number of events of unknown accounts.
         """
         changed: set[str] = set()
         unknown = 0
@@ -105,22 +105,22 @@ class MonitorSnapshot:
 def load_snapshot(
     engine: sa.Engine, settings: Settings, *, now: datetime, position: int, day: date
 ) -> MonitorSnapshot:
-    """Read tables, log and model, and count up to a position and a day.
+    """Load tables, log and model, and count up to an offset and a day.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database.
+        The application database.
     settings : data.config.settings.Settings
-        All of them.
+        All settings.
     now : datetime.datetime
-        The clock, UTC.
+        Current time, UTC.
     position : int
-        Number of the last arrival to be counted.
+        Row id of the last event to count.
     day : datetime.date
-        What the log came to know later is not counted.
+        Log rows known after this day are not counted.
     """
-    tables, log = training_run.load_data(settings, now=now)
+    tables, log = load.load_data(settings, now=now)
     last_list = queries.load_latest_as_of(engine) or day
     users = user_activity.prepare_users(
         tables.users.rows,
@@ -163,7 +163,7 @@ def _find_last_known_day(log: Activity) -> date | None:
 
 
 def _read_workspace_file(settings: Settings) -> pl.DataFrame | None:
-    """The workspaces that a file tells of."""
+    """Read the workspace mapping file, if one is configured."""
     if settings.webhooks.workspaces is None:
         return None
     file = settings.base / settings.webhooks.workspaces
@@ -173,5 +173,5 @@ def _read_workspace_file(settings: Settings) -> pl.DataFrame | None:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SettingsError(
             f"webhooks.workspaces: {file} cannot be read as CSV with workspace_id and account_id"
-            f" ({type(error).__name__}); write it so."
+            f" ({type(error).__name__}); correct the file."
         ) from error

@@ -1,4 +1,4 @@
-"""What each contract allows on a day, as the panel reads it as of the coming midnight."""
+"""Subscription terms per account and day, as the panel reads them as of the next midnight."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import polars as pl
 
 from features import subscription_timeline
 from features.online import next_midnight
-from features.panel.monthly import known_before
+from features.point_in_time import known_before
 
 __all__ = ["SubscriptionIndex", "SubscriptionTerms"]
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionTerms:
-    """A contract in force; None where a level is not agreed."""
+    """Active subscription terms; None where a limit is not agreed."""
 
     seats: float | None = None
     usage_limit: float | None = None
@@ -30,7 +30,7 @@ _NO_TERMS: Final = SubscriptionTerms()
 
 
 class SubscriptionIndex:
-    """The terms of every account, of one day at a time.
+    """Lookup of the terms of every account, for one day at a time.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class SubscriptionIndex:
         self._terms_by_day: dict[date, Mapping[str, SubscriptionTerms]] = {}
 
     def get_terms(self, account: str, day: date) -> SubscriptionTerms:
-        """The terms of an account on a day; of an unknown one, none."""
+        """Return the terms of an account on a day; empty terms for an unknown account."""
         if day not in self._terms_by_day:
             self._terms_by_day = {day: self._load_day(day)}
         return self._terms_by_day[day].get(account, _NO_TERMS)

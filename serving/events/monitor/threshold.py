@@ -1,9 +1,8 @@
-"""Seats or usage that cross a line: one signal per real crossing.
+"""Threshold state machine with hysteresis: at most one open alert per account and limit.
 
-A pure state machine: what is remembered of one limit of one account, and a reading, give what is
-remembered next and what happened. Events and the clock both bring readings; days are UTC days. A
-day counts as above a line where any of its readings was, so that the order and the grouping of
-events within a day do not matter.
+The functions are pure: a state and a reading give the next state and the transitions. Readings come
+from events and from the clock; days are UTC days. A day counts as above a threshold if any of its
+readings was, so the order and grouping of events within a day do not matter.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from typing import Any, Final, Literal
 from data.config.settings import Alerts
 
 __all__ = [
-    "SEVERITIES",
     "AlertTransition",
     "OpenAlert",
     "ThresholdState",
@@ -24,24 +22,23 @@ __all__ = [
     "advance_threshold",
 ]
 
-SEVERITIES: Final = ("nudge", "priority", "urgent")
 _PRIORITY: Final = 1
 
 
 @dataclass(frozen=True)
 class UtilizationReading:
-    """How full a limit is at a moment.
+    """Utilization of one limit at one moment.
 
     Attributes
     ----------
     day : datetime.date
-        The day of the moment, UTC.
+        UTC day of the reading.
     used : float
-        Active seats, or units of the trailing month.
+        Active seats, or units in the trailing month.
     limit_value : float or None
-        Licensed seats, or the usage limit; None where none is agreed, or the contract is not paid.
+        Licensed seats, or the usage limit; None without a limit or a paid contract.
     tier_1 : bool
-        Whether the rule of tier 1 for this limit holds.
+        Whether the tier 1 rule of this limit fires.
     ended : bool
         Whether the contract has ended.
     """
@@ -54,13 +51,13 @@ class UtilizationReading:
 
     @property
     def utilization(self) -> float | None:
-        """Used ÷ limit, not clipped; None where there is no limit in force."""
+        """Used ÷ limit, not clipped; None without an active limit."""
         return self.used / self.limit_value if self.limit_value and not self.ended else None
 
 
 @dataclass(frozen=True)
 class OpenAlert:
-    """An open signal: its level (a place in ``LEVELS``), since when, and the limit as it was."""
+    """An open alert: severity (index of ``SEVERITIES``), opening day, limit on that day."""
 
     severity: int
     opened_on: date
@@ -69,20 +66,20 @@ class OpenAlert:
 
 @dataclass(frozen=True)
 class ThresholdState:
-    """What is remembered of one limit of one account.
+    """State of one limit of one account.
 
     Attributes
     ----------
     streaks : tuple
-        Per level the first and the last of the days in a row that reached it; None: none of late.
+        Per severity, the first and last of the consecutive days that reached it, or None.
     last_pressure_on : datetime.date or None
-        The last day with pressure.
+        Last day above the clear threshold, or with tier 1.
     alert_count : int
-        Signals so far.
-    open_alert : Open or None
-        The open one.
+        Alerts raised so far.
+    open_alert : OpenAlert or None
+        The open alert, if any.
     latched : bool
-        The last one expired, and the pressure has not left since: it is not raised again.
+        The last alert expired and utilization has not cleared since: no new alert is raised.
     """
 
     streaks: tuple[tuple[date, date] | None, ...] = (None, None, None)
@@ -92,65 +89,66 @@ class ThresholdState:
     latched: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Say it in JSON values."""
+        """Return the state as JSON values."""
         current = self.open_alert
         return {
-            "runs": [run and [str(day) for day in run] for run in self.streaks],
-            "pressed_on": self.last_pressure_on and str(self.last_pressure_on),
-            "number": self.alert_count,
-            "open": current and [current.severity, str(current.opened_on), current.limit_value],
-            "spent": self.latched,
+            "streaks": [streak and [str(day) for day in streak] for streak in self.streaks],
+            "last_pressure_on": self.last_pressure_on and str(self.last_pressure_on),
+            "alert_count": self.alert_count,
+            "open_alert": current
+            and [current.severity, str(current.opened_on), current.limit_value],
+            "latched": self.latched,
         }
 
     @classmethod
     def from_dict(cls, payload: dict[str, Any]) -> ThresholdState:
-        """Read what :meth:`told` said."""
-        current = payload["open"]
+        """Build a state from the output of :meth:`to_dict`."""
+        current = payload["open_alert"]
         return cls(
-            tuple(run and (_parse_day(run[0]), _parse_day(run[1])) for run in payload["runs"]),
-            payload["pressed_on"] and _parse_day(payload["pressed_on"]),
-            payload["number"],
+            tuple(s and (_parse_day(s[0]), _parse_day(s[1])) for s in payload["streaks"]),
+            payload["last_pressure_on"] and _parse_day(payload["last_pressure_on"]),
+            payload["alert_count"],
             current and OpenAlert(current[0], _parse_day(current[1]), current[2]),
-            payload["spent"],
+            payload["latched"],
         )
 
 
 @dataclass(frozen=True)
 class AlertTransition:
-    """What happened to the signal of that number.
+    """One transition of an alert, identified by its number.
 
-    ``ending`` of one that closed: ``expanded``, ``lapsed``, ``relieved`` or ``expired``.
+    ``close_reason`` of a closed alert is ``expanded``, ``lapsed``, ``relieved`` or ``expired``.
     """
 
     kind: Literal["opened", "escalated", "closed"]
     number: int
     severity: int
-    ending: str | None = None
+    close_reason: str | None = None
 
 
 def advance_threshold(
     state: ThresholdState, reading: UtilizationReading, rules: Alerts
 ) -> tuple[ThresholdState, list[AlertTransition]]:
-    """Carry one limit on by a reading.
+    """Advance the state of one limit by one reading.
 
-    The same reading twice changes nothing the second time; a reading of an earlier day than one
-    that counted changes nothing at all.
+    Idempotent: repeating a reading changes nothing. A reading older than the latest recorded day is
+    ignored.
 
     Parameters
     ----------
-    state : Watch
-        What is remembered.
-    reading : Reading
-        How full the limit is.
-    rules : data.config.settings.Triggers
-        Levels, days, and when the pressure has left.
+    state : ThresholdState
+        Current state.
+    reading : UtilizationReading
+        New reading.
+    rules : data.config.settings.Alerts
+        Thresholds, days per severity, clear threshold, expiry.
 
     Returns
     -------
     ThresholdState
-        What is remembered next.
-    list of Change
-        In order: a signal may close and, against the new limit, the next one open.
+        Next state.
+    list of AlertTransition
+        In order: an alert may close and, against the new limit, the next one open.
     """
     if any(day > reading.day for day in _iter_recorded_days(state)):
         return state, []
@@ -164,7 +162,7 @@ def advance_threshold(
 def _close_on_limit_change(
     state: ThresholdState, reading: UtilizationReading
 ) -> tuple[ThresholdState, list[AlertTransition]]:
-    """Close a signal whose limit has risen, or is no more; days under the old limit say no more."""
+    """Close the alert if the limit rose or no longer exists, and reset the streaks."""
     current = state.open_alert
     if current is None:
         return (
@@ -173,22 +171,24 @@ def _close_on_limit_change(
             else (state, [])
         )
     if reading.ended:
-        ending = "lapsed"
+        close_reason = "lapsed"
     elif not reading.limit_value:
-        ending = "relieved"
+        close_reason = "relieved"
     elif reading.limit_value > current.limit_value:
-        ending = "expanded"
+        close_reason = "expanded"
     else:
         return state, []
-    return ThresholdState(alert_count=state.alert_count), [_build_closing(state, current, ending)]
+    return ThresholdState(alert_count=state.alert_count), [
+        _build_closing(state, current, close_reason)
+    ]
 
 
 def _clear_or_expire(
     state: ThresholdState, day: date, rules: Alerts
 ) -> tuple[ThresholdState, list[AlertTransition]]:
-    """Close what the days before this one have ended; so it does not matter when it is asked.
+    """Close an alert that cleared or expired before this day, whenever the reading arrives.
 
-    A limit that is calm leaves no trace but its number.
+    A limit below the clear threshold keeps only its alert count.
     """
     current = state.open_alert
     if (
@@ -204,23 +204,25 @@ def _clear_or_expire(
     return state, []
 
 
-def _build_closing(state: ThresholdState, current: OpenAlert, ending: str) -> AlertTransition:
-    return AlertTransition("closed", state.alert_count, current.severity, ending)
+def _build_closing(state: ThresholdState, current: OpenAlert, close_reason: str) -> AlertTransition:
+    return AlertTransition("closed", state.alert_count, current.severity, close_reason)
 
 
 def _update_streaks(
     state: ThresholdState, reading: UtilizationReading, rules: Alerts
 ) -> ThresholdState:
-    """Note for each level whether the day reached it."""
+    """Extend or break the streak of each severity with this reading."""
     utilization = reading.utilization
     if utilization is None:
         return state
     tier_1_fires = reading.tier_1 and rules.tier_1
     streaks = tuple(
-        _extend_streak(run, reading.day)
-        if utilization >= line or (tier_1_fires and level == _PRIORITY)
-        else _drop_broken_streak(run, reading.day)
-        for level, (run, (line, _)) in enumerate(zip(state.streaks, rules.severities, strict=True))
+        _extend_streak(streak, reading.day)
+        if utilization >= threshold or (tier_1_fires and severity == _PRIORITY)
+        else _drop_broken_streak(streak, reading.day)
+        for severity, (streak, (threshold, _)) in enumerate(
+            zip(state.streaks, rules.severities, strict=True)
+        )
     )
     under_pressure = utilization >= rules.clear_threshold or tier_1_fires
     return replace(
@@ -231,21 +233,23 @@ def _update_streaks(
 
 
 def _extend_streak(streak: tuple[date, date] | None, day: date) -> tuple[date, date]:
-    """The run with this day in it; a day left out begins a new one."""
+    """Return the streak including this day; a gap starts a new streak."""
     return (streak[0] if streak and (day - streak[1]).days <= 1 else day, day)
 
 
 def _drop_broken_streak(streak: tuple[date, date] | None, day: date) -> tuple[date, date] | None:
-    """The run, as long as this day may still go on with it."""
+    """Return the streak if this day can still extend it, else None."""
     return streak if streak and (day - streak[1]).days <= 1 else None
 
 
 def _find_severity(state: ThresholdState, reading: UtilizationReading, rules: Alerts) -> int | None:
-    """The highest level that today and enough days before it have reached."""
+    """Return the highest severity reached today for enough consecutive days."""
     severities = [
-        level
-        for level, (run, (_, days)) in enumerate(zip(state.streaks, rules.severities, strict=True))
-        if run and run[1] == reading.day and (run[1] - run[0]).days + 1 >= days
+        severity
+        for severity, (streak, (_, days)) in enumerate(
+            zip(state.streaks, rules.severities, strict=True)
+        )
+        if streak and streak[1] == reading.day and (streak[1] - streak[0]).days + 1 >= days
     ]
     return max(severities, default=None)
 
@@ -253,7 +257,7 @@ def _find_severity(state: ThresholdState, reading: UtilizationReading, rules: Al
 def _open_or_escalate(
     state: ThresholdState, reading: UtilizationReading, rules: Alerts
 ) -> tuple[ThresholdState, list[AlertTransition]]:
-    """Open a signal, or escalate the open one."""
+    """Open an alert, or escalate the open one."""
     severity, current = _find_severity(state, reading, rules), state.open_alert
     if severity is None or state.latched or not reading.limit_value:
         return state, []
@@ -270,7 +274,7 @@ def _open_or_escalate(
 
 
 def _iter_recorded_days(state: ThresholdState) -> Iterator[date]:
-    yield from (run[1] for run in state.streaks if run)
+    yield from (streak[1] for streak in state.streaks if streak)
     if state.last_pressure_on:
         yield state.last_pressure_on
     if state.open_alert:

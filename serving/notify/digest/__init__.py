@@ -1,1 +1,1 @@
-"""What a CSM gets on Monday: whom to talk to first, as an e-mail or a message in Slack."""
+"""Weekly digest per CSM, as text, HTML e-mail or Slack message."""

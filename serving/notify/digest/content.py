@@ -1,4 +1,4 @@
-"""What a digest says, before it is put into words: of each CSM the first accounts, and the rest."""
+"""Content of a digest: the first accounts of each CSM, and the suppressed ones."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ _MAX_SENTENCES: Final = 3
 
 @dataclass(frozen=True)
 class DigestEntry:
-    """One account to talk to.
+    """One account to contact.
 
     Attributes
     ----------
     name, link : str
-        What it is called; where more about it stands, or empty.
-    chance : float or None
-        Of an expansion within the horizon; None where the list states none.
-    talk_from : datetime.date or None
-        None where there is no specific date; a day that is not to come means now.
+        Display name; URL with more detail, or empty.
+    probability : float or None
+        Of an expansion within the horizon; None where the list has none.
+    readiness_date : datetime.date or None
+        Contact from this day; None without a specific date; a past day means now.
     limit, motion, buyer : str
-        What it runs into, what to do, and with whom; empty where not told.
-    signals, changed, holds_back : tuple of str
-        Sentences of the list: why, what is new, and what speaks against it.
+        Binding limit, recommended motion and contact role; empty where unknown.
+    signals, changes, counter_reasons : tuple of str
+        Sentences of the list: reasons, changes, and reasons against.
     note : str
-        How little is known of it, or empty.
+        Low-evidence note, or empty.
     """
 
     name: str
     link: str
-    chance: float | None
-    talk_from: date | None
+    probability: float | None
+    readiness_date: date | None
     limit: str
     motion: str
-    buyer: str
+    contact_role: str
     signals: tuple[str, ...]
-    changed: tuple[str, ...]
-    holds_back: tuple[str, ...]
+    changes: tuple[str, ...]
+    counter_reasons: tuple[str, ...]
     note: str
 
     def __repr__(self) -> str:
-        return f"Entry({self.name!r})"
+        return f"DigestEntry({self.name!r})"
 
 
 @dataclass(frozen=True)
 class SuppressedGroup:
-    """Accounts of which no ask is made, for one reason; ``new`` names those since last time."""
+    """Accounts suppressed for one reason; ``new`` names those added since the previous list."""
 
     motion: str
     accounts: int
@@ -63,26 +63,26 @@ class SuppressedGroup:
 
 @dataclass(frozen=True)
 class Digest:
-    """What one CSM is told.
+    """The digest of one CSM.
 
     Attributes
     ----------
     csm : str or None
-        None: of accounts for which no CSM is named.
+        None: accounts without a CSM.
     as_of, today : datetime.date
-        The day of the list, and the day on which it is told.
+        The day of the list, and the day of the digest.
     horizon_days : int
-        Of the chances.
+        Horizon of the probabilities.
     basis : str
-        By what the accounts are ranked, where that is not a model that passed; else empty.
-    entries : tuple of Entry
-        The first to talk to.
-    this_week : int or None
-        So many accounts are within the CSM's time this week; None where that is not known.
-    asked : int
-        Accounts that may be asked, of which the entries are the first.
-    held : tuple of Held
-        Accounts of which no ask is made, by reason.
+        Ranking criterion, where it is not a model that passed the gate; else empty.
+    entries : tuple of DigestEntry
+        The first accounts to contact.
+    in_capacity : int or None
+        Accounts within the CSM's capacity this week; None where unknown.
+    outreach_accounts : int
+        Accounts with outreach allowed; the entries are the first of them.
+    suppressed : tuple of SuppressedGroup
+        Accounts with suppressed outreach, by reason.
     """
 
     csm: str | None
@@ -91,22 +91,22 @@ class Digest:
     horizon_days: int
     basis: str
     entries: tuple[DigestEntry, ...]
-    this_week: int | None
-    asked: int
-    held: tuple[SuppressedGroup, ...]
+    in_capacity: int | None
+    outreach_accounts: int
+    suppressed: tuple[SuppressedGroup, ...]
 
     def __repr__(self) -> str:
-        return f"Digest({self.csm!r}, {len(self.entries)} of {self.asked} accounts)"
+        return f"Digest({self.csm!r}, {len(self.entries)} of {self.outreach_accounts} accounts)"
 
     @property
     def age_days(self) -> int:
-        """Days since the list was made."""
+        """Return the number of days since the list was scored."""
         return (self.today - self.as_of).days
 
     @property
-    def more_this_week(self) -> int:
-        """Accounts beyond the entries that are within this week's time."""
-        return max((self.this_week or 0) - len(self.entries), 0)
+    def more_in_capacity(self) -> int:
+        """Return the number of accounts within this week's capacity after the entries."""
+        return max((self.in_capacity or 0) - len(self.entries), 0)
 
 
 def build_digests(
@@ -120,43 +120,46 @@ def build_digests(
     link: str | None = None,
     max_accounts: int = 5,
 ) -> list[Digest]:
-    """Make the digest of every CSM that a list names.
+    """Build the digest of every CSM on a list.
 
     Parameters
     ----------
     rows : iterable of mapping
-        Lines of the list, with those that have no rank: see ``serving.store.schema.SCORE_COLUMNS``. What an
-        older list has not filled in is None.
+        Rows of the list, including unranked ones: see ``serving.store.schema.SCORE_COLUMNS``.
+        Columns that an older list lacks are None.
     previous_rows : iterable of mapping
-        ``account_id`` and ``motion`` of the list before; empty where there was none.
+        ``account_id`` and ``motion`` of the previous list; empty where there was none.
     as_of, today : datetime.date
-        The day of the list, and the day on which it is told.
+        The day of the list, and the day of the digest.
     horizon_days : int
-        Of the chances.
+        Horizon of the probabilities.
     basis : str
-        By what the accounts are ranked, where a CSM should know.
+        Ranking criterion, where a CSM should know it.
     link : str, optional
-        Where more about an account stands, with ``{account_id}`` in it.
+        URL with more detail, with ``{account_id}`` in it.
     max_accounts : int
-        So many are told in full.
+        Number of accounts shown in full.
 
     Returns
     -------
     list of Digest
-        By name; the one for accounts without a CSM comes last.
+        By CSM name; the one for accounts without a CSM comes last.
     """
     portfolios: dict[str | None, list[Mapping[str, Any]]] = {}
     for row in rows:
-        portfolios.setdefault(
-            to_single_line(row["csm"] or "", _MAX_NAME_LENGTH) or None, []
-        ).append(row)
+        csm_name = to_single_line(row["csm"] or "", _MAX_NAME_LENGTH) or None
+        portfolios.setdefault(csm_name, []).append(row)
     previous_motions = {row["account_id"]: row["motion"] for row in previous_rows}
     digests = []
     for csm in sorted(portfolios, key=lambda name: (name is None, name or "")):
         listed = sorted((row for row in portfolios[csm] if row["rank"] is not None), key=_sort_key)
-        outreach_rows = [row for row in listed if row["ask"] is not False]
-        suppressed_rows = [row for row in listed if row["ask"] is False]
-        weekly = [row["this_week"] for row in outreach_rows if row["this_week"] is not None]
+        outreach_rows = [row for row in listed if row["outreach_allowed"] is not False]
+        suppressed_rows = [row for row in listed if row["outreach_allowed"] is False]
+        in_capacity = [
+            row["in_weekly_capacity"]
+            for row in outreach_rows
+            if row["in_weekly_capacity"] is not None
+        ]
         digests.append(
             Digest(
                 csm=csm,
@@ -165,16 +168,16 @@ def build_digests(
                 horizon_days=horizon_days,
                 basis=to_single_line(basis),
                 entries=tuple(_build_entry(row, link) for row in outreach_rows[:max_accounts]),
-                this_week=sum(weekly) if weekly else None,
-                asked=len(outreach_rows),
-                held=_group_suppressed(suppressed_rows, previous_motions),
+                in_capacity=sum(in_capacity) if in_capacity else None,
+                outreach_accounts=len(outreach_rows),
+                suppressed=_group_suppressed(suppressed_rows, previous_motions),
             )
         )
     return digests
 
 
 def _sort_key(row: Mapping[str, Any]) -> tuple[int, int]:
-    return row["book_rank"] or row["rank"], row["rank"]
+    return row["portfolio_rank"] or row["rank"], row["rank"]
 
 
 def _build_entry(row: Mapping[str, Any], link: str | None) -> DigestEntry:
@@ -182,14 +185,14 @@ def _build_entry(row: Mapping[str, Any], link: str | None) -> DigestEntry:
     return DigestEntry(
         name=_display_name(row),
         link=link.replace("{account_id}", quote(row["account_id"], safe="")) if link else "",
-        chance=row["probability"],
-        talk_from=row["readiness_date"],
+        probability=row["probability"],
+        readiness_date=row["readiness_date"],
         limit="" if limit == "none" else limit,
         motion=row["motion"] or "",
-        buyer=to_single_line(row["buyer"] or ""),
+        contact_role=to_single_line(row["contact_role"] or ""),
         signals=_clean_sentences(row["signals"]),
-        changed=_clean_sentences(row["changed"]),
-        holds_back=_clean_sentences(row["holds_back"]),
+        changes=_clean_sentences(row["changes"]),
+        counter_reasons=_clean_sentences(row["counter_reasons"]),
         note=to_single_line(row["note"] or ""),
     )
 
@@ -197,8 +200,8 @@ def _build_entry(row: Mapping[str, Any], link: str | None) -> DigestEntry:
 def _group_suppressed(
     rows: Sequence[Mapping[str, Any]], previous_motions: Mapping[str, Any]
 ) -> tuple[SuppressedGroup, ...]:
-    """By reason, in the order of the most pressing: who may leave comes first."""
-    reasons: dict[str, list[Mapping[str, Any]]] = {"retain": [], "rest": [], "consolidate": []}
+    """Group by reason, the most urgent first: churn risk leads."""
+    reasons: dict[str, list[Mapping[str, Any]]] = {"retain": [], "cooldown": [], "consolidate": []}
     for row in rows:
         reasons.setdefault(row["motion"] or "", []).append(row)
     return tuple(

@@ -1,4 +1,4 @@
-"""A folder with a file per CSM, for whatever sends them, and an index of what is in it."""
+"""Export of digests: one file per CSM, and an index of the folder."""
 
 import hashlib
 import json
@@ -27,14 +27,14 @@ FORMATS: Final[Mapping[DigestFormat, tuple[str, Callable[[Digest], str]]]] = {
 
 
 def render_format(digest: Digest, output_format: DigestFormat) -> str:
-    """Write a digest in one of the formats."""
+    """Render a digest in one of the formats."""
     return FORMATS[output_format][1](digest)
 
 
 def write_files(digests: Sequence[Digest], folder: Path, output_format: DigestFormat) -> list[str]:
-    """Write a file per digest, and last the index: whose it is, and its subject.
+    """Write one file per digest, then the index with CSM, file and subject.
 
-    The index names what is of this list. Files that an earlier list left stay, but are not in it.
+    The index names the files of this list only. Files of an earlier list remain in the folder.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def write_files(digests: Sequence[Digest], folder: Path, output_format: DigestFo
 
 
 def _assign_file_stems(digests: Sequence[Digest]) -> list[str]:
-    """A name for each; those that would be the same, or the index's, get a sum of the CSM's."""
+    """Assign a file name stem to each digest; on a collision a hash of the CSM is appended."""
     plain = [slugify(digest.csm) if digest.csm else "no-csm" for digest in digests]
     stem_counts = Counter(plain) + Counter({Path(INDEX_FILE).stem: 1})
     return [

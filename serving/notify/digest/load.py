@@ -1,4 +1,4 @@
-"""The digests of a list, from the state database."""
+"""Load the digests of a list from the application database."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["load_digests", "load_latest_list_date"]
 
 _COLUMNS: Final = (
-    *("account_id", "name", "csm", "rank", "book_rank", "this_week", "ask", "probability"),
-    *("readiness_date", "limit", "motion", "buyer", "signals", "changed", "holds_back", "note"),
+    *("account_id", "name", "csm", "rank", "portfolio_rank", "in_weekly_capacity"),
+    *("outreach_allowed", "probability", "readiness_date", "limit", "motion", "contact_role"),
+    *("signals", "changes", "counter_reasons", "note"),
 )
 
 
 def load_latest_list_date(engine: sa.Engine) -> date | None:
-    """As-of of the list in force, or None before the first."""
+    """Return the as-of of the active list, or None before the first."""
     with store.read_transaction(engine) as connection:
         latest: date | None = connection.scalar(sa.select(sa.func.max(SCORES.c.as_of)))
     return latest
 
 
 def load_digests(engine: sa.Engine, settings: Settings, as_of: date, today: date) -> list[Digest]:
-    """The digest of every CSM that a list names, to be told on a day."""
+    """Load the digest of every CSM on a list."""
     return content.build_digests(
         _load_rows(engine, as_of),
         _load_previous_motions(engine, as_of),
@@ -45,21 +46,21 @@ def load_digests(engine: sa.Engine, settings: Settings, as_of: date, today: date
 
 
 def _load_rows(engine: sa.Engine, as_of: date) -> list[dict[str, Any]]:
-    """Every line of a list, by rank; those that have none, last."""
+    """Load every row of a list, by rank; unranked rows come last."""
     columns = [SCORES.c[name] for name in _COLUMNS]
     query = sa.select(*columns).where(SCORES.c.as_of == as_of)
     return _fetch_rows(engine, query.order_by(SCORES.c.rank.nulls_last(), SCORES.c.account_id))
 
 
 def _load_previous_motions(engine: sa.Engine, as_of: date) -> list[dict[str, Any]]:
-    """Account and motion on the list before; none where there was no list."""
+    """Load account and motion of the previous list; empty where there was none."""
     last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
     query = sa.select(SCORES.c.account_id, SCORES.c.motion).where(SCORES.c.as_of == last)
     return _fetch_rows(engine, query.order_by(SCORES.c.account_id))
 
 
 def _load_ranking_basis(engine: sa.Engine, as_of: date) -> str:
-    """By what the accounts of a list are ranked, where that is not just a model that passed."""
+    """Load the ranking criterion of a list; empty for a model that passed the gate."""
     query = sa.select(RUNS.c.record).where(RUNS.c.as_of == as_of).order_by(RUNS.c.id.desc())
     with store.read_transaction(engine) as connection:
         record = connection.scalar(query.limit(1)) or {}

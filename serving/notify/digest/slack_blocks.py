@@ -1,4 +1,4 @@
-"""A digest as a message in Slack: Block Kit, within its bounds."""
+"""Slack Block Kit message of a digest, within Slack's size limits."""
 
 import re
 from dataclasses import replace
@@ -18,10 +18,10 @@ __all__ = [
 
 MAX_BLOCKS: Final = 50
 MAX_TEXT_LENGTH: Final = 3_000
-# Not documented: Slack refuses a message with about 13,000 characters in all of its blocks.
+# Undocumented: Slack rejects messages with more than about 13,000 characters in all blocks.
 MAX_MESSAGE_CHARACTERS: Final = 12_000
 _MAX_SENTENCE_LENGTH: Final = 180
-# Slack knows no escape for its own marks; these look alike and mean nothing to it.
+# Slack has no escape for its markup characters; these lookalikes have no meaning in mrkdwn.
 _LOOKALIKES: Final = str.maketrans({"*": "∗", "~": "∼", "`": "ˋ", "_": "＿"})
 _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _EMOJI: Final = re.compile(r":(?=[\w+\-']+:)")
@@ -29,13 +29,13 @@ _PARTIAL_ENTITY: Final = re.compile(r"&[a-z]{0,3}$")
 
 
 def build_message(digest: Digest) -> dict[str, Any]:
-    """Write the digest as the JSON body of a message.
+    """Build the JSON body of a Slack message.
 
     Returns
     -------
     dict
-        ``blocks``, and ``text`` for the notification. Of accounts that would not fit, the last are
-        left out.
+        ``blocks``, and ``text`` for the notification. Accounts beyond the size limit are dropped
+        from the end.
     """
     macros: Any = render.load_template("slack.j2").make_module()
     for entry_count in range(len(digest.entries), -1, -1):
@@ -47,7 +47,7 @@ def build_message(digest: Digest) -> dict[str, Any]:
 
 
 def escape_mrkdwn(text: str) -> str:
-    r"""Write text of data so that Slack shows it as it is, and takes nothing in it for a mark.
+    r"""Escape text so that Slack interprets no character of it as markup.
 
     Examples
     --------
@@ -58,15 +58,15 @@ def escape_mrkdwn(text: str) -> str:
     return _EMOJI.sub(":\u200b", substituted).translate(_ENTITIES)
 
 
-def _build_blocks(digest: Digest, macros: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - a template's macros
+def _build_blocks(digest: Digest, macros: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - template macros
     blocks = [_build_section(macros.opening(digest))]
     for number, entry in enumerate(digest.entries, start=1):
         blocks += [{"type": "divider"}, _build_section(macros.entry(entry, number, digest))]
-        blocks += _build_context(macros.aside(entry))
+        blocks += _build_context(macros.details(entry))
     closing = macros.closing(digest)
     if closing:
         blocks += [{"type": "divider"}, _build_section(closing)]
-    return blocks + _build_context(macros.foot(digest))
+    return blocks + _build_context(macros.footnote(digest))
 
 
 def _build_section(text: str) -> dict[str, Any]:
@@ -78,17 +78,15 @@ def _build_context(text: str) -> list[dict[str, Any]]:
 
 
 def _build_text(text: str) -> dict[str, Any]:
-    # Verbatim: what looks like an address or a channel is not made into a link.
+    # Verbatim: Slack does not turn addresses and channel names into links.
     return {"type": "mrkdwn", "text": _truncate(text), "verbatim": True}
 
 
 def _truncate(text: str) -> str:
-    """Bring text within the bound, and part no entity."""
-    return (
-        text
-        if len(text) <= MAX_TEXT_LENGTH
-        else _PARTIAL_ENTITY.sub("", text[: MAX_TEXT_LENGTH - 1]) + "…"
-    )
+    """Truncate text to the limit without cutting through an entity."""
+    if len(text) <= MAX_TEXT_LENGTH:
+        return text
+    return _PARTIAL_ENTITY.sub("", text[: MAX_TEXT_LENGTH - 1]) + "…"
 
 
 def _count_characters(blocks: list[dict[str, Any]]) -> int:
@@ -98,20 +96,23 @@ def _count_characters(blocks: list[dict[str, Any]]) -> int:
 
 
 def _escape_digest(digest: Digest) -> Digest:
-    """Make every text that comes from data literal."""
+    """Escape every text that comes from data."""
     entries = tuple(
         replace(
             entry,
             name=escape_mrkdwn(entry.name),
             link=entry.link.replace("|", "%7C").translate(_ENTITIES),
-            buyer=escape_mrkdwn(entry.buyer),
+            contact_role=escape_mrkdwn(entry.contact_role),
             signals=tuple(map(escape_mrkdwn, entry.signals)),
-            changed=tuple(map(escape_mrkdwn, entry.changed)),
-            holds_back=tuple(map(escape_mrkdwn, entry.holds_back)),
+            changes=tuple(map(escape_mrkdwn, entry.changes)),
+            counter_reasons=tuple(map(escape_mrkdwn, entry.counter_reasons)),
             note=escape_mrkdwn(entry.note),
         )
         for entry in digest.entries
     )
-    held = tuple(replace(each, new=tuple(map(escape_mrkdwn, each.new))) for each in digest.held)
+    suppressed = tuple(
+        replace(group, new=tuple(map(escape_mrkdwn, group.new))) for group in digest.suppressed
+    )
     csm = None if digest.csm is None else escape_mrkdwn(digest.csm)
-    return replace(digest, csm=csm, basis=escape_mrkdwn(digest.basis), entries=entries, held=held)
+    basis = escape_mrkdwn(digest.basis)
+    return replace(digest, csm=csm, basis=basis, entries=entries, suppressed=suppressed)

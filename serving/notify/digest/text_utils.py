@@ -1,4 +1,4 @@
-"""Text from data, made fit for one line of a message."""
+"""Sanitizing of data for a message line or a file name."""
 
 import re
 import unicodedata
@@ -7,13 +7,13 @@ from typing import Final
 __all__ = ["MAX_LENGTH", "slugify", "to_single_line"]
 
 MAX_LENGTH: Final = 300
-# What turns the direction of the text around it, or cannot be seen.
+# Bidirectional controls and invisible characters.
 _INVISIBLE: Final = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 def to_single_line(text: str, max_length: int = MAX_LENGTH) -> str:
-    r"""Bring text into one line of a bounded length, without what cannot be seen.
+    r"""Collapse text to one line of bounded length, without invisible characters.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def to_single_line(text: str, max_length: int = MAX_LENGTH) -> str:
 
 
 def slugify(name: str) -> str:
-    """Make a name fit for a file; several names may come to the same.
+    """Convert a name to a file name; several names may yield the same.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Slack: the Monday digest to each CSM, and single signals. What its admin does: ``SLACK.md``."""
+"""Slack notifications: weekly digests and single alerts. Setup: ``docs/guides/slack.md``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["build_digest_messages", "open_transport"]
 
 
 def open_transport(settings: Settings) -> SlackTransport:
-    """Open Slack as ``[slack]`` says; nothing is asked yet.
+    """Create the Slack transport from the ``[slack]`` settings, without any request.
 
     Raises
     ------
     data.errors.SettingsError
-        If neither a bot nor a webhook is named.
+        If neither a bot token nor a webhook URL is set.
     data.errors.DeliveryError
-        If Slack's library is not installed.
+        If ``slack-sdk`` is not installed.
     """
     config = settings.slack
     if config.bot_token is None and config.webhook_url is None:
@@ -47,14 +47,14 @@ def open_transport(settings: Settings) -> SlackTransport:
             api_url=config.api_url,
             timeout_seconds=config.timeout_seconds,
         )
-    assert config.webhook_url is not None  # noqa: S101 - one of both, as said above
+    assert config.webhook_url is not None  # noqa: S101 - one of the two is set, checked above
     return IncomingWebhook(
         config.webhook_url.get_secret_value(), timeout_seconds=config.timeout_seconds
     )
 
 
 def build_digest_messages(digests: Sequence[Digest]) -> list[SlackMessage]:
-    """Say digests as messages: one for each CSM and list, however often that is written."""
+    """Build one message per digest, with a deduplication key of list and CSM."""
     from serving.notify.digest import slack_blocks  # noqa: PLC0415 - opens templates
     from serving.notify.slack.repository import SlackMessage  # noqa: PLC0415
 

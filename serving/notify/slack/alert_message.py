@@ -1,4 +1,4 @@
-"""A single signal as a message: the account, its utilisation, what it runs into, and a link."""
+"""Alert message: account, utilization, limit and a link."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ _LIMIT_NAMES: Final = {"seats": "seats", "usage": "usage limit", "plan": "plan"}
 
 @dataclass(frozen=True)
 class AlertMessage:
-    """An account has crossed a line.
+    """An account that crossed a threshold.
 
     Attributes
     ----------
     key : str
-        Our own name of this crossing: it is told once.
+        Deduplication key of this crossing.
     account : str
-        Name of the account.
+        Account name.
     limit : {"seats", "usage", "plan"}
-        What it runs into.
-    utilisation : float or None
-        Share of the limit in use, 1 at the limit.
+        The limit that is reached.
+    utilization : float or None
+        Used share of the limit; 1 is the limit.
     csm : str or None
-        Who is told; nobody known: the common channel is.
+        Recipient; None uses the default channel.
     link : str or None
-        Where more stands.
+        URL of the account page.
     text : str or None
-        What is said in place of the utilisation, such as "9/10 seats in use (90 %)".
+        Text that replaces the utilization, such as "9/10 seats in use (90 %)".
     """
 
     key: str
     account: str
     limit: str
-    utilisation: float | None = None
+    utilization: float | None = None
     csm: str | None = None
     link: str | None = None
     text: str | None = None
 
 
 def build_alert_message(alert: AlertMessage) -> SlackMessage:
-    """Say a signal as a message.
+    """Build the Slack message of an alert.
 
     Examples
     --------
-    >>> said = build_alert_message(AlertMessage("s-1", "Acme <Ltd>", "seats", 0.93))
-    >>> said.message["text"]
+    >>> message = build_alert_message(AlertMessage("s-1", "Acme <Ltd>", "seats", 0.93))
+    >>> message.payload["text"]
     'Acme &lt;Ltd&gt; uses 93 % of its seats'
     """
     text = _format_text(alert)
     headline = f"*{escape_mrkdwn(alert.account)}*{text.removeprefix(escape_mrkdwn(alert.account))}"
     blocks = [_build_section(headline)]
     if alert.link:
-        # An address may hold none of Slack's own marks.
+        # Escape the characters that delimit links in Slack's mrkdwn.
         escaped_link = alert.link.translate({ord("<"): "%3C", ord(">"): "%3E", ord("|"): "%7C"})
         blocks.append(_build_section(f"<{escaped_link}|Open the account>"))
     return SlackMessage(f"signal:{alert.key}", alert.csm, {"text": text, "blocks": blocks})
@@ -68,9 +68,9 @@ def _format_text(alert: AlertMessage) -> str:
     name = escape_mrkdwn(alert.account)
     if alert.text is not None:
         return f"{name}: {escape_mrkdwn(alert.text)}"
-    if alert.utilisation is None:
+    if alert.utilization is None:
         return f"{name} runs into its {escape_mrkdwn(limit_name)}"
-    return f"{name} uses {alert.utilisation:.0%} of its {escape_mrkdwn(limit_name)}".replace(
+    return f"{name} uses {alert.utilization:.0%} of its {escape_mrkdwn(limit_name)}".replace(
         "%", " %"
     )
 

@@ -1,7 +1,7 @@
-"""The wire to Slack: its Web API with a bot's token, or an incoming webhook.
+"""Slack clients: Web API with a bot token, or an incoming webhook.
 
-Slack knows no way to ask for a message twice and get one. So its client may try nothing again by
-itself, and each failure is sorted: it was surely not posted, or nobody can know.
+Slack has no idempotency key, so the SDK's retries are off. Each failure is classified: certainly
+not posted, or unknown.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _SILENT_LOGGER.propagate = False  # the client would log what it sends
 
 
 class BotClient:
-    """A bot, which posts anywhere it was invited to, and to people; it finds its messages again.
+    """Bot that posts to channels it was invited to and to users, and finds its own messages.
 
-    ``channels`` maps CSMs to ids of channels or users, ``default`` is where the rest goes.
+    ``channels`` maps CSMs to channel or user ids; ``default_channel`` is for all others.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class BotClient:
         )
 
     def __repr__(self) -> str:
-        return f"Bot({self._client.base_url!r})"
+        return f"BotClient({self._client.base_url!r})"
 
     def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:
-        """Post with our key in the message's metadata, which people do not see."""
+        """Call ``chat.postMessage`` with our key in the message metadata."""
         response = _call_api(
             lambda: self._client.chat_postMessage(
                 channel=channel,
@@ -95,7 +95,7 @@ class BotClient:
         return str(response["ts"])
 
     def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:
-        """Read the channel's messages from a moment on; metadata are shown to their app only."""
+        """Search ``conversations.history`` since a time; only our app sees the metadata."""
         history = partial(
             self._client.conversations_history,
             channel=channel,
@@ -114,7 +114,7 @@ class BotClient:
             page = _call_read_api(partial(history, cursor=cursor))
 
     def resolve_channel(self, csm: str | None) -> str | None:
-        """Give the CSM's channel of the settings, else a talk with them, else the common one."""
+        """Return the configured channel, else a direct message, else the default channel."""
         configured = self._channels.get(csm) if csm else None
         destination = (
             configured
@@ -128,7 +128,7 @@ class BotClient:
     def _find_user(self, email: str) -> str | None:
         try:
             response = _call_read_api(lambda: self._client.users_lookupByEmail(email=email))
-        except MessageRejected:  # no such user
+        except MessageRejected:  # unknown user
             return None
         return str(response["user"]["id"])
 
@@ -140,7 +140,7 @@ class BotClient:
 
 
 class IncomingWebhook:
-    """An incoming webhook: one channel, and no way to look what stands there."""
+    """Incoming webhook: one channel, and no way to search it."""
 
     def __init__(self, url: str, *, timeout_seconds: int = 30) -> None:
         self._client = WebhookClient(
@@ -148,10 +148,10 @@ class IncomingWebhook:
         )
 
     def __repr__(self) -> str:
-        return "Webhook(...)"  # its address is a secret
+        return "IncomingWebhook(...)"  # the URL is a secret
 
     def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:  # noqa: ARG002
-        """Post into the channel that the webhook is of."""
+        """Post to the channel of the webhook."""
         response = _send_request(
             lambda: self._client.send(
                 text=message["text"],
@@ -161,26 +161,26 @@ class IncomingWebhook:
             )
         )
         if response.status_code >= 500:
-            raise DeliveryUnknown(f"Slack answered {response.status_code}")
+            raise DeliveryUnknown(f"Slack responded with status {response.status_code}")
         if response.status_code == 429:
-            raise RetryableError("Slack asks us to wait", _parse_retry_after(response.headers))
+            raise RetryableError("Slack rate limit reached", _parse_retry_after(response.headers))
         if response.status_code in {403, 404, 410}:
             raise AccessDeniedError(
-                f"Slack takes nothing from this webhook ({response.body}); make a new one, and export"
-                " it anew"
+                f"Slack rejects this webhook ({response.body}); create a new one, and export it"
+                " again"
             )
         if response.status_code != 200:
             raise MessageRejected(str(response.body))
         if response.body.strip() != "ok":
-            raise DeliveryUnknown(f"Slack answered {response.body[:100]}")
+            raise DeliveryUnknown(f"unexpected response from Slack: {response.body[:100]}")
         return ""
 
     def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:  # noqa: ARG002
-        """Say that it cannot."""
-        raise DeliveryUnknown("a webhook cannot look what was posted")
+        """Raise, because a webhook cannot search."""
+        raise DeliveryUnknown("a webhook cannot search for a posted message")
 
     def resolve_channel(self, csm: str | None) -> str | None:  # noqa: ARG002
-        """All goes to its one channel."""
+        """Return a placeholder, because a webhook has one channel."""
         return "webhook"
 
 
@@ -190,16 +190,16 @@ def _read_key(message: Mapping[str, Any]) -> str | None:
     return payload.get("key") if metadata.get("event_type") == _EVENT_TYPE else None
 
 
-def _call_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's answer
-    """Ask the Web API, and sort what goes wrong."""
+def _call_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's response
+    """Call the Web API and classify its errors."""
     try:
         return _send_request(api_call)
     except SlackApiError as error:
         raise _to_error(error) from None
 
 
-def _call_read_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's answer
-    """Ask what changes nothing: a lost answer may be asked for again."""
+def _call_read_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's response
+    """Call a read-only method, where a lost response can be retried."""
     try:
         return _call_api(api_call)
     except DeliveryUnknown as error:
@@ -212,9 +212,9 @@ def _send_request(send: Callable[[], ResponseT]) -> ResponseT:
     except URLError as error:
         if isinstance(error.reason, ConnectionRefusedError) or _is_dns_error(error.reason):
             raise RetryableError(f"Slack cannot be reached: {error.reason}") from error
-        raise DeliveryUnknown(f"Slack did not answer: {error.reason}") from error
+        raise DeliveryUnknown(f"Slack did not respond: {error.reason}") from error
     except (OSError, HTTPException) as error:
-        raise DeliveryUnknown(f"Slack did not answer: {error or type(error).__name__}") from error
+        raise DeliveryUnknown(f"Slack did not respond: {error or type(error).__name__}") from error
 
 
 def _is_dns_error(reason: object) -> bool:
@@ -225,13 +225,13 @@ def _to_error(error: SlackApiError) -> Exception:
     response: Any = error.response
     code = str(response.get("error"))
     if response.status_code == 429 or code in _RATE_LIMIT_ERRORS:
-        return RetryableError("Slack asks us to wait", _parse_retry_after(response.headers))
+        return RetryableError("Slack rate limit reached", _parse_retry_after(response.headers))
     if response.status_code >= 500 or code in _AMBIGUOUS_ERRORS or "non-JSON" in code:
-        return DeliveryUnknown(f"Slack answered {response.status_code}, {code[:100]}")
+        return DeliveryUnknown(f"Slack responded with status {response.status_code}, {code[:100]}")
     if code in _ACCESS_ERRORS:
         needed = f", needed is {response.get('needed')}" if response.get("needed") else ""
         return AccessDeniedError(
-            f"Slack denies us: {code}{needed}; see docs/guides/slack.md for what the bot needs"
+            f"Slack denies access: {code}{needed}; see docs/guides/slack.md for the required scopes"
         )
     return MessageRejected(code)
 

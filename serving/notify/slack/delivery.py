@@ -1,8 +1,8 @@
-"""Post messages, each once: written down before it goes out, and looked for before it goes again.
+"""Exactly-once delivery of Slack messages: record before posting, search before reposting.
 
-Slack has no key by which it would take the same message only once. A bot puts ours into the
-message's metadata, and where an answer was lost, or a process died, it looks whether the message
-stands there. A webhook cannot look, so that what may have been posted is not posted again.
+Slack has no idempotency key. A bot stores ours in the message metadata; after a lost response or a
+crash, it searches the channel for it. A webhook cannot search, so a message that may have been
+posted is not posted again.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from serving.store import lease
 __all__ = ["PostSummary", "deliver_messages"]
 
 _LEASE_NAME: Final = "slack"
-# A message a second and channel is what Slack takes.
+# Slack allows one message per second and channel.
 _RATE_LIMIT: Final = RateLimit(rows_per_call=1, max_calls=1, window_seconds=1.0)
-# So long a message may be on its way that was not answered: only then it is looked for.
+# Time that an unanswered message may still be in flight; searching starts after it.
 _IN_FLIGHT_SECONDS: Final = 5.0
-_CLOCK_SKEW: Final = timedelta(minutes=10)  # by so much ours may differ from Slack's
+_CLOCK_SKEW: Final = timedelta(minutes=10)  # largest difference to Slack's clock
 
 
 @dataclass
 class PostSummary:
-    """What became of the messages, by key.
+    """Result per message key.
 
     Attributes
     ----------
     posted, already_posted : list of str
-        Posted now, and before.
+        Posted in this run, and in an earlier one.
     unknown : list of str
-        May have been posted: nobody can know, so they are not posted again.
+        Possibly posted; not posted again.
     unroutable : list of str
-        No channel or person is known for them.
+        No channel or user is known.
     rejected : dict of str to str
-        With Slack's words.
+        Rejected by Slack, with its reason.
     remaining : list of str
-        For the next time.
+        Left for the next run.
     stop_reason : str or None
-        Why it stopped early.
+        Why the run stopped early.
     """
 
     posted: list[str] = field(default_factory=list)
@@ -67,13 +67,13 @@ class PostSummary:
     stop_reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Say it in JSON values."""
+        """Return the summary as JSON values."""
         return asdict(self)
 
 
 @dataclass
 class _Poster:
-    """Posts one message at a time; ``repost_unknown`` posts also what may have been posted before."""
+    """Posts one message; ``repost_unknown`` also reposts messages with an unknown outcome."""
 
     engine: sa.Engine
     transport: SlackTransport
@@ -81,71 +81,71 @@ class _Poster:
     repost_unknown: bool
     summary: PostSummary
 
-    def __call__(self, post: SlackMessage) -> None:
-        """Go one step; asked again after :class:`Transient`, it first looks what stands there.
+    def __call__(self, message: SlackMessage) -> None:
+        """Post a message; a retry first checks whether it was already posted.
 
         Raises
         ------
         serving.delivery.crm.base.RetryableError
-            If it is to be asked again later.
+            If the call should be retried later.
         """
-        previous = self._load_state(post.key)
+        previous = self._load_state(message.key)
         if previous and previous.posted_at:
-            self.summary.already_posted.append(post.key)
+            self.summary.already_posted.append(message.key)
             return
         try:
-            if previous and self._is_already_posted(post, previous):
+            if previous and self._is_already_posted(message, previous):
                 return
-            channel = self.transport.resolve_channel(post.csm)
+            channel = self.transport.resolve_channel(message.csm)
         except MessageRejected as error:
-            self.summary.rejected[post.key] = str(error)
+            self.summary.rejected[message.key] = str(error)
             return
         if channel is None:
-            self.summary.unroutable.append(post.key)
+            self.summary.unroutable.append(message.key)
             return
-        self._post_message(post, channel)
+        self._post_message(message, channel)
 
     def _load_state(self, key: str) -> repository.MessageState | None:
         with store.read_transaction(self.engine) as connection:
             return repository.load_state(connection, key)
 
-    def _is_already_posted(self, post: SlackMessage, previous: repository.MessageState) -> bool:
-        """Whether it was posted after all, or may have been and we cannot know."""
+    def _is_already_posted(self, message: SlackMessage, previous: repository.MessageState) -> bool:
+        """Return whether the message was posted, or may have been and cannot be checked."""
         try:
-            message_id = self.transport.find_by_key(
-                previous.channel, post.key, previous.attempted_at - _CLOCK_SKEW
+            message_ts = self.transport.find_by_key(
+                previous.channel, message.key, previous.attempted_at - _CLOCK_SKEW
             )
         except DeliveryUnknown:
             if not self.repost_unknown:
-                self.summary.unknown.append(post.key)
+                self.summary.unknown.append(message.key)
             return not self.repost_unknown
-        if message_id is None:
+        if message_ts is None:
             return False
-        self._record_posted(post, message_id)
+        self._record_posted(message, message_ts)
         return True
 
-    def _post_message(self, post: SlackMessage, channel: str) -> None:
+    def _post_message(self, message: SlackMessage, channel: str) -> None:
         with store.write_transaction(self.engine) as connection:
             self.sender_lease.renew(connection)
-            repository.record_attempt(connection, post.key, channel, self.sender_lease.clock())
+            repository.record_attempt(connection, message.key, channel, self.sender_lease.clock())
         try:
-            message_id = self.transport.post_message(channel, post.payload, post.key)
+            message_ts = self.transport.post_message(channel, message.payload, message.key)
         except (RetryableError, MessageRejected, AccessDeniedError) as error:
             with store.write_transaction(self.engine) as connection:
-                repository.clear_attempt(connection, post.key)
+                repository.clear_attempt(connection, message.key)
             if not isinstance(error, MessageRejected):
                 raise
-            self.summary.rejected[post.key] = str(error)
+            self.summary.rejected[message.key] = str(error)
         except DeliveryUnknown as error:
-            self.repost_unknown = False  # it was tried now: from here on it may stand there
+            self.repost_unknown = False  # after this attempt it may have been posted
             raise RetryableError(str(error), _IN_FLIGHT_SECONDS) from error
         else:
-            self._record_posted(post, message_id)
+            self._record_posted(message, message_ts)
 
-    def _record_posted(self, post: SlackMessage, message_id: str) -> None:
+    def _record_posted(self, message: SlackMessage, message_ts: str) -> None:
         with store.write_transaction(self.engine) as connection:
-            repository.record_posted(connection, post.key, message_id, self.sender_lease.clock())
-        self.summary.posted.append(post.key)
+            repository.record_posted(connection, message.key, message_ts, self.sender_lease.clock())
+        self.summary.posted.append(message.key)
 
 
 def deliver_messages(
@@ -161,34 +161,34 @@ def deliver_messages(
 ) -> PostSummary:
     """Post messages that were not posted yet.
 
-    Can be killed at any point, and called again.
+    Safe to interrupt at any point and to call again.
 
     Parameters
     ----------
     engine : sqlalchemy.Engine
-        The one database, its schema up to date.
+        The application database, with a current schema.
     transport : serving.notify.slack.protocol.SlackTransport
-        A bot, or a webhook.
-    messages : sequence of Post
-        In the order they are to be posted.
+        A bot or a webhook.
+    messages : sequence of SlackMessage
+        In the order of posting.
     now : datetime.datetime
-        The wall clock at the start, UTC.
+        Wall-clock time at the start, UTC.
     repost_unknown : bool
-        Post also what may have been posted, where that cannot be looked up.
+        Also repost messages that may have been posted, where the transport cannot search.
     budget_seconds : float
-        After so long the rest is left.
+        Time after which the remaining messages are left for the next run.
     clock, sleep : callable
-        Seconds that only run forward, and how to wait.
+        Monotonic clock in seconds, and how to wait.
 
     Returns
     -------
     PostSummary
-        What became of each.
+        Result per message.
 
     Raises
     ------
     data.errors.DeliveryError
-        If Slack denies us, or the database refuses.
+        If Slack denies access, or the database fails.
     """
     start = clock()
     caller = RetryingCaller(_RATE_LIMIT, start + budget_seconds, clock, sleep)
@@ -197,15 +197,15 @@ def deliver_messages(
     )
     summary = PostSummary()
     if isinstance(sender_lease, str):
-        keys = [post.key for post in messages]
+        keys = [message.key for message in messages]
         return PostSummary(
             remaining=keys,
-            stop_reason=f"another process ({sender_lease}) is posting; it goes first",
+            stop_reason=f"another process ({sender_lease}) is posting",
         )
     try:
-        for post in messages:
+        for message in messages:
             _post_with_retry(
-                caller, _Poster(engine, transport, sender_lease, repost_unknown, summary), post
+                caller, _Poster(engine, transport, sender_lease, repost_unknown, summary), message
             )
     except AccessDeniedError as error:
         raise DeliveryError(str(error)) from error
@@ -220,12 +220,12 @@ def deliver_messages(
         *summary.unroutable,
         *summary.rejected,
     }
-    summary.remaining = [post.key for post in messages if post.key not in handled]
+    summary.remaining = [message.key for message in messages if message.key not in handled]
     return summary
 
 
-def _post_with_retry(caller: RetryingCaller, poster: _Poster, post: SlackMessage) -> None:
+def _post_with_retry(caller: RetryingCaller, poster: _Poster, message: SlackMessage) -> None:
     try:
-        caller(poster, post)
+        caller(poster, message)
     except (RetriesExhaustedError, DeadlineExceededError) as error:
         poster.summary.stop_reason = str(error)

@@ -1,4 +1,4 @@
-"""What posting asks of Slack, and what Slack may answer, whichever way the messages go."""
+"""Transport protocol for Slack messages, and its errors."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ __all__ = ["DeliveryUnknown", "MessageRejected", "SlackTransport"]
 
 
 class DeliveryUnknown(Exception):  # noqa: N818 - named as what happened
-    """The answer was lost: the message may have been posted."""
+    """The response was lost; the message may have been posted."""
 
 
 class MessageRejected(Exception):  # noqa: N818
-    """Slack will not take this message, or not there, and says why."""
+    """Slack rejects this message or this channel, with a reason."""
 
 
 class SlackTransport(Protocol):
-    """How messages get into Slack."""
+    """Transport that posts and finds Slack messages."""
 
     def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:
-        """Post once, and give Slack's name of the message.
+        """Post once, and return the message timestamp (``ts``).
 
         Raises
         ------
         serving.delivery.crm.base.RetryableError
-            If it was surely not posted, and may be later.
+            If it was certainly not posted, and a retry may succeed.
         DeliveryUnknown
-            If nobody can know.
+            If it is unknown whether it was posted.
         MessageRejected
-            If Slack will not take it.
+            If Slack rejects the message.
         serving.delivery.crm.base.AccessDeniedError
-            If it will take nothing from us.
+            If Slack rejects the credentials.
         """
 
     def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:
-        """Look for the message of a key, and give Slack's name of it.
+        """Search for the message with this key, and return its timestamp (``ts``).
 
         Raises
         ------
         DeliveryUnknown
-            If it cannot be looked for.
+            If the transport cannot search.
         """
 
     def resolve_channel(self, csm: str | None) -> str | None:
-        """Where to post what is for a CSM; None: nowhere is known."""
+        """Return the channel for a CSM, or None if none is known."""

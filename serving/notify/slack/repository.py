@@ -1,4 +1,4 @@
-"""What was posted: written down before a message goes out, and after."""
+"""Delivery state of Slack messages, recorded before and after posting."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SlackMessage:
-    """A message that is to be posted once.
+    """A message to post once.
 
     Attributes
     ----------
     key : str
-        Our own name of it: posted under this name before, it is not posted again.
+        Deduplication key; a message with a known key is not posted again.
     csm : str or None
-        For whom.
+        Recipient.
     payload : mapping
-        ``text`` and ``blocks``, as Slack takes them.
+        ``text`` and ``blocks`` for ``chat.postMessage``.
     """
 
     key: str
@@ -43,7 +43,7 @@ class SlackMessage:
 
 @dataclass(frozen=True)
 class MessageState:
-    """What is known of a message: when it was tried, and when that was acknowledged, UTC."""
+    """Channel of a message, and when it was attempted and posted, UTC."""
 
     channel: str
     attempted_at: datetime
@@ -51,7 +51,7 @@ class MessageState:
 
 
 def load_state(connection: sa.Connection, key: str) -> MessageState | None:
-    """Say what is known of a message."""
+    """Load the state of a message, or None."""
     row = connection.execute(
         sa.select(SLACK_MESSAGES).where(SLACK_MESSAGES.c.key == key)
     ).one_or_none()
@@ -63,21 +63,21 @@ def load_state(connection: sa.Connection, key: str) -> MessageState | None:
 
 
 def record_attempt(connection: sa.Connection, key: str, channel: str, now: datetime) -> None:
-    """Remember what is about to be posted."""
-    unset = {"posted_at": None, "message": None, "words": None}
+    """Record a message before it is posted."""
+    unset = {"posted_at": None, "message_ts": None, "reason": None}
     upsert(
         connection, SLACK_MESSAGES, [{"key": key, "channel": channel, "attempted_at": now, **unset}]
     )
 
 
-def record_posted(connection: sa.Connection, key: str, message_id: str, now: datetime) -> None:
-    """Remember that it stands in Slack, under which name."""
+def record_posted(connection: sa.Connection, key: str, message_ts: str, now: datetime) -> None:
+    """Record that a message was posted, with its Slack timestamp."""
     statement = sa.update(SLACK_MESSAGES).where(SLACK_MESSAGES.c.key == key)
-    connection.execute(statement.values(posted_at=now, message=message_id))
+    connection.execute(statement.values(posted_at=now, message_ts=message_ts))
 
 
 def clear_attempt(connection: sa.Connection, key: str) -> None:
-    """It was surely not posted."""
+    """Delete the attempt of a message that was certainly not posted."""
     connection.execute(
         sa.delete(SLACK_MESSAGES).where(
             SLACK_MESSAGES.c.key == key, SLACK_MESSAGES.c.posted_at.is_(None)

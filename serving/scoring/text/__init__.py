@@ -1,1 +1,1 @@
-"""Text of the list rows: UI strings, changes, bands and notes."""
+"""Texts of a list row beyond its reasons: UI strings, changes, band history, low-evidence notes."""

@@ -1,4 +1,4 @@
-"""What became of accounts to which the same was said before, in words."""
+"""Band history: how many accounts in the same probability band expanded before, as text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -11,13 +11,13 @@ from training.registry import RegisteredModel
 
 __all__ = ["describe_bands", "format_band", "get_band_history"]
 
-_MAX_EXACT_COUNT: Final = 20  # up to so many accounts are told one by one
-_MIN_SHARE_FOR_TENTHS: Final = 0.195  # a share from here on is told in tenths,
-_TENTHS_TOLERANCE: Final = 0.02  # where that is so near; else in hundredths
+_MAX_EXACT_COUNT: Final = 20  # up to this many accounts, the counts are exact
+_MIN_SHARE_FOR_TENTHS: Final = 0.195  # from this share on, tenths are used
+_TENTHS_TOLERANCE: Final = 0.02  # unless rounding to tenths changes more than this
 
 
 def get_band_history(model: RegisteredModel | None) -> Sequence[Mapping[str, Any]]:
-    """The bands of what serves: :func:`training.evaluation.probability_bands.compute_band_calibration`; none where nothing was judged."""
+    """Return the published band table of the model; empty without an evaluation."""
     if model is None:
         return []
     bands = (
@@ -31,7 +31,7 @@ def get_band_history(model: RegisteredModel | None) -> Sequence[Mapping[str, Any
 def describe_bands(
     band: pl.Series, bands: Sequence[Mapping[str, Any]], strings: UiStrings
 ) -> pl.Series:
-    """Say of each band how many accounts in it expanded before; null where none was in it."""
+    """Return the track record of each band as text; null for a band without history."""
     text_by_band = {
         each["band"]: format_band(
             round(each["value"] * each["snapshots"]), each["snapshots"], strings
@@ -42,16 +42,17 @@ def describe_bands(
 
 
 def format_band(expanded: int, accounts: int, strings: UiStrings) -> str:
-    """Say how many of the accounts in a band expanded.
+    """Return how many of the accounts in a band expanded.
 
-    Exact where all, none or few were seen, else rounded to tenths or hundredths.
+    Exact counts where all, none or few accounts were observed, else rounded to tenths or
+    hundredths.
 
     Examples
     --------
-    >>> from serving.scoring.strings import default
-    >>> format_band(183, 301, default())
+    >>> from serving.scoring.text.ui_strings import load_default_strings
+    >>> format_band(183, 301, load_default_strings())
     '6 of 10 accounts in this band expanded'
-    >>> format_band(0, 40, default())
+    >>> format_band(0, 40, load_default_strings())
     'None of 40 accounts in this band expanded'
     """
     if accounts == 1:

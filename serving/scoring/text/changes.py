@@ -1,4 +1,4 @@
-"""What has changed at an account since the list before, where it is worth a word."""
+"""Changes of an account since the previous list, as short sentences."""
 
 from datetime import date
 from typing import Final
@@ -19,114 +19,118 @@ _LIMITS: Final = ("seats", "usage")
 def describe_changes(
     rows: pl.DataFrame, previous_list: pl.DataFrame | None, as_of: date, strings: UiStrings
 ) -> pl.Series:
-    """Say what has changed since the list before, the weightiest first.
+    """Return the changes since the previous list, the most important first.
 
     Parameters
     ----------
     rows : polars.DataFrame
         ``account_id``, ``probability``, ``tier``, ``limit``, ``readiness_date``.
     previous_list : polars.DataFrame or None
-        The list before: ``account_id``, ``rank`` (null: not on it), ``probability``, ``tier``,
-        ``limit``, ``readiness_date``, ``as_of``; None or empty where there was none.
+        ``account_id``, ``rank`` (null: not on it), ``probability``, ``tier``, ``limit``,
+        ``readiness_date``, ``as_of``; None or empty where there was none.
     as_of : datetime.date
         The day of the list.
-    strings : serving.scoring.text.ui_strings.UiStrings
-        How it is worded.
+    strings : UiStrings
+        Texts of the changes.
 
     Returns
     -------
     polars.Series of list of str
-        Up to two sentences, in the order of the lines; none where nothing is worth a word.
+        Up to two sentences, in the order of the rows; empty where nothing relevant changed.
 
     Raises
     ------
     ValueError
-        If the list before is not from before.
+        If the previous list is not older than the as-of.
     """
     if previous_list is None or previous_list.is_empty():
-        return pl.Series("changed", [[]] * rows.height, dtype=pl.List(pl.String))
+        return pl.Series("changes", [[]] * rows.height, dtype=pl.List(pl.String))
     latest = previous_list["as_of"].max()
     if not isinstance(latest, date) or latest >= as_of:
-        raise ValueError(f"expected a list from before {as_of}, found one of {latest!s}")
-    previous = previous_list.select("account_id", pl.col(*COMPARED_COLUMNS).name.suffix("_then"))
+        raise ValueError(f"expected a list before {as_of}, found one of {latest!s}")
+    previous = previous_list.select(
+        "account_id", pl.col(*COMPARED_COLUMNS).name.suffix("_previous")
+    )
     joined = rows.join(previous, on="account_id", how="left", maintain_order="left")
     changes = (
         pl.concat_list(*_build_change_exprs(as_of, strings))
         .list.drop_nulls()
         .list.head(_MAX_CHANGES)
     )
-    return joined.select(changed=changes)["changed"]
+    return joined.select(changes=changes)["changes"]
 
 
 def _build_change_exprs(as_of: date, strings: UiStrings) -> list[pl.Expr]:
-    """Each kind of news as an expression: a sentence, or null."""
-    new = pl.col("rank_then").is_null()
-    first = pl.when(new).then(strings.format_expr("new"))
+    """Build one expression per kind of change: a sentence, or null."""
+    is_new = pl.col("rank_previous").is_null()
+    first = pl.when(is_new).then(strings.format_expr("new_on_list"))
     later = [
         _tier_change(strings),
         _limit_change(strings),
         _probability_change(as_of, strings),
         _date_change(as_of, strings),
     ]
-    return [first, *(pl.when(~new).then(each) for each in later)]
+    return [first, *(pl.when(~is_new).then(each) for each in later)]
 
 
 def _tier_change(strings: UiStrings) -> pl.Expr:
-    now, then = pl.col("tier"), pl.col("tier_then")
+    current, previous = pl.col("tier"), pl.col("tier_previous")
     return (
-        pl.when(now.eq_missing(then))
+        pl.when(current.eq_missing(previous))
         .then(None)
-        .when(then.is_null())
-        .then(strings.format_expr("tier_first", tier=now))
-        .when(now.is_null())
-        .then(strings.format_expr("tier_gone", before=then))
-        .otherwise(strings.format_expr("tier_other", tier=now, before=then))
+        .when(previous.is_null())
+        .then(strings.format_expr("tier_reached", tier=current))
+        .when(current.is_null())
+        .then(strings.format_expr("tier_lost", before=previous))
+        .otherwise(strings.format_expr("tier_changed", tier=current, before=previous))
     )
 
 
 def _limit_change(strings: UiStrings) -> pl.Expr:
-    """A limit that the account has come to; where a tier has changed, that says enough."""
-    now, then = pl.col("limit"), pl.col("limit_then")
-    came = now.ne_missing(then) & pl.col("tier").eq_missing(pl.col("tier_then"))
-    named = pl.coalesce(
-        pl.when(now == name).then(strings.format_expr(f"limit_{name}")) for name in _LIMITS
+    """Return the newly reached limit; null where the tier changed, which already implies it."""
+    current, previous = pl.col("limit"), pl.col("limit_previous")
+    is_reached = current.ne_missing(previous) & pl.col("tier").eq_missing(pl.col("tier_previous"))
+    text = pl.coalesce(
+        pl.when(current == name).then(strings.format_expr(f"limit_{name}")) for name in _LIMITS
     )
-    return pl.when(came).then(named)
+    return pl.when(is_reached).then(text)
 
 
 def _probability_change(as_of: date, strings: UiStrings) -> pl.Expr:
-    now, then = (round_to_percent(pl.col(name)) for name in ("probability", "probability_then"))
-    days = (pl.lit(as_of) - pl.col("as_of_then")).dt.total_days()
-    parts = {
-        "before": strings.format_percent(pl.col("probability_then")),
+    current, previous = (
+        round_to_percent(pl.col(name)) for name in ("probability", "probability_previous")
+    )
+    days = (pl.lit(as_of) - pl.col("as_of_previous")).dt.total_days()
+    values = {
+        "before": strings.format_percent(pl.col("probability_previous")),
         "ago": strings.format_days_ago(days),
     }
     return (
-        pl.when(now - then >= _MIN_PROBABILITY_CHANGE)
-        .then(strings.format_expr("chance_up", **parts))
-        .when(then - now >= _MIN_PROBABILITY_CHANGE)
-        .then(strings.format_expr("chance_down", **parts))
+        pl.when(current - previous >= _MIN_PROBABILITY_CHANGE)
+        .then(strings.format_expr("probability_up", **values))
+        .when(previous - current >= _MIN_PROBABILITY_CHANGE)
+        .then(strings.format_expr("probability_down", **values))
     )
 
 
 def _date_change(as_of: date, strings: UiStrings) -> pl.Expr:
-    """A date that has moved by a week or more; what was due before reads as now."""
+    """Return a date that moved by a week or more; dates in the past count as now."""
     today = pl.lit(as_of)
-    now = pl.col("readiness_date")
-    then = pl.max_horizontal(pl.col("readiness_date_then"), today)
-    known = pl.col("readiness_date_then").is_not_null()
-    moved = (now - then).dt.total_days().abs() >= _MIN_DATE_SHIFT_DAYS
+    current = pl.col("readiness_date")
+    previous = pl.max_horizontal(pl.col("readiness_date_previous"), today)
+    had_date = pl.col("readiness_date_previous").is_not_null()
+    moved = (current - previous).dt.total_days().abs() >= _MIN_DATE_SHIFT_DAYS
     return (
-        pl.when(known & now.is_not_null() & moved)
+        pl.when(had_date & current.is_not_null() & moved)
         .then(
             strings.format_expr(
                 "date_moved",
-                before=strings.format_day(then, as_of),
-                now=strings.format_day(now, as_of),
+                before=strings.format_day(previous, as_of),
+                now=strings.format_day(current, as_of),
             )
         )
-        .when(~known & now.is_not_null())
-        .then(strings.format_expr("date_first", now=strings.format_day(now, as_of)))
-        .when(known & now.is_null())
-        .then(strings.format_expr("date_gone"))
+        .when(~had_date & current.is_not_null())
+        .then(strings.format_expr("date_set", now=strings.format_day(current, as_of)))
+        .when(had_date & current.is_null())
+        .then(strings.format_expr("date_removed"))
     )

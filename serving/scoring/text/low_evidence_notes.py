@@ -1,4 +1,4 @@
-"""Where a line rests on little, one sentence that says so."""
+"""Notes on rows with little evidence: new accounts, little use, missing features."""
 
 from typing import Final
 
@@ -10,31 +10,30 @@ from serving.scoring.text.ui_strings import UiStrings, format_integer
 
 __all__ = ["describe_low_evidence"]
 
-_EXPECTED_COVERAGE: Final = 0.5  # a feature that so many accounts have is one to expect
+_EXPECTED_COVERAGE: Final = 0.5  # a feature that most accounts have is expected
 
 
 def describe_low_evidence(
     rows: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring, strings: UiStrings
 ) -> pl.Series:
-    """Say where history is thin, or why an account comes last.
+    """Return a note where history is thin, or on an account that is listed last.
 
     Parameters
     ----------
     rows : polars.DataFrame
         ``account_id``, ``probability``, ``expected_arr``.
     snapshots : polars.DataFrame
-        The same accounts' rows of a :class:`features.panel.builder.Panel`.
-    rules : data.config.settings.Scoring
-        What is thin, and by what is ranked.
-    strings : serving.scoring.text.ui_strings.UiStrings
-        How it is worded.
+        The same accounts' rows of a :class:`features.panel.Panel`.
+    rules : Scoring settings
+        Low-evidence thresholds, and the ranking criterion.
+    strings : UiStrings
+        Texts of the notes.
 
     Returns
     -------
     polars.Series of str
-        One sentence or null, in the order of the lines: of an account that is new, hardly used, or
-        of which many features are missing that most accounts have; or that is ranked by expected
-        ARR and has no revenue on file.
+        One sentence or null, in the order of the rows: the account is new, hardly used, lacks many
+        features that most accounts have, or is ranked by expected ARR without revenue on file.
     """
     expected_features = [
         name
@@ -59,17 +58,19 @@ def describe_low_evidence(
             )
         )
         .when((pl.col("events_30d") == 0) & pl.lit(rules.low_evidence_events > 0))
-        .then(strings.format_expr("no_use"))
+        .then(strings.format_expr("no_usage"))
         .when(pl.col("events_30d") < rules.low_evidence_events)
         .then(
             strings.format_expr(
-                "little_use", events=strings.pluralize(pl.col("events_30d"), "event")
+                "little_usage", events=strings.pluralize(pl.col("events_30d"), "event")
             )
         )
         .when(missing >= rules.low_evidence_share * expected_count)
         .then(
             strings.format_expr(
-                "gaps", missing=format_integer(missing), asked=pl.lit(str(expected_count))
+                "missing_features",
+                missing=format_integer(missing),
+                expected=pl.lit(str(expected_count)),
             )
         )
     )

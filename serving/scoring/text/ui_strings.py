@@ -1,7 +1,6 @@
-"""The phrases of a line beside its reasons, and how numbers and days are put into them.
+"""UI strings of a list row, and the formatting of numbers and dates in them.
 
-A phrase is a template whose parts stand in braces. ``phrases.toml`` beside this holds those that
-are told unless a company says otherwise.
+A string is a template with placeholders in braces. ``ui_strings.toml`` holds the defaults.
 """
 
 import difflib
@@ -32,7 +31,7 @@ _MONTH_NAMES_KEY: Final = "month_names"
 
 @dataclass(frozen=True)
 class UiStrings:
-    """How a line is worded.
+    """Templates of the texts in a list row.
 
     Attributes
     ----------
@@ -43,27 +42,25 @@ class UiStrings:
     templates: Mapping[str, str] = field(repr=False)
 
     def format_expr(self, name: str, **values: pl.Expr) -> pl.Expr:
-        """Put parts into a phrase; null where one that is told is.
+        """Fill a template with expressions; null where a used value is null.
 
         Examples
         --------
-        >>> pl.select(load_default_strings().format_expr("tier_first", tier=pl.lit(1))).item()
+        >>> pl.select(load_default_strings().format_expr("tier_reached", tier=pl.lit(1))).item()
         'Now tier 1'
         """
         template = self.templates[name]
-        ordered_values = [values[part] for part in _PLACEHOLDER.findall(template)]
-        return (
-            pl.format(_PLACEHOLDER.sub("{}", template), *ordered_values)
-            if ordered_values
-            else pl.lit(template)
-        )
+        ordered_values = [values[name] for name in _PLACEHOLDER.findall(template)]
+        if not ordered_values:
+            return pl.lit(template)
+        return pl.format(_PLACEHOLDER.sub("{}", template), *ordered_values)
 
     def format_text(self, name: str, **values: int) -> str:
-        """Put whole numbers into a phrase."""
-        return _PLACEHOLDER.sub(lambda part: f"{values[part[1]]:,}", self.templates[name])
+        """Fill a template with whole numbers."""
+        return _PLACEHOLDER.sub(lambda match: f"{values[match[1]]:,}", self.templates[name])
 
     def pluralize(self, value: pl.Expr, noun: str) -> pl.Expr:
-        """Write a number of things: 1 day, 2 days.
+        """Format a count with its noun: 1 day, 2 days.
 
         Examples
         --------
@@ -74,13 +71,13 @@ class UiStrings:
         return pl.when(value.round(0) == 1).then(self.format_expr(f"one_{noun}")).otherwise(plural)
 
     def format_percent(self, value: pl.Expr) -> pl.Expr:
-        """Write a share in whole per cent, as the list does."""
+        """Format a share as a whole percentage."""
         return self.format_expr("percent", number=round_to_percent(value))
 
     def format_day(self, value: pl.Expr, as_of: date) -> pl.Expr:
-        """Write a day, with its year where that is another; what is not to come is now."""
+        """Format a date, with its year where that differs; a date not after the as-of is "now"."""
         names = self.templates[_MONTH_NAMES_KEY].split()
-        parts = {
+        values = {
             "day": value.dt.day(),
             "month": value.dt.month().replace_strict(dict(enumerate(names, start=1))),
             "year": value.dt.year(),
@@ -88,13 +85,13 @@ class UiStrings:
         same_year = value.dt.year() == as_of.year
         text = (
             pl.when(same_year)
-            .then(self.format_expr("date", **parts))
-            .otherwise(self.format_expr("date_of_year", **parts))
+            .then(self.format_expr("date", **values))
+            .otherwise(self.format_expr("date_of_year", **values))
         )
         return pl.when(value <= as_of).then(self.format_expr("now")).otherwise(text)
 
     def format_days_ago(self, days: pl.Expr) -> pl.Expr:
-        """Write how long ago something was."""
+        """Format the number of days since an event."""
         weeks = days // 7
         return (
             pl.when(days == 0)
@@ -111,25 +108,25 @@ class UiStrings:
 
 @cache
 def load_default_strings() -> UiStrings:
-    """Give the phrases that come with the program."""
+    """Load the UI strings that come with the program."""
     text = (resources.files("serving.scoring.text") / "ui_strings.toml").read_text(encoding="utf-8")
     return UiStrings(tomllib.loads(text))
 
 
 def load_ui_strings(overrides: Mapping[str, str]) -> UiStrings:
-    """Give a company's own phrases; what it leaves out stays as it is.
+    """Merge the company's own strings into the defaults.
 
     Raises
     ------
     data.errors.SettingsError
-        If there is no such phrase, or it has no such part.
+        If a string or one of its placeholders is unknown.
     """
     defaults = load_default_strings().templates
     for name, template in overrides.items():
         if name not in defaults:
             nearest = difflib.get_close_matches(name, defaults, n=1, cutoff=0.0)[0]
             raise SettingsError(
-                f"scoring.ui_strings: there is no phrase {name}. Did you mean {nearest}?"
+                f"scoring.ui_strings: unknown string {name}. Did you mean {nearest}?"
             )
         _validate_placeholders(name, template, defaults[name])
     return UiStrings({**defaults, **overrides})
@@ -138,21 +135,21 @@ def load_ui_strings(overrides: Mapping[str, str]) -> UiStrings:
 def _validate_placeholders(name: str, template: str, default_template: str) -> None:
     if name == _MONTH_NAMES_KEY and len(template.split()) != 12:
         raise SettingsError(
-            f"scoring.ui_strings.{name}: expected the names of twelve months, parted by spaces; found"
+            f"scoring.ui_strings.{name}: expected twelve month names, separated by spaces; found"
             f" {len(template.split())}."
         )
     allowed = _PLACEHOLDER.findall(default_template)
-    remainder = _PLACEHOLDER.sub(lambda part: "" if part[1] in allowed else part[0], template)
+    remainder = _PLACEHOLDER.sub(lambda match: "" if match[1] in allowed else match[0], template)
     if re.search(r"[{}]", remainder):
-        parts = ", ".join(f"{{{part}}}" for part in allowed) or "none"
+        placeholders = ", ".join(f"{{{placeholder}}}" for placeholder in allowed) or "none"
         raise SettingsError(
-            f"scoring.ui_strings.{name}: braces hold the parts of a phrase, here {parts}; found"
+            f"scoring.ui_strings.{name}: expected only the placeholders {placeholders}; found"
             f" {template!r}."
         )
 
 
 def format_integer(value: pl.Expr) -> pl.Expr:
-    """Write a whole number with commas between its thousands."""
+    """Format a whole number with thousands separators."""
     number = value.round(0).cast(pl.Int64)
     thousands, rest = number // 1000, (number % 1000).cast(pl.String).str.zfill(3)
     return (
@@ -169,5 +166,5 @@ def format_integer(value: pl.Expr) -> pl.Expr:
 
 
 def round_to_percent(value: pl.Expr) -> pl.Expr:
-    """Round a share to whole per cent, to the even one where it lies between two."""
+    """Round a share to whole per cent, halves to even."""
     return (value * 100).round(0, mode="half_to_even").cast(pl.Int64)

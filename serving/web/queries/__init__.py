@@ -1,1 +1,1 @@
-"""Read models: database queries behind the pages."""
+"""Read queries behind the pages."""

@@ -1,7 +1,7 @@
-"""The list in force as a viewer may see it: one page of it, its counts, or all for a file.
+"""The active list as a user may see it: one page, its counts, or all rows for a file.
 
-Every query here is narrowed to the viewer's own book first. Lines are wide, so that they are only
-read once it is known which: to filter, count and order by there is a narrow copy of them.
+Every query is restricted to the user's portfolio first. Filtering, counting and sorting use a
+narrow index table; the wide rows are read for the selected accounts only.
 """
 
 from __future__ import annotations
@@ -34,9 +34,28 @@ __all__ = [
 
 WEEK: Final = timedelta(days=6)
 _ROW_COLUMNS: Final = (
-    *("account_id", "name", "csm", "rank", "book_rank", "this_week", "ask", "probability", "low"),
-    *("high", "readiness_date", "expected_arr", "limit", "tier", "motion", "buyer", "signals"),
-    *("changed", "holds_back", "note", "active_seats", "licensed_seats", "seat_utilization"),
+    *(
+        "account_id",
+        "name",
+        "csm",
+        "rank",
+        "portfolio_rank",
+        "in_weekly_capacity",
+        "outreach_allowed",
+        "probability",
+        "low",
+    ),
+    *(
+        "high",
+        "readiness_date",
+        "expected_arr",
+        "limit",
+        "tier",
+        "motion",
+        "contact_role",
+        "signals",
+    ),
+    *("changes", "counter_reasons", "note", "active_seats", "licensed_seats", "seat_utilization"),
 )
 _EXPORT_COLUMNS: Final = (
     *_ROW_COLUMNS,
@@ -54,16 +73,16 @@ class ListPage:
     Attributes
     ----------
     rows : sequence of mapping
-        Lines, see ``serving.store.schema.SCORE_COLUMNS``, with ``segment``.
+        List rows, see ``serving.store.schema.SCORE_COLUMNS``, with ``segment``.
     total, listed : int
-        Accounts that the filters let through; and in all of the viewer's books.
+        Accounts that match the filters; all accounts in the user's portfolios.
     in_capacity, ready, with_alerts : int
-        Of those in all: within the week's capacity; with a readiness date in the week; with a
-        signal that rose in the list's week or since.
+        Of all accounts: within weekly capacity; readiness date in this week; with a new alert, see
+        :mod:`serving.web.queries.alerts`.
     csms, segments : sequence of tuple
-        What can be chosen, with how many accounts.
+        Filter choices with their number of accounts.
 
-    Where the table alone is asked for, nothing is counted but ``total``.
+    With ``table_only``, nothing is counted except ``total``.
     """
 
     rows: Sequence[dict[str, Any]]
@@ -76,7 +95,7 @@ class ListPage:
     segments: Sequence[tuple[str, int]]
 
     def __repr__(self) -> str:
-        return f"Shown({len(self.rows)} of {self.total} accounts)"
+        return f"ListPage({len(self.rows)} of {self.total} accounts)"
 
 
 def load_page(
@@ -88,7 +107,7 @@ def load_page(
     page_size: int,
     table_only: bool = False,
 ) -> ListPage:
-    """Give one page of the list of an as-of."""
+    """Load one page of the list of an as-of date."""
     visible = restrict_to_user(user, as_of)
     matching = sa.select(LIST_INDEX.c.account_id).where(*visible, *_build_filters(filters, as_of))
     ordered = matching.order_by(*_build_sort_keys(filters, user)).limit(page_size)
@@ -107,9 +126,9 @@ def load_page(
         list_rows,
         total,
         listed,
-        sum(each.week for each in counts),
+        sum(each.capacity for each in counts),
         sum(each.ready for each in counts),
-        sum(each.fresh for each in counts),
+        sum(each.alert for each in counts),
         _count_choices(counts, "csm") if user.csm is None else [],
         [each for each in _count_choices(counts, "segment") if each[0] != NO_CSM],
     )
@@ -118,7 +137,7 @@ def load_page(
 def iter_list_rows(
     engine: sa.Engine, user: User, filters: ListFilters, as_of: date
 ) -> Iterator[dict[str, Any]]:
-    """Give every line that the filters let through, for a file."""
+    """Yield every row that matches the filters, for a file."""
     query = (
         _select_rows(_EXPORT_COLUMNS)
         .where(*restrict_to_user(user, as_of), *_build_filters(filters, as_of))
@@ -130,25 +149,25 @@ def iter_list_rows(
 
 
 def list_export_columns() -> tuple[str, ...]:
-    """Name what :func:`iter_list_rows` gives."""
+    """Return the columns of :func:`iter_list_rows`."""
     return (*_EXPORT_COLUMNS, "segment")
 
 
 def restrict_to_user(user: User, as_of: date) -> list[sa.ColumnElement[bool]]:
-    """What narrows a query of ``books`` to the viewer's accounts on the list of an as-of."""
+    """Return the conditions that restrict the list index to the user's accounts."""
     portfolio_filter = [] if user.csm is None else [LIST_INDEX.c.csm == user.csm]
     return [LIST_INDEX.c.as_of == as_of, *portfolio_filter]
 
 
 def load_latest_as_of(engine: sa.Engine) -> date | None:
-    """As-of of the list in force, or None before the first run."""
+    """Return the as-of date of the active list, or None before the first run."""
     with read_transaction(engine) as connection:
         as_of: date | None = connection.scalar(sa.select(sa.func.max(RUNS.c.as_of)))
     return as_of
 
 
 def has_csms(engine: sa.Engine, as_of: date) -> bool:
-    """Whether any account of a list has a CSM: else nothing is to be said of books."""
+    """Return True if any account of a list has a CSM; otherwise portfolios are not shown."""
     query = sa.select(LIST_INDEX.c.csm).where(
         LIST_INDEX.c.as_of == as_of, LIST_INDEX.c.csm.is_not(None)
     )
@@ -157,12 +176,12 @@ def has_csms(engine: sa.Engine, as_of: date) -> bool:
 
 
 def get_reference_date(as_of: date, today: date) -> date:
-    """The day against which dates are told: today in the list's own week, else the list's day."""
+    """Return the day to compare dates with: today in the list's week, else the list's day."""
     return today if as_of <= today <= as_of + WEEK else as_of
 
 
 def _select_rows(names: Sequence[str]) -> sa.Select[Any]:
-    """The lines of the list in force, with the segment."""
+    """Select rows of the active list, with the segment."""
     same_account = (SCORES.c.account_id == LIST_INDEX.c.account_id) & (
         SCORES.c.as_of == LIST_INDEX.c.as_of
     )
@@ -172,14 +191,16 @@ def _select_rows(names: Sequence[str]) -> sa.Select[Any]:
 
 
 def _build_ready_filter(as_of: date) -> sa.ColumnElement[bool]:
-    return LIST_INDEX.c.ask.is_not(False) & (LIST_INDEX.c.readiness_date <= as_of + WEEK)
+    return LIST_INDEX.c.outreach_allowed.is_not(False) & (
+        LIST_INDEX.c.readiness_date <= as_of + WEEK
+    )
 
 
 def _build_when_filters(as_of: date) -> dict[str, sa.ColumnElement[bool]]:
     return {
         "ready": _build_ready_filter(as_of),
-        "week": LIST_INDEX.c.this_week.is_(True),
-        "signal": LIST_INDEX.c.account_id.in_(alerts.select_accounts_with_alerts(as_of)),
+        "capacity": LIST_INDEX.c.in_weekly_capacity.is_(True),
+        "alert": LIST_INDEX.c.account_id.in_(alerts.select_accounts_with_alerts(as_of)),
     }
 
 
@@ -209,25 +230,25 @@ def _build_sort_keys(filters: ListFilters, user: User) -> list[Any]:
     columns = LIST_INDEX.c
     one_portfolio = user.csm is not None or bool(filters.csm)
     sort_keys: dict[str, Any] = {
-        "rank": columns.book_rank.nulls_last() if one_portfolio else columns.rank,
+        "rank": columns.portfolio_rank.nulls_last() if one_portfolio else columns.rank,
         "name": sa.func.lower(sa.func.coalesce(columns.name, columns.account_id)),
-        "chance": columns.probability.desc().nulls_last(),
+        "probability": columns.probability.desc().nulls_last(),
         "ready": columns.readiness_date.nulls_last(),
         "arr": columns.expected_arr.desc().nulls_last(),
-        "full": columns.seat_utilization.desc().nulls_last(),
+        "utilization": columns.seat_utilization.desc().nulls_last(),
     }
     return [sort_keys[filters.sort], columns.rank, columns.account_id]
 
 
 def _build_count_query(visible: Sequence[sa.ColumnElement[bool]], as_of: date) -> sa.Select[Any]:
-    """What is counted of each book's segments, in one walk through the list."""
+    """Count the accounts of each CSM and segment, in one scan of the list index."""
     return (
         sa.select(
             LIST_INDEX.c.csm,
             LIST_INDEX.c.segment,
             sa.func.count().label("listed"),
             *(
-                sa.func.count(sa.case((condition, 1))).label({"signal": "fresh"}.get(when, when))
+                sa.func.count(sa.case((condition, 1))).label(when)
                 for when, condition in _build_when_filters(as_of).items()
             ),
         )
@@ -237,7 +258,7 @@ def _build_count_query(visible: Sequence[sa.ColumnElement[bool]], as_of: date) -
 
 
 def _count_choices(counts: Sequence[Any], name: str) -> list[tuple[str, int]]:
-    """What can be chosen of a column, with how many accounts; those without one last."""
+    """Return the values of a column with their number of accounts; missing values last."""
     counter: Counter[str] = Counter()
     for each in counts:
         counter[getattr(each, name) or NO_CSM] += each.listed

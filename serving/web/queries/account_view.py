@@ -1,4 +1,4 @@
-"""One account as a viewer may see it, and what came before."""
+"""One account as a user may see it, with its history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serving.web.queries import alerts
 
 __all__ = ["AccountView", "list_changed_terms", "list_named_terms", "load_account"]
 
-_PAST_LISTS: Final = 26  # of the past, half a year of Mondays
+_PAST_LISTS: Final = 26  # half a year of weekly lists
 _TERM_COLUMNS: Final = ("plan", "seats", "usage_limit", "mrr", "status")
 _PAST_COLUMNS: Final = (
     "as_of",
@@ -32,20 +32,20 @@ _PAST_COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class AccountView:
-    """What is known of an account.
+    """Everything that the account page shows.
 
     Attributes
     ----------
     row : mapping
-        See ``serving.store.schema.SCORE_COLUMNS``; of one that is not on the list, the reason in ``note``.
+        See ``serving.store.schema.SCORE_COLUMNS``; ``note`` explains why an account is not listed.
     segment : str or None
-        Of the accounts table.
+        From the accounts table.
     details : mapping
-        What :func:`serving.scoring.account_details.build_account_details` told; empty where no list has told it.
+        From :func:`serving.scoring.account_details.build_account_details`; empty if not stored.
     past : sequence of mapping
-        Its lines on the last lists, oldest first.
+        The account's rows on the last lists, oldest first.
     episodes, alerts, feedback : sequence of mapping
-        Stretches of pressure, what events raised, and what humans said; newest first.
+        Pressure episodes, alerts and user feedback, newest first.
     """
 
     row: Mapping[str, Any]
@@ -57,11 +57,11 @@ class AccountView:
     feedback: Sequence[Mapping[str, Any]]
 
     def __repr__(self) -> str:
-        return f"Account({self.row['account_id']!r})"
+        return f"AccountView({self.row['account_id']!r})"
 
 
 def load_account(engine: sa.Engine, user: User, account_id: str, as_of: date) -> AccountView | None:
-    """Look an account up; None where there is none in the viewer's book."""
+    """Load an account; None if it is not in the user's portfolio."""
     portfolio_filter = [] if user.csm is None else [SCORES.c.csm == user.csm]
     query = sa.select(SCORES).where(
         SCORES.c.account_id == account_id, SCORES.c.as_of == as_of, *portfolio_filter
@@ -96,7 +96,7 @@ def load_account(engine: sa.Engine, user: User, account_id: str, as_of: date) ->
     return AccountView(
         dict(list_row),
         details.segment if details else None,
-        details.told if details else {},
+        details.payload if details else {},
         past_rows,
         episode_rows,
         alert_rows,
@@ -105,7 +105,7 @@ def load_account(engine: sa.Engine, user: User, account_id: str, as_of: date) ->
 
 
 def list_changed_terms(contract: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:
-    """Give the rows of a contract that changed something, the newest first."""
+    """Return the contract rows that changed a term, newest first."""
     if not contract:
         return []
     rows = [dict(zip(contract, row, strict=True)) for row in zip(*contract.values(), strict=True)]
@@ -119,5 +119,5 @@ def list_changed_terms(contract: Mapping[str, Sequence[Any]] | None) -> list[dic
 
 
 def list_named_terms(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Name what a contract says anything of."""
+    """Return the names of the terms that the contract states."""
     return {name for name in _TERM_COLUMNS if any(row[name] is not None for row in rows)}

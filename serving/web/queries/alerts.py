@@ -1,4 +1,4 @@
-"""Signals that events raised between two lists: those of an account, and who has a fresh one."""
+"""Alerts raised between two lists: those of an account, and the new ones."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from serving.web.templating import as_utc
 
 __all__ = ["is_new_alert", "load_account_alerts", "load_new_alerts", "select_accounts_with_alerts"]
 
-_NEW_DAYS: Final = timedelta(days=7)  # before the list: what rose in its week is news on it, too
+_NEW_DAYS: Final = timedelta(days=7)  # before the list date
 _ALERT_COLUMNS: Final = (
-    *("account_id", "limit", "level", "opened_at", "level_at", "used", "of", "before"),
-    *("closed_at", "ending"),
+    *("account_id", "limit", "severity", "opened_at", "severity_at", "used", "limit_value"),
+    *("used_90d_ago", "closed_at", "close_reason"),
 )
 
 
 def select_accounts_with_alerts(as_of: date) -> sa.Select[Any]:
-    """Ask for the accounts with a signal under way that rose in the list's week or since."""
+    """Build a query of accounts with an open alert raised in the week before the list, or since."""
     return sa.select(ALERTS.c.account_id).where(*_build_new_alert_filter(as_of))
 
 
 def load_new_alerts(
     engine: sa.Engine, accounts: Sequence[str], as_of: date
 ) -> dict[str, list[dict[str, Any]]]:
-    """Account → its fresh signals, the newest first; of those accounts that have one."""
+    """Return account → its new alerts, newest first, for accounts that have any."""
     query = _select_alerts().where(
         *_build_new_alert_filter(as_of), ALERTS.c.account_id.in_(accounts)
     )
@@ -42,26 +42,26 @@ def load_new_alerts(
 
 
 def load_account_alerts(connection: sa.Connection, account_id: str) -> list[dict[str, Any]]:
-    """Every signal of an account with its words in ``says``, the newest first."""
+    """Return every alert of an account with its text in ``text``, newest first."""
     query = _select_alerts().where(ALERTS.c.account_id == account_id)
     return [_with_text(dict(row)) for row in connection.execute(query).mappings()]
 
 
 def is_new_alert(alert: Mapping[str, Any], as_of: date) -> bool:
-    """Whether a signal is under way and rose in the list's week or since."""
-    return alert["closed_at"] is None and as_utc(alert["level_at"]).date() >= as_of - _NEW_DAYS
+    """Return True if an alert is open and rose in the week before the list, or since."""
+    return alert["closed_at"] is None and as_utc(alert["severity_at"]).date() >= as_of - _NEW_DAYS
 
 
 def _build_new_alert_filter(as_of: date) -> tuple[sa.ColumnElement[bool], ...]:
     since = datetime.combine(as_of - _NEW_DAYS, time(), UTC)
-    return ALERTS.c.closed_at.is_(None), ALERTS.c.level_at >= since
+    return ALERTS.c.closed_at.is_(None), ALERTS.c.severity_at >= since
 
 
 def _select_alerts() -> sa.Select[Any]:
-    newest = (ALERTS.c.level_at.desc(), ALERTS.c.limit, ALERTS.c.number.desc())
+    newest = (ALERTS.c.severity_at.desc(), ALERTS.c.limit, ALERTS.c.number.desc())
     return sa.select(*(ALERTS.c[name] for name in _ALERT_COLUMNS)).order_by(*newest)
 
 
 def _with_text(row: dict[str, Any]) -> dict[str, Any]:
-    # The page writes a share without a space.
-    return {**row, "says": format_alert(row).replace(" %", "%")}
+    # Pages format percentages without a space.
+    return {**row, "text": format_alert(row).replace(" %", "%")}

@@ -1,7 +1,7 @@
-"""How events stand: who may send them, how far the watcher is, what was refused, what came of it.
+"""Status of event processing: sources, consumer lag, rejected messages and open alerts.
 
-Read from the tables alone: the watcher is another process, and what it has not written down it has
-not done. At rest it writes every minute.
+The status is read from the database only, since the consumer is another process. When idle, the
+consumer writes a heartbeat every minute.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from data.config.webhooks import Webhooks
+from data.config.settings import Webhooks
 from serving.events.monitor.repository import CONSUMER_NAME
-from serving.events.monitor.threshold import SEVERITIES
 from serving.store.engine import read_transaction
-from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, QUARANTINE, WEBHOOK_EVENTS
+from serving.store.event_schema import (
+    ALERTS,
+    CONSUMER_OFFSETS,
+    QUARANTINE,
+    SEVERITIES,
+    WEBHOOK_EVENTS,
+)
 from serving.web.templating import as_utc, format_moment
 
 __all__ = [
@@ -28,15 +33,15 @@ __all__ = [
     "load_event_status",
 ]
 
-MAX_WAITING: Final = 100_000  # what waits is counted up to here
+MAX_WAITING: Final = 100_000  # waiting events are counted up to this number
 _MAX_REASONS: Final = 12
-_MAX_DELAY: Final = timedelta(minutes=2)  # so long something may wait without a word
-_MAX_SILENCE: Final = timedelta(minutes=5)  # it reads tables and log before it begins
+_MAX_DELAY: Final = timedelta(minutes=2)  # events and alerts may wait this long
+_MAX_SILENCE: Final = timedelta(minutes=5)  # startup loads tables and log first
 
 
 @dataclass(frozen=True)
 class RejectionCount:
-    """Messages that were refused for one reason: of which source, how many, and the last."""
+    """Number of messages from one source rejected for one reason, and the time of the last."""
 
     source: str
     reason: str
@@ -46,26 +51,26 @@ class RejectionCount:
 
 @dataclass(frozen=True)
 class EventStatus:
-    """Where events stand.
+    """Status of event processing.
 
     Attributes
     ----------
     sources : sequence of str
-        Addresses that have their secret.
+        Routes whose secret is set.
     written_at : datetime.datetime or None
-        When the watcher last wrote, UTC; None where it never did.
+        Time of the consumer's last heartbeat, UTC; None before the first.
     counted, unknown : int
-        Events it has counted since it began; of these of accounts that nobody knows.
+        Events counted since the start; of these, events of unknown accounts.
     waiting : int
-        Events that it has not counted, up to :data:`MAX_WAITING` and one more.
+        Events not counted yet, up to :data:`MAX_WAITING` + 1.
     waiting_since : datetime.datetime or None
         When the first of those arrived.
-    rejections : sequence of Refusal
-        By source and reason, the most frequent first; of the messages that are kept.
+    rejections : sequence of RejectionCount
+        By source and reason, most frequent first; of the messages still in quarantine.
     open_alerts : mapping of str to int
-        Level, the highest first → signals under way.
+        Severity, highest first → open alerts.
     problems : sequence of str
-        What is not well, a sentence each.
+        One sentence each.
     """
 
     sources: Sequence[str]
@@ -80,12 +85,12 @@ class EventStatus:
 
     @property
     def has_activity(self) -> bool:
-        """Whether there is anything to tell: a source, or what came while there was one."""
+        """True if a source is set up, or events were received before."""
         return bool(self.sources or self.written_at or self.waiting or self.rejections)
 
 
 def load_event_status(engine: sa.Engine, webhooks: Webhooks, now: datetime) -> EventStatus:
-    """Say how events stand at a moment, UTC."""
+    """Load the status of event processing at a moment, UTC."""
     sources = _list_sources(webhooks)
     with read_transaction(engine) as connection:
         row = connection.execute(
@@ -106,20 +111,26 @@ def load_event_status(engine: sa.Engine, webhooks: Webhooks, now: datetime) -> E
         rejections = [
             _to_rejection_count(each) for each in connection.execute(_build_rejection_query())
         ]
-        alert_rows = {each.level: each for each in connection.execute(_build_open_alert_query(now))}
-    written = as_utc(row.beat_at) if row else None
+        alert_rows = {
+            each.severity: each for each in connection.execute(_build_open_alert_query(now))
+        }
+    written = as_utc(row.heartbeat_at) if row else None
     since = as_utc(first) if first else None
-    not_committed = sum(each.untold for each in alert_rows.values())
+    not_committed = sum(each.overdue for each in alert_rows.values())
     counts = row.counts if row else {}
     return EventStatus(
         sources,
         written,
-        counts.get("arrivals", 0),
+        counts.get("events", 0),
         counts.get("unknown_account", 0),
         waiting,
         since,
         rejections,
-        {level: alert_rows[level].signals for level in reversed(SEVERITIES) if level in alert_rows},
+        {
+            severity: alert_rows[severity].alerts
+            for severity in reversed(SEVERITIES)
+            if severity in alert_rows
+        },
         [*list_event_problems(written, since, not_committed, now)] if sources else [],
     )
 
@@ -149,34 +160,36 @@ def _to_rejection_count(row: Any) -> RejectionCount:  # noqa: ANN401 - a row of 
 
 
 def _build_open_alert_query(now: datetime) -> sa.Select[Any]:
-    """Signals under way by level, and how many of them stand there untold."""
+    """Count open alerts by severity, and those that are overdue for the CRM."""
     table = ALERTS.c
-    not_committed = table.told_level.is_(None) | (table.told_level != table.level)
-    late = not_committed & (table.level_at < now - _MAX_DELAY)
+    not_committed = table.committed_severity.is_(None) | (
+        table.committed_severity != table.severity
+    )
+    late = not_committed & (table.severity_at < now - _MAX_DELAY)
     return (
         sa.select(
-            table.level,
-            sa.func.count().label("signals"),
-            sa.func.count(sa.case((late, 1))).label("untold"),
+            table.severity,
+            sa.func.count().label("alerts"),
+            sa.func.count(sa.case((late, 1))).label("overdue"),
         )
         .where(table.closed_at.is_(None))
-        .group_by(table.level)
+        .group_by(table.severity)
     )
 
 
 def list_event_problems(
     written: datetime | None, since: datetime | None, not_committed: int, now: datetime
 ) -> Iterator[str]:
-    """Say what is not well where a webhook is set up, a sentence each."""
+    """Yield the problems of event processing, one sentence each."""
     if written is None:
-        yield "The watcher has written nothing yet; if that stays so, the server’s log says why."
+        yield "No heartbeat from the event consumer yet. If this persists, check the server log."
     elif now - written > _MAX_SILENCE:
         yield (
-            f"The watcher has written nothing since {format_moment(written)}, and should every minute:"
-            " the server’s log says why."
+            f"No heartbeat from the event consumer since {format_moment(written)}; one is expected"
+            " every minute. Check the server log."
         )
     if since is not None and now - since > _MAX_DELAY:
-        yield f"Events wait since {format_moment(since)} to be counted."
+        yield f"Events have been waiting since {format_moment(since)}."
     if not_committed:
-        subject = "signal was" if not_committed == 1 else "signals were"
-        yield f"{not_committed:,} {subject} raised and not passed on to the CRM."
+        subject = "alert was" if not_committed == 1 else "alerts were"
+        yield f"{not_committed:,} {subject} raised and not sent to the CRM."

@@ -1,4 +1,4 @@
-"""What of the list is to be shown: filters, order, search, page."""
+"""Filters, sort order, search and pagination of the list."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from urllib.parse import urlencode
 
 __all__ = ["NO_CSM", "LimitFilter", "ListFilters", "SortOrder", "TierFilter", "WhenFilter"]
 
-NO_CSM = "\u2014"  # the book of the accounts that are no CSM's
+NO_CSM = "\u2014"  # filter value for accounts without a CSM
 TierFilter = Literal["", "1", "2", "none"]
 LimitFilter = Literal["", "seats", "usage", "plan", "none"]
-WhenFilter = Literal["", "ready", "week", "signal"]
-SortOrder = Literal["rank", "name", "chance", "ready", "arr", "full"]
+WhenFilter = Literal["", "ready", "capacity", "alert"]
+SortOrder = Literal["rank", "name", "probability", "ready", "arr", "utilization"]
 
 
 @dataclass(frozen=True)
 class ListFilters:
-    """A choice of the list; what is empty is not asked for.
+    """The query parameters of the list; an empty value does not filter.
 
     Attributes
     ----------
     csm, segment : str
         Of the account.
     tier, limit : str
-        As on the list; "none" is an account without one.
-    when : {"", "ready", "week", "signal"}
-        With a readiness date up to the end of the week; within the week's capacity; with a fresh
-        signal, see :mod:`serving.web.queries.alerts`.
+        As on the list; "none" selects accounts without one.
+    when : {"", "ready", "capacity", "alert"}
+        Readiness date up to the end of the week; within weekly capacity; with a new alert, see
+        :mod:`serving.web.queries.alerts`.
     q : str
         Part of the name or the id.
     sort : str
-        What comes first.
+        Sort order.
     page : int
-        From 1.
+        Page number, from 1.
     """
 
     csm: str = ""
@@ -46,7 +46,7 @@ class ListFilters:
     page: int = 1
 
     def build_query(self, **changes: object) -> str:
-        """Give the query of the same choice with changes, on its first page unless told."""
+        """Return the query string with changed parameters; the page resets to 1 unless given."""
         changed = asdict(replace(self, **{"page": 1, **changes}))  # type: ignore[arg-type]
         changed_values = {
             name: value for name, value in changed.items() if value != _DEFAULTS[name]
@@ -55,7 +55,7 @@ class ListFilters:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether any filter holds."""
+        """True if any filter is set."""
         return bool(self.csm or self.tier or self.limit or self.segment or self.when or self.q)
 
 

@@ -1,4 +1,4 @@
-"""What is the same for every book: how the list came about, the model, the runs."""
+"""Status of runs and of the model behind the list, the same for every portfolio."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ __all__ = [
     "load_runs",
 ]
 
-Problems = list[str]  # what is not well with a run, a sentence each
-ReasonCounts = list[tuple[str, int]]  # with how many each holds for, the most first
+Problems = list[str]  # one sentence each
+ReasonCounts = list[tuple[str, int]]  # reason and count, most frequent first
 _MAX_RUNS: Final = 60
-_MAX_REJECTED_SHARE: Final = 0.05  # of the events: beyond it is told
+_MAX_REJECTED_SHARE: Final = 0.05  # of the events; more is a problem
 
 
 def load_run(engine: sa.Engine, as_of: date) -> dict[str, Any]:
-    """Give the record of the last run of an as-of; see :func:`serving.scoring.run_record.build_run_record`."""
+    """Load the last run of an as-of date.
+
+    See :func:`serving.scoring.run_record.build_run_record` for its ``record``.
+    """
     query = sa.select(RUNS).where(RUNS.c.as_of == as_of).order_by(RUNS.c.id.desc()).limit(1)
     with read_transaction(engine) as connection:
         row = connection.execute(query).mappings().first()
@@ -36,12 +39,12 @@ def load_run(engine: sa.Engine, as_of: date) -> dict[str, Any]:
 
 
 def get_ranking_metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    """Give the figures of what ranks the list: a model, or the simple ranking in its place.
+    """Return the metrics of what ranks the list: a model, or the fallback ranking.
 
-    How near a simple ranking's probability comes to the truth is read from its bands.
+    The observed-to-expected ratio of a fallback ranking is computed from its bands.
     """
     ranking = record.get("ranking")
-    card_metrics = record.get("card", {}).get("figures", {}).get(ranking or "model", {})
+    card_metrics = record.get("card", {}).get("metrics", {}).get(ranking or "model", {})
     metrics = {name: value for name, value in card_metrics.items() if value is not None}
     if ranking is None:
         return metrics
@@ -55,7 +58,7 @@ def get_ranking_metrics(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def load_runs(engine: sa.Engine) -> list[dict[str, Any]]:
-    """Give the last runs, newest first, each with the sendings that began after it."""
+    """Load the last runs, newest first, each with the sync runs that started after it."""
     with read_transaction(engine) as connection:
         run_rows = [
             dict(row)
@@ -71,21 +74,21 @@ def load_runs(engine: sa.Engine) -> list[dict[str, Any]]:
         ]
     until = None
     for run in run_rows:
-        run["sends"] = [
+        run["sync_runs"] = [
             each
             for each in sync_runs
             if each["started_at"] >= run["finished_at"]
             and (until is None or each["started_at"] < until)
         ]
         until = run["finished_at"]
-        run["health"] = list_run_problems(run)
-        run["refused"] = count_quarantine_reasons(run["record"])
-        run["left_out"] = _sort_reasons(run["record"].get("excluded", {}))
+        run["problems"] = list_run_problems(run)
+        run["rejected"] = count_quarantine_reasons(run["record"])
+        run["not_listed"] = _sort_reasons(run["record"].get("excluded", {}))
     return run_rows
 
 
 def count_quarantine_reasons(record: Mapping[str, Any]) -> ReasonCounts:
-    """Say why rows of the tables were refused, each reason with its table."""
+    """Return the reasons for rejected table rows, each with its table and count."""
     return _sort_reasons(
         {
             f"{table}: {reason}": count
@@ -96,37 +99,36 @@ def count_quarantine_reasons(record: Mapping[str, Any]) -> ReasonCounts:
 
 
 def _sort_reasons(reasons: Mapping[str, int]) -> ReasonCounts:
-    """The most frequent first; what never happened is left out."""
+    """Return the reasons with a positive count, most frequent first."""
     counts = [(reason, count) for reason, count in reasons.items() if count]
     return sorted(counts, key=lambda each: (-each[1], each[0]))
 
 
 def list_run_problems(run: dict[str, Any]) -> Problems:
-    """Say what is not well with a run, a sentence each; nothing where all is."""
+    """Return the problems of a run, one sentence each."""
     record = run["record"]
     log, promotion = record.get("log", {}), record.get("promotion") or {}
     missing = log.get("days_missing", 0)
+    unit = "day" if missing == 1 else "days"
     rejected = sum(record.get("quarantine", {}).get("events", {}).values())
     checks = {
-        f"The log ended {missing} {'day' if missing == 1 else 'days'} before.": missing,
-        f"{rejected:,} events were refused.": rejected
+        f"The log ends {missing} {unit} before the list date.": missing,
+        f"{rejected:,} events were rejected.": rejected
         > _MAX_REJECTED_SHARE * max(log.get("events", 0), 1),
-        "Its model was trained later than this day: it knows what came after.": record.get(
-            "hindsight"
-        ),
-        "Its model was promoted against the gate.": promotion.get("forced"),
-        "The CRM did not tell whom humans had dealt with.": record.get("unasked"),
+        "The model was trained after this date and has seen later data.": record.get("hindsight"),
+        "The model was promoted by overriding the gate.": promotion.get("forced"),
+        "Human activity could not be read from the CRM.": record.get("activity_error"),
     }
     return [text for text, holds in checks.items() if holds] + _list_sync_problems(
-        run.get("sends", ())
+        run.get("sync_runs", ())
     )
 
 
-def _list_sync_problems(sends: Sequence[Mapping[str, Any]]) -> Problems:
+def _list_sync_problems(sync_runs: Sequence[Mapping[str, Any]]) -> Problems:
     problems: Problems = []
-    for each in sends:
-        if each["words"]:
-            problems.append(f"Sending to {each['target']} stopped early: {each['words']}")
+    for each in sync_runs:
+        if each["stop_reason"]:
+            problems.append(f"Sync to {each['target']} stopped early: {each['stop_reason']}")
         if rejected := (each["counts"] or {}).get("rejected"):
-            problems.append(f"{each['target']} would not take {rejected}.")
+            problems.append(f"{each['target']} rejected {rejected}.")
     return problems

@@ -1,1 +1,1 @@
-"""HTTP routes of the web pages."""
+"""FastAPI routes."""

@@ -1,4 +1,4 @@
-"""One account: its page, and what a human says of it."""
+"""Routes of the account page and its feedback form."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ def show_account(context: ContextDep, user: UserDep, account_id: _AccountId) -> 
 def submit_feedback(
     context: ContextDep, user: UserDep, account_id: _AccountId, form: _Form
 ) -> Response:
-    """Keep what a human says of an account, and show it."""
-    if not context.authenticator.verify_csrf(user, form.get("seal", "")):
-        raise HTTPException(403, "This form is too old, or not of ours; load the page again.")
+    """Save the user's feedback on an account, and redirect to it."""
+    if not context.authenticator.verify_csrf(user, form.get("csrf_token", "")):
+        raise HTTPException(
+            403, "The form has expired or its CSRF token is invalid; reload the page."
+        )
     view = _load_or_404(context, user, account_id)
     now = context.clock()
     try:
@@ -44,7 +46,7 @@ def submit_feedback(
     except forms.FormError as error:
         return _render_account(context, user, view, error=str(error), form=form, status=422)
     feedback.save_feedback(context.engine, entry, user, now)
-    location = f"/account?id={quote(account_id, safe='')}#said"
+    location = f"/account?id={quote(account_id, safe='')}#feedback"
     return RedirectResponse(location, 303)
 
 
@@ -80,22 +82,22 @@ def _render_account(
         active_page="account",
         status=status,
         account=view,
-        line=row,
+        row=row,
         band=band,
         horizon=horizon,
         outreach=MOTIONS.get(row["motion"] or "", ""),
-        asks=row["motion"] not in SUPPRESSED_MOTIONS,
-        fresh=[each for each in view.alerts if alerts.is_new_alert(each, row["as_of"])],
-        told_on=account_list.get_reference_date(row["as_of"], context.today),
+        has_outreach=row["motion"] not in SUPPRESSED_MOTIONS,
+        new_alerts=[each for each in view.alerts if alerts.is_new_alert(each, row["as_of"])],
+        reference_date=account_list.get_reference_date(row["as_of"], context.today),
         charts=_build_charts(view, horizon),
-        steps=_build_waterfall(row),
-        named=account_list.has_csms(context.engine, row["as_of"]),
-        agreed=account_view.list_named_terms,
+        waterfall=_build_waterfall(row),
+        has_csms=account_list.has_csms(context.engine, row["as_of"]),
+        named_terms=account_view.list_named_terms,
         terms=account_view.list_changed_terms(view.details.get("contract")),
-        points=TALKING_POINTS,
+        talking_points=TALKING_POINTS,
         verdicts=FEEDBACK_VERDICTS,
-        once=context.new_form_id(),
-        mistake=error,
+        form_id=context.new_form_id(),
+        error=error,
         form=form or {},
     )
 
@@ -111,11 +113,11 @@ def _build_charts(view: AccountView, horizon: int) -> dict[str, charts.LineChart
         ),
         "seats": charts.build_seats_chart(details.get("months")),
         "usage": charts.build_usage_chart(details.get("months"), details.get("contract")),
-        "chances": charts.build_history_chart(view.past),
+        "history": charts.build_history_chart(view.past),
     }
 
 
-def _build_waterfall(row: Any) -> list[charts.WaterfallBar]:  # noqa: ANN401 - a line
+def _build_waterfall(row: Any) -> list[charts.WaterfallBar]:  # noqa: ANN401 - a list row
     if row["margin"] is None or not row["contributions"]:
         return []
     return charts.build_waterfall(row["base"], row["contributions"], row["margin"])

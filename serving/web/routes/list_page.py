@@ -1,4 +1,4 @@
-"""The list of the week: as a page, and as a file."""
+"""Routes of the weekly list and the CSV exports."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ FiltersDep = Annotated[ListFilters, Depends(_parse_filters)]
 def show_list(
     request: Request, context: ContextDep, user: UserDep, filters: FiltersDep
 ) -> HTMLResponse:
-    """Show one page of the list; only the table where htmx asks."""
+    """Show one page of the list; for htmx requests, the table only."""
     as_of = account_list.load_latest_as_of(context.engine)
     if as_of is None:
         return render_page("empty.html.j2", user, context, active_page="list")
     is_htmx = request.headers.get("hx-target") == "list"
-    rows = context.settings.web.page_size
+    page_size = context.settings.web.page_size
     list_page = account_list.load_page(
-        context.engine, user, filters, as_of, page_size=rows, table_only=is_htmx
+        context.engine, user, filters, as_of, page_size=page_size, table_only=is_htmx
     )
     record = run_status.load_run(context.engine, as_of)["record"]
     accounts = [row["account_id"] for row in list_page.rows]
@@ -74,19 +74,19 @@ def show_list(
         context,
         active_page="list",
         as_of=as_of,
-        shown=list_page,
-        wanted=filters,
-        pages=max(-(-list_page.total // rows), 1),
-        before=(filters.page - 1) * rows,
+        list_page=list_page,
+        filters=filters,
+        page_count=max(-(-list_page.total // page_size), 1),
+        row_offset=(filters.page - 1) * page_size,
         capacity=record.get("capacity"),
         basis=record.get("basis", ""),
         horizon=context.settings.outcome.horizon_days,
-        chances=any(row["probability"] is not None for row in list_page.rows),
-        said=feedback.load_latest_feedback(context.engine, accounts),
-        fresh=alerts.load_new_alerts(context.engine, accounts, as_of),
-        named=account_list.has_csms(context.engine, as_of),
+        has_probabilities=any(row["probability"] is not None for row in list_page.rows),
+        feedback=feedback.load_latest_feedback(context.engine, accounts),
+        alerts=alerts.load_new_alerts(context.engine, accounts, as_of),
+        has_csms=account_list.has_csms(context.engine, as_of),
         week=account_list.WEEK,
-        told_on=account_list.get_reference_date(as_of, context.today),
+        reference_date=account_list.get_reference_date(as_of, context.today),
     )
 
 
@@ -107,7 +107,7 @@ TemporaryFile = Annotated[IO[str], Depends(open_temporary_file)]
 def download_list(
     context: ContextDep, user: UserDep, filters: FiltersDep, file: TemporaryFile
 ) -> StreamingResponse:
-    """Return every row that passes the filters."""
+    """Return every row that matches the filters, as CSV."""
     as_of = _latest_or_404(context)
     rows = account_list.iter_list_rows(context.engine, user, filters, as_of)
     _write_csv(file, ("as_of", *account_list.list_export_columns()), _add_as_of(rows, as_of))
@@ -116,7 +116,7 @@ def download_list(
 
 @router.get("/feedback.csv")
 def download_feedback(context: ContextDep, user: UserDep, file: TemporaryFile) -> StreamingResponse:
-    """Return all feedback on the viewer's accounts."""
+    """Return all feedback on the user's portfolios, as CSV."""
     as_of = _latest_or_404(context)
     rows = feedback.load_feedback_rows(context.engine, user, as_of)
     _write_csv(file, feedback.list_export_columns(), rows)
@@ -143,7 +143,9 @@ def _write_csv(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str
         out.writerows([_format_cell(row[name]) for name in columns] for row in rows)
         file.seek(0)
     except OSError as error:
-        raise DeliveryError(f"the file has no room ({error.strerror}); free some.") from error
+        raise DeliveryError(
+            f"cannot buffer the file ({error.strerror}); free disk space."
+        ) from error
 
 
 def _respond_with(file: IO[str], name: str) -> StreamingResponse:

@@ -1,4 +1,4 @@
-"""The model's card, the runs, and whether the page is alive."""
+"""Routes of the model page, the runs page and the health check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter()
 
 @router.get("/model")
 def show_model(context: ContextDep, user: UserDep) -> HTMLResponse:
-    """Show what the list in force was made with, and how far it can be believed."""
+    """Show the model behind the active list, and its evaluation."""
     as_of = account_list.load_latest_as_of(context.engine)
     if as_of is None:
         return render_page("empty.html.j2", user, context, active_page="model")
@@ -33,16 +33,16 @@ def show_model(context: ContextDep, user: UserDep) -> HTMLResponse:
         run=run,
         record=record,
         ranking=record.get("ranking"),
-        figures=run_status.get_ranking_metrics(record),
+        metrics=run_status.get_ranking_metrics(record),
         bands=list(reversed(record.get("bands", []))),
-        answers=feedback.count_by_band(context.engine) if user.csm is None else [],
+        feedback=feedback.count_by_band(context.engine) if user.csm is None else [],
         horizon=context.settings.outcome.horizon_days,
     )
 
 
 @router.get("/runs")
 def show_runs(context: ContextDep, user: UserDep) -> HTMLResponse:
-    """Show every run of late, how events stand, and what was not well with either."""
+    """Show recent runs, the status of events, and their problems."""
     return render_page(
         "runs.html.j2",
         user,
@@ -52,13 +52,13 @@ def show_runs(context: ContextDep, user: UserDep) -> HTMLResponse:
         events=event_status.load_event_status(
             context.engine, context.settings.webhooks, context.clock()
         ),
-        most=event_status.MAX_WAITING,
+        max_waiting=event_status.MAX_WAITING,
     )
 
 
 @router.get("/health")
 def check_health(context: ContextDep) -> PlainTextResponse:
-    """Say that the page and its database answer; nobody signs in for it."""
+    """Return "ok" if the server and its database respond; no sign-in required."""
     with read_transaction(context.engine) as connection:
         connection.execute(sa.select(1))
-    return PlainTextResponse("well")
+    return PlainTextResponse("ok")

@@ -1,55 +1,55 @@
-// Keys on the list and on an account; everything they do can be done without them.
+// Keyboard shortcuts of the list and the account page; every action also works without them.
 (() => {
   "use strict";
-  const typing = (at) => at.closest("input, select, textarea, button, [contenteditable]");
+  const isTyping = (element) => element.closest("input, select, textarea, button, [contenteditable]");
   const links = () => [...document.querySelectorAll("table.list tbody th a")];
-  const go = (query) => document.querySelector(query)?.click();
-  const reach = (link) => {
+  const click = (selector) => document.querySelector(selector)?.click();
+  const focusRow = (link) => {
     link.focus();
     link.closest("tr").scrollIntoView({ block: "nearest" });
   };
-  const step = (by) => {
+  const moveFocus = (by) => {
     const all = links();
     if (!all.length) return;
-    const here = all.indexOf(document.activeElement);
-    reach(all[Math.min(Math.max(here < 0 ? (by > 0 ? 0 : all.length - 1) : here + by, 0), all.length - 1)]);
+    const current = all.indexOf(document.activeElement);
+    focusRow(all[Math.min(Math.max(current < 0 ? (by > 0 ? 0 : all.length - 1) : current + by, 0), all.length - 1)]);
   };
   const keys = {
-    j: () => step(1),
-    k: () => step(-1),
-    n: () => go("a[rel=next]"),
-    p: () => go("a[rel=prev]"),
-    N: () => go("a[rel=last]"),
-    P: () => go("a[rel=first]"),
-    u: () => go("a[rel=up]"),
-    f: () => document.querySelector(".answer input[type=radio]")?.focus(),
+    j: () => moveFocus(1),
+    k: () => moveFocus(-1),
+    n: () => click("a[rel=next]"),
+    p: () => click("a[rel=prev]"),
+    N: () => click("a[rel=last]"),
+    P: () => click("a[rel=first]"),
+    u: () => click("a[rel=up]"),
+    f: () => document.querySelector("form.feedback input[type=radio]")?.focus(),
     "/": () => document.getElementById("q")?.focus(),
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape" && event.target.id === "q") return event.target.blur();
-    if (typing(event.target) || !Object.hasOwn(keys, event.key)) return;
+    if (isTyping(event.target) || !Object.hasOwn(keys, event.key)) return;
     event.preventDefault();
     keys[event.key]();
   });
 
-  // Back to the list as it was narrowed, at the account that was left.
-  const kept = window.sessionStorage;
+  // Return to the list with the same filters, focused on the last visited account.
+  const storage = window.sessionStorage;
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a");
     if (!link) return;
     if (links().includes(link)) {
-      kept.setItem("list", location.search);
-      kept.setItem("account", link.getAttribute("href"));
+      storage.setItem("list", location.search);
+      storage.setItem("account", link.getAttribute("href"));
     }
-    if (link.rel === "up") kept.setItem("back", "yes");
+    if (link.rel === "up") storage.setItem("back", "yes");
   });
   const up = document.querySelector("a[rel=up]");
-  const query = kept.getItem("list") ?? "";
+  const query = storage.getItem("list") ?? "";
   if (up && query.startsWith("?")) up.setAttribute("href", `/${query}`);
-  if (location.pathname === "/" && kept.getItem("back")) {
-    kept.removeItem("back");
-    const left = links().find((link) => link.getAttribute("href") === kept.getItem("account"));
-    if (left) reach(left);
+  if (location.pathname === "/" && storage.getItem("back")) {
+    storage.removeItem("back");
+    const visited = links().find((link) => link.getAttribute("href") === storage.getItem("account"));
+    if (visited) focusRow(visited);
   }
 })();

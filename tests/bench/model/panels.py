@@ -1,4 +1,4 @@
-"""The panels that are judged: made once and kept, for they are the costly part."""
+"""Panels to evaluate: built once and stored, because they are the expensive part."""
 
 import hashlib
 import json
@@ -9,21 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from plan import OPENSTACK
+from bench_plan import OPENSTACK
 
 from data import simulator
 from data.config import settings
 from data.config.settings import Settings
+from features.activity.load import load_data
 from features.catalogue import FEATURE_NAMES
 from features.panel.builder import SNAPSHOT_KEYS
 from training.pipeline import training_run
 
-__all__ = ["Past", "code", "end_of", "load", "make", "truth"]
+__all__ = [
+    "CompanyHistory",
+    "build_panels",
+    "hash_panel_code",
+    "load_ground_truth",
+    "load_history",
+    "resolve_end",
+]
 
 ROOT = Path(__file__).resolve().parents[3]
 _END = datetime(2026, 6, 1, tzinfo=UTC)
 _NOW = _END + timedelta(days=1)
-# A smoke run asks whether the bench runs, not how good the model is.
+# A smoke run checks that the benchmark runs, not the quality of the model.
 _SMOKE = {
     "model": {"ensemble_size": 2, "n_estimators": 40},
     "evaluation": {"refit_months": 36, "n_bootstrap": 20},
@@ -31,8 +39,8 @@ _SMOKE = {
 
 
 @dataclass(frozen=True)
-class Past:
-    """A company's past as the walk forward reads it."""
+class CompanyHistory:
+    """A company's history as walk-forward validation reads it."""
 
     settings: Settings
     snapshots: pl.DataFrame
@@ -40,84 +48,88 @@ class Past:
     end: datetime
 
 
-def make(name: str, folder: Path, weeks_back: tuple[int, ...]) -> dict[str, Any]:
-    """Make a company's panels as they stood at the end, and weeks before it, unless they are kept.
+def build_panels(name: str, folder: Path, weeks_back: tuple[int, ...]) -> dict[str, Any]:
+    """Build a company's panels at the end and weeks before it, unless they are stored.
 
     Parameters
     ----------
     name : str
         ``openstack``, or ``simulated-ACCOUNTS-MONTHS-SEED``.
     folder : pathlib.Path
-        The bench's.
+        Folder of the benchmark.
     weeks_back : tuple of int
-        For which ends; every as-of of a panel moves with its end, as it does in a weekly run.
+        Weeks before the end; every as-of of a panel moves with its end, as in a weekly run.
     """
-    where = folder / "panels" / name
-    missing = [week for week in weeks_back if not _fits(where / f"snapshots-{week}.parquet")]
+    panel_folder = folder / "panels" / name
+    missing = [
+        week for week in weeks_back if not _is_current(panel_folder / f"snapshots-{week}.parquet")
+    ]
     if missing:
-        # An earlier run may have been broken off, or have had other features.
-        shutil.rmtree(where, ignore_errors=True)
-        config = _configured(name, folder)
-        tables, log = training_run.load_data(config, now=_NOW)
-        where.mkdir(parents=True)
+        # An earlier run may have been interrupted, or used other features.
+        shutil.rmtree(panel_folder, ignore_errors=True)
+        config = _prepare_company(name, folder)
+        tables, log = load_data(config, now=_NOW)
+        panel_folder.mkdir(parents=True)
         for week in weeks_back:
-            past = training_run.build_history(config, tables, log, end_of(week))
-            past.panel.snapshots.write_parquet(where / f"snapshots-{week}.parquet")
-        past.contracts.write_parquet(where / "contracts.parquet")
-        (where / "made.json").write_text(json.dumps({"date": str(_today()), "code": code()}))
-        _clear(name, folder)
-    found: dict[str, Any] = json.loads((where / "made.json").read_text())
-    return found
+            history = training_run.build_history(config, tables, log, resolve_end(week))
+            history.panel.snapshots.write_parquet(panel_folder / f"snapshots-{week}.parquet")
+        history.contracts.write_parquet(panel_folder / "contracts.parquet")
+        (panel_folder / "provenance.json").write_text(
+            json.dumps({"date": str(_utc_today()), "code": hash_panel_code()})
+        )
+        _delete_large_files(name, folder)
+    provenance: dict[str, Any] = json.loads((panel_folder / "provenance.json").read_text())
+    return provenance
 
 
-def load(name: str, folder: Path, *, smoke: bool, week: int = 0) -> Past:
-    """Read a company's panel of so many weeks before the end."""
-    where = folder / "panels" / name
-    return Past(
-        _changed(settings.load_settings(_settings_file(name, folder)), smoke=smoke),
-        pl.read_parquet(where / f"snapshots-{week}.parquet"),
-        pl.read_parquet(where / "contracts.parquet"),
-        end_of(week),
+def load_history(name: str, folder: Path, *, smoke: bool, week: int = 0) -> CompanyHistory:
+    """Load a company's panel of ``week`` weeks before the end."""
+    panel_folder = folder / "panels" / name
+    return CompanyHistory(
+        _apply_smoke_settings(settings.load_settings(_settings_path(name, folder)), smoke=smoke),
+        pl.read_parquet(panel_folder / f"snapshots-{week}.parquet"),
+        pl.read_parquet(panel_folder / "contracts.parquet"),
+        resolve_end(week),
     )
 
 
-def truth(name: str, folder: Path, table: str) -> pl.DataFrame:
-    """What only the simulator knows: its ``truth`` or its ``drivers``."""
+def load_ground_truth(name: str, folder: Path, table: str) -> pl.DataFrame:
+    """Load a ground-truth table of the simulator: ``truth`` or ``drivers``."""
     return pl.read_parquet(folder / "companies" / name / f"{table}.parquet")
 
 
-def end_of(week: int) -> datetime:
-    """The end of the data, or so many weeks before it."""
+def resolve_end(week: int) -> datetime:
+    """Return the end of the data, or ``week`` weeks before it."""
     return _END - timedelta(weeks=week)
 
 
-def code() -> str:
-    """Name the state of the code that panels are made by."""
+def hash_panel_code() -> str:
+    """Return a hash of the code that builds panels."""
     digest = hashlib.sha256()
-    for floor in ("data", "features"):
-        for file in sorted((ROOT / floor).rglob("*.py")):
+    for layer in ("data", "features"):
+        for file in sorted((ROOT / layer).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _configured(name: str, folder: Path) -> Settings:
+def _prepare_company(name: str, folder: Path) -> Settings:
     if name != OPENSTACK:
         _, accounts, months, seed = name.split("-")
         simulator.write_company(
             folder / "companies" / name, accounts=int(accounts), months=int(months), seed=int(seed)
         )
-        return settings.load_settings(_settings_file(name, folder))
+        return settings.load_settings(_settings_path(name, folder))
     state = str(folder / "companies" / name)
-    return settings.load_settings(_settings_file(name, folder)).model_copy(update={"state": state})
+    return settings.load_settings(_settings_path(name, folder)).model_copy(update={"state": state})
 
 
-def _settings_file(name: str, folder: Path) -> Path:
+def _settings_path(name: str, folder: Path) -> Path:
     if name == OPENSTACK:
         return ROOT / "data/examples/openstack.toml"
     return folder / "companies" / name / "expansion.toml"
 
 
-def _changed(config: Settings, *, smoke: bool) -> Settings:
+def _apply_smoke_settings(config: Settings, *, smoke: bool) -> Settings:
     if not smoke:
         return config
     sections = {
@@ -126,16 +138,16 @@ def _changed(config: Settings, *, smoke: bool) -> Settings:
     return config.model_copy(update=sections)
 
 
-def _fits(file: Path) -> bool:
-    """Whether a kept panel has the columns that the model reads now."""
+def _is_current(file: Path) -> bool:
+    """Check that a stored panel has the columns that the model reads now."""
     return file.exists() and set(pl.read_parquet_schema(file)) == {*SNAPSHOT_KEYS, *FEATURE_NAMES}
 
 
-def _clear(name: str, folder: Path) -> None:
-    """Keep of a company what is small."""
+def _delete_large_files(name: str, folder: Path) -> None:
+    """Delete a company's large files; its small ones stay."""
     for heavy in ("events", "activity"):
         shutil.rmtree(folder / "companies" / name / heavy, ignore_errors=True)
 
 
-def _today() -> date:
+def _utc_today() -> date:
     return datetime.now(UTC).date()

@@ -1,18 +1,18 @@
-"""What a week changes: the dates, expected and told, and the stories told after a retrain."""
+"""Stability over one week and a retrain: expected dates, readiness dates and reasons."""
 
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import drawn
+import bootstrap_intervals
 import numpy as np
 import panels
 import polars as pl
-import walks
+import walk_forward
 from numpy.typing import NDArray
 
 from features.panel import subscription_terms
-from features.panel.monthly import known_before
+from features.point_in_time import known_before
 from serving.scoring import playbook, readiness_date
 from training.evaluation import splits
 from training.explain import attributions
@@ -21,59 +21,61 @@ from training.model import event_date, propensity
 from training.model.calibration import Calibration
 from training.model.propensity import Propensity
 
-__all__ = ["stability"]
+__all__ = ["measure_stability"]
 
 _WEEK_DAYS = timedelta(weeks=1).days
 
 
-def stability(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
-    """Train at the end and a week before it, and compare what the two lists say.
+def measure_stability(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
+    """Train at the end and a week before it, and compare the two lists.
 
-    Every as-of of the later panel stands a week after one of the earlier, as in weekly runs. Both
-    models carry the blend and the calibration of the walk forward at the end.
+    Every as-of of the later panel is a week after one of the earlier, as in weekly runs. Both
+    models use the blend weight and the calibration of the walk-forward run at the end.
     """
-    before = panels.load(name, folder, smoke=smoke, week=1)
-    now = panels.load(name, folder, smoke=smoke)
-    older, newer = (_trained(past, name, folder) for past in (before, now))
+    before = panels.load_history(name, folder, smoke=smoke, week=1)
+    now = panels.load_history(name, folder, smoke=smoke)
+    old_model, new_model = (_fit_model(history, name, folder) for history in (before, now))
     lists = {
-        "last week": _listed(older, before),
-        "today, not retrained": _listed(older, now),
-        "today": _listed(newer, now),
+        "last week": _build_list(old_model, before),
+        "today, not retrained": _build_list(old_model, now),
+        "today": _build_list(new_model, now),
     }
     return {
         "accounts": lists["today"].height,
-        "same_snapshots": _agreement(lists["today, not retrained"], lists["today"]),
-        "as_listed": _agreement(lists["last week"], lists["today"]),
-        "date_change": _change(lists["last week"], lists["today"]),
-        "date_change_not_retrained": _change(lists["last week"], lists["today, not retrained"]),
-        "later_than_a_week": _later(lists["last week"], lists["today"]),
-        "told": _told(lists["last week"], lists["today"], now),
+        "same_snapshots": _estimate_agreement(lists["today, not retrained"], lists["today"]),
+        "as_listed": _estimate_agreement(lists["last week"], lists["today"]),
+        "date_change": _estimate_date_change(lists["last week"], lists["today"]),
+        "date_change_not_retrained": _estimate_date_change(
+            lists["last week"], lists["today, not retrained"]
+        ),
+        "receded_more_than_a_week": _estimate_receded_share(lists["last week"], lists["today"]),
+        "readiness_date": _compare_readiness_dates(lists["last week"], lists["today"], now),
     }
 
 
-def _trained(past: panels.Past, name: str, folder: Path) -> Propensity:
-    known = splits.build_training_set(
-        past.snapshots, past.contracts, past.end, past.settings.outcome
+def _fit_model(history: panels.CompanyHistory, name: str, folder: Path) -> Propensity:
+    training_set = splits.build_training_set(
+        history.snapshots, history.contracts, history.end, history.settings.outcome
     )
-    walked = walks.figures(name, folder)
+    metrics = walk_forward.load_metrics(name, folder)
     fitted = propensity.fit_propensity(
-        known.snapshots,
-        known.outcomes,
-        past.settings.model,
-        horizon_days=past.settings.outcome.horizon_days,
-        blend_weight=walked["linear_share"],
+        training_set.snapshots,
+        training_set.outcomes,
+        history.settings.model,
+        horizon_days=history.settings.outcome.horizon_days,
+        blend_weight=metrics["blend_weight"],
     )
-    return fitted.with_calibration(Calibration(**walked["calibration"]))
+    return fitted.with_calibration(Calibration(**metrics["calibration"]))
 
 
-def _last(past: panels.Past) -> pl.DataFrame:
-    """The snapshots that the list of that day is made of."""
-    return past.snapshots.filter(pl.col("as_of") == past.end.date())
+def _select_last_snapshots(history: panels.CompanyHistory) -> pl.DataFrame:
+    """Return the snapshots of that day's list."""
+    return history.snapshots.filter(pl.col("as_of") == history.end.date())
 
 
-def _listed(fitted: Propensity, past: panels.Past) -> pl.DataFrame:
-    snapshots, rules = _last(past), past.settings
-    why = attributions.explain_predictions(fitted, snapshots)
+def _build_list(fitted: Propensity, history: panels.CompanyHistory) -> pl.DataFrame:
+    snapshots, rules = _select_last_snapshots(history), history.settings
+    explanations = attributions.explain_predictions(fitted, snapshots)
     expected = event_date.estimate_event_dates(
         fitted.predict_cumulative_incidence(snapshots), fitted.horizons_days
     )
@@ -83,52 +85,57 @@ def _listed(fitted: Propensity, past: panels.Past) -> pl.DataFrame:
         "as_of",
         tier=tier,
         probability=pl.Series(fitted.predict(snapshots).probability),
-        signals=pl.Series(why.reason_groups, dtype=pl.List(pl.String)),
+        signals=pl.Series(explanations.reason_groups, dtype=pl.List(pl.String)),
         days=dates.build_date_columns(expected)["median_days"],
         readiness_date=readiness_date.compute_readiness_dates(
-            expected, past.end, tier, rules.scoring
+            expected, history.end, tier, rules.scoring
         ),
     )
 
 
-def _agreement(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
-    """Mean Jaccard index of the stories told of each account; two empty lists agree."""
+def _estimate_agreement(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
+    """Estimate the mean Jaccard index of each account's reason groups; two empty lists agree."""
     both = one.join(other, on="account_id", suffix="_other")
     pairs = zip(both["signals"].to_list(), both["signals_other"].to_list(), strict=True)
     index = [len(set(a) & set(b)) / len(set(a) | set(b)) if a or b else 1.0 for a, b in pairs]
-    return _with_interval(np.array(index), np.mean)
+    return _estimate_with_interval(np.array(index), np.mean)
 
 
-def _change(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
-    """Median absolute change of the expected calendar date, in days."""
-    return _with_interval(np.abs(_moved(one, other)), np.median)
+def _estimate_date_change(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
+    """Estimate the median absolute change of the expected calendar date, in days."""
+    return _estimate_with_interval(np.abs(_compute_date_changes(one, other)), np.median)
 
 
-def _later(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
-    """Share whose date receded by more than the week that it recedes where nothing changes."""
-    return _with_interval(_moved(one, other) > _WEEK_DAYS, np.mean)
+def _estimate_receded_share(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, Any]:
+    """Estimate the share of dates that moved later by more than the elapsed week."""
+    return _estimate_with_interval(_compute_date_changes(one, other) > _WEEK_DAYS, np.mean)
 
 
-def _told(one: pl.DataFrame, other: pl.DataFrame, now: panels.Past) -> dict[str, Any]:
-    """How far the readiness dates of the list before moved, as the next list tells them."""
-    risen = subscription_terms.last_known_increase(known_before(now.contracts, now.end))
-    kept = readiness_date.hold_readiness_dates(other, one, risen, now.end.date())
-    named = one.join(
-        other.select("account_id", now=kept), on="account_id", how="inner", maintain_order="left"
+def _compare_readiness_dates(
+    one: pl.DataFrame, other: pl.DataFrame, now: panels.CompanyHistory
+) -> dict[str, Any]:
+    """Compare the readiness dates of the previous list with those of the next list."""
+    increases = subscription_terms.last_known_increase(known_before(now.contracts, now.end))
+    held_dates = readiness_date.hold_readiness_dates(other, one, increases, now.end.date())
+    with_date = one.join(
+        other.select("account_id", now=held_dates),
+        on="account_id",
+        how="inner",
+        maintain_order="left",
     ).drop_nulls("readiness_date")
-    there = named.drop_nulls("now")
-    # What was due reads "now", and goes on reading so.
+    still_dated = with_date.drop_nulls("now")
+    # A date that is due is shown as "now", and stays so.
     due = pl.max_horizontal("readiness_date", pl.lit(now.end.date()))
-    days = there.select(days=(pl.col("now") - due).dt.total_days())["days"].to_numpy()
+    days = still_dated.select(days=(pl.col("now") - due).dt.total_days())["days"].to_numpy()
     return {
-        "named": named.height,
-        "gone": _with_interval(named["now"].is_null().to_numpy(), np.mean),
-        "change": _with_interval(np.abs(days), np.median),
-        "later": _with_interval(days > 0, np.mean),
+        "with_date": with_date.height,
+        "lost": _estimate_with_interval(with_date["now"].is_null().to_numpy(), np.mean),
+        "change": _estimate_with_interval(np.abs(days), np.median),
+        "receded": _estimate_with_interval(days > 0, np.mean),
     }
 
 
-def _moved(one: pl.DataFrame, other: pl.DataFrame) -> NDArray[np.float64]:
+def _compute_date_changes(one: pl.DataFrame, other: pl.DataFrame) -> NDArray[np.float64]:
     both = one.join(other, on="account_id", suffix="_other")
     moved = (
         pl.col("days_other")
@@ -138,7 +145,9 @@ def _moved(one: pl.DataFrame, other: pl.DataFrame) -> NDArray[np.float64]:
     return both.select(moved=moved)["moved"].to_numpy().astype(np.float64)
 
 
-def _with_interval(values: NDArray[Any], middle: Any) -> dict[str, Any]:
-    """A row is an account here."""
+def _estimate_with_interval(values: NDArray[Any], statistic: Any) -> dict[str, Any]:
+    """Estimate a statistic with its interval; a row is an account here."""
     each = pl.DataFrame({"account_id": np.arange(len(values))})
-    return drawn.intervals({"it": lambda rows: float(middle(values[rows]))}, each)["it"]
+    return bootstrap_intervals.estimate_intervals(
+        {"it": lambda rows: float(statistic(values[rows]))}, each
+    )["it"]

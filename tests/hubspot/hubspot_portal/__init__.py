@@ -1,1 +1,1 @@
-"""HubSpot on this machine: what a portal holds, what its API takes and answers, over real HTTP."""
+"""Fake HubSpot portal over real HTTP: stored records, API operations and rate limits."""

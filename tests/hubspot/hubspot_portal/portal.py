@@ -1,4 +1,4 @@
-"""What a HubSpot portal holds, and the rules by which it changes: in memory, for one test."""
+"""In-memory state of a HubSpot portal, and its rules, for one test."""
 
 import html
 import itertools
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-LONGEST = 65_536
-CLOSING = {"0.0", "1.0"}
-# What HubSpot defines itself, as far as anyone here asks for it: name → (type, options).
-_OWN: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
+MAX_TEXT_LENGTH = 65_536
+CLOSED_PROBABILITIES = {"0.0", "1.0"}
+# Standard properties that the tests use: name → (type, options).
+_STANDARD_PROPERTIES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     "companies": {"name": ("string", ()), "domain": ("string", ()), "createdate": ("datetime", ())},
     "deals": {
         "dealname": ("string", ()),
@@ -37,13 +37,13 @@ _OWN: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "hs_createdate": ("datetime", ()),
     },
 }
-_EVERYWHERE: dict[str, tuple[str, tuple[str, ...]]] = {
+_COMMON_PROPERTIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "hubspot_owner_id": ("owner", ()),
     "hs_object_id": ("number", ()),
     "hs_lastmodifieddate": ("datetime", ()),
     "hs_merged_object_ids": ("string", ()),
 }
-LINK_TYPES = {
+ASSOCIATION_TYPES = {
     ("deals", "companies"): 341,
     ("companies", "deals"): 342,
     ("tasks", "companies"): 192,
@@ -54,8 +54,8 @@ LINK_TYPES = {
 
 
 @dataclass
-class Kept:
-    """One record; ``stages`` is the history of a deal's stage, the newest last."""
+class StoredRecord:
+    """One record; ``stages`` is the stage history of a deal, newest last."""
 
     id: str
     properties: dict[str, str]
@@ -66,8 +66,8 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Why a value is not taken."""
+class PropertyError:
+    """A rejected property value."""
 
     message: str
     code: str
@@ -79,16 +79,16 @@ class Portal:
     Parameters
     ----------
     lag_seconds : float
-        By which the search is behind the writes.
+        Delay of the search index after a write.
     """
 
     def __init__(self, lag_seconds: float = 1.0) -> None:
         self.lock = threading.RLock()
-        self.records: dict[str, dict[str, Kept]] = {of: {} for of in _OWN}
-        self.properties = {of: _own(of) for of in _OWN}
-        self.groups: dict[str, dict[str, str]] = {of: {} for of in _OWN}
+        self.records: dict[str, dict[str, StoredRecord]] = {of: {} for of in _STANDARD_PROPERTIES}
+        self.properties = {of: _build_standard_properties(of) for of in _STANDARD_PROPERTIES}
+        self.groups: dict[str, dict[str, str]] = {of: {} for of in _STANDARD_PROPERTIES}
         self.pipelines = [
-            _pipeline(
+            build_pipeline(
                 "default",
                 "Sales Pipeline",
                 [
@@ -99,160 +99,188 @@ class Portal:
             )
         ]
         self.owners: list[dict[str, Any]] = []
-        self.links: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(
+        self.associations: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(
             lambda: defaultdict(set)
         )
-        self.made: list[tuple[str, str]] = []  # (kind, id) of every record made over the API
+        self.created: list[
+            tuple[str, str]
+        ] = []  # (object type, id) of records created over the API
         self.lag_seconds = lag_seconds
         self._unique: dict[tuple[str, str], dict[str, str]] = {}
         self._indexed: list[tuple[float, str, str, dict[str, str]]] = []
-        self._index: dict[str, dict[str, dict[str, str]]] = {of: {} for of in _OWN}
+        self._index: dict[str, dict[str, dict[str, str]]] = {of: {} for of in _STANDARD_PROPERTIES}
         self._ids = itertools.count(1_000)
 
-    # What people do in the browser.
+    # Actions of humans in the browser.
 
-    def make(self, of: str, properties: dict[str, str], **links: str) -> str:
-        """A human makes a record, tied to others: ``companies="1000"``."""
+    def create(self, object_type: str, properties: dict[str, str], **associated: str) -> str:
+        """Create a record as a human, associated with others: ``companies="1000"``."""
         with self.lock:
-            kept = self._new(of, properties, "CRM_UI")
-            for to, other in links.items():
-                self.tie(of, to, kept.id, other)
-            return kept.id
+            record = self._create_record(object_type, properties, "CRM_UI")
+            for to_type, to_id in associated.items():
+                self.associate(object_type, to_type, record.id, to_id)
+            return record.id
 
-    def edit(self, of: str, name: str, **properties: str) -> None:
-        """A human sets properties."""
+    def edit(self, object_type: str, record_id: str, **properties: str) -> None:
+        """Set properties as a human."""
         with self.lock:
-            self._set(of, self.records[of][name], properties, "CRM_UI")
+            self._update_record(
+                object_type, self.records[object_type][record_id], properties, "CRM_UI"
+            )
 
-    def archive(self, of: str, name: str) -> None:
-        """A human deletes a record."""
+    def archive(self, object_type: str, record_id: str) -> None:
+        """Delete a record as a human."""
         with self.lock:
-            self.records[of][name].archived = True
+            self.records[object_type][record_id].archived = True
             for (kind, _), values in self._unique.items():
-                if kind == of:
-                    for value in [value for value, owner in values.items() if owner == name]:
+                if kind == object_type:
+                    for value in [value for value, owner in values.items() if owner == record_id]:
                         del values[value]
 
-    def merge(self, of: str, into: str, gone: str) -> None:
-        """A human merges two records; the older name leads to the other from then on."""
+    def merge(self, object_type: str, survivor_id: str, merged_id: str) -> None:
+        """Merge two records as a human; the merged id resolves to the survivor."""
         with self.lock:
-            self.archive(of, gone)
-            kept = self.records[of][into]
-            before = kept.properties.get("hs_merged_object_ids", "")
-            kept.properties["hs_merged_object_ids"] = ";".join(filter(None, [before, gone]))
+            self.archive(object_type, merged_id)
+            record = self.records[object_type][survivor_id]
+            before = record.properties.get("hs_merged_object_ids", "")
+            record.properties["hs_merged_object_ids"] = ";".join(filter(None, [before, merged_id]))
 
-    def untie(self, of: str, to: str, one: str, other: str) -> None:
+    def dissociate(self, object_type: str, to_type: str, from_id: str, to_id: str) -> None:
         with self.lock:
-            self.links[of, to][one].discard(other)
-            self.links[to, of][other].discard(one)
+            self.associations[object_type, to_type][from_id].discard(to_id)
+            self.associations[to_type, object_type][to_id].discard(from_id)
 
-    # What the API does.
+    # Operations of the API.
 
-    def find(self, of: str, name: str, by: str | None) -> Kept | None:
-        """A record by its own name, also that of one merged into it, or by a unique value."""
-        if by is not None:
-            name = self._unique.get((of, by), {}).get(name, "")
-        kept = self.records[of].get(name)
-        if kept is not None and kept.archived:
-            heirs = self.records[of].values()
+    def find(
+        self, object_type: str, record_id: str, id_property: str | None
+    ) -> StoredRecord | None:
+        """Return a record by its id, an id merged into it, or a unique property value."""
+        if id_property is not None:
+            record_id = self._unique.get((object_type, id_property), {}).get(record_id, "")
+        record = self.records[object_type].get(record_id)
+        if record is not None and record.archived:
+            candidates = self.records[object_type].values()
             return next(
-                (each for each in heirs if not each.archived and name in _merged(each)), None
+                (
+                    each
+                    for each in candidates
+                    if not each.archived and record_id in _merged_ids(each)
+                ),
+                None,
             )
-        return kept
+        return record
 
-    def is_unique(self, of: str, name: str) -> bool:
-        return bool(self.properties[of].get(name, {}).get("hasUniqueValue"))
+    def is_unique(self, object_type: str, property_name: str) -> bool:
+        return bool(self.properties[object_type].get(property_name, {}).get("hasUniqueValue"))
 
-    def faults(self, of: str, properties: dict[str, str]) -> list[Fault]:
-        """Why these values would not be taken."""
-        told = []
-        for name, text in properties.items():
-            known = self.properties[of].get(name)
-            if known is None:
-                told.append(Fault(f'Property "{name}" does not exist', "PROPERTY_DOESNT_EXIST"))
-            elif text and (wrong := self._wrong(known, text)):
-                told.append(
-                    Fault(f"{name}: {text[:40]!r} {wrong}", "INVALID_" + known["type"].upper())
+    def validate(self, object_type: str, properties: dict[str, str]) -> list[PropertyError]:
+        """Return the errors of property values."""
+        result = []
+        for property_name, text in properties.items():
+            definition = self.properties[object_type].get(property_name)
+            if definition is None:
+                result.append(
+                    PropertyError(
+                        f'Property "{property_name}" does not exist', "PROPERTY_DOESNT_EXIST"
+                    )
                 )
-        return told
+            elif text and (wrong := self._find_problem(definition, text)):
+                result.append(
+                    PropertyError(
+                        f"{property_name}: {text[:40]!r} {wrong}",
+                        "INVALID_" + definition["type"].upper(),
+                    )
+                )
+        return result
 
-    def conflicts(self, of: str, properties: dict[str, str], name: str | None) -> str | None:
-        """The unique property of which another record has this value."""
-        for each, text in properties.items():
-            if self.is_unique(of, each):
-                owner = self._unique.setdefault((of, each), {}).get(text)
-                if owner is not None and owner != name:
-                    return each
+    def find_conflict(
+        self, object_type: str, properties: dict[str, str], record_id: str | None
+    ) -> str | None:
+        """Return the unique property whose value another record has."""
+        for property_name, text in properties.items():
+            if self.is_unique(object_type, property_name):
+                owner = self._unique.setdefault((object_type, property_name), {}).get(text)
+                if owner is not None and owner != record_id:
+                    return property_name
         return None
 
-    def put(self, of: str, kept: Kept | None, properties: dict[str, str]) -> tuple[Kept, bool]:
-        """Set properties of a record, or make it."""
-        if kept is not None:
-            self._set(of, kept, properties, "INTEGRATION")
-            return kept, False
-        made = self._new(of, properties, "INTEGRATION")
-        self.made.append((of, made.id))
-        return made, True
+    def upsert(
+        self, object_type: str, record: StoredRecord | None, properties: dict[str, str]
+    ) -> tuple[StoredRecord, bool]:
+        """Set properties of a record, or create it."""
+        if record is not None:
+            self._update_record(object_type, record, properties, "INTEGRATION")
+            return record, False
+        created_record = self._create_record(object_type, properties, "INTEGRATION")
+        self.created.append((object_type, created_record.id))
+        return created_record, True
 
-    def tie(self, of: str, to: str, one: str, other: str) -> None:
-        self.links[of, to][one].add(other)
-        self.links[to, of][other].add(one)
+    def associate(self, object_type: str, to_type: str, from_id: str, to_id: str) -> None:
+        self.associations[object_type, to_type][from_id].add(to_id)
+        self.associations[to_type, object_type][to_id].add(from_id)
 
-    def searched(self, of: str, now: float | None = None) -> Iterable[tuple[str, dict[str, str]]]:
-        """Records as the index has them, which is behind."""
+    def search_index(
+        self, object_type: str, now: float | None = None
+    ) -> Iterable[tuple[str, dict[str, str]]]:
+        """Return the records of the search index, which lags behind writes."""
         now = time.monotonic() if now is None else now
         with self.lock:
             while self._indexed and self._indexed[0][0] + self.lag_seconds <= now:
-                _, kind, name, properties = self._indexed.pop(0)
-                self._index[kind][name] = properties
-            return sorted(self._index[of].items(), key=lambda item: int(item[0]))
+                _, kind, record_id, properties = self._indexed.pop(0)
+                self._index[kind][record_id] = properties
+            return sorted(self._index[object_type].items(), key=lambda item: int(item[0]))
 
-    def _new(self, of: str, properties: dict[str, str], source: str) -> Kept:
-        name, now = str(next(self._ids)), moment()
-        kept = Kept(name, {}, now, now)
-        created = "hs_createdate" if of == "tasks" else "createdate"
-        self.records[of][name] = kept
-        defaults = {"hs_object_id": name, created: now}
-        if of == "tasks":
+    def _create_record(
+        self, object_type: str, properties: dict[str, str], source: str
+    ) -> StoredRecord:
+        record_id, now = str(next(self._ids)), current_timestamp()
+        record = StoredRecord(record_id, {}, now, now)
+        created = "hs_createdate" if object_type == "tasks" else "createdate"
+        self.records[object_type][record_id] = record
+        defaults = {"hs_object_id": record_id, created: now}
+        if object_type == "tasks":
             defaults["hs_task_status"] = "NOT_STARTED"
-        if of == "deals" and "pipeline" not in properties:
+        if object_type == "deals" and "pipeline" not in properties:
             defaults["pipeline"] = "default"
-        self._set(of, kept, defaults | properties, source)
-        return kept
+        self._update_record(object_type, record, defaults | properties, source)
+        return record
 
-    def _set(self, of: str, kept: Kept, properties: dict[str, str], source: str) -> None:
-        now = moment()
-        for name, text in properties.items():
-            held = self.properties[of][name]
-            value = _stored(held["type"], text)
-            before = kept.properties.get(name, "")
-            if held.get("hasUniqueValue"):
-                values = self._unique.setdefault((of, name), {})
+    def _update_record(
+        self, object_type: str, record: StoredRecord, properties: dict[str, str], source: str
+    ) -> None:
+        now = current_timestamp()
+        for property_name, text in properties.items():
+            definition = self.properties[object_type][property_name]
+            value = _to_stored(definition["type"], text)
+            before = record.properties.get(property_name, "")
+            if definition.get("hasUniqueValue"):
+                values = self._unique.setdefault((object_type, property_name), {})
                 values.pop(before, None)
                 if value:
-                    values[value] = kept.id
+                    values[value] = record.id
             if value:
-                kept.properties[name] = value
+                record.properties[property_name] = value
             else:
-                kept.properties.pop(name, None)
-            if name == "dealstage" and value != before:
-                kept.stages.append((value, now, source))
-            if name == "hs_task_status" and value == "COMPLETED" and value != before:
-                kept.properties["hs_task_completion_date"] = now
-        kept.updated = kept.properties["hs_lastmodifieddate"] = now
-        self._indexed.append((time.monotonic(), of, kept.id, dict(kept.properties)))
+                record.properties.pop(property_name, None)
+            if property_name == "dealstage" and value != before:
+                record.stages.append((value, now, source))
+            if property_name == "hs_task_status" and value == "COMPLETED" and value != before:
+                record.properties["hs_task_completion_date"] = now
+        record.updated = record.properties["hs_lastmodifieddate"] = now
+        self._indexed.append((time.monotonic(), object_type, record.id, dict(record.properties)))
 
-    def _wrong(self, held: dict[str, Any], text: str) -> str | None:
-        """Why a text is no value of a property, if it is none."""
-        kind = held["type"]
+    def _find_problem(self, definition: dict[str, Any], text: str) -> str | None:
+        """Return the reason a text is not a valid value, or None."""
+        kind = definition["type"]
         check = _CHECKS.get(kind)
         if check is not None:
             return None if check(text) else f"is not a valid {kind}"
-        allowed = self._allowed(held)
+        allowed = self._list_allowed(definition)
         return None if text in allowed else f"was not one of the allowed options: {allowed}"
 
-    def _allowed(self, held: dict[str, Any]) -> list[str]:
-        match held["type"]:
+    def _list_allowed(self, definition: dict[str, Any]) -> list[str]:
+        match definition["type"]:
             case "stage":
                 return [stage["id"] for each in self.pipelines for stage in each["stages"]]
             case "pipeline":
@@ -260,21 +288,23 @@ class Portal:
             case "owner":
                 return [each["id"] for each in self.owners]
             case _:
-                return [option["value"] for option in held["options"]]
+                return [option["value"] for option in definition["options"]]
 
 
-def moment() -> str:
+def current_timestamp() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:23] + "Z"
 
 
-def stage_id(label: str, place: int) -> str:
-    return f"{900_000 + place}{zlib.crc32(label.encode()) % 1_000}"
+def build_stage_id(label: str, index: int) -> str:
+    return f"{900_000 + index}{zlib.crc32(label.encode()) % 1_000}"
 
 
-def _pipeline(name: str, label: str, stages: list[tuple[str, str, str]]) -> dict[str, Any]:
-    now = moment()
+def build_pipeline(
+    pipeline_id: str, label: str, stages: list[tuple[str, str, str]]
+) -> dict[str, Any]:
+    now = current_timestamp()
     return {
-        "id": name,
+        "id": pipeline_id,
         "label": label,
         "displayOrder": 0,
         "archived": False,
@@ -283,26 +313,23 @@ def _pipeline(name: str, label: str, stages: list[tuple[str, str, str]]) -> dict
         "stages": [
             {
                 "id": each,
-                "label": told,
-                "displayOrder": place,
+                "label": stage_label,
+                "displayOrder": index,
                 "archived": False,
                 "createdAt": now,
                 "updatedAt": now,
                 "writePermissions": "CRM_PERMISSIONS_ENFORCEMENT",
                 "metadata": {
                     "probability": chance,
-                    "isClosed": "true" if chance in CLOSING else "false",
+                    "isClosed": "true" if chance in CLOSED_PROBABILITIES else "false",
                 },
             }
-            for place, (each, told, chance) in enumerate(stages)
+            for index, (each, stage_label, chance) in enumerate(stages)
         ],
     }
 
 
-pipeline = _pipeline
-
-
-def _own(of: str) -> dict[str, dict[str, Any]]:
+def _build_standard_properties(object_type: str) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "name": name,
@@ -310,30 +337,33 @@ def _own(of: str) -> dict[str, dict[str, Any]]:
             "type": kind,
             "fieldType": "text",
             "description": "",
-            "groupName": f"{of}information",
+            "groupName": f"{object_type}information",
             "options": [{"value": each, "label": each, "hidden": False} for each in options],
             "hasUniqueValue": False,
             "hubspotDefined": True,
         }
-        for name, (kind, options) in {**_OWN[of], **_EVERYWHERE}.items()
+        for name, (kind, options) in {
+            **_STANDARD_PROPERTIES[object_type],
+            **_COMMON_PROPERTIES,
+        }.items()
     }
 
 
-def _merged(kept: Kept) -> list[str]:
-    return kept.properties.get("hs_merged_object_ids", "").split(";")
+def _merged_ids(record: StoredRecord) -> list[str]:
+    return record.properties.get("hs_merged_object_ids", "").split(";")
 
 
-def _stored(kind: str, text: str) -> str:
-    """As HubSpot keeps it: moments in ISO, markup as its editor writes it."""
+def _to_stored(kind: str, text: str) -> str:
+    """Convert a value as HubSpot stores it: ISO timestamps, normalized HTML."""
     if not text:
         return ""
     if kind == "datetime":
-        return _moment(text)
+        return _parse_timestamp(text)
     if kind == "date" and text.lstrip("-").isdigit():
         return f"{datetime.fromtimestamp(int(text) / 1000, UTC):%Y-%m-%d}"
     if kind == "html":
-        told = text.replace("<br>", "<br/>")
-        return re.sub(r"&#x27;|&quot;", lambda found: html.unescape(found[0]), told)
+        result = text.replace("<br>", "<br/>")
+        return re.sub(r"&#x27;|&quot;", lambda match: html.unescape(match[0]), result)
     return text
 
 
@@ -346,22 +376,22 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _moment(text: str) -> str:
+def _parse_timestamp(text: str) -> str:
     try:
         if text.lstrip("-").isdigit():
-            told = datetime.fromtimestamp(int(text) / 1000, UTC)
+            result = datetime.fromtimestamp(int(text) / 1000, UTC)
         else:
-            told = datetime.fromisoformat(text.replace("Z", "+00:00"))
+            result = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return ""
-    return f"{told.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{result.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 _CHECKS: dict[str, Callable[[str], object]] = {
     "number": lambda text: re.fullmatch(r"-?\d+(\.\d+)?", text),
     "date": _is_date,
-    "datetime": _moment,
+    "datetime": _parse_timestamp,
     "bool": lambda text: text in {"true", "false"},
-    "string": lambda text: len(text) <= LONGEST,
-    "html": lambda text: len(text) <= LONGEST,
+    "string": lambda text: len(text) <= MAX_TEXT_LENGTH,
+    "html": lambda text: len(text) <= MAX_TEXT_LENGTH,
 }

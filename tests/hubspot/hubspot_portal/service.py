@@ -1,6 +1,6 @@
-"""HubSpot on this machine, over real HTTP: its contract, its limits, and its bad days.
+"""Fake HubSpot over real HTTP: contract, rate limits and injected faults.
 
-``python -m hubspot_portal.service`` runs it alone, and prints its address.
+``python -m hubspot_portal.service`` runs it alone, and prints its URL.
 """
 
 import argparse
@@ -37,7 +37,7 @@ FAULTS = (
     "523",
     "524",
 )
-_ALL = frozenset(
+_ALL_SCOPES = frozenset(
     f"crm.{what}.{of}.{how}"
     for what in ("objects", "schemas")
     for of in ("companies", "contacts", "deals")
@@ -52,33 +52,33 @@ class Service:
     Attributes
     ----------
     portal : Portal
-        What it holds.
-    calls, searches : int or None
-        Borne in ten seconds, and in one; None: any number.
-    daily : int
-        Borne in a day.
+        Its state.
+    max_calls, max_searches : int or None
+        Calls allowed in ten seconds, searches in one; None is unlimited.
+    daily_remaining : int
+        Calls left today.
     scopes : frozenset of str
-        What the key may do.
+        Scopes of the token.
     fault : str or None
-        Kind of fault, or "any", that hits a share of the requests; half of those that give no
-        answer only after the request took effect.
-    before : callable
-        Called as each request arrives, with its name.
+        Kind of fault, or "any", for a share of the requests; half of the faults without a response
+        occur after the request took effect.
+    on_request : callable
+        Called with the operation name when a request arrives.
     """
 
     portal: Portal = field(default_factory=Portal)
-    calls: int | None = None
-    searches: int | None = 5
-    daily: int = 500_000
-    scopes: frozenset[str] = _ALL
+    max_calls: int | None = None
+    max_searches: int | None = 5
+    daily_remaining: int = 500_000
+    scopes: frozenset[str] = _ALL_SCOPES
     fault: str | None = None
-    share: float = 0.3
+    fault_share: float = 0.3
     seed: int = 7
-    before: Callable[[str], None] = lambda _: None
+    on_request: Callable[[str], None] = lambda _: None
     requests: Counter[str] = field(default_factory=Counter)
-    answered: Counter[int] = field(default_factory=Counter)
+    response_counts: Counter[int] = field(default_factory=Counter)
     failed: int = 0
-    wrong: list[str] = field(default_factory=list)
+    contract_violations: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._random, self._lock = random.Random(self.seed), threading.Lock()  # noqa: S311
@@ -88,7 +88,7 @@ class Service:
         self.url = ""
 
     def start(self, port: int = 0) -> str:
-        """Listen, and give the address."""
+        """Start listening and return the URL."""
         handler = type("Handler", (_Handler,), {"service": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
@@ -103,84 +103,88 @@ class Service:
 
     @property
     def total(self) -> int:
-        """Requests so far."""
+        """Number of requests so far."""
         return sum(self.requests.values())
 
-    def drawn(self, name: str) -> tuple[str | None, bool]:
-        """Which fault hits this request, and whether only after it took effect."""
+    def draw_fault(self, name: str) -> tuple[str | None, bool]:
+        """Draw the fault of this request, and whether it occurs after the effect."""
         with self._lock:
             self.requests[name] += 1
-            hit = self.fault is not None and self._random.random() < self.share
-            self.failed += hit
+            is_hit = self.fault is not None and self._random.random() < self.fault_share
+            self.failed += is_hit
             fault = self._random.choice(FAULTS) if self.fault == "any" else self.fault
-            return (fault if hit else None), self._random.random() < 0.5
+            return (fault if is_hit else None), self._random.random() < 0.5
 
-    def limited(self, name: str) -> tuple[operations.Answer | None, dict[str, str]]:
-        """Refuse what is over a limit; else the headers that tell what is left."""
+    def check_limits(self, name: str) -> tuple[operations.Response | None, dict[str, str]]:
+        """Return a rejection over a rate limit, otherwise the rate limit headers."""
         with self._lock:
             now = time.monotonic()
             for times, seconds in ((self._times, 10.0), (self._search_times, 1.0)):
                 while times and times[0] <= now - seconds:
                     times.popleft()
-            if self.daily <= 0:
-                return _too_many("DAILY", "daily"), {}
-            if self.calls is not None and len(self._times) >= self.calls:
+            if self.daily_remaining <= 0:
+                return _rate_limit_response("DAILY", "daily"), {}
+            if self.max_calls is not None and len(self._times) >= self.max_calls:
                 wait = max(1, round(self._times[0] + 10.0 - now + 0.5))
-                told = _too_many("TEN_SECONDLY_ROLLING", "ten_secondly_rolling")
-                return told, {"Retry-After": str(wait)}
-            if name == "search" and self.searches is not None:
-                if len(self._search_times) >= self.searches:
-                    return _too_many("SECONDLY", "secondly"), {}
+                response = _rate_limit_response("TEN_SECONDLY_ROLLING", "ten_secondly_rolling")
+                return response, {"Retry-After": str(wait)}
+            if name == "search" and self.max_searches is not None:
+                if len(self._search_times) >= self.max_searches:
+                    return _rate_limit_response("SECONDLY", "secondly"), {}
                 self._search_times.append(now)
-            self.daily -= 1
+            self.daily_remaining -= 1
             self._times.append(now)
             if name == "search":
                 return None, {}
-            most = 190 if self.calls is None else self.calls
+            maximum = 190 if self.max_calls is None else self.max_calls
             return None, {
                 "X-HubSpot-RateLimit-Daily": "500000",
-                "X-HubSpot-RateLimit-Daily-Remaining": str(self.daily),
+                "X-HubSpot-RateLimit-Daily-Remaining": str(self.daily_remaining),
                 "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
-                "X-HubSpot-RateLimit-Max": str(most),
-                "X-HubSpot-RateLimit-Remaining": str(most - len(self._times)),
+                "X-HubSpot-RateLimit-Max": str(maximum),
+                "X-HubSpot-RateLimit-Remaining": str(maximum - len(self._times)),
             }
 
-    def answer(
+    def handle_request(
         self, route: contract.Route, parts: dict[str, str], body: Any, query: dict[str, str]
-    ) -> operations.Answer:
+    ) -> operations.Response:
         missing = [scope for scope in route.scopes(parts) if scope not in self.scopes]
         if missing:
-            return _forbidden(missing)
+            return _missing_scopes_response(missing)
         if route.name == "key":
             if body != {"tokenKey": TOKEN}:
-                return operations.refusal(400, "VALIDATION_ERROR", "tokenKey is not this key")
+                return operations.error_response(
+                    400, "VALIDATION_ERROR", "tokenKey is not this key"
+                )
             return 200, {"userId": 1, "hubId": 4242, "appId": 7, "scopes": sorted(self.scopes)}
         try:
-            contract.checked(route, body)
-        except contract.Wrong as error:
-            self.wrong.append(str(error))
-            return operations.refusal(400, "VALIDATION_ERROR", f"Invalid input JSON: {error}")
-        return operations.answer(self.portal, route.name, parts, body, query)
+            contract.validate_body(route, body)
+        except contract.ContractViolation as error:
+            self.contract_violations.append(str(error))
+            return operations.error_response(
+                400, "VALIDATION_ERROR", f"Invalid input JSON: {error}"
+            )
+        return operations.handle_operation(self.portal, route.name, parts, body, query)
 
 
-def _too_many(policy: str, name: str) -> operations.Answer:
+def _rate_limit_response(policy: str, name: str) -> operations.Response:
     message = f"You have reached your {name} limit."
-    return operations.refusal(
+    return operations.error_response(
         429, "RATE_LIMITS", message, policyName=policy, errorType="RATE_LIMIT"
     )
 
 
-def _forbidden(scopes: list[str]) -> operations.Answer:
+def _missing_scopes_response(scopes: list[str]) -> operations.Response:
     detail = {
         "message": "One or more of the following scopes are required.",
         "context": {"requiredGranularScopes": scopes},
     }
     message = "This app hasn't been granted all required scopes to make this call."
-    return operations.refusal(403, "MISSING_SCOPES", message, errors=[detail])
+    return operations.error_response(403, "MISSING_SCOPES", message, errors=[detail])
 
 
-_UNKNOWN = operations.refusal(404, "OBJECT_NOT_FOUND", "resource not found")
-_EXPIRED = operations.refusal(
+_NOT_FOUND_RESPONSE = operations.error_response(404, "OBJECT_NOT_FOUND", "resource not found")
+_UNAUTHORIZED_RESPONSE = operations.error_response(
     401, "INVALID_AUTHENTICATION", "Authentication credentials not found."
 )
 
@@ -198,65 +202,72 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
-        asked = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        where = urlsplit(self.path)
-        found = contract.routed(self.command, where.path)
-        name = found[0].name if found else "unknown"
-        self.service.before(name)
-        fault, after = self.service.drawn(name)
-        refused, headers = self.service.limited(name)
-        if refused is not None:
-            self._send(*refused, headers)
+        raw_body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        address = urlsplit(self.path)
+        route_match = contract.match_route(self.command, address.path)
+        name = route_match[0].name if route_match else "unknown"
+        self.service.on_request(name)
+        fault, after_effect = self.service.draw_fault(name)
+        limit_response, headers = self.service.check_limits(name)
+        if limit_response is not None:
+            self._send(*limit_response, headers)
         elif fault is None:
-            self._send(*self._answer(found, where.query, asked), headers)
+            self._send(*self._respond(route_match, address.query, raw_body), headers)
         else:
-            self._fail(fault, after, lambda: self._answer(found, where.query, asked), headers)
+            self._fail(
+                fault,
+                after_effect,
+                lambda: self._respond(route_match, address.query, raw_body),
+                headers,
+            )
 
-    def _answer(self, found: Any, query: str, asked: bytes) -> operations.Answer:
+    def _respond(self, route_match: Any, query: str, raw_body: bytes) -> operations.Response:
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return _EXPIRED
-        if found is None:
-            self.service.wrong.append(f"{self.command} {self.path}")
-            return _UNKNOWN
-        route, parts = found
-        given = dict(parse_qsl(query))
-        if unknown := set(given) - route.query:
-            self.service.wrong.append(f"{self.path}: unknown parameter(s) {sorted(unknown)}")
-            return operations.refusal(400, "VALIDATION_ERROR", "unknown parameter")
+            return _UNAUTHORIZED_RESPONSE
+        if route_match is None:
+            self.service.contract_violations.append(f"{self.command} {self.path}")
+            return _NOT_FOUND_RESPONSE
+        route, parts = route_match
+        parameters = dict(parse_qsl(query))
+        if unknown := set(parameters) - route.query:
+            self.service.contract_violations.append(
+                f"{self.path}: unknown parameter(s) {sorted(unknown)}"
+            )
+            return operations.error_response(400, "VALIDATION_ERROR", "unknown parameter")
         try:
-            body = json.loads(asked) if asked else None
+            body = json.loads(raw_body) if raw_body else None
         except ValueError:
-            return operations.refusal(400, "VALIDATION_ERROR", "Invalid input JSON")
-        return self.service.answer(route, parts, body, given)
+            return operations.error_response(400, "VALIDATION_ERROR", "Invalid input JSON")
+        return self.service.handle_request(route, parts, body, parameters)
 
     def _fail(
         self,
         fault: str,
-        after: bool,
-        answer: Callable[[], operations.Answer],
+        after_effect: bool,
+        answer: Callable[[], operations.Response],
         headers: dict[str, str],
     ) -> None:
-        # A status below 500 says that nothing was done.
-        told = answer() if after or fault == "half a response" else None
+        # Statuses below 500 mean that the request had no effect.
+        response = answer() if after_effect or fault == "half a response" else None
         if fault == "429":
             headers = headers | {"Retry-After": "1"}
         if fault.isdigit():
-            if fault in {"423", "429", "477"} and told is not None:
-                self._send(*told, headers)
+            if fault in {"423", "429", "477"} and response is not None:
+                self._send(*response, headers)
                 with self.service._lock:
                     self.service.failed -= 1
                 return
             more = {"policyName": "TEN_SECONDLY_ROLLING"} if fault == "429" else {}
-            self._send(*operations.refusal(int(fault), "ERROR", "later", **more), headers)
+            self._send(*operations.error_response(int(fault), "ERROR", "later", **more), headers)
         elif fault == "half a response":
-            self._half(told)
+            self._send_truncated(response)
         else:
-            self._hang_up(waits=fault == "time-out")
+            self._drop_connection(times_out=fault == "time-out")
 
-    def _send(self, status: int, told: Any, headers: dict[str, str] | None = None) -> None:
+    def _send(self, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
         with self.service._lock:
-            self.service.answered[status] += 1
-        body = json.dumps(told).encode()
+            self.service.response_counts[status] += 1
+        body = json.dumps(payload).encode()
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -265,28 +276,28 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _half(self, told: Any) -> None:
-        body = json.dumps(told[1]).encode()
-        self.send_response(told[0])
+    def _send_truncated(self, response: Any) -> None:
+        body = json.dumps(response[1]).encode()
+        self.send_response(response[0])
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: len(body) // 2])
         self.wfile.flush()
         self.close_connection = True
 
-    def _hang_up(self, *, waits: bool) -> None:
-        if waits:
-            self.rfile.read(1)  # until the client gives up
-        else:  # with nothing lingering, closing resets
-            nothing = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, nothing)
+    def _drop_connection(self, *, times_out: bool) -> None:
+        if times_out:
+            self.rfile.read(1)  # wait until the client times out
+        else:  # with SO_LINGER 0, closing resets the connection
+            no_linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
         self.close_connection = True
         self.connection.close()
 
     def handle_one_request(self) -> None:
         try:
             super().handle_one_request()
-        except (OSError, ValueError):  # the connection that was closed, by us or by them
+        except (OSError, ValueError):  # connection closed by either side
             self.close_connection = True
 
     def finish(self) -> None:
@@ -301,8 +312,8 @@ def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=190, help="borne in ten seconds")
-    told = parser.parse_args()
-    service = Service(calls=told.calls)
+    arguments = parser.parse_args()
+    service = Service(max_calls=arguments.calls)
     url = service.start()
     print(url, flush=True)  # noqa: T201
     threading.Event().wait()

@@ -1,4 +1,4 @@
-"""The strokes that all charts share: lines, bands, legends, dates, and dots with intervals."""
+"""Plot helpers shared by all charts: lines, bands, legends, date axes, dots with intervals."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -46,11 +46,11 @@ CONTEXT: Final[dict[str, Any]] = {"color": FAINT, "linewidth": 0.9}
 
 
 def build_chart(
-    canvas: Canvas, *, key: str, title: str, says: str, numbers: ReportTable | None
+    canvas: Canvas, *, key: str, title: str, caption: str, numbers: ReportTable | None
 ) -> ReportChart:
-    """Put a finished canvas among its words; they are what is read aloud in its place."""
-    svg_text = svg.render_svg(canvas, key=key, alt=f"{title} {says}")
-    return ReportChart(title, Markup(svg_text), says, numbers)  # noqa: S704 - escaped where it was written
+    """Wrap a finished figure with title and caption, which also serve as its alternative text."""
+    svg_text = svg.render_svg(canvas, key=key, alt=f"{title} {caption}")
+    return ReportChart(title, Markup(svg_text), caption, numbers)  # noqa: S704 - escaped where it was written
 
 
 def draw_named_curves(axes: Axes, curves: Mapping[str, pl.DataFrame], x: str, y: str) -> None:
@@ -61,18 +61,18 @@ def draw_named_curves(axes: Axes, curves: Mapping[str, pl.DataFrame], x: str, y:
 
 
 def assign_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The first name as the model is drawn, the others as rivals."""
+    """Assign the model style to the first name and baseline styles to the others."""
     return dict(zip(names, (BOLD, *svg.BASELINE_STYLES), strict=False))
 
 
 def draw_legend(canvas: Canvas, *, columns: int, context: bool = False) -> None:
-    """Name the lines below the chart, in reading order: the model first."""
+    """Draw the legend below the chart with the model first."""
     handles, labels = canvas.axes[0].get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda at: (labels[at] != "model", at))
-    handles, labels = [handles[at] for at in order], [labels[at] for at in order]
+    order = sorted(range(len(labels)), key=lambda index: (labels[index] != "model", index))
+    handles, labels = [handles[index] for index in order], [labels[index] for index in order]
     if context:
         handles += canvas.axes[0].plot([], [], **CONTEXT)
-        labels += ["each other ranking"]
+        labels += ["other rankings"]
     canvas.legend(
         handles,
         labels,
@@ -84,7 +84,7 @@ def draw_legend(canvas: Canvas, *, columns: int, context: bool = False) -> None:
 
 
 def format_date_axis(axes: Axes, days: Sequence[date]) -> None:
-    """Label months; of few days that lie close together, the days themselves."""
+    """Label months, or single days if the range is short."""
     if (max(days) - min(days)).days < _SHORT_DAYS:
         step = -(-len(days) // 3)
         shown = [np.datetime64(day) for day in days[::step]]
@@ -103,29 +103,29 @@ def draw_dot_plot(
     *,
     key: str,
     title: str,
-    says: str,
+    caption: str,
     x: str,
     line: float | None = None,
     shares: bool = False,
     strong: Sequence[str] = (),
     numbers: ReportTable | None = None,
 ) -> ReportChart:
-    """One figure of several things, each a dot with its interval, named at the left.
+    """Draw one metric of several items, each a dot with its interval, labelled at the left.
 
     Parameters
     ----------
-    estimates : mapping of str to Figure
-        Name → figure; those without a value are left out.
-    key, title, says, x
-        The chart's address, question, reading, and what the axis shows.
+    estimates : mapping of str to MetricEstimate
+        Name → metric; those without a value are left out.
+    key, title, caption, x
+        The chart's anchor, title, caption, and axis label.
     line : float, optional
-        Where a reference stands.
+        Position of a reference line.
     shares : bool
-        Whether the figures are shares, and the axis in per cent.
+        Whether the metrics are shares; the axis is then in per cent.
     strong : sequence of str
         Names in the model's colour.
-    numbers : Table, optional
-        What stands behind it.
+    numbers : ReportTable, optional
+        The underlying numbers.
     """
     known_estimates = {
         name: figure for name, figure in estimates.items() if figure.value is not None
@@ -145,7 +145,7 @@ def draw_dot_plot(
     axes.set_xlim(low, max(ends) + margin)
     if shares:
         svg.format_percent_axis(axes.xaxis, highest=max(ends))
-    return build_chart(figure, key=key, title=title, says=says, numbers=numbers)
+    return build_chart(figure, key=key, title=title, caption=caption, numbers=numbers)
 
 
 @svg.with_chart_style
@@ -154,29 +154,29 @@ def draw_by_cutoff(
     *,
     key: str,
     title: str,
-    says: str,
+    caption: str,
     y: str,
     line: float | None = None,
     shares: bool = False,
 ) -> ReportChart:
-    """One figure over the cuts, with intervals.
+    """Draw one metric over the cutoffs, with intervals.
 
     Parameters
     ----------
-    estimates_by_cutoff : mapping of datetime.date to mapping of str to Figure
-        Cut → name → figure; the model first, at most three others.
-    key, title, says, y
-        The chart's address, question, reading, and what the axis shows.
+    estimates_by_cutoff : mapping of datetime.date to mapping of str to MetricEstimate
+        Cutoff → name → metric; the model first, at most three others.
+    key, title, caption, y
+        The chart's anchor, title, caption, and axis label.
     line : float, optional
-        Where a reference stands.
+        Position of a reference line.
     shares : bool
-        Whether the figure is a share, and the axis in per cent.
+        Whether the metric is a share; the axis is then in per cent.
     """
-    figure, axes = svg.create_axes("cut", y, height_pt=280)
+    figure, axes = svg.create_axes("cutoff", y, height_pt=280)
     names = list(next(iter(estimates_by_cutoff.values())))
     line_styles = assign_styles(names)
     for position, name in enumerate(names):
-        shift = timedelta(days=6 * position)  # else intervals of one cut hide each other
+        shift = timedelta(days=6 * position)  # avoids overlapping intervals
         shifted = {
             cutoff + shift: estimates[name] for cutoff, estimates in estimates_by_cutoff.items()
         }
@@ -184,7 +184,7 @@ def draw_by_cutoff(
     if line is not None:
         axes.axhline(line, **REFERENCE)
     ends = _collect_extent(
-        (found[name] for found in estimates_by_cutoff.values() for name in names), line
+        (estimates[name] for estimates in estimates_by_cutoff.values() for name in names), line
     )
     margin = 0.08 * max(max(ends) - min(ends), 1e-3)
     axes.set_ylim(min(ends) - margin if min(ends) < 0 else 0, max(ends) + margin)
@@ -193,21 +193,21 @@ def draw_by_cutoff(
     format_date_axis(axes, list(estimates_by_cutoff))
     if len(names) > 1:
         draw_legend(figure, columns=2)
-    return build_chart(figure, key=key, title=title, says=says, numbers=None)
+    return build_chart(figure, key=key, title=title, caption=caption, numbers=None)
 
 
 @svg.with_chart_style
 def draw_contributions(contributions: pl.DataFrame) -> ReportChart:
-    """What moves the score, up and down; see :func:`training.report.attribution_summary.summarize_attributions`."""
+    """Draw mean positive and negative contribution of each signal group."""
     figure, axes = svg.create_axes(
-        "mean push on the log-odds", "", height_pt=64 + 22 * contributions.height
+        "mean contribution to the log-odds", "", height_pt=64 + 22 * contributions.height
     )
     positions = np.arange(contributions.height)
     axes.barh(positions, contributions["up"], color=MODEL, height=0.62, label="up")
     axes.barh(
         positions,
         contributions["down"],
-        color=svg.LIGHT["rival-1"],
+        color=svg.LIGHT["baseline-1"],
         height=0.62,
         alpha=0.85,
         label="down",
@@ -218,15 +218,15 @@ def draw_contributions(contributions: pl.DataFrame) -> ReportChart:
     return build_chart(
         figure,
         key="drivers",
-        title="What moves the score, and which way?",
-        says="Each bar adds what a signal does to the accounts it raises and to those it lowers,"
-        " averaged over all: exact contributions to the log-odds before calibration.",
+        title="Signals that raise and lower the score",
+        caption="Mean positive and negative contribution of each signal over all accounts: exact"
+        " SHAP contributions to the log-odds before calibration.",
         numbers=None,
     )
 
 
 def label_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Name the rows of a chart at its left, the first on top."""
+    """Label the rows of a chart at its left, the first on top."""
     axes.set_yticks(range(len(names)), [svg.to_single_line(name, 34) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, labelcolor=svg.LIGHT["ink"])
@@ -237,23 +237,27 @@ def label_rows(axes: Axes, names: Sequence[str]) -> None:
 def _draw_time_series(
     axes: Axes, estimates: Mapping[date, MetricEstimate], name: str, style: Mapping[str, Any]
 ) -> None:
-    for day, each in estimates.items():
-        if each.low is not None and each.high is not None:
-            at = np.datetime64(day)
-            axes.vlines([at], [each.low], [each.high], color=style["color"], linewidth=1.2)
+    for day, estimate in estimates.items():
+        if estimate.low is not None and estimate.high is not None:
+            x = np.datetime64(day)
+            axes.vlines([x], [estimate.low], [estimate.high], color=style["color"], linewidth=1.2)
     values = {
-        np.datetime64(d): each.value for d, each in estimates.items() if each.value is not None
+        np.datetime64(day): estimate.value
+        for day, estimate in estimates.items()
+        if estimate.value is not None
     }
     label = svg.to_single_line(name, 34)
     axes.plot(list(values), list(values.values()), marker="o", markersize=5, label=label, **style)
 
 
 def _collect_extent(estimates: Iterable[MetricEstimate], line: float | None) -> list[float]:
-    """Every end that a chart must show; from 0 to 1 where there is none."""
-    ends = [end for each in estimates for end in (each.low, each.value, each.high, line)]
+    """Return every value that a chart must show; 0 and 1 without any."""
+    ends = [
+        end for estimate in estimates for end in (estimate.low, estimate.value, estimate.high, line)
+    ]
     return [end for end in ends if end is not None] or [0.0, 1.0]
 
 
 def format_row_interval(row: Mapping[str, Any]) -> str:
-    """Say the interval of a row of shares."""
+    """Format the interval of a row of shares."""
     return f"{format_share(row['low'])} to {format_share(row['high'])}"

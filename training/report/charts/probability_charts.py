@@ -1,4 +1,4 @@
-"""Charts of probabilities and dates: does it happen as stated, and when?"""
+"""Charts of probabilities and dates: reliability, drift, net benefit, event dates."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,24 +19,24 @@ _BARS: Final = 36
 
 @svg.with_chart_style
 def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart:
-    """Stated against observed, and how often so much is stated.
+    """Draw the reliability diagram and the histogram of probabilities.
 
     Parameters
     ----------
     rates : polars.DataFrame
-        :func:`training.report.chart_data.compute_reliability`.
+        From :func:`training.report.chart_data.compute_reliability`.
     probability : polars.Series
-        Every stated probability.
+        Every predicted probability.
     """
     figure, (above, below) = svg.create_axes(
-        "stated probability; last bar: and above",
+        "predicted probability; last bar: and above",
         "share that expanded",
         height_pt=380,
         rows=2,
         height_ratios=[4, 1],
     )
     top = float(max(rates["high"].max(), rates["expected"].max()))  # type: ignore[type-var, arg-type]
-    above.plot([0, top], [0, top], label="as stated", **plot_helpers.REFERENCE)
+    above.plot([0, top], [0, top], label="perfect calibration", **plot_helpers.REFERENCE)
     _draw_with_intervals(above, rates["expected"], rates["observed"], rates["low"], rates["high"])
     svg.set_upper_limit(above, top=top, room=1.05)
     above.set_xlim(0, top * 1.05)
@@ -57,20 +57,21 @@ def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart
     return plot_helpers.build_chart(
         figure,
         key="reliability",
-        title="Does it happen as often as stated?",
-        says="Snapshots in tenths by stated probability. Dots on the dashed line are exact; upright"
-        " lines are 90% intervals of the observed share. Below, how many snapshots get so much.",
+        title="Reliability diagram",
+        caption="Snapshots in deciles by predicted probability. Dots on the dashed line are"
+        " perfectly calibrated; vertical lines are 90% intervals of the observed share. Below:"
+        " histogram of the probabilities.",
         numbers=ReportTable(
-            "Stated and observed, by tenth of the stated probability",
-            ["snapshots", "stated", "observed", "90% interval"],
+            "Predicted and observed, by decile of the predicted probability",
+            ["snapshots", "predicted", "observed", "90% interval"],
             [
                 [
-                    f"{r['snapshots']:,}",
-                    format_share(r["expected"]),
-                    format_share(r["observed"]),
-                    plot_helpers.format_row_interval(r),
+                    f"{row['snapshots']:,}",
+                    format_share(row["expected"]),
+                    format_share(row["observed"]),
+                    plot_helpers.format_row_interval(row),
                 ]
-                for r in rates.rows(named=True)
+                for row in rates.rows(named=True)
             ],
         ),
     )
@@ -78,7 +79,12 @@ def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart
 
 @svg.with_chart_style
 def draw_expansions_by_date(counts: pl.DataFrame) -> ReportChart:
-    """Expansions per as-of; see :func:`training.report.chart_data.count_expansions_by_date`."""
+    """Draw expected and observed expansions per as-of.
+
+    See Also
+    --------
+    training.report.chart_data.count_expansions_by_date
+    """
     figure, axes = svg.create_axes("as-of", "accounts that expand", height_pt=330)
     days = counts["as_of"].to_list()
     axes.fill_between(
@@ -98,21 +104,21 @@ def draw_expansions_by_date(counts: pl.DataFrame) -> ReportChart:
     plot_helpers.draw_legend(figure, columns=3)
     return plot_helpers.build_chart(
         figure,
-        key="months",
-        title="Did it drift?",
-        says="Expansions that the probabilities of each as-of promised, and those that came. In the"
-        " shade lie 90% of outcomes if every probability is exact and no account sways another.",
+        key="drift",
+        title="Expected and observed expansions by as-of",
+        caption="A lasting gap is drift. The shaded band holds 90% of outcomes if every probability"
+        " is exact and accounts are independent.",
         numbers=ReportTable(
             "Expected and observed expansions, by as-of",
             ["as-of", "snapshots", "expected", "observed"],
             [
                 [
-                    str(r["as_of"]),
-                    f"{r['snapshots']:,}",
-                    f"{r['expected']:.1f} ({r['low']:.0f} to {r['high']:.0f})",
-                    f"{r['observed']:,}",
+                    str(row["as_of"]),
+                    f"{row['snapshots']:,}",
+                    f"{row['expected']:.1f} ({row['low']:.0f} to {row['high']:.0f})",
+                    f"{row['observed']:,}",
                 ]
-                for r in counts.rows(named=True)
+                for row in counts.rows(named=True)
             ],
         ),
     )
@@ -120,10 +126,8 @@ def draw_expansions_by_date(counts: pl.DataFrame) -> ReportChart:
 
 @svg.with_chart_style
 def draw_net_benefit(curve: pl.DataFrame, rules: Sequence[str]) -> ReportChart:
-    """Net benefit by threshold; see :func:`training.report.chart_data.compute_net_benefit`."""
-    figure, axes = svg.create_axes(
-        "least chance that is worth a contact", "net expansions per 100 accounts"
-    )
+    """Draw net benefit by threshold; see :func:`training.report.chart_data.compute_net_benefit`."""
+    figure, axes = svg.create_axes("probability threshold", "net expansions per 100 accounts")
     threshold, scale = curve["threshold"], 100.0
     axes.fill_between(threshold, curve["low"] * scale, curve["high"] * scale, **plot_helpers.BAND)
     for name, style in zip(rules, svg.BASELINE_STYLES, strict=False):
@@ -145,21 +149,21 @@ def draw_net_benefit(curve: pl.DataFrame, rules: Sequence[str]) -> ReportChart:
     return plot_helpers.build_chart(
         figure,
         key="net-benefit",
-        title="Is acting on it better than a rule?",
-        says="Expansions found, less needless contacts at the rate that the threshold implies: who"
-        " acts from 10% upwards takes nine needless contacts for one expansion. Rules state no"
-        " chance, so they act on the same accounts everywhere. Shaded: the model's 90% interval.",
+        title="Net benefit (decision curve)",
+        caption="True positives less false positives, weighted by the odds of the threshold: at 10%"
+        " one expansion is worth nine unnecessary contacts. Rules have no probability, so they"
+        " recommend the same accounts at every threshold. Shaded: the model's 90% interval.",
         numbers=ReportTable(
             "Net expansions per 100 accounts, by threshold",
             ["threshold", "model", "90% interval", *rules, "everyone"],
             [
                 [
-                    format_share(r["threshold"]),
-                    f"{r['model'] * scale:.2f}",
-                    f"{r['low'] * scale:.2f} to {r['high'] * scale:.2f}",
-                    *(f"{r[name] * scale:.2f}" for name in (*rules, "everyone")),
+                    format_share(row["threshold"]),
+                    f"{row['model'] * scale:.2f}",
+                    f"{row['low'] * scale:.2f} to {row['high'] * scale:.2f}",
+                    *(f"{row[name] * scale:.2f}" for name in (*rules, "everyone")),
                 ]
-                for r in shown.rows(named=True)
+                for row in shown.rows(named=True)
             ],
         ),
     )
@@ -167,31 +171,40 @@ def draw_net_benefit(curve: pl.DataFrame, rules: Sequence[str]) -> ReportChart:
 
 @svg.with_chart_style
 def draw_event_dates(groups: pl.DataFrame) -> ReportChart:
-    """Expected and observed days; see :func:`training.report.chart_data.group_event_dates`."""
+    """Draw expected against observed event dates.
+
+    See Also
+    --------
+    training.report.chart_data.group_event_dates
+    """
     figure, axes = svg.create_axes(
-        "expected day, mean of each group", "day it came, after the as-of"
+        "expected day, mean of each group", "observed day after the as-of"
     )
     expected = groups["median"]
     axes.fill_between(
-        expected, groups["early"], groups["late"], label="stated 80% interval", **plot_helpers.BAND
+        expected,
+        groups["early"],
+        groups["late"],
+        label="predicted 80% interval",
+        **plot_helpers.BAND,
     )
     ends = [0.0, 180.0]
     axes.plot(ends, ends, label="as expected", **plot_helpers.REFERENCE)
-    observed_style = {"color": svg.LIGHT["rival-1"], "linewidth": 1.6}
+    observed_style = {"color": svg.LIGHT["baseline-1"], "linewidth": 1.6}
     axes.vlines(
         expected,
-        groups["came_10"],
-        groups["came_90"],
-        label="10% to 90% of what came",
+        groups["observed_10"],
+        groups["observed_90"],
+        label="observed 10% to 90%",
         **observed_style,
     )
     axes.plot(
         expected,
-        groups["came_50"],
+        groups["observed_50"],
         linestyle="none",
         marker="o",
         color=observed_style["color"],
-        label="median of what came",
+        label="observed median",
     )
     span = max(float(expected.max() - expected.min()), 20.0)  # type: ignore[operator, arg-type]
     middle = float(expected.max() + expected.min()) / 2  # type: ignore[operator, arg-type]
@@ -200,21 +213,21 @@ def draw_event_dates(groups: pl.DataFrame) -> ReportChart:
     return plot_helpers.build_chart(
         figure,
         key="dates",
-        title="Does it come when expected?",
-        says="Expansions that came within 180 days of the as-of, in groups by expected day. If the"
-        " dates hold, the dots follow the dashed line and the bars fill the shade.",
+        title="Expected and observed event dates",
+        caption="Expansions within 180 days of the as-of, grouped by expected day. With accurate"
+        " dates the dots follow the dashed line and the bars fill the band.",
         numbers=ReportTable(
             "Expected and observed days after the as-of",
-            ["expansions", "expected", "stated 80%", "median came", "10% to 90% came"],
+            ["expansions", "expected", "predicted 80%", "observed median", "observed 10% to 90%"],
             [
                 [
-                    f"{r['expansions']:,}",
-                    f"{r['median']:.0f}",
-                    f"{r['early']:.0f} to {r['late']:.0f}",
-                    f"{r['came_50']:.0f}",
-                    f"{r['came_10']:.0f} to {r['came_90']:.0f}",
+                    f"{row['expansions']:,}",
+                    f"{row['median']:.0f}",
+                    f"{row['early']:.0f} to {row['late']:.0f}",
+                    f"{row['observed_50']:.0f}",
+                    f"{row['observed_10']:.0f} to {row['observed_90']:.0f}",
                 ]
-                for r in groups.rows(named=True)
+                for row in groups.rows(named=True)
             ],
         ),
     )

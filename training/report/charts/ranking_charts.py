@@ -1,4 +1,4 @@
-"""Charts of rankings: what is found, and how far down the list."""
+"""Charts of rankings: precision by capacity, precision-recall, and lift."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,49 +17,53 @@ __all__ = ["draw_capacity_curve", "draw_lift", "draw_precision_recall"]
 def draw_capacity_curve(
     curves: Mapping[str, pl.DataFrame], context: Mapping[str, pl.DataFrame], *, team_capacity: int
 ) -> ReportChart:
-    """Precision by accounts worked; see :func:`training.report.chart_data.compute_capacity_curve`.
+    """Draw precision by number of accounts contacted.
 
     Parameters
     ----------
     curves : mapping of str to polars.DataFrame
         By name, the model first; at most three others.
     context : mapping of str to polars.DataFrame
-        Other rankings, drawn without a name.
+        Other rankings, drawn without a label.
     team_capacity : int
         The team's capacity.
+
+    See Also
+    --------
+    training.report.chart_data.compute_capacity_curve
     """
-    figure, axes = svg.create_axes("accounts worked per as-of", "share of them that expanded")
+    figure, axes = svg.create_axes("accounts contacted per as-of", "precision")
     model = next(iter(curves.values()))
     for curve in context.values():
-        axes.plot(curve["worked"], curve["precision"], **plot_helpers.CONTEXT)
-    plot_helpers.draw_named_curves(axes, curves, "worked", "precision")
+        axes.plot(curve["contacted"], curve["precision"], **plot_helpers.CONTEXT)
+    plot_helpers.draw_named_curves(axes, curves, "contacted", "precision")
     axes.axvline(
         team_capacity, zorder=0, label=f"capacity: {team_capacity}", **plot_helpers.REFERENCE
     )
     top = max(float(curve["precision"].max()) for curve in [*curves.values(), *context.values()])  # type: ignore[arg-type]
     svg.set_upper_limit(axes, top=top)
-    axes.set_xlim(0, float(model["worked"].max()))  # type: ignore[arg-type]
+    axes.set_xlim(0, float(model["contacted"].max()))  # type: ignore[arg-type]
     svg.format_percent_axis(axes.yaxis, highest=top)
     plot_helpers.draw_legend(figure, columns=2, context=bool(context))
-    table_counts = [k for k in _select_table_counts(model["worked"].to_list(), team_capacity)]
+    table_counts = _select_table_counts(model["contacted"].to_list(), team_capacity)
     return plot_helpers.build_chart(
         figure,
         key="capacity",
-        title="What if the team had more time, or less?",
-        says="Of the accounts worked from the top of each list, the share that expanded, mean over"
-        " the as-ofs.",
+        title="Precision by capacity",
+        caption="Share that expanded among the accounts contacted from the top of each list, mean"
+        " over the as-ofs.",
         numbers=ReportTable(
-            "Precision, and share of all expansions found, by accounts worked per as-of",
+            "Precision and recall by accounts contacted per as-of",
             ["accounts", *curves],
             [
                 [
-                    str(k),
+                    str(count),
                     *(
-                        _format_precision_recall(curve.filter(pl.col("worked") == k))
+                        _format_precision_recall(curve.filter(pl.col("contacted") == count))
                         for curve in curves.values()
                     ),
                 ]
-                for k in table_counts
+                for count in table_counts
             ],
         ),
     )
@@ -69,37 +73,35 @@ def draw_capacity_curve(
 def draw_precision_recall(
     curves: Mapping[str, pl.DataFrame], context: Mapping[str, pl.DataFrame], *, rate: float
 ) -> ReportChart:
-    """Precision by recall; see :func:`training.report.chart_data.compute_precision_recall`."""
-    figure, axes = svg.create_axes(
-        "share of all expansions found", "share of the found that expanded"
-    )
+    """Draw precision by recall; see :func:`training.report.chart_data.compute_precision_recall`."""
+    figure, axes = svg.create_axes("recall", "precision")
     for curve in context.values():
         axes.plot(curve["recall"], curve["precision"], **plot_helpers.CONTEXT)
     plot_helpers.draw_named_curves(axes, curves, "recall", "precision")
-    axes.axhline(rate, label=f"any order: {format_share(rate)}", **plot_helpers.REFERENCE)
+    axes.axhline(rate, label=f"random order: {format_share(rate)}", **plot_helpers.REFERENCE)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     svg.format_percent_axis(axes.xaxis)
     svg.format_percent_axis(axes.yaxis)
     plot_helpers.draw_legend(figure, columns=2, context=bool(context))
-    tenths = [round(k / 10, 1) for k in range(1, 11)]
+    recall_levels = [round(tenth / 10, 1) for tenth in range(1, 11)]
     return plot_helpers.build_chart(
         figure,
         key="precision-recall",
-        title="How far down the list do the expansions go?",
-        says="All as-ofs in one list, worked from the top: precision by the share of expansions"
-        " that is found so far. Accounts of equal score come together.",
+        title="Precision-recall curve",
+        caption="All as-ofs pooled into one list: precision by the share of expansions found"
+        " from the top. Ties are kept together.",
         numbers=ReportTable(
-            "Precision where so many of the expansions are found",
-            ["found", *curves],
+            "Precision by recall",
+            ["recall", *curves],
             [
                 [
-                    f"{tenth:.0%}",
+                    f"{recall:.0%}",
                     *(
-                        format_share(curve["precision"][round(tenth * 100) - 1])
+                        format_share(curve["precision"][round(recall * 100) - 1])
                         for curve in curves.values()
                     ),
                 ]
-                for tenth in tenths
+                for recall in recall_levels
             ],
         ),
     )
@@ -107,16 +109,16 @@ def draw_precision_recall(
 
 @svg.with_chart_style
 def draw_lift(deciles: Sequence[Mapping[str, Any]]) -> ReportChart:
-    """How much more often each tenth of the list expanded; :func:`training.evaluation.lift.compute_lift_by_decile`."""
+    """Draw the lift of each decile of the list; see :mod:`training.evaluation.lift`."""
     with_value = [row for row in deciles if row["value"] is not None]
-    figure, axes = svg.create_axes("tenth of the list, 1 is the top", "rate ÷ that of all")
+    figure, axes = svg.create_axes("decile of the list, 1 is the top", "lift")
     positions, values = [row["decile"] for row in with_value], [row["value"] for row in with_value]
     axes.bar(positions, values, color=plot_helpers.MODEL, alpha=0.75, width=0.72)
     with_interval = [row for row in with_value if row["low"] is not None]
     lows, highs = [row["low"] for row in with_interval], [row["high"] for row in with_interval]
     ink = svg.LIGHT["ink"]
     axes.vlines([row["decile"] for row in with_interval], lows, highs, color=ink, linewidth=1)
-    axes.axhline(1, label="as all", **plot_helpers.REFERENCE)
+    axes.axhline(1, label="average", **plot_helpers.REFERENCE)
     svg.set_upper_limit(axes, top=max([*values, *highs, 1.0]))
     axes.set_xticks(positions)
     axes.grid(visible=False, axis="x")
@@ -124,12 +126,12 @@ def draw_lift(deciles: Sequence[Mapping[str, Any]]) -> ReportChart:
     return plot_helpers.build_chart(
         figure,
         key="lift",
-        title="How much richer is the top of the list?",
-        says="All as-ofs in one list by probability, in ten equal parts. Bars: how many times the"
-        " rate of all each part expanded, with 90% intervals.",
+        title="Lift by decile",
+        caption="All as-ofs pooled into one list by probability, in ten equal parts. Bars: rate of"
+        " each part divided by the overall rate, with 90% intervals.",
         numbers=ReportTable(
-            "Lift by tenth of the list",
-            ["tenth", "snapshots", "expanded", "rate", "lift"],
+            "Lift by decile of the list",
+            ["decile", "snapshots", "expanded", "rate", "lift"],
             [_build_decile_row(row) for row in with_value],
         ),
     )
@@ -147,10 +149,10 @@ def _build_decile_row(row: Mapping[str, Any]) -> list[str | MetricCell]:
 
 
 def _select_table_counts(contacted: Sequence[int], team_capacity: int) -> list[int]:
-    """Few of the numbers of accounts, the capacity among them."""
+    """Select a few contact counts for the table, the capacity among them."""
     candidates = {1, 5, 10, 20, 50, 100, 200, team_capacity, max(contacted)}
-    return [k for k in contacted if k in candidates]
+    return [count for count in contacted if count in candidates]
 
 
 def _format_precision_recall(row: pl.DataFrame) -> str:
-    return f"{format_share(row['precision'][0])}, finds {format_share(row['recall'][0])}"
+    return f"{format_share(row['precision'][0])}, recall {format_share(row['recall'][0])}"

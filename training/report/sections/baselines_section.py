@@ -1,4 +1,4 @@
-"""The sections that set the model beside the simple rankings, over all cuts and cut by cut."""
+"""Report sections that compare the model with the baselines, overall and by cutoff."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -45,8 +45,8 @@ def build_rankings_section(
     *,
     has_both_classes: bool,
 ) -> ReportSection:
-    """Show every ranking on the same snapshots: at the top of the list, and further down."""
-    heading = "Beside the simple rankings"
+    """Build the comparison of every ranking on the same snapshots."""
+    heading = "Comparison with the baselines"
     table = _build_ranking_table(evaluation, champion)
     if not has_both_classes:
         return ReportSection(
@@ -82,60 +82,74 @@ def build_rankings_section(
 
 
 def build_cutoffs_section(evaluation: EvaluationResult, labelled: pl.DataFrame) -> ReportSection:
-    """Show each cut's model on what it judged, where both outcomes came."""
-    heading, best_baseline = "Cut by cut", evaluation.best_baseline()
+    """Build the section on each cutoff's model, for test snapshots that contain both classes."""
+    heading, best_baseline = "Results by cutoff", evaluation.best_baseline()
     metrics_by_cutoff = {
         cutoff: ranking_metrics
         for cutoff, ranking_metrics in evaluation.metrics_by_cutoff.items()
         if ranking_metrics[MODEL]["auroc"].value is not None
     }
     if not metrics_by_cutoff:
-        return ReportSection("cuts", heading, [Paragraph("No cut has judged both outcomes yet.")])
+        return ReportSection(
+            "cutoffs", heading, [Paragraph("No cutoff has test snapshots of both classes yet.")]
+        )
 
     def select_metric(metric: str, *names: str) -> dict[date, dict[str, MetricEstimate]]:
         return {
-            cut: {name: found[name][metric] for name in names}
-            for cut, found in metrics_by_cutoff.items()
+            cutoff: {name: ranking_metrics[name][metric] for name in names}
+            for cutoff, ranking_metrics in metrics_by_cutoff.items()
         }
 
     rows: list[TableRow] = [
         [
-            str(cut),
-            f"{(labelled['cut'] == cut).sum():,}",
-            f"{labelled.filter(pl.col('cut') == cut)['expanded'].sum():,}",
-            *(format_cell(name, found[MODEL].get(name)) for name in ("auroc", "log_loss_skill")),
+            str(cutoff),
+            f"{(labelled['cutoff'] == cutoff).sum():,}",
+            f"{labelled.filter(pl.col('cutoff') == cutoff)['expanded'].sum():,}",
             *(
-                format_cell("precision_at_capacity", found[name]["precision_at_capacity"])
+                format_cell(name, ranking_metrics[MODEL].get(name))
+                for name in ("auroc", "log_loss_skill")
+            ),
+            *(
+                format_cell("precision_at_capacity", ranking_metrics[name]["precision_at_capacity"])
                 for name in (MODEL, best_baseline)
             ),
         ]
-        for cut, found in metrics_by_cutoff.items()
+        for cutoff, ranking_metrics in metrics_by_cutoff.items()
     ]
-    head = ["cut", "snapshots", "expanded", format_title("auroc"), format_title("log_loss_skill")]
-    head += ["Precision at capacity", f"the same by {best_baseline}"]
-    interval_note = "With 90% intervals, which draw whole accounts."
+    header = [
+        "cutoff",
+        "snapshots",
+        "expanded",
+        format_title("auroc"),
+        format_title("log_loss_skill"),
+    ]
+    header += ["Precision at capacity", f"the same for {best_baseline}"]
+    interval_note = "90% bootstrap intervals over accounts."
     return ReportSection(
-        "cuts",
+        "cutoffs",
         heading,
         [
             plot_helpers.draw_by_cutoff(
                 select_metric("log_loss_skill", MODEL),
-                key="cuts-skill",
-                title="Does each model know more than the base rate?",
-                says=f"Log-loss skill of each cut's model on what came after it. {interval_note}",
+                key="cutoffs-skill",
+                title="Log-loss skill by cutoff",
+                caption="Log-loss skill of each cutoff's model on its test snapshots."
+                f" {interval_note}",
                 y="log-loss skill",
                 line=0.0,
             ),
             plot_helpers.draw_by_cutoff(
                 select_metric("precision_at_capacity", MODEL, best_baseline),
-                key="cuts-precision",
-                title="Is it ahead of the best simple ranking each time?",
-                says=f"Precision at capacity beside {best_baseline}, the best simple ranking over all"
-                f" cuts. {interval_note}",
+                key="cutoffs-precision",
+                title="Precision at capacity by cutoff",
+                caption=f"Precision at capacity compared with {best_baseline}, the best baseline"
+                f" over all cutoffs. {interval_note}",
                 y="precision at capacity",
                 shares=True,
             ),
-            ReportTable("Each cut's model on what it judged, with 90% intervals", head, rows),
+            ReportTable(
+                "Each cutoff's model on its test snapshots, with 90% intervals", header, rows
+            ),
         ],
     )
 
@@ -143,23 +157,25 @@ def build_cutoffs_section(evaluation: EvaluationResult, labelled: pl.DataFrame) 
 def _build_ranking_table(
     evaluation: EvaluationResult, champion: ChampionComparison | None
 ) -> ReportTable:
-    figures, learners = evaluation.metrics, evaluation.reference_metrics
+    metrics, reference_metrics = evaluation.metrics, evaluation.reference_metrics
     shown = [
-        name for name in _RANKING_METRICS if figures[MODEL][name].value is not None
+        name for name in _RANKING_METRICS if metrics[MODEL][name].value is not None
     ] or _RANKING_METRICS[:4]
     rows = [
         GroupRow("The model"),
-        _build_row(MODEL, figures[MODEL], shown),
+        _build_row(MODEL, metrics[MODEL], shown),
         *_build_champion_rows(champion, shown),
-        GroupRow("Simple rankings: single columns and rules"),
-        *(_build_row(name, figures[name], shown) for name in _sort_by_precision(figures)[1:]),
+        GroupRow("Baselines: single columns and rules"),
+        *(_build_row(name, metrics[name], shown) for name in _sort_by_precision(metrics)[1:]),
     ]
-    if learners:
-        rows.append(GroupRow("Other learners, trained on the same rows at each cut"))
-        rows += [_build_row(name, estimates, shown) for name, estimates in learners.items()]
+    if reference_metrics:
+        rows.append(GroupRow("Reference models, trained on the same rows at each cutoff"))
+        rows += [
+            _build_row(name, estimates, shown) for name, estimates in reference_metrics.items()
+        ]
     caption = "Every ranking on the same snapshots, with 90% intervals"
-    head = ["ranking", *(format_title(name) for name in shown)]
-    return ReportTable(caption, head, rows, strong=frozenset({1}))
+    header = ["ranking", *(format_title(name) for name in shown)]
+    return ReportTable(caption, header, rows, bold_rows=frozenset({1}))
 
 
 def _build_row(
@@ -173,7 +189,7 @@ def _build_champion_rows(
 ) -> list[TableRow]:
     if champion is None or not champion.metrics:
         return []
-    group = GroupRow("The champion's settings, walked over the same cuts")
+    group = GroupRow("The champion's settings on the same cutoffs")
     return [group, _build_row("champion", champion.metrics, shown)]
 
 
@@ -184,13 +200,13 @@ def _build_champion_note(champion: ChampionComparison | None) -> list[SectionPar
     gain_text = ""
     if gain is not None and gain.value is not None:
         gain_text = (
-            f" {_format_points(gain)} is the model's precision at capacity less the champion's."
+            f" The model's precision at capacity less the champion's is {_format_points(gain)}."
         )
     return [Paragraph(f"{to_single_line(champion.note, 400)}{gain_text}")]
 
 
 def _format_points(gain: MetricEstimate) -> str:
-    """Say a difference of shares in points."""
+    """Format a difference of shares in percentage points."""
     if gain.value is None:
         return "n/a"
     text = f"{100 * gain.value:+.1f} points"
@@ -200,61 +216,65 @@ def _format_points(gain: MetricEstimate) -> str:
 
 
 def _describe_baseline_gain(evaluation: EvaluationResult) -> str:
-    """Compare with what one would have chosen at the time, without hindsight."""
+    """Describe the gain over the baseline selected at each cutoff, without hindsight."""
     gain = evaluation.gain_over_selected_baseline
     if gain.value is None:
-        return "The model cannot be compared with the simple ranking chosen cut by cut."
+        return "The model cannot be compared with the baseline selected at each cutoff."
     return (
-        "The best simple ranking is known in hindsight only. Against the one that each cut would"
-        f" have chosen on what it knew, the model's precision at capacity differs by"
+        "The best baseline is known only in hindsight. Compared with the baseline selected at each"
+        " cutoff from data known then, the model's precision at capacity differs by"
         f" {_format_points(gain)}."
     )
 
 
 def _select_named_rankings(evaluation: EvaluationResult) -> list[str]:
-    """Whose lines have a name: the model, its strongest simple rivals, the strongest learner."""
+    """Select the labelled rankings: the model, the best baselines and reference model."""
     baselines = _sort_by_precision(evaluation.metrics)[1:]
-    learners = _sort_by_precision(
+    reference_models = _sort_by_precision(
         {MODEL: evaluation.metrics[MODEL], **evaluation.reference_metrics}
     )[1:2]
-    return [MODEL, *baselines[: _MAX_NAMED_BASELINES - len(learners)], *learners]
+    return [MODEL, *baselines[: _MAX_NAMED_BASELINES - len(reference_models)], *reference_models]
 
 
-def _build_capacity_chart(figures: MetricsByRanking) -> ReportChart:
+def _build_capacity_chart(metrics: MetricsByRanking) -> ReportChart:
     name = "precision_at_capacity"
     return plot_helpers.draw_dot_plot(
-        {ranking: figures[ranking][name] for ranking in _sort_by_precision(figures)},
+        {ranking: metrics[ranking][name] for ranking in _sort_by_precision(metrics)},
         key="at-capacity",
-        title="Who is ahead at the team's capacity?",
-        says="Precision at capacity of every ranking, with 90% intervals. Intervals that overlap do"
-        " not mean that two rankings are level: the verdict compares them on the same draws.",
+        title="Precision at the team's capacity",
+        caption="Precision at capacity of every ranking, with 90% intervals. Overlapping intervals"
+        " do not mean that two rankings are equal: the verdict compares them on the same"
+        " resamples.",
         x="precision at capacity",
         shares=True,
         strong=[MODEL],
     )
 
 
-def _sort_by_precision(figures: MetricsByRanking) -> list[str]:
-    """The model, then the rankings by precision at capacity."""
-    others = [name for name in figures if name != MODEL]
-    order = sorted(others, key=lambda name: -(figures[name]["precision_at_capacity"].value or 0))
+def _sort_by_precision(metrics: MetricsByRanking) -> list[str]:
+    """Sort the rankings by precision at capacity, the model first."""
+    others = [name for name in metrics if name != MODEL]
+    order = sorted(others, key=lambda name: -(metrics[name]["precision_at_capacity"].value or 0))
     return [MODEL, *order]
 
 
 def _split_named(
     curves: Mapping[str, pl.DataFrame], named: Sequence[str]
 ) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
-    """The lines with a name, and the rest."""
-    return {n: curves[n] for n in named}, {n: curves[n] for n in curves if n not in named}
+    """Split the curves into labelled ones and the rest."""
+    return (
+        {name: curves[name] for name in named},
+        {name: curves[name] for name in curves if name not in named},
+    )
 
 
 def _choose_contact_counts(labelled: pl.DataFrame, capacity: int) -> list[int]:
-    """Numbers of accounts at which the curves are taken: up to five times the capacity."""
+    """Choose the x values of the capacity curves: up to five times the capacity."""
     max_accounts = int(labelled.group_by("as_of").len()["len"].max())  # type: ignore[arg-type]
     max_shown = max(min(5 * capacity, max_accounts), 2)
     step = max(max_shown // 40, 1)
     candidates = {*range(1, max_shown + 1, step), 5, 10, 20, 50, 100, capacity, max_shown}
-    return sorted(k for k in candidates if 1 <= k <= max_shown)
+    return sorted(count for count in candidates if 1 <= count <= max_shown)
 
 
 def _score_column(ranking: str) -> str:

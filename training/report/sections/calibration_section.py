@@ -1,4 +1,4 @@
-"""The sections that ask whether the probabilities and the dates are true."""
+"""Report sections on calibration: probabilities, and expected dates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,8 +37,8 @@ _MAX_RULES: Final = 3
 def build_probability_section(
     evaluation: EvaluationResult, labelled: pl.DataFrame, *, has_both_classes: bool
 ) -> ReportSection:
-    """Ask of the probability whether it is true, and whether acting on it pays."""
-    heading = "Is the probability true?"
+    """Build the section on calibration and net benefit of the probabilities."""
+    heading = "Calibration of the probability"
     if not has_both_classes:
         return ReportSection(
             "probability",
@@ -54,13 +54,13 @@ def build_probability_section(
     benefit = chart_data.compute_net_benefit(labelled, rules, **bootstrap_options)
     table = ReportTable(
         "The model's probability, with 90% intervals",
-        ["figure", "value"],
+        ["metric", "value"],
         [
             [format_title(name), format_cell(name, model_metrics[name])]
             for name in _PROBABILITY_METRICS
             if name in model_metrics
         ],
-        beside=True,
+        side_by_side=True,
     )
     return ReportSection(
         "probability",
@@ -81,18 +81,19 @@ def build_probability_section(
 
 
 def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
-    """Ask of the expected dates whether it came then, and inside the interval."""
-    heading, date_metrics_by_name = "The expected dates", evaluation.date_metrics
+    """Build the section on error and interval coverage of the expected dates."""
+    heading, date_metrics_by_name = "Expected dates", evaluation.date_metrics
     evaluable = dates.select_evaluable_rows(evaluation.predictions)
     if evaluable.is_empty():
         message = (
-            "No expansion can be judged yet: none came within 180 days of an as-of whose 180 days"
+            "No date can be evaluated yet: no expansion came within 180 days of an as-of whose 180"
+            " days have passed."
         )
-        return ReportSection("dates", heading, [Paragraph(f"{message} are over.")])
+        return ReportSection("dates", heading, [Paragraph(message)])
     errors = {
-        "model": date_metrics_by_name["date_error_days"],
-        "the usual day": date_metrics_by_name["date_error_days_usual"],
-        "straight line to the limit": date_metrics_by_name["date_error_days_line"],
+        "model": date_metrics_by_name["date_mae_days"],
+        "constant date": date_metrics_by_name["date_mae_days_constant"],
+        "linear extrapolation to the limit": date_metrics_by_name["date_mae_days_linear"],
     }
     curve: list[TableRow] = [
         [format_title(name), format_cell(name, date_metrics_by_name[name])]
@@ -100,7 +101,7 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
         if name in date_metrics_by_name
     ]
     coverage = {"all": date_metrics_by_name["date_coverage"]} | {
-        f"{third} third of the chance": date_metrics_by_name[f"date_coverage_{third}"]
+        f"{third} third of the probability": date_metrics_by_name[f"date_coverage_{third}"]
         for third in ("lowest", "middle", "highest")
     }
     return ReportSection(
@@ -108,8 +109,8 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
         heading,
         [
             Paragraph(
-                f"Judged are the {evaluable.height:,} snapshots whose expansion came within 180 days,"
-                " once all of the 180 days are known."
+                f"Evaluated on the {evaluable.height:,} snapshots whose expansion came within 180"
+                " days, once all 180 days are known."
             ),
             replace(
                 probability_charts.draw_event_dates(chart_data.group_event_dates(evaluable)),
@@ -118,22 +119,20 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
             plot_helpers.draw_dot_plot(
                 errors,
                 key="date-error",
-                title="How far off is the expected date?",
-                says="Mean distance in days, with 90% intervals. The usual day is the constant that"
-                " was best on what the cut knew; the line carries three months' growth on to the"
-                " seat or usage limit.",
+                title="Error of the expected date",
+                caption="Mean absolute error in days, with 90% intervals. The constant date is the"
+                " best one on data known at the cutoff; the linear extrapolation extends three"
+                " months' growth to the seat or usage limit.",
                 x="days",
                 strong=["model"],
-                numbers=_build_metric_table(
-                    "Error of the expected date", "date_error_days", errors
-                ),
+                numbers=_build_metric_table("Error of the expected date", "date_mae_days", errors),
             ),
             plot_helpers.draw_dot_plot(
                 coverage,
                 key="date-coverage",
-                title="Does the interval hold what it promises?",
-                says="Share of those expansions inside the stated 80% interval, of all and by third"
-                " of the probability, with 90% intervals; dashed: what is promised.",
+                title="Coverage of the date interval",
+                caption="Share of those expansions inside the nominal 80% interval, overall and by"
+                " third of the probability, with 90% intervals; dashed: nominal coverage.",
                 x="share inside the interval",
                 line=0.8,
                 shares=True,
@@ -143,7 +142,9 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
                 ),
             ),
             ReportTable(
-                "The whole curve up to 180 days, with 90% intervals", ["figure", "value"], curve
+                "Cumulative incidence up to 180 days, with 90% intervals",
+                ["metric", "value"],
+                curve,
             ),
         ],
     )
@@ -161,21 +162,29 @@ def _build_band_tables(evaluation: EvaluationResult) -> list[ReportTable]:
         ]
         for band in evaluation.bands
     ]
-    caption = "By band of the probability, as a CSM sees it: what was stated, and what happened"
-    return [ReportTable(caption, ["band", "snapshots", "stated", "expanded"], rows, beside=True)]
+    caption = "By probability band as shown to CSMs: predicted and observed rate"
+    return [
+        ReportTable(
+            caption, ["band", "snapshots", "predicted", "expanded"], rows, side_by_side=True
+        )
+    ]
 
 
 def _build_metric_table(
     caption: str, name: str, estimates: Mapping[str, MetricEstimate]
 ) -> ReportTable:
-    rows: list[TableRow] = [[key, format_cell(name, figure)] for key, figure in estimates.items()]
+    rows: list[TableRow] = [
+        [key, format_cell(name, estimate)] for key, estimate in estimates.items()
+    ]
     return ReportTable(f"{caption}, with 90% intervals", ["", "value"], rows)
 
 
 def _select_binary_rules(labelled: pl.DataFrame, rankings: Sequence[str]) -> dict[str, str]:
-    """The rankings that only say yes or no: 1, 0, or below 0 where they cannot tell."""
-    present = [n for n in rankings if n in labelled.columns]
-    binary = [n for n in present if labelled[n].max() == 1 and labelled[n].n_unique() <= 3]
+    """Select the baselines that are binary rules: 1, 0, or below 0 if unknown."""
+    present = [name for name in rankings if name in labelled.columns]
+    binary = [
+        name for name in present if labelled[name].max() == 1 and labelled[name].n_unique() <= 3
+    ]
     return {name: name for name in binary[:_MAX_RULES]}
 
 

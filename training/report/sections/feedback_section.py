@@ -1,4 +1,4 @@
-"""The section that holds what humans said of the lists against what the contracts then showed."""
+"""Report section that compares CSM feedback with contract outcomes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,29 +10,28 @@ __all__ = ["build_feedback_sections"]
 
 
 def build_feedback_sections(feedback: Sequence[Mapping[str, Any]]) -> list[ReportSection]:
-    """Show the answers; nothing where none was given."""
+    """Build the feedback section; none without feedback."""
     if not feedback:
         return []
     note = (
-        "No answer is a label: what counts as an expansion is read from the contracts alone. Where"
-        " the two disagree, look at both: an account that was called won and shows no expansion,"
-        " or one that was called wrong and expanded."
+        "Feedback is not a label: expansions are read from contracts only. Check both where they"
+        " disagree: an account marked won without an expansion, or one marked wrong that expanded."
     )
     table = ReportTable(
-        "The last answer on each account of each list, beside the chance that the list told and"
-        " what became of the account within the horizon",
-        ["answer", "given", "chance told", "outcome known", "expanded"],
-        [_build_row(each) for each in feedback],
+        "Latest feedback per account and list, with the probability on the list and the outcome"
+        " within the horizon",
+        ["feedback", "entries", "mean probability", "labelled", "expanded"],
+        [_build_row(entry) for entry in feedback],
     )
-    return [ReportSection("said", "What humans said of the lists", [Paragraph(note), table])]
+    return [ReportSection("feedback", "CSM feedback on the lists", [Paragraph(note), table])]
 
 
 def _build_row(entry: Mapping[str, Any]) -> list[str]:
-    chance = "" if entry["expected"] is None else format_share(entry["expected"])
+    probability = "" if entry["expected"] is None else format_share(entry["expected"])
     return [
         entry["verdict"],
-        f"{entry['answers']:,}",
-        chance,
-        f"{entry['known']:,}",
+        f"{entry['entries']:,}",
+        probability,
+        f"{entry['labelled']:,}",
         f"{entry['expanded']:,}",
     ]

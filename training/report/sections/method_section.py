@@ -1,4 +1,4 @@
-"""What an evaluation left out, how its figures are defined, and what it was made from."""
+"""Report sections on exclusions, method and lineage of an evaluation."""
 
 from importlib.metadata import version
 from typing import Final
@@ -22,7 +22,7 @@ from training.rules import team_capacity
 
 __all__ = ["build_exclusions_section", "build_lineage_section", "build_method_section"]
 
-# All that decides what is learned and how it is judged; where tables lie may hold secrets.
+# Settings that affect training and evaluation; table locations may contain secrets.
 _SHOWN_SECTIONS: Final = (
     "outcome",
     "evaluation",
@@ -39,85 +39,82 @@ _LIBRARIES: Final = ("lightgbm", "scikit-learn", "polars", "numpy")
 def build_exclusions_section(
     evaluation: EvaluationResult, history: TrainingHistory
 ) -> ReportSection:
-    """Count what no figure is computed on, by reason."""
+    """Build the section that counts excluded rows by reason."""
     parts: list[SectionPart] = [_build_ineligible_table(history), _describe_unlabelled(evaluation)]
     if evaluation.skipped:
         rows = [
             [str(cutoff), to_single_line(reason, 300)]
             for cutoff, reason in evaluation.skipped.items()
         ]
-        words = frozenset({0, 1})
-        parts.append(
-            ReportTable("Cuts at which no model was trained", ["cut", "reason"], rows, words)
-        )
+        text_columns = frozenset({0, 1})
+        parts.append(ReportTable("Skipped cutoffs", ["cutoff", "reason"], rows, text_columns))
     else:
-        parts.append(Paragraph("No cut was skipped."))
+        parts.append(Paragraph("No cutoff was skipped."))
     parts.append(_build_quarantine_table(history))
-    return ReportSection("left-out", "What was left out, and why", parts)
+    return ReportSection("exclusions", "Exclusions", parts)
 
 
 def build_method_section(history: TrainingHistory, settings: Settings) -> ReportSection:
-    """Say how it was measured, in plain words."""
+    """Build the description of the evaluation method."""
     rules, outcome = settings.evaluation, settings.outcome
     maturity_days = outcome.booking_lag_days + outcome.revert_days
     steps = [
         (
-            "The question",
+            "Question",
             f"Will this account expand within {outcome.horizon_days} days of the as-of? It is asked"
-            f" of every eligible account, {_describe_frequency(settings)}, with only what was"
-            " known before that day.",
+            f" for every eligible account, {_describe_frequency(settings)}, using only data known"
+            " before that day.",
         ),
         (
             "Expansion",
-            "A rise of seats, usage limit or plan above their level at the as-of, or of recurring"
-            " revenue where nothing else is counted. Not: a price rise, a flat renewal, steps of a"
-            " ramp that was signed before, a merger, a correction, a first purchase, or a rise"
-            f" undone within {outcome.revert_days} days.",
+            "An increase of seats, usage limit or plan above the level at the as-of, or of"
+            " recurring revenue if nothing else is counted. Excluded: a price increase, a flat"
+            " renewal, steps of a ramp signed before, a merger, a correction, a first purchase, or"
+            f" an increase reverted within {outcome.revert_days} days.",
         ),
         (
             "Eligible",
             "Under a paid contract that has not ended, with an event in the last"
-            f" {settings.eligibility.silent_days} days.",
+            f" {settings.eligibility.max_inactive_days} days.",
         ),
         (
-            "Walk forward",
-            f"Every {rules.refit_months} months a model is trained on what was known at that cut,"
-            " and judged on the as-ofs from there to the next cut. An outcome is known at a cut"
-            f" only when its whole window and {maturity_days} further days for late bookings and undone"
-            " rises were over by then.",
+            "Walk-forward validation",
+            f"Every {rules.refit_months} months a model is trained on data known at that cutoff and"
+            " evaluated on the as-ofs up to the next cutoff. A label is known at a cutoff only if"
+            f" its whole window and {maturity_days} further days for late bookings and reverted"
+            " increases had passed.",
         ),
         (
             "Calibration",
-            "The map from score to probability at a cut is fitted on what earlier cuts' models had"
-            " said, where the outcome had become known by then.",
+            "The calibration of a cutoff's model is fitted on the predictions of earlier cutoffs"
+            " whose labels had matured by then.",
         ),
         (
             "Intervals",
-            f"90%: {rules.n_bootstrap} draws, with replacement, of whole accounts, and of whole cuts"
-            " where there are four or more. Rows of one account resemble each other, and so do"
-            " those of one cut.",
+            f"90%: {rules.n_bootstrap} bootstrap resamples of accounts, and of cutoffs where there"
+            " are at least four, because rows of one account or one cutoff are correlated.",
         ),
         (
             "Capacity",
-            f"{to_single_line(_describe_capacity(history, settings), 200)} All of them are worked; equal scores at the"
-            " end of the list count by their average.",
+            f"{to_single_line(_describe_capacity(history, settings), 200)} All of them are"
+            " contacted; ties at the end of the list count by their average.",
         ),
         (
-            "What it is not",
-            "Nothing here says what a conversation causes: accounts expanded without this list, and"
-            " the past lists that a team did work with are not in it.",
+            "Not measured",
+            "The effect of a conversation: accounts expanded without this list, and lists that a"
+            " team worked with in the past are not part of the data.",
         ),
     ]
     metrics = [(format_title(name), meaning) for name, meaning in METRIC_DEFINITIONS.items()]
     return ReportSection(
         "method",
-        "How it was measured",
-        [DefinitionList(steps), DefinitionList(metrics, "What each figure means")],
+        "Method",
+        [DefinitionList(steps), DefinitionList(metrics, "Metric definitions")],
     )
 
 
 def build_lineage_section(history: TrainingHistory, settings: Settings) -> ReportSection:
-    """Name the data, the settings and the code."""
+    """Build the section on the data, settings and code of the evaluation."""
     as_ofs = sorted(history.panel.snapshots["as_of"].unique())
     window = [
         ("As of", f"{history.as_of:%Y-%m-%d}, 00:00 UTC"),
@@ -134,11 +131,11 @@ def build_lineage_section(history: TrainingHistory, settings: Settings) -> Repor
         ),
     ]
     tables = ReportTable(
-        "The tables as they were read: the same digest means the same rows",
+        "Input tables; equal digests mean equal rows",
         ["table", "rows", "digest"],
         [
-            [each.name, f"{each.rows:,}", each.digest]
-            for each in fingerprint.fingerprint_tables(history.tables, history.activity)
+            [table.name, f"{table.rows:,}", table.digest]
+            for table in fingerprint.fingerprint_tables(history.tables, history.activity)
         ],
     )
     code = fingerprint.fingerprint_code()
@@ -150,8 +147,8 @@ def build_lineage_section(history: TrainingHistory, settings: Settings) -> Repor
         for name, value in getattr(settings, section).model_dump(mode="json").items()
     ]
     return ReportSection(
-        "made-from",
-        "What it was made from",
+        "lineage",
+        "Data, settings and code",
         [
             DefinitionList(window),
             tables,
@@ -182,16 +179,16 @@ def _build_ineligible_table(history: TrainingHistory) -> ReportTable | Paragraph
         [to_single_line(row["reason"]), f"{row['rows']:,}", f"{row['accounts']:,}"]
         for row in counts.sort("rows", "reason", descending=[True, False]).rows(named=True)
     ]
-    caption = f"Accounts that were not eligible, beside {eligible:,} snapshots that were"
+    caption = f"Ineligible accounts, compared with {eligible:,} eligible snapshots"
     return ReportTable(caption, ["reason", "account × as-of", "accounts"], rows)
 
 
 def _describe_unlabelled(evaluation: EvaluationResult) -> Paragraph:
     unlabelled = evaluation.predictions["expanded"].null_count()
     return Paragraph(
-        f"Of {evaluation.predictions.height:,} predictions {unlabelled:,} have no known outcome: their"
-        " window was not over at the end of the history, or a rise in it cannot be told from a"
-        " price change."
+        f"Of {evaluation.predictions.height:,} predictions {unlabelled:,} have no label: their"
+        " window had not ended at the end of the history, or it contains an increase that cannot be"
+        " distinguished from a price change."
     )
 
 
@@ -207,9 +204,9 @@ def _build_quarantine_table(history: TrainingHistory) -> ReportTable | Paragraph
         if count
     ]
     if not rows:
-        return Paragraph("No row was left out on arrival.")
-    head = ["table", "reason", "rows"]
-    return ReportTable("Rows left out on arrival", head, rows, words=frozenset({0, 1}))
+        return Paragraph("No input row was rejected.")
+    header = ["table", "reason", "rows"]
+    return ReportTable("Rejected input rows", header, rows, text_columns=frozenset({0, 1}))
 
 
 def _format_setting(value: object) -> str:

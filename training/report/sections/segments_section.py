@@ -1,4 +1,4 @@
-"""The section that asks whether the model is as good for each kind of account."""
+"""Report section on the model's metrics by account segment."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -25,69 +25,72 @@ _MIN_EXPANSIONS: Final = 10
 
 
 def build_segments_section(evaluation: EvaluationResult) -> ReportSection:
-    """Show the model's figures by size, plan, tenure, and segment where it is stable."""
-    heading = "By kind of account"
+    """Build the metrics by size, plan, tenure, and segment where it is time-invariant."""
+    heading = "Metrics by account segment"
     segments = {
         dimension: members
         for dimension, members in evaluation.segment_metrics.items()
         if len(members) > 1
     }
     if not segments:
-        return ReportSection("kinds", heading, [Paragraph("All judged accounts are of one kind.")])
+        return ReportSection(
+            "segments", heading, [Paragraph("All evaluated accounts are in one segment.")]
+        )
     rows: list[TableRow] = []
-    for kind, found in segments.items():
+    for dimension, members in segments.items():
         rows += [
-            GroupRow(kind.capitalize()),
-            *(_build_row(name, each) for name, each in found.items()),
+            GroupRow(dimension.capitalize()),
+            *(_build_row(name, segment) for name, segment in members.items()),
         ]
-    head = [
-        "kind",
+    header = [
+        "segment",
         "snapshots",
         "expanded",
         "rate",
         *(format_title(name) for name in _SEGMENT_METRICS[:2]),
     ]
     table = ReportTable(
-        "The model by kind of account, with 90% intervals; precision is that of the accounts within"
-        " the team's capacity",
-        [*head, "precision"],
+        "The model by account segment, with 90% intervals; precision is that of the accounts"
+        " within the team's capacity",
+        [*header, "precision"],
         rows,
     )
     note = (
-        "Size is licensed seats, or people where none are sold; plan and tenure are those of the"
-        f" as-of. Kinds with fewer than {_MIN_EXPANSIONS} expansions are in the table only: their figures tell"
-        " next to nothing."
+        "Size is licensed seats, or users where no seats are sold; plan and tenure are those at the"
+        f" as-of. Segments with fewer than {_MIN_EXPANSIONS} expansions are only in the table:"
+        " their metrics carry little information."
     )
-    return ReportSection("kinds", heading, [Paragraph(note), *_build_charts(segments), table])
+    return ReportSection("segments", heading, [Paragraph(note), *_build_charts(segments), table])
 
 
 def _build_charts(segments: Mapping[str, Mapping[str, SegmentMetrics]]) -> list[SectionPart]:
-    enough = {
-        f"{dimension}: {to_single_line(name, 24)}": each
+    large_segments = {
+        f"{dimension}: {to_single_line(name, 24)}": segment
         for dimension, members in segments.items()
-        for name, each in members.items()
-        if each.expanded >= _MIN_EXPANSIONS
+        for name, segment in members.items()
+        if segment.expanded >= _MIN_EXPANSIONS
     }
-    if not enough:
+    if not large_segments:
         return []
 
     def select_metric(name: str) -> dict[str, MetricEstimate]:
-        return {label: each.figures[name] for label, each in enough.items()}
+        return {label: segment.metrics[name] for label, segment in large_segments.items()}
 
     return [
         plot_helpers.draw_dot_plot(
             select_metric("auroc"),
-            key="kinds-auroc",
-            title="Does it rank well within each kind?",
-            says="AUROC among the accounts of a kind, with 90% intervals; dashed: any order.",
+            key="segments-auroc",
+            title="AUROC by segment",
+            caption="AUROC among the accounts of a segment, with 90% intervals; dashed: random"
+            " order.",
             x="AUROC",
             line=0.5,
         ),
         plot_helpers.draw_dot_plot(
             select_metric("observed_to_expected"),
-            key="kinds-ratio",
-            title="Is the probability true for each kind?",
-            says="Observed ÷ expected expansions, with 90% intervals; dashed: as expected.",
+            key="segments-ratio",
+            title="Calibration by segment",
+            caption="Observed ÷ expected expansions, with 90% intervals; dashed: as expected.",
             x="observed ÷ expected",
             line=1.0,
         ),
@@ -100,5 +103,5 @@ def _build_row(name: str, segment: SegmentMetrics) -> TableRow:
         f"{segment.snapshots:,}",
         f"{segment.expanded:,}",
         format_share(segment.expanded / segment.snapshots),
-        *(format_cell(figure, segment.figures[figure]) for figure in _SEGMENT_METRICS),
+        *(format_cell(name, segment.metrics[name]) for name in _SEGMENT_METRICS),
     ]

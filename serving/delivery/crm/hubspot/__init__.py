@@ -1,4 +1,4 @@
-"""HubSpot as the CRM: companies, deals, tasks. What its admin does: ``HUBSPOT.md``."""
+"""HubSpot as the CRM: companies, deals and tasks. Setup: ``docs/guides/hubspot.md``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HubSpotTarget", "create_target"]
 
-# Calls that one app may make in ten seconds, by plan.
+# Calls per app in ten seconds, by plan.
 _CALLS_PER_TEN_SECONDS: Final = {
     "free": 100,
     "starter": 100,
@@ -25,12 +25,12 @@ _CALLS_PER_TEN_SECONDS: Final = {
 
 
 def create_target(settings: Settings) -> HubSpotTarget:
-    """Open HubSpot as ``[crm.hubspot]`` says.
+    """Create the HubSpot target from the ``[crm.hubspot]`` settings.
 
     Raises
     ------
     data.errors.SettingsError
-        If the key is not set.
+        If the access token is not set.
     """
     config = settings.crm.hubspot
     if config.token is None:

@@ -1,7 +1,7 @@
-"""What humans have done about our tasks and opportunities, found by HubSpot's search.
+"""Human activity on our tasks and deals, found with HubSpot's search API.
 
-The search is a little behind the writes, which does no harm here: what it does not tell today, it
-tells the next time, for a day is asked about again until it is over.
+Search results lag behind writes. That is harmless here: each day is queried again until it is
+over.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from serving.delivery.crm.hubspot.pipeline import PipelineState
 __all__ = ["find_completed_tasks", "find_moved_deals"]
 
 _PAGE_SIZE: Final = 200
-_MAX_SEARCH_RESULTS: Final = 10_000  # HubSpot gives no more of one search
+_MAX_SEARCH_RESULTS: Final = 10_000  # limit of HubSpot's search API
 _EPISODE_PROPERTY: Final = PROPERTIES["opportunity"]["episode"].name
 _COMPLETION_DATE: Final = "hs_task_completion_date"
 _HISTORY_BATCH_SIZE: Final = 50
 
 
 def find_completed_tasks(client: HubSpotClient, since: date) -> list[HumanTouch]:
-    """Give the tasks of ours that humans did, from a day on."""
+    """Find our tasks that humans completed since a day."""
     filters = [
         {"propertyName": KEY_PROPERTY, "operator": "HAS_PROPERTY"},
         {"propertyName": STATE_PROPERTY, "operator": "EQ", "value": OPEN},
@@ -54,7 +54,7 @@ def find_completed_tasks(client: HubSpotClient, since: date) -> list[HumanTouch]
 def find_moved_deals(
     client: HubSpotClient, since: date, pipeline: PipelineState
 ) -> list[HumanTouch]:
-    """Give the opportunities of ours whose stage humans changed, from a day on."""
+    """Find our deals whose stage humans changed since a day."""
     filters = [
         {"propertyName": _EPISODE_PROPERTY, "operator": "HAS_PROPERTY"},
         {"propertyName": "dealstage", "operator": "NEQ", "value": pipeline.stage_by_state[OPEN]},
@@ -72,10 +72,10 @@ def find_moved_deals(
     ]
     return [
         HumanTouch(
-            _parse_account_id(deal["properties"][_EPISODE_PROPERTY]), on, "opportunity moved"
+            _parse_account_id(deal["properties"][_EPISODE_PROPERTY]), day, "opportunity moved"
         )
-        for deal, on in _find_stage_changes(client, moved_by_human)
-        if on >= since
+        for deal, day in _find_stage_changes(client, moved_by_human)
+        if day >= since
     ]
 
 
@@ -90,18 +90,20 @@ def _is_in_written_stage(properties: dict[str, Any], pipeline: PipelineState) ->
 def _find_stage_changes(
     client: HubSpotClient, deals: Sequence[batch_api.Record]
 ) -> Iterator[tuple[batch_api.Record, date]]:
-    """Each deal with the day on which it came to its stage."""
+    """Yield each deal with the day of its last stage change."""
     by_id = {str(deal["id"]): deal for deal in deals}
     deal_ids = list(by_id)
     for start in range(0, len(deal_ids), _HISTORY_BATCH_SIZE):
         body = {
-            "inputs": [{"id": name} for name in deal_ids[start : start + _HISTORY_BATCH_SIZE]],
+            "inputs": [
+                {"id": deal_id} for deal_id in deal_ids[start : start + _HISTORY_BATCH_SIZE]
+            ],
             "properties": ["dealstage"],
             "propertiesWithHistory": ["dealstage"],
         }
-        for record in client(client.objects.read, "deals", body).get("results") or []:
+        for record in client.request(client.objects.read, "deals", body).get("results") or []:
             history = (record.get("propertiesWithHistory") or {}).get("dealstage")
-            if history:  # the newest stands first
+            if history:  # newest first
                 yield by_id[str(record["id"])], _parse_day(history[0]["timestamp"])
 
 
@@ -119,7 +121,7 @@ def _search_records(
             "limit": _PAGE_SIZE,
             **({"after": after} if after else {}),
         }
-        response = client(client.search.do_search, object_type, body)
+        response = client.request(client.search.do_search, object_type, body)
         yield from response["results"]
         after = ((response.get("paging") or {}).get("next") or {}).get("after")
         if not after:
@@ -127,12 +129,12 @@ def _search_records(
 
 
 def _parse_account_id(key: str) -> str:
-    """The account that one of our keys begins with."""
+    """Return the account id that a key starts with."""
     return unquote(key.partition(":")[0])
 
 
 def _to_epoch_millis(day: date) -> str:
-    """Its first moment, UTC, in milliseconds, as the search takes it."""
+    """Return the start of a UTC day in epoch milliseconds, as the search API expects."""
     return str(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000))
 
 

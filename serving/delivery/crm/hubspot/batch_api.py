@@ -1,4 +1,4 @@
-"""Records of HubSpot's: read by its own name or by a unique one, and set, 100 at a time."""
+"""Batch read, update and upsert of HubSpot records, 100 per call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["BATCH_SIZE", "Record", "RecordUpdate", "read_records", "write_record
 BATCH_SIZE: Final = 100
 Record: TypeAlias = Mapping[str, Any]
 _NOT_FOUND: Final = "OBJECT_NOT_FOUND"
-# Of one row among others: not for what is in it.
+# Errors of one row that are not caused by its content.
 _RETRYABLE_CATEGORIES: Final = {
     "RATE_LIMITS",
     "LOCKED",
@@ -28,7 +28,7 @@ _MERGED_IDS_PROPERTY: Final = "hs_merged_object_ids"
 
 @dataclass(frozen=True)
 class RecordUpdate:
-    """Properties to set on one record, which is named by HubSpot's id or by a unique value."""
+    """Properties to set on one record, identified by record id or unique property value."""
 
     id: str
     properties: Mapping[str, str]
@@ -42,30 +42,30 @@ def read_records(
     *,
     id_property: str | None = None,
 ) -> dict[str, Record]:
-    """Give the records of these names, by name; those that are not there are left out.
+    """Read records by id; missing ones are left out.
 
     Parameters
     ----------
-    client : Door
-        To HubSpot.
+    client : HubSpotClient
+        API client.
     object_type : str
         ``companies``, ``deals`` or ``tasks``.
     ids : iterable of str
-        HubSpot's own names, or values of the unique property ``id_property``.
+        Record ids, or values of the unique property ``id_property``.
     properties : sequence of str
-        What to read of each.
+        Properties to read.
     id_property : str, optional
-        The unique property.
+        Unique property that identifies the records.
     """
     requested = [*properties, id_property or _MERGED_IDS_PROPERTY]
     records: dict[str, Record] = {}
     for batch in _split_batches(dict.fromkeys(ids)):
         body = {
-            "inputs": [{"id": name} for name in batch],
+            "inputs": [{"id": record_id} for record_id in batch],
             "properties": requested,
             "propertiesWithHistory": [],
         }
-        response = client(
+        response = client.request(
             client.objects.read,
             object_type,
             body | ({"idProperty": id_property} if id_property else {}),
@@ -83,37 +83,39 @@ def write_records(
     *,
     id_property: str | None = None,
 ) -> list[str | Rejected]:
-    """Set properties of at most 100 records, and give HubSpot's name of each, or why it refused.
+    """Update at most 100 records, and return the record id or rejection of each.
 
-    Named by a unique property, a record that is not there is made; repeating it does no harm.
+    With ``id_property``, missing records are created (upsert), so the call is idempotent.
     """
     inputs = [
         {
-            "id": setting.id,
-            "properties": dict(setting.properties),
+            "id": update.id,
+            "properties": dict(update.properties),
             "objectWriteTraceId": str(index),
             **({"idProperty": id_property} if id_property else {}),
         }
-        for index, setting in enumerate(updates)
+        for index, update in enumerate(updates)
     ]
     endpoint = client.objects.upsert if id_property else client.objects.update
-    response = client(endpoint, object_type, {"inputs": inputs})
+    response = client.request(endpoint, object_type, {"inputs": inputs})
     results: dict[int, str | Rejected] = dict(_iter_rejections(client, response))
-    index_by_id = {setting.id: place for place, setting in enumerate(updates)}
+    index_by_id = {update.id: index for index, update in enumerate(updates)}
     for record in response.get("results") or []:
-        place = _find_input_index(record, id_property, index_by_id)
-        if place is not None:
-            results[place] = str(record["id"])
+        index = _find_input_index(record, id_property, index_by_id)
+        if index is not None:
+            results[index] = str(record["id"])
     if len(results) < len(updates):
         client.discard_replay()
-        raise RetryableError(f"HubSpot said nothing of {len(updates) - len(results)} {object_type}")
-    return [results[place] for place in range(len(updates))]
+        raise RetryableError(
+            f"HubSpot returned no result for {len(updates) - len(results)} {object_type}"
+        )
+    return [results[index] for index in range(len(updates))]
 
 
 def _find_input_index(
     record: Record, id_property: str | None, index_by_id: Mapping[str, int]
 ) -> int | None:
-    """Which of the inputs a result answers."""
+    """Return the index of the input that a result belongs to."""
     trace_id = record.get("objectWriteTraceId")
     if trace_id is not None and str(trace_id).isdigit():
         return int(trace_id)
@@ -128,7 +130,7 @@ def _find_input_index(
 
 
 def _list_record_ids(record: Record, id_property: str | None) -> list[str]:
-    """What a record is called: by its unique value, or by its id and those merged into it."""
+    """Return the identifiers of a record: its unique value, or its id and those merged into it."""
     properties = record.get("properties") or {}
     if id_property:
         return [str(properties[id_property])] if properties.get(id_property) else []
@@ -139,7 +141,7 @@ def _list_record_ids(record: Record, id_property: str | None) -> list[str]:
 def _iter_rejections(
     client: HubSpotClient, response: Mapping[str, Any]
 ) -> Iterator[tuple[int, Rejected]]:
-    """The rows that HubSpot names as wrong, by their places."""
+    """Yield the index and reason of each rejected input."""
     for error in response.get("errors") or []:
         trace_ids = (error.get("context") or {}).get("objectWriteTraceId") or []
         reason = format_error(error)
@@ -147,17 +149,19 @@ def _iter_rejections(
             client.discard_replay()
             raise RetryableError(reason)
         if "PROPERTY_DOESNT_EXIST" in str(error):
-            raise AccessDeniedError(f"HubSpot lacks a property: {reason} Run: expansion crm setup.")
+            raise AccessDeniedError(
+                f"HubSpot property is missing: {reason} Run: expansion crm setup."
+            )
         for trace_id in trace_ids:
             yield int(trace_id), Rejected(reason)
 
 
 def _raise_for_errors(client: HubSpotClient, response: Mapping[str, Any]) -> None:
-    """Stop at an error that says anything else than that a record is not there."""
+    """Raise on any error other than a missing record."""
     for error in response.get("errors") or []:
         if error.get("category") != _NOT_FOUND:
             client.discard_replay()
-            raise RetryableError(f"HubSpot could not read everything: {format_error(error)}")
+            raise RetryableError(f"HubSpot could not read all records: {format_error(error)}")
 
 
 def _split_batches(ids: Iterable[str]) -> Iterator[list[str]]:

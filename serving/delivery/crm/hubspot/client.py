@@ -1,4 +1,4 @@
-"""The door to HubSpot: its own client, asked at our pace, its faults told in our words."""
+"""HubSpot API client: the official SDK with rate limiting and error mapping."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serving.delivery.crm.hubspot.errors import to_error
 
 __all__ = ["HubSpotClient"]
 
-# Every part of the client was generated with an exception of its own.
+# Each generated part of the SDK has its own exception class.
 _API_EXCEPTIONS: Final = (
     ApiException,
     OwnersException,
@@ -32,26 +32,26 @@ _API_EXCEPTIONS: Final = (
     OauthException,
     v4.ApiException,
 )
-_SEARCH_RATE_LIMIT: Final = RateLimit(max_calls=4, window_seconds=1.0)  # HubSpot bears five
+_SEARCH_RATE_LIMIT: Final = RateLimit(max_calls=4, window_seconds=1.0)  # HubSpot allows five
 _REPLAY_SECONDS: Final = 60.0
-_TOKEN_INFO_PATH: Final = "/oauth/v2/private-apps/get/access-token-info"
+_TOKEN_INFO_PATH: Final = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105
 
 
 class HubSpotClient:
-    """HubSpot's APIs, as far as they are asked.
+    """Client for the HubSpot APIs that this project uses.
 
     Parameters
     ----------
     token : str
-        Service key or private app token.
+        Service key or private app access token.
     url : str
-        Address of the API.
-    pace : serving.delivery.crm.base.RateLimit
-        Calls within seconds, whatever is asked.
+        Base URL of the API.
+    rate_limit : serving.delivery.crm.base.RateLimit
+        Calls per time window, over all endpoints.
     timeout_seconds : float
-        For one answer.
+        Timeout of one request.
     clock, sleep : callable
-        Seconds that only run forward, and how to wait.
+        Monotonic clock in seconds, and how to wait.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class HubSpotClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        # What fails is tried again by the sender, which knows what may be repeated.
+        # The sender retries, because it knows which calls are idempotent.
         client = Client.create(access_token=token, host=url, retry=False)
         self.objects = client.crm.objects.batch_api
         self.search = client.crm.objects.search_api
@@ -85,17 +85,21 @@ class HubSpotClient:
         self._replay = _ResponseReplay()
 
     def __repr__(self) -> str:
-        return f"Door({self._url})"
+        return f"HubSpotClient({self._url})"
 
-    def __call__(
+    def request(
         self, endpoint: Callable[..., Any], *args: object, **kwargs: object
     ) -> dict[str, Any]:
-        """Ask one thing of an API, and give the JSON of its answer.
+        """Call an endpoint of the SDK and return the JSON of its response.
 
         Raises
         ------
-        serving.delivery.crm.base.RetryableError, serving.delivery.crm.base.AccessDeniedError, serving.delivery.crm.base.BatchRejectedError
-            As HubSpot answered, or did not.
+        serving.delivery.crm.base.RetryableError
+            If the call may succeed later.
+        serving.delivery.crm.base.AccessDeniedError
+            If a token, scope or property is missing.
+        serving.delivery.crm.base.BatchRejectedError
+            If HubSpot rejects the whole call.
         """
         request = (getattr(endpoint, "__qualname__", ""), args, kwargs)
         replayed = self._replay.next_response(request)
@@ -106,17 +110,18 @@ class HubSpotClient:
         return payload
 
     def get_token_info(self) -> dict[str, Any]:
-        """What HubSpot knows of the key: its portal and its scopes."""
+        """Return the portal id and scopes of the access token."""
         body = {"tokenKey": self._token}
         endpoint = self._oauth.call_api
         headers = {"Accept": "application/json", "Authorization": f"Bearer {self._token}"}
-        return self(endpoint, _TOKEN_INFO_PATH, "POST", {}, [], headers, body=body)
+        return self.request(endpoint, _TOKEN_INFO_PATH, "POST", {}, [], headers, body=body)
 
     @contextmanager
     def replay_responses(self, operation: object) -> Iterator[None]:
-        """Take the calls within as steps of one question.
+        """Treat the calls inside as steps of one operation.
 
-        Asked the same again after a passing fault, it goes on with the step that failed.
+        If the same operation is retried after a retryable error, the recorded responses are
+        replayed and it resumes at the step that failed.
         """
         self._replay.start_operation(operation, self._clock())
         try:
@@ -129,11 +134,11 @@ class HubSpotClient:
         self._replay = _ResponseReplay()
 
     def discard_replay(self) -> None:
-        """Begin with the first step, should the same be asked again."""
+        """Discard recorded responses, so that a retry starts at the first step."""
         self._replay = _ResponseReplay()
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         for api in (
             self.objects,
             self.search,
@@ -162,11 +167,11 @@ class HubSpotClient:
             headers = dict(error.headers or {})
             raise to_error(int(error.status or 0), headers, error.body or error.reason) from None
         except urllib3.exceptions.HTTPError as error:
-            raise RetryableError(f"no answer from HubSpot: {type(error).__name__}") from None
+            raise RetryableError(f"no response from HubSpot: {type(error).__name__}") from None
         except ValueError:
-            raise RetryableError("HubSpot's answer broke off") from None
+            raise RetryableError("HubSpot's response was truncated") from None
         finally:
-            # HubSpot has counted it by now, however long it was under way.
+            # HubSpot counts a call at the latest when it responds.
             for limiter in limiters:
                 limiter.record_call(self._clock())
         self.rate_limit_headers |= {
@@ -178,7 +183,7 @@ class HubSpotClient:
 
 
 class _RateLimiter:
-    """When the last calls were, so that no more are made within the time than are borne."""
+    """Sliding-window rate limiter over the times of the last calls."""
 
     def __init__(self, rate_limit: RateLimit) -> None:
         self._rate_limit = rate_limit
@@ -195,7 +200,7 @@ class _RateLimiter:
 
 
 class _ResponseReplay:
-    """The steps of one question that were taken so far: requests, and their answers."""
+    """Requests and responses recorded for the current operation."""
 
     def __init__(self) -> None:
         self._operation: object = None

@@ -1,7 +1,8 @@
-"""Our fields as HubSpot's properties: how each is called, written, and read back.
+"""Field mapping: CRM fields to HubSpot properties, with serialization and deserialization.
 
-What HubSpot has itself is used: a deal's name, amount, close date and stage, a task's subject,
-text, due date and status. All else gets a property of ours, which :mod:`.setup` makes.
+Standard properties are used where HubSpot has them: a deal's name, amount, close date and stage; a
+task's subject, body, due date and status. All others are custom properties, created by
+:mod:`.provision`.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ OBJECT_TYPES: Final[Mapping[Kind, str]] = {
 }
 PROPERTY_PREFIX: Final = "expansion_"
 PROPERTY_GROUP: Final = "expansion"
-KEY_PROPERTY: Final = f"{PROPERTY_PREFIX}key"  # our own name of a deal or task: unique
+KEY_PROPERTY: Final = f"{PROPERTY_PREFIX}key"  # unique key of a deal or task
 STATE_PROPERTY: Final = f"{PROPERTY_PREFIX}state"
-COMPLETED: Final = "COMPLETED"  # a task that has ended, by a human's hand or with its episode
+COMPLETED: Final = "COMPLETED"  # completed by a human, or closed with its episode
 _LIMIT_CHOICES: Final = ("seats", "usage", "plan", "none")
-_MAX_TEXT_LENGTH: Final = 65_536  # letters in a text property
+_MAX_TEXT_LENGTH: Final = 65_536  # characters in a text property
 _LINE_BREAK_TAGS: Final = re.compile(r"<br\s*/?>|</(?:p|div|li|h\d)>", re.IGNORECASE)
 _HTML_TAGS: Final = re.compile(r"<[^>]*>")
-# What HubSpot has itself, by kind and our name; days are kept as noon, UTC, so that they are the
+# Standard properties by kind and field name. Days are stored as noon UTC, so that they are the
 # same day from Honolulu to Auckland.
 _STANDARD_PROPERTIES: Final[Mapping[Kind, Mapping[str, tuple[str, str]]]] = {
     "account": {"name": ("name", "text")},
@@ -63,20 +64,20 @@ _STANDARD_PROPERTIES: Final[Mapping[Kind, Mapping[str, tuple[str, str]]]] = {
 
 @dataclass(frozen=True)
 class HubSpotProperty:
-    """One of HubSpot's properties.
+    """A HubSpot property.
 
     Attributes
     ----------
     name : str
         HubSpot's internal name.
     type : {"text", "lines", "html", "number", "whole", "day", "noon", "flag", "choice"}
-        How its values are written.
+        How values are serialized.
     description : str
-        What a reader is told.
+        Description shown in HubSpot.
     decimals : int
-        After the point, of a number.
+        Decimal places of a number.
     choices : tuple of str
-        Of a choice.
+        Options of an enumeration.
     """
 
     name: str
@@ -87,7 +88,7 @@ class HubSpotProperty:
 
     @property
     def is_custom(self) -> bool:
-        """Whether setup makes it."""
+        """True for custom properties, which provisioning creates."""
         return self.name.startswith(PROPERTY_PREFIX)
 
 
@@ -107,14 +108,14 @@ def _build_property(kind: Kind, name: str) -> HubSpotProperty:
     )
 
 
-# Our name of a field → its property; a deal's or a task's state has its stage or status beside it.
+# Field name → property; the state of a deal or task also sets its stage or status.
 PROPERTIES: Final[Mapping[Kind, Mapping[str, HubSpotProperty]]] = {
     kind: {name: _build_property(kind, name) for name in FIELDS[kind]} for kind in OBJECT_TYPES
 }
 
 
 def normalize_fields(kind: Kind, fields: Fields) -> dict[str, Value]:
-    """Give values as they would be read back."""
+    """Return values as HubSpot would return them."""
     properties = PROPERTIES[kind]
     return {
         name: _normalize_value(properties[name], value)
@@ -124,7 +125,7 @@ def normalize_fields(kind: Kind, fields: Fields) -> dict[str, Value]:
 
 
 def serialize_fields(kind: Kind, fields: Fields) -> dict[str, str]:
-    """Give shaped values as HubSpot takes them: property → text; an empty text clears it."""
+    """Serialize normalized values: property → text; an empty text clears the property."""
     properties = PROPERTIES[kind]
     return {
         properties[name].name: "" if value is None else _serialize_value(properties[name], value)
@@ -133,10 +134,10 @@ def serialize_fields(kind: Kind, fields: Fields) -> dict[str, str]:
 
 
 def deserialize_fields(kind: Kind, properties: Mapping[str, Any]) -> dict[str, Value]:
-    """Give our fields of what HubSpot tells of a record."""
+    """Deserialize HubSpot properties into our fields."""
     return {
-        name: _deserialize_value(held, str(text)) if (text := properties.get(held.name)) else None
-        for name, held in PROPERTIES[kind].items()
+        name: _deserialize_value(prop, str(text)) if (text := properties.get(prop.name)) else None
+        for name, prop in PROPERTIES[kind].items()
     }
 
 
@@ -144,19 +145,19 @@ def _normalize_value(prop: HubSpotProperty, value: Value) -> Value:
     if value is None:
         return None
     if prop.type == "number":
-        return round(float(value), prop.decimals) + 0.0  # there is no negative zero to read back
-    if prop.type == "whole":
+        return round(float(value), prop.decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
+    if prop.type == "integer":
         return int(value)
-    if prop.type == "flag":
+    if prop.type == "boolean":
         return bool(value)
     text = str(value).replace("\x00", "")
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    separator = "\n" if prop.type in {"lines", "html"} else " "
+    separator = "\n" if prop.type in {"multiline", "html"} else " "
     return _truncate_text(separator.join(line for line in lines if line), prop) or None
 
 
 def _truncate_text(text: str, prop: HubSpotProperty) -> str:
-    """As much of the text as fits, written as HubSpot takes it."""
+    """Truncate a text so that its serialized form fits."""
     while len(_serialize_value(prop, text)) > _MAX_TEXT_LENGTH:
         text = text[
             : len(text) - max(1, (len(_serialize_value(prop, text)) - _MAX_TEXT_LENGTH) // 8)
@@ -181,11 +182,11 @@ def _deserialize_value(prop: HubSpotProperty, text: str) -> Value:
     match prop.type:
         case "number":
             return round(float(text), prop.decimals) + 0.0
-        case "whole":
+        case "integer":
             return round(float(text))
-        case "flag":
+        case "boolean":
             return text.lower() == "true"
-        case "day" | "noon":
+        case "date" | "noon":
             return _parse_day(text)
         case "html":
             return _normalize_value(
@@ -196,7 +197,7 @@ def _deserialize_value(prop: HubSpotProperty, text: str) -> Value:
 
 
 def _parse_day(text: str) -> str:
-    """The day, UTC, of an ISO moment or of one in milliseconds: HubSpot gives both."""
+    """Return the UTC day of a timestamp, which HubSpot sends as ISO text or epoch milliseconds."""
     if text.lstrip("-").isdigit():
         return f"{datetime.fromtimestamp(int(text) / 1000, UTC):%Y-%m-%d}"
     return text[:10]

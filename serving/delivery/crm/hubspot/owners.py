@@ -1,4 +1,4 @@
-"""Who owns what we make: the CSM, where HubSpot knows one of that e-mail address or name."""
+"""HubSpot owners: match a CSM to an owner by e-mail address or full name."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _PAGE_SIZE: Final = 500
 
 
 def fetch_owners(client: HubSpotClient) -> dict[str, str]:
-    """E-mail address or full name, in small letters → HubSpot's name of the owner.
+    """Fetch owners: lower-case e-mail address or full name → owner id.
 
-    A name that two of them have is nobody's.
+    A name shared by two owners is left out.
     """
     owner_ids: dict[str, str] = {}
     after: str | None = None
     while True:
         page = {"after": after} if after else {}
-        response = client(client.owners.get_page, limit=_PAGE_SIZE, archived=False, **page)
+        response = client.request(client.owners.get_page, limit=_PAGE_SIZE, archived=False, **page)
         for owner in response["results"]:
             _add_owner(owner_ids, owner)
         after = ((response.get("paging") or {}).get("next") or {}).get("after")
@@ -30,7 +30,7 @@ def fetch_owners(client: HubSpotClient) -> dict[str, str]:
 
 
 def find_owner(owner_ids: Mapping[str, str], csm: str | None) -> str | None:
-    """Give the owner that a CSM is, if any.
+    """Return the owner id of a CSM, or None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The deal pipeline: which stage stands for which state of an opportunity, and the other way."""
+"""Deal pipeline: mapping between opportunity states and pipeline stages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = [
     "resolve_pipeline",
 ]
 
-_READY, _WON, _NO_EXPANSION, _WITHDRAWN = "Ready to talk", "Won", "Passed by", "Withdrawn"
-# Stages that we move deals to; the others are for humans.
+_READY, _WON, _NO_EXPANSION, _WITHDRAWN = "Ready to talk", "Won", "No expansion", "Withdrawn"
+# Stages that we set; the others are for humans.
 MANAGED_STAGES: Final = (_READY, _WON, _NO_EXPANSION, _WITHDRAWN)
-# The board that setup makes: name → HubSpot's chance of it; 1 is won and 0 is lost, both closed.
+# Stages that provisioning creates: label → win probability; 1 is won and 0 is lost, both closed.
 DEFAULT_STAGES: Final[Mapping[str, str]] = {
     _READY: "0.2",
     "In conversation": "0.4",
@@ -36,37 +36,37 @@ _DEFAULT_STAGE_BY_STATE: Final = {OPEN: _READY, "expanded": _WON, WITHDRAWN: _WI
 
 @dataclass(frozen=True)
 class StageMapping:
-    """Which stage, by name, stands for which state."""
+    """Pipeline name, and the stage label of each opportunity state."""
 
     pipeline: str
     stage_by_state: Mapping[str, str]
 
     @classmethod
     def from_config(cls, pipeline: str, overrides: Mapping[Any, str]) -> StageMapping:
-        """Take the settings' names, ours for the rest: who was not talked to was passed by."""
+        """Create the mapping from the settings, with default stages for the other states."""
         defaults = {state: _DEFAULT_STAGE_BY_STATE.get(state, _NO_EXPANSION) for state in STATES}
         return cls(pipeline, {**defaults, **overrides})
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """The stages that must be there, in the order of the states."""
+        """Labels of the required stages, in the order of the states."""
         return tuple(dict.fromkeys(self.stage_by_state.values()))
 
 
 @dataclass(frozen=True)
 class PipelineState:
-    """The pipeline as it stands at HubSpot.
+    """The pipeline as it exists in HubSpot.
 
     Attributes
     ----------
     id : str
-        HubSpot's name of the pipeline.
+        Pipeline id.
     stage_by_state : mapping of str to str
-        State → HubSpot's name of its stage.
+        Opportunity state → stage id.
     stage_labels : mapping of str to str
-        HubSpot's name of a stage of any pipeline → its label.
+        Stage id, of any pipeline → label.
     closed_stages : frozenset of str
-        HubSpot's names of the stages in which a deal has ended.
+        Ids of stages that close a deal.
     """
 
     id: str
@@ -75,9 +75,9 @@ class PipelineState:
     closed_stages: frozenset[str]
 
     def resolve_state(self, written_state: str | None, stage: str | None) -> str | None:
-        """Give the state that was written, if the deal still stands where that put it.
+        """Return the written state if the deal is still in its stage.
 
-        Else a human has moved it, and the name of its stage is told.
+        Otherwise a human has moved the deal, and its stage label is returned instead.
         """
         if written_state and stage == self.stage_by_state.get(written_state):
             return written_state
@@ -85,7 +85,7 @@ class PipelineState:
 
 
 def resolve_pipeline(pipelines: Sequence[Mapping[str, Any]], stages: StageMapping) -> PipelineState:
-    """Find the pipeline and its stages among those that HubSpot tells of.
+    """Find the pipeline and its stages in HubSpot's list of pipelines.
 
     Raises
     ------
@@ -102,8 +102,8 @@ def resolve_pipeline(pipelines: Sequence[Mapping[str, Any]], stages: StageMappin
     if missing:
         raise AccessDeniedError(
             f"the deal pipeline {stages.pipeline!r} has no stage {', '.join(map(repr, missing))}."
-            f" Add it at HubSpot, or say under [crm.hubspot.stages] which of {', '.join(ids)}"
-            " stands for it."
+            f" Add it in HubSpot, or map the state to one of {', '.join(ids)} under"
+            " [crm.hubspot.stages]."
         )
     all_stages = [stage for pipeline in pipelines for stage in pipeline["stages"]]
     return PipelineState(
@@ -115,7 +115,7 @@ def resolve_pipeline(pipelines: Sequence[Mapping[str, Any]], stages: StageMappin
 
 
 def find_pipeline(pipelines: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
-    """Find a pipeline by its label, or by HubSpot's own name of it."""
+    """Return the pipeline with this label or id, or None."""
     by_name = {str(pipeline["id"]): pipeline for pipeline in pipelines}
     by_name |= {str(pipeline["label"]): pipeline for pipeline in reversed(pipelines)}
     return by_name.get(name)

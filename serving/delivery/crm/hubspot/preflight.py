@@ -1,4 +1,4 @@
-"""Look, without writing, at the key, the properties, the pipeline, the limits and the companies."""
+"""Preflight checks: access token, properties, pipeline, rate limits, companies and owners."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serving.delivery.crm.hubspot.pipeline import StageMapping
 
 __all__ = ["PROVISION_SCOPES", "SCOPES", "run_preflight"]
 
-# What the weekly run needs; tasks come with contacts.
+# Required by the weekly run; tasks use the contacts scopes.
 SCOPES: Final = (
     "crm.objects.companies.read",
     "crm.objects.companies.write",
@@ -33,7 +33,7 @@ SCOPES: Final = (
     "crm.schemas.contacts.read",
     "crm.schemas.deals.read",
 )
-# What setup needs beside them, once.
+# Also required for provisioning, once.
 PROVISION_SCOPES: Final = (
     "crm.schemas.companies.write",
     "crm.schemas.contacts.write",
@@ -50,7 +50,7 @@ def run_preflight(
     account_property: str,
     rate_limit: RateLimit,
 ) -> Iterator[PreflightCheck]:
-    """Give a finding for each thing that can be wrong; stops where nothing more can be seen."""
+    """Yield one check per subject, without writing; subjects that cannot be read are skipped."""
     yield _check_token(client)
     existing_properties: dict[Kind, Mapping[str, Mapping[str, Any]]] = {}
     for kind, object_type in OBJECT_TYPES.items():
@@ -72,21 +72,27 @@ def _check_token(client: HubSpotClient) -> PreflightCheck:
     try:
         token_info = client.get_token_info()
     except AccessDeniedError as error:
-        return PreflightCheck("key", passed=False, message=str(error))
+        return PreflightCheck("access token", passed=False, message=str(error))
     except BatchRejectedError as error:
-        message = f"HubSpot does not tell this key's scopes ({error}); what follows tries them"
-        return PreflightCheck("key", passed=True, message=message)
+        message = f"HubSpot does not report the token's scopes ({error}); see the checks below"
+        return PreflightCheck("access token", passed=True, message=message)
     scopes = set(token_info.get("scopes") or [])
     missing = tuple(scope for scope in SCOPES if scope not in scopes)
     portal = f"portal {token_info.get('hubId', '?')}"
     if missing:
         return PreflightCheck(
-            "key", passed=False, message=f"{portal}: scopes are missing; add them", examples=missing
+            "access token",
+            passed=False,
+            message=f"{portal}: scopes are missing; add them to the token",
+            examples=missing,
         )
     removable = tuple(scope for scope in PROVISION_SCOPES if scope in scopes)
-    hint = "; once setup is done, the scopes below can be taken away" if removable else ""
+    hint = "; after setup, the scopes below can be removed" if removable else ""
     return PreflightCheck(
-        "key", passed=True, message=f"{portal}: valid, with all scopes{hint}", examples=removable
+        "access token",
+        passed=True,
+        message=f"{portal}: valid, with all required scopes{hint}",
+        examples=removable,
     )
 
 
@@ -98,25 +104,27 @@ def _check_properties(
         object_type, provision.build_property_definitions(kind, account_property), existing
     )
     if conflicts:
-        details = "; ".join(f"{one.name} {one.problem}" for one in conflicts)
+        details = "; ".join(f"{conflict.name} {conflict.problem}" for conflict in conflicts)
         return PreflightCheck(f"properties of {object_type}", passed=False, message=details)
     if missing:
-        names = tuple(one["name"] for one in missing)
+        names = tuple(definition["name"] for definition in missing)
         message = f"{len(names)} are missing; run: expansion crm setup"
         return PreflightCheck(
             f"properties of {object_type}", passed=False, message=message, examples=names[:5]
         )
     return PreflightCheck(
-        f"properties of {object_type}", passed=True, message="all there, of the right types"
+        f"properties of {object_type}", passed=True, message="all present, with the right types"
     )
 
 
 def _check_pipeline(client: HubSpotClient, stages: StageMapping) -> PreflightCheck:
     try:
-        pipeline.resolve_pipeline(client(client.pipelines.get_all, "deals")["results"], stages)
+        pipeline.resolve_pipeline(
+            client.request(client.pipelines.get_all, "deals")["results"], stages
+        )
     except AccessDeniedError as error:
         return PreflightCheck("pipeline", passed=False, message=str(error))
-    return PreflightCheck("pipeline", passed=True, message=f"{stages.pipeline!r}, with all stages")
+    return PreflightCheck("pipeline", passed=True, message=f"{stages.pipeline!r} has all stages")
 
 
 def _check_rate_limits(
@@ -127,21 +135,21 @@ def _check_rate_limits(
         headers.get("x-hubspot-ratelimit-max"),
         headers.get("x-hubspot-ratelimit-daily-remaining"),
     )
-    # Reading and writing every account, and as much again for what hangs on them.
+    # One read and one write per account, doubled for deals and tasks.
     needed = 4 * (-(-account_count // batch_api.BATCH_SIZE))
     if (
         max_calls is not None
         and rate_limit.max_calls is not None
         and int(max_calls) < rate_limit.max_calls
     ):
-        message = f"HubSpot bears {max_calls} calls per 10 s, fewer than crm.hubspot.plan says"
-        return PreflightCheck("limits", passed=False, message=message)
+        message = f"HubSpot allows {max_calls} calls per 10 s, fewer than crm.hubspot.plan"
+        return PreflightCheck("rate limits", passed=False, message=message)
     if daily_remaining is not None and int(daily_remaining) < needed:
-        message = f"{daily_remaining} calls are left of this day, and a run needs about {needed:,}"
-        return PreflightCheck("limits", passed=False, message=message)
-    daily_note = f"; {int(daily_remaining):,} calls are left of this day" if daily_remaining else ""
+        message = f"{daily_remaining} calls are left today; a run needs about {needed:,}"
+        return PreflightCheck("rate limits", passed=False, message=message)
+    daily_note = f"; {int(daily_remaining):,} calls are left today" if daily_remaining else ""
     return PreflightCheck(
-        "limits", passed=True, message=f"a run takes about {needed:,} calls{daily_note}"
+        "rate limits", passed=True, message=f"a run needs about {needed:,} calls{daily_note}"
     )
 
 
@@ -166,10 +174,10 @@ def _check_companies(
     unmatched = sorted(key for key in keys if key not in companies_by_key)
     message = f"{len(accounts) - len(unmatched):,} of {len(accounts):,} accounts have a company"
     if unmatched and not has_unique_key:
-        message += f"; {account_property} is not there, or not unique: run expansion crm setup"
+        message += f"; {account_property} is missing or not unique: run expansion crm setup"
     elif unmatched:
-        message += f"; the others are not written: enter {account_property}, or give crm_id"
-    yield PreflightCheck("match", not unmatched, message, tuple(unmatched[:_MAX_EXAMPLES]))
+        message += f"; the others are not written: set {account_property} or accounts.crm_id"
+    yield PreflightCheck("companies", not unmatched, message, tuple(unmatched[:_MAX_EXAMPLES]))
     yield _check_owners(client, [*companies_by_id.values(), *companies_by_key.values()])
 
 
@@ -178,16 +186,16 @@ def _check_owners(client: HubSpotClient, companies: Sequence[batch_api.Record]) 
         owner_ids = owners.fetch_owners(client)
     except AccessDeniedError as error:
         return PreflightCheck("owners", passed=False, message=str(error))
-    csms = {str(name) for one in companies if (name := one["properties"].get(_CSM_PROPERTY))}
+    csms = {
+        str(name) for company in companies if (name := company["properties"].get(_CSM_PROPERTY))
+    }
     missing = tuple(sorted(csm for csm in csms if owners.find_owner(owner_ids, csm) is None))
     if missing:
         message = (
-            f"{len(missing)} of {len(csms)} CSMs are no owners at HubSpot, by e-mail or name: their"
-            " deals and tasks belong to nobody"
+            f"{len(missing)} of {len(csms)} CSMs match no HubSpot owner by e-mail or name: their"
+            " deals and tasks have no owner"
         )
         return PreflightCheck(
             "owners", passed=False, message=message, examples=missing[:_MAX_EXAMPLES]
         )
-    return PreflightCheck(
-        "owners", passed=True, message=f"{len(csms)} CSMs of companies, all owners"
-    )
+    return PreflightCheck("owners", passed=True, message=f"all {len(csms)} CSMs match an owner")

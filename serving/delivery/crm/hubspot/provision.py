@@ -1,4 +1,4 @@
-"""Make what is missing at HubSpot: the group, the properties, the unique keys, the pipeline."""
+"""Provision HubSpot: create missing property groups, properties, unique keys and the pipeline."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ __all__ = [
 ACCOUNT_ID_PROPERTY: Final = f"{PROPERTY_PREFIX}account_id"
 _BATCH_SIZE: Final = 100
 _BOOLEAN_OPTIONS: Final = (("true", "Yes"), ("false", "No"))
-# How we write a value → HubSpot's type of the property, and of the field that shows it.
+# Our field type → HubSpot's property type and form field type.
 _PROPERTY_TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "text": ("string", "text"),
-    "lines": ("string", "textarea"),
+    "multiline": ("string", "textarea"),
     "number": ("number", "number"),
-    "whole": ("number", "number"),
-    "day": ("date", "date"),
-    "flag": ("bool", "booleancheckbox"),
+    "integer": ("number", "number"),
+    "date": ("date", "date"),
+    "boolean": ("bool", "booleancheckbox"),
     "choice": ("enumeration", "select"),
 }
 
 
 @dataclass(frozen=True)
 class PropertyConflict:
-    """A property that is there, but not as we need it; it is told, and never changed."""
+    """An existing property with an incompatible definition; it is reported and never changed."""
 
     object_type: str
     name: str
@@ -59,13 +59,12 @@ class PropertyConflict:
 def provision_portal(
     client: HubSpotClient, stages: StageMapping, account_property: str
 ) -> list[str]:
-    """Make what is missing, and give a line for each thing made.
+    """Create what is missing, and return one line per created item.
 
     Raises
     ------
     serving.delivery.crm.base.AccessDeniedError
-        If something is there under one of our names and cannot be used: said after all else was
-        made.
+        If an existing property conflicts with ours; raised after everything else was created.
     """
     created, conflicts = [], []
     for kind, object_type in OBJECT_TYPES.items():
@@ -80,22 +79,22 @@ def provision_portal(
     if conflicts:
         details = "; ".join(map(str, conflicts))
         raise AccessDeniedError(
-            f"HubSpot has properties of our names that are not as we need them: {details}. Rename or"
-            " remove them at HubSpot, and run again; nothing of them was changed."
+            f"HubSpot has properties that conflict with ours: {details}. Rename or remove them in"
+            " HubSpot, and run again; they were not changed."
         )
     return created
 
 
 def build_property_definitions(kind: Kind, account_property: str) -> list[dict[str, Any]]:
-    """Give the properties of ours as HubSpot's API takes them; the unique key is the first."""
-    custom_properties = [held for held in PROPERTIES[kind].values() if held.is_custom]
+    """Build the custom properties in the format of HubSpot's API, the unique key first."""
+    custom_properties = [prop for prop in PROPERTIES[kind].values() if prop.is_custom]
     key = ACCOUNT_ID_PROPERTY if kind == "account" else KEY_PROPERTY
     if kind == "account" and account_property != ACCOUNT_ID_PROPERTY:
-        return [_build_definition(one) for one in custom_properties]
-    description = "unique key of the expansion list; permanent, and not to be edited"
+        return [_build_definition(prop) for prop in custom_properties]
+    description = "unique key of the expansion list; permanent, do not edit"
     return [
         _build_definition(HubSpotProperty(key, "text", description)) | {"hasUniqueValue": True}
-    ] + [_build_definition(one) for one in custom_properties]
+    ] + [_build_definition(prop) for prop in custom_properties]
 
 
 def diff_properties(
@@ -103,27 +102,27 @@ def diff_properties(
     desired: Sequence[Mapping[str, Any]],
     existing: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[Mapping[str, Any]], list[PropertyConflict]]:
-    """Part what is wanted into what is missing and what is there but differs."""
-    missing = [one for one in desired if one["name"] not in existing]
+    """Split the desired properties into missing ones and conflicts with existing ones."""
+    missing = [definition for definition in desired if definition["name"] not in existing]
     return missing, [
-        PropertyConflict(object_type, one["name"], said)
-        for one in desired
-        if one["name"] in existing
-        for said in _find_conflicts(one, existing[one["name"]])
+        PropertyConflict(object_type, definition["name"], problem)
+        for definition in desired
+        if definition["name"] in existing
+        for problem in _find_conflicts(definition, existing[definition["name"]])
     ]
 
 
 def fetch_properties(client: HubSpotClient, object_type: str) -> dict[str, Mapping[str, Any]]:
-    """Give the properties that stand at HubSpot, by name."""
-    response = client(client.properties.get_all, object_type, archived=False)
-    return {str(held["name"]): held for held in response["results"]}
+    """Fetch the existing properties of an object type, by name."""
+    response = client.request(client.properties.get_all, object_type, archived=False)
+    return {str(definition["name"]): definition for definition in response["results"]}
 
 
 def _find_conflicts(desired: Mapping[str, Any], existing: Mapping[str, Any]) -> Iterator[str]:
     if existing.get("type") != desired["type"]:
         yield f"is of type {existing.get('type')}, expected {desired['type']}"
     if desired.get("hasUniqueValue") and not existing.get("hasUniqueValue"):
-        yield "does not hold unique values, which is settled when a property is made"
+        yield "does not have unique values, which cannot be changed after creation"
     options = {str(option["value"]) for option in existing.get("options") or []}
     missing = [option["value"] for option in desired["options"] if option["value"] not in options]
     if missing:
@@ -132,7 +131,9 @@ def _find_conflicts(desired: Mapping[str, Any], existing: Mapping[str, Any]) -> 
 
 def _build_definition(prop: HubSpotProperty) -> dict[str, Any]:
     property_type, field_type = _PROPERTY_TYPES[prop.type]
-    options = _BOOLEAN_OPTIONS if prop.type == "flag" else [(name, name) for name in prop.choices]
+    options = (
+        _BOOLEAN_OPTIONS if prop.type == "boolean" else [(name, name) for name in prop.choices]
+    )
     return {
         "name": prop.name,
         "label": prop.name.replace("_", " ").capitalize(),
@@ -141,20 +142,21 @@ def _build_definition(prop: HubSpotProperty) -> dict[str, Any]:
         "type": property_type,
         "fieldType": field_type,
         "options": [
-            {"value": value, "label": label, "displayOrder": place, "hidden": False}
-            for place, (value, label) in enumerate(options)
+            {"value": value, "label": label, "displayOrder": index, "hidden": False}
+            for index, (value, label) in enumerate(options)
         ],
     }
 
 
 def _create_group(client: HubSpotClient, object_type: str) -> list[str]:
     groups = {
-        group["name"] for group in client(client.property_groups.get_all, object_type)["results"]
+        group["name"]
+        for group in client.request(client.property_groups.get_all, object_type)["results"]
     }
     if PROPERTY_GROUP in groups:
         return []
     body = {"name": PROPERTY_GROUP, "label": "Expansion", "displayOrder": -1}
-    client(client.property_groups.create, object_type, body)
+    client.request(client.property_groups.create, object_type, body)
     return [f"property group {PROPERTY_GROUP} of {object_type}"]
 
 
@@ -163,46 +165,49 @@ def _create_properties(
 ) -> Iterator[str]:
     for start in range(0, len(missing), _BATCH_SIZE):
         batch = missing[start : start + _BATCH_SIZE]
-        response = client(
-            client.property_batch.create, object_type, {"inputs": [dict(one) for one in batch]}
+        response = client.request(
+            client.property_batch.create,
+            object_type,
+            {"inputs": [dict(definition) for definition in batch]},
         )
         if response.get("errors"):
             details = " ".join(format_error(error) for error in response["errors"])
             raise AccessDeniedError(
-                f"HubSpot did not make every property of {object_type}: {details}"
+                f"HubSpot did not create all properties of {object_type}: {details}"
             )
         yield from (
-            f"property {object_type}.{one['name']}{_format_uniqueness(one)}" for one in batch
+            f"property {object_type}.{definition['name']}{_format_uniqueness(definition)}"
+            for definition in batch
         )
 
 
 def _format_uniqueness(definition: Mapping[str, Any]) -> str:
-    return " (unique, for good)" if definition.get("hasUniqueValue") else ""
+    return " (unique, permanent)" if definition.get("hasUniqueValue") else ""
 
 
 def _create_pipeline(client: HubSpotClient, stages: StageMapping) -> list[str]:
-    pipelines = client(client.pipelines.get_all, "deals")["results"]
+    pipelines = client.request(client.pipelines.get_all, "deals")["results"]
     if pipeline.find_pipeline(pipelines, stages.pipeline) is not None:
-        pipeline.resolve_pipeline(pipelines, stages)  # says what it lacks
+        pipeline.resolve_pipeline(pipelines, stages)  # raises if a stage is missing
         return []
     stage_definitions = [
-        {"label": label, "displayOrder": place, "metadata": {"probability": chance}}
-        for place, (label, chance) in enumerate(_build_stages(stages))
+        {"label": label, "displayOrder": index, "metadata": {"probability": probability}}
+        for index, (label, probability) in enumerate(_build_stages(stages))
     ]
     body = {"label": stages.pipeline, "displayOrder": len(pipelines), "stages": stage_definitions}
-    client(client.pipelines.create, "deals", body)
+    client.request(client.pipelines.create, "deals", body)
     return [f"deal pipeline {stages.pipeline!r} with {len(stage_definitions)} stages"]
 
 
 def _build_stages(stages: StageMapping) -> list[tuple[str, str]]:
-    """Our board, and what the settings name beside it: won where it stands for an expansion."""
+    """Build the default stages and those named in the settings, with their win probabilities."""
     probabilities = {"open": "0.2", "expanded": "1.0"}
     configured = {
         label: probabilities.get(state, "0.0") for state, label in stages.stage_by_state.items()
     }
     defaults = {
-        label: chance
-        for label, chance in DEFAULT_STAGES.items()
+        label: probability
+        for label, probability in DEFAULT_STAGES.items()
         if label in configured or label not in pipeline.MANAGED_STAGES
     }
     return list(

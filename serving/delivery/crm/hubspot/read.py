@@ -1,4 +1,4 @@
-"""Find what stands at HubSpot: by its own name, by ours, or as a human made it."""
+"""Read companies, deals and tasks, and adopt open deals that humans created."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _EXTRA_PROPERTIES: Final = {
 def read_accounts(
     client: HubSpotClient, refs: Sequence[ObjectRef], id_property: str
 ) -> list[RemoteObject | None]:
-    """Read companies: by HubSpot's name of it, else by the unique property ``id_property``."""
+    """Read companies by record id, otherwise by the unique property ``id_property``."""
     matches = _read_records(client, refs, id_property)
     return [
         None
@@ -47,7 +47,7 @@ def read_accounts(
 def read_opportunities(
     client: HubSpotClient, refs: Sequence[ObjectRef], pipeline: PipelineState
 ) -> list[RemoteObject | None]:
-    """Read deals; for one that is not there, an open deal of a human's at the company."""
+    """Read deals; a missing one is matched to an open deal that a human created for the company."""
     matches = _read_records(client, refs, KEY_PROPERTY)
     _adopt_deals(client, refs, matches, pipeline)
     unassociated = _find_unassociated(client, refs, matches)
@@ -72,7 +72,7 @@ def read_opportunities(
 
 
 def read_tasks(client: HubSpotClient, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-    """Read tasks. One that a human has done, begun or put off says so in its state."""
+    """Read tasks; the state shows whether a human completed, started or deferred one."""
     matches = _read_records(client, refs, KEY_PROPERTY)
     unassociated = _find_unassociated(client, refs, matches)
     results: list[RemoteObject | None] = []
@@ -91,7 +91,7 @@ def read_tasks(client: HubSpotClient, refs: Sequence[ObjectRef]) -> list[RemoteO
 def _read_records(
     client: HubSpotClient, refs: Sequence[ObjectRef], id_property: str
 ) -> list[Record | None]:
-    """The record of each ref, by HubSpot's name where it is known, else by the unique one."""
+    """Read the record of each ref by record id if known, otherwise by the unique property."""
     kind = refs[0].kind
     object_type, properties = OBJECT_TYPES[kind], _list_properties(kind)
     ids = [ref.crm_id for ref in refs if ref.crm_id and ref.crm_id.isdecimal()]
@@ -102,7 +102,7 @@ def _read_records(
 
 
 def _list_properties(kind: Kind) -> list[str]:
-    return sorted({*(held.name for held in PROPERTIES[kind].values()), *_EXTRA_PROPERTIES[kind]})
+    return sorted({*(prop.name for prop in PROPERTIES[kind].values()), *_EXTRA_PROPERTIES[kind]})
 
 
 def _deserialize_record(kind: Kind, record: Record) -> dict[str, Value]:
@@ -110,7 +110,7 @@ def _deserialize_record(kind: Kind, record: Record) -> dict[str, Value]:
 
 
 def _resolve_task_state(record: Record) -> str | None:
-    """The state that was written, if the task still stands where that put it."""
+    """Return the written state if the task still has the matching status."""
     properties = record["properties"]
     written_state, status = properties.get(STATE_PROPERTY), properties.get("hs_task_status")
     expected = "NOT_STARTED" if written_state == OPEN else COMPLETED
@@ -123,13 +123,13 @@ def _adopt_deals(
     matches: list[Record | None],
     pipeline: PipelineState,
 ) -> None:
-    """Fill in deals that humans made, each for one ref: the same limit first, then the oldest."""
+    """Match humans' deals to unmatched refs, each once: by episode, then limit, then age."""
     unmatched = [
         index
         for index, ref in enumerate(refs)
         if matches[index] is None and ref.crm_id is None and ref.account_crm_id
     ]
-    companies = {refs[place].account_crm_id or "" for place in unmatched}
+    companies = {refs[index].account_crm_id or "" for index in unmatched}
     deals = (
         associations.read_associations(client, "companies", "deals", sorted(companies))
         if companies
@@ -140,15 +140,15 @@ def _adopt_deals(
         client, OBJECT_TYPES["opportunity"], ids, _list_properties("opportunity")
     )
     adopted: set[str] = set()
-    for place in unmatched:
+    for index in unmatched:
         company_deals = [
-            candidates[name]
-            for name in deals[refs[place].account_crm_id or ""]
-            if name in candidates
+            candidates[deal_id]
+            for deal_id in deals[refs[index].account_crm_id or ""]
+            if deal_id in candidates
         ]
-        for record in sorted(company_deals, key=lambda deal: _rank_candidate(deal, refs[place])):
-            if record["id"] not in adopted and _is_adoptable(record, refs[place], pipeline):
-                matches[place] = record
+        for record in sorted(company_deals, key=lambda deal: _rank_candidate(deal, refs[index])):
+            if record["id"] not in adopted and _is_adoptable(record, refs[index], pipeline):
+                matches[index] = record
                 adopted.add(record["id"])
                 break
 
@@ -163,11 +163,11 @@ def _rank_candidate(deal: Record, ref: ObjectRef) -> tuple[bool, bool, int]:
 
 
 def _is_adoptable(deal: Record, ref: ObjectRef, pipeline: PipelineState) -> bool:
-    """Whether a human made it for what the ref is about."""
+    """Return whether a human's deal fits the limit of the ref."""
     properties = deal["properties"]
     if properties.get(KEY_PROPERTY):
         return False
-    if properties.get(_EPISODE_PROPERTY):  # it was adopted, by us, before anyone remembered
+    if properties.get(_EPISODE_PROPERTY):  # adopted in an earlier run that was interrupted
         return bool(properties[_EPISODE_PROPERTY] == ref.key)
     is_open = properties.get("dealstage") not in pipeline.closed_stages
     same_limit = (properties.get(_LIMIT_PROPERTY) or ref.limit) == ref.limit
@@ -177,9 +177,10 @@ def _is_adoptable(deal: Record, ref: ObjectRef, pipeline: PipelineState) -> bool
 def _find_unassociated(
     client: HubSpotClient, refs: Sequence[ObjectRef], matches: Sequence[Record | None]
 ) -> set[str]:
-    """Keys of what was made, but not tied to all it hangs on, when a sender was stopped between.
+    """Return keys of created records that lack an association, because a run was interrupted.
 
-    Once a write was acknowledged it was tied, and a tie that is missing then a human has cut.
+    Associations are complete once a write was acknowledged; one missing after that was removed by a
+    human.
     """
     unconfirmed = [
         (ref, str(record["id"]))
@@ -194,16 +195,18 @@ def _find_missing_associations(
 ) -> Iterator[str]:
     for to_type in ("companies", "deals"):
         with_parent = [
-            (ref, name) for ref, name in created if to_type in associations.parent_ids(ref)
+            (ref, record_id)
+            for ref, record_id in created
+            if to_type in associations.parent_ids(ref)
         ]
         if not with_parent:
             continue
         from_type = OBJECT_TYPES[with_parent[0][0].kind]
         associated = associations.read_associations(
-            client, from_type, to_type, [name for _, name in with_parent]
+            client, from_type, to_type, [record_id for _, record_id in with_parent]
         )
         yield from (
             ref.key
-            for ref, name in with_parent
-            if associations.parent_ids(ref)[to_type] not in associated[name]
+            for ref, record_id in with_parent
+            if associations.parent_ids(ref)[to_type] not in associated[record_id]
         )

@@ -1,4 +1,4 @@
-"""HubSpot as a target: companies, deals and tasks."""
+"""HubSpot target: companies, deals and tasks."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ __all__ = ["HubSpotTarget"]
 
 
 class HubSpotTarget:
-    """HubSpot behind its API: a :class:`serving.delivery.crm.base.CrmTarget`.
+    """Implementation of :class:`serving.delivery.crm.base.CrmTarget` for HubSpot.
 
     Parameters
     ----------
-    door : serving.delivery.crm.hubspot.client.HubSpotClient
-        To its API.
+    client : serving.delivery.crm.hubspot.client.HubSpotClient
+        API client.
     rate_limit : serving.delivery.crm.base.RateLimit
-        How fast it may be asked.
+        Rows per call, and calls per time window.
     stages : serving.delivery.crm.hubspot.pipeline.StageMapping
-        Which stage of which pipeline stands for which state.
+        Pipeline, and the stage of each opportunity state.
     account_property : str
-        Unique property of companies that holds our account id.
-    make_companies : bool
-        Whether an account that no company matches gets one.
+        Unique company property that holds the account id.
+    create_companies : bool
+        Whether to create a company for an account that matches none.
     """
 
     name: Final = "hubspot"
@@ -73,17 +73,17 @@ class HubSpotTarget:
         self._create_companies = create_companies
 
     def __repr__(self) -> str:
-        return f"HubSpot({self._client!r}, pipeline {self._stages.pipeline!r})"
+        return f"HubSpotTarget({self._client!r}, pipeline {self._stages.pipeline!r})"
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Give the values as HubSpot gives them back; its own name of a company stays its own."""
+        """Return values as HubSpot returns them; the company name is left to HubSpot."""
         normalized = normalize_fields(kind, fields)
         if kind == "account" and not self._create_companies:
             normalized.pop("name", None)
         return normalized
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Give what stands there; for an opportunity, also what a human opened at the company."""
+        """Read records; opportunities include open deals that a human created for the company."""
         if not refs:
             return []
         with _convert_batch_rejection(), self._client.replay_responses(("read", tuple(refs))):
@@ -94,7 +94,7 @@ class HubSpotTarget:
             return read.read_opportunities(self._client, refs, self._pipeline)
 
     def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
-        """Set fields; what is new is made by its key, tied to its company, and given its owner."""
+        """Update records; new ones are upserted by key, associated and given an owner."""
         if not changes:
             return []
         client, kind = self._client, changes[0].ref.kind
@@ -108,7 +108,7 @@ class HubSpotTarget:
             return write.write_opportunities(client, changes, self._pipeline, self._get_owner_ids)
 
     def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
-        """Look, without writing, at the key, properties, pipeline, limits, companies and owners."""
+        """Check token, properties, pipeline, rate limits, companies and owners, without writing."""
         with _convert_batch_rejection():
             id_property = self._account_property
             return list(
@@ -118,30 +118,32 @@ class HubSpotTarget:
             )
 
     def provision(self) -> list[str]:
-        """Make the property group, the properties, the unique keys and the pipeline."""
+        """Create the property group, properties, unique keys and pipeline."""
         with _convert_batch_rejection():
             return provision.provision_portal(self._client, self._stages, self._account_property)
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:
-        """Tell which tasks humans did, and which opportunities they moved."""
+        """Return tasks that humans completed and deals that they moved, since a day."""
         with _convert_batch_rejection():
             touches = [
                 *activity.find_completed_tasks(self._client, since),
                 *activity.find_moved_deals(self._client, since, self._pipeline),
             ]
-        return sorted(set(touches), key=lambda one: (one.account_id, one.touched_on, one.activity))
+        return sorted(
+            set(touches), key=lambda touch: (touch.account_id, touch.touched_on, touch.activity)
+        )
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._client.close()
 
     @cached_property
     def _pipeline(self) -> PipelineState:
-        pipelines = self._client(self._client.pipelines.get_all, "deals")["results"]
+        pipelines = self._client.request(self._client.pipelines.get_all, "deals")["results"]
         return pipeline.resolve_pipeline(pipelines, self._stages)
 
     def _get_owner_ids(self) -> Mapping[str, str]:
-        """HubSpot's owners, by e-mail address and name; asked for where somebody is to own."""
+        """Return HubSpot owner ids by e-mail address and name, fetched on first use."""
         return self._owner_ids
 
     @cached_property
@@ -151,8 +153,8 @@ class HubSpotTarget:
 
 @contextmanager
 def _convert_batch_rejection() -> Iterator[None]:
-    """Where nothing is written, a refusal is not about rows."""
+    """Convert a batch rejection to a denial, because a read has no rows to reject."""
     try:
         yield
     except BatchRejectedError as error:
-        raise AccessDeniedError(f"HubSpot refuses what it is asked: {error}") from None
+        raise AccessDeniedError(f"HubSpot rejects the request: {error}") from None

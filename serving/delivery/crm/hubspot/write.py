@@ -1,4 +1,4 @@
-"""Set what should be true at HubSpot: known records by its name, new ones by our key."""
+"""Write companies, deals and tasks: update known records by id, upsert new ones by key."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ExtraProperties = Callable[[FieldChange], Mapping[str, str]]
 def write_accounts(
     client: HubSpotClient, changes: Sequence[FieldChange], id_property: str, *, create_missing: bool
 ) -> list[WriteResult]:
-    """Set fields of companies; one that matches none is made only where that is asked for."""
+    """Update companies; create unmatched ones only if ``create_missing`` is set."""
     rejection = Rejected(
-        f"no company carries this account_id in {id_property}. Enter it there, or give HubSpot's record id"
-        " as crm_id in the accounts table; crm.hubspot.create_companies makes one."
+        f"no company has this account_id in {id_property}. Set it there, set the HubSpot record id"
+        " in accounts.crm_id, or enable crm.hubspot.create_companies."
     )
     writable = [change for change in changes if change.ref.crm_id is not None or create_missing]
     results = iter(_write_records(client, writable, id_property, lambda _: {}) if writable else [])
@@ -47,7 +47,7 @@ def write_opportunities(
     pipeline: PipelineState,
     get_owner_ids: Callable[[], Mapping[str, str]],
 ) -> list[WriteResult]:
-    """Set fields of deals; new ones hang on their company, and belong to its CSM."""
+    """Update deals; new ones are associated with their company and owned by its CSM."""
     csm_by_company = _read_company_csms(client, changes)
 
     def build_extra(change: FieldChange) -> dict[str, str]:
@@ -68,7 +68,7 @@ def write_tasks(
     changes: Sequence[FieldChange],
     get_owner_ids: Callable[[], Mapping[str, str]],
 ) -> list[WriteResult]:
-    """Set fields of tasks; new ones hang on their company and deal, and belong to its CSM."""
+    """Update tasks; new ones are associated with company and deal, and owned by the CSM."""
     csm_by_company = _read_company_csms(client, changes)
 
     def build_extra(change: FieldChange) -> dict[str, str]:
@@ -84,15 +84,15 @@ def write_tasks(
 
 
 def _read_company_csms(client: HubSpotClient, changes: Sequence[FieldChange]) -> dict[str, str]:
-    """HubSpot's names of the companies of what is new → their CSMs; those that are there."""
+    """Read the existing companies of new records: company id → CSM."""
     refs = [change.ref for change in changes if change.ref.crm_id is None]
     company_ids = [ref.account_crm_id for ref in refs if ref.account_crm_id]
     companies = batch_api.read_records(
         client, OBJECT_TYPES["account"], company_ids, [_CSM_PROPERTY]
     )
     return {
-        name: str(record["properties"].get(_CSM_PROPERTY) or "")
-        for name, record in companies.items()
+        company_id: str(record["properties"].get(_CSM_PROPERTY) or "")
+        for company_id, record in companies.items()
     }
 
 
@@ -112,7 +112,7 @@ def _write_and_associate(
     csm_by_company: Mapping[str, str],
     build_extra: ExtraProperties,
 ) -> list[WriteResult]:
-    """Write and tie, but nothing new for a company that is gone."""
+    """Write and associate records; reject new ones whose company no longer exists."""
     ready = [
         change
         for change in changes
@@ -124,7 +124,7 @@ def _write_and_associate(
     return [
         next(results)
         if change.ref.crm_id or _has_company(change.ref, csm_by_company)
-        else Rejected(f"its company {change.ref.account_crm_id} is no longer at HubSpot.")
+        else Rejected(f"its company {change.ref.account_crm_id} no longer exists in HubSpot.")
         for change in changes
     ]
 
@@ -139,7 +139,7 @@ def _write_records(
     id_property: str,
     build_extra: ExtraProperties,
 ) -> list[WriteResult]:
-    """Update the records that are known and upsert the others: two calls at most."""
+    """Update known records and upsert the others, in at most two calls."""
     results: dict[str, str | Rejected] = {}
     for is_known in (True, False):
         batch = [change for change in changes if (change.ref.crm_id is not None) is is_known]
@@ -150,10 +150,10 @@ def _write_records(
                 client, object_type, updates, id_property=None if is_known else id_property
             )
             results |= {
-                change.ref.key: one for change, one in zip(batch, batch_results, strict=True)
+                change.ref.key: result for change, result in zip(batch, batch_results, strict=True)
             }
     return [
-        Applied(answer) if isinstance(answer := results[change.ref.key], str) else answer
+        Applied(result) if isinstance(result := results[change.ref.key], str) else result
         for change in changes
     ]
 
@@ -173,7 +173,7 @@ def _serialize_stage(fields: Fields, pipeline: PipelineState) -> dict[str, str]:
 
 
 def _serialize_task_status(fields: Fields) -> dict[str, str]:
-    """A task whose episode has ended is off the list; its state says that nobody did it."""
+    """Return the task status; the state property shows that an ended episode closed it."""
     state = fields.get("state")
     return {"hs_task_status": "NOT_STARTED" if state == OPEN else COMPLETED} if state else {}
 
@@ -181,22 +181,26 @@ def _serialize_task_status(fields: Fields) -> dict[str, str]:
 def _associate_parents(
     client: HubSpotClient, changes: Sequence[FieldChange], results: Sequence[WriteResult]
 ) -> list[WriteResult]:
-    """Tie what was given its episode just now: what is new, and what was stopped half made."""
+    """Associate records whose episode was just set: new ones, and ones left incomplete."""
     results_by_key = dict(zip((change.ref.key for change in changes), results, strict=True))
     for to_type in ("companies", "deals"):
         refs_by_id = {
-            answer.crm_id: change.ref
+            result.crm_id: change.ref
             for change in changes
             if "episode" in change.fields
             and to_type in associations.parent_ids(change.ref)
-            and isinstance(answer := results_by_key[change.ref.key], Applied)
+            and isinstance(result := results_by_key[change.ref.key], Applied)
         }
         if not refs_by_id:
             continue
         from_type = OBJECT_TYPES[changes[0].ref.kind]
-        pairs = [(name, associations.parent_ids(ref)[to_type]) for name, ref in refs_by_id.items()]
+        pairs = [
+            (crm_id, associations.parent_ids(ref)[to_type]) for crm_id, ref in refs_by_id.items()
+        ]
         rejected = associations.create_associations(client, from_type, to_type, pairs)
         results_by_key |= {
-            refs_by_id[name].key: words for name, words in rejected.items() if name in refs_by_id
+            refs_by_id[crm_id].key: rejection
+            for crm_id, rejection in rejected.items()
+            if crm_id in refs_by_id
         }
     return [results_by_key[change.ref.key] for change in changes]

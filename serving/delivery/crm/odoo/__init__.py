@@ -1,4 +1,4 @@
-"""Odoo as the CRM: partners, opportunities, activities. What its admin does: ``ODOO.md``."""
+"""Odoo as the CRM: partners, opportunities, activities. Setup: ``docs/guides/odoo.md``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["OdooTarget", "create_target"]
 
 
 def create_target(settings: Settings, transport: httpx.BaseTransport | None = None) -> OdooTarget:
-    """Open Odoo as ``[crm.odoo]`` says.
+    """Create the Odoo target from the ``[crm.odoo]`` settings.
 
     Raises
     ------
     data.errors.SettingsError
-        If the address or the key is not set.
+        If the URL or the API key is not set.
     """
     config = settings.crm.odoo
     if config.url is None or config.api_key is None:

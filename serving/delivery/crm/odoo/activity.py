@@ -1,4 +1,4 @@
-"""What humans did in Odoo with what we put there: activities done, opportunities moved."""
+"""Human activity on our Odoo records: completed activities and moved opportunities."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ __all__ = ["find_human_touches"]
 
 
 def find_human_touches(client: OdooClient, since: date) -> list[HumanTouch]:
-    """Tell who was worked from a day on, UTC, by day and account.
+    """Return human touches since a UTC day, sorted by day and account.
 
-    Our own writes touch no stage and finish no activity, so that whatever moved was moved by a
-    human.
+    Our own writes change no stage and complete no activity, so every such change is a human's.
     """
     touches = {*_find_done_activities(client, since), *_find_moved_opportunities(client, since)}
     return sorted(touches, key=lambda item: (item.touched_on, item.account_id, item.activity))
@@ -46,7 +45,7 @@ def _find_moved_opportunities(client: OdooClient, since: date) -> Iterator[Human
     for item in _search_records(client, "crm.lead", domain, fields):
         is_closed = item["won_status"] in {"won", "lost"} and item[closed]
         if item[moved] <= item["create_date"] and not is_closed:
-            continue  # Odoo dates the first stage like the opportunity
+            continue  # first stage: Odoo sets both dates on creation
         outcome = item["won_status"] if is_closed else f"moved to {item['stage_id'][1]}"
         day = date.fromisoformat((item[closed] if is_closed else item[moved])[:10])
         if day >= since:

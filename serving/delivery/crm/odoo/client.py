@@ -1,7 +1,7 @@
-"""The wire to Odoo: its JSON-2 API, and what its complaints mean for who wants to send.
+"""Odoo client: JSON-2 API with error mapping.
 
-Every call is one transaction at Odoo: it has happened, or it has not. See *External JSON-2 API* in
-Odoo 19's developer documentation.
+Each call is one transaction in Odoo. See *External JSON-2 API* in Odoo 19's developer
+documentation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from serving.delivery.crm.base import AccessDeniedError, BatchRejectedError, Ret
 __all__ = ["OdooClient"]
 
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
-# Of what the database says, these pass; a value out of range does not.
+# Temporary database errors; others, such as an out-of-range value, are permanent.
 _RETRYABLE_ERRORS: Final = (
     "psycopg2.OperationalError",
     "psycopg2.InterfaceError",
@@ -41,7 +41,7 @@ _RETRYABLE_MESSAGES: Final = (
 
 
 class OdooClient:
-    """Calls methods of Odoo's models with a user's key; the key is never shown."""
+    """Client that calls model methods with a user's API key; the key is never printed."""
 
     def __init__(
         self,
@@ -64,48 +64,51 @@ class OdooClient:
         )
 
     def __repr__(self) -> str:
-        return f"Client({self.url!r}, database={self.database!r})"
+        return f"OdooClient({self.url!r}, database={self.database!r})"
 
     def call(self, model: str, method: str, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
-        """Call a method of a model, and give its answer.
+        """Call a method of a model and return its result.
 
         Parameters
         ----------
         model, method : str
             Such as ``res.partner`` and ``search_read``.
         **arguments
-            Its arguments by name; ``ids`` are the records it is called on, ``context`` its context.
+            Named arguments; ``ids`` selects the records, ``context`` sets the context.
 
         Raises
         ------
         serving.delivery.crm.base.RetryableError
-            If it may work later.
+            If the call may succeed later.
         serving.delivery.crm.base.AccessDeniedError
             If the key, a permission, a module or a field is missing.
         serving.delivery.crm.base.BatchRejectedError
-            If what we sent is refused; nothing of it was written.
+            If Odoo rejects the data; nothing was written.
         """
         try:
             response = self._http.post(f"/json/2/{model}/{method}", json=arguments)
         except httpx.TransportError as error:
             raise RetryableError(
-                f"{self.url} did not answer: {_describe_exception(error)}"
+                f"{self.url} did not respond: {_describe_exception(error)}"
             ) from error
         except httpx.HTTPError as error:
             raise AccessDeniedError(
-                f"{self.url} cannot be asked: {_describe_exception(error)}; mend crm.odoo.url"
+                f"invalid URL {self.url}: {_describe_exception(error)}; fix crm.odoo.url"
             ) from error
         if not response.is_success:
             raise self._to_error(response)
         try:
             return response.json()
         except ValueError as error:
-            raise RetryableError(f"{self.url} broke off its answer to {model}.{method}") from error
+            raise RetryableError(
+                f"{self.url} sent a truncated response to {model}.{method}"
+            ) from error
 
     def save_records(self, model: str, ids: list[int], rows: list[dict[str, Any]]) -> None:
-        """Set values of records, each its own, as Odoo's own pages do: all of them, or none.
+        """Set values of several records, each with its own values, in one transaction.
 
-        Raises as :meth:`call` does; what only some records forbid refuses the batch.
+        Raises the same errors as :meth:`call`. If only some records deny access, the batch is
+        rejected.
         """
         try:
             self.call(model, "web_save_multi", ids=ids, vals_list=rows, specification={})
@@ -115,18 +118,18 @@ class OdooClient:
     def load_records(
         self, model: str, rows: list[dict[str, str]], context: dict[str, Any]
     ) -> list[int]:
-        """Make records under external ids, each once however often it is asked; give their ids.
+        """Create records under external ids, idempotently, and return their ids.
 
-        Odoo answers 200 also where it takes nothing, and tells why in messages.
+        Odoo answers with status 200 even when it rejects all rows; the reasons are in ``messages``.
 
         Parameters
         ----------
         model : str
-            Of what.
+            Model of the records.
         rows : list of dict
-            Column → text; ``id`` is the external id, ``partner_id/.id`` the id of a partner.
+            Column → text; ``id`` is the external id, ``partner_id/.id`` a partner's database id.
         context : dict
-            Odoo's context.
+            Odoo context.
         """
         columns = list(dict.fromkeys(name for row in rows for name in row))
         data = [[row.get(name, "") for name in columns] for row in rows]
@@ -135,51 +138,57 @@ class OdooClient:
             return list(response["ids"])
         messages = [item["message"] for item in response["messages"] if item["type"] == "error"]
         reason = _extract_first_line(messages[0]) if messages else "Odoo gave no reason"
-        if any(sign in text for text in messages for sign in _RETRYABLE_MESSAGES):
+        if any(part in text for text in messages for part in _RETRYABLE_MESSAGES):
             raise RetryableError(reason)
         raise self._to_rejection(model, "create", reason)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._http.close()
 
     def _to_error(self, response: httpx.Response) -> Exception:
         status, (name, message) = response.status_code, _parse_error(response)
         if status == httpx.codes.UNAUTHORIZED:
             return AccessDeniedError(
-                "Odoo does not know the API key, or it has expired; make one under My Preferences,"
-                " Security, Add API Key, and export it anew"
+                "Odoo rejects the API key, or it has expired; create one under My Preferences,"
+                " Security, Add API Key, and export it again"
             )
         if status in _RETRYABLE_STATUSES or not name:
             return self._to_unexpected_error(response)
-        if name in _RETRYABLE_ERRORS or any(sign in message for sign in _RETRYABLE_MESSAGES):
-            return RetryableError(f"Odoo's database: {message}")
+        if name in _RETRYABLE_ERRORS or any(part in message for part in _RETRYABLE_MESSAGES):
+            return RetryableError(f"Odoo database error: {message}")
         if name.endswith(("AccessError", "AccessDenied", "NotFound", "Forbidden")):
-            return AccessDeniedError(f"Odoo denies it: {message}")
+            return AccessDeniedError(f"Odoo denies access: {message}")
         if "Invalid field" in message or (name == "builtins.KeyError" and message.startswith("x_")):
-            return AccessDeniedError(f"Odoo lacks a field ({message}): run expansion crm setup")
+            return AccessDeniedError(
+                f"an Odoo field is missing ({message}): run expansion crm setup"
+            )
         return BatchRejectedError(message)
 
     def _to_rejection(self, model: str, operation: str, reason: str) -> Exception:
-        """Whether it is our user who may not, or these records that may not be so."""
+        """Return whether the user lacks the permission, or these records were rejected."""
         if self.call(model, "has_access", operation=operation):
             return BatchRejectedError(reason)
-        return AccessDeniedError(f"Odoo denies it: our user may not {operation} {model}")
+        return AccessDeniedError(
+            f"Odoo denies access: our user has no {operation} right on {model}"
+        )
 
     def _to_unexpected_error(self, response: httpx.Response) -> Exception:
-        """Odoo is too busy, or whoever answered was not Odoo's API."""
+        """Return the error for an overloaded server or a response of something else."""
         status = response.status_code
         if status in _RETRYABLE_STATUSES or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            return RetryableError(f"{self.url} answered {status}", _parse_retry_after(response))
+            return RetryableError(
+                f"{self.url} responded with status {status}", _parse_retry_after(response)
+            )
         location = f"database {self.database!r} at {self.url}" if self.database else self.url
         return AccessDeniedError(
-            f"expected Odoo's JSON-2 API (Odoo 19 or later) of the {location}, found an answer"
-            f" {status}; mend crm.odoo.url and crm.odoo.database"
+            f"expected Odoo's JSON-2 API (Odoo 19 or later) of the {location}, found status"
+            f" {status}; fix crm.odoo.url and crm.odoo.database"
         )
 
 
 def _parse_error(response: httpx.Response) -> tuple[str, str]:
-    """The class of Odoo's error and the first line of its message; empty where Odoo gave none."""
+    """Return the class and first line of an Odoo error, or empty strings."""
     try:
         payload = response.json()
         return str(payload["name"]), _extract_first_line(str(payload["message"]))
@@ -192,7 +201,7 @@ def _extract_first_line(text: str) -> str:
 
 
 def _parse_retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the server asks us to wait, where it says so in seconds."""
+    """Return the ``Retry-After`` header, if it is in seconds."""
     retry_after = response.headers.get("Retry-After", "")
     return float(retry_after) if retry_after.isdecimal() else None
 

@@ -1,7 +1,7 @@
-"""Making what does not stand in Odoo yet: partners, opportunities, activities.
+"""Create partners, opportunities and activities in Odoo.
 
-By ``load`` under an external id, which Odoo's database keeps unique: asked twice, or by two at
-once, it is made once.
+Records are created by ``load`` under an external id, which is unique in Odoo's database. That
+makes the call idempotent, and safe when several run at once.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from serving.delivery.crm.odoo.read import OdooReader, parse_id
 
 __all__ = ["OdooRecordFactory", "build_key_fields"]
 
-# No mail to whoever a task is for, nor does our user follow all it makes: the list is weekly.
+# Send no e-mail to assignees, and do not subscribe our user to the records.
 _NO_NOTIFICATIONS: Final = {"mail_create_nosubscribe": True, "mail_activity_quick_update": True}
-# The external ids of Odoo's models, which it makes for every one.
+# External ids of Odoo's model records.
 _MODEL_EXTERNAL_IDS: Final = {
     "crm.lead": "crm.model_crm_lead",
     "res.partner": "base.model_res_partner",
 }
-_NO_PARTNER: Final = Rejected("its account has no partner in Odoo yet")
-LoadRow = dict[str, str]  # column -> text, as in a spreadsheet
+_NO_PARTNER: Final = Rejected("the account has no partner in Odoo yet")
+LoadRow = dict[str, str]  # column → text, like cells of a spreadsheet
 
 
 @dataclass(frozen=True)
 class OdooRecordFactory:
-    """Makes records; ``activity_type`` is the name of our type of activity."""
+    """Creates records; ``activity_type`` is the name of our activity type."""
 
     client: OdooClient
     field_mapping: OdooFieldMapping
@@ -54,7 +54,7 @@ class OdooRecordFactory:
     create_partners: bool
 
     def create_records(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
-        """Make an object for each change, all of one kind; those that exist get the fields."""
+        """Create an object for each change of one kind; existing ones are updated."""
         creators: dict[Kind, Callable[[Sequence[FieldChange]], list[WriteResult]]] = {
             "account": self._create_accounts,
             "opportunity": self._create_opportunities,
@@ -110,7 +110,7 @@ class OdooRecordFactory:
         rows: Mapping[str, LoadRow],
         reject: Callable[[ObjectRef], Rejected],
     ) -> list[WriteResult]:
-        """Make records of those changes that have a row to begin with; refuse the others."""
+        """Create the records that have a row, and reject the other changes."""
         creatable = [change for change in changes if change.ref.key in rows]
         ids = dict[str, str]()
         if creatable:
@@ -137,7 +137,7 @@ class OdooRecordFactory:
         }
 
     def _read_owners(self, model: str, ids: Sequence[int]) -> dict[int | None, str]:
-        """Whoever looks after a record, as the id of a user; nobody where nobody does."""
+        """Read the user id of each record's owner; records without an owner are left out."""
         if not ids:
             return {}
         records = self.client.call(model, "read", ids=sorted(set(ids)), fields=["user_id"])
@@ -154,19 +154,19 @@ class OdooRecordFactory:
     def _find_by_name(self, model: str, name: str) -> int:
         matches = self.client.call(model, "search", domain=[["name", "=", name]], limit=1)
         if not matches:
-            raise AccessDeniedError(f"Odoo has no {model} called {name!r}: run expansion crm setup")
+            raise AccessDeniedError(f"Odoo has no {model} named {name!r}: run expansion crm setup")
         return int(matches[0])
 
 
 def build_key_fields(ref: ObjectRef) -> LoadRow:
-    """Give what an object is known by; an account goes by its partner."""
+    """Return the key fields of an object; accounts have none, because they use the partner id."""
     return {} if ref.kind == "account" else {KEY_FIELD: ref.key, ACCOUNT_ID_FIELD: ref.account_id}
 
 
 def _collect_parent_ids(
     changes: Sequence[FieldChange], get_parent_id: Callable[[ObjectRef], str | None]
 ) -> dict[str, int]:
-    """What each change hangs on, by its key."""
+    """Return the parent record id of each change, by key."""
     pairs = ((change.ref.key, parse_id(get_parent_id(change.ref))) for change in changes)
     return {key: parent for key, parent in pairs if parent is not None}
 
@@ -178,6 +178,6 @@ def _explain_no_match(match_field: str, ref: ObjectRef, matches: dict[str, list[
             f"several partners have {match_field} = {ref.account_id} (ids {ids}); clear all but one"
         )
     return (
-        f"no partner has {match_field} = {ref.account_id}; set it there, name the partner's id in"
-        " accounts.crm_id, or let partners be made with crm.odoo.create_partners"
+        f"no partner has {match_field} = {ref.account_id}; set it, set the partner id in"
+        " accounts.crm_id, or enable crm.odoo.create_partners"
     )

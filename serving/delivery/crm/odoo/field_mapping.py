@@ -1,7 +1,7 @@
-"""Our fields in Odoo's words: which field of which model carries which of ours, and how.
+"""Field mapping: CRM fields to fields of Odoo models, with serialization and deserialization.
 
-Odoo knows no empty number and no empty flag: 0 and false stand for them. So 0, false and nothing
-are one value here, told as None, going and coming.
+Odoo has no empty number and no empty boolean: it stores 0 and false instead. So 0, false and an
+empty value are normalized to None in both directions.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ MODELS: Final[Mapping[Kind, str]] = {
     "task": "mail.activity",
 }
 FIELD_PREFIX: Final = "x_expansion_"
-KEY_FIELD: Final = "x_expansion_key"  # our key of an opportunity or a task
-ACCOUNT_ID_FIELD: Final = "x_expansion_account_id"  # our account's id, on both
-HTML_FIELDS: Final = frozenset({"note", "description", "comment"})  # Odoo's own fields of rich text
-# The type of ours → the type that Odoo makes for it.
+KEY_FIELD: Final = "x_expansion_key"  # key of an opportunity or task
+ACCOUNT_ID_FIELD: Final = "x_expansion_account_id"  # account id, on both
+HTML_FIELDS: Final = frozenset({"note", "description", "comment"})  # standard rich-text fields
+# Our field type → Odoo field type.
 FIELD_TYPES: Final = {
     "text": "char",
-    "lines": "text",
+    "multiline": "text",
     "number": "float",
-    "whole": "integer",
-    "day": "date",
-    "flag": "boolean",
+    "integer": "integer",
+    "date": "date",
+    "boolean": "boolean",
 }
-# What Odoo has a field of its own for. Its own probability is the salesperson's forecast of a deal,
-# another question than ours, and stays theirs.
+# Standard fields of Odoo. Odoo's probability is the salesperson's forecast of the deal. It differs
+# from ours, and we do not write it.
 _STANDARD_FIELDS: Final[Mapping[Kind, Mapping[str, str]]] = {
     "account": {},
     "opportunity": {
@@ -62,7 +62,7 @@ _STANDARD_FIELDS: Final[Mapping[Kind, Mapping[str, str]]] = {
 
 @dataclass(frozen=True)
 class OdooFieldMapping:
-    """Which of our fields goes where: kind → our name → Odoo's."""
+    """Mapping: kind → our field name → Odoo field name."""
 
     fields: Mapping[Kind, Mapping[str, str]]
 
@@ -70,28 +70,28 @@ class OdooFieldMapping:
     def from_config(
         cls, overrides: Mapping[Kind, Mapping[str, str]], *, create_partners: bool
     ) -> OdooFieldMapping:
-        """Lay what the settings map over what goes without saying; an empty name leaves it out.
+        """Merge the configured mapping over the defaults; an empty name leaves a field out.
 
         Raises
         ------
         data.errors.SettingsError
-            If a field is mapped that we do not have.
+            If an unknown field is mapped.
         """
         fields: dict[Kind, dict[str, str]] = {}
         for kind, catalogue in FIELDS.items():
             kind_overrides = overrides.get(kind, {})
             if unknown := sorted(set(kind_overrides) - set(catalogue)):
                 raise SettingsError(
-                    f"crm.odoo.fields.{kind}: we have no {', '.join(unknown)}; known are"
-                    f" {', '.join(catalogue)}."
+                    f"crm.odoo.fields.{kind}: unknown field(s) {', '.join(unknown)}; expected one"
+                    f" of {', '.join(catalogue)}."
                 )
             defaults = {name: _get_default_name(kind, name, create_partners) for name in catalogue}
             merged = {**defaults, **kind_overrides}
-            fields[kind] = {name: theirs for name, theirs in merged.items() if theirs}
+            fields[kind] = {name: odoo_name for name, odoo_name in merged.items() if odoo_name}
         return cls(fields)
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Give the values as Odoo gives them back."""
+        """Return values as Odoo returns them."""
         mapped = self.fields[kind]
         return {
             name: _normalize_value(value, FIELDS[kind][name], mapped[name])
@@ -100,37 +100,39 @@ class OdooFieldMapping:
         }
 
     def deserialize_record(self, kind: Kind, record: Mapping[str, Any]) -> dict[str, Value]:
-        """Read our fields out of a record of Odoo's."""
+        """Return our fields of an Odoo record."""
         return {
-            ours: _normalize_value(_strip_html(record[theirs], theirs), FIELDS[kind][ours], theirs)
-            for ours, theirs in self.fields[kind].items()
+            name: _normalize_value(
+                _strip_html(record[odoo_name], odoo_name), FIELDS[kind][name], odoo_name
+            )
+            for name, odoo_name in self.fields[kind].items()
         }
 
     def serialize_fields(self, kind: Kind, fields: Fields) -> dict[str, Any]:
-        """Say fields as Odoo's ``write`` takes them."""
+        """Serialize fields for Odoo's ``write``."""
         return {
             self.fields[kind][name]: _serialize_value(value, self.fields[kind][name])
             for name, value in self.normalize(kind, fields).items()
         }
 
     def serialize_cells(self, kind: Kind, fields: Fields) -> dict[str, str]:
-        """Say fields as Odoo's ``load`` takes them: as text, like in a spreadsheet."""
+        """Serialize fields for Odoo's ``load``, as text like the cells of a spreadsheet."""
         return {
             name: _serialize_cell(value)
             for name, value in self.serialize_fields(kind, fields).items()
         }
 
     def list_custom_fields(self, kind: Kind) -> dict[str, CrmField]:
-        """Give the fields that are not Odoo's own, by Odoo's name: setup makes them."""
+        """Return the custom fields that provisioning creates, by Odoo name."""
         return {
-            theirs: FIELDS[kind][ours]
-            for ours, theirs in self.fields[kind].items()
-            if theirs.startswith("x_")
+            odoo_name: FIELDS[kind][name]
+            for name, odoo_name in self.fields[kind].items()
+            if odoo_name.startswith("x_")
         }
 
 
 def build_external_id(kind: Kind, key: str) -> str:
-    """Say a key as an external id of Odoo's, which the database keeps unique and free of blanks.
+    """Build an Odoo external id from a key: unique in the database and free of spaces.
 
     Examples
     --------
@@ -142,7 +144,7 @@ def build_external_id(kind: Kind, key: str) -> str:
 
 def _get_default_name(kind: Kind, name: str, create_partners: bool) -> str:
     if kind == "account" and FIELDS[kind][name].is_native:
-        # The account's name and owner are the CRM's own; only a partner of our making gets a name.
+        # Name and owner are maintained in the CRM; only partners that we create get a name.
         return "name" if create_partners and name == "name" else ""
     return _STANDARD_FIELDS[kind].get(name) or FIELD_PREFIX + name.removeprefix("expansion_")
 
@@ -152,18 +154,20 @@ def _normalize_value(value: Value, field: CrmField, odoo_name: str) -> Value:
         return None
     if field.type == "number":
         return round(float(value), field.decimals) or None
-    if field.type == "whole":
+    if field.type == "integer":
         return int(value)
-    if field.type == "flag":
+    if field.type == "boolean":
         return True
     text = _remove_control_characters(str(value))
     return (_collapse_whitespace(text) if odoo_name in HTML_FIELDS else text) or None
 
 
 def _remove_control_characters(text: str) -> str:
-    """Without what neither PostgreSQL nor HTML holds: control signs and halves of a sign."""
+    """Remove characters that PostgreSQL or HTML cannot hold: control characters and surrogates."""
     printable = (
-        sign for sign in text.replace("\r\n", "\n") if sign in "\n\t" or not _is_control(sign)
+        character
+        for character in text.replace("\r\n", "\n")
+        if character in "\n\t" or not _is_control(character)
     )
     return "".join(printable)
 
@@ -173,7 +177,7 @@ def _is_control(character: str) -> bool:
 
 
 def _collapse_whitespace(text: str) -> str:
-    """Blanks as HTML keeps them: one between words, none around a line, no empty line."""
+    """Collapse whitespace as HTML does, and drop empty lines."""
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
 
@@ -202,7 +206,7 @@ def _strip_html(value: Any, odoo_name: str) -> Any:  # noqa: ANN401 - Odoo's val
 
 
 class _TextExtractor(HTMLParser):
-    """The text of HTML, a line for each paragraph."""
+    """HTML parser that collects text, one line per paragraph."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The look before the first write: what an admin has to put right, in words."""
+"""Preflight checks of an Odoo database: API key, permissions, fields, records and partners."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _APPS: Final[dict[Kind, str]] = {
 _MAX_EXAMPLES: Final = 5
 _BATCH_SIZE: Final = 1000
 _PROVISION_HINT: Final = "run expansion crm setup with an administrator's key"
-# What stands in for a type of ours at a field of the company's own.
+# Types that are accepted for a mapped custom field.
 _COMPATIBLE_TYPES: Final = {
     "char": {"char", "text", "selection", "html"},
     "text": {"text", "char", "html"},
@@ -36,18 +36,18 @@ _COMPATIBLE_TYPES: Final = {
 def run_preflight(
     client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef], *, activity_type: str
 ) -> list[PreflightCheck]:
-    """Tell, without writing, of the key, the apps, permissions, fields, names and partners."""
+    """Check API key, apps, permissions, fields, required records and partners, without writing."""
     try:
         user = client.call("res.users", "context_get")["uid"]
     except AccessDeniedError as error:
         return [PreflightCheck("API key", False, f"{error}.")]
-    checks = [PreflightCheck("API key", True, f"Odoo knows the key, as user {user}.")]
+    checks = [PreflightCheck("API key", True, f"valid, for user {user}.")]
     if client.url.startswith("http://") and "//127.0.0.1" not in client.url:
         checks.append(
-            PreflightCheck("connection", False, "the key travels in the clear; use https://.")
+            PreflightCheck("connection", False, "the key is sent unencrypted; use https://.")
         )
     checks += [_check_model(client, reader, kind) for kind in MODELS]
-    if all(finding.passed for finding in checks):
+    if all(check.passed for check in checks):
         checks += [
             _check_record(client, *pair) for pair in _list_required_records(reader, activity_type)
         ]
@@ -59,12 +59,12 @@ def _list_required_records(reader: OdooReader, activity_type: str) -> list[tuple
     return [
         ("sales team", "crm.team", reader.team),
         ("tag", "crm.tag", reader.tag),
-        ("type of activity", "mail.activity.type", activity_type),
+        ("activity type", "mail.activity.type", activity_type),
     ]
 
 
 def _check_model(client: OdooClient, reader: OdooReader, kind: Kind) -> PreflightCheck:
-    """Whether the app is there, and we may read, write and make its records, with our fields."""
+    """Check that the app is installed, and that our user may read, write and create its records."""
     model = MODELS[kind]
     subject = f"{_APPS[kind]} ({model})"
     try:
@@ -75,10 +75,14 @@ def _check_model(client: OdooClient, reader: OdooReader, kind: Kind) -> Prefligh
             if not client.call(model, "has_access", operation=operation)
         ]
     except AccessDeniedError as error:
-        return PreflightCheck(subject, False, f"{error}. Install the app, or let our user have it.")
+        return PreflightCheck(
+            subject, False, f"{error}. Install the app, or give our user access to it."
+        )
     if denied:
         return PreflightCheck(
-            subject, False, f"our user may not {', '.join(denied)}: {_ACCESS_HINTS[kind]}."
+            subject,
+            False,
+            f"our user has no {', '.join(denied)} right: {_ACCESS_HINTS[kind]}.",
         )
     types = {name: field["type"] for name, field in fields.items()}
     return _check_fields(subject, reader, kind, types)
@@ -99,23 +103,21 @@ def _check_fields(
         message = f"{len(missing)} fields are missing: {_PROVISION_HINT}."
         return PreflightCheck(subject, False, message, tuple(missing[:_MAX_EXAMPLES]))
     mismatched = [
-        f"{name} is {types[name]}, expected {wanted}"
-        for name, wanted in required.items()
-        if types[name] not in _COMPATIBLE_TYPES[wanted]
+        f"{name} is {types[name]}, expected {expected}"
+        for name, expected in required.items()
+        if types[name] not in _COMPATIBLE_TYPES[expected]
     ]
     if mismatched:
-        message = "fields of another type; map others under crm.odoo.fields."
+        message = "fields have the wrong type; map other fields under crm.odoo.fields."
         return PreflightCheck(subject, False, message, tuple(mismatched[:_MAX_EXAMPLES]))
-    return PreflightCheck(
-        subject, True, f"all {len(required)} fields are there, and we may write them."
-    )
+    return PreflightCheck(subject, True, f"all {len(required)} fields exist and are writable.")
 
 
 def _list_required_fields(reader: OdooReader, kind: Kind) -> dict[str, str]:
-    """Odoo's fields that we write or look up by, with the type we expect."""
+    """Return the Odoo fields that we write or search by, with their expected types."""
     mapped = {
-        theirs: FIELD_TYPES[FIELDS[kind][ours].type]
-        for ours, theirs in reader.field_mapping.fields[kind].items()
+        odoo_name: FIELD_TYPES[FIELDS[kind][name].type]
+        for name, odoo_name in reader.field_mapping.fields[kind].items()
     }
     keys = (
         {reader.match_field: "char"}
@@ -127,59 +129,61 @@ def _list_required_fields(reader: OdooReader, kind: Kind) -> dict[str, str]:
 
 def _check_record(client: OdooClient, subject: str, model: str, name: str) -> PreflightCheck:
     if client.call(model, "search_count", domain=[["name", "=", name]]):
-        return PreflightCheck(subject, True, f"{name!r} is there.")
-    return PreflightCheck(subject, False, f"there is none called {name!r}: {_PROVISION_HINT}.")
+        return PreflightCheck(subject, True, f"{name!r} exists.")
+    return PreflightCheck(subject, False, f"{name!r} does not exist: {_PROVISION_HINT}.")
 
 
 def _check_partners(
     client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef]
 ) -> Iterator[PreflightCheck]:
-    """Which accounts match no partner, several, or one that another account has too."""
+    """Yield checks for accounts with no partner, several, or a shared one."""
     partner_ids: dict[str, list[int]] = {}
     for start in range(0, len(accounts), _BATCH_SIZE):
-        chunk = accounts[start : start + _BATCH_SIZE]
-        partner_ids |= _match_accounts(client, reader, chunk)
+        batch = accounts[start : start + _BATCH_SIZE]
+        partner_ids |= _match_accounts(client, reader, batch)
     unmatched = [ref.account_id for ref in accounts if not partner_ids[ref.account_id]]
     ambiguous = [ref.account_id for ref in accounts if len(partner_ids[ref.account_id]) > 1]
     usage_counts = Counter(ids[0] for ids in partner_ids.values() if len(ids) == 1)
     shared = [
-        name for name, ids in partner_ids.items() if len(ids) == 1 and usage_counts[ids[0]] > 1
+        account_id
+        for account_id, ids in partner_ids.items()
+        if len(ids) == 1 and usage_counts[ids[0]] > 1
     ]
     match_field = reader.match_field
     for account_ids, subject, advice in (
         (
             unmatched,
             "accounts without a partner",
-            f"fill {match_field} at the partner, or accounts.crm_id.",
+            f"set {match_field} of the partner, or accounts.crm_id.",
         ),
         (
             ambiguous,
             "accounts with several partners",
-            f"let {match_field} stand at one of them only.",
+            f"keep {match_field} at one of them only.",
         ),
-        (shared, "partners of several accounts", "name another partner in accounts.crm_id."),
+        (shared, "partners of several accounts", "set another partner in accounts.crm_id."),
     ):
         if account_ids:
             message = f"{len(account_ids):,} of {len(accounts):,}: {advice}"
             yield PreflightCheck(subject, False, message, tuple(account_ids[:_MAX_EXAMPLES]))
     if not (unmatched or ambiguous or shared):
         yield PreflightCheck(
-            "partners", True, f"each of {len(accounts):,} accounts has its partner."
+            "partners", True, f"each of {len(accounts):,} accounts has one partner."
         )
 
 
 def _match_accounts(
     client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef]
 ) -> dict[str, list[int]]:
-    """The partners of each account: the one it names, where that stands, else those that match."""
-    named_ids = [identity for ref in accounts if (identity := parse_id(ref.crm_id)) is not None]
+    """Return the partner ids of each account: an existing ``crm_id``, otherwise its matches."""
+    named_ids = [crm_id for ref in accounts if (crm_id := parse_id(ref.crm_id)) is not None]
     domain = [["id", "in", named_ids]]
     context = {"active_test": False}
     existing = set(client.call("res.partner", "search", domain=domain, context=context))
     matches = reader.match_partners([ref.account_id for ref in accounts])
     return {
-        ref.account_id: [identity]
-        if (identity := parse_id(ref.crm_id)) in existing and identity is not None
+        ref.account_id: [crm_id]
+        if (crm_id := parse_id(ref.crm_id)) in existing and crm_id is not None
         else matches.get(ref.account_id, [])
         for ref in accounts
     }

@@ -1,7 +1,7 @@
-"""What Odoo's admin has made once: our fields, the pages that show them, a team, a tag.
+"""Provision Odoo: custom fields, views, sales team, tag and activity type.
 
-Each thing goes by an external id or a unique name, is looked for first, and is left as it is where
-it stands; only our own views are brought up to date.
+Each item has an external id or a unique name. Existing items are left as they are; only our own
+views are updated.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from serving.delivery.crm.odoo.field_mapping import (
 __all__ = ["provision_database"]
 
 _KEY_FIELDS: Final = {
-    KEY_FIELD: CrmField("text", "our key: one object, one key"),
-    ACCOUNT_ID_FIELD: CrmField("text", "our account's id"),
+    KEY_FIELD: CrmField("text", "unique key of the object"),
+    ACCOUNT_ID_FIELD: CrmField("text", "account id"),
 }
 
 
 def provision_database(
     client: OdooClient, field_mapping: OdooFieldMapping, *, team: str, tag: str, activity_type: str
 ) -> list[str]:
-    """Make what is missing, and give a line for each thing that was made.
+    """Create what is missing, and return one line per created item.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def provision_database(
         ("sales team", "crm.team", {"name": team, "use_opportunities": True}),
         ("tag", "crm.tag", {"name": tag}),
         (
-            "type of activity",
+            "activity type",
             "mail.activity.type",
             {"name": activity_type, "icon": "fa-line-chart"},
         ),
@@ -70,7 +70,7 @@ def _create_fields(
         return
     (model_id,) = client.call("ir.model", "search", domain=[["model", "=", model]])
     rows = [_build_field(name, field, model_id) for name, field in missing.items()]
-    client.call("ir.model.fields", "create", vals_list=rows)  # all, or none
+    client.call("ir.model.fields", "create", vals_list=rows)  # one transaction
     yield from (f"field {model}.{name}" for name in missing)
 
 
@@ -82,6 +82,6 @@ def _build_field(name: str, field: CrmField, model_id: int) -> dict[str, Any]:
         "ttype": FIELD_TYPES[field.type],
         "field_description": views.format_label(name),
         "help": field.description,
-        "copied": False,  # a copy that a human makes is a thing of their own
+        "copied": False,  # a copy made by a human is not ours
         "index": name == KEY_FIELD,
     }

@@ -1,7 +1,7 @@
-"""What stands in Odoo: partners that match accounts, opportunities and activities by our key.
+"""Read Odoo records: partners by account id, opportunities and activities by key.
 
-An activity that is done, or an opportunity that is lost, is archived in Odoo: it still stands, and
-so is not made again.
+Odoo archives a completed activity and a lost opportunity. Archived records are read too, so they
+are not created again.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Record: TypeAlias = Mapping[str, Any]
 _PARTNER_FIELDS: Final = ("active", "is_company", "parent_id")
 _EXTRA_FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {"opportunity": ("partner_id",), "task": ()}
 _COMPANY_FIELD: Final = "commercial_partner_id"
-_MAX_ID: Final = 2**31 - 1  # of a column of ids
+_MAX_ID: Final = 2**31 - 1  # 32-bit id column
 
 
 @dataclass(frozen=True)
 class OdooReader:
-    """Looks up objects; ``match_field`` is the partners' field that holds our accounts' ids."""
+    """Reads records; ``match_field`` is the partner field that holds account ids."""
 
     client: OdooClient
     field_mapping: OdooFieldMapping
@@ -35,15 +35,15 @@ class OdooReader:
     tag: str
 
     def read_accounts(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Give the partner of each account: the one that is named, else the one that matches.
+        """Read the partner of each account: by ``crm_id`` if it exists, otherwise by matching.
 
-        Where several partners match one account, none does: a guess would write at the wrong one.
+        An account that several partners match is returned as None, because a guess could be wrong.
         """
         return [self._to_remote_object("account", record) for record in self._read_partners(refs)]
 
     def read_by_key(self, kind: Kind, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Give the opportunities or tasks of these refs; humans' opportunities are adopted."""
-        ids = [identity for ref in refs if (identity := parse_id(ref.crm_id)) is not None]
+        """Read opportunities or tasks by id or key; open opportunities of humans are adopted."""
+        ids = [crm_id for ref in refs if (crm_id := parse_id(ref.crm_id)) is not None]
         keys = [ref.key for ref in refs if ref.crm_id is None]
         records = self._search_records(kind, ["|", ["id", "in", ids], [KEY_FIELD, "in", keys]])
         by_id = {record["id"]: record for record in records}
@@ -57,13 +57,13 @@ class OdooReader:
         return self._adopt_opportunities(refs, results) if kind == "opportunity" else results
 
     def match_partners(self, account_ids: Sequence[str]) -> dict[str, list[int]]:
-        """Give the partners that match each account; several where a guess would be needed."""
+        """Return the partner ids that match each account; several if the match is ambiguous."""
         records = self._search_records("account", [[self.match_field, "in", list(account_ids)]])
         preferred = self._group_by_account(records)
         return {name: [item["id"] for item in best] for name, best in preferred.items()}
 
     def _read_partners(self, refs: Sequence[ObjectRef]) -> list[Record | None]:
-        named_ids = [identity for ref in refs if (identity := parse_id(ref.crm_id)) is not None]
+        named_ids = [crm_id for ref in refs if (crm_id := parse_id(ref.crm_id)) is not None]
         account_ids = [ref.account_id for ref in refs]
         records = self._search_records(
             "account", ["|", ["id", "in", named_ids], [self.match_field, "in", account_ids]]
@@ -74,7 +74,7 @@ class OdooReader:
         return [by_id.get(parse_id(ref.crm_id)) or unambiguous.get(ref.account_id) for ref in refs]
 
     def _group_by_account(self, records: Iterable[Record]) -> dict[str, list[Record]]:
-        """By account: partners in use before archived ones, companies before the people in them."""
+        """Group partners by account; prefer active over archived, companies over contacts."""
         groups: dict[str, list[Record]] = {}
         for record in records:
             groups.setdefault(record[self.match_field] or "", []).append(record)
@@ -83,7 +83,7 @@ class OdooReader:
     def _adopt_opportunities(
         self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
     ) -> list[RemoteObject | None]:
-        """Fill the gaps with open opportunities that humans made; each is taken once."""
+        """Match open opportunities of humans to unmatched refs, each once."""
         unmatched = {
             index: partner
             for index, ref in enumerate(refs)
@@ -94,18 +94,18 @@ class OdooReader:
         candidates = (
             self._search_human_opportunities(sorted(set(unmatched.values()))) if unmatched else []
         )
-        for place, partner in unmatched.items():
+        for index, partner in unmatched.items():
             suitable = [
-                lead for lead in candidates if self._is_adoptable(lead, partner, refs[place].limit)
+                lead for lead in candidates if self._is_adoptable(lead, partner, refs[index].limit)
             ]
             if suitable:
                 best = min(suitable, key=lambda lead: (not lead[self._limit_field], lead["id"]))
                 candidates.remove(best)
-                results[place] = self._to_remote_object("opportunity", best, created_by_us=False)
+                results[index] = self._to_remote_object("opportunity", best, created_by_us=False)
         return results
 
     def _search_human_opportunities(self, partner_ids: Sequence[int]) -> list[dict[str, Any]]:
-        """Open opportunities of our team or tag without our key, at a partner or its people."""
+        """Search open opportunities of our team or tag that have no key."""
         domain = [
             *(["type", "=", "opportunity"], ["active", "=", True], ["won_status", "=", "pending"]),
             [KEY_FIELD, "=", False],
@@ -136,7 +136,7 @@ class OdooReader:
 
     @property
     def _limit_field(self) -> str:
-        """Odoo's field for what an opportunity is about; if there is none, one that is empty."""
+        """Odoo field with the limit; if unmapped, the key field, which is empty here."""
         return self.field_mapping.fields["opportunity"].get("limit", KEY_FIELD)
 
     def _search_records(self, kind: Kind, domain: list[Any]) -> list[Record]:
@@ -167,7 +167,7 @@ class OdooReader:
 
 
 def parse_id(crm_id: str | None) -> int | None:
-    """Give Odoo's id as the number that it is, or None where it is none."""
+    """Return an Odoo id as an integer, or None if it is not valid."""
     if crm_id is None or not crm_id.isdecimal() or int(crm_id) > _MAX_ID:
         return None
     return int(crm_id)

@@ -1,7 +1,7 @@
-"""Odoo as a target: partners carry the line, opportunities and activities what is to be done.
+"""Odoo target: partners hold the list row; opportunities and activities hold the work.
 
-Values of what exists are set by ``web_save_multi``, all rows of a call in one transaction, as
-Odoo's own pages do it: ten times as fast as ``load``, and in JSON's types.
+Existing records are set by ``web_save_multi``, all rows of a call in one transaction. That is ten
+times as fast as ``load``, and uses JSON types.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ __all__ = ["OdooTarget"]
 
 
 class OdooTarget:
-    """Odoo 19 or later behind its JSON-2 API.
+    """Implementation of the CRM target for Odoo 19 or later, over its JSON-2 API.
 
-    ``make_partners`` lets an account that no partner matches get one.
+    ``create_partners`` allows a new partner for an account that matches none.
     """
 
     name = "odoo"
@@ -62,19 +62,19 @@ class OdooTarget:
         self._team, self._tag, self._activity_type = team, tag, activity_type
 
     def __repr__(self) -> str:
-        return f"Odoo({self._client!r})"
+        return f"OdooTarget({self._client!r})"
 
     @property
     def rate_limit(self) -> RateLimit:
-        """As the settings say."""
+        """Rate limit from the settings."""
         return self._rate_limit
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Give the values as Odoo gives them back: 0 and false are what it has for nothing."""
+        """Return values as Odoo returns them; 0 and false mean empty."""
         return self._field_mapping.normalize(kind, fields)
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Give what stands in Odoo, archived or not; see :mod:`serving.delivery.crm.odoo.read`."""
+        """Read records, including archived ones; see :mod:`serving.delivery.crm.odoo.read`."""
         if not refs:
             return []
         if refs[0].kind == "account":
@@ -82,11 +82,11 @@ class OdooTarget:
         return self._reader.read_by_key(refs[0].kind, refs)
 
     def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
-        """Make what is not there, then set the fields of the others, each in one call."""
+        """Create new records, then update existing ones, one call each."""
         new = [change for change in changes if change.ref.crm_id is None]
         existing = [change for change in changes if change.ref.crm_id is not None]
         created = iter(self._factory.create_records(new) if new else [])
-        # What was made cannot be taken back, so that a refusal is then each row's own.
+        # Created records cannot be rolled back, so updates are then rejected row by row.
         updated = iter(
             self._update_with_fallback(existing)
             if new and existing
@@ -95,13 +95,13 @@ class OdooTarget:
         return [next(created if change.ref.crm_id is None else updated) for change in changes]
 
     def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
-        """Look at the key, permissions, modules, fields, the team, and the accounts' partners."""
+        """Check key, permissions, modules, fields, required records and partners."""
         return preflight.run_preflight(
             self._client, self._reader, accounts, activity_type=self._activity_type
         )
 
     def provision(self) -> list[str]:
-        """Make fields, views, the team, the tag and the type of activity; needs an admin's key."""
+        """Create fields, views, team, tag and activity type; needs an administrator's key."""
         return provision.provision_database(
             self._client,
             self._field_mapping,
@@ -111,15 +111,15 @@ class OdooTarget:
         )
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:
-        """Tell of activities done, and of opportunities moved, won or lost, from a day on, UTC."""
+        """Return completed activities and moved, won or lost opportunities, since a UTC day."""
         return activity.find_human_touches(self._client, since)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     def _update_records(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
-        """Set fields of records that exist."""
+        """Update fields of existing records."""
         valid = [change for change in changes if parse_id(change.ref.crm_id) is not None]
         if valid:
             ids = [int(change.ref.crm_id or 0) for change in valid]
@@ -142,7 +142,7 @@ class OdooTarget:
 
 def _to_result(ref: ObjectRef) -> WriteResult:
     if parse_id(ref.crm_id) is None:
-        return Rejected(f"Odoo's ids are whole numbers, found {ref.crm_id!r}; mend accounts.crm_id")
+        return Rejected(f"expected an integer Odoo id, found {ref.crm_id!r}; fix accounts.crm_id")
     return Applied(str(ref.crm_id))
 
 

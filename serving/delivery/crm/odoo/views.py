@@ -1,7 +1,6 @@
-"""What a CSM sees in Odoo: the line on the account and the opportunity, and the list by rank.
+"""Odoo views: the list row on partner and opportunity forms, and the ranked list.
 
-Our fields are shown to be read. Whoever wants other pages inherits from ours, as from any of
-Odoo's: a later setup replaces what stands in ours.
+Our fields are read-only. To customize a view, inherit from it: provisioning overwrites ours.
 """
 
 from __future__ import annotations
@@ -22,31 +21,31 @@ _LABELS: Final = {
     "key": "Key",
     "as_of": "As of",
     "signal": "Expansion",
-    "rank": "Place",
-    "book_rank": "Place in the book",
-    "this_week": "This week",
-    "probability": "Chance",
-    "low": "Chance, lower end",
-    "high": "Chance, upper end",
+    "rank": "Rank",
+    "portfolio_rank": "Portfolio rank",
+    "in_weekly_capacity": "This week",
+    "probability": "Probability",
+    "low": "Probability, lower bound",
+    "high": "Probability, upper bound",
     "band": "Band",
-    "band_told": "In the past",
-    "readiness_date": "Talk from",
+    "band_track_record": "Band track record",
+    "readiness_date": "Contact from",
     "expected_date": "Expected",
-    "expected_early": "Expected, at the earliest",
-    "expected_late": "Expected, at the latest",
-    "probability_180d": "Chance in 180 days",
-    "expected_arr": "Expected revenue a year",
-    "churn_probability": "Chance to leave",
-    "limit": "Runs into",
-    "buyer": "Talk to",
-    "ask": "Ask now",
-    "signals": "Why",
-    "holds_back": "But",
-    "changed": "New",
-    "seat_utilization": "Seats in use",
+    "expected_early": "Expected, earliest",
+    "expected_late": "Expected, latest",
+    "probability_180d": "Probability in 180 days",
+    "expected_arr": "Expected ARR",
+    "churn_probability": "Churn probability",
+    "limit": "Limit",
+    "contact_role": "Contact role",
+    "outreach_allowed": "Outreach allowed",
+    "signals": "Reasons",
+    "counter_reasons": "Counter-reasons",
+    "changes": "Changes",
+    "seat_utilization": "Seat utilization",
     "note": "Note",
-    "state": "Pressure",
-    "subject": "To do",
+    "state": "Episode state",
+    "subject": "Task",
 }
 _PERCENT_FIELDS: Final = (
     "probability",
@@ -57,11 +56,11 @@ _PERCENT_FIELDS: Final = (
     "seat_utilization",
 )
 _PERCENT_WIDGET: Final = 'widget="percentage" digits="[16, 0]"'
-# On the account: what to do, why, and the rest on a page of its own.
-_ACTION_FIELDS: Final = ("band_told", "readiness_date", "limit", "motion", "buyer")
-_REASON_FIELDS: Final = ("signals", "holds_back", "changed", "note")
+# Partner form: action, reasons, and the details on a separate page.
+_ACTION_FIELDS: Final = ("band_track_record", "readiness_date", "limit", "motion", "contact_role")
+_REASON_FIELDS: Final = ("signals", "counter_reasons", "changes", "note")
 _DETAIL_FIELDS: Final = (
-    ("rank", "book_rank", "this_week", "tier", "signal", "band"),
+    ("rank", "portfolio_rank", "in_weekly_capacity", "tier", "signal", "band"),
     ("expected_date", "expected_early", "expected_late", "probability_180d", "expected_arr"),
     ("churn_probability", "active_seats", "licensed_seats", "seat_utilization", "model", "as_of"),
 )
@@ -69,31 +68,29 @@ _DETAIL_FIELDS: Final = (
 
 @dataclass(frozen=True)
 class _ViewRecord:
-    """A record of Odoo's own tables that goes by an external id."""
+    """A record of an ``ir.*`` model, identified by an external id."""
 
     subject: str
     name: str
     model: str
     cells: Mapping[str, str]
-    managed_values: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # brought up to date by every setup
+    managed_values: Mapping[str, Any] = field(default_factory=dict)  # updated by every provisioning
 
 
 def format_label(odoo_name: str) -> str:
-    """Say a field's name as a heading.
+    """Return the label of a field.
 
     Examples
     --------
     >>> format_label("x_expansion_readiness_date"), format_label("x_expansion_licensed_seats")
-    ('Talk from', 'Licensed seats')
+    ('Contact from', 'Licensed seats')
     """
     name = odoo_name.removeprefix(FIELD_PREFIX)
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
 def provision_views(client: OdooClient, field_mapping: OdooFieldMapping) -> Iterator[str]:
-    """Make pages, the list and its menu where they are missing; mend ours where they differ."""
+    """Create missing views, list and menu, and update ours where they differ."""
     records = [*_build_views(field_mapping), *_build_list(field_mapping)]
     record_ids = _read_record_ids(client)
     for record in records:
@@ -126,7 +123,7 @@ def _update_record(client: OdooClient, record: _ViewRecord, record_id: int) -> I
     (current,) = client.call(record.model, "read", ids=[record_id], fields=fields)
     if any(current[name] != value for name, value in record.managed_values.items()):
         client.call(record.model, "write", ids=[record_id], vals=dict(record.managed_values))
-        yield f"{record.subject}, brought up to date"
+        yield f"{record.subject}, updated"
 
 
 def _build_views(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
@@ -165,7 +162,7 @@ def _build_list(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
         {"arch_base": _build_list_arch(field_mapping)},
     )
     yield _ViewRecord(
-        "list by place",
+        "list by rank",
         "action_list",
         "ir.actions.act_window",
         {
@@ -174,7 +171,7 @@ def _build_list(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
             "view_mode": "list,form",
             "view_id/id": "expansion.view_list",
             "domain": f"[({rank!r}, '>', 0)]" if rank != "name" else "[]",
-            "context": "{'search_default_expansion_this_week': 1}",
+            "context": "{'search_default_expansion_in_weekly_capacity': 1}",
         },
     )
     menu = {"name": "Expansion", "parent_id/id": "crm.crm_menu_sales", "sequence": "2"}
@@ -187,10 +184,11 @@ def _build_account_arch(field_mapping: OdooFieldMapping) -> str:
     return (
         '<data><xpath expr="//notebook" position="before">'
         f'<group string="Expansion" name="expansion"{visibility}>'
-        f"<group>{_build_probability_element(field_mapping, 'account')}{_build_field_elements(field_mapping, 'account', _ACTION_FIELDS)}</group>"
+        f"<group>{_build_probability_element(field_mapping, 'account')}"
+        f"{_build_field_elements(field_mapping, 'account', _ACTION_FIELDS)}</group>"
         f"<group>{_build_field_elements(field_mapping, 'account', _REASON_FIELDS)}</group>"
         '</group></xpath><xpath expr="//notebook" position="inside">'
-        f'<page string="Expansion" name="expansion_figures"{visibility}><group>'
+        f'<page string="Expansion" name="expansion_details"{visibility}><group>'
         + "".join(
             f"<group>{_build_field_elements(field_mapping, 'account', part)}</group>"
             for part in _DETAIL_FIELDS
@@ -205,8 +203,9 @@ def _build_opportunity_arch(field_mapping: OdooFieldMapping) -> str:
         '<data><xpath expr="//notebook" position="before">'
         f'<field name="{FIELD_PREFIX}key" invisible="1"/>'
         f'<group string="Expansion" name="expansion"{visibility}>'
-        f"<group>{_build_probability_element(field_mapping, 'opportunity')}{_build_field_elements(field_mapping, 'opportunity', _ACTION_FIELDS)}</group>"
-        f"<group>{_build_field_elements(field_mapping, 'opportunity', ('signals', 'state'))}</group>"
+        f"<group>{_build_probability_element(field_mapping, 'opportunity')}"
+        f"{_build_field_elements(field_mapping, 'opportunity', _ACTION_FIELDS)}</group><group>"
+        f"{_build_field_elements(field_mapping, 'opportunity', ('signals', 'state'))}</group>"
         "</group></xpath></data>"
     )
 
@@ -215,7 +214,7 @@ def _build_search_arch(field_mapping: OdooFieldMapping) -> str:
     fields = field_mapping.fields["account"]
     filters = ""
     for name, title, condition in (
-        ("this_week", "Expansion: this week", "=', True"),
+        ("in_weekly_capacity", "Expansion: this week", "=', True"),
         ("tier", "Expansion: tier 1", "=', 1"),
     ):
         if name in fields:
@@ -229,8 +228,16 @@ def _build_search_arch(field_mapping: OdooFieldMapping) -> str:
 
 
 def _build_list_arch(field_mapping: OdooFieldMapping) -> str:
-    field_names = ("rank", "probability", "readiness_date", "limit", "motion", "buyer", "signals")
-    columns = {ours: _build_field_element(field_mapping, "account", ours) for ours in field_names}
+    field_names = (
+        "rank",
+        "probability",
+        "readiness_date",
+        "limit",
+        "motion",
+        "contact_role",
+        "signals",
+    )
+    columns = {name: _build_field_element(field_mapping, "account", name) for name in field_names}
     columns["rank"] += '<field name="display_name" string="Account" width="130px"/>'
     rank = field_mapping.fields["account"].get("rank")
     order = f' default_order="{rank}"' if rank else ""
@@ -241,17 +248,15 @@ def _build_list_arch(field_mapping: OdooFieldMapping) -> str:
 
 
 def _build_probability_element(field_mapping: OdooFieldMapping, kind: Kind) -> str:
-    """The chance and its interval in one line: 68% (44% to 88%)."""
+    """Build one line with the probability and its interval, such as 68% (44% to 88%)."""
     fields = field_mapping.fields[kind]
     if "probability" not in fields:
         return ""
     visibility = f'invisible="not {fields["probability"]}"'
-    element = f'<field name="{fields["probability"]}" {_PERCENT_WIDGET} readonly="1" nolabel="1" class="oe_inline"/>'
+    attributes = f'{_PERCENT_WIDGET} readonly="1" nolabel="1" class="oe_inline"'
+    element = f'<field name="{fields["probability"]}" {attributes}/>'
     if "low" in fields and "high" in fields:
-        low, high = (
-            f'<field name="{fields[end]}" {_PERCENT_WIDGET} readonly="1" nolabel="1" class="oe_inline"/>'
-            for end in ("low", "high")
-        )
+        low, high = (f'<field name="{fields[end]}" {attributes}/>' for end in ("low", "high"))
         element += f'<span class="ms-2 text-muted">{low} to {high}</span>'
     heading = (
         f'<label for="{fields["probability"]}" string="{_LABELS["probability"]}" {visibility}/>'
@@ -262,7 +267,7 @@ def _build_probability_element(field_mapping: OdooFieldMapping, kind: Kind) -> s
 def _build_field_elements(
     field_mapping: OdooFieldMapping, kind: Kind, field_names: tuple[str, ...]
 ) -> str:
-    return "".join(_build_field_element(field_mapping, kind, ours) for ours in field_names)
+    return "".join(_build_field_element(field_mapping, kind, name) for name in field_names)
 
 
 def _build_field_element(field_mapping: OdooFieldMapping, kind: Kind, field_name: str) -> str:
@@ -272,7 +277,8 @@ def _build_field_element(field_mapping: OdooFieldMapping, kind: Kind, field_name
     if odoo_name is None:
         return ""
     widget = f" {_PERCENT_WIDGET}" if field_name in _PERCENT_FIELDS else ""
+    label = format_label(FIELD_PREFIX + field_name)
     return (
-        f'<field name="{odoo_name}" string="{format_label(FIELD_PREFIX + field_name)}" readonly="1"{widget}'
+        f'<field name="{odoo_name}" string="{label}" readonly="1"{widget}'
         f' invisible="not {odoo_name}"/>'
     )

@@ -1,4 +1,4 @@
-"""Salesforce as the CRM: accounts, opportunities, tasks. What its admin does: ``SALESFORCE.md``."""
+"""Salesforce as the CRM: accounts, opportunities, tasks. Setup: ``docs/guides/salesforce.md``."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LOCAL_HOSTS: Final = {"localhost", "127.0.0.1", "::1"}
 
 
 def create_target(settings: Settings) -> SalesforceTarget:
-    """Open Salesforce as ``[crm.salesforce]`` says; nothing is asked yet.
+    """Create the Salesforce target from the ``[crm.salesforce]`` settings, without any request.
 
     Raises
     ------
     data.errors.SettingsError
-        If the address or the login is not set.
+        If the instance URL or the credentials are not set.
     """
     config = settings.crm.salesforce
     client = SalesforceClient(
@@ -68,8 +68,8 @@ def _build_credentials(config: Section) -> SalesforceCredentials:
     address = urlsplit(config.instance_url)
     if address.scheme == "http" and address.hostname not in _LOCAL_HOSTS:
         raise SettingsError(
-            f"crm.salesforce.instance_url: expected https://, found http://{address.netloc}; a secret"
-            " does not travel in the clear."
+            f"crm.salesforce.instance_url: expected https://, found http://{address.netloc}, which"
+            " would send the secret unencrypted."
         )
     return SalesforceCredentials(
         config.instance_url,

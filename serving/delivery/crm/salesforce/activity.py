@@ -1,4 +1,4 @@
-"""What humans did in Salesforce with what we put there: tasks done, opportunities moved."""
+"""Human activity on our Salesforce records: completed tasks and moved opportunities."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["find_human_touches"]
 
 
 def find_human_touches(client: SalesforceClient, since: date) -> list[HumanTouch]:
-    """Tell who was worked from a day on, UTC, by day and account.
+    """Return human touches since a UTC day, sorted by day and account.
 
-    Our own writes touch no stage and finish no task, so that whatever moved was moved by a human.
+    Our own writes change no stage and complete no task, so every such change is a human's.
     """
     touches = {*_find_completed_tasks(client, since), *_find_moved_opportunities(client, since)}
     return sorted(touches, key=lambda item: (item.touched_on, item.account_id, item.activity))
@@ -46,7 +46,7 @@ def _find_moved_opportunities(client: SalesforceClient, since: date) -> Iterator
     )
     for item in client.query(query):
         if item["LastStageChangeDate"] <= item["CreatedDate"]:
-            continue  # its first stage
+            continue  # first stage
         closed_as = "won" if item["IsWon"] else "lost"
         outcome = closed_as if item["IsClosed"] else f"moved to {item['StageName']}"
         day = date.fromisoformat(item["LastStageChangeDate"][:10])

@@ -1,8 +1,6 @@
-"""The wire to Salesforce: its REST API, and what its complaints mean for who wants to send.
+"""Salesforce REST API client: ``simple-salesforce`` with timeouts, re-login and a daily limit.
 
-The client is ``simple-salesforce``; patience, logging in again and the share of the daily requests
-are ours. What Salesforce answers in which case: *REST API Developer Guide*, "Status Codes and Error
-Responses".
+Status codes are mapped as in the *REST API Developer Guide*, "Status Codes and Error Responses".
 """
 
 from __future__ import annotations
@@ -25,20 +23,20 @@ __all__ = ["Record", "SalesforceClient", "SalesforceCredentials"]
 
 Record: TypeAlias = Mapping[str, Any]
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
-# Address and headers together may take 16,384 bytes; what is longer goes in a body.
+# URL and headers are limited to 16,384 bytes; longer queries are sent in a body.
 _MAX_QUERY_LENGTH: Final = 8_000
-# A weekly list is no reason to hand accounts to other owners.
+# Do not trigger assignment rules.
 _HEADERS: Final = {"Sforce-Auto-Assign": "FALSE", "X-PrettyPrint": "0"}
 
 
 @dataclass(frozen=True)
 class SalesforceCredentials:
-    """How to get in: a client's id and secret, or a token that somebody else has fetched.
+    """Credentials: client id and secret, or an access token.
 
     Attributes
     ----------
     url : str
-        The org's own address (My Domain), such as ``https://acme.my.salesforce.com``.
+        The org's My Domain URL, such as ``https://acme.my.salesforce.com``.
     """
 
     url: str
@@ -48,18 +46,18 @@ class SalesforceCredentials:
 
 
 class SalesforceClient:
-    """Asks one org; logs in when first asked, and once more when the session has run out.
+    """Client for one org; logs in on first use, and once more when the session has expired.
 
     Parameters
     ----------
-    login : Login
-        How to get in.
+    credentials : SalesforceCredentials
+        Client credentials or access token.
     version : str
-        Of the API, such as ``62.0``.
+        API version, such as ``62.0``.
     daily_share : float
-        Share of the org's requests of a day after which we ask no more.
+        Share of the org's daily API requests at which this client stops.
     timeout_seconds : float
-        For one answer.
+        Timeout of one request.
     """
 
     def __init__(
@@ -82,10 +80,10 @@ class SalesforceClient:
         self._retry_after: float | None = None
 
     def __repr__(self) -> str:
-        return f"Client({self.url!r}, version={self.version})"
+        return f"SalesforceClient({self.url!r}, version={self.version})"
 
     def query(self, soql: str) -> list[Record]:
-        """Give all records of a query, however many pages they take."""
+        """Return all records of a SOQL query, over all pages."""
         if len(quote_plus(soql)) > _MAX_QUERY_LENGTH:
             page = self._query_by_composite(soql)
         else:
@@ -101,29 +99,29 @@ class SalesforceClient:
     def retrieve(
         self, sobject: str, ids: Sequence[str], fields: Sequence[str]
     ) -> list[Record | None]:
-        """Give records by their ids, in that order; None where there is none that we may see."""
+        """Return records by id, in order; None for those that do not exist or are not visible."""
         body = {"ids": list(ids), "fields": list(fields)}
         return list(self._request_read("POST", f"composite/sobjects/{sobject}", json=body) or [])
 
     def update(self, records: Sequence[Record]) -> list[Record]:
-        """Set fields of records that name their ``id``; an outcome for each, in their order."""
+        """Update records by ``id``, and return a result for each, in order."""
         return self._write_collection("composite/sobjects", records)
 
     def upsert(self, sobject: str, key: str, records: Sequence[Record]) -> list[Record]:
-        """Make records under an external id, or set their fields; an outcome for each."""
+        """Upsert records by external id, and return a result for each, in order."""
         return self._write_collection(f"composite/sobjects/{sobject}/{key}", records)
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
-        """Ask once, and give the answer.
+        """Send one request and return the JSON of its response.
 
         Raises
         ------
         serving.delivery.crm.base.RetryableError
-            If it may work later.
+            If the request may succeed later.
         serving.delivery.crm.base.AccessDeniedError
-            If we may not, or not today.
+            If access is denied, or the daily limit is reached.
         serving.delivery.crm.base.BatchRejectedError
-            If what we sent is refused as a whole.
+            If the whole request is rejected.
         """
         self._check_daily_limit()
         try:
@@ -131,24 +129,22 @@ class SalesforceClient:
         except SalesforceError as error:
             if not is_session_expired(error) or self._credentials.token is not None:
                 raise to_error(error, self._retry_after) from error
-        self._api = None  # the session has run out
+        self._api = None  # the session has expired
         try:
             return self._send_request(method, path, arguments)
         except SalesforceError as error:
             raise to_error(error, self._retry_after) from error
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._session.close()
 
     def _request_read(self, method: str, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
-        """Ask what changes nothing: there is no row in it that could be left out."""
+        """Send a read-only request; it has no rows to reject, so a rejection is a denial."""
         try:
             return self.request(method, path, **arguments)
         except BatchRejectedError as error:
-            raise AccessDeniedError(
-                f"Salesforce does not understand what we ask: {error}"
-            ) from error
+            raise AccessDeniedError(f"Salesforce rejects the request: {error}") from error
 
     def _send_request(self, method: str, path: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
         try:
@@ -156,15 +152,15 @@ class SalesforceClient:
             return api.restful(path, method=method, headers=_HEADERS, **arguments)
         except requests.exceptions.SSLError as error:
             raise AccessDeniedError(
-                f"{self.url} does not prove who it is: {_describe_exception(error)}"
+                f"TLS verification of {self.url} failed: {_describe_exception(error)}"
             ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise AccessDeniedError(
-                f"{self.url} is no address; mend crm.salesforce.instance_url"
+                f"{self.url} is not a valid URL; fix crm.salesforce.instance_url"
             ) from error
-        except (requests.RequestException, ValueError) as error:  # cut off, or no JSON
+        except (requests.RequestException, ValueError) as error:  # connection lost, or invalid JSON
             raise RetryableError(
-                f"{self.url} did not answer: {_describe_exception(error)}"
+                f"{self.url} did not respond: {_describe_exception(error)}"
             ) from error
 
     def _ensure_session(self) -> Api:
@@ -194,7 +190,7 @@ class SalesforceClient:
         return str(token)
 
     def _query_by_composite(self, soql: str) -> Any:  # noqa: ANN401 - any JSON
-        """Ask a query that is too long for an address."""
+        """Send a query that is too long for a URL, as a composite subrequest."""
         url = f"/services/data/v{self.version}/query?q={quote_plus(soql)}"
         body = {"compositeRequest": [{"method": "GET", "url": url, "referenceId": "rows"}]}
         response = self._request_read("POST", "composite", json=body)["compositeResponse"][0]
@@ -211,7 +207,7 @@ class SalesforceClient:
         return list(self.request("PATCH", path, json=body) or [])
 
     def _record_limits(self, response: requests.Response, *_: Any, **__: Any) -> None:  # noqa: ANN401
-        """Note what the headers tell: how much of the day is used, and when to come back."""
+        """Record the daily API usage and ``Retry-After`` from the response headers."""
         limits = Api.parse_api_usage(response.headers.get("Sforce-Limit-Info", ""))
         if usage := limits.get("api-usage"):
             self._daily_usage = (usage.used, usage.total)
@@ -224,14 +220,14 @@ class SalesforceClient:
         used, total = self._daily_usage
         if used >= self._daily_share * total:
             raise AccessDeniedError(
-                f"{used:,} of the {total:,} requests that Salesforce allows in 24 hours are used,"
-                f" and we stop at {self._daily_share:.0%} of them (crm.salesforce.daily_share);"
-                " the next run goes on"
+                f"{used:,} of {total:,} API requests of the last 24 hours are used; this client"
+                f" stops at {self._daily_share:.0%} of them (crm.salesforce.daily_share); the next"
+                " run continues"
             )
 
 
 class _TimeoutAdapter(HTTPAdapter):
-    """Waits so long and no longer; never asks again by itself."""
+    """HTTP adapter with connect and read timeouts and no retries."""
 
     def __init__(self, timeout: tuple[float, float]) -> None:
         super().__init__(max_retries=0)
@@ -243,18 +239,18 @@ class _TimeoutAdapter(HTTPAdapter):
 
 def _to_login_error(error: SalesforceAuthenticationFailed) -> Exception:
     reason = error.auth_message or "no reason given"
-    if isinstance(error.code, int):  # not JSON: whoever answered, it was not the login
+    if isinstance(error.code, int):  # not JSON: not a response of the login endpoint
         if error.code >= 500:
-            return RetryableError(f"Salesforce's login answered {error.code}")
+            return RetryableError(f"Salesforce login responded with status {error.code}")
         return AccessDeniedError(
-            f"expected Salesforce's login, found an answer {error.code}; mend"
+            f"expected the Salesforce login, found status {error.code}; fix"
             " crm.salesforce.instance_url"
         )
     if error.code in {"unknown_error", "server_error", "temporarily_unavailable"}:
-        return RetryableError(f"Salesforce's login: {reason}")
+        return RetryableError(f"Salesforce login failed: {reason}")
     return AccessDeniedError(
-        f"Salesforce does not let us in ({error.code}: {reason}); look at the connected app's id and"
-        " secret, and that it allows the client credentials flow and names a user to run as"
+        f"Salesforce denies the login ({error.code}: {reason}); check the client id and secret, and"
+        " that the connected app allows the client credentials flow and has a run-as user"
     )
 
 

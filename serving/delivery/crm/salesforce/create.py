@@ -1,4 +1,4 @@
-"""What a record needs once, when it is made; from then on it is a human's."""
+"""Initial fields of new Salesforce records; afterwards humans maintain them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ InitialFields: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CreateOptions:
-    """How the settings say that records are made.
+    """Settings for new records.
 
     Attributes
     ----------
     stage : str
-        Of an opportunity.
+        Stage of an opportunity.
     type, record_type : str or None
-        Of an opportunity.
+        Type and record type of an opportunity.
     close_days : int
-        After so many days an opportunity is set to close, where no date is expected.
+        Days until the close date of an opportunity without an expected date.
     status, priority : str
-        Of a task.
+        Status and priority of a task.
     create_accounts : bool
-        Whether an account that no record matches gets one.
+        Whether to create an account that no record matches.
     """
 
     stage: str = "Prospecting"
@@ -49,7 +49,7 @@ class CreateOptions:
 
 @dataclass
 class SalesforceRecordFactory:
-    """Says of each change what its record needs beside our fields; ``today`` is in UTC."""
+    """Builds the initial fields of new records; ``today`` is in UTC."""
 
     client: SalesforceClient
     reader: SalesforceReader
@@ -60,20 +60,22 @@ class SalesforceRecordFactory:
     def build_initial_fields(
         self, changes: Sequence[FieldChange]
     ) -> list[InitialFields | Rejected]:
-        """Give the first fields of each record, or why there will be none."""
+        """Build the initial fields of each record, or its rejection."""
         kind = changes[0].ref.kind
         if kind == "account":
             return [self._build_account(change.ref) for change in changes]
         account_ids = [
             normalize_record_id("account", change.ref.account_crm_id) for change in changes
         ]
-        owner_ids = self.owners.find_owners([account for account in account_ids if account])
+        owner_ids = self.owners.find_owners(
+            [account_id for account_id in account_ids if account_id]
+        )
         build = self._build_opportunity if kind == "opportunity" else self._build_task
         return [
-            Rejected("its account has no record in Salesforce yet")
-            if account is None
-            else {**build(change, account), **_build_owner_field(owner_ids[account])}
-            for change, account in zip(changes, account_ids, strict=True)
+            Rejected("the account has no record in Salesforce yet")
+            if account_id is None
+            else {**build(change, account_id), **_build_owner_field(owner_ids[account_id])}
+            for change, account_id in zip(changes, account_ids, strict=True)
         ]
 
     def _build_account(self, ref: ObjectRef) -> InitialFields | Rejected:
@@ -84,8 +86,8 @@ class SalesforceRecordFactory:
             )
         if not self.options.create_accounts:
             return Rejected(
-                f"no account has {self.reader.match_field} = {ref.key}; set it there, name the record's"
-                " id in accounts.crm_id, or let accounts be made: crm.salesforce.create_accounts"
+                f"no account has {self.reader.match_field} = {ref.key}; set it, set the record id"
+                " in accounts.crm_id, or enable crm.salesforce.create_accounts"
             )
         return {"Name": ref.key, self.reader.match_field: ref.key}
 
@@ -109,7 +111,7 @@ class SalesforceRecordFactory:
         }
 
     def _choose_close_date(self, change: FieldChange) -> str:
-        """Salesforce wants a day: the expected one, or a guess that a human will mend."""
+        """Return the required close date: the expected one, or a default; never in the past."""
         default = str(self.today() + timedelta(days=self.options.close_days))
         expected = change.fields.get("expected_close_date") or default
         return max(str(expected), str(self.today()))
@@ -127,7 +129,7 @@ class SalesforceRecordFactory:
         if not records:
             raise AccessDeniedError(
                 f"Salesforce has no active record type {name!r} of opportunities that we may use;"
-                " make it, or mend crm.salesforce.record_type"
+                " create it, or fix crm.salesforce.record_type"
             )
         return str(records[0]["Id"])
 

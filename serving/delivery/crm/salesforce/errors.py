@@ -1,4 +1,4 @@
-"""What Salesforce complains of, sorted by what is to be done about it."""
+"""Map Salesforce error responses to the errors of :mod:`serving.delivery.crm.base`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RETRYABLE_CODES: Final = {
     "REQUEST_RUNNING_TOO_LONG",
     "UNKNOWN_EXCEPTION",
 }
-# A field that is not there, or that we may not see.
+# The field is missing or not visible to us.
 _FIELD_CODES: Final = {
     "INVALID_FIELD",
     "INVALID_FIELD_FOR_INSERT_UPDATE",
@@ -29,7 +29,7 @@ _FIELD_CODES: Final = {
     "INVALID_TYPE_FOR_OPERATION",
     "NOT_FOUND",
 }
-# Of one row, but it will be the same with the next.
+# Errors of one row that apply to all rows.
 _ACCESS_DENIED_CODES: Final = {
     "INVALID_FIELD",
     "INVALID_FIELD_FOR_INSERT_UPDATE",
@@ -40,12 +40,12 @@ _RETRYABLE_STATUSES: Final = (408, 429, 420)
 
 
 def is_session_expired(error: SalesforceError) -> bool:
-    """Whether the session has run out."""
+    """Return whether the session has expired."""
     return error.status == 401 and _SESSION_EXPIRED in _extract_codes(error.content)
 
 
-def to_error(error: SalesforceError, after_seconds: float | None) -> Exception:
-    """Say what a refused call means for who wants to send."""
+def to_error(error: SalesforceError, retry_after: float | None) -> Exception:
+    """Convert a failed request to the matching exception."""
     status, codes, message = (
         error.status,
         _extract_codes(error.content),
@@ -57,29 +57,29 @@ def to_error(error: SalesforceError, after_seconds: float | None) -> Exception:
         )
     if status == 401:
         return AccessDeniedError(
-            f"Salesforce does not know our session ({message}); fetch a new token, or let us log in"
-            " with crm.salesforce.client_id and client_secret"
+            f"Salesforce rejects the session ({message}); fetch a new token, or set"
+            " crm.salesforce.client_id and client_secret"
         )
     if _REQUEST_LIMIT in codes:
-        return _to_limit_error(message, after_seconds)
+        return _to_limit_error(message, retry_after)
     if status >= 500 or status in _RETRYABLE_STATUSES or codes & _RETRYABLE_CODES:
-        return RetryableError(f"Salesforce answered {status}: {message}", after_seconds)
+        return RetryableError(f"Salesforce responded with status {status}: {message}", retry_after)
     return _to_rejection(status, codes, message)
 
 
 def _to_rejection(status: int, codes: set[str], message: str) -> Exception:
     if codes & _FIELD_CODES:
         return AccessDeniedError(
-            f"Salesforce has no such field or object, or hides it from us ({message}); run expansion"
-            " crm setup, and give our user the permission set"
+            f"a Salesforce field or object is missing or not visible ({message}); run expansion crm"
+            " setup, and assign the permission set to our user"
         )
     if status in {403, 404, 414, 431}:
-        return AccessDeniedError(f"Salesforce denies it: {message}")
+        return AccessDeniedError(f"Salesforce denies access: {message}")
     return BatchRejectedError(message)
 
 
 def is_locked(errors: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether somebody else was at work on a row, also where a trigger only says so."""
+    """Return whether a row was locked, including locks that only a trigger's message mentions."""
     return any(
         error.get("statusCode") in _RETRYABLE_CODES or _LOCKED in str(error.get("message"))
         for error in errors
@@ -87,17 +87,17 @@ def is_locked(errors: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def is_access_denied(errors: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether it is not the row that is refused, but we."""
+    """Return whether the errors concern our permissions and not the row."""
     return any(error.get("statusCode") in _ACCESS_DENIED_CODES for error in errors)
 
 
 def format_errors(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Give a row's errors in Salesforce's words.
+    """Format the errors of a row.
 
     Examples
     --------
-    >>> format_errors([{"statusCode": "STRING_TOO_LONG", "message": "too long", "fields": ["Name"]}])
-    'STRING_TOO_LONG: too long (Name)'
+    >>> format_errors([{"statusCode": "TOO_LONG", "message": "too long", "fields": ["Name"]}])
+    'TOO_LONG: too long (Name)'
     """
     return "; ".join(_format_error(error) for error in errors) or "Salesforce gave no reason"
 
@@ -108,11 +108,11 @@ def _format_error(error: Mapping[str, Any]) -> str:
     return f"{text} ({fields})" if fields else text
 
 
-def _to_limit_error(message: str, after_seconds: float | None) -> Exception:
-    if "concurrent" in message.lower():  # too many long calls at this moment
-        return RetryableError(f"Salesforce is busy: {message}", after_seconds)
+def _to_limit_error(message: str, retry_after: float | None) -> Exception:
+    if "concurrent" in message.lower():  # too many long-running requests
+        return RetryableError(f"Salesforce is busy: {message}", retry_after)
     return AccessDeniedError(
-        f"Salesforce takes no more requests in these 24 hours ({message}); the next run goes on"
+        f"Salesforce's daily request limit is reached ({message}); the next run continues"
     )
 
 
@@ -135,7 +135,7 @@ def _extract_items(content: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - a
 
 
 def _extract_line(text: object) -> str:
-    """The line that tells most: in a query's complaint, the last one."""
+    """Return the most informative line: the last one, without the ``^`` markers of SOQL errors."""
     lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
     informative = [line for line in lines if not set(line) <= {"^"}]
     return (informative[-1] if informative else "")[:300]

@@ -1,7 +1,7 @@
-"""Our fields in Salesforce's words: which field of which object carries which of ours, and how.
+"""Field mapping: CRM fields to Salesforce fields, with serialization and deserialization.
 
-Salesforce knows no empty checkbox, shows a share as percent, drops blanks around a text and cuts
-nothing by itself: so false is told as None, a share is sent times 100, and texts are cut here.
+Salesforce has no empty checkbox, stores shares as percent, and strips but never truncates texts. So
+false is normalized to None, shares are multiplied by 100, and texts are truncated here.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ SOBJECTS: Final[Mapping[Kind, str]] = {
     "opportunity": "Opportunity",
     "task": "Task",
 }
-# Our own name of a record: an external id, unique.
+# Unique external id fields.
 KEY_FIELDS: Final[Mapping[Kind, str]] = {
     "account": "Expansion_Account_Id__c",
     "opportunity": "Expansion_Key__c",
     "task": "Expansion_Key__c",
 }
-TEXT_LENGTH: Final = 255  # of a line of text
-_LONG_TEXT_LENGTH: Final = 32_000  # of a text of several lines; Task.Description takes no more
+TEXT_LENGTH: Final = 255  # of a single-line text
+_LONG_TEXT_LENGTH: Final = 32_000  # of a multi-line text; limit of Task.Description
 _ID_PREFIXES: Final[Mapping[Kind, str]] = {"account": "001", "opportunity": "006", "task": "00T"}
 _PERCENT_FIELDS: Final = {
     "probability",
@@ -48,8 +48,8 @@ _PERCENT_FIELDS: Final = {
     "seat_utilization",
 }
 _ABBREVIATIONS: Final = {"csm": "CSM", "arr": "ARR"}
-# What Salesforce has a field of its own for. Its own probability follows the stage, which is the
-# salesperson's forecast of a deal, another question than ours; so is its close date.
+# Standard fields of Salesforce. Its probability follows the stage and its close date is set by the
+# salesperson: both are forecasts of the deal, which we do not write.
 _STANDARD_FIELDS: Final[Mapping[Kind, Mapping[str, str]]] = {
     "account": {},
     "opportunity": {"name": "Name", "amount": "Amount"},
@@ -60,18 +60,18 @@ _STANDARD_FIELD_LENGTHS: Final = {"Opportunity.Name": 120, "Account.Name": 255}
 
 @dataclass(frozen=True)
 class SalesforceField:
-    """One of our fields as Salesforce has it.
+    """A CRM field as a Salesforce field.
 
     Attributes
     ----------
     name : str
-        The field's API name.
+        API name.
     field : serving.delivery.crm.fields.CrmField
-        What it is to us.
+        The CRM field.
     length : int
-        Characters it takes, of a text.
+        Maximum length of a text, in characters.
     is_percent : bool
-        It is shown as percent.
+        Whether Salesforce stores it as percent.
     """
 
     name: str
@@ -80,32 +80,32 @@ class SalesforceField:
     is_percent: bool = False
 
     def normalize(self, value: Value) -> Value:
-        """Give a value of ours as Salesforce gives it back."""
+        """Return a value as Salesforce returns it."""
         if value is None:
             return None
         match self.field.type:
             case "number":
                 return round(float(value), self.field.decimals) + 0.0
-            case "whole":
+            case "integer":
                 return round(float(value))
-            case "flag":
+            case "boolean":
                 return bool(value) or None
             case kind:
                 return (
-                    _truncate_text(_clean_text(str(value), lines=kind == "lines"), self.length)
+                    _truncate_text(_clean_text(str(value), lines=kind == "multiline"), self.length)
                     or None
                 )
 
     def serialize(self, value: Value) -> Value:
-        """Give a plain value as it goes over the wire."""
-        if self.field.type == "flag":
+        """Serialize a normalized value for the API."""
+        if self.field.type == "boolean":
             return bool(value)
         if self.is_percent and value is not None:
             return round(float(value) * 100, max(self.field.decimals - 2, 0))
         return value
 
     def deserialize(self, value: Any) -> Value:  # noqa: ANN401 - any JSON
-        """Give what came over the wire as a plain value."""
+        """Deserialize a value from the API."""
         if self.is_percent and value is not None:
             return self.normalize(float(value) / 100)
         return self.normalize(value)
@@ -113,7 +113,7 @@ class SalesforceField:
 
 @dataclass(frozen=True)
 class SalesforceFieldMapping:
-    """Which of our fields goes where: kind → our name → column."""
+    """Mapping: kind → our field name → Salesforce field."""
 
     fields: Mapping[Kind, Mapping[str, SalesforceField]]
 
@@ -121,44 +121,46 @@ class SalesforceFieldMapping:
     def from_config(
         cls, overrides: Mapping[Kind, Mapping[str, str]], *, create_accounts: bool
     ) -> SalesforceFieldMapping:
-        """Lay what the settings map over what goes without saying; an empty name leaves it out.
+        """Merge the configured mapping over the defaults; an empty name leaves a field out.
 
         Raises
         ------
         data.errors.SettingsError
-            If a field is mapped that we do not have.
+            If an unknown field is mapped.
         """
         mapping: dict[Kind, dict[str, SalesforceField]] = {}
         for kind, catalogue in FIELDS.items():
             kind_overrides = overrides.get(kind, {})
             if unknown := sorted(set(kind_overrides) - set(catalogue)):
                 raise SettingsError(
-                    f"crm.salesforce.fields.{kind}: we have no {', '.join(unknown)}; known are"
-                    f" {', '.join(catalogue)}."
+                    f"crm.salesforce.fields.{kind}: unknown field(s) {', '.join(unknown)}; expected"
+                    f" one of {', '.join(catalogue)}."
                 )
             defaults = {name: _get_default_name(kind, name, create_accounts) for name in catalogue}
             merged = {**defaults, **kind_overrides}
             mapping[kind] = {
-                name: _build_field(kind, name, theirs) for name, theirs in merged.items() if theirs
+                name: _build_field(kind, name, api_name)
+                for name, api_name in merged.items()
+                if api_name
             }
         return cls(mapping)
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Give the values as Salesforce gives them back."""
+        """Return values as Salesforce returns them."""
         mapped = self.fields[kind]
         return {
             name: mapped[name].normalize(value) for name, value in fields.items() if name in mapped
         }
 
     def deserialize_record(self, kind: Kind, record: Mapping[str, Any]) -> dict[str, Value]:
-        """Read our fields out of a record of Salesforce's."""
+        """Return our fields of a Salesforce record."""
         return {
-            ours: column.deserialize(record.get(column.name))
-            for ours, column in self.fields[kind].items()
+            name: mapped.deserialize(record.get(mapped.name))
+            for name, mapped in self.fields[kind].items()
         }
 
     def serialize_fields(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Say fields as a record of Salesforce's takes them."""
+        """Serialize fields for a Salesforce record."""
         mapped = self.fields[kind]
         normalized = self.normalize(kind, fields)
         return {
@@ -166,22 +168,25 @@ class SalesforceFieldMapping:
         }
 
     def list_selected_fields(self, kind: Kind) -> list[str]:
-        """Give the names of all fields that are to be read."""
-        names = {column.name for column in self.fields[kind].values()}
+        """Return the API names of all fields to read."""
+        names = {mapped.name for mapped in self.fields[kind].values()}
         return ["Id", *sorted({KEY_FIELDS[kind], *names})]
 
     def list_custom_fields(self, kind: Kind) -> list[SalesforceField]:
-        """Give the columns that an admin has to make with our package; our key is beside them."""
-        return [c for c in self.fields[kind].values() if c.name.startswith("Expansion_")]
+        """Return the custom fields of our metadata package, without the key field."""
+        return [
+            mapped for mapped in self.fields[kind].values() if mapped.name.startswith("Expansion_")
+        ]
 
 
 def normalize_record_id(kind: Kind, text: str | None) -> str | None:
-    """Give a record's id in its long form; None where it is none of a record of this kind.
+    """Return the 18-character form of a record id, or None if it is not an id of this kind.
 
     Examples
     --------
-    >>> normalize_record_id("account", "001D000000IRFma"), normalize_record_id("task", "001D000000IRFma")
-    ('001D000000IRFmaIAH', None)
+    >>> normalize_record_id("account", "001D000000IRFma")
+    '001D000000IRFmaIAH'
+    >>> normalize_record_id("task", "001D000000IRFma")
     """
     if text is None or len(text) not in {15, 18} or not (text.isascii() and text.isalnum()):
         return None
@@ -191,7 +196,7 @@ def normalize_record_id(kind: Kind, text: str | None) -> str | None:
 
 
 def parse_account_id(key: str) -> str:
-    """Give our account of an opportunity's or a task's key.
+    """Return the account id of an opportunity or task key.
 
     Examples
     --------
@@ -202,18 +207,18 @@ def parse_account_id(key: str) -> str:
 
 
 def _compute_id_suffix(record_id: str) -> str:
-    """Say in three letters which letters are capitals, five to a letter."""
+    """Compute the three-character suffix of a record id, which encodes the case of its letters."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
     parts = (record_id[start : start + 5] for start in (0, 5, 10))
     return "".join(
-        alphabet[sum(1 << place for place, sign in enumerate(part) if sign.isupper())]
+        alphabet[sum(1 << index for index, letter in enumerate(part) if letter.isupper())]
         for part in parts
     )
 
 
 def _get_default_name(kind: Kind, name: str, create_accounts: bool) -> str:
     if kind == "account" and name == "name":
-        # The account's name is the CRM's own; only an account of our making gets one.
+        # The name is maintained in the CRM; only accounts that we create get one.
         return "Name" if create_accounts else ""
     standard_name = _STANDARD_FIELDS[kind].get(name)
     if standard_name is not None:
@@ -225,7 +230,7 @@ def _get_default_name(kind: Kind, name: str, create_accounts: bool) -> str:
 def _build_field(kind: Kind, field_name: str, api_name: str) -> SalesforceField:
     field = FIELDS[kind][field_name]
     salesforce_field = SalesforceField(api_name, field, is_percent=field_name in _PERCENT_FIELDS)
-    if field.type == "lines":
+    if field.type == "multiline":
         return replace(salesforce_field, length=_LONG_TEXT_LENGTH)
     return replace(
         salesforce_field,
@@ -234,11 +239,13 @@ def _build_field(kind: Kind, field_name: str, api_name: str) -> SalesforceField:
 
 
 def _clean_text(text: str, *, lines: bool) -> str:
-    """Without what Salesforce drops or refuses: control signs, halves of a sign, outer blanks."""
+    """Remove what Salesforce drops or rejects: control characters, surrogates, outer whitespace."""
     cleaned = text.replace("\r\n", "\n").replace("\r", "\n")
     if not lines:
         cleaned = cleaned.replace("\n", " ").replace("\t", " ")
-    printable = (sign for sign in cleaned if sign in "\n\t" or not _is_control(sign))
+    printable = (
+        character for character in cleaned if character in "\n\t" or not _is_control(character)
+    )
     return "".join(printable).strip()
 
 
@@ -247,7 +254,7 @@ def _is_control(character: str) -> bool:
 
 
 def _truncate_text(text: str, length: int) -> str:
-    """Cut a text to what fits."""
+    """Truncate a text to a length in UTF-16 units."""
     if _count_utf16_units(text) <= length:
         return text
     while _count_utf16_units(text) > length - 1:
@@ -256,5 +263,5 @@ def _truncate_text(text: str, length: int) -> str:
 
 
 def _count_utf16_units(text: str) -> int:
-    """Signs as Salesforce counts them: a rare one is two, and so is a line end."""
+    """Count characters as Salesforce does: UTF-16 units, and two for a line break."""
     return len(text.encode("utf-16-le")) // 2 + text.count("\n")

@@ -1,4 +1,4 @@
-"""Who gets an opportunity or a task: the user with the CSM's e-mail, else the account's owner."""
+"""Owner lookup: the user with the CSM's e-mail address, otherwise the account owner."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["OwnerLookup", "is_email", "query_users"]
 
 @dataclass(frozen=True)
 class OwnerLookup:
-    """Looks up owners; each account, e-mail and user once.
+    """Looks up owners, with a cache for accounts, e-mail addresses and users.
 
     Attributes
     ----------
     csm_field : str or None
-        Account's field that holds its CSM; None: the account's owner is asked only.
+        Account field that holds the CSM; None uses the account owner only.
     owner_by_account : dict
-        Account's id → user's id.
+        Account record id → user id.
     user_ids : dict
-        E-mail, in small letters, or user's id → ids of the active users who have it.
+        Lower-case e-mail address or user id → ids of matching active users.
     """
 
     client: SalesforceClient
@@ -31,9 +31,9 @@ class OwnerLookup:
     user_ids: dict[str, list[str]] = field(default_factory=dict)
 
     def find_owners(self, account_ids: Sequence[str]) -> dict[str, str | None]:
-        """Give account's id → user's id; None where no active user is to be found.
+        """Return account record id → user id; None without an active user.
 
-        A task of nobody's is given to the user that we log in as: that is Salesforce's own rule.
+        Salesforce then assigns the record to the user we log in as.
         """
         missing = sorted(set(account_ids) - self.owner_by_account.keys())
         if missing:
@@ -44,7 +44,7 @@ class OwnerLookup:
             self.owner_by_account.update(
                 {record["Id"]: self._select_owner(record) for record in records}
             )
-        return {account: self.owner_by_account[account] for account in account_ids}
+        return {account_id: self.owner_by_account[account_id] for account_id in account_ids}
 
     def _select_owner(self, record: Record) -> str | None:
         for name in (self._read_csm_email(record), record["OwnerId"]):
@@ -54,7 +54,7 @@ class OwnerLookup:
         return None
 
     def _load_users(self, records: Sequence[Record]) -> None:
-        """Ask for the users that are not known yet."""
+        """Query users that are not cached yet."""
         emails = {
             email for record in records if (email := self._read_csm_email(record))
         } - self.user_ids.keys()
@@ -73,9 +73,9 @@ class OwnerLookup:
 def query_users(
     client: SalesforceClient, *, emails: Sequence[str], ids: Sequence[str] = ()
 ) -> list[Record]:
-    """Give the active users with these e-mails or ids: ``Id`` and ``Email``."""
+    """Query active users by e-mail address or id, with ``Id`` and ``Email``."""
     conditions = [
-        soql.in_list(name, some) for name, some in (("Email", emails), ("Id", ids)) if some
+        soql.in_list(name, values) for name, values in (("Email", emails), ("Id", ids)) if values
     ]
     if not conditions:
         return []
@@ -84,5 +84,5 @@ def query_users(
 
 
 def is_email(text: str) -> bool:
-    """Whether a CSM is named by an e-mail, by which a user can be found."""
+    """Return whether a CSM is given as an e-mail address."""
     return "@" in text

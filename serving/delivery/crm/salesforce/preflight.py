@@ -1,4 +1,4 @@
-"""Look at an org before anything is written: what is missing, in words for its admin."""
+"""Preflight checks of a Salesforce org: login, permissions, fields, picklists, accounts, owners."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = ["find_missing_fields", "run_preflight"]
 _MAX_EXAMPLES: Final = 5
 _BATCH_SIZE: Final = 2_000
 _PROVISION_HINT: Final = (
-    f"run expansion crm setup, deploy what it writes, and give our user the permission set"
-    f" {PERMISSION_SET}"
+    f"run expansion crm setup, deploy the package, and assign the permission set"
+    f" {PERMISSION_SET} to our user"
 )
-# What a type of the package is called in a description.
+# Metadata type → types in an sObject describe result.
 _DESCRIBED_TYPES: Final = {
     "Text": {"string"},
     "LongTextArea": {"textarea"},
@@ -51,7 +51,7 @@ def run_preflight(
     create_options: CreateOptions,
     accounts: Sequence[ObjectRef],
 ) -> list[PreflightCheck]:
-    """Say line by line what was looked at, and what is to be done about it."""
+    """Return one check per subject, without writing."""
     try:
         limits = client.request("GET", "limits")
     except (AccessDeniedError, BatchRejectedError) as error:
@@ -67,7 +67,7 @@ def run_preflight(
         _check_fields(field_mapping, fields_by_sobject),
         *_check_picklists(fields_by_sobject, create_options),
     ]
-    if not all(finding.passed for finding in checks[:4]):
+    if not all(check.passed for check in checks[:4]):
         return checks
     return [
         *checks,
@@ -79,7 +79,7 @@ def run_preflight(
 def find_missing_fields(
     client: SalesforceClient, field_mapping: SalesforceFieldMapping
 ) -> list[str]:
-    """Give the fields that are not there, or not as they have to be."""
+    """Return fields that are missing or have the wrong definition."""
     descriptions = {sobject: _describe_sobject(client, sobject) for sobject in SOBJECTS.values()}
     return list(
         _find_field_problems(
@@ -101,32 +101,37 @@ def _index_fields(description: Mapping[str, Any]) -> FieldDescriptions:
 def _check_permissions(
     descriptions: Mapping[str, Mapping[str, Any]], create_options: CreateOptions
 ) -> PreflightCheck:
-    """Whether our user may read, change and make what it has to."""
+    """Check that our user may read, update and create the required objects."""
     creatable = {
         sobject
         for sobject in descriptions
         if sobject != "Account" or create_options.create_accounts
     }
     required = [
-        (sobject, right) for sobject in descriptions for right in ("queryable", "updateable")
+        (sobject, permission)
+        for sobject in descriptions
+        for permission in ("queryable", "updateable")
     ]
     required += [(sobject, "createable") for sobject in sorted(creatable)]
     missing = tuple(
-        f"{sobject} is not {right}"
-        for sobject, right in required
-        if not descriptions[sobject][right]
+        f"{sobject} is not {permission}"
+        for sobject, permission in required
+        if not descriptions[sobject][permission]
     )
     if missing:
         return PreflightCheck(
-            "rights", False, f"our user lacks some; {_PROVISION_HINT}", missing[:_MAX_EXAMPLES]
+            "permissions",
+            False,
+            f"our user lacks permissions; {_PROVISION_HINT}",
+            missing[:_MAX_EXAMPLES],
         )
-    return PreflightCheck("rights", True, "our user may read, change and make what it has to")
+    return PreflightCheck("permissions", True, "our user has all required permissions")
 
 
 def _check_daily_requests(limits: Mapping[str, Any]) -> PreflightCheck:
     day = limits["DailyApiRequests"]
-    message = f"{day['Remaining']:,} of {day['Max']:,} left in these 24 hours"
-    return PreflightCheck("requests", day["Remaining"] > 0, message)
+    message = f"{day['Remaining']:,} of {day['Max']:,} left in the last 24 hours"
+    return PreflightCheck("daily requests", day["Remaining"] > 0, message)
 
 
 def _check_fields(
@@ -134,9 +139,9 @@ def _check_fields(
 ) -> PreflightCheck:
     problems = list(_find_field_problems(field_mapping, fields_by_sobject))
     if not problems:
-        return PreflightCheck("fields", True, "all there, and to be written by our user")
+        return PreflightCheck("fields", True, "all exist and are writable")
     message = (
-        f"{len(problems)} missing, hidden from our user, or of another type; {_PROVISION_HINT}"
+        f"{len(problems)} missing, not visible to our user, or of the wrong type; {_PROVISION_HINT}"
     )
     return PreflightCheck("fields", False, message, tuple(problems[:_MAX_EXAMPLES]))
 
@@ -147,13 +152,13 @@ def _find_field_problems(
     for kind, sobject in SOBJECTS.items():
         key = fields_by_sobject[sobject].get(KEY_FIELDS[kind])
         if key is None or not (key["externalId"] and key["unique"]):
-            yield f"{sobject}.{KEY_FIELDS[kind]}: no unique external id"
+            yield f"{sobject}.{KEY_FIELDS[kind]}: not a unique external id"
         for mapped in field_mapping.fields[kind].values():
             field = fields_by_sobject[sobject].get(mapped.name)
             if field is None:
-                yield f"{sobject}.{mapped.name}: not there"
+                yield f"{sobject}.{mapped.name}: missing"
             elif not field["updateable"]:
-                yield f"{sobject}.{mapped.name}: not to be written"
+                yield f"{sobject}.{mapped.name}: not writable"
             elif mapped in field_mapping.list_custom_fields(kind):
                 expected = str(build_field_type(mapped)["type"])
                 if field["type"] not in _DESCRIBED_TYPES[expected]:
@@ -163,7 +168,7 @@ def _find_field_problems(
 def _check_picklists(
     fields_by_sobject: Mapping[str, FieldDescriptions], create_options: CreateOptions
 ) -> Iterator[PreflightCheck]:
-    """Whether what the settings name is to be chosen in the org."""
+    """Yield a failed check for each configured picklist value that the org does not offer."""
     configured = [
         ("stage", "Opportunity", "StageName", create_options.stage),
         ("type", "Opportunity", "Type", "" if create_options.record_type else create_options.type),
@@ -177,7 +182,7 @@ def _check_picklists(
         values = [choice["value"] for choice in field["picklistValues"] if choice["active"]]
         if value not in values:
             message = (
-                f"{sobject}.{name} offers no {value!r}; add it, or mend crm.salesforce.{setting}"
+                f"{sobject}.{name} has no value {value!r}; add it, or fix crm.salesforce.{setting}"
             )
             yield PreflightCheck(setting, False, message, tuple(values[:_MAX_EXAMPLES]))
 
@@ -185,19 +190,21 @@ def _check_picklists(
 def _check_accounts(
     client: SalesforceClient, reader: SalesforceReader, accounts: Sequence[ObjectRef]
 ) -> PreflightCheck:
-    """Which accounts match no record, or several."""
+    """Check for accounts that match no record, or several."""
     record_ids = {ref.key: normalize_record_id("account", ref.crm_id) for ref in accounts}
-    existing = _find_existing(client, sorted({whole for whole in record_ids.values() if whole}))
-    without_record = [key for key, whole in record_ids.items() if whole not in existing]
+    existing = _find_existing(
+        client, sorted({record_id for record_id in record_ids.values() if record_id})
+    )
+    without_record = [key for key, record_id in record_ids.items() if record_id not in existing]
     groups = reader.match_accounts(without_record)
     unmatched = [key for key in without_record if key not in groups]
     ambiguous = [key for key, group in groups.items() if len(group) > 1]
     if not unmatched and not ambiguous:
         return PreflightCheck("accounts", True, f"all {len(accounts):,} match a record")
     message = (
-        f"of {len(accounts):,}, {len(unmatched):,} match no record and {len(ambiguous):,} match several;"
-        f" set {reader.match_field} to the account's id there, each once, or name the record's id in"
-        " accounts.crm_id"
+        f"of {len(accounts):,}, {len(unmatched):,} match no record and {len(ambiguous):,} match"
+        f" several; set {reader.match_field} to the account id of one record each, or set the"
+        " record id in accounts.crm_id"
     )
     return PreflightCheck(
         "accounts", False, message, tuple([*unmatched, *ambiguous][:_MAX_EXAMPLES])
@@ -205,20 +212,20 @@ def _check_accounts(
 
 
 def _find_existing(client: SalesforceClient, ids: Sequence[str]) -> set[str]:
-    """Which of these accounts are there."""
+    """Return the account record ids that exist."""
     batches = (ids[start : start + _BATCH_SIZE] for start in range(0, len(ids), _BATCH_SIZE))
-    records = (record for some in batches for record in client.retrieve("Account", some, ["Id"]))
+    records = (record for batch in batches for record in client.retrieve("Account", batch, ["Id"]))
     return {record["Id"] for record in records if record is not None}
 
 
 def _check_owners(
     client: SalesforceClient, field_mapping: SalesforceFieldMapping
 ) -> PreflightCheck:
-    """Which CSMs are no active users: their work goes to the account's owner."""
+    """Check for CSMs who are not active users; the account owner gets their work."""
     csm_field = field_mapping.fields["account"].get("csm")
     if csm_field is None:
         return PreflightCheck(
-            "owners", True, "the account's owner; crm.salesforce.fields leaves csm out"
+            "owners", True, "the account owner; crm.salesforce.fields leaves csm out"
         )
     query = soql.build_query(
         [csm_field.name], "Account", f"{csm_field.name} != null", end=f"GROUP BY {csm_field.name}"
@@ -228,11 +235,9 @@ def _check_owners(
     matched = {str(user["Email"]).lower() for user in query_users(client, emails=emails)}
     unmatched = sorted(csm_emails - matched)
     if not unmatched:
-        return PreflightCheck(
-            "owners", True, f"{len(matched):,} CSMs written so far, each a user by e-mail"
-        )
+        return PreflightCheck("owners", True, f"all {len(matched):,} CSMs match a user by e-mail")
     message = (
-        f"{len(unmatched):,} CSMs are no active user by e-mail; their tasks and opportunities go to the"
-        " account's owner"
+        f"{len(unmatched):,} CSMs match no active user by e-mail; the account owner gets their"
+        " tasks and opportunities"
     )
     return PreflightCheck("owners", False, message, tuple(unmatched[:_MAX_EXAMPLES]))

@@ -1,9 +1,8 @@
-"""The package of fields and rights that an org's admin deploys: plain files, to be read before.
+"""Metadata package with fields and a permission set, for the org's administrator to deploy.
 
-Salesforce would also make fields one by one for our own user (Tooling API). But that user would
-need the right to change the whole org for it, for good, and fields made so are hidden from everyone
-until a second call grants each of them. A package is deployed once, with the admin's own rights,
-first to a sandbox; deploying it again changes nothing.
+The Tooling API could create fields one by one. But our user would then need a permanent right to
+customize the org, and each field would need a second call to become visible. A package is deployed
+with the administrator's rights, first to a sandbox; deploying it again changes nothing.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ __all__ = ["PERMISSION_SET", "build_package_files", "format_label", "write_packa
 
 PERMISSION_SET: Final = "Expansion_Delivery"
 _NAMESPACE: Final = "http://soap.sforce.com/2006/04/metadata"
-# Where the fields of an object are defined: tasks and events share theirs.
+# Metadata object that defines the fields; tasks and events share Activity.
 _METADATA_OBJECTS: Final = {"account": "Account", "opportunity": "Opportunity", "task": "Activity"}
 _NUMBER_PRECISION: Final = 18
 _KEY_DESCRIPTIONS: Final = {
-    "account": "the account's id in the tables that the list is made of",
-    "opportunity": "our name of it: account, limit, episode",
-    "task": "our name of it: account, limit, episode, what is to be done",
+    "account": "account id in the source tables",
+    "opportunity": "unique key: account, limit, episode",
+    "task": "unique key: account, limit, episode, action",
 }
 
 
 def write_package(
     folder: Path, field_mapping: SalesforceFieldMapping, version: str, create_options: CreateOptions
 ) -> list[str]:
-    """Write the package, and say how it is deployed.
+    """Write the package, and return the command that deploys it.
 
     Raises
     ------
     serving.delivery.crm.base.AccessDeniedError
-        If the folder cannot be written to.
+        If the folder is not writable.
     """
     try:
         for name, text in build_package_files(field_mapping, version, create_options).items():
@@ -54,11 +53,11 @@ def write_package(
             file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise AccessDeniedError(
-            f"the package cannot be written to {folder}: {error.strerror}; give this user the"
-            " right, or name another folder as state"
+            f"the package cannot be written to {folder}: {error.strerror}; grant write permission,"
+            " or set another state folder"
         ) from error
     return [
-        f"a package of fields and rights, which the org's admin deploys: cd {folder} && sf project"
+        f"metadata package for the org's administrator to deploy: cd {folder} && sf project"
         " deploy start --metadata-dir package --target-org YOUR_ORG && sf org assign permset --name"
         f" {PERMISSION_SET} --on-behalf-of USER --target-org YOUR_ORG"
     ]
@@ -67,7 +66,7 @@ def write_package(
 def build_package_files(
     field_mapping: SalesforceFieldMapping, version: str, create_options: CreateOptions
 ) -> dict[str, str]:
-    """Give the files of the package, by their paths."""
+    """Build the files of the package: path → content."""
     project = {
         "packageDirectories": [{"path": "package", "default": True}],
         "sourceApiVersion": version,
@@ -87,7 +86,7 @@ def build_package_files(
 
 
 def format_label(name: str) -> str:
-    """Say a field's API name as its label.
+    """Return the label of a field from its API name.
 
     Examples
     --------
@@ -120,19 +119,19 @@ def _build_object(field_mapping: SalesforceFieldMapping, kind: Kind) -> str:
 
 
 def build_field_type(mapped: SalesforceField) -> dict[str, object]:
-    """Say of which type Salesforce makes a field."""
+    """Build the metadata type attributes of a field."""
     match mapped.field.type:
         case "text":
             return {"type": "Text", "length": TEXT_LENGTH}
-        case "lines":
+        case "multiline":
             return {"type": "LongTextArea", "length": 32_768, "visibleLines": 4}
-        case "day":
+        case "date":
             return {"type": "Date"}
-        case "flag":
+        case "boolean":
             return {"type": "Checkbox", "defaultValue": False}
         case kind:
-            digits = 0 if kind == "whole" else mapped.field.decimals
-            scale = max(digits - 2, 0) if mapped.is_percent else digits
+            decimals = 0 if kind == "integer" else mapped.field.decimals
+            scale = max(decimals - 2, 0) if mapped.is_percent else decimals
             number_type = "Percent" if mapped.is_percent else "Number"
             return {"type": number_type, "precision": _NUMBER_PRECISION, "scale": scale}
 
@@ -143,7 +142,7 @@ def _build_manifest(field_mapping: SalesforceFieldMapping, version: str) -> str:
     for kind in SOBJECTS:
         for name in [
             KEY_FIELDS[kind],
-            *(column.name for column in field_mapping.list_custom_fields(kind)),
+            *(mapped.name for mapped in field_mapping.list_custom_fields(kind)),
         ]:
             _add_children(fields, members=f"{_METADATA_OBJECTS[kind]}.{name}")
     _add_children(fields, name="CustomField")
@@ -156,14 +155,14 @@ def _build_manifest(field_mapping: SalesforceFieldMapping, version: str) -> str:
 def _build_permission_set(
     field_mapping: SalesforceFieldMapping, create_options: CreateOptions
 ) -> str:
-    """Read, make and change what we write, and no more: nothing is deleted, nobody else's seen."""
+    """Build the permission set: read, create and edit what we write; no delete."""
     root = _create_root("PermissionSet")
-    _add_children(root, description="For the user as whom the expansion list is written.")
+    _add_children(root, description="For the integration user of the expansion list.")
     for kind, sobject in SOBJECTS.items():
         standard = ["Amount", "Type"] if kind == "opportunity" else []
         for name in [
             KEY_FIELDS[kind],
-            *(column.name for column in field_mapping.list_custom_fields(kind)),
+            *(mapped.name for mapped in field_mapping.list_custom_fields(kind)),
             *standard,
         ]:
             field = ET.SubElement(root, "fieldPermissions")

@@ -1,4 +1,4 @@
-"""What stands in Salesforce: accounts that match ours, opportunities and tasks by our key."""
+"""Read Salesforce records: accounts by matching, opportunities and tasks by key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BATCH_SIZE: Final = 200
 
 @dataclass(frozen=True)
 class AdoptionFilter:
-    """Which opportunities are about an expansion: of a record type, else of a type.
+    """Filter for expansion opportunities: by record type, otherwise by type.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class AdoptionFilter:
 
     @property
     def condition(self) -> str | None:
-        """Say it in SOQL; None where nothing tells them from other opportunities."""
+        """SOQL condition, or None if neither is set."""
         if self.record_type:
             return soql.equals("RecordType.DeveloperName", self.record_type)
         return soql.equals("Type", self.type) if self.type else None
@@ -46,16 +46,16 @@ class AdoptionFilter:
 
 @dataclass(frozen=True)
 class SalesforceReader:
-    """Looks up objects.
+    """Reads records.
 
     Attributes
     ----------
     match_field : str
-        Account's field that holds our account ids.
+        Account field that holds our account ids.
     unkeyed : set of str
-        Ids of records that were seen without our key: it is put there with the first write.
+        Ids of records without our key; the first write adds it.
     ambiguous : dict of str to list of str
-        Our account ids that several records match, and those: a guess would write at the wrong one.
+        Account ids that several records match, with the record ids; they are not written.
     """
 
     client: SalesforceClient
@@ -66,7 +66,7 @@ class SalesforceReader:
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
 
     def read_objects(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Give what stands there for refs of one kind, in their order."""
+        """Read the objects of refs of one kind, in their order."""
         kind = refs[0].kind
         by_id = self._read_by_id(kind, [ref.crm_id for ref in refs if ref.crm_id is not None])
         by_key = self._read_by_key(kind, [ref.key for ref in refs if ref.crm_id is None])
@@ -80,14 +80,14 @@ class SalesforceReader:
         return self._adopt_opportunities(refs, results) if kind == "opportunity" else results
 
     def find_ids(self, kind: Kind, keys: Sequence[str]) -> dict[str, str]:
-        """Give key → id of the records that carry these keys."""
+        """Return key → record id of records with these keys."""
         if not keys:
             return {}
         records = self._query_by_key(kind, ["Id", KEY_FIELDS[kind]], keys)
         return {record[KEY_FIELDS[kind]]: record["Id"] for record in records}
 
     def match_accounts(self, account_ids: Sequence[str]) -> dict[str, list[Record]]:
-        """Give the records that match each of our accounts."""
+        """Return the records that match each account id."""
         fields = sorted({*self.field_mapping.list_selected_fields("account"), self.match_field})
         groups: dict[str, list[Record]] = {}
         for batch in _split_batches(account_ids):
@@ -97,7 +97,9 @@ class SalesforceReader:
         return groups
 
     def _read_by_id(self, kind: Kind, crm_ids: Iterable[str]) -> dict[str, Record]:
-        ids = sorted({whole for crm_id in crm_ids if (whole := normalize_record_id(kind, crm_id))})
+        ids = sorted(
+            {full_id for crm_id in crm_ids if (full_id := normalize_record_id(kind, crm_id))}
+        )
         if not ids:
             return {}
         records = self.client.retrieve(
@@ -129,7 +131,7 @@ class SalesforceReader:
     def _adopt_opportunities(
         self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
     ) -> list[RemoteObject | None]:
-        """Fill the gaps with open opportunities that humans made; each is taken once."""
+        """Match open opportunities of humans to unmatched refs, each once."""
         unmatched = {
             index: account
             for index, ref in enumerate(refs)
@@ -140,12 +142,12 @@ class SalesforceReader:
         candidates = (
             self._query_human_opportunities(sorted(set(unmatched.values()))) if unmatched else []
         )
-        for place, account in unmatched.items():
+        for index, account in unmatched.items():
             best = min(
                 (
                     record
                     for record in candidates
-                    if self._is_adoptable(record, account, refs[place].limit)
+                    if self._is_adoptable(record, account, refs[index].limit)
                 ),
                 key=lambda record: (
                     not self._read_limit(record),
@@ -156,7 +158,7 @@ class SalesforceReader:
             )
             if best is not None:
                 candidates.remove(best)
-                results[place] = self._to_remote_object("opportunity", best)
+                results[index] = self._to_remote_object("opportunity", best)
         return results
 
     def _query_human_opportunities(self, account_ids: Sequence[str]) -> list[Record]:
@@ -181,7 +183,7 @@ class SalesforceReader:
         return record["AccountId"] == account and self._read_limit(record) in {None, limit}
 
     def _read_limit(self, record: Record) -> object:
-        """What an opportunity is about, where it says so."""
+        """Return the limit of an opportunity, if it is set."""
         limit_field = self.field_mapping.fields["opportunity"].get("limit")
         return limit_field.deserialize(record.get(limit_field.name)) if limit_field else None
 

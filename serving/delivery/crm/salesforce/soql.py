@@ -1,4 +1,4 @@
-"""Salesforce's query language: values are quoted by its client, names are ours."""
+"""SOQL query builder; ``simple-salesforce`` quotes the values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["build_query", "equals", "in_list"]
 
 
 def build_query(fields: Sequence[str], sobject: str, *conditions: str, end: str = "") -> str:
-    r"""Say a query; all conditions hold.
+    r"""Build a SELECT statement; conditions are joined by AND.
 
     Examples
     --------
@@ -22,10 +22,10 @@ def build_query(fields: Sequence[str], sobject: str, *conditions: str, end: str 
 
 
 def equals(field: str, value: str) -> str:
-    """Say that a field has a value."""
+    """Build an equality condition."""
     return field + format_soql(" = {}", value)
 
 
 def in_list(field: str, values: Sequence[str]) -> str:
-    """Say that a field has one of some values."""
+    """Build an IN condition."""
     return field + format_soql(" IN {}", list(values))

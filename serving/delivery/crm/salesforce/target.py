@@ -1,4 +1,4 @@
-"""Salesforce as a target: accounts carry the line, opportunities and tasks what is to be done."""
+"""Salesforce target: accounts hold the list row; opportunities and tasks hold the work."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ __all__ = ["SalesforceTarget"]
 
 
 class SalesforceTarget:
-    """One org behind its REST API.
+    """Implementation of the CRM target for one Salesforce org, over its REST API.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Where ``provision`` puts the package for the org's admin.
-    match : str
-        Account's field that holds our account ids.
+        Folder for the metadata package that ``provision`` writes.
+    match_field : str
+        Account field that holds our account ids.
     today : callable
-        The day, UTC: from it an opportunity's first close date is counted.
+        Current UTC day, from which default close dates are counted.
     rows_per_call : int
-        At most 200: so many records Salesforce takes in one call.
+        Records per call, at most 200 (sObject Collections).
     """
 
     name = "salesforce"
@@ -76,33 +76,33 @@ class SalesforceTarget:
         self._writer = SalesforceWriter(client, field_mapping, self._reader, factory)
 
     def __repr__(self) -> str:
-        return f"Salesforce({self._client!r})"
+        return f"SalesforceTarget({self._client!r})"
 
     @property
     def rate_limit(self) -> RateLimit:
-        """As many rows in a call as the settings say; Salesforce limits the day, not the second."""
+        """Rows per call from the settings; Salesforce limits requests per day, not per second."""
         return self._rate_limit
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Give the values as Salesforce gives them back: see ``names``."""
+        """Return values as Salesforce returns them; see ``field_mapping``."""
         return self._field_mapping.normalize(kind, fields)
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Give what stands in Salesforce; see :mod:`serving.delivery.crm.salesforce.read`."""
+        """Read records; see :mod:`serving.delivery.crm.salesforce.read`."""
         return self._reader.read_objects(refs) if refs else []
 
     def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
-        """Set fields of what is there, and make what is not, each in one call."""
+        """Update existing records and create missing ones, one call each."""
         return self._writer.write_changes(changes) if changes else []
 
     def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
-        """Look at the login, the day's requests, fields, stages, owners and the accounts."""
+        """Check login, daily requests, permissions, fields, picklists, accounts and owners."""
         return preflight.run_preflight(
             self._client, self._field_mapping, self._reader, self._create_options, accounts
         )
 
     def provision(self) -> list[str]:
-        """Write the package of fields that an admin deploys, where any is missing."""
+        """Write the metadata package if fields are missing, for an administrator to deploy."""
         if not preflight.find_missing_fields(self._client, self._field_mapping):
             return []
         return provision.write_package(
@@ -110,9 +110,9 @@ class SalesforceTarget:
         )
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:
-        """Tell of tasks done, and of opportunities moved, won or lost, from a day on, UTC."""
+        """Return completed tasks and moved, won or lost opportunities, since a UTC day."""
         return activity.find_human_touches(self._client, since)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()

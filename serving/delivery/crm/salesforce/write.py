@@ -1,8 +1,7 @@
-"""Make and change records: asking twice makes no two, nor undoes what a human did between.
+"""Idempotent writes: a retry neither duplicates records nor reverts a human's edit.
 
-What exists is set by its id. What does not is made under our key, an external id that Salesforce
-keeps unique. Where an answer was lost, we look whether the record stands before we ask again: made
-again over itself, it would take back the stage that somebody has moved meanwhile.
+Existing records are updated by id, new ones are upserted by external id. If a response was lost, we
+look the record up before retrying: a second upsert would reset a stage that a human has changed.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ __all__ = ["SalesforceWriter"]
 
 @dataclass
 class SalesforceWriter:
-    """Writes changes of one kind; remembers what was answered until all of them are.
+    """Writes changes of one kind, and keeps their results until all are known.
 
     Attributes
     ----------
     results : dict
-        Key → change and answer, of a call in which other rows were locked.
+        Key → change and result, from a call in which other rows were locked.
     unconfirmed : set of str
-        Keys of records that we may have made: the answer was lost.
+        Keys of records that may have been created: the response was lost.
     duplicates : set of str
-        Keys of records that somebody else made at the same moment.
+        Keys of records that someone else created at the same time.
     """
 
     client: SalesforceClient
@@ -58,12 +57,12 @@ class SalesforceWriter:
     duplicates: set[str] = field(default_factory=set)
 
     def write_changes(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
-        """Say of each change what became of it.
+        """Write changes, and return the result of each.
 
         Raises
         ------
         serving.delivery.crm.base.RetryableError
-            If some rows are locked: asked again, only those are written.
+            If some rows are locked; a retry writes only those.
         """
         pending = [change for change in changes if self._get_result(change) is None]
         ids = {change.ref.key: change.ref.crm_id for change in pending if change.ref.crm_id}
@@ -77,7 +76,7 @@ class SalesforceWriter:
 
     def _collect_results(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         stored = [self._get_result(change) for change in changes]
-        results = [answer for answer in stored if answer is not None]
+        results = [result for result in stored if result is not None]
         if len(results) < len(changes):
             locked = len(changes) - len(results)
             raise RetryableError(f"{locked} of {len(changes)} records are locked by others")
@@ -89,8 +88,10 @@ class SalesforceWriter:
         return stored[1] if stored is not None and stored[0] == change else None
 
     def _find_created(self, new: Sequence[FieldChange]) -> dict[str, str]:
-        """Answer for what we have made ourselves; give the ids of what others have made."""
-        uncertain = [c for c in new if c.ref.key in self.unconfirmed | self.duplicates]
+        """Store results of records that we created, and return the ids of all existing ones."""
+        uncertain = [
+            change for change in new if change.ref.key in self.unconfirmed | self.duplicates
+        ]
         if not uncertain:
             return {}
         existing_ids = self.reader.find_ids(
@@ -106,7 +107,7 @@ class SalesforceWriter:
         self._record_outcomes(changes, self.client.update(records))
 
     def _build_record(self, change: FieldChange, crm_id: str) -> Record:
-        """The fields of a record that exists; our key with it, where it has none yet."""
+        """Build the update of an existing record, with our key if it has none yet."""
         kind = change.ref.kind
         full_id = normalize_record_id(kind, crm_id) or crm_id
         key = {KEY_FIELDS[kind]: change.ref.key} if full_id in self.reader.unkeyed else {}
@@ -152,14 +153,14 @@ class SalesforceWriter:
             self.reader.unkeyed.discard(result.crm_id)
 
     def _to_result(self, ref: ObjectRef, outcome: Record) -> WriteResult | None:
-        """Give the answer of a row; None where it is to be asked again."""
+        """Return the result of a row, or None if it must be retried."""
         if outcome["success"]:
             return Applied(str(outcome.get("id") or ref.crm_id))
         errors: list[Mapping[str, Any]] = list(outcome["errors"])
         if is_access_denied(errors):
             raise AccessDeniedError(
-                f"Salesforce takes no such field from us ({format_errors(errors)}); run"
-                " expansion crm setup, and give our user the permission set"
+                f"Salesforce rejects a field ({format_errors(errors)}); run expansion crm setup,"
+                " and assign the permission set to our user"
             )
         if is_locked(errors):
             return None
@@ -168,7 +169,7 @@ class SalesforceWriter:
             and ref.key not in self.duplicates
             and _is_duplicate_key(ref.kind, errors)
         ):
-            self.duplicates.add(ref.key)  # look for it, and set its fields
+            self.duplicates.add(ref.key)  # the retry looks it up and updates it
             return None
         return Rejected(format_errors(errors))
 
@@ -178,7 +179,7 @@ def _build_attributes(kind: Kind) -> dict[str, Any]:
 
 
 def _is_duplicate_key(kind: Kind, errors: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a record of that key was made since we looked."""
+    """Return whether a record with this key was created since we looked."""
     return any(
         error.get("statusCode") == "DUPLICATE_VALUE"
         and KEY_FIELDS[kind] in str(error.get("message"))

@@ -1,5 +1,5 @@
-"""Embedded CRM target: tables in the application's own database."""
+"""Embedded CRM: three tables in the application's own SQL database."""
 
-from serving.delivery.crm.sql.target import SqlCrm, create_target
+from serving.delivery.crm.sql.target import SqlTarget, create_target
 
-__all__ = ["SqlCrm", "create_target"]
+__all__ = ["SqlTarget", "create_target"]

@@ -1,4 +1,4 @@
-"""Rows of the embedded CRM: which one is meant, and how changes are laid over it."""
+"""Rows of the embedded CRM: find them, and apply changes to them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from serving.delivery.crm.sql.schema import ACCOUNTS, OPPORTUNITIES, TABLES
 __all__ = ["apply_changes", "fill_adoptable", "find_ids_by_key", "find_rows", "row_to_fields"]
 
 Row: TypeAlias = dict[str, Any]
-# Stages that a human may name, beside a day in closed_on, to say that nothing is open any more.
+# Stages that mark an opportunity as closed, in addition to a date in closed_on.
 _CLOSED: Final = ("won", "lost", "closed", "closed won", "closed lost")
 
 
 def find_rows(
     connection: sa.Connection, refs: Sequence[ObjectRef], *, locked: bool = False
 ) -> list[Row | None]:
-    """The row of each ref, by the CRM's own name of it or by our key; all are of one kind."""
+    """Return the row of each ref, by its record id or by our key; all are of one kind."""
     if refs[0].kind == "account":
         by_account = _load_rows(
             connection, ACCOUNTS, "account_id", [ref.key for ref in refs], locked
@@ -41,9 +41,10 @@ def find_rows(
 def fill_adoptable(
     connection: sa.Connection, refs: Sequence[ObjectRef], rows: Sequence[Row | None]
 ) -> list[Row | None]:
-    """Where there is no row, an open opportunity that a human made at the account for that limit.
+    """Fill missing rows with open opportunities that a human created for that limit.
 
-    One without a limit fits any; the closest limit comes first, then the oldest. None serves two.
+    An opportunity without a limit fits any; the matching limit comes first, then the oldest.
+    Each opportunity is used once.
     """
     missing = {ref.account_id for ref, row in zip(refs, rows, strict=True) if row is None}
     candidates = _load_human_opportunities(connection, missing) if missing else []
@@ -83,9 +84,9 @@ def _load_human_opportunities(connection: sa.Connection, accounts: Iterable[str]
 
 
 def apply_changes(connection: sa.Connection, changes: Sequence[FieldChange]) -> list[Row]:
-    """Lay changes over the rows as they stand, locked, and write those back.
+    """Apply changes to the current rows, which are locked, and write them back.
 
-    Returns the rows in the order of the changes; one that was made has no ``id`` yet.
+    Returns the rows in the order of the changes; a created row has no ``id`` yet.
     """
     kind = changes[0].ref.kind
     current_rows = find_rows(connection, [change.ref for change in changes], locked=True)
@@ -114,13 +115,13 @@ def apply_changes(connection: sa.Connection, changes: Sequence[FieldChange]) -> 
 def find_ids_by_key(
     connection: sa.Connection, table: sa.Table, keys: Sequence[str]
 ) -> dict[str, int]:
-    """Our key → the CRM's own name of it."""
+    """Return the record id of each of our keys."""
     query = sa.select(table.c.key, table.c.id).where(table.c.key.in_(keys))
     return {key: number for key, number in connection.execute(query)}
 
 
 def row_to_fields(kind: Kind, row: Row) -> dict[str, Value]:
-    """What stands in our fields of a row; a day as an ISO date, an empty text as None."""
+    """Return the values of our fields of a row; a date as ISO text, an empty text as None."""
     return {name: _to_value(row[name]) for name in FIELDS[kind]}
 
 
@@ -134,7 +135,7 @@ def _to_value(value: Any) -> Value:  # noqa: ANN401 - whatever the column holds
 def _to_columns(kind: Kind, fields: Mapping[str, Value]) -> Row:
     catalogue = FIELDS[kind]
     return {
-        name: date.fromisoformat(str(value)) if value and catalogue[name].type == "day" else value
+        name: date.fromisoformat(str(value)) if value and catalogue[name].type == "date" else value
         for name, value in fields.items()
         if name in catalogue
     }
@@ -149,7 +150,7 @@ def _build_empty_row(ref: ObjectRef) -> Row:
 
 
 def _build_parent_columns(ref: ObjectRef, row: Row | None) -> Row:
-    """The opportunity that a task hangs on, where it is known and was not before."""
+    """Return the opportunity id of a task, if it is known and not yet set."""
     if ref.kind != "task" or ref.opportunity_crm_id is None or (row or {}).get("opportunity_id"):
         return {}
     return {"opportunity_id": int(ref.opportunity_crm_id)}
@@ -169,7 +170,7 @@ def _load_rows(
 def _build_upsert(
     connection: sa.Connection, table: sa.Table, unique: str, row: Row
 ) -> postgresql.Insert | sqlite.Insert:
-    """Make a row, or, where its key has come in between, set the same fields on it."""
+    """Insert a row, or set the same fields if its key was inserted concurrently."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert: Any = dialect.insert(table)
     updates = {name: insert.excluded[name] for name in row if name != unique}

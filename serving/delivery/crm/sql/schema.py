@@ -1,7 +1,7 @@
-"""The tables of the embedded CRM, which humans, pages and BI tools read, and humans may edit.
+"""Tables of the embedded CRM, which humans, pages and BI tools read, and humans may edit.
 
-Our fields are those of :mod:`serving.delivery.crm.fields`. The others are a human's: whose it is, how
-far it has come, when it was done. A human may also add rows; they have no ``key``.
+Our columns are those of :mod:`serving.delivery.crm.fields`. The others belong to humans: owner,
+stage and completion. Humans may also add rows; those have no ``key``.
 """
 
 from typing import Any, Final
@@ -16,11 +16,11 @@ __all__ = ["ACCOUNTS", "OPPORTUNITIES", "TABLES", "TASKS"]
 
 _COLUMN_TYPES: Final = {
     "text": sa.String,
-    "lines": sa.Text,
+    "multiline": sa.Text,
     "number": sa.Float,
-    "whole": sa.Integer,
-    "day": sa.Date,
-    "flag": sa.Boolean,
+    "integer": sa.Integer,
+    "date": sa.Date,
+    "boolean": sa.Boolean,
 }
 
 
@@ -50,7 +50,7 @@ OPPORTUNITIES: Final = sa.Table(
     *_build_managed_columns("opportunity"),
     sa.Column("owner", sa.String),
     sa.Column("stage", sa.String),
-    sa.Column("moved_on", sa.Date),  # when a human moved it to another stage
+    sa.Column("moved_on", sa.Date),  # date of the last stage change by a human
     sa.Column("closed_on", sa.Date),
 )
 TASKS: Final = sa.Table(

@@ -1,7 +1,7 @@
-"""The embedded CRM: tables in the one SQL database, which pages and BI tools read.
+"""Embedded CRM: tables in the application's SQL database, which pages and BI tools read.
 
-It is asked what any CRM is asked, so all that delivery promises can be seen here without one. What
-the tables hold stands in :mod:`serving.delivery.crm.sql.schema`.
+It implements the same protocol as any CRM, so delivery can be tried without an external one. The
+tables are defined in :mod:`serving.delivery.crm.sql.schema`.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from serving.delivery.crm.base import (
     Value,
     WriteResult,
 )
-from serving.delivery.crm.fields import shape_fields
+from serving.delivery.crm.fields import normalize_fields
 from serving.delivery.crm.sql import rows
 from serving.delivery.crm.sql.schema import ACCOUNTS, OPPORTUNITIES, TABLES, TASKS
 
 if TYPE_CHECKING:
     from data.config.settings import Settings
 
-__all__ = ["SqlCrm", "create_target"]
+__all__ = ["SqlTarget", "create_target"]
 
-# PostgreSQL: conflict, deadlock, lock, cancelled, no connection left; and classes of them: the
-# connection, and a server that shuts down.
+# PostgreSQL: serialization failure, deadlock, lock timeout, cancelled query, too many connections;
+# and the classes 08 (connection exception) and 57P (server shutdown).
 _RETRYABLE_SQLSTATES: Final = ("40001", "40P01", "55P03", "57014", "53300", "08", "57P")
 
 
-def create_target(settings: Settings) -> SqlCrm:
+def create_target(settings: Settings) -> SqlTarget:
     """Open the embedded CRM of the settings.
 
     Raises
@@ -54,34 +54,34 @@ def create_target(settings: Settings) -> SqlCrm:
     data.errors.DeliveryError
         If its database cannot be opened.
     """
-    return SqlCrm(store.open_engine(settings.database_url))
+    return SqlTarget(store.open_engine(settings.database_url))
 
 
-class SqlCrm:
-    """The embedded CRM behind one connection pool: a :class:`serving.delivery.crm.base.CrmTarget`."""
+class SqlTarget:
+    """Embedded CRM on one connection pool: a :class:`serving.delivery.crm.base.CrmTarget`."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
     def __repr__(self) -> str:
-        return f"Sql({self._engine.url.render_as_string(hide_password=True)})"
+        return f"SqlTarget({self._engine.url.render_as_string(hide_password=True)})"
 
     @property
     def name(self) -> str:
-        """The name of the target."""
+        """Name of the target."""
         return "sql"
 
     @property
     def rate_limit(self) -> RateLimit:
-        """How fast it may be asked: a thousand rows are one transaction of a few milliseconds."""
+        """Batch size; a thousand rows are one transaction of a few milliseconds."""
         return RateLimit(rows_per_call=1_000)
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Give the values as the tables give them back."""
-        return shape_fields(kind, fields)
+        """Return the values as the tables return them."""
+        return normalize_fields(kind, fields)
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Give what stands there, or what a human opened at the account for that limit."""
+        """Return the rows of our objects, or the opportunity that a human opened for that limit."""
         if not refs:
             return []
         kind = refs[0].kind
@@ -92,7 +92,7 @@ class SqlCrm:
         return [None if row is None else _to_remote_object(kind, row) for row in current_rows]
 
     def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
-        """Set fields in one transaction; a key that is there already is not made again."""
+        """Set fields in one transaction; an existing key is updated, not created again."""
         if not changes:
             return []
         try:
@@ -104,49 +104,53 @@ class SqlCrm:
             raise
 
     def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
-        """Look whether the tables can be written; accounts get their rows with the first list."""
+        """Check that the tables can be written; accounts get their rows with the first list."""
         tables = self._check_write_access()
         existing: set[str] = set()
         if tables.passed:
             with _translate_errors(), self._engine.connect() as connection:
                 existing = set(connection.scalars(sa.select(ACCOUNTS.c.account_id)))
         missing = [ref.key for ref in accounts if ref.key not in existing]
-        message = f"{len(accounts) - len(missing):,} have a row, {len(missing):,} get one"
+        message = f"{len(accounts) - len(missing):,} have a row, {len(missing):,} will get one"
         return [
             tables,
             PreflightCheck("accounts", passed=True, message=message, examples=tuple(missing[:3])),
         ]
 
     def provision(self) -> list[str]:
-        """Nothing is left to do: the tables were made when the database was opened."""
+        """Return no lines: the tables were created when the database was opened."""
         return []
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:
-        """Tell which tasks of ours humans did, and which opportunities they moved or closed."""
+        """Return our tasks that humans completed, and the opportunities they moved or closed."""
         moved = sa.func.coalesce(OPPORTUNITIES.c.closed_on, OPPORTUNITIES.c.moved_on)
         completed_tasks = sa.select(
-            TASKS.c.account_id, TASKS.c.done_on.label("day"), sa.literal("task done").label("how")
+            TASKS.c.account_id,
+            TASKS.c.done_on.label("touched_on"),
+            sa.literal("task done").label("activity"),
         ).where(TASKS.c.key.is_not(None), TASKS.c.done_on >= since)
         moved_opportunities = sa.select(
             OPPORTUNITIES.c.account_id, moved, sa.literal("opportunity moved")
         ).where(moved >= since)
-        query = sa.union(completed_tasks, moved_opportunities).order_by("account_id", "day", "how")
+        query = sa.union(completed_tasks, moved_opportunities).order_by(
+            "account_id", "touched_on", "activity"
+        )
         with _translate_errors(), self._engine.connect() as connection:
             return [HumanTouch(*row) for row in connection.execute(query)]
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connection pool."""
         self._engine.dispose()
 
     def _check_write_access(self) -> PreflightCheck:
-        """Set nothing at no row, which needs the same rights as a write."""
+        """Run an update that matches no row, which needs the same rights as a write."""
         try:
             with _translate_errors(), self._write_transaction() as connection:
                 for table in TABLES.values():
                     connection.execute(sa.update(table).where(sa.false()).values(motion=None))
         except AccessDeniedError as error:
             return PreflightCheck(
-                "tables", passed=False, message=f"{error}; let us read and write them"
+                "tables", passed=False, message=f"{error}; grant read and write access"
             )
         return PreflightCheck(
             "tables", passed=True, message=", ".join(t.name for t in TABLES.values())
@@ -179,7 +183,7 @@ def _write_changes(connection: sa.Connection, changes: Sequence[FieldChange]) ->
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Tell what may work later from what never will, and that from what is in the rows."""
+    """Translate database errors into retryable, batch and access errors."""
     try:
         yield
     except OverflowError as error:
