@@ -52,7 +52,7 @@ server: .venv/ready
 # CRM delivery under faults: 200 kills, a server that fails a third of requests, a full disk; about
 # ten minutes. FAULTS='--kills 20 --accounts 400' is a smoke test of one minute.
 test-faults: .venv/ready
-	$(BIN)/python tests/faults/run.py $(FAULTS)
+	$(BIN)/python -m tests.resilience.run_fault_injection $(FAULTS)
 
 # The event log on Spark; needs Java.
 ifneq ($(or $(JAVA_HOME),$(shell command -v java)),)
@@ -80,19 +80,19 @@ wheel: .venv/ready
 
 # Execute the notebooks on a new small company, and store their outputs.
 notebooks: .venv/ready
-	$(BIN)/python tests/notebooks/execute.py
+	$(BIN)/python -m tests.notebooks.execute
 
 test-notebooks: .venv/ready
 	$(BIN)/pytest -m notebooks tests/notebooks
 
 # A real Odoo 19 from Debian unstable, which changes: not part of `make test`.
 test-odoo: .venv/ready
-	$(BIN)/python tests/odoo/install.py
-	$(BIN)/pytest -m odoo tests/odoo
+	$(BIN)/python -m tests.integration.odoo.install
+	$(BIN)/pytest -m odoo tests/integration/odoo
 
 # Fake Salesforce and Slack servers over HTTP: faults, and senders killed at any call.
 test-salesforce: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -s -m "slow or not slow" tests/salesforce tests/slack
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -s -m "slow or not slow" tests/integration/salesforce tests/integration/slack
 
 # The page in a real Chromium, with fuzzing, 10,000 accounts and a real PostgreSQL; some minutes.
 test-web: .venv/ready
@@ -121,11 +121,11 @@ bench-score: .venv/ready
 
 # A fake HubSpot server with faults, and 50 senders that are killed: some minutes.
 test-hubspot: .venv/ready
-	$(BIN)/pytest -m "slow or not slow" tests/hubspot
+	$(BIN)/pytest -m "slow or not slow" tests/integration/hubspot
 
 # Records per second to a HubSpot portal with its rate limits; a minute or two.
 bench-hubspot: .venv/ready
-	$(BIN)/python tests/hubspot/bench.py $(BENCH)
+	$(BIN)/python -m tests.integration.hubspot.bench_delivery $(BENCH)
 
 # About 20 minutes: a constant event load with accounts that reach their limit, and a million events while processes
 # are killed. BENCH='--events 50000 --kills 4 --seconds 20' is a smoke test, BENCH=--postgres also measures PostgreSQL.
@@ -138,9 +138,9 @@ bench-page: .venv/ready
 	$(BIN)/python tests/bench/web/bench_page.py $(BENCH)
 
 # Attacks on the real server over HTTP, on SQLite and PostgreSQL: about five minutes. ATTACK=--small is a smoke test,
-# ATTACK='--only crowd disk --on sqlite' runs these kinds alone.
+# ATTACK='--only connections disk --on sqlite' runs these categories alone.
 attack: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/python tests/attack/run.py $(ATTACK)
+	POLARS_MAX_THREADS=1 $(BIN)/python -m tests.security.run_attacks $(ATTACK)
 
 clean:
 	rm -rf .venv dist data/local

@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "Expansion propensity"
 author = "the contributors"
-copyright = "the contributors"  # noqa: A001 - the name that Sphinx reads
+copyright = "the contributors"
 html_title = project
 
 extensions = [
@@ -23,6 +23,7 @@ nitpicky = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+smartquotes = False  # quotes in settings and commands stay as they are typed
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -30,7 +31,8 @@ numpydoc_show_class_members = False
 doctest_test_doctest_blocks = ""  # pytest runs those of the docstrings
 
 html_theme = "furo"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_theme_options = {"source_edit_link": "", "navigation_with_keys": True}
 html_show_sourcelink = False
 

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib
 import importlib.metadata
 import importlib.util
 import subprocess
@@ -165,6 +166,14 @@ def test_a_folder_holds_few_entries(package: Path) -> None:
     entries = {entry.name for entry in package.iterdir()} - NOT_SOURCE
 
     assert len(entries) <= MAX_FOLDER_ENTRIES, sorted(entries)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_exports_names_that_exist(layer: str) -> None:
+    package = importlib.import_module(layer)
+
+    for name in package.__all__:
+        assert hasattr(package, name) or importlib.util.find_spec(f"{layer}.{name}"), name
 
 
 def test_the_folder_called_mlflow_does_not_shadow_the_library() -> None:

@@ -49,12 +49,12 @@ def build_run_record(
         # Observed expansions per probability band.
         "bands": band_history.get_band_history(model),
         # A model trained after the as-of has seen later data.
-        "hindsight": str(card.get("as_of", "")) > f"{as_of:%Y-%m-%d}",
+        "lookahead": str(card.get("as_of", "")) > f"{as_of:%Y-%m-%d}",
         "log": {
             "first_day": str(log.first_day),
             "last_day": str(log.last_day),
             "events": log.events,
-            "days_missing": compute_log_age(log, as_of),
+            "missing_days": compute_log_age(log, as_of),
         },
         "capacity": None if scored_list.csm_capacity is None else asdict(scored_list.csm_capacity),
         "listed": scored_list.accounts.height,

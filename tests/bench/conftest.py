@@ -1,3 +1,3 @@
-"""The benchmark is run, not collected: its modules are no tests."""
+"""Benchmarks run as scripts; pytest does not collect their modules."""
 
 collect_ignore_glob = ["*.py"]

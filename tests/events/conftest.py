@@ -1,16 +1,12 @@
-"""Fixtures; the helper modules of this folder are imported by name."""
+"""Fixtures: a webhook server on an empty database."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from event_door import WebhookServer, create_webhook_app, run_server
-
 from serving import store
+from tests.events.event_door import WebhookServer, create_webhook_app, run_server
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from event_door import SECRET, WebhookServer, create_webhook_app, run_server
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from serving import store
 from serving.events.ingest import parsers
 from serving.events.ingest.parsers import InvalidMessageError
 from serving.events.ingest.signatures import InvalidSignatureError, verify_generic
+from tests.events.event_door import SECRET, WebhookServer, create_webhook_app, run_server
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NATIVE: dict[str, Any] = {

@@ -16,7 +16,6 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from event_door import SECRET
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -36,6 +35,7 @@ from serving.events.monitor import consumer
 from serving.events.monitor.consumer import EventConsumer
 from serving.store import lease
 from serving.store.event_schema import WEBHOOK_EVENTS
+from tests.events.event_door import SECRET
 from training import registry as models
 
 pytestmark = pytest.mark.long

@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from event_company import TODAY, Company, noon
 
 from serving.delivery.crm.sql.schema import ACCOUNTS, OPPORTUNITIES, TASKS
 from serving.store.event_schema import CONSUMER_OFFSETS
 from serving.store.lease import Lease, LeaseLostError, acquire_lease
+from tests.events.event_company import TODAY, Company, noon
 
 DAY = timedelta(days=1)
 

@@ -43,7 +43,7 @@ class Log:
     """A log in monthly files, and the cache folder of its daily tables."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.cache_folder = folder, folder / "kept"
+        self.folder, self.cache_folder = folder, folder / "cache"
         accounts = pl.DataFrame({"account_id": ["acme"], "created_date": [DAY]})
         accounts.write_parquet(folder / "accounts.parquet")
         sold = pl.DataFrame({"account_id": ["acme"], "effective_date": [DAY]})

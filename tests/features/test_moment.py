@@ -99,7 +99,7 @@ def company(events: pl.DataFrame) -> table_loader.Tables:
     )
 
 
-def condensed(tables: table_loader.Tables, folder: Path) -> Activity:
+def build_log(tables: table_loader.Tables, folder: Path) -> Activity:
     return daily_tables.build_activity(
         tables.events,
         folder=folder,
@@ -121,7 +121,7 @@ def test_appended_events_count_as_if_they_were_in_the_log(
     is_old = full_log["known_at"] < START + timedelta(hours=cut)
     first = frame([("core", "u-0", 0, "use", "reports", None, 0)])  # the log must have a start
     tables = company(pl.concat([first, full_log]))
-    log = condensed(company(pl.concat([first, full_log.filter(is_old)])), tmp_path)
+    log = build_log(company(pl.concat([first, full_log.filter(is_old)])), tmp_path)
     reference = online.build_reference_population(
         log, tables, online.next_midnight(DAY) - timedelta(days=7), RULES
     )
@@ -137,7 +137,7 @@ def test_appended_events_count_as_if_they_were_in_the_log(
     )
 
     batch = builder.build_panel(
-        condensed(tables, tmp_path), tables, [online.next_midnight(DAY)], RULES, reference=reference
+        build_log(tables, tmp_path), tables, [online.next_midnight(DAY)], RULES, reference=reference
     )
     is_requested = pl.col("account_id").is_in(options)
     assert_frame_equal(live.snapshots, batch.snapshots.filter(is_requested), check_exact=True)
@@ -163,7 +163,7 @@ def test_a_month_appended_to_the_log_gives_the_same_as_the_whole_log(
     held = pl.concat([part.valid_rows().collect() for part in tables.events[-2:]])
     held = held.unique("event_id", keep="first", maintain_order=True)
     day = held["timestamp"].max().date() - timedelta(days=3)  # type: ignore[union-attr]
-    log = condensed(replace(tables, events=before), folder / "kept")
+    log = build_log(replace(tables, events=before), folder / "cache")
     reference = online.build_reference_population(
         log, tables, online.next_midnight(day) - timedelta(days=7), RULES
     )
@@ -174,7 +174,7 @@ def test_a_month_appended_to_the_log_gives_the_same_as_the_whole_log(
     )
 
     batch = builder.build_panel(
-        condensed(tables, folder / "kept"),
+        build_log(tables, folder / "cache"),
         tables,
         [online.next_midnight(day)],
         RULES,
@@ -189,7 +189,7 @@ def test_an_account_alone_has_the_same_features_as_in_a_batch(
 ) -> None:
     tables, folder = simulated
     day = date(2026, 5, 29)
-    log = condensed(tables, folder / "kept")
+    log = build_log(tables, folder / "cache")
     reference = online.build_reference_population(
         log, tables, online.next_midnight(day) - timedelta(days=7), RULES
     )

@@ -348,10 +348,10 @@ def test_a_second_run_rebuilds_nothing_and_reads_without_spark(
     spark: Any, rows: pl.DataFrame, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.put("1.parquet", rows)
-    first = built(log.tables(), log.folder / "kept", SPARK)
-    monkeypatch.setattr(spark_engine, "session", lambda _: pytest.fail("Spark was asked"))
+    first = built(log.tables(), log.folder / "cache", SPARK)
+    monkeypatch.setattr(spark_engine, "open_session", lambda _: pytest.fail("Spark was started"))
 
-    again = built(log.tables(), log.folder / "kept", SPARK)
+    again = built(log.tables(), log.folder / "cache", SPARK)
 
     assert (first.rebuilt, again.rebuilt) == (1, 0)
 
@@ -359,9 +359,9 @@ def test_a_second_run_rebuilds_nothing_and_reads_without_spark(
 @pytest.mark.spark
 def test_both_engines_share_the_cache(spark: Any, rows: pl.DataFrame, log: Log) -> None:
     log.put("1.parquet", rows)
-    built(log.tables(), log.folder / "kept", SPARK)
+    built(log.tables(), log.folder / "cache", SPARK)
 
-    assert built(log.tables(), log.folder / "kept", EngineConfig()).rebuilt == 0
+    assert built(log.tables(), log.folder / "cache", EngineConfig()).rebuilt == 0
 
 
 @pytest.mark.spark
@@ -382,13 +382,13 @@ def test_a_damaged_file_gives_a_one_line_error(spark: Any, rows: pl.DataFrame, l
     damage(log.put("1.parquet", pl.concat([rows] * 4)))
 
     with pytest.raises(SourceError, match=r"^events: events/1\.parquet cannot be read as"):
-        built(log.tables(), log.folder / "kept", SPARK)
+        built(log.tables(), log.folder / "cache", SPARK)
 
 
 @pytest.mark.spark
 def test_a_failed_job_leaves_no_partial_file(spark: Any, rows: pl.DataFrame, log: Log) -> None:
     log.put("1.parquet", rows.head(100))
-    broken, folder = log.put("2.parquet", pl.concat([rows] * 4)), log.folder / "kept"
+    broken, folder = log.put("2.parquet", pl.concat([rows] * 4)), log.folder / "cache"
     built(log.tables(), folder, SPARK)
     surveys, stamp = sorted(folder.glob("*.json")), broken.stat().st_mtime_ns
     for table in folder.glob("*.parquet"):

@@ -5,9 +5,10 @@ import shutil
 from concurrent.futures import Future
 from typing import Any
 
-import execute
 import pytest
 from nbformat import NotebookNode
+
+from tests.notebooks import execute
 
 pytestmark = [
     pytest.mark.notebooks,

@@ -99,7 +99,7 @@ def test_a_company_too_small_to_search_keeps_its_settings(
     shutil.copytree(
         trained_company.folder, tmp_path / "company", ignore=shutil.ignore_patterns("ml*", "*.db")
     )
-    payload = type(trained_company)(tmp_path / "company").ask("train", "--trials", 5)
+    payload = type(trained_company)(tmp_path / "company").run_json("train", "--trials", 5)
 
     assert payload["search"]["trials"] == 0
     assert payload["search"]["reason"].startswith(

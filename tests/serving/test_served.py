@@ -151,7 +151,7 @@ def test_a_dry_run_names_its_ranking_at_every_stage(trained_company: Any) -> Non
     passed = trained_company.result("train")["gate"]["passes"]
     assert models[1].endswith(f"(no model {'promoted' if passed else 'passed'})")
     assert models[2] == "1"
-    assert [stage["hindsight"] for stage in stages] == [False] * 3
+    assert [stage["lookahead"] for stage in stages] == [False] * 3
     assert stages[2]["promotion"]["reason"] == "the tests need a model's list"
     forced = stages[2]["promotion"]["forced"]
     assert ("promoted against the gate by" in stages[2]["basis"]) == forced

@@ -127,14 +127,14 @@ def test_no_other_whole_day_has_a_lower_pinball_loss_than_the_constant(
 ) -> None:
     constants = dates.fit_constant_baseline(pl.Series(event_days))
 
-    known = np.array(event_days, dtype=np.float64)
+    observed = np.array(event_days, dtype=np.float64)
     for name, quantile in {"early": 0.1, "median": 0.5, "late": 0.9}.items():
         losses = [
-            mean_pinball_loss(known, np.full(len(event_days), day), alpha=quantile)
+            mean_pinball_loss(observed, np.full(len(event_days), day), alpha=quantile)
             for day in event_days
         ]
         constant_loss = mean_pinball_loss(
-            known, np.full(len(event_days), constants[f"constant_{name}_days"]), alpha=quantile
+            observed, np.full(len(event_days), constants[f"constant_{name}_days"]), alpha=quantile
         )
         assert constant_loss == pytest.approx(min(losses))
 

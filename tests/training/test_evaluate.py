@@ -301,7 +301,7 @@ def test_without_matured_labels_nothing_is_evaluated_or_plotted(
     assert result.predictions["expanded"].null_count() == result.predictions.height
     assert result.summarize_verdict() == "Too few outcomes are known to evaluate the model."
     assert result.to_metric_values() == {}
-    assert {figure.value for figure in result.date_metrics.values()} == {None}
+    assert {estimate.value for estimate in result.date_metrics.values()} == {None}
     assert run_plots.plot_predictions(result.predictions, capacity=5) == {}
 
 

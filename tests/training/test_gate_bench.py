@@ -20,7 +20,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_simulated_scores_have_the_configured_auroc() -> None:
-    import simulated_scores  # noqa: PLC0415 - beside the bench
+    import simulated_scores  # noqa: PLC0415 - in the benchmark folder
 
     history = simulated_scores._simulate_history(
         simulated_scores.ScoreCase(accounts=4_000), np.random.default_rng(1)
@@ -33,7 +33,7 @@ def test_simulated_scores_have_the_configured_auroc() -> None:
 
 
 def test_a_noise_company_keeps_the_simulators_rules_and_outcomes() -> None:
-    import noise_companies  # noqa: PLC0415 - beside the bench
+    import noise_companies  # noqa: PLC0415 - in the benchmark folder
 
     company = noise_companies.generate_company(200, 3, Settings(), columns=5)
 

@@ -174,10 +174,14 @@ def test_a_horizon_without_events_has_a_small_positive_probability() -> None:
 
 def test_out_of_bag_means_use_members_not_trained_on_the_row() -> None:
     margins = np.array([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]])
-    draws = [np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.0, 1.0])]
+    bootstrap_weights = [np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.0, 1.0])]
 
     # First row: both members; second: the other one; third: all, since it is in every bag.
-    assert training_set.compute_out_of_bag_mean(margins, draws).tolist() == [3.0, 6.0, 5.0]
+    assert training_set.compute_out_of_bag_mean(margins, bootstrap_weights).tolist() == [
+        3.0,
+        6.0,
+        5.0,
+    ]
 
 
 def test_large_data_is_sampled_evenly() -> None:

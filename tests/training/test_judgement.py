@@ -66,9 +66,9 @@ def test_the_lift_of_a_perfect_ranking_matches_hand_worked_numbers() -> None:
 def test_the_detectable_difference_is_found_in_four_of_five_histories() -> None:
     rng = np.random.default_rng(3)
     standard_error = 0.04
-    draws = np.concatenate([[0.0], rng.normal(0, standard_error, 4_000)])
+    replicates = np.concatenate([[0.0], rng.normal(0, standard_error, 4_000)])
 
-    detectable = power.compute_detectable_difference(draws)
+    detectable = power.compute_detectable_difference(replicates)
 
     assert detectable is not None
     histories = rng.normal(detectable, standard_error, 20_000)

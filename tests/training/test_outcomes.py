@@ -94,8 +94,8 @@ CASES = {
         yes(20, "plan"),
     ),
     "the usage limit is raised": ([row(20, 20, limit=5000, mrr=180)], yes(20, "usage")),
-    "the price rises and says so": ([row(20, 20, mrr=120, change="price")], NO),
-    "the price rises and does not say so": ([row(20, 20, mrr=120)], NO),
+    "a price increase is marked as a price change": ([row(20, 20, mrr=120, change="price")], NO),
+    "a price increase is not marked": ([row(20, 20, mrr=120)], NO),
     "the customer buys an add-on that no quantity shows": (
         [row(20, 20, mrr=120, change="organic")],
         yes(20, "revenue"),
@@ -104,11 +104,11 @@ CASES = {
         [row(20, 20, seats=12, mrr=150, change="price")],
         AMBIGUOUS,
     ),
-    "the price rises and the seats are no longer told": (
+    "the price rises and the seats become unknown": (
         [row(20, 20, seats=None, mrr=120)],
         AMBIGUOUS,
     ),
-    "what is unclear is followed by a clear rise": (
+    "an ambiguous increase is followed by a clear one": (
         [row(20, 20, seats=None, mrr=120), row(30, 30, seats=12, mrr=140)],
         yes(30, "seats"),
     ),
@@ -177,7 +177,7 @@ CASES = {
         [row(20, 20, seats=18, mrr=180, change="merger"), row(40, 40, seats=15, mrr=150)],
         NO,
     ),
-    "more is booked late for a time that is long over": ([row(-250, 20, seats=14)], NO),
+    "an increase is booked late for a past period": ([row(-250, 20, seats=14)], NO),
     "the past is corrected": ([row(-100, 20, seats=14, change="correction")], NO),
     "a rise is corrected away": (
         [row(20, 20, seats=20), row(20, 30, seats=10, change="correction")],
@@ -204,19 +204,19 @@ CASES = {
         [row(20, 20, seats=20), row(50, 50, status="churned")],
         yes(20, "seats"),
     ),
-    "a lapse is taken back before an expansion": (
+    "a lapse is revoked before an expansion": (
         [row(20, 15, **CHURNED), row(20, 18, change="correction"), row(40, 40, seats=20)],
         yes(40, "seats"),
     ),
-    "a lapse before the as-of is heard of after it": (
+    "a lapse before the as-of becomes known after it": (
         [row(-5, 3, **CHURNED), row(40, 40, seats=20)],
         NO,
     ),
-    "a lapse is told with more seats than were sold": (
+    "a lapse row has more seats than were sold": (
         [row(30, 20, seats=20, status="lapsed")],
         NO,
     ),
-    "more seats are tried and not bought": ([row(20, 20, seats=20, status="trial")], NO),
+    "more seats are on trial": ([row(20, 20, seats=20, status="trial")], NO),
     "signed on day 50 and in force on day 120": ([row(120, 50, seats=20)], yes(50, "seats")),
     "signed on day 50, cancelled before it was in force": (
         [row(120, 50, seats=20), row(120, 55)],
@@ -233,11 +233,11 @@ CASES = {
         yes(59, "seats"),
     ),
     "booked exactly at the end of the horizon": ([row(60, 60, seats=20)], (False, 60, "seats")),
-    "without a booking time the effective date stands in": (
+    "without a booking time the effective date is used": (
         [row(120, seats=20)],
         (False, 120, "seats"),
     ),
-    "the price rises twice, once saying so": (
+    "the price rises twice, marked once": (
         [row(10, 10, mrr=120, change="price"), row(30, 30, mrr=120, change="organic")],
         NO,
     ),

@@ -126,7 +126,7 @@ def test_days_to_limit_are_attributed_to_the_nearer_limit(
 
     parts = ranking.compute_contributions(rows)[0]
 
-    attributed = [{ranking.inputs[place] for place in np.flatnonzero(row)} for row in parts]
+    attributed = [{ranking.inputs[index] for index in np.flatnonzero(row)} for row in parts]
     assert attributed == [
         {"seat_days_to_ceiling"},
         {"usage_days_to_limit"},

@@ -112,7 +112,7 @@ def test_without_labels_all_metrics_are_undefined() -> None:
 
     result = survival.compute_survival_metrics(unknown, resamples=20, seed=1)
 
-    assert {figure.value for figure in result.values()} == {None}
+    assert {estimate.value for estimate in result.values()} == {None}
 
 
 def test_a_perfect_curve_has_no_loss() -> None:

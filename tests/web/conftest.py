@@ -1,15 +1,12 @@
-"""Fixtures; the helper modules of this folder are imported by name."""
+"""Fixtures: a web server over a small company."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import web_office
-from web_office import WebFixture
+from tests.web import web_office
+from tests.web.web_office import WebFixture
 
 
 @pytest.fixture

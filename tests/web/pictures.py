@@ -1,6 +1,6 @@
 """Screenshots of the web pages for the README, from a real browser.
 
-    python tests/web/pictures.py SETTINGS ACCOUNT FOLDER
+    python -m tests.web.pictures SETTINGS ACCOUNT FOLDER
 
 Serves the company of a settings file as on the morning of its newest list. Writes the list and an
 account as PNG into the folder: light and dark mode, phone, print.
@@ -16,12 +16,12 @@ from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
-from web_office import run_app
 
 from data.config import settings
 from serving import store
 from serving.web import app
 from serving.web.queries import account_list
+from tests.web.web_office import run_app
 
 _CHROMIUM = "/usr/bin/chromium"
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

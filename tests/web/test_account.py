@@ -7,7 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from web_office import (
+
+from serving import store
+from serving.store import queries, writers
+from serving.store.schema import ACCOUNT_TOUCHES, FEEDBACK
+from serving.web.queries import account_view, run_status
+from tests.web.web_office import (
     MONDAY,
     NOW,
     WebFixture,
@@ -18,11 +23,6 @@ from web_office import (
     submit_feedback,
     write_list,
 )
-
-from serving import store
-from serving.store import queries, writers
-from serving.store.schema import ACCOUNT_TOUCHES, FEEDBACK
-from serving.web.queries import account_view, run_status
 
 
 def load_feedback(site: WebFixture) -> list[dict[str, object]]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from web_office import (
+
+from tests.web.web_office import (
     MONDAY,
     TOKEN_SETTINGS,
     TOKENS,

@@ -8,13 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from web_office import MONDAY, NOW, WebFixture, insert_alert, open_web_fixture
 
 from data.config.settings import Webhooks
 from serving import store
 from serving.events.monitor.repository import ConsumerOffset, save_offset
 from serving.store.event_schema import ALERTS, QUARANTINE, WEBHOOK_EVENTS
 from serving.web.queries import event_status, run_status
+from tests.web.web_office import MONDAY, NOW, WebFixture, insert_alert, open_web_fixture
 
 SECRET: Any = {"generic_secret": "a-secret-of-a-webhook-0123456789"}
 WEBHOOKS = Webhooks(**SECRET)

@@ -8,9 +8,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from web_office import TOKEN_SETTINGS, TOKENS, WebFixture, open_web_fixture
 
 from serving.web import app
+from tests.web.web_office import TOKEN_SETTINGS, TOKENS, WebFixture, open_web_fixture
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,12 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from web_office import (
+
+from serving import store
+from serving.store.schema import SCORES
+from serving.web.middleware import MAX_BODY_BYTES, TokenBucket
+from serving.web.templating import STATIC
+from tests.web.web_office import (
     WebFixture,
     build_rows,
     open_web_fixture,
@@ -24,11 +29,6 @@ from web_office import (
     submit_feedback,
     write_list,
 )
-
-from serving import store
-from serving.store.schema import SCORES
-from serving.web.middleware import MAX_BODY_BYTES, TokenBucket
-from serving.web.templating import STATIC
 from training.report import svg
 
 EVIL = (

@@ -12,13 +12,20 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from web_office import MONDAY, WebFixture, build_rows, insert_alert, write_list
 
 from serving import store
 from serving.store.schema import LIST_INDEX
 from serving.web import templating
 from serving.web.queries import account_list, alerts
 from serving.web.queries.list_filters import NO_CSM
+from tests.web.web_office import (
+    MONDAY,
+    WebFixture,
+    build_rows,
+    insert_alert,
+    open_web_fixture,
+    write_list,
+)
 
 CHOICES = st.fixed_dictionaries(
     {
@@ -72,8 +79,6 @@ def sort_key(row: Any, filters: dict[str, str]) -> Any:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from web_office import open_web_fixture  # noqa: PLC0415 - imported by the conftest
-
     with open_web_fixture(tmp_path_factory.mktemp("list")) as opened:
         yield opened
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
-from test_list import CHOICES, matches, sort_key
-from web_office import MONDAY, WebFixture, insert_alert, open_web_fixture, submit_feedback
 
 from serving import store
 from serving.store.schema import ACCOUNT_TOUCHES, FEEDBACK
+from tests.web.test_list import CHOICES, matches, sort_key
+from tests.web.web_office import MONDAY, WebFixture, insert_alert, open_web_fixture, submit_feedback
 
 pytestmark = pytest.mark.slow
 

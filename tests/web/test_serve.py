@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
-from web_office import build_rows, open_web_fixture, write_list
 
 from serving import store
 from serving.cli.main import main
+from tests.web.web_office import build_rows, open_web_fixture, write_list
 
 PATHS = ("/", "/?csm=Ada", "/?q=mill+77", "/?sort=name&page=90", "/account?id=acc_07777")
 PATHS += ("/?when=ready&tier=1&segment=large", "/model", "/runs")

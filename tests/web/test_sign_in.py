@@ -8,7 +8,11 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
-from web_office import (
+
+from data.config.settings import Settings, Web
+from serving import store
+from serving.store.schema import FEEDBACK
+from tests.web.web_office import (
     MANAGER_TOKEN,
     TOKEN_SETTINGS,
     TOKENS,
@@ -17,10 +21,6 @@ from web_office import (
     read_hidden_fields,
     submit_feedback,
 )
-
-from data.config.settings import Settings, Web
-from serving import store
-from serving.store.schema import FEEDBACK
 
 PAGES = ("/", "/?csm=Ben", "/?page=2", "/list.csv", "/list.csv?csm=Ben", "/feedback.csv", "/model")
 PAGES += ("/runs", "/?q=Ben", "/?sort=name")

@@ -168,7 +168,7 @@ def build_record(listed: int, *, events: int) -> dict[str, Any]:
             "first_day": "2023-06-01",
             "last_day": "2026-05-31",
             "events": events,
-            "days_missing": 0,
+            "missing_days": 0,
         },
         "capacity": {"accounts": 2, "explanation": "2 accounts a week for each of 2 CSMs."},
         "listed": listed,

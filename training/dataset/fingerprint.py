@@ -78,7 +78,7 @@ def _fingerprint_events(
         _hash_texts(f"{name}\0{identity}" for name, identity in sorted(identities.items())),
         activity.events - sum(activity.quarantine.values()),
         activity.quarantine,
-        _column_types(EventSchema.create_empty()),
+        _get_column_types(EventSchema.create_empty()),
         identities,
     )
 
@@ -87,11 +87,15 @@ def _fingerprint_rows(name: str, table: ValidatedTable) -> TableFingerprint:
     # Hashed as text, because Polars' hashes differ between versions; rows are sorted.
     rows = table.rows.write_ndjson()
     return TableFingerprint(
-        name, _hash_texts([rows]), table.rows.height, table.quarantine, _column_types(table.rows)
+        name,
+        _hash_texts([rows]),
+        table.rows.height,
+        table.quarantine,
+        _get_column_types(table.rows),
     )
 
 
-def _column_types(frame: pl.DataFrame) -> dict[str, str]:
+def _get_column_types(frame: pl.DataFrame) -> dict[str, str]:
     return {name: str(kind) for name, kind in frame.schema.items()}
 
 

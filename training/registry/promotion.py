@@ -161,7 +161,9 @@ def _install_champion(
     settings: Settings, version: str, current: ModelAliases, reason: str, *, forced: bool
 ) -> Promotion:
     promoted_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    promotion = Promotion(version, current.champion, promoted_at, _current_user(), reason, forced)
+    promotion = Promotion(
+        version, current.champion, promoted_at, _get_current_user(), reason, forced
+    )
     try:
         client = connect_store(settings).client
         aliases.set_champion(client, settings.registry.model, version, note=promotion.to_dict())
@@ -173,7 +175,7 @@ def _install_champion(
     return promotion
 
 
-def _current_user() -> str:
+def _get_current_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # the user may be undefined in a container

@@ -110,7 +110,7 @@ def build_run_record(
         Without an evaluation: no metrics, and one plot.
     """
     evaluation = result.evaluation
-    metrics_by_cutoff = {} if evaluation is None else _metrics_by_cutoff(evaluation)
+    metrics_by_cutoff = {} if evaluation is None else _select_metrics_by_cutoff(evaluation)
     tables = fingerprint.fingerprint_tables(history.tables, history.activity)
     newest_snapshots = history.panel.snapshots.filter(pl.col("as_of") == pl.col("as_of").max())
     figures = {
@@ -147,7 +147,7 @@ def build_run_record(
     )
 
 
-def _metrics_by_cutoff(evaluation: EvaluationResult) -> dict[date, MetricsByRanking]:
+def _select_metrics_by_cutoff(evaluation: EvaluationResult) -> dict[date, MetricsByRanking]:
     """Return the metrics of every cutoff whose test snapshots contain both classes."""
     return {
         cutoff: ranking_metrics

@@ -190,7 +190,10 @@ def _plot_precision_by_capacity(labelled: pl.DataFrame, capacity: int) -> Figure
 
 
 def _compute_precision(snapshots: pl.DataFrame, ranking: str, contacted: int) -> float:
-    score, expanded = snapshots[_score_column(ranking)].to_numpy(), snapshots["expanded"].to_numpy()
+    score, expanded = (
+        snapshots[_get_score_column(ranking)].to_numpy(),
+        snapshots["expanded"].to_numpy(),
+    )
     return summary.precision_at_capacity(score, expanded, contacted)
 
 
@@ -199,7 +202,7 @@ def _plot_precision_recall(labelled: pl.DataFrame) -> Figure:
     expanded = labelled["expanded"].to_numpy()
     for name, style in _assign_styles().items():
         precision, recall, _ = precision_recall_curve(
-            expanded, labelled[_score_column(name)].to_numpy()
+            expanded, labelled[_get_score_column(name)].to_numpy()
         )
         axes.step(recall[:-1], precision[:-1], where="post", label=name, **style)
     axes.axhline(expanded.mean(), color=_REFERENCE_COLOR, linewidth=1, label="random order")
@@ -296,7 +299,7 @@ def _assign_styles(rankings: Sequence[str] = PLOTTED_BASELINES) -> dict[str, dic
     return styles | {MODEL: {"color": _MODEL_COLOR, "linewidth": 2.4}}
 
 
-def _score_column(ranking: str) -> str:
+def _get_score_column(ranking: str) -> str:
     return "probability" if ranking == MODEL else ranking
 
 

@@ -13,7 +13,7 @@ from serving.cli.output.terminal import format_amount, format_share, stdout
 __all__ = ["print_account"]
 
 _UNKNOWN = "unknown"
-_MIN_SHOWN = 0.0005  # what is less would read as none
+_MIN_SHOWN = 0.0005  # smaller values would be shown as 0.0%
 
 
 def print_account(

@@ -50,7 +50,7 @@ def print_ranked_list(
     for row in rows[:top]:
         stdout.print(_format_row(row), style="bold", highlight=False, markup=False)
         for sentence in _iter_row_details(row):
-            # Padding keeps the indent where a narrow terminal breaks the line.
+            # Padding keeps the indent of wrapped lines.
             stdout.print(Padding(Text(sentence), (0, 0, 0, len(_INDENT)), expand=False))
     if len(rows) > top:
         stdout.print(f"{_INDENT}… and {len(rows) - top:,} more", style="dim", highlight=False)
@@ -109,13 +109,13 @@ def print_run_summary(record: Mapping[str, Any], *, dry_run: bool, location: str
         markup=False,
     )
     stdout.print(record["verdict"], highlight=False, markup=False)
-    if record["hindsight"]:
+    if record["lookahead"]:
         stdout.print(
             "Look-ahead: the model was trained after this as-of, so this list is optimistic.",
             highlight=False,
         )
-    if record["log"]["days_missing"]:
-        days = record["log"]["days_missing"]
+    if record["log"]["missing_days"]:
+        days = record["log"]["missing_days"]
         stdout.print(f"The log lacks the last {days} day(s) before the as-of.", highlight=False)
     if record["activity_error"]:
         stdout.print(f"{record['activity_error']}.", highlight=False, markup=False)

@@ -10,7 +10,7 @@ from serving.scoring.text.ui_strings import UiStrings, round_to_percent
 __all__ = ["COMPARED_COLUMNS", "describe_changes"]
 
 COMPARED_COLUMNS: Final = ("rank", "probability", "tier", "limit", "readiness_date", "as_of")
-_MIN_PROBABILITY_CHANGE: Final = 5  # whole per cent, as they are shown; a smaller step is no news
+_MIN_PROBABILITY_CHANGE: Final = 5  # percentage points; smaller changes are not reported
 _MIN_DATE_SHIFT_DAYS: Final = 7
 _MAX_CHANGES: Final = 2
 _LIMITS: Final = ("seats", "usage")

@@ -108,14 +108,14 @@ def list_run_problems(run: dict[str, Any]) -> Problems:
     """Return the problems of a run, one sentence each."""
     record = run["record"]
     log, promotion = record.get("log", {}), record.get("promotion") or {}
-    missing = log.get("days_missing", 0)
+    missing = log.get("missing_days", 0)
     unit = "day" if missing == 1 else "days"
     rejected = sum(record.get("quarantine", {}).get("events", {}).values())
     checks = {
         f"The log ends {missing} {unit} before the list date.": missing,
         f"{rejected:,} events were rejected.": rejected
         > _MAX_REJECTED_SHARE * max(log.get("events", 0), 1),
-        "The model was trained after this date and has seen later data.": record.get("hindsight"),
+        "The model was trained after this date and has seen later data.": record.get("lookahead"),
         "The model was promoted by overriding the gate.": promotion.get("forced"),
         "Human activity could not be read from the CRM.": record.get("activity_error"),
     }

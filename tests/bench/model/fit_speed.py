@@ -114,7 +114,7 @@ def _generate_snapshots(rows: int) -> tuple[pl.DataFrame, pl.DataFrame, list[str
 
 
 def _generate_matrix(rows: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Generate features, a tenth of them missing, five of which determine the expansion day."""
+    """Generate features, a tenth of them missing; five determine the expansion day."""
     rng = np.random.default_rng(rows)
     values = rng.standard_normal((rows, FEATURES))
     rate = np.exp(0.5 * values[:, :5].sum(axis=1)) / 1500

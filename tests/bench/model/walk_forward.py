@@ -120,5 +120,5 @@ def _explain_fold(fitted: Propensity, test_set: pl.DataFrame) -> pl.DataFrame:
         "account_id",
         "as_of",
         signals=pl.Series(explanation.reason_groups, dtype=pl.List(pl.String)),
-        off=pl.Series(error),
+        error=pl.Series(error),
     )

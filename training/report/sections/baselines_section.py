@@ -60,11 +60,12 @@ def build_rankings_section(
     named = _select_named_rankings(evaluation)
     contact_counts = _choose_contact_counts(labelled, rules.capacity)
     capacity_curves = {
-        name: chart_data.compute_capacity_curve(labelled, _score_column(name), contact_counts)
+        name: chart_data.compute_capacity_curve(labelled, _get_score_column(name), contact_counts)
         for name in names
     }
     recall_curves = {
-        name: chart_data.compute_precision_recall(labelled, _score_column(name)) for name in names
+        name: chart_data.compute_precision_recall(labelled, _get_score_column(name))
+        for name in names
     }
     rate = float(np.mean(labelled["expanded"].to_numpy()))
     parts: list[SectionPart] = [
@@ -277,5 +278,5 @@ def _choose_contact_counts(labelled: pl.DataFrame, capacity: int) -> list[int]:
     return sorted(count for count in candidates if 1 <= count <= max_shown)
 
 
-def _score_column(ranking: str) -> str:
+def _get_score_column(ranking: str) -> str:
     return "probability" if ranking == MODEL else ranking

@@ -1,0 +1,1 @@
+"""Event path: webhooks, the consumer and alerts."""

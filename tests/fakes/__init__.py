@@ -1,0 +1,1 @@
+"""Fake vendor APIs over real HTTP, each with the contract of its vendor."""

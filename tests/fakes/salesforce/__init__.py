@@ -1,0 +1,1 @@
+"""Fake Salesforce over real HTTP: an in-memory org, SOQL queries and the REST API."""

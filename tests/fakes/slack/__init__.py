@@ -1,0 +1,1 @@
+"""Fake Slack over real HTTP: the Web API and an incoming webhook."""

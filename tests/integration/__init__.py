@@ -1,0 +1,1 @@
+"""Delivery to CRMs and Slack: a real Odoo, and fakes of the other vendors over HTTP."""

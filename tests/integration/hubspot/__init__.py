@@ -1,0 +1,1 @@
+"""HubSpot: the target and the sender against the fake portal."""

@@ -1,0 +1,85 @@
+"""A fake HubSpot portal on this machine, and the target connected to it."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from data.config.settings import Settings
+from serving import store
+from serving.delivery.crm import hubspot
+from serving.delivery.crm.hubspot import HubSpotTarget
+from tests.fakes.hubspot.server import TOKEN, HubSpotServer
+
+# Adds one company per account id, as an administrator's import does.
+AddCompanies = Callable[[int], dict[str, str]]
+
+
+@pytest.fixture
+def service() -> Iterator[HubSpotServer]:
+    running = HubSpotServer()
+    running.start()
+    yield running
+    running.stop()
+    assert running.contract_violations == []  # all requests follow HubSpot's contract
+
+
+@pytest.fixture
+def settings(service: HubSpotServer) -> Callable[..., Settings]:
+    """Return a factory of settings that use this portal."""
+
+    def build_settings(**options: Any) -> Settings:
+        crm = {"token": TOKEN, "url": service.url, "timeout_seconds": 30.0, **options}
+        return Settings.model_validate({"crm": {"name": "hubspot", "hubspot": crm}})
+
+    return build_settings
+
+
+@pytest.fixture
+def open_target(settings: Callable[..., Settings]) -> Iterator[Callable[..., HubSpotTarget]]:
+    """Return a factory of targets, and close them afterwards."""
+    targets: list[HubSpotTarget] = []
+
+    def open_one(**options: Any) -> HubSpotTarget:
+        targets.append(hubspot.create_target(settings(**options)))
+        return targets[-1]
+
+    yield open_one
+    for target in targets:
+        target.close()
+
+
+@pytest.fixture
+def target(open_target: Callable[..., HubSpotTarget]) -> HubSpotTarget:
+    """Return a target of a provisioned portal."""
+    provisioned = open_target()
+    provisioned.provision()
+    return provisioned
+
+
+@pytest.fixture
+def add_companies(service: HubSpotServer) -> AddCompanies:
+    """Return a function that adds companies with account ids: account id → record id."""
+
+    def add_companies(accounts: int) -> dict[str, str]:
+        keys = [f"acc_{number:05}" for number in range(1, accounts + 1)]
+        return {
+            key: service.portal.create("companies", {"name": key, "expansion_account_id": key})
+            for key in keys
+        }
+
+    return add_companies
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[sa.Engine]:
+    """Return an empty delivery database."""
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    yield engine
+    engine.dispose()
+
+
+os.environ.setdefault("NO_PROXY", "127.0.0.1")

@@ -1,0 +1,1 @@
+"""Odoo: the target and the sender against a real Odoo 19."""

@@ -1,0 +1,1 @@
+"""Salesforce: the target and the sender against the fake org."""

@@ -1,0 +1,1 @@
+"""Slack: alerts and the digest against the fake workspace."""

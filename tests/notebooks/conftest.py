@@ -1,6 +1,0 @@
-"""Put the module that executes notebooks on the import path."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))

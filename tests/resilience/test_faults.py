@@ -1,0 +1,393 @@
+"""A small part of ``make test-faults``: no fault loses, duplicates or overwrites anything."""
+
+import random
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from data.errors import DeliveryError
+from serving import store
+from serving.delivery.reconcile import sender
+from serving.delivery.reconcile.summary import SyncSummary
+from serving.store.schema import ACCOUNT_TOUCHES, CHANGE_LOG, LEASES, REJECTED_OBJECTS, SYNC_RUNS
+from tests.resilience import (
+    faulty_crm,
+    fixtures,
+    http_target,
+    kill_points,
+    scenarios,
+    state_checker,
+)
+from tests.resilience.faulty_crm import FaultyCrm
+
+ACCOUNTS = 60
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Any:
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
+    fixtures.save_desired(engine, "http", ACCOUNTS)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def crm() -> Any:
+    crm = FaultyCrm()
+    yield crm
+    crm.stop()
+
+
+def send(engine: sa.Engine, crm: FaultyCrm, **options: Any) -> SyncSummary:
+    timer = scenarios.Timer()
+    rows_per_call = options.pop("rows_per_call", 10)
+    target = http_target.HttpTarget(crm.start(), rows_per_call=rows_per_call)
+    try:
+        return sender.send_pending(
+            engine, target, now=kill_points.NOW, clock=timer.clock, sleep=timer.sleep, **options
+        )
+    finally:
+        target.close()
+        crm.stop()
+
+
+def check_crm(
+    crm: FaultyCrm, week: int = 0, edits: state_checker.Edits | None = None
+) -> state_checker.Verdict:
+    desired = fixtures.generate_desired(ACCOUNTS, week)
+    return state_checker.check_state(
+        desired, state_checker.read_http_state(crm.objects), edits or {}
+    )
+
+
+def select_column(engine: sa.Engine, query: Any) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.scalars(query))
+
+
+def test_a_sender_killed_anywhere_reaches_the_desired_state_when_run_again(tmp_path: Path) -> None:
+    template = scenarios.prepare_second_week(tmp_path, ACCOUNTS)
+    points = scenarios.count_kill_points(template, tmp_path)
+    draw = random.Random(5)  # noqa: S311
+
+    verdicts = [
+        scenarios.kill_and_resume(template, tmp_path, draw.randint(1, points), seed)
+        for seed in range(5)
+    ]
+
+    assert all(verdicts), sum(verdicts, state_checker.Verdict()).examples[:5]
+
+
+def test_kills_and_concurrent_senders_do_no_harm_on_postgresql(
+    postgres: str, tmp_path: Path
+) -> None:
+    server = sa.make_url(postgres).set(drivername="postgresql+psycopg")
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql("create database faults")
+    url = server.set(database="faults").render_as_string(hide_password=False)
+    template = scenarios.prepare_second_week_at(url, tmp_path / "none", ACCOUNTS)
+    for name in ("killed", "two"):
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"create database {name} template faults")
+    copies = [
+        server.set(database=name).render_as_string(hide_password=False)
+        for name in ("killed", "two")
+    ]
+
+    killed = scenarios.kill_and_resume_at(copies[0], template, kill_at=20, seed=2)
+    two = scenarios.run_two_senders_at(copies[1], template, ahead_days=3650)
+
+    admin.dispose()
+    assert killed, killed.examples[:5]
+    assert two, two.examples[:5]
+
+
+@pytest.mark.parametrize("fault", ["any", "half a response"])
+def test_a_server_that_fails_at_a_third_of_requests_gets_everything_with_few_extra_requests(
+    tmp_path: Path, fault: str
+) -> None:
+    result = scenarios.send_over_http(tmp_path, 400, fault)
+
+    assert result.verdict, result.verdict.examples[:5]
+    assert result.failed_share > 0.15
+    assert result.ratio <= 1.2
+
+
+def test_two_concurrent_senders_do_no_harm_even_with_a_wrong_clock(tmp_path: Path) -> None:
+    template = scenarios.prepare_second_week(tmp_path, ACCOUNTS)
+
+    for ahead_days in (0.0, 3650.0):
+        verdicts = scenarios.run_two_senders(template, tmp_path, ahead_days=ahead_days)
+
+        assert verdicts, verdicts.examples[:5]
+
+
+def test_a_full_disk_gives_a_one_line_error_and_loses_nothing(tmp_path: Path) -> None:
+    template = scenarios.prepare_first_week(tmp_path, ACCOUNTS)
+
+    verdicts = scenarios.send_on_full_disk(template, tmp_path, 10_000)
+
+    assert verdicts, verdicts.examples[:5]
+
+
+def test_what_was_applied_is_not_sent_again(engine: sa.Engine, crm: FaultyCrm) -> None:
+    first = send(engine, crm)
+    before = crm.requests
+
+    again = send(engine, crm)
+
+    assert first.created == Counter(row["kind"] for row in fixtures.generate_desired(ACCOUNTS))
+    assert (again.written, again.remaining, crm.requests) == (0, 0, before)
+    assert check_crm(crm)
+
+
+def test_a_bad_row_is_isolated_from_its_batch_and_stored_with_the_reason(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    crm.rejected_keys, crm.rejects_batches = frozenset({"acc_00005", "acc_00042"}), True
+
+    sent = send(engine, crm)
+
+    assert sent.rejected == 2
+    assert select_column(
+        engine, sa.select(REJECTED_OBJECTS.c.reason).order_by(REJECTED_OBJECTS.c.key)
+    ) == [
+        "invalid value in acc_00005",
+        "invalid value in acc_00042",
+    ]
+    assert len(crm.objects["account"]) == ACCOUNTS - 2
+    assert send(engine, crm).requests == 1  # the pull of human touches
+
+
+def test_children_of_a_rejected_account_wait_and_follow_it(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    crm.rejected_keys = frozenset({"acc_00008"})  # which has an opportunity and a task
+
+    first = send(engine, crm)
+    crm.rejected_keys = frozenset()
+    fixtures.save_desired(engine, "http", ACCOUNTS, week=1)
+    second = send(engine, crm)
+
+    assert (first.rejected, first.waiting_for_parent, first.remaining) == (1, 2, 0)
+    assert (second.rejected, second.waiting_for_parent) == (0, 0)
+    assert check_crm(crm, week=1)
+    assert select_column(engine, sa.select(REJECTED_OBJECTS.c.key)) == []
+
+
+def test_a_row_that_breaks_the_server_does_not_block_the_others(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    crm.failing_keys = frozenset({"acc_00031"})
+
+    sent = send(engine, crm, budget_seconds=100_000)
+
+    assert sent.remaining == 1
+    assert sent.rejected == 0
+    assert check_crm(crm).lost == 1
+
+
+def test_the_cap_sends_the_highest_priorities_first_and_the_next_run_continues(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    first = send(engine, crm, max_writes=20)
+    keys_by_kind = {kind: sorted(objects) for kind, objects in crm.objects.items()}
+    rest = send(engine, crm)
+
+    assert first.written == 20
+    assert "cap" in (first.stop_reason or "")
+    assert keys_by_kind["account"] == [f"acc_{place:05}" for place in range(1, 17)]
+    assert "acc_00008:seats:1" in keys_by_kind["opportunity"]
+    assert first.remaining == rest.written
+    assert check_crm(crm)
+
+
+def test_a_run_stops_at_its_deadline_and_the_next_run_continues(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    crm.fault, crm.share = "503", 1.0
+
+    failed = send(engine, crm, budget_seconds=100)
+    crm.fault = None
+    resumed = send(engine, crm)
+
+    assert failed.written == 0
+    assert "503" in (failed.stop_reason or "")
+    assert 5 < failed.requests < 60
+    assert resumed.written == failed.remaining
+    assert check_crm(crm)
+
+
+def test_a_retry_waits_for_the_time_in_retry_after(engine: sa.Engine, crm: FaultyCrm) -> None:
+    crm.fault, crm.share = "429", 1.0
+
+    result = send(engine, crm, budget_seconds=20)
+
+    assert result.requests <= 21
+
+
+def test_calls_stay_within_the_rate_limit(engine: sa.Engine, crm: FaultyCrm) -> None:
+    timer, times = scenarios.Timer(), list[float]()
+    target = http_target.HttpTarget(
+        crm.start(), rows_per_call=10, max_calls=5, on_point=lambda: times.append(timer.clock())
+    )
+
+    sender.send_pending(engine, target, now=kill_points.NOW, clock=timer.clock, sleep=timer.sleep)
+
+    target.close()
+    started = times[::2]
+    assert len(started) > 10
+    assert all(later - sooner >= 1 for sooner, later in zip(started, started[5:], strict=False))
+
+
+def test_a_task_deleted_by_a_human_stays_deleted_until_it_is_requeued(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    from serving.delivery import status  # noqa: PLC0415
+
+    send(engine, crm)
+    del crm.objects["task"]["acc_00008:seats:1:talk"]
+
+    kept_deleted = send(engine, crm, resync=True)
+    status.requeue_rejected(engine, "http", ["acc_00008:seats:1:talk"])
+    recreated = send(engine, crm)
+
+    assert (kept_deleted.deleted_in_crm, kept_deleted.written) == (1, 0)
+    assert recreated.created == {"task": 1}
+    assert check_crm(crm)
+
+
+def test_an_older_as_of_never_replaces_a_newer_one(engine: sa.Engine, crm: FaultyCrm) -> None:
+    fixtures.save_desired(engine, "http", ACCOUNTS, week=1)
+    send(engine, crm)
+    fixtures.save_desired(engine, "http", ACCOUNTS, week=0)
+
+    sent = send(engine, crm)
+
+    assert sent.written == 0
+    assert check_crm(crm, week=1)
+
+
+def test_a_rollback_restores_everything_but_human_edits(engine: sa.Engine, crm: FaultyCrm) -> None:
+    from serving.delivery.reconcile import rollback  # noqa: PLC0415
+
+    send(engine, crm)
+    fixtures.save_desired(engine, "http", ACCOUNTS, week=1)
+    send(engine, crm)
+    crm.edit_as_human("account", "acc_00007", "note", "mine")
+    crm.edit_as_human("account", "acc_00009", "probability", 0.777)
+
+    result = rollback.roll_back_run(engine, "http", 2)
+    send(engine, crm, run_id=-2)
+
+    edits = {
+        ("account", "acc_00007", "note"): "mine",
+        ("account", "acc_00009", "probability"): 0.777,
+    }
+    assert result.objects == ACCOUNTS + len(crm.objects["opportunity"])
+    assert check_crm(crm, week=0, edits=edits), check_crm(crm, week=0, edits=edits).examples[:3]
+
+
+def test_a_rollback_of_the_first_run_withdraws_and_deletes_nothing(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    from serving.delivery.reconcile import rollback  # noqa: PLC0415
+
+    send(engine, crm)
+
+    rollback.roll_back_run(engine, "http", 1)
+    send(engine, crm, run_id=-1)
+
+    states = {each["fields"]["state"] for each in crm.objects["opportunity"].values()}
+    figures = {each["fields"]["probability"] for each in crm.objects["account"].values()}
+    assert (states, figures) == ({"withdrawn"}, {None})
+    with pytest.raises(DeliveryError, match="changed nothing"):
+        rollback.roll_back_run(engine, "http", 1)
+
+
+def test_a_sender_that_lost_its_lease_sends_nothing_more(engine: sa.Engine, crm: FaultyCrm) -> None:
+    def overtaken(_: Any) -> None:
+        with engine.execution_options(writes=True).begin() as connection:
+            connection.execute(sa.update(LEASES).values(owner="elsewhere/1/abc"))
+
+    summary = send(engine, crm, on_change=overtaken)
+
+    assert "taken over" in (summary.stop_reason or "")
+    assert summary.written == 0
+    assert crm.objects == {}
+
+
+def test_a_target_is_not_sent_to_while_another_sender_holds_its_lease(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    other_lease = {"target": "http", "owner": "elsewhere/1/abc"}
+    for until, works in ((timedelta(minutes=1), False), (timedelta(minutes=-1), True)):
+        with engine.execution_options(writes=True).begin() as connection:
+            connection.execute(sa.delete(LEASES))
+            connection.execute(
+                sa.insert(LEASES).values(**other_lease, expires_at=kill_points.NOW + until)
+            )
+
+        sent = send(engine, crm)
+
+        assert bool(sent.written) is works
+        assert ("is active" in (sent.stop_reason or "")) is not works
+
+
+def test_human_touches_are_pulled_from_the_same_day_until_the_crm_responds(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    crm.touches = [{"account_id": "acc_00001", "touched_on": "2026-05-20"}]
+    timer, requested = scenarios.Timer(), []
+    for days, failed in ((0, True), (7, False), (14, False)):
+        crm.fault, crm.share = ("503" if failed else None), 1.0
+        target = http_target.HttpTarget(crm.start(), returns_touches=True)
+        sender.send_pending(
+            engine,
+            target,
+            now=kill_points.shift_clock(days),
+            clock=timer.clock,
+            sleep=timer.sleep,
+            budget_seconds=30,
+        )
+        requested.append(target.requested_since[-1])
+        target.close()
+        crm.stop()
+
+    assert requested == [date(2026, 3, 3), date(2026, 3, 10), date(2026, 6, 6)]
+    assert select_column(engine, sa.select(ACCOUNT_TOUCHES.c.account_id)) == ["acc_00001"]
+
+
+def test_the_change_log_and_the_sync_runs_record_what_was_done(
+    engine: sa.Engine, crm: FaultyCrm
+) -> None:
+    sent = send(engine, crm)
+
+    assert len(select_column(engine, sa.select(CHANGE_LOG.c.id))) == sent.written
+    (counts,) = select_column(engine, sa.select(SYNC_RUNS.c.counts))
+    assert counts == sent.to_dict()
+
+
+def test_the_state_check_counts_lost_duplicated_overwritten_and_wrong() -> None:
+    desired = list(fixtures.generate_desired(3))
+    state = [(row["kind"], row["key"], dict(row["fields"])) for row in desired]
+    state[0][2]["rank"] = 9
+    edits = {("account", "acc_00002", "note"): "mine"}
+
+    verdicts = state_checker.check_state(desired, [*state[:-1], state[1]], edits)
+
+    assert (verdicts.lost, verdicts.duplicated, verdicts.overwritten, verdicts.wrong) == (
+        1,
+        1,
+        1,
+        1,
+    )
+
+
+def test_the_server_has_seven_faults() -> None:
+    assert len(set(faulty_crm.FAULTS)) == 7

@@ -1,0 +1,151 @@
+"""State of a running attack: its target, its scale, and valid traffic alongside."""
+
+import itertools
+import json
+import random
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from tests.bench.events import server_process
+from tests.security import raw_http
+from tests.security.counters import AttackCategory, Ledger
+from tests.security.raw_http import RawConnection, RawResponse
+from tests.security.target import Target
+
+_HIDDEN_FIELDS = ("csrf_token", "form_id")
+WEBHOOK_PATHS = {"generic": "/webhooks/generic", "segment": "/webhooks/segment"}
+
+
+@dataclass
+class Attack:
+    """A running server, its ledger and its database."""
+
+    target: Target
+    server: server_process.ServerProcess
+    ledger: Ledger
+    scale: float  # share of the full attack
+    database: Any = None  # the PostgreSQL server, if used
+    draw: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
+    _numbers: Any = field(default_factory=itertools.count, repr=False)
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def scale_count(self, whole: int) -> int:
+        """Scale a count, to at least three."""
+        return max(int(whole * self.scale), 3)
+
+    def connect(self, source: str = "127.0.0.1", timeout: float = 30) -> RawConnection:
+        return RawConnection(self.port, source=source, timeout=timeout)
+
+    def new_id(self, name: str = "honest") -> str:
+        return f"{name}-{next(self._numbers)}"
+
+    def build_event(self, source: str = "generic", **fields: Any) -> dict[str, Any]:
+        """Build a valid event of this moment."""
+        account = self.draw.choice(self.target.monitored)
+        now = datetime.now(UTC).isoformat()
+        if source == "segment":
+            return {
+                "type": "track",
+                "messageId": self.new_id(),
+                "userId": f"{account}-{self.draw.randrange(14)}",
+                "event": "Report Viewed",
+                "properties": {"feature": "reports", "quantity": 1},
+                "context": {"groupId": account},
+                "timestamp": now,
+                **fields,
+            }
+        return {
+            "message_id": self.new_id(),
+            "account_id": account,
+            "user_id": f"{account}-{self.draw.randrange(14)}",
+            "event": "view",
+            "feature": "reports",
+            "quantity": 1,
+            "timestamp": now,
+            **fields,
+        }
+
+    def sign(self, source: str, body: bytes) -> dict[str, str]:
+        """Return valid credentials; either of the two methods for the generic source."""
+        secret = self.target.secrets[source]
+        if source == "segment":
+            return raw_http.sign_segment(secret, body)
+        if self.draw.random() < 0.5:
+            return raw_http.sign_standard(secret, body, time.time())
+        return {"X-Webhook-Secret": secret}
+
+    def post_webhook(  # noqa: PLR0917
+        self,
+        category: AttackCategory,
+        connection: RawConnection,
+        source: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        valid_ids: Sequence[str] = (),
+    ) -> RawResponse:
+        """Post a body; a 200 means that ``valid_ids`` must be stored."""
+        credentials = self.sign(source, body) if headers is None else headers
+        response = connection.send_request(
+            "POST", WEBHOOK_PATHS[source], {"Content-Type": "application/json", **credentials}, body
+        )
+        self.ledger.record(category, response, request=body[:300].decode("utf-8", "replace"))
+        if response.status == 200 and valid_ids:
+            self.ledger.record_accepted(source, valid_ids)
+            accepted = json.loads(response.body)["accepted"]
+            category.check(
+                "fewer accepted than sent",
+                holds=accepted >= len(set(valid_ids)),
+                observed=response.text,
+            )
+        return response
+
+    def post_valid_event(
+        self, category: AttackCategory, connection: RawConnection, source: str = "generic"
+    ) -> RawResponse:
+        """Post one valid event."""
+        event = self.build_event(source)
+        name = event["messageId" if source == "segment" else "message_id"]
+        return self.post_webhook(
+            category, connection, source, json.dumps(event).encode(), valid_ids=[name]
+        )
+
+    def authorize(self, name: str) -> dict[str, str]:
+        """Return the authorization header of a user."""
+        return raw_http.bearer_header(self.target.tokens[name]) if name else {}
+
+    def request_page(
+        self,
+        category: AttackCategory,
+        connection: RawConnection,
+        method: str,
+        path: str,
+        user: str = "",
+        **more: Any,
+    ) -> RawResponse:
+        """Request a page as a user, and check the response."""
+        headers = {**self.authorize(user), **more.pop("headers", {})}
+        body = more.pop("body", b"")
+        response = connection.send_request(method, path, headers, body)
+        request = f"{method} {path} {body[:2000].decode('utf-8', 'replace')}"
+        return self.ledger.record(category, response, user=user, request=request)
+
+    def load_form(
+        self, category: AttackCategory, connection: RawConnection, account: str, user: str
+    ) -> dict[str, str]:
+        """Return the hidden fields of an account's feedback form."""
+        page = self.request_page(
+            category, connection, "GET", f"/account?id={quote(account, safe='')}", user
+        ).text
+        fields = {
+            name: re.findall(f'name="{name}" value="([^"]*)"', page) for name in _HIDDEN_FIELDS
+        }
+        assert all(fields.values()), page[:500]
+        return {name: values[0] for name, values in fields.items()}

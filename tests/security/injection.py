@@ -1,0 +1,150 @@
+"""SQL, HTML and Unicode injection into every text input."""
+
+import json
+from html.parser import HTMLParser
+from urllib.parse import quote, urlencode
+
+import sqlalchemy as sa
+
+from serving import store
+from serving.store.schema import LIST_INDEX, METADATA, SCORES
+from tests.security.attack import WEBHOOK_PATHS, Attack
+from tests.security.counters import AttackCategory
+from tests.security.raw_http import RawConnection, RawResponse
+from tests.security.target import HOSTILE_NAMES
+
+HOSTILE_TEXTS = (
+    *HOSTILE_NAMES,
+    *("' OR '1'='1", "' OR 1=1 --", '" OR ""="', "1; SELECT pg_sleep(9)", "'||pg_sleep(9)||'"),
+    *("' UNION SELECT * FROM scores --", "%' ESCAPE '", "%", "_", "\\", "\\'", "%%%", "')) --"),
+    *("\0", "a\0b", "\u2028", "\u202e\u2066", "\ufeff", "\U0010ffff", "e\u0301" * 50, "9" * 400),
+    *("NaN", "Infinity", "-0", "1e400", "0x10", "٣", "${7*7}", "#{7*7}", "<%= 7*7 %>", "\r\nX: y"),
+    *("x" * 199, "x" * 201, "acc_00000", "../", "$(id)", "`id`", "|id", "true", "null", "[]"),
+)
+_PARAMETERS = ("csm", "tier", "limit", "segment", "when", "q", "sort", "page")
+_FORM_FIELDS = ("verdict", "reason", "snoozed_until", "form_id", "csrf_token")
+
+
+class InjectionFinder(HTMLParser):
+    """Finds markup that a browser would execute, or that links to other hosts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.violations: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        source = str(
+            attributes.get("src") or attributes.get("href") or attributes.get("action") or "/"
+        )
+        runs = any(name.startswith("on") for name in attributes) or tag in {
+            "iframe",
+            "object",
+            "embed",
+        }
+        runs |= tag == "script" and not str(attributes.get("src", "")).startswith("/static/")
+        if runs or not source.startswith(("/", "?", "#")) or source.startswith("//"):
+            self.violations.append(f"<{tag} {attributes}>")
+
+
+def run(attack: Attack, category: AttackCategory) -> None:
+    """Send every text to every input; nothing may be executed."""
+    before, connection = count_rows(attack), attack.connect()
+    texts = (
+        HOSTILE_TEXTS if attack.scale == 1 else HOSTILE_TEXTS[:: max(int(1 / attack.scale) // 3, 1)]
+    )
+    for user in ("Ada", "lead"):
+        for text in texts:
+            inject_parameters(attack, category, connection, user, text)
+    for text in texts:
+        inject_form_fields(attack, category, connection, text)
+        inject_event_fields(attack, category, connection, text)
+    for account in attack.target.hostile:
+        check_response(
+            category,
+            attack.request_page(
+                category, connection, "GET", f"/account?id={quote(account, safe='')}", "Ada"
+            ),
+        )
+    connection.close()
+    category.check(
+        "tables changed", holds=count_rows(attack) == before, observed=count_rows(attack)
+    )
+
+
+def inject_parameters(
+    attack: Attack, category: AttackCategory, connection: RawConnection, user: str, text: str
+) -> None:
+    quoted = quote(text, safe="")
+    for name in _PARAMETERS:
+        path = ("/", "/list.csv")[name == "q" and user == "Ada"]
+        check_response(
+            category,
+            attack.request_page(category, connection, "GET", f"{path}?{name}={quoted}", user),
+        )
+    for path in ("/account?id=", "/sign-in?next="):
+        check_response(
+            category, attack.request_page(category, connection, "GET", f"{path}{quoted}", user)
+        )
+
+
+def inject_form_fields(
+    attack: Attack, category: AttackCategory, connection: RawConnection, text: str
+) -> None:
+    """Inject into each field of an otherwise valid form."""
+    account = attack.target.hostile[0]
+    form = attack.load_form(category, connection, account, "Ada")
+    for name in _FORM_FIELDS:
+        body = urlencode({**form, "verdict": "wrong", "reason": "x", name: text}).encode()
+        path = f"/account?id={quote(account, safe='')}"
+        check_response(
+            category, attack.request_page(category, connection, "POST", path, "Ada", body=body)
+        )
+        form = form | {"form_id": attack.new_id("once-at-least")}
+    body = urlencode({"token": text, "next": text}).encode()
+    response = attack.request_page(category, connection, "POST", "/sign-in", body=body)
+    check_response(category, response)
+    category.check(
+        "authenticated", holds=response.status in {401, 429, 413, 422}, observed=(text, response)
+    )
+
+
+def inject_event_fields(
+    attack: Attack, category: AttackCategory, connection: RawConnection, text: str
+) -> None:
+    """Inject into every field of an event and its nested objects."""
+    for source in WEBHOOK_PATHS:
+        for name in [*attack.build_event(source), "anything"]:
+            event = attack.build_event(source)
+            if name not in {"context", "properties"}:
+                event[name] = text
+            else:
+                event[name] = {"groupId": text, "feature": text, text: text, "quantity": text}
+            response = attack.post_webhook(category, connection, source, json.dumps(event).encode())
+            category.check(
+                "too slow", holds=response.seconds < 5, observed=(text, response.seconds)
+            )
+
+
+def check_response(category: AttackCategory, response: RawResponse) -> None:
+    category.check("slow: SQL executed?", holds=response.seconds < 5, observed=response.seconds)
+    location = response.headers.get("location", "/")
+    inside = location.startswith("/") and not location.startswith(("//", "/\\"))
+    category.check("open redirect", holds=inside, observed=location)
+    if response.headers.get("content-type", "").startswith("text/html"):
+        finder = InjectionFinder()
+        finder.feed(response.text)
+        category.check(
+            "injected markup", holds=not finder.violations, observed=finder.violations[:2]
+        )
+
+
+def count_rows(attack: Attack) -> dict[str, int]:
+    """Return the row counts of the list tables and the number of missing tables."""
+    with store.read_transaction(attack.target.engine) as connection:
+        counts = {
+            each.name: connection.scalar(sa.select(sa.func.count()).select_from(each)) or 0
+            for each in (SCORES, LIST_INDEX)
+        }
+        tables = set(sa.inspect(connection).get_table_names())
+    return counts | {"missing": len(set(METADATA.tables) - tables)}
