@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
 
-.PHONY: demo test test-faults test-laws lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events bench-page attack setup clean
+.PHONY: demo test test-all test-lower-bounds reference test-faults test-laws lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events bench-page attack setup clean
 
 demo: .venv/ready
 	$(BIN)/expansion simulate --accounts 1000 --months 36 --seed 7 --out $(DEMO)
@@ -16,9 +16,13 @@ demo: .venv/ready
 	@echo "  the whole list $(BIN)/expansion show -c $(DEMO)/expansion.toml --top 400"
 	@echo "  runs, models   $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db --artifacts-destination $(DEMO)/mlartifacts"
 	@echo "  in the browser $(BIN)/expansion serve -c $(DEMO)/expansion.toml"
-	@echo "  your own data  README.md, \"Point it at your own tables\""
+	@echo "  your own data  docs/guides/own-tables.md"
 
-test: lint fast long server test-notebooks wheel spark
+# Lint, types, fast tests, and the wheel in a clean environment: minutes.
+test: lint fast wheel
+
+# The long suites: end-to-end tests, a real MLflow server, notebooks, Spark, the documentation.
+test-all: long server test-notebooks spark docs
 
 setup: .venv/ready
 
@@ -33,6 +37,7 @@ lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 fast: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup # one thread per worker: two workers fill two cores
@@ -98,9 +103,22 @@ test-salesforce: .venv/ready
 test-web: .venv/ready
 	POLARS_MAX_THREADS=1 $(BIN)/pytest -m "slow or not slow" tests/web
 
-# Pages that are generated from the code; a test fails when they are stale.
-docs: .venv/ready
+# The feature catalogue, generated from the code; a test fails when it is stale.
+reference: .venv/ready
 	$(BIN)/expansion features --describe > docs/reference/features.md
+
+# The documentation as a site in docs/_build/html; warnings are errors, internal links are checked.
+docs: .venv/ready
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b linkcheck docs docs/_build/linkcheck
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b doctest docs docs/_build/doctest
+	@echo "docs/_build/html/index.html"
+
+# The fast tests with the oldest dependencies that pyproject.toml allows; needs uv.
+test-lower-bounds:
+	uv venv --quiet --clear --python $(PYTHON) dist/lower-bounds
+	uv pip install --quiet --python dist/lower-bounds --resolution lowest-direct --group dev --editable '.[hubspot,postgres,salesforce,slack]'
+	POLARS_MAX_THREADS=1 dist/lower-bounds/bin/pytest -n 2 --dist loadgroup
 
 # About half an hour on two cores and 8 GB of disk; BENCH=--small is a smoke test of minutes.
 bench-features: .venv/ready

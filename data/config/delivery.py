@@ -169,7 +169,7 @@ class CrmConfig(ConfigSection):
     hold_first_run: bool = Field(
         True,
         description="Whether the first list is held until a human sends it with `expansion crm"
-        ' send`; never for name = "sql".',
+        ' send`; never for the targets "sql" and "files".',
     )
     max_writes: int | None = Field(
         None,

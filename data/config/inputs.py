@@ -71,13 +71,29 @@ class ColumnsConfig(ConfigSection):
 class Roles(ConfigSection):
     """Event names by role; every other name is feature use."""
 
-    api_call: tuple[str, ...] = ("api_call", "api_request")
-    integration: tuple[str, ...] = ("integration", "integration_sync", "integration_connected")
-    user_added: tuple[str, ...] = ("user_added", "user_created", "invite_accepted")
-    user_removed: tuple[str, ...] = ("user_removed", "user_deactivated")
-    login: tuple[str, ...] = ("login", "sign_in")
-    support_ticket: tuple[str, ...] = ("support_ticket", "ticket")
-    nps: tuple[str, ...] = ("nps", "nps_response")
+    api_call: tuple[str, ...] = Field(
+        ("api_call", "api_request"), description="Machine use, counted as volume."
+    )
+    integration: tuple[str, ...] = Field(
+        ("integration", "integration_sync", "integration_connected"),
+        description="An integration was connected or ran.",
+    )
+    user_added: tuple[str, ...] = Field(
+        ("user_added", "user_created", "invite_accepted"),
+        description="A user was invited or created.",
+    )
+    user_removed: tuple[str, ...] = Field(
+        ("user_removed", "user_deactivated"), description="A user was removed or deactivated."
+    )
+    login: tuple[str, ...] = Field(
+        ("login", "sign_in"), description="A sign-in; no feature use, and not used by the model."
+    )
+    support_ticket: tuple[str, ...] = Field(
+        ("support_ticket", "ticket"), description="A support ticket; not used by the model."
+    )
+    nps: tuple[str, ...] = Field(
+        ("nps", "nps_response"), description="An NPS answer; not used by the model."
+    )
 
     @model_validator(mode="after")
     def _validate_unique_roles(self) -> "Roles":

@@ -38,19 +38,19 @@ class Playbook(ConfigSection):
         0.88, gt=0, le=2, description="Tier 1: seat utilization above this, with new users."
     )
     api_growth: float = Field(
-        0.2, ge=0, le=10, description="Tier 1: API volume growth over the month before, and"
+        0.2, ge=0, le=10, description="Tier 1: least growth of API volume over the month before."
     )
     usage_utilization: float = Field(
-        0.5, ge=0, le=2, description="at least this share of the usage limit used."
+        0.5, ge=0, le=2, description="Tier 1 by API growth: least share of the usage limit used."
     )
     limit_utilization: float = Field(
         0.8, gt=0, le=2, description="Utilization from which an account is near that limit."
     )
     plateau_utilization: float = Field(
-        0.8, gt=0, le=2, description="Plateau: seat utilization from this on, no new users,"
+        0.8, gt=0, le=2, description="Plateau: least seat utilization, with no new users."
     )
     plateau_days: int = Field(
-        180, ge=60, le=360, description="and flat for this many days: outreach is suppressed."
+        180, ge=60, le=360, description="Days of a flat plateau after which outreach is suppressed."
     )
     churn_risk: float = Field(
         0.2,

@@ -16,10 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import crash_recovery
+from tests.bench.events import crash_recovery
 import numpy as np
-import server_process
-import simulated_company
+from tests.bench.events import server_process
+from tests.bench.events import simulated_company
 import sqlalchemy as sa
 
 from data.config import settings

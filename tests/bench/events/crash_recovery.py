@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import server_process
+from tests.bench.events import server_process
 import sqlalchemy as sa
 
 from data.config import settings

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import speed_page
+from tests.bench.features import speed_page
 
 ROOT = Path(__file__).resolve().parents[3]
 _FULL_EVENTS, _SMALL_EVENTS = 100_000_000, 2_000_000
@@ -29,7 +29,7 @@ def main() -> None:
         import data  # noqa: F401, PLC0415 - as every command does, before Polars
 
         # isort: split
-        import speed_steps  # noqa: PLC0415 - heavy, and only for children
+        from tests.bench.features import speed_steps  # noqa: PLC0415 - heavy, and only for children
 
         speed_steps.main(arguments.step, arguments.folder, arguments.events)
         return

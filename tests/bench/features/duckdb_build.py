@@ -14,9 +14,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
-import duckdb_activity
-import duckdb_aggregates
-import duckdb_subscription_terms
+from tests.bench.features import duckdb_activity
+from tests.bench.features import duckdb_aggregates
+from tests.bench.features import duckdb_subscription_terms
 import polars as pl
 
 from data.config.settings import Settings

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from duckdb_activity import quote_names
+from tests.bench.features.duckdb_activity import quote_names
 
 from data.config.settings import AdoptionConfig
 

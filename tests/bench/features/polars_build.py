@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import log_generator
+from tests.bench.features import log_generator
 import polars as pl
 
 from data import schemas

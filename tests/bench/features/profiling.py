@@ -15,9 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import log_generator
+from tests.bench.features import log_generator
 import narwhals as nw
-import polars_build
+from tests.bench.features import polars_build
 
 from data.config.settings import Settings
 from data.ingest import table_loader

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb_build
-import log_generator
-import pandas_build
-import polars_build
-import profiling
+from tests.bench.features import duckdb_build
+from tests.bench.features import log_generator
+from tests.bench.features import pandas_build
+from tests.bench.features import polars_build
+from tests.bench.features import profiling
 
 
 def measure_duckdb(folder: Path) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from typing import Any
 import data  # noqa: F401 - as every command does, before Polars
 
 # isort: split
-import gate_page
-import noise_companies
-import signal_free_data
-import simulated_scores
+from tests.bench.gate import gate_page
+from tests.bench.gate import noise_companies
+from tests.bench.gate import signal_free_data
+from tests.bench.gate import simulated_scores
 
 from data.config.settings import Settings
 

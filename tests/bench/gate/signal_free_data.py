@@ -31,8 +31,8 @@ def evaluate_ravenstack(folder: Path) -> dict[str, Any]:
 def evaluate_permuted_openstack(folder: Path, number: int) -> dict[str, Any]:
     """Evaluate the gate on the OpenStack log with permuted outcomes, as ``bench-model`` does."""
     sys.path.insert(0, str(ROOT / "tests/bench/model"))
-    import panels  # noqa: PLC0415 - of the model benchmark
-    import permuted_labels  # noqa: PLC0415
+    from tests.bench.model import panels  # noqa: PLC0415 - of the model benchmark
+    from tests.bench.model import permuted_labels  # noqa: PLC0415
 
     panels.build_panels("openstack", folder, (0,))
     history = panels.load_history("openstack", folder, smoke=False)

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import bench_plan
-import quality_page
-from bench_plan import OPENSTACK, BenchPlan
+from tests.bench.model import bench_plan
+from tests.bench.model import quality_page
+from tests.bench.model.bench_plan import OPENSTACK, BenchPlan
 
 ROOT = Path(__file__).resolve().parents[3]
 _PROCESSES = 2
@@ -98,7 +98,7 @@ def main() -> None:
         import data  # noqa: F401, PLC0415 - as every command does, before Polars
 
         # isort: split
-        import model_steps  # noqa: PLC0415 - heavy, and only for children
+        from tests.bench.model import model_steps  # noqa: PLC0415 - heavy, and only for children
 
         model_steps.main(
             arguments.step[0], arguments.step[1:], arguments.folder, smoke=arguments.small

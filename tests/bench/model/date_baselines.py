@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import bootstrap_intervals
+from tests.bench.model import bootstrap_intervals
 import numpy as np
 import polars as pl
-import walk_forward
+from tests.bench.model import walk_forward
 from numpy.typing import NDArray
 
 from training.metrics.dates import pinball_loss, select_evaluable_rows

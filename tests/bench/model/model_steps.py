@@ -6,17 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import date_baselines
-import fit_speed
-import oracle_dates
-import oracle_features
-import oracle_labels
-import oracle_probability
-import panels
-import permuted_labels
-import small_companies
-import stability
-import walk_forward
+from tests.bench.model import date_baselines
+from tests.bench.model import fit_speed
+from tests.bench.model import oracle_dates
+from tests.bench.model import oracle_features
+from tests.bench.model import oracle_labels
+from tests.bench.model import oracle_probability
+from tests.bench.model import panels
+from tests.bench.model import permuted_labels
+from tests.bench.model import small_companies
+from tests.bench.model import stability
+from tests.bench.model import walk_forward
 
 __all__ = ["main"]
 

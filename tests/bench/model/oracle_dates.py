@@ -4,11 +4,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import bootstrap_intervals
+from tests.bench.model import bootstrap_intervals
 import numpy as np
-import panels
+from tests.bench.model import panels
 import polars as pl
-import walk_forward
+from tests.bench.model import walk_forward
 from numpy.typing import NDArray
 
 from data.simulator.account_state import STEP_DAYS, select_accounts

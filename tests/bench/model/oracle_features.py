@@ -7,13 +7,13 @@ sampling noise: this number of outcomes teaches no more, whatever the features.
 from pathlib import Path
 from typing import Any, Final
 
-import bootstrap_intervals
+from tests.bench.model import bootstrap_intervals
 import numpy as np
-import oracle_dates
-import oracle_probability
-import panels
+from tests.bench.model import oracle_dates
+from tests.bench.model import oracle_probability
+from tests.bench.model import panels
 import polars as pl
-import walk_forward
+from tests.bench.model import walk_forward
 
 from data.simulator.account_state import FEATURES_IN_PLAN, NEVER
 from data.simulator.simulation import SimulationHistory, day_number

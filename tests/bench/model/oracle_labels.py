@@ -8,13 +8,13 @@ true probability is not in them, or not at this number of accounts.
 from pathlib import Path
 from typing import Any, Final
 
-import bootstrap_intervals
+from tests.bench.model import bootstrap_intervals
 import lightgbm as lgb
 import numpy as np
-import oracle_probability
-import panels
+from tests.bench.model import oracle_probability
+from tests.bench.model import panels
 import polars as pl
-import walk_forward
+from tests.bench.model import walk_forward
 from numpy.typing import NDArray
 
 from training.model.propensity import INPUTS

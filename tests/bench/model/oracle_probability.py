@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import bootstrap_intervals
+from tests.bench.model import bootstrap_intervals
 import numpy as np
-import oracle_dates
-import panels
+from tests.bench.model import oracle_dates
+from tests.bench.model import panels
 import polars as pl
-import walk_forward
+from tests.bench.model import walk_forward
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from bench_plan import OPENSTACK
+from tests.bench.model.bench_plan import OPENSTACK
 
 from data import simulator
 from data.config import settings

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import panels
+from tests.bench.model import panels
 import polars as pl
 from scipy.stats import rankdata
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from quality_page_notes import NOTES
+from tests.bench.model.quality_page_notes import NOTES
 
 __all__ = ["render_page"]
 

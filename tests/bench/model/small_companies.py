@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import walk_forward
+from tests.bench.model import walk_forward
 
 from training.evaluation import baselines
 from training.metrics import dates, summary

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import panels
+from tests.bench.model import panels
 import polars as pl
 
 from data.errors import HistoryError

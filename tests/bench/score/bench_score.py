@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import scoring_page
+from tests.bench.score import scoring_page
 
 ROOT = Path(__file__).resolve().parents[3]
 _FULL_SIZE = {
@@ -37,8 +37,8 @@ def main() -> None:
         import data  # noqa: F401, PLC0415 - as every command does, before Polars
 
         # isort: split
-        import scored_accounts  # noqa: PLC0415 - heavy, and only for children
-        import scoring_steps  # noqa: PLC0415
+        from tests.bench.score import scored_accounts  # noqa: PLC0415 - heavy, and only for children
+        from tests.bench.score import scoring_steps  # noqa: PLC0415
 
         scoring_steps.main(arguments.step, folder, scored_accounts.BenchSize(**size))
         return

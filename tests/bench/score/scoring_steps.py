@@ -13,9 +13,9 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import polars as pl
-import scored_accounts
-from scored_accounts import AS_OF, BenchSize
-from stopwatch import Stopwatch
+from tests.bench.score import scored_accounts
+from tests.bench.score.scored_accounts import AS_OF, BenchSize
+from tests.bench.score.stopwatch import Stopwatch
 
 from features.panel.account_aggregates import LOOKBACK_MONTHS
 from features.panel.builder import Panel

@@ -25,8 +25,8 @@ import sqlalchemy as sa
 TESTS: Final = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS / "web"), str(TESTS / "bench/events")]
 
-import server_process  # noqa: E402
-import web_office  # noqa: E402
+from tests.bench.events import server_process  # noqa: E402
+from tests.web import web_office  # noqa: E402
 
 from serving import store  # noqa: E402
 from serving.store import writers  # noqa: E402
