@@ -122,20 +122,20 @@ test-lower-bounds:
 
 # About half an hour on two cores and 8 GB of disk; BENCH=--small is a smoke test of minutes.
 bench-features: .venv/ready
-	$(BIN)/python tests/bench/features/bench_features.py $(BENCH)
+	$(BIN)/python -m tests.bench.features.bench_features $(BENCH)
 
 # About 75 minutes on two cores, mostly for the small companies: BENCH='--seeds 5' is faster, BENCH=--small is a
 # smoke test, BENCH='--only dates' measures one section.
 bench-model: .venv/ready
-	$(BIN)/python tests/bench/model/bench_model.py $(BENCH)
+	$(BIN)/python -m tests.bench.model.bench_model $(BENCH)
 
 # Up to 40 minutes on two cores; BENCH=--small is a smoke test, BENCH='--only nulls' measures one section.
 bench-gate: .venv/ready
-	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python tests/bench/gate/bench_gate.py $(BENCH)
+	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.gate.bench_gate $(BENCH)
 
 # About 15 minutes on two cores, mostly to build 100,000 accounts, which are stored; BENCH=--small is a smoke test.
 bench-score: .venv/ready
-	$(BIN)/python tests/bench/score/bench_score.py $(BENCH)
+	$(BIN)/python -m tests.bench.score.bench_score $(BENCH)
 
 # A fake HubSpot server with faults, and 50 senders that are killed: some minutes.
 test-hubspot: .venv/ready
@@ -148,12 +148,12 @@ bench-hubspot: .venv/ready
 # About 20 minutes: a constant event load with accounts that reach their limit, and a million events while processes
 # are killed. BENCH='--events 50000 --kills 4 --seconds 20' is a smoke test, BENCH=--postgres also measures PostgreSQL.
 bench-events: .venv/ready
-	$(BIN)/python tests/bench/events/bench_events.py $(BENCH)
+	$(BIN)/python -m tests.bench.events.bench_events $(BENCH)
 
 # Two minutes: time to first byte of every page at 10,000 accounts with eight earlier lists.
 # BENCH='--database postgresql' uses a real one; BENCH='--accounts 100000 --lists 11' takes twenty minutes and 3 GB of disk.
 bench-page: .venv/ready
-	$(BIN)/python tests/bench/web/bench_page.py $(BENCH)
+	$(BIN)/python -m tests.bench.web.bench_page $(BENCH)
 
 # Attacks on the real server over HTTP, on SQLite and PostgreSQL: about five minutes. ATTACK=--small is a smoke test,
 # ATTACK='--only connections disk --on sqlite' runs these categories alone.

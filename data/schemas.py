@@ -29,8 +29,8 @@ __all__ = [
     "SubscriptionSchema",
     "UserSchema",
     "ValidatedTable",
+    "build_validation_rules",
     "enforce_quarantine_limit",
-    "validation_rules",
 ]
 
 STATUSES: Final = ("trial", "paid", "lapsed", "churned")
@@ -156,7 +156,7 @@ class ValidatedTable:
         )
 
 
-def validation_rules(table: str) -> list[tuple[str, pl.Expr]]:
+def build_validation_rules(table: str) -> list[tuple[str, pl.Expr]]:
     """Return the row-level validation rules of a table.
 
     Parameters

@@ -14,7 +14,7 @@ from typing import Final
 import narwhals as nw
 import polars as pl
 
-from data.config.settings import Roles, Seats, Settings
+from data.config.settings import RolesConfig, SeatsConfig, Settings
 from data.ingest.table_loader import Tables
 from data.schemas import ValidatedTable
 from features.activity import daily_aggregates
@@ -23,7 +23,7 @@ from features.activity.scan import NAME_DTYPE, Aggregation
 from features.panel import builder, feature_adoption
 from features.panel.builder import Panel, ReferencePopulation
 
-__all__ = ["append_events", "build_online", "build_reference_population", "next_midnight"]
+__all__ = ["append_events", "build_online", "build_reference_population", "get_next_midnight"]
 
 _DERIVED_TABLES: Final = {
     "first_people": (daily_aggregates.first_seen_user, "people"),
@@ -31,7 +31,7 @@ _DERIVED_TABLES: Final = {
 }
 
 
-def next_midnight(day: date) -> datetime:
+def get_next_midnight(day: date) -> datetime:
     """Return the as-of of a day in progress: 00:00 UTC of the next day."""
     return datetime.combine(day + timedelta(days=1), time(), UTC)
 
@@ -57,10 +57,10 @@ def build_reference_population(
         .collect(engine="streaming")
     )
     advanced = settings.adoption.advanced_features or tuple(
-        sorted(feature_adoption.rarely_used_features(pairs, settings.adoption.advanced_max_share))
+        sorted(feature_adoption.find_rarely_used_features(pairs))
     )
     panel = builder.build_panel(log, tables, [as_of], settings)
-    (log_first_day,) = log.log_start_as_known([as_of])
+    (log_first_day,) = log.find_log_starts([as_of])
     return ReferencePopulation(log_first_day or as_of.date(), advanced, panel.peers)
 
 
@@ -101,12 +101,17 @@ def build_online(
         subscriptions=_select_accounts(tables.subscriptions, selected),
     )
     return builder.build_panel(
-        extended_log, selected_tables, [next_midnight(day)], settings, reference=reference
+        extended_log, selected_tables, [get_next_midnight(day)], settings, reference=reference
     )
 
 
 def append_events(
-    log: Activity, events: pl.DataFrame, accounts: pl.Series, *, roles: Roles, seats: Seats
+    log: Activity,
+    events: pl.DataFrame,
+    accounts: pl.Series,
+    *,
+    roles: RolesConfig,
+    seats: SeatsConfig,
 ) -> Activity:
     """Return the log of a few accounts with additional events appended.
 
@@ -128,8 +133,8 @@ def append_events(
     built = {
         name: table(classified).to_native().collect()
         for name, table in (
-            ("people", daily_aggregates.daily_user_activity),
-            ("volume", daily_aggregates.daily_event_volume),
+            ("people", daily_aggregates.aggregate_user_activity),
+            ("volume", daily_aggregates.aggregate_event_volume),
             ("first_uses", daily_aggregates.first_seen_user_feature),
         )
     }

@@ -12,8 +12,8 @@ import polars as pl
 
 __all__ = [
     "SIZE_COLUMN",
+    "compute_peer_quantiles",
     "join_quantiles",
-    "peer_quantiles",
     "percentile_rank",
     "plan_ceiling",
     "size_band",
@@ -31,7 +31,7 @@ def size_band(users: pl.Expr) -> pl.Expr:
     return ((users.fill_null(0) + 1).log(4) + 1e-9).floor().cast(pl.Int32).alias(SIZE_COLUMN)
 
 
-def peer_quantiles(
+def compute_peer_quantiles(
     snapshots: pl.DataFrame, features: Sequence[str], ceilings: Sequence[str] = ()
 ) -> pl.DataFrame:
     """Compute the quantiles of features among peers at each as-of, and the plan ceilings.
@@ -77,7 +77,8 @@ def join_quantiles(snapshots: pl.DataFrame, quantiles: pl.DataFrame) -> pl.DataF
     snapshots : polars.DataFrame
         ``as_of``, ``plan``, ``peer_size`` and the features.
     quantiles : polars.DataFrame
-        From :func:`peer_quantiles`, of the same as-of or of an earlier one relabelled to it.
+        From :func:`compute_peer_quantiles`, of the same as-of or of an earlier one relabelled to
+        it.
     """
     return snapshots.join(quantiles, on=_GROUP_KEYS, how="left", nulls_equal=True)
 

@@ -15,9 +15,9 @@ __all__ = [
     "NON_ORGANIC_CHANGES",
     "UTC_DATETIME",
     "build_timeline",
-    "in_force",
     "increase_type",
     "relative_increase",
+    "select_in_force",
 ]
 
 ENTITLEMENT_COLUMNS: Final = ("seats", "usage_limit", "plan_rank", "plan", "mrr")
@@ -93,7 +93,7 @@ def build_timeline(
     ).sort("account_id", "effective", "known", *_TIE_BREAKERS, nulls_last=False)
 
 
-def in_force(rows: pl.DataFrame, moment: datetime) -> pl.DataFrame:
+def select_in_force(rows: pl.DataFrame, moment: datetime) -> pl.DataFrame:
     """Return each account's row in force at a moment, among the rows given.
 
     Of several rows with one effective date the one known last applies, so a correction replaces

@@ -5,6 +5,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Mapping
@@ -205,3 +206,10 @@ def test_the_data_package_is_not_ignored_by_git() -> None:
 def test_pinned_requirements_name_no_registry() -> None:
     for requirements in ROOT.glob("requirements*.txt"):
         assert "://" not in requirements.read_text(encoding="utf-8")
+
+
+def test_tests_do_not_edit_the_import_path() -> None:
+    edits = re.compile(r"sys\.path\b|syspath_prepend\(")
+    modules = [path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__)]
+
+    assert not [_identify(path) for path in modules if edits.search(path.read_text("utf-8"))]

@@ -10,11 +10,11 @@ from typing import Final
 
 import polars as pl
 
-from data.config.settings import Outcome
+from data.config.settings import OutcomeConfig
 from features import subscription_timeline
 from features.point_in_time import known_before
 
-__all__ = ["MAX_HORIZON_DAYS", "build_outcomes", "churned_within", "expanded_within"]
+__all__ = ["MAX_HORIZON_DAYS", "build_outcomes", "churn_label", "expansion_label"]
 
 MAX_HORIZON_DAYS: Final = 180
 _SNAPSHOT_KEYS: Final = ["account_id", "as_of"]
@@ -23,7 +23,7 @@ _AS_OF_MIDNIGHT: Final = pl.col("as_of").cast(subscription_timeline.UTC_DATETIME
 
 
 def build_outcomes(
-    snapshots: pl.DataFrame, contracts: pl.DataFrame, *, cutoff: datetime, rules: Outcome
+    snapshots: pl.DataFrame, contracts: pl.DataFrame, *, cutoff: datetime, rules: OutcomeConfig
 ) -> pl.DataFrame:
     """Find the first organic expansion and the end of contract after each as-of.
 
@@ -35,7 +35,7 @@ def build_outcomes(
         The subscription timeline.
     cutoff : datetime.datetime
         Only contract rows known before this moment, UTC, are read.
-    rules : data.config.settings.Outcome
+    rules : data.config.settings.OutcomeConfig
         Minimum increase, revert days and booking lag.
 
     Returns
@@ -78,7 +78,7 @@ def build_outcomes(
     )
 
 
-def expanded_within(horizon_days: int) -> pl.Expr:
+def expansion_label(horizon_days: int) -> pl.Expr:
     """Return the expansion label within the horizon; null while it is unknown.
 
     A window is unknown until the cutoff lies after its end plus booking lag and revert days. It is
@@ -90,7 +90,7 @@ def expanded_within(horizon_days: int) -> pl.Expr:
     return pl.when(complete & (observed | ~ambiguous)).then(observed)
 
 
-def churned_within(horizon_days: int) -> pl.Expr:
+def churn_label(horizon_days: int) -> pl.Expr:
     """Return the churn label within the horizon; null while it is unknown."""
     observed = (pl.col("days_to_churn") < horizon_days).fill_null(value=False)
     return pl.when(pl.col("observed_days") >= horizon_days).then(observed)
@@ -199,7 +199,7 @@ def _find_inorganic_levels(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _classify_increases(
-    increases: pl.DataFrame, known: pl.DataFrame, rules: Outcome
+    increases: pl.DataFrame, known: pl.DataFrame, rules: OutcomeConfig
 ) -> pl.DataFrame:
     """Assign a type to each increase and drop those reverted within the revert days."""
     kind = subscription_timeline.increase_type(min_increase=rules.min_increase)

@@ -11,12 +11,12 @@ __all__ = [
     "CrmConfig",
     "DatabaseConfig",
     "DigestConfig",
-    "Episodes",
+    "EpisodesConfig",
     "FilesConfig",
     "HubSpotConfig",
     "OdooConfig",
     "SalesforceConfig",
-    "Slack",
+    "SlackConfig",
 ]
 
 
@@ -73,7 +73,6 @@ class OdooConfig(ConfigSection):
     calls_per_minute: int | None = Field(
         None, ge=1, le=10_000, description="Rate limit in calls per minute; 60 for Odoo Online."
     )
-    timeout_seconds: float = Field(60.0, gt=0, le=600, description="Timeout of one API call.")
 
 
 class HubSpotConfig(ConfigSection):
@@ -81,11 +80,6 @@ class HubSpotConfig(ConfigSection):
 
     token: SecretStr | None = Field(
         None, description='Service key or private app token: "${HUBSPOT_TOKEN}".'
-    )
-    url: str = Field(
-        "https://api.hubapi.com",
-        pattern=r"^https?://[^/?#@]+$",
-        description="URL of the API; a test server has another one.",
     )
     plan: Literal["free", "starter", "professional", "enterprise"] = Field(
         "professional", description="HubSpot plan, which sets the rate limit."
@@ -105,7 +99,6 @@ class HubSpotConfig(ConfigSection):
     stages: Mapping[
         Literal["open", "expanded", "relieved", "expired", "lapsed", "withdrawn"], str
     ] = Field({}, description="Episode state = name of its deal stage, for your own pipeline.")
-    timeout_seconds: float = Field(30.0, gt=0, le=600, description="Timeout of one API call.")
 
 
 class SalesforceConfig(ConfigSection):
@@ -126,7 +119,6 @@ class SalesforceConfig(ConfigSection):
         None,
         description='Instead of both, an access token from elsewhere: "${SALESFORCE_TOKEN}".',
     )
-    api_version: str = Field("62.0", pattern=r"^\d\d\.0$", description="Version of the REST API.")
     match: str = Field(
         "Expansion_Account_Id__c",
         pattern=r"^[A-Za-z]\w*$",
@@ -157,7 +149,6 @@ class SalesforceConfig(ConfigSection):
         0.5, gt=0, le=1, description="Share of the org's daily API limit at which sending stops."
     )
     rows_per_call: int = Field(200, ge=1, le=200, description="Records per API call.")
-    timeout_seconds: float = Field(120.0, gt=0, le=600, description="Timeout of one API call.")
 
 
 class CrmConfig(ConfigSection):
@@ -185,7 +176,7 @@ class CrmConfig(ConfigSection):
     files: FilesConfig = FilesConfig()
 
 
-class Episodes(ConfigSection):
+class EpisodesConfig(ConfigSection):
     """End conditions of an episode of pressure on an account's limit."""
 
     clear_after_days: int = Field(
@@ -208,7 +199,7 @@ class DigestConfig(ConfigSection):
     )
 
 
-class Slack(ConfigSection):
+class SlackConfig(ConfigSection):
     """Slack channels for digests and alerts: see docs/guides/slack.md."""
 
     bot_token: SecretStr | None = Field(None, description='Bot token: "${SLACK_BOT_TOKEN}".')
@@ -224,9 +215,3 @@ class Slack(ConfigSection):
         {},
         description="CSM = id of a channel or user; default: the user with the CSM's e-mail.",
     )
-    api_url: str = Field(
-        "https://slack.com/api/",
-        pattern=r"^https?://[^?#@]+/$",
-        description="URL of the API; a test server has another one.",
-    )
-    timeout_seconds: int = Field(30, ge=1, le=600, description="Timeout of one API call.")

@@ -12,8 +12,8 @@ __all__ = [
     "AdoptionConfig",
     "ColumnsConfig",
     "EngineConfig",
-    "Roles",
-    "Seats",
+    "RolesConfig",
+    "SeatsConfig",
     "SqlQuery",
     "TablesConfig",
 ]
@@ -68,7 +68,7 @@ class ColumnsConfig(ConfigSection):
     users: Mapping[str, str] = Field({}, description="e.g. created_at = 'created_date'.")
 
 
-class Roles(ConfigSection):
+class RolesConfig(ConfigSection):
     """Event names by role; every other name is feature use."""
 
     api_call: tuple[str, ...] = Field(
@@ -96,7 +96,7 @@ class Roles(ConfigSection):
     )
 
     @model_validator(mode="after")
-    def _validate_unique_roles(self) -> "Roles":
+    def _validate_unique_roles(self) -> "RolesConfig":
         names = [name for role in type(self).model_fields for name in getattr(self, role)]
         duplicates = sorted({name for name in names if names.count(name) > 1})
         if duplicates:
@@ -108,7 +108,7 @@ class Roles(ConfigSection):
         return {name: role for role in type(self).model_fields for name in getattr(self, role)}
 
 
-class Seats(ConfigSection):
+class SeatsConfig(ConfigSection):
     """Definition of an active paid seat."""
 
     events: tuple[str, ...] = Field(
@@ -128,12 +128,6 @@ class AdoptionConfig(ConfigSection):
 
     advanced_features: tuple[str, ...] = Field(
         (), description="Names of the advanced features; empty: the rarely used ones."
-    )
-    advanced_max_share: float = Field(
-        0.25,
-        ge=0,
-        le=1,
-        description="A rarely used feature is used by at most this share of the accounts.",
     )
 
 

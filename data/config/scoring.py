@@ -36,24 +36,6 @@ class Scoring(ConfigSection):
         description="Order of the list: by probability, by expected ARR, or by expected ARR per"
         " minute of the motion (playbook.motion_minutes).",
     )
-    low_evidence_days: int = Field(
-        90,
-        ge=0,
-        le=720,
-        description="Days as a customer below which the list notes a short history.",
-    )
-    low_evidence_events: int = Field(
-        10,
-        ge=0,
-        le=10_000,
-        description="Events in the last 30 days below which the list notes low activity.",
-    )
-    low_evidence_share: float = Field(
-        0.1,
-        gt=0,
-        le=1,
-        description="Share of commonly available features whose absence the list notes.",
-    )
     ui_strings: Mapping[str, str] = Field(
         {},
         description="Your own UI strings, by key; serving/scoring/text/ui_strings.toml lists the"

@@ -8,12 +8,12 @@ from pydantic import Field, SecretStr, model_validator
 
 from data.config.base import ConfigSection
 
-__all__ = ["Alerts", "Web", "Webhooks"]
+__all__ = ["AlertsConfig", "WebConfig", "WebhooksConfig"]
 
 _MIN_TOKEN_LENGTH: Final = 16  # shorter tokens can be guessed
 
 
-class Web(ConfigSection):
+class WebConfig(ConfigSection):
     """The web page of `expansion serve`: see docs/guides/web.md."""
 
     host: str = Field(
@@ -45,7 +45,6 @@ class Web(ConfigSection):
     user_portfolios: Mapping[str, str] = Field(
         {}, description="User of auth_header = CSM in the list; default: the same name."
     )
-    page_size: int = Field(50, ge=10, le=500, description="Accounts per page of the list.")
     webhook_requests_per_minute: int = Field(
         120_000,
         ge=1,
@@ -59,7 +58,7 @@ class Web(ConfigSection):
         return self.token is None and not self.tokens and self.auth_header is None
 
     @model_validator(mode="after")
-    def _validate_auth(self) -> "Web":
+    def _validate_auth(self) -> "WebConfig":
         if self.auth_disabled and not _is_loopback(self.host):
             raise ValueError(
                 "on an address that others can reach, set token, tokens, or auth_header with"
@@ -74,7 +73,7 @@ class Web(ConfigSection):
         return self
 
 
-class Webhooks(ConfigSection):
+class WebhooksConfig(ConfigSection):
     """Webhook sources and their payloads: see docs/guides/events.md."""
 
     segment_secret: SecretStr | None = Field(
@@ -99,21 +98,12 @@ class Webhooks(ConfigSection):
         description="CSV of workspace_id, account_id, relative to the settings file, for events"
         " that name workspaces; an id that is not in it is an account id.",
     )
-    tolerance_seconds: int = Field(
-        300, ge=10, le=3600, description="Largest clock difference of a signed request."
-    )
-    max_body_kb: int = Field(
-        512, ge=1, le=10_240, description="Largest request body; a larger request is rejected."
-    )
-    reload_minutes: int = Field(
-        60, ge=1, le=1440, description="Interval at which tables and log are reloaded."
-    )
     retention_days: int = Field(
         400, ge=100, le=1200, description="Days to keep events; features look back 13 months."
     )
 
 
-class Alerts(ConfigSection):
+class AlertsConfig(ConfigSection):
     """Thresholds at which seat or usage utilization raises an alert between two lists."""
 
     nudge: float = Field(0.8, gt=0, le=2, description="Share of the limit: worth a look.")
@@ -144,7 +134,7 @@ class Alerts(ConfigSection):
     )
 
     @model_validator(mode="after")
-    def _validate_order(self) -> "Alerts":
+    def _validate_order(self) -> "AlertsConfig":
         if not self.clear_threshold < self.nudge <= self.priority <= self.urgent:
             raise ValueError("expected clear_threshold < nudge <= priority <= urgent")
         return self

@@ -17,59 +17,67 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, ValidationError
 
 from data.config.base import MONTH_DAYS, ConfigSection
-from data.config.delivery import CrmConfig, DatabaseConfig, DigestConfig, Episodes, Slack
+from data.config.delivery import (
+    CrmConfig,
+    DatabaseConfig,
+    DigestConfig,
+    EpisodesConfig,
+    SlackConfig,
+)
 from data.config.inputs import (
     AdoptionConfig,
     ColumnsConfig,
     EngineConfig,
-    Roles,
-    Seats,
+    RolesConfig,
+    SeatsConfig,
     SqlQuery,
     TablesConfig,
 )
 from data.config.playbook import Playbook
 from data.config.scoring import Scoring
-from data.config.server import Alerts, Web, Webhooks
+from data.config.server import AlertsConfig, WebConfig, WebhooksConfig
 from data.config.training import (
     BacktestConfig,
-    Eligibility,
+    EligibilityConfig,
     EvaluationConfig,
-    Gate,
+    GateConfig,
     ModelConfig,
-    Outcome,
+    OutcomeConfig,
     RegistryConfig,
-    Team,
+    TeamConfig,
 )
 from data.errors import SettingsError
 
 __all__ = [
     "MONTH_DAYS",
+    "RENAMED_SETTINGS",
     "AdoptionConfig",
-    "Alerts",
+    "AlertsConfig",
     "BacktestConfig",
     "ColumnsConfig",
     "CrmConfig",
     "DatabaseConfig",
     "DigestConfig",
-    "Eligibility",
+    "EligibilityConfig",
     "EngineConfig",
-    "Episodes",
+    "EpisodesConfig",
     "EvaluationConfig",
-    "Gate",
+    "GateConfig",
     "ModelConfig",
-    "Outcome",
+    "OutcomeConfig",
     "Playbook",
     "RegistryConfig",
-    "Roles",
+    "RolesConfig",
     "Scoring",
-    "Seats",
+    "SeatsConfig",
     "Settings",
-    "Slack",
+    "SlackConfig",
     "SqlQuery",
     "TablesConfig",
-    "Team",
-    "Web",
-    "Webhooks",
+    "TeamConfig",
+    "WebConfig",
+    "WebhooksConfig",
+    "list_setting_names",
     "load_settings",
 ]
 
@@ -87,10 +95,9 @@ _UNION_BRANCHES = {
 }
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET_SETTINGS = {"api_key", "token", "tokens"}  # must name a variable
-_RENAMED = {
+RENAMED_SETTINGS = {
     "tables.stable": "tables.time_invariant_attributes",
     "adoption.advanced": "adoption.advanced_features",
-    "adoption.rare_share": "adoption.advanced_max_share",
     "outcome.min_rise": "outcome.min_increase",
     "eligibility.silent_days": "eligibility.max_inactive_days",
     "model.members": "model.ensemble_size",
@@ -106,10 +113,6 @@ _RENAMED = {
     "backtest.rest_days": "backtest.cooldown_days",
     "backtest.caught_within_days": "backtest.detection_window_days",
     "backtest.rule_share": "backtest.rule_utilization",
-    "backtest.rule_days": "backtest.rule_min_days",
-    "scoring.thin_days": "scoring.low_evidence_days",
-    "scoring.thin_events": "scoring.low_evidence_events",
-    "scoring.thin_share": "scoring.low_evidence_share",
     "scoring.phrases": "scoring.ui_strings",
     "scoring.sentences": "scoring.reason_templates",
     "registry.search_url": "registry.tuning_url",
@@ -131,7 +134,6 @@ _RENAMED = {
     "web.proxies": "web.trusted_proxies",
     "web.leads": "web.managers",
     "web.csms": "web.user_portfolios",
-    "web.rows": "web.page_size",
     "web.hooks_per_minute": "web.webhook_requests_per_minute",
     "webhooks.shape": "webhooks.payload_format",
     "webhooks.keep_days": "webhooks.retention_days",
@@ -153,26 +155,26 @@ class Settings(ConfigSection):
     )
     tables: TablesConfig = TablesConfig()
     columns: ColumnsConfig = ColumnsConfig()
-    roles: Roles = Roles()
-    seats: Seats = Seats()
+    roles: RolesConfig = RolesConfig()
+    seats: SeatsConfig = SeatsConfig()
     adoption: AdoptionConfig = AdoptionConfig()
-    outcome: Outcome = Outcome()
-    eligibility: Eligibility = Eligibility()
+    outcome: OutcomeConfig = OutcomeConfig()
+    eligibility: EligibilityConfig = EligibilityConfig()
     model: ModelConfig = ModelConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    team: Team = Team()
-    gate: Gate = Gate()
+    team: TeamConfig = TeamConfig()
+    gate: GateConfig = GateConfig()
     backtest: BacktestConfig = BacktestConfig()
     scoring: Scoring = Scoring()
     playbook: Playbook = Playbook()
     database: DatabaseConfig = DatabaseConfig()
     crm: CrmConfig = CrmConfig()
     digest: DigestConfig = DigestConfig()
-    episodes: Episodes = Episodes()
-    slack: Slack = Slack()
-    web: Web = Web()
-    webhooks: Webhooks = Webhooks()
-    alerts: Alerts = Alerts()
+    episodes: EpisodesConfig = EpisodesConfig()
+    slack: SlackConfig = SlackConfig()
+    web: WebConfig = WebConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    alerts: AlertsConfig = AlertsConfig()
     registry: RegistryConfig = RegistryConfig()
     engine: EngineConfig = EngineConfig()
     base: Path = Field(Path(), exclude=True, description="Folder of the settings file.")
@@ -200,8 +202,8 @@ class Settings(ConfigSection):
     @property
     def reason_templates_file(self) -> Path | None:
         """Resolved path of the company's own reason templates; None for the built-in ones."""
-        own = self.scoring.reason_templates
-        return None if own is None else (self.base / own).resolve()
+        template_file = self.scoring.reason_templates
+        return None if template_file is None else (self.base / template_file).resolve()
 
 
 def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -289,11 +291,11 @@ def _format_validation_error(error: ValidationError) -> str:
     setting = (
         ".".join(str(part) for part in worst["loc"] if part not in _UNION_BRANCHES) or "settings"
     )
-    if worst["type"] == "extra_forbidden" and setting in _RENAMED:
-        return f"unknown setting {setting}; it is now {_RENAMED[setting]}."
+    if worst["type"] == "extra_forbidden" and setting in RENAMED_SETTINGS:
+        return f"unknown setting {setting}; it is now {RENAMED_SETTINGS[setting]}."
     if worst["type"] == "extra_forbidden":
         return f"unknown setting {setting}. Did you mean {_suggest_setting(setting)}?"
-    message = worst["msg"].removeprefix("Value error, ")
+    message = worst["msg"].removeprefix("Value error, ").replace("valid tuple", "valid list")
     if setting in _SOURCE_SETTINGS:
         message = "expected a path, a list of paths, or url and query"
     return f"{setting}: {message}{_format_found(worst['input'])}."
@@ -301,7 +303,7 @@ def _format_validation_error(error: ValidationError) -> str:
 
 def _suggest_setting(name: str) -> str:
     """Return the setting of that name in another section, else the closest match."""
-    settings = _list_settings(Settings)
+    settings = list_setting_names(Settings)
     same_name = [item for item in settings if item.rpartition(".")[2] == name.rpartition(".")[2]]
     return (same_name or difflib.get_close_matches(name, settings, n=1, cutoff=0.0))[0]
 
@@ -331,13 +333,14 @@ def _mask_password(value: object) -> str:
     return re.sub(r"([?&;](?:password|pwd)=)[^&;'\s]*", r"\1...", masked, flags=re.IGNORECASE)
 
 
-def _list_settings(section: type[BaseModel], prefix: str = "") -> list[str]:
+def list_setting_names(section: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return the dotted names of all settings of a section."""
     names = []
     for name, field in section.model_fields.items():
         if field.exclude:
             continue
         for annotation in (field.annotation, *get_args(field.annotation)):
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                names += _list_settings(annotation, f"{prefix}{name}.")
+                names += list_setting_names(annotation, f"{prefix}{name}.")
         names.append(f"{prefix}{name}")
     return names

@@ -9,13 +9,13 @@ from data.config.base import MONTH_DAYS, ConfigSection
 
 __all__ = [
     "BacktestConfig",
-    "Eligibility",
+    "EligibilityConfig",
     "EvaluationConfig",
-    "Gate",
+    "GateConfig",
     "ModelConfig",
-    "Outcome",
+    "OutcomeConfig",
     "RegistryConfig",
-    "Team",
+    "TeamConfig",
 ]
 
 # Features with an unambiguous sign. Constraining more features did not improve the model.
@@ -37,7 +37,7 @@ _MONOTONE_FEATURES: Final = (
 )
 
 
-class Outcome(ConfigSection):
+class OutcomeConfig(ConfigSection):
     """Label definition: what counts as an expansion, and the horizon."""
 
     horizon_days: int = Field(60, ge=7, le=180, description="Days after the as-of, end excluded.")
@@ -58,7 +58,7 @@ class Outcome(ConfigSection):
     )
 
 
-class Eligibility(ConfigSection):
+class EligibilityConfig(ConfigSection):
     """Accounts that are trained on and scored; the others are counted by reason."""
 
     max_inactive_days: int = Field(
@@ -144,7 +144,7 @@ class EvaluationConfig(ConfigSection):
     )
 
 
-class Team(ConfigSection):
+class TeamConfig(ConfigSection):
     """CSM capacity: number of CSMs, hours and minutes per account."""
 
     csms: int | None = Field(
@@ -161,7 +161,7 @@ class Team(ConfigSection):
     )
 
 
-class Gate(ConfigSection):
+class GateConfig(ConfigSection):
     """Promotion gate: criteria a model must meet before it is promoted."""
 
     tolerance: float = Field(
@@ -202,14 +202,8 @@ class BacktestConfig(ConfigSection):
         description="Minutes to check one account in a manual review: find its row, and compare"
         " use with the contract.",
     )
-    review_share: float = Field(
-        0.75, gt=0, le=2, description="Utilization above which a manual review flags an account."
-    )
     rule_utilization: float = Field(
         0.8, gt=0, le=2, description="Utilization at which the CRM and event rules fire."
-    )
-    rule_min_days: int = Field(
-        3, ge=1, le=90, description="Consecutive days above it before the event rule fires."
     )
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from data.errors import SourceError
 from data.ingest.mapping import RawTable
 
-__all__ = ["resolve_files", "source_errors"]
+__all__ = ["resolve_files", "translate_source_errors"]
 
 _PARQUET: Final = (".parquet", ".pq")
 _CSV: Final = (".csv", ".csv.gz")
@@ -23,7 +23,7 @@ _SCHEME_ALIASES: Final = {"s3a": "s3"}
 
 
 @contextmanager
-def source_errors(name: str) -> Iterator[None]:
+def translate_source_errors(name: str) -> Iterator[None]:
     """Convert read errors into a SourceError that names the table or file.
 
     Parameters
@@ -45,8 +45,8 @@ def source_errors(name: str) -> Iterator[None]:
         ) from None
     except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:
         raise SourceError(
-            f"{name} cannot be read as its file extension says: {_first_error_line(error)}. It may"
-            " be incomplete or damaged: export it again, or remove it."
+            f"{name} does not have the format of its file extension: {_first_error_line(error)}. It"
+            " may be incomplete or damaged: export it again, or remove it."
         ) from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -107,13 +107,13 @@ def _resolve_local(table: str, part: str, folder: Path) -> list[RawTable]:
             f"{table}: no file matches {path}. Add one, or correct [tables] {table} in"
             " expansion.toml."
         )
-    return [_describe_local_file(table, file, folder) for file in matches]
+    return [_scan_local_file(table, file, folder) for file in matches]
 
 
-def _describe_local_file(table: str, file: Path, folder: Path) -> RawTable:
+def _scan_local_file(table: str, file: Path, folder: Path) -> RawTable:
     file, folder = file.absolute(), folder.absolute()
     name = file.relative_to(folder) if file.is_relative_to(folder) else file
-    with source_errors(f"{table}: {name}"):
+    with translate_source_errors(f"{table}: {name}"):
         stat = file.stat()
     fingerprint = f"{file}:{stat.st_size}:{stat.st_mtime_ns}"
     return RawTable(name.as_posix(), fingerprint, _scan_file(table, str(file)))
@@ -138,7 +138,7 @@ def _resolve_remote(table: str, url: str) -> list[RawTable]:
             f"{table}: no object matches {url}. Add one, or correct [tables] {table} in"
             " expansion.toml."
         )
-    return [_describe_remote_file(table, f"{scheme}://{info.path}", info) for info in objects]
+    return [_scan_remote_file(table, f"{scheme}://{info.path}", info) for info in objects]
 
 
 def _open_store(url: str) -> tuple[Any, str]:
@@ -167,7 +167,7 @@ def _list_objects(store: Any, path: str, pattern: re.Pattern[str] | None) -> lis
     return [info for info in files if pattern.fullmatch(info.path)]
 
 
-def _describe_remote_file(table: str, url: str, info: Any) -> RawTable:  # noqa: ANN401 - pyarrow is untyped
+def _scan_remote_file(table: str, url: str, info: Any) -> RawTable:  # noqa: ANN401 - pyarrow is untyped
     return RawTable(url, f"{url}:{info.size}:{info.mtime_ns}", _scan_file(table, url))
 
 

@@ -57,7 +57,7 @@ class MappedTable:
         )
         return self.frame.select(*self.columns, first_reason.alias(_REASON_COLUMN))
 
-    def reject_counts(self) -> pl.LazyFrame:
+    def count_rejects(self) -> pl.LazyFrame:
         """Count rows per reject reason; a row counts under its first reason only."""
         first_reason = pl.coalesce(
             pl.when(mask).then(pl.lit(reason)) for reason, mask in self.rules
@@ -118,7 +118,7 @@ def map_table(
     return MappedTable(
         frame.select(*casts, *extra, *(flag.alias(reason) for reason, flag in flags)),
         columns,
-        (*parse_errors, *schemas.validation_rules(table)),
+        (*parse_errors, *schemas.build_validation_rules(table)),
     )
 
 

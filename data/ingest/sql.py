@@ -85,7 +85,7 @@ def export_query_to_parquet(
     try:
         draft.mkdir(parents=True)
         _write_parts(_read_batches(table, query, folder), draft, table)
-        parts = [_describe_part(file) for file in sorted(draft.iterdir())]
+        parts = [_scan_part(file) for file in sorted(draft.iterdir())]
         export = (
             spool_folder
             / hashlib.blake2b("".join(p.fingerprint for p in parts).encode()).hexdigest()[:32]
@@ -131,7 +131,7 @@ def _write_parts(batches: Iterator[pl.DataFrame], part_folder: Path, table: str)
             writer.close()
 
 
-def _describe_part(file: Path) -> RawTable:
+def _scan_part(file: Path) -> RawTable:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "blake2b").hexdigest()
     return RawTable(file.name, digest, pl.scan_parquet(file))
@@ -149,11 +149,11 @@ def _read_batches(table: str, query: SqlQuery, folder: Path) -> Iterator[pl.Data
 
 
 def _stream_rows(table: str, connection: sa.Connection, query: str) -> Iterator[pl.DataFrame]:
-    options = connection.execution_options(
+    streaming_connection = connection.execution_options(
         stream_results=True, no_parameters=True, max_row_buffer=BATCH_ROWS
     )
     try:
-        result = options.exec_driver_sql(query)
+        result = streaming_connection.exec_driver_sql(query)
         names = list(result.keys())
         _reject_duplicate_columns(table, names)
         yield _to_text_frame([], names)
@@ -223,11 +223,11 @@ def _create_engine(table: str, url: sa.URL) -> sa.Engine:
     try:
         return sa.create_engine(url, poolclass=sa.NullPool)
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError):
-        kind = url.get_backend_name()
+        backend = url.get_backend_name()
         install = (
             "Run: pip install '.[postgres]'"
-            if kind == "postgresql"
-            else f"Install SQLAlchemy's driver for {kind}"
+            if backend == "postgresql"
+            else f"Install SQLAlchemy's driver for {backend}"
         )
         raise SourceError(
             f"{table}: the driver for {url.drivername} is not installed, expected one that"

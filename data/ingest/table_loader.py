@@ -18,12 +18,12 @@ from data import schemas
 from data.config import settings
 from data.errors import ContractError, SourceError
 from data.ingest import files, sql
-from data.ingest.files import source_errors
+from data.ingest.files import translate_source_errors
 from data.ingest.mapping import MappedTable, RawTable, check_columns, map_table
 from data.ingest.timestamps import validate_time_zone
-from data.ingest.validation import reject_counts, reject_naive_timestamps, validate_table
+from data.ingest.validation import count_rejects, reject_naive_timestamps, validate_table
 
-__all__ = ["Partition", "Tables", "load_tables", "source_errors", "tables_from_frames"]
+__all__ = ["Partition", "Tables", "load_tables", "tables_from_frames", "translate_source_errors"]
 
 # Device clocks run ahead by minutes; a day ahead is a wrong date.
 MAX_CLOCK_SKEW: Final = timedelta(days=1)
@@ -50,14 +50,14 @@ class Partition:
         """Return every row with the ``reason`` it is quarantined for, or null."""
         return self.mapped.with_reject_reason()
 
-    def reject_counts(self) -> dict[str, int]:
+    def count_rejects(self) -> dict[str, int]:
         """Return quarantined rows per reason, each row under its first reason; one pass."""
-        with source_errors(f"events: {self.name}"):
-            return reject_counts(self.mapped)
+        with translate_source_errors(f"events: {self.name}"):
+            return count_rejects(self.mapped)
 
     def count_rows(self) -> int:
         """Count all rows of the partition, valid or not."""
-        with source_errors(f"events: {self.name}"):
+        with translate_source_errors(f"events: {self.name}"):
             return int(self.raw_rows.select(pl.len()).collect(engine="streaming").item())
 
 
@@ -247,7 +247,7 @@ def _map_tables(
 
 
 def _is_empty(table: str, raw: RawTable) -> bool:
-    with source_errors(f"{table}: {raw.name}"):
+    with translate_source_errors(f"{table}: {raw.name}"):
         try:
             return raw.frame.select(pl.first()).head(1).collect(engine="streaming").is_empty()
         except pl.exceptions.NoDataError:
@@ -269,8 +269,8 @@ def _build_partitions(
             mapped = mapped.with_rule(
                 schemas.FUTURE_TIMESTAMP, pl.col("timestamp") > now + MAX_CLOCK_SKEW
             )
-        with source_errors(f"events: {raw.name}"):
-            reject_naive_timestamps("events", reject_counts(mapped.head(_SAMPLE_ROWS)))
+        with translate_source_errors(f"events: {raw.name}"):
+            reject_naive_timestamps("events", count_rejects(mapped.head(_SAMPLE_ROWS)))
         partitions.append(
             Partition(raw.name, _hash_strings(raw.fingerprint, rules), raw.frame, mapped)
         )

@@ -73,8 +73,7 @@ def naive_timestamp_error(table: str, name: str) -> ContractError:
     """Return the error for a column of naive timestamps."""
     return ContractError(
         f"{table}: {name} {NO_TIME_ZONE}, expected timestamps such as 2024-03-01T09:30:00Z. Store"
-        " the"
-        ' zone with the time, or declare the zone of naive times: [tables] time_zone = "UTC" in'
+        ' the zone with the time, or declare the zone of naive times: [tables] time_zone = "UTC" in'
         " expansion.toml."
     )
 

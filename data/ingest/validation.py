@@ -7,10 +7,10 @@ import polars as pl
 
 from data import schemas
 from data.ingest import timestamps
-from data.ingest.files import source_errors
+from data.ingest.files import translate_source_errors
 from data.ingest.mapping import MappedTable
 
-__all__ = ["reject_counts", "reject_naive_timestamps", "require_known_accounts", "validate_table"]
+__all__ = ["count_rejects", "reject_naive_timestamps", "require_known_accounts", "validate_table"]
 
 ZERO_SEATS_NOTE: Final = "licensed_seats of 0 read as no seat limit"
 
@@ -24,7 +24,7 @@ def validate_table(
     """Validate and deduplicate a small table.
 
     Rows that are equal in every column count once. Rows that conflict on a key are all
-    rejected, because nothing tells which of them is right.
+    rejected, because the correct one is unknown.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def validate_table(
         return schemas.ValidatedTable(schemas.TABLES[table].create_empty(), {}, 0)
     quarantine: dict[str, int] = {}
     parts = []
-    for name, arrival in mapped_tables:
-        checked = (
-            arrival if known_accounts is None else require_known_accounts(arrival, known_accounts)
+    for name, mapped in mapped_tables:
+        known_rows = (
+            mapped if known_accounts is None else require_known_accounts(mapped, known_accounts)
         )
-        with source_errors(f"{table}: {name}"):
-            parts.append(checked.valid_rows().collect())
-            rejects = reject_counts(checked)
+        with translate_source_errors(f"{table}: {name}"):
+            parts.append(known_rows.valid_rows().collect())
+            rejects = count_rejects(known_rows)
         reject_naive_timestamps(table, rejects)
         quarantine = {
             reason: quarantine.get(reason, 0) + rejects.get(reason, 0)
@@ -79,9 +79,9 @@ def require_known_accounts(mapped: MappedTable, known_accounts: pl.Series) -> Ma
     )
 
 
-def reject_counts(mapped: MappedTable) -> dict[str, int]:
+def count_rejects(mapped: MappedTable) -> dict[str, int]:
     """Return rows per reject reason, sorted by reason."""
-    counts_by_reason = mapped.reject_counts().collect(engine="streaming")
+    counts_by_reason = mapped.count_rejects().collect(engine="streaming")
     return dict(sorted(counts_by_reason.iter_rows()))
 
 
@@ -103,7 +103,7 @@ def _drop_duplicates(table: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, dict
 
 
 def _null_zero_seats(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Replace 0 licensed seats by null: the contract sells no seats, it is not always full."""
+    """Replace 0 licensed seats by null: the contract has no seat limit."""
     zero_seats = pl.col("licensed_seats") == 0
     count = rows.select(zero_seats.sum()).item()
     amended = rows.with_columns(pl.when(~zero_seats).then("licensed_seats").alias("licensed_seats"))

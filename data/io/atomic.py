@@ -77,10 +77,10 @@ def write_table(frame: pl.DataFrame, file: Path) -> None:
     if file.suffix == ".parquet":
         atomic_write(file, frame.write_parquet, durable=True)
         return
-    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    flat = frame.with_columns(pl.col(name).list.join("; ") for name in lists)
-    texts = [name for name, kind in flat.schema.items() if kind == pl.String]
-    escaped = flat.with_columns(csv_injection.escape_formula_column(name) for name in texts)
+    list_columns = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
+    flat = frame.with_columns(pl.col(name).list.join("; ") for name in list_columns)
+    text_columns = [name for name, dtype in flat.schema.items() if dtype == pl.String]
+    escaped = flat.with_columns(csv_injection.escape_formula_column(name) for name in text_columns)
     atomic_write(file, escaped.write_csv, durable=True)
 
 
@@ -96,9 +96,8 @@ def _fsync(path: Path) -> None:
 def _system_message(error: OSError | pl.exceptions.ComputeError, draft: Path) -> str:
     """Return the system's error message, without Polars' wrapping."""
     message = getattr(error, "strerror", None) or str(error).rpartition("IO error: ")[2]
-    if (
-        "thrift" in message
-    ):  # writing the Parquet footer fails without a cause: write again to get it
+    # A failed write of the Parquet footer does not state its cause: write again to get it.
+    if "thrift" in message:
         try:
             with draft.open("ab") as file:
                 file.write(b"again")

@@ -31,9 +31,9 @@ from data.simulator.corruption import corrupt_rows
 from data.simulator.simulation import (
     SimulationHistory,
     SimulationPeriod,
-    day_number,
-    random_stream,
+    create_random_stream,
     simulate,
+    to_day_number,
 )
 
 __all__ = ["SimulationSummary", "write_company"]
@@ -115,13 +115,13 @@ def write_company(
     DeliveryError
         If a file cannot be written.
     """
-    _check_arguments(accounts, months, seed, corruption, end)
-    month_starts = _month_starts(end, months)
+    _validate_arguments(accounts, months, seed, corruption, end)
+    month_starts = _list_month_starts(end, months)
     paths = [out / "events" / f"{first:%Y-%m}.parquet" for first in month_starts[:-1]]
     _prepare_folder(out, paths)
     report = progress or _ignore_progress
     history = simulate(
-        accounts, SimulationPeriod(day_number(month_starts[0]), day_number(end)), seed
+        accounts, SimulationPeriod(to_day_number(month_starts[0]), to_day_number(end)), seed
     )
     context = _build_context(history, seed)
     count = 0
@@ -131,15 +131,17 @@ def write_company(
         report(completed, months + 1)
         count += _write_parquet(
             path,
-            corrupt_rows("events", log, corruption, random_stream(seed, "corruption", completed)),
+            corrupt_rows(
+                "events", log, corruption, create_random_stream(seed, "corruption", completed)
+            ),
         )
     report(months, months + 1)
-    ground_truth, drivers = _build_ground_truth(history, seed), tables.build_drivers(history)
-    _write_parquet(out / "truth.parquet", ground_truth)
+    truth, drivers = _build_ground_truth(history, seed), tables.build_drivers(history)
+    _write_parquet(out / "truth.parquet", truth)
     _write_parquet(out / "drivers.parquet", drivers)
     for number, (name, table) in enumerate(_build_tables(context, seed)):
         corrupted = corrupt_rows(
-            name, table, corruption, random_stream(seed, "corruption", months + number)
+            name, table, corruption, create_random_stream(seed, "corruption", months + number)
         )
         _write_parquet(out / f"{name}.parquet", corrupted)
     atomic_write(
@@ -151,7 +153,7 @@ def write_company(
         accounts,
         len(context.user_ids) - 1,
         count,
-        len(ground_truth),
+        len(truth),
         len(drivers),
         month_starts[0],
         end - timedelta(days=1),
@@ -162,7 +164,9 @@ def _ignore_progress(_done: int, _total: int) -> None:
     """Ignore progress reports."""
 
 
-def _check_arguments(accounts: int, months: int, seed: int, corruption: float, end: date) -> None:
+def _validate_arguments(
+    accounts: int, months: int, seed: int, corruption: float, end: date
+) -> None:
     if min(accounts, months) < 1 or seed < 0 or not 0 <= corruption <= 1:
         raise SettingsError(
             "simulate needs at least one account and one month, a seed that is not negative, and a"
@@ -175,7 +179,7 @@ def _check_arguments(accounts: int, months: int, seed: int, corruption: float, e
         )
 
 
-def _month_starts(end: date, months: int) -> list[date]:
+def _list_month_starts(end: date, months: int) -> list[date]:
     """Return the first day of each month, and the end."""
     last = end.year * 12 + end.month - 1
     return [date(m // 12, m % 12 + 1, 1) for m in range(last - months, last + 1)]
@@ -203,12 +207,12 @@ def _prepare_folder(out: Path, paths: list[Path]) -> None:
 
 
 def _build_context(history: SimulationHistory, seed: int) -> event_generators.EventContext:
-    user_table = users.expand_users(history, random_stream(seed, "users"))
-    rng = random_stream(seed, "noise")
-    noise_rates = noise.sample_noise_rates(len(history.traits.joined), rng)
+    user_table = users.expand_users(history, create_random_stream(seed, "users"))
+    rng = create_random_stream(seed, "noise")
+    noise_rates = noise.sample_noise_rates(len(history.traits.sign_up_day), rng)
     guest_visits = noise.simulate_guest_visits(history, user_table, noise_rates, rng)
-    return event_log.build_context(
-        history, user_table, noise_rates, guest_visits, random_stream(seed, "events")
+    return event_log.build_event_context(
+        history, user_table, noise_rates, guest_visits, create_random_stream(seed, "events")
     )
 
 
@@ -217,7 +221,9 @@ def _generate_logs(
 ) -> Iterator[pl.DataFrame]:
     first_id = 0
     for start, end in itertools.pairwise(month_starts):
-        log = event_log.generate_month(context, day_number(start), day_number(end), seed, first_id)
+        log = event_log.generate_month(
+            context, to_day_number(start), to_day_number(end), seed, first_id
+        )
         first_id += len(log)
         yield log
 
@@ -225,7 +231,7 @@ def _generate_logs(
 def _build_tables(
     context: event_generators.EventContext, seed: int
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    rng = random_stream(seed, "names")
+    rng = create_random_stream(seed, "names")
     yield "accounts", tables.build_accounts(context.history, rng)
     yield "subscriptions", tables.build_subscriptions(context.history, rng)
     yield (

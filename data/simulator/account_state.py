@@ -23,7 +23,7 @@ __all__ = [
     "IntVector",
     "LifecycleStatus",
     "Vector",
-    "empty_state",
+    "create_empty_state",
     "sample_accounts",
     "select_accounts",
 ]
@@ -39,7 +39,7 @@ NEVER: Final = 1e9
 PLANS: Final = ("free", "team", "business", "enterprise")
 FEATURES_IN_PLAN: Final = np.array([10.0, 14.0, 24.0, 36.0])
 FOUNDER_SHARE: Final = 0.62  # share that joins before the log starts
-PLANNER_SHARE: Final = 0.34  # share that buys for its ceiling at first, then plateaus
+PLANNER_SHARE: Final = 0.34  # share that buys for its final size at first, then plateaus
 DEVELOPER_SHARE: Final = 0.42  # share of the others that build on the API
 
 
@@ -53,20 +53,20 @@ class LifecycleStatus:
 class AccountTraits:
     """Constant properties of an account."""
 
-    joined: Vector  # day of the first sign-up
+    sign_up_day: Vector  # day of the first sign-up
     trial_days: Vector
-    departments: Vector  # that could use the product
-    department_size: Vector  # potential users in each
-    growth: Vector  # invitations per user and month in an empty department
-    turnover: Vector  # share of users who stop per month
-    spread: Vector  # new departments per month, once the current ones are full
-    foresight: Vector  # target seat utilization of the first purchase; 0: buys as needed
-    pace: Vector  # features tried per month
-    curiosity: Vector  # features it would use at most
-    building: Vector  # API automations built per month; 0: no developers
-    automations: Vector  # at most
-    calls: Vector  # API calls per automation and month
-    connecting: Vector  # integrations connected per month
+    potential_departments: Vector  # departments that could use the product
+    department_size: Vector  # potential users per department
+    invitation_rate: Vector  # invitations per user and month in an empty department
+    leave_rate: Vector  # share of users who stop per month
+    department_rate: Vector  # new departments per month, once the current ones are full
+    planned_utilization: Vector  # target seat utilization of the first purchase; 0: buys as needed
+    feature_rate: Vector  # features tried per month
+    max_features: Vector  # adopted features at saturation
+    automation_rate: Vector  # API automations built per month; 0: no developers
+    max_automations: Vector  # API automations at saturation
+    calls_per_automation: Vector  # API calls per automation and month
+    integration_rate: Vector  # integrations connected per month
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class AccountState:
     """The state of an account at the start of a step."""
 
     status: Vector
-    people: Vector  # active users
+    users: Vector  # active users
     departments: Vector  # reached so far
     features: Vector  # adopted so far
     automations: Vector
     integrations: Vector
     usage: Vector  # API calls per month
-    people_trend: Vector  # net new users per month, smoothed
+    user_trend: Vector  # net new users per month, smoothed
     department_trend: Vector  # new departments per month, smoothed
     feature_trend: Vector  # new features per month, smoothed
     usage_trend: Vector  # relative growth of API calls per month, smoothed
@@ -90,7 +90,7 @@ class AccountState:
     price: Vector  # index of the account's prices, 1 at first
     renewal: Vector  # day on which the trial or the contract year ends
     last_purchase: Vector  # day of the last purchase; the hazard recovers from then on
-    pending: Vector  # day on which signed seats come into force
+    pending_start: Vector  # day on which signed seats come into force
     pending_seats: Vector
 
     @property
@@ -108,7 +108,7 @@ class AccountState:
     @property
     def utilization(self) -> Vector:
         """Users over licensed seats, not clipped."""
-        return np.asarray(self.people / np.maximum(self.seats, 1))
+        return np.asarray(self.users / np.maximum(self.seats, 1))
 
 
 AccountVectors = TypeVar("AccountVectors", AccountTraits, AccountState)
@@ -119,14 +119,14 @@ def select_accounts(vectors: AccountVectors, index: IntVector) -> AccountVectors
     return type(vectors)(**{f.name: getattr(vectors, f.name)[index] for f in fields(vectors)})
 
 
-def empty_state(accounts: int) -> AccountState:
-    """Return the state of accounts that have not signed up yet."""
+def create_empty_state(accounts: int) -> AccountState:
+    """Create the state of accounts that have not signed up yet."""
     zeros: dict[str, Vector] = {f.name: np.zeros(accounts) for f in fields(AccountState)}
     full = {
         "limit": np.inf,
         "price": 1.0,
         "renewal": NEVER,
-        "pending": NEVER,
+        "pending_start": NEVER,
         "last_purchase": -NEVER,
     }
     return AccountState(
@@ -161,22 +161,22 @@ def sample_accounts(
     planner = rng.random(accounts) < PLANNER_SHARE
     developer = ~planner & (rng.random(accounts) < DEVELOPER_SHARE)
     return AccountTraits(
-        joined=np.sort(np.floor(np.where(founder, early, late))),
+        sign_up_day=np.sort(np.floor(np.where(founder, early, late))),
         trial_days=rng.choice([14.0, 21.0, 30.0], accounts),
-        departments=_sample_count(rng, accounts, [0.3, 0.25, 0.2, 0.15, 0.1]),
+        potential_departments=_sample_count(rng, accounts, [0.3, 0.25, 0.2, 0.15, 0.1]),
         department_size=np.clip(rng.lognormal(np.log(11), 0.7, accounts), 3, 90),
-        growth=rng.lognormal(np.log(0.33), 0.4, accounts),
-        turnover=rng.uniform(0.005, 0.025, accounts),
-        spread=rng.lognormal(np.log(0.022), 0.6, accounts),
-        foresight=np.where(planner, rng.uniform(0.84, 0.91, accounts), 0.0),
-        pace=rng.lognormal(np.log(0.6), 0.6, accounts),
-        curiosity=np.where(planner, 9.0, rng.uniform(7, 36, accounts)),
-        building=np.where(developer, rng.lognormal(np.log(0.3), 0.5, accounts), 0.0),
-        automations=rng.integers(2, 16, accounts).astype(float),
-        calls=rng.lognormal(np.log(5_000), 0.8, accounts),
-        connecting=rng.lognormal(np.log(0.15), 0.6, accounts),
+        invitation_rate=rng.lognormal(np.log(0.33), 0.4, accounts),
+        leave_rate=rng.uniform(0.005, 0.025, accounts),
+        department_rate=rng.lognormal(np.log(0.022), 0.6, accounts),
+        planned_utilization=np.where(planner, rng.uniform(0.84, 0.91, accounts), 0.0),
+        feature_rate=rng.lognormal(np.log(0.6), 0.6, accounts),
+        max_features=np.where(planner, 9.0, rng.uniform(7, 36, accounts)),
+        automation_rate=np.where(developer, rng.lognormal(np.log(0.3), 0.5, accounts), 0.0),
+        max_automations=rng.integers(2, 16, accounts).astype(float),
+        calls_per_automation=rng.lognormal(np.log(5_000), 0.8, accounts),
+        integration_rate=rng.lognormal(np.log(0.15), 0.6, accounts),
     )
 
 
-def _sample_count(rng: Generator, size: int, odds: Sequence[float]) -> Vector:
-    return rng.choice(np.arange(1.0, len(odds) + 1), size, p=odds)
+def _sample_count(rng: Generator, size: int, probabilities: Sequence[float]) -> Vector:
+    return rng.choice(np.arange(1.0, len(probabilities) + 1), size, p=probabilities)

@@ -26,26 +26,26 @@ __all__ = ["MAX_INTEGRATIONS", "start_trials", "step_adoption"]
 MAX_INTEGRATIONS: Final = 8  # per account
 TRIAL_SEATS: Final = 10.0
 _TREND_WEIGHT = 1 - np.exp(-STEP_DAYS / 45)  # time constant of 45 days
-_USAGE_ADJUSTMENT = 1 - np.exp(-STEP_DAYS / 45)  # time constant of 45 days
-_MAX_OVERUSE = 1.12  # use is throttled beyond this share of the licensed amount
+_USAGE_ADJUSTMENT_WEIGHT = 1 - np.exp(-STEP_DAYS / 45)  # time constant of 45 days
+_MAX_UTILIZATION = 1.12  # use is throttled beyond this share of the licensed amount
 
 
 def start_trials(
     traits: AccountTraits, state: AccountState, day: float, rng: Generator
 ) -> AccountState:
     """Start the trial of accounts that join in this step, with a champion and some colleagues."""
-    joins = (state.status == LifecycleStatus.BEFORE) & (traits.joined < day + STEP_DAYS)
+    joins = (state.status == LifecycleStatus.BEFORE) & (traits.sign_up_day < day + STEP_DAYS)
     if not joins.any():
         return state
     initial_users = 1.0 + rng.poisson(2.0, len(joins))
     return replace(
         state,
         status=np.where(joins, LifecycleStatus.TRIAL, state.status),
-        people=np.where(joins, initial_users, state.people),
+        users=np.where(joins, initial_users, state.users),
         departments=np.where(joins, 1.0, state.departments),
         features=np.where(joins, 3.0, state.features),
         seats=np.where(joins, TRIAL_SEATS, state.seats),
-        renewal=np.where(joins, traits.joined + traits.trial_days, state.renewal),
+        renewal=np.where(joins, traits.sign_up_day + traits.trial_days, state.renewal),
     )
 
 
@@ -69,32 +69,37 @@ def step_adoption(
         Users who started and users who stopped within it.
     """
     is_active = state.is_active
-    saturation = state.people / np.maximum(traits.department_size * state.departments, 1)
+    saturation = state.users / np.maximum(traits.department_size * state.departments, 1)
     joined, left = _step_users(traits, state, saturation, rng)
-    departments = _sample_occurrence(rng, traits.spread * np.clip(saturation, 0, 1), is_active)
-    departments *= state.departments < traits.departments
+    departments = _sample_occurrence(
+        rng, traits.department_rate * np.clip(saturation, 0, 1), is_active
+    )
+    departments *= state.departments < traits.potential_departments
     joined = joined + departments  # a department is reached through one of its users
     adopted = rng.poisson(
-        is_active * STEP_MONTHS * traits.pace * _remaining_share(state.features, traits.curiosity)
+        is_active
+        * STEP_MONTHS
+        * traits.feature_rate
+        * _compute_remaining_share(state.features, traits.max_features)
     )
     plan_features = FEATURES_IN_PLAN[state.plan.astype(int)]
     features = np.minimum(state.features + adopted, np.maximum(plan_features, state.features))
-    remaining = _remaining_share(state.automations, traits.automations)
+    remaining = _compute_remaining_share(state.automations, traits.max_automations)
     automations = state.automations + rng.poisson(
-        is_active * STEP_MONTHS * traits.building * remaining
+        is_active * STEP_MONTHS * traits.automation_rate * remaining
     )
     usage = _step_usage(traits, state, automations, rng) * is_active
-    remaining = _remaining_share(state.integrations, MAX_INTEGRATIONS)
-    connected = rng.poisson(is_active * STEP_MONTHS * traits.connecting * remaining)
+    remaining = _compute_remaining_share(state.integrations, MAX_INTEGRATIONS)
+    connected = rng.poisson(is_active * STEP_MONTHS * traits.integration_rate * remaining)
     new_state = replace(
         state,
-        people=state.people + joined - left,
+        users=state.users + joined - left,
         departments=state.departments + departments,
         features=features,
         automations=automations,
         integrations=np.minimum(state.integrations + connected, MAX_INTEGRATIONS),
         usage=usage,
-        people_trend=_update_trend(state.people_trend, joined - left),
+        user_trend=_update_trend(state.user_trend, joined - left),
         department_trend=_update_trend(state.department_trend, departments),
         feature_trend=_update_trend(state.feature_trend, features - state.features),
         usage_trend=_update_trend(state.usage_trend, np.log((usage + 100) / (state.usage + 100))),
@@ -106,25 +111,25 @@ def _step_users(
     traits: AccountTraits, state: AccountState, saturation: Vector, rng: Generator
 ) -> tuple[Vector, Vector]:
     """Sample invitations, limited by the licensed seats, and churned users, never the last one."""
-    throttle = np.clip((_MAX_OVERUSE - state.utilization) / (_MAX_OVERUSE - 1), 0, 1)
+    throttle = np.clip((_MAX_UTILIZATION - state.utilization) / (_MAX_UTILIZATION - 1), 0, 1)
     throttle = np.where(state.is_paying, throttle, 1.0)
-    invited = traits.growth * state.people * np.clip(1 - saturation, 0, 1) * throttle
+    invited = traits.invitation_rate * state.users * np.clip(1 - saturation, 0, 1) * throttle
     joined = rng.poisson(state.is_active * STEP_MONTHS * invited).astype(float)
-    left = rng.poisson(state.is_active * STEP_MONTHS * traits.turnover * state.people)
-    return joined, np.minimum(left, np.maximum(state.people - 1, 0)).astype(float)
+    left = rng.poisson(state.is_active * STEP_MONTHS * traits.leave_rate * state.users)
+    return joined, np.minimum(left, np.maximum(state.users - 1, 0)).astype(float)
 
 
 def _step_usage(
     traits: AccountTraits, state: AccountState, automations: Vector, rng: Generator
 ) -> Vector:
     """Adjust API calls towards the automations' demand, up to a little above the usage limit."""
-    demand = automations * traits.calls
-    usage = state.usage + (demand - state.usage) * _USAGE_ADJUSTMENT
+    demand = automations * traits.calls_per_automation
+    usage = state.usage + (demand - state.usage) * _USAGE_ADJUSTMENT_WEIGHT
     usage = usage * np.exp(0.02 * rng.standard_normal(len(usage)))
-    return np.asarray(np.minimum(usage, _MAX_OVERUSE * state.limit))
+    return np.asarray(np.minimum(usage, _MAX_UTILIZATION * state.limit))
 
 
-def _remaining_share(current: Vector, maximum: Vector | float) -> Vector:
+def _compute_remaining_share(current: Vector, maximum: Vector | float) -> Vector:
     return np.asarray(np.clip(1 - current / maximum, 0, 1))
 
 

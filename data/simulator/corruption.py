@@ -8,35 +8,34 @@ from data.simulator.account_state import Generator
 
 __all__ = ["CORRUPTIONS", "corrupt_rows"]
 
-_INSTANT: Final = pl.Datetime("us", "UTC")
-_NO_TIME: Final = pl.lit(None, _INSTANT)
-_NO_TEXT: Final = pl.lit(None, pl.String)
-_NEVER_SET: Final = pl.lit(0).cast(_INSTANT)  # a clock that was never set: 1970
-_CENTURY: Final = pl.duration(
-    days=36_525
-)  # far enough to be in the future whenever the log is read
+_UTC_DATETIME: Final = pl.Datetime("us", "UTC")
+_NULL_TIME: Final = pl.lit(None, _UTC_DATETIME)
+_NULL_TEXT: Final = pl.lit(None, pl.String)
+_EPOCH: Final = pl.lit(0).cast(_UTC_DATETIME)  # 1970-01-01: the clock was not set
+# Far enough to be in the future whenever the log is read.
+_CENTURY: Final = pl.duration(days=36_525)
 
 # Corruptions by table: each one invalidates one column of a copy of a valid row.
 CORRUPTIONS: Final[dict[str, tuple[pl.Expr, ...]]] = {
     "events": (
-        _NO_TEXT.alias("account_id"),
+        _NULL_TEXT.alias("account_id"),
         pl.lit("").alias("account_id"),
         pl.lit("acc_unknown").alias("account_id"),
-        _NO_TIME.alias("timestamp"),
-        _NEVER_SET.alias("timestamp"),
+        _NULL_TIME.alias("timestamp"),
+        _EPOCH.alias("timestamp"),
         pl.col("timestamp") + _CENTURY,
         (-pl.col("quantity") - 1).alias("quantity"),
     ),
     "subscriptions": (
-        _NO_TEXT.alias("account_id"),
+        _NULL_TEXT.alias("account_id"),
         pl.lit("acc_unknown").alias("account_id"),
         pl.lit(-5.0).alias("licensed_seats"),
         pl.lit("active").alias("status"),
-        _NO_TIME.alias("effective_date"),
+        _NULL_TIME.alias("effective_date"),
     ),
-    "accounts": (_NO_TEXT.alias("account_id"),),
+    "accounts": (_NULL_TEXT.alias("account_id"),),
     "users": (
-        _NO_TEXT.alias("user_id"),
+        _NULL_TEXT.alias("user_id"),
         pl.lit("").alias("account_id"),
     ),
 }

@@ -38,7 +38,7 @@ EVENTS: Final = (
 )  # fmt: skip
 USE, API, SYNC, ADDED, REMOVED, LOGIN, TICKET, NPS = range(8)
 WEEKEND_ACTIVITY: Final = 0.12  # activity of a weekend day relative to a workday
-WORKDAYS_PER_MONTH: Final = 30 * (5 + 2 * WEEKEND_ACTIVITY) / 7  # in a month
+WORKDAYS_PER_MONTH: Final = 30 * (5 + 2 * WEEKEND_ACTIVITY) / 7  # weighted by activity
 USES_PER_SESSION: Final = 2.4
 SECOND: Final = 1_000_000  # microseconds
 DAY: Final = 86_400 * SECOND
@@ -74,7 +74,7 @@ def generate_feature_use(context: EventContext, start: int, end: int, rng: Gener
     """Generate sessions on workdays, each with a few uses of features the user has adopted."""
     users, history = context.user_table, context.history
     present = np.flatnonzero((users.joined < end) & (users.left > start))
-    activity = np.concatenate([[0.0], np.cumsum(_activity_by_day(np.arange(start, end)))])
+    activity = np.concatenate([[0.0], np.cumsum(_compute_daily_activity(np.arange(start, end)))])
     start_activity = activity[np.maximum(users.joined[present], start) - start]
     end_activity = activity[np.minimum(users.left[present], end) - start]
     sessions = rng.poisson(
@@ -113,9 +113,9 @@ def generate_api_calls(context: EventContext, start: int, end: int, rng: Generat
     """Generate API call counts twice a day: the calls since the last count."""
     history = context.history
     days = np.arange(start, end)
-    usage = history.usage[history.step_index(days)] * history.alive[history.step_index(days)]
+    usage = history.usage[history.step_index(days)] * history.is_active[history.step_index(days)]
     day_index, account = np.nonzero(usage > 1)
-    share = np.where(_activity_by_day(days) < 1, 0.75, 1.1)[day_index] / 60
+    share = np.where(_compute_daily_activity(days) < 1, 0.75, 1.1)[day_index] / 60
     calls = np.repeat(usage[day_index, account] * share, 2)
     calls *= np.exp(0.15 * rng.standard_normal(len(calls)))
     account, day = np.repeat(account, 2), np.repeat(days[day_index], 2)
@@ -136,7 +136,7 @@ def generate_integration_syncs(
     history = context.history
     days = np.arange(start, end)
     steps = history.step_index(days)
-    connected = history.integrations[steps] * history.alive[steps]
+    connected = history.integrations[steps] * history.is_active[steps]
     runs = rng.random((*connected.shape, MAX_INTEGRATIONS)) < 0.3  # a day
     day_index, account, slot = np.nonzero(
         runs & (np.arange(MAX_INTEGRATIONS) < connected[..., None])
@@ -149,7 +149,7 @@ def generate_integration_syncs(
 def generate_seat_changes(
     context: EventContext, start: int, end: int, rng: Generator
 ) -> EventBatch:
-    """Generate seats added for users who join and removed from users who stopped."""
+    """Generate the addition and removal of seats for users who join and leave."""
     users = context.user_table
     added = np.flatnonzero((users.joined >= start) & (users.joined < end))
     is_removed = users.removed & (users.left >= start) & (users.left < end)
@@ -164,16 +164,18 @@ def generate_seat_changes(
 def generate_noise_events(
     context: EventContext, start: int, end: int, event: int, rng: Generator
 ) -> EventBatch:
-    """Generate logins, tickets or NPS answers of users picked at random."""
+    """Generate logins, tickets or NPS answers of randomly sampled users."""
     users, history, rates = context.user_table, context.history, context.noise_rates
-    rate = {LOGIN: rates.logins, TICKET: rates.tickets, NPS: rates.answers}[event]
+    rate = {LOGIN: rates.logins, TICKET: rates.tickets, NPS: rates.nps_responses}[event]
     days = np.arange(start, end)
     present = np.flatnonzero((users.joined < end) & (users.left > start))
     present = present[np.argsort(users.account[present], kind="stable")]
     first = np.searchsorted(users.account[present], np.arange(len(rate) + 1))
-    is_open = history.alive[history.step_index(days)] & (np.diff(first) > 0)
-    is_open &= history.traits.joined <= days[:, None]
-    count = rng.poisson(is_open * rate * (_activity_by_day(days) / WORKDAYS_PER_MONTH)[:, None])
+    can_occur = history.is_active[history.step_index(days)] & (np.diff(first) > 0)
+    can_occur &= history.traits.sign_up_day <= days[:, None]
+    count = rng.poisson(
+        can_occur * rate * (_compute_daily_activity(days) / WORKDAYS_PER_MONTH)[:, None]
+    )
     day_index, account = np.nonzero(count)
     day_index, account = (
         np.repeat(day_index, count[day_index, account]),
@@ -182,7 +184,7 @@ def generate_noise_events(
     member_count = np.diff(first)[account]
     user = present[first[account] + (rng.random(len(account)) * member_count).astype(np.int64)]
     day = np.clip(days[day_index], users.joined[user], users.left[user])
-    score = np.clip(np.round(rng.normal(rates.happiness[account], 1.5)), 0, 10)
+    score = np.clip(np.round(rng.normal(rates.mean_nps_score[account], 1.5)), 0, 10)
     quantity = score if event == NPS else np.ones(len(account))
     return _build_batch(
         account, user, _sample_office_time(context, account, day, rng), event, quantity=quantity
@@ -221,7 +223,7 @@ def _build_batch(
     )
 
 
-def _activity_by_day(days: IntVector) -> Vector:
+def _compute_daily_activity(days: IntVector) -> Vector:
     """Return each day's activity relative to a workday; 1970-01-01 was a Thursday."""
     return np.where((days + 3) % 7 < 5, 1.0, WEEKEND_ACTIVITY)
 

@@ -20,7 +20,7 @@ from data.simulator.account_state import (
     Vector,
     select_accounts,
 )
-from data.simulator.simulation import SimulationHistory, advance, random_stream
+from data.simulator.simulation import SimulationHistory, advance, create_random_stream
 
 __all__ = ["HORIZONS_DAYS", "build_snapshots", "estimate_probabilities"]
 
@@ -84,7 +84,7 @@ def estimate_probabilities(
     result = np.empty((len(HORIZONS_DAYS), accounts))
     for indices in _split_range(accounts, max(1, _BATCH_SIZE // futures)):
         copies = np.repeat(indices, futures)
-        survival = _survival_probability(
+        survival = _compute_survival_probability(
             select_accounts(traits, copies), select_accounts(state, copies), day, rng
         )
         result[:, indices] = 1 - survival.reshape(len(HORIZONS_DAYS), len(indices), futures).mean(
@@ -98,7 +98,7 @@ def _build_as_of(
 ) -> pl.DataFrame:
     state = history.states[as_of]
     paying = np.flatnonzero(state.is_paying)
-    rng = random_stream(seed, "ground_truth", as_of)
+    rng = create_random_stream(seed, "ground_truth", as_of)
     probabilities = estimate_probabilities(
         select_accounts(history.traits, paying),
         select_accounts(state, paying),
@@ -118,7 +118,7 @@ def _build_as_of(
     )
 
 
-def _survival_probability(
+def _compute_survival_probability(
     traits: AccountTraits, state: AccountState, day: int, rng: Generator
 ) -> Vector:
     """Return the probability not to have expanded by each horizon, for every future."""

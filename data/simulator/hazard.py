@@ -13,7 +13,7 @@ import numpy as np
 
 from data.simulator.account_state import FEATURES_IN_PLAN, PLANS, STEP_DAYS, AccountState, Vector
 
-__all__ = ["EXPANSION_TYPES", "SOURCES", "TRUE_UP_SOURCE", "hazard_rates"]
+__all__ = ["EXPANSION_TYPES", "SOURCES", "TRUE_UP_SOURCE", "compute_hazard_rates"]
 
 SOURCES: Final[Mapping[str, str]] = {
     "seats filling up": "seats",
@@ -37,7 +37,7 @@ PLATEAU_FACTOR: Final = 0.01  # remaining share of the pressure without growth
 COOLDOWN_DAYS: Final = 90  # time constant after a purchase
 
 
-def hazard_rates(state: AccountState, day: float) -> Vector:
+def compute_hazard_rates(state: AccountState, day: float) -> Vector:
     """Return each account's monthly expansion rate, by source.
 
     Parameters
@@ -55,19 +55,19 @@ def hazard_rates(state: AccountState, day: float) -> Vector:
     room = state.plan < len(PLANS) - 1
     depth = state.features / FEATURES_IN_PLAN[state.plan.astype(int)]
     load = state.usage / state.limit
-    user_growth = _logistic(state.people_trend / np.maximum(state.seats, 1), 0.037, 0.007)
+    user_growth = _logistic(state.user_trend / np.maximum(state.seats, 1), 0.037, 0.007)
     feature_growth = np.maximum(_logistic(state.feature_trend, 0.5, 0.12), 0.5 * (depth >= 1))
     suppressed_growth = 0.5 * _logistic(state.utilization, 1.03, 0.02)  # limited by the licence
     suppressed_usage = 0.7 * _logistic(load, 1.03, 0.02)
     sources = [
         SEAT_RATE
         * _logistic(state.utilization, 0.84, 0.04)
-        * _with_floor(np.maximum(user_growth, suppressed_growth)),
+        * _apply_floor(np.maximum(user_growth, suppressed_growth)),
         TRUE_UP_RATE * (state.utilization > 1) * _crosses_quarter_end(day),
         USAGE_RATE
         * _logistic(load, 0.82, 0.05)
-        * _with_floor(np.maximum(_logistic(state.usage_trend, 0.05, 0.015), suppressed_usage)),
-        PLAN_RATE * _logistic(depth, 0.88, 0.04) * _with_floor(feature_growth) * room,
+        * _apply_floor(np.maximum(_logistic(state.usage_trend, 0.05, 0.015), suppressed_usage)),
+        PLAN_RATE * _logistic(depth, 0.88, 0.04) * _apply_floor(feature_growth) * room,
         # Steep, so that the rate vanishes without a new department, which is the common case.
         DEPARTMENT_RATE
         * _logistic(depth, 0.7, 0.06)
@@ -76,7 +76,7 @@ def hazard_rates(state: AccountState, day: float) -> Vector:
         np.full_like(depth, BASELINE_RATE),
     ]
     recovery = -np.expm1(-np.maximum(day - state.last_purchase, 0) / COOLDOWN_DAYS)
-    return np.stack(sources) * (_seasonal_factor(day) * recovery)
+    return np.stack(sources) * (_compute_seasonal_factor(day) * recovery)
 
 
 def _logistic(value: Vector, midpoint: float, width: float) -> Vector:
@@ -84,7 +84,7 @@ def _logistic(value: Vector, midpoint: float, width: float) -> Vector:
     return np.asarray(0.5 + 0.5 * np.tanh((value - midpoint) / (2 * width)))
 
 
-def _with_floor(growth: Vector) -> Vector:
+def _apply_floor(growth: Vector) -> Vector:
     return PLATEAU_FACTOR + (1 - PLATEAU_FACTOR) * growth
 
 
@@ -97,7 +97,7 @@ def _crosses_quarter_end(day: float) -> bool:
     return (start.month - 1) // 3 != (end.month - 1) // 3
 
 
-def _seasonal_factor(day: float) -> float:
+def _compute_seasonal_factor(day: float) -> float:
     """Return the seasonal factor: budgets close with the quarter, and most of all with the year."""
     today = _to_date(day)
     if today.month % 3:

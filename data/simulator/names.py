@@ -20,13 +20,13 @@ INTEGRATIONS: Final = (
 )  # fmt: skip
 DEPARTMENTS: Final = ("operations", "marketing", "sales", "finance", "support")
 CSMS: Final = ("Ada", "Bo", "Cleo", "Dara", "Emre", "Fay", "Gil", "Hana")
-_FIRST: Final = (
+_ADJECTIVES: Final = (
     "Amber", "Birch", "Cedar", "Copper", "Crimson", "Dapple", "Ember", "Fallow", "Fern", "Flint",
     "Gentle", "Hazel", "Hollow", "Indigo", "Ivory", "Juniper", "Larch", "Linden", "Lofty", "Maple",
     "Marble", "Misty", "Mossy", "Nimble", "Ochre", "Olive", "Pebble", "Plum", "Quiet", "Russet",
     "Saffron", "Slate", "Sorrel", "Spruce", "Tawny", "Teal", "Thistle", "Umber", "Willow", "Woven",
 )  # fmt: skip
-_SECOND: Final = (
+_NOUNS: Final = (
     "Abacus", "Anvil", "Basin", "Beacon", "Bobbin", "Brook", "Bugle", "Cairn", "Canoe", "Cobble",
     "Compass", "Cove", "Dynamo", "Easel", "Ferry", "Gable", "Garnet", "Glade", "Grove", "Gully",
     "Harbour", "Hatch", "Kettle", "Kiln", "Lantern", "Ledger", "Loom", "Meadow", "Mill", "Mortar",
@@ -37,7 +37,7 @@ _SECOND: Final = (
 
 def generate_company_names(count: int, rng: Generator) -> list[str]:
     """Return ``count`` distinct company names."""
-    pairs = [f"{first} {second}" for first in _FIRST for second in _SECOND]
+    pairs = [f"{first} {second}" for first in _ADJECTIVES for second in _NOUNS]
     order = [int(index) for index in rng.permutation(len(pairs))]
     rounds = -(-count // len(pairs))
     names = [pairs[index] + (f" {suffix + 1}" if suffix else "")

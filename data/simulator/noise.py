@@ -1,7 +1,7 @@
 """Logins, support tickets and NPS: frequent events without any effect on expansion.
 
-Their rates are sampled per account, independent of everything else, even of its size. Some accounts
-are happy, some have guests who log in once and never return; which ones is random.
+Their rates are sampled per account, independent of everything else, even of its size. Happy
+accounts, and accounts with guests who log in only once, are chosen at random.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from data.simulator.users import UserTable
 
 __all__ = ["GuestVisits", "NoiseRates", "sample_noise_rates", "simulate_guest_visits"]
 
-VISITED_SHARE: Final = 0.12  # share of accounts with frequent one-time guests
+GUEST_ACCOUNT_SHARE: Final = 0.12  # share of accounts with frequent one-time guests
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class NoiseRates:
 
     logins: Vector  # per month
     tickets: Vector  # per month
-    answers: Vector  # to the NPS question, per month
-    happiness: Vector  # mean NPS score, 0 to 10
-    visitors: Vector  # per month
+    nps_responses: Vector  # to the NPS question, per month
+    mean_nps_score: Vector  # mean NPS score, 0 to 10
+    guest_visits: Vector  # per month
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class GuestVisits:
 
 def sample_noise_rates(accounts: int, rng: Generator) -> NoiseRates:
     """Sample every account's noise rates."""
-    has_guests = rng.random(accounts) < VISITED_SHARE
+    has_guests = rng.random(accounts) < GUEST_ACCOUNT_SHARE
     return NoiseRates(
         logins=rng.lognormal(np.log(40), 0.8, accounts),
         tickets=rng.lognormal(np.log(0.8), 0.8, accounts),
-        answers=rng.lognormal(np.log(0.5), 0.5, accounts),
-        happiness=rng.uniform(4, 9.8, accounts),
-        visitors=np.where(has_guests, rng.uniform(4, 12, accounts), 0.2),
+        nps_responses=rng.lognormal(np.log(0.5), 0.5, accounts),
+        mean_nps_score=rng.uniform(4, 9.8, accounts),
+        guest_visits=np.where(has_guests, rng.uniform(4, 12, accounts), 0.2),
     )
 
 
@@ -70,7 +70,7 @@ def simulate_guest_visits(
     """Simulate one-time guest visits to active accounts during the log."""
     span = history.period
     days = np.arange(span.start, span.end)
-    alive = history.alive[history.step_index(days)]
-    day, account = np.nonzero(rng.poisson(noise_rates.visitors / 30 * alive))
-    joined = history.traits.joined[account] <= days[day]
+    is_active = history.is_active[history.step_index(days)]
+    day, account = np.nonzero(rng.poisson(noise_rates.guest_visits / 30 * is_active))
+    joined = history.traits.sign_up_day[account] <= days[day]
     return GuestVisits(account[joined], days[day][joined], len(user_table))

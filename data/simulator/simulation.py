@@ -15,7 +15,7 @@ from data.simulator.account_state import (
     Generator,
     IntVector,
     Vector,
-    empty_state,
+    create_empty_state,
     sample_accounts,
     select_accounts,
 )
@@ -27,9 +27,9 @@ __all__ = [
     "SimulationHistory",
     "SimulationPeriod",
     "advance",
-    "day_number",
-    "random_stream",
+    "create_random_stream",
     "simulate",
+    "to_day_number",
 ]
 
 BURN_IN_DAYS: Final = 720  # simulated before the log starts, to reach a steady state
@@ -48,13 +48,13 @@ PURPOSES: Final = (
 )
 
 
-def random_stream(seed: int, purpose: str, *more: int) -> Generator:
-    """Return the purpose's own stream of random numbers."""
+def create_random_stream(seed: int, purpose: str, *more: int) -> Generator:
+    """Create the purpose's own stream of random numbers."""
     return np.random.default_rng([seed, PURPOSES.index(purpose), *more])
 
 
-def day_number(day: date) -> int:
-    """Return the number of days since 1970-01-01."""
+def to_day_number(day: date) -> int:
+    """Convert a date to the number of days since 1970-01-01."""
     return (day - date(1970, 1, 1)).days
 
 
@@ -103,7 +103,7 @@ class SimulationHistory:
     features: NDArray[np.int8]
     integrations: NDArray[np.int8]
     usage: NDArray[np.float32]
-    alive: NDArray[np.bool_]
+    is_active: NDArray[np.bool_]
     signed_deals: list[SignedDeals]
     states: dict[int, AccountState]  # by as-of
 
@@ -144,8 +144,8 @@ def advance(
     after, signed = subscriptions.step_subscriptions(
         traits, after_adoption, day, rng, expand=expand
     )
-    joined = joined + (after_sign_up.people - state.people)
-    left = left + (after_adoption.people - after.people)
+    joined = joined + (after_sign_up.users - state.users)
+    left = left + (after_adoption.users - after.users)
     return after, joined, left, signed
 
 
@@ -167,9 +167,9 @@ def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHi
         Input of the tables, and the states that the ground truth starts from.
     """
     days = (float(period.origin), float(period.start), float(period.end))
-    traits = sample_accounts(accounts, days, random_stream(seed, "traits"))
-    rng = random_stream(seed, "history")
-    state = empty_state(accounts)
+    traits = sample_accounts(accounts, days, create_random_stream(seed, "traits"))
+    rng = create_random_stream(seed, "history")
+    state = create_empty_state(accounts)
     rows: list[tuple[NDArray[Any], ...]] = []
     signed_deals, states, as_ofs = [], {}, set(period.as_ofs)
     for day in range(period.origin, period.end, STEP_DAYS):
@@ -191,7 +191,7 @@ def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHi
         features=columns[3].astype(np.int8),
         integrations=columns[4].astype(np.int8),
         usage=columns[5].astype(np.float32),
-        alive=columns[6].astype(bool),
+        is_active=columns[6].astype(bool),
         signed_deals=signed_deals,
         states=states,
     )
@@ -199,12 +199,12 @@ def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHi
 
 def _collect_deals(before: AccountState, after: AccountState, signed: Deals) -> SignedDeals:
     account = np.flatnonzero(signed.deal_type != DealType.NONE)
-    chosen = Deals(
+    selected_deals = Deals(
         signed.deal_type[account],
         signed.day[account],
         signed.source[account],
         signed.probability[account],
     )
     return SignedDeals(
-        account, chosen, select_accounts(before, account), select_accounts(after, account)
+        account, selected_deals, select_accounts(before, account), select_accounts(after, account)
     )

@@ -78,20 +78,20 @@ def step_subscriptions(
         The contracts at the end of the step, and the signed deals.
     """
     is_due = state.renewal < day + STEP_DAYS
-    is_pending = state.pending < NEVER
+    is_pending = state.pending_start < NEVER
     state = _activate_pending_seats(state, day)
-    is_free = state.is_paying & ~is_due & ~is_pending
-    is_lapsing = is_free & _sample_bernoulli(
+    can_sign = state.is_paying & ~is_due & ~is_pending
+    is_lapsing = can_sign & _sample_bernoulli(
         rng, -np.expm1(-STEP_MONTHS * MONTHLY_LAPSE_RATE), state
     )
-    change = np.where(is_lapsing, DealType.LAPSE, DealType.NONE)
-    change = np.where(state.is_paying & is_due, _renew_contracts(state, rng), change)
-    change = np.where(
-        (state.status == LifecycleStatus.TRIAL) & is_due, _convert_trials(state, rng), change
+    deal_type = np.where(is_lapsing, DealType.LAPSE, DealType.NONE)
+    deal_type = np.where(state.is_paying & is_due, _renew_contracts(state, rng), deal_type)
+    deal_type = np.where(
+        (state.status == LifecycleStatus.TRIAL) & is_due, _convert_trials(state, rng), deal_type
     )
-    rates = hazard.hazard_rates(state, day) * (is_free & ~is_lapsing)
+    rates = hazard.compute_hazard_rates(state, day) * (can_sign & ~is_lapsing)
     probability = -np.expm1(-STEP_MONTHS * rates.sum(axis=0))
-    source = np.full(len(change), -1)
+    source = np.full(len(deal_type), -1)
     if expand:
         source = np.where(
             _sample_bernoulli(rng, probability, state), _sample_source(rates, rng), -1
@@ -99,21 +99,21 @@ def step_subscriptions(
         expansion_type = np.where(
             source == hazard.TRUE_UP_SOURCE, DealType.TRUE_UP, DealType.ORGANIC
         )
-        change = np.where(source >= 0, expansion_type, change)
+        deal_type = np.where(source >= 0, expansion_type, deal_type)
     signature_day = np.where(
-        is_due, np.maximum(state.renewal, day), _sample_workday(day, len(change), rng)
+        is_due, np.maximum(state.renewal, day), _sample_workday(day, len(deal_type), rng)
     )
-    deals = Deals(change, signature_day, source, probability)
+    deals = Deals(deal_type, signature_day, source, probability)
     return _apply_deals(traits, state, deals, rng), deals
 
 
 def _activate_pending_seats(state: AccountState, day: float) -> AccountState:
     """Activate seats that were signed earlier."""
-    is_due = state.pending < day + STEP_DAYS
+    is_due = state.pending_start < day + STEP_DAYS
     return replace(
         state,
         seats=np.where(is_due, state.pending_seats, state.seats),
-        pending=np.where(is_due, NEVER, state.pending),
+        pending_start=np.where(is_due, NEVER, state.pending_start),
     )
 
 
@@ -123,8 +123,8 @@ def _convert_trials(state: AccountState, rng: Generator) -> IntVector:
 
 def _renew_contracts(state: AccountState, rng: Generator) -> IntVector:
     """Sample renewals: churn or contraction at low utilization, else a renewal or price rise."""
-    idle = 1 / (1 + np.exp((state.utilization - 0.35) / 0.06))
-    churns = _sample_bernoulli(rng, 0.04 + 0.25 * idle, state)
+    churn_pressure = 1 / (1 + np.exp((state.utilization - 0.35) / 0.06))
+    churns = _sample_bernoulli(rng, 0.04 + 0.25 * churn_pressure, state)
     contracts = (state.utilization < 0.6) & _sample_bernoulli(rng, 0.4, state)
     price_rises = _sample_bernoulli(rng, 0.4, state)
     renewal_types = np.where(
@@ -151,7 +151,7 @@ def _apply_deals(
     price_factor = np.where(
         deal_type == DealType.PRICE, rng.uniform(1.03, 1.08, len(deal_type)), 1.0
     )
-    reduced_seats = np.ceil(1.15 * state.people)
+    reduced_seats = np.ceil(1.15 * state.users)
     end_status = np.where(
         deal_type == DealType.CHURN, LifecycleStatus.CHURNED, LifecycleStatus.LAPSED
     )
@@ -159,7 +159,7 @@ def _apply_deals(
     state = replace(
         state,
         status=np.where(is_ending, end_status, state.status),
-        people=np.where(is_ending, 0.0, state.people),
+        users=np.where(is_ending, 0.0, state.users),
         usage=np.where(is_ending, 0.0, state.usage),
         seats=np.where(
             deal_type == DealType.CONTRACTION, np.minimum(reduced_seats, state.seats), state.seats
@@ -173,8 +173,8 @@ def _apply_deals(
 
 def _update_last_purchase(state: AccountState, deals: Deals) -> Vector:
     """Return the day of the last purchase; a contraction counts as a purchase some days later."""
-    bought = (deals.source >= 0) | (deals.deal_type == DealType.NEW)
-    last_purchase = np.where(bought, deals.day, state.last_purchase)
+    is_purchase = (deals.source >= 0) | (deals.deal_type == DealType.NEW)
+    last_purchase = np.where(is_purchase, deals.day, state.last_purchase)
     return np.where(
         deals.deal_type == DealType.CONTRACTION,
         deals.day + CONTRACTION_COOLDOWN_DAYS,
@@ -185,24 +185,32 @@ def _update_last_purchase(state: AccountState, deals: Deals) -> Vector:
 def _apply_first_purchase(
     traits: AccountTraits, state: AccountState, buyers: BoolVector, rng: Generator
 ) -> AccountState:
-    """Apply first purchases: planners buy for their ceiling, the others for the months ahead."""
+    """Apply first purchases: planners buy for their final size, the others for the next months."""
     size = len(buyers)
-    ceiling = traits.department_size * traits.departments * (1 - traits.turnover / traits.growth)
-    planned = ceiling / np.maximum(traits.foresight, 0.1)
-    ahead = np.maximum(traits.department_size * rng.uniform(1.1, 1.8, size), state.people + 2)
-    seats = np.ceil(np.where(traits.foresight > 0, np.maximum(planned, state.people), ahead))
+    ceiling = (
+        traits.department_size
+        * traits.potential_departments
+        * (1 - traits.leave_rate / traits.invitation_rate)
+    )
+    planned_seats = ceiling / np.maximum(traits.planned_utilization, 0.1)
+    seats_ahead = np.maximum(traits.department_size * rng.uniform(1.1, 1.8, size), state.users + 2)
+    seats = np.ceil(
+        np.where(
+            traits.planned_utilization > 0, np.maximum(planned_seats, state.users), seats_ahead
+        )
+    )
     plan = rng.choice([1.0, 2.0, 3.0], size, p=[0.65, 0.27, 0.08])
-    expected = traits.calls * rng.uniform(1.0, 6.0, size)
-    limit = np.where(traits.building > 0, _next_usage_limit(expected), np.inf)
-    ramps = buyers & (traits.foresight == 0) & (rng.random(size) < RAMP_SHARE)
+    expected_usage = traits.calls_per_automation * rng.uniform(1.0, 6.0, size)
+    limit = np.where(traits.automation_rate > 0, _select_next_usage_limit(expected_usage), np.inf)
+    is_ramp = buyers & (traits.planned_utilization == 0) & (rng.random(size) < RAMP_SHARE)
     return replace(
         state,
         status=np.where(buyers, LifecycleStatus.PAID, state.status),
         seats=np.where(buyers, seats, state.seats),
         plan=np.where(buyers, plan, state.plan),
         limit=np.where(buyers, limit, state.limit),
-        pending=np.where(ramps, state.renewal + RAMP_DAYS, state.pending),
-        pending_seats=np.where(ramps, np.ceil(1.5 * seats), state.pending_seats),
+        pending_start=np.where(is_ramp, state.renewal + RAMP_DAYS, state.pending_start),
+        pending_seats=np.where(is_ramp, np.ceil(1.5 * seats), state.pending_seats),
     )
 
 
@@ -210,34 +218,40 @@ def _apply_expansions(state: AccountState, deals: Deals, rng: Generator) -> Acco
     """Raise the limit that was reached; seats now, in two steps, or from a later day."""
     size = len(deals.source)
     kind = np.where(deals.source >= 0, np.array(hazard.EXPANSION_TYPES)[deals.source], "")
-    more = np.ceil(state.people * rng.uniform(1.5, 2.4, size))
-    more = np.maximum(more, state.seats + np.maximum(2, np.ceil(0.1 * state.seats)))
-    true_up = deals.deal_type == DealType.TRUE_UP
+    increased_seats = np.ceil(state.users * rng.uniform(1.5, 2.4, size))
+    increased_seats = np.maximum(
+        increased_seats, state.seats + np.maximum(2, np.ceil(0.1 * state.seats))
+    )
+    is_true_up = deals.deal_type == DealType.TRUE_UP
     draws, has_time = rng.random(size), state.renewal > deals.day + RAMP_DAYS + STEP_DAYS
-    seats = (kind == "seats") & ~true_up
-    deferred = seats & has_time & (draws < DEFERRED_SHARE)
-    ramps = seats & has_time & ~deferred & (draws < DEFERRED_SHARE + RAMP_SHARE)
-    is_pending = deferred | ramps
-    start = deals.day + np.where(ramps, RAMP_DAYS, np.floor(rng.uniform(10, 45, size)))
+    is_seat_deal = (kind == "seats") & ~is_true_up
+    is_deferred = is_seat_deal & has_time & (draws < DEFERRED_SHARE)
+    is_ramp = is_seat_deal & has_time & ~is_deferred & (draws < DEFERRED_SHARE + RAMP_SHARE)
+    is_pending = is_deferred | is_ramp
+    start = deals.day + np.where(is_ramp, RAMP_DAYS, np.floor(rng.uniform(10, 45, size)))
     current_seats = np.where(
-        true_up, np.ceil(state.people), np.where(seats & ~deferred, more, state.seats)
+        is_true_up,
+        np.ceil(state.users),
+        np.where(is_seat_deal & ~is_deferred, increased_seats, state.seats),
     )
     return replace(
         state,
         seats=current_seats,
         limit=np.where(
-            kind == "usage", _next_usage_limit(1.5 * state.usage, state.limit), state.limit
+            kind == "usage", _select_next_usage_limit(1.5 * state.usage, state.limit), state.limit
         ),
         plan=np.where(kind == "plan", state.plan + 1, state.plan),
-        pending=np.where(is_pending, start, state.pending),
+        pending_start=np.where(is_pending, start, state.pending_start),
         pending_seats=np.where(
-            is_pending, np.maximum(more, np.ceil(1.25 * current_seats)), state.pending_seats
+            is_pending,
+            np.maximum(increased_seats, np.ceil(1.25 * current_seats)),
+            state.pending_seats,
         ),
     )
 
 
-def _next_usage_limit(usage: Vector, current: Vector | float = 0.0) -> Vector:
-    """Return the smallest limit on sale above the usage and the current limit."""
+def _select_next_usage_limit(usage: Vector, current: Vector | float = 0.0) -> Vector:
+    """Return the smallest limit of the price list above the usage and the current limit."""
     floor = np.maximum(usage, np.where(np.isinf(current), 0, current))
     rank = np.searchsorted(USAGE_LIMITS, floor, side="right")
     return np.asarray(

@@ -55,14 +55,14 @@ def to_utc_datetime(day: NDArray[Any]) -> pl.Series:
 def build_accounts(history: SimulationHistory, rng: Generator) -> pl.DataFrame:
     """Build the accounts table, in order of sign-up."""
     traits = history.traits
-    size = len(traits.joined)
-    potential = traits.departments * traits.department_size
+    size = len(traits.sign_up_day)
+    potential = traits.potential_departments * traits.department_size
     number = np.arange(size)
     segment = np.array(["small", "middle", "large"])[np.digitize(potential, [15, 45])]
     frame = pl.DataFrame(
         {
             "account_id": format_account_ids(number),
-            "created_date": to_utc_datetime(traits.joined),
+            "created_date": to_utc_datetime(traits.sign_up_day),
             "name": names.generate_company_names(size, rng),
             "csm": np.array(names.CSMS)[rng.integers(0, len(names.CSMS), size)],
             "segment": segment,
@@ -104,11 +104,11 @@ def build_subscriptions(history: SimulationHistory, rng: Generator) -> pl.DataFr
     """Build the subscription history, sorted by account and signature time."""
     deal_rows = [
         rows
-        for b in history.signed_deals
-        if len(b.account)
-        for rows in (_current_rows(b), _pending_rows(b))
+        for signed in history.signed_deals
+        if len(signed.account)
+        for rows in (_build_current_rows(signed), _build_pending_rows(signed))
     ]
-    frame = pl.concat([_trial_rows(history), *deal_rows])
+    frame = pl.concat([_build_trial_rows(history), *deal_rows])
     frame = frame.sort("account", "signed", "effective", maintain_order=True)
     # All rows of one signature share one time.
     deal = frame.select(pl.struct("account", "signed").rle_id()).to_series().to_numpy()
@@ -144,62 +144,64 @@ def build_drivers(history: SimulationHistory) -> pl.DataFrame:
     return frame.sort("account_id", "date")
 
 
-def _trial_rows(history: SimulationHistory) -> pl.DataFrame:
+def _build_trial_rows(history: SimulationHistory) -> pl.DataFrame:
     traits = history.traits
-    size = len(traits.joined)
+    size = len(traits.sign_up_day)
     columns = {
         "account": np.arange(size),
-        "signed": traits.joined,
-        "effective": traits.joined,
+        "signed": traits.sign_up_day,
+        "effective": traits.sign_up_day,
         "licensed_seats": np.full(size, TRIAL_SEATS),
         "plan": np.full(size, PLANS[0]),
         "limit": np.full(size, np.inf),
         "mrr": np.zeros(size),
-        "renewal": traits.joined + traits.trial_days,
+        "renewal": traits.sign_up_day + traits.trial_days,
         "status": np.full(size, "trial"),
         "change": np.full(size, "new"),
     }
     return pl.DataFrame(columns)
 
 
-def _current_rows(signed: SignedDeals) -> pl.DataFrame:
+def _build_current_rows(signed: SignedDeals) -> pl.DataFrame:
     """Return rows in force from the day of the signature; a deferred start has none."""
     deals, after = signed.deals, signed.after
     deferred = (deals.deal_type == DealType.ORGANIC) & _has_pending_seats(signed)
     deferred &= after.seats == signed.before.seats
-    rows = _subscription_rows(
+    rows = _build_subscription_rows(
         signed, deals.day, after.seats, np.array(DealType.NAMES)[deals.deal_type]
     )
     return rows.filter(pl.Series(~deferred))
 
 
-def _pending_rows(signed: SignedDeals) -> pl.DataFrame:
+def _build_pending_rows(signed: SignedDeals) -> pl.DataFrame:
     """Return rows signed now and in force later: a deferred start, or the second step of a ramp."""
     after = signed.after
     is_ramp = (signed.deals.deal_type == DealType.NEW) | (after.seats != signed.before.seats)
     change = np.where(is_ramp, "ramp", "organic")
-    rows = _subscription_rows(signed, after.pending, after.pending_seats, change)
+    rows = _build_subscription_rows(signed, after.pending_start, after.pending_seats, change)
     return rows.filter(pl.Series(_has_pending_seats(signed)))
 
 
 def _has_pending_seats(signed: SignedDeals) -> NDArray[np.bool_]:
-    return np.asarray((signed.before.pending == NEVER) & (signed.after.pending < NEVER))
+    return np.asarray((signed.before.pending_start == NEVER) & (signed.after.pending_start < NEVER))
 
 
-def _subscription_rows(
+def _build_subscription_rows(
     signed: SignedDeals, effective: Vector, seats: Vector, change: NDArray[np.str_]
 ) -> pl.DataFrame:
-    after, paid = signed.after, signed.after.is_paying
+    after, is_paying = signed.after, signed.after.is_paying
     plan = after.plan.astype(int)
     calls = np.where(np.isfinite(after.limit), after.limit, 0) * CALL_PRICE
     columns = {
         "account": signed.account,
         "signed": signed.deals.day,
         "effective": effective,
-        "licensed_seats": np.where(paid, seats, np.nan),
+        "licensed_seats": np.where(is_paying, seats, np.nan),
         "plan": np.array(PLANS)[plan],
-        "limit": np.where(paid, after.limit, np.inf),
-        "mrr": np.where(paid, np.round(after.price * (SEAT_PRICE[plan] * seats + calls), 2), 0.0),
+        "limit": np.where(is_paying, after.limit, np.inf),
+        "mrr": np.where(
+            is_paying, np.round(after.price * (SEAT_PRICE[plan] * seats + calls), 2), 0.0
+        ),
         "renewal": after.renewal,
         "status": _STATUS_NAMES[after.status.astype(int)],
         "change": change,

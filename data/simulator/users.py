@@ -1,4 +1,4 @@
-"""Users behind the counts: account, join day and leave day of each."""
+"""Individual users, expanded from the simulated counts of joined and left users."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -24,7 +24,7 @@ class UserTable:
     joined: IntVector  # day
     left: IntVector  # day; NEVER while they stay
     champion: NDArray[np.bool_]
-    sessions: Vector  # of use, per month
+    sessions: Vector  # per month
     breadth: Vector  # share of the account's features that they will use
     removed: NDArray[np.bool_]  # whether their seat was deactivated when they stopped
 
@@ -53,7 +53,7 @@ def expand_users(history: SimulationHistory, rng: Generator) -> UserTable:
     step, account = np.repeat(steps, count), np.repeat(account, count)
     size = len(account)
     joined = history.period.origin + step * STEP_DAYS + rng.integers(0, STEP_DAYS, size)
-    joined = np.maximum(joined, history.traits.joined[account].astype(int))
+    joined = np.maximum(joined, history.traits.sign_up_day[account].astype(int))
     champion = np.zeros(size, dtype=bool)
     champion[np.unique(account, return_index=True)[1]] = True
     reached = np.maximum(history.departments[step, account], 1)

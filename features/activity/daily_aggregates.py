@@ -10,31 +10,31 @@ from typing import Any, Final
 
 import narwhals as nw
 
-from data.config.settings import Roles, Seats
+from data.config.settings import RolesConfig, SeatsConfig
 from data.errors import SourceError
 from features.activity import bitwise
 
 __all__ = [
+    "EVENT_VOLUME_KEYS",
     "FIRST_FEATURES_KEYS",
-    "FIRST_KEYS",
     "FIRST_PEOPLE_KEYS",
+    "FIRST_SEEN_KEYS",
     "FIRST_USES_KEYS",
-    "PEOPLE_KEYS",
-    "VOLUME_KEYS",
+    "USER_ACTIVITY_KEYS",
+    "aggregate_event_volume",
+    "aggregate_user_activity",
     "classify_events",
-    "daily_event_volume",
-    "daily_user_activity",
     "first_seen_feature",
     "first_seen_user",
     "first_seen_user_feature",
 ]
 
-PEOPLE_KEYS: Final = ("account_id", "user_id", "day", "known_day")
-VOLUME_KEYS: Final = ("account_id", "day", "known_day", "role", "feature")
+USER_ACTIVITY_KEYS: Final = ("account_id", "user_id", "day", "known_day")
+EVENT_VOLUME_KEYS: Final = ("account_id", "day", "known_day", "role", "feature")
 FIRST_USES_KEYS: Final = ("account_id", "user_id", "feature")
 FIRST_PEOPLE_KEYS: Final = ("account_id", "user_id", "used", "seat")
 FIRST_FEATURES_KEYS: Final = ("account_id", "role", "feature")
-FIRST_KEYS: Final = {
+FIRST_SEEN_KEYS: Final = {
     "first_uses": FIRST_USES_KEYS,
     "first_people": FIRST_PEOPLE_KEYS,
     "first_features": FIRST_FEATURES_KEYS,
@@ -47,8 +47,8 @@ LazyFrame = nw.LazyFrame[Any]
 def classify_events(
     events: LazyFrame,
     *,
-    roles: Roles,
-    seats: Seats,
+    roles: RolesConfig,
+    seats: SeatsConfig,
     known_at_reliable_from: date | None = None,
     extra_columns: Sequence[str] = (),
 ) -> LazyFrame:
@@ -58,9 +58,9 @@ def classify_events(
     ----------
     events : narwhals.LazyFrame
         Rows of :class:`data.schemas.EventSchema`.
-    roles : data.config.settings.Roles
+    roles : data.config.settings.RolesConfig
         Event names by role; all others are feature use.
-    seats : data.config.settings.Seats
+    seats : data.config.settings.SeatsConfig
         Event names that make a seat active.
     known_at_reliable_from : datetime.date, optional
         Earlier ``known_at`` stamps are ignored; the timestamp is used instead.
@@ -79,11 +79,13 @@ def classify_events(
         If the engine's session time zone is not UTC, so that days would differ.
     """
     _require_utc(events)
-    names = nw.col("event").fill_null("use")
+    event_name = nw.col("event").fill_null("use")
     role = nw.lit("use")
     for name in type(roles).model_fields:
-        role = nw.when(names.is_in(list(getattr(roles, name)))).then(nw.lit(name)).otherwise(role)
-    seat = names.is_in(list(seats.events)) if seats.events else nw.col("role") == "use"
+        role = (
+            nw.when(event_name.is_in(list(getattr(roles, name)))).then(nw.lit(name)).otherwise(role)
+        )
+    seat = event_name.is_in(list(seats.events)) if seats.events else nw.col("role") == "use"
     known_at = nw.col("known_at")
     if known_at_reliable_from is not None:
         floor = nw.lit(known_at_reliable_from)
@@ -106,7 +108,7 @@ def classify_events(
     )
 
 
-def daily_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
+def aggregate_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
     """Count feature use and seat activity per account, user, day and known day.
 
     Parameters
@@ -119,8 +121,8 @@ def daily_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> La
     Returns
     -------
     narwhals.LazyFrame
-        ``PEOPLE_KEYS`` → ``uses`` (feature uses), ``seat_uses`` (events that make a seat active)
-        and ``hours``: the clock hours with feature use as 24 bits, the first hour lowest.
+        ``USER_ACTIVITY_KEYS`` → ``uses`` (feature uses), ``seat_uses`` (events that make a seat
+        active) and ``hours``: the clock hours with feature use as 24 bits, the first hour lowest.
     """
     is_use, is_seat_event = nw.col("role") == "use", nw.col("seat")
     rows = events.filter(~nw.col("user_id").is_null(), is_use | is_seat_event).with_columns(
@@ -133,14 +135,14 @@ def daily_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> La
     )
     return bitwise.group_with_bit_or(
         rows,
-        (*extra_keys, *PEOPLE_KEYS),
+        (*extra_keys, *USER_ACTIVITY_KEYS),
         uses=("sum", "uses"),
         seat_uses=("sum", "seat_uses"),
         hours=("or", "hours"),
     )
 
 
-def daily_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
+def aggregate_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
     """Count events and sum quantities per account, day, known day, role and feature.
 
     Parameters
@@ -153,10 +155,10 @@ def daily_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) -> Laz
     Returns
     -------
     narwhals.LazyFrame
-        ``VOLUME_KEYS`` → ``count`` and ``quantity_milli``: the quantity in whole thousandths,
+        ``EVENT_VOLUME_KEYS`` → ``count`` and ``quantity_milli``: the quantity in whole thousandths,
         since sums of floats depend on their order.
     """
-    return events.group_by(*extra_keys, *VOLUME_KEYS).agg(
+    return events.group_by(*extra_keys, *EVENT_VOLUME_KEYS).agg(
         nw.len().cast(nw.Int64).alias("count"),
         # Round half up explicitly: engines differ in rounding and in the width of sums.
         (nw.col("quantity").fill_null(1.0) * 1000 + 0.5)
@@ -185,7 +187,7 @@ def first_seen_user_feature(events: LazyFrame, extra_keys: Sequence[str] = ()) -
         became known with different lags.
     """
     is_user_use = (nw.col("role") == "use") & ~nw.col("user_id").is_null()
-    return _first_day_by_lag(events.filter(is_user_use), (*extra_keys, *FIRST_USES_KEYS))
+    return _aggregate_first_day_by_lag(events.filter(is_user_use), (*extra_keys, *FIRST_USES_KEYS))
 
 
 def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
@@ -194,7 +196,7 @@ def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) ->
     Parameters
     ----------
     user_activity : narwhals.LazyFrame
-        From :func:`daily_user_activity`.
+        From :func:`aggregate_user_activity`.
     extra_keys : sequence of str
         Further columns to group by.
 
@@ -205,7 +207,7 @@ def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) ->
         ``used`` and ``seat`` state which of the two the day refers to.
     """
     flagged = user_activity.with_columns(used=nw.col("uses") > 0, seat=nw.col("seat_uses") > 0)
-    return _first_day_by_lag(flagged, (*extra_keys, *FIRST_PEOPLE_KEYS))
+    return _aggregate_first_day_by_lag(flagged, (*extra_keys, *FIRST_PEOPLE_KEYS))
 
 
 def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
@@ -214,7 +216,7 @@ def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) 
     Parameters
     ----------
     event_volume : narwhals.LazyFrame
-        From :func:`daily_event_volume`.
+        From :func:`aggregate_event_volume`.
     extra_keys : sequence of str
         Further columns to group by.
 
@@ -223,10 +225,10 @@ def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) 
     narwhals.LazyFrame
         ``FIRST_FEATURES_KEYS``, ``day`` and ``known_day``, as from :func:`first_seen_user_feature`.
     """
-    return _first_day_by_lag(event_volume, (*extra_keys, *FIRST_FEATURES_KEYS))
+    return _aggregate_first_day_by_lag(event_volume, (*extra_keys, *FIRST_FEATURES_KEYS))
 
 
-def _first_day_by_lag(rows: LazyFrame, keys: Sequence[str]) -> LazyFrame:
+def _aggregate_first_day_by_lag(rows: LazyFrame, keys: Sequence[str]) -> LazyFrame:
     """Return the first day of each key, by reporting lag.
 
     One row per lag is enough for any point-in-time filter: among rows of equal lag, the

@@ -17,8 +17,8 @@ import narwhals as nw
 import polars as pl
 
 from data import schemas
-from data.config.settings import EngineConfig, Roles, Seats
-from data.ingest.table_loader import Partition, source_errors
+from data.config.settings import EngineConfig, RolesConfig, SeatsConfig
+from data.ingest.table_loader import Partition, translate_source_errors
 from data.io.atomic import atomic_write
 from features.activity import cache, daily_aggregates, deduplication, first_seen, profile
 from features.activity.scan import NAME_DTYPE, Aggregation, Aggregator, TableScan
@@ -62,8 +62,8 @@ _FIRST_FEATURES_SCHEMA: Final = (
     dict.fromkeys(daily_aggregates.FIRST_FEATURES_KEYS, NAME_DTYPE) | _FIRST_SEEN_SCHEMA
 )
 _TABLE_SPECS: Final = {
-    "people.parquet": DailyTableSpec(daily_aggregates.daily_user_activity, _PEOPLE_SCHEMA),
-    "volume.parquet": DailyTableSpec(daily_aggregates.daily_event_volume, _VOLUME_SCHEMA),
+    "people.parquet": DailyTableSpec(daily_aggregates.aggregate_user_activity, _PEOPLE_SCHEMA),
+    "volume.parquet": DailyTableSpec(daily_aggregates.aggregate_event_volume, _VOLUME_SCHEMA),
     "first_uses.parquet": DailyTableSpec(
         daily_aggregates.first_seen_user_feature, _FIRST_USES_SCHEMA
     ),
@@ -76,7 +76,7 @@ _TABLE_SPECS: Final = {
 }
 _READ_BY_MONTH_TABLES: Final = ("people.parquet", "volume.parquet")
 _FIRST_SEEN_KEYS: Final = {
-    f"{table}.parquet": key for table, key in daily_aggregates.FIRST_KEYS.items()
+    f"{table}.parquet": key for table, key in daily_aggregates.FIRST_SEEN_KEYS.items()
 }
 _PROFILE_FILE: Final = "profile.json"
 
@@ -89,10 +89,10 @@ class Activity:
     ----------
     people : polars.LazyFrame
         Account, user, day, known_day → uses, seat_uses, hours
-        (:func:`features.activity.daily_aggregates.daily_user_activity`).
+        (:func:`features.activity.daily_aggregates.aggregate_user_activity`).
     volume : polars.LazyFrame
         Account, day, known_day, role, feature → count, quantity_milli
-        (:func:`features.activity.daily_aggregates.daily_event_volume`).
+        (:func:`features.activity.daily_aggregates.aggregate_event_volume`).
     first_uses : polars.LazyFrame
         Account, user, feature, day, known_day
         (:func:`features.activity.daily_aggregates.first_seen_user_feature`).
@@ -129,7 +129,7 @@ class Activity:
     rebuilt: int
     aggregate: Aggregator = field(repr=False)
 
-    def log_start_as_known(self, as_ofs: Sequence[datetime]) -> list[date | None]:
+    def find_log_starts(self, as_ofs: Sequence[datetime]) -> list[date | None]:
         """Return the first day of the log as known at each as-of; None if none was known."""
         first_days = (
             self.first_features.group_by("known_day")
@@ -155,8 +155,8 @@ class Activity:
 class _EventRules:
     """Rules by which events are classified; part of every cache key."""
 
-    roles: Roles
-    seats: Seats
+    roles: RolesConfig
+    seats: SeatsConfig
     known_at_reliable_from: date | None
 
     def classify_events(
@@ -180,8 +180,8 @@ def build_activity(
     partitions: Sequence[Partition],
     *,
     folder: Path,
-    roles: Roles,
-    seats: Seats,
+    roles: RolesConfig,
+    seats: SeatsConfig,
     known_at_reliable_from: date | None = None,
     accounts: pl.DataFrame | None = None,
     engine: EngineConfig | None = None,
@@ -231,8 +231,8 @@ def build_activity(
     entries: list[cache.CacheEntry] = []
     tasks: list[BuildTask] = []
     for span, summary in zip(spans, non_empty, strict=True):
-        overlapping = deduplication.overlapping_partitions(span, spans) if any_ids else []
-        entry = _cache_entry(folder, span, summary, overlapping, rules)
+        overlapping = deduplication.find_overlapping_partitions(span, spans) if any_ids else []
+        entry = _create_cache_entry(folder, span, summary, overlapping, rules)
         if rebuild or not entry.is_complete(_TABLE_SPECS):
             tasks.append(BuildTask(entry, span, overlapping, has_ids=summary.has_ids))
         entries.append(entry)
@@ -288,17 +288,17 @@ def _find_early_accounts(first_features: TableScan, accounts: pl.DataFrame) -> p
     return None if early.is_empty() else early
 
 
-def _cache_entry(
+def _create_cache_entry(
     folder: Path,
     span: deduplication.PartitionSpan,
-    profile: "_PartitionProfile",
+    partition_profile: "_PartitionProfile",
     overlapping: Sequence[deduplication.PartitionSpan],
     rules: _EventRules,
 ) -> cache.CacheEntry:
     """Return a partition's cache entry, keyed by everything that determines its content."""
     identities = sorted(other.partition.identity for other in overlapping)
     state = cache.hash_strings(
-        span.partition.identity, json.dumps(profile.reject_counts), *identities
+        span.partition.identity, json.dumps(partition_profile.reject_counts), *identities
     )
     return cache.CacheEntry(
         folder,
@@ -320,7 +320,7 @@ class _ActivityEngine(Protocol):
     def aggregate(
         self, rows: TableScan, key: Sequence[str], aggregation: Aggregation
     ) -> pl.DataFrame:
-        """Aggregate rows into one table; no two calls of the aggregation see rows of one key."""
+        """Aggregate rows into one table; one call of the aggregation gets all rows of a key."""
 
 
 def _create_engine(engine: EngineConfig) -> _ActivityEngine:
@@ -381,7 +381,7 @@ def _build_partition(task: BuildTask, classify: EventClassifier) -> None:
     counting them.
     """
     span = task.span
-    with source_errors(span.partition.name):
+    with translate_source_errors(span.partition.name):
         valid_rows, duplicates = (
             deduplication.drop_duplicate_events(span, task.overlapping)
             if task.has_ids
@@ -424,14 +424,17 @@ class _PartitionProfile:
 
 
 def _profile_partitions(
-    partitions: Sequence[Partition], folder: Path, engine: "_ActivityEngine", *, rebuild: bool
+    partitions: Sequence[Partition], folder: Path, engine: _ActivityEngine, *, rebuild: bool
 ) -> list[_PartitionProfile]:
     """Load the partitions' profiles from the cache, or compute them."""
     files = [
         cache.CacheEntry(
-            folder, cache.hash_strings(part.name), "any", cache.hash_strings(part.identity)
+            folder,
+            cache.hash_strings(partition.name),
+            "any",
+            cache.hash_strings(partition.identity),
         ).file(_PROFILE_FILE)
-        for part in partitions
+        for partition in partitions
     ]
     payloads = [None if rebuild else _read_json(file) for file in files]
     # Future events depend on the current day, so such a profile is computed again.
@@ -477,8 +480,10 @@ def _read_json(file: Path) -> dict[str, Any] | None:
 
 
 def _profile_partition(partition: Partition) -> dict[str, Any]:
-    with source_errors(partition.name):
-        rows = profile.profile_plan(partition.with_reject_reason()).collect(engine="streaming")
+    with translate_source_errors(partition.name):
+        rows = profile.build_profile_plan(partition.with_reject_reason()).collect(
+            engine="streaming"
+        )
     return profile.profile_to_json(rows.rows(named=True))
 
 

@@ -1,8 +1,7 @@
 """Event deduplication: an ``event_id`` delivered several times counts once, across partitions.
 
-Of the copies the one known first is kept: a copy that arrives later must not change what an earlier
-as-of used. Copies share their timestamp, so files are compared only where their time ranges
-overlap.
+The copy that was known first is kept: a later copy must not change the data of an earlier as-of.
+Copies share their timestamp, so files are compared only where their time ranges overlap.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import polars as pl
 
 from data.ingest.table_loader import Partition
 
-__all__ = ["PartitionSpan", "drop_duplicate_events", "overlapping_partitions"]
+__all__ = ["PartitionSpan", "drop_duplicate_events", "find_overlapping_partitions"]
 
 _MAX_IN_MEMORY_ROWS: Final = 8_000_000
 
@@ -39,7 +38,7 @@ class PartitionSpan:
         return valid.collect(engine="streaming").lazy() if self.fits_in_memory else valid
 
 
-def overlapping_partitions(
+def find_overlapping_partitions(
     span: PartitionSpan, spans: Sequence[PartitionSpan]
 ) -> list[PartitionSpan]:
     """Return the other partitions whose time ranges overlap this one's."""
@@ -60,7 +59,7 @@ def drop_duplicate_events(
     span : PartitionSpan
         The partition to read.
     overlapping : sequence of PartitionSpan
-        From :func:`overlapping_partitions`.
+        From :func:`find_overlapping_partitions`.
 
     Returns
     -------
@@ -71,33 +70,33 @@ def drop_duplicate_events(
         Duplicates dropped.
     """
     own_events = span.valid_rows()
-    nearby = [
+    overlapping_rows = [
         other.partition.valid_rows().filter(pl.col("timestamp").is_between(span.first, span.last))
         for other in overlapping
     ]
     # Hashes find candidates; the ids themselves decide whether they are duplicates.
     id_hash = pl.col("event_id").hash()
     hashes = (
-        pl.concat([rows.select("event_id") for rows in (own_events, *nearby)])
+        pl.concat([rows.select("event_id") for rows in (own_events, *overlapping_rows)])
         .drop_nulls()
         .select(id_hash)
         .collect(engine="streaming")["event_id"]
         .sort()  # five times faster than a group-by of mostly unique numbers
     )
-    repeated = hashes.filter(hashes == hashes.shift(1)).unique()
-    if repeated.is_empty():
+    repeated_hashes = hashes.filter(hashes == hashes.shift(1)).unique()
+    if repeated_hashes.is_empty():
         return own_events, 0
-    is_repeated = pl.col("event_id").is_not_null() & id_hash.is_in(repeated.implode())
+    is_repeated = pl.col("event_id").is_not_null() & id_hash.is_in(repeated_hashes.implode())
     names = [span.partition.name, *(other.partition.name for other in overlapping)]
     candidates = pl.concat(
         [
             rows.filter(is_repeated).with_columns(file=pl.lit(name))
-            for rows, name in zip((own_events, *nearby), names, strict=True)
+            for rows, name in zip((own_events, *overlapping_rows), names, strict=True)
         ]
     ).collect(engine="streaming")
     # Sorted by content and then by file, so that row order has no effect.
-    visible = pl.max_horizontal("timestamp", "known_at")
-    first_copies = candidates.sort(visible, pl.exclude("event_id")).unique(
+    known_from = pl.max_horizontal("timestamp", "known_at")
+    first_copies = candidates.sort(known_from, pl.exclude("event_id")).unique(
         "event_id", keep="first", maintain_order=True
     )
     is_own = pl.col("file") == span.partition.name

@@ -10,10 +10,10 @@ import polars as pl
 from data.io.atomic import atomic_write
 from features.activity import cache
 
-__all__ = ["compact_closed_partitions", "first_seen_by_known_date"]
+__all__ = ["MAX_GROUP_ROWS", "compact_closed_partitions", "first_seen_by_known_date"]
 
 _MergeFunction = Callable[[Sequence[Path]], pl.DataFrame]
-_MAX_GROUP_ROWS = 2_000_000  # grouping takes several times the memory of the rows
+MAX_GROUP_ROWS = 2_000_000  # grouping takes several times the memory of the rows
 
 
 def first_seen_by_known_date(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
@@ -33,17 +33,20 @@ def first_seen_by_known_date(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataF
         precedes those of all rows of the key that were known before. Row order is unspecified.
     """
     rows_in_memory = rows.select(*key, "day", "known_day").collect(engine="streaming")
-    parts = rows_in_memory.height // _MAX_GROUP_ROWS + 1
-    if parts == 1:
-        return _first_seen(rows_in_memory.lazy(), key)
+    part_count = rows_in_memory.height // MAX_GROUP_ROWS + 1
+    if part_count == 1:
+        return _compute_first_seen(rows_in_memory.lazy(), key)
     # Split by the second key: one account may hold most rows, but no user or feature does.
-    part = rows_in_memory.select((pl.col(key[1]).hash() % parts).cast(pl.UInt16)).to_series()
+    part = rows_in_memory.select((pl.col(key[1]).hash() % part_count).cast(pl.UInt16)).to_series()
     return pl.concat(
-        [_first_seen(rows_in_memory.filter(part == index).lazy(), key) for index in range(parts)]
+        [
+            _compute_first_seen(rows_in_memory.filter(part == index).lazy(), key)
+            for index in range(part_count)
+        ]
     )
 
 
-def _first_seen(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
+def _compute_first_seen(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
     day, known_day = (pl.col(name).to_physical().cast(pl.Int64) for name in ("day", "known_day"))
     grouped = (
         rows.group_by(key)
@@ -108,21 +111,26 @@ def _compact_entries(
     """Return the compacted table of several entries, extending an earlier compaction if any."""
     if len(entries) < 2:
         return [entry.file(name) for entry in entries]
-    compacted = _compacted_entry(entries)
+    compacted = _create_compaction_entry(entries)
     if not compacted.is_complete([name]):
         # Most weeks only extend the previous compaction.
         counts = range(len(entries) - 1, 1, -1)
         known_count = next(
-            (count for count in counts if _compacted_entry(entries[:count]).is_complete([name])), 0
+            (
+                count
+                for count in counts
+                if _create_compaction_entry(entries[:count]).is_complete([name])
+            ),
+            0,
         )
-        files = [_compacted_entry(entries[:known_count]).file(name)] if known_count else []
+        files = [_create_compaction_entry(entries[:known_count]).file(name)] if known_count else []
         files += [entry.file(name) for entry in entries[known_count:]]
         write = partial(merge(files).write_parquet, metadata={"copies": "0"}, compression="lz4")
         atomic_write(compacted.file(name), write)
     return [compacted.file(name)]
 
 
-def _compacted_entry(entries: Sequence[cache.CacheEntry]) -> cache.CacheEntry:
+def _create_compaction_entry(entries: Sequence[cache.CacheEntry]) -> cache.CacheEntry:
     """Return the cache entry of the compacted table."""
     state = cache.hash_strings(*(f"{entry.partition}-{entry.state}" for entry in entries))
     return cache.CacheEntry(

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import polars as pl
 
-__all__ = ["PROFILE_SCHEMA", "profile_plan", "profile_to_json"]
+__all__ = ["PROFILE_SCHEMA", "build_profile_plan", "profile_to_json"]
 
 # One row per reason, and one with a null reason for the valid rows.
 PROFILE_SCHEMA: Final = pl.Schema(
@@ -20,7 +20,7 @@ PROFILE_SCHEMA: Final = pl.Schema(
 )
 
 
-def profile_plan(rows: pl.LazyFrame) -> pl.LazyFrame:
+def build_profile_plan(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Count rows by reject reason.
 
     Parameters

@@ -8,40 +8,44 @@ from features.catalogue.feature import Feature
 
 
 def _count_feature(
-    name: str, value: pl.Expr, signal: str, window_days: int, direction: int = 0
+    name: str, value: pl.Expr, signal_group: str, window_days: int, direction: int = 0
 ) -> Feature:
     return Feature(
         name=name,
         family="adoption",
         unit="features",
         value=value,
-        signal_group=signal,
+        signal_group=signal_group,
         window_days=window_days,
         fill_value=0,
         direction=1 if direction else 0,
     )
 
 
-def _people_feature(name: str, value: pl.Expr, window_days: int, direction: int = 0) -> Feature:
+def _user_count_feature(name: str, value: pl.Expr, window_days: int, direction: int = 0) -> Feature:
     return replace(_count_feature(name, value, "advanced", window_days, direction), unit="people")
 
 
-def _first_uses_feature(who: str, window_days: int, signal: str, direction: int = 0) -> Feature:
+def _first_uses_feature(
+    user_group: str, window_days: int, signal_group: str, direction: int = 0
+) -> Feature:
     """Return first uses by users and features: in the last 60 days, or in the 60 before."""
     previous = "_previous" if window_days > 60 else ""
     feature = _count_feature(
-        f"first_uses_{who}{previous}_60d",
-        pl.col(f"first_uses_{who}{previous}"),
-        signal,
+        f"first_uses_{user_group}{previous}_60d",
+        pl.col(f"first_uses_{user_group}{previous}"),
+        signal_group,
         window_days,
         direction,
     )
     return replace(feature, unit="first uses of a feature by a person")
 
 
-def _first_uses_change(who: str, signal: str) -> Feature:
-    change = pl.col(f"first_uses_{who}") - pl.col(f"first_uses_{who}_previous")
-    feature = _count_feature(f"first_uses_{who}_change_60d", change, signal, 120, direction=1)
+def _first_uses_change(user_group: str, signal_group: str) -> Feature:
+    change = pl.col(f"first_uses_{user_group}") - pl.col(f"first_uses_{user_group}_previous")
+    feature = _count_feature(
+        f"first_uses_{user_group}_change_60d", change, signal_group, 120, direction=1
+    )
     return replace(feature, unit="first uses of a feature by a person")
 
 
@@ -102,8 +106,8 @@ FEATURES = (
     _count_feature(
         "advanced_features_new_60d", pl.col("advanced_features_new"), "advanced", 60, direction=1
     ),
-    _people_feature("advanced_users_ever", pl.col("advanced_people"), 0),
-    _people_feature("advanced_users_new_60d", pl.col("advanced_people_new"), 60, direction=1),
+    _user_count_feature("advanced_users_ever", pl.col("advanced_people"), 0),
+    _user_count_feature("advanced_users_new_60d", pl.col("advanced_people_new"), 60, direction=1),
     Feature(
         name="champion_share_90d",
         family="adoption",

@@ -5,14 +5,16 @@ import polars as pl
 from features.catalogue.feature import Feature
 
 
-def _contract_feature(name: str, unit: str, value: pl.Expr, signal: str, **rest: object) -> Feature:
+def _contract_feature(
+    name: str, unit: str, value: pl.Expr, signal: str, **options: object
+) -> Feature:
     return Feature(
         name=name,
         family="contract",
         unit=unit,
         value=value,
         signal_group=signal,
-        **rest,  # type: ignore[arg-type]
+        **options,  # type: ignore[arg-type]
     )
 
 

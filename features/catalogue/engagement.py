@@ -20,9 +20,9 @@ def _engagement_feature(
     )
 
 
-def _per_user(month: int, what: str = "active_days") -> pl.Expr:
+def _compute_per_user(month: int, metric: str = "active_days") -> pl.Expr:
     users = pl.col(f"active_users_m{month}")
-    return pl.when(users > 0).then(pl.col(f"{what}_m{month}") / users)
+    return pl.when(users > 0).then(pl.col(f"{metric}_m{month}") / users)
 
 
 def _log_growth(now: str, before: str) -> pl.Expr:
@@ -82,27 +82,38 @@ FEATURES = (
     _engagement_feature(
         "events_growth_360d", "log ratio", _log_growth("events_m0", "events_m12"), "events", 390
     ),
-    _engagement_feature("active_days_per_user_30d", "days", _per_user(0), "active_days", 30),
     _engagement_feature(
-        "active_days_per_user_change_90d", "days", _per_user(0) - _per_user(3), "active_days", 120
+        "active_days_per_user_30d", "days", _compute_per_user(0), "active_days", 30
     ),
     _engagement_feature(
-        "sessions_per_user_30d", "sessions", _per_user(0, "sessions"), "sessions", 30, direction=1
+        "active_days_per_user_change_90d",
+        "days",
+        _compute_per_user(0) - _compute_per_user(3),
+        "active_days",
+        120,
     ),
     _engagement_feature(
-        "sessions_per_user_90d_ago", "sessions", _per_user(3, "sessions"), "sessions", 120
+        "sessions_per_user_30d",
+        "sessions",
+        _compute_per_user(0, "sessions"),
+        "sessions",
+        30,
+        direction=1,
+    ),
+    _engagement_feature(
+        "sessions_per_user_90d_ago", "sessions", _compute_per_user(3, "sessions"), "sessions", 120
     ),
     _engagement_feature(
         "weekly_stickiness_30d",
         "share of the last four weeks",
-        _per_user(0, "active_weeks") / 4,
+        _compute_per_user(0, "active_weeks") / 4,
         "stickiness",
         30,
     ),
     _engagement_feature(
         "weekly_stickiness_change_90d",
         "share of four weeks",
-        (_per_user(0, "active_weeks") - _per_user(3, "active_weeks")) / 4,
+        (_compute_per_user(0, "active_weeks") - _compute_per_user(3, "active_weeks")) / 4,
         "stickiness",
         120,
         direction=1,

@@ -37,8 +37,8 @@ class Feature:
     value : polars.Expr
         The value, over the columns of
         :func:`features.panel.account_aggregates.aggregate_accounts`; for peers over the other
-        features and their quantiles (:func:`features.peer_percentiles.peer_quantiles`). It divides
-        by no literal number: Polars rounds that differently for one row than for many.
+        features and their quantiles (:func:`features.peer_percentiles.compute_peer_quantiles`). It
+        divides by no literal number: Polars rounds that differently for one row than for many.
     signal_group : str
         Features that measure one thing share a signal group; related signal groups form a reason
         group (:data:`features.catalogue.REASON_GROUPS`).

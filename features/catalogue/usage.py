@@ -51,19 +51,19 @@ def _months_near_limit(share: float) -> pl.Expr:
     return pl.when(_LIMIT.is_not_null()).then(streak)
 
 
-def _per_mrr(what: str, back: int) -> pl.Expr:
-    spend = pl.col(f"mrr_m{back}")
-    return pl.when(spend > 0).then(pl.col(f"{what}_m{back}") / spend)
+def _compute_per_mrr(metric: str, month: int) -> pl.Expr:
+    spend = pl.col(f"mrr_m{month}")
+    return pl.when(spend > 0).then(pl.col(f"{metric}_m{month}") / spend)
 
 
-def _spend_features(name: str, what: str, signal: str) -> tuple[Feature, ...]:
+def _spend_features(name: str, metric: str, signal: str) -> tuple[Feature, ...]:
     """Return volume per unit of recurring revenue, and its change in 90 and 180 days."""
-    now = _per_mrr(what, 0)
+    current = _compute_per_mrr(metric, 0)
     return (
         _usage_feature(
             f"{name}_30d",
             "per unit of recurring revenue",
-            now,
+            current,
             signal,
             30,
             fill_value=None,
@@ -74,8 +74,8 @@ def _spend_features(name: str, what: str, signal: str) -> tuple[Feature, ...]:
                 f"{name}_change_{back * 30}d",
                 "share",
                 # A tenfold increase starts from almost nothing; its size adds no information.
-                pl.when(_per_mrr(what, back) > 0).then(
-                    (now / _per_mrr(what, back) - 1).clip(-1, 10)
+                pl.when(_compute_per_mrr(metric, back) > 0).then(
+                    (current / _compute_per_mrr(metric, back) - 1).clip(-1, 10)
                 ),
                 signal,
                 30 + back * 30,

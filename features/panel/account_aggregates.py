@@ -1,7 +1,7 @@
 """Account aggregates as of a date: the columns that features are computed from.
 
-All inputs pass :func:`features.point_in_time.known_before` first. A suffix ``_mK`` is the 30-day
-month K months before the as-of: ``_m0`` is the last one.
+All inputs pass :func:`features.point_in_time.known_before` first. A suffix ``_mK`` is the
+30-day month K months before the as-of: ``_m0`` is the last one.
 """
 
 from collections.abc import Iterable
@@ -70,7 +70,9 @@ def aggregate_accounts(
         an account without events are zero; values the contract does not state are null.
     """
     known_rows = known_before(timeline, as_of)
-    days = known_before(grid.first_features, as_of).select(days_ago("day", as_of).alias("days"))
+    days = known_before(grid.first_features, as_of).select(
+        days_ago("day", as_of).alias("days")
+    )
     log_days = int(days["days"].max() or 0)  # type: ignore[arg-type]
     if log_first_day is not None:
         log_days = max((as_of.date() - log_first_day).days, 0)
@@ -84,11 +86,7 @@ def aggregate_accounts(
         *(_aggregate_groups(activity, group) for group in _GROUP_COLUMNS),
         *(provisioning.days_since_new_group(users, as_of, group) for group in _GROUP_COLUMNS),
         feature_adoption.feature_adoption_as_of(
-            grid,
-            activity,
-            as_of,
-            advanced=adoption.advanced_features,
-            max_share=adoption.advanced_max_share,
+            grid, activity, as_of, advanced=adoption.advanced_features
         ),
         seat_streaks.days_above_threshold(
             activity, known_rows, as_of, seat_months=seat_months, log_days=log_days

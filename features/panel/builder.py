@@ -40,7 +40,7 @@ class Panel:
         ``account_id``, ``as_of``, ``reason`` of every account that existed and is not eligible.
     peers : polars.DataFrame
         The quantiles behind the peer percentiles, per as-of, plan and size
-        (:func:`features.peer_percentiles.peer_quantiles`); reused between two runs.
+        (:func:`features.peer_percentiles.compute_peer_quantiles`); reused between two runs.
     months : polars.DataFrame
         If requested, the monthly values behind the snapshots, for charts: ``account_id``,
         ``as_of``, and ``active_seats_mK``, ``seats_mK``, ``api_calls_mK`` of the 30-day month K
@@ -189,7 +189,7 @@ def _get_peer_quantiles(
 ) -> pl.DataFrame:
     """Return the peer quantiles: computed, or those of the reference population."""
     if reference is None:
-        return peer_percentiles.peer_quantiles(
+        return peer_percentiles.compute_peer_quantiles(
             features, among_peers.RANKED_FEATURES, among_peers.CEILING_FEATURES
         )
     day = pl.lit(features["as_of"].first(), pl.Date).alias("as_of")

@@ -1,4 +1,4 @@
-"""Feature adoption among an account's users: first uses and spread beyond the champion."""
+"""Feature adoption among an account's users: first uses and spread beyond the champion user."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,8 +10,10 @@ from features.panel.monthly import MonthlyGrid
 from features.panel.user_activity import days_ago
 from features.point_in_time import known_before
 
-__all__ = ["feature_adoption_as_of", "rarely_used_features"]
+__all__ = ["ADVANCED_MAX_SHARE", "feature_adoption_as_of", "find_rarely_used_features"]
 
+# A rarely used feature is used by at most this share of the accounts.
+ADVANCED_MAX_SHARE: Final = 0.25
 _WINDOW_DAYS, _TWO_WINDOWS_DAYS = 60, 120
 _USER_KEYS: Final = ["account_id", "user_id"]
 
@@ -22,9 +24,8 @@ def feature_adoption_as_of(
     as_of: datetime,
     *,
     advanced: Sequence[str],
-    max_share: float,
 ) -> pl.DataFrame:
-    """Count first uses by established and by recent users, and features used beyond the champion.
+    """Count first uses by established and recent users, and features beyond the champion user.
 
     A user is established in a window if they used the product before it, and recent otherwise.
 
@@ -37,9 +38,7 @@ def feature_adoption_as_of(
     as_of : datetime.datetime
         A grid line, 00:00 UTC.
     advanced : sequence of str
-        Advanced features; if empty, those used by at most a share of the accounts.
-    max_share : float
-        That share.
+        Advanced features; if empty, those used by at most ``ADVANCED_MAX_SHARE`` of the accounts.
 
     Returns
     -------
@@ -50,8 +49,8 @@ def feature_adoption_as_of(
     recent = first.filter(pl.col("since") <= _TWO_WINDOWS_DAYS).join(
         users.lazy().select(*_USER_KEYS, "since_first_use"), on=_USER_KEYS
     )
-    feature = _adoption_by_feature(first, users).collect()
-    advanced_features = list(advanced) or rarely_used_features(feature, max_share)
+    feature = _aggregate_adoption_by_feature(first, users).collect()
+    advanced_features = list(advanced) or find_rarely_used_features(feature)
     parts = [
         recent.group_by("account_id").agg(_count_first_uses()),
         feature.lazy().group_by("account_id").agg(_count_spread()),
@@ -90,20 +89,20 @@ def _count_first_uses() -> list[pl.Expr]:
     ]
 
 
-def _adoption_by_feature(first: pl.LazyFrame, users: pl.DataFrame) -> pl.LazyFrame:
-    """Return the days since the champion and since others first used each feature of an account."""
-    champions = _find_champions(users).collect()
-    # A champion's user id may also occur in another account, as a non-champion.
-    is_champion_id = pl.col("user_id").is_in(champions["user_id"].implode())
+def _aggregate_adoption_by_feature(first: pl.LazyFrame, users: pl.DataFrame) -> pl.LazyFrame:
+    """Return the days since the champion user and other users first used each feature."""
+    champion_users = _find_champion_users(users).collect()
+    # A champion user's id may also occur in another account, as another user's.
+    is_champion_id = pl.col("user_id").is_in(champion_users["user_id"].implode())
     key, since = ["account_id", "feature"], pl.col("since")
     champion_candidates = first.filter(is_champion_id)
-    by_champion = champion_candidates.join(champions.lazy(), on=_USER_KEYS, how="semi").group_by(
-        key
-    )
+    by_champion = champion_candidates.join(
+        champion_users.lazy(), on=_USER_KEYS, how="semi"
+    ).group_by(key)
     other_uses = pl.concat(
         [
             first.filter(~is_champion_id),
-            champion_candidates.join(champions.lazy(), on=_USER_KEYS, how="anti"),
+            champion_candidates.join(champion_users.lazy(), on=_USER_KEYS, how="anti"),
         ]
     )
     return (
@@ -113,7 +112,7 @@ def _adoption_by_feature(first: pl.LazyFrame, users: pl.DataFrame) -> pl.LazyFra
     )
 
 
-def _find_champions(users: pl.DataFrame) -> pl.LazyFrame:
+def _find_champion_users(users: pl.DataFrame) -> pl.LazyFrame:
     """Return the user with most feature uses in 90 days; ties go to the first by name."""
     events = pl.col("events_90d")
     return (
@@ -138,21 +137,19 @@ def _count_spread() -> list[pl.Expr]:
     ]
 
 
-def rarely_used_features(feature: pl.DataFrame, share: float) -> list[str]:
-    """Return features used by at most a share of the accounts with any feature use.
+def find_rarely_used_features(feature: pl.DataFrame) -> list[str]:
+    """Return features used by at most ``ADVANCED_MAX_SHARE`` of the accounts with feature use.
 
     Parameters
     ----------
     feature : polars.DataFrame
         One row per ``account_id`` and ``feature`` that any of its users used.
-    share : float
-        In [0, 1].
     """
     accounts = feature["account_id"].n_unique()
     return (
         feature.group_by("feature")
         .len()
-        .filter(pl.col("len") <= share * accounts)["feature"]
+        .filter(pl.col("len") <= ADVANCED_MAX_SHARE * accounts)["feature"]
         .cast(pl.String)
         .to_list()
     )

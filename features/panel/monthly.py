@@ -110,7 +110,7 @@ def aggregate_monthly(
         features=counts.filter(feature_rows).select(*key, "feature"),
         **{
             table: _load_first_seen(log, table, key, anchor)
-            for table, key in daily_aggregates.FIRST_KEYS.items()
+            for table, key in daily_aggregates.FIRST_SEEN_KEYS.items()
         },
     )
 

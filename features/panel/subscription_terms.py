@@ -11,7 +11,7 @@ import polars as pl
 from data.config.settings import MONTH_DAYS
 from features import subscription_timeline
 
-__all__ = ["last_known_increase", "subscription_terms_as_of"]
+__all__ = ["find_last_known_increase", "subscription_terms_as_of"]
 
 
 def subscription_terms_as_of(
@@ -33,7 +33,7 @@ def subscription_terms_as_of(
     polars.DataFrame
         One row per account with a contract in force; values the contract does not state are null.
     """
-    terms = subscription_timeline.in_force(timeline, as_of).select(
+    terms = subscription_timeline.select_in_force(timeline, as_of).select(
         "account_id",
         *subscription_timeline.ENTITLEMENT_COLUMNS,
         "renewal",
@@ -43,7 +43,7 @@ def subscription_terms_as_of(
         in_force_days=(pl.lit(as_of) - pl.col("effective")).dt.total_days(),
     )
     past_terms = [
-        subscription_timeline.in_force(
+        subscription_timeline.select_in_force(
             timeline, as_of - timedelta(days=months_back * MONTH_DAYS)
         ).select(
             "account_id",
@@ -64,7 +64,7 @@ def subscription_terms_as_of(
     )
 
 
-def last_known_increase(timeline: pl.DataFrame) -> pl.DataFrame:
+def find_last_known_increase(timeline: pl.DataFrame) -> pl.DataFrame:
     """Return when each account's last increase became known.
 
     Parameters

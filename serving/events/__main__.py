@@ -39,8 +39,8 @@ def main(config: Path) -> None:
     logging.getLogger("expansion").setLevel(logging.INFO)
     os.nice(_NICENESS)
     stop = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: stop.set())
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
     threading.Thread(target=_stop_when_orphaned, args=(stop,), daemon=True).start()
     try:
         loaded = settings.load_settings(config)

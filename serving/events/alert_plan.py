@@ -63,13 +63,16 @@ def plan_alert(
     existing = repository.load_existing_objects(connection, target, accounts)
     ranked = _join_last_ranks(rows, {key: fields for (_, key), fields in existing.items()})
     objects = list(account_fields.build_account_objects(ranked, ranked.clear(), day))
-    fields_by_key = {each.key: each.fields for each in objects}
+    fields_by_key = {crm_object.key: crm_object.fields for crm_object in objects}
     before = repository.load_episodes(connection, accounts)
     after = _advance_episodes(before, rows, entitlements, day)
-    open_episodes = [each for each in after if each.close_reason is None]
+    open_episodes = [episode for episode in after if episode.close_reason is None]
     objects += build_episode_objects(open_episodes, fields_by_key, existing, day)
     return AlertPlan(
-        run_id, before, after, [replace(each, priority=_TOP_PRIORITY) for each in objects]
+        run_id,
+        before,
+        after,
+        [replace(crm_object, priority=_TOP_PRIORITY) for crm_object in objects],
     )
 
 
@@ -103,13 +106,13 @@ def _advance_episodes(
     day: date,
 ) -> list[Episode]:
     after = list(before)
-    pressing = rows.filter(pl.col("tier").is_not_null(), pl.col("limit") != "none")
-    for account, limit, outreach_allowed in pressing.select(
+    limits_under_pressure = rows.filter(pl.col("tier").is_not_null(), pl.col("limit") != "none")
+    for account, limit, outreach_allowed in limits_under_pressure.select(
         "account_id", "limit", "outreach_allowed"
     ).iter_rows():
         key = (account, limit)
-        own_episodes = [each for each in after if (each.account_id, each.limit) == key]
-        after = [each for each in after if (each.account_id, each.limit) != key]
+        own_episodes = [episode for episode in after if (episode.account_id, episode.limit) == key]
+        after = [episode for episode in after if (episode.account_id, episode.limit) != key]
         after += apply_alert(
             own_episodes,
             key,

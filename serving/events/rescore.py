@@ -117,9 +117,11 @@ def _score_accounts(
     """Return the accounts' rows as of today, without ranks; the alert is the first change."""
     if panel.snapshots.is_empty():
         return pl.DataFrame(schema={"account_id": pl.String})
-    previous, midnight = queries.load_previous_list(engine, day), online.next_midnight(day)
-    pressing = {
-        each["account_id"]: each["limit"] for each in alerts if each["severity"] in SEVERITIES[1:]
+    previous, midnight = queries.load_previous_list(engine, day), online.get_next_midnight(day)
+    alerted_limits = {
+        alert["account_id"]: alert["limit"]
+        for alert in alerts
+        if alert["severity"] in SEVERITIES[1:]
     }
     rows = score.build_rows(
         snapshot.model,
@@ -133,13 +135,13 @@ def _score_accounts(
             engine, midnight.date(), days=settings.playbook.cooldown_days
         ),
         snoozed_until=queries.load_snoozes(engine, midnight.date()),
-        alerted_limits=pressing,
+        alerted_limits=alerted_limits,
     )
     names = snapshot.tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
     rows = rows.drop("rank_key", "as_of").join(
         names, on="account_id", how="left", maintain_order="left"
     )
-    texts = {each["account_id"]: format_alert(each) for each in alerts}
+    texts = {alert["account_id"]: format_alert(alert) for alert in alerts}
     alert_texts = rows["account_id"].replace_strict(texts, return_dtype=pl.String)
     list_changes = changes.describe_changes(
         rows, previous, day, ui_strings.load_ui_strings(settings.scoring.ui_strings)
@@ -155,7 +157,7 @@ def _score_accounts(
 
 def _tag_accounts(alerts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return account → tag, used where no tier fires."""
-    return {each["account_id"]: f"{each['limit']}: {each['severity']}" for each in alerts}
+    return {alert["account_id"]: f"{alert['limit']}: {alert['severity']}" for alert in alerts}
 
 
 def _build_alert_updates(
@@ -192,7 +194,7 @@ def _load_entitlements(
     rows = snapshot.tables.subscriptions.rows
     return entitlements.resolve_entitlements(
         rows.filter(pl.col("account_id").is_in(accounts)),
-        online.next_midnight(day),
+        online.get_next_midnight(day),
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
@@ -200,6 +202,6 @@ def _load_entitlements(
 
 def _to_json_ready(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows with JSON-compatible types, without the columns that only charts need."""
-    date_columns = [name for name, kind in rows.schema.items() if kind == pl.Date]
+    date_columns = [name for name, dtype in rows.schema.items() if dtype == pl.Date]
     trimmed = rows.drop("curve", "contributions", strict=False)
     return trimmed.with_columns(pl.col(date_columns).cast(pl.String))

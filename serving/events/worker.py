@@ -31,6 +31,7 @@ _LEASE: Final = "events"
 _IDLE_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 5.0
 _ALERT_BATCH: Final = 200
+_RELOAD_INTERVAL: Final = timedelta(hours=1)  # of tables, log and model
 
 
 def run_consumer(
@@ -124,8 +125,7 @@ class _SnapshotReloader:
         self, event_consumer: EventConsumer, pool: ThreadPoolExecutor, clock: Callable[[], datetime]
     ) -> None:
         self._consumer, self._pool, self._clock = event_consumer, pool, clock
-        self._interval = timedelta(minutes=event_consumer.settings.webhooks.reload_minutes)
-        self._next_reload = clock() + self._interval
+        self._next_reload = clock() + _RELOAD_INTERVAL
         self._in_progress: tuple[Future[MonitorSnapshot], ConsumerOffset] | None = None
 
     def reload_if_due(self) -> None:
@@ -143,7 +143,7 @@ class _SnapshotReloader:
             self._in_progress = (future, since)
         if self._in_progress is not None and self._in_progress[0].done():
             (future, since), self._in_progress = self._in_progress, None
-            self._next_reload = self._clock() + self._interval
+            self._next_reload = self._clock() + _RELOAD_INTERVAL
             try:
                 self._consumer.rebase(future.result(), since)
                 gc_freeze.freeze_gc()

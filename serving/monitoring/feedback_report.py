@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from serving.store.engine import read_transaction
 from serving.store.schema import FEEDBACK, FEEDBACK_VERDICTS, SCORES
-from training.labels import build_outcomes, expanded_within
+from training.labels import build_outcomes, expansion_label
 
 if TYPE_CHECKING:
     from data.config.settings import Settings
@@ -90,7 +90,7 @@ def compare_feedback_with_outcomes(
     """
     earlier = feedback.filter(pl.col("as_of") < end.date())
     labels = build_outcomes(earlier, contracts, cutoff=end, rules=settings.outcome)
-    outcomes_known = labels.select(expanded=expanded_within(settings.outcome.horizon_days))
+    outcomes_known = labels.select(expanded=expansion_label(settings.outcome.horizon_days))
     rows = (
         earlier.with_columns(outcomes_known["expanded"])
         .group_by("verdict")

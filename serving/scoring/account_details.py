@@ -91,9 +91,12 @@ def _filter_accounts(rows: pl.DataFrame, selected: pl.DataFrame) -> pl.DataFrame
 
 def _build_monthly_series(months: pl.DataFrame, as_of: date) -> pl.DataFrame:
     months_back = range(LOOKBACK_MONTHS, -1, -1)
-    ends = [(as_of - timedelta(days=each * MONTH_DAYS)).isoformat() for each in months_back]
+    ends = [
+        (as_of - timedelta(days=month_index * MONTH_DAYS)).isoformat()
+        for month_index in months_back
+    ]
     series = (
-        pl.concat_list(f"{name}_m{each}" for each in months_back).alias(name)
+        pl.concat_list(f"{name}_m{month_index}" for month_index in months_back).alias(name)
         for name in ("active_seats", "seats", "api_calls")
     )
     return months.select(

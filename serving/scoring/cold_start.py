@@ -55,7 +55,7 @@ def rank_by_tier_rules(
             contributions=pl.lit("{}"),
             model=pl.lit(MODEL_NAME),
             readiness_date=pl.when(pl.col("tier") == 1).then(pl.lit(as_of.date())),
-            **{name: pl.lit(None, dtype=kind) for name, kind in _NULL_COLUMNS.items()},
+            **{name: pl.lit(None, dtype=dtype) for name, dtype in _NULL_COLUMNS.items()},
         )
         .sort("tier", pressure, "account_id", descending=[False, True, False], nulls_last=True)
         .select(
@@ -83,4 +83,4 @@ def _render_reasons(snapshots: pl.DataFrame, templates: ReasonTemplates) -> pl.S
         ]
         for facts in snapshots.rows(named=True)
     ]
-    return pl.Series([list(filter(None, each)) for each in reasons], dtype=pl.List(pl.String))
+    return pl.Series([list(filter(None, reason)) for reason in reasons], dtype=pl.List(pl.String))

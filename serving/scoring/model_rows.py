@@ -55,7 +55,9 @@ def score_rows(
         model.model, snapshots, reason_templates=templates
     )
     play = playbook.assign_playbook(snapshots, settings.playbook)
-    curve = np.column_stack([each.probability for each in by_horizon.values()])
+    curve = np.column_stack(
+        [horizon_prediction.probability for horizon_prediction in by_horizon.values()]
+    )
     expected = event_date.estimate_event_dates(curve, list(by_horizon))
     probability = pl.Series(estimate.probability)
     frame = snapshots.select(
@@ -78,7 +80,7 @@ def score_rows(
         contributions=explanation.to_json_series(),
         curve=_build_incidence_curve(by_horizon),
         model=pl.lit(model.display_name),
-        **readiness_date.event_date_columns(expected, as_of),
+        **readiness_date.build_event_date_columns(expected, as_of),
         **{name: play[name] for name in play.columns},
     )
     return frame.with_columns(
@@ -101,7 +103,9 @@ def _build_incidence_curve(by_horizon: Mapping[int, Prediction]) -> pl.Series:
     """Build the cumulative incidence with its interval, by number of days."""
     fields = ("probability", "low", "high")
     arrays = {
-        name: np.column_stack([getattr(each, name) for each in by_horizon.values()]).round(4)
+        name: np.column_stack(
+            [getattr(horizon_prediction, name) for horizon_prediction in by_horizon.values()]
+        ).round(4)
         for name in fields
     }
     frame = pl.DataFrame({name: pl.Series(rows) for name, rows in arrays.items()})

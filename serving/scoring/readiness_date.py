@@ -12,12 +12,12 @@ from features.subscription_timeline import UTC_DATETIME
 from training.evaluation import probability_bands
 from training.model.event_date import EventDateEstimate
 
-__all__ = ["compute_readiness_dates", "event_date_columns", "hold_readiness_dates"]
+__all__ = ["build_event_date_columns", "compute_readiness_dates", "hold_readiness_dates"]
 
 _TIER_1_DAYS: Final = 14
 
 
-def event_date_columns(dates: EventDateEstimate, as_of: datetime) -> dict[str, pl.Series]:
+def build_event_date_columns(dates: EventDateEstimate, as_of: datetime) -> dict[str, pl.Series]:
     """Return median and 80 % interval of the expansion date, given expansion within 180 days."""
     days_by_column = {
         "expected_early": dates.early,

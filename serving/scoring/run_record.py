@@ -75,7 +75,7 @@ def _summarize_card(card: Mapping[str, Any]) -> dict[str, Any]:
     segments = card.get("segments", {})
     return summary | {
         "segments": {
-            kind: {name: _summarize_segment(each) for name, each in by_name.items()}
+            kind: {name: _summarize_segment(segment) for name, segment in by_name.items()}
             for kind, by_name in segments.items()
             if len(by_name) > 1
         },

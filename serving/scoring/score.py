@@ -219,7 +219,7 @@ def build_rows(
         plans=settings.outcome.plans,
         reliable_from=settings.tables.known_at_reliable_from,
     )
-    last_increases = subscription_terms.last_known_increase(
+    last_increases = subscription_terms.find_last_known_increase(
         known_before(contracts, contracts_known_before or as_of)
     )
     held_dates = readiness_date.hold_readiness_dates(

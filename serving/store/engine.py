@@ -21,6 +21,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay
 from data.errors import DeliveryError
 
 __all__ = [
+    "BUSY_TIMEOUT_SECONDS",
     "PreEncodedJson",
     "acquire_advisory_lock",
     "database_exists",
@@ -31,8 +32,8 @@ __all__ = [
     "write_transaction",
 ]
 
-_BUSY_TIMEOUT_SECONDS: Final = 30
-_BUSY_TIMEOUT: Final = f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_SECONDS * 1000}"
+BUSY_TIMEOUT_SECONDS: Final = 30
+_BUSY_TIMEOUT: Final = f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}"
 _SHORT_BUSY_TIMEOUT: Final = "PRAGMA busy_timeout = 8"
 _RETRY_ADVICE: Final = "Fix it and run again."
 
@@ -194,7 +195,7 @@ def _begin_immediate(connection: sa.Connection) -> None:
     """
     retrying = Retrying(
         retry=retry_if_exception(_is_busy),
-        stop=stop_after_delay(_BUSY_TIMEOUT_SECONDS),
+        stop=stop_after_delay(BUSY_TIMEOUT_SECONDS),
         reraise=True,
     )
     connection.exec_driver_sql(_SHORT_BUSY_TIMEOUT)

@@ -94,7 +94,7 @@ def _handle_http_error(_: Request, error: Exception) -> Response:
 
 def _handle_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    fields = sorted({str(each["loc"][-1]) for each in error.errors()})
+    fields = sorted({str(error_detail["loc"][-1]) for error_detail in error.errors()})
     return _render_error(422, {}, f"Invalid parameters: {', '.join(fields)}.")
 
 

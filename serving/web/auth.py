@@ -12,7 +12,7 @@ from typing import Final
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 
-from data.config.server import Web
+from data.config.server import WebConfig
 
 __all__ = ["SESSION_COOKIE", "Authenticator", "User"]
 
@@ -46,7 +46,7 @@ class Authenticator:
     The signing key is derived from the tokens, so a changed token invalidates its sessions.
     """
 
-    def __init__(self, rules: Web) -> None:
+    def __init__(self, rules: WebConfig) -> None:
         self.rules = rules
         self._users = _map_tokens_to_users(rules)
         key = "".join(sorted(self._users)) or secrets.token_hex(32)
@@ -77,7 +77,7 @@ class Authenticator:
     def create_session(self, token: str) -> str | None:
         """Return the session cookie of a token; None for an unknown token."""
         digest = _hash_token(token)
-        is_known = any([hmac.compare_digest(digest, each) for each in self._users])
+        is_known = any([hmac.compare_digest(digest, user_digest) for user_digest in self._users])
         return str(self._sessions.dumps(digest)) if is_known else None
 
     def create_csrf_token(self, user: User) -> str:
@@ -111,7 +111,7 @@ class Authenticator:
         return self._users.get(digest) if isinstance(digest, str) else None
 
 
-def _map_tokens_to_users(rules: Web) -> Mapping[str, User]:
+def _map_tokens_to_users(rules: WebConfig) -> Mapping[str, User]:
     """Return token hash → user."""
     users = {
         _hash_token(token.get_secret_value()): User(csm, csm) for csm, token in rules.tokens.items()

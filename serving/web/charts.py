@@ -114,12 +114,12 @@ def build_curve_chart(
     days, probability = [0, *points["days"]], [0.0, *points["probability"]]
     last = float(days[-1])
     x = _make_scale(0, last, LEFT, WIDTH - RIGHT)
-    top = _round_up_nicely(max(points["high"]), most=1.0)
+    top = _round_up_to_tick(max(points["high"]), maximum=1.0)
     y = _make_scale(0, top, HEIGHT - BOTTOM, TOP)
     grid = [last * step / 60 for step in range(61)]
-    estimate = [_interpolate(days, probability, each) for each in grid]
-    low = [_interpolate(days, [0.0, *points["low"]], each) for each in grid]
-    high = [_interpolate(days, [0.0, *points["high"]], each) for each in grid]
+    estimate = [_interpolate(days, probability, day) for day in grid]
+    low = [_interpolate(days, [0.0, *points["low"]], day) for day in grid]
+    high = [_interpolate(days, [0.0, *points["high"]], day) for day in grid]
     upper = [(x(d), y(p)) for d, p in zip(grid, high, strict=True)]
     lower = [(x(d), y(p)) for d, p in zip(grid, low, strict=True)]
     marks = []
@@ -137,8 +137,8 @@ def build_curve_chart(
         line=_to_path(zip(map(x, grid), map(y, estimate), strict=True)),
         area=_to_path([*upper, *reversed(lower)]) + "Z",
         x=[
-            AxisTick(x(each), f"{each} d")
-            for each in range(0, int(last) + 1, 60 if last >= 120 else 30)
+            AxisTick(x(day), f"{day} d")
+            for day in range(0, int(last) + 1, 60 if last >= 120 else 30)
         ],
         y=_build_share_ticks(top, y, (0, 1, 2, 3, 4)),
         marks=marks,
@@ -148,7 +148,7 @@ def build_curve_chart(
 
 def build_seats_chart(months: Mapping[str, Sequence[Any]] | None) -> LineChart | None:
     """Build the chart of active seats by month against licensed seats."""
-    if not months or all(each is None for each in months["active_seats"]):
+    if not months or all(month is None for month in months["active_seats"]):
         return None
     return _build_limit_chart(
         months["ends"],
@@ -177,7 +177,7 @@ def build_history_chart(past: Sequence[Mapping[str, Any]]) -> LineChart | None:
         return None
     first, last = history[0][0], history[-1][0]
     x = _make_scale(first.toordinal(), last.toordinal(), LEFT, WIDTH - RIGHT)
-    top = _round_up_nicely(max(each for _, each in history), most=1.0)
+    top = _round_up_to_tick(max(value for _, value in history), maximum=1.0)
     y = _make_scale(0, top, HEIGHT - BOTTOM, TOP)
     points = [(x(day.toordinal()), y(probability)) for day, probability in history]
     return LineChart(
@@ -198,8 +198,12 @@ def build_waterfall(
     for feature, value in contributions.items():
         group = GROUP_BY_SIGNAL.get(feature, feature)
         by_group[group] = by_group.get(group, 0.0) + value
-    ranked = sorted(by_group.items(), key=lambda each: -abs(each[1]))
-    bars = [each for each in ranked[:_MAX_BARS] if abs(each[1]) >= _MIN_CONTRIBUTION]
+    ranked = sorted(by_group.items(), key=lambda contribution: -abs(contribution[1]))
+    bars = [
+        contribution
+        for contribution in ranked[:_MAX_BARS]
+        if abs(contribution[1]) >= _MIN_CONTRIBUTION
+    ]
     if ranked[len(bars) :]:
         bars.append(("all others", sum(value for _, value in ranked[len(bars) :])))
     levels = [base]
@@ -237,8 +241,8 @@ def _build_limit_chart(
 ) -> LineChart:
     days = [date.fromisoformat(end) for end in ends]
     x = _make_scale(days[0].toordinal(), days[-1].toordinal(), LEFT, WIDTH - RIGHT)
-    observed = [each for each in (*values, *limits) if each is not None]
-    top = _round_up_nicely(max(observed, default=1.0) * 1.02)
+    observed = [value for value in (*values, *limits) if value is not None]
+    top = _round_up_to_tick(max(observed, default=1.0) * 1.02)
     top += top % 2 if 1 <= top < 10 else 0  # so that half of it is an integer
     y = _make_scale(0, top, HEIGHT - BOTTOM, TOP)
     xs = [x(day.toordinal()) for day in days]
@@ -250,8 +254,10 @@ def _build_limit_chart(
         legend.append(("ceiling", f"{limit:,.0f} {limit_unit}"))
     return LineChart(
         alt=f"{unit} over the last {len(days)} months: now {shown}{of_limit}.",
-        line=_to_broken_path(xs, [None if each is None else y(each) for each in values]),
-        ceiling=_to_step_path(xs, [None if each is None else y(each) for each in limits]),
+        line=_to_broken_path(xs, [None if value is None else y(value) for value in values]),
+        ceiling=_to_step_path(
+            xs, [None if limit_value is None else y(limit_value) for limit_value in limits]
+        ),
         x=_build_date_ticks(days[0], days[-1], x),
         y=[AxisTick(y(top * part / 4), _abbreviate(top * part / 4)) for part in (0, 2, 4)],
         dots=[] if current is None else [ChartMark(xs[-1], "", y(current))],
@@ -323,17 +329,17 @@ def _build_share_ticks(top: float, y: Any, quarters: Sequence[int]) -> list[Axis
     """Return ticks in per cent, with as many digits as needed to tell them apart."""
     values = [top * part / 4 for part in quarters]
     whole_percent = all(
-        math.isclose(each * 100, round(each * 100), abs_tol=1e-9) for each in values
+        math.isclose(value * 100, round(value * 100), abs_tol=1e-9) for value in values
     )
-    return [AxisTick(y(each), f"{each:.{0 if whole_percent else 1}%}") for each in values]
+    return [AxisTick(y(value), f"{value:.{0 if whole_percent else 1}%}") for value in values]
 
 
-def _round_up_nicely(top: float, most: float = math.inf) -> float:
+def _round_up_to_tick(top: float, maximum: float = math.inf) -> float:
     """Return the next round number, for the end of an axis."""
     if top <= 0:
         return 1.0
     power = 10 ** math.floor(math.log10(top))
-    return float(min(next(n * power for n in (1, 2, 3, 4, 6, 8, 10) if n * power >= top), most))
+    return float(min(next(n * power for n in (1, 2, 3, 4, 6, 8, 10) if n * power >= top), maximum))
 
 
 def _abbreviate(value: float) -> str:

@@ -43,7 +43,9 @@ __all__ = [
 ]
 
 MAX_REASON_LENGTH: Final = 1000  # characters
-_FEEDBACK_COLUMNS: Final = tuple(each for each in FEEDBACK.c if each.name not in {"id", "form_id"})
+_FEEDBACK_COLUMNS: Final = tuple(
+    table_column for table_column in FEEDBACK.c if table_column.name not in {"id", "form_id"}
+)
 _ROW_COLUMNS: Final = ("rank", "probability", "band", "tier", "limit", "motion")
 _TOUCH_VERDICTS: Final = ("contacted", "won", "not now")
 
@@ -143,8 +145,8 @@ def count_by_band(engine: sa.Engine) -> list[dict[str, Any]]:
     newest = sa.select(sa.func.max(FEEDBACK.c.id)).group_by(FEEDBACK.c.account_id, FEEDBACK.c.as_of)
     list_row = (SCORES.c.account_id == FEEDBACK.c.account_id) & (SCORES.c.as_of == FEEDBACK.c.as_of)
     counts = [
-        sa.func.count(sa.case((FEEDBACK.c.verdict == each, 1))).label(each)
-        for each in FEEDBACK_VERDICTS
+        sa.func.count(sa.case((FEEDBACK.c.verdict == verdict, 1))).label(verdict)
+        for verdict in FEEDBACK_VERDICTS
     ]
     query = (
         sa.select(SCORES.c.band, *counts)

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from data.config.server import Web
+from data.config.server import WebConfig
 
 __all__ = ["SecurityMiddleware", "TokenBucket"]
 
@@ -66,9 +66,9 @@ class TokenBucket:
 
 
 class SecurityMiddleware:
-    """Wraps the app; see :class:`data.config.server.Web` for its rules."""
+    """Wraps the app; see :class:`data.config.server.WebConfig` for its rules."""
 
-    def __init__(self, app: ASGIApp, rules: Web) -> None:
+    def __init__(self, app: ASGIApp, rules: WebConfig) -> None:
         self.app = app
         self._allowed_hosts = {"localhost", "127.0.0.1", "[::1]", rules.host, *rules.allowed_hosts}
         self._checks_host = rules.auth_disabled or bool(rules.allowed_hosts)

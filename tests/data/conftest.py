@@ -75,7 +75,7 @@ class Company:
         self.put(f"{table}.csv", text)
         tables = self.read(max_quarantine_share=1)
         if table == "events":
-            return tables.events[0].reject_counts()
+            return tables.events[0].count_rejects()
         return dict(getattr(tables, table).quarantine)
 
 

@@ -77,7 +77,7 @@ def test_a_row_with_several_errors_is_counted_once(company):
 
 def test_every_validation_rule_has_its_own_reason():
     for table in schemas.TABLES:
-        reasons = [reason for reason, _ in schemas.validation_rules(table)]
+        reasons = [reason for reason, _ in schemas.build_validation_rules(table)]
 
         assert len(set(reasons)) == len(reasons)
         assert all(re.match(r"\w+ is ", reason) for reason in reasons)

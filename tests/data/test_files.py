@@ -133,7 +133,7 @@ def test_a_partially_corrupt_file_is_named_when_its_rows_are_read(company):
     company.put("events.parquet", bytes(content))
 
     with pytest.raises(SourceError, match=r"events: events\.parquet cannot be read"):
-        company.read(events="events.parquet").events[0].reject_counts()
+        company.read(events="events.parquet").events[0].count_rejects()
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_garbage_in_a_csv_is_reported_without_quoting_it(company, garbage):
 
 
 def test_a_full_disk_is_not_reported_as_a_bad_file():
-    with pytest.raises(OSError, match="No space"), files.source_errors("events"):
+    with pytest.raises(OSError, match="No space"), files.translate_source_errors("events"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_programming_error_is_not_reported_as_a_bad_file():
-    with pytest.raises(pl.exceptions.ColumnNotFoundError), files.source_errors("events"):
+    with pytest.raises(pl.exceptions.ColumnNotFoundError), files.translate_source_errors("events"):
         pl.DataFrame({"a": [1]}).select("b")
 
 

@@ -35,7 +35,7 @@ def test_an_empty_file_gives_the_defaults_and_its_own_folder(load, tmp_path):
 
 
 def test_every_setting_is_described():
-    roles = settings.Roles  # documented by their names
+    roles = settings.RolesConfig  # documented by their names
 
     for section in sections():
         assert section.__doc__
@@ -193,10 +193,10 @@ def test_a_renamed_setting_is_rejected_with_its_new_name(load, text, names):
 
 
 def test_every_renamed_setting_has_an_existing_new_name() -> None:
-    known = set(settings._list_settings(settings.Settings))
+    known = set(settings.list_setting_names(settings.Settings))
 
-    assert set(settings._RENAMED.values()) <= known
-    assert not set(settings._RENAMED) & known
+    assert set(settings.RENAMED_SETTINGS.values()) <= known
+    assert not set(settings.RENAMED_SETTINGS) & known
 
 
 def test_motion_minutes_and_contact_roles_override_single_motions(load) -> None:

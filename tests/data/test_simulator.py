@@ -13,12 +13,17 @@ from data.config import settings
 from data.errors import DeliveryError, SettingsError
 from data.ingest import table_loader
 from data.simulator import ground_truth, hazard, simulation, users
-from data.simulator.account_state import STEP_DAYS, LifecycleStatus, empty_state, select_accounts
+from data.simulator.account_state import (
+    STEP_DAYS,
+    LifecycleStatus,
+    create_empty_state,
+    select_accounts,
+)
 
 END = datetime(2026, 6, 1, tzinfo=UTC)
 NOISE = ("login", "support_ticket", "nps")
 LIFE = simulation.SimulationPeriod(
-    simulation.day_number(date(2024, 6, 1)), simulation.day_number(END.date())
+    simulation.to_day_number(date(2024, 6, 1)), simulation.to_day_number(END.date())
 )
 
 
@@ -70,7 +75,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: P
 def test_every_table_matches_its_schema(folder: Path) -> None:
     tables = table_loader.load_tables(settings.load_settings(folder / "expansion.toml"), now=END)
 
-    assert all(not partition.reject_counts() for partition in tables.events)
+    assert all(not partition.count_rejects() for partition in tables.events)
     assert not tables.subscriptions.quarantine
     assert not tables.accounts.quarantine
     assert not tables.users.quarantine
@@ -89,13 +94,13 @@ def test_corrupted_rows_are_quarantined_and_valid_rows_are_unchanged(tmp_path: P
 
     is_known = pl.col("account_id").is_in(clean.accounts.rows["account_id"].implode())
     for before, after in zip(clean.events, dirty.events, strict=True):
-        assert len(after.reject_counts()) == 6
-        assert sum(after.reject_counts().values()) == pytest.approx(
+        assert len(after.count_rejects()) == 6
+        assert sum(after.count_rejects().values()) == pytest.approx(
             0.04 * before.count_rows(), rel=0.5
         )
         assert after.valid_rows().filter(~is_known).select(pl.len()).collect().item()
         assert after.valid_rows().filter(is_known).collect().equals(before.valid_rows().collect())
-    assert schemas.FUTURE_TIMESTAMP in dirty.events[0].reject_counts()
+    assert schemas.FUTURE_TIMESTAMP in dirty.events[0].count_rejects()
     assert dirty.subscriptions.quarantine
     assert dirty.users.quarantine
     assert dirty.users.rows.equals(clean.users.rows)
@@ -147,14 +152,14 @@ def test_ramps_are_signed_before_they_come_into_force(folder: Path) -> None:
 
 
 def test_growth_towards_the_limit_raises_the_hazard_and_a_plateau_does_not() -> None:
-    state = empty_state(3)
+    state = create_empty_state(3)
     state.status[:] = LifecycleStatus.PAID
     state.plan[:] = 1
     state.seats[:] = 50
-    state.people[:] = (20, 46, 46)
-    state.people_trend[:] = (3, 0, 3)
+    state.users[:] = (20, 46, 46)
+    state.user_trend[:] = (3, 0, 3)
 
-    idle, flat, rising = hazard.hazard_rates(state, 20_000)[0]
+    idle, flat, rising = hazard.compute_hazard_rates(state, 20_000)[0]
 
     assert idle < flat
     assert rising > 20 * flat

@@ -267,7 +267,7 @@ def test_every_event_is_valid_or_counted_once(rows):
 
     part = tables.events[0]
     assert part.count_rows() == len(rows)
-    assert part.valid_rows().collect().height + sum(part.reject_counts().values()) == len(rows)
+    assert part.valid_rows().collect().height + sum(part.count_rejects().values()) == len(rows)
 
 
 @given(rows=st.lists(changes, min_size=1, max_size=12), data=st.data())

@@ -183,7 +183,7 @@ def compare_snapshot(
     batch = builder.build_panel(
         log,
         tables,
-        [online.next_midnight(day)],
+        [online.get_next_midnight(day)],
         event_consumer.settings,
         reference=snapshot.reference_population,
         months=True,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.config.settings import Alerts
+from data.config.settings import AlertsConfig
 from serving.events.monitor.threshold import (
     AlertTransition,
     ThresholdState,
@@ -16,14 +16,14 @@ from serving.events.monitor.threshold import (
     advance_threshold,
 )
 
-RULES = Alerts()
+RULES = AlertsConfig()
 START = date(2026, 6, 1)
 SEATS = 100.0
 
 shares = st.sampled_from([0, 40, 69, 70, 71, 79, 80, 81, 89, 90, 95, 99, 100, 101, 140])
 histories = st.lists(shares, min_size=1, max_size=90)
 rules = st.builds(
-    Alerts,
+    AlertsConfig,
     nudge_days=st.integers(1, 5),
     priority_days=st.integers(1, 4),
     urgent_days=st.integers(1, 3),
@@ -33,7 +33,7 @@ rules = st.builds(
 
 
 def advance_days(
-    days: Sequence[float], rules: Alerts = RULES, state: ThresholdState | None = None
+    days: Sequence[float], rules: AlertsConfig = RULES, state: ThresholdState | None = None
 ) -> tuple[ThresholdState, list[tuple[int, AlertTransition]]]:
     """Advance by one reading a day; return the state and the transitions with their day."""
     state = state or ThresholdState()
@@ -45,7 +45,7 @@ def advance_days(
     return state, transitions_by_day
 
 
-def advance_slowly(days: Sequence[float], rules: Alerts) -> list[tuple[int, str, int, int]]:
+def advance_slowly(days: Sequence[float], rules: AlertsConfig) -> list[tuple[int, str, int, int]]:
     """Compute the transitions from the whole history of each day: (day, kind, number, severity)."""
     transitions: list[tuple[int, str, int, int]] = []
     number, opened, open_severity, latched = 0, -1, -1, False
@@ -77,7 +77,7 @@ def advance_slowly(days: Sequence[float], rules: Alerts) -> list[tuple[int, str,
 
 @given(histories, rules)
 def test_the_state_machine_agrees_with_a_slow_version(
-    days: list[float], alert_rules: Alerts
+    days: list[float], alert_rules: AlertsConfig
 ) -> None:
     _, transitions = advance_days(days, alert_rules)
 
@@ -88,7 +88,7 @@ def test_the_state_machine_agrees_with_a_slow_version(
 
 @given(histories, rules)
 def test_at_most_one_alert_is_open_and_its_severity_only_rises(
-    days: list[float], alert_rules: Alerts
+    days: list[float], alert_rules: AlertsConfig
 ) -> None:
     is_open, severity, number = False, -1, 0
     for _, transition in advance_days(days, alert_rules)[1]:
@@ -121,7 +121,7 @@ fractions = st.lists(st.sampled_from([0, 0.3, 0.69, 0.8, 1]), max_size=3)
 
 @given(st.lists(st.tuples(shares, fractions), max_size=60), rules)
 def test_the_grouping_of_events_within_a_day_does_not_matter(
-    days: list[tuple[float, list[float]]], alert_rules: Alerts
+    days: list[tuple[float, list[float]]], alert_rules: AlertsConfig
 ) -> None:
     state = ThresholdState()
     last: dict[tuple[int, str, int], int] = {}
@@ -146,7 +146,7 @@ def test_the_grouping_of_events_within_a_day_does_not_matter(
 
 @given(histories, rules)
 def test_a_reading_is_idempotent_and_an_old_one_is_ignored(
-    days: list[float], alert_rules: Alerts
+    days: list[float], alert_rules: AlertsConfig
 ) -> None:
     state, _ = advance_days(days, alert_rules)
     again = UtilizationReading(START + timedelta(days=len(days) - 1), days[-1], SEATS)
@@ -159,7 +159,7 @@ def test_a_reading_is_idempotent_and_an_old_one_is_ignored(
 
 @given(histories, rules, st.integers(0, 89))
 def test_a_restored_state_continues_unchanged(
-    days: list[float], alert_rules: Alerts, cut: int
+    days: list[float], alert_rules: AlertsConfig, cut: int
 ) -> None:
     state = ThresholdState()
     for index, used in enumerate(days):
@@ -173,7 +173,7 @@ def test_a_restored_state_continues_unchanged(
 
 
 def list_transitions(
-    days: Sequence[float], alert_rules: Alerts = RULES
+    days: Sequence[float], alert_rules: AlertsConfig = RULES
 ) -> list[tuple[int, str, int]]:
     return [
         (day, transition.kind, transition.severity)
@@ -207,7 +207,7 @@ def test_an_alert_closes_after_whole_days_below_the_clear_threshold() -> None:
 
 
 def test_an_expired_alert_is_latched_until_relief() -> None:
-    short = Alerts(expiry_days=7)
+    short = AlertsConfig(expiry_days=7)
 
     assert list_transitions([100] * 30, short) == [(0, "opened", 2), (7, "closed", 2)]
     assert list_transitions([100] * 8 + [60] * 2 + [100] * 3, short)[2:] == []
@@ -250,7 +250,7 @@ def test_the_tier_1_rule_counts_as_priority_unless_it_is_disabled() -> None:
     for reading in readings:
         state, transitions = advance_threshold(state, reading, RULES)
         raised += transitions
-        quiet_state, none = advance_threshold(quiet_state, reading, Alerts(tier_1=False))
+        quiet_state, none = advance_threshold(quiet_state, reading, AlertsConfig(tier_1=False))
         assert none == []
 
     assert [(transition.kind, transition.severity) for transition in raised] == [("opened", 1)]

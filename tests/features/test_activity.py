@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data.config.settings import Roles, Seats, Settings
+from data.config.settings import RolesConfig, SeatsConfig, Settings
 from data.errors import DeliveryError, SourceError
 from data.ingest import table_loader
 from data.schemas import EventSchema
@@ -59,7 +59,7 @@ class Log:
 
     def build(self, **rules: Any) -> daily_tables.Activity:
         tables = table_loader.load_tables(Settings(base=self.folder))
-        defaults = {"roles": Roles(), "seats": Seats()}
+        defaults = {"roles": RolesConfig(), "seats": SeatsConfig()}
         return daily_tables.build_activity(
             tables.events, folder=self.cache_folder, **{**defaults, **rules}
         )
@@ -156,8 +156,8 @@ def test_without_event_ids_no_file_depends_on_another(log: Log) -> None:
 @pytest.mark.parametrize(
     "rules",
     [
-        {"roles": Roles(login=("view",))},
-        {"seats": Seats(events=("edit",))},
+        {"roles": RolesConfig(login=("view",))},
+        {"seats": SeatsConfig(events=("edit",))},
         {"known_at_reliable_from": DAY.date()},
     ],
     ids=["roles", "seats", "reliability"],
@@ -296,8 +296,8 @@ def test_first_uses_give_the_first_use_known_at_any_time(
     frame = pl.DataFrame(rows, schema=SCHEMA)
     named = daily_aggregates.classify_events(
         nw.from_native(frame.lazy()),
-        roles=Roles(),
-        seats=Seats(),
+        roles=RolesConfig(),
+        seats=SeatsConfig(),
         known_at_reliable_from=reliable_from,
     )
 
@@ -318,12 +318,12 @@ def test_hours_of_use_are_bits_and_an_hour_counts_once() -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA)
 
     named = daily_aggregates.classify_events(
-        nw.from_native(frame.lazy()), roles=Roles(), seats=Seats()
+        nw.from_native(frame.lazy()), roles=RolesConfig(), seats=SeatsConfig()
     )
 
-    assert daily_aggregates.daily_user_activity(named).to_native().collect()["hours"].to_list() == [
-        1 + 2**9 + 2**23
-    ]
+    assert daily_aggregates.aggregate_user_activity(named).to_native().collect()[
+        "hours"
+    ].to_list() == [1 + 2**9 + 2**23]
 
 
 def test_an_engine_in_another_time_zone_is_rejected() -> None:
@@ -333,7 +333,7 @@ def test_an_engine_in_another_time_zone_is_rejected() -> None:
         relation: Any = nw.from_native(connection.from_arrow(frame.to_arrow()))
 
         with pytest.raises(SourceError, match="America/New_York"):
-            daily_aggregates.classify_events(relation, roles=Roles(), seats=Seats())
+            daily_aggregates.classify_events(relation, roles=RolesConfig(), seats=SeatsConfig())
 
 
 def test_roles_follow_the_event_names_in_the_settings() -> None:
@@ -341,7 +341,7 @@ def test_roles_follow_the_event_names_in_the_settings() -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA)
 
     activity = daily_aggregates.classify_events(
-        nw.from_native(frame.lazy()), roles=Roles(login=("signin",)), seats=Seats()
+        nw.from_native(frame.lazy()), roles=RolesConfig(login=("signin",)), seats=SeatsConfig()
     )
 
     result = activity.to_native().sort("feature").select("feature", "role", "seat").collect()
@@ -413,7 +413,7 @@ def test_the_tables_of_a_removed_file_are_evicted_after_a_month(
 
 def test_runs_with_different_rules_keep_each_others_tables(log: Log) -> None:
     default = log.build()
-    other = log.build(roles=Roles(login=("view",)))
+    other = log.build(roles=RolesConfig(login=("view",)))
     set_age(log, 2)
 
     again = log.build()
@@ -421,7 +421,7 @@ def test_runs_with_different_rules_keep_each_others_tables(log: Log) -> None:
     assert again.rebuilt == 0
     assert default.people.collect().height == 9
     assert other.people.collect().height == 0
-    assert log.build(roles=Roles(login=("view",))).rebuilt == 0
+    assert log.build(roles=RolesConfig(login=("view",))).rebuilt == 0
 
 
 def test_the_draft_of_a_killed_run_is_evicted_after_a_day(log: Log) -> None:
@@ -504,7 +504,7 @@ def test_the_log_start_is_known_per_as_of(log: Log) -> None:
         DAY + timedelta(days=1),
     ]
 
-    began = log.build().log_start_as_known(as_ofs)
+    began = log.build().find_log_starts(as_ofs)
 
     assert began == [None, date(2024, 1, 1), date(2024, 1, 1), date(2023, 8, 14)]
 

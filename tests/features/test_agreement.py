@@ -23,6 +23,7 @@ from data.ingest import table_loader
 from features.activity import daily_tables
 from features.catalogue import FEATURE_NAMES, FEATURES
 from features.panel import builder
+from features.panel.feature_adoption import ADVANCED_MAX_SHARE
 
 END = datetime(2024, 6, 1, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -696,7 +697,7 @@ class Company:
             for e in events
             if e.role == "use" and e.user is not None and max(e.at, e.known) < as_of
         }
-        most = self.adoption.advanced_max_share * len({account for account, _ in used})
+        most = ADVANCED_MAX_SHARE * len({account for account, _ in used})
         return {f for f, n in Counter(feature for _, feature in used).items() if n <= most}
 
     def features(self, name: str, as_of: datetime) -> dict[str, float | None]:
@@ -814,7 +815,7 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_random_company(
     log, deals, people = random_events(rng), random_contracts(rng), random_people(rng)
     as_ofs = [END - timedelta(days=back) for back in (0, 30, 45, 150, 300, 430)]
     config = settings.Settings(
-        seats=settings.Seats(window_days=seat_days),
+        seats=settings.SeatsConfig(window_days=seat_days),
         adoption=settings.AdoptionConfig(advanced_features=("chart", "ai") if seed == 2 else ()),
         tables=settings.TablesConfig(time_invariant_attributes=("department", "email_domain")),
     )

@@ -14,7 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from data import schemas
-from data.config.settings import Outcome, Roles, Seats, Settings, TablesConfig
+from data.config.settings import OutcomeConfig, RolesConfig, SeatsConfig, Settings, TablesConfig
 from data.errors import ContractError
 from data.ingest import table_loader
 from features import subscription_timeline
@@ -78,8 +78,8 @@ class Company:
         return daily_tables.build_activity(
             tables.events,
             folder=folder,
-            roles=Roles(),
-            seats=Seats(),
+            roles=RolesConfig(),
+            seats=SeatsConfig(),
             accounts=tables.accounts.rows,
         )
 
@@ -98,8 +98,8 @@ class Company:
         as_of = AS_OF - days_ago * DAY
         terms = subscription_timeline.build_timeline(self.tables().subscriptions.rows)
         keys = pl.DataFrame({"account_id": self.accounts, "as_of": [as_of.date()] * 2})
-        result = labels.build_outcomes(keys, terms, cutoff=AS_OF, rules=Outcome())
-        return dict(result.select("account_id", labels.expanded_within(60)).iter_rows())
+        result = labels.build_outcomes(keys, terms, cutoff=AS_OF, rules=OutcomeConfig())
+        return dict(result.select("account_id", labels.expansion_label(60)).iter_rows())
 
 
 SOLD = [deal("acme", 800, 10), deal("beta", 800, 10)]

@@ -4,10 +4,8 @@ The SQL is also the benchmark's reference implementation (``tests/bench``). Here
 aggregate of every account.
 """
 
-import importlib
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import polars as pl
@@ -22,20 +20,11 @@ from data.ingest import table_loader
 from features.activity import daily_tables
 from features.activity.daily_tables import Activity
 from features.panel import account_aggregates, builder
+from tests import ROOT
+from tests.bench.features import duckdb_build, pandas_build
 
-ROOT = Path(__file__).resolve().parents[2]
 OPENSTACK = ROOT / "data/examples/openstack.toml"
 AS_OFS = 3
-
-
-@pytest.fixture
-def duckdb_peer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return bench("duckdb_build", monkeypatch)
-
-
-@pytest.fixture
-def pandas_peer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return bench("pandas_build", monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -51,72 +40,66 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.mark.parametrize("seat_days", [30, 60])
 def test_sql_counts_the_same_on_a_simulated_log(
-    company: Settings, tmp_path: Path, duckdb_peer: ModuleType, seat_days: int
+    company: Settings, tmp_path: Path, seat_days: int
 ) -> None:
-    config = company.model_copy(update={"seats": settings.Seats(window_days=seat_days)})
+    config = company.model_copy(update={"seats": settings.SeatsConfig(window_days=seat_days)})
 
-    actual, expected = build_both(config, tmp_path, duckdb_peer)
+    actual, expected = build_both(config, tmp_path)
 
     assert actual.height > 50 * AS_OFS
     assert_same(actual, expected)
 
 
 def test_sql_counts_the_same_with_other_seats_roles_and_late_rows(
-    company: Settings, tmp_path: Path, duckdb_peer: ModuleType
+    company: Settings, tmp_path: Path
 ) -> None:
     config = company.model_copy(
         update={
-            "seats": settings.Seats(events=("login", "api_call"), window_days=90),
-            "roles": settings.Roles(login=(), nps=("nps", "support_ticket"), support_ticket=()),
+            "seats": settings.SeatsConfig(events=("login", "api_call"), window_days=90),
+            "roles": settings.RolesConfig(
+                login=(), nps=("nps", "support_ticket"), support_ticket=()
+            ),
             "adoption": settings.AdoptionConfig(advanced_features=("goals", "rules", "reports")),
         }
     )
 
-    assert_same(*build_both(config, tmp_path, duckdb_peer))
+    assert_same(*build_both(config, tmp_path))
 
 
-def test_pandas_counts_the_same_on_a_simulated_log(
-    company: Settings, tmp_path: Path, pandas_peer: ModuleType
-) -> None:
+def test_pandas_counts_the_same_on_a_simulated_log(company: Settings, tmp_path: Path) -> None:
     tables, log, as_ofs = read(company, tmp_path)
 
     actual = build_aggregates(log, tables, as_ofs, company)
-    result = list(pandas_peer.aggregate_as_ofs(files(company), tables, as_ofs, company))
+    result = list(pandas_build.aggregate_as_ofs(files(company), tables, as_ofs, company))
 
     for as_of, frame in zip(as_ofs, result, strict=True):
-        expected = pl.from_pandas(frame.reset_index())
-        expected = actual.filter(pl.col("as_of") == as_of.date())
-        assert expected.width > 100
-        assert_same(expected.select(expected.columns), expected)
+        reference = pl.from_pandas(frame.reset_index())
+        computed = actual.filter(pl.col("as_of") == as_of.date())
+        assert reference.width > 100
+        assert_same(computed.select(reference.columns), reference)
 
 
 @pytest.mark.slow
-def test_sql_counts_the_same_on_a_real_product_log(tmp_path: Path, duckdb_peer: ModuleType) -> None:
+def test_sql_counts_the_same_on_a_real_product_log(tmp_path: Path) -> None:
     config = settings.load_settings(OPENSTACK)
     folder = config.base / config.tables.folder
     if not folder.exists():
         pytest.skip(f"the OpenStack log is not on this machine: no folder {folder.resolve()}")
 
-    actual, expected = build_both(config, tmp_path, duckdb_peer, as_ofs=24)
+    actual, expected = build_both(config, tmp_path, as_ofs=24)
 
     assert actual.height > 10_000
     assert_same(actual, expected)
 
 
-def bench(name: str, patch: pytest.MonkeyPatch) -> ModuleType:
-    """Import a benchmark module, whose folder must be on the path."""
-    patch.syspath_prepend(ROOT / "tests/bench/features")
-    return importlib.import_module(name)
-
-
 def build_both(
-    config: Settings, folder: Path, peer: ModuleType, as_ofs: int = AS_OFS
+    config: Settings, folder: Path, as_ofs: int = AS_OFS
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the aggregates of both, at as-ofs a month apart back from the end of the log."""
     tables, log, moments = read(config, folder, as_ofs)
-    con = peer.open_database()
-    peer.build_activity(con, files(config), tables, config)
-    expected = pl.concat(peer.aggregate_as_ofs(con, moments, config))
+    con = duckdb_build.open_database()
+    duckdb_build.build_activity(con, files(config), tables, config)
+    expected = pl.concat(duckdb_build.aggregate_as_ofs(con, moments, config))
     return build_aggregates(log, tables, moments, config), expected
 
 

@@ -57,6 +57,6 @@ def test_the_group_size_does_not_change_the_result(observed: Told) -> None:
     all_at_once = earliest(table)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(first_seen, "_MAX_GROUP_ROWS", 4)
+        patch.setattr(first_seen, "MAX_GROUP_ROWS", 4)
 
         assert earliest(table) == all_at_once

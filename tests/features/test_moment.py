@@ -26,7 +26,7 @@ UNSHRUNK = [Phase.explicit, Phase.generate]  # each example takes a good part of
 RULES = Settings.model_validate(
     {"tables": {"time_invariant_attributes": ["seat_type", "department"]}}
 )
-HOURS = int((online.next_midnight(DAY) - START).total_seconds()) // 3600
+HOURS = int((online.get_next_midnight(DAY) - START).total_seconds()) // 3600
 # Near today's midnight, and where the windows of 30, 60 and 90 days begin.
 EDGES = [HOURS - 24 * days + hour for days in (0, 1, 2, 30, 60, 90) for hour in (-1, 0)]
 
@@ -123,7 +123,7 @@ def test_appended_events_count_as_if_they_were_in_the_log(
     tables = company(pl.concat([first, full_log]))
     log = build_log(company(pl.concat([first, full_log.filter(is_old)])), tmp_path)
     reference = online.build_reference_population(
-        log, tables, online.next_midnight(DAY) - timedelta(days=7), RULES
+        log, tables, online.get_next_midnight(DAY) - timedelta(days=7), RULES
     )
 
     live = online.build_online(
@@ -137,7 +137,11 @@ def test_appended_events_count_as_if_they_were_in_the_log(
     )
 
     batch = builder.build_panel(
-        build_log(tables, tmp_path), tables, [online.next_midnight(DAY)], RULES, reference=reference
+        build_log(tables, tmp_path),
+        tables,
+        [online.get_next_midnight(DAY)],
+        RULES,
+        reference=reference,
     )
     is_requested = pl.col("account_id").is_in(options)
     assert_frame_equal(live.snapshots, batch.snapshots.filter(is_requested), check_exact=True)
@@ -165,7 +169,7 @@ def test_a_month_appended_to_the_log_gives_the_same_as_the_whole_log(
     day = held["timestamp"].max().date() - timedelta(days=3)  # type: ignore[union-attr]
     log = build_log(replace(tables, events=before), folder / "cache")
     reference = online.build_reference_population(
-        log, tables, online.next_midnight(day) - timedelta(days=7), RULES
+        log, tables, online.get_next_midnight(day) - timedelta(days=7), RULES
     )
     accounts = tables.accounts.rows["account_id"].to_list()
 
@@ -176,7 +180,7 @@ def test_a_month_appended_to_the_log_gives_the_same_as_the_whole_log(
     batch = builder.build_panel(
         build_log(tables, folder / "cache"),
         tables,
-        [online.next_midnight(day)],
+        [online.get_next_midnight(day)],
         RULES,
         reference=reference,
     )
@@ -191,7 +195,7 @@ def test_an_account_alone_has_the_same_features_as_in_a_batch(
     day = date(2026, 5, 29)
     log = build_log(tables, folder / "cache")
     reference = online.build_reference_population(
-        log, tables, online.next_midnight(day) - timedelta(days=7), RULES
+        log, tables, online.get_next_midnight(day) - timedelta(days=7), RULES
     )
     none = tables.events[0].valid_rows().collect().clear()
     options = {"day": day, "settings": RULES, "reference": reference}

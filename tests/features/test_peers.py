@@ -33,7 +33,9 @@ def snapshots(values: list[float | None], plan: str | None = "team", size: int =
 
 
 def percentiles(rows: pl.DataFrame) -> list[float | None]:
-    result = peer_percentiles.join_quantiles(rows, peer_percentiles.peer_quantiles(rows, ["x"]))
+    result = peer_percentiles.join_quantiles(
+        rows, peer_percentiles.compute_peer_quantiles(rows, ["x"])
+    )
     return result.select(peer_percentiles.percentile_rank("x"))[:, 0].to_list()
 
 
@@ -101,7 +103,7 @@ def test_the_plan_ceiling_covers_nearly_all_accounts_of_any_size() -> None:
     rows = pl.concat([small, large, kept_from_before, few, unnamed])
 
     result = peer_percentiles.join_quantiles(
-        rows, peer_percentiles.peer_quantiles(rows, ["x"], ["x"])
+        rows, peer_percentiles.compute_peer_quantiles(rows, ["x"], ["x"])
     ).select(peer_percentiles.plan_ceiling("x"))[:, 0]
 
     # Of the values 0 to 99 and one of 1000: index 98 of 0 to 100.
@@ -113,7 +115,7 @@ def test_a_ceiling_of_zero_is_missing() -> None:
     rows = snapshots([0.0] * 20)
 
     result = peer_percentiles.join_quantiles(
-        rows, peer_percentiles.peer_quantiles(rows, ["x"], ["x"])
+        rows, peer_percentiles.compute_peer_quantiles(rows, ["x"], ["x"])
     ).select(peer_percentiles.plan_ceiling("x"))[:, 0]
 
     assert result.to_list() == [None] * 20

@@ -22,7 +22,7 @@ from pyarrow import parquet
 
 from data import simulator
 from data.config import settings
-from data.config.settings import EngineConfig, Roles, Seats
+from data.config.settings import EngineConfig, RolesConfig, SeatsConfig
 from data.errors import DeliveryError, SettingsError, SourceError
 from data.ingest import table_loader
 from data.schemas import EventSchema
@@ -79,7 +79,7 @@ def spark(store: str) -> Iterator[Any]:
 
 
 def built(log: table_loader.Tables, folder: Path, engine: EngineConfig, **rules: Any) -> Activity:
-    defaults = {"roles": Roles(), "seats": Seats()}
+    defaults = {"roles": RolesConfig(), "seats": SeatsConfig()}
     return daily_tables.build_activity(
         log.events, folder=folder, engine=engine, **{**defaults, **rules}
     )
@@ -186,8 +186,8 @@ def log(tmp_path: Path) -> Log:
     [
         {},
         {
-            "roles": Roles(login=("view",)),
-            "seats": Seats(events=("view", "login")),
+            "roles": RolesConfig(login=("view",)),
+            "seats": SeatsConfig(events=("view", "login")),
             "known_at_reliable_from": DAY.date(),
         },
     ],
@@ -221,7 +221,7 @@ def cached_log(rows: pl.DataFrame, tmp_path: Path) -> tuple[Activity, Activity]:
     with_polars = built(tables, polars, EngineConfig(), **rules)
     shutil.copytree(polars, spark)
     merged = list(spark.glob(f"{cache.hash_strings('first days')}-*"))
-    assert len(merged) == len(daily_aggregates.FIRST_KEYS)
+    assert len(merged) == len(daily_aggregates.FIRST_SEEN_KEYS)
     for file in merged:
         file.unlink()
     return with_polars, built(tables, spark, SPARK.model_copy(update={"task_rows": 40}), **rules)
@@ -420,7 +420,9 @@ def test_a_session_in_another_time_zone_is_rejected(spark: Any, rows: pl.DataFra
     frame = elsewhere.createDataFrame([(DAY,)], "timestamp timestamp")
 
     with pytest.raises(SourceError, match="America/New_York"):
-        daily_aggregates.classify_events(nw.from_native(frame), roles=Roles(), seats=Seats())
+        daily_aggregates.classify_events(
+            nw.from_native(frame), roles=RolesConfig(), seats=SeatsConfig()
+        )
 
 
 # ---- End to end
@@ -441,7 +443,7 @@ def panels(config: settings.Settings, as_ofs: int) -> list[builder.Panel]:
         chosen = config.model_copy(update={"engine": engine, "state": state})
         tables, log = load.load_data(chosen, now=datetime.now(UTC))
         assert log.last_day is not None
-        end = splits.utc_midnight(log.last_day + timedelta(days=1))
+        end = splits.to_utc_midnight(log.last_day + timedelta(days=1))
         back = [end - timedelta(days=30 * month) for month in range(as_ofs)]
         activity.append(builder.build_panel(log, tables, back, chosen))
     return activity

@@ -25,7 +25,7 @@ def known_increase(as_of: datetime, *rows: dict[str, Any]) -> datetime | None:
     signed = known_before(
         subscription_timeline.build_timeline(pl.DataFrame(rows_with_nulls, schema=schema)), as_of
     )
-    result = subscription_terms.last_known_increase(signed)["last_increase_known_at"]
+    result = subscription_terms.find_last_known_increase(signed)["last_increase_known_at"]
     return result[0] if len(result) else None
 
 

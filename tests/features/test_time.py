@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from data import schemas
-from data.config.settings import Eligibility, Settings, TablesConfig
+from data.config.settings import EligibilityConfig, Settings, TablesConfig
 from data.ingest import table_loader
 from features.activity import daily_tables
 from features.catalogue import FEATURES
@@ -130,7 +130,7 @@ def collect_panel(
             time_invariant_attributes=("department", "email_domain"),
             max_quarantine_share=1,
         ),
-        eligibility=Eligibility(max_inactive_days=360),
+        eligibility=EligibilityConfig(max_inactive_days=360),
     )
     tables = table_loader.tables_from_frames(
         [frame("events", rows) for rows in files],

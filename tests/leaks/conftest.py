@@ -149,7 +149,7 @@ def clean(company: Company) -> PipelineOutput:
 @pytest.fixture(scope="session")
 def expanded_labels(clean: PipelineOutput) -> pl.DataFrame:
     """Return which snapshots expanded, as known today."""
-    expanded = labels.expanded_within(60).alias("expanded")
+    expanded = labels.expansion_label(60).alias("expanded")
     return clean.today.select("account_id", "as_of", expanded).drop_nulls()
 
 

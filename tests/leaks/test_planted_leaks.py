@@ -297,7 +297,7 @@ def test_unfinished_windows_are_unlabelled_at_the_cutoff(
 
     hindsight, at_cutoff = (
         labels.build_outcomes(month_before, terms, cutoff=cutoff, rules=rules)
-        .select(labels.expanded_within(60).alias("expanded"))
+        .select(labels.expansion_label(60).alias("expanded"))
         .to_series()
         for cutoff in (END, LAST)
     )

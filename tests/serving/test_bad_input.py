@@ -95,7 +95,9 @@ def test_a_half_written_parquet_file_is_named(tiny: Any, error_message: ErrorMes
 
     message = error_message(tiny.run("check"))
 
-    assert message.startswith("events: events.parquet cannot be read as its file extension says")
+    assert message.startswith(
+        "events: events.parquet does not have the format of its file extension"
+    )
     assert "incomplete or damaged" in message
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.config.settings import Outcome, Settings
+from data.config.settings import OutcomeConfig, Settings
 from serving.cli import output
 from training.data_quality import leakage, leakage_score
 
@@ -111,7 +111,7 @@ def test_a_partial_leak_is_found_if_expansions_are_rare() -> None:
 
 
 def test_sampled_dates_are_complete_spaced_and_at_most_six() -> None:
-    settings = Settings(outcome=Outcome(horizon_days=60, booking_lag_days=10, revert_days=7))
+    settings = Settings(outcome=OutcomeConfig(horizon_days=60, booking_lag_days=10, revert_days=7))
 
     sampled = leakage.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=240), settings)
     all_sampled = leakage.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=9999), settings)

@@ -194,7 +194,7 @@ def test_evaluate_reports_reference_models_capacity_and_the_champion(trained_com
     )
     assert evaluated["capacity"] == {
         "accounts": 5,
-        "explanation": "5 accounts per as-of, set by evaluation.capacity.",
+        "explanation": "5 accounts per as-of date, set by evaluation.capacity.",
     }
     assert "has the same settings" in evaluated["champion"]["note"]
     assert evaluated["champion"]["metrics"] == {}

@@ -97,7 +97,7 @@ def test_a_row_shows_action_reasons_counter_reasons_and_changes() -> None:
         "▸  1  Acme [east]          Ada        68%  44% to 88%   13 June           seats",
         "      Tier 1: seat add, with the department head or admin",
         "      No seat is free, and 3 people joined in three months",
-        "      Against: Only 3 features in use",
+        "      But: Only 3 features in use",
         "      Changes: Now tier 1. Probability up from 34% a week ago",
         "      Note: Customer for only 45 days: little history",
     ]
@@ -111,7 +111,7 @@ def test_the_reason_for_suppressed_outreach_comes_first() -> None:
         "      Outreach suppressed: Contacted 12 days ago: cool-down until 19 July",
         "      No seat is free, and 3 people joined in three months",
     ]
-    assert "      Against: Only 3 features in use" in lines
+    assert "      But: Only 3 features in use" in lines
 
 
 def test_a_band_is_printed_once_the_highest_first() -> None:

@@ -277,7 +277,7 @@ Accounts likely to expand within 60 days, as of 1 June.
    under 1%, less than 1 in 100 within 60 days
    Now: get in touch
    - Nothing stands out
-   Against: Only 12 of 40 seats active
+   But: Only 12 of 40 seats active
    Customer for only 40 days
    https://p.example/a2
 

@@ -123,7 +123,7 @@ def test_missing_features_are_counted_if_other_accounts_have_them() -> None:
     missing: dict[str, float | None] = dict.fromkeys(FEATURE_NAMES[-20:])
 
     assert note(missing) == f"20 of {len(FEATURE_NAMES)} features are missing for this account"
-    assert note(missing, rules={"low_evidence_share": 0.5}) is None
+    assert note(dict.fromkeys(FEATURE_NAMES[-15:])) is None  # less than a tenth
 
 
 def test_missing_revenue_is_noted_only_if_revenue_ranks() -> None:
@@ -228,7 +228,7 @@ def test_no_date_of_a_row_is_before_the_as_of(
     rules = Scoring(lead_days=lead)
     midnight = datetime(2026, 11, 20, tzinfo=UTC)
 
-    days = readiness_date.event_date_columns(estimate, midnight)
+    days = readiness_date.build_event_date_columns(estimate, midnight)
     ready = readiness_date.compute_readiness_dates(estimate, midnight, tiers, rules)
 
     assert all(value.min() >= AS_OF for value in days.values())  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""The Odoo target against recorded responses of Odoo 19; tests/integration/odoo runs a real server."""
+"""The Odoo target against recorded responses of Odoo 19."""
 
 import html
 import json

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from data.config.settings import Episodes
+from data.config.settings import EpisodesConfig
 from data.errors import DeliveryError
 from serving import store
 from serving.delivery.desired.account_fields import hash_fields
@@ -95,7 +95,7 @@ def commit(
         scored,
         as_of,
         entitlements=entitlements or {},
-        episode_config=Episodes(),
+        episode_config=EpisodesConfig(),
         record={"listed": scored.accounts.height},
         finished_at=NOW,
     )

@@ -7,19 +7,13 @@ from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).parents[1] / "bench/score"
-
-
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCH))
+from tests import ROOT
+from tests.bench.score import stopwatch
 
 
 def test_seconds_of_a_nested_step_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    import stopwatch  # noqa: PLC0415 - in the benchmark's folder
-
     times = iter([(0.0, 0.0), (1.0, 0.5), (5.0, 3.5), (11.0, 4.5)])
-    monkeypatch.setattr(stopwatch, "_read_clocks", lambda: next(times))
+    monkeypatch.setattr(stopwatch, "read_clocks", lambda: next(times))
     watch = stopwatch.Stopwatch()
     with watch.measure("outer"), watch.measure("inner"):
         pass
@@ -35,11 +29,13 @@ def test_the_benchmark_runs_on_a_small_company(tmp_path: Path) -> None:
     completed = subprocess.run(
         [
             sys.executable,
-            str(BENCH / "bench_score.py"),
+            "-m",
+            "tests.bench.score.bench_score",
             "--small",
             "--folder",
             str(tmp_path / "bench"),
         ],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -316,7 +316,7 @@ def test_a_rejected_row_rejects_its_whole_batch(crm: SqlTarget, database: sa.Eng
 def test_a_lock_is_retryable(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import sqlite3  # noqa: PLC0415 - SQLite only
 
-    monkeypatch.setattr("serving.store.engine._BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("serving.store.engine.BUSY_TIMEOUT_SECONDS", 0.05)
     engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     holder = sqlite3.connect(tmp_path / "crm.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

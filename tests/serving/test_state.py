@@ -206,7 +206,7 @@ def test_a_writer_waits_for_another_writer(file: Path) -> None:
 def test_a_database_that_stays_locked_is_reported_in_one_sentence(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_engine, "_BUSY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(store_engine, "BUSY_TIMEOUT_SECONDS", 0.1)
     engine = store.open_engine(f"sqlite:///{file}")
 
     with closing(sqlite3.connect(file, isolation_level=None)) as holder:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.config.settings import EvaluationConfig, ModelConfig, Outcome, Settings
+from data.config.settings import EvaluationConfig, ModelConfig, OutcomeConfig, Settings
 from data.schemas import SubscriptionSchema
 from features import subscription_timeline
 from features.catalogue import FEATURE_NAMES
@@ -16,7 +16,7 @@ from training.evaluation import splits
 from training.model import propensity
 
 START = date(2024, 1, 1)
-RULES = Outcome(revert_days=0)
+RULES = OutcomeConfig(revert_days=0)
 SETTINGS = Settings(
     outcome=RULES,
     model=ModelConfig(
@@ -39,7 +39,7 @@ class SimulatedHistory:
 
     @property
     def end(self) -> datetime:
-        return splits.utc_midnight(self.snapshots["as_of"].max())  # type: ignore[arg-type]
+        return splits.to_utc_midnight(self.snapshots["as_of"].max())  # type: ignore[arg-type]
 
     def training_set(self) -> splits.TrainingSet:
         return splits.build_training_set(self.snapshots, self.contracts, self.end, RULES)

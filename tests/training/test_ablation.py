@@ -19,7 +19,7 @@ def test_the_ablation_measures_the_effect_of_control_features(
 ) -> None:
     expanded = labels.build_outcomes(
         history.snapshots, history.contracts, cutoff=history.end, rules=settings.outcome
-    ).select(y=labels.expanded_within(60).fill_null(value=False).cast(pl.Float64))["y"]
+    ).select(y=labels.expansion_label(60).fill_null(value=False).cast(pl.Float64))["y"]
     noise = np.random.default_rng(5).normal(size=len(expanded))
     snapshots = history.snapshots.with_columns(tickets_90d=strength * expanded + noise)
     training_history = SimpleNamespace(

@@ -40,7 +40,7 @@ STRATEGIES = [
     *MODELS,
 ]
 CHANGES = {
-    "eligibility": settings.Eligibility(burn_in_days=90),
+    "eligibility": settings.EligibilityConfig(burn_in_days=90),
     "model": settings.ModelConfig(
         horizons_days=(60,),
         ensemble_size=2,
@@ -320,7 +320,7 @@ def test_a_history_without_a_counted_day_is_rejected(
 
 
 def test_capacity_and_csms_come_from_the_settings(company: Company, inputs: BacktestInputs) -> None:
-    team = settings.Team(csms=2, hours_per_month=6, minutes_per_account=45)
+    team = settings.TeamConfig(csms=2, hours_per_month=6, minutes_per_account=45)
     rules = settings.BacktestConfig(
         cooldown_days=30, rule_utilization=0.9, detection_window_days=30
     )

@@ -136,7 +136,7 @@ def build_utilization(scenario: Scenario, folder: Path) -> tuple[DailyUtilizatio
         now=NOW,
     )
     activity = daily_tables.build_activity(
-        tables.events, folder=folder, roles=configured.Roles(), seats=configured.Seats()
+        tables.events, folder=folder, roles=configured.RolesConfig(), seats=configured.SeatsConfig()
     )
     contracts = subscription_timeline.build_timeline(tables.subscriptions.rows)
     daily = utilization.build_daily_utilization(
@@ -229,7 +229,7 @@ def test_daily_utilization_equals_the_panel_to_the_bit(
     company: tuple[Any, Any, Any], seat_days: int
 ) -> None:
     config, tables, activity = company
-    config = config.model_copy(update={"seats": configured.Seats(window_days=seat_days)})
+    config = config.model_copy(update={"seats": configured.SeatsConfig(window_days=seat_days)})
     as_ofs = [AS_OF - timedelta(days=days_back) for days_back in (0, 30, 95, 231, 260)]
     first = as_ofs[-1].date()
 

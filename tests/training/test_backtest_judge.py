@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.config.settings import Outcome
+from data.config.settings import OutcomeConfig
 from data.schemas import SubscriptionSchema
 from features import subscription_timeline
 from training import labels
@@ -22,7 +22,7 @@ from training.metrics import cluster_bootstrap
 
 START = date(2024, 1, 1)
 END = datetime(2024, 12, 31, tzinfo=UTC)
-RULES = Outcome(revert_days=7)
+RULES = OutcomeConfig(revert_days=7)
 DAYS = 365
 CAPACITY = TeamCapacity(
     minutes_per_month=600, minutes_per_account=30, minutes_per_review=2, cooldown_days=60

@@ -47,9 +47,9 @@ def test_each_baseline_scores_by_its_definition_and_ranks_missing_values_last() 
 
     first = scores.row(0, named=True)
     assert {name: first[name] for name in list(baselines.BASELINES)[:7]} == {
-        "seat utilisation": 0.85,
+        "seat utilization": 0.85,
         "most active users": 3.0,
-        "rule: utilisation at least 80 %": 1.0,
+        "rule: utilization at least 80 %": 1.0,
         "most events": 9.0,
         "days to limit": -40.0,
         "rule: 80 % held for 3 days": 1.0,
@@ -111,12 +111,12 @@ def test_the_random_baseline_depends_only_on_account_and_as_of() -> None:
 
 @pytest.fixture(scope="module")
 def training_set(history: Any, settings: Settings) -> TrainingSet:
-    cutoff = splits.utc_midnight(date(2024, 8, 1))
+    cutoff = splits.to_utc_midnight(date(2024, 8, 1))
     return splits.build_training_set(history.snapshots, history.contracts, cutoff, settings.outcome)
 
 
 def test_the_best_feature_has_the_highest_average_precision(training_set: TrainingSet) -> None:
-    label = training_set.outcomes.select(y=labels.expanded_within(60))["y"]
+    label = training_set.outcomes.select(y=labels.expansion_label(60))["y"]
     rows = training_set.snapshots.filter(label.is_not_null())
     expanded = label.drop_nulls().to_numpy()
     slow_values = {
@@ -125,7 +125,7 @@ def test_the_best_feature_has_the_highest_average_precision(training_set: Traini
         for name in FEATURE_NAMES
     }
 
-    best = baseline_selection.select_best_feature(training_set, labels.expanded_within(60))
+    best = baseline_selection.select_best_feature(training_set, labels.expansion_label(60))
 
     assert best == max(slow_values, key=lambda key: slow_values[key])
     assert best == ("seat_utilization", 1)
@@ -155,7 +155,7 @@ def _slow_percentile_ranks(rows: pl.DataFrame, name: str, sign: int) -> list[flo
 def test_a_feature_that_only_separates_as_ofs_does_not_rank_accounts(
     training_set: TrainingSet,
 ) -> None:
-    label = training_set.outcomes.select(y=labels.expanded_within(60))["y"]
+    label = training_set.outcomes.select(y=labels.expansion_label(60))["y"]
     rates = (
         training_set.snapshots.with_columns(y=label).group_by("as_of").agg(rate=pl.col("y").mean())
     )
@@ -172,7 +172,7 @@ def test_a_feature_that_only_separates_as_ofs_does_not_rank_accounts(
 def test_the_selected_baseline_has_the_highest_precision_at_capacity(
     training_set: TrainingSet,
 ) -> None:
-    label = training_set.outcomes.select(y=labels.expanded_within(60))["y"]
+    label = training_set.outcomes.select(y=labels.expansion_label(60))["y"]
     rows = baselines.score_baselines(training_set.snapshots).with_columns(y=label).drop_nulls("y")
     slow_values = {
         name: np.mean(
@@ -185,7 +185,7 @@ def test_the_selected_baseline_has_the_highest_precision_at_capacity(
     }
 
     selected = baseline_selection.select_baseline(
-        training_set, labels.expanded_within(60), capacity=5
+        training_set, labels.expansion_label(60), capacity=5
     )
 
     assert selected != baselines.RANDOM
@@ -197,12 +197,12 @@ def test_the_selected_baseline_has_the_highest_precision_at_capacity(
 def test_data_known_after_a_cutoff_does_not_change_its_selection(
     history: Any, settings: Settings, training_set: TrainingSet
 ) -> None:
-    cutoff = splits.utc_midnight(date(2024, 8, 1))
+    cutoff = splits.to_utc_midnight(date(2024, 8, 1))
     earlier = history.contracts.filter(pl.col("known") < cutoff)
     before = history.snapshots.filter(pl.col("as_of") < cutoff.date())
     without_future = splits.build_training_set(before, earlier, cutoff, settings.outcome)
 
-    for label_expr in (labels.expanded_within(60),):
+    for label_expr in (labels.expansion_label(60),):
         assert baseline_selection.select_best_feature(
             without_future, label_expr
         ) == baseline_selection.select_best_feature(training_set, label_expr)

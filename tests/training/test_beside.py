@@ -99,7 +99,7 @@ def test_metrics_of_a_cutoff_use_only_its_rows(
 ) -> None:
     for cutoff, estimates in evaluation.metrics_by_cutoff.items():
         rows = evaluation.predictions.filter(pl.col("cutoff") == cutoff).drop_nulls("expanded")
-        for name in ("seat utilisation", "LightGBM defaults"):
+        for name in ("seat utilization", "LightGBM defaults"):
             expected = roc_auc_score(rows["expanded"], rows[name])
             assert estimates[name]["auroc"].value == pytest.approx(expected)
     assert set(estimates) == {"model", *baselines.BASELINES, BEST_FEATURE, *REFERENCE_MODELS}
@@ -115,7 +115,7 @@ def test_the_selected_baseline_score_is_that_of_the_named_baseline(
 def test_reference_models_train_on_the_training_set_only(
     history: Any, late_settings: Settings
 ) -> None:
-    cutoff = splits.utc_midnight(FIRST)
+    cutoff = splits.to_utc_midnight(FIRST)
     training_set = splits.build_training_set(
         history.snapshots, history.contracts, cutoff, late_settings.outcome
     )
@@ -123,10 +123,10 @@ def test_reference_models_train_on_the_training_set_only(
     inputs = ("seat_utilization", "champion_share_90d", "mrr", "plan_rank")  # gaps, none, constant
 
     predictions = reference_models.predict_reference_models(
-        REFERENCE_MODELS, training_set, labels.expanded_within(60), test_snapshots, inputs
+        REFERENCE_MODELS, training_set, labels.expansion_label(60), test_snapshots, inputs
     )
     reversed_predictions = reference_models.predict_reference_models(
-        REFERENCE_MODELS, training_set, labels.expanded_within(60), test_snapshots.reverse(), inputs
+        REFERENCE_MODELS, training_set, labels.expansion_label(60), test_snapshots.reverse(), inputs
     )
 
     for name, probabilities in predictions.items():

@@ -63,7 +63,7 @@ def test_churning_accounts_rank_first(churning_company: Any, settings: Settings)
         churning_company.contracts,
         cutoff=churning_company.end,
         rules=settings.outcome,
-    ).select(labels.churned_within(60).alias("y"))["y"]
+    ).select(labels.churn_label(60).alias("y"))["y"]
     probability = result.model.predict(churning_company.snapshots).probability
     is_churn = label.fill_null(value=False).to_numpy()
     assert probability[is_churn].mean() > 3 * probability[~is_churn].mean()
@@ -87,7 +87,7 @@ def test_churn_labels_need_a_complete_window() -> None:
         {"days_to_churn": [59, 60, None, 10, None], "observed_days": [60, 60, 60, 59, 59]}
     )
 
-    assert rows.select(labels.churned_within(60)).to_series().to_list() == [
+    assert rows.select(labels.churn_label(60)).to_series().to_list() == [
         True,
         False,
         False,

@@ -57,7 +57,10 @@ def test_a_fold_trains_on_what_was_known_at_its_cutoff(
 ) -> None:
     for fold in inner_cv.folds:
         known = splits.build_training_set(
-            history.snapshots, history.contracts, splits.utc_midnight(fold.cutoff), settings.outcome
+            history.snapshots,
+            history.contracts,
+            splits.to_utc_midnight(fold.cutoff),
+            settings.outcome,
         )
 
         assert_frame_equal(fold.training_set.outcomes, known.outcomes)
@@ -100,7 +103,7 @@ def loss_of_curve(
 ) -> float:
     """Compute the loss of a fold for given predictions."""
     monkeypatch.setattr(cv_objective.propensity, "fit_propensity", lambda *_, **__: None)
-    monkeypatch.setattr(cv_objective, "_predict_curve", lambda *_: curve)
+    monkeypatch.setattr(cv_objective, "predict_curve", lambda *_: curve)
     single_fold_cv = InnerCV((fold,), {}, int(fold.account.max()) + 1, 60)
     return float(cv_objective.compute_account_losses(fold, single_fold_cv, ModelConfig()).sum())
 
@@ -151,7 +154,7 @@ def test_a_single_horizon_model_is_evaluated_with_a_constant_hazard(
     )
     longest = replace(fold, labels={**fold.labels, 180: np.zeros(fold.test_snapshots.height)})
 
-    curve = cv_objective._predict_curve(fitted, longest)
+    curve = cv_objective.predict_curve(fitted, longest)
 
     probability_180d = event_date.estimate_event_dates(curve[60][:, None], [60]).probability_180d
     assert curve[180] == pytest.approx(probability_180d)
@@ -160,11 +163,11 @@ def test_a_single_horizon_model_is_evaluated_with_a_constant_hazard(
 
 def test_a_fold_without_expansions_is_skipped_with_its_reason(history: Any, settings: Any) -> None:
     quiet_cutoff = build_inner_cv(history, history.end, settings.outcome).folds[0].cutoff
-    later = splits.utc_midnight(quiet_cutoff + timedelta(days=150))
+    later = splits.to_utc_midnight(quiet_cutoff + timedelta(days=150))
     calm_history = replace(
         history,
         contracts=history.contracts.filter(
-            ~pl.col("known").is_between(splits.utc_midnight(quiet_cutoff), later)
+            ~pl.col("known").is_between(splits.to_utc_midnight(quiet_cutoff), later)
         ),
     )
 
@@ -179,7 +182,7 @@ def test_a_fold_without_expansions_is_skipped_with_its_reason(history: Any, sett
 def test_a_history_too_short_for_folds_raises_a_one_line_error(
     months: int, history: Any, settings: Any
 ) -> None:
-    end = splits.utc_midnight(history.snapshots["as_of"].min() + timedelta(days=30 * months))
+    end = splits.to_utc_midnight(history.snapshots["as_of"].min() + timedelta(days=30 * months))
 
     with pytest.raises(
         HistoryError, match=r"too little was known before .* to compare settings"
@@ -265,7 +268,7 @@ search_values = st.builds(
 def test_encoding_inverts_applying_and_distance_is_a_metric(one: Any, other: Any) -> None:
     settings_applied = search_space.apply_values(ModelConfig(), one)
 
-    assert search_space.encode_settings(settings_applied) == one
+    assert search_space.clip_settings(settings_applied) == one
     assert search_space.compute_distance(one, other) == search_space.compute_distance(other, one)
     assert (search_space.compute_distance(one, other) == 0) == (one == other)
     assert search_space.compute_distance(one, other) <= np.sqrt(len(one))
@@ -274,7 +277,7 @@ def test_encoding_inverts_applying_and_distance_is_a_metric(one: Any, other: Any
 def test_settings_outside_the_space_are_clipped_to_it() -> None:
     outside = ModelConfig(n_estimators=5000, reg_lambda=0, num_leaves=2, horizons_days=(45,))
 
-    encoded = search_space.encode_settings(outside)
+    encoded = search_space.clip_settings(outside)
 
     assert (encoded["n_estimators"], encoded["reg_lambda"], encoded["num_leaves"]) == (600, 0.1, 3)
     assert isinstance(encoded["n_estimators"], int)

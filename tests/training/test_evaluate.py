@@ -81,10 +81,10 @@ def test_data_after_a_cutoff_changes_none_of_its_predictions(
     cutoffs = evaluation.predictions["cutoff"].unique().sort()
     cutoff, until = cutoffs[1], cutoffs[2]
     earlier = history.snapshots.filter(pl.col("as_of") < until)
-    known = history.contracts.filter(pl.col("known") < splits.utc_midnight(cutoff))
+    known = history.contracts.filter(pl.col("known") < splits.to_utc_midnight(cutoff))
 
     without_future = evaluate.evaluate_walk_forward(
-        earlier, known, late_settings, end=splits.utc_midnight(cutoff), reference_models={}
+        earlier, known, late_settings, end=splits.to_utc_midnight(cutoff), reference_models={}
     )
 
     assert_frame_equal(
@@ -129,7 +129,7 @@ def test_outcomes_follow_the_contracts_and_are_null_while_unknown(
         history.contracts,
         cutoff=history.end,
         rules=late_settings.outcome,
-    ).select(expanded=labels.expanded_within(60))
+    ).select(expanded=labels.expansion_label(60))
 
     assert_frame_equal(evaluation.predictions.select("expanded"), expected_outcomes)
     unfinished = pl.col("as_of") > history.end.date() - timedelta(days=60)

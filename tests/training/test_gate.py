@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from scipy.special import expit
 
-from data.config.settings import EvaluationConfig, Gate, Settings
+from data.config.settings import EvaluationConfig, GateConfig, Settings
 from training.metrics import summary
 from training.metrics.cluster_bootstrap import ClusterBootstrap, ResampleWeights, factorize_columns
 from training.metrics.ranking import precision_at_capacity
@@ -41,7 +41,7 @@ def simulate(
             "expanded": expanded,
             "probability": expit(effect * score - effect**2 / 2 + np.log(0.1 / 0.9)),
             "base_rate": np.full(size, 0.1),
-            "baseline": ["seat utilisation"] * size,
+            "baseline": ["seat utilization"] * size,
             "baseline_score": other,
         }
     )
@@ -177,7 +177,7 @@ def test_a_better_champion_is_not_replaced() -> None:
 @given(seed=st.integers(0, 1000), tolerance=st.sampled_from([0.0, 0.1, 0.3]))
 def test_a_model_passes_against_itself(seed: int, tolerance: float) -> None:
     predictions = simulate(effect=1.0, accounts=40, seed=seed)
-    rules = RULES.model_copy(update={"gate": Gate(tolerance=tolerance)})
+    rules = RULES.model_copy(update={"gate": GateConfig(tolerance=tolerance)})
 
     decision = gate.evaluate_gate(
         predictions, rules, champion=predictions.select("account_id", "as_of", "probability")
@@ -193,7 +193,7 @@ def test_more_tolerance_or_less_confidence_never_rejects_a_passing_model(seed: i
 
     def does_pass(**rules: float) -> bool:
         return gate.evaluate_gate(
-            predictions, RULES.model_copy(update={"gate": Gate(**rules)})
+            predictions, RULES.model_copy(update={"gate": GateConfig(**rules)})
         ).passes
 
     assert does_pass(tolerance=0.1) <= does_pass(tolerance=0.4)

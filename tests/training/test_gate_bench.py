@@ -10,19 +10,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from data.config.settings import Settings
-
-BENCH = Path(__file__).parents[1] / "bench/gate"
-
-
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCH))
+from tests import ROOT
+from tests.bench.gate import noise_companies, simulated_scores
 
 
 def test_simulated_scores_have_the_configured_auroc() -> None:
-    import simulated_scores  # noqa: PLC0415 - in the benchmark folder
-
-    history = simulated_scores._simulate_history(
+    history = simulated_scores.simulate_history(
         simulated_scores.ScoreCase(accounts=4_000), np.random.default_rng(1)
     )
 
@@ -33,8 +26,6 @@ def test_simulated_scores_have_the_configured_auroc() -> None:
 
 
 def test_a_noise_company_keeps_the_simulators_rules_and_outcomes() -> None:
-    import noise_companies  # noqa: PLC0415 - in the benchmark folder
-
     company = noise_companies.generate_company(200, 3, Settings(), columns=5)
 
     rows = company.snapshots
@@ -48,10 +39,11 @@ def test_a_noise_company_keeps_the_simulators_rules_and_outcomes() -> None:
 
 @pytest.mark.long
 def test_the_bench_runs(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCH / "bench_gate.py"), "--small", "--only", "nulls,real"]
+    command = [sys.executable, "-m", "tests.bench.gate.bench_gate", "--small"]
 
     completed = subprocess.run(
-        [*command, "--folder", str(tmp_path)],
+        [*command, "--only", "nulls,real", "--folder", str(tmp_path)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -137,7 +137,7 @@ def test_a_line_agrees_with_scikit_learn_up_to_the_prior() -> None:
     margin, labels = simulate()
     expected = LogisticRegression(C=np.inf).fit(margin[:, None], labels[180])
 
-    intercept, slope = horizons._fit_line(margin, labels[180], (log(3), 1.0))
+    intercept, slope = horizons.fit_line(margin, labels[180], (log(3), 1.0))
 
     assert intercept == pytest.approx(expected.intercept_[0], abs=0.01)
     assert slope == pytest.approx(expected.coef_[0, 0], abs=0.01)

@@ -227,7 +227,7 @@ def test_caveats_state_assumptions_and_what_could_not_be_evaluated() -> None:
     always_expanding = later.with_columns(account_id=pl.lit("w"), expanded=pl.lit(value=True))
 
     assert caveats.list_caveats(table, Settings())[0] == (
-        "no capacity is set: 20 accounts per as-of are assumed."
+        "no capacity is set: 20 accounts per as-of date are assumed."
     )
     (single_cutoff_note,) = caveats.list_caveats(table, RULES)
     assert single_cutoff_note.startswith("The history is too short for two cutoffs")

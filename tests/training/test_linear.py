@@ -152,8 +152,8 @@ def test_a_regression_survives_a_json_round_trip(simulated: Any) -> None:
     matrix, _ = simulated
     result = fitted(simulated)
 
-    restored = serialization._logistic_from_dict(
-        json.loads(json.dumps(serialization._logistic_to_dict(result), allow_nan=False))
+    restored = serialization.logistic_from_dict(
+        json.loads(json.dumps(serialization.logistic_to_dict(result), allow_nan=False))
     )
 
     assert (restored.predict_margins(matrix) == result.predict_margins(matrix)).all()

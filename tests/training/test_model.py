@@ -75,7 +75,7 @@ def test_a_single_horizon_model_predicts_the_same_at_its_horizon(
 def test_each_horizon_expects_about_the_observed_number(fitted: Propensity, history: Any) -> None:
     labelled_set = history.training_set()
     for horizon in fitted.horizons_days:
-        label = labelled_set.outcomes.select(labels.expanded_within(horizon).alias("y"))["y"]
+        label = labelled_set.outcomes.select(labels.expansion_label(horizon).alias("y"))["y"]
         predicted = fitted.predict(labelled_set.snapshots, horizon).probability
         expected = pl.Series(predicted).filter(label.is_not_null()).sum()
         assert expected == pytest.approx(label.sum(), rel=0.25)
@@ -116,7 +116,7 @@ def test_out_of_bag_predictions_expect_the_observed_number(
 def test_the_default_blend_weight_follows_the_prior_accounts(history: Any) -> None:
     labelled_set = history.training_set()
     expanded = pl.col("expanded").fill_null(value=False)
-    label = labelled_set.outcomes.select("account_id", expanded=labels.expanded_within(60))
+    label = labelled_set.outcomes.select("account_id", expanded=labels.expansion_label(60))
     accounts = label.filter(expanded)["account_id"].n_unique()
 
     for weight in (0.0, 7.0, 30.0):

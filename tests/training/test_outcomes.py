@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data.config.settings import Outcome
+from data.config.settings import OutcomeConfig
 from data.schemas import CHANGES, SubscriptionSchema
 from features import subscription_timeline
 from training import labels
@@ -18,7 +18,7 @@ from training import labels
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
 LONG_AFTER = AS_OF + timedelta(days=500)
 ORDER = ("free", "team", "business", "enterprise")
-RULES = Outcome(revert_days=7, plans=ORDER)
+RULES = OutcomeConfig(revert_days=7, plans=ORDER)
 
 Row = dict[str, Any]
 
@@ -52,7 +52,7 @@ def outcome(
     rows: Sequence[Row],
     *,
     cutoff: datetime = LONG_AFTER,
-    rules: Outcome = RULES,
+    rules: OutcomeConfig = RULES,
     reliable_from: date | None = None,
     horizon: int = 60,
 ) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def outcome(
     snapshot = pl.DataFrame({"account_id": ["acme"], "as_of": [AS_OF.date()]})
     contracts = timeline(rows, rules.plans, reliable_from)
     result = labels.build_outcomes(snapshot, contracts, cutoff=cutoff, rules=rules)
-    return result.with_columns(expanded=labels.expanded_within(horizon)).row(0, named=True)
+    return result.with_columns(expanded=labels.expansion_label(horizon)).row(0, named=True)
 
 
 NO = (False, None, None)
@@ -276,7 +276,7 @@ UNORDERED = {
 def test_without_an_order_of_plans_a_change_of_plan_counts_by_its_mrr(
     rows: list[Row], expected: tuple[bool | None, int | None, str | None]
 ) -> None:
-    result = outcome([BASE, *rows], rules=Outcome())
+    result = outcome([BASE, *rows], rules=OutcomeConfig())
 
     assert (result["expanded"], result["days_to_expansion"], result["kind"]) == expected
 
@@ -370,7 +370,7 @@ def test_a_bulk_load_creates_no_expansions() -> None:
     ("seats", "expanded"), [(11, False), (12, True), (13, True)], ids=["less", "exactly", "more"]
 )
 def test_an_increase_counts_from_the_minimum_share_on(seats: float, expanded: bool) -> None:
-    result = outcome([BASE, row(20, 20, seats=seats)], rules=Outcome(min_increase=0.2))
+    result = outcome([BASE, row(20, 20, seats=seats)], rules=OutcomeConfig(min_increase=0.2))
 
     assert result["expanded"] is expanded
 
@@ -378,7 +378,7 @@ def test_an_increase_counts_from_the_minimum_share_on(seats: float, expanded: bo
 def test_small_increases_count_once_they_reach_the_minimum_share_together() -> None:
     rows = [BASE, *(row(day, day, seats=10 + day / 10) for day in (10, 20, 30, 40))]
 
-    result = outcome(rows, rules=Outcome(min_increase=0.3))
+    result = outcome(rows, rules=OutcomeConfig(min_increase=0.3))
 
     assert result["days_to_expansion"] == 30
 
@@ -387,7 +387,7 @@ def test_small_increases_count_once_they_reach_the_minimum_share_together() -> N
 def test_an_incomplete_window_is_unknown_even_with_an_early_expansion(
     days: int, expanded: bool | None
 ) -> None:
-    rules = Outcome(revert_days=7, booking_lag_days=3)
+    rules = OutcomeConfig(revert_days=7, booking_lag_days=3)
 
     result = outcome([BASE, row(5, 5, seats=20)], rules=rules, cutoff=AS_OF + timedelta(days=days))
 
@@ -396,7 +396,7 @@ def test_an_incomplete_window_is_unknown_even_with_an_early_expansion(
 
 
 def test_a_window_is_complete_when_horizon_lag_and_revert_days_have_passed() -> None:
-    rules = Outcome(revert_days=7, booking_lag_days=3)
+    rules = OutcomeConfig(revert_days=7, booking_lag_days=3)
 
     result = outcome([BASE], rules=rules, cutoff=AS_OF + timedelta(days=100, hours=23))
 
@@ -455,7 +455,7 @@ changes = st.builds(
 )
 histories = st.lists(changes, max_size=5).map(lambda rows: [BASE, *rows])
 rules = st.builds(
-    Outcome,
+    OutcomeConfig,
     min_increase=st.sampled_from([0.0, 0.2]),
     revert_days=st.sampled_from([0, 7, 30]),
     plans=st.sampled_from([(), ORDER]),
@@ -465,7 +465,7 @@ rules = st.builds(
 @settings(max_examples=40, deadline=None)
 @given(histories, histories, rules, st.sampled_from([0, 40, 60, 90, 150]), st.data())
 def test_rows_known_at_or_after_the_cutoff_change_no_label(
-    rows: list[Row], later_rows: list[Row], rules: Outcome, days: int, data: st.DataObject
+    rows: list[Row], later_rows: list[Row], rules: OutcomeConfig, days: int, data: st.DataObject
 ) -> None:
     cutoff = AS_OF + timedelta(days=days)
     future_rows = [
@@ -481,7 +481,7 @@ def test_rows_known_at_or_after_the_cutoff_change_no_label(
 @settings(max_examples=40, deadline=None)
 @given(histories, rules, st.randoms(use_true_random=False))
 def test_the_order_of_contract_rows_changes_no_label(
-    rows: list[Row], rules: Outcome, random: Any
+    rows: list[Row], rules: OutcomeConfig, random: Any
 ) -> None:
     shuffled = random.sample(rows, len(rows))
 
@@ -494,7 +494,7 @@ def test_the_order_of_contract_rows_changes_no_label(
 @settings(max_examples=150, deadline=None)
 @given(histories, rules)
 def test_the_first_expansion_agrees_with_a_slow_reference_implementation(
-    rows: list[Row], rules: Outcome
+    rows: list[Row], rules: OutcomeConfig
 ) -> None:
     result = outcome(rows, rules=rules)
 
@@ -508,7 +508,7 @@ def test_the_first_expansion_agrees_with_a_slow_reference_implementation(
 class ReferenceLabels:
     """Labels of one account's history, row by row, in plain Python."""
 
-    def __init__(self, rows: Sequence[Row], rules: Outcome) -> None:
+    def __init__(self, rows: Sequence[Row], rules: OutcomeConfig) -> None:
         self.rules = rules
         self.rows = [self._read(row) for row in rows]
         self.rows.sort(key=lambda r: (r["effective"], r["known"], r["tie"]))

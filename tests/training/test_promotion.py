@@ -102,7 +102,7 @@ def test_promotion_against_the_gate_needs_a_recorded_reason(
         registry.promote(store, force="  ")
 
     assert str(error.value) == (
-        "version 1 is not promoted: Not promoted: no significant skill. To promote it anyway use"
+        "version 1 is not promoted: no significant skill. To promote it anyway use"
         " --force 'REASON'."
     )
     assert registry.get_aliases(store) == ModelAliases(challenger="1")
@@ -247,7 +247,7 @@ def test_without_a_champion_the_fallback_ranking_is_served(
     served = registry.load_for_scoring(store)
 
     assert served is not None
-    assert served.display_name == "seat utilisation (no model passed)"
+    assert served.display_name == "seat utilization (no model passed)"
     assert served.version == "1"
     assert repr(served.model) == repr(ranking)
     rows = history.snapshots.head(40)

@@ -94,8 +94,8 @@ def test_overall_metrics_are_those_of_the_evaluation(
 
     assert record.overall_metrics["auroc"] == model_auroc.value
     assert record.overall_metrics["interval/auroc_low"] == model_auroc.low
-    rule_auroc = evaluation.metrics["rule: utilisation at least 80 %"]["auroc"].value
-    assert record.overall_metrics["baseline/rule_utilisation_at_least_80/auroc"] == rule_auroc
+    rule_auroc = evaluation.metrics["rule: utilization at least 80 %"]["auroc"].value
+    assert record.overall_metrics["baseline/rule_utilization_at_least_80/auroc"] == rule_auroc
 
 
 def test_metrics_of_a_cutoff_are_those_of_its_test_snapshots(

@@ -119,7 +119,7 @@ def test_chunked_evaluation_gives_the_same_replicates(monkeypatch: pytest.Monkey
     metric = cluster_bootstrap.mean_metric(np.random.default_rng(1).normal(size=30))
     all_at_once = ClusterBootstrap(account, cutoff, resamples=25, seed=3).evaluate(metric)
 
-    monkeypatch.setattr(cluster_bootstrap, "_MAX_CHUNK_VALUES", 60)
+    monkeypatch.setattr(cluster_bootstrap, "MAX_CHUNK_VALUES", 60)
 
     assert ClusterBootstrap(account, cutoff, resamples=25, seed=3).evaluate(
         metric

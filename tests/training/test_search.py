@@ -247,8 +247,8 @@ def test_the_settings_come_first_and_the_champions_second(make: Make, cheap: Non
     company.search(3, champion={"settings": champion.model_dump(mode="json")})
 
     first, second, _ = company.study().trials
-    assert first.params == search_space.encode_settings(company.settings.model)
-    assert second.params == search_space.encode_settings(champion)
+    assert first.params == search_space.clip_settings(company.settings.model)
+    assert second.params == search_space.clip_settings(champion)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,8 @@ def test_the_settings_come_first_and_the_champions_second(make: Make, cheap: Non
     [None, {}, {"settings": None}, {"settings": {"trees": 3}}, {"settings": {"n_estimators": 0}}],
 )
 def test_a_champion_with_unknown_settings_is_ignored(card: Any) -> None:
-    assert search._build_initial_trials(ModelConfig(), card) == [
-        search_space.encode_settings(ModelConfig())
+    assert search.build_initial_trials(ModelConfig(), card) == [
+        search_space.clip_settings(ModelConfig())
     ]
 
 
@@ -298,7 +298,7 @@ def test_trials_of_another_search_are_not_mixed_in(
     if other == "features":
         monkeypatch.setattr(study_store, "INPUTS", study_store.INPUTS[:-1])
     elif other == "search space":
-        monkeypatch.setattr(study_store, "_VERSION", study_store._VERSION - 1)
+        monkeypatch.setattr(study_store, "OBJECTIVE_VERSION", study_store.OBJECTIVE_VERSION - 1)
     elif other == "settings":
         members = company.settings.model.model_copy(update={"ensemble_size": 4})
         company.settings = company.settings.model_copy(update={"model": members})

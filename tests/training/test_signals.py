@@ -80,7 +80,7 @@ def test_the_chunk_size_does_not_change_the_result(
 ) -> None:
     expected = attributions.explain_predictions(fitted, history.snapshots)
 
-    monkeypatch.setattr(attributions, "_CHUNK_ROWS", 7)
+    monkeypatch.setattr(attributions, "CHUNK_ROWS", 7)
     explanation = attributions.explain_predictions(fitted, history.snapshots)
 
     assert np.array_equal(explanation.attributions, expected.attributions)

@@ -90,10 +90,10 @@ def test_its_probability_is_calibrated(history: Any, settings: Settings) -> None
 
     training_set = history.training_set()
     probability = ranking.predict(training_set.snapshots).probability
-    label = training_set.outcomes.select(y=labels.expanded_within(60))["y"]
+    label = training_set.outcomes.select(y=labels.expansion_label(60))["y"]
     labelled = label.is_not_null().to_numpy()
     observed = label.drop_nulls().to_numpy()
-    assert ranking.ranking == "seat utilisation"
+    assert ranking.ranking == "seat utilization"
     assert probability[labelled].mean() == pytest.approx(observed.mean(), rel=0.15)
     top_third = np.argsort(probability[labelled])[-labelled.sum() // 3 :]
     assert probability[labelled][top_third].mean() == pytest.approx(
@@ -105,10 +105,10 @@ def test_its_probability_is_calibrated(history: Any, settings: Settings) -> None
 def test_a_binary_rule_predicts_two_rates(history: Any, settings: Settings) -> None:
     training_set = history.training_set()
 
-    rule = fallback_ranking.fit_ranking("rule: utilisation at least 80 %", training_set, settings)
+    rule = fallback_ranking.fit_ranking("rule: utilization at least 80 %", training_set, settings)
 
     rows = training_set.snapshots.with_columns(
-        y=training_set.outcomes.select(y=labels.expanded_within(60))["y"]
+        y=training_set.outcomes.select(y=labels.expansion_label(60))["y"]
     )
     rows = rows.drop_nulls("y").with_columns(p=rule.predict(rows.drop_nulls("y")).probability)
     rates = rows.group_by(pl.col("seat_utilization") >= 0.8).agg(pl.col("p", "y").mean())
@@ -139,7 +139,7 @@ def test_pandas_and_polars_give_the_same_margins(
 ) -> None:
     rows = history.snapshots.head(30)
 
-    margins = [fitted["seat utilisation"].predict(each).margin for each in (rows, rows.to_pandas())]
+    margins = [fitted["seat utilization"].predict(each).margin for each in (rows, rows.to_pandas())]
 
     assert np.array_equal(*margins)
 
@@ -158,7 +158,7 @@ def test_without_walk_forward_predictions_it_is_uncalibrated(
 
 
 def test_without_labels_it_raises_the_error_of_a_model(history: Any, settings: Settings) -> None:
-    start = splits.utc_midnight(history.snapshots["as_of"].min())
+    start = splits.to_utc_midnight(history.snapshots["as_of"].min())
 
     with pytest.raises(HistoryError, match="no snapshot has a complete window of 60 days"):
         fallback_ranking.train_fallback(history.snapshots, history.contracts, settings, end=start)

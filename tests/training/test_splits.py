@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data.config.settings import Outcome
+from data.config.settings import OutcomeConfig
 from data.schemas import SubscriptionSchema
 from features import subscription_timeline
 from training import labels
@@ -27,7 +27,7 @@ def test_every_as_of_from_the_first_on_is_tested_once_after_its_cutoff(
 ) -> None:
     first = None if week is None else START + timedelta(weeks=week)
 
-    plan = splits.walk_forward(days, first=first, refit_months=months)
+    plan = splits.split_walk_forward(days, first=first, refit_months=months)
 
     sorted_days = sorted(set(days))
     expected = (
@@ -37,7 +37,7 @@ def test_every_as_of_from_the_first_on_is_tested_once_after_its_cutoff(
     )
     assert [day for split in plan for day in split.test_as_ofs] == expected
     for split in plan:
-        assert split.cutoff == splits.utc_midnight(split.test_as_ofs[0])
+        assert split.cutoff == splits.to_utc_midnight(split.test_as_ofs[0])
         assert split.test_as_ofs[-1] - split.test_as_ofs[0] < timedelta(days=30 * months)
     assert all(a.cutoff < b.cutoff for a, b in pairwise(plan))
 
@@ -45,7 +45,7 @@ def test_every_as_of_from_the_first_on_is_tested_once_after_its_cutoff(
 def test_blocks_are_as_long_as_the_refit_interval() -> None:
     days = [START + timedelta(days=30 * month) for month in range(12)]
 
-    plan = splits.walk_forward(days, first=days[4], refit_months=3)
+    plan = splits.split_walk_forward(days, first=days[4], refit_months=3)
 
     assert [len(split.test_as_ofs) for split in plan] == [3, 3, 2]
     assert [split.cutoff.date() for split in plan] == [days[4], days[7], days[10]]
@@ -54,7 +54,7 @@ def test_blocks_are_as_long_as_the_refit_interval() -> None:
 def test_by_default_the_last_third_is_tested() -> None:
     days = [START + timedelta(days=30 * month) for month in range(9)]
 
-    plan = splits.walk_forward(days, first=None, refit_months=36)
+    plan = splits.split_walk_forward(days, first=None, refit_months=36)
 
     assert [split.test_as_ofs for split in plan] == [tuple(days[6:])]
 
@@ -64,12 +64,12 @@ def moment(day: int) -> datetime:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, datetime, Outcome]:
+def worlds(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, datetime, OutcomeConfig]:
     """Draw snapshots, a contract history, a cutoff on a window boundary, and the label rules."""
     snapshots = pl.DataFrame(
         {"account_id": "acme", "as_of": [START + timedelta(days=30 * k) for k in range(8)]}
     )
-    rules = Outcome(
+    rules = OutcomeConfig(
         revert_days=draw(st.sampled_from([0, 7])), booking_lag_days=draw(st.sampled_from([0, 5]))
     )
     edges = [30 * k + h + d for k in range(8) for h in (0, 14, 60, 180) for d in (-1, 0, 1, 7, 12)]
@@ -91,7 +91,7 @@ def _contract(effective: int, known_day: int, seats: float) -> dict[str, Any]:
 @given(worlds())
 @settings(max_examples=30)
 def test_no_label_window_ends_after_the_cutoff(
-    world: tuple[pl.DataFrame, pl.DataFrame, datetime, Outcome],
+    world: tuple[pl.DataFrame, pl.DataFrame, datetime, OutcomeConfig],
 ) -> None:
     snapshots, contracts, cutoff, rules = world
 
@@ -103,15 +103,15 @@ def test_no_label_window_ends_after_the_cutoff(
     )
     for horizon in (14, 60, 180):
         wait = timedelta(days=horizon + rules.booking_lag_days + rules.revert_days)
-        label = training_set.outcomes.select("as_of", label=labels.expanded_within(horizon))
+        label = training_set.outcomes.select("as_of", label=labels.expansion_label(horizon))
         labelled_as_ofs = label.filter(pl.col("label").is_not_null())["as_of"].to_list()
-        assert all(splits.utc_midnight(as_of) + wait <= cutoff for as_of in labelled_as_ofs)
+        assert all(splits.to_utc_midnight(as_of) + wait <= cutoff for as_of in labelled_as_ofs)
 
 
 @given(worlds())
 @settings(max_examples=30)
 def test_data_after_the_cutoff_changes_no_label(
-    world: tuple[pl.DataFrame, pl.DataFrame, datetime, Outcome],
+    world: tuple[pl.DataFrame, pl.DataFrame, datetime, OutcomeConfig],
 ) -> None:
     snapshots, contracts, cutoff, rules = world
     known_contracts = contracts.filter(pl.col("known") < cutoff)
@@ -138,4 +138,4 @@ def test_a_label_window_ending_after_the_cutoff_raises_an_error(
 
     monkeypatch.setattr(labels, "build_outcomes", build_with_lookahead)
     with pytest.raises(AssertionError, match="a window of 60 days ends on 2024-03-01, after"):
-        splits.build_training_set(snapshots, contracts, moment(40), Outcome(revert_days=0))
+        splits.build_training_set(snapshots, contracts, moment(40), OutcomeConfig(revert_days=0))

@@ -53,7 +53,7 @@ def test_chunked_events_give_the_same_concordance(monkeypatch: pytest.MonkeyPatc
     event_observed = rng.uniform(size=90) < 0.5
 
     all_at_once = survival.concordance_index(risk, duration, event_observed)(unit_weights(90))
-    monkeypatch.setattr(survival, "_CHUNK_EVENTS", 7)
+    monkeypatch.setattr(survival, "CHUNK_EVENTS", 7)
 
     assert survival.concordance_index(risk, duration, event_observed)(
         unit_weights(90)

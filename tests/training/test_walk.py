@@ -23,7 +23,7 @@ def rules(settings: Settings) -> ModelConfig:
 def simulate_past_predictions(training_set: TrainingSet, better: str) -> pl.DataFrame:
     """Simulate predictions in which one of the two learners is informative."""
     label = training_set.outcomes.select(
-        "account_id", "as_of", label=labels.expanded_within(60)
+        "account_id", "as_of", label=labels.expansion_label(60)
     ).drop_nulls()
     sign = np.where(label["label"].to_numpy(), 1.0, -1.0)
     noise = np.random.default_rng(1).normal(size=(2, label.height))

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.config.settings import Webhooks
+from data.config.settings import WebhooksConfig
 from serving import store
 from serving.events.monitor.repository import ConsumerOffset, save_offset
 from serving.store.event_schema import ALERTS, QUARANTINE, WEBHOOK_EVENTS
@@ -17,7 +17,7 @@ from serving.web.queries import event_status, run_status
 from tests.web.web_office import MONDAY, NOW, WebFixture, insert_alert, open_web_fixture
 
 SECRET: Any = {"generic_secret": "a-secret-of-a-webhook-0123456789"}
-WEBHOOKS = Webhooks(**SECRET)
+WEBHOOKS = WebhooksConfig(**SECRET)
 
 
 def insert_events(connection: sa.Connection, count: int, at: datetime) -> None:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from data.config.settings import Settings, Web
+from data.config.settings import Settings, WebConfig
 from serving import store
 from serving.store.schema import FEEDBACK
 from tests.web.web_office import (
@@ -222,6 +222,6 @@ def test_insecure_settings_are_rejected(rules: dict[str, Any], message: str) -> 
 
 
 def test_tokens_are_not_in_the_repr_of_the_settings() -> None:
-    text = repr(Web(**TOKEN_SETTINGS)) + repr(Settings(web=TOKEN_SETTINGS))
+    text = repr(WebConfig(**TOKEN_SETTINGS)) + repr(Settings(web=TOKEN_SETTINGS))
 
     assert not [each for each in (MANAGER_TOKEN, *TOKENS.values()) if each in text]

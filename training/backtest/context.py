@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.config.settings import Outcome, Settings
+from data.config.settings import OutcomeConfig, Settings
 from features.panel import user_activity
 from training.backtest import expansions, utilization
 from training.backtest.inputs import BacktestInputs
@@ -51,7 +51,7 @@ class BacktestContext:
         The subscription timeline.
     end : datetime.datetime
         Outcomes use data known before this moment, UTC.
-    outcome_rules : Outcome settings
+    outcome_rules : data.config.settings.OutcomeConfig
         Definition of an expansion, and its horizon.
     window_days : int
         Maximum number of days from a flag to the expansion it catches.
@@ -71,7 +71,7 @@ class BacktestContext:
     lookback_start: Days
     contracts: pl.DataFrame
     end: datetime
-    outcome_rules: Outcome
+    outcome_rules: OutcomeConfig
     window_days: int
     csm_count: int
     bootstrap: cluster_bootstrap.ClusterBootstrap

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.config.settings import Outcome
+from data.config.settings import OutcomeConfig
 from training.backtest.utilization import DailyUtilization
-from training.labels import MAX_HORIZON_DAYS, build_outcomes, expanded_within
+from training.labels import MAX_HORIZON_DAYS, build_outcomes, expansion_label
 
 __all__ = [
     "UTILIZATION_LOOKBACK_DAYS",
@@ -23,7 +23,9 @@ UTILIZATION_LOOKBACK_DAYS: Final = MAX_HORIZON_DAYS
 Days = NDArray[np.int64]
 
 
-def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -> pl.DataFrame:
+def find_expansions(
+    contracts: pl.DataFrame, *, end: datetime, rules: OutcomeConfig
+) -> pl.DataFrame:
     """Find every expansion whose label had matured before a moment.
 
     An expansion of a day is an expansion label with a horizon of one day at that day's start: an
@@ -37,7 +39,7 @@ def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -
         The subscription timeline.
     end : datetime.datetime
         Only rows known before this moment, UTC, are read.
-    rules : Outcome settings
+    rules : data.config.settings.OutcomeConfig
         Definition of an expansion.
 
     Returns
@@ -50,7 +52,7 @@ def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -
     keys = contracts.select("account_id", as_of=pl.col("known").dt.date()).unique()
     labels = build_outcomes(keys.sort("account_id", "as_of"), contracts, cutoff=end, rules=rules)
     return (
-        labels.filter(expanded_within(1))
+        labels.filter(expansion_label(1))
         .select("account_id", day="as_of")
         .sort("account_id", "day")
         .with_columns(before=pl.col("day").shift(1).over("account_id"))
@@ -64,7 +66,12 @@ def find_expansions(contracts: pl.DataFrame, *, end: datetime, rules: Outcome) -
 
 
 def label_flags(
-    flags: pl.DataFrame, contracts: pl.DataFrame, *, end: datetime, rules: Outcome, within_days: int
+    flags: pl.DataFrame,
+    contracts: pl.DataFrame,
+    *,
+    end: datetime,
+    rules: OutcomeConfig,
+    within_days: int,
 ) -> pl.Series:
     """Return whether an expansion followed each flag; null while the label has not matured.
 
@@ -84,10 +91,10 @@ def label_flags(
     """
     keys = flags.select("account_id", as_of="day")
     labels = build_outcomes(keys, contracts, cutoff=end, rules=rules)
-    return labels.select(expanded=expanded_within(within_days))["expanded"]
+    return labels.select(expanded=expansion_label(within_days))["expanded"]
 
 
-def compute_maturity_date(end: date, rules: Outcome) -> date:
+def compute_maturity_date(end: date, rules: OutcomeConfig) -> date:
     """Return the first day whose labels have not matured yet."""
     return end - timedelta(days=rules.booking_lag_days + rules.revert_days)
 

@@ -95,7 +95,7 @@ def prepare_inputs(
         models, no_model_reason = None, str(error)
         _require_counted_days(start, history.as_of.date(), settings)
     as_ofs = [
-        splits.utc_midnight(day)
+        splits.to_utc_midnight(day)
         for day in weekly_rankings.list_weekly_dates(start, history.as_of.date())
     ]
     weekly_panel = builder.build_panel(

@@ -118,7 +118,7 @@ def _resolve_team_capacity(
     csm_count = settings.team.csms or named_csms
     contact_capacity = team_capacity.resolve_capacity(settings, accounts)
     explanation = contact_capacity.explanation[:1].upper() + contact_capacity.explanation[1:]
-    notes = [explanation.replace("per as-of", "per 30 days")]
+    notes = [explanation.replace("per as-of date", "per 30 days")]
     if not csm_count:
         notes.append(
             "The number of CSMs is unknown: metrics per CSM treat the team as one. Set team.csms."

@@ -1,6 +1,7 @@
 """The set of strategies that a backtest compares."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,8 @@ __all__ = ["WEEKLY_LIST", "WEEKLY_LIST_AND_EVENTS", "build_strategies"]
 
 Array = NDArray[np.float64]
 WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS = "model's weekly list", "weekly list and events"
+_REVIEW_UTILIZATION: Final = 0.75  # above it, a manual review flags an account
+_EVENT_RULE_DAYS: Final = 3  # consecutive days before the event rule fires
 _MANUAL_REVIEWS = (("manual review, weekly", 7), ("manual review, monthly", 30))
 
 
@@ -31,7 +34,7 @@ def build_strategies(
     inputs : BacktestInputs
         Models and weekly snapshots.
     settings : Settings
-        ``backtest``: thresholds of the reviews and rules.
+        ``backtest``: threshold of the rules.
     daily : DailyUtilization
         From ``UTILIZATION_LOOKBACK_DAYS`` before the replay.
 
@@ -62,7 +65,7 @@ def _iter_strategies(
     )
     for name, every_days in _MANUAL_REVIEWS:
         manual_review = strategies.build_manual_review(
-            name, utilization, threshold=rules.review_share, every_days=every_days
+            name, utilization, threshold=_REVIEW_UTILIZATION, every_days=every_days
         )
         yield name, no_limits_reason or manual_review
     crm_rule = strategies.build_crm_rule(utilization, threshold=rules.rule_utilization)
@@ -70,7 +73,7 @@ def _iter_strategies(
     event_rule = strategies.build_event_rule(
         daily.max_utilization,
         threshold=rules.rule_utilization,
-        min_days=rules.rule_min_days,
+        min_days=_EVENT_RULE_DAYS,
         lookback_columns=expansions.UTILIZATION_LOOKBACK_DAYS,
     )
     yield event_rule.name, no_limits_reason or event_rule

@@ -6,7 +6,7 @@ import polars as pl
 
 from data.config.settings import Settings
 from data.errors import HistoryError
-from training.labels import build_outcomes, expanded_within
+from training.labels import build_outcomes, expansion_label
 from training.pipeline.training_run import TrainingHistory
 
 __all__ = ["explain_exclusions", "merge_consecutive"]
@@ -104,7 +104,7 @@ def _explain_eligible(
     """Return the label of each eligible snapshot, or why it has none."""
     horizon = settings.outcome.horizon_days
     labels = build_outcomes(rows, history.contracts, cutoff=history.as_of, rules=settings.outcome)
-    expanded = expanded_within(horizon)
+    expanded = expansion_label(horizon)
     shorter = [days for days in settings.model.horizons_days if days < horizon]
     matured = [pl.when(pl.col("observed_days") >= days).then(pl.lit(days)) for days in shorter]
     longest_matured = pl.max_horizontal(pl.lit(None, dtype=pl.Int32), *matured)

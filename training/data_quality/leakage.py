@@ -20,7 +20,7 @@ from training.data_quality.leakage_score import (
     MIN_POSITIVES,
     find_implausible_columns,
 )
-from training.labels import build_outcomes, expanded_within
+from training.labels import build_outcomes, expansion_label
 
 __all__ = ["find_leaky_columns", "sample_as_of_dates"]
 
@@ -137,7 +137,7 @@ def _label_snapshots(
 ) -> pl.DataFrame:
     """Return the snapshots with a matured label."""
     labels = build_outcomes(keys, contracts, cutoff=as_of, rules=settings.outcome)
-    label = expanded_within(settings.outcome.horizon_days).alias(LABEL_COLUMN)
+    label = expansion_label(settings.outcome.horizon_days).alias(LABEL_COLUMN)
     return labels.select("account_id", "as_of", label).drop_nulls()
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from data.config.settings import MONTH_DAYS, Roles, Settings
+from data.config.settings import MONTH_DAYS, RolesConfig, Settings
 from data.ingest.table_loader import Tables
 from features import subscription_timeline
 from features.activity.daily_tables import Activity
@@ -101,7 +101,7 @@ def _compute_first_training_date(
     """Return the first moment at which a snapshot may be used for training."""
     if activity.first_day is None:
         return as_of
-    return splits.utc_midnight(activity.first_day) + timedelta(
+    return splits.to_utc_midnight(activity.first_day) + timedelta(
         days=settings.eligibility.burn_in_days
     )
 
@@ -128,7 +128,7 @@ def _summarize_tables(tables: Tables, activity: Activity) -> list[dict[str, Any]
     return summaries
 
 
-def _summarize_events(tables: Tables, roles: Roles) -> list[dict[str, Any]]:
+def _summarize_events(tables: Tables, roles: RolesConfig) -> list[dict[str, Any]]:
     """Return each event name with its role and number of rows."""
     role_by_name = roles.map_event_names()
     partition_counts = pl.concat(

@@ -96,7 +96,7 @@ def _fingerprint_rows(name: str, table: ValidatedTable) -> TableFingerprint:
 
 
 def _get_column_types(frame: pl.DataFrame) -> dict[str, str]:
-    return {name: str(kind) for name, kind in frame.schema.items()}
+    return {name: str(dtype) for name, dtype in frame.schema.items()}
 
 
 def _hash_texts(texts: Iterable[str]) -> str:

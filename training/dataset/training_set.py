@@ -10,7 +10,7 @@ from scipy.stats import poisson
 
 from data.config.settings import ModelConfig
 from data.errors import HistoryError
-from training.labels import churned_within, expanded_within
+from training.labels import churn_label, expansion_label
 
 __all__ = [
     "build_labels",
@@ -23,8 +23,8 @@ _MIN_CLASS_COUNT = 10
 _POISSON_CDF = poisson.cdf(np.arange(20), 1.0)
 _MAX_ROWS = 50_000  # enough rows to fit two numbers per horizon
 _EVENT_NAMES: Mapping[Callable[[int], pl.Expr], str] = {
-    expanded_within: "an expansion",
-    churned_within: "a churn",
+    expansion_label: "an expansion",
+    churn_label: "a churn",
 }
 
 Array = NDArray[np.float64]
@@ -34,7 +34,7 @@ def build_labels(
     outcomes: pl.DataFrame,
     settings: ModelConfig,
     horizon_days: int,
-    label_within: Callable[[int], pl.Expr] = expanded_within,
+    build_label: Callable[[int], pl.Expr] = expansion_label,
 ) -> dict[int, Array]:
     """Build the label array of every horizon.
 
@@ -46,9 +46,9 @@ def build_labels(
         Its horizons; a single one is replaced by ``horizon_days``.
     horizon_days : int
         The primary horizon; always included.
-    label_within : callable
+    build_label : callable
         Maps a horizon in days to a label expression, null while unknown:
-        :func:`training.labels.expanded_within` or :func:`training.labels.churned_within`.
+        :func:`training.labels.expansion_label` or :func:`training.labels.churn_label`.
 
     Returns
     -------
@@ -63,8 +63,8 @@ def build_labels(
     horizons = sorted({*settings.horizons_days, horizon_days})
     if len(settings.horizons_days) == 1:
         horizons = [horizon_days]
-    labels = {h: _evaluate_label(outcomes, label_within(h)) for h in horizons}
-    _require_both_classes(labels[horizon_days], horizon_days, _EVENT_NAMES[label_within])
+    labels = {h: _evaluate_label(outcomes, build_label(h)) for h in horizons}
+    _require_both_classes(labels[horizon_days], horizon_days, _EVENT_NAMES[build_label])
     return labels
 
 

@@ -64,9 +64,9 @@ def _hash_to_unit_interval(keys: pl.Series) -> pl.Series:
 
 
 BASELINES: dict[str, pl.Expr] = {
-    "seat utilisation": pl.col("seat_utilization"),
+    "seat utilization": pl.col("seat_utilization"),
     "most active users": pl.col("active_users_30d"),
-    "rule: utilisation at least 80 %": (pl.col("seat_utilization") >= 0.8).cast(pl.Float64),
+    "rule: utilization at least 80 %": (pl.col("seat_utilization") >= 0.8).cast(pl.Float64),
     "most events": pl.col("events_30d"),
     "days to limit": -DAYS_TO_LIMIT,
     "rule: 80 % held for 3 days": (pl.col("seat_days_above_80_percent") >= 3).cast(pl.Float64),

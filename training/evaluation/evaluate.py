@@ -104,7 +104,7 @@ def evaluate_walk_forward(
         reference_predictions = predict_reference_models(
             reference_models,
             fold.training_set,
-            labels.expanded_within(horizon),
+            labels.expansion_label(horizon),
             fold.test_snapshots,
             tuple(inputs),
         )
@@ -163,11 +163,11 @@ def _predict_fold_columns(
 ) -> pl.DataFrame:
     """Return a fold's predictions with the constants and baselines selected on its training set."""
     training_outcomes = fold.training_set.outcomes
-    label = training_outcomes.select(expanded=labels.expanded_within(horizon_days))["expanded"]
+    label = training_outcomes.select(expanded=labels.expansion_label(horizon_days))["expanded"]
     best_feature = baseline_selection.select_best_feature(
-        fold.training_set, labels.expanded_within(horizon_days)
+        fold.training_set, labels.expansion_label(horizon_days)
     )
-    event_days = training_outcomes.filter(labels.expanded_within(labels.MAX_HORIZON_DAYS))[
+    event_days = training_outcomes.filter(labels.expansion_label(labels.MAX_HORIZON_DAYS))[
         "days_to_expansion"
     ]
     constants = {
@@ -185,7 +185,7 @@ def _predict_fold_columns(
         days_to_limit=fold.test_snapshots.select(days=baselines.DAYS_TO_LIMIT)["days"],
         baseline=pl.lit(
             baseline_selection.select_baseline(
-                fold.training_set, labels.expanded_within(horizon_days), capacity=capacity
+                fold.training_set, labels.expansion_label(horizon_days), capacity=capacity
             )
         ),
         best_feature=pl.lit(
@@ -204,8 +204,8 @@ def _observe_outcomes(
 ) -> pl.DataFrame:
     """Return the outcome of each snapshot as known at the end."""
     observed = labels.build_outcomes(snapshots, contracts, cutoff=end, rules=settings.outcome)
-    expanded = labels.expanded_within(settings.outcome.horizon_days)
-    within_180d = labels.expanded_within(labels.MAX_HORIZON_DAYS)
+    expanded = labels.expansion_label(settings.outcome.horizon_days)
+    within_180d = labels.expansion_label(labels.MAX_HORIZON_DAYS)
     observed_days = pl.col("observed_days").clip(0, labels.MAX_HORIZON_DAYS)
     event_observed = (pl.col("days_to_expansion") < observed_days).fill_null(value=False)
     censored_days = pl.min_horizontal(observed_days, "days_to_ambiguous")

@@ -6,10 +6,16 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
-from data.config.settings import Outcome
+from data.config.settings import OutcomeConfig
 from training import labels
 
-__all__ = ["TimeSplit", "TrainingSet", "build_training_set", "utc_midnight", "walk_forward"]
+__all__ = [
+    "TimeSplit",
+    "TrainingSet",
+    "build_training_set",
+    "split_walk_forward",
+    "to_utc_midnight",
+]
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,12 @@ class TrainingSet:
         )
 
 
-def utc_midnight(day: date) -> datetime:
+def to_utc_midnight(day: date) -> datetime:
     """Return the start of a day, UTC."""
     return datetime.combine(day, time(), UTC)
 
 
-def walk_forward(
+def split_walk_forward(
     as_ofs: Sequence[date], *, first: date | None, refit_months: int
 ) -> list[TimeSplit]:
     """Split the history at the dates on which a model would have been refitted.
@@ -79,13 +85,13 @@ def walk_forward(
     while remaining:
         until = remaining[0] + timedelta(days=30 * refit_months)
         block = tuple(day for day in remaining if day < until)
-        splits.append(TimeSplit(utc_midnight(block[0]), block))
+        splits.append(TimeSplit(to_utc_midnight(block[0]), block))
         remaining = remaining[len(block) :]
     return splits
 
 
 def build_training_set(
-    snapshots: pl.DataFrame, contracts: pl.DataFrame, cutoff: datetime, rules: Outcome
+    snapshots: pl.DataFrame, contracts: pl.DataFrame, cutoff: datetime, rules: OutcomeConfig
 ) -> TrainingSet:
     """Return the snapshots before a cutoff, labelled with what was known at it.
 
@@ -103,7 +109,7 @@ def build_training_set(
 
 def _assert_no_lookahead(training_set: TrainingSet, cutoff: datetime) -> None:
     for horizon in (14, 60, labels.MAX_HORIZON_DAYS):
-        ends = training_set.outcomes.filter(labels.expanded_within(horizon).is_not_null()).select(
+        ends = training_set.outcomes.filter(labels.expansion_label(horizon).is_not_null()).select(
             (pl.col("as_of") + pl.duration(days=horizon)).max()
         )
         if (last := ends.item()) is not None and last > cutoff.date():

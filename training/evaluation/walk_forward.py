@@ -106,7 +106,7 @@ def run_walk_forward(
     *,
     fit: Callable[[TrainingSet, pl.DataFrame | None], _ModelT],
     predict: Callable[[WalkForwardFold[_ModelT]], pl.DataFrame],
-    label_within: Callable[[int], pl.Expr] = labels.expanded_within,
+    build_label: Callable[[int], pl.Expr] = labels.expansion_label,
     progress: Callable[[int, int], None] | None = None,
 ) -> WalkForwardResult:
     """Run walk-forward validation over a history.
@@ -125,7 +125,7 @@ def run_walk_forward(
         propensity.
     predict : callable
         Returns a fold's predictions with the key columns; :func:`predict_fold` for a propensity.
-    label_within : callable
+    build_label : callable
         Maps a horizon in days to a label expression, null while unknown.
     progress : callable, optional
         Called with the cutoffs done and the total.
@@ -141,7 +141,7 @@ def run_walk_forward(
         If no model could be fitted at any cutoff.
     """
     rules = settings.evaluation
-    plan = splits.walk_forward(
+    plan = splits.split_walk_forward(
         snapshots["as_of"].unique().to_list(),
         first=rules.first_as_of,
         refit_months=rules.refit_months,
@@ -153,7 +153,7 @@ def run_walk_forward(
             snapshots, contracts, split.cutoff, settings.outcome
         )
         label = training_set.outcomes.select(
-            *KEYS, label=label_within(settings.outcome.horizon_days)
+            *KEYS, label=build_label(settings.outcome.horizon_days)
         )
         past_predictions = pl.concat(parts, how="diagonal") if parts else None
         if past_predictions is not None:
@@ -182,7 +182,7 @@ def fit_and_calibrate(
     *,
     horizon_days: int,
     inputs: Sequence[str] = propensity.INPUTS,
-    label_within: Callable[[int], pl.Expr] = labels.expanded_within,
+    build_label: Callable[[int], pl.Expr] = labels.expansion_label,
 ) -> Propensity:
     """Fit a propensity on a training set; blend and calibrate it on past predictions.
 
@@ -194,7 +194,7 @@ def fit_and_calibrate(
         Predictions of earlier folds, from :func:`predict_fold`, with ``label``.
     rules : data.config.settings.ModelConfig
         Hyper-parameters.
-    horizon_days, inputs, label_within
+    horizon_days, inputs, build_label
         As for :func:`training.model.propensity.fit_propensity`.
 
     Raises
@@ -204,7 +204,7 @@ def fit_and_calibrate(
     """
     blend_weight, affine_map = None, Calibration()
     if past_predictions is not None:
-        label = training_set.outcomes.select(y=label_within(horizon_days).cast(pl.Float64))[
+        label = training_set.outcomes.select(y=build_label(horizon_days).cast(pl.Float64))[
             "y"
         ].to_numpy()
         default_weight = logistic.compute_default_blend_weight(
@@ -217,7 +217,7 @@ def fit_and_calibrate(
         rules,
         horizon_days=horizon_days,
         inputs=inputs,
-        label_within=label_within,
+        build_label=build_label,
         blend_weight=blend_weight,
     )
     return fitted.with_calibration(affine_map)

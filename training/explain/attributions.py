@@ -22,9 +22,9 @@ from training.model import dataframe
 from training.model.propensity import Propensity, Snapshots
 from training.pipeline.fallback_ranking import CalibratedRanking
 
-__all__ = ["Explanation", "explain_predictions"]
+__all__ = ["CHUNK_ROWS", "Explanation", "explain_predictions"]
 
-_CHUNK_ROWS: Final = 10_000  # snapshots per chunk of per-feature contributions
+CHUNK_ROWS: Final = 10_000  # snapshots per chunk of per-feature contributions
 
 Array = NDArray[np.float64]
 ReasonLists = list[list[str]]
@@ -137,8 +137,8 @@ def _compute_attributions(
         return base_value, _sum_columns_by_group(contributions, column_groups, signal_groups)
     matrix = dataframe.select_columns(snapshots, model.inputs)
     chunks = [
-        model.compute_contributions(matrix.slice(start, _CHUNK_ROWS))
-        for start in range(0, matrix.height, _CHUNK_ROWS)
+        model.compute_contributions(matrix.slice(start, CHUNK_ROWS))
+        for start in range(0, matrix.height, CHUNK_ROWS)
     ]
     base_value = np.concatenate([base for _, base in chunks])
     return base_value, np.concatenate(

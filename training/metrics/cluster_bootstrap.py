@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "MAX_CHUNK_VALUES",
     "MIN_CUTOFF_CLUSTERS",
     "ClusterBootstrap",
     "MetricEstimate",
@@ -40,7 +41,7 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Metric = Callable[["ResampleWeights"], Array]
 MIN_CUTOFF_CLUSTERS = 4
-_MAX_CHUNK_VALUES = 4_000_000
+MAX_CHUNK_VALUES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class ClusterBootstrap:
     def evaluate(self, metric: Metric) -> Array:
         """Compute a metric on every replicate, the original sample first."""
         n_replicates, n_rows = len(self._account_counts), max(len(self._account), 1)
-        step = max(_MAX_CHUNK_VALUES // n_rows, 1)
+        step = max(MAX_CHUNK_VALUES // n_rows, 1)
         values = [
             metric(self._select_weights(first, first + step))
             for first in range(0, n_replicates, step)

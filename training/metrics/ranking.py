@@ -105,10 +105,10 @@ def precision_at_capacity(score: Array, expanded: BoolArray, capacity: int) -> f
         raise ValueError(
             f"capacity must be between 1 and the {len(score)} scored accounts, got {capacity}"
         )
-    hits, worked = _count_within_capacity(
+    hits, contacted = _count_within_capacity(
         _TiedRanking(score), expanded, np.ones((1, len(score))), capacity
     )
-    return float(hits[0] / worked[0])
+    return float(hits[0] / contacted[0])
 
 
 def mean_precision_at_capacity(
@@ -120,11 +120,11 @@ def mean_precision_at_capacity(
     def compute_replicates(weights: ResampleWeights) -> Array:
         total, as_ofs = np.zeros(len(weights.cutoff)), np.zeros(len(weights.cutoff))
         for rows, ranked in groups:
-            hits, worked = _count_within_capacity(
+            hits, contacted = _count_within_capacity(
                 ranked, expanded[rows], weights.account[:, rows], capacity
             )
-            times = weights.cutoff[:, rows[0]] * (worked > 0)
-            total += times * np.nan_to_num(safe_divide(hits, worked))
+            times = weights.cutoff[:, rows[0]] * (contacted > 0)
+            total += times * np.nan_to_num(safe_divide(hits, contacted))
             as_ofs += times
         return safe_divide(total, as_ofs)
 
@@ -138,10 +138,10 @@ def mean_gain_at_capacity(score: Array, revenue: Array, as_of: Codes, capacity: 
     def compute_replicates(weights: ResampleWeights) -> Array:
         total, as_ofs = np.zeros(len(weights.cutoff)), np.zeros(len(weights.cutoff))
         for rows, ranked in groups:
-            gained, worked = _count_within_capacity(
+            gained, contacted = _count_within_capacity(
                 ranked, revenue[rows], weights.account[:, rows], capacity
             )
-            times = weights.cutoff[:, rows[0]] * (worked > 0)
+            times = weights.cutoff[:, rows[0]] * (contacted > 0)
             total += times * gained
             as_ofs += times
         return safe_divide(total, as_ofs)

@@ -17,13 +17,14 @@ from training.metrics.cluster_bootstrap import (
 )
 
 __all__ = [
+    "CHUNK_EVENTS",
     "compute_survival_metrics",
     "concordance_index",
     "integrated_brier_score",
     "integrated_brier_skill_score",
 ]
 
-_CHUNK_EVENTS = 500
+CHUNK_EVENTS = 500
 
 BoolArray = NDArray[np.bool_]
 
@@ -144,8 +145,8 @@ def concordance_index(
     def compute_replicates(weights: ResampleWeights) -> Array:
         row = weights.row.astype(np.float32)
         concordant, pairs = np.zeros(len(row)), np.zeros(len(row))
-        for first in range(0, len(events), _CHUNK_EVENTS):
-            chunk = events[first : first + _CHUNK_EVENTS]
+        for first in range(0, len(events), CHUNK_EVENTS):
+            chunk = events[first : first + CHUNK_EVENTS]
             later = duration[None, :] > duration[chunk, None]
             above = np.sign(risk[chunk, None] - risk[None, :])
             concordance_value = (later * (1 + above) / 2).astype(np.float32)

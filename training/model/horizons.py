@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-__all__ = ["HorizonLink", "fit_horizon_link"]
+__all__ = ["HorizonLink", "fit_horizon_link", "fit_line"]
 
 # Gaussian prior of a constant hazard and equal odds ratios: 1 / variance.
 _PRIOR_PRECISION: Final = np.array([1.0, 5.0])  # offset of the mean account, slope
@@ -137,18 +137,16 @@ def fit_horizon_link(margin: Array, labels: Mapping[int, Array], horizon_days: i
     """
     mean = float(margin.mean())
     centered = margin - mean
-    intercept, slope = _fit_line(centered, labels[horizon_days], (mean, 1.0))
+    intercept, slope = fit_line(centered, labels[horizon_days], (mean, 1.0))
     coefficients = {horizon_days: (0.0, 1.0)}
     for days in labels.keys() - coefficients.keys():
         prior_mean = (intercept + log(days / horizon_days), slope)
-        offset, horizon_slope = _fit_line(centered, labels[days], prior_mean)
+        offset, horizon_slope = fit_line(centered, labels[days], prior_mean)
         coefficients[days] = (offset - horizon_slope / slope * intercept, horizon_slope / slope)
     return HorizonLink(horizon_days, dict(sorted(coefficients.items())))
 
 
-def _fit_line(
-    centered: Array, label: Array, prior_mean: tuple[float, float]
-) -> tuple[float, float]:
+def fit_line(centered: Array, label: Array, prior_mean: tuple[float, float]) -> tuple[float, float]:
     """Fit intercept and slope of the log-odds on centred margins, with a Gaussian prior."""
     labelled = ~np.isnan(label)
     x, outcome, prior = centered[labelled], label[labelled], np.array(prior_mean)

@@ -24,7 +24,7 @@ from data.config.settings import ModelConfig
 from data.errors import SettingsError
 from features.catalogue import FEATURES, FEATURES_BY_NAME
 from training.dataset import training_set
-from training.labels import expanded_within
+from training.labels import expansion_label
 from training.model import dataframe, horizons, logistic
 from training.model.calibration import Calibration
 from training.model.gbm import fit_boosters, predict_parallel
@@ -200,7 +200,7 @@ def fit_propensity(
     *,
     horizon_days: int,
     inputs: Sequence[str] = INPUTS,
-    label_within: Callable[[int], pl.Expr] = expanded_within,
+    build_label: Callable[[int], pl.Expr] = expansion_label,
     blend_weight: float | None = None,
 ) -> Propensity:
     """Fit boosters and regressions on all complete windows.
@@ -217,9 +217,9 @@ def fit_propensity(
         The primary horizon; always included.
     inputs : sequence of str
         Feature columns.
-    label_within : callable
+    build_label : callable
         Maps a horizon in days to a label expression, null while unknown:
-        :func:`training.labels.expanded_within` or :func:`training.labels.churned_within`.
+        :func:`training.labels.expansion_label` or :func:`training.labels.churn_label`.
     blend_weight : float, optional
         Weight of the regressions in the margin; by default
         :func:`training.model.logistic.compute_default_blend_weight`. The correction and the other
@@ -235,7 +235,7 @@ def fit_propensity(
     data.errors.HistoryError
         If no window of the primary horizon is complete, or one class is too rare.
     """
-    labels = training_set.build_labels(outcomes, settings, horizon_days, label_within)
+    labels = training_set.build_labels(outcomes, settings, horizon_days, build_label)
     matrix, label = snapshots.select(inputs).to_numpy(), labels[horizon_days]
     bootstrap_weights = training_set.draw_bootstrap_weights(snapshots, label, settings)
     if blend_weight is None:

@@ -1,4 +1,4 @@
-"""Churn model: same learner, churn label, evaluated in the same walk-forward.
+"""Churn model: same learner, churn label and walk-forward validation.
 
 An account at churn risk gets no sales pitch. The model is a classifier of one horizon without
 monotone constraints, since drivers of expansion need not reduce churn.
@@ -15,7 +15,7 @@ from data.config.settings import Settings
 from data.errors import HistoryError
 from training.evaluation import splits, walk_forward
 from training.evaluation.splits import TrainingSet
-from training.labels import build_outcomes, churned_within
+from training.labels import build_outcomes, churn_label
 from training.metrics import summary
 from training.model.propensity import Propensity
 
@@ -79,7 +79,7 @@ def train_churn_model(
             past_predictions,
             model_config,
             horizon_days=horizon,
-            label_within=churned_within,
+            build_label=churn_label,
         )
 
     training_set = splits.build_training_set(snapshots, contracts, end, settings.outcome)
@@ -112,12 +112,12 @@ def _predict_walk_forward(
             settings,
             fit=fit,
             predict=walk_forward.predict_fold,
-            label_within=churned_within,
+            build_label=churn_label,
         ).predictions
     except HistoryError:
         return None
     labels = build_outcomes(predictions, contracts, cutoff=end, rules=settings.outcome)
-    label = labels.select(label=churned_within(settings.outcome.horizon_days))["label"]
+    label = labels.select(label=churn_label(settings.outcome.horizon_days))["label"]
     labelled = predictions.with_columns(label=label).drop_nulls("label")
     return labelled if labelled["label"].n_unique() == 2 else None
 

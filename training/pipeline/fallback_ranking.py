@@ -241,7 +241,7 @@ def train_fallback(
         As for :func:`fit_ranking`.
     """
     training_set = splits.build_training_set(snapshots, contracts, end, settings.outcome)
-    label_expr = labels.expanded_within(settings.outcome.horizon_days)
+    label_expr = labels.expansion_label(settings.outcome.horizon_days)
     ranking = baseline_selection.select_baseline(
         training_set, label_expr, capacity=settings.evaluation.capacity
     )

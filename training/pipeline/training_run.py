@@ -109,14 +109,14 @@ def resolve_as_of(
                 f"the as-of {requested:%Y-%m-%d} lies in the future; today is"
                 f" {now.astimezone(UTC):%Y-%m-%d}."
             )
-        return splits.utc_midnight(requested.date())
+        return splits.to_utc_midnight(requested.date())
     if settings.as_of == "today":
-        return splits.utc_midnight(now.astimezone(UTC).date())
+        return splits.to_utc_midnight(now.astimezone(UTC).date())
     if settings.as_of == "data end":
         if activity.last_day is None:
             raise HistoryError("the log contains no valid event; see its quarantine.")
-        return splits.utc_midnight(activity.last_day + timedelta(days=1))
-    return splits.utc_midnight(settings.as_of)
+        return splits.to_utc_midnight(activity.last_day + timedelta(days=1))
+    return splits.to_utc_midnight(settings.as_of)
 
 
 def build_history(
@@ -140,7 +140,7 @@ def build_history(
     """
     if activity.first_day is None:
         raise HistoryError("the log contains no valid event; see its quarantine.")
-    first_as_of = splits.utc_midnight(activity.first_day) + timedelta(
+    first_as_of = splits.to_utc_midnight(activity.first_day) + timedelta(
         days=settings.eligibility.burn_in_days
     )
     candidates = [
@@ -150,7 +150,7 @@ def build_history(
     ]
     as_ofs = [
         moment
-        for moment, began in zip(candidates, activity.log_start_as_known(candidates), strict=True)
+        for moment, began in zip(candidates, activity.find_log_starts(candidates), strict=True)
         if began and (moment.date() - began).days >= settings.eligibility.burn_in_days
     ]
     if not as_ofs:
@@ -220,7 +220,7 @@ def train(
     data.errors.HistoryError
         If there is too little data to train on.
     """
-    settings = team_capacity.with_team_capacity(settings, history.tables.accounts.rows)
+    settings = team_capacity.apply_team_capacity(settings, history.tables.accounts.rows)
     training_set = splits.build_training_set(
         history.panel.snapshots, history.contracts, history.as_of, settings.outcome
     )

@@ -302,7 +302,8 @@ def _list_caveats(labelled: pl.DataFrame, settings: Settings) -> list[str]:
         )
     if "capacity" not in settings.evaluation.model_fields_set:
         caveats.append(
-            f"No capacity is set: {settings.evaluation.capacity} accounts per as-of are assumed."
+            f"No capacity is set: {settings.evaluation.capacity} accounts per as-of date are"
+            " assumed."
         )
     return caveats
 

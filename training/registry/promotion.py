@@ -100,8 +100,8 @@ def promote(settings: Settings, *, force: str | None = None) -> Promotion:
     refusal = _find_refusal_reason(challenger, current)
     if refusal is not None and force is None:
         raise ModelError(
-            f"version {current.challenger} is not promoted: {refusal} To promote it anyway use"
-            " --force 'REASON'."
+            f"version {current.challenger} is not promoted:"
+            f" {refusal.removeprefix('Not promoted: ')} To promote it anyway use --force 'REASON'."
         )
     gate_reason = challenger.card.get("gate", {}).get("summary", "")
     reason = gate_reason if force is None else force.strip()

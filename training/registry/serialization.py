@@ -30,6 +30,8 @@ __all__ = [
     "load_churn_model",
     "load_model",
     "load_ranking",
+    "logistic_from_dict",
+    "logistic_to_dict",
     "save_model",
     "verify_model_files",
 ]
@@ -83,7 +85,7 @@ def save_model(
         "residual_logit_sd": model.residual_logit_sd,
         "blend_weight": model.blend_weight,
         "mean_correction": model.correction,
-        "logistic": _logistic_to_dict(model.logistic),
+        "logistic": logistic_to_dict(model.logistic),
         "calibration": asdict(model.calibration),
         "boosters": digests,
         "churn": None
@@ -127,7 +129,7 @@ def load_model(
     _check_features(card["features"], display_name)
     model = Propensity(
         boosters=tuple(lgb.Booster(model_str=text) for text in texts),
-        logistic=_logistic_from_dict(card["logistic"]),
+        logistic=logistic_from_dict(card["logistic"]),
         inputs=tuple(card["features"]),
         horizon_link=_horizons_from_dict(card),
         residual_logit_sd=card["residual_logit_sd"],
@@ -189,7 +191,7 @@ def load_ranking(
         raise ModelError(f"{display_name} {problem}; run `expansion train` again.")
     return CalibratedRanking(
         **{name: fields[name] for name in ("ranking", "residual_logit_sd")},
-        logistic=_logistic_from_dict(fields["logistic"]),
+        logistic=logistic_from_dict(fields["logistic"]),
         horizon_link=_horizons_from_dict(fields),
         calibration=Calibration(**fields["calibration"]),
         bands=tuple(fields["bands"]),
@@ -199,7 +201,7 @@ def load_ranking(
 def _ranking_to_dict(ranking: CalibratedRanking) -> dict[str, Any]:
     return {
         "ranking": ranking.ranking,
-        "logistic": _logistic_to_dict(ranking.logistic),
+        "logistic": logistic_to_dict(ranking.logistic),
         **_horizons_to_dict(ranking.horizon_link),
         "residual_logit_sd": ranking.residual_logit_sd,
         "calibration": asdict(ranking.calibration),
@@ -207,7 +209,7 @@ def _ranking_to_dict(ranking: CalibratedRanking) -> dict[str, Any]:
     }
 
 
-def _logistic_to_dict(model: BaggedLogistic) -> dict[str, Any]:
+def logistic_to_dict(model: BaggedLogistic) -> dict[str, Any]:
     """Return the logistic regressions as JSON values."""
     normalizer = {name: getattr(model.normalizer, name).tolist() for name in _NORMALIZER_FIELDS}
     return {
@@ -217,7 +219,8 @@ def _logistic_to_dict(model: BaggedLogistic) -> dict[str, Any]:
     }
 
 
-def _logistic_from_dict(fields: Mapping[str, Any]) -> BaggedLogistic:
+def logistic_from_dict(fields: Mapping[str, Any]) -> BaggedLogistic:
+    """Return the logistic regressions from JSON values."""
     normalizer = {name: np.array(fields["normalizer"][name]) for name in _NORMALIZER_FIELDS}
     return BaggedLogistic(
         normalizer=QuantileNormalizer(**normalizer),

@@ -282,5 +282,5 @@ def _compute_limits(replicates: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def _repeat_totals(row: Array, like: Array) -> Array:
-    return np.repeat(row.sum(axis=1, keepdims=True), like.shape[1], axis=1)
+def _repeat_totals(row: Array, template: Array) -> Array:
+    return np.repeat(row.sum(axis=1, keepdims=True), template.shape[1], axis=1)

@@ -140,7 +140,7 @@ def _build_key_metrics(
     explanations = {
         "auroc": f"{best_baseline}: {baseline_auroc}",
         "average_precision": f"random order: {rate:.3f}",
-        "precision_at_capacity": f"of {capacity} accounts contacted per as-of;"
+        "precision_at_capacity": f"of {capacity} accounts contacted per as-of date;"
         f" {best_baseline}: {baseline_precision}",
         "recall_at_capacity": "of all expansions are among them",
         "log_loss_skill": "reduction against the base rate; above 0 is better",

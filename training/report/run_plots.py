@@ -21,7 +21,7 @@ _MODEL_COLOR: Final = "#1f4e9c"
 _REFERENCE_COLOR: Final = "0.55"
 # One baseline of each kind, so that the lines can be distinguished.
 PLOTTED_BASELINES: Final = (
-    "seat utilisation",
+    "seat utilization",
     "days to limit",
     "rule: tier 1",
     "health score",
@@ -181,7 +181,7 @@ def _plot_precision_by_capacity(labelled: pl.DataFrame, capacity: int) -> Figure
     style_axes(
         axes,
         "Precision by capacity",
-        "accounts contacted per as-of, from the top of the list",
+        "accounts contacted per as-of date, from the top of the list",
         "share that expanded, mean over as-ofs",
     )
     axes.set(xlim=(1, max_contacted), ylim=(0, None))

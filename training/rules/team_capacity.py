@@ -7,7 +7,12 @@ import polars as pl
 from data.config.settings import MONTH_DAYS, Settings
 from data.errors import SettingsError
 
-__all__ = ["ContactCapacity", "describe_default_capacity", "resolve_capacity", "with_team_capacity"]
+__all__ = [
+    "ContactCapacity",
+    "apply_team_capacity",
+    "describe_default_capacity",
+    "resolve_capacity",
+]
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,12 @@ def resolve_capacity(settings: Settings, accounts: pl.DataFrame) -> ContactCapac
     --------
     >>> four = Settings(team={"csms": 4, "hours_per_month": 6, "minutes_per_account": 45})
     >>> resolve_capacity(four, pl.DataFrame()).explanation
-    '32 accounts per as-of: 4 CSMs with 6 hours each in 30 days, at 45 minutes an account.'
+    '32 accounts per as-of date: 4 CSMs with 6 hours each in 30 days, at 45 minutes an account.'
     """
     configured, team = settings.evaluation.capacity, settings.team
     if "capacity" in settings.evaluation.model_fields_set:
         return ContactCapacity(
-            configured, f"{configured} accounts per as-of, set by evaluation.capacity."
+            configured, f"{configured} accounts per as-of date, set by evaluation.capacity."
         )
     if team.hours_per_month is None:
         return ContactCapacity(configured, describe_default_capacity(configured))
@@ -58,17 +63,17 @@ def resolve_capacity(settings: Settings, accounts: pl.DataFrame) -> ContactCapac
     available = max(int(csms * team.hours_per_month * 60 / team.minutes_per_account), 1)
     return ContactCapacity(
         available,
-        f"{available} accounts per as-of: {csms} CSMs with {team.hours_per_month:g} hours each in"
-        f" {MONTH_DAYS} days, at {team.minutes_per_account:g} minutes an account.",
+        f"{available} accounts per as-of date: {csms} CSMs with {team.hours_per_month:g} hours each"
+        f" in {MONTH_DAYS} days, at {team.minutes_per_account:g} minutes an account.",
     )
 
 
 def describe_default_capacity(accounts: int) -> str:
     """Return the note that no capacity is set and the default is used."""
-    return f"no capacity is set: {accounts} accounts per as-of are assumed."
+    return f"no capacity is set: {accounts} accounts per as-of date are assumed."
 
 
-def with_team_capacity(settings: Settings, accounts: pl.DataFrame) -> Settings:
+def apply_team_capacity(settings: Settings, accounts: pl.DataFrame) -> Settings:
     """Return settings with ``evaluation.capacity`` derived from the team's hours, if set."""
     if settings.team.hours_per_month is None:
         return settings

@@ -14,14 +14,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.config.settings import ModelConfig, Outcome
+from data.config.settings import ModelConfig, OutcomeConfig
 from data.errors import HistoryError
 from training import labels
 from training.evaluation import splits
 from training.model import propensity
 from training.model.propensity import Propensity
 
-__all__ = ["InnerCV", "InnerFold", "build_inner_cv", "compute_account_losses"]
+__all__ = ["InnerCV", "InnerFold", "build_inner_cv", "compute_account_losses", "predict_curve"]
 
 _N_FOLDS = 3
 _MIN_CLASS_COUNT = 10  # positives and negatives needed for training and for testing
@@ -93,7 +93,7 @@ def build_inner_cv(
     contracts: pl.DataFrame,
     *,
     end: datetime,
-    rules: Outcome,
+    rules: OutcomeConfig,
     horizons_days: Sequence[int],
 ) -> InnerCV:
     """Split the second half of the data known by `end` into three walk-forward folds.
@@ -109,7 +109,7 @@ def build_inner_cv(
         The subscription timeline.
     end : datetime.datetime
         Only what was known before this moment, UTC, is used.
-    rules : data.config.settings.Outcome
+    rules : data.config.settings.OutcomeConfig
         Definition of an expansion, and the primary horizon.
     horizons_days : sequence of int
         Horizons of the cumulative incidence; the primary horizon is added.
@@ -130,7 +130,7 @@ def build_inner_cv(
     skipped: dict[date, str] = {}
     for block in blocks:
         training_set = splits.build_training_set(
-            snapshots, contracts, splits.utc_midnight(block[0]), rules
+            snapshots, contracts, splits.to_utc_midnight(block[0]), rules
         )
         fold = _build_fold(block, training_set, labelled_set, account_ids, horizons)
         missing = _find_missing_classes(training_set, fold, rules.horizon_days)
@@ -173,7 +173,7 @@ def compute_account_losses(fold: InnerFold, inner_cv: InnerCV, settings: ModelCo
     fitted = propensity.fit_propensity(
         training_set.snapshots, training_set.outcomes, settings, horizon_days=horizon_days
     )
-    curve, label = _predict_curve(fitted, fold), fold.labels[horizon_days]
+    curve, label = predict_curve(fitted, fold), fold.labels[horizon_days]
     base_curve = {h: np.full(len(label), rate) for h, rate in fold.base_rates.items()}
     log_loss = (
         _compute_log_losses(curve[horizon_days], label)
@@ -189,7 +189,7 @@ def compute_account_losses(fold: InnerFold, inner_cv: InnerCV, settings: ModelCo
 
 def _split_as_ofs(labelled_set: splits.TrainingSet, horizon_days: int) -> list[list[date]]:
     """Split the second half of the as-ofs with matured labels into three blocks."""
-    matured = labelled_set.outcomes.filter(labels.expanded_within(horizon_days).is_not_null())
+    matured = labelled_set.outcomes.filter(labels.expansion_label(horizon_days).is_not_null())
     days = matured["as_of"].unique().sort().to_list()
     later = days[len(days) // 2 :]
     edges = [round(len(later) * part / _N_FOLDS) for part in range(_N_FOLDS + 1)]
@@ -243,7 +243,7 @@ def _find_missing_classes(
 
 
 def _build_labels(outcome_frame: pl.DataFrame, horizons: Sequence[int]) -> Labels:
-    columns = [labels.expanded_within(h).cast(pl.Float64).alias(str(h)) for h in horizons]
+    columns = [labels.expansion_label(h).cast(pl.Float64).alias(str(h)) for h in horizons]
     columns_by_horizon = outcome_frame.select(columns)
     return {h: columns_by_horizon[str(h)].to_numpy() for h in horizons}
 
@@ -252,7 +252,7 @@ def _is_all_missing(label: Array) -> bool:
     return bool(np.isnan(label).all())
 
 
-def _predict_curve(fitted: Propensity, fold: InnerFold) -> dict[int, Array]:
+def predict_curve(fitted: Propensity, fold: InnerFold) -> dict[int, Array]:
     """Predict P(expansion within h days) at each horizon of the fold."""
     if len(fitted.horizons_days) > 1:
         predictions = fitted.predict_all_horizons(fold.test_snapshots)

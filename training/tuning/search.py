@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from training.pipeline.training_run import TrainingHistory, TrainingResult
     from training.registry.run_record import RunRecord
 
-__all__ = ["SearchResult", "check_storage", "run_search"]
+__all__ = ["SearchResult", "build_initial_trials", "check_storage", "run_search"]
 
 _STARTUP_TRIALS: Final = 6  # random trials before the sampler starts
 _PRUNER_STARTUP_TRIALS: Final = 5
@@ -144,7 +144,7 @@ def run_search(
             history.as_of,
             inner_cv,
             settings,
-            initial_trials=_build_initial_trials(settings.model, champion),
+            initial_trials=build_initial_trials(settings.model, champion),
             pruner=MedianPruner(n_startup_trials=_PRUNER_STARTUP_TRIALS),
             notify=notify,
         )
@@ -158,17 +158,17 @@ def _resolve_end(history: TrainingHistory, settings: Settings) -> datetime:
     """Return the first walk-forward cutoff, else the as-of."""
     rules = settings.evaluation
     days = history.panel.snapshots["as_of"].unique().to_list()
-    plan = splits.walk_forward(days, first=rules.first_as_of, refit_months=rules.refit_months)
+    plan = splits.split_walk_forward(days, first=rules.first_as_of, refit_months=rules.refit_months)
     return min([history.as_of, *(split.cutoff for split in plan)])
 
 
-def _build_initial_trials(
+def build_initial_trials(
     model: ModelConfig, champion: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
     """Return the current settings, then the champion's where they differ."""
-    initial_trials = [search_space.encode_settings(model)]
+    initial_trials = [search_space.clip_settings(model)]
     try:
-        champion_values = search_space.encode_settings(ModelConfig(**(champion or {})["settings"]))
+        champion_values = search_space.clip_settings(ModelConfig(**(champion or {})["settings"]))
     except (KeyError, TypeError, ValidationError):  # the champion's version had other settings
         return initial_trials
     return (

@@ -14,8 +14,8 @@ __all__ = [
     "SearchRange",
     "Values",
     "apply_values",
+    "clip_settings",
     "compute_distance",
-    "encode_settings",
     "select_horizons",
 ]
 
@@ -53,8 +53,8 @@ RANGES: Final[Mapping[str, SearchRange]] = {
 }
 
 
-def encode_settings(settings: ModelConfig) -> dict[str, float | int]:
-    """Return a model's settings clipped to the search space."""
+def clip_settings(settings: ModelConfig) -> dict[str, float | int]:
+    """Clip a model's settings to the search space."""
     return {
         name: type(getattr(settings, name))(min(max(getattr(settings, name), r.low), r.high))
         for name, r in RANGES.items()
@@ -68,8 +68,8 @@ def apply_values(settings: ModelConfig, values: Values) -> ModelConfig:
 
 def select_horizons(settings: ModelConfig) -> tuple[int, ...]:
     """Return the horizons of the settings, or the defaults where there is only one."""
-    own = settings.horizons_days
-    return own if len(own) > 1 else ModelConfig().horizons_days
+    horizons = settings.horizons_days
+    return horizons if len(horizons) > 1 else ModelConfig().horizons_days
 
 
 def compute_distance(one: Values, other: Values) -> float:
@@ -77,7 +77,7 @@ def compute_distance(one: Values, other: Values) -> float:
 
     Examples
     --------
-    >>> default = encode_settings(ModelConfig())
+    >>> default = clip_settings(ModelConfig())
     >>> compute_distance(default, default)
     0.0
     >>> round(compute_distance(default, {**default, "feature_fraction": 0.9}), 3)

@@ -28,11 +28,17 @@ from training.model.propensity import INPUTS
 from training.tuning import search_space
 from training.tuning.cv_objective import InnerCV
 
-__all__ = ["INITIAL_TRIALS", "list_finished_trials", "load_or_create_study", "open_storage"]
+__all__ = [
+    "INITIAL_TRIALS",
+    "OBJECTIVE_VERSION",
+    "list_finished_trials",
+    "load_or_create_study",
+    "open_storage",
+]
 
 INITIAL_TRIALS: Final = "initial_trials"
 _FINGERPRINT: Final = "fingerprint"
-_VERSION: Final = 3  # increment when the loss of unchanged settings and data changes
+OBJECTIVE_VERSION: Final = 3  # increment when the loss of unchanged settings and data changes
 _LEARNERS: Final = ("expansion-propensity", "lightgbm", "scikit-learn")
 _TIMEOUT_SECONDS: Final = 30
 
@@ -91,7 +97,7 @@ def load_or_create_study(
     initial_trials : sequence of mapping
         Values of the first trials; stored, so that a resumed search starts the same way.
     pruner : optuna.pruners.BasePruner
-        Of the study.
+        Stops unpromising trials of the study.
     notify : callable
         Called with a sentence.
     """
@@ -161,7 +167,7 @@ def _compute_fingerprint(inner_cv: InnerCV, settings: Settings) -> dict[str, str
         "features": _hash_parts(*INPUTS),
         "data": _hash_parts(*_iterate_bytes(inner_cv)),
         "settings": _hash_parts(model, str(inner_cv.horizon_days)),
-        "search space": _hash_parts(str(_VERSION), repr(search_space.RANGES), *versions),
+        "search space": _hash_parts(str(OBJECTIVE_VERSION), repr(search_space.RANGES), *versions),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from data import schemas
 from features.activity.deduplication import PartitionSpan
-from features.activity.spark.jobs import collect_small
+from features.activity.spark.jobs import collect_to_polars
 from features.activity.tasks import BuildTask
 
 __all__ = ["drop_duplicate_events"]
@@ -37,7 +37,7 @@ def drop_duplicate_events(
         if not repeated.count():
             yield _select_target(own_rows), {}
             return
-        duplicates = collect_small(ranked.filter("rank > 1").groupBy("target").count())
+        duplicates = collect_to_polars(ranked.filter("rank > 1").groupBy("target").count())
         unique_rows = own_rows.withColumn("number", _hash_event_id()).join(
             repeated, "number", "left_anti"
         )

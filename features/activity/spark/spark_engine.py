@@ -27,7 +27,7 @@ from data.io.atomic import atomic_write
 from features.activity import profile
 from features.activity.scan import Aggregation, TableScan
 from features.activity.spark import worker
-from features.activity.spark.jobs import collect_small, map_in_arrow
+from features.activity.spark.jobs import collect_to_polars, map_in_arrow
 from features.activity.spark.session import open_session, translate_spark_error
 from features.activity.spark.spark_deduplication import drop_duplicate_events
 from features.activity.spark.worker import BUCKET_SCHEMA, DRAFTS_SCHEMA
@@ -111,10 +111,10 @@ class SparkEngine:
         try:
             with translate_spark_error():
                 buckets_frame = _scan_with_spark(spark, rows).repartition(buckets, *key)
-                files = collect_small(map_in_arrow(buckets_frame, run_bucket, BUCKET_SCHEMA))[
+                files = collect_to_polars(map_in_arrow(buckets_frame, run_bucket, BUCKET_SCHEMA))[
                     "draft"
                 ].to_list()
-            with _shared_folder_errors(draft.parent):
+            with _translate_folder_errors(draft.parent):
                 return pl.read_parquet(files, glob=False) if files else aggregation(rows.empty())
         finally:
             for file in draft.parent.glob(f"*{draft.name}*"):  # including files of retried tasks
@@ -124,19 +124,19 @@ class SparkEngine:
         from pyspark.sql import functions as f  # noqa: PLC0415
 
         with translate_spark_error():
-            parts = self._read_partitions(
+            slice_profiles = self._read_partitions(
                 spark,
                 partitions,
                 MappedTable.with_reject_reason,
-                profile.profile_plan,
+                profile.build_profile_plan,
                 _PROFILES_SCHEMA,
             )
-            counts = parts.groupBy("file", "reason").agg(
+            counts = slice_profiles.groupBy("file", "reason").agg(
                 *(f.sum(name).alias(name) for name in ("rows", "machine_events", "ids")),
                 f.min("first").alias("first"),
                 f.max("last").alias("last"),
             )
-            rows = collect_small(counts)
+            rows = collect_to_polars(counts)
         return [
             profile.profile_to_json(rows.filter(file=position).rows(named=True))
             for position in range(len(partitions))
@@ -193,7 +193,7 @@ class SparkEngine:
         files = [task.entry.file(name) for task in tasks]
         schema = pl.Schema(self._tables[name].schema)
         write = partial(worker.write_drafts, files=files, schema=schema, copies=duplicates)
-        drafts = collect_small(
+        drafts = collect_to_polars(
             map_in_arrow(frame.repartition(len(tasks), "file"), write, DRAFTS_SCHEMA)
         )
         paths = {position: Path(draft) for position, draft in drafts.rows()}
@@ -208,8 +208,8 @@ class SparkEngine:
         self,
         spark: Any,  # noqa: ANN401
         partitions: Sequence[Partition],
-        rows: Callable[[MappedTable], pl.LazyFrame],
-        then: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
+        select_rows: Callable[[MappedTable], pl.LazyFrame],
+        transform: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
         schema: pl.Schema,
     ) -> Any:  # noqa: ANN401
         """Return partitions' rows as a Spark frame, with the partition's position as ``file``."""
@@ -222,8 +222,8 @@ class SparkEngine:
             worker.read_slices,
             slices=slices,
             partitions=worker.serialize_partitions(partitions),
-            rows=rows,
-            then=then,
+            select_rows=select_rows,
+            transform=transform,
             schema=schema,
         )
         # Each task receives one number: the index of its slice.
@@ -251,12 +251,12 @@ def _scan_with_spark(spark: Any, rows: TableScan) -> Any:  # noqa: ANN401
 
 def _publish_draft(draft: Path | None, file: Path) -> None:
     if draft is not None:
-        with _shared_folder_errors(file.parent):
+        with _translate_folder_errors(file.parent):
             draft.replace(file)
 
 
 @contextmanager
-def _shared_folder_errors(folder: Path) -> Iterator[None]:
+def _translate_folder_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:

@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from data.errors import DeliveryError
 from data.ingest.mapping import MappedTable
-from data.ingest.table_loader import Partition, source_errors
+from data.ingest.table_loader import Partition, translate_source_errors
 from data.io.atomic import atomic_write
 from features.activity.scan import Aggregation, TableScan
 
@@ -60,8 +60,8 @@ def read_slices(
     *,
     slices: Sequence[Slice],
     partitions: Sequence[bytes],
-    rows: Callable[[MappedTable], pl.LazyFrame],
-    then: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
+    select_rows: Callable[[MappedTable], pl.LazyFrame],
+    transform: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
     schema: pl.Schema,
 ) -> Iterator[pa.RecordBatch]:
     """Read the slices of these numbers, on a worker."""
@@ -69,11 +69,11 @@ def read_slices(
         position, offset, size = slices[number]
         partition: Partition = pickle.loads(partitions[position])  # noqa: S301 - packed by us, see packed()
         frame = partition.mapped.frame.slice(offset, size)
-        selected = rows(replace(partition.mapped, frame=frame))
-        batch_rows = (selected if then is None else then(selected)).with_columns(
+        selected = select_rows(replace(partition.mapped, frame=frame))
+        batch_rows = (selected if transform is None else transform(selected)).with_columns(
             file=pl.lit(position, pl.Int32)
         )
-        with source_errors(f"events: {partition.name}"):
+        with translate_source_errors(f"events: {partition.name}"):
             for part in batch_rows.select(schema.names()).collect_batches(chunk_size=BATCH_ROWS):
                 yield from _to_arrow(part, schema)
 

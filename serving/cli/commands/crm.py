@@ -49,10 +49,12 @@ def check(config: Path, name: str | None, as_json: bool) -> None:
         except (AccessDeniedError, RetryableError) as error:
             raise options.to_crm_error(target.name, error) from error
         if as_json:
-            output.print_json({"crm": target.name, "checks": [asdict(each) for each in checks]})
+            output.print_json(
+                {"crm": target.name, "checks": [asdict(check_result) for check_result in checks]}
+            )
         else:
             output.print_preflight(target.name, checks)
-    if not all(each.passed for each in checks):
+    if not all(check_result.passed for check_result in checks):
         raise click.exceptions.Exit(1)
 
 
@@ -127,7 +129,7 @@ def send(
                 max_writes=settings.crm.max_writes,
             )
     if as_json:
-        objects = [asdict(each) for each in changes]
+        objects = [asdict(change) for change in changes]
         output.print_json(
             {"crm": target.name, "dry_run": dry_run, **summary.to_dict(), "objects": objects}
         )
@@ -187,7 +189,7 @@ def print_rejected(config: Path, name: str | None, as_json: bool) -> None:
 @options.crm_option
 @options.json_option
 def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) -> None:
-    """Queue rejected objects for the next sync: all, or the given keys.
+    """Queue rejected objects to be sent again: all, or the given keys.
 
     An object that was deleted in the CRM is created again if its key is given.
 

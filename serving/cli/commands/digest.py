@@ -95,9 +95,17 @@ def digest(
     )
     if as_json:
         rows: list[dict[str, Any]] = [
-            {"csm": each.csm, "subject": render.render_subject(each), "accounts": len(each.entries)}
-            | ({"content": _build_json_content(each, form)} if file is None else {"file": file})
-            for each, file in zip(digests, files, strict=True)
+            {
+                "csm": csm_digest.csm,
+                "subject": render.render_subject(csm_digest),
+                "accounts": len(csm_digest.entries),
+            }
+            | (
+                {"content": _build_json_content(csm_digest, form)}
+                if file is None
+                else {"file": file}
+            )
+            for csm_digest, file in zip(digests, files, strict=True)
         ]
         output.print_json({"as_of": as_of, "format": form, "digests": rows})
     elif out is not None:
@@ -108,7 +116,9 @@ def digest(
             markup=False,
         )
     else:
-        click.echo("\n\n".join(_format_for_print(each, form) for each in digests), nl=False)
+        click.echo(
+            "\n\n".join(_format_for_print(csm_digest, form) for csm_digest in digests), nl=False
+        )
 
 
 def _print_post_summary(summary: PostSummary, *, as_json: bool) -> None:
@@ -122,11 +132,11 @@ def _print_post_summary(summary: PostSummary, *, as_json: bool) -> None:
 
 
 def _select_csm(digests: Sequence[Digest], csm: str) -> list[Digest]:
-    csms = [each.csm for each in digests if each.csm]
+    csms = [csm_digest.csm for csm_digest in digests if csm_digest.csm]
     if csm not in csms:
         names = ", ".join(csms[:10]) + (", …" if len(csms) > 10 else "")
         raise DeliveryError(f"no CSM {csm!r} on the list; found {names or 'none'}.")
-    return [each for each in digests if each.csm == csm]
+    return [csm_digest for csm_digest in digests if csm_digest.csm == csm]
 
 
 def _build_json_content(digest: Digest, form: DigestFormat) -> Any:  # noqa: ANN401 - a text, or a message of Slack's

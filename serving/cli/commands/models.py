@@ -56,7 +56,7 @@ def train(
         search.check_storage(settings)
     with output.show_progress() as progress:
         history = options.build_history(settings, now, as_of, progress)
-        settings = team_capacity.with_team_capacity(settings, history.tables.accounts.rows)
+        settings = team_capacity.apply_team_capacity(settings, history.tables.accounts.rows)
         search_result = _search_hyperparameters(history, settings, trials, champion, progress)
         settings = settings if search_result is None else search_result.settings
         training_result = training_run.train(
@@ -138,7 +138,7 @@ def evaluate(
     with output.show_progress() as progress:
         history = options.build_history(settings, now, as_of, progress)
         capacity = team_capacity.resolve_capacity(settings, history.tables.accounts.rows)
-        settings = team_capacity.with_team_capacity(settings, history.tables.accounts.rows)
+        settings = team_capacity.apply_team_capacity(settings, history.tables.accounts.rows)
         fold_models: list[Any] = []
         evaluation = training_run.evaluate_history(
             history, settings, progress=progress, on_fold=lambda *last: fold_models.append(last)
@@ -182,7 +182,7 @@ def evaluate(
 @options.as_of_option
 @options.json_option
 def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_json: bool) -> None:
-    """List for every as-of whether an account was used for training, and why not.
+    """List for every as-of date whether an account was used for training, and why not.
 
     Example: expansion explain-exclusion acc_00042
     """

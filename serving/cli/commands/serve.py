@@ -59,13 +59,13 @@ def _override_address(settings: Settings, host: str | None, port: int | None) ->
     """Override host and port, with the validation of the settings."""
     from pydantic import ValidationError
 
-    from data.config.settings import Web
+    from data.config.settings import WebConfig
     from data.errors import SettingsError
 
     overrides = {"host": host, "port": port}
     changes = {name: value for name, value in overrides.items() if value is not None}
     try:
-        web = Web(**{**dict(settings.web), **changes})
+        web = WebConfig(**{**dict(settings.web), **changes})
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise SettingsError(f"web: {message}.") from None

@@ -122,7 +122,7 @@ def _print_section(heading: str, sentences: Sequence[str]) -> None:
 
 def _format_band(row: Mapping[str, Any], bands: Sequence[Mapping[str, Any]]) -> str:
     """Format the observed outcomes of the account's probability band."""
-    match = next((each for each in bands if each["band"] == row["band"]), None)
+    match = next((band for band in bands if band["band"] == row["band"]), None)
     if match is None:
         return f"{row['band']}; no history"
     return (

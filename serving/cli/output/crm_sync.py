@@ -94,7 +94,7 @@ def print_delivery_status(status: Mapping[str, Any]) -> None:
         _print_line(f"Sending now: {status['sender']['owner']}.")
     for run in status["runs"]:
         is_rollback = run["run_id"] < 0
-        name = f"rollback of run {-run['run_id']}" if is_rollback else f"run {run['run_id']}"
+        name = f"undo of run {-run['run_id']}" if is_rollback else f"run {run['run_id']}"
         _print_line(f"  {name}: {run['changes']:,} changes, last at {run['last']:%Y-%m-%d %H:%M}")
     for sync in status["sync_runs"]:
         end = "did not finish" if sync["finished_at"] is None else sync["stop_reason"] or "finished"

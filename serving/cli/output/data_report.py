@@ -19,12 +19,12 @@ __all__ = ["print_data_report", "print_leakage_warning"]
 def print_data_report(report: DataQualityReport) -> None:
     """Print the data quality report."""
     table = Table("table", "rows", "rejected, by reason", title="Loaded tables")
-    for loaded in report.tables:
-        reasons = {**loaded["quarantine"], **loaded["notes"]}
+    for table_report in report.tables:
+        reasons = {**table_report["quarantine"], **table_report["notes"]}
         reason_counts = (
             "\n".join(f"{count:,} {reason}" for reason, count in reasons.items()) or "none"
         )
-        table.add_row(loaded["table"], f"{loaded['rows']:,}", reason_counts)
+        table.add_row(table_report["table"], f"{table_report['rows']:,}", reason_counts)
     stdout.print(table)
     stdout.print(f"The log spans {report.span['first_day']} to {report.span['last_day']}.")
     names = Table("event", "role", "rows", title="Event names")
@@ -33,9 +33,9 @@ def print_data_report(report: DataQualityReport) -> None:
     stdout.print(names)
     if len(report.events) > 30:
         stdout.print(f"… and {len(report.events) - 30} more names")
-    for lack in report.missing:
+    for gap in report.missing:
         stdout.print(
-            f"Without {lack['missing_input']}: {', '.join(lack['features'])}", highlight=False
+            f"Without {gap['missing_input']}: {', '.join(gap['features'])}", highlight=False
         )
     reason_counts = ", ".join(f"{count:,} {reason}" for reason, count in report.excluded.items())
     stdout.print(

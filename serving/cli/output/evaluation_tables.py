@@ -28,7 +28,7 @@ _METRICS = {
     "average_precision": "average precision",
     "precision_at_capacity": "precision at capacity",
     "recall_at_capacity": "recall at capacity",
-    "arr_at_capacity": "yearly revenue added by accounts within capacity, per as-of",
+    "arr_at_capacity": "yearly revenue added by accounts within capacity, per as-of date",
     "log_loss": "log loss",
     "log_loss_skill": "log-loss skill",
     "brier": "Brier",

@@ -92,7 +92,7 @@ def _iter_row_details(row: Mapping[str, Any]) -> Iterator[str]:
         yield action[0].upper() + action[1:]
     yield from row["signals"] or ["Nothing stands out"]
     if counter_reasons:
-        yield f"Against: {counter_reasons[0]}"
+        yield f"But: {counter_reasons[0]}"
     if row["changes"]:
         yield f"Changes: {'. '.join(row['changes'])}"
     if row["note"]:
@@ -111,12 +111,14 @@ def print_run_summary(record: Mapping[str, Any], *, dry_run: bool, location: str
     stdout.print(record["verdict"], highlight=False, markup=False)
     if record["lookahead"]:
         stdout.print(
-            "Look-ahead: the model was trained after this as-of, so this list is optimistic.",
+            "Look-ahead: the model was trained after this as-of date, so this list is optimistic.",
             highlight=False,
         )
     if record["log"]["missing_days"]:
         days = record["log"]["missing_days"]
-        stdout.print(f"The log lacks the last {days} day(s) before the as-of.", highlight=False)
+        stdout.print(
+            f"The log lacks the last {days} day(s) before the as-of date.", highlight=False
+        )
     if record["activity_error"]:
         stdout.print(f"{record['activity_error']}.", highlight=False, markup=False)
     if dry_run:

@@ -15,7 +15,7 @@ from serving.store import writers
 from serving.store.engine import acquire_advisory_lock, write_transaction
 
 if TYPE_CHECKING:
-    from data.config.settings import Episodes
+    from data.config.settings import EpisodesConfig
     from serving.scoring.score import ScoredList
 
 __all__ = ["CommittedRun", "commit_run"]
@@ -52,7 +52,7 @@ def commit_run(
     as_of: date,
     *,
     entitlements: Mapping[str, Entitlements],
-    episode_config: Episodes,
+    episode_config: EpisodesConfig,
     record: Mapping[str, Any],
     finished_at: datetime,
 ) -> CommittedRun:
@@ -74,7 +74,7 @@ def commit_run(
     entitlements : mapping of str to Entitlements
         Account → its contract at the as-of; see
         :func:`serving.delivery.desired.entitlements.resolve_entitlements`.
-    episode_config : data.config.delivery.Episodes
+    episode_config : data.config.delivery.EpisodesConfig
         When an episode closes.
     record : mapping
         JSON values: data window, counts, quarantine.

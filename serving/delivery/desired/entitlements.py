@@ -55,7 +55,7 @@ def resolve_entitlements(
     rows = subscription_timeline.build_timeline(
         subscriptions, plans=plans, reliable_from=reliable_from
     )
-    in_force = subscription_timeline.in_force(known_before(rows, as_of), as_of)
+    in_force = subscription_timeline.select_in_force(known_before(rows, as_of), as_of)
     names = [*subscription_timeline.ENTITLEMENT_COLUMNS, "ended"]
     return {
         row.pop("account_id"): Entitlements(**row)

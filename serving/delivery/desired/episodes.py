@@ -114,7 +114,8 @@ def advance_episodes(
         account_limit: list(group) for account_limit, group in groupby(earlier, key=_account_limit)
     }
     outreach_by_limit = {
-        (account, each.limit): each.outreach_allowed for account, each in pressure.items()
+        (account, limit_pressure.limit): limit_pressure.outreach_allowed
+        for account, limit_pressure in pressure.items()
     }
     advanced: list[Episode] = []
     for account_limit in sorted({*by_limit, *outreach_by_limit}):

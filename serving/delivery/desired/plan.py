@@ -18,7 +18,7 @@ from serving.delivery.desired.opportunities_tasks import ExistingFields, build_e
 from serving.store import writers
 
 if TYPE_CHECKING:
-    from data.config.settings import Episodes
+    from data.config.settings import EpisodesConfig
     from serving.scoring.score import ScoredList
 
 __all__ = ["DeliveryPlan", "plan_delivery"]
@@ -65,7 +65,7 @@ def plan_delivery(
     as_of: date,
     *,
     entitlements: Mapping[str, Entitlements],
-    episode_config: Episodes,
+    episode_config: EpisodesConfig,
 ) -> DeliveryPlan:
     """Plan the delivery of a list to a target; nothing is written.
 
@@ -80,7 +80,7 @@ def plan_delivery(
     entitlements : mapping of str to Entitlements
         Account → its contract at the as-of; see
         :func:`serving.delivery.desired.entitlements.resolve_entitlements`.
-    episode_config : data.config.delivery.Episodes
+    episode_config : data.config.delivery.EpisodesConfig
         When an episode closes.
     """
     newest = writers.select_latest_as_of(connection)
@@ -110,10 +110,10 @@ def _find_pressure(listed: pl.DataFrame, alerts: Mapping[str, str]) -> dict[str,
     alert_limit = pl.col("account_id").replace_strict(
         dict(alerts), default=None, return_dtype=pl.String
     )
-    pressing = listed.select(
+    limits_under_pressure = listed.select(
         "account_id",
         "outreach_allowed",
         limit=pl.when(is_tiered).then("limit").otherwise(alert_limit),
     ).drop_nulls("limit")
-    rows = pressing.select("account_id", "limit", "outreach_allowed").iter_rows()
+    rows = limits_under_pressure.select("account_id", "limit", "outreach_allowed").iter_rows()
     return {account: LimitPressure(limit, bool(allowed)) for account, limit, allowed in rows}

@@ -55,7 +55,11 @@ def save_episodes(
     replaced = [episode for episode in changed if episode.key in existing]
     if replaced:
         connection.execute(
-            statement, [{f"key_{name}": getattr(each, name) for name in names} for each in replaced]
+            statement,
+            [
+                {f"key_{name}": getattr(replaced_row, name) for name in names}
+                for replaced_row in replaced
+            ],
         )
     bulk_insert(connection, EPISODES, (asdict(episode) for episode in changed))
 
@@ -88,7 +92,7 @@ def update_objects(
     run_id: int,
 ) -> None:
     """Replace a few desired objects, unless the stored ones are newer."""
-    rows = [_to_desired_row(each, target, as_of, run_id) for each in objects]
+    rows = [_to_desired_row(crm_object, target, as_of, run_id) for crm_object in objects]
     keys = [row["key"] for row in rows]
     query = sa.select(DESIRED_OBJECTS.c.kind, DESIRED_OBJECTS.c.key).where(
         DESIRED_OBJECTS.c.target == target,
@@ -110,14 +114,14 @@ def replace_objects(
 ) -> None:
     """Replace all desired objects of a target."""
     connection.execute(sa.delete(DESIRED_OBJECTS).where(DESIRED_OBJECTS.c.target == target))
-    rows = (_to_desired_row(each, target, as_of, run_id) for each in objects)
+    rows = (_to_desired_row(crm_object, target, as_of, run_id) for crm_object in objects)
     bulk_insert(connection, DESIRED_OBJECTS, rows)
 
 
 def load_open_alerts(connection: sa.Connection) -> dict[str, str]:
     """Return account → limit of its open alert of at least priority; the later of two."""
-    pressing = ALERTS.c.closed_at.is_(None) & ALERTS.c.severity.in_(SEVERITIES[1:])
-    query = sa.select(ALERTS.c.account_id, ALERTS.c.limit).where(pressing)
+    is_severe_and_open = ALERTS.c.closed_at.is_(None) & ALERTS.c.severity.in_(SEVERITIES[1:])
+    query = sa.select(ALERTS.c.account_id, ALERTS.c.limit).where(is_severe_and_open)
     rows = connection.execute(query.order_by(ALERTS.c.severity_at))
     return {row.account_id: row.limit for row in rows}
 

@@ -74,10 +74,12 @@ def _deliver_ready(
     diffs = diff.compute_diffs(
         context.target, rows, live, lambda ids: _find_owners(context, rows[0].kind, ids)
     )
-    writes = [each for each in diffs if each.needs_write]
-    for each in writes:
-        context.on_change(each.to_planned_change())
-    _record_intent(context, writes, [each for each in diffs if not each.needs_write])
+    writes = [object_diff for object_diff in diffs if object_diff.needs_write]
+    for write in writes:
+        context.on_change(write.to_planned_change())
+    _record_intent(
+        context, writes, [object_diff for object_diff in diffs if not object_diff.needs_write]
+    )
     if writes:
         _write_changes(context, writes, parent_ids)
 
@@ -86,7 +88,7 @@ def _record_intent(
     context: SendContext, writes: Sequence[ObjectDiff], unchanged: Sequence[ObjectDiff]
 ) -> None:
     """Commit what is about to be sent, and what is already in sync."""
-    in_sync = [(each, each.crm_id) for each in unchanged]
+    in_sync = [(object_diff, object_diff.crm_id) for object_diff in unchanged]
     with store.write_transaction(context.engine) as connection:
         context.lease.renew(connection)
         last_applied.record_in_flight(connection, context.target.name, writes)
@@ -97,8 +99,8 @@ def _record_intent(
             sync_run_id=context.sync_run_id,
             now=context.now,
         )
-    for each in unchanged:
-        context.counters.add(each)
+    for object_diff in unchanged:
+        context.counters.add(object_diff)
 
 
 def _write_changes(
@@ -106,10 +108,10 @@ def _write_changes(
 ) -> None:
     changes = [
         FieldChange(
-            replace(each.row.to_ref(*parent_ids.get_ids(each.row)), crm_id=each.crm_id),
-            each.merge.changes,
+            replace(write.row.to_ref(*parent_ids.get_ids(write.row)), crm_id=write.crm_id),
+            write.merge.changes,
         )
-        for each in writes
+        for write in writes
     ]
     try:
         results = context.call(context.target.write, changes)
@@ -121,9 +123,15 @@ def _write_changes(
             _stop_if_all_rejected(context, error)
     else:
         pairs = list(zip(writes, results, strict=True))
-        applied = [(each, result.crm_id) for each, result in pairs if isinstance(result, Applied)]
+        applied = [
+            (object_diff, result.crm_id)
+            for object_diff, result in pairs
+            if isinstance(result, Applied)
+        ]
         rejected = [
-            (each, result.reason) for each, result in pairs if not isinstance(result, Applied)
+            (object_diff, result.reason)
+            for object_diff, result in pairs
+            if not isinstance(result, Applied)
         ]
         _record_results(context, applied, rejected)
 
@@ -141,8 +149,8 @@ def _record_results(
         record(connection, name, applied, sync_run_id=context.sync_run_id, now=context.now)
         if holds_lease:
             last_applied.record_rejected(connection, name, rejected, now=context.now)
-    for each, _ in applied:
-        context.counters.add(each)
+    for object_diff, _ in applied:
+        context.counters.add(object_diff)
         context.counters.consecutive_rejections = 0
     context.counters.rejected += len(rejected)
     context.counters.processed += len(rejected)

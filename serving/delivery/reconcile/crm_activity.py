@@ -40,12 +40,12 @@ def pull_human_touches(
                 connection,
                 ACCOUNT_TOUCHES,
                 {
-                    "account_id": each.account_id,
-                    "touched_on": each.touched_on,
-                    "activity": each.activity,
+                    "account_id": touch.account_id,
+                    "touched_on": touch.touched_on,
+                    "activity": touch.activity,
                 },
             )
-            for each in touches
+            for touch in touches
         )
 
 

@@ -88,7 +88,7 @@ def _iter_pages(engine: sa.Engine, selection: Selection) -> Iterator[Sequence[Pe
     after = None
     while True:
         with store.read_transaction(engine) as connection:
-            page = queue.next_page(connection, selection, after, _PAGE_SIZE)
+            page = queue.load_next_page(connection, selection, after, _PAGE_SIZE)
         if not page:
             return
         yield page
@@ -109,14 +109,14 @@ def _preview_batch(context: _PreviewContext, rows: Sequence[PendingObject]) -> N
         live = diff.read_live(context.call, context.target, readable, parent_ids)
         live_by_key = {row.key: remote for row, remote in zip(readable, live, strict=True)}
     live_objects = [live_by_key.get(row.key) for row in rows]
-    for each in diff.compute_diffs(
+    for object_diff in diff.compute_diffs(
         context.target, rows, live_objects, lambda ids: _find_owners(context, rows, ids)
     ):
-        context.counters.add(each)
-        if each.row.kind == "account" and each.crm_id:
-            context.accounts[each.row.account_id] = each.crm_id
-        if each.needs_write:
-            context.on_change(each.to_planned_change())
+        context.counters.add(object_diff)
+        if object_diff.row.kind == "account" and object_diff.crm_id:
+            context.accounts[object_diff.row.account_id] = object_diff.crm_id
+        if object_diff.needs_write:
+            context.on_change(object_diff.to_planned_change())
 
 
 def _find_owners(

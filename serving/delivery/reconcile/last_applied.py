@@ -56,7 +56,9 @@ def record_applied(
 ) -> None:
     """Record the applied values, and append the changes to the change log."""
     upsert(
-        connection, APPLIED_OBJECTS, [_build_applied_row(target, *each, now) for each in applied]
+        connection,
+        APPLIED_OBJECTS,
+        [_build_applied_row(target, *applied_values, now) for applied_values in applied],
     )
     for diff, _ in applied:
         if diff.row.was_rejected:

@@ -20,8 +20,8 @@ __all__ = [
     "Selection",
     "count_pending",
     "find_owner_keys",
+    "load_next_page",
     "load_parents",
-    "next_page",
 ]
 
 _KIND_ORDER: Final = sa.case(
@@ -79,7 +79,7 @@ class Selection:
     run_id: int | None = None
 
 
-def next_page(
+def load_next_page(
     connection: sa.Connection, selection: Selection, after: tuple[int, int, str] | None, limit: int
 ) -> list[PendingObject]:
     """Return the next objects to send, by priority, and parents first within one priority."""

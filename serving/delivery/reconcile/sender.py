@@ -149,7 +149,7 @@ def _run_pass(context: SendContext, selection: Selection, max_writes: int | None
         if max_writes is not None:
             limit = min(limit, max_writes - counters.written)
         with store.read_transaction(context.engine) as connection:
-            page = queue.next_page(connection, selection, after, limit)
+            page = queue.load_next_page(connection, selection, after, limit)
         if not page:
             break
         processed = counters.processed

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from data.config.settings import Webhooks
+from data.config.settings import WebhooksConfig
 from data.errors import DeliveryError
 from serving.events.ingest import parsers, signatures
 from serving.events.ingest.parsers import InboundEvent, InvalidMessageError
@@ -20,6 +20,7 @@ __all__ = ["WebhookHandler", "WebhookResponse"]
 
 _STORED_BODY_BYTES: Final = 2_000
 _ADDRESS: Final = re.compile(r"[^\s<>,;\"']+@")  # everything before the domain
+_MAX_BODY_BYTES: Final = 512 * 1024
 _MAX_MESSAGES: Final = 10_000  # per request
 
 
@@ -37,19 +38,19 @@ class WebhookHandler:
 
     Attributes
     ----------
-    settings : data.config.settings.Webhooks
+    settings : data.config.settings.WebhooksConfig
         Secrets, payload formats and limits.
     writer : serving.events.ingest.writer.EventWriter
         Stores the messages.
     """
 
-    settings: Webhooks
+    settings: WebhooksConfig
     writer: EventWriter
 
     @property
     def max_body_bytes(self) -> int:
         """A longer body is rejected before it is read."""
-        return self.settings.max_body_kb * 1024
+        return _MAX_BODY_BYTES
 
     async def handle(
         self, source: str, headers: Mapping[str, str], body: bytes, now: datetime
@@ -97,10 +98,7 @@ class WebhookHandler:
             if source == "segment":
                 signatures.verify_segment(secret.get_secret_value(), headers, body)
             else:
-                tolerance = self.settings.tolerance_seconds
-                signatures.verify_generic(
-                    secret.get_secret_value(), headers, body, now, tolerance_seconds=tolerance
-                )
+                signatures.verify_generic(secret.get_secret_value(), headers, body, now)
         except InvalidSignatureError as error:
             return WebhookResponse(401, {"error": str(error)})
         return None
@@ -123,14 +121,14 @@ class WebhookHandler:
             return [], [_build_rejection(str(error), body)], 0
         except (ValueError, RecursionError):
             return [], [_build_rejection("the body is not valid JSON", body)], 0
-        for each in messages:
+        for raw_message in messages:
             try:
-                message = parse_message(each, now, self.settings)
+                message = parse_message(raw_message, now, self.settings)
             except (InvalidMessageError, RecursionError) as error:
                 reason = (
                     str(error) if isinstance(error, InvalidMessageError) else "too deeply nested"
                 )
-                rejected.append(_build_rejection(reason, _serialize_message(each)))
+                rejected.append(_build_rejection(reason, _serialize_message(raw_message)))
                 continue
             if message is None:
                 ignored += 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from data.config.settings import Webhooks
+from data.config.settings import WebhooksConfig
 from data.ingest.casting import pseudonymize_user
 from data.schemas import EARLIEST_TIMESTAMP, MAX_QUANTITY
 
@@ -90,7 +90,7 @@ def list_messages(body: Any) -> Sequence[Any]:  # noqa: ANN401 - any JSON
     return items
 
 
-def parse_segment(message: Any, now: datetime, settings: Webhooks) -> InboundEvent | None:  # noqa: ANN401
+def parse_segment(message: Any, now: datetime, settings: WebhooksConfig) -> InboundEvent | None:  # noqa: ANN401
     """Parse a Segment message; return None for types that carry no event.
 
     Raises
@@ -118,7 +118,7 @@ def parse_segment(message: Any, now: datetime, settings: Webhooks) -> InboundEve
     )
 
 
-def parse_generic(message: Any, now: datetime, settings: Webhooks) -> InboundEvent:  # noqa: ANN401
+def parse_generic(message: Any, now: datetime, settings: WebhooksConfig) -> InboundEvent:  # noqa: ANN401
     """Parse a message of any other source, by the configured payload format and fields.
 
     Raises

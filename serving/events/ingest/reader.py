@@ -116,17 +116,17 @@ def load_unlogged_events(
     events = map(_to_stored_event, connection.execute(query))
     rows = [
         (
-            workspaces.find_account(each.workspace),
-            each.user_id,
-            each.happened_at,
-            each.event,
-            each.feature,
-            each.quantity,
-            each.message_id,
-            each.received_at,
+            workspaces.find_account(event.workspace),
+            event.user_id,
+            event.happened_at,
+            event.event,
+            event.feature,
+            event.quantity,
+            event.message_id,
+            event.received_at,
         )
-        for each in events
-        if not (each.id < len(logged_mask) and logged_mask[each.id])
+        for event in events
+        if not (event.id < len(logged_mask) and logged_mask[event.id])
     ]
     return pl.DataFrame(rows, schema=dict(_EVENT_SCHEMA), orient="row")
 

@@ -13,6 +13,7 @@ from typing import Final
 __all__ = ["InvalidSignatureError", "verify_generic", "verify_segment"]
 
 _PREFIX: Final = "whsec_"
+_TOLERANCE_SECONDS: Final = 300  # of Webhook-Timestamp, past or future
 
 
 class InvalidSignatureError(Exception):
@@ -32,19 +33,17 @@ def verify_segment(secret: str, headers: Mapping[str, str], body: bytes) -> None
     """
     expected = hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
     signatures = [headers.get(name, "") for name in ("x-segment-signature", "x-signature")]
-    if not any(_compare_digests(each.strip().lower(), expected) for each in signatures):
+    if not any(_compare_digests(signature.strip().lower(), expected) for signature in signatures):
         raise InvalidSignatureError(
             "expected X-Signature or X-Segment-Signature over the whole body"
         )
 
 
-def verify_generic(
-    secret: str, headers: Mapping[str, str], body: bytes, now: datetime, *, tolerance_seconds: int
-) -> None:
+def verify_generic(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
     """Verify a Standard Webhooks signature, or else the secret itself in a header.
 
-    A signed request carries a timestamp and is rejected outside the tolerance, past or future. A
-    source that does not sign sends ``Authorization: Bearer`` or ``X-Webhook-Secret``.
+    A signed request carries a timestamp and is rejected more than five minutes from it. A source
+    that does not sign sends ``Authorization: Bearer`` or ``X-Webhook-Secret``.
 
     Raises
     ------
@@ -52,29 +51,30 @@ def verify_generic(
         If the signature is missing, wrong or outside the tolerance.
     """
     if "webhook-signature" in headers:
-        _verify_standard(secret, headers, body, now, tolerance_seconds)
+        _verify_standard(secret, headers, body, now)
         return
     bearer = headers.get("authorization", "").removeprefix("Bearer ")
     if not any(
-        _compare_digests(each, secret) for each in (bearer, headers.get("x-webhook-secret", ""))
+        _compare_digests(candidate, secret)
+        for candidate in (bearer, headers.get("x-webhook-secret", ""))
     ):
         raise InvalidSignatureError("expected Webhook-Signature, Authorization or X-Webhook-Secret")
 
 
-def _verify_standard(
-    secret: str, headers: Mapping[str, str], body: bytes, now: datetime, tolerance: int
-) -> None:
+def _verify_standard(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
     timestamp = headers.get("webhook-timestamp", "")
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
         raise InvalidSignatureError("expected Webhook-Timestamp in whole seconds since 1970")
-    if abs(now.timestamp() - int(timestamp)) > tolerance:
+    if abs(now.timestamp() - int(timestamp)) > _TOLERANCE_SECONDS:
         raise InvalidSignatureError("Webhook-Timestamp is outside the tolerance")
     signed = f"{headers.get('webhook-id', '')}.{timestamp}.".encode() + body
     expected = base64.b64encode(
         hmac.new(_decode_secret(secret), signed, hashlib.sha256).digest()
     ).decode()
     signatures = headers["webhook-signature"].split()[:10]
-    if not any(_compare_digests(each.removeprefix("v1,"), expected) for each in signatures):
+    if not any(
+        _compare_digests(signature.removeprefix("v1,"), expected) for signature in signatures
+    ):
         raise InvalidSignatureError("Webhook-Signature does not match the body")
 
 

@@ -188,7 +188,7 @@ class EventConsumer:
             repository.save_offset(connection, offset, self.lease.clock())
             repository.save_states(connection, states)
             repository.save_alerts(
-                connection, (each for *_, all_ in results for each in all_), warm_up=warm_up
+                connection, (event for *_, all_ in results for event in all_), warm_up=warm_up
             )
         self.offset, self.written_at = offset, self.lease.clock()
         self.states |= states
@@ -206,7 +206,7 @@ class EventConsumer:
             If another consumer has taken over.
         """
         day, rules = self.offset.day, self.settings.alerts
-        pressing = [
+        keys_under_pressure = [
             (account, limit)
             for account in self.snapshot.counters.accounts
             for limit in LIMITS
@@ -222,14 +222,14 @@ class EventConsumer:
         opened: dict[Key, AlertEvent] = {}
         for back in range(_WARM_UP_DAYS, 0, -1):
             then = day - back * _DAY
-            for key in pressing:
+            for key in keys_under_pressure:
                 states[key], events = self._advance_limit(
                     key,
                     states.get(key, ThresholdState()),
                     then,
                     datetime.combine(then, time(), UTC),
                 )
-                opened.update((key, each) for each in events if each.transition.kind != "closed")
+                opened.update((key, event) for event in events if event.transition.kind != "closed")
         results = [
             (key, _number_from_one(state), _build_opening_event(opened.get(key), state))
             for key, state in states.items()

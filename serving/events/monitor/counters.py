@@ -16,7 +16,7 @@ import polars as pl
 
 from data.config.settings import MONTH_DAYS, Playbook, Settings
 from features.activity.daily_tables import Activity
-from features.online import next_midnight
+from features.online import get_next_midnight
 from serving.events.monitor.subscriptions import SubscriptionIndex
 from serving.events.monitor.threshold import UtilizationReading
 
@@ -89,13 +89,13 @@ class UsageCounters:
     def load_log(self, log: Activity, day: date, *, after: date = date.min) -> None:
         """Add what became known in the log by the end of ``day`` and after the day ``after``."""
         newly_known = pl.col("known_day").is_between(after, day, closed="right")
-        (log_start,) = log.log_start_as_known([next_midnight(day)])
+        (log_start,) = log.find_log_starts([get_next_midnight(day)])
         self._log_first_day = log_start or day
         since = date.fromordinal(self._first_bit_day)
         seat_days = log.people.filter(newly_known, pl.col("seat_uses") > 0, pl.col("day") >= since)
         for account, user, days in _collect_user_days(seat_days, "day"):
             self._get_user(account, user).active_days |= sum(
-                {1 << self._bit_index(each) for each in days}
+                {1 << self._bit_index(active_day) for active_day in days}
             )
         first = log.first_people.filter(newly_known, pl.col("seat"))
         for account, user, days in _collect_user_days(first, "day"):
@@ -105,8 +105,8 @@ class UsageCounters:
             newly_known, pl.col("role") == _API_ROLE, pl.col("day") >= since
         )
         grouped = call_days.group_by("account_id", "day").agg(pl.col("quantity_milli").sum())
-        for account, each, milli in grouped.collect(engine="streaming").iter_rows():
-            self._add_calls(account, each.toordinal(), milli)
+        for account, call_day, milli in grouped.collect(engine="streaming").iter_rows():
+            self._add_calls(account, call_day.toordinal(), milli)
 
     def apply_event(self, event: UsageEvent) -> bool:
         """Count one event; return True if a counter may have changed."""
@@ -150,7 +150,7 @@ class UsageCounters:
             return 0.0
         last = day.toordinal()
         days = range(last - MONTH_DAYS + 1, last + 1)
-        return sum(usage.milli_calls.get(each, 0) for each in days) * 0.001
+        return sum(usage.milli_calls.get(past_day, 0) for past_day in days) * 0.001
 
     def measure_usage(self, account: str, limit: str, day: date) -> float:
         """Return active seats, or API calls of the trailing month."""
@@ -162,11 +162,11 @@ class UsageCounters:
 
     def measure_usage_90d_ago(self, account: str, limit: str, day: date) -> float | None:
         """Return the usage 90 days before a day; None if the log does not reach back that far."""
-        then = day - timedelta(days=3 * MONTH_DAYS)
+        past_day = day - timedelta(days=3 * MONTH_DAYS)
         needed_days = self._window_days if limit == "seats" else MONTH_DAYS
-        if (then - self._log_first_day).days + 1 < needed_days:
+        if (past_day - self._log_first_day).days + 1 < needed_days:
             return None
-        return self.measure_usage(account, limit, then)
+        return self.measure_usage(account, limit, past_day)
 
     def read_utilization(
         self, account: str, limit: str, day: date, subscriptions: SubscriptionIndex
@@ -183,7 +183,7 @@ class UsageCounters:
 
     def _meets_tier_1(self, account: str, limit: str, day: date, utilization: float) -> bool:
         """Apply the tier 1 rule of :mod:`training.rules.tiers` to one account."""
-        logged_days = (next_midnight(day).date() - self._log_first_day).days
+        logged_days = (get_next_midnight(day).date() - self._log_first_day).days
         if limit == "seats":
             above_share = (
                 utilization > self._playbook.seat_utilization and logged_days >= self._window_days

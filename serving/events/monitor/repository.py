@@ -122,8 +122,8 @@ def save_alerts(
     connection: sa.Connection, events: Iterable[AlertEvent], *, warm_up: bool = False
 ) -> None:
     """Save alert transitions; with ``warm_up``, mark new alerts as already sent."""
-    for each in events:
-        row, transition = each.to_row(), each.transition
+    for event in events:
+        row, transition = event.to_row(), event.transition
         if warm_up:
             message = "above the threshold before monitoring started"
             row |= {
@@ -146,8 +146,8 @@ def save_alerts(
             )
             values = {name: row[name] for name in columns if name in row}
         else:
-            values = {"closed_at": each.at, "close_reason": transition.close_reason}
-        condition = _match_alert(each.account_id, each.limit, transition.number)
+            values = {"closed_at": event.at, "close_reason": transition.close_reason}
+        condition = _match_alert(event.account_id, event.limit, transition.number)
         connection.execute(sa.update(ALERTS).where(condition).values(values))
 
 
@@ -182,8 +182,8 @@ def load_alerts_to_post(
 
 def purge_events(connection: sa.Connection, before: datetime, position: int) -> None:
     """Delete counted webhook events and quarantined messages received before a time."""
-    old = (WEBHOOK_EVENTS.c.received_at < before) & (WEBHOOK_EVENTS.c.id <= position)
-    connection.execute(sa.delete(WEBHOOK_EVENTS).where(old))
+    is_expired = (WEBHOOK_EVENTS.c.received_at < before) & (WEBHOOK_EVENTS.c.id <= position)
+    connection.execute(sa.delete(WEBHOOK_EVENTS).where(is_expired))
     connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.received_at < before))
 
 

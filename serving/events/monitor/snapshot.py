@@ -89,13 +89,19 @@ class MonitorSnapshot:
         """
         changed: set[str] = set()
         unknown = 0
-        for each in events:
-            account = self.workspaces.find_account(each.workspace)
+        for stored_event in events:
+            account = self.workspaces.find_account(stored_event.workspace)
             if account is None:
                 unknown += 1
-            elif not (each.id < len(self.logged_mask) and self.logged_mask[each.id]):
+            elif not (
+                stored_event.id < len(self.logged_mask) and self.logged_mask[stored_event.id]
+            ):
                 event = UsageEvent(
-                    account, each.user_id, each.event, each.quantity, each.happened_at
+                    account,
+                    stored_event.user_id,
+                    stored_event.event,
+                    stored_event.quantity,
+                    stored_event.happened_at,
                 )
                 if self.counters.apply_event(event):
                     changed.add(account)

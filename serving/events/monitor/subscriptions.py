@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from features import subscription_timeline
-from features.online import next_midnight
+from features.online import get_next_midnight
 from features.point_in_time import known_before
 
 __all__ = ["SubscriptionIndex", "SubscriptionTerms"]
@@ -55,7 +55,9 @@ class SubscriptionIndex:
         return self._terms_by_day[day].get(account, _NO_TERMS)
 
     def _load_day(self, day: date) -> Mapping[str, SubscriptionTerms]:
-        midnight = next_midnight(day)
-        active = subscription_timeline.in_force(known_before(self._timeline, midnight), midnight)
+        midnight = get_next_midnight(day)
+        active = subscription_timeline.select_in_force(
+            known_before(self._timeline, midnight), midnight
+        )
         rows = active.select("account_id", "seats", "usage_limit", "paid", "ended").iter_rows()
         return {account: SubscriptionTerms(*terms) for account, *terms in rows}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final, Literal
 
-from data.config.settings import Alerts
+from data.config.settings import AlertsConfig
 
 __all__ = [
     "AlertTransition",
@@ -127,7 +127,7 @@ class AlertTransition:
 
 
 def advance_threshold(
-    state: ThresholdState, reading: UtilizationReading, rules: Alerts
+    state: ThresholdState, reading: UtilizationReading, rules: AlertsConfig
 ) -> tuple[ThresholdState, list[AlertTransition]]:
     """Advance the state of one limit by one reading.
 
@@ -140,7 +140,7 @@ def advance_threshold(
         Current state.
     reading : UtilizationReading
         New reading.
-    rules : data.config.settings.Alerts
+    rules : data.config.settings.AlertsConfig
         Thresholds, days per severity, clear threshold, expiry.
 
     Returns
@@ -184,7 +184,7 @@ def _close_on_limit_change(
 
 
 def _clear_or_expire(
-    state: ThresholdState, day: date, rules: Alerts
+    state: ThresholdState, day: date, rules: AlertsConfig
 ) -> tuple[ThresholdState, list[AlertTransition]]:
     """Close an alert that cleared or expired before this day, whenever the reading arrives.
 
@@ -209,7 +209,7 @@ def _build_closing(state: ThresholdState, current: OpenAlert, close_reason: str)
 
 
 def _update_streaks(
-    state: ThresholdState, reading: UtilizationReading, rules: Alerts
+    state: ThresholdState, reading: UtilizationReading, rules: AlertsConfig
 ) -> ThresholdState:
     """Extend or break the streak of each severity with this reading."""
     utilization = reading.utilization
@@ -242,7 +242,9 @@ def _drop_broken_streak(streak: tuple[date, date] | None, day: date) -> tuple[da
     return streak if streak and (day - streak[1]).days <= 1 else None
 
 
-def _find_severity(state: ThresholdState, reading: UtilizationReading, rules: Alerts) -> int | None:
+def _find_severity(
+    state: ThresholdState, reading: UtilizationReading, rules: AlertsConfig
+) -> int | None:
     """Return the highest severity reached today for enough consecutive days."""
     severities = [
         severity
@@ -255,7 +257,7 @@ def _find_severity(state: ThresholdState, reading: UtilizationReading, rules: Al
 
 
 def _open_or_escalate(
-    state: ThresholdState, reading: UtilizationReading, rules: Alerts
+    state: ThresholdState, reading: UtilizationReading, rules: AlertsConfig
 ) -> tuple[ThresholdState, list[AlertTransition]]:
     """Open an alert, or escalate the open one."""
     severity, current = _find_severity(state, reading, rules), state.open_alert

@@ -91,8 +91,8 @@ def _truncate(text: str) -> str:
 
 def _count_characters(blocks: list[dict[str, Any]]) -> int:
     texts = [block["text"] for block in blocks if "text" in block]
-    texts += [each for block in blocks for each in block.get("elements", [])]
-    return sum(len(each["text"]) for each in texts)
+    texts += [element for block in blocks for element in block.get("elements", [])]
+    return sum(len(text["text"]) for text in texts)
 
 
 def _escape_digest(digest: Digest) -> Digest:

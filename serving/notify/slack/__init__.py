@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from data.errors import DeliveryError, SettingsError
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from serving.notify.slack.protocol import SlackTransport
     from serving.notify.slack.repository import SlackMessage
 
-__all__ = ["build_digest_messages", "open_transport"]
+__all__ = ["API_URL", "build_digest_messages", "open_transport"]
+
+API_URL: Final = "https://slack.com/api/"
 
 
 def open_transport(settings: Settings) -> SlackTransport:
@@ -44,13 +46,10 @@ def open_transport(settings: Settings) -> SlackTransport:
             config.bot_token.get_secret_value(),
             channels=config.channels,
             default_channel=config.channel,
-            api_url=config.api_url,
-            timeout_seconds=config.timeout_seconds,
+            api_url=API_URL,
         )
     assert config.webhook_url is not None  # noqa: S101 - one of the two is set, checked above
-    return IncomingWebhook(
-        config.webhook_url.get_secret_value(), timeout_seconds=config.timeout_seconds
-    )
+    return IncomingWebhook(config.webhook_url.get_secret_value())
 
 
 def build_digest_messages(digests: Sequence[Digest]) -> list[SlackMessage]:
@@ -60,7 +59,9 @@ def build_digest_messages(digests: Sequence[Digest]) -> list[SlackMessage]:
 
     return [
         SlackMessage(
-            f"digest:{each.as_of}:{each.csm or ''}", each.csm, slack_blocks.build_message(each)
+            f"digest:{digest.as_of}:{digest.csm or ''}",
+            digest.csm,
+            slack_blocks.build_message(digest),
         )
-        for each in digests
+        for digest in digests
     ]

@@ -47,6 +47,7 @@ _ACCESS_ERRORS: Final = {
     "ekm_access_denied",
     "team_access_not_granted",
 }
+_TIMEOUT_SECONDS: Final = 30
 _SILENT_LOGGER: Final = logging.getLogger("expansion.slack")
 _SILENT_LOGGER.addHandler(logging.NullHandler())
 _SILENT_LOGGER.propagate = False  # the client would log what it sends
@@ -64,8 +65,8 @@ class BotClient:
         *,
         channels: Mapping[str, str],
         default_channel: str | None,
-        api_url: str = "https://slack.com/api/",
-        timeout_seconds: int = 30,
+        api_url: str,
+        timeout_seconds: int = _TIMEOUT_SECONDS,
     ) -> None:
         self._channels, self._default_channel = channels, default_channel
         self._direct_messages: dict[str, str] = {}
@@ -142,7 +143,7 @@ class BotClient:
 class IncomingWebhook:
     """Incoming webhook: one channel, and no way to search it."""
 
-    def __init__(self, url: str, *, timeout_seconds: int = 30) -> None:
+    def __init__(self, url: str, *, timeout_seconds: int = _TIMEOUT_SECONDS) -> None:
         self._client = WebhookClient(
             url, timeout=timeout_seconds, retry_handlers=[], logger=_SILENT_LOGGER
         )

@@ -33,10 +33,10 @@ def describe_bands(
 ) -> pl.Series:
     """Return the track record of each band as text; null for a band without history."""
     text_by_band = {
-        each["band"]: format_band(
-            round(each["value"] * each["snapshots"]), each["snapshots"], strings
+        entry["band"]: format_band(
+            round(entry["value"] * entry["snapshots"]), entry["snapshots"], strings
         )
-        for each in bands
+        for entry in bands
     }
     return band.replace_strict(text_by_band, default=None, return_dtype=pl.String)
 

@@ -70,7 +70,7 @@ def _build_change_exprs(as_of: date, strings: UiStrings) -> list[pl.Expr]:
         _probability_change(as_of, strings),
         _date_change(as_of, strings),
     ]
-    return [first, *(pl.when(~is_new).then(each) for each in later)]
+    return [first, *(pl.when(~is_new).then(expression) for expression in later)]
 
 
 def _tier_change(strings: UiStrings) -> pl.Expr:

@@ -10,6 +10,9 @@ from serving.scoring.text.ui_strings import UiStrings, format_integer
 
 __all__ = ["describe_low_evidence"]
 
+_MIN_TENURE_DAYS: Final = 90  # younger customers have a short history
+_MIN_EVENTS: Final = 10  # in the last 30 days
+_MISSING_SHARE: Final = 0.1  # of the expected features; noted from here on
 _EXPECTED_COVERAGE: Final = 0.5  # a feature that most accounts have is expected
 
 
@@ -25,7 +28,7 @@ def describe_low_evidence(
     snapshots : polars.DataFrame
         The same accounts' rows of a :class:`features.panel.Panel`.
     rules : Scoring settings
-        Low-evidence thresholds, and the ranking criterion.
+        The ranking criterion.
     strings : UiStrings
         Texts of the notes.
 
@@ -51,21 +54,21 @@ def describe_low_evidence(
     note = (
         pl.when(no_revenue & pl.lit(rules.rank_by != "probability"))
         .then(strings.format_expr("no_revenue"))
-        .when(pl.col("tenure_days") < rules.low_evidence_days)
+        .when(pl.col("tenure_days") < _MIN_TENURE_DAYS)
         .then(
             strings.format_expr(
                 "new_customer", days=strings.pluralize(pl.col("tenure_days"), "day")
             )
         )
-        .when((pl.col("events_30d") == 0) & pl.lit(rules.low_evidence_events > 0))
+        .when(pl.col("events_30d") == 0)
         .then(strings.format_expr("no_usage"))
-        .when(pl.col("events_30d") < rules.low_evidence_events)
+        .when(pl.col("events_30d") < _MIN_EVENTS)
         .then(
             strings.format_expr(
                 "little_usage", events=strings.pluralize(pl.col("events_30d"), "event")
             )
         )
-        .when(missing >= rules.low_evidence_share * expected_count)
+        .when(missing >= _MISSING_SHARE * expected_count)
         .then(
             strings.format_expr(
                 "missing_features",

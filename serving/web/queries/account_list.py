@@ -114,7 +114,7 @@ def load_page(
     query = _select_rows(_ROW_COLUMNS).order_by(*_build_sort_keys(filters, user))
     with read_transaction(engine) as connection:
         counts = [] if table_only else connection.execute(_build_count_query(visible, as_of)).all()
-        total = listed = sum(each.listed for each in counts)
+        total = listed = sum(count.listed for count in counts)
         if filters.is_filtered or table_only:
             total = connection.scalar(matching.with_only_columns(sa.func.count())) or 0
         account_ids = list(connection.scalars(ordered.offset((filters.page - 1) * page_size)))
@@ -126,11 +126,11 @@ def load_page(
         list_rows,
         total,
         listed,
-        sum(each.capacity for each in counts),
-        sum(each.ready for each in counts),
-        sum(each.alert for each in counts),
+        sum(count.capacity for count in counts),
+        sum(count.ready for count in counts),
+        sum(count.alert for count in counts),
         _count_choices(counts, "csm") if user.csm is None else [],
-        [each for each in _count_choices(counts, "segment") if each[0] != NO_CSM],
+        [choice for choice in _count_choices(counts, "segment") if choice[0] != NO_CSM],
     )
 
 
@@ -260,6 +260,6 @@ def _build_count_query(visible: Sequence[sa.ColumnElement[bool]], as_of: date) -
 def _count_choices(counts: Sequence[Any], name: str) -> list[tuple[str, int]]:
     """Return the values of a column with their number of accounts; missing values last."""
     counter: Counter[str] = Counter()
-    for each in counts:
-        counter[getattr(each, name) or NO_CSM] += each.listed
+    for count in counts:
+        counter[getattr(count, name) or NO_CSM] += count.listed
     return sorted(counter.items(), key=lambda choice: (choice[0] == NO_CSM, choice[0]))

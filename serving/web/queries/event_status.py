@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from data.config.settings import Webhooks
+from data.config.settings import WebhooksConfig
 from serving.events.monitor.repository import CONSUMER_NAME
 from serving.store.engine import read_transaction
 from serving.store.event_schema import (
@@ -89,7 +89,7 @@ class EventStatus:
         return bool(self.sources or self.written_at or self.waiting or self.rejections)
 
 
-def load_event_status(engine: sa.Engine, webhooks: Webhooks, now: datetime) -> EventStatus:
+def load_event_status(engine: sa.Engine, webhooks: WebhooksConfig, now: datetime) -> EventStatus:
     """Load the status of event processing at a moment, UTC."""
     sources = _list_sources(webhooks)
     with read_transaction(engine) as connection:
@@ -109,14 +109,16 @@ def load_event_status(engine: sa.Engine, webhooks: Webhooks, now: datetime) -> E
         )
         first = connection.scalar(oldest)
         rejections = [
-            _to_rejection_count(each) for each in connection.execute(_build_rejection_query())
+            _to_rejection_count(rejection_row)
+            for rejection_row in connection.execute(_build_rejection_query())
         ]
         alert_rows = {
-            each.severity: each for each in connection.execute(_build_open_alert_query(now))
+            alert_row.severity: alert_row
+            for alert_row in connection.execute(_build_open_alert_query(now))
         }
     written = as_utc(row.heartbeat_at) if row else None
     since = as_utc(first) if first else None
-    not_committed = sum(each.overdue for each in alert_rows.values())
+    not_committed = sum(alert_row.overdue for alert_row in alert_rows.values())
     counts = row.counts if row else {}
     return EventStatus(
         sources,
@@ -135,7 +137,7 @@ def load_event_status(engine: sa.Engine, webhooks: Webhooks, now: datetime) -> E
     )
 
 
-def _list_sources(webhooks: Webhooks) -> list[str]:
+def _list_sources(webhooks: WebhooksConfig) -> list[str]:
     secrets = {"segment": webhooks.segment_secret, "generic": webhooks.generic_secret}
     return [f"/webhooks/{name}" for name, secret in secrets.items() if secret is not None]
 

@@ -48,7 +48,7 @@ def get_ranking_metrics(record: Mapping[str, Any]) -> dict[str, float]:
     metrics = {name: value for name, value in card_metrics.items() if value is not None}
     if ranking is None:
         return metrics
-    bands = [(each["snapshots"], each["value"], each["expected"]) for each in record["bands"]]
+    bands = [(band["snapshots"], band["value"], band["expected"]) for band in record["bands"]]
     expected = sum(count * predicted for count, _, predicted in bands)
     if expected > 0:
         metrics["observed_to_expected"] = (
@@ -75,10 +75,10 @@ def load_runs(engine: sa.Engine) -> list[dict[str, Any]]:
     until = None
     for run in run_rows:
         run["sync_runs"] = [
-            each
-            for each in sync_runs
-            if each["started_at"] >= run["finished_at"]
-            and (until is None or each["started_at"] < until)
+            sync_run
+            for sync_run in sync_runs
+            if sync_run["started_at"] >= run["finished_at"]
+            and (until is None or sync_run["started_at"] < until)
         ]
         until = run["finished_at"]
         run["problems"] = list_run_problems(run)
@@ -101,7 +101,7 @@ def count_quarantine_reasons(record: Mapping[str, Any]) -> ReasonCounts:
 def _sort_reasons(reasons: Mapping[str, int]) -> ReasonCounts:
     """Return the reasons with a positive count, most frequent first."""
     counts = [(reason, count) for reason, count in reasons.items() if count]
-    return sorted(counts, key=lambda each: (-each[1], each[0]))
+    return sorted(counts, key=lambda reason_count: (-reason_count[1], reason_count[0]))
 
 
 def list_run_problems(run: dict[str, Any]) -> Problems:
@@ -126,9 +126,11 @@ def list_run_problems(run: dict[str, Any]) -> Problems:
 
 def _list_sync_problems(sync_runs: Sequence[Mapping[str, Any]]) -> Problems:
     problems: Problems = []
-    for each in sync_runs:
-        if each["stop_reason"]:
-            problems.append(f"Sync to {each['target']} stopped early: {each['stop_reason']}")
-        if rejected := (each["counts"] or {}).get("rejected"):
-            problems.append(f"{each['target']} rejected {rejected}.")
+    for sync_run in sync_runs:
+        if sync_run["stop_reason"]:
+            problems.append(
+                f"Sync to {sync_run['target']} stopped early: {sync_run['stop_reason']}"
+            )
+        if rejected := (sync_run["counts"] or {}).get("rejected"):
+            problems.append(f"{sync_run['target']} rejected {rejected}.")
     return problems

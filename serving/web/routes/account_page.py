@@ -74,7 +74,7 @@ def _render_account(
 ) -> HTMLResponse:
     row, horizon = view.row, context.settings.outcome.horizon_days
     record = run_status.load_run(context.engine, row["as_of"])["record"]
-    band = next((each for each in record.get("bands", []) if each["band"] == row["band"]), None)
+    band = next((entry for entry in record.get("bands", []) if entry["band"] == row["band"]), None)
     return render_page(
         "account.html.j2",
         user,
@@ -87,7 +87,7 @@ def _render_account(
         horizon=horizon,
         outreach=MOTIONS.get(row["motion"] or "", ""),
         has_outreach=row["motion"] not in SUPPRESSED_MOTIONS,
-        new_alerts=[each for each in view.alerts if alerts.is_new_alert(each, row["as_of"])],
+        new_alerts=[alert for alert in view.alerts if alerts.is_new_alert(alert, row["as_of"])],
         reference_date=account_list.get_reference_date(row["as_of"], context.today),
         charts=_build_charts(view, horizon),
         waterfall=_build_waterfall(row),

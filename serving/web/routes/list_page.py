@@ -30,6 +30,7 @@ from serving.web.templating import as_utc
 __all__ = ["router"]
 
 router = APIRouter()
+_PAGE_SIZE: Final = 50  # accounts
 _IN_MEMORY_BYTES: Final = 2_000_000
 _CHUNK_CHARS: Final = 64 * 1024
 _Text = Annotated[str, Query(max_length=200)]
@@ -46,7 +47,7 @@ def _parse_filters(
     sort: SortOrder = "rank",
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
 ) -> ListFilters:
-    clean_csm, clean_segment, search = (each.replace("\0", "") for each in (csm, segment, q))
+    clean_csm, clean_segment, search = (text.replace("\0", "") for text in (csm, segment, q))
     return ListFilters(clean_csm, tier, limit, clean_segment, when, search.strip(), sort, page)
 
 
@@ -62,9 +63,8 @@ def show_list(
     if as_of is None:
         return render_page("empty.html.j2", user, context, active_page="list")
     is_htmx = request.headers.get("hx-target") == "list"
-    page_size = context.settings.web.page_size
     list_page = account_list.load_page(
-        context.engine, user, filters, as_of, page_size=page_size, table_only=is_htmx
+        context.engine, user, filters, as_of, page_size=_PAGE_SIZE, table_only=is_htmx
     )
     record = run_status.load_run(context.engine, as_of)["record"]
     accounts = [row["account_id"] for row in list_page.rows]
@@ -76,8 +76,8 @@ def show_list(
         as_of=as_of,
         list_page=list_page,
         filters=filters,
-        page_count=max(-(-list_page.total // page_size), 1),
-        row_offset=(filters.page - 1) * page_size,
+        page_count=max(-(-list_page.total // _PAGE_SIZE), 1),
+        row_offset=(filters.page - 1) * _PAGE_SIZE,
         capacity=record.get("capacity"),
         basis=record.get("basis", ""),
         horizon=context.settings.outcome.horizon_days,

@@ -16,10 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.bench.events import crash_recovery
 import numpy as np
-from tests.bench.events import server_process
-from tests.bench.events import simulated_company
 import sqlalchemy as sa
 
 from data.config import settings
@@ -27,8 +24,9 @@ from serving import store
 from serving.delivery.crm.sql.schema import OPPORTUNITIES
 from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, THRESHOLD_STATES, WEBHOOK_EVENTS
 from serving.store.schema import SCORES
+from tests import ROOT
+from tests.bench.events import crash_recovery, server_process, simulated_company
 
-HERE = Path(__file__).parent
 _ACCOUNTS_TO_FILL = 30
 SECRET = "bench"  # noqa: S105
 
@@ -93,7 +91,8 @@ def measure_load(config: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         memory = [server.measure_memory_mb()]
         result_file = config.with_name("load.json")
         loader = subprocess.Popen(
-            [sys.executable, HERE / "load_generator.py"],
+            [sys.executable, "-m", "tests.bench.events.load_generator"],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=result_file.open("w"),
             text=True,

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from tests.bench.events import server_process
 import sqlalchemy as sa
 
 from data.config import settings
@@ -30,6 +29,7 @@ from features.panel import builder
 from serving import store
 from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, THRESHOLD_STATES, WEBHOOK_EVENTS
 from serving.store.schema import CHANGE_LOG
+from tests.bench.events import server_process
 
 BATCH = 500
 SENDERS = 4
@@ -159,7 +159,7 @@ def find_reached_limits(
     activity = online.append_events(
         log, distinct_events, account_ids, roles=config.roles, seats=config.seats
     )
-    panel = builder.build_panel(activity, tables, [online.next_midnight(now.date())], config)
+    panel = builder.build_panel(activity, tables, [online.get_next_midnight(now.date())], config)
     conditions = {
         "seats": pl.col("seat_utilization") >= config.alerts.urgent,
         "usage": pl.col("usage_ratio") >= config.alerts.urgent,

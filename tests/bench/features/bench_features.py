@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests import ROOT
 from tests.bench.features import speed_page
 
-ROOT = Path(__file__).resolve().parents[3]
+_MODULE = "tests.bench.features.bench_features"
 _FULL_EVENTS, _SMALL_EVENTS = 100_000_000, 2_000_000
 _READ_BYTES = 1 << 24
 StepResults = dict[str, dict[str, Any]]
@@ -123,7 +124,8 @@ def _measure_after_change(log: Path, events: int, change: str, name: str) -> Ste
 
 def _run_step(name: str, log: Path, events: int) -> dict[str, Any]:
     started = time.monotonic()
-    command = [sys.executable, __file__, "--step", name, "--folder", log, "--events", str(events)]
+    command = [sys.executable, "-m", _MODULE, "--step", name, "--folder", log]
+    command += ["--events", str(events)]
     process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     result: dict[str, Any] = json.loads(process.stdout)
     seconds = result.get("seconds", time.monotonic() - started)

@@ -6,7 +6,7 @@ Days are integers since 1970, because dates via a time zone cost more than the g
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data.config.settings import Roles, Settings
+from data.config.settings import RolesConfig, Settings
 
 DAILY_TABLES = ("people_daily", "volume_daily", "first_uses")
 _COLUMN_TYPES = {
@@ -209,7 +209,7 @@ def _build_classified_view(settings: Settings) -> str:
         from log where row_id not in (from copies) and timestamp is not null"""
 
 
-def _role_case(roles: Roles) -> str:
+def _role_case(roles: RolesConfig) -> str:
     cases = " ".join(
         f"when event in ({quote_names(names)}) then '{role}'"
         for role in type(roles).model_fields

@@ -6,12 +6,9 @@ One pass over users per month and one over volume per month; everything else is 
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 
-from tests.bench.features import duckdb_activity
-from tests.bench.features import duckdb_feature_adoption
-from tests.bench.features import duckdb_seat_streaks
-
 from data.config.settings import Settings
 from features.panel.account_aggregates import LOOKBACK_MONTHS
+from tests.bench.features import duckdb_activity, duckdb_feature_adoption, duckdb_seat_streaks
 
 _MONTHS = range(LOOKBACK_MONTHS + 1)
 _RECENT = range(4)

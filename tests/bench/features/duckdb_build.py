@@ -14,13 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
-from tests.bench.features import duckdb_activity
-from tests.bench.features import duckdb_aggregates
-from tests.bench.features import duckdb_subscription_terms
 import polars as pl
 
 from data.config.settings import Settings
 from data.ingest.table_loader import Tables
+from tests.bench.features import duckdb_activity, duckdb_aggregates, duckdb_subscription_terms
 
 
 def open_database(spill: Path | None = None) -> duckdb.DuckDBPyConnection:

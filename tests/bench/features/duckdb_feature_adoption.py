@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from tests.bench.features.duckdb_activity import quote_names
-
 from data.config.settings import AdoptionConfig
+from features.panel.feature_adoption import ADVANCED_MAX_SHARE
+from tests.bench.features.duckdb_activity import quote_names
 
 
 def aggregate_feature_adoption(day: int, adoption: AdoptionConfig) -> Iterator[str]:
@@ -82,4 +82,4 @@ def _select_advanced_features(adoption: AdoptionConfig) -> str:
     return f"""
         select feature from spread group by feature
         having count(*)
-            <= {adoption.advanced_max_share} * (select count(distinct account) from spread)"""
+            <= {ADVANCED_MAX_SHARE} * (select count(distinct account) from spread)"""

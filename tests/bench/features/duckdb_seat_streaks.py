@@ -39,7 +39,7 @@ def aggregate_seat_streaks(as_of: datetime, seat_months: int) -> Iterator[str]:
         with latest_per_date as (
             select account, effective, seats from signed
             qualify row_number() over (partition by account, effective order by row_id desc) = 1
-        ), utilised as (
+        ), utilized as (
             select seat_days.account, ago, coalesce(active > {_HIGH_UTILIZATION} * seats, false)
                 and ago + {30 * seat_months} <= log_days as high
             from (select *, '{as_of:%Y-%m-%d}'::timestamptz - to_days(ago::integer) as moment
@@ -49,7 +49,7 @@ def aggregate_seat_streaks(as_of: datetime, seat_months: int) -> Iterator[str]:
             cross join moment
         )
         select account, coalesce(min(ago) filter (not high), {days}) as days_above
-        from utilised group by account"""
+        from utilized group by account"""
 
 
 def _select_idle_stretches(seat_months: int) -> str:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.bench.features import log_generator
 import polars as pl
 
 from data import schemas
@@ -16,6 +15,7 @@ from data.ingest import table_loader
 from features.activity import load
 from features.activity.daily_tables import Activity
 from features.panel import account_aggregates, builder, monthly, user_activity
+from tests.bench.features import log_generator
 from training.pipeline import training_run
 
 AS_OFS = 24

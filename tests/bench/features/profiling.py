@@ -15,14 +15,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.bench.features import log_generator
 import narwhals as nw
-from tests.bench.features import polars_build
 
 from data.config.settings import Settings
 from data.ingest import table_loader
 from features.activity import daily_aggregates, daily_tables, deduplication, load
 from features.panel import builder
+from tests.bench.features import log_generator, polars_build
 from training.pipeline import training_run
 
 _MIN_SECONDS = 0.01
@@ -115,8 +114,8 @@ def _print_stage_times(partition: table_loader.Partition, config: Settings) -> N
         "classification": lambda: plan.collect(engine="streaming"),
     }
     for table in (
-        daily_aggregates.daily_user_activity,
-        daily_aggregates.daily_event_volume,
+        daily_aggregates.aggregate_user_activity,
+        daily_aggregates.aggregate_event_volume,
         daily_aggregates.first_seen_user_feature,
     ):
         aggregated = table(nw.from_native(events)).to_native()

@@ -9,11 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench.features import duckdb_build
-from tests.bench.features import log_generator
-from tests.bench.features import pandas_build
-from tests.bench.features import polars_build
-from tests.bench.features import profiling
+from tests.bench.features import duckdb_build, log_generator, pandas_build, polars_build, profiling
 
 
 def measure_duckdb(folder: Path) -> dict[str, Any]:

@@ -19,14 +19,10 @@ from typing import Any
 import data  # noqa: F401 - as every command does, before Polars
 
 # isort: split
-from tests.bench.gate import gate_page
-from tests.bench.gate import noise_companies
-from tests.bench.gate import signal_free_data
-from tests.bench.gate import simulated_scores
-
 from data.config.settings import Settings
+from tests import ROOT
+from tests.bench.gate import gate_page, noise_companies, signal_free_data, simulated_scores
 
-ROOT = Path(__file__).resolve().parents[3]
 _PROCESSES = 2
 _MAX_SEQUENTIAL_JOBS = 6
 _SIZES = (200, 350, 600, 1_000, 2_000)

@@ -18,9 +18,9 @@ from data.simulator.account_state import PLANS
 from data.simulator.simulation import (
     SimulationHistory,
     SimulationPeriod,
-    day_number,
-    random_stream,
+    create_random_stream,
     simulate,
+    to_day_number,
 )
 from features import subscription_timeline
 from features.catalogue import FEATURE_NAMES
@@ -56,7 +56,7 @@ class NoiseCompany:
 def generate_company(accounts: int, seed: int, settings: Settings, columns: int) -> NoiseCompany:
     """Generate a company with ``columns`` columns of noise for its model."""
     days = 30 * (_LATER_AS_OFS + 2)
-    span = SimulationPeriod(day_number(_END) - 30 * _MONTHS, day_number(_END) + days)
+    span = SimulationPeriod(to_day_number(_END) - 30 * _MONTHS, to_day_number(_END) + days)
     history = simulate(accounts, span, seed)
     inputs = tuple(name for name in INPUTS if name not in _RULES)[:columns]
     rng = np.random.default_rng([seed, accounts])
@@ -66,11 +66,11 @@ def generate_company(accounts: int, seed: int, settings: Settings, columns: int)
         for day in span.as_ofs
         if day >= span.start + _BURN_IN_DAYS
     ]
-    signed = tables.build_subscriptions(history, random_stream(seed, "names"))
+    signed = tables.build_subscriptions(history, create_random_stream(seed, "names"))
     return NoiseCompany(
         pl.concat(parts).sort("as_of", "account_id"),
         subscription_timeline.build_timeline(signed, plans=PLANS),
-        splits.utc_midnight(_END),
+        splits.to_utc_midnight(_END),
         settings,
         inputs,
     )
@@ -94,7 +94,7 @@ def _build_snapshot(
         **{name: None for name in FEATURE_NAMES},
         **dict(zip(inputs, noise.T, strict=True)),
         "seat_utilization": state.utilization[paid],
-        "active_users_30d": state.people[paid],
+        "active_users_30d": state.users[paid],
         "usage_ratio": np.where(np.isfinite(limit), state.usage[paid] / limit, np.nan),
     }
     frame = pl.DataFrame(columns, schema_overrides=dict.fromkeys(FEATURE_NAMES, pl.Float64))
@@ -106,7 +106,7 @@ def evaluate_company(accounts: int, seed: int, settings: Settings, columns: int)
     company = generate_company(accounts, seed, settings, columns)
     past = company.snapshots.filter(pl.col("as_of") < company.end.date())
     rules, horizon = settings.evaluation, settings.outcome.horizon_days
-    label = labels.expanded_within(horizon)
+    label = labels.expansion_label(horizon)
 
     def fit_fold(
         training_set: splits.TrainingSet, past_predictions: pl.DataFrame | None
@@ -166,7 +166,7 @@ def _compare_after_promotion(
     after = company.snapshots.filter(pl.col("as_of") >= company.end.date())
     last = company.end + timedelta(days=30 * (_LATER_AS_OFS + 2))
     outcomes = labels.build_outcomes(after, company.contracts, cutoff=last, rules=settings.outcome)
-    label = outcomes.select(y=labels.expanded_within(settings.outcome.horizon_days))["y"]
+    label = outcomes.select(y=labels.expansion_label(settings.outcome.horizon_days))["y"]
     labelled = after.filter(label.is_not_null())
     expanded, (as_of,) = label.drop_nulls().to_numpy(), factorize_columns(labelled["as_of"])
     bootstrap = ClusterBootstrap(as_of, resamples=0, seed=0)

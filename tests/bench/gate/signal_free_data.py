@@ -1,19 +1,19 @@
 """Data sets without a signal, which the gate should reject."""
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from data.config import settings
 from features.activity import load
+from tests import ROOT
+from tests.bench.model import panels, permuted_labels
 from training.evaluation import evaluate
 from training.pipeline import training_run
 from training.promotion import gate
 
 __all__ = ["evaluate_permuted_openstack", "evaluate_ravenstack"]
 
-ROOT = Path(__file__).resolve().parents[3]
 _NOW = datetime(2026, 6, 2, tzinfo=UTC)
 
 
@@ -30,9 +30,6 @@ def evaluate_ravenstack(folder: Path) -> dict[str, Any]:
 
 def evaluate_permuted_openstack(folder: Path, number: int) -> dict[str, Any]:
     """Evaluate the gate on the OpenStack log with permuted outcomes, as ``bench-model`` does."""
-    sys.path.insert(0, str(ROOT / "tests/bench/model"))
-    from tests.bench.model import panels  # noqa: PLC0415 - of the model benchmark
-    from tests.bench.model import permuted_labels  # noqa: PLC0415
 
     panels.build_panels("openstack", folder, (0,))
     history = panels.load_history("openstack", folder, smoke=False)

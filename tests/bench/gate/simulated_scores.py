@@ -24,7 +24,7 @@ from data.config.settings import Settings
 from training.metrics import summary
 from training.promotion import gate
 
-__all__ = ["ScoreCase", "evaluate_history"]
+__all__ = ["ScoreCase", "evaluate_history", "simulate_history"]
 
 _START = date(2025, 1, 1)
 _EXPANSION_RATE = 0.07  # share of snapshots that expand, as in the simulator
@@ -49,7 +49,7 @@ class ScoreCase:
 
 def evaluate_history(case: ScoreCase, seed: int, settings: Settings) -> dict[str, Any]:
     """Evaluate the gate on one history, and compare the served score with the rule afterwards."""
-    history = _simulate_history(case, np.random.default_rng(seed))
+    history = simulate_history(case, np.random.default_rng(seed))
     decision = gate.evaluate_gate(history.filter(pl.col("month") < _EVALUATED_AS_OFS), settings)
     later = history.filter(pl.col("month") >= _EVALUATED_AS_OFS)
     served_column = "probability" if decision.passes else "baseline_score"
@@ -71,7 +71,7 @@ def evaluate_history(case: ScoreCase, seed: int, settings: Settings) -> dict[str
     }
 
 
-def _simulate_history(case: ScoreCase, rng: np.random.Generator) -> pl.DataFrame:
+def simulate_history(case: ScoreCase, rng: np.random.Generator) -> pl.DataFrame:
     months = _EVALUATED_AS_OFS + _LATER_AS_OFS
     shape = (case.accounts, months)
     base_logit = np.log(_EXPANSION_RATE / 2 / (1 - _EXPANSION_RATE / 2)) - _ACCOUNT_SPREAD**2 / 2

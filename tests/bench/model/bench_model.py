@@ -17,11 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench.model import bench_plan
-from tests.bench.model import quality_page
+from tests import ROOT
+from tests.bench.model import bench_plan, quality_page
 from tests.bench.model.bench_plan import OPENSTACK, BenchPlan
 
-ROOT = Path(__file__).resolve().parents[3]
+_MODULE = "tests.bench.model.bench_model"
 _PROCESSES = 2
 _SEEDS = 20
 Section = Callable[["BenchRun"], dict[str, Any]]
@@ -40,9 +40,9 @@ class BenchRun:
         """Run one step in its own process."""
         started = time.monotonic()
         texts = [str(word) for word in arguments]
-        command = [sys.executable, __file__, "--folder", self.folder, "--step", name, *texts]
+        command = [sys.executable, "-m", _MODULE, "--folder", self.folder, "--step", name, *texts]
         if self.smoke:
-            command.insert(2, "--small")
+            command.insert(3, "--small")
         process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         _log_line(f"{name:18} {' '.join(texts)[:48]:48} {time.monotonic() - started:7.0f} s")
         result: dict[str, Any] = json.loads(process.stdout)

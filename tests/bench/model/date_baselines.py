@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from tests.bench.model import bootstrap_intervals
 import numpy as np
 import polars as pl
-from tests.bench.model import walk_forward
 from numpy.typing import NDArray
 
+from tests.bench.model import bootstrap_intervals, walk_forward
 from training.metrics.dates import pinball_loss, select_evaluable_rows
 
 __all__ = ["evaluate_date_baselines"]

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench.model import date_baselines
-from tests.bench.model import fit_speed
-from tests.bench.model import oracle_dates
-from tests.bench.model import oracle_features
-from tests.bench.model import oracle_labels
-from tests.bench.model import oracle_probability
-from tests.bench.model import panels
-from tests.bench.model import permuted_labels
-from tests.bench.model import small_companies
-from tests.bench.model import stability
-from tests.bench.model import walk_forward
+from tests.bench.model import (
+    date_baselines,
+    fit_speed,
+    oracle_dates,
+    oracle_features,
+    oracle_labels,
+    oracle_probability,
+    panels,
+    permuted_labels,
+    small_companies,
+    stability,
+    walk_forward,
+)
 
 __all__ = ["main"]
 

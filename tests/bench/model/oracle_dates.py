@@ -4,11 +4,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tests.bench.model import bootstrap_intervals
 import numpy as np
-from tests.bench.model import panels
 import polars as pl
-from tests.bench.model import walk_forward
 from numpy.typing import NDArray
 
 from data.simulator.account_state import STEP_DAYS, select_accounts
@@ -16,10 +13,11 @@ from data.simulator.simulation import (
     SimulationHistory,
     SimulationPeriod,
     advance,
-    day_number,
-    random_stream,
+    create_random_stream,
     simulate,
+    to_day_number,
 )
+from tests.bench.model import bootstrap_intervals, panels, walk_forward
 from training.labels import MAX_HORIZON_DAYS
 from training.metrics import dates
 from training.model import event_date
@@ -36,7 +34,9 @@ def simulate_company(name: str) -> SimulationHistory:
     end = panels.resolve_end(0).date()
     first = end.year * 12 + end.month - 1 - int(months)
     start = date(first // 12, first % 12 + 1, 1)
-    return simulate(int(accounts), SimulationPeriod(day_number(start), day_number(end)), int(seed))
+    return simulate(
+        int(accounts), SimulationPeriod(to_day_number(start), to_day_number(end)), int(seed)
+    )
 
 
 def evaluate_oracle_dates(name: str, folder: Path) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def evaluate_oracle_dates(name: str, folder: Path) -> dict[str, Any]:
 
 def _add_oracle_median(history: SimulationHistory, rows: pl.DataFrame) -> pl.DataFrame:
     """Add the median day of the true cumulative incidence to the rows of one as-of."""
-    day = day_number(rows["as_of"][0])
+    day = to_day_number(rows["as_of"][0])
     accounts = rows["account_id"].str.slice(4).cast(pl.Int64).to_numpy()
     curve = _simulate_incidence(history, accounts, day)
     days = range(STEP_DAYS, MAX_HORIZON_DAYS + 1, STEP_DAYS)
@@ -79,7 +79,7 @@ def _simulate_incidence(
     copies = np.repeat(accounts, _FUTURES)
     traits = select_accounts(history.traits, copies)
     state = select_accounts(history.states[day], copies)
-    rng = random_stream(_SEED, "ground_truth", day)
+    rng = create_random_stream(_SEED, "ground_truth", day)
     survival, incidence = np.ones(len(copies)), []
     for after in range(0, MAX_HORIZON_DAYS, STEP_DAYS):
         state, _, _, signed = advance(traits, state, day + after, rng, expand=False)

@@ -7,16 +7,18 @@ sampling noise: this number of outcomes teaches no more, whatever the features.
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.model import bootstrap_intervals
 import numpy as np
-from tests.bench.model import oracle_dates
-from tests.bench.model import oracle_probability
-from tests.bench.model import panels
 import polars as pl
-from tests.bench.model import walk_forward
 
 from data.simulator.account_state import FEATURES_IN_PLAN, NEVER
-from data.simulator.simulation import SimulationHistory, day_number
+from data.simulator.simulation import SimulationHistory, to_day_number
+from tests.bench.model import (
+    bootstrap_intervals,
+    oracle_dates,
+    oracle_probability,
+    panels,
+    walk_forward,
+)
 from training.evaluation import splits
 from training.labels import MAX_HORIZON_DAYS
 from training.model import propensity
@@ -59,7 +61,7 @@ def evaluate_oracle_features(name: str, folder: Path, *, smoke: bool) -> dict[st
     parts = []
     for (cutoff,), part in evaluated.group_by("cutoff", maintain_order=True):
         training_set = splits.build_training_set(
-            rows, history.contracts, splits.utc_midnight(cutoff), history.settings.outcome
+            rows, history.contracts, splits.to_utc_midnight(cutoff), history.settings.outcome
         )
         fitted = propensity.fit_propensity(
             training_set.snapshots,
@@ -89,19 +91,19 @@ def _build_hidden_state(history: SimulationHistory, snapshots: pl.DataFrame) -> 
 
 
 def _select_hidden_state(history: SimulationHistory, rows: pl.DataFrame) -> pl.DataFrame:
-    day = day_number(rows["as_of"][0])
+    day = to_day_number(rows["as_of"][0])
     state = history.states[day]
     account = rows["account_id"].str.slice(4).cast(pl.Int64).to_numpy()
     columns = {
         "utilization": state.utilization,
-        "people_per_seat_and_month": state.people_trend / np.maximum(state.seats, 1),
+        "people_per_seat_and_month": state.user_trend / np.maximum(state.seats, 1),
         "depth": state.features / FEATURES_IN_PLAN[state.plan.astype(int)],
         "features_per_month": state.feature_trend,
         "departments_per_month": state.department_trend,
         "load": np.where(np.isinf(state.limit), -1.0, state.usage / state.limit),
         "load_growth": state.usage_trend,
         "rested_days": np.minimum(day - state.last_purchase, _MAX_DAYS_SINCE_EXPANSION),
-        "waiting": (state.pending < NEVER).astype(np.float64),
+        "waiting": (state.pending_start < NEVER).astype(np.float64),
     }
     return rows.with_columns(
         **{f"hidden_{name}": pl.Series(values[account]) for name, values in columns.items()}

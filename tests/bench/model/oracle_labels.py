@@ -8,15 +8,12 @@ true probability is not in them, or not at this number of accounts.
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.model import bootstrap_intervals
 import lightgbm as lgb
 import numpy as np
-from tests.bench.model import oracle_probability
-from tests.bench.model import panels
 import polars as pl
-from tests.bench.model import walk_forward
 from numpy.typing import NDArray
 
+from tests.bench.model import bootstrap_intervals, oracle_probability, panels, walk_forward
 from training.model.propensity import INPUTS
 
 __all__ = ["evaluate_oracle_labels"]

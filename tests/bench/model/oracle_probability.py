@@ -3,18 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from tests.bench.model import bootstrap_intervals
 import numpy as np
-from tests.bench.model import oracle_dates
-from tests.bench.model import panels
 import polars as pl
-from tests.bench.model import walk_forward
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from data.simulator import hazard
-from data.simulator.simulation import day_number
+from data.simulator.simulation import to_day_number
 from features.catalogue import REASON_GROUPS
+from tests.bench.model import bootstrap_intervals, oracle_dates, panels, walk_forward
 
 __all__ = ["build_oracle_shares", "evaluate_drivers", "evaluate_probability"]
 
@@ -161,8 +158,8 @@ def _strongest_pressure_share(name: str, expansions: pl.DataFrame) -> float:
     history = oracle_dates.simulate_company(name)
     sources, hits = list(hazard.SOURCES), []
     for row in expansions.to_dicts():
-        day = day_number(row["as_of"])
-        rates = hazard.hazard_rates(history.states[day], day)[:, int(row["account_id"][4:])]
+        day = to_day_number(row["as_of"])
+        rates = hazard.compute_hazard_rates(history.states[day], day)[:, int(row["account_id"][4:])]
         strongest = sources[int(np.argmax(rates[:-1]))]
         hits.append(REASON_GROUP_CAUSES[strongest] is REASON_GROUP_CAUSES[row["driver"]])
     return float(np.mean(hits))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from tests.bench.model.bench_plan import OPENSTACK
 
 from data import simulator
 from data.config import settings
@@ -17,6 +16,8 @@ from data.config.settings import Settings
 from features.activity.load import load_data
 from features.catalogue import FEATURE_NAMES
 from features.panel.builder import SNAPSHOT_KEYS
+from tests import ROOT
+from tests.bench.model.bench_plan import OPENSTACK
 from training.pipeline import training_run
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "resolve_end",
 ]
 
-ROOT = Path(__file__).resolve().parents[3]
 _END = datetime(2026, 6, 1, tzinfo=UTC)
 _NOW = _END + timedelta(days=1)
 # A smoke run checks that the benchmark runs, not the quality of the model.

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.bench.model import panels
 import polars as pl
 from scipy.stats import rankdata
 
 from data.config.settings import Settings
+from tests.bench.model import panels
 from training.evaluation import evaluate
 
 __all__ = ["evaluate_permuted_labels", "permute_contracts", "reduce_effort"]

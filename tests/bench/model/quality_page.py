@@ -14,9 +14,9 @@ __all__ = ["render_page"]
 
 _LIBRARIES = ("lightgbm", "polars", "scikit-learn")
 _BASELINES = (
-    "seat utilisation",
+    "seat utilization",
     "most active users",
-    "rule: utilisation at least 80 %",
+    "rule: utilization at least 80 %",
     "most events",
     "days to limit",
 )
@@ -113,7 +113,7 @@ def _strip_repr(evaluation: str) -> str:
 
 def _build_metric_rows(model: Result) -> Iterable[Row]:
     for metric, label in (
-        ("precision_at_capacity", "precision at capacity (20 accounts per as-of)"),
+        ("precision_at_capacity", "precision at capacity (20 accounts per as-of date)"),
         ("log_loss_skill", "log-loss skill"),
         ("brier_skill", "Brier skill"),
         ("calibration_error", "calibration error"),

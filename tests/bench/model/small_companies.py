@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from tests.bench.model import walk_forward
 
+from tests.bench.model import walk_forward
 from training.evaluation import baselines
 from training.metrics import dates, summary
 from training.metrics.summary import LabelledOutcomes

@@ -4,16 +4,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.bench.model import bootstrap_intervals
 import numpy as np
-from tests.bench.model import panels
 import polars as pl
-from tests.bench.model import walk_forward
 from numpy.typing import NDArray
 
 from features.panel import subscription_terms
 from features.point_in_time import known_before
 from serving.scoring import playbook, readiness_date
+from tests.bench.model import bootstrap_intervals, panels, walk_forward
 from training.evaluation import splits
 from training.explain import attributions
 from training.metrics import dates
@@ -115,7 +113,9 @@ def _compare_readiness_dates(
     one: pl.DataFrame, other: pl.DataFrame, now: panels.CompanyHistory
 ) -> dict[str, Any]:
     """Compare the readiness dates of the previous list with those of the next list."""
-    increases = subscription_terms.last_known_increase(known_before(now.contracts, now.end))
+    increases = subscription_terms.find_last_known_increase(
+        known_before(now.contracts, now.end)
+    )
     held_dates = readiness_date.hold_readiness_dates(other, one, increases, now.end.date())
     with_date = one.join(
         other.select("account_id", now=held_dates),

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.bench.model import panels
 import polars as pl
 
 from data.errors import HistoryError
+from tests.bench.model import panels
 from training.evaluation import evaluate
 from training.explain import attributions
 from training.model.propensity import Propensity

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests import ROOT
 from tests.bench.score import scoring_page
 
-ROOT = Path(__file__).resolve().parents[3]
+_MODULE = "tests.bench.score.bench_score"
 _FULL_SIZE = {
     "rows": 100_000,
     "accounts": 1_500,
@@ -37,8 +38,7 @@ def main() -> None:
         import data  # noqa: F401, PLC0415 - as every command does, before Polars
 
         # isort: split
-        from tests.bench.score import scored_accounts  # noqa: PLC0415 - heavy, and only for children
-        from tests.bench.score import scoring_steps  # noqa: PLC0415
+        from tests.bench.score import scored_accounts, scoring_steps  # noqa: PLC0415 - heavy
 
         scoring_steps.main(arguments.step, folder, scored_accounts.BenchSize(**size))
         return
@@ -56,7 +56,7 @@ def main() -> None:
 def _run_step(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run one step in its own process."""
     started = time.monotonic()
-    command = [sys.executable, __file__, "--step", name, "--folder", str(folder)]
+    command = [sys.executable, "-m", _MODULE, "--step", name, "--folder", str(folder)]
     command += ["--small"] if arguments.small else []
     command += ["--rows", str(arguments.rows)] if arguments.rows else []
     process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)

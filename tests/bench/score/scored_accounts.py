@@ -140,7 +140,7 @@ def _train_models(
         training_set.outcomes,
         churn_settings,
         horizon_days=horizon,
-        label_within=labels.churned_within,
+        build_label=labels.churn_label,
     )
     model_folder = folder / "model"
     model_folder.mkdir()

@@ -13,9 +13,6 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import polars as pl
-from tests.bench.score import scored_accounts
-from tests.bench.score.scored_accounts import AS_OF, BenchSize
-from tests.bench.score.stopwatch import Stopwatch
 
 from features.panel.account_aggregates import LOOKBACK_MONTHS
 from features.panel.builder import Panel
@@ -23,6 +20,9 @@ from serving import store
 from serving.delivery import service
 from serving.delivery.reconcile import sender
 from serving.scoring import score as scoring
+from tests.bench.score import scored_accounts
+from tests.bench.score.scored_accounts import AS_OF, BenchSize
+from tests.bench.score.stopwatch import Stopwatch
 from training.explain import attributions
 from training.model import event_date
 from training.model.propensity import Propensity

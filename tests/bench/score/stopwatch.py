@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Stopwatch"]
+__all__ = ["Stopwatch", "read_clocks"]
 
 
 class Stopwatch:
@@ -20,13 +20,13 @@ class Stopwatch:
     @contextmanager
     def measure(self, label: str) -> Iterator[None]:
         """Add the seconds spent inside, less those of nested measurements."""
-        before, nested = _read_clocks(), [0.0, 0.0]
+        before, nested = read_clocks(), [0.0, 0.0]
         self._open_spans.append(nested)
         try:
             yield
         finally:
             self._open_spans.pop()
-            spent = [now - then for now, then in zip(_read_clocks(), before, strict=True)]
+            spent = [now - then for now, then in zip(read_clocks(), before, strict=True)]
             self.peaks[label] = self._peak()
             for index in (0, 1):
                 self.seconds[label][index] += spent[index] - nested[index]
@@ -51,5 +51,5 @@ class Stopwatch:
         }
 
 
-def _read_clocks() -> tuple[float, float]:
+def read_clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()

@@ -22,15 +22,11 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-TESTS: Final = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(TESTS / "web"), str(TESTS / "bench/events")]
-
-from tests.bench.events import server_process  # noqa: E402
-from tests.web import web_office  # noqa: E402
-
-from serving import store  # noqa: E402
-from serving.store import writers  # noqa: E402
-from serving.store.schema import SCORES  # noqa: E402
+from serving import store
+from serving.store import writers
+from serving.store.schema import SCORES
+from tests.bench.events import server_process
+from tests.web import web_office
 
 _PORTFOLIOS: Final = 50
 _HTMX_HEADERS: Final = {"HX-Request": "true", "HX-Target": "list"}

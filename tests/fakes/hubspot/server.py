@@ -81,7 +81,7 @@ class HubSpotServer:
     contract_violations: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._random, self._lock = random.Random(self.seed), threading.Lock()  # noqa: S311
+        self._random, self.lock = random.Random(self.seed), threading.Lock()  # noqa: S311
         self._times: deque[float] = deque()
         self._search_times: deque[float] = deque()
         self._server: ThreadingHTTPServer | None = None
@@ -103,7 +103,7 @@ class HubSpotServer:
 
     def restrict_calls(self, max_calls: int) -> None:
         """Set the rate limit, and forget the calls so far."""
-        with self._lock:
+        with self.lock:
             self.max_calls = max_calls
             self._times.clear()
 
@@ -114,7 +114,7 @@ class HubSpotServer:
 
     def draw_fault(self, name: str) -> tuple[str | None, bool]:
         """Draw the fault of this request, and whether it occurs after the effect."""
-        with self._lock:
+        with self.lock:
             self.requests[name] += 1
             is_hit = self.fault is not None and self._random.random() < self.fault_share
             self.failed += is_hit
@@ -123,7 +123,7 @@ class HubSpotServer:
 
     def check_limits(self, name: str) -> tuple[operations.Response | None, dict[str, str]]:
         """Return a rejection over a rate limit, otherwise the rate limit headers."""
-        with self._lock:
+        with self.lock:
             now = time.monotonic()
             for times, seconds in ((self._times, 10.0), (self._search_times, 1.0)):
                 while times and times[0] <= now - seconds:
@@ -260,7 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.isdigit():
             if fault in {"423", "429", "477"} and response is not None:
                 self._send(*response, headers)
-                with self.service._lock:
+                with self.service.lock:
                     self.service.failed -= 1
                 return
             more = {"policyName": "TEN_SECONDLY_ROLLING"} if fault == "429" else {}
@@ -271,7 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._drop_connection(times_out=fault == "time-out")
 
     def _send(self, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
-        with self.service._lock:
+        with self.service.lock:
             self.service.response_counts[status] += 1
         body = json.dumps(payload).encode()
         self.send_response(status)

@@ -148,8 +148,8 @@ def _start_portal() -> Iterator[Any]:
 
 
 def _create_target(url: str) -> HubSpotTarget:
-    crm = {"name": "hubspot", "hubspot": {"token": TOKEN, "url": url}}
-    return hubspot.create_target(Settings.model_validate({"crm": crm}))
+    crm = {"name": "hubspot", "hubspot": {"token": TOKEN}}
+    return hubspot.create_target(Settings.model_validate({"crm": crm}), url=url)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from data.config.settings import Settings
 from serving import store
 from serving.delivery.crm import hubspot
+from serving.delivery.crm.base import RateLimit
 from serving.delivery.crm.hubspot import HubSpotTarget
+from serving.delivery.crm.hubspot.client import HubSpotClient
 from tests.fakes.hubspot.server import TOKEN, HubSpotServer
 
 # Adds one company per account id, as an administrator's import does.
@@ -28,23 +30,29 @@ def service() -> Iterator[HubSpotServer]:
 
 
 @pytest.fixture
-def settings(service: HubSpotServer) -> Callable[..., Settings]:
-    """Return a factory of settings that use this portal."""
+def settings() -> Callable[..., Settings]:
+    """Return a factory of HubSpot settings."""
 
     def build_settings(**options: Any) -> Settings:
-        crm = {"token": TOKEN, "url": service.url, "timeout_seconds": 30.0, **options}
+        crm = {"token": TOKEN, **options}
         return Settings.model_validate({"crm": {"name": "hubspot", "hubspot": crm}})
 
     return build_settings
 
 
 @pytest.fixture
-def open_target(settings: Callable[..., Settings]) -> Iterator[Callable[..., HubSpotTarget]]:
-    """Return a factory of targets, and close them afterwards."""
+def open_target(
+    service: HubSpotServer, settings: Callable[..., Settings]
+) -> Iterator[Callable[..., HubSpotTarget]]:
+    """Return a factory of targets of this portal, and close them afterwards."""
     targets: list[HubSpotTarget] = []
 
-    def open_one(**options: Any) -> HubSpotTarget:
-        targets.append(hubspot.create_target(settings(**options)))
+    def open_one(
+        url: str = service.url, timeout_seconds: float = 30.0, **options: Any
+    ) -> HubSpotTarget:
+        targets.append(
+            hubspot.create_target(settings(**options), url=url, timeout_seconds=timeout_seconds)
+        )
         return targets[-1]
 
     yield open_one
@@ -58,6 +66,14 @@ def target(open_target: Callable[..., HubSpotTarget]) -> HubSpotTarget:
     provisioned = open_target()
     provisioned.provision()
     return provisioned
+
+
+@pytest.fixture
+def client(service: HubSpotServer) -> Iterator[HubSpotClient]:
+    """Return an API client of this portal."""
+    opened = HubSpotClient(TOKEN, service.url, rate_limit=RateLimit(100), timeout_seconds=30.0)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from serving.delivery.crm.base import (
 )
 from serving.delivery.crm.fields import FIELDS
 from serving.delivery.crm.hubspot import HubSpotTarget, errors, field_mapping
+from serving.delivery.crm.hubspot.client import HubSpotClient
 from tests.fakes.hubspot.server import TOKEN, HubSpotServer
 
 ACCOUNT = ObjectRef("account", "acme", "acme")
@@ -569,7 +570,6 @@ def test_the_rate_limit_applies_to_all_calls(
     open_target: Callable[..., HubSpotTarget], service: HubSpotServer
 ) -> None:
     service.max_calls = 100
-    target = open_target(plan="starter")
     now = [0.0]
     waits: list[float] = []
 
@@ -577,23 +577,29 @@ def test_the_rate_limit_applies_to_all_calls(
         waits.append(seconds)
         now[0] += seconds
 
-    client = target._client
-    client._clock, client._sleep = lambda: now[0], sleep
+    client = HubSpotClient(
+        TOKEN,
+        service.url,
+        rate_limit=open_target(plan="starter").rate_limit,
+        timeout_seconds=30.0,
+        clock=lambda: now[0],
+        sleep=sleep,
+    )
     for _ in range(100):
         client.request(client.pipelines.get_all, "deals")
     assert waits == []
-    service._times.clear()  # the portal's clock has not advanced
+    service.restrict_calls(100)  # the portal's clock has not advanced
 
     client.request(client.pipelines.get_all, "deals")
 
+    client.close()
     assert waits == [10.0]
 
 
 def test_the_fake_portal_answers_as_the_sdk_expects(
-    target: HubSpotTarget, service: HubSpotServer
+    target: HubSpotTarget, client: HubSpotClient, service: HubSpotServer
 ) -> None:
     deal, _, company_id = create_deal_and_task(service, target)
-    client = target._client
 
     read = client.objects.read(
         "deals",
@@ -624,7 +630,10 @@ def test_the_fake_portal_answers_as_the_sdk_expects(
     ],
 )
 def test_the_fake_portal_rejects_requests_outside_the_contract(
-    change: Callable[[Any], None], target: HubSpotTarget, service: HubSpotServer
+    change: Callable[[Any], None],
+    target: HubSpotTarget,
+    client: HubSpotClient,
+    service: HubSpotServer,
 ) -> None:
     body: dict[str, Any] = {
         "inputs": [{"id": create_company(service), "properties": {"expansion_rank": "1"}}]
@@ -632,7 +641,7 @@ def test_the_fake_portal_rejects_requests_outside_the_contract(
     change(body)
 
     with pytest.raises(BatchRejectedError, match="Invalid input JSON"):
-        target._client.request(target._client.objects.update, "companies", body)
+        client.request(client.objects.update, "companies", body)
 
     assert len(service.contract_violations) == 1
     service.contract_violations.clear()

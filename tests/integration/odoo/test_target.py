@@ -20,6 +20,8 @@ from serving.delivery.crm.base import (
     RetryableError,
 )
 from serving.delivery.crm.odoo import OdooTarget
+from serving.delivery.crm.odoo.client import OdooClient
+from serving.delivery.crm.odoo.field_mapping import OdooFieldMapping
 
 pytestmark = pytest.mark.odoo
 
@@ -483,8 +485,8 @@ def test_preflight_lists_accounts_without_a_unique_partner(odoo: OdooTarget, dat
 
 
 def test_an_invalid_api_key_is_reported(database: Any) -> None:
-    target = database.create_target()
-    target._client._http.headers["Authorization"] = "bearer nonsense"
+    client = OdooClient(database.server.url, database.name, "nonsense")
+    target = OdooTarget(client, OdooFieldMapping.from_config({}, create_partners=False))
 
     (check,) = target.preflight([])
 
@@ -495,18 +497,17 @@ def test_an_invalid_api_key_is_reported(database: Any) -> None:
 
 
 def test_a_missing_database_is_reported(database: Any) -> None:
-    client = database.create_client("sender")
-    client._http.headers["X-Odoo-Database"] = "nowhere"
+    client = OdooClient(database.server.url, "nowhere", database.server.keys["sender"])
 
     with pytest.raises(AccessDeniedError, match="expected Odoo's JSON-2 API"):
         client.call("res.users", "context_get")
 
 
-def test_provisioning_without_permission_is_denied(odoo: OdooTarget) -> None:
-    admin_only = odoo._client
+def test_provisioning_without_permission_is_denied(database: Any) -> None:
+    client = database.create_client("sender")
 
     with pytest.raises(AccessDeniedError, match="denies"):
-        admin_only.call("ir.model.fields", "create", vals_list=[{"name": "x_expansion_no"}])
+        client.call("ir.model.fields", "create", vals_list=[{"name": "x_expansion_no"}])
 
 
 def test_preflight_fails_before_provisioning_and_passes_after_it(

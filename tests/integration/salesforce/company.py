@@ -89,7 +89,9 @@ class Company:
                 )
             yield _build_row("task", f"{key}:talk", account, number, _task_fields(account, key))
 
-    def open_target(self, **options: Any) -> SalesforceTarget:
+    def open_target(
+        self, *, match_field: str = "Expansion_Account_Id__c", **options: Any
+    ) -> SalesforceTarget:
         """Create a new target, as a new process does."""
         client = SalesforceClient(
             SalesforceCredentials(self.server.url, *CLIENT),
@@ -101,6 +103,7 @@ class Company:
             SalesforceFieldMapping.from_config({}, create_accounts=create_options.create_accounts),
             folder=self.folder / "salesforce",
             today=lambda: MONDAY,
+            match_field=match_field,
             create_options=create_options,
         )
 

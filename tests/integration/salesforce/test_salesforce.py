@@ -244,7 +244,7 @@ def test_an_account_found_by_record_id_gets_our_account_id(
     assert (record["Expansion_Account_Id__c"], record["Expansion_Rank__c"]) == ("acc_x", 3)
 
 
-def test_an_unmatched_or_ambiguous_account_is_rejected_and_nothing_is_created(
+def test_an_unmatched_account_is_rejected_and_nothing_is_created(
     create_company: CreateCompany, server: SalesforceServer
 ) -> None:
     company = create_company(9)
@@ -259,16 +259,6 @@ def test_an_unmatched_or_ambiguous_account_is_rejected_and_nothing_is_created(
         2,
         before,
     )
-    target = company.open_target()
-    target._reader.ambiguous["acc_00008"] = ["001A", "001B"]
-    ref = ObjectRef("account", "acc_00008", "acc_00008")
-    results = target.write([FieldChange(ref, {"rank": 1})])
-    assert results == [
-        Rejected(
-            "2 accounts have Expansion_Account_Id__c = acc_00008 (001A, 001B); clear it in all but"
-            " one, or merge them"
-        )
-    ]
 
 
 def test_accounts_are_created_if_enabled(
@@ -286,21 +276,26 @@ def test_accounts_are_created_if_enabled(
     assert new["Expansion_Account_Id__c"] == "acc_00008"
 
 
-def test_a_custom_field_may_hold_the_account_ids(
+def test_a_custom_field_may_hold_the_account_ids_and_an_ambiguous_one_is_rejected(
     create_company: CreateCompany, server: SalesforceServer
 ) -> None:
     company = create_company(3)
     first = server.org.add("Account", Name="One", Product_Id__c="p-1")
-    for name in ("Two", "Three"):
-        server.org.add("Account", Name=name, Product_Id__c="p-2")
-    target = company.open_target()
-    object.__setattr__(target._reader, "match_field", "Product_Id__c")
+    both = [server.org.add("Account", Name=name, Product_Id__c="p-2") for name in ("Two", "Three")]
+    target = company.open_target(match_field="Product_Id__c")
+    refs = [ObjectRef("account", key, key) for key in ("p-1", "p-2", "p-3")]
 
-    one, two, three = target.read([ObjectRef("account", key, key) for key in ("p-1", "p-2", "p-3")])
+    one, two, three = target.read(refs)
+    results = target.write([FieldChange(refs[1], {"rank": 1})])
 
     assert one is not None
     assert (one.crm_id, two, three) == (first, None, None)
-    assert list(target._reader.ambiguous) == ["p-2"]
+    assert results == [
+        Rejected(
+            f"2 accounts have Product_Id__c = p-2 ({', '.join(both)}); clear it in all but one, or"
+            " merge them"
+        )
+    ]
 
 
 # -- errors --------------------------------------------------------------------------------------
@@ -353,11 +348,12 @@ def test_an_expired_session_is_renewed(
 
 
 def test_a_wrong_secret_is_reported(server: SalesforceServer) -> None:
-    client = SalesforceClient(SalesforceCredentials(server.url, "an-id", "wrong"))
+    credentials = SalesforceCredentials(server.url, "an-id", "wrong")
+    client = SalesforceClient(credentials)
 
     with pytest.raises(AccessDeniedError, match=r"denies the login \(invalid_client: .*\); check"):
         client.query("SELECT Id FROM Account")
-    assert "wrong" not in repr(client) + repr(client._credentials)
+    assert "wrong" not in repr(client) + repr(credentials)
 
 
 def test_an_expired_token_is_reported(server: SalesforceServer) -> None:

@@ -33,7 +33,7 @@ def slack() -> Iterator[SlackServer]:
 
 
 @pytest.fixture
-def config(tmp_path: Path, slack: SlackServer) -> Path:
+def config(tmp_path: Path, slack: SlackServer, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return settings of a workspace, with a state folder that holds a list of two CSMs."""
     engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
     rows = [
@@ -46,8 +46,8 @@ def config(tmp_path: Path, slack: SlackServer) -> Path:
         connection.execute(sa.insert(SCORES), [row | {"probability": 0.4} for row in rows])
     engine.dispose()
     file = tmp_path / "expansion.toml"
-    arguments = 'state = "."\n[slack]\nbot_token = "${SLACK_BOT_TOKEN}"\nchannel = "C01"\n'
-    file.write_text(arguments + f'api_url = "{slack.api_url}"\n')
+    file.write_text('state = "."\n[slack]\nbot_token = "${SLACK_BOT_TOKEN}"\nchannel = "C01"\n')
+    monkeypatch.setattr("serving.notify.slack.API_URL", slack.api_url)
     return file
 
 

@@ -128,14 +128,14 @@ def draw_dot_plot(
         The underlying numbers.
     """
     known_estimates = {
-        name: figure for name, figure in estimates.items() if figure.value is not None
+        name: estimate for name, estimate in estimates.items() if estimate.value is not None
     }
     figure, axes = svg.create_axes(x, "", height_pt=60 + 26 * max(len(known_estimates), 1))
-    for row, (name, each) in enumerate(known_estimates.items()):
+    for row, (name, estimate) in enumerate(known_estimates.items()):
         color = MODEL if name in strong else MUTED
-        if each.low is not None:
-            axes.hlines(row, each.low, each.high, color=color, linewidth=1.8)
-        axes.plot(each.value, row, marker="o", markersize=6, color=color)
+        if estimate.low is not None:
+            axes.hlines(row, estimate.low, estimate.high, color=color, linewidth=1.8)
+        axes.plot(estimate.value, row, marker="o", markersize=6, color=color)
     if line is not None:
         axes.axvline(line, **REFERENCE)
     label_rows(axes, list(known_estimates))

@@ -32,7 +32,7 @@ def draw_capacity_curve(
     --------
     training.report.chart_data.compute_capacity_curve
     """
-    figure, axes = svg.create_axes("accounts contacted per as-of", "precision")
+    figure, axes = svg.create_axes("accounts contacted per as-of date", "precision")
     model = next(iter(curves.values()))
     for curve in context.values():
         axes.plot(curve["contacted"], curve["precision"], **plot_helpers.CONTEXT)
@@ -53,7 +53,7 @@ def draw_capacity_curve(
         caption="Share that expanded among the accounts contacted from the top of each list, mean"
         " over the as-ofs.",
         numbers=ReportTable(
-            "Precision and recall by accounts contacted per as-of",
+            "Precision and recall by accounts contacted per as-of date",
             ["accounts", *curves],
             [
                 [

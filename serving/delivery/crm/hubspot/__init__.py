@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from data.errors import SettingsError
 from serving.delivery.crm.base import RateLimit
-from serving.delivery.crm.hubspot.client import HubSpotClient
+from serving.delivery.crm.hubspot.client import API_URL, TIMEOUT_SECONDS, HubSpotClient
 from serving.delivery.crm.hubspot.pipeline import StageMapping
 from serving.delivery.crm.hubspot.target import HubSpotTarget
 
@@ -24,8 +24,19 @@ _CALLS_PER_TEN_SECONDS: Final = {
 }
 
 
-def create_target(settings: Settings) -> HubSpotTarget:
+def create_target(
+    settings: Settings, *, url: str = API_URL, timeout_seconds: float = TIMEOUT_SECONDS
+) -> HubSpotTarget:
     """Create the HubSpot target from the ``[crm.hubspot]`` settings.
+
+    Parameters
+    ----------
+    settings : data.config.settings.Settings
+        All settings.
+    url : str, optional
+        Base URL of the API; a test server has another one.
+    timeout_seconds : float, optional
+        Timeout of one request.
 
     Raises
     ------
@@ -43,9 +54,9 @@ def create_target(settings: Settings) -> HubSpotTarget:
     )
     client = HubSpotClient(
         config.token.get_secret_value(),
-        config.url,
+        url,
         rate_limit=rate_limit,
-        timeout_seconds=config.timeout_seconds,
+        timeout_seconds=timeout_seconds,
     )
     return HubSpotTarget(
         client,

@@ -9,7 +9,7 @@ from serving.delivery.crm.base import BatchRejectedError, ObjectRef, Rejected, R
 from serving.delivery.crm.hubspot.client import HubSpotClient
 from serving.delivery.crm.hubspot.errors import format_error
 
-__all__ = ["create_associations", "parent_ids", "read_associations"]
+__all__ = ["create_associations", "find_parent_ids", "read_associations"]
 
 _BATCH_SIZE: Final = 1_000
 # Ids of HubSpot-defined association types.
@@ -21,7 +21,7 @@ _ASSOCIATION_TYPE_IDS: Final[Mapping[tuple[str, str], int]] = {
 _NO_ASSOCIATION_ERRORS: Final = ("OBJECT_NOT_FOUND", "NO_ASSOCIATIONS_FOUND")
 
 
-def parent_ids(ref: ObjectRef) -> dict[str, str]:
+def find_parent_ids(ref: ObjectRef) -> dict[str, str]:
     """Return the parent records of a deal or task: object type → HubSpot record id."""
     parents = {"companies": ref.account_crm_id, "deals": ref.opportunity_crm_id}
     if ref.kind == "opportunity":

@@ -21,8 +21,10 @@ from hubspot.oauth.exceptions import ApiException as OauthException
 from serving.delivery.crm.base import RateLimit, RetryableError
 from serving.delivery.crm.hubspot.errors import to_error
 
-__all__ = ["HubSpotClient"]
+__all__ = ["API_URL", "TIMEOUT_SECONDS", "HubSpotClient"]
 
+API_URL: Final = "https://api.hubapi.com"
+TIMEOUT_SECONDS: Final = 30.0
 # Each generated part of the SDK has its own exception class.
 _API_EXCEPTIONS: Final = (
     ApiException,

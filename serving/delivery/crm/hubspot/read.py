@@ -197,7 +197,7 @@ def _find_missing_associations(
         with_parent = [
             (ref, record_id)
             for ref, record_id in created
-            if to_type in associations.parent_ids(ref)
+            if to_type in associations.find_parent_ids(ref)
         ]
         if not with_parent:
             continue
@@ -208,5 +208,5 @@ def _find_missing_associations(
         yield from (
             ref.key
             for ref, record_id in with_parent
-            if associations.parent_ids(ref)[to_type] not in associated[record_id]
+            if associations.find_parent_ids(ref)[to_type] not in associated[record_id]
         )

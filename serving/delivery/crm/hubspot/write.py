@@ -188,14 +188,15 @@ def _associate_parents(
             result.crm_id: change.ref
             for change in changes
             if "episode" in change.fields
-            and to_type in associations.parent_ids(change.ref)
+            and to_type in associations.find_parent_ids(change.ref)
             and isinstance(result := results_by_key[change.ref.key], Applied)
         }
         if not refs_by_id:
             continue
         from_type = OBJECT_TYPES[changes[0].ref.kind]
         pairs = [
-            (crm_id, associations.parent_ids(ref)[to_type]) for crm_id, ref in refs_by_id.items()
+            (crm_id, associations.find_parent_ids(ref)[to_type])
+            for crm_id, ref in refs_by_id.items()
         ]
         rejected = associations.create_associations(client, from_type, to_type, pairs)
         results_by_key |= {

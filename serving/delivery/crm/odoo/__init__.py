@@ -36,7 +36,6 @@ def create_target(settings: Settings, transport: httpx.BaseTransport | None = No
         config.url,
         config.database,
         config.api_key.get_secret_value(),
-        timeout_seconds=config.timeout_seconds,
         transport=transport,
     )
     return OdooTarget(

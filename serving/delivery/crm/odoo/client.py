@@ -14,6 +14,7 @@ from serving.delivery.crm.base import AccessDeniedError, BatchRejectedError, Ret
 
 __all__ = ["OdooClient"]
 
+_TIMEOUT_SECONDS: Final = 60.0  # below limit_time_real, Odoo's own limit for a request
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # Temporary database errors; others, such as an out-of-range value, are permanent.
 _RETRYABLE_ERRORS: Final = (
@@ -49,7 +50,7 @@ class OdooClient:
         database: str | None,
         api_key: str,
         *,
-        timeout_seconds: float = 60.0,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {"Authorization": f"bearer {api_key}", "User-Agent": "expansion"}

@@ -32,9 +32,7 @@ def create_target(settings: Settings) -> SalesforceTarget:
     config = settings.crm.salesforce
     client = SalesforceClient(
         _build_credentials(config),
-        version=config.api_version,
         daily_share=config.daily_share,
-        timeout_seconds=config.timeout_seconds,
     )
     create_options = CreateOptions(
         stage=config.stage,

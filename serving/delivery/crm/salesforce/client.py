@@ -22,6 +22,8 @@ from serving.delivery.crm.salesforce.errors import is_session_expired, to_error
 __all__ = ["Record", "SalesforceClient", "SalesforceCredentials"]
 
 Record: TypeAlias = Mapping[str, Any]
+_API_VERSION: Final = "62.0"
+_TIMEOUT_SECONDS: Final = 120.0
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # URL and headers are limited to 16,384 bytes; longer queries are sent in a body.
 _MAX_QUERY_LENGTH: Final = 8_000
@@ -64,9 +66,9 @@ class SalesforceClient:
         self,
         credentials: SalesforceCredentials,
         *,
-        version: str = "62.0",
+        version: str = _API_VERSION,
         daily_share: float = 0.5,
-        timeout_seconds: float = 120.0,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         self.url, self.version = credentials.url.rstrip("/"), version
         self._credentials, self._daily_share = credentials, daily_share

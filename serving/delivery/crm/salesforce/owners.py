@@ -13,7 +13,7 @@ __all__ = ["OwnerLookup", "is_email", "query_users"]
 
 @dataclass(frozen=True)
 class OwnerLookup:
-    """Looks up owners, with a cache for accounts, e-mail addresses and users.
+    """Looks up record owners, and caches accounts and users.
 
     Attributes
     ----------
@@ -21,19 +21,19 @@ class OwnerLookup:
         Account field that holds the CSM; None uses the account owner only.
     owner_by_account : dict
         Account record id → user id.
-    user_ids : dict
+    user_ids_by_key : dict
         Lower-case e-mail address or user id → ids of matching active users.
     """
 
     client: SalesforceClient
     csm_field: str | None
     owner_by_account: dict[str, str | None] = field(default_factory=dict)
-    user_ids: dict[str, list[str]] = field(default_factory=dict)
+    user_ids_by_key: dict[str, list[str]] = field(default_factory=dict)
 
     def find_owners(self, account_ids: Sequence[str]) -> dict[str, str | None]:
         """Return account record id → user id; None without an active user.
 
-        Salesforce then assigns the record to the user we log in as.
+        Salesforce then assigns the record to the integration user.
         """
         missing = sorted(set(account_ids) - self.owner_by_account.keys())
         if missing:
@@ -48,7 +48,7 @@ class OwnerLookup:
 
     def _select_owner(self, record: Record) -> str | None:
         for name in (self._read_csm_email(record), record["OwnerId"]):
-            matches = self.user_ids.get(name or "", [])
+            matches = self.user_ids_by_key.get(name or "", [])
             if len(matches) == 1:
                 return matches[0]
         return None
@@ -57,13 +57,15 @@ class OwnerLookup:
         """Query users that are not cached yet."""
         emails = {
             email for record in records if (email := self._read_csm_email(record))
-        } - self.user_ids.keys()
-        ids = {record["OwnerId"] for record in records if record["OwnerId"]} - self.user_ids.keys()
-        users_found = query_users(self.client, emails=sorted(emails), ids=sorted(ids))
-        self.user_ids.update({name: [] for name in emails | ids})
-        for user in users_found:
+        } - self.user_ids_by_key.keys()
+        ids = {
+            record["OwnerId"] for record in records if record["OwnerId"]
+        } - self.user_ids_by_key.keys()
+        users = query_users(self.client, emails=sorted(emails), ids=sorted(ids))
+        self.user_ids_by_key.update({name: [] for name in emails | ids})
+        for user in users:
             for name in {str(user["Email"]).lower(), user["Id"]} & (emails | ids):
-                self.user_ids[name].append(user["Id"])
+                self.user_ids_by_key[name].append(user["Id"])
 
     def _read_csm_email(self, record: Record) -> str | None:
         email = str(record.get(self.csm_field) or "").strip().lower() if self.csm_field else ""
@@ -79,8 +81,8 @@ def query_users(
     ]
     if not conditions:
         return []
-    is_match = f"({' OR '.join(conditions)})"
-    return client.query(soql.build_query(["Id", "Email"], "User", "IsActive = true", is_match))
+    condition = f"({' OR '.join(conditions)})"
+    return client.query(soql.build_query(["Id", "Email"], "User", "IsActive = true", condition))
 
 
 def is_email(text: str) -> bool:

@@ -53,11 +53,11 @@ def fill_adoptable(
     for ref, row in zip(refs, rows, strict=True):
         match = row or next(
             (
-                each
-                for each in candidates
-                if each["account_id"] == ref.account_id
-                and each["limit"] in {None, "", ref.limit}
-                and each["id"] not in taken
+                candidate
+                for candidate in candidates
+                if candidate["account_id"] == ref.account_id
+                and candidate["limit"] in {None, "", ref.limit}
+                and candidate["id"] not in taken
             ),
             None,
         )

@@ -1,0 +1,1 @@
+"""Benchmarks, run as modules; their pages are in ``docs/measured``."""

@@ -1,0 +1,1 @@
+"""Planted leaks, which the leakage check finds."""
