@@ -48,11 +48,11 @@ long: .venv/ready
 
 # The point-in-time laws on 200 generated worlds each instead of eight: about half an hour.
 test-laws: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --hypothesis-profile=thorough tests/features/test_time.py
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --hypothesis-profile=thorough tests/properties/test_point_in_time.py
 
 # A registry on a real MLflow server with a real PostgreSQL.
 server: .venv/ready
-	$(BIN)/pytest -m slow tests/training/test_server.py tests/serving/test_remote_registry.py
+	$(BIN)/pytest -m slow tests/unit/training/registry/test_mlflow_server.py tests/unit/serving/scoring/test_remote_registry.py
 
 # CRM delivery under faults: 200 kills, a server that fails a third of requests, a full disk; about
 # ten minutes. FAULTS='--kills 20 --accounts 400' is a smoke test of one minute.
@@ -62,7 +62,7 @@ test-faults: .venv/ready
 # The event log on Spark; needs Java.
 ifneq ($(or $(JAVA_HOME),$(shell command -v java)),)
 spark: .venv/spark
-	$(BIN)/pytest -m "spark and not slow" tests/features/test_spark.py
+	$(BIN)/pytest -m "spark and not slow" tests/integration/spark/test_spark.py
 else
 spark:
 	@echo "spark: skipped, because Java is not installed"
@@ -101,7 +101,7 @@ test-salesforce: .venv/ready
 
 # The page in a real Chromium, with fuzzing, 10,000 accounts and a real PostgreSQL; some minutes.
 test-web: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -m "slow or not slow" tests/web
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -m "slow or not slow" tests/integration/web
 
 # The feature catalogue, generated from the code; a test fails when it is stale.
 reference: .venv/ready
@@ -122,20 +122,20 @@ test-lower-bounds:
 
 # About half an hour on two cores and 8 GB of disk; BENCH=--small is a smoke test of minutes.
 bench-features: .venv/ready
-	$(BIN)/python -m tests.bench.features.bench_features $(BENCH)
+	$(BIN)/python -m tests.benchmarks.features.bench_features $(BENCH)
 
 # About 75 minutes on two cores, mostly for the small companies: BENCH='--seeds 5' is faster, BENCH=--small is a
 # smoke test, BENCH='--only dates' measures one section.
 bench-model: .venv/ready
-	$(BIN)/python -m tests.bench.model.bench_model $(BENCH)
+	$(BIN)/python -m tests.benchmarks.model.bench_model $(BENCH)
 
 # Up to 40 minutes on two cores; BENCH=--small is a smoke test, BENCH='--only nulls' measures one section.
 bench-gate: .venv/ready
-	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.gate.bench_gate $(BENCH)
+	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.gate.bench_gate $(BENCH)
 
 # About 15 minutes on two cores, mostly to build 100,000 accounts, which are stored; BENCH=--small is a smoke test.
 bench-score: .venv/ready
-	$(BIN)/python -m tests.bench.score.bench_score $(BENCH)
+	$(BIN)/python -m tests.benchmarks.score.bench_score $(BENCH)
 
 # A fake HubSpot server with faults, and 50 senders that are killed: some minutes.
 test-hubspot: .venv/ready
@@ -148,12 +148,12 @@ bench-hubspot: .venv/ready
 # About 20 minutes: a constant event load with accounts that reach their limit, and a million events while processes
 # are killed. BENCH='--events 50000 --kills 4 --seconds 20' is a smoke test, BENCH=--postgres also measures PostgreSQL.
 bench-events: .venv/ready
-	$(BIN)/python -m tests.bench.events.bench_events $(BENCH)
+	$(BIN)/python -m tests.benchmarks.events.bench_events $(BENCH)
 
 # Two minutes: time to first byte of every page at 10,000 accounts with eight earlier lists.
 # BENCH='--database postgresql' uses a real one; BENCH='--accounts 100000 --lists 11' takes twenty minutes and 3 GB of disk.
 bench-page: .venv/ready
-	$(BIN)/python -m tests.bench.web.bench_page $(BENCH)
+	$(BIN)/python -m tests.benchmarks.web.bench_page $(BENCH)
 
 # Attacks on the real server over HTTP, on SQLite and PostgreSQL: about five minutes. ATTACK=--small is a smoke test,
 # ATTACK='--only connections disk --on sqlite' runs these categories alone.

@@ -45,7 +45,7 @@ def translate_source_errors(name: str) -> Iterator[None]:
         ) from None
     except (pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:
         raise SourceError(
-            f"{name} does not have the format of its file extension: {_first_error_line(error)}. It"
+            f"{name} cannot be read: {_first_error_line(error)}. It"
             " may be incomplete or damaged: export it again, or remove it."
         ) from None
     except OSError as error:

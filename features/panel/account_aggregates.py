@@ -70,9 +70,7 @@ def aggregate_accounts(
         an account without events are zero; values the contract does not state are null.
     """
     known_rows = known_before(timeline, as_of)
-    days = known_before(grid.first_features, as_of).select(
-        days_ago("day", as_of).alias("days")
-    )
+    days = known_before(grid.first_features, as_of).select(days_ago("day", as_of).alias("days"))
     log_days = int(days["days"].max() or 0)  # type: ignore[arg-type]
     if log_first_day is not None:
         log_days = max((as_of.date() - log_first_day).days, 0)

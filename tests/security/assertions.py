@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from serving import store
 from serving.store.event_schema import WEBHOOK_EVENTS
-from tests.bench.events import server_process
+from tests.benchmarks.events import server_process
 from tests.security.counters import AttackCategory, Ledger
 from tests.security.target import Target
 

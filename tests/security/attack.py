@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from tests.bench.events import server_process
+from tests.benchmarks.events import server_process
 from tests.security import raw_http
 from tests.security.counters import AttackCategory, Ledger
 from tests.security.raw_http import RawConnection, RawResponse

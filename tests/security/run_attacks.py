@@ -17,7 +17,7 @@ from typing import Any
 
 from serving import store
 from serving.store.event_schema import CONSUMER_OFFSETS
-from tests.bench.events import server_process
+from tests.benchmarks.events import server_process
 from tests.security import (
     auth_attacks,
     browser,

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from data.config import settings
 from serving import store
 from serving.store.schema import FEEDBACK
-from tests.web import web_office
+from tests.integration.web import web_client
 
 LISTED_ACCOUNTS = 3_000
 MONITORED_ACCOUNTS = 60  # accounts with a log and a contract, so that the consumer has work
@@ -105,7 +105,7 @@ def build_target(folder: Path, url: str | None = None) -> Target:
     )
     today = datetime.now(UTC).date()
     monday = today - timedelta(days=today.weekday())
-    web_office.write_list(target.engine, rows, monday)
+    web_client.write_list(target.engine, rows, monday)
     with store.write_transaction(target.engine) as connection:
         connection.execute(
             sa.insert(FEEDBACK).values(
@@ -137,7 +137,7 @@ def start_postgres() -> Iterator[Any]:
 
 def build_rows() -> list[dict[str, Any]]:
     """Build list rows whose names state their portfolio, some with hostile names and ids."""
-    rows = web_office.build_rows(LISTED_ACCOUNTS)
+    rows = web_client.build_rows(LISTED_ACCOUNTS)
     for index, row in enumerate(rows):
         row["name"] = f"{row['name']} of-book-{row['csm'] or 'nobody'}"
         if index < 2 * len(HOSTILE_NAMES):
