@@ -74,7 +74,8 @@ def split_walk_forward(
     Examples
     --------
     >>> days = [date(2025, 1, 1) + timedelta(days=30 * k) for k in range(6)]
-    >>> [len(split.test_as_ofs) for split in split_walk_forward(days, first=days[2], refit_months=3)]
+    >>> splits = split_walk_forward(days, first=days[2], refit_months=3)
+    >>> [len(split.test_as_ofs) for split in splits]
     [3, 1]
     """
     days = sorted(set(as_ofs))
