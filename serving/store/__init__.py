@@ -2,7 +2,9 @@
 
 from serving.store.engine import (
     acquire_advisory_lock,
+    as_utc,
     database_exists,
+    fetch_rows,
     open_engine,
     read_transaction,
     redact_url,
@@ -11,7 +13,9 @@ from serving.store.engine import (
 
 __all__ = [
     "acquire_advisory_lock",
+    "as_utc",
     "database_exists",
+    "fetch_rows",
     "open_engine",
     "read_transaction",
     "redact_url",

@@ -11,6 +11,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,9 @@ __all__ = [
     "BUSY_TIMEOUT_SECONDS",
     "PreEncodedJson",
     "acquire_advisory_lock",
+    "as_utc",
     "database_exists",
+    "fetch_rows",
     "open_engine",
     "read_transaction",
     "redact_url",
@@ -104,6 +107,17 @@ def read_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """
     with translate_errors(), engine.connect() as connection:
         yield connection
+
+
+def fetch_rows(engine: sa.Engine, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    """Return the rows of a query in a read transaction of its own."""
+    with read_transaction(engine) as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return a database time in UTC: SQLite returns no zone, PostgreSQL its session's zone."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def acquire_advisory_lock(connection: sa.Connection, name: str) -> None:

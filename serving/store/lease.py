@@ -13,7 +13,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -89,9 +89,9 @@ def acquire_lease(engine: sa.Engine, target: str, clock: Callable[[], datetime])
 
 def _is_holder_active(owner: str, expires_at: datetime, now: datetime) -> bool:
     """Return True if a holder may still be running; an expiry too far ahead means a wrong clock."""
-    if expires_at.tzinfo is None:
-        expires_at = expires_at.replace(tzinfo=UTC)
-    return now <= expires_at <= now + 2 * _LEASE_DURATION and not _is_process_dead(owner)
+    return now <= store.as_utc(expires_at) <= now + 2 * _LEASE_DURATION and not _is_process_dead(
+        owner
+    )
 
 
 def _is_process_dead(owner: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from serving.store.engine import read_transaction
+from serving.store.engine import fetch_rows, read_transaction
 from serving.store.schema import ACCOUNT_TOUCHES, FEEDBACK, RUNS, SCORES
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "load_list_rows",
     "load_previous_list",
     "load_recent_touches",
+    "load_run_record",
     "load_score_history",
     "load_snoozes",
 ]
@@ -48,7 +49,7 @@ def load_list_rows(engine: sa.Engine, as_of: date | None = None) -> list[dict[st
     query = sa.select(SCORES).where(
         SCORES.c.rank.is_not(None), SCORES.c.as_of == _as_of_or_latest(as_of)
     )
-    return _fetch_rows(engine, query.order_by(SCORES.c.rank))
+    return fetch_rows(engine, query.order_by(SCORES.c.rank))
 
 
 def load_account(engine: sa.Engine, name: str) -> dict[str, Any] | None:
@@ -66,7 +67,7 @@ def load_account(engine: sa.Engine, name: str) -> dict[str, Any] | None:
         .order_by(closest, SCORES.c.account_id)
         .limit(1)
     )
-    matches = _fetch_rows(engine, query)
+    matches = fetch_rows(engine, query)
     return matches[0] if matches else None
 
 
@@ -77,7 +78,7 @@ def load_score_history(engine: sa.Engine, account_id: str) -> list[dict[str, Any
         .where(SCORES.c.account_id == account_id, SCORES.c.rank.is_not(None))
         .order_by(SCORES.c.as_of)
     )
-    return _fetch_rows(engine, query)
+    return fetch_rows(engine, query)
 
 
 def load_previous_list(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
@@ -92,7 +93,7 @@ def load_previous_list(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
     columns = [SCORES.c[name] for name in _PREVIOUS_LIST_SCHEMA]
     last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
     query = sa.select(*columns).where(SCORES.c.as_of == last, SCORES.c.rank.is_not(None))
-    rows = _fetch_rows(engine, query.order_by(SCORES.c.rank))
+    rows = fetch_rows(engine, query.order_by(SCORES.c.rank))
     return pl.DataFrame(rows, schema=_PREVIOUS_LIST_SCHEMA) if rows else None
 
 
@@ -108,7 +109,7 @@ def load_recent_touches(engine: sa.Engine, as_of: date, *, days: int) -> Mapping
         )
         .group_by(ACCOUNT_TOUCHES.c.account_id)
     )
-    return {row["account_id"]: row["day"] for row in _fetch_rows(engine, query)}
+    return {row["account_id"]: row["day"] for row in fetch_rows(engine, query)}
 
 
 def load_snoozes(engine: sa.Engine, as_of: date) -> Mapping[str, date]:
@@ -122,7 +123,7 @@ def load_snoozes(engine: sa.Engine, as_of: date) -> Mapping[str, date]:
         FEEDBACK.c.id.in_(latest_feedback.group_by(FEEDBACK.c.account_id)),
         FEEDBACK.c.snoozed_until > as_of,
     )
-    return {row["account_id"]: row["snoozed_until"] for row in _fetch_rows(engine, query)}
+    return {row["account_id"]: row["snoozed_until"] for row in fetch_rows(engine, query)}
 
 
 def load_last_run(engine: sa.Engine, as_of: date | None = None) -> dict[str, Any] | None:
@@ -130,14 +131,18 @@ def load_last_run(engine: sa.Engine, as_of: date | None = None) -> dict[str, Any
     query = sa.select(RUNS).order_by(RUNS.c.id.desc()).limit(1)
     if as_of is not None:
         query = query.where(RUNS.c.as_of == as_of)
-    runs = _fetch_rows(engine, query)
+    runs = fetch_rows(engine, query)
     return runs[0] if runs else None
+
+
+def load_run_record(engine: sa.Engine, as_of: date) -> Mapping[str, Any]:
+    """Load the record of the last run of an as-of; empty where there is none.
+
+    See :func:`serving.scoring.run_record.build_run_record`.
+    """
+    run = load_last_run(engine, as_of)
+    return run["record"] if run else {}
 
 
 def _as_of_or_latest(as_of: date | None) -> Any:  # noqa: ANN401 - date or subquery
     return _LATEST_AS_OF.scalar_subquery() if as_of is None else as_of
-
-
-def _fetch_rows(engine: sa.Engine, query: sa.Select[Any]) -> list[dict[str, Any]]:
-    with read_transaction(engine) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]

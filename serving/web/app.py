@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import anyio.to_thread
 import sqlalchemy as sa
@@ -40,16 +39,7 @@ def create_app(
 ) -> FastAPI:
     """Create the web application.
 
-    Parameters
-    ----------
-    settings : data.config.settings.Settings
-        Web, playbook, outcome.
-    engine : sqlalchemy.Engine
-        The application database, its schema up to date.
-    clock : callable
-        Returns the current time, UTC; called once per request.
-    webhooks : bool
-        Whether webhook routes are served.
+    ``clock`` returns the current time, UTC. ``webhooks`` is false for the pages alone.
     """
     app = FastAPI(
         title="Expansion propensity",
@@ -58,9 +48,7 @@ def create_app(
         openapi_url=None,
         lifespan=_lifespan,
     )
-    app.state.context = AppContext(
-        settings, engine, Authenticator(settings.web), clock, secrets.token_urlsafe
-    )
+    app.state.context = AppContext(settings, engine, Authenticator(settings.web), clock)
     for routes in (list_page, account_page, status_pages, sign_in):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -103,7 +91,6 @@ def _handle_form_error(_: Request, error: Exception) -> Response:
 
 
 def _render_error(status: int, headers: dict[str, str], message: str = "") -> HTMLResponse:
-    context: dict[str, Any] = {"status": status, "message": _STATUS_MESSAGES.get(status) or message}
-    return HTMLResponse(
-        render_template("error.html.j2", user=None, active_page="", **context), status, headers
-    )
+    text = _STATUS_MESSAGES.get(status) or message
+    page = render_template("error.html.j2", user=None, active_page="", status=status, message=text)
+    return HTMLResponse(page, status, headers)

@@ -21,23 +21,16 @@ SESSION_SECONDS: Final = 12 * 3600
 _CSRF_SECONDS: Final = 24 * 3600
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class User:
     """The authenticated user.
 
-    Attributes
-    ----------
-    name : str
-        Stored with the user's feedback.
-    csm : str or None
-        Portfolio that the user sees; None for all portfolios.
+    ``name`` is stored with the user's feedback. ``csm`` is the portfolio that the user sees, None
+    for all portfolios.
     """
 
     name: str
     csm: str | None = None
-
-    def __repr__(self) -> str:
-        return f"User({'all portfolios' if self.csm is None else 'one portfolio'})"
 
 
 class Authenticator:
@@ -52,9 +45,6 @@ class Authenticator:
         key = "".join(sorted(self._users)) or secrets.token_hex(32)
         self._sessions = URLSafeTimedSerializer(key, salt="session")
         self._csrf_tokens = URLSafeTimedSerializer(key, salt="form")
-
-    def __repr__(self) -> str:
-        return f"Authenticator({len(self._users)} tokens, header {self.rules.auth_header})"
 
     @property
     def accepts_tokens(self) -> bool:
@@ -95,12 +85,11 @@ class Authenticator:
     def _authenticate_header(self, request: Request) -> User | None:
         rules = self.rules
         from_proxy = request.client is not None and request.client.host in rules.trusted_proxies
-        values = (
-            request.headers.getlist(rules.auth_header) if rules.auth_header and from_proxy else []
-        )
-        if len(values) != 1 or not values[0].strip():
+        if not (rules.auth_header and from_proxy):
             return None
-        name = values[0].strip()
+        values = request.headers.getlist(rules.auth_header)
+        if len(values) != 1 or not (name := values[0].strip()):
+            return None
         return User(name, None if name in rules.managers else rules.user_portfolios.get(name, name))
 
     def _authenticate_session(self, cookie: str) -> User | None:

@@ -19,18 +19,14 @@ from serving.web.templating import render_template
 __all__ = ["AppContext", "ContextDep", "UserDep", "render_page"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AppContext:
-    """Settings, database, authenticator, clock, and a generator of form ids."""
+    """Settings, database, authenticator and clock."""
 
     settings: Settings
     engine: sa.Engine
     authenticator: Authenticator
     clock: Callable[[], datetime]
-    new_form_id: Callable[[], str]
-
-    def __repr__(self) -> str:
-        return f"AppContext({self.authenticator!r})"
 
     @property
     def today(self) -> date:
@@ -73,7 +69,7 @@ def render_page(
         "user": user,
         "active_page": active_page,
         "csrf_token": context.authenticator.create_csrf_token(user),
+        "can_sign_out": context.authenticator.accepts_tokens,
         "today": context.today,
     }
-    variables |= {"can_sign_out": context.authenticator.accepts_tokens}
     return HTMLResponse(render_template(name, **variables), status)

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serving.store.engine import read_transaction, write_transaction
+from serving.store import fetch_rows, write_transaction
 from serving.store.schema import (
     ACCOUNT_TOUCHES,
     FEEDBACK,
@@ -32,10 +32,10 @@ from serving.store.upsert import insert_or_skip
 from serving.web.auth import User
 
 __all__ = [
+    "EXPORT_COLUMNS",
     "MAX_REASON_LENGTH",
     "FeedbackEntry",
     "count_by_band",
-    "list_export_columns",
     "load_account_feedback",
     "load_feedback_rows",
     "load_latest_feedback",
@@ -43,25 +43,19 @@ __all__ = [
 ]
 
 MAX_REASON_LENGTH: Final = 1000  # characters
-_FEEDBACK_COLUMNS: Final = tuple(
-    table_column for table_column in FEEDBACK.c if table_column.name not in {"id", "form_id"}
-)
+_FEEDBACK_COLUMNS: Final = [column for column in FEEDBACK.c if column.name not in {"id", "form_id"}]
 _ROW_COLUMNS: Final = ("rank", "probability", "band", "tier", "limit", "motion")
+# Columns of :func:`load_feedback_rows`.
+EXPORT_COLUMNS: Final = (*(column.name for column in _FEEDBACK_COLUMNS), *_ROW_COLUMNS)
 _TOUCH_VERDICTS: Final = ("contacted", "won", "not now")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FeedbackEntry:
-    """One feedback form.
+    """One feedback form on an account, as shown on the list of ``as_of``.
 
-    Attributes
-    ----------
-    form_id : str
-        Idempotency key of the form: a resubmission is ignored.
-    account_id, as_of
-        The account, and the list on which it was shown.
-    verdict, snoozed_until, reason
-        The outcome; the date of a *not now*; the reason or note.
+    ``form_id`` is the form's idempotency key: a resubmission is ignored. ``snoozed_until`` is the
+    date of a *not now*; ``reason`` is the reason or note.
     """
 
     form_id: str
@@ -70,9 +64,6 @@ class FeedbackEntry:
     verdict: FeedbackVerdict
     snoozed_until: date | None = None
     reason: str | None = None
-
-    def __repr__(self) -> str:
-        return f"FeedbackEntry({self.account_id!r}, {self.verdict})"
 
 
 def save_feedback(engine: sa.Engine, entry: FeedbackEntry, user: User, now: datetime) -> bool:
@@ -90,11 +81,10 @@ def save_feedback(engine: sa.Engine, entry: FeedbackEntry, user: User, now: date
             return False
         connection.execute(sa.insert(FEEDBACK).values(**row))
         if entry.verdict in _TOUCH_VERDICTS and entry.snoozed_until is None:
-            description = f"{entry.verdict}, reported on the page"
             touch = {
                 "account_id": entry.account_id,
                 "touched_on": now.date(),
-                "activity": description,
+                "activity": f"{entry.verdict}, reported on the page",
             }
             insert_or_skip(connection, ACCOUNT_TOUCHES, touch)
     return True
@@ -103,22 +93,14 @@ def save_feedback(engine: sa.Engine, entry: FeedbackEntry, user: User, now: date
 def load_account_feedback(engine: sa.Engine, account_id: str) -> list[dict[str, Any]]:
     """Return all feedback on an account, newest first."""
     query = sa.select(FEEDBACK).where(FEEDBACK.c.account_id == account_id)
-    with read_transaction(engine) as connection:
-        rows = connection.execute(query.order_by(FEEDBACK.c.id.desc())).mappings()
-        return [dict(row) for row in rows]
+    return fetch_rows(engine, query.order_by(FEEDBACK.c.id.desc()))
 
 
 def load_latest_feedback(engine: sa.Engine, accounts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return account → its newest feedback, for accounts that have any."""
     newest = sa.select(sa.func.max(FEEDBACK.c.id)).where(FEEDBACK.c.account_id.in_(accounts))
     query = sa.select(FEEDBACK).where(FEEDBACK.c.id.in_(newest.group_by(FEEDBACK.c.account_id)))
-    with read_transaction(engine) as connection:
-        return {row["account_id"]: dict(row) for row in connection.execute(query).mappings()}
-
-
-def list_export_columns() -> tuple[str, ...]:
-    """Return the columns of :func:`load_feedback_rows`."""
-    return (*(column.name for column in _FEEDBACK_COLUMNS), *_ROW_COLUMNS)
+    return {row["account_id"]: row for row in fetch_rows(engine, query)}
 
 
 def load_feedback_rows(engine: sa.Engine, user: User, as_of: date) -> list[dict[str, Any]]:
@@ -136,8 +118,7 @@ def load_feedback_rows(engine: sa.Engine, user: User, as_of: date) -> list[dict[
         .where(*portfolio_filter)
         .order_by(FEEDBACK.c.id)
     )
-    with read_transaction(engine) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+    return fetch_rows(engine, query)
 
 
 def count_by_band(engine: sa.Engine) -> list[dict[str, Any]]:
@@ -155,5 +136,4 @@ def count_by_band(engine: sa.Engine) -> list[dict[str, Any]]:
         .group_by(SCORES.c.band)
         .order_by(sa.func.max(SCORES.c.probability).desc())
     )
-    with read_transaction(engine) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+    return fetch_rows(engine, query)

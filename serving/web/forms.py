@@ -43,14 +43,7 @@ def parse_feedback(
     FormError
         If the verdict, a required reason or date, or the form id is missing or invalid.
     """
-    verdict = next(
-        (
-            allowed_verdict
-            for allowed_verdict in FEEDBACK_VERDICTS
-            if allowed_verdict == form.get("verdict")
-        ),
-        None,
-    )
+    verdict = next((known for known in FEEDBACK_VERDICTS if known == form.get("verdict")), None)
     if verdict is None:
         raise FormError("Choose an outcome: contacted, won, not now, or wrong.")
     form_id = form.get("form_id", "")

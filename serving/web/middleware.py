@@ -37,12 +37,12 @@ _SECURITY_HEADERS: Final = {
 }
 
 
-class PayloadTooLargeError(Exception):
-    """The request body exceeds the limit."""
+class RequestBodyError(Exception):
+    """The request body exceeds the limit, or did not arrive in time."""
 
-
-class RequestTimeoutError(Exception):
-    """The request body did not arrive in time."""
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class TokenBucket:
@@ -77,9 +77,6 @@ class SecurityMiddleware:
             "/sign-in": TokenBucket(_SIGN_INS_PER_MINUTE),
         }
 
-    def __repr__(self) -> str:
-        return f"SecurityMiddleware({len(self._allowed_hosts)} hosts)"
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or reject it."""
         if scope["type"] != "http":
@@ -94,42 +91,28 @@ class SecurityMiddleware:
                 _add_security_headers(MutableHeaders(scope=message), scope["path"])
             await send(message)
 
-        rejection = self._reject_request(scope)
-        if rejection is not None:
-            await rejection(scope, receive, send_with_headers)
-            return
         is_webhook = _is_under(_WEBHOOK_PATH, scope["path"])  # webhooks have their own body limits
+        app = self._reject_request(scope, is_webhook=is_webhook) or self.app
         try:
-            await self.app(
-                scope, receive if is_webhook else _limit_body(receive), send_with_headers
-            )
-        except (PayloadTooLargeError, RequestTimeoutError) as error:
+            await app(scope, receive if is_webhook else _limit_body(receive), send_with_headers)
+        except RequestBodyError as error:
             if not response_started:
-                status = 413 if isinstance(error, PayloadTooLargeError) else 408
-                await PlainTextResponse(str(error), status, {"Connection": "close"})(
-                    scope, receive, send_with_headers
-                )
+                response = PlainTextResponse(str(error), error.status, {"Connection": "close"})
+                await response(scope, receive, send_with_headers)
 
-    def _reject_request(self, scope: Scope) -> Response | None:
+    def _reject_request(self, scope: Scope, *, is_webhook: bool) -> Response | None:
         headers, path = Headers(scope=scope), scope["path"]
-        is_webhook = _is_under(_WEBHOOK_PATH, path)
-        if (
-            self._checks_host
-            and not is_webhook
-            and _get_host_name(headers) not in self._allowed_hosts
-        ):
+        is_known_host = not self._checks_host or _get_host_name(headers) in self._allowed_hosts
+        if not (is_webhook or is_known_host):
             return PlainTextResponse("Host not allowed; add it to web.allowed_hosts.", 421)
         if scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
             if not is_webhook and not _is_same_origin(headers):
                 return PlainTextResponse("Cross-origin form submission rejected.", 403)
+            address = (scope.get("client") or [""])[0]
             for folder, bucket in self._buckets.items():
-                if _is_under(folder, path) and (
-                    wait := bucket.take_token((scope.get("client") or [""])[0])
-                ):
-                    retry_after = {"Retry-After": str(int(wait) + 1)}
-                    return PlainTextResponse(
-                        "Too many requests; try again later.", 429, retry_after
-                    )
+                if _is_under(folder, path) and (wait := bucket.take_token(address)):
+                    message, retry_after = "Too many requests; try again later.", str(int(wait) + 1)
+                    return PlainTextResponse(message, 429, {"Retry-After": retry_after})
         declared = headers.get("content-length", "0")
         if not is_webhook and (not declared.isdecimal() or int(declared[:12]) > MAX_BODY_BYTES):
             return PlainTextResponse("Request body too large.", 413)
@@ -148,10 +131,10 @@ def _limit_body(receive: Receive) -> Receive:
         try:
             message = await asyncio.wait_for(receive(), max(deadline - time.monotonic(), 0.001))
         except TimeoutError as error:
-            raise RequestTimeoutError("The request body did not arrive in time.") from error
+            raise RequestBodyError("The request body did not arrive in time.", 408) from error
         received += len(message.get("body", b""))
         if received > MAX_BODY_BYTES:
-            raise PayloadTooLargeError("Request body too large.")
+            raise RequestBodyError("Request body too large.", 413)
         complete = not message.get("more_body", False)
         return message
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -14,8 +14,9 @@ import jinja2
 from markupsafe import Markup, escape
 
 from serving.notify.digest.text_utils import to_single_line
+from serving.store import as_utc
 
-__all__ = ["STATIC", "as_utc", "format_moment", "render_template"]
+__all__ = ["STATIC", "format_moment", "render_template"]
 
 STATIC: Final = Path(str(resources.files("serving.web") / "static"))
 
@@ -73,11 +74,6 @@ def format_moment(value: datetime | None) -> str:
         return "–"
     value = as_utc(value)
     return f"{value.day} {value:%b %Y, %H:%M} UTC"
-
-
-def as_utc(value: datetime) -> datetime:
-    """Return a database time in UTC: SQLite returns no zone, PostgreSQL its session's zone."""
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _format_percent(value: float | None, digits: int = 0) -> str:

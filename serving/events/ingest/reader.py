@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from data.ingest.table_loader import Partition
+from serving.store import as_utc
 from serving.store.event_schema import WEBHOOK_EVENTS
 
 __all__ = [
@@ -145,7 +146,7 @@ def flag_logged_events(
     logged_mask = np.zeros((span[0] or 0) + 1, dtype=np.bool_)
     if not span[0] or not partitions:
         return logged_mask
-    first = _as_utc(span[1])
+    first = as_utc(span[1])
     recent = [part.valid_rows().filter(pl.col("timestamp") >= first) for part in partitions]
     ids = pl.concat([part.select("event_id") for part in recent]).drop_nulls().unique()
     known_ids = ids.collect(engine="streaming")["event_id"]
@@ -159,7 +160,7 @@ def flag_logged_events(
     for chunk in result.partitions():
         row_ids = np.array([row[0] for row in chunk])
         if last_logged is not None:
-            logged_mask[row_ids] = [_as_utc(row[2]) <= last_logged for row in chunk]
+            logged_mask[row_ids] = [as_utc(row[2]) <= last_logged for row in chunk]
         elif len(known_ids):
             messages = pl.Series([row[1] for row in chunk], dtype=pl.String)
             logged_mask[row_ids] = messages.is_in(known_ids.implode()).to_numpy()
@@ -186,10 +187,5 @@ def _find_last_timestamp(rows: Sequence[pl.LazyFrame]) -> datetime | None:
 def _to_stored_event(row: Any) -> StoredEvent:  # noqa: ANN401 - a row of the query above
     event = StoredEvent(*row)
     return replace(
-        event, happened_at=_as_utc(event.happened_at), received_at=_as_utc(event.received_at)
+        event, happened_at=as_utc(event.happened_at), received_at=as_utc(event.received_at)
     )
-
-
-def _as_utc(moment: datetime) -> datetime:
-    """Return the time in UTC; SQLite returns times without a zone."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from serving.events.monitor.threshold import AlertTransition, ThresholdState
+from serving.store import as_utc
 from serving.store.event_schema import (
     ALERTS,
     CONSUMER_OFFSETS,
@@ -199,8 +200,5 @@ def _fetch_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[s
 def _with_time_zone(row: dict[str, Any]) -> dict[str, Any]:
     """Set UTC on times; SQLite returns them without a zone."""
     return {
-        name: value.replace(tzinfo=UTC)
-        if isinstance(value, datetime) and value.tzinfo is None
-        else value
-        for name, value in row.items()
+        name: as_utc(value) if isinstance(value, datetime) else value for name, value in row.items()
     }

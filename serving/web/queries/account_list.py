@@ -1,4 +1,4 @@
-"""The active list as a user may see it: one page, its counts, or all rows for a file.
+"""The active list as a user may see it: filters, one page with its counts, or all rows for a file.
 
 Every query is restricted to the user's portfolio first. Filtering, counting and sorting use a
 narrow index table; the wide rows are read for the selected accounts only.
@@ -8,79 +8,96 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
+from urllib.parse import urlencode
 
 import sqlalchemy as sa
 
 from serving.store.engine import read_transaction
-from serving.store.schema import LIST_INDEX, RUNS, SCORES
+from serving.store.schema import LIST_INDEX, SCORES
 from serving.web.auth import User
 from serving.web.queries import alerts
-from serving.web.queries.list_filters import NO_CSM, ListFilters
 
 __all__ = [
+    "EXPORT_COLUMNS",
+    "NO_CSM",
     "WEEK",
+    "LimitFilter",
+    "ListFilters",
     "ListPage",
+    "SortOrder",
+    "TierFilter",
+    "WhenFilter",
     "get_reference_date",
     "has_csms",
     "iter_list_rows",
-    "list_export_columns",
-    "load_latest_as_of",
     "load_page",
-    "restrict_to_user",
 ]
 
 WEEK: Final = timedelta(days=6)
+NO_CSM: Final = "\u2014"  # filter value for accounts without a CSM
+TierFilter = Literal["", "1", "2", "none"]
+LimitFilter = Literal["", "seats", "usage", "plan", "none"]
+WhenFilter = Literal["", "ready", "capacity", "alert"]
+SortOrder = Literal["rank", "name", "probability", "ready", "arr", "utilization"]
 _ROW_COLUMNS: Final = (
-    *(
-        "account_id",
-        "name",
-        "csm",
-        "rank",
-        "portfolio_rank",
-        "in_weekly_capacity",
-        "outreach_allowed",
-        "probability",
-        "low",
-    ),
-    *(
-        "high",
-        "readiness_date",
-        "expected_arr",
-        "limit",
-        "tier",
-        "motion",
-        "contact_role",
-        "signals",
-    ),
-    *("changes", "counter_reasons", "note", "active_seats", "licensed_seats", "seat_utilization"),
+    *("account_id", "name", "csm", "rank", "portfolio_rank", "in_weekly_capacity"),
+    *("outreach_allowed", "probability", "low", "high", "readiness_date", "expected_arr"),
+    *("limit", "tier", "motion", "contact_role", "signals", "changes", "counter_reasons", "note"),
+    *("active_seats", "licensed_seats", "seat_utilization"),
 )
-_EXPORT_COLUMNS: Final = (
+_FILE_COLUMNS: Final = (
     *_ROW_COLUMNS,
-    "band",
-    "expected_date",
-    "probability_180d",
-    "churn_probability",
+    *("band", "expected_date", "probability_180d", "churn_probability"),
 )
+EXPORT_COLUMNS: Final = (*_FILE_COLUMNS, "segment")  # of :func:`iter_list_rows`
 
 
 @dataclass(frozen=True)
+class ListFilters:
+    """The query parameters of the list; an empty value does not filter.
+
+    ``tier`` and ``limit`` are as on the list; "none" selects accounts without one. ``when`` selects
+    by readiness date up to the end of the week, weekly capacity, or a new alert, see
+    :mod:`serving.web.queries.alerts`. ``q`` is part of the name or the id; ``page`` counts from 1.
+    """
+
+    csm: str = ""
+    tier: TierFilter = ""
+    limit: LimitFilter = ""
+    segment: str = ""
+    when: WhenFilter = ""
+    q: str = ""
+    sort: SortOrder = "rank"
+    page: int = 1
+
+    def build_query(self, **changes: object) -> str:
+        """Return the query string with changed parameters; the page resets to 1 unless given."""
+        changed = asdict(replace(self, **{"page": 1, **changes}))  # type: ignore[arg-type]
+        changed_values = {
+            name: value for name, value in changed.items() if value != _DEFAULTS[name]
+        }
+        return f"?{urlencode(changed_values)}"
+
+    @property
+    def is_filtered(self) -> bool:
+        """True if any filter is set."""
+        return bool(self.csm or self.tier or self.limit or self.segment or self.when or self.q)
+
+
+_DEFAULTS: Final = asdict(ListFilters())
+
+
+@dataclass(frozen=True, repr=False)
 class ListPage:
     """One page of the list.
 
-    Attributes
-    ----------
-    rows : sequence of mapping
-        List rows, see ``serving.store.schema.SCORE_COLUMNS``, with ``segment``.
-    total, listed : int
-        Accounts that match the filters; all accounts in the user's portfolios.
-    in_capacity, ready, with_alerts : int
-        Of all accounts: within weekly capacity; readiness date in this week; with a new alert, see
-        :mod:`serving.web.queries.alerts`.
-    csms, segments : sequence of tuple
-        Filter choices with their number of accounts.
+    ``rows`` have the columns of ``serving.store.schema.SCORE_COLUMNS`` and ``segment``. ``total``
+    counts the accounts that match the filters. The other numbers count all accounts in the user's
+    portfolios: ``in_capacity`` this week, ``ready`` this week, ``with_alerts`` that are new.
+    ``csms`` and ``segments`` are filter choices with their number of accounts.
 
     With ``table_only``, nothing is counted except ``total``.
     """
@@ -94,9 +111,6 @@ class ListPage:
     csms: Sequence[tuple[str, int]]
     segments: Sequence[tuple[str, int]]
 
-    def __repr__(self) -> str:
-        return f"ListPage({len(self.rows)} of {self.total} accounts)"
-
 
 def load_page(
     engine: sa.Engine,
@@ -108,7 +122,7 @@ def load_page(
     table_only: bool = False,
 ) -> ListPage:
     """Load one page of the list of an as-of date."""
-    visible = restrict_to_user(user, as_of)
+    visible = _restrict_to_user(user, as_of)
     matching = sa.select(LIST_INDEX.c.account_id).where(*visible, *_build_filters(filters, as_of))
     ordered = matching.order_by(*_build_sort_keys(filters, user)).limit(page_size)
     query = _select_rows(_ROW_COLUMNS).order_by(*_build_sort_keys(filters, user))
@@ -139,31 +153,13 @@ def iter_list_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield every row that matches the filters, for a file."""
     query = (
-        _select_rows(_EXPORT_COLUMNS)
-        .where(*restrict_to_user(user, as_of), *_build_filters(filters, as_of))
+        _select_rows(_FILE_COLUMNS)
+        .where(*_restrict_to_user(user, as_of), *_build_filters(filters, as_of))
         .order_by(*_build_sort_keys(filters, user))
     )
     with read_transaction(engine) as connection:
         for row in connection.execution_options(yield_per=1000).execute(query).mappings():
             yield dict(row)
-
-
-def list_export_columns() -> tuple[str, ...]:
-    """Return the columns of :func:`iter_list_rows`."""
-    return (*_EXPORT_COLUMNS, "segment")
-
-
-def restrict_to_user(user: User, as_of: date) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions that restrict the list index to the user's accounts."""
-    portfolio_filter = [] if user.csm is None else [LIST_INDEX.c.csm == user.csm]
-    return [LIST_INDEX.c.as_of == as_of, *portfolio_filter]
-
-
-def load_latest_as_of(engine: sa.Engine) -> date | None:
-    """Return the as-of date of the active list, or None before the first run."""
-    with read_transaction(engine) as connection:
-        as_of: date | None = connection.scalar(sa.select(sa.func.max(RUNS.c.as_of)))
-    return as_of
 
 
 def has_csms(engine: sa.Engine, as_of: date) -> bool:
@@ -180,6 +176,11 @@ def get_reference_date(as_of: date, today: date) -> date:
     return today if as_of <= today <= as_of + WEEK else as_of
 
 
+def _restrict_to_user(user: User, as_of: date) -> list[sa.ColumnElement[bool]]:
+    portfolio_filter = [] if user.csm is None else [LIST_INDEX.c.csm == user.csm]
+    return [LIST_INDEX.c.as_of == as_of, *portfolio_filter]
+
+
 def _select_rows(names: Sequence[str]) -> sa.Select[Any]:
     """Select rows of the active list, with the segment."""
     same_account = (SCORES.c.account_id == LIST_INDEX.c.account_id) & (
@@ -190,17 +191,12 @@ def _select_rows(names: Sequence[str]) -> sa.Select[Any]:
     )
 
 
-def _build_ready_filter(as_of: date) -> sa.ColumnElement[bool]:
-    return LIST_INDEX.c.outreach_allowed.is_not(False) & (
-        LIST_INDEX.c.readiness_date <= as_of + WEEK
-    )
-
-
 def _build_when_filters(as_of: date) -> dict[str, sa.ColumnElement[bool]]:
+    columns = LIST_INDEX.c
     return {
-        "ready": _build_ready_filter(as_of),
-        "capacity": LIST_INDEX.c.in_weekly_capacity.is_(True),
-        "alert": LIST_INDEX.c.account_id.in_(alerts.select_accounts_with_alerts(as_of)),
+        "ready": columns.outreach_allowed.is_not(False) & (columns.readiness_date <= as_of + WEEK),
+        "capacity": columns.in_weekly_capacity.is_(True),
+        "alert": columns.account_id.in_(alerts.select_accounts_with_alerts(as_of)),
     }
 
 

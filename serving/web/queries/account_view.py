@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serving.store.engine import read_transaction
+from serving.store import fetch_rows, read_transaction
 from serving.store.schema import ACCOUNT_DETAILS, EPISODES, SCORES
 from serving.web import feedback
 from serving.web.auth import User
@@ -19,18 +19,10 @@ __all__ = ["AccountView", "list_changed_terms", "list_named_terms", "load_accoun
 
 _PAST_LISTS: Final = 26  # half a year of weekly lists
 _TERM_COLUMNS: Final = ("plan", "seats", "usage_limit", "mrr", "status")
-_PAST_COLUMNS: Final = (
-    "as_of",
-    "rank",
-    "probability",
-    "tier",
-    "limit",
-    "signals",
-    "expansion_signal",
-)
+_PAST_COLUMNS: Final = ("as_of", "rank", "probability", "signals", "expansion_signal")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AccountView:
     """Everything that the account page shows.
 
@@ -56,51 +48,41 @@ class AccountView:
     alerts: Sequence[Mapping[str, Any]]
     feedback: Sequence[Mapping[str, Any]]
 
-    def __repr__(self) -> str:
-        return f"AccountView({self.row['account_id']!r})"
-
 
 def load_account(engine: sa.Engine, user: User, account_id: str, as_of: date) -> AccountView | None:
     """Load an account; None if it is not in the user's portfolio."""
     portfolio_filter = [] if user.csm is None else [SCORES.c.csm == user.csm]
-    query = sa.select(SCORES).where(
+    on_list = sa.select(SCORES).where(
         SCORES.c.account_id == account_id, SCORES.c.as_of == as_of, *portfolio_filter
     )
+    stored_details = sa.select(ACCOUNT_DETAILS).where(
+        ACCOUNT_DETAILS.c.account_id == account_id, ACCOUNT_DETAILS.c.as_of == as_of
+    )
+    past_rows = (
+        sa.select(*(SCORES.c[name] for name in _PAST_COLUMNS))
+        .where(
+            SCORES.c.account_id == account_id, SCORES.c.rank.is_not(None), SCORES.c.as_of <= as_of
+        )
+        .order_by(SCORES.c.as_of.desc())
+        .limit(_PAST_LISTS)
+    )
+    episodes = sa.select(EPISODES).where(EPISODES.c.account_id == account_id)
     with read_transaction(engine) as connection:
-        list_row = connection.execute(query).mappings().first()
-        if list_row is None:
+        row = connection.execute(on_list).mappings().first()
+        if row is None:
             return None
-        details = connection.execute(
-            sa.select(ACCOUNT_DETAILS).where(
-                ACCOUNT_DETAILS.c.account_id == account_id, ACCOUNT_DETAILS.c.as_of == as_of
-            )
-        ).first()
-        past = connection.execute(
-            sa.select(*(SCORES.c[name] for name in _PAST_COLUMNS))
-            .where(
-                SCORES.c.account_id == account_id,
-                SCORES.c.rank.is_not(None),
-                SCORES.c.as_of <= as_of,
-            )
-            .order_by(SCORES.c.as_of.desc())
-            .limit(_PAST_LISTS)
-        ).mappings()
-        past_rows = [dict(row) for row in past][::-1]
-        episodes = connection.execute(
-            sa.select(EPISODES)
-            .where(EPISODES.c.account_id == account_id)
-            .order_by(EPISODES.c.opened_on.desc(), EPISODES.c.limit)
-        ).mappings()
-        episode_rows = [dict(row) for row in episodes]
-        alert_rows = alerts.load_account_alerts(connection, account_id)
+        details = connection.execute(stored_details).first()
+        past = [dict(past_row) for past_row in connection.execute(past_rows).mappings()]
     return AccountView(
-        dict(list_row),
-        details.segment if details else None,
-        details.payload if details else {},
-        past_rows,
-        episode_rows,
-        alert_rows,
-        feedback.load_account_feedback(engine, account_id),
+        row=dict(row),
+        segment=details.segment if details else None,
+        details=details.payload if details else {},
+        past=past[::-1],
+        episodes=fetch_rows(
+            engine, episodes.order_by(EPISODES.c.opened_on.desc(), EPISODES.c.limit)
+        ),
+        alerts=alerts.load_account_alerts(engine, account_id),
+        feedback=feedback.load_account_feedback(engine, account_id),
     )
 
 

@@ -1,4 +1,7 @@
-"""Alerts raised between two lists: those of an account, and the new ones."""
+"""Alerts raised between two lists: those of an account, and the new ones.
+
+An alert is new if it is open and rose in the week before the list date, or since.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from serving.events.alert_text import format_alert
-from serving.store.engine import read_transaction
+from serving.store import as_utc, fetch_rows
 from serving.store.event_schema import ALERTS
-from serving.web.templating import as_utc
 
 __all__ = ["is_new_alert", "load_account_alerts", "load_new_alerts", "select_accounts_with_alerts"]
 
@@ -23,45 +25,41 @@ _ALERT_COLUMNS: Final = (
 
 
 def select_accounts_with_alerts(as_of: date) -> sa.Select[Any]:
-    """Build a query of accounts with an open alert raised in the week before the list, or since."""
-    return sa.select(ALERTS.c.account_id).where(*_build_new_alert_filter(as_of))
+    """Build a query of the accounts with a new alert."""
+    return sa.select(ALERTS.c.account_id).where(_build_new_alert_filter(as_of))
 
 
 def load_new_alerts(
     engine: sa.Engine, accounts: Sequence[str], as_of: date
 ) -> dict[str, list[dict[str, Any]]]:
     """Return account → its new alerts, newest first, for accounts that have any."""
-    query = _select_alerts().where(
-        *_build_new_alert_filter(as_of), ALERTS.c.account_id.in_(accounts)
-    )
     alerts: dict[str, list[dict[str, Any]]] = {}
-    with read_transaction(engine) as connection:
-        for row in connection.execute(query).mappings():
-            alerts.setdefault(row["account_id"], []).append(_with_text(dict(row)))
+    is_shown = _build_new_alert_filter(as_of) & ALERTS.c.account_id.in_(accounts)
+    for alert in _load_alerts(engine, is_shown):
+        alerts.setdefault(alert["account_id"], []).append(alert)
     return alerts
 
 
-def load_account_alerts(connection: sa.Connection, account_id: str) -> list[dict[str, Any]]:
+def load_account_alerts(engine: sa.Engine, account_id: str) -> list[dict[str, Any]]:
     """Return every alert of an account with its text in ``text``, newest first."""
-    query = _select_alerts().where(ALERTS.c.account_id == account_id)
-    return [_with_text(dict(row)) for row in connection.execute(query).mappings()]
+    return _load_alerts(engine, ALERTS.c.account_id == account_id)
 
 
 def is_new_alert(alert: Mapping[str, Any], as_of: date) -> bool:
-    """Return True if an alert is open and rose in the week before the list, or since."""
+    """Return True if a loaded alert is new."""
     return alert["closed_at"] is None and as_utc(alert["severity_at"]).date() >= as_of - _NEW_DAYS
 
 
-def _build_new_alert_filter(as_of: date) -> tuple[sa.ColumnElement[bool], ...]:
+def _build_new_alert_filter(as_of: date) -> sa.ColumnElement[bool]:
     since = datetime.combine(as_of - _NEW_DAYS, time(), UTC)
-    return ALERTS.c.closed_at.is_(None), ALERTS.c.severity_at >= since
+    return ALERTS.c.closed_at.is_(None) & (ALERTS.c.severity_at >= since)
 
 
-def _select_alerts() -> sa.Select[Any]:
+def _load_alerts(engine: sa.Engine, condition: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
     newest = (ALERTS.c.severity_at.desc(), ALERTS.c.limit, ALERTS.c.number.desc())
-    return sa.select(*(ALERTS.c[name] for name in _ALERT_COLUMNS)).order_by(*newest)
-
-
-def _with_text(row: dict[str, Any]) -> dict[str, Any]:
-    # Pages format percentages without a space.
-    return {**row, "text": format_alert(row).replace(" %", "%")}
+    query = sa.select(*(ALERTS.c[name] for name in _ALERT_COLUMNS)).where(condition)
+    return [
+        # Pages format percentages without a space.
+        row | {"text": format_alert(row).replace(" %", "%")}
+        for row in fetch_rows(engine, query.order_by(*newest))
+    ]

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from data.config.settings import WebhooksConfig
 from serving.events.monitor.repository import CONSUMER_NAME
-from serving.store.engine import read_transaction
+from serving.store import as_utc, read_transaction
 from serving.store.event_schema import (
     ALERTS,
     CONSUMER_OFFSETS,
@@ -23,30 +23,14 @@ from serving.store.event_schema import (
     SEVERITIES,
     WEBHOOK_EVENTS,
 )
-from serving.web.templating import as_utc, format_moment
+from serving.web.templating import format_moment
 
-__all__ = [
-    "MAX_WAITING",
-    "EventStatus",
-    "RejectionCount",
-    "list_event_problems",
-    "load_event_status",
-]
+__all__ = ["MAX_WAITING", "EventStatus", "list_event_problems", "load_event_status"]
 
 MAX_WAITING: Final = 100_000  # waiting events are counted up to this number
 _MAX_REASONS: Final = 12
 _MAX_DELAY: Final = timedelta(minutes=2)  # events and alerts may wait this long
 _MAX_SILENCE: Final = timedelta(minutes=5)  # startup loads tables and log first
-
-
-@dataclass(frozen=True)
-class RejectionCount:
-    """Number of messages from one source rejected for one reason, and the time of the last."""
-
-    source: str
-    reason: str
-    count: int
-    last: datetime
 
 
 @dataclass(frozen=True)
@@ -65,8 +49,9 @@ class EventStatus:
         Events not counted yet, up to :data:`MAX_WAITING` + 1.
     waiting_since : datetime.datetime or None
         When the first of those arrived.
-    rejections : sequence of RejectionCount
-        By source and reason, most frequent first; of the messages still in quarantine.
+    rejections : sequence of sqlalchemy.Row
+        ``source``, ``reason``, ``messages`` and the time of the ``last``, most frequent first; of
+        the messages still in quarantine.
     open_alerts : mapping of str to int
         Severity, highest first → open alerts.
     problems : sequence of str
@@ -79,7 +64,7 @@ class EventStatus:
     unknown: int
     waiting: int
     waiting_since: datetime | None
-    rejections: Sequence[RejectionCount]
+    rejections: Sequence[sa.Row[Any]]
     open_alerts: Mapping[str, int]
     problems: Sequence[str]
 
@@ -91,55 +76,36 @@ class EventStatus:
 
 def load_event_status(engine: sa.Engine, webhooks: WebhooksConfig, now: datetime) -> EventStatus:
     """Load the status of event processing at a moment, UTC."""
-    sources = _list_sources(webhooks)
+    secrets = {"segment": webhooks.segment_secret, "generic": webhooks.generic_secret}
+    sources = [f"/webhooks/{name}" for name, secret in secrets.items() if secret is not None]
     with read_transaction(engine) as connection:
-        row = connection.execute(
+        offset = connection.execute(
             sa.select(CONSUMER_OFFSETS).where(CONSUMER_OFFSETS.c.name == CONSUMER_NAME)
         ).one_or_none()
-        uncounted = WEBHOOK_EVENTS.c.id > (row.position if row else 0)
-        waiting_rows = (
-            sa.select(WEBHOOK_EVENTS.c.id).where(uncounted).limit(MAX_WAITING + 1).subquery()
-        )
-        waiting = connection.scalar(sa.select(sa.func.count()).select_from(waiting_rows)) or 0
-        oldest = (
-            sa.select(WEBHOOK_EVENTS.c.received_at)
-            .where(uncounted)
-            .order_by(WEBHOOK_EVENTS.c.id)
-            .limit(1)
-        )
-        first = connection.scalar(oldest)
-        rejections = [
-            _to_rejection_count(rejection_row)
-            for rejection_row in connection.execute(_build_rejection_query())
-        ]
-        alert_rows = {
-            alert_row.severity: alert_row
-            for alert_row in connection.execute(_build_open_alert_query(now))
-        }
-    written = as_utc(row.heartbeat_at) if row else None
+        uncounted = WEBHOOK_EVENTS.c.id > (offset.position if offset else 0)
+        waiting_rows = sa.select(WEBHOOK_EVENTS.c.id).where(uncounted).limit(MAX_WAITING + 1)
+        count = sa.select(sa.func.count()).select_from(waiting_rows.subquery())
+        waiting = connection.scalar(count) or 0
+        arrivals = sa.select(WEBHOOK_EVENTS.c.received_at).where(uncounted)
+        first = connection.scalar(arrivals.order_by(WEBHOOK_EVENTS.c.id).limit(1))
+        rejections = connection.execute(_build_rejection_query()).all()
+        alert_rows = {row.severity: row for row in connection.execute(_build_open_alert_query(now))}
+    written = as_utc(offset.heartbeat_at) if offset else None
     since = as_utc(first) if first else None
-    not_committed = sum(alert_row.overdue for alert_row in alert_rows.values())
-    counts = row.counts if row else {}
+    not_committed = sum(row.overdue for row in alert_rows.values())
+    counts = offset.counts if offset else {}
+    severities = [severity for severity in reversed(SEVERITIES) if severity in alert_rows]
     return EventStatus(
-        sources,
-        written,
-        counts.get("events", 0),
-        counts.get("unknown_account", 0),
-        waiting,
-        since,
-        rejections,
-        {
-            severity: alert_rows[severity].alerts
-            for severity in reversed(SEVERITIES)
-            if severity in alert_rows
-        },
-        [*list_event_problems(written, since, not_committed, now)] if sources else [],
+        sources=sources,
+        written_at=written,
+        counted=counts.get("events", 0),
+        unknown=counts.get("unknown_account", 0),
+        waiting=waiting,
+        waiting_since=since,
+        rejections=rejections,
+        open_alerts={severity: alert_rows[severity].alerts for severity in severities},
+        problems=[*list_event_problems(written, since, not_committed, now)] if sources else [],
     )
-
-
-def _list_sources(webhooks: WebhooksConfig) -> list[str]:
-    secrets = {"segment": webhooks.segment_secret, "generic": webhooks.generic_secret}
-    return [f"/webhooks/{name}" for name, secret in secrets.items() if secret is not None]
 
 
 def _build_rejection_query() -> sa.Select[Any]:
@@ -155,10 +121,6 @@ def _build_rejection_query() -> sa.Select[Any]:
         .order_by(count.desc(), QUARANTINE.c.source, QUARANTINE.c.reason)
         .limit(_MAX_REASONS)
     )
-
-
-def _to_rejection_count(row: Any) -> RejectionCount:  # noqa: ANN401 - a row of the query above
-    return RejectionCount(row.source, row.reason, row.messages, as_utc(row.last))
 
 
 def _build_open_alert_query(now: datetime) -> sa.Select[Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -11,31 +10,10 @@ import sqlalchemy as sa
 from serving.store.engine import read_transaction
 from serving.store.schema import RUNS, SYNC_RUNS
 
-__all__ = [
-    "Problems",
-    "ReasonCounts",
-    "count_quarantine_reasons",
-    "get_ranking_metrics",
-    "list_run_problems",
-    "load_run",
-    "load_runs",
-]
+__all__ = ["count_quarantine_reasons", "get_ranking_metrics", "load_runs"]
 
-Problems = list[str]  # one sentence each
-ReasonCounts = list[tuple[str, int]]  # reason and count, most frequent first
 _MAX_RUNS: Final = 60
 _MAX_REJECTED_SHARE: Final = 0.05  # of the events; more is a problem
-
-
-def load_run(engine: sa.Engine, as_of: date) -> dict[str, Any]:
-    """Load the last run of an as-of date.
-
-    See :func:`serving.scoring.run_record.build_run_record` for its ``record``.
-    """
-    query = sa.select(RUNS).where(RUNS.c.as_of == as_of).order_by(RUNS.c.id.desc()).limit(1)
-    with read_transaction(engine) as connection:
-        row = connection.execute(query).mappings().first()
-    return dict(row) if row else {"record": {}}
 
 
 def get_ranking_metrics(record: Mapping[str, Any]) -> dict[str, float]:
@@ -58,22 +36,18 @@ def get_ranking_metrics(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def load_runs(engine: sa.Engine) -> list[dict[str, Any]]:
-    """Load the last runs, newest first, each with the sync runs that started after it."""
+    """Load the last runs, newest first, with their problems, one sentence each.
+
+    Each run has the sync runs that started after it, and the reasons for rejected rows and for
+    accounts that are not listed, with their counts.
+    """
+    runs_query = sa.select(RUNS).order_by(RUNS.c.id.desc()).limit(_MAX_RUNS)
+    sync_query = sa.select(SYNC_RUNS).order_by(SYNC_RUNS.c.id.desc()).limit(5 * _MAX_RUNS)
     with read_transaction(engine) as connection:
-        run_rows = [
-            dict(row)
-            for row in connection.execute(
-                sa.select(RUNS).order_by(RUNS.c.id.desc()).limit(_MAX_RUNS)
-            ).mappings()
-        ]
-        sync_runs = [
-            dict(row)
-            for row in connection.execute(
-                sa.select(SYNC_RUNS).order_by(SYNC_RUNS.c.id.desc()).limit(5 * _MAX_RUNS)
-            ).mappings()
-        ]
+        runs = [dict(row) for row in connection.execute(runs_query).mappings()]
+        sync_runs = connection.execute(sync_query).mappings().all()
     until = None
-    for run in run_rows:
+    for run in runs:
         run["sync_runs"] = [
             sync_run
             for sync_run in sync_runs
@@ -81,14 +55,14 @@ def load_runs(engine: sa.Engine) -> list[dict[str, Any]]:
             and (until is None or sync_run["started_at"] < until)
         ]
         until = run["finished_at"]
-        run["problems"] = list_run_problems(run)
+        run["problems"] = [*_list_run_problems(run["record"]), *_list_sync_problems(run)]
         run["rejected"] = count_quarantine_reasons(run["record"])
         run["not_listed"] = _sort_reasons(run["record"].get("excluded", {}))
-    return run_rows
+    return runs
 
 
-def count_quarantine_reasons(record: Mapping[str, Any]) -> ReasonCounts:
-    """Return the reasons for rejected table rows, each with its table and count."""
+def count_quarantine_reasons(record: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return the reasons for rejected table rows with their counts, most frequent first."""
     return _sort_reasons(
         {
             f"{table}: {reason}": count
@@ -98,15 +72,13 @@ def count_quarantine_reasons(record: Mapping[str, Any]) -> ReasonCounts:
     )
 
 
-def _sort_reasons(reasons: Mapping[str, int]) -> ReasonCounts:
+def _sort_reasons(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return the reasons with a positive count, most frequent first."""
     counts = [(reason, count) for reason, count in reasons.items() if count]
     return sorted(counts, key=lambda reason_count: (-reason_count[1], reason_count[0]))
 
 
-def list_run_problems(run: dict[str, Any]) -> Problems:
-    """Return the problems of a run, one sentence each."""
-    record = run["record"]
+def _list_run_problems(record: Mapping[str, Any]) -> list[str]:
     log, promotion = record.get("log", {}), record.get("promotion") or {}
     missing = log.get("missing_days", 0)
     unit = "day" if missing == 1 else "days"
@@ -119,18 +91,12 @@ def list_run_problems(run: dict[str, Any]) -> Problems:
         "The model was promoted by overriding the gate.": promotion.get("forced"),
         "Human activity could not be read from the CRM.": record.get("activity_error"),
     }
-    return [text for text, holds in checks.items() if holds] + _list_sync_problems(
-        run.get("sync_runs", ())
-    )
+    return [text for text, holds in checks.items() if holds]
 
 
-def _list_sync_problems(sync_runs: Sequence[Mapping[str, Any]]) -> Problems:
-    problems: Problems = []
-    for sync_run in sync_runs:
+def _list_sync_problems(run: Mapping[str, Any]) -> Iterator[str]:
+    for sync_run in run["sync_runs"]:
         if sync_run["stop_reason"]:
-            problems.append(
-                f"Sync to {sync_run['target']} stopped early: {sync_run['stop_reason']}"
-            )
+            yield f"Sync to {sync_run['target']} stopped early: {sync_run['stop_reason']}"
         if rejected := (sync_run["counts"] or {}).get("rejected"):
-            problems.append(f"{sync_run['target']} rejected {rejected}.")
-    return problems
+            yield f"{sync_run['target']} rejected {rejected}."

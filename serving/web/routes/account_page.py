@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import secrets
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
+from serving.store import queries
 from serving.store.schema import FEEDBACK_VERDICTS
 from serving.web import charts, feedback, forms
 from serving.web.auth import User
 from serving.web.dependencies import AppContext, ContextDep, UserDep, render_page
-from serving.web.queries import account_list, account_view, alerts, run_status
+from serving.web.queries import account_list, account_view, alerts
 from serving.web.queries.account_view import AccountView
 from serving.web.talking_points import TALKING_POINTS
 
@@ -51,16 +53,12 @@ def submit_feedback(
 
 
 def _load_or_404(context: AppContext, user: User, account_id: str) -> AccountView:
-    as_of = account_list.load_latest_as_of(context.engine)
-    is_valid = "\0" not in account_id
-    view = (
-        account_view.load_account(context.engine, user, account_id, as_of)
-        if as_of and is_valid
-        else None
-    )
-    if view is None:
-        raise HTTPException(404)
-    return view
+    as_of = queries.load_latest_as_of(context.engine)
+    if as_of and "\0" not in account_id:
+        view = account_view.load_account(context.engine, user, account_id, as_of)
+        if view is not None:
+            return view
+    raise HTTPException(404)
 
 
 def _render_account(
@@ -73,7 +71,7 @@ def _render_account(
     status: int = 200,
 ) -> HTMLResponse:
     row, horizon = view.row, context.settings.outcome.horizon_days
-    record = run_status.load_run(context.engine, row["as_of"])["record"]
+    record = queries.load_run_record(context.engine, row["as_of"])
     band = next((entry for entry in record.get("bands", []) if entry["band"] == row["band"]), None)
     return render_page(
         "account.html.j2",
@@ -90,13 +88,15 @@ def _render_account(
         new_alerts=[alert for alert in view.alerts if alerts.is_new_alert(alert, row["as_of"])],
         reference_date=account_list.get_reference_date(row["as_of"], context.today),
         charts=_build_charts(view, horizon),
-        waterfall=_build_waterfall(row),
+        waterfall=charts.build_waterfall(row["base"], row["contributions"], row["margin"])
+        if row["margin"] is not None and row["contributions"]
+        else [],
         has_csms=account_list.has_csms(context.engine, row["as_of"]),
         named_terms=account_view.list_named_terms,
         terms=account_view.list_changed_terms(view.details.get("contract")),
         talking_points=TALKING_POINTS,
         verdicts=FEEDBACK_VERDICTS,
-        form_id=context.new_form_id(),
+        form_id=secrets.token_urlsafe(),
         error=error,
         form=form or {},
     )
@@ -115,9 +115,3 @@ def _build_charts(view: AccountView, horizon: int) -> dict[str, charts.LineChart
         "usage": charts.build_usage_chart(details.get("months"), details.get("contract")),
         "history": charts.build_history_chart(view.past),
     }
-
-
-def _build_waterfall(row: Any) -> list[charts.WaterfallBar]:  # noqa: ANN401 - a list row
-    if row["margin"] is None or not row["contributions"]:
-        return []
-    return charts.build_waterfall(row["base"], row["contributions"], row["margin"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import IO, Annotated, Any, Final
@@ -15,17 +15,17 @@ from starlette.responses import HTMLResponse, StreamingResponse
 
 from data.errors import DeliveryError
 from data.io.csv_injection import escape_formula
+from serving.store import as_utc, queries
 from serving.web import feedback
 from serving.web.dependencies import ContextDep, UserDep, render_page
-from serving.web.queries import account_list, alerts, run_status
-from serving.web.queries.list_filters import (
+from serving.web.queries import account_list, alerts
+from serving.web.queries.account_list import (
     LimitFilter,
     ListFilters,
     SortOrder,
     TierFilter,
     WhenFilter,
 )
-from serving.web.templating import as_utc
 
 __all__ = ["router"]
 
@@ -59,14 +59,14 @@ def show_list(
     request: Request, context: ContextDep, user: UserDep, filters: FiltersDep
 ) -> HTMLResponse:
     """Show one page of the list; for htmx requests, the table only."""
-    as_of = account_list.load_latest_as_of(context.engine)
+    as_of = queries.load_latest_as_of(context.engine)
     if as_of is None:
         return render_page("empty.html.j2", user, context, active_page="list")
     is_htmx = request.headers.get("hx-target") == "list"
     list_page = account_list.load_page(
         context.engine, user, filters, as_of, page_size=_PAGE_SIZE, table_only=is_htmx
     )
-    record = run_status.load_run(context.engine, as_of)["record"]
+    record = queries.load_run_record(context.engine, as_of)
     accounts = [row["account_id"] for row in list_page.rows]
     return render_page(
         "list_part.html.j2" if is_htmx else "list.html.j2",
@@ -110,7 +110,8 @@ def download_list(
     """Return every row that matches the filters, as CSV."""
     as_of = _latest_or_404(context)
     rows = account_list.iter_list_rows(context.engine, user, filters, as_of)
-    _write_csv(file, ("as_of", *account_list.list_export_columns()), _add_as_of(rows, as_of))
+    dated_rows = ({**row, "as_of": as_of} for row in rows)
+    _write_csv(file, ("as_of", *account_list.EXPORT_COLUMNS), dated_rows)
     return _respond_with(file, f"list-{as_of}.csv")
 
 
@@ -119,20 +120,15 @@ def download_feedback(context: ContextDep, user: UserDep, file: TemporaryFile) -
     """Return all feedback on the user's portfolios, as CSV."""
     as_of = _latest_or_404(context)
     rows = feedback.load_feedback_rows(context.engine, user, as_of)
-    _write_csv(file, feedback.list_export_columns(), rows)
+    _write_csv(file, feedback.EXPORT_COLUMNS, rows)
     return _respond_with(file, f"feedback-{as_of}.csv")
 
 
-def _latest_or_404(context: ContextDep) -> Any:  # noqa: ANN401 - a day
-    as_of = account_list.load_latest_as_of(context.engine)
+def _latest_or_404(context: ContextDep) -> date:
+    as_of = queries.load_latest_as_of(context.engine)
     if as_of is None:
         raise HTTPException(404)
     return as_of
-
-
-def _add_as_of(rows: Iterable[Mapping[str, Any]], as_of: object) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        yield {**row, "as_of": as_of}
 
 
 def _write_csv(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

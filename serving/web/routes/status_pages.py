@@ -6,10 +6,10 @@ import sqlalchemy as sa
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from serving.store.engine import read_transaction
+from serving.store import queries, read_transaction
 from serving.web import feedback
 from serving.web.dependencies import ContextDep, UserDep, render_page
-from serving.web.queries import account_list, event_status, run_status
+from serving.web.queries import event_status, run_status
 
 __all__ = ["router"]
 
@@ -19,10 +19,10 @@ router = APIRouter()
 @router.get("/model")
 def show_model(context: ContextDep, user: UserDep) -> HTMLResponse:
     """Show the model behind the active list, and its evaluation."""
-    as_of = account_list.load_latest_as_of(context.engine)
-    if as_of is None:
+    as_of = queries.load_latest_as_of(context.engine)
+    run = queries.load_last_run(context.engine, as_of) if as_of else None
+    if run is None:
         return render_page("empty.html.j2", user, context, active_page="model")
-    run = run_status.load_run(context.engine, as_of)
     record = run["record"]
     return render_page(
         "model.html.j2",

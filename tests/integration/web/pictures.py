@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from data.config import settings
 from serving import store
+from serving.store import queries
 from serving.web import app
-from serving.web.queries import account_list
 from tests.integration.web.web_client import run_app
 
 _CHROMIUM = "/usr/bin/chromium"
@@ -55,7 +55,7 @@ def serve_morning(config: Path) -> Iterator[str]:
     """Serve the pages as at nine o'clock on the day of the list."""
     loaded = settings.load_settings(config)
     engine = store.open_engine(loaded.database_url)
-    as_of = account_list.load_latest_as_of(engine)
+    as_of = queries.load_latest_as_of(engine)
     assert as_of is not None, "there is no list yet: expansion score"
     morning = datetime.combine(as_of, time(9), UTC)
     with run_app(app.create_app(loaded, engine, clock=lambda: morning, webhooks=False)) as url:

@@ -254,7 +254,7 @@ def test_a_note_is_not_a_change(site: WebFixture) -> None:
 
 
 def test_a_fallback_ranking_shows_its_own_metrics(site: WebFixture) -> None:
-    run = run_status.load_run(site.engine, MONDAY)["record"]
+    run = dict(queries.load_run_record(site.engine, MONDAY))
     figures = {
         "model": {"precision_at_capacity": 0.475, "auroc": 0.82, "observed_to_expected": 0.5},
         "rule: tier 1": {"precision_at_capacity": 0.125, "auroc": 0.61, "log_loss_skill": None},
@@ -302,7 +302,7 @@ def test_the_model_page_shows_metrics_by_segment(site: WebFixture) -> None:
         }
         for name, expanded, auroc in (("1 to 10", 56, 0.82), ("<11 & more>", 0, None))
     }
-    run = run_status.load_run(site.engine, MONDAY)["record"]
+    run = dict(queries.load_run_record(site.engine, MONDAY))
     run["card"]["segments"] = {"size": kinds}
     with store.write_transaction(site.engine) as connection:
         writers.insert_run(connection, MONDAY, model="1", record=run, finished_at=NOW)

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from serving import store
 from serving.store.schema import LIST_INDEX
-from serving.web import templating
 from serving.web.queries import account_list, alerts
-from serving.web.queries.list_filters import NO_CSM
+from serving.web.queries.account_list import NO_CSM
 from tests.integration.web.web_client import (
     MONDAY,
     WebFixture,
@@ -205,7 +204,7 @@ def test_new_alerts_are_the_same_in_every_time_zone(after: int, hours: int) -> N
     ]
 
     assert is_new == [after >= -7 * 24] * 2
-    assert [templating.as_utc(bare), templating.as_utc(zoned)] == [at, at]
+    assert [store.as_utc(bare), store.as_utc(zoned)] == [at, at]
 
 
 def test_dates_are_relative_to_today_in_the_week_of_the_list_only() -> None:
