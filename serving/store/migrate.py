@@ -1,10 +1,16 @@
-"""Alembic migrations, run in one transaction under a lock when a database is opened."""
+"""Create the tables of a new database, or migrate those of an older one, when it is opened.
+
+A new database gets the present schema at once and is marked with the latest revision; Alembic's
+migrations only run on an older one. A change of the schema therefore needs both: the new columns in
+:mod:`serving.store.schema` and a migration under ``migrations/versions``.
+"""
 
 from typing import Final
 
 import sqlalchemy as sa
 
 from data.errors import DeliveryError
+from serving.store import event_schema  # noqa: F401 - adds its tables to METADATA
 from serving.store.engine import acquire_advisory_lock, write_transaction
 from serving.store.schema import METADATA
 
@@ -16,7 +22,7 @@ VERSION_TABLE: Final = "expansion_version"
 
 
 def upgrade_to_latest(engine: sa.Engine) -> None:
-    """Run the migrations that the database lacks.
+    """Create or migrate the tables, in one transaction under a lock.
 
     Raises
     ------
@@ -32,8 +38,9 @@ def upgrade_to_latest(engine: sa.Engine) -> None:
         version = _read_version(connection)
         if version is None:
             _reject_foreign_tables(connection)
+            METADATA.create_all(connection, checkfirst=False)
         if version != LATEST_REVISION:
-            _run_migrations(connection)
+            _run_alembic(connection, is_new=version is None)
 
 
 def _read_version(connection: sa.Connection) -> str | None:
@@ -60,11 +67,12 @@ def _reject_foreign_tables(connection: sa.Connection) -> None:
         )
 
 
-def _run_migrations(connection: sa.Connection) -> None:
+def _run_alembic(connection: sa.Connection, *, is_new: bool) -> None:
+    """Mark a new database with the latest revision, or run the migrations that it lacks."""
     from alembic import command  # noqa: PLC0415 - only where there is something to change
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", "serving.store:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, LATEST_REVISION)
+    (command.stamp if is_new else command.upgrade)(config, LATEST_REVISION)

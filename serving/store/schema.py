@@ -1,9 +1,11 @@
 """Tables of the application database, with all state that must not be lost or duplicated.
 
 Scores (``runs``, ``scores``), account state (``episodes``, ``account_touches``), desired CRM state
-(``desired_objects``), and its delivery (``applied_objects``, ``rejected_objects``, ``change_log``,
-``sync_runs``). The embedded CRM's tables, which humans and BI tools read, are ``accounts``,
-``opportunities`` and ``tasks``: see :mod:`serving.delivery.crm.sql`.
+(``desired_objects``), its delivery (``applied_objects``, ``rejected_objects``, ``change_log``,
+``sync_runs``), and the embedded CRM (``accounts``, ``opportunities``, ``tasks``). The tables of the
+event path are in :mod:`serving.store.event_schema`.
+
+A change here needs a migration: see :mod:`serving.store.migrate`.
 """
 
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ from typing import Any, Final, Literal, get_args
 import sqlalchemy as sa
 
 __all__ = [
+    "ACCOUNTS",
     "ACCOUNT_DETAILS",
     "ACCOUNT_TOUCHES",
     "APPLIED_OBJECTS",
@@ -23,12 +26,14 @@ __all__ = [
     "LEASES",
     "LIST_INDEX",
     "METADATA",
+    "OPPORTUNITIES",
     "REJECTED_OBJECTS",
     "RUNS",
     "SCORES",
     "SCORE_COLUMNS",
     "SLACK_MESSAGES",
     "SYNC_RUNS",
+    "TASKS",
     "FeedbackVerdict",
 ]
 
@@ -269,4 +274,57 @@ SCORES: Final = sa.Table(
     sa.Column("as_of", sa.Date, primary_key=True),
     *[sa.Column(name, kind, nullable=True) for name, kind in SCORE_COLUMNS.items()],
     sa.Index("ix_scores_as_of", "as_of", "rank"),
+)
+
+# The embedded CRM, which humans, pages and BI tools read, and humans may edit. Our columns
+# are the fields of serving.delivery.crm.fields. The others belong to humans: owner, stage and
+# completion. Humans may also add rows; those have no ``key``.
+ACCOUNTS: Final = sa.Table(
+    "accounts",
+    METADATA,
+    sa.Column("account_id", sa.String, primary_key=True),
+    sa.Column("as_of", sa.Date, index=True),
+    *[
+        sa.Column(name, sa.Text if kind is sa.JSON else kind)  # one sentence a line
+        for name, kind in SCORE_COLUMNS.items()
+        if name not in {"margin", "base", "contributions"}
+    ],
+)
+OPPORTUNITIES: Final = sa.Table(
+    "opportunities",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String, unique=True),
+    sa.Column("account_id", sa.String, nullable=False, index=True),
+    sa.Column("name", sa.String),
+    sa.Column("state", sa.String),
+    sa.Column("probability", sa.Float),
+    sa.Column("amount", sa.Float),
+    sa.Column("expected_close_date", sa.Date),
+    sa.Column("readiness_date", sa.Date),
+    sa.Column("limit", sa.String),
+    sa.Column("motion", sa.String),
+    sa.Column("contact_role", sa.String),
+    sa.Column("signals", sa.Text),
+    sa.Column("episode", sa.String),
+    sa.Column("owner", sa.String),
+    sa.Column("stage", sa.String),
+    sa.Column("moved_on", sa.Date),  # date of the last stage change by a human
+    sa.Column("closed_on", sa.Date),
+)
+TASKS: Final = sa.Table(
+    "tasks",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String, unique=True),
+    sa.Column("account_id", sa.String, nullable=False, index=True),
+    sa.Column("opportunity_id", sa.Integer),
+    sa.Column("subject", sa.String),
+    sa.Column("state", sa.String),
+    sa.Column("due_date", sa.Date),
+    sa.Column("notes", sa.Text),
+    sa.Column("motion", sa.String),
+    sa.Column("episode", sa.String),
+    sa.Column("owner", sa.String),
+    sa.Column("done_on", sa.Date),
 )

@@ -1,4 +1,4 @@
-"""Where Alembic starts: on the connection it is handed, within that connection's transaction."""
+"""Alembic environment: runs on the connection that it is given, within its transaction."""
 
 from alembic import context
 

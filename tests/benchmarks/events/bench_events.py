@@ -21,9 +21,8 @@ import sqlalchemy as sa
 
 from data.config import settings
 from serving import store
-from serving.delivery.crm.sql.schema import OPPORTUNITIES
 from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, THRESHOLD_STATES, WEBHOOK_EVENTS
-from serving.store.schema import SCORES
+from serving.store.schema import OPPORTUNITIES, SCORES
 from tests import ROOT
 from tests.benchmarks.events import crash_recovery, server_process, simulated_company
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.delivery.crm.sql.schema import ACCOUNTS, OPPORTUNITIES, TASKS
 from serving.store.event_schema import CONSUMER_OFFSETS
 from serving.store.lease import Lease, LeaseLostError, acquire_lease
+from serving.store.schema import ACCOUNTS, OPPORTUNITIES, TASKS
 from tests.integration.events.simulated_company import TODAY, Company, noon
 
 DAY = timedelta(days=1)

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from serving import store
 from serving.cli.main import main
-from serving.delivery.crm.sql.schema import METADATA
+from serving.store.schema import METADATA
 
 # Small settings that train in seconds.
 QUICK = """

@@ -11,10 +11,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from serving.delivery.crm.base import FieldChange, Kind, ObjectRef, Value
 from serving.delivery.crm.fields import FIELDS, OPEN
-from serving.delivery.crm.sql.schema import ACCOUNTS, OPPORTUNITIES, TABLES
+from serving.store.schema import ACCOUNTS, OPPORTUNITIES, TASKS
 
-__all__ = ["apply_changes", "fill_adoptable", "find_ids_by_key", "find_rows", "row_to_fields"]
+__all__ = [
+    "TABLES",
+    "apply_changes",
+    "fill_adoptable",
+    "find_ids_by_key",
+    "find_rows",
+    "row_to_fields",
+]
 
+TABLES: Final = {"account": ACCOUNTS, "opportunity": OPPORTUNITIES, "task": TASKS}
 Row: TypeAlias = dict[str, Any]
 # Stages that mark an opportunity as closed, in addition to a date in closed_on.
 _CLOSED: Final = ("won", "lost", "closed", "closed won", "closed lost")

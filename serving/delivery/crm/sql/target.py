@@ -1,7 +1,7 @@
 """Embedded CRM: tables in the application's SQL database, which pages and BI tools read.
 
 It implements the same protocol as any CRM, so delivery can be tried without an external one. The
-tables are defined in :mod:`serving.delivery.crm.sql.schema`.
+tables are defined in :mod:`serving.store.schema`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from serving.delivery.crm.base import (
 )
 from serving.delivery.crm.fields import normalize_fields
 from serving.delivery.crm.sql import rows
-from serving.delivery.crm.sql.schema import ACCOUNTS, OPPORTUNITIES, TABLES, TASKS
+from serving.delivery.crm.sql.rows import TABLES
+from serving.store.schema import ACCOUNTS, OPPORTUNITIES, TASKS
 
 if TYPE_CHECKING:
     from data.config.settings import Settings

@@ -11,8 +11,14 @@ from click.testing import Result
 from data.config import settings
 from serving import store
 from serving.delivery import account_matching, service
-from serving.delivery.crm.sql.schema import ACCOUNTS, TASKS
-from serving.store.schema import ACCOUNT_TOUCHES, APPLIED_OBJECTS, DESIRED_OBJECTS, RUNS
+from serving.store.schema import (
+    ACCOUNT_TOUCHES,
+    ACCOUNTS,
+    APPLIED_OBJECTS,
+    DESIRED_OBJECTS,
+    RUNS,
+    TASKS,
+)
 
 # MLflow's use of SQLAlchemy is deprecated.
 pytestmark = [

@@ -24,8 +24,9 @@ from serving.delivery.crm.base import (
     RetryableError,
 )
 from serving.delivery.crm.fields import FIELDS
-from serving.delivery.crm.sql.schema import ACCOUNTS, OPPORTUNITIES, TABLES, TASKS
+from serving.delivery.crm.sql.rows import TABLES
 from serving.delivery.crm.sql.target import SqlTarget
+from serving.store.schema import ACCOUNTS, OPPORTUNITIES, TASKS
 
 VALUES = {
     "text": st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
