@@ -7,10 +7,11 @@ retry or give up is decided once for all CRMs, in :mod:`serving.delivery.reconci
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 __all__ = [
     "KINDS",
@@ -25,11 +26,16 @@ __all__ = [
     "ObjectRef",
     "PreflightCheck",
     "RateLimit",
+    "RateLimiter",
     "Rejected",
     "RemoteObject",
     "RetryableError",
     "Value",
     "WriteResult",
+    "extract_first_line",
+    "parse_retry_after",
+    "split_batches",
+    "write_accepted",
 ]
 
 Kind = Literal["account", "opportunity", "task"]
@@ -37,6 +43,7 @@ KINDS: tuple[Kind, ...] = ("account", "opportunity", "task")  # parents first
 # JSON values; a date is ISO text, and several sentences are one text with line breaks.
 Value: TypeAlias = str | int | float | bool | None
 Fields: TypeAlias = Mapping[str, Value]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,27 @@ class RateLimit:
     window_seconds: float = 1.0
 
 
+class RateLimiter:
+    """Sliding window over the times of the last calls, in seconds of any monotonic clock.
+
+    Record a call after its response: a server counts it from when the request arrives.
+    """
+
+    def __init__(self, rate_limit: RateLimit) -> None:
+        self._rate_limit = rate_limit
+        self._call_times: deque[float] = deque(maxlen=rate_limit.max_calls or 0)
+
+    def compute_wait(self, now: float) -> float:
+        """Return the seconds until the limit allows another call."""
+        if self._rate_limit.max_calls is None or len(self._call_times) < self._rate_limit.max_calls:
+            return 0.0
+        return max(0.0, self._call_times[0] + self._rate_limit.window_seconds - now)
+
+    def record_call(self, now: float) -> None:
+        """Record the time of a call."""
+        self._call_times.append(now)
+
+
 @dataclass(frozen=True)
 class PreflightCheck:
     """One pre-flight check: its subject, whether it passed, and what to do if it did not."""
@@ -154,10 +182,10 @@ class PreflightCheck:
     subject: str
     passed: bool
     message: str
-    examples: tuple[str, ...] = field(default=())
+    examples: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class HumanTouch:
     """Human activity on an account: a task of ours completed, or an opportunity of ours moved."""
 
@@ -187,16 +215,16 @@ class CrmTarget(Protocol):
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Return the live objects in the order of the refs, None where there is no object.
 
-        All refs are of one kind and at most ``rate_limit.rows_per_call``. If an opportunity is not
-        found by its key, an open expansion opportunity that a human created at the account for the
-        same limit is returned, with ``created_by_us`` False. An account without ``crm_id`` is
+        All refs are of one kind, one to ``rate_limit.rows_per_call`` of them. If an opportunity is
+        not found by its key, an open expansion opportunity that a human created at the account for
+        the same limit is returned, with ``created_by_us`` False. An account without ``crm_id`` is
         matched to a record.
         """
 
     def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Set fields and return one result per change, in the same order.
 
-        All changes are of one kind and at most ``rate_limit.rows_per_call``. May also raise
+        All changes are of one kind, one to ``rate_limit.rows_per_call`` of them. May also raise
         :class:`BatchRejectedError`, after which nothing was written.
         """
 
@@ -214,3 +242,32 @@ class CrmTarget(Protocol):
 
     def close(self) -> None:
         """Close the connections."""
+
+
+def write_accepted(
+    changes: Sequence[FieldChange],
+    find_rejection: Callable[[FieldChange], Rejected | None],
+    write: Callable[[Sequence[FieldChange]], Sequence[WriteResult]],
+) -> list[WriteResult]:
+    """Write the changes without a rejection, if any, and return all results in order."""
+    rejections = [find_rejection(change) for change in changes]
+    accepted = [
+        change for change, rejection in zip(changes, rejections, strict=True) if rejection is None
+    ]
+    results = iter(write(accepted) if accepted else [])
+    return [rejection or next(results) for rejection in rejections]
+
+
+def split_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Split a sequence into batches of at most ``size`` items."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def parse_retry_after(text: str | None) -> float | None:
+    """Return a ``Retry-After`` header in seconds, or None if it is missing or a date."""
+    return float(text) if text and text.isdecimal() else None
+
+
+def extract_first_line(message: object) -> str:
+    """Return the first line of a message, at most 300 characters."""
+    return str(message).strip().partition("\n")[0][:300]

@@ -4,10 +4,12 @@ The desired state uses these names. A target maps them to its own field names, l
 that it does not hold, and creates missing ones (``expansion crm setup``).
 """
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from data.errors import SettingsError
 from serving.delivery.crm.base import Fields, Kind, Value
 
 __all__ = [
@@ -19,8 +21,10 @@ __all__ = [
     "CrmField",
     "make_episode_key",
     "make_task_key",
+    "map_field_names",
     "normalize_fields",
     "parse_account_id",
+    "remove_control_characters",
     "should_create",
 ]
 
@@ -51,16 +55,19 @@ class CrmField:
     is_native : bool
         True if a CRM has its own field for the value, such as the account name; such a target
         leaves ours out.
+    is_share : bool
+        True for a number between 0 and 1 that people read as a percentage.
     """
 
     type: Literal["text", "multiline", "number", "integer", "date", "boolean"]
     description: str
     decimals: int = 0
     is_native: bool = False
+    is_share: bool = False
 
 
 def _make_share_field(description: str) -> CrmField:
-    return CrmField("number", description, decimals=3)
+    return CrmField("number", description, decimals=3, is_share=True)
 
 
 _ACCOUNT: Final = {
@@ -179,6 +186,31 @@ def parse_account_id(key: str) -> str:
     return key.partition(":")[0].replace("%3A", ":").replace("%25", "%")
 
 
+def map_field_names(
+    crm: str,
+    overrides: Mapping[Kind, Mapping[str, str]],
+    get_default_name: Callable[[Kind, str], str],
+) -> dict[Kind, dict[str, str]]:
+    """Return kind → our field name → the CRM's field name; an empty name leaves a field out.
+
+    Raises
+    ------
+    data.errors.SettingsError
+        If the settings map an unknown field.
+    """
+    names: dict[Kind, dict[str, str]] = {}
+    for kind, catalogue in FIELDS.items():
+        configured = overrides.get(kind, {})
+        if unknown := sorted(set(configured) - set(catalogue)):
+            raise SettingsError(
+                f"crm.{crm}.fields.{kind}: unknown field(s) {', '.join(unknown)}; expected one of"
+                f" {', '.join(catalogue)}."
+            )
+        merged = {name: get_default_name(kind, name) for name in catalogue} | dict(configured)
+        names[kind] = {name: mapped for name, mapped in merged.items() if mapped}
+    return names
+
+
 def normalize_fields(kind: Kind, fields: Fields) -> dict[str, Value]:
     """Return the known fields, each cast to its type; empty text becomes None."""
     catalogue = FIELDS[kind]
@@ -187,6 +219,15 @@ def normalize_fields(kind: Kind, fields: Fields) -> dict[str, Value]:
         for name, value in fields.items()
         if name in catalogue
     }
+
+
+def remove_control_characters(text: str) -> str:
+    """Remove control characters and surrogates other than line breaks (LF) and tabs."""
+    return "".join(
+        character
+        for character in text
+        if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cs"}
+    )
 
 
 def _cast_value(field_type: str, value: Value) -> Value:

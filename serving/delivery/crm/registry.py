@@ -46,12 +46,9 @@ def open_target(settings: Settings, name: str | None = None) -> CrmTarget:
         If there is no such CRM, or a library that it needs is not installed.
     """
     target_name = resolve_target_name(settings, name)
-    module_name = f"serving.delivery.crm.{target_name}"
     try:
-        target_module = import_module(module_name)
+        target_module = import_module(f"serving.delivery.crm.{target_name}")
     except ModuleNotFoundError as error:
-        if error.name == module_name:
-            raise DeliveryError(f"the CRM {target_name!r} is not part of this version.") from None
         raise DeliveryError(
             f"the CRM {target_name!r} needs {error.name}, which is not installed: pip install"
             f" '.[{target_name}]'."

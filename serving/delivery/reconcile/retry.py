@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from serving.delivery.crm.base import RateLimit, RetryableError
+from serving.delivery.crm.base import RateLimit, RateLimiter, RetryableError
 
 __all__ = ["DeadlineExceededError", "RetriesExhaustedError", "RetryingCaller"]
 
@@ -57,7 +56,10 @@ class RetryingCaller:
     requests: int = 0
     failures: int = 0
     consecutive_exhausted: int = 0
-    _recent_calls: deque[float] = field(default_factory=deque)
+    _limiter: RateLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._limiter = RateLimiter(self.rate_limit)
 
     def __call__(self, operation: Callable[[Argument], Result], argument: Argument) -> Result:
         """Call until it succeeds.
@@ -90,24 +92,17 @@ class RetryingCaller:
         else:
             self.consecutive_exhausted = 0
             return result
-        finally:  # servers count from when the request arrives, which is before the response
-            if self.rate_limit.max_calls is not None:
-                self._recent_calls.append(self.clock())
+        finally:
+            self._limiter.record_call(self.clock())
 
     def _throttle(self) -> None:
         """Wait until the rate limit allows another call."""
-        if (
-            self.rate_limit.max_calls is not None
-            and len(self._recent_calls) == self.rate_limit.max_calls
-        ):
-            wait_seconds = (
-                self._recent_calls.popleft() + self.rate_limit.window_seconds - self.clock()
-            )
-            if self.clock() + max(wait_seconds, 0) > self.deadline:
-                raise DeadlineExceededError("the deadline of this run has passed")
-            if wait_seconds > 0:
-                self.sleep(wait_seconds)
-        if self.clock() > self.deadline:
+        wait_seconds = self._limiter.compute_wait(self.clock())
+        is_late = self.clock() + wait_seconds > self.deadline
+        if wait_seconds > 0 and not is_late:
+            self.sleep(wait_seconds)
+            is_late = self.clock() > self.deadline
+        if is_late:
             raise DeadlineExceededError("the deadline of this run has passed")
 
     def _should_stop(self, state: RetryCallState) -> bool:
