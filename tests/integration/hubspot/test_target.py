@@ -25,7 +25,8 @@ from serving.delivery.crm.base import (
     RetryableError,
 )
 from serving.delivery.crm.fields import FIELDS
-from serving.delivery.crm.hubspot import HubSpotTarget, errors, field_mapping
+from serving.delivery.crm.hubspot import HubSpotTarget, field_mapping
+from serving.delivery.crm.hubspot import client as hubspot_client
 from serving.delivery.crm.hubspot.client import HubSpotClient
 from tests.fakes.hubspot.server import TOKEN, HubSpotServer
 
@@ -552,7 +553,7 @@ def test_an_exhausted_daily_limit_stops_with_a_message(
 def test_retryable_errors_carry_the_delay(
     status: int, headers: dict[str, str], body: dict[str, str], seconds: float | None
 ) -> None:
-    result = errors.to_error(status, headers, json.dumps(body))
+    result = hubspot_client.to_error(status, headers, json.dumps(body))
 
     assert isinstance(result, RetryableError)
     assert result.retry_after_seconds == seconds
@@ -560,7 +561,7 @@ def test_retryable_errors_carry_the_delay(
 
 @given(st.integers(0, 599), st.text(max_size=80))
 def test_any_response_maps_to_an_error_of_the_protocol(status: int, body: str) -> None:
-    result = errors.to_error(status, {}, body)
+    result = hubspot_client.to_error(status, {}, body)
 
     assert isinstance(result, RetryableError | AccessDeniedError | BatchRejectedError)
     assert "\n" not in str(result)

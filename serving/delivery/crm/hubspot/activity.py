@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Final
 
-from serving.delivery.crm.base import HumanTouch
-from serving.delivery.crm.fields import OPEN
-from serving.delivery.crm.hubspot import batch_api
-from serving.delivery.crm.hubspot.client import HubSpotClient
+from serving.delivery.crm.base import HumanTouch, split_batches
+from serving.delivery.crm.fields import OPEN, parse_account_id
+from serving.delivery.crm.hubspot.client import HubSpotClient, find_next_page
 from serving.delivery.crm.hubspot.field_mapping import (
     COMPLETED,
     KEY_PROPERTY,
     PROPERTIES,
     STATE_PROPERTY,
+    PipelineState,
 )
-from serving.delivery.crm.hubspot.pipeline import PipelineState
+from serving.delivery.crm.hubspot.records import Record
 
 __all__ = ["find_completed_tasks", "find_moved_deals"]
 
@@ -32,7 +31,7 @@ _COMPLETION_DATE: Final = "hs_task_completion_date"
 _HISTORY_BATCH_SIZE: Final = 50
 
 
-def find_completed_tasks(client: HubSpotClient, since: date) -> list[HumanTouch]:
+def find_completed_tasks(client: HubSpotClient, since: date) -> Iterator[HumanTouch]:
     """Find our tasks that humans completed since a day."""
     filters = [
         {"propertyName": KEY_PROPERTY, "operator": "HAS_PROPERTY"},
@@ -40,64 +39,44 @@ def find_completed_tasks(client: HubSpotClient, since: date) -> list[HumanTouch]
         {"propertyName": "hs_task_status", "operator": "EQ", "value": COMPLETED},
         {"propertyName": _COMPLETION_DATE, "operator": "GTE", "value": _to_epoch_millis(since)},
     ]
-    return [
-        HumanTouch(
-            _parse_account_id(task["properties"][KEY_PROPERTY]),
-            _parse_day(task["properties"][_COMPLETION_DATE]),
-            "task done",
-        )
-        for task in _search_records(client, "tasks", filters, [KEY_PROPERTY, _COMPLETION_DATE])
-        if task["properties"].get(_COMPLETION_DATE)
-    ]
+    for task in _search_records(client, "tasks", filters, [KEY_PROPERTY, _COMPLETION_DATE]):
+        properties = task["properties"]
+        if completed_at := properties.get(_COMPLETION_DATE):
+            account_id = parse_account_id(properties[KEY_PROPERTY])
+            yield HumanTouch(account_id, _parse_day(completed_at), "task done")
 
 
 def find_moved_deals(
     client: HubSpotClient, since: date, pipeline: PipelineState
-) -> list[HumanTouch]:
+) -> Iterator[HumanTouch]:
     """Find our deals whose stage humans changed since a day."""
+    modified, start = "hs_lastmodifieddate", _to_epoch_millis(since)
     filters = [
         {"propertyName": _EPISODE_PROPERTY, "operator": "HAS_PROPERTY"},
         {"propertyName": "dealstage", "operator": "NEQ", "value": pipeline.stage_by_state[OPEN]},
-        {
-            "propertyName": "hs_lastmodifieddate",
-            "operator": "GTE",
-            "value": _to_epoch_millis(since),
-        },
+        {"propertyName": modified, "operator": "GTE", "value": start},
     ]
-    deals = _search_records(
-        client, "deals", filters, [_EPISODE_PROPERTY, STATE_PROPERTY, "dealstage"]
-    )
+    properties = [_EPISODE_PROPERTY, STATE_PROPERTY, "dealstage"]
     moved_by_human = [
-        deal for deal in deals if not _is_in_written_stage(deal["properties"], pipeline)
+        deal
+        for deal in _search_records(client, "deals", filters, properties)
+        if not (written_state := deal["properties"].get(STATE_PROPERTY))
+        or pipeline.resolve_state(deal["properties"]) != written_state
     ]
-    return [
-        HumanTouch(
-            _parse_account_id(deal["properties"][_EPISODE_PROPERTY]), day, "opportunity moved"
-        )
-        for deal, day in _find_stage_changes(client, moved_by_human)
-        if day >= since
-    ]
-
-
-def _is_in_written_stage(properties: dict[str, Any], pipeline: PipelineState) -> bool:
-    written_state = properties.get(STATE_PROPERTY)
-    return bool(
-        written_state
-        and pipeline.resolve_state(written_state, properties.get("dealstage")) == written_state
-    )
+    for deal, day in _find_stage_changes(client, moved_by_human):
+        if day >= since:
+            account_id = parse_account_id(deal["properties"][_EPISODE_PROPERTY])
+            yield HumanTouch(account_id, day, "opportunity moved")
 
 
 def _find_stage_changes(
-    client: HubSpotClient, deals: Sequence[batch_api.Record]
-) -> Iterator[tuple[batch_api.Record, date]]:
+    client: HubSpotClient, deals: Sequence[Record]
+) -> Iterator[tuple[Record, date]]:
     """Yield each deal with the day of its last stage change."""
     by_id = {str(deal["id"]): deal for deal in deals}
-    deal_ids = list(by_id)
-    for start in range(0, len(deal_ids), _HISTORY_BATCH_SIZE):
+    for batch in split_batches(list(by_id), _HISTORY_BATCH_SIZE):
         body = {
-            "inputs": [
-                {"id": deal_id} for deal_id in deal_ids[start : start + _HISTORY_BATCH_SIZE]
-            ],
+            "inputs": [{"id": deal_id} for deal_id in batch],
             "properties": ["dealstage"],
             "propertiesWithHistory": ["dealstage"],
         }
@@ -112,7 +91,7 @@ def _search_records(
     object_type: str,
     filters: Sequence[dict[str, str]],
     properties: Sequence[str],
-) -> Iterator[batch_api.Record]:
+) -> Iterator[Record]:
     after: str | None = None
     while after is None or int(after) < _MAX_SEARCH_RESULTS:
         body = {
@@ -123,14 +102,9 @@ def _search_records(
         }
         response = client.request(client.search.do_search, object_type, body)
         yield from response["results"]
-        after = ((response.get("paging") or {}).get("next") or {}).get("after")
+        after = find_next_page(response)
         if not after:
             return
-
-
-def _parse_account_id(key: str) -> str:
-    """Return the account id that a key starts with."""
-    return unquote(key.partition(":")[0])
 
 
 def _to_epoch_millis(day: date) -> str:

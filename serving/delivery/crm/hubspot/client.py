@@ -1,12 +1,16 @@
-"""HubSpot API client: the official SDK with rate limiting and error mapping."""
+"""HubSpot API client: the official SDK with rate limiting and error mapping.
+
+HubSpot documents the fields ``message``, ``category``, ``correlationId`` and ``errors`` of an
+error; none of them is guaranteed.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Final
 
 import urllib3
@@ -18,10 +22,25 @@ from hubspot.crm.pipelines.exceptions import ApiException as PipelinesException
 from hubspot.crm.properties.exceptions import ApiException as PropertiesException
 from hubspot.oauth.exceptions import ApiException as OauthException
 
-from serving.delivery.crm.base import RateLimit, RetryableError
-from serving.delivery.crm.hubspot.errors import to_error
+from serving.delivery.crm.base import (
+    AccessDeniedError,
+    BatchRejectedError,
+    RateLimit,
+    RateLimiter,
+    RetryableError,
+    parse_retry_after,
+)
 
-__all__ = ["API_URL", "TIMEOUT_SECONDS", "HubSpotClient"]
+__all__ = [
+    "API_URL",
+    "TIMEOUT_SECONDS",
+    "HubSpotClient",
+    "IncompleteResponseError",
+    "find_next_page",
+    "find_owner",
+    "format_error",
+    "to_error",
+]
 
 API_URL: Final = "https://api.hubapi.com"
 TIMEOUT_SECONDS: Final = 30.0
@@ -36,7 +55,17 @@ _API_EXCEPTIONS: Final = (
 )
 _SEARCH_RATE_LIMIT: Final = RateLimit(max_calls=4, window_seconds=1.0)  # HubSpot allows five
 _REPLAY_SECONDS: Final = 60.0
+_OWNERS_PAGE_SIZE: Final = 500
 _TOKEN_INFO_PATH: Final = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105
+_LOCKED, _MIGRATION_IN_PROGRESS, _TOO_MANY_REQUESTS = 423, 477, 429
+_POLICY_SECONDS: Final = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0}  # by policy name
+# Configuration errors: every row would be rejected.
+_CONFIGURATION_ERRORS: Final = ("PROPERTY_DOESNT_EXIST", "by non-unique", "PIPELINE_DOESNT_EXIST")
+_MAX_MESSAGE_LENGTH: Final = 500  # characters of HubSpot's message
+
+
+class IncompleteResponseError(RetryableError):
+    """A response lacks some of its rows; the whole operation starts again."""
 
 
 class HubSpotClient:
@@ -76,14 +105,12 @@ class HubSpotClient:
         self.property_groups = client.crm.properties.groups_api
         self.pipelines = client.crm.pipelines.pipelines_api
         self.owners = client.crm.owners.owners_api
-        self.rate_limit_headers: dict[str, str] = {}
-        self._oauth = client.oauth.tokens_api.api_client
+        self.rate_limit, self.rate_limit_headers = rate_limit, dict[str, str]()
+        self._tokens = client.oauth.tokens_api
         self._token, self._url, self._timeout = token, url, timeout_seconds
         self._clock, self._sleep = clock, sleep
-        self._call_limiter, self._search_limiter = (
-            _RateLimiter(rate_limit),
-            _RateLimiter(_SEARCH_RATE_LIMIT),
-        )
+        self._call_limiter = RateLimiter(rate_limit)
+        self._search_limiter = RateLimiter(_SEARCH_RATE_LIMIT)
         self._replay = _ResponseReplay()
 
     def __repr__(self) -> str:
@@ -114,9 +141,29 @@ class HubSpotClient:
     def get_token_info(self) -> dict[str, Any]:
         """Return the portal id and scopes of the access token."""
         body = {"tokenKey": self._token}
-        endpoint = self._oauth.call_api
+        endpoint = self._tokens.api_client.call_api
         headers = {"Accept": "application/json", "Authorization": f"Bearer {self._token}"}
         return self.request(endpoint, _TOKEN_INFO_PATH, "POST", {}, [], headers, body=body)
+
+    @cached_property
+    def owner_ids(self) -> Mapping[str, str]:
+        """Owner ids by lower-case e-mail address or full name, fetched on first use."""
+        return self.fetch_owners()
+
+    def fetch_owners(self) -> dict[str, str]:
+        """Fetch owner ids; a name shared by two owners is left out."""
+        owner_ids: dict[str, str] = {}
+        after: str | None = None
+        while True:
+            page = {"after": after} if after else {}
+            response = self.request(
+                self.owners.get_page, limit=_OWNERS_PAGE_SIZE, archived=False, **page
+            )
+            for owner in response["results"]:
+                _add_owner(owner_ids, owner)
+            after = find_next_page(response)
+            if not after:
+                return {name: owner for name, owner in owner_ids.items() if owner}
 
     @contextmanager
     def replay_responses(self, operation: object) -> Iterator[None]:
@@ -126,32 +173,22 @@ class HubSpotClient:
         replayed and it resumes at the step that failed.
         """
         self._replay.start_operation(operation, self._clock())
+        keeps_responses = False
         try:
             yield
-        except RetryableError:
+        except RetryableError as error:
+            keeps_responses = not isinstance(error, IncompleteResponseError)
             raise
-        except BaseException:
-            self._replay = _ResponseReplay()
-            raise
-        self._replay = _ResponseReplay()
-
-    def discard_replay(self) -> None:
-        """Discard recorded responses, so that a retry starts at the first step."""
-        self._replay = _ResponseReplay()
+        finally:
+            if not keeps_responses:
+                self._replay = _ResponseReplay()
 
     def close(self) -> None:
-        """Close the connections."""
-        for api in (
-            self.objects,
-            self.search,
-            self.associations,
-            self.properties,
-            self.property_batch,
-        ):
+        """Close the connections; each part of the SDK has its own."""
+        objects = (self.objects, self.search, self.associations)
+        properties = (self.properties, self.property_batch, self.property_groups)
+        for api in (*objects, *properties, self.pipelines, self.owners, self._tokens):
             api.api_client.rest_client.pool_manager.clear()
-        for api in (self.property_groups, self.pipelines, self.owners):
-            api.api_client.rest_client.pool_manager.clear()
-        self._oauth.rest_client.pool_manager.clear()
 
     def _send_request(
         self, endpoint: Callable[..., Any], *args: object, **kwargs: object
@@ -159,7 +196,8 @@ class HubSpotClient:
         is_search = endpoint == self.search.do_search
         limiters = [self._call_limiter, self._search_limiter] if is_search else [self._call_limiter]
         for limiter in limiters:
-            limiter.wait_for_slot(self._clock, self._sleep)
+            if (wait_seconds := limiter.compute_wait(self._clock())) > 0:
+                self._sleep(wait_seconds)
         try:
             response = endpoint(
                 *args, _preload_content=False, _request_timeout=self._timeout, **kwargs
@@ -173,7 +211,6 @@ class HubSpotClient:
         except ValueError:
             raise RetryableError("HubSpot's response was truncated") from None
         finally:
-            # HubSpot counts a call at the latest when it responds.
             for limiter in limiters:
                 limiter.record_call(self._clock())
         self.rate_limit_headers |= {
@@ -182,23 +219,6 @@ class HubSpotClient:
             if name.lower().startswith("x-hubspot-ratelimit")
         }
         return payload
-
-
-class _RateLimiter:
-    """Sliding-window rate limiter over the times of the last calls."""
-
-    def __init__(self, rate_limit: RateLimit) -> None:
-        self._rate_limit = rate_limit
-        self._call_times: deque[float] = deque(maxlen=rate_limit.max_calls)
-
-    def wait_for_slot(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        if len(self._call_times) == self._rate_limit.max_calls:
-            remaining = self._call_times[0] + self._rate_limit.window_seconds - clock()
-            if remaining > 0:
-                sleep(remaining)
-
-    def record_call(self, now: float) -> None:
-        self._call_times.append(now)
 
 
 class _ResponseReplay:
@@ -228,3 +248,101 @@ class _ResponseReplay:
         if self._responses is not None:
             self._responses.append((request, response))
             self._position = len(self._responses)
+
+
+def find_next_page(payload: Mapping[str, Any]) -> str | None:
+    """Return the cursor of the next page, or None on the last one."""
+    after = ((payload.get("paging") or {}).get("next") or {}).get("after")
+    return str(after) if after else None
+
+
+def find_owner(owner_ids: Mapping[str, str], csm: str | None) -> str | None:
+    """Return the owner id of a CSM, or None.
+
+    Examples
+    --------
+    >>> find_owner({"ada@acme.com": "7"}, "Ada@acme.com"), find_owner({}, "Ada")
+    ('7', None)
+    """
+    return owner_ids.get(" ".join((csm or "").split()).lower())
+
+
+def _add_owner(owner_ids: dict[str, str], owner: Mapping[str, Any]) -> None:
+    name = f"{owner.get('firstName') or ''} {owner.get('lastName') or ''}".strip().lower()
+    email = str(owner.get("email") or "").lower()
+    if name:
+        owner_ids[name] = "" if name in owner_ids else str(owner["id"])
+    if email:
+        owner_ids[email] = str(owner["id"])
+
+
+def to_error(status: int, headers: Mapping[str, str], body: str | None) -> Exception:
+    """Convert an unsuccessful response to the matching exception."""
+    payload = _parse_body(body)
+    message = format_error(payload) or f"status {status}"
+    retry_after = parse_retry_after(
+        {name.lower(): value for name, value in headers.items()}.get("retry-after")
+    )
+    if status in {401, 403}:
+        return _to_access_denied(status, payload, message)
+    if status == _TOO_MANY_REQUESTS:
+        return _to_rate_limit_error(payload, retry_after, message)
+    if status == _LOCKED:
+        return RetryableError(f"locked: {message}", 2.0)
+    if status in {_MIGRATION_IN_PROGRESS, 408} or status >= 500:
+        return RetryableError(f"HubSpot server error ({status}): {message}", retry_after)
+    if status in {0, 404, 405} or any(code in (body or "") for code in _CONFIGURATION_ERRORS):
+        return AccessDeniedError(
+            f"HubSpot configuration is incomplete: {message} Run: expansion crm check."
+        )
+    return BatchRejectedError(f"{message} ({status})")
+
+
+def format_error(payload: Mapping[str, Any]) -> str:
+    """Return HubSpot's message with its first details, ending in a full stop."""
+    details = [str(error.get("message", "")) for error in payload.get("errors") or []][:3]
+    message = str(payload.get("message") or payload.get("category") or "")
+    parts = [message, *(detail for detail in details if detail and detail not in message)]
+    text = " ".join(" ".join(part.split()).rstrip(".") + "." for part in parts if part)
+    return text if len(text) <= _MAX_MESSAGE_LENGTH else text[: _MAX_MESSAGE_LENGTH - 1] + "…"
+
+
+def _parse_body(body: str | None) -> Mapping[str, Any]:
+    try:
+        payload = json.loads(body or "{}")
+    except ValueError:
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def _to_access_denied(status: int, payload: Mapping[str, Any], message: str) -> AccessDeniedError:
+    if status == 401:
+        return AccessDeniedError(
+            f"HubSpot rejects the access token: {message} Create a service key, export it as the"
+            " variable that crm.hubspot.token names, and run again."
+        )
+    scopes: set[str] = set()
+    for error in payload.get("errors") or []:
+        context = error.get("context") or {}
+        for name in ("requiredGranularScopes", "requiredScopes", "missingScopes"):
+            scopes.update(context.get(name) or [])
+    advice = (
+        f"Add the scope(s) {', '.join(sorted(scopes))} to the token."
+        if scopes
+        else "Check the scopes of the token: expansion crm check."
+    )
+    return AccessDeniedError(f"HubSpot denies access: {message} {advice}")
+
+
+def _to_rate_limit_error(
+    payload: Mapping[str, Any], retry_after: float | None, message: str
+) -> Exception:
+    policy = str(payload.get("policyName", "")).upper()
+    if policy == "DAILY":
+        return AccessDeniedError(
+            f"HubSpot's daily limit is reached: {message} It resets at midnight in the portal's"
+            " time zone; the next run sends the rest."
+        )
+    return RetryableError(
+        f"rate limit reached: {message}", retry_after or _POLICY_SECONDS.get(policy, 10.0)
+    )

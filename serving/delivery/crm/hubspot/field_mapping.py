@@ -1,4 +1,4 @@
-"""Field mapping: CRM fields to HubSpot properties, with serialization and deserialization.
+"""Field mapping: CRM fields to HubSpot properties, opportunity states to pipeline stages.
 
 Standard properties are used where HubSpot has them: a deal's name, amount, close date and stage; a
 task's subject, body, due date and status. All others are custom properties, created by
@@ -9,25 +9,32 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from serving.delivery.crm.base import Fields, Kind, Value
-from serving.delivery.crm.fields import FIELDS, STATES
+from data.config.delivery import HubSpotConfig
+from serving.delivery.crm.base import AccessDeniedError, Fields, Kind, Value
+from serving.delivery.crm.fields import FIELDS, OPEN, STATES, WITHDRAWN
 
 __all__ = [
     "COMPLETED",
+    "DEFAULT_STAGES",
     "KEY_PROPERTY",
+    "MANAGED_STAGES",
     "OBJECT_TYPES",
     "PROPERTIES",
     "PROPERTY_GROUP",
     "PROPERTY_PREFIX",
     "STATE_PROPERTY",
     "HubSpotProperty",
+    "PipelineState",
     "deserialize_fields",
+    "find_pipeline",
+    "map_stages",
     "normalize_fields",
+    "resolve_pipeline",
     "serialize_fields",
 ]
 
@@ -64,20 +71,10 @@ _STANDARD_PROPERTIES: Final[Mapping[Kind, Mapping[str, tuple[str, str]]]] = {
 
 @dataclass(frozen=True)
 class HubSpotProperty:
-    """A HubSpot property.
+    """A HubSpot property, by its internal name.
 
-    Attributes
-    ----------
-    name : str
-        HubSpot's internal name.
-    type : {"text", "lines", "html", "number", "whole", "day", "noon", "flag", "choice"}
-        How values are serialized.
-    description : str
-        Description shown in HubSpot.
-    decimals : int
-        Decimal places of a number.
-    choices : tuple of str
-        Options of an enumeration.
+    ``type`` is that of :class:`serving.delivery.crm.fields.CrmField`, or "choice" of an
+    enumeration, "html" of rich text, or "noon" of a day stored as a moment.
     """
 
     name: str
@@ -108,6 +105,20 @@ def _build_property(kind: Kind, name: str) -> HubSpotProperty:
     )
 
 
+_READY, _WON, _NO_EXPANSION, _WITHDRAWN = "Ready to talk", "Won", "No expansion", "Withdrawn"
+# Stages that we set; the others are for humans.
+MANAGED_STAGES: Final = (_READY, _WON, _NO_EXPANSION, _WITHDRAWN)
+# Stages that provisioning creates: label → win probability; 1 is won and 0 is lost, both closed.
+DEFAULT_STAGES: Final[Mapping[str, str]] = {
+    _READY: "0.2",
+    "In conversation": "0.4",
+    "Offer made": "0.7",
+    _WON: "1.0",
+    "Lost": "0.0",
+    _NO_EXPANSION: "0.0",
+    _WITHDRAWN: "0.0",
+}
+_DEFAULT_STAGE_BY_STATE: Final = {OPEN: _READY, "expanded": _WON, WITHDRAWN: _WITHDRAWN}
 # Field name → property; the state of a deal or task also sets its stage or status.
 PROPERTIES: Final[Mapping[Kind, Mapping[str, HubSpotProperty]]] = {
     kind: {name: _build_property(kind, name) for name in FIELDS[kind]} for kind in OBJECT_TYPES
@@ -201,3 +212,89 @@ def _parse_day(text: str) -> str:
     if text.lstrip("-").isdigit():
         return f"{datetime.fromtimestamp(int(text) / 1000, UTC):%Y-%m-%d}"
     return text[:10]
+
+
+@dataclass(frozen=True)
+class PipelineState:
+    """The pipeline as it exists in HubSpot.
+
+    Attributes
+    ----------
+    id : str
+        Pipeline id.
+    stage_by_state : mapping of str to str
+        Opportunity state → stage id.
+    stage_labels : mapping of str to str
+        Stage id, of any pipeline → label.
+    closed_stages : frozenset of str
+        Ids of stages that close a deal.
+    """
+
+    id: str
+    stage_by_state: Mapping[str, str]
+    stage_labels: Mapping[str, str]
+    closed_stages: frozenset[str]
+
+    def resolve_state(self, properties: Mapping[str, Any]) -> str | None:
+        """Return the written state if the deal is still in its stage.
+
+        Otherwise a human has moved the deal, and its stage label is returned instead.
+        """
+        written_state, stage = properties.get(STATE_PROPERTY), properties.get("dealstage")
+        if stage and not (written_state and stage == self.stage_by_state.get(written_state)):
+            return f"stage {self.stage_labels.get(stage, stage)!r}"
+        return written_state
+
+
+def map_stages(config: HubSpotConfig) -> dict[str, str]:
+    """Return the stage label of each opportunity state."""
+    defaults = {state: _DEFAULT_STAGE_BY_STATE.get(state, _NO_EXPANSION) for state in STATES}
+    overrides: Mapping[Any, str] = config.stages
+    return {**defaults, **overrides}
+
+
+def resolve_pipeline(
+    pipelines: Sequence[Mapping[str, Any]], config: HubSpotConfig
+) -> PipelineState:
+    """Find the pipeline and its stages in HubSpot's list of pipelines.
+
+    Raises
+    ------
+    serving.delivery.crm.base.AccessDeniedError
+        If the pipeline or a stage is missing.
+    """
+    selected = find_pipeline(pipelines, config.pipeline)
+    if selected is None:
+        raise AccessDeniedError(
+            f"HubSpot has no deal pipeline {config.pipeline!r}. Run: expansion crm setup."
+        )
+    ids = {stage["label"]: str(stage["id"]) for stage in selected["stages"]}
+    stages = map_stages(config)
+    missing = [name for name in dict.fromkeys(stages.values()) if name not in ids]
+    if missing:
+        raise AccessDeniedError(
+            f"the deal pipeline {config.pipeline!r} has no stage {', '.join(map(repr, missing))}."
+            f" Add it in HubSpot, or map the state to one of {', '.join(ids)} under"
+            " [crm.hubspot.stages]."
+        )
+    all_stages = [stage for pipeline in pipelines for stage in pipeline["stages"]]
+    return PipelineState(
+        str(selected["id"]),
+        {state: ids[name] for state, name in stages.items()},
+        {str(stage["id"]): str(stage["label"]) for stage in all_stages},
+        frozenset(str(stage["id"]) for stage in all_stages if _is_closed(stage)),
+    )
+
+
+def find_pipeline(pipelines: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """Return the pipeline with this label or id, or None."""
+    by_name = {str(pipeline["id"]): pipeline for pipeline in pipelines}
+    by_name |= {str(pipeline["label"]): pipeline for pipeline in reversed(pipelines)}
+    return by_name.get(name)
+
+
+def _is_closed(stage: Mapping[str, Any]) -> bool:
+    metadata = stage.get("metadata") or {}
+    if "isClosed" in metadata:
+        return str(metadata["isClosed"]).lower() == "true"
+    return str(metadata.get("probability")) in {"0.0", "1.0", "0", "1"}

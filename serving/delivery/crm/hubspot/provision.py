@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from serving.delivery.crm.base import AccessDeniedError, Kind
-from serving.delivery.crm.hubspot import pipeline
-from serving.delivery.crm.hubspot.client import HubSpotClient
-from serving.delivery.crm.hubspot.errors import format_error
+from data.config.delivery import HubSpotConfig
+from serving.delivery.crm.base import AccessDeniedError, Kind, split_batches
+from serving.delivery.crm.hubspot.client import HubSpotClient, format_error
 from serving.delivery.crm.hubspot.field_mapping import (
+    DEFAULT_STAGES,
     KEY_PROPERTY,
+    MANAGED_STAGES,
     OBJECT_TYPES,
     PROPERTIES,
     PROPERTY_GROUP,
     PROPERTY_PREFIX,
     HubSpotProperty,
+    find_pipeline,
+    map_stages,
+    resolve_pipeline,
 )
-from serving.delivery.crm.hubspot.pipeline import DEFAULT_STAGES, StageMapping
 
 __all__ = [
-    "ACCOUNT_ID_PROPERTY",
-    "PropertyConflict",
     "build_property_definitions",
     "diff_properties",
     "fetch_properties",
     "provision_portal",
 ]
 
-ACCOUNT_ID_PROPERTY: Final = f"{PROPERTY_PREFIX}account_id"
+_ACCOUNT_ID_PROPERTY: Final = f"{PROPERTY_PREFIX}account_id"
 _BATCH_SIZE: Final = 100
 _BOOLEAN_OPTIONS: Final = (("true", "Yes"), ("false", "No"))
 # Our field type → HubSpot's property type and form field type.
@@ -44,21 +44,7 @@ _PROPERTY_TYPES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True)
-class PropertyConflict:
-    """An existing property with an incompatible definition; it is reported and never changed."""
-
-    object_type: str
-    name: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.object_type}.{self.name} {self.problem}"
-
-
-def provision_portal(
-    client: HubSpotClient, stages: StageMapping, account_property: str
-) -> list[str]:
+def provision_portal(client: HubSpotClient, config: HubSpotConfig) -> list[str]:
     """Create what is missing, and return one line per created item.
 
     Raises
@@ -69,43 +55,40 @@ def provision_portal(
     created, conflicts = [], []
     for kind, object_type in OBJECT_TYPES.items():
         created += _create_group(client, object_type)
-        desired = build_property_definitions(kind, account_property)
-        missing, mismatched = diff_properties(
-            object_type, desired, fetch_properties(client, object_type)
-        )
+        desired = build_property_definitions(kind, config.account_property)
+        missing, mismatched = diff_properties(desired, fetch_properties(client, object_type))
         created += _create_properties(client, object_type, missing)
-        conflicts += mismatched
-    created += _create_pipeline(client, stages)
+        conflicts += [f"{object_type}.{conflict}" for conflict in mismatched]
+    created += _create_pipeline(client, config)
     if conflicts:
-        details = "; ".join(map(str, conflicts))
         raise AccessDeniedError(
-            f"HubSpot has properties that conflict with ours: {details}. Rename or remove them in"
-            " HubSpot, and run again; they were not changed."
+            f"HubSpot has properties that conflict with ours: {'; '.join(conflicts)}. Rename or"
+            " remove them in HubSpot, and run again; they were not changed."
         )
     return created
 
 
 def build_property_definitions(kind: Kind, account_property: str) -> list[dict[str, Any]]:
     """Build the custom properties in the format of HubSpot's API, the unique key first."""
-    custom_properties = [prop for prop in PROPERTIES[kind].values() if prop.is_custom]
-    key = ACCOUNT_ID_PROPERTY if kind == "account" else KEY_PROPERTY
-    if kind == "account" and account_property != ACCOUNT_ID_PROPERTY:
-        return [_build_definition(prop) for prop in custom_properties]
+    definitions = [_build_definition(prop) for prop in PROPERTIES[kind].values() if prop.is_custom]
+    key = _ACCOUNT_ID_PROPERTY if kind == "account" else KEY_PROPERTY
+    if kind == "account" and account_property != key:
+        return definitions
     description = "unique key of the expansion list; permanent, do not edit"
-    return [
-        _build_definition(HubSpotProperty(key, "text", description)) | {"hasUniqueValue": True}
-    ] + [_build_definition(prop) for prop in custom_properties]
+    key_definition = _build_definition(HubSpotProperty(key, "text", description))
+    return [key_definition | {"hasUniqueValue": True}, *definitions]
 
 
 def diff_properties(
-    object_type: str,
-    desired: Sequence[Mapping[str, Any]],
-    existing: Mapping[str, Mapping[str, Any]],
-) -> tuple[list[Mapping[str, Any]], list[PropertyConflict]]:
-    """Split the desired properties into missing ones and conflicts with existing ones."""
+    desired: Sequence[Mapping[str, Any]], existing: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Split the desired properties into missing ones and conflicts with existing ones.
+
+    An existing property with an incompatible definition is reported and never changed.
+    """
     missing = [definition for definition in desired if definition["name"] not in existing]
     return missing, [
-        PropertyConflict(object_type, definition["name"], problem)
+        f"{definition['name']} {problem}"
         for definition in desired
         if definition["name"] in existing
         for problem in _find_conflicts(definition, existing[definition["name"]])
@@ -149,11 +132,8 @@ def _build_definition(prop: HubSpotProperty) -> dict[str, Any]:
 
 
 def _create_group(client: HubSpotClient, object_type: str) -> list[str]:
-    groups = {
-        group["name"]
-        for group in client.request(client.property_groups.get_all, object_type)["results"]
-    }
-    if PROPERTY_GROUP in groups:
+    groups = client.request(client.property_groups.get_all, object_type)["results"]
+    if any(group["name"] == PROPERTY_GROUP for group in groups):
         return []
     body = {"name": PROPERTY_GROUP, "label": "Expansion", "displayOrder": -1}
     client.request(client.property_groups.create, object_type, body)
@@ -163,55 +143,43 @@ def _create_group(client: HubSpotClient, object_type: str) -> list[str]:
 def _create_properties(
     client: HubSpotClient, object_type: str, missing: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    for start in range(0, len(missing), _BATCH_SIZE):
-        batch = missing[start : start + _BATCH_SIZE]
-        response = client.request(
-            client.property_batch.create,
-            object_type,
-            {"inputs": [dict(definition) for definition in batch]},
-        )
+    for batch in split_batches(missing, _BATCH_SIZE):
+        body = {"inputs": [dict(definition) for definition in batch]}
+        response = client.request(client.property_batch.create, object_type, body)
         if response.get("errors"):
             details = " ".join(format_error(error) for error in response["errors"])
             raise AccessDeniedError(
                 f"HubSpot did not create all properties of {object_type}: {details}"
             )
-        yield from (
-            f"property {object_type}.{definition['name']}{_format_uniqueness(definition)}"
-            for definition in batch
-        )
+        for definition in batch:
+            uniqueness = " (unique, permanent)" if definition.get("hasUniqueValue") else ""
+            yield f"property {object_type}.{definition['name']}{uniqueness}"
 
 
-def _format_uniqueness(definition: Mapping[str, Any]) -> str:
-    return " (unique, permanent)" if definition.get("hasUniqueValue") else ""
-
-
-def _create_pipeline(client: HubSpotClient, stages: StageMapping) -> list[str]:
+def _create_pipeline(client: HubSpotClient, config: HubSpotConfig) -> list[str]:
     pipelines = client.request(client.pipelines.get_all, "deals")["results"]
-    if pipeline.find_pipeline(pipelines, stages.pipeline) is not None:
-        pipeline.resolve_pipeline(pipelines, stages)  # raises if a stage is missing
+    if find_pipeline(pipelines, config.pipeline) is not None:
+        resolve_pipeline(pipelines, config)  # raises if a stage is missing
         return []
-    stage_definitions = [
+    stages = [
         {"label": label, "displayOrder": index, "metadata": {"probability": probability}}
-        for index, (label, probability) in enumerate(_build_stages(stages))
+        for index, (label, probability) in enumerate(_build_stages(config).items())
     ]
-    body = {"label": stages.pipeline, "displayOrder": len(pipelines), "stages": stage_definitions}
+    body = {"label": config.pipeline, "displayOrder": len(pipelines), "stages": stages}
     client.request(client.pipelines.create, "deals", body)
-    return [f"deal pipeline {stages.pipeline!r} with {len(stage_definitions)} stages"]
+    return [f"deal pipeline {config.pipeline!r} with {len(stages)} stages"]
 
 
-def _build_stages(stages: StageMapping) -> list[tuple[str, str]]:
+def _build_stages(config: HubSpotConfig) -> dict[str, str]:
     """Build the default stages and those named in the settings, with their win probabilities."""
     probabilities = {"open": "0.2", "expanded": "1.0"}
     configured = {
-        label: probabilities.get(state, "0.0") for state, label in stages.stage_by_state.items()
+        label: probabilities.get(state, "0.0") for state, label in map_stages(config).items()
     }
     defaults = {
         label: probability
         for label, probability in DEFAULT_STAGES.items()
-        if label in configured or label not in pipeline.MANAGED_STAGES
+        if label in configured or label not in MANAGED_STAGES
     }
-    return list(
-        (
-            defaults | {label: configured[label] for label in configured if label not in defaults}
-        ).items()
-    )
+    added = {label: configured[label] for label in configured if label not in defaults}
+    return {**defaults, **added}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject, Value
+from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject
 from serving.delivery.crm.fields import OPEN
-from serving.delivery.crm.hubspot import associations, batch_api
-from serving.delivery.crm.hubspot.batch_api import Record
+from serving.delivery.crm.hubspot import records
 from serving.delivery.crm.hubspot.client import HubSpotClient
 from serving.delivery.crm.hubspot.field_mapping import (
     COMPLETED,
@@ -16,9 +15,10 @@ from serving.delivery.crm.hubspot.field_mapping import (
     OBJECT_TYPES,
     PROPERTIES,
     STATE_PROPERTY,
+    PipelineState,
     deserialize_fields,
 )
-from serving.delivery.crm.hubspot.pipeline import PipelineState
+from serving.delivery.crm.hubspot.records import Record
 
 __all__ = ["read_accounts", "read_opportunities", "read_tasks"]
 
@@ -35,12 +35,11 @@ def read_accounts(
     client: HubSpotClient, refs: Sequence[ObjectRef], id_property: str
 ) -> list[RemoteObject | None]:
     """Read companies by record id, otherwise by the unique property ``id_property``."""
-    matches = _read_records(client, refs, id_property)
     return [
         None
         if record is None
-        else RemoteObject(str(record["id"]), _deserialize_record("account", record))
-        for record in matches
+        else RemoteObject(str(record["id"]), deserialize_fields("account", record["properties"]))
+        for record in _read_records(client, refs, id_property)
     ]
 
 
@@ -50,42 +49,13 @@ def read_opportunities(
     """Read deals; a missing one is matched to an open deal that a human created for the company."""
     matches = _read_records(client, refs, KEY_PROPERTY)
     _adopt_deals(client, refs, matches, pipeline)
-    unassociated = _find_unassociated(client, refs, matches)
-    results: list[RemoteObject | None] = []
-    for ref, record in zip(refs, matches, strict=True):
-        if record is None:
-            results.append(None)
-            continue
-        properties = record["properties"]
-        fields = _deserialize_record("opportunity", record)
-        fields["state"] = pipeline.resolve_state(
-            properties.get(STATE_PROPERTY), properties.get("dealstage")
-        )
-        if ref.key in unassociated:
-            fields["episode"] = None
-        results.append(
-            RemoteObject(
-                str(record["id"]), fields, created_by_us=bool(properties.get(KEY_PROPERTY))
-            )
-        )
-    return results
+    return _to_remote_objects(client, refs, matches, pipeline.resolve_state)
 
 
 def read_tasks(client: HubSpotClient, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
     """Read tasks; the state shows whether a human completed, started or deferred one."""
     matches = _read_records(client, refs, KEY_PROPERTY)
-    unassociated = _find_unassociated(client, refs, matches)
-    results: list[RemoteObject | None] = []
-    for ref, record in zip(refs, matches, strict=True):
-        if record is None:
-            results.append(None)
-            continue
-        fields = _deserialize_record("task", record)
-        fields["state"] = _resolve_task_state(record)
-        if ref.key in unassociated:
-            fields["episode"] = None
-        results.append(RemoteObject(str(record["id"]), fields))
-    return results
+    return _to_remote_objects(client, refs, matches, _resolve_task_state)
 
 
 def _read_records(
@@ -96,8 +66,8 @@ def _read_records(
     object_type, properties = OBJECT_TYPES[kind], _list_properties(kind)
     ids = [ref.crm_id for ref in refs if ref.crm_id and ref.crm_id.isdecimal()]
     keys = [ref.key for ref in refs if ref.crm_id is None]
-    by_id = batch_api.read_records(client, object_type, ids, properties)
-    by_key = batch_api.read_records(client, object_type, keys, properties, id_property=id_property)
+    by_id = records.read_records(client, object_type, ids, properties)
+    by_key = records.read_records(client, object_type, keys, properties, id_property=id_property)
     return [by_key.get(ref.key) if ref.crm_id is None else by_id.get(ref.crm_id) for ref in refs]
 
 
@@ -105,13 +75,31 @@ def _list_properties(kind: Kind) -> list[str]:
     return sorted({*(prop.name for prop in PROPERTIES[kind].values()), *_EXTRA_PROPERTIES[kind]})
 
 
-def _deserialize_record(kind: Kind, record: Record) -> dict[str, Value]:
-    return deserialize_fields(kind, record["properties"])
+def _to_remote_objects(
+    client: HubSpotClient,
+    refs: Sequence[ObjectRef],
+    matches: Sequence[Record | None],
+    resolve_state: Callable[[Mapping[str, Any]], str | None],
+) -> list[RemoteObject | None]:
+    """Convert deals or tasks; one that lacks an association has no episode, so it is completed."""
+    unassociated = _find_unassociated(client, refs, matches)
+    results: list[RemoteObject | None] = []
+    for ref, record in zip(refs, matches, strict=True):
+        if record is None:
+            results.append(None)
+            continue
+        properties = record["properties"]
+        fields = deserialize_fields(ref.kind, properties)
+        fields["state"] = resolve_state(properties)
+        if ref.key in unassociated:
+            fields["episode"] = None
+        created_by_us = ref.kind == "task" or bool(properties.get(KEY_PROPERTY))
+        results.append(RemoteObject(str(record["id"]), fields, created_by_us))
+    return results
 
 
-def _resolve_task_state(record: Record) -> str | None:
+def _resolve_task_state(properties: Mapping[str, Any]) -> str | None:
     """Return the written state if the task still has the matching status."""
-    properties = record["properties"]
     written_state, status = properties.get(STATE_PROPERTY), properties.get("hs_task_status")
     expected = "NOT_STARTED" if written_state == OPEN else COMPLETED
     return written_state if written_state and status == expected else f"status {status}"
@@ -124,33 +112,32 @@ def _adopt_deals(
     pipeline: PipelineState,
 ) -> None:
     """Match humans' deals to unmatched refs, each once: by episode, then limit, then age."""
-    unmatched = [
-        index
+    unmatched = {
+        index: ref.account_crm_id
         for index, ref in enumerate(refs)
         if matches[index] is None and ref.crm_id is None and ref.account_crm_id
-    ]
-    companies = {refs[index].account_crm_id or "" for index in unmatched}
-    deals = (
-        associations.read_associations(client, "companies", "deals", sorted(companies))
-        if companies
-        else {}
-    )
-    ids = sorted(set().union(*deals.values())) if deals else []
-    candidates = batch_api.read_records(
-        client, OBJECT_TYPES["opportunity"], ids, _list_properties("opportunity")
+    }
+    deals = records.read_associations(client, "companies", "deals", sorted(set(unmatched.values())))
+    candidates = records.read_records(
+        client,
+        OBJECT_TYPES["opportunity"],
+        sorted(set().union(*deals.values())),
+        _list_properties("opportunity"),
     )
     adopted: set[str] = set()
-    for index in unmatched:
-        company_deals = [
-            candidates[deal_id]
-            for deal_id in deals[refs[index].account_crm_id or ""]
-            if deal_id in candidates
+    for index, company in unmatched.items():
+        ref = refs[index]
+        suitable = [
+            deal
+            for deal_id in deals[company]
+            if (deal := candidates.get(deal_id)) is not None
+            and deal["id"] not in adopted
+            and _is_adoptable(deal, ref, pipeline)
         ]
-        for record in sorted(company_deals, key=lambda deal: _rank_candidate(deal, refs[index])):
-            if record["id"] not in adopted and _is_adoptable(record, refs[index], pipeline):
-                matches[index] = record
-                adopted.add(record["id"])
-                break
+        if suitable:
+            best = min(suitable, key=lambda deal: _rank_candidate(deal, ref))
+            matches[index] = best
+            adopted.add(best["id"])
 
 
 def _rank_candidate(deal: Record, ref: ObjectRef) -> tuple[bool, bool, int]:
@@ -187,26 +174,19 @@ def _find_unassociated(
         for ref, record in zip(refs, matches, strict=True)
         if record is not None and ref.crm_id is None and record["properties"].get(KEY_PROPERTY)
     ]
-    return set(_find_missing_associations(client, unconfirmed)) if unconfirmed else set()
-
-
-def _find_missing_associations(
-    client: HubSpotClient, created: Sequence[tuple[ObjectRef, str]]
-) -> Iterator[str]:
+    unassociated = set()
     for to_type in ("companies", "deals"):
         with_parent = [
-            (ref, record_id)
-            for ref, record_id in created
-            if to_type in associations.find_parent_ids(ref)
+            (ref.key, record_id, parent_id)
+            for ref, record_id in unconfirmed
+            if (parent_id := records.find_parent_ids(ref).get(to_type)) is not None
         ]
-        if not with_parent:
-            continue
-        from_type = OBJECT_TYPES[with_parent[0][0].kind]
-        associated = associations.read_associations(
-            client, from_type, to_type, [record_id for _, record_id in with_parent]
+        associated = records.read_associations(
+            client, OBJECT_TYPES[refs[0].kind], to_type, [row[1] for row in with_parent]
         )
-        yield from (
-            ref.key
-            for ref, record_id in with_parent
-            if associations.find_parent_ids(ref)[to_type] not in associated[record_id]
-        )
+        unassociated |= {
+            key
+            for key, record_id, parent_id in with_parent
+            if parent_id not in associated[record_id]
+        }
+    return unassociated

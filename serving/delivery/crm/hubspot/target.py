@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from data.errors import SettingsError
 from serving.delivery.crm.base import (
     AccessDeniedError,
     BatchRejectedError,
@@ -22,116 +23,110 @@ from serving.delivery.crm.base import (
     Value,
     WriteResult,
 )
-from serving.delivery.crm.hubspot import (
-    activity,
-    owners,
-    pipeline,
-    preflight,
-    provision,
-    read,
-    write,
+from serving.delivery.crm.hubspot import activity, preflight, provision, read, write
+from serving.delivery.crm.hubspot.client import API_URL, TIMEOUT_SECONDS, HubSpotClient
+from serving.delivery.crm.hubspot.field_mapping import (
+    PipelineState,
+    normalize_fields,
+    resolve_pipeline,
 )
-from serving.delivery.crm.hubspot.client import HubSpotClient
-from serving.delivery.crm.hubspot.field_mapping import normalize_fields
-from serving.delivery.crm.hubspot.pipeline import PipelineState, StageMapping
 
-__all__ = ["HubSpotTarget"]
+if TYPE_CHECKING:
+    from data.config.delivery import HubSpotConfig
+    from data.config.settings import Settings
+
+__all__ = ["HubSpotTarget", "create_target"]
+
+# Calls per app in ten seconds, by plan.
+_CALLS_PER_TEN_SECONDS: Final = {
+    "free": 100,
+    "starter": 100,
+    "professional": 190,
+    "enterprise": 190,
+}
+
+
+def create_target(
+    settings: Settings, *, url: str = API_URL, timeout_seconds: float = TIMEOUT_SECONDS
+) -> HubSpotTarget:
+    """Create the HubSpot target from the ``[crm.hubspot]`` settings.
+
+    Raises
+    ------
+    data.errors.SettingsError
+        If the access token is not set.
+    """
+    config = settings.crm.hubspot
+    if config.token is None:
+        raise SettingsError(
+            'crm.hubspot: expected a token; write token = "${HUBSPOT_TOKEN}" under [crm.hubspot],'
+            " and export that variable."
+        )
+    client = HubSpotClient(
+        config.token.get_secret_value(),
+        url,
+        rate_limit=RateLimit(100, _CALLS_PER_TEN_SECONDS[config.plan], window_seconds=10.0),
+        timeout_seconds=timeout_seconds,
+    )
+    return HubSpotTarget(client, config)
 
 
 class HubSpotTarget:
-    """Implementation of :class:`serving.delivery.crm.base.CrmTarget` for HubSpot.
-
-    Parameters
-    ----------
-    client : serving.delivery.crm.hubspot.client.HubSpotClient
-        API client.
-    rate_limit : serving.delivery.crm.base.RateLimit
-        Rows per call, and calls per time window.
-    stages : serving.delivery.crm.hubspot.pipeline.StageMapping
-        Pipeline, and the stage of each opportunity state.
-    account_property : str
-        Unique company property that holds the account id.
-    create_companies : bool
-        Whether to create a company for an account that matches none.
-    """
+    """Implementation of :class:`serving.delivery.crm.base.CrmTarget` for HubSpot."""
 
     name: Final = "hubspot"
 
-    def __init__(
-        self,
-        client: HubSpotClient,
-        *,
-        rate_limit: RateLimit,
-        stages: StageMapping,
-        account_property: str,
-        create_companies: bool,
-    ) -> None:
-        self.rate_limit = rate_limit
-        self._client = client
-        self._stages = stages
-        self._account_property = account_property
-        self._create_companies = create_companies
+    def __init__(self, client: HubSpotClient, config: HubSpotConfig) -> None:
+        self._client, self._config = client, config
+        self.rate_limit = client.rate_limit
 
     def __repr__(self) -> str:
-        return f"HubSpotTarget({self._client!r}, pipeline {self._stages.pipeline!r})"
+        return f"HubSpotTarget({self._client!r}, pipeline {self._config.pipeline!r})"
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return values as HubSpot returns them; the company name is left to HubSpot."""
         normalized = normalize_fields(kind, fields)
-        if kind == "account" and not self._create_companies:
+        if kind == "account" and not self._config.create_companies:
             normalized.pop("name", None)
         return normalized
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Read records; opportunities include open deals that a human created for the company."""
-        if not refs:
-            return []
-        with _convert_batch_rejection(), self._client.replay_responses(("read", tuple(refs))):
-            if refs[0].kind == "account":
-                return read.read_accounts(self._client, refs, self._account_property)
-            if refs[0].kind == "task":
-                return read.read_tasks(self._client, refs)
-            return read.read_opportunities(self._client, refs, self._pipeline)
+        client, kind = self._client, refs[0].kind
+        with _convert_batch_rejection(), client.replay_responses(("read", tuple(refs))):
+            if kind == "account":
+                return read.read_accounts(client, refs, self._config.account_property)
+            if kind == "task":
+                return read.read_tasks(client, refs)
+            return read.read_opportunities(client, refs, self._pipeline)
 
     def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Update records; new ones are upserted by key, associated and given an owner."""
-        if not changes:
-            return []
         client, kind = self._client, changes[0].ref.kind
         with client.replay_responses(("write", tuple(changes))):
             if kind == "account":
-                return write.write_accounts(
-                    client, changes, self._account_property, create_missing=self._create_companies
-                )
+                return write.write_accounts(client, changes, self._config)
             if kind == "task":
-                return write.write_tasks(client, changes, self._get_owner_ids)
-            return write.write_opportunities(client, changes, self._pipeline, self._get_owner_ids)
+                return write.write_tasks(client, changes)
+            return write.write_opportunities(client, changes, self._pipeline)
 
     def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
         """Check token, properties, pipeline, rate limits, companies and owners, without writing."""
         with _convert_batch_rejection():
-            id_property = self._account_property
-            return list(
-                preflight.run_preflight(
-                    self._client, accounts, self._stages, id_property, self.rate_limit
-                )
-            )
+            return list(preflight.run_preflight(self._client, accounts, self._config))
 
     def provision(self) -> list[str]:
         """Create the property group, properties, unique keys and pipeline."""
         with _convert_batch_rejection():
-            return provision.provision_portal(self._client, self._stages, self._account_property)
+            return provision.provision_portal(self._client, self._config)
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:
         """Return tasks that humans completed and deals that they moved, since a day."""
         with _convert_batch_rejection():
-            touches = [
-                *activity.find_completed_tasks(self._client, since),
-                *activity.find_moved_deals(self._client, since, self._pipeline),
-            ]
-        return sorted(
-            set(touches), key=lambda touch: (touch.account_id, touch.touched_on, touch.activity)
-        )
+            tasks = set(activity.find_completed_tasks(self._client, since))
+            return sorted(
+                tasks.union(activity.find_moved_deals(self._client, since, self._pipeline))
+            )
 
     def close(self) -> None:
         """Close the connections."""
@@ -140,15 +135,7 @@ class HubSpotTarget:
     @cached_property
     def _pipeline(self) -> PipelineState:
         pipelines = self._client.request(self._client.pipelines.get_all, "deals")["results"]
-        return pipeline.resolve_pipeline(pipelines, self._stages)
-
-    def _get_owner_ids(self) -> Mapping[str, str]:
-        """Return HubSpot owner ids by e-mail address and name, fetched on first use."""
-        return self._owner_ids
-
-    @cached_property
-    def _owner_ids(self) -> Mapping[str, str]:
-        return owners.fetch_owners(self._client)
+        return resolve_pipeline(pipelines, self._config)
 
 
 @contextmanager
