@@ -46,12 +46,16 @@ class Panel:
         ``as_of``, and ``active_seats_mK``, ``seats_mK``, ``api_calls_mK`` of the 30-day month K
         before the as-of, null where the log does not reach back; ``plan``, ``usage_limit``,
         ``mrr``, ``renewal`` now.
+    contracts : polars.DataFrame
+        The subscription timeline of the tables, computed once for labels, rules and delivery
+        (:func:`features.subscription_timeline.build_timeline`).
     """
 
     snapshots: pl.DataFrame
     excluded: pl.DataFrame
     peers: pl.DataFrame
     months: pl.DataFrame = field(default_factory=pl.DataFrame)
+    contracts: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __repr__(self) -> str:
         as_ofs = self.snapshots["as_of"]
@@ -157,12 +161,9 @@ def build_panel(
             )
             if progress:
                 progress(len(results), len(as_ofs))
-    return Panel(
-        *(
-            pl.concat(parts)
-            for parts in zip(*(results[as_of] for as_of in sorted(results)), strict=True)
-        )
-    )
+    by_as_of = (results[as_of] for as_of in sorted(results))
+    snapshots, excluded, peers, monthly = map(pl.concat, zip(*by_as_of, strict=True))
+    return Panel(snapshots, excluded, peers, monthly, contracts)
 
 
 def _build_as_of(

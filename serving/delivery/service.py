@@ -17,7 +17,7 @@ from serving.delivery.crm import registry
 from serving.delivery.crm.base import AccessDeniedError
 from serving.delivery.desired import plan
 from serving.delivery.desired.commit import CommittedRun, commit_run
-from serving.delivery.desired.entitlements import Entitlements, resolve_entitlements
+from serving.delivery.desired.entitlements import resolve_entitlements
 from serving.delivery.reconcile import crm_activity, dry_run, queue, sender
 from serving.delivery.reconcile.retry import (
     DeadlineExceededError,
@@ -148,7 +148,7 @@ def deliver_list(
         name,
         scored,
         as_of.date(),
-        entitlements=_resolve_entitlements(tables, as_of, settings),
+        entitlements=resolve_entitlements(scored.contracts, as_of),
         episode_config=settings.episodes,
         record=record,
         finished_at=now,
@@ -193,7 +193,6 @@ def send_limited(
 def preview_delivery(
     engine: sa.Engine,
     scored: ScoredList,
-    tables: Tables,
     as_of: datetime,
     settings: Settings,
     *,
@@ -208,14 +207,13 @@ def preview_delivery(
     data.errors.DeliveryError
         If the database refuses, or the CRM denies access.
     """
-    entitlements = _resolve_entitlements(tables, as_of, settings)
     with store.read_transaction(engine) as connection:
         delivery_plan = plan.plan_delivery(
             connection,
             name,
             scored,
             as_of.date(),
-            entitlements=entitlements,
+            entitlements=resolve_entitlements(scored.contracts, as_of),
             episode_config=settings.episodes,
         )
         if not delivery_plan.is_current:
@@ -225,17 +223,6 @@ def preview_delivery(
         )
     with closing(registry.open_target(settings, name)) as target:
         return dry_run.preview_changes(engine, target, rows=rows)
-
-
-def _resolve_entitlements(
-    tables: Tables, as_of: datetime, settings: Settings
-) -> Mapping[str, Entitlements]:
-    return resolve_entitlements(
-        tables.subscriptions.rows,
-        as_of,
-        plans=settings.outcome.plans,
-        reliable_from=settings.tables.known_at_reliable_from,
-    )
 
 
 def _is_first_run_held(engine: sa.Engine, settings: Settings, name: str) -> bool:

@@ -18,7 +18,6 @@ from features import online
 from features.panel.builder import Panel
 from serving import store
 from serving.delivery.desired import entitlements
-from serving.delivery.desired.entitlements import Entitlements
 from serving.events import alert_plan
 from serving.events.alert_text import format_alert
 from serving.events.ingest import reader
@@ -89,7 +88,9 @@ def rescore_alerts(
     )
     day = now.date()
     rows = _score_accounts(engine, settings, snapshot, panel, alerts=alerts, day=day)
-    entitlements_by_account = _load_entitlements(snapshot, settings, day, accounts)
+    entitlements_by_account = entitlements.resolve_entitlements(
+        panel.contracts, online.get_next_midnight(day)
+    )
     updates = _build_alert_updates(rows, panel.excluded, alerts, now)
     while True:
         with store.read_transaction(engine) as connection:
@@ -126,7 +127,6 @@ def _score_accounts(
     rows = score.build_rows(
         snapshot.model,
         panel,
-        snapshot.tables.subscriptions.rows,
         datetime.combine(day, time(), UTC),
         settings,
         contracts_known_before=midnight,
@@ -185,19 +185,6 @@ def _build_alert_updates(
             values["posted_severity"] = alert["severity"]
         updates.append((condition, values))
     return updates
-
-
-def _load_entitlements(
-    snapshot: MonitorSnapshot, settings: Settings, day: date, accounts: Sequence[str]
-) -> Mapping[str, Entitlements]:
-    """Return the entitlements of some accounts as of the next midnight."""
-    rows = snapshot.tables.subscriptions.rows
-    return entitlements.resolve_entitlements(
-        rows.filter(pl.col("account_id").is_in(accounts)),
-        online.get_next_midnight(day),
-        plans=settings.outcome.plans,
-        reliable_from=settings.tables.known_at_reliable_from,
-    )
 
 
 def _to_json_ready(rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,15 +1,12 @@
 """Details for the account page: probability curve, monthly usage and contract history."""
 
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
 
 from data.config.settings import MONTH_DAYS
 from features.panel.account_aggregates import LOOKBACK_MONTHS
-from features.point_in_time import known_before
-from features.subscription_timeline import build_timeline
 
 __all__ = ["build_account_details"]
 
@@ -22,11 +19,8 @@ def build_account_details(
     rows: pl.DataFrame,
     months: pl.DataFrame,
     accounts: pl.DataFrame,
-    subscriptions: pl.DataFrame,
-    as_of: datetime,
-    *,
-    plans: Sequence[str] = (),
-    reliable_from: date | None = None,
+    contracts: pl.DataFrame,
+    as_of: date,
 ) -> pl.DataFrame:
     """Build the details that the account page shows in addition to the list row.
 
@@ -38,12 +32,10 @@ def build_account_details(
         See :class:`features.panel.Panel`.
     accounts : polars.DataFrame
         ``account_id``, ``segment``.
-    subscriptions : polars.DataFrame
-        Validated subscription rows; rows not known before the as-of are ignored.
-    as_of : datetime.datetime
-        00:00 UTC.
-    plans, reliable_from
-        As in the subscription timeline.
+    contracts : polars.DataFrame
+        The subscription timeline known before the as-of.
+    as_of : datetime.date
+        The as-of.
 
     Returns
     -------
@@ -54,8 +46,6 @@ def build_account_details(
         ``plan``, ``mrr``, ``change``, oldest first), and the current ``plan``, ``usage_limit``,
         ``mrr``, ``renewal``.
     """
-    subscription_timeline = build_timeline(subscriptions, plans=plans, reliable_from=reliable_from)
-    steps = known_before(subscription_timeline, as_of)
     curve = pl.col("curve") if "curve" in rows.columns else pl.lit(None).alias("curve")
     accounts_with_segment = rows.select("account_id", curve).join(
         accounts.select("account_id", "segment"),
@@ -66,9 +56,7 @@ def build_account_details(
     # In chunks: as structs, before encoding, the details need more memory than the list.
     starts = range(0, max(accounts_with_segment.height, 1), _CHUNK_ROWS)
     return pl.concat(
-        _encode_details(
-            accounts_with_segment.slice(start, _CHUNK_ROWS), months, steps, as_of.date()
-        )
+        _encode_details(accounts_with_segment.slice(start, _CHUNK_ROWS), months, contracts, as_of)
         for start in starts
     )
 

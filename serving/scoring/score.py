@@ -1,7 +1,7 @@
 """Weekly scoring: rank every eligible account with probability, dates, reasons and motion."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import polars as pl
@@ -9,7 +9,6 @@ import polars as pl
 from data.config.settings import Settings
 from data.errors import HistoryError
 from data.ingest import table_loader
-from features import subscription_timeline
 from features.activity.daily_tables import Activity
 from features.panel import builder, subscription_terms
 from features.panel.builder import Panel
@@ -51,6 +50,8 @@ class ScoredList:
     account_details : polars.DataFrame or None
         Charts and contract history for the account page; see
         :func:`serving.scoring.account_details.build_account_details`.
+    contracts : polars.DataFrame
+        The subscription timeline of the scored tables, for the entitlements in the CRM.
     """
 
     accounts: pl.DataFrame
@@ -58,6 +59,7 @@ class ScoredList:
     csm_capacity: CsmCapacity | None = None
     rank_by: str = "probability"
     account_details: pl.DataFrame | None = None
+    contracts: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __repr__(self) -> str:
         listed, others = self.accounts.height, self.not_listed.height
@@ -125,7 +127,6 @@ def score(
     rows = build_rows(
         model,
         scored_panel,
-        tables.subscriptions.rows,
         as_of,
         settings,
         previous_dates=previous_dates,
@@ -137,10 +138,8 @@ def score(
         pl.concat([rows, scored_panel.excluded.select("account_id")], how="diagonal"),
         scored_panel.months,
         tables.accounts.rows,
-        tables.subscriptions.rows,
-        as_of,
-        plans=settings.outcome.plans,
-        reliable_from=settings.tables.known_at_reliable_from,
+        known_before(scored_panel.contracts, as_of),
+        as_of.date(),
     )
     rows = rows.drop("curve", strict=False)
     names = tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
@@ -159,13 +158,13 @@ def score(
         capacity,
         settings.scoring.rank_by,
         details,
+        scored_panel.contracts,
     )
 
 
 def build_rows(
     model: RegisteredModel | None,
     scored_panel: Panel,
-    subscriptions: pl.DataFrame,
     as_of: datetime,
     settings: Settings,
     *,
@@ -183,8 +182,6 @@ def build_rows(
         As for :func:`score`.
     scored_panel : features.panel.Panel
         The snapshots.
-    subscriptions : polars.DataFrame
-        Validated subscription rows.
     contracts_known_before : datetime.datetime, optional
         Use contract rows known before this moment; by default the as-of.
     alerted_limits : mapping of str to str, optional
@@ -214,13 +211,8 @@ def build_rows(
         horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
         snoozed_until=snoozed_until,
     )
-    contracts = subscription_timeline.build_timeline(
-        subscriptions,
-        plans=settings.outcome.plans,
-        reliable_from=settings.tables.known_at_reliable_from,
-    )
     last_increases = subscription_terms.find_last_known_increase(
-        known_before(contracts, contracts_known_before or as_of)
+        known_before(scored_panel.contracts, contracts_known_before or as_of)
     )
     held_dates = readiness_date.hold_readiness_dates(
         rows, previous_dates, last_increases, as_of.date()

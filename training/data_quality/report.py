@@ -8,7 +8,6 @@ import polars as pl
 
 from data.config.settings import MONTH_DAYS, RolesConfig, Settings
 from data.ingest.table_loader import Tables
-from features import subscription_timeline
 from features.activity.daily_tables import Activity
 from features.catalogue import FEATURES
 from features.panel import builder
@@ -67,11 +66,7 @@ def check_data_quality(
         snapshot_panel.snapshots.filter(is_current),
         snapshot_panel.excluded.filter(is_current),
     )
-    contracts = subscription_timeline.build_timeline(
-        tables.subscriptions.rows,
-        plans=settings.outcome.plans,
-        reliable_from=settings.tables.known_at_reliable_from,
-    )
+    contracts = snapshot_panel.contracts
     return DataQualityReport(
         tables=_summarize_tables(tables, activity),
         span={"first_day": str(activity.first_day), "last_day": str(activity.last_day)},

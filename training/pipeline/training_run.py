@@ -10,7 +10,6 @@ import polars as pl
 from data.config.settings import MONTH_DAYS, Settings
 from data.errors import HistoryError
 from data.ingest import table_loader
-from features import subscription_timeline
 from features.activity.daily_tables import Activity
 from features.panel import builder
 from features.panel.builder import Panel
@@ -162,12 +161,7 @@ def build_history(
     history_panel = builder.build_panel(
         activity, tables, as_ofs, settings, progress=_bind_stage(progress, "features")
     )
-    timeline = subscription_timeline.build_timeline(
-        tables.subscriptions.rows,
-        plans=settings.outcome.plans,
-        reliable_from=settings.tables.known_at_reliable_from,
-    )
-    return TrainingHistory(as_of, tables, activity, history_panel, timeline)
+    return TrainingHistory(as_of, tables, activity, history_panel, history_panel.contracts)
 
 
 def evaluate_history(

@@ -85,9 +85,7 @@ def score(
         "activity_error": activity_error,
     }
     if dry_run:
-        summary = service.preview_delivery(
-            engine, scored_list, tables, resolved_as_of, settings, name=name
-        )
+        summary = service.preview_delivery(engine, scored_list, resolved_as_of, settings, name=name)
         record = {**record, "crm": name, "planned_changes": summary and summary.to_dict()}
     else:
         result = service.deliver_list(

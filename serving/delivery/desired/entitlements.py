@@ -1,8 +1,8 @@
 """Entitlements of each contract at an as-of, and whether one has increased since."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 import polars as pl
 
@@ -34,28 +34,17 @@ class Entitlements:
     ended: bool = False
 
 
-def resolve_entitlements(
-    subscriptions: pl.DataFrame,
-    as_of: datetime,
-    *,
-    plans: Sequence[str] = (),
-    reliable_from: date | None = None,
-) -> Mapping[str, Entitlements]:
+def resolve_entitlements(contracts: pl.DataFrame, as_of: datetime) -> Mapping[str, Entitlements]:
     """Return the contract of every account as in force and known at an as-of.
 
     Parameters
     ----------
-    subscriptions : polars.DataFrame
-        Rows under :class:`data.schemas.Subscriptions`.
+    contracts : polars.DataFrame
+        The subscription timeline: :func:`features.subscription_timeline.build_timeline`.
     as_of : datetime.datetime
         00:00 UTC.
-    plans, reliable_from
-        As in :func:`features.subscription_timeline.build_timeline`.
     """
-    rows = subscription_timeline.build_timeline(
-        subscriptions, plans=plans, reliable_from=reliable_from
-    )
-    in_force = subscription_timeline.select_in_force(known_before(rows, as_of), as_of)
+    in_force = subscription_timeline.select_in_force(known_before(contracts, as_of), as_of)
     names = [*subscription_timeline.ENTITLEMENT_COLUMNS, "ended"]
     return {
         row.pop("account_id"): Entitlements(**row)

@@ -14,6 +14,7 @@ import lightgbm as lgb
 import numpy as np
 import polars as pl
 
+from features import subscription_timeline
 from features.panel.account_aggregates import LOOKBACK_MONTHS
 from features.panel.builder import Panel
 from serving import store
@@ -50,7 +51,8 @@ def _measure_scoring(folder: Path, _: BenchSize) -> dict[str, Any]:
     rows, tables, config = scored_accounts.load_accounts(folder)
     model = _load_registered_model(folder)
     shutil.rmtree(config.state_folder, ignore_errors=True)
-    clock = _instrument_scoring(rows)
+    contracts = subscription_timeline.build_timeline(tables.subscriptions.rows)
+    clock = _instrument_scoring(rows, contracts)
     log: Any = SimpleNamespace(last_day=AS_OF.date() - timedelta(days=1))
     peak_before, started = _peak_memory_bytes(), time.perf_counter()
     with clock.measure("rows, ranks, notes"):
@@ -93,10 +95,11 @@ def _measure_lightgbm(folder: Path, _: BenchSize) -> dict[str, Any]:
     }
 
 
-def _instrument_scoring(rows: pl.DataFrame) -> Stopwatch:
+def _instrument_scoring(rows: pl.DataFrame, contracts: pl.DataFrame) -> Stopwatch:
     """Wrap the parts of a run with the stopwatch; the features are given, not built."""
     clock = Stopwatch(_peak_memory_bytes)
-    panel = Panel(rows, _empty_ineligible(), pl.DataFrame(), _build_monthly_history(rows))
+    months = _build_monthly_history(rows)
+    panel = Panel(rows, _empty_ineligible(), pl.DataFrame(), months, contracts)
     given = SimpleNamespace(build_panel=lambda *_, **__: panel)
     setattr(scoring, "builder", given)  # noqa: B010
     clock.wrap(Propensity, "predict_all_horizons", "probability and incidence")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features import subscription_timeline
 from serving.delivery.crm.fields import CLOSE_REASONS, WITHDRAWN, make_episode_key, make_task_key
 from serving.delivery.desired import entitlements
 from serving.delivery.desired.entitlements import Entitlements, has_increased
@@ -319,7 +320,8 @@ def test_entitlements_are_those_in_force_and_known_before_the_as_of() -> None:
         renewal_date=pl.lit(None, pl.Datetime("us", "UTC")),
     )
 
-    episodes = entitlements.resolve_entitlements(subscriptions, as_of)
+    contracts = subscription_timeline.build_timeline(subscriptions)
+    episodes = entitlements.resolve_entitlements(contracts, as_of)
 
     assert {account: each.seats for account, each in episodes.items()} == {"acme": 12, "beta": 5}
     assert not episodes["acme"].ended
