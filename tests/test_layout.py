@@ -40,7 +40,7 @@ LIBRARY_HOMES = {
         "serving/delivery/",
         "serving/events/",
         "serving/monitoring/feedback_report.py",
-        "serving/notify/digest/load.py",
+        "serving/notify/digest/content.py",
         "serving/notify/slack/",
         "serving/scoring/previous_dates.py",
         "serving/store/",

@@ -12,7 +12,10 @@ import sqlalchemy as sa
 from data.config.settings import Settings
 from serving import store
 from serving.events.monitor import repository
-from serving.notify.slack.repository import SlackMessage
+from serving.notify import slack
+from serving.notify.slack import delivery
+from serving.notify.slack.delivery import SlackMessage
+from serving.notify.slack.messages import build_alert_message
 from serving.store.event_schema import ALERTS
 
 __all__ = ["post_alerts"]
@@ -38,40 +41,25 @@ def post_alerts(engine: sa.Engine, settings: Settings, *, now: datetime) -> None
         )
     if not rows:
         return
-    from serving.notify import slack  # noqa: PLC0415 - an extra
-    from serving.notify.slack import delivery  # noqa: PLC0415
-
     messages = [_build_message(row, settings) for row in rows]
-    summary = delivery.deliver_messages(engine, slack.open_transport(settings), messages, now=now)
-    finished = {
-        *summary.posted,
-        *summary.already_posted,
-        *summary.unknown,
-        *summary.unroutable,
-        *summary.rejected,
-    }
+    transport = slack.open_transport(settings.slack)
+    summary = delivery.deliver_messages(engine, transport, messages, now=now)
     with store.write_transaction(engine) as connection:
         for row, message in zip(rows, messages, strict=True):
-            if message.key in finished:
+            if message.key not in summary.remaining:
                 condition = sa.and_(*(ALERTS.c[name] == row[name] for name in _KEY))
                 posted = sa.update(ALERTS).where(condition).values(posted_severity=row["severity"])
                 connection.execute(posted)
 
 
 def _build_message(row: Mapping[str, Any], settings: Settings) -> SlackMessage:
-    from serving.notify.slack import alert_message  # noqa: PLC0415 - opens templates
-
     list_row = row["list_row"] or {}
     reasons = list_row.get("signals") or []
     account, link = row["account_id"], settings.digest.link
-    return alert_message.build_alert_message(
-        alert_message.AlertMessage(
-            key=":".join(str(row[name]) for name in (*_KEY, "severity")),
-            account=list_row.get("name") or account,
-            limit=row["limit"],
-            utilization=row["used"] / row["limit_value"],
-            csm=list_row.get("csm"),
-            link=link and link.replace("{account_id}", quote(account, safe="")),
-            text="; ".join([row["message"], *reasons[:1]]),
-        )
+    return build_alert_message(
+        ":".join(str(row[name]) for name in (*_KEY, "severity")),
+        list_row.get("name") or account,
+        "; ".join([row["message"], *reasons[:1]]),
+        csm=list_row.get("csm"),
+        link=link and link.replace("{account_id}", quote(account, safe="")),
     )

@@ -60,27 +60,27 @@ def digest(
     Example: expansion digest --format html --out digests
     """
     from serving.cli import output
-    from serving.notify.digest import export, load, render
+    from serving.notify.digest import content, export, render
+    from serving.store import queries
 
     settings, now = options.load_settings_and_time(config)
     engine = options.open_database(settings)
-    as_of = load.load_latest_list_date(engine)
+    as_of = queries.load_latest_as_of(engine)
     if as_of is None:
         raise DeliveryError("there is no list yet; run `expansion score` first.")
-    digests = load.load_digests(engine, settings, as_of, now.date())
+    digests = content.load_digests(
+        engine, settings.digest, as_of, now.date(), horizon_days=settings.outcome.horizon_days
+    )
     if csm is not None:
         digests = _select_csm(digests, csm)
     if slack:
-        from serving.notify import slack as slack_messages
-        from serving.notify.slack import delivery
+        from serving.notify.slack import delivery, messages, open_transport
 
-        messages, wire = (
-            slack_messages.build_digest_messages(digests),
-            slack_messages.open_transport(settings),
-        )
+        posts = messages.build_digest_messages(digests)
+        transport = open_transport(settings.slack)
         _print_post_summary(
             delivery.deliver_messages(
-                engine, wire, messages, now=now, repost_unknown=repost_unknown
+                engine, transport, posts, now=now, repost_unknown=repost_unknown
             ),
             as_json=as_json,
         )
@@ -122,11 +122,13 @@ def digest(
 
 
 def _print_post_summary(summary: PostSummary, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
     from serving.cli import output
     from serving.cli.output import slack_summary
 
     if as_json:
-        output.print_json(summary.to_dict())
+        output.print_json(asdict(summary))
     else:
         slack_summary.print_posts(summary)
 

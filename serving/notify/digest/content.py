@@ -5,35 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from serving.notify.digest.text_utils import to_single_line
+import sqlalchemy as sa
 
-__all__ = ["Digest", "DigestEntry", "SuppressedGroup", "build_digests"]
+from serving.notify.digest.text_utils import to_single_line
+from serving.store import fetch_rows
+from serving.store.queries import load_run_record
+from serving.store.schema import SCORES
+
+if TYPE_CHECKING:
+    from data.config.settings import DigestConfig
+
+__all__ = ["Digest", "DigestEntry", "SuppressedGroup", "build_digests", "load_digests"]
 
 _MAX_NAME_LENGTH: Final = 80
 _MAX_SENTENCES: Final = 3
+_COLUMNS: Final = (
+    *("account_id", "name", "csm", "rank", "portfolio_rank", "in_weekly_capacity"),
+    *("outreach_allowed", "probability", "readiness_date", "limit", "motion", "contact_role"),
+    *("signals", "changes", "counter_reasons", "note"),
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DigestEntry:
-    """One account to contact.
+    """One account to contact; texts are empty where unknown.
 
     Attributes
     ----------
-    name, link : str
-        Display name; URL with more detail, or empty.
+    link : str
+        URL with more detail.
     probability : float or None
         Of an expansion within the horizon; None where the list has none.
     readiness_date : datetime.date or None
         Contact from this day; None without a specific date; a past day means now.
-    limit, motion, buyer : str
-        Binding limit, recommended motion and contact role; empty where unknown.
     signals, changes, counter_reasons : tuple of str
         Sentences of the list: reasons, changes, and reasons against.
     note : str
-        Low-evidence note, or empty.
+        Low-evidence note.
     """
 
     name: str
@@ -48,9 +59,6 @@ class DigestEntry:
     counter_reasons: tuple[str, ...]
     note: str
 
-    def __repr__(self) -> str:
-        return f"DigestEntry({self.name!r})"
-
 
 @dataclass(frozen=True)
 class SuppressedGroup:
@@ -61,7 +69,7 @@ class SuppressedGroup:
     new: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Digest:
     """The digest of one CSM.
 
@@ -71,8 +79,6 @@ class Digest:
         None: accounts without a CSM.
     as_of, today : datetime.date
         The day of the list, and the day of the digest.
-    horizon_days : int
-        Horizon of the probabilities.
     basis : str
         Ranking criterion, where it is not a model that passed the gate; else empty.
     entries : tuple of DigestEntry
@@ -95,9 +101,6 @@ class Digest:
     outreach_accounts: int
     suppressed: tuple[SuppressedGroup, ...]
 
-    def __repr__(self) -> str:
-        return f"Digest({self.csm!r}, {len(self.entries)} of {self.outreach_accounts} accounts)"
-
     @property
     def age_days(self) -> int:
         """Return the number of days since the list was scored."""
@@ -109,9 +112,30 @@ class Digest:
         return max((self.in_capacity or 0) - len(self.entries), 0)
 
 
+def load_digests(
+    engine: sa.Engine, config: DigestConfig, as_of: date, today: date, *, horizon_days: int
+) -> list[Digest]:
+    """Load the digest of every CSM on a list."""
+    rows = sa.select(*(SCORES.c[name] for name in _COLUMNS)).where(SCORES.c.as_of == as_of)
+    last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
+    previous = sa.select(SCORES.c.account_id, SCORES.c.motion).where(SCORES.c.as_of == last)
+    basis = str(load_run_record(engine, as_of).get("basis", ""))
+    passed_the_gate = basis.startswith("by model version") and "," not in basis
+    return build_digests(
+        fetch_rows(engine, rows.order_by(SCORES.c.rank.nulls_last(), SCORES.c.account_id)),
+        {row["account_id"]: row["motion"] for row in fetch_rows(engine, previous)},
+        as_of=as_of,
+        today=today,
+        horizon_days=horizon_days,
+        basis="" if passed_the_gate else basis,
+        link=config.link,
+        max_accounts=config.accounts,
+    )
+
+
 def build_digests(
     rows: Iterable[Mapping[str, Any]],
-    previous_rows: Iterable[Mapping[str, Any]],
+    previous_motions: Mapping[str, str | None],
     *,
     as_of: date,
     today: date,
@@ -127,12 +151,10 @@ def build_digests(
     rows : iterable of mapping
         Rows of the list, including unranked ones: see ``serving.store.schema.SCORE_COLUMNS``.
         Columns that an older list lacks are None.
-    previous_rows : iterable of mapping
-        ``account_id`` and ``motion`` of the previous list; empty where there was none.
+    previous_motions : mapping
+        Account → motion on the previous list; empty where there was none.
     as_of, today : datetime.date
         The day of the list, and the day of the digest.
-    horizon_days : int
-        Horizon of the probabilities.
     basis : str
         Ranking criterion, where a CSM should know it.
     link : str, optional
@@ -149,7 +171,6 @@ def build_digests(
     for row in rows:
         csm_name = to_single_line(row["csm"] or "", _MAX_NAME_LENGTH) or None
         portfolios.setdefault(csm_name, []).append(row)
-    previous_motions = {row["account_id"]: row["motion"] for row in previous_rows}
     digests = []
     for csm in sorted(portfolios, key=lambda name: (name is None, name or "")):
         listed = sorted((row for row in portfolios[csm] if row["rank"] is not None), key=_sort_key)
@@ -198,7 +219,7 @@ def _build_entry(row: Mapping[str, Any], link: str | None) -> DigestEntry:
 
 
 def _group_suppressed(
-    rows: Sequence[Mapping[str, Any]], previous_motions: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]], previous_motions: Mapping[str, str | None]
 ) -> tuple[SuppressedGroup, ...]:
     """Group by reason, the most urgent first: churn risk leads."""
     reasons: dict[str, list[Mapping[str, Any]]] = {"retain": [], "cooldown": [], "consolidate": []}

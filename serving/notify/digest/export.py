@@ -64,13 +64,11 @@ def _assign_file_stems(digests: Sequence[Digest]) -> list[str]:
     plain = [slugify(digest.csm) if digest.csm else "no-csm" for digest in digests]
     stem_counts = Counter(plain) + Counter({Path(INDEX_FILE).stem: 1})
     return [
-        stem if stem_counts[stem] == 1 else f"{stem}-{_hash_csm(digest.csm)}"
+        stem
+        if stem_counts[stem] == 1
+        else f"{stem}-{hashlib.sha256((digest.csm or '').encode()).hexdigest()[:8]}"
         for digest, stem in zip(digests, plain, strict=True)
     ]
-
-
-def _hash_csm(csm: str | None) -> str:
-    return hashlib.sha256((csm or "").encode()).hexdigest()[:8]
 
 
 def _write_text(file: Path, text: str) -> None:

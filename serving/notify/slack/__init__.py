@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING, Final
 from data.errors import DeliveryError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from data.config.settings import SlackConfig
+    from serving.notify.slack.delivery import SlackTransport
 
-    from data.config.settings import Settings
-    from serving.notify.digest.content import Digest
-    from serving.notify.slack.protocol import SlackTransport
-    from serving.notify.slack.repository import SlackMessage
-
-__all__ = ["API_URL", "build_digest_messages", "open_transport"]
+__all__ = ["API_URL", "open_transport"]
 
 API_URL: Final = "https://slack.com/api/"
 
 
-def open_transport(settings: Settings) -> SlackTransport:
-    """Create the Slack transport from the ``[slack]`` settings, without any request.
+def open_transport(config: SlackConfig) -> SlackTransport:
+    """Create the Slack transport, without any request.
 
     Raises
     ------
@@ -29,8 +25,8 @@ def open_transport(settings: Settings) -> SlackTransport:
     data.errors.DeliveryError
         If ``slack-sdk`` is not installed.
     """
-    config = settings.slack
-    if config.bot_token is None and config.webhook_url is None:
+    token, url = config.bot_token, config.webhook_url
+    if token is None and url is None:
         raise SettingsError(
             'slack: expected bot_token or webhook_url; write bot_token = "${SLACK_BOT_TOKEN}" under'
             " [slack], and export that variable."
@@ -41,27 +37,12 @@ def open_transport(settings: Settings) -> SlackTransport:
         raise DeliveryError(
             f"Slack needs {error.name}, which is not installed: pip install '.[slack]'."
         ) from error
-    if config.bot_token is not None:
+    if token is not None:
         return BotClient(
-            config.bot_token.get_secret_value(),
+            token.get_secret_value(),
             channels=config.channels,
             default_channel=config.channel,
             api_url=API_URL,
         )
-    assert config.webhook_url is not None  # noqa: S101 - one of the two is set, checked above
-    return IncomingWebhook(config.webhook_url.get_secret_value())
-
-
-def build_digest_messages(digests: Sequence[Digest]) -> list[SlackMessage]:
-    """Build one message per digest, with a deduplication key of list and CSM."""
-    from serving.notify.digest import slack_blocks  # noqa: PLC0415 - opens templates
-    from serving.notify.slack.repository import SlackMessage  # noqa: PLC0415
-
-    return [
-        SlackMessage(
-            f"digest:{digest.as_of}:{digest.csm or ''}",
-            digest.csm,
-            slack_blocks.build_message(digest),
-        )
-        for digest in digests
-    ]
+    assert url is not None  # noqa: S101 - one of the two is set, checked above
+    return IncomingWebhook(url.get_secret_value())

@@ -7,6 +7,7 @@ not posted, or unknown.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -19,7 +20,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient
 
 from serving.delivery.crm.base import AccessDeniedError, RetryableError
-from serving.notify.slack.protocol import DeliveryUnknown, MessageRejected
+from serving.notify.slack.delivery import DeliveryUnknown, MessageRejected
 
 __all__ = ["BotClient", "IncomingWebhook"]
 
@@ -35,17 +36,9 @@ _AMBIGUOUS_ERRORS: Final = {
 }
 _RATE_LIMIT_ERRORS: Final = {"ratelimited", "rate_limited"}
 _ACCESS_ERRORS: Final = {
-    "invalid_auth",
-    "not_authed",
-    "account_inactive",
-    "token_revoked",
-    "token_expired",
-    "missing_scope",
-    "not_allowed_token_type",
-    "no_permission",
-    "access_denied",
-    "ekm_access_denied",
-    "team_access_not_granted",
+    *("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"),
+    *("missing_scope", "not_allowed_token_type", "no_permission", "access_denied"),
+    *("ekm_access_denied", "team_access_not_granted"),
 }
 _TIMEOUT_SECONDS: Final = 30
 _SILENT_LOGGER: Final = logging.getLogger("expansion.slack")
@@ -117,11 +110,8 @@ class BotClient:
     def resolve_channel(self, csm: str | None) -> str | None:
         """Return the configured channel, else a direct message, else the default channel."""
         configured = self._channels.get(csm) if csm else None
-        destination = (
-            configured
-            or (self._find_user(csm) if csm and "@" in csm else None)
-            or self._default_channel
-        )
+        user = self._find_user(csm) if not configured and csm and "@" in csm else None
+        destination = configured or user or self._default_channel
         if destination and destination.startswith(("U", "W")):
             return self._open_conversation(destination)
         return destination
@@ -211,15 +201,11 @@ def _send_request(send: Callable[[], ResponseT]) -> ResponseT:
     try:
         return send()
     except URLError as error:
-        if isinstance(error.reason, ConnectionRefusedError) or _is_dns_error(error.reason):
+        if isinstance(error.reason, ConnectionRefusedError | socket.gaierror):
             raise RetryableError(f"Slack cannot be reached: {error.reason}") from error
         raise DeliveryUnknown(f"Slack did not respond: {error.reason}") from error
     except (OSError, HTTPException) as error:
         raise DeliveryUnknown(f"Slack did not respond: {error or type(error).__name__}") from error
-
-
-def _is_dns_error(reason: object) -> bool:
-    return type(reason).__name__ == "gaierror"
 
 
 def _to_error(error: SlackApiError) -> Exception:

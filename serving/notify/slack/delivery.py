@@ -8,10 +8,10 @@ posted is not posted again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
@@ -23,12 +23,18 @@ from serving.delivery.reconcile.retry import (
     RetriesExhaustedError,
     RetryingCaller,
 )
-from serving.notify.slack import repository
-from serving.notify.slack.protocol import DeliveryUnknown, MessageRejected, SlackTransport
-from serving.notify.slack.repository import SlackMessage
 from serving.store import lease
+from serving.store.schema import SLACK_MESSAGES
+from serving.store.upsert import upsert
 
-__all__ = ["PostSummary", "deliver_messages"]
+__all__ = [
+    "DeliveryUnknown",
+    "MessageRejected",
+    "PostSummary",
+    "SlackMessage",
+    "SlackTransport",
+    "deliver_messages",
+]
 
 _LEASE_NAME: Final = "slack"
 # Slack allows one message per second and channel.
@@ -36,6 +42,58 @@ _RATE_LIMIT: Final = RateLimit(rows_per_call=1, max_calls=1, window_seconds=1.0)
 # Time that an unanswered message may still be in flight; searching starts after it.
 _IN_FLIGHT_SECONDS: Final = 5.0
 _CLOCK_SKEW: Final = timedelta(minutes=10)  # largest difference to Slack's clock
+
+
+class DeliveryUnknown(Exception):  # noqa: N818 - named as what happened
+    """The response was lost; the message may have been posted."""
+
+
+class MessageRejected(Exception):  # noqa: N818
+    """Slack rejects this message or this channel, with a reason."""
+
+
+@dataclass(frozen=True)
+class SlackMessage:
+    """A message to post once.
+
+    A message with a known ``key`` is not posted again. ``csm`` is the recipient; ``payload`` has
+    ``text`` and ``blocks`` for ``chat.postMessage``.
+    """
+
+    key: str
+    csm: str | None
+    payload: Mapping[str, Any] = field(repr=False)
+
+
+class SlackTransport(Protocol):
+    """Transport that posts and finds Slack messages."""
+
+    def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:
+        """Post once, and return the message timestamp (``ts``).
+
+        Raises
+        ------
+        serving.delivery.crm.base.RetryableError
+            If it was certainly not posted, and a retry may succeed.
+        DeliveryUnknown
+            If it is unknown whether it was posted.
+        MessageRejected
+            If Slack rejects the message.
+        serving.delivery.crm.base.AccessDeniedError
+            If Slack rejects the credentials.
+        """
+
+    def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:
+        """Search for the message with this key, and return its timestamp (``ts``).
+
+        Raises
+        ------
+        DeliveryUnknown
+            If the transport cannot search.
+        """
+
+    def resolve_channel(self, csm: str | None) -> str | None:
+        """Return the channel for a CSM, or None if none is known."""
 
 
 @dataclass
@@ -66,10 +124,6 @@ class PostSummary:
     remaining: list[str] = field(default_factory=list)
     stop_reason: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the summary as JSON values."""
-        return asdict(self)
-
 
 @dataclass
 class _Poster:
@@ -89,7 +143,9 @@ class _Poster:
         serving.delivery.crm.base.RetryableError
             If the call should be retried later.
         """
-        previous = self._load_state(message.key)
+        with store.read_transaction(self.engine) as connection:
+            query = sa.select(SLACK_MESSAGES).where(SLACK_MESSAGES.c.key == message.key)
+            previous = connection.execute(query).one_or_none()
         if previous and previous.posted_at:
             self.summary.already_posted.append(message.key)
             return
@@ -105,15 +161,11 @@ class _Poster:
             return
         self._post_message(message, channel)
 
-    def _load_state(self, key: str) -> repository.MessageState | None:
-        with store.read_transaction(self.engine) as connection:
-            return repository.load_state(connection, key)
-
-    def _is_already_posted(self, message: SlackMessage, previous: repository.MessageState) -> bool:
+    def _is_already_posted(self, message: SlackMessage, previous: sa.Row[Any]) -> bool:
         """Return whether the message was posted, or may have been and cannot be checked."""
         try:
             message_ts = self.transport.find_by_key(
-                previous.channel, message.key, previous.attempted_at - _CLOCK_SKEW
+                previous.channel, message.key, store.as_utc(previous.attempted_at) - _CLOCK_SKEW
             )
         except DeliveryUnknown:
             if not self.repost_unknown:
@@ -125,14 +177,11 @@ class _Poster:
         return True
 
     def _post_message(self, message: SlackMessage, channel: str) -> None:
-        with store.write_transaction(self.engine) as connection:
-            self.sender_lease.renew(connection)
-            repository.record_attempt(connection, message.key, channel, self.sender_lease.clock())
+        self._record_attempt(message, channel)
         try:
             message_ts = self.transport.post_message(channel, message.payload, message.key)
         except (RetryableError, MessageRejected, AccessDeniedError) as error:
-            with store.write_transaction(self.engine) as connection:
-                repository.clear_attempt(connection, message.key)
+            self._clear_attempt(message)
             if not isinstance(error, MessageRejected):
                 raise
             self.summary.rejected[message.key] = str(error)
@@ -142,9 +191,28 @@ class _Poster:
         else:
             self._record_posted(message, message_ts)
 
-    def _record_posted(self, message: SlackMessage, message_ts: str) -> None:
+    def _record_attempt(self, message: SlackMessage, channel: str) -> None:
+        attempt = {
+            "key": message.key,
+            "channel": channel,
+            "attempted_at": self.sender_lease.clock(),
+        }
+        unset = {"posted_at": None, "message_ts": None, "reason": None}
         with store.write_transaction(self.engine) as connection:
-            repository.record_posted(connection, message.key, message_ts, self.sender_lease.clock())
+            self.sender_lease.renew(connection)
+            upsert(connection, SLACK_MESSAGES, [attempt | unset])
+
+    def _clear_attempt(self, message: SlackMessage) -> None:
+        """Delete the attempt of a message that was certainly not posted."""
+        attempt = (SLACK_MESSAGES.c.key == message.key) & SLACK_MESSAGES.c.posted_at.is_(None)
+        with store.write_transaction(self.engine) as connection:
+            connection.execute(sa.delete(SLACK_MESSAGES).where(attempt))
+
+    def _record_posted(self, message: SlackMessage, message_ts: str) -> None:
+        posted = {"posted_at": self.sender_lease.clock(), "message_ts": message_ts}
+        statement = sa.update(SLACK_MESSAGES).where(SLACK_MESSAGES.c.key == message.key)
+        with store.write_transaction(self.engine) as connection:
+            connection.execute(statement.values(posted))
         self.summary.posted.append(message.key)
 
 
@@ -159,18 +227,12 @@ def deliver_messages(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> PostSummary:
-    """Post messages that were not posted yet.
+    """Post messages that were not posted yet, in their order.
 
     Safe to interrupt at any point and to call again.
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
-        The application database, with a current schema.
-    transport : serving.notify.slack.protocol.SlackTransport
-        A bot or a webhook.
-    messages : sequence of SlackMessage
-        In the order of posting.
     now : datetime.datetime
         Wall-clock time at the start, UTC.
     repost_unknown : bool
@@ -179,11 +241,6 @@ def deliver_messages(
         Time after which the remaining messages are left for the next run.
     clock, sleep : callable
         Monotonic clock in seconds, and how to wait.
-
-    Returns
-    -------
-    PostSummary
-        Result per message.
 
     Raises
     ------
@@ -195,18 +252,19 @@ def deliver_messages(
     sender_lease = lease.acquire_lease(
         engine, _LEASE_NAME, lambda: now + timedelta(seconds=clock() - start)
     )
-    summary = PostSummary()
+    keys = [message.key for message in messages]
     if isinstance(sender_lease, str):
-        keys = [message.key for message in messages]
         return PostSummary(
-            remaining=keys,
-            stop_reason=f"another process ({sender_lease}) is posting",
+            remaining=keys, stop_reason=f"another process ({sender_lease}) is posting"
         )
+    summary = PostSummary()
     try:
         for message in messages:
-            _post_with_retry(
-                caller, _Poster(engine, transport, sender_lease, repost_unknown, summary), message
-            )
+            poster = _Poster(engine, transport, sender_lease, repost_unknown, summary)
+            try:
+                caller(poster, message)
+            except (RetriesExhaustedError, DeadlineExceededError) as error:
+                summary.stop_reason = str(error)
     except AccessDeniedError as error:
         raise DeliveryError(str(error)) from error
     except lease.LeaseLostError as error:
@@ -220,12 +278,5 @@ def deliver_messages(
         *summary.unroutable,
         *summary.rejected,
     }
-    summary.remaining = [message.key for message in messages if message.key not in handled]
+    summary.remaining = [key for key in keys if key not in handled]
     return summary
-
-
-def _post_with_retry(caller: RetryingCaller, poster: _Poster, message: SlackMessage) -> None:
-    try:
-        caller(poster, message)
-    except (RetriesExhaustedError, DeadlineExceededError) as error:
-        poster.summary.stop_reason = str(error)

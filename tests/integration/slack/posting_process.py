@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 
 from serving import store
 from serving.notify.slack.client import BotClient, IncomingWebhook
-from serving.notify.slack.delivery import deliver_messages
-from serving.notify.slack.repository import SlackMessage
+from serving.notify.slack.delivery import SlackMessage, deliver_messages
 from tests.fakes.slack.server import TOKEN
 
 MESSAGES = [

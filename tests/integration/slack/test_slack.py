@@ -15,12 +15,14 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import store
-from serving.notify.slack import alert_message
-from serving.notify.slack.alert_message import AlertMessage
 from serving.notify.slack.client import BotClient, IncomingWebhook
-from serving.notify.slack.delivery import PostSummary, deliver_messages
-from serving.notify.slack.protocol import SlackTransport
-from serving.notify.slack.repository import SlackMessage
+from serving.notify.slack.delivery import (
+    PostSummary,
+    SlackMessage,
+    SlackTransport,
+    deliver_messages,
+)
+from serving.notify.slack.messages import build_alert_message
 from tests import ROOT
 from tests.fakes.slack.server import FAULTS, TOKEN, SlackServer, random_faults
 from tests.integration.slack.posting_process import MESSAGES
@@ -102,19 +104,22 @@ def test_a_webhook_posts_everything_to_its_channel(slack: SlackServer, engine: s
     assert slack.texts("C01") == ["cleo", "ivan", "mara", "noor", "theo"]
 
 
-def test_an_alert_names_the_account_its_utilization_and_the_limit(
+def test_an_alert_names_the_account_its_usage_and_a_link(
     slack: SlackServer, engine: sa.Engine
 ) -> None:
-    alert = AlertMessage(
-        "x", "R&D <!here>", "usage", 0.934, "cleo@acme.example", "https://a.example/?a|b"
+    alert = build_alert_message(
+        *("x", "R&D <!here>", "9/10 seats in use (90 %)"),
+        csm="cleo@acme.example",
+        link="https://a.example/?a|b",
     )
 
-    deliver(engine, create_bot(slack), [alert_message.build_alert_message(alert)])
+    deliver(engine, create_bot(slack), [alert])
 
     [message] = slack.channels["DUCLEO"]
-    assert message["text"] == "R&amp;D &lt;!here&gt; uses 93 % of its usage limit"
-    assert message["blocks"][0]["text"]["text"].startswith("*R&amp;D &lt;!here&gt;* uses 93 %")
-    assert message["blocks"][1]["text"]["text"] == "<https://a.example/?a%7Cb|Open the account>"
+    headline, link = (block["text"]["text"] for block in message["blocks"])
+    assert message["text"] == "R&amp;D &lt;!here&gt;: 9/10 seats in use (90 %)"
+    assert headline == "*R&amp;D &lt;!here&gt;*: 9/10 seats in use (90 %)"
+    assert link == "<https://a.example/?a%7Cb|Open the account>"
 
 
 # -- faults --------------------------------------------------------------------------------------

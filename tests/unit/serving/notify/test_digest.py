@@ -69,9 +69,9 @@ def list_row(number=1, **columns):
     return dict.fromkeys(SCORE_COLUMNS) | identity | {"probability": 0.5} | columns
 
 
-def build(rows, previous_rows=(), today=AS_OF, **options):
+def build(rows, previous_motions=None, today=AS_OF, **options):
     fixed = {"as_of": AS_OF, "today": today, "horizon_days": 60}
-    return content.build_digests(rows, previous_rows, **fixed, **options)
+    return content.build_digests(rows, previous_motions or {}, **fixed, **options)
 
 
 def render_rows(*rows, **options):
@@ -82,7 +82,7 @@ def render_rows(*rows, **options):
 @st.composite
 def digest_lists(draw):
     rows = draw(st.lists(list_rows, max_size=12))
-    previous = [{"account_id": row["account_id"], "motion": "watch"} for row in rows[::2]]
+    previous = {row["account_id"]: "watch" for row in rows[::2]}
     link = draw(st.sampled_from([None, LINK]))
     today = AS_OF + timedelta(days=draw(st.sampled_from([0, 1, 8, 400])))
     return build(
@@ -255,7 +255,7 @@ def test_a_whole_digest_matches_a_hand_written_one():
         list_row(6, motion="consolidate", outreach_allowed=False),
         list_row(None, account_id="gone", rank=None, note="contract ended"),
     ]
-    previous = [{"account_id": "a5", "motion": "consolidate"}]
+    previous = {"a5": "consolidate"}
 
     (digest,) = build(rows, previous, link="https://p.example/{account_id}", max_accounts=2)
 
