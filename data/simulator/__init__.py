@@ -6,16 +6,15 @@ every result of the product can be compared with the ground truth.
 
 Reading order: ``account_state`` (state vectors), ``adoption`` (spread of the product), ``hazard``
 (expansion hazard), ``subscriptions`` (deals), ``simulation`` (one step, and the history); then
-``users``, ``noise``, ``event_generators``, ``event_log``, ``tables`` and ``corruption`` (the
-tables), and ``ground_truth`` (true probabilities).
+``users``, ``event_log``, ``tables`` and ``corruption`` (the tables), and ``ground_truth`` (true
+probabilities).
 
 Tuned on 1,000 to 1,500 accounts over 36 months: 6 to 7.5 % of the snapshots expand within 60 days;
 ranking them by the true probability gives an AUROC of .86 to .89, by seat utilization from the
 events .70 to .74, by logins, tickets or NPS .5.
 """
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,7 +24,7 @@ import polars as pl
 
 from data.errors import DeliveryError, SettingsError
 from data.io.atomic import atomic_write
-from data.simulator import event_generators, event_log, ground_truth, noise, tables, users
+from data.simulator import event_log, ground_truth, tables
 from data.simulator.account_state import PLANS
 from data.simulator.corruption import corrupt_rows
 from data.simulator.simulation import (
@@ -119,31 +118,35 @@ def write_company(
     month_starts = _list_month_starts(end, months)
     paths = [out / "events" / f"{first:%Y-%m}.parquet" for first in month_starts[:-1]]
     _prepare_folder(out, paths)
-    report = progress or _ignore_progress
+    report = progress or (lambda _done, _total: None)
     history = simulate(
         accounts, SimulationPeriod(to_day_number(month_starts[0]), to_day_number(end)), seed
     )
-    context = _build_context(history, seed)
-    count = 0
-    for completed, (path, log) in enumerate(
-        zip(paths, _generate_logs(context, month_starts, seed), strict=True)
-    ):
-        report(completed, months + 1)
-        count += _write_parquet(
-            path,
-            corrupt_rows(
-                "events", log, corruption, create_random_stream(seed, "corruption", completed)
-            ),
-        )
+    context = event_log.build_event_context(history, seed)
+
+    def write_table(name: str, table: pl.DataFrame, path: Path, number: int) -> int:
+        stream = create_random_stream(seed, "corruption", number)
+        return _write_parquet(path, corrupt_rows(name, table, corruption, stream))
+
+    event_count, row_count = 0, 0
+    for month, path in enumerate(paths):
+        report(month, months + 1)
+        first, after = map(to_day_number, month_starts[month : month + 2])
+        log = event_log.generate_month(context, first, after, seed, event_count)
+        event_count += len(log)
+        row_count += write_table("events", log, path, month)
     report(months, months + 1)
     truth, drivers = _build_ground_truth(history, seed), tables.build_drivers(history)
     _write_parquet(out / "truth.parquet", truth)
     _write_parquet(out / "drivers.parquet", drivers)
-    for number, (name, table) in enumerate(_build_tables(context, seed)):
-        corrupted = corrupt_rows(
-            name, table, corruption, create_random_stream(seed, "corruption", months + number)
-        )
-        _write_parquet(out / f"{name}.parquet", corrupted)
+    rng = create_random_stream(seed, "names")
+    small_tables = {
+        "accounts": tables.build_accounts(history, rng),
+        "subscriptions": tables.build_subscriptions(history, rng),
+        "users": tables.build_users(history, context.user_table, context.guests),
+    }
+    for number, (name, table) in enumerate(small_tables.items(), start=months):
+        write_table(name, table, out / f"{name}.parquet", number)
     atomic_write(
         out / "expansion.toml", lambda draft: draft.write_text(_SETTINGS_TEXT, encoding="utf-8")
     )
@@ -152,16 +155,12 @@ def write_company(
         out,
         accounts,
         len(context.user_ids) - 1,
-        count,
+        row_count,
         len(truth),
         len(drivers),
         month_starts[0],
         end - timedelta(days=1),
     )
-
-
-def _ignore_progress(_done: int, _total: int) -> None:
-    """Ignore progress reports."""
 
 
 def _validate_arguments(
@@ -204,40 +203,6 @@ def _prepare_folder(out: Path, paths: list[Path]) -> None:
         (out / "expansion.toml").unlink(missing_ok=True)
     except OSError as error:
         raise DeliveryError(f"{out} cannot be written to: {error}. Use another folder.") from None
-
-
-def _build_context(history: SimulationHistory, seed: int) -> event_generators.EventContext:
-    user_table = users.expand_users(history, create_random_stream(seed, "users"))
-    rng = create_random_stream(seed, "noise")
-    noise_rates = noise.sample_noise_rates(len(history.traits.sign_up_day), rng)
-    guest_visits = noise.simulate_guest_visits(history, user_table, noise_rates, rng)
-    return event_log.build_event_context(
-        history, user_table, noise_rates, guest_visits, create_random_stream(seed, "events")
-    )
-
-
-def _generate_logs(
-    context: event_generators.EventContext, month_starts: list[date], seed: int
-) -> Iterator[pl.DataFrame]:
-    first_id = 0
-    for start, end in itertools.pairwise(month_starts):
-        log = event_log.generate_month(
-            context, to_day_number(start), to_day_number(end), seed, first_id
-        )
-        first_id += len(log)
-        yield log
-
-
-def _build_tables(
-    context: event_generators.EventContext, seed: int
-) -> Iterator[tuple[str, pl.DataFrame]]:
-    rng = create_random_stream(seed, "names")
-    yield "accounts", tables.build_accounts(context.history, rng)
-    yield "subscriptions", tables.build_subscriptions(context.history, rng)
-    yield (
-        "users",
-        tables.build_users(context.history, context.user_table, context.guests.to_users_table()),
-    )
 
 
 def _build_ground_truth(history: SimulationHistory, seed: int) -> pl.DataFrame:

@@ -4,7 +4,6 @@ Every field is a vector with one value per account, so that a thousand accounts,
 possible futures of one, advance in the same few array operations. Days count from 1970-01-01.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final, TypeVar
 
@@ -111,18 +110,18 @@ class AccountState:
         return np.asarray(self.users / np.maximum(self.seats, 1))
 
 
-AccountVectors = TypeVar("AccountVectors", AccountTraits, AccountState)
+Vectors = TypeVar("Vectors")
 
 
-def select_accounts(vectors: AccountVectors, index: IntVector) -> AccountVectors:
-    """Return the selected accounts, in the order of the index; repeats make copies."""
-    return type(vectors)(**{f.name: getattr(vectors, f.name)[index] for f in fields(vectors)})
+def select_accounts(vectors: Vectors, index: IntVector) -> Vectors:
+    """Return a dataclass of vectors for the accounts of an index, in its order; repeats copy."""
+    names = [f.name for f in fields(vectors)]  # type: ignore[arg-type]
+    return type(vectors)(**{name: getattr(vectors, name)[index] for name in names})
 
 
 def create_empty_state(accounts: int) -> AccountState:
     """Create the state of accounts that have not signed up yet."""
-    zeros: dict[str, Vector] = {f.name: np.zeros(accounts) for f in fields(AccountState)}
-    full = {
+    not_zero = {
         "limit": np.inf,
         "price": 1.0,
         "renewal": NEVER,
@@ -130,29 +129,17 @@ def create_empty_state(accounts: int) -> AccountState:
         "last_purchase": -NEVER,
     }
     return AccountState(
-        **{**zeros, **{name: np.full(accounts, value) for name, value in full.items()}}
+        **{f.name: np.full(accounts, not_zero.get(f.name, 0.0)) for f in fields(AccountState)}
     )
 
 
 def sample_accounts(
     accounts: int, days: tuple[float, float, float], rng: Generator
 ) -> AccountTraits:
-    """Sample the accounts of a company.
+    """Sample the accounts of a company, sorted by sign-up, so that account numbers rise with time.
 
-    Parameters
-    ----------
-    accounts : int
-        Number of accounts that ever sign up.
-    days : tuple of three floats
-        The first day an account may join, the log's first day, the log's end. More than half have
-        joined by the log's first day.
-    rng : numpy.random.Generator
-        Source of all randomness.
-
-    Returns
-    -------
-    AccountTraits
-        Sorted by the day of joining, so that account numbers rise with time.
+    ``days`` are the first day on which an account may join, the log's first day, and its end. More
+    than half have joined by the log's first day.
     """
     first, log_start, end = days
     founder = rng.random(accounts) < FOUNDER_SHARE
@@ -163,7 +150,9 @@ def sample_accounts(
     return AccountTraits(
         sign_up_day=np.sort(np.floor(np.where(founder, early, late))),
         trial_days=rng.choice([14.0, 21.0, 30.0], accounts),
-        potential_departments=_sample_count(rng, accounts, [0.3, 0.25, 0.2, 0.15, 0.1]),
+        potential_departments=rng.choice(
+            np.arange(1.0, 6.0), accounts, p=[0.3, 0.25, 0.2, 0.15, 0.1]
+        ),
         department_size=np.clip(rng.lognormal(np.log(11), 0.7, accounts), 3, 90),
         invitation_rate=rng.lognormal(np.log(0.33), 0.4, accounts),
         leave_rate=rng.uniform(0.005, 0.025, accounts),
@@ -176,7 +165,3 @@ def sample_accounts(
         calls_per_automation=rng.lognormal(np.log(5_000), 0.8, accounts),
         integration_rate=rng.lognormal(np.log(0.15), 0.6, accounts),
     )
-
-
-def _sample_count(rng: Generator, size: int, probabilities: Sequence[float]) -> Vector:
-    return rng.choice(np.arange(1.0, len(probabilities) + 1), size, p=probabilities)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.simulator.account_state import (
     FEATURES_IN_PLAN,
@@ -17,6 +16,7 @@ from data.simulator.account_state import (
     AccountState,
     AccountTraits,
     Generator,
+    IntVector,
     LifecycleStatus,
     Vector,
 )
@@ -25,8 +25,7 @@ __all__ = ["MAX_INTEGRATIONS", "start_trials", "step_adoption"]
 
 MAX_INTEGRATIONS: Final = 8  # per account
 TRIAL_SEATS: Final = 10.0
-_TREND_WEIGHT = 1 - np.exp(-STEP_DAYS / 45)  # time constant of 45 days
-_USAGE_ADJUSTMENT_WEIGHT = 1 - np.exp(-STEP_DAYS / 45)  # time constant of 45 days
+_SMOOTHING_WEIGHT = 1 - np.exp(-STEP_DAYS / 45)  # of trends and usage: time constant of 45 days
 _MAX_UTILIZATION = 1.12  # use is throttled beyond this share of the licensed amount
 
 
@@ -52,45 +51,24 @@ def start_trials(
 def step_adoption(
     traits: AccountTraits, state: AccountState, rng: Generator
 ) -> tuple[AccountState, Vector, Vector]:
-    """Advance the product's adoption by one step.
-
-    Parameters
-    ----------
-    traits, state : AccountTraits, AccountState
-        The accounts at the start of the step.
-    rng : numpy.random.Generator
-        Source of all randomness.
-
-    Returns
-    -------
-    AccountState
-        The accounts at the end of the step, contracts unchanged.
-    joined, left : numpy.ndarray, shape (n_accounts,)
-        Users who started and users who stopped within it.
-    """
-    is_active = state.is_active
+    """Return the accounts after one step, contracts unchanged, and users who joined and left."""
     saturation = state.users / np.maximum(traits.department_size * state.departments, 1)
     joined, left = _step_users(traits, state, saturation, rng)
-    departments = _sample_occurrence(
-        rng, traits.department_rate * np.clip(saturation, 0, 1), is_active
-    )
-    departments *= state.departments < traits.potential_departments
+    department_rate = traits.department_rate * np.clip(saturation, 0, 1)
+    is_reached = rng.random(len(saturation)) < -np.expm1(-STEP_MONTHS * department_rate)
+    has_more = state.departments < traits.potential_departments
+    departments = (is_reached & state.is_active & has_more).astype(float)
     joined = joined + departments  # a department is reached through one of its users
-    adopted = rng.poisson(
-        is_active
-        * STEP_MONTHS
-        * traits.feature_rate
-        * _compute_remaining_share(state.features, traits.max_features)
-    )
+    adopted = _sample_growth(state, traits.feature_rate, state.features, traits.max_features, rng)
     plan_features = FEATURES_IN_PLAN[state.plan.astype(int)]
     features = np.minimum(state.features + adopted, np.maximum(plan_features, state.features))
-    remaining = _compute_remaining_share(state.automations, traits.max_automations)
-    automations = state.automations + rng.poisson(
-        is_active * STEP_MONTHS * traits.automation_rate * remaining
+    automations = state.automations + _sample_growth(
+        state, traits.automation_rate, state.automations, traits.max_automations, rng
     )
-    usage = _step_usage(traits, state, automations, rng) * is_active
-    remaining = _compute_remaining_share(state.integrations, MAX_INTEGRATIONS)
-    connected = rng.poisson(is_active * STEP_MONTHS * traits.integration_rate * remaining)
+    usage = _step_usage(traits, state, automations, rng) * state.is_active
+    connected = _sample_growth(
+        state, traits.integration_rate, state.integrations, MAX_INTEGRATIONS, rng
+    )
     new_state = replace(
         state,
         users=state.users + joined - left,
@@ -124,19 +102,22 @@ def _step_usage(
 ) -> Vector:
     """Adjust API calls towards the automations' demand, up to a little above the usage limit."""
     demand = automations * traits.calls_per_automation
-    usage = state.usage + (demand - state.usage) * _USAGE_ADJUSTMENT_WEIGHT
+    usage = state.usage + (demand - state.usage) * _SMOOTHING_WEIGHT
     usage = usage * np.exp(0.02 * rng.standard_normal(len(usage)))
     return np.asarray(np.minimum(usage, _MAX_UTILIZATION * state.limit))
 
 
-def _compute_remaining_share(current: Vector, maximum: Vector | float) -> Vector:
-    return np.asarray(np.clip(1 - current / maximum, 0, 1))
-
-
-def _sample_occurrence(rng: Generator, monthly_rate: Vector, eligible: NDArray[np.bool_]) -> Vector:
-    occurs = rng.random(len(monthly_rate)) < -np.expm1(-STEP_MONTHS * monthly_rate)
-    return np.asarray(occurs & eligible, dtype=float)
+def _sample_growth(
+    state: AccountState,
+    monthly_rate: Vector,
+    current: Vector,
+    maximum: Vector | float,
+    rng: Generator,
+) -> IntVector:
+    """Sample how many are added in a step; the rate falls as the maximum comes near."""
+    remaining_share = np.clip(1 - current / maximum, 0, 1)
+    return rng.poisson(state.is_active * STEP_MONTHS * monthly_rate * remaining_share)
 
 
 def _update_trend(trend: Vector, change: Vector) -> Vector:
-    return np.asarray(trend + (change / STEP_MONTHS - trend) * _TREND_WEIGHT)
+    return np.asarray(trend + (change / STEP_MONTHS - trend) * _SMOOTHING_WEIGHT)

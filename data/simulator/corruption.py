@@ -42,33 +42,10 @@ CORRUPTIONS: Final[dict[str, tuple[pl.Expr, ...]]] = {
 
 
 def corrupt_rows(table: str, frame: pl.DataFrame, share: float, rng: Generator) -> pl.DataFrame:
-    """Append malformed copies of a share of the rows.
-
-    Parameters
-    ----------
-    table : str
-        A key of ``CORRUPTIONS``.
-    frame : polars.DataFrame
-        The valid rows.
-    share : float
-        Malformed rows per valid row; 0 adds none.
-    rng : numpy.random.Generator
-        Source of all randomness.
-
-    Returns
-    -------
-    polars.DataFrame
-        The valid rows in their order, then the malformed ones, by kind of corruption.
-    """
-    corruptions = CORRUPTIONS[table]
-    copies = [frame[rng.integers(0, len(frame), rng.poisson(share * len(frame) / len(corruptions)))]
-              for _ in corruptions]  # fmt: skip
-    return pl.concat(
-        [
-            frame,
-            *(
-                copy.with_columns(corruption)
-                for copy, corruption in zip(copies, corruptions, strict=True)
-            ),
-        ]
-    )
+    """Append malformed copies of a share of the rows, by kind of corruption."""
+    mean_count = share * len(frame) / len(CORRUPTIONS[table])
+    parts = [frame]
+    for corruption in CORRUPTIONS[table]:
+        copies = frame[rng.integers(0, len(frame), rng.poisson(mean_count))]
+        parts.append(copies.with_columns(corruption))
+    return pl.concat(parts)

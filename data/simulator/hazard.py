@@ -38,19 +38,9 @@ COOLDOWN_DAYS: Final = 90  # time constant after a purchase
 
 
 def compute_hazard_rates(state: AccountState, day: float) -> Vector:
-    """Return each account's monthly expansion rate, by source.
+    """Return expansions per month, as if every account were free to sign, in a step from a day.
 
-    Parameters
-    ----------
-    state : AccountState
-        The accounts at the start of a step.
-    day : float
-        The step's first day, for the seasonal factor.
-
-    Returns
-    -------
-    numpy.ndarray, shape (len(SOURCES), n_accounts)
-        Expansions per month, by source, as if every account were free to sign.
+    Shape (len(SOURCES), n_accounts).
     """
     room = state.plan < len(PLANS) - 1
     depth = state.features / FEATURES_IN_PLAN[state.plan.astype(int)]

@@ -36,16 +36,9 @@ BURN_IN_DAYS: Final = 720  # simulated before the log starts, to reach a steady 
 AS_OF_DAYS: Final = 30
 # One random stream per purpose, so that extra draws of one never shift another.
 PURPOSES: Final = (
-    "traits",
-    "history",
-    "users",
-    "events",
-    "noise",
-    "arrival",
-    "corruption",
-    "ground_truth",
+    "traits", "history", "users", "events", "noise", "arrival", "corruption", "ground_truth",
     "names",
-)
+)  # fmt: skip
 
 
 def create_random_stream(seed: int, purpose: str, *more: int) -> Generator:
@@ -111,33 +104,24 @@ class SimulationHistory:
         """Return the matrix row that covers a day."""
         return (day - self.period.origin) // STEP_DAYS
 
+    def list_expansions(self) -> tuple[IntVector, Vector, IntVector]:
+        """Return account, day and source of every expansion, step by step."""
+        parts = []
+        for signed in self.signed_deals:
+            expands = signed.deals.source >= 0
+            columns = (signed.account, signed.deals.day, signed.deals.source)
+            parts.append([column[expands] for column in columns])
+        account, day, source = map(np.concatenate, zip(*parts, strict=True))
+        return account, day, source
+
 
 def advance(
     traits: AccountTraits, state: AccountState, day: float, rng: Generator, *, expand: bool = True
 ) -> tuple[AccountState, Vector, Vector, Deals]:
-    """Advance every account by five days.
+    """Advance every account by five days; return users who joined, who left, and signed deals too.
 
-    The history and the ground truth both use this function alone, so they cannot diverge.
-
-    Parameters
-    ----------
-    traits, state : AccountTraits, AccountState
-        The accounts at the start of the step.
-    day : float
-        Its first day.
-    rng : numpy.random.Generator
-        Source of all randomness.
-    expand : bool, default True
-        Whether accounts may expand; otherwise only the probability is computed.
-
-    Returns
-    -------
-    AccountState
-        The accounts at the end of the step.
-    joined, left : numpy.ndarray, shape (n_accounts,)
-        Users who started and stopped.
-    Deals
-        The signed deals.
+    The history and the ground truth both use this function alone, so they cannot diverge. Without
+    ``expand`` no account expands, and only the probability is computed.
     """
     after_sign_up = adoption.start_trials(traits, state, day, rng)
     after_adoption, joined, left = adoption.step_adoption(traits, after_sign_up, rng)
@@ -150,22 +134,7 @@ def advance(
 
 
 def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHistory:
-    """Simulate a company from its first customer to the end of the log.
-
-    Parameters
-    ----------
-    accounts : int
-        Number of accounts that ever sign up.
-    period : SimulationPeriod
-        First day and end of the log.
-    seed : int
-        Same seed, same history.
-
-    Returns
-    -------
-    SimulationHistory
-        Input of the tables, and the states that the ground truth starts from.
-    """
+    """Simulate a company from its first customer to the end of the log."""
     days = (float(period.origin), float(period.start), float(period.end))
     traits = sample_accounts(accounts, days, create_random_stream(seed, "traits"))
     rng = create_random_stream(seed, "history")
@@ -179,7 +148,10 @@ def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHi
         state, joined, left, signed = advance(traits, before, day, rng)
         rows.append((joined, left, state.departments, state.features, state.integrations,
                      state.usage, before.is_active | state.is_active))  # fmt: skip
-        signed_deals.append(_collect_deals(before, state, signed))
+        account = np.flatnonzero(signed.deal_type != DealType.NONE)
+        deals = select_accounts(signed, account)
+        changed = select_accounts(before, account), select_accounts(state, account)
+        signed_deals.append(SignedDeals(account, deals, *changed))
     states[period.end] = state
     columns = [np.stack(column) for column in zip(*rows, strict=True)]
     return SimulationHistory(
@@ -194,17 +166,4 @@ def simulate(accounts: int, period: SimulationPeriod, seed: int) -> SimulationHi
         is_active=columns[6].astype(bool),
         signed_deals=signed_deals,
         states=states,
-    )
-
-
-def _collect_deals(before: AccountState, after: AccountState, signed: Deals) -> SignedDeals:
-    account = np.flatnonzero(signed.deal_type != DealType.NONE)
-    selected_deals = Deals(
-        signed.deal_type[account],
-        signed.day[account],
-        signed.source[account],
-        signed.probability[account],
-    )
-    return SignedDeals(
-        account, selected_deals, select_accounts(before, account), select_accounts(after, account)
     )

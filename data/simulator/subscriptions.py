@@ -59,49 +59,31 @@ class Deals:
 def step_subscriptions(
     traits: AccountTraits, state: AccountState, day: float, rng: Generator, *, expand: bool = True
 ) -> tuple[AccountState, Deals]:
-    """Advance the contracts by one step.
+    """Return the accounts with their contracts after one step, and the signed deals.
 
-    Parameters
-    ----------
-    traits, state : AccountTraits, AccountState
-        The accounts; their contracts at the start of the step.
-    day : float
-        The step's first day.
-    rng : numpy.random.Generator
-        Source of all randomness.
-    expand : bool, default True
-        Whether expansions are sampled; the ground truth follows accounts that do not expand.
-
-    Returns
-    -------
-    AccountState, Deals
-        The contracts at the end of the step, and the signed deals.
+    Without ``expand`` none expands: the ground truth follows such futures.
     """
     is_due = state.renewal < day + STEP_DAYS
     is_pending = state.pending_start < NEVER
     state = _activate_pending_seats(state, day)
     can_sign = state.is_paying & ~is_due & ~is_pending
-    is_lapsing = can_sign & _sample_bernoulli(
-        rng, -np.expm1(-STEP_MONTHS * MONTHLY_LAPSE_RATE), state
-    )
+    size = len(state.status)
+    is_lapsing = can_sign & (rng.random(size) < -np.expm1(-STEP_MONTHS * MONTHLY_LAPSE_RATE))
     deal_type = np.where(is_lapsing, DealType.LAPSE, DealType.NONE)
     deal_type = np.where(state.is_paying & is_due, _renew_contracts(state, rng), deal_type)
-    deal_type = np.where(
-        (state.status == LifecycleStatus.TRIAL) & is_due, _convert_trials(state, rng), deal_type
-    )
+    converted = np.where(rng.random(size) < CONVERSION_RATE, DealType.NEW, DealType.LAPSE)
+    deal_type = np.where((state.status == LifecycleStatus.TRIAL) & is_due, converted, deal_type)
     rates = hazard.compute_hazard_rates(state, day) * (can_sign & ~is_lapsing)
     probability = -np.expm1(-STEP_MONTHS * rates.sum(axis=0))
-    source = np.full(len(deal_type), -1)
+    source = np.full(size, -1)
     if expand:
-        source = np.where(
-            _sample_bernoulli(rng, probability, state), _sample_source(rates, rng), -1
-        )
+        source = np.where(rng.random(size) < probability, _sample_source(rates, rng), -1)
         expansion_type = np.where(
             source == hazard.TRUE_UP_SOURCE, DealType.TRUE_UP, DealType.ORGANIC
         )
         deal_type = np.where(source >= 0, expansion_type, deal_type)
     signature_day = np.where(
-        is_due, np.maximum(state.renewal, day), _sample_workday(day, len(deal_type), rng)
+        is_due, np.maximum(state.renewal, day), _sample_workday(day, size, rng)
     )
     deals = Deals(deal_type, signature_day, source, probability)
     return _apply_deals(traits, state, deals, rng), deals
@@ -117,16 +99,13 @@ def _activate_pending_seats(state: AccountState, day: float) -> AccountState:
     )
 
 
-def _convert_trials(state: AccountState, rng: Generator) -> IntVector:
-    return np.where(_sample_bernoulli(rng, CONVERSION_RATE, state), DealType.NEW, DealType.LAPSE)
-
-
 def _renew_contracts(state: AccountState, rng: Generator) -> IntVector:
     """Sample renewals: churn or contraction at low utilization, else a renewal or price rise."""
     churn_pressure = 1 / (1 + np.exp((state.utilization - 0.35) / 0.06))
-    churns = _sample_bernoulli(rng, 0.04 + 0.25 * churn_pressure, state)
-    contracts = (state.utilization < 0.6) & _sample_bernoulli(rng, 0.4, state)
-    price_rises = _sample_bernoulli(rng, 0.4, state)
+    size = len(state.status)
+    churns = rng.random(size) < 0.04 + 0.25 * churn_pressure
+    contracts = (state.utilization < 0.6) & (rng.random(size) < 0.4)
+    price_rises = rng.random(size) < 0.4
     renewal_types = np.where(
         contracts, DealType.CONTRACTION, np.where(price_rises, DealType.PRICE, DealType.RENEWAL)
     )
@@ -257,12 +236,6 @@ def _select_next_usage_limit(usage: Vector, current: Vector | float = 0.0) -> Ve
     return np.asarray(
         np.where(rank < len(USAGE_LIMITS), USAGE_LIMITS[rank % len(USAGE_LIMITS)], 2 * floor)
     )
-
-
-def _sample_bernoulli(
-    rng: Generator, probability: Vector | float, state: AccountState
-) -> BoolVector:
-    return np.asarray(rng.random(len(state.status)) < probability)
 
 
 def _sample_workday(day: float, size: int, rng: Generator) -> Vector:

@@ -13,7 +13,7 @@ from data.simulator.adoption import TRIAL_SEATS
 from data.simulator.hazard import EXPANSION_TYPES, SOURCES
 from data.simulator.simulation import SignedDeals, SimulationHistory
 from data.simulator.subscriptions import DealType
-from data.simulator.users import UserTable
+from data.simulator.users import GuestVisits, UserTable
 
 __all__ = [
     "build_accounts",
@@ -33,17 +33,12 @@ _DAY: Final = 86_400_000_000  # microseconds
 
 def format_account_ids(account: IntVector) -> pl.Series:
     """Format account numbers as ids."""
-    return _format_ids("account_id", "acc_", account, 5)
+    return ("acc_" + pl.Series(account).cast(pl.String).str.zfill(5)).alias("account_id")
 
 
 def format_user_ids(user: IntVector) -> pl.Series:
     """Format user numbers as ids."""
-    return _format_ids("user_id", "usr_", user, 6)
-
-
-def _format_ids(column: str, prefix: str, number: IntVector, digits: int) -> pl.Series:
-    padded = pl.Series(number).cast(pl.String).str.zfill(digits)
-    return (prefix + padded).alias(column)
+    return ("usr_" + pl.Series(user).cast(pl.String).str.zfill(6)).alias("user_id")
 
 
 def to_utc_datetime(day: NDArray[Any]) -> pl.Series:
@@ -74,7 +69,7 @@ def build_accounts(history: SimulationHistory, rng: Generator) -> pl.DataFrame:
 
 
 def build_users(
-    history: SimulationHistory, user_table: UserTable, guests: pl.DataFrame
+    history: SimulationHistory, user_table: UserTable, guests: GuestVisits
 ) -> pl.DataFrame:
     """Build the users table: everyone who ever used or visited the product; guests come last."""
     end = history.period.end
@@ -97,7 +92,15 @@ def build_users(
     table = table.with_columns(
         pl.when(pl.Series(is_deactivated)).then("deactivated_at").name.keep()
     )
-    return UserSchema.cast(pl.concat([table, guests], how="diagonal_relaxed"))
+    guest_table = pl.DataFrame(
+        {
+            "user_id": format_user_ids(guests.first_user + np.arange(len(guests.account))),
+            "account_id": format_account_ids(guests.account),
+            "created_at": to_utc_datetime(guests.day),
+            "seat_type": ["free"] * len(guests.account),
+        }
+    )
+    return UserSchema.cast(pl.concat([table, guest_table], how="diagonal_relaxed"))
 
 
 def build_subscriptions(history: SimulationHistory, rng: Generator) -> pl.DataFrame:
@@ -126,17 +129,11 @@ def build_subscriptions(history: SimulationHistory, rng: Generator) -> pl.DataFr
 
 def build_drivers(history: SimulationHistory) -> pl.DataFrame:
     """Build the table of each expansion's driver, sorted by account and date."""
-    is_expansion = [b.deals.source >= 0 for b in history.signed_deals]
-    pairs = list(zip(history.signed_deals, is_expansion, strict=True))
-    source = np.concatenate([b.deals.source[mask] for b, mask in pairs])
+    account, day, source = history.list_expansions()
     frame = pl.DataFrame(
         {
-            "account_id": format_account_ids(
-                np.concatenate([b.account[mask] for b, mask in pairs])
-            ),
-            "date": to_utc_datetime(np.concatenate([b.deals.day[mask] for b, mask in pairs])).cast(
-                pl.Date
-            ),
+            "account_id": format_account_ids(account),
+            "date": to_utc_datetime(day).cast(pl.Date),
             "kind": np.array(EXPANSION_TYPES)[source],
             "driver": np.array(list(SOURCES))[source],
         }

@@ -1,4 +1,9 @@
-"""Individual users, expanded from the simulated counts of joined and left users."""
+"""Individual users, expanded from the simulated counts, and noise without any effect on expansion.
+
+Noise is logins, support tickets and NPS. Its rates are sampled per account, independent of
+everything else, even of its size. Happy accounts, and accounts with guests who log in only once,
+are chosen at random.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,10 +14,18 @@ from numpy.typing import NDArray
 from data.simulator.account_state import NEVER, STEP_DAYS, Generator, IntVector, Vector
 from data.simulator.simulation import SimulationHistory
 
-__all__ = ["UserTable", "expand_users"]
+__all__ = [
+    "GuestVisits",
+    "NoiseRates",
+    "UserTable",
+    "expand_users",
+    "sample_noise_rates",
+    "simulate_guest_visits",
+]
 
 # Extra share of invitations to users of the newest department.
 _NEWEST_DEPARTMENT_SHARE: Final = 0.35
+GUEST_ACCOUNT_SHARE: Final = 0.12  # share of accounts with frequent one-time guests
 
 
 @dataclass(frozen=True)
@@ -33,21 +46,28 @@ class UserTable:
         return len(self.account)
 
 
+@dataclass(frozen=True)
+class NoiseRates:
+    """Rates of noise events, one value per account."""
+
+    logins: Vector  # per month
+    tickets: Vector  # per month
+    nps_responses: Vector  # to the NPS question, per month
+    mean_nps_score: Vector  # mean NPS score, 0 to 10
+    guest_visits: Vector  # per month
+
+
+@dataclass(frozen=True)
+class GuestVisits:
+    """One-time guests, one value per user, sorted by day."""
+
+    account: IntVector
+    day: IntVector
+    first_user: int  # user number of the first guest
+
+
 def expand_users(history: SimulationHistory, rng: Generator) -> UserTable:
-    """Expand the history's counts of joined and left users into individual users.
-
-    Parameters
-    ----------
-    history : SimulationHistory
-        The simulated history.
-    rng : numpy.random.Generator
-        Source of all randomness.
-
-    Returns
-    -------
-    UserTable
-        Everyone who ever used the product, including users from before the log.
-    """
+    """Expand the history's counts into everyone who ever used the product, also before the log."""
     steps, account = np.nonzero(history.joined)
     count = history.joined[steps, account]
     step, account = np.repeat(steps, count), np.repeat(account, count)
@@ -107,3 +127,27 @@ def _assign_leave_days(
         leaving_users = candidates[rank < leaving[owners]]
         left[leaving_users] = history.period.origin + (step_number + 1) * STEP_DAYS
     return left
+
+
+def sample_noise_rates(accounts: int, rng: Generator) -> NoiseRates:
+    """Sample every account's noise rates."""
+    has_guests = rng.random(accounts) < GUEST_ACCOUNT_SHARE
+    return NoiseRates(
+        logins=rng.lognormal(np.log(40), 0.8, accounts),
+        tickets=rng.lognormal(np.log(0.8), 0.8, accounts),
+        nps_responses=rng.lognormal(np.log(0.5), 0.5, accounts),
+        mean_nps_score=rng.uniform(4, 9.8, accounts),
+        guest_visits=np.where(has_guests, rng.uniform(4, 12, accounts), 0.2),
+    )
+
+
+def simulate_guest_visits(
+    history: SimulationHistory, user_table: UserTable, noise_rates: NoiseRates, rng: Generator
+) -> GuestVisits:
+    """Simulate one-time guest visits to active accounts during the log."""
+    span = history.period
+    days = np.arange(span.start, span.end)
+    is_active = history.is_active[history.step_index(days)]
+    day, account = np.nonzero(rng.poisson(noise_rates.guest_visits / 30 * is_active))
+    joined = history.traits.sign_up_day[account] <= days[day]
+    return GuestVisits(account[joined], days[day][joined], len(user_table))
