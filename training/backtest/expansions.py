@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from data.config.settings import OutcomeConfig
+from training.backtest import utilization
 from training.backtest.utilization import DailyUtilization
 from training.labels import MAX_HORIZON_DAYS, build_outcomes, expansion_label
 
@@ -20,7 +20,6 @@ __all__ = [
 ]
 
 UTILIZATION_LOOKBACK_DAYS: Final = MAX_HORIZON_DAYS
-Days = NDArray[np.int64]
 
 
 def find_expansions(
@@ -75,19 +74,9 @@ def label_flags(
 ) -> pl.Series:
     """Return whether an expansion followed each flag; null while the label has not matured.
 
-    Parameters
-    ----------
-    flags : polars.DataFrame
-        ``account_id``, ``day``: the day at whose start the account was flagged.
-    contracts, end, rules
-        As for :func:`find_expansions`.
-    within_days : int
-        Days from the flag's own, the end excluded.
-
-    Returns
-    -------
-    polars.Series
-        In the order of the flags.
+    ``flags`` holds ``account_id`` and ``day``, at whose start the account was flagged.
+    ``within_days`` counts from the flag's own day, the end excluded; the rest is as for
+    :func:`find_expansions`.
     """
     keys = flags.select("account_id", as_of="day")
     labels = build_outcomes(keys, contracts, cutoff=end, rules=rules)
@@ -102,26 +91,13 @@ def compute_maturity_date(end: date, rules: OutcomeConfig) -> date:
 def find_first_full_day(
     expansions: pl.DataFrame, daily: DailyUtilization, *, threshold: float
 ) -> pl.Series:
-    """Find the first day on which an account's utilization reached a threshold.
+    """Find the first day, from ``since`` on, on which an account's utilization reached a threshold.
 
-    Parameters
-    ----------
-    expansions : polars.DataFrame
-        From :func:`find_expansions`, for days that ``daily`` covers.
-    daily : DailyUtilization
-        From at least ``UTILIZATION_LOOKBACK_DAYS`` before them.
-    threshold : float
-        Share of the limit.
-
-    Returns
-    -------
-    polars.Series
-        The first such day from ``since`` up to the expansion's own; null if there is none.
+    ``daily`` covers the days of the expansions and ``UTILIZATION_LOOKBACK_DAYS`` before them. Null
+    if there is no such day up to the expansion's own.
     """
     rows = expansions.join(
-        pl.DataFrame({"account_id": daily.accounts}).with_row_index("row"),
-        on="account_id",
-        maintain_order="left",
+        utilization.number_accounts(daily.accounts), on="account_id", maintain_order="left"
     ).with_columns(
         (pl.col(name) - pl.lit(daily.first_day)).dt.total_days() for name in ("day", "since")
     )
@@ -132,14 +108,5 @@ def find_first_full_day(
     is_full = in_window & (
         daily.max_utilization[rows["row"].to_numpy()[:, None], clipped] >= threshold
     )
-    first = since + is_full.argmax(axis=1)
-    days = pl.Series("full_from", np.where(is_full.any(axis=1), first, -1))
-    return (
-        pl.DataFrame({"days": days})
-        .select(
-            full_from=pl.when(pl.col("days") >= 0).then(
-                pl.lit(daily.first_day) + pl.duration(days=pl.col("days"))
-            )
-        )["full_from"]
-        .cast(pl.Date)
-    )
+    first = np.where(is_full.any(axis=1), since + is_full.argmax(axis=1), -1)
+    return utilization.columns_to_dates(first, daily.first_day)

@@ -1,22 +1,26 @@
-"""Inputs of a backtest, prepared once: walk-forward models and weekly snapshots."""
+"""Inputs of a backtest, prepared once: walk-forward models and the snapshots of every week."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import numpy as np
 import polars as pl
 
 from data.config.settings import Settings
 from data.errors import HistoryError
 from features.panel import builder
-from training.backtest import expansions, weekly_rankings
-from training.backtest.weekly_rankings import WalkForwardModels
-from training.evaluation import splits
+from training.backtest import expansions
+from training.backtest.strategies import WEEK_DAYS
+from training.evaluation import splits, walk_forward
+from training.evaluation.walk_forward import WalkForwardFold
+from training.model.propensity import Propensity
 from training.pipeline.training_run import TrainingHistory
 
 __all__ = ["BacktestInputs", "prepare_inputs"]
 
 Progress = Callable[[str, int, int], None]
+Folds = tuple[WalkForwardFold[Propensity], ...]
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class BacktestInputs:
         Tables, daily activity, and contracts.
     start : datetime.date
         The first day replayed.
-    models : WalkForwardModels or None
-        One model per cutoff.
+    folds : tuple of WalkForwardFold
+        One model per cutoff, in use from its cutoff; empty if the history is too short.
     no_model_reason : str
         Why there is no model, if so.
     weekly_snapshots : polars.DataFrame
@@ -39,13 +43,13 @@ class BacktestInputs:
 
     history: TrainingHistory
     start: date
-    models: WalkForwardModels | None
+    folds: Folds
     no_model_reason: str
     weekly_snapshots: pl.DataFrame
 
     def __repr__(self) -> str:
         return (
-            f"BacktestInputs(from {self.start}, {self.models!r},"
+            f"BacktestInputs(from {self.start}, {len(self.folds)} models,"
             f" {self.weekly_snapshots.height:,} snapshots)"
         )
 
@@ -58,6 +62,24 @@ class BacktestInputs:
     def day_count(self) -> int:
         """Number of days replayed."""
         return (self.end - self.start).days
+
+    def compute_model_scores(self) -> pl.DataFrame:
+        """Score each weekly snapshot by the latest model trained by then.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``account_id``, ``as_of``, ``score``: the margin that ranks the weekly list.
+        """
+        ends = [fold.cutoff.date() for fold in self.folds[1:]] + [date.max]
+        parts = []
+        for fold, end in zip(self.folds, ends, strict=True):
+            snapshots = self.weekly_snapshots.filter(
+                pl.col("as_of").is_between(fold.cutoff.date(), end, closed="left")
+            )
+            margin = fold.model.predict(snapshots).margin if snapshots.height else np.zeros(0)
+            parts.append(snapshots.select("account_id", "as_of", score=pl.Series(margin)))
+        return pl.concat(parts)
 
 
 def prepare_inputs(
@@ -73,35 +95,53 @@ def prepare_inputs(
     data.errors.HistoryError
         If no day remains whose expansions can be counted.
     """
-    models: WalkForwardModels | None = None
+    end = history.as_of.date()
+    folds: Folds = ()
     no_model_reason = ""
-    start: date = pl.concat(
-        [history.panel.snapshots["as_of"], history.panel.excluded["as_of"]]
-    ).min()  # type: ignore[assignment]
     try:
-        models = weekly_rankings.train_walk_forward_models(
-            history.panel.snapshots,
-            history.contracts,
-            settings,
-            progress=_bind_stage(progress, "models"),
-        )
-        _require_counted_days(models.first_day, history.as_of.date(), settings)
-        start = models.first_day
+        trained = _train_models(history, settings, progress)
+        start = trained[0].cutoff.date()
+        _require_counted_days(start, end, settings)
         # The last cutoff may be the as-of itself, after which nothing is replayed.
-        models = WalkForwardModels(
-            tuple(fold for fold in models.folds if fold.cutoff < history.as_of)
-        )
+        folds = tuple(fold for fold in trained if fold.cutoff < history.as_of)
     except HistoryError as error:
-        models, no_model_reason = None, str(error)
-        _require_counted_days(start, history.as_of.date(), settings)
-    as_ofs = [
-        splits.to_utc_midnight(day)
-        for day in weekly_rankings.list_weekly_dates(start, history.as_of.date())
-    ]
+        no_model_reason = str(error)
+        panel = history.panel
+        start = pl.concat([panel.snapshots["as_of"], panel.excluded["as_of"]]).min()  # type: ignore[assignment]
+        _require_counted_days(start, end, settings)
+    list_days = range(0, (end - start).days, WEEK_DAYS)
     weekly_panel = builder.build_panel(
-        history.activity, history.tables, as_ofs, settings, progress=_bind_stage(progress, "weeks")
+        history.activity,
+        history.tables,
+        [splits.to_utc_midnight(start + timedelta(days=day)) for day in list_days],
+        settings,
+        progress=_bind_stage(progress, "weeks"),
     )
-    return BacktestInputs(history, start, models, no_model_reason, weekly_panel.snapshots)
+    return BacktestInputs(history, start, folds, no_model_reason, weekly_panel.snapshots)
+
+
+def _train_models(history: TrainingHistory, settings: Settings, progress: Progress | None) -> Folds:
+    """Train a model at every cutoff of the walk-forward validation on the data known then."""
+    folds: list[WalkForwardFold[Propensity]] = []
+
+    def predict(fold: WalkForwardFold[Propensity]) -> pl.DataFrame:
+        folds.append(fold)
+        return walk_forward.predict_fold(fold)
+
+    walk_forward.run_walk_forward(
+        history.panel.snapshots,
+        history.contracts,
+        settings,
+        fit=lambda training_set, past_predictions: walk_forward.fit_and_calibrate(
+            training_set,
+            past_predictions,
+            settings.model,
+            horizon_days=settings.outcome.horizon_days,
+        ),
+        predict=predict,
+        progress=_bind_stage(progress, "models"),
+    )
+    return tuple(folds)
 
 
 def _require_counted_days(start: date, end: date, settings: Settings) -> None:

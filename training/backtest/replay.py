@@ -1,24 +1,20 @@
 """Run a backtest: models, weekly rankings, daily utilization, strategies and simulated workload."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
-from data.config.settings import MONTH_DAYS, Settings
-from training.backtest import scoring, strategy_set, text
-from training.backtest.context import (
-    BacktestContext,
-    build_context,
-    build_utilization,
-    select_counted_expansions,
-)
+from data.config.settings import Settings
+from features.panel import user_activity
+from training.backtest import expansions, scoring, strategy_set, text, utilization
 from training.backtest.inputs import BacktestInputs, prepare_inputs
 from training.backtest.result import BacktestResult
-from training.backtest.scoring import StrategyScore
+from training.backtest.scoring import BacktestContext, StrategyScore
 from training.backtest.utilization import DailyUtilization
 from training.backtest.workload import TeamCapacity, simulate_workload
+from training.metrics.cluster_bootstrap import ClusterBootstrap
 from training.pipeline.training_run import TrainingHistory
 from training.rules import team_capacity
 
@@ -51,9 +47,8 @@ def run_backtest(
     data.errors.HistoryError
         If the history has no day whose expansions can be counted.
     """
-    return replay_history(
-        prepare_inputs(history, settings, progress=progress), settings, progress=progress
-    )
+    inputs = prepare_inputs(history, settings, progress=progress)
+    return replay_history(inputs, settings, progress=progress)
 
 
 def replay_history(
@@ -62,25 +57,29 @@ def replay_history(
     """Compare the strategies on prepared inputs; see :func:`run_backtest`."""
     rules = settings.backtest
     capacity, csm_count, capacity_notes = _resolve_team_capacity(inputs, settings)
-    daily = build_utilization(inputs, settings)
-    counted = select_counted_expansions(inputs, settings, daily)
-    context = build_context(inputs, settings, daily, counted, csm_count=csm_count)
+    daily = _build_utilization(inputs, settings)
+    counted = _select_counted_expansions(inputs, settings, daily)
+    context = _build_context(inputs, settings, daily, counted, csm_count=csm_count)
     strategies, unavailable = strategy_set.build_strategies(inputs, settings, daily)
     scores: dict[str, StrategyScore] = {}
     for position, strategy in enumerate(strategies):
-        scores[strategy.name] = scoring.score_strategy(
-            strategy,
-            simulate_workload(strategy, context.under_contract, capacity),
-            context,
-            capacity,
-        )
+        contacts = simulate_workload(strategy, context.under_contract, capacity)
+        scores[strategy.name] = scoring.score_strategy(strategy, contacts, context, capacity)
         if progress:
             progress("strategies", position + 1, len(strategies))
     flags, expanded = scoring.collect_flags_and_expansions(
         scores, context, counted.drop("before", "since")
     )
     days_since_previous = (pl.col("day") - pl.col("before")).dt.total_days()
-    repeated = counted.filter(days_since_previous < rules.detection_window_days).height
+    closely_repeated = counted.filter(days_since_previous < rules.detection_window_days).height
+    notes = text.collect_notes(
+        inputs,
+        daily,
+        capacity,
+        expansion_count=counted.height,
+        closely_repeated=closely_repeated,
+        window_days=rules.detection_window_days,
+    )
     return BacktestResult(
         start=inputs.start,
         end=inputs.end,
@@ -88,7 +87,7 @@ def replay_history(
         counted_until=inputs.start + timedelta(days=context.counted_columns.stop),
         accounts=float(context.under_contract.sum() / inputs.day_count),
         expansions=counted.height,
-        closely_repeated=repeated,
+        closely_repeated=closely_repeated,
         strategies=tuple(score.result for score in scores.values()),
         unavailable=unavailable,
         csms=csm_count,
@@ -97,13 +96,10 @@ def replay_history(
         review_minutes=capacity.minutes_per_review,
         cooldown_days=rules.cooldown_days,
         detection_window_days=rules.detection_window_days,
-        definitions=text.define_terms(settings),
-        notes=tuple(
-            capacity_notes
-            + _collect_notes(inputs, settings, daily, counted, capacity, repeated=repeated)
-        ),
+        definitions=text.define_terms(rules, settings.outcome.horizon_days),
+        notes=(*capacity_notes, *notes),
         limitations=text.LIMITATIONS,
-        verdict=_format_verdict(scores, context),
+        verdict=text.format_verdict(scores, context),
         flags=flags,
         expanded=expanded,
     )
@@ -133,68 +129,75 @@ def _resolve_team_capacity(
     return capacity, csm_count or 1, notes
 
 
-def _collect_notes(
+def _build_utilization(inputs: BacktestInputs, settings: Settings) -> DailyUtilization:
+    """Compute daily utilization, starting the longest lookback before the replay."""
+    lookback_days = expansions.UTILIZATION_LOOKBACK_DAYS
+    tables = inputs.history.tables
+    users = user_activity.prepare_users(
+        tables.users.rows,
+        tables.accounts.rows,
+        settings.tables.time_invariant_attributes,
+        settings.tables.known_at_reliable_from,
+    )
+    return utilization.build_daily_utilization(
+        inputs.history.activity,
+        inputs.history.contracts,
+        first_day=inputs.start - timedelta(days=lookback_days),
+        days=inputs.day_count + lookback_days,
+        seat_days=settings.seats.window_days,
+        free_seat_users=user_activity.free_seat_users(users),
+    )
+
+
+def _select_counted_expansions(
+    inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
+) -> pl.DataFrame:
+    """Select the expansions that count, with the first day of full utilization before each."""
+    since = inputs.start + timedelta(days=settings.backtest.detection_window_days)
+    counted = expansions.find_expansions(
+        inputs.history.contracts, end=inputs.history.as_of, rules=settings.outcome
+    ).filter(pl.col("day") >= since)
+    first_full = expansions.find_first_full_day(
+        counted, daily, threshold=settings.backtest.rule_utilization
+    )
+    return counted.with_columns(full_from=first_full)
+
+
+def _build_context(
     inputs: BacktestInputs,
     settings: Settings,
     daily: DailyUtilization,
     counted: pl.DataFrame,
-    capacity: TeamCapacity,
     *,
-    repeated: int,
-) -> list[str]:
-    """Return assumptions and gaps of this data."""
-    notes = []
-    has_seats, has_limits = (
-        np.isfinite(utilization).any()
-        for utilization in (daily.seat_utilization, daily.usage_ratio)
+    csm_count: int,
+) -> BacktestContext:
+    """Map expansions and contracts to the rows and columns of the replay."""
+    rows = counted.join(
+        utilization.number_accounts(daily.accounts), on="account_id", maintain_order="left"
     )
-    if has_limits and not has_seats:
-        notes.append("No account has licensed seats: utilization is that of the usage limits.")
-    elif has_seats and not has_limits:
-        notes.append("No account has a usage limit: utilization is that of the seats.")
-    notes += _note_ample_capacity(inputs, capacity)
-    if inputs.models is not None and len(inputs.models.folds) == 1:
-        notes.append("Only one model was trained: the metrics cover a single cutoff.")
-    if not counted.height:
-        notes.append("No expansion was booked in the counted days.")
-    elif repeated:
-        notes.append(
-            f"{repeated:,} of {counted.height:,} expansions came less than"
-            f" {settings.backtest.detection_window_days} days after the account's previous one: one"
-            " flag can detect both."
-        )
-    known_late = inputs.history.activity.volume.select((pl.col("known_day") > pl.col("day")).any())
-    return notes + text.describe_late_data(
-        inputs.history.contracts, events_lag=bool(known_late.collect().item())
+    day, first_full, since = (
+        (rows[name] - inputs.start).dt.total_days().fill_null(-1).to_numpy()
+        for name in ("day", "full_from", "since")
     )
-
-
-def _note_ample_capacity(inputs: BacktestInputs, capacity: TeamCapacity) -> list[str]:
-    """Return a note if the capacity covers so much of the list that its order hardly matters."""
-    listed = inputs.weekly_snapshots.height / max(inputs.weekly_snapshots["as_of"].n_unique(), 1)
-    workable = (
-        capacity.minutes_per_month
-        / capacity.minutes_per_account
-        * capacity.cooldown_days
-        / MONTH_DAYS
+    window_days = settings.backtest.detection_window_days
+    maturity_date = expansions.compute_maturity_date(inputs.end, settings.outcome)
+    return BacktestContext(
+        accounts=daily.accounts,
+        start=inputs.start,
+        under_contract=daily.paid[:, expansions.UTILIZATION_LOOKBACK_DAYS :],
+        counted_columns=range(window_days, (maturity_date - inputs.start).days),
+        expansion_row=rows["row"].to_numpy().astype(np.int64),
+        expansion_day=day,
+        first_full_day=first_full,
+        lookback_start=since,
+        contracts=inputs.history.contracts,
+        end=inputs.history.as_of,
+        outcome_rules=settings.outcome,
+        window_days=window_days,
+        csm_count=csm_count,
+        bootstrap=ClusterBootstrap(
+            np.arange(len(daily.accounts)),
+            resamples=settings.evaluation.n_bootstrap,
+            seed=settings.model.seed,
+        ),
     )
-    if 2 * workable < listed:
-        return []
-    return [
-        f"During a cool-down of {capacity.cooldown_days} days the team can contact"
-        f" {workable:,.0f} accounts, and {listed:,.0f} are eligible on average: any list then flags"
-        " most of them, regardless of its order."
-    ]
-
-
-def _format_verdict(scores: Mapping[str, StrategyScore], context: BacktestContext) -> str:
-    model_score = scores.get(strategy_set.WEEKLY_LIST)
-    model_strategies = (strategy_set.WEEKLY_LIST, strategy_set.WEEKLY_LIST_AND_EVENTS)
-    baselines = [score for name, score in scores.items() if name not in model_strategies]
-    best_baseline = text.select_best(baselines)
-    gain = (
-        scoring.compare_detection(model_score, best_baseline, context)
-        if model_score and best_baseline
-        else None
-    )
-    return text.format_verdict(model_score, best_baseline, gain, len(context.expansion_row))

@@ -38,10 +38,8 @@ class StrategyResult:
 
     Attributes
     ----------
-    name : str
-        Display name.
-    rule : str
-        One sentence: when it flags an account.
+    name, rule : str
+        Display name; one sentence on when it flags an account.
     metrics : mapping of str to MetricEstimate
         Keys and definitions as in ``BACKTEST_METRICS``; shares in [0, 1]; 90 % intervals over
         accounts; null where they cannot be computed.
@@ -102,28 +100,20 @@ class BacktestResult:
         Expansions of the days that count.
     closely_repeated : int
         Expansions so soon after the account's previous one that a single flag detects both.
-    strategies : tuple of StrategyResult
-        In display order.
     unavailable : mapping of str to str
         Strategies that could not be simulated, and why.
     csms : int
         Customer-success managers who share the work.
-    minutes_per_month : float
-        The team's minutes per 30 days.
-    minutes_per_account, review_minutes : float
-        Minutes to contact a flagged account, and to review one.
+    minutes_per_month, minutes_per_account, review_minutes : float
+        The team's minutes per 30 days; to contact a flagged account; to review one.
     cooldown_days : int
         Days during which a contacted account is not flagged again.
     detection_window_days : int
         Maximum number of days from a flag to the expansion it detects.
     definitions : mapping of str to str
         ``BACKTEST_METRICS``, and each of the terms used in them.
-    notes : tuple of str
-        Assumptions and gaps of this data.
-    limitations : tuple of str
-        What no replay can measure.
-    verdict : str
-        One sentence.
+    notes, limitations : tuple of str
+        Assumptions and gaps of this data; what no replay can measure.
     flags : polars.DataFrame
         ``strategy``, ``account_id``, ``day`` and ``expanded`` (within the horizon; null while
         unknown) of every flag, so that every metric can be recomputed.

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.backtest import expansions
-from training.backtest.context import QUARTER_DAYS, BacktestContext
+from data.config.settings import OutcomeConfig
+from training.backtest import expansions, utilization
 from training.backtest.result import StrategyResult
 from training.backtest.strategies import Strategy
 from training.backtest.workload import ContactLog, TeamCapacity
@@ -18,6 +18,9 @@ from training.metrics import cluster_bootstrap
 from training.metrics.cluster_bootstrap import Metric, MetricEstimate, ResampleWeights
 
 __all__ = [
+    "PORTFOLIO_ACCOUNTS",
+    "QUARTER_DAYS",
+    "BacktestContext",
     "StrategyScore",
     "collect_flags_and_expansions",
     "compare_detection",
@@ -25,10 +28,85 @@ __all__ = [
     "score_strategy",
 ]
 
+QUARTER_DAYS: Final = 90
 PORTFOLIO_ACCOUNTS: Final = 80
 _NO_FLAG: Final = -1
+_NO_ESTIMATE: Final = MetricEstimate(None, None, None)
+_MIN_LEAD_DAYS: Final = {"detection_rate": 0, "detection_rate_14d": 14, "detection_rate_30d": 30}
 Array = NDArray[np.float64]
 Days = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class BacktestContext:
+    """Context against which every strategy is scored.
+
+    Attributes
+    ----------
+    accounts : polars.Series
+        The rows.
+    start : datetime.date
+        The day of column 0.
+    under_contract : numpy.ndarray of bool, shape (n_accounts, n_days)
+        Whether the account has a paid contract.
+    counted_columns : range
+        Columns of the days whose expansions count.
+    expansion_row, expansion_day : numpy.ndarray of int, shape (n_expansions,)
+        Row and column of each counted expansion.
+    first_full_day, lookback_start : numpy.ndarray of int, shape (n_expansions,)
+        Column of the first day at 80 % utilization, negative if it lies before the replay or does
+        not exist; and column of the day from which it was searched.
+    contracts : polars.DataFrame
+        The subscription timeline.
+    end : datetime.datetime
+        Outcomes use data known before this moment, UTC.
+    outcome_rules : data.config.settings.OutcomeConfig
+        Definition of an expansion, and its horizon.
+    window_days : int
+        Maximum number of days from a flag to the expansion it catches.
+    csm_count : int
+        CSMs who share the work.
+    bootstrap : ClusterBootstrap
+        Resamples of accounts.
+    """
+
+    accounts: pl.Series
+    start: date
+    under_contract: NDArray[np.bool_]
+    counted_columns: range
+    expansion_row: Days
+    expansion_day: Days
+    first_full_day: Days
+    lookback_start: Days
+    contracts: pl.DataFrame
+    end: datetime
+    outcome_rules: OutcomeConfig
+    window_days: int
+    csm_count: int
+    bootstrap: cluster_bootstrap.ClusterBootstrap
+
+    def count_per_account(self, rows: Days) -> Array:
+        """Count how often each account occurs."""
+        return np.bincount(rows, minlength=len(self.accounts)).astype(np.float64)
+
+    def to_csm_quarters(self, days: int) -> float:
+        """Convert days to quarters times CSMs."""
+        return days / QUARTER_DAYS * self.csm_count
+
+    def estimate(self, metric: Metric) -> MetricEstimate:
+        """Compute a metric with its interval over accounts."""
+        return cluster_bootstrap.compute_percentile_interval(self.bootstrap.evaluate(metric))
+
+    def estimate_ratio(self, numerator: Array, denominator: Array) -> MetricEstimate:
+        """Compute the ratio of two totals per account, with its interval."""
+        return self.estimate(cluster_bootstrap.ratio_metric(numerator, denominator))
+
+    def estimate_share(self, is_included: NDArray[np.bool_]) -> MetricEstimate:
+        """Compute a share of the counted expansions, with its interval."""
+        return self.estimate_ratio(
+            self.count_per_account(self.expansion_row[is_included]),
+            self.count_per_account(self.expansion_row),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,68 +131,43 @@ class StrategyScore:
 def score_strategy(
     strategy: Strategy, contacts: ContactLog, context: BacktestContext, capacity: TeamCapacity
 ) -> StrategyScore:
-    """Compute the metrics of a strategy.
-
-    Parameters
-    ----------
-    strategy, contacts
-        The strategy, and the contacts simulated for it.
-    context : BacktestContext
-        Context against which every strategy is scored.
-    capacity : TeamCapacity
-        The team's capacity.
-
-    Returns
-    -------
-    StrategyScore
-        Metrics, flags, and detected expansions.
-    """
+    """Compute the metrics of a strategy from the contacts simulated for it."""
     flags = _label_contacts(contacts, context)
     expanded = flags["expanded"]
+    hits = contacts.account[expanded.fill_null(value=False).to_numpy()]
+    misses = contacts.account[(~expanded).fill_null(value=False).to_numpy()]
     detection_day = _find_first_flag(
         contacts, context, context.expansion_day - context.window_days + 1
     )
-    reached_in_replay = context.first_full_day >= 0
-    window_start = np.maximum(
-        context.first_full_day - context.window_days + 1, context.lookback_start
-    )
-    first_flag_when_full = _find_first_flag(contacts, context, window_start)
     is_too_early = (detection_day < 0) & (
         _find_first_flag(contacts, context, context.lookback_start) >= 0
     )
     lead_days = np.where(detection_day >= 0, context.expansion_day - detection_day, np.nan)
-    lag_days = np.where(
-        reached_in_replay & (first_flag_when_full >= 0),
-        first_flag_when_full - context.first_full_day,
-        np.nan,
-    )
-    hits, misses = (
-        contacts.account[expanded.eq_missing(pl.Series([value])).to_numpy()]
-        for value in (True, False)
-    )
-    review_minutes, contact_minutes = (
-        contacts.reviews * capacity.minutes_per_review,
-        len(contacts.account) * capacity.minutes_per_account,
-    )
-    estimates = {
-        **_compute_detection_rates(lead_days, context),
+    review_minutes = contacts.reviews * capacity.minutes_per_review
+    contact_minutes = len(contacts.account) * capacity.minutes_per_account
+    csm_quarters = context.to_csm_quarters(context.under_contract.shape[1])
+    hits_per_account = context.count_per_account(hits)
+    metrics = {
+        **{
+            name: context.estimate_share(lead_days >= days) for name, days in _MIN_LEAD_DAYS.items()
+        },
         "condition_rate": _compute_condition_rate(strategy, contacts, context),
-        "precision": _compute_precision(
-            context.count_per_account(hits), context.count_per_account(misses), context
+        "precision": context.estimate_ratio(
+            hits_per_account, hits_per_account + context.count_per_account(misses)
         ),
-        "lag_days": _compute_median(lag_days, context),
+        "lag_days": _compute_median(_compute_lag_days(contacts, context), context),
         "lead_days": _compute_median(lead_days, context),
         "false_alarms": _compute_false_alarms(misses, context),
         "missed": _compute_missed(lead_days, context),
-        "minutes": _make_exact_estimate(
-            (review_minutes + contact_minutes)
-            / context.to_csm_quarters(context.under_contract.shape[1])
+        # Without an interval, because minutes have no sampling error.
+        "minutes": MetricEstimate(
+            float((review_minutes + contact_minutes) / csm_quarters), None, None
         ),
     }
     result = StrategyResult(
         name=strategy.name,
         rule=strategy.rule,
-        metrics=estimates,
+        metrics=metrics,
         flags=len(contacts.account),
         hits=len(hits),
         false_alarms=len(misses),
@@ -137,10 +190,7 @@ def compare_detection(
     difference = (score.detection_day >= 0).astype(np.float64) - (baseline.detection_day >= 0)
     total = np.zeros(len(context.accounts))
     np.add.at(total, context.expansion_row, difference)
-    return _estimate_metric(
-        cluster_bootstrap.ratio_metric(total, context.count_per_account(context.expansion_row)),
-        context,
-    )
+    return context.estimate_ratio(total, context.count_per_account(context.expansion_row))
 
 
 def make_median_metric(values: Array, rows: Days) -> Metric:
@@ -172,6 +222,25 @@ def make_median_metric(values: Array, rows: Days) -> Metric:
     return metric
 
 
+def collect_flags_and_expansions(
+    scores: Mapping[str, StrategyScore], context: BacktestContext, counted: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the flags of all strategies, and each expansion with the days it was detected.
+
+    ``scores`` are by the strategies' names; ``counted`` holds the expansions in the context's
+    order.
+    """
+    flags = [
+        score.flags.select(pl.lit(name).alias("strategy"), pl.all())
+        for name, score in scores.items()
+    ]
+    days = {
+        name: utilization.columns_to_dates(score.detection_day, context.start)
+        for name, score in scores.items()
+    }
+    return pl.concat(flags), counted.with_columns(**days)
+
+
 def _label_contacts(contacts: ContactLog, context: BacktestContext) -> pl.DataFrame:
     flags = pl.DataFrame(
         {
@@ -201,110 +270,44 @@ def _find_first_flag(contacts: ContactLog, context: BacktestContext, since: Days
     )
 
 
-def _compute_detection_rates(
-    lead_days: Array, context: BacktestContext
-) -> dict[str, MetricEstimate]:
-    expansions_per_account = context.count_per_account(context.expansion_row)
-    min_lead_days = {"detection_rate": 0, "detection_rate_14d": 14, "detection_rate_30d": 30}
-    return {
-        name: _estimate_metric(
-            cluster_bootstrap.ratio_metric(
-                context.count_per_account(context.expansion_row[lead_days >= days]),
-                expansions_per_account,
-            ),
-            context,
-        )
-        for name, days in min_lead_days.items()
-    }
+def _compute_lag_days(contacts: ContactLog, context: BacktestContext) -> Array:
+    """Return the days from the first day of full utilization to the first flag; NaN without one."""
+    full_day = context.first_full_day
+    since = np.maximum(full_day - context.window_days + 1, context.lookback_start)
+    first_flag = _find_first_flag(contacts, context, since)
+    return np.where((full_day >= 0) & (first_flag >= 0), first_flag - full_day, np.nan)
 
 
 def _compute_condition_rate(
     strategy: Strategy, contacts: ContactLog, context: BacktestContext
 ) -> MetricEstimate:
     if not strategy.is_condition:
-        return MetricEstimate(None, None, None)
+        return _NO_ESTIMATE
     days = np.cumsum(contacts.condition_met, axis=1)
     before = context.expansion_day - context.window_days
     until = days[context.expansion_row, context.expansion_day]
-    was_met = (
-        until - np.where(before >= 0, days[context.expansion_row, np.maximum(before, 0)], 0) > 0
-    )
-    met_per_account = context.count_per_account(context.expansion_row[was_met])
-    return _estimate_metric(
-        cluster_bootstrap.ratio_metric(
-            met_per_account, context.count_per_account(context.expansion_row)
-        ),
-        context,
-    )
-
-
-def _compute_precision(hits: Array, misses: Array, context: BacktestContext) -> MetricEstimate:
-    return _estimate_metric(cluster_bootstrap.ratio_metric(hits, hits + misses), context)
+    earlier = np.where(before >= 0, days[context.expansion_row, np.maximum(before, 0)], 0)
+    return context.estimate_share(np.asarray(until > earlier))
 
 
 def _compute_median(values: Array, context: BacktestContext) -> MetricEstimate:
     is_known = ~np.isnan(values)
-    return _estimate_metric(
-        make_median_metric(values[is_known], context.expansion_row[is_known]), context
-    )
+    return context.estimate(make_median_metric(values[is_known], context.expansion_row[is_known]))
 
 
 def _compute_false_alarms(rows: Days, context: BacktestContext) -> MetricEstimate:
     # Flags of the last days have no matured label, so they are not counted.
-    matured_days = (
-        expansions.compute_maturity_date(context.end.date(), context.outcome_rules) - context.start
-    ).days
-    quarters = context.to_csm_quarters(matured_days - context.outcome_rules.horizon_days + 1)
+    maturity_date = expansions.compute_maturity_date(context.end.date(), context.outcome_rules)
+    labelled_days = (maturity_date - context.start).days - context.outcome_rules.horizon_days + 1
+    quarters = context.to_csm_quarters(labelled_days)
     if quarters <= 0:
-        return MetricEstimate(None, None, None)
+        return _NO_ESTIMATE
     false_alarms = context.count_per_account(rows)
-    return _estimate_metric(lambda weights: weights.row @ false_alarms / quarters, context)
+    return context.estimate(lambda weights: weights.row @ false_alarms / quarters)
 
 
 def _compute_missed(lead_days: Array, context: BacktestContext) -> MetricEstimate:
     missed = context.count_per_account(context.expansion_row[np.isnan(lead_days)])
-    days = context.under_contract[
-        :, context.counted_columns.start : context.counted_columns.stop
-    ].sum(axis=1)
-    portfolio_quarters = days / (QUARTER_DAYS * PORTFOLIO_ACCOUNTS)
-    return _estimate_metric(cluster_bootstrap.ratio_metric(missed, portfolio_quarters), context)
-
-
-def _estimate_metric(metric: Metric, context: BacktestContext) -> MetricEstimate:
-    return cluster_bootstrap.compute_percentile_interval(context.bootstrap.evaluate(metric))
-
-
-def _make_exact_estimate(value: float) -> MetricEstimate:
-    """Return an estimate without an interval, for quantities without sampling error."""
-    return MetricEstimate(float(value), None, None)
-
-
-def collect_flags_and_expansions(
-    scores: Mapping[str, StrategyScore], context: BacktestContext, counted: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the flags of all strategies, and each expansion with the days it was detected.
-
-    Parameters
-    ----------
-    scores : mapping of str to StrategyScore
-        By the strategies' names.
-    context : BacktestContext
-        Context against which they were scored.
-    counted : polars.DataFrame
-        The counted expansions, in the context's order.
-    """
-    flags = [
-        score.flags.select(pl.lit(name).alias("strategy"), pl.all())
-        for name, score in scores.items()
-    ]
-    days = {
-        name: _columns_to_dates(score.detection_day, context.start)
-        for name, score in scores.items()
-    }
-    return pl.concat(flags), counted.with_columns(**days)
-
-
-def _columns_to_dates(columns: Days, start: date) -> pl.Series:
-    frame = pl.DataFrame({"column": columns})
-    day = (pl.lit(start) + pl.duration(days=pl.col("column"))).cast(pl.Date)
-    return frame.select(date=pl.when(pl.col("column") >= 0).then(day))["date"]
+    counted = slice(context.counted_columns.start, context.counted_columns.stop)
+    days = context.under_contract[:, counted].sum(axis=1)
+    return context.estimate_ratio(missed, days / (QUARTER_DAYS * PORTFOLIO_ACCOUNTS))

@@ -5,7 +5,7 @@ utilization of :mod:`training.backtest.utilization`, and panel snapshots as of t
 week.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "VENDOR_CLAIMS",
     "WEEK_DAYS",
     "Strategy",
     "build_crm_rule",
@@ -25,12 +24,6 @@ __all__ = [
 ]
 
 WEEK_DAYS: Final = 7
-# Detection rates that vendors claim for such strategies; not verified.
-VENDOR_CLAIMS: Final[Mapping[str, str]] = {
-    "review": "40 to 55 % detected",
-    "rule": "70 to 80 % detected",
-    "events": "92 to 97 % detected",
-}
 Array = NDArray[np.float64]
 Days = NDArray[np.int64]
 
@@ -57,7 +50,7 @@ class Strategy:
     is_condition : bool
         Whether an account is offered because a condition holds, not because of its rank.
     claim : str or None
-        The detection rate that vendors claim for such a strategy.
+        The detection rate that vendors claim for such a strategy; not verified.
     """
 
     name: str
@@ -85,7 +78,7 @@ def build_manual_review(
         _every_nth_day(every_days, utilization.shape[1]),
         lambda day: _mask_scores(utilization[:, day], utilization[:, day] > threshold),
         is_manual_review=True,
-        claim=VENDOR_CLAIMS["review"],
+        claim="40 to 55 % detected",
     )
 
 
@@ -96,7 +89,7 @@ def build_crm_rule(utilization: Array, *, threshold: float) -> Strategy:
         f"Every night, accounts at {threshold:.0%} of seats or usage or above, the highest first.",
         np.ones(utilization.shape[1], dtype=bool),
         lambda day: _mask_scores(utilization[:, day], utilization[:, day] >= threshold),
-        claim=VENDOR_CLAIMS["rule"],
+        claim="70 to 80 % detected",
     )
 
 
@@ -108,8 +101,6 @@ def build_event_rule(
     The first ``lookback_columns`` columns lie before the replay: a streak may start in them.
     """
     streak = count_streaks(utilization >= threshold)[:, lookback_columns:]
-    # A streak is identified by the day before its first day.
-    start = np.arange(streak.shape[1]) - streak
     return Strategy(
         "event rule",
         f"Every day, accounts at {threshold:.0%} of seats or usage or above for {min_days} days in"
@@ -118,8 +109,8 @@ def build_event_rule(
         lambda day: _mask_scores(
             utilization[:, lookback_columns + day], streak[:, day] >= min_days
         ),
-        streak_id=start,
-        claim=VENDOR_CLAIMS["events"],
+        streak_id=np.arange(streak.shape[1]) - streak,
+        claim="92 to 97 % detected",
     )
 
 
@@ -128,15 +119,8 @@ def build_weekly_list(
 ) -> Strategy:
     """Contact accounts from the top of a list that is rebuilt every week.
 
-    Parameters
-    ----------
-    name, rule : str
-        As for :class:`Strategy`.
-    scores : numpy.ndarray, shape (n_accounts, n_days)
-        On the first day and every seventh after it, higher first; NaN where not on the list, and on
-        all other days.
-    is_condition : bool
-        As for :class:`Strategy`.
+    ``scores`` has shape (n_accounts, n_days): on the first day and every seventh after it, higher
+    first; NaN where not on the list, and on all other days.
     """
     return Strategy(
         name,

@@ -1,17 +1,26 @@
 """Text of a backtest report: definitions, limitations, notes and verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
 import polars as pl
 
-from data.config.settings import Settings
-from training.backtest.context import QUARTER_DAYS
+from data.config.settings import MONTH_DAYS, BacktestConfig
+from training.backtest import scoring
+from training.backtest.inputs import BacktestInputs
 from training.backtest.result import BACKTEST_METRICS
-from training.backtest.scoring import PORTFOLIO_ACCOUNTS, StrategyScore
-from training.metrics.cluster_bootstrap import MetricEstimate
+from training.backtest.scoring import (
+    PORTFOLIO_ACCOUNTS,
+    QUARTER_DAYS,
+    BacktestContext,
+    StrategyScore,
+)
+from training.backtest.strategy_set import WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS
+from training.backtest.utilization import DailyUtilization
+from training.backtest.workload import TeamCapacity
 
-__all__ = ["LIMITATIONS", "define_terms", "describe_late_data", "format_verdict"]
+__all__ = ["LIMITATIONS", "collect_notes", "define_terms", "format_verdict"]
 
 LIMITATIONS: Final = (
     "No team acted on these flags. The history contains what was done at the time: if the team"
@@ -30,18 +39,17 @@ LIMITATIONS: Final = (
 )
 
 
-def define_terms(settings: Settings) -> dict[str, str]:
+def define_terms(rules: BacktestConfig, horizon_days: int) -> dict[str, str]:
     """Return the definition of each term, with the values of these settings."""
-    rules, horizon = settings.backtest, settings.outcome.horizon_days
     terms = {
         "flag": "An account handed to a CSM who contacts it, on a day. An account that a strategy"
         " offers while no CSM has time is not flagged.",
         "detected": "An expansion whose account was flagged on its day or in the"
         f" {rules.detection_window_days - 1} days before it. Expansions are those of the training"
         " labels, on the day they were booked. One flag can detect several.",
-        "false alarm": f"A flag without an expansion on its day or in the {horizon - 1} days after"
-        " it. Not counted while those days are not all known, or if the only increase in them"
-        " cannot be distinguished from a price change.",
+        "false alarm": "A flag without an expansion on its day or in the"
+        f" {horizon_days - 1} days after it. Not counted while those days are not all known, or if"
+        " the only increase in them cannot be distinguished from a price change.",
         "cool-down": f"A contacted account is not flagged again for {rules.cooldown_days} days,"
         " in any strategy and with any outcome.",
         "utilization": "The higher of seat utilization and the share of the usage limit, for"
@@ -56,28 +64,91 @@ def define_terms(settings: Settings) -> dict[str, str]:
     return {**terms, **BACKTEST_METRICS}
 
 
-def format_verdict(
-    model_score: StrategyScore | None,
-    best_baseline: StrategyScore | None,
-    gain: MetricEstimate | None,
+def collect_notes(
+    inputs: BacktestInputs,
+    daily: DailyUtilization,
+    capacity: TeamCapacity,
+    *,
     expansion_count: int,
-) -> str:
+    closely_repeated: int,
+    window_days: int,
+) -> list[str]:
+    """Return assumptions and gaps of this data."""
+    notes = []
+    has_seats, has_limits = (
+        np.isfinite(values).any() for values in (daily.seat_utilization, daily.usage_ratio)
+    )
+    if has_limits and not has_seats:
+        notes.append("No account has licensed seats: utilization is that of the usage limits.")
+    elif has_seats and not has_limits:
+        notes.append("No account has a usage limit: utilization is that of the seats.")
+    notes += _note_ample_capacity(inputs.weekly_snapshots, capacity)
+    if len(inputs.folds) == 1:
+        notes.append("Only one model was trained: the metrics cover a single cutoff.")
+    if not expansion_count:
+        notes.append("No expansion was booked in the counted days.")
+    elif closely_repeated:
+        notes.append(
+            f"{closely_repeated:,} of {expansion_count:,} expansions came less than"
+            f" {window_days} days after the account's previous one: one flag can detect both."
+        )
+    return notes + _note_late_data(inputs)
+
+
+def _note_ample_capacity(weekly_snapshots: pl.DataFrame, capacity: TeamCapacity) -> list[str]:
+    """Return a note if the capacity covers so much of the list that its order hardly matters."""
+    listed = weekly_snapshots.height / max(weekly_snapshots["as_of"].n_unique(), 1)
+    workable = (
+        capacity.minutes_per_month
+        / capacity.minutes_per_account
+        * capacity.cooldown_days
+        / MONTH_DAYS
+    )
+    if 2 * workable < listed:
+        return []
+    return [
+        f"During a cool-down of {capacity.cooldown_days} days the team can contact"
+        f" {workable:,.0f} accounts, and {listed:,.0f} are eligible on average: any list then flags"
+        " most of them, regardless of its order."
+    ]
+
+
+def _note_late_data(inputs: BacktestInputs) -> list[str]:
+    """Return notes on tables whose time of becoming known had to be assumed."""
+    notes = []
+    contracts = inputs.history.contracts
+    without_booking_date = int((~contracts["booked"]).sum())
+    if without_booking_date:
+        notes.append(
+            f"{without_booking_date:,} of {contracts.height:,} contract rows have no booking date:"
+            " the effective date is used instead, so rows entered late appear to have been known"
+            " in time."
+        )
+    known_late = inputs.history.activity.volume.select((pl.col("known_day") > pl.col("day")).any())
+    if not known_late.collect().item():
+        notes.append(
+            "No event has a known_at later than its timestamp: files that arrived late appear to"
+            " have been available in time, which favours strategies that run daily."
+        )
+    return notes
+
+
+def format_verdict(scores: Mapping[str, StrategyScore], context: BacktestContext) -> str:
     """Summarize in one sentence what the model's list adds with the same capacity.
 
-    Parameters
-    ----------
-    model_score, best_baseline : StrategyScore or None
-        The model's weekly list, and the strategy without a model that detected most.
-    gain : MetricEstimate or None
-        Difference of their detection rates.
-    expansion_count : int
-        Counted expansions.
+    It is compared with the strategy without a model that detected most, the first on a tie.
     """
+    expansion_count = len(context.expansion_row)
     if not expansion_count:
         return "No expansion was booked in the counted days, so strategies cannot be compared."
-    if best_baseline is None:
+    baselines = [
+        score for name, score in scores.items() if name not in {WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS}
+    ]
+    if not baselines:
         return "No strategy without a model could be replayed, so there is nothing to compare."
-    baseline_name, baseline_rate = best_baseline.result.name, _format_detection_rate(best_baseline)
+    best = max(baselines, key=lambda score: score.result.detected)
+    model_score = scores.get(WEEKLY_LIST)
+    gain = scoring.compare_detection(model_score, best, context) if model_score else None
     if (
         model_score is None
         or gain is None
@@ -86,41 +157,18 @@ def format_verdict(
         or gain.high is None
     ):
         return (
-            f"No model could be replayed; of the other strategies {baseline_name} detected most:"
-            f" {baseline_rate} of {expansion_count:,} expansions."
+            f"No model could be replayed; of the other strategies {best.result.name} detected most:"
+            f" {_format_detection_rate(best)} of {expansion_count:,} expansions."
         )
     within_noise = gain.low <= 0 <= gain.high
     significance = "not significant" if within_noise else "significant"
     return (
         f"With equal capacity the {model_score.result.name} detected"
         f" {_format_detection_rate(model_score)} of {expansion_count:,} expansions; the best"
-        f" strategy without a model, selected in hindsight, {baseline_name}, detected"
-        f" {baseline_rate}. The difference is {100 * gain.value:+.1f} points"
+        f" strategy without a model, selected in hindsight, {best.result.name}, detected"
+        f" {_format_detection_rate(best)}. The difference is {100 * gain.value:+.1f} points"
         f" ({100 * gain.low:+.1f} to {100 * gain.high:+.1f}), {significance}."
     )
-
-
-def select_best(scores: Sequence[StrategyScore]) -> StrategyScore | None:
-    """Return the strategy that detected most; the first on a tie."""
-    return max(scores, key=lambda score: score.result.detected, default=None)
-
-
-def describe_late_data(contracts: pl.DataFrame, *, events_lag: bool) -> list[str]:
-    """Return notes on tables whose time of becoming known had to be assumed."""
-    notes = []
-    without_booking_date = int((~contracts["booked"]).sum())
-    if without_booking_date:
-        notes.append(
-            f"{without_booking_date:,} of {contracts.height:,} contract rows have no booking date:"
-            " the effective date is used instead, so rows entered late appear to have been known"
-            " in time."
-        )
-    if not events_lag:
-        notes.append(
-            "No event has a known_at later than its timestamp: files that arrived late appear to"
-            " have been available in time, which favours strategies that run daily."
-        )
-    return notes
 
 
 def _format_detection_rate(score: StrategyScore) -> str:

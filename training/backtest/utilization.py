@@ -18,7 +18,12 @@ from data.config.settings import MONTH_DAYS
 from features.activity.daily_tables import Activity
 from features.activity.scan import NAME_DTYPE
 
-__all__ = ["DailyUtilization", "build_daily_utilization"]
+__all__ = [
+    "DailyUtilization",
+    "build_daily_utilization",
+    "columns_to_dates",
+    "number_accounts",
+]
 
 _ACCOUNT: Final = ("account_id",)
 Array = NDArray[np.float64]
@@ -70,25 +75,9 @@ def build_daily_utilization(
 ) -> DailyUtilization:
     """Compute active seats, API calls and contract terms of every account on every day.
 
-    Parameters
-    ----------
-    activity : Activity
-        The daily tables of the log.
-    contracts : polars.DataFrame
-        The subscription timeline.
-    first_day : datetime.date
-        The first day.
-    days : int
-        Number of days.
-    seat_days : int
-        Length of the seat window.
-    free_seat_users : polars.DataFrame
-        Users without a paid seat, and since when that is known.
-
-    Returns
-    -------
-    DailyUtilization
-        Equal, to the bit, to the panel's ``seat_utilization`` and ``usage_ratio`` of those days.
+    The result equals, to the bit, the panel's ``seat_utilization`` and ``usage_ratio`` of those
+    days. ``seat_days`` is the length of the seat window; ``free_seat_users`` are the users without
+    a paid seat, and since when that is known.
     """
     accounts = contracts["account_id"].unique().sort()
     shape = (len(accounts), days)
@@ -97,23 +86,33 @@ def build_daily_utilization(
         "people", _ACCOUNT, _make_seat_aggregator(seat_days, free_seat_users), since=since
     )
     call_changes = activity.aggregate("volume", _ACCOUNT, _aggregate_calls, since=since)
-    active_seats = _accumulate_changes(_locate_changes(seat_changes, accounts, first_day), shape)
-    calls_milli = _accumulate_changes(_locate_changes(call_changes, accounts, first_day), shape)
+    active_seats, calls_milli = (
+        _accumulate_changes(changes, accounts, first_day, shape)
+        for changes in (seat_changes, call_changes)
+    )
     seats, limit, paid = _build_daily_terms(contracts, accounts, first_day, shape)
     log_days = _count_log_days(activity, first_day, days)
+    seat_utilization = _divide_by_limit(active_seats.astype(np.float64), seats)
+    usage_ratio = _divide_by_limit(np.multiply(calls_milli, 0.001, dtype=np.float64), limit)
     return DailyUtilization(
         accounts,
         first_day,
-        np.where(
-            log_days >= seat_days, _divide_by_limit(active_seats.astype(np.float64), seats), np.nan
-        ),
-        np.where(
-            log_days >= MONTH_DAYS,
-            _divide_by_limit(np.multiply(calls_milli, 0.001, dtype=np.float64), limit),
-            np.nan,
-        ),
+        np.where(log_days >= seat_days, seat_utilization, np.nan),
+        np.where(log_days >= MONTH_DAYS, usage_ratio, np.nan),
         paid,
     )
+
+
+def number_accounts(accounts: pl.Series) -> pl.DataFrame:
+    """Return ``row`` and ``account_id``, to join accounts to the rows of a matrix."""
+    return pl.DataFrame({"account_id": accounts}).with_row_index("row")
+
+
+def columns_to_dates(columns: Counts, first_day: date) -> pl.Series:
+    """Convert columns of a matrix to dates; null where the column is negative."""
+    frame = pl.DataFrame({"column": columns})
+    day = (pl.lit(first_day) + pl.duration(days=pl.col("column"))).cast(pl.Date)
+    return frame.select(date=pl.when(pl.col("column") >= 0).then(day))["date"]
 
 
 def _make_seat_aggregator(
@@ -165,28 +164,21 @@ def _spans_to_changes(spans: pl.LazyFrame, amount: pl.Expr) -> pl.DataFrame:
     return pl.concat(ends).group_by("account_id", "at").agg(pl.col("change").sum()).collect()
 
 
-def _locate_changes(changes: pl.DataFrame, accounts: pl.Series, first_day: date) -> pl.DataFrame:
-    """Return row and column of each change; earlier changes count on the first day."""
-    return changes.select(
-        pl.col("account_id").cast(pl.String),
-        column=(pl.col("at") - pl.lit(first_day)).dt.total_days().clip(0),
-        change="change",
-    ).join(_number_accounts(accounts), on="account_id")
-
-
-def _number_accounts(accounts: pl.Series) -> pl.DataFrame:
-    return pl.DataFrame({"account_id": accounts}).with_row_index("row")
-
-
-def _accumulate_changes(changes: pl.DataFrame, shape: tuple[int, int]) -> Counts:
-    """Return the cumulative sum of the changes over the days."""
-    visible = changes.filter(pl.col("column") < shape[1])
-    table = np.zeros(shape, dtype=np.int64)
-    np.add.at(
-        table,
-        (visible["row"].to_numpy(), visible["column"].to_numpy()),
-        visible["change"].to_numpy(),
+def _accumulate_changes(
+    changes: pl.DataFrame, accounts: pl.Series, first_day: date, shape: tuple[int, int]
+) -> Counts:
+    """Return the cumulative sum of the changes over the days; earlier ones count on the first."""
+    located = (
+        changes.with_columns(
+            pl.col("account_id").cast(pl.String),
+            column=(pl.col("at") - pl.lit(first_day)).dt.total_days().clip(0),
+        )
+        .join(number_accounts(accounts), on="account_id")
+        .filter(pl.col("column") < shape[1])
     )
+    table = np.zeros(shape, dtype=np.int64)
+    position = located["row"].to_numpy(), located["column"].to_numpy()
+    np.add.at(table, position, located["change"].to_numpy())
     return np.cumsum(table, axis=1, out=table)
 
 
@@ -202,7 +194,7 @@ def _build_daily_terms(
     known_from = pl.col("known").dt.date() + pl.duration(days=1)
     rows = (
         contracts.with_row_index("index")
-        .join(_number_accounts(accounts), on="account_id")
+        .join(number_accounts(accounts), on="account_id")
         .with_columns(
             column=(pl.max_horizontal(in_force, known_from) - pl.lit(first_day))
             .dt.total_days()

@@ -24,16 +24,8 @@ _NEVER_REVIEWED = -1
 class TeamCapacity:
     """Time a team has, and time its tasks take.
 
-    Attributes
-    ----------
-    minutes_per_month : float
-        Minutes per 30 days, all CSMs together.
-    minutes_per_account : float
-        Minutes to contact a flagged account.
-    minutes_per_review : float
-        Minutes to review one account.
-    cooldown_days : int
-        Days during which a contacted account is not offered again.
+    Minutes are per 30 days of all CSMs together, per contacted account and per reviewed account; an
+    account is not offered again for ``cooldown_days`` days after a contact.
     """
 
     minutes_per_month: float
@@ -70,36 +62,24 @@ def simulate_workload(
 ) -> ContactLog:
     """Simulate the contacts that a strategy leads to within the team's capacity.
 
-    Parameters
-    ----------
-    strategy : Strategy
-        Offers accounts day by day.
-    under_contract : numpy.ndarray of bool, shape (n_accounts, n_days)
-        Accounts under paid contract, which are available for review.
-    capacity : TeamCapacity
-        The same for every strategy.
-
-    Returns
-    -------
-    ContactLog
-        The contacts, by day, then by score, then by row of the account.
+    ``under_contract``, shape (n_accounts, n_days), marks the accounts under paid contract, which
+    are available for review. Contacts are ordered by day, by score, and by row of the account.
     """
     team = _TeamSimulator(len(under_contract), capacity)
     condition_met = np.zeros(under_contract.shape, dtype=bool)
-    streak_id = strategy.streak_id
     for day in range(under_contract.shape[1]):
         team.start_day(day)
         if not strategy.active_days[day]:
             continue
         score = np.where(under_contract[:, day], strategy.score_day(day), np.nan)
         condition_met[:, day] = ~np.isnan(score)
-        once = strategy.once_per_streak is None or bool(strategy.once_per_streak[day])
         if strategy.is_manual_review:
             team.review_accounts(condition_met[:, day], under_contract[:, day])
+        elif strategy.streak_id is None:
+            team.contact_highest_scores(score)
         else:
-            team.contact_highest_scores(
-                score, None if streak_id is None else streak_id[:, day], once=once
-            )
+            once = strategy.once_per_streak is None or bool(strategy.once_per_streak[day])
+            team.contact_highest_scores(score, strategy.streak_id[:, day], once=once)
     return ContactLog(*team.collect_flags(), team.reviews, condition_met)
 
 

@@ -212,8 +212,7 @@ def test_rows_known_later_change_no_earlier_flag(
     )
     assert original.equals(replayed)
     assert original["strategy"].unique(maintain_order=True).to_list() == STRATEGIES
-    assert inputs.models is not None
-    assert len([fold for fold in inputs.models.folds if fold.cutoff.date() <= week]) > 1
+    assert len([fold for fold in inputs.folds if fold.cutoff.date() <= week]) > 1
     assert without.expansions < result.expansions
 
 

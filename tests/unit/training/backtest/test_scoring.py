@@ -14,8 +14,7 @@ from data.schemas import SubscriptionSchema
 from features import subscription_timeline
 from training import labels
 from training.backtest import expansions, scoring, strategies
-from training.backtest.context import BacktestContext
-from training.backtest.scoring import StrategyScore
+from training.backtest.scoring import BacktestContext, StrategyScore
 from training.backtest.utilization import DailyUtilization
 from training.backtest.workload import ContactLog, TeamCapacity
 from training.metrics import cluster_bootstrap
