@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
@@ -21,7 +22,6 @@ __all__ = [
     "ModelAliases",
     "read_aliases",
     "read_promotion_history",
-    "set_challenger",
     "set_champion",
 ]
 
@@ -52,30 +52,18 @@ def read_aliases(client: mlflow.MlflowClient, name: str) -> ModelAliases:
     return ModelAliases(champion, None if challenger == champion else challenger, previous)
 
 
-def set_challenger(client: mlflow.MlflowClient, name: str, version: str) -> None:
-    """Set the challenger alias, replacing the current challenger."""
-    client.set_registered_model_alias(name, CHALLENGER, version)
-
-
 def set_champion(
     client: mlflow.MlflowClient, name: str, version: str, *, note: Mapping[str, Any]
 ) -> None:
-    """Make a version the champion, and the current champion the previous one.
+    """Make another version the champion, and the current champion the previous one.
 
-    Parameters
-    ----------
-    client : mlflow.MlflowClient
-        Client of the store.
-    name : str
-        Name of the registered model.
-    version : str
-        A version that is not the champion.
-    note : mapping
-        JSON values stored with the version: who, when, why.
+    ``note`` holds the JSON values stored with the version: who, when, why.
     """
     _complete_alias_move(client, name)
-    promotions = [*read_promotion_history(client, name, version), dict(note)][-_MAX_PROMOTIONS:]
-    client.set_model_version_tag(name, version, _PROMOTIONS_TAG, json.dumps(promotions))
+    promotions = [*read_promotion_history(client.get_model_version(name, version)), dict(note)]
+    client.set_model_version_tag(
+        name, version, _PROMOTIONS_TAG, json.dumps(promotions[-_MAX_PROMOTIONS:])
+    )
     champion = read_aliases(client, name).champion
     if champion is not None:
         client.set_registered_model_alias(name, _OUTGOING, champion)
@@ -83,12 +71,9 @@ def set_champion(
     _complete_alias_move(client, name)
 
 
-def read_promotion_history(
-    client: mlflow.MlflowClient, name: str, version: str
-) -> list[dict[str, Any]]:
+def read_promotion_history(model_version: ModelVersion) -> list[dict[str, Any]]:
     """Return the notes of each promotion of a version, as passed to :func:`set_champion`."""
-    tags = client.get_model_version(name, version).tags
-    promotions: list[dict[str, Any]] = json.loads(tags.get(_PROMOTIONS_TAG, "[]"))
+    promotions: list[dict[str, Any]] = json.loads(model_version.tags.get(_PROMOTIONS_TAG, "[]"))
     return promotions
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from mlflow.entities import Run
@@ -14,10 +15,10 @@ from data.errors import ModelError
 from training.model.propensity import Propensity
 from training.pipeline.fallback_ranking import CalibratedRanking
 from training.promotion.champion import Champion
-from training.registry import aliases, errors, runs, serialization
-from training.registry.aliases import CHAMPION
+from training.registry import aliases, runs, serialization
+from training.registry.aliases import CHALLENGER, CHAMPION
 from training.registry.run_record import RunRecord
-from training.registry.store import MODEL_FOLDER, TrackingStore, connect_store
+from training.registry.store import MODEL_FOLDER, TrackingStore, connect_store, describe_error
 
 __all__ = ["RegisteredModel", "find_champion", "load_alias", "load_for_scoring", "register_model"]
 
@@ -96,7 +97,7 @@ def register_model(
     data.errors.ModelError
         If the registry cannot be reached or written to.
     """
-    store = connect_store(settings)
+    store, name = connect_store(settings), settings.registry.model
     try:
         with runs.start_run(store, record) as run:
             runs.log_run(store.client, run, record)
@@ -110,25 +111,18 @@ def register_model(
                 serialization.verify_model_files(
                     model_folder, digest, display_name="the model just written"
                 )
-        version = _create_version(store, settings.registry.model, run, digest, record.verdict)
-        aliases.set_challenger(store.client, settings.registry.model, version)
+        version = _create_version(store, name, run, digest, record.verdict)
+        store.client.set_registered_model_alias(name, CHALLENGER, version)
     except (MlflowException, OSError) as error:
         raise ModelError(
-            f"the model could not be registered: {errors.describe_error(error)}. The champion is"
+            f"the model could not be registered: {describe_error(error)}. The champion is"
             " unchanged. Fix the cause and run `expansion train` again."
         ) from error
     return version
 
 
 def load_alias(settings: Settings, alias: str = CHAMPION) -> RegisteredModel:
-    """Load the model of an alias, after checking its integrity and its features.
-
-    Parameters
-    ----------
-    settings : Settings
-        Location of the registry.
-    alias : str
-        ``champion``, ``challenger`` or ``previous``.
+    """Load the champion, challenger or previous champion, after checking its integrity.
 
     Raises
     ------
@@ -139,7 +133,7 @@ def load_alias(settings: Settings, alias: str = CHAMPION) -> RegisteredModel:
     store, name = connect_store(settings), settings.registry.model
     with _translate_registry_errors():
         current = aliases.read_aliases(store.client, name)
-    version = getattr(current, alias)
+    version: str | None = getattr(current, alias)
     if version is None:
         challenger_waits = alias == CHAMPION and current.challenger is not None
         next_step = (
@@ -148,21 +142,7 @@ def load_alias(settings: Settings, alias: str = CHAMPION) -> RegisteredModel:
             else "run `expansion train` first."
         )
         raise ModelError(f"no {alias} model is registered as {name!r}; {next_step}")
-    with _translate_registry_errors():
-        model_version = store.client.get_model_version(name, version)
-        promotions = aliases.read_promotion_history(store.client, name, version)
-    display_name = f"model version {version}"
-    try:
-        with store.open_model_artifacts(str(model_version.run_id)) as folder:
-            model, card = serialization.load_model(
-                folder, model_version.tags.get(_DIGEST_TAG), display_name=display_name
-            )
-            churn = serialization.load_churn_model(folder, card, display_name=display_name)
-    except (MlflowException, OSError) as error:
-        raise serialization.build_tampered_error(
-            display_name, errors.describe_error(error)
-        ) from None
-    return RegisteredModel(model, version, card, churn, promotions[-1] if promotions else None)
+    return _load_version(store, name, version)
 
 
 def find_champion(settings: Settings) -> Champion | None:
@@ -180,7 +160,7 @@ def find_champion(settings: Settings) -> Champion | None:
     if version is None:
         return None
     try:
-        return Champion(version, load_alias(settings).card)
+        return Champion(version, _load_version(store, name, version).card)
     except ModelError as error:
         return Champion(version, None, str(error))
 
@@ -202,28 +182,45 @@ def load_for_scoring(settings: Settings) -> RegisteredModel | None:
     store, name = connect_store(settings), settings.registry.model
     with _translate_registry_errors():
         current = aliases.read_aliases(store.client, name)
-        if current.champion is not None:
-            return load_alias(settings)
-        if current.challenger is None:
-            return None
+    if current.champion is not None:
+        return _load_version(store, name, current.champion)
+    if current.challenger is None:
+        return None
+    with _translate_registry_errors():
         model_version = store.client.get_model_version(name, current.challenger)
-    return _load_fallback(store, model_version)
-
-
-def _load_fallback(store: TrackingStore, model_version: ModelVersion) -> RegisteredModel:
     display_name = f"the fallback ranking of model version {model_version.version}"
+    with _open_files(store, model_version, display_name) as folder:
+        card, _ = serialization.verify_model_files(
+            folder, model_version.tags.get(_DIGEST_TAG), display_name=display_name
+        )
+        ranking = serialization.load_ranking(card, display_name=display_name)
+        churn = serialization.load_churn_model(folder, card, display_name=display_name)
+    return RegisteredModel(ranking, str(model_version.version), card, churn)
+
+
+def _load_version(store: TrackingStore, name: str, version: str) -> RegisteredModel:
+    with _translate_registry_errors():
+        model_version = store.client.get_model_version(name, version)
+    promotions = aliases.read_promotion_history(model_version)
+    display_name = f"model version {version}"
+    with _open_files(store, model_version, display_name) as folder:
+        model, card = serialization.load_model(
+            folder, model_version.tags.get(_DIGEST_TAG), display_name=display_name
+        )
+        churn = serialization.load_churn_model(folder, card, display_name=display_name)
+    return RegisteredModel(model, version, card, churn, promotions[-1] if promotions else None)
+
+
+@contextmanager
+def _open_files(
+    store: TrackingStore, model_version: ModelVersion, display_name: str
+) -> Iterator[Path]:
+    """Yield the folder of a version's files; convert errors of the storage to a model error."""
     try:
         with store.open_model_artifacts(str(model_version.run_id)) as folder:
-            card, _ = serialization.verify_model_files(
-                folder, model_version.tags.get(_DIGEST_TAG), display_name=display_name
-            )
-            ranking = serialization.load_ranking(card, display_name=display_name)
-            churn = serialization.load_churn_model(folder, card, display_name=display_name)
+            yield folder
     except (MlflowException, OSError) as error:
-        raise serialization.build_tampered_error(
-            display_name, errors.describe_error(error)
-        ) from None
-    return RegisteredModel(ranking, str(model_version.version), card, churn)
+        raise serialization.build_tampered_error(display_name, describe_error(error)) from None
 
 
 def _create_version(store: TrackingStore, name: str, run: Run, digest: str, verdict: str) -> str:
@@ -247,6 +244,6 @@ def _translate_registry_errors() -> Iterator[None]:
         yield
     except MlflowException as error:
         raise ModelError(
-            f"the model registry cannot be read: {errors.describe_error(error)}. Check [registry]"
+            f"the model registry cannot be read: {describe_error(error)}. Check [registry]"
             " in expansion.toml and run the command again."
         ) from error

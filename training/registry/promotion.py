@@ -3,15 +3,14 @@
 import getpass
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from mlflow.exceptions import MlflowException
 
 from data.config.settings import Settings
 from data.errors import ModelError
-from training.registry import aliases, errors, model_store
+from training.registry import aliases, model_store
 from training.registry.aliases import CHALLENGER, PREVIOUS, ModelAliases
-from training.registry.store import connect_store
+from training.registry.store import connect_store, describe_error
 
 __all__ = ["Promotion", "get_aliases", "promote", "rollback"]
 
@@ -22,10 +21,8 @@ class Promotion:
 
     Attributes
     ----------
-    version : str
-        The new champion.
-    previous : str or None
-        The champion before.
+    version, previous : str
+        The new champion; the champion before, None without one.
     promoted_at, promoted_by : str
         Time, UTC, and user of the machine.
     reason : str
@@ -41,10 +38,6 @@ class Promotion:
     reason: str
     forced: bool
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all fields as JSON values."""
-        return asdict(self)
-
 
 def get_aliases(settings: Settings) -> ModelAliases:
     """Return the versions that are champion, challenger and previous champion.
@@ -57,25 +50,14 @@ def get_aliases(settings: Settings) -> ModelAliases:
     try:
         return aliases.read_aliases(connect_store(settings).client, settings.registry.model)
     except MlflowException as error:
-        raise ModelError(
-            f"the model registry cannot be read: {errors.describe_error(error)}."
-        ) from error
+        raise ModelError(f"the model registry cannot be read: {describe_error(error)}.") from error
 
 
 def promote(settings: Settings, *, force: str | None = None) -> Promotion:
     """Promote the challenger to champion if the gate passed it.
 
-    Parameters
-    ----------
-    settings : Settings
-        Location of the registry.
-    force : str, optional
-        Reason for promoting it regardless of the gate.
-
-    Returns
-    -------
-    Promotion
-        The note stored with the version.
+    ``force`` is a reason for promoting it regardless of the gate. Returns the note that is stored
+    with the version.
 
     Raises
     ------
@@ -90,11 +72,9 @@ def promote(settings: Settings, *, force: str | None = None) -> Promotion:
         )
     current = get_aliases(settings)
     if current.challenger is None:
-        champion_note = (
-            "" if current.champion is None else f"; version {current.champion} is champion"
-        )
+        champion = "" if current.champion is None else f"; {_describe_champion(current)}"
         raise ModelError(
-            f"there is no challenger to promote{champion_note}. Train one with `expansion train`."
+            f"there is no challenger to promote{champion}. Train one with `expansion train`."
         )
     challenger = model_store.load_alias(settings, CHALLENGER)
     refusal = _find_refusal_reason(challenger, current)
@@ -150,11 +130,9 @@ def _find_refusal_reason(
 
 
 def _describe_champion(current: ModelAliases) -> str:
-    return (
-        "there is no champion"
-        if current.champion is None
-        else f"version {current.champion} is champion"
-    )
+    if current.champion is None:
+        return "there is no champion"
+    return f"version {current.champion} is champion"
 
 
 def _install_champion(
@@ -166,10 +144,10 @@ def _install_champion(
     )
     try:
         client = connect_store(settings).client
-        aliases.set_champion(client, settings.registry.model, version, note=promotion.to_dict())
+        aliases.set_champion(client, settings.registry.model, version, note=asdict(promotion))
     except MlflowException as error:
         raise ModelError(
-            f"version {version} could not be made champion: {errors.describe_error(error)}. Run"
+            f"version {version} could not be made champion: {describe_error(error)}. Run"
             " the command again; until then lists use either the previous or the new champion."
         ) from error
     return promotion

@@ -56,26 +56,18 @@ class RunRecord:
 
     Attributes
     ----------
-    name : str
-        Name of the run.
-    verdict : str
-        Summary of the evaluation in one sentence.
-    note : str
-        Description of the run, in Markdown.
+    name, verdict, note : str
+        Name of the run; summary of the evaluation in one sentence; description in Markdown.
     parameters : mapping
         Setting, as in ``expansion.toml``, → value.
-    overall_metrics : mapping of str to float
-        Metrics over all test snapshots.
-    metrics_by_cutoff : mapping of datetime.date to mapping
-        Metrics of each cutoff's model on its test snapshots.
+    overall_metrics, metrics_by_cutoff : mapping
+        Metrics over all test snapshots; and of each cutoff's model on its own.
     tags : mapping of str to str
         Short facts to filter runs by.
     tables : tuple of TableFingerprint
         Lineage of the input tables.
-    plots : mapping of str to matplotlib figure
-        By file name.
-    files : mapping of str to str
-        Further text files, by file name.
+    plots, files : mapping
+        Figures, and further texts, by file name.
     """
 
     name: str
@@ -93,24 +85,8 @@ class RunRecord:
 def build_run_record(
     result: TrainingResult, history: TrainingHistory, settings: Settings
 ) -> RunRecord:
-    """Build the run record of a training.
-
-    Parameters
-    ----------
-    result : TrainingResult
-        The model, and its walk-forward evaluation if the history was long enough.
-    history : TrainingHistory
-        The data it was trained on.
-    settings : Settings
-        Every setting that affects the model.
-
-    Returns
-    -------
-    RunRecord
-        Without an evaluation: no metrics, and one plot.
-    """
+    """Build the run record of a training; without an evaluation: no metrics, and one plot."""
     evaluation = result.evaluation
-    metrics_by_cutoff = {} if evaluation is None else _select_metrics_by_cutoff(evaluation)
     tables = fingerprint.fingerprint_tables(history.tables, history.activity)
     newest_snapshots = history.panel.snapshots.filter(pl.col("as_of") == pl.col("as_of").max())
     figures = {
@@ -118,7 +94,17 @@ def build_run_record(
             result.model, newest_snapshots
         )
     }
+    files = {
+        "tables.json": json.dumps([asdict(table) for table in tables], indent=2),
+        "gate.json": json.dumps(result.gate_decision.to_dict(), indent=2),
+    }
+    overall_metrics: dict[str, float] = {}
+    metrics_by_cutoff: dict[date, MetricsByRanking] = {}
     if evaluation is not None:
+        rankings = _merge_rankings(evaluation)
+        overall_metrics = evaluation.to_metric_values() | dict(_flatten_metrics(rankings))
+        metrics_by_cutoff = _select_metrics_by_cutoff(evaluation)
+        files["metrics.csv"] = _format_metrics_csv(rankings, metrics_by_cutoff)
         figures |= run_plots.plot_predictions(
             evaluation.predictions, capacity=settings.evaluation.capacity
         )
@@ -128,9 +114,7 @@ def build_run_record(
         verdict=result.card["verdict"],
         note=_format_note(result),
         parameters=_collect_parameters(settings),
-        overall_metrics={}
-        if evaluation is None
-        else evaluation.to_metric_values() | dict(_flatten_metrics(_merge_rankings(evaluation))),
+        overall_metrics=overall_metrics,
         metrics_by_cutoff={
             cutoff: dict(_flatten_metrics(ranking_metrics))
             for cutoff, ranking_metrics in metrics_by_cutoff.items()
@@ -142,8 +126,7 @@ def build_run_record(
         },
         tables=tables,
         plots=figures,
-        files=_build_files(evaluation, metrics_by_cutoff, tables)
-        | {"gate.json": json.dumps(result.gate_decision.to_dict(), indent=2)},
+        files=files,
     )
 
 
@@ -222,30 +205,13 @@ def _format_note(result: TrainingResult) -> str:
     return "\n".join([*lines, "", *table, "", "90 % intervals in brackets.", "", *skipped])
 
 
-def _build_files(
-    evaluation: EvaluationResult | None,
-    metrics_by_cutoff: Mapping[date, MetricsByRanking],
-    tables: tuple[TableFingerprint, ...],
-) -> dict[str, str]:
-    tables_json = json.dumps([asdict(table) for table in tables], indent=2)
-    if evaluation is None:
-        return {"tables.json": tables_json}
-    rankings_by_cutoff = {
-        str(cutoff): ranking_metrics for cutoff, ranking_metrics in metrics_by_cutoff.items()
-    }
-    return {
-        "tables.json": tables_json,
-        "metrics.csv": _format_metrics_csv(
-            {"all": _merge_rankings(evaluation)} | rankings_by_cutoff
-        ),
-    }
-
-
-def _format_metrics_csv(rankings: Mapping[str, MetricsByRanking]) -> str:
+def _format_metrics_csv(
+    overall: MetricsByRanking, metrics_by_cutoff: Mapping[date, MetricsByRanking]
+) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["cutoff", "ranking", "metric", "value", "low", "high"])
-    for cutoff, ranking_metrics in rankings.items():
+    for cutoff, ranking_metrics in [("all", overall), *metrics_by_cutoff.items()]:
         for ranking, estimates in ranking_metrics.items():
             for name, estimate in estimates.items():
                 writer.writerow(

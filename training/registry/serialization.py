@@ -50,33 +50,21 @@ def save_model(
     churn_model: Propensity | None = None,
     fallback: CalibratedRanking | None = None,
 ) -> str:
-    """Save a model to an empty folder.
+    """Save a model to an empty folder, with its churn model in a sub-folder.
 
-    Parameters
-    ----------
-    model : Propensity
-        The fitted, calibrated model.
-    folder : pathlib.Path
-        Destination of its files.
-    metadata : mapping
-        JSON values for the card: data window, metrics, verdict.
-    churn_model : Propensity, optional
-        Saved to a sub-folder.
-    fallback : CalibratedRanking, optional
-        The calibrated fallback ranking; stored on the card.
-
-    Returns
-    -------
-    str
-        The card's digest, to be stored elsewhere and passed to :func:`load_model`.
+    ``metadata`` are JSON values for the card: data window, metrics, verdict. The fallback ranking
+    is stored on the card too. Returns the card's digest, to be stored elsewhere and passed to
+    :func:`load_model`.
     """
     digests = {}
     for number, booster in enumerate(model.boosters):
         text = booster.model_to_string()
         (folder / f"booster_{number}.txt").write_text(text, encoding="utf-8")
         digests[f"booster_{number}.txt"] = _compute_digest(text)
+    churn_digest = None
     if churn_model is not None:
         (folder / _CHURN_FOLDER).mkdir()
+        churn_digest = save_model(churn_model, folder / _CHURN_FOLDER, {})
     card = {
         "format": _FORMAT_VERSION,
         "lightgbm": lgb.__version__,
@@ -88,9 +76,7 @@ def save_model(
         "logistic": logistic_to_dict(model.logistic),
         "calibration": asdict(model.calibration),
         "boosters": digests,
-        "churn": None
-        if churn_model is None
-        else save_model(churn_model, folder / _CHURN_FOLDER, {}),
+        "churn": churn_digest,
         "fallback": None if fallback is None else _ranking_to_dict(fallback),
         **metadata,
     }
@@ -102,23 +88,10 @@ def save_model(
 def load_model(
     folder: Path, digest: str | None, *, display_name: str = "the model"
 ) -> tuple[Propensity, dict[str, Any]]:
-    """Load a model after checking its integrity and its features.
+    """Load a model, identical bit for bit, and its card after checking integrity and features.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        As :func:`save_model` left it.
-    digest : str or None
-        The card's expected digest; None never matches.
-    display_name : str
-        Name of the model in messages, such as "model version 3".
-
-    Returns
-    -------
-    model : Propensity
-        Identical to the saved model, bit for bit.
-    card : dict
-        The model card.
+    ``digest`` is the card's expected digest, None never matches; ``display_name`` names the model
+    in messages, such as "model version 3".
 
     Raises
     ------
@@ -143,22 +116,7 @@ def load_model(
 def load_churn_model(
     folder: Path, card: Mapping[str, Any], *, display_name: str = "the model"
 ) -> Propensity | None:
-    """Load the churn model saved with a model, if there is one.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The model's folder.
-    card : mapping
-        The model's card, which holds the digest of the churn model's card.
-    display_name : str
-        Name of the model in messages.
-
-    Raises
-    ------
-    data.errors.ModelError
-        As for :func:`load_model`.
-    """
+    """Load the churn model saved with a model, if any; errors as for :func:`load_model`."""
     if card["churn"] is None:
         return None
     return load_model(
@@ -169,14 +127,7 @@ def load_churn_model(
 def load_ranking(
     card: Mapping[str, Any], *, display_name: str = "the fallback ranking"
 ) -> CalibratedRanking:
-    """Load the fallback ranking from a model card.
-
-    Parameters
-    ----------
-    card : mapping
-        A card returned by :func:`verify_model_files`.
-    display_name : str
-        Name of the ranking in messages.
+    """Load the fallback ranking from a card that :func:`verify_model_files` returned.
 
     Raises
     ------
@@ -190,7 +141,8 @@ def load_ranking(
         )
         raise ModelError(f"{display_name} {problem}; run `expansion train` again.")
     return CalibratedRanking(
-        **{name: fields[name] for name in ("ranking", "residual_logit_sd")},
+        ranking=fields["ranking"],
+        residual_logit_sd=fields["residual_logit_sd"],
         logistic=logistic_from_dict(fields["logistic"]),
         horizon_link=_horizons_from_dict(fields),
         calibration=Calibration(**fields["calibration"]),
@@ -238,13 +190,10 @@ def _horizons_to_dict(horizons: HorizonLink) -> dict[str, Any]:
 
 
 def _horizons_from_dict(fields: Mapping[str, Any]) -> HorizonLink:
-    coefficients = {
-        days: (offset, slope)
-        for days, (offset, slope) in zip(
-            fields["horizons_days"], fields["coefficients"], strict=True
-        )
-    }
-    return HorizonLink(fields["horizon_days"], coefficients)
+    coefficients = map(tuple, fields["coefficients"])
+    return HorizonLink(
+        fields["horizon_days"], dict(zip(fields["horizons_days"], coefficients, strict=True))
+    )
 
 
 def verify_model_files(
@@ -252,19 +201,8 @@ def verify_model_files(
 ) -> tuple[dict[str, Any], list[str]]:
     """Verify that a folder holds exactly the files that were saved, without parsing a booster.
 
-    LightGBM's parser trusts its input, so no unverified text may reach it.
-
-    Parameters
-    ----------
-    folder, digest, display_name
-        As for :func:`load_model`.
-
-    Returns
-    -------
-    card : dict
-        The model card.
-    texts : list of str
-        Its boosters, in order.
+    LightGBM's parser trusts its input, so no unverified text may reach it. Returns the card and the
+    texts of its boosters, in order; arguments as for :func:`load_model`.
 
     Raises
     ------

@@ -6,23 +6,26 @@ locations are relative to that folder, so that it can be moved.
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import ExclusiveFileLock
+from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import RetryError, Timeout
 
 from data.config.settings import Settings
 from data.errors import ModelError
 from data.io import atomic
-from training.registry import errors
 
-__all__ = ["MODEL_FOLDER", "TrackingStore", "connect_store"]
+__all__ = ["MODEL_FOLDER", "TrackingStore", "connect_store", "describe_error"]
 
 MODEL_FOLDER: Final = "model"  # sub-folder of a run's artifacts
 # Used unless the environment sets them: fail within two minutes if the server is unreachable,
@@ -82,7 +85,7 @@ def connect_store(settings: Settings) -> TrackingStore:
         return _open_store(settings)
     except Exception as error:  # each kind of store has its own exceptions
         raise ModelError(
-            f"the model registry cannot be reached: {errors.describe_error(error)}. Check"
+            f"the model registry cannot be reached: {describe_error(error)}. Check"
             " [registry] tracking_uri in expansion.toml."
         ) from error
 
@@ -128,12 +131,37 @@ def _get_or_create_experiment(
     client: mlflow.MlflowClient, name: str, artifact_location: str | None
 ) -> str:
     experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    try:
-        return str(client.create_experiment(name, artifact_location=artifact_location))
-    except MlflowException:
-        experiment = client.get_experiment_by_name(name)
-        if experiment is None:
-            raise
-        return str(experiment.experiment_id)  # created by a concurrent training
+    if experiment is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_location))
+        except MlflowException:  # created by a concurrent training, unless the store is broken
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    return str(experiment.experiment_id)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the first line of an error message with the password of any URL removed.
+
+    The text is part of a sentence, without the final period. For a server that is unreachable or
+    returns only errors it is the server's address and the problem.
+    """
+    server_problem = _describe_server_error(error)
+    if server_problem is not None:
+        return server_problem
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"//[^/@\s]*@", "//", first_line)[:200].rstrip(".")
+
+
+def _describe_server_error(error: BaseException | None) -> str | None:
+    """Return the server's problem if a connection or retry error is in the exception chain."""
+    while error is not None:
+        if isinstance(error, NoConnection | Timeout | RetryError) and error.request is not None:
+            address = urlsplit(str(error.request.url))
+            server = f"the server at {address.scheme}://{address.netloc.rpartition('@')[2]}"
+            if isinstance(error, RetryError):
+                return f"{server} answers with {getattr(error.args[0], 'reason', error)}"
+            return f"{server} does not answer"
+        error = error.__cause__ or error.__context__
+    return None

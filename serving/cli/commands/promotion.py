@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -30,7 +31,7 @@ def promote(config: Path, force: str | None, as_json: bool) -> None:
     settings, _ = options.load_settings_and_time(config)
     promotion = registry.promote(settings, force=force)
     if as_json:
-        output.print_json(promotion.to_dict())
+        output.print_json(asdict(promotion))
     else:
         output.print_promotion(promotion)
 
@@ -49,6 +50,6 @@ def rollback(config: Path, as_json: bool) -> None:
     settings, _ = options.load_settings_and_time(config)
     promotion = registry.rollback(settings)
     if as_json:
-        output.print_json(promotion.to_dict())
+        output.print_json(asdict(promotion))
     else:
         output.print_promotion(promotion)

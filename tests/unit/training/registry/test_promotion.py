@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def test_a_registered_model_waits_for_promotion(fitted: Propensity, store: Setti
     assert registry.get_aliases(store) == ModelAliases(champion="1")
     assert (promotion.version, promotion.previous, promotion.forced) == ("1", None, False)
     assert promotion.reason == "Passes the gate: skill is significant."
-    assert registry.load_alias(store).promotion == promotion.to_dict()
+    assert registry.load_alias(store).promotion == asdict(promotion)
 
 
 def test_promotion_against_the_gate_needs_a_recorded_reason(
