@@ -26,6 +26,7 @@ from serving.scoring import previous_dates, score
 from serving.scoring.text import changes, ui_strings
 from serving.store import queries
 from serving.store.event_schema import ALERTS, SEVERITIES
+from training.explain.templates import load_templates
 
 __all__ = ["rescore_alerts"]
 
@@ -143,9 +144,10 @@ def _score_accounts(
     )
     texts = {alert["account_id"]: format_alert(alert) for alert in alerts}
     alert_texts = rows["account_id"].replace_strict(texts, return_dtype=pl.String)
-    list_changes = changes.describe_changes(
-        rows, previous, day, ui_strings.load_ui_strings(settings.scoring.ui_strings)
+    strings = ui_strings.load_ui_strings(
+        settings.scoring.ui_strings, load_templates(settings.reason_templates_file).number_format
     )
+    list_changes = changes.describe_changes(rows, previous, day, strings)
     return rows.with_columns(
         changes=pl.concat_list(alert_texts, list_changes.alias("news")),
         expansion_signal=pl.coalesce(

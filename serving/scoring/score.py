@@ -121,7 +121,8 @@ def score(
         If the previous list is not older than the as-of.
     """
     _require_fresh_log(log, as_of, settings.scoring.max_log_age_days)
-    strings = ui_strings.load_ui_strings(settings.scoring.ui_strings)
+    templates = load_templates(settings.reason_templates_file)
+    strings = ui_strings.load_ui_strings(settings.scoring.ui_strings, templates.number_format)
     scored_panel = builder.build_panel(log, tables, [as_of], settings, months=True)
     _require_eligible_accounts(scored_panel, as_of)
     rows = build_rows(
@@ -194,7 +195,7 @@ def build_rows(
         In the order of the snapshots, with ``rank_key`` and, with a model, ``curve``.
     """
     templates = load_templates(settings.reason_templates_file)
-    strings = ui_strings.load_ui_strings(settings.scoring.ui_strings)
+    strings = ui_strings.load_ui_strings(settings.scoring.ui_strings, templates.number_format)
     if model is None:
         rows = cold_start.rank_by_tier_rules(
             scored_panel.snapshots, as_of, settings.playbook, templates

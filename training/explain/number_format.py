@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import floor, isnan
 from typing import Any, Final
 
-__all__ = ["NumberFormat", "UnknownValueError", "parse_number_format"]
+__all__ = ["DEFAULT_NUMBER_FORMAT", "NumberFormat", "UnknownValueError"]
 
 _DAYS_PER_MONTH: Final = 30.4375
 _DAYS_PER_YEAR: Final = 365.25
@@ -43,6 +43,12 @@ class NumberFormat:
     day: tuple[str, str] = ("day", "days")
     month: tuple[str, str] = ("month", "months")
     year: tuple[str, str] = ("year", "years")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "NumberFormat":
+        """Create the format from the table ``number_format`` of a template file."""
+        nouns = {name: (config[name][0], config[name][1]) for name in ("day", "month", "year")}
+        return cls(config["thousands"], config["decimal"], config["percent"], **nouns)
 
     def format_number(self, value: float) -> str:
         """Format a number: an integer from 10 up, one decimal below where it is not whole."""
@@ -87,14 +93,8 @@ class NumberFormat:
         }
 
     def _localize(self, text: str) -> str:
-        if (self.thousands, self.decimal) == (",", "."):
-            return text
-        return "".join(
-            {",": self.thousands, ".": self.decimal}.get(character, character) for character in text
-        )
+        separators = {ord(","): self.thousands, ord("."): self.decimal}
+        return text.translate(separators)
 
 
-def parse_number_format(config: Mapping[str, Any]) -> NumberFormat:
-    """Parse the ``words`` table of a template file."""
-    nouns = {name: (config[name][0], config[name][1]) for name in ("day", "month", "year")}
-    return NumberFormat(config["thousands"], config["decimal"], config["percent"], **nouns)
+DEFAULT_NUMBER_FORMAT: Final = NumberFormat()

@@ -1,5 +1,6 @@
 """Reason templates: load, validate and render the wording of each reason group."""
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
@@ -7,49 +8,32 @@ from math import nan
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-import jinja2
-import jinja2.meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from data.errors import SettingsError
 from features.catalogue import FEATURE_NAMES, REASON_GROUPS
-from features.catalogue.reason_templates import load_default as default_file
-from training.explain import number_format, template_file
-from training.explain.number_format import UnknownValueError
+from features.catalogue.reason_templates import load_default
+from training.explain.number_format import NumberFormat, UnknownValueError
+from training.explain.template_engine import (
+    CompiledTemplate,
+    check_names,
+    compile_template,
+    create_environment,
+    translate_template_errors,
+)
 
 __all__ = ["Direction", "ReasonTemplates", "load_default_templates", "load_templates"]
 
 Direction: TypeAlias = Literal["increases", "decreases"]
-_CACHE_SIZE: Final = 1 << 15  # rendered texts cached per template
-
-
-@dataclass(frozen=True)
-class CompiledTemplate:
-    """One compiled template and the features it reads."""
-
-    template: jinja2.Template
-    required_features: tuple[str, ...]
-
-    @cached_property
-    def cached_render(self) -> Callable[[tuple[float | None, ...]], str]:
-        """The template's render function with an LRU cache; counts repeat across accounts."""
-        return lru_cache(_CACHE_SIZE)(self.__call__)
-
-    def __call__(self, values: tuple[float | None, ...]) -> str:
-        """Render the template; empty if no case applies or if an unknown value would be shown."""
-        numbers = (nan if value is None else value for value in values)
-        try:
-            text = self.template.render(dict(zip(self.required_features, numbers, strict=True)))
-        except UnknownValueError:
-            return ""
-        text = " ".join(text.split()).replace(" ,", ",")
-        return text[:1].upper() + text[1:]
+_DIRECTIONS: Final[tuple[Direction, ...]] = ("increases", "decreases")
+_SAMPLES: Final = (nan, 0.0, 0.3, 0.95, 1.0, 2.0, 45.0, 1204.0)
+_CACHE_SIZE: Final = 1 << 20  # rendered texts; counts repeat across accounts
 
 
 @dataclass(frozen=True)
 class ReasonTemplates:
-    """The compiled templates of every reason group."""
+    """The compiled templates of every reason group, and the number format of their language."""
 
     templates: Mapping[tuple[str, Direction], CompiledTemplate] = field(repr=False)
+    number_format: NumberFormat = field(repr=False)
     name: str = "the default templates"
 
     def __repr__(self) -> str:
@@ -76,17 +60,13 @@ class ReasonTemplates:
         >>> load_default_templates().render("seats", features)
         '41 of 45 seats active, up from 27 three months ago'
         """
-        template = self.templates.get((group, direction))
-        return (
-            ""
-            if template is None
-            else template(tuple(features[name] for name in template.required_features))
-        )
+        values = tuple(features[name] for name in self.required_features(group, direction))
+        return self.render_many(group, direction, [values])[0]
 
     def required_features(self, group: str, direction: Direction) -> tuple[str, ...]:
         """Return the names of the features that a template reads."""
         template = self.templates.get((group, direction))
-        return () if template is None else template.required_features
+        return () if template is None else template.variables
 
     def render_many(
         self, group: str, direction: Direction, rows: Sequence[tuple[float | None, ...]]
@@ -95,13 +75,27 @@ class ReasonTemplates:
         template = self.templates.get((group, direction))
         if template is None:
             return [""] * len(rows)
-        return [template.cached_render(values) for values in rows]
+        return [self._cached_render(template, values) for values in rows]
+
+    @cached_property
+    def _cached_render(self) -> Callable[[CompiledTemplate, tuple[float | None, ...]], str]:
+        return lru_cache(_CACHE_SIZE)(_render_reason)
+
+
+def _render_reason(template: CompiledTemplate, values: tuple[float | None, ...]) -> str:
+    """Render a reason; empty if no case applies or if an unknown value would be shown."""
+    try:
+        text = template.render(nan if value is None else value for value in values)
+    except UnknownValueError:
+        return ""
+    text = " ".join(text.split()).replace(" ,", ",")
+    return text[:1].upper() + text[1:]
 
 
 @cache
 def load_default_templates() -> ReasonTemplates:
     """Load the templates that come with the program."""
-    return _compile_templates(default_file(), "the default templates")
+    return _compile_templates(load_default(), "the default templates")
 
 
 def load_templates(path: Path | None) -> ReasonTemplates:
@@ -120,52 +114,63 @@ def load_templates(path: Path | None) -> ReasonTemplates:
     """
     if path is None:
         return load_default_templates()
-    custom = template_file.read_template_file(path)
-    base = default_file()
+    base = load_default()
     merged = {
         name: {**base.get(name, {}), **entries} if isinstance(entries, dict) else entries
-        for name, entries in custom.items()
+        for name, entries in _read_template_file(path).items()
     }
     return _compile_templates({**base, **merged}, path.name)
 
 
 def _compile_templates(tables: Mapping[str, Any], name: str) -> ReasonTemplates:
-    environment = _build_environment(tables, name)
+    number_format = NumberFormat.from_config(tables["number_format"])
+    with translate_template_errors(f"{name}: macros"):
+        environment = create_environment(number_format.get_template_functions(), tables["macros"])
     compiled = {
-        (group, direction): _compile_template(
-            environment, tables[group][direction], f"{name}: {group}.{direction}"
+        (group, direction): compile_template(
+            environment,
+            tables[group][direction],
+            variables=FEATURE_NAMES,
+            samples=_SAMPLES,
+            location=f"{name}: {group}.{direction}",
         )
         for group in REASON_GROUPS
-        for direction in ("increases", "decreases")
+        for direction in _DIRECTIONS
         if tables.get(group, {}).get(direction, "").strip()
     }
-    reason_templates = ReasonTemplates(compiled, name)  # type: ignore[arg-type]
-    template_file.smoke_test_templates(reason_templates.templates, name)
-    return reason_templates
+    return ReasonTemplates(compiled, number_format, name)
 
 
-def _build_environment(tables: Mapping[str, Any], name: str) -> jinja2.Environment:
-    # Plain text for a CRM field; HTML pages escape it themselves.
-    environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-    environment.globals.clear()
-    environment.globals.update(
-        number_format.parse_number_format(tables["number_format"]).get_template_functions()
-    )
-    with template_file.translate_template_errors(f"{name}: macros"):
-        macros = environment.from_string(tables["macros"]).module
-        environment.globals.update(
-            {key: value for key, value in vars(macros).items() if not key.startswith("_")}
+def _read_template_file(path: Path) -> dict[str, Any]:
+    """Read the tables of a template file and check their names and types."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(
+            f"scoring.reason_templates: {path} cannot be read as TOML: {error}. Start from"
+            " `expansion features --reason-templates`."
+        ) from None
+    check_names(tables, ("macros", "number_format", *REASON_GROUPS), path.name)
+    for name, entries in tables.items():
+        if name == "macros":
+            _check_type(entries, str, f"{path.name}: macros")
+            continue
+        _check_type(entries, dict, f"{path.name}: {name}")
+        allowed = (
+            load_default()["number_format"]
+            if name == "number_format"
+            else dict.fromkeys(_DIRECTIONS, "")
         )
-    return environment
+        check_names(entries, allowed, f"{path.name}: {name}")
+        for key, value in entries.items():
+            _check_type(value, type(allowed[key]), f"{path.name}: {name}.{key}")
+    return tables
 
 
-def _compile_template(
-    environment: jinja2.Environment, text: str, location: str
-) -> CompiledTemplate:
-    with template_file.translate_template_errors(location):
-        variables = jinja2.meta.find_undeclared_variables(environment.parse(text)) - set(
-            environment.globals
+def _check_type(value: object, expected_type: type, location: str) -> None:
+    descriptions = {"str": "a quoted string", "dict": "a table", "list": "a list of two strings"}
+    is_noun_pair = not isinstance(value, list) or [type(noun) for noun in value] == [str, str]
+    if not (isinstance(value, expected_type) and is_noun_pair):
+        raise SettingsError(
+            f"{location}: expected {descriptions[expected_type.__name__]}; found {value!r}."
         )
-        template = environment.from_string(text)
-    template_file.check_names(variables, FEATURE_NAMES, location)
-    return CompiledTemplate(template, tuple(sorted(variables)))

@@ -49,10 +49,10 @@ def format_band(expanded: int, accounts: int, strings: UiStrings) -> str:
 
     Examples
     --------
-    >>> from serving.scoring.text.ui_strings import load_default_strings
-    >>> format_band(183, 301, load_default_strings())
+    >>> from serving.scoring.text.ui_strings import load_ui_strings
+    >>> format_band(183, 301, load_ui_strings({}))
     '6 of 10 accounts in this band expanded'
-    >>> format_band(0, 40, load_default_strings())
+    >>> format_band(0, 40, load_ui_strings({}))
     'None of 40 accounts in this band expanded'
     """
     if accounts == 1:

@@ -6,7 +6,7 @@ import polars as pl
 
 from data.config.settings import Scoring
 from features.catalogue import FEATURE_NAMES
-from serving.scoring.text.ui_strings import UiStrings, format_integer
+from serving.scoring.text.ui_strings import UiStrings
 
 __all__ = ["describe_low_evidence"]
 
@@ -71,9 +71,7 @@ def describe_low_evidence(
         .when(missing >= _MISSING_SHARE * expected_count)
         .then(
             strings.format_expr(
-                "missing_features",
-                missing=format_integer(missing),
-                expected=pl.lit(str(expected_count)),
+                "missing_features", missing=missing, expected=pl.lit(expected_count)
             )
         )
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serving.scoring import readiness_date
 from serving.scoring.text import changes
-from serving.scoring.text.ui_strings import load_default_strings
+from serving.scoring.text.ui_strings import load_ui_strings
 
 AS_OF = date(2026, 6, 1)
 BAND_EDGES = (0.02, 0.05, 0.1, 0.2, 0.4)
@@ -45,7 +45,7 @@ def frame(*rows: dict[str, Any]) -> pl.DataFrame:
 def describe(now: dict[str, Any], previous: dict[str, Any], days: int = 7) -> list[str]:
     previous_list = frame({"as_of": AS_OF - timedelta(days=days)} | previous)
     (sentences,) = changes.describe_changes(
-        frame(now), previous_list, AS_OF, load_default_strings()
+        frame(now), previous_list, AS_OF, load_ui_strings({})
     ).to_list()
     return list(sentences)
 
@@ -115,20 +115,22 @@ def test_the_time_since_the_previous_list_is_exact(days: int, when: str) -> None
 def test_the_first_list_has_no_changes() -> None:
     empty = frame().clear()
 
-    assert changes.describe_changes(
-        frame({}, {}), None, AS_OF, load_default_strings()
-    ).to_list() == [[], []]
-    assert changes.describe_changes(
-        frame({}, {}), empty, AS_OF, load_default_strings()
-    ).to_list() == [[], []]
-    assert changes.describe_changes(empty, None, AS_OF, load_default_strings()).dtype == pl.List(
+    assert changes.describe_changes(frame({}, {}), None, AS_OF, load_ui_strings({})).to_list() == [
+        [],
+        [],
+    ]
+    assert changes.describe_changes(frame({}, {}), empty, AS_OF, load_ui_strings({})).to_list() == [
+        [],
+        [],
+    ]
+    assert changes.describe_changes(empty, None, AS_OF, load_ui_strings({})).dtype == pl.List(
         pl.String
     )
 
 
 def test_a_previous_list_that_is_not_older_is_rejected() -> None:
     with pytest.raises(ValueError, match="expected a list before 2026-06-01"):
-        changes.describe_changes(frame({}), frame({"as_of": AS_OF}), AS_OF, load_default_strings())
+        changes.describe_changes(frame({}), frame({"as_of": AS_OF}), AS_OF, load_ui_strings({}))
 
 
 days_around = st.none() | st.integers(-30, 250).map(lambda days: AS_OF + timedelta(days=days))
@@ -188,7 +190,7 @@ def test_changes_agree_with_a_slow_version_and_are_at_most_two(
     previous_list = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in previous))
 
     described = changes.describe_changes(
-        frame(*now), previous_list, AS_OF, load_default_strings()
+        frame(*now), previous_list, AS_OF, load_ui_strings({})
     ).to_list()
 
     previous_by_account = {row["account_id"]: row for row in previous}
@@ -206,9 +208,7 @@ def test_no_change_shows_a_missing_value_or_a_past_day(
     previous_list = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in previous))
 
     for sentence in chain.from_iterable(
-        changes.describe_changes(
-            frame(*now), previous_list, AS_OF, load_default_strings()
-        ).to_list()
+        changes.describe_changes(frame(*now), previous_list, AS_OF, load_ui_strings({})).to_list()
     ):
         assert not re.search(r"nan|None|null|inf|\b1 (days|weeks)\b|-\d", sentence)
         for day, year in re.findall(rf"(\d+ (?:{MONTHS}))( \d{{4}})?", sentence):

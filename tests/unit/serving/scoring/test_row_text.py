@@ -15,9 +15,10 @@ from data.errors import SettingsError
 from features.catalogue import FEATURE_NAMES
 from serving.scoring import readiness_date
 from serving.scoring.text import band_history, low_evidence_notes, ui_strings
+from training.explain.number_format import NumberFormat
 from training.model.event_date import EventDateEstimate
 
-STRINGS = ui_strings.load_default_strings()
+STRINGS = ui_strings.load_ui_strings({})
 
 # Bands
 
@@ -141,7 +142,9 @@ def test_missing_revenue_is_noted_only_if_revenue_ranks() -> None:
 
 @given(st.integers(0, 5_000_000))
 def test_whole_numbers_have_thousands_separators(number: int) -> None:
-    assert pl.select(ui_strings.format_integer(pl.lit(number))).item() == f"{number:,}"
+    text = pl.select(STRINGS.pluralize(pl.lit(number), "event")).item()
+
+    assert text == ("1 event" if number == 1 else f"{number:,} events")
 
 
 @given(st.integers(0, 400))
@@ -175,8 +178,8 @@ def test_a_day_has_its_year_if_that_differs_and_a_past_day_is_now(days: int) -> 
 def test_strings_can_be_overridden_with_reordered_placeholders() -> None:
     strings = ui_strings.load_ui_strings(
         {
-            "tier_changed": "{before} war der Rang, jetzt {tier}",
-            "date": "{day}. {month}",
+            "tier_changed": "{{ before }} war der Rang, jetzt {{tier}}",
+            "date": "{{ day }}. {{ month }}",
             "month_names": "Januar Februar März April Mai Juni Juli August September Oktober"
             " November Dezember",
         }
@@ -194,10 +197,22 @@ def test_strings_can_be_overridden_with_reordered_placeholders() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"tier_raeched": "x"}, "unknown string tier_raeched. Did you mean tier_reached?"),
-        ({"tier_reached": "{level}"}, "only the placeholders {tier}; found '{level}'"),
-        ({"new_on_list": "{tier}"}, "only the placeholders none; found '{tier}'"),
-        ({"new_on_list": "100 {"}, "expected only the placeholders none"),
+        ({"tier_raeched": "x"}, "unknown name tier_raeched. Did you mean tier_reached?"),
+        ({"tier_reached": "{{ tire }}"}, "tier_reached: unknown name tire. Did you mean tier?"),
+        ({"new_on_list": "{{ tier }}"}, "new_on_list: unknown name tier."),
+        (
+            {"tier_changed": "{tier}, {before}"},
+            "expected only placeholders in double braces, here {{ tier }}, {{ before }}; found"
+            " '{tier}, {before}'.",
+        ),
+        ({"new_on_list": "100 {"}, "expected only placeholders in double braces, here none"),
+        ({"tier_reached": "{{ tier"}, "tier_reached: expected only placeholders in double braces"),
+        ({"tier_reached": "{{ tier + }}"}, "tier_reached: the template cannot be rendered"),
+        ({"tier_reached": "{{ tier + 1 }}"}, "tier_reached: the template cannot be rendered"),
+        (
+            {"tier_reached": "{{ tier.__class__.__mro__ }}"},
+            "tier_reached: the template cannot be rendered",
+        ),
         ({"month_names": "Jan Feb"}, "expected twelve month names"),
     ],
 )
@@ -206,6 +221,14 @@ def test_an_invalid_string_is_rejected_in_one_sentence(
 ) -> None:
     with pytest.raises(SettingsError, match=re.escape(message)):
         ui_strings.load_ui_strings(overrides)
+
+
+def test_strings_use_the_number_format_of_the_reason_templates() -> None:
+    strings = ui_strings.load_ui_strings({}, NumberFormat(thousands=".", decimal=","))
+
+    assert band_history.format_band(0, 1200, strings) == (
+        "None of 1.200 accounts in this band expanded"
+    )
 
 
 @given(

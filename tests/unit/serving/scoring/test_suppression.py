@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from data.config.settings import Playbook
 from serving.scoring import suppression
 from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
-from serving.scoring.text.ui_strings import load_default_strings
+from serving.scoring.text.ui_strings import load_ui_strings
 
 AS_OF = date(2026, 6, 1)
 ROW: dict[str, Any] = {
@@ -55,7 +55,7 @@ def suppress(
         touches or {},
         AS_OF,
         Playbook(),
-        strings=load_default_strings(),
+        strings=load_ui_strings({}),
         horizon_days=60,
         snoozed_until=snoozed_until,
     ).rows(named=True)
