@@ -1,31 +1,21 @@
 """Calendar: budgets close and renew on fixed dates."""
 
+from functools import partial
+
 import polars as pl
 
 from features.catalogue.feature import Feature
 
+_feature = partial(Feature, family="calendar")
+_NEXT_QUARTER = pl.col("as_of").dt.offset_by("1q").dt.truncate("1q")
+
 FEATURES = (
-    Feature(
-        name="days_to_quarter_end",
-        family="calendar",
-        unit="days",
-        value=(
-            pl.col("as_of").dt.offset_by("1q").dt.truncate("1q") - pl.col("as_of")
-        ).dt.total_days(),
-        signal_group="quarter_end",
+    _feature(
+        "days_to_quarter_end",
+        "days",
+        (_NEXT_QUARTER - pl.col("as_of")).dt.total_days(),
+        "quarter_end",
     ),
-    Feature(
-        name="days_to_year_end",
-        family="calendar",
-        unit="days",
-        value=pl.col("year_end_days"),
-        signal_group="year_end",
-    ),
-    Feature(
-        name="month_of_year",
-        family="calendar",
-        unit="1 to 12",
-        value=pl.col("as_of").dt.month(),
-        signal_group="month",
-    ),
+    _feature("days_to_year_end", "days", pl.col("year_end_days"), "year_end"),
+    _feature("month_of_year", "1 to 12", pl.col("as_of").dt.month(), "month"),
 )

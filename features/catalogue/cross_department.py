@@ -1,46 +1,34 @@
 """Cross-department spread: use beyond the first team."""
 
+from functools import partial
+from typing import Literal
+
 import polars as pl
 
 from features.catalogue.feature import Feature
 
+_feature = partial(Feature, family="cross_department")
 
-def _group_feature(name: str, unit: str, signal: str, needs: str, direction: int = 0) -> Feature:
-    return Feature(
-        name=name,
-        family="cross_department",
-        unit=unit,
-        value=pl.col(name),
-        signal_group=signal,
-        window_days=90,
-        fill_value=0,
-        direction=1 if direction else 0,
-        requires=needs,
+
+def _count(name: str, unit: str, attribute: str, direction: Literal[0, 1] = 0) -> Feature:
+    requires = f"users.{attribute}"
+    return _feature(
+        name, unit, pl.col(name), unit, 90, fill_value=0, direction=direction, requires=requires
     )
 
 
-def _recency_feature(name: str, signal: str, attribute: str) -> Feature:
+def _days_since(name: str, group: str, signal: str) -> Feature:
     """Return the days since a new group's first login, which precedes its first use."""
-    return Feature(
-        name=f"days_since_new_{name}",
-        family="cross_department",
-        unit="days",
-        value=pl.col(f"since_new_{name}_days"),
-        signal_group=signal,
-        direction=-1,
-        requires=f"users.created_at and users.{attribute}",
-    )
+    requires = f"users.created_at and users.{group}"
+    since = pl.col(f"since_new_{group}_days")
+    return _feature(name, "days", since, signal, direction=-1, requires=requires)
 
 
 FEATURES = (
-    _group_feature("departments_90d", "departments", "departments", "users.department"),
-    _group_feature(
-        "departments_new_90d", "departments", "departments", "users.department", direction=1
-    ),
-    _recency_feature("department", "departments", "department"),
-    _group_feature("email_domains_90d", "domains", "domains", "users.email_domain"),
-    _group_feature(
-        "email_domains_new_90d", "domains", "domains", "users.email_domain", direction=1
-    ),
-    _recency_feature("email_domain", "domains", "email_domain"),
+    _count("departments_90d", "departments", "department"),
+    _count("departments_new_90d", "departments", "department", direction=1),
+    _days_since("days_since_new_department", "department", "departments"),
+    _count("email_domains_90d", "domains", "email_domain"),
+    _count("email_domains_new_90d", "domains", "email_domain", direction=1),
+    _days_since("days_since_new_email_domain", "email_domain", "domains"),
 )

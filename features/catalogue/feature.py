@@ -1,11 +1,12 @@
 """Feature declaration: name, unit, lookback window and fill value."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Final, Literal
 
 import polars as pl
 
-__all__ = ["FAMILIES", "Family", "Feature"]
+__all__ = ["FAMILIES", "Family", "Feature", "days_until_limit", "log_growth", "slope_per_month"]
 
 Family = Literal[
     "seats",
@@ -22,7 +23,7 @@ Family = Literal[
 FAMILIES: Final[tuple[Family, ...]] = Family.__args__  # type: ignore[attr-defined]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Feature:
     """One column of the panel.
 
@@ -30,8 +31,6 @@ class Feature:
     ----------
     name : str
         Column name, with unit and window.
-    family : Family
-        Section of the catalogue.
     unit : str
         Unit of the value.
     value : polars.Expr
@@ -44,6 +43,8 @@ class Feature:
         group (:data:`features.catalogue.REASON_GROUPS`).
     window_days : int
         Lookback window. A window that starts before the log does is missing, not zero.
+    family : Family
+        Section of the catalogue.
     seat_window : bool
         Whether the value uses active seats, and so looks back one seat window further.
     fill_value : float or None
@@ -56,11 +57,12 @@ class Feature:
     """
 
     name: str
-    family: Family
     unit: str
     value: pl.Expr
     signal_group: str
     window_days: int = 0
+    _: KW_ONLY
+    family: Family
     seat_window: bool = False
     fill_value: float | None = None
     direction: Literal[-1, 0, 1] = 0
@@ -69,3 +71,26 @@ class Feature:
     def lookback_days(self, seat_window_days: int) -> int:
         """Return the days of log the value needs, given the length of the seat window."""
         return self.window_days + (seat_window_days if self.seat_window else 0)
+
+
+def log_growth(metric: str, months: int) -> pl.Expr:
+    """Return the log ratio of a monthly sum to an earlier one; one is added, so zero is defined."""
+    return (pl.col(f"{metric}_m0") + 1).log() - (pl.col(f"{metric}_m{months}") + 1).log()
+
+
+def slope_per_month(monthly: Sequence[pl.Expr]) -> pl.Expr:
+    """Return the least-squares slope over six equal steps; the newest month is the first."""
+    weighted = (value * (2.5 - back) for back, value in enumerate(monthly))
+    return sum(weighted, start=pl.lit(0.0)) * (1 / 17.5)
+
+
+def days_until_limit(headroom: pl.Expr, metric: str) -> pl.Expr:
+    """Return the days until no headroom is left at the pace of three months, at most two years."""
+    growth = pl.col(f"{metric}_m0") - pl.col(f"{metric}_m3")
+    return (
+        pl.when(headroom <= 0)
+        .then(0.0)
+        .when(pl.col(f"{metric}_m0") > pl.col(f"{metric}_m3"))
+        .then((headroom * 90 / growth).clip(0, 720))
+        .otherwise(pl.when(headroom.is_not_null()).then(720.0))
+    )

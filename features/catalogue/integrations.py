@@ -1,33 +1,23 @@
 """Integrations: embedding in the customer's own workflow."""
 
+from functools import partial
+
 import polars as pl
 
 from features.catalogue.feature import Feature
 
-
-def _integrations_feature(
-    name: str, value: pl.Expr, window_days: int, direction: int = 0
-) -> Feature:
-    return Feature(
-        name=name,
-        family="integrations",
-        unit="integrations",
-        value=value,
-        signal_group="integrations",
-        window_days=window_days,
-        fill_value=0,
-        direction=1 if direction else 0,
-    )
-
+_feature = partial(
+    Feature, unit="integrations", family="integrations", signal_group="integrations", fill_value=0
+)
+_NOW, _BEFORE = pl.col("integrations_m0"), pl.col("integrations_m3")
 
 FEATURES = (
-    _integrations_feature("integrations_30d", pl.col("integrations_m0"), 30),
-    _integrations_feature("integrations_90d_ago", pl.col("integrations_m3"), 120),
-    _integrations_feature("integrations_new_90d", pl.col("integrations_new_90d"), 90, direction=1),
-    _integrations_feature(
-        "integrations_growth_90d",
-        pl.col("integrations_m0").cast(pl.Int64) - pl.col("integrations_m3"),
-        120,
-        direction=1,
+    _feature("integrations_30d", value=_NOW, window_days=30),
+    _feature("integrations_90d_ago", value=_BEFORE, window_days=120),
+    _feature(
+        "integrations_new_90d", value=pl.col("integrations_new_90d"), window_days=90, direction=1
+    ),
+    _feature(
+        "integrations_growth_90d", value=_NOW.cast(pl.Int64) - _BEFORE, window_days=120, direction=1
     ),
 )

@@ -1,5 +1,6 @@
 """Peers: percentile ranks among accounts of the same plan and size at the same as-of."""
 
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -8,6 +9,7 @@ from features import peer_percentiles
 from features.catalogue import adoption, contract, engagement, seats, usage
 from features.catalogue.feature import Feature
 
+_feature = partial(Feature, family="peers")
 _RANKED_NAMES: Final = {
     "seat_utilization",
     "new_users_per_seat_90d",
@@ -18,13 +20,8 @@ _RANKED_NAMES: Final = {
 }
 _RANKED: Final = tuple(
     feature
-    for feature in (
-        *seats.FEATURES,
-        *adoption.FEATURES,
-        *engagement.FEATURES,
-        *usage.FEATURES,
-        *contract.FEATURES,
-    )
+    for family in (seats, adoption, engagement, usage, contract)
+    for feature in family.FEATURES
     if feature.name in _RANKED_NAMES
 )
 
@@ -32,37 +29,32 @@ RANKED_FEATURES: Final = tuple(feature.name for feature in _RANKED)
 CEILING_FEATURES: Final = ("features_ever",)
 _FEATURE_CEILING: Final = peer_percentiles.plan_ceiling("features_ever")
 
-_PERCENTILE_FEATURES = tuple(
-    Feature(
-        name=f"{feature.name}_among_peers",
-        family="peers",
-        unit="share of peers below",
-        value=peer_percentiles.percentile_rank(feature.name),
-        signal_group=f"{feature.name}_among_peers",
-        window_days=feature.window_days,
-        seat_window=feature.seat_window,
-        requires=feature.requires,
-    )
-    for feature in _RANKED
-)
-
 FEATURES = (
-    *_PERCENTILE_FEATURES,
-    Feature(
-        name="plan_features_used_share",
-        family="peers",
-        unit="share of the features that accounts of its plan use at most",
-        value=pl.col("features_ever") / _FEATURE_CEILING,
-        signal_group="plan_features",
+    *(
+        _feature(
+            f"{feature.name}_among_peers",
+            "share of peers below",
+            peer_percentiles.percentile_rank(feature.name),
+            f"{feature.name}_among_peers",
+            feature.window_days,
+            seat_window=feature.seat_window,
+            requires=feature.requires,
+        )
+        for feature in _RANKED
+    ),
+    _feature(
+        "plan_features_used_share",
+        "share of the features that accounts of its plan use at most",
+        pl.col("features_ever") / _FEATURE_CEILING,
+        "plan_features",
         requires="plan",
         direction=1,
     ),
-    Feature(
-        name="plan_features_left",
-        family="peers",
-        unit="features that accounts of its plan use and it does not",
-        value=_FEATURE_CEILING - pl.col("features_ever"),
-        signal_group="plan_features",
+    _feature(
+        "plan_features_left",
+        "features that accounts of its plan use and it does not",
+        _FEATURE_CEILING - pl.col("features_ever"),
+        "plan_features",
         requires="plan",
         direction=-1,
     ),
