@@ -55,12 +55,11 @@ LIBRARY_HOMES = {
     },
     "starlette": {"serving/events/ingest/asgi.py", "serving/web/"},
     "uvicorn": {"serving/web/uvicorn_server.py"},
-    "httpx": {"serving/delivery/crm/odoo/__init__.py", "serving/delivery/crm/odoo/client.py"},
+    "httpx": {"serving/delivery/crm/odoo/client.py", "serving/delivery/crm/odoo/target.py"},
     "hubspot": {"serving/delivery/crm/hubspot/client.py"},
     "simple_salesforce": {
         "serving/delivery/crm/salesforce/client.py",
         "serving/delivery/crm/salesforce/errors.py",
-        "serving/delivery/crm/salesforce/soql.py",
     },
     "slack_sdk": {"serving/notify/slack/client.py"},
     "matplotlib": {"training/registry/run_record.py", "training/report/"},

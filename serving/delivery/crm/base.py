@@ -32,6 +32,7 @@ __all__ = [
     "RetryableError",
     "Value",
     "WriteResult",
+    "describe_exception",
     "extract_first_line",
     "parse_retry_after",
     "split_batches",
@@ -251,11 +252,10 @@ def write_accepted(
 ) -> list[WriteResult]:
     """Write the changes without a rejection, if any, and return all results in order."""
     rejections = [find_rejection(change) for change in changes]
-    accepted = [
-        change for change, rejection in zip(changes, rejections, strict=True) if rejection is None
-    ]
-    results = iter(write(accepted) if accepted else [])
-    return [rejection or next(results) for rejection in rejections]
+    accepted = [index for index, rejection in enumerate(rejections) if rejection is None]
+    results = write([changes[index] for index in accepted]) if accepted else []
+    written = dict(zip(accepted, results, strict=True))
+    return [rejection or written[index] for index, rejection in enumerate(rejections)]
 
 
 def split_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -271,3 +271,8 @@ def parse_retry_after(text: str | None) -> float | None:
 def extract_first_line(message: object) -> str:
     """Return the first line of a message, at most 300 characters."""
     return str(message).strip().partition("\n")[0][:300]
+
+
+def describe_exception(error: Exception) -> str:
+    """Return the first line of an exception's message, or its class name."""
+    return extract_first_line(error) or type(error).__name__

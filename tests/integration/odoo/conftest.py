@@ -17,9 +17,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from data.config.delivery import OdooConfig
 from serving.delivery.crm.odoo import OdooTarget
 from serving.delivery.crm.odoo.client import OdooClient
-from serving.delivery.crm.odoo.field_mapping import OdooFieldMapping
 from tests import ROOT
 
 INSTALLED = ROOT / "data/local/odoo"
@@ -108,17 +108,12 @@ class Database:
     server: OdooServer
     name: str
 
-    def create_client(self, login: str = "admin", **options: Any) -> OdooClient:
-        return OdooClient(self.server.url, self.name, self.server.keys[login], **options)
+    def create_client(self, login: str) -> OdooClient:
+        return OdooClient(self.server.url, self.name, self.server.keys[login])
 
-    def create_target(
-        self, login: str = "sender", *, create_partners: bool = False, **options: Any
-    ) -> OdooTarget:
+    def create_target(self, login: str = "sender", **options: Any) -> OdooTarget:
         """Create a target; the sender has only the permissions of docs/guides/odoo.md."""
-        field_mapping = OdooFieldMapping.from_config({}, create_partners=create_partners)
-        return OdooTarget(
-            self.create_client(login), field_mapping, create_partners=create_partners, **options
-        )
+        return OdooTarget(self.create_client(login), OdooConfig(**options))
 
     def call(self, model: str, method: str, **arguments: Any) -> Any:
         """Call a method as a human user."""

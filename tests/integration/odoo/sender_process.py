@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 
 import httpx
 
+from data.config.delivery import OdooConfig
 from serving import store
-from serving.delivery.crm.base import RateLimit
 from serving.delivery.crm.odoo import OdooTarget
 from serving.delivery.crm.odoo.client import OdooClient
-from serving.delivery.crm.odoo.field_mapping import OdooFieldMapping
 from serving.delivery.reconcile import sender
 
 
@@ -43,11 +42,7 @@ def main(database: str, url: str, name: str, half_requests: str) -> None:
     client = OdooClient(
         url, name, os.environ["ODOO_API_KEY"], transport=SelfKillingTransport(int(half_requests))
     )
-    target = OdooTarget(
-        client,
-        OdooFieldMapping.from_config({}, create_partners=False),
-        rate_limit=RateLimit(rows_per_call=20),
-    )
+    target = OdooTarget(client, OdooConfig(rows_per_call=20))
     summary = sender.send_pending(engine, target, now=datetime.now(UTC))
     assert summary.stop_reason is None, summary.stop_reason
 

@@ -21,7 +21,6 @@ import pytest
 import sqlalchemy as sa
 
 from serving import store
-from serving.delivery.crm.base import RateLimit
 from serving.delivery.crm.odoo import OdooTarget
 from serving.delivery.reconcile import sender
 from serving.delivery.reconcile.summary import SyncSummary
@@ -184,7 +183,7 @@ def company(database: Any) -> Callable[[str, int], list[str]]:
 
 @pytest.fixture
 def odoo(database: Any) -> Iterator[OdooTarget]:
-    target = database.create_target(rate_limit=RateLimit(rows_per_call=100))
+    target = database.create_target(rows_per_call=100)
     yield target
     target.close()
 
@@ -342,7 +341,7 @@ def test_two_concurrent_senders_create_no_duplicates(
 ) -> None:
     rows = list(build_desired_objects(company("twice", 120)))
     engines = [store.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
-    targets = [database.create_target(rate_limit=RateLimit(rows_per_call=10)) for _ in engines]
+    targets = [database.create_target(rows_per_call=10) for _ in engines]
     for engine in engines:
         replace_desired_objects(engine, rows)
 
@@ -361,7 +360,7 @@ def test_delivery_completes_after_odoo_is_killed_and_restarted(
 ) -> None:
     rows = list(build_desired_objects(company("outage", 400)))
     replace_desired_objects(engine, rows)
-    target = database.create_target(rate_limit=RateLimit(rows_per_call=10))
+    target = database.create_target(rows_per_call=10)
     rng = random.Random(5)  # noqa: S311
     values: list[SyncSummary] = []
     thread = threading.Thread(target=lambda: values.append(run_sender(engine, target)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from data.config.delivery import OdooConfig
 from serving.delivery.crm.base import (
     AccessDeniedError,
     Applied,
@@ -21,7 +22,6 @@ from serving.delivery.crm.base import (
 )
 from serving.delivery.crm.odoo import OdooTarget
 from serving.delivery.crm.odoo.client import OdooClient
-from serving.delivery.crm.odoo.field_mapping import OdooFieldMapping
 
 pytestmark = pytest.mark.odoo
 
@@ -486,7 +486,7 @@ def test_preflight_lists_accounts_without_a_unique_partner(odoo: OdooTarget, dat
 
 def test_an_invalid_api_key_is_reported(database: Any) -> None:
     client = OdooClient(database.server.url, database.name, "nonsense")
-    target = OdooTarget(client, OdooFieldMapping.from_config({}, create_partners=False))
+    target = OdooTarget(client, OdooConfig())
 
     (check,) = target.preflight([])
 

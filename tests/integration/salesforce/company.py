@@ -15,9 +15,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving.delivery.crm.salesforce.client import SalesforceClient, SalesforceCredentials
-from serving.delivery.crm.salesforce.create import CreateOptions
-from serving.delivery.crm.salesforce.field_mapping import SalesforceFieldMapping
+from data.config.delivery import SalesforceConfig
+from serving.delivery.crm.salesforce.client import SalesforceClient
 from serving.delivery.crm.salesforce.target import SalesforceTarget
 from serving.delivery.reconcile.sender import send_pending
 from serving.delivery.reconcile.summary import SyncSummary
@@ -27,6 +26,21 @@ from tests.fakes.salesforce.server import CLIENT, SalesforceServer
 MONDAY = date(2026, 6, 1)
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 Row = dict[str, Any]
+
+
+def build_config(url: str, **options: Any) -> SalesforceConfig:
+    """Build the settings of a fake org."""
+    client_id, client_secret = CLIENT
+    credentials = {"client_id": client_id, "client_secret": client_secret}
+    return SalesforceConfig.model_validate({"instance_url": url, **credentials, **options})
+
+
+def build_target(
+    url: str, folder: Path, *, timeout_seconds: float = 20, **options: Any
+) -> SalesforceTarget:
+    config = build_config(url, **options)
+    client = SalesforceClient(config, timeout_seconds=timeout_seconds)
+    return SalesforceTarget(client, config, folder=folder, today=lambda: MONDAY)
 
 
 @dataclass
@@ -89,23 +103,9 @@ class Company:
                 )
             yield _build_row("task", f"{key}:talk", account, number, _task_fields(account, key))
 
-    def open_target(
-        self, *, match_field: str = "Expansion_Account_Id__c", **options: Any
-    ) -> SalesforceTarget:
+    def open_target(self, **options: Any) -> SalesforceTarget:
         """Create a new target, as a new process does."""
-        client = SalesforceClient(
-            SalesforceCredentials(self.server.url, *CLIENT),
-            timeout_seconds=options.pop("timeout_seconds", 20),
-        )
-        create_options = CreateOptions(**options)
-        return SalesforceTarget(
-            client,
-            SalesforceFieldMapping.from_config({}, create_accounts=create_options.create_accounts),
-            folder=self.folder / "salesforce",
-            today=lambda: MONDAY,
-            match_field=match_field,
-            create_options=create_options,
-        )
+        return build_target(self.server.url, self.folder / "salesforce", **options)
 
     def run_sender(self, **options: Any) -> SyncSummary:
         """Send once, with short delays between retries."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config.delivery import SalesforceConfig
 from data.errors import DeliveryError
 from serving.delivery.crm.base import (
     AccessDeniedError,
@@ -20,16 +21,16 @@ from serving.delivery.crm.base import (
     RetryableError,
 )
 from serving.delivery.crm.fields import FIELDS
-from serving.delivery.crm.salesforce.client import SalesforceClient, SalesforceCredentials
+from serving.delivery.crm.salesforce.client import SalesforceClient
 from serving.delivery.crm.salesforce.field_mapping import (
     SalesforceFieldMapping,
     normalize_record_id,
 )
 from tests.fakes.salesforce.org import build_standard_fields, check_json, parse_field, to_stored
 from tests.fakes.salesforce.server import SalesforceServer
-from tests.integration.salesforce.company import MONDAY, Company
+from tests.integration.salesforce.company import MONDAY, Company, build_config
 
-FIELD_MAPPING = SalesforceFieldMapping.from_config({}, create_accounts=True)
+FIELD_MAPPING = SalesforceFieldMapping.from_config(SalesforceConfig(create_accounts=True))
 CreateCompany = Callable[[int], Company]
 
 
@@ -282,7 +283,7 @@ def test_a_custom_field_may_hold_the_account_ids_and_an_ambiguous_one_is_rejecte
     company = create_company(3)
     first = server.org.add("Account", Name="One", Product_Id__c="p-1")
     both = [server.org.add("Account", Name=name, Product_Id__c="p-2") for name in ("Two", "Three")]
-    target = company.open_target(match_field="Product_Id__c")
+    target = company.open_target(match="Product_Id__c")
     refs = [ObjectRef("account", key, key) for key in ("p-1", "p-2", "p-3")]
 
     one, two, three = target.read(refs)
@@ -348,16 +349,16 @@ def test_an_expired_session_is_renewed(
 
 
 def test_a_wrong_secret_is_reported(server: SalesforceServer) -> None:
-    credentials = SalesforceCredentials(server.url, "an-id", "wrong")
-    client = SalesforceClient(credentials)
+    config = build_config(server.url, client_secret="wrong")  # noqa: S106
+    client = SalesforceClient(config)
 
     with pytest.raises(AccessDeniedError, match=r"denies the login \(invalid_client: .*\); check"):
         client.query("SELECT Id FROM Account")
-    assert "wrong" not in repr(client) + repr(credentials)
+    assert "wrong" not in repr(client) + repr(config)
 
 
 def test_an_expired_token_is_reported(server: SalesforceServer) -> None:
-    client = SalesforceClient(SalesforceCredentials(server.url, token="old"))  # noqa: S106
+    client = SalesforceClient(build_config(server.url, access_token="old"))  # noqa: S106
 
     with pytest.raises(AccessDeniedError, match="fetch a new token"):
         client.query("SELECT Id FROM Account")

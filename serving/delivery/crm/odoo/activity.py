@@ -15,12 +15,12 @@ __all__ = ["find_human_touches"]
 
 
 def find_human_touches(client: OdooClient, since: date) -> list[HumanTouch]:
-    """Return human touches since a UTC day, sorted by day and account.
+    """Return human touches since a UTC day, sorted.
 
     Our own writes change no stage and complete no activity, so every such change is a human's.
     """
-    touches = {*_find_done_activities(client, since), *_find_moved_opportunities(client, since)}
-    return sorted(touches, key=lambda item: (item.touched_on, item.account_id, item.activity))
+    done = set(_find_done_activities(client, since))
+    return sorted(done.union(_find_moved_opportunities(client, since)))
 
 
 def _find_done_activities(client: OdooClient, since: date) -> Iterator[HumanTouch]:

@@ -10,7 +10,14 @@ from typing import Any, Final
 
 import httpx
 
-from serving.delivery.crm.base import AccessDeniedError, BatchRejectedError, RetryableError
+from serving.delivery.crm.base import (
+    AccessDeniedError,
+    BatchRejectedError,
+    RetryableError,
+    describe_exception,
+    extract_first_line,
+    parse_retry_after,
+)
 
 __all__ = ["OdooClient"]
 
@@ -68,14 +75,9 @@ class OdooClient:
         return f"OdooClient({self.url!r}, database={self.database!r})"
 
     def call(self, model: str, method: str, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON
-        """Call a method of a model and return its result.
+        """Call a method of a model, such as ``search_read`` of ``res.partner``.
 
-        Parameters
-        ----------
-        model, method : str
-            Such as ``res.partner`` and ``search_read``.
-        **arguments
-            Named arguments; ``ids`` selects the records, ``context`` sets the context.
+        Among the named arguments, ``ids`` selects the records and ``context`` sets the context.
 
         Raises
         ------
@@ -90,11 +92,11 @@ class OdooClient:
             response = self._http.post(f"/json/2/{model}/{method}", json=arguments)
         except httpx.TransportError as error:
             raise RetryableError(
-                f"{self.url} did not respond: {_describe_exception(error)}"
+                f"{self.url} did not respond: {describe_exception(error)}"
             ) from error
         except httpx.HTTPError as error:
             raise AccessDeniedError(
-                f"invalid URL {self.url}: {_describe_exception(error)}; fix crm.odoo.url"
+                f"invalid URL {self.url}: {describe_exception(error)}; fix crm.odoo.url"
             ) from error
         if not response.is_success:
             raise self._to_error(response)
@@ -121,16 +123,9 @@ class OdooClient:
     ) -> list[int]:
         """Create records under external ids, idempotently, and return their ids.
 
-        Odoo answers with status 200 even when it rejects all rows; the reasons are in ``messages``.
-
-        Parameters
-        ----------
-        model : str
-            Model of the records.
-        rows : list of dict
-            Column → text; ``id`` is the external id, ``partner_id/.id`` a partner's database id.
-        context : dict
-            Odoo context.
+        A row maps columns to text: ``id`` is the external id, ``partner_id/.id`` a partner's
+        database id. Odoo answers with status 200 even when it rejects all rows; the reasons are in
+        ``messages``.
         """
         columns = list(dict.fromkeys(name for row in rows for name in row))
         data = [[row.get(name, "") for name in columns] for row in rows]
@@ -138,7 +133,7 @@ class OdooClient:
         if response["ids"]:
             return list(response["ids"])
         messages = [item["message"] for item in response["messages"] if item["type"] == "error"]
-        reason = _extract_first_line(messages[0]) if messages else "Odoo gave no reason"
+        reason = extract_first_line(messages[0]) if messages else "Odoo gave no reason"
         if any(part in text for text in messages for part in _RETRYABLE_MESSAGES):
             raise RetryableError(reason)
         raise self._to_rejection(model, "create", reason)
@@ -179,7 +174,8 @@ class OdooClient:
         status = response.status_code
         if status in _RETRYABLE_STATUSES or status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return RetryableError(
-                f"{self.url} responded with status {status}", _parse_retry_after(response)
+                f"{self.url} responded with status {status}",
+                parse_retry_after(response.headers.get("Retry-After")),
             )
         location = f"database {self.database!r} at {self.url}" if self.database else self.url
         return AccessDeniedError(
@@ -192,20 +188,6 @@ def _parse_error(response: httpx.Response) -> tuple[str, str]:
     """Return the class and first line of an Odoo error, or empty strings."""
     try:
         payload = response.json()
-        return str(payload["name"]), _extract_first_line(str(payload["message"]))
+        return str(payload["name"]), extract_first_line(str(payload["message"]))
     except (ValueError, KeyError, TypeError):
         return "", ""
-
-
-def _extract_first_line(text: str) -> str:
-    return text.strip().partition("\n")[0][:300]
-
-
-def _parse_retry_after(response: httpx.Response) -> float | None:
-    """Return the ``Retry-After`` header, if it is in seconds."""
-    retry_after = response.headers.get("Retry-After", "")
-    return float(retry_after) if retry_after.isdecimal() else None
-
-
-def _describe_exception(error: Exception) -> str:
-    return str(error) or type(error).__name__

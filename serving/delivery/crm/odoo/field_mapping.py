@@ -7,16 +7,20 @@ empty value are normalized to None in both directions.
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any, Final
 from urllib.parse import quote
 
-from data.errors import SettingsError
+from data.config.delivery import OdooConfig
 from serving.delivery.crm.base import Fields, Kind, Value
-from serving.delivery.crm.fields import FIELDS, CrmField
+from serving.delivery.crm.fields import (
+    FIELDS,
+    CrmField,
+    map_field_names,
+    remove_control_characters,
+)
 
 __all__ = [
     "ACCOUNT_ID_FIELD",
@@ -67,9 +71,7 @@ class OdooFieldMapping:
     fields: Mapping[Kind, Mapping[str, str]]
 
     @classmethod
-    def from_config(
-        cls, overrides: Mapping[Kind, Mapping[str, str]], *, create_partners: bool
-    ) -> OdooFieldMapping:
+    def from_config(cls, config: OdooConfig) -> OdooFieldMapping:
         """Merge the configured mapping over the defaults; an empty name leaves a field out.
 
         Raises
@@ -77,18 +79,15 @@ class OdooFieldMapping:
         data.errors.SettingsError
             If an unknown field is mapped.
         """
-        fields: dict[Kind, dict[str, str]] = {}
-        for kind, catalogue in FIELDS.items():
-            kind_overrides = overrides.get(kind, {})
-            if unknown := sorted(set(kind_overrides) - set(catalogue)):
-                raise SettingsError(
-                    f"crm.odoo.fields.{kind}: unknown field(s) {', '.join(unknown)}; expected one"
-                    f" of {', '.join(catalogue)}."
-                )
-            defaults = {name: _get_default_name(kind, name, create_partners) for name in catalogue}
-            merged = {**defaults, **kind_overrides}
-            fields[kind] = {name: odoo_name for name, odoo_name in merged.items() if odoo_name}
-        return cls(fields)
+
+        def get_default_name(kind: Kind, name: str) -> str:
+            if kind == "account" and FIELDS[kind][name].is_native:
+                # Name and owner are maintained in the CRM; only partners that we create get a name.
+                return "name" if config.create_partners and name == "name" else ""
+            custom_name = FIELD_PREFIX + name.removeprefix("expansion_")
+            return _STANDARD_FIELDS[kind].get(name, custom_name)
+
+        return cls(map_field_names("odoo", config.fields, get_default_name))
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return values as Odoo returns them."""
@@ -142,13 +141,6 @@ def build_external_id(kind: Kind, key: str) -> str:
     return f"expansion.{kind}_{quote(key, safe='').replace('%', '=')}"
 
 
-def _get_default_name(kind: Kind, name: str, create_partners: bool) -> str:
-    if kind == "account" and FIELDS[kind][name].is_native:
-        # Name and owner are maintained in the CRM; only partners that we create get a name.
-        return "name" if create_partners and name == "name" else ""
-    return _STANDARD_FIELDS[kind].get(name) or FIELD_PREFIX + name.removeprefix("expansion_")
-
-
 def _normalize_value(value: Value, field: CrmField, odoo_name: str) -> Value:
     if not value:
         return None
@@ -158,22 +150,8 @@ def _normalize_value(value: Value, field: CrmField, odoo_name: str) -> Value:
         return int(value)
     if field.type == "boolean":
         return True
-    text = _remove_control_characters(str(value))
+    text = remove_control_characters(str(value).replace("\r\n", "\n"))
     return (_collapse_whitespace(text) if odoo_name in HTML_FIELDS else text) or None
-
-
-def _remove_control_characters(text: str) -> str:
-    """Remove characters that PostgreSQL or HTML cannot hold: control characters and surrogates."""
-    printable = (
-        character
-        for character in text.replace("\r\n", "\n")
-        if character in "\n\t" or not _is_control(character)
-    )
-    return "".join(printable)
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in {"Cc", "Cs"}
 
 
 def _collapse_whitespace(text: str) -> str:

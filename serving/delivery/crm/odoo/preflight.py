@@ -6,18 +6,26 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from serving.delivery.crm.base import AccessDeniedError, Kind, ObjectRef, PreflightCheck
+from serving.delivery.crm.base import (
+    AccessDeniedError,
+    Kind,
+    ObjectRef,
+    PreflightCheck,
+    split_batches,
+)
 from serving.delivery.crm.fields import FIELDS
 from serving.delivery.crm.odoo.client import OdooClient
 from serving.delivery.crm.odoo.field_mapping import ACCOUNT_ID_FIELD, FIELD_TYPES, KEY_FIELD, MODELS
-from serving.delivery.crm.odoo.read import OdooReader, parse_id
+from serving.delivery.crm.odoo.provision import has_record, list_required_records
+from serving.delivery.crm.odoo.read import INCLUDE_ARCHIVED, OdooReader, parse_id
 
 __all__ = ["run_preflight"]
 
-_APPS: Final[dict[Kind, str]] = {
-    "account": "Contacts",
-    "opportunity": "CRM",
-    "task": "Discuss",
+_APPS: Final[dict[Kind, str]] = {"account": "Contacts", "opportunity": "CRM", "task": "Discuss"}
+_ACCESS_HINTS: Final[dict[Kind, str]] = {
+    "account": "give it Contact: Creation",
+    "opportunity": "give it Sales: User: All Documents",
+    "task": "give it Sales: User: All Documents",
 }
 _MAX_EXAMPLES: Final = 5
 _BATCH_SIZE: Final = 1000
@@ -34,7 +42,7 @@ _COMPATIBLE_TYPES: Final = {
 
 
 def run_preflight(
-    client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef], *, activity_type: str
+    client: OdooClient, reader: OdooReader, accounts: Sequence[ObjectRef]
 ) -> list[PreflightCheck]:
     """Check API key, apps, permissions, fields, required records and partners, without writing."""
     try:
@@ -49,18 +57,11 @@ def run_preflight(
     checks += [_check_model(client, reader, kind) for kind in MODELS]
     if all(check.passed for check in checks):
         checks += [
-            _check_record(client, *pair) for pair in _list_required_records(reader, activity_type)
+            _check_record(client, subject, model, values["name"])
+            for subject, model, values in list_required_records(reader.config)
         ]
         checks += _check_partners(client, reader, accounts)
     return checks
-
-
-def _list_required_records(reader: OdooReader, activity_type: str) -> list[tuple[str, str, str]]:
-    return [
-        ("sales team", "crm.team", reader.team),
-        ("tag", "crm.tag", reader.tag),
-        ("activity type", "mail.activity.type", activity_type),
-    ]
 
 
 def _check_model(client: OdooClient, reader: OdooReader, kind: Kind) -> PreflightCheck:
@@ -75,24 +76,14 @@ def _check_model(client: OdooClient, reader: OdooReader, kind: Kind) -> Prefligh
             if not client.call(model, "has_access", operation=operation)
         ]
     except AccessDeniedError as error:
-        return PreflightCheck(
-            subject, False, f"{error}. Install the app, or give our user access to it."
-        )
+        message = f"{error}. Install the app, or give our user access to it."
+        return PreflightCheck(subject, False, message)
     if denied:
-        return PreflightCheck(
-            subject,
-            False,
-            f"our user has no {', '.join(denied)} right: {_ACCESS_HINTS[kind]}.",
-        )
-    types = {name: field["type"] for name, field in fields.items()}
-    return _check_fields(subject, reader, kind, types)
-
-
-_ACCESS_HINTS: Final[dict[Kind, str]] = {
-    "account": "give it Contact: Creation",
-    "opportunity": "give it Sales: User: All Documents",
-    "task": "give it Sales: User: All Documents",
-}
+        message = f"our user has no {', '.join(denied)} right: {_ACCESS_HINTS[kind]}."
+        return PreflightCheck(subject, False, message)
+    return _check_fields(
+        subject, reader, kind, {name: field["type"] for name, field in fields.items()}
+    )
 
 
 def _check_fields(
@@ -120,7 +111,7 @@ def _list_required_fields(reader: OdooReader, kind: Kind) -> dict[str, str]:
         for name, odoo_name in reader.field_mapping.fields[kind].items()
     }
     keys = (
-        {reader.match_field: "char"}
+        {reader.config.match: "char"}
         if kind == "account"
         else {KEY_FIELD: "char", ACCOUNT_ID_FIELD: "char"}
     )
@@ -128,7 +119,7 @@ def _list_required_fields(reader: OdooReader, kind: Kind) -> dict[str, str]:
 
 
 def _check_record(client: OdooClient, subject: str, model: str, name: str) -> PreflightCheck:
-    if client.call(model, "search_count", domain=[["name", "=", name]]):
+    if has_record(client, model, name):
         return PreflightCheck(subject, True, f"{name!r} exists.")
     return PreflightCheck(subject, False, f"{name!r} does not exist: {_PROVISION_HINT}.")
 
@@ -138,38 +129,26 @@ def _check_partners(
 ) -> Iterator[PreflightCheck]:
     """Yield checks for accounts with no partner, several, or a shared one."""
     partner_ids: dict[str, list[int]] = {}
-    for start in range(0, len(accounts), _BATCH_SIZE):
-        batch = accounts[start : start + _BATCH_SIZE]
+    for batch in split_batches(accounts, _BATCH_SIZE):
         partner_ids |= _match_accounts(client, reader, batch)
     unmatched = [ref.account_id for ref in accounts if not partner_ids[ref.account_id]]
     ambiguous = [ref.account_id for ref in accounts if len(partner_ids[ref.account_id]) > 1]
-    usage_counts = Counter(ids[0] for ids in partner_ids.values() if len(ids) == 1)
-    shared = [
-        account_id
-        for account_id, ids in partner_ids.items()
-        if len(ids) == 1 and usage_counts[ids[0]] > 1
-    ]
-    match_field = reader.match_field
+    single = {name: ids[0] for name, ids in partner_ids.items() if len(ids) == 1}
+    usage_counts = Counter(single.values())
+    shared = [name for name, partner_id in single.items() if usage_counts[partner_id] > 1]
+    match_field = reader.config.match
+    set_match = f"set {match_field} of the partner, or accounts.crm_id."
     for account_ids, subject, advice in (
-        (
-            unmatched,
-            "accounts without a partner",
-            f"set {match_field} of the partner, or accounts.crm_id.",
-        ),
-        (
-            ambiguous,
-            "accounts with several partners",
-            f"keep {match_field} at one of them only.",
-        ),
+        (unmatched, "accounts without a partner", set_match),
+        (ambiguous, "accounts with several partners", f"keep {match_field} at one of them only."),
         (shared, "partners of several accounts", "set another partner in accounts.crm_id."),
     ):
         if account_ids:
             message = f"{len(account_ids):,} of {len(accounts):,}: {advice}"
             yield PreflightCheck(subject, False, message, tuple(account_ids[:_MAX_EXAMPLES]))
     if not (unmatched or ambiguous or shared):
-        yield PreflightCheck(
-            "partners", True, f"each of {len(accounts):,} accounts has one partner."
-        )
+        message = f"each of {len(accounts):,} accounts has one partner."
+        yield PreflightCheck("partners", True, message)
 
 
 def _match_accounts(
@@ -178,12 +157,11 @@ def _match_accounts(
     """Return the partner ids of each account: an existing ``crm_id``, otherwise its matches."""
     named_ids = [crm_id for ref in accounts if (crm_id := parse_id(ref.crm_id)) is not None]
     domain = [["id", "in", named_ids]]
-    context = {"active_test": False}
-    existing = set(client.call("res.partner", "search", domain=domain, context=context))
+    existing = set(client.call("res.partner", "search", domain=domain, context=INCLUDE_ARCHIVED))
     matches = reader.match_partners([ref.account_id for ref in accounts])
     return {
         ref.account_id: [crm_id]
-        if (crm_id := parse_id(ref.crm_id)) in existing and crm_id is not None
+        if (crm_id := parse_id(ref.crm_id)) is not None and crm_id in existing
         else matches.get(ref.account_id, [])
         for ref in accounts
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from data.config.delivery import OdooConfig
 from serving.delivery.crm.base import Kind
 from serving.delivery.crm.fields import CrmField
 from serving.delivery.crm.odoo import views
@@ -21,7 +22,7 @@ from serving.delivery.crm.odoo.field_mapping import (
     OdooFieldMapping,
 )
 
-__all__ = ["provision_database"]
+__all__ = ["has_record", "list_required_records", "provision_database"]
 
 _KEY_FIELDS: Final = {
     KEY_FIELD: CrmField("text", "unique key of the object"),
@@ -29,8 +30,23 @@ _KEY_FIELDS: Final = {
 }
 
 
+def list_required_records(config: OdooConfig) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return what each required record is called, its model and its values."""
+    activity_type = {"name": config.activity, "icon": "fa-line-chart"}
+    return [
+        ("sales team", "crm.team", {"name": config.team, "use_opportunities": True}),
+        ("tag", "crm.tag", {"name": config.tag}),
+        ("activity type", "mail.activity.type", activity_type),
+    ]
+
+
+def has_record(client: OdooClient, model: str, name: str) -> bool:
+    """Return whether a record of that name exists."""
+    return bool(client.call(model, "search_count", domain=[["name", "=", name]]))
+
+
 def provision_database(
-    client: OdooClient, field_mapping: OdooFieldMapping, *, team: str, tag: str, activity_type: str
+    client: OdooClient, field_mapping: OdooFieldMapping, config: OdooConfig
 ) -> list[str]:
     """Create what is missing, and return one line per created item.
 
@@ -40,17 +56,8 @@ def provision_database(
         If the key is not an administrator's.
     """
     created = [line for kind in MODELS for line in _create_fields(client, field_mapping, kind)]
-    required: list[tuple[str, str, dict[str, Any]]] = [
-        ("sales team", "crm.team", {"name": team, "use_opportunities": True}),
-        ("tag", "crm.tag", {"name": tag}),
-        (
-            "activity type",
-            "mail.activity.type",
-            {"name": activity_type, "icon": "fa-line-chart"},
-        ),
-    ]
-    for subject, model, values in required:
-        if not client.call(model, "search_count", domain=[["name", "=", values["name"]]]):
+    for subject, model, values in list_required_records(config):
+        if not has_record(client, model, values["name"]):
             client.call(model, "create", vals_list=[values])
             created.append(f"{subject} {values['name']}")
     return [*created, *views.provision_views(client, field_mapping)]
@@ -69,19 +76,18 @@ def _create_fields(
     if not missing:
         return
     (model_id,) = client.call("ir.model", "search", domain=[["model", "=", model]])
-    rows = [_build_field(name, field, model_id) for name, field in missing.items()]
+    rows = [
+        {
+            "name": name,
+            "model_id": model_id,
+            "state": "manual",
+            "ttype": FIELD_TYPES[field.type],
+            "field_description": views.format_label(name),
+            "help": field.description,
+            "copied": False,  # a copy made by a human is not ours
+            "index": name == KEY_FIELD,
+        }
+        for name, field in missing.items()
+    ]
     client.call("ir.model.fields", "create", vals_list=rows)  # one transaction
     yield from (f"field {model}.{name}" for name in missing)
-
-
-def _build_field(name: str, field: CrmField, model_id: int) -> dict[str, Any]:
-    return {
-        "name": name,
-        "model_id": model_id,
-        "state": "manual",
-        "ttype": FIELD_TYPES[field.type],
-        "field_description": views.format_label(name),
-        "help": field.description,
-        "copied": False,  # a copy made by a human is not ours
-        "index": name == KEY_FIELD,
-    }

@@ -6,10 +6,11 @@ are not created again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from data.config.delivery import OdooConfig
 from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject
 from serving.delivery.crm.odoo.client import OdooClient
 from serving.delivery.crm.odoo.field_mapping import KEY_FIELD, MODELS, OdooFieldMapping
@@ -26,23 +27,17 @@ _MAX_ID: Final = 2**31 - 1  # 32-bit id column
 
 @dataclass(frozen=True)
 class OdooReader:
-    """Reads records; ``match_field`` is the partner field that holds account ids."""
+    """Reads records of one kind."""
 
     client: OdooClient
     field_mapping: OdooFieldMapping
-    match_field: str
-    team: str
-    tag: str
+    config: OdooConfig
 
-    def read_accounts(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Read the partner of each account: by ``crm_id`` if it exists, otherwise by matching.
-
-        An account that several partners match is returned as None, because a guess could be wrong.
-        """
-        return [self._to_remote_object("account", record) for record in self._read_partners(refs)]
-
-    def read_by_key(self, kind: Kind, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
-        """Read opportunities or tasks by id or key; open opportunities of humans are adopted."""
+    def read_objects(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
+        """Read the objects of refs of one kind; open opportunities of humans are adopted."""
+        kind = refs[0].kind
+        if kind == "account":
+            return [self._to_remote_object(kind, record) for record in self._read_partners(refs)]
         ids = [crm_id for ref in refs if (crm_id := parse_id(ref.crm_id)) is not None]
         keys = [ref.key for ref in refs if ref.crm_id is None]
         records = self._search_records(kind, ["|", ["id", "in", ids], [KEY_FIELD, "in", keys]])
@@ -58,27 +53,33 @@ class OdooReader:
 
     def match_partners(self, account_ids: Sequence[str]) -> dict[str, list[int]]:
         """Return the partner ids that match each account; several if the match is ambiguous."""
-        records = self._search_records("account", [[self.match_field, "in", list(account_ids)]])
+        records = self._search_records("account", [[self.config.match, "in", list(account_ids)]])
         preferred = self._group_by_account(records)
         return {name: [item["id"] for item in best] for name, best in preferred.items()}
 
     def _read_partners(self, refs: Sequence[ObjectRef]) -> list[Record | None]:
+        """Read the partner of each account: by ``crm_id`` if it exists, otherwise by matching.
+
+        An account that several partners match is returned as None, because a guess could be wrong.
+        """
         named_ids = [crm_id for ref in refs if (crm_id := parse_id(ref.crm_id)) is not None]
         account_ids = [ref.account_id for ref in refs]
         records = self._search_records(
-            "account", ["|", ["id", "in", named_ids], [self.match_field, "in", account_ids]]
+            "account", ["|", ["id", "in", named_ids], [self.config.match, "in", account_ids]]
         )
         by_id = {record["id"]: record for record in records}
         preferred = self._group_by_account(records)
         unambiguous = {name: best[0] for name, best in preferred.items() if len(best) == 1}
         return [by_id.get(parse_id(ref.crm_id)) or unambiguous.get(ref.account_id) for ref in refs]
 
-    def _group_by_account(self, records: Iterable[Record]) -> dict[str, list[Record]]:
+    def _group_by_account(self, records: Sequence[Record]) -> dict[str, list[Record]]:
         """Group partners by account; prefer active over archived, companies over contacts."""
         groups: dict[str, list[Record]] = {}
-        for record in records:
-            groups.setdefault(record[self.match_field] or "", []).append(record)
-        return {name: _select_preferred(group) for name, group in groups.items()}
+        for record in sorted(records, key=_rank_partner):
+            group = groups.setdefault(record[self.config.match] or "", [])
+            if not group or _rank_partner(record) == _rank_partner(group[0]):
+                group.append(record)
+        return groups
 
     def _adopt_opportunities(
         self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
@@ -95,8 +96,11 @@ class OdooReader:
             self._search_human_opportunities(sorted(set(unmatched.values()))) if unmatched else []
         )
         for index, partner in unmatched.items():
+            limit = refs[index].limit
             suitable = [
-                lead for lead in candidates if self._is_adoptable(lead, partner, refs[index].limit)
+                lead
+                for lead in candidates
+                if partner in lead["partners"] and (lead[self._limit_field] or limit) == limit
             ]
             if suitable:
                 best = min(suitable, key=lambda lead: (not lead[self._limit_field], lead["id"]))
@@ -109,7 +113,7 @@ class OdooReader:
         domain = [
             *(["type", "=", "opportunity"], ["active", "=", True], ["won_status", "=", "pending"]),
             [KEY_FIELD, "=", False],
-            *("|", ["team_id.name", "=", self.team], ["tag_ids.name", "=", self.tag]),
+            *("|", ["team_id.name", "=", self.config.team], ["tag_ids.name", "=", self.config.tag]),
             *(
                 "|",
                 ["partner_id", "in", partner_ids],
@@ -129,11 +133,6 @@ class OdooReader:
             lead["partners"] = {contact_id, company_by_contact[contact_id]}
         return leads
 
-    def _is_adoptable(self, lead: Record, partner: int, limit: str | None) -> bool:
-        return partner in lead["partners"] and (
-            not lead[self._limit_field] or lead[self._limit_field] == limit
-        )
-
     @property
     def _limit_field(self) -> str:
         """Odoo field with the limit; if unmapped, the key field, which is empty here."""
@@ -141,7 +140,7 @@ class OdooReader:
 
     def _search_records(self, kind: Kind, domain: list[Any]) -> list[Record]:
         extra_fields = (
-            (self.match_field, *_PARTNER_FIELDS)
+            (self.config.match, *_PARTNER_FIELDS)
             if kind == "account"
             else (KEY_FIELD, *_EXTRA_FIELDS[kind])
         )
@@ -173,9 +172,5 @@ def parse_id(crm_id: str | None) -> int | None:
     return int(crm_id)
 
 
-def _select_preferred(group: list[Record]) -> list[Record]:
-    def rank(record: Record) -> tuple[bool, bool]:
-        return not record["active"], not record["is_company"] and bool(record["parent_id"])
-
-    best_rank = min(map(rank, group))
-    return [record for record in group if rank(record) == best_rank]
+def _rank_partner(record: Record) -> tuple[bool, bool]:
+    return not record["active"], not record["is_company"] and bool(record["parent_id"])

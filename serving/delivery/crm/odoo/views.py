@@ -11,58 +11,53 @@ from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
 from serving.delivery.crm.base import Kind
+from serving.delivery.crm.fields import FIELDS
 from serving.delivery.crm.odoo.client import OdooClient
-from serving.delivery.crm.odoo.field_mapping import FIELD_PREFIX, OdooFieldMapping
+from serving.delivery.crm.odoo.field_mapping import (
+    FIELD_PREFIX,
+    KEY_FIELD,
+    MODELS,
+    OdooFieldMapping,
+)
 
 __all__ = ["format_label", "provision_views"]
 
+Names = Mapping[str, str]  # our field name → Odoo's
+# Labels of fields whose name would not do.
 _LABELS: Final = {
-    "account_id": "Account id",
-    "key": "Key",
-    "as_of": "As of",
     "signal": "Expansion",
-    "rank": "Rank",
-    "portfolio_rank": "Portfolio rank",
     "in_weekly_capacity": "This week",
-    "probability": "Probability",
     "low": "Probability, lower bound",
     "high": "Probability, upper bound",
-    "band": "Band",
-    "band_track_record": "Band track record",
     "readiness_date": "Contact from",
     "expected_date": "Expected",
     "expected_early": "Expected, earliest",
     "expected_late": "Expected, latest",
     "probability_180d": "Probability in 180 days",
     "expected_arr": "Expected ARR",
-    "churn_probability": "Churn probability",
-    "limit": "Limit",
-    "contact_role": "Contact role",
-    "outreach_allowed": "Outreach allowed",
     "signals": "Reasons",
     "counter_reasons": "Counter-reasons",
-    "changes": "Changes",
-    "seat_utilization": "Seat utilization",
-    "note": "Note",
     "state": "Episode state",
     "subject": "Task",
 }
-_PERCENT_FIELDS: Final = (
-    "probability",
-    "low",
-    "high",
-    "probability_180d",
-    "churn_probability",
-    "seat_utilization",
-)
+_SHARES: Final = {name for name, field_ in FIELDS["account"].items() if field_.is_share}
 _PERCENT_WIDGET: Final = 'widget="percentage" digits="[16, 0]"'
 # Partner form: action, reasons, and the details on a separate page.
 _ACTION_FIELDS: Final = ("band_track_record", "readiness_date", "limit", "motion", "contact_role")
 _REASON_FIELDS: Final = ("signals", "counter_reasons", "changes", "note")
 _DETAIL_FIELDS: Final = (
-    ("rank", "portfolio_rank", "in_weekly_capacity", "tier", "signal", "band"),
+    ("rank", "portfolio_rank", "in_weekly_capacity", "tier", "expansion_signal", "band"),
     ("expected_date", "expected_early", "expected_late", "probability_180d", "expected_arr"),
     ("churn_probability", "active_seats", "licensed_seats", "seat_utilization", "model", "as_of"),
+)
+_LIST_FIELDS: Final = (
+    "rank",
+    "probability",
+    "readiness_date",
+    "limit",
+    "motion",
+    "contact_role",
+    "signals",
 )
 
 
@@ -91,9 +86,14 @@ def format_label(odoo_name: str) -> str:
 
 def provision_views(client: OdooClient, field_mapping: OdooFieldMapping) -> Iterator[str]:
     """Create missing views, list and menu, and update ours where they differ."""
-    records = [*_build_views(field_mapping), *_build_list(field_mapping)]
-    record_ids = _read_record_ids(client)
-    for record in records:
+    rows = client.call(
+        "ir.model.data",
+        "search_read",
+        domain=[["module", "=", "expansion"], ["model", "like", "ir.%"]],
+        fields=["name", "res_id"],
+    )
+    record_ids = {item["name"]: item["res_id"] for item in rows}
+    for record in _build_records(field_mapping):
         if record.name not in record_ids:
             (record_ids[record.name],) = client.load_records(
                 record.model,
@@ -108,16 +108,6 @@ def provision_views(client: OdooClient, field_mapping: OdooFieldMapping) -> Iter
         client.call("ir.ui.menu", "write", ids=[menu], vals={"action": action})
 
 
-def _read_record_ids(client: OdooClient) -> dict[str, int]:
-    rows = client.call(
-        "ir.model.data",
-        "search_read",
-        domain=[["module", "=", "expansion"], ["model", "like", "ir.%"]],
-        fields=["name", "res_id"],
-    )
-    return {item["name"]: item["res_id"] for item in rows}
-
-
 def _update_record(client: OdooClient, record: _ViewRecord, record_id: int) -> Iterator[str]:
     fields = list(record.managed_values)
     (current,) = client.call(record.model, "read", ids=[record_id], fields=fields)
@@ -126,99 +116,79 @@ def _update_record(client: OdooClient, record: _ViewRecord, record_id: int) -> I
         yield f"{record.subject}, updated"
 
 
-def _build_views(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
-    yield _build_view(
-        "view_account", "account", "base.view_partner_form", _build_account_arch(field_mapping)
+def _build_records(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
+    account, opportunity = field_mapping.fields["account"], field_mapping.fields["opportunity"]
+    yield _inherit(
+        "view_account", "account", "base.view_partner_form", _build_account_arch(account)
     )
-    yield _build_view(
+    yield _inherit(
         "view_opportunity",
         "opportunity",
         "crm.crm_lead_view_form",
-        _build_opportunity_arch(field_mapping),
+        _build_opportunity_arch(opportunity),
     )
-    yield _build_view(
+    yield _inherit(
         "view_account_search",
         "account",
         "base.view_res_partner_filter",
-        _build_search_arch(field_mapping),
+        _build_search_arch(account),
     )
-
-
-def _build_view(name: str, kind: Kind, inherited: str, arch: str) -> _ViewRecord:
-    model = {"account": "res.partner", "opportunity": "crm.lead", "task": "mail.activity"}[kind]
-    title = name.replace("_", " ")
-    cells = {"name": f"expansion {title}", "model": model, "inherit_id/id": inherited}
-    return _ViewRecord(title, name, "ir.ui.view", cells, {"arch_base": arch})
-
-
-def _build_list(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
-    rank = field_mapping.fields["account"].get("rank", "name")
     cells = {"name": "expansion list", "model": "res.partner", "priority": "99"}
-    yield _ViewRecord(
-        "view list",
-        "view_list",
-        "ir.ui.view",
-        cells,
-        {"arch_base": _build_list_arch(field_mapping)},
-    )
-    yield _ViewRecord(
-        "list by rank",
-        "action_list",
-        "ir.actions.act_window",
-        {
-            "name": "Expansion",
-            "res_model": "res.partner",
-            "view_mode": "list,form",
-            "view_id/id": "expansion.view_list",
-            "domain": f"[({rank!r}, '>', 0)]" if rank != "name" else "[]",
-            "context": "{'search_default_expansion_in_weekly_capacity': 1}",
-        },
-    )
+    arch = {"arch_base": _build_list_arch(account)}
+    yield _ViewRecord("view list", "view_list", "ir.ui.view", cells, arch)
+    action = {
+        "name": "Expansion",
+        "res_model": "res.partner",
+        "view_mode": "list,form",
+        "view_id/id": "expansion.view_list",
+        "domain": f"[({account['rank']!r}, '>', 0)]" if "rank" in account else "[]",
+        "context": "{'search_default_expansion_in_weekly_capacity': 1}",
+    }
+    yield _ViewRecord("list by rank", "action_list", "ir.actions.act_window", action)
     menu = {"name": "Expansion", "parent_id/id": "crm.crm_menu_sales", "sequence": "2"}
     yield _ViewRecord("menu of the list", "menu_list", "ir.ui.menu", menu)
 
 
-def _build_account_arch(field_mapping: OdooFieldMapping) -> str:
-    fields = field_mapping.fields["account"]
-    visibility = f' invisible="not {fields["as_of"]}"' if "as_of" in fields else ""
+def _inherit(name: str, kind: Kind, inherited: str, arch: str) -> _ViewRecord:
+    """Build an extension of one of Odoo's views."""
+    title = name.replace("_", " ")
+    cells = {"name": f"expansion {title}", "model": MODELS[kind], "inherit_id/id": inherited}
+    return _ViewRecord(title, name, "ir.ui.view", cells, {"arch_base": arch})
+
+
+def _build_account_arch(names: Names) -> str:
+    visibility = f' invisible="not {names["as_of"]}"' if "as_of" in names else ""
+    details = "".join(f"<group>{_build_elements(names, part)}</group>" for part in _DETAIL_FIELDS)
     return (
         '<data><xpath expr="//notebook" position="before">'
         f'<group string="Expansion" name="expansion"{visibility}>'
-        f"<group>{_build_probability_element(field_mapping, 'account')}"
-        f"{_build_field_elements(field_mapping, 'account', _ACTION_FIELDS)}</group>"
-        f"<group>{_build_field_elements(field_mapping, 'account', _REASON_FIELDS)}</group>"
+        f"<group>{_build_probability(names)}{_build_elements(names, _ACTION_FIELDS)}</group>"
+        f"<group>{_build_elements(names, _REASON_FIELDS)}</group>"
         '</group></xpath><xpath expr="//notebook" position="inside">'
-        f'<page string="Expansion" name="expansion_details"{visibility}><group>'
-        + "".join(
-            f"<group>{_build_field_elements(field_mapping, 'account', part)}</group>"
-            for part in _DETAIL_FIELDS
-        )
-        + "</group></page></xpath></data>"
+        f'<page string="Expansion" name="expansion_details"{visibility}><group>{details}'
+        "</group></page></xpath></data>"
     )
 
 
-def _build_opportunity_arch(field_mapping: OdooFieldMapping) -> str:
-    visibility = f' invisible="not {FIELD_PREFIX}key"'
+def _build_opportunity_arch(names: Names) -> str:
     return (
         '<data><xpath expr="//notebook" position="before">'
-        f'<field name="{FIELD_PREFIX}key" invisible="1"/>'
-        f'<group string="Expansion" name="expansion"{visibility}>'
-        f"<group>{_build_probability_element(field_mapping, 'opportunity')}"
-        f"{_build_field_elements(field_mapping, 'opportunity', _ACTION_FIELDS)}</group><group>"
-        f"{_build_field_elements(field_mapping, 'opportunity', ('signals', 'state'))}</group>"
+        f'<field name="{KEY_FIELD}" invisible="1"/>'
+        f'<group string="Expansion" name="expansion" invisible="not {KEY_FIELD}">'
+        f"<group>{_build_probability(names)}{_build_elements(names, _ACTION_FIELDS)}</group>"
+        f"<group>{_build_elements(names, ('signals', 'state'))}</group>"
         "</group></xpath></data>"
     )
 
 
-def _build_search_arch(field_mapping: OdooFieldMapping) -> str:
-    fields = field_mapping.fields["account"]
+def _build_search_arch(names: Names) -> str:
     filters = ""
     for name, title, condition in (
-        ("in_weekly_capacity", "Expansion: this week", "=', True"),
-        ("tier", "Expansion: tier 1", "=', 1"),
+        ("in_weekly_capacity", "Expansion: this week", "True"),
+        ("tier", "Expansion: tier 1", "1"),
     ):
-        if name in fields:
-            domain = quoteattr(f"[('{fields[name]}', '{condition})]")
+        if name in names:
+            domain = quoteattr(f"[('{names[name]}', '=', {condition})]")
             filters += f'<filter name="expansion_{name}" string="{title}" domain={domain}/>'
     own_accounts = quoteattr("[('user_id', '=', uid)]")
     filters += (
@@ -227,58 +197,41 @@ def _build_search_arch(field_mapping: OdooFieldMapping) -> str:
     return f'<data><xpath expr="//search" position="inside"><separator/>{filters}</xpath></data>'
 
 
-def _build_list_arch(field_mapping: OdooFieldMapping) -> str:
-    field_names = (
-        "rank",
-        "probability",
-        "readiness_date",
-        "limit",
-        "motion",
-        "contact_role",
-        "signals",
-    )
-    columns = {name: _build_field_element(field_mapping, "account", name) for name in field_names}
-    columns["rank"] += '<field name="display_name" string="Account" width="130px"/>'
-    rank = field_mapping.fields["account"].get("rank")
-    order = f' default_order="{rank}"' if rank else ""
+def _build_list_arch(names: Names) -> str:
+    rank, *others = (_build_elements(names, (name,)) for name in _LIST_FIELDS)
+    order = f' default_order="{names["rank"]}"' if "rank" in names else ""
     return (
-        f'<list string="Expansion" create="0"{order}>{"".join(columns.values())}'
+        f'<list string="Expansion" create="0"{order}>{rank}'
+        f'<field name="display_name" string="Account" width="130px"/>{"".join(others)}'
         '<field name="user_id" string="Salesperson" widget="many2one_avatar_user"/></list>'
     )
 
 
-def _build_probability_element(field_mapping: OdooFieldMapping, kind: Kind) -> str:
+def _build_probability(names: Names) -> str:
     """Build one line with the probability and its interval, such as 68% (44% to 88%)."""
-    fields = field_mapping.fields[kind]
-    if "probability" not in fields:
+    if "probability" not in names:
         return ""
-    visibility = f'invisible="not {fields["probability"]}"'
+    probability = names["probability"]
     attributes = f'{_PERCENT_WIDGET} readonly="1" nolabel="1" class="oe_inline"'
-    element = f'<field name="{fields["probability"]}" {attributes}/>'
-    if "low" in fields and "high" in fields:
-        low, high = (f'<field name="{fields[end]}" {attributes}/>' for end in ("low", "high"))
+    element = f'<field name="{probability}" {attributes}/>'
+    if "low" in names and "high" in names:
+        low, high = (f'<field name="{names[end]}" {attributes}/>' for end in ("low", "high"))
         element += f'<span class="ms-2 text-muted">{low} to {high}</span>'
-    heading = (
-        f'<label for="{fields["probability"]}" string="{_LABELS["probability"]}" {visibility}/>'
-    )
+    visibility = f'invisible="not {probability}"'
+    heading = f'<label for="{probability}" string="Probability" {visibility}/>'
     return f"{heading}<div {visibility}>{element}</div>"
 
 
-def _build_field_elements(
-    field_mapping: OdooFieldMapping, kind: Kind, field_names: tuple[str, ...]
-) -> str:
-    return "".join(_build_field_element(field_mapping, kind, name) for name in field_names)
-
-
-def _build_field_element(field_mapping: OdooFieldMapping, kind: Kind, field_name: str) -> str:
-    odoo_name = field_mapping.fields[kind].get(
-        "expansion_signal" if field_name == "signal" else field_name
-    )
-    if odoo_name is None:
-        return ""
-    widget = f" {_PERCENT_WIDGET}" if field_name in _PERCENT_FIELDS else ""
-    label = format_label(FIELD_PREFIX + field_name)
-    return (
-        f'<field name="{odoo_name}" string="{label}" readonly="1"{widget}'
-        f' invisible="not {odoo_name}"/>'
-    )
+def _build_elements(names: Names, field_names: tuple[str, ...]) -> str:
+    """Build the elements of the fields that are mapped."""
+    elements = ""
+    for field_name in field_names:
+        if field_name in names:
+            odoo_name = names[field_name]
+            label = format_label(FIELD_PREFIX + field_name.removeprefix("expansion_"))
+            widget = f" {_PERCENT_WIDGET}" if field_name in _SHARES else ""
+            elements += (
+                f'<field name="{odoo_name}" string="{label}" readonly="1"{widget}'
+                f' invisible="not {odoo_name}"/>'
+            )
+    return elements

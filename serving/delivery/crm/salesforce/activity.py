@@ -6,25 +6,25 @@ from collections.abc import Iterator
 from datetime import date
 
 from serving.delivery.crm.base import HumanTouch
-from serving.delivery.crm.salesforce import soql
-from serving.delivery.crm.salesforce.client import SalesforceClient
-from serving.delivery.crm.salesforce.field_mapping import KEY_FIELDS, parse_account_id
+from serving.delivery.crm.fields import parse_account_id
+from serving.delivery.crm.salesforce.client import SalesforceClient, build_query
+from serving.delivery.crm.salesforce.field_mapping import KEY_FIELDS
 
 __all__ = ["find_human_touches"]
 
 
 def find_human_touches(client: SalesforceClient, since: date) -> list[HumanTouch]:
-    """Return human touches since a UTC day, sorted by day and account.
+    """Return human touches since a UTC day, sorted.
 
     Our own writes change no stage and complete no task, so every such change is a human's.
     """
-    touches = {*_find_completed_tasks(client, since), *_find_moved_opportunities(client, since)}
-    return sorted(touches, key=lambda item: (item.touched_on, item.account_id, item.activity))
+    completed = set(_find_completed_tasks(client, since))
+    return sorted(completed.union(_find_moved_opportunities(client, since)))
 
 
 def _find_completed_tasks(client: SalesforceClient, since: date) -> Iterator[HumanTouch]:
     key = KEY_FIELDS["task"]
-    query = soql.build_query(
+    query = build_query(
         [key, "CompletedDateTime"],
         "Task",
         f"{key} != null",
@@ -38,7 +38,7 @@ def _find_completed_tasks(client: SalesforceClient, since: date) -> Iterator[Hum
 
 def _find_moved_opportunities(client: SalesforceClient, since: date) -> Iterator[HumanTouch]:
     key = KEY_FIELDS["opportunity"]
-    query = soql.build_query(
+    query = build_query(
         [key, "CreatedDate", "LastStageChangeDate", "StageName", "IsClosed", "IsWon"],
         "Opportunity",
         f"{key} != null",

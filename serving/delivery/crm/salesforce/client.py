@@ -6,23 +6,31 @@ Status codes are mapped as in the *REST API Developer Guide*, "Status Codes and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote_plus
 
 import requests
+from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 from simple_salesforce.api import Salesforce as Api
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceError
+from simple_salesforce.format import format_soql
 from simple_salesforce.login import token_login
 
-from serving.delivery.crm.base import AccessDeniedError, BatchRejectedError, RetryableError
+from data.config.delivery import SalesforceConfig
+from serving.delivery.crm.base import (
+    AccessDeniedError,
+    BatchRejectedError,
+    RetryableError,
+    describe_exception,
+    parse_retry_after,
+)
 from serving.delivery.crm.salesforce.errors import is_session_expired, to_error
 
-__all__ = ["Record", "SalesforceClient", "SalesforceCredentials"]
+__all__ = ["API_VERSION", "Record", "SalesforceClient", "build_query", "equals", "in_list"]
 
 Record: TypeAlias = Mapping[str, Any]
-_API_VERSION: Final = "62.0"
+API_VERSION: Final = "62.0"
 _TIMEOUT_SECONDS: Final = 120.0
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # URL and headers are limited to 16,384 bytes; longer queries are sent in a body.
@@ -31,47 +39,17 @@ _MAX_QUERY_LENGTH: Final = 8_000
 _HEADERS: Final = {"Sforce-Auto-Assign": "FALSE", "X-PrettyPrint": "0"}
 
 
-@dataclass(frozen=True)
-class SalesforceCredentials:
-    """Credentials: client id and secret, or an access token.
-
-    Attributes
-    ----------
-    url : str
-        The org's My Domain URL, such as ``https://acme.my.salesforce.com``.
-    """
-
-    url: str
-    client_id: str | None = field(default=None, repr=False)
-    client_secret: str | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
-
-
 class SalesforceClient:
     """Client for one org; logs in on first use, and once more when the session has expired.
 
-    Parameters
-    ----------
-    credentials : SalesforceCredentials
-        Client credentials or access token.
-    version : str
-        API version, such as ``62.0``.
-    daily_share : float
-        Share of the org's daily API requests at which this client stops.
-    timeout_seconds : float
-        Timeout of one request.
+    It stops at ``daily_share`` of the org's daily API requests. The secrets are never printed.
     """
 
     def __init__(
-        self,
-        credentials: SalesforceCredentials,
-        *,
-        version: str = _API_VERSION,
-        daily_share: float = 0.5,
-        timeout_seconds: float = _TIMEOUT_SECONDS,
+        self, config: SalesforceConfig, *, timeout_seconds: float = _TIMEOUT_SECONDS
     ) -> None:
-        self.url, self.version = credentials.url.rstrip("/"), version
-        self._credentials, self._daily_share = credentials, daily_share
+        self.url = (config.instance_url or "").rstrip("/")
+        self._config = config
         self._session = requests.Session()
         adapter = _TimeoutAdapter((_CONNECT_TIMEOUT_SECONDS, timeout_seconds))
         self._session.mount("https://", adapter)
@@ -82,7 +60,7 @@ class SalesforceClient:
         self._retry_after: float | None = None
 
     def __repr__(self) -> str:
-        return f"SalesforceClient({self.url!r}, version={self.version})"
+        return f"SalesforceClient({self.url!r}, version={API_VERSION})"
 
     def query(self, soql: str) -> list[Record]:
         """Return all records of a SOQL query, over all pages."""
@@ -92,9 +70,8 @@ class SalesforceClient:
             page = self._request_read("GET", "query", params={"q": soql})
         records = list(page["records"])
         while not page["done"]:
-            page = self._request_read(
-                "GET", page["nextRecordsUrl"].split(f"/v{self.version}/", 1)[1]
-            )
+            _, path = page["nextRecordsUrl"].split(f"/v{API_VERSION}/", 1)
+            page = self._request_read("GET", path)
             records += page["records"]
         return records
 
@@ -129,7 +106,7 @@ class SalesforceClient:
         try:
             return self._send_request(method, path, arguments)
         except SalesforceError as error:
-            if not is_session_expired(error) or self._credentials.token is not None:
+            if not is_session_expired(error) or self._config.access_token:
                 raise to_error(error, self._retry_after) from error
         self._api = None  # the session has expired
         try:
@@ -154,7 +131,7 @@ class SalesforceClient:
             return api.restful(path, method=method, headers=_HEADERS, **arguments)
         except requests.exceptions.SSLError as error:
             raise AccessDeniedError(
-                f"TLS verification of {self.url} failed: {_describe_exception(error)}"
+                f"TLS verification of {self.url} failed: {describe_exception(error)}"
             ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise AccessDeniedError(
@@ -162,27 +139,26 @@ class SalesforceClient:
             ) from error
         except (requests.RequestException, ValueError) as error:  # connection lost, or invalid JSON
             raise RetryableError(
-                f"{self.url} did not respond: {_describe_exception(error)}"
+                f"{self.url} did not respond: {describe_exception(error)}"
             ) from error
 
     def _ensure_session(self) -> Api:
         if self._api is None:
-            token = self._credentials.token or self._fetch_token()
             self._api = Api(
-                session_id=token,
+                session_id=_reveal(self._config.access_token) or self._fetch_token(),
                 instance_url=self.url,
-                version=self.version,
+                version=API_VERSION,
                 session=self._session,
                 object_pairs_hook=dict,
             )
-            self._api.base_url = f"{self.url}/services/data/v{self.version}/"
+            self._api.base_url = f"{self.url}/services/data/v{API_VERSION}/"
         return self._api
 
     def _fetch_token(self) -> str:
         form = {
             "grant_type": "client_credentials",
-            "client_id": self._credentials.client_id,
-            "client_secret": self._credentials.client_secret,
+            "client_id": _reveal(self._config.client_id),
+            "client_secret": _reveal(self._config.client_secret),
         }
         token_url = f"{self.url}/services/oauth2/token"
         try:
@@ -193,7 +169,7 @@ class SalesforceClient:
 
     def _query_by_composite(self, soql: str) -> Any:  # noqa: ANN401 - any JSON
         """Send a query that is too long for a URL, as a composite subrequest."""
-        url = f"/services/data/v{self.version}/query?q={quote_plus(soql)}"
+        url = f"/services/data/v{API_VERSION}/query?q={quote_plus(soql)}"
         body = {"compositeRequest": [{"method": "GET", "url": url, "referenceId": "rows"}]}
         response = self._request_read("POST", "composite", json=body)["compositeResponse"][0]
         status = response["httpStatusCode"]
@@ -213,17 +189,17 @@ class SalesforceClient:
         limits = Api.parse_api_usage(response.headers.get("Sforce-Limit-Info", ""))
         if usage := limits.get("api-usage"):
             self._daily_usage = (usage.used, usage.total)
-        retry_after = response.headers.get("Retry-After", "")
-        self._retry_after = float(retry_after) if retry_after.isdecimal() else None
+        self._retry_after = parse_retry_after(response.headers.get("Retry-After"))
 
     def _check_daily_limit(self) -> None:
         if self._daily_usage is None:
             return
         used, total = self._daily_usage
-        if used >= self._daily_share * total:
+        share = self._config.daily_share
+        if used >= share * total:
             raise AccessDeniedError(
                 f"{used:,} of {total:,} API requests of the last 24 hours are used; this client"
-                f" stops at {self._daily_share:.0%} of them (crm.salesforce.daily_share); the next"
+                f" stops at {share:.0%} of them (crm.salesforce.daily_share); the next"
                 " run continues"
             )
 
@@ -256,5 +232,27 @@ def _to_login_error(error: SalesforceAuthenticationFailed) -> Exception:
     )
 
 
-def _describe_exception(error: Exception) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0][:300]
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def build_query(fields: Sequence[str], sobject: str, *conditions: str, end: str = "") -> str:
+    r"""Build a SOQL SELECT statement; conditions are joined by AND.
+
+    Examples
+    --------
+    >>> build_query(["Id"], "Task", equals("Status", "It's done"), in_list("Id", ["a", "b"]))
+    "SELECT Id FROM Task WHERE Status = 'It\\'s done' AND Id IN ('a','b')"
+    """
+    where = ["WHERE", " AND ".join(conditions)] if conditions else []
+    return " ".join(["SELECT", ", ".join(fields), "FROM", sobject, *where, end]).rstrip()
+
+
+def equals(field: str, value: str) -> str:
+    """Build an equality condition."""
+    return field + format_soql(" = {}", value)
+
+
+def in_list(field: str, values: Sequence[str]) -> str:
+    """Build an IN condition."""
+    return field + format_soql(" IN {}", list(values))

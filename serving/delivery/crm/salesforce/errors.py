@@ -46,11 +46,8 @@ def is_session_expired(error: SalesforceError) -> bool:
 
 def to_error(error: SalesforceError, retry_after: float | None) -> Exception:
     """Convert a failed request to the matching exception."""
-    status, codes, message = (
-        error.status,
-        _extract_codes(error.content),
-        _format_messages(error.content),
-    )
+    status, codes = error.status, _extract_codes(error.content)
+    message = _format_messages(error.content)
     if status == 300:
         return BatchRejectedError(
             "several records have the same external id; clear it in all but one"
@@ -61,7 +58,11 @@ def to_error(error: SalesforceError, retry_after: float | None) -> Exception:
             " crm.salesforce.client_id and client_secret"
         )
     if _REQUEST_LIMIT in codes:
-        return _to_limit_error(message, retry_after)
+        if "concurrent" in message.lower():  # too many long-running requests
+            return RetryableError(f"Salesforce is busy: {message}", retry_after)
+        return AccessDeniedError(
+            f"Salesforce's daily request limit is reached ({message}); the next run continues"
+        )
     if status >= 500 or status in _RETRYABLE_STATUSES or codes & _RETRYABLE_CODES:
         return RetryableError(f"Salesforce responded with status {status}: {message}", retry_after)
     return _to_rejection(status, codes, message)
@@ -106,14 +107,6 @@ def _format_error(error: Mapping[str, Any]) -> str:
     text = f"{error.get('statusCode')}: {_extract_line(error.get('message'))}"
     fields = ", ".join(map(str, error.get("fields") or ()))
     return f"{text} ({fields})" if fields else text
-
-
-def _to_limit_error(message: str, retry_after: float | None) -> Exception:
-    if "concurrent" in message.lower():  # too many long-running requests
-        return RetryableError(f"Salesforce is busy: {message}", retry_after)
-    return AccessDeniedError(
-        f"Salesforce's daily request limit is reached ({message}); the next run continues"
-    )
 
 
 def _extract_codes(content: Any) -> set[str]:  # noqa: ANN401 - any JSON

@@ -6,14 +6,18 @@ false is normalized to None, shares are multiplied by 100, and texts are truncat
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
-from data.errors import SettingsError
+from data.config.delivery import SalesforceConfig
 from serving.delivery.crm.base import Fields, Kind, Value
-from serving.delivery.crm.fields import FIELDS, CrmField
+from serving.delivery.crm.fields import (
+    FIELDS,
+    CrmField,
+    map_field_names,
+    remove_control_characters,
+)
 
 __all__ = [
     "KEY_FIELDS",
@@ -22,7 +26,6 @@ __all__ = [
     "SalesforceField",
     "SalesforceFieldMapping",
     "normalize_record_id",
-    "parse_account_id",
 ]
 
 SOBJECTS: Final[Mapping[Kind, str]] = {
@@ -39,14 +42,6 @@ KEY_FIELDS: Final[Mapping[Kind, str]] = {
 TEXT_LENGTH: Final = 255  # of a single-line text
 _LONG_TEXT_LENGTH: Final = 32_000  # of a multi-line text; limit of Task.Description
 _ID_PREFIXES: Final[Mapping[Kind, str]] = {"account": "001", "opportunity": "006", "task": "00T"}
-_PERCENT_FIELDS: Final = {
-    "probability",
-    "low",
-    "high",
-    "probability_180d",
-    "churn_probability",
-    "seat_utilization",
-}
 _ABBREVIATIONS: Final = {"csm": "CSM", "arr": "ARR"}
 # Standard fields of Salesforce. Its probability follows the stage and its close date is set by the
 # salesperson: both are forecasts of the deal, which we do not write.
@@ -60,7 +55,7 @@ _STANDARD_FIELD_LENGTHS: Final = {"Opportunity.Name": 120, "Account.Name": 255}
 
 @dataclass(frozen=True)
 class SalesforceField:
-    """A CRM field as a Salesforce field.
+    """A CRM field as a Salesforce field; a share is stored as percent.
 
     Attributes
     ----------
@@ -70,14 +65,11 @@ class SalesforceField:
         The CRM field.
     length : int
         Maximum length of a text, in characters.
-    is_percent : bool
-        Whether Salesforce stores it as percent.
     """
 
     name: str
     field: CrmField
-    length: int = TEXT_LENGTH
-    is_percent: bool = False
+    length: int
 
     def normalize(self, value: Value) -> Value:
         """Return a value as Salesforce returns it."""
@@ -91,22 +83,20 @@ class SalesforceField:
             case "boolean":
                 return bool(value) or None
             case kind:
-                return (
-                    _truncate_text(_clean_text(str(value), lines=kind == "multiline"), self.length)
-                    or None
-                )
+                text = _clean_text(str(value), lines=kind == "multiline")
+                return _truncate_text(text, self.length) or None
 
     def serialize(self, value: Value) -> Value:
         """Serialize a normalized value for the API."""
         if self.field.type == "boolean":
             return bool(value)
-        if self.is_percent and value is not None:
+        if self.field.is_share and value is not None:
             return round(float(value) * 100, max(self.field.decimals - 2, 0))
         return value
 
     def deserialize(self, value: Any) -> Value:  # noqa: ANN401 - any JSON
         """Deserialize a value from the API."""
-        if self.is_percent and value is not None:
+        if self.field.is_share and value is not None:
             return self.normalize(float(value) / 100)
         return self.normalize(value)
 
@@ -118,9 +108,7 @@ class SalesforceFieldMapping:
     fields: Mapping[Kind, Mapping[str, SalesforceField]]
 
     @classmethod
-    def from_config(
-        cls, overrides: Mapping[Kind, Mapping[str, str]], *, create_accounts: bool
-    ) -> SalesforceFieldMapping:
+    def from_config(cls, config: SalesforceConfig) -> SalesforceFieldMapping:
         """Merge the configured mapping over the defaults; an empty name leaves a field out.
 
         Raises
@@ -128,22 +116,22 @@ class SalesforceFieldMapping:
         data.errors.SettingsError
             If an unknown field is mapped.
         """
-        mapping: dict[Kind, dict[str, SalesforceField]] = {}
-        for kind, catalogue in FIELDS.items():
-            kind_overrides = overrides.get(kind, {})
-            if unknown := sorted(set(kind_overrides) - set(catalogue)):
-                raise SettingsError(
-                    f"crm.salesforce.fields.{kind}: unknown field(s) {', '.join(unknown)}; expected"
-                    f" one of {', '.join(catalogue)}."
-                )
-            defaults = {name: _get_default_name(kind, name, create_accounts) for name in catalogue}
-            merged = {**defaults, **kind_overrides}
-            mapping[kind] = {
-                name: _build_field(kind, name, api_name)
-                for name, api_name in merged.items()
-                if api_name
+
+        def get_default_name(kind: Kind, name: str) -> str:
+            if kind == "account" and name == "name":
+                # The name is maintained in the CRM; only accounts that we create get one.
+                return "Name" if config.create_accounts else ""
+            return _STANDARD_FIELDS[kind].get(name) or _build_api_name(name)
+
+        names = map_field_names("salesforce", config.fields, get_default_name)
+        return cls(
+            {
+                kind: {
+                    name: _build_field(kind, name, api_name) for name, api_name in mapped.items()
+                }
+                for kind, mapped in names.items()
             }
-        return cls(mapping)
+        )
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return values as Salesforce returns them."""
@@ -195,17 +183,6 @@ def normalize_record_id(kind: Kind, text: str | None) -> str | None:
     return text if len(text) == 18 else text + _compute_id_suffix(text)
 
 
-def parse_account_id(key: str) -> str:
-    """Return the account id of an opportunity or task key.
-
-    Examples
-    --------
-    >>> parse_account_id("eu%3A42:seats:1:talk")
-    'eu:42'
-    """
-    return key.partition(":")[0].replace("%3A", ":").replace("%25", "%")
-
-
 def _compute_id_suffix(record_id: str) -> str:
     """Compute the three-character suffix of a record id, which encodes the case of its letters."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
@@ -216,26 +193,17 @@ def _compute_id_suffix(record_id: str) -> str:
     )
 
 
-def _get_default_name(kind: Kind, name: str, create_accounts: bool) -> str:
-    if kind == "account" and name == "name":
-        # The name is maintained in the CRM; only accounts that we create get one.
-        return "Name" if create_accounts else ""
-    standard_name = _STANDARD_FIELDS[kind].get(name)
-    if standard_name is not None:
-        return standard_name
+def _build_api_name(name: str) -> str:
     parts = name.removeprefix("expansion_").split("_")
     return f"Expansion_{'_'.join(_ABBREVIATIONS.get(part, part.capitalize()) for part in parts)}__c"
 
 
-def _build_field(kind: Kind, field_name: str, api_name: str) -> SalesforceField:
-    field = FIELDS[kind][field_name]
-    salesforce_field = SalesforceField(api_name, field, is_percent=field_name in _PERCENT_FIELDS)
+def _build_field(kind: Kind, name: str, api_name: str) -> SalesforceField:
+    field = FIELDS[kind][name]
     if field.type == "multiline":
-        return replace(salesforce_field, length=_LONG_TEXT_LENGTH)
-    return replace(
-        salesforce_field,
-        length=_STANDARD_FIELD_LENGTHS.get(f"{SOBJECTS[kind]}.{api_name}", TEXT_LENGTH),
-    )
+        return SalesforceField(api_name, field, _LONG_TEXT_LENGTH)
+    length = _STANDARD_FIELD_LENGTHS.get(f"{SOBJECTS[kind]}.{api_name}", TEXT_LENGTH)
+    return SalesforceField(api_name, field, length)
 
 
 def _clean_text(text: str, *, lines: bool) -> str:
@@ -243,14 +211,7 @@ def _clean_text(text: str, *, lines: bool) -> str:
     cleaned = text.replace("\r\n", "\n").replace("\r", "\n")
     if not lines:
         cleaned = cleaned.replace("\n", " ").replace("\t", " ")
-    printable = (
-        character for character in cleaned if character in "\n\t" or not _is_control(character)
-    )
-    return "".join(printable).strip()
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in {"Cc", "Cs"}
+    return remove_control_characters(cleaned).strip()
 
 
 def _truncate_text(text: str, length: int) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from data.config.delivery import SalesforceConfig
 from serving.delivery.crm.base import AccessDeniedError, Kind
-from serving.delivery.crm.salesforce.create import CreateOptions
+from serving.delivery.crm.salesforce.client import API_VERSION
 from serving.delivery.crm.salesforce.field_mapping import (
     KEY_FIELDS,
     SOBJECTS,
@@ -22,7 +23,7 @@ from serving.delivery.crm.salesforce.field_mapping import (
     SalesforceFieldMapping,
 )
 
-__all__ = ["PERMISSION_SET", "build_package_files", "format_label", "write_package"]
+__all__ = ["PERMISSION_SET", "build_field_type", "format_label", "write_package"]
 
 PERMISSION_SET: Final = "Expansion_Delivery"
 _NAMESPACE: Final = "http://soap.sforce.com/2006/04/metadata"
@@ -37,7 +38,7 @@ _KEY_DESCRIPTIONS: Final = {
 
 
 def write_package(
-    folder: Path, field_mapping: SalesforceFieldMapping, version: str, create_options: CreateOptions
+    folder: Path, field_mapping: SalesforceFieldMapping, config: SalesforceConfig
 ) -> list[str]:
     """Write the package, and return the command that deploys it.
 
@@ -46,8 +47,23 @@ def write_package(
     serving.delivery.crm.base.AccessDeniedError
         If the folder is not writable.
     """
+    project = {
+        "packageDirectories": [{"path": "package", "default": True}],
+        "sourceApiVersion": API_VERSION,
+    }
+    files = {
+        "sfdx-project.json": json.dumps(project, indent=2) + "\n",
+        "package/package.xml": _build_manifest(field_mapping),
+        f"package/permissionsets/{PERMISSION_SET}.permissionset": _build_permission_set(
+            field_mapping, create_accounts=config.create_accounts
+        ),
+    }
+    for kind in SOBJECTS:
+        files[f"package/objects/{_METADATA_OBJECTS[kind]}.object"] = _build_object(
+            field_mapping, kind
+        )
     try:
-        for name, text in build_package_files(field_mapping, version, create_options).items():
+        for name, text in files.items():
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
@@ -63,28 +79,6 @@ def write_package(
     ]
 
 
-def build_package_files(
-    field_mapping: SalesforceFieldMapping, version: str, create_options: CreateOptions
-) -> dict[str, str]:
-    """Build the files of the package: path → content."""
-    project = {
-        "packageDirectories": [{"path": "package", "default": True}],
-        "sourceApiVersion": version,
-    }
-    objects = {
-        f"package/objects/{_METADATA_OBJECTS[kind]}.object": _build_object(field_mapping, kind)
-        for kind in SOBJECTS
-    }
-    return {
-        "sfdx-project.json": json.dumps(project, indent=2) + "\n",
-        "package/package.xml": _build_manifest(field_mapping, version),
-        **objects,
-        f"package/permissionsets/{PERMISSION_SET}.permissionset": _build_permission_set(
-            field_mapping, create_options
-        ),
-    }
-
-
 def format_label(name: str) -> str:
     """Return the label of a field from its API name.
 
@@ -98,23 +92,26 @@ def format_label(name: str) -> str:
 
 def _build_object(field_mapping: SalesforceFieldMapping, kind: Kind) -> str:
     root = _create_root("CustomObject")
-    key = ET.SubElement(root, "fields")
     _add_children(
-        key,
+        ET.SubElement(root, "fields"),
         fullName=KEY_FIELDS[kind],
         label=format_label(KEY_FIELDS[kind]),
         description=_KEY_DESCRIPTIONS[kind],
-    )
-    _add_children(
-        key, type="Text", length=TEXT_LENGTH, externalId=True, unique=True, caseSensitive=True
+        type="Text",
+        length=TEXT_LENGTH,
+        externalId=True,
+        unique=True,
+        caseSensitive=True,
     )
     for mapped in field_mapping.list_custom_fields(kind):
-        element = ET.SubElement(root, "fields")
-        description = f"{mapped.field.description}. Written by the expansion list."
         _add_children(
-            element, fullName=mapped.name, label=format_label(mapped.name), description=description
+            ET.SubElement(root, "fields"),
+            fullName=mapped.name,
+            label=format_label(mapped.name),
+            description=f"{mapped.field.description}. Written by the expansion list.",
+            inlineHelpText=mapped.field.description,
+            **build_field_type(mapped),
         )
-        _add_children(element, inlineHelpText=mapped.field.description, **build_field_type(mapped))
     return _serialize_xml(root)
 
 
@@ -131,59 +128,51 @@ def build_field_type(mapped: SalesforceField) -> dict[str, object]:
             return {"type": "Checkbox", "defaultValue": False}
         case kind:
             decimals = 0 if kind == "integer" else mapped.field.decimals
-            scale = max(decimals - 2, 0) if mapped.is_percent else decimals
-            number_type = "Percent" if mapped.is_percent else "Number"
+            scale = max(decimals - 2, 0) if mapped.field.is_share else decimals
+            number_type = "Percent" if mapped.field.is_share else "Number"
             return {"type": number_type, "precision": _NUMBER_PRECISION, "scale": scale}
 
 
-def _build_manifest(field_mapping: SalesforceFieldMapping, version: str) -> str:
+def _list_field_names(field_mapping: SalesforceFieldMapping, kind: Kind) -> list[str]:
+    custom_names = (mapped.name for mapped in field_mapping.list_custom_fields(kind))
+    return [KEY_FIELDS[kind], *custom_names]
+
+
+def _build_manifest(field_mapping: SalesforceFieldMapping) -> str:
     root = _create_root("Package")
     fields = ET.SubElement(root, "types")
     for kind in SOBJECTS:
-        for name in [
-            KEY_FIELDS[kind],
-            *(mapped.name for mapped in field_mapping.list_custom_fields(kind)),
-        ]:
+        for name in _list_field_names(field_mapping, kind):
             _add_children(fields, members=f"{_METADATA_OBJECTS[kind]}.{name}")
     _add_children(fields, name="CustomField")
-    permission_sets = ET.SubElement(root, "types")
-    _add_children(permission_sets, members=PERMISSION_SET, name="PermissionSet")
-    _add_children(root, version=version)
+    _add_children(ET.SubElement(root, "types"), members=PERMISSION_SET, name="PermissionSet")
+    _add_children(root, version=API_VERSION)
     return _serialize_xml(root)
 
 
-def _build_permission_set(
-    field_mapping: SalesforceFieldMapping, create_options: CreateOptions
-) -> str:
+def _build_permission_set(field_mapping: SalesforceFieldMapping, *, create_accounts: bool) -> str:
     """Build the permission set: read, create and edit what we write; no delete."""
     root = _create_root("PermissionSet")
     _add_children(root, description="For the integration user of the expansion list.")
     for kind, sobject in SOBJECTS.items():
         standard = ["Amount", "Type"] if kind == "opportunity" else []
-        for name in [
-            KEY_FIELDS[kind],
-            *(mapped.name for mapped in field_mapping.list_custom_fields(kind)),
-            *standard,
-        ]:
+        for name in [*_list_field_names(field_mapping, kind), *standard]:
             field = ET.SubElement(root, "fieldPermissions")
             _add_children(field, editable=True, field=f"{sobject}.{name}", readable=True)
     _add_children(root, hasActivationRequired=False, label=format_label(PERMISSION_SET))
-    creatable = {"Account": create_options.create_accounts, "Opportunity": True}
-    for sobject, create in creatable.items():
-        object_permissions = ET.SubElement(root, "objectPermissions")
+    for sobject, is_creatable in {"Account": create_accounts, "Opportunity": True}.items():
         _add_children(
-            object_permissions,
-            allowCreate=create,
+            ET.SubElement(root, "objectPermissions"),
+            allowCreate=is_creatable,
             allowDelete=False,
             allowEdit=True,
             allowRead=True,
-        )
-        _add_children(
-            object_permissions, modifyAllRecords=False, object=sobject, viewAllRecords=False
+            modifyAllRecords=False,
+            object=sobject,
+            viewAllRecords=False,
         )
     for name in ("ApiEnabled", "EditTask"):
-        user_permission = ET.SubElement(root, "userPermissions")
-        _add_children(user_permission, enabled=True, name=name)
+        _add_children(ET.SubElement(root, "userPermissions"), enabled=True, name=name)
     return _serialize_xml(root)
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject
-from serving.delivery.crm.salesforce import soql
-from serving.delivery.crm.salesforce.client import Record, SalesforceClient
+from data.config.delivery import SalesforceConfig
+from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject, split_batches
+from serving.delivery.crm.salesforce.client import (
+    Record,
+    SalesforceClient,
+    build_query,
+    equals,
+    in_list,
+)
 from serving.delivery.crm.salesforce.field_mapping import (
     KEY_FIELDS,
     SOBJECTS,
@@ -16,32 +22,9 @@ from serving.delivery.crm.salesforce.field_mapping import (
     normalize_record_id,
 )
 
-__all__ = ["AdoptionFilter", "SalesforceReader"]
+__all__ = ["SalesforceReader"]
 
 _BATCH_SIZE: Final = 200
-
-
-@dataclass(frozen=True)
-class AdoptionFilter:
-    """Filter for expansion opportunities: by record type, otherwise by type.
-
-    Attributes
-    ----------
-    type : str or None
-        Value of ``Opportunity.Type``.
-    record_type : str or None
-        Developer name of a record type.
-    """
-
-    type: str | None = "Expansion"
-    record_type: str | None = None
-
-    @property
-    def condition(self) -> str | None:
-        """SOQL condition, or None if neither is set."""
-        if self.record_type:
-            return soql.equals("RecordType.DeveloperName", self.record_type)
-        return soql.equals("Type", self.type) if self.type else None
 
 
 @dataclass(frozen=True)
@@ -50,8 +33,6 @@ class SalesforceReader:
 
     Attributes
     ----------
-    match_field : str
-        Account field that holds our account ids.
     unkeyed : set of str
         Ids of records without our key; the first write adds it.
     ambiguous : dict of str to list of str
@@ -60,8 +41,7 @@ class SalesforceReader:
 
     client: SalesforceClient
     field_mapping: SalesforceFieldMapping
-    match_field: str
-    adoption_filter: AdoptionFilter
+    config: SalesforceConfig
     unkeyed: set[str] = field(default_factory=set)
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
 
@@ -81,30 +61,26 @@ class SalesforceReader:
 
     def find_ids(self, kind: Kind, keys: Sequence[str]) -> dict[str, str]:
         """Return key → record id of records with these keys."""
-        if not keys:
-            return {}
         records = self._query_by_key(kind, ["Id", KEY_FIELDS[kind]], keys)
         return {record[KEY_FIELDS[kind]]: record["Id"] for record in records}
 
     def match_accounts(self, account_ids: Sequence[str]) -> dict[str, list[Record]]:
         """Return the records that match each account id."""
-        fields = sorted({*self.field_mapping.list_selected_fields("account"), self.match_field})
+        match_field = self.config.match
+        fields = sorted({*self.field_mapping.list_selected_fields("account"), match_field})
         groups: dict[str, list[Record]] = {}
-        for batch in _split_batches(account_ids):
-            condition = soql.in_list(self.match_field, batch)
-            for record in self.client.query(soql.build_query(fields, "Account", condition)):
-                groups.setdefault(str(record[self.match_field]), []).append(record)
+        for batch in split_batches(account_ids, _BATCH_SIZE):
+            query = build_query(fields, "Account", in_list(match_field, batch))
+            for record in self.client.query(query):
+                groups.setdefault(str(record[match_field]), []).append(record)
         return groups
 
-    def _read_by_id(self, kind: Kind, crm_ids: Iterable[str]) -> dict[str, Record]:
-        ids = sorted(
-            {full_id for crm_id in crm_ids if (full_id := normalize_record_id(kind, crm_id))}
-        )
+    def _read_by_id(self, kind: Kind, crm_ids: Sequence[str]) -> dict[str, Record]:
+        ids = {full_id for crm_id in crm_ids if (full_id := normalize_record_id(kind, crm_id))}
         if not ids:
             return {}
-        records = self.client.retrieve(
-            SOBJECTS[kind], ids, self.field_mapping.list_selected_fields(kind)
-        )
+        fields = self.field_mapping.list_selected_fields(kind)
+        records = self.client.retrieve(SOBJECTS[kind], sorted(ids), fields)
         return {record["Id"]: record for record in records if record is not None}
 
     def _read_by_key(self, kind: Kind, keys: Sequence[str]) -> dict[str, Record]:
@@ -116,8 +92,8 @@ class SalesforceReader:
         return {record[KEY_FIELDS[kind]]: record for record in records}
 
     def _query_by_key(self, kind: Kind, fields: Sequence[str], keys: Sequence[str]) -> list[Record]:
-        condition = soql.in_list(KEY_FIELDS[kind], keys)
-        return self.client.query(soql.build_query(fields, SOBJECTS[kind], condition))
+        condition = in_list(KEY_FIELDS[kind], keys)
+        return self.client.query(build_query(fields, SOBJECTS[kind], condition))
 
     def _read_unambiguous(self, account_ids: Sequence[str]) -> dict[str, Record]:
         groups = self.match_accounts(account_ids)
@@ -131,7 +107,7 @@ class SalesforceReader:
     def _adopt_opportunities(
         self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
     ) -> list[RemoteObject | None]:
-        """Match open opportunities of humans to unmatched refs, each once."""
+        """Match open opportunities of humans to unmatched refs, each once: by limit, then age."""
         unmatched = {
             index: account
             for index, ref in enumerate(refs)
@@ -139,48 +115,41 @@ class SalesforceReader:
             and ref.crm_id is None
             and (account := normalize_record_id("account", ref.account_crm_id)) is not None
         }
-        candidates = (
-            self._query_human_opportunities(sorted(set(unmatched.values()))) if unmatched else []
-        )
+        candidates = self._query_human_opportunities(sorted(set(unmatched.values())))
         for index, account in unmatched.items():
-            best = min(
-                (
-                    record
-                    for record in candidates
-                    if self._is_adoptable(record, account, refs[index].limit)
-                ),
-                key=lambda record: (
-                    not self._read_limit(record),
-                    record["CreatedDate"],
-                    record["Id"],
-                ),
-                default=None,
-            )
-            if best is not None:
+            suitable = [
+                record
+                for record in candidates
+                if record["AccountId"] == account
+                and self._read_limit(record) in {None, refs[index].limit}
+            ]
+            if suitable:
+                best = min(suitable, key=self._rank_candidate)
                 candidates.remove(best)
                 results[index] = self._to_remote_object("opportunity", best)
         return results
 
     def _query_human_opportunities(self, account_ids: Sequence[str]) -> list[Record]:
-        if self.adoption_filter.condition is None:
+        """Query open opportunities without our key, by record type, otherwise by type."""
+        config = self.config
+        if not account_ids or not (config.record_type or config.type):
             return []
+        fields = self.field_mapping.list_selected_fields("opportunity")
         return self.client.query(
-            soql.build_query(
-                [
-                    *self.field_mapping.list_selected_fields("opportunity"),
-                    "AccountId",
-                    "CreatedDate",
-                ],
+            build_query(
+                [*fields, "AccountId", "CreatedDate"],
                 "Opportunity",
                 "IsClosed = false",
                 f"{KEY_FIELDS['opportunity']} = null",
-                self.adoption_filter.condition,
-                soql.in_list("AccountId", account_ids),
+                equals("RecordType.DeveloperName", config.record_type)
+                if config.record_type
+                else equals("Type", config.type),
+                in_list("AccountId", account_ids),
             )
         )
 
-    def _is_adoptable(self, record: Record, account: str, limit: str | None) -> bool:
-        return record["AccountId"] == account and self._read_limit(record) in {None, limit}
+    def _rank_candidate(self, record: Record) -> tuple[bool, str, str]:
+        return not self._read_limit(record), record["CreatedDate"], record["Id"]
 
     def _read_limit(self, record: Record) -> object:
         """Return the limit of an opportunity, if it is set."""
@@ -192,12 +161,5 @@ class SalesforceReader:
             return None
         has_key = bool(record.get(KEY_FIELDS[kind]))
         (self.unkeyed.discard if has_key else self.unkeyed.add)(record["Id"])
-        created_by_us = has_key or kind == "account"
-        return RemoteObject(
-            record["Id"], self.field_mapping.deserialize_record(kind, record), created_by_us
-        )
-
-
-def _split_batches(items: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(items), _BATCH_SIZE):
-        yield list(items[start : start + _BATCH_SIZE])
+        fields = self.field_mapping.deserialize_record(kind, record)
+        return RemoteObject(record["Id"], fields, created_by_us=has_key or kind == "account")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
+from data.errors import SettingsError
 from serving.delivery.crm.base import (
     FieldChange,
     Fields,
@@ -20,13 +23,49 @@ from serving.delivery.crm.base import (
 )
 from serving.delivery.crm.salesforce import activity, preflight, provision
 from serving.delivery.crm.salesforce.client import SalesforceClient
-from serving.delivery.crm.salesforce.create import CreateOptions, SalesforceRecordFactory
-from serving.delivery.crm.salesforce.field_mapping import KEY_FIELDS, SalesforceFieldMapping
-from serving.delivery.crm.salesforce.owners import OwnerLookup
-from serving.delivery.crm.salesforce.read import AdoptionFilter, SalesforceReader
+from serving.delivery.crm.salesforce.create import OwnerLookup, SalesforceRecordFactory
+from serving.delivery.crm.salesforce.field_mapping import SalesforceFieldMapping
+from serving.delivery.crm.salesforce.read import SalesforceReader
 from serving.delivery.crm.salesforce.write import SalesforceWriter
 
-__all__ = ["SalesforceTarget"]
+if TYPE_CHECKING:
+    from data.config.delivery import SalesforceConfig
+    from data.config.settings import Settings
+
+__all__ = ["SalesforceTarget", "create_target"]
+
+_LOCAL_HOSTS: Final = {"localhost", "127.0.0.1", "::1"}
+
+
+def create_target(settings: Settings) -> SalesforceTarget:
+    """Create the Salesforce target from the ``[crm.salesforce]`` settings, without any request.
+
+    Raises
+    ------
+    data.errors.SettingsError
+        If the instance URL or the credentials are not set, or an unknown field is mapped.
+    """
+    config = settings.crm.salesforce
+    has_credentials = config.access_token or (config.client_id and config.client_secret)
+    if config.instance_url is None or not has_credentials:
+        raise SettingsError(
+            "crm.salesforce: expected instance_url, client_id and client_secret; write instance_url"
+            ' = "https://….my.salesforce.com", client_id = "${SALESFORCE_CLIENT_ID}" and'
+            ' client_secret = "${SALESFORCE_CLIENT_SECRET}" under [crm.salesforce], and export both'
+            " variables."
+        )
+    address = urlsplit(config.instance_url)
+    if address.scheme == "http" and address.hostname not in _LOCAL_HOSTS:
+        raise SettingsError(
+            f"crm.salesforce.instance_url: expected https://, found http://{address.netloc}, which"
+            " would send the secret unencrypted."
+        )
+    return SalesforceTarget(
+        SalesforceClient(config),
+        config,
+        folder=settings.state_folder / "salesforce",
+        today=lambda: datetime.now(UTC).date(),
+    )
 
 
 class SalesforceTarget:
@@ -36,52 +75,32 @@ class SalesforceTarget:
     ----------
     folder : pathlib.Path
         Folder for the metadata package that ``provision`` writes.
-    match_field : str
-        Account field that holds our account ids.
     today : callable
         Current UTC day, from which default close dates are counted.
-    rows_per_call : int
-        Records per call, at most 200 (sObject Collections).
     """
 
-    name = "salesforce"
+    name: Final = "salesforce"
 
     def __init__(
         self,
         client: SalesforceClient,
-        field_mapping: SalesforceFieldMapping,
+        config: SalesforceConfig,
         *,
         folder: Path,
         today: Callable[[], date],
-        match_field: str = KEY_FIELDS["account"],
-        create_options: CreateOptions = CreateOptions(),  # noqa: B008 - frozen
-        rows_per_call: int = 200,
     ) -> None:
-        self._client, self._field_mapping, self._create_options, self._folder = (
-            client,
-            field_mapping,
-            create_options,
-            folder,
-        )
-        self._rate_limit = RateLimit(rows_per_call)
-        self._reader = SalesforceReader(
-            client,
-            field_mapping,
-            match_field,
-            AdoptionFilter(create_options.type, create_options.record_type),
-        )
-        csm_field = field_mapping.fields["account"].get("csm")
+        self._client, self._config, self._folder = client, config, folder
+        self._field_mapping = SalesforceFieldMapping.from_config(config)
+        # Salesforce limits requests per day, not per second.
+        self.rate_limit = RateLimit(config.rows_per_call)
+        self._reader = SalesforceReader(client, self._field_mapping, config)
+        csm_field = self._field_mapping.fields["account"].get("csm")
         owners = OwnerLookup(client, csm_field.name if csm_field else None)
-        factory = SalesforceRecordFactory(client, self._reader, owners, create_options, today)
-        self._writer = SalesforceWriter(client, field_mapping, self._reader, factory)
+        factory = SalesforceRecordFactory(client, self._reader, owners, config, today)
+        self._writer = SalesforceWriter(client, self._field_mapping, self._reader, factory)
 
     def __repr__(self) -> str:
         return f"SalesforceTarget({self._client!r})"
-
-    @property
-    def rate_limit(self) -> RateLimit:
-        """Rows per call from the settings; Salesforce limits requests per day, not per second."""
-        return self._rate_limit
 
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return values as Salesforce returns them; see ``field_mapping``."""
@@ -89,25 +108,21 @@ class SalesforceTarget:
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Read records; see :mod:`serving.delivery.crm.salesforce.read`."""
-        return self._reader.read_objects(refs) if refs else []
+        return self._reader.read_objects(refs)
 
     def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
         """Update existing records and create missing ones, one call each."""
-        return self._writer.write_changes(changes) if changes else []
+        return self._writer.write_changes(changes)
 
     def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
         """Check login, daily requests, permissions, fields, picklists, accounts and owners."""
-        return preflight.run_preflight(
-            self._client, self._field_mapping, self._reader, self._create_options, accounts
-        )
+        return preflight.run_preflight(self._client, self._reader, accounts)
 
     def provision(self) -> list[str]:
         """Write the metadata package if fields are missing, for an administrator to deploy."""
         if not preflight.find_missing_fields(self._client, self._field_mapping):
             return []
-        return provision.write_package(
-            self._folder, self._field_mapping, self._client.version, self._create_options
-        )
+        return provision.write_package(self._folder, self._field_mapping, self._config)
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:
         """Return completed tasks and moved, won or lost opportunities, since a UTC day."""

@@ -115,22 +115,23 @@ class SalesforceWriter:
 
     def _create_records(self, changes: Sequence[FieldChange]) -> None:
         kind = changes[0].ref.kind
-        ready, records = [], []
+        records: list[tuple[FieldChange, Record]] = []
         for change, initial in zip(
             changes, self.factory.build_initial_fields(changes), strict=True
         ):
             if isinstance(initial, Rejected):
                 self._store_result(change, initial)
                 continue
-            ready.append(change)
-            key = {KEY_FIELDS[kind]: change.ref.key}
-            records.append(
-                {**_build_attributes(kind), **initial, **self._serialize_change(change), **key}
-            )
-        if not ready:
+            fields = {**initial, **self._serialize_change(change)}
+            record = {**_build_attributes(kind), **fields, KEY_FIELDS[kind]: change.ref.key}
+            records.append((change, record))
+        if not records:
             return
+        ready = [change for change, _ in records]
         try:
-            outcomes = self.client.upsert(SOBJECTS[kind], KEY_FIELDS[kind], records)
+            outcomes = self.client.upsert(
+                SOBJECTS[kind], KEY_FIELDS[kind], [record for _, record in records]
+            )
         except RetryableError:
             self.unconfirmed |= {change.ref.key for change in ready}
             raise
@@ -164,11 +165,8 @@ class SalesforceWriter:
             )
         if is_locked(errors):
             return None
-        if (
-            ref.crm_id is None
-            and ref.key not in self.duplicates
-            and _is_duplicate_key(ref.kind, errors)
-        ):
+        is_first = ref.crm_id is None and ref.key not in self.duplicates
+        if is_first and _is_duplicate_key(ref.kind, errors):
             self.duplicates.add(ref.key)  # the retry looks it up and updates it
             return None
         return Rejected(format_errors(errors))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config.delivery import OdooConfig
 from data.config.settings import Settings, load_settings
 from data.errors import SettingsError
 from serving.delivery.crm.base import (
@@ -37,7 +38,7 @@ from serving.delivery.crm.odoo.field_mapping import (
     build_external_id,
 )
 
-NAMES = OdooFieldMapping.from_config({}, create_partners=False)
+NAMES = OdooFieldMapping.from_config(OdooConfig())
 SECRET = "9f1c0ffee"  # noqa: S105 - made up
 Responses = Callable[[httpx.Request], httpx.Response]
 
@@ -51,10 +52,10 @@ _VALUES = {
 }
 
 
-def open_odoo(responses: Responses, **options: Any) -> OdooTarget:
+def open_odoo(responses: Responses) -> OdooTarget:
     transport = httpx.MockTransport(responses)
     client = OdooClient("http://odoo.test", "crm", SECRET, transport=transport)
-    return OdooTarget(client, NAMES, **options)
+    return OdooTarget(client, OdooConfig())
 
 
 def field_values(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
@@ -130,13 +131,13 @@ def test_rich_text_loses_only_its_markup() -> None:
 
 def test_a_field_can_be_mapped_or_left_out() -> None:
     names = OdooFieldMapping.from_config(
-        {"account": {"tier": "x_studio_tier", "note": ""}}, create_partners=False
+        OdooConfig(fields={"account": {"tier": "x_studio_tier", "note": ""}})
     )
 
     assert names.serialize_fields("account", {"tier": 1, "note": "x"}) == {"x_studio_tier": 1}
     assert names.normalize("account", {"note": "x", "name": "Acme"}) == {}
     with pytest.raises(SettingsError, match=r"unknown field\(s\) teir"):
-        OdooFieldMapping.from_config({"account": {"teir": "x"}}, create_partners=False)
+        OdooFieldMapping.from_config(OdooConfig(fields={"account": {"teir": "x"}}))
 
 
 # Recorded errors of Odoo 19.0: status, error class, start of the message.
